@@ -1,0 +1,179 @@
+//! Ids of everything that is named by a machine. UUIDs are version 7, so that they sort by age; time and random bytes
+//! are arguments, because this crate has neither.
+
+use alloc::string::String;
+use core::{fmt, str::FromStr};
+use serde::{Deserialize, Serialize};
+use uuid::{Builder, Uuid};
+
+/// Counts the attempts of one task; also the fence that makes late results harmless. 0 before the first.
+pub type Attempt = u32;
+
+/// What could not be read as an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{expected} is expected")]
+pub struct ParseIdError {
+    expected: &'static str,
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id: a UUIDv7 of this moment and these random bytes.
+            #[must_use]
+            pub fn new(now: crate::time::Millis, random: [u8; 10]) -> Self {
+                Self(Builder::from_unix_timestamp_millis(now.0, &random).into_uuid())
+            }
+
+            /// The id with these bytes, as a store or the wire holds it.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// The 16 bytes of this id; they sort as the id does.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// The id as a UUID.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                Uuid::parse_str(text).map(Self).map_err(|_| ParseIdError { expected: "a UUID" })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// Names one immutable version of a function.
+    FunctionId
+}
+uuid_id! {
+    /// Names a task.
+    TaskId
+}
+uuid_id! {
+    /// Names one incarnation of a worker: a restarted worker is a new worker, so that its old credit and results cannot
+    /// mix with the new.
+    WorkerId
+}
+
+/// The SHA-256 of a module's wasm bytes. Carries no tenant: equal modules are one module.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ModuleDigest(pub [u8; 32]);
+
+impl fmt::Display for ModuleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ModuleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ModuleDigest {
+    type Err = ParseIdError;
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = ParseIdError { expected: "64 hexadecimal digits" };
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(error);
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let pair = core::str::from_utf8(pair).map_err(|_| error)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| error)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+/// Proves the right to record the end of an attempt: 128 random bits that only the lease holder knows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LeaseToken(pub [u8; 16]);
+
+/// Never prints the token: whoever reads a log must not be able to record a result.
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseToken(..)")
+    }
+}
+
+/// Whether `text` would be read as a UUID. Names of that shape are refused, so that a name is never taken for an id.
+#[must_use]
+pub fn is_uuid_shaped(text: &str) -> bool {
+    Uuid::parse_str(text).is_ok()
+}
+
+/// Lowercase hexadecimal text of some bytes.
+#[must_use]
+pub fn to_hex(bytes: &[u8]) -> String {
+    use core::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Millis;
+    use alloc::string::ToString;
+
+    #[test]
+    fn ids_sort_by_age_and_survive_text() {
+        let older = TaskId::new(Millis(1_000), [255; 10]);
+        let newer = TaskId::new(Millis(1_001), [0; 10]);
+        assert!(older < newer);
+        assert_eq!(older.to_string().parse(), Ok(older));
+        assert_eq!(older.uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_digest_survives_text_and_refuses_what_is_not_hex() {
+        let digest = ModuleDigest([0xa5; 32]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert!("+1".repeat(32).parse::<ModuleDigest>().is_err());
+        assert!("a5".parse::<ModuleDigest>().is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        assert_eq!(alloc::format!("{:?}", LeaseToken([7; 16])), "LeaseToken(..)");
+    }
+}

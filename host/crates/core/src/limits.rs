@@ -1,0 +1,82 @@
+//! Every bound of the system, each with the reason for its number. Defaults live here; what an operator may change is
+//! changed in the host's settings.
+
+/// Bytes in a kibibyte and a mebibyte.
+pub const KIB: u64 = 1 << 10;
+/// See [`KIB`].
+pub const MIB: u64 = 1 << 20;
+
+/// A tenant's name is part of every key: short enough to keep keys small.
+pub const TENANT_NAME_BYTES_MAX: usize = 64;
+/// Long enough for a qualified name, short enough for a URL and a log line.
+pub const FUNCTION_NAME_CHARS_MAX: usize = 128;
+
+/// A module's wasm bytes. 16 MiB holds a large Rust program; compile time grows with size, and the compile child's CPU
+/// limit ends what this bound lets through.
+pub const MODULE_BYTES_MAX: u64 = 16 * MIB;
+/// A task's input, kept in memory while it is accepted, sent and run.
+pub const INPUT_BYTES_MAX: u64 = 6 * MIB;
+/// A body of the seed routes: base64 of the largest module grows by 4/3, line breaks and JSON add a little.
+pub const SEED_BODY_BYTES_MAX: u64 = 24 * MIB;
+
+/// CPU budget of a run in fuel units: about 1 s of tight loops (0.9 to 1.2 ns a unit, measured on a 2-core machine).
+pub const FUEL_DEFAULT: u64 = 1_000_000_000;
+/// The most an operator's default ceiling lets a function ask for: about 5 minutes of loops.
+pub const FUEL_MAX: u64 = 300_000_000_000;
+/// Wall time of a run; the Python platform's task time-out was 5 s as well.
+pub const WALL_MS_DEFAULT: u32 = 5_000;
+/// Ceiling of wall time. Longer work belongs into several tasks: a lease renewed for hours hides a stuck guest.
+pub const WALL_MS_MAX: u32 = 300_000;
+/// Linear memory of a run.
+pub const MEMORY_BYTES_DEFAULT: u64 = 64 * MIB;
+/// Ceiling of linear memory. The host needs slots × this; one bulk operation over it takes up to about 0.3 s, which no
+/// tick can interrupt.
+pub const MEMORY_BYTES_MAX: u64 = 256 * MIB;
+/// Elements of a run's table: 8 bytes each in the host.
+pub const TABLE_ELEMENTS_MAX: u32 = 10_000;
+/// Output of a run; larger results belong into an object store.
+pub const OUTPUT_BYTES_DEFAULT: u64 = MIB;
+/// Ceiling of output: as large as the largest input, so that functions can be chained.
+pub const OUTPUT_BYTES_MAX: u64 = 6 * MIB;
+/// Log kept of a run; the rest is dropped and flagged.
+pub const LOG_BYTES_DEFAULT: u64 = 64 * KIB;
+/// Ceiling of the log kept of a run.
+pub const LOG_BYTES_MAX: u64 = MIB;
+/// A guest that logs this many times its log limit is ended: dropping a flood still costs the host time.
+pub const LOG_FLOOD_FACTOR: u64 = 16;
+/// Wasm stack of a run; deeper recursion is a stack-overflow trap.
+pub const WASM_STACK_BYTES: usize = 512 << 10;
+/// Stack of a slot's thread: the wasm stack and 1 MiB or more for host calls. Less than the wasm stack would abort the
+/// process on guest recursion (measured).
+pub const SLOT_STACK_BYTES: usize = 4 << 20;
+
+/// Attempts of a task that infrastructure failed; guest faults are not retried, since they would fail again.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Attempts given back by an orderly release (drain) before a release counts as an attempt.
+pub const RELEASES_MAX: u32 = 5;
+/// A lease not renewed for this long is over.
+pub const LEASE_MS: u64 = 10_000;
+/// Workers beat this often.
+pub const HEARTBEAT_MS: u64 = 1_000;
+/// A worker silent for this long is dead: five beats, as on the Python platform.
+pub const WORKER_SILENCE_MS_MAX: u64 = 5_000;
+/// First upper bound of the retry delay; doubles with each attempt, drawn between 0 and the bound (full jitter).
+pub const RETRY_MS_BASE: u64 = 500;
+/// The retry delay's last upper bound.
+pub const RETRY_MS_MAX: u64 = 60_000;
+/// A task that did not start for this long fails as expired.
+pub const TASK_AGE_MS_MAX: u64 = 6 * 60 * 60 * 1_000;
+/// How long an ended task and its result are kept.
+pub const ENDED_TASK_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Waiting tasks of one tenant; more are refused with 429, so that a flood meets an answer instead of a full disk.
+pub const QUEUED_TASKS_PER_TENANT_MAX: u64 = 1_000_000;
+/// Function versions of one tenant.
+pub const FUNCTION_VERSIONS_PER_TENANT_MAX: u64 = 100_000;
+/// Tasks leased in one step: bounds the time one step holds the store.
+pub const LEASE_BATCH_MAX: u32 = 256;
+/// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.
+pub const INVOKE_WAITERS_MAX: usize = 1_024;
+/// Longest `Prefer: wait` in seconds: below the idle time-outs of common proxies (60 s).
+pub const WAIT_SECONDS_MAX: u64 = 50;
+/// Rows of one page of a listing.
+pub const PAGE_ROWS_MAX: u32 = 1_000;

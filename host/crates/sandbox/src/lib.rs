@@ -1,0 +1,214 @@
+//! Runs one guest call in wasmtime, on its own fuse. Knows no network, store or tenant's data; the only crate that
+//! names wasmtime.
+
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    function::{Abi, RunLimits},
+    id::{Attempt, ModuleDigest, TaskId},
+    name::{FunctionName, TenantId},
+    outcome::{Outcome, StopReason},
+    time::Millis,
+};
+
+/// How a sandbox is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Runs that may go on at once: sizes the instance pool.
+    pub slots: u32,
+    /// The most any run may use.
+    pub ceiling: RunLimits,
+    /// Where compiled modules are kept; made with mode 0700.
+    pub cache_dir: PathBuf,
+    /// The program that compiles one module, in a process of its own.
+    pub compile_command: CompileCommand,
+}
+
+/// A program whose `main` calls [`compile_child`].
+#[derive(Clone, Debug)]
+pub struct CompileCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+/// Why a module is no function of this host: a code for programs and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ModuleError {
+    /// What programs branch on.
+    pub code: ErrorCode,
+    /// A sentence that says what to do.
+    pub message: String,
+}
+
+/// The sandbox itself cannot do its work: a broken cache directory, no address space.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SandboxError(pub String);
+
+/// What a module says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// SHA-256 of the wasm bytes.
+    pub digest: ModuleDigest,
+    /// How it is called.
+    pub abi: Abi,
+}
+
+/// A module whose compiled artifact is in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// What the module says of itself.
+    pub inspected: Inspected,
+    /// Time the compile child took; zero where the artifact was there already.
+    pub compile: Duration,
+}
+
+/// A compiled module in memory, ready to be instantiated. Cheap to clone.
+#[derive(Clone)]
+pub struct LoadedModule {}
+
+/// Tells one run to stop. Cheap to clone; raised once.
+#[derive(Clone, Debug, Default)]
+pub struct StopFlag(Arc<AtomicU8>);
+
+impl StopFlag {
+    /// Stops the run at its next tick or wait. The first reason stays.
+    pub fn raise(&self, reason: StopReason) {
+        let value = match reason {
+            StopReason::Cancelled => 1,
+            StopReason::Interrupted => 2,
+        };
+        let _ = self.0.compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Why the run should stop, if it should.
+    #[must_use]
+    pub fn reason(&self) -> Option<StopReason> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(StopReason::Cancelled),
+            _ => Some(StopReason::Interrupted),
+        }
+    }
+}
+
+/// What the guest may ask about its own call.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// The task; `None` for a sync invoke, which is not stored.
+    pub task: Option<TaskId>,
+    /// Which attempt this is.
+    pub attempt: Attempt,
+    /// Whose function runs.
+    pub tenant: TenantId,
+    /// The function's name.
+    pub function: FunctionName,
+    /// When the run is ended.
+    pub deadline: Millis,
+}
+
+/// One call of a function.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The input.
+    pub input: Bytes,
+    /// What the run may use; capped by the sandbox's ceiling.
+    pub limits: RunLimits,
+    /// What the guest may ask about.
+    pub context: CallContext,
+    /// Ends the run from outside.
+    pub stop: StopFlag,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// The log kept, as text lines; ends with a note where more was logged than may be kept.
+    pub log: Bytes,
+}
+
+/// What a run used. Times are microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel units; `None` where the engine lost the count.
+    pub fuel: Option<u64>,
+    /// Wall time.
+    pub wall_us: u64,
+    /// CPU time of the thread.
+    pub cpu_us: u64,
+    /// Time to instantiate, the start function included.
+    pub instantiate_us: u64,
+    /// Largest linear memory in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Compiles and runs modules. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox {}
+
+impl Sandbox {
+    /// Makes the engine, its ticker and its cache.
+    ///
+    /// # Errors
+    /// Where the cache directory or the engine cannot be made.
+    pub fn new(_options: Options) -> Result<Self, SandboxError> {
+        Ok(Self {})
+    }
+
+    /// Checks a module's structure against the caps and finds its ABI, without compiling it.
+    ///
+    /// # Errors
+    /// Why it is no function of this host.
+    pub fn inspect(&self, _wasm: &[u8]) -> Result<Inspected, ModuleError> {
+        Err(ModuleError { code: ErrorCode::Internal, message: String::new() })
+    }
+
+    /// Inspects a module and makes sure that its artifact is cached, compiling it in a child process where it is not.
+    /// Blocks: up to the compile child's wall limit.
+    ///
+    /// # Errors
+    /// Why it is no function of this host, or does not compile within the limits.
+    pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
+        Ok(Prepared { inspected: self.inspect(wasm)?, compile: Duration::ZERO })
+    }
+
+    /// The module with this digest, from memory or from the cache directory; `None` where no authentic artifact is.
+    /// Blocks for a disk read where it is not in memory.
+    ///
+    /// # Errors
+    /// Where the cache directory cannot be read.
+    pub fn load(&self, _digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
+        Ok(None)
+    }
+
+    /// Runs one call on this thread, which needs `SLOT_STACK_BYTES` of stack. Never panics on what a guest does.
+    #[must_use]
+    pub fn run(&self, _module: &LoadedModule, _call: Call) -> Run {
+        Run { outcome: Outcome::BadModule { reason: String::new() }, usage: Usage::default(), log: Bytes::new() }
+    }
+}
+
+/// The `main` of a compile child: limits its own process, reads wasm on stdin, writes the artifact to stdout.
+///
+/// # Errors
+/// A sentence for stderr; the process should exit with code 1.
+pub fn compile_child() -> Result<(), SandboxError> {
+    Err(SandboxError(String::new()))
+}

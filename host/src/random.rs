@@ -1,0 +1,42 @@
+//! The only reader of the operating system's randomness: ids and lease tokens.
+
+use fusebox_core::{
+    id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    time::Millis,
+};
+
+/// `N` unpredictable bytes.
+///
+/// # Panics
+/// Where the system has no randomness: nothing safe can be done without it.
+#[must_use]
+#[expect(clippy::expect_used, reason = "without randomness lease tokens would be guessable: ending is the safe answer")]
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// A new task id.
+#[must_use]
+pub fn task_id(now: Millis) -> TaskId {
+    TaskId::new(now, bytes())
+}
+
+/// A new function version id.
+#[must_use]
+pub fn function_id(now: Millis) -> FunctionId {
+    FunctionId::new(now, bytes())
+}
+
+/// A new worker id.
+#[must_use]
+pub fn worker_id(now: Millis) -> WorkerId {
+    WorkerId::new(now, bytes())
+}
+
+/// A new lease token.
+#[must_use]
+pub fn lease_token() -> LeaseToken {
+    LeaseToken(bytes())
+}

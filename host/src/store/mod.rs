@@ -1,0 +1,334 @@
+//! Where functions, modules and tasks are kept, and who may run which attempt.
+//!
+//! One trait, one conformance suite, several stores. The store owns the queue: it keeps ready indexes per tenant and
+//! priority, and every step here is atomic. It knows nothing of HTTP, sockets to workers, or wasm.
+//!
+//! Rules that every store keeps:
+//! * An answer is given only after what it promises is durable.
+//! * Records change only through `fusebox_core::lifecycle`.
+//! * Each way a task can end goes through one routine: record, time to live, counters, wake-up.
+//! * Another tenant's records look absent.
+
+use std::{future::Future, pin::Pin};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::{FunctionVersion, RunLimits},
+    id::{Attempt, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    lifecycle::{Fence, Next},
+    name::{FunctionName, TenantId},
+    outcome::{Failure, Receipt},
+    task::{Priority, Status, Task},
+    time::Millis,
+};
+
+pub mod embedded;
+
+/// What can go wrong in a store. Refusals that are part of an answer are in the answer's type.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has the directory open.
+    #[error("{path} is in use by another process: stop it, or choose another directory with --store")]
+    InUse {
+        /// The directory.
+        path: String,
+    },
+    /// The directory cannot be used.
+    #[error("cannot open the store in {path}: {reason}")]
+    Open {
+        /// The directory.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The store does not answer or cannot write now; trying again can help.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// A record cannot be read: a bug, or another program wrote it.
+    #[error("the store holds a record that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// What a store answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Names a function within its tenant: by version id, or by name for the newest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FunctionRef {
+    /// One version.
+    Id(FunctionId),
+    /// The newest version of a name.
+    Name(FunctionName),
+}
+
+/// A registration whose module has been checked and compiled.
+#[derive(Clone, Debug)]
+pub struct NewFunction {
+    /// The version's id.
+    pub id: FunctionId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name; registering a name again makes the next version.
+    pub name: FunctionName,
+    /// The module's digest.
+    pub module: ModuleDigest,
+    /// How the module is called.
+    pub abi: fusebox_core::function::Abi,
+    /// What a run may use.
+    pub limits: RunLimits,
+}
+
+/// The answer to a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// The new version.
+    Version(FunctionVersion),
+    /// The tenant has as many versions as it may have.
+    QuotaReached {
+        /// The most it may have.
+        max: u64,
+    },
+}
+
+/// A request to run a function.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// The task's id, made by the caller so that the step can be sent again.
+    pub id: TaskId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The version to run; the caller has looked it up.
+    pub function: FunctionId,
+    /// What the run may use.
+    pub limits: RunLimits,
+    /// Order within the tenant.
+    pub priority: Priority,
+    /// Attempts it may have.
+    pub attempts_max: Attempt,
+    /// May be leased from then on; `Millis(0)` for at once.
+    pub not_before: Millis,
+    /// Fails as expired unless started by then.
+    pub expires_at: Millis,
+    /// The input.
+    pub input: Bytes,
+}
+
+/// The answer to a request to run a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The task is durable and waits.
+    New,
+    /// A task of this id was accepted before; nothing changed.
+    Duplicate,
+    /// The tenant has as many waiting tasks as it may have.
+    QueueFull,
+}
+
+/// Leases attempts of one tenant to one worker.
+#[derive(Clone, Debug)]
+pub struct LeaseRequest {
+    /// Whose tasks.
+    pub tenant: TenantId,
+    /// Who will run them.
+    pub worker: WorkerId,
+    /// How long each lease lasts unless renewed, in milliseconds.
+    pub lease_ms: u64,
+    /// One fresh token an attempt; their number is the most attempts to lease.
+    pub tokens: Vec<LeaseToken>,
+}
+
+/// One leased attempt and all that is needed to run it.
+#[derive(Clone, Debug)]
+pub struct LeasedTask {
+    /// The task, in state RUNNING with its lease.
+    pub task: Task,
+    /// The input.
+    pub input: Bytes,
+    /// The module to run.
+    pub module: ModuleDigest,
+    /// The function's name, for the run's context.
+    pub function_name: FunctionName,
+}
+
+/// A lease holder's claim about one task.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// The task.
+    pub task: TaskId,
+    /// Proves that the lease is held.
+    pub fence: Fence,
+}
+
+/// A report that an attempt is over.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// Who reports on what.
+    pub claim: Claim,
+    /// What to record.
+    pub verdict: Verdict,
+}
+
+/// What to record of an attempt that is over.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The task ends: COMPLETED without a failure, FAILED with one.
+    End {
+        /// Why it failed.
+        failure: Option<Failure>,
+        /// The output, or the guest's error bytes.
+        output: Bytes,
+        /// The log kept.
+        log: Bytes,
+        /// What the run used.
+        receipt: Receipt,
+    },
+    /// The attempt was lost to infrastructure: try again after this many milliseconds, if an attempt is left.
+    Retry {
+        /// The delay.
+        delay_ms: u64,
+    },
+    /// The attempt is given back unspent (drain).
+    Release,
+}
+
+/// The answer to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The end is recorded.
+    Ended(Status),
+    /// The task waits for another attempt.
+    Requeued,
+    /// This very report was recorded before.
+    Duplicate,
+    /// The attempt is not the current one, or the task has ended or is gone. Nothing changed.
+    Stale,
+}
+
+/// The answer to a beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beaten {
+    /// The lease is renewed.
+    Renewed,
+    /// The lease is lost: stop the run.
+    Lost,
+}
+
+/// The answer to a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The task is FAILED as cancelled. If it ran, its worker should be told to stop.
+    Cancelled {
+        /// Who ran it.
+        worker: Option<WorkerId>,
+    },
+    /// It had ended before.
+    Ended(Status),
+    /// There is no such task.
+    NotFound,
+}
+
+/// What one tick did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Tasks whose lease ran out, and what became of them.
+    pub lapsed: Vec<(TaskId, Next)>,
+    /// Delayed tasks that became due.
+    pub promoted: u64,
+    /// Waiting tasks that expired.
+    pub expired: u64,
+    /// Ended tasks removed after their time to live.
+    pub purged: u64,
+}
+
+/// What waits of one tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Tasks that may be leased now.
+    pub ready: u64,
+    /// Tasks that wait for their time.
+    pub delayed: u64,
+    /// Leased attempts.
+    pub running: u64,
+}
+
+/// An ended task with its bytes.
+#[derive(Clone, Debug)]
+pub struct TaskResult {
+    /// The task.
+    pub task: Task,
+    /// The output or the guest's error bytes; empty until the task has ended.
+    pub output: Bytes,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page starts; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// Which page of a listing.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+    /// The most rows, at most `PAGE_ROWS_MAX`.
+    pub rows: u32,
+}
+
+/// A future that ends when something has happened; a hint, so the caller reads the record again.
+pub type Hint = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// See the module's documentation.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Keeps a function version and its module. The same id again answers the version it made before.
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
+    /// One version.
+    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>>;
+    /// The newest version of each name, by name.
+    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>>;
+    /// Every version of a name, newest first.
+    async fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>>;
+    /// Removes one version by id, or every version of a name. Whether there was one. Tasks accepted before still run.
+    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool>;
+    /// A module's wasm bytes.
+    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>>;
+
+    /// Accepts tasks, each on its own; answers in their order.
+    async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
+    /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>>;
+    /// Renews leases for `lease_ms` from now; answers in their order.
+    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>>;
+    /// Records reports; answers in their order.
+    async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>>;
+    /// Cancels a task.
+    async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled>;
+    /// Does what time asks for: lapses leases, promotes delayed tasks, expires waiting ones, purges ended ones. Bounded
+    /// work a call.
+    async fn tick(&self) -> Result<Ticked>;
+
+    /// A task.
+    async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>>;
+    /// A task and its output.
+    async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>>;
+    /// The log kept of a task's last attempt; empty until it has ended.
+    async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
+    /// A tenant's tasks, newest first.
+    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
+    /// What waits and runs, of each tenant that has anything.
+    async fn backlog(&self) -> Result<Vec<Backlog>>;
+
+    /// Ends when the task may have ended. Registered before it returns, so read the record after calling this.
+    fn ended_hint(&self, task: TaskId) -> Hint;
+    /// Ends when tasks may have become ready since the last hint.
+    fn ready_hint(&self) -> Hint;
+    /// Whether the store answers.
+    async fn check(&self) -> Result<()>;
+}
