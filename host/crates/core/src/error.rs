@@ -77,6 +77,8 @@ codes! {
     RequestTimeout = "request-timeout", Client;
     /// The task has not ended yet.
     TaskNotEnded = "task-not-ended", Client;
+    /// The task has ended already.
+    TaskEnded = "task-ended", Client;
     /// The tenant has as many waiting tasks as it may have.
     QueueFull = "queue-full", Client;
     /// The tenant has as many functions as it may have.

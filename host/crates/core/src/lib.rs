@@ -14,10 +14,12 @@
 //! | [`lifecycle`] | the only legal transitions of a task; the attempt number is the fence |
 //! | [`outcome`] | how a run ended, and its receipt |
 //! | [`error`] | stable error codes |
+//! | [`dispatch`] | the dispatcher: events and time go in, effects come out |
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod dispatch;
 pub mod error;
 pub mod function;
 pub mod id;

@@ -64,6 +64,10 @@ pub const WORKER_SILENCE_MS_MAX: u64 = 5_000;
 pub const RETRY_MS_BASE: u64 = 500;
 /// The retry delay's last upper bound.
 pub const RETRY_MS_MAX: u64 = 60_000;
+/// A store that did not answer is asked again after this long.
+pub const STORE_RETRY_MS: u64 = 500;
+/// In a drain, running attempts may end within this time; then they are stopped and given back.
+pub const DRAIN_MS_MAX: u64 = 30_000;
 /// A task that did not start for this long fails as expired.
 pub const TASK_AGE_MS_MAX: u64 = 6 * 60 * 60 * 1_000;
 /// How long an ended task and its result are kept.

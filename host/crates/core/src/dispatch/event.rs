@@ -1,0 +1,227 @@
+//! The dispatcher's whole vocabulary: what it may be told, and what it may ask for.
+//!
+//! The driver performs effects in their order. What comes of an effect comes back as an event, in its own time:
+//!
+//! | effect | answered by |
+//! |---|---|
+//! | [`Effect::Lease`] | [`Event::Leased`] or [`Event::LeaseFailed`], once each |
+//! | [`Effect::Assign`] | [`Event::Finished`], or the worker is lost |
+//! | [`Effect::Save`] | [`Event::Saved`] or [`Event::SaveFailed`], once each |
+//! | [`Effect::Beat`] | [`Event::LeaseLost`] for each lease that is lost |
+//! | [`Effect::WakeAt`] | [`Event::Tick`] at that time or later |
+//! | the others | nothing |
+
+use alloc::vec::Vec;
+
+use crate::{
+    id::{Attempt, TaskId, WorkerId},
+    name::TenantId,
+    outcome::StopReason,
+    time::Millis,
+};
+
+/// Names one lease step on its way to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// So many tasks of a tenant are ready in the store. Replaces what was known.
+    Backlog {
+        /// Whose.
+        tenant: TenantId,
+        /// How many.
+        ready: u64,
+    },
+    /// A worker may be sent this many attempts more. The first one makes the worker known.
+    CreditGranted {
+        /// Who.
+        worker: WorkerId,
+        /// How many.
+        slots: u32,
+        /// Credit unused by then is void: a pull request's answer is due. [`Millis::NEVER`] for local and push.
+        expires_at: Millis,
+    },
+    /// A worker is alive.
+    Heartbeat {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// The leases of a request are saved. Fewer than asked for means that no more are ready.
+    Leased {
+        /// Which request.
+        request: RequestId,
+        /// The attempts.
+        attempts: Vec<(TaskId, Attempt)>,
+    },
+    /// The store did not answer a request.
+    LeaseFailed {
+        /// Which request.
+        request: RequestId,
+    },
+    /// A worker reports on an attempt. Late, repeated and forged reports are harmless.
+    Finished {
+        /// Who.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// How it is over.
+        report: Report,
+        /// CPU time of the run in microseconds: what its tenant is charged.
+        cpu_us: u64,
+    },
+    /// The store has recorded a verdict.
+    Saved {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What the store says.
+        answer: Answer,
+    },
+    /// The store did not answer a save.
+    SaveFailed {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// The store says that a lease is lost.
+    LeaseLost {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Someone cancelled the task; the store has recorded that already.
+    CancelRequested {
+        /// The task.
+        task: TaskId,
+    },
+    /// A worker is gone.
+    WorkerLost {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A worker wants no more attempts.
+    WorkerDrains {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// Lease nothing more; end when nothing is left.
+    Drain,
+    /// The time of a [`Effect::WakeAt`] has come.
+    Tick,
+}
+
+/// How an attempt is over for its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The run ended; the driver holds what to record.
+    Ended,
+    /// The run was stopped on purpose before it ended, or did not start: the attempt is unspent.
+    Interrupted,
+    /// The run was lost to a fault of the machinery: the attempt is spent.
+    Lost,
+}
+
+/// What a store answers to a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The end is recorded, now or by an earlier save.
+    Ended,
+    /// The task waits for another attempt.
+    Requeued,
+    /// The attempt is not the current one; nothing changed.
+    Stale,
+}
+
+/// What to record of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveVerdict {
+    /// Its end, which the driver holds.
+    End,
+    /// It was lost: try again after this delay, if an attempt is left.
+    Retry {
+        /// The delay in milliseconds.
+        delay_ms: u64,
+    },
+    /// It is given back unspent.
+    Release,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Lease up to `count` attempts of `tenant` to `worker`, in the store.
+    Lease {
+        /// Names the request in the answer.
+        request: RequestId,
+        /// Whose tasks.
+        tenant: TenantId,
+        /// Who will run them.
+        worker: WorkerId,
+        /// How many.
+        count: u32,
+    },
+    /// Send an attempt to its worker. Its lease is saved.
+    Assign {
+        /// Who runs it.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Record a verdict in the store.
+    Save {
+        /// Who ran it.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What to record.
+        verdict: SaveVerdict,
+    },
+    /// Renew these leases in the store.
+    Beat {
+        /// The attempts.
+        attempts: Vec<(TaskId, Attempt)>,
+    },
+    /// Tell a worker to end a run.
+    Stop {
+        /// Who runs it.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Why.
+        reason: StopReason,
+    },
+    /// The attempt is over and recorded, or is no longer ours: tell the worker, forget its bytes.
+    Told {
+        /// Who ran it.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Credit of a pull worker expired unused: answer its request with nothing.
+    NothingYet {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// Send [`Event::Tick`] at this time.
+    WakeAt {
+        /// When.
+        at: Millis,
+    },
+    /// After [`Event::Drain`]: nothing is leased any more, and nothing is on its way.
+    Drained,
+}

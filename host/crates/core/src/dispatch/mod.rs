@@ -1,0 +1,296 @@
+//! The dispatcher: one state machine for local, push and pull. Events and time go in, effects come out; it does no I/O,
+//! reads no clock, and holds leased attempts only, since the store owns the queue.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`event`] | the whole vocabulary |
+//! | `fair` | whose tasks next |
+//! | `credit` | who may be sent attempts, and how many |
+//! | `lease` | which attempts are leased, and how far each has come |
+//! | `retry` | when to try again |
+//!
+//! Rules: nothing is assigned before its lease is saved, nothing is told before its end is saved, no worker is sent
+//! more than its credit, and a report that is not of the current attempt changes nothing.
+
+mod credit;
+pub mod event;
+mod fair;
+mod lease;
+mod retry;
+
+use alloc::{
+    collections::BTreeMap,
+    vec::{IntoIter, Vec},
+};
+
+pub use event::{Answer, Effect, Event, Report, RequestId, SaveVerdict};
+
+use self::{
+    credit::{Grant, Workers},
+    fair::Shares,
+    lease::{Leases, Stage},
+    retry::Jitter,
+};
+use crate::{
+    id::{Attempt, TaskId, WorkerId},
+    limits::{LEASE_BATCH_MAX, STORE_RETRY_MS},
+    name::TenantId,
+    outcome::StopReason,
+    time::Millis,
+};
+
+/// A lease step on its way.
+#[derive(Clone, Debug)]
+struct Request {
+    tenant: TenantId,
+    worker: WorkerId,
+    count: u32,
+    grants: Vec<Grant>,
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    shares: Shares,
+    workers: Workers,
+    leases: Leases,
+    requests: BTreeMap<RequestId, Request>,
+    jitter: Jitter,
+    next_request: u64,
+    /// The store did not answer: lease nothing before this time.
+    paused_until: Millis,
+    /// The time of the last [`Effect::WakeAt`] that has not come yet.
+    wake_at: Millis,
+    draining: bool,
+    drained: bool,
+}
+
+impl Dispatcher {
+    /// A dispatcher that knows nothing yet. `seed` draws its retry delays.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            shares: Shares::default(),
+            workers: Workers::default(),
+            leases: Leases::default(),
+            requests: BTreeMap::new(),
+            jitter: Jitter::new(seed),
+            next_request: 0,
+            paused_until: Millis(0),
+            wake_at: Millis::NEVER,
+            draining: false,
+            drained: false,
+        }
+    }
+
+    /// Takes in what happened, and says what to do.
+    pub fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Backlog { tenant, ready } => self.shares.set_ready(&tenant, ready),
+            Event::CreditGranted { worker, slots, expires_at } => {
+                self.workers.grant(worker, Grant { expires_at, slots }, now);
+            }
+            Event::Heartbeat { worker } => self.workers.saw(worker, now),
+            Event::Leased { request, attempts } => self.leased(request, attempts, now, effects),
+            Event::LeaseFailed { request } => self.lease_failed(request, now),
+            Event::Finished { worker, task, attempt, report, cpu_us } => {
+                self.workers.saw(worker, now);
+                self.finished(worker, task, attempt, report, cpu_us, effects);
+            }
+            Event::Saved { task, attempt, answer: _ } => self.saved(task, attempt, effects),
+            Event::SaveFailed { task, attempt } => self.save_failed(task, attempt, now),
+            Event::LeaseLost { task, attempt } => self.stop(task, attempt, StopReason::Interrupted, effects),
+            Event::CancelRequested { task } => {
+                if let Some(attempt) = self.leases.current(task).map(|lease| lease.attempt) {
+                    self.stop(task, attempt, StopReason::Cancelled, effects);
+                }
+            }
+            Event::WorkerLost { worker } => self.lose(worker, effects),
+            Event::WorkerDrains { worker } => self.workers.drain(worker),
+            Event::Drain => self.draining = true,
+            Event::Tick => self.tick(now, effects),
+        }
+        self.lease_more(now, effects);
+        self.settle(now, effects);
+    }
+
+    /// Whether every lease is held by a worker that `is_live`, or its verdict is on its way. For checks.
+    pub fn leases_are_live(&self, is_live: impl Fn(WorkerId) -> bool) -> bool {
+        self.leases.all_live(is_live)
+    }
+
+    /// Leases for free credit while tasks are ready. Where several tenants wait, each is given its part of the credit,
+    /// so that none takes all of it at once.
+    fn lease_more(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        while !self.draining && self.paused_until <= now {
+            let Some((worker, free)) = self.workers.most_free() else { return };
+            let Some((tenant, ready, tenants)) = self.shares.next() else { return };
+            let part = free.div_ceil(u32::try_from(tenants).unwrap_or(u32::MAX));
+            let count = part.min(LEASE_BATCH_MAX).min(u32::try_from(ready).unwrap_or(u32::MAX));
+            self.shares.take(&tenant, count);
+            let grants = self.workers.take(worker, count);
+            let request = RequestId(self.next_request);
+            self.next_request += 1;
+            self.requests.insert(request, Request { tenant: tenant.clone(), worker, count, grants });
+            effects.push(Effect::Lease { request, tenant, worker, count });
+        }
+    }
+
+    fn leased(&mut self, request: RequestId, attempts: Vec<(TaskId, Attempt)>, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(Request { tenant, worker, count, grants }) = self.requests.remove(&request) else { return };
+        let mut slots = one_by_one(grants);
+        let missing = count.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
+        for (task, attempt) in attempts {
+            let slot = slots.next().filter(|_| !self.draining && self.workers.accepts(worker));
+            let stage = if slot.is_some() { Stage::Assigned } else { Stage::Saving(SaveVerdict::Release) };
+            let older = self.leases.add(task, attempt, worker, tenant.clone(), stage, now);
+            if let Some(older) = older.filter(|older| older.stage == Stage::Assigned) {
+                let (worker, attempt) = (older.worker, older.attempt);
+                effects.push(Effect::Stop { worker, task, attempt, reason: StopReason::Interrupted });
+            }
+            match slot {
+                Some(slot) => {
+                    self.workers.send(worker, task, attempt, slot.expires_at);
+                    effects.push(Effect::Assign { worker, task, attempt });
+                }
+                None => effects.push(Effect::Save { worker, task, attempt, verdict: SaveVerdict::Release }),
+            }
+        }
+        if missing > 0 {
+            self.shares.give_back(&tenant, missing);
+            self.shares.set_ready(&tenant, 0);
+        }
+        self.workers.answered(worker, slots);
+    }
+
+    fn lease_failed(&mut self, request: RequestId, now: Millis) {
+        let Some(Request { tenant, worker, count, grants }) = self.requests.remove(&request) else { return };
+        self.shares.give_back(&tenant, count);
+        let ready = self.shares.ready(&tenant).saturating_add(count.into());
+        self.shares.set_ready(&tenant, ready);
+        self.workers.answered(worker, grants);
+        self.paused_until = now.plus(STORE_RETRY_MS);
+    }
+
+    fn finished(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        report: Report,
+        cpu_us: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let first = self.workers.report(worker, task, attempt);
+        let lease = self.leases.get(task, attempt).filter(|lease| lease.worker == worker);
+        let Some(lease) = lease else {
+            // Not the current attempt: the worker may forget it.
+            return effects.push(Effect::Told { worker, task, attempt });
+        };
+        if lease.stage != Stage::Assigned || !first {
+            return; // Reported before; it is told once its verdict is saved.
+        }
+        let tenant = lease.tenant.clone();
+        self.shares.correct(&tenant, cpu_us);
+        let verdict = match report {
+            Report::Ended => SaveVerdict::End,
+            Report::Interrupted => SaveVerdict::Release,
+            Report::Lost => SaveVerdict::Retry { delay_ms: self.jitter.delay_ms(attempt) },
+        };
+        self.save(worker, task, attempt, verdict, effects);
+    }
+
+    fn save(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        verdict: SaveVerdict,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leases.set_stage(task, Stage::Saving(verdict));
+        effects.push(Effect::Save { worker, task, attempt, verdict });
+    }
+
+    /// Whatever the store answered, this attempt is over for this dispatcher.
+    fn saved(&mut self, task: TaskId, attempt: Attempt, effects: &mut Vec<Effect>) {
+        let saving = self.leases.get(task, attempt).filter(|lease| matches!(lease.stage, Stage::Saving(_)));
+        if let Some(worker) = saving.map(|lease| lease.worker) {
+            self.leases.remove(task);
+            effects.push(Effect::Told { worker, task, attempt });
+        }
+    }
+
+    /// The verdict is kept and sent again, for as long as it takes.
+    fn save_failed(&mut self, task: TaskId, attempt: Attempt, now: Millis) {
+        if let Some(Stage::Saving(verdict)) = self.leases.get(task, attempt).map(|lease| lease.stage) {
+            self.leases.set_stage(task, Stage::SaveAt(now.plus(STORE_RETRY_MS), verdict));
+        }
+    }
+
+    /// The lease is no longer ours: its worker should end the run. What it then reports is stale.
+    fn stop(&mut self, task: TaskId, attempt: Attempt, reason: StopReason, effects: &mut Vec<Effect>) {
+        let assigned = self.leases.get(task, attempt).filter(|lease| lease.stage == Stage::Assigned);
+        if let Some(worker) = assigned.map(|lease| lease.worker) {
+            self.leases.remove(task);
+            effects.push(Effect::Stop { worker, task, attempt, reason });
+        }
+    }
+
+    fn lose(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
+        if !self.workers.lose(worker) {
+            return;
+        }
+        for task in self.leases.of_worker(worker) {
+            if let Some(lease) = self.leases.current(task)
+                && lease.stage == Stage::Assigned
+            {
+                let attempt = lease.attempt;
+                let delay_ms = self.jitter.delay_ms(attempt);
+                self.save(worker, task, attempt, SaveVerdict::Retry { delay_ms }, effects);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if self.wake_at <= now {
+            self.wake_at = Millis::NEVER;
+        }
+        for worker in self.workers.silent(now) {
+            self.lose(worker, effects);
+        }
+        effects.extend(self.workers.expire(now).into_iter().map(|worker| Effect::NothingYet { worker }));
+        for task in self.leases.due_saves(now) {
+            if let Some(lease) = self.leases.current(task)
+                && let Stage::SaveAt(_, verdict) = lease.stage
+            {
+                let (worker, attempt) = (lease.worker, lease.attempt);
+                self.save(worker, task, attempt, verdict, effects);
+            }
+        }
+        let attempts = self.leases.due_beats(now);
+        if !attempts.is_empty() {
+            effects.push(Effect::Beat { attempts });
+        }
+    }
+
+    /// Asks to be woken in time, and says when a drain is over.
+    fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let paused = if self.paused_until > now { self.paused_until } else { Millis::NEVER };
+        let wake_at = self.leases.wake_at().min(self.workers.wake_at()).min(paused);
+        if wake_at < self.wake_at {
+            self.wake_at = wake_at;
+            effects.push(Effect::WakeAt { at: wake_at });
+        }
+        if self.draining && !self.drained && self.leases.is_empty() && self.requests.is_empty() {
+            self.drained = true;
+            effects.push(Effect::Drained);
+        }
+    }
+}
+
+/// Grants as single slots, in their order.
+fn one_by_one(grants: Vec<Grant>) -> IntoIter<Grant> {
+    let slots = grants.into_iter().flat_map(|grant| (0..grant.slots).map(move |_| Grant { slots: 1, ..grant }));
+    slots.collect::<Vec<_>>().into_iter()
+}

@@ -1,0 +1,75 @@
+//! What the driver holds of each leased attempt. The dispatcher core knows tasks and attempt numbers only; tokens,
+//! inputs and outputs are here, from the lease until the end is saved.
+
+use std::collections::HashMap;
+
+use fusebox_core::{
+    id::{Attempt, LeaseToken, TaskId},
+    lifecycle::Fence,
+    outcome::StopReason,
+    task::{Lease, TaskState},
+};
+use fusebox_sandbox::StopFlag;
+
+use crate::store::{Claim, LeasedTask, Verdict};
+
+/// A leased attempt.
+pub(super) struct Held {
+    /// Which attempt this is.
+    pub(super) attempt: Attempt,
+    /// Proves the lease.
+    pub(super) token: LeaseToken,
+    /// Ends the run.
+    pub(super) stop: StopFlag,
+    /// What to run; taken when the attempt is assigned.
+    pub(super) leased: Option<LeasedTask>,
+    /// How it ended; there from the report until it is saved.
+    pub(super) end: Option<Verdict>,
+}
+
+/// The attempts held, by task: a task has one current attempt at most.
+#[derive(Default)]
+pub(super) struct Attempts {
+    held: HashMap<TaskId, Held>,
+}
+
+impl Attempts {
+    /// Holds a leased attempt. An older one of the same task is told to stop: its lease is over.
+    pub(super) fn hold(&mut self, leased: LeasedTask) -> Option<(TaskId, Attempt)> {
+        let (task, attempt) = (leased.task.id, leased.task.attempt);
+        let TaskState::Running(Lease { token, .. }) = leased.task.state else { return None };
+        let held = Held { attempt, token, stop: StopFlag::default(), leased: Some(leased), end: None };
+        if let Some(older) = self.held.insert(task, held) {
+            older.stop.raise(StopReason::Interrupted);
+        }
+        Some((task, attempt))
+    }
+
+    /// Tells every attempt to stop.
+    pub(super) fn stop_all(&self, reason: StopReason) {
+        self.held.values().for_each(|held| held.stop.raise(reason));
+    }
+
+    /// The attempt, if it is still the one held.
+    pub(super) fn get(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut Held> {
+        self.held.get_mut(&task).filter(|held| held.attempt == attempt)
+    }
+
+    /// What a lease holder shows for the attempt.
+    pub(super) fn claim(&mut self, task: TaskId, attempt: Attempt) -> Option<Claim> {
+        let token = self.get(task, attempt)?.token;
+        Some(Claim { task, fence: Fence { attempt, token } })
+    }
+
+    /// Forgets the attempt.
+    pub(super) fn forget(&mut self, task: TaskId, attempt: Attempt) {
+        if self.get(task, attempt).is_some() {
+            self.held.remove(&task);
+        }
+    }
+
+    /// The number of the attempt held of a task.
+    pub(super) fn current(&self, task: TaskId) -> Option<Attempt> {
+        self.held.get(&task).map(|held| held.attempt)
+    }
+}

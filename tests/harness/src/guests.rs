@@ -1,0 +1,114 @@
+//! Small modules written as text, one trick each, so that black-box tests need no guest toolchain.
+
+/// A module of this text.
+///
+/// # Panics
+/// Where the text is not WebAssembly: a mistake in the test.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a wrong text is a mistake in the test")]
+pub fn wasm(text: &str) -> Vec<u8> {
+    wat::parse_str(text).expect("the test's module is valid text")
+}
+
+/// Returns its input. Memory grows with the input.
+#[must_use]
+pub fn echo() -> Vec<u8> {
+    core(
+        "(i32.store (i32.const 0) (i32.const 0)) (i32.store (i32.const 4) (local.get 0))
+          (i32.store (i32.const 8) (local.get 1))",
+    )
+}
+
+/// Returns its input as an error.
+#[must_use]
+pub fn fail() -> Vec<u8> {
+    core(
+        "(i32.store (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (local.get 0))
+          (i32.store (i32.const 8) (local.get 1))",
+    )
+}
+
+/// Never ends.
+#[must_use]
+pub fn spin() -> Vec<u8> {
+    core("(loop (br 0))")
+}
+
+/// Never ends, in its start function already.
+#[must_use]
+pub fn spin_at_start() -> Vec<u8> {
+    core_with("", "(func $start (loop (br 0))) (start $start)")
+}
+
+/// Traps.
+#[must_use]
+pub fn trap() -> Vec<u8> {
+    core("(unreachable)")
+}
+
+/// Recurses for ever.
+#[must_use]
+pub fn recurse() -> Vec<u8> {
+    core_with("(call $deep)", "(func $deep (call $deep))")
+}
+
+/// Claims an output of 4 GiB.
+#[must_use]
+pub fn claim_4_gib() -> Vec<u8> {
+    core("(i32.store (i32.const 4) (i32.const 0)) (i32.store (i32.const 8) (i32.const -1))")
+}
+
+/// Claims an output outside its memory.
+#[must_use]
+pub fn claim_outside() -> Vec<u8> {
+    core("(i32.store (i32.const 4) (i32.const -16)) (i32.store (i32.const 8) (i32.const 64))")
+}
+
+/// Logs without end.
+#[must_use]
+pub fn log_flood() -> Vec<u8> {
+    wasm(
+        r#"(module (import "fusebox" "log" (func $log (param i32 i32 i32)))
+            (memory (export "memory") 2)
+            (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "fusebox_handle") (param i32 i32) (result i32)
+                (loop (call $log (i32.const 3) (i32.const 0) (i32.const 60000)) (br 0)) (i32.const 0)))"#,
+    )
+}
+
+/// Asks for memory until it is refused, and traps then.
+#[must_use]
+pub fn eat_memory() -> Vec<u8> {
+    core("(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)")
+}
+
+/// A command that sleeps for an hour.
+#[must_use]
+pub fn sleep_an_hour() -> Vec<u8> {
+    wasm(
+        r#"(module (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "_start")
+                ;; one relative subscription to the monotonic clock, 3,600 s in nanoseconds
+                (i32.store (i32.const 16) (i32.const 1))
+                (i64.store (i32.const 24) (i64.const 3600000000000))
+                (drop (call $poll (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 256)))))"#,
+    )
+}
+
+fn core(handle: &str) -> Vec<u8> {
+    core_with(handle, "")
+}
+
+/// A core module whose `fusebox_handle` does `handle` with the input's pointer (local 0) and length (local 1), then
+/// answers the result record at address 0.
+fn core_with(handle: &str, more: &str) -> Vec<u8> {
+    wasm(&format!(
+        r#"(module (memory (export "memory") 2) {more}
+            (func (export "fusebox_alloc") (param $len i32) (result i32)
+                (if (i32.gt_u (local.get $len) (i32.const 65536))
+                    (then (drop (memory.grow (i32.shr_u (local.get $len) (i32.const 16))))))
+                (i32.const 1024))
+            (func (export "fusebox_handle") (param i32 i32) (result i32) {handle} (i32.const 0)))"#
+    ))
+}

@@ -1,0 +1,107 @@
+//! Hostile guests end FAILED with their own code, whether invoked or run as tasks, and the host stays up.
+
+use std::time::{Duration, Instant};
+
+use fusebox_harness::{Client, eventually, guests};
+use reqwest::{Method, StatusCode};
+
+use crate::server;
+
+/// Each guest, the limits it is registered with, and the code it must end with.
+fn hostile() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
+    vec![
+        ("spin", "&fuel=1000000", guests::spin(), "out-of-fuel"),
+        ("spin-long", "&fuel=300000000000&wall_ms=100", guests::spin(), "deadline-exceeded"),
+        ("spin-at-start", "&fuel=300000000000&wall_ms=100", guests::spin_at_start(), "deadline-exceeded"),
+        ("sleep", "&wall_ms=100", guests::sleep_an_hour(), "deadline-exceeded"),
+        ("trap", "", guests::trap(), "trap"),
+        ("recurse", "", guests::recurse(), "stack-overflow"),
+        ("eat-memory", "&memory_bytes=8388608", guests::eat_memory(), "out-of-memory"),
+        ("claim-4-gib", "", guests::claim_4_gib(), "output-too-large"),
+        ("claim-outside", "", guests::claim_outside(), "bad-pointer"),
+        ("log-flood", "", guests::log_flood(), "log-flood"),
+        ("fail", "", guests::fail(), "guest-error"),
+    ]
+}
+
+#[tokio::test]
+async fn each_way_a_run_can_end_badly_has_its_own_code() {
+    let (server, _home) = server(&[]);
+    let client = server.client();
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    for (name, query, wasm, code) in hostile() {
+        client.register(name, query, &wasm).await.unwrap();
+        let answer = client.post(&format!("/v1/functions/{name}/invoke"), "x").await.unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FAILED_DEPENDENCY, code), "{name}: {answer}");
+
+        let id = client.submit(name, b"x").await.unwrap();
+        let task = client.ended(&id).await.unwrap();
+        assert_eq!(task["status"], "FAILED", "{name}: {task}");
+        assert_eq!(task["error"]["code"], code, "{name}: {task}");
+        assert_eq!(task["attempt"], 1, "{name}: guest faults are not retried: {task}");
+        assert_still_up(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trap_shows_the_functions_it_went_through() {
+    let (server, _home) = server(&[]);
+    let client = server.client();
+    client.register("recurse", "", &guests::recurse()).await.unwrap();
+    let answer = client.post("/v1/functions/recurse/invoke", "").await.unwrap().json().unwrap();
+    let backtrace = answer["backtrace"].as_array().unwrap();
+    assert!(!backtrace.is_empty() && backtrace.len() <= 16, "{answer}");
+    assert!(backtrace[0].as_str().unwrap().contains("deep"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_running_task_is_cancelled_in_a_loop_and_in_a_wait() {
+    let (server, _home) = server(&[]);
+    let client = server.client();
+    let long = "&fuel=300000000000&wall_ms=300000";
+    for (name, wasm) in [("spin", guests::spin()), ("sleep", guests::sleep_an_hour())] {
+        client.register(name, long, &wasm).await.unwrap();
+        let id = client.submit(name, b"").await.unwrap();
+        eventually("the task to run", Duration::from_secs(20), || async {
+            (client.task(&id).await.ok()?["status"] == "RUNNING").then_some(())
+        })
+        .await
+        .unwrap();
+        let cancelled = client.send(Method::DELETE, &format!("/v1/tasks/{id}"), &[], []).await.unwrap();
+        assert_eq!(cancelled.status, StatusCode::OK, "{cancelled}");
+        let task = client.ended(&id).await.unwrap();
+        assert_eq!(task["error"]["code"], "cancelled", "{task}");
+        // The slot is free again: with one slot left busy for 300 s, these would not both end in time.
+        let again = client.send(Method::DELETE, &format!("/v1/tasks/{id}"), &[], []).await.unwrap();
+        assert_eq!((again.status, again.code().as_str()), (StatusCode::CONFLICT, "task-ended"), "{again}");
+    }
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    let started = Instant::now();
+    for _ in 0..8 {
+        client.post("/v1/functions/echo/invoke", "free").await.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "the slots of cancelled tasks are free");
+}
+
+#[tokio::test]
+async fn a_flood_of_spinning_invokes_leaves_rest_responsive_and_is_bounded() {
+    let (server, _home) = server(&["-w", "1"]);
+    let client = server.client();
+    client.register("spin", "&fuel=300000000000&wall_ms=200", &guests::spin()).await.unwrap();
+    let spin = |_| {
+        let client = client.clone();
+        tokio::spawn(async move { client.post("/v1/functions/spin/invoke", "").await.unwrap().status })
+    };
+    let spinning: Vec<_> = (0..8).map(spin).collect();
+    for _ in 0..20 {
+        assert_still_up(&client).await;
+    }
+    for answer in spinning {
+        let status = answer.await.unwrap();
+        assert!(matches!(status, StatusCode::FAILED_DEPENDENCY | StatusCode::SERVICE_UNAVAILABLE), "{status}");
+    }
+}
+
+async fn assert_still_up(client: &Client) {
+    assert_eq!(client.get("/healthz").await.unwrap().status, StatusCode::OK);
+}

@@ -1,0 +1,33 @@
+//! Black-box tests: the real binary, real processes, REST.
+//!
+//! | module | shows |
+//! |---|---|
+//! | `main_job` | register, invoke, submit, wait, results and receipts; the seed's routes |
+//! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
+//! | `bad_input` | what is no function is refused with a reason, others unaffected |
+//! | `faults` | kill -9 under load, drain, two processes on one store |
+//! | `examples` | the modules of `examples/` answer |
+
+mod bad_input;
+mod examples;
+mod faults;
+mod fuse;
+mod main_job;
+
+use fusebox_harness::{Server, ServerOptions};
+use tempfile::TempDir;
+
+/// A server on a fresh store, and the directory that holds it.
+fn server(args: &[&str]) -> (Server, TempDir) {
+    let home = tempfile::tempdir().expect("a scratch directory");
+    let server = Server::start(options(&home, args)).expect("the server starts");
+    (server, home)
+}
+
+fn options(home: &TempDir, args: &[&str]) -> ServerOptions {
+    ServerOptions {
+        binary: env!("CARGO_BIN_EXE_fusebox").into(),
+        store: home.path().join("store"),
+        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+    }
+}
