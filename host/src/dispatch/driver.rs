@@ -4,7 +4,7 @@
 //! It wakes when tasks may be ready, a slot reports, the store answers, a task is cancelled, or the time the core asked
 //! for has come. Effects of one wake-up that write to the store are written together.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fusebox_core::{
     dispatch::{Answer, Dispatcher, Effect, Event, Report as CoreReport, RequestId, SaveVerdict},
@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     attempts::Attempts,
     local::{End, LocalWorker, Report},
+    missing::MissingModules,
 };
 use crate::{
     clock::Clock,
-    modules::Modules,
     random,
     store::{Beaten, Claim, Finish, Finished, Hint, LeaseRequest, LeasedTask, Store, Verdict},
     telemetry::metrics::Metrics,
@@ -43,7 +43,7 @@ pub struct Options {
     /// Where attempts run.
     pub slots: Arc<Slots>,
     /// Compiles a module whose artifact is missing.
-    pub modules: Modules,
+    pub missing: MissingModules,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.
@@ -84,8 +84,7 @@ impl Driver {
     /// [`DRAIN_MS_MAX`], the others are given back to the store.
     pub async fn run(options: Options, stop: CancellationToken) {
         let (reports, inbox) = mpsc::unbounded_channel();
-        let local =
-            LocalWorker { slots: options.slots, store: options.store.clone(), modules: options.modules, reports };
+        let local = LocalWorker { slots: options.slots, missing: options.missing, reports };
         let driver = Self {
             core: Dispatcher::new(u64::from_le_bytes(random::bytes())),
             store: options.store,
@@ -134,6 +133,7 @@ impl Driver {
                     draining = true;
                     self.hard_stop_at = self.clock.now().plus(DRAIN_MS_MAX);
                     self.handle(Event::Drain);
+                    self.local.give_back_waiting();
                 }
             }
             self.perform();
@@ -156,6 +156,8 @@ impl Driver {
         }
         if self.wake_at <= now {
             self.wake_at = Millis::NEVER;
+            // Slots in this process live as long as the process does.
+            self.handle(Event::Heartbeat { worker: self.local.id() });
             self.handle(Event::Tick);
         }
     }
@@ -225,7 +227,7 @@ impl Driver {
                 Effect::Lease { request, tenant, worker, count } => self.lease(request, tenant, worker, count),
                 Effect::Assign { task, attempt, .. } => self.assign(task, attempt),
                 Effect::Save { task, attempt, verdict, .. } => self.save(task, attempt, verdict),
-                Effect::Beat { claims } => self.gather_beats(claims),
+                Effect::Beat { attempts } => self.gather_beats(attempts),
                 Effect::Stop { task, attempt, reason, .. } => {
                     if let Some(held) = self.attempts.get(task, attempt) {
                         held.stop.raise(reason);
@@ -298,8 +300,8 @@ impl Driver {
         });
     }
 
-    fn gather_beats(&mut self, claims: Vec<(TaskId, Attempt)>) {
-        for (task, attempt) in claims {
+    fn gather_beats(&mut self, attempts: Vec<(TaskId, Attempt)>) {
+        for (task, attempt) in attempts {
             if let Some(claim) = self.attempts.claim(task, attempt) {
                 self.beats.push((task, attempt, claim));
             }

@@ -10,9 +10,9 @@ use fusebox_core::{
 use fusebox_sandbox::StopFlag;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::missing::MissingModules;
 use crate::{
-    modules::Modules,
-    store::{LeasedTask, Store, Verdict},
+    store::{LeasedTask, Verdict},
     worker::slots::{Done, Job, Lane, Ran, Slots},
 };
 
@@ -43,8 +43,7 @@ pub(super) enum End {
 #[derive(Clone)]
 pub(super) struct LocalWorker {
     pub(super) slots: Arc<Slots>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) modules: Modules,
+    pub(super) missing: MissingModules,
     /// Unbounded in type, bounded by the credit: each attempt sends one report.
     pub(super) reports: UnboundedSender<Report>,
 }
@@ -57,6 +56,11 @@ impl LocalWorker {
     /// How many attempts it may hold.
     pub(super) fn credit(&self) -> u32 {
         self.slots.count().saturating_mul(AHEAD_PER_SLOT)
+    }
+
+    /// Gives back what waits for a slot: in a drain only what runs may end.
+    pub(super) fn give_back_waiting(&self) {
+        self.slots.interrupt_waiting_attempts();
     }
 
     /// Starts an attempt; its report comes later.
@@ -91,16 +95,9 @@ impl LocalWorker {
         let _ = self.slots.submit(Lane::Attempts, usize::MAX, job, done);
     }
 
-    /// Compiles a module whose artifact is missing, which happens after an upgrade of the engine, then runs the job.
     async fn prepare_and_submit(&self, job: Job, task: TaskId, attempt: Attempt) {
-        let digest = job.module;
-        let prepared = match self.store.module(&digest).await {
-            Ok(Some(wasm)) => self.modules.prepare(wasm).await.map_err(|error| error.to_string()),
-            Ok(None) => Err("the store does not have its module".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        match prepared {
-            Ok(_) => self.submit(job, task, attempt, false),
+        match self.missing.prepare(&job.module).await {
+            Ok(()) => self.submit(job, task, attempt, false),
             Err(reason) => self.broken(task, attempt, &reason),
         }
     }

@@ -329,6 +329,8 @@ pub trait Store: Send + Sync + 'static {
     fn ended_hint(&self, task: TaskId) -> Hint;
     /// Ends when tasks may have become ready since the last hint.
     fn ready_hint(&self) -> Hint;
+    /// Ids of tasks cancelled while they ran; a hint: who lags behind learns from the next beat.
+    fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId>;
     /// Whether the store answers.
     async fn check(&self) -> Result<()>;
 }

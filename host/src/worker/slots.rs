@@ -17,7 +17,7 @@ use fusebox_core::{
     id::{Attempt, ModuleDigest, TaskId, WorkerId},
     limits::SLOT_STACK_BYTES,
     name::{FunctionName, TenantId},
-    outcome::{Outcome, Receipt},
+    outcome::{Outcome, Receipt, StopReason},
     time::Millis,
 };
 use fusebox_sandbox::{Call, CallContext, Run, Sandbox, StopFlag};
@@ -158,10 +158,19 @@ impl Slots {
         true
     }
 
-    /// How many jobs wait in `lane`.
+    /// Takes the attempts that wait out of their lane and ends them as interrupted, so that a drain can give them back.
+    pub fn interrupt_waiting_attempts(&self) {
+        let waiting = std::mem::take(&mut self.shared.lock().attempts);
+        for Waiting { job, done } in waiting {
+            job.stop.raise(StopReason::Interrupted);
+            done(self.shared.run(job));
+        }
+    }
+
+    /// Runs that may go on at once.
     #[must_use]
-    pub fn waiting(&self, lane: Lane) -> usize {
-        self.shared.lock().lane(lane).len()
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.threads.len()).unwrap_or(u32::MAX)
     }
 
     /// Who these slots are.

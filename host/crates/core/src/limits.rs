@@ -80,6 +80,10 @@ pub const FUNCTION_VERSIONS_PER_TENANT_MAX: u64 = 100_000;
 pub const LEASE_BATCH_MAX: u32 = 256;
 /// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.
 pub const INVOKE_WAITERS_MAX: usize = 1_024;
+/// Modules that may wait for one of the two compiles: with the compile child's limits, the last is answered in time.
+pub const COMPILE_WAITERS_MAX: usize = 8;
+/// Open REST connections: each may hold a body, so their number bounds memory; more wait in the system's backlog.
+pub const CONNECTIONS_MAX: usize = 4_096;
 /// Longest `Prefer: wait` in seconds: below the idle time-outs of common proxies (60 s).
 pub const WAIT_SECONDS_MAX: u64 = 50;
 /// Rows of one page of a listing.

@@ -43,10 +43,6 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn is_known(&self, id: WorkerId) -> bool {
-        self.workers.contains_key(&id)
-    }
-
     pub(super) fn accepts(&self, id: WorkerId) -> bool {
         self.workers.get(&id).is_some_and(|worker| !worker.draining)
     }

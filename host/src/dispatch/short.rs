@@ -4,24 +4,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox_core::{
-    function::FunctionVersion,
-    limits::INVOKE_WAITERS_MAX,
-    outcome::StopReason,
-};
+use fusebox_core::{function::FunctionVersion, limits::INVOKE_WAITERS_MAX, outcome::StopReason};
 use fusebox_sandbox::StopFlag;
 use tokio::sync::oneshot;
 
-use super::slots::{Done, Job, Lane, Ran, Slots};
+use super::missing::MissingModules;
 use crate::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
+    worker::slots::{Done, Job, Lane, Ran, Slots},
 };
 
 /// Runs sync invokes on the slots of this process.
 pub struct SlotInvoker {
     /// Where they run.
     pub slots: Arc<Slots>,
+    /// Compiles a module whose artifact is missing.
+    pub missing: MissingModules,
     /// What time it is.
     pub clock: Clock,
 }
@@ -32,7 +31,6 @@ impl Invoker for SlotInvoker {
         let stop = StopFlag::default();
         // Where the client goes away, this future is dropped, and nobody wants the answer any more.
         let _stop_when_dropped = StopWhenDropped(stop.clone());
-        let (answer, answered) = oneshot::channel();
         let job = Job {
             module: function.module,
             task: None,
@@ -44,16 +42,29 @@ impl Invoker for SlotInvoker {
             stop,
             accepted_at: self.clock.now(),
         };
+        match self.run(job).await? {
+            Done::Ran(Ran { outcome, receipt, log }) => Ok(Invoked { outcome, receipt, log }),
+            Done::ModuleMissing(job) => {
+                self.missing.prepare(&job.module).await.map_err(InvokeError::Internal)?;
+                match self.run(job).await? {
+                    Done::Ran(Ran { outcome, receipt, log }) => Ok(Invoked { outcome, receipt, log }),
+                    Done::ModuleMissing(_) => Err(InvokeError::Internal("its compiled module vanished".into())),
+                    Done::Broken(reason) => Err(InvokeError::Internal(reason)),
+                }
+            }
+            Done::Broken(reason) => Err(InvokeError::Internal(reason)),
+        }
+    }
+}
+
+impl SlotInvoker {
+    async fn run(&self, job: Job) -> Result<Done, InvokeError> {
+        let (answer, answered) = oneshot::channel();
         let done = Box::new(move |done: Done| drop(answer.send(done)));
         if !self.slots.submit(Lane::Invokes, INVOKE_WAITERS_MAX, job, done) {
-            return Err(InvokeError::Overloaded { retry_after_s: 1 });
+            return Err(InvokeError::Overloaded);
         }
-        match answered.await {
-            Ok(Done::Ran(Ran { outcome, receipt, log })) => Ok(Invoked { outcome, receipt, log }),
-            Ok(Done::ModuleMissing(_)) => Err(InvokeError::ModuleMissing),
-            Ok(Done::Broken(reason)) => Err(InvokeError::Internal(reason)),
-            Err(_) => Err(InvokeError::ShuttingDown),
-        }
+        answered.await.map_err(|_| InvokeError::ShuttingDown)
     }
 }
 

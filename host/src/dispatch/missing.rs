@@ -1,0 +1,33 @@
+//! Modules that are registered but have no compiled artifact on this host, which happens after an upgrade of the engine:
+//! fetched from the store and compiled again, in a child process as always.
+
+use std::sync::Arc;
+
+use fusebox_core::id::ModuleDigest;
+
+use crate::{modules::Modules, store::Store};
+
+/// See the module's documentation.
+#[derive(Clone)]
+pub struct MissingModules {
+    /// Where wasm bytes are.
+    pub store: Arc<dyn Store>,
+    /// Compiles them.
+    pub modules: Modules,
+}
+
+impl MissingModules {
+    /// Makes sure that a module's artifact is in the cache.
+    ///
+    /// # Errors
+    /// Why it cannot be, as a sentence for the log.
+    pub async fn prepare(&self, digest: &ModuleDigest) -> Result<(), String> {
+        tracing::info!(%digest, "a module is compiled again: its artifact is missing or of another engine version");
+        let wasm = match self.store.module(digest).await {
+            Ok(Some(wasm)) => wasm,
+            Ok(None) => return Err("the store does not have its module".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+        self.modules.prepare(wasm).await.map(drop).map_err(|error| error.to_string())
+    }
+}

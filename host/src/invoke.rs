@@ -1,0 +1,40 @@
+//! The seam between REST and whatever runs a sync invoke: here slots of this process.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    outcome::{Outcome, Receipt},
+};
+
+/// Runs a function now, without storing a task. A dropped future stops the run.
+#[async_trait]
+pub trait Invoker: Send + Sync + 'static {
+    /// Runs `function` on `input`.
+    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError>;
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Invoked {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub receipt: Receipt,
+    /// The log kept.
+    pub log: Bytes,
+}
+
+/// Why there was no run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvokeError {
+    /// As many invokes wait as may wait.
+    #[error("every slot is busy and the waiting room is full: try again in a moment")]
+    Overloaded,
+    /// The host ends.
+    #[error("the host is shutting down: try again in a moment")]
+    ShuttingDown,
+    /// The host cannot run the function.
+    #[error("the function cannot be run: {0}")]
+    Internal(String),
+}

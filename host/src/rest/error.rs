@@ -1,0 +1,193 @@
+//! The one place where an error code becomes an HTTP status and an `application/problem+json` body (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::{
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use fusebox_core::{
+    error::{ErrorClass, ErrorCode},
+    function::LimitError,
+    name::NameError,
+};
+use fusebox_sandbox::ModuleError;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::store;
+
+/// Problem types are URIs that end in the code.
+const TYPE_BASE: &str = "https://fusebox.dev/problems/";
+/// When to try again where nothing better is known, in seconds.
+const RETRY_AFTER_S: u32 = 1;
+
+/// An error answer.
+#[derive(Debug)]
+pub struct Problem {
+    code: ErrorCode,
+    detail: Cow<'static, str>,
+    more: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem whose `detail` is a sentence that says what to do.
+    pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+    }
+
+    /// Adds a member to the body.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+}
+
+/// The HTTP status of a code.
+#[must_use]
+pub const fn status(code: ErrorCode) -> StatusCode {
+    use ErrorCode as Code;
+    match code {
+        Code::UnprocessableRequest => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::FunctionNotFound | Code::TaskNotFound | Code::RouteNotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::ForeignOrigin => StatusCode::FORBIDDEN,
+        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::TaskNotEnded | Code::TaskEnded => StatusCode::CONFLICT,
+        Code::QueueFull | Code::FunctionQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => match code.class() {
+            ErrorClass::Client => StatusCode::BAD_REQUEST,
+            // The request was fine and the host is too: the function the answer depends on failed.
+            ErrorClass::Guest | ErrorClass::Host => StatusCode::FAILED_DEPENDENCY,
+        },
+    }
+}
+
+/// A code as a title: `out-of-fuel` is "Out of fuel".
+fn title(code: ErrorCode) -> String {
+    let mut title = code.as_str().replace('-', " ");
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    title
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = status(self.code);
+        let body = Body {
+            kind: format!("{TYPE_BASE}{}", self.code),
+            title: title(self.code),
+            status: status.as_u16(),
+            code: self.code.as_str(),
+            detail: &self.detail,
+            more: &self.more,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let try_again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            || self.code == ErrorCode::TaskNotEnded;
+        if try_again {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        }
+        headers.extend(self.headers);
+        response
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Corrupt(_) => {
+                tracing::error!(%error, "a record cannot be read");
+                Self::new(ErrorCode::Internal, "a stored record cannot be read; the host's log has the reason")
+            }
+            _ => {
+                tracing::warn!(%error, "the store does not answer");
+                Self::new(ErrorCode::StoreUnavailable, "the store does not answer: try again in a moment")
+            }
+        }
+    }
+}
+
+impl From<ModuleError> for Problem {
+    fn from(error: ModuleError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::new(ErrorCode::InvalidName, error.to_string())
+    }
+}
+
+impl From<LimitError> for Problem {
+    fn from(error: LimitError) -> Self {
+        Self::new(ErrorCode::InvalidLimits, error.to_string()).with("limit", error.name).with("max", error.max)
+    }
+}
+
+/// Answers a path that does not exist.
+pub async fn no_route(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}: /docs lists every route", uri.path());
+    Problem::new(ErrorCode::RouteNotFound, detail)
+}
+
+/// Answers a method that a path does not have.
+pub async fn no_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} has no {method}: /docs lists what it has", uri.path());
+    Problem::new(ErrorCode::MethodNotAllowed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_fault_is_never_the_hosts_error() {
+        for code in ErrorCode::ALL.iter().filter(|code| code.class() == ErrorClass::Guest) {
+            assert_eq!(status(*code), StatusCode::FAILED_DEPENDENCY, "{code}");
+        }
+        for code in ErrorCode::ALL.iter().filter(|code| code.class() == ErrorClass::Client) {
+            assert!(status(*code).is_client_error(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_title_is_the_code_in_words() {
+        assert_eq!(title(ErrorCode::OutOfFuel), "Out of fuel");
+    }
+}

@@ -1,0 +1,215 @@
+//! Functions: register, list, get, delete.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    function::{FunctionVersion, RunLimits},
+    id::FunctionId,
+    limits::PAGE_ROWS_MAX,
+    name::{FunctionName, TenantId},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    App, Shared,
+    body::ModuleBody,
+    error::Problem,
+    view::{FunctionPage, FunctionView},
+};
+use crate::{
+    random,
+    store::{FunctionRef, NewFunction, PageRequest, Registered},
+    tenancy::Caller,
+};
+
+/// Rows of a page where the request does not say.
+const PAGE_ROWS_DEFAULT: u32 = 100;
+
+/// How a function is registered. Limits left out take the host's defaults.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Registration {
+    /// Its name, 1 to 128 characters, not shaped like a UUID. A name used before gets its next version.
+    name: String,
+    /// CPU budget of a run in fuel units.
+    fuel: Option<u64>,
+    /// Wall time of a run in milliseconds.
+    wall_ms: Option<u32>,
+    /// Linear memory of a run in bytes.
+    memory_bytes: Option<u64>,
+    /// Output of a run in bytes.
+    output_bytes: Option<u64>,
+    /// Log kept of a run, in bytes.
+    log_bytes: Option<u64>,
+}
+
+/// Which page of a listing.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// Rows of the page, at most 1000.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+impl Paging {
+    /// The page as the store takes it.
+    #[must_use]
+    pub fn request(self) -> PageRequest {
+        PageRequest { cursor: self.cursor, rows: self.limit.unwrap_or(PAGE_ROWS_DEFAULT).clamp(1, PAGE_ROWS_MAX) }
+    }
+}
+
+/// Register a function
+///
+/// The body is a core wasm module of at most 16 MiB that follows the core or the command ABI. It is checked and compiled
+/// before the answer. Each registration makes a new immutable version with its own id; a name resolves to its newest.
+#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses(
+        (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
+        (status = 400, description = "Not a function: invalid-module, unsupported-module, unknown-import, \
+            module-too-complex, compile-limit, invalid-name or invalid-limits"),
+        (status = 413, description = "payload-too-large"),
+        (status = 429, description = "function-quota"),
+        (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
+pub async fn register(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    query: Result<Query<Registration>, axum::extract::rejection::QueryRejection>,
+    ModuleBody(wasm): ModuleBody,
+) -> Result<Response, Problem> {
+    let Query(asked) = query.map_err(|error| Problem::new(ErrorCode::UnprocessableRequest, error.body_text()))?;
+    let default = app.settings.limits;
+    let limits = RunLimits {
+        fuel: asked.fuel.unwrap_or(default.fuel),
+        wall_ms: asked.wall_ms.unwrap_or(default.wall_ms),
+        memory_bytes: asked.memory_bytes.unwrap_or(default.memory_bytes),
+        output_bytes: asked.output_bytes.unwrap_or(default.output_bytes),
+        log_bytes: asked.log_bytes.unwrap_or(default.log_bytes),
+    };
+    let (function, compile_ms) = add(&app, tenant, &asked.name, limits, wasm).await?;
+    let location = format!("/v1/functions/{}", function.id);
+    let view = FunctionView { compile_ms: Some(compile_ms), ..FunctionView::from(&function) };
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
+}
+
+/// List functions
+///
+/// The newest version of each name, by name.
+#[utoipa::path(get, path = "/v1/functions", tag = "functions", params(Paging),
+    responses((status = 200, body = FunctionPage)))]
+pub async fn list(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Query(paging): Query<Paging>,
+) -> Result<Json<FunctionPage>, Problem> {
+    let page = app.store.functions(&tenant, &paging.request()).await?;
+    Ok(Json(FunctionPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// Get a function
+///
+/// By version id, or by name for the newest version.
+#[utoipa::path(get, path = "/v1/functions/{function}", tag = "functions",
+    params(("function" = String, Path, description = "Version id or name")),
+    responses((status = 200, body = FunctionView), (status = 404, description = "function-not-found")))]
+pub async fn get(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(function): Path<String>,
+) -> Result<Json<FunctionView>, Problem> {
+    Ok(Json(FunctionView::from(&find(&app, &tenant, &function).await?)))
+}
+
+/// List the versions of a function
+///
+/// Newest first.
+#[utoipa::path(get, path = "/v1/functions/{function}/versions", tag = "functions",
+    params(("function" = String, Path, description = "Name")),
+    responses((status = 200, body = FunctionPage), (status = 404, description = "function-not-found")))]
+pub async fn versions(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(function): Path<String>,
+) -> Result<Json<FunctionPage>, Problem> {
+    let name = find(&app, &tenant, &function).await?.name;
+    let versions = app.store.versions(&tenant, &name).await?;
+    Ok(Json(FunctionPage { items: versions.iter().map(Into::into).collect(), next: None }))
+}
+
+/// Delete a function
+///
+/// One version by its id, or every version of a name. Tasks accepted before still run.
+#[utoipa::path(delete, path = "/v1/functions/{function}", tag = "functions",
+    params(("function" = String, Path, description = "Version id or name")),
+    responses((status = 204, description = "Gone"), (status = 404, description = "function-not-found")))]
+pub async fn delete(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(function): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let key = reference(&function)?;
+    match app.store.delete_function(&tenant, &key).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(not_found(&function)),
+    }
+}
+
+/// Registers a checked and compiled module; gives the version and the milliseconds its compilation took.
+pub(super) async fn add(
+    app: &App,
+    tenant: TenantId,
+    name: &str,
+    limits: RunLimits,
+    wasm: Bytes,
+) -> Result<(FunctionVersion, u64), Problem> {
+    let name: FunctionName = name.parse()?;
+    limits.check(&app.settings.ceiling)?;
+    let prepared = app.modules.prepare(wasm.clone()).await?;
+    let new = NewFunction {
+        id: random::function_id(app.clock.now()),
+        tenant,
+        name,
+        module: prepared.inspected.digest,
+        abi: prepared.inspected.abi,
+        limits,
+    };
+    match app.store.register(new, wasm).await? {
+        Registered::Version(function) => {
+            app.metrics.function_registered();
+            Ok((function, u64::try_from(prepared.compile.as_millis()).unwrap_or(u64::MAX)))
+        }
+        Registered::QuotaReached { max } => {
+            let detail = format!("there are {max} function versions, as many as there may be: delete some");
+            Err(Problem::new(ErrorCode::FunctionQuota, detail).with("max", max))
+        }
+    }
+}
+
+/// The function version that a path names.
+pub(super) async fn find(app: &App, tenant: &TenantId, text: &str) -> Result<FunctionVersion, Problem> {
+    let key = reference(text)?;
+    app.store.function(tenant, &key).await?.ok_or_else(|| not_found(text))
+}
+
+fn reference(text: &str) -> Result<FunctionRef, Problem> {
+    match text.parse::<FunctionId>() {
+        Ok(id) => Ok(FunctionRef::Id(id)),
+        Err(_) => Ok(FunctionRef::Name(text.parse().map_err(|_| not_found(text))?)),
+    }
+}
+
+/// The one answer for a function that is not there, or not the caller's.
+pub(super) fn not_found(text: &str) -> Problem {
+    let detail = format!("there is no function {text:?}: GET /v1/functions lists yours");
+    Problem::new(ErrorCode::FunctionNotFound, detail)
+}

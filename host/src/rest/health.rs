@@ -1,0 +1,58 @@
+//! What operators and their machinery ask: alive, ready, metrics.
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use fusebox_core::error::ErrorCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Shared, error::Problem};
+
+/// Whether the host takes work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// `ready`.
+    status: &'static str,
+    /// The host's version.
+    version: &'static str,
+}
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/healthz", tag = "operations",
+    responses((status = 200, content_type = "text/plain", body = String)))]
+pub async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// Does the host take work?
+///
+/// Not while it starts or drains, or where its store does not answer.
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = Ready), (status = 503, description = "shutting-down or store-unavailable")))]
+pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
+    let status = app.readiness.as_str();
+    if !app.readiness.is_ready() {
+        return Err(Problem::new(ErrorCode::ShuttingDown, format!("the host takes no work: it is {status}")));
+    }
+    app.store.check().await?;
+    Ok(Json(Ready { status, version: env!("CARGO_PKG_VERSION") }))
+}
+
+/// Metrics
+///
+/// Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, content_type = "text/plain", body = String)))]
+pub async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
+    let backlog = app.store.backlog().await?;
+    let text = app
+        .metrics
+        .exposition(&backlog)
+        .map_err(|error| Problem::new(ErrorCode::Internal, format!("the metrics cannot be written: {error}")))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

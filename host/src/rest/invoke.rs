@@ -1,0 +1,104 @@
+//! Run a function now: body in, body out, the receipt in a header.
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    outcome::{Failure, Receipt},
+};
+
+use super::{
+    Shared,
+    body::{InputBody, to_base64},
+    error::Problem,
+    functions,
+    view::ReceiptView,
+};
+use crate::{invoke::InvokeError, tenancy::Caller};
+
+/// Carries the receipt as JSON.
+pub const RECEIPT: HeaderName = HeaderName::from_static("fusebox-receipt");
+/// Asks for the end of the log with `tail`; carries it, base64.
+pub const LOG: HeaderName = HeaderName::from_static("fusebox-log");
+/// A header is no place for more log than this.
+const LOG_TAIL_BYTES: usize = 4 << 10;
+
+/// Run a function now
+///
+/// The body is the input; the answer's body is the output, and its `fusebox-receipt` header says what the run used, as
+/// JSON. Nothing is stored. With the request header `fusebox-log: tail`, the answer has the end of the run's log in that
+/// header, base64. A function that fails is 424 with its own code, never a 500.
+#[utoipa::path(post, path = "/v1/functions/{function}/invoke", tag = "functions",
+    params(("function" = String, Path, description = "Version id or name")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, content_type = "application/octet-stream", body = Vec<u8>,
+            headers(("fusebox-receipt" = String, description = "What the run used, as JSON"))),
+        (status = 404, description = "function-not-found"),
+        (status = 413, description = "payload-too-large"),
+        (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
+            deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
+        (status = 503, description = "overloaded: every slot is busy; see Retry-After")))]
+pub async fn invoke(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    InputBody(input): InputBody,
+) -> Result<Response, Problem> {
+    let function = functions::find(&app, &tenant, &function).await?;
+    let invoked = app.invoker.invoke(function, input).await.map_err(|error| match error {
+        InvokeError::Overloaded => Problem::new(ErrorCode::Overloaded, error.to_string()),
+        InvokeError::ShuttingDown => Problem::new(ErrorCode::ShuttingDown, error.to_string()),
+        InvokeError::Internal(reason) => {
+            tracing::error!(reason, "an invoke could not be run");
+            Problem::new(ErrorCode::Internal, "the host could not run the function; its log has the reason")
+        }
+    })?;
+    let wants_log = headers.get(LOG).is_some_and(|value| value == "tail");
+    let tail = wants_log.then(|| log_tail(&invoked.log));
+    let (failure, bytes) = invoked.outcome.into_parts();
+    app.metrics.invoked(failure.as_ref().map(|failure| failure.code), &invoked.receipt);
+    let mut response = match failure {
+        None => answer(bytes, &invoked.receipt),
+        Some(failure) => failed(&failure, &bytes, &invoked.receipt).into_response(),
+    };
+    if let Some(tail) = tail {
+        response.headers_mut().insert(LOG, tail);
+    }
+    Ok(response)
+}
+
+/// An output and its receipt.
+pub(super) fn answer(output: Bytes, receipt: &Receipt) -> Response {
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    (StatusCode::OK, [content_type, (RECEIPT, receipt_header(receipt))], output).into_response()
+}
+
+/// The answer for a function that failed.
+pub(super) fn failed(failure: &Failure, error: &[u8], receipt: &Receipt) -> Problem {
+    let mut problem = Problem::new(failure.code, failure.message.clone())
+        .with("receipt", serde_json::to_value(ReceiptView::from(receipt)).unwrap_or_default())
+        .with_header(RECEIPT, receipt_header(receipt));
+    if !failure.backtrace.is_empty() {
+        problem = problem.with("backtrace", failure.backtrace.clone());
+    }
+    if failure.code == ErrorCode::GuestError {
+        problem = problem.with("error", to_base64(error));
+    }
+    problem
+}
+
+fn receipt_header(receipt: &Receipt) -> HeaderValue {
+    let json = serde_json::to_vec(receipt).unwrap_or_default();
+    HeaderValue::from_maybe_shared(Bytes::from(json)).unwrap_or(HeaderValue::from_static("{}"))
+}
+
+fn log_tail(log: &[u8]) -> HeaderValue {
+    let tail = &log[log.len().saturating_sub(LOG_TAIL_BYTES)..];
+    HeaderValue::try_from(to_base64(tail)).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,159 @@
+//! The four routes of the Python platform, exactly: their paths, field names and codes. Payloads are base64, in which
+//! line breaks are accepted; function payloads are wasm modules, parameters and results bytes.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use fusebox_core::{error::ErrorCode, id::FunctionId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    body::{SeedJson, from_base64, to_base64},
+    error::Problem,
+    functions, tasks,
+};
+use crate::tenancy::Caller;
+
+/// A function to register.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct RegisterFunction {
+    /// Its name.
+    name: String,
+    /// The wasm module, base64.
+    payload: String,
+}
+
+/// A registered function.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FunctionRegistered {
+    /// The version's id, a UUID.
+    function_id: String,
+}
+
+/// A task to run.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ExecuteFunction {
+    /// The function version's id, a UUID.
+    function_id: String,
+    /// The input, base64.
+    payload: String,
+}
+
+/// An accepted task.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FunctionExecuted {
+    /// The task's id, a UUID.
+    task_id: String,
+}
+
+/// Where a task stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StatusReply {
+    /// The task's id.
+    task_id: String,
+    /// `QUEUED`, `RUNNING`, `COMPLETED` or `FAILED`.
+    status: String,
+}
+
+/// A task's result.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResultReply {
+    /// The task's id.
+    task_id: String,
+    /// `QUEUED`, `RUNNING`, `COMPLETED` or `FAILED`.
+    status: String,
+    /// Empty until the task has ended; then base64 of the output, of the guest's error, or of a sentence where the host
+    /// ended the task.
+    result: String,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<SeedError>,
+}
+
+/// Why a task failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeedError {
+    /// A stable code.
+    code: String,
+    /// A sentence.
+    message: String,
+}
+
+/// Register a function (Python platform)
+#[utoipa::path(post, path = "/register_function", tag = "Python platform", request_body = RegisterFunction,
+    responses((status = 200, body = FunctionRegistered),
+        (status = 400, description = "The payload is no function, with the reason"),
+        (status = 422, description = "A field is missing or of the wrong type")))]
+pub async fn register_function(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    SeedJson(RegisterFunction { name, payload }): SeedJson<RegisterFunction>,
+) -> Result<Json<FunctionRegistered>, Problem> {
+    let wasm = from_base64("payload", &payload)?;
+    let (function, _) = functions::add(&app, tenant, &name, app.settings.limits, wasm).await?;
+    Ok(Json(FunctionRegistered { function_id: function.id.to_string() }))
+}
+
+/// Submit a task (Python platform)
+#[utoipa::path(post, path = "/execute_function", tag = "Python platform", request_body = ExecuteFunction,
+    responses((status = 200, body = FunctionExecuted),
+        (status = 400, description = "The payload is not base64"),
+        (status = 404, description = "Unknown function"),
+        (status = 422, description = "A malformed id, a missing field or a wrong type")))]
+pub async fn execute_function(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    SeedJson(ExecuteFunction { function_id, payload }): SeedJson<ExecuteFunction>,
+) -> Result<Json<FunctionExecuted>, Problem> {
+    let id: FunctionId = function_id.parse().map_err(|_| {
+        let detail = format!("function_id {function_id:?} is not a UUID");
+        Problem::new(ErrorCode::UnprocessableRequest, detail)
+    })?;
+    let input = from_base64("payload", &payload)?;
+    let function = functions::find(&app, &tenant, &id.to_string()).await.map_err(|problem| match problem.code() {
+        ErrorCode::FunctionNotFound => Problem::new(ErrorCode::FunctionNotFound, "Function not found"),
+        _ => problem,
+    })?;
+    let task = tasks::accept(&app, &tenant, &function, input).await?;
+    Ok(Json(FunctionExecuted { task_id: task.to_string() }))
+}
+
+/// Get a task's status (Python platform)
+#[utoipa::path(get, path = "/status/{task}", tag = "Python platform",
+    params(("task" = String, Path, description = "Task id")),
+    responses((status = 200, body = StatusReply), (status = 404, description = "Unknown task"),
+        (status = 422, description = "Not a UUID")))]
+pub async fn status(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+) -> Result<Json<StatusReply>, Problem> {
+    let id = tasks::parse_id(&task)?;
+    let found = app.store.task(&tenant, id).await?.ok_or_else(tasks::not_found)?;
+    Ok(Json(StatusReply { task_id: id.to_string(), status: found.status().as_str().to_owned() }))
+}
+
+/// Get a task's result (Python platform)
+#[utoipa::path(get, path = "/result/{task}", tag = "Python platform",
+    params(("task" = String, Path, description = "Task id")),
+    responses((status = 200, body = ResultReply), (status = 404, description = "Unknown task"),
+        (status = 422, description = "Not a UUID")))]
+pub async fn result(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+) -> Result<Json<ResultReply>, Problem> {
+    let id = tasks::parse_id(&task)?;
+    let found = app.store.result(&tenant, id).await?.ok_or_else(tasks::not_found)?;
+    let failure = found.task.failure();
+    let result = match failure {
+        Some(failure) if failure.code != ErrorCode::GuestError => to_base64(failure.message.as_bytes()),
+        _ => to_base64(&found.output),
+    };
+    let error = failure.map(|failure| SeedError { code: failure.code.to_string(), message: failure.message.clone() });
+    let status = found.task.status().as_str().to_owned();
+    Ok(Json(ResultReply { task_id: id.to_string(), status, result, error }))
+}

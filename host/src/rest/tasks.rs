@@ -1,0 +1,226 @@
+//! Tasks: submit, get, list, cancel, result, logs.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    function::FunctionVersion,
+    id::TaskId,
+    limits::{ATTEMPTS_MAX, TASK_AGE_MS_MAX},
+    name::TenantId,
+    outcome::Receipt,
+    task::{Priority, TaskState},
+    time::Millis,
+};
+
+use super::{
+    App, Shared,
+    body::InputBody,
+    error::Problem,
+    functions::{self, Paging},
+    invoke,
+    view::{TaskPage, TaskView},
+    wait,
+};
+use crate::{
+    random,
+    store::{Accepted, Cancelled, NewTask, TaskResult},
+    tenancy::Caller,
+};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Submit a task
+///
+/// The body is the input. The answer comes once the task is on disk. With `Prefer: wait=N` (at most 50 seconds) the
+/// answer waits for the end: 200 with the result, or 202 where the time runs out first.
+#[utoipa::path(post, path = "/v1/functions/{function}/tasks", tag = "tasks",
+    params(("function" = String, Path, description = "Version id or name"),
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 202, body = TaskView, headers(("location" = String, description = "The task's path"))),
+        (status = 200, body = TaskView, description = "It ended while the request waited"),
+        (status = 404, description = "function-not-found"),
+        (status = 413, description = "payload-too-large"),
+        (status = 429, description = "queue-full; see Retry-After"),
+        (status = 503, description = "store-unavailable; see Retry-After")))]
+pub async fn submit(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    InputBody(input): InputBody,
+) -> Result<Response, Problem> {
+    let function = functions::find(&app, &tenant, &function).await?;
+    let task = accept(&app, &tenant, &function, input).await?;
+    let seconds = wait::preferred(&headers);
+    let found = wait::for_end(&app, &tenant, task, seconds.unwrap_or_default()).await?.ok_or_else(not_found)?;
+    let location = [(header::LOCATION, format!("/v1/tasks/{task}"))];
+    match seconds {
+        Some(seconds) if found.task.status().is_ended() => {
+            let applied = [(PREFERENCE_APPLIED, wait::applied(seconds))];
+            Ok((StatusCode::OK, location, applied, Json(TaskView::from(&found))).into_response())
+        }
+        _ => Ok((StatusCode::ACCEPTED, location, Json(TaskView::from(&found.task))).into_response()),
+    }
+}
+
+/// List tasks
+///
+/// Newest first.
+#[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(Paging), responses((status = 200, body = TaskPage)))]
+pub async fn list(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Query(paging): Query<Paging>,
+) -> Result<Json<TaskPage>, Problem> {
+    let page = app.store.tasks(&tenant, &paging.request()).await?;
+    Ok(Json(TaskPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// Get a task
+///
+/// With `Prefer: wait=N` the answer waits for the end, and has the result then.
+#[utoipa::path(get, path = "/v1/tasks/{task}", tag = "tasks",
+    params(("task" = String, Path, description = "Task id"),
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
+    responses((status = 200, body = TaskView), (status = 404, description = "task-not-found"),
+        (status = 422, description = "unprocessable-request: not a UUID")))]
+pub async fn get(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let task = parse_id(&task)?;
+    let Some(seconds) = wait::preferred(&headers) else {
+        let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
+        return Ok(Json(TaskView::from(&found)).into_response());
+    };
+    let found = wait::for_end(&app, &tenant, task, seconds).await?.ok_or_else(not_found)?;
+    Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::from(&found))).into_response())
+}
+
+/// Cancel a task
+///
+/// It is FAILED with code `cancelled` when this answers; where it ran, its run is stopped.
+#[utoipa::path(delete, path = "/v1/tasks/{task}", tag = "tasks",
+    params(("task" = String, Path, description = "Task id")),
+    responses((status = 200, body = TaskView), (status = 404, description = "task-not-found"),
+        (status = 409, description = "task-ended: it had ended before")))]
+pub async fn cancel(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+) -> Result<Json<TaskView>, Problem> {
+    let task = parse_id(&task)?;
+    match app.store.cancel(&tenant, task).await? {
+        Cancelled::Cancelled { .. } => {
+            app.metrics.task_ended(fusebox_core::task::Status::Failed, Some(ErrorCode::Cancelled), &Receipt::default());
+            let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
+            Ok(Json(TaskView::from(&found)))
+        }
+        Cancelled::Ended(status) => {
+            let detail = format!("the task has ended already: it is {}", status.as_str());
+            Err(Problem::new(ErrorCode::TaskEnded, detail))
+        }
+        Cancelled::NotFound => Err(not_found()),
+    }
+}
+
+/// Get a task's result
+///
+/// The output's bytes; with `Prefer: wait=N` once it has ended. A task that failed answers as a failed invoke does.
+#[utoipa::path(get, path = "/v1/tasks/{task}/result", tag = "tasks",
+    params(("task" = String, Path, description = "Task id"),
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 404, description = "task-not-found"),
+        (status = 409, description = "task-not-ended; see Retry-After"),
+        (status = 424, description = "The task failed; the code says how")))]
+pub async fn result(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let task = parse_id(&task)?;
+    let seconds = wait::preferred(&headers).unwrap_or_default();
+    let TaskResult { task, output } = wait::for_end(&app, &tenant, task, seconds).await?.ok_or_else(not_found)?;
+    match &task.state {
+        TaskState::Completed(ended) => Ok(invoke::answer(output, &ended.receipt)),
+        TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
+        TaskState::Queued { .. } | TaskState::Running(_) => {
+            let detail = "the task has not ended: ask again, or wait for it with `Prefer: wait=20`";
+            Err(Problem::new(ErrorCode::TaskNotEnded, detail).with("status", task.status().as_str()))
+        }
+    }
+}
+
+/// Get a task's log
+///
+/// What its last run logged, at most its log limit; empty until it has ended.
+#[utoipa::path(get, path = "/v1/tasks/{task}/logs", tag = "tasks",
+    params(("task" = String, Path, description = "Task id")),
+    responses((status = 200, content_type = "text/plain", body = String),
+        (status = 404, description = "task-not-found")))]
+pub async fn logs(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+) -> Result<Response, Problem> {
+    let log = app.store.log(&tenant, parse_id(&task)?).await?.ok_or_else(not_found)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
+}
+
+/// Accepts a task of a function; it is durable when this answers.
+pub(super) async fn accept(
+    app: &App,
+    tenant: &TenantId,
+    function: &FunctionVersion,
+    input: Bytes,
+) -> Result<TaskId, Problem> {
+    let now = app.clock.now();
+    let id = random::task_id(now);
+    let task = NewTask {
+        id,
+        tenant: tenant.clone(),
+        function: function.id,
+        limits: function.limits,
+        priority: Priority::Normal,
+        attempts_max: ATTEMPTS_MAX,
+        not_before: Millis(0),
+        expires_at: now.plus(TASK_AGE_MS_MAX),
+        input,
+    };
+    match app.store.accept(vec![task]).await?.first() {
+        Some(Accepted::New | Accepted::Duplicate) => {
+            app.metrics.tasks_accepted(1);
+            Ok(id)
+        }
+        Some(Accepted::QueueFull) => {
+            app.metrics.task_refused();
+            Err(Problem::new(ErrorCode::QueueFull, "as many tasks wait as may wait: try again in a moment"))
+        }
+        None => Err(Problem::new(ErrorCode::Internal, "the store gave no answer")),
+    }
+}
+
+/// A task id in a path or a body.
+pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
+    text.parse().map_err(|_| {
+        let detail = format!("{text:?} is not a task id: a UUID is expected");
+        Problem::new(ErrorCode::UnprocessableRequest, detail)
+    })
+}
+
+/// The one answer for a task that is not there, or not the caller's.
+pub(super) fn not_found() -> Problem {
+    Problem::new(ErrorCode::TaskNotFound, "Task not found")
+}

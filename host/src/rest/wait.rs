@@ -1,0 +1,63 @@
+//! `Prefer: wait=N` (RFC 7240): a caller waits for a task to end instead of asking again and again. The store's hint
+//! wakes it; the record is read again then, since a hint is only a hint.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue};
+use fusebox_core::{id::TaskId, limits::WAIT_SECONDS_MAX, name::TenantId};
+
+use super::{App, error::Problem};
+use crate::store::TaskResult;
+
+/// Where a hint is lost, a waiter looks by itself this often.
+const FALLBACK: Duration = Duration::from_secs(1);
+
+/// The seconds a request prefers to wait, at most [`WAIT_SECONDS_MAX`].
+#[must_use]
+pub fn preferred(headers: &HeaderMap) -> Option<u64> {
+    let preferences = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
+    let mut tokens = preferences.flat_map(|value| value.split([',', ';']));
+    let seconds = tokens.find_map(|token| token.trim().strip_prefix("wait=")?.trim_matches('"').parse::<u64>().ok())?;
+    Some(seconds.min(WAIT_SECONDS_MAX))
+}
+
+/// The value of `Preference-Applied`.
+#[must_use]
+pub fn applied(seconds: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("wait={seconds}")).unwrap_or(HeaderValue::from_static("wait"))
+}
+
+/// The task with its result once it has ended, or as it is after `seconds`; `None` where there is none.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn for_end(app: &App, tenant: &TenantId, id: TaskId, seconds: u64) -> Result<Option<TaskResult>, Problem> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    loop {
+        // The hint is registered before the record is read, so that an end between the two is not missed.
+        let ended = app.store.ended_hint(id);
+        let Some(found) = app.store.result(tenant, id).await? else { return Ok(None) };
+        if found.task.status().is_ended() || tokio::time::Instant::now() >= deadline {
+            return Ok(Some(found));
+        }
+        let look_again = deadline.min(tokio::time::Instant::now() + FALLBACK);
+        let _ = tokio::time::timeout_at(look_again, ended).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preference_is_found_among_others_and_bounded() {
+        let wait = |text: &'static str| {
+            preferred(&HeaderMap::from_iter([("prefer".parse().unwrap(), HeaderValue::from_static(text))]))
+        };
+        assert_eq!(wait("wait=7"), Some(7));
+        assert_eq!(wait("respond-async, wait=20"), Some(20));
+        assert_eq!(wait("wait=100000"), Some(WAIT_SECONDS_MAX));
+        assert_eq!(wait("return=minimal"), None);
+        assert_eq!(wait("wait=soon"), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! Every metric, declared once. Counting is cheap: atomics, no locks on the paths of a run.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use fusebox_core::{error::ErrorCode, outcome::Receipt, task::Status};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::store::Backlog;
+
+/// Seconds: from a fast run to a long one.
+const SECONDS_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabels {
+    status: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: u16,
+}
+
+/// See the module's documentation.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    accepted: Counter,
+    refused: Counter,
+    ended: Family<EndLabels, Counter>,
+    invoked: Family<EndLabels, Counter>,
+    registered: Counter,
+    run_seconds: Histogram,
+    queue_seconds: Histogram,
+    compile_seconds: Histogram,
+    fuel: Counter,
+    slots_busy: Gauge,
+    ready: Gauge<u64, AtomicU64>,
+    delayed: Gauge<u64, AtomicU64>,
+    running: Gauge<u64, AtomicU64>,
+    /// Counted apart from the family, since every invoke that returns counts here.
+    invoked_well: AtomicU64,
+}
+
+impl Metrics {
+    /// Declares every metric of a host with so many slots.
+    #[must_use]
+    pub fn new(slots: u32) -> Self {
+        let seconds = || Histogram::new(SECONDS_BUCKETS);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("fusebox"),
+            requests: Family::default(),
+            accepted: Counter::default(),
+            refused: Counter::default(),
+            ended: Family::default(),
+            invoked: Family::default(),
+            registered: Counter::default(),
+            run_seconds: seconds(),
+            queue_seconds: seconds(),
+            compile_seconds: seconds(),
+            fuel: Counter::default(),
+            slots_busy: Gauge::default(),
+            ready: Gauge::default(),
+            delayed: Gauge::default(),
+            running: Gauge::default(),
+            invoked_well: AtomicU64::new(0),
+        };
+        metrics.declare(slots);
+        metrics
+    }
+
+    fn declare(&mut self, slots: u32) {
+        let registry = &mut self.registry;
+        registry.register("http_requests", "Requests answered, by route and status", self.requests.clone());
+        registry.register("tasks_accepted", "Tasks answered with an id", self.accepted.clone());
+        registry.register("tasks_refused", "Tasks refused because the queue was full", self.refused.clone());
+        registry.register("tasks_ended", "Tasks that ended, by status and error code", self.ended.clone());
+        registry.register("invokes", "Sync invokes that ran, by status and error code", self.invoked.clone());
+        registry.register("functions_registered", "Function versions registered", self.registered.clone());
+        let seconds = Unit::Seconds;
+        registry.register_with_unit("run", "Wall time of runs", seconds.clone(), self.run_seconds.clone());
+        registry.register_with_unit("queue_wait", "Wait before a run", seconds.clone(), self.queue_seconds.clone());
+        registry.register_with_unit("compile", "Time of module compilation", seconds, self.compile_seconds.clone());
+        registry.register("fuel_used", "Fuel units used by runs that returned", self.fuel.clone());
+        let all_slots: Gauge = Gauge::default();
+        all_slots.set(slots.into());
+        registry.register("slots", "Runs that may go on at once", all_slots);
+        registry.register("slots_busy", "Runs that go on", self.slots_busy.clone());
+        registry.register("tasks_ready", "Tasks that may be leased now", self.ready.clone());
+        registry.register("tasks_delayed", "Tasks that wait for their time", self.delayed.clone());
+        registry.register("tasks_running", "Leased attempts", self.running.clone());
+    }
+
+    /// A request was answered.
+    pub fn request(&self, route: &str, status: u16) {
+        self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
+    }
+
+    /// Tasks were accepted.
+    pub fn tasks_accepted(&self, count: u64) {
+        self.accepted.inc_by(count);
+    }
+
+    /// A task was refused because the queue was full.
+    pub fn task_refused(&self) {
+        self.refused.inc();
+    }
+
+    /// A task's end was recorded.
+    pub fn task_ended(&self, status: Status, code: Option<ErrorCode>, receipt: &Receipt) {
+        let code = code.map_or("", ErrorCode::as_str);
+        self.ended.get_or_create(&EndLabels { status: status.as_str(), code }).inc();
+        self.ran(receipt);
+    }
+
+    /// A sync invoke ran.
+    pub fn invoked(&self, code: Option<ErrorCode>, receipt: &Receipt) {
+        match code {
+            None => drop(self.invoked_well.fetch_add(1, Ordering::Relaxed)),
+            Some(code) => {
+                let labels = EndLabels { status: Status::Failed.as_str(), code: code.as_str() };
+                self.invoked.get_or_create(&labels).inc();
+            }
+        }
+        self.ran(receipt);
+    }
+
+    fn ran(&self, receipt: &Receipt) {
+        self.run_seconds.observe(seconds(receipt.wall_us));
+        self.queue_seconds.observe(seconds(receipt.queue_us));
+        self.fuel.inc_by(receipt.fuel.unwrap_or_default());
+    }
+
+    /// A function version was registered.
+    pub fn function_registered(&self) {
+        self.registered.inc();
+    }
+
+    /// A module was compiled; zero where its artifact was there.
+    pub fn compiled(&self, time: Duration) {
+        if !time.is_zero() {
+            self.compile_seconds.observe(time.as_secs_f64());
+        }
+    }
+
+    /// A slot starts a run.
+    pub fn slot_busy(&self) {
+        self.slots_busy.inc();
+    }
+
+    /// A slot is free again.
+    pub fn slot_free(&self) {
+        self.slots_busy.dec();
+    }
+
+    /// All metrics in Prometheus' text format, with the store's backlog as of now.
+    ///
+    /// # Errors
+    /// Never, since it writes to memory; the exposition format's type says otherwise.
+    pub fn exposition(&self, backlog: &[Backlog]) -> Result<String, std::fmt::Error> {
+        self.ready.set(backlog.iter().map(|tenant| tenant.ready).sum());
+        self.delayed.set(backlog.iter().map(|tenant| tenant.delayed).sum());
+        self.running.set(backlog.iter().map(|tenant| tenant.running).sum());
+        let labels = EndLabels { status: Status::Completed.as_str(), code: "" };
+        self.invoked.get_or_create(&labels).inc_by(self.invoked_well.swap(0, Ordering::Relaxed));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a histogram's sum needs no more than 52 bits of microseconds")]
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1_000_000.0
+}

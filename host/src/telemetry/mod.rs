@@ -1,0 +1,5 @@
+//! What operators see: logs, metrics, readiness. Knows nothing of what it observes.
+
+pub mod health;
+pub mod logs;
+pub mod metrics;
