@@ -1,5 +1,32 @@
 //! Runs one guest call in wasmtime, on its own fuse. Knows no network, store or tenant's data; the only crate that
 //! names wasmtime.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `engine` | the one function that makes the engine's configuration, for the host and the compile child |
+//! | `epoch` | the ticker that lets a run notice its deadline and its stop flag |
+//! | `inspect` | structural caps and the ABI, before anything is compiled |
+//! | `compile` | the compile child, seen from both sides |
+//! | `artifact`, `cache` | compiled modules on disk, authenticated, and in memory |
+//! | `limiter` | memory and tables of a run |
+//! | `host` | what a run carries with it: limits, log, stop flag, deadline |
+//! | `imports` | what a guest may call, one capability a file |
+//! | `wasi` | WASI preview 1 for the command ABI |
+//! | `run`, `ending` | one run: instantiate, call, and how it ended |
+
+mod artifact;
+mod cache;
+mod compile;
+mod ending;
+mod engine;
+mod epoch;
+mod host;
+mod imports;
+mod inspect;
+mod limiter;
+mod log;
+mod run;
+mod wasi;
 
 use std::{
     ffi::OsString,
@@ -8,7 +35,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,6 +47,12 @@ use fusebox_core::{
     outcome::{Outcome, StopReason},
     time::Millis,
 };
+use wasmtime::Engine;
+
+pub use cache::LoadedModule;
+pub use compile::compile_child;
+
+use cache::Cache;
 
 /// How a sandbox is set up.
 #[derive(Clone, Debug)]
@@ -75,10 +108,6 @@ pub struct Prepared {
     /// Time the compile child took; zero where the artifact was there already.
     pub compile: Duration,
 }
-
-/// A compiled module in memory, ready to be instantiated. Cheap to clone.
-#[derive(Clone)]
-pub struct LoadedModule {}
 
 /// Tells one run to stop. Cheap to clone; raised once.
 #[derive(Clone, Debug, Default)]
@@ -161,23 +190,31 @@ pub struct Usage {
 
 /// Compiles and runs modules. Cheap to clone.
 #[derive(Clone)]
-pub struct Sandbox {}
+pub struct Sandbox {
+    engine: Engine,
+    cache: Arc<Cache>,
+    compile_command: CompileCommand,
+    ceiling: RunLimits,
+}
 
 impl Sandbox {
     /// Makes the engine, its ticker and its cache.
     ///
     /// # Errors
     /// Where the cache directory or the engine cannot be made.
-    pub fn new(_options: Options) -> Result<Self, SandboxError> {
-        Ok(Self {})
+    pub fn new(options: Options) -> Result<Self, SandboxError> {
+        let engine = engine::pooled(options.slots, &options.ceiling)?;
+        epoch::start(&engine)?;
+        let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
+        Ok(Self { engine, cache, compile_command: options.compile_command, ceiling: options.ceiling })
     }
 
     /// Checks a module's structure against the caps and finds its ABI, without compiling it.
     ///
     /// # Errors
     /// Why it is no function of this host.
-    pub fn inspect(&self, _wasm: &[u8]) -> Result<Inspected, ModuleError> {
-        Err(ModuleError { code: ErrorCode::Internal, message: String::new() })
+    pub fn inspect(&self, wasm: &[u8]) -> Result<Inspected, ModuleError> {
+        inspect::inspect(wasm)
     }
 
     /// Inspects a module and makes sure that its artifact is cached, compiling it in a child process where it is not.
@@ -186,7 +223,15 @@ impl Sandbox {
     /// # Errors
     /// Why it is no function of this host, or does not compile within the limits.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
-        Ok(Prepared { inspected: self.inspect(wasm)?, compile: Duration::ZERO })
+        let inspected = self.inspect(wasm)?;
+        let internal = |error: SandboxError| ModuleError { code: ErrorCode::Internal, message: error.0 };
+        if self.cache.load(&inspected.digest).map_err(internal)?.is_some() {
+            return Ok(Prepared { inspected, compile: Duration::ZERO });
+        }
+        let started = Instant::now();
+        let compiled = compile::in_child(&self.compile_command, wasm)?;
+        self.cache.insert(&inspected.digest, &compiled)?;
+        Ok(Prepared { inspected, compile: started.elapsed() })
     }
 
     /// The module with this digest, from memory or from the cache directory; `None` where no authentic artifact is.
@@ -194,21 +239,14 @@ impl Sandbox {
     ///
     /// # Errors
     /// Where the cache directory cannot be read.
-    pub fn load(&self, _digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
-        Ok(None)
+    pub fn load(&self, digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
+        self.cache.load(digest)
     }
 
-    /// Runs one call on this thread, which needs `SLOT_STACK_BYTES` of stack. Never panics on what a guest does.
+    /// Runs one call on this thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never panics on
+    /// what a guest does.
     #[must_use]
-    pub fn run(&self, _module: &LoadedModule, _call: Call) -> Run {
-        Run { outcome: Outcome::BadModule { reason: String::new() }, usage: Usage::default(), log: Bytes::new() }
+    pub fn run(&self, module: &LoadedModule, call: Call) -> Run {
+        run::run(&self.engine, module, call, &self.ceiling)
     }
-}
-
-/// The `main` of a compile child: limits its own process, reads wasm on stdin, writes the artifact to stdout.
-///
-/// # Errors
-/// A sentence for stderr; the process should exit with code 1.
-pub fn compile_child() -> Result<(), SandboxError> {
-    Err(SandboxError(String::new()))
 }

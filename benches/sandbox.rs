@@ -1,0 +1,146 @@
+//! One full run against bare wasmtime, in one process: a fresh instance with every limit on, 128 bytes in and out, and
+//! the same module instantiated and called with pooling, copy-on-write and `InstancePre` but without fuel, epochs or a
+//! limiter. Rounds are interleaved, so that a noisy machine disturbs both alike. Then how late the fuse ends a loop and
+//! a wait.
+//!
+//! Run by `cargo bench -p fusebox-sandbox --bench sandbox`; `-- --smoke` for a short one.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode, function::RunLimits, limits::SLOT_STACK_BYTES, name::TenantId, outcome::Outcome, time::Millis,
+};
+use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Run, Sandbox, StopFlag};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig, Store,
+};
+
+const ECHO: &str = r#"(module (memory (export "memory") 2)
+    (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "fusebox_handle") (param i32 i32) (result i32)
+        (i32.store (i32.const 4) (local.get 0)) (i32.store (i32.const 8) (local.get 1)) (i32.const 0)))"#;
+const SPIN: &str = r#"(module (memory (export "memory") 1)
+    (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "fusebox_handle") (param i32 i32) (result i32) (loop (br 0)) (i32.const 0)))"#;
+const SLEEP: &str = r#"(module
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 3600000000000))
+        (drop (call $poll (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 256)))))"#;
+const INPUT: [u8; 128] = [7; 128];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let smoke = std::env::args().any(|arg| arg == "--smoke");
+    let (rounds, runs, cut_offs) = if smoke { (3, 200, 2) } else { (31, 5_000, 50) };
+    // As a slot does: a thread of its own, with a slot's stack.
+    let bench = thread::Builder::new().stack_size(SLOT_STACK_BYTES).spawn(move || bench(rounds, runs, cut_offs))?;
+    bench.join().map_err(|_| "the bench panicked")?.map_err(|error| error.to_string().into())
+}
+
+fn bench(rounds: usize, runs: u32, cut_offs: u32) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let home = tempfile::tempdir()?;
+    let sandbox = Sandbox::new(Options {
+        slots: 2,
+        ceiling: RunLimits::CEILING,
+        cache_dir: home.path().join("artifacts"),
+        compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },
+    })?;
+    let echo = load(&sandbox, ECHO)?;
+    let bare = Bare::new()?;
+    let (mut full_us, mut bare_us) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        bare_us.push(mean_us(runs, || bare.run())?);
+        full_us.push(mean_us(runs, || match run(&sandbox, &echo, RunLimits::default()).outcome {
+            Outcome::Returned(output) if output == INPUT.as_slice() => Ok(()),
+            other => Err(format!("{other:?}").into()),
+        })?);
+    }
+    let (full, base) = (median(full_us), median(bare_us));
+    println!("full run, every limit on, 128 B in and out: {full:.2} µs (median of {rounds} rounds of {runs} runs)");
+    println!("bare wasmtime, instantiate and call:        {base:.2} µs");
+    println!("ratio: {:.2}", full / base);
+
+    let limits = RunLimits { wall_ms: 100, fuel: RunLimits::CEILING.fuel, ..RunLimits::default() };
+    for (what, text) in [("loop {}", SPIN), ("an hour's poll_oneoff", SLEEP)] {
+        let module = load(&sandbox, text)?;
+        let mut longest = Duration::ZERO;
+        for _ in 0..cut_offs {
+            let started = Instant::now();
+            let code = run(&sandbox, &module, limits).outcome.failure().map(|failure| failure.code);
+            longest = longest.max(started.elapsed());
+            if code != Some(ErrorCode::DeadlineExceeded) {
+                return Err(format!("{what} ended with {code:?}").into());
+            }
+        }
+        println!("{what} under a limit of 100 ms ended within {longest:.1?} (the longest of {cut_offs})");
+    }
+    Ok(())
+}
+
+fn load(sandbox: &Sandbox, text: &str) -> Result<LoadedModule, Box<dyn std::error::Error + Send + Sync>> {
+    let prepared = sandbox.prepare(&wat::parse_str(text)?)?;
+    sandbox.load(&prepared.inspected.digest)?.ok_or_else(|| "the artifact is not there".into())
+}
+
+fn run(sandbox: &Sandbox, module: &LoadedModule, limits: RunLimits) -> Run {
+    let context = CallContext {
+        task: None,
+        attempt: 1,
+        tenant: TenantId::default_tenant(),
+        function: "bench".parse().unwrap_or_else(|_| unreachable!("a name")),
+        deadline: Millis::NEVER,
+    };
+    sandbox.run(module, Call { input: Bytes::from_static(&INPUT), limits, context, stop: StopFlag::default() })
+}
+
+/// wasmtime with nothing of ours.
+struct Bare {
+    engine: Engine,
+    echo: InstancePre<()>,
+}
+
+impl Bare {
+    fn new() -> wasmtime::Result<Self> {
+        let mut config = Config::new();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(PoolingAllocationConfig::new()));
+        config.memory_init_cow(true);
+        let engine = Engine::new(&config)?;
+        let module = Module::from_binary(&engine, &wat::parse_str(ECHO).map_err(wasmtime::Error::new)?)?;
+        let echo = Linker::new(&engine).instantiate_pre(&module)?;
+        Ok(Self { engine, echo })
+    }
+
+    fn run(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.echo.instantiate(&mut store)?;
+        let memory: Memory = instance.get_memory(&mut store, "memory").ok_or("memory")?;
+        let alloc = instance.get_typed_func::<u32, u32>(&mut store, "fusebox_alloc")?;
+        let handle = instance.get_typed_func::<(u32, u32), u32>(&mut store, "fusebox_handle")?;
+        let ptr = alloc.call(&mut store, 128)?;
+        memory.write(&mut store, ptr as usize, &INPUT)?;
+        let record = handle.call(&mut store, (ptr, 128))?;
+        let mut output = vec![0; 128];
+        memory.read(&store, record as usize + 1_024, &mut output)?;
+        if output == INPUT { Ok(()) } else { Err("another output".into()) }
+    }
+}
+
+fn mean_us(
+    runs: u32,
+    mut run: impl FnMut() -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
+) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+    let started = Instant::now();
+    for _ in 0..runs {
+        run()?;
+    }
+    Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(runs))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,14 @@
+//! A compile child as a program of its own: this crate's tests and benches compile modules the way the host does, whose
+//! binary is its own compile child.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match fusebox_sandbox::compile_child() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), error.to_string().as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}

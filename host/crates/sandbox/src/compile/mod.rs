@@ -1,0 +1,95 @@
+//! Compilation in a child process that can be killed, since no setting of the compiler bounds what a hostile module
+//! costs. This is the parent's side: feed it, bound its answer, end it in time.
+
+use std::{
+    io::{Read as _, Write as _},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use fusebox_core::{
+    error::ErrorCode,
+    limits::{ARTIFACT_BYTES_MAX, COMPILE_CPU_S_MAX, COMPILE_WALL_MS_MAX},
+};
+
+use crate::{CompileCommand, ModuleError};
+
+mod child;
+
+pub use child::compile_child;
+
+/// What a child says on stderr, at most.
+const MESSAGE_BYTES_MAX: u64 = 2 << 10;
+
+/// Compiles a module that has been inspected; gives the native code.
+pub(crate) fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    let failed = |error: std::io::Error| ModuleError {
+        code: ErrorCode::Internal,
+        message: format!("the compile child cannot be run: {error}"),
+    };
+    let mut child = Command::new(&command.program)
+        .args(&command.args)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let answer = converse(&mut child, wasm);
+    // Whatever happened, no child outlives this call.
+    let _ = child.kill();
+    let status = child.wait().map_err(failed)?;
+    match answer {
+        Some(Answer { code, .. }) if status.success() && code.len() as u64 <= ARTIFACT_BYTES_MAX => Ok(code),
+        Some(answer) => Err(refused(status, &answer.message)),
+        None => Err(too_costly("it did not compile in time")),
+    }
+}
+
+struct Answer {
+    code: Vec<u8>,
+    message: Vec<u8>,
+}
+
+/// Sends the module and reads the answer, each in a thread of its own, so that neither side waits for a full pipe; `None`
+/// where the wall time is over first.
+fn converse(child: &mut Child, wasm: &[u8]) -> Option<Answer> {
+    let (mut stdin, stdout, stderr) = (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
+    let (done, answered) = mpsc::channel();
+    thread::scope(|scope| {
+        // A child that ends early breaks the pipe; its exit status says why.
+        scope.spawn(move || drop(stdin.write_all(wasm)));
+        scope.spawn(move || {
+            let (mut code, mut message) = (Vec::new(), Vec::new());
+            let _ = stdout.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut code);
+            let _ = stderr.take(MESSAGE_BYTES_MAX).read_to_end(&mut message);
+            let _ = done.send(Answer { code, message });
+        });
+        let answer = answered.recv_timeout(Duration::from_millis(COMPILE_WALL_MS_MAX)).ok();
+        if answer.is_none() {
+            let _ = child.kill();
+        }
+        answer
+    })
+}
+
+fn refused(status: ExitStatus, message: &[u8]) -> ModuleError {
+    match status.code() {
+        Some(1) => ModuleError {
+            code: ErrorCode::InvalidModule,
+            message: format!("the module does not compile: {}", String::from_utf8_lossy(message).trim()),
+        },
+        _ => too_costly("its compilation was ended"),
+    }
+}
+
+fn too_costly(what: &str) -> ModuleError {
+    let message = format!(
+        "{what}: a module may take {COMPILE_CPU_S_MAX} s of CPU time and {} s in all; split large functions, or build \
+         with optimisation for size",
+        COMPILE_WALL_MS_MAX / 1_000
+    );
+    ModuleError { code: ErrorCode::CompileLimit, message }
+}

@@ -1,0 +1,80 @@
+//! How a run ended. Told by types, never by the text of an error.
+
+use bytes::Bytes;
+use fusebox_core::outcome::{Outcome, StopReason};
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::host::Host;
+
+/// Why the host ended a run; travels through the engine as an error.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Ending {
+    #[error("the wall time is over")]
+    Deadline,
+    #[error("the run was stopped")]
+    Stopped(StopReason),
+    #[error("the guest reported an error")]
+    Failed(Bytes),
+    #[error("the output is too large")]
+    OutputTooLarge { bytes: u64 },
+    #[error("the log is flooded")]
+    LogFlood,
+    #[error("{0}")]
+    BadPointer(String),
+}
+
+/// The outcome of a run that did not return, and whether the engine's fuel count can be trusted: it is lost on traps and
+/// interrupts, and right where a host call ended the run.
+pub(crate) fn classify(error: &wasmtime::Error, host: &Host, stdout: Bytes) -> (Outcome, bool) {
+    if let Some(ending) = error.downcast_ref::<Ending>() {
+        return host_ended(ending, host);
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        let outcome = match code {
+            0 => Outcome::Returned(stdout),
+            code => Outcome::GuestError { error: stdout, exit_code: Some(*code) },
+        };
+        return (outcome, true);
+    }
+    let frames = || error.downcast_ref::<WasmBacktrace>().map(backtrace).unwrap_or_default();
+    let outcome = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return (Outcome::OutOfFuel { limit: host.limits.fuel }, true),
+        Some(Trap::StackOverflow) => Outcome::StackOverflow { backtrace: frames() },
+        _ if host.limiter.refused => Outcome::OutOfMemory { limit: host.limits.memory_bytes },
+        Some(trap) => Outcome::Trapped { kind: trap.to_string(), backtrace: frames() },
+        None => Outcome::BadModule { reason: format!("the module cannot be run: {error:#}") },
+    };
+    (outcome, false)
+}
+
+fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
+    match ending {
+        Ending::Deadline => (Outcome::DeadlineExceeded { limit_ms: host.limits.wall_ms }, false),
+        Ending::Stopped(reason) => (Outcome::Stopped(*reason), false),
+        Ending::Failed(error) => (Outcome::GuestError { error: error.clone(), exit_code: None }, true),
+        Ending::OutputTooLarge { bytes } => {
+            (Outcome::OutputTooLarge { bytes: *bytes, limit: host.limits.output_bytes }, true)
+        }
+        Ending::LogFlood => (Outcome::LogFlood { limit: host.limits.log_bytes }, true),
+        Ending::BadPointer(reason) => (Outcome::BadPointer { reason: reason.clone() }, true),
+    }
+}
+
+/// Frames as text, innermost first: the function's name where the module has names.
+fn backtrace(trace: &WasmBacktrace) -> Vec<String> {
+    trace
+        .frames()
+        .iter()
+        .map(|frame| {
+            let name = match frame.func_name() {
+                Some(name) => name.to_owned(),
+                None => format!("function {}", frame.func_index()),
+            };
+            match frame.func_offset() {
+                Some(offset) => format!("{name} +{offset:#x}"),
+                None => name,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! A module's surface: what it imports and exports decides how it is called, and whether it may be.
+
+use super::*;
+use wasmparser::{FuncType, types::Types};
+
+const I32: wasmparser::ValType = wasmparser::ValType::I32;
+
+/// What WASI preview 1 offers is known to the linker; only its module's name matters here, and functions it lacks are
+/// found when the module is linked.
+#[derive(Default)]
+pub(super) struct Surface {
+    exports: Vec<(String, ExternalKind, u32)>,
+    uses_wasi: Option<String>,
+}
+
+impl Surface {
+    /// Notes imports and exports; refuses an import that is not offered.
+    pub(super) fn note(&mut self, payload: &Payload<'_>) -> Result<(), ModuleError> {
+        match payload {
+            Payload::Version { encoding: Encoding::Component, .. } => {
+                Err(error(ErrorCode::UnsupportedModule, "components are not supported yet: build a core module"))
+            }
+            Payload::ImportSection(section) => {
+                for import in section.clone().into_imports() {
+                    let import = import.map_err(invalid)?;
+                    self.note_import(import.module, import.name, import.ty)?;
+                }
+                Ok(())
+            }
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    let export = export.map_err(invalid)?;
+                    self.exports.push((export.name.to_owned(), export.kind, export.index));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_import(&mut self, module: &str, name: &str, kind: TypeRef) -> Result<(), ModuleError> {
+        let is_function = matches!(kind, TypeRef::Func(_) | TypeRef::FuncExact(_));
+        match module {
+            imports::MODULE if is_function && imports::NAMES.contains(&name) => Ok(()),
+            wasi::MODULE if is_function => {
+                self.uses_wasi.get_or_insert_with(|| name.to_owned());
+                Ok(())
+            }
+            _ => {
+                let offered = imports::NAMES.join(", ");
+                let message = format!(
+                    "the module imports {module}.{name}, which is not offered: from module fusebox there are {offered}; \
+                     commands may import from {} as well",
+                    wasi::MODULE
+                );
+                Err(error(ErrorCode::UnknownImport, message))
+            }
+        }
+    }
+
+    /// The ABI, by the exports' names and types.
+    pub(super) fn abi(&self, types: &Types) -> Result<Abi, ModuleError> {
+        let has = |name: &str| self.exports.iter().any(|(export, ..)| export == name);
+        if has("fusebox_handle") {
+            self.core(types)
+        } else if has("_start") {
+            self.command(types)
+        } else {
+            let message = "the module follows neither ABI: a core function exports memory, fusebox_alloc and \
+                           fusebox_handle (the guest SDK does that), a command exports _start";
+            Err(error(ErrorCode::InvalidModule, message))
+        }
+    }
+
+    fn core(&self, types: &Types) -> Result<Abi, ModuleError> {
+        if let Some(name) = &self.uses_wasi {
+            let message = format!(
+                "the module exports fusebox_handle and imports {}.{name}: a core function imports from fusebox only; \
+                 build it for wasm32-unknown-unknown, or as a command",
+                wasi::MODULE
+            );
+            return Err(error(ErrorCode::UnknownImport, message));
+        }
+        self.needs_memory()?;
+        self.needs_function(types, "fusebox_alloc", &[I32], &[I32])?;
+        self.needs_function(types, "fusebox_handle", &[I32, I32], &[I32])?;
+        if self.exports.iter().any(|(name, ..)| name == "_initialize") {
+            self.needs_function(types, "_initialize", &[], &[])?;
+        }
+        Ok(Abi::Core)
+    }
+
+    fn command(&self, types: &Types) -> Result<Abi, ModuleError> {
+        if self.uses_wasi.is_some() {
+            self.needs_memory()?;
+        }
+        self.needs_function(types, "_start", &[], &[])?;
+        Ok(Abi::Command)
+    }
+
+    fn needs_memory(&self) -> Result<(), ModuleError> {
+        match self.exports.iter().any(|(name, kind, _)| name == "memory" && *kind == ExternalKind::Memory) {
+            true => Ok(()),
+            false => Err(error(ErrorCode::InvalidModule, "the module exports no memory named \"memory\"")),
+        }
+    }
+
+    fn needs_function(
+        &self,
+        types: &Types,
+        name: &str,
+        params: &[wasmparser::ValType],
+        results: &[wasmparser::ValType],
+    ) -> Result<(), ModuleError> {
+        let wanted = FuncType::new(params.iter().copied(), results.iter().copied());
+        let is_it = |(export, kind, index): &&(String, ExternalKind, u32)| {
+            export == name
+                && *kind == ExternalKind::Func
+                && types[types.as_ref().core_function_at(*index)].composite_type.unwrap_func() == &wanted
+        };
+        match self.exports.iter().find(is_it) {
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("the module must export {name} as a function of type {wanted:?}");
+                Err(error(ErrorCode::InvalidModule, message))
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The log a run leaves: text lines up to a limit, without control characters. More is dropped and noted; far more ends
+//! the run.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use fusebox_core::limits::LOG_FLOOD_FACTOR;
+
+use crate::ending::Ending;
+
+/// A run's log. Cheap to clone: a command's stderr and the imports write to the same one.
+#[derive(Clone)]
+pub(crate) struct Log(Arc<Mutex<Lines>>);
+
+struct Lines {
+    kept: Vec<u8>,
+    bytes_max: usize,
+    /// Everything that was logged, kept or not.
+    seen: u64,
+    dropped: bool,
+}
+
+impl Log {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        Self(Arc::new(Mutex::new(Lines { kept: Vec::new(), bytes_max, seen: 0, dropped: false })))
+    }
+
+    /// Adds a line.
+    pub(crate) fn line(&self, level: &str, text: &[u8]) -> Result<(), Ending> {
+        let mut lines = self.lock();
+        lines.count(text.len())?;
+        lines.keep(level.as_bytes());
+        lines.keep(b" ");
+        lines.keep_text(text);
+        lines.keep(b"\n");
+        Ok(())
+    }
+
+    /// Adds text as it comes, such as what a command writes to stderr.
+    pub(crate) fn text(&self, text: &[u8]) -> Result<(), Ending> {
+        let mut lines = self.lock();
+        lines.count(text.len())?;
+        lines.keep_text(text);
+        Ok(())
+    }
+
+    /// What was kept.
+    pub(crate) fn take(&self) -> Bytes {
+        let mut lines = self.lock();
+        let mut kept = std::mem::take(&mut lines.kept);
+        if lines.dropped {
+            kept.extend_from_slice(b"\n[the log is cut here: its limit is reached]\n");
+        }
+        kept.into()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn count(&mut self, bytes: usize) -> Result<(), Ending> {
+        // An empty line costs as well.
+        self.seen = self.seen.saturating_add(bytes as u64 + 1);
+        let flood = (self.bytes_max as u64).saturating_mul(LOG_FLOOD_FACTOR);
+        if self.seen > flood { Err(Ending::LogFlood) } else { Ok(()) }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = self.bytes_max.saturating_sub(self.kept.len());
+        self.dropped |= bytes.len() > room;
+        self.kept.extend(bytes.iter().take(room));
+    }
+
+    /// Keeps text without control characters, which could forge lines or drive a terminal.
+    fn keep_text(&mut self, text: &[u8]) {
+        let harmless = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\n' | b'\t');
+        if text.iter().all(harmless) {
+            self.keep(text);
+        } else {
+            let cleaned: Vec<u8> = text.iter().filter(|byte| harmless(byte)).copied().collect();
+            self.keep(&cleaned);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_limit_is_dropped_and_noted() {
+        let log = Log::new(10);
+        log.line("INFO", b"abc").unwrap();
+        log.line("INFO", b"defgh").unwrap();
+        let text = String::from_utf8(log.take().to_vec()).unwrap();
+        assert!(text.starts_with("INFO abc\nI\n[the log is cut"), "{text:?}");
+    }
+
+    #[test]
+    fn control_characters_are_left_out() {
+        let log = Log::new(100);
+        log.text(b"a\x1b[31mb\r\x07\tc\n").unwrap();
+        assert_eq!(&log.take()[..], b"a[31mb\tc\n");
+    }
+
+    #[test]
+    fn a_flood_ends_the_run() {
+        let log = Log::new(10);
+        let ended = (0..1_000).find_map(|_| log.text(b"").err());
+        assert!(matches!(ended, Some(Ending::LogFlood)));
+    }
+}

@@ -1,0 +1,159 @@
+//! One run: a fresh store and instance, every limit set before the module's first instruction, one call, one outcome.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    function::RunLimits,
+    outcome::{Outcome, StopReason},
+};
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{
+    AsContext, AsContextMut, Engine, Extern, Instance, Memory, ModuleExport, Result, Store, TypedFunc, WasmParams,
+    WasmResults,
+};
+
+use crate::{
+    Call, LoadedModule, Run, Usage,
+    cache::Entry,
+    ending::{Ending, classify},
+    host::Host,
+    imports::checked,
+    limiter::Limiter,
+    log::Log,
+    wasi,
+};
+
+/// Runs one call on this thread.
+pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
+    let guarded = catch_unwind(AssertUnwindSafe(|| run_unguarded(engine, module, call, ceiling)));
+    guarded.unwrap_or_else(|_| {
+        tracing::error!("a run made the host panic; the task may be tried again");
+        let outcome = Outcome::Stopped(StopReason::Interrupted);
+        Run { outcome, usage: Usage::default(), log: Bytes::new() }
+    })
+}
+
+fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
+    let started = Instant::now();
+    let cpu_started = cpu_time();
+    let limits = call.limits.capped(ceiling);
+    let log = Log::new(limits.log_bytes);
+    let (wasi, stdout) = match module.0.entry {
+        Entry::Core { .. } => (None, None),
+        Entry::Command { .. } => {
+            let name = call.context.function.as_str();
+            let (wasi, stdout) = wasi::context(name, call.input.clone(), limits.output_bytes, &log);
+            (Some(wasi), Some(stdout))
+        }
+    };
+    let host = Host {
+        limits,
+        limiter: Limiter::new(limits.memory_bytes),
+        log: log.clone(),
+        context: call.context,
+        stop: call.stop,
+        deadline: started + Duration::from_millis(limits.wall_ms.into()),
+        wasi,
+    };
+    let mut store = Store::new(engine, host);
+    let mut instantiated = Duration::ZERO;
+    let ended = arm(&mut store).and_then(|()| {
+        let instance = module.0.instance.instantiate(&mut store);
+        instantiated = started.elapsed();
+        enter(&mut store, &instance?, &module.0.entry, &call.input)
+    });
+    let stdout = || stdout.as_ref().map(wasi::Output::take).unwrap_or_default();
+    let (outcome, fuel_is_known) = match ended {
+        Ok(Some(outcome)) => (outcome, true),
+        Ok(None) => (Outcome::Returned(stdout()), true),
+        Err(error) => classify(&error, store.data(), stdout()),
+    };
+    let fuel = fuel_is_known.then(|| limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
+    let memory_bytes = store.data().limiter.memory_bytes_peak as u64;
+    drop(store);
+    let usage = Usage {
+        fuel,
+        wall_us: micros(started.elapsed()),
+        cpu_us: micros(cpu_time().saturating_sub(cpu_started)),
+        instantiate_us: micros(instantiated),
+        memory_bytes,
+    };
+    Run { outcome, usage, log: log.take() }
+}
+
+/// Sets every limit. Before instantiation, since a start function runs there.
+fn arm(store: &mut Store<Host>) -> Result<()> {
+    store.data().check()?;
+    store.limiter(|host| &mut host.limiter);
+    store.set_fuel(store.data().limits.fuel)?;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| context.data().tick());
+    Ok(())
+}
+
+/// Calls the module; `None` where a command returned, whose output is its stdout.
+fn enter(store: &mut Store<Host>, instance: &Instance, entry: &Entry, input: &[u8]) -> Result<Option<Outcome>> {
+    match entry {
+        Entry::Command { start } => {
+            function::<(), ()>(store, instance, start)?.call(&mut *store, ())?;
+            Ok(None)
+        }
+        Entry::Core { memory, alloc, handle, initialize } => {
+            if let Some(initialize) = initialize {
+                function::<(), ()>(store, instance, initialize)?.call(&mut *store, ())?;
+            }
+            let Some(Extern::Memory(memory)) = instance.get_module_export(&mut *store, memory) else {
+                return Err(wasmtime::Error::msg("the export \"memory\" is no memory"));
+            };
+            let len = u32::try_from(input.len())?;
+            let ptr = function::<u32, u32>(store, instance, alloc)?.call(&mut *store, len)?;
+            let data = memory.data_mut(&mut *store);
+            checked(data, "fusebox_alloc", ptr, len)?.copy_from_slice(input);
+            let record = function::<(u32, u32), u32>(store, instance, handle)?.call(&mut *store, (ptr, len))?;
+            Ok(Some(answer(store, memory, record)?))
+        }
+    }
+}
+
+fn function<P: WasmParams, R: WasmResults>(
+    store: &mut Store<Host>,
+    instance: &Instance,
+    export: &ModuleExport,
+) -> Result<TypedFunc<P, R>> {
+    match instance.get_module_export(&mut *store, export) {
+        Some(Extern::Func(function)) => function.typed(store.as_context()),
+        _ => Err(wasmtime::Error::msg("an export of the ABI is no function")),
+    }
+}
+
+/// Reads the result record (tag, pointer, length: three little-endian words) and what it points at. The length is held
+/// against the limit before anything is copied.
+fn answer(store: &mut Store<Host>, memory: Memory, record: u32) -> Result<Outcome> {
+    let limit = store.data().limits.output_bytes;
+    let data = memory.data_mut(store.as_context_mut());
+    let words = checked(data, "the result record", record, 12)?;
+    let word = |at: usize| words.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let (tag, ptr, len) = (word(0), word(4), word(8));
+    if u64::from(len) > limit {
+        return Err(Ending::OutputTooLarge { bytes: len.into() }.into());
+    }
+    let bytes = Bytes::copy_from_slice(checked(data, "the output", ptr, len)?);
+    match tag {
+        0 => Ok(Outcome::Returned(bytes)),
+        1 => Ok(Outcome::GuestError { error: bytes, exit_code: None }),
+        _ => Err(Ending::BadPointer(format!("the result record has the unknown tag {tag}")).into()),
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

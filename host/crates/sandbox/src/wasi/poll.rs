@@ -1,0 +1,119 @@
+//! `poll_oneoff`: the one call in which a WASI guest can wait. Ours waits no longer than the run's deadline, and looks at
+//! the stop flag meanwhile. Streams are buffers here, so they are always ready.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::{Caller, Extern, Linker, Result};
+
+use crate::{
+    ending::Ending,
+    host::{Host, charge},
+    imports::checked,
+};
+
+const SUBSCRIPTION_BYTES: u32 = 48;
+const EVENT_BYTES: u32 = 32;
+/// A guest has three streams and as many timers as it likes; no program waits for more than this at once.
+const SUBSCRIPTIONS_MAX: u32 = 1_024;
+
+// Numbers of the preview 1 interface.
+const SUCCESS: u16 = 0;
+const BADF: u16 = 8;
+const INVAL: u16 = 28;
+const REALTIME: u32 = 0;
+const ABSOLUTE: u16 = 1;
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum Source {
+    /// A moment.
+    Clock(Instant),
+    /// A stream: ready at once, or not there.
+    Stream { kind: u8, errno: u16 },
+}
+
+struct Subscription {
+    userdata: [u8; 8],
+    source: Source,
+}
+
+pub(super) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
+    linker.func_wrap(super::MODULE, "poll_oneoff", poll_oneoff)?;
+    Ok(())
+}
+
+fn poll_oneoff(mut caller: Caller<'_, Host>, ins: u32, outs: u32, count: u32, count_out: u32) -> Result<u32> {
+    if count == 0 || count > SUBSCRIPTIONS_MAX {
+        return Ok(INVAL.into());
+    }
+    charge(&mut caller, u64::from(count * (SUBSCRIPTION_BYTES + EVENT_BYTES)))?;
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return Err(Ending::BadPointer("the module exports no memory named \"memory\"".to_owned()).into());
+    };
+    let raw = checked(memory.data_mut(&mut caller), "poll_oneoff", ins, count * SUBSCRIPTION_BYTES)?;
+    let Some(subscriptions) = raw.chunks_exact(48).map(subscription).collect::<Option<Vec<_>>>() else {
+        return Ok(INVAL.into());
+    };
+    let streams = subscriptions.iter().any(|subscription| matches!(subscription.source, Source::Stream { .. }));
+    let earliest = subscriptions.iter().filter_map(|subscription| subscription.source.moment()).min();
+    if let Some(earliest) = earliest.filter(|_| !streams) {
+        caller.data().wait(earliest)?;
+    }
+    let now = Instant::now();
+    let ready = subscriptions.iter().filter(|subscription| subscription.source.moment().is_none_or(|at| at <= now));
+    let events: Vec<u8> = ready.flat_map(event).collect();
+    let happened = u32::try_from(events.len()).unwrap_or_default() / EVENT_BYTES;
+    let data = memory.data_mut(&mut caller);
+    checked(data, "poll_oneoff", outs, happened * EVENT_BYTES)?.copy_from_slice(&events);
+    checked(data, "poll_oneoff", count_out, 4)?.copy_from_slice(&happened.to_le_bytes());
+    Ok(SUCCESS.into())
+}
+
+impl Source {
+    fn moment(&self) -> Option<Instant> {
+        match self {
+            Self::Clock(at) => Some(*at),
+            Self::Stream { .. } => None,
+        }
+    }
+}
+
+/// Reads a subscription: userdata at 0, kind at 8, then a clock (id at 16, timeout at 24, flags at 40) or a descriptor
+/// (at 16).
+fn subscription(raw: &[u8]) -> Option<Subscription> {
+    let userdata = raw.get(..8)?.try_into().ok()?;
+    let word = |at: usize| Some(u32::from_le_bytes(raw.get(at..at + 4)?.try_into().ok()?));
+    let source = match raw.get(8)? {
+        0 => {
+            let timeout = u64::from_le_bytes(raw.get(24..32)?.try_into().ok()?);
+            let absolute = u16::from_le_bytes(raw.get(40..42)?.try_into().ok()?) & ABSOLUTE != 0;
+            let now = match word(16)? {
+                REALTIME => super::wall_ms().saturating_mul(1_000_000),
+                _ => super::monotonic_ns(),
+            };
+            let left = if absolute { timeout.saturating_sub(now) } else { timeout };
+            // A wait longer than any run may last is as good as one without end.
+            Source::Clock(Instant::now() + Duration::from_nanos(left).min(Duration::from_secs(1 << 32)))
+        }
+        kind @ (1 | 2) => {
+            let known = if *kind == 1 { word(16)? == 0 } else { matches!(word(16)?, 1 | 2) };
+            Source::Stream { kind: *kind, errno: if known { SUCCESS } else { BADF } }
+        }
+        _ => return None,
+    };
+    Some(Subscription { userdata, source })
+}
+
+/// Writes an event: userdata at 0, errno at 8, kind at 10, bytes ready at 16.
+fn event(subscription: &Subscription) -> [u8; 32] {
+    let (kind, errno) = match subscription.source {
+        Source::Clock(_) => (0, SUCCESS),
+        Source::Stream { kind, errno } => (kind, errno),
+    };
+    let mut event = [0; 32];
+    event[..8].copy_from_slice(&subscription.userdata);
+    event[8..10].copy_from_slice(&errno.to_le_bytes());
+    event[10] = kind;
+    event[16] = 1;
+    event
+}

@@ -1,0 +1,111 @@
+//! The compile child, seen from outside: killed in time, its artifacts kept, authenticated, and shared between processes.
+
+use std::{fs, path::Path, time::Duration};
+
+use fusebox_core::error::ErrorCode;
+use fusebox_sandbox::{CompileCommand, Sandbox};
+
+use crate::support::{ample, call, core, echo, open, options, returned, run_call, timed, wasm};
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(dir.join("artifacts")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn an_artifact_is_kept_and_used_by_the_next_process() {
+    let home = tempfile::tempdir().unwrap();
+    let module = wasm(&echo());
+    assert!(!open(home.path()).prepare(&module).unwrap().compile.is_zero());
+    assert_eq!(files(home.path()).len(), 1);
+    let next = open(home.path());
+    assert!(next.prepare(&module).unwrap().compile.is_zero(), "it is there already");
+    assert_eq!(returned(&run_call(&next, &module, call(b"again", ample()))), b"again");
+}
+
+#[test]
+fn an_artifact_that_is_not_authentic_is_never_loaded() {
+    let home = tempfile::tempdir().unwrap();
+    let (first, second) = (wasm(&echo()), wasm(&core("(unreachable)")));
+    open(home.path()).prepare(&first).unwrap();
+    let whole = fs::read(&files(home.path())[0]).unwrap();
+    let changes: [(&str, Box<dyn Fn(&[u8]) -> Vec<u8>>); 4] = [
+        ("a byte of the header", Box::new(|file| flipped(file, 3))),
+        ("a byte of the code", Box::new(|file| flipped(file, file.len() / 2))),
+        ("the last byte", Box::new(|file| flipped(file, file.len() - 1))),
+        ("cut short", Box::new(|file| file[..file.len() / 2].to_vec())),
+    ];
+    for (what, change) in changes {
+        fs::write(&files(home.path())[0], change(&whole)).unwrap();
+        let sandbox = open(home.path());
+        let digest = sandbox.inspect(&first).unwrap().digest;
+        assert!(sandbox.load(&digest).unwrap().is_none(), "{what}");
+        assert!(!sandbox.prepare(&first).unwrap().compile.is_zero(), "{what}: it is compiled again");
+        assert_eq!(returned(&run_call(&sandbox, &first, call(b"ok", ample()))), b"ok", "{what}");
+    }
+
+    // One module's artifact in another one's place.
+    let sandbox = open(home.path());
+    sandbox.prepare(&second).unwrap();
+    let both = files(home.path());
+    fs::copy(&both[0], home.path().join("kept")).unwrap();
+    fs::copy(&both[1], &both[0]).unwrap();
+    let fresh = open(home.path());
+    let digests = [&first, &second].map(|module| fresh.inspect(module).unwrap().digest);
+    let loaded = digests.map(|digest| fresh.load(&digest).unwrap().is_some());
+    assert_eq!(loaded.iter().filter(|loaded| **loaded).count(), 1, "only the one in its own place is loaded");
+}
+
+fn flipped(file: &[u8], at: usize) -> Vec<u8> {
+    let mut file = file.to_vec();
+    file[at] ^= 1;
+    file
+}
+
+#[test]
+fn another_hosts_artifacts_mean_nothing_here() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let module = wasm(&echo());
+    open(there.path()).prepare(&module).unwrap();
+    let sandbox = open(here.path());
+    let foreign = &files(there.path())[0];
+    fs::copy(foreign, here.path().join("artifacts").join(foreign.file_name().unwrap())).unwrap();
+    assert!(sandbox.load(&sandbox.inspect(&module).unwrap().digest).unwrap().is_none());
+}
+
+#[test]
+fn the_key_and_the_directory_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    drop(open(home.path()));
+    let mode = |path: &str| fs::metadata(home.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("artifacts"), 0o700);
+    assert_eq!(mode("artifacts/key"), 0o600);
+}
+
+#[test]
+fn a_module_that_is_too_costly_to_compile_is_refused_in_time() {
+    // Within every structural cap, and still more than the compile child may take: many large functions.
+    let body = "(block (local.set 0 (i32.add (i32.const 1) (local.get 0))))".repeat(9_900);
+    let functions: String = (0..60).map(|n| format!("(func $f{n} (param i32) {body})")).collect();
+    let bomb = wasm(&crate::support::core_with("", &functions));
+    let home = tempfile::tempdir().unwrap();
+    let sandbox = open(home.path());
+    let (error, took) = timed(|| sandbox.prepare(&bomb).unwrap_err());
+    assert_eq!(error.code, ErrorCode::CompileLimit, "{error}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(files(home.path()).is_empty());
+}
+
+#[test]
+fn a_compile_child_that_cannot_be_run_or_answers_nonsense_is_the_hosts_fault() {
+    for (program, code) in [("/nowhere/at/all", ErrorCode::Internal), ("/bin/true", ErrorCode::Internal)] {
+        let home = tempfile::tempdir().unwrap();
+        let mut options = options(home.path());
+        options.compile_command = CompileCommand { program: program.into(), args: Vec::new() };
+        let error = Sandbox::new(options).unwrap().prepare(&wasm(&echo())).unwrap_err();
+        assert_eq!(error.code, code, "{program}: {error}");
+    }
+}

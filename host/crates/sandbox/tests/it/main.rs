@@ -1,0 +1,20 @@
+//! The sandbox from outside: modules written as text go in, outcomes come out.
+//!
+//! | module | shows |
+//! |---|---|
+//! | `outcomes` | each way a run can end |
+//! | `limits` | the fuse: fuel, wall time, memory, table, output, log, stack |
+//! | `refusals` | what is no function, and structural caps |
+//! | `compile` | the compile child and the artifact cache |
+//! | `wasi` | WASI preview 1 for commands |
+//! | `imports` | what core functions may call, and pointers outside their memory |
+//! | `isolation` | nothing of one run is seen by the next |
+
+mod compile;
+mod imports;
+mod isolation;
+mod limits;
+mod outcomes;
+mod refusals;
+mod support;
+mod wasi;

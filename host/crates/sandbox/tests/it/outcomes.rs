@@ -1,0 +1,87 @@
+//! Each way a run can end is an outcome of its own, and says what is known of it.
+
+use fusebox_core::{
+    error::ErrorCode,
+    outcome::{Outcome, StopReason},
+};
+
+use crate::support::{ample, answer, call, code, core, core_with, echo, returned, run, run_call, sandbox, wasm};
+
+#[test]
+fn a_function_returns_its_output_and_its_fuel_is_counted() {
+    let run = run(&echo(), b"hello", ample());
+    assert_eq!(returned(&run), b"hello");
+    assert!(run.usage.fuel.is_some_and(|fuel| fuel > 0 && fuel < 1_000), "{:?}", run.usage);
+    assert_eq!(run.usage.memory_bytes, 2 << 16);
+    assert!(run.usage.wall_us >= run.usage.instantiate_us);
+}
+
+#[test]
+fn an_empty_input_and_an_empty_output_are_fine() {
+    assert_eq!(returned(&run(&echo(), b"", ample())), b"");
+}
+
+#[test]
+fn a_guest_error_keeps_its_bytes() {
+    let text = core(&answer("(i32.const 1)", "(local.get 0)", "(local.get 1)"));
+    let run = run(&text, b"no such user", ample());
+    assert_eq!(
+        run.outcome,
+        Outcome::GuestError { error: b"no such user".as_slice().into(), exit_code: None }
+    );
+    assert!(run.usage.fuel.is_some());
+}
+
+#[test]
+fn a_trap_tells_its_kind_and_where() {
+    for (body, kind) in [
+        ("(unreachable)", "unreachable"),
+        ("(drop (i32.div_s (i32.const 1) (i32.const 0)))", "divide by zero"),
+        ("(drop (i32.load (i32.const 0x7fffffff)))", "out of bounds memory"),
+        ("(drop (i32.trunc_f32_s (f32.const nan)))", "invalid conversion"),
+    ] {
+        let run = run(&core(body), b"", ample());
+        let Outcome::Trapped { kind: found, backtrace } = &run.outcome else { panic!("{:?}", run.outcome) };
+        assert!(found.contains(kind), "{found}");
+        assert!(backtrace[0].starts_with("handle +0x"), "{backtrace:?}");
+        assert_eq!(run.usage.fuel, None, "the engine loses the count on a trap");
+    }
+}
+
+#[test]
+fn deep_recursion_is_a_stack_overflow_and_not_the_end_of_the_process() {
+    let thin = core_with("(call $deep)", "(func $deep (call $deep))");
+    let fat = core_with("(call $deep)", &format!("(func $deep (local {}) (call $deep))", "i64 ".repeat(2_000)));
+    for text in [thin, fat] {
+        let run = run(&text, b"", ample());
+        assert_eq!(code(&run), ErrorCode::StackOverflow, "{:?}", run.outcome);
+        let Outcome::StackOverflow { backtrace } = run.outcome else { unreachable!() };
+        assert_eq!(backtrace.len(), 16);
+    }
+}
+
+#[test]
+fn a_raised_flag_stops_a_run_before_it_starts() {
+    for (reason, expected) in
+        [(StopReason::Cancelled, ErrorCode::Cancelled), (StopReason::Interrupted, ErrorCode::Interrupted)]
+    {
+        let call = call(b"", ample());
+        call.stop.raise(reason);
+        let run = run_call(sandbox(), &wasm(&echo()), call);
+        assert_eq!(code(&run), expected);
+    }
+}
+
+#[test]
+fn the_first_reason_to_stop_stays() {
+    let call = call(b"", ample());
+    call.stop.raise(StopReason::Interrupted);
+    call.stop.raise(StopReason::Cancelled);
+    assert_eq!(call.stop.reason(), Some(StopReason::Interrupted));
+}
+
+#[test]
+fn an_unknown_tag_is_no_answer() {
+    let run = run(&core(&answer("(i32.const 7)", "(i32.const 0)", "(i32.const 0)")), b"", ample());
+    assert_eq!(code(&run), ErrorCode::BadPointer, "{:?}", run.outcome);
+}

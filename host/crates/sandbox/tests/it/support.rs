@@ -1,0 +1,131 @@
+//! A sandbox in a scratch directory, and modules written as text.
+
+use std::{
+    path::Path,
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    function::RunLimits,
+    id::TaskId,
+    limits::SLOT_STACK_BYTES,
+    name::TenantId,
+    outcome::Outcome,
+    time::Millis,
+};
+use fusebox_sandbox::{Call, CallContext, CompileCommand, ModuleError, Options, Run, Sandbox, StopFlag};
+use tempfile::TempDir;
+
+/// The sandbox that most tests share: an engine reserves much address space.
+static SHARED: LazyLock<(Sandbox, TempDir)> = LazyLock::new(|| {
+    let home = tempfile::tempdir().unwrap();
+    (open(home.path()), home)
+});
+
+pub(crate) fn sandbox() -> &'static Sandbox {
+    &SHARED.0
+}
+
+/// A sandbox whose artifacts are in this directory.
+pub(crate) fn open(dir: &Path) -> Sandbox {
+    Sandbox::new(options(dir)).unwrap()
+}
+
+pub(crate) fn options(dir: &Path) -> Options {
+    Options {
+        slots: 8,
+        ceiling: RunLimits::CEILING,
+        cache_dir: dir.join("artifacts"),
+        compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },
+    }
+}
+
+/// Limits that never end a test by accident.
+pub(crate) fn ample() -> RunLimits {
+    RunLimits { wall_ms: 60_000, fuel: RunLimits::CEILING.fuel, ..RunLimits::default() }
+}
+
+pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {
+    Call {
+        input: Bytes::copy_from_slice(input),
+        limits,
+        context: CallContext {
+            task: Some(TaskId::new(Millis(1_000), [7; 10])),
+            attempt: 3,
+            tenant: TenantId::default_tenant(),
+            function: "tested".parse().unwrap(),
+            deadline: Millis(99),
+        },
+        stop: StopFlag::default(),
+    }
+}
+
+/// Runs a module of this text.
+pub(crate) fn run(text: &str, input: &[u8], limits: RunLimits) -> Run {
+    run_call(sandbox(), &wasm(text), call(input, limits))
+}
+
+/// Runs a module as a slot does, on a thread of its own with a slot's stack.
+pub(crate) fn run_call(sandbox: &Sandbox, wasm: &[u8], call: Call) -> Run {
+    let prepared = sandbox.prepare(wasm).unwrap();
+    let module = sandbox.load(&prepared.inspected.digest).unwrap().unwrap();
+    thread::scope(|scope| {
+        let slot = thread::Builder::new().stack_size(SLOT_STACK_BYTES);
+        slot.spawn_scoped(scope, || sandbox.run(&module, call)).unwrap().join().unwrap()
+    })
+}
+
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    (work(), started.elapsed())
+}
+
+/// Why a module of these bytes is no function.
+pub(crate) fn refused(wasm: &[u8]) -> ModuleError {
+    sandbox().prepare(wasm).unwrap_err()
+}
+
+pub(crate) fn wasm(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+/// A core function whose `fusebox_handle` does `handle` with the input's pointer (local 0) and length (local 1), then
+/// answers the result record at address 0, which says: returned nothing.
+pub(crate) fn core(handle: &str) -> String {
+    core_with(handle, "")
+}
+
+pub(crate) fn core_with(handle: &str, more: &str) -> String {
+    format!(
+        r#"(module {more} (memory (export "memory") 2)
+            (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+            (func $handle (export "fusebox_handle") (param i32 i32) (result i32) {handle} (i32.const 0)))"#
+    )
+}
+
+/// Sets the result record to tag, pointer and length.
+pub(crate) fn answer(tag: &str, ptr: &str, len: &str) -> String {
+    format!("(i32.store (i32.const 0) {tag}) (i32.store (i32.const 4) {ptr}) (i32.store (i32.const 8) {len})")
+}
+
+/// Returns its input.
+pub(crate) fn echo() -> String {
+    core(&answer("(i32.const 0)", "(local.get 0)", "(local.get 1)"))
+}
+
+#[track_caller]
+pub(crate) fn returned(run: &Run) -> &[u8] {
+    match &run.outcome {
+        Outcome::Returned(output) => output,
+        other => panic!("the run should have returned: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn code(run: &Run) -> ErrorCode {
+    run.outcome.failure().unwrap_or_else(|| panic!("the run should have failed: {:?}", run.outcome)).code
+}
