@@ -1,0 +1,81 @@
+//! Counts words: text on stdin, a table on stdout. A program like any other, and so a function as well: stdin is the
+//! input, stdout the output, stderr the log, and an exit code other than 0 an error.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    io::{self, Read, Write},
+    process::ExitCode,
+};
+
+/// How many words the table has at most.
+const ROWS: usize = 10;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done about a stderr that is gone.
+            let _ = writeln!(io::stderr(), "word-count: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let mut text = String::new();
+    let bytes = io::stdin().read_to_string(&mut text)?;
+    writeln!(io::stderr(), "read {bytes} bytes")?;
+    io::stdout().write_all(table(&text).as_bytes())
+}
+
+/// The most frequent words, and how much there is of everything.
+fn table(text: &str) -> String {
+    let counts = counts(text);
+    let words: usize = counts.values().sum();
+    let mut rows: Vec<(&String, &usize)> = counts.iter().collect();
+    rows.sort_by(|(word, count), (other, others)| others.cmp(count).then(word.cmp(other)));
+
+    let mut table = String::from(" count  word\n");
+    for (word, count) in rows.iter().take(ROWS) {
+        let _ = writeln!(table, "{count:>6}  {word}");
+    }
+    let _ = writeln!(table, "\n{} lines, {words} words, {} different", text.lines().count(), counts.len());
+    table
+}
+
+/// How often each word occurs. A word is letters and digits, and the apostrophes and hyphens between them.
+fn counts(text: &str) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '\'' | '’' | '-');
+    for word in text.split(|letter| !is_part(letter)) {
+        let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+        if !word.is_empty() {
+            *counts.entry(word.to_lowercase()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_word_is_first() {
+        let expected =
+            " count  word\n     2  the\n     1  and\n     1  cat\n     1  hat\n\n1 lines, 5 words, 4 different\n";
+        assert_eq!(table("The cat and the hat"), expected);
+    }
+
+    #[test]
+    fn a_word_keeps_its_apostrophe_but_no_quotes() {
+        let counts = counts("'Don't—don't!' -- 'so'");
+        assert_eq!((counts["don't"], counts["so"], counts.len()), (2, 1, 2));
+    }
+
+    #[test]
+    fn nothing_is_no_word() {
+        assert_eq!(table(""), " count  word\n\n0 lines, 0 words, 0 different\n");
+    }
+}

@@ -1,0 +1,42 @@
+//! The host's core ABI. It asks `fusebox_alloc` for room, writes the input there, calls `fusebox_handle`, and reads the
+//! record that the answer points at.
+
+use std::cell::Cell;
+
+use super::Reply;
+use crate::{logger, panic};
+
+thread_local! {
+    /// The input's buffer, between the two calls. Kept here, it need not be made again from a pointer.
+    static INPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What the host reads: three words.
+#[repr(C)]
+pub struct Record {
+    /// 0: output, 1: error.
+    tag: u32,
+    ptr: *const u8,
+    len: usize,
+}
+
+#[expect(unsafe_code, reason = "the host finds the export by this name, which nothing else in a module has")]
+#[unsafe(no_mangle)]
+extern "C" fn fusebox_alloc(len: usize) -> *mut u8 {
+    let mut input = vec![0; len];
+    let ptr = input.as_mut_ptr();
+    INPUT.set(input);
+    ptr
+}
+
+/// One call. What it answers with is never freed: the host reads it after the call, and then drops the whole instance.
+pub fn handle(reply: fn(&mut Vec<u8>) -> Reply) -> *const Record {
+    panic::report_to_host();
+    logger::log_to_host();
+    let (tag, bytes) = match reply(&mut INPUT.take()) {
+        Ok(output) => (0, output),
+        Err(error) => (1, error),
+    };
+    let bytes = bytes.leak();
+    Box::leak(Box::new(Record { tag, ptr: bytes.as_ptr(), len: bytes.len() }))
+}

@@ -1,0 +1,6 @@
+#[fusebox_guest::function]
+async fn hello(name: &str) -> String {
+    name.to_owned()
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[fusebox_guest::function]
+struct Hello;
+
+fn main() {}

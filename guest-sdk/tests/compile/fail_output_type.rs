@@ -1,0 +1,6 @@
+#[fusebox_guest::function]
+fn length(text: &str) -> usize {
+    text.len()
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+//! Visibility, attributes and documentation of a function are kept.
+
+mod greeting {
+    /// Greets.
+    #[fusebox_guest::function]
+    #[must_use]
+    #[inline]
+    pub(crate) fn greet(name: &str) -> String {
+        format!("Hello, {name}!")
+    }
+}
+
+fn main() {
+    assert_eq!(greeting::greet("Ada"), "Hello, Ada!");
+}
