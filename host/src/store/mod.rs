@@ -23,6 +23,8 @@ use fusebox_core::{
     time::Millis,
 };
 
+#[cfg(test)]
+mod conformance;
 pub mod embedded;
 
 /// What can go wrong in a store. Refusals that are part of an answer are in the answer's type.
@@ -171,6 +173,7 @@ pub struct Finish {
 
 /// What to record of an attempt that is over.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every report is an end")]
 pub enum Verdict {
     /// The task ends: COMPLETED without a failure, FAILED with one.
     End {

@@ -1,0 +1,89 @@
+//! Accepting tasks.
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    task::{Priority, Status, TaskState},
+    time::Millis,
+};
+
+use super::{Subject, accept, cancel, counts, end, finish, lease_one, new_task, one_task, register, status, tenant};
+use crate::{
+    random,
+    store::{Accepted, Finished, NewTask},
+};
+
+pub(crate) async fn a_task_waits_with_what_it_was_given(subject: &dyn Subject) {
+    let tenant = tenant("acme");
+    let function = register(subject, &tenant, "f").await;
+    let new = NewTask { priority: Priority::High, attempts_max: 2, ..new_task(subject, &function) };
+    let id = accept(subject, new.clone()).await;
+    let task = subject.store().task(&tenant, id).await.unwrap().unwrap();
+    assert_eq!((task.id, task.function, task.limits), (id, function.id, function.limits));
+    assert_eq!((task.priority, task.attempt, task.attempts_max), (Priority::High, 0, 2));
+    assert_eq!((task.expires_at, task.created_at), (new.expires_at, subject.now()));
+    assert!(matches!(task.state, TaskState::Queued { .. }));
+    let result = subject.store().result(&tenant, id).await.unwrap().unwrap();
+    assert_eq!((result.task, result.output), (task, Bytes::new()));
+    assert_eq!(subject.store().log(&tenant, id).await.unwrap(), Some(Bytes::new()));
+    assert_eq!(lease_one(subject, &tenant).await.input, new.input);
+}
+
+pub(crate) async fn each_task_of_a_batch_is_answered(subject: &dyn Subject) {
+    let function = register(subject, &tenant("acme"), "f").await;
+    let (first, second) = (new_task(subject, &function), new_task(subject, &function));
+    let batch = vec![first.clone(), first.clone(), second.clone()];
+    let answers = subject.store().accept(batch).await.unwrap();
+    assert_eq!(answers, [Accepted::New, Accepted::Duplicate, Accepted::New]);
+    assert_eq!(counts(subject, &function.tenant).await, (2, 0, 0));
+    assert_eq!(subject.store().accept(Vec::new()).await.unwrap(), []);
+}
+
+pub(crate) async fn an_id_is_accepted_once(subject: &dyn Subject) {
+    let tenant = tenant("acme");
+    let function = register(subject, &tenant, "f").await;
+    let new = new_task(subject, &function);
+    accept(subject, new.clone()).await;
+    let again = NewTask { input: Bytes::from_static(b"other"), priority: Priority::High, ..new.clone() };
+    assert_eq!(subject.store().accept(vec![again.clone()]).await.unwrap(), [Accepted::Duplicate]);
+    let leased = lease_one(subject, &tenant).await;
+    assert_eq!((leased.input.clone(), leased.task.priority), (new.input, Priority::Normal));
+    assert_eq!(subject.store().accept(vec![again.clone()]).await.unwrap(), [Accepted::Duplicate]);
+    assert_eq!(finish(subject, super::claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
+    assert_eq!(subject.store().accept(vec![again]).await.unwrap(), [Accepted::Duplicate]);
+    assert_eq!(status(subject, &tenant, new.id).await, Status::Completed);
+    assert_eq!(counts(subject, &tenant).await, (0, 0, 0));
+}
+
+pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Subject) {
+    let (tenant, other) = (tenant("acme"), tenant("other"));
+    let function = register(subject, &tenant, "f").await;
+    let max = subject.bounds().queued_tasks_max;
+    let delayed = NewTask { not_before: subject.now().plus(60_000), ..new_task(subject, &function) };
+    let mut batch: Vec<_> = (1..max).map(|_| new_task(subject, &function)).collect();
+    batch.push(delayed.clone());
+    let refused = new_task(subject, &function);
+    batch.push(refused.clone());
+    let answers = subject.store().accept(batch).await.unwrap();
+    let (last, accepted) = answers.split_last().unwrap();
+    assert!(accepted.iter().all(|answer| *answer == Accepted::New));
+    assert_eq!(*last, Accepted::QueueFull);
+    assert_eq!(subject.store().task(&tenant, refused.id).await.unwrap(), None);
+    let others = register(subject, &other, "f").await;
+    accept(subject, new_task(subject, &others)).await;
+    cancel(subject, &tenant, delayed.id).await;
+    accept(subject, refused).await;
+    assert_eq!(subject.store().accept(vec![new_task(subject, &function)]).await.unwrap(), [Accepted::QueueFull]);
+    super::lease(subject, &tenant, 1).await;
+    accept(subject, new_task(subject, &function)).await;
+}
+
+pub(crate) async fn a_task_of_a_missing_function_fails_at_once(subject: &dyn Subject) {
+    let (tenant, _) = one_task(subject).await;
+    let function = register(subject, &tenant, "g").await;
+    let new = NewTask { function: random::function_id(Millis(1)), ..new_task(subject, &function) };
+    let task = accept(subject, new).await;
+    let task = subject.store().task(&tenant, task).await.unwrap().unwrap();
+    assert_eq!(task.failure().unwrap().code, ErrorCode::FunctionNotFound);
+    assert_eq!(counts(subject, &tenant).await, (1, 0, 0));
+}

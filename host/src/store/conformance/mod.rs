@@ -1,0 +1,234 @@
+//! The behaviour of every store, one named test each. Knows no store: how one is made and how time passes for it is told
+//! by a [`Subject`].
+//!
+//! `conformance!(make)` makes the tests of one store, where `make` is an async function that gives a new, empty subject.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::{Abi, FunctionVersion, RunLimits},
+    id::{ModuleDigest, TaskId, WorkerId},
+    lifecycle::Fence,
+    name::TenantId,
+    outcome::Receipt,
+    task::{Lease, Priority, Status, TaskState},
+    time::Millis,
+};
+
+use super::{
+    Accepted, Backlog, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewFunction, NewTask, Registered, Store,
+    Verdict,
+};
+use crate::random;
+
+pub(super) mod accept;
+pub(super) mod backlog;
+pub(super) mod functions;
+pub(super) mod hints;
+pub(super) mod lease;
+pub(super) mod listings;
+pub(super) mod model;
+pub(super) mod report;
+pub(super) mod tenants;
+pub(super) mod tick;
+
+/// How long the suite's leases last.
+pub(super) const LEASE_MS: u64 = 1_000;
+
+/// A store, and the time that it goes by.
+#[async_trait]
+pub(super) trait Subject: Send + Sync {
+    /// The store.
+    fn store(&self) -> &dyn Store;
+    /// The time by which it decides.
+    fn now(&self) -> Millis;
+    /// Lets time pass.
+    async fn pass(&self, ms: u64);
+    /// Its bounds; small ones, since the suite reaches them.
+    fn bounds(&self) -> Bounds;
+}
+
+/// Bounds of a store under test.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Waiting tasks of one tenant; at least 2,000 for the tests of long queues.
+    pub(super) queued_tasks_max: u64,
+    /// Function versions of one tenant.
+    pub(super) function_versions_max: u64,
+    /// How long an ended task is kept.
+    pub(super) ended_ttl_ms: u64,
+}
+
+/// Makes the tests of one store.
+macro_rules! conformance {
+    ($make:path) => {
+        $crate::store::conformance::conformance! { @tests $make;
+            accept: a_task_waits_with_what_it_was_given, each_task_of_a_batch_is_answered,
+                an_id_is_accepted_once, a_full_queue_refuses_until_a_task_leaves_it,
+                a_task_of_a_missing_function_fails_at_once;
+            lease: an_attempt_has_all_that_a_run_needs, the_higher_priority_then_the_oldest_goes_first,
+                no_more_are_leased_than_tokens_given, a_delayed_task_is_leased_only_when_it_is_due,
+                a_retried_task_keeps_its_place, an_expired_task_is_not_leased,
+                a_long_queue_with_gaps_is_leased_in_order, a_task_is_leased_once;
+            report: a_beat_renews, a_beat_without_the_lease_is_lost, an_end_is_recorded_with_its_bytes,
+                an_end_with_a_failure_fails, an_end_reported_again_is_a_duplicate, a_stale_attempt_changes_nothing,
+                a_forged_token_changes_nothing, a_retry_waits_for_its_delay, a_retry_without_an_attempt_left_fails,
+                a_release_gives_the_attempt_back, releases_without_end_use_up_the_attempts,
+                reports_are_answered_in_order, a_waiting_task_is_cancelled, a_running_task_is_cancelled,
+                an_ended_task_is_not_cancelled, a_missing_task_is_not_cancelled;
+            tick: a_lapsed_lease_queues_the_task_again, a_last_lapsed_lease_fails_the_task,
+                a_delayed_task_is_promoted, a_waiting_task_expires_wherever_it_waits,
+                an_ended_task_is_purged_after_its_time, many_due_tasks_are_all_done_in_some_ticks;
+            functions: versions_of_a_name_count_up, a_registration_sent_again_answers_the_same,
+                a_deleted_version_gives_way_to_the_one_before, a_deleted_name_is_gone,
+                version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
+                tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept;
+            listings: tasks_are_paged_newest_first, functions_are_paged_by_name, a_foreign_cursor_gives_no_rows,
+                a_page_has_its_bounds;
+            tenants: reads_of_another_tenant_find_nothing, steps_of_another_tenant_change_nothing,
+                tenants_have_queues_of_their_own, tenants_have_names_of_their_own;
+            hints: each_end_wakes_who_waits_for_it, becoming_ready_wakes, only_a_running_tasks_cancellation_is_told;
+            backlog: every_transition_is_counted, a_tenant_without_work_is_left_out;
+        }
+
+        #[test]
+        fn a_store_does_what_the_model_does() {
+            $crate::store::conformance::model::compare($make);
+        }
+    };
+    (@tests $make:path; $($noun:ident: $($name:ident),+;)+) => {
+        $($(
+            #[tokio::test]
+            async fn $name() {
+                $crate::store::conformance::$noun::$name(&$make().await).await;
+            }
+        )+)+
+    };
+}
+pub(super) use conformance;
+
+/// A tenant.
+pub(super) fn tenant(name: &str) -> TenantId {
+    name.parse().unwrap()
+}
+
+/// A module that is made up of its name.
+pub(super) fn module(name: &str) -> (ModuleDigest, Bytes) {
+    let mut digest = [0; 32];
+    digest[..name.len()].copy_from_slice(name.as_bytes());
+    (ModuleDigest(digest), Bytes::copy_from_slice(name.as_bytes()))
+}
+
+/// A registration of `name` with the module called the same.
+pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str) -> NewFunction {
+    NewFunction {
+        id: random::function_id(subject.now()),
+        tenant: tenant.clone(),
+        name: name.parse().unwrap(),
+        module: module(name).0,
+        abi: Abi::Core,
+        limits: RunLimits::default(),
+    }
+}
+
+/// Registers `name` with the module called the same.
+pub(super) async fn register(subject: &dyn Subject, tenant: &TenantId, name: &str) -> FunctionVersion {
+    let new = new_function(subject, tenant, name);
+    match subject.store().register(new, module(name).1).await.unwrap() {
+        Registered::Version(version) => version,
+        Registered::QuotaReached { max } => panic!("there are {max} versions"),
+    }
+}
+
+/// A task as clients send it.
+pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> NewTask {
+    NewTask {
+        id: random::task_id(subject.now()),
+        tenant: function.tenant.clone(),
+        function: function.id,
+        limits: function.limits,
+        priority: Priority::Normal,
+        attempts_max: 3,
+        not_before: Millis(0),
+        expires_at: subject.now().plus(3_600_000),
+        input: Bytes::from_static(b"input"),
+    }
+}
+
+/// Accepts a task.
+pub(super) async fn accept(subject: &dyn Subject, task: NewTask) -> TaskId {
+    let id = task.id;
+    assert_eq!(subject.store().accept(vec![task]).await.unwrap(), [Accepted::New]);
+    id
+}
+
+/// A tenant's function and one accepted task of it.
+pub(super) async fn one_task(subject: &dyn Subject) -> (TenantId, TaskId) {
+    let tenant = tenant("acme");
+    let function = register(subject, &tenant, "f").await;
+    let task = accept(subject, new_task(subject, &function)).await;
+    (tenant, task)
+}
+
+/// Asks for up to `most` attempts.
+pub(super) fn lease_request(tenant: &TenantId, most: usize) -> LeaseRequest {
+    let tokens = std::iter::repeat_with(random::lease_token).take(most).collect();
+    LeaseRequest { tenant: tenant.clone(), worker: WorkerId::from_bytes([7; 16]), lease_ms: LEASE_MS, tokens }
+}
+
+/// Leases up to `most` attempts.
+pub(super) async fn lease(subject: &dyn Subject, tenant: &TenantId, most: usize) -> Vec<LeasedTask> {
+    subject.store().lease(lease_request(tenant, most)).await.unwrap()
+}
+
+/// Leases the one attempt there is.
+pub(super) async fn lease_one(subject: &dyn Subject, tenant: &TenantId) -> LeasedTask {
+    let mut leased = lease(subject, tenant, 2).await;
+    assert_eq!(leased.len(), 1);
+    leased.remove(0)
+}
+
+/// The lease of a leased task.
+pub(super) fn lease_of(leased: &LeasedTask) -> Lease {
+    match leased.task.state {
+        TaskState::Running(lease) => lease,
+        _ => panic!("a leased task runs"),
+    }
+}
+
+/// What the holder of a lease shows.
+pub(super) fn claim(leased: &LeasedTask) -> Claim {
+    let fence = Fence { attempt: leased.task.attempt, token: lease_of(leased).token };
+    Claim { task: leased.task.id, fence }
+}
+
+/// A good end.
+pub(super) fn end(output: &'static str) -> Verdict {
+    let output = Bytes::from_static(output.as_bytes());
+    let receipt = Receipt { fuel: Some(42), ..Receipt::default() };
+    Verdict::End { failure: None, output, log: Bytes::from_static(b"log"), receipt }
+}
+
+/// Reports on one attempt.
+pub(super) async fn finish(subject: &dyn Subject, claim: Claim, verdict: Verdict) -> Finished {
+    let answers = subject.store().finish(vec![Finish { claim, verdict }]).await.unwrap();
+    assert_eq!(answers.len(), 1);
+    answers[0]
+}
+
+/// Cancels a task.
+pub(super) async fn cancel(subject: &dyn Subject, tenant: &TenantId, task: TaskId) -> super::Cancelled {
+    subject.store().cancel(tenant, task).await.unwrap()
+}
+
+/// A task's status.
+pub(super) async fn status(subject: &dyn Subject, tenant: &TenantId, task: TaskId) -> Status {
+    subject.store().task(tenant, task).await.unwrap().unwrap().status()
+}
+
+/// Ready, delayed and running tasks of a tenant.
+pub(super) async fn counts(subject: &dyn Subject, tenant: &TenantId) -> (u64, u64, u64) {
+    let backlog = subject.store().backlog().await.unwrap();
+    let found = backlog.iter().find(|backlog| backlog.tenant == *tenant);
+    found.map_or((0, 0, 0), |Backlog { ready, delayed, running, .. }| (*ready, *delayed, *running))
+}

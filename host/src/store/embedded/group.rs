@@ -1,0 +1,110 @@
+//! The steps of one group, not yet committed: what they wrote lies over what is committed, so that each step sees the
+//! ones before it. A step that fails is undone alone. Knows neither tasks nor functions.
+
+use bytes::Bytes;
+
+use super::{
+    engine::{Engine, Space, Writes},
+    keys::Key,
+};
+use crate::store::Result;
+
+/// See the module's documentation.
+pub(super) struct Group<'a> {
+    engine: &'a Engine,
+    writes: Writes,
+    /// What the step at work has overwritten, oldest first.
+    undo: Vec<(Space, Key, Option<Option<Bytes>>)>,
+}
+
+impl<'a> Group<'a> {
+    /// A group without steps.
+    pub(super) fn new(engine: &'a Engine) -> Self {
+        Self { engine, writes: Writes::default(), undo: Vec::new() }
+    }
+
+    /// Starts a step: what was written so far stays.
+    pub(super) fn begin(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes back what the step at work has written.
+    pub(super) fn undo(&mut self) {
+        while let Some((space, key, before)) = self.undo.pop() {
+            let writes = &mut self.writes[space as usize];
+            match before {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(&key),
+            };
+        }
+    }
+
+    /// Writes the group: all of it or nothing, and durable when this returns.
+    pub(super) fn commit(self) -> Result<()> {
+        match self.writes.iter().all(|writes| writes.is_empty()) {
+            true => Ok(()),
+            false => self.engine.commit(self.writes),
+        }
+    }
+
+    /// A value.
+    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.writes[space as usize].get(key) {
+            Some(written) => Ok(written.clone()),
+            None => self.engine.get(space, key),
+        }
+    }
+
+    /// Whether there is a value.
+    pub(super) fn contains(&self, space: Space, key: &[u8]) -> Result<bool> {
+        Ok(self.get(space, key)?.is_some())
+    }
+
+    /// Writes a value.
+    pub(super) fn put(&mut self, space: Space, key: Key, value: impl Into<Bytes>) {
+        self.write(space, key, Some(value.into()));
+    }
+
+    /// Removes a value.
+    pub(super) fn remove(&mut self, space: Space, key: Key) {
+        self.write(space, key, None);
+    }
+
+    fn write(&mut self, space: Space, key: Key, value: Option<Bytes>) {
+        let before = self.writes[space as usize].insert(key.clone(), value);
+        self.undo.push((space, key, before));
+    }
+
+    /// The first keys from `from` on, before `to`.
+    pub(super) fn keys(&self, space: Space, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Key>> {
+        let mut found = Vec::new();
+        if from >= to {
+            return Ok(found);
+        }
+        let mut committed = self.engine.keys(space, from, to).peekable();
+        let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(to));
+        let mut written = self.writes[space as usize].range::<[u8], _>(range).peekable();
+        while found.len() < limit {
+            if matches!(committed.peek(), Some(Err(_))) {
+                committed.next().transpose()?;
+            }
+            let next_committed = committed.peek().and_then(|key| key.as_ref().ok());
+            match (next_committed, written.peek()) {
+                (None, None) => break,
+                (Some(key), Some((other, _))) if key < *other => found.extend(committed.next().transpose()?),
+                (Some(_), None) => found.extend(committed.next().transpose()?),
+                (key, Some((other, value))) => {
+                    let replaced = key == Some(*other);
+                    if value.is_some() {
+                        found.push((*other).clone());
+                    }
+                    written.next();
+                    if replaced {
+                        committed.next();
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}

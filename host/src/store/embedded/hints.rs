@@ -1,0 +1,157 @@
+//! Wake-ups: who waits for a task's end, for ready tasks or for cancellations. Hints only; nothing depends on them for
+//! correctness. Knows no record.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use fusebox_core::id::TaskId;
+use tokio::sync::{Notify, broadcast};
+
+use crate::store::Hint;
+
+/// Maps of waiters: more than cores, so that one lock is seldom asked for twice at once.
+const SHARDS: usize = 16;
+/// Cancellations that a slow receiver may lag behind; it learns the others from its beats.
+const CANCELLATIONS: usize = 1_024;
+
+/// What a committed step has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A task has ended.
+    Ended(TaskId),
+    /// A task may be leased.
+    Ready,
+    /// A task was cancelled while it ran.
+    Cancelled(TaskId),
+}
+
+/// See the module's documentation.
+pub(super) struct Hints {
+    shards: [Mutex<HashMap<TaskId, Waiters>>; SHARDS],
+    hasher: RandomState,
+    ready: Arc<Notify>,
+    cancelled: broadcast::Sender<TaskId>,
+}
+
+struct Waiters {
+    notify: Arc<Notify>,
+    count: usize,
+}
+
+/// Takes a waiter out of its map, also where it goes away before the end.
+struct Waiting {
+    hints: Arc<Hints>,
+    task: TaskId,
+    notify: Arc<Notify>,
+}
+
+impl Hints {
+    /// Nobody waits.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+            ready: Arc::default(),
+            cancelled: broadcast::Sender::new(CANCELLATIONS),
+        })
+    }
+
+    /// Wakes whoever waits for one of these.
+    pub(super) fn tell(&self, events: &[Event]) {
+        if events.contains(&Event::Ready) {
+            self.ready.notify_waiters();
+        }
+        for event in events {
+            match *event {
+                Event::Ready => {}
+                Event::Ended(task) => {
+                    if let Some(waiters) = self.shard(task).remove(&task) {
+                        waiters.notify.notify_waiters();
+                    }
+                }
+                // Without a receiver nobody runs anything that could be stopped.
+                Event::Cancelled(task) => drop(self.cancelled.send(task)),
+            }
+        }
+    }
+
+    /// Ends when the task has ended after this call.
+    pub(super) fn ended(self: &Arc<Self>, task: TaskId) -> Hint {
+        let notify = {
+            let mut shard = self.shard(task);
+            let waiters = shard.entry(task).or_insert_with(|| Waiters { notify: Arc::default(), count: 0 });
+            waiters.count += 1;
+            waiters.notify.clone()
+        };
+        // Made here rather than when it is first polled: from now on it cannot miss its wake-up.
+        let notified = notify.clone().notified_owned();
+        let waiting = Waiting { hints: self.clone(), task, notify };
+        Box::pin(async move {
+            let _waiting = waiting;
+            notified.await;
+        })
+    }
+
+    /// Ends when a task has become ready after this call.
+    pub(super) fn ready(&self) -> Hint {
+        Box::pin(self.ready.clone().notified_owned())
+    }
+
+    /// The cancellations from now on.
+    pub(super) fn cancellations(&self) -> broadcast::Receiver<TaskId> {
+        self.cancelled.subscribe()
+    }
+
+    fn shard(&self, task: TaskId) -> MutexGuard<'_, HashMap<TaskId, Waiters>> {
+        let at = self.hasher.hash_one(task) % (SHARDS as u64);
+        let shard = &self.shards[usize::try_from(at).unwrap_or(0)];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut shard = self.hints.shard(self.task);
+        let Some(waiters) = shard.get_mut(&self.task) else { return };
+        // After the end another hint may have been made under the same id.
+        if Arc::ptr_eq(&waiters.notify, &self.notify) {
+            waiters.count -= 1;
+            if waiters.count == 0 {
+                shard.remove(&self.task);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hint_that_is_not_polled_yet_is_woken() {
+        let (hints, task) = (Hints::new(), TaskId::from_bytes([1; 16]));
+        let (ended, ready) = (hints.ended(task), hints.ready());
+        hints.tell(&[Event::Ended(task), Event::Ready]);
+        ended.await;
+        ready.await;
+    }
+
+    #[test]
+    fn a_hint_that_is_dropped_leaves_nothing_behind() {
+        let (hints, task) = (Hints::new(), TaskId::from_bytes([1; 16]));
+        let (first, second) = (hints.ended(task), hints.ended(task));
+        drop(first);
+        assert_eq!(hints.shard(task).len(), 1);
+        drop(second);
+        assert_eq!(hints.shard(task).len(), 0);
+        let early = hints.ended(task);
+        hints.tell(&[Event::Ended(task)]);
+        let late = hints.ended(task);
+        drop(early);
+        assert_eq!(hints.shard(task).len(), 1);
+        drop(late);
+    }
+}

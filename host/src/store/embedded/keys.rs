@@ -1,0 +1,259 @@
+//! Every key of the embedded store. One file, so that no two kinds of key can collide and a dump can be read. Knows no
+//! record's content.
+//!
+//! Numbers are big-endian, so that keys sort as numbers do. Tenants and function names cannot contain a zero byte, which
+//! therefore ends them.
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | records | `t` task | the task |
+//! | records | `f` function | the version, and whether it is deleted |
+//! | records | `u` function | its unfinished tasks |
+//! | records | `v` tenant name !version | the function's id; newest first |
+//! | records | `h` tenant name | the id of the newest version |
+//! | records | `n` tenant name | the last version number given, kept for ever |
+//! | records | `m` digest | versions that need the module |
+//! | records | `c` tenant | its counters |
+//! | blobs | `i` `o` `l` task | input, output, log |
+//! | blobs | `m` digest | a module's wasm |
+//! | index | `r` tenant order created task | may be leased |
+//! | index | `d` `l` `e` `x` time task | delayed, leased, waiting (expiry), ended (end of its time to live) |
+//! | index | `k` tenant created task | every task of a tenant |
+
+use fusebox_core::{
+    id::{FunctionId, ModuleDigest, TaskId},
+    name::{FunctionName, TenantId},
+    task::{Priority, Task},
+    time::Millis,
+};
+
+/// A key.
+pub(super) type Key = Vec<u8>;
+
+/// Bytes of a moment and a task's id, with which every index key ends.
+pub(super) const MOMENT_BYTES: usize = 8 + 16;
+
+/// An index ordered by time alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timed {
+    /// Waits for its time; by that time.
+    Delayed,
+    /// Is leased; by the lease's end.
+    Leased,
+    /// Waits; by its expiry.
+    Waiting,
+    /// Has ended; by the end of its time to live.
+    Ended,
+}
+
+impl Timed {
+    /// How many there are.
+    pub(super) const COUNT: usize = 4;
+
+    const fn prefix(self) -> u8 {
+        match self {
+            Self::Delayed => b'd',
+            Self::Leased => b'l',
+            Self::Waiting => b'e',
+            Self::Ended => b'x',
+        }
+    }
+
+    /// Where this index starts.
+    pub(super) fn start(self) -> Key {
+        vec![self.prefix()]
+    }
+
+    /// The first key later than `time`.
+    pub(super) fn after(self, time: Millis) -> Key {
+        match time.0.checked_add(1) {
+            Some(next) => join(&[&[self.prefix()], &next.to_be_bytes()]),
+            None => vec![self.prefix() + 1],
+        }
+    }
+
+    /// A task's entry.
+    pub(super) fn key(self, time: Millis, task: TaskId) -> Key {
+        join(&[&[self.prefix()], &time.0.to_be_bytes(), task.as_bytes()])
+    }
+}
+
+/// `t`: a task's record.
+pub(super) fn task(task: TaskId) -> Key {
+    join(&[b"t", task.as_bytes()])
+}
+
+/// `f`: a function version's record.
+pub(super) fn function(function: FunctionId) -> Key {
+    join(&[b"f", function.as_bytes()])
+}
+
+/// `u`: a function version's unfinished tasks.
+pub(super) fn unfinished(function: FunctionId) -> Key {
+    join(&[b"u", function.as_bytes()])
+}
+
+/// `v`: the versions of a name, newest first.
+pub(super) fn versions(tenant: &TenantId, name: &FunctionName) -> Key {
+    join(&[b"v", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes(), &[0]])
+}
+
+/// `v`: one version of a name.
+pub(super) fn version(tenant: &TenantId, name: &FunctionName, version: u32) -> Key {
+    join(&[&versions(tenant, name), &(!version).to_be_bytes()])
+}
+
+/// `h`: a tenant's names.
+pub(super) fn newest_of_all(tenant: &TenantId) -> Key {
+    join(&[b"h", tenant.as_str().as_bytes(), &[0]])
+}
+
+/// `h`: the newest version of a name.
+pub(super) fn newest(tenant: &TenantId, name: &FunctionName) -> Key {
+    join(&[&newest_of_all(tenant), name.as_str().as_bytes()])
+}
+
+/// `n`: the last version number given to a name.
+pub(super) fn last_version(tenant: &TenantId, name: &FunctionName) -> Key {
+    join(&[b"n", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes()])
+}
+
+/// `m`: how many versions need a module, and in the blobs the module.
+pub(super) fn module(digest: &ModuleDigest) -> Key {
+    join(&[b"m", &digest.0])
+}
+
+/// `c`: every tenant's counters.
+pub(super) fn counters_of_all() -> Key {
+    b"c".to_vec()
+}
+
+/// `c`: a tenant's counters.
+pub(super) fn counters(tenant: &TenantId) -> Key {
+    join(&[b"c", tenant.as_str().as_bytes()])
+}
+
+/// The tenant of a counters' key.
+pub(super) fn tenant_of_counters(key: &[u8]) -> Option<TenantId> {
+    std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
+}
+
+/// `i`: a task's input.
+pub(super) fn input(task: TaskId) -> Key {
+    join(&[b"i", task.as_bytes()])
+}
+
+/// `o`: a task's output.
+pub(super) fn output(task: TaskId) -> Key {
+    join(&[b"o", task.as_bytes()])
+}
+
+/// `l`: a task's log.
+pub(super) fn log(task: TaskId) -> Key {
+    join(&[b"l", task.as_bytes()])
+}
+
+/// `r`: a tenant's ready tasks of one priority.
+pub(super) fn ready_of(tenant: &TenantId, priority: Priority) -> Key {
+    join(&[b"r", tenant.as_str().as_bytes(), &[0, order(priority)]])
+}
+
+/// `r`: one ready task.
+pub(super) fn ready(task: &Task) -> Key {
+    join(&[&ready_of(&task.tenant, task.priority), &moment(task.created_at, task.id)])
+}
+
+/// `k`: a tenant's tasks.
+pub(super) fn listed_of(tenant: &TenantId) -> Key {
+    join(&[b"k", tenant.as_str().as_bytes(), &[0]])
+}
+
+/// `k`: one task in its tenant's listing.
+pub(super) fn listed(task: &Task) -> Key {
+    join(&[&listed_of(&task.tenant), &moment(task.created_at, task.id)])
+}
+
+/// A moment and a task: what orders a queue.
+pub(super) fn moment(time: Millis, task: TaskId) -> [u8; MOMENT_BYTES] {
+    let mut bytes = [0; MOMENT_BYTES];
+    let (head, tail) = bytes.split_at_mut(8);
+    head.copy_from_slice(&time.0.to_be_bytes());
+    tail.copy_from_slice(task.as_bytes());
+    bytes
+}
+
+/// The moment and task that an index key ends with.
+pub(super) fn last_moment(key: &[u8]) -> Option<[u8; MOMENT_BYTES]> {
+    key.last_chunk().copied()
+}
+
+/// The task that an index key ends with.
+pub(super) fn last_task(key: &[u8]) -> Option<TaskId> {
+    key.last_chunk().copied().map(TaskId::from_bytes)
+}
+
+/// The first key after every key that starts with `prefix`. Prefixes here never consist of 255s.
+pub(super) fn past(prefix: &[u8]) -> Key {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if let Some(next) = last.checked_add(1) {
+            key.push(next);
+            break;
+        }
+    }
+    key
+}
+
+/// The first key after `key`.
+pub(super) fn next(key: &[u8]) -> Key {
+    join(&[key, &[0]])
+}
+
+/// 0 for the first to be leased.
+pub(super) const fn order(priority: Priority) -> u8 {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
+}
+
+fn join(parts: &[&[u8]]) -> Key {
+    parts.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timed_keys_sort_by_time_and_end_with_the_task() {
+        let (early, late) = (TaskId::from_bytes([9; 16]), TaskId::from_bytes([1; 16]));
+        let (first, second) = (Timed::Delayed.key(Millis(255), early), Timed::Delayed.key(Millis(256), late));
+        assert!(Timed::Delayed.start() < first && first < second);
+        assert!(first < Timed::Delayed.after(Millis(255)) && Timed::Delayed.after(Millis(255)) < second);
+        assert!(Timed::Delayed.key(Millis::NEVER, early) < Timed::Delayed.after(Millis::NEVER));
+        assert_eq!(last_task(&second), Some(late));
+        assert_eq!(last_moment(&second), Some(moment(Millis(256), late)));
+    }
+
+    #[test]
+    fn versions_sort_newest_first() {
+        let (tenant, name) = (TenantId::default_tenant(), "hello".parse().unwrap());
+        assert!(version(&tenant, &name, 2) < version(&tenant, &name, 1));
+        assert!(version(&tenant, &name, 1) < past(&versions(&tenant, &name)));
+    }
+
+    #[test]
+    fn past_is_after_every_key_with_the_prefix() {
+        assert_eq!(past(b"ab"), b"ac");
+        assert_eq!(past(&[b'a', 255]), b"b");
+    }
+
+    #[test]
+    fn a_tenants_keys_do_not_start_with_another_tenants() {
+        let (short, long): (TenantId, TenantId) = ("a".parse().unwrap(), "ab".parse().unwrap());
+        assert!(!listed_of(&long).starts_with(&listed_of(&short)));
+        assert!(!ready_of(&long, Priority::Low).starts_with(&ready_of(&short, Priority::Low)));
+    }
+}

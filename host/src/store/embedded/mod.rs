@@ -1,0 +1,218 @@
+//! The embedded store: one directory, one process, nothing else to install. Durable when it answers, and safe against a
+//! kill at any time.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `open` | the directory: lock, format |
+//! | `engine` | the storage engine, the only file that names it |
+//! | `keys`, `records` | what is kept under which key, and how it is written |
+//! | `writer` | the one thread that writes: group commit |
+//! | `group` | writes of a group that are not committed yet |
+//! | `steps` | what each call does |
+//! | `queue` | where the indexes start |
+//! | `reads` | reads beside the writer |
+//! | `hints` | wake-ups |
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{ModuleDigest, TaskId},
+    limits::{ENDED_TASK_TTL_MS, FUNCTION_VERSIONS_PER_TENANT_MAX, QUEUED_TASKS_PER_TENANT_MAX},
+    name::{FunctionName, TenantId},
+    task::Task,
+};
+
+use self::{engine::Engine, hints::Hints, reads::Reads, writer::Writer};
+use super::{
+    Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
+    NewFunction, NewTask, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked, Verdict,
+};
+use crate::clock::Clock;
+
+mod engine;
+mod group;
+mod hints;
+mod keys;
+mod open;
+mod queue;
+mod reads;
+mod records;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+/// Bounds that a store keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Waiting tasks of one tenant.
+    pub queued_tasks_max: u64,
+    /// Function versions of one tenant.
+    pub function_versions_max: u64,
+    /// How long an ended task is kept, in milliseconds.
+    pub ended_ttl_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queued_tasks_max: QUEUED_TASKS_PER_TENANT_MAX,
+            function_versions_max: FUNCTION_VERSIONS_PER_TENANT_MAX,
+            ended_ttl_ms: ENDED_TASK_TTL_MS,
+        }
+    }
+}
+
+/// See the module's documentation.
+pub struct EmbeddedStore {
+    /// First, so that it is dropped first: it ends when every step handed in is answered.
+    writer: Writer,
+    reads: Reads,
+    hints: Arc<Hints>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `dir`, or makes one. Blocks while the journal of the last process is replayed.
+    ///
+    /// # Errors
+    /// [`super::Error::InUse`] where another process has it open, [`super::Error::Open`] where it cannot be used.
+    pub fn open(dir: &Path, clock: Clock) -> Result<Self> {
+        Self::open_with(dir, clock, Options::default())
+    }
+
+    /// Opens a store with other bounds.
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    pub fn open_with(dir: &Path, clock: Clock, options: Options) -> Result<Self> {
+        let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
+        let hints = Hints::new();
+        let writer = Writer::start(engine.clone(), hints.clone(), options, clock)?;
+        Ok(Self { writer, reads: Reads::new(engine), hints })
+    }
+
+    /// Gives back the leases of the process before this one, and says how many: nobody else can hold a lease of a store
+    /// that only one process may open. As a release does, this gives each task its attempt back up to
+    /// [`fusebox_core::limits::RELEASES_MAX`] times; from then on it counts.
+    ///
+    /// # Errors
+    /// See [`super::Error`].
+    pub async fn reclaim_all_leases(&self) -> Result<u64> {
+        let mut reclaimed = 0;
+        loop {
+            match self.writer.step(0, |steps| steps.reclaim()).await? {
+                0 => return Ok(reclaimed),
+                more => reclaimed += more,
+            }
+        }
+    }
+
+    /// Bytes that the store takes on disk.
+    ///
+    /// # Errors
+    /// See [`super::Error`].
+    pub fn disk_bytes(&self) -> Result<u64> {
+        self.reads.disk_bytes()
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
+        self.writer.step(module.len(), |steps| steps.register(new, module)).await
+    }
+
+    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        self.reads.function(tenant, function)
+    }
+
+    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        let (tenant, page) = (tenant.clone(), page.clone());
+        self.reads.aside(move |reads| reads.functions(&tenant, &page)).await
+    }
+
+    async fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
+        let (tenant, name) = (tenant.clone(), name.clone());
+        self.reads.aside(move |reads| reads.versions(&tenant, &name)).await
+    }
+
+    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
+        let (tenant, function) = (tenant.clone(), function.clone());
+        self.writer.step(0, move |steps| steps.delete_function(&tenant, &function)).await
+    }
+
+    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+        let digest = *digest;
+        self.reads.aside(move |reads| reads.module(&digest)).await
+    }
+
+    async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        let bytes = tasks.iter().map(|task| task.input.len()).sum();
+        self.writer.step(bytes, |steps| steps.accept(tasks)).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+        self.writer.step(0, move |steps| steps.lease(&request)).await
+    }
+
+    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
+        self.writer.step(0, move |steps| steps.beat(&claims, lease_ms)).await
+    }
+
+    async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
+        let bytes = reports.iter().map(|report| match &report.verdict {
+            Verdict::End { output, log, .. } => output.len() + log.len(),
+            Verdict::Retry { .. } | Verdict::Release => 0,
+        });
+        self.writer.step(bytes.sum(), |steps| steps.finish(reports)).await
+    }
+
+    async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
+        let tenant = tenant.clone();
+        self.writer.step(0, move |steps| steps.cancel(&tenant, task)).await
+    }
+
+    async fn tick(&self) -> Result<Ticked> {
+        self.writer.step(0, |steps| steps.tick()).await
+    }
+
+    async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+        self.reads.task(tenant, task)
+    }
+
+    async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
+        self.reads.result(tenant, task)
+    }
+
+    async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        self.reads.log(tenant, task)
+    }
+
+    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        let (tenant, page) = (tenant.clone(), page.clone());
+        self.reads.aside(move |reads| reads.tasks(&tenant, &page)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>> {
+        self.reads.backlog()
+    }
+
+    fn ended_hint(&self, task: TaskId) -> Hint {
+        self.hints.ended(task)
+    }
+
+    fn ready_hint(&self) -> Hint {
+        self.hints.ready()
+    }
+
+    fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {
+        self.hints.cancellations()
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.reads.aside(Reads::check).await
+    }
+}

@@ -1,0 +1,107 @@
+//! Where the indexes start. In the engine, a removed entry is skipped only by reading past it, so a scan from an index's
+//! beginning would cost more the more tasks have passed through it. This memory says up to where there is nothing, and
+//! holds few entries however many tasks wait. It may be forgotten at any time: the next scan starts at the beginning.
+
+use std::collections::{BTreeSet, HashMap};
+
+use fusebox_core::{name::TenantId, task::Priority};
+
+use super::{
+    engine::Space,
+    group::Group,
+    keys::{self, Key, MOMENT_BYTES, Timed},
+};
+use crate::store::Result;
+
+/// Entries of a queue read at a time.
+const READ: usize = 256;
+/// Entries held of one queue.
+const HEAD_MAX: usize = 1_024;
+/// Queues remembered; with more, all are forgotten.
+const QUEUES_MAX: usize = 10_000;
+
+type Moment = [u8; MOMENT_BYTES];
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct Starts {
+    queues: HashMap<(TenantId, Priority), Head>,
+    timed: [Option<Key>; Timed::COUNT],
+}
+
+/// The head of one queue: each of its entries is in `first`, or in the engine at `rest` or later.
+struct Head {
+    first: BTreeSet<Moment>,
+    rest: Key,
+}
+
+impl Starts {
+    /// Forgets everything: after writes that did not happen.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// An entry was written to a ready index.
+    pub(super) fn ready_added(&mut self, tenant: &TenantId, priority: Priority, entry: Moment) {
+        let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };
+        if entry[..] >= head.rest[..] {
+            return;
+        }
+        head.first.insert(entry);
+        if head.first.len() > HEAD_MAX
+            && let Some(last) = head.first.pop_last()
+        {
+            head.rest = last.to_vec();
+        }
+    }
+
+    /// An entry was removed from a ready index.
+    pub(super) fn ready_removed(&mut self, tenant: &TenantId, priority: Priority, entry: &Moment) {
+        if let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) {
+            head.first.remove(entry);
+        }
+    }
+
+    /// The first entry of a ready index.
+    pub(super) fn first_ready(
+        &mut self,
+        group: &Group<'_>,
+        tenant: &TenantId,
+        priority: Priority,
+    ) -> Result<Option<Moment>> {
+        let queue = (tenant.clone(), priority);
+        if self.queues.len() >= QUEUES_MAX && !self.queues.contains_key(&queue) {
+            self.queues.clear();
+        }
+        let head = self.queues.entry(queue).or_insert(Head { first: BTreeSet::new(), rest: Key::new() });
+        if head.first.is_empty() {
+            let prefix = keys::ready_of(tenant, priority);
+            let from = [&prefix[..], &head.rest].concat();
+            let read = group.keys(Space::Index, &from, &keys::past(&prefix), READ)?;
+            head.first.extend(read.iter().filter_map(|key| keys::last_moment(key)));
+            if let Some(last) = head.first.last() {
+                head.rest = keys::next(last);
+            }
+        }
+        Ok(head.first.first().copied())
+    }
+
+    /// An entry was written to a timed index.
+    pub(super) fn timed_added(&mut self, timed: Timed, key: &[u8]) {
+        if let Some(start) = &mut self.timed[timed as usize]
+            && key < &start[..]
+        {
+            *start = key.to_vec();
+        }
+    }
+
+    /// Where to start reading a timed index.
+    pub(super) fn timed(&self, timed: Timed) -> Key {
+        self.timed[timed as usize].clone().unwrap_or_else(|| timed.start())
+    }
+
+    /// There is nothing before `key`, or there will not be when the step at work is over.
+    pub(super) fn timed_read(&mut self, timed: Timed, key: Key) {
+        self.timed[timed as usize] = Some(key);
+    }
+}

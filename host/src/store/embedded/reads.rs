@@ -1,0 +1,213 @@
+//! Reads: what is committed, straight from the engine, beside the writer. Each read is of one moment. Knows no step.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{FunctionId, ModuleDigest, TaskId, to_hex},
+    limits::PAGE_ROWS_MAX,
+    name::{FunctionName, TenantId},
+    task::Task,
+};
+
+use super::{
+    engine::{Engine, Snapshot, Space},
+    keys::{self, Key},
+    records::{self, Counters, FunctionRecord},
+};
+use crate::store::{Backlog, Error, FunctionRef, Page, PageRequest, Result, TaskResult};
+
+/// See the module's documentation. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Reads {
+    engine: Arc<Engine>,
+}
+
+impl Reads {
+    /// Reads of an engine.
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Performs a read that may take a while where it does not hold up others.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let reads = self.clone();
+        let done = tokio::task::spawn_blocking(move || read(&reads)).await;
+        done.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
+    /// A task.
+    pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+        task_of(&self.engine.snapshot(), tenant, task)
+    }
+
+    /// A task and its output.
+    pub(super) fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
+        let snapshot = self.engine.snapshot();
+        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
+        let output = snapshot.get(Space::Blobs, &keys::output(task.id))?.unwrap_or_default();
+        Ok(Some(TaskResult { task, output }))
+    }
+
+    /// A task's log.
+    pub(super) fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        let snapshot = self.engine.snapshot();
+        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
+        Ok(Some(snapshot.get(Space::Blobs, &keys::log(task.id))?.unwrap_or_default()))
+    }
+
+    /// A tenant's tasks, newest first.
+    pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        let prefix = keys::listed_of(tenant);
+        let to = match cursor(page) {
+            None => keys::past(&prefix),
+            Some(Some(moment)) if moment.len() == keys::MOMENT_BYTES => [prefix.clone(), moment].concat(),
+            Some(_) => return Ok(empty()),
+        };
+        let snapshot = self.engine.snapshot();
+        let entries = snapshot.entries_backwards(Space::Index, &prefix, &to).map(|entry| Ok(entry?.0));
+        fill(page, prefix.len(), entries, |key| {
+            let Some(id) = keys::last_task(key) else { return Ok(None) };
+            task_of(&snapshot, tenant, id)
+        })
+    }
+
+    /// One version.
+    pub(super) fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        let snapshot = self.engine.snapshot();
+        match function {
+            FunctionRef::Id(id) => function_of(&snapshot, tenant, *id),
+            FunctionRef::Name(name) => match snapshot.get(Space::Records, &keys::newest(tenant, name))? {
+                Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// The newest version of each name, by name.
+    pub(super) fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        let prefix = keys::newest_of_all(tenant);
+        let from = match cursor(page) {
+            None => prefix.clone(),
+            Some(Some(name)) => keys::next(&[prefix.clone(), name].concat()),
+            Some(None) => return Ok(empty()),
+        };
+        let snapshot = self.engine.snapshot();
+        let entries = snapshot.entries(Space::Records, &from, &keys::past(&prefix)).map(|entry| Ok(entry?.0));
+        fill(page, prefix.len(), entries, |key| match snapshot.get(Space::Records, key)? {
+            Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
+            None => Ok(None),
+        })
+    }
+
+    /// Every version of a name, newest first.
+    pub(super) fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
+        let prefix = keys::versions(tenant, name);
+        let snapshot = self.engine.snapshot();
+        let mut versions = Vec::new();
+        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix)) {
+            versions.extend(function_of(&snapshot, tenant, function_id(&entry?.1)?)?);
+        }
+        Ok(versions)
+    }
+
+    /// A module's wasm bytes.
+    pub(super) fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+        self.engine.snapshot().get(Space::Blobs, &keys::module(digest))
+    }
+
+    /// What waits and runs, of each tenant that has anything.
+    pub(super) fn backlog(&self) -> Result<Vec<Backlog>> {
+        let prefix = keys::counters_of_all();
+        let mut backlog = Vec::new();
+        for entry in self.engine.snapshot().entries(Space::Records, &prefix, &keys::past(&prefix)) {
+            let (key, value) = entry?;
+            let counters: Counters = records::decode("a tenant's counters", &value)?;
+            let tenant = keys::tenant_of_counters(&key);
+            let tenant = tenant.ok_or_else(|| Error::Corrupt("the key of a tenant's counters".to_owned()))?;
+            backlog.extend(counters.backlog(tenant));
+        }
+        Ok(backlog)
+    }
+
+    /// Whether the engine takes writes.
+    pub(super) fn disk_bytes(&self) -> Result<u64> {
+        self.engine.disk_bytes()
+    }
+
+    /// Whether the engine takes writes.
+    pub(super) fn check(&self) -> Result<()> {
+        self.engine.check()
+    }
+}
+
+fn task_of(snapshot: &Snapshot<'_>, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+    let bytes = snapshot.get(Space::Records, &keys::task(task))?;
+    let task = bytes.map(|bytes| records::decode_task(&bytes)).transpose()?;
+    Ok(task.filter(|task| task.tenant == *tenant))
+}
+
+fn function_of(snapshot: &Snapshot<'_>, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
+    let Some(bytes) = snapshot.get(Space::Records, &keys::function(function))? else { return Ok(None) };
+    let FunctionRecord { version, deleted } = records::decode("a function", &bytes)?;
+    Ok((version.tenant == *tenant && !deleted).then_some(version))
+}
+
+fn function_id(bytes: &[u8]) -> Result<FunctionId> {
+    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| Error::Corrupt("a function's id".to_owned()))?;
+    Ok(FunctionId::from_bytes(bytes))
+}
+
+/// What the cursor of a page stands for: no cursor, the end of the last row's key, or something that no page gave.
+fn cursor(page: &PageRequest) -> Option<Option<Key>> {
+    page.cursor.as_ref().map(|text| from_hex(text))
+}
+
+fn empty<T>() -> Page<T> {
+    Page { items: Vec::new(), next: None }
+}
+
+/// Reads a page's rows; the cursor of the next page is the end of the last row's key.
+fn fill<T>(
+    page: &PageRequest,
+    prefix: usize,
+    keys: impl Iterator<Item = Result<Key>>,
+    row: impl Fn(&[u8]) -> Result<Option<T>>,
+) -> Result<Page<T>> {
+    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+    let (mut items, mut last) = (Vec::new(), None);
+    for key in keys {
+        let key = key?;
+        if items.len() == rows {
+            let next = last.map(|last: Key| to_hex(last.get(prefix..).unwrap_or_default()));
+            return Ok(Page { items, next });
+        }
+        items.extend(row(&key)?);
+        last = Some(key);
+    }
+    Ok(Page { items, next: None })
+}
+
+fn from_hex(text: &str) -> Option<Key> {
+    let digits: Option<Vec<u8>> = text.bytes().map(|byte| char::from(byte).to_digit(16)?.try_into().ok()).collect();
+    let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_hexadecimal_or_nothing() {
+        assert_eq!(from_hex("00fF"), Some(vec![0, 255]));
+        assert_eq!(from_hex(""), Some(Vec::new()));
+        for none in ["0", "0g", "é", "+1"] {
+            assert_eq!(from_hex(none), None, "{none}");
+        }
+    }
+}

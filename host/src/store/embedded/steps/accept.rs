@@ -1,0 +1,67 @@
+//! Accept: new tasks.
+
+use fusebox_core::{
+    error::ErrorCode,
+    id::{LeaseToken, WorkerId},
+    lifecycle::Fence,
+    outcome::{Failure, Receipt},
+    task::{Lease, Task, TaskState},
+};
+
+use super::Steps;
+use crate::store::{
+    Accepted, NewTask, Result,
+    embedded::{engine::Space, keys},
+};
+
+impl Steps<'_> {
+    /// Accepts tasks, each on its own; answers in their order.
+    pub(in crate::store::embedded) fn accept(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        tasks.into_iter().map(|task| self.accept_one(task)).collect()
+    }
+
+    fn accept_one(&mut self, new: NewTask) -> Result<Accepted> {
+        if self.group.contains(Space::Records, &keys::task(new.id))? {
+            return Ok(Accepted::Duplicate);
+        }
+        if self.counters(&new.tenant)?.waiting() >= self.options.queued_tasks_max {
+            return Ok(Accepted::QueueFull);
+        }
+        let mut task = Task {
+            id: new.id,
+            tenant: new.tenant,
+            function: new.function,
+            limits: new.limits,
+            priority: new.priority,
+            created_at: self.now,
+            expires_at: new.expires_at,
+            attempt: 0,
+            attempts_max: new.attempts_max,
+            releases: 0,
+            state: TaskState::Queued { not_before: new.not_before },
+        };
+        match self.hold_function(&task.tenant, task.function)? {
+            true if !new.input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), new.input),
+            true => {}
+            false => self.fail_without_function(&mut task),
+        }
+        self.group.put(Space::Index, keys::listed(&task), Vec::new());
+        self.enter(&task)?;
+        self.save(&task)?;
+        Ok(Accepted::New)
+    }
+
+    /// Ends a task whose function was deleted after its caller had looked it up: nothing could ever run it.
+    fn fail_without_function(&self, task: &mut Task) {
+        task.state = TaskState::Queued { not_before: self.now };
+        let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
+        let lease = Lease { worker, token, started_at: self.now, expires_at: self.now };
+        let failure =
+            Failure::new(ErrorCode::FunctionNotFound, "the function was deleted before the task was accepted");
+        if let Ok(attempt) = task.lease(lease) {
+            let receipt = Receipt { attempt, ..Receipt::default() };
+            // Cannot be refused: the lease is the one just made.
+            let _ = task.end(Fence { attempt, token }, Some(failure), receipt, self.now);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Lease: the first due tasks of a tenant.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use fusebox_core::{
+    id::{FunctionId, LeaseToken, ModuleDigest},
+    limits::LEASE_BATCH_MAX,
+    name::FunctionName,
+    task::{Lease, Priority, Status, Task},
+};
+
+use super::{Place, Steps};
+use crate::store::{
+    Error, LeaseRequest, LeasedTask, Result,
+    embedded::{engine::Space, keys},
+};
+
+/// Tasks looked at in one step: some may have expired, and each is ended on the way.
+const LOOKED_AT_MAX: usize = 1_024;
+
+/// What a lease needs of each function.
+type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName)>;
+
+impl Steps<'_> {
+    /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
+    pub(in crate::store::embedded) fn lease(&mut self, request: &LeaseRequest) -> Result<Vec<LeasedTask>> {
+        let most = request.tokens.len().min(LEASE_BATCH_MAX as usize);
+        let (mut leased, mut functions) = (Vec::new(), Functions::new());
+        let ready = self.counters(&request.tenant)?.ready;
+        let mut looked_at = 0;
+        for priority in Priority::HIGHEST_FIRST {
+            if ready[usize::from(keys::order(priority))] == 0 {
+                continue;
+            }
+            while leased.len() < most && looked_at < LOOKED_AT_MAX {
+                let Some(task) = self.first_ready(request, priority)? else { break };
+                looked_at += 1;
+                let token = request.tokens[leased.len()];
+                if let Some(task) = task
+                    && let Some(task) = self.lease_one(task, request, token, &mut functions)?
+                {
+                    leased.push(task);
+                }
+            }
+        }
+        Ok(leased)
+    }
+
+    /// The first ready task; `Some(None)` where its entry named none that can be read, and was removed.
+    fn first_ready(&mut self, request: &LeaseRequest, priority: Priority) -> Result<Option<Option<Task>>> {
+        let tenant = &request.tenant;
+        let Some(entry) = self.starts.first_ready(&self.group, tenant, priority)? else { return Ok(None) };
+        if let Some(task) = self.indexed(&entry)?.filter(|task| task.status() == Status::Queued) {
+            return Ok(Some(Some(task)));
+        }
+        self.starts.ready_removed(tenant, priority, &entry);
+        self.group.remove(Space::Index, [&keys::ready_of(tenant, priority)[..], &entry].concat());
+        let at = usize::from(keys::order(priority));
+        self.count(tenant, |counters| counters.ready[at] = counters.ready[at].saturating_sub(1))?;
+        Ok(Some(None))
+    }
+
+    fn lease_one(
+        &mut self,
+        before: Task,
+        request: &LeaseRequest,
+        token: LeaseToken,
+        functions: &mut Functions,
+    ) -> Result<Option<LeasedTask>> {
+        let mut task = before.clone();
+        let expired = task.expire(self.now).is_ok();
+        let lease =
+            Lease { worker: request.worker, token, started_at: self.now, expires_at: self.now.plus(request.lease_ms) };
+        let leased = !expired && task.lease(lease).is_ok();
+        // A task that is refused was promoted before the clock was set back: as it is, it goes where it now belongs.
+        self.change(&before, Place::Ready, &task)?;
+        if !leased {
+            return Ok(None);
+        }
+        let (module, function_name) = self.function_of(&task, functions)?;
+        let input = self.group.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_else(Bytes::new);
+        Ok(Some(LeasedTask { task, input, module, function_name }))
+    }
+
+    fn function_of(&self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName)> {
+        if let Some(known) = functions.get(&task.function) {
+            return Ok(known.clone());
+        }
+        let record = self.function_record(task.function)?;
+        let version = record.ok_or_else(|| Error::Corrupt(format!("the function of task {}", task.id)))?.version;
+        let function = (version.module, version.name);
+        functions.insert(task.function, function.clone());
+        Ok(function)
+    }
+}

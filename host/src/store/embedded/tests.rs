@@ -1,0 +1,168 @@
+//! The conformance suite on the embedded store; and what only a store in a directory does: it survives, and it is one
+//! process's.
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
+
+use async_trait::async_trait;
+use fusebox_core::{task::Status, time::Millis};
+use tempfile::TempDir;
+
+use super::{EmbeddedStore, Options};
+use crate::{
+    clock::Clock,
+    store::{
+        Error, Finished, FunctionRef, NewTask, Store,
+        conformance::{
+            Bounds, Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one, listings::page,
+            new_task, one_task, register, status, tenant,
+        },
+    },
+};
+
+const OPTIONS: Options = Options { queued_tasks_max: 2_000, function_versions_max: 10, ended_ttl_ms: 10_000 };
+
+struct Embedded {
+    store: EmbeddedStore,
+    clock: Clock,
+    dir: TempDir,
+}
+
+#[async_trait]
+impl Subject for Embedded {
+    fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    async fn pass(&self, ms: u64) {
+        self.clock.advance(ms);
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            queued_tasks_max: OPTIONS.queued_tasks_max,
+            function_versions_max: OPTIONS.function_versions_max,
+            ended_ttl_ms: OPTIONS.ended_ttl_ms,
+        }
+    }
+}
+
+fn open(dir: &Path, clock: &Clock) -> EmbeddedStore {
+    EmbeddedStore::open_with(dir, clock.clone(), OPTIONS).unwrap()
+}
+
+async fn embedded() -> Embedded {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Millis(1_750_000_000_000));
+    Embedded { store: open(dir.path(), &clock), clock, dir }
+}
+
+fn reopened(subject: Embedded) -> Embedded {
+    let Embedded { store, clock, dir } = subject;
+    drop(store);
+    Embedded { store: open(dir.path(), &clock), clock, dir }
+}
+
+conformance!(embedded);
+
+#[tokio::test]
+async fn everything_survives_a_reopening() {
+    let subject = embedded().await;
+    let (tenant, ended) = one_task(&subject).await;
+    let first = lease_one(&subject, &tenant).await;
+    assert_eq!(finish(&subject, claim(&first), end("out")).await, Finished::Ended(Status::Completed));
+    let function = register(&subject, &tenant, "f").await;
+    let running = accept(&subject, new_task(&subject, &function)).await;
+    let held = lease_one(&subject, &tenant).await;
+    let ready = accept(&subject, new_task(&subject, &function)).await;
+    subject.pass(1).await;
+    let delayed = NewTask { not_before: subject.now().plus(60_000), ..new_task(&subject, &function) };
+    let delayed = accept(&subject, delayed).await;
+    let cancelled = accept(&subject, new_task(&subject, &function)).await;
+    cancel(&subject, &tenant, cancelled).await;
+
+    let subject = reopened(subject);
+    let statuses =
+        [(ended, Status::Completed), (running, Status::Running), (ready, Status::Queued), (cancelled, Status::Failed)];
+    for (task, expected) in statuses {
+        assert_eq!(status(&subject, &tenant, task).await, expected);
+    }
+    assert_eq!(counts(&subject, &tenant).await, (1, 1, 1));
+    assert_eq!(&subject.store.result(&tenant, ended).await.unwrap().unwrap().output[..], b"out");
+    assert_eq!(subject.store.tasks(&tenant, &page(10, None)).await.unwrap().items.len(), 5);
+    let name = FunctionRef::Name("f".parse().unwrap());
+    assert_eq!(subject.store.function(&tenant, &name).await.unwrap(), Some(function.clone()));
+    assert!(subject.store.module(&function.module).await.unwrap().is_some());
+    assert_eq!(finish(&subject, claim(&held), end("held")).await, Finished::Ended(Status::Completed));
+    assert_eq!(lease_one(&subject, &tenant).await.task.id, ready);
+    subject.pass(60_000).await;
+    subject.store.tick().await.unwrap();
+    let leased = lease(&subject, &tenant, 9).await;
+    assert_eq!(leased.iter().map(|leased| leased.task.id).collect::<Vec<_>>(), [ready, delayed]);
+}
+
+#[tokio::test]
+async fn leases_of_the_process_before_are_given_back() {
+    let subject = embedded().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let tasks: Vec<_> = (0..1_200).map(|_| NewTask { attempts_max: 1, ..new_task(&subject, &function) }).collect();
+    subject.store.accept(tasks).await.unwrap();
+    let first = lease(&subject, &tenant, 1).await.remove(0);
+    while !lease(&subject, &tenant, 256).await.is_empty() {}
+
+    let subject = reopened(subject);
+    assert_eq!(subject.store.reclaim_all_leases().await.unwrap(), 1_200);
+    assert_eq!(subject.store.reclaim_all_leases().await.unwrap(), 0);
+    assert_eq!(counts(&subject, &tenant).await, (1_200, 0, 0));
+    assert_eq!(finish(&subject, claim(&first), end("late")).await, Finished::Stale);
+    let again = lease(&subject, &tenant, 1).await.remove(0);
+    assert_eq!((again.task.id, again.task.attempt), (first.task.id, 2));
+}
+
+#[tokio::test]
+async fn a_directory_is_one_stores() {
+    let subject = embedded().await;
+    let again = EmbeddedStore::open(subject.dir.path(), subject.clock.clone());
+    assert!(matches!(again, Err(Error::InUse { .. })));
+    let Embedded { store, clock, dir } = subject;
+    drop(store);
+    open(dir.path(), &clock);
+}
+
+#[test]
+fn a_directory_is_closed_to_others_and_made_where_it_is_missing() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("deep").join("store");
+    open(&dir, &Clock::System);
+    assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn what_cannot_be_a_store_is_refused_with_the_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let refusal = |dir: &Path| match EmbeddedStore::open(dir, Clock::System) {
+        Err(error @ Error::Open { .. }) => error.to_string(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it was opened"),
+    };
+    let file = home.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    assert!(refusal(&file).contains("cannot open the store in"));
+    let newer = home.path().join("newer");
+    open(&newer, &Clock::System);
+    std::fs::write(newer.join("format"), "fusebox store 2\n").unwrap();
+    assert!(refusal(&newer).contains("fusebox store 2"));
+}
+
+#[tokio::test]
+async fn what_a_kill_left_half_made_is_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path(), &Clock::System);
+    std::fs::remove_file(home.path().join("format")).unwrap();
+    std::fs::remove_file(home.path().join("db").join("version")).unwrap();
+    open(home.path(), &Clock::System).check().await.unwrap();
+}
