@@ -1,6 +1,20 @@
 //! The Fusebox host: everything with I/O. Decisions are in `fusebox-core`, guests run in `fusebox-sandbox`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`], [`commands`] | the command line; one file a command, `commands::host` wires a host |
+//! | [`rest`], [`tenancy`] | the REST service; who asks |
+//! | [`store`] | functions, tasks and the queue |
+//! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
+//! | [`invoke`], [`modules`] | the seams between REST and what runs and compiles |
+//! | [`client`], [`ui`] | the REST client of the command line; what people see |
+//! | [`telemetry`] | logs, metrics, readiness |
+//! | [`clock`], [`random`] | the only readers of time and randomness |
 
+pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod dispatch;
 pub mod invoke;
 pub mod modules;
@@ -9,4 +23,5 @@ pub mod rest;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;
+pub mod ui;
 pub mod worker;

@@ -1,9 +1,10 @@
-//! Bodies with a bound on size and time, and what is read from them. A body that declares more than its bound is refused
-//! before a byte of it is read.
+//! Bodies with a bound on size, time and what all of them take together, and what is read from them. A body that
+//! declares more than its bound is refused before a byte of it is read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
+    body::HttpBody as _,
     extract::{FromRequest, Request},
     http::header,
 };
@@ -15,8 +16,9 @@ use bytes::Bytes;
 use fusebox_core::{error::ErrorCode, limits};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::error::Problem;
+use super::{App, Shared, error::Problem};
 
 /// A whole body must arrive within this time: 24 MiB at 1 MiB/s, and no slower.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,51 +28,87 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Room for large bodies, so that many at once are answered 503 instead of taking all memory. Cheap to clone.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// Kept as long as the body is.
+pub struct InRoom(#[expect(dead_code, reason = "its drop makes room")] Option<OwnedSemaphorePermit>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(usize::try_from(limits::BODIES_BYTES_MAX).unwrap_or(usize::MAX))))
+    }
+}
+
+impl Room {
+    fn enter(&self, bytes: u64) -> Result<InRoom, Problem> {
+        if bytes <= limits::SMALL_BODY_BYTES {
+            return Ok(InRoom(None));
+        }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        match self.0.clone().try_acquire_many_owned(bytes) {
+            Ok(permit) => Ok(InRoom(Some(permit))),
+            Err(_) => {
+                let detail = "too many large bodies are on their way: try again in a moment";
+                Err(Problem::new(ErrorCode::Overloaded, detail))
+            }
+        }
+    }
+}
+
 /// A module's wasm bytes.
-pub struct ModuleBody(pub Bytes);
+pub struct ModuleBody(pub Bytes, pub InRoom);
 /// A function's input.
-pub struct InputBody(pub Bytes);
+pub struct InputBody(pub Bytes, pub InRoom);
 /// A JSON body of a seed route.
-pub struct SeedJson<T>(pub T);
+pub struct SeedJson<T>(pub T, pub InRoom);
 
-impl<S: Send + Sync> FromRequest<S> for ModuleBody {
+impl FromRequest<Shared> for ModuleBody {
     type Rejection = Problem;
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        read(request, limits::MODULE_BYTES_MAX, "a module").await.map(Self)
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (body, room) = read(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
+        Ok(Self(body, room))
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for InputBody {
+impl FromRequest<Shared> for InputBody {
     type Rejection = Problem;
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        read(request, limits::INPUT_BYTES_MAX, "an input").await.map(Self)
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (body, room) = read(request, app, limits::INPUT_BYTES_MAX, "an input").await?;
+        Ok(Self(body, room))
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for SeedJson<T> {
+impl<T: DeserializeOwned> FromRequest<Shared> for SeedJson<T> {
     type Rejection = Problem;
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let body = read(request, limits::SEED_BODY_BYTES_MAX, "this body").await?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            let detail = format!("the body is not the JSON object that is expected: {error}");
-            Problem::new(ErrorCode::UnprocessableRequest, detail)
-        })
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (body, room) = read(request, app, limits::SEED_BODY_BYTES_MAX, "this body").await?;
+        match serde_json::from_slice(&body) {
+            Ok(value) => Ok(Self(value, room)),
+            Err(error) => {
+                let detail = format!("the body is not the JSON object that is expected: {error}");
+                Err(Problem::new(ErrorCode::UnprocessableRequest, detail))
+            }
+        }
     }
 }
 
-async fn read(request: Request, bytes_max: u64, what: &str) -> Result<Bytes, Problem> {
+async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {
     let too_large = || {
         let detail = format!("{what} has at most {bytes_max} bytes");
         Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_bytes", bytes_max)
     };
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|declared: u64| declared > bytes_max) {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let declared: Option<u64> = length.or(request.body().size_hint().exact());
+    if declared.is_some_and(|declared| declared > bytes_max) {
         return Err(too_large());
     }
+    let room = app.room.enter(declared.unwrap_or(bytes_max))?;
     let bound = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let whole = Limited::new(request.into_body(), bound).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => Ok((body.to_bytes(), room)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
         Err(_) => Err(Problem::new(ErrorCode::RequestTimeout, "the body did not arrive within 30 seconds")),

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -21,6 +21,7 @@ use super::{
     App, Shared,
     body::ModuleBody,
     error::Problem,
+    extract::{Path, Query},
     view::{FunctionPage, FunctionView},
 };
 use crate::{
@@ -84,10 +85,9 @@ impl Paging {
 pub async fn register(
     State(app): State<Shared>,
     Caller(tenant): Caller,
-    query: Result<Query<Registration>, axum::extract::rejection::QueryRejection>,
-    ModuleBody(wasm): ModuleBody,
+    Query(asked): Query<Registration>,
+    ModuleBody(wasm, _room): ModuleBody,
 ) -> Result<Response, Problem> {
-    let Query(asked) = query.map_err(|error| Problem::new(ErrorCode::UnprocessableRequest, error.body_text()))?;
     let default = app.settings.limits;
     let limits = RunLimits {
         fuel: asked.fuel.unwrap_or(default.fuel),

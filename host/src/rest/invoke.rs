@@ -1,7 +1,7 @@
 //! Run a function now: body in, body out, the receipt in a header.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -15,6 +15,7 @@ use super::{
     Shared,
     body::{InputBody, to_base64},
     error::Problem,
+    extract::Path,
     functions,
     view::ReceiptView,
 };
@@ -48,7 +49,7 @@ pub async fn invoke(
     Caller(tenant): Caller,
     Path(function): Path<String>,
     headers: HeaderMap,
-    InputBody(input): InputBody,
+    InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find(&app, &tenant, &function).await?;
     let invoked = app.invoker.invoke(function, input).await.map_err(|error| match error {

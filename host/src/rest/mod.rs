@@ -10,12 +10,12 @@
 //! | [`health`] | health, readiness, metrics |
 //! | [`error`] | the one place where a code becomes an HTTP status and a problem |
 //! | [`view`] | the JSON shapes |
-//! | [`body`] | bounded bodies; base64 |
+//! | [`body`], [`extract`] | bounded bodies, base64; paths and queries |
 //! | [`wait`] | `Prefer: wait` |
 //! | [`guard`] | what every request passes: foreign origins, counting, headers |
 //! | [`server`] | connections: header time-out, bounds, drain |
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, middleware};
 use fusebox_core::function::RunLimits;
@@ -33,6 +33,7 @@ use crate::{
 
 pub mod body;
 pub mod error;
+pub mod extract;
 pub mod functions;
 pub mod guard;
 pub mod health;
@@ -58,6 +59,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the host takes work.
     pub readiness: Readiness,
+    /// For large bodies on their way.
+    pub room: body::Room,
     /// What an operator may set.
     pub settings: RestSettings,
 }
@@ -65,8 +68,6 @@ pub struct App {
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct RestSettings {
-    /// Where REST listens; requests for another host are refused.
-    pub address: SocketAddr,
     /// Limits of functions that state none.
     pub limits: RunLimits,
     /// The most a function may ask for.

@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use fusebox_core::{error::ErrorCode, id::FunctionId};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::{
     Shared,
     body::{SeedJson, from_base64, to_base64},
     error::Problem,
+    extract::Path,
     functions, tasks,
 };
 use crate::tenancy::Caller;
@@ -90,7 +91,7 @@ pub struct SeedError {
 pub async fn register_function(
     State(app): State<Shared>,
     Caller(tenant): Caller,
-    SeedJson(RegisterFunction { name, payload }): SeedJson<RegisterFunction>,
+    SeedJson(RegisterFunction { name, payload }, _room): SeedJson<RegisterFunction>,
 ) -> Result<Json<FunctionRegistered>, Problem> {
     let wasm = from_base64("payload", &payload)?;
     let (function, _) = functions::add(&app, tenant, &name, app.settings.limits, wasm).await?;
@@ -106,7 +107,7 @@ pub async fn register_function(
 pub async fn execute_function(
     State(app): State<Shared>,
     Caller(tenant): Caller,
-    SeedJson(ExecuteFunction { function_id, payload }): SeedJson<ExecuteFunction>,
+    SeedJson(ExecuteFunction { function_id, payload }, _room): SeedJson<ExecuteFunction>,
 ) -> Result<Json<FunctionExecuted>, Problem> {
     let id: FunctionId = function_id.parse().map_err(|_| {
         let detail = format!("function_id {function_id:?} is not a UUID");

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -22,6 +22,7 @@ use super::{
     App, Shared,
     body::InputBody,
     error::Problem,
+    extract::{Path, Query},
     functions::{self, Paging},
     invoke,
     view::{TaskPage, TaskView},
@@ -55,7 +56,7 @@ pub async fn submit(
     Caller(tenant): Caller,
     Path(function): Path<String>,
     headers: HeaderMap,
-    InputBody(input): InputBody,
+    InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find(&app, &tenant, &function).await?;
     let task = accept(&app, &tenant, &function, input).await?;

@@ -27,7 +27,8 @@ pub struct RequestId(pub u64);
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// So many tasks of a tenant are ready in the store. Replaces what was known.
+    /// So many tasks of a tenant are ready in the store. Replaces what was known, so it must come in the order in which
+    /// it was read.
     Backlog {
         /// Whose.
         tenant: TenantId,
@@ -120,7 +121,7 @@ pub enum Event {
 /// How an attempt is over for its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The run ended; the driver holds what to record.
+    /// The run ended; the driver holds what to record: of several reports, the first of the attempt's own worker.
     Ended,
     /// The run was stopped on purpose before it ended, or did not start: the attempt is unspent.
     Interrupted,

@@ -45,7 +45,10 @@ struct Request {
     tenant: TenantId,
     worker: WorkerId,
     count: u32,
+    /// Empty once the worker is lost.
     grants: Vec<Grant>,
+    /// A backlog came meanwhile. It may have been read after the lease step, so a short answer says nothing newer.
+    backlog_came: bool,
 }
 
 /// See the module's documentation.
@@ -86,7 +89,7 @@ impl Dispatcher {
     /// Takes in what happened, and says what to do.
     pub fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
         match event {
-            Event::Backlog { tenant, ready } => self.shares.set_ready(&tenant, ready),
+            Event::Backlog { tenant, ready } => self.backlog(&tenant, ready),
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.workers.grant(worker, Grant { expires_at, slots }, now);
             }
@@ -110,6 +113,8 @@ impl Dispatcher {
             Event::Drain => self.draining = true,
             Event::Tick => self.tick(now, effects),
         }
+        // Before anything is leased on it.
+        effects.extend(self.workers.expire(now).into_iter().map(|worker| Effect::NothingYet { worker }));
         self.lease_more(now, effects);
         self.settle(now, effects);
     }
@@ -117,6 +122,12 @@ impl Dispatcher {
     /// Whether every lease is held by a worker that `is_live`, or its verdict is on its way. For checks.
     pub fn leases_are_live(&self, is_live: impl Fn(WorkerId) -> bool) -> bool {
         self.leases.all_live(is_live)
+    }
+
+    fn backlog(&mut self, tenant: &TenantId, ready: u64) {
+        self.shares.set_ready(tenant, ready);
+        let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
+        requests.for_each(|request| request.backlog_came = true);
     }
 
     /// Leases for free credit while tasks are ready. Where several tenants wait, each is given its part of the credit,
@@ -131,17 +142,26 @@ impl Dispatcher {
             let grants = self.workers.take(worker, count);
             let request = RequestId(self.next_request);
             self.next_request += 1;
-            self.requests.insert(request, Request { tenant: tenant.clone(), worker, count, grants });
+            let asked = Request { tenant: tenant.clone(), worker, count, grants, backlog_came: false };
+            self.requests.insert(request, asked);
             effects.push(Effect::Lease { request, tenant, worker, count });
         }
     }
 
     fn leased(&mut self, request: RequestId, attempts: Vec<(TaskId, Attempt)>, now: Millis, effects: &mut Vec<Effect>) {
-        let Some(Request { tenant, worker, count, grants }) = self.requests.remove(&request) else { return };
+        let Some(Request { tenant, worker, count, grants, backlog_came }) = self.requests.remove(&request) else {
+            return;
+        };
         let mut slots = one_by_one(grants);
+        let accepts = !self.draining && self.workers.accepts(worker);
         let missing = count.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
         for (task, attempt) in attempts {
-            let slot = slots.next().filter(|_| !self.draining && self.workers.accepts(worker));
+            if self.leases.current(task).is_some_and(|newer| newer.attempt > attempt) {
+                // This answer took so long that its lease was over before it came.
+                effects.push(Effect::Told { worker, task, attempt });
+                continue;
+            }
+            let slot = if accepts { slots.next() } else { None };
             let stage = if slot.is_some() { Stage::Assigned } else { Stage::Saving(SaveVerdict::Release) };
             let older = self.leases.add(task, attempt, worker, tenant.clone(), stage, now);
             if let Some(older) = older.filter(|older| older.stage == Stage::Assigned) {
@@ -158,13 +178,15 @@ impl Dispatcher {
         }
         if missing > 0 {
             self.shares.give_back(&tenant, missing);
-            self.shares.set_ready(&tenant, 0);
+            if !backlog_came {
+                self.shares.set_ready(&tenant, 0);
+            }
         }
         self.workers.answered(worker, slots);
     }
 
     fn lease_failed(&mut self, request: RequestId, now: Millis) {
-        let Some(Request { tenant, worker, count, grants }) = self.requests.remove(&request) else { return };
+        let Some(Request { tenant, worker, count, grants, .. }) = self.requests.remove(&request) else { return };
         self.shares.give_back(&tenant, count);
         let ready = self.shares.ready(&tenant).saturating_add(count.into());
         self.shares.set_ready(&tenant, ready);
@@ -182,13 +204,12 @@ impl Dispatcher {
         effects: &mut Vec<Effect>,
     ) {
         let first = self.workers.report(worker, task, attempt);
-        let lease = self.leases.get(task, attempt).filter(|lease| lease.worker == worker);
-        let Some(lease) = lease else {
+        let Some(lease) = self.leases.get(task, attempt) else {
             // Not the current attempt: the worker may forget it.
             return effects.push(Effect::Told { worker, task, attempt });
         };
-        if lease.stage != Stage::Assigned || !first {
-            return; // Reported before; it is told once its verdict is saved.
+        if lease.worker != worker || lease.stage != Stage::Assigned || !first {
+            return; // Forged, or reported before; it is told once the verdict is saved.
         }
         let tenant = lease.tenant.clone();
         self.shares.correct(&tenant, cpu_us);
@@ -241,6 +262,9 @@ impl Dispatcher {
         if !self.workers.lose(worker) {
             return;
         }
+        // Its credit is void, even if it turns up again under its name.
+        let requests = self.requests.values_mut().filter(|request| request.worker == worker);
+        requests.for_each(|request| request.grants.clear());
         for task in self.leases.of_worker(worker) {
             if let Some(lease) = self.leases.current(task)
                 && lease.stage == Stage::Assigned
@@ -259,7 +283,6 @@ impl Dispatcher {
         for worker in self.workers.silent(now) {
             self.lose(worker, effects);
         }
-        effects.extend(self.workers.expire(now).into_iter().map(|worker| Effect::NothingYet { worker }));
         for task in self.leases.due_saves(now) {
             if let Some(lease) = self.leases.current(task)
                 && let Stage::SaveAt(_, verdict) = lease.stage

@@ -1,0 +1,129 @@
+//! Small cases of the dispatcher that the simulation found or that it meets too rarely: each says one rule.
+
+use fusebox_core::{
+    dispatch::{Dispatcher, Effect, Event, Report, RequestId, SaveVerdict},
+    id::{Attempt, TaskId, WorkerId},
+    name::TenantId,
+    time::Millis,
+};
+
+const WORKER: WorkerId = WorkerId::from_bytes([1; 16]);
+const OTHER_WORKER: WorkerId = WorkerId::from_bytes([2; 16]);
+const TASK: TaskId = TaskId::from_bytes([3; 16]);
+
+/// A dispatcher whose clock is told with each event.
+struct Bench(Dispatcher);
+
+impl Bench {
+    fn new() -> Self {
+        Self(Dispatcher::new(0))
+    }
+
+    /// Its effects, apart from those that only ask for time.
+    fn handle(&mut self, at: u64, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.0.handle(event, Millis(at), &mut effects);
+        effects.retain(|effect| !matches!(effect, Effect::WakeAt { .. }));
+        effects
+    }
+}
+
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn tenant(name: &str) -> TenantId {
+    name.parse().unwrap()
+}
+
+fn backlog(name: &str, ready: u64) -> Event {
+    Event::Backlog { tenant: tenant(name), ready }
+}
+
+fn granted(worker: WorkerId, slots: u32) -> Event {
+    Event::CreditGranted { worker, slots, expires_at: Millis::NEVER }
+}
+
+fn leased(request: u64, attempts: &[(TaskId, Attempt)]) -> Event {
+    Event::Leased { request: RequestId(request), attempts: attempts.to_vec() }
+}
+
+fn lease(request: u64, name: &str, worker: WorkerId, count: u32) -> Effect {
+    Effect::Lease { request: RequestId(request), tenant: tenant(name), worker, count }
+}
+
+fn assign(worker: WorkerId, attempt: Attempt) -> Effect {
+    Effect::Assign { worker, task: TASK, attempt }
+}
+
+fn finished(worker: WorkerId, attempt: Attempt) -> Event {
+    Event::Finished { worker, task: TASK, attempt, report: Report::Ended, cpu_us: 0 }
+}
+
+#[test]
+fn a_backlog_read_during_a_lease_step_survives_its_short_answer() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 4));
+    assert_eq!(bench.handle(0, backlog("a", 2)), [lease(0, "a", WORKER, 2)]);
+    // One of the two was cancelled; after the lease step another one was accepted.
+    bench.handle(1, backlog("a", 1));
+    let effects = bench.handle(2, leased(0, &[(TASK, 1)]));
+    assert_eq!(effects, [assign(WORKER, 1), lease(1, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(3, leased(1, &[])), [], "the answer is newer than any backlog: none is left");
+}
+
+#[test]
+fn a_report_on_the_attempt_of_another_worker_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 1));
+    bench.handle(0, granted(OTHER_WORKER, 1));
+    bench.handle(0, backlog("a", 1));
+    let Effect::Assign { worker, .. } = bench.handle(1, leased(0, &[(TASK, 1)]))[0] else { panic!("not assigned") };
+    let other = if worker == WORKER { OTHER_WORKER } else { WORKER };
+    assert_eq!(bench.handle(2, finished(other, 1)), [], "told, the driver would forget what the right worker reports");
+    let verdict = SaveVerdict::End;
+    assert_eq!(bench.handle(3, finished(worker, 1)), [Effect::Save { worker, task: TASK, attempt: 1, verdict }]);
+}
+
+#[test]
+fn a_lease_that_was_overtaken_does_not_push_out_the_next_one() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 1));
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    // The answer is on its way for so long that the lease lapses, and the next attempt is leased before it comes.
+    bench.handle(11_000, granted(OTHER_WORKER, 1));
+    assert_eq!(bench.handle(11_000, backlog("a", 1)), [lease(1, "a", OTHER_WORKER, 1)]);
+    assert_eq!(bench.handle(11_001, leased(1, &[(TASK, 2)])), [assign(OTHER_WORKER, 2)]);
+    let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
+    assert_eq!(bench.handle(11_002, leased(0, &[(TASK, 1)])), [told]);
+    assert_eq!(bench.handle(11_003, backlog("a", 1)), [lease(2, "a", WORKER, 1)], "its credit is free again");
+}
+
+#[test]
+fn credit_that_expires_during_a_lease_step_is_not_used_again() {
+    let mut bench = Bench::new();
+    bench.handle(0, Event::CreditGranted { worker: WORKER, slots: 1, expires_at: Millis(100) });
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    bench.handle(1, backlog("b", 1));
+    assert_eq!(bench.handle(150, leased(0, &[])), [Effect::NothingYet { worker: WORKER }]);
+}
+
+#[test]
+fn credit_of_a_lost_worker_does_not_come_back_with_it() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 3));
+    assert_eq!(bench.handle(0, backlog("a", 3)), [lease(0, "a", WORKER, 3)]);
+    bench.handle(1, Event::WorkerLost { worker: WORKER });
+    // It was only silent, as a pull worker behind a broken connection is, and asks again under its name.
+    bench.handle(2, granted(WORKER, 1));
+    bench.handle(3, Event::LeaseFailed { request: RequestId(0) });
+    assert_eq!(bench.handle(1_000, Event::Tick), [lease(1, "a", WORKER, 1)]);
+}
+
+#[test]
+fn a_request_of_a_worker_that_drains_is_answered() {
+    let mut bench = Bench::new();
+    bench.handle(0, Event::CreditGranted { worker: WORKER, slots: 1, expires_at: Millis(100) });
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    bench.handle(1, Event::WorkerDrains { worker: WORKER });
+    let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
+    assert_eq!(bench.handle(2, leased(0, &[(TASK, 1)])), [release]);
+    assert_eq!(bench.handle(100, Event::Tick), [Effect::NothingYet { worker: WORKER }]);
+}

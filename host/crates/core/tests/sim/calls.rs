@@ -1,0 +1,129 @@
+//! Calls to the store, on their way there and back. Either way takes time; an answer can be lost, whether the step was
+//! done or not.
+
+use fusebox_core::{
+    dispatch::{Event, RequestId, SaveVerdict},
+    id::{Attempt, TaskId, WorkerId},
+    name::TenantId,
+    outcome::Receipt,
+};
+
+use crate::{
+    host::Host,
+    workload,
+    world::{Step, World},
+};
+
+/// What a dispatcher wants of the store.
+pub(crate) enum Call {
+    Lease { request: RequestId, tenant: TenantId, worker: WorkerId, count: u32 },
+    Save { task: TaskId, attempt: Attempt, verdict: SaveVerdict, receipt: Option<Receipt> },
+    Beat { attempts: Vec<(TaskId, Attempt)> },
+}
+
+impl World {
+    pub(crate) fn send_call(&mut self, host: usize, call: Call) {
+        let (ms, life) = (self.store_ms(), self.hosts[host].life);
+        self.after(ms, Step::Call { host, life, call });
+    }
+
+    /// Asks the store for its backlog, unless it is being asked.
+    pub(crate) fn ask_backlog(&mut self, host: usize) {
+        let Host { life, is_up: true, ref mut asks_backlog, .. } = self.hosts[host] else { return };
+        if !std::mem::replace(asks_backlog, true) {
+            let ms = self.store_ms();
+            self.after(ms, Step::ReadBacklog { host, life });
+        }
+    }
+
+    pub(crate) fn read_backlog(&mut self, host: usize, life: u32) {
+        let at = self.now.plus(self.store_ms());
+        let asked = &mut self.hosts[host];
+        if asked.life != life {
+            return;
+        }
+        asked.asks_backlog = false;
+        asked.backlog_at = asked.backlog_at.max(at);
+        let at = asked.backlog_at;
+        for tenant in workload::tenants() {
+            let ready = self.store.ready(&tenant).count().try_into().unwrap();
+            self.at(at, Step::Event { host, life: Some(life), event: Event::Backlog { tenant, ready } });
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, task: TaskId) {
+        if !self.store.cancel(task, self.now) {
+            return;
+        }
+        self.store_changed();
+        for host in 0..self.hosts.len() {
+            // A hint: who misses it learns from the next beat.
+            if self.dice.percent(80) {
+                let ms = self.store_ms();
+                self.after(ms, Step::Event { host, life: None, event: Event::CancelRequested { task } });
+            }
+        }
+    }
+
+    pub(crate) fn call(&mut self, host: usize, life: u32, call: Call) {
+        let fails = self.faulty() && self.dice.percent(self.faults.store_fails);
+        if fails {
+            self.figures.count("store failure");
+        }
+        let mut events = Vec::new();
+        // A step without an answer may have been done all the same.
+        if !fails || self.dice.percent(50) {
+            events = self.do_call(&call);
+            self.store_changed();
+        }
+        if fails {
+            events = match call {
+                Call::Lease { request, .. } => vec![Event::LeaseFailed { request }],
+                Call::Save { task, attempt, .. } => vec![Event::SaveFailed { task, attempt }],
+                Call::Beat { .. } => Vec::new(),
+            };
+        }
+        for event in events {
+            let ms = self.store_ms();
+            self.after(ms, Step::Event { host, life: Some(life), event });
+        }
+    }
+
+    fn do_call(&mut self, call: &Call) -> Vec<Event> {
+        let now = self.now;
+        match *call {
+            Call::Lease { request, ref tenant, worker, count } => {
+                vec![Event::Leased { request, attempts: self.store.lease(tenant, worker, count, now) }]
+            }
+            Call::Save { task, attempt, verdict, ref receipt } => {
+                let answer = self.store.save(task, attempt, verdict, receipt.clone(), now);
+                vec![Event::Saved { task, attempt, answer }]
+            }
+            Call::Beat { ref attempts } => {
+                let store = &mut self.store;
+                let lost = attempts.iter().filter(|(task, attempt)| !store.beat(*task, *attempt, now));
+                lost.map(|&(task, attempt)| Event::LeaseLost { task, attempt }).collect()
+            }
+        }
+    }
+
+    pub(crate) fn store_changed(&mut self) {
+        for change in self.store.take_changes() {
+            self.checker.changed(&change, self.now);
+        }
+        if self.store.take_hint() {
+            (0..self.hosts.len()).for_each(|host| self.ask_backlog(host));
+        }
+    }
+
+    /// How long a step takes on one of its ways, to the store or back.
+    pub(crate) fn store_ms(&mut self) -> u64 {
+        if self.faulty() && self.dice.percent(self.faults.store_stalls) {
+            return self.dice.between(8_000, 15_000);
+        }
+        if self.faulty() && self.dice.percent(self.faults.store_slow) {
+            return self.dice.between(100, 4_000);
+        }
+        self.dice.between(1, 10)
+    }
+}

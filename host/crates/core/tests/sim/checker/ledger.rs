@@ -1,0 +1,149 @@
+//! The checker's book of credit: what each worker was granted, and what became of each slot. A slot is free, taken by a
+//! lease request, or spent on an attempt; lasting slots become free again when the attempt is reported on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fusebox_core::{
+    id::{Attempt, TaskId, WorkerId},
+    limits::WORKER_SILENCE_MS_MAX,
+    time::Millis,
+};
+
+use super::LATE_MS_MAX;
+
+/// Slots by their expiry.
+pub(super) type Slots = Vec<Millis>;
+
+#[derive(Default)]
+struct Account {
+    /// Sorted, the first to expire first.
+    free: Slots,
+    /// Leased, and to be assigned now.
+    leased: Slots,
+    spent: BTreeMap<(TaskId, Attempt), Millis>,
+    seen_at: Millis,
+    draining: bool,
+    /// Since when free slots have been void and unanswered.
+    void_since: Option<Millis>,
+}
+
+/// One account a worker that is alive.
+#[derive(Default)]
+pub(super) struct Ledger {
+    accounts: BTreeMap<WorkerId, Account>,
+    lost: BTreeSet<WorkerId>,
+}
+
+impl Ledger {
+    pub(super) fn grant(&mut self, worker: WorkerId, slots: u32, expires_at: Millis, now: Millis) {
+        let account = self.accounts.entry(worker).or_default();
+        account.seen_at = now;
+        account.free.extend((0..slots).map(|_| expires_at));
+        account.free.sort();
+        self.lost.remove(&worker);
+    }
+
+    pub(super) fn saw(&mut self, worker: WorkerId, now: Millis) {
+        if let Some(account) = self.accounts.get_mut(&worker) {
+            account.seen_at = now;
+        }
+    }
+
+    pub(super) fn drain(&mut self, worker: WorkerId) {
+        if let Some(account) = self.accounts.get_mut(&worker) {
+            account.draining = true;
+        }
+    }
+
+    pub(super) fn lose(&mut self, worker: WorkerId) {
+        if self.accounts.remove(&worker).is_some() {
+            self.lost.insert(worker);
+        }
+    }
+
+    /// Workers that a wake-up at `now` must find dead.
+    pub(super) fn silent(&self, now: Millis) -> Vec<WorkerId> {
+        let is_silent = |account: &Account| account.seen_at.plus(WORKER_SILENCE_MS_MAX) <= now;
+        self.accounts.iter().filter(|(_, account)| is_silent(account)).map(|(worker, _)| *worker).collect()
+    }
+
+    pub(super) fn has_lost(&self, worker: WorkerId) -> bool {
+        self.lost.contains(&worker)
+    }
+
+    pub(super) fn is_live(&self, worker: WorkerId, now: Millis) -> bool {
+        let account = self.accounts.get(&worker);
+        account.is_some_and(|account| now <= account.seen_at.plus(WORKER_SILENCE_MS_MAX + LATE_MS_MAX))
+    }
+
+    /// Workers that could be leased for.
+    pub(super) fn with_credit(&self, now: Millis) -> impl Iterator<Item = WorkerId> {
+        let has_credit = move |account: &Account| account.free.last().is_some_and(|last| *last > now);
+        let able = self.accounts.iter().filter(move |(_, account)| has_credit(account) && !account.draining);
+        able.map(|(worker, _)| *worker)
+    }
+
+    /// Slots for a lease request, or how many there are if they do not suffice.
+    pub(super) fn take(&mut self, worker: WorkerId, count: u32, now: Millis) -> Result<Slots, usize> {
+        let count = usize::try_from(count).unwrap();
+        let Some(account) = self.accounts.get_mut(&worker).filter(|account| !account.draining) else { return Err(0) };
+        let void = account.free.iter().filter(|expires_at| **expires_at <= now).count();
+        let usable = account.free.len() - void;
+        if usable < count { Err(usable) } else { Ok(account.free.drain(void..void + count).collect()) }
+    }
+
+    /// A lease request is answered with this many attempts to assign; the rest of its slots is free again.
+    pub(super) fn leased(&mut self, worker: WorkerId, mut taken: Slots, attempts: usize) {
+        let Some(account) = self.accounts.get_mut(&worker) else { return };
+        let assignable = if account.draining { 0 } else { attempts.min(taken.len()) };
+        account.free.extend(taken.split_off(assignable));
+        account.free.sort();
+        account.leased = taken;
+    }
+
+    /// An attempt is assigned on a leased slot; whether there was one.
+    pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
+        let Some(account) = self.accounts.get_mut(&worker) else { return false };
+        if account.leased.is_empty() {
+            return false;
+        }
+        account.spent.insert((task, attempt), account.leased.remove(0));
+        true
+    }
+
+    /// The effects of an event are over: slots leased and not assigned are free again.
+    pub(super) fn settle(&mut self, now: Millis) {
+        for account in self.accounts.values_mut() {
+            if !account.leased.is_empty() {
+                account.free.append(&mut account.leased);
+                account.free.sort();
+            }
+            let is_void = account.free.first().is_some_and(|first| *first <= now);
+            account.void_since = if is_void { account.void_since.or(Some(now)) } else { None };
+        }
+    }
+
+    /// A worker reports on an attempt it was assigned: a lasting slot is free again.
+    pub(super) fn report(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        if let Some(account) = self.accounts.get_mut(&worker)
+            && account.spent.remove(&(task, attempt)) == Some(Millis::NEVER)
+        {
+            account.free.push(Millis::NEVER);
+        }
+    }
+
+    /// The slots that expired first are answered with nothing; whether there were any.
+    pub(super) fn answer(&mut self, worker: WorkerId, now: Millis) -> bool {
+        let Some(account) = self.accounts.get_mut(&worker) else { return false };
+        let Some(first) = account.free.first().copied().filter(|first| *first <= now) else { return false };
+        account.free.retain(|expires_at| *expires_at != first);
+        account.void_since = None;
+        true
+    }
+
+    /// A worker whose expired credit should have been answered by now.
+    pub(super) fn unanswered(&self, now: Millis) -> Option<WorkerId> {
+        let is_overdue = |account: &Account| account.void_since.is_some_and(|since| since.plus(LATE_MS_MAX) < now);
+        self.accounts.iter().find(|(_, account)| is_overdue(account)).map(|(worker, _)| *worker)
+    }
+}

@@ -1,0 +1,248 @@
+//! The checker's book of one dispatcher, from its start to its end: requests on their way, attempts held, credit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fusebox_core::{
+    dispatch::{Effect, Event, Report, RequestId, SaveVerdict},
+    id::{Attempt, TaskId, WorkerId},
+    limits::{LEASE_BATCH_MAX, LEASE_MS, STORE_RETRY_MS},
+    name::TenantId,
+    time::Millis,
+};
+
+use super::{
+    Check, Property, hold,
+    ledger::{Ledger, Slots},
+};
+use crate::store::Store;
+
+/// A lease that is not renewed for this long could lapse with the next renewal that fails.
+const RENEWAL_MS_MAX: u64 = LEASE_MS / 2;
+
+struct Request {
+    tenant: TenantId,
+    worker: WorkerId,
+    count: u32,
+    slots: Slots,
+    /// What is known to be ready may be newer than the answer will be.
+    backlog_came: bool,
+}
+
+/// An attempt whose lease the dispatcher knows to be saved, until a verdict is saved or the lease is lost.
+struct Held {
+    worker: WorkerId,
+    assigned: bool,
+    report: Option<Report>,
+    verdict: Option<SaveVerdict>,
+    saving: bool,
+    renewed_at: Millis,
+}
+
+#[derive(Default)]
+pub(super) struct Watch {
+    requests: BTreeMap<RequestId, Request>,
+    held: BTreeMap<(TaskId, Attempt), Held>,
+    /// Every attempt ever assigned.
+    assigned: BTreeSet<(TaskId, Attempt)>,
+    ledger: Ledger,
+    /// Tasks known to be ready and not asked for.
+    ready: BTreeMap<TenantId, u64>,
+    /// A store that did not answer is left alone until then.
+    paused_until: Millis,
+    draining: bool,
+    drained: bool,
+}
+
+impl Watch {
+    pub(super) fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.held.is_empty()
+    }
+
+    pub(super) fn has_lost(&self, worker: WorkerId) -> bool {
+        self.ledger.has_lost(worker)
+    }
+
+    pub(super) fn is_live(&self, worker: WorkerId, now: Millis) -> bool {
+        self.ledger.is_live(worker, now)
+    }
+
+    pub(super) fn is_assigned(&self, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
+        self.held.get(&(task, attempt)).is_some_and(|held| held.worker == worker)
+    }
+
+    /// Takes in what happened.
+    pub(super) fn event(&mut self, event: &Event, now: Millis) {
+        match *event {
+            Event::CreditGranted { worker, slots, expires_at } => self.ledger.grant(worker, slots, expires_at, now),
+            Event::Heartbeat { worker } => self.ledger.saw(worker, now),
+            Event::Leased { request, ref attempts } => self.leased(request, attempts, now),
+            Event::LeaseFailed { request } => {
+                if let Some(Request { tenant, worker, count, slots, .. }) = self.requests.remove(&request) {
+                    self.ledger.leased(worker, slots, 0);
+                    *self.ready.entry(tenant).or_default() += u64::from(count);
+                    self.paused_until = now.plus(STORE_RETRY_MS);
+                }
+            }
+            Event::Finished { worker, task, attempt, report, .. } => {
+                self.ledger.saw(worker, now);
+                self.ledger.report(worker, task, attempt);
+                let held = self.held.get_mut(&(task, attempt));
+                if let Some(held) = held.filter(|held| held.worker == worker && held.verdict.is_none()) {
+                    held.report.get_or_insert(report);
+                }
+            }
+            Event::Saved { task, attempt, .. } => {
+                self.held.remove(&(task, attempt));
+            }
+            Event::SaveFailed { task, attempt } => {
+                if let Some(held) = self.held.get_mut(&(task, attempt)) {
+                    held.saving = false;
+                }
+            }
+            Event::WorkerLost { worker } => self.lose(worker),
+            Event::WorkerDrains { worker } => self.ledger.drain(worker),
+            Event::Drain => self.draining = true,
+            Event::Tick => self.ledger.silent(now).into_iter().for_each(|worker| self.lose(worker)),
+            Event::Backlog { ref tenant, ready } => {
+                self.ready.insert(tenant.clone(), ready);
+                let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
+                requests.for_each(|request| request.backlog_came = true);
+            }
+            Event::LeaseLost { .. } | Event::CancelRequested { .. } => {}
+        }
+    }
+
+    fn leased(&mut self, request: RequestId, attempts: &[(TaskId, Attempt)], now: Millis) {
+        let Some(request) = self.requests.remove(&request) else { return };
+        let Request { tenant, worker, count, slots, backlog_came } = request;
+        if attempts.len() < usize::try_from(count).unwrap() && !backlog_came {
+            self.ready.insert(tenant, 0);
+        }
+        // Where a later attempt is held, this answer was overtaken: its lease was over before it came.
+        let is_overtaken =
+            |(task, attempt)| self.held.range((task, attempt + 1)..=(task, Attempt::MAX)).next().is_some();
+        let attempts: Vec<_> = attempts.iter().copied().filter(|attempt| !is_overtaken(*attempt)).collect();
+        self.ledger.leased(worker, slots, if self.draining { 0 } else { attempts.len() });
+        for (task, attempt) in attempts {
+            self.held.retain(|(held, _), _| *held != task);
+            let held = Held { worker, assigned: false, report: None, verdict: None, saving: false, renewed_at: now };
+            self.held.insert((task, attempt), held);
+        }
+    }
+
+    fn lose(&mut self, worker: WorkerId) {
+        self.ledger.lose(worker);
+        // Credit of a worker that is gone is gone too, even if a worker of this name turns up again.
+        self.requests.values_mut().filter(|request| request.worker == worker).for_each(|request| request.slots.clear());
+    }
+
+    /// Checks what the dispatcher wants done.
+    pub(super) fn effect(&mut self, effect: &Effect, store: &Store, now: Millis) -> Check {
+        match *effect {
+            Effect::Lease { request, ref tenant, worker, count } => self.lease(request, tenant, worker, count, now),
+            Effect::Assign { worker, task, attempt } => self.assign(worker, task, attempt, store),
+            Effect::Save { worker, task, attempt, verdict } => self.save(worker, task, attempt, verdict),
+            Effect::Beat { ref attempts } => attempts.iter().try_for_each(|attempt| {
+                let held = self.held.get_mut(attempt);
+                let renew = held.map(|held| held.renewed_at = now);
+                hold(renew.is_some(), Property::Renewed, || format!("renewed {attempt:?}, which is not held"))
+            }),
+            Effect::Stop { task, attempt, .. } => {
+                self.held.remove(&(task, attempt));
+                hold(!store.is_current(task, attempt), Property::Stopped, || {
+                    format!("stopped attempt {attempt} of {task}, which is current")
+                })
+            }
+            Effect::Told { worker, task, attempt } => {
+                // Whoever is told: the driver forgets the attempt's bytes.
+                hold(!self.held.contains_key(&(task, attempt)), Property::ToldLast, || {
+                    format!("told {worker} of attempt {attempt} of {task}, which is not saved")
+                })
+            }
+            Effect::NothingYet { worker } => hold(self.ledger.answer(worker, now), Property::Answered, || {
+                format!("answered {worker}, whose credit has not expired")
+            }),
+            Effect::WakeAt { .. } => Ok(()),
+            Effect::Drained => self.drained(store),
+        }
+    }
+
+    fn lease(&mut self, request: RequestId, tenant: &TenantId, worker: WorkerId, count: u32, now: Millis) -> Check {
+        hold(!self.draining, Property::Drain, || "leased after a drain".into())?;
+        hold((1..=LEASE_BATCH_MAX).contains(&count), Property::Credit, || format!("asks for {count} attempts"))?;
+        let slots = self.ledger.take(worker, count, now);
+        let slots =
+            slots.map_err(|free| (Property::Credit, format!("asks for {count} of {free} slots of {worker}")))?;
+        let ready = self.ready.entry(tenant.clone()).or_default();
+        *ready = ready.saturating_sub(count.into());
+        let asked = Request { tenant: tenant.clone(), worker, count, slots, backlog_came: false };
+        self.requests.insert(request, asked);
+        Ok(())
+    }
+
+    fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, store: &Store) -> Check {
+        let what = format!("assigned attempt {attempt} of {task} to {worker}");
+        hold(!self.draining, Property::Drain, || format!("{what} after a drain"))?;
+        let newer =
+            self.held.range((task, attempt)..=(task, Attempt::MAX)).next_back().map(|((_, attempt), _)| *attempt);
+        hold(newer <= Some(attempt), Property::Grows, || format!("{what} after {newer:?}"))?;
+        let is_first = self.assigned.insert((task, attempt));
+        hold(is_first, Property::Grows, || format!("{what} again"))?;
+        let held = self.held.get_mut(&(task, attempt)).filter(|held| held.worker == worker);
+        let held = held.filter(|_| store.has_leased(task, attempt, worker));
+        let held = held.ok_or_else(|| (Property::SavedFirst, format!("{what} before its lease was saved")))?;
+        held.assigned = true;
+        hold(self.ledger.assign(worker, task, attempt), Property::Credit, || format!("{what} without credit"))
+    }
+
+    fn save(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, verdict: SaveVerdict) -> Check {
+        let what = format!("saves {verdict:?} of attempt {attempt} of {task}");
+        let has_lost = self.ledger.has_lost(worker);
+        let held = self.held.get_mut(&(task, attempt)).filter(|held| held.worker == worker && !held.saving);
+        let held = held.ok_or_else(|| (Property::Fence, format!("{what}, which is not held or being saved")))?;
+        let is_due = match (held.verdict, verdict) {
+            (Some(before), _) => before == verdict,
+            (None, SaveVerdict::End) => held.report == Some(Report::Ended),
+            (None, SaveVerdict::Release) => held.report == Some(Report::Interrupted) || !held.assigned,
+            (None, SaveVerdict::Retry { .. }) => held.report == Some(Report::Lost) || has_lost,
+        };
+        held.verdict = Some(verdict);
+        held.saving = true;
+        hold(is_due, Property::Fence, || format!("{what}, whose report is {:?}", held.report))
+    }
+
+    fn drained(&mut self, store: &Store) -> Check {
+        hold(self.draining && !self.drained, Property::Drained, || "no drain, or the second end of it".into())?;
+        self.drained = true;
+        let held = self.held.keys().find(|(task, attempt)| store.is_current(*task, *attempt));
+        hold(held.is_none(), Property::Drained, || format!("holds {held:?}"))?;
+        hold(self.is_idle(), Property::Drained, || "a request or a save is on its way".into())
+    }
+
+    fn served(&self, now: Millis) -> Check {
+        let waits = self.ready.iter().find(|(_, ready)| **ready > 0);
+        if self.draining || now < self.paused_until || waits.is_none() {
+            return Ok(());
+        }
+        let is_asking = |worker| self.requests.values().any(|request| request.worker == worker);
+        let idle = self.ledger.with_credit(now).find(|worker| !is_asking(*worker));
+        hold(idle.is_none(), Property::Served, || format!("{waits:?} and {idle:?} wait for each other"))
+    }
+
+    /// Checks what must be so after each event.
+    pub(super) fn settled(&mut self, event: &Event, now: Millis) -> Check {
+        let stop = match *event {
+            Event::LeaseLost { task, attempt } => self.held.get(&(task, attempt)),
+            Event::CancelRequested { task } => self.held.range((task, 0)..=(task, Attempt::MAX)).map(|(_, h)| h).next(),
+            _ => None,
+        };
+        let runs_on = stop.is_some_and(|held| held.assigned && held.verdict.is_none());
+        hold(!runs_on, Property::Stopped, || format!("the run goes on after {event:?}"))?;
+        let late = self.held.iter().find(|(_, held)| held.renewed_at.plus(RENEWAL_MS_MAX) < now);
+        hold(late.is_none(), Property::Renewed, || format!("not renewed: {:?}", late.map(|(attempt, _)| attempt)))?;
+        self.ledger.settle(now);
+        self.served(now)?;
+        let unanswered = self.ledger.unanswered(now);
+        hold(unanswered.is_none(), Property::Answered, || format!("credit of {unanswered:?} expired unanswered"))
+    }
+}

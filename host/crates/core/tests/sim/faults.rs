@@ -1,0 +1,92 @@
+//! What goes wrong in a world: drawn from its seed, each kind of fault absent from some seeds, so that seeds differ in
+//! character and rare combinations get their turn.
+
+use fusebox_core::time::Millis;
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+
+/// How workers come by their attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Local,
+    Push,
+    Pull,
+}
+
+/// All that is random in a world.
+pub(crate) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Evenly from `least` to `most`.
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.0.next_u64() % (most - least + 1)
+    }
+
+    pub(crate) fn percent(&mut self, percent: u64) -> bool {
+        self.between(0, 99) < percent
+    }
+
+    /// One of several, `None` of none.
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        let last = u64::try_from(from.len()).unwrap().checked_sub(1)?;
+        Some(from[usize::try_from(self.between(0, last)).unwrap()].clone())
+    }
+}
+
+/// Rates are in percent, counts are of the whole run.
+pub(crate) struct Faults {
+    /// Everything goes well from then on, so that a run can end.
+    pub(crate) until: Millis,
+    /// Steps that the store does not answer, done or not.
+    pub(crate) store_fails: u64,
+    /// Steps that take seconds.
+    pub(crate) store_slow: u64,
+    /// Steps that take longer than a lease lasts.
+    pub(crate) store_stalls: u64,
+    pub(crate) message_lost: u64,
+    pub(crate) message_late: u64,
+    pub(crate) report_twice: u64,
+    /// Runs lost to a fault of the machinery.
+    pub(crate) run_lost: u64,
+    pub(crate) forgeries: u64,
+    pub(crate) crashes: u64,
+    pub(crate) freezes: u64,
+    pub(crate) retirements: u64,
+    pub(crate) cancels: u64,
+    pub(crate) drains: u64,
+    /// Dispatchers that end without a drain.
+    pub(crate) aborts: u64,
+}
+
+impl Faults {
+    pub(crate) fn draw(mode: Mode, dice: &mut Dice) -> Self {
+        let mut rate = |most| if dice.percent(50) { dice.between(1, most) } else { 0 };
+        let remote = mode != Mode::Local;
+        let mut of_workers = |most| if remote { rate(most) } else { 0 };
+        let (message_lost, crashes, freezes, retirements) =
+            (of_workers(15), of_workers(4), of_workers(4), of_workers(3));
+        Self {
+            until: Millis(40_000),
+            store_fails: rate(25),
+            store_slow: rate(10),
+            store_stalls: rate(4),
+            message_lost,
+            message_late: rate(15),
+            report_twice: rate(30),
+            run_lost: rate(15),
+            forgeries: rate(20),
+            crashes,
+            freezes,
+            retirements,
+            cancels: rate(8),
+            drains: rate(2),
+            aborts: rate(1),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The dispatcher in a simulated world with everything that goes wrong in a real one: 1,000 seeds in each mode. Time is
+//! a list of future events, so minutes of faults run in milliseconds and a seed repeats a run exactly.
+//!
+//! `cargo test --release -p fusebox-core --test sim -- --nocapture` prints how much was simulated. A seed that fails
+//! is run again by its test, to print itself and the end of its run.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test: it fails by panicking and tells by printing")]
+
+mod calls;
+mod checker;
+mod faults;
+mod figures;
+mod host;
+mod plants;
+mod store;
+mod worker;
+mod workload;
+mod world;
+
+use self::{
+    checker::{Property, Violation},
+    faults::Mode,
+    figures::Figures,
+    plants::Plant,
+    world::World,
+};
+
+/// Seeds of each mode.
+const SEEDS: u64 = 1_000;
+/// A planted bug must be noticed within this many seeds.
+const PLANT_SEEDS_MAX: u64 = 100;
+/// Lines shown of the end of a seed that fails. A seed repeats its run exactly: a higher number shows all of it.
+const LINES_SHOWN_MAX: usize = 100;
+
+const REMOTE: &[Mode] = &[Mode::Push, Mode::Pull];
+const ALL: &[Mode] = &[Mode::Local, Mode::Push, Mode::Pull];
+
+fn run(mode: Mode, seed: u64, plant: Option<Plant>) -> Result<Figures, Violation> {
+    let mut world = World::new(mode, seed, plant);
+    world.run().map(|()| world.figures)
+}
+
+/// Runs a seed that must hold.
+fn hold(mode: Mode, seed: u64) -> Figures {
+    run(mode, seed, None).unwrap_or_else(|violation| {
+        let mut world = World::new(mode, seed, None);
+        world.lines = Some(Vec::new());
+        let _ = world.run();
+        let lines = world.lines.unwrap_or_default();
+        let shown = lines[lines.len().saturating_sub(LINES_SHOWN_MAX)..].join("\n");
+        panic!("{mode:?}, seed {seed}: {violation}\n{shown}")
+    })
+}
+
+fn every_seed_holds(mode: Mode) {
+    let mut sum = Figures::new(0);
+    for seed in 0..SEEDS {
+        sum.add(&hold(mode, seed));
+    }
+    println!("{mode:?}: {SEEDS} seeds, {sum}");
+    let rare = ["stop", "release", "retry", "stale save", "save failed", "lease failed", "lease lost", "drained"];
+    let of_mode: &[&str] = match mode {
+        Mode::Local => &[],
+        Mode::Push => &["worker lost", "worker drains"],
+        Mode::Pull => &["worker lost", "worker drains", "nothing yet"],
+    };
+    for kind in rare.iter().chain(of_mode) {
+        assert!(sum.of(kind) > SEEDS / 10, "too little of \"{kind}\" to mean anything: {sum}");
+    }
+}
+
+#[test]
+fn local_workers_end_every_task_once() {
+    every_seed_holds(Mode::Local);
+}
+
+#[test]
+fn push_workers_end_every_task_once() {
+    every_seed_holds(Mode::Push);
+}
+
+#[test]
+fn pull_workers_end_every_task_once() {
+    every_seed_holds(Mode::Pull);
+}
+
+/// The checker must notice a planted bug by a property that it breaks, and nothing without it.
+fn notices(plant: Plant, modes: &[Mode], properties: &[Property]) {
+    for &mode in modes {
+        let noticed = (0..PLANT_SEEDS_MAX).find_map(|seed| {
+            let violation = run(mode, seed, Some(plant)).err();
+            hold(mode, seed);
+            violation.map(|violation| (seed, violation))
+        });
+        let Some((seed, violation)) = noticed else { panic!("{plant:?} is not noticed in {mode:?}") };
+        assert!(properties.contains(&violation.property), "{plant:?}, {mode:?}, seed {seed}: {violation}");
+        println!("{plant:?} is noticed in {mode:?} after {} seeds: {violation}", seed + 1);
+    }
+}
+
+#[test]
+fn credit_that_is_never_spent_is_noticed() {
+    notices(Plant::NeverSpendCredit, ALL, &[Property::Credit]);
+}
+
+#[test]
+fn an_ignored_fence_is_noticed() {
+    notices(Plant::IgnoreTheFence, ALL, &[Property::Fence]);
+}
+
+#[test]
+fn leases_kept_with_a_dead_worker_are_noticed() {
+    notices(Plant::KeepADeadWorkersLeases, REMOTE, &[Property::DeadWorker]);
+}
+
+#[test]
+fn a_silent_worker_taken_for_alive_is_noticed() {
+    // Where it holds no lease, it is the next one that shows it.
+    notices(Plant::IgnoreSilence, REMOTE, &[Property::DeadWorker, Property::Credit]);
+}
+
+#[test]
+fn an_assignment_before_its_lease_is_saved_is_noticed() {
+    notices(Plant::AssignBeforeSaved, ALL, &[Property::SavedFirst]);
+}
+
+#[test]
+fn attempts_lost_on_drain_are_noticed() {
+    // Where the drain takes long, the lost lease is not renewed in time.
+    notices(Plant::LoseOnDrain, ALL, &[Property::Drained, Property::Renewed]);
+}
+
+#[test]
+fn a_worker_told_before_its_end_is_saved_is_noticed() {
+    notices(Plant::TellBeforeSaved, ALL, &[Property::ToldLast]);
+}
+
+#[test]
+fn an_ignored_drain_is_noticed() {
+    notices(Plant::IgnoreTheDrain, ALL, &[Property::Drain]);
+}
+
+#[test]
+fn wakeups_never_asked_for_are_noticed() {
+    notices(Plant::NeverWake, &[Mode::Local], &[Property::Renewed]);
+}
+
+#[test]
+fn failed_saves_that_are_forgotten_are_noticed() {
+    notices(Plant::ForgetFailedSaves, ALL, &[Property::NothingLost]);
+}
+
+#[test]
+fn an_attempt_assigned_twice_is_noticed() {
+    notices(Plant::AssignTwice, ALL, &[Property::Grows]);
+}
+
+#[test]
+fn runs_never_stopped_are_noticed() {
+    notices(Plant::NeverStop, ALL, &[Property::Stopped]);
+}
+
+#[test]
+fn a_forgotten_backlog_is_noticed() {
+    notices(Plant::ForgetTheBacklog, ALL, &[Property::Served]);
+}
+
+#[test]
+fn requests_never_answered_are_noticed() {
+    notices(Plant::NeverAnswer, &[Mode::Pull], &[Property::Answered]);
+}

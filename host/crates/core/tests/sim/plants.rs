@@ -1,0 +1,151 @@
+//! Planted bugs: what a broken dispatcher would do, made by changing what goes into the real one and what comes out of
+//! it. Each is named after the rule it breaks; the checker must notice every one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fusebox_core::{
+    dispatch::{Answer, Dispatcher, Effect, Event, RequestId, SaveVerdict},
+    id::{Attempt, TaskId, WorkerId},
+    time::Millis,
+};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// Credit comes back as soon as it is spent.
+    NeverSpendCredit,
+    /// A report counts for the current attempt, whoever sends it and whichever attempt it is of.
+    IgnoreTheFence,
+    /// A worker that is gone is sent nothing more, and keeps what it has.
+    KeepADeadWorkersLeases,
+    /// A worker is never silent for too long.
+    IgnoreSilence,
+    /// An attempt given back is assigned again before the store has leased it.
+    AssignBeforeSaved,
+    /// What a drain gives back is forgotten instead.
+    LoseOnDrain,
+    /// A worker may forget its report before it is saved.
+    TellBeforeSaved,
+    /// A drain changes nothing.
+    IgnoreTheDrain,
+    /// No wake-up is asked for.
+    NeverWake,
+    /// A verdict that could not be saved is not sent again.
+    ForgetFailedSaves,
+    /// An attempt is sent to its worker twice.
+    AssignTwice,
+    /// The run of a cancelled task or a lost lease goes on.
+    NeverStop,
+    /// A backlog that comes during a lease step is forgotten.
+    ForgetTheBacklog,
+    /// A pull request that cannot be served is left open.
+    NeverAnswer,
+}
+
+/// The dispatcher, with at most one planted bug.
+pub(crate) struct Planted {
+    core: Dispatcher,
+    plant: Option<Plant>,
+    draining: bool,
+    /// The last assignment of each task.
+    assigned: BTreeMap<TaskId, (WorkerId, Attempt)>,
+    /// Attempts that the store will lease next, if nothing else happens.
+    expected: Vec<(TaskId, Attempt)>,
+    requests: BTreeSet<RequestId>,
+    /// Workers that are gone, which the dispatcher is not told.
+    gone: BTreeSet<WorkerId>,
+}
+
+impl Planted {
+    pub(crate) fn new(seed: u64, plant: Option<Plant>) -> Self {
+        let core = Dispatcher::new(seed);
+        let (assigned, expected, gone) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        Self { core, plant, draining: false, assigned, expected, requests: BTreeSet::new(), gone }
+    }
+
+    pub(crate) fn leases_are_live(&self, is_live: impl Fn(WorkerId) -> bool) -> bool {
+        self.core.leases_are_live(is_live)
+    }
+
+    pub(crate) fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
+        self.draining |= event == Event::Drain;
+        if let Event::Leased { request, .. } | Event::LeaseFailed { request } = &event {
+            self.requests.remove(request);
+        }
+        let Some(event) = self.change_event(event) else { return };
+        let mut pure = Vec::new();
+        if self.plant == Some(Plant::IgnoreSilence) && event == Event::Tick {
+            for worker in self.assigned.values().map(|(worker, _)| *worker) {
+                self.core.handle(Event::Heartbeat { worker }, now, &mut pure);
+            }
+        }
+        self.core.handle(event, now, &mut pure);
+        for effect in pure {
+            self.change_effect(effect, now, effects);
+        }
+    }
+
+    fn change_event(&mut self, event: Event) -> Option<Event> {
+        match (self.plant, event) {
+            (Some(Plant::IgnoreTheFence), Event::Finished { worker, task, attempt, report, cpu_us }) => {
+                let (worker, attempt) = self.assigned.get(&task).copied().unwrap_or((worker, attempt));
+                Some(Event::Finished { worker, task, attempt, report, cpu_us })
+            }
+            (Some(Plant::KeepADeadWorkersLeases), Event::WorkerLost { worker }) => {
+                self.gone.insert(worker);
+                Some(Event::WorkerDrains { worker })
+            }
+            (Some(Plant::ForgetTheBacklog), Event::Backlog { .. }) if !self.requests.is_empty() => None,
+            (Some(Plant::IgnoreTheDrain), Event::Drain) => None,
+            (Some(Plant::ForgetFailedSaves), Event::SaveFailed { .. }) => None,
+            (Some(Plant::NeverStop), Event::CancelRequested { .. } | Event::LeaseLost { .. }) => None,
+            (_, event) => Some(event),
+        }
+    }
+
+    fn change_effect(&mut self, effect: Effect, now: Millis, effects: &mut Vec<Effect>) {
+        if let Effect::Assign { worker, task, attempt } = effect {
+            self.assigned.insert(task, (worker, attempt));
+        }
+        if let Effect::Lease { request, .. } = effect {
+            self.requests.insert(request);
+        }
+        let mut follow_up = None;
+        match (self.plant, &effect) {
+            (Some(Plant::NeverSpendCredit), &Effect::Assign { worker, .. }) => {
+                follow_up = Some(Event::CreditGranted { worker, slots: 1, expires_at: Millis::NEVER });
+            }
+            (Some(Plant::AssignBeforeSaved), &Effect::Save { task, attempt, verdict, .. })
+                if verdict != SaveVerdict::End =>
+            {
+                self.expected.push((task, attempt + 1));
+            }
+            (Some(Plant::AssignBeforeSaved), Effect::Lease { request, .. }) if !self.expected.is_empty() => {
+                let attempts = std::mem::take(&mut self.expected);
+                follow_up = Some(Event::Leased { request: *request, attempts });
+            }
+            (Some(Plant::LoseOnDrain), &Effect::Save { task, attempt, verdict: SaveVerdict::Release, .. })
+                if self.draining =>
+            {
+                let lost = Event::Saved { task, attempt, answer: Answer::Requeued };
+                let mut after = Vec::new();
+                self.core.handle(lost, now, &mut after);
+                effects.extend(after.into_iter().filter(|effect| !matches!(effect, Effect::Told { .. })));
+                return;
+            }
+            (Some(Plant::TellBeforeSaved), &Effect::Save { worker, task, attempt, .. }) => {
+                effects.push(Effect::Told { worker, task, attempt });
+            }
+            (Some(Plant::AssignTwice), Effect::Assign { .. }) => effects.push(effect.clone()),
+            (Some(Plant::NeverWake), Effect::WakeAt { .. }) | (Some(Plant::NeverAnswer), Effect::NothingYet { .. }) => {
+                return;
+            }
+            (_, Effect::NothingYet { worker }) if self.gone.contains(worker) => return,
+            _ => {}
+        }
+        effects.push(effect);
+        if let Some(event) = follow_up {
+            self.core.handle(event, now, effects);
+        }
+    }
+}

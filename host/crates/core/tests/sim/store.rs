@@ -1,0 +1,193 @@
+//! A store double: real tasks, changed by the real lifecycle and by nothing else. Each call is one atomic step; what
+//! goes wrong around it is the world's business. Every change is kept for the checker.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use fusebox_core::{
+    dispatch::{Answer, SaveVerdict},
+    id::{Attempt, LeaseToken, TaskId, WorkerId},
+    lifecycle::{Fence, Next, Refused},
+    limits::LEASE_MS,
+    name::TenantId,
+    outcome::Receipt,
+    task::{Lease, Task, TaskState},
+    time::Millis,
+};
+
+/// One step's effect on one task.
+pub(crate) struct Change {
+    pub(crate) before: Task,
+    pub(crate) after: Task,
+}
+
+#[derive(Default)]
+pub(crate) struct Store {
+    tasks: BTreeMap<TaskId, Task>,
+    /// Every lease ever saved.
+    leases: BTreeSet<(TaskId, Attempt, WorkerId)>,
+    changes: Vec<Change>,
+    /// Tasks that wait for their time; a tick makes them ready.
+    delayed: BTreeSet<TaskId>,
+    /// Tasks have become ready since this was last asked for. Set once for each, so that a dispatcher that forgets it
+    /// is not reminded.
+    hint: bool,
+}
+
+/// Who leased an attempt can prove it. Secrecy is no matter here, so the token follows from what it is for.
+fn fence(task: TaskId, attempt: Attempt) -> Fence {
+    let mut token = *task.as_bytes();
+    token[..4].copy_from_slice(&attempt.to_be_bytes());
+    Fence { attempt, token: LeaseToken(token) }
+}
+
+impl Store {
+    pub(crate) fn accept(&mut self, task: Task, now: Millis) {
+        let id = task.id;
+        self.tasks.insert(id, task);
+        self.queued(id, now);
+    }
+
+    /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
+    pub(crate) fn lease(
+        &mut self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        count: u32,
+        now: Millis,
+    ) -> Vec<(TaskId, Attempt)> {
+        let mut ready: Vec<&Task> = self.ready(tenant).collect();
+        ready.sort_by_key(|task| (Reverse(task.priority), task.id));
+        let ready: Vec<TaskId> = ready.iter().map(|task| task.id).take(count.try_into().unwrap()).collect();
+        let mut leased = Vec::new();
+        for id in ready {
+            let attempt = self.tasks[&id].attempt + 1;
+            let token = fence(id, attempt).token;
+            let lease = Lease { worker, token, started_at: now, expires_at: now.plus(LEASE_MS) };
+            self.change(id, now, |task| task.lease(lease)).unwrap();
+            self.leases.insert((id, attempt, worker));
+            leased.push((id, attempt));
+        }
+        leased
+    }
+
+    /// Renews a lease; whether it still could.
+    pub(crate) fn beat(&mut self, task: TaskId, attempt: Attempt, now: Millis) -> bool {
+        self.change(task, now, |task| task.beat(fence(task.id, attempt), now.plus(LEASE_MS))).is_ok()
+    }
+
+    /// Records a verdict. `receipt` is of the run that the end is about.
+    pub(crate) fn save(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        verdict: SaveVerdict,
+        receipt: Option<Receipt>,
+        now: Millis,
+    ) -> Answer {
+        let fence = fence(task, attempt);
+        let saved = self.change(task, now, |task| match verdict {
+            SaveVerdict::End => task.end(fence, None, receipt.unwrap_or_default(), now).map(|()| Answer::Ended),
+            SaveVerdict::Retry { delay_ms } => task.retry(fence, now.plus(delay_ms), now).map(answer),
+            SaveVerdict::Release => task.release(fence, now).map(answer),
+        });
+        match saved {
+            Ok(answer) => answer,
+            Err(Refused::Recorded) => Answer::Ended,
+            Err(Refused::Stale | Refused::Ended | Refused::NotReady) => Answer::Stale,
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, task: TaskId, now: Millis) -> bool {
+        self.tasks.contains_key(&task) && self.change(task, now, |task| task.cancel(now)).is_ok()
+    }
+
+    /// Does what time asks for.
+    pub(crate) fn tick(&mut self, now: Millis) {
+        let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
+        for id in ids {
+            match self.tasks[&id].state {
+                TaskState::Running(lease) if lease.expires_at <= now => {
+                    self.change(id, now, |task| task.lapse(now.plus(100), now)).unwrap();
+                }
+                TaskState::Queued { .. } if self.tasks[&id].expires_at <= now => {
+                    self.change(id, now, |task| task.expire(now)).unwrap();
+                }
+                TaskState::Queued { not_before } if not_before <= now && self.delayed.contains(&id) => {
+                    self.queued(id, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Tasks of a tenant that may be leased.
+    pub(crate) fn ready(&self, tenant: &TenantId) -> impl Iterator<Item = &Task> {
+        let is_ready =
+            |task: &&Task| matches!(task.state, TaskState::Queued { .. }) && !self.delayed.contains(&task.id);
+        self.tasks.values().filter(move |task| task.tenant == *tenant).filter(is_ready)
+    }
+
+    pub(crate) fn take_hint(&mut self) -> bool {
+        std::mem::take(&mut self.hint)
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(crate) fn has_leased(&self, task: TaskId, attempt: Attempt, worker: WorkerId) -> bool {
+        self.leases.contains(&(task, attempt, worker))
+    }
+
+    /// Whether this attempt holds its task.
+    pub(crate) fn is_current(&self, task: TaskId, attempt: Attempt) -> bool {
+        let running = |task: &Task| task.attempt == attempt && matches!(task.state, TaskState::Running(_));
+        self.tasks.get(&task).is_some_and(running)
+    }
+
+    pub(crate) fn unended(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| !task.status().is_ended())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    fn queued(&mut self, id: TaskId, now: Millis) {
+        if matches!(self.tasks[&id].state, TaskState::Queued { not_before } if now < not_before) {
+            self.delayed.insert(id);
+        } else {
+            self.delayed.remove(&id);
+            self.hint = true;
+        }
+    }
+
+    fn change<T>(
+        &mut self,
+        id: TaskId,
+        now: Millis,
+        change: impl FnOnce(&mut Task) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let task = self.tasks.get_mut(&id).unwrap();
+        let before = task.clone();
+        let answer = change(task);
+        if *task != before {
+            let is_queued = matches!(task.state, TaskState::Queued { .. });
+            self.changes.push(Change { before, after: task.clone() });
+            if is_queued {
+                self.queued(id, now);
+            }
+        }
+        answer
+    }
+}
+
+const fn answer(next: Next) -> Answer {
+    match next {
+        Next::Queued => Answer::Requeued,
+        Next::Failed => Answer::Ended,
+    }
+}

@@ -1,0 +1,256 @@
+//! Worker doubles of the three modes. A worker runs what it is assigned and reports on it until it is told. Workers of
+//! another process crash, freeze, retire and lose messages; one that restarts is another worker.
+
+use std::collections::BTreeMap;
+
+use fusebox_core::{
+    dispatch::{Event, Report},
+    id::{Attempt, TaskId, WorkerId},
+    limits::HEARTBEAT_MS,
+    outcome::StopReason,
+    time::Millis,
+};
+
+use crate::{
+    faults::Mode,
+    workload,
+    world::{Step, World},
+};
+
+/// How long a pull worker waits for an answer beyond the expiry of its request.
+const PATIENCE_MS: u64 = 3_000;
+
+pub(crate) struct Worker {
+    pub(crate) host: usize,
+    slots: u32,
+    running: BTreeMap<(TaskId, Attempt), Option<StopReason>>,
+    /// Reports that it has not been told of.
+    untold: BTreeMap<(TaskId, Attempt), Report>,
+    /// Does nothing before this time.
+    frozen_until: Millis,
+    /// A pull worker waits for an answer until then.
+    asks_until: Millis,
+    retires: bool,
+}
+
+pub(crate) enum WorkerStep {
+    Assigned { task: TaskId, attempt: Attempt },
+    Stop { task: TaskId, attempt: Attempt, reason: StopReason },
+    Told { task: TaskId, attempt: Attempt },
+    NothingYet,
+    RunEnds { task: TaskId, attempt: Attempt },
+    Beat,
+    Ask,
+}
+
+impl Worker {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.untold.is_empty()
+    }
+}
+
+impl World {
+    pub(crate) fn workers_of(&self, host: usize) -> impl Iterator<Item = WorkerId> {
+        self.workers.iter().filter(move |(_, worker)| worker.host == host).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn runs_of(&self, host: usize) -> Vec<(WorkerId, TaskId, Attempt)> {
+        let workers = self.workers.iter().filter(|(_, worker)| worker.host == host);
+        let runs = workers.flat_map(|(id, worker)| worker.running.keys().map(|(task, attempt)| (*id, *task, *attempt)));
+        runs.collect()
+    }
+
+    pub(crate) fn join(&mut self, host: usize, life: u32) {
+        if !self.hosts[host].is_up || self.hosts[host].life != life {
+            return;
+        }
+        self.workers_ever += 1;
+        let id = WorkerId::from_bytes(workload::id_bytes(self.workers_ever));
+        let slots = self.dice.between(1, 4).try_into().unwrap();
+        let (running, untold) = (BTreeMap::new(), BTreeMap::new());
+        let (frozen_until, asks_until) = (Millis(0), Millis(0));
+        self.workers.insert(id, Worker { host, slots, running, untold, frozen_until, asks_until, retires: false });
+        if self.mode == Mode::Pull {
+            self.worker_step(id, WorkerStep::Ask);
+        } else {
+            let event = Event::CreditGranted { worker: id, slots, expires_at: Millis::NEVER };
+            self.event(host, Some(life), event);
+        }
+        if self.mode != Mode::Local {
+            let ms = self.dice.between(1, HEARTBEAT_MS);
+            self.after(ms, Step::Worker(id, WorkerStep::Beat));
+        }
+    }
+
+    pub(crate) fn worker_step(&mut self, id: WorkerId, step: WorkerStep) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if now < worker.frozen_until {
+            let thaw = worker.frozen_until;
+            return self.at(thaw, Step::Worker(id, step));
+        }
+        match step {
+            WorkerStep::Assigned { task, attempt } => {
+                worker.running.insert((task, attempt), None);
+                let ms = workload::run_ms(&mut self.dice);
+                self.after(ms, Step::Worker(id, WorkerStep::RunEnds { task, attempt }));
+            }
+            WorkerStep::Stop { task, attempt, reason } => {
+                if let Some(stop) = worker.running.get_mut(&(task, attempt)) {
+                    *stop = Some(reason);
+                    let ms = self.dice.between(1, 20);
+                    self.after(ms, Step::Worker(id, WorkerStep::RunEnds { task, attempt }));
+                }
+            }
+            WorkerStep::Told { task, attempt } => {
+                worker.untold.remove(&(task, attempt));
+            }
+            WorkerStep::RunEnds { task, attempt } => self.run_ends(id, task, attempt),
+            WorkerStep::Beat => self.beat(id),
+            WorkerStep::NothingYet => {
+                worker.asks_until = now;
+                self.ask(id);
+            }
+            WorkerStep::Ask => self.ask(id),
+        }
+    }
+
+    fn run_ends(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) {
+        let is_lost = self.dice.percent(self.faults.run_lost) && self.faulty();
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let report = match worker.running.remove(&(task, attempt)) {
+            None => return, // It was stopped before.
+            Some(Some(StopReason::Interrupted)) => Report::Interrupted,
+            Some(None) if is_lost => Report::Lost,
+            Some(None | Some(StopReason::Cancelled)) => Report::Ended,
+        };
+        worker.untold.insert((task, attempt), report);
+        self.report(id, task, attempt, report);
+        self.ask(id);
+    }
+
+    fn report(&mut self, id: WorkerId, task: TaskId, attempt: Attempt, report: Report) {
+        let host = self.workers[&id].host;
+        let cpu_us = self.dice.between(0, 100_000);
+        let copies = 1 + u64::from(self.faulty() && self.dice.percent(self.faults.report_twice));
+        for _ in 0..copies {
+            if !self.is_lost() {
+                let ms = self.message_ms();
+                let event = Event::Finished { worker: id, task, attempt, report, cpu_us };
+                self.after(ms, Step::Event { host, life: None, event });
+            }
+        }
+    }
+
+    fn beat(&mut self, id: WorkerId) {
+        let Worker { host, retires, ref running, ref untold, .. } = self.workers[&id];
+        if self.mode == Mode::Push && self.checker.has_lost(host, id) {
+            // It was given up while it was silent. Its last words come late, and it begins again as another worker.
+            let last_words: Vec<_> = running.keys().copied().collect();
+            for (task, attempt) in last_words {
+                self.report(id, task, attempt, Report::Ended);
+            }
+            return self.leave(id, false);
+        }
+        if retires && running.is_empty() && untold.is_empty() {
+            return self.leave(id, true);
+        }
+        let untold: Vec<_> = untold.iter().map(|(attempt, report)| (*attempt, *report)).collect();
+        for ((task, attempt), report) in untold {
+            self.report(id, task, attempt, report);
+        }
+        if !self.is_lost() {
+            let ms = self.message_ms();
+            self.after(ms, Step::Event { host, life: None, event: Event::Heartbeat { worker: id } });
+        }
+        self.ask(id);
+        self.after(HEARTBEAT_MS, Step::Worker(id, WorkerStep::Beat));
+    }
+
+    /// A pull worker asks for as many attempts as it has slots, unless it waits for an answer.
+    fn ask(&mut self, id: WorkerId) {
+        let wait_ms = self.dice.between(200, 4_000);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let slots = worker.slots.saturating_sub(worker.running.len().try_into().unwrap());
+        if self.mode != Mode::Pull || worker.retires || slots == 0 || self.now < worker.asks_until {
+            return;
+        }
+        let (host, expires_at) = (worker.host, self.now.plus(wait_ms));
+        worker.asks_until = expires_at.plus(PATIENCE_MS);
+        if !self.is_lost() {
+            let ms = self.message_ms();
+            let event = Event::CreditGranted { worker: id, slots, expires_at };
+            self.after(ms, Step::Event { host, life: None, event });
+        }
+    }
+
+    fn leave(&mut self, id: WorkerId, is_noticed: bool) {
+        let Some(Worker { host, .. }) = self.workers.remove(&id) else { return };
+        let life = self.hosts[host].life;
+        if is_noticed {
+            let ms = self.message_ms();
+            self.after(ms, Step::Event { host, life: Some(life), event: Event::WorkerLost { worker: id } });
+        }
+        let ms = self.dice.between(50, 2_000);
+        self.after(ms, Step::Join { host, life });
+    }
+
+    fn one(&mut self) -> Option<WorkerId> {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        self.dice.pick(&ids)
+    }
+
+    pub(crate) fn crash_one(&mut self) {
+        let is_noticed = self.dice.percent(50);
+        if let Some(id) = self.one() {
+            self.leave(id, is_noticed);
+        }
+    }
+
+    pub(crate) fn freeze_one(&mut self) {
+        let thaw = self.now.plus(self.dice.between(500, 15_000));
+        if let Some(worker) = self.one().and_then(|id| self.workers.get_mut(&id)) {
+            worker.frozen_until = thaw;
+        }
+    }
+
+    pub(crate) fn retire_one(&mut self) {
+        let Some(id) = self.one() else { return };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.retires = true;
+            let host = worker.host;
+            self.event(host, None, Event::WorkerDrains { worker: id });
+        }
+    }
+
+    /// A report that nobody was asked for: of another worker's attempt, of an old one, of one that never was.
+    pub(crate) fn forge(&mut self) {
+        let tasks: Vec<TaskId> = self.store.unended().map(|task| task.id).collect();
+        let (Some(worker), Some(task)) = (self.one(), self.dice.pick(&tasks)) else { return };
+        let attempt = Attempt::try_from(self.dice.between(0, 4)).unwrap();
+        let host = self.workers[&worker].host;
+        if !self.checker.is_assigned(host, worker, task, attempt) {
+            let event = Event::Finished { worker, task, attempt, report: Report::Ended, cpu_us: 1 };
+            self.event(host, None, event);
+        }
+    }
+
+    /// Sends a message to a worker; what is lost is sent again on the worker's next report.
+    pub(crate) fn send(&mut self, worker: WorkerId, step: WorkerStep) {
+        if !self.is_lost() {
+            let ms = self.message_ms();
+            self.after(ms, Step::Worker(worker, step));
+        }
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.faulty() && self.dice.percent(self.faults.message_lost)
+    }
+
+    pub(crate) fn message_ms(&mut self) -> u64 {
+        if self.faulty() && self.dice.percent(self.faults.message_late) {
+            return self.dice.between(100, 6_000);
+        }
+        self.dice.between(0, 5)
+    }
+}

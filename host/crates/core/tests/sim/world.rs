@@ -1,0 +1,237 @@
+//! A world: simulated time, a store, dispatchers and workers, and everything that is on its way between them. One
+//! thread and one seed, so that a run can be repeated exactly.
+
+use std::collections::BTreeMap;
+
+use fusebox_core::{
+    dispatch::{Effect, Event},
+    id::{TaskId, WorkerId},
+    task::Task,
+    time::Millis,
+};
+
+use crate::{
+    calls::Call,
+    checker::{Checker, Property, Violation},
+    faults::{Dice, Faults, Mode},
+    figures::Figures,
+    host::Host,
+    plants::Plant,
+    store::Store,
+    worker::{Worker, WorkerStep},
+    workload,
+};
+
+/// The store does by itself what time asks for this often.
+const STORE_TICK_MS: u64 = 200;
+/// Far beyond the longest retry delays in a row; a run that takes longer is stuck.
+const TIME_MAX: Millis = Millis(900_000);
+/// About 20 times what a run needs; one that needs more goes round in circles.
+const STEPS_MAX: u64 = 60_000;
+
+/// Something that is going to happen.
+pub(crate) enum Step {
+    Accept(Task),
+    Cancel(TaskId),
+    StoreTick,
+    /// A call reaches the store.
+    Call {
+        host: usize,
+        life: u32,
+        call: Call,
+    },
+    ReadBacklog {
+        host: usize,
+        life: u32,
+    },
+    /// An event reaches a dispatcher: one of its lives, or whichever there is.
+    Event {
+        host: usize,
+        life: Option<u32>,
+        event: Event,
+    },
+    Wake {
+        host: usize,
+        life: u32,
+    },
+    Start(usize),
+    Drain(usize),
+    Abort(usize),
+    Join {
+        host: usize,
+        life: u32,
+    },
+    Worker(WorkerId, WorkerStep),
+    Crash,
+    Freeze,
+    Retire,
+    Forge,
+}
+
+pub(crate) struct World {
+    pub(crate) mode: Mode,
+    pub(crate) seed: u64,
+    pub(crate) plant: Option<Plant>,
+    pub(crate) dice: Dice,
+    pub(crate) faults: Faults,
+    pub(crate) now: Millis,
+    pub(crate) store: Store,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) workers_ever: u64,
+    pub(crate) checker: Checker,
+    pub(crate) figures: Figures,
+    /// What was handled, for a run that is to be shown.
+    pub(crate) lines: Option<Vec<String>>,
+    agenda: BTreeMap<(Millis, u64), Step>,
+    steps: u64,
+    /// Tasks that are still to be accepted.
+    coming: usize,
+}
+
+impl World {
+    pub(crate) fn new(mode: Mode, seed: u64, plant: Option<Plant>) -> Self {
+        let mut dice = Dice::new(seed);
+        let faults = Faults::draw(mode, &mut dice);
+        let hosts = if dice.percent(30) { 2 } else { 1 };
+        let tasks = workload::tasks(&mut dice);
+        let cancels = workload::cancels(&tasks, &faults, &mut dice);
+        let mut world = Self {
+            mode,
+            seed,
+            plant,
+            dice,
+            faults,
+            now: Millis(0),
+            store: Store::default(),
+            hosts: (0..hosts).map(|_| Host::new(seed)).collect(),
+            workers: BTreeMap::new(),
+            workers_ever: 0,
+            checker: Checker::default(),
+            figures: Figures::new(tasks.len()),
+            lines: None,
+            agenda: BTreeMap::new(),
+            steps: 0,
+            coming: tasks.len(),
+        };
+        for task in tasks {
+            world.at(task.created_at, Step::Accept(task));
+        }
+        for (at, task) in cancels {
+            world.at(at, Step::Cancel(task));
+        }
+        for host in 0..hosts {
+            world.at(Millis(0), Step::Start(host));
+        }
+        world.at(Millis(0), Step::StoreTick);
+        world.plan_faults();
+        world
+    }
+
+    fn plan_faults(&mut self) {
+        let Faults { crashes, freezes, retirements, forgeries, drains, aborts, .. } = self.faults;
+        for _ in 0..crashes {
+            self.once(|_| Step::Crash);
+        }
+        for _ in 0..freezes {
+            self.once(|_| Step::Freeze);
+        }
+        for _ in 0..retirements {
+            self.once(|_| Step::Retire);
+        }
+        for _ in 0..forgeries {
+            self.once(|_| Step::Forge);
+        }
+        for _ in 0..drains {
+            self.once(Step::Drain);
+        }
+        for _ in 0..aborts {
+            self.once(Step::Abort);
+        }
+    }
+
+    /// Plans a fault for some time and some host.
+    fn once(&mut self, fault: impl Fn(usize) -> Step) {
+        let at = Millis(self.dice.between(1, self.faults.until.0));
+        let host = usize::from(self.dice.percent(50)) % self.hosts.len();
+        self.at(at, fault(host));
+    }
+
+    pub(crate) fn at(&mut self, at: Millis, step: Step) {
+        self.steps += 1;
+        self.agenda.insert((at.max(self.now), self.steps), step);
+    }
+
+    pub(crate) fn after(&mut self, ms: u64, step: Step) {
+        self.at(self.now.plus(ms), step);
+    }
+
+    /// Runs until nothing is left to do, or a property is violated.
+    pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        while let Some(((at, _), step)) = self.agenda.pop_first() {
+            self.now = at;
+            self.step(step);
+            if let Some(violation) = self.checker.take_violation() {
+                return Err(violation);
+            }
+            if self.steps > STEPS_MAX {
+                let what = format!("{STEPS_MAX} steps are not enough");
+                return Err(Violation { property: Property::NothingLost, at, what });
+            }
+            if self.now > TIME_MAX || self.is_over() {
+                break;
+            }
+        }
+        self.checker.finished(&self.store, self.now);
+        self.checker.take_violation().map_or(Ok(()), Err)
+    }
+
+    fn is_over(&self) -> bool {
+        self.now > self.faults.until
+            && self.coming == 0
+            && self.checker.is_idle()
+            && self.workers.values().all(Worker::is_idle)
+            && self.store.unended().next().is_none()
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Accept(task) => {
+                self.coming -= 1;
+                self.store.accept(task, self.now);
+                self.store_changed();
+            }
+            Step::Cancel(task) => self.cancel(task),
+            Step::StoreTick => {
+                self.store.tick(self.now);
+                self.store_changed();
+                self.after(STORE_TICK_MS, Step::StoreTick);
+            }
+            Step::Call { host, life, call } => self.call(host, life, call),
+            Step::ReadBacklog { host, life } => self.read_backlog(host, life),
+            Step::Event { host, life, event } => self.event(host, life, event),
+            Step::Wake { host, life } => self.wake(host, life),
+            Step::Start(host) => self.start(host),
+            Step::Drain(host) => self.drain(host),
+            Step::Abort(host) => self.abort(host),
+            Step::Join { host, life } => self.join(host, life),
+            Step::Worker(worker, step) => self.worker_step(worker, step),
+            Step::Crash => self.crash_one(),
+            Step::Freeze => self.freeze_one(),
+            Step::Retire => self.retire_one(),
+            Step::Forge => self.forge(),
+        }
+    }
+
+    pub(crate) fn faulty(&self) -> bool {
+        self.now < self.faults.until
+    }
+
+    pub(crate) fn note(&mut self, host: usize, event: &Event, effects: &[Effect]) {
+        self.figures.handled(event, effects);
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{:>7} host {host}: {event:?}", self.now.0));
+            lines.extend(effects.iter().map(|effect| format!("{:>15} {effect:?}", "->")));
+        }
+    }
+}

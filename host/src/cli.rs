@@ -1,0 +1,220 @@
+//! The command line: its commands, the settings they share, and the help that teaches them. Types only; each command's
+//! own arguments are beside it in `commands`.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fusebox_core::function::RunLimits;
+
+use crate::{
+    commands::{
+        deploy::DeployArgs, demo::DemoArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs,
+        logs::LogsArgs, tasks::TasksArgs, up::UpArgs,
+    },
+    telemetry::{self, logs::LogFormat},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  fusebox up                                      a host on http://127.0.0.1:8000, its store in ./fusebox-data
+  fusebox deploy hello.wasm --name hello          register a function
+  fusebox invoke hello --data Ada                 run it now: its output on stdout
+  fusebox invoke hello --data Ada --task          run it as a task, which survives a crash, and wait for its end
+  fusebox tasks                                   what was run, and how it ended
+  fusebox demo                                    all of it in half a minute, on a host of its own
+
+Exit codes:
+  0  done
+  1  failed
+  2  the command line was wrong
+  3  the function failed: its own error, a trap, or its fuse
+  4  there is no such function or task
+  5  the host does not answer, or is too busy: try again";
+
+/// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox on its own fuse
+#[derive(Debug, Parser)]
+#[command(name = "fusebox", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// Log settings.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// How answers are printed
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: OutputFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `fusebox` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a whole host in this process: REST, queue and slots on an embedded store
+    Up(UpArgs),
+    /// Register a function, or the next version of one
+    Deploy(DeployArgs),
+    /// Run a function: input in, output out
+    Invoke(InvokeArgs),
+    /// List functions, show one, or delete one
+    Functions(FunctionsArgs),
+    /// List tasks, show one, wait for one, or cancel one
+    Tasks(TasksArgs),
+    /// Print what a task's run logged
+    Logs(LogsArgs),
+    /// Show what Fusebox does: real functions, their receipts, and two that meet their fuse
+    Demo(DemoArgs),
+    /// Say what this machine has, what is missing, and how to get it
+    Doctor(DoctorArgs),
+    /// Compile one module from stdin to stdout; the host runs this in a child process of its own
+    #[command(hide = true)]
+    CompileModule,
+}
+
+impl Command {
+    /// What is logged where nothing is said.
+    #[must_use]
+    pub const fn log_filter(&self) -> &'static str {
+        match self {
+            Self::Up(_) => "info",
+            _ => "warn",
+        }
+    }
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Where the host's own log goes is stderr; this says how much and how.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// What to log, such as `info` or `fusebox=debug,warn` [default: info for `up`, warn otherwise]
+    #[arg(long, global = true, env = "FUSEBOX_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, env = "FUSEBOX_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+impl LogArgs {
+    /// Starts logging, at `default` where nothing is said.
+    ///
+    /// # Errors
+    /// Where the filter cannot be read.
+    pub fn start(&self, default: &str) -> anyhow::Result<()> {
+        let color = std::io::stderr().is_terminal();
+        telemetry::logs::start(self.log.as_deref().unwrap_or(default), self.log_format, color)
+    }
+}
+
+/// Which host a command speaks to.
+#[derive(Clone, Debug, Args)]
+pub struct HostArgs {
+    /// The host's address
+    #[arg(long, env = "FUSEBOX_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    pub url: String,
+}
+
+/// What one run may use. Limits left out take the host's defaults.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "The fuse of each run")]
+pub struct LimitArgs {
+    /// CPU budget in fuel units; 1,000,000,000 is about a second of loops
+    #[arg(long, value_name = "UNITS")]
+    pub fuel: Option<u64>,
+    /// Wall time, such as 500ms or 10s
+    #[arg(long, value_parser = wall, value_name = "TIME")]
+    pub wall: Option<u32>,
+    /// Linear memory, such as 16MiB
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub memory: Option<u64>,
+    /// Output, such as 2MiB
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub output_size: Option<u64>,
+    /// Log kept, such as 128KiB
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub log_size: Option<u64>,
+}
+
+impl LimitArgs {
+    /// These limits, and those of `other` where none is given.
+    #[must_use]
+    pub fn or(self, other: RunLimits) -> RunLimits {
+        RunLimits {
+            fuel: self.fuel.unwrap_or(other.fuel),
+            wall_ms: self.wall.unwrap_or(other.wall_ms),
+            memory_bytes: self.memory.unwrap_or(other.memory_bytes),
+            output_bytes: self.output_size.unwrap_or(other.output_bytes),
+            log_bytes: self.log_size.unwrap_or(other.log_bytes),
+        }
+    }
+}
+
+/// The most any function may ask for; registrations above it are refused.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "Ceilings")]
+pub struct MaxArgs {
+    /// The most fuel a function may ask for [default: 300,000,000,000]
+    #[arg(long, value_name = "UNITS")]
+    pub max_fuel: Option<u64>,
+    /// The longest wall time [default: 5m]
+    #[arg(long, value_parser = wall, value_name = "TIME")]
+    pub max_wall: Option<u32>,
+    /// The most memory; the host needs this much for each slot [default: 256MiB]
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub max_memory: Option<u64>,
+}
+
+impl MaxArgs {
+    /// These ceilings, none above what the host can keep.
+    #[must_use]
+    pub fn ceiling(self) -> RunLimits {
+        let most = RunLimits::CEILING;
+        let asked = RunLimits {
+            fuel: self.max_fuel.unwrap_or(most.fuel),
+            wall_ms: self.max_wall.unwrap_or(most.wall_ms),
+            memory_bytes: self.max_memory.unwrap_or(most.memory_bytes),
+            ..most
+        };
+        asked.capped(&most)
+    }
+}
+
+/// Reads a size such as `16MiB` or `4096`, in bytes.
+fn size(text: &str) -> Result<u64, String> {
+    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "a size such as 16MiB is expected".to_owned())
+}
+
+/// Reads a time such as `500ms`, in milliseconds.
+fn wall(text: &str) -> Result<u32, String> {
+    let time: Duration = humantime::parse_duration(text).map_err(|_| "a time such as 500ms is expected".to_owned())?;
+    u32::try_from(time.as_millis()).map_err(|_| "the time is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_are_read_with_their_units() {
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("4096"), Ok(4_096));
+        assert!(size("much").is_err());
+        assert_eq!(wall("500ms"), Ok(500));
+        assert_eq!(wall("2m"), Ok(120_000));
+        assert!(wall("5").is_err() && wall("10years").is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! The REST client of the command line: typed answers, and errors that keep the problem's code.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fusebox_core::limits::WAIT_SECONDS_MAX;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderValue};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    cli::LimitArgs,
+    rest::view::{FunctionPage, FunctionView, ReceiptView, TaskPage, TaskView},
+};
+
+/// Longer than the host keeps any request open.
+const TIMEOUT: Duration = Duration::from_secs(330);
+/// Functions read for a listing; who has more pages through REST.
+const FUNCTIONS_MAX: usize = 10_000;
+
+/// Speaks to one host.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+/// A run that ended well.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The output.
+    pub output: Vec<u8>,
+    /// What it used.
+    pub receipt: ReceiptView,
+    /// The end of the log, where it was asked for.
+    pub log: Vec<u8>,
+}
+
+/// Why there is no answer, or a bad one.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing answers there.
+    #[error("no host answers at {url}: start one with `fusebox up`, or name another with --url ({reason})")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The host refused, or the function failed.
+    #[error("{}: {}", .0.code, .0.detail)]
+    Problem(Box<Problem>),
+    /// Something answers, but no Fusebox host.
+    #[error("what answers at {url} is no Fusebox host of this version: {reason}")]
+    Protocol {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The URL cannot be one.
+    #[error("{url:?} is no address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
+    BadUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A problem as the host describes it.
+#[derive(Debug, Deserialize)]
+pub struct Problem {
+    /// The stable code.
+    pub code: String,
+    /// A sentence.
+    pub detail: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What the run used, where one ran.
+    pub receipt: Option<ReceiptView>,
+    /// Wasm frames of a trap, innermost first.
+    #[serde(default)]
+    pub backtrace: Vec<String>,
+    /// The end of the log, where it was asked for.
+    #[serde(skip)]
+    pub log: Vec<u8>,
+}
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+impl Client {
+    /// A client of the host at `url`.
+    ///
+    /// # Errors
+    /// Where `url` is no URL.
+    pub fn new(url: &str) -> Result<Self> {
+        let bad = |reason: String| ClientError::BadUrl { url: url.to_owned(), reason };
+        let base: Url = url.parse().map_err(|error| bad(format!("{error}")))?;
+        if base.cannot_be_a_base() || base.scheme() != "http" {
+            return Err(bad("it must start with http://".to_owned()));
+        }
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| bad(error.to_string()))?;
+        Ok(Self { http, base })
+    }
+
+    /// Registers a function.
+    pub async fn register(&self, name: &str, limits: LimitArgs, wasm: Vec<u8>) -> Result<FunctionView> {
+        let mut url = self.url(&["v1", "functions"]);
+        url.query_pairs_mut().append_pair("name", name);
+        let limits = [
+            ("fuel", limits.fuel),
+            ("wall_ms", limits.wall.map(u64::from)),
+            ("memory_bytes", limits.memory),
+            ("output_bytes", limits.output_size),
+            ("log_bytes", limits.log_size),
+        ];
+        for (name, value) in limits {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value.to_string());
+            }
+        }
+        let request = self.http.post(url).header("content-type", "application/wasm").body(wasm);
+        self.json(request).await
+    }
+
+    /// The newest version of each function.
+    pub async fn functions(&self) -> Result<Vec<FunctionView>> {
+        let mut functions = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut url = self.url(&["v1", "functions"]);
+            url.query_pairs_mut().append_pair("limit", "1000").extend_pairs(cursor.iter().map(|next| ("cursor", next)));
+            let page: FunctionPage = self.json(self.http.get(url)).await?;
+            functions.extend(page.items);
+            match page.next {
+                Some(next) if functions.len() < FUNCTIONS_MAX => cursor = Some(next),
+                _ => return Ok(functions),
+            }
+        }
+    }
+
+    /// Every version of a function, newest first.
+    pub async fn versions(&self, function: &str) -> Result<Vec<FunctionView>> {
+        let url = self.url(&["v1", "functions", function, "versions"]);
+        Ok(self.json::<FunctionPage>(self.http.get(url)).await?.items)
+    }
+
+    /// Removes a version or a function.
+    pub async fn delete_function(&self, function: &str) -> Result<()> {
+        self.send(self.http.delete(self.url(&["v1", "functions", function]))).await.map(drop)
+    }
+
+    /// Runs a function now.
+    pub async fn invoke(&self, function: &str, input: Vec<u8>, with_log: bool) -> Result<Ran> {
+        let request = self.http.post(self.url(&["v1", "functions", function, "invoke"])).body(input);
+        let request = if with_log { request.header("fusebox-log", "tail") } else { request };
+        self.ran(self.send(request).await?).await
+    }
+
+    /// Submits a task.
+    pub async fn submit(&self, function: &str, input: Vec<u8>) -> Result<TaskView> {
+        self.json(self.http.post(self.url(&["v1", "functions", function, "tasks"])).body(input)).await
+    }
+
+    /// The newest tasks.
+    pub async fn tasks(&self, limit: u32) -> Result<Vec<TaskView>> {
+        let mut url = self.url(&["v1", "tasks"]);
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        Ok(self.json::<TaskPage>(self.http.get(url)).await?.items)
+    }
+
+    /// A task.
+    pub async fn task(&self, id: &str) -> Result<TaskView> {
+        self.json(self.http.get(self.url(&["v1", "tasks", id]))).await
+    }
+
+    /// A task, once it has ended.
+    pub async fn ended(&self, id: &str) -> Result<TaskView> {
+        loop {
+            let request = self.http.get(self.url(&["v1", "tasks", id]));
+            let task: TaskView = self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await?;
+            if matches!(task.status.as_str(), "COMPLETED" | "FAILED") {
+                return Ok(task);
+            }
+        }
+    }
+
+    /// Cancels a task.
+    pub async fn cancel(&self, id: &str) -> Result<TaskView> {
+        self.json(self.http.request(Method::DELETE, self.url(&["v1", "tasks", id]))).await
+    }
+
+    /// The result of a task that has ended well.
+    pub async fn result(&self, id: &str) -> Result<Ran> {
+        let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "result"]))).await?;
+        self.ran(answer).await
+    }
+
+    /// What a task's last run logged.
+    pub async fn log(&self, id: &str) -> Result<Vec<u8>> {
+        let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "logs"]))).await?;
+        self.body(answer).await
+    }
+
+    /// A path of segments that may hold any character.
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let log = log_tail(&answer);
+        let body = self.body(answer).await?;
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(ClientError::Problem(Box::new(Problem { log, ..problem }))),
+            Err(_) => Err(self.protocol(format!("HTTP {}", status.as_u16()))),
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let answer = self.send(request).await?;
+        let body = self.body(answer).await?;
+        serde_json::from_slice(&body).map_err(|error| self.protocol(error.to_string()))
+    }
+
+    async fn ran(&self, answer: Response) -> Result<Ran> {
+        if answer.status() != StatusCode::OK {
+            return Err(self.protocol(format!("HTTP {}", answer.status().as_u16())));
+        }
+        let receipt = answer.headers().get("fusebox-receipt").map(HeaderValue::as_bytes).unwrap_or_default();
+        let receipt = serde_json::from_slice(receipt);
+        let receipt = receipt.map_err(|error| self.protocol(format!("it sends no receipt: {error}")))?;
+        let log = log_tail(&answer);
+        Ok(Ran { output: self.body(answer).await?, receipt, log })
+    }
+
+    async fn body(&self, answer: Response) -> Result<Vec<u8>> {
+        Ok(answer.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        let mut reason = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(deeper) = source {
+            reason = deeper.to_string();
+            source = deeper.source();
+        }
+        ClientError::Unreachable { url: self.base.to_string(), reason }
+    }
+
+    fn protocol(&self, reason: String) -> ClientError {
+        ClientError::Protocol { url: self.base.to_string(), reason }
+    }
+}
+
+/// The end of a run's log, from its header.
+fn log_tail(answer: &Response) -> Vec<u8> {
+    let header = answer.headers().get("fusebox-log").map(HeaderValue::as_bytes).unwrap_or_default();
+    STANDARD.decode(header).unwrap_or_default()
+}

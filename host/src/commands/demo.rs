@@ -1,0 +1,199 @@
+//! `fusebox demo`: the main job from end to end, on a host of its own: register, invoke, tasks, and two functions that
+//! meet their fuse. Everything goes through REST, as a user's requests would.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use clap::Args;
+use fusebox_core::function::RunLimits;
+
+use super::{
+    host::{Host, HostOptions},
+    up,
+};
+use crate::{
+    cli::LimitArgs,
+    client::{Client, ClientError, Ran},
+    ui::{self, progress, receipt, table::Table},
+};
+
+/// Tasks that the demo submits.
+const TASKS: u64 = 200;
+/// Lines of a text output that are shown.
+const LINES_SHOWN: usize = 8;
+
+/// Where the demo's functions and inputs are.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The compiled examples; `make guests` builds them
+    #[arg(long, default_value = "target/guests", value_name = "DIR")]
+    pub guests: PathBuf,
+    /// A text, a Markdown document and a picture
+    #[arg(long, default_value = "examples/data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where the picture and the page that the demo makes go
+    #[arg(long, default_value = "demo-output", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Each example, with the limits it is registered with.
+fn examples() -> [(&'static str, LimitArgs); 6] {
+    let none = LimitArgs::default();
+    [
+        ("hello", none),
+        ("word-count", none),
+        ("thumbnail", LimitArgs { fuel: Some(20_000_000_000), wall: Some(30_000), ..none }),
+        ("markdown", none),
+        ("spin-forever", LimitArgs { fuel: Some(RunLimits::CEILING.fuel), wall: Some(250), ..none }),
+        ("eat-memory", LimitArgs { memory: Some(16 << 20), ..none }),
+    ]
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// Where anything does not go as it should.
+pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
+    let home = tempfile::tempdir().context("make a directory for the demo's store")?;
+    let host = Host::start(HostOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        store: home.path().join("store"),
+        slots: up::cores(),
+        limits: RunLimits::default(),
+        ceiling: RunLimits::CEILING,
+    })
+    .await?;
+    let client = Client::new(host.url())?;
+    heading(&format!("A host on {}, its store in {}", host.url(), home.path().display()))?;
+    fs::create_dir_all(&args.out).with_context(|| format!("make {}", args.out.display()))?;
+    register(&client, &args.guests).await?;
+    invoke(&client, &args).await?;
+    tasks(&client).await?;
+    fuses(&client).await?;
+    host.drain().await;
+    heading("Done: the host drained and ended. Now your own:")?;
+    ui::say("  target/release/fusebox up")?;
+    ui::say("  target/release/fusebox deploy target/guests/hello.wasm --name hello")?;
+    ui::say("  target/release/fusebox invoke hello --data Ada --receipt")
+}
+
+async fn register(client: &Client, guests: &Path) -> anyhow::Result<()> {
+    heading("Six functions are registered: checked, and compiled in a child process")?;
+    let examples = examples();
+    let bar = progress::bar("compiling", examples.len() as u64);
+    let mut table = Table::new(["NAME", "ABI", "MODULE", "COMPILED IN"]);
+    for (name, limits) in examples {
+        let path = guests.join(name).with_extension("wasm");
+        let wasm = fs::read(&path).with_context(|| format!("{} is missing: run `make guests`", path.display()))?;
+        let function = client.register(name, limits, wasm).await?;
+        let compiled = format!("{} ms", function.compile_ms.unwrap_or_default());
+        table.row([function.name, function.abi, ByteSize(function.module_bytes).to_string(), compiled]);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    ui::say(table.to_string())
+}
+
+async fn invoke(client: &Client, args: &DemoArgs) -> anyhow::Result<()> {
+    heading("hello, on \"Ada\"")?;
+    show_text(&client.invoke("hello", b"Ada".to_vec(), false).await?)?;
+
+    let (path, text) = input(&args.data, &["txt"])?;
+    heading(&format!("word-count, a plain program without the SDK, on {} ({})", path.display(), size(&text)))?;
+    show_text(&client.invoke("word-count", text, false).await?)?;
+
+    let (path, document) = input(&args.data, &["md"])?;
+    heading(&format!("markdown, on {} ({})", path.display(), size(&document)))?;
+    let page = client.invoke("markdown", document, false).await?;
+    keep(&page, &args.out.join("page.html"))?;
+
+    let (path, picture) = input(&args.data, &["jpg", "png"])?;
+    heading(&format!("thumbnail, on {} ({})", path.display(), size(&picture)))?;
+    let small = client.invoke("thumbnail", picture, false).await?;
+    keep(&small, &args.out.join("thumbnail.png"))
+}
+
+async fn tasks(client: &Client) -> anyhow::Result<()> {
+    heading(&format!("{TASKS} tasks: each on disk before its id is answered, each run in a sandbox of its own"))?;
+    let started = Instant::now();
+    let bar = progress::bar("tasks", TASKS);
+    let mut accepted = Vec::new();
+    for n in 0..TASKS {
+        accepted.push(client.submit("hello", format!("task {n}").into_bytes()).await?.id);
+    }
+    let mut last = None;
+    for (n, id) in accepted.iter().enumerate() {
+        client.ended(id).await?;
+        let ran = client.result(id).await?;
+        let expected = format!("Hello, task {n}!");
+        anyhow::ensure!(ran.output == expected.as_bytes(), "task {id} answered something else than {expected:?}");
+        last = Some(ran);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    ui::say(format!("{TASKS} of {TASKS} COMPLETED, each with its own result, in {:.2?}", started.elapsed()))?;
+    last.map_or(Ok(()), |ran| ui::say(format!("  the last one's receipt: {}", receipt::line(&ran.receipt))))
+}
+
+/// Two that misbehave: what matters is that each is cut off, and that the next function runs as if nothing had been.
+async fn fuses(client: &Client) -> anyhow::Result<()> {
+    for (name, what, code) in [
+        ("spin-forever", "loops for ever; its wall time is 250 ms", "deadline-exceeded"),
+        ("eat-memory", "takes all the memory it can get; its limit is 16 MiB", "out-of-memory"),
+    ] {
+        heading(&format!("{name} {what}"))?;
+        match client.invoke(name, Vec::new(), false).await {
+            Err(ClientError::Problem(problem)) if problem.code == code => {
+                ui::say(format!("cut off: {}: {}", problem.code, problem.detail))?;
+                let used = problem.receipt.as_ref().map(receipt::line).unwrap_or_default();
+                ui::say(format!("  {used}"))?;
+            }
+            Err(error) => return Err(error).with_context(|| format!("{name} should end with {code}")),
+            Ok(_) => anyhow::bail!("{name} returned, and should have ended with {code}"),
+        }
+    }
+    heading("and hello, right after them")?;
+    show_text(&client.invoke("hello", b"again".to_vec(), false).await?)
+}
+
+fn heading(text: &str) -> anyhow::Result<()> {
+    ui::say(format!("\n── {text}"))
+}
+
+fn show_text(ran: &Ran) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(&ran.output);
+    let lines: Vec<&str> = text.lines().collect();
+    for line in lines.iter().take(LINES_SHOWN) {
+        ui::say(line)?;
+    }
+    if lines.len() > LINES_SHOWN {
+        ui::say(format!("… and {} lines more", lines.len() - LINES_SHOWN))?;
+    }
+    ui::say(format!("  {}", receipt::line(&ran.receipt)))
+}
+
+fn keep(ran: &Ran, path: &Path) -> anyhow::Result<()> {
+    fs::write(path, &ran.output).with_context(|| format!("write {}", path.display()))?;
+    ui::say(format!("{} in {}", size(&ran.output), path.display()))?;
+    ui::say(format!("  {}", receipt::line(&ran.receipt)))
+}
+
+fn size(bytes: &[u8]) -> String {
+    ByteSize(bytes.len() as u64).to_string()
+}
+
+/// The first file of a directory with one of these extensions, by name.
+fn input(dir: &Path, extensions: &[&str]) -> anyhow::Result<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}: give --data", dir.display()))?;
+    let has = |path: &PathBuf| path.extension().is_some_and(|kind| extensions.iter().any(|wanted| kind == *wanted));
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(has).collect();
+    paths.sort();
+    let path = paths.into_iter().next().with_context(|| format!("no {} in {}", extensions[0], dir.display()))?;
+    let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok((path, bytes))
+}

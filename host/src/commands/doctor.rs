@@ -1,0 +1,211 @@
+//! `fusebox doctor`: what this machine has, what is missing, and how to get it. It looks at the real thing: it compiles
+//! and runs a module, binds the port, writes to the store's directory.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use bytesize::ByteSize;
+use clap::Args;
+use fusebox_core::{function::RunLimits, limits::CONNECTIONS_MAX};
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+
+use super::{host, up};
+use crate::{
+    cli::OutputFormat,
+    ui::{self, table::Table},
+};
+
+mod trial;
+
+/// What to look at.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Where REST would listen
+    #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// The store's directory
+    #[arg(long, env = "FUSEBOX_STORE", default_value = "fusebox-data", value_name = "DIR")]
+    pub store: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// Works without it, but less well.
+    Warning,
+    /// A host cannot run.
+    Missing,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+    found: String,
+    /// What to do, where something is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: None }
+    }
+
+    fn bad(what: &'static str, verdict: Verdict, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, verdict, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Looks and reports.
+///
+/// # Errors
+/// Where something is missing that a host needs.
+pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let mut findings = vec![
+        sandbox(),
+        store(&args.store),
+        port(args.listen),
+        memory(),
+        open_files(),
+        kernel(),
+        rust(),
+    ];
+    findings.extend(["wasm32-unknown-unknown", "wasm32-wasip1"].map(target));
+    let missing = findings.iter().filter(|finding| finding.verdict == Verdict::Missing).count();
+    match format {
+        OutputFormat::Json => ui::json(&findings)?,
+        OutputFormat::Text => ui::say(report(&findings))?,
+    }
+    anyhow::ensure!(missing == 0, "a host cannot run here yet: see what is missing above");
+    Ok(())
+}
+
+fn report(findings: &[Finding]) -> String {
+    let mut table = Table::new(["", "WHAT", "FOUND"]);
+    for Finding { what, verdict, found, remedy } in findings {
+        let mark = match verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Missing => "missing",
+        };
+        table.row([mark.to_owned(), (*what).to_owned(), found.clone()]);
+        if let Some(remedy) = remedy {
+            table.row([String::new(), String::new(), format!("→ {remedy}")]);
+        }
+    }
+    table.to_string()
+}
+
+/// Compiles a module in a child process and runs it: the whole sandbox, once.
+fn sandbox() -> Finding {
+    match trial::run() {
+        Ok(found) => Finding::ok("sandbox", found),
+        Err(error) => Finding::bad(
+            "sandbox",
+            Verdict::Missing,
+            format!("{error:#}"),
+            "the engine reserves address space: allow it with `ulimit -v unlimited`, and run on Linux x86-64 or arm64",
+        ),
+    }
+}
+
+fn store(dir: &Path) -> Finding {
+    let tried = fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+    match tried {
+        Ok(_) => Finding::ok("store", format!("{} can be written", dir.display())),
+        Err(error) => Finding::bad(
+            "store",
+            Verdict::Missing,
+            format!("{}: {error}", dir.display()),
+            "choose a directory that you may write with --store",
+        ),
+    }
+}
+
+fn port(listen: SocketAddr) -> Finding {
+    match TcpListener::bind(listen) {
+        Ok(_) => Finding::ok("port", format!("{listen} is free")),
+        Err(error) => Finding::bad(
+            "port",
+            Verdict::Warning,
+            format!("{listen}: {error}"),
+            "is a host running already? Otherwise choose another with --listen",
+        ),
+    }
+}
+
+fn memory() -> Finding {
+    let need = u64::from(up::cores()) * RunLimits::CEILING.memory_bytes;
+    let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?.to_owned();
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1_024)
+    });
+    match total {
+        Some(total) if total >= need => Finding::ok("memory", format!("{} available", ByteSize(total))),
+        Some(total) => Finding::bad(
+            "memory",
+            Verdict::Warning,
+            format!("{} available; all slots at their ceiling need {}", ByteSize(total), ByteSize(need)),
+            "fewer slots (-w) or a lower ceiling (--max-memory)",
+        ),
+        None => Finding::bad("memory", Verdict::Warning, "unknown", "run on Linux, where /proc says"),
+    }
+}
+
+fn open_files() -> Finding {
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let need = CONNECTIONS_MAX as u64 + 256;
+    match allowed >= need {
+        true => Finding::ok("open files", format!("{allowed} allowed")),
+        false => Finding::bad(
+            "open files",
+            Verdict::Warning,
+            format!("{allowed} allowed; {need} serve every connection"),
+            format!("ulimit -n {need}"),
+        ),
+    }
+}
+
+/// Clearing a slot between runs asks the kernel which pages were written, which it can say since Linux 6.7.
+fn kernel() -> Finding {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    match version >= (6, 7) {
+        true => Finding::ok("kernel", format!("Linux {release}")),
+        false => Finding::bad(
+            "kernel",
+            Verdict::Warning,
+            format!("Linux {release}"),
+            "6.7 or newer clears the memory between runs faster",
+        ),
+    }
+}
+
+fn rust() -> Finding {
+    let output = Command::new("cargo").arg("--version").output();
+    match output {
+        Ok(output) if output.status.success() => {
+            Finding::ok("rust", String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        _ => Finding::bad("rust", Verdict::Warning, "no cargo", "only to write functions in Rust: https://rustup.rs"),
+    }
+}
+
+fn target(target: &'static str) -> Finding {
+    let libdir = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+    let there = libdir.is_ok_and(|output| {
+        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    });
+    match there {
+        true => Finding::ok(target, "installed"),
+        false => Finding::bad(target, Verdict::Warning, "not installed", format!("rustup target add {target}")),
+    }
+}

@@ -1,0 +1,64 @@
+//! `fusebox functions`: lists functions, shows one, deletes one.
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    rest::view::FunctionView,
+    ui::{self, table::Table},
+};
+
+/// Which functions.
+#[derive(Debug, Args)]
+pub struct FunctionsArgs {
+    /// Show this one, with its versions: a name or a version id
+    pub function: Option<String>,
+    /// Delete it: one version by its id, or every version of a name
+    #[arg(long, requires = "function")]
+    pub delete: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Lists, shows or deletes.
+///
+/// # Errors
+/// Where there is no such function, or the host does not answer.
+pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let functions = match (&args.function, args.delete) {
+        (Some(function), true) => {
+            client.delete_function(function).await?;
+            return ui::say(format!("{function} is gone; tasks accepted before still run"));
+        }
+        (Some(function), false) => client.versions(function).await?,
+        (None, _) => client.functions().await?,
+    };
+    match format {
+        OutputFormat::Json => ui::json(&functions),
+        OutputFormat::Text if functions.is_empty() => {
+            ui::say("There are no functions yet:  fusebox deploy FILE.wasm --name NAME")
+        }
+        OutputFormat::Text => ui::say(table(&functions)),
+    }
+}
+
+fn table(functions: &[FunctionView]) -> String {
+    let mut table = Table::new(["NAME", "VERSION", "ID", "ABI", "SIZE", "FUEL", "WALL", "MEMORY", "REGISTERED"]);
+    for function in functions {
+        table.row([
+            function.name.clone(),
+            function.version.to_string(),
+            function.id.clone(),
+            function.abi.clone(),
+            ByteSize(function.module_bytes).to_string(),
+            ui::count(function.limits.fuel),
+            format!("{} ms", function.limits.wall_ms),
+            ByteSize(function.limits.memory_bytes).to_string(),
+            function.created_at.clone(),
+        ]);
+    }
+    table.to_string()
+}

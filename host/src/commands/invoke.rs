@@ -1,0 +1,127 @@
+//! `fusebox invoke`: runs a function, now or as a task. Its output goes to stdout as it is, everything else to stderr.
+
+use std::{
+    io::{IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Args;
+use fusebox_core::limits::INPUT_BYTES_MAX;
+use serde_json::json;
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::{Client, ClientError, Problem, Ran},
+    ui::{self, progress::Spinner, receipt},
+};
+
+/// What to run, on what.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fusebox invoke hello --data Ada
+  fusebox invoke thumbnail --file photo.jpg > small.png
+  curl -s https://example.com/ | fusebox invoke word-count --receipt")]
+pub struct InvokeArgs {
+    /// The function: a name, for its newest version, or a version id
+    pub function: String,
+    /// The input, as text
+    #[arg(long, short, value_name = "TEXT", conflicts_with = "file")]
+    pub data: Option<String>,
+    /// The input, from a file; without --data and --file it is read from stdin
+    #[arg(long, short, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Run it as a task, which survives a crash of the host, and wait for its end
+    #[arg(long)]
+    pub task: bool,
+    /// Run it as a task and print its id at once
+    #[arg(long)]
+    pub detach: bool,
+    /// Print the receipt to stderr
+    #[arg(long)]
+    pub receipt: bool,
+    /// Print the end of the log to stderr
+    #[arg(long)]
+    pub logs: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where it failed, there is no such function, or the host does not answer.
+pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let input = input(args.data.as_deref(), args.file.as_deref())?;
+    if args.detach {
+        let task = client.submit(&args.function, input).await?;
+        return match format {
+            OutputFormat::Text => ui::say(&task.id),
+            OutputFormat::Json => ui::json(&task),
+        };
+    }
+    let spinner = Spinner::start(format!("running {}", args.function));
+    let ran = if args.task { as_task(&client, &args, input).await } else { now(&client, &args, input).await };
+    spinner.end();
+    if let Err(error) = &ran
+        && let Some(ClientError::Problem(problem)) = error.downcast_ref()
+        && !problem.log.is_empty()
+    {
+        ui::note(String::from_utf8_lossy(&problem.log).trim_end());
+    }
+    let Ran { output, receipt, log } = ran?;
+    if format == OutputFormat::Json {
+        let log = args.logs.then(|| String::from_utf8_lossy(&log).into_owned());
+        return ui::json(&json!({"output": STANDARD.encode(&output), "receipt": receipt, "log": log}));
+    }
+    if args.logs {
+        ui::note(String::from_utf8_lossy(&log).trim_end());
+    }
+    ui::raw(&output)?;
+    if std::io::stdout().is_terminal() && !output.ends_with(b"\n") {
+        ui::raw(b"\n")?;
+    }
+    if args.receipt {
+        ui::note(receipt::line(&receipt));
+    }
+    Ok(())
+}
+
+async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
+    Ok(client.invoke(&args.function, input, args.logs).await?)
+}
+
+async fn as_task(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
+    let id = client.submit(&args.function, input).await?.id;
+    client.ended(&id).await?;
+    let log = if args.logs { client.log(&id).await? } else { Vec::new() };
+    match client.result(&id).await {
+        Ok(ran) => Ok(Ran { log, ..ran }),
+        Err(ClientError::Problem(problem)) => Err(ClientError::Problem(Box::new(Problem { log, ..*problem })).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn input(data: Option<&str>, file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    if let Some(text) = data {
+        return Ok(text.as_bytes().to_vec());
+    }
+    if let Some(path) = file.filter(|path| *path != Path::new("-")) {
+        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return bounded(file).with_context(|| format!("cannot read {}", path.display()));
+    }
+    if std::io::stdin().is_terminal() {
+        ui::note("reading the input from the terminal: end it with Ctrl-D, or give --data or --file");
+    }
+    bounded(std::io::stdin().lock()).context("cannot read stdin")
+}
+
+fn bounded(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() as u64 <= INPUT_BYTES_MAX, "an input has at most {INPUT_BYTES_MAX} bytes");
+    Ok(bytes)
+}

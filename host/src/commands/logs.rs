@@ -1,0 +1,31 @@
+//! `fusebox logs`: what a task's last run logged.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    ui,
+};
+
+/// Which task.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The task's id
+    pub task: String,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Prints the log.
+///
+/// # Errors
+/// Where there is no such task, or the host does not answer.
+pub async fn run(args: LogsArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let log = Client::new(&args.host.url)?.log(&args.task).await?;
+    match format {
+        OutputFormat::Text => ui::raw(&log),
+        OutputFormat::Json => ui::json(&json!({"task": args.task, "log": String::from_utf8_lossy(&log)})),
+    }
+}

@@ -1,0 +1,36 @@
+//! What `fusebox` can do: one file a command, with its arguments. `host` wires the parts of a host together; nothing
+//! else here decides anything.
+
+use crate::cli::{Command, OutputFormat};
+
+pub mod compile_module;
+pub mod demo;
+pub mod deploy;
+pub mod doctor;
+pub mod functions;
+pub mod host;
+pub mod invoke;
+pub mod logs;
+pub mod tasks;
+pub mod up;
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.
+pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Up(args) => up::run(args).await,
+            Command::Deploy(args) => deploy::run(args, format).await,
+            Command::Invoke(args) => invoke::run(args, format).await,
+            Command::Functions(args) => functions::run(args, format).await,
+            Command::Tasks(args) => tasks::run(args, format).await,
+            Command::Logs(args) => logs::run(args, format).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Doctor(args) => doctor::run(args, format).await,
+            Command::CompileModule => anyhow::bail!("a compile child runs without a runtime"),
+        }
+    })
+}

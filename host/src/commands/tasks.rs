@@ -1,0 +1,102 @@
+//! `fusebox tasks`: lists tasks, shows one, waits for one, cancels one.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Args;
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    rest::view::TaskView,
+    ui::{self, progress::Spinner, receipt, table::Table},
+};
+
+/// Which tasks.
+#[derive(Debug, Args)]
+pub struct TasksArgs {
+    /// Show this one
+    pub task: Option<String>,
+    /// Wait until it has ended
+    #[arg(long, requires = "task")]
+    pub wait: bool,
+    /// Print its result, raw, and nothing else
+    #[arg(long, requires = "task", conflicts_with = "cancel")]
+    pub result: bool,
+    /// Cancel it: it ends FAILED, its run is stopped
+    #[arg(long, requires = "task")]
+    pub cancel: bool,
+    /// Rows of the list, newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Lists, shows, waits or cancels.
+///
+/// # Errors
+/// Where there is no such task, or the host does not answer.
+pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let Some(id) = &args.task else {
+        let tasks = client.tasks(args.limit).await?;
+        return match format {
+            OutputFormat::Json => ui::json(&tasks),
+            OutputFormat::Text if tasks.is_empty() => {
+                ui::say("There are no tasks yet:  fusebox invoke NAME --data TEXT --task")
+            }
+            OutputFormat::Text => ui::say(list(&tasks)),
+        };
+    };
+    let task = if args.cancel {
+        client.cancel(id).await?
+    } else {
+        let spinner = args.wait.then(|| Spinner::start(format!("waiting for {id}")));
+        let task = if args.wait { client.ended(id).await } else { client.task(id).await };
+        drop(spinner);
+        task?
+    };
+    if args.result {
+        return ui::raw(&client.result(id).await?.output);
+    }
+    match format {
+        OutputFormat::Json => ui::json(&task),
+        OutputFormat::Text => ui::say(detail(&task)),
+    }
+}
+
+fn list(tasks: &[TaskView]) -> String {
+    let mut table = Table::new(["ID", "STATUS", "ATTEMPT", "ACCEPTED", "WALL", "FUEL", "ERROR"]);
+    for task in tasks {
+        let used = task.receipt.as_ref();
+        table.row([
+            task.id.clone(),
+            task.status.clone(),
+            format!("{}/{}", task.attempt, task.attempts_max),
+            task.created_at.clone(),
+            used.map(|receipt| receipt::time(receipt.wall_us)).unwrap_or_default(),
+            used.and_then(|receipt| receipt.fuel).map(ui::count).unwrap_or_default(),
+            task.error.as_ref().map(|error| error.code.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn detail(task: &TaskView) -> String {
+    let mut lines = vec![
+        format!("task      {}", task.id),
+        format!("status    {}", task.status),
+        format!("function  {}", task.function_id),
+        format!("attempt   {} of {}", task.attempt, task.attempts_max),
+        format!("accepted  {}", task.created_at),
+    ];
+    lines.extend(task.ended_at.iter().map(|at| format!("ended     {at}")));
+    if let Some(error) = &task.error {
+        lines.push(format!("error     {}: {}", error.code, error.message));
+        lines.extend(error.backtrace.iter().map(|frame| format!("          at {frame}")));
+    }
+    lines.extend(task.receipt.iter().map(|used| format!("receipt   {}", receipt::line(used))));
+    if let Some(bytes) = task.result.as_ref().and_then(|result| STANDARD.decode(result).ok()) {
+        lines.push(format!("result    {} bytes; print it with --result", bytes.len()));
+    }
+    lines.join("\n")
+}

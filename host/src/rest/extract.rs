@@ -1,0 +1,35 @@
+//! Paths and queries: as axum's, but what is wrong with them is a problem like any other.
+
+use axum::{
+    extract::{self, FromRequestParts},
+    http::request::Parts,
+};
+use fusebox_core::error::ErrorCode;
+use serde::de::DeserializeOwned;
+
+use super::error::Problem;
+
+/// What a path's placeholders hold.
+pub struct Path<T>(pub T);
+/// What stands behind the `?`.
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match extract::Path::from_request_parts(parts, state).await {
+            Ok(extract::Path(value)) => Ok(Self(value)),
+            Err(error) => Err(Problem::new(ErrorCode::InvalidRequest, error.body_text())),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match extract::Query::from_request_parts(parts, state).await {
+            Ok(extract::Query(value)) => Ok(Self(value)),
+            Err(error) => Err(Problem::new(ErrorCode::UnprocessableRequest, error.body_text())),
+        }
+    }
+}

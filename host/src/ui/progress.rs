@@ -1,0 +1,35 @@
+//! Progress of long work, on stderr and only where that is a terminal: scripts and logs stay clean.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Turns while something is waited for; gone when it is dropped.
+pub struct Spinner(ProgressBar);
+
+impl Spinner {
+    /// Starts to turn.
+    #[must_use]
+    pub fn start(message: String) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(message);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+
+    /// Stops and leaves nothing behind.
+    pub fn end(self) {}
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A bar for work of a known size.
+#[must_use]
+pub fn bar(what: &'static str, steps: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps).with_style(style).with_message(what)
+}

@@ -1,0 +1,41 @@
+//! A receipt as a line for people.
+
+use bytesize::ByteSize;
+
+use super::count;
+use crate::rest::view::ReceiptView;
+
+/// What a run used, in one line.
+#[must_use]
+pub fn line(receipt: &ReceiptView) -> String {
+    let fuel = receipt.fuel.map_or("fuel unknown".to_owned(), |fuel| format!("{} fuel", count(fuel)));
+    format!(
+        "{fuel}, {} wall ({} to instantiate), {} CPU, {} memory, {} out, {} log",
+        time(receipt.wall_us),
+        time(receipt.instantiate_us),
+        time(receipt.cpu_us),
+        ByteSize(receipt.memory_bytes),
+        ByteSize(receipt.output_bytes),
+        ByteSize(receipt.log_bytes)
+    )
+}
+
+/// Microseconds in the unit that suits them: `37 µs`, `1.2 ms`, `5.0 s`.
+#[must_use]
+pub fn time(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us / 100 % 10),
+        _ => format!("{}.{} s", us / 1_000_000, us / 100_000 % 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_their_unit() {
+        assert_eq!([7, 1_250, 5_020_000].map(time), ["7 µs", "1.2 ms", "5.0 s"].map(str::to_owned));
+    }
+}

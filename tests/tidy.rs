@@ -1,0 +1,394 @@
+//! The project's rules that no compiler checks. Each finding says what to do instead.
+//!
+//! A rule takes a file's path and text and answers findings, so that it can be tested on a planted violation: a rule
+//! that catches nothing is no rule.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The line, counted from 1, and what to do.
+type Finding = (usize, String);
+type Rule = fn(path: &str, text: &str) -> Vec<Finding>;
+
+const RULES: &[Rule] = &[
+    long_file,
+    long_function,
+    missing_header,
+    foreign_name,
+    foreign_dependency,
+    forbidden_edge,
+    hidden_edge,
+    banned_word,
+    machine_path,
+    undocumented_limit,
+    missing_line,
+];
+
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 70;
+/// Files with a bound of their own.
+const LINES_MAX: &[(&str, usize, &str)] = &[
+    ("host/src/main.rs", 40, "move work into host/src/commands"),
+    ("ARCHITECTURE.md", 200, "keep what outlives a change; the rest belongs into the code"),
+];
+
+/// Crates that only one place may name, a benchmark beside it.
+const OWNERS: &[(&str, [&str; 2])] = &[
+    ("wasmtime", ["host/crates/sandbox/", "benches/sandbox.rs"]),
+    ("wasmtime_wasi", ["host/crates/sandbox/", "benches/sandbox.rs"]),
+    ("wasmparser", ["host/crates/sandbox/", "benches/sandbox.rs"]),
+    ("fjall", ["host/src/store/embedded", "benches/store.rs"]),
+];
+
+/// What a part of `host/src` may name below `crate::`, besides itself.
+enum Edges {
+    Only(&'static [&'static str]),
+    AllBut(&'static [&'static str]),
+}
+
+const EDGES: &[(&str, Edges)] = &[
+    ("rest", Edges::AllBut(&["cli", "commands", "dispatch", "worker"])),
+    ("worker", Edges::AllBut(&["cli", "commands", "dispatch", "rest", "store"])),
+    ("dispatch", Edges::AllBut(&["cli", "commands", "rest"])),
+    ("modules", Edges::AllBut(&["cli", "commands", "dispatch", "rest", "store", "worker"])),
+    ("invoke", Edges::Only(&[])),
+    ("store", Edges::Only(&["clock", "random"])),
+    ("telemetry", Edges::Only(&["store::Backlog"])),
+    ("tenancy", Edges::Only(&[])),
+];
+
+/// Words that code does without, where (everywhere, or in tests alone), and what takes their place.
+const BANNED: &[(&str, bool, &str)] = &[
+    ("todo!(", false, "do it now, or leave the feature out"),
+    ("dbg!(", false, "use tracing, or take it out"),
+    ("FIXME", false, "fix it, or say in a comment why it is so"),
+    ("XXX", false, "fix it, or say in a comment why it is so"),
+    ("#[ignore", false, "make the test fast and steady, or delete it"),
+    ("should_panic", false, "return an error and assert which"),
+    ("thread::sleep(", true, "wait for a condition with a deadline: fusebox_harness::eventually"),
+    ("time::sleep(", true, "wait for a condition with a deadline: fusebox_harness::eventually"),
+];
+
+/// Lines that a file must have: the start of one of its lines.
+const NEEDED: &[(&str, &str, &str)] = &[
+    ("host/crates/core/src/lib.rs", "#![no_std]", "without it a clock or a socket compiles in the core"),
+    ("CHANGELOG.md", "## [Unreleased]", "changes are written down as they are made"),
+    ("Makefile", "demo:", "README promises `make demo`"),
+    ("Makefile", "test:", "README promises `make test`"),
+];
+
+const LIMITS: &str = "host/crates/core/src/limits.rs";
+/// Has the banned words as data.
+const THIS_FILE: &str = "tests/tidy.rs";
+
+fn is_rust(path: &str) -> bool {
+    path.ends_with(".rs")
+}
+
+/// The lines with their numbers, whole-line comments left out.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+fn long_file(path: &str, text: &str) -> Vec<Finding> {
+    let own = LINES_MAX.iter().find(|(file, ..)| *file == path).map(|(_, max, remedy)| (*max, *remedy));
+    let general = is_rust(path).then_some((FILE_LINES_MAX, "split it by what its parts know"));
+    match own.or(general) {
+        Some((max, remedy)) if text.lines().count() > max => vec![(max, format!("more than {max} lines: {remedy}"))],
+        _ => Vec::new(),
+    }
+}
+
+/// Relies on rustfmt: a function ends at the first `}` that is indented as its first line is.
+fn long_function(path: &str, text: &str) -> Vec<Finding> {
+    let lines: Vec<&str> = if is_rust(path) { text.lines().collect() } else { Vec::new() };
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        let starts = code.split(['(', '<']).next().is_some_and(|head| head.rsplit(' ').nth(1) == Some("fn"));
+        if !starts || code.starts_with("//") || code.ends_with('}') {
+            continue;
+        }
+        let own = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest.starts_with(['}', ')', '{']));
+        let end = |line: &&str| own(line) && line.trim_start().starts_with('}') || own(line) && line.ends_with(';');
+        let length = lines[start..].iter().position(end).map_or(0, |last| last + 1);
+        if !code.ends_with(';') && length > FUNCTION_LINES_MAX {
+            found.push((start + 1, format!("a function of {length} lines: at most {FUNCTION_LINES_MAX}; split it")));
+        }
+    }
+    found
+}
+
+fn missing_header(path: &str, text: &str) -> Vec<Finding> {
+    // What trybuild compiles is shown in its error messages line by line.
+    if !is_rust(path) || path.starts_with("guest-sdk/tests/compile/") || text.starts_with("//!") {
+        return Vec::new();
+    }
+    vec![(1, "no `//!` header: say in a line what the file holds".into())]
+}
+
+fn foreign_name(path: &str, text: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let may = |owners: &[&str]| path == THIS_FILE || owners.iter().any(|owner| path.starts_with(owner));
+    for (name, owners) in OWNERS.iter().filter(|(_, owners)| is_rust(path) && !may(owners)) {
+        let called = format!("{name}::");
+        for (number, _) in code_lines(text).filter(|(_, line)| line.contains(&called)) {
+            found.push((number, format!("only {} names {name}: give it a function for this", owners[0])));
+        }
+    }
+    found
+}
+
+fn foreign_dependency(path: &str, text: &str) -> Vec<Finding> {
+    let manifest = path.strip_suffix("Cargo.toml").filter(|folder| !folder.is_empty());
+    let engine = manifest.filter(|folder| *folder != "host/crates/sandbox/").into_iter().flat_map(|_| {
+        (1..).zip(text.lines()).filter(|(_, line)| line.starts_with("wasmtime") || line.starts_with("wasmparser"))
+    });
+    engine.map(|(number, _)| (number, "only host/crates/sandbox depends on the engine".into())).collect()
+}
+
+fn forbidden_edge(path: &str, text: &str) -> Vec<Finding> {
+    let part = path.strip_prefix("host/src/").and_then(|path| path.split(['/', '.']).next()).unwrap_or_default();
+    let Some((_, edges)) = EDGES.iter().find(|(name, _)| *name == part) else { return Vec::new() };
+    let within = |path: &str, names: &[&str]| {
+        names.iter().any(|name| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")))
+    };
+    let allowed = |path: &str| match edges {
+        Edges::Only(names) => within(path, names) || within(path, &[part]),
+        Edges::AllBut(names) => !within(path, names),
+    };
+    let named = crate_paths(text).into_iter().filter(|(_, path)| !allowed(path));
+    named.map(|(line, path)| (line, format!("{part} must not know crate::{path}: see ARCHITECTURE.md, 12"))).collect()
+}
+
+/// The paths below `crate::` that code names, groups unfolded: `crate::{a, b::{C, D}}` names a, b::C and b::D.
+fn crate_paths(text: &str) -> Vec<(usize, String)> {
+    let mut code = String::new();
+    let mut last = 0;
+    for (number, line) in code_lines(text) {
+        code.push_str(&"\n".repeat(number - last));
+        code.push_str(line);
+        last = number;
+    }
+    let mut found = Vec::new();
+    for (at, name) in code.match_indices("crate::") {
+        let mut paths = Vec::new();
+        unfold("", &code[at + name.len()..], &mut paths);
+        let line = code[..at].matches('\n').count();
+        found.extend(paths.into_iter().map(|path| (line, path)));
+    }
+    found
+}
+
+/// Adds the paths of the use tree that `text` starts with, and answers what follows it.
+fn unfold<'a>(prefix: &str, text: &'a str, paths: &mut Vec<String>) -> &'a str {
+    if let Some(group) = text.strip_prefix('{') {
+        let mut rest = group.trim_start();
+        while !rest.is_empty() && !rest.starts_with('}') {
+            let after = unfold(prefix, rest, paths);
+            // Whatever stands between two members, `as` included, is skipped.
+            rest = after.find([',', '}']).map_or("", |at| &after[at..]).trim_start_matches(',').trim_start();
+        }
+        return rest.strip_prefix('}').unwrap_or(rest);
+    }
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(text.len());
+    let path = format!("{prefix}{}", &text[..end]);
+    if let Some(rest) = text[end..].strip_prefix("::") {
+        return unfold(&format!("{path}::"), rest, paths);
+    }
+    paths.push(path);
+    &text[end..]
+}
+
+/// `super` must not lead out of a part of `host/src`, where [`forbidden_edge`] would not see it.
+fn hidden_edge(path: &str, text: &str) -> Vec<Finding> {
+    let inside = path.strip_prefix("host/src/").unwrap_or_default();
+    let is_root = !inside.contains('/') || inside.matches('/').count() == 1 && inside.ends_with("/mod.rs");
+    let leads_out = |line: &str| line.contains("super::super::") || is_root && line.starts_with("use super::");
+    let lines = code_lines(text).filter(|(_, line)| !inside.is_empty() && leads_out(line));
+    lines.map(|(number, _)| (number, "write the path from `crate::`, so that import rules see it".into())).collect()
+}
+
+fn banned_word(path: &str, text: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut in_tests = path.starts_with("tests/") || path.contains("/tests/");
+    for (number, line) in (1..).zip(text.lines()).filter(|_| is_rust(path) && path != THIS_FILE) {
+        in_tests |= line.trim_start().starts_with("mod tests");
+        for (word, _, remedy) in BANNED.iter().filter(|(word, tests, _)| line.contains(word) && (in_tests || !tests)) {
+            found.push((number, format!("`{word}`: {remedy}")));
+        }
+    }
+    found
+}
+
+fn machine_path(path: &str, text: &str) -> Vec<Finding> {
+    let is_one = |line: &str| ["/home/", "/root/", "/Users/"].iter().any(|start| line.contains(start));
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| path != THIS_FILE && is_one(line));
+    lines.map(|(number, _)| (number, "a path of one machine: write it from the project's root".into())).collect()
+}
+
+fn undocumented_limit(path: &str, text: &str) -> Vec<Finding> {
+    let lines: Vec<&str> = text.lines().filter(|_| path == LIMITS).collect();
+    let bare = (1..)
+        .zip(lines.windows(2))
+        .filter(|(_, pair)| pair[1].starts_with("pub const ") && !pair[0].starts_with("///"));
+    bare.map(|(before, _)| (before + 1, "a limit without its reason: say in `///` why this number".into())).collect()
+}
+
+fn missing_line(path: &str, text: &str) -> Vec<Finding> {
+    let needed = NEEDED.iter().filter(|(file, start, _)| *file == path && !text.lines().any(|l| l.starts_with(start)));
+    needed.map(|(_, start, why)| (1, format!("no line `{start}`: {why}"))).collect()
+}
+
+/// The names that a page does not mention as code.
+fn unnamed<'a>(page: &str, names: &'a [String]) -> Vec<&'a str> {
+    let mentions =
+        |name: &str| [format!("`{name}"), format!("/{name}`"), format!("({name}/")].map(|as_| page.contains(&as_));
+    names.iter().map(String::as_str).filter(|name| !mentions(name).contains(&true)).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names in a folder, sorted, and whether each is a folder.
+fn entries(folder: &Path) -> Vec<(String, bool)> {
+    let listing = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut names: Vec<_> = listing
+        .flatten()
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path().is_dir()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The text files below a folder, as paths from the root.
+fn files(folder: &str, found: &mut Vec<String>) {
+    const SKIPPED: &[&str] = &[".git", "target", "fusebox-data", "demo-output"];
+    const TEXT: &[&str] = &["rs", "md", "toml", "sh", "yml", "Makefile", "run"];
+    for (name, is_folder) in entries(&root().join(folder)) {
+        let path = format!("{folder}{name}");
+        if is_folder && !SKIPPED.contains(&name.as_str()) {
+            files(&format!("{path}/"), found);
+        } else if !is_folder && name.rsplit('.').next().is_some_and(|kind| TEXT.contains(&kind)) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_file_keeps_the_rules() {
+    let mut paths = Vec::new();
+    files("", &mut paths);
+    for path in LINES_MAX.iter().map(|row| row.0).chain(NEEDED.iter().map(|row| row.0)).chain([LIMITS, THIS_FILE]) {
+        assert!(paths.iter().any(|other| other == path), "{path} is gone, but a rule in {THIS_FILE} names it");
+    }
+    let mut report = String::new();
+    for path in &paths {
+        let text = read(path);
+        for (line, what) in RULES.iter().flat_map(|rule| rule(path, &text)) {
+            writeln!(report, "{path}:{line}: {what}").unwrap();
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
+#[test]
+fn the_architecture_names_every_folder_of_the_host() {
+    let mut folders = Vec::new();
+    for parent in ["host/src", "host/crates"] {
+        folders.extend(
+            entries(&root().join(parent)).into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name),
+        );
+    }
+    let text = read("ARCHITECTURE.md");
+    assert_eq!(unnamed(&text, &folders), Vec::<&str>::new(), "add a row to the code map of ARCHITECTURE.md");
+}
+
+#[test]
+fn every_example_is_explained() {
+    let folder = root().join("examples");
+    let examples: Vec<String> = entries(&folder)
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| folder.join(name).join("Cargo.toml").exists())
+        .collect();
+    assert!(!examples.is_empty());
+    for name in &examples {
+        assert!(
+            folder.join(name).join("README.md").exists(),
+            "examples/{name} needs a README.md: what it does, how to run it"
+        );
+    }
+    assert_eq!(unnamed(&read("examples/README.md"), &examples), Vec::<&str>::new(), "name them in examples/README.md");
+}
+
+#[test]
+fn each_rule_catches_a_planted_violation() {
+    let lines = |count: usize| "x\n".repeat(count);
+    let function =
+        |head: &str, count: usize| format!("impl A {{\n    {head} {{\n{}    }}\n}}\n", "        x;\n".repeat(count));
+    let cases: &[(Rule, &str, String, String)] = &[
+        (long_file, "a.rs", lines(401), lines(400)),
+        (long_file, "host/src/main.rs", lines(41), lines(40)),
+        (long_file, "ARCHITECTURE.md", lines(201), lines(200)),
+        (long_function, "a.rs", function("pub async fn a<T>(b: T) -> C", 69), function("fn a()", 68)),
+        (
+            long_function,
+            "a.rs",
+            function("fn a(\n        b: B,\n    ) -> C", 67),
+            function("const A: fn(B) = || C", 90),
+        ),
+        (missing_header, "a.rs", "use a;\n".into(), "//! A.\n".into()),
+        (foreign_name, "host/src/a.rs", "use wasmtime::Store;".into(), "// wasmtime::Store".into()),
+        (foreign_name, "host/src/store/mod.rs", "fjall::open()".into(), "embedded::open()".into()),
+        (foreign_dependency, "host/Cargo.toml", "wasmtime.workspace = true".into(), "wat.workspace = true".into()),
+        (
+            forbidden_edge,
+            "host/src/rest/a.rs",
+            "use crate::{\n    b::C,\n    dispatch,\n};".into(),
+            "use crate::store;".into(),
+        ),
+        (forbidden_edge, "host/src/modules.rs", "crate::store::Store".into(), "//! [`crate::store`]".into()),
+        (
+            forbidden_edge,
+            "host/src/telemetry/a.rs",
+            "use crate::store::{Backlog, Store};".into(),
+            "use crate::{store::{Backlog as B}, telemetry::C};".into(),
+        ),
+        (hidden_edge, "host/src/rest/a.rs", "use super::super::dispatch;".into(), "use super::error;".into()),
+        (hidden_edge, "host/src/rest/mod.rs", "use super::dispatch;".into(), "    use super::*;".into()),
+        (banned_word, "host/src/a.rs", "#[ignore]".into(), "tokio::time::sleep(PAUSE)".into()),
+        (
+            banned_word,
+            "host/src/a.rs",
+            "mod tests {\n    time::sleep(PAUSE)".into(),
+            "time::sleep(PAUSE)\nmod tests {".into(),
+        ),
+        (banned_word, "tests/it/a.rs", "std::thread::sleep(PAUSE)".into(), "eventually(|| done())".into()),
+        (machine_path, "README.md", "cd /home/ada/fusebox".into(), "cd fusebox".into()),
+        (undocumented_limit, LIMITS, "\npub const A: u8 = 1;".into(), "/// Why.\npub const A: u8 = 1;".into()),
+        (missing_line, "CHANGELOG.md", "# Changelog".into(), "# Changelog\n## [Unreleased]".into()),
+    ];
+    for (rule, path, bad, good) in cases {
+        assert_eq!(rule(path, bad).len(), 1, "not caught in {path}: {bad}");
+        assert_eq!(rule(path, good), Vec::new(), "caught for nothing in {path}: {good}");
+    }
+    for rule in RULES {
+        assert!(cases.iter().any(|(tested, ..)| std::ptr::fn_addr_eq(*tested, *rule)), "a rule without a case here");
+    }
+}
+
+#[test]
+fn what_a_page_leaves_out_is_found() {
+    let names = ["core", "rest", "ui"].map(String::from);
+    assert_eq!(unnamed("| `host/crates/core` | `ui`, a rest |", &names), ["rest"]);
+}
