@@ -102,6 +102,15 @@ impl Host {
         &self.url
     }
 
+    /// Ends only where a part of the host ended by itself, which none should; says which.
+    pub async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.rest => "REST",
+            _ = &mut self.driver => "the dispatcher",
+            _ = &mut self.upkeep => "the store's upkeep",
+        }
+    }
+
     /// Ends the host in an orderly way: not ready at once, open requests are answered, running attempts end or are given
     /// back.
     pub async fn drain(self) {

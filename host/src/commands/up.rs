@@ -65,13 +65,16 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let options = args.host_options();
     options.limits.check(&options.ceiling)?;
     let mut signals = Signals::listen()?;
-    let host = Host::start(options.clone()).await?;
+    let mut host = Host::start(options.clone()).await?;
     ui::say(format!("Fusebox is listening on {}", host.url()))?;
     ui::say(format!("  store  {}", options.store.display()))?;
     ui::say(format!("  slots  {}", options.slots))?;
     ui::say(format!("  docs   {}/docs", host.url()))?;
     ui::say("Next, in another terminal:  fusebox deploy FILE.wasm --name NAME  and  fusebox invoke NAME --data TEXT")?;
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        part = host.broken() => anyhow::bail!("{part} ended by itself, see the log; start the host again, nothing is lost"),
+    }
     tracing::info!("draining: running tasks may end within 30 s; a second signal ends the host at once");
     tokio::select! {
         () = host.drain() => tracing::info!("drained"),

@@ -34,10 +34,14 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Holds a leased attempt. An older one of the same task is told to stop: its lease is over.
+    /// Holds a leased attempt. An older one of the same task is told to stop: its lease is over. Where a newer one is held
+    /// already, the answer with this one was overtaken; the core says that it is over.
     pub(super) fn hold(&mut self, leased: LeasedTask) -> Option<(TaskId, Attempt)> {
         let (task, attempt) = (leased.task.id, leased.task.attempt);
         let TaskState::Running(Lease { token, .. }) = leased.task.state else { return None };
+        if self.current(task).is_some_and(|held| held > attempt) {
+            return Some((task, attempt));
+        }
         let held = Held { attempt, token, stop: StopFlag::default(), leased: Some(leased), end: None };
         if let Some(older) = self.held.insert(task, held) {
             older.stop.raise(StopReason::Interrupted);

@@ -73,6 +73,9 @@ pub struct Driver {
     io: JoinSet<FromStore>,
     saves: Vec<(TaskId, Attempt, Finish)>,
     beats: Vec<(TaskId, Attempt, Claim)>,
+    reading_backlog: bool,
+    /// Something became ready after the read on its way had begun.
+    backlog_is_old: bool,
     wake_at: Millis,
     drained: bool,
     /// Attempts that started before a drain may end; the rest is released.
@@ -96,6 +99,8 @@ impl Driver {
             io: JoinSet::new(),
             saves: Vec::new(),
             beats: Vec::new(),
+            reading_backlog: false,
+            backlog_is_old: false,
             wake_at: Millis::NEVER,
             drained: false,
             hard_stop_at: Millis::NEVER,
@@ -121,7 +126,9 @@ impl Driver {
                 }
                 Some(answer) = self.io.join_next() => match answer {
                     Ok(answer) => self.on_answer(answer),
-                    Err(error) => tracing::error!(%error, "a store step panicked"),
+                    // What the step was to answer is lost, so the core would wait for it for ever: end here, and let
+                    // the next start take the leases back.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 () = &mut ready => {
                     ready = self.store.ready_hint();
@@ -167,7 +174,8 @@ impl Driver {
         let core_report = match end {
             End::Ended(verdict) => {
                 if let Some(held) = self.attempts.get(task, attempt) {
-                    held.end = Some(verdict);
+                    // Of several reports the first counts, here as in the core.
+                    held.end.get_or_insert(verdict);
                 }
                 CoreReport::Ended
             }
@@ -192,6 +200,10 @@ impl Driver {
             FromStore::Backlog(tenants) => {
                 for (tenant, ready) in tenants {
                     self.handle(Event::Backlog { tenant, ready });
+                }
+                self.reading_backlog = false;
+                if std::mem::take(&mut self.backlog_is_old) {
+                    self.ask_backlog();
                 }
             }
             FromStore::Leased { request, leased } => {
@@ -329,7 +341,12 @@ impl Driver {
         });
     }
 
+    /// One read at a time: of two, the older could arrive last and hide what has become ready since.
     fn ask_backlog(&mut self) {
+        if std::mem::replace(&mut self.reading_backlog, true) {
+            self.backlog_is_old = true;
+            return;
+        }
         let store = self.store.clone();
         self.io.spawn(async move {
             loop {

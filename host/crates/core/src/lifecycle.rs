@@ -143,7 +143,7 @@ impl Task {
     pub fn expire(&mut self, now: Millis) -> Result<(), Refused> {
         match self.state {
             TaskState::Queued { .. } if self.expires_at <= now => {
-                self.fail(ErrorCode::Expired, "the task did not start before it expired", now);
+                self.fail(ErrorCode::Expired, "the task expired while it waited", now);
                 Ok(())
             }
             TaskState::Queued { .. } | TaskState::Running(_) => Err(Refused::NotReady),

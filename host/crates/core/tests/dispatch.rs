@@ -1,9 +1,11 @@
 //! Small cases of the dispatcher that the simulation found or that it meets too rarely: each says one rule.
 
 use fusebox_core::{
-    dispatch::{Dispatcher, Effect, Event, Report, RequestId, SaveVerdict},
+    dispatch::{Answer, Dispatcher, Effect, Event, Report, RequestId, SaveVerdict},
     id::{Attempt, TaskId, WorkerId},
+    limits::STORE_RETRY_MS,
     name::TenantId,
+    outcome::StopReason,
     time::Millis,
 };
 
@@ -126,4 +128,43 @@ fn a_request_of_a_worker_that_drains_is_answered() {
     let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
     assert_eq!(bench.handle(2, leased(0, &[(TASK, 1)])), [release]);
     assert_eq!(bench.handle(100, Event::Tick), [Effect::NothingYet { worker: WORKER }]);
+}
+
+#[test]
+fn a_store_that_did_not_answer_is_asked_again_in_time() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 1));
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    let mut effects = Vec::new();
+    bench.0.handle(Event::LeaseFailed { request: RequestId(0) }, Millis(3), &mut effects);
+    let at = Millis(3 + STORE_RETRY_MS);
+    assert_eq!(effects, [Effect::WakeAt { at }]);
+    assert_eq!(bench.handle(at.0, Event::Tick), [lease(1, "a", WORKER, 1)]);
+}
+
+#[test]
+fn a_run_whose_task_is_leased_again_is_stopped() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 1));
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(1, leased(0, &[(TASK, 1)])), [assign(WORKER, 1)]);
+    bench.handle(2, granted(OTHER_WORKER, 1));
+    assert_eq!(bench.handle(2, backlog("a", 1)), [lease(1, "a", OTHER_WORKER, 1)]);
+    let reason = StopReason::Interrupted;
+    let stop = Effect::Stop { worker: WORKER, task: TASK, attempt: 1, reason };
+    assert_eq!(bench.handle(3, leased(1, &[(TASK, 2)])), [stop, assign(OTHER_WORKER, 2)]);
+}
+
+#[test]
+fn a_lease_lost_while_its_verdict_is_saved_is_told_by_the_save() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 1));
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(1, leased(0, &[(TASK, 1)])), [assign(WORKER, 1)]);
+    let (worker, task, attempt) = (WORKER, TASK, 1);
+    let save = Effect::Save { worker, task, attempt, verdict: SaveVerdict::End };
+    assert_eq!(bench.handle(2, finished(WORKER, 1)), [save]);
+    assert_eq!(bench.handle(3, Event::LeaseLost { task, attempt }), []);
+    let saved = Event::Saved { task, attempt, answer: Answer::Stale };
+    assert_eq!(bench.handle(4, saved), [Effect::Told { worker, task, attempt }]);
 }

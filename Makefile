@@ -1,0 +1,76 @@
+# The commands of this project; `make` lists them. `make demo` and `make test` install what they lack and never ask.
+#
+# Everything is built in one profile, release, and for the whole workspace, so that features unify the same way each
+# time: wasmtime compiles once, and `make test` takes it over from `make demo`. Cargo's `-p` or a debug build would
+# compile it again.
+
+export CARGO_TARGET_DIR := $(CURDIR)/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+say := @printf '\n== %s\n'
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench audit fmt clean \
+	setup-build setup-test setup-bench
+
+help: ## lists the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup-build build guests ## builds all, starts a host and shows real functions and the fuse
+	$(say) "Running the demo"
+	target/release/fusebox demo
+
+build: setup-build ## builds target/release/fusebox
+	$(say) "Building Fusebox (the first time about 5 minutes on two cores, most of it wasmtime)"
+	cargo build --release --workspace --bin fusebox
+
+guests: setup-build ## builds the example functions into target/guests
+	@scripts/guests.sh
+
+test: setup-test build guests check no-std unit bench-smoke ## runs every check and every test
+	$(say) "All checks and tests passed"
+
+check: setup-test fmt-check clippy doc ## checks format, lints and documentation
+
+fmt-check:
+	$(say) "Checking the format"
+	cargo fmt --all --check
+
+clippy:
+	$(say) "Checking lints (the first time about 3 minutes: the dependencies are checked, not compiled)"
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+doc:
+	$(say) "Checking documentation (about a minute)"
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps
+
+no-std:
+	$(say) "Checking that fusebox-core needs no operating system"
+	@if rustc=$$(scripts/wasm-targets.sh wasm32v1-none); then \
+		RUSTC=$$rustc cargo check --release -p fusebox-core --target wasm32v1-none; \
+	else echo '!! NOT CHECKED: the target wasm32v1-none cannot be had here'; fi
+
+unit:
+	$(say) "Running the tests (about 5 minutes the first time, mostly compiling)"
+	cargo test --release --workspace
+
+bench-smoke:
+	$(say) "Running each bench once, to see that it works"
+	cargo bench --workspace --bench store --bench sandbox -- --smoke
+
+bench: setup-bench build guests ## measures: store, sandbox, sync invoke
+	$(say) "Measuring (about 5 minutes; a quiet machine gives steadier numbers)"
+	cargo bench --workspace --bench store --bench sandbox --bench invoke
+
+audit: ## checks licences, advisories and spelling, where cargo-deny and typos are installed
+	@scripts/audit.sh
+
+fmt: ## formats all Rust code
+	cargo fmt --all
+
+clean: ## removes everything that was built
+	cargo clean
+
+setup-build setup-test setup-bench:
+	@scripts/setup.sh $(@:setup-%=%)

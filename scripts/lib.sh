@@ -1,0 +1,14 @@
+# Shared by the scripts: messages to people (on stderr), and which Rust is there.
+# shellcheck shell=sh
+
+PATH=$PATH:${HOME:-}/.cargo/bin
+
+say() { printf '\n== %s\n' "$*" >&2; }
+warn() { printf '!! %s\n' "$*" >&2; }
+
+# The oldest Rust that builds Fusebox; Cargo.toml has it.
+rust_min=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+rust_is_new_enough() { # VERSION
+    [ "$(printf '%s\n' "$rust_min" "$1" | sort -V | head -n 1)" = "$rust_min" ]
+}

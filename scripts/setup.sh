@@ -1,0 +1,57 @@
+#!/bin/sh
+# Installs what this machine lacks, and says so first. Never asks; quick where nothing is missing.
+# Usage: scripts/setup.sh build|test|bench        (WebAssembly targets: wasm-targets.sh)
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+apt_install() { # PACKAGE...
+    say "Installing Debian packages: $*"
+    command -v apt-get >/dev/null || { warn "There is no apt-get: install them another way and try again."; exit 1; }
+    if [ "$(id -u)" = 0 ]; then
+        root=
+    elif sudo -n true 2>/dev/null; then
+        root='sudo -n'
+    else
+        warn "That needs root, and sudo would ask for a password. Run this line, then try again:"
+        echo "apt-get update && apt-get install -y --no-install-recommends $*" | sed 's/apt-get/sudo apt-get/g' >&2
+        exit 1
+    fi
+    $root apt-get update -qq >&2 || true # one bad source must not hide the others
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >&2
+}
+
+c_compiler() {
+    echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null 2>/dev/null || apt_install gcc libc6-dev
+}
+
+rust() {
+    if ! command -v cargo >/dev/null; then
+        warn "Rust is missing. Install Rust $rust_min or newer, then try again:"
+        warn "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+        exit 1
+    fi
+    version=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
+    if [ -z "$version" ]; then
+        warn "rustc does not run: $(rustc --version 2>&1 | head -n 1)"
+        warn "With rustup, choose a toolchain, then try again:  rustup default stable"
+        exit 1
+    fi
+    if ! rust_is_new_enough "${version%%-*}"; then
+        warn "$(command -v rustc) is Rust $version; Fusebox needs $rust_min or newer. With rustup:  rustup update stable"
+        exit 1
+    fi
+}
+
+rust_component() { # CARGO_SUBCOMMAND COMPONENT
+    cargo "$1" --version >/dev/null 2>&1 && return
+    say "Adding to Rust by rustup: $2"
+    rustup component add "$2" >&2 || { warn "\`cargo $1\` is missing and rustup could not add it."; exit 1; }
+}
+
+case ${1:-} in
+build) c_compiler; rust ;;
+test) c_compiler; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
+bench) c_compiler; rust; command -v wrk >/dev/null || apt_install wrk ;;
+*) warn "Usage: scripts/setup.sh build|test|bench"; exit 2 ;;
+esac
