@@ -1,7 +1,7 @@
 //! Sync invoke of `hello` against a bare axum echo: `wrk -t1 -c32`, POST of 3 bytes, rounds interleaved in one run, so
 //! that a noisy machine disturbs both alike. Prints requests a second, latency, and the ratio of the medians.
 //!
-//! Run by `cargo bench -p fusebox --bench invoke`; needs wrk and `make guests`.
+//! Run by `cargo bench --workspace --bench invoke`; needs wrk and `make guests`.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

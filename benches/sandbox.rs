@@ -1,9 +1,9 @@
 //! One full run against bare wasmtime, in one process: a fresh instance with every limit on, 128 bytes in and out, and
-//! the same module instantiated and called with pooling, copy-on-write and `InstancePre` but without fuel, epochs or a
-//! limiter. Rounds are interleaved, so that a noisy machine disturbs both alike. Then how late the fuse ends a loop and
+//! the same module instantiated and called with the same pooling, copy-on-write and `InstancePre` but without fuel,
+//! epochs or a limiter. Rounds are interleaved, so that a noisy machine disturbs both alike. Then how late the fuse ends a loop and
 //! a wait.
 //!
-//! Run by `cargo bench -p fusebox-sandbox --bench sandbox`; `-- --smoke` for a short one.
+//! Run by `cargo bench --workspace --bench sandbox`; `-- --smoke` for a short one.
 
 use std::{
     thread,
@@ -16,7 +16,7 @@ use fusebox_core::{
 };
 use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Run, Sandbox, StopFlag};
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig, Store,
+    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig, Store,
 };
 
 const ECHO: &str = r#"(module (memory (export "memory") 2)
@@ -105,8 +105,11 @@ struct Bare {
 
 impl Bare {
     fn new() -> wasmtime::Result<Self> {
+        // The pool as ours is set up: its default clears a slot by a system call, which costs more than a run.
+        let mut pool = PoolingAllocationConfig::new();
+        pool.linear_memory_keep_resident(1 << 20).table_keep_resident(1 << 20).pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(PoolingAllocationConfig::new()));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         config.memory_init_cow(true);
         let engine = Engine::new(&config)?;
         let module = Module::from_binary(&engine, &wat::parse_str(ECHO).map_err(wasmtime::Error::new)?)?;

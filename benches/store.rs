@@ -2,7 +2,7 @@
 //! an empty store, then with many tasks queued, to see whether the cost of a task grows. Then what those tasks cost in
 //! memory and on disk, and how long the store takes to open.
 //!
-//! Run by `cargo bench -p fusebox --bench store`; `-- --smoke` for a short one, `-- --queued N` for another depth.
+//! Run by `cargo bench --workspace --bench store`; `-- --smoke` for a short one, `-- --queued N` for another depth.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{

@@ -115,7 +115,7 @@ async fn a_result_asked_for_too_early_says_when_to_ask_again() {
     let id = rest.post("/v1/functions/echo/tasks", "x").await.json()["id"].as_str().unwrap().to_owned();
     let early = rest.get(&format!("/v1/tasks/{id}/result")).await;
     assert_problem(&early, StatusCode::CONFLICT, "task-not-ended");
-    assert_eq!(early.json()["status"], "QUEUED");
+    assert_eq!(early.json()["task_status"], "QUEUED");
     let seed = rest.get(&format!("/result/{id}")).await.json();
     assert_eq!(seed, serde_json::json!({"task_id": id, "status": "QUEUED", "result": ""}));
 

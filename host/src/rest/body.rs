@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::HttpBody as _,
+    body::{Body, HttpBody as _},
     extract::{FromRequest, Request},
     http::header,
 };
@@ -22,6 +22,8 @@ use super::{App, Shared, error::Problem};
 
 /// A whole body must arrive within this time: 24 MiB at 1 MiB/s, and no slower.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a refused body is read on.
+const LINGER: Duration = Duration::from_secs(1);
 /// Padding may be left out, as some encoders do.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -99,20 +101,43 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
         let detail = format!("{what} has at most {bytes_max} bytes");
         Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_bytes", bytes_max)
     };
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let declared: Option<u64> = length.or(request.body().size_hint().exact());
+    let (head, mut body) = request.into_parts();
+    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let declared: Option<u64> = length.or(body.size_hint().exact());
     if declared.is_some_and(|declared| declared > bytes_max) {
+        // Whoever asked first has not sent the body.
+        if !head.headers.contains_key(header::EXPECT) {
+            linger(&mut body, bytes_max).await;
+        }
         return Err(too_large());
     }
     let room = app.room.enter(declared.unwrap_or(bytes_max))?;
     let bound = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let whole = Limited::new(request.into_body(), bound).collect();
+    let whole = Limited::new(&mut body, bound).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(body)) => Ok((body.to_bytes(), room)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            linger(&mut body, bytes_max).await;
+            Err(too_large())
+        }
         Ok(Err(_)) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
         Err(_) => Err(Problem::new(ErrorCode::RequestTimeout, "the body did not arrive within 30 seconds")),
     }
+}
+
+/// Reads on and keeps nothing: many clients read no answer before they have sent their body, and one that is cut off
+/// sees a broken connection instead of the reason. Twice the bound, or a second, is patience enough.
+async fn linger(body: &mut Body, bytes_max: u64) {
+    let mut left = bytes_max.saturating_mul(2);
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// Bytes as base64 text, without line breaks.

@@ -159,7 +159,7 @@ pub async fn result(
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
         TaskState::Queued { .. } | TaskState::Running(_) => {
             let detail = "the task has not ended: ask again, or wait for it with `Prefer: wait=20`";
-            Err(Problem::new(ErrorCode::TaskNotEnded, detail).with("status", task.status().as_str()))
+            Err(Problem::new(ErrorCode::TaskNotEnded, detail).with("task_status", task.status().as_str()))
         }
     }
 }

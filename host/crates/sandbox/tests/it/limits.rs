@@ -120,16 +120,16 @@ fn an_output_at_its_limit_is_fine_and_a_byte_more_is_not() {
 #[test]
 fn a_log_above_its_limit_is_cut_and_a_flood_ends_the_run() {
     let import = r#"(import "fusebox" "log" (func $log (param i32 i32 i32)))"#;
-    let twice = "(call $log (i32.const 3) (i32.const 0) (i32.const 100)) \
-                 (call $log (i32.const 3) (i32.const 0) (i32.const 100))";
+    let twice = "(call $log (i32.const 3) (local.get 0) (local.get 1)) \
+                 (call $log (i32.const 3) (local.get 0) (local.get 1))";
     let limits = RunLimits { log_bytes: 120, ..ample() };
-    let cut = run(&core_with(twice, import), b"", limits);
+    let cut = run(&core_with(twice, import), &[b'x'; 100], limits);
     returned(&cut);
     assert!(cut.log.ends_with(b"[the log is cut here: its limit is reached]\n"), "{:?}", cut.log);
     assert!(cut.log.len() < 220, "{}", cut.log.len());
 
-    let flood = "(loop (call $log (i32.const 3) (i32.const 0) (i32.const 100)) (br 0))";
-    assert_eq!(run(&core_with(flood, import), b"", limits).outcome, Outcome::LogFlood { limit: 120 });
+    let flood = "(loop (call $log (i32.const 3) (local.get 0) (local.get 1)) (br 0))";
+    assert_eq!(run(&core_with(flood, import), &[b'x'; 100], limits).outcome, Outcome::LogFlood { limit: 120 });
 }
 
 #[test]
