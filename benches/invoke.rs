@@ -2,6 +2,7 @@
 //! that a noisy machine disturbs both alike. Prints requests a second, latency, and the ratio of the medians.
 //!
 //! Run by `cargo bench --workspace --bench invoke`; needs wrk and `make guests`.
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

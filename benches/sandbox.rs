@@ -4,6 +4,7 @@
 //! a wait.
 //!
 //! Run by `cargo bench --workspace --bench sandbox`; `-- --smoke` for a short one.
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{
     thread,
@@ -16,7 +17,8 @@ use fusebox_core::{
 };
 use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Run, Sandbox, StopFlag};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig, Store,
+    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig,
+    Store,
 };
 
 const ECHO: &str = r#"(module (memory (export "memory") 2)

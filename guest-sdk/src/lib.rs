@@ -30,7 +30,10 @@
 //! | `glue` | what `#[function]` calls; `glue/abi.rs` is the one place that follows the host's core ABI |
 //! | `clock`, `context`, `fail`, `logger`, `random` | one host capability each, and what stands in for it natively |
 //! | `panic` | the hook that reports a panic |
+//! | `arena` | the allocator, with the feature `arena`, which is on unless it is turned off |
 
+#[cfg(all(feature = "arena", any(target_arch = "wasm32", test)))]
+mod arena;
 pub mod clock;
 mod context;
 mod error;

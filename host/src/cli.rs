@@ -9,7 +9,7 @@ use fusebox_core::function::RunLimits;
 
 use crate::{
     commands::{
-        deploy::DeployArgs, demo::DemoArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs,
+        demo::DemoArgs, deploy::DeployArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs,
         logs::LogsArgs, tasks::TasksArgs, up::UpArgs,
     },
     telemetry::{self, logs::LogFormat},

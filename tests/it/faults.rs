@@ -51,7 +51,8 @@ async fn no_accepted_task_is_lost_or_ended_twice_by_twenty_kills() {
             client.await.unwrap();
         }
     }
-    assert_all_ended_once(&server.client(), &accepted.lock().unwrap().clone(), &ended).await;
+    let accepted = accepted.lock().unwrap().clone();
+    assert_all_ended_once(&server.client(), &accepted, &ended).await;
 }
 
 async fn assert_all_ended_once(

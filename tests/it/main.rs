@@ -7,6 +7,12 @@
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and the kills are counted out loud"
+)]
 
 mod bad_input;
 mod examples;

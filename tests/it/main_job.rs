@@ -118,8 +118,7 @@ async fn clients_of_the_python_platform_find_their_routes() {
     // As Python's base64.encodebytes writes it: a line break every 76 characters and one at the end.
     let mime = |bytes: &[u8]| {
         let text = BASE64.encode(bytes);
-        let lines: Vec<&str> =
-            text.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let lines: Vec<&str> = text.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
         lines.join("\n") + "\n"
     };
     let body = json!({"name": "<lambda>", "payload": mime(&guests::echo())});

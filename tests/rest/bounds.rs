@@ -5,8 +5,8 @@ use axum::{
     http::{Method, StatusCode},
 };
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use fusebox_core::limits::{BODIES_BYTES_MAX, INPUT_BYTES_MAX, MODULE_BYTES_MAX, SEED_BODY_BYTES_MAX};
+use futures_util::FutureExt as _;
 
 use crate::support::{Rest, Slots};
 

@@ -37,7 +37,9 @@ async fn every_route_answers_503_where_the_store_does_not() {
     for (method, path) in routes() {
         let (path, body) = match path.as_str() {
             "/healthz" => continue,
-            "/v1/functions" if method == Method::POST => ("/v1/functions?name=f".to_owned(), fusebox_harness::guests::echo()),
+            "/v1/functions" if method == Method::POST => {
+                ("/v1/functions?name=f".to_owned(), fusebox_harness::guests::echo())
+            }
             "/execute_function" => {
                 (path, br#"{"function_id":"0190d5a0-7b1a-7c3e-8f00-0123456789ab","payload":""}"#.to_vec())
             }

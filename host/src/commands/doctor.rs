@@ -68,15 +68,7 @@ impl Finding {
 /// # Errors
 /// Where something is missing that a host needs.
 pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut findings = vec![
-        sandbox(),
-        store(&args.store),
-        port(args.listen),
-        memory(),
-        open_files(),
-        kernel(),
-        rust(),
-    ];
+    let mut findings = vec![sandbox(), store(&args.store), port(args.listen), memory(), open_files(), kernel(), rust()];
     findings.extend(["wasm32-unknown-unknown", "wasm32-wasip1"].map(target));
     let missing = findings.iter().filter(|finding| finding.verdict == Verdict::Missing).count();
     match format {

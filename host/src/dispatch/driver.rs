@@ -175,7 +175,7 @@ impl Driver {
             End::Ended(verdict) => {
                 if let Some(held) = self.attempts.get(task, attempt) {
                     // Of several reports the first counts, here as in the core.
-                    held.end.get_or_insert(verdict);
+                    held.end.get_or_insert(*verdict);
                 }
                 CoreReport::Ended
             }

@@ -32,7 +32,7 @@ pub(super) struct Report {
 /// How an attempt is over for the dispatcher.
 pub(super) enum End {
     /// The run ended by itself or by its fuse: record this.
-    Ended(Verdict),
+    Ended(Box<Verdict>),
     /// The run was stopped before it ended, or never started.
     Interrupted,
     /// The host could not run it: another attempt may do better.
@@ -114,7 +114,7 @@ impl LocalWorker {
             Outcome::Stopped(StopReason::Interrupted) => End::Interrupted,
             outcome => {
                 let (failure, output): (Option<Failure>, Bytes) = outcome.into_parts();
-                End::Ended(Verdict::End { failure, output, log, receipt })
+                End::Ended(Box::new(Verdict::End { failure, output, log, receipt }))
             }
         };
         self.send(Report { task, attempt, cpu_us, end });

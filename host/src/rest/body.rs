@@ -103,7 +103,7 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
     };
     let (head, mut body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let declared: Option<u64> = length.or(body.size_hint().exact());
+    let declared: Option<u64> = length.or_else(|| body.size_hint().exact());
     if declared.is_some_and(|declared| declared > bytes_max) {
         // Whoever asked first has not sent the body.
         if !head.headers.contains_key(header::EXPECT) {

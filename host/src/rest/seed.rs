@@ -1,10 +1,7 @@
 //! The four routes of the Python platform, exactly: their paths, field names and codes. Payloads are base64, in which
 //! line breaks are accepted; function payloads are wasm modules, parameters and results bytes.
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use fusebox_core::{error::ErrorCode, id::FunctionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -18,10 +18,8 @@ use tokio::{
 
 /// Headers must arrive whole within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Headers of one request, together.
+/// Headers of one request, together; by number hyper takes at most 100.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-/// Headers of one request, by number.
-const HEADERS_MAX: usize = 64;
 /// After an accept that failed (no descriptors left), others get time to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -33,7 +31,6 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
         .pipeline_flush(true);
     tokio::pin!(shutdown);
     loop {

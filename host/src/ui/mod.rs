@@ -117,9 +117,6 @@ mod tests {
 
     #[test]
     fn thousands_are_apart() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(count),
-            ["0", "999", "1,000", "1,234,567"].map(str::to_owned)
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"].map(str::to_owned));
     }
 }

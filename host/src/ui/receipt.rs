@@ -8,9 +8,9 @@ use crate::rest::view::ReceiptView;
 /// What a run used, in one line.
 #[must_use]
 pub fn line(receipt: &ReceiptView) -> String {
-    let fuel = receipt.fuel.map_or("fuel unknown".to_owned(), |fuel| format!("{} fuel", count(fuel)));
+    let fuel = receipt.fuel.map_or_else(|| "unknown".to_owned(), count);
     format!(
-        "{fuel}, {} wall ({} to instantiate), {} CPU, {} memory, {} out, {} log",
+        "{fuel} fuel, {} wall ({} to instantiate), {} CPU, {} memory, {} out, {} log",
         time(receipt.wall_us),
         time(receipt.instantiate_us),
         time(receipt.cpu_us),

@@ -141,8 +141,7 @@ impl Cache {
         let failed = |reason: String| ModuleError { code: ErrorCode::Internal, message: reason };
         let module = deserialize(&self.engine, code)
             .map_err(|error| failed(format!("a compiled module cannot be loaded: {error:#}")))?;
-        let (abi, entry) =
-            entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
+        let (abi, entry) = entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
         let linker = match abi {
             Abi::Core => &self.core,
             Abi::Command => &self.command,

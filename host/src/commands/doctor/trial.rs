@@ -4,19 +4,14 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use fusebox_core::{
-    function::RunLimits,
-    limits::SLOT_STACK_BYTES,
-    name::TenantId,
-    outcome::Outcome,
-    time::Millis,
-};
+use fusebox_core::{function::RunLimits, limits::SLOT_STACK_BYTES, name::TenantId, outcome::Outcome, time::Millis};
 use fusebox_sandbox::{Call, CallContext, Options, Sandbox, StopFlag};
 
 use super::host;
 
 /// A command that does nothing: `(module (func (export "_start")))`.
-const NOTHING: [u8; 36] = *b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+const NOTHING: [u8; 36] =
+    *b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
 
 /// What was done and how long it took.
 ///
@@ -49,6 +44,10 @@ pub(super) fn run() -> anyhow::Result<String> {
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let run = slot.spawn(move || sandbox.run(&module, call))?.join();
     let run = run.map_err(|_| anyhow::anyhow!("the run panicked"))?;
-    anyhow::ensure!(matches!(run.outcome, Outcome::Returned(_)), "a function that does nothing ended: {:?}", run.outcome);
+    anyhow::ensure!(
+        matches!(run.outcome, Outcome::Returned(_)),
+        "a function that does nothing ended: {:?}",
+        run.outcome
+    );
     Ok(format!("compiles (in {} ms) and runs (in {} µs) a module", compiled.as_millis(), run.usage.wall_us))
 }

@@ -16,8 +16,12 @@ fn filler(ending: &str) -> Vec<u8> {
          (global.set $g (i32.const 0xa5a5a5a5))
          (table.fill (i32.const 0) (ref.func $handle) (i32.const 10)) {ending}"
     );
-    wasm(&core(&body).replacen("(module", "(module (table 10 funcref) (global $g (mut i32) (i32.const 0))
-        (elem declare func $handle)", 1))
+    wasm(&core(&body).replacen(
+        "(module",
+        "(module (table 10 funcref) (global $g (mut i32) (i32.const 0))
+        (elem declare func $handle)",
+        1,
+    ))
 }
 
 /// Counts the bytes of its memory that are not zero, from 64 on, and what is in its table and global.

@@ -8,9 +8,7 @@ use fusebox_core::{
     outcome::{Outcome, StopReason},
 };
 
-use crate::support::{
-    ample, answer, call, code, core, core_with, echo, returned, run, run_call, sandbox, timed, wasm,
-};
+use crate::support::{ample, answer, call, code, core, core_with, echo, returned, run, run_call, sandbox, timed, wasm};
 
 const SPIN: &str = "(loop (br 0))";
 /// Far more than a loaded machine adds, far less than what an unbounded guest would take.

@@ -9,6 +9,7 @@
 //! | `wasi` | WASI preview 1 for commands |
 //! | `imports` | what core functions may call, and pointers outside their memory |
 //! | `isolation` | nothing of one run is seen by the next |
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod compile;
 mod imports;

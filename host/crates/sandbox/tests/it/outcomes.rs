@@ -25,10 +25,7 @@ fn an_empty_input_and_an_empty_output_are_fine() {
 fn a_guest_error_keeps_its_bytes() {
     let text = core(&answer("(i32.const 1)", "(local.get 0)", "(local.get 1)"));
     let run = run(&text, b"no such user", ample());
-    assert_eq!(
-        run.outcome,
-        Outcome::GuestError { error: b"no such user".as_slice().into(), exit_code: None }
-    );
+    assert_eq!(run.outcome, Outcome::GuestError { error: b"no such user".as_slice().into(), exit_code: None });
     assert!(run.usage.fuel.is_some());
 }
 

@@ -149,7 +149,8 @@ fn bombs_are_refused_by_their_structure() {
     let blocks = core(&format!("(block {add})").repeat(20_000));
     let nested = core(&format!("{}{}", "(block ".repeat(2_000), ")".repeat(2_000)));
     let table = core(&format!("(block (br_table {} (i32.const 0)))", "0 ".repeat(20_000)));
-    let locals = core(&format!("(call $l)")).replacen("(memory", &format!("(func $l (local {})) (memory", "i64 ".repeat(6_000)), 1);
+    let locals =
+        core("(call $l)").replacen("(memory", &format!("(func $l (local {})) (memory", "i64 ".repeat(6_000)), 1);
     let body = core(&add.repeat(200_000));
     for text in [blocks, nested, table, locals, body] {
         let error = refused(&wasm(&text));

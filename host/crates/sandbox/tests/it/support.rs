@@ -9,12 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    error::ErrorCode,
-    function::RunLimits,
-    id::TaskId,
-    limits::SLOT_STACK_BYTES,
-    name::TenantId,
-    outcome::Outcome,
+    error::ErrorCode, function::RunLimits, id::TaskId, limits::SLOT_STACK_BYTES, name::TenantId, outcome::Outcome,
     time::Millis,
 };
 use fusebox_sandbox::{Call, CallContext, CompileCommand, ModuleError, Options, Run, Sandbox, StopFlag};

@@ -43,7 +43,8 @@ fn write(fd: u32, ptr: u32, len: &str) -> String {
 }
 
 /// Waits on the monotonic clock for so many nanoseconds.
-const SLEEP_AN_HOUR: &str = "(i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 3600000000000))
+const SLEEP_AN_HOUR: &str =
+    "(i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 3600000000000))
      (drop (call $poll_oneoff (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 256)))";
 
 #[test]
@@ -66,7 +67,8 @@ fn stderr_is_the_log() {
 
 #[test]
 fn the_exit_code_decides() {
-    let exit = |code: u32| run(&command(&["proc_exit"], &format!("(call $proc_exit (i32.const {code}))")), b"", ample());
+    let exit =
+        |code: u32| run(&command(&["proc_exit"], &format!("(call $proc_exit (i32.const {code}))")), b"", ample());
     assert_eq!(returned(&exit(0)), b"");
     let failed = exit(3);
     let Outcome::GuestError { exit_code, .. } = failed.outcome else { panic!("{:?}", failed.outcome) };
@@ -166,9 +168,18 @@ fn a_short_wait_ends_by_itself() {
 #[test]
 fn nonsense_in_a_wait_is_an_error_of_the_guest() {
     for (text, expected) in [
-        ("(drop (call $poll_oneoff (i32.const -8) (i32.const 0) (i32.const 1) (i32.const 0)))", Some(ErrorCode::BadPointer)),
-        ("(if (i32.ne (call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 28)) (then (unreachable)))", None),
-        ("(if (i32.ne (call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const -1) (i32.const 0)) (i32.const 28)) (then (unreachable)))", None),
+        (
+            "(drop (call $poll_oneoff (i32.const -8) (i32.const 0) (i32.const 1) (i32.const 0)))",
+            Some(ErrorCode::BadPointer),
+        ),
+        (
+            "(if (i32.ne (call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 28)) (then (unreachable)))",
+            None,
+        ),
+        (
+            "(if (i32.ne (call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const -1) (i32.const 0)) (i32.const 28)) (then (unreachable)))",
+            None,
+        ),
     ] {
         let run = run(&command(&["poll_oneoff"], text), b"", ample());
         assert_eq!(run.outcome.failure().map(|failure| failure.code), expected, "{text}");
