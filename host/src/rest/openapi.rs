@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-/// The frame; [`super::routes`] adds the routes.
+/// The frame; [`super::routes()`] adds the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
