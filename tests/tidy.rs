@@ -40,7 +40,7 @@ const OWNERS: &[(&str, [&str; 2])] = &[
     ("wasmtime", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("wasmtime_wasi", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("wasmparser", ["host/crates/sandbox/", "benches/sandbox.rs"]),
-    ("fjall", ["host/src/store/embedded", "benches/store.rs"]),
+    ("redb", ["host/src/store/embedded", "benches/store.rs"]),
 ];
 
 /// What a part of `host/src` may name below `crate::`, besides itself.
@@ -349,7 +349,7 @@ fn each_rule_catches_a_planted_violation() {
         ),
         (missing_header, "a.rs", "use a;\n".into(), "//! A.\n".into()),
         (foreign_name, "host/src/a.rs", "use wasmtime::Store;".into(), "// wasmtime::Store".into()),
-        (foreign_name, "host/src/store/mod.rs", "fjall::open()".into(), "embedded::open()".into()),
+        (foreign_name, "host/src/store/mod.rs", "redb::open()".into(), "embedded::open()".into()),
         (foreign_dependency, "host/Cargo.toml", "wasmtime.workspace = true".into(), "wat.workspace = true".into()),
         (
             forbidden_edge,

@@ -1,23 +1,27 @@
-//! The storage engine: three ordered maps, atomic durable batches, and snapshots. The only file that names fjall. Knows
+//! The storage engine: three ordered maps, atomic durable batches, and snapshots. The only file that names redb. Knows
 //! neither tasks nor functions.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use fjall::{Database, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
+use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase as _, RepairSession, TableDefinition};
 
 use super::keys::Key;
 use crate::store::{Error, Result};
 
-/// Memory for what was written last, of each space; written out as a table when it is reached. Small on purpose: this
-/// is what a deep queue costs in memory. The engine has up to five of them at a time, of each space.
-const MEMTABLE_BYTES: u64 = 8 << 20;
-/// Memory for blocks read from disk.
-const CACHE_BYTES: u64 = 16 << 20;
-/// Journals kept on disk, which are replayed when the store is opened: bounds the time that takes after a kill.
-const JOURNAL_BYTES: u64 = 64 << 20;
-/// Threads that write tables and merge them.
-const WORKERS: usize = 2;
+/// Memory for pages of the file. Nothing else in the store's memory grows, so this is what a deep queue costs.
+const CACHE_BYTES: usize = 16 << 20;
+/// The file, in the engine's directory.
+const FILE: &str = "store.redb";
+
+/// After a failed write the file is opened again at most this often: that can mean to read all of it.
+const REOPEN: Duration = Duration::from_secs(1);
 
 /// Which map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,91 +34,124 @@ pub(super) enum Space {
     Index,
 }
 
-/// What a batch does: a value for a key, or `None` to remove it.
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The tables, in the order of [`Space`].
+const TABLES: [Definition; 3] =
+    [TableDefinition::new("records"), TableDefinition::new("blobs"), TableDefinition::new("index")];
+
+/// What a batch does in each space: a value for a key, or `None` to remove it.
 pub(super) type Writes = [BTreeMap<Key, Option<Bytes>>; 3];
 
 /// See the module's documentation.
 pub(super) struct Engine {
-    spaces: [Keyspace; 3],
-    database: Database,
-    /// Last, so that the directory is free only when the engine has closed its files.
+    state: RwLock<State>,
+    file: PathBuf,
+    /// Last, so that the directory is free only when the engine has closed its file.
     _lock: File,
 }
 
+enum State {
+    Open(Database),
+    /// After a failed write, until the file is open again.
+    Closed {
+        since: Instant,
+    },
+}
+
 /// The committed state of one moment.
-pub(super) struct Snapshot<'a> {
-    engine: &'a Engine,
-    snapshot: fjall::Snapshot,
+pub(super) struct Snapshot {
+    tables: [Table; 3],
 }
 
 impl Engine {
-    /// Opens the engine's files in `dir`. `lock` is held as long as the engine is.
-    pub(super) fn open(dir: &Path, lock: File) -> std::result::Result<Self, String> {
-        let (database, spaces) = open(dir).map_err(|error| error.to_string())?;
-        Ok(Self { spaces, database, _lock: lock })
+    /// Opens the engine's file in `dir`. `lock` is held as long as the engine is.
+    pub(super) fn open(dir: &Path, lock: File) -> Result<Self> {
+        let file = dir.join(FILE);
+        let database = builder().open(&file).map_err(failed)?;
+        Ok(Self { state: RwLock::new(State::Open(database)), file, _lock: lock })
     }
 
-    /// Makes the engine's files in an empty directory.
-    pub(super) fn make(dir: &Path) -> std::result::Result<(), String> {
-        let (database, _) = open(dir).map_err(|error| error.to_string())?;
-        database.persist(PersistMode::SyncAll).map_err(|error| error.to_string())
+    /// Makes the engine's file in an empty directory.
+    pub(super) fn make(dir: &Path) -> Result<()> {
+        let database = builder().create(dir.join(FILE)).map_err(failed)?;
+        commit(&database, Writes::default())
     }
 
-    /// Writes a batch: all of it or nothing, and durable when this returns.
+    /// Writes a batch: all of it or nothing, and durable when this returns. Where it fails, whether it was written shows
+    /// when the file is open again.
     pub(super) fn commit(&self, writes: Writes) -> Result<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        for (space, writes) in self.spaces.iter().zip(writes) {
-            for (key, value) in writes {
-                match value {
-                    Some(value) => batch.insert(space, key, &value[..]),
-                    None => batch.remove(space, key),
-                }
+        self.write(|database| commit(database, writes))
+    }
+
+    /// Makes the next opening fast, also after a kill: without this the engine reads the whole file then. Costs two
+    /// flushes of the disk, so it is for idle moments.
+    pub(super) fn settle(&self) -> Result<()> {
+        self.write(|database| {
+            let mut write = database.begin_write().map_err(failed)?;
+            write.set_quick_repair(true);
+            write.commit().map_err(failed)
+        })
+    }
+
+    fn write(&self, write: impl FnOnce(&Database) -> Result<()>) -> Result<()> {
+        self.with(write).inspect_err(|_| {
+            // The engine takes no writes after a failed one. Snapshots that are still read keep the old file open.
+            self.set(State::Closed { since: Instant::now() });
+        })
+    }
+
+    /// Opens the file again if a write has failed: the disk may have room by now.
+    pub(super) fn reopen(&self, now: Instant) -> Result<()> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(_) => return Ok(()),
+            State::Closed { since } if now.saturating_duration_since(*since) < REOPEN => return Err(closed()),
+            State::Closed { .. } => {}
+        }
+        match builder().open(&self.file) {
+            Ok(database) => {
+                tracing::info!("the store takes writes again");
+                self.set(State::Open(database));
+                Ok(())
+            }
+            Err(error) => {
+                self.set(State::Closed { since: now });
+                Err(failed(error))
             }
         }
-        batch.commit().map_err(unavailable)
     }
 
-    /// The newest committed value. Only for the one thread that commits: others could see half of a batch.
-    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.space(space).get(key).map_err(unavailable)?.map(|value| Bytes::copy_from_slice(&value)))
+    fn with<T>(&self, use_it: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(database) => use_it(database),
+            State::Closed { .. } => Err(closed()),
+        }
     }
 
-    /// Keys from `from` on, before `to`. Only for the one thread that commits.
-    pub(super) fn keys(&self, space: Space, from: &[u8], to: &[u8]) -> impl Iterator<Item = Result<Key>> + use<> {
-        let range = (from < to).then(|| self.space(space).range(from..to));
-        range.into_iter().flatten().map(|entry| Ok(entry.key().map_err(unavailable)?.to_vec()))
+    fn set(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// What is committed now.
-    pub(super) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot { engine: self, snapshot: self.database.snapshot() }
-    }
-
-    /// Whether batches are taken: after a failed write they are not, until the store is opened again.
-    pub(super) fn check(&self) -> Result<()> {
-        self.database.persist(PersistMode::Buffer).map_err(unavailable)
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        let read = self.with(|database| database.begin_read().map_err(failed))?;
+        let [records, blobs, index] = TABLES.map(|table| read.open_table(table).map_err(failed));
+        Ok(Snapshot { tables: [records?, blobs?, index?] })
     }
 
     /// Bytes on disk.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
-        self.database.disk_space().map_err(unavailable)
-    }
-
-    const fn space(&self, space: Space) -> &Keyspace {
-        let [records, blobs, index] = &self.spaces;
-        match space {
-            Space::Records => records,
-            Space::Blobs => blobs,
-            Space::Index => index,
-        }
+        let metadata = std::fs::metadata(&self.file);
+        Ok(metadata.map_err(|error| Error::Unavailable(error.to_string()))?.len())
     }
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// A value.
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
-        let value = self.snapshot.get(self.engine.space(space), key).map_err(unavailable)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        let value = self.tables[space as usize].get_owned(key).map_err(failed)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
     /// Entries from `from` on, before `to`.
@@ -123,53 +160,77 @@ impl Snapshot<'_> {
         space: Space,
         from: &[u8],
         to: &[u8],
-    ) -> impl Iterator<Item = Result<(Key, Bytes)>> + use<> {
-        self.range(space, from, to).map(entry)
-    }
-
-    /// The same entries, the last one first.
-    pub(super) fn entries_backwards(
-        &self,
-        space: Space,
-        from: &[u8],
-        to: &[u8],
-    ) -> impl Iterator<Item = Result<(Key, Bytes)>> + use<> {
-        self.range(space, from, to).rev().map(entry)
-    }
-
-    fn range(&self, space: Space, from: &[u8], to: &[u8]) -> std::iter::Flatten<std::option::IntoIter<Iter>> {
-        let range = (from < to).then(|| self.snapshot.range(self.engine.space(space), from..to));
-        range.into_iter().flatten()
+    ) -> Result<impl DoubleEndedIterator<Item = Result<(Key, Bytes)>> + use<>> {
+        let range = match from < to {
+            true => Some(self.tables[space as usize].range_owned(from..to).map_err(failed)?),
+            false => None,
+        };
+        Ok(range.into_iter().flatten().map(|entry| {
+            let (key, value) = entry.map_err(failed)?;
+            Ok((key.value().to_vec(), Bytes::copy_from_slice(value.value())))
+        }))
     }
 }
 
-fn open(dir: &Path) -> fjall::Result<(Database, [Keyspace; 3])> {
-    let database = Database::builder(dir)
-        .cache_size(CACHE_BYTES)
-        .max_journaling_size(JOURNAL_BYTES)
-        .worker_threads(WORKERS)
-        .open()?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-    let spaces = [
-        database.keyspace("records", options)?,
-        database.keyspace("blobs", options)?,
-        database.keyspace("index", options)?,
-    ];
-    Ok((database, spaces))
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_repair_callback(told_of_repair);
+    builder
 }
 
-fn entry(entry: fjall::Guard) -> Result<(Key, Bytes)> {
-    let (key, value) = entry.into_inner().map_err(unavailable)?;
-    Ok((key.to_vec(), Bytes::copy_from_slice(&value)))
+fn told_of_repair(session: &mut RepairSession) {
+    tracing::info!(progress = session.progress(), "the store was not closed; checking it, about 3 s for each GB");
+}
+
+fn commit(database: &Database, writes: Writes) -> Result<()> {
+    let write = database.begin_write().map_err(failed)?;
+    for (table, writes) in TABLES.into_iter().zip(writes) {
+        let mut table = write.open_table(table).map_err(failed)?;
+        for (key, value) in writes {
+            match value {
+                Some(value) => drop(table.insert(&key[..], &value[..]).map_err(failed)?),
+                None => drop(table.remove(&key[..]).map_err(failed)?),
+            }
+        }
+    }
+    write.commit().map_err(failed)
+}
+
+fn closed() -> Error {
+    Error::Unavailable("an earlier write failed; is the disk full?".to_owned())
 }
 
 /// What a caller can make of an error of the engine.
-fn unavailable(error: fjall::Error) -> Error {
-    use fjall::Error as E;
-    match error {
-        E::Poisoned => Error::Unavailable("an earlier write failed: free some disk space, then start again".to_owned()),
-        E::Io(error) => Error::Unavailable(error.to_string()),
-        E::Storage(error) => Error::Corrupt(error.to_string()),
+fn failed(error: impl Into<redb::Error>) -> Error {
+    match error.into() {
+        redb::Error::Corrupted(reason) => Error::Corrupt(reason),
+        redb::Error::PreviousIo => closed(),
         error => Error::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failed_write_the_file_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        Engine::make(dir.path()).unwrap();
+        let engine = Engine::open(dir.path(), File::create(dir.path().join("lock")).unwrap()).unwrap();
+        let put = |value: &'static [u8]| {
+            let mut writes = Writes::default();
+            writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(Bytes::from_static(value)));
+            writes
+        };
+        engine.commit(put(b"first")).unwrap();
+        engine.write(|_| Err(closed())).unwrap_err();
+        assert!(engine.commit(put(b"second")).is_err());
+        assert!(engine.snapshot().is_err());
+        assert!(engine.reopen(Instant::now()).is_err());
+        engine.reopen(Instant::now() + 2 * REOPEN).unwrap();
+        engine.settle().unwrap();
+        let value = engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap();
+        assert_eq!(value.as_deref(), Some(&b"first"[..]));
     }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    engine::{Engine, Space, Writes},
+    engine::{Engine, Snapshot, Space, Writes},
     keys::Key,
 };
 use crate::store::Result;
@@ -12,6 +12,7 @@ use crate::store::Result;
 /// See the module's documentation.
 pub(super) struct Group<'a> {
     engine: &'a Engine,
+    committed: Snapshot,
     writes: Writes,
     /// What the step at work has overwritten, oldest first.
     undo: Vec<(Space, Key, Option<Option<Bytes>>)>,
@@ -19,8 +20,8 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     /// A group without steps.
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, writes: Writes::default(), undo: Vec::new() }
+    pub(super) fn new(engine: &'a Engine) -> Result<Self> {
+        Ok(Self { engine, committed: engine.snapshot()?, writes: Writes::default(), undo: Vec::new() })
     }
 
     /// Starts a step: what was written so far stays.
@@ -39,11 +40,14 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Writes the group: all of it or nothing, and durable when this returns.
-    pub(super) fn commit(self) -> Result<()> {
-        match self.writes.iter().all(|writes| writes.is_empty()) {
-            true => Ok(()),
-            false => self.engine.commit(self.writes),
+    /// Writes the group: all of it or nothing, and durable when this returns. Whether there was anything to write.
+    pub(super) fn commit(self) -> Result<bool> {
+        let Self { engine, committed, writes, .. } = self;
+        // Pages that a snapshot could still read are not used again.
+        drop(committed);
+        match writes.iter().all(|writes| writes.is_empty()) {
+            true => Ok(false),
+            false => engine.commit(writes).map(|()| true),
         }
     }
 
@@ -51,7 +55,7 @@ impl<'a> Group<'a> {
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
         match self.writes[space as usize].get(key) {
             Some(written) => Ok(written.clone()),
-            None => self.engine.get(space, key),
+            None => self.committed.get(space, key),
         }
     }
 
@@ -81,7 +85,7 @@ impl<'a> Group<'a> {
         if from >= to {
             return Ok(found);
         }
-        let mut committed = self.engine.keys(space, from, to).peekable();
+        let mut committed = self.committed.entries(space, from, to)?.map(|entry| Ok(entry?.0)).peekable();
         let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(to));
         let mut written = self.writes[space as usize].range::<[u8], _>(range).peekable();
         while found.len() < limit {

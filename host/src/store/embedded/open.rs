@@ -33,7 +33,7 @@ pub(super) fn engine(dir: &Path) -> Result<Engine> {
         }
         None => make(dir).map_err(failed)?,
     }
-    Engine::open(&dir.join("db"), lock).map_err(failed)
+    Engine::open(&dir.join("db"), lock).map_err(|error| failed(error.to_string()))
 }
 
 fn lock(dir: &Path) -> Result<File> {
@@ -69,10 +69,16 @@ fn make(dir: &Path) -> std::result::Result<(), String> {
         Err(error) => return Err(text(error)),
     }
     DirBuilder::new().mode(0o700).create(&database).map_err(text)?;
-    Engine::make(&database)?;
+    Engine::make(&database).map_err(|error| error.to_string())?;
+    sync(&database).map_err(text)?;
     let written = dir.join("format.new");
     let mut file = File::create(&written).map_err(text)?;
     file.write_all(FORMAT.as_bytes()).and_then(|()| file.sync_all()).map_err(text)?;
     fs::rename(&written, dir.join("format")).map_err(text)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(text)
+    sync(dir).map_err(text)
+}
+
+/// Makes the names in a directory durable.
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }

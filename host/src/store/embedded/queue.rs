@@ -1,6 +1,7 @@
-//! Where the indexes start. In the engine, a removed entry is skipped only by reading past it, so a scan from an index's
-//! beginning would cost more the more tasks have passed through it. This memory says up to where there is nothing, and
-//! holds few entries however many tasks wait. It may be forgotten at any time: the next scan starts at the beginning.
+//! Where the indexes start. Entries that a group has removed but not committed are skipped only by reading past them, so
+//! a scan from an index's beginning for each task of a group would take time that grows with its square. This memory says
+//! up to where there is nothing, and holds few entries however many tasks wait. It may be forgotten at any time: the next
+//! scan starts at the beginning.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -42,12 +42,12 @@ impl Reads {
 
     /// A task.
     pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-        task_of(&self.engine.snapshot(), tenant, task)
+        task_of(&self.engine.snapshot()?, tenant, task)
     }
 
     /// A task and its output.
     pub(super) fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.engine.snapshot()?;
         let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
         let output = snapshot.get(Space::Blobs, &keys::output(task.id))?.unwrap_or_default();
         Ok(Some(TaskResult { task, output }))
@@ -55,7 +55,7 @@ impl Reads {
 
     /// A task's log.
     pub(super) fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.engine.snapshot()?;
         let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
         Ok(Some(snapshot.get(Space::Blobs, &keys::log(task.id))?.unwrap_or_default()))
     }
@@ -68,8 +68,8 @@ impl Reads {
             Some(Some(moment)) if moment.len() == keys::MOMENT_BYTES => [prefix.clone(), moment].concat(),
             Some(_) => return Ok(empty()),
         };
-        let snapshot = self.engine.snapshot();
-        let entries = snapshot.entries_backwards(Space::Index, &prefix, &to).map(|entry| Ok(entry?.0));
+        let snapshot = self.engine.snapshot()?;
+        let entries = snapshot.entries(Space::Index, &prefix, &to)?.rev().map(|entry| Ok(entry?.0));
         fill(page, prefix.len(), entries, |key| {
             let Some(id) = keys::last_task(key) else { return Ok(None) };
             task_of(&snapshot, tenant, id)
@@ -78,7 +78,7 @@ impl Reads {
 
     /// One version.
     pub(super) fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.engine.snapshot()?;
         match function {
             FunctionRef::Id(id) => function_of(&snapshot, tenant, *id),
             FunctionRef::Name(name) => match snapshot.get(Space::Records, &keys::newest(tenant, name))? {
@@ -96,8 +96,8 @@ impl Reads {
             Some(Some(name)) => keys::next(&[prefix.clone(), name].concat()),
             Some(None) => return Ok(empty()),
         };
-        let snapshot = self.engine.snapshot();
-        let entries = snapshot.entries(Space::Records, &from, &keys::past(&prefix)).map(|entry| Ok(entry?.0));
+        let snapshot = self.engine.snapshot()?;
+        let entries = snapshot.entries(Space::Records, &from, &keys::past(&prefix))?.map(|entry| Ok(entry?.0));
         fill(page, prefix.len(), entries, |key| match snapshot.get(Space::Records, key)? {
             Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
             None => Ok(None),
@@ -107,9 +107,9 @@ impl Reads {
     /// Every version of a name, newest first.
     pub(super) fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
         let prefix = keys::versions(tenant, name);
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.engine.snapshot()?;
         let mut versions = Vec::new();
-        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix)) {
+        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))? {
             versions.extend(function_of(&snapshot, tenant, function_id(&entry?.1)?)?);
         }
         Ok(versions)
@@ -117,14 +117,14 @@ impl Reads {
 
     /// A module's wasm bytes.
     pub(super) fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-        self.engine.snapshot().get(Space::Blobs, &keys::module(digest))
+        self.engine.snapshot()?.get(Space::Blobs, &keys::module(digest))
     }
 
     /// What waits and runs, of each tenant that has anything.
     pub(super) fn backlog(&self) -> Result<Vec<Backlog>> {
         let prefix = keys::counters_of_all();
         let mut backlog = Vec::new();
-        for entry in self.engine.snapshot().entries(Space::Records, &prefix, &keys::past(&prefix)) {
+        for entry in self.engine.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))? {
             let (key, value) = entry?;
             let counters: Counters = records::decode("a tenant's counters", &value)?;
             let tenant = keys::tenant_of_counters(&key);
@@ -139,19 +139,19 @@ impl Reads {
         self.engine.disk_bytes()
     }
 
-    /// Whether the engine takes writes.
+    /// Whether the engine is open: it is not after a failed write.
     pub(super) fn check(&self) -> Result<()> {
-        self.engine.check()
+        self.engine.snapshot().map(drop)
     }
 }
 
-fn task_of(snapshot: &Snapshot<'_>, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+fn task_of(snapshot: &Snapshot, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
     let bytes = snapshot.get(Space::Records, &keys::task(task))?;
     let task = bytes.map(|bytes| records::decode_task(&bytes)).transpose()?;
     Ok(task.filter(|task| task.tenant == *tenant))
 }
 
-fn function_of(snapshot: &Snapshot<'_>, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
+fn function_of(snapshot: &Snapshot, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
     let Some(bytes) = snapshot.get(Space::Records, &keys::function(function))? else { return Ok(None) };
     let FunctionRecord { version, deleted } = records::decode("a function", &bytes)?;
     Ok((version.tenant == *tenant && !deleted).then_some(version))

@@ -184,3 +184,78 @@ impl TaskRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fusebox_core::{
+        id::{LeaseToken, WorkerId, to_hex},
+        outcome::Receipt,
+    };
+
+    fn task(state: TaskState) -> Task {
+        Task {
+            id: TaskId::from_bytes([1; 16]),
+            tenant: TenantId::default_tenant(),
+            function: FunctionId::from_bytes([2; 16]),
+            limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
+            priority: Priority::High,
+            created_at: Millis(6),
+            expires_at: Millis(7),
+            attempt: 8,
+            attempts_max: 9,
+            releases: 10,
+            state,
+        }
+    }
+
+    fn states() -> [TaskState; 4] {
+        let (worker, token) = (WorkerId::from_bytes([3; 16]), LeaseToken([4; 16]));
+        let lease = Lease { worker, token, started_at: Millis(11), expires_at: Millis(12) };
+        let receipt = Receipt { fuel: Some(13), wall_us: 14, attempt: 8, worker: Some(worker), ..Receipt::default() };
+        let ended = Ended { at: Millis(15), token: Some(token), receipt };
+        let failure = Failure { backtrace: vec!["b".to_owned()], ..Failure::new(ErrorCode::Trap, "m") };
+        [
+            TaskState::Queued { not_before: Millis(16) },
+            TaskState::Running(lease),
+            TaskState::Completed(ended.clone()),
+            TaskState::Failed(failure, ended),
+        ]
+    }
+
+    /// Where this fails, what older versions have written can no longer be read: keep the old layout readable, and give
+    /// the new one the next number.
+    #[test]
+    fn the_layout_is_the_one_on_disk() {
+        let (one, two, three, four) = ("01".repeat(16), "02".repeat(16), "03".repeat(16), "04".repeat(16));
+        let head = format!("0110{one}0764656661756c7410{two}010203040500060708090a");
+        let ended = format!("0f01{four}010d0e00000000000000080110{three}");
+        let states_on_disk = [
+            "0010".to_owned(),
+            format!("0110{three}{four}0b0c"),
+            format!("02{ended}"),
+            format!("030474726170016d010162{ended}"),
+        ];
+        for (state, on_disk) in states().into_iter().zip(states_on_disk) {
+            assert_eq!(to_hex(&encode_task(&task(state)).unwrap()), format!("{head}{on_disk}"));
+        }
+    }
+
+    #[test]
+    fn a_task_is_read_as_it_was_written() {
+        for state in states() {
+            let task = task(state);
+            assert_eq!(decode_task(&encode_task(&task).unwrap()).unwrap(), task);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_corrupt() {
+        let good = encode_task(&task(TaskState::Queued { not_before: Millis(0) })).unwrap();
+        let long = [&good[..], &[0]].concat();
+        let newer = [&[LAYOUT + 1], &good[1..]].concat();
+        for bad in [&[][..], &good[..good.len() - 1], &long, &newer, b"nonsense"] {
+            assert!(matches!(decode_task(bad), Err(Error::Corrupt(_))), "{bad:?}");
+        }
+    }
+}

@@ -1,7 +1,11 @@
 //! The one thread that writes. It takes as many waiting steps as fit into a group, performs them one after the other,
 //! commits them with one flush of the disk, and only then answers each. Knows no step's content.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,11 +22,14 @@ const GROUP_MAX: usize = 512;
 /// Bytes handed in with the steps of a group: bounds memory and the time of a flush. One step may have more.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
+/// Without a write for so long, the store is idle.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// Told whether the group was committed.
 type Answer = Box<dyn FnOnce(&Result<()>) + Send>;
 
-/// Performs a step.
-type Perform = Box<dyn FnOnce(&mut Steps<'_>, &Clock) -> Answer + Send>;
+/// Performs a step, unless the group cannot be committed anyway.
+type Perform = Box<dyn FnOnce(Option<&mut Steps<'_>>, &Clock) -> Answer + Send>;
 
 struct Job {
     bytes: usize,
@@ -52,12 +59,14 @@ impl Writer {
         step: impl FnOnce(&mut Steps<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tell, told) = oneshot::channel();
-        let perform = move |steps: &mut Steps<'_>, clock: &Clock| -> Answer {
-            let result = steps.perform(clock.now(), step);
+        let perform = move |steps: Option<&mut Steps<'_>>, clock: &Clock| -> Answer {
+            let result = steps.map(|steps| steps.perform(clock.now(), step));
             Box::new(move |committed| {
-                let answer = match committed {
-                    Ok(()) => result,
-                    Err(error) => result.and(Err(Error::Unavailable(error.to_string()))),
+                let answer = match (committed, result) {
+                    (Ok(()), Some(result)) => result,
+                    (Ok(()), None) => Err(Error::Unavailable("the step was not performed".to_owned())),
+                    (Err(Error::Unavailable(reason)), _) => Err(Error::Unavailable(reason.clone())),
+                    (Err(error), _) => Err(Error::Unavailable(error.to_string())),
                 };
                 // Whoever asked may have gone away.
                 drop(tell.send(answer));
@@ -83,30 +92,54 @@ impl Drop for Writer {
 
 fn run(mut waiting: mpsc::Receiver<Job>, engine: &Engine, hints: &Hints, options: Options, clock: &Clock) {
     let mut starts = Starts::default();
+    let mut last_write = None;
     while let Some(first) = waiting.blocking_recv() {
-        let mut steps = Steps::new(Group::new(engine), &mut starts, options);
         let mut answers = Vec::new();
-        let (mut job, mut bytes) = (Some(first), 0);
-        while let Some(Job { bytes: more, perform }) = job {
-            answers.push(perform(&mut steps, clock));
-            bytes += more;
-            job = match answers.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX {
-                true => waiting.try_recv().ok(),
-                false => None,
-            };
-        }
-        let committed = match steps.commit() {
-            Ok(events) => {
-                hints.tell(&events);
-                Ok(())
+        let group = engine.reopen(Instant::now()).and_then(|()| Group::new(engine));
+        let committed = match group {
+            Ok(group) => {
+                let mut steps = Steps::new(group, &mut starts, options);
+                perform(first, &mut waiting, &mut answers, |job| (job.perform)(Some(&mut steps), clock));
+                steps.commit()
             }
             Err(error) => {
-                tracing::error!(%error, steps = answers.len(), "a group of steps could not be written");
+                perform(first, &mut waiting, &mut answers, |job| (job.perform)(None, clock));
                 Err(error)
             }
         };
-        for answer in answers {
-            answer(&committed);
+        let committed = committed.map(|(events, written)| {
+            hints.tell(&events);
+            if written {
+                last_write = Some(Instant::now());
+            }
+        });
+        if let Err(error) = &committed {
+            tracing::error!(%error, steps = answers.len(), "a group of steps could not be written");
         }
+        answers.into_iter().for_each(|answer| answer(&committed));
+        if committed.is_ok() && last_write.is_some_and(|at| at.elapsed() > IDLE) {
+            last_write = None;
+            if let Err(error) = engine.settle() {
+                tracing::error!(%error, "the store could not be settled");
+            }
+        }
+    }
+}
+
+/// Performs the first job, and the ones that wait behind it or come meanwhile, as far as they fit into a group.
+fn perform(
+    first: Job,
+    waiting: &mut mpsc::Receiver<Job>,
+    answers: &mut Vec<Answer>,
+    mut perform: impl FnMut(Job) -> Answer,
+) {
+    let (mut job, mut bytes) = (Some(first), 0);
+    while let Some(next) = job {
+        bytes += next.bytes;
+        answers.push(perform(next));
+        job = match answers.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX {
+            true => waiting.try_recv().ok(),
+            false => None,
+        };
     }
 }

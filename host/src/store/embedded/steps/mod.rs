@@ -65,11 +65,11 @@ impl<'a> Steps<'a> {
         result
     }
 
-    /// Commits every step; gives what has happened.
-    pub(super) fn commit(self) -> Result<Vec<Event>> {
+    /// Commits every step; gives what has happened, and whether anything was written.
+    pub(super) fn commit(self) -> Result<(Vec<Event>, bool)> {
         let Self { group, starts, events, .. } = self;
-        group.commit().inspect_err(|_| starts.forget())?;
-        Ok(events)
+        let written = group.commit().inspect_err(|_| starts.forget())?;
+        Ok((events, written))
     }
 
     fn task(&self, task: TaskId) -> Result<Option<Task>> {
