@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 use fusebox_harness::guests;
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::server;
 
@@ -90,4 +94,40 @@ async fn bad_requests_get_a_problem_and_leave_nothing_behind() {
     }
     assert_eq!(client.get("/v1/functions").await.unwrap().json().unwrap()["items"], json!([]));
     assert_eq!(client.get("/v1/tasks").await.unwrap().json().unwrap()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn headers_that_never_end_are_cut_off_and_others_are_served() {
+    let (server, _home) = server(&[]);
+    let address = server.url().strip_prefix("http://").unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(b"POST /v1/functions HTTP/1.1\r\nHost: loc").await.unwrap();
+        slow.push(connection);
+    }
+    assert_eq!(server.client().get("/readyz").await.unwrap().status, StatusCode::OK);
+    for mut connection in slow {
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(30), connection.read_to_end(&mut answer));
+        closed.await.expect("the connection is closed").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_and_headers_without_bound_are_refused() {
+    let (server, _home) = server(&[]);
+    let address = server.url().strip_prefix("http://").unwrap();
+    let endless = format!("GET / HTTP/1.1\r\nHost: localhost\r\nx: {}", "x".repeat(1 << 20));
+    let many = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "x: y\r\n".repeat(5_000));
+    for bytes in ["\x16\x03\x01\x02\0 no http at all\r\n\r\n", &endless, &many] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        // The host may hang up while this is still sending.
+        let _ = connection.write_all(bytes.as_bytes()).await;
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(30), connection.read_to_end(&mut answer));
+        let _ = closed.await.expect("the connection is closed");
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(server.client().get("/readyz").await.unwrap().status, StatusCode::OK);
 }

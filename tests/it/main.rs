@@ -5,6 +5,7 @@
 //! | `main_job` | register, invoke, submit, wait, results and receipts; the seed's routes |
 //! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
+//! | `cli` | the command line, its exit codes, the demo |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
 #![expect(
@@ -15,6 +16,7 @@
 )]
 
 mod bad_input;
+mod cli;
 mod examples;
 mod faults;
 mod fuse;

@@ -76,6 +76,18 @@ pub fn log_flood() -> Vec<u8> {
     )
 }
 
+/// Logs its input as a warning, and traps.
+#[must_use]
+pub fn log_and_trap() -> Vec<u8> {
+    wasm(
+        r#"(module (import "fusebox" "log" (func $log (param i32 i32 i32)))
+            (memory (export "memory") 2)
+            (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "fusebox_handle") (param i32 i32) (result i32)
+                (call $log (i32.const 2) (local.get 0) (local.get 1)) (unreachable)))"#,
+    )
+}
+
 /// Asks for memory until it is refused, and traps then.
 #[must_use]
 pub fn eat_memory() -> Vec<u8> {
