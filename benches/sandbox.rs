@@ -13,7 +13,12 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    error::ErrorCode, function::RunLimits, limits::SLOT_STACK_BYTES, name::TenantId, outcome::Outcome, time::Millis,
+    error::ErrorCode,
+    function::RunLimits,
+    limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
+    name::TenantId,
+    outcome::Outcome,
+    time::Millis,
 };
 use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Run, Sandbox, StopFlag};
 use wasmtime::{
@@ -49,6 +54,7 @@ fn bench(rounds: usize, runs: u32, cut_offs: u32) -> Result<(), Box<dyn std::err
         slots: 2,
         ceiling: RunLimits::CEILING,
         cache_dir: home.path().join("artifacts"),
+        cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },
     })?;
     let echo = load(&sandbox, ECHO)?;

@@ -19,6 +19,7 @@ use fusebox::{
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
+    limits::ARTIFACTS_BYTES_MAX,
     outcome::{Outcome, Receipt},
 };
 use fusebox_sandbox::{CompileCommand, Options, Sandbox};
@@ -141,6 +142,7 @@ fn sandbox(home: &Path) -> Sandbox {
         slots: 1,
         ceiling: RunLimits::CEILING,
         cache_dir: home.join("artifacts"),
+        cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program, args: vec!["compile-module".into()] },
     })
     .unwrap()

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use fusebox_core::function::RunLimits;
+use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
 use fusebox_sandbox::{CompileCommand, Sandbox};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -130,6 +130,7 @@ fn sandbox(options: &HostOptions) -> anyhow::Result<Sandbox> {
         slots: options.slots,
         ceiling: options.ceiling,
         cache_dir: options.store.join("artifacts"),
+        cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: compile_command()?,
     })?)
 }

@@ -76,6 +76,8 @@ pub const STORE_RETRY_MS: u64 = 500;
 pub const DRAIN_MS_MAX: u64 = 30_000;
 /// A task that did not start for this long fails as expired.
 pub const TASK_AGE_MS_MAX: u64 = 6 * 60 * 60 * 1_000;
+/// Longest delay of a task: what is due later belongs into a calendar.
+pub const DELAY_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// How long an ended task and its result are kept.
 pub const ENDED_TASK_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Waiting tasks of one tenant; more are refused with 429, so that a flood meets an answer instead of a full disk.
@@ -110,6 +112,9 @@ pub const COMPILE_WALL_MS_MAX: u64 = 12_000;
 pub const COMPILE_MEMORY_BYTES_MAX: u64 = 2_048 * MIB;
 /// A compiled artifact: native code is about 3 to 5 times the wasm's size.
 pub const ARTIFACT_BYTES_MAX: u64 = 256 * MIB;
+/// Artifacts on disk, together; beyond it the oldest go, and are compiled again where they are needed. A hundred of the
+/// largest, or 50,000 of small functions.
+pub const ARTIFACTS_BYTES_MAX: u64 = 16 * 1_024 * MIB;
 /// Compiled modules kept in memory, by the size of their artifacts; the others are read from disk again.
 pub const LOADED_BYTES_MAX: u64 = 512 * MIB;
 /// Random bytes of one host call.

@@ -1,26 +1,22 @@
 //! Compiled modules: on disk, authenticated, and the most used ones in memory, linked and ready to be instantiated.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, OpenOptions},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
     sync::Arc,
 };
 
-use fusebox_core::{
-    error::ErrorCode,
-    function::Abi,
-    id::ModuleDigest,
-    limits::{ARTIFACT_BYTES_MAX, LOADED_BYTES_MAX},
-};
+use fusebox_core::{error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX};
 use quick_cache::{Weighter, sync::Cache as MemoryCache};
 use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 
 use crate::{
     ModuleError, SandboxError,
     artifact::{Identity, Key},
+    disk::Disk,
     host::Host,
     imports, wasi,
 };
@@ -42,7 +38,7 @@ pub(crate) enum Entry {
 }
 
 pub(crate) struct Cache {
-    dir: PathBuf,
+    disk: Disk,
     key: Key,
     engine: Engine,
     /// Part of each file's name and authentication: another engine version compiles again.
@@ -63,11 +59,11 @@ impl Weighter<ModuleDigest, LoadedModule> for ByBytes {
 
 impl Cache {
     /// Opens a directory, making it and its key where they are not there.
-    pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Self, SandboxError> {
+    pub(crate) fn open(dir: &Path, bytes_max: u64, engine: &Engine) -> Result<Self, SandboxError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             SandboxError(format!("the artifact cache {}: {what}: {error}", dir.display()))
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed("make", &error))?;
+        let disk = Disk::open(dir, bytes_max).map_err(|error| failed("open", &error))?;
         let key = key(dir).map_err(|error| failed("its key", &error))?;
         let mut core = Linker::new(engine);
         imports::add_to(&mut core).map_err(|error| failed("link", &error))?;
@@ -76,7 +72,7 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
-            dir: dir.to_owned(),
+            disk,
             key,
             engine: engine.clone(),
             engine_hash: hasher.finish(),
@@ -91,7 +87,9 @@ impl Cache {
         if let Some(module) = self.memory.get(digest) {
             return Ok(Some(module));
         }
-        let Some(file) = self.read(digest)? else { return Ok(None) };
+        let file = self.disk.read(&self.file_name(digest));
+        let file = file.map_err(|error| SandboxError(format!("a compiled module cannot be read: {error}")))?;
+        let Some(file) = file else { return Ok(None) };
         let Some(code) = self.key.open(self.identity(digest), &file) else {
             tracing::warn!(%digest, "a compiled module is not authentic and is not loaded; it is compiled again");
             return Ok(None);
@@ -103,34 +101,14 @@ impl Cache {
     pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
         self.link(digest, code)?;
         let file = self.key.seal(self.identity(digest), code);
-        let write = || {
-            let mut temporary = tempfile::NamedTempFile::new_in(&self.dir)?;
-            temporary.write_all(&file)?;
-            temporary.as_file().sync_data()?;
-            temporary.persist(self.path(digest)).map_err(|error| error.error)
-        };
-        write().map(drop).map_err(|error| ModuleError {
+        self.disk.write(&self.file_name(digest), &file).map_err(|error| ModuleError {
             code: ErrorCode::Internal,
-            message: format!("cannot keep a compiled module in {}: {error}", self.dir.display()),
+            message: format!("a compiled module cannot be kept: {error}"),
         })
     }
 
-    fn read(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
-        let path = self.path(digest);
-        let failed = |error| SandboxError(format!("cannot read the compiled module {}: {error}", path.display()));
-        match fs::File::open(&path) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    fn path(&self, digest: &ModuleDigest) -> PathBuf {
-        self.dir.join(format!("{digest}-{:016x}.cwasm", self.engine_hash))
+    fn file_name(&self, digest: &ModuleDigest) -> String {
+        format!("{digest}-{:016x}.cwasm", self.engine_hash)
     }
 
     fn identity<'a>(&self, digest: &'a ModuleDigest) -> Identity<'a> {

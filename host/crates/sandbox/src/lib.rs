@@ -7,7 +7,7 @@
 //! | `epoch` | the ticker that lets a run notice its deadline and its stop flag |
 //! | `inspect` | structural caps and the ABI, before anything is compiled |
 //! | `compile` | the compile child, seen from both sides |
-//! | `artifact`, `cache` | compiled modules on disk, authenticated, and in memory |
+//! | `artifact`, `disk`, `cache` | compiled modules: authenticated, on disk within a bound, and in memory |
 //! | `limiter` | memory and tables of a run |
 //! | `host` | what a run carries with it: limits, log, stop flag, deadline |
 //! | `imports` | what a guest may call, one capability a file |
@@ -17,6 +17,7 @@
 mod artifact;
 mod cache;
 mod compile;
+mod disk;
 mod ending;
 mod engine;
 mod epoch;
@@ -63,6 +64,8 @@ pub struct Options {
     pub ceiling: RunLimits,
     /// Where compiled modules are kept; made with mode 0700.
     pub cache_dir: PathBuf,
+    /// Bytes that compiled modules may take on disk; the oldest go first.
+    pub cache_bytes_max: u64,
     /// The program that compiles one module, in a process of its own.
     pub compile_command: CompileCommand,
 }
@@ -205,7 +208,7 @@ impl Sandbox {
     pub fn new(options: Options) -> Result<Self, SandboxError> {
         let engine = engine::pooled(options.slots, &options.ceiling)?;
         epoch::start(&engine)?;
-        let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
+        let cache = Arc::new(Cache::open(&options.cache_dir, options.cache_bytes_max, &engine)?);
         Ok(Self { engine, cache, compile_command: options.compile_command, ceiling: options.ceiling })
     }
 

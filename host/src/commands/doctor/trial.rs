@@ -4,7 +4,13 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use fusebox_core::{function::RunLimits, limits::SLOT_STACK_BYTES, name::TenantId, outcome::Outcome, time::Millis};
+use fusebox_core::{
+    function::RunLimits,
+    limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
+    name::TenantId,
+    outcome::Outcome,
+    time::Millis,
+};
 use fusebox_sandbox::{Call, CallContext, Options, Sandbox, StopFlag};
 
 use super::host;
@@ -23,6 +29,7 @@ pub(super) fn run() -> anyhow::Result<String> {
         slots: 1,
         ceiling: RunLimits::CEILING,
         cache_dir: home.path().join("artifacts"),
+        cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: host::compile_command()?,
     })?;
     let started = Instant::now();

@@ -9,7 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    error::ErrorCode, function::RunLimits, id::TaskId, limits::SLOT_STACK_BYTES, name::TenantId, outcome::Outcome,
+    error::ErrorCode,
+    function::RunLimits,
+    id::TaskId,
+    limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
+    name::TenantId,
+    outcome::Outcome,
     time::Millis,
 };
 use fusebox_sandbox::{Call, CallContext, CompileCommand, ModuleError, Options, Run, Sandbox, StopFlag};
@@ -35,6 +40,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         slots: 8,
         ceiling: RunLimits::CEILING,
         cache_dir: dir.join("artifacts"),
+        cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },
     }
 }
