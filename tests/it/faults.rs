@@ -146,6 +146,38 @@ async fn a_drain_ends_what_runs_and_leaves_the_rest_for_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_the_host_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let mut server = Server::start(options(&home, &["-w", "1"])).unwrap();
+    let client = server.client();
+    client.register("spin", "&fuel=300000000000&wall_ms=300000", &guests::spin()).await.unwrap();
+    let id = client.submit("spin", b"").await.unwrap();
+    eventually("the task to run", Duration::from_secs(20), || async {
+        (client.task(&id).await.ok()?["status"] == "RUNNING").then_some(())
+    })
+    .await
+    .unwrap();
+    server.terminate().unwrap();
+    // Not ready any more: the first signal has been taken in.
+    eventually("the drain", Duration::from_secs(20), || async {
+        let ready = client.get("/readyz").await.is_ok_and(|answer| answer.status == StatusCode::OK);
+        (!ready).then_some(())
+    })
+    .await
+    .unwrap();
+    server.terminate().unwrap();
+    assert!(server.exited(Duration::from_secs(10)).await.unwrap().success());
+
+    let server = Server::start(options(&home, &["-w", "1"])).unwrap();
+    let client = server.client();
+    eventually("the task to run again", Duration::from_secs(20), || async {
+        (client.task(&id).await.ok()?["attempt"] == 2).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
 async fn a_second_process_on_the_same_store_is_told_so() {
     let (server, home) = server(&[]);
     let second = Command::new(env!("CARGO_BIN_EXE_fusebox"))

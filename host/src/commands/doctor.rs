@@ -152,7 +152,8 @@ fn memory() -> Finding {
 }
 
 fn open_files() -> Finding {
-    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // `up` raises the soft limit to the hard one.
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let need = CONNECTIONS_MAX as u64 + 256;
     match allowed >= need {
         true => Finding::ok("open files", format!("{allowed} allowed")),
@@ -160,7 +161,7 @@ fn open_files() -> Finding {
             "open files",
             Verdict::Warning,
             format!("{allowed} allowed; {need} serve every connection"),
-            format!("ulimit -n {need}"),
+            format!("ulimit -Hn {need}, as root"),
         ),
     }
 }

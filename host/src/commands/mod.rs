@@ -20,7 +20,7 @@ pub mod up;
 /// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.
 pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ran = runtime.block_on(async {
         match command {
             Command::Up(args) => up::run(args).await,
             Command::Deploy(args) => deploy::run(args, format).await,
@@ -32,5 +32,8 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::Doctor(args) => doctor::run(args, format).await,
             Command::CompileModule => anyhow::bail!("a compile child runs without a runtime"),
         }
-    })
+    });
+    // What still runs on a blocking thread, such as a compilation, must not hold up the end.
+    runtime.shutdown_background();
+    ran
 }

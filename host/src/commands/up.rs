@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use fusebox_core::function::RunLimits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::host::{Host, HostOptions};
@@ -64,6 +65,7 @@ pub fn cores() -> u32 {
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let options = args.host_options();
     options.limits.check(&options.ceiling)?;
+    allow_open_files();
     let mut signals = Signals::listen()?;
     let mut host = Host::start(options.clone()).await?;
     ui::say(format!("Fusebox is listening on {}", host.url()))?;
@@ -81,6 +83,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         () = signals.next() => tracing::warn!("ended at once; leased tasks run again at the next start"),
     }
     Ok(())
+}
+
+/// Raises the soft limit of open files to the hard one, as servers do: it is low only for programs that use select(2).
+fn allow_open_files() {
+    let most = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -7,7 +7,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
     time::Instant,
 };
 
@@ -78,10 +77,11 @@ pub enum Lane {
     Invokes,
 }
 
-/// Threads that run jobs. Dropping it ends them after the jobs they run.
+/// Threads that run jobs. Dropping it ends each after the job it runs, and waits for none: where a host must end at once,
+/// a guest's wall time is too long.
 pub struct Slots {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    count: u32,
 }
 
 struct Shared {
@@ -129,16 +129,14 @@ impl Slots {
             queues: Mutex::default(),
             wake: Condvar::new(),
         });
-        let threads = (0..count)
-            .map(|number| {
-                let shared = shared.clone();
-                std::thread::Builder::new()
-                    .name(format!("slot-{number}"))
-                    .stack_size(SLOT_STACK_BYTES)
-                    .spawn(move || shared.run_slot())
-            })
-            .collect::<std::io::Result<_>>()?;
-        Ok(Self { shared, threads })
+        for number in 0..count {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name(format!("slot-{number}"))
+                .stack_size(SLOT_STACK_BYTES)
+                .spawn(move || shared.run_slot())?;
+        }
+        Ok(Self { shared, count })
     }
 
     /// Queues a job unless `lane` holds `waiting_max` jobs already. Whether it was queued.
@@ -170,7 +168,7 @@ impl Slots {
     /// Runs that may go on at once.
     #[must_use]
     pub fn count(&self) -> u32 {
-        u32::try_from(self.threads.len()).unwrap_or(u32::MAX)
+        self.count
     }
 
     /// Who these slots are.
@@ -184,10 +182,6 @@ impl Drop for Slots {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.wake.notify_all();
-        for thread in self.threads.drain(..) {
-            // A slot cannot panic on what a guest does; if it did, its end has been logged by the panic hook.
-            let _ = thread.join();
-        }
     }
 }
 
