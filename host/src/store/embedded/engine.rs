@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
 
@@ -53,11 +53,13 @@ pub(super) struct Engine {
 }
 
 enum State {
-    Open(Database),
-    /// After a failed write, until the file is open again.
-    Closed {
-        since: Instant,
+    Open {
+        /// What is committed, opened once a commit and not once a read.
+        committed: Arc<Snapshot>,
+        database: Database,
     },
+    /// After a failed write, until the file is open again.
+    Closed { since: Instant },
 }
 
 /// The committed state of one moment.
@@ -69,8 +71,8 @@ impl Engine {
     /// Opens the engine's file in `dir`. `lock` is held as long as the engine is.
     pub(super) fn open(dir: &Path, lock: File) -> Result<Self> {
         let file = dir.join(FILE);
-        let database = builder().open(&file).map_err(failed)?;
-        Ok(Self { state: RwLock::new(State::Open(database)), file, _lock: lock })
+        let state = RwLock::new(State::open(&file)?);
+        Ok(Self { state, file, _lock: lock })
     }
 
     /// Makes the engine's file in an empty directory.
@@ -96,48 +98,56 @@ impl Engine {
     }
 
     fn write(&self, write: impl FnOnce(&Database) -> Result<()>) -> Result<()> {
-        self.with(write).inspect_err(|_| {
-            // The engine takes no writes after a failed one. Snapshots that are still read keep the old file open.
-            self.set(State::Closed { since: Instant::now() });
-        })
+        let written = match &*self.state() {
+            State::Open { database, .. } => write(database).and_then(|()| Snapshot::of(database)),
+            State::Closed { .. } => Err(closed()),
+        };
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match (written, &mut *state) {
+            (Ok(snapshot), State::Open { committed, .. }) => *committed = Arc::new(snapshot),
+            // Only this thread closes.
+            (Ok(_), State::Closed { .. }) => {}
+            (Err(error), state) => {
+                // The engine takes no writes after a failed one. Snapshots that are still read keep the old file open.
+                *state = State::Closed { since: Instant::now() };
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Opens the file again if a write has failed: the disk may have room by now.
     pub(super) fn reopen(&self, now: Instant) -> Result<()> {
-        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(_) => return Ok(()),
+        match &*self.state() {
+            State::Open { .. } => return Ok(()),
             State::Closed { since } if now.saturating_duration_since(*since) < REOPEN => return Err(closed()),
             State::Closed { .. } => {}
         }
-        match builder().open(&self.file) {
-            Ok(database) => {
+        let opened = State::open(&self.file);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match opened {
+            Ok(open) => {
                 tracing::info!("the store takes writes again");
-                self.set(State::Open(database));
+                *state = open;
                 Ok(())
             }
             Err(error) => {
-                self.set(State::Closed { since: now });
-                Err(failed(error))
+                *state = State::Closed { since: now };
+                Err(error)
             }
         }
     }
 
-    fn with<T>(&self, use_it: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(database) => use_it(database),
-            State::Closed { .. } => Err(closed()),
-        }
-    }
-
-    fn set(&self, state: State) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is committed now.
-    pub(super) fn snapshot(&self) -> Result<Snapshot> {
-        let read = self.with(|database| database.begin_read().map_err(failed))?;
-        let [records, blobs, index] = TABLES.map(|table| read.open_table(table).map_err(failed));
-        Ok(Snapshot { tables: [records?, blobs?, index?] })
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        match &*self.state() {
+            State::Open { committed, .. } => Ok(committed.clone()),
+            State::Closed { .. } => Err(closed()),
+        }
     }
 
     /// Bytes on disk.
@@ -147,7 +157,20 @@ impl Engine {
     }
 }
 
+impl State {
+    fn open(file: &Path) -> Result<Self> {
+        let database = builder().open(file).map_err(failed)?;
+        Ok(Self::Open { committed: Arc::new(Snapshot::of(&database)?), database })
+    }
+}
+
 impl Snapshot {
+    fn of(database: &Database) -> Result<Self> {
+        let read = database.begin_read().map_err(failed)?;
+        let [records, blobs, index] = TABLES.map(|table| read.open_table(table).map_err(failed));
+        Ok(Self { tables: [records?, blobs?, index?] })
+    }
+
     /// A value.
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
         let value = self.tables[space as usize].get_owned(key).map_err(failed)?;

@@ -1,6 +1,8 @@
 //! The steps of one group, not yet committed: what they wrote lies over what is committed, so that each step sees the
 //! ones before it. A step that fails is undone alone. Knows neither tasks nor functions.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
@@ -12,7 +14,7 @@ use crate::store::Result;
 /// See the module's documentation.
 pub(super) struct Group<'a> {
     engine: &'a Engine,
-    committed: Snapshot,
+    committed: Arc<Snapshot>,
     writes: Writes,
     /// What the step at work has overwritten, oldest first.
     undo: Vec<(Space, Key, Option<Option<Bytes>>)>,

@@ -42,7 +42,8 @@ impl Reads {
 
     /// A task.
     pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-        task_of(&self.engine.snapshot()?, tenant, task)
+        let snapshot = self.engine.snapshot()?;
+        task_of(&snapshot, tenant, task)
     }
 
     /// A task and its output.
