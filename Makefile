@@ -22,7 +22,7 @@ demo: setup-build build guests ## builds all, starts a host and shows real funct
 	target/release/fusebox demo
 
 build: setup-build ## builds target/release/fusebox
-	$(say) "Building Fusebox (the first time about 5 minutes on two cores, most of it wasmtime)"
+	$(say) "Building Fusebox (the first time about 10 minutes on two cores, most of it wasmtime)"
 	cargo build --release --workspace --bin fusebox
 
 guests: setup-build ## builds the example functions into target/guests

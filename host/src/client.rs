@@ -156,9 +156,19 @@ impl Client {
         self.ran(self.send(request).await?).await
     }
 
-    /// Submits a task.
-    pub async fn submit(&self, function: &str, input: Vec<u8>) -> Result<TaskView> {
-        self.json(self.http.post(self.url(&["v1", "functions", function, "tasks"])).body(input)).await
+    /// Submits a task, to start after a delay.
+    pub async fn submit(
+        &self,
+        function: &str,
+        priority: Option<&str>,
+        delay: Duration,
+        input: Vec<u8>,
+    ) -> Result<TaskView> {
+        let mut url = self.url(&["v1", "functions", function, "tasks"]);
+        url.query_pairs_mut()
+            .append_pair("delay_ms", &delay.as_millis().to_string())
+            .extend_pairs(priority.map(|priority| ("priority", priority)));
+        self.json(self.http.post(url).body(input)).await
     }
 
     /// The newest tasks.

@@ -77,6 +77,8 @@ async fn exit_codes_say_whose_fault_it_was() {
         ("invoke trap --data x --url nowhere", 1, "http://"),
         (&format!("deploy {}", nonsense.display()), 1, "00 61 73 6d"),
         ("deploy /nowhere/at.all", 1, "/nowhere/at.all"),
+        ("invoke trap --data x --delay 1s", 1, "--task"),
+        ("invoke trap --data x --task --delay soon", 2, "--delay"),
         ("invoke", 2, "Usage"),
         ("dance", 2, "unrecognized"),
     ] {

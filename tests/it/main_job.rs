@@ -138,3 +138,25 @@ async fn clients_of_the_python_platform_find_their_routes() {
     let result = client.get(&format!("/result/{id}")).await.unwrap().json().unwrap();
     assert_eq!(result, json!({"task_id": id, "status": "COMPLETED", "result": BASE64.encode(input)}));
 }
+
+#[tokio::test]
+async fn a_task_has_a_priority_a_delay_and_limits_of_its_own() {
+    let (server, _home) = server(&["-w", "1"]);
+    let client = server.client();
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    client.register("spin", "&fuel=300000000000&wall_ms=60000", &guests::spin()).await.unwrap();
+    let submit = |function: &'static str, query: &'static str| {
+        let client = client.clone();
+        async move {
+            let answer = client.post(&format!("/v1/functions/{function}/tasks?{query}"), "x").await.unwrap();
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer}");
+            answer.json().unwrap()["id"].as_str().unwrap().to_owned()
+        }
+    };
+    let cut = client.ended(&submit("spin", "wall_ms=50").await).await.unwrap();
+    assert_eq!(cut["error"]["code"], "deadline-exceeded", "{cut}");
+
+    let delayed = client.ended(&submit("echo", "delay_ms=400&priority=high").await).await.unwrap();
+    assert_eq!((&delayed["status"], &delayed["priority"]), (&json!("COMPLETED"), &json!("high")), "{delayed}");
+    assert!(delayed["receipt"]["queue_us"].as_u64().unwrap() >= 400_000, "{delayed}");
+}

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -124,7 +124,7 @@ async fn tasks(client: &Client) -> anyhow::Result<()> {
     let bar = progress::bar("tasks", TASKS);
     let mut accepted = Vec::new();
     for n in 0..TASKS {
-        accepted.push(client.submit("hello", format!("task {n}").into_bytes()).await?.id);
+        accepted.push(client.submit("hello", None, Duration::ZERO, format!("task {n}").into_bytes()).await?.id);
     }
     let mut last = None;
     for (n, id) in accepted.iter().enumerate() {

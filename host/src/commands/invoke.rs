@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal as _, Read as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::{Client, ClientError, Problem, Ran},
+    rest::view::TaskView,
     ui::{self, progress::Spinner, receipt},
 };
 
@@ -39,6 +41,12 @@ pub struct InvokeArgs {
     /// Run it as a task and print its id at once
     #[arg(long)]
     pub detach: bool,
+    /// Order of the task among your own: low, normal or high
+    #[arg(long, value_parser = ["low", "normal", "high"])]
+    pub priority: Option<String>,
+    /// Start the task only after this time, such as 10m
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub delay: Option<Duration>,
     /// Print the receipt to stderr
     #[arg(long)]
     pub receipt: bool,
@@ -56,8 +64,12 @@ pub struct InvokeArgs {
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::new(&args.host.url)?;
     let input = input(args.data.as_deref(), args.file.as_deref())?;
+    anyhow::ensure!(
+        args.task || args.detach || (args.priority.is_none() && args.delay.is_none()),
+        "only a task has a priority and a delay: give --task or --detach as well"
+    );
     if args.detach {
-        let task = client.submit(&args.function, input).await?;
+        let task = submit(&client, &args, input).await?;
         return match format {
             OutputFormat::Text => ui::say(&task.id),
             OutputFormat::Json => ui::json(&task),
@@ -94,8 +106,13 @@ async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Resu
     Ok(client.invoke(&args.function, input, args.logs).await?)
 }
 
+async fn submit(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<TaskView> {
+    let (priority, delay) = (args.priority.as_deref(), args.delay.unwrap_or_default());
+    Ok(client.submit(&args.function, priority, delay, input).await?)
+}
+
 async fn as_task(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
-    let id = client.submit(&args.function, input).await?.id;
+    let id = submit(client, args, input).await?.id;
     client.ended(&id).await?;
     let log = if args.logs { client.log(&id).await? } else { Vec::new() };
     match client.result(&id).await {

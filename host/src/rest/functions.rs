@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    function::{FunctionVersion, RunLimits},
+    function::{FunctionVersion, LimitError, RunLimits},
     id::FunctionId,
     limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
@@ -33,12 +33,18 @@ use crate::{
 /// Rows of a page where the request does not say.
 const PAGE_ROWS_DEFAULT: u32 = 100;
 
-/// How a function is registered. Limits left out take the host's defaults.
+/// How a function is registered.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Registration {
     /// Its name, 1 to 128 characters, not shaped like a UUID. A name used before gets its next version.
     name: String,
+}
+
+/// What a run may use. Limits left out are the host's defaults at a registration, the function's for a task.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LimitParams {
     /// CPU budget of a run in fuel units.
     fuel: Option<u64>,
     /// Wall time of a run in milliseconds.
@@ -49,6 +55,23 @@ pub struct Registration {
     output_bytes: Option<u64>,
     /// Log kept of a run, in bytes.
     log_bytes: Option<u64>,
+}
+
+impl LimitParams {
+    /// These limits, and those of `other` where none is given; none above `ceiling`.
+    ///
+    /// # Errors
+    /// The first limit that is out of bounds.
+    pub(super) fn over(&self, other: RunLimits, ceiling: &RunLimits) -> Result<RunLimits, LimitError> {
+        let limits = RunLimits {
+            fuel: self.fuel.unwrap_or(other.fuel),
+            wall_ms: self.wall_ms.unwrap_or(other.wall_ms),
+            memory_bytes: self.memory_bytes.unwrap_or(other.memory_bytes),
+            output_bytes: self.output_bytes.unwrap_or(other.output_bytes),
+            log_bytes: self.log_bytes.unwrap_or(other.log_bytes),
+        };
+        limits.check(ceiling).map(|()| limits)
+    }
 }
 
 /// Which page of a listing.
@@ -73,7 +96,7 @@ impl Paging {
 ///
 /// The body is a core wasm module of at most 16 MiB that follows the core or the command ABI. It is checked and compiled
 /// before the answer. Each registration makes a new immutable version with its own id; a name resolves to its newest.
-#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration),
+#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
@@ -86,16 +109,10 @@ pub async fn register(
     State(app): State<Shared>,
     Caller(tenant): Caller,
     Query(asked): Query<Registration>,
+    Query(limits): Query<LimitParams>,
     ModuleBody(wasm, _room): ModuleBody,
 ) -> Result<Response, Problem> {
-    let default = app.settings.limits;
-    let limits = RunLimits {
-        fuel: asked.fuel.unwrap_or(default.fuel),
-        wall_ms: asked.wall_ms.unwrap_or(default.wall_ms),
-        memory_bytes: asked.memory_bytes.unwrap_or(default.memory_bytes),
-        output_bytes: asked.output_bytes.unwrap_or(default.output_bytes),
-        log_bytes: asked.log_bytes.unwrap_or(default.log_bytes),
-    };
+    let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
     let (function, compile_ms) = add(&app, tenant, &asked.name, limits, wasm).await?;
     let location = format!("/v1/functions/{}", function.id);
     let view = FunctionView { compile_ms: Some(compile_ms), ..FunctionView::from(&function) };
@@ -173,7 +190,6 @@ pub(super) async fn add(
     wasm: Bytes,
 ) -> Result<(FunctionVersion, u64), Problem> {
     let name: FunctionName = name.parse()?;
-    limits.check(&app.settings.ceiling)?;
     let prepared = app.modules.prepare(wasm.clone()).await?;
     let new = NewFunction {
         id: random::function_id(app.clock.now()),

@@ -115,7 +115,7 @@ pub async fn execute_function(
         ErrorCode::FunctionNotFound => Problem::new(ErrorCode::FunctionNotFound, "Function not found"),
         _ => problem,
     })?;
-    let task = tasks::accept(&app, &tenant, &function, input).await?;
+    let task = tasks::accept(&app, &tenant, &function, tasks::Submission::default(), input).await?;
     Ok(Json(FunctionExecuted { task_id: task.to_string() }))
 }
 

@@ -11,19 +11,21 @@ use fusebox_core::{
     error::ErrorCode,
     function::FunctionVersion,
     id::TaskId,
-    limits::{ATTEMPTS_MAX, TASK_AGE_MS_MAX},
+    limits::{ATTEMPTS_MAX, DELAY_MS_MAX, TASK_AGE_MS_MAX},
     name::TenantId,
     outcome::Receipt,
     task::{Priority, TaskState},
-    time::Millis,
 };
+
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     App, Shared,
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
-    functions::{self, Paging},
+    functions::{self, LimitParams, Paging},
     invoke,
     view::{TaskPage, TaskView},
     wait,
@@ -34,19 +36,32 @@ use crate::{
     tenancy::Caller,
 };
 
+/// How a task is submitted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Submission {
+    /// Order among your own waiting tasks: `low`, `normal` or `high`.
+    #[param(value_type = Option<String>)]
+    priority: Option<Priority>,
+    /// Not to start before so many milliseconds have passed, at most 7 days.
+    delay_ms: Option<u64>,
+}
+
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Submit a task
 ///
 /// The body is the input. The answer comes once the task is on disk. With `Prefer: wait=N` (at most 50 seconds) the
-/// answer waits for the end: 200 with the result, or 202 where the time runs out first.
+/// answer waits for the end: 200 with the result, or 202 where the time runs out first. Limits below the function's own
+/// may be given.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks", tag = "tasks",
-    params(("function" = String, Path, description = "Version id or name"),
+    params(("function" = String, Path, description = "Version id or name"), Submission, LimitParams,
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 202, body = TaskView, headers(("location" = String, description = "The task's path"))),
         (status = 200, body = TaskView, description = "It ended while the request waited"),
+        (status = 400, description = "invalid-limits or invalid-request: a limit above the function's, a delay too long"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
         (status = 429, description = "queue-full; see Retry-After"),
@@ -55,11 +70,14 @@ pub async fn submit(
     State(app): State<Shared>,
     Caller(tenant): Caller,
     Path(function): Path<String>,
+    Query(submission): Query<Submission>,
+    Query(limits): Query<LimitParams>,
     headers: HeaderMap,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
-    let function = functions::find(&app, &tenant, &function).await?;
-    let task = accept(&app, &tenant, &function, input).await?;
+    let mut function = functions::find(&app, &tenant, &function).await?;
+    function.limits = limits.over(function.limits, &function.limits)?;
+    let task = accept(&app, &tenant, &function, submission, input).await?;
     let seconds = wait::preferred(&headers);
     let found = wait::for_end(&app, &tenant, task, seconds.unwrap_or_default()).await?.ok_or_else(not_found)?;
     let location = [(header::LOCATION, format!("/v1/tasks/{task}"))];
@@ -180,24 +198,31 @@ pub async fn logs(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
 }
 
-/// Accepts a task of a function; it is durable when this answers.
+/// Accepts a task of a function, within the function's limits; it is durable when this answers.
 pub(super) async fn accept(
     app: &App,
     tenant: &TenantId,
     function: &FunctionVersion,
+    submission: Submission,
     input: Bytes,
 ) -> Result<TaskId, Problem> {
+    let delay_ms = submission.delay_ms.unwrap_or_default();
+    if delay_ms > DELAY_MS_MAX {
+        let detail = format!("a task can be delayed by at most {DELAY_MS_MAX} ms, which is 7 days");
+        return Err(Problem::new(ErrorCode::InvalidRequest, detail).with("max", DELAY_MS_MAX));
+    }
     let now = app.clock.now();
+    let not_before = now.plus(delay_ms);
     let id = random::task_id(now);
     let task = NewTask {
         id,
         tenant: tenant.clone(),
         function: function.id,
         limits: function.limits,
-        priority: Priority::Normal,
+        priority: submission.priority.unwrap_or_default(),
         attempts_max: ATTEMPTS_MAX,
-        not_before: Millis(0),
-        expires_at: now.plus(TASK_AGE_MS_MAX),
+        not_before,
+        expires_at: not_before.plus(TASK_AGE_MS_MAX),
         input,
     };
     match app.store.accept(vec![task]).await?.first() {
