@@ -9,7 +9,9 @@ async fn the_document_is_served_and_rendered() {
     let rest = Rest::new(Slots::Echo);
     let document = rest.get("/openapi.json").await;
     assert_eq!(document.status, StatusCode::OK);
-    insta::assert_json_snapshot!("openapi", document.json(), { ".info.version" => "[version]" });
+    let mut json = document.json();
+    json["info"]["version"] = "[version]".into();
+    insta::assert_json_snapshot!("openapi", json);
     let page = rest.get("/docs/").await;
     assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html"));
 }
