@@ -75,6 +75,8 @@ async fn a_running_task_is_cancelled_in_a_loop_and_in_a_wait() {
         let again = client.send(Method::DELETE, &format!("/v1/tasks/{id}"), &[], []).await.unwrap();
         assert_eq!((again.status, again.code().as_str()), (StatusCode::CONFLICT, "task-ended"), "{again}");
     }
+    let metrics = String::from_utf8(client.get("/metrics").await.unwrap().body).unwrap();
+    assert!(metrics.contains(r#"fusebox_tasks_ended_total{status="FAILED",code="cancelled"} 2"#), "{metrics}");
     client.register("echo", "", &guests::echo()).await.unwrap();
     let started = Instant::now();
     for _ in 0..8 {

@@ -80,7 +80,7 @@ impl Host {
             metrics: metrics.clone(),
         };
         let driver = tokio::spawn(driver::Driver::run(driver, stop.clone()));
-        let upkeep = tokio::spawn(upkeep::run(store.clone(), stop.clone()));
+        let upkeep = tokio::spawn(upkeep::run(store.clone(), metrics.clone(), stop.clone()));
         let app = App {
             store,
             modules,

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use fusebox_core::{
     dispatch::{Answer, Dispatcher, Effect, Event, Report as CoreReport, RequestId, SaveVerdict},
+    error::ErrorCode,
     id::{Attempt, TaskId, WorkerId},
     limits::{DRAIN_MS_MAX, LEASE_MS},
     name::TenantId,
@@ -365,11 +366,15 @@ impl Driver {
     fn count(&mut self, task: TaskId, attempt: Attempt, finished: Finished) -> Answer {
         match finished {
             Finished::Ended(status) => {
-                if let Some(Verdict::End { failure, receipt, .. }) =
-                    self.attempts.get(task, attempt).and_then(|held| held.end.as_ref())
-                {
-                    self.metrics.task_ended(status, failure.as_ref().map(|failure| failure.code), receipt);
-                }
+                let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
+                    Some(Verdict::End { failure, receipt, .. }) => {
+                        self.metrics.ran(receipt);
+                        failure.as_ref().map(|failure| failure.code)
+                    }
+                    // It was given back or lost, and that was its last attempt.
+                    _ => Some(ErrorCode::AttemptsExhausted),
+                };
+                self.metrics.task_ended(status, code);
                 Answer::Ended
             }
             Finished::Duplicate => Answer::Ended,

@@ -13,8 +13,7 @@ use fusebox_core::{
     id::TaskId,
     limits::{ATTEMPTS_MAX, DELAY_MS_MAX, TASK_AGE_MS_MAX},
     name::TenantId,
-    outcome::Receipt,
-    task::{Priority, TaskState},
+    task::{Priority, Status, TaskState},
 };
 
 use serde::Deserialize;
@@ -141,7 +140,7 @@ pub async fn cancel(
     let task = parse_id(&task)?;
     match app.store.cancel(&tenant, task).await? {
         Cancelled::Cancelled { .. } => {
-            app.metrics.task_ended(fusebox_core::task::Status::Failed, Some(ErrorCode::Cancelled), &Receipt::default());
+            app.metrics.task_ended(Status::Failed, Some(ErrorCode::Cancelled));
             let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
             Ok(Json(TaskView::from(&found)))
         }

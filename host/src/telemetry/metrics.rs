@@ -115,10 +115,9 @@ impl Metrics {
     }
 
     /// A task's end was recorded.
-    pub fn task_ended(&self, status: Status, code: Option<ErrorCode>, receipt: &Receipt) {
+    pub fn task_ended(&self, status: Status, code: Option<ErrorCode>) {
         let code = code.map_or("", ErrorCode::as_str);
         self.ended.get_or_create(&EndLabels { status: status.as_str(), code }).inc();
-        self.ran(receipt);
     }
 
     /// A sync invoke ran.
@@ -133,7 +132,8 @@ impl Metrics {
         self.ran(receipt);
     }
 
-    fn ran(&self, receipt: &Receipt) {
+    /// A run is over.
+    pub fn ran(&self, receipt: &Receipt) {
         self.run_seconds.observe(seconds(receipt.wall_us));
         self.queue_seconds.observe(seconds(receipt.queue_us));
         self.fuel.inc_by(receipt.fuel.unwrap_or_default());
