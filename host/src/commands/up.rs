@@ -26,7 +26,7 @@ pub struct UpArgs {
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
     /// The store's directory; made where it is not there
-    #[arg(long, env = "FUSEBOX_STORE", default_value = "fusebox-data", value_name = "DIR")]
+    #[arg(long, env = "FUSEBOX_STORE", default_value = "fusebox-data", value_parser = directory, value_name = "DIR")]
     pub store: PathBuf,
     /// Slots: runs that may go on at once [default: the number of cores]
     #[arg(short, long = "slots", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
@@ -49,6 +49,14 @@ impl UpArgs {
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
         }
+    }
+}
+
+/// A store's directory; an address of a store elsewhere would be made a directory of that name.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match text.contains("://") {
+        true => Err("`up` keeps its store in a directory of its own: give a path".to_owned()),
+        false => Ok(text.into()),
     }
 }
 

@@ -256,4 +256,17 @@ mod tests {
         let value = engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap();
         assert_eq!(value.as_deref(), Some(&b"first"[..]));
     }
+    #[test]
+    fn what_is_written_again_and_again_takes_no_more_room() {
+        let dir = tempfile::tempdir().unwrap();
+        Engine::make(dir.path()).unwrap();
+        let engine = Engine::open(dir.path(), File::create(dir.path().join("lock")).unwrap()).unwrap();
+        for n in (0..=u8::MAX).chain(0..=u8::MAX) {
+            let mut writes = Writes::default();
+            writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(vec![n; 32 << 10].into()));
+            engine.commit(writes).unwrap();
+        }
+        // 16 MB were written; the state that is kept open for readers must not keep the ones before it.
+        assert!(engine.disk_bytes().unwrap() < 6 << 20, "{} bytes", engine.disk_bytes().unwrap());
+    }
 }

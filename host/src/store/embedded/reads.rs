@@ -135,7 +135,7 @@ impl Reads {
         Ok(backlog)
     }
 
-    /// Whether the engine takes writes.
+    /// Bytes on disk.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         self.engine.disk_bytes()
     }
