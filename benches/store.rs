@@ -183,11 +183,15 @@ async fn accept(store: &EmbeddedStore, function: &FunctionVersion, count: usize)
         id: random::task_id(now),
         tenant: function.tenant.clone(),
         function: function.id,
+        function_name: function.name.clone(),
+        module: function.module,
         limits: function.limits,
         priority: Priority::Normal,
         attempts_max: 3,
         not_before: Millis(0),
         expires_at: now.plus(6 * 3_600_000),
+        fingerprint: None,
+        retry_of: None,
         input: Bytes::from_static(&INPUT),
     };
     let answers = store.accept(std::iter::repeat_with(task).take(count).collect()).await?;

@@ -25,6 +25,16 @@ c_compiler() {
     echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null 2>/dev/null || apt_install gcc libc6-dev
 }
 
+# Builds nng, which is written in C.
+cmake_() {
+    command -v cmake >/dev/null || apt_install cmake
+}
+
+# The tests start Redis servers of their own; none is left running.
+redis() {
+    command -v redis-server >/dev/null || apt_install redis-server
+}
+
 rust() {
     if ! command -v cargo >/dev/null; then
         warn "Rust is missing. Install Rust $rust_min or newer, then try again:"
@@ -50,8 +60,8 @@ rust_component() { # CARGO_SUBCOMMAND COMPONENT
 }
 
 case ${1:-} in
-build) c_compiler; rust ;;
-test) c_compiler; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
-bench) c_compiler; rust; command -v wrk >/dev/null || apt_install wrk ;;
+build) c_compiler; cmake_; rust ;;
+test) c_compiler; cmake_; redis; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
+bench) c_compiler; cmake_; rust; command -v wrk >/dev/null || apt_install wrk ;;
 *) warn "Usage: scripts/setup.sh build|test|bench"; exit 2 ;;
 esac

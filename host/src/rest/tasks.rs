@@ -217,11 +217,15 @@ pub(super) async fn accept(
         id,
         tenant: tenant.clone(),
         function: function.id,
+        function_name: function.name.clone(),
+        module: function.module,
         limits: function.limits,
         priority: submission.priority.unwrap_or_default(),
         attempts_max: ATTEMPTS_MAX,
         not_before,
         expires_at: not_before.plus(TASK_AGE_MS_MAX),
+        fingerprint: None,
+        retry_of: None,
         input,
     };
     match app.store.accept(vec![task]).await?.first() {
@@ -233,7 +237,7 @@ pub(super) async fn accept(
             app.metrics.task_refused();
             Err(Problem::new(ErrorCode::QueueFull, "as many tasks wait as may wait: try again in a moment"))
         }
-        None => Err(Problem::new(ErrorCode::Internal, "the store gave no answer")),
+        Some(Accepted::Conflict) | None => Err(Problem::new(ErrorCode::Internal, "the store gave no answer")),
     }
 }
 

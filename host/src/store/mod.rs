@@ -15,17 +15,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
-    id::{Attempt, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    id::{Attempt, DispatcherId, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     lifecycle::{Fence, Next},
     name::{FunctionName, TenantId},
     outcome::{Failure, Receipt},
-    task::{Priority, Status, Task},
+    task::{Fingerprint, Priority, Status, Task},
     time::Millis,
 };
+use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod hints;
 
 /// What can go wrong in a store. Refusals that are part of an answer are in the answer's type.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +104,10 @@ pub struct NewTask {
     pub tenant: TenantId,
     /// The version to run; the caller has looked it up.
     pub function: FunctionId,
+    /// That version's name, for the run's context.
+    pub function_name: FunctionName,
+    /// That version's module.
+    pub module: ModuleDigest,
     /// What the run may use.
     pub limits: RunLimits,
     /// Order within the tenant.
@@ -112,6 +118,10 @@ pub struct NewTask {
     pub not_before: Millis,
     /// Fails as expired unless started by then.
     pub expires_at: Millis,
+    /// Told where the id is made from an idempotency key: the same id with another fingerprint is a conflict.
+    pub fingerprint: Option<Fingerprint>,
+    /// The task that this one is another try of.
+    pub retry_of: Option<TaskId>,
     /// The input.
     pub input: Bytes,
 }
@@ -123,6 +133,8 @@ pub enum Accepted {
     New,
     /// A task of this id was accepted before; nothing changed.
     Duplicate,
+    /// A task of this id was accepted before, and its client asked for something else; nothing changed.
+    Conflict,
     /// The tenant has as many waiting tasks as it may have.
     QueueFull,
 }
@@ -284,6 +296,43 @@ pub struct PageRequest {
     pub rows: u32,
 }
 
+/// A worker as its dispatcher sees it. For people and their tools; nothing is decided by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    /// Names the worker: one incarnation of it.
+    pub id: WorkerId,
+    /// How it gets its attempts.
+    pub mode: Mode,
+    /// What it calls itself: its host's name and its process.
+    pub name: String,
+    /// Its version of Fusebox.
+    pub version: String,
+    /// Runs that it can do at a time.
+    pub slots: u32,
+    /// Attempts that it holds.
+    pub running: u32,
+    /// Attempts that it has ended.
+    pub ended: u64,
+    /// When it joined.
+    pub joined_at: Millis,
+    /// When it was last heard of.
+    pub seen_at: Millis,
+    /// Whether it ends and takes nothing more.
+    pub draining: bool,
+}
+
+/// How workers get their attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Slots in the dispatcher's process.
+    Local,
+    /// Workers are sent attempts as they have room for them.
+    Push,
+    /// Workers ask for attempts.
+    Pull,
+}
+
 /// A future that ends when something has happened; a hint, so the caller reads the record again.
 pub type Hint = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -323,11 +372,22 @@ pub trait Store: Send + Sync + 'static {
     async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>>;
     /// The log kept of a task's last attempt; empty until it has ended.
     async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
+    /// A task's input; kept until the task ends, and of a dead letter for as long as its record.
+    async fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
+    /// A tenant's dead letters, the latest to fail first: tasks that FAILED and were not cancelled.
+    async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
     /// A tenant's tasks, newest first.
     async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
     /// What waits and runs, of each tenant that has anything.
     async fn backlog(&self) -> Result<Vec<Backlog>>;
 
+    /// Says who works for a dispatcher; replaces what it said before, and is forgotten after `ttl_ms`.
+    async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()>;
+    /// Who works for any dispatcher.
+    async fn workers(&self) -> Result<Vec<WorkerInfo>>;
+
+    /// Ends when the task may have started, be waiting again or have ended. Registered before it returns.
+    fn changed_hint(&self, task: TaskId) -> Hint;
     /// Ends when the task may have ended. Registered before it returns, so read the record after calling this.
     fn ended_hint(&self, task: TaskId) -> Hint;
     /// Ends when tasks may have become ready since the last hint.

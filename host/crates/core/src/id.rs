@@ -85,6 +85,10 @@ uuid_id! {
     TaskId
 }
 uuid_id! {
+    /// Names one incarnation of a dispatcher.
+    DispatcherId
+}
+uuid_id! {
     /// Names one incarnation of a worker: a restarted worker is a new worker, so that its old credit and results cannot
     /// mix with the new.
     WorkerId

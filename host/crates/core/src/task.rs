@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::ErrorCode,
     function::RunLimits,
     id::{Attempt, FunctionId, LeaseToken, TaskId, WorkerId},
     name::TenantId,
@@ -51,9 +52,17 @@ pub struct Task {
     pub attempts_max: Attempt,
     /// How often it was released.
     pub releases: u32,
+    /// What its client asked for; there where the id was made from an idempotency key.
+    pub fingerprint: Option<Fingerprint>,
+    /// The task that this one is another try of, by its client's wish.
+    pub retry_of: Option<TaskId>,
     /// Where it stands.
     pub state: TaskState,
 }
+
+/// A hash of all that a client asked for: the same idempotency key with another request is noticed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint(pub [u8; 32]);
 
 /// Where a task stands. [`crate::lifecycle`] holds every legal change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +157,12 @@ impl Task {
             TaskState::Completed(ended) | TaskState::Failed(_, ended) => Some(ended),
             TaskState::Queued { .. } | TaskState::Running(_) => None,
         }
+    }
+
+    /// Whether it FAILED for another reason than that someone cancelled it: worth to be looked at and tried again.
+    #[must_use]
+    pub fn is_dead_letter(&self) -> bool {
+        self.failure().is_some_and(|failure| failure.code != ErrorCode::Cancelled)
     }
 
     /// The failure of a failed task.

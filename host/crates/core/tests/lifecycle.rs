@@ -34,6 +34,8 @@ fn task(state: TaskState) -> Task {
         attempt: FENCE.attempt,
         attempts_max: 3,
         releases: 0,
+        fingerprint: None,
+        retry_of: None,
         state,
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    task::{Priority, Status, TaskState},
+    task::{Fingerprint, Priority, Status, TaskState},
     time::Millis,
 };
 
@@ -86,4 +86,20 @@ pub(crate) async fn a_task_of_a_missing_function_fails_at_once(subject: &dyn Sub
     let task = subject.store().task(&tenant, task).await.unwrap().unwrap();
     assert_eq!(task.failure().unwrap().code, ErrorCode::FunctionNotFound);
     assert_eq!(counts(subject, &tenant).await, (1, 0, 0));
+}
+
+pub(crate) async fn an_id_with_another_fingerprint_is_a_conflict(subject: &dyn Subject) {
+    let tenant = tenant("acme");
+    let function = register(subject, &tenant, "f").await;
+    let new = NewTask { fingerprint: Some(Fingerprint([1; 32])), ..new_task(subject, &function) };
+    let other = NewTask { fingerprint: Some(Fingerprint([2; 32])), ..new.clone() };
+    let none = NewTask { fingerprint: None, ..new.clone() };
+    let batch = vec![new.clone(), new.clone(), other.clone(), none];
+    let answers = subject.store().accept(batch).await.unwrap();
+    assert_eq!(answers, [Accepted::New, Accepted::Duplicate, Accepted::Conflict, Accepted::Conflict]);
+    let task = subject.store().task(&tenant, new.id).await.unwrap().unwrap();
+    assert_eq!(task.fingerprint, new.fingerprint);
+    let leased = lease_one(subject, &tenant).await;
+    assert_eq!(finish(subject, super::claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
+    assert_eq!(subject.store().accept(vec![new, other]).await.unwrap(), [Accepted::Duplicate, Accepted::Conflict]);
 }

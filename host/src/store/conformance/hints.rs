@@ -86,3 +86,18 @@ pub(crate) async fn only_a_running_tasks_cancellation_is_told(subject: &dyn Subj
     assert_eq!(told, Ok(running));
     assert_eq!(cancellations.try_recv(), Err(TryRecvError::Empty));
 }
+
+pub(crate) async fn each_change_wakes_who_waits_for_it(subject: &dyn Subject) {
+    let (tenant, task) = one_task(subject).await;
+    let store = subject.store();
+    let hint = store.changed_hint(task);
+    let leased = lease_one(subject, &tenant).await;
+    woken(hint).await;
+    let hint = store.changed_hint(task);
+    finish(subject, claim(&leased), Verdict::Release).await;
+    woken(hint).await;
+    let leased = lease_one(subject, &tenant).await;
+    let hint = store.changed_hint(task);
+    finish(subject, claim(&leased), end("out")).await;
+    woken(hint).await;
+}

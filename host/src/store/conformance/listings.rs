@@ -3,7 +3,7 @@
 use fusebox_core::limits::PAGE_ROWS_MAX;
 
 use super::{Subject, accept, new_task, one_task, register, tenant};
-use crate::store::PageRequest;
+use crate::store::{NewTask, PageRequest, Verdict};
 
 /// Asks for a page.
 pub(crate) fn page(rows: u32, cursor: Option<String>) -> PageRequest {
@@ -73,4 +73,31 @@ pub(crate) async fn a_page_has_its_bounds(subject: &dyn Subject) {
     assert_eq!(one.items.len(), 1);
     let rest = subject.store().tasks(&tenant, &page(PAGE_ROWS_MAX, all.next)).await.unwrap();
     assert_eq!((rest.items.len(), rest.next), (1, None));
+}
+
+pub(crate) async fn dead_letters_are_paged_latest_first(subject: &dyn Subject) {
+    let (tenant, completed) = one_task(subject).await;
+    let function = register(subject, &tenant, "f").await;
+    let leased = super::lease_one(subject, &tenant).await;
+    assert_eq!(leased.task.id, completed);
+    super::finish(subject, super::claim(&leased), super::end("out")).await;
+    let cancelled = accept(subject, new_task(subject, &function)).await;
+    super::cancel(subject, &tenant, cancelled).await;
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        let new = NewTask { attempts_max: 1, ..new_task(subject, &function) };
+        expected.insert(0, accept(subject, new).await);
+        let leased = super::lease_one(subject, &tenant).await;
+        super::finish(subject, super::claim(&leased), Verdict::Retry { delay_ms: 0 }).await;
+        subject.pass(1).await;
+    }
+    let store = subject.store();
+    let first = store.dead_letters(&tenant, &page(2, None)).await.unwrap();
+    let last = store.dead_letters(&tenant, &page(2, first.next.clone())).await.unwrap();
+    let found: Vec<_> = first.items.iter().chain(&last.items).map(|task| task.id).collect();
+    assert_eq!((found, first.items.len(), last.next), (expected, 2, None));
+    assert_eq!(store.dead_letters(&super::tenant("other"), &page(9, None)).await.unwrap().items, []);
+    subject.pass(subject.bounds().ended_ttl_ms + 1_000).await;
+    store.tick().await.unwrap();
+    assert_eq!(store.dead_letters(&tenant, &page(9, None)).await.unwrap().items, []);
 }

@@ -31,6 +31,7 @@ pub(super) mod model;
 pub(super) mod report;
 pub(super) mod tenants;
 pub(super) mod tick;
+pub(super) mod workers;
 
 /// How long the suite's leases last.
 pub(super) const LEASE_MS: u64 = 1_000;
@@ -64,7 +65,7 @@ macro_rules! conformance {
     ($make:path) => {
         $crate::store::conformance::conformance! { @tests $make;
             accept: a_task_waits_with_what_it_was_given, each_task_of_a_batch_is_answered,
-                an_id_is_accepted_once, a_full_queue_refuses_until_a_task_leaves_it,
+                an_id_is_accepted_once, an_id_with_another_fingerprint_is_a_conflict, a_full_queue_refuses_until_a_task_leaves_it,
                 a_task_of_a_missing_function_fails_at_once;
             lease: an_attempt_has_all_that_a_run_needs, the_higher_priority_then_the_oldest_goes_first,
                 no_more_are_leased_than_tokens_given, a_delayed_task_is_leased_only_when_it_is_due,
@@ -75,7 +76,8 @@ macro_rules! conformance {
                 a_forged_token_changes_nothing, a_retry_waits_for_its_delay, a_retry_without_an_attempt_left_fails,
                 a_release_gives_the_attempt_back, releases_without_end_use_up_the_attempts,
                 reports_are_answered_in_order, a_waiting_task_is_cancelled, a_running_task_is_cancelled,
-                an_ended_task_is_not_cancelled, a_missing_task_is_not_cancelled;
+                an_ended_task_is_not_cancelled, a_missing_task_is_not_cancelled,
+                a_dead_letter_keeps_its_input;
             tick: a_lapsed_lease_queues_the_task_again, a_last_lapsed_lease_fails_the_task,
                 a_delayed_task_is_promoted, a_waiting_task_expires_wherever_it_waits,
                 an_ended_task_is_purged_after_its_time, many_due_tasks_are_all_done_in_some_ticks;
@@ -84,10 +86,12 @@ macro_rules! conformance {
                 version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
                 tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept;
             listings: tasks_are_paged_newest_first, functions_are_paged_by_name, a_foreign_cursor_gives_no_rows,
-                a_page_has_its_bounds;
+                a_page_has_its_bounds, dead_letters_are_paged_latest_first;
             tenants: reads_of_another_tenant_find_nothing, steps_of_another_tenant_change_nothing,
                 tenants_have_queues_of_their_own, tenants_have_names_of_their_own;
-            hints: each_end_wakes_who_waits_for_it, becoming_ready_wakes, only_a_running_tasks_cancellation_is_told;
+            hints: each_end_wakes_who_waits_for_it, becoming_ready_wakes, only_a_running_tasks_cancellation_is_told,
+                each_change_wakes_who_waits_for_it;
+            workers: announced_workers_are_there_for_their_time;
             backlog: every_transition_is_counted, a_tenant_without_work_is_left_out;
         }
 
@@ -146,11 +150,15 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         id: random::task_id(subject.now()),
         tenant: function.tenant.clone(),
         function: function.id,
+        function_name: function.name.clone(),
+        module: function.module,
         limits: function.limits,
         priority: Priority::Normal,
         attempts_max: 3,
         not_before: Millis(0),
         expires_at: subject.now().plus(3_600_000),
+        fingerprint: None,
+        retry_of: None,
         input: Bytes::from_static(b"input"),
     }
 }

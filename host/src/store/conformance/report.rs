@@ -14,7 +14,10 @@ use super::{
     LEASE_MS, Subject, accept, cancel, claim, end, finish, lease, lease_of, lease_one, new_task, one_task, register,
     status, tenant,
 };
-use crate::store::{Beaten, Cancelled, Claim, Finish, Finished, NewTask, Verdict};
+use crate::{
+    random,
+    store::{Beaten, Cancelled, Claim, Finish, Finished, NewTask, Verdict},
+};
 
 async fn beat(subject: &dyn Subject, claim: Claim) -> Beaten {
     subject.store().beat(vec![claim], LEASE_MS).await.unwrap()[0]
@@ -234,4 +237,28 @@ pub(crate) async fn an_ended_task_is_not_cancelled(subject: &dyn Subject) {
 
 pub(crate) async fn a_missing_task_is_not_cancelled(subject: &dyn Subject) {
     assert_eq!(cancel(subject, &tenant("acme"), TaskId::from_bytes([1; 16])).await, Cancelled::NotFound);
+}
+
+pub(crate) async fn a_dead_letter_keeps_its_input(subject: &dyn Subject) {
+    let (tenant, failing) = one_task(subject).await;
+    let function = register(subject, &tenant, "f").await;
+    let store = subject.store();
+    let input = Bytes::from_static(b"input");
+    assert_eq!(store.input(&tenant, failing).await.unwrap(), Some(input.clone()));
+    let leased = lease_one(subject, &tenant).await;
+    let failure = Some(Failure::new(ErrorCode::Trap, "it trapped"));
+    let verdict = Verdict::End { failure, output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() };
+    finish(subject, claim(&leased), verdict).await;
+    assert_eq!(store.input(&tenant, failing).await.unwrap(), Some(input));
+
+    let again = NewTask { retry_of: Some(failing), ..new_task(subject, &function) };
+    let again = accept(subject, again).await;
+    assert_eq!(store.task(&tenant, again).await.unwrap().unwrap().retry_of, Some(failing));
+    let leased = lease_one(subject, &tenant).await;
+    assert_eq!(leased.task.retry_of, Some(failing));
+    finish(subject, claim(&leased), end("out")).await;
+    assert_eq!(store.input(&tenant, again).await.unwrap(), Some(Bytes::new()));
+    let missing = random::task_id(subject.now());
+    assert_eq!(store.input(&tenant, missing).await.unwrap(), None);
+    assert_eq!(store.input(&super::tenant("other"), failing).await.unwrap(), None);
 }

@@ -19,6 +19,7 @@
 //! | index | `r` tenant order created task | may be leased |
 //! | index | `d` `l` `e` `x` time task | delayed, leased, waiting (expiry), ended (end of its time to live) |
 //! | index | `k` tenant created task | every task of a tenant |
+//! | index | `b` tenant failed task | dead letters of a tenant |
 
 use fusebox_core::{
     id::{FunctionId, ModuleDigest, TaskId},
@@ -171,6 +172,16 @@ pub(super) fn listed_of(tenant: &TenantId) -> Key {
 /// `k`: one task in its tenant's listing.
 pub(super) fn listed(task: &Task) -> Key {
     join(&[&listed_of(&task.tenant), &moment(task.created_at, task.id)])
+}
+
+/// `b`: a tenant's dead letters.
+pub(super) fn dead_letters_of(tenant: &TenantId) -> Key {
+    join(&[b"b", tenant.as_str().as_bytes(), &[0]])
+}
+
+/// `b`: one dead letter of its tenant.
+pub(super) fn dead_letter(task: &Task, failed_at: Millis) -> Key {
+    join(&[&dead_letters_of(&task.tenant), &moment(failed_at, task.id)])
 }
 
 /// A moment and a task: what orders a queue.

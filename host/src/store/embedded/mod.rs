@@ -11,7 +11,7 @@
 //! | `steps` | what each call does |
 //! | `queue` | where the indexes start |
 //! | `reads` | reads beside the writer |
-//! | `hints` | wake-ups |
+//! | `presence` | who works for this store; in memory, since it is true only while they do |
 
 use std::{path::Path, sync::Arc};
 
@@ -19,24 +19,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
-    id::{ModuleDigest, TaskId},
+    id::{DispatcherId, ModuleDigest, TaskId},
     limits::{ENDED_TASK_TTL_MS, FUNCTION_VERSIONS_PER_TENANT_MAX, QUEUED_TASKS_PER_TENANT_MAX},
     name::{FunctionName, TenantId},
     task::Task,
 };
 
-use self::{engine::Engine, hints::Hints, reads::Reads, writer::Writer};
+use self::{engine::Engine, presence::Presence, reads::Reads, writer::Writer};
+use super::hints::Hints;
 use super::{
     Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
-    NewFunction, NewTask, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked, Verdict,
+    NewFunction, NewTask, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked, Verdict, WorkerInfo,
 };
 use crate::clock::Clock;
 
 mod engine;
 mod group;
-mod hints;
 mod keys;
 mod open;
+mod presence;
 mod queue;
 mod reads;
 mod records;
@@ -72,6 +73,7 @@ pub struct EmbeddedStore {
     writer: Writer,
     reads: Reads,
     hints: Arc<Hints>,
+    presence: Presence,
 }
 
 impl EmbeddedStore {
@@ -90,8 +92,8 @@ impl EmbeddedStore {
     pub fn open_with(dir: &Path, clock: Clock, options: Options) -> Result<Self> {
         let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
         let hints = Hints::new();
-        let writer = Writer::start(engine.clone(), hints.clone(), options, clock)?;
-        Ok(Self { writer, reads: Reads::new(engine), hints })
+        let writer = Writer::start(engine.clone(), hints.clone(), options, clock.clone())?;
+        Ok(Self { writer, reads: Reads::new(engine), hints, presence: Presence::new(clock) })
     }
 
     /// Gives back the leases of the process before this one, and says how many: nobody else can hold a lease of a store
@@ -191,6 +193,15 @@ impl Store for EmbeddedStore {
         self.reads.log(tenant, task)
     }
 
+    async fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        self.reads.input(tenant, task)
+    }
+
+    async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        let (tenant, page) = (tenant.clone(), page.clone());
+        self.reads.aside(move |reads| reads.dead_letters(&tenant, &page)).await
+    }
+
     async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
         let (tenant, page) = (tenant.clone(), page.clone());
         self.reads.aside(move |reads| reads.tasks(&tenant, &page)).await
@@ -198,6 +209,19 @@ impl Store for EmbeddedStore {
 
     async fn backlog(&self) -> Result<Vec<Backlog>> {
         self.reads.backlog()
+    }
+
+    async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()> {
+        self.presence.announce(dispatcher, workers, ttl_ms);
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+        Ok(self.presence.workers())
+    }
+
+    fn changed_hint(&self, task: TaskId) -> Hint {
+        self.hints.changed(task)
     }
 
     fn ended_hint(&self, task: TaskId) -> Hint {

@@ -18,7 +18,7 @@ use super::engine::Engine;
 use crate::store::{Error, Result};
 
 /// What `format` holds. A change that older versions cannot read makes a new number.
-const FORMAT: &str = "fusebox store 1\n";
+const FORMAT: &str = "fusebox store 2\n";
 
 /// Opens the directory's engine, or makes it. The directory is closed to other users, since inputs and outputs are in it.
 pub(super) fn engine(dir: &Path) -> Result<Engine> {

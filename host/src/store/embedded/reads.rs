@@ -61,16 +61,32 @@ impl Reads {
         Ok(Some(snapshot.get(Space::Blobs, &keys::log(task.id))?.unwrap_or_default()))
     }
 
+    /// A task's input.
+    pub(super) fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        let snapshot = self.engine.snapshot()?;
+        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
+        Ok(Some(snapshot.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_default()))
+    }
+
     /// A tenant's tasks, newest first.
     pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        let prefix = keys::listed_of(tenant);
+        self.latest_first(tenant, &keys::listed_of(tenant), page)
+    }
+
+    /// A tenant's dead letters, the latest to fail first.
+    pub(super) fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        self.latest_first(tenant, &keys::dead_letters_of(tenant), page)
+    }
+
+    /// The tasks of an index whose keys are `prefix` and a moment.
+    fn latest_first(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<Task>> {
         let to = match cursor(page) {
-            None => keys::past(&prefix),
-            Some(Some(moment)) if moment.len() == keys::MOMENT_BYTES => [prefix.clone(), moment].concat(),
+            None => keys::past(prefix),
+            Some(Some(moment)) if moment.len() == keys::MOMENT_BYTES => [prefix, &moment].concat(),
             Some(_) => return Ok(empty()),
         };
         let snapshot = self.engine.snapshot()?;
-        let entries = snapshot.entries(Space::Index, &prefix, &to)?.rev().map(|entry| Ok(entry?.0));
+        let entries = snapshot.entries(Space::Index, prefix, &to)?.rev().map(|entry| Ok(entry?.0));
         fill(page, prefix.len(), entries, |key| {
             let Some(id) = keys::last_task(key) else { return Ok(None) };
             task_of(&snapshot, tenant, id)

@@ -8,7 +8,7 @@ use fusebox_core::{
     id::{Attempt, FunctionId, TaskId},
     name::TenantId,
     outcome::Failure,
-    task::{Ended, Lease, Priority, Task, TaskState},
+    task::{Ended, Fingerprint, Lease, Priority, Task, TaskState},
     time::Millis,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -106,6 +106,8 @@ struct TaskRecord {
     attempt: Attempt,
     attempts_max: Attempt,
     releases: u32,
+    fingerprint: Option<Fingerprint>,
+    retry_of: Option<TaskId>,
     state: StateRecord,
 }
 
@@ -137,6 +139,8 @@ impl From<&Task> for TaskRecord {
             attempt: task.attempt,
             attempts_max: task.attempts_max,
             releases: task.releases,
+            fingerprint: task.fingerprint,
+            retry_of: task.retry_of,
             state: StateRecord::from(&task.state),
         }
     }
@@ -180,6 +184,8 @@ impl TaskRecord {
             attempt: self.attempt,
             attempts_max: self.attempts_max,
             releases: self.releases,
+            fingerprint: self.fingerprint,
+            retry_of: self.retry_of,
             state,
         })
     }
@@ -205,6 +211,8 @@ mod tests {
             attempt: 8,
             attempts_max: 9,
             releases: 10,
+            fingerprint: None,
+            retry_of: Some(TaskId::from_bytes([5; 16])),
             state,
         }
     }
@@ -227,8 +235,8 @@ mod tests {
     /// the new one the next number.
     #[test]
     fn the_layout_is_the_one_on_disk() {
-        let (one, two, three, four) = ("01".repeat(16), "02".repeat(16), "03".repeat(16), "04".repeat(16));
-        let head = format!("0110{one}0764656661756c7410{two}010203040500060708090a");
+        let [one, two, three, four, five] = ["01", "02", "03", "04", "05"].map(|byte| byte.repeat(16));
+        let head = format!("0110{one}0764656661756c7410{two}010203040500060708090a000110{five}");
         let ended = format!("0f01{four}010d0e00000000000000080110{three}");
         let states_on_disk = [
             "0010".to_owned(),

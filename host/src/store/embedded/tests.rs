@@ -154,8 +154,8 @@ fn what_cannot_be_a_store_is_refused_with_the_reason() {
     assert!(refusal(&file).contains("cannot open the store in"));
     let newer = home.path().join("newer");
     open(&newer, &Clock::System);
-    std::fs::write(newer.join("format"), "fusebox store 2\n").unwrap();
-    assert!(refusal(&newer).contains("fusebox store 2"));
+    std::fs::write(newer.join("format"), "fusebox store 3\n").unwrap();
+    assert!(refusal(&newer).contains("fusebox store 3"));
 }
 
 #[tokio::test]

@@ -9,10 +9,10 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Options, engine::Engine, group::Group, hints::Hints, queue::Starts, steps::Steps};
+use super::{Options, engine::Engine, group::Group, queue::Starts, steps::Steps};
 use crate::{
     clock::Clock,
-    store::{Error, Result},
+    store::{Error, Result, hints::Hints},
 };
 
 /// Steps that may wait; with more, callers wait to hand theirs in.

@@ -21,8 +21,9 @@ impl Steps<'_> {
     }
 
     fn accept_one(&mut self, new: NewTask) -> Result<Accepted> {
-        if self.group.contains(Space::Records, &keys::task(new.id))? {
-            return Ok(Accepted::Duplicate);
+        if let Some(known) = self.task(new.id)? {
+            let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
+            return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
         }
         if self.counters(&new.tenant)?.waiting() >= self.options.queued_tasks_max {
             return Ok(Accepted::QueueFull);
@@ -38,6 +39,8 @@ impl Steps<'_> {
             attempt: 0,
             attempts_max: new.attempts_max,
             releases: 0,
+            fingerprint: new.fingerprint,
+            retry_of: new.retry_of,
             state: TaskState::Queued { not_before: new.not_before },
         };
         match self.hold_function(&task.tenant, task.function)? {

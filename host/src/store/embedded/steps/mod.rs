@@ -14,12 +14,11 @@ use super::{
     Options,
     engine::Space,
     group::Group,
-    hints::Event,
     keys::{self, Key, Timed},
     queue::Starts,
     records::{self, Counters, FunctionRecord},
 };
-use crate::store::Result;
+use crate::store::{Result, hints::Event};
 
 mod accept;
 mod functions;
@@ -118,6 +117,9 @@ impl<'a> Steps<'a> {
         match &task.state {
             TaskState::Queued { not_before } => {
                 self.put_timed(Timed::Waiting, task.expires_at, task.id);
+                if task.attempt > 0 {
+                    self.events.push(Event::Changed(task.id));
+                }
                 match *not_before <= self.now {
                     true => self.enter_ready(task),
                     false => {
@@ -128,6 +130,7 @@ impl<'a> Steps<'a> {
             }
             TaskState::Running(lease) => {
                 self.put_timed(Timed::Leased, lease.expires_at, task.id);
+                self.events.push(Event::Changed(task.id));
                 self.count(&task.tenant, |counters| counters.running += 1)
             }
             TaskState::Completed(ended) | TaskState::Failed(_, ended) => self.end(task, ended.at),
@@ -144,7 +147,10 @@ impl<'a> Steps<'a> {
     /// The one routine of every end: whichever way a task ends, it comes here once.
     fn end(&mut self, task: &Task, at: Millis) -> Result<()> {
         self.put_timed(Timed::Ended, at.plus(self.options.ended_ttl_ms), task.id);
-        self.group.remove(Space::Blobs, keys::input(task.id));
+        match task.is_dead_letter() {
+            true => self.group.put(Space::Index, keys::dead_letter(task, at), Bytes::new()),
+            false => self.group.remove(Space::Blobs, keys::input(task.id)),
+        }
         self.release_function(&task.tenant, task.function)?;
         self.events.push(Event::Ended(task.id));
         Ok(())

@@ -13,9 +13,9 @@ use crate::store::{
     Beaten, Cancelled, Claim, Finish, Finished, Result, Verdict,
     embedded::{
         engine::Space,
-        hints::Event,
         keys::{self, Timed},
     },
+    hints::Event,
 };
 
 /// Leases given back in one step.

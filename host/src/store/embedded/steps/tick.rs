@@ -84,6 +84,10 @@ impl Steps<'_> {
             };
             self.group.remove(Space::Index, key);
             self.group.remove(Space::Index, keys::listed(&task));
+            if let Some(ended) = task.ended().filter(|_| task.is_dead_letter()) {
+                self.group.remove(Space::Index, keys::dead_letter(&task, ended.at));
+                self.group.remove(Space::Blobs, keys::input(task.id));
+            }
             self.group.remove(Space::Records, keys::task(task.id));
             self.group.remove(Space::Blobs, keys::output(task.id));
             self.group.remove(Space::Blobs, keys::log(task.id));

@@ -10,7 +10,7 @@ use std::{
 use fusebox_core::id::TaskId;
 use tokio::sync::{Notify, broadcast};
 
-use crate::store::Hint;
+use super::Hint;
 
 /// Maps of waiters: more than cores, so that one lock is seldom asked for twice at once.
 const SHARDS: usize = 16;
@@ -19,7 +19,9 @@ const CANCELLATIONS: usize = 1_024;
 
 /// What a committed step has led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
+    /// A task has started, or waits again.
+    Changed(TaskId),
     /// A task has ended.
     Ended(TaskId),
     /// A task may be leased.
@@ -29,11 +31,20 @@ pub(super) enum Event {
 }
 
 /// See the module's documentation.
-pub(super) struct Hints {
-    shards: [Mutex<HashMap<TaskId, Waiters>>; SHARDS],
+pub(crate) struct Hints {
+    shards: [Mutex<HashMap<Awaited, Waiters>>; SHARDS],
     hasher: RandomState,
     ready: Arc<Notify>,
     cancelled: broadcast::Sender<TaskId>,
+}
+
+/// What is waited for.
+type Awaited = (TaskId, Moment);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Moment {
+    Change,
+    End,
 }
 
 struct Waiters {
@@ -44,13 +55,13 @@ struct Waiters {
 /// Takes a waiter out of its map, also where it goes away before the end.
 struct Waiting {
     hints: Arc<Hints>,
-    task: TaskId,
+    awaited: Awaited,
     notify: Arc<Notify>,
 }
 
 impl Hints {
     /// Nobody waits.
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             shards: Default::default(),
             hasher: RandomState::new(),
@@ -60,17 +71,17 @@ impl Hints {
     }
 
     /// Wakes whoever waits for one of these.
-    pub(super) fn tell(&self, events: &[Event]) {
+    pub(crate) fn tell(&self, events: &[Event]) {
         if events.contains(&Event::Ready) {
             self.ready.notify_waiters();
         }
         for event in events {
             match *event {
                 Event::Ready => {}
+                Event::Changed(task) => self.wake((task, Moment::Change)),
                 Event::Ended(task) => {
-                    if let Some(waiters) = self.shard(task).remove(&task) {
-                        waiters.notify.notify_waiters();
-                    }
+                    self.wake((task, Moment::Change));
+                    self.wake((task, Moment::End));
                 }
                 // Without a receiver nobody runs anything that could be stopped.
                 Event::Cancelled(task) => drop(self.cancelled.send(task)),
@@ -78,17 +89,32 @@ impl Hints {
         }
     }
 
+    fn wake(&self, awaited: Awaited) {
+        if let Some(waiters) = self.shard(awaited).remove(&awaited) {
+            waiters.notify.notify_waiters();
+        }
+    }
+
     /// Ends when the task has ended after this call.
-    pub(super) fn ended(self: &Arc<Self>, task: TaskId) -> Hint {
+    pub(crate) fn ended(self: &Arc<Self>, task: TaskId) -> Hint {
+        self.hint((task, Moment::End))
+    }
+
+    /// Ends when the task has changed after this call.
+    pub(crate) fn changed(self: &Arc<Self>, task: TaskId) -> Hint {
+        self.hint((task, Moment::Change))
+    }
+
+    fn hint(self: &Arc<Self>, awaited: Awaited) -> Hint {
         let notify = {
-            let mut shard = self.shard(task);
-            let waiters = shard.entry(task).or_insert_with(|| Waiters { notify: Arc::default(), count: 0 });
+            let mut shard = self.shard(awaited);
+            let waiters = shard.entry(awaited).or_insert_with(|| Waiters { notify: Arc::default(), count: 0 });
             waiters.count += 1;
             waiters.notify.clone()
         };
         // Made here rather than when it is first polled: from now on it cannot miss its wake-up.
         let notified = notify.clone().notified_owned();
-        let waiting = Waiting { hints: self.clone(), task, notify };
+        let waiting = Waiting { hints: self.clone(), awaited, notify };
         Box::pin(async move {
             let _waiting = waiting;
             notified.await;
@@ -96,17 +122,17 @@ impl Hints {
     }
 
     /// Ends when a task has become ready after this call.
-    pub(super) fn ready(&self) -> Hint {
+    pub(crate) fn ready(&self) -> Hint {
         Box::pin(self.ready.clone().notified_owned())
     }
 
     /// The cancellations from now on.
-    pub(super) fn cancellations(&self) -> broadcast::Receiver<TaskId> {
+    pub(crate) fn cancellations(&self) -> broadcast::Receiver<TaskId> {
         self.cancelled.subscribe()
     }
 
-    fn shard(&self, task: TaskId) -> MutexGuard<'_, HashMap<TaskId, Waiters>> {
-        let at = self.hasher.hash_one(task) % (SHARDS as u64);
+    fn shard(&self, awaited: Awaited) -> MutexGuard<'_, HashMap<Awaited, Waiters>> {
+        let at = self.hasher.hash_one(awaited) % (SHARDS as u64);
         let shard = &self.shards[usize::try_from(at).unwrap_or(0)];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,13 +140,13 @@ impl Hints {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut shard = self.hints.shard(self.task);
-        let Some(waiters) = shard.get_mut(&self.task) else { return };
+        let mut shard = self.hints.shard(self.awaited);
+        let Some(waiters) = shard.get_mut(&self.awaited) else { return };
         // After the end another hint may have been made under the same id.
         if Arc::ptr_eq(&waiters.notify, &self.notify) {
             waiters.count -= 1;
             if waiters.count == 0 {
-                shard.remove(&self.task);
+                shard.remove(&self.awaited);
             }
         }
     }
@@ -133,10 +159,14 @@ mod tests {
     #[tokio::test]
     async fn a_hint_that_is_not_polled_yet_is_woken() {
         let (hints, task) = (Hints::new(), TaskId::from_bytes([1; 16]));
-        let (ended, ready) = (hints.ended(task), hints.ready());
+        let (ended, ready, changed) = (hints.ended(task), hints.ready(), hints.changed(task));
+        hints.tell(&[Event::Changed(task)]);
+        changed.await;
+        let changed = hints.changed(task);
         hints.tell(&[Event::Ended(task), Event::Ready]);
         ended.await;
         ready.await;
+        changed.await;
     }
 
     #[test]
@@ -144,14 +174,14 @@ mod tests {
         let (hints, task) = (Hints::new(), TaskId::from_bytes([1; 16]));
         let (first, second) = (hints.ended(task), hints.ended(task));
         drop(first);
-        assert_eq!(hints.shard(task).len(), 1);
+        assert_eq!(hints.shard((task, Moment::End)).len(), 1);
         drop(second);
-        assert_eq!(hints.shard(task).len(), 0);
+        assert_eq!(hints.shard((task, Moment::End)).len(), 0);
         let early = hints.ended(task);
         hints.tell(&[Event::Ended(task)]);
         let late = hints.ended(task);
         drop(early);
-        assert_eq!(hints.shard(task).len(), 1);
+        assert_eq!(hints.shard((task, Moment::End)).len(), 1);
         drop(late);
     }
 }
