@@ -24,6 +24,8 @@ use fusebox_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use fusebox_core::dispatch::Mode;
+
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
@@ -319,18 +321,6 @@ pub struct WorkerInfo {
     pub seen_at: Millis,
     /// Whether it ends and takes nothing more.
     pub draining: bool,
-}
-
-/// How workers get their attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Slots in the dispatcher's process.
-    Local,
-    /// Workers are sent attempts as they have room for them.
-    Push,
-    /// Workers ask for attempts.
-    Pull,
 }
 
 /// A future that ends when something has happened; a hint, so the caller reads the record again.

@@ -15,6 +15,7 @@
 //! | [`outcome`] | how a run ended, and its receipt |
 //! | [`error`] | stable error codes |
 //! | [`dispatch`] | the dispatcher: events and time go in, effects come out |
+//! | [`wire`] | what dispatcher and workers say to each other |
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
@@ -29,3 +30,4 @@ pub mod name;
 pub mod outcome;
 pub mod task;
 pub mod time;
+pub mod wire;

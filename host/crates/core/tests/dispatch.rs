@@ -3,7 +3,7 @@
 use fusebox_core::{
     dispatch::{Answer, Dispatcher, Effect, Event, Report, RequestId, SaveVerdict},
     id::{Attempt, TaskId, WorkerId},
-    limits::STORE_RETRY_MS,
+    limits::{STORE_RETRY_MS, WORKER_SILENCE_MS_MAX},
     name::TenantId,
     outcome::StopReason,
     time::Millis,
@@ -104,7 +104,7 @@ fn credit_that_expires_during_a_lease_step_is_not_used_again() {
     bench.handle(0, Event::CreditGranted { worker: WORKER, slots: 1, expires_at: Millis(100) });
     assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
     bench.handle(1, backlog("b", 1));
-    assert_eq!(bench.handle(150, leased(0, &[])), [Effect::NothingYet { worker: WORKER }]);
+    assert_eq!(bench.handle(150, leased(0, &[])), [Effect::NothingYet { worker: WORKER, slots: 1 }]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_request_of_a_worker_that_drains_is_answered() {
     bench.handle(1, Event::WorkerDrains { worker: WORKER });
     let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
     assert_eq!(bench.handle(2, leased(0, &[(TASK, 1)])), [release]);
-    assert_eq!(bench.handle(100, Event::Tick), [Effect::NothingYet { worker: WORKER }]);
+    assert_eq!(bench.handle(100, Event::Tick), [Effect::NothingYet { worker: WORKER, slots: 1 }]);
 }
 
 #[test]
@@ -167,4 +167,38 @@ fn a_lease_lost_while_its_verdict_is_saved_is_told_by_the_save() {
     assert_eq!(bench.handle(3, Event::LeaseLost { task, attempt }), []);
     let saved = Event::Saved { task, attempt, answer: Answer::Stale };
     assert_eq!(bench.handle(4, saved), [Effect::Told { worker, task, attempt }]);
+}
+
+#[test]
+fn free_workers_share_what_is_ready() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 32));
+    bench.handle(0, granted(OTHER_WORKER, 32));
+    let effects = bench.handle(0, backlog("a", 10));
+    assert_eq!(effects, [lease(0, "a", OTHER_WORKER, 5), lease(1, "a", WORKER, 5)]);
+}
+
+#[test]
+fn a_worker_away_is_sent_nothing_until_it_is_back() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 2));
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(1, leased(0, &[(TASK, 1)])), [assign(WORKER, 1)]);
+    assert_eq!(bench.handle(2, Event::WorkerAway { worker: WORKER }), []);
+    assert_eq!(bench.handle(3, backlog("a", 1)), [], "its credit is void");
+    assert_eq!(bench.handle(4, granted(WORKER, 1)), [lease(1, "a", WORKER, 1)]);
+    let (worker, task, attempt) = (WORKER, TASK, 1);
+    let save = Effect::Save { worker, task, attempt, verdict: SaveVerdict::End };
+    assert_eq!(bench.handle(5, finished(WORKER, 1)), [save], "its run went on");
+}
+
+#[test]
+fn a_silent_worker_is_given_up_and_its_attempts_are_tried_again() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 1));
+    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(1, leased(0, &[(TASK, 1)])), [assign(WORKER, 1)]);
+    let effects = bench.handle(WORKER_SILENCE_MS_MAX, Event::Tick);
+    assert!(matches!(effects[0], Effect::Save { verdict: SaveVerdict::Retry { .. }, .. }), "{effects:?}");
+    assert_eq!(effects[1], Effect::GaveUp { worker: WORKER });
 }

@@ -75,6 +75,11 @@ impl Workers {
         self.by_free.last().map(|(free, id)| (*id, *free))
     }
 
+    /// How many workers can be leased for.
+    pub(super) fn free_workers(&self) -> usize {
+        self.by_free.len()
+    }
+
     /// Takes credit for a lease request, the first to expire first.
     pub(super) fn take(&mut self, id: WorkerId, mut count: u32) -> Vec<Grant> {
         let mut taken = Vec::new();
@@ -128,6 +133,14 @@ impl Workers {
         self.change(id, |worker| worker.draining = true);
     }
 
+    /// The worker cannot be reached: its credit is void.
+    pub(super) fn void_credit(&mut self, id: WorkerId) {
+        self.change(id, |worker| {
+            worker.grants.clear();
+            worker.free = 0;
+        });
+    }
+
     /// The worker is gone, and its credit with it. Whether it was known.
     pub(super) fn lose(&mut self, id: WorkerId) -> bool {
         self.unindex(id);
@@ -142,17 +155,18 @@ impl Workers {
         silent.map(|(_, id)| *id).collect()
     }
 
-    /// Voids credit that expired at `now`; gives the workers whose credit it was.
-    pub(super) fn expire(&mut self, now: Millis) -> Vec<WorkerId> {
+    /// Voids credit that expired at `now`; gives the workers whose credit it was, and how much.
+    pub(super) fn expire(&mut self, now: Millis) -> Vec<(WorkerId, u32)> {
         let mut expired = Vec::new();
         while let Some(&(expires_at, id)) = self.by_expiry.first()
             && expires_at <= now
         {
+            let mut slots = 0;
             self.change(id, |worker| {
-                let slots = worker.grants.remove(&expires_at).unwrap_or_default();
+                slots = worker.grants.remove(&expires_at).unwrap_or_default();
                 worker.free -= slots;
             });
-            expired.push(id);
+            expired.push((id, slots));
         }
         expired
     }

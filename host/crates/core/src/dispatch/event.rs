@@ -13,6 +13,8 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     id::{Attempt, TaskId, WorkerId},
     name::TenantId,
@@ -23,6 +25,30 @@ use crate::{
 /// Names one lease step on its way to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+/// How workers get their attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Slots in the dispatcher's process.
+    Local,
+    /// Workers are sent attempts as they have room for them.
+    Push,
+    /// Workers ask for attempts.
+    Pull,
+}
+
+impl Mode {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Push => "push",
+            Self::Pull => "pull",
+        }
+    }
+}
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +127,12 @@ pub enum Event {
     CancelRequested {
         /// The task.
         task: TaskId,
+    },
+    /// A worker cannot be reached. Its credit is void; its attempts go on, and it may come back within
+    /// [`crate::limits::WORKER_SILENCE_MS_MAX`] and be granted credit again.
+    WorkerAway {
+        /// Who.
+        worker: WorkerId,
     },
     /// A worker is gone.
     WorkerLost {
@@ -215,6 +247,13 @@ pub enum Effect {
     },
     /// Credit of a pull worker expired unused: answer its request with nothing.
     NothingYet {
+        /// Who.
+        worker: WorkerId,
+        /// How much.
+        slots: u32,
+    },
+    /// A worker was silent for too long: nothing more is expected of it, and it must join again.
+    GaveUp {
         /// Who.
         worker: WorkerId,
     },

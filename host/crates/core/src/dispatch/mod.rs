@@ -23,7 +23,7 @@ use alloc::{
     vec::{IntoIter, Vec},
 };
 
-pub use event::{Answer, Effect, Event, Report, RequestId, SaveVerdict};
+pub use event::{Answer, Effect, Event, Mode, Report, RequestId, SaveVerdict};
 
 use self::{
     credit::{Grant, Workers},
@@ -108,13 +108,15 @@ impl Dispatcher {
                     self.stop(task, attempt, StopReason::Cancelled, effects);
                 }
             }
+            Event::WorkerAway { worker } => self.void_credit(worker),
             Event::WorkerLost { worker } => self.lose(worker, effects),
             Event::WorkerDrains { worker } => self.workers.drain(worker),
             Event::Drain => self.draining = true,
             Event::Tick => self.tick(now, effects),
         }
         // Before anything is leased on it.
-        effects.extend(self.workers.expire(now).into_iter().map(|worker| Effect::NothingYet { worker }));
+        let expired = self.workers.expire(now).into_iter();
+        effects.extend(expired.map(|(worker, slots)| Effect::NothingYet { worker, slots }));
         self.lease_more(now, effects);
         self.settle(now, effects);
     }
@@ -131,13 +133,15 @@ impl Dispatcher {
     }
 
     /// Leases for free credit while tasks are ready. Where several tenants wait, each is given its part of the credit,
-    /// so that none takes all of it at once.
+    /// so that none takes all of it at once; where several workers are free, each is given its part of the tasks, so
+    /// that none holds what another could begin with.
     fn lease_more(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         while !self.draining && self.paused_until <= now {
             let Some((worker, free)) = self.workers.most_free() else { return };
             let Some((tenant, ready, tenants)) = self.shares.next() else { return };
             let part = free.div_ceil(u32::try_from(tenants).unwrap_or(u32::MAX));
-            let count = part.min(LEASE_BATCH_MAX).min(u32::try_from(ready).unwrap_or(u32::MAX));
+            let share = ready.div_ceil(self.workers.free_workers().max(1) as u64);
+            let count = part.min(LEASE_BATCH_MAX).min(u32::try_from(share).unwrap_or(u32::MAX));
             self.shares.take(&tenant, count);
             let grants = self.workers.take(worker, count);
             let request = RequestId(self.next_request);
@@ -258,13 +262,18 @@ impl Dispatcher {
         }
     }
 
+    /// Its credit is void, what a lease step on its way was asked for included.
+    fn void_credit(&mut self, worker: WorkerId) {
+        self.workers.void_credit(worker);
+        let requests = self.requests.values_mut().filter(|request| request.worker == worker);
+        requests.for_each(|request| request.grants.clear());
+    }
+
     fn lose(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
         if !self.workers.lose(worker) {
             return;
         }
-        // Its credit is void, even if it turns up again under its name.
-        let requests = self.requests.values_mut().filter(|request| request.worker == worker);
-        requests.for_each(|request| request.grants.clear());
+        self.void_credit(worker);
         for task in self.leases.of_worker(worker) {
             if let Some(lease) = self.leases.current(task)
                 && lease.stage == Stage::Assigned
@@ -282,6 +291,7 @@ impl Dispatcher {
         }
         for worker in self.workers.silent(now) {
             self.lose(worker, effects);
+            effects.push(Effect::GaveUp { worker });
         }
         for task in self.leases.due_saves(now) {
             if let Some(lease) = self.leases.current(task)

@@ -58,6 +58,8 @@ pub(crate) struct Faults {
     pub(crate) crashes: u64,
     pub(crate) freezes: u64,
     pub(crate) retirements: u64,
+    /// Links that break while both ends live.
+    pub(crate) partings: u64,
     pub(crate) cancels: u64,
     pub(crate) drains: u64,
     /// Dispatchers that end without a drain.
@@ -69,8 +71,8 @@ impl Faults {
         let mut rate = |most| if dice.percent(50) { dice.between(1, most) } else { 0 };
         let remote = mode != Mode::Local;
         let mut of_workers = |most| if remote { rate(most) } else { 0 };
-        let (message_lost, crashes, freezes, retirements) =
-            (of_workers(15), of_workers(4), of_workers(4), of_workers(3));
+        let (message_lost, crashes, freezes, retirements, partings) =
+            (of_workers(15), of_workers(4), of_workers(4), of_workers(3), of_workers(6));
         Self {
             until: Millis(40_000),
             store_fails: rate(25),
@@ -84,6 +86,7 @@ impl Faults {
             crashes,
             freezes,
             retirements,
+            partings,
             cancels: rate(8),
             drains: rate(2),
             aborts: rate(1),

@@ -62,6 +62,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::SaveFailed { .. } => "save failed",
         Event::LeaseLost { .. } => "lease lost",
         Event::CancelRequested { .. } => "cancel",
+        Event::WorkerAway { .. } => "worker away",
         Event::WorkerLost { .. } => "worker lost",
         Event::WorkerDrains { .. } => "worker drains",
         Event::Drain => "drain",
@@ -80,6 +81,7 @@ const fn effect_kind(effect: &Effect) -> &'static str {
         Effect::Stop { .. } => "stop",
         Effect::Told { .. } => "told",
         Effect::NothingYet { .. } => "nothing yet",
+        Effect::GaveUp { .. } => "gave up",
         Effect::WakeAt { .. } => "wake at",
         Effect::Drained => "drained",
     }

@@ -162,7 +162,9 @@ impl World {
                 self.hosts[host].held.remove(&(task, attempt));
                 self.send(worker, WorkerStep::Told { task, attempt });
             }
-            Effect::NothingYet { worker } => self.send(worker, WorkerStep::NothingYet),
+            // A worker of another process learns it from its link, one of this one cannot be silent.
+            Effect::GaveUp { .. } => {}
+            Effect::NothingYet { worker, .. } => self.send(worker, WorkerStep::NothingYet),
             Effect::WakeAt { at } => {
                 let Host { life, ref mut wake_at, .. } = self.hosts[host];
                 *wake_at = at.min(*wake_at);

@@ -140,7 +140,7 @@ impl Planted {
             (Some(Plant::NeverWake), Effect::WakeAt { .. }) | (Some(Plant::NeverAnswer), Effect::NothingYet { .. }) => {
                 return;
             }
-            (_, Effect::NothingYet { worker }) if self.gone.contains(worker) => return,
+            (_, Effect::NothingYet { worker, .. }) if self.gone.contains(worker) => return,
             _ => {}
         }
         effects.push(effect);

@@ -223,6 +223,31 @@ impl World {
         }
     }
 
+    /// The link of a worker breaks; the worker is back soon, and says again how much it can take.
+    pub(crate) fn part_one(&mut self) {
+        let Some(id) = self.one() else { return };
+        let host = self.workers[&id].host;
+        self.event(host, None, Event::WorkerAway { worker: id });
+        let ms = self.dice.between(10, 3_000);
+        self.after(ms, Step::Return(id));
+    }
+
+    pub(crate) fn come_back(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if self.mode == Mode::Pull {
+            worker.asks_until = now;
+            return self.ask(id);
+        }
+        let (host, slots) = (worker.host, worker.slots);
+        // What was given up meanwhile comes back as another worker; see `beat`.
+        if self.hosts[host].is_up && !self.checker.has_lost(host, id) {
+            let spent = u32::try_from(self.checker.spent(host, id)).unwrap();
+            let slots = slots.saturating_sub(spent);
+            self.event(host, None, Event::CreditGranted { worker: id, slots, expires_at: Millis::NEVER });
+        }
+    }
+
     /// A report that nobody was asked for: of another worker's attempt, of an old one, of one that never was.
     pub(crate) fn forge(&mut self) {
         let tasks: Vec<TaskId> = self.store.unended().map(|task| task.id).collect();

@@ -65,6 +65,8 @@ pub(crate) enum Step {
     Crash,
     Freeze,
     Retire,
+    Part,
+    Return(WorkerId),
     Forge,
 }
 
@@ -129,7 +131,7 @@ impl World {
     }
 
     fn plan_faults(&mut self) {
-        let Faults { crashes, freezes, retirements, forgeries, drains, aborts, .. } = self.faults;
+        let Faults { crashes, freezes, retirements, partings, forgeries, drains, aborts, .. } = self.faults;
         for _ in 0..crashes {
             self.once(|_| Step::Crash);
         }
@@ -138,6 +140,9 @@ impl World {
         }
         for _ in 0..retirements {
             self.once(|_| Step::Retire);
+        }
+        for _ in 0..partings {
+            self.once(|_| Step::Part);
         }
         for _ in 0..forgeries {
             self.once(|_| Step::Forge);
@@ -219,6 +224,8 @@ impl World {
             Step::Crash => self.crash_one(),
             Step::Freeze => self.freeze_one(),
             Step::Retire => self.retire_one(),
+            Step::Part => self.part_one(),
+            Step::Return(worker) => self.come_back(worker),
             Step::Forge => self.forge(),
         }
     }

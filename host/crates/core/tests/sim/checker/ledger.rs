@@ -61,6 +61,19 @@ impl Ledger {
         }
     }
 
+    /// Free slots are void.
+    pub(super) fn void(&mut self, worker: WorkerId) {
+        if let Some(account) = self.accounts.get_mut(&worker) {
+            account.free.clear();
+            account.void_since = None;
+        }
+    }
+
+    /// Slots spent on attempts that are not reported on.
+    pub(super) fn spent(&self, worker: WorkerId) -> usize {
+        self.accounts.get(&worker).map_or(0, |account| account.spent.len())
+    }
+
     /// Workers that a wake-up at `now` must find dead.
     pub(super) fn silent(&self, now: Millis) -> Vec<WorkerId> {
         let is_silent = |account: &Account| account.seen_at.plus(WORKER_SILENCE_MS_MAX) <= now;

@@ -62,6 +62,10 @@ impl Watch {
         self.ledger.has_lost(worker)
     }
 
+    pub(super) fn spent(&self, worker: WorkerId) -> usize {
+        self.ledger.spent(worker)
+    }
+
     pub(super) fn is_live(&self, worker: WorkerId, now: Millis) -> bool {
         self.ledger.is_live(worker, now)
     }
@@ -99,6 +103,10 @@ impl Watch {
                     held.saving = false;
                 }
             }
+            Event::WorkerAway { worker } => {
+                self.ledger.void(worker);
+                self.void_requests(worker);
+            }
             Event::WorkerLost { worker } => self.lose(worker),
             Event::WorkerDrains { worker } => self.ledger.drain(worker),
             Event::Drain => self.draining = true,
@@ -132,7 +140,11 @@ impl Watch {
 
     fn lose(&mut self, worker: WorkerId) {
         self.ledger.lose(worker);
-        // Credit of a worker that is gone is gone too, even if a worker of this name turns up again.
+        self.void_requests(worker);
+    }
+
+    /// Credit of a worker that is gone is gone too, even if a worker of this name turns up again.
+    fn void_requests(&mut self, worker: WorkerId) {
         self.requests.values_mut().filter(|request| request.worker == worker).for_each(|request| request.slots.clear());
     }
 
@@ -159,9 +171,12 @@ impl Watch {
                     format!("told {worker} of attempt {attempt} of {task}, which is not saved")
                 })
             }
-            Effect::NothingYet { worker } => hold(self.ledger.answer(worker, now), Property::Answered, || {
+            Effect::NothingYet { worker, .. } => hold(self.ledger.answer(worker, now), Property::Answered, || {
                 format!("answered {worker}, whose credit has not expired")
             }),
+            Effect::GaveUp { worker } => {
+                hold(self.ledger.has_lost(worker), Property::Credit, || format!("gave up {worker}, which was heard of"))
+            }
             Effect::WakeAt { .. } => Ok(()),
             Effect::Drained => self.drained(store),
         }

@@ -1,0 +1,221 @@
+//! What dispatcher and workers say to each other: the messages, and how they are written.
+//!
+//! A message is one byte that says the layout, then postcard. Each field is written by position, so any change of these
+//! types is a new [`PROTOCOL`]: peers of another one refuse each other when they meet, and nothing is ever misread. The
+//! golden file `tests/golden/wire.txt` notices a change.
+//!
+//! Nothing here is trusted: a message of a peer is decoded within its own length, and a claim in it is worth what its
+//! lease token is worth.
+
+use alloc::{string::String, vec::Vec};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    dispatch::Mode,
+    function::RunLimits,
+    id::{Attempt, DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    name::{FunctionName, TenantId},
+    outcome::{Failure, Receipt, StopReason},
+};
+
+/// The protocol's number. Another one cannot be spoken with.
+pub const PROTOCOL: u16 = 1;
+/// The first byte of each message.
+const LAYOUT: u8 = 1;
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The first message of a link, and no other.
+    Join(Join),
+    /// Alive. Every [`crate::limits::HEARTBEAT_MS`].
+    Beat,
+    /// Pull: asks for up to `slots` attempts, within `wait_ms`; what is not given by then is answered with
+    /// [`FromDispatcher::NothingYet`].
+    Ask {
+        /// How many.
+        slots: u32,
+        /// For how long.
+        wait_ms: u32,
+    },
+    /// These attempts have arrived.
+    Received(Vec<AttemptId>),
+    /// These attempts are over. Said again after each join until [`FromDispatcher::Recorded`] answers.
+    Reports(Vec<AttemptReport>),
+    /// Wants a piece of a module's wasm.
+    Fetch {
+        /// Which module.
+        module: ModuleDigest,
+        /// From this byte on.
+        offset: u64,
+    },
+    /// Wants no more attempts: it ends when those it holds have.
+    Drains,
+}
+
+/// What a dispatcher says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromDispatcher {
+    /// The answer to [`FromWorker::Join`].
+    Welcome {
+        /// Who this is: another one than before knows nothing of the worker.
+        dispatcher: DispatcherId,
+    },
+    /// The other answer: the worker is not wanted, and trying again does not help.
+    Refused {
+        /// A sentence that says what to do.
+        reason: String,
+    },
+    /// Run these. Their leases are saved.
+    Assign(Vec<Assignment>),
+    /// Pull: so much credit expired unused.
+    NothingYet {
+        /// How much.
+        slots: u32,
+    },
+    /// End these runs: their leases are lost, or someone cancelled them.
+    Stop(Vec<(AttemptId, StopReason)>),
+    /// These attempts are recorded, or are no longer anyone's: forget them.
+    Recorded(Vec<AttemptId>),
+    /// A piece of a module's wasm.
+    Piece {
+        /// Which module.
+        module: ModuleDigest,
+        /// Where it begins.
+        offset: u64,
+        /// Size of the whole module; 0 where there is no such module.
+        total: u64,
+        /// The piece.
+        bytes: Bytes,
+    },
+}
+
+/// A worker presents itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// This incarnation of the worker.
+    pub worker: WorkerId,
+    /// How it wants to get its attempts.
+    pub mode: Mode,
+    /// What people call it.
+    pub name: String,
+    /// Its version of Fusebox.
+    pub version: String,
+    /// Runs that it can do at a time.
+    pub slots: u32,
+    /// Attempts that it can hold, waiting and running.
+    pub capacity: u32,
+    /// Attempts that it holds already, reports that are not recorded included.
+    pub held: Vec<HeldAttempt>,
+}
+
+/// Names one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AttemptId {
+    /// The task.
+    pub task: TaskId,
+    /// Which attempt of it.
+    pub attempt: Attempt,
+}
+
+/// An attempt that a worker holds, with the proof that it was given it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAttempt {
+    /// Which.
+    pub id: AttemptId,
+    /// The lease's.
+    pub token: LeaseToken,
+}
+
+/// An attempt and all that is needed to run it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Which, with the proof that it was given.
+    pub held: HeldAttempt,
+    /// Whose function runs.
+    pub tenant: TenantId,
+    /// The function's name, for the run's context.
+    pub function: FunctionName,
+    /// The module to run.
+    pub module: ModuleDigest,
+    /// What the run may use.
+    pub limits: RunLimits,
+    /// How long the task has waited so far: clocks of two machines cannot be compared, durations can.
+    pub waited_ms: u64,
+    /// The input.
+    pub input: Bytes,
+}
+
+/// How an attempt is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptReport {
+    /// Which, with the proof that it was given.
+    pub held: HeldAttempt,
+    /// CPU time of the run in microseconds.
+    pub cpu_us: u64,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// By itself or by its fuse: record this.
+    Ended {
+        /// Why it failed.
+        failure: Option<Failure>,
+        /// The output, or the guest's error bytes.
+        output: Bytes,
+        /// The log kept.
+        log: Bytes,
+        /// What it used.
+        receipt: Receipt,
+    },
+    /// It was stopped, or never started: it is unspent.
+    Interrupted,
+    /// The worker could not run it: another one may.
+    Broken {
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Of another layout than this one.
+    #[error("the message is of a layout that is not known")]
+    Layout,
+    /// Not what the layout says.
+    #[error("the message cannot be read")]
+    Malformed,
+    /// Something follows the message.
+    #[error("bytes are left over after the message")]
+    TooLong,
+}
+
+/// A message as it is sent.
+///
+/// # Errors
+/// [`WireError::Malformed`]; none of the types above is refused by postcard.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
+    postcard::to_extend(message, [LAYOUT].to_vec()).map_err(|_| WireError::Malformed)
+}
+
+/// A message that was received.
+///
+/// # Errors
+/// Why it is none. A length in it is believed only as far as bytes follow.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    match bytes.split_first() {
+        Some((&LAYOUT, bytes)) => match postcard::take_from_bytes(bytes) {
+            Ok((message, [])) => Ok(message),
+            Ok(_) => Err(WireError::TooLong),
+            Err(_) => Err(WireError::Malformed),
+        },
+        Some(_) => Err(WireError::Layout),
+        None => Err(WireError::Malformed),
+    }
+}

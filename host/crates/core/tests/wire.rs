@@ -1,0 +1,119 @@
+//! The wire's layout: the golden file has each message as it is sent, and hostile bytes are no message.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use fusebox_core::{
+    dispatch::Mode,
+    error::ErrorCode,
+    function::RunLimits,
+    id::{DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId, to_hex},
+    name::TenantId,
+    outcome::{Failure, Receipt, StopReason},
+    wire::{
+        Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join, WireError, decode,
+        encode,
+    },
+};
+use proptest::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
+
+const ID: AttemptId = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 2 };
+const HELD: HeldAttempt = HeldAttempt { id: ID, token: LeaseToken([3; 16]) };
+const MODULE: ModuleDigest = ModuleDigest([4; 32]);
+
+fn from_worker() -> Vec<FromWorker> {
+    let join = Join {
+        worker: WorkerId::from_bytes([5; 16]),
+        mode: Mode::Pull,
+        name: "machine/7".to_owned(),
+        version: "1.2.3".to_owned(),
+        slots: 4,
+        capacity: 300,
+        held: vec![HELD],
+    };
+    let receipt = Receipt { fuel: Some(6), wall_us: 7, worker: Some(join.worker), ..Receipt::default() };
+    let failure = Failure { backtrace: vec!["f".to_owned()], ..Failure::new(ErrorCode::Trap, "it trapped") };
+    let (output, log) = (Bytes::from_static(b"out"), Bytes::from_static(b"log"));
+    let good = End::Ended { failure: None, output: output.clone(), log: log.clone(), receipt: receipt.clone() };
+    let bad = End::Ended { failure: Some(failure), output, log, receipt };
+    let report = |end| AttemptReport { held: HELD, cpu_us: 8, end };
+    vec![
+        FromWorker::Join(join),
+        FromWorker::Beat,
+        FromWorker::Ask { slots: 9, wait_ms: 20_000 },
+        FromWorker::Received(vec![ID]),
+        FromWorker::Reports(vec![report(good), report(bad), report(End::Interrupted)]),
+        FromWorker::Reports(vec![report(End::Broken { reason: "no memory".to_owned() })]),
+        FromWorker::Fetch { module: MODULE, offset: 1 << 20 },
+        FromWorker::Drains,
+    ]
+}
+
+fn from_dispatcher() -> Vec<FromDispatcher> {
+    let assignment = Assignment {
+        held: HELD,
+        tenant: TenantId::default_tenant(),
+        function: "hello".parse().unwrap(),
+        module: MODULE,
+        limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
+        waited_ms: 10,
+        input: Bytes::from_static(b"in"),
+    };
+    vec![
+        FromDispatcher::Welcome { dispatcher: DispatcherId::from_bytes([6; 16]) },
+        FromDispatcher::Refused { reason: "start a pull worker".to_owned() },
+        FromDispatcher::Assign(vec![assignment]),
+        FromDispatcher::NothingYet { slots: 3 },
+        FromDispatcher::Stop(vec![(ID, StopReason::Cancelled), (ID, StopReason::Interrupted)]),
+        FromDispatcher::Recorded(vec![ID]),
+        FromDispatcher::Piece { module: MODULE, offset: 0, total: 5, bytes: Bytes::from_static(b"piece") },
+    ]
+}
+
+/// Each message survives, is refused where it is cut or has a byte too many; gives it as a line.
+fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: &T, golden: &mut String) {
+    let bytes = encode(message).unwrap();
+    assert_eq!(&decode::<T>(&bytes).unwrap(), message);
+    for cut in 0..bytes.len() {
+        assert!(decode::<T>(&bytes[..cut]).is_err(), "{message:?} cut at {cut}");
+    }
+    assert_eq!(decode::<T>(&[&bytes[..], &[0]].concat()), Err(WireError::TooLong));
+    assert_eq!(decode::<T>(&[&[bytes[0] + 1], &bytes[1..]].concat()), Err(WireError::Layout));
+    writeln!(golden, "{}", to_hex(&bytes)).unwrap();
+}
+
+/// Where this fails, workers and dispatchers of the version before can no longer be read: give `PROTOCOL` its next
+/// number, so that they refuse each other, and write the new lines down.
+#[test]
+fn the_layout_is_the_golden_one() {
+    let mut golden = String::new();
+    from_worker().iter().for_each(|message| check(message, &mut golden));
+    from_dispatcher().iter().for_each(|message| check(message, &mut golden));
+    assert_eq!(golden, include_str!("golden/wire.txt"));
+}
+
+#[test]
+fn a_length_beyond_the_message_takes_no_memory() {
+    // Reports, as many as 2^60.
+    let bytes = [1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
+    assert_eq!(decode::<FromWorker>(&bytes), Err(WireError::Malformed));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_message_or_none(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = decode::<FromWorker>(&bytes);
+        let _ = decode::<FromDispatcher>(&[&[1], &bytes[..]].concat());
+    }
+
+    #[test]
+    fn a_changed_byte_is_never_more_than_another_message(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        for message in from_dispatcher() {
+            let mut bytes = encode(&message).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let _ = decode::<FromDispatcher>(&bytes);
+        }
+    }
+}
