@@ -9,8 +9,8 @@ use fusebox_core::function::RunLimits;
 
 use crate::{
     commands::{
-        demo::DemoArgs, deploy::DeployArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs,
-        logs::LogsArgs, tasks::TasksArgs, up::UpArgs,
+        demo::DemoArgs, deploy::DeployArgs, dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs,
+        invoke::InvokeArgs, logs::LogsArgs, serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs,
     },
     telemetry::{self, logs::LogFormat},
 };
@@ -42,6 +42,12 @@ pub struct Cli {
     /// How answers are printed
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
+    /// Settings of every command, in TOML; flags and the environment go before them
+    #[arg(long, global = true, env = "FUSEBOX_CONFIG", value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
+    /// Print the command's settings as such a file, and where each comes from, instead of running it
+    #[arg(long, global = true)]
+    pub dump_config: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -52,6 +58,14 @@ pub struct Cli {
 pub enum Command {
     /// Start a whole host in this process: REST, queue and slots on an embedded store
     Up(UpArgs),
+    /// Serve REST over Redis; dispatchers and workers run beside it
+    Serve(ServeArgs),
+    /// Move tasks from Redis to workers: slots of this process, push workers or pull workers
+    Dispatcher(DispatcherArgs),
+    /// Run tasks that a push dispatcher sends
+    PushWorker(WorkArgs),
+    /// Run tasks that are asked of a pull dispatcher
+    PullWorker(WorkArgs),
     /// Register a function, or the next version of one
     Deploy(DeployArgs),
     /// Run a function: input in, output out
@@ -76,7 +90,7 @@ impl Command {
     #[must_use]
     pub const fn log_filter(&self) -> &'static str {
         match self {
-            Self::Up(_) => "info",
+            Self::Up(_) | Self::Serve(_) | Self::Dispatcher(_) | Self::PushWorker(_) | Self::PullWorker(_) => "info",
             _ => "warn",
         }
     }

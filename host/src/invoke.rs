@@ -1,10 +1,10 @@
-//! The seam between REST and whatever runs a sync invoke: here slots of this process.
+//! The seam between REST and whatever runs a sync invoke: slots of this process, or workers of others.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
-    outcome::{Outcome, Receipt},
+    outcome::{Failure, Receipt},
 };
 
 /// Runs a function now, without storing a task. A dropped future stops the run.
@@ -17,8 +17,10 @@ pub trait Invoker: Send + Sync + 'static {
 /// A run that is over.
 #[derive(Clone, Debug)]
 pub struct Invoked {
-    /// How it ended.
-    pub outcome: Outcome,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// The output, or the guest's error bytes.
+    pub output: Bytes,
     /// What it used.
     pub receipt: Receipt,
     /// The log kept.
@@ -31,6 +33,9 @@ pub enum InvokeError {
     /// As many invokes wait as may wait.
     #[error("every slot is busy and the waiting room is full: try again in a moment")]
     Overloaded,
+    /// The store does not answer.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
     /// The host ends.
     #[error("the host is shutting down: try again in a moment")]
     ShuttingDown,

@@ -2,10 +2,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cli`], [`commands`] | the command line; one file a command, `commands::host` wires a host |
+//! | [`cli`], [`config`], [`commands`] | the command line and its settings file; one file a command |
 //! | [`rest`], [`tenancy`] | the REST service; who asks |
 //! | [`store`] | functions, tasks and the queue |
 //! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
+//! | [`transport`] | the encrypted link between dispatcher and workers |
 //! | [`invoke`], [`modules`] | the seams between REST and what runs and compiles |
 //! | [`client`], [`ui`] | the REST client of the command line; what people see |
 //! | [`telemetry`] | logs, metrics, readiness |
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod dispatch;
 pub mod invoke;
 pub mod modules;
@@ -23,5 +25,6 @@ pub mod rest;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;
+pub mod transport;
 pub mod ui;
 pub mod worker;

@@ -1,15 +1,20 @@
-//! The `fusebox` program: parse, start the log, run the command, exit code.
+//! The `fusebox` program: read the command line and the settings, start the log, run the command, exit code.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use fusebox::{
-    cli::{Cli, Command},
-    commands, ui,
+    cli::{Command, OutputFormat},
+    commands, config, ui,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let config::Parsed { cli, dump } = match config::parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return ui::report(&error, OutputFormat::Text),
+    };
+    if let Some(settings) = dump {
+        return ui::say(settings.trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     // The compile child limits its own process first: nothing may be started before.
     if let Command::CompileModule = cli.command {
         return commands::compile_module::run();

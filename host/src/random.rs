@@ -1,7 +1,7 @@
 //! The only reader of the operating system's randomness: ids and lease tokens.
 
 use fusebox_core::{
-    id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    id::{DispatcherId, FunctionId, LeaseToken, TaskId, WorkerId},
     time::Millis,
 };
 
@@ -27,6 +27,12 @@ pub fn task_id(now: Millis) -> TaskId {
 #[must_use]
 pub fn function_id(now: Millis) -> FunctionId {
     FunctionId::new(now, bytes())
+}
+
+/// A new dispatcher id.
+#[must_use]
+pub fn dispatcher_id(now: Millis) -> DispatcherId {
+    DispatcherId::new(now, bytes())
 }
 
 /// A new worker id.

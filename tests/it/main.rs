@@ -8,6 +8,7 @@
 //! | `cli` | the command line, its exit codes, the demo |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
+//! | `modes` | push and pull: workers of their own processes |
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,6 +22,7 @@ mod examples;
 mod faults;
 mod fuse;
 mod main_job;
+mod modes;
 
 use fusebox_harness::{Server, ServerOptions};
 use tempfile::TempDir;

@@ -10,11 +10,12 @@ use std::{
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
-use fusebox_core::function::RunLimits;
+use fusebox_core::{dispatch::Mode, function::RunLimits};
 
 use super::{
+    dispatching::WorkersArgs,
     host::{Host, HostOptions},
-    up,
+    parts::{self, StoreAddress},
 };
 use crate::{
     cli::LimitArgs,
@@ -62,8 +63,11 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a directory for the demo's store")?;
     let host = Host::start(HostOptions {
         listen: ([127, 0, 0, 1], 0).into(),
-        store: home.path().join("store"),
-        slots: up::cores(),
+        store: StoreAddress::Directory(home.path().join("store")),
+        data: home.path().join("store"),
+        mode: Mode::Local,
+        workers: WorkersArgs::default(),
+        slots: parts::cores(),
         limits: RunLimits::default(),
         ceiling: RunLimits::CEILING,
     })

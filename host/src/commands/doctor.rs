@@ -14,7 +14,7 @@ use fusebox_core::{function::RunLimits, limits::CONNECTIONS_MAX};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-use super::{host, up};
+use super::parts;
 use crate::{
     cli::OutputFormat,
     ui::{self, table::Table},
@@ -134,7 +134,7 @@ fn port(listen: SocketAddr) -> Finding {
 }
 
 fn memory() -> Finding {
-    let need = u64::from(up::cores()) * RunLimits::CEILING.memory_bytes;
+    let need = u64::from(parts::cores()) * RunLimits::CEILING.memory_bytes;
     let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?.to_owned();
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1_024)

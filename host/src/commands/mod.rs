@@ -1,18 +1,26 @@
 //! What `fusebox` can do: one file a command, with its arguments. `host` wires the parts of a host together; nothing
 //! else here decides anything.
 
+use fusebox_core::dispatch::Mode;
+
 use crate::cli::{Command, OutputFormat};
 
 pub mod compile_module;
 pub mod demo;
 pub mod deploy;
+pub mod dispatcher;
+pub mod dispatching;
 pub mod doctor;
 pub mod functions;
 pub mod host;
 pub mod invoke;
 pub mod logs;
+pub mod parts;
+pub mod serve;
+pub mod signals;
 pub mod tasks;
 pub mod up;
+pub mod work;
 
 /// Runs a command to its end.
 ///
@@ -23,6 +31,10 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
     let ran = runtime.block_on(async {
         match command {
             Command::Up(args) => up::run(args).await,
+            Command::Serve(args) => serve::run(args).await,
+            Command::Dispatcher(args) => dispatcher::run(args).await,
+            Command::PushWorker(args) => work::run(args, Mode::Push).await,
+            Command::PullWorker(args) => work::run(args, Mode::Pull).await,
             Command::Deploy(args) => deploy::run(args, format).await,
             Command::Invoke(args) => invoke::run(args, format).await,
             Command::Functions(args) => functions::run(args, format).await,

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use fusebox_core::{
-    id::{Attempt, LeaseToken, TaskId},
+    id::{Attempt, LeaseToken, TaskId, WorkerId},
     lifecycle::Fence,
     outcome::StopReason,
     task::{Lease, TaskState},
+    wire::AttemptId,
 };
 use fusebox_sandbox::StopFlag;
 
@@ -17,14 +18,18 @@ use crate::store::{Claim, LeasedTask, Verdict};
 pub(super) struct Held {
     /// Which attempt this is.
     pub(super) attempt: Attempt,
+    /// Whose it is.
+    pub(super) worker: WorkerId,
     /// Proves the lease.
     pub(super) token: LeaseToken,
-    /// Ends the run.
+    /// Ends the run, where it is in this process.
     pub(super) stop: StopFlag,
     /// What to run; taken when the attempt is assigned.
     pub(super) leased: Option<LeasedTask>,
     /// How it ended; there from the report until it is saved.
     pub(super) end: Option<Verdict>,
+    /// Whether its worker has reported on it.
+    pub(super) reported: bool,
 }
 
 /// The attempts held, by task: a task has one current attempt at most.
@@ -38,20 +43,33 @@ impl Attempts {
     /// already, the answer with this one was overtaken; the core says that it is over.
     pub(super) fn hold(&mut self, leased: LeasedTask) -> Option<(TaskId, Attempt)> {
         let (task, attempt) = (leased.task.id, leased.task.attempt);
-        let TaskState::Running(Lease { token, .. }) = leased.task.state else { return None };
+        let TaskState::Running(Lease { token, worker, .. }) = leased.task.state else { return None };
         if self.current(task).is_some_and(|held| held > attempt) {
             return Some((task, attempt));
         }
-        let held = Held { attempt, token, stop: StopFlag::default(), leased: Some(leased), end: None };
+        let stop = StopFlag::default();
+        let held = Held { attempt, worker, token, stop, leased: Some(leased), end: None, reported: false };
         if let Some(older) = self.held.insert(task, held) {
             older.stop.raise(StopReason::Interrupted);
         }
         Some((task, attempt))
     }
 
-    /// Tells every attempt to stop.
-    pub(super) fn stop_all(&self, reason: StopReason) {
+    /// Tells every attempt of this process to stop; gives those that are to be told another way.
+    pub(super) fn stop_all(&self, reason: StopReason) -> Vec<(WorkerId, AttemptId)> {
         self.held.values().for_each(|held| held.stop.raise(reason));
+        self.assigned().map(|(task, held)| (held.worker, AttemptId { task, attempt: held.attempt })).collect()
+    }
+
+    /// What a worker was assigned and has not reported on.
+    pub(super) fn of_worker(&self, worker: WorkerId) -> Vec<AttemptId> {
+        let own = self.assigned().filter(|(_, held)| held.worker == worker);
+        own.map(|(task, held)| AttemptId { task, attempt: held.attempt }).collect()
+    }
+
+    fn assigned(&self) -> impl Iterator<Item = (TaskId, &Held)> {
+        let assigned = self.held.iter().filter(|(_, held)| held.leased.is_none() && !held.reported);
+        assigned.map(|(task, held)| (*task, held))
     }
 
     /// The attempt, if it is still the one held.
@@ -75,5 +93,10 @@ impl Attempts {
     /// The number of the attempt held of a task.
     pub(super) fn current(&self, task: TaskId) -> Option<Attempt> {
         self.held.get(&task).map(|held| held.attempt)
+    }
+
+    /// How many are held.
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
     }
 }

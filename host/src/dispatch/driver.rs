@@ -1,84 +1,115 @@
-//! The driver: performs the dispatcher's effects and hands it what comes of them as events. Owns its channels, its
-//! clock and every leased attempt's bytes; decides nothing.
+//! The driver: hands the dispatcher what happens as events, and its own answers back to it. Owns its channels, its clock
+//! and every leased attempt's bytes; decides nothing. What the dispatcher asks for is done in `perform`.
 //!
-//! It wakes when tasks may be ready, a slot reports, the store answers, a task is cancelled, or the time the core asked
-//! for has come. Effects of one wake-up that write to the store are written together.
+//! It wakes when tasks may be ready, a worker says something, the store answers, a task is cancelled, or the time the core
+//! asked for has come. Effects of one wake-up that write to the store are written together.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fusebox_core::{
-    dispatch::{Answer, Dispatcher, Effect, Event, Report as CoreReport, RequestId, SaveVerdict},
-    error::ErrorCode,
-    id::{Attempt, TaskId, WorkerId},
-    limits::{DRAIN_MS_MAX, LEASE_MS},
+    dispatch::{Dispatcher, Effect, Event, Report as CoreReport, RequestId},
+    id::{Attempt, DispatcherId, TaskId, WorkerId},
+    limits::DRAIN_MS_MAX,
     name::TenantId,
     outcome::StopReason,
     time::Millis,
+    wire::{Assignment, AttemptId, AttemptReport, End, FromDispatcher},
 };
 use tokio::{
     sync::{broadcast, mpsc},
     task::JoinSet,
+    time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    attempts::Attempts,
-    local::{End, LocalWorker, Report},
-    missing::MissingModules,
-};
+use super::{attempts::Attempts, gateway::FromLink, local::LocalWorker, missing::MissingModules, remote::Remotes};
 use crate::{
     clock::Clock,
     random,
-    store::{Beaten, Claim, Finish, Finished, Hint, LeaseRequest, LeasedTask, Store, Verdict},
+    store::{Claim, Finish, Finished, Hint, LeasedTask, Store, Verdict},
     telemetry::metrics::Metrics,
     worker::slots::Slots,
 };
 
-/// How long to wait before asking a store again that did not answer for its backlog.
-const BACKLOG_RETRY: Duration = Duration::from_millis(500);
+/// How often links are looked after, leases of adopted attempts renewed, and workers announced.
+const ROUND: Duration = Duration::from_millis(1_000);
 
 /// What the driver is made of.
 pub struct Options {
+    /// Names this dispatcher.
+    pub dispatcher: DispatcherId,
     /// Where tasks come from and ends go.
     pub store: Arc<dyn Store>,
     /// Where attempts run.
-    pub slots: Arc<Slots>,
-    /// Compiles a module whose artifact is missing.
-    pub missing: MissingModules,
+    pub workers: Workers,
+    /// The longest wall time of a run here, in milliseconds, whatever its function may use.
+    pub wall_ms_max: u32,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
 
+/// Where attempts run.
+pub enum Workers {
+    /// In slots of this process.
+    Local {
+        /// The slots.
+        slots: Arc<Slots>,
+        /// Compiles a module whose artifact is missing.
+        missing: MissingModules,
+    },
+    /// In other processes, which come in by a gateway.
+    Remote(mpsc::Receiver<FromLink>),
+}
+
 /// Answers of the store, to be handed to the core.
-enum FromStore {
+pub(super) enum FromStore {
     Leased { request: RequestId, leased: Vec<LeasedTask> },
     LeaseFailed { request: RequestId },
-    Saved(Vec<(TaskId, Attempt, Finished)>),
-    SaveFailed(Vec<(TaskId, Attempt)>),
+    Saved(Vec<(Save, Finished)>),
+    SaveFailed(Vec<Save>),
     Beaten(Vec<(TaskId, Attempt)>),
+    AdoptedLost(Vec<(WorkerId, AttemptId)>),
+    Announced,
     Backlog(Vec<(TenantId, u64)>),
+}
+
+/// A verdict on its way to the store.
+#[derive(Clone, Copy)]
+pub(super) struct Save {
+    pub(super) id: AttemptId,
+    /// Whose report this is, where the core does not know the attempt.
+    pub(super) foreign: Option<WorkerId>,
 }
 
 /// See the module's documentation.
 pub struct Driver {
-    core: Dispatcher,
-    store: Arc<dyn Store>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    local: LocalWorker,
-    attempts: Attempts,
-    effects: Vec<Effect>,
+    pub(super) dispatcher: DispatcherId,
+    pub(super) core: Dispatcher,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) wall_ms_max: u32,
+    pub(super) started_at: Millis,
+    /// Attempts that slots of this process have ended.
+    pub(super) ended: u64,
+    pub(super) local: Option<LocalWorker>,
+    pub(super) remotes: Remotes,
+    pub(super) attempts: Attempts,
+    pub(super) effects: Vec<Effect>,
     /// Steps on their way through the store.
-    io: JoinSet<FromStore>,
-    saves: Vec<(TaskId, Attempt, Finish)>,
-    beats: Vec<(TaskId, Attempt, Claim)>,
-    reading_backlog: bool,
+    pub(super) io: JoinSet<FromStore>,
+    pub(super) saves: Vec<(Save, Finish)>,
+    pub(super) beats: Vec<(TaskId, Attempt, Claim)>,
+    pub(super) assignments: HashMap<WorkerId, Vec<Assignment>>,
+    pub(super) recorded: HashMap<WorkerId, Vec<AttemptId>>,
+    pub(super) reading_backlog: bool,
     /// Something became ready after the read on its way had begun.
-    backlog_is_old: bool,
-    wake_at: Millis,
-    drained: bool,
+    pub(super) backlog_is_old: bool,
+    pub(super) announcing: bool,
+    pub(super) wake_at: Millis,
+    pub(super) drained: bool,
     /// Attempts that started before a drain may end; the rest is released.
     hard_stop_at: Millis,
 }
@@ -87,42 +118,71 @@ impl Driver {
     /// Runs until `stop` is cancelled and the drain that follows is over: attempts that run may end within
     /// [`DRAIN_MS_MAX`], the others are given back to the store.
     pub async fn run(options: Options, stop: CancellationToken) {
-        let (reports, inbox) = mpsc::unbounded_channel();
-        let local = LocalWorker { slots: options.slots, missing: options.missing, reports };
+        let (reports, from_slots) = mpsc::unbounded_channel();
+        // Without links this channel stays silent; its sender is kept so that it does not end either.
+        let (silent, no_links) = mpsc::channel(1);
+        let (local, from_links) = match options.workers {
+            Workers::Local { slots, missing } => (Some(LocalWorker { slots, missing, reports }), no_links),
+            Workers::Remote(links) => (None, links),
+        };
+        let started_at = options.clock.now();
         let driver = Self {
+            dispatcher: options.dispatcher,
             core: Dispatcher::new(u64::from_le_bytes(random::bytes())),
             store: options.store,
             clock: options.clock,
             metrics: options.metrics,
+            wall_ms_max: options.wall_ms_max,
+            started_at,
+            ended: 0,
             local,
+            remotes: Remotes::default(),
             attempts: Attempts::default(),
             effects: Vec::new(),
             io: JoinSet::new(),
             saves: Vec::new(),
             beats: Vec::new(),
+            assignments: HashMap::new(),
+            recorded: HashMap::new(),
             reading_backlog: false,
             backlog_is_old: false,
+            announcing: false,
             wake_at: Millis::NEVER,
             drained: false,
             hard_stop_at: Millis::NEVER,
         };
-        driver.run_until_drained(inbox, stop).await;
+        driver.run_until_drained(from_slots, from_links, stop).await;
+        drop(silent);
     }
 
-    async fn run_until_drained(mut self, mut inbox: mpsc::UnboundedReceiver<Report>, stop: CancellationToken) {
+    async fn run_until_drained(
+        mut self,
+        mut from_slots: mpsc::UnboundedReceiver<AttemptReport>,
+        mut from_links: mpsc::Receiver<FromLink>,
+        stop: CancellationToken,
+    ) {
         let mut cancelled = self.store.cancellations();
         let mut ready: Hint = self.store.ready_hint();
-        let worker = self.local.id();
-        self.handle(Event::CreditGranted { worker, slots: self.local.credit(), expires_at: Millis::NEVER });
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Some((worker, slots)) = self.local.as_ref().map(|local| (local.id(), local.credit())) {
+            self.handle(Event::CreditGranted { worker, slots, expires_at: Millis::NEVER });
+        }
         self.ask_backlog();
         let mut draining = false;
         while !self.drained {
             let wake = self.until_wake();
             tokio::select! {
-                Some(report) = inbox.recv() => {
-                    self.on_report(report);
-                    while let Ok(report) = inbox.try_recv() {
-                        self.on_report(report);
+                Some(report) = from_slots.recv() => {
+                    self.on_local_report(report);
+                    while let Ok(report) = from_slots.try_recv() {
+                        self.on_local_report(report);
+                    }
+                }
+                Some(said) = from_links.recv() => {
+                    self.on_link(said);
+                    while let Ok(said) = from_links.try_recv() {
+                        self.on_link(said);
                     }
                 }
                 Some(answer) = self.io.join_next() => match answer {
@@ -136,12 +196,15 @@ impl Driver {
                     self.ask_backlog();
                 }
                 task = cancelled.recv() => self.on_cancelled(task),
+                _ = rounds.tick() => self.on_round(),
                 () = tokio::time::sleep(wake) => self.on_time(),
                 () = stop.cancelled(), if !draining => {
                     draining = true;
                     self.hard_stop_at = self.clock.now().plus(DRAIN_MS_MAX);
                     self.handle(Event::Drain);
-                    self.local.give_back_waiting();
+                    if let Some(local) = &self.local {
+                        local.give_back_waiting();
+                    }
                 }
             }
             self.perform();
@@ -152,7 +215,7 @@ impl Driver {
         Duration::from_millis(self.wake_at.0.min(self.hard_stop_at.0).saturating_sub(self.clock.now().0).min(60_000))
     }
 
-    fn handle(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         self.core.handle(event, self.clock.now(), &mut self.effects);
     }
 
@@ -160,39 +223,62 @@ impl Driver {
         let now = self.clock.now();
         if self.hard_stop_at <= now {
             self.hard_stop_at = Millis::NEVER;
-            self.attempts.stop_all(StopReason::Interrupted);
+            for (worker, id) in self.attempts.stop_all(StopReason::Interrupted) {
+                self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, StopReason::Interrupted)]));
+            }
         }
         if self.wake_at <= now {
             self.wake_at = Millis::NEVER;
-            // Slots in this process live as long as the process does.
-            self.handle(Event::Heartbeat { worker: self.local.id() });
+            if let Some(worker) = self.local.as_ref().map(LocalWorker::id) {
+                // Slots in this process live as long as the process does.
+                self.handle(Event::Heartbeat { worker });
+            }
             self.handle(Event::Tick);
         }
     }
 
-    fn on_report(&mut self, report: Report) {
-        let Report { task, attempt, cpu_us, end } = report;
-        let core_report = match end {
-            End::Ended(verdict) => {
-                if let Some(held) = self.attempts.get(task, attempt) {
-                    // Of several reports the first counts, here as in the core.
-                    held.end.get_or_insert(*verdict);
-                }
-                CoreReport::Ended
-            }
+    fn on_local_report(&mut self, report: AttemptReport) {
+        if let Some(worker) = self.local.as_ref().map(LocalWorker::id) {
+            self.ended += 1;
+            self.on_report(worker, report);
+        }
+    }
+
+    /// Of several reports on an attempt the first counts, here as in the core.
+    pub(super) fn on_report(&mut self, worker: WorkerId, report: AttemptReport) {
+        let AttemptReport { held: reported, cpu_us, end } = report;
+        let AttemptId { task, attempt } = reported.id;
+        if let End::Broken { reason } = &end {
+            tracing::error!(%worker, %task, attempt, reason, "an attempt could not be run");
+        }
+        let core_report = match &end {
+            End::Ended { .. } => CoreReport::Ended,
             End::Interrupted => CoreReport::Interrupted,
-            End::Broken => CoreReport::Lost,
+            End::Broken { .. } => CoreReport::Lost,
         };
-        let worker = self.local.id();
-        self.handle(Event::Finished { worker, task, attempt, report: core_report, cpu_us });
+        match self.attempts.get(task, attempt) {
+            Some(held) if held.token == reported.token && held.worker == worker => {
+                held.reported = true;
+                if let End::Ended { failure, output, log, receipt } = end {
+                    held.end.get_or_insert(Verdict::End { failure, output, log, receipt });
+                }
+                self.handle(Event::Finished { worker, task, attempt, report: core_report, cpu_us });
+            }
+            Some(_) => {
+                self.metrics.report_refused();
+                tracing::warn!(%worker, %task, attempt, "a report without the attempt's lease is refused");
+            }
+            None => self.on_foreign_report(worker, AttemptReport { held: reported, cpu_us, end }),
+        }
     }
 
     fn on_cancelled(&mut self, task: Result<TaskId, broadcast::error::RecvError>) {
         // A receiver that lagged behind learns from the next beat of each attempt.
-        if let Ok(task) = task
-            && self.attempts.current(task).is_some()
-        {
+        let Ok(task) = task else { return };
+        if self.attempts.current(task).is_some() {
             self.handle(Event::CancelRequested { task });
+        } else if let Some((worker, id)) = self.remotes.adopter(task) {
+            self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, StopReason::Cancelled)]));
         }
     }
 
@@ -212,14 +298,12 @@ impl Driver {
                 self.handle(Event::Leased { request, attempts });
             }
             FromStore::LeaseFailed { request } => self.handle(Event::LeaseFailed { request }),
-            FromStore::Saved(answers) => {
-                for (task, attempt, finished) in answers {
-                    let answer = self.count(task, attempt, finished);
-                    self.handle(Event::Saved { task, attempt, answer });
-                }
-            }
-            FromStore::SaveFailed(attempts) => {
-                for (task, attempt) in attempts {
+            FromStore::Saved(answers) => answers.into_iter().for_each(|(save, finished)| self.on_saved(save, finished)),
+            FromStore::SaveFailed(saves) => {
+                // A foreign report is said again by its worker.
+                for AttemptId { task, attempt } in
+                    saves.iter().filter(|save| save.foreign.is_none()).map(|save| save.id)
+                {
                     self.handle(Event::SaveFailed { task, attempt });
                 }
             }
@@ -228,158 +312,8 @@ impl Driver {
                     self.handle(Event::LeaseLost { task, attempt });
                 }
             }
-        }
-    }
-}
-
-impl Driver {
-    /// Performs what the core asked for. Writes to the store are gathered and sent as one step each.
-    fn perform(&mut self) {
-        for effect in std::mem::take(&mut self.effects) {
-            match effect {
-                Effect::Lease { request, tenant, worker, count } => self.lease(request, tenant, worker, count),
-                Effect::Assign { task, attempt, .. } => self.assign(task, attempt),
-                Effect::Save { task, attempt, verdict, .. } => self.save(task, attempt, verdict),
-                Effect::Beat { attempts } => self.gather_beats(attempts),
-                Effect::Stop { task, attempt, reason, .. } => {
-                    if let Some(held) = self.attempts.get(task, attempt) {
-                        held.stop.raise(reason);
-                    }
-                }
-                Effect::Told { task, attempt, .. } => self.attempts.forget(task, attempt),
-                // Slots in this process do not wait for an answer to a request.
-                Effect::NothingYet { .. } => {}
-                Effect::WakeAt { at } => self.wake_at = self.wake_at.min(at),
-                Effect::Drained => self.drained = true,
-            }
-        }
-        self.flush_saves();
-        self.flush_beats();
-    }
-
-    fn lease(&mut self, request: RequestId, tenant: TenantId, worker: WorkerId, count: u32) {
-        let store = self.store.clone();
-        let tokens = (0..count).map(|_| random::lease_token()).collect();
-        let lease = LeaseRequest { tenant, worker, lease_ms: LEASE_MS, tokens };
-        self.io.spawn(async move {
-            match store.lease(lease).await {
-                Ok(leased) => FromStore::Leased { request, leased },
-                Err(error) => {
-                    tracing::warn!(%error, "cannot lease; trying again");
-                    FromStore::LeaseFailed { request }
-                }
-            }
-        });
-    }
-
-    fn assign(&mut self, task: TaskId, attempt: Attempt) {
-        let Some(held) = self.attempts.get(task, attempt) else { return };
-        let stop = held.stop.clone();
-        if let Some(leased) = held.leased.take() {
-            self.local.assign(leased, stop);
-        }
-    }
-
-    fn save(&mut self, task: TaskId, attempt: Attempt, verdict: SaveVerdict) {
-        let Some(claim) = self.attempts.claim(task, attempt) else { return };
-        let verdict = match verdict {
-            SaveVerdict::Release => Verdict::Release,
-            SaveVerdict::Retry { delay_ms } => Verdict::Retry { delay_ms },
-            SaveVerdict::End => match self.attempts.get(task, attempt).and_then(|held| held.end.clone()) {
-                Some(verdict) => verdict,
-                None => return,
-            },
-        };
-        self.saves.push((task, attempt, Finish { claim, verdict }));
-    }
-
-    fn flush_saves(&mut self) {
-        if self.saves.is_empty() {
-            return;
-        }
-        let (attempts, reports): (Vec<_>, Vec<_>) =
-            self.saves.drain(..).map(|(task, attempt, finish)| ((task, attempt), finish)).unzip();
-        let store = self.store.clone();
-        self.io.spawn(async move {
-            match store.finish(reports).await {
-                Ok(answers) => {
-                    FromStore::Saved(attempts.into_iter().zip(answers).map(|((t, a), answer)| (t, a, answer)).collect())
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot save ends; they are kept and tried again");
-                    FromStore::SaveFailed(attempts)
-                }
-            }
-        });
-    }
-
-    fn gather_beats(&mut self, attempts: Vec<(TaskId, Attempt)>) {
-        for (task, attempt) in attempts {
-            if let Some(claim) = self.attempts.claim(task, attempt) {
-                self.beats.push((task, attempt, claim));
-            }
-        }
-    }
-
-    fn flush_beats(&mut self) {
-        if self.beats.is_empty() {
-            return;
-        }
-        let (attempts, claims): (Vec<_>, Vec<_>) =
-            self.beats.drain(..).map(|(task, attempt, claim)| ((task, attempt), claim)).unzip();
-        let store = self.store.clone();
-        self.io.spawn(async move {
-            match store.beat(claims, LEASE_MS).await {
-                Ok(answers) => {
-                    let lost = attempts.into_iter().zip(answers).filter(|(_, answer)| *answer == Beaten::Lost);
-                    FromStore::Beaten(lost.map(|(attempt, _)| attempt).collect())
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot renew leases; the next beat tries again");
-                    FromStore::Beaten(Vec::new())
-                }
-            }
-        });
-    }
-
-    /// One read at a time: of two, the older could arrive last and hide what has become ready since.
-    fn ask_backlog(&mut self) {
-        if std::mem::replace(&mut self.reading_backlog, true) {
-            self.backlog_is_old = true;
-            return;
-        }
-        let store = self.store.clone();
-        self.io.spawn(async move {
-            loop {
-                match store.backlog().await {
-                    Ok(backlog) => {
-                        return FromStore::Backlog(backlog.into_iter().map(|b| (b.tenant, b.ready)).collect());
-                    }
-                    Err(error) => tracing::warn!(%error, "cannot read the backlog; trying again"),
-                }
-                tokio::time::sleep(BACKLOG_RETRY).await;
-            }
-        });
-    }
-
-    /// Counts an end, and puts the store's answer into the core's words.
-    fn count(&mut self, task: TaskId, attempt: Attempt, finished: Finished) -> Answer {
-        match finished {
-            Finished::Ended(status) => {
-                let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
-                    Some(Verdict::End { failure, receipt, .. }) => {
-                        self.metrics.ran(receipt);
-                        failure.as_ref().map(|failure| failure.code)
-                    }
-                    // It was given back or lost, and that was its last attempt.
-                    _ => Some(ErrorCode::AttemptsExhausted),
-                };
-                self.metrics.task_ended(status, code);
-                Answer::Ended
-            }
-            Finished::Duplicate => Answer::Ended,
-            Finished::Requeued => Answer::Requeued,
-            Finished::Stale => Answer::Stale,
+            FromStore::AdoptedLost(lost) => lost.into_iter().for_each(|(worker, id)| self.on_adopted_lost(worker, id)),
+            FromStore::Announced => self.announcing = false,
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`driver`] | performs effects, turns answers into events; owns its channels |
+//! | [`driver`], [`perform`], [`links`] | the driver: what happens becomes events, effects are performed |
 //! | [`attempts`] | what the driver holds of each leased attempt: token, input, stop flag, report |
 //! | [`local`] | slots in this process as a worker |
-//! | [`short`] | the short path of sync invokes |
+//! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
+//! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
 //! | [`missing`] | modules whose compiled artifact is missing |
 //! | [`upkeep`] | asks the store to do what time asks for |
 //!
@@ -13,7 +14,12 @@
 
 pub mod attempts;
 pub mod driver;
+pub mod gateway;
+pub mod links;
 pub mod local;
 pub mod missing;
+pub mod perform;
+pub mod remote;
 pub mod short;
+pub mod stored;
 pub mod upkeep;

@@ -43,11 +43,11 @@ impl Invoker for SlotInvoker {
             accepted_at: self.clock.now(),
         };
         match self.run(job).await? {
-            Done::Ran(Ran { outcome, receipt, log }) => Ok(Invoked { outcome, receipt, log }),
+            Done::Ran(ran) => Ok(invoked(ran)),
             Done::ModuleMissing(job) => {
                 self.missing.prepare(&job.module).await.map_err(InvokeError::Internal)?;
                 match self.run(job).await? {
-                    Done::Ran(Ran { outcome, receipt, log }) => Ok(Invoked { outcome, receipt, log }),
+                    Done::Ran(ran) => Ok(invoked(ran)),
                     Done::ModuleMissing(_) => Err(InvokeError::Internal("its compiled module vanished".into())),
                     Done::Broken(reason) => Err(InvokeError::Internal(reason)),
                 }
@@ -66,6 +66,11 @@ impl SlotInvoker {
         }
         answered.await.map_err(|_| InvokeError::ShuttingDown)
     }
+}
+
+fn invoked(ran: Ran) -> Invoked {
+    let (failure, output) = ran.outcome.into_parts();
+    Invoked { failure, output, receipt: ran.receipt, log: ran.log }
 }
 
 struct StopWhenDropped(StopFlag);

@@ -54,6 +54,10 @@ pub async fn invoke(
     let function = functions::find(&app, &tenant, &function).await?;
     let invoked = app.invoker.invoke(function, input).await.map_err(|error| match error {
         InvokeError::Overloaded => Problem::new(ErrorCode::Overloaded, error.to_string()),
+        InvokeError::Unavailable(reason) => {
+            tracing::warn!(reason, "an invoke could not be stored");
+            Problem::new(ErrorCode::StoreUnavailable, "the store does not answer: try again in a moment")
+        }
         InvokeError::ShuttingDown => Problem::new(ErrorCode::ShuttingDown, error.to_string()),
         InvokeError::Internal(reason) => {
             tracing::error!(reason, "an invoke could not be run");
@@ -62,7 +66,7 @@ pub async fn invoke(
     })?;
     let wants_log = headers.get(LOG).is_some_and(|value| value == "tail");
     let tail = wants_log.then(|| log_tail(&invoked.log));
-    let (failure, bytes) = invoked.outcome.into_parts();
+    let (failure, bytes) = (invoked.failure, invoked.output);
     app.metrics.invoked(failure.as_ref().map(|failure| failure.code), &invoked.receipt);
     let mut response = match failure {
         None => answer(bytes, &invoked.receipt),

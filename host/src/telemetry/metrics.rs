@@ -1,7 +1,10 @@
 //! Every metric, declared once. Counting is cheap: atomics, no locks on the paths of a run.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::store::Backlog;
+use crate::{store::Backlog, transport::Counters};
 
 /// Seconds: from a fast run to a long one.
 const SECONDS_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
@@ -35,6 +38,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     accepted: Counter,
     refused: Counter,
+    reports_refused: Counter,
     ended: Family<EndLabels, Counter>,
     invoked: Family<EndLabels, Counter>,
     registered: Counter,
@@ -46,6 +50,12 @@ pub struct Metrics {
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
     running: Gauge<u64, AtomicU64>,
+    /// Declared by the transport, which counts without this crate's types.
+    links: OnceLock<Arc<Counters>>,
+    links_joined: Gauge<u64, AtomicU64>,
+    links_refused: Gauge<u64, AtomicU64>,
+    links_expired: Gauge<u64, AtomicU64>,
+    messages_broken: Gauge<u64, AtomicU64>,
     /// Counted apart from the family, since every invoke that returns counts here.
     invoked_well: AtomicU64,
 }
@@ -60,6 +70,7 @@ impl Metrics {
             requests: Family::default(),
             accepted: Counter::default(),
             refused: Counter::default(),
+            reports_refused: Counter::default(),
             ended: Family::default(),
             invoked: Family::default(),
             registered: Counter::default(),
@@ -71,6 +82,11 @@ impl Metrics {
             ready: Gauge::default(),
             delayed: Gauge::default(),
             running: Gauge::default(),
+            links: OnceLock::new(),
+            links_joined: Gauge::default(),
+            links_refused: Gauge::default(),
+            links_expired: Gauge::default(),
+            messages_broken: Gauge::default(),
             invoked_well: AtomicU64::new(0),
         };
         metrics.declare(slots);
@@ -82,9 +98,14 @@ impl Metrics {
         registry.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         registry.register("tasks_accepted", "Tasks answered with an id", self.accepted.clone());
         registry.register("tasks_refused", "Tasks refused because the queue was full", self.refused.clone());
+        registry.register("reports_refused", "Reports without their attempt's lease", self.reports_refused.clone());
         registry.register("tasks_ended", "Tasks that ended, by status and error code", self.ended.clone());
         registry.register("invokes", "Sync invokes that ran, by status and error code", self.invoked.clone());
         registry.register("functions_registered", "Function versions registered", self.registered.clone());
+        registry.register("links_joined", "Links that workers have opened", self.links_joined.clone());
+        registry.register("links_refused", "Connections that were no workers of this host", self.links_refused.clone());
+        registry.register("links_expired", "Connections that took too long to join", self.links_expired.clone());
+        registry.register("messages_broken", "Messages that could not be read", self.messages_broken.clone());
         let seconds = Unit::Seconds;
         registry.register_with_unit("run", "Wall time of runs", seconds.clone(), self.run_seconds.clone());
         registry.register_with_unit("queue_wait", "Wait before a run", seconds.clone(), self.queue_seconds.clone());
@@ -112,6 +133,16 @@ impl Metrics {
     /// A task was refused because the queue was full.
     pub fn task_refused(&self) {
         self.refused.inc();
+    }
+
+    /// Shows what happens on the workers' port.
+    pub fn count_links(&self, counters: &Arc<Counters>) {
+        let _ = self.links.set(counters.clone());
+    }
+
+    /// A worker reported on an attempt whose lease it does not hold.
+    pub fn report_refused(&self) {
+        self.reports_refused.inc();
     }
 
     /// A task's end was recorded.
@@ -169,6 +200,12 @@ impl Metrics {
         self.ready.set(backlog.iter().map(|tenant| tenant.ready).sum());
         self.delayed.set(backlog.iter().map(|tenant| tenant.delayed).sum());
         self.running.set(backlog.iter().map(|tenant| tenant.running).sum());
+        if let Some(links) = self.links.get() {
+            self.links_joined.set(links.accepted.load(Ordering::Relaxed));
+            self.links_refused.set(links.refused_handshakes.load(Ordering::Relaxed));
+            self.links_expired.set(links.expired_handshakes.load(Ordering::Relaxed));
+            self.messages_broken.set(links.broken_messages.load(Ordering::Relaxed));
+        }
         let labels = EndLabels { status: Status::Completed.as_str(), code: "" };
         self.invoked.get_or_create(&labels).inc_by(self.invoked_well.swap(0, Ordering::Relaxed));
         let mut text = String::new();

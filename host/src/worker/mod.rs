@@ -1,3 +1,22 @@
 //! Runs attempts: slots, and what fills them. Knows neither the store nor the dispatcher nor REST.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`slots`] | threads that run guests |
+//! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
+//! | [`held`] | the attempts it holds, their reports until those are recorded |
+//! | [`appetite`] | how many attempts it wants to hold |
+//! | [`wasm`] | modules that it has not got: fetched in pieces, compiled, then run |
 
+pub mod agent;
+pub mod appetite;
+pub mod held;
 pub mod slots;
+pub mod wasm;
+
+/// What people call this process: its machine and its number.
+#[must_use]
+pub fn name() -> String {
+    let machine = rustix::system::uname();
+    format!("{}/{}", machine.nodename().to_string_lossy(), std::process::id())
+}

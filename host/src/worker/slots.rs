@@ -18,6 +18,7 @@ use fusebox_core::{
     name::{FunctionName, TenantId},
     outcome::{Outcome, Receipt, StopReason},
     time::Millis,
+    wire::End,
 };
 use fusebox_sandbox::{Call, CallContext, Run, Sandbox, StopFlag};
 
@@ -107,6 +108,20 @@ struct Queues {
     /// Slots asleep: spares a system call where nobody sleeps.
     idle: usize,
     closed: bool,
+}
+
+impl Ran {
+    /// What is reported of the run.
+    #[must_use]
+    pub fn into_end(self) -> End {
+        match self.outcome {
+            Outcome::Stopped(StopReason::Interrupted) => End::Interrupted,
+            outcome => {
+                let (failure, output) = outcome.into_parts();
+                End::Ended { failure, output, log: self.log, receipt: self.receipt }
+            }
+        }
+    }
 }
 
 impl Slots {

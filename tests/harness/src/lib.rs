@@ -3,7 +3,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`process`] | a server as a child process: start, kill, drain, restart on the same store |
+//! | [`process`] | `fusebox` as child processes: start, pause, kill, drain, restart on the same store |
 //! | [`client`] | a small REST client that tests can be written in |
 //! | [`guests`] | small modules written as text, one trick each |
 //! | [`mod@eventually`] | waiting for a condition with a deadline |
@@ -15,4 +15,4 @@ pub mod process;
 
 pub use client::{Answer, Client};
 pub use eventually::eventually;
-pub use process::{Server, ServerOptions};
+pub use process::{Process, Server, ServerOptions};

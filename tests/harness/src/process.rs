@@ -1,9 +1,11 @@
-//! A server as a child process: start it on a free port, kill it, drain it, start it again on the same store.
+//! `fusebox` as child processes: start one, read what it says of itself, pause it, kill it, drain it.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
@@ -12,8 +14,122 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Client, eventually};
 
-/// How long a server may take to say that it listens, on a busy machine.
+/// How long a process may take to say that it is ready, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A child process whose stdout is read. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    /// Starts `binary` with arguments.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(binary: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<Self> {
+        let mut child = Command::new(binary)
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        let stdout = child.stdout.take().context("the process's stdout is piped")?;
+        let (sender, lines) = std::sync::mpsc::channel();
+        // Reads to the end, so that the process never blocks on a full pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// Waits for a word of its stdout that starts with `start`, such as `http://`.
+    ///
+    /// # Errors
+    /// Where it ends first, or does not say it in time.
+    pub fn word(&self, start: &str) -> anyhow::Result<String> {
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Disconnected) => {
+                    anyhow::bail!("the process ended; its stderr above has the reason")
+                }
+                Err(RecvTimeoutError::Timeout) => anyhow::bail!("the process does not say {start}…"),
+            };
+            if let Some(word) = line.split_whitespace().find(|word| word.starts_with(start)) {
+                return Ok(word.to_owned());
+            }
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    ///
+    /// # Errors
+    /// Where it cannot be killed.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends SIGTERM.
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Stops it as a machine does that swaps or sleeps: it says nothing, and its connections stay open.
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// Where it does not end within `patience`.
+    pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        let child = &mut self.child;
+        eventually("the process's end", patience, || {
+            let status = child.try_wait().ok().flatten();
+            async move { status }
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -26,10 +142,10 @@ pub struct ServerOptions {
     pub args: Vec<String>,
 }
 
-/// A running server. Dropping it kills it.
+/// A running `fusebox up`. Dropping it kills it.
 pub struct Server {
     options: ServerOptions,
-    child: Child,
+    process: Process,
     url: String,
 }
 
@@ -39,16 +155,11 @@ impl Server {
     /// # Errors
     /// Where it ends first or does not say where it listens.
     pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
-        let mut child = Command::new(&options.binary)
-            .args(["up", "--listen", "127.0.0.1:0", "--log", "warn", "--store"])
-            .arg(&options.store)
-            .args(&options.args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", options.binary.display()))?;
-        let stdout = child.stdout.take().context("the server's stdout is piped")?;
-        let url = read_url(stdout).inspect_err(|_| drop(child.kill()));
-        Ok(Self { url: url?, options, child })
+        let fixed = ["up", "--listen", "127.0.0.1:0", "--log", "warn", "--store"].map(OsStr::new);
+        let own = [options.store.as_os_str()].into_iter().chain(options.args.iter().map(OsStr::new));
+        let process = Process::start(&options.binary, fixed.into_iter().chain(own))?;
+        let url = process.word("http://")?;
+        Ok(Self { url, options, process })
     }
 
     /// Where it listens.
@@ -63,10 +174,16 @@ impl Server {
         Client::new(&self.url)
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// The store's directory.
@@ -89,9 +206,7 @@ impl Server {
     /// # Errors
     /// Where it cannot be killed.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+        self.process.kill()
     }
 
     /// Sends SIGTERM.
@@ -99,8 +214,7 @@ impl Server {
     /// # Errors
     /// Where the process is gone.
     pub fn terminate(&self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        self.process.terminate()
     }
 
     /// Waits for its end.
@@ -108,34 +222,6 @@ impl Server {
     /// # Errors
     /// Where it does not end within `patience`.
     pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
-        let child = &mut self.child;
-        eventually("the server's end", patience, || {
-            let status = child.try_wait().ok().flatten();
-            async move { status }
-        })
-        .await
+        self.process.exited(patience).await
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads lines until one names a URL, and keeps reading afterwards so that the server never blocks on a full pipe.
-fn read_url(stdout: impl std::io::Read + Send + 'static) -> anyhow::Result<String> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
-                let _ = sender.send(url.to_owned());
-            }
-        }
-    });
-    let deadline = Instant::now() + START_PATIENCE;
-    receiver
-        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        .context("the server ended, or did not say where it listens; its stderr above has the reason")
 }

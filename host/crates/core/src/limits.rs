@@ -66,6 +66,17 @@ pub const LEASE_MS: u64 = 10_000;
 pub const HEARTBEAT_MS: u64 = 1_000;
 /// A worker silent for this long is dead: five beats, as on the Python platform.
 pub const WORKER_SILENCE_MS_MAX: u64 = 5_000;
+/// A worker says within this time that an attempt has arrived; where it does not, its link swallows messages and is
+/// closed. Two round trips of a bad line, and far below the silence that loses the worker.
+pub const RECEIPT_MS_MAX: u64 = 2_000;
+/// A pull worker's request is answered within this time, with nothing if need be: below the idle time-outs of routers.
+pub const ASK_MS: u32 = 20_000;
+/// Workers of one dispatcher: each has a link, a task and some credit.
+pub const WORKERS_MAX: usize = 4_096;
+/// Attempts that one worker may hold: bounds what it can ask for.
+pub const WORKER_CAPACITY_MAX: u32 = 16_384;
+/// Bytes of a module in one message, so that heartbeats and results are not held up behind it.
+pub const MODULE_PIECE_BYTES: u64 = 256 * KIB;
 /// First upper bound of the retry delay; doubles with each attempt, drawn between 0 and the bound (full jitter).
 pub const RETRY_MS_BASE: u64 = 500;
 /// The retry delay's last upper bound.

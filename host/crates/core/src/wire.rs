@@ -32,6 +32,11 @@ pub enum FromWorker {
     Join(Join),
     /// Alive. Every [`crate::limits::HEARTBEAT_MS`].
     Beat,
+    /// Push: may be sent so many attempts more.
+    Credit {
+        /// How many.
+        slots: u32,
+    },
     /// Pull: asks for up to `slots` attempts, within `wait_ms`; what is not given by then is answered with
     /// [`FromDispatcher::NothingYet`].
     Ask {

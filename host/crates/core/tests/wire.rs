@@ -41,6 +41,7 @@ fn from_worker() -> Vec<FromWorker> {
     vec![
         FromWorker::Join(join),
         FromWorker::Beat,
+        FromWorker::Credit { slots: 9 },
         FromWorker::Ask { slots: 9, wait_ms: 20_000 },
         FromWorker::Received(vec![ID]),
         FromWorker::Reports(vec![report(good), report(bad), report(End::Interrupted)]),
@@ -96,7 +97,7 @@ fn the_layout_is_the_golden_one() {
 #[test]
 fn a_length_beyond_the_message_takes_no_memory() {
     // Reports, as many as 2^60.
-    let bytes = [1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
+    let bytes = [1, 5, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
     assert_eq!(decode::<FromWorker>(&bytes), Err(WireError::Malformed));
 }
 

@@ -13,7 +13,7 @@ use fusebox_core::{
 };
 use fusebox_sandbox::{Call, CallContext, Options, Sandbox, StopFlag};
 
-use super::host;
+use super::parts;
 
 /// A command that does nothing: `(module (func (export "_start")))`.
 const NOTHING: [u8; 36] =
@@ -30,7 +30,7 @@ pub(super) fn run() -> anyhow::Result<String> {
         ceiling: RunLimits::CEILING,
         cache_dir: home.path().join("artifacts"),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
-        compile_command: host::compile_command()?,
+        compile_command: parts::compile_command()?,
     })?;
     let started = Instant::now();
     let prepared = sandbox.prepare(&NOTHING)?;

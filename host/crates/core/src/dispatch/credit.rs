@@ -1,5 +1,5 @@
-//! Who may be sent attempts, and how many. Local, push and pull differ here only: credit of local and push never expires
-//! and comes back with each finished attempt; credit of pull is one request, which expires and does not come back.
+//! Who may be sent attempts, and how many. Local, push and pull differ here only: credit of local comes back with each
+//! finished attempt, credit of push lasts until it is spent, credit of pull is one request, which expires.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -58,7 +58,9 @@ impl Workers {
             draining: false,
         });
         self.saw(id, now);
-        self.put(id, grant);
+        if grant.slots > 0 {
+            self.put(id, grant);
+        }
     }
 
     /// A sign of life.

@@ -50,6 +50,9 @@ impl Mode {
     }
 }
 
+/// The expiry of credit that lasts until it is spent, and does not come back.
+pub const UNTIL_SPENT: Millis = Millis(Millis::NEVER.0 - 1);
+
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -67,7 +70,8 @@ pub enum Event {
         worker: WorkerId,
         /// How many.
         slots: u32,
-        /// Credit unused by then is void: a pull request's answer is due. [`Millis::NEVER`] for local and push.
+        /// Credit unused by then is void: a pull request's answer is due. [`UNTIL_SPENT`] for push, whose workers
+        /// grant more as they have room. [`Millis::NEVER`] for local: it comes back with each finished attempt.
         expires_at: Millis,
     },
     /// A worker is alive.

@@ -23,7 +23,7 @@ use alloc::{
     vec::{IntoIter, Vec},
 };
 
-pub use event::{Answer, Effect, Event, Mode, Report, RequestId, SaveVerdict};
+pub use event::{Answer, Effect, Event, Mode, Report, RequestId, SaveVerdict, UNTIL_SPENT};
 
 use self::{
     credit::{Grant, Workers},

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fusebox_core::{
-    dispatch::{Event, Report},
+    dispatch::{Event, Report, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::HEARTBEAT_MS,
     outcome::StopReason,
@@ -70,11 +70,11 @@ impl World {
         let (running, untold) = (BTreeMap::new(), BTreeMap::new());
         let (frozen_until, asks_until) = (Millis(0), Millis(0));
         self.workers.insert(id, Worker { host, slots, running, untold, frozen_until, asks_until, retires: false });
-        if self.mode == Mode::Pull {
-            self.worker_step(id, WorkerStep::Ask);
-        } else {
-            let event = Event::CreditGranted { worker: id, slots, expires_at: Millis::NEVER };
-            self.event(host, Some(life), event);
+        let grant = |expires_at| Event::CreditGranted { worker: id, slots, expires_at };
+        match self.mode {
+            Mode::Pull => self.worker_step(id, WorkerStep::Ask),
+            Mode::Push => self.event(host, Some(life), grant(UNTIL_SPENT)),
+            Mode::Local => self.event(host, Some(life), grant(Millis::NEVER)),
         }
         if self.mode != Mode::Local {
             let ms = self.dice.between(1, HEARTBEAT_MS);
@@ -125,7 +125,14 @@ impl World {
             Some(None | Some(StopReason::Cancelled)) => Report::Ended,
         };
         worker.untold.insert((task, attempt), report);
+        let (host, life) = (worker.host, self.hosts[worker.host].life);
         self.report(id, task, attempt, report);
+        if self.mode == Mode::Push {
+            // A link loses no message as long as it stands.
+            let event = Event::CreditGranted { worker: id, slots: 1, expires_at: UNTIL_SPENT };
+            let ms = self.message_ms();
+            self.after(ms, Step::Event { host, life: Some(life), event });
+        }
         self.ask(id);
     }
 
@@ -239,12 +246,10 @@ impl World {
             worker.asks_until = now;
             return self.ask(id);
         }
-        let (host, slots) = (worker.host, worker.slots);
+        let (host, slots) = (worker.host, worker.slots.saturating_sub(worker.running.len().try_into().unwrap()));
         // What was given up meanwhile comes back as another worker; see `beat`.
-        if self.hosts[host].is_up && !self.checker.has_lost(host, id) {
-            let spent = u32::try_from(self.checker.spent(host, id)).unwrap();
-            let slots = slots.saturating_sub(spent);
-            self.event(host, None, Event::CreditGranted { worker: id, slots, expires_at: Millis::NEVER });
+        if self.mode == Mode::Push && self.hosts[host].is_up && !self.checker.has_lost(host, id) {
+            self.event(host, None, Event::CreditGranted { worker: id, slots, expires_at: UNTIL_SPENT });
         }
     }
 

@@ -69,11 +69,6 @@ impl Ledger {
         }
     }
 
-    /// Slots spent on attempts that are not reported on.
-    pub(super) fn spent(&self, worker: WorkerId) -> usize {
-        self.accounts.get(&worker).map_or(0, |account| account.spent.len())
-    }
-
     /// Workers that a wake-up at `now` must find dead.
     pub(super) fn silent(&self, now: Millis) -> Vec<WorkerId> {
         let is_silent = |account: &Account| account.seen_at.plus(WORKER_SILENCE_MS_MAX) <= now;

@@ -165,11 +165,6 @@ impl Checker {
         self.watches.get(&host).is_some_and(|watch| watch.has_lost(worker))
     }
 
-    /// Slots that a worker's unreported attempts take, as a dispatcher must see it.
-    pub(crate) fn spent(&self, host: usize, worker: WorkerId) -> usize {
-        self.watches.get(&host).map_or(0, |watch| watch.spent(worker))
-    }
-
     /// Whether a report of this worker on this attempt would be a true one.
     pub(crate) fn is_assigned(&self, host: usize, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
         self.watches.get(&host).is_some_and(|watch| watch.is_assigned(worker, task, attempt))

@@ -62,10 +62,6 @@ impl Watch {
         self.ledger.has_lost(worker)
     }
 
-    pub(super) fn spent(&self, worker: WorkerId) -> usize {
-        self.ledger.spent(worker)
-    }
-
     pub(super) fn is_live(&self, worker: WorkerId, now: Millis) -> bool {
         self.ledger.is_live(worker, now)
     }

@@ -1,0 +1,103 @@
+//! `fusebox dispatcher`: moves tasks from Redis to workers and their ends back, until a signal drains it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use fusebox_core::{dispatch::Mode, function::RunLimits};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    dispatching::{Dispatching, ModeArg, Parts, WorkersArgs},
+    parts::{self, SLOTS_MAX, StoreAddress},
+    signals::Signals,
+};
+use crate::{
+    clock::Clock,
+    dispatch::{driver::Workers, missing::MissingModules},
+    modules::Modules,
+    random,
+    telemetry::metrics::Metrics,
+    ui,
+    worker::slots::Slots,
+};
+
+/// How the dispatcher is set up.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fusebox dispatcher -m local -w 4                 run tasks in 4 slots of this process
+  fusebox dispatcher -m push -p 5555               serve push workers:  fusebox push-worker 4 tcp://127.0.0.1:5555
+  fusebox dispatcher -m pull -p 5555 --bind 0.0.0.0 --join-token \"$TOKEN\"
+                                                   serve pull workers of other machines, which know the token too
+Several dispatchers may work on one store. SIGTERM drains: running tasks may end within 30 s.")]
+pub struct DispatcherArgs {
+    /// How workers get their tasks
+    #[arg(short, long, value_enum)]
+    pub mode: ModeArg,
+    /// Slots in local mode: runs that may go on at once [default: the number of cores]
+    #[arg(short = 'w', long = "slots", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
+    pub slots: Option<u32>,
+    /// Workers' settings.
+    #[command(flatten)]
+    pub workers: WorkersArgs,
+    /// Where tasks are: redis://…, redis+sentinel://… or redis+cluster://…
+    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
+    pub store: StoreAddress,
+    /// The directory of compiled modules, in local mode; made where it is not there
+    #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// A store that several processes may open.
+///
+/// # Errors
+/// Where it is a directory, which one process owns.
+pub fn shared_store(text: &str) -> Result<StoreAddress, String> {
+    match text.parse()? {
+        StoreAddress::Directory(_) => Err("a directory belongs to one process: `fusebox up` is a whole host on one; \
+             here give an address such as redis://127.0.0.1:6379"
+            .to_owned()),
+        redis @ StoreAddress::Redis(_) => Ok(redis),
+    }
+}
+
+/// Dispatches until a signal, then drains.
+///
+/// # Errors
+/// Where it cannot start: the port is in use, or Redis cannot be reached.
+pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
+    parts::allow_open_files();
+    let mut signals = Signals::listen()?;
+    let clock = Clock::System;
+    let mode = Mode::from(args.mode);
+    let slots = args.slots.unwrap_or_else(parts::cores);
+    let store = parts::open_store(&args.store, &clock).await?;
+    let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
+    let stop = CancellationToken::new();
+    let own = Parts { store: store.clone(), clock: clock.clone(), metrics: metrics.clone(), stop: stop.clone() };
+    let mut dispatching = if mode == Mode::Local {
+        let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING)?;
+        let modules = Modules::new(sandbox.clone(), metrics.clone());
+        let slots = Slots::start(slots, &sandbox, random::worker_id(clock.now()), &clock, &metrics)?;
+        let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
+        Dispatching::local(own, workers, &args.workers)
+    } else {
+        Dispatching::remote(own, mode, &args.workers).await?
+    };
+    let word = mode.as_str();
+    match dispatching.address() {
+        Some(address) => ui::say(format!("Dispatcher ({word}) is listening on tcp://{address}"))?,
+        None => ui::say(format!("Dispatcher ({word}) is running with {slots} slots"))?,
+    }
+    ui::say(format!("  store  {}", args.store))?;
+    if let Some(address) = dispatching.address() {
+        ui::say(format!("Next, in another terminal:  fusebox {word}-worker 4 tcp://{address}"))?;
+    }
+    tokio::select! {
+        () = signals.next() => {}
+        part = dispatching.broken() => anyhow::bail!("{part} ended by itself, see the log; start it again, nothing is lost"),
+    }
+    stop.cancel();
+    signals.drain(dispatching.drained()).await;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Parts that several kinds of process are wired from: a store by its address, a sandbox, a data directory.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
+use fusebox_sandbox::{CompileCommand, Sandbox};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    clock::Clock,
+    store::{
+        Store,
+        embedded::EmbeddedStore,
+        redis::{self, RedisStore},
+    },
+};
+
+/// Most slots of one process: each reserves address space and a thread.
+pub const SLOTS_MAX: i64 = 1_024;
+
+/// Where a store is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreAddress {
+    /// In a directory of this machine: the embedded store.
+    Directory(PathBuf),
+    /// In Redis; the address may hold a password.
+    Redis(String),
+}
+
+impl FromStr for StoreAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once("://") {
+            None if text.is_empty() => Err("give a directory, or an address such as redis://127.0.0.1:6379".to_owned()),
+            None => Ok(Self::Directory(text.into())),
+            Some(_) if RedisStore::is_url(text) => Ok(Self::Redis(text.to_owned())),
+            Some((scheme, _)) => Err(format!(
+                "there is no store for {scheme}:// addresses: give a directory, redis://HOST:PORT, \
+                 redis+sentinel://HOST:PORT/NAME or redis+cluster://HOST:PORT"
+            )),
+        }
+    }
+}
+
+/// Without what may be a password.
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Redis(url) => match url.split_once("://") {
+                Some((scheme, rest)) => write!(f, "{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
+                None => f.write_str("redis"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Opens a store. Of an embedded one it takes back the leases of the process before this one: its slots are gone, and no
+/// other process can hold a lease of a store that only one process may open.
+///
+/// # Errors
+/// Where it cannot be opened or reached.
+pub async fn open_store(address: &StoreAddress, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
+    match address {
+        StoreAddress::Directory(dir) => {
+            let (dir, clock) = (dir.clone(), clock.clone());
+            let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, clock)).await??;
+            let reclaimed = store.reclaim_all_leases().await?;
+            if reclaimed > 0 {
+                tracing::warn!(reclaimed, "tasks were running when the last process ended; they run again");
+            }
+            Ok(Arc::new(store))
+        }
+        StoreAddress::Redis(url) => Ok(Arc::new(RedisStore::connect(url, redis::Options::default()).await?)),
+    }
+}
+
+/// A sandbox whose compiled modules are in `dir`; several processes of one machine may share it.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits) -> anyhow::Result<Sandbox> {
+    Ok(Sandbox::new(fusebox_sandbox::Options {
+        slots,
+        ceiling,
+        cache_dir: dir.join("artifacts"),
+        cache_bytes_max: ARTIFACTS_BYTES_MAX,
+        compile_command: compile_command()?,
+    })?)
+}
+
+/// This program, as a compile child.
+///
+/// # Errors
+/// Where the system does not say where this program is.
+pub fn compile_command() -> anyhow::Result<CompileCommand> {
+    let program = std::env::current_exe().context("find this program, to compile modules in a child process")?;
+    Ok(CompileCommand { program, args: vec!["compile-module".into()] })
+}
+
+/// The number of cores this process may use.
+#[must_use]
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+}
+
+/// Raises the soft limit of open files to the hard one, as servers do: it is low only for programs that use select(2).
+pub fn allow_open_files() {
+    let most = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_directory_or_redis_and_shows_no_password() {
+        let address = |text: &str| text.parse::<StoreAddress>();
+        assert_eq!(address("some/dir"), Ok(StoreAddress::Directory("some/dir".into())));
+        let redis = address("redis://me:secret@10.0.0.1:6379/2").unwrap();
+        assert_eq!(redis.to_string(), "redis://10.0.0.1:6379/2");
+        assert!(!format!("{redis:?}").contains("secret"));
+        assert!(address("postgres://localhost").unwrap_err().contains("redis://HOST:PORT"));
+        assert!(address("").is_err());
+    }
+}

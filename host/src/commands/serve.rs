@@ -1,0 +1,107 @@
+//! `fusebox serve`: a REST node over Redis, until a signal drains it. Any number may serve one store; dispatchers and
+//! workers run beside them.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Args;
+use fusebox_core::function::RunLimits;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    dispatcher::shared_store,
+    parts::{self, StoreAddress},
+    signals::Signals,
+};
+use crate::{
+    cli::{LimitArgs, MaxArgs},
+    clock::Clock,
+    dispatch::stored::StoredInvoker,
+    modules::Modules,
+    rest::{self, App, RestSettings, body::Room},
+    telemetry::{health::Readiness, metrics::Metrics},
+    ui,
+};
+
+/// How a REST node is set up.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  fusebox serve &  fusebox dispatcher -m push &  fusebox push-worker 4 tcp://127.0.0.1:5555 &
+Without API keys it listens on loopback only and refuses requests that a web page could have sent.")]
+pub struct ServeArgs {
+    /// Where REST listens
+    #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Where functions and tasks are: redis://…, redis+sentinel://… or redis+cluster://…
+    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
+    pub store: StoreAddress,
+    /// The directory of compiled modules; made where it is not there
+    #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Limits of functions that state none.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// The most a function may ask for.
+    #[command(flatten)]
+    pub most: MaxArgs,
+}
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// Where it cannot start: the address is in use or not allowed, or Redis cannot be reached.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let ceiling = args.most.ceiling();
+    let limits = args.limits.or(RunLimits::default().capped(&ceiling));
+    limits.check(&ceiling)?;
+    parts::allow_open_files();
+    let mut signals = Signals::listen()?;
+    let clock = Clock::System;
+    let listener = listen(args.listen).await?;
+    let address = listener.local_addr()?;
+    let store = parts::open_store(&args.store, &clock).await?;
+    // Compiles what is registered, and runs nothing: the smallest pool will do.
+    let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
+    let metrics = Arc::new(Metrics::new(0));
+    let readiness = Readiness::new();
+    let app = App {
+        store: store.clone(),
+        modules: Modules::new(sandbox, metrics.clone()),
+        invoker: Arc::new(StoredInvoker { store, clock: clock.clone() }),
+        clock,
+        metrics,
+        readiness: readiness.clone(),
+        room: Room::default(),
+        settings: RestSettings { limits, ceiling },
+    };
+    let stop = CancellationToken::new();
+    let mut rest = tokio::spawn(rest::server::serve(listener, rest::router(app), stop.clone().cancelled_owned()));
+    readiness.ready();
+    ui::say(format!("Fusebox is listening on http://{address}"))?;
+    ui::say(format!("  store  {}", args.store))?;
+    ui::say(format!("  docs   http://{address}/docs"))?;
+    tokio::select! {
+        () = signals.next() => {}
+        _ = &mut rest => anyhow::bail!("REST ended by itself, see the log; start it again, nothing is lost"),
+    }
+    readiness.draining();
+    stop.cancel();
+    signals.drain(async { drop(rest.await) }).await;
+    Ok(())
+}
+
+/// Listens for REST, on loopback only: there are no API keys.
+///
+/// # Errors
+/// Where the address is in use, or not loopback.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    anyhow::ensure!(
+        address.ip().is_loopback(),
+        "without API keys REST listens on loopback only, and {address} is not: use --listen 127.0.0.1:PORT"
+    );
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: choose another address with --listen"))
+}

@@ -1,0 +1,229 @@
+//! Where workers of other processes come in: joins are checked, messages decoded, modules handed out. What a link says
+//! beyond that goes to the driver. A peer that breaks the protocol loses its link and nothing else.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    dispatch::Mode,
+    id::{ModuleDigest, WorkerId},
+    limits::{MODULE_PIECE_BYTES, WORKER_CAPACITY_MAX},
+    wire::{self, FromDispatcher, FromWorker, Join},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    store::Store,
+    transport::{Counters, Link, LinkReceiver, LinkSender, Listener},
+};
+
+/// A link that has been joined says who it is within this time.
+const JOIN_TIME: Duration = Duration::from_secs(5);
+/// Messages that wait for the driver; beyond it links are not read, and their peers wait.
+const WAITING_MAX: usize = 1_024;
+/// A worker's name is for people.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Tells a worker's links apart: an old one may end after a new one has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkId(u64);
+
+/// What the driver hears of links.
+pub enum FromLink {
+    /// A worker has joined.
+    Joined {
+        /// Its link.
+        link: LinkId,
+        /// To answer it.
+        sender: LinkSender,
+        /// How it presents itself.
+        join: Join,
+    },
+    /// A worker says something.
+    Said {
+        /// Who.
+        worker: WorkerId,
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: FromWorker,
+    },
+    /// A link is closed.
+    Left {
+        /// Whose.
+        worker: WorkerId,
+        /// Which.
+        link: LinkId,
+    },
+}
+
+/// See the module's documentation.
+pub struct Gateway {
+    listener: Listener,
+    door: Arc<Door>,
+}
+
+struct Door {
+    mode: Mode,
+    store: Arc<dyn Store>,
+    counters: Arc<Counters>,
+    to_driver: mpsc::Sender<FromLink>,
+}
+
+impl Gateway {
+    /// A gateway for workers of one mode, and where the driver hears of them.
+    #[must_use]
+    pub fn new(
+        listener: Listener,
+        mode: Mode,
+        store: Arc<dyn Store>,
+        counters: Arc<Counters>,
+    ) -> (Self, mpsc::Receiver<FromLink>) {
+        let (to_driver, links) = mpsc::channel(WAITING_MAX);
+        (Self { listener, door: Arc::new(Door { mode, store, counters, to_driver }) }, links)
+    }
+
+    /// Lets workers in until `stop`; links that are open stay.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut next = 0;
+        while let Some(link) = stop.run_until_cancelled(self.listener.accept()).await {
+            next += 1;
+            tokio::spawn(self.door.clone().serve(LinkId(next), link));
+        }
+    }
+}
+
+impl Door {
+    async fn serve(self: Arc<Self>, id: LinkId, link: Link) {
+        let Link { sender, mut receiver, peer } = link;
+        let Some(join) = self.join(&sender, &mut receiver).await else {
+            tracing::warn!(peer, "a link was closed: its peer did not join as workers do");
+            return;
+        };
+        let worker = join.worker;
+        tracing::info!(%worker, peer, name = join.name, slots = join.slots, version = join.version, "a worker has joined");
+        if self.to_driver.send(FromLink::Joined { link: id, sender: sender.clone(), join }).await.is_err() {
+            return;
+        }
+        self.read(worker, id, &sender, &mut receiver).await;
+        sender.close();
+        let _ = self.to_driver.send(FromLink::Left { worker, link: id }).await;
+        tracing::info!(%worker, peer, "a worker's link is closed");
+    }
+
+    /// The first message; `None` where it is no join, or one that is refused.
+    async fn join(&self, sender: &LinkSender, receiver: &mut LinkReceiver) -> Option<Join> {
+        let first = tokio::time::timeout(JOIN_TIME, receiver.recv()).await.ok()??;
+        let Ok(FromWorker::Join(join)) = wire::decode(&first) else {
+            self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let Some(reason) = refusal(&join, self.mode) else { return Some(join) };
+        tracing::warn!(worker = %join.worker, reason, "a worker is refused");
+        if let Ok(message) = wire::encode(&FromDispatcher::Refused { reason }) {
+            let _ = sender.send(message.into());
+            // The worker closes the link when it has read why.
+            let _ = tokio::time::timeout(JOIN_TIME, receiver.recv()).await;
+        }
+        None
+    }
+
+    async fn read(&self, worker: WorkerId, link: LinkId, sender: &LinkSender, receiver: &mut LinkReceiver) {
+        let mut fetched = None;
+        while let Some(bytes) = receiver.recv().await {
+            match wire::decode(&bytes) {
+                Ok(FromWorker::Fetch { module, offset }) => {
+                    if !self.piece(sender, &mut fetched, module, offset).await {
+                        return;
+                    }
+                }
+                Ok(FromWorker::Join(_)) | Err(_) => {
+                    self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%worker, "a message cannot be read, and its link is closed");
+                    return;
+                }
+                Ok(message) => {
+                    if self.to_driver.send(FromLink::Said { worker, link, message }).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a piece of a module; whether the link goes on. The module is read once and kept until another is asked for.
+    async fn piece(
+        &self,
+        sender: &LinkSender,
+        fetched: &mut Option<(ModuleDigest, Bytes)>,
+        module: ModuleDigest,
+        offset: u64,
+    ) -> bool {
+        if fetched.as_ref().is_none_or(|(known, _)| *known != module) {
+            *fetched = match self.store.module(&module).await {
+                Ok(found) => found.map(|wasm| (module, wasm)),
+                Err(error) => {
+                    // Without an answer the worker asks again.
+                    tracing::warn!(%module, %error, "cannot read a module that a worker wants");
+                    return true;
+                }
+            };
+        }
+        let wasm = fetched.as_ref().map(|(_, wasm)| wasm.clone()).unwrap_or_default();
+        let total = wasm.len() as u64;
+        let (from, to) = (offset.min(total), offset.saturating_add(MODULE_PIECE_BYTES).min(total));
+        let bytes = match (usize::try_from(from), usize::try_from(to)) {
+            (Ok(from), Ok(to)) => wasm.slice(from..to),
+            _ => Bytes::new(),
+        };
+        let piece = wire::encode(&FromDispatcher::Piece { module, offset, total, bytes });
+        piece.is_ok_and(|piece| sender.send(piece.into()).is_ok())
+    }
+}
+
+/// Why a worker is not let in, if it is not.
+fn refusal(join: &Join, mode: Mode) -> Option<String> {
+    if join.mode != mode {
+        let (ours, theirs) = (mode.as_str(), join.mode.as_str());
+        return Some(format!(
+            "this dispatcher serves {ours} workers and this is a {theirs} worker: start `fusebox {ours}-worker`, or the \
+             dispatcher with `-m {theirs}`"
+        ));
+    }
+    let held_max = WORKER_CAPACITY_MAX as usize * 2;
+    let fits = (1..=WORKER_CAPACITY_MAX).contains(&join.capacity)
+        && (1..=join.capacity).contains(&join.slots)
+        && join.held.len() <= held_max
+        && join.name.len() <= NAME_BYTES_MAX
+        && join.version.len() <= NAME_BYTES_MAX;
+    (!fits).then(|| {
+        format!("a worker can have from 1 to {WORKER_CAPACITY_MAX} attempts and a name of {NAME_BYTES_MAX} bytes")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_of_another_mode_is_told_what_to_start() {
+        let join = Join {
+            worker: WorkerId::from_bytes([1; 16]),
+            mode: Mode::Pull,
+            name: "a".to_owned(),
+            version: "1".to_owned(),
+            slots: 1,
+            capacity: 2,
+            held: Vec::new(),
+        };
+        assert_eq!(refusal(&join, Mode::Pull), None);
+        assert!(refusal(&join, Mode::Push).unwrap().contains("`fusebox push-worker`"));
+        assert!(refusal(&Join { slots: 0, ..join.clone() }, Mode::Pull).is_some());
+        assert!(refusal(&Join { slots: 3, ..join.clone() }, Mode::Pull).is_some());
+        assert!(refusal(&Join { capacity: u32::MAX, ..join }, Mode::Pull).is_some());
+    }
+}

@@ -1,0 +1,198 @@
+//! The driver's ears: what workers of other processes say, as events. A worker that comes back with attempts of another
+//! dispatcher's time keeps them: their leases are renewed here, and their ends go straight to the store, which knows them
+//! by their tokens. So the end of a dispatcher costs no run.
+
+use std::collections::HashSet;
+
+use fusebox_core::{
+    dispatch::{Event, Report as CoreReport, UNTIL_SPENT},
+    id::{Attempt, TaskId, WorkerId},
+    limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE, WORKER_CAPACITY_MAX},
+    outcome::StopReason,
+    time::Millis,
+    wire::{AttemptId, AttemptReport, End, FromDispatcher, FromWorker, Join},
+};
+
+use super::{
+    driver::{Driver, FromStore, Save},
+    gateway::{FromLink, LinkId},
+    local::LocalWorker,
+    remote::claim,
+};
+use crate::{
+    store::{Beaten, Finish, Mode, Verdict, WorkerInfo},
+    transport::LinkSender,
+    worker,
+};
+
+/// How long an announcement of workers is believed: three rounds may be missed.
+const ANNOUNCED_MS: u64 = 4_000;
+
+impl Driver {
+    pub(super) fn on_link(&mut self, said: FromLink) {
+        match said {
+            FromLink::Joined { link, sender, join } => self.on_join(link, sender, join),
+            FromLink::Left { worker, link } => {
+                if self.remotes.left(worker, link) {
+                    self.handle(Event::WorkerAway { worker });
+                }
+            }
+            FromLink::Said { worker, link, message } if self.remotes.is_current(worker, link) => {
+                self.on_message(worker, message);
+            }
+            FromLink::Said { .. } => {}
+        }
+    }
+
+    /// What was sent to the worker and did not arrive is given back; what it holds and we do not know is adopted.
+    fn on_join(&mut self, link: LinkId, sender: LinkSender, join: Join) {
+        let (worker, held) = (join.worker, join.held.clone());
+        // An older link of the worker may not have been missed yet.
+        self.handle(Event::WorkerAway { worker });
+        self.remotes.join(link, sender, join, self.clock.now());
+        self.remotes.welcome(worker, self.dispatcher);
+        let sent = self.attempts.of_worker(worker);
+        let arrived: HashSet<AttemptId> = held.iter().map(|held| held.id).collect();
+        let known: HashSet<AttemptId> = held
+            .iter()
+            .filter(|held| {
+                let AttemptId { task, attempt } = held.id;
+                self.attempts.get(task, attempt).is_some_and(|own| own.worker == worker && own.token == held.token)
+            })
+            .map(|held| held.id)
+            .collect();
+        if let Some(remote) = self.remotes.get_mut(worker) {
+            remote.adopt(&held, &known);
+        }
+        // Makes it known, so that its silence is noticed; what it can take it says itself.
+        self.handle(Event::CreditGranted { worker, slots: 0, expires_at: UNTIL_SPENT });
+        for AttemptId { task, attempt } in sent.into_iter().filter(|id| !arrived.contains(id)) {
+            self.interrupted(worker, task, attempt);
+        }
+        self.renew_adopted();
+    }
+
+    fn on_message(&mut self, worker: WorkerId, message: FromWorker) {
+        let now = self.clock.now();
+        let Some(remote) = self.remotes.get_mut(worker) else { return };
+        remote.info.seen_at = now;
+        match message {
+            FromWorker::Beat => self.handle(Event::Heartbeat { worker }),
+            FromWorker::Credit { slots } => self.grant(worker, slots, UNTIL_SPENT),
+            FromWorker::Ask { slots, wait_ms } => self.grant(worker, slots, now.plus(wait_ms.min(ASK_MS).into())),
+            FromWorker::Received(ids) => ids.into_iter().for_each(|id| remote.received(id)),
+            FromWorker::Reports(reports) => {
+                remote.info.ended += reports.len() as u64;
+                for report in reports {
+                    self.on_report(worker, report);
+                }
+            }
+            FromWorker::Drains => {
+                remote.info.draining = true;
+                self.handle(Event::WorkerDrains { worker });
+            }
+            // The gateway answers these.
+            FromWorker::Join(_) | FromWorker::Fetch { .. } => {}
+        }
+    }
+
+    /// A worker that grants more than any can hold is believed no further than that.
+    fn grant(&mut self, worker: WorkerId, slots: u32, expires_at: Millis) {
+        self.handle(Event::CreditGranted { worker, slots: slots.min(WORKER_CAPACITY_MAX), expires_at });
+    }
+
+    /// An attempt is unspent: it did not reach its worker.
+    pub(super) fn interrupted(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        if let Some(held) = self.attempts.get(task, attempt) {
+            held.reported = true;
+        }
+        let report = CoreReport::Interrupted;
+        self.handle(Event::Finished { worker, task, attempt, report, cpu_us: 0 });
+    }
+
+    /// A report on an attempt that the core does not know: the store decides by its token whether it counts.
+    pub(super) fn on_foreign_report(&mut self, worker: WorkerId, report: AttemptReport) {
+        let AttemptReport { held, end, .. } = report;
+        let verdict = match end {
+            End::Ended { failure, output, log, receipt } => Verdict::End { failure, output, log, receipt },
+            End::Interrupted => Verdict::Release,
+            End::Broken { .. } => Verdict::Retry { delay_ms: RETRY_MS_BASE },
+        };
+        self.saves
+            .push((Save { id: held.id, foreign: Some(worker) }, Finish { claim: claim(held.id, held.token), verdict }));
+        if let Some(remote) = self.remotes.get_mut(worker) {
+            remote.release(held.id);
+        }
+        self.handle(Event::Heartbeat { worker });
+    }
+
+    pub(super) fn on_adopted_lost(&mut self, worker: WorkerId, id: AttemptId) {
+        let reason = StopReason::Interrupted;
+        self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, reason)]));
+        if let Some(remote) = self.remotes.get_mut(worker) {
+            remote.release(id);
+        }
+    }
+
+    pub(super) fn on_round(&mut self) {
+        self.remotes.close_deaf(self.clock.now());
+        self.renew_adopted();
+        self.announce();
+    }
+
+    fn renew_adopted(&mut self) {
+        let (holders, claims): (Vec<_>, Vec<_>) = self.remotes.adopted().into_iter().unzip();
+        if claims.is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        self.io.spawn(async move {
+            let ids: Vec<_> = claims.iter().map(|c| AttemptId { task: c.task, attempt: c.fence.attempt }).collect();
+            match store.beat(claims, LEASE_MS).await {
+                Ok(answers) => {
+                    let all = holders.into_iter().zip(ids).zip(answers);
+                    let lost = all.filter(|(_, answer)| *answer == Beaten::Lost).map(|(held, _)| held);
+                    FromStore::AdoptedLost(lost.collect())
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot renew leases; the next round tries again");
+                    FromStore::AdoptedLost(Vec::new())
+                }
+            }
+        });
+    }
+
+    /// One at a time, so that a store that does not answer is not asked by ever more.
+    fn announce(&mut self) {
+        if std::mem::replace(&mut self.announcing, true) {
+            return;
+        }
+        let workers = self.infos();
+        let (store, dispatcher) = (self.store.clone(), self.dispatcher);
+        self.io.spawn(async move {
+            if let Err(error) = store.announce(dispatcher, workers, ANNOUNCED_MS).await {
+                tracing::debug!(%error, "cannot say who works here; the next round tries again");
+            }
+            FromStore::Announced
+        });
+    }
+
+    fn infos(&self) -> Vec<WorkerInfo> {
+        let running = |worker| u32::try_from(self.attempts.of_worker(worker).len()).unwrap_or(u32::MAX);
+        let now = self.clock.now();
+        let local = self.local.as_ref().map(|local: &LocalWorker| WorkerInfo {
+            id: local.id(),
+            mode: Mode::Local,
+            name: worker::name(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: local.slots.count(),
+            running: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
+            ended: self.ended,
+            joined_at: self.started_at,
+            seen_at: now,
+            draining: false,
+        });
+        let remotes = self.remotes.infos().into_iter().map(|info| WorkerInfo { running: running(info.id), ..info });
+        local.into_iter().chain(remotes).collect()
+    }
+}

@@ -1,0 +1,236 @@
+//! The driver's hands: performs what the dispatcher asked for. Writes to the store and messages to workers are gathered
+//! and sent as one each.
+
+use std::time::Duration;
+
+use fusebox_core::{
+    dispatch::{Answer, Effect, Event, RequestId, SaveVerdict},
+    error::ErrorCode,
+    id::{Attempt, TaskId, WorkerId},
+    limits::LEASE_MS,
+    name::TenantId,
+    outcome::StopReason,
+    wire::{Assignment, AttemptId, FromDispatcher, HeldAttempt},
+};
+
+use super::driver::{Driver, FromStore, Save};
+use crate::{
+    random,
+    store::{Beaten, Finish, Finished, LeaseRequest, LeasedTask, Verdict},
+};
+
+/// How long to wait before asking a store again that did not answer for its backlog.
+const BACKLOG_RETRY: Duration = Duration::from_millis(500);
+
+impl Driver {
+    /// Performs effects until none is left: what cannot be done leads to more of them.
+    pub(super) fn perform(&mut self) {
+        loop {
+            for effect in std::mem::take(&mut self.effects) {
+                self.perform_one(effect);
+            }
+            self.flush_assignments();
+            if self.effects.is_empty() {
+                break;
+            }
+        }
+        self.flush_saves();
+        self.flush_beats();
+        self.flush_recorded();
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Lease { request, tenant, worker, count } => self.lease(request, tenant, worker, count),
+            Effect::Assign { worker, task, attempt } => self.assign(worker, task, attempt),
+            Effect::Save { task, attempt, verdict, .. } => self.save(task, attempt, verdict),
+            Effect::Beat { attempts } => self.gather_beats(attempts),
+            Effect::Stop { worker, task, attempt, reason } => self.stop(worker, task, attempt, reason),
+            Effect::Told { worker, task, attempt } => {
+                self.attempts.forget(task, attempt);
+                if self.local.is_none() {
+                    self.recorded.entry(worker).or_default().push(AttemptId { task, attempt });
+                }
+            }
+            Effect::NothingYet { worker, slots } => {
+                self.remotes.send(worker, &FromDispatcher::NothingYet { slots });
+            }
+            Effect::GaveUp { worker } => {
+                tracing::warn!(%worker, "a worker was silent for too long: its attempts are tried again elsewhere");
+                self.remotes.forget(worker);
+            }
+            Effect::WakeAt { at } => self.wake_at = self.wake_at.min(at),
+            Effect::Drained => self.drained = true,
+        }
+    }
+
+    fn lease(&mut self, request: RequestId, tenant: TenantId, worker: WorkerId, count: u32) {
+        let store = self.store.clone();
+        let tokens = (0..count).map(|_| random::lease_token()).collect();
+        let lease = LeaseRequest { tenant, worker, lease_ms: LEASE_MS, tokens };
+        self.io.spawn(async move {
+            match store.lease(lease).await {
+                Ok(leased) => FromStore::Leased { request, leased },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot lease; trying again");
+                    FromStore::LeaseFailed { request }
+                }
+            }
+        });
+    }
+
+    fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let wall_ms_max = self.wall_ms_max;
+        let Some(held) = self.attempts.get(task, attempt) else { return };
+        let (stop, token) = (held.stop.clone(), held.token);
+        let Some(mut leased) = held.leased.take() else { return };
+        leased.task.limits.wall_ms = leased.task.limits.wall_ms.min(wall_ms_max);
+        if let Some(local) = &self.local {
+            return local.assign(leased, stop);
+        }
+        let held = HeldAttempt { id: AttemptId { task, attempt }, token };
+        let waited_ms = self.clock.now().since(leased.task.created_at);
+        let LeasedTask { task, input, module, function_name } = leased;
+        let (tenant, limits) = (task.tenant, task.limits);
+        let assignment = Assignment { held, tenant, function: function_name, module, limits, waited_ms, input };
+        self.assignments.entry(worker).or_default().push(assignment);
+    }
+
+    /// What cannot be sent is as good as interrupted before its start.
+    fn flush_assignments(&mut self) {
+        let now = self.clock.now();
+        for (worker, batch) in std::mem::take(&mut self.assignments) {
+            for AttemptId { task, attempt } in self.remotes.assign(worker, batch, now) {
+                self.interrupted(worker, task, attempt);
+            }
+        }
+    }
+
+    fn stop(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, reason: StopReason) {
+        let id = AttemptId { task, attempt };
+        if self.local.is_none() {
+            self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, reason)]));
+            // The core is done with it; what its worker reports is answered by the store.
+            self.attempts.forget(task, attempt);
+        } else if let Some(held) = self.attempts.get(task, attempt) {
+            held.stop.raise(reason);
+        }
+    }
+
+    fn save(&mut self, task: TaskId, attempt: Attempt, verdict: SaveVerdict) {
+        let Some(claim) = self.attempts.claim(task, attempt) else { return };
+        let verdict = match verdict {
+            SaveVerdict::Release => Verdict::Release,
+            SaveVerdict::Retry { delay_ms } => Verdict::Retry { delay_ms },
+            SaveVerdict::End => match self.attempts.get(task, attempt).and_then(|held| held.end.clone()) {
+                Some(verdict) => verdict,
+                None => return,
+            },
+        };
+        let save = Save { id: AttemptId { task, attempt }, foreign: None };
+        self.saves.push((save, Finish { claim, verdict }));
+    }
+
+    fn flush_saves(&mut self) {
+        if self.saves.is_empty() {
+            return;
+        }
+        let (saves, reports): (Vec<_>, Vec<_>) = self.saves.drain(..).unzip();
+        let store = self.store.clone();
+        self.io.spawn(async move {
+            match store.finish(reports).await {
+                Ok(answers) => FromStore::Saved(saves.into_iter().zip(answers).collect()),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot save ends; they are kept and tried again");
+                    FromStore::SaveFailed(saves)
+                }
+            }
+        });
+    }
+
+    /// The store has answered a verdict.
+    pub(super) fn on_saved(&mut self, save: Save, finished: Finished) {
+        let AttemptId { task, attempt } = save.id;
+        let answer = self.count(task, attempt, finished);
+        match save.foreign {
+            Some(worker) => self.recorded.entry(worker).or_default().push(save.id),
+            None => self.handle(Event::Saved { task, attempt, answer }),
+        }
+    }
+
+    fn gather_beats(&mut self, attempts: Vec<(TaskId, Attempt)>) {
+        for (task, attempt) in attempts {
+            if let Some(claim) = self.attempts.claim(task, attempt) {
+                self.beats.push((task, attempt, claim));
+            }
+        }
+    }
+
+    fn flush_beats(&mut self) {
+        if self.beats.is_empty() {
+            return;
+        }
+        let (attempts, claims): (Vec<_>, Vec<_>) =
+            self.beats.drain(..).map(|(task, attempt, claim)| ((task, attempt), claim)).unzip();
+        let store = self.store.clone();
+        self.io.spawn(async move {
+            match store.beat(claims, LEASE_MS).await {
+                Ok(answers) => {
+                    let lost = attempts.into_iter().zip(answers).filter(|(_, answer)| *answer == Beaten::Lost);
+                    FromStore::Beaten(lost.map(|(attempt, _)| attempt).collect())
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot renew leases; the next beat tries again");
+                    FromStore::Beaten(Vec::new())
+                }
+            }
+        });
+    }
+
+    fn flush_recorded(&mut self) {
+        for (worker, ids) in std::mem::take(&mut self.recorded) {
+            self.remotes.send(worker, &FromDispatcher::Recorded(ids));
+        }
+    }
+
+    /// One read at a time: of two, the older could arrive last and hide what has become ready since.
+    pub(super) fn ask_backlog(&mut self) {
+        if std::mem::replace(&mut self.reading_backlog, true) {
+            self.backlog_is_old = true;
+            return;
+        }
+        let store = self.store.clone();
+        self.io.spawn(async move {
+            loop {
+                match store.backlog().await {
+                    Ok(backlog) => {
+                        return FromStore::Backlog(backlog.into_iter().map(|b| (b.tenant, b.ready)).collect());
+                    }
+                    Err(error) => tracing::warn!(%error, "cannot read the backlog; trying again"),
+                }
+                tokio::time::sleep(BACKLOG_RETRY).await;
+            }
+        });
+    }
+
+    /// Counts an end, and puts the store's answer into the core's words.
+    fn count(&mut self, task: TaskId, attempt: Attempt, finished: Finished) -> Answer {
+        match finished {
+            Finished::Ended(status) => {
+                let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
+                    Some(Verdict::End { failure, receipt, .. }) => {
+                        self.metrics.ran(receipt);
+                        failure.as_ref().map(|failure| failure.code)
+                    }
+                    // It was given back or lost, and that was its last attempt.
+                    _ => Some(ErrorCode::AttemptsExhausted),
+                };
+                self.metrics.task_ended(status, code);
+                Answer::Ended
+            }
+            Finished::Duplicate => Answer::Ended,
+            Finished::Requeued => Answer::Requeued,
+            Finished::Stale => Answer::Stale,
+        }
+    }
+}

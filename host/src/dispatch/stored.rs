@@ -1,0 +1,117 @@
+//! Sync invokes where REST and workers are different processes: a task that its caller waits for, woken by its end. It is
+//! stored like any other; where the caller goes away, it is cancelled.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::TaskId,
+    limits::ATTEMPTS_MAX,
+    name::TenantId,
+    task::{Priority, TaskState},
+};
+use tokio::{runtime::Handle, time::Instant};
+
+use crate::{
+    clock::Clock,
+    invoke::{InvokeError, Invoked, Invoker},
+    random,
+    store::{self, Accepted, NewTask, Store},
+};
+
+/// An invoke waits so long for a worker, beyond the wall time of its run: as long as clients wait.
+const QUEUE_MS: u64 = 30_000;
+/// Where a hint is lost, a waiter looks by itself this often.
+const FALLBACK: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+pub struct StoredInvoker {
+    /// Where tasks are.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+#[async_trait]
+impl Invoker for StoredInvoker {
+    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
+        let now = self.clock.now();
+        let id = random::task_id(now);
+        let (tenant, wall_ms) = (function.tenant.clone(), u64::from(function.limits.wall_ms));
+        let task = NewTask {
+            id,
+            tenant: function.tenant,
+            function: function.id,
+            function_name: function.name,
+            module: function.module,
+            limits: function.limits,
+            // Someone waits for it.
+            priority: Priority::High,
+            attempts_max: ATTEMPTS_MAX,
+            not_before: now,
+            expires_at: now.plus(QUEUE_MS),
+            fingerprint: None,
+            retry_of: None,
+            input,
+        };
+        let mut unwanted = CancelWhenDropped { store: self.store.clone(), tenant: tenant.clone(), task: Some(id) };
+        match self.store.accept(vec![task]).await.map_err(unavailable)?.first() {
+            Some(Accepted::New | Accepted::Duplicate) => {}
+            _ => {
+                unwanted.task = None;
+                return Err(InvokeError::Overloaded);
+            }
+        }
+        let deadline = Instant::now() + Duration::from_millis(QUEUE_MS + wall_ms);
+        let ended = self.ended(&tenant, id, deadline).await?;
+        unwanted.task = None;
+        Ok(ended)
+    }
+}
+
+impl StoredInvoker {
+    async fn ended(&self, tenant: &TenantId, id: TaskId, deadline: Instant) -> Result<Invoked, InvokeError> {
+        let gone = || InvokeError::Internal("its task is gone".to_owned());
+        loop {
+            // The hint is registered before the record is read, so that an end between the two is not missed.
+            let hint = self.store.ended_hint(id);
+            let found = self.store.result(tenant, id).await.map_err(unavailable)?.ok_or_else(gone)?;
+            let (failure, ended) = match found.task.state {
+                TaskState::Completed(ended) => (None, ended),
+                TaskState::Failed(failure, ended) => (Some(failure), ended),
+                TaskState::Queued { .. } | TaskState::Running(_) if Instant::now() < deadline => {
+                    let _ = tokio::time::timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
+                    continue;
+                }
+                TaskState::Queued { .. } | TaskState::Running(_) => return Err(InvokeError::Overloaded),
+            };
+            let log = self.store.log(tenant, id).await.map_err(unavailable)?.unwrap_or_default();
+            return Ok(Invoked { failure, output: found.output, receipt: ended.receipt, log });
+        }
+    }
+}
+
+fn unavailable(error: store::Error) -> InvokeError {
+    InvokeError::Unavailable(error.to_string())
+}
+
+/// Nobody waits for the answer any more.
+struct CancelWhenDropped {
+    store: Arc<dyn Store>,
+    tenant: TenantId,
+    task: Option<TaskId>,
+}
+
+impl Drop for CancelWhenDropped {
+    fn drop(&mut self) {
+        let (Some(task), Ok(runtime)) = (self.task, Handle::try_current()) else { return };
+        let (store, tenant) = (self.store.clone(), self.tenant.clone());
+        runtime.spawn(async move {
+            if let Err(error) = store.cancel(&tenant, task).await {
+                tracing::debug!(%task, %error, "an invoke that nobody waits for could not be cancelled");
+            }
+        });
+    }
+}

@@ -1,0 +1,179 @@
+//! The worker's side: connects to a dispatcher and joins.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{
+    Counters, HANDSHAKE_TIME, JoinToken, PROTOCOL_VERSION,
+    handshake::{self, ANSWER_HEADER_BYTES, NOISE_BYTES, Verdict},
+    link::Link,
+};
+
+/// What connecting may take: a first packet that is lost twice is sent again within 3 s.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Why a worker did not join.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be read.
+    #[error("`{url}` is not a dispatcher's address: write tcp://HOST:PORT, such as tcp://10.0.0.1:7070")]
+    BadUrl {
+        /// The address.
+        url: String,
+    },
+    /// Without a token only this machine is trusted.
+    #[error("{url} is another machine: set the join token that the dispatcher there has")]
+    TokenNeeded {
+        /// The address.
+        url: String,
+    },
+    /// There is no connection.
+    #[error(
+        "cannot connect to {url} ({reason}): check that the dispatcher runs and that its port is open to this machine"
+    )]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The tokens of the two sides differ, or only one side has one.
+    #[error("the dispatcher at {url} refuses this join token, or the lack of one: set the same on both sides")]
+    Refused {
+        /// The address.
+        url: String,
+    },
+    /// The two sides come from different releases.
+    #[error(
+        "the dispatcher at {url} speaks version {theirs} of the workers' protocol and this worker version {ours}: install \
+         the same release on both sides"
+    )]
+    Version {
+        /// The address.
+        url: String,
+        /// This side's version.
+        ours: u16,
+        /// The dispatcher's version.
+        theirs: u16,
+    },
+    /// Something else answers, or the connection was cut.
+    #[error("what answers at {url} is not a dispatcher ({reason}): check host and port")]
+    NotADispatcher {
+        /// The address.
+        url: String,
+        /// What it did.
+        reason: String,
+    },
+    /// It is there and says nothing.
+    #[error("{url} does not answer in time: check that this is a dispatcher's port for workers, or try again later")]
+    Timeout {
+        /// The address.
+        url: String,
+    },
+}
+
+/// Joins the dispatcher at `url`, such as `tcp://10.0.0.1:7070`. Dropping the future ends the attempt.
+///
+/// # Errors
+/// Where it cannot join; the error says what to do.
+pub async fn connect(url: &str, token: Option<&JoinToken>) -> Result<Link, ConnectError> {
+    connect_as(url, token, PROTOCOL_VERSION, HANDSHAKE_TIME).await
+}
+
+pub(super) async fn connect_as(
+    url: &str,
+    token: Option<&JoinToken>,
+    version: u16,
+    time: Duration,
+) -> Result<Link, ConnectError> {
+    let address = address(url).ok_or_else(|| ConnectError::BadUrl { url: url.into() })?;
+    let unreachable = |reason: String| ConnectError::Unreachable { url: url.into(), reason };
+    let stream = match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+        Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,
+        Err(_) => return Err(unreachable("no answer".into())),
+    };
+    let peer = stream.peer_addr().map_err(|error| unreachable(error.to_string()))?;
+    if token.is_none() && !peer.ip().to_canonical().is_loopback() {
+        return Err(ConnectError::TokenNeeded { url: url.into() });
+    }
+    match tokio::time::timeout(time, join(stream, &JoinToken::key(token), version)).await {
+        Ok(joined) => joined.map_err(|why| why.at(url, version)),
+        Err(_) => Err(ConnectError::Timeout { url: url.into() }),
+    }
+}
+
+/// `HOST:PORT` of a URL.
+fn address(url: &str) -> Option<&str> {
+    let address = url.strip_prefix("tcp://")?;
+    let (host, port) = address.rsplit_once(':')?;
+    let is_host = !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']);
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    (is_host && is_port).then_some(address)
+}
+
+/// Why the handshake ended.
+enum Why {
+    Refused,
+    Version(u16),
+    NotADispatcher(String),
+}
+
+impl Why {
+    fn at(self, url: &str, ours: u16) -> ConnectError {
+        let url = url.into();
+        match self {
+            Self::Refused => ConnectError::Refused { url },
+            Self::Version(theirs) => ConnectError::Version { url, ours, theirs },
+            Self::NotADispatcher(reason) => ConnectError::NotADispatcher { url, reason },
+        }
+    }
+}
+
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Self {
+        Self::NotADispatcher(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "it closed the connection".into(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+async fn join(mut stream: TcpStream, key: &[u8; 32], version: u16) -> Result<Link, Why> {
+    stream.set_nodelay(true)?;
+    let (waiting, message) = handshake::begin(key, version).map_err(|_| Why::Refused)?;
+    stream.write_all(&[&handshake::hello_header(version)[..], &message].concat()).await?;
+    let mut header = [0; ANSWER_HEADER_BYTES];
+    stream.read_exact(&mut header).await?;
+    match handshake::verdict_of(&header) {
+        Some((theirs, Verdict::Welcome)) if theirs == version => {}
+        Some((_, Verdict::WrongToken)) => return Err(Why::Refused),
+        Some((theirs, _)) => return Err(Why::Version(theirs)),
+        None => return Err(Why::NotADispatcher("it speaks another protocol".into())),
+    }
+    let mut message = [0; NOISE_BYTES];
+    stream.read_exact(&mut message).await?;
+    // It welcomes this worker but does not know the token itself.
+    let (session, confirm) = waiting.confirm(&message).map_err(|_| Why::Refused)?;
+    stream.write_all(&confirm).await?;
+    Ok(Link::open(stream, session, Arc::new(Counters::default())).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_strictly() {
+        for good in ["tcp://10.0.0.1:7070", "tcp://dispatcher.local:1", "tcp://[::1]:65535"] {
+            assert_eq!(address(good), good.strip_prefix("tcp://"), "{good}");
+        }
+        let bad = ["", "10.0.0.1:7070", "http://a:1", "tcp://", "tcp://a", "tcp://:1", "tcp://a:", "tcp://a:0"];
+        for bad in bad.into_iter().chain(["tcp://a:65536", "tcp://a:+1", "tcp://a:1/", "tcp://a/b:1", "tcp://u@a:1"]) {
+            assert_eq!(address(bad), None, "{bad}");
+        }
+    }
+}

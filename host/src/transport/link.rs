@@ -1,0 +1,217 @@
+//! An open link: a half that sends and a half that receives. A task of its own seals and sends what is queued, in order.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::{net::TcpStream, sync::mpsc};
+
+use super::{
+    Counters, MESSAGE_BYTES_MAX,
+    handshake::Session,
+    pair::{self, Incoming, Message, Outgoing, Socket},
+    seal::{Broken, Opener, Opening, Sealer, sealed_bytes},
+};
+
+/// Messages that wait to be sent. Credit keeps them to some tens; a peer this far behind does not read.
+const QUEUE_MESSAGES_MAX: usize = 1_024;
+/// The bytes of these: room for a few of the largest messages, and what a peer that does not read can cost at most.
+const QUEUE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+
+/// An open link to a peer that knows the join token.
+#[derive(Debug)]
+pub struct Link {
+    /// Sends; may be cloned.
+    pub sender: LinkSender,
+    /// Receives. Dropping it closes the link.
+    pub receiver: LinkReceiver,
+    /// The peer's address, for people.
+    pub peer: String,
+}
+
+/// The half that sends. Where all of them are gone, what was queued is still sent.
+#[derive(Clone)]
+pub struct LinkSender {
+    queue: mpsc::Sender<Bytes>,
+    queued_bytes: Arc<AtomicUsize>,
+    socket: Arc<Socket>,
+}
+
+/// The half that receives. Dropping it closes the link.
+pub struct LinkReceiver {
+    incoming: Incoming,
+    opener: Opener,
+    opening: Option<Opening<Message>>,
+    is_broken: bool,
+    socket: Arc<Socket>,
+    peer: String,
+    counters: Arc<Counters>,
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The link is closed.
+    #[error("the link is closed: join again")]
+    Closed,
+    /// The peer is too far behind; the link is closed now.
+    #[error("the peer does not read what it is sent, and the link was closed: join again")]
+    Full,
+    /// The message is larger than [`MESSAGE_BYTES_MAX`]; the link is as it was.
+    #[error("the message is larger than {MESSAGE_BYTES_MAX} bytes: send it in parts")]
+    TooLarge,
+}
+
+impl Link {
+    /// Makes a link of a connection whose handshake is over.
+    pub(super) async fn open(stream: TcpStream, session: Session, counters: Arc<Counters>) -> std::io::Result<Self> {
+        let peer = stream.peer_addr()?.to_string();
+        let (outgoing, incoming) = pair::attach(stream.into_std()?, sealed_bytes(MESSAGE_BYTES_MAX)).await?;
+        let socket = outgoing.socket().clone();
+        let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let pump = Pump { queued, queued_bytes: queued_bytes.clone(), sealer: session.sealer, outgoing };
+        tokio::spawn(pump.run());
+        Ok(Self {
+            sender: LinkSender { queue, queued_bytes, socket: socket.clone() },
+            receiver: LinkReceiver {
+                incoming,
+                opener: session.opener,
+                opening: None,
+                is_broken: false,
+                socket,
+                peer: peer.clone(),
+                counters,
+            },
+            peer,
+        })
+    }
+}
+
+impl LinkSender {
+    /// Queues a message and never waits. That it was queued does not mean that it will arrive.
+    ///
+    /// # Errors
+    /// Where the link is closed, the message too large, or the peer so far behind that this closes the link.
+    pub fn send(&self, message: Bytes) -> Result<(), SendError> {
+        let bytes = message.len();
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(SendError::TooLarge);
+        }
+        if self.is_closed() {
+            return Err(SendError::Closed);
+        }
+        let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let result = match queued + bytes > QUEUE_BYTES_MAX {
+            true => Err(SendError::Full),
+            false => self.queue.try_send(message).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SendError::Full,
+                mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+            }),
+        };
+        if result.is_err() {
+            // Where one message is left out, none after it may pass for the next.
+            self.close();
+        }
+        result
+    }
+
+    /// Closes the link both ways, at once: what is queued or on its way may be lost.
+    pub fn close(&self) {
+        self.socket.close();
+    }
+
+    /// Whether the link is closed, by either side.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.socket.closed().is_cancelled()
+    }
+}
+
+impl LinkReceiver {
+    /// The next message; `None` once the link is closed or its peer broke the protocol. Cancellation safe.
+    pub async fn recv(&mut self) -> Option<Bytes> {
+        while !self.is_broken {
+            if self.opening.is_none() {
+                let sealed = self.incoming.recv().await?;
+                match self.opener.start(sealed) {
+                    Ok(opening) => self.opening = Some(opening),
+                    Err(Broken) => self.is_broken = true,
+                }
+            }
+            match self.opening.as_mut().map(|opening| opening.step(&mut self.opener)) {
+                Some(Ok(Some(message))) => {
+                    self.opening = None;
+                    return Some(message);
+                }
+                // A large message: others may run before it goes on.
+                Some(Ok(None)) => tokio::task::yield_now().await,
+                Some(Err(Broken)) => self.is_broken = true,
+                None => {}
+            }
+            if self.is_broken {
+                self.opening = None;
+                self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(peer = self.peer, "a message was changed on its way, or made up; the link is closed");
+                self.socket.close();
+            }
+        }
+        None
+    }
+}
+
+/// Seals and sends what is queued: the only user of the sealer, so messages are numbered as they were queued.
+struct Pump {
+    queued: mpsc::Receiver<Bytes>,
+    queued_bytes: Arc<AtomicUsize>,
+    sealer: Sealer,
+    outgoing: Outgoing,
+}
+
+impl Pump {
+    async fn run(mut self) {
+        let socket = self.outgoing.socket().clone();
+        // Where the link closes, whatever it does is dropped.
+        if let Some(Err(Stopped)) = socket.closed().run_until_cancelled(self.send_all()).await {
+            socket.close();
+        }
+    }
+
+    async fn send_all(&mut self) -> Result<(), Stopped> {
+        while let Some(message) = self.queued.recv().await {
+            let sealed = self.seal(&message).await?;
+            self.outgoing.send(sealed).await.map_err(|_| Stopped)?;
+            self.queued_bytes.fetch_sub(message.len(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn seal(&mut self, message: &[u8]) -> Result<Message, Stopped> {
+        let mut sealed = Message::zeros(sealed_bytes(message.len())).ok_or(Stopped)?;
+        let mut sealing = self.sealer.start(message, sealed.as_mut()).map_err(|Broken| Stopped)?;
+        while !sealing.step(&mut self.sealer).map_err(|Broken| Stopped)? {
+            tokio::task::yield_now().await;
+        }
+        Ok(sealed)
+    }
+}
+
+/// The link cannot go on sending.
+struct Stopped;
+
+impl fmt::Debug for LinkSender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LinkSender").field("is_closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LinkReceiver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LinkReceiver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+//! The encrypted message link between a dispatcher and its workers: whole messages, in order, both ways, over one TCP
+//! connection that nng carries and Noise encrypts.
+//!
+//! A stranger meets only the handshake: a few fixed-size reads, bounded in time and number. Whoever knows the join token
+//! gets a [`Link`]. A link lives as long as its connection and never reconnects, so that nothing queued for one peer can
+//! reach another; joining again is the worker's business. That a message was sent does not mean that it arrived: leases
+//! and acknowledgements above carry correctness, and heartbeats find a peer that is gone without a word.
+
+mod connect;
+mod handshake;
+mod link;
+mod listener;
+mod pair;
+mod seal;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+pub use self::{
+    connect::{ConnectError, connect},
+    link::{Link, LinkReceiver, LinkSender, SendError},
+    listener::{BindError, Listener},
+    token::{BadToken, JoinToken},
+};
+
+/// The largest message: one input of 6 MiB, which is the largest, and a batch beside it.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Raised with every change that an older peer could not read; peers of two versions refuse each other.
+const PROTOCOL_VERSION: u16 = 1;
+
+/// What a handshake may take: three small messages over a bad long line, retransmissions included.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// What happened to those who connected, to be shown as metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Workers that joined.
+    pub accepted: AtomicU64,
+    /// Connections that did not speak the protocol, or not this version, or not with this token, or left too early.
+    pub refused_handshakes: AtomicU64,
+    /// Connections that took too long to join, or that had to make room for newer ones.
+    pub expired_handshakes: AtomicU64,
+    /// Messages on a link that its peer did not seal, or not for this place; each ends its link.
+    pub broken_messages: AtomicU64,
+}

@@ -1,0 +1,385 @@
+//! A worker of its own process: joins a dispatcher, runs what it is assigned, reports, and joins again whenever its link
+//! breaks. Its attempts go on meanwhile; it comes back with all that it holds. Push and pull differ in one thing: how it
+//! says what it can take.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fusebox_core::{
+    dispatch::Mode,
+    limits::{ASK_MS, DRAIN_MS_MAX, HEARTBEAT_MS},
+    outcome::StopReason,
+    wire::{self, Assignment, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    appetite::Appetite,
+    held::HeldAttempts,
+    slots::{Done, Job, Lane, Slots},
+    wasm::{MissingWasm, Ready},
+};
+use crate::{
+    clock::Clock,
+    modules::Modules,
+    random,
+    transport::{self, ConnectError, JoinToken, Link, LinkSender},
+};
+
+/// First and last bound of the wait before joining again; drawn between half of it and all of it, so that workers of a
+/// dispatcher that comes back do not all come at once.
+const REJOIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The dispatcher answers a join within this time.
+const WELCOME_TIME: Duration = Duration::from_secs(5);
+/// Reports that waited for an end of their dispatcher's store may be recorded within this time after a drain.
+const RECORD_TIME: Duration = Duration::from_secs(5);
+
+/// What an agent is made of.
+pub struct Options {
+    /// The dispatcher's address.
+    pub url: String,
+    /// Proves that this worker belongs to it.
+    pub token: Option<JoinToken>,
+    /// How it gets its attempts.
+    pub mode: Mode,
+    /// Where they run.
+    pub slots: Arc<Slots>,
+    /// Compiles modules that it has not got.
+    pub modules: Modules,
+    /// What time it is.
+    pub clock: Clock,
+    /// Told each time it has joined.
+    pub joined: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Why a worker ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The dispatcher does not want it.
+    #[error("the dispatcher refused this worker: {0}")]
+    Refused(String),
+    /// Trying again does not help.
+    #[error(transparent)]
+    Connect(ConnectError),
+}
+
+enum FromSlots {
+    Report(AttemptReport),
+    Missing(Job, HeldAttempt),
+}
+
+enum LinkEnd {
+    Broken,
+    Done,
+}
+
+/// See the module's documentation.
+pub struct Agent {
+    options: Options,
+    held: HeldAttempts,
+    appetite: Appetite,
+    wasm: MissingWasm,
+    to_agent: mpsc::UnboundedSender<FromSlots>,
+    from_slots: mpsc::UnboundedReceiver<FromSlots>,
+    /// Attempts that the dispatcher may still send: credit, or open requests.
+    asked: u32,
+    draining: bool,
+    ends_at: Option<Instant>,
+}
+
+impl Agent {
+    /// Works until `stop` and the drain that follows, or until a dispatcher refuses it for good.
+    ///
+    /// # Errors
+    /// See [`AgentError`]; a dispatcher that cannot be reached is no error but tried again.
+    pub async fn run(options: Options, stop: CancellationToken) -> Result<(), AgentError> {
+        // Unbounded in type, bounded by the attempts held: each sends one report and misses its module once.
+        let (to_agent, from_slots) = mpsc::unbounded_channel();
+        let agent = Self {
+            held: HeldAttempts::default(),
+            appetite: Appetite::new(options.slots.count(), Instant::now()),
+            wasm: MissingWasm::new(options.modules.clone()),
+            options,
+            to_agent,
+            from_slots,
+            asked: 0,
+            draining: false,
+            ends_at: None,
+        };
+        agent.join_over_and_over(stop).await
+    }
+
+    async fn join_over_and_over(mut self, stop: CancellationToken) -> Result<(), AgentError> {
+        let mut wait = REJOIN.0;
+        loop {
+            match self.join(&stop).await {
+                Ok(Some(link)) => {
+                    wait = REJOIN.0;
+                    (self.options.joined)();
+                    if let LinkEnd::Done = self.work(link, &stop).await {
+                        return Ok(());
+                    }
+                    tracing::warn!(url = self.options.url, "the link to the dispatcher is broken: joining again");
+                }
+                Ok(None) => {}
+                Err(AgentError::Connect(error)) if is_passing(&error) => {
+                    tracing::warn!(%error, "cannot join the dispatcher; trying again");
+                }
+                Err(error) => return Err(error),
+            }
+            if self.is_done(&stop) {
+                return Ok(());
+            }
+            tokio::time::sleep(jittered(wait)).await;
+            wait = (wait * 2).min(REJOIN.1);
+        }
+    }
+
+    /// Whether it is to end, link or not.
+    fn is_done(&mut self, stop: &CancellationToken) -> bool {
+        if stop.is_cancelled() {
+            self.begin_drain();
+        }
+        while let Ok(said) = self.from_slots.try_recv() {
+            if let FromSlots::Report(report) = said {
+                self.held.end(report);
+            }
+        }
+        let is_late = self.ends_at.is_some_and(|at| Instant::now() >= at + RECORD_TIME);
+        self.draining && (self.held.is_empty() || is_late)
+    }
+
+    /// Connects and presents itself; `None` where the dispatcher did not answer.
+    async fn join(&mut self, stop: &CancellationToken) -> Result<Option<Link>, AgentError> {
+        let Options { url, token, mode, slots, .. } = &self.options;
+        let connect = transport::connect(url, token.as_ref());
+        let connected = match stop.run_until_cancelled(connect).await {
+            Some(connected) => connected,
+            None if self.held.is_empty() => return Ok(None),
+            // It still has reports to hand in.
+            None => transport::connect(url, token.as_ref()).await,
+        };
+        let mut link = connected.map_err(AgentError::Connect)?;
+        let join = Join {
+            worker: slots.worker(),
+            mode: *mode,
+            name: super::name(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: slots.count(),
+            capacity: self.appetite.most(),
+            held: self.held.all(),
+        };
+        send(&link.sender, &FromWorker::Join(join));
+        let answer = tokio::time::timeout(WELCOME_TIME, link.receiver.recv()).await;
+        match answer.ok().flatten().map(|bytes| wire::decode(&bytes)) {
+            Some(Ok(FromDispatcher::Welcome { dispatcher })) => {
+                tracing::info!(%dispatcher, url, "joined");
+                Ok(Some(link))
+            }
+            Some(Ok(FromDispatcher::Refused { reason })) => Err(AgentError::Refused(reason)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn work(&mut self, link: Link, stop: &CancellationToken) -> LinkEnd {
+        let Link { sender, mut receiver, .. } = link;
+        self.asked = 0;
+        self.held.send_again();
+        if self.draining {
+            send(&sender, &FromWorker::Drains);
+        }
+        let overdue = self.wasm_overdue(true);
+        self.say(&sender, overdue);
+        let mut beats = beats();
+        loop {
+            self.send_due(&sender);
+            self.ask(&sender);
+            tokio::select! {
+                bytes = receiver.recv() => {
+                    let Some(bytes) = bytes else { return LinkEnd::Broken };
+                    let Ok(message) = wire::decode(&bytes) else { return LinkEnd::Broken };
+                    self.on_message(&sender, message);
+                }
+                Some(said) = self.from_slots.recv() => self.on_slots(&sender, said),
+                ready = self.wasm.ready() => self.on_wasm(&sender, ready),
+                _ = beats.tick() => {
+                    send(&sender, &FromWorker::Beat);
+                    self.held.send_overdue(Instant::now());
+                    let overdue = self.wasm_overdue(false);
+                    self.say(&sender, overdue);
+                }
+                () = stop.cancelled(), if !self.draining => {
+                    self.begin_drain();
+                    send(&sender, &FromWorker::Drains);
+                }
+            }
+            if sender.is_closed() {
+                return LinkEnd::Broken;
+            }
+            if self.draining && self.drained() {
+                return LinkEnd::Done;
+            }
+        }
+    }
+
+    fn on_message(&mut self, sender: &LinkSender, message: FromDispatcher) {
+        match message {
+            FromDispatcher::Assign(batch) => {
+                let ids = batch.iter().map(|assignment| assignment.held.id).collect();
+                send(sender, &FromWorker::Received(ids));
+                self.asked = self.asked.saturating_sub(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+                batch.into_iter().for_each(|assignment| self.begin(assignment));
+            }
+            FromDispatcher::NothingYet { slots } => self.asked = self.asked.saturating_sub(slots),
+            FromDispatcher::Stop(stops) => stops.into_iter().for_each(|(id, reason)| self.held.stop(id, reason)),
+            FromDispatcher::Recorded(ids) => ids.into_iter().for_each(|id| self.held.forget(id)),
+            FromDispatcher::Piece { module, offset, total, bytes } => {
+                let next = self.wasm.piece(module, offset, total, &bytes, Instant::now());
+                self.say(sender, next);
+            }
+            FromDispatcher::Welcome { .. } | FromDispatcher::Refused { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, assignment: Assignment) {
+        let Assignment { held, tenant, function, module, limits, waited_ms, input } = assignment;
+        let Some(stop) = self.held.begin(held) else { return };
+        if self.draining {
+            stop.raise(StopReason::Interrupted);
+        }
+        let accepted_at = self.options.clock.now().minus(waited_ms);
+        let (task, attempt) = (Some(held.id.task), held.id.attempt);
+        self.submit(Job { module, task, attempt, tenant, function, limits, input, stop, accepted_at }, held);
+    }
+
+    fn submit(&self, job: Job, held: HeldAttempt) {
+        let to_agent = self.to_agent.clone();
+        let done = Box::new(move |done: Done| {
+            let report = |cpu_us, end| FromSlots::Report(AttemptReport { held, cpu_us, end });
+            // The agent is gone only when the process ends: the lease lapses then.
+            let _ = to_agent.send(match done {
+                Done::Ran(ran) => report(ran.receipt.cpu_us, ran.into_end()),
+                Done::ModuleMissing(job) => FromSlots::Missing(job, held),
+                Done::Broken(reason) => report(0, End::Broken { reason }),
+            });
+        });
+        // What a worker is sent is what it asked for, so this lane has no other bound.
+        let _ = self.options.slots.submit(Lane::Attempts, usize::MAX, job, done);
+    }
+
+    fn on_slots(&mut self, sender: &LinkSender, said: FromSlots) {
+        let mut ended = 0;
+        let mut said = Some(said);
+        while let Some(next) = said {
+            match next {
+                FromSlots::Report(report) => {
+                    ended += 1;
+                    self.held.end(report);
+                }
+                FromSlots::Missing(job, held) => {
+                    let next = self.wasm.want(job, held, Instant::now());
+                    self.say(sender, next);
+                }
+            }
+            said = self.from_slots.try_recv().ok();
+        }
+        self.appetite.ended(ended, Instant::now());
+    }
+
+    fn on_wasm(&mut self, sender: &LinkSender, ready: Ready) {
+        let (jobs, next) = self.wasm.take(ready.module, Instant::now());
+        self.say(sender, next);
+        for (job, held) in jobs {
+            match &ready.result {
+                Ok(()) => self.submit(job, held),
+                Err(reason) => {
+                    let end = End::Broken { reason: reason.clone() };
+                    self.held.end(AttemptReport { held, cpu_us: 0, end });
+                }
+            }
+        }
+    }
+
+    fn wasm_overdue(&mut self, is_new_link: bool) -> Option<FromWorker> {
+        self.wasm.overdue(is_new_link, Instant::now())
+    }
+
+    fn say(&self, sender: &LinkSender, message: Option<FromWorker>) {
+        if let Some(message) = message {
+            send(sender, &message);
+        }
+    }
+
+    fn send_due(&mut self, sender: &LinkSender) {
+        for reports in self.held.due(Instant::now()) {
+            send(sender, &FromWorker::Reports(reports));
+        }
+    }
+
+    /// Says what it can take beyond what it has and has asked for. A few at a time are not worth a message while others
+    /// are on their way.
+    fn ask(&mut self, sender: &LinkSender) {
+        let wanted = self.appetite.wanted();
+        let slots = wanted.saturating_sub(self.held.open()).saturating_sub(self.asked);
+        let is_worth = self.held.open() + self.asked <= self.options.slots.count() || slots >= wanted / 4;
+        if self.draining || slots == 0 || !is_worth {
+            return;
+        }
+        self.asked += slots;
+        send(
+            sender,
+            &match self.options.mode {
+                Mode::Pull => FromWorker::Ask { slots, wait_ms: ASK_MS },
+                Mode::Push | Mode::Local => FromWorker::Credit { slots },
+            },
+        );
+    }
+
+    /// What waits for a slot is given back; what runs may end in time.
+    fn begin_drain(&mut self) {
+        if !self.draining {
+            self.draining = true;
+            self.ends_at = Some(Instant::now() + Duration::from_millis(DRAIN_MS_MAX));
+            self.options.slots.interrupt_waiting_attempts();
+        }
+    }
+
+    fn drained(&mut self) -> bool {
+        let now = Instant::now();
+        let Some(ends_at) = self.ends_at else { return false };
+        if now >= ends_at {
+            self.held.stop_all(StopReason::Interrupted);
+        }
+        self.held.is_empty() || now >= ends_at + RECORD_TIME
+    }
+}
+
+/// Whether trying again can help.
+fn is_passing(error: &ConnectError) -> bool {
+    use ConnectError as E;
+    matches!(error, E::Unreachable { .. } | E::NotADispatcher { .. } | E::Timeout { .. })
+}
+
+fn send(sender: &LinkSender, message: &FromWorker) {
+    // A link that does not take it is closed, which is seen where it is read.
+    if let Ok(bytes) = wire::encode(message) {
+        let _ = sender.send(bytes.into());
+    }
+}
+
+fn beats() -> Interval {
+    let mut beats = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
+fn jittered(wait: Duration) -> Duration {
+    let part = u32::from(random::bytes::<1>()[0]);
+    wait / 2 + wait / 2 * part / 255
+}

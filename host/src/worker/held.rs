@@ -1,0 +1,206 @@
+//! The attempts that a worker holds: those that wait or run, and the reports on those that have ended, kept until a
+//! dispatcher says that they are recorded. Knows no link.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use fusebox_core::{
+    id::LeaseToken,
+    outcome::StopReason,
+    wire::{AttemptId, AttemptReport, End, HeldAttempt},
+};
+use fusebox_sandbox::StopFlag;
+
+/// A report that was not answered is sent again: its dispatcher may have lost the store's answer.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Bytes of reports in one message, beyond which the rest goes into the next one: half of what a message may have, so
+/// that one report of the largest size always fits.
+const REPORT_BYTES_MAX: usize = 8 << 20;
+
+enum Stage {
+    /// Waits for a slot or runs.
+    Open(StopFlag),
+    /// Has ended; when its report was sent last.
+    Over(Box<AttemptReport>, Option<Instant>),
+}
+
+struct Held {
+    token: LeaseToken,
+    stage: Stage,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct HeldAttempts {
+    held: HashMap<AttemptId, Held>,
+    /// Attempts whose reports are to be sent.
+    due: Vec<AttemptId>,
+    open: u32,
+}
+
+impl HeldAttempts {
+    /// Takes an attempt in; `None` where it is held already.
+    pub fn begin(&mut self, attempt: HeldAttempt) -> Option<StopFlag> {
+        if self.held.contains_key(&attempt.id) {
+            return None;
+        }
+        let stop = StopFlag::default();
+        self.held.insert(attempt.id, Held { token: attempt.token, stage: Stage::Open(stop.clone()) });
+        self.open += 1;
+        Some(stop)
+    }
+
+    /// An attempt is over. What is not held any more needs no report.
+    pub fn end(&mut self, report: AttemptReport) {
+        if let Some(held) = self.held.get_mut(&report.held.id)
+            && matches!(held.stage, Stage::Open(_))
+        {
+            self.due.push(report.held.id);
+            held.stage = Stage::Over(Box::new(report), None);
+            self.open -= 1;
+        }
+    }
+
+    /// Tells a run to stop.
+    pub fn stop(&self, id: AttemptId, reason: StopReason) {
+        if let Some(Held { stage: Stage::Open(stop), .. }) = self.held.get(&id) {
+            stop.raise(reason);
+        }
+    }
+
+    /// Tells every run to stop.
+    pub fn stop_all(&self, reason: StopReason) {
+        self.held.keys().for_each(|id| self.stop(*id, reason));
+    }
+
+    /// A report is recorded, or the attempt is no longer this worker's.
+    pub fn forget(&mut self, id: AttemptId) {
+        if let Some(Held { stage: Stage::Open(stop), .. }) = self.held.remove(&id) {
+            stop.raise(StopReason::Interrupted);
+            self.open -= 1;
+        }
+    }
+
+    /// Attempts that wait or run.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// Whether nothing is held, reports included.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Everything held, for a join.
+    #[must_use]
+    pub fn all(&self) -> Vec<HeldAttempt> {
+        self.held.iter().map(|(id, held)| HeldAttempt { id: *id, token: held.token }).collect()
+    }
+
+    /// Every report is due again: the link is another one.
+    pub fn send_again(&mut self) {
+        self.due = self.over().map(|(id, _)| id).collect();
+    }
+
+    /// Reports that were not answered in time are due again.
+    pub fn send_overdue(&mut self, now: Instant) {
+        let is_overdue = |sent: &Option<Instant>| sent.is_some_and(|sent| now.saturating_duration_since(sent) >= AGAIN);
+        let overdue: Vec<_> = self.over().filter(|(_, sent)| is_overdue(sent)).map(|(id, _)| id).collect();
+        self.due.extend(overdue);
+    }
+
+    fn over(&self) -> impl Iterator<Item = (AttemptId, Option<Instant>)> {
+        self.held.iter().filter_map(|(id, held)| match &held.stage {
+            Stage::Over(_, sent) => Some((*id, *sent)),
+            Stage::Open(_) => None,
+        })
+    }
+
+    /// The reports that are due, in messages that each fit.
+    pub fn due(&mut self, now: Instant) -> Vec<Vec<AttemptReport>> {
+        let (mut messages, mut message, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for id in std::mem::take(&mut self.due) {
+            let Some(Stage::Over(report, sent)) = self.held.get_mut(&id).map(|held| &mut held.stage) else { continue };
+            *sent = Some(now);
+            let size = size(&report.end);
+            if bytes + size > REPORT_BYTES_MAX && !message.is_empty() {
+                messages.push(std::mem::take(&mut message));
+                bytes = 0;
+            }
+            bytes += size;
+            message.push(report.as_ref().clone());
+        }
+        if !message.is_empty() {
+            messages.push(message);
+        }
+        messages
+    }
+}
+
+fn size(end: &End) -> usize {
+    match end {
+        End::Ended { output, log, .. } => output.len() + log.len(),
+        End::Interrupted | End::Broken { .. } => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fusebox_core::{id::TaskId, outcome::Receipt};
+
+    use super::*;
+
+    fn attempt(n: u8) -> HeldAttempt {
+        HeldAttempt { id: AttemptId { task: TaskId::from_bytes([n; 16]), attempt: 1 }, token: LeaseToken([n; 16]) }
+    }
+
+    fn report(n: u8, bytes: usize) -> AttemptReport {
+        let output = Bytes::from(vec![0; bytes]);
+        let end = End::Ended { failure: None, output, log: Bytes::new(), receipt: Receipt::default() };
+        AttemptReport { held: attempt(n), cpu_us: 0, end }
+    }
+
+    #[test]
+    fn a_report_is_kept_and_said_again_until_it_is_recorded() {
+        let (mut held, now) = (HeldAttempts::default(), Instant::now());
+        held.begin(attempt(1)).unwrap();
+        assert!(held.begin(attempt(1)).is_none(), "it is held already");
+        held.end(report(1, 1));
+        held.end(report(1, 2));
+        assert_eq!(held.due(now), [[report(1, 1)]], "the first report counts");
+        held.send_overdue(now);
+        assert!(held.due(now).is_empty());
+        held.send_overdue(now + AGAIN);
+        assert_eq!(held.due(now + AGAIN), [[report(1, 1)]]);
+        held.send_again();
+        assert_eq!((held.due(now + AGAIN).len(), held.open(), held.all()), (1, 0, vec![attempt(1)]));
+        held.forget(attempt(1).id);
+        assert!(held.is_empty());
+        held.end(report(1, 1));
+        assert!(held.due(now).is_empty(), "nobody waits for it");
+    }
+
+    #[test]
+    fn what_is_forgotten_while_it_runs_is_stopped() {
+        let mut held = HeldAttempts::default();
+        let stop = held.begin(attempt(1)).unwrap();
+        held.forget(attempt(1).id);
+        assert_eq!((stop.reason(), held.open()), (Some(StopReason::Interrupted), 0));
+    }
+
+    #[test]
+    fn reports_are_split_where_they_are_large() {
+        let mut held = HeldAttempts::default();
+        for n in 0..5 {
+            held.begin(attempt(n)).unwrap();
+            held.end(report(n, 3 << 20));
+        }
+        let sizes: Vec<usize> = held.due(Instant::now()).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+    }
+}

@@ -1,0 +1,222 @@
+//! Push and pull: real workers of their own processes run what a host assigns, over the encrypted link.
+
+use std::{
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use fusebox_harness::{Process, Server, eventually, guests};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{options, server};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
+
+/// A host that remote workers join, and where they do.
+fn host(mode: &str, more: &[&str]) -> (Server, TempDir, String) {
+    let (server, home) = server(&[&["-m", mode, "-p", "0"], more].concat());
+    let url = server.process().word("tcp://").unwrap();
+    (server, home, url)
+}
+
+fn worker(mode: &str, slots: u32, url: &str, home: &TempDir, more: &[&str]) -> Process {
+    let (command, slots) = (format!("{mode}-worker"), slots.to_string());
+    let data = home.path().join(format!("{command}-data")).display().to_string();
+    let args = [&[&command[..], &slots, url, "--data", &data, "--log", "warn"], more].concat();
+    Process::start(BINARY.as_ref(), args).unwrap()
+}
+
+/// What a worker that cannot join says, and how it ends.
+fn refused(mode: &str, url: &str, home: &TempDir, more: &[&str]) -> Output {
+    let data = home.path().join("refused").display().to_string();
+    let command = format!("{mode}-worker");
+    Command::new(BINARY).args([&command[..], "1", url, "--data", &data]).args(more).output().unwrap()
+}
+
+fn output_of(task: &Value) -> Vec<u8> {
+    BASE64.decode(task["result"].as_str().unwrap()).unwrap()
+}
+
+async fn is_running(server: &Server, task: &str) {
+    eventually("the task's start", PATIENCE, || async {
+        let found = server.client().task(task).await.ok()?;
+        (found["status"] == "RUNNING").then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+async fn tasks_run_on_workers(mode: &str) {
+    let (server, home, url) = host(mode, &[]);
+    let client = server.client();
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    client.register("trap", "", &guests::trap()).await.unwrap();
+    // What is submitted before any worker is there waits for it.
+    let early = client.submit("echo", b"early").await.unwrap();
+    let first = worker(mode, 2, &url, &home, &[]);
+    let second = worker(mode, 2, &url, &home, &[]);
+    first.word("Joined").unwrap();
+    second.word("Joined").unwrap();
+    assert_eq!(output_of(&client.ended(&early).await.unwrap()), b"early");
+    let mut tasks = Vec::new();
+    for n in 0..200 {
+        tasks.push((n, client.submit("echo", format!("input {n}").as_bytes()).await.unwrap()));
+    }
+    for (n, task) in tasks {
+        let ended = client.ended(&task).await.unwrap();
+        assert_eq!((ended["status"].as_str(), ended["attempt"].as_u64()), (Some("COMPLETED"), Some(1)));
+        assert_eq!(output_of(&ended), format!("input {n}").into_bytes());
+        assert!(ended["receipt"]["worker"].is_string(), "{ended}");
+    }
+    let failed = client.submit("trap", b"").await.unwrap();
+    assert_eq!(client.ended(&failed).await.unwrap()["error"]["code"], "trap");
+    let large = vec![7; 6 << 20];
+    client.register("large", "&output_bytes=6291456", &guests::echo()).await.unwrap();
+    let task = client.submit("large", &large).await.unwrap();
+    assert_eq!(output_of(&client.ended(&task).await.unwrap()), large);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_workers_run_tasks() {
+    tasks_run_on_workers("push").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pull_workers_run_tasks() {
+    tasks_run_on_workers("pull").await;
+}
+
+async fn a_killed_workers_task_runs_elsewhere(mode: &str) {
+    let (server, home, url) = host(mode, &[]);
+    let client = server.client();
+    client.register("sleep", "&wall_ms=300000&fuel=300000000000", &guests::sleep_an_hour()).await.unwrap();
+    let mut doomed = worker(mode, 1, &url, &home, &[]);
+    doomed.word("Joined").unwrap();
+    let task = client.submit("sleep", b"").await.unwrap();
+    is_running(&server, &task).await;
+    doomed.kill().unwrap();
+    let heir = worker(mode, 1, &url, &home, &[]);
+    heir.word("Joined").unwrap();
+    eventually("the second attempt", PATIENCE, || async {
+        let found = client.task(&task).await.ok()?;
+        (found["status"] == "RUNNING" && found["attempt"] == 2).then_some(())
+    })
+    .await
+    .unwrap();
+    let cancelled = client.send(reqwest::Method::DELETE, &format!("/v1/tasks/{task}"), &[], []).await.unwrap();
+    assert_eq!(cancelled.json().unwrap()["error"]["code"], "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_push_workers_task_runs_elsewhere() {
+    a_killed_workers_task_runs_elsewhere("push").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_pull_workers_task_runs_elsewhere() {
+    a_killed_workers_task_runs_elsewhere("pull").await;
+}
+
+async fn a_cancelled_run_frees_its_slot(mode: &str) {
+    let (server, home, url) = host(mode, &[]);
+    let client = server.client();
+    let long = "&wall_ms=300000&fuel=300000000000";
+    client.register("sleep", long, &guests::sleep_an_hour()).await.unwrap();
+    client.register("spin", long, &guests::spin()).await.unwrap();
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    let worker = worker(mode, 1, &url, &home, &[]);
+    worker.word("Joined").unwrap();
+    for function in ["sleep", "spin"] {
+        let task = client.submit(function, b"").await.unwrap();
+        is_running(&server, &task).await;
+        let next = client.submit("echo", b"next").await.unwrap();
+        client.send(reqwest::Method::DELETE, &format!("/v1/tasks/{task}"), &[], []).await.unwrap();
+        // The one slot is free again only if the guest was really stopped.
+        assert_eq!(output_of(&client.ended(&next).await.unwrap()), b"next", "after {function}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_frees_its_slot_in_push() {
+    a_cancelled_run_frees_its_slot("push").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_frees_its_slot_in_pull() {
+    a_cancelled_run_frees_its_slot("pull").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_drains_gives_back_what_waits() {
+    let (server, home, url) = host("push", &[]);
+    let client = server.client();
+    client.register("sleep", "&wall_ms=1000", &guests::sleep_an_hour()).await.unwrap();
+    let mut leaving = worker("push", 1, &url, &home, &[]);
+    leaving.word("Joined").unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(client.submit("sleep", b"").await.unwrap());
+    }
+    is_running(&server, &tasks[0]).await;
+    leaving.terminate().unwrap();
+    assert!(leaving.exited(PATIENCE).await.unwrap().success());
+    let staying = worker("push", 2, &url, &home, &[]);
+    staying.word("Joined").unwrap();
+    for task in &tasks {
+        assert_eq!(client.ended(task).await.unwrap()["error"]["code"], "deadline-exceeded");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_a_killed_host_come_back() {
+    let home = tempfile::tempdir().unwrap();
+    let mut server = Server::start(options(&home, &["-m", "push", "-p", "0"])).unwrap();
+    let url = server.process().word("tcp://").unwrap();
+    let port = url.rsplit(':').next().unwrap().to_owned();
+    server.client().register("echo", "", &guests::echo()).await.unwrap();
+    let worker = worker("push", 2, &url, &home, &[]);
+    worker.word("Joined").unwrap();
+    server.kill().unwrap();
+    let server = Server::start(options(&home, &["-m", "push", "-p", &port])).unwrap();
+    let restarted = Instant::now();
+    let task = server.client().submit("echo", b"again").await.unwrap();
+    assert_eq!(output_of(&server.client().ended(&task).await.unwrap()), b"again");
+    println!("the first task after a restart ended {:?} after it", restarted.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_join_is_told_why() {
+    let (server, home, url) = host("push", &["--join-token", "correct horse battery"]);
+    for wrong in [&["--join-token", "staple staple staple"][..], &[]] {
+        let output = refused("push", &url, &home, wrong);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("join token"), "{said}");
+        assert!(!said.contains("staple") && !said.contains("correct"), "a token is never shown: {said}");
+    }
+    let output = refused("pull", &url, &home, &["--join-token", "correct horse battery"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("fusebox push-worker"), "{said}");
+    let output = refused("push", "localhost:1", &home, &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("tcp://HOST:PORT"), "{said}");
+    let worker = worker("push", 1, &url, &home, &["--join-token", "correct horse battery"]);
+    worker.word("Joined").unwrap();
+    let metrics = server.client().get("/metrics").await.unwrap();
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("fusebox_links_refused 2"), "{metrics}");
+}
+
+#[test]
+fn a_port_for_everyone_needs_a_token() {
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("store").display().to_string();
+    let args = ["up", "-m", "push", "-p", "0", "--bind", "0.0.0.0", "--listen", "127.0.0.1:0", "--store", &store];
+    let output = Command::new(BINARY).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("set a join token"), "{said}");
+}
