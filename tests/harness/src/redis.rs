@@ -157,17 +157,25 @@ impl RedisServer {
     /// # Errors
     /// Where it does not answer, or with an error.
     pub fn command(&self, args: &[&str]) -> anyhow::Result<String> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(START_PATIENCE))?;
-        let mut text = format!("*{}\r\n", args.len());
-        for arg in args {
-            text.push_str(&format!("${}\r\n{arg}\r\n", arg.len()));
-        }
-        (&stream).write_all(text.as_bytes())?;
-        let mut lines = Vec::new();
-        read_answer(&mut BufReader::new(stream), &mut lines)?;
-        Ok(lines.join("\n"))
+        command(self.port, args)
     }
+}
+
+/// Sends a command to the server at a port: see [`RedisServer::command`].
+///
+/// # Errors
+/// Where it does not answer, or with an error.
+pub fn command(port: u16, args: &[&str]) -> anyhow::Result<String> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(START_PATIENCE))?;
+    let mut text = format!("*{}\r\n", args.len());
+    for arg in args {
+        text.push_str(&format!("${}\r\n{arg}\r\n", arg.len()));
+    }
+    (&stream).write_all(text.as_bytes())?;
+    let mut lines = Vec::new();
+    read_answer(&mut BufReader::new(stream), &mut lines)?;
+    Ok(lines.join("\n"))
 }
 
 impl Drop for RedisServer {

@@ -56,7 +56,7 @@ pub(super) fn reason(error: &RedisError) -> String {
         Some("CLUSTERDOWN") => "is part of a Cluster that does not have all of its slots",
         Some("MOVED") => "is part of a Cluster: use redis+cluster://",
         Some("NOAUTH") => "asks for a password: write redis://user:password@host:port",
-        Some("WRONGPASS") => "refuses the user or the password",
+        _ if error.kind() == ErrorKind::AuthenticationFailed => "refuses the user or the password",
         Some("NOPERM") => {
             "does not permit its user what the store does: FCALL, FUNCTION, PUBLISH and SUBSCRIBE, on all keys"
         }
@@ -70,5 +70,43 @@ pub(super) fn reason(error: &RedisError) -> String {
         ("", Some(code), None) => format!("answered {code}"),
         ("", None, _) => format!("cannot be used: {error}"),
         (fixed, ..) => fixed.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_of_a_server_that_cannot_work_is_a_sentence() {
+        let told = |answer: &str| {
+            let value = redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
+            told("cache:6379", &value.extract_error().unwrap_err())
+        };
+        let known = [
+            ("LOADING Redis is loading the dataset in memory", "is loading its data"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "has no memory left"),
+            ("READONLY You can't write against a read only replica.", "is a replica"),
+            ("MISCONF Redis is configured to save RDB snapshots", "cannot write to its disk"),
+            ("CLUSTERDOWN The cluster is down", "does not have all of its slots"),
+            ("MOVED 3999 127.0.0.1:6381", "use redis+cluster://"),
+            ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
+            ("NOAUTH Authentication required.", "asks for a password"),
+            ("NOPERM this user has no permissions", "does not permit"),
+            ("BUSY Redis is busy running a script.", "answered BUSY Redis is busy"),
+        ];
+        for (answer, expected) in known {
+            match told(answer) {
+                Error::Unavailable(reason) => assert!(reason.contains(expected), "{reason}"),
+                error => panic!("{error}"),
+            }
+        }
+        assert!(matches!(told("WRONGTYPE Operation against a key"), Error::Corrupt(_)));
+    }
+
+    #[test]
+    fn a_missing_function_is_known_by_its_answer() {
+        let value = redis::parse_redis_value(b"-ERR Function not found\r\n").unwrap();
+        assert_eq!(trouble(&value.extract_error().unwrap_err()), Trouble::NoLibrary);
     }
 }

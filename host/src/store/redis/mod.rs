@@ -119,11 +119,15 @@ impl RedisStore {
 }
 
 fn unreachable(address: &Address, error: &Error) -> Error {
-    let reason = match error {
-        Error::Unavailable(reason) => reason.clone(),
-        error => error.to_string(),
+    let (address, reason) = match error {
+        Error::Unavailable(reason) => (address.to_string(), reason.clone()),
+        error => (address.to_string(), error.to_string()),
     };
-    Error::Unreachable { address: address.to_string(), reason }
+    let reason = match reason.strip_prefix(&format!("Redis at {address} ")) {
+        Some(rest) => format!("it {rest}"),
+        None => reason,
+    };
+    Error::Unreachable { address, reason }
 }
 
 #[async_trait]
