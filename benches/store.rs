@@ -17,8 +17,8 @@ use fusebox::{
     clock::Clock,
     random,
     store::{
-        Accepted, Claim, Finish, LeaseRequest, NewFunction, NewTask, Registered, Store as _, Verdict,
-        embedded::{EmbeddedStore, Options},
+        Accepted, Claim, Finish, LeaseRequest, NewFunction, NewTask, Options, Registered, Store as _, Verdict,
+        embedded::EmbeddedStore,
     },
 };
 use fusebox_core::{

@@ -89,6 +89,15 @@ impl Hints {
         }
     }
 
+    /// Wakes everyone: something may have happened that was not told.
+    pub(crate) fn wake_all(&self) {
+        for shard in &self.shards {
+            let waiters = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            waiters.values().for_each(|waiters| waiters.notify.notify_waiters());
+        }
+        self.ready.notify_waiters();
+    }
+
     fn wake(&self, awaited: Awaited) {
         if let Some(waiters) = self.shard(awaited).remove(&awaited) {
             waiters.notify.notify_waiters();
@@ -167,6 +176,10 @@ mod tests {
         ended.await;
         ready.await;
         changed.await;
+        let (ended, ready) = (hints.ended(task), hints.ready());
+        hints.wake_all();
+        ended.await;
+        ready.await;
     }
 
     #[test]

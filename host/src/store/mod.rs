@@ -29,32 +29,12 @@ pub use fusebox_core::dispatch::Mode;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod error;
 mod hints;
+mod options;
+pub mod redis;
 
-/// What can go wrong in a store. Refusals that are part of an answer are in the answer's type.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has the directory open.
-    #[error("{path} is in use by another process: stop it, or choose another directory with --store")]
-    InUse {
-        /// The directory.
-        path: String,
-    },
-    /// The directory cannot be used.
-    #[error("cannot open the store in {path}: {reason}")]
-    Open {
-        /// The directory.
-        path: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// The store does not answer or cannot write now; trying again can help.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
-    /// A record cannot be read: a bug, or another program wrote it.
-    #[error("the store holds a record that cannot be read: {0}")]
-    Corrupt(String),
-}
+pub use self::{error::Error, options::Options};
 
 /// What a store answers.
 pub type Result<T> = std::result::Result<T, Error>;

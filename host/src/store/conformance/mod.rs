@@ -16,8 +16,8 @@ use fusebox_core::{
 };
 
 use super::{
-    Accepted, Backlog, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewFunction, NewTask, Registered, Store,
-    Verdict,
+    Accepted, Backlog, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewFunction, NewTask, Options, Registered,
+    Store, Verdict,
 };
 use crate::random;
 
@@ -45,19 +45,8 @@ pub(super) trait Subject: Send + Sync {
     fn now(&self) -> Millis;
     /// Lets time pass.
     async fn pass(&self, ms: u64);
-    /// Its bounds; small ones, since the suite reaches them.
-    fn bounds(&self) -> Bounds;
-}
-
-/// Bounds of a store under test.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Waiting tasks of one tenant; at least 2,000 for the tests of long queues.
-    pub(super) queued_tasks_max: u64,
-    /// Function versions of one tenant.
-    pub(super) function_versions_max: u64,
-    /// How long an ended task is kept.
-    pub(super) ended_ttl_ms: u64,
+    /// Its bounds; small ones, since the suite reaches them, but at least 2,000 waiting tasks for the long queues.
+    fn bounds(&self) -> Options;
 }
 
 /// Makes the tests of one store.
@@ -66,7 +55,7 @@ macro_rules! conformance {
         $crate::store::conformance::conformance! { @tests $make;
             accept: a_task_waits_with_what_it_was_given, each_task_of_a_batch_is_answered,
                 an_id_is_accepted_once, an_id_with_another_fingerprint_is_a_conflict, a_full_queue_refuses_until_a_task_leaves_it,
-                a_task_of_a_missing_function_fails_at_once;
+                a_task_of_a_missing_function_fails_at_once_or_runs;
             lease: an_attempt_has_all_that_a_run_needs, the_higher_priority_then_the_oldest_goes_first,
                 no_more_are_leased_than_tokens_given, a_delayed_task_is_leased_only_when_it_is_due,
                 a_retried_task_keeps_its_place, an_expired_task_is_not_leased,

@@ -20,7 +20,6 @@ use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
     id::{DispatcherId, ModuleDigest, TaskId},
-    limits::{ENDED_TASK_TTL_MS, FUNCTION_VERSIONS_PER_TENANT_MAX, QUEUED_TASKS_PER_TENANT_MAX},
     name::{FunctionName, TenantId},
     task::Task,
 };
@@ -29,7 +28,8 @@ use self::{engine::Engine, presence::Presence, reads::Reads, writer::Writer};
 use super::hints::Hints;
 use super::{
     Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
-    NewFunction, NewTask, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked, Verdict, WorkerInfo,
+    NewFunction, NewTask, Options, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked, Verdict,
+    WorkerInfo,
 };
 use crate::clock::Clock;
 
@@ -45,27 +45,6 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod writer;
-
-/// Bounds that a store keeps.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Waiting tasks of one tenant.
-    pub queued_tasks_max: u64,
-    /// Function versions of one tenant.
-    pub function_versions_max: u64,
-    /// How long an ended task is kept, in milliseconds.
-    pub ended_ttl_ms: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            queued_tasks_max: QUEUED_TASKS_PER_TENANT_MAX,
-            function_versions_max: FUNCTION_VERSIONS_PER_TENANT_MAX,
-            ended_ttl_ms: ENDED_TASK_TTL_MS,
-        }
-    }
-}
 
 /// See the module's documentation.
 pub struct EmbeddedStore {

@@ -4,16 +4,17 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use async_trait::async_trait;
-use fusebox_core::{task::Status, time::Millis};
+use fusebox_core::{error::ErrorCode, task::Status, time::Millis};
 use tempfile::TempDir;
 
-use super::{EmbeddedStore, Options};
+use super::EmbeddedStore;
 use crate::{
     clock::Clock,
+    random,
     store::{
-        Error, Finished, FunctionRef, NewTask, Store,
+        Error, Finished, FunctionRef, NewTask, Options, Store,
         conformance::{
-            Bounds, Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one, listings::page,
+            Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one, listings::page,
             new_task, one_task, register, status, tenant,
         },
     },
@@ -41,12 +42,8 @@ impl Subject for Embedded {
         self.clock.advance(ms);
     }
 
-    fn bounds(&self) -> Bounds {
-        Bounds {
-            queued_tasks_max: OPTIONS.queued_tasks_max,
-            function_versions_max: OPTIONS.function_versions_max,
-            ended_ttl_ms: OPTIONS.ended_ttl_ms,
-        }
+    fn bounds(&self) -> Options {
+        OPTIONS
     }
 }
 
@@ -165,4 +162,38 @@ async fn what_a_kill_left_half_made_is_made_again() {
     std::fs::remove_file(home.path().join("format")).unwrap();
     std::fs::write(home.path().join("db").join("store.redb"), "half").unwrap();
     open(home.path(), &Clock::System).check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_module_goes_with_the_last_that_needs_it() {
+    let subject = embedded().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let wasm = || async { subject.store.module(&function.module).await.unwrap() };
+    accept(&subject, new_task(&subject, &function)).await;
+    let name = FunctionRef::Name("f".parse().unwrap());
+    assert!(subject.store.delete_function(&tenant, &name).await.unwrap());
+    assert!(wasm().await.is_some());
+    let leased = lease_one(&subject, &tenant).await;
+    finish(&subject, claim(&leased), end("out")).await;
+    assert_eq!(wasm().await, None);
+    let function = register(&subject, &tenant, "g").await;
+    assert!(subject.store.delete_function(&tenant, &FunctionRef::Id(function.id)).await.unwrap());
+    assert_eq!(subject.store.module(&function.module).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_task_whose_function_is_not_its_tenants_fails_at_once() {
+    let subject = embedded().await;
+    let (owner, other) = (tenant("acme"), tenant("other"));
+    let function = register(&subject, &owner, "f").await;
+    let missing = NewTask { function: random::function_id(Millis(1)), ..new_task(&subject, &function) };
+    let foreign = NewTask { tenant: other.clone(), ..new_task(&subject, &function) };
+    for new in [missing, foreign] {
+        let tenant = new.tenant.clone();
+        let task = accept(&subject, new).await;
+        let task = subject.store.task(&tenant, task).await.unwrap().unwrap();
+        assert_eq!(task.failure().unwrap().code, ErrorCode::FunctionNotFound);
+        assert_eq!(counts(&subject, &tenant).await, (0, 0, 0));
+    }
 }

@@ -9,10 +9,10 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Options, engine::Engine, group::Group, queue::Starts, steps::Steps};
+use super::{engine::Engine, group::Group, queue::Starts, steps::Steps};
 use crate::{
     clock::Clock,
-    store::{Error, Result, hints::Hints},
+    store::{Error, Options, Result, hints::Hints},
 };
 
 /// Steps that may wait; with more, callers wait to hand theirs in.

@@ -11,14 +11,13 @@ use fusebox_core::{
 };
 
 use super::{
-    Options,
     engine::Space,
     group::Group,
     keys::{self, Key, Timed},
     queue::Starts,
     records::{self, Counters, FunctionRecord},
 };
-use crate::store::{Result, hints::Event};
+use crate::store::{Options, Result, hints::Event};
 
 mod accept;
 mod functions;

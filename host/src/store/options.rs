@@ -1,0 +1,24 @@
+//! What an operator may set of any store.
+
+use fusebox_core::limits::{ENDED_TASK_TTL_MS, FUNCTION_VERSIONS_PER_TENANT_MAX, QUEUED_TASKS_PER_TENANT_MAX};
+
+/// Bounds that a store keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Waiting tasks of one tenant.
+    pub queued_tasks_max: u64,
+    /// Function versions of one tenant.
+    pub function_versions_max: u64,
+    /// How long an ended task is kept, in milliseconds.
+    pub ended_ttl_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queued_tasks_max: QUEUED_TASKS_PER_TENANT_MAX,
+            function_versions_max: FUNCTION_VERSIONS_PER_TENANT_MAX,
+            ended_ttl_ms: ENDED_TASK_TTL_MS,
+        }
+    }
+}

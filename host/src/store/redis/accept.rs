@@ -1,0 +1,174 @@
+//! Accepting tasks, and how many of a tenant may wait.
+//!
+//! On one server the step itself counts. On a Cluster a tenant's tasks are spread, so the host counts before it hands
+//! them in: exactly where the tenant is near its bound, else from what it counted a moment ago. Hosts that accept for one
+//! tenant at the same moment can together exceed the bound by what they have under way.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use fusebox_core::name::TenantId;
+use redis::Value;
+
+use super::{
+    answers, batches,
+    caller::{Call, Caller},
+    keys::Layout,
+    records,
+};
+use crate::store::{Accepted, NewTask, Result};
+
+/// What was counted is used for so long.
+const COUNT_FRESH: Duration = Duration::from_secs(1);
+/// Tenants whose count is remembered; with more, all are forgotten.
+const TENANTS_MAX: usize = 10_000;
+
+/// What was counted of tenants, and accepted since.
+#[derive(Default)]
+pub(super) struct Counted {
+    tenants: Mutex<HashMap<TenantId, (Instant, u64)>>,
+}
+
+/// Accepts tasks; answers in their order.
+pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
+    let mut answers = vec![Accepted::QueueFull; tasks.len()];
+    let mut open: Vec<usize> = (0..tasks.len()).collect();
+    while !open.is_empty() {
+        let has_room = match caller.layout() {
+            Layout::Whole => vec![true; open.len()],
+            Layout::Partitioned => {
+                let tasks: Vec<_> = open.iter().map(|at| &tasks[*at]).collect();
+                rooms(caller, counted, &tasks).await?
+            }
+        };
+        let (mut refused, mut room_left) = (Vec::new(), false);
+        for ((at, answer), has_room) in open.iter().zip(send(caller, tasks, &open, &has_room).await?).zip(has_room) {
+            answers[*at] = answer;
+            match answer {
+                Accepted::QueueFull => refused.push(*at),
+                Accepted::New => {}
+                // It was known, so that its room is another one's.
+                Accepted::Duplicate | Accepted::Conflict => room_left |= has_room,
+            }
+        }
+        if caller.layout() == Layout::Whole || !room_left {
+            break;
+        }
+        open = refused;
+    }
+    Ok(answers)
+}
+
+async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bool]) -> Result<Vec<Accepted>> {
+    let cap = match caller.layout() {
+        Layout::Whole => caller.options().queued_tasks_max,
+        Layout::Partitioned => 0,
+    };
+    let sizes = open.iter().map(|at| (tasks[*at].id, tasks[*at].input.len()));
+    let call = |batch: &batches::Batch| {
+        let mut call = caller.call(batch.place, "accept").arg(cap);
+        for item in &batch.items {
+            call = row(call, &tasks[open[*item]], has_room[*item]);
+        }
+        call
+    };
+    batches::perform(caller, sizes, call, read).await
+}
+
+fn row(call: Call, task: &NewTask, has_room: bool) -> Call {
+    call.arg(task.id.to_string())
+        .arg(u8::from(has_room))
+        .arg(task.tenant.as_str())
+        .arg(task.function.to_string())
+        .arg(task.function_name.as_str())
+        .arg(task.module.to_string())
+        .arg(records::limits(&task.limits))
+        .arg(records::priority(task.priority))
+        .arg(task.attempts_max)
+        .arg(task.not_before.0)
+        .arg(task.expires_at.0)
+        .arg(records::fingerprint(task.fingerprint.as_ref()))
+        .arg(task.retry_of.map(|task| task.to_string()).unwrap_or_default())
+        .arg(&task.input[..])
+}
+
+fn read(answer: Value) -> Result<Accepted> {
+    Ok(match answers::text(answer)?.as_str() {
+        "NEW" => Accepted::New,
+        "DUPLICATE" => Accepted::Duplicate,
+        "CONFLICT" => Accepted::Conflict,
+        "FULL" => Accepted::QueueFull,
+        _ => return Err(answers::unexpected("accept")),
+    })
+}
+
+/// Which of the tasks have room, the first ones first.
+async fn rooms(caller: &Caller, counted: &Counted, tasks: &[&NewTask]) -> Result<Vec<bool>> {
+    let max = caller.options().queued_tasks_max;
+    let mut asked: HashMap<&TenantId, u64> = HashMap::new();
+    for task in tasks {
+        *asked.entry(&task.tenant).or_default() += 1;
+    }
+    let near: BTreeSet<_> = asked.iter().filter(|(tenant, more)| !counted.far(tenant, **more, max)).collect();
+    let near: Vec<_> = near.into_iter().map(|(tenant, _)| *tenant).collect();
+    let mut rooms: HashMap<&TenantId, u64> = asked.keys().map(|tenant| (*tenant, u64::MAX)).collect();
+    for (tenant, waiting) in near.iter().zip(depths(caller, &near).await?) {
+        let more = asked.get(tenant).copied().unwrap_or(0);
+        counted.put(tenant, waiting.saturating_add(more));
+        rooms.insert(tenant, max.saturating_sub(waiting));
+    }
+    let has_room = |task: &&NewTask| match rooms.get_mut(&task.tenant) {
+        Some(room) if *room > 0 => {
+            *room -= 1;
+            true
+        }
+        _ => false,
+    };
+    Ok(tasks.iter().map(has_room).collect())
+}
+
+/// Waiting tasks of tenants, all partitions together.
+async fn depths(caller: &Caller, tenants: &[&TenantId]) -> Result<Vec<u64>> {
+    let mut depths = vec![0_u64; tenants.len()];
+    if tenants.is_empty() {
+        return Ok(depths);
+    }
+    let names = || tenants.iter().map(|tenant| tenant.as_str());
+    let calls = caller.layout().places().map(|place| caller.ask(caller.call(place, "depths").args(names())));
+    for answer in futures_util::future::try_join_all(calls).await? {
+        for (depth, more) in depths.iter_mut().zip(answers::list(answer)?) {
+            *depth = depth.saturating_add(answers::number(more)?);
+        }
+    }
+    Ok(depths)
+}
+
+impl Counted {
+    /// Whether `more` tasks of a tenant surely have room; if so, they are counted.
+    fn far(&self, tenant: &TenantId, more: u64, max: u64) -> bool {
+        let mut tenants = self.lock();
+        let Some((at, waiting)) = tenants.get_mut(tenant) else { return false };
+        let then = waiting.saturating_add(more);
+        // A tenth is left for what other hosts accept meanwhile.
+        let far = at.elapsed() < COUNT_FRESH && then < max - max / 10;
+        if far {
+            *waiting = then;
+        }
+        far
+    }
+
+    fn put(&self, tenant: &TenantId, waiting: u64) {
+        let mut tenants = self.lock();
+        if tenants.len() >= TENANTS_MAX {
+            tenants.clear();
+        }
+        tenants.insert(tenant.clone(), (Instant::now(), waiting));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, (Instant, u64)>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

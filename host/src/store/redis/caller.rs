@@ -1,0 +1,127 @@
+//! Calls of the library's functions: what every call starts with, and loading the library where it is missing. Knows no
+//! function's meaning.
+
+use redis::{Cmd, ToRedisArgs, Value};
+
+use super::{
+    answers,
+    errors::Trouble,
+    keys::{self, Layout, Place},
+    library::Library,
+    link::Link,
+};
+use crate::{
+    clock::Clock,
+    store::{Error, Options, Result},
+};
+
+/// See the module's documentation.
+pub(super) struct Caller {
+    link: Link,
+    library: Library,
+    layout: Layout,
+    options: Options,
+    channels: String,
+    /// Tells the time instead of Redis: a test's.
+    clock: Option<Clock>,
+}
+
+/// A call to be made.
+pub(super) struct Call {
+    command: Cmd,
+    again: bool,
+}
+
+impl Call {
+    /// Adds an argument.
+    pub(super) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Adds arguments.
+    pub(super) fn args(mut self, arguments: impl IntoIterator<Item = impl ToRedisArgs>) -> Self {
+        for argument in arguments {
+            self.command.arg(argument);
+        }
+        self
+    }
+
+    /// Makes it a call whose answer would be another one if it arrived twice: it is sent once.
+    pub(super) fn once(mut self) -> Self {
+        self.again = false;
+        self
+    }
+}
+
+impl Caller {
+    /// Calls over a link.
+    pub(super) fn new(link: Link, layout: Layout, database: i64, options: Options, clock: Option<Clock>) -> Self {
+        let channels = keys::channel_suffix(database);
+        Self { link, library: Library::new(), layout, options, channels, clock }
+    }
+
+    /// How keys are spread.
+    pub(super) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The store's bounds.
+    pub(super) const fn options(&self) -> Options {
+        self.options
+    }
+
+    /// The servers, as they are shown to people.
+    pub(super) fn shown(&self) -> &str {
+        self.link.shown()
+    }
+
+    /// Starts a call of a function at a place.
+    pub(super) fn call(&self, place: Place, function: &str) -> Call {
+        let mut command = redis::cmd("FCALL");
+        command.arg(self.library.function(function)).arg(1).arg(place.route());
+        let now = self.clock.as_ref().map(|clock| clock.now().0.to_string()).unwrap_or_default();
+        command.arg(place.tag()).arg(now).arg(&self.channels).arg(self.options.ended_ttl_ms);
+        Call { command, again: true }
+    }
+
+    /// Makes a call. Where the library is missing, it is loaded, once.
+    pub(super) async fn ask(&self, call: Call) -> Result<Value> {
+        match self.link.send(&call.command, call.again).await {
+            Err((Trouble::NoLibrary, _)) => {
+                self.load().await?;
+                self.link.send(&call.command, call.again).await.map_err(|(_, error)| error)
+            }
+            answer => answer.map_err(|(_, error)| error),
+        }
+    }
+
+    /// Sends a plain command.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value> {
+        self.link.send(command, true).await.map_err(|(_, error)| error)
+    }
+
+    /// Loads the library, on every master of a Cluster. A library of this name that is there is this one.
+    async fn load(&self) -> Result<()> {
+        let mut command = redis::cmd("FUNCTION");
+        command.arg("LOAD").arg(self.library.code());
+        match self.send(&command).await {
+            Ok(_) => {
+                tracing::info!(redis = self.shown(), library = self.library.function(""), "loaded the library");
+                Ok(())
+            }
+            Err(Error::Unavailable(reason)) if reason.contains("already exists") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether every place answers and has the library; loads it where it has not.
+    pub(super) async fn check(&self) -> Result<()> {
+        let places = self.layout.places().chain([self.layout.shared()]);
+        let pings = places.map(|place| self.ask(self.call(place, "ping")));
+        for answer in futures_util::future::join_all(pings).await {
+            answers::text(answer?)?;
+        }
+        Ok(())
+    }
+}

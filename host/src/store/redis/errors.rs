@@ -1,0 +1,112 @@
+//! Turns errors of the connection and of the server into what a caller can make of them. Says what to do. Never shows an
+//! argument, since those are passwords, inputs and outputs.
+
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError};
+
+use crate::store::Error;
+
+/// What an error asks of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The library is not there: it is to be loaded.
+    NoLibrary,
+    /// The connection is gone: it is to be made again, and the call can be sent again.
+    Dropped,
+    /// The server is not the one that takes writes: it is to be looked for.
+    NotMaster,
+    /// Anything else: the connection is good.
+    Answered,
+}
+
+/// What an error asks of the connection.
+pub(super) fn trouble(error: &RedisError) -> Trouble {
+    match (error.code(), error.kind()) {
+        (Some("ERR"), _) if error.detail().is_some_and(|text| text.starts_with("Function not found")) => {
+            Trouble::NoLibrary
+        }
+        (Some("READONLY"), _) => Trouble::NotMaster,
+        (None, ErrorKind::Io | ErrorKind::ClusterConnectionNotFound | ErrorKind::Parse) => Trouble::Dropped,
+        _ => Trouble::Answered,
+    }
+}
+
+/// What a caller is told.
+pub(super) fn told(address: &str, error: &RedisError) -> Error {
+    match error.code() {
+        Some("WRONGTYPE") => Error::Corrupt(format!("a key at {address} has another type than this store gives it")),
+        _ => Error::Unavailable(format!("Redis at {address} {}", reason(error))),
+    }
+}
+
+/// A call got no answer in time.
+pub(super) fn silent(address: &str, after: Duration) -> Error {
+    Error::Unavailable(format!("Redis at {address} did not answer within {} ms", after.as_millis()))
+}
+
+/// The end of a sentence that starts with "Redis at host:port".
+pub(super) fn reason(error: &RedisError) -> String {
+    let fixed = match error.code() {
+        Some("LOADING") => "is loading its data: it answers when that is done",
+        Some("OOM") => "has no memory left: raise its maxmemory, or wait until tasks have ended",
+        Some("READONLY") => "is a replica, which takes no writes: name the master, or use redis+sentinel://",
+        Some("MISCONF") => "cannot write to its disk and therefore takes no writes: see its log",
+        Some("NOREPLICAS") => "has too few replicas and therefore takes no writes",
+        Some("CLUSTERDOWN") => "is part of a Cluster that does not have all of its slots",
+        Some("MOVED") => "is part of a Cluster: use redis+cluster://",
+        Some("NOAUTH") => "asks for a password: write redis://user:password@host:port",
+        _ if error.kind() == ErrorKind::AuthenticationFailed => "refuses the user or the password",
+        Some("NOPERM") => {
+            "does not permit its user what the store does: FCALL, FUNCTION, PUBLISH and SUBSCRIBE, on all keys"
+        }
+        _ if error.is_connection_refusal() => "refuses connections: is it running?",
+        _ if error.is_timeout() => "does not answer in time",
+        _ if error.is_connection_dropped() => "closed the connection",
+        _ => "",
+    };
+    match (fixed, error.code(), error.detail()) {
+        ("", Some(code), Some(detail)) => format!("answered {code} {detail}"),
+        ("", Some(code), None) => format!("answered {code}"),
+        ("", None, _) => format!("cannot be used: {error}"),
+        (fixed, ..) => fixed.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_of_a_server_that_cannot_work_is_a_sentence() {
+        let told = |answer: &str| {
+            let value = redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
+            told("cache:6379", &value.extract_error().unwrap_err())
+        };
+        let known = [
+            ("LOADING Redis is loading the dataset in memory", "is loading its data"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "has no memory left"),
+            ("READONLY You can't write against a read only replica.", "is a replica"),
+            ("MISCONF Redis is configured to save RDB snapshots", "cannot write to its disk"),
+            ("CLUSTERDOWN The cluster is down", "does not have all of its slots"),
+            ("MOVED 3999 127.0.0.1:6381", "use redis+cluster://"),
+            ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
+            ("NOAUTH Authentication required.", "asks for a password"),
+            ("NOPERM this user has no permissions", "does not permit"),
+            ("BUSY Redis is busy running a script.", "answered BUSY Redis is busy"),
+        ];
+        for (answer, expected) in known {
+            match told(answer) {
+                Error::Unavailable(reason) => assert!(reason.contains(expected), "{reason}"),
+                error => panic!("{error}"),
+            }
+        }
+        assert!(matches!(told("WRONGTYPE Operation against a key"), Error::Corrupt(_)));
+    }
+
+    #[test]
+    fn a_missing_function_is_known_by_its_answer() {
+        let value = redis::parse_redis_value(b"-ERR Function not found\r\n").unwrap();
+        assert_eq!(trouble(&value.extract_error().unwrap_err()), Trouble::NoLibrary);
+    }
+}

@@ -1,0 +1,143 @@
+//! Functions: register, find, list, delete; and modules. All of them are in one place.
+
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{FunctionId, ModuleDigest, to_hex},
+    limits::{DELAY_MS_MAX, PAGE_ROWS_MAX, TASK_AGE_MS_MAX},
+    name::{FunctionName, TenantId},
+};
+use redis::Value;
+
+use super::{answers, caller::Caller, records};
+use crate::store::{Error, FunctionRef, NewFunction, Page, PageRequest, Registered, Result};
+
+/// A deleted version is kept for longer than a task that was accepted before can live: the longest delay, the longest
+/// wait, and a day for its runs.
+const DELETED_TTL_MS: u64 = DELAY_MS_MAX + TASK_AGE_MS_MAX + 24 * 60 * 60 * 1_000;
+/// Versions read or deleted in one call: bounds the time that Redis is busy with it.
+const VERSIONS_MAX: usize = 500;
+
+/// Keeps a function version and its module.
+pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes) -> Result<Registered> {
+    let max = caller.options().function_versions_max;
+    let call = caller
+        .call(caller.layout().shared(), "register")
+        .arg(new.id.to_string())
+        .arg(new.tenant.as_str())
+        .arg(new.name.as_str())
+        .arg(new.module.to_string())
+        .arg(new.abi.as_str())
+        .arg(records::limits(&new.limits))
+        .arg(max)
+        .arg(&module[..]);
+    let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
+    match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
+        ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
+        ("FULL", _) => Ok(Registered::QuotaReached { max }),
+        ("TAKEN", _) => Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
+        _ => Err(answers::unexpected("register")),
+    }
+}
+
+/// One version.
+pub(super) async fn function(
+    caller: &Caller,
+    tenant: &TenantId,
+    function: &FunctionRef,
+) -> Result<Option<FunctionVersion>> {
+    let (id, name) = either(function);
+    let call = caller.call(caller.layout().shared(), "find").arg(tenant.as_str()).arg(id).arg(name);
+    match caller.ask(call).await? {
+        Value::Nil => Ok(None),
+        version => read(version).map(Some),
+    }
+}
+
+/// The newest version of each name, by name.
+pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+    let after = match page.cursor.as_deref() {
+        None => Vec::new(),
+        Some(cursor) => match from_hex(cursor) {
+            Some(name) => name,
+            None => return Ok(Page { items: Vec::new(), next: None }),
+        },
+    };
+    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+    let call = caller.call(caller.layout().shared(), "names").arg(tenant.as_str()).arg(&after[..]).arg(rows + 1);
+    let mut items = versions_of(caller.ask(call).await?)?;
+    let more = items.len() > rows;
+    items.truncate(rows);
+    let next = items.last().filter(|_| more).map(|last| to_hex(last.name.as_str().as_bytes()));
+    Ok(Page { items, next })
+}
+
+/// Every version of a name, newest first.
+pub(super) async fn versions(caller: &Caller, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
+    let mut versions = Vec::new();
+    loop {
+        let call = caller.call(caller.layout().shared(), "versions").arg(tenant.as_str()).arg(name.as_str());
+        let more = versions_of(caller.ask(call.arg(versions.len()).arg(VERSIONS_MAX)).await?)?;
+        let last = more.len() < VERSIONS_MAX;
+        versions.extend(more);
+        if last {
+            return Ok(versions);
+        }
+    }
+}
+
+/// Removes one version by id, or every version of a name.
+pub(super) async fn delete(caller: &Caller, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
+    let mut any = false;
+    loop {
+        let (id, name) = either(function);
+        let call = caller.call(caller.layout().shared(), "delete").arg(tenant.as_str()).arg(id).arg(name);
+        let [deleted, more] = answers::tuple(caller.ask(call.arg(DELETED_TTL_MS).arg(VERSIONS_MAX).once()).await?)?;
+        any |= answers::number(deleted)? > 0;
+        if answers::number(more)? == 0 {
+            return Ok(any);
+        }
+    }
+}
+
+/// A module's wasm bytes: the payload of any version that has it.
+pub(super) async fn module(caller: &Caller, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+    let shared = caller.layout().shared();
+    let mut command = redis::cmd("ZRANGE");
+    // The version that stays longest, and others in case that it is gone by now.
+    command.arg(shared.module(digest)).arg(0).arg(2).arg("REV");
+    for id in answers::list(caller.send(&command).await?)? {
+        let id: FunctionId = answers::text(id)?.parse().map_err(|_| answers::unexpected("a function's id"))?;
+        let mut command = redis::cmd("HGET");
+        command.arg(shared.function(id)).arg("payload");
+        if let Some(module) = answers::bytes(caller.send(&command).await?)? {
+            return Ok(Some(module));
+        }
+    }
+    Ok(None)
+}
+
+fn either(function: &FunctionRef) -> (String, &str) {
+    match function {
+        FunctionRef::Id(id) => (id.to_string(), ""),
+        FunctionRef::Name(name) => (String::new(), name.as_str()),
+    }
+}
+
+fn versions_of(answer: Value) -> Result<Vec<FunctionVersion>> {
+    answers::list(answer)?.into_iter().map(read).collect()
+}
+
+fn read(version: Value) -> Result<FunctionVersion> {
+    let [id, record] = answers::tuple(version)?;
+    let mut fields = answers::list(record)?;
+    // The first says when it was deleted.
+    fields.drain(..fields.len().min(1));
+    records::function(&answers::text(id)?, fields)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.bytes().map(|byte| char::from(byte).to_digit(16)?.try_into().ok()).collect();
+    let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}

@@ -1,0 +1,191 @@
+//! Every name that the store gives to a key or a channel in Redis. One file, so that no two kinds of key can collide and
+//! what is found in Redis can be read. The functions in `library` are told these names. Knows no record's content.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `task:<id>` | hash | a task; the truth about it |
+//! | `function:<id>` | hash | a function version and its module's bytes |
+//! | `fusebox:ready:<tenant>:<priority>` | sorted set | tasks that may be leased; by the time they were accepted |
+//! | `fusebox:delayed` `fusebox:leased` `fusebox:waiting` | sorted sets | by due time, by the lease's end, by expiry |
+//! | `fusebox:ended` | sorted set | what is to be forgotten of ended tasks; by the end of their time to live |
+//! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | a tenant's tasks and dead letters; padded time, id |
+//! | `fusebox:counters:<tenant>` | hash | delayed tasks and leased attempts |
+//! | `fusebox:tenants` | set | tenants that may have work |
+//! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions; by their number |
+//! | `fusebox:names:<tenant>` | sorted set | names; in the order of their bytes |
+//! | `fusebox:numbers:<tenant>` | hash | the last version number given to each name; kept for ever |
+//! | `fusebox:version_counts` | hash | versions of each tenant |
+//! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module; by how long they stay |
+//! | `fusebox:dispatchers` | sorted set | dispatchers that have announced workers; by until when |
+//! | `fusebox:dispatcher:<id>` | string | its workers |
+//!
+//! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. What concerns a task is in the slot of its
+//! partition, so that one function call reaches all of it; functions and workers are in one slot of their own.
+
+use fusebox_core::id::{FunctionId, ModuleDigest, TaskId};
+
+const TASK: &str = "task";
+const FUNCTION: &str = "function";
+const LEASED: &str = "fusebox:leased";
+const MODULE: &str = "fusebox:module";
+const NAMES: &str = "fusebox:names";
+
+/// The names as the library knows them.
+pub(super) const CONSTANTS: [(&str, &str); 22] = [
+    ("TASK", TASK),
+    ("FUNCTION", FUNCTION),
+    ("READY", "fusebox:ready"),
+    ("DELAYED", "fusebox:delayed"),
+    ("LEASED", LEASED),
+    ("WAITING", "fusebox:waiting"),
+    ("ENDED", "fusebox:ended"),
+    ("TASKS", TASKS),
+    ("DEAD", DEAD),
+    ("COUNTERS", "fusebox:counters"),
+    ("TENANTS", "fusebox:tenants"),
+    ("VERSIONS", "fusebox:versions"),
+    ("NAMES", NAMES),
+    ("NUMBERS", "fusebox:numbers"),
+    ("VERSION_COUNTS", "fusebox:version_counts"),
+    ("MODULE", MODULE),
+    ("DISPATCHERS", "fusebox:dispatchers"),
+    ("DISPATCHER", "fusebox:dispatcher"),
+    ("CHANGED", CHANGED_CHANNEL),
+    ("ENDED_CHANNEL", ENDED_CHANNEL),
+    ("READY_CHANNEL", READY_CHANNEL),
+    ("CANCELLED_CHANNEL", CANCELLED_CHANNEL),
+];
+
+/// A tenant's tasks.
+pub(super) const TASKS: &str = "fusebox:tasks";
+/// A tenant's dead letters.
+pub(super) const DEAD: &str = "fusebox:dead";
+
+/// Each accepted task's id, as the Python platform published it: for old tools, nothing here listens.
+pub(super) const SEED_CHANNEL: &str = "Tasks";
+/// Ids of tasks that started or wait again.
+pub(super) const CHANGED_CHANNEL: &str = "fusebox:changed";
+/// Ids of tasks that ended.
+pub(super) const ENDED_CHANNEL: &str = "fusebox:ended";
+/// Says that a task may be leased.
+pub(super) const READY_CHANNEL: &str = "fusebox:ready";
+/// Ids of tasks that were cancelled while they ran.
+pub(super) const CANCELLED_CHANNEL: &str = "fusebox:cancelled";
+
+/// Hash tags of the partitions: the letters are chosen so that each has its own sixteenth of the slots, and a Cluster of
+/// any size gets its even share of them.
+const TAGS: [&str; 16] = [
+    "{p0c}", "{p1ab}", "{p2bb}", "{p3ba}", "{p4db}", "{p5da}", "{p6d}", "{p7fa}", "{p8fd}", "{p9fc}", "{p10c}",
+    "{p11dc}", "{p12fa}", "{p13fb}", "{p14ac}", "{p15ad}",
+];
+const SHARED_TAG: &str = "{fusebox}";
+
+/// Where keys that one call reaches are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    tag: &'static str,
+}
+
+impl Place {
+    /// The hash tag; empty where there is one place only.
+    pub(super) const fn tag(self) -> &'static str {
+        self.tag
+    }
+
+    /// A key by which a call to this place is routed.
+    pub(super) fn route(self) -> String {
+        format!("{LEASED}{}", self.tag)
+    }
+
+    /// A function version's record.
+    pub(super) fn function(self, function: FunctionId) -> String {
+        format!("{FUNCTION}{}:{function}", self.tag)
+    }
+
+    /// A task's record.
+    pub(super) fn task(self, task: TaskId) -> String {
+        format!("{TASK}{}:{task}", self.tag)
+    }
+
+    /// Versions whose payload is a module.
+    pub(super) fn module(self, digest: &ModuleDigest) -> String {
+        format!("{MODULE}{}:{digest}", self.tag)
+    }
+}
+
+/// How keys are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One place for everything, and names without a tag.
+    Whole,
+    /// Sixteen partitions of tasks.
+    Partitioned,
+}
+
+impl Layout {
+    /// Where tasks are.
+    pub(super) fn places(self) -> impl Iterator<Item = Place> + Clone {
+        let tags = match self {
+            Self::Whole => &[""][..],
+            Self::Partitioned => &TAGS[..],
+        };
+        tags.iter().map(|tag| Place { tag })
+    }
+
+    /// Which of the places a task is in: the low four bits of its id.
+    pub(super) fn partition(self, task: TaskId) -> usize {
+        match self {
+            Self::Whole => 0,
+            Self::Partitioned => usize::from(task.as_bytes()[15] & 0x0f),
+        }
+    }
+
+    /// Where a task is.
+    pub(super) fn of(self, task: TaskId) -> Place {
+        match self {
+            Self::Whole => Place { tag: "" },
+            Self::Partitioned => Place { tag: TAGS[self.partition(task)] },
+        }
+    }
+
+    /// Where functions and workers are.
+    pub(super) const fn shared(self) -> Place {
+        match self {
+            Self::Whole => Place { tag: "" },
+            Self::Partitioned => Place { tag: SHARED_TAG },
+        }
+    }
+}
+
+/// What follows a channel's name: databases of one Redis share its channels, but not their tasks.
+pub(super) fn channel_suffix(database: i64) -> String {
+    match database {
+        0 => String::new(),
+        database => format!(":{database}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_the_names_of_the_python_platform() {
+        let id = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
+        assert_eq!(Layout::Whole.of(id.parse().unwrap()).task(id.parse().unwrap()), format!("task:{id}"));
+        assert_eq!(Layout::Whole.shared().function(id.parse().unwrap()), format!("function:{id}"));
+    }
+
+    #[test]
+    fn the_low_bits_of_a_tasks_id_choose_its_partition() {
+        let mut bytes = [0; 16];
+        for partition in 0..16 {
+            bytes[15] = 0xa0 | partition;
+            let task = TaskId::from_bytes(bytes);
+            assert_eq!(Layout::Partitioned.partition(task), usize::from(partition));
+            let place = Layout::Partitioned.of(task);
+            assert_eq!(place.tag(), TAGS[usize::from(partition)]);
+            assert!(place.task(task).starts_with(&format!("task{}:", place.tag())));
+        }
+    }
+}

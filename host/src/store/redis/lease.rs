@@ -1,0 +1,164 @@
+//! Leasing attempts. On a Cluster a tenant's queue is spread: the heads of all its partitions are read, put in order, and
+//! those that come first are leased where they are.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use fusebox_core::{
+    id::{LeaseToken, TaskId},
+    limits::LEASE_BATCH_MAX,
+    task::{Lease, Priority},
+    time::Millis,
+};
+use redis::Value;
+
+use super::{
+    answers,
+    caller::{Call, Caller},
+    keys::{Layout, Place},
+    records,
+};
+use crate::store::{LeaseRequest, LeasedTask, Result};
+
+/// Inputs of one call: bounds the memory of Redis and the time it is busy.
+const BYTES_MAX: u64 = 8 << 20;
+/// Calls, or rounds of calls, of one request: each ends expired tasks or leases some, so more are asked for in vain.
+const ROUNDS_MAX: usize = 16;
+
+/// Leases the first due tasks of a tenant.
+pub(super) async fn lease(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+    request.tokens.truncate(LEASE_BATCH_MAX as usize);
+    let mut leased = Vec::new();
+    for _ in 0..ROUNDS_MAX {
+        if request.tokens.is_empty() {
+            break;
+        }
+        let more = match caller.layout() {
+            Layout::Whole => whole(caller, &mut request, &mut leased).await?,
+            Layout::Partitioned => partitioned(caller, &mut request, &mut leased).await?,
+        };
+        if !more {
+            break;
+        }
+    }
+    Ok(leased)
+}
+
+/// Leases from the one queue; whether there may be more.
+async fn whole(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
+    let place = caller.layout().shared();
+    let answer = caller.ask(start(caller, place, request, &request.tokens)).await?;
+    let (more, tasks) = read(answer, request, &request.tokens)?;
+    request.tokens.drain(..tasks.len().min(request.tokens.len()));
+    leased.extend(tasks.into_iter().flatten());
+    Ok(more)
+}
+
+/// Leases what comes first of all partitions; whether there may be more.
+async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
+    let heads = heads(caller, request).await?;
+    if heads.is_empty() {
+        return Ok(false);
+    }
+    let mut by_place: Vec<(Place, Vec<&Head>)> = Vec::new();
+    for head in &heads {
+        match by_place.iter_mut().find(|(place, _)| *place == head.place) {
+            Some((_, heads)) => heads.push(head),
+            None => by_place.push((head.place, vec![head])),
+        }
+    }
+    let mut calls = Vec::new();
+    for (place, heads) in by_place {
+        let tokens: Vec<_> = request.tokens.drain(..heads.len().min(request.tokens.len())).collect();
+        let wanted = heads.iter().flat_map(|head| [records::priority(head.priority).to_owned(), head.task.to_string()]);
+        let call = start(caller, place, request, &tokens).args(wanted);
+        calls.push(async move { caller.ask(call).await.map(|answer| (answer, tokens)) });
+    }
+    let mut found: HashMap<TaskId, LeasedTask> = HashMap::new();
+    for (answer, tokens) in futures_util::future::try_join_all(calls).await? {
+        let (_, tasks) = read(answer, request, &tokens)?;
+        request.tokens.extend(tokens.iter().skip(tasks.len()));
+        found.extend(tasks.into_iter().flatten().map(|leased| (leased.task.id, leased)));
+    }
+    leased.extend(heads.iter().filter_map(|head| found.remove(&head.task)));
+    Ok(true)
+}
+
+/// One entry at the head of a partition's queue.
+struct Head {
+    place: Place,
+    priority: Priority,
+    created_at: u64,
+    task: TaskId,
+}
+
+/// The first entries of all partitions, in order, as many as there are tokens.
+async fn heads(caller: &Caller, request: &LeaseRequest) -> Result<Vec<Head>> {
+    let places = caller.layout().places();
+    let call = |place| caller.call(place, "heads").arg(request.tenant.as_str()).arg(request.tokens.len());
+    let answers = futures_util::future::try_join_all(places.clone().map(|place| caller.ask(call(place)))).await?;
+    let mut heads = Vec::new();
+    for (place, answer) in places.zip(answers) {
+        let mut entries = answers::list(answer)?.into_iter();
+        while let (Some(priority), Some(created_at), Some(task)) = (entries.next(), entries.next(), entries.next()) {
+            let word = answers::text(priority)?;
+            let priority = Priority::HIGHEST_FIRST.into_iter().find(|known| records::priority(*known) == word);
+            heads.push(Head {
+                place,
+                priority: priority.ok_or_else(|| answers::unexpected("a priority"))?,
+                created_at: answers::number(created_at)?,
+                task: answers::text(task)?.parse().map_err(|_| answers::unexpected("a task's id"))?,
+            });
+        }
+    }
+    heads.sort_by_key(|head| (std::cmp::Reverse(head.priority), head.created_at, head.task));
+    heads.truncate(request.tokens.len());
+    Ok(heads)
+}
+
+fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseToken]) -> Call {
+    caller
+        .call(place, "lease")
+        .arg(request.tenant.as_str())
+        .arg(request.worker.to_string())
+        .arg(request.lease_ms)
+        .arg(BYTES_MAX)
+        .arg(tokens.len())
+        .args(tokens.iter().map(records::token))
+}
+
+/// Whether there may be more, and what was leased; `None` for a task whose record cannot be read.
+fn read(answer: Value, request: &LeaseRequest, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
+    let [more, now, tasks] = answers::tuple(answer)?;
+    let now = Millis(answers::number(now)?);
+    let tasks = answers::list(tasks)?.into_iter().zip(tokens).map(|(task, token)| {
+        let expires_at = now.plus(request.lease_ms);
+        let lease = Lease { worker: request.worker, token: *token, started_at: now, expires_at };
+        let [id, record] = answers::tuple(task)?;
+        let id = answers::text(id)?;
+        match leased(&id, record, lease) {
+            Ok(leased) => Ok(Some(leased)),
+            Err(error) => {
+                // Its lease lapses, until its attempts are used up.
+                tracing::error!(task = id, %error, "a task cannot be read and is passed over");
+                Ok(None)
+            }
+        }
+    });
+    Ok((answers::number(more)? > 0, tasks.collect::<Result<_>>()?))
+}
+
+fn leased(id: &str, record: Value, lease: Lease) -> Result<LeasedTask> {
+    let mut fields = answers::list(record)?;
+    if fields.is_empty() {
+        return Err(answers::unexpected("a record"));
+    }
+    let input = answers::bytes(fields.remove(0))?.unwrap_or_else(Bytes::new);
+    let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
+    let mut record = records::task(id, fields)?;
+    // The record is that of before; the lifecycle makes of it what the step wrote.
+    record.task.lease(lease).map_err(|_| answers::unexpected("a leased task"))?;
+    let module = record.module.parse().map_err(|_| answers::unexpected("a module's digest"))?;
+    let function_name = record.function_name.parse().map_err(|_| answers::unexpected("a function's name"))?;
+    Ok(LeasedTask { task: record.task, input, module, function_name })
+}

@@ -1,0 +1,162 @@
+//! The functions that Redis runs for the store, and the name under which they are there. Knows no connection.
+//!
+//! The name carries a hash of all that the functions are made of, so that a library in Redis is never changed: two
+//! versions of the host each find their own.
+
+use fusebox_core::{
+    function::RunLimits,
+    id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    limits::RELEASES_MAX,
+    name::TenantId,
+    task::{Lease, Priority, Status, Task, TaskState},
+    time::Millis,
+};
+
+use super::{keys, records};
+
+/// The layout of keys and records. A change that an older host cannot read makes a new number.
+const LAYOUT: u32 = 1;
+
+const SOURCES: [&str; 9] = [
+    include_str!("library/common.lua"),
+    include_str!("library/accept.lua"),
+    include_str!("library/lease.lua"),
+    include_str!("library/report.lua"),
+    include_str!("library/tick.lua"),
+    include_str!("library/reads.lua"),
+    include_str!("library/functions.lua"),
+    include_str!("library/workers.lua"),
+    include_str!("library/audit.lua"),
+];
+
+/// See the module's documentation.
+pub(super) struct Library {
+    prefix: String,
+    code: String,
+}
+
+impl Library {
+    /// The library of this version of the host.
+    pub(super) fn new() -> Self {
+        let body = format!("{}{}", constants(), SOURCES.concat());
+        let name = format!("fusebox_{LAYOUT}_{:08x}", hash(body.as_bytes()));
+        let prefix = format!("{name}_");
+        let code = format!("#!lua name={name}\nlocal PREFIX = '{prefix}'\n{body}");
+        Self { prefix, code }
+    }
+
+    /// What `FUNCTION LOAD` takes.
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The name under which Redis knows a function.
+    pub(super) fn function(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+/// What the functions must know and another part decides.
+fn constants() -> String {
+    let mut lines = String::new();
+    let mut add = |name: &str, value: String| lines.push_str(&format!("local {name} = {value}\n"));
+    for (name, value) in keys::CONSTANTS {
+        add(name, text(value));
+    }
+    add("SEED_CHANNEL", text(keys::SEED_CHANNEL));
+    for status in [Status::Queued, Status::Running, Status::Completed, Status::Failed] {
+        add(status.as_str(), text(status.as_str()));
+    }
+    add("PRIORITIES", list(&Priority::HIGHEST_FIRST.map(records::priority)));
+    add("RECORD", list(&records::FIELDS));
+    add("FUNCTION_RECORD", list(&records::FUNCTION_FIELDS));
+    add("RELEASES_MAX", RELEASES_MAX.to_string());
+    for (name, task) in ends_by_host() {
+        let json = task.failure().map(records::failure).unwrap_or_default();
+        add(name, format!("{{ json = {}, dead = {} }}", text(&json), task.is_dead_letter()));
+    }
+    lines
+}
+
+/// Tasks that the host has ended in each of its ways, so that codes and sentences are the lifecycle's.
+fn ends_by_host() -> [(&'static str, Task); 3] {
+    let now = Millis(1);
+    let waiting = Task {
+        id: TaskId::from_bytes([0; 16]),
+        tenant: TenantId::default_tenant(),
+        function: FunctionId::from_bytes([0; 16]),
+        limits: RunLimits::default(),
+        priority: Priority::Normal,
+        created_at: now,
+        expires_at: now,
+        attempt: 0,
+        attempts_max: 1,
+        releases: 0,
+        fingerprint: None,
+        retry_of: None,
+        state: TaskState::Queued { not_before: now },
+    };
+    let (mut expired, mut cancelled, mut exhausted) = (waiting.clone(), waiting.clone(), waiting);
+    let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
+    // None of these can be refused; a test says so.
+    let _ = expired.expire(now);
+    let _ = cancelled.cancel(now);
+    let _ = exhausted.lease(Lease { worker, token, started_at: now, expires_at: now });
+    let _ = exhausted.lapse(now, now);
+    [("EXPIRED", expired), ("CANCELLED", cancelled), ("EXHAUSTED", exhausted)]
+}
+
+fn text(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        if matches!(letter, '"' | '\\' | '\n') {
+            quoted.push('\\');
+        }
+        quoted.push(letter);
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn list(texts: &[&str]) -> String {
+    let texts: Vec<_> = texts.iter().map(|item| text(item)).collect();
+    format!("{{ {} }}", texts.join(", "))
+}
+
+/// FNV-1a, folded: tells versions apart, and is the same whichever compiler builds the host.
+fn hash(bytes: &[u8]) -> u32 {
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_core::error::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn the_host_ends_tasks_as_the_lifecycle_does() {
+        let codes = ends_by_host().map(|(_, task)| (task.failure().unwrap().code, task.is_dead_letter()));
+        let expected =
+            [(ErrorCode::Expired, true), (ErrorCode::Cancelled, false), (ErrorCode::AttemptsExhausted, true)];
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn another_content_has_another_name() {
+        assert_ne!(hash(b"a"), hash(b"b"));
+        let library = Library::new();
+        let name = library.function("ping");
+        assert!(name.starts_with("fusebox_1_") && name.ends_with("_ping"), "{name}");
+        assert!(library.code().starts_with(&format!("#!lua name={}\n", name.strip_suffix("_ping").unwrap())));
+    }
+
+    #[test]
+    fn text_is_quoted() {
+        assert_eq!(text("a\"b\\c\nd"), "\"a\\\"b\\\\c\\\nd\"");
+    }
+}

@@ -1,0 +1,103 @@
+-- Function versions: register, find, list, delete. A deleted version looks absent, but its record, and with it the
+-- module, is kept for longer than any task that was accepted before can live.
+
+-- A version that is not deleted has this score in its module's index.
+local LIVE = 'inf'
+
+local function function_key(c, id) return FUNCTION .. c.tag .. ':' .. id end
+local function versions_key(c, tenant, name) return VERSIONS .. c.tag .. ':' .. tenant .. ':' .. name end
+
+-- The record of a version of this tenant, unless it is deleted.
+local function find(c, tenant, id)
+  if not id then return false end
+  local record = redis.call('HMGET', function_key(c, id), 'deleted_at', unpack(FUNCTION_RECORD))
+  if record[1] or record[2] ~= tenant then return false end
+  return { id, record }
+end
+
+-- register: a new version. Not `allow-oom`: a module is large.
+define('register', {}, function(args)
+  local c = begin(args)
+  local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
+  local key = function_key(c, id)
+  local known = redis.call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
+  if known[2] then
+    if known[2] == tenant then return { 'VERSION', { id, known } } end
+    return { 'TAKEN' }
+  end
+  local counts = VERSION_COUNTS .. c.tag
+  if tonumber(redis.call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
+  local version = redis.call('HINCRBY', tenant_key(c, NUMBERS, tenant), name, 1)
+  redis.call('HSET', key, 'name', name, 'payload', args[OWN + 7], 'tenant', tenant, 'version', version,
+    'module', module, 'module_bytes', #args[OWN + 7], 'abi', args[OWN + 4], 'limits', args[OWN + 5],
+    'created_at', c.now)
+  redis.call('ZADD', versions_key(c, tenant, name), version, id)
+  redis.call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
+  redis.call('HINCRBY', counts, tenant, 1)
+  local index = tenant_key(c, MODULE, module)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', c.now))
+  redis.call('ZADD', index, LIVE, id)
+  redis.call('PERSIST', index)
+  return { 'VERSION', find(c, tenant, id) }
+end)
+
+-- find: a version by id, or the newest one of a name.
+define('find', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local tenant, id = args[OWN], args[OWN + 1]
+  if id == '' then id = redis.call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, 0, 'REV')[1] end
+  return find(c, tenant, id)
+end)
+
+-- names: the newest version of each name, by name, after a name.
+define('names', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local tenant, found = args[OWN], {}
+  local names = redis.call('ZRANGE', tenant_key(c, NAMES, tenant), '(' .. args[OWN + 1], '+', 'BYLEX', 'LIMIT', 0,
+    args[OWN + 2])
+  for _, name in ipairs(names) do
+    local version = find(c, tenant, redis.call('ZRANGE', versions_key(c, tenant, name), 0, 0, 'REV')[1])
+    if version then found[#found + 1] = version end
+  end
+  return found
+end)
+
+-- versions: those of a name, the newest first, from the how-manieth on.
+define('versions', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local tenant, from, found = args[OWN], tonumber(args[OWN + 2]), {}
+  local ids = redis.call('ZRANGE', versions_key(c, tenant, args[OWN + 1]), from, from + args[OWN + 3] - 1, 'REV')
+  for _, id in ipairs(ids) do
+    local version = find(c, tenant, id)
+    if version then found[#found + 1] = version end
+  end
+  return found
+end)
+
+local function delete_one(c, tenant, id, kept_ms)
+  local v = redis.call('HMGET', function_key(c, id), 'tenant', 'name', 'module', 'deleted_at')
+  if v[1] ~= tenant or v[4] then return 0 end
+  local versions, index = versions_key(c, tenant, v[2]), tenant_key(c, MODULE, v[3])
+  redis.call('HSET', function_key(c, id), 'deleted_at', c.now)
+  redis.call('PEXPIRE', function_key(c, id), kept_ms)
+  redis.call('ZREM', versions, id)
+  if redis.call('ZCARD', versions) == 0 then redis.call('ZREM', tenant_key(c, NAMES, tenant), v[2]) end
+  if redis.call('HINCRBY', VERSION_COUNTS .. c.tag, tenant, -1) <= 0 then
+    redis.call('HDEL', VERSION_COUNTS .. c.tag, tenant)
+  end
+  redis.call('ZADD', index, c.now + kept_ms, id)
+  if redis.call('ZCOUNT', index, LIVE, LIVE) == 0 then redis.call('PEXPIRE', index, kept_ms) end
+  return 1
+end
+
+-- delete: a version by id, or versions of a name, the oldest first, so that the name leads to the newest until the last
+-- of them goes. Gives how many it deleted and whether there may be more.
+define('delete', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local tenant, kept_ms, most = args[OWN], tonumber(args[OWN + 3]), tonumber(args[OWN + 4])
+  if args[OWN + 1] ~= '' then return { delete_one(c, tenant, args[OWN + 1], kept_ms), 0 } end
+  local ids = redis.call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, most - 1)
+  local deleted = 0
+  for _, id in ipairs(ids) do deleted = deleted + delete_one(c, tenant, id, kept_ms) end
+  return { deleted, #ids >= most and 1 or 0 }
+end)

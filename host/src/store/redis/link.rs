@@ -1,0 +1,214 @@
+//! The connection: made when it is needed, made again when it is lost, and never waited for without a bound. Knows how to
+//! send a command and what an error asks for, but no command's meaning.
+
+use std::time::{Duration, Instant};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, RedisResult, Value,
+    aio::{ConnectionLike as _, MultiplexedConnection},
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::timeout_at,
+};
+
+use super::{
+    address::{Address, Kind},
+    errors::{self, Trouble},
+    sentinel,
+};
+use crate::store::{Error, Result};
+
+/// Calls under way at a time: enough to keep Redis busy, few enough that what they carry fits into memory.
+const CALLS_MAX: usize = 128;
+/// After a failed attempt to connect, calls fail at once for this long, then for twice as long, …
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// … up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a connection.
+    pub(super) connect: Duration,
+    /// For an answer, a connection that must be made first included.
+    pub(super) answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), answer: Duration::from_secs(5) }
+    }
+}
+
+/// See the module's documentation.
+pub(super) struct Link {
+    address: Address,
+    shown: String,
+    patience: Patience,
+    calls: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    open: Option<Connection>,
+    /// Tells connections apart: who reports one as lost may be late.
+    number: u64,
+    failed: Option<Failed>,
+}
+
+struct Failed {
+    until: Instant,
+    pause: Duration,
+    reason: String,
+}
+
+#[derive(Clone)]
+enum Connection {
+    Node(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Link {
+    /// A link without a connection yet.
+    pub(super) fn new(address: Address, patience: Patience) -> Self {
+        let shown = address.to_string();
+        Self { address, shown, patience, calls: Semaphore::new(CALLS_MAX), state: Mutex::default() }
+    }
+
+    /// The servers, as they are shown to people.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Sends a command; `again` says that it may be sent a second time where it is not known whether the first arrived.
+    /// The trouble is told beside the error.
+    pub(super) async fn send(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
+        let deadline = tokio::time::Instant::now() + self.patience.answer;
+        let silent = || (Trouble::Answered, errors::silent(&self.shown, self.patience.answer));
+        let Ok(Ok(_permit)) = timeout_at(deadline, self.calls.acquire()).await else { return Err(silent()) };
+        let mut second = false;
+        loop {
+            let connection = timeout_at(deadline, self.connection()).await.map_err(|_| silent())?;
+            let (mut connection, number) = connection.map_err(|error| (Trouble::Answered, error))?;
+            let error = match timeout_at(deadline, connection.send(command)).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    // Whatever hangs, the next call must not wait behind this one.
+                    self.lost(number).await;
+                    return Err(silent());
+                }
+            };
+            let trouble = errors::trouble(&error);
+            if matches!(trouble, Trouble::Dropped | Trouble::NotMaster) {
+                self.lost(number).await;
+            }
+            if trouble == Trouble::Dropped && again && !second {
+                second = true;
+                continue;
+            }
+            return Err((trouble, errors::told(&self.shown, &error)));
+        }
+    }
+
+    /// Connects if need be, and says why it is not possible.
+    pub(super) async fn connect(&self) -> Result<()> {
+        self.connection().await.map(drop)
+    }
+
+    async fn connection(&self) -> Result<(Connection, u64)> {
+        let mut state = self.state.lock().await;
+        if let Some(open) = &state.open {
+            return Ok((open.clone(), state.number));
+        }
+        if let Some(failed) = state.failed.as_ref().filter(|failed| Instant::now() < failed.until) {
+            return Err(Error::Unavailable(failed.reason.clone()));
+        }
+        match self.open().await {
+            Ok(open) => {
+                state.open = Some(open.clone());
+                state.number += 1;
+                state.failed = None;
+                Ok((open, state.number))
+            }
+            Err(reason) => {
+                let pause = state.failed.as_ref().map_or(PAUSE_MIN, |failed| (failed.pause * 2).min(PAUSE_MAX));
+                let until = Instant::now() + pause;
+                state.failed = Some(Failed { until, pause, reason: reason.clone() });
+                Err(Error::Unavailable(reason))
+            }
+        }
+    }
+
+    async fn lost(&self, number: u64) {
+        let mut state = self.state.lock().await;
+        if state.number == number {
+            state.open = None;
+        }
+    }
+
+    /// Makes a connection, or gives a sentence.
+    async fn open(&self) -> std::result::Result<Connection, String> {
+        match &self.address.kind {
+            Kind::Cluster => {
+                let opening = tokio::time::timeout(self.patience.connect, self.open_cluster());
+                match opening.await {
+                    Ok(Ok(connection)) => Ok(Connection::Cluster(connection)),
+                    Ok(Err(error)) => Err(format!("Redis at {} {}", self.shown, errors::reason(&error))),
+                    Err(_) => Err(format!("Redis at {} does not answer in time", self.shown)),
+                }
+            }
+            Kind::Node | Kind::Sentinel { .. } => {
+                let client = client(&self.address, self.patience).await?;
+                open_node(&client, self.patience).await.map(Connection::Node)
+            }
+        }
+    }
+
+    async fn open_cluster(&self) -> RedisResult<ClusterConnection> {
+        let nodes: Vec<_> =
+            self.address.hosts.iter().filter_map(|host| self.address.server(host.clone()).ok()).collect();
+        let client = ClusterClient::builder(nodes)
+            .connection_timeout(self.patience.connect)
+            .response_timeout(self.patience.answer)
+            .build()?;
+        client.get_async_connection().await
+    }
+}
+
+/// A client of the server that has the data, Sentinels being asked first which one that is.
+pub(super) async fn client(address: &Address, patience: Patience) -> std::result::Result<Client, String> {
+    let host = match &address.kind {
+        Kind::Sentinel { service } => sentinel::master(&address.hosts, service, patience.connect).await?,
+        Kind::Node | Kind::Cluster => address.hosts.first().cloned().ok_or("no server is named")?,
+    };
+    let info = address.server(host).map_err(|error| error.to_string())?;
+    Client::open(info).map_err(|error| error.to_string())
+}
+
+async fn open_node(client: &Client, patience: Patience) -> std::result::Result<MultiplexedConnection, String> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(patience.connect))
+        .set_response_timeout(Some(patience.answer));
+    let address = client.get_connection_info().addr().to_string();
+    let opening = client.get_multiplexed_async_connection_with_config(&config);
+    match tokio::time::timeout(patience.connect, opening).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(format!("Redis at {address} {}", errors::reason(&error))),
+        Err(_) => Err(format!("Redis at {address} does not answer in time")),
+    }
+}
+
+impl Connection {
+    async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let value = match self {
+            Self::Node(connection) => connection.req_packed_command(command).await?,
+            Self::Cluster(connection) => connection.req_packed_command(command).await?,
+        };
+        value.extract_error()
+    }
+}

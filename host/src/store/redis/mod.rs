@@ -1,0 +1,240 @@
+//! The store in Redis 7.0 or newer: one server, a Sentinels' master or a Cluster, shared by any number of hosts. Each step
+//! is one call of a function that Redis performs as a whole.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `address` | what a URL names |
+//! | `link`, `sentinel`, `errors` | the connection: made again when it is lost, and never waited for without a bound |
+//! | `server` | whether a server can be the store |
+//! | `keys`, `records` | every name in Redis, and how records are written |
+//! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
+//! | `caller`, `batches`, `answers` | calls of those functions, split to size |
+//! | `accept`, `lease`, `report`, `functions`, `reads`, `workers` | what each call of the store asks and is answered |
+//! | `audit` | records compared with the indexes |
+//! | `pubsub` | wake-ups |
+//!
+//! What other stores promise and this one cannot: no loss when a master fails over to a replica that lagged behind.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{DispatcherId, ModuleDigest, TaskId},
+    name::{FunctionName, TenantId},
+    task::Task,
+};
+
+use self::{
+    accept::Counted,
+    address::{Address, Kind},
+    audit::Audit,
+    caller::Caller,
+    keys::Layout,
+    link::{Link, Patience},
+    pubsub::PubSub,
+};
+use crate::{
+    clock::Clock,
+    store::{
+        Accepted, Backlog, Beaten, Cancelled, Claim, Error, Finish, Finished, FunctionRef, Hint, LeaseRequest,
+        LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked,
+        WorkerInfo,
+    },
+};
+
+mod accept;
+mod address;
+mod answers;
+mod audit;
+mod batches;
+mod caller;
+mod errors;
+mod functions;
+mod keys;
+mod lease;
+mod library;
+mod link;
+mod pubsub;
+mod reads;
+mod records;
+mod report;
+mod sentinel;
+mod server;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+pub use self::audit::Audited;
+
+/// See the module's documentation.
+pub struct RedisStore {
+    caller: Caller,
+    pubsub: PubSub,
+    counted: Counted,
+    audit: Audit,
+}
+
+impl RedisStore {
+    /// Whether a store of this name would be in Redis.
+    #[must_use]
+    pub fn is_url(text: &str) -> bool {
+        address::SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+    }
+
+    /// Connects to the Redis that a URL names: `redis://host:port`, `redis+sentinel://host:port,host:port/service` or
+    /// `redis+cluster://host:port,host:port`.
+    ///
+    /// # Errors
+    /// [`Error::Address`] where the URL is none, [`Error::Unreachable`] where nothing answers there,
+    /// [`Error::WrongVersion`], and what every step may meet.
+    pub async fn connect(url: &str, options: Options) -> Result<Self> {
+        Self::connect_with(url, options, Patience::default(), None).await
+    }
+
+    async fn connect_with(url: &str, options: Options, patience: Patience, clock: Option<Clock>) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let layout = match address.kind {
+            Kind::Node | Kind::Sentinel { .. } => Layout::Whole,
+            Kind::Cluster => Layout::Partitioned,
+        };
+        let link = Link::new(address.clone(), patience);
+        link.connect().await.map_err(|error| unreachable(&address, &error))?;
+        let caller = Caller::new(link, layout, address.database, options, clock);
+        server::check(&caller).await?;
+        caller.check().await?;
+        let pubsub = PubSub::start(address, patience);
+        // Without it tasks still run, only later: no reason to refuse to start.
+        let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
+        let audit = Audit::new(&caller);
+        Ok(Self { caller, pubsub, counted: Counted::default(), audit })
+    }
+
+    /// Compares every record with the indexes, and makes missing entries again. Each tick does a part of this.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn audit(&self) -> Result<Audited> {
+        self.audit.all(&self.caller).await
+    }
+}
+
+fn unreachable(address: &Address, error: &Error) -> Error {
+    let (address, reason) = match error {
+        Error::Unavailable(reason) => (address.to_string(), reason.clone()),
+        error => (address.to_string(), error.to_string()),
+    };
+    let reason = match reason.strip_prefix(&format!("Redis at {address} ")) {
+        Some(rest) => format!("it {rest}"),
+        None => reason,
+    };
+    Error::Unreachable { address, reason }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
+        functions::register(&self.caller, &new, &module).await
+    }
+
+    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        functions::function(&self.caller, tenant, function).await
+    }
+
+    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        functions::functions(&self.caller, tenant, page).await
+    }
+
+    async fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
+        functions::versions(&self.caller, tenant, name).await
+    }
+
+    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
+        functions::delete(&self.caller, tenant, function).await
+    }
+
+    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+        functions::module(&self.caller, digest).await
+    }
+
+    async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        accept::accept(&self.caller, &self.counted, &tasks).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+        lease::lease(&self.caller, request).await
+    }
+
+    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
+        report::beat(&self.caller, &claims, lease_ms).await
+    }
+
+    async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
+        report::finish(&self.caller, &reports).await
+    }
+
+    async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
+        report::cancel(&self.caller, tenant, task).await
+    }
+
+    async fn tick(&self) -> Result<Ticked> {
+        let ticked = report::tick(&self.caller).await?;
+        self.audit.step(&self.caller).await?;
+        Ok(ticked)
+    }
+
+    async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+        reads::task(&self.caller, tenant, task).await
+    }
+
+    async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
+        reads::result(&self.caller, tenant, task).await
+    }
+
+    async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        reads::bytes(&self.caller, tenant, task, "log").await
+    }
+
+    async fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        reads::bytes(&self.caller, tenant, task, "param_payload").await
+    }
+
+    async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        reads::page(&self.caller, keys::DEAD, tenant, page).await
+    }
+
+    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        reads::page(&self.caller, keys::TASKS, tenant, page).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>> {
+        reads::backlog(&self.caller).await
+    }
+
+    async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()> {
+        workers::announce(&self.caller, dispatcher, &workers, ttl_ms).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+        workers::workers(&self.caller).await
+    }
+
+    fn changed_hint(&self, task: TaskId) -> Hint {
+        self.pubsub.or_deaf(self.pubsub.hints().changed(task))
+    }
+
+    fn ended_hint(&self, task: TaskId) -> Hint {
+        self.pubsub.or_deaf(self.pubsub.hints().ended(task))
+    }
+
+    fn ready_hint(&self) -> Hint {
+        self.pubsub.ready()
+    }
+
+    fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {
+        self.pubsub.hints().cancellations()
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.caller.check().await
+    }
+}

@@ -1,0 +1,177 @@
+//! Listens to what other hosts and this one have done, and wakes who waits for it. A message can be missed while the
+//! connection is lost, so everyone is woken when it is there again, and meanwhile now and then. Knows no record.
+
+use std::{sync::Arc, time::Duration};
+
+use fusebox_core::id::TaskId;
+use futures_util::StreamExt as _;
+use redis::{Client, Msg};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, timeout},
+};
+
+use super::{
+    address::{Address, Kind},
+    keys::{self, CANCELLED_CHANNEL, CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL},
+    link::{self, Patience},
+};
+use crate::store::{
+    Hint,
+    hints::{Event, Hints},
+};
+
+/// Whether the other side is still there is asked this often.
+const PING: Duration = Duration::from_secs(1);
+/// After a lost connection another one is tried after this long, then after twice as long, …
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// … up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// While nothing can be heard, who waits looks this often.
+const LOOK_DEAF: Duration = Duration::from_millis(250);
+/// Who waits for work looks this often all the same: a server that was killed may have told nobody.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// See the module's documentation. Dropping it ends the listening.
+pub(super) struct PubSub {
+    hints: Arc<Hints>,
+    hears: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for PubSub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl PubSub {
+    /// Starts to listen. What happens from then on is heard when `hears` says so.
+    pub(super) fn start(address: Address, patience: Patience) -> Self {
+        let hints = Hints::new();
+        let (tell, hears) = watch::channel(false);
+        let task = tokio::spawn(run(address, patience, hints.clone(), tell));
+        Self { hints, hears, task }
+    }
+
+    /// Ends when it listens.
+    pub(super) async fn listening(&self) {
+        // The sender goes away with this.
+        let _ = self.hears.clone().wait_for(|hears| *hears).await;
+    }
+
+    /// Who waits.
+    pub(super) const fn hints(&self) -> &Arc<Hints> {
+        &self.hints
+    }
+
+    /// A hint that also ends now and then while nothing can be heard.
+    pub(super) fn or_deaf(&self, hint: Hint) -> Hint {
+        let deaf = deaf(self.hears.clone());
+        Box::pin(async move {
+            tokio::select! {
+                () = hint => {}
+                () = deaf => {}
+            }
+        })
+    }
+
+    /// Ends when tasks may have become ready.
+    pub(super) fn ready(&self) -> Hint {
+        let hint = self.or_deaf(self.hints.ready());
+        Box::pin(async move {
+            let _ = timeout(LOOK, hint).await;
+        })
+    }
+}
+
+/// Ends when nothing could be heard for a while.
+async fn deaf(mut hears: watch::Receiver<bool>) {
+    loop {
+        if hears.wait_for(|hears| !*hears).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if timeout(LOOK_DEAF, hears.wait_for(|hears| *hears)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn run(address: Address, patience: Patience, hints: Arc<Hints>, tell: watch::Sender<bool>) {
+    let mut pause = PAUSE_MIN;
+    for at in 0.. {
+        let ended = listen(&address, at, patience, &hints, &tell).await;
+        if tell.send_replace(false) {
+            tracing::warn!(redis = %address, reason = ended, "cannot hear of changes; looking for them instead");
+            pause = PAUSE_MIN;
+        } else {
+            tracing::debug!(redis = %address, reason = ended, "still cannot hear of changes");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Listens until it is not possible any more; gives the reason.
+async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints, tell: &watch::Sender<bool>) -> String {
+    let client = match listener(address, at, patience).await {
+        Ok(client) => client,
+        Err(reason) => return reason,
+    };
+    let suffix = keys::channel_suffix(address.database);
+    let opening = async {
+        let mut pubsub = client.get_async_pubsub().await?;
+        let channels = [CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL, CANCELLED_CHANNEL];
+        let channels: Vec<_> = channels.iter().map(|channel| format!("{channel}{suffix}")).collect();
+        pubsub.subscribe(channels).await?;
+        redis::RedisResult::Ok(pubsub)
+    };
+    let (mut sink, mut messages) = match timeout(patience.connect, opening).await {
+        Ok(Ok(pubsub)) => pubsub.split(),
+        Ok(Err(error)) => return super::errors::reason(&error),
+        Err(_) => return "does not answer in time".to_owned(),
+    };
+    hints.wake_all();
+    tell.send_replace(true);
+    let mut pings = tokio::time::interval(PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => hints.tell(&events(&message, &suffix)),
+                None => return "closed the connection".to_owned(),
+            },
+            _ = pings.tick() => match timeout(patience.connect, sink.ping::<redis::Value>()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return super::errors::reason(&error),
+                Err(_) => return "does not answer in time".to_owned(),
+            },
+        }
+    }
+}
+
+/// On a Cluster every node tells everything: each of those named is tried in turn.
+async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Client, String> {
+    match &address.kind {
+        Kind::Node | Kind::Sentinel { .. } => link::client(address, patience).await,
+        Kind::Cluster => {
+            let host = address.hosts.get(at % address.hosts.len().max(1)).cloned().ok_or("no server is named")?;
+            let info = address.server(host).map_err(|error| error.to_string())?;
+            Client::open(info).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// What a message says; nothing where it is none of ours.
+fn events(message: &Msg, suffix: &str) -> Vec<Event> {
+    let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
+    let ids = text.split(' ').filter_map(|id| id.parse::<TaskId>().ok());
+    match message.get_channel_name().strip_suffix(suffix) {
+        Some(READY_CHANNEL) => vec![Event::Ready],
+        Some(CHANGED_CHANNEL) => ids.map(Event::Changed).collect(),
+        Some(ENDED_CHANNEL) => ids.map(Event::Ended).collect(),
+        Some(CANCELLED_CHANNEL) => ids.map(Event::Cancelled).collect(),
+        _ => Vec::new(),
+    }
+}

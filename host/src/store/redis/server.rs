@@ -1,0 +1,76 @@
+//! What a server says about itself: whether it can be the store. Knows no key.
+
+use redis::Value;
+
+use super::caller::Caller;
+use crate::store::{Error, Result};
+
+/// The oldest that has functions.
+const VERSION_MIN: (u32, u32) = (7, 0);
+
+/// Refuses servers that cannot be the store, and warns of settings that lose tasks.
+pub(super) async fn check(caller: &Caller) -> Result<()> {
+    let info = caller.send(&redis::cmd("INFO")).await?;
+    let infos: Vec<String> = match info {
+        // A Cluster answers with one text for each master.
+        Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
+        info => vec![text(info)],
+    };
+    for info in infos {
+        judge(caller.shown(), &info)?;
+        if let Some(policy) = field(&info, "maxmemory_policy").filter(|policy| *policy != "noeviction") {
+            tracing::warn!(
+                redis = caller.shown(),
+                policy,
+                "Redis may evict tasks when its memory is full: set maxmemory-policy to noeviction"
+            );
+        }
+        if field(&info, "aof_enabled") == Some("0") {
+            tracing::warn!(
+                redis = caller.shown(),
+                "Redis may lose accepted tasks when it is killed: set appendonly to yes"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn judge(shown: &str, info: &str) -> Result<()> {
+    let version = field(info, "redis_version").unwrap_or("of an unknown version");
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let known = (numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0));
+    if known < VERSION_MIN {
+        return Err(Error::WrongVersion { address: shown.to_owned(), version: version.to_owned() });
+    }
+    Ok(())
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+fn text(info: Value) -> String {
+    match info {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_without_functions_is_refused() {
+        let judge = |version: &str| judge("cache:6379", &format!("# Server\r\nredis_version:{version}\r\nx:1\r\n"));
+        for good in ["7.0.0", "7.2.4", "8.0", "10.1.1"] {
+            judge(good).unwrap();
+        }
+        for old in ["6.2.14", "5.0.7", "unknown"] {
+            let error = judge(old).unwrap_err().to_string();
+            assert_eq!(error, format!("Redis 7.0 or newer is needed, and cache:6379 is {old}"));
+        }
+        assert!(super::judge("cache:6379", "").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! The conformance suite on real servers, and what the tests of this store share. Time is told, so that nothing here
+//! depends on how fast a machine is; that the store goes by Redis's own time otherwise is in `records`.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use fusebox_core::time::Millis;
+use fusebox_harness::redis::{RedisCluster, RedisServer};
+
+use super::{RedisStore, link::Patience};
+use crate::{
+    clock::Clock,
+    store::{Options, Store, conformance::Subject},
+};
+
+mod audit;
+mod cluster;
+mod faults;
+mod node;
+mod records;
+mod sentinel;
+
+/// Small, since the suite reaches them.
+const OPTIONS: Options = Options { queued_tasks_max: 2_000, function_versions_max: 10, ended_ttl_ms: 10_000 };
+
+/// A store with the server that it is in.
+struct On<S> {
+    store: RedisStore,
+    clock: Clock,
+    server: S,
+}
+
+#[async_trait]
+impl<S: Send + Sync> Subject for On<S> {
+    fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    async fn pass(&self, ms: u64) {
+        self.clock.advance(ms);
+    }
+
+    fn bounds(&self) -> Options {
+        OPTIONS
+    }
+}
+
+async fn on<S>(server: S, url: &str) -> On<S> {
+    let clock = Clock::manual(Millis(1_750_000_000_000));
+    let store = RedisStore::connect_with(url, OPTIONS, Patience::default(), Some(clock.clone())).await.unwrap();
+    On { store, clock, server }
+}
+
+/// A store in a server of its own.
+async fn node() -> On<RedisServer> {
+    let server = RedisServer::start(&[]).unwrap();
+    let url = server.url();
+    on(server, &url).await
+}
+
+/// A Cluster takes a second or two to come together, so that tests use one after the other.
+static CLUSTERS: Mutex<Vec<RedisCluster>> = Mutex::new(Vec::new());
+
+/// A Cluster that nobody else uses, and empty.
+struct Borrowed(Option<RedisCluster>);
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        CLUSTERS.lock().unwrap_or_else(PoisonError::into_inner).extend(self.0.take());
+    }
+}
+
+impl Borrowed {
+    fn take() -> Self {
+        let free = CLUSTERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut cluster = free.unwrap_or_else(|| RedisCluster::start().unwrap());
+        for node in cluster.nodes() {
+            node.command(&["FLUSHALL"]).unwrap();
+        }
+        Self(Some(cluster))
+    }
+
+    fn cluster(&mut self) -> &mut RedisCluster {
+        self.0.as_mut().unwrap()
+    }
+}
+
+/// A store in a Cluster.
+async fn cluster() -> On<Borrowed> {
+    let mut cluster = Borrowed::take();
+    let url = cluster.cluster().url();
+    on(cluster, &url).await
+}

@@ -1,0 +1,153 @@
+//! What others may read in Redis: the names that the Python platform had, with plain commands; and what is left when all
+//! is over.
+
+use std::time::Duration;
+
+use fusebox_core::{
+    error::ErrorCode,
+    outcome::{Failure, Receipt},
+    task::Status,
+};
+use fusebox_harness::redis::RedisServer;
+use futures_util::StreamExt as _;
+
+use super::{OPTIONS, node};
+use crate::{
+    clock::Clock,
+    store::{
+        Finished, FunctionRef, NewTask, Store, Verdict,
+        conformance::{Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant},
+        redis::RedisStore,
+    },
+};
+
+fn field(server: &RedisServer, key: &str, name: &str) -> String {
+    server.command(&["HGET", key, name]).unwrap()
+}
+
+#[tokio::test]
+async fn records_have_the_keys_and_fields_of_the_python_platform() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let task = accept(&subject, new_task(&subject, &function)).await;
+    let server = &subject.server;
+    let key = format!("function:{}", function.id);
+    assert_eq!((field(server, &key, "name"), field(server, &key, "payload")), ("f".to_owned(), "f".to_owned()));
+    let key = format!("task:{task}");
+    let read = |name: &str| field(server, &key, name);
+    assert_eq!((read("function_id"), read("param_payload")), (function.id.to_string(), "input".to_owned()));
+    assert_eq!((read("status"), read("result")), ("QUEUED".to_owned(), String::new()));
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(read("status"), "RUNNING");
+    finish(&subject, claim(&leased), end("out")).await;
+    assert_eq!((read("status"), read("result"), read("log")), ("COMPLETED".into(), "out".into(), "log".into()));
+    assert!(read("receipt").contains("\"fuel\":42"));
+    assert_eq!((read("tenant"), read("attempt"), read("worker")), ("acme".into(), "1".into(), String::new()));
+
+    let failing = accept(&subject, new_task(&subject, &function)).await;
+    let leased = lease_one(&subject, &tenant).await;
+    let failure = Some(Failure::new(ErrorCode::Trap, "it \"trapped\""));
+    let (output, log) = (bytes::Bytes::from_static(b"\x00\xff"), bytes::Bytes::new());
+    finish(&subject, claim(&leased), Verdict::End { failure, output, log, receipt: Receipt::default() }).await;
+    let error = field(server, &format!("task:{failing}"), "error");
+    assert_eq!(error, r#"{"code":"trap","message":"it \"trapped\"","backtrace":[]}"#);
+    assert_eq!(field(server, &format!("task:{failing}"), "status"), "FAILED");
+}
+
+#[tokio::test]
+async fn each_accepted_id_is_published() {
+    let subject = node().await;
+    let client = redis::Client::open(subject.server.url()).unwrap();
+    let mut listener = client.get_async_pubsub().await.unwrap();
+    listener.subscribe("Tasks").await.unwrap();
+    let (tenant, first) = one_task(&subject).await;
+    let function = register(&subject, &tenant, "f").await;
+    let second = accept(&subject, new_task(&subject, &function)).await;
+    let mut messages = listener.on_message();
+    for task in [first, second] {
+        let message = tokio::time::timeout(Duration::from_secs(10), messages.next()).await.unwrap().unwrap();
+        assert_eq!(message.get_payload::<String>().unwrap(), task.to_string());
+    }
+}
+
+#[tokio::test]
+async fn time_is_that_of_redis_unless_a_test_tells_it() {
+    let server = RedisServer::start(&[]).unwrap();
+    let store = RedisStore::connect(&server.url(), OPTIONS).await.unwrap();
+    let subject = super::On { store, clock: Clock::System, server };
+    let before = subject.now();
+    let (tenant, task) = one_task(&subject).await;
+    let after = subject.now();
+    let created_at = subject.store.task(&tenant, task).await.unwrap().unwrap().created_at;
+    assert!(before <= created_at && created_at <= after, "{before} {created_at} {after}");
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(finish(&subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
+    let left: u64 = subject.server.command(&["PTTL", &format!("task:{task}")]).unwrap().parse().unwrap();
+    assert!(left > 0 && left <= OPTIONS.ended_ttl_ms, "{left}");
+}
+
+#[tokio::test]
+async fn nothing_of_ended_tasks_is_left_after_their_time() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let server = &subject.server;
+    let keys = || {
+        let keys = server.command(&["KEYS", "*"]).unwrap();
+        let mut keys: Vec<_> = keys.lines().map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let before = keys();
+    let completed = accept(&subject, new_task(&subject, &function)).await;
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(leased.task.id, completed);
+    finish(&subject, claim(&leased), end("out")).await;
+    let cancelled = accept(&subject, new_task(&subject, &function)).await;
+    cancel(&subject, &tenant, cancelled).await;
+    let delayed = NewTask { not_before: subject.now().plus(500), ..new_task(&subject, &function) };
+    accept(&subject, NewTask { expires_at: subject.now().plus(1_000), ..delayed }).await;
+    let lapsing = accept(&subject, NewTask { attempts_max: 1, ..new_task(&subject, &function) }).await;
+    assert_eq!(lease_one(&subject, &tenant).await.task.id, lapsing);
+    subject.pass(1_000).await;
+    let ticked = subject.store.tick().await.unwrap();
+    assert_eq!((ticked.lapsed.len(), ticked.promoted, ticked.expired), (1, 1, 1));
+    let records: Vec<_> = keys().into_iter().filter(|key| key.starts_with("task:")).collect();
+    assert_eq!(records.len(), 4);
+    for record in records {
+        assert_ne!(server.command(&["PTTL", &record]).unwrap(), "-1", "{record} stays for ever");
+    }
+    subject.pass(OPTIONS.ended_ttl_ms).await;
+    assert_eq!(subject.store.tick().await.unwrap().purged, 4);
+    assert_eq!(subject.store.backlog().await.unwrap(), []);
+    assert_eq!(keys(), before);
+    let name = FunctionRef::Name("f".parse().unwrap());
+    assert!(subject.store.delete_function(&tenant, &name).await.unwrap());
+    for key in keys() {
+        let kept = key.starts_with("fusebox:numbers");
+        assert!(kept || server.command(&["PTTL", &key]).unwrap() != "-1", "{key} stays for ever");
+    }
+}
+
+/// A key made again from an idempotency key must not go when the record before it would have.
+#[tokio::test]
+async fn an_id_that_comes_again_is_purged_in_its_own_time() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let new = new_task(&subject, &function);
+    accept(&subject, new.clone()).await;
+    cancel(&subject, &tenant, new.id).await;
+    // As if Redis had forgotten it a moment before a tick came.
+    subject.server.command(&["DEL", &format!("task:{}", new.id)]).unwrap();
+    subject.pass(5_000).await;
+    accept(&subject, new.clone()).await;
+    cancel(&subject, &tenant, new.id).await;
+    subject.pass(OPTIONS.ended_ttl_ms - 5_000).await;
+    subject.store.tick().await.unwrap();
+    assert!(subject.store.task(&tenant, new.id).await.unwrap().is_some());
+    subject.pass(5_000).await;
+    subject.store.tick().await.unwrap();
+    assert!(subject.store.task(&tenant, new.id).await.unwrap().is_none());
+}

@@ -1,0 +1,36 @@
+//! Who works for each dispatcher. For people and their tools; nothing is decided by it.
+
+use fusebox_core::id::DispatcherId;
+
+use super::{answers, caller::Caller};
+use crate::store::{Error, Result, WorkerInfo};
+
+/// Replaces what a dispatcher said before.
+pub(super) async fn announce(
+    caller: &Caller,
+    dispatcher: DispatcherId,
+    workers: &[WorkerInfo],
+    ttl_ms: u64,
+) -> Result<()> {
+    let text = match workers {
+        [] => String::new(),
+        workers => serde_json::to_string(workers).map_err(|error| Error::Corrupt(format!("workers: {error}")))?,
+    };
+    let call = caller.call(caller.layout().shared(), "announce").arg(dispatcher.to_string());
+    caller.ask(call.arg(ttl_ms.max(1)).arg(text)).await.map(drop)
+}
+
+/// Everyone who is there, by age.
+pub(super) async fn workers(caller: &Caller) -> Result<Vec<WorkerInfo>> {
+    let answer = caller.ask(caller.call(caller.layout().shared(), "workers")).await?;
+    let mut all: Vec<WorkerInfo> = Vec::new();
+    for said in answers::list(answer)? {
+        // A dispatcher of another version may say more or less.
+        match serde_json::from_str::<Vec<WorkerInfo>>(&answers::text(said)?) {
+            Ok(workers) => all.extend(workers),
+            Err(error) => tracing::debug!(%error, "a dispatcher's workers cannot be read"),
+        }
+    }
+    all.sort_by_key(|worker| worker.id);
+    Ok(all)
+}

@@ -1,0 +1,329 @@
+//! Real Redis servers for tests: one, a Sentinel with its servers, or a Cluster, on free ports, in directories of their
+//! own. They are gone when the value is dropped, and also when the test's process is killed: a shell that waits for the
+//! end of its input stands between, and ends the server when it comes. Knows nothing of what is stored.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a server may take to answer, on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// A server is looked at this often while something is waited for.
+const LOOK: Duration = Duration::from_millis(2);
+/// Starts of a server: another process may have taken the port that was free.
+const STARTS_MAX: usize = 10;
+/// Ends the server with SIGKILL when the input ends: with this process, or when the test says so.
+const WATCH: &str = r#"exec 2>/dev/null; "$@" </dev/null >>server.log 2>&1 & echo $!; read -r _; kill -9 $!; wait $!"#;
+
+/// A running server. Dropping it kills it.
+pub struct RedisServer {
+    watch: Option<Child>,
+    pid: u32,
+    port: u16,
+    args: Vec<String>,
+    dir: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps what it answers for, with more settings such as `["--maxmemory", "8mb"]`.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn start(args: &[&str]) -> anyhow::Result<Self> {
+        let mut all = vec!["--appendonly", "yes", "--save", ""];
+        all.extend(args);
+        Self::start_with(&all, "")
+    }
+
+    fn start_with(args: &[&str], config: &str) -> anyhow::Result<Self> {
+        let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut server = Self { watch: None, pid: 0, port: 0, args, dir: tempfile::tempdir()? };
+        std::fs::write(server.dir.path().join("redis.conf"), config)?;
+        for _ in 0..STARTS_MAX {
+            server.port = free_port()?;
+            if server.spawn()? {
+                return Ok(server);
+            }
+        }
+        let log = std::fs::read_to_string(server.dir.path().join("server.log")).unwrap_or_default();
+        anyhow::bail!("redis-server does not start: {log}")
+    }
+
+    /// Starts the process; whether it answers.
+    fn spawn(&mut self) -> anyhow::Result<bool> {
+        let mut child = Command::new("sh")
+            .args(["-c", WATCH, "sh", "redis-server", "./redis.conf", "--bind", "127.0.0.1", "--port"])
+            .arg(self.port.to_string())
+            .args(&self.args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start redis-server")?;
+        let mut pid = String::new();
+        BufReader::new(child.stdout.take().context("a shell's output")?).read_line(&mut pid)?;
+        self.pid = pid.trim().parse().context("the server's process id")?;
+        self.watch = Some(child);
+        let deadline = Instant::now() + START_PATIENCE;
+        while self.is_alive() {
+            // A server that loads answers too.
+            if self.command(&["PING"]).is_ok() {
+                return Ok(true);
+            }
+            anyhow::ensure!(Instant::now() < deadline, "redis-server does not answer");
+            std::thread::park_timeout(LOOK);
+        }
+        self.kill()?;
+        Ok(false)
+    }
+
+    fn is_alive(&self) -> bool {
+        // A process that has ended and is not yet waited for has no command line any more.
+        let line = std::fs::read(format!("/proc/{}/cmdline", self.pid));
+        line.is_ok_and(|line| !line.is_empty())
+    }
+
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address as a store's name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    ///
+    /// # Errors
+    /// Where it cannot be waited for.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(mut watch) = self.watch.take() {
+            drop(watch.stdin.take());
+            watch.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Kills it and starts it again on its port and directory.
+    ///
+    /// # Errors
+    /// Where it does not start again.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        anyhow::ensure!(self.spawn()?, "redis-server does not start again");
+        Ok(())
+    }
+
+    /// Stops it in its tracks with SIGSTOP: connections stay open and are not answered.
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Sends a command and gives the answer as text: an item of a list a line, as `redis-cli` prints it.
+    ///
+    /// # Errors
+    /// Where it does not answer, or with an error.
+    pub fn command(&self, args: &[&str]) -> anyhow::Result<String> {
+        command(self.port, args)
+    }
+}
+
+/// Sends a command to the server at a port: see [`RedisServer::command`].
+///
+/// # Errors
+/// Where it does not answer, or with an error.
+pub fn command(port: u16, args: &[&str]) -> anyhow::Result<String> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(START_PATIENCE))?;
+    let mut text = format!("*{}\r\n", args.len());
+    for arg in args {
+        text.push_str(&format!("${}\r\n{arg}\r\n", arg.len()));
+    }
+    (&stream).write_all(text.as_bytes())?;
+    let mut lines = Vec::new();
+    read_answer(&mut BufReader::new(stream), &mut lines)?;
+    Ok(lines.join("\n"))
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn read_answer(reader: &mut impl std::io::BufRead, lines: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let (kind, text) = line.trim_end().split_at_checked(1).context("an answer")?;
+    match (kind, text.parse::<i64>()) {
+        ("-", _) => anyhow::bail!("redis answered: {text}"),
+        ("$" | "*", Ok(-1)) => lines.push(String::new()),
+        ("$", Ok(length)) => {
+            let mut bytes = vec![0; usize::try_from(length)? + 2];
+            reader.read_exact(&mut bytes)?;
+            lines.push(String::from_utf8_lossy(&bytes[..bytes.len() - 2]).into_owned());
+        }
+        ("*", Ok(length)) => {
+            for _ in 0..length {
+                read_answer(reader, lines)?;
+            }
+        }
+        _ => lines.push(text.to_owned()),
+    }
+    Ok(())
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A Cluster of three masters without replicas.
+pub struct RedisCluster {
+    nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts it and waits until each node knows it whole.
+    ///
+    /// # Errors
+    /// Where it does not come together.
+    pub fn start() -> anyhow::Result<Self> {
+        let nodes = (0..3).map(|_| Self::node()).collect::<anyhow::Result<Vec<_>>>()?;
+        for (node, (first, last)) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
+            node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last])?;
+        }
+        for (node, epoch) in nodes.iter().zip(["1", "2", "3"]) {
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", epoch])?;
+        }
+        for node in &nodes[1..] {
+            let bus = node.command(&["CONFIG", "GET", "cluster-port"])?;
+            let bus = bus.lines().nth(1).context("a bus port")?.to_owned();
+            nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), &bus])?;
+        }
+        let cluster = Self { nodes };
+        cluster.wait_until_whole()?;
+        Ok(cluster)
+    }
+
+    fn node() -> anyhow::Result<RedisServer> {
+        for _ in 0..STARTS_MAX {
+            let bus = free_port()?.to_string();
+            let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
+            // The port of the bus may be taken meanwhile.
+            if let Ok(server) = RedisServer::start(&args) {
+                return Ok(server);
+            }
+        }
+        anyhow::bail!("a node does not start")
+    }
+
+    /// Waits until each node sees every slot served.
+    ///
+    /// # Errors
+    /// Where that takes too long.
+    pub fn wait_until_whole(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_PATIENCE;
+        let whole = |node: &RedisServer| {
+            let info = node.command(&["CLUSTER", "INFO"]).unwrap_or_default();
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+        };
+        while !self.nodes.iter().all(whole) {
+            anyhow::ensure!(Instant::now() < deadline, "the cluster does not come together");
+            std::thread::park_timeout(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Its address as a store's name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        format!("redis+cluster://{}", hosts.join(","))
+    }
+
+    /// Its nodes.
+    pub fn nodes(&mut self) -> &mut [RedisServer] {
+        &mut self.nodes
+    }
+}
+
+/// A master, a replica, and a Sentinel that makes the one of the other.
+pub struct RedisSentinel {
+    /// The server that starts as the master.
+    pub master: RedisServer,
+    /// The server that starts as its replica.
+    pub replica: RedisServer,
+    sentinel: RedisServer,
+}
+
+impl RedisSentinel {
+    /// What the Sentinel calls the master.
+    pub const SERVICE: &str = "main";
+
+    /// Starts them and waits until the replica follows and the Sentinel knows it.
+    ///
+    /// # Errors
+    /// Where that takes too long.
+    pub fn start() -> anyhow::Result<Self> {
+        let master = RedisServer::start(&["--repl-diskless-sync-delay", "0"])?;
+        let port = master.port.to_string();
+        let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"])?;
+        let service = Self::SERVICE;
+        let config = format!(
+            "sentinel monitor {service} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {service} 500\n\
+             sentinel failover-timeout {service} 3000\n"
+        );
+        let sentinel = RedisServer::start_with(&["--sentinel"], &config)?;
+        let all = Self { master, replica, sentinel };
+        let deadline = Instant::now() + START_PATIENCE;
+        let known = || {
+            let found = all.sentinel.command(&["SENTINEL", "REPLICAS", service]).unwrap_or_default();
+            let follows = all.replica.command(&["INFO", "replication"]).unwrap_or_default();
+            found.contains(&all.replica.port.to_string()) && follows.contains("master_link_status:up")
+        };
+        while !known() {
+            anyhow::ensure!(Instant::now() < deadline, "the Sentinel does not find the replica");
+            std::thread::park_timeout(LOOK);
+        }
+        Ok(all)
+    }
+
+    /// Its address as a store's name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis+sentinel://127.0.0.1:{}/{}", self.sentinel.port, Self::SERVICE)
+    }
+}
