@@ -45,6 +45,8 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
             attempt: 0,
             attempts_max: ATTEMPTS_MAX,
             releases: 0,
+            fingerprint: None,
+            retry_of: None,
             state: TaskState::Queued { not_before: created_at.plus(delay_ms) },
         });
     }
