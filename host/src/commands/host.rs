@@ -13,7 +13,7 @@ use crate::{
     dispatch::{driver, missing::MissingModules, short::SlotInvoker, upkeep},
     modules::Modules,
     random,
-    rest::{self, App, RestSettings, body::Room},
+    rest::{self, App, RestSettings, room::Room},
     store::{Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     worker::slots::Slots,
