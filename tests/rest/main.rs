@@ -14,7 +14,7 @@
 //! | `retries` | failed tasks are tried again, one by one and as dead letters |
 //! | `events` | a task's changes as a stream |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails; a time is told")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod batch;
 mod bounds;

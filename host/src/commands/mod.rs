@@ -3,7 +3,9 @@
 
 use crate::cli::{Command, OutputFormat};
 
+pub mod batch;
 pub mod compile_module;
+pub mod dead_letters;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
@@ -13,6 +15,7 @@ pub mod invoke;
 pub mod logs;
 pub mod tasks;
 pub mod up;
+pub mod workers;
 
 /// Runs a command to its end.
 ///
@@ -25,8 +28,11 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::Up(args) => up::run(args).await,
             Command::Deploy(args) => deploy::run(args, format).await,
             Command::Invoke(args) => invoke::run(args, format).await,
+            Command::Batch(args) => batch::run(args, format).await,
             Command::Functions(args) => functions::run(args, format).await,
             Command::Tasks(args) => tasks::run(args, format).await,
+            Command::DeadLetters(args) => dead_letters::run(args, format).await,
+            Command::Workers(args) => workers::run(args, format).await,
             Command::Logs(args) => logs::run(args, format).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Doctor(args) => doctor::run(args, format).await,

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderName, StatusCode},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
@@ -22,6 +22,9 @@ use crate::tenancy::Caller;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Where a hint is lost, a stream looks by itself this often.
 const FALLBACK: Duration = Duration::from_secs(5);
+
+/// Some proxies keep an answer until it is whole, unless they are told.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// One open stream.
 struct Watch {
@@ -61,7 +64,8 @@ pub async fn events(
     }
     let room = app.room.stream()?;
     let events = stream::unfold(Watch { app, tenant, task, told, over: false, _room: room }, Watch::next);
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok(([(UNBUFFERED, "no")], events).into_response())
 }
 
 impl Watch {

@@ -14,7 +14,7 @@ use fusebox_core::{
     limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
@@ -42,7 +42,7 @@ pub struct Registration {
 }
 
 /// What a run may use. Limits left out are the host's defaults at a registration, the function's for a task.
-#[derive(Debug, Default, Serialize, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LimitParams {
     /// CPU budget of a run in fuel units.

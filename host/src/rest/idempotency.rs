@@ -9,7 +9,6 @@ use fusebox_core::{
     name::TenantId,
     task::{Fingerprint, Priority},
 };
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{error::Problem, functions::LimitParams};
@@ -34,7 +33,6 @@ pub struct Identity {
 
 /// All that a client asks for, as it asks: a function that is registered anew between two equal requests makes no other
 /// request of the second.
-#[derive(Serialize)]
 pub(super) struct Asked<'a> {
     /// The function as it was named.
     pub function: &'a str,
@@ -59,20 +57,36 @@ impl Key {
 
     /// The task of this key, or of an item of a batch that has it.
     pub(super) fn identify(&self, tenant: &TenantId, item: Option<u32>, asked: &Asked<'_>, input: &[u8]) -> Identity {
-        let named = ("task", tenant.as_str(), &self.0, item);
-        Identity { id: TaskId::from_digest(&digest(&named, &[])), fingerprint: Fingerprint(digest(asked, input)) }
+        let item = item.map(u32::to_be_bytes);
+        let item = item.as_ref().map_or(&[][..], |item| item);
+        let id = TaskId::from_digest(&digest(&[b"key", tenant.as_str().as_bytes(), self.0.as_bytes(), item]));
+        Identity { id, fingerprint: asked.fingerprint(input) }
+    }
+}
+
+impl Asked<'_> {
+    fn fingerprint(&self, input: &[u8]) -> Fingerprint {
+        let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *self.limits;
+        let limits = [fuel, wall_ms.map(u64::from), memory_bytes, output_bytes, log_bytes];
+        // No limit can be 0, which is what none becomes.
+        let limits = limits.map(|limit| limit.unwrap_or_default().to_be_bytes());
+        let retry_of = self.retry_of.as_ref().map_or(&[][..], |task| task.as_bytes());
+        let (priority, delay) = ([self.priority as u8], self.delay_ms.to_be_bytes());
+        Fingerprint(digest(&[self.function.as_bytes(), &priority, &delay, limits.as_flattened(), retry_of, input]))
     }
 }
 
 /// The id of the task that replays a dead letter: one for each, so that a replay can be asked for again.
 pub(super) fn replay_id(tenant: &TenantId, letter: TaskId) -> TaskId {
-    TaskId::from_digest(&digest(&("replay", tenant.as_str(), letter), &[]))
+    TaskId::from_digest(&digest(&[b"replay", tenant.as_str().as_bytes(), letter.as_bytes()]))
 }
 
-fn digest(head: &impl Serialize, tail: &[u8]) -> [u8; 32] {
-    // Postcard writes lengths, so that no two heads are written alike. It fails only where memory does.
-    let head = postcard::to_allocvec(head).unwrap_or_default();
-    Sha256::new().chain_update(head).chain_update(tail).finalize().into()
+/// Each part goes with its length, so that no two lists of parts are hashed alike.
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let hash = parts
+        .iter()
+        .fold(Sha256::new(), |hash, part| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part));
+    hash.finalize().into()
 }
 
 impl std::str::FromStr for Key {
