@@ -9,8 +9,9 @@ use fusebox_core::function::RunLimits;
 
 use crate::{
     commands::{
-        demo::DemoArgs, deploy::DeployArgs, dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs,
-        invoke::InvokeArgs, logs::LogsArgs, serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs,
+        batch::BatchArgs, dead_letters::DeadLettersArgs, demo::DemoArgs, deploy::DeployArgs,
+        dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs, logs::LogsArgs,
+        serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs, workers::WorkersArgs,
     },
     telemetry::{self, logs::LogFormat},
 };
@@ -21,7 +22,9 @@ Examples:
   fusebox deploy hello.wasm --name hello          register a function
   fusebox invoke hello --data Ada                 run it now: its output on stdout
   fusebox invoke hello --data Ada --task          run it as a task, which survives a crash, and wait for its end
+  fusebox batch hello names.txt --wait            a task for each line
   fusebox tasks                                   what was run, and how it ended
+  fusebox dead-letters replay --all               what failed, once more
   fusebox demo                                    all of it in half a minute, on a host of its own
 
 Exit codes:
@@ -70,10 +73,16 @@ pub enum Command {
     Deploy(DeployArgs),
     /// Run a function: input in, output out
     Invoke(InvokeArgs),
+    /// Run a function as a task on each line of a file
+    Batch(BatchArgs),
     /// List functions, show one, or delete one
     Functions(FunctionsArgs),
-    /// List tasks, show one, wait for one, or cancel one
+    /// List tasks; show, watch, cancel or retry one
     Tasks(TasksArgs),
+    /// List tasks that failed, and try them again
+    DeadLetters(DeadLettersArgs),
+    /// List who runs tasks
+    Workers(WorkersArgs),
     /// Print what a task's run logged
     Logs(LogsArgs),
     /// Show what Fusebox does: real functions, their receipts, and two that meet their fuse

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fusebox_core::limits::WAIT_SECONDS_MAX;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderValue};
+use reqwest::{RequestBuilder, Response, StatusCode, Url, header::HeaderValue};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     cli::LimitArgs,
-    rest::view::{FunctionPage, FunctionView, ReceiptView, TaskPage, TaskView},
+    rest::view::{FunctionPage, FunctionView, ReceiptView},
 };
+
+pub mod events;
+mod tasks;
 
 /// Longer than the host keeps any request open.
 const TIMEOUT: Duration = Duration::from_secs(330);
@@ -154,61 +156,6 @@ impl Client {
         let request = self.http.post(self.url(&["v1", "functions", function, "invoke"])).body(input);
         let request = if with_log { request.header("fusebox-log", "tail") } else { request };
         self.ran(self.send(request).await?).await
-    }
-
-    /// Submits a task, to start after a delay.
-    pub async fn submit(
-        &self,
-        function: &str,
-        priority: Option<&str>,
-        delay: Duration,
-        input: Vec<u8>,
-    ) -> Result<TaskView> {
-        let mut url = self.url(&["v1", "functions", function, "tasks"]);
-        url.query_pairs_mut()
-            .append_pair("delay_ms", &delay.as_millis().to_string())
-            .extend_pairs(priority.map(|priority| ("priority", priority)));
-        self.json(self.http.post(url).body(input)).await
-    }
-
-    /// The newest tasks.
-    pub async fn tasks(&self, limit: u32) -> Result<Vec<TaskView>> {
-        let mut url = self.url(&["v1", "tasks"]);
-        url.query_pairs_mut().append_pair("limit", &limit.to_string());
-        Ok(self.json::<TaskPage>(self.http.get(url)).await?.items)
-    }
-
-    /// A task.
-    pub async fn task(&self, id: &str) -> Result<TaskView> {
-        self.json(self.http.get(self.url(&["v1", "tasks", id]))).await
-    }
-
-    /// A task, once it has ended.
-    pub async fn ended(&self, id: &str) -> Result<TaskView> {
-        loop {
-            let request = self.http.get(self.url(&["v1", "tasks", id]));
-            let task: TaskView = self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await?;
-            if matches!(task.status.as_str(), "COMPLETED" | "FAILED") {
-                return Ok(task);
-            }
-        }
-    }
-
-    /// Cancels a task.
-    pub async fn cancel(&self, id: &str) -> Result<TaskView> {
-        self.json(self.http.request(Method::DELETE, self.url(&["v1", "tasks", id]))).await
-    }
-
-    /// The result of a task that has ended well.
-    pub async fn result(&self, id: &str) -> Result<Ran> {
-        let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "result"]))).await?;
-        self.ran(answer).await
-    }
-
-    /// What a task's last run logged.
-    pub async fn log(&self, id: &str) -> Result<Vec<u8>> {
-        let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "logs"]))).await?;
-        self.body(answer).await
     }
 
     /// A path of segments that may hold any character.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::server;
 
 /// Runs `fusebox`; each argument is a word of `line`.
-fn fusebox(url: &str, line: &str) -> Output {
+pub(crate) fn fusebox(url: &str, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
     // What the tests' caller has set must not reach them.
     command
@@ -24,12 +24,12 @@ fn fusebox(url: &str, line: &str) -> Output {
 }
 
 #[track_caller]
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 

@@ -6,6 +6,7 @@
 //! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
 //! | `cli` | the command line, its exit codes, the demo |
+//! | `cli_tasks` | batches, failed tasks tried again, changes as they happen, who works |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
 //! | `modes` | push and pull: workers of their own processes |
@@ -18,6 +19,7 @@
 
 mod bad_input;
 mod cli;
+mod cli_tasks;
 mod examples;
 mod faults;
 mod fuse;

@@ -3,13 +3,28 @@
 //!
 //! | module | shows |
 //! |---|---|
-//! | `support` | the router with its parts, and the doubles |
+//! | `support`, `no_store` | the router with its parts, and the doubles |
+//! | `hand` | runs tasks by hand, since no dispatcher does here |
 //! | `document` | the OpenAPI document is complete, and a snapshot |
 //! | `problems` | each fault is a problem with its code, status and `Retry-After` |
 //! | `bounds` | bodies, pages and waits are bounded |
+//! | `idempotency` | a request sent again with its key leads to the same task |
+//! | `batch` | each item of a batch has its own fate |
+//! | `waits` | the end of a task wakes who waits for any or all of many |
+//! | `retries` | failed tasks are tried again, one by one and as dead letters |
+//! | `events` | a task's changes as a stream |
+//! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod batch;
 mod bounds;
 mod document;
+mod events;
+mod hand;
+mod idempotency;
+mod no_store;
 mod problems;
+mod retries;
 mod support;
+mod surfaces;
+mod waits;

@@ -5,20 +5,7 @@ use axum::{
     http::{Method, StatusCode},
 };
 
-use crate::support::{Answer, Rest, Slots, routes};
-
-#[track_caller]
-fn assert_problem(answer: &Answer, status: StatusCode, code: &str) {
-    assert_eq!(answer.status, status, "{:?}", answer.body);
-    assert_eq!(answer.header("content-type"), "application/problem+json");
-    let problem = answer.json();
-    assert_eq!(problem["code"], code, "{problem}");
-    assert_eq!(problem["status"], status.as_u16(), "{problem}");
-    assert_eq!(problem["type"], format!("https://fusebox.dev/problems/{code}"), "{problem}");
-    assert!(problem["title"].is_string() && problem["detail"].as_str().is_some_and(|text| text.len() > 5), "{problem}");
-    let again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(!answer.header("retry-after").is_empty(), again || code == "task-not-ended", "{problem}");
-}
+use crate::support::{Rest, Slots, assert_problem, routes};
 
 #[tokio::test]
 async fn every_route_refuses_a_web_page_and_a_foreign_host() {
@@ -48,6 +35,9 @@ async fn every_route_answers_503_where_the_store_does_not() {
                 let wasm = base64::engine::general_purpose::STANDARD.encode(fusebox_harness::guests::echo());
                 (path, format!(r#"{{"name":"f","payload":"{wasm}"}}"#).into_bytes())
             }
+            "/v1/tasks/batch" => (path, br#"[{"function":"f"}]"#.to_vec()),
+            "/v1/tasks/wait" => (path, br#"{"tasks":["0190d5a0-7b1a-7c3e-8f00-0123456789ab"]}"#.to_vec()),
+            "/v1/dead-letters/replay" => (path, br#"{"all":true}"#.to_vec()),
             _ => (path, Vec::new()),
         };
         let answer = rest.send(method.clone(), &path, &[], body).await;

@@ -1,4 +1,4 @@
-//! The router with its parts, and doubles of the store and of the slots.
+//! The router with its parts, and a double of the slots.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,14 +7,18 @@ use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Method, Request, StatusCode},
+    response::Response,
 };
 use bytes::Bytes;
 use fusebox::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     modules::Modules,
-    rest::{self, App, RestSettings, body::Room},
-    store::{self, Store, embedded::EmbeddedStore},
+    rest::{self, App, RestSettings, room::Room},
+    store::{
+        Store,
+        embedded::{self, EmbeddedStore},
+    },
     telemetry::{health::Readiness, metrics::Metrics},
 };
 use fusebox_core::{
@@ -27,6 +31,8 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
+
+use crate::no_store::NoStore;
 
 /// What a sync invoke meets.
 #[derive(Clone, Copy)]
@@ -53,6 +59,7 @@ impl Invoker for Slots {
 
 pub(crate) struct Rest {
     router: Router,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) readiness: Readiness,
     _home: TempDir,
 }
@@ -69,6 +76,10 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -81,9 +92,16 @@ impl Rest {
         Self::with_store(store, slots, home)
     }
 
+    /// On a store with other bounds.
+    pub(crate) fn with_options(options: embedded::Options) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open_with(&home.path().join("store"), Clock::System, options).unwrap();
+        Self::with_store(Arc::new(store), Slots::Echo, home)
+    }
+
     pub(crate) fn without_store() -> Self {
         let home = tempfile::tempdir().unwrap();
-        Self::with_store(Arc::new(store_double::NoStore), Slots::Echo, home)
+        Self::with_store(Arc::new(NoStore), Slots::Echo, home)
     }
 
     fn with_store(store: Arc<dyn Store>, slots: Slots, home: TempDir) -> Self {
@@ -91,7 +109,7 @@ impl Rest {
         let readiness = Readiness::new();
         readiness.ready();
         let app = App {
-            store,
+            store: store.clone(),
             modules: Modules::new(sandbox(home.path()), metrics.clone()),
             invoker: Arc::new(slots),
             clock: Clock::System,
@@ -100,7 +118,7 @@ impl Rest {
             room: Room::default(),
             settings: RestSettings { limits: RunLimits::default(), ceiling: RunLimits::CEILING },
         };
-        Self { router: rest::router(app), readiness, _home: home }
+        Self { router: rest::router(app), store, readiness, _home: home }
     }
 
     pub(crate) async fn send(
@@ -114,10 +132,18 @@ impl Rest {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
-        let (parts, body) = answer.into_parts();
+        let (parts, body) = self.open(request.body(body.into()).unwrap()).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Sends a request, and gives the answer with its body yet to come.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, &[("content-type", "application/json")], body.to_string()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -163,86 +189,16 @@ pub(crate) fn routes() -> Vec<(Method, String)> {
     routes
 }
 
-/// A store that never answers.
-mod store_double {
-    use super::*;
-    use fusebox::store::*;
-    use fusebox_core::{
-        id::{ModuleDigest, TaskId},
-        name::{FunctionName, TenantId},
-        task::Task,
-    };
-
-    pub(crate) struct NoStore;
-
-    fn no<T>() -> store::Result<T> {
-        Err(Error::Unavailable("it is a double".to_owned()))
-    }
-
-    #[async_trait]
-    impl Store for NoStore {
-        async fn register(&self, _: NewFunction, _: Bytes) -> store::Result<Registered> {
-            no()
-        }
-        async fn function(&self, _: &TenantId, _: &FunctionRef) -> store::Result<Option<FunctionVersion>> {
-            no()
-        }
-        async fn functions(&self, _: &TenantId, _: &PageRequest) -> store::Result<Page<FunctionVersion>> {
-            no()
-        }
-        async fn versions(&self, _: &TenantId, _: &FunctionName) -> store::Result<Vec<FunctionVersion>> {
-            no()
-        }
-        async fn delete_function(&self, _: &TenantId, _: &FunctionRef) -> store::Result<bool> {
-            no()
-        }
-        async fn module(&self, _: &ModuleDigest) -> store::Result<Option<Bytes>> {
-            no()
-        }
-        async fn accept(&self, _: Vec<NewTask>) -> store::Result<Vec<Accepted>> {
-            no()
-        }
-        async fn lease(&self, _: LeaseRequest) -> store::Result<Vec<LeasedTask>> {
-            no()
-        }
-        async fn beat(&self, _: Vec<Claim>, _: u64) -> store::Result<Vec<Beaten>> {
-            no()
-        }
-        async fn finish(&self, _: Vec<Finish>) -> store::Result<Vec<Finished>> {
-            no()
-        }
-        async fn cancel(&self, _: &TenantId, _: TaskId) -> store::Result<Cancelled> {
-            no()
-        }
-        async fn tick(&self) -> store::Result<Ticked> {
-            no()
-        }
-        async fn task(&self, _: &TenantId, _: TaskId) -> store::Result<Option<Task>> {
-            no()
-        }
-        async fn result(&self, _: &TenantId, _: TaskId) -> store::Result<Option<TaskResult>> {
-            no()
-        }
-        async fn log(&self, _: &TenantId, _: TaskId) -> store::Result<Option<Bytes>> {
-            no()
-        }
-        async fn tasks(&self, _: &TenantId, _: &PageRequest) -> store::Result<Page<Task>> {
-            no()
-        }
-        async fn backlog(&self) -> store::Result<Vec<Backlog>> {
-            no()
-        }
-        fn ended_hint(&self, _: TaskId) -> Hint {
-            Box::pin(std::future::pending())
-        }
-        fn ready_hint(&self) -> Hint {
-            Box::pin(std::future::pending())
-        }
-        fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {
-            tokio::sync::broadcast::channel(1).1
-        }
-        async fn check(&self) -> store::Result<()> {
-            no()
-        }
-    }
+/// A problem of this status and code, with all that every problem has.
+#[track_caller]
+pub(crate) fn assert_problem(answer: &Answer, status: StatusCode, code: &str) {
+    assert_eq!(answer.status, status, "{:?}", answer.body);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem = answer.json();
+    assert_eq!(problem["code"], code, "{problem}");
+    assert_eq!(problem["status"], status.as_u16(), "{problem}");
+    assert_eq!(problem["type"], format!("https://fusebox.dev/problems/{code}"), "{problem}");
+    assert!(problem["title"].is_string() && problem["detail"].as_str().is_some_and(|text| text.len() > 5), "{problem}");
+    let again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(!answer.header("retry-after").is_empty(), again || code == "task-not-ended", "{problem}");
 }

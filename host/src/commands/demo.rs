@@ -13,7 +13,7 @@ use clap::Args;
 use fusebox_core::{dispatch::Mode, function::RunLimits};
 
 use super::{
-    dispatching::WorkersArgs,
+    dispatching::DispatchArgs,
     host::{Host, HostOptions},
     parts::{self, StoreAddress},
 };
@@ -66,7 +66,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         store: StoreAddress::Directory(home.path().join("store")),
         data: home.path().join("store"),
         mode: Mode::Local,
-        workers: WorkersArgs::default(),
+        workers: DispatchArgs::default(),
         slots: parts::cores(),
         limits: RunLimits::default(),
         ceiling: RunLimits::CEILING,

@@ -7,7 +7,7 @@ use fusebox_core::{dispatch::Mode, function::RunLimits};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dispatching::{Dispatching, ModeArg, Parts, WorkersArgs},
+    dispatching::{Dispatching, ModeArg, Parts, DispatchArgs},
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
 };
@@ -39,7 +39,7 @@ pub struct DispatcherArgs {
     pub slots: Option<u32>,
     /// Workers' settings.
     #[command(flatten)]
-    pub workers: WorkersArgs,
+    pub workers: DispatchArgs,
     /// Where tasks are: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,

@@ -50,7 +50,7 @@ impl From<ModeArg> for Mode {
 /// Where workers come in, and what holds for all runs.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Workers")]
-pub struct WorkersArgs {
+pub struct DispatchArgs {
     /// The port that push and pull workers come in by; 0 takes a free one
     #[arg(short, long, default_value_t = 5555, value_name = "PORT")]
     pub port: u16,
@@ -65,13 +65,13 @@ pub struct WorkersArgs {
     pub task_timeout: Option<u32>,
 }
 
-impl Default for WorkersArgs {
+impl Default for DispatchArgs {
     fn default() -> Self {
         Self { port: 0, bind: IpAddr::V4(Ipv4Addr::LOCALHOST), join_token: None, task_timeout: None }
     }
 }
 
-impl WorkersArgs {
+impl DispatchArgs {
     fn wall_ms_max(&self) -> u32 {
         self.task_timeout.map_or(WALL_MS_MAX, |seconds| seconds.saturating_mul(1_000))
     }
@@ -100,7 +100,7 @@ pub struct Dispatching {
 impl Dispatching {
     /// Starts one over slots of this process.
     #[must_use]
-    pub fn local(parts: Parts, workers: Workers, args: &WorkersArgs) -> Self {
+    pub fn local(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
         Self::start(parts, workers, args)
     }
 
@@ -108,7 +108,7 @@ impl Dispatching {
     ///
     /// # Errors
     /// Where its port cannot be listened on.
-    pub async fn remote(parts: Parts, mode: Mode, args: &WorkersArgs) -> anyhow::Result<Self> {
+    pub async fn remote(parts: Parts, mode: Mode, args: &DispatchArgs) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
         let address = SocketAddr::new(args.bind, args.port);
         let listener = Listener::bind(address, args.join_token.clone(), counters.clone()).await?;
@@ -120,7 +120,7 @@ impl Dispatching {
         Ok(Self { gateway: Some(gateway), address: Some(address), ..started })
     }
 
-    fn start(parts: Parts, workers: Workers, args: &WorkersArgs) -> Self {
+    fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
         let Parts { store, clock, metrics, stop } = parts;
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dispatching::{Dispatching, Parts, WorkersArgs},
+    dispatching::{Dispatching, Parts, DispatchArgs},
     parts::{self, StoreAddress},
     serve,
 };
@@ -16,7 +16,7 @@ use crate::{
     dispatch::{driver::Workers, missing::MissingModules, short::SlotInvoker},
     modules::Modules,
     random,
-    rest::{self, App, RestSettings, body::Room},
+    rest::{self, App, RestSettings, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
     worker::slots::Slots,
 };
@@ -33,7 +33,7 @@ pub struct HostOptions {
     /// How workers get their attempts.
     pub mode: Mode,
     /// Where workers of other processes come in.
-    pub workers: WorkersArgs,
+    pub workers: DispatchArgs,
     /// Runs that may go on at once.
     pub slots: u32,
     /// Limits of functions that state none.

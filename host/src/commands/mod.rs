@@ -5,7 +5,9 @@ use fusebox_core::dispatch::Mode;
 
 use crate::cli::{Command, OutputFormat};
 
+pub mod batch;
 pub mod compile_module;
+pub mod dead_letters;
 pub mod demo;
 pub mod deploy;
 pub mod dispatcher;
@@ -21,6 +23,7 @@ pub mod signals;
 pub mod tasks;
 pub mod up;
 pub mod work;
+pub mod workers;
 
 /// Runs a command to its end.
 ///
@@ -37,8 +40,11 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::PullWorker(args) => work::run(args, Mode::Pull).await,
             Command::Deploy(args) => deploy::run(args, format).await,
             Command::Invoke(args) => invoke::run(args, format).await,
+            Command::Batch(args) => batch::run(args, format).await,
             Command::Functions(args) => functions::run(args, format).await,
             Command::Tasks(args) => tasks::run(args, format).await,
+            Command::DeadLetters(args) => dead_letters::run(args, format).await,
+            Command::Workers(args) => workers::run(args, format).await,
             Command::Logs(args) => logs::run(args, format).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Doctor(args) => doctor::run(args, format).await,

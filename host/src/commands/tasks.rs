@@ -1,7 +1,7 @@
-//! `fusebox tasks`: lists tasks, shows one, waits for one, cancels one.
+//! `fusebox tasks`: lists tasks; shows, watches, cancels or retries one.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::{
     cli::{HostArgs, OutputFormat},
@@ -12,7 +12,19 @@ use crate::{
 
 /// Which tasks.
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  fusebox tasks                                   the newest, and how they ended
+  fusebox tasks ID --wait                         one, once it has ended
+  fusebox tasks ID --result > out                 its output
+  fusebox tasks events ID                         its changes as they happen, until it has ended
+  fusebox tasks retry ID --wait                   a failed one again, as a new task"
+)]
 pub struct TasksArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Show this one
     pub task: Option<String>,
     /// Wait until it has ended
@@ -31,11 +43,43 @@ pub struct TasksArgs {
     host: HostArgs,
 }
 
-/// Lists, shows, waits or cancels.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Try a failed task again, as a new one with the same function version, input, limits and priority
+    Retry(RetryArgs),
+    /// Print a task's changes as they happen, until it has ended
+    Events(EventsArgs),
+}
+
+#[derive(Debug, Args)]
+struct RetryArgs {
+    /// The failed task
+    task: String,
+    /// Wait until the new one has ended
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+#[derive(Debug, Args)]
+struct EventsArgs {
+    /// The task
+    task: String,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Lists, shows, waits, cancels, retries or watches.
 ///
 /// # Errors
 /// Where there is no such task, or the host does not answer.
 pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
+    match args.action {
+        Some(Action::Retry(args)) => return retry(args, format).await,
+        Some(Action::Events(args)) => return events(args, format).await,
+        None => {}
+    }
     let client = Client::new(&args.host.url)?;
     let Some(id) = &args.task else {
         let tasks = client.tasks(args.limit).await?;
@@ -64,7 +108,50 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
 }
 
-fn list(tasks: &[TaskView]) -> String {
+async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let mut task = client.retry(&args.task).await?;
+    if args.wait {
+        let spinner = Spinner::start(format!("waiting for {}", task.id));
+        let ended = client.ended(&task.id).await;
+        spinner.end();
+        task = ended?;
+    }
+    match format {
+        OutputFormat::Json => ui::json(&task),
+        OutputFormat::Text if args.wait => ui::say(detail(&task)),
+        OutputFormat::Text => ui::say(&task.id),
+    }
+}
+
+/// A stream that breaks off, because the host drains or the network does, is opened again.
+async fn events(args: EventsArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let mut last: Option<String> = None;
+    loop {
+        let mut events = client.events(&args.task, last.as_deref()).await?;
+        while let Some(event) = events.next().await? {
+            match format {
+                OutputFormat::Json => ui::say(serde_json::to_string(&event.task)?)?,
+                OutputFormat::Text => ui::say(change(&event.task))?,
+            }
+            if matches!(event.task.status.as_str(), "COMPLETED" | "FAILED") {
+                return Ok(());
+            }
+            last = Some(event.id);
+        }
+    }
+}
+
+fn change(task: &TaskView) -> String {
+    let attempt = format!("attempt {}/{}", task.attempt, task.attempts_max);
+    let error = task.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
+    let more = error.or_else(|| task.receipt.as_ref().map(receipt::line)).unwrap_or_default();
+    format!("{:<9}  {attempt}  {more}", task.status).trim_end().to_owned()
+}
+
+/// A table of tasks.
+pub(super) fn list(tasks: &[TaskView]) -> String {
     let mut table = Table::new(["ID", "STATUS", "ATTEMPT", "ACCEPTED", "WALL", "FUEL", "ERROR"]);
     for task in tasks {
         let used = task.receipt.as_ref();
@@ -89,6 +176,7 @@ fn detail(task: &TaskView) -> String {
         format!("attempt   {} of {}", task.attempt, task.attempts_max),
         format!("accepted  {}", task.created_at),
     ];
+    lines.extend(task.retry_of.iter().map(|old| format!("retry of  {old}")));
     lines.extend(task.ended_at.iter().map(|at| format!("ended     {at}")));
     if let Some(error) = &task.error {
         lines.push(format!("error     {}: {}", error.code, error.message));

@@ -6,7 +6,7 @@ use clap::Args;
 use fusebox_core::{dispatch::Mode, function::RunLimits};
 
 use super::{
-    dispatching::{ModeArg, WorkersArgs},
+    dispatching::{ModeArg, DispatchArgs},
     host::{Host, HostOptions},
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
@@ -39,7 +39,7 @@ pub struct UpArgs {
     pub workers: Option<u32>,
     /// Workers' settings.
     #[command(flatten)]
-    pub link: WorkersArgs,
+    pub link: DispatchArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,

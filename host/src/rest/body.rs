@@ -1,7 +1,7 @@
 //! Bodies with a bound on size, time and what all of them take together, and what is read from them. A body that
 //! declares more than its bound is refused before a byte of it is read.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -16,9 +16,8 @@ use bytes::Bytes;
 use fusebox_core::{error::ErrorCode, limits};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{App, Shared, error::Problem};
+use super::{App, Shared, error::Problem, room::InRoom};
 
 /// A whole body must arrive within this time: 24 MiB at 1 MiB/s, and no slower.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,41 +29,16 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Room for large bodies, so that many at once are answered 503 instead of taking all memory. Cheap to clone.
-#[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
-
-/// Kept as long as the body is.
-pub struct InRoom(#[expect(dead_code, reason = "its drop makes room")] Option<OwnedSemaphorePermit>);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(usize::try_from(limits::BODIES_BYTES_MAX).unwrap_or(usize::MAX))))
-    }
-}
-
-impl Room {
-    fn enter(&self, bytes: u64) -> Result<InRoom, Problem> {
-        if bytes <= limits::SMALL_BODY_BYTES {
-            return Ok(InRoom(None));
-        }
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        match self.0.clone().try_acquire_many_owned(bytes) {
-            Ok(permit) => Ok(InRoom(Some(permit))),
-            Err(_) => {
-                let detail = "too many large bodies are on their way: try again in a moment";
-                Err(Problem::new(ErrorCode::Overloaded, detail))
-            }
-        }
-    }
-}
-
 /// A module's wasm bytes.
 pub struct ModuleBody(pub Bytes, pub InRoom);
 /// A function's input.
 pub struct InputBody(pub Bytes, pub InRoom);
 /// A JSON body of a seed route.
 pub struct SeedJson<T>(pub T, pub InRoom);
+/// A small JSON body.
+pub struct SmallJson<T>(pub T);
+/// A batch, in any form.
+pub struct BatchBody(pub Bytes, pub InRoom);
 
 impl FromRequest<Shared> for ModuleBody {
     type Rejection = Problem;
@@ -86,14 +60,31 @@ impl<T: DeserializeOwned> FromRequest<Shared> for SeedJson<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
         let (body, room) = read(request, app, limits::SEED_BODY_BYTES_MAX, "this body").await?;
-        match serde_json::from_slice(&body) {
-            Ok(value) => Ok(Self(value, room)),
-            Err(error) => {
-                let detail = format!("the body is not the JSON object that is expected: {error}");
-                Err(Problem::new(ErrorCode::UnprocessableRequest, detail))
-            }
-        }
+        Ok(Self(from_json(&body)?, room))
     }
+}
+
+impl<T: DeserializeOwned> FromRequest<Shared> for SmallJson<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (body, _) = read(request, app, limits::SMALL_BODY_BYTES, "this body").await?;
+        Ok(Self(from_json(&body)?))
+    }
+}
+
+impl FromRequest<Shared> for BatchBody {
+    type Rejection = Problem;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (body, room) = read(request, app, limits::BATCH_BODY_BYTES_MAX, "a batch").await?;
+        Ok(Self(body, room))
+    }
+}
+
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let detail = format!("the body is not the JSON object that is expected: {error}");
+        Problem::new(ErrorCode::UnprocessableRequest, detail)
+    })
 }
 
 async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {
@@ -111,7 +102,7 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
         }
         return Err(too_large());
     }
-    let room = app.room.enter(declared.unwrap_or(bytes_max))?;
+    let room = app.room.body(declared.unwrap_or(bytes_max))?;
     let bound = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let whole = Limited::new(&mut body, bound).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {

@@ -68,6 +68,23 @@ impl Problem {
     pub const fn code(&self) -> ErrorCode {
         self.code
     }
+
+    /// The sentence.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The problem as one of many items may have it.
+    ///
+    /// # Errors
+    /// Where it is the whole request's: the fault is not the client's, and other items would meet it too.
+    pub(super) fn of_item(self) -> Result<Self, Self> {
+        match self.code.class() {
+            ErrorClass::Client => Ok(self),
+            ErrorClass::Guest | ErrorClass::Host => Err(self),
+        }
+    }
 }
 
 /// The HTTP status of a code.
@@ -75,13 +92,13 @@ impl Problem {
 pub const fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as Code;
     match code {
-        Code::UnprocessableRequest => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::UnprocessableRequest | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::FunctionNotFound | Code::TaskNotFound | Code::RouteNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ForeignOrigin => StatusCode::FORBIDDEN,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        Code::TaskNotEnded | Code::TaskEnded => StatusCode::CONFLICT,
+        Code::TaskNotEnded | Code::TaskEnded | Code::TaskNotFailed | Code::InputGone => StatusCode::CONFLICT,
         Code::QueueFull | Code::FunctionQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,

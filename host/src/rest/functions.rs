@@ -42,19 +42,19 @@ pub struct Registration {
 }
 
 /// What a run may use. Limits left out are the host's defaults at a registration, the function's for a task.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LimitParams {
     /// CPU budget of a run in fuel units.
-    fuel: Option<u64>,
+    pub(super) fuel: Option<u64>,
     /// Wall time of a run in milliseconds.
-    wall_ms: Option<u32>,
+    pub(super) wall_ms: Option<u32>,
     /// Linear memory of a run in bytes.
-    memory_bytes: Option<u64>,
+    pub(super) memory_bytes: Option<u64>,
     /// Output of a run in bytes.
-    output_bytes: Option<u64>,
+    pub(super) output_bytes: Option<u64>,
     /// Log kept of a run, in bytes.
-    log_bytes: Option<u64>,
+    pub(super) log_bytes: Option<u64>,
 }
 
 impl LimitParams {

@@ -7,10 +7,17 @@
 //! | [`functions`] | register, list, get, delete |
 //! | [`invoke`] | run now |
 //! | [`tasks`] | submit, get, list, cancel, result, logs |
+//! | `accept`, [`idempotency`] | from what a request asks for to durable tasks; keys that make sending again safe |
+//! | [`batch`], `items` | submit many tasks: the routes, and how a batch is read |
+//! | [`wait_many`] | wait for all or any of many tasks |
+//! | [`retry`], [`dead_letters`] | try a failed task again; all of them |
+//! | [`events`] | a task's changes as they happen |
+//! | [`workers`] | who runs tasks |
 //! | [`health`] | health, readiness, metrics |
 //! | [`error`] | the one place where a code becomes an HTTP status and a problem |
 //! | [`view`] | the JSON shapes |
-//! | [`body`], [`extract`] | bounded bodies, base64; paths and queries |
+//! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
+//! | [`extract`] | paths and queries |
 //! | [`wait`] | `Prefer: wait` |
 //! | [`guard`] | what every request passes: foreign origins, counting, headers |
 //! | [`server`] | connections: header time-out, bounds, drain |
@@ -31,19 +38,30 @@ use crate::{
     telemetry::{health::Readiness, metrics::Metrics},
 };
 
+mod accept;
+pub mod batch;
 pub mod body;
+pub mod dead_letters;
 pub mod error;
+pub mod events;
 pub mod extract;
 pub mod functions;
 pub mod guard;
 pub mod health;
+pub mod idempotency;
 pub mod invoke;
+mod items;
 pub mod openapi;
+pub mod retry;
+pub mod room;
+pub mod rows;
 pub mod seed;
 pub mod server;
 pub mod tasks;
 pub mod view;
 pub mod wait;
+pub mod wait_many;
+pub mod workers;
 
 /// What the handlers work with.
 pub struct App {
@@ -59,8 +77,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the host takes work.
     pub readiness: Readiness,
-    /// For large bodies on their way.
-    pub room: body::Room,
+    /// What requests may take together.
+    pub room: room::Room,
     /// What an operator may set.
     pub settings: RestSettings,
 }
@@ -106,6 +124,14 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tasks::get, tasks::cancel))
         .routes(routes!(tasks::result))
         .routes(routes!(tasks::logs))
+        .routes(routes!(batch::of_function))
+        .routes(routes!(batch::of_any))
+        .routes(routes!(wait_many::wait))
+        .routes(routes!(events::events))
+        .routes(routes!(retry::retry))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(workers::list))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -2,12 +2,13 @@
 //! line breaks are accepted; function payloads are wasm modules, parameters and results bytes.
 
 use axum::{Json, extract::State};
-use fusebox_core::{error::ErrorCode, id::FunctionId};
+use fusebox_core::{error::ErrorCode, id::FunctionId, task::Priority};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     Shared,
+    accept::{self, Wish},
     body::{SeedJson, from_base64, to_base64},
     error::Problem,
     extract::Path,
@@ -115,8 +116,10 @@ pub async fn execute_function(
         ErrorCode::FunctionNotFound => Problem::new(ErrorCode::FunctionNotFound, "Function not found"),
         _ => problem,
     })?;
-    let task = tasks::accept(&app, &tenant, &function, tasks::Submission::default(), input).await?;
-    Ok(Json(FunctionExecuted { task_id: task.to_string() }))
+    let limits = function.limits;
+    let wish = Wish { function: &function, limits, priority: Priority::Normal, delay_ms: 0, retry_of: None, input };
+    let task = accept::one(&app, wish.task(&app, &tenant, None)).await?;
+    Ok(Json(FunctionExecuted { task_id: task.id.to_string() }))
 }
 
 /// Get a task's status (Python platform)

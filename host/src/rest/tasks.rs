@@ -6,12 +6,9 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    function::FunctionVersion,
     id::TaskId,
-    limits::{ATTEMPTS_MAX, DELAY_MS_MAX, TASK_AGE_MS_MAX},
     name::TenantId,
     task::{Priority, Status, TaskState},
 };
@@ -21,17 +18,18 @@ use utoipa::IntoParams;
 
 use super::{
     App, Shared,
+    accept::{self, Kept, Wish},
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
     functions::{self, LimitParams, Paging},
+    idempotency::{self, Key},
     invoke,
     view::{TaskPage, TaskView},
     wait,
 };
 use crate::{
-    random,
-    store::{Accepted, Cancelled, NewTask, TaskResult},
+    store::{Cancelled, TaskResult},
     tenancy::Caller,
 };
 
@@ -46,16 +44,21 @@ pub struct Submission {
     delay_ms: Option<u64>,
 }
 
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// Says that a wait was granted.
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Submit a task
 ///
 /// The body is the input. The answer comes once the task is on disk. With `Prefer: wait=N` (at most 50 seconds) the
 /// answer waits for the end: 200 with the result, or 202 where the time runs out first. Limits below the function's own
 /// may be given.
+///
+/// With an `Idempotency-Key`, the same request may be sent again and again: it leads to the same task, and the answer
+/// has `idempotency-replayed: true` where an earlier one made it. The key is remembered as long as the task's record.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks", tag = "tasks",
     params(("function" = String, Path, description = "Version id or name"), Submission, LimitParams,
-        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
+        ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 202, body = TaskView, headers(("location" = String, description = "The task's path"))),
@@ -63,6 +66,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
         (status = 400, description = "invalid-limits or invalid-request: a limit above the function's, a delay too long"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
+        (status = 422, description = "idempotency-conflict: the key came with another request before"),
         (status = 429, description = "queue-full; see Retry-After"),
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn submit(
@@ -74,18 +78,30 @@ pub async fn submit(
     headers: HeaderMap,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
-    let mut function = functions::find(&app, &tenant, &function).await?;
-    function.limits = limits.over(function.limits, &function.limits)?;
-    let task = accept(&app, &tenant, &function, submission, input).await?;
-    let seconds = wait::preferred(&headers);
-    let found = wait::for_end(&app, &tenant, task, seconds.unwrap_or_default()).await?.ok_or_else(not_found)?;
-    let location = [(header::LOCATION, format!("/v1/tasks/{task}"))];
+    let key = Key::of(&headers)?;
+    let version = functions::find(&app, &tenant, &function).await?;
+    let priority = submission.priority.unwrap_or_default();
+    let delay_ms = accept::check_delay(submission.delay_ms)?;
+    let asked = idempotency::Asked { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
+    let identity = key.map(|key| key.identify(&tenant, None, &asked, &input));
+    let limits = limits.over(version.limits, &version.limits)?;
+    let wish = Wish { function: &version, limits, priority, delay_ms, retry_of: None, input };
+    let kept = accept::one(&app, wish.task(&app, &tenant, identity)).await?;
+    answer(&app, &tenant, kept, &headers).await
+}
+
+/// The answer about a task just accepted, which its client may prefer to wait for.
+pub(super) async fn answer(app: &App, tenant: &TenantId, kept: Kept, headers: &HeaderMap) -> Result<Response, Problem> {
+    let seconds = wait::preferred(headers);
+    let found = wait::for_end(app, tenant, kept.id, seconds.unwrap_or_default()).await?.ok_or_else(not_found)?;
+    let location = [(header::LOCATION, format!("/v1/tasks/{}", kept.id))];
+    let replayed = kept.replayed.then_some([(idempotency::REPLAYED, "true")]);
     match seconds {
         Some(seconds) if found.task.status().is_ended() => {
             let applied = [(PREFERENCE_APPLIED, wait::applied(seconds))];
-            Ok((StatusCode::OK, location, applied, Json(TaskView::from(&found))).into_response())
+            Ok((StatusCode::OK, location, replayed, applied, Json(TaskView::from(&found))).into_response())
         }
-        _ => Ok((StatusCode::ACCEPTED, location, Json(TaskView::from(&found.task))).into_response()),
+        _ => Ok((StatusCode::ACCEPTED, location, replayed, Json(TaskView::from(&found.task))).into_response()),
     }
 }
 
@@ -197,56 +213,21 @@ pub async fn logs(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
 }
 
-/// Accepts a task of a function, within the function's limits; it is durable when this answers.
-pub(super) async fn accept(
-    app: &App,
-    tenant: &TenantId,
-    function: &FunctionVersion,
-    submission: Submission,
-    input: Bytes,
-) -> Result<TaskId, Problem> {
-    let delay_ms = submission.delay_ms.unwrap_or_default();
-    if delay_ms > DELAY_MS_MAX {
-        let detail = format!("a task can be delayed by at most {DELAY_MS_MAX} ms, which is 7 days");
-        return Err(Problem::new(ErrorCode::InvalidRequest, detail).with("max", DELAY_MS_MAX));
-    }
-    let now = app.clock.now();
-    let not_before = now.plus(delay_ms);
-    let id = random::task_id(now);
-    let task = NewTask {
-        id,
-        tenant: tenant.clone(),
-        function: function.id,
-        function_name: function.name.clone(),
-        module: function.module,
-        limits: function.limits,
-        priority: submission.priority.unwrap_or_default(),
-        attempts_max: ATTEMPTS_MAX,
-        not_before,
-        expires_at: not_before.plus(TASK_AGE_MS_MAX),
-        fingerprint: None,
-        retry_of: None,
-        input,
-    };
-    match app.store.accept(vec![task]).await?.first() {
-        Some(Accepted::New | Accepted::Duplicate) => {
-            app.metrics.tasks_accepted(1);
-            Ok(id)
-        }
-        Some(Accepted::QueueFull) => {
-            app.metrics.task_refused();
-            Err(Problem::new(ErrorCode::QueueFull, "as many tasks wait as may wait: try again in a moment"))
-        }
-        Some(Accepted::Conflict) | None => Err(Problem::new(ErrorCode::Internal, "the store gave no answer")),
-    }
-}
-
 /// A task id in a path or a body.
 pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
     text.parse().map_err(|_| {
         let detail = format!("{text:?} is not a task id: a UUID is expected");
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     })
+}
+
+/// Task ids in a body, at most so many.
+pub(super) fn parse_ids(texts: &[String], max: usize) -> Result<Vec<TaskId>, Problem> {
+    if texts.len() > max {
+        let detail = format!("at most {max} tasks can be named at once: send several requests");
+        return Err(Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_items", max));
+    }
+    texts.iter().map(|text| parse_id(text)).collect()
 }
 
 /// The one answer for a task that is not there, or not the caller's.

@@ -69,6 +69,9 @@ pub struct TaskView {
     /// `low`, `normal` or `high`.
     #[schema(value_type = String)]
     pub priority: Priority,
+    /// The task that it is another try of.
+    #[serde(default)]
+    pub retry_of: Option<String>,
     /// When it was accepted.
     pub created_at: String,
     /// When it ended.
@@ -170,6 +173,7 @@ impl From<&Task> for TaskView {
             attempt: task.attempt,
             attempts_max: task.attempts_max,
             priority: task.priority,
+            retry_of: task.retry_of.map(|task| task.to_string()),
             created_at: rfc3339(task.created_at),
             ended_at: task.ended().map(|ended| rfc3339(ended.at)),
             error: task.failure().map(Into::into),
@@ -214,7 +218,7 @@ impl From<&Receipt> for ReceiptView {
     }
 }
 
-fn rfc3339(time: Millis) -> String {
+pub(super) fn rfc3339(time: Millis) -> String {
     // The format's last year is 9999.
     let ms = time.0.min(253_402_300_799_999);
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()

@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue};
 use fusebox_core::{id::TaskId, limits::WAIT_SECONDS_MAX, name::TenantId};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{App, error::Problem};
 use crate::store::TaskResult;
 
@@ -32,16 +34,29 @@ pub fn applied(seconds: u64) -> HeaderValue {
 /// # Errors
 /// Where the store does not answer.
 pub async fn for_end(app: &App, tenant: &TenantId, id: TaskId, seconds: u64) -> Result<Option<TaskResult>, Problem> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    if seconds > 0 {
+        until_ended(app, tenant, id, Instant::now() + Duration::from_secs(seconds)).await?;
+    }
+    Ok(app.store.result(tenant, id).await?)
+}
+
+/// Waits until the task has ended or the deadline has passed; whether it has ended, or there is none.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn until_ended(app: &App, tenant: &TenantId, id: TaskId, deadline: Instant) -> Result<bool, Problem> {
     loop {
         // The hint is registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
-        let Some(found) = app.store.result(tenant, id).await? else { return Ok(None) };
-        if found.task.status().is_ended() || tokio::time::Instant::now() >= deadline {
-            return Ok(Some(found));
+        let task = app.store.task(tenant, id).await?;
+        if task.is_none_or(|task| task.status().is_ended()) {
+            return Ok(true);
         }
-        let look_again = deadline.min(tokio::time::Instant::now() + FALLBACK);
-        let _ = tokio::time::timeout_at(look_again, ended).await;
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(false);
+        }
+        let _ = timeout_at(deadline.min(now + FALLBACK), ended).await;
     }
 }
 

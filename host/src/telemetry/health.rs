@@ -1,17 +1,18 @@
 //! Whether the host takes work: starting, ready, draining.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-};
+use tokio::sync::watch;
 
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const DRAINING: u8 = 2;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Starting,
+    Ready,
+    Draining,
+}
 
 /// A shared flag. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicU8>);
+pub struct Readiness(watch::Sender<State>);
 
 impl Readiness {
     /// A host that is starting.
@@ -22,27 +23,39 @@ impl Readiness {
 
     /// The host takes work.
     pub fn ready(&self) {
-        let _ = self.0.compare_exchange(STARTING, READY, Ordering::AcqRel, Ordering::Acquire);
+        self.0.send_if_modified(|state| {
+            let starts = *state == State::Starting;
+            if starts {
+                *state = State::Ready;
+            }
+            starts
+        });
     }
 
     /// The host ends what it has and takes nothing new; never ready again.
     pub fn draining(&self) {
-        self.0.store(DRAINING, Ordering::Release);
+        self.0.send_replace(State::Draining);
     }
 
     /// Whether it takes work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire) == READY
+        *self.0.borrow() == State::Ready
+    }
+
+    /// Ends when the host drains: for what would otherwise stay open as long as its client likes.
+    pub async fn until_draining(&self) {
+        // Cannot fail: the sender is here.
+        let _ = self.0.subscribe().wait_for(|state| *state == State::Draining).await;
     }
 
     /// A word for people.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
-        match self.0.load(Ordering::Acquire) {
-            STARTING => "starting",
-            READY => "ready",
-            _ => "draining",
+        match *self.0.borrow() {
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Draining => "draining",
         }
     }
 }

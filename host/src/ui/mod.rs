@@ -49,6 +49,11 @@ pub fn note(line: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
 }
 
+/// Functions failed among many; the answer has said which.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FunctionsFailed(pub String);
+
 /// Says why a command failed, and picks the exit code; `fusebox help` lists them.
 #[must_use]
 pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
@@ -76,7 +81,10 @@ pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
             }
         }
     }
-    ExitCode::from(exit_code(cause))
+    match error.is::<FunctionsFailed>() {
+        true => ExitCode::from(FUNCTION_FAILED),
+        false => ExitCode::from(exit_code(cause)),
+    }
 }
 
 const FAILED: u8 = 1;

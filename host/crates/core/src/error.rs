@@ -79,6 +79,12 @@ codes! {
     TaskNotEnded = "task-not-ended", Client;
     /// The task has ended already.
     TaskEnded = "task-ended", Client;
+    /// The task has not failed: there is nothing to try again.
+    TaskNotFailed = "task-not-failed", Client;
+    /// The input of an ended task is kept no longer.
+    InputGone = "input-gone", Client;
+    /// The idempotency key came with another request before.
+    IdempotencyConflict = "idempotency-conflict", Client;
     /// The tenant has as many waiting tasks as it may have.
     QueueFull = "queue-full", Client;
     /// The tenant has as many functions as it may have.

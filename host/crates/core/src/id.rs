@@ -1,5 +1,5 @@
-//! Ids of everything that is named by a machine. UUIDs are version 7, so that they sort by age; time and random bytes
-//! are arguments, because this crate has neither.
+//! Ids of everything that is named by a machine. UUIDs are version 7, so that they sort by age, or version 8 where a
+//! digest makes them; time, random bytes and digests are arguments, because this crate has none of them.
 
 use alloc::string::String;
 use core::{fmt, str::FromStr};
@@ -94,6 +94,35 @@ uuid_id! {
     WorkerId
 }
 
+impl TaskId {
+    /// Batches count to here in their ids.
+    const PLACES: u32 = 1 << 18;
+
+    /// The id of the task at a place of a batch: ids made at one moment sort as the batch does, and the queue goes by id
+    /// where it cannot tell by time.
+    #[must_use]
+    pub fn in_batch(now: crate::time::Millis, place: u32, random: [u8; 7]) -> Self {
+        let [_, high, middle, low] = ((place % Self::PLACES) << 2).to_be_bytes();
+        // The version takes the first 4 bits, the variant 2 more behind the 12 that follow.
+        let (first, second, third) = (high, middle, low >> 2);
+        let mut bytes = [0; 10];
+        let (places, tail) = bytes.split_at_mut(3);
+        places.copy_from_slice(&[first, second, third]);
+        tail.copy_from_slice(&random);
+        Self::new(now, bytes)
+    }
+
+    /// The id that a digest stands for, as a UUIDv8. It has no time in it: the same idempotency key leads to the same id
+    /// at any time.
+    #[must_use]
+    pub fn from_digest(digest: &[u8; 32]) -> Self {
+        let (head, _) = digest.split_at(16);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(head);
+        Self(Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
 /// The SHA-256 of a module's wasm bytes. Carries no tenant: equal modules are one module.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ModuleDigest(pub [u8; 32]);
@@ -166,6 +195,22 @@ mod tests {
         assert!(older < newer);
         assert_eq!(older.to_string().parse(), Ok(older));
         assert_eq!(older.uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn ids_of_a_batch_sort_as_the_batch_does() {
+        let ids: alloc::vec::Vec<_> =
+            (0..TaskId::PLACES).map(|place| TaskId::in_batch(Millis(1_000), place, [255; 7])).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
+        assert!(ids[0] < TaskId::in_batch(Millis(1_000), 1, [0; 7]));
+        assert_eq!(ids[1].uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_digest_leads_to_one_id() {
+        let id = TaskId::from_digest(&[0xff; 32]);
+        assert_eq!(id.to_string(), "ffffffff-ffff-8fff-bfff-ffffffffffff");
+        assert_ne!(id, TaskId::from_digest(&[0xfe; 32]));
     }
 
     #[test]

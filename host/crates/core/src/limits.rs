@@ -19,6 +19,13 @@ pub const INPUT_BYTES_MAX: u64 = 6 * MIB;
 /// A body of the seed routes: base64 of the largest module grows by 4/3, line breaks and JSON add a little.
 pub const SEED_BODY_BYTES_MAX: u64 = 24 * MIB;
 
+/// A body of a batch: what arrives at 1 MiB/s within the 30 s that a body may take.
+pub const BATCH_BODY_BYTES_MAX: u64 = 24 * MIB;
+/// Items of a batch: one step of the store takes them all, in 0.3 s (measured), and others wait for it meanwhile.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// An idempotency key: room for a few UUIDs, or a path and a date.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
 /// Bodies on their way, together; more are answered 503. A third of a small machine's memory.
 pub const BODIES_BYTES_MAX: u64 = 512 * MIB;
 /// A body up to this size needs no room among [`BODIES_BYTES_MAX`]: so many slow large bodies cannot keep small ones out,
@@ -138,3 +145,16 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const WAIT_SECONDS_MAX: u64 = 50;
 /// Rows of one page of a listing.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// Tasks that one request waits for: their ids fit into a [`SMALL_BODY_BYTES`], their records into an answer of 1 MiB.
+pub const WAIT_TASKS_MAX: usize = 1_000;
+/// Results in the answer to one wait for many tasks, together: as much as one task's may be. The others' are asked for
+/// one by one.
+pub const WAIT_RESULTS_BYTES_MAX: u64 = OUTPUT_BYTES_MAX;
+/// Tasks of which any is waited for, in all requests together: each takes about 500 bytes of memory.
+pub const AWAITED_TASKS_MAX: usize = 100_000;
+/// Dead letters that one request replays: a page of them.
+pub const REPLAY_TASKS_MAX: usize = 1_000;
+/// Inputs of dead letters that are read before they are accepted again: bounds memory. One input may be larger.
+pub const REPLAY_BYTES: u64 = 4 * MIB;
+/// Open event streams: a quarter of [`CONNECTIONS_MAX`], so that they cannot keep other requests out.
+pub const EVENT_STREAMS_MAX: usize = 1_024;

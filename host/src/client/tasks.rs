@@ -1,0 +1,128 @@
+//! Tasks, as the client asks for them: one, many, dead letters; and who runs them.
+
+use std::time::Duration;
+
+use fusebox_core::limits::WAIT_SECONDS_MAX;
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Client, Ran, Result};
+use crate::rest::{
+    rows::Rows,
+    view::{TaskPage, TaskView},
+    wait_many::Waited,
+    workers::{WorkerView, Workers},
+};
+
+impl Client {
+    /// Submits a task, to start after a delay.
+    pub async fn submit(
+        &self,
+        function: &str,
+        priority: Option<&str>,
+        delay: Duration,
+        input: Vec<u8>,
+    ) -> Result<TaskView> {
+        let mut url = self.url(&["v1", "functions", function, "tasks"]);
+        url.query_pairs_mut()
+            .append_pair("delay_ms", &delay.as_millis().to_string())
+            .extend_pairs(priority.map(|priority| ("priority", priority)));
+        self.json(self.http.post(url).body(input)).await
+    }
+
+    /// The newest tasks.
+    pub async fn tasks(&self, limit: u32) -> Result<Vec<TaskView>> {
+        let mut url = self.url(&["v1", "tasks"]);
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        Ok(self.json::<TaskPage>(self.http.get(url)).await?.items)
+    }
+
+    /// A task.
+    pub async fn task(&self, id: &str) -> Result<TaskView> {
+        self.json(self.http.get(self.url(&["v1", "tasks", id]))).await
+    }
+
+    /// A task, once it has ended.
+    pub async fn ended(&self, id: &str) -> Result<TaskView> {
+        loop {
+            let request = self.http.get(self.url(&["v1", "tasks", id]));
+            let task: TaskView = self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await?;
+            if matches!(task.status.as_str(), "COMPLETED" | "FAILED") {
+                return Ok(task);
+            }
+        }
+    }
+
+    /// Cancels a task.
+    pub async fn cancel(&self, id: &str) -> Result<TaskView> {
+        self.json(self.http.request(Method::DELETE, self.url(&["v1", "tasks", id]))).await
+    }
+
+    /// The result of a task that has ended well.
+    pub async fn result(&self, id: &str) -> Result<Ran> {
+        let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "result"]))).await?;
+        self.ran(answer).await
+    }
+
+    /// What a task's last run logged.
+    pub async fn log(&self, id: &str) -> Result<Vec<u8>> {
+        let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "logs"]))).await?;
+        self.body(answer).await
+    }
+
+    /// Submits a line of JSON for each task. With a key it is safe to send the same lines again.
+    pub async fn batch(&self, function: &str, lines: Vec<u8>, key: Option<&str>) -> Result<Rows> {
+        let request = self.http.post(self.url(&["v1", "functions", function, "tasks", "batch"])).body(lines);
+        let request = request.header("content-type", "application/x-ndjson");
+        let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        self.json(request).await
+    }
+
+    /// Where tasks stand once all have ended, or after so many seconds.
+    pub async fn wait(&self, tasks: &[String], seconds: u64) -> Result<Waited> {
+        let request = self.http.post(self.url(&["v1", "tasks", "wait"])).json(&json!({"tasks": tasks}));
+        self.json(request.header("prefer", format!("wait={seconds}"))).await
+    }
+
+    /// Tries a failed task again; gives the new one.
+    pub async fn retry(&self, id: &str) -> Result<TaskView> {
+        self.json(self.http.post(self.url(&["v1", "tasks", id, "retry"]))).await
+    }
+
+    /// The latest dead letters, of one function or of all.
+    pub async fn dead_letters(&self, function: Option<&str>, limit: u32) -> Result<Vec<TaskView>> {
+        let mut letters = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut url = self.url(&["v1", "dead-letters"]);
+            url.query_pairs_mut()
+                .append_pair("limit", &limit.to_string())
+                .extend_pairs(function.map(|function| ("function", function)))
+                .extend_pairs(cursor.iter().map(|next| ("cursor", next)));
+            let page: TaskPage = self.json(self.http.get(url)).await?;
+            letters.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() || letters.len() >= limit as usize {
+                letters.truncate(limit as usize);
+                return Ok(letters);
+            }
+        }
+    }
+
+    /// Replays these dead letters.
+    pub async fn replay(&self, ids: &[String]) -> Result<Rows> {
+        let url = self.url(&["v1", "dead-letters", "replay"]);
+        self.json(self.http.post(url).json(&json!({"tasks": ids}))).await
+    }
+
+    /// Replays some of all dead letters: the latest, or those that `cursor` leads to.
+    pub async fn replay_all(&self, cursor: Option<&str>) -> Result<Rows> {
+        let url = self.url(&["v1", "dead-letters", "replay"]);
+        self.json(self.http.post(url).json(&json!({"all": true, "cursor": cursor}))).await
+    }
+
+    /// Who runs tasks now.
+    pub async fn workers(&self) -> Result<Vec<WorkerView>> {
+        Ok(self.json::<Workers>(self.http.get(self.url(&["v1", "workers"]))).await?.items)
+    }
+}

@@ -1,0 +1,246 @@
+//! `fusebox batch`: a task for each line of a file.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Args;
+use fusebox_core::limits::WAIT_TASKS_MAX;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    rest::view::TaskView,
+    ui::{self, FunctionsFailed, progress, table::Table},
+};
+
+/// Items of one request: enough to be fast, few enough that the bar moves.
+const ITEMS_MAX: usize = 1_000;
+/// Bytes of one request, unless one line is larger.
+const BYTES_MAX: usize = 4 << 20;
+/// A wait is asked for again after this, so that the bar moves.
+const WAIT_SECONDS: u64 = 2;
+/// Refused lines that are told one by one.
+const TOLD_MAX: usize = 10;
+
+/// Which function, on what.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each line of the file is the input of one task; blank lines are skipped. With --items each line is a JSON object that says
+more: one of \"text\", \"json\" and \"input\" (base64), and \"priority\", \"delay_ms\", \"limits\", \"function\",
+\"idempotency_key\". A line that is refused does not keep the others from running.
+
+With --key the command may be run again after a break, on the same file: what was submitted before is not run twice.
+
+Exit codes: 0 all were accepted, and completed where they were waited for; 1 lines were refused; 3 tasks failed.
+
+Examples:
+  fusebox batch hello names.txt --wait
+  fusebox batch thumbnail work.ndjson --items --key import-7
+  seq 1000 | fusebox batch hello - --wait --output json")]
+pub struct BatchArgs {
+    /// The function: a name, for its newest version, or a version id
+    pub function: String,
+    /// The file; - for stdin
+    pub file: PathBuf,
+    /// Each line is a JSON object that describes its task
+    #[arg(long)]
+    pub items: bool,
+    /// Wait until every task has ended
+    #[arg(long)]
+    pub wait: bool,
+    /// Makes it safe to run the command again: 1 to 200 visible ASCII characters
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// A line and what became of it.
+#[derive(Debug, Serialize)]
+struct Line {
+    /// Counted from 1.
+    line: u64,
+    task: Option<String>,
+    /// `accepted` or `refused`; once it has ended, the task's.
+    status: String,
+    code: Option<String>,
+    message: Option<String>,
+    /// Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+}
+
+/// Submits them, and waits.
+///
+/// # Errors
+/// Where lines were refused, tasks failed, or the host does not answer.
+pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let mut lines = submit(&client, &args).await?;
+    if args.wait {
+        wait(&client, &mut lines, format == OutputFormat::Json).await?;
+    }
+    let of = |status: &str| lines.iter().filter(|line| line.status == status).count();
+    let (refused, failed) = (of("refused"), of("FAILED"));
+    match format {
+        OutputFormat::Json => {
+            let accepted = lines.len() - refused;
+            ui::json(&json!({"accepted": accepted, "refused": refused, "failed": failed, "items": lines}))?;
+        }
+        OutputFormat::Text if lines.is_empty() => ui::say("The file has no lines: nothing was submitted")?,
+        OutputFormat::Text => {
+            for line in lines.iter().filter(|line| line.status == "refused").take(TOLD_MAX) {
+                ui::note(format!("line {}: {}", line.line, line.message.as_deref().unwrap_or_default()));
+            }
+            ui::say(summary(&lines))?;
+        }
+    }
+    anyhow::ensure!(refused == 0, "{refused} of {} lines were refused", lines.len());
+    match failed {
+        0 => Ok(()),
+        _ => Err(FunctionsFailed(format!("{failed} of {} tasks failed", lines.len())).into()),
+    }
+}
+
+/// Reads the file and submits it in parts. The parts of a file are always the same, so that a key finds its tasks again.
+async fn submit(client: &Client, args: &BatchArgs) -> anyhow::Result<Vec<Line>> {
+    let cannot_read = || format!("cannot read {}", args.file.display());
+    let source: Box<dyn BufRead> = match args.file == Path::new("-") {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(BufReader::new(File::open(&args.file).with_context(cannot_read)?)),
+    };
+    let bar = progress::counter("submitted");
+    let mut parts = Parts { source, items: args.items, number: 0 };
+    let mut lines = Vec::new();
+    let mut part_number = 0;
+    while let Some((numbers, body)) = parts.next().with_context(cannot_read)? {
+        let key = args.key.as_ref().map(|key| format!("{key}.{part_number}"));
+        let rows = client.batch(&args.function, body, key.as_deref()).await.inspect_err(|_| {
+            let again = if args.key.is_some() { ": run the command again to go on" } else { "" };
+            ui::note(format!("{} lines were submitted before this failed{again}", lines.len()));
+        })?;
+        anyhow::ensure!(rows.items.len() == numbers.len(), "the host has not answered for every line");
+        bar.inc(numbers.len() as u64);
+        part_number += 1;
+        lines.extend(numbers.into_iter().zip(rows.items).map(|(line, row)| {
+            let (code, message) = row.error.map(|error| (error.code, error.message)).unzip();
+            Line { line, task: row.task, status: row.status, code, message, result: None }
+        }));
+    }
+    bar.finish_and_clear();
+    Ok(lines)
+}
+
+/// Waits for every task that was accepted.
+async fn wait(client: &Client, lines: &mut [Line], with_results: bool) -> anyhow::Result<()> {
+    let mut open: Vec<(usize, String)> =
+        lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.task.clone()?))).collect();
+    let bar = progress::bar("ended", open.len() as u64);
+    while !open.is_empty() {
+        let asked: Vec<(usize, String)> = open.drain(..open.len().min(WAIT_TASKS_MAX)).collect();
+        let ids: Vec<String> = asked.iter().map(|(_, id)| id.clone()).collect();
+        let waited = client.wait(&ids, WAIT_SECONDS).await?;
+        let mut found: BTreeMap<String, TaskView> =
+            waited.items.into_iter().map(|task| (task.id.clone(), task)).collect();
+        let mut again = Vec::new();
+        for (at, id) in asked {
+            let line = &mut lines[at];
+            match found.get_mut(&id) {
+                Some(task) if matches!(task.status.as_str(), "COMPLETED" | "FAILED") => {
+                    line.status.clone_from(&task.status);
+                    (line.code, line.message) = task.error.clone().map(|error| (error.code, error.message)).unzip();
+                    if with_results && task.status == "COMPLETED" {
+                        line.result = match task.result.take() {
+                            Some(result) => Some(result),
+                            None => Some(STANDARD.encode(client.result(&id).await?.output)),
+                        };
+                    }
+                    bar.inc(1);
+                }
+                Some(_) => again.push((at, id)),
+                None => anyhow::bail!("task {id} is gone: its time to live was over before it was asked for"),
+            }
+        }
+        // Those asked for first are the oldest: they stay in front.
+        open.splice(0..0, again);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn summary(lines: &[Line]) -> String {
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for line in lines {
+        *counts.entry((&line.status, line.code.as_deref().unwrap_or_default())).or_default() += 1;
+    }
+    let mut table = Table::new(["STATUS", "ERROR", "TASKS"]);
+    for ((status, code), count) in counts {
+        table.row([status.to_owned(), code.to_owned(), ui::count(count)]);
+    }
+    table.to_string()
+}
+
+/// A file in parts that fit into a request.
+struct Parts {
+    source: Box<dyn BufRead>,
+    items: bool,
+    number: u64,
+}
+
+impl Parts {
+    /// The numbers of the next lines, and a line of JSON for each.
+    fn next(&mut self) -> std::io::Result<Option<(Vec<u64>, Vec<u8>)>> {
+        let (mut numbers, mut body, mut line) = (Vec::new(), Vec::new(), Vec::new());
+        while numbers.len() < ITEMS_MAX && body.len() < BYTES_MAX {
+            line.clear();
+            if self.source.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            self.number += 1;
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            match self.items {
+                true => body.extend_from_slice(text),
+                false => body.extend_from_slice(item(text).to_string().as_bytes()),
+            }
+            body.push(b'\n');
+            numbers.push(self.number);
+        }
+        Ok((!numbers.is_empty()).then_some((numbers, body)))
+    }
+}
+
+fn item(line: &[u8]) -> serde_json::Value {
+    match std::str::from_utf8(line) {
+        Ok(text) => json!({"text": text}),
+        Err(_) => json!({"input": STANDARD.encode(line)}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_items_in_parts_that_fit() {
+        let text = format!("a\r\n\n\"b\"\n{}", "c\n".repeat(ITEMS_MAX));
+        let mut parts = Parts { source: Box::new(std::io::Cursor::new(text)), items: false, number: 0 };
+        let (numbers, body) = parts.next().unwrap().unwrap();
+        assert_eq!((numbers.len(), &numbers[..3]), (ITEMS_MAX, &[1, 3, 4][..]));
+        assert!(body.starts_with(b"{\"text\":\"a\"}\n{\"text\":\"\\\"b\\\"\"}\n"));
+        assert_eq!(parts.next().unwrap().unwrap().0.len(), 2);
+        assert!(parts.next().unwrap().is_none());
+        assert_eq!(item(b"\xff"), json!({"input": "/w=="}));
+    }
+}

@@ -1,0 +1,151 @@
+//! `fusebox dead-letters`: lists tasks that failed, and tries them again.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use fusebox_core::limits::REPLAY_TASKS_MAX;
+
+use super::tasks;
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    rest::rows::{Row, Rows},
+    ui::{self, progress::Spinner, table::Table},
+};
+
+/// Which dead letters, and what to do.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+A dead letter is a task that FAILED and was not cancelled. It keeps its input as long as its record, a day by default.
+Each is replayed once, as a new task: `replay --all` may be run again and again. What fails again is a dead letter of its
+own, and stays apart from the one it came from.
+
+Examples:
+  fusebox dead-letters                            the latest that failed, and why
+  fusebox dead-letters list --function thumbnail  those of one function
+  fusebox dead-letters replay 0190d5a0-7b1a-7c3e-8f00-0123456789ab
+  fusebox dead-letters replay --all               all of them, once their reason is gone"
+)]
+pub struct DeadLettersArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List them, the latest to fail first; also without a word
+    List(ListArgs),
+    /// Try some or all again, each as a new task
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only those of this function: a name, for all its versions, or a version id
+    #[arg(long, value_name = "FUNCTION")]
+    function: Option<String>,
+    /// Rows of the list
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    limit: u32,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// Ids of dead letters
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "TASK")]
+    tasks: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Lists or replays.
+///
+/// # Errors
+/// Where a letter cannot be replayed, or the host does not answer.
+pub async fn run(args: DeadLettersArgs, format: OutputFormat) -> anyhow::Result<()> {
+    match args.action {
+        None => list(args.list, format).await,
+        Some(Action::List(args)) => list(args, format).await,
+        Some(Action::Replay(args)) => replay(args, format).await,
+    }
+}
+
+async fn list(args: ListArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let letters = Client::new(&args.host.url)?.dead_letters(args.function.as_deref(), args.limit).await?;
+    match format {
+        OutputFormat::Json => ui::json(&letters),
+        OutputFormat::Text if letters.is_empty() => ui::say("There are no dead letters"),
+        OutputFormat::Text => ui::say(tasks::list(&letters)),
+    }
+}
+
+async fn replay(args: ReplayArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = Client::new(&args.host.url)?;
+    let spinner = Spinner::start("replaying dead letters".to_owned());
+    let rows = match args.all {
+        true => all(&client).await,
+        false => some(&client, &args.tasks).await,
+    };
+    spinner.end();
+    let rows = rows?;
+    match format {
+        OutputFormat::Json => ui::json(&Rows::new(rows.clone(), None))?,
+        OutputFormat::Text if rows.is_empty() => ui::say("There are no dead letters")?,
+        OutputFormat::Text => ui::say(summary(&rows))?,
+    }
+    let refused = rows.iter().filter(|row| row.error.is_some()).count();
+    anyhow::ensure!(refused == 0, "{refused} of {} dead letters could not be replayed", rows.len());
+    Ok(())
+}
+
+async fn some(client: &Client, ids: &[String]) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for ids in ids.chunks(REPLAY_TASKS_MAX) {
+        rows.extend(client.replay(ids).await?.items);
+    }
+    Ok(rows)
+}
+
+async fn all(client: &Client) -> anyhow::Result<Vec<Row>> {
+    let (mut rows, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = client.replay_all(cursor.as_deref()).await?;
+        rows.extend(page.items);
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(rows),
+        }
+    }
+}
+
+/// A few are told one by one, many are counted.
+fn summary(rows: &[Row]) -> String {
+    const TOLD_MAX: usize = 20;
+    let fate = |row: &Row| match &row.error {
+        Some(error) => format!("refused: {}", error.code),
+        None if row.replayed => "replayed before".to_owned(),
+        None => "replayed".to_owned(),
+    };
+    if rows.len() <= TOLD_MAX {
+        let mut table = Table::new(["DEAD LETTER", "WHAT BECAME OF IT", "NEW TASK"]);
+        for row in rows {
+            let cell = |text: &Option<String>| text.clone().unwrap_or_default();
+            table.row([cell(&row.retry_of), fate(row), cell(&row.task)]);
+        }
+        return table.to_string();
+    }
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    rows.iter().for_each(|row| *counts.entry(fate(row)).or_default() += 1);
+    let mut table = Table::new(["WHAT BECAME OF THEM", "DEAD LETTERS"]);
+    counts.into_iter().for_each(|(fate, count)| table.row([fate, ui::count(count)]));
+    table.to_string()
+}

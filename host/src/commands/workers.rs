@@ -1,0 +1,63 @@
+//! `fusebox workers`: who runs tasks now.
+
+use clap::Args;
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    rest::workers::WorkerView,
+    store::Mode,
+    ui::{self, table::Table},
+};
+
+/// Whose workers.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+SLOTS is how many runs a worker can do at a time, RUNNING how many it holds, ENDED how many it has ended. A worker that
+is not heard of for some seconds leaves the list; one that is started again is another.
+
+Example:
+  fusebox workers --output json | jq '[.[].slots] | add'")]
+pub struct WorkersArgs {
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Lists them.
+///
+/// # Errors
+/// Where the host does not answer.
+pub async fn run(args: WorkersArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let workers = Client::new(&args.host.url)?.workers().await?;
+    match format {
+        OutputFormat::Json => ui::json(&workers),
+        OutputFormat::Text if workers.is_empty() => ui::say("No workers: accepted tasks wait until there is one"),
+        OutputFormat::Text => ui::say(table(&workers)),
+    }
+}
+
+fn table(workers: &[WorkerView]) -> String {
+    let mut table = Table::new(["ID", "MODE", "NAME", "VERSION", "SLOTS", "RUNNING", "ENDED", "SEEN", "STATE"]);
+    for worker in workers {
+        table.row([
+            worker.id.clone(),
+            mode(worker.mode).to_owned(),
+            worker.name.clone(),
+            worker.version.clone(),
+            worker.slots.to_string(),
+            worker.running.to_string(),
+            ui::count(worker.ended),
+            worker.seen_at.clone(),
+            if worker.draining { "draining" } else { "ready" }.to_owned(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Local => "local",
+        Mode::Push => "push",
+        Mode::Pull => "pull",
+    }
+}

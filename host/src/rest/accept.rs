@@ -1,0 +1,118 @@
+//! From what a request asks for to durable tasks: one way in for every route.
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    function::{FunctionVersion, RunLimits},
+    id::TaskId,
+    limits::{ATTEMPTS_MAX, DELAY_MS_MAX, TASK_AGE_MS_MAX},
+    name::TenantId,
+    task::Priority,
+};
+
+use super::{App, error::Problem, idempotency::Identity};
+use crate::{
+    random,
+    store::{Accepted, NewTask},
+};
+
+/// A task to be.
+pub(super) struct Wish<'a> {
+    /// The version to run; the caller has looked it up.
+    pub function: &'a FunctionVersion,
+    /// What its run may use.
+    pub limits: RunLimits,
+    /// Order within the tenant.
+    pub priority: Priority,
+    /// Not to start before so many milliseconds have passed; [`check_delay`] has seen it.
+    pub delay_ms: u64,
+    /// The task that this is another try of.
+    pub retry_of: Option<TaskId>,
+    /// The input.
+    pub input: Bytes,
+}
+
+/// A task that is durable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    /// Its id.
+    pub id: TaskId,
+    /// Whether an earlier request made it.
+    pub replayed: bool,
+}
+
+/// Refuses a delay beyond the bound.
+pub(super) fn check_delay(delay_ms: Option<u64>) -> Result<u64, Problem> {
+    let delay_ms = delay_ms.unwrap_or_default();
+    if delay_ms > DELAY_MS_MAX {
+        let detail = format!("a task can be delayed by at most {DELAY_MS_MAX} ms, which is 7 days");
+        return Err(Problem::new(ErrorCode::InvalidRequest, detail).with("max", DELAY_MS_MAX));
+    }
+    Ok(delay_ms)
+}
+
+impl Wish<'_> {
+    /// The task, with an id of its own or the one that its idempotency key makes.
+    pub(super) fn task(self, app: &App, tenant: &TenantId, identity: Option<Identity>) -> NewTask {
+        let id = identity.map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
+        NewTask { fingerprint: identity.map(|identity| identity.fingerprint), ..self.task_of_id(app, tenant, id) }
+    }
+
+    /// The task of this id.
+    pub(super) fn task_of_id(self, app: &App, tenant: &TenantId, id: TaskId) -> NewTask {
+        let not_before = app.clock.now().plus(self.delay_ms);
+        NewTask {
+            id,
+            tenant: tenant.clone(),
+            function: self.function.id,
+            function_name: self.function.name.clone(),
+            module: self.function.module,
+            limits: self.limits,
+            priority: self.priority,
+            attempts_max: ATTEMPTS_MAX,
+            not_before,
+            expires_at: not_before.plus(TASK_AGE_MS_MAX),
+            fingerprint: None,
+            retry_of: self.retry_of,
+            input: self.input,
+        }
+    }
+}
+
+/// Accepts a task; it is durable when this answers.
+pub(super) async fn one(app: &App, task: NewTask) -> Result<Kept, Problem> {
+    let mut answers = many(app, vec![task]).await?;
+    answers.pop().unwrap_or_else(|| Err(no_answer()))
+}
+
+/// Accepts tasks in one step, each on its own; answers in their order.
+pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let answers = app.store.accept(tasks).await?;
+    if answers.len() != ids.len() {
+        return Err(no_answer());
+    }
+    let new = answers.iter().filter(|answer| **answer == Accepted::New).count();
+    app.metrics.tasks_accepted(new as u64);
+    Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
+}
+
+fn kept(app: &App, id: TaskId, answer: Accepted) -> Result<Kept, Problem> {
+    match answer {
+        Accepted::New => Ok(Kept { id, replayed: false }),
+        Accepted::Duplicate => Ok(Kept { id, replayed: true }),
+        Accepted::Conflict => {
+            let detail = "this idempotency key came with another request before: send that one, or take another key";
+            Err(Problem::new(ErrorCode::IdempotencyConflict, detail))
+        }
+        Accepted::QueueFull => {
+            app.metrics.task_refused();
+            Err(Problem::new(ErrorCode::QueueFull, "as many tasks wait as may wait: try again in a moment"))
+        }
+    }
+}
+
+fn no_answer() -> Problem {
+    tracing::error!("the store has not answered for every task");
+    Problem::new(ErrorCode::Internal, "the store gave no answer; the host's log has more")
+}

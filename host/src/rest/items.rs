@@ -1,0 +1,244 @@
+//! How a batch is read: a JSON array, or a line of JSON for each item. What is wrong with one item is that item's error;
+//! the others are not touched by it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    limits::{BATCH_ITEMS_MAX, INPUT_BYTES_MAX},
+    name::TenantId,
+    task::Priority,
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    accept,
+    body::from_base64,
+    error::Problem,
+    functions::LimitParams,
+    idempotency::{Asked, Identity, Key},
+};
+
+/// One task of a batch. It has at most one of `input`, `text` and `json`; without any, its input is empty.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchItem {
+    /// The input, base64.
+    input: Option<String>,
+    /// The input, as text.
+    text: Option<String>,
+    /// The input, as JSON: its bytes are passed on as they stand here.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    json: Option<Box<RawValue>>,
+    /// The function, where it is another than the path's: version id or name.
+    function: Option<String>,
+    /// `low`, `normal` or `high`.
+    #[schema(value_type = Option<String>)]
+    priority: Option<Priority>,
+    /// Not to start before so many milliseconds have passed, at most 7 days.
+    delay_ms: Option<u64>,
+    /// Limits below the function's own.
+    limits: Option<BatchLimits>,
+    /// As the header of a single submission.
+    idempotency_key: Option<String>,
+}
+
+/// Limits below the function's own.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchLimits {
+    /// CPU budget in fuel units.
+    fuel: Option<u64>,
+    /// Wall time in milliseconds.
+    wall_ms: Option<u32>,
+    /// Linear memory in bytes.
+    memory_bytes: Option<u64>,
+    /// Output in bytes.
+    output_bytes: Option<u64>,
+    /// Log kept, in bytes.
+    log_bytes: Option<u64>,
+}
+
+/// An item that could be read.
+pub(super) struct Item {
+    /// The function as it was named.
+    pub function: String,
+    /// Order within the tenant.
+    pub priority: Priority,
+    /// The delay, within its bound.
+    pub delay_ms: u64,
+    /// The limits that were given.
+    pub limits: LimitParams,
+    /// What its idempotency key makes of it.
+    pub identity: Option<Identity>,
+    /// The input.
+    pub input: Bytes,
+}
+
+/// What holds for every item of a batch.
+pub(super) struct Batch {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The function of items that name none.
+    pub function: Option<String>,
+    /// The idempotency key of items that have none.
+    pub key: Option<Key>,
+    /// Whether each item is a line.
+    pub lines: bool,
+}
+
+impl Batch {
+    /// The items, each read or with what is wrong with it. Blank lines are no items.
+    ///
+    /// # Errors
+    /// Where the batch is no array, or has too many items.
+    pub(super) fn read(&self, body: &[u8]) -> Result<Vec<Result<Item, Problem>>, Problem> {
+        let texts: Vec<&[u8]> = match self.lines {
+            true => {
+                let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+                lines.filter(|line| !line.is_empty()).take(BATCH_ITEMS_MAX + 1).collect()
+            }
+            false => {
+                let texts: Texts<'_> = serde_json::from_slice(body).map_err(|error| {
+                    let detail = format!("the batch is not the JSON array that is expected: {error}");
+                    Problem::new(ErrorCode::UnprocessableRequest, detail)
+                })?;
+                texts.0.into_iter().map(|text| text.get().as_bytes()).collect()
+            }
+        };
+        if texts.len() > BATCH_ITEMS_MAX {
+            let detail = format!("a batch has at most {BATCH_ITEMS_MAX} items: send several");
+            return Err(Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_items", BATCH_ITEMS_MAX));
+        }
+        Ok((0..).zip(texts).map(|(place, text)| self.item(place, text)).collect())
+    }
+
+    fn item(&self, place: u32, text: &[u8]) -> Result<Item, Problem> {
+        let item: BatchItem = serde_json::from_slice(text).map_err(|error| {
+            let detail = format!("the item is not the JSON object that is expected: {error}");
+            Problem::new(ErrorCode::UnprocessableRequest, detail)
+        })?;
+        let input = input(item.input, item.text, item.json)?;
+        let function = item.function.or_else(|| self.function.clone()).ok_or_else(|| {
+            let detail = "the item names no function: add \"function\", or send the batch to one function's path";
+            Problem::new(ErrorCode::UnprocessableRequest, detail)
+        })?;
+        let (priority, delay_ms) = (item.priority.unwrap_or_default(), accept::check_delay(item.delay_ms)?);
+        let limits = item.limits.map_or_else(LimitParams::default, Into::into);
+        let asked = Asked { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
+        let identity = match (item.idempotency_key, &self.key) {
+            (Some(own), _) => Some(own.parse::<Key>()?.identify(&self.tenant, None, &asked, &input)),
+            (None, Some(key)) => Some(key.identify(&self.tenant, Some(place), &asked, &input)),
+            (None, None) => None,
+        };
+        Ok(Item { function, priority, delay_ms, limits, identity, input })
+    }
+}
+
+fn input(base64: Option<String>, text: Option<String>, json: Option<Box<RawValue>>) -> Result<Bytes, Problem> {
+    let input = match (base64, text, json) {
+        (Some(base64), None, None) => from_base64("input", &base64)?,
+        (None, Some(text), None) => text.into(),
+        (None, None, Some(json)) => String::from(Box::<str>::from(json)).into(),
+        (None, None, None) => Bytes::new(),
+        _ => {
+            let detail = "the item has more than one of \"input\", \"text\" and \"json\": give one";
+            return Err(Problem::new(ErrorCode::UnprocessableRequest, detail));
+        }
+    };
+    if input.len() as u64 > INPUT_BYTES_MAX {
+        let detail = format!("an input has at most {INPUT_BYTES_MAX} bytes");
+        return Err(Problem::new(ErrorCode::PayloadTooLarge, detail));
+    }
+    Ok(input)
+}
+
+/// A JSON `null` is an input like any other.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// The elements of an array, not read yet: at most one more than a batch may have, so that an array of a million zeros
+/// takes no memory.
+struct Texts<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Vec<&'de RawValue>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of items")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while found.len() <= BATCH_ITEMS_MAX {
+                    let Some(element) = array.next_element()? else { return Ok(found) };
+                    found.push(element);
+                }
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_seq(Elements).map(Texts)
+    }
+}
+
+impl From<BatchLimits> for LimitParams {
+    fn from(limits: BatchLimits) -> Self {
+        let BatchLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str, lines: bool) -> Vec<Result<Item, Problem>> {
+        let batch = Batch { tenant: TenantId::default_tenant(), function: Some("f".to_owned()), key: None, lines };
+        batch.read(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_input_is_given_in_one_of_three_ways() {
+        let items = r#"[{"input":"aGk="}, {"text":"hi"}, {"json":{"a": [1.50]}}, {"json":null}, {}]"#;
+        let inputs: Vec<_> = read(items, false).into_iter().map(|item| item.unwrap().input).collect();
+        assert_eq!(inputs, ["hi", "hi", "{\"a\": [1.50]}", "null", ""]);
+    }
+
+    #[test]
+    fn lines_are_items_and_blank_ones_are_none() {
+        let items = read("\n{\"text\":\"a\"}\r\n\n  {\"text\":\"b\"}", true);
+        let inputs: Vec<_> = items.into_iter().map(|item| item.unwrap().input).collect();
+        assert_eq!(inputs, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_item_is_its_own_error() {
+        for (item, code) in [
+            (r#"{"text":"a","json":1}"#, ErrorCode::UnprocessableRequest),
+            (r#"{"txt":"a"}"#, ErrorCode::UnprocessableRequest),
+            (r#"{"limits":{"fule":1}}"#, ErrorCode::UnprocessableRequest),
+            (r#"{"priority":"urgent"}"#, ErrorCode::UnprocessableRequest),
+            (r#""a""#, ErrorCode::UnprocessableRequest),
+            (r#"{"input":"*"}"#, ErrorCode::InvalidBase64),
+            (r#"{"delay_ms":604800001}"#, ErrorCode::InvalidRequest),
+            (r#"{"idempotency_key":""}"#, ErrorCode::InvalidRequest),
+        ] {
+            for (body, lines) in [(format!("[{item},{{}}]"), false), (format!("{item}\n{{}}"), true)] {
+                let read = read(&body, lines);
+                assert_eq!(read[0].as_ref().err().map(Problem::code), Some(code), "{body}");
+                assert!(read.len() == 2 && read[1].is_ok(), "{body}");
+            }
+        }
+        assert!(read("{\"text\":\n{}", true)[0].is_err());
+    }
+}

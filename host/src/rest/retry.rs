@@ -1,0 +1,80 @@
+//! Try a failed task again: a new task with what the old one had. The old one stays as it is, since an end never changes.
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use bytes::Bytes;
+use fusebox_core::{error::ErrorCode, function::FunctionVersion, task::Task};
+
+use super::{
+    Shared,
+    accept::{self, Wish},
+    error::Problem,
+    extract::Path,
+    functions::LimitParams,
+    idempotency::{Asked, Key},
+    tasks,
+    view::TaskView,
+};
+use crate::{store::FunctionRef, tenancy::Caller};
+
+/// Try a failed task again
+///
+/// Makes a new task with the same function version, input, limits and priority; its `retry_of` names the old one, which
+/// stays as it is. Each request makes another, unless it has the `Idempotency-Key` of an earlier one. `Prefer: wait=N`
+/// waits for its end, as at a submission.
+#[utoipa::path(post, path = "/v1/tasks/{task}/retry", tag = "tasks",
+    params(("task" = String, Path, description = "Task id"),
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
+        ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    responses(
+        (status = 202, body = TaskView, headers(("location" = String, description = "The new task's path"))),
+        (status = 200, body = TaskView, description = "It ended while the request waited"),
+        (status = 404, description = "task-not-found; function-not-found where its version was deleted"),
+        (status = 409, description = "task-not-failed; input-gone where it was cancelled"),
+        (status = 422, description = "idempotency-conflict: the key came with another request before"),
+        (status = 429, description = "queue-full; see Retry-After"),
+        (status = 503, description = "store-unavailable; see Retry-After")))]
+pub async fn retry(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    Path(task): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = tasks::parse_id(&task)?;
+    let key = Key::of(&headers)?;
+    let failed = app.store.task(&tenant, id).await?.ok_or_else(tasks::not_found)?;
+    check(&failed)?;
+    let version = app.store.function(&tenant, &FunctionRef::Id(failed.function)).await?;
+    let version = version.ok_or_else(|| function_gone(&failed))?;
+    let input = app.store.input(&tenant, id).await?.ok_or_else(tasks::not_found)?;
+    let limits = LimitParams::default();
+    let asked = Asked { function: "", priority: failed.priority, delay_ms: 0, limits: &limits, retry_of: Some(id) };
+    let identity = key.map(|key| key.identify(&tenant, None, &asked, &[]));
+    let kept = accept::one(&app, again(&failed, &version, input).task(&app, &tenant, identity)).await?;
+    tasks::answer(&app, &tenant, kept, &headers).await
+}
+
+/// Refuses a task that cannot be tried again.
+pub(super) fn check(task: &Task) -> Result<(), Problem> {
+    if task.is_dead_letter() {
+        return Ok(());
+    }
+    let status = task.status().as_str();
+    if task.failure().is_none() {
+        let detail = format!("only a failed task can be tried again, and this one is {status}");
+        return Err(Problem::new(ErrorCode::TaskNotFailed, detail).with("task_status", status));
+    }
+    let detail = "the task was cancelled, and its input is not kept since then: submit it again";
+    Err(Problem::new(ErrorCode::InputGone, detail))
+}
+
+/// Another try of a task.
+pub(super) fn again<'a>(failed: &Task, version: &'a FunctionVersion, input: Bytes) -> Wish<'a> {
+    let Task { limits, priority, id, .. } = *failed;
+    Wish { function: version, limits, priority, delay_ms: 0, retry_of: Some(id), input }
+}
+
+/// The answer where a task's function version is there no longer.
+pub(super) fn function_gone(task: &Task) -> Problem {
+    let detail = format!("the task's function version {} was deleted: submit it to another one", task.function);
+    Problem::new(ErrorCode::FunctionNotFound, detail)
+}

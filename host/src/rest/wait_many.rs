@@ -1,0 +1,151 @@
+//! Wait for all or any of many tasks with one request, woken by the store's hints.
+
+use std::{future::poll_fn, task::Poll, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+};
+use fusebox_core::{
+    id::TaskId,
+    limits::{WAIT_RESULTS_BYTES_MAX, WAIT_TASKS_MAX},
+    name::TenantId,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
+
+use super::{App, Shared, body::SmallJson, error::Problem, tasks, view::TaskView, wait};
+use crate::{store::Hint, tenancy::Caller};
+
+/// Where a hint is lost, who waits for any of many looks by itself this often: it reads them all.
+const FALLBACK: Duration = Duration::from_secs(5);
+
+/// What to wait for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitFor {
+    /// Task ids, at most 1000.
+    tasks: Vec<String>,
+    /// `all`, the default, or `any`.
+    #[serde(default, rename = "for")]
+    until: Until,
+}
+
+/// When a wait is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// Every task has ended.
+    #[default]
+    All,
+    /// A task has ended.
+    Any,
+}
+
+/// Where the tasks stand.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Waited {
+    /// Whether what was waited for has happened.
+    pub done: bool,
+    /// The tasks, in the order of the request. Ended ones have their `result`, as long as all results together stay within
+    /// 6 MiB.
+    pub items: Vec<TaskView>,
+    /// Ids of which there is no task.
+    pub missing: Vec<String>,
+}
+
+/// Wait for many tasks
+///
+/// Answers where the tasks stand: at once, or with `Prefer: wait=N` (at most 50 seconds) when all, or any, have ended or
+/// the time is over.
+#[utoipa::path(post, path = "/v1/tasks/wait", tag = "tasks", request_body = WaitFor,
+    params(("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds")),
+    responses((status = 200, body = Waited), (status = 413, description = "payload-too-large: too many ids"),
+        (status = 422, description = "unprocessable-request: not a UUID, or no such word"),
+        (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
+pub async fn wait(
+    State(app): State<Shared>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    SmallJson(asked): SmallJson<WaitFor>,
+) -> Result<Response, Problem> {
+    let ids = tasks::parse_ids(&asked.tasks, WAIT_TASKS_MAX)?;
+    let seconds = wait::preferred(&headers);
+    if let Some(seconds) = seconds {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        match asked.until {
+            Until::All => for_all(&app, &tenant, &ids, deadline).await?,
+            Until::Any => for_any(&app, &tenant, &ids, deadline).await?,
+        }
+    }
+    let waited = look(&app, &tenant, &ids, asked.until).await?;
+    let applied = seconds.map(|seconds| [(tasks::PREFERENCE_APPLIED, wait::applied(seconds))]);
+    Ok((applied, Json(waited)).into_response())
+}
+
+/// One after the other: when the last one's turn has come, all the others have ended.
+async fn for_all(app: &App, tenant: &TenantId, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
+    for id in ids {
+        if !wait::until_ended(app, tenant, *id, deadline).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn for_any(app: &App, tenant: &TenantId, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
+    let _room = app.room.wait(ids.len())?;
+    loop {
+        // The hints are registered before the records are read, so that an end between the two is not missed.
+        let mut hints: Vec<Hint> = ids.iter().map(|id| app.store.ended_hint(*id)).collect();
+        let (mut there, mut ended) = (false, false);
+        for id in ids {
+            let task = app.store.task(tenant, *id).await?;
+            there |= task.is_some();
+            ended |= task.is_some_and(|task| task.status().is_ended());
+        }
+        if ended || !there || Instant::now() >= deadline {
+            return Ok(());
+        }
+        let woken = poll_fn(|context| match hints.iter_mut().any(|hint| hint.as_mut().poll(context).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        let _ = timeout_at(deadline.min(Instant::now() + FALLBACK), woken).await;
+    }
+}
+
+async fn look(app: &App, tenant: &TenantId, ids: &[TaskId], until: Until) -> Result<Waited, Problem> {
+    let (mut items, mut missing) = (Vec::new(), Vec::new());
+    let (mut ended, mut bytes_left) = (0, WAIT_RESULTS_BYTES_MAX);
+    for id in ids {
+        let Some(task) = app.store.task(tenant, *id).await? else {
+            missing.push(id.to_string());
+            continue;
+        };
+        if !task.status().is_ended() {
+            items.push(TaskView::from(&task));
+            continue;
+        }
+        ended += 1;
+        let found = match bytes_left {
+            0 => None,
+            _ => app.store.result(tenant, *id).await?,
+        };
+        // The first that does not fit ends it: what is there is told by the rows before.
+        let left = found.as_ref().and_then(|found| bytes_left.checked_sub(found.output.len() as u64));
+        bytes_left = left.unwrap_or_default();
+        match found.filter(|_| left.is_some()) {
+            Some(found) => items.push(TaskView::from(&found)),
+            None => items.push(TaskView::from(&task)),
+        }
+    }
+    let done = match until {
+        Until::All => ended == items.len(),
+        Until::Any => ended > 0,
+    };
+    Ok(Waited { done, items, missing })
+}

@@ -1,0 +1,101 @@
+//! Runs tasks by hand, as a dispatcher would: the host in these tests has none, so that each state lasts as long as a test
+//! likes.
+
+use axum::body::Body;
+use bytes::Bytes;
+use fusebox::{
+    clock::Clock,
+    random,
+    store::{
+        Accepted, Claim, Finish, FunctionRef, LeaseRequest, LeasedTask, NewFunction, NewTask, Registered, Verdict,
+    },
+};
+use fusebox_core::{
+    error::ErrorCode,
+    function::{Abi, RunLimits},
+    id::{ModuleDigest, TaskId},
+    lifecycle::Fence,
+    name::TenantId,
+    outcome::{Failure, Receipt},
+    task::Priority,
+};
+
+use crate::support::Rest;
+
+/// Returned these bytes.
+pub(crate) fn returned(output: impl Into<Bytes>) -> Verdict {
+    Verdict::End { failure: None, output: output.into(), log: Bytes::new(), receipt: Receipt::default() }
+}
+
+/// Trapped.
+pub(crate) fn trapped() -> Verdict {
+    let failure = Failure::new(ErrorCode::Trap, "the function trapped: unreachable");
+    Verdict::End { failure: Some(failure), output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() }
+}
+
+impl Rest {
+    /// Submits a task of `echo`, and gives its id.
+    pub(crate) async fn submit(&self, input: &'static str) -> String {
+        let task = self.post("/v1/functions/echo/tasks", Body::from(input)).await.json();
+        task["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Leases the next tasks, at most so many.
+    pub(crate) async fn lease(&self, count: usize) -> Vec<LeasedTask> {
+        let tokens = (0..count).map(|_| random::lease_token()).collect();
+        let worker = random::worker_id(Clock::System.now());
+        let request = LeaseRequest { tenant: TenantId::default_tenant(), worker, lease_ms: 60_000, tokens };
+        self.store.lease(request).await.unwrap()
+    }
+
+    /// Reports on a leased task.
+    pub(crate) async fn report(&self, leased: &LeasedTask, verdict: Verdict) {
+        let token = match leased.task.state {
+            fusebox_core::task::TaskState::Running(lease) => lease.token,
+            _ => panic!("a leased task runs"),
+        };
+        let claim = Claim { task: leased.task.id, fence: Fence { attempt: leased.task.attempt, token } };
+        self.store.finish(vec![Finish { claim, verdict }]).await.unwrap();
+    }
+
+    /// Runs the next task to this end.
+    pub(crate) async fn run(&self, verdict: Verdict) {
+        let leased = self.lease(1).await;
+        self.report(&leased[0], verdict).await;
+    }
+
+    /// A task of another tenant, waiting.
+    pub(crate) async fn foreign_task(&self) -> TaskId {
+        let (tenant, now): (TenantId, _) = ("other".parse().unwrap(), Clock::System.now());
+        let mine = FunctionRef::Name("echo".parse().unwrap());
+        let mine = self.store.function(&TenantId::default_tenant(), &mine).await.unwrap().unwrap();
+        let module = self.store.module(&mine.module).await.unwrap().unwrap();
+        let (id, name) = (random::function_id(now), mine.name.clone());
+        let new = NewFunction {
+            id,
+            tenant: tenant.clone(),
+            name: name.clone(),
+            module: ModuleDigest(mine.module.0),
+            abi: Abi::Core,
+            limits: RunLimits::default(),
+        };
+        assert!(matches!(self.store.register(new, module).await.unwrap(), Registered::Version(_)));
+        let task = NewTask {
+            id: random::task_id(now),
+            tenant,
+            function: id,
+            function_name: name,
+            module: mine.module,
+            limits: RunLimits::default(),
+            priority: Priority::Normal,
+            attempts_max: 1,
+            not_before: now,
+            expires_at: now.plus(60_000),
+            fingerprint: None,
+            retry_of: None,
+            input: Bytes::from_static(b"secret"),
+        };
+        assert_eq!(self.store.accept(vec![task.clone()]).await.unwrap(), [Accepted::New]);
+        task.id
+    }
+}

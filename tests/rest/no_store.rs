@@ -1,0 +1,99 @@
+//! A store that never answers.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox::store::*;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{DispatcherId, ModuleDigest, TaskId},
+    name::{FunctionName, TenantId},
+    task::Task,
+};
+
+pub(crate) struct NoStore;
+
+fn no<T>() -> Result<T> {
+    Err(Error::Unavailable("it is a double".to_owned()))
+}
+
+#[async_trait]
+impl Store for NoStore {
+    async fn register(&self, _: NewFunction, _: Bytes) -> Result<Registered> {
+        no()
+    }
+    async fn function(&self, _: &TenantId, _: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        no()
+    }
+    async fn functions(&self, _: &TenantId, _: &PageRequest) -> Result<Page<FunctionVersion>> {
+        no()
+    }
+    async fn versions(&self, _: &TenantId, _: &FunctionName) -> Result<Vec<FunctionVersion>> {
+        no()
+    }
+    async fn delete_function(&self, _: &TenantId, _: &FunctionRef) -> Result<bool> {
+        no()
+    }
+    async fn module(&self, _: &ModuleDigest) -> Result<Option<Bytes>> {
+        no()
+    }
+    async fn accept(&self, _: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        no()
+    }
+    async fn lease(&self, _: LeaseRequest) -> Result<Vec<LeasedTask>> {
+        no()
+    }
+    async fn beat(&self, _: Vec<Claim>, _: u64) -> Result<Vec<Beaten>> {
+        no()
+    }
+    async fn finish(&self, _: Vec<Finish>) -> Result<Vec<Finished>> {
+        no()
+    }
+    async fn cancel(&self, _: &TenantId, _: TaskId) -> Result<Cancelled> {
+        no()
+    }
+    async fn tick(&self) -> Result<Ticked> {
+        no()
+    }
+    async fn task(&self, _: &TenantId, _: TaskId) -> Result<Option<Task>> {
+        no()
+    }
+    async fn result(&self, _: &TenantId, _: TaskId) -> Result<Option<TaskResult>> {
+        no()
+    }
+    async fn log(&self, _: &TenantId, _: TaskId) -> Result<Option<Bytes>> {
+        no()
+    }
+    async fn input(&self, _: &TenantId, _: TaskId) -> Result<Option<Bytes>> {
+        no()
+    }
+    async fn dead_letters(&self, _: &TenantId, _: &PageRequest) -> Result<Page<Task>> {
+        no()
+    }
+    async fn tasks(&self, _: &TenantId, _: &PageRequest) -> Result<Page<Task>> {
+        no()
+    }
+    async fn announce(&self, _: DispatcherId, _: Vec<WorkerInfo>, _: u64) -> Result<()> {
+        no()
+    }
+    async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+        no()
+    }
+    fn changed_hint(&self, _: TaskId) -> Hint {
+        Box::pin(std::future::pending())
+    }
+    async fn backlog(&self) -> Result<Vec<Backlog>> {
+        no()
+    }
+    fn ended_hint(&self, _: TaskId) -> Hint {
+        Box::pin(std::future::pending())
+    }
+    fn ready_hint(&self) -> Hint {
+        Box::pin(std::future::pending())
+    }
+    fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {
+        tokio::sync::broadcast::channel(1).1
+    }
+    async fn check(&self) -> Result<()> {
+        no()
+    }
+}
