@@ -6,12 +6,16 @@
 //! | [`process`] | a server as a child process: start, kill, drain, restart on the same store |
 //! | [`client`] | a small REST client that tests can be written in |
 //! | [`guests`] | small modules written as text, one trick each |
+//! | [`namespace`] | a network of its own for a process, with a cable to pull |
+//! | [`proxy`] | a TCP proxy that does what networks do: delays, black holes, resets |
 //! | [`mod@eventually`] | waiting for a condition with a deadline |
 
 pub mod client;
 pub mod eventually;
 pub mod guests;
+pub mod namespace;
 pub mod process;
+pub mod proxy;
 
 pub use client::{Answer, Client};
 pub use eventually::eventually;
