@@ -9,8 +9,8 @@ use fusebox_core::function::RunLimits;
 
 use crate::{
     commands::{
-        demo::DemoArgs, deploy::DeployArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs,
-        logs::LogsArgs, tasks::TasksArgs, up::UpArgs,
+        chaos::ChaosArgs, demo::DemoArgs, deploy::DeployArgs, doctor::DoctorArgs, functions::FunctionsArgs,
+        invoke::InvokeArgs, logs::LogsArgs, tasks::TasksArgs, up::UpArgs,
     },
     telemetry::{self, logs::LogFormat},
 };
@@ -23,6 +23,7 @@ Examples:
   fusebox invoke hello --data Ada --task          run it as a task, which survives a crash, and wait for its end
   fusebox tasks                                   what was run, and how it ended
   fusebox demo                                    all of it in half a minute, on a host of its own
+  fusebox chaos --mode push                       40 kills and pauses of a cluster of its own, and what came of them
 
 Exit codes:
   0  done
@@ -64,6 +65,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Show what Fusebox does: real functions, their receipts, and two that meet their fuse
     Demo(DemoArgs),
+    /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
+    Chaos(ChaosArgs),
     /// Say what this machine has, what is missing, and how to get it
     Doctor(DoctorArgs),
     /// Compile one module from stdin to stdout; the host runs this in a child process of its own

@@ -6,6 +6,7 @@
 //! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
 //! | `cli` | the command line, its exit codes, the demo |
+//! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
 #![expect(
@@ -16,6 +17,7 @@
 )]
 
 mod bad_input;
+mod chaos;
 mod cli;
 mod examples;
 mod faults;

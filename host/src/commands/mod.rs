@@ -3,6 +3,7 @@
 
 use crate::cli::{Command, OutputFormat};
 
+pub mod chaos;
 pub mod compile_module;
 pub mod demo;
 pub mod deploy;
@@ -29,6 +30,7 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::Tasks(args) => tasks::run(args, format).await,
             Command::Logs(args) => logs::run(args, format).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Chaos(args) => chaos::run(args, format).await,
             Command::Doctor(args) => doctor::run(args, format).await,
             Command::CompileModule => anyhow::bail!("a compile child runs without a runtime"),
         }
