@@ -3,7 +3,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`process`] | a server as a child process: start, kill, drain, restart on the same store |
+//! | [`program`] | a child process that says when it is ready |
+//! | [`process`] | a whole host as a child process: start, kill, drain, restart on the same store |
 //! | [`client`] | a small REST client that tests can be written in |
 //! | [`guests`] | small modules written as text, one trick each |
 //! | [`namespace`] | a network of its own for a process, with a cable to pull |
@@ -15,8 +16,10 @@ pub mod eventually;
 pub mod guests;
 pub mod namespace;
 pub mod process;
+pub mod program;
 pub mod proxy;
 
 pub use client::{Answer, Client};
 pub use eventually::eventually;
 pub use process::{Server, ServerOptions};
+pub use program::Program;

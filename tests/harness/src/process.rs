@@ -1,19 +1,14 @@
-//! A server as a child process: start it on a free port, kill it, drain it, start it again on the same store.
+//! A whole host as a child process: start it on a free port, kill it, drain it, start it again on the same store.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
+    process::{Command, ExitStatus},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Client, eventually};
-
-/// How long a server may take to say that it listens, on a busy machine.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+use crate::{Client, program::Program};
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -29,7 +24,7 @@ pub struct ServerOptions {
 /// A running server. Dropping it kills it.
 pub struct Server {
     options: ServerOptions,
-    child: Child,
+    program: Program,
     url: String,
 }
 
@@ -39,16 +34,13 @@ impl Server {
     /// # Errors
     /// Where it ends first or does not say where it listens.
     pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
-        let mut child = Command::new(&options.binary)
-            .args(["up", "--listen", "127.0.0.1:0", "--log", "warn", "--store"])
-            .arg(&options.store)
-            .args(&options.args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", options.binary.display()))?;
-        let stdout = child.stdout.take().context("the server's stdout is piped")?;
-        let url = read_url(stdout).inspect_err(|_| drop(child.kill()));
-        Ok(Self { url: url?, options, child })
+        let mut command = Command::new(&options.binary);
+        command.args(["up", "--listen", "127.0.0.1:0", "--log", "warn", "--store"]).arg(&options.store);
+        command.args(&options.args);
+        let program = Program::start(command, "http://")?;
+        let url = program.ready().split_whitespace().find(|word| word.starts_with("http://"));
+        let url = url.context("where the server listens")?.to_owned();
+        Ok(Self { url, options, program })
     }
 
     /// Where it listens.
@@ -66,7 +58,7 @@ impl Server {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.program.pid()
     }
 
     /// The store's directory.
@@ -89,9 +81,7 @@ impl Server {
     /// # Errors
     /// Where it cannot be killed.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+        self.program.kill()
     }
 
     /// Sends SIGTERM.
@@ -99,8 +89,7 @@ impl Server {
     /// # Errors
     /// Where the process is gone.
     pub fn terminate(&self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        self.program.terminate()
     }
 
     /// Waits for its end.
@@ -108,34 +97,6 @@ impl Server {
     /// # Errors
     /// Where it does not end within `patience`.
     pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
-        let child = &mut self.child;
-        eventually("the server's end", patience, || {
-            let status = child.try_wait().ok().flatten();
-            async move { status }
-        })
-        .await
+        self.program.exited(patience).await
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads lines until one names a URL, and keeps reading afterwards so that the server never blocks on a full pipe.
-fn read_url(stdout: impl std::io::Read + Send + 'static) -> anyhow::Result<String> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
-                let _ = sender.send(url.to_owned());
-            }
-        }
-    });
-    let deadline = Instant::now() + START_PATIENCE;
-    receiver
-        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        .context("the server ended, or did not say where it listens; its stderr above has the reason")
 }

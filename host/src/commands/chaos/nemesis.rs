@@ -1,6 +1,9 @@
 //! Plays a schedule: strikes the parts of a cluster while its clients go on, brings them back, and writes both down.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use fusebox_core::{id::Attempt, task::Status};
 use rustix::process::Signal;
@@ -14,9 +17,10 @@ use super::{
     history::Event,
     nodes::{self, Nodes},
     process::Process,
-    recorder::{Progress, Recorder},
+    recorder::Recorder,
     schedule::{Kind, Part, Role, Round},
 };
+use crate::clock::Clock;
 
 /// An orderly end may take so long: what runs may end within 30 s, and then a moment.
 const DRAIN: Duration = Duration::from_secs(35);
@@ -46,7 +50,6 @@ impl Nemesis {
                 while strikes.join_next().await.is_some() {}
             }
             self.until_load_moves().await;
-            let before = self.recorder.progress();
             let running = if round.alone { self.running().await } else { Vec::new() };
             let mut struck_with = running.clone();
             for part in &round.parts {
@@ -54,7 +57,7 @@ impl Nemesis {
             }
             if round.alone {
                 while strikes.join_next().await.is_some() {}
-                self.until_recovered(&round, &running, before).await;
+                self.until_recovered(&round, &running).await;
             }
         }
         while strikes.join_next().await.is_some() {}
@@ -68,15 +71,16 @@ impl Nemesis {
     }
 
     /// Each role has recovered in its own way; the checker says whether it was in time.
-    async fn until_recovered(&self, round: &Round, running: &[(String, Attempt)], before: Progress) {
+    async fn until_recovered(&self, round: &Round, running: &[(String, Attempt)]) {
         let role = round.parts.first().map(|part| part.role);
-        self.until(|| {
-            let now = self.recorder.progress();
-            match role {
-                Some(Role::Worker) => running.iter().all(|(task, _)| self.recorder.has_ended(task)),
-                Some(Role::Redis) => now.accepted > before.accepted,
-                _ => now.completed > before.completed,
-            }
+        let before = self.recorder.progress();
+        // Ends that were recorded before the strike may be seen after it.
+        let back = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(Clock::System.now().0));
+        let back = back.to_string();
+        self.until(|| match role {
+            Some(Role::Worker) => running.iter().all(|(task, _)| self.recorder.has_ended(task)),
+            Some(Role::Redis) => self.recorder.progress().accepted > before.accepted,
+            _ => self.recorder.has_end_after(&back),
         })
         .await;
     }
@@ -109,6 +113,9 @@ impl Nemesis {
         let mut process = process.lock().await;
         if let Some(exit) = process.ended() {
             self.died(part, exit.to_string());
+            if let Err(error) = process.restart(READY).await {
+                return self.died(part, format!("{error:#}"));
+            }
         }
         let asked_us = self.recorder.now_us();
         let Round { number, fault, alone, .. } = round;

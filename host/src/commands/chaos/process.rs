@@ -77,9 +77,13 @@ impl Process {
     pub(super) fn spawn(&mut self) -> anyhow::Result<()> {
         let Start { program, args, env, log, ready } = &self.start;
         let log = OpenOptions::new().create(true).append(true).open(log).context("open a log")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        // What the caller has set for a host of its own must not reach these.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FUSEBOX_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(args)
-            .env_clear()
             .envs(env.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -23,6 +23,8 @@ struct Written {
     accepted: HashSet<String>,
     completed: HashSet<String>,
     ended: HashSet<String>,
+    /// RFC 3339 with milliseconds: later times are greater texts.
+    latest_end: String,
     rounds: u32,
 }
 
@@ -55,6 +57,10 @@ impl Recorder {
             Event::Accepted { task, .. } => drop(written.accepted.insert(task.clone())),
             Event::Seen { task, sight } if sight.status.is_ended() => {
                 written.ended.insert(task.clone());
+                let at = sight.end.as_ref().map(|end| end.at.as_str()).unwrap_or_default();
+                if at > written.latest_end.as_str() {
+                    written.latest_end = at.to_owned();
+                }
                 if sight.status == Status::Completed {
                     written.completed.insert(task.clone());
                 }
@@ -77,6 +83,11 @@ impl Recorder {
     /// Whether a task was seen to end.
     pub(super) fn has_ended(&self, task: &str) -> bool {
         self.lock().ended.contains(task)
+    }
+
+    /// Whether a task was seen to have ended after a moment, in RFC 3339.
+    pub(super) fn has_end_after(&self, moment: &str) -> bool {
+        self.lock().latest_end.as_str() > moment
     }
 
     /// The history so far; the recorder begins another.

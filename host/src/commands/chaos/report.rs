@@ -69,7 +69,7 @@ impl Report {
             completed: book.completed(),
             retried: book.retried(),
             resent: 0,
-            same_id: book.keys.values().map(|key| key.answers.saturating_sub(1)).sum(),
+            same_id: book.keys.values().map(|key| key.answers - key.tasks.len() as u64).sum(),
             looks: 0,
             recoveries: recovery::times(history, &book),
             findings: check(history),
