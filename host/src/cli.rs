@@ -9,7 +9,7 @@ use fusebox_core::function::RunLimits;
 
 use crate::{
     commands::{
-        batch::BatchArgs, dead_letters::DeadLettersArgs, demo::DemoArgs, deploy::DeployArgs,
+        batch::BatchArgs, chaos::ChaosArgs, dead_letters::DeadLettersArgs, demo::DemoArgs, deploy::DeployArgs,
         dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs, logs::LogsArgs,
         serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs, workers::WorkersArgs,
     },
@@ -26,6 +26,7 @@ Examples:
   fusebox tasks                                   what was run, and how it ended
   fusebox dead-letters replay --all               what failed, once more
   fusebox demo                                    all of it in half a minute, on a host of its own
+  fusebox chaos --mode push                       40 kills and pauses of a cluster of its own, and what came of them
 
 Exit codes:
   0  done
@@ -87,6 +88,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Show what Fusebox does: real functions, their receipts, and two that meet their fuse
     Demo(DemoArgs),
+    /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
+    Chaos(ChaosArgs),
     /// Say what this machine has, what is missing, and how to get it
     Doctor(DoctorArgs),
     /// Compile one module from stdin to stdout; the host runs this in a child process of its own

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use fusebox_harness::{Process, Server, eventually, guests};
+use fusebox_harness::{Program, Server, eventually, guests};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,15 +19,16 @@ const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
 /// A host that remote workers join, and where they do.
 fn host(mode: &str, more: &[&str]) -> (Server, TempDir, String) {
     let (server, home) = server(&[&["-m", mode, "-p", "0"], more].concat());
-    let url = server.process().word("tcp://").unwrap();
+    let url = server.program().word("tcp://").unwrap();
     (server, home, url)
 }
 
-fn worker(mode: &str, slots: u32, url: &str, home: &TempDir, more: &[&str]) -> Process {
+fn worker(mode: &str, slots: u32, url: &str, home: &TempDir, more: &[&str]) -> Program {
     let (command, slots) = (format!("{mode}-worker"), slots.to_string());
     let data = home.path().join(format!("{command}-data")).display().to_string();
-    let args = [&[&command[..], &slots, url, "--data", &data, "--log", "warn"], more].concat();
-    Process::start(BINARY.as_ref(), args).unwrap()
+    let mut program = Command::new(BINARY);
+    program.args([&command[..], &slots, url, "--data", &data, "--log", "warn"]).args(more);
+    Program::start(program, "Joined").unwrap()
 }
 
 /// What a worker that cannot join says, and how it ends.
@@ -57,10 +58,8 @@ async fn tasks_run_on_workers(mode: &str) {
     client.register("trap", "", &guests::trap()).await.unwrap();
     // What is submitted before any worker is there waits for it.
     let early = client.submit("echo", b"early").await.unwrap();
-    let first = worker(mode, 2, &url, &home, &[]);
-    let second = worker(mode, 2, &url, &home, &[]);
-    first.word("Joined").unwrap();
-    second.word("Joined").unwrap();
+    let _first = worker(mode, 2, &url, &home, &[]);
+    let _second = worker(mode, 2, &url, &home, &[]);
     assert_eq!(output_of(&client.ended(&early).await.unwrap()), b"early");
     let mut tasks = Vec::new();
     for n in 0..200 {
@@ -95,12 +94,10 @@ async fn a_killed_workers_task_runs_elsewhere(mode: &str) {
     let client = server.client();
     client.register("sleep", "&wall_ms=300000&fuel=300000000000", &guests::sleep_an_hour()).await.unwrap();
     let mut doomed = worker(mode, 1, &url, &home, &[]);
-    doomed.word("Joined").unwrap();
     let task = client.submit("sleep", b"").await.unwrap();
     is_running(&server, &task).await;
     doomed.kill().unwrap();
-    let heir = worker(mode, 1, &url, &home, &[]);
-    heir.word("Joined").unwrap();
+    let _heir = worker(mode, 1, &url, &home, &[]);
     eventually("the second attempt", PATIENCE, || async {
         let found = client.task(&task).await.ok()?;
         (found["status"] == "RUNNING" && found["attempt"] == 2).then_some(())
@@ -128,8 +125,7 @@ async fn a_cancelled_run_frees_its_slot(mode: &str) {
     client.register("sleep", long, &guests::sleep_an_hour()).await.unwrap();
     client.register("spin", long, &guests::spin()).await.unwrap();
     client.register("echo", "", &guests::echo()).await.unwrap();
-    let worker = worker(mode, 1, &url, &home, &[]);
-    worker.word("Joined").unwrap();
+    let _worker = worker(mode, 1, &url, &home, &[]);
     for function in ["sleep", "spin"] {
         let task = client.submit(function, b"").await.unwrap();
         is_running(&server, &task).await;
@@ -156,7 +152,6 @@ async fn a_worker_that_drains_gives_back_what_waits() {
     let client = server.client();
     client.register("sleep", "&wall_ms=1000", &guests::sleep_an_hour()).await.unwrap();
     let mut leaving = worker("push", 1, &url, &home, &[]);
-    leaving.word("Joined").unwrap();
     let mut tasks = Vec::new();
     for _ in 0..3 {
         tasks.push(client.submit("sleep", b"").await.unwrap());
@@ -164,8 +159,7 @@ async fn a_worker_that_drains_gives_back_what_waits() {
     is_running(&server, &tasks[0]).await;
     leaving.terminate().unwrap();
     assert!(leaving.exited(PATIENCE).await.unwrap().success());
-    let staying = worker("push", 2, &url, &home, &[]);
-    staying.word("Joined").unwrap();
+    let _staying = worker("push", 2, &url, &home, &[]);
     for task in &tasks {
         assert_eq!(client.ended(task).await.unwrap()["error"]["code"], "deadline-exceeded");
     }
@@ -175,11 +169,10 @@ async fn a_worker_that_drains_gives_back_what_waits() {
 async fn workers_of_a_killed_host_come_back() {
     let home = tempfile::tempdir().unwrap();
     let mut server = Server::start(options(&home, &["-m", "push", "-p", "0"])).unwrap();
-    let url = server.process().word("tcp://").unwrap();
+    let url = server.program().word("tcp://").unwrap();
     let port = url.rsplit(':').next().unwrap().to_owned();
     server.client().register("echo", "", &guests::echo()).await.unwrap();
-    let worker = worker("push", 2, &url, &home, &[]);
-    worker.word("Joined").unwrap();
+    let _worker = worker("push", 2, &url, &home, &[]);
     server.kill().unwrap();
     let server = Server::start(options(&home, &["-m", "push", "-p", &port])).unwrap();
     let restarted = Instant::now();
@@ -204,8 +197,7 @@ async fn who_may_not_join_is_told_why() {
     let output = refused("push", "localhost:1", &home, &[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("tcp://HOST:PORT"), "{said}");
-    let worker = worker("push", 1, &url, &home, &["--join-token", "correct horse battery"]);
-    worker.word("Joined").unwrap();
+    let _worker = worker("push", 1, &url, &home, &["--join-token", "correct horse battery"]);
     let metrics = server.client().get("/metrics").await.unwrap();
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(metrics.contains("fusebox_links_refused 2"), "{metrics}");

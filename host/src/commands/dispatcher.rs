@@ -7,7 +7,7 @@ use fusebox_core::{dispatch::Mode, function::RunLimits};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dispatching::{Dispatching, ModeArg, Parts, DispatchArgs},
+    dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
 };

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dispatching::{Dispatching, Parts, DispatchArgs},
+    dispatching::{DispatchArgs, Dispatching, Parts},
     parts::{self, StoreAddress},
     serve,
 };

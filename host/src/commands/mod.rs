@@ -6,6 +6,7 @@ use fusebox_core::dispatch::Mode;
 use crate::cli::{Command, OutputFormat};
 
 pub mod batch;
+pub mod chaos;
 pub mod compile_module;
 pub mod dead_letters;
 pub mod demo;
@@ -47,6 +48,7 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::Workers(args) => workers::run(args, format).await,
             Command::Logs(args) => logs::run(args, format).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Chaos(args) => chaos::run(args, format).await,
             Command::Doctor(args) => doctor::run(args, format).await,
             Command::CompileModule => anyhow::bail!("a compile child runs without a runtime"),
         }

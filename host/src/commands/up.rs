@@ -6,7 +6,7 @@ use clap::Args;
 use fusebox_core::{dispatch::Mode, function::RunLimits};
 
 use super::{
-    dispatching::{ModeArg, DispatchArgs},
+    dispatching::{DispatchArgs, ModeArg},
     host::{Host, HostOptions},
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,

@@ -1,0 +1,216 @@
+//! `fusebox chaos`: starts a private cluster, kills and pauses its parts on a seeded schedule under load, and then holds
+//! what its clients saw against what Fusebox promises.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`schedule`] | which part is struck, how, when: drawn from a seed |
+//! | `cluster`, `process` | the parts: ports, data, start, kill, pause |
+//! | `nodes`, `load` | REST as clients use it; the clients |
+//! | `nemesis` | plays the schedule |
+//! | `recorder`, `history` | what was done and seen, as plain data |
+//! | `book`, `checker`, `recovery`, `finding` | the history sorted, checked, timed; pure |
+//! | `run`, `report` | one run; what it showed |
+//! | `work` | the function that is run |
+
+use std::{
+    fs::{self, File},
+    io::{BufReader, BufWriter},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{cli::OutputFormat, random, ui};
+use cluster::{Fsync, Mode, Shape};
+use report::Report;
+use run::Run;
+use schedule::{Kind, Plan, Role};
+
+pub mod cluster;
+pub mod schedule;
+
+mod book;
+mod checker;
+mod finding;
+mod history;
+mod load;
+mod nemesis;
+mod nodes;
+#[cfg(test)]
+mod plants;
+mod process;
+mod recorder;
+mod recovery;
+mod report;
+mod run;
+mod work;
+
+/// What is kept of a run.
+const HISTORY: &str = "history.jsonl";
+
+/// What is run, and what must be reached.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A round is one strike: a process is killed and started again, paused for some seconds, or told to end. The same seed
+gives the same rounds and the same tasks. Exit code 1 where the history breaks a promise; then it is kept.")]
+pub struct ChaosArgs {
+    /// How workers come by their tasks
+    #[arg(long, value_enum, default_value_t = Modes::All, value_name = "MODE")]
+    mode: Modes,
+    /// Strikes in each mode
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    rounds: u32,
+    /// Accepted tasks in each mode, at least
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    tasks: u64,
+    /// Draws the schedule and the load [default: another one each time]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Where tasks are: Redis, with two REST nodes, two dispatchers, three workers; or embedded, one `up` process
+    #[arg(long, value_enum, default_value_t = StoreKind::Redis, value_name = "STORE")]
+    store: StoreKind,
+    /// When Redis writes its log to disk
+    #[arg(long, value_enum, default_value_t = Fsync::Always, value_name = "WHEN")]
+    fsync: Fsync,
+    /// What happens to parts
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "kill,pause,terminate", value_name = "KINDS")]
+    faults: Vec<Kind>,
+    /// Which parts are struck [default: all that there are]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
+    parts: Vec<Role>,
+    /// Keep history, logs and stores here
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// No round begins after so long, in each mode
+    #[arg(long, default_value = "15m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    time_limit: Duration,
+    /// Check a history that was kept, and run nothing
+    #[arg(long, value_name = "FILE")]
+    recheck: Option<PathBuf>,
+    /// The `fusebox` to run [default: this one]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+/// One mode, or each in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Modes {
+    Local,
+    Push,
+    Pull,
+    All,
+}
+
+/// Where tasks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StoreKind {
+    Redis,
+    Embedded,
+}
+
+/// Runs and reports.
+///
+/// # Errors
+/// Where a cluster does not start, or a history breaks a promise.
+pub async fn run(args: ChaosArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let mut reports = Vec::new();
+    if let Some(file) = &args.recheck {
+        let file = File::open(file).with_context(|| format!("open {}", file.display()))?;
+        reports.push(report(&history::read(BufReader::new(file))?, format)?);
+    } else {
+        let seed = args.seed.unwrap_or_else(|| u64::from(u32::from_le_bytes(random::bytes())));
+        for mode in args.mode.each() {
+            tokio::select! {
+                report = args.one(*mode, seed, format) => reports.push(report?),
+                stopped = stopped() => return stopped,
+            }
+        }
+    }
+    if format == OutputFormat::Json {
+        ui::json(&reports)?;
+    }
+    let findings: usize = reports.iter().map(|report| report.findings.len()).sum();
+    anyhow::ensure!(findings == 0, "{findings} findings: what was seen is not what Fusebox promises");
+    Ok(())
+}
+
+impl ChaosArgs {
+    /// One mode: run, checked, told, and kept where that was asked for or something was found.
+    async fn one(&self, mode: Mode, seed: u64, format: OutputFormat) -> anyhow::Result<Report> {
+        let scratch = tempfile::tempdir().context("make a directory for the cluster")?;
+        let home = match &self.keep {
+            Some(dir) => dir.join(mode.as_str()),
+            None => scratch.path().to_owned(),
+        };
+        fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
+        let home = home.canonicalize()?;
+        let run = self.what(mode, seed, &home)?;
+        let played = run.play().await;
+        let keep = |why: &str| {
+            let _ = scratch.keep();
+            ui::note(format!("{why}: history, logs and stores are kept in {}", home.display()));
+        };
+        let history = match played {
+            Ok(history) => history,
+            Err(error) => {
+                keep("the run broke off");
+                return Err(error);
+            }
+        };
+        history::write(BufWriter::new(File::create(home.join(HISTORY))?), &history)?;
+        let report = report(&history, format)?;
+        if self.keep.is_none() && !report.findings.is_empty() {
+            keep("something is wrong");
+        }
+        Ok(report)
+    }
+
+    fn what(&self, mode: Mode, seed: u64, home: &Path) -> anyhow::Result<Run> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().context("find this program")?,
+        };
+        let redis = (self.store == StoreKind::Redis).then_some(self.fsync);
+        let shape = Shape { program, mode, redis, home: home.to_owned() };
+        let is_asked_for = |role| self.parts.is_empty() || self.parts.contains(&role);
+        let parts: Vec<_> = shape.parts().into_iter().filter(|part| is_asked_for(part.role)).collect();
+        anyhow::ensure!(!parts.is_empty(), "there are no such parts in mode {} on this store", mode.as_str());
+        let plan = Plan { seed, rounds: self.rounds, parts, kinds: self.faults.clone() };
+        Ok(Run { shape, plan, tasks: self.tasks, time_limit: self.time_limit })
+    }
+}
+
+impl Modes {
+    const fn each(self) -> &'static [Mode] {
+        match self {
+            Self::Local => &[Mode::Local],
+            Self::Push => &[Mode::Push],
+            Self::Pull => &[Mode::Pull],
+            Self::All => &[Mode::Local, Mode::Push, Mode::Pull],
+        }
+    }
+}
+
+/// Checks a history and tells what it shows.
+fn report(history: &[history::Entry], format: OutputFormat) -> anyhow::Result<Report> {
+    let report = Report::of(history);
+    if format == OutputFormat::Text {
+        ui::say(report.table())?;
+        report.tell(history).iter().try_for_each(ui::say)?;
+        ui::say("")?;
+    }
+    Ok(report)
+}
+
+/// Ends with an error when a signal comes, so that every process is ended with this one.
+async fn stopped() -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    anyhow::bail!("stopped before its end: nothing is shown")
+}

@@ -1,0 +1,175 @@
+//! REST as the clients of a run use it: one attempt a call, and every answer sorted into what it means for the history.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fusebox_core::task::Status;
+use reqwest::{RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::{
+    history::{End, Sight},
+    work,
+};
+use crate::rest::view::{TaskPage, TaskView};
+
+/// Shorter than a pause, so that clients of a paused node turn to another.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Rows of a page: the most that REST gives.
+const PAGE: u32 = 1_000;
+/// A run that is paused half-way must not meet its wall time: the pause is not the function's fault.
+const WALL_MS: u32 = 120_000;
+
+/// The REST nodes of a cluster.
+#[derive(Clone)]
+pub(super) struct Nodes {
+    http: reqwest::Client,
+    urls: Vec<String>,
+}
+
+/// What a node said.
+pub(super) enum Answer<T> {
+    /// This.
+    Is(T),
+    /// Nothing definite: busy, or gone half-way.
+    Unknown(String),
+    /// It does not exist.
+    Missing,
+    /// What a good request must not be answered.
+    Refused { status: u16, code: String },
+}
+
+impl Nodes {
+    /// Nodes at these URLs.
+    ///
+    /// # Errors
+    /// Where the system has no HTTP client.
+    pub(super) fn new(urls: Vec<String>) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(1)).timeout(PATIENCE).build()?;
+        Ok(Self { http, urls })
+    }
+
+    /// Registers the function.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub(super) async fn register(&self) -> anyhow::Result<()> {
+        let path = format!("/v1/functions?name={}&wall_ms={WALL_MS}", work::NAME);
+        let request = self.http.post(self.url(0, &path)).timeout(Duration::from_secs(30)).body(work::MODULE);
+        let answer = request.send().await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "the function is refused: {status} {}", answer.text().await?);
+        Ok(())
+    }
+
+    /// Submits the task of a key; answers its id.
+    pub(super) async fn submit(&self, node: usize, key: &str, wait_ms: u16) -> Answer<String> {
+        let path = format!("/v1/functions/{}/tasks", work::NAME);
+        let request = self.http.post(self.url(node, &path)).header("idempotency-key", key);
+        self.answer(request.body(work::input(wait_ms, key))).await.map(|task: TaskView| task.id)
+    }
+
+    /// Looks at a task, once it has ended or after so many seconds.
+    pub(super) async fn look(&self, node: usize, task: &str, wait_s: u64) -> Answer<Sight> {
+        let request = self.http.get(self.url(node, &format!("/v1/tasks/{task}")));
+        self.answer(request.header("prefer", format!("wait={wait_s}"))).await.map(|task: TaskView| sight(&task))
+    }
+
+    /// A page of the newest tasks, and where the next one begins.
+    ///
+    /// # Errors
+    /// Where no page came.
+    pub(super) async fn page(&self, node: usize, cursor: Option<&str>) -> anyhow::Result<TaskPage> {
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let request = self.http.get(self.url(node, &format!("/v1/tasks?limit={PAGE}{cursor}")));
+        match self.answer(request).await {
+            Answer::Is(page) => Ok(page),
+            Answer::Unknown(why) => anyhow::bail!("the tasks are not listed: {why}"),
+            Answer::Missing => anyhow::bail!("the tasks are not listed: 404"),
+            Answer::Refused { status, code } => anyhow::bail!("the tasks are not listed: {status} {code}"),
+        }
+    }
+
+    /// Ready, delayed and running tasks, as the store counts them.
+    ///
+    /// # Errors
+    /// Where they are not among the metrics.
+    pub(super) async fn backlog(&self, node: usize) -> anyhow::Result<[u64; 3]> {
+        let answer = self.http.get(self.url(node, "/metrics")).send().await?.error_for_status()?;
+        let text = answer.text().await?;
+        let gauge = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.parse().ok()).with_context(|| format!("the metrics have no {name}"))
+        };
+        Ok([gauge("fusebox_tasks_ready")?, gauge("fusebox_tasks_delayed")?, gauge("fusebox_tasks_running")?])
+    }
+
+    fn url(&self, node: usize, path: &str) -> String {
+        let base = self.urls.get(node % self.urls.len().max(1)).map(String::as_str).unwrap_or_default();
+        format!("{base}{path}")
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answer<T> {
+        let (status, body) = match read(request).await {
+            Ok(answer) => answer,
+            Err(error) => return Answer::Unknown(reason(&error)),
+        };
+        let is_busy = matches!(status.as_u16(), 408 | 429 | 502..=504);
+        match serde_json::from_slice(&body) {
+            Ok(body) if status.is_success() => Answer::Is(body),
+            _ if is_busy => Answer::Unknown(status.as_u16().to_string()),
+            _ if status == StatusCode::NOT_FOUND && code(&body) == "task-not-found" => Answer::Missing,
+            _ => Answer::Refused { status: status.as_u16(), code: code(&body) },
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Self::Is(body) => Answer::Is(to(body)),
+            Self::Unknown(why) => Answer::Unknown(why),
+            Self::Missing => Answer::Missing,
+            Self::Refused { status, code } => Answer::Refused { status, code },
+        }
+    }
+}
+
+async fn read(request: RequestBuilder) -> reqwest::Result<(StatusCode, Vec<u8>)> {
+    let answer = request.send().await?;
+    Ok((answer.status(), answer.bytes().await?.to_vec()))
+}
+
+/// The innermost cause, which is what differs.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+fn code(body: &[u8]) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    problem.and_then(|problem| problem.get("code")?.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// What a task's record says.
+pub(super) fn sight(task: &TaskView) -> Sight {
+    let status = match task.status.as_str() {
+        "QUEUED" => Status::Queued,
+        "RUNNING" => Status::Running,
+        "COMPLETED" => Status::Completed,
+        _ => Status::Failed,
+    };
+    let receipt = task.receipt.as_ref();
+    let end = status.is_ended().then(|| End {
+        at: task.ended_at.clone().unwrap_or_default(),
+        attempt: receipt.map(|receipt| receipt.attempt).unwrap_or_default(),
+        worker: receipt.and_then(|receipt| receipt.worker.clone()),
+        receipt: serde_json::to_string(&receipt).unwrap_or_default(),
+        error: task.error.as_ref().map(|error| error.code.clone()),
+        result: task.result.clone(),
+    });
+    Sight { status, attempt: task.attempt, end }
+}
