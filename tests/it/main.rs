@@ -11,6 +11,7 @@
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
 //! | `modes` | push and pull: workers of their own processes |
+//! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +23,7 @@ mod bad_input;
 mod chaos;
 mod cli;
 mod cli_tasks;
+mod cluster;
 mod examples;
 mod faults;
 mod fuse;
