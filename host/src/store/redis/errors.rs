@@ -61,6 +61,9 @@ pub(super) fn reason(error: &RedisError) -> String {
             "does not permit its user what the store does: INFO, PING, FCALL, FUNCTION LOAD, SUBSCRIBE, and what its \
              functions call, on all keys and channels"
         }
+        _ if error.detail().is_some_and(|text| text.contains("cluster support disabled")) => {
+            "is no Cluster: use redis://"
+        }
         _ if error.is_connection_refusal() => "refuses connections: is it running?",
         _ if error.is_timeout() => "does not answer in time",
         _ if error.is_connection_dropped() => "closed the connection",
