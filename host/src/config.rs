@@ -82,7 +82,7 @@ fn apply(mut command: Command, file: &Table) -> anyhow::Result<Command> {
                 if has(Some(&command), key) {
                     command = set(command, None, key, value)?;
                 }
-                for name in of.into_iter().filter(|name| !file.get(*name).is_some_and(|own| own.get(key).is_some())) {
+                for name in of.into_iter().filter(|name| file.get(*name).is_none_or(|own| own.get(key).is_none())) {
                     command = set(command, Some(name), key, value)?;
                 }
             }

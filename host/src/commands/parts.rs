@@ -14,11 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     clock::Clock,
-    store::{
-        Store,
-        embedded::EmbeddedStore,
-        redis::{self, RedisStore},
-    },
+    store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
 };
 
 /// Most slots of one process: each reserves address space and a thread.
@@ -84,7 +80,7 @@ pub async fn open_store(address: &StoreAddress, clock: &Clock) -> anyhow::Result
             }
             Ok(Arc::new(store))
         }
-        StoreAddress::Redis(url) => Ok(Arc::new(RedisStore::connect(url, redis::Options::default()).await?)),
+        StoreAddress::Redis(url) => Ok(Arc::new(RedisStore::connect(url, Options::default()).await?)),
     }
 }
 

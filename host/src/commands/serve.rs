@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     dispatch::stored::StoredInvoker,
     modules::Modules,
-    rest::{self, App, RestSettings, body::Room},
+    rest::{self, App, RestSettings, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
     ui,
 };
