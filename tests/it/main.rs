@@ -10,6 +10,7 @@
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
+//! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 #![expect(
@@ -27,6 +28,7 @@ mod cluster;
 mod examples;
 mod faults;
 mod fuse;
+mod links;
 mod main_job;
 mod modes;
 

@@ -94,6 +94,26 @@ pub fn eat_memory() -> Vec<u8> {
     core("(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)")
 }
 
+/// A command that answers its input, of at most 4 KiB, after 300 ms: long enough for a fault to meet its run.
+#[must_use]
+pub fn slow_echo() -> Vec<u8> {
+    wasm(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "_start")
+                ;; one vector of 4 KiB at 1024, whose second word becomes the number of bytes read
+                (i64.store (i32.const 0) (i64.const 0x0000100000000400))
+                (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+                (i32.store (i32.const 144) (i32.const 1))
+                (i64.store (i32.const 152) (i64.const 300000000))
+                (drop (call $poll (i32.const 128) (i32.const 192) (i32.const 1) (i32.const 256)))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#,
+    )
+}
+
 /// A command that sleeps for an hour.
 #[must_use]
 pub fn sleep_an_hour() -> Vec<u8> {
