@@ -54,8 +54,7 @@ impl RedisServer {
                 return Ok(server);
             }
         }
-        let log = std::fs::read_to_string(server.dir.path().join("server.log")).unwrap_or_default();
-        anyhow::bail!("redis-server does not start: {log}")
+        anyhow::bail!("redis-server does not start: {}", server.log())
     }
 
     /// Starts the process; whether it answers.
@@ -87,9 +86,13 @@ impl RedisServer {
     }
 
     fn is_alive(&self) -> bool {
-        // A process that has ended and is not yet waited for has no command line any more.
-        let line = std::fs::read(format!("/proc/{}/cmdline", self.pid));
-        line.is_ok_and(|line| !line.is_empty())
+        // A process that has ended and is not yet waited for is a zombie.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
     }
 
     /// Its port on 127.0.0.1.
@@ -128,7 +131,7 @@ impl RedisServer {
     /// Where it does not start again.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
-        anyhow::ensure!(self.spawn()?, "redis-server does not start again");
+        anyhow::ensure!(self.spawn()?, "redis-server does not start again: {}", self.log());
         Ok(())
     }
 
@@ -330,6 +333,24 @@ impl RedisSentinel {
             std::thread::park_timeout(LOOK);
         }
         Ok(all)
+    }
+
+    /// Waits until the replica has all that the master has now.
+    ///
+    /// # Errors
+    /// Where that takes too long.
+    pub fn wait_until_replicated(&self) -> anyhow::Result<()> {
+        let offset = |server: &RedisServer, name: &str| -> Option<u64> {
+            let info = server.command(&["INFO", "replication"]).ok()?;
+            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+        };
+        let written = offset(&self.master, "master_repl_offset").context("the master's offset")?;
+        let deadline = Instant::now() + START_PATIENCE;
+        while offset(&self.replica, "slave_repl_offset").is_none_or(|read| read < written) {
+            anyhow::ensure!(Instant::now() < deadline, "the replica does not follow");
+            std::thread::park_timeout(LOOK);
+        }
+        Ok(())
     }
 
     /// Its address as a store's name.

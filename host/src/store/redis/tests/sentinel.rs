@@ -26,7 +26,7 @@ async fn a_failover_is_followed() {
     }
     let leased = lease(&subject, &tenant, 1).await.remove(0);
     // What a replica has not yet is lost with the master: the test is about the rest.
-    subject.server.master.command(&["WAIT", "1", "5000"]).unwrap();
+    subject.server.wait_until_replicated().unwrap();
     subject.server.master.kill().unwrap();
     unavailable(subject.store.accept(vec![new_task(&subject, &function)])).await;
     let works = || async { subject.store.accept(vec![new_task(&subject, &function)]).await.ok() };
