@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fusebox_core::function::RunLimits;
+use fusebox_core::{function::RunLimits, limits::ATTEMPTS_MAX};
 
 use crate::{
     commands::{
@@ -181,6 +181,14 @@ impl LimitArgs {
             log_bytes: self.log_size.unwrap_or(other.log_bytes),
         }
     }
+}
+
+/// How often a task is tried.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct AttemptArgs {
+    /// Attempts that a task may have where its worker, not its function, fails
+    #[arg(long, env = "FUSEBOX_ATTEMPTS_MAX", default_value_t = ATTEMPTS_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub attempts_max: u32,
 }
 
 /// The most any function may ask for; registrations above it are refused.

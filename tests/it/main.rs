@@ -12,6 +12,7 @@
 //! | `examples` | the modules of `examples/` answer |
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
+//! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +24,7 @@ mod bad_input;
 mod chaos;
 mod cli;
 mod cli_tasks;
+mod cluster;
 mod examples;
 mod faults;
 mod fuse;

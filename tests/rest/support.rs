@@ -116,7 +116,7 @@ impl Rest {
             metrics,
             readiness: readiness.clone(),
             room: Room::default(),
-            settings: RestSettings { limits: RunLimits::default(), ceiling: RunLimits::CEILING },
+            settings: RestSettings { limits: RunLimits::default(), ceiling: RunLimits::CEILING, attempts_max: 3 },
         };
         Self { router: rest::router(app), store, readiness, _home: home }
     }

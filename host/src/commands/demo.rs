@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
-use fusebox_core::{dispatch::Mode, function::RunLimits};
+use fusebox_core::{dispatch::Mode, function::RunLimits, limits::ATTEMPTS_MAX};
 
 use super::{
     dispatching::DispatchArgs,
@@ -70,6 +70,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         slots: parts::cores(),
         limits: RunLimits::default(),
         ceiling: RunLimits::CEILING,
+        attempts_max: ATTEMPTS_MAX,
     })
     .await?;
     let client = Client::new(host.url())?;

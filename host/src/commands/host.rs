@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use fusebox_core::{dispatch::Mode, function::RunLimits};
+use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,8 @@ pub struct HostOptions {
     pub limits: RunLimits,
     /// The most a function may ask for.
     pub ceiling: RunLimits,
+    /// Attempts that a task may have.
+    pub attempts_max: Attempt,
 }
 
 /// A running host.
@@ -87,7 +89,11 @@ impl Host {
             metrics,
             readiness: readiness.clone(),
             room: Room::default(),
-            settings: RestSettings { limits: options.limits, ceiling: options.ceiling },
+            settings: RestSettings {
+                limits: options.limits,
+                ceiling: options.ceiling,
+                attempts_max: options.attempts_max,
+            },
         };
         let rest = tokio::spawn(rest::server::serve(listener, rest::router(app), stop.clone().cancelled_owned()));
         readiness.ready();

@@ -15,7 +15,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    cli::{LimitArgs, MaxArgs},
+    cli::{AttemptArgs, LimitArgs, MaxArgs},
     clock::Clock,
     dispatch::stored::StoredInvoker,
     modules::Modules,
@@ -40,6 +40,9 @@ pub struct ServeArgs {
     /// The directory of compiled modules; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// How often a task is tried.
+    #[command(flatten)]
+    pub attempts: AttemptArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -74,7 +77,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         metrics,
         readiness: readiness.clone(),
         room: Room::default(),
-        settings: RestSettings { limits, ceiling },
+        settings: RestSettings { limits, ceiling, attempts_max: args.attempts.attempts_max },
     };
     let stop = CancellationToken::new();
     let mut rest = tokio::spawn(rest::server::serve(listener, rest::router(app), stop.clone().cancelled_owned()));

@@ -12,7 +12,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    cli::{LimitArgs, MaxArgs},
+    cli::{AttemptArgs, LimitArgs, MaxArgs},
     ui,
 };
 
@@ -40,6 +40,9 @@ pub struct UpArgs {
     /// Workers' settings.
     #[command(flatten)]
     pub link: DispatchArgs,
+    /// How often a task is tried.
+    #[command(flatten)]
+    pub attempts: AttemptArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -63,6 +66,7 @@ impl UpArgs {
             slots: self.workers.unwrap_or_else(parts::cores),
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
+            attempts_max: self.attempts.attempts_max,
         }
     }
 }

@@ -209,6 +209,9 @@ impl Driver {
             }
             self.perform();
         }
+        if let Err(error) = self.store.announce(self.dispatcher, Vec::new(), 0).await {
+            tracing::debug!(%error, "cannot say that nobody works here any more; what was said before is forgotten soon");
+        }
     }
 
     fn until_wake(&self) -> Duration {

@@ -5,7 +5,7 @@ use fusebox_core::{
     error::ErrorCode,
     function::{FunctionVersion, RunLimits},
     id::TaskId,
-    limits::{ATTEMPTS_MAX, DELAY_MS_MAX, TASK_AGE_MS_MAX},
+    limits::{DELAY_MS_MAX, TASK_AGE_MS_MAX},
     name::TenantId,
     task::Priority,
 };
@@ -69,7 +69,7 @@ impl Wish<'_> {
             module: self.function.module,
             limits: self.limits,
             priority: self.priority,
-            attempts_max: ATTEMPTS_MAX,
+            attempts_max: app.settings.attempts_max,
             not_before,
             expires_at: not_before.plus(TASK_AGE_MS_MAX),
             fingerprint: None,

@@ -25,7 +25,7 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use fusebox_core::function::RunLimits;
+use fusebox_core::{function::RunLimits, id::Attempt};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
@@ -90,6 +90,8 @@ pub struct RestSettings {
     pub limits: RunLimits,
     /// The most a function may ask for.
     pub ceiling: RunLimits,
+    /// Attempts that a task may have.
+    pub attempts_max: Attempt,
 }
 
 /// The app as handlers hold it.

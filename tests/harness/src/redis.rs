@@ -3,6 +3,7 @@
 //! end of its input stands between, and ends the server when it comes. Knows nothing of what is stored.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
@@ -206,8 +207,18 @@ fn read_answer(reader: &mut impl std::io::BufRead, lines: &mut Vec<String>) -> a
     Ok(())
 }
 
+/// A port that is free now, below those that the system gives to connections: one of these could take it while a server
+/// that was killed is started again.
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const FIRST: u64 = 10_000;
+    const COUNT: u64 = 20_000;
+    for _ in 0..100 {
+        let port = u16::try_from(FIRST + RandomState::new().hash_one(()) % COUNT)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port is free")
 }
 
 /// A Cluster of three masters without replicas.

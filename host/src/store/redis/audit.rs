@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use super::{answers, caller::Caller, keys::Place};
 use crate::store::Result;
 
-/// Keys of one step, one with each tick: about 0.3 ms of Redis, and a million tasks in half an hour.
-const KEYS: u64 = 100;
+/// Keys of one step, one with each tick: about 1 ms of Redis, and a million tasks in about an hour.
+const KEYS: u64 = 50;
 const START: &str = "0";
 
 /// What an audit found.

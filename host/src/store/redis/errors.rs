@@ -58,7 +58,11 @@ pub(super) fn reason(error: &RedisError) -> String {
         Some("NOAUTH") => "asks for a password: write redis://user:password@host:port",
         _ if error.kind() == ErrorKind::AuthenticationFailed => "refuses the user or the password",
         Some("NOPERM") => {
-            "does not permit its user what the store does: FCALL, FUNCTION, PUBLISH and SUBSCRIBE, on all keys"
+            "does not permit its user what the store does: INFO, PING, FCALL, FUNCTION LOAD, SUBSCRIBE, and what its \
+             functions call, on all keys and channels"
+        }
+        _ if error.detail().is_some_and(|text| text.contains("cluster support disabled")) => {
+            "is no Cluster: use redis://"
         }
         _ if error.is_connection_refusal() => "refuses connections: is it running?",
         _ if error.is_timeout() => "does not answer in time",

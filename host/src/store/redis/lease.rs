@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use fusebox_core::{
     id::{LeaseToken, TaskId},
     limits::LEASE_BATCH_MAX,
@@ -150,10 +149,10 @@ fn read(answer: Value, request: &LeaseRequest, tokens: &[LeaseToken]) -> Result<
 
 fn leased(id: &str, record: Value, lease: Lease) -> Result<LeasedTask> {
     let mut fields = answers::list(record)?;
-    if fields.is_empty() {
+    if fields.len() < 2 {
         return Err(answers::unexpected("a record"));
     }
-    let input = answers::bytes(fields.remove(0))?.unwrap_or_else(Bytes::new);
+    let input = fields.drain(..2).next_back().map(answers::bytes).transpose()?.flatten().unwrap_or_default();
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
     let mut record = records::task(id, fields)?;
     // The record is that of before; the lifecycle makes of it what the step wrote.

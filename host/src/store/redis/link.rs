@@ -1,7 +1,10 @@
 //! The connection: made when it is needed, made again when it is lost, and never waited for without a bound. Knows how to
 //! send a command and what an error asks for, but no command's meaning.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, RedisResult, Value,
@@ -9,10 +12,7 @@ use redis::{
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
 };
-use tokio::{
-    sync::{Mutex, Semaphore},
-    time::timeout_at,
-};
+use tokio::{sync::Semaphore, time::timeout_at};
 
 use super::{
     address::{Address, Kind},
@@ -27,6 +27,13 @@ const CALLS_MAX: usize = 128;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A call to a Cluster is sent again this often, where a node says to ask another one or is not there …
+const CLUSTER_RETRIES: u32 = 4;
+/// … after a pause that grows from this …
+const CLUSTER_RETRY_MS_MIN: u64 = 50;
+/// … to this: together less than the patience of a call.
+const CLUSTER_RETRY_MS_MAX: u64 = 400;
 
 /// How long is waited.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +56,8 @@ pub(super) struct Link {
     shown: String,
     patience: Patience,
     calls: Semaphore,
+    /// Held by the one call that connects; the others wait for what it brings.
+    opening: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -76,7 +85,14 @@ impl Link {
     /// A link without a connection yet.
     pub(super) fn new(address: Address, patience: Patience) -> Self {
         let shown = address.to_string();
-        Self { address, shown, patience, calls: Semaphore::new(CALLS_MAX), state: Mutex::default() }
+        Self {
+            address,
+            shown,
+            patience,
+            calls: Semaphore::new(CALLS_MAX),
+            opening: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
     }
 
     /// The servers, as they are shown to people.
@@ -99,13 +115,13 @@ impl Link {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     // Whatever hangs, the next call must not wait behind this one.
-                    self.lost(number).await;
+                    self.lost(number);
                     return Err(silent());
                 }
             };
             let trouble = errors::trouble(&error);
             if matches!(trouble, Trouble::Dropped | Trouble::NotMaster) {
-                self.lost(number).await;
+                self.lost(number);
             }
             if trouble == Trouble::Dropped && again && !second {
                 second = true;
@@ -121,14 +137,17 @@ impl Link {
     }
 
     async fn connection(&self) -> Result<(Connection, u64)> {
-        let mut state = self.state.lock().await;
-        if let Some(open) = &state.open {
-            return Ok((open.clone(), state.number));
+        if let Some(known) = self.state().known() {
+            return known;
         }
-        if let Some(failed) = state.failed.as_ref().filter(|failed| Instant::now() < failed.until) {
-            return Err(Error::Unavailable(failed.reason.clone()));
+        let _opening = self.opening.lock().await;
+        // Another call may have come to an end with it meanwhile.
+        if let Some(known) = self.state().known() {
+            return known;
         }
-        match self.open().await {
+        let opened = self.open().await;
+        let mut state = self.state();
+        match opened {
             Ok(open) => {
                 state.open = Some(open.clone());
                 state.number += 1;
@@ -144,18 +163,24 @@ impl Link {
         }
     }
 
-    async fn lost(&self, number: u64) {
-        let mut state = self.state.lock().await;
-        if state.number == number {
+    /// Lets go of a connection that is of no use. That of a Cluster is many, which it makes again by itself.
+    fn lost(&self, number: u64) {
+        let mut state = self.state();
+        if state.number == number && !matches!(state.open, Some(Connection::Cluster(_))) {
             state.open = None;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a connection, or gives a sentence.
     async fn open(&self) -> std::result::Result<Connection, String> {
         match &self.address.kind {
             Kind::Cluster => {
-                let opening = tokio::time::timeout(self.patience.connect, self.open_cluster());
+                // A node that hangs takes all the patience; the others must be heard after it.
+                let opening = tokio::time::timeout(self.patience.connect * 2, self.open_cluster());
                 match opening.await {
                     Ok(Ok(connection)) => Ok(Connection::Cluster(connection)),
                     Ok(Err(error)) => Err(format!("Redis at {} {}", self.shown, errors::reason(&error))),
@@ -175,8 +200,23 @@ impl Link {
         let client = ClusterClient::builder(nodes)
             .connection_timeout(self.patience.connect)
             .response_timeout(self.patience.answer)
+            // For slots that have moved; what is down for longer is the caller's to know.
+            .retries(CLUSTER_RETRIES)
+            .min_retry_wait(CLUSTER_RETRY_MS_MIN)
+            .max_retry_wait(CLUSTER_RETRY_MS_MAX)
             .build()?;
         client.get_async_connection().await
+    }
+}
+
+impl State {
+    /// What is known without trying: a connection, or why there has been none a moment ago.
+    fn known(&self) -> Option<Result<(Connection, u64)>> {
+        if let Some(open) = &self.open {
+            return Some(Ok((open.clone(), self.number)));
+        }
+        let failed = self.failed.as_ref().filter(|failed| Instant::now() < failed.until)?;
+        Some(Err(Error::Unavailable(failed.reason.clone())))
     }
 }
 

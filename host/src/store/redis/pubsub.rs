@@ -1,7 +1,10 @@
 //! Listens to what other hosts and this one have done, and wakes who waits for it. A message can be missed while the
 //! connection is lost, so everyone is woken when it is there again, and meanwhile now and then. Knows no record.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use fusebox_core::id::TaskId;
 use futures_util::StreamExt as _;
@@ -33,10 +36,16 @@ const LOOK_DEAF: Duration = Duration::from_millis(250);
 /// Who waits for work looks this often all the same: a server that was killed may have told nobody.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Two hints that there is work come at least this long one after the other: under load there is one for each accepted
+/// task, and who reads the backlog for each does little else. The first one after a quiet moment comes at once.
+const READY_PAUSE: Duration = Duration::from_millis(5);
+
 /// See the module's documentation. Dropping it ends the listening.
 pub(super) struct PubSub {
     hints: Arc<Hints>,
     hears: watch::Receiver<bool>,
+    /// When the next hint that there is work may come.
+    ready_from: Arc<Mutex<Option<Instant>>>,
     task: JoinHandle<()>,
 }
 
@@ -52,7 +61,7 @@ impl PubSub {
         let hints = Hints::new();
         let (tell, hears) = watch::channel(false);
         let task = tokio::spawn(run(address, patience, hints.clone(), tell));
-        Self { hints, hears, task }
+        Self { hints, hears, ready_from: Arc::default(), task }
     }
 
     /// Ends when it listens.
@@ -80,8 +89,19 @@ impl PubSub {
     /// Ends when tasks may have become ready.
     pub(super) fn ready(&self) -> Hint {
         let hint = self.or_deaf(self.hints.ready());
+        let ready_from = self.ready_from.clone();
         Box::pin(async move {
             let _ = timeout(LOOK, hint).await;
+            let now = Instant::now();
+            let pause = {
+                let mut from = ready_from.lock().unwrap_or_else(PoisonError::into_inner);
+                let at = from.map_or(now, |from| from.max(now));
+                *from = Some(at + READY_PAUSE);
+                at.saturating_duration_since(now)
+            };
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
         })
     }
 }

@@ -155,12 +155,22 @@ fn state(fields: &mut Fields) -> Result<TaskState> {
 
 fn ended(fields: &mut Fields) -> Result<Ended> {
     // The host ends tasks without a receipt of a run.
-    let receipt = match fields.optional_json("receipt")? {
-        Some(receipt) => receipt,
+    let receipt = match fields.take("receipt") {
+        Some(text) => read_receipt(&text).ok_or_else(|| fields.bad("receipt"))?,
         None => Receipt { attempt: fields.peek("attempt")?, ..Receipt::default() },
     };
     let token = fields.optional_hex("token")?.map(LeaseToken);
     Ok(Ended { at: Millis(fields.parsed("ended_at")?), token, receipt })
+}
+
+/// A receipt that was written; what an older version did not write is as if it were not used.
+fn read_receipt(text: &str) -> Option<Receipt> {
+    if let Ok(receipt) = serde_json::from_str(text) {
+        return Some(receipt);
+    }
+    let mut receipt = serde_json::to_value(Receipt::default()).ok()?;
+    receipt.as_object_mut()?.extend(serde_json::from_str::<serde_json::Map<_, _>>(text).ok()?);
+    serde_json::from_value(receipt).ok()
 }
 
 /// The function version of this id with these fields.
@@ -262,4 +272,80 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
     bytes.filter(|_| rest.is_empty())?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
+
+    /// A waiting task's fields, with others in place of some.
+    fn fields(others: &[(&str, &str)]) -> Vec<Value> {
+        let known = [
+            ("status", "QUEUED"),
+            ("tenant", "acme"),
+            ("function_id", ID),
+            ("function_name", "f"),
+            ("module", "00"),
+            ("limits", r#"{"fuel":1,"wall_ms":2,"memory_bytes":3,"output_bytes":4,"log_bytes":5}"#),
+            ("priority", "high"),
+            ("created_at", "6"),
+            ("expires_at", "18446744073709551615"),
+            ("attempt", "0"),
+            ("attempts_max", "3"),
+            ("releases", "0"),
+            ("not_before", "7"),
+        ];
+        let value = |name: &str| {
+            let all = others.iter().chain(&known);
+            let found = all.clone().find(|(known, _)| *known == name).map(|(_, text)| *text);
+            found.map_or(Value::Nil, |text| Value::BulkString(text.as_bytes().to_vec()))
+        };
+        FIELDS.iter().map(|name| value(name)).collect()
+    }
+
+    fn read(others: &[(&str, &str)]) -> Result<Task> {
+        task(ID.parse().unwrap(), fields(others)).map(|record| record.task)
+    }
+
+    #[test]
+    fn a_task_is_read_as_it_is_written() {
+        let task = read(&[]).unwrap();
+        assert_eq!((task.id.to_string().as_str(), task.tenant.as_str(), task.priority), (ID, "acme", Priority::High));
+        assert_eq!((task.expires_at, task.state), (Millis::NEVER, TaskState::Queued { not_before: Millis(7) }));
+        assert_eq!(limits(&task.limits), r#"{"fuel":1,"wall_ms":2,"memory_bytes":3,"output_bytes":4,"log_bytes":5}"#);
+        let fingerprinted = read(&[("fingerprint", &"a5".repeat(32)), ("retry_of", ID)]).unwrap();
+        assert_eq!((fingerprinted.fingerprint, fingerprinted.retry_of), (Some(Fingerprint([0xa5; 32])), Some(task.id)));
+    }
+
+    #[test]
+    fn a_receipt_of_an_older_version_is_read() {
+        let ended = [("status", "COMPLETED"), ("ended_at", "9"), ("attempt", "2")];
+        let by_host = read(&ended).unwrap();
+        assert_eq!(by_host.ended().unwrap().receipt, Receipt { attempt: 2, ..Receipt::default() });
+        let older = read(&[&ended[..], &[("receipt", r#"{"fuel":5,"gone":1}"#)]].concat()).unwrap();
+        assert_eq!(older.ended().unwrap().receipt, Receipt { fuel: Some(5), ..Receipt::default() });
+    }
+
+    #[test]
+    fn what_is_no_record_is_corrupt_and_names_the_field() {
+        let bad = [
+            ("status", "SLEEPING"),
+            ("tenant", "A B"),
+            ("limits", "{}"),
+            ("priority", "0"),
+            ("attempt", "-1"),
+            ("fingerprint", "+1"),
+            ("retry_of", "x"),
+        ];
+        for (name, text) in bad {
+            match read(&[(name, text)]) {
+                Err(Error::Corrupt(reason)) => assert_eq!(reason, format!("{ID}: {name}")),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert!(read(&[("status", "RUNNING")]).is_err() && read(&[("status", "FAILED")]).is_err());
+        assert!(task(ID.parse().unwrap(), Vec::new()).is_err());
+    }
 }

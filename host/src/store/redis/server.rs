@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::caller::Caller;
+use super::{caller::Caller, keys::Layout};
 use crate::store::{Error, Result};
 
 /// The oldest that has functions.
@@ -17,7 +17,7 @@ pub(super) async fn check(caller: &Caller) -> Result<()> {
         info => vec![text(info)],
     };
     for info in infos {
-        judge(caller.shown(), &info)?;
+        judge(caller.shown(), caller.layout(), &info)?;
         if let Some(policy) = field(&info, "maxmemory_policy").filter(|policy| *policy != "noeviction") {
             tracing::warn!(
                 redis = caller.shown(),
@@ -35,12 +35,16 @@ pub(super) async fn check(caller: &Caller) -> Result<()> {
     Ok(())
 }
 
-fn judge(shown: &str, info: &str) -> Result<()> {
+fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
     let version = field(info, "redis_version").unwrap_or("of an unknown version");
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
     let known = (numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0));
     if known < VERSION_MIN {
         return Err(Error::WrongVersion { address: shown.to_owned(), version: version.to_owned() });
+    }
+    if layout == Layout::Whole && field(info, "redis_mode") == Some("cluster") {
+        let reason = "it is part of a Cluster: use redis+cluster://".to_owned();
+        return Err(Error::Unreachable { address: shown.to_owned(), reason });
     }
     Ok(())
 }
@@ -63,7 +67,9 @@ mod tests {
 
     #[test]
     fn redis_without_functions_is_refused() {
-        let judge = |version: &str| judge("cache:6379", &format!("# Server\r\nredis_version:{version}\r\nx:1\r\n"));
+        let judge = |version: &str| {
+            judge("cache:6379", Layout::Whole, &format!("# Server\r\nredis_version:{version}\r\nx:1\r\n"))
+        };
         for good in ["7.0.0", "7.2.4", "8.0", "10.1.1"] {
             judge(good).unwrap();
         }
@@ -71,6 +77,14 @@ mod tests {
             let error = judge(old).unwrap_err().to_string();
             assert_eq!(error, format!("Redis 7.0 or newer is needed, and cache:6379 is {old}"));
         }
-        assert!(super::judge("cache:6379", "").is_err());
+        assert!(super::judge("cache:6379", Layout::Whole, "").is_err());
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_no_whole_server() {
+        let info = "redis_version:7.0.15\r\nredis_mode:cluster\r\n";
+        let error = judge("cache:6379", Layout::Whole, info).unwrap_err().to_string();
+        assert!(error.contains("redis+cluster://"), "{error}");
+        judge("cache:6379", Layout::Partitioned, info).unwrap();
     }
 }

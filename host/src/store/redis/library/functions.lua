@@ -62,7 +62,7 @@ define('names', { 'no-writes' }, function(args)
   return found
 end)
 
--- versions: those of a name, the newest first, from the how-manieth on.
+-- versions: those of a name, the newest first, from a position on.
 define('versions', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, from, found = args[OWN], tonumber(args[OWN + 2]), {}

@@ -3,9 +3,26 @@
 -- Tasks looked at in one call: some may have expired, and each is ended on the way.
 local LOOKED_AT_MAX = 1024
 
+-- Where a field is in a record.
+local AT = {}
+for at = 1, #RECORD do AT[RECORD[at]] = at + 2 end
+
+-- All that a run needs, read at once: what decides about the task, and its record after `delayed` and its input.
+local function read_record(c, id)
+  local key = task_key(c, id)
+  local v = redis.pcall('HMGET', key, 'delayed', 'param_payload', unpack(RECORD))
+  if v.err or not v[AT.status] or not v[AT.tenant] then return nil end
+  local t = {
+    id = id, key = key, delayed = v[1], status = v[AT.status], tenant = v[AT.tenant], priority = v[AT.priority],
+    attempt = v[AT.attempt], created_at = v[AT.created_at], expires_at = v[AT.expires_at],
+    not_before = v[AT.not_before],
+  }
+  return t, v
+end
+
 -- Leases the task of a ready entry; its record and input, or nil.
 local function lease_one(c, key, id, worker, token, lease_until)
-  local t = read_task(c, id)
+  local t, record = read_record(c, id)
   if not t or t.status ~= QUEUED then
     put(c, key, id, false)
     return nil
@@ -20,7 +37,6 @@ local function lease_one(c, key, id, worker, token, lease_until)
     enter_line(c, t, t.not_before)
     return nil
   end
-  local record = redis.call('HMGET', t.key, 'param_payload', unpack(RECORD))
   redis.call('HSET', t.key, 'status', RUNNING, 'attempt', t.attempt + 1, 'worker', worker, 'token', token,
     'leased_at', c.now, 'lease_until', lease_until)
   put(c, key, id, false)
@@ -47,7 +63,7 @@ define('lease', {}, function(args)
     local task = lease_one(c, key, id, worker, args[tokens + #leased + 1], lease_until)
     if task then
       leased[#leased + 1] = task
-      bytes = bytes - #(task[2][1] or '')
+      bytes = bytes - #(task[2][2] or '')
     end
   end
   if #args > wanted then

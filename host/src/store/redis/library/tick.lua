@@ -63,7 +63,7 @@ local function purge(c, entries)
     put(c, ENDED .. c.tag, entry, false)
     -- An id that is made from an idempotency key can come again once its record is gone: that one is not yet due.
     local again = known[2] and padded(known[2]) ~= ended_at or known[1] and not is_ended(known[1])
-    if not again then redis.call('UNLINK', key) end
+    if not again and not known.err then redis.call('UNLINK', key) end
     put(c, tenant_key(c, TASKS, tenant), created_at .. id, false)
     put(c, tenant_key(c, DEAD, tenant), ended_at .. id, false)
   end

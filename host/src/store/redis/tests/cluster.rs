@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use fusebox_harness::{eventually, redis::RedisServer};
 
 use super::{
-    Borrowed, cluster,
+    Borrowed, On, cluster,
     faults::{impatient, recovered, unavailable},
 };
 use crate::store::{
@@ -31,11 +31,19 @@ async fn a_tenants_tasks_are_spread_over_all_nodes() {
     assert_eq!(tags.len(), 16);
 }
 
+/// A store in a Cluster that has on disk what it answers for.
+async fn to_be_killed() -> On<Borrowed> {
+    let mut servers = Borrowed::take();
+    for node in servers.cluster().nodes() {
+        node.command(&["CONFIG", "SET", "appendfsync", "always"]).unwrap();
+    }
+    let url = servers.cluster().url();
+    impatient(servers, &url).await
+}
+
 #[tokio::test]
 async fn a_node_that_dies_or_hangs_is_told_and_comes_back() {
-    let mut servers = Borrowed::take();
-    let url = servers.cluster().url();
-    let mut subject = impatient(servers, &url).await;
+    let mut subject = to_be_killed().await;
     let tenant = tenant("acme");
     let function = register(&subject, &tenant, "f").await;
     subject.store.accept((0..64).map(|_| new_task(&subject, &function)).collect()).await.unwrap();
@@ -58,9 +66,7 @@ async fn a_node_that_dies_or_hangs_is_told_and_comes_back() {
 
 #[tokio::test]
 async fn a_cluster_that_was_gone_comes_back() {
-    let mut servers = Borrowed::take();
-    let url = servers.cluster().url();
-    let mut subject = impatient(servers, &url).await;
+    let mut subject = to_be_killed().await;
     let tenant = tenant("acme");
     let function = register(&subject, &tenant, "f").await;
     subject.store.accept(vec![new_task(&subject, &function)]).await.unwrap();
@@ -89,9 +95,7 @@ async fn a_library_that_one_node_lost_is_loaded_again() {
 /// Every node tells what happens on any.
 #[tokio::test]
 async fn who_listened_to_a_node_that_died_listens_to_another() {
-    let mut servers = Borrowed::take();
-    let url = servers.cluster().url();
-    let mut subject = impatient(servers, &url).await;
+    let mut subject = to_be_killed().await;
     let listeners = |nodes: &[RedisServer]| {
         let subscribed = |node: &RedisServer| {
             node.command(&["PUBSUB", "NUMSUB", "fusebox:ended"]).is_ok_and(|answer| answer.ends_with("\n1"))

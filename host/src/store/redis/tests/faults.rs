@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fusebox_core::task::Status;
+use fusebox_core::{outcome::Receipt, task::Status};
 use fusebox_harness::{eventually, redis::RedisServer};
 
 use super::{OPTIONS, On, node, on};
 use crate::store::{
-    Error, Finished, NewTask, Options, Store,
+    Beaten, Error, Finish, Finished, NewTask, Options, Store, Verdict,
     conformance::{accept, cancel, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, tenant},
     redis::{RedisStore, link::Patience},
 };
@@ -19,7 +19,7 @@ const IMPATIENT: Patience = Patience { connect: Duration::from_millis(500), answ
 /// More than the patience of a call, less than what a caller could take for a hang.
 const SOON: Duration = Duration::from_secs(4);
 /// For a server to be there again, on a busy machine.
-const RECOVERY: Duration = Duration::from_secs(20);
+pub(super) const RECOVERY: Duration = Duration::from_secs(20);
 
 pub(super) async fn impatient<S>(server: S, url: &str) -> On<S> {
     let On { clock, server, .. } = on(server, url).await;
@@ -27,7 +27,7 @@ pub(super) async fn impatient<S>(server: S, url: &str) -> On<S> {
     On { store, clock, server }
 }
 
-async fn impatient_node(args: &[&str]) -> On<RedisServer> {
+pub(super) async fn impatient_node(args: &[&str]) -> On<RedisServer> {
     let server = RedisServer::start(args).unwrap();
     let url = server.url();
     impatient(server, &url).await
@@ -48,9 +48,12 @@ pub(super) async fn recovered(store: &RedisStore) {
     eventually("the store to work again", RECOVERY, || async { store.check().await.ok() }).await.unwrap();
 }
 
+/// What is answered is on disk. With `everysec` a kill can take what Redis holds back while it waits for a slow disk.
+pub(super) const ALWAYS: [&str; 2] = ["--appendfsync", "always"];
+
 #[tokio::test]
 async fn what_was_accepted_survives_a_kill() {
-    let mut subject = impatient_node(&[]).await;
+    let mut subject = impatient_node(&ALWAYS).await;
     let tenant = tenant("acme");
     let function = register(&subject, &tenant, "f").await;
     accept(&subject, new_task(&subject, &function)).await;
@@ -119,7 +122,7 @@ async fn a_full_server_refuses_work_and_still_ends_what_it_has() {
         }
     };
     assert!(reason.contains("maxmemory"), "{reason}");
-    assert_eq!(subject.store.beat(vec![claim(&leased)], 1_000).await.unwrap(), [crate::store::Beaten::Renewed]);
+    assert_eq!(subject.store.beat(vec![claim(&leased)], 1_000).await.unwrap(), [Beaten::Renewed]);
     assert_eq!(finish(&subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     assert!(subject.store.result(&tenant, running).await.unwrap().is_some());
     subject.store.tick().await.unwrap();
@@ -205,6 +208,7 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
     let wrong = connect(format!("redis://me:hunter4@127.0.0.1:{port}")).await;
     assert!(wrong.contains("refuses the user or the password"), "{wrong}");
     let cluster = connect(format!("redis+cluster://me:hunter2@127.0.0.1:{port}")).await;
+    assert!(cluster.contains("is no Cluster: use redis://"), "{cluster}");
     for told in [gone, sentinel, nobody, wrong, cluster] {
         assert!(!told.contains("hunter"), "{told}");
     }
@@ -225,13 +229,13 @@ async fn large_inputs_and_outputs_pass() {
     assert_eq!(leased.len(), ids.len(), "a bound on bytes is no bound on tasks");
     assert!(leased.iter().all(|leased| leased.input == input));
     let output = Bytes::from(vec![0; 6 << 20]);
-    let reports = leased.iter().map(|leased| crate::store::Finish {
+    let reports = leased.iter().map(|leased| Finish {
         claim: claim(leased),
-        verdict: crate::store::Verdict::End {
+        verdict: Verdict::End {
             failure: None,
             output: output.clone(),
             log: input.slice(..1 << 20),
-            receipt: fusebox_core::outcome::Receipt::default(),
+            receipt: Receipt::default(),
         },
     });
     subject.store.finish(reports.collect()).await.unwrap();

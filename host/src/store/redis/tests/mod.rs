@@ -16,6 +16,7 @@ use crate::{
 mod audit;
 mod cluster;
 mod faults;
+mod kills;
 mod node;
 mod records;
 mod sentinel;
