@@ -49,8 +49,8 @@ pub(super) enum Event {
     Listed { tasks: Vec<(String, Status)> },
     /// What the store counts at the end.
     Backlog { ready: u64, delayed: u64, running: u64 },
-    /// A part was struck. Where `alone`, nothing else was wrong, and the first part's `running` are the attempts that ran
-    /// then.
+    /// A part was struck. Where `alone`, nothing else was wrong, and the first part's `running` are the first attempts that
+    /// ran then.
     Struck { round: u32, part: Part, fault: Fault, alone: bool, running: Vec<(String, Attempt)> },
     /// The part is there again: asked when it was started or continued, known when it was ready.
     Back { round: u32, part: Part },

@@ -92,14 +92,14 @@ impl Nemesis {
         }
     }
 
-    /// The attempts that run now.
+    /// The first attempts that run now. Later ones are left out: they wait longer before another, on purpose.
     async fn running(&self) -> Vec<(String, Attempt)> {
         let asked_us = self.recorder.now_us();
         let Ok(page) = self.nodes.page(0, None).await else { return Vec::new() };
         let mut running = Vec::new();
         for task in page.items {
             let sight = nodes::sight(&task);
-            if sight.status == Status::Running {
+            if sight.status == Status::Running && sight.attempt == 1 {
                 running.push((task.id.clone(), sight.attempt));
                 self.recorder.record(asked_us, Event::Seen { task: task.id, sight });
             }

@@ -129,7 +129,8 @@ impl Report {
                 strikes.killed.to_string(),
                 strikes.paused.to_string(),
                 strikes.terminated.to_string(),
-                format!("{} ms", strikes.ready_ms_max),
+                // A worker is left to itself once it is started: whom it joins may be away.
+                if *role == Role::Worker { String::new() } else { format!("{} ms", strikes.ready_ms_max) },
                 recovered.unwrap_or_default(),
             ]);
         }
