@@ -17,7 +17,7 @@ say := @printf '\n== %s\n'
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-build build guests ## builds all, starts a host and shows real functions and the fuse
+demo: setup-build build guests ## builds all, shows real functions, the fuse, and worker processes
 	$(say) "Running the demo"
 	target/release/fusebox demo
 

@@ -86,7 +86,7 @@ pub enum Command {
     Workers(WorkersArgs),
     /// Print what a task's run logged
     Logs(LogsArgs),
-    /// Show what Fusebox does: real functions, their receipts, and two that meet their fuse
+    /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
     Demo(DemoArgs),
     /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
     Chaos(ChaosArgs),

@@ -127,6 +127,12 @@ fn the_demo_runs_from_end_to_end() {
     for word in ["Hello, Ada!", "200 of 200 COMPLETED", "deadline-exceeded", "out-of-memory", "Hello, again!"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+    for (mode, processes) in [("local", 1), ("push", 2), ("pull", 2)] {
+        let row = text.lines().find(|line| line.starts_with(mode)).unwrap_or_else(|| panic!("{mode}: {text}"));
+        let cells: Vec<&str> = row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells[3..6], ["421", "420", "1"], "tasks, completed, failed: {row}");
+        assert_eq!(cells[8].split(", ").count(), processes, "{row}");
+    }
     assert!(std::fs::read(home.path().join("thumbnail.png")).unwrap().starts_with(b"\x89PNG"));
     assert!(std::fs::read_to_string(home.path().join("page.html")).unwrap().contains("<h1"));
 }

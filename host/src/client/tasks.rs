@@ -30,6 +30,12 @@ impl Client {
         self.json(self.http.post(url).body(input)).await
     }
 
+    /// Submits a task and waits for its end with the same request; the answer has its result.
+    pub async fn submit_and_wait(&self, function: &str, input: Vec<u8>) -> Result<TaskView> {
+        let request = self.http.post(self.url(&["v1", "functions", function, "tasks"])).body(input);
+        self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await
+    }
+
     /// The newest tasks.
     pub async fn tasks(&self, limit: u32) -> Result<Vec<TaskView>> {
         let mut url = self.url(&["v1", "tasks"]);

@@ -26,6 +26,8 @@ pub mod up;
 pub mod work;
 pub mod workers;
 
+mod process;
+
 /// Runs a command to its end.
 ///
 /// # Errors

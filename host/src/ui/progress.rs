@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Turns while something is waited for; gone when it is dropped.
 pub struct Spinner(ProgressBar);
@@ -29,9 +29,16 @@ impl Drop for Spinner {
 /// A bar for work of a known size.
 #[must_use]
 pub fn bar(what: &'static str, steps: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}");
+    let style = ProgressStyle::with_template("{msg:5} [{bar:30}] {pos}/{len}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(steps).with_style(style).with_message(what)
+}
+
+/// Bars one below the other, for work of the same size that goes on at the same time.
+#[must_use]
+pub fn bars<const N: usize>(whats: [&'static str; N], steps: u64) -> [ProgressBar; N] {
+    let all = MultiProgress::new();
+    whats.map(|what| all.add(bar(what, steps)))
 }
 
 /// A count for work of an unknown size.

@@ -12,11 +12,11 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use tokio::sync::Mutex;
 
-use super::{
-    process::{Process, Start},
-    schedule::{Part, Role},
+use super::schedule::{Part, Role};
+use crate::{
+    commands::process::{Process, Start},
+    random,
 };
-use crate::random;
 
 /// A part may take so long to be ready, on a busy machine, with what it needs away for as long as anything is paused.
 pub(super) const READY: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`schedule`] | which part is struck, how, when: drawn from a seed |
-//! | `cluster`, `process` | the parts: ports, data, start, kill, pause |
+//! | `cluster` | the parts: ports, data, start |
 //! | `nodes`, `load` | REST as clients use it; the clients |
 //! | `nemesis` | plays the schedule |
 //! | `recorder`, `history` | what was done and seen, as plain data |
@@ -41,7 +41,6 @@ mod nemesis;
 mod nodes;
 #[cfg(test)]
 mod plants;
-mod process;
 mod recorder;
 mod recovery;
 mod report;

@@ -16,11 +16,10 @@ use super::{
     cluster::{Cluster, READY},
     history::Event,
     nodes::{self, Nodes},
-    process::Process,
     recorder::Recorder,
     schedule::{Kind, Part, Role, Round},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, commands::process::Process};
 
 /// An orderly end may take so long: what runs may end within 30 s, and then a moment.
 const DRAIN: Duration = Duration::from_secs(35);

@@ -1,4 +1,5 @@
-//! One process of a cluster: started, stopped for a while, told to end, killed, started again on the same port and data.
+//! A process that a command starts for itself: started, stopped for a while, told to end, killed, started again on the
+//! same port and data.
 
 use std::{
     fs::{File, OpenOptions},
@@ -111,12 +112,17 @@ impl Process {
         self.running.as_mut().and_then(|running| running.child.try_wait().ok().flatten())
     }
 
+    /// Its number, while it runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.running.as_ref().and_then(|running| running.child.id())
+    }
+
     /// Sends a signal.
     ///
     /// # Errors
     /// Where the process is gone.
     pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = self.running.as_ref().and_then(|running| running.child.id()).context("the process is gone")?;
+        let id = self.id().context("the process is gone")?;
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
         Ok(kill_process(pid, signal)?)
     }

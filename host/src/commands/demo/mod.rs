@@ -1,5 +1,10 @@
-//! `fusebox demo`: the main job from end to end, on a host of its own: register, invoke, tasks, and two functions that
-//! meet their fuse. Everything goes through REST, as a user's requests would.
+//! `fusebox demo`: the main job from end to end, on hosts of its own: register, invoke, tasks, two functions that meet
+//! their fuse, and the same tasks in each mode. Everything goes through REST, as a user's requests would.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `modes` | local, push and pull beside each other |
+//! | `side` | one of them: a host, its workers, what became of its tasks |
 
 use std::{
     fs,
@@ -23,8 +28,13 @@ use crate::{
     ui::{self, progress, receipt, table::Table},
 };
 
-/// Tasks that the demo submits.
+mod modes;
+mod side;
+
+/// Tasks that the first host is given.
 const TASKS: u64 = 200;
+/// The directory of compiled modules, beside the stores.
+const MODULES: &str = "modules";
 /// Lines of a text output that are shown.
 const LINES_SHOWN: usize = 8;
 
@@ -61,18 +71,7 @@ fn examples() -> [(&'static str, LimitArgs); 6] {
 /// Where anything does not go as it should.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a directory for the demo's store")?;
-    let host = Host::start(HostOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: StoreAddress::Directory(home.path().join("store")),
-        data: home.path().join("store"),
-        mode: Mode::Local,
-        workers: DispatchArgs::default(),
-        slots: parts::cores(),
-        limits: RunLimits::default(),
-        ceiling: RunLimits::CEILING,
-        attempts_max: ATTEMPTS_MAX,
-    })
-    .await?;
+    let host = Host::start(host_options(home.path(), "store", Mode::Local, parts::cores())).await?;
     let client = Client::new(host.url())?;
     heading(&format!("A host on {}, its store in {}", host.url(), home.path().display()))?;
     fs::create_dir_all(&args.out).with_context(|| format!("make {}", args.out.display()))?;
@@ -81,10 +80,26 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     tasks(&client).await?;
     fuses(&client).await?;
     host.drain().await;
-    heading("Done: the host drained and ended. Now your own:")?;
+    modes::run(home.path(), &args).await?;
+    heading("Done: the hosts drained and ended. Now your own:")?;
     ui::say("  target/release/fusebox up")?;
     ui::say("  target/release/fusebox deploy target/guests/hello.wasm --name hello")?;
     ui::say("  target/release/fusebox invoke hello --data Ada --receipt")
+}
+
+/// A host on a store of its own in `home`. All of them share the compiled modules, so that each is compiled once.
+fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions {
+    HostOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        store: StoreAddress::Directory(home.join(store)),
+        data: home.join(MODULES),
+        mode,
+        workers: DispatchArgs::default(),
+        slots,
+        limits: RunLimits::default(),
+        ceiling: RunLimits::CEILING,
+        attempts_max: ATTEMPTS_MAX,
+    }
 }
 
 async fn register(client: &Client, guests: &Path) -> anyhow::Result<()> {
@@ -93,15 +108,19 @@ async fn register(client: &Client, guests: &Path) -> anyhow::Result<()> {
     let bar = progress::bar("compiling", examples.len() as u64);
     let mut table = Table::new(["NAME", "ABI", "MODULE", "COMPILED IN"]);
     for (name, limits) in examples {
-        let path = guests.join(name).with_extension("wasm");
-        let wasm = fs::read(&path).with_context(|| format!("{} is missing: run `make guests`", path.display()))?;
-        let function = client.register(name, limits, wasm).await?;
+        let function = client.register(name, limits, guest(guests, name)?).await?;
         let compiled = format!("{} ms", function.compile_ms.unwrap_or_default());
         table.row([function.name, function.abi, ByteSize(function.module_bytes).to_string(), compiled]);
         bar.inc(1);
     }
     bar.finish_and_clear();
     ui::say(table.to_string())
+}
+
+/// The module of an example.
+fn guest(guests: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
+    let path = guests.join(name).with_extension("wasm");
+    fs::read(&path).with_context(|| format!("{} is missing: run `make guests`", path.display()))
 }
 
 async fn invoke(client: &Client, args: &DemoArgs) -> anyhow::Result<()> {
