@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Instant};
 
 use axum::http::{Method, StatusCode};
-use fusebox::store::embedded;
+use fusebox::store::Options;
 use fusebox_core::limits::{BATCH_BODY_BYTES_MAX, BATCH_ITEMS_MAX};
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ async fn ten_thousand_items_are_one_batch_and_one_more_is_too_many() {
 
 #[tokio::test]
 async fn what_the_queue_has_no_room_for_is_refused_and_the_rest_is_not() {
-    let options = embedded::Options { queued_tasks_max: 2, ..embedded::Options::default() };
+    let options = Options { queued_tasks_max: 2, ..Options::default() };
     let rest = Rest::with_options(options).with_echo().await;
     let answer = rest.post_json(PATH, json!([{}, {}, {}])).await;
     assert_eq!(codes(&answer), ["accepted", "accepted", "queue-full"]);

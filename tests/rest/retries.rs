@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use fusebox::store::embedded;
+use fusebox::store::Options;
 use fusebox_harness::guests;
 use serde_json::{Value, json};
 
@@ -136,7 +136,7 @@ async fn a_dead_letter_is_replayed_once_and_what_fails_again_is_another() {
 
 #[tokio::test]
 async fn large_letters_are_replayed_in_groups_and_a_full_queue_refuses_the_rest() {
-    let options = embedded::Options { queued_tasks_max: 3, ..embedded::Options::default() };
+    let options = Options { queued_tasks_max: 3, ..Options::default() };
     let rest = Rest::with_options(options).with_echo().await;
     for _ in 0..4 {
         rest.post("/v1/functions/echo/tasks", vec![7; 3 << 20]).await;

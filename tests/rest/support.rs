@@ -15,16 +15,13 @@ use fusebox::{
     invoke::{InvokeError, Invoked, Invoker},
     modules::Modules,
     rest::{self, App, RestSettings, room::Room},
-    store::{
-        Store,
-        embedded::{self, EmbeddedStore},
-    },
+    store::{self, Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     limits::ARTIFACTS_BYTES_MAX,
-    outcome::{Outcome, Receipt},
+    outcome::Receipt,
 };
 use fusebox_sandbox::{CompileCommand, Options, Sandbox};
 use http_body_util::BodyExt as _;
@@ -47,9 +44,7 @@ pub(crate) enum Slots {
 impl Invoker for Slots {
     async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
         match self {
-            Self::Echo => {
-                Ok(Invoked { outcome: Outcome::Returned(input), receipt: Receipt::default(), log: Bytes::new() })
-            }
+            Self::Echo => Ok(Invoked { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() }),
             Self::Busy => Err(InvokeError::Overloaded),
             Self::Ending => Err(InvokeError::ShuttingDown),
             Self::Broken => Err(InvokeError::Internal("a secret reason".to_owned())),
@@ -93,7 +88,7 @@ impl Rest {
     }
 
     /// On a store with other bounds.
-    pub(crate) fn with_options(options: embedded::Options) -> Self {
+    pub(crate) fn with_options(options: store::Options) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open_with(&home.path().join("store"), Clock::System, options).unwrap();
         Self::with_store(Arc::new(store), Slots::Echo, home)

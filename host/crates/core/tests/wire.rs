@@ -1,4 +1,5 @@
 //! The wire's layout: the golden file has each message as it is sent, and hostile bytes are no message.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
 

@@ -31,7 +31,7 @@ const STEPS_MAX: u64 = 60_000;
 
 /// Something that is going to happen.
 pub(crate) enum Step {
-    Accept(Task),
+    Accept(Box<Task>),
     Cancel(TaskId),
     StoreTick,
     /// A call reaches the store.
@@ -117,7 +117,7 @@ impl World {
             coming: tasks.len(),
         };
         for task in tasks {
-            world.at(task.created_at, Step::Accept(task));
+            world.at(task.created_at, Step::Accept(Box::new(task)));
         }
         for (at, task) in cancels {
             world.at(at, Step::Cancel(task));
@@ -203,7 +203,7 @@ impl World {
         match step {
             Step::Accept(task) => {
                 self.coming -= 1;
-                self.store.accept(task, self.now);
+                self.store.accept(*task, self.now);
                 self.store_changed();
             }
             Step::Cancel(task) => self.cancel(task),
