@@ -79,7 +79,7 @@ async fn exit_codes_say_whose_fault_it_was() {
         ("deploy /nowhere/at.all", 1, "/nowhere/at.all"),
         ("invoke trap --data x --delay 1s", 1, "--task"),
         ("invoke trap --data x --task --delay soon", 2, "--delay"),
-        ("up --store redis://127.0.0.1:6379", 2, "directory"),
+        ("up --store postgres://127.0.0.1", 2, "directory"),
         ("invoke", 2, "Usage"),
         ("dance", 2, "unrecognized"),
     ] {

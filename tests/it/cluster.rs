@@ -15,6 +15,9 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LONG: &str = "&wall_ms=300000&fuel=300000000000";
 
+/// What is left at least of a lease of 10 s that is renewed every third of it.
+const LEASE_LEFT: Duration = Duration::from_secs(6);
+
 /// A Redis and what runs around it. Processes end before their Redis does.
 struct Cluster {
     parts: Vec<Program>,
@@ -68,6 +71,16 @@ async fn reaches(client: &Client, task: &str, status: &str) {
     .unwrap();
 }
 
+/// A worker has been sent an attempt, which is later than that the attempt is leased.
+async fn holds_one(client: &Client) {
+    eventually("a worker with an attempt", PATIENCE, || async {
+        let workers = client.get("/v1/workers").await.ok()?.json().ok()?;
+        (workers["items"][0]["running"] == 1).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_seeds_routes_work_in_every_mode() {
     let mut cluster = Cluster::new();
@@ -97,16 +110,20 @@ async fn a_dispatchers_end_costs_no_run(mode: &str) {
     let (mut dispatcher, url) = cluster.dispatcher(mode, "0");
     let worker = cluster.worker(mode, &url);
     let task = client.submit("sleep", b"").await.unwrap();
-    reaches(&client, &task, "RUNNING").await;
+    holds_one(&client).await;
     dispatcher.kill().unwrap();
+    let killed = Instant::now();
     let (_next, _) = cluster.dispatcher(mode, url.rsplit(':').next().unwrap());
     let restarted = Instant::now();
+    worker.said("Joined").unwrap();
+    let away = killed.elapsed();
     let echo = client.submit("echo", b"again").await.unwrap();
     assert_eq!(output_of(&client.ended(&echo).await.unwrap()), b"again");
     println!("{mode}: the first task after a dispatcher's restart ended {:?} after it", restarted.elapsed());
-    worker.said("Joined").unwrap();
     let ended = client.ended(&task).await.unwrap();
-    assert_eq!((ended["error"]["code"].as_str(), ended["attempt"].as_u64()), (Some("deadline-exceeded"), Some(1)));
+    assert_eq!(ended["error"]["code"], "deadline-exceeded");
+    // A machine so busy that a process takes longer to start than a lease lasts is promised another attempt only.
+    assert!(ended["attempt"] == 1 || away > LEASE_LEFT, "the worker was away for {away:?}: {ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
