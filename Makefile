@@ -11,7 +11,7 @@ say := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench audit fmt clean \
+.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench chaos audit fmt clean \
 	setup-build setup-test setup-bench
 
 help: ## lists the commands
@@ -62,6 +62,10 @@ bench-smoke:
 bench: setup-bench build guests ## measures: store, sandbox, sync invoke
 	$(say) "Measuring (about 5 minutes; a quiet machine gives steadier numbers)"
 	cargo bench --workspace --bench store --bench sandbox --bench invoke
+
+chaos: setup-test build ## kills parts of real clusters 1,000 times under 100,000 tasks (about half an hour)
+	$(say) "Killing (each mode prints its report; a history that breaks a promise is kept)"
+	target/release/fusebox chaos --rounds 340 --tasks 34000 --faults kill
 
 audit: ## checks licences, advisories and spelling, where cargo-deny and typos are installed
 	@scripts/audit.sh

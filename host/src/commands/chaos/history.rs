@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use fusebox_core::{id::Attempt, task::Status};
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{Fault, Part};
+use super::schedule::{Fault, Part, Role};
 
 /// One thing that happened. Times are microseconds since the run began, on one clock that only moves forward.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub(super) struct Setup {
     /// Unix time of the run's beginning in milliseconds, to compare it with the store's times.
     pub(super) began_ms: u64,
     pub(super) rounds: u32,
+    /// Whose processes run the tasks.
+    pub(super) runners: Vec<Role>,
     pub(super) floors: Floors,
 }
 

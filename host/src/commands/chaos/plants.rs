@@ -65,7 +65,8 @@ pub(super) fn clean() -> History {
     let mut history = History::new();
     let h = &mut history;
     let floors = Floors { accepted: 5, completed: 4, killed: 2, retried: 1 };
-    let setup = Setup { what: "push on redis".to_owned(), seed: 7, began_ms: BEGAN_MS, rounds: 3, floors };
+    let runners = vec![Role::Worker];
+    let setup = Setup { what: "push on redis".to_owned(), seed: 7, began_ms: BEGAN_MS, rounds: 3, runners, floors };
     push(h, Event::Began(setup));
     for n in 0..TASKS {
         push(h, Event::Meant { key: key(n), wait_ms: 0 });
@@ -335,6 +336,20 @@ fn each_planted_bug_is_found_under_its_name_and_no_other() {
         plant(&mut history);
         let found: BTreeSet<Rule> = check(&history).iter().map(|finding| finding.rule).collect();
         assert_eq!(found, BTreeSet::from([*rule]), "{bug}: {:#?}", check(&history));
+    }
+}
+
+#[test]
+fn a_dispatcher_that_runs_the_tasks_may_hold_them_all_until_its_leases_are_over() {
+    for (runner, found) in [(Role::Worker, 1), (Role::Dispatcher, 0)] {
+        let mut history = clean();
+        alone(&mut history, Part { role: Role::Dispatcher, number: 1 });
+        let at = UNIX_EPOCH + Duration::from_millis(BEGAN_MS + 5_000);
+        change_end(&mut history, 4, 0, |end| end.at = humantime::format_rfc3339_millis(at).to_string());
+        if let Event::Began(setup) = &mut history[0].event {
+            setup.runners = vec![runner];
+        }
+        assert_eq!(check(&history).len(), found, "{:#?}", check(&history));
     }
 }
 

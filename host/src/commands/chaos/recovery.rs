@@ -13,7 +13,7 @@ use super::{
 /// From a new start to the next task that ends.
 const RESTART_MS_MAX: u64 = 2_000;
 /// A lease runs out, and the task runs again.
-const WORKER_MS_MAX: u64 = LEASE_MS + 1_000;
+const LEASE_OVER_MS_MAX: u64 = LEASE_MS + 1_000;
 
 /// One recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,13 +60,13 @@ fn worker(round: u32, struck_us: u64, running: &[(String, u32)], book: &Book<'_>
         let task = book.tasks.get(id.as_str());
         let ended_us = task.and_then(|task| ended_us(task, book));
         let Some(ended_us) = ended_us else {
-            return Some(Recovery { round, role: Role::Worker, took_ms: None, limit_ms: WORKER_MS_MAX });
+            return Some(Recovery { round, role: Role::Worker, took_ms: None, limit_ms: LEASE_OVER_MS_MAX });
         };
         if task.and_then(Task::end).is_some_and(|end| end.attempt > *attempt) {
             took_ms = took_ms.max(Some(ended_us.saturating_sub(struck_us) / 1_000));
         }
     }
-    took_ms.map(|ms| Recovery { round, role: Role::Worker, took_ms: Some(ms), limit_ms: WORKER_MS_MAX })
+    took_ms.map(|ms| Recovery { round, role: Role::Worker, took_ms: Some(ms), limit_ms: LEASE_OVER_MS_MAX })
 }
 
 /// A dispatcher or a host: from its start to the next end that the store records. Redis: from when it has loaded its data
@@ -87,7 +87,10 @@ fn restart(round: u32, role: Role, history: &[Entry], book: &Book<'_>) -> Option
         (started_us, ends.filter(|ended_us| *ended_us >= started_us).min())
     };
     let took_ms = until_us.map(|until_us| until_us.saturating_sub(from_us) / 1_000);
-    Some(Recovery { round, role, took_ms, limit_ms: RESTART_MS_MAX })
+    // A dispatcher in local mode may have leased every task there was; a host takes its leases back when it starts.
+    let held_all = role == Role::Dispatcher && book.setup?.runners.contains(&role);
+    let limit_ms = if held_all { LEASE_OVER_MS_MAX } else { RESTART_MS_MAX };
+    Some(Recovery { round, role, took_ms, limit_ms })
 }
 
 /// When the store recorded that a task COMPLETED, on the history's clock.

@@ -16,7 +16,7 @@ use super::{
     nemesis::Nemesis,
     nodes::{self, Nodes},
     recorder::Recorder,
-    schedule::{Kind, Part, Plan},
+    schedule::{Kind, Part, Plan, Role},
 };
 use crate::{
     clock::Clock,
@@ -109,8 +109,11 @@ impl Run {
             killed: kills(&|_| true),
             retried: kills(&|part| self.shape.runs_tasks(part.role)) / MET_DIVISOR,
         };
+        let mut runners: Vec<Role> = self.shape.parts().into_iter().map(|part| part.role).collect();
+        runners.retain(|role| self.shape.runs_tasks(*role));
+        runners.dedup();
         let (seed, rounds) = (self.plan.seed, self.plan.rounds);
-        Setup { what: self.what(), seed, began_ms: Clock::System.now().0, rounds, floors }
+        Setup { what: self.what(), seed, began_ms: Clock::System.now().0, rounds, runners, floors }
     }
 }
 
