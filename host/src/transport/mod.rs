@@ -28,8 +28,9 @@ pub use self::{
 /// The largest message: one input of 6 MiB, which is the largest, and a batch beside it.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
-/// Raised with every change that an older peer could not read; peers of two versions refuse each other.
-const PROTOCOL_VERSION: u16 = 1;
+/// Raised with every change that an older peer could not read, of the messages or of this link; peers of two versions
+/// refuse each other.
+const PROTOCOL_VERSION: u16 = fusebox_core::wire::PROTOCOL;
 
 /// What a handshake may take: three small messages over a bad long line, retransmissions included.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
