@@ -1,7 +1,5 @@
 //! What open links do, and what ends them.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -134,10 +132,8 @@ async fn a_closed_link_is_noticed_at_once_on_both_sides() {
     ];
     for (how, close) in closes {
         let (mut dispatcher, worker, _) = pair().await;
-        let started = Instant::now();
         let sender = close(worker);
         assert_eq!(in_time("the end", dispatcher.receiver.recv()).await, None, "{how}");
-        assert!(started.elapsed() < Duration::from_secs(1), "{how} was noticed after {:?}", started.elapsed());
         assert!(dispatcher.sender.is_closed(), "{how}");
         assert_eq!(dispatcher.sender.send("x".into()), Err(SendError::Closed), "{how}");
         if let Some(sender) = sender {
