@@ -2,10 +2,12 @@
 
 use std::{
     fs,
-    path::Path,
-    process::{Command, Output},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
+use fusebox_harness::eventually;
 use serde_json::{Value, json};
 
 /// Runs `fusebox chaos`; each argument is a word of `line`.
@@ -87,6 +89,37 @@ fn one_process_on_its_own_store_survives_as_well() {
     assert_eq!(forged.status.code(), Some(1));
     let rules: Vec<Value> = report(&forged)["findings"].as_array().unwrap().iter().map(|f| f["rule"].clone()).collect();
     assert!(rules.contains(&json!("wrong-result")) && rules.contains(&json!("end-changed")), "{rules:?}");
+}
+
+/// How many processes work in a directory, or name it on their command line.
+fn processes_of(home: &Path) -> usize {
+    let name = home.display().to_string();
+    let is_one = |process: PathBuf| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let works_in = fs::read_link(process.join("cwd")).is_ok_and(|dir| dir.starts_with(home));
+        works_in || String::from_utf8_lossy(&line).contains(&name)
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter(|entry| is_one(entry.path())).count()
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_run_that_is_killed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().canonicalize().unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_fusebox"))
+        .args(["chaos", "--mode", "push", "--faults", "pause", "--keep"])
+        .arg(&path)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let patience = Duration::from_secs(60);
+    // Redis, two REST nodes, two dispatchers, three workers, and the run itself.
+    let there = || async { (processes_of(&path) >= 9).then_some(()) };
+    eventually("the cluster", patience, there).await.unwrap();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let gone = || async { (processes_of(&path) == 0).then_some(()) };
+    eventually("its end", patience, gone).await.unwrap();
 }
 
 /// The check would be worth nothing if a store that forgets could pass it.

@@ -4,8 +4,10 @@
 use std::{
     fs::{File, OpenOptions},
     io::Write as _,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -90,7 +92,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?)
             // Ctrl-C is for this command, which ends the others itself.
-            .process_group(0)
+            .process_group(group()?)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
@@ -153,6 +155,25 @@ impl Process {
             }
         }
     }
+}
+
+/// The group of every process that is started here. A shell leads it, which waits for the end of its input: that comes with
+/// the end of this program, however it ends, and then the whole group is killed.
+fn group() -> anyhow::Result<i32> {
+    static LEADER: Mutex<Option<std::process::Child>> = Mutex::new(None);
+    let mut leader = LEADER.lock().unwrap_or_else(PoisonError::into_inner);
+    let shell = match leader.take() {
+        Some(shell) => shell,
+        None => std::process::Command::new("sh")
+            .args(["-c", "read -r _; kill -9 0"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("start a shell that ends what this program leaves behind")?,
+    };
+    Ok(i32::try_from(leader.insert(shell).id())?)
 }
 
 /// Copies a process's stdout to its log until it ends, and says when it is ready.
