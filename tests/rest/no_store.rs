@@ -87,7 +87,7 @@ impl Store for NoStore {
     fn ended_hint(&self, _: TaskId) -> Hint {
         Box::pin(std::future::pending())
     }
-    fn ready_hint(&self) -> Hint {
+    fn ready_hint(&self) -> ReadyHint {
         Box::pin(std::future::pending())
     }
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {

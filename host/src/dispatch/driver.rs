@@ -26,7 +26,7 @@ use super::{attempts::Attempts, gateway::FromLink, local::LocalWorker, missing::
 use crate::{
     clock::Clock,
     random,
-    store::{Claim, Finish, Finished, Hint, LeasedTask, Store, Verdict},
+    store::{Claim, Finish, Finished, LeasedTask, Ready, ReadyHint, Store, Verdict},
     telemetry::metrics::Metrics,
     worker::slots::Slots,
 };
@@ -107,6 +107,8 @@ pub struct Driver {
     pub(super) reading_backlog: bool,
     /// Something became ready after the read on its way had begun.
     pub(super) backlog_is_old: bool,
+    /// What became ready since that read had begun: it may not know of it.
+    more_ready: HashMap<TenantId, u64>,
     pub(super) announcing: bool,
     pub(super) wake_at: Millis,
     pub(super) drained: bool,
@@ -146,6 +148,7 @@ impl Driver {
             recorded: HashMap::new(),
             reading_backlog: false,
             backlog_is_old: false,
+            more_ready: HashMap::new(),
             announcing: false,
             wake_at: Millis::NEVER,
             drained: false,
@@ -162,7 +165,7 @@ impl Driver {
         stop: CancellationToken,
     ) {
         let mut cancelled = self.store.cancellations();
-        let mut ready: Hint = self.store.ready_hint();
+        let mut ready: ReadyHint = self.store.ready_hint();
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if let Some((worker, slots)) = self.local.as_ref().map(|local| (local.id(), local.credit())) {
@@ -191,9 +194,9 @@ impl Driver {
                     // the next start take the leases back.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
-                () = &mut ready => {
+                news = &mut ready => {
                     ready = self.store.ready_hint();
-                    self.ask_backlog();
+                    self.on_ready(news);
                 }
                 task = cancelled.recv() => self.on_cancelled(task),
                 _ = rounds.tick() => self.on_round(),
@@ -275,6 +278,19 @@ impl Driver {
         }
     }
 
+    /// Counts are leased on at once, without a read of the backlog.
+    fn on_ready(&mut self, news: Ready) {
+        if news.missed {
+            self.ask_backlog();
+        }
+        for (tenant, more) in news.more {
+            if self.reading_backlog {
+                *self.more_ready.entry(tenant.clone()).or_default() += more;
+            }
+            self.handle(Event::MoreReady { tenant, more });
+        }
+    }
+
     fn on_cancelled(&mut self, task: Result<TaskId, broadcast::error::RecvError>) {
         // A receiver that lagged behind learns from the next beat of each attempt.
         let Ok(task) = task else { return };
@@ -290,6 +306,10 @@ impl Driver {
             FromStore::Backlog(tenants) => {
                 for (tenant, ready) in tenants {
                     self.handle(Event::Backlog { tenant, ready });
+                }
+                // Too many where the read did know of it, which the next lease finds out.
+                for (tenant, more) in std::mem::take(&mut self.more_ready) {
+                    self.handle(Event::MoreReady { tenant, more });
                 }
                 self.reading_backlog = false;
                 if std::mem::take(&mut self.backlog_is_old) {

@@ -138,6 +138,8 @@ impl Driver {
         self.remotes.close_deaf(self.clock.now());
         self.renew_adopted();
         self.announce();
+        // Hints may be lost: a server that was killed may have told nobody.
+        self.ask_backlog();
     }
 
     fn renew_adopted(&mut self) {

@@ -7,25 +7,27 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use fusebox_core::id::TaskId;
+use fusebox_core::{id::TaskId, name::TenantId};
 use tokio::sync::{Notify, broadcast};
 
-use super::Hint;
+use super::{Hint, Ready, ReadyHint};
 
 /// Maps of waiters: more than cores, so that one lock is seldom asked for twice at once.
 const SHARDS: usize = 16;
 /// Cancellations that a slow receiver may lag behind; it learns the others from its beats.
 const CANCELLATIONS: usize = 1_024;
+/// Tenants whose ready tasks are counted until somebody asks; with more, it is only said that something became ready.
+const READY_TENANTS_MAX: usize = 1_024;
 
 /// What a committed step has led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A task has started, or waits again.
     Changed(TaskId),
     /// A task has ended.
     Ended(TaskId),
-    /// A task may be leased.
-    Ready,
+    /// So many tasks of a tenant may be leased.
+    Ready(TenantId, u64),
     /// A task was cancelled while it ran.
     Cancelled(TaskId),
 }
@@ -34,8 +36,15 @@ pub(crate) enum Event {
 pub(crate) struct Hints {
     shards: [Mutex<HashMap<Awaited, Waiters>>; SHARDS],
     hasher: RandomState,
-    ready: Arc<Notify>,
+    news: Arc<News>,
     cancelled: broadcast::Sender<TaskId>,
+}
+
+/// What has become ready since somebody asked.
+#[derive(Default)]
+struct News {
+    ready: Mutex<(HashMap<TenantId, u64>, bool)>,
+    notify: Notify,
 }
 
 /// What is waited for.
@@ -65,19 +74,17 @@ impl Hints {
         Arc::new(Self {
             shards: Default::default(),
             hasher: RandomState::new(),
-            ready: Arc::default(),
+            news: Arc::default(),
             cancelled: broadcast::Sender::new(CANCELLATIONS),
         })
     }
 
     /// Wakes whoever waits for one of these.
     pub(crate) fn tell(&self, events: &[Event]) {
-        if events.contains(&Event::Ready) {
-            self.ready.notify_waiters();
-        }
+        self.news.add(events);
         for event in events {
             match *event {
-                Event::Ready => {}
+                Event::Ready(..) => {}
                 Event::Changed(task) => self.wake((task, Moment::Change)),
                 Event::Ended(task) => {
                     self.wake((task, Moment::Change));
@@ -95,7 +102,7 @@ impl Hints {
             let waiters = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             waiters.values().for_each(|waiters| waiters.notify.notify_waiters());
         }
-        self.ready.notify_waiters();
+        self.news.missed();
     }
 
     fn wake(&self, awaited: Awaited) {
@@ -130,9 +137,13 @@ impl Hints {
         })
     }
 
-    /// Ends when a task has become ready after this call.
-    pub(crate) fn ready(&self) -> Hint {
-        Box::pin(self.ready.clone().notified_owned())
+    /// Ends when a task has become ready since the last such hint ended.
+    pub(crate) fn ready(&self) -> ReadyHint {
+        let news = self.news.clone();
+        Box::pin(async move {
+            news.notify.notified().await;
+            news.take()
+        })
     }
 
     /// The cancellations from now on.
@@ -144,6 +155,45 @@ impl Hints {
         let at = self.hasher.hash_one(awaited) % (SHARDS as u64);
         let shard = &self.shards[usize::try_from(at).unwrap_or(0)];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl News {
+    fn add(&self, events: &[Event]) {
+        let more = events.iter().filter_map(|event| match event {
+            Event::Ready(tenant, more) => Some((tenant, *more)),
+            _ => None,
+        });
+        let mut any = false;
+        {
+            let (ready, missed) = &mut *self.lock();
+            for (tenant, more) in more {
+                any = true;
+                let has_room = ready.len() < READY_TENANTS_MAX;
+                match ready.get_mut(tenant) {
+                    Some(known) => *known += more,
+                    None if has_room => drop(ready.insert(tenant.clone(), more)),
+                    None => *missed = true,
+                }
+            }
+        }
+        if any {
+            self.notify.notify_one();
+        }
+    }
+
+    fn missed(&self) {
+        self.lock().1 = true;
+        self.notify.notify_one();
+    }
+
+    fn take(&self) -> Ready {
+        let (more, missed) = std::mem::take(&mut *self.lock());
+        Ready { more: more.into_iter().collect(), missed }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (HashMap<TenantId, u64>, bool)> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,14 +222,25 @@ mod tests {
         hints.tell(&[Event::Changed(task)]);
         changed.await;
         let changed = hints.changed(task);
-        hints.tell(&[Event::Ended(task), Event::Ready]);
+        let tenant = TenantId::default_tenant();
+        hints.tell(&[Event::Ended(task), Event::Ready(tenant.clone(), 2), Event::Ready(tenant.clone(), 1)]);
         ended.await;
-        ready.await;
+        assert_eq!(ready.await, Ready { more: vec![(tenant, 3)], missed: false });
         changed.await;
         let (ended, ready) = (hints.ended(task), hints.ready());
         hints.wake_all();
         ended.await;
-        ready.await;
+        assert_eq!(ready.await, Ready { more: Vec::new(), missed: true });
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asks_for_takes_bounded_memory() {
+        let hints = Hints::new();
+        for number in 0..READY_TENANTS_MAX + 1 {
+            hints.tell(&[Event::Ready(format!("t{number}").parse().unwrap(), 1)]);
+        }
+        let ready = hints.ready().await;
+        assert_eq!((ready.more.len(), ready.missed), (READY_TENANTS_MAX, true));
     }
 
     #[test]

@@ -306,6 +306,18 @@ pub struct WorkerInfo {
 /// A future that ends when something has happened; a hint, so the caller reads the record again.
 pub type Hint = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Ends when tasks may have become ready.
+pub type ReadyHint = Pin<Box<dyn Future<Output = Ready> + Send>>;
+
+/// What has become ready. Hints only: another dispatcher may have leased it, and some may not have been heard of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// How many more tasks, of which tenants.
+    pub more: Vec<(TenantId, u64)>,
+    /// Something may not have been heard: the backlog knows.
+    pub missed: bool,
+}
+
 /// See the module's documentation.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -360,8 +372,8 @@ pub trait Store: Send + Sync + 'static {
     fn changed_hint(&self, task: TaskId) -> Hint;
     /// Ends when the task may have ended. Registered before it returns, so read the record after calling this.
     fn ended_hint(&self, task: TaskId) -> Hint;
-    /// Ends when tasks may have become ready since the last hint.
-    fn ready_hint(&self) -> Hint;
+    /// Ends when tasks may have become ready since the last such hint ended; of several who wait, one is told.
+    fn ready_hint(&self) -> ReadyHint;
     /// Ids of tasks cancelled while they ran; a hint: who lags behind learns from the next beat.
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId>;
     /// Whether the store answers.

@@ -87,15 +87,26 @@ fn a_report_on_the_attempt_of_another_worker_changes_nothing() {
 #[test]
 fn a_lease_that_was_overtaken_does_not_push_out_the_next_one() {
     let mut bench = Bench::new();
-    bench.handle(0, granted(WORKER, 1));
-    assert_eq!(bench.handle(0, backlog("a", 1)), [lease(0, "a", WORKER, 1)]);
-    // The answer is on its way for so long that the lease lapses, and the next attempt is leased before it comes.
-    bench.handle(11_000, granted(OTHER_WORKER, 1));
-    assert_eq!(bench.handle(11_000, backlog("a", 1)), [lease(1, "a", OTHER_WORKER, 1)]);
+    bench.handle(0, granted(WORKER, 2));
+    bench.handle(0, granted(OTHER_WORKER, 1));
+    let asked = [lease(0, "a", WORKER, 1), lease(1, "a", OTHER_WORKER, 1)];
+    assert_eq!(bench.handle(0, backlog("a", 2)), asked);
+    // The first answer is on its way for so long that the lease lapses, and the other step leases the next attempt.
     assert_eq!(bench.handle(11_001, leased(1, &[(TASK, 2)])), [assign(OTHER_WORKER, 2)]);
     let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
     assert_eq!(bench.handle(11_002, leased(0, &[(TASK, 1)])), [told]);
     assert_eq!(bench.handle(11_003, backlog("a", 1)), [lease(2, "a", WORKER, 1)], "its credit is free again");
+}
+
+#[test]
+fn what_becomes_ready_during_a_lease_step_is_leased_at_its_answer() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 5));
+    let more = |more| Event::MoreReady { tenant: tenant("a"), more };
+    assert_eq!(bench.handle(0, more(1)), [lease(0, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(1, more(1)), []);
+    assert_eq!(bench.handle(1, more(2)), []);
+    assert_eq!(bench.handle(2, leased(0, &[(TASK, 1)])), [assign(WORKER, 1), lease(1, "a", WORKER, 3)]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{task::Context, time::Duration};
 
+use fusebox_core::name::TenantId;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::{LEASE_MS, Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant};
@@ -50,27 +51,37 @@ pub(crate) async fn becoming_ready_wakes(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
     let store = subject.store();
-    let hint = store.ready_hint();
     accept(subject, new_task(subject, &function)).await;
-    woken(hint).await;
+    told(subject, &tenant, 1).await;
 
     let leased = lease_one(subject, &tenant).await;
-    let hint = store.ready_hint();
     finish(subject, claim(&leased), Verdict::Release).await;
-    woken(hint).await;
+    told(subject, &tenant, 1).await;
 
     let leased = lease_one(subject, &tenant).await;
     finish(subject, claim(&leased), Verdict::Retry { delay_ms: 1_000 }).await;
-    let hint = store.ready_hint();
     subject.pass(1_000).await;
     store.tick().await.unwrap();
-    woken(hint).await;
+    told(subject, &tenant, 1).await;
 
     lease_one(subject, &tenant).await;
-    let hint = store.ready_hint();
     subject.pass(LEASE_MS).await;
     store.tick().await.unwrap();
-    woken(hint).await;
+    told(subject, &tenant, 1).await;
+
+    let tasks = (0..20).map(|_| new_task(subject, &function)).collect();
+    store.accept(tasks).await.unwrap();
+    told(subject, &tenant, 20).await;
+}
+
+/// So many tasks of the tenant become ready, in one message or several.
+async fn told(subject: &dyn Subject, tenant: &TenantId, count: u64) {
+    let mut told = 0;
+    while told < count {
+        let ready = tokio::time::timeout(PATIENCE, subject.store().ready_hint()).await.unwrap();
+        told += ready.more.iter().map(|(whose, more)| if whose == tenant { *more } else { 0 }).sum::<u64>();
+    }
+    assert_eq!(told, count);
 }
 
 pub(crate) async fn only_a_running_tasks_cancellation_is_told(subject: &dyn Subject) {

@@ -28,7 +28,7 @@ use self::{engine::Engine, presence::Presence, reads::Reads, writer::Writer};
 use super::hints::Hints;
 use super::{
     Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
-    NewFunction, NewTask, Options, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked, Verdict,
+    NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked, Verdict,
     WorkerInfo,
 };
 use crate::clock::Clock;
@@ -207,7 +207,7 @@ impl Store for EmbeddedStore {
         self.hints.ended(task)
     }
 
-    fn ready_hint(&self) -> Hint {
+    fn ready_hint(&self) -> ReadyHint {
         self.hints.ready()
     }
 

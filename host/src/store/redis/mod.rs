@@ -37,7 +37,7 @@ use crate::{
     clock::Clock,
     store::{
         Accepted, Backlog, Beaten, Cancelled, Claim, Error, Finish, Finished, FunctionRef, Hint, LeaseRequest,
-        LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, Registered, Result, Store, TaskResult, Ticked,
+        LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked,
         WorkerInfo,
     },
 };
@@ -219,15 +219,15 @@ impl Store for RedisStore {
     }
 
     fn changed_hint(&self, task: TaskId) -> Hint {
-        self.pubsub.or_deaf(self.pubsub.hints().changed(task))
+        self.pubsub.hints().changed(task)
     }
 
     fn ended_hint(&self, task: TaskId) -> Hint {
-        self.pubsub.or_deaf(self.pubsub.hints().ended(task))
+        self.pubsub.hints().ended(task)
     }
 
-    fn ready_hint(&self) -> Hint {
-        self.pubsub.ready()
+    fn ready_hint(&self) -> ReadyHint {
+        self.pubsub.hints().ready()
     }
 
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {

@@ -1,10 +1,7 @@
 //! Listens to what other hosts and this one have done, and wakes who waits for it. A message can be missed while the
 //! connection is lost, so everyone is woken when it is there again, and meanwhile now and then. Knows no record.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use fusebox_core::id::TaskId;
 use futures_util::StreamExt as _;
@@ -20,10 +17,7 @@ use super::{
     keys::{self, CANCELLED_CHANNEL, CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL},
     link::{self, Patience},
 };
-use crate::store::{
-    Hint,
-    hints::{Event, Hints},
-};
+use crate::store::hints::{Event, Hints};
 
 /// Whether the other side is still there is asked this often.
 const PING: Duration = Duration::from_secs(1);
@@ -33,25 +27,16 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// While nothing can be heard, who waits looks this often.
 const LOOK_DEAF: Duration = Duration::from_millis(250);
-/// Who waits for work looks this often all the same: a server that was killed may have told nobody.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Two hints that there is work come at least this long one after the other: under load there is one for each accepted
-/// task, and who reads the backlog for each does little else. The first one after a quiet moment comes at once.
-const READY_PAUSE: Duration = Duration::from_millis(5);
-
 /// See the module's documentation. Dropping it ends the listening.
 pub(super) struct PubSub {
     hints: Arc<Hints>,
     hears: watch::Receiver<bool>,
-    /// When the next hint that there is work may come.
-    ready_from: Arc<Mutex<Option<Instant>>>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Drop for PubSub {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -60,8 +45,11 @@ impl PubSub {
     pub(super) fn start(address: Address, patience: Patience) -> Self {
         let hints = Hints::new();
         let (tell, hears) = watch::channel(false);
-        let task = tokio::spawn(run(address, patience, hints.clone(), tell));
-        Self { hints, hears, ready_from: Arc::default(), task }
+        let tasks = [
+            tokio::spawn(run(address, patience, hints.clone(), tell)),
+            tokio::spawn(wake_the_deaf(hints.clone(), hears.clone())),
+        ];
+        Self { hints, hears, tasks }
     }
 
     /// Ends when it listens.
@@ -74,46 +62,13 @@ impl PubSub {
     pub(super) const fn hints(&self) -> &Arc<Hints> {
         &self.hints
     }
-
-    /// A hint that also ends now and then while nothing can be heard.
-    pub(super) fn or_deaf(&self, hint: Hint) -> Hint {
-        let deaf = deaf(self.hears.clone());
-        Box::pin(async move {
-            tokio::select! {
-                () = hint => {}
-                () = deaf => {}
-            }
-        })
-    }
-
-    /// Ends when tasks may have become ready.
-    pub(super) fn ready(&self) -> Hint {
-        let hint = self.or_deaf(self.hints.ready());
-        let ready_from = self.ready_from.clone();
-        Box::pin(async move {
-            let _ = timeout(LOOK, hint).await;
-            let now = Instant::now();
-            let pause = {
-                let mut from = ready_from.lock().unwrap_or_else(PoisonError::into_inner);
-                let at = from.map_or(now, |from| from.max(now));
-                *from = Some(at + READY_PAUSE);
-                at.saturating_duration_since(now)
-            };
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-        })
-    }
 }
 
-/// Ends when nothing could be heard for a while.
-async fn deaf(mut hears: watch::Receiver<bool>) {
-    loop {
-        if hears.wait_for(|hears| !*hears).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+/// Wakes everyone now and then while nothing can be heard.
+async fn wake_the_deaf(hints: Arc<Hints>, mut hears: watch::Receiver<bool>) {
+    while hears.wait_for(|hears| !*hears).await.is_ok() {
         if timeout(LOOK_DEAF, hears.wait_for(|hears| *hears)).await.is_err() {
-            return;
+            hints.wake_all();
         }
     }
 }
@@ -188,10 +143,17 @@ fn events(message: &Msg, suffix: &str) -> Vec<Event> {
     let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
     let ids = text.split(' ').filter_map(|id| id.parse::<TaskId>().ok());
     match message.get_channel_name().strip_suffix(suffix) {
-        Some(READY_CHANNEL) => vec![Event::Ready],
+        Some(READY_CHANNEL) => ready(text).collect(),
         Some(CHANGED_CHANNEL) => ids.map(Event::Changed).collect(),
         Some(ENDED_CHANNEL) => ids.map(Event::Ended).collect(),
         Some(CANCELLED_CHANNEL) => ids.map(Event::Cancelled).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Tenants and how many tasks of each, one after the other.
+fn ready(text: &str) -> impl Iterator<Item = Event> {
+    let mut words = text.split(' ');
+    std::iter::from_fn(move || Some((words.next()?, words.next()?)))
+        .filter_map(|(tenant, more)| Some(Event::Ready(tenant.parse().ok()?, more.parse().ok()?)))
 }

@@ -64,6 +64,13 @@ pub enum Event {
         /// How many.
         ready: u64,
     },
+    /// So many more tasks of a tenant have become ready. May be said of tasks that someone else leases.
+    MoreReady {
+        /// Whose.
+        tenant: TenantId,
+        /// How many.
+        more: u64,
+    },
     /// A worker may be sent this many attempts more. The first one makes the worker known.
     CreditGranted {
         /// Who.

@@ -5,7 +5,10 @@
 //! virtual time of those who wait, so that a pause earns no credit. A run's cost is known only after it: it is
 //! estimated when the attempt is leased and corrected when the run is over.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::name::TenantId;
 
@@ -18,17 +21,31 @@ const IDLE_TENANTS_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 struct Tenant {
     ready: u64,
+    /// Lease steps on their way.
+    leasing: u32,
     virtual_us: u64,
     /// Moving average of the cost of a run.
     estimate_us: u64,
+}
+
+impl Tenant {
+    /// What becomes ready during a lease step waits for its answer, and is then leased at once: under load that makes a
+    /// few large steps of many small ones.
+    const fn waits(&self) -> bool {
+        self.ready > 0 && self.leasing == 0
+    }
 }
 
 /// The tenants that have tasks ready, and what each has been charged.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shares {
     tenants: BTreeMap<TenantId, Tenant>,
-    /// Tenants with ready tasks by virtual time.
+    /// Tenants that wait, by virtual time.
     waiting: BTreeSet<(u64, TenantId)>,
+    /// Whose tasks were taken since the last wave of lease steps was closed, a name for each step.
+    wave: Vec<TenantId>,
+    /// Tenants with lease steps on their way.
+    served: usize,
     /// The least virtual time of those who waited last.
     floor_us: u64,
 }
@@ -36,53 +53,62 @@ pub(super) struct Shares {
 impl Shares {
     /// Replaces what is known of a tenant's ready tasks.
     pub(super) fn set_ready(&mut self, tenant: &TenantId, ready: u64) {
-        let floor_us = self.floor_us;
-        let known = self
-            .tenants
-            .entry(tenant.clone())
-            .or_insert_with(|| Tenant { estimate_us: COST_US_MIN, ..Tenant::default() });
-        let waited = known.ready > 0;
-        known.ready = ready;
-        if waited && ready == 0 {
-            let virtual_us = known.virtual_us;
-            self.waiting.remove(&(virtual_us, tenant.clone()));
-        } else if !waited && ready > 0 {
-            known.virtual_us = known.virtual_us.max(floor_us);
-            let virtual_us = known.virtual_us;
-            self.waiting.insert((virtual_us, tenant.clone()));
+        if !self.tenants.contains_key(tenant) {
+            self.tenants.insert(tenant.clone(), Tenant { estimate_us: COST_US_MIN, ..Tenant::default() });
         }
+        let floor_us = self.floor_us;
+        self.change(tenant, |known| {
+            if known.ready == 0 && ready > 0 {
+                known.virtual_us = known.virtual_us.max(floor_us);
+            }
+            known.ready = ready;
+        });
         self.forget_idle();
     }
 
-    /// Who goes next, with its number of ready tasks, and how many tenants wait.
+    /// Who goes next, with its number of ready tasks, and how many tenants wait or are being served.
     pub(super) fn next(&mut self) -> Option<(TenantId, u64, usize)> {
         let (virtual_us, tenant) = self.waiting.first()?.clone();
         self.floor_us = self.floor_us.max(virtual_us);
         let ready = self.tenants.get(&tenant)?.ready;
-        Some((tenant, ready, self.waiting.len()))
+        Some((tenant, ready, self.waiting.len() + self.served))
     }
 
-    /// Takes `count` ready tasks of a tenant, at their estimated cost.
+    /// Takes `count` ready tasks of a tenant, at their estimated cost, for a lease step of this wave.
     pub(super) fn take(&mut self, tenant: &TenantId, count: u32) {
-        let Some(known) = self.tenants.get(tenant) else { return };
-        let (ready, cost_us) = (known.ready, known.estimate_us.saturating_mul(count.into()));
-        self.charge(tenant, |virtual_us| virtual_us.saturating_add(cost_us));
-        self.set_ready(tenant, ready.saturating_sub(count.into()));
+        self.change(tenant, |known| {
+            known.virtual_us = known.virtual_us.saturating_add(known.estimate_us.saturating_mul(count.into()));
+            known.ready = known.ready.saturating_sub(count.into());
+        });
+        self.wave.push(tenant.clone());
+    }
+
+    /// Whose tasks were taken waits from now on for the answers of its lease steps.
+    pub(super) fn close_wave(&mut self) {
+        for tenant in core::mem::take(&mut self.wave) {
+            self.change(&tenant, |known| known.leasing += 1);
+        }
+    }
+
+    /// A lease step of a closed wave is answered.
+    pub(super) fn answered(&mut self, tenant: &TenantId) {
+        self.change(tenant, |known| known.leasing = known.leasing.saturating_sub(1));
     }
 
     /// Gives back tasks that were taken but not leased.
     pub(super) fn give_back(&mut self, tenant: &TenantId, count: u32) {
-        let Some(known) = self.tenants.get(tenant) else { return };
-        let cost_us = known.estimate_us.saturating_mul(count.into());
-        self.charge(tenant, |virtual_us| virtual_us.saturating_sub(cost_us));
+        self.change(tenant, |known| {
+            known.virtual_us = known.virtual_us.saturating_sub(known.estimate_us.saturating_mul(count.into()));
+        });
     }
 
     /// Corrects the estimate of one run to what it cost.
     pub(super) fn correct(&mut self, tenant: &TenantId, cpu_us: u64) {
-        let Some(known) = self.tenants.get_mut(tenant) else { return };
-        let (estimate_us, cost_us) = (known.estimate_us, cpu_us.max(COST_US_MIN));
-        known.estimate_us = (estimate_us * 7 + cost_us) / 8;
-        self.charge(tenant, |virtual_us| virtual_us.saturating_add(cost_us).saturating_sub(estimate_us));
+        self.change(tenant, |known| {
+            let (estimate_us, cost_us) = (known.estimate_us, cpu_us.max(COST_US_MIN));
+            known.estimate_us = (estimate_us * 7 + cost_us) / 8;
+            known.virtual_us = known.virtual_us.saturating_add(cost_us).saturating_sub(estimate_us);
+        });
     }
 
     /// The number of ready tasks known of a tenant.
@@ -90,22 +116,33 @@ impl Shares {
         self.tenants.get(tenant).map_or(0, |known| known.ready)
     }
 
-    fn charge(&mut self, tenant: &TenantId, change: impl Fn(u64) -> u64) {
+    fn change(&mut self, tenant: &TenantId, change: impl FnOnce(&mut Tenant)) {
         let Some(known) = self.tenants.get_mut(tenant) else { return };
-        let before = known.virtual_us;
-        known.virtual_us = change(before);
-        if known.ready > 0 {
-            let after = known.virtual_us;
-            self.waiting.remove(&(before, tenant.clone()));
-            self.waiting.insert((after, tenant.clone()));
+        let before = known.clone();
+        change(known);
+        let after = known.clone();
+        match (before.leasing > 0, after.leasing > 0) {
+            (false, true) => self.served += 1,
+            (true, false) => self.served -= 1,
+            _ => {}
+        }
+        if (before.waits(), before.virtual_us) == (after.waits(), after.virtual_us) {
+            return;
+        }
+        if before.waits() {
+            self.waiting.remove(&(before.virtual_us, tenant.clone()));
+        }
+        if after.waits() {
+            self.waiting.insert((after.virtual_us, tenant.clone()));
         }
     }
 
     /// A tenant at or below the floor would start at the floor anyway.
     fn forget_idle(&mut self) {
-        if self.tenants.len() - self.waiting.len() > IDLE_TENANTS_MAX {
+        if self.tenants.len() - self.waiting.len() - self.served > IDLE_TENANTS_MAX {
             let floor_us = self.floor_us;
-            self.tenants.retain(|_, tenant| tenant.ready > 0 || tenant.virtual_us > floor_us);
+            let is_needed = |tenant: &Tenant| tenant.ready > 0 || tenant.leasing > 0 || tenant.virtual_us > floor_us;
+            self.tenants.retain(|_, tenant| is_needed(tenant));
         }
     }
 }
@@ -154,5 +191,21 @@ mod tests {
             in_a_row += 1;
         }
         assert!(in_a_row <= 25, "{in_a_row}");
+    }
+
+    #[test]
+    fn what_becomes_ready_during_a_lease_step_waits_for_its_answer() {
+        let (one, other) = (tenant("one"), tenant("other"));
+        let mut shares = Shares::default();
+        shares.set_ready(&one, 2);
+        shares.take(&one, 1);
+        assert_eq!(shares.next(), Some((one.clone(), 1, 1)), "the wave is open: other workers get their part");
+        shares.close_wave();
+        assert_eq!(shares.next(), None);
+        shares.set_ready(&other, 1);
+        assert_eq!(shares.next(), Some((other, 1, 2)), "who is being served has a part of the credit all the same");
+        shares.answered(&one);
+        assert_eq!(shares.ready(&one), 1);
+        assert_eq!(shares.waiting.len(), 2);
     }
 }

@@ -47,7 +47,7 @@ struct Request {
     count: u32,
     /// Empty once the worker is lost.
     grants: Vec<Grant>,
-    /// A backlog came meanwhile. It may have been read after the lease step, so a short answer says nothing newer.
+    /// A backlog or a hint came meanwhile. It may be of after the lease step, so a short answer says nothing newer.
     backlog_came: bool,
 }
 
@@ -90,6 +90,7 @@ impl Dispatcher {
     pub fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
         match event {
             Event::Backlog { tenant, ready } => self.backlog(&tenant, ready),
+            Event::MoreReady { tenant, more } => self.backlog(&tenant, self.shares.ready(&tenant).saturating_add(more)),
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.workers.grant(worker, Grant { expires_at, slots }, now);
             }
@@ -137,8 +138,8 @@ impl Dispatcher {
     /// that none holds what another could begin with.
     fn lease_more(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         while !self.draining && self.paused_until <= now {
-            let Some((worker, free)) = self.workers.most_free() else { return };
-            let Some((tenant, ready, tenants)) = self.shares.next() else { return };
+            let Some((worker, free)) = self.workers.most_free() else { break };
+            let Some((tenant, ready, tenants)) = self.shares.next() else { break };
             let part = free.div_ceil(u32::try_from(tenants).unwrap_or(u32::MAX));
             let share = ready.div_ceil(self.workers.free_workers().max(1) as u64);
             let count = part.min(LEASE_BATCH_MAX).min(u32::try_from(share).unwrap_or(u32::MAX));
@@ -150,12 +151,14 @@ impl Dispatcher {
             self.requests.insert(request, asked);
             effects.push(Effect::Lease { request, tenant, worker, count });
         }
+        self.shares.close_wave();
     }
 
     fn leased(&mut self, request: RequestId, attempts: Vec<(TaskId, Attempt)>, now: Millis, effects: &mut Vec<Effect>) {
         let Some(Request { tenant, worker, count, grants, backlog_came }) = self.requests.remove(&request) else {
             return;
         };
+        self.shares.answered(&tenant);
         let mut slots = one_by_one(grants);
         let accepts = !self.draining && self.workers.accepts(worker);
         let missing = count.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
@@ -191,6 +194,7 @@ impl Dispatcher {
 
     fn lease_failed(&mut self, request: RequestId, now: Millis) {
         let Some(Request { tenant, worker, count, grants, .. }) = self.requests.remove(&request) else { return };
+        self.shares.answered(&tenant);
         self.shares.give_back(&tenant, count);
         let ready = self.shares.ready(&tenant).saturating_add(count.into());
         self.shares.set_ready(&tenant, ready);

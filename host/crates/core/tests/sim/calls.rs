@@ -36,6 +36,16 @@ impl World {
         }
     }
 
+    /// A backlog that is on its way may be of before the hint, so it is said again after it.
+    pub(crate) fn hint(&mut self, host: usize, life: u32, tenant: TenantId, more: u64) {
+        let event = Event::MoreReady { tenant, more };
+        let backlog_at = self.hosts[host].backlog_at;
+        if self.now <= backlog_at {
+            self.at(backlog_at, Step::Event { host, life: Some(life), event: event.clone() });
+        }
+        self.event(host, Some(life), event);
+    }
+
     pub(crate) fn read_backlog(&mut self, host: usize, life: u32) {
         let at = self.now.plus(self.store_ms());
         let asked = &mut self.hosts[host];
@@ -111,8 +121,18 @@ impl World {
         for change in self.store.take_changes() {
             self.checker.changed(&change, self.now);
         }
-        if self.store.take_hint() {
-            (0..self.hosts.len()).for_each(|host| self.ask_backlog(host));
+        let hints = self.store.take_hints();
+        for host in 0..self.hosts.len() {
+            // Where a hint may have been missed, the driver reads the backlog.
+            if !hints.is_empty() && self.dice.percent(30) {
+                self.ask_backlog(host);
+                continue;
+            }
+            let Host { life, is_up, .. } = self.hosts[host];
+            for (tenant, more) in hints.iter().filter(|_| is_up) {
+                let (tenant, more, ms) = (tenant.clone(), *more, self.dice.between(1, 10));
+                self.after(ms, Step::Hint { host, life, tenant, more });
+            }
         }
     }
 

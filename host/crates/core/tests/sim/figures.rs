@@ -50,6 +50,7 @@ impl fmt::Display for Figures {
 const fn event_kind(event: &Event) -> &'static str {
     match event {
         Event::Backlog { .. } => "backlog",
+        Event::MoreReady { .. } => "hint",
         Event::CreditGranted { .. } => "credit",
         Event::Heartbeat { .. } => "heartbeat",
         Event::Leased { .. } => "leased",

@@ -36,7 +36,7 @@ pub(crate) enum Plant {
     AssignTwice,
     /// The run of a cancelled task or a lost lease goes on.
     NeverStop,
-    /// A backlog that comes during a lease step is forgotten.
+    /// A backlog or a hint that comes during a lease step is forgotten.
     ForgetTheBacklog,
     /// A pull request that cannot be served is left open.
     NeverAnswer,
@@ -95,7 +95,7 @@ impl Planted {
                 self.gone.insert(worker);
                 Some(Event::WorkerDrains { worker })
             }
-            (Some(Plant::ForgetTheBacklog), Event::Backlog { .. }) if !self.requests.is_empty() => None,
+            (Some(Plant::ForgetTheBacklog), Event::Backlog { .. } | Event::MoreReady { .. }) if !self.requests.is_empty() => None,
             (Some(Plant::IgnoreTheDrain), Event::Drain) => None,
             (Some(Plant::ForgetFailedSaves), Event::SaveFailed { .. }) => None,
             (Some(Plant::NeverStop), Event::CancelRequested { .. } | Event::LeaseLost { .. }) => None,

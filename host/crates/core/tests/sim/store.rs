@@ -31,9 +31,9 @@ pub(crate) struct Store {
     changes: Vec<Change>,
     /// Tasks that wait for their time; a tick makes them ready.
     delayed: BTreeSet<TaskId>,
-    /// Tasks have become ready since this was last asked for. Set once for each, so that a dispatcher that forgets it
-    /// is not reminded.
-    hint: bool,
+    /// Tasks that have become ready since this was last asked for. Said once of each, so that a dispatcher that forgets
+    /// it is not reminded.
+    hints: BTreeMap<TenantId, u64>,
 }
 
 /// Who leased an attempt can prove it. Secrecy is no matter here, so the token follows from what it is for.
@@ -130,8 +130,8 @@ impl Store {
         self.tasks.values().filter(move |task| task.tenant == *tenant).filter(is_ready)
     }
 
-    pub(crate) fn take_hint(&mut self) -> bool {
-        std::mem::take(&mut self.hint)
+    pub(crate) fn take_hints(&mut self) -> BTreeMap<TenantId, u64> {
+        std::mem::take(&mut self.hints)
     }
 
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
@@ -161,7 +161,7 @@ impl Store {
             self.delayed.insert(id);
         } else {
             self.delayed.remove(&id);
-            self.hint = true;
+            *self.hints.entry(self.tasks[&id].tenant.clone()).or_default() += 1;
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use fusebox_core::{
     dispatch::{Effect, Event},
     id::{TaskId, WorkerId},
+    name::TenantId,
     task::Task,
     time::Millis,
 };
@@ -39,6 +40,12 @@ pub(crate) enum Step {
         host: usize,
         life: u32,
         call: Call,
+    },
+    Hint {
+        host: usize,
+        life: u32,
+        tenant: TenantId,
+        more: u64,
     },
     ReadBacklog {
         host: usize,
@@ -214,6 +221,7 @@ impl World {
             }
             Step::Call { host, life, call } => self.call(host, life, call),
             Step::ReadBacklog { host, life } => self.read_backlog(host, life),
+            Step::Hint { host, life, tenant, more } => self.hint(host, life, tenant, more),
             Step::Event { host, life, event } => self.event(host, life, event),
             Step::Wake { host, life } => self.wake(host, life),
             Step::Start(host) => self.start(host),

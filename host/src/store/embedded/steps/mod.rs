@@ -139,7 +139,7 @@ impl<'a> Steps<'a> {
     fn enter_ready(&mut self, task: &Task) -> Result<()> {
         self.group.put(Space::Index, keys::ready(task), Bytes::new());
         self.starts.ready_added(&task.tenant, task.priority, keys::moment(task.created_at, task.id));
-        self.events.push(Event::Ready);
+        self.events.push(Event::Ready(task.tenant.clone(), 1));
         self.count(&task.tenant, |counters| counters.ready[usize::from(keys::order(task.priority))] += 1)
     }
 

@@ -19,7 +19,7 @@ local OWN = 5
 local function begin(args)
   return {
     tag = args[1], now = now_ms(args[2]), channels = args[3], ended_ttl = tonumber(args[4]),
-    index = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = false,
+    index = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
   }
 end
 
@@ -84,8 +84,10 @@ local function flush(c)
   publish(c, CHANGED, c.changed)
   publish(c, ENDED_CHANNEL, c.ended)
   publish(c, CANCELLED_CHANNEL, c.cancelled)
-  if c.ready then redis.call('PUBLISH', READY_CHANNEL .. c.channels, '') end
-  c.index, c.counts, c.changed, c.ended, c.cancelled, c.ready = {}, {}, {}, {}, {}, false
+  local ready = {}
+  for tenant, more in pairs(c.ready) do ready[#ready + 1] = tenant .. ' ' .. more end
+  publish(c, READY_CHANNEL, ready)
+  c.index, c.counts, c.changed, c.ended, c.cancelled, c.ready = {}, {}, {}, {}, {}, {}
 end
 
 local STATE = {
@@ -116,7 +118,7 @@ local function enter_line(c, t, not_before)
     redis.call('HSET', t.key, 'delayed', 1)
   else
     put(c, ready_key(c, t.tenant, t.priority), t.id, t.created_at)
-    c.ready = true
+    c.ready[t.tenant] = (c.ready[t.tenant] or 0) + 1
   end
 end
 

@@ -112,6 +112,11 @@ impl Watch {
                 let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
                 requests.for_each(|request| request.backlog_came = true);
             }
+            Event::MoreReady { ref tenant, more } => {
+                *self.ready.entry(tenant.clone()).or_default() += more;
+                let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
+                requests.for_each(|request| request.backlog_came = true);
+            }
             Event::LeaseLost { .. } | Event::CancelRequested { .. } => {}
         }
     }
@@ -231,7 +236,9 @@ impl Watch {
     }
 
     fn served(&self, now: Millis) -> Check {
-        let waits = self.ready.iter().find(|(_, ready)| **ready > 0);
+        // Whose lease steps are on their way waits for their answers.
+        let is_served = |tenant: &TenantId| self.requests.values().any(|request| request.tenant == *tenant);
+        let waits = self.ready.iter().find(|(tenant, ready)| **ready > 0 && !is_served(tenant));
         if self.draining || now < self.paused_until || waits.is_none() {
             return Ok(());
         }
