@@ -17,7 +17,7 @@ use fusebox::{
     clock::Clock,
     random,
     store::{
-        Accepted, Claim, Finish, LeaseRequest, NewFunction, NewTask, Options, Registered, Store as _, Verdict,
+        Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Options, Registered, Store as _, Verdict,
         embedded::EmbeddedStore,
     },
 };
@@ -183,6 +183,7 @@ async fn accept(store: &EmbeddedStore, function: &FunctionVersion, count: usize)
         id: random::task_id(now),
         tenant: function.tenant.clone(),
         function: function.id,
+        expects: Expects::Nothing,
         function_name: function.name.clone(),
         module: function.module,
         limits: function.limits,
@@ -195,7 +196,7 @@ async fn accept(store: &EmbeddedStore, function: &FunctionVersion, count: usize)
         input: Bytes::from_static(&INPUT),
     };
     let answers = store.accept(std::iter::repeat_with(task).take(count).collect()).await?;
-    anyhow::ensure!(answers.iter().all(|answer| *answer == Accepted::New), "a task was refused");
+    anyhow::ensure!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })), "a task was refused");
     Ok(())
 }
 

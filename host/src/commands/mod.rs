@@ -2,6 +2,7 @@
 //! else here decides anything.
 
 use fusebox_core::dispatch::Mode;
+use tokio::runtime::Builder;
 
 use crate::cli::{Command, OutputFormat};
 
@@ -33,7 +34,12 @@ mod process;
 /// # Errors
 /// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.
 pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = match command {
+        // One state machine with its links: on one thread nothing waits for another thread to wake up.
+        Command::Dispatcher(_) | Command::PushWorker(_) | Command::PullWorker(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     let ran = runtime.block_on(async {
         match command {
             Command::Up(args) => up::run(args).await,

@@ -83,6 +83,7 @@ impl Driver {
             FromWorker::Received(ids) => ids.into_iter().for_each(|id| remote.received(id)),
             FromWorker::Reports(reports) => {
                 remote.info.ended += reports.len() as u64;
+                reports.iter().for_each(|report| remote.received(report.held.id));
                 for report in reports {
                     self.on_report(worker, report);
                 }

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     random,
-    store::{self, Accepted, NewTask, Store},
+    store::{self, Accepted, Expects, Hint, NewTask, Store},
 };
 
 /// An invoke waits so long for a worker, beyond the wall time of its run: as long as clients wait.
@@ -44,6 +44,7 @@ impl Invoker for StoredInvoker {
             id,
             tenant: function.tenant,
             function: function.id,
+            expects: Expects::Nothing,
             function_name: function.name,
             module: function.module,
             limits: function.limits,
@@ -57,37 +58,46 @@ impl Invoker for StoredInvoker {
             input,
         };
         let mut unwanted = CancelWhenDropped { store: self.store.clone(), tenant: tenant.clone(), task: Some(id) };
+        // Registered before the task exists, so that its end cannot be missed.
+        let hint = self.store.ended_hint(id);
         match self.store.accept(vec![task]).await.map_err(unavailable)?.first() {
-            Some(Accepted::New | Accepted::Duplicate) => {}
+            Some(Accepted::New { .. } | Accepted::Duplicate) => {}
             _ => {
                 unwanted.task = None;
                 return Err(InvokeError::Overloaded);
             }
         }
         let deadline = Instant::now() + Duration::from_millis(QUEUE_MS + wall_ms);
-        let ended = self.ended(&tenant, id, deadline).await?;
+        let ended = self.ended(&tenant, id, hint, deadline).await?;
         unwanted.task = None;
         Ok(ended)
     }
 }
 
 impl StoredInvoker {
-    async fn ended(&self, tenant: &TenantId, id: TaskId, deadline: Instant) -> Result<Invoked, InvokeError> {
+    async fn ended(
+        &self,
+        tenant: &TenantId,
+        id: TaskId,
+        mut hint: Hint,
+        deadline: Instant,
+    ) -> Result<Invoked, InvokeError> {
         let gone = || InvokeError::Internal("its task is gone".to_owned());
         loop {
-            // The hint is registered before the record is read, so that an end between the two is not missed.
-            let hint = self.store.ended_hint(id);
+            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
+            // Registered before the record is read, so that an end between the two is not missed.
+            hint = self.store.ended_hint(id);
             let found = self.store.result(tenant, id).await.map_err(unavailable)?.ok_or_else(gone)?;
             let (failure, ended) = match found.task.state {
                 TaskState::Completed(ended) => (None, ended),
                 TaskState::Failed(failure, ended) => (Some(failure), ended),
-                TaskState::Queued { .. } | TaskState::Running(_) if Instant::now() < deadline => {
-                    let _ = tokio::time::timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
-                    continue;
-                }
+                TaskState::Queued { .. } | TaskState::Running(_) if Instant::now() < deadline => continue,
                 TaskState::Queued { .. } | TaskState::Running(_) => return Err(InvokeError::Overloaded),
             };
-            let log = self.store.log(tenant, id).await.map_err(unavailable)?.unwrap_or_default();
+            let log = match ended.receipt.log_bytes {
+                0 => Bytes::new(),
+                _ => self.store.log(tenant, id).await.map_err(unavailable)?.unwrap_or_default(),
+            };
             return Ok(Invoked { failure, output: found.output, receipt: ended.receipt, log });
         }
     }

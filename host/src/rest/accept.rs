@@ -8,12 +8,13 @@ use fusebox_core::{
     limits::{DELAY_MS_MAX, TASK_AGE_MS_MAX},
     name::TenantId,
     task::Priority,
+    time::Millis,
 };
 
-use super::{App, error::Problem, idempotency::Identity};
+use super::{App, error::Problem, functions, idempotency::Identity};
 use crate::{
     random,
-    store::{Accepted, NewTask},
+    store::{Accepted, Expects, FunctionRef, NewTask},
 };
 
 /// A task to be.
@@ -37,8 +38,8 @@ pub(super) struct Wish<'a> {
 pub(super) struct Kept {
     /// Its id.
     pub id: TaskId,
-    /// Whether an earlier request made it.
-    pub replayed: bool,
+    /// When it was accepted; `None` where an earlier request made it.
+    pub new_at: Option<Millis>,
 }
 
 /// Refuses a delay beyond the bound.
@@ -65,6 +66,7 @@ impl Wish<'_> {
             id,
             tenant: tenant.clone(),
             function: self.function.id,
+            expects: Expects::Nothing,
             function_name: self.function.name.clone(),
             module: self.function.module,
             limits: self.limits,
@@ -85,6 +87,33 @@ pub(super) async fn one(app: &App, task: NewTask) -> Result<Kept, Problem> {
     answers.pop().unwrap_or_else(|| Err(no_answer()))
 }
 
+/// Accepts a task of a function, which `make` makes of its version. The version is at first one that the store remembers
+/// and checks as it accepts the task; where it has changed, it is looked up.
+pub(super) async fn of(
+    app: &App,
+    tenant: &TenantId,
+    function: &str,
+    make: impl Fn(&FunctionVersion) -> Result<NewTask, Problem>,
+) -> Result<(NewTask, Kept), Problem> {
+    let reference = functions::reference(function)?;
+    let expects = match reference {
+        FunctionRef::Id(_) => Expects::There,
+        FunctionRef::Name(_) => Expects::Newest,
+    };
+    // What cannot be made of a version that is remembered may be of the one that there is.
+    if let Some(task) = app.store.remembered(tenant, &reference).and_then(|version| make(&version).ok()) {
+        let task = NewTask { expects, ..task };
+        match app.store.accept(vec![task.clone()]).await?.pop() {
+            Some(Accepted::FunctionChanged) => {}
+            Some(answer) => return kept(app, task.id, answer).map(|kept| (task, kept)),
+            None => return Err(no_answer()),
+        }
+    }
+    let task = make(&functions::find(app, tenant, function).await?)?;
+    let kept = one(app, task.clone()).await?;
+    Ok((task, kept))
+}
+
 /// Accepts tasks in one step, each on its own; answers in their order.
 pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
@@ -92,19 +121,22 @@ pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Ke
     if answers.len() != ids.len() {
         return Err(no_answer());
     }
-    let new = answers.iter().filter(|answer| **answer == Accepted::New).count();
-    app.metrics.tasks_accepted(new as u64);
     Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
 }
 
 fn kept(app: &App, id: TaskId, answer: Accepted) -> Result<Kept, Problem> {
     match answer {
-        Accepted::New => Ok(Kept { id, replayed: false }),
-        Accepted::Duplicate => Ok(Kept { id, replayed: true }),
+        Accepted::New { at } => {
+            app.metrics.task_accepted();
+            Ok(Kept { id, new_at: Some(at) })
+        }
+        Accepted::Duplicate => Ok(Kept { id, new_at: None }),
         Accepted::Conflict => {
             let detail = "this idempotency key came with another request before: send that one, or take another key";
             Err(Problem::new(ErrorCode::IdempotencyConflict, detail))
         }
+        // Nobody has looked it up just before this.
+        Accepted::FunctionChanged => Err(no_answer()),
         Accepted::QueueFull => {
             app.metrics.task_refused();
             Err(Problem::new(ErrorCode::QueueFull, "as many tasks wait as may wait: try again in a moment"))

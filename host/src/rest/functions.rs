@@ -217,7 +217,7 @@ pub(super) async fn find(app: &App, tenant: &TenantId, text: &str) -> Result<Fun
     app.store.function(tenant, &key).await?.ok_or_else(|| not_found(text))
 }
 
-fn reference(text: &str) -> Result<FunctionRef, Problem> {
+pub(super) fn reference(text: &str) -> Result<FunctionRef, Problem> {
     match text.parse::<FunctionId>() {
         Ok(id) => Ok(FunctionRef::Id(id)),
         Err(_) => Ok(FunctionRef::Name(text.parse().map_err(|_| not_found(text))?)),

@@ -49,8 +49,9 @@ pub async fn retry(
     let limits = LimitParams::default();
     let asked = Asked { function: "", priority: failed.priority, delay_ms: 0, limits: &limits, retry_of: Some(id) };
     let identity = key.map(|key| key.identify(&tenant, None, &asked, &[]));
-    let kept = accept::one(&app, again(&failed, &version, input).task(&app, &tenant, identity)).await?;
-    tasks::answer(&app, &tenant, kept, &headers).await
+    let task = again(&failed, &version, input).task(&app, &tenant, identity);
+    let accepting = async { Ok((task.clone(), accept::one(&app, task.clone()).await?)) };
+    tasks::accept_and_answer(&app, task.id, &headers, accepting).await
 }
 
 /// Refuses a task that cannot be tried again.

@@ -52,8 +52,8 @@ impl Row {
     pub(super) fn new(fate: &Result<Kept, Problem>) -> Self {
         let none = Self { status: String::new(), task: None, replayed: false, retry_of: None, error: None };
         match fate {
-            Ok(Kept { id, replayed }) => {
-                Self { status: "accepted".to_owned(), task: Some(id.to_string()), replayed: *replayed, ..none }
+            Ok(Kept { id, new_at }) => {
+                Self { status: "accepted".to_owned(), task: Some(id.to_string()), replayed: new_at.is_none(), ..none }
             }
             Err(problem) => {
                 let error = RowError { code: problem.code().to_string(), message: problem.detail().to_owned() };

@@ -2,7 +2,7 @@
 //! line breaks are accepted; function payloads are wasm modules, parameters and results bytes.
 
 use axum::{Json, extract::State};
-use fusebox_core::{error::ErrorCode, id::FunctionId, task::Priority};
+use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::FunctionId, task::Priority};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -112,13 +112,15 @@ pub async fn execute_function(
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     })?;
     let input = from_base64("payload", &payload)?;
-    let function = functions::find(&app, &tenant, &id.to_string()).await.map_err(|problem| match problem.code() {
+    let make = |function: &FunctionVersion| {
+        let (limits, input) = (function.limits, input.clone());
+        let wish = Wish { function, limits, priority: Priority::Normal, delay_ms: 0, retry_of: None, input };
+        Ok(wish.task(&app, &tenant, None))
+    };
+    let (task, _) = accept::of(&app, &tenant, &id.to_string(), make).await.map_err(|problem| match problem.code() {
         ErrorCode::FunctionNotFound => Problem::new(ErrorCode::FunctionNotFound, "Function not found"),
         _ => problem,
     })?;
-    let limits = function.limits;
-    let wish = Wish { function: &function, limits, priority: Priority::Normal, delay_ms: 0, retry_of: None, input };
-    let task = accept::one(&app, wish.task(&app, &tenant, None)).await?;
     Ok(Json(FunctionExecuted { task_id: task.id.to_string() }))
 }
 

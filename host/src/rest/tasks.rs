@@ -8,8 +8,8 @@ use axum::{
 };
 use fusebox_core::{
     error::ErrorCode,
+    function::FunctionVersion,
     id::TaskId,
-    name::TenantId,
     task::{Priority, Status, TaskState},
 };
 
@@ -22,14 +22,15 @@ use super::{
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
-    functions::{self, LimitParams, Paging},
+    functions::{LimitParams, Paging},
     idempotency::{self, Key},
     invoke,
     view::{TaskPage, TaskView},
     wait,
 };
 use crate::{
-    store::{Cancelled, TaskResult},
+    random,
+    store::{Cancelled, NewTask, TaskResult},
     tenancy::Caller,
 };
 
@@ -79,30 +80,46 @@ pub async fn submit(
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let key = Key::of(&headers)?;
-    let version = functions::find(&app, &tenant, &function).await?;
     let priority = submission.priority.unwrap_or_default();
     let delay_ms = accept::check_delay(submission.delay_ms)?;
     let asked = idempotency::Asked { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
     let identity = key.map(|key| key.identify(&tenant, None, &asked, &input));
-    let limits = limits.over(version.limits, &version.limits)?;
-    let wish = Wish { function: &version, limits, priority, delay_ms, retry_of: None, input };
-    let kept = accept::one(&app, wish.task(&app, &tenant, identity)).await?;
-    answer(&app, &tenant, kept, &headers).await
+    let id = identity.as_ref().map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
+    let make = |version: &FunctionVersion| {
+        let limits = limits.over(version.limits, &version.limits)?;
+        let input = input.clone();
+        let wish = Wish { function: version, limits, priority, delay_ms, retry_of: None, input };
+        let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
+        Ok(NewTask { fingerprint, ..wish.task_of_id(&app, &tenant, id) })
+    };
+    accept_and_answer(&app, id, &headers, accept::of(&app, &tenant, &function, make)).await
 }
 
-/// The answer about a task just accepted, which its client may prefer to wait for.
-pub(super) async fn answer(app: &App, tenant: &TenantId, kept: Kept, headers: &HeaderMap) -> Result<Response, Problem> {
-    let seconds = wait::preferred(headers);
-    let found = wait::for_end(app, tenant, kept.id, seconds.unwrap_or_default()).await?.ok_or_else(not_found)?;
-    let location = [(header::LOCATION, format!("/v1/tasks/{}", kept.id))];
-    let replayed = kept.replayed.then_some([(idempotency::REPLAYED, "true")]);
-    match seconds {
-        Some(seconds) if found.task.status().is_ended() => {
-            let applied = [(PREFERENCE_APPLIED, wait::applied(seconds))];
-            Ok((StatusCode::OK, location, replayed, applied, Json(TaskView::from(&found))).into_response())
-        }
-        _ => Ok((StatusCode::ACCEPTED, location, replayed, Json(TaskView::from(&found.task))).into_response()),
+/// Accepts the task of an id, and answers about it: at once, or when it has ended, where its client prefers to wait.
+pub(super) async fn accept_and_answer(
+    app: &App,
+    id: TaskId,
+    headers: &HeaderMap,
+    accepting: impl Future<Output = Result<(NewTask, Kept), Problem>>,
+) -> Result<Response, Problem> {
+    let waits = wait::preferred(headers);
+    // Registered before the task exists, so that its end cannot be missed.
+    let hint = waits.map(|_| app.store.ended_hint(id));
+    let (new, Kept { id, new_at }) = accepting.await?;
+    let location = [(header::LOCATION, format!("/v1/tasks/{id}"))];
+    let replayed = new_at.is_none().then_some([(idempotency::REPLAYED, "true")]);
+    let accepted =
+        |view: TaskView| (StatusCode::ACCEPTED, location.clone(), replayed.clone(), Json(view)).into_response();
+    if let (None, Some(at)) = (waits, new_at) {
+        return Ok(accepted(TaskView::from(&new.accepted(at))));
     }
+    let (seconds, hint) = (waits.unwrap_or_default(), hint.filter(|_| new_at.is_some()));
+    let found = wait::for_end(app, &new.tenant, id, seconds, hint).await?.ok_or_else(not_found)?;
+    if waits.is_none() || !found.task.status().is_ended() {
+        return Ok(accepted(TaskView::from(&found.task)));
+    }
+    let applied = [(PREFERENCE_APPLIED, wait::applied(seconds))];
+    Ok((StatusCode::OK, location, replayed, applied, Json(TaskView::from(&found))).into_response())
 }
 
 /// List tasks
@@ -137,7 +154,7 @@ pub async fn get(
         let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
         return Ok(Json(TaskView::from(&found)).into_response());
     };
-    let found = wait::for_end(&app, &tenant, task, seconds).await?.ok_or_else(not_found)?;
+    let found = wait::for_end(&app, &tenant, task, seconds, None).await?.ok_or_else(not_found)?;
     Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::from(&found))).into_response())
 }
 
@@ -186,7 +203,7 @@ pub async fn result(
 ) -> Result<Response, Problem> {
     let task = parse_id(&task)?;
     let seconds = wait::preferred(&headers).unwrap_or_default();
-    let TaskResult { task, output } = wait::for_end(&app, &tenant, task, seconds).await?.ok_or_else(not_found)?;
+    let TaskResult { task, output } = wait::for_end(&app, &tenant, task, seconds, None).await?.ok_or_else(not_found)?;
     match &task.state {
         TaskState::Completed(ended) => Ok(invoke::answer(output, &ended.receipt)),
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),

@@ -9,7 +9,7 @@ use fusebox_core::{id::TaskId, limits::WAIT_SECONDS_MAX, name::TenantId};
 use tokio::time::{Instant, timeout_at};
 
 use super::{App, error::Problem};
-use crate::store::TaskResult;
+use crate::store::{Hint, TaskResult};
 
 /// Where a hint is lost, a waiter looks by itself this often.
 const FALLBACK: Duration = Duration::from_secs(1);
@@ -29,15 +29,32 @@ pub fn applied(seconds: u64) -> HeaderValue {
     HeaderValue::try_from(format!("wait={seconds}")).unwrap_or(HeaderValue::from_static("wait"))
 }
 
-/// The task with its result once it has ended, or as it is after `seconds`; `None` where there is none.
+/// The task with its result once it has ended, or as it is after `seconds`; `None` where there is none. With a hint of a
+/// task that was just accepted, its record is not read before the hint comes.
 ///
 /// # Errors
 /// Where the store does not answer.
-pub async fn for_end(app: &App, tenant: &TenantId, id: TaskId, seconds: u64) -> Result<Option<TaskResult>, Problem> {
-    if seconds > 0 {
-        until_ended(app, tenant, id, Instant::now() + Duration::from_secs(seconds)).await?;
+pub async fn for_end(
+    app: &App,
+    tenant: &TenantId,
+    id: TaskId,
+    seconds: u64,
+    mut hint: Option<Hint>,
+) -> Result<Option<TaskResult>, Problem> {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(hint) = hint {
+            let _ = timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
+        }
+        // Registered before the record is read, so that an end between the two is not missed.
+        let ended = app.store.ended_hint(id);
+        let found = app.store.result(tenant, id).await?;
+        let is_over = found.as_ref().is_none_or(|found| found.task.status().is_ended());
+        if is_over || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        hint = Some(ended);
     }
-    Ok(app.store.result(tenant, id).await?)
 }
 
 /// Waits until the task has ended or the deadline has passed; whether it has ended, or there is none.

@@ -1,7 +1,7 @@
 //! What can go wrong in a store. Knows neither stores nor surfaces.
 
 /// What can go wrong in a store. Refusals that are part of an answer are in the answer's type.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// Another process has the directory open.
     #[error("{path} is in use by another process: stop it, or choose another directory with --store")]

@@ -19,7 +19,7 @@ use fusebox_core::{
     lifecycle::{Fence, Next},
     name::{FunctionName, TenantId},
     outcome::{Failure, Receipt},
-    task::{Fingerprint, Priority, Status, Task},
+    task::{Fingerprint, Priority, Status, Task, TaskState},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub use self::{error::Error, options::Options};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Names a function within its tenant: by version id, or by name for the newest version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FunctionRef {
     /// One version.
     Id(FunctionId),
@@ -77,6 +77,18 @@ pub enum Registered {
     },
 }
 
+/// What must still be so of a task's function when the task is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expects {
+    /// Its caller has just looked it up.
+    #[default]
+    Nothing,
+    /// The version is there. It was remembered, and asked for by its id.
+    There,
+    /// The version is its name's newest. It was remembered, and asked for by its name.
+    Newest,
+}
+
 /// A request to run a function.
 #[derive(Clone, Debug)]
 pub struct NewTask {
@@ -86,6 +98,8 @@ pub struct NewTask {
     pub tenant: TenantId,
     /// The version to run; the caller has looked it up.
     pub function: FunctionId,
+    /// What must still be so of that version.
+    pub expects: Expects,
     /// That version's name, for the run's context.
     pub function_name: FunctionName,
     /// That version's module.
@@ -108,17 +122,44 @@ pub struct NewTask {
     pub input: Bytes,
 }
 
+impl NewTask {
+    /// The task that it becomes when it is accepted.
+    #[must_use]
+    pub fn accepted(&self, at: Millis) -> Task {
+        Task {
+            id: self.id,
+            tenant: self.tenant.clone(),
+            function: self.function,
+            limits: self.limits,
+            priority: self.priority,
+            created_at: at,
+            expires_at: self.expires_at,
+            attempt: 0,
+            attempts_max: self.attempts_max,
+            releases: 0,
+            fingerprint: self.fingerprint,
+            retry_of: self.retry_of,
+            state: TaskState::Queued { not_before: self.not_before },
+        }
+    }
+}
+
 /// The answer to a request to run a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// The task is durable and waits.
-    New,
+    New {
+        /// When it was accepted.
+        at: Millis,
+    },
     /// A task of this id was accepted before; nothing changed.
     Duplicate,
     /// A task of this id was accepted before, and its client asked for something else; nothing changed.
     Conflict,
     /// The tenant has as many waiting tasks as it may have.
     QueueFull,
+    /// Its function is not as it expects: look it up.
+    FunctionChanged,
 }
 
 /// Leases attempts of one tenant to one worker.
@@ -325,6 +366,10 @@ pub trait Store: Send + Sync + 'static {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
     /// One version.
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>>;
+    /// A version as it was a moment ago, where the store remembers it: what is accepted for it must expect it.
+    fn remembered(&self, _tenant: &TenantId, _function: &FunctionRef) -> Option<FunctionVersion> {
+        None
+    }
     /// The newest version of each name, by name.
     async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>>;
     /// Every version of a name, newest first.

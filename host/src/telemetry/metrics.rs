@@ -125,9 +125,9 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
     }
 
-    /// Tasks were accepted.
-    pub fn tasks_accepted(&self, count: u64) {
-        self.accepted.inc_by(count);
+    /// A task was accepted.
+    pub fn task_accepted(&self) {
+        self.accepted.inc();
     }
 
     /// A task was refused because the queue was full.

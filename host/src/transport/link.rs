@@ -13,6 +13,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
     Counters, MESSAGE_BYTES_MAX,
+    frame::{FRAME_BYTES_MAX, Frame, Parts, Torn},
     handshake::Session,
     pair::{self, Incoming, Message, Outgoing, Socket},
     seal::{Broken, Opener, Opening, Sealer, sealed_bytes},
@@ -47,6 +48,8 @@ pub struct LinkReceiver {
     incoming: Incoming,
     opener: Opener,
     opening: Option<Opening<Message>>,
+    /// What is left of the frame that came last.
+    parts: Parts,
     is_broken: bool,
     socket: Arc<Socket>,
     peer: String,
@@ -71,7 +74,7 @@ impl Link {
     /// Makes a link of a connection whose handshake is over.
     pub(super) async fn open(stream: TcpStream, session: Session, counters: Arc<Counters>) -> std::io::Result<Self> {
         let peer = stream.peer_addr()?.to_string();
-        let (outgoing, incoming) = pair::attach(stream.into_std()?, sealed_bytes(MESSAGE_BYTES_MAX)).await?;
+        let (outgoing, incoming) = pair::attach(stream.into_std()?, sealed_bytes(FRAME_BYTES_MAX)).await?;
         let socket = outgoing.socket().clone();
         let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -83,6 +86,7 @@ impl Link {
                 incoming,
                 opener: session.opener,
                 opening: None,
+                parts: Parts::default(),
                 is_broken: false,
                 socket,
                 peer: peer.clone(),
@@ -137,22 +141,10 @@ impl LinkReceiver {
     /// The next message; `None` once the link is closed or its peer broke the protocol. Cancellation safe.
     pub async fn recv(&mut self) -> Option<Bytes> {
         while !self.is_broken {
-            if self.opening.is_none() {
-                let sealed = self.incoming.recv().await?;
-                match self.opener.start(sealed) {
-                    Ok(opening) => self.opening = Some(opening),
-                    Err(Broken) => self.is_broken = true,
-                }
-            }
-            match self.opening.as_mut().map(|opening| opening.step(&mut self.opener)) {
-                Some(Ok(Some(message))) => {
-                    self.opening = None;
-                    return Some(message);
-                }
-                // A large message: others may run before it goes on.
-                Some(Ok(None)) => tokio::task::yield_now().await,
-                Some(Err(Broken)) => self.is_broken = true,
-                None => {}
+            match self.parts.next() {
+                Ok(Some(message)) => return Some(message),
+                Ok(None) => self.open_next().await?,
+                Err(Torn) => self.is_broken = true,
             }
             if self.is_broken {
                 self.opening = None;
@@ -162,6 +154,36 @@ impl LinkReceiver {
             }
         }
         None
+    }
+
+    /// Opens the next frame, or finds that it is broken.
+    async fn open_next(&mut self) -> Option<()> {
+        loop {
+            if self.opening.is_none() {
+                let sealed = self.incoming.recv().await?;
+                match self.opener.start(sealed) {
+                    Ok(opening) => self.opening = Some(opening),
+                    Err(Broken) => {
+                        self.is_broken = true;
+                        return Some(());
+                    }
+                }
+            }
+            match self.opening.as_mut().map(|opening| opening.step(&mut self.opener)) {
+                Some(Ok(Some(frame))) => {
+                    self.opening = None;
+                    self.parts = Parts::new(frame);
+                    return Some(());
+                }
+                // A large message: others may run before it goes on.
+                Some(Ok(None)) => tokio::task::yield_now().await,
+                Some(Err(Broken)) => {
+                    self.is_broken = true;
+                    return Some(());
+                }
+                None => {}
+            }
+        }
     }
 }
 
@@ -183,17 +205,26 @@ impl Pump {
     }
 
     async fn send_all(&mut self) -> Result<(), Stopped> {
+        let mut frame = Frame::default();
         while let Some(message) = self.queued.recv().await {
-            let sealed = self.seal(&message).await?;
+            let mut bytes = message.len();
+            frame.add(&message);
+            while frame.has_room()
+                && let Ok(message) = self.queued.try_recv()
+            {
+                bytes += message.len();
+                frame.add(&message);
+            }
+            let sealed = self.seal(&frame.take()).await?;
             self.outgoing.send(sealed).await.map_err(|_| Stopped)?;
-            self.queued_bytes.fetch_sub(message.len(), Ordering::Relaxed);
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    async fn seal(&mut self, message: &[u8]) -> Result<Message, Stopped> {
-        let mut sealed = Message::zeros(sealed_bytes(message.len())).ok_or(Stopped)?;
-        let mut sealing = self.sealer.start(message, sealed.as_mut()).map_err(|Broken| Stopped)?;
+    async fn seal(&mut self, frame: &[u8]) -> Result<Message, Stopped> {
+        let mut sealed = Message::zeros(sealed_bytes(frame.len())).ok_or(Stopped)?;
+        let mut sealing = self.sealer.start(frame, sealed.as_mut()).map_err(|Broken| Stopped)?;
         while !sealing.step(&mut self.sealer).map_err(|Broken| Stopped)? {
             tokio::task::yield_now().await;
         }

@@ -7,6 +7,7 @@
 //! and acknowledgements above carry correctness, and heartbeats find a peer that is gone without a word.
 
 mod connect;
+mod frame;
 mod handshake;
 mod link;
 mod listener;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use snow::StatelessTransportState;
 
-use super::MESSAGE_BYTES_MAX;
+use super::frame::FRAME_BYTES_MAX;
 
 /// What sealing adds to a piece.
 pub(super) const TAG_BYTES: usize = 16;
@@ -114,7 +114,7 @@ impl Opener {
         let mut length = [0; size_of::<u32>()];
         self.open(head, &mut length)?;
         let plain_bytes = usize::try_from(u32::from_be_bytes(length)).map_err(|_| Broken)?;
-        if plain_bytes > MESSAGE_BYTES_MAX || sealed.as_ref().len() != sealed_bytes(plain_bytes) {
+        if plain_bytes > FRAME_BYTES_MAX || sealed.as_ref().len() != sealed_bytes(plain_bytes) {
             return Err(Broken);
         }
         Ok(Opening { sealed, opened_bytes: HEAD_BYTES, plain: BytesMut::with_capacity(plain_bytes), plain_bytes })

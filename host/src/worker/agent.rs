@@ -11,7 +11,7 @@ use fusebox_core::{
     dispatch::Mode,
     limits::{ASK_MS, DRAIN_MS_MAX, HEARTBEAT_MS},
     outcome::StopReason,
-    wire::{self, Assignment, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
+    wire::{self, Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 use tokio::{
     sync::mpsc,
@@ -35,6 +35,9 @@ use crate::{
 /// First and last bound of the wait before joining again; drawn between half of it and all of it, so that workers of a
 /// dispatcher that comes back do not all come at once.
 const REJOIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Arrivals are told of this often, far within [`fusebox_core::limits::RECEIPT_MS_MAX`]; what has ended by then needs no
+/// such message.
+const RECEIPTS: Duration = Duration::from_millis(250);
 /// The dispatcher answers a join within this time.
 const WELCOME_TIME: Duration = Duration::from_secs(5);
 /// Reports that waited for an end of their dispatcher's store may be recorded within this time after a drain.
@@ -87,6 +90,8 @@ pub struct Agent {
     wasm: MissingWasm,
     to_agent: mpsc::UnboundedSender<FromSlots>,
     from_slots: mpsc::UnboundedReceiver<FromSlots>,
+    /// Attempts whose arrival the dispatcher has not been told of. A report tells it too.
+    arrived: Vec<AttemptId>,
     /// Attempts that the dispatcher may still send: credit, or open requests.
     asked: u32,
     draining: bool,
@@ -108,6 +113,7 @@ impl Agent {
             options,
             to_agent,
             from_slots,
+            arrived: Vec::new(),
             asked: 0,
             draining: false,
             ends_at: None,
@@ -190,13 +196,15 @@ impl Agent {
     async fn work(&mut self, link: Link, stop: &CancellationToken) -> LinkEnd {
         let Link { sender, mut receiver, .. } = link;
         self.asked = 0;
+        // The join has said what is held.
+        self.arrived.clear();
         self.held.send_again();
         if self.draining {
             send(&sender, &FromWorker::Drains);
         }
         let overdue = self.wasm_overdue(true);
         self.say(&sender, overdue);
-        let mut beats = beats();
+        let (mut beats, mut receipts) = (every(Duration::from_millis(HEARTBEAT_MS)), every(RECEIPTS));
         loop {
             self.send_due(&sender);
             self.ask(&sender);
@@ -214,6 +222,7 @@ impl Agent {
                     let overdue = self.wasm_overdue(false);
                     self.say(&sender, overdue);
                 }
+                _ = receipts.tick() => self.send_receipts(&sender),
                 () = stop.cancelled(), if !self.draining => {
                     self.begin_drain();
                     send(&sender, &FromWorker::Drains);
@@ -231,8 +240,7 @@ impl Agent {
     fn on_message(&mut self, sender: &LinkSender, message: FromDispatcher) {
         match message {
             FromDispatcher::Assign(batch) => {
-                let ids = batch.iter().map(|assignment| assignment.held.id).collect();
-                send(sender, &FromWorker::Received(ids));
+                self.arrived.extend(batch.iter().map(|assignment| assignment.held.id));
                 self.asked = self.asked.saturating_sub(u32::try_from(batch.len()).unwrap_or(u32::MAX));
                 batch.into_iter().for_each(|assignment| self.begin(assignment));
             }
@@ -322,6 +330,14 @@ impl Agent {
         }
     }
 
+    fn send_receipts(&mut self, sender: &LinkSender) {
+        let open = std::mem::take(&mut self.arrived).into_iter().filter(|id| self.held.is_open(*id));
+        let open: Vec<_> = open.collect();
+        if !open.is_empty() {
+            send(sender, &FromWorker::Received(open));
+        }
+    }
+
     /// Says what it can take beyond what it has and has asked for. A few at a time are not worth a message while others
     /// are on their way.
     fn ask(&mut self, sender: &LinkSender) {
@@ -373,10 +389,10 @@ fn send(sender: &LinkSender, message: &FromWorker) {
     }
 }
 
-fn beats() -> Interval {
-    let mut beats = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beats
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 fn jittered(wait: Duration) -> Duration {

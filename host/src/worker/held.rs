@@ -89,6 +89,12 @@ impl HeldAttempts {
         self.open
     }
 
+    /// Whether an attempt waits or runs.
+    #[must_use]
+    pub fn is_open(&self, id: AttemptId) -> bool {
+        self.held.get(&id).is_some_and(|held| matches!(held.stage, Stage::Open(_)))
+    }
+
     /// Whether nothing is held, reports included.
     #[must_use]
     pub fn is_empty(&self) -> bool {

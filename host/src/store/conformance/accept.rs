@@ -30,7 +30,8 @@ pub(crate) async fn each_task_of_a_batch_is_answered(subject: &dyn Subject) {
     let (first, second) = (new_task(subject, &function), new_task(subject, &function));
     let batch = vec![first.clone(), first.clone(), second.clone()];
     let answers = subject.store().accept(batch).await.unwrap();
-    assert_eq!(answers, [Accepted::New, Accepted::Duplicate, Accepted::New]);
+    let accepted = Accepted::New { at: subject.now() };
+    assert_eq!(answers, [accepted, Accepted::Duplicate, accepted]);
     assert_eq!(counts(subject, &function.tenant).await, (2, 0, 0));
     assert_eq!(subject.store().accept(Vec::new()).await.unwrap(), []);
 }
@@ -62,7 +63,7 @@ pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Su
     batch.push(refused.clone());
     let answers = subject.store().accept(batch).await.unwrap();
     let (last, accepted) = answers.split_last().unwrap();
-    assert!(accepted.iter().all(|answer| *answer == Accepted::New));
+    assert!(accepted.iter().all(|answer| *answer == Accepted::New { at: subject.now() }));
     assert_eq!(*last, Accepted::QueueFull);
     assert_eq!(subject.store().task(&tenant, refused.id).await.unwrap(), None);
     let others = register(subject, &other, "f").await;
@@ -102,7 +103,8 @@ pub(crate) async fn an_id_with_another_fingerprint_is_a_conflict(subject: &dyn S
     let none = NewTask { fingerprint: None, ..new.clone() };
     let batch = vec![new.clone(), new.clone(), other.clone(), none];
     let answers = subject.store().accept(batch).await.unwrap();
-    assert_eq!(answers, [Accepted::New, Accepted::Duplicate, Accepted::Conflict, Accepted::Conflict]);
+    let accepted = Accepted::New { at: subject.now() };
+    assert_eq!(answers, [accepted, Accepted::Duplicate, Accepted::Conflict, Accepted::Conflict]);
     let task = subject.store().task(&tenant, new.id).await.unwrap().unwrap();
     assert_eq!(task.fingerprint, new.fingerprint);
     let leased = lease_one(subject, &tenant).await;

@@ -16,8 +16,8 @@ use fusebox_core::{
 };
 
 use super::{
-    Accepted, Backlog, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewFunction, NewTask, Options, Registered,
-    Store, Verdict,
+    Accepted, Backlog, Claim, Expects, Finish, Finished, LeaseRequest, LeasedTask, NewFunction, NewTask, Options,
+    Registered, Store, Verdict,
 };
 use crate::random;
 
@@ -139,6 +139,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         id: random::task_id(subject.now()),
         tenant: function.tenant.clone(),
         function: function.id,
+        expects: Expects::Nothing,
         function_name: function.name.clone(),
         module: function.module,
         limits: function.limits,
@@ -155,7 +156,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
 /// Accepts a task.
 pub(super) async fn accept(subject: &dyn Subject, task: NewTask) -> TaskId {
     let id = task.id;
-    assert_eq!(subject.store().accept(vec![task]).await.unwrap(), [Accepted::New]);
+    assert_eq!(subject.store().accept(vec![task]).await.unwrap(), [Accepted::New { at: subject.now() }]);
     id
 }
 

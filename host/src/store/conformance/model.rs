@@ -216,7 +216,8 @@ impl Case<'_> {
         let function = self.subject.store().function(&self.tenant, &name).await.unwrap().unwrap();
         let (not_before, expires_at) = (now.plus(delay_ms), now.plus(age_ms));
         let new = NewTask { priority, not_before, expires_at, attempts_max, ..new_task(self.subject, &function) };
-        assert_eq!(self.subject.store().accept(vec![new.clone()]).await.unwrap(), [Accepted::New]);
+        let at = self.subject.now();
+        assert_eq!(self.subject.store().accept(vec![new.clone()]).await.unwrap(), [Accepted::New { at }]);
         self.tasks.push(Modelled {
             id: new.id,
             priority,

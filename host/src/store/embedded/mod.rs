@@ -28,8 +28,8 @@ use self::{engine::Engine, presence::Presence, reads::Reads, writer::Writer};
 use super::hints::Hints;
 use super::{
     Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
-    NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked, Verdict,
-    WorkerInfo,
+    NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked,
+    Verdict, WorkerInfo,
 };
 use crate::clock::Clock;
 

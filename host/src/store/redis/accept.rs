@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fusebox_core::name::TenantId;
+use fusebox_core::{name::TenantId, time::Millis};
 use redis::Value;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     keys::Layout,
     records,
 };
-use crate::store::{Accepted, NewTask, Result};
+use crate::store::{Accepted, Expects, NewTask, Result};
 
 /// What was counted is used for so long.
 const COUNT_FRESH: Duration = Duration::from_secs(1);
@@ -49,9 +49,9 @@ pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]
             answers[*at] = answer;
             match answer {
                 Accepted::QueueFull => refused.push(*at),
-                Accepted::New => {}
+                Accepted::New { .. } => {}
                 // It was known, so that its room is another one's.
-                Accepted::Duplicate | Accepted::Conflict => room_left |= has_room,
+                Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged => room_left |= has_room,
             }
         }
         if caller.layout() == Layout::Whole || !room_left {
@@ -92,15 +92,23 @@ fn row(call: Call, task: &NewTask, has_room: bool) -> Call {
         .arg(task.expires_at.0)
         .arg(records::fingerprint(task.fingerprint.as_ref()))
         .arg(task.retry_of.map(|task| task.to_string()).unwrap_or_default())
+        .arg(match task.expects {
+            Expects::Nothing => "",
+            Expects::There => "there",
+            Expects::Newest => "newest",
+        })
         .arg(&task.input[..])
 }
 
 fn read(answer: Value) -> Result<Accepted> {
+    if let Value::Int(_) = answer {
+        return Ok(Accepted::New { at: Millis(answers::number(answer)?) });
+    }
     Ok(match answers::text(answer)?.as_str() {
-        "NEW" => Accepted::New,
         "DUPLICATE" => Accepted::Duplicate,
         "CONFLICT" => Accepted::Conflict,
         "FULL" => Accepted::QueueFull,
+        "CHANGED" => Accepted::FunctionChanged,
         _ => return Err(answers::unexpected("accept")),
     })
 }

@@ -9,11 +9,14 @@
 //! | `keys`, `records` | every name in Redis, and how records are written |
 //! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
 //! | `caller`, `batches`, `answers` | calls of those functions, split to size |
+//! | `gather`, `memory` | what spares Redis work: tasks of many callers in one call, versions that are not looked up again |
 //! | `accept`, `lease`, `report`, `functions`, `reads`, `workers` | what each call of the store asks and is answered |
 //! | `audit` | records compared with the indexes |
 //! | `pubsub` | wake-ups |
 //!
 //! What other stores promise and this one cannot: no loss when a master fails over to a replica that lagged behind.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,16 +32,18 @@ use self::{
     address::{Address, Kind},
     audit::Audit,
     caller::Caller,
+    gather::Gather,
     keys::Layout,
     link::{Link, Patience},
+    memory::Memory,
     pubsub::PubSub,
 };
 use crate::{
     clock::Clock,
     store::{
         Accepted, Backlog, Beaten, Cancelled, Claim, Error, Finish, Finished, FunctionRef, Hint, LeaseRequest,
-        LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked,
-        WorkerInfo,
+        LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult,
+        Ticked, WorkerInfo,
     },
 };
 
@@ -50,10 +55,12 @@ mod batches;
 mod caller;
 mod errors;
 mod functions;
+mod gather;
 mod keys;
 mod lease;
 mod library;
 mod link;
+mod memory;
 mod pubsub;
 mod reads;
 mod records;
@@ -68,9 +75,12 @@ pub use self::audit::Audited;
 
 /// See the module's documentation.
 pub struct RedisStore {
-    caller: Caller,
+    caller: Arc<Caller>,
     pubsub: PubSub,
-    counted: Counted,
+    counted: Arc<Counted>,
+    /// On a Cluster there is none: there a partition that does not answer must not hold up the others.
+    gather: Option<Gather>,
+    memory: Memory,
     audit: Audit,
 }
 
@@ -106,7 +116,9 @@ impl RedisStore {
         // Without it tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
         let audit = Audit::new(&caller);
-        Ok(Self { caller, pubsub, counted: Counted::default(), audit })
+        let (caller, counted) = (Arc::new(caller), Arc::new(Counted::default()));
+        let gather = (layout == Layout::Whole).then(|| Gather::start(caller.clone(), counted.clone()));
+        Ok(Self { caller, pubsub, counted, gather, memory: Memory::new(), audit })
     }
 
     /// Compares every record with the indexes, and makes missing entries again. Each tick does a part of this.
@@ -137,7 +149,14 @@ impl Store for RedisStore {
     }
 
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
-        functions::function(&self.caller, tenant, function).await
+        let found = functions::function(&self.caller, tenant, function).await?;
+        self.memory.read(tenant, function, found.as_ref());
+        Ok(found)
+    }
+
+    fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
+        // On a Cluster a task and its function are in different places, and no step can look at both.
+        self.gather.as_ref().and_then(|_| self.memory.get(tenant, function))
     }
 
     async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
@@ -156,7 +175,12 @@ impl Store for RedisStore {
         functions::module(&self.caller, digest).await
     }
 
-    async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+    async fn accept(&self, mut tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        if let (Some(gather), 1) = (&self.gather, tasks.len())
+            && let Some(task) = tasks.pop()
+        {
+            return Ok(vec![gather.accept(task).await?]);
+        }
         accept::accept(&self.caller, &self.counted, &tasks).await
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{NNG_HEADER, bind, eventually, in_time, join, join_by_hand, pair, read, token};
-use crate::transport::{Link, LinkSender, MESSAGE_BYTES_MAX, SendError, connect, seal};
+use crate::transport::{Link, LinkSender, MESSAGE_BYTES_MAX, SendError, connect, frame, seal};
 
 #[tokio::test]
 async fn messages_of_every_size_go_both_ways_in_order() {
@@ -111,7 +111,7 @@ async fn a_length_beyond_the_bound_ends_the_link_before_its_bytes_come() {
         stream.write_all(NNG_HEADER).await.unwrap();
         stream
     });
-    let length = seal::sealed_bytes(MESSAGE_BYTES_MAX) as u64 + 1;
+    let length = seal::sealed_bytes(frame::FRAME_BYTES_MAX) as u64 + 1;
     stream.write_all(&length.to_be_bytes()).await.unwrap();
     assert_eq!(in_time("the end", dispatcher.receiver.recv()).await, None);
 }

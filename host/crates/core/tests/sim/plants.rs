@@ -95,7 +95,11 @@ impl Planted {
                 self.gone.insert(worker);
                 Some(Event::WorkerDrains { worker })
             }
-            (Some(Plant::ForgetTheBacklog), Event::Backlog { .. } | Event::MoreReady { .. }) if !self.requests.is_empty() => None,
+            (Some(Plant::ForgetTheBacklog), Event::Backlog { .. } | Event::MoreReady { .. })
+                if !self.requests.is_empty() =>
+            {
+                None
+            }
             (Some(Plant::IgnoreTheDrain), Event::Drain) => None,
             (Some(Plant::ForgetFailedSaves), Event::SaveFailed { .. }) => None,
             (Some(Plant::NeverStop), Event::CancelRequested { .. } | Event::LeaseLost { .. }) => None,

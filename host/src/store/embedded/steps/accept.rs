@@ -28,21 +28,7 @@ impl Steps<'_> {
         if self.counters(&new.tenant)?.waiting() >= self.options.queued_tasks_max {
             return Ok(Accepted::QueueFull);
         }
-        let mut task = Task {
-            id: new.id,
-            tenant: new.tenant,
-            function: new.function,
-            limits: new.limits,
-            priority: new.priority,
-            created_at: self.now,
-            expires_at: new.expires_at,
-            attempt: 0,
-            attempts_max: new.attempts_max,
-            releases: 0,
-            fingerprint: new.fingerprint,
-            retry_of: new.retry_of,
-            state: TaskState::Queued { not_before: new.not_before },
-        };
+        let mut task = new.accepted(self.now);
         match self.hold_function(&task.tenant, task.function)? {
             true if !new.input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), new.input),
             true => {}
@@ -51,7 +37,7 @@ impl Steps<'_> {
         self.group.put(Space::Index, keys::listed(&task), Vec::new());
         self.enter(&task)?;
         self.save(&task)?;
-        Ok(Accepted::New)
+        Ok(Accepted::New { at: self.now })
     }
 
     /// Ends a task whose function was deleted after its caller had looked it up: nothing could ever run it.

@@ -1,6 +1,6 @@
 -- accept: new tasks, each on its own.
 
-local ROW = 14
+local ROW = 15
 
 -- Waiting tasks of a tenant.
 local function depth(c, tenant)
@@ -14,6 +14,22 @@ local function depth(c, tenant)
   return waiting
 end
 
+-- Whether a version that the caller only remembered is still there, or is still its name's newest.
+local function is_as_expected(c, tenant, name, id, expects)
+  if expects == '' then return true end
+  local what = expects .. tenant .. ' ' .. id
+  if c.expected[what] == nil then
+    if expects == 'newest' then
+      c.expected[what] = redis.call('ZRANGE', versions_key(c, tenant, name), 0, 0, 'REV')[1] == id
+    else
+      local known = redis.call('HMGET', function_key(c, id), 'tenant', 'deleted_at')
+      c.expected[what] = known[1] == tenant and not known[2]
+    end
+  end
+  return c.expected[what]
+end
+
+-- Answers with the time for a task that is new, else with a word.
 -- `cap` is the most that may wait in this partition; 0 where the caller has counted, and says by row what has room.
 define('accept', {}, function(args)
   local c = begin(args)
@@ -26,13 +42,15 @@ define('accept', {}, function(args)
     local answer
     if known[1] then
       answer = known[1] == tenant and (known[2] or '') == fingerprint and 'DUPLICATE' or 'CONFLICT'
+    elseif not is_as_expected(c, tenant, args[at + 4], args[at + 3], args[at + 13]) then
+      answer = 'CHANGED'
     elseif room == '0' or cap > 0 and depth(c, tenant) >= cap then
       answer = 'FULL'
     else
-      answer = 'NEW'
+      answer = c.now
       local not_before, expires_at = args[at + 9], args[at + 10]
       local fields = {
-        'function_id', args[at + 3], 'param_payload', args[at + 13], 'status', QUEUED, 'tenant', tenant,
+        'function_id', args[at + 3], 'param_payload', args[at + 14], 'status', QUEUED, 'tenant', tenant,
         'function_name', args[at + 4], 'module', args[at + 5], 'limits', args[at + 6], 'priority', args[at + 7],
         'attempt', 0, 'attempts_max', args[at + 8], 'releases', 0, 'created_at', c.now, 'not_before', not_before,
         'expires_at', expires_at,

@@ -19,11 +19,13 @@ local OWN = 5
 local function begin(args)
   return {
     tag = args[1], now = now_ms(args[2]), channels = args[3], ended_ttl = tonumber(args[4]),
-    index = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
+    index = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {}, expected = {},
   }
 end
 
 local function task_key(c, id) return TASK .. c.tag .. ':' .. id end
+local function function_key(c, id) return FUNCTION .. c.tag .. ':' .. id end
+local function versions_key(c, tenant, name) return VERSIONS .. c.tag .. ':' .. tenant .. ':' .. name end
 local function tenant_key(c, name, tenant) return name .. c.tag .. ':' .. tenant end
 local function ready_key(c, tenant, priority) return READY .. c.tag .. ':' .. tenant .. ':' .. priority end
 

@@ -4,9 +4,6 @@
 -- A version that is not deleted has this score in its module's index.
 local LIVE = 'inf'
 
-local function function_key(c, id) return FUNCTION .. c.tag .. ':' .. id end
-local function versions_key(c, tenant, name) return VERSIONS .. c.tag .. ':' .. tenant .. ':' .. name end
-
 -- The record of a version of this tenant, unless it is deleted.
 local function find(c, tenant, id)
   if not id then return false end

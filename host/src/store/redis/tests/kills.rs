@@ -46,7 +46,7 @@ impl Load {
             let new = NewTask { attempts_max: 1_000, ..new_task(&self.subject, &self.function) };
             let accept = || async { self.subject.store.accept(vec![new.clone()]).await.ok() };
             let answers = eventually("an answer", RECOVERY, accept).await.unwrap();
-            assert!(matches!(answers[..], [Accepted::New | Accepted::Duplicate]));
+            assert!(matches!(answers[..], [Accepted::New { .. } | Accepted::Duplicate]));
             self.accepted.lock().unwrap().push(new.id);
         }
     }

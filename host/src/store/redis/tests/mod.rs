@@ -20,6 +20,7 @@ mod kills;
 mod node;
 mod records;
 mod sentinel;
+mod shared;
 
 /// Small, since the suite reaches them.
 const OPTIONS: Options = Options { queued_tasks_max: 2_000, function_versions_max: 10, ended_ttl_ms: 10_000 };

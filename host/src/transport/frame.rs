@@ -1,0 +1,99 @@
+//! What is sealed and sent at once: messages, one after the other, each after its length. Several that wait make one frame,
+//! since each one costs both sides some switches between threads, whatever its size. Bytes in, bytes out, no I/O.
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+use super::MESSAGE_BYTES_MAX;
+
+/// Before each message.
+const LENGTH_BYTES: usize = size_of::<u32>();
+/// A frame that has so many bytes takes no further message: a larger one gains nothing.
+const GATHERED_BYTES: usize = 64 << 10;
+/// The largest frame: a few small messages, and one of the largest.
+pub(super) const FRAME_BYTES_MAX: usize = GATHERED_BYTES + LENGTH_BYTES + MESSAGE_BYTES_MAX;
+
+/// A frame to be sent.
+#[derive(Default)]
+pub(super) struct Frame(BytesMut);
+
+impl Frame {
+    /// Whether another message may be added.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.len() < GATHERED_BYTES
+    }
+
+    /// Adds a message, of at most [`MESSAGE_BYTES_MAX`].
+    pub(super) fn add(&mut self, message: &[u8]) {
+        self.0.reserve(LENGTH_BYTES + message.len());
+        // The sender has checked the length.
+        self.0.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+        self.0.put_slice(message);
+    }
+
+    /// The bytes; the frame is empty then.
+    pub(super) fn take(&mut self) -> Bytes {
+        self.0.split().freeze()
+    }
+}
+
+/// A frame that came.
+#[derive(Default)]
+pub(super) struct Parts(Bytes);
+
+/// The lengths in a frame do not make up the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Torn;
+
+impl Parts {
+    pub(super) const fn new(frame: Bytes) -> Self {
+        Self(frame)
+    }
+
+    /// The next message; `None` after the last.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, Torn> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let length = usize::try_from(self.0.try_get_u32().map_err(|_| Torn)?).map_err(|_| Torn)?;
+        if length > MESSAGE_BYTES_MAX || length > self.0.len() {
+            return Err(Torn);
+        }
+        Ok(Some(self.0.split_to(length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(frame: Bytes) -> Result<Vec<Bytes>, Torn> {
+        let mut parts = Parts::new(frame);
+        std::iter::from_fn(|| parts.next().transpose()).take(10).collect()
+    }
+
+    #[test]
+    fn messages_come_as_they_were_added() {
+        let mut frame = Frame::default();
+        for message in [&b"one"[..], b"", b"three"] {
+            assert!(frame.has_room());
+            frame.add(message);
+        }
+        assert_eq!(all(frame.take()).unwrap(), [&b"one"[..], b"", b"three"]);
+        assert_eq!(all(frame.take()).unwrap(), [] as [Bytes; 0]);
+        frame.add(&[7; GATHERED_BYTES]);
+        assert!(!frame.has_room());
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_is_torn() {
+        let mut frame = Frame::default();
+        frame.add(b"one");
+        frame.add(b"two");
+        let frame = frame.take();
+        let whole = [0, 7, 14];
+        for length in (0..frame.len()).filter(|length| !whole.contains(length)) {
+            assert_eq!(all(frame.slice(..length)), Err(Torn), "{length}");
+        }
+        assert_eq!(all(Bytes::from_static(&[255; 8])), Err(Torn));
+    }
+}
