@@ -52,7 +52,7 @@ define('accept', {}, function(args)
       local fields = {
         'function_id', args[at + 3], 'param_payload', args[at + 14], 'status', QUEUED, 'tenant', tenant,
         'function_name', args[at + 4], 'module', args[at + 5], 'limits', args[at + 6], 'priority', args[at + 7],
-        'attempt', 0, 'attempts_max', args[at + 8], 'releases', 0, 'created_at', c.now, 'not_before', not_before,
+        'attempt', '0', 'attempts_max', args[at + 8], 'releases', '0', 'created_at', c.at, 'not_before', not_before,
         'expires_at', expires_at,
       }
       if fingerprint ~= '' then
@@ -64,9 +64,9 @@ define('accept', {}, function(args)
         fields[#fields + 1] = args[at + 12]
       end
       redis.call('HSET', key, unpack(fields))
-      local t = { id = id, key = key, tenant = tenant, priority = args[at + 7], created_at = c.now, expires_at = expires_at }
+      local t = { id = id, key = key, tenant = tenant, priority = args[at + 7], created_at = c.at, expires_at = expires_at }
       enter_line(c, t, not_before)
-      put(c, tenant_key(c, TASKS, tenant), padded(c.now) .. id, 0)
+      put(c, tenant_key(c, TASKS, tenant), padded(c.now) .. id, '0')
       if cap > 0 then c.depths[tenant] = c.depths[tenant] + 1 end
       if not tenants[tenant] then
         tenants[tenant] = true

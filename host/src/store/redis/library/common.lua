@@ -12,13 +12,17 @@ local function now_ms(told)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Redis would write a number with all its digits, which takes long.
+local function text(number) return string.format('%.0f', number) end
+
 -- Every call starts with: the partition's hash tag, the time told, the suffix of channels, how long an ended task is
 -- kept. What is the call's own follows.
 local OWN = 5
 
 local function begin(args)
+  local now = now_ms(args[2])
   return {
-    tag = args[1], now = now_ms(args[2]), channels = args[3], ended_ttl = tonumber(args[4]),
+    tag = args[1], now = now, at = text(now), ended_until = text(now + tonumber(args[4])), channels = args[3], ended_ttl_text = args[4], ended_ttl = tonumber(args[4]),
     index = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {}, expected = {},
   }
 end
@@ -143,14 +147,14 @@ end
 -- a dead letter, which keeps its input; `by_host` that no attempt reported it.
 local function end_task(c, t, status, dead, by_host, fields)
   if t.status == RUNNING then leave_lease(c, t) else leave_line(c, t) end
-  redis.call('HSET', t.key, 'status', status, 'ended_at', c.now, unpack(fields))
+  redis.call('HSET', t.key, 'status', status, 'ended_at', c.at, unpack(fields))
   local gone = { 'worker', 'leased_at', 'lease_until', 'delayed' }
   if by_host then gone[#gone + 1] = 'token' end
   if not dead then gone[#gone + 1] = 'param_payload' end
   redis.call('HDEL', t.key, unpack(gone))
-  redis.call('PEXPIRE', t.key, c.ended_ttl)
+  redis.call('PEXPIRE', t.key, c.ended_ttl_text)
   -- All that is needed to forget the task, also where Redis has forgotten its record by then.
-  put(c, ENDED .. c.tag, t.id .. padded(t.created_at) .. padded(c.now) .. t.tenant, c.now + c.ended_ttl)
+  put(c, ENDED .. c.tag, t.id .. padded(t.created_at) .. padded(c.now) .. t.tenant, c.ended_until)
   if dead then put(c, tenant_key(c, DEAD, t.tenant), padded(c.now) .. t.id, 0) end
   c.ended[#c.ended + 1] = t.id
 end

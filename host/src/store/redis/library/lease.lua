@@ -37,8 +37,8 @@ local function lease_one(c, key, id, worker, token, lease_until)
     enter_line(c, t, t.not_before)
     return nil
   end
-  redis.call('HSET', t.key, 'status', RUNNING, 'attempt', t.attempt + 1, 'worker', worker, 'token', token,
-    'leased_at', c.now, 'lease_until', lease_until)
+  redis.call('HSET', t.key, 'status', RUNNING, 'attempt', text(t.attempt + 1), 'worker', worker, 'token', token,
+    'leased_at', c.at, 'lease_until', lease_until)
   put(c, key, id, false)
   put(c, WAITING .. c.tag, id, false)
   put(c, LEASED .. c.tag, id, lease_until)
@@ -52,7 +52,7 @@ end
 define('lease', {}, function(args)
   local c = begin(args)
   local tenant, worker, bytes = args[OWN], args[OWN + 1], tonumber(args[OWN + 3])
-  local lease_until = c.now + tonumber(args[OWN + 2])
+  local lease_until = text(c.now + tonumber(args[OWN + 2]))
   local most = tonumber(args[OWN + 4])
   local tokens = OWN + 4
   local wanted = tokens + most

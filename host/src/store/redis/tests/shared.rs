@@ -15,8 +15,9 @@ use crate::store::{
 /// Another host's handle on the same server.
 async fn another(subject: &On<RedisServer>) -> On<()> {
     let clock = subject.clock.clone();
-    let connecting = RedisStore::connect_with(&subject.server.url(), OPTIONS, Patience::default(), Some(clock.clone()));
-    On { store: connecting.await.unwrap(), clock, server: () }
+    let (url, told) = (subject.server.url(), Some(clock.clone()));
+    let store = RedisStore::connect_with(&url, OPTIONS, Patience::default(), told).await.unwrap();
+    On { store, clock, server: () }
 }
 
 #[tokio::test]
