@@ -1,10 +1,9 @@
 //! Compiled modules: on disk, authenticated, and the most used ones in memory, linked and ready to be instantiated.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    io::{ErrorKind, Write as _},
     path::Path,
     sync::Arc,
 };
@@ -161,20 +160,30 @@ impl Cache {
     }
 }
 
-/// The directory's key; a new one where there is none. Files under another key are as good as absent.
+/// The directory's key; a new one where there is none. Files under another key are as good as absent. It appears whole or
+/// not at all, and the first one stays: processes that share a directory may start at once.
 fn key(dir: &Path) -> std::io::Result<ArtifactKey> {
     let path = dir.join("key");
-    if let Ok(bytes) = fs::read(&path)
-        && let Ok(key) = bytes.try_into()
-    {
-        return Ok(ArtifactKey(key));
-    }
     let mut key = [0; 32];
+    match fs::read(&path) {
+        Ok(bytes) if bytes.len() == key.len() => {
+            key.copy_from_slice(&bytes);
+            return Ok(ArtifactKey(key));
+        }
+        Ok(_) => fs::remove_file(&path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     getrandom::fill(&mut key).map_err(|error| std::io::Error::other(error.to_string()))?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    // Its mode is 0600.
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(&key)?;
-    file.sync_all()?;
-    Ok(ArtifactKey(key))
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => Ok(ArtifactKey(key)),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => self::key(dir),
+        Err(error) => Err(error.error),
+    }
 }
 
 /// A module's ABI and where its calls enter.
@@ -211,6 +220,19 @@ mod tests {
     fn files(dir: &Path) -> usize {
         let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name != "key").count()
+    }
+
+    #[test]
+    fn processes_that_start_at_once_have_one_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| key(dir.path()).unwrap().0)).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        fs::write(dir.path().join("key"), b"cut short").unwrap();
+        assert_ne!(key(dir.path()).unwrap().0, keys[0], "what is no key is replaced");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
