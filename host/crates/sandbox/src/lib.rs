@@ -95,6 +95,12 @@ pub struct ModuleError {
 #[error("{0}")]
 pub struct SandboxError(pub String);
 
+impl From<SandboxError> for ModuleError {
+    fn from(error: SandboxError) -> Self {
+        Self { code: ErrorCode::Internal, message: error.0 }
+    }
+}
+
 /// What a module says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspected {
@@ -228,8 +234,7 @@ impl Sandbox {
     /// Why it is no function of this host, or does not compile within the limits.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let inspected = self.inspect(wasm)?;
-        let internal = |error: SandboxError| ModuleError { code: ErrorCode::Internal, message: error.0 };
-        if self.cache.load(&inspected.digest).map_err(internal)?.is_some() {
+        if self.cache.load(&inspected.digest)?.is_some() {
             return Ok(Prepared { inspected, compile: Duration::ZERO });
         }
         let started = Instant::now();
