@@ -10,6 +10,7 @@
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
+//! | `artifacts` | who compiles a module for a worker |
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
@@ -20,6 +21,7 @@
     reason = "a test that cannot go on fails, and the kills are counted out loud"
 )]
 
+mod artifacts;
 mod bad_input;
 mod chaos;
 mod cli;

@@ -43,7 +43,8 @@ pub struct DispatcherArgs {
     /// Where tasks are: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
-    /// The directory of compiled modules, in local mode; made where it is not there
+    /// The directory of compiled modules, in local mode and for workers that know a join token; made where it is not
+    /// there. What `serve` of this machine has compiled into it is not compiled again
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
 }
@@ -82,7 +83,10 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
         Dispatching::local(own, workers, &args.workers)
     } else {
-        Dispatching::remote(own, mode, &args.workers).await?
+        // It runs nothing: the smallest pool will do.
+        let sandbox = args.workers.join_token.is_some().then(|| parts::sandbox(&args.data, 1, RunLimits::CEILING));
+        let modules = sandbox.transpose()?.map(|sandbox| Modules::new(sandbox, metrics));
+        Dispatching::remote(own, mode, modules, &args.workers).await?
     };
     let word = mode.as_str();
     match dispatching.address() {

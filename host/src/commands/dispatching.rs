@@ -9,6 +9,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use fusebox_core::{dispatch::Mode, limits::WALL_MS_MAX};
+use fusebox_sandbox::ArtifactKey;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +18,10 @@ use crate::{
     dispatch::{
         driver::{self, Driver, Workers},
         gateway::Gateway,
+        pieces::Pieces,
         upkeep,
     },
+    modules::Modules,
     random,
     store::Store,
     telemetry::metrics::Metrics,
@@ -57,7 +60,8 @@ pub struct DispatchArgs {
     /// The address that port is on; another one than loopback needs a join token
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     pub bind: IpAddr,
-    /// What workers must know to join; without it they come from this machine only
+    /// What workers must know to join; they are then given compiled modules too. Without it they come from this machine
+    /// only and compile for themselves
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_token: Option<JoinToken>,
     /// The longest wall time of a task's run in seconds, whatever its function may use [default: 300]
@@ -104,17 +108,26 @@ impl Dispatching {
         Self::start(parts, workers, args)
     }
 
-    /// Starts one that workers of other processes join.
+    /// Starts one that workers of other processes join. Where there are `modules` and a join token, workers are given what
+    /// these compile.
     ///
     /// # Errors
     /// Where its port cannot be listened on.
-    pub async fn remote(parts: Parts, mode: Mode, args: &DispatchArgs) -> anyhow::Result<Self> {
+    pub async fn remote(
+        parts: Parts,
+        mode: Mode,
+        modules: Option<Modules>,
+        args: &DispatchArgs,
+    ) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
         let address = SocketAddr::new(args.bind, args.port);
         let listener = Listener::bind(address, args.join_token.clone(), counters.clone()).await?;
         let address = listener.local_addr();
         parts.metrics.count_links(&counters);
-        let (gateway, links) = Gateway::new(listener, mode, parts.store.clone(), counters);
+        // Without a token anyone on this machine could pose as the dispatcher, and native code is believed blindly.
+        let key = args.join_token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
+        let pieces = Arc::new(Pieces::new(parts.store.clone(), modules.zip(key)));
+        let (gateway, links) = Gateway::new(listener, mode, pieces, counters);
         let gateway = tokio::spawn(gateway.run(parts.stop.clone()));
         let started = Self::start(parts, Workers::Remote(links), args);
         Ok(Self { gateway: Some(gateway), address: Some(address), ..started })

@@ -79,7 +79,7 @@ impl Host {
                 let workers = Workers::Local { slots: slots.clone(), missing: missing.clone() };
                 Dispatching::local(own, workers, &options.workers)
             }
-            remote => Dispatching::remote(own, remote, &options.workers).await?,
+            remote => Dispatching::remote(own, remote, Some(modules.clone()), &options.workers).await?,
         };
         let app = App {
             store,

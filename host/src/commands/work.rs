@@ -37,7 +37,8 @@ pub struct WorkArgs {
     /// The dispatcher's address, such as tcp://10.0.0.1:5555
     #[arg(value_name = "URL")]
     pub url: String,
-    /// What the dispatcher wants workers to know
+    /// What the dispatcher wants workers to know; with it this worker takes compiled modules from the dispatcher, and
+    /// compiles only what it cannot get so
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_token: Option<JoinToken>,
     /// The directory of compiled modules; made where it is not there

@@ -1,25 +1,23 @@
-//! Where workers of other processes come in: joins are checked, messages decoded, modules handed out. What a link says
-//! beyond that goes to the driver. A peer that breaks the protocol loses its link and nothing else.
+//! Where workers of other processes come in: joins are checked, messages decoded, questions for modules passed to who
+//! hands them out. What a link says beyond that goes to the driver. A peer that breaks the protocol loses its link and
+//! nothing else.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
 use fusebox_core::{
     dispatch::Mode,
-    id::{ModuleDigest, WorkerId},
-    limits::{MODULE_PIECE_BYTES, WORKER_CAPACITY_MAX},
+    id::WorkerId,
+    limits::WORKER_CAPACITY_MAX,
     wire::{self, FromDispatcher, FromWorker, Join},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    store::Store,
-    transport::{Counters, Link, LinkReceiver, LinkSender, Listener},
-};
+use super::pieces::{Pieces, Question};
+use crate::transport::{Counters, Link, LinkReceiver, LinkSender, Listener};
 
 /// A link that has been joined says who it is within this time.
 const JOIN_TIME: Duration = Duration::from_secs(5);
@@ -69,7 +67,7 @@ pub struct Gateway {
 
 struct Door {
     mode: Mode,
-    store: Arc<dyn Store>,
+    pieces: Arc<Pieces>,
     counters: Arc<Counters>,
     to_driver: mpsc::Sender<FromLink>,
 }
@@ -80,11 +78,11 @@ impl Gateway {
     pub fn new(
         listener: Listener,
         mode: Mode,
-        store: Arc<dyn Store>,
+        pieces: Arc<Pieces>,
         counters: Arc<Counters>,
     ) -> (Self, mpsc::Receiver<FromLink>) {
         let (to_driver, links) = mpsc::channel(WAITING_MAX);
-        (Self { listener, door: Arc::new(Door { mode, store, counters, to_driver }) }, links)
+        (Self { listener, door: Arc::new(Door { mode, pieces, counters, to_driver }) }, links)
     }
 
     /// Lets workers in until `stop`; links that are open stay.
@@ -133,13 +131,11 @@ impl Door {
     }
 
     async fn read(&self, worker: WorkerId, link: LinkId, sender: &LinkSender, receiver: &mut LinkReceiver) {
-        let mut fetched = None;
+        let ask = self.pieces.clone().answer(sender.clone());
         while let Some(bytes) = receiver.recv().await {
             match wire::decode(&bytes) {
-                Ok(FromWorker::Fetch { module, offset }) => {
-                    if !self.piece(sender, &mut fetched, module, offset).await {
-                        return;
-                    }
+                Ok(FromWorker::Fetch { module, form, offset }) => {
+                    ask.send_replace(Some(Question { module, form, offset }));
                 }
                 Ok(FromWorker::Join(_)) | Err(_) => {
                     self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);
@@ -153,35 +149,6 @@ impl Door {
                 }
             }
         }
-    }
-
-    /// Sends a piece of a module; whether the link goes on. The module is read once and kept until another is asked for.
-    async fn piece(
-        &self,
-        sender: &LinkSender,
-        fetched: &mut Option<(ModuleDigest, Bytes)>,
-        module: ModuleDigest,
-        offset: u64,
-    ) -> bool {
-        if fetched.as_ref().is_none_or(|(known, _)| *known != module) {
-            *fetched = match self.store.module(&module).await {
-                Ok(found) => found.map(|wasm| (module, wasm)),
-                Err(error) => {
-                    // Without an answer the worker asks again.
-                    tracing::warn!(%module, %error, "cannot read a module that a worker wants");
-                    return true;
-                }
-            };
-        }
-        let wasm = fetched.as_ref().map(|(_, wasm)| wasm.clone()).unwrap_or_default();
-        let total = wasm.len() as u64;
-        let (from, to) = (offset.min(total), offset.saturating_add(MODULE_PIECE_BYTES).min(total));
-        let bytes = match (usize::try_from(from), usize::try_from(to)) {
-            (Ok(from), Ok(to)) => wasm.slice(from..to),
-            _ => Bytes::new(),
-        };
-        let piece = wire::encode(&FromDispatcher::Piece { module, offset, total, bytes });
-        piece.is_ok_and(|piece| sender.send(piece.into()).is_ok())
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`local`] | slots in this process as a worker |
 //! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
 //! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
+//! | [`pieces`] | modules for workers that have not got them |
 //! | [`missing`] | modules whose compiled artifact is missing |
 //! | [`upkeep`] | asks the store to do what time asks for |
 //!
@@ -19,6 +20,7 @@ pub mod links;
 pub mod local;
 pub mod missing;
 pub mod perform;
+pub mod pieces;
 pub mod remote;
 pub mod short;
 pub mod stored;

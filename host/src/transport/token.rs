@@ -1,4 +1,4 @@
-//! The join token: the secret that dispatcher and workers share. Only a key made from it is kept.
+//! The join token: the secret that dispatcher and workers share. Only keys made from it are kept.
 
 use std::{fmt, str::FromStr};
 
@@ -8,8 +8,9 @@ use sha2::Sha256;
 /// Whoever records a handshake can try tokens at leisure, so a token must not be guessable; 16 random letters are not.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// Sets this use of a token apart from any other.
-const LABEL: &[u8] = b"fusebox worker link, join token";
+/// Set the uses of a token apart: no key says anything of another.
+const LINK_LABEL: &[u8] = b"fusebox worker link, join token";
+const ARTIFACT_LABEL: &[u8] = b"fusebox artifacts, join token";
 
 /// The key where no token is set: known to all, so it keeps nobody out. [`super::Listener::bind`] and [`super::connect`]
 /// allow it on loopback addresses alone.
@@ -17,7 +18,10 @@ const OPEN_KEY: [u8; 32] = *b"fusebox worker link, no token!!!";
 
 /// The secret that admits workers to a dispatcher. Never printed.
 #[derive(Clone)]
-pub struct JoinToken([u8; 32]);
+pub struct JoinToken {
+    link: [u8; 32],
+    artifact: [u8; 32],
+}
 
 /// The text is no join token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +31,14 @@ pub struct BadToken;
 impl JoinToken {
     /// The key of the handshake.
     pub(super) fn key(token: Option<&Self>) -> [u8; 32] {
-        token.map_or(OPEN_KEY, |token| token.0)
+        token.map_or(OPEN_KEY, |token| token.link)
+    }
+
+    /// The key that compiled code is sealed with on its way to a worker. It has no counterpart without a token: native
+    /// code is taken from nobody who did not prove to know one.
+    #[must_use]
+    pub fn artifact_key(&self) -> [u8; 32] {
+        self.artifact
     }
 }
 
@@ -40,9 +51,12 @@ impl FromStr for JoinToken {
         if text.len() < TOKEN_BYTES_MIN {
             return Err(BadToken);
         }
-        let mut mac = Hmac::<Sha256>::new_from_slice(text.as_bytes()).map_err(|_| BadToken)?;
-        mac.update(LABEL);
-        Ok(Self(mac.finalize().into_bytes().into()))
+        let key = |label: &[u8]| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(text.as_bytes()).map_err(|_| BadToken)?;
+            mac.update(label);
+            Ok(mac.finalize().into_bytes().into())
+        };
+        Ok(Self { link: key(LINK_LABEL)?, artifact: key(ARTIFACT_LABEL)? })
     }
 }
 
@@ -66,10 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn the_key_depends_on_every_letter_and_not_on_blanks_around() {
-        let key = |text: &str| JoinToken::key(Some(&text.parse().unwrap()));
-        assert_eq!(key("0123456789abcdef"), key(" 0123456789abcdef\n"));
-        assert_ne!(key("0123456789abcdef"), key("0123456789abcdeg"));
-        assert_ne!(key("0123456789abcdef"), JoinToken::key(None));
+    fn the_keys_depend_on_every_letter_and_not_on_blanks_around() {
+        let token = |text: &str| text.parse::<JoinToken>().unwrap();
+        let link = |text: &str| JoinToken::key(Some(&token(text)));
+        let artifact = |text: &str| token(text).artifact_key();
+        for key in [&link as &dyn Fn(&str) -> [u8; 32], &artifact] {
+            assert_eq!(key("0123456789abcdef"), key(" 0123456789abcdef\n"));
+            assert_ne!(key("0123456789abcdef"), key("0123456789abcdeg"));
+            assert_ne!(key("0123456789abcdef"), JoinToken::key(None));
+        }
+        assert_ne!(link("0123456789abcdef"), artifact("0123456789abcdef"), "one key must not open what another seals");
     }
 }

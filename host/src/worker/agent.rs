@@ -13,6 +13,7 @@ use fusebox_core::{
     outcome::StopReason,
     wire::{self, Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
+use fusebox_sandbox::ArtifactKey;
 use tokio::{
     sync::mpsc,
     time::{Interval, MissedTickBehavior},
@@ -109,7 +110,10 @@ impl Agent {
         let agent = Self {
             held: HeldAttempts::default(),
             appetite: Appetite::new(options.slots.count(), Instant::now()),
-            wasm: MissingWasm::new(options.modules.clone()),
+            wasm: MissingWasm::new(
+                options.modules.clone(),
+                options.token.as_ref().map(|token| ArtifactKey(token.artifact_key())),
+            ),
             options,
             to_agent,
             from_slots,
@@ -247,8 +251,8 @@ impl Agent {
             FromDispatcher::NothingYet { slots } => self.asked = self.asked.saturating_sub(slots),
             FromDispatcher::Stop(stops) => stops.into_iter().for_each(|(id, reason)| self.held.stop(id, reason)),
             FromDispatcher::Recorded(ids) => ids.into_iter().for_each(|id| self.held.forget(id)),
-            FromDispatcher::Piece { module, offset, total, bytes } => {
-                let next = self.wasm.piece(module, offset, total, &bytes, Instant::now());
+            FromDispatcher::Piece { module, form, offset, total, bytes } => {
+                let next = self.wasm.piece(module, form, offset, total, &bytes, Instant::now());
                 self.say(sender, next);
             }
             FromDispatcher::Welcome { .. } | FromDispatcher::Refused { .. } => {}
@@ -301,7 +305,7 @@ impl Agent {
     }
 
     fn on_wasm(&mut self, sender: &LinkSender, ready: Ready) {
-        let (jobs, next) = self.wasm.take(ready.module, Instant::now());
+        let (jobs, next) = self.wasm.take(&ready, Instant::now());
         self.say(sender, next);
         for (job, held) in jobs {
             match &ready.result {

@@ -6,10 +6,11 @@
 //! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
 //! | [`held`] | the attempts it holds, their reports until those are recorded |
 //! | [`appetite`] | how many attempts it wants to hold |
-//! | [`wasm`] | modules that it has not got: fetched in pieces, compiled, then run |
+//! | [`wasm`], `fetch` | modules that it has not got: fetched in pieces, as artifacts or compiled here, then run |
 
 pub mod agent;
 pub mod appetite;
+mod fetch;
 pub mod held;
 pub mod slots;
 pub mod wasm;

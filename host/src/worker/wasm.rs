@@ -1,6 +1,6 @@
-//! Modules that a worker has not got: each is fetched from the dispatcher in pieces, checked against its digest, compiled
-//! in a child process as always, and then the jobs that wait for it are run. One is fetched at a time, which bounds memory;
-//! a few may be compiled meanwhile.
+//! Modules that a worker has not got: each is fetched from the dispatcher in pieces, and then the jobs that wait for it are
+//! run. An artifact is taken only where its authentication code is right; wasm is checked against its digest and compiled
+//! in a child process as always. One is fetched at a time, which bounds memory; a few may be prepared meanwhile.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,18 +10,21 @@ use std::{
 use bytes::Bytes;
 use fusebox_core::{
     id::ModuleDigest,
-    limits::MODULE_BYTES_MAX,
-    wire::{FromWorker, HeldAttempt},
+    wire::{Form, FromWorker, HeldAttempt},
 };
+use fusebox_sandbox::ArtifactKey;
 use tokio::task::JoinSet;
 
-use super::slots::Job;
+use super::{
+    fetch::{Fetch, Step},
+    slots::Job,
+};
 use crate::modules::Modules;
 
 /// A piece that does not come is asked for again.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Modules that may be compiled while the next is fetched: those that compile at a time, and one that waits.
-const COMPILES_MAX: usize = 3;
+/// Modules that may be prepared while the next is fetched: those that compile at a time, and one that waits.
+const PREPARED_MAX: usize = 3;
 
 /// A job that waits for its module.
 pub type WaitingJob = (Job, HeldAttempt);
@@ -32,29 +35,26 @@ pub struct Ready {
     pub module: ModuleDigest,
     /// Why it cannot be had.
     pub result: Result<(), String>,
-}
-
-struct Fetch {
-    module: ModuleDigest,
-    bytes: Vec<u8>,
-    asked_at: Instant,
+    form: Form,
+    began_at: Instant,
 }
 
 /// See the module's documentation.
 pub struct MissingWasm {
     modules: Modules,
+    key: Option<ArtifactKey>,
     waiting: HashMap<ModuleDigest, Vec<WaitingJob>>,
-    wanted: VecDeque<ModuleDigest>,
+    wanted: VecDeque<(ModuleDigest, Form)>,
     fetch: Option<Fetch>,
-    compiles: JoinSet<Ready>,
+    prepared: JoinSet<Ready>,
 }
 
 impl MissingWasm {
-    /// Nothing is missing yet.
+    /// Nothing is missing yet. Artifacts are asked for only where there is a key that they are sealed with.
     #[must_use]
-    pub fn new(modules: Modules) -> Self {
+    pub fn new(modules: Modules, key: Option<ArtifactKey>) -> Self {
         let (waiting, wanted) = (HashMap::new(), VecDeque::new());
-        Self { modules, waiting, wanted, fetch: None, compiles: JoinSet::new() }
+        Self { modules, key, waiting, wanted, fetch: None, prepared: JoinSet::new() }
     }
 
     /// A job's module is missing; gives what to ask for, if it is its turn.
@@ -63,7 +63,11 @@ impl MissingWasm {
         let waiting = self.waiting.entry(module).or_default();
         waiting.push((job, held));
         if waiting.len() == 1 {
-            self.wanted.push_back(module);
+            let form = match self.key {
+                Some(_) => Form::Artifact { engine: self.modules.engine_hash() },
+                None => Form::Wasm,
+            };
+            self.wanted.push_back((module, form));
         }
         self.next(now)
     }
@@ -72,48 +76,43 @@ impl MissingWasm {
     pub fn piece(
         &mut self,
         module: ModuleDigest,
+        form: Form,
         offset: u64,
         total: u64,
         bytes: &Bytes,
         now: Instant,
     ) -> Option<FromWorker> {
         let fetch = self.fetch.as_mut().filter(|fetch| fetch.module == module)?;
-        if offset != fetch.bytes.len() as u64 {
-            return None; // An answer to a question that was asked twice.
-        }
-        fetch.bytes.extend_from_slice(bytes);
-        let have = fetch.bytes.len() as u64;
-        let wrong = match total {
-            0 => Some("the store does not have its module"),
-            total if total > MODULE_BYTES_MAX || have > total => Some("the dispatcher sends a module that is none"),
-            _ if bytes.is_empty() => Some("the dispatcher sends a module in part"),
-            _ => None,
+        let failed = match fetch.piece(form, offset, total, bytes) {
+            Step::Stale => return None,
+            Step::Ask => return Some(fetch.ask(now)),
+            Step::Whole => None,
+            Step::Failed(reason) => Some(reason.to_owned()),
         };
-        if let Some(reason) = wrong {
-            self.fetch = None;
-            self.compiles.spawn(std::future::ready(Ready { module, result: Err(reason.to_owned()) }));
-            return self.next(now);
-        }
-        if have < total {
-            return self.ask_again(now);
-        }
-        if let Some(fetch) = self.fetch.take() {
-            self.compiles.spawn(compile(self.modules.clone(), module, fetch.bytes.into()));
+        if let Some(Fetch { form, began_at, bytes, .. }) = self.fetch.take() {
+            let (modules, key) = (self.modules.clone(), self.key.clone());
+            self.prepared.spawn(async move {
+                let result = match failed {
+                    Some(reason) => Err(reason),
+                    None => prepare(modules, key, module, form, bytes).await,
+                };
+                Ready { module, result, form, began_at }
+            });
         }
         self.next(now)
     }
 
     /// Asks again for a piece that does not come, or whose question may be lost with its link.
     pub fn overdue(&mut self, is_new_link: bool, now: Instant) -> Option<FromWorker> {
-        let fetch = self.fetch.as_ref()?;
+        let fetch = self.fetch.as_mut()?;
         let is_due = is_new_link || now.saturating_duration_since(fetch.asked_at) >= PATIENCE;
-        if is_due { self.ask_again(now) } else { None }
+        is_due.then(|| fetch.ask(now))
     }
 
     /// Waits for the next module that is there or cannot be had; for ever where none is on its way.
     pub async fn ready(&mut self) -> Ready {
         loop {
-            match self.compiles.join_next().await {
+            match self.prepared.join_next().await {
                 Some(Ok(ready)) => return ready,
                 Some(Err(error)) => tracing::error!(%error, "preparing a module failed"),
                 None => std::future::pending().await,
@@ -121,33 +120,160 @@ impl MissingWasm {
         }
     }
 
-    /// The jobs that waited for a module, and what to ask for next.
-    pub fn take(&mut self, module: ModuleDigest, now: Instant) -> (Vec<WaitingJob>, Option<FromWorker>) {
-        (self.waiting.remove(&module).unwrap_or_default(), self.next(now))
+    /// The jobs that waited for a module, and what to ask for next. They wait on where an artifact was no good: the wasm
+    /// is fetched then.
+    pub fn take(&mut self, ready: &Ready, now: Instant) -> (Vec<WaitingJob>, Option<FromWorker>) {
+        let Ready { module, form, .. } = ready;
+        match (&ready.result, form) {
+            (Err(reason), Form::Artifact { .. }) => {
+                tracing::warn!(%module, reason, "an artifact of a module is refused: the module is compiled here");
+                self.wanted.push_front((*module, Form::Wasm));
+                return (Vec::new(), self.next(now));
+            }
+            (Err(reason), Form::Wasm) => tracing::warn!(%module, reason, "a module cannot be had"),
+            (Ok(()), _) => {
+                let took = now.saturating_duration_since(ready.began_at);
+                tracing::info!(%module, form = form.as_str(), ?took, "a module is here");
+            }
+        }
+        (self.waiting.remove(module).unwrap_or_default(), self.next(now))
     }
 
     fn next(&mut self, now: Instant) -> Option<FromWorker> {
-        if self.fetch.is_some() || self.compiles.len() >= COMPILES_MAX {
+        if self.fetch.is_some() || self.prepared.len() >= PREPARED_MAX {
             return None;
         }
-        let module = self.wanted.pop_front()?;
-        tracing::info!(%module, "a module is fetched: it has not run here");
-        self.fetch = Some(Fetch { module, bytes: Vec::new(), asked_at: now });
-        self.ask_again(now)
-    }
-
-    fn ask_again(&mut self, now: Instant) -> Option<FromWorker> {
-        let fetch = self.fetch.as_mut()?;
-        fetch.asked_at = now;
-        Some(FromWorker::Fetch { module: fetch.module, offset: fetch.bytes.len() as u64 })
+        let (module, form) = self.wanted.pop_front()?;
+        tracing::info!(%module, form = form.as_str(), "a module is fetched: it has not run here");
+        Some(self.fetch.insert(Fetch::new(module, form, now)).ask(now))
     }
 }
 
-async fn compile(modules: Modules, module: ModuleDigest, wasm: Bytes) -> Ready {
-    let result = match modules.prepare(wasm).await {
+async fn prepare(
+    modules: Modules,
+    key: Option<ArtifactKey>,
+    module: ModuleDigest,
+    form: Form,
+    bytes: Vec<u8>,
+) -> Result<(), String> {
+    if let (Form::Artifact { .. }, Some(key)) = (form, key) {
+        return modules.import(module, key, bytes).await.map_err(|error| error.to_string());
+    }
+    match modules.prepare(bytes.into()).await {
         Ok(prepared) if prepared.inspected.digest == module => Ok(()),
         Ok(_) => Err("the dispatcher sent another module".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fusebox_core::{
+        function::RunLimits,
+        id::{LeaseToken, TaskId},
+        name::TenantId,
+        time::Millis,
+        wire::AttemptId,
     };
-    Ready { module, result }
+    use fusebox_sandbox::{CompileCommand, Options, Sandbox, StopFlag};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    const MODULE: ModuleDigest = ModuleDigest([4; 32]);
+
+    /// A worker without artifacts whose compile child cannot be run.
+    struct Worker {
+        missing: MissingWasm,
+        artifact: Form,
+        home: TempDir,
+    }
+
+    impl Worker {
+        fn new(key: Option<ArtifactKey>) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let sandbox = Sandbox::new(Options {
+                slots: 1,
+                ceiling: RunLimits::CEILING,
+                cache_dir: home.path().to_owned(),
+                cache_bytes_max: 1 << 30,
+                compile_command: CompileCommand { program: "/nowhere/at/all".into(), args: Vec::new() },
+            });
+            let sandbox = sandbox.unwrap();
+            let artifact = Form::Artifact { engine: sandbox.engine_hash() };
+            let missing = MissingWasm::new(Modules::new(sandbox, Arc::new(Metrics::new(1))), key);
+            Self { missing, artifact, home }
+        }
+
+        fn want(&mut self) -> Option<FromWorker> {
+            let id = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
+            let job = Job {
+                module: MODULE,
+                task: Some(id.task),
+                attempt: id.attempt,
+                tenant: TenantId::default_tenant(),
+                function: "f".parse().unwrap(),
+                limits: RunLimits::default(),
+                input: Bytes::new(),
+                stop: StopFlag::default(),
+                accepted_at: Millis(0),
+            };
+            self.missing.want(job, HeldAttempt { id, token: LeaseToken([2; 16]) }, Instant::now())
+        }
+
+        fn piece(&mut self, form: Form, offset: u64, total: u64, bytes: &'static [u8]) -> Option<FromWorker> {
+            self.missing.piece(MODULE, form, offset, total, &Bytes::from_static(bytes), Instant::now())
+        }
+
+        /// Waits for what is being prepared; the jobs that it sets free, what is asked next, and whether it is here.
+        async fn ready(&mut self) -> (usize, Option<FromWorker>, bool) {
+            let ready = self.missing.ready().await;
+            let (jobs, next) = self.missing.take(&ready, Instant::now());
+            (jobs.len(), next, ready.result.is_ok())
+        }
+    }
+
+    fn asks(form: Form, offset: u64) -> Option<FromWorker> {
+        Some(FromWorker::Fetch { module: MODULE, form, offset })
+    }
+
+    #[tokio::test]
+    async fn a_tampered_artifact_is_refused_and_the_wasm_asked_for() {
+        let mut worker = Worker::new(Some(ArtifactKey([1; 32])));
+        let artifact = worker.artifact;
+        assert_eq!(worker.want(), asks(artifact, 0));
+        assert_eq!(worker.want(), None, "it is asked for already");
+        assert_eq!(worker.piece(artifact, 0, 12, b"native "), asks(artifact, 7));
+        assert_eq!(worker.piece(artifact, 7, 12, b"code!"), None);
+        assert_eq!(worker.ready().await, (0, asks(Form::Wasm, 0), false), "both jobs wait on");
+        assert_eq!(worker.piece(artifact, 0, 12, b"native "), None, "an answer to a question of before");
+        assert_eq!(worker.piece(Form::Wasm, 0, 4, b"wasm"), None);
+        assert_eq!(worker.ready().await, (2, None, false), "what is no module either ends the jobs");
+        let kept = std::fs::read_dir(worker.home.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(kept.collect::<Vec<_>>(), ["key"], "nothing of it is kept");
+    }
+
+    #[tokio::test]
+    async fn without_a_key_no_artifact_is_asked_for() {
+        let mut worker = Worker::new(None);
+        assert_eq!(worker.want(), asks(Form::Wasm, 0));
+        assert_eq!(worker.piece(worker.artifact, 0, 4, b"code"), None, "nor taken");
+        assert_eq!(worker.piece(Form::Wasm, 0, 0, b""), None);
+        assert_eq!(worker.ready().await, (1, None, false));
+    }
+
+    #[test]
+    fn a_question_is_asked_again_after_a_while_and_on_a_new_link() {
+        let mut worker = Worker::new(Some(ArtifactKey([1; 32])));
+        let artifact = worker.artifact;
+        worker.want();
+        worker.piece(artifact, 0, 8, b"code");
+        let now = Instant::now();
+        assert_eq!(worker.missing.overdue(false, now), None);
+        assert_eq!(worker.missing.overdue(true, now), asks(artifact, 4));
+        assert_eq!(worker.missing.overdue(false, now + PATIENCE), asks(artifact, 4));
+    }
 }

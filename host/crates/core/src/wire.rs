@@ -49,10 +49,12 @@ pub enum FromWorker {
     Received(Vec<AttemptId>),
     /// These attempts are over. Said again after each join until [`FromDispatcher::Recorded`] answers.
     Reports(Vec<AttemptReport>),
-    /// Wants a piece of a module's wasm.
+    /// Wants a piece of a module.
     Fetch {
         /// Which module.
         module: ModuleDigest,
+        /// In which form.
+        form: Form,
         /// From this byte on.
         offset: u64,
     },
@@ -84,17 +86,42 @@ pub enum FromDispatcher {
     Stop(Vec<(AttemptId, StopReason)>),
     /// These attempts are recorded, or are no longer anyone's: forget them.
     Recorded(Vec<AttemptId>),
-    /// A piece of a module's wasm.
+    /// A piece of a module.
     Piece {
         /// Which module.
         module: ModuleDigest,
+        /// In which form.
+        form: Form,
         /// Where it begins.
         offset: u64,
-        /// Size of the whole module; 0 where there is no such module.
+        /// Size of the whole module; 0 where it cannot be had in this form.
         total: u64,
         /// The piece.
         bytes: Bytes,
     },
+}
+
+/// How a module travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Form {
+    /// Compiled, and sealed with the link's artifact key: only a peer that knows the join token can have made it.
+    Artifact {
+        /// For which version and settings of the engine.
+        engine: u64,
+    },
+    /// As it was registered: its digest says whether it is the one.
+    Wasm,
+}
+
+impl Form {
+    /// What people call it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Artifact { .. } => "artifact",
+            Self::Wasm => "wasm",
+        }
+    }
 }
 
 /// A worker presents itself.

@@ -12,8 +12,8 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Failure, Receipt, StopReason},
     wire::{
-        Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join, WireError, decode,
-        encode,
+        Assignment, AttemptId, AttemptReport, End, Form, FromDispatcher, FromWorker, HeldAttempt, Join, WireError,
+        decode, encode,
     },
 };
 use proptest::prelude::*;
@@ -47,7 +47,8 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Received(vec![ID]),
         FromWorker::Reports(vec![report(good), report(bad), report(End::Interrupted)]),
         FromWorker::Reports(vec![report(End::Broken { reason: "no memory".to_owned() })]),
-        FromWorker::Fetch { module: MODULE, offset: 1 << 20 },
+        FromWorker::Fetch { module: MODULE, form: Form::Artifact { engine: 1 << 63 }, offset: 0 },
+        FromWorker::Fetch { module: MODULE, form: Form::Wasm, offset: 1 << 20 },
         FromWorker::Drains,
     ]
 }
@@ -62,6 +63,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         waited_ms: 10,
         input: Bytes::from_static(b"in"),
     };
+    let (none, piece) = (Bytes::new(), Bytes::from_static(b"piece"));
     vec![
         FromDispatcher::Welcome { dispatcher: DispatcherId::from_bytes([6; 16]) },
         FromDispatcher::Refused { reason: "start a pull worker".to_owned() },
@@ -69,7 +71,8 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         FromDispatcher::NothingYet { slots: 3 },
         FromDispatcher::Stop(vec![(ID, StopReason::Cancelled), (ID, StopReason::Interrupted)]),
         FromDispatcher::Recorded(vec![ID]),
-        FromDispatcher::Piece { module: MODULE, offset: 0, total: 5, bytes: Bytes::from_static(b"piece") },
+        FromDispatcher::Piece { module: MODULE, form: Form::Artifact { engine: 11 }, offset: 0, total: 0, bytes: none },
+        FromDispatcher::Piece { module: MODULE, form: Form::Wasm, offset: 0, total: 5, bytes: piece },
     ]
 }
 

@@ -1,5 +1,8 @@
-//! Compiled modules as files. Native code is trusted blindly once it is loaded, so a file is loaded only where its
-//! authentication code, made with this directory's key, is right for these very bytes, this module and this engine.
+//! Compiled modules as files, and as what one host gives another. Native code is trusted blindly once it is loaded, so it
+//! is loaded only where its authentication code is right for these very bytes, this module and this engine: made with the
+//! directory's key, or with the one that both hosts know.
+
+use std::fmt;
 
 use fusebox_core::id::ModuleDigest;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -18,10 +21,18 @@ pub(crate) struct Identity<'a> {
     pub(crate) engine: u64,
 }
 
-/// Authenticates artifacts of one directory.
-pub(crate) struct Key(pub(crate) [u8; 32]);
+/// Authenticates compiled code: whoever has it decides what runs here. Each directory has one of its own; hosts that give
+/// each other artifacts share one more.
+#[derive(Clone)]
+pub struct ArtifactKey(pub [u8; 32]);
 
-impl Key {
+impl fmt::Debug for ArtifactKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ArtifactKey(..)")
+    }
+}
+
+impl ArtifactKey {
     /// A file of compiled code.
     pub(crate) fn seal(&self, identity: Identity<'_>, code: &[u8]) -> Vec<u8> {
         let mac = self.mac(identity, code).finalize().into_bytes();
@@ -53,7 +64,7 @@ mod tests {
 
     #[test]
     fn any_change_is_noticed() {
-        let key = Key([1; 32]);
+        let key = ArtifactKey([1; 32]);
         let digest = ModuleDigest([2; 32]);
         let identity = Identity { digest: &digest, engine: 3 };
         let file = key.seal(identity, b"native code");
@@ -67,6 +78,6 @@ mod tests {
         let other = ModuleDigest([9; 32]);
         assert_eq!(key.open(Identity { digest: &other, ..identity }, &file), None);
         assert_eq!(key.open(Identity { engine: 4, ..identity }, &file), None);
-        assert_eq!(Key([9; 32]).open(identity, &file), None);
+        assert_eq!(ArtifactKey([9; 32]).open(identity, &file), None);
     }
 }

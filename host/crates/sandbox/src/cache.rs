@@ -1,10 +1,9 @@
 //! Compiled modules: on disk, authenticated, and the most used ones in memory, linked and ready to be instantiated.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    io::{ErrorKind, Write as _},
     path::Path,
     sync::Arc,
 };
@@ -15,7 +14,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 
 use crate::{
     ModuleError, SandboxError,
-    artifact::{Identity, Key},
+    artifact::{ArtifactKey, Identity},
     disk::Disk,
     host::Host,
     imports, wasi,
@@ -39,7 +38,7 @@ pub(crate) enum Entry {
 
 pub(crate) struct Cache {
     disk: Disk,
-    key: Key,
+    key: ArtifactKey,
     engine: Engine,
     /// Part of each file's name and authentication: another engine version compiles again.
     engine_hash: u64,
@@ -87,6 +86,27 @@ impl Cache {
         if let Some(module) = self.memory.get(digest) {
             return Ok(Some(module));
         }
+        let linked = self.read(digest, |code| self.link(digest, code))?;
+        linked.transpose().map_err(|error| SandboxError(error.message))
+    }
+
+    /// The compiled code on disk, sealed with another key than the directory's; `None` where no authentic file is.
+    pub(crate) fn export(&self, digest: &ModuleDigest, key: &ArtifactKey) -> Result<Option<Vec<u8>>, SandboxError> {
+        self.read(digest, |code| key.seal(self.identity(digest), code))
+    }
+
+    /// Adds what [`Cache::export`] of another host gave for the same key; nothing of it is looked at before its
+    /// authentication code is right.
+    pub(crate) fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
+        let code = key.open(self.identity(digest), sealed).ok_or_else(|| ModuleError {
+            code: ErrorCode::Internal,
+            message: "the artifact is not authentic: it is of another module, engine or key, or was changed".to_owned(),
+        })?;
+        self.insert(digest, code)
+    }
+
+    /// What `then` makes of the compiled code on disk; `None` where no authentic file is.
+    fn read<T>(&self, digest: &ModuleDigest, then: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, SandboxError> {
         let file = self.disk.read(&self.file_name(digest));
         let file = file.map_err(|error| SandboxError(format!("a compiled module cannot be read: {error}")))?;
         let Some(file) = file else { return Ok(None) };
@@ -94,10 +114,10 @@ impl Cache {
             tracing::warn!(%digest, "a compiled module is not authentic and is not loaded; it is compiled again");
             return Ok(None);
         };
-        self.link(digest, code).map(Some).map_err(|error| SandboxError(error.message))
+        Ok(Some(then(code)))
     }
 
-    /// Adds compiled code, which must come from our own compile child. Kept only where it can be linked.
+    /// Adds compiled code, which must be authentic or come from our own compile child. Kept only where it can be linked.
     pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
         self.link(digest, code)?;
         let file = self.key.seal(self.identity(digest), code);
@@ -105,6 +125,11 @@ impl Cache {
             code: ErrorCode::Internal,
             message: format!("a compiled module cannot be kept: {error}"),
         })
+    }
+
+    /// The engine's version and settings: code of another one is refused.
+    pub(crate) fn engine_hash(&self) -> u64 {
+        self.engine_hash
     }
 
     fn file_name(&self, digest: &ModuleDigest) -> String {
@@ -135,20 +160,30 @@ impl Cache {
     }
 }
 
-/// The directory's key; a new one where there is none. Files under another key are as good as absent.
-fn key(dir: &Path) -> std::io::Result<Key> {
+/// The directory's key; a new one where there is none. Files under another key are as good as absent. It appears whole or
+/// not at all, and the first one stays: processes that share a directory may start at once.
+fn key(dir: &Path) -> std::io::Result<ArtifactKey> {
     let path = dir.join("key");
-    if let Ok(bytes) = fs::read(&path)
-        && let Ok(key) = bytes.try_into()
-    {
-        return Ok(Key(key));
-    }
     let mut key = [0; 32];
+    match fs::read(&path) {
+        Ok(bytes) if bytes.len() == key.len() => {
+            key.copy_from_slice(&bytes);
+            return Ok(ArtifactKey(key));
+        }
+        Ok(_) => fs::remove_file(&path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     getrandom::fill(&mut key).map_err(|error| std::io::Error::other(error.to_string()))?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    // Its mode is 0600.
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(&key)?;
-    file.sync_all()?;
-    Ok(Key(key))
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => Ok(ArtifactKey(key)),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => self::key(dir),
+        Err(error) => Err(error.error),
+    }
 }
 
 /// A module's ABI and where its calls enter.
@@ -163,7 +198,73 @@ fn entry(module: &Module) -> Option<(Abi, Entry)> {
 
 #[expect(unsafe_code, reason = "loading compiled code is what this crate exists for, and this is the one place")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
-    // SAFETY: the code is what our own compile child wrote: fresh from its pipe, or read from a file whose
-    // authentication code was verified over these very bytes in memory.
+    // SAFETY: the code is what a compile child of a trusted host wrote: fresh from our own one's pipe, or with an
+    // authentication code that was verified over these very bytes in memory.
     unsafe { Module::deserialize(engine, code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine;
+    use fusebox_core::{function::RunLimits, id::ModuleDigest};
+
+    const DIGEST: ModuleDigest = ModuleDigest([7; 32]);
+    const LINK: ArtifactKey = ArtifactKey([1; 32]);
+
+    fn cache(dir: &Path) -> Cache {
+        let engine = engine::pooled(1, &RunLimits::CEILING).unwrap();
+        Cache::open(dir, u64::MAX, &engine).unwrap()
+    }
+
+    fn files(dir: &Path) -> usize {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name != "key").count()
+    }
+
+    #[test]
+    fn processes_that_start_at_once_have_one_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| key(dir.path()).unwrap().0)).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        fs::write(dir.path().join("key"), b"cut short").unwrap();
+        assert_ne!(key(dir.path()).unwrap().0, keys[0], "what is no key is replaced");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_artifact_of_another_host_is_kept_only_where_it_is_authentic() {
+        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut giver = cache(there.path());
+        assert_eq!(giver.export(&DIGEST, &LINK).unwrap(), None, "it is not there yet");
+        let wasm = wat::parse_str(r#"(module (func (export "_start")))"#).unwrap();
+        let code = engine::compiling().unwrap().precompile_module(&wasm).unwrap();
+        giver.insert(&DIGEST, &code).unwrap();
+        let sealed = giver.export(&DIGEST, &LINK).unwrap().unwrap();
+
+        let taker = cache(here.path());
+        let refused = |what: &str, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]| {
+            assert!(taker.import(digest, key, sealed).is_err(), "{what}");
+            assert!(taker.load(digest).unwrap().is_none() && files(here.path()) == 0, "{what}: it is kept");
+        };
+        for at in (0..sealed.len()).step_by(97).chain([sealed.len() - 1]) {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            refused("a changed byte", &DIGEST, &LINK, &changed);
+            refused("cut short", &DIGEST, &LINK, &sealed[..at]);
+        }
+        refused("another module", &ModuleDigest([8; 32]), &LINK, &sealed);
+        refused("another key", &DIGEST, &ArtifactKey([2; 32]), &sealed);
+        refused("the giver's own file", &DIGEST, &LINK, &giver.disk.read(&giver.file_name(&DIGEST)).unwrap().unwrap());
+        giver.engine_hash ^= 1;
+        giver.insert(&DIGEST, &code).unwrap();
+        refused("another engine", &DIGEST, &LINK, &giver.export(&DIGEST, &LINK).unwrap().unwrap());
+
+        taker.import(&DIGEST, &LINK, &sealed).unwrap();
+        assert_eq!(files(here.path()), 1);
+        assert!(cache(here.path()).load(&DIGEST).unwrap().is_some(), "it is sealed with the directory's own key");
+    }
 }

@@ -50,6 +50,7 @@ use fusebox_core::{
 };
 use wasmtime::Engine;
 
+pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use compile::compile_child;
 
@@ -93,6 +94,12 @@ pub struct ModuleError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SandboxError(pub String);
+
+impl From<SandboxError> for ModuleError {
+    fn from(error: SandboxError) -> Self {
+        Self { code: ErrorCode::Internal, message: error.0 }
+    }
+}
 
 /// What a module says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,8 +234,7 @@ impl Sandbox {
     /// Why it is no function of this host, or does not compile within the limits.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let inspected = self.inspect(wasm)?;
-        let internal = |error: SandboxError| ModuleError { code: ErrorCode::Internal, message: error.0 };
-        if self.cache.load(&inspected.digest).map_err(internal)?.is_some() {
+        if self.cache.load(&inspected.digest)?.is_some() {
             return Ok(Prepared { inspected, compile: Duration::ZERO });
         }
         let started = Instant::now();
@@ -244,6 +250,29 @@ impl Sandbox {
     /// Where the cache directory cannot be read.
     pub fn load(&self, digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
         self.cache.load(digest)
+    }
+
+    /// The engine's version and settings, which compiled code must match; equal on hosts that can use each other's.
+    #[must_use]
+    pub fn engine_hash(&self) -> u64 {
+        self.cache.engine_hash()
+    }
+
+    /// The compiled code of a module for another host, sealed with a key that both know; `None` where no authentic
+    /// artifact is in the cache directory. Blocks for a disk read.
+    ///
+    /// # Errors
+    /// Where the cache directory cannot be read.
+    pub fn export(&self, digest: &ModuleDigest, key: &ArtifactKey) -> Result<Option<Vec<u8>>, SandboxError> {
+        self.cache.export(digest, key)
+    }
+
+    /// Adds what [`Sandbox::export`] of another host gave. Blocks for a disk write.
+    ///
+    /// # Errors
+    /// Where it is not authentic for this key, module and engine, or cannot be kept.
+    pub fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
+        self.cache.import(digest, key, sealed)
     }
 
     /// Runs one call on this thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never panics on

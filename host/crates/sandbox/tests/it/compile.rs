@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use fusebox_core::error::ErrorCode;
-use fusebox_sandbox::{CompileCommand, Sandbox};
+use fusebox_sandbox::{ArtifactKey, CompileCommand, Sandbox};
 
 use crate::support::{ample, call, core, echo, open, options, returned, run_call, timed, wasm};
 
@@ -73,6 +73,20 @@ fn another_hosts_artifacts_mean_nothing_here() {
     let foreign = &files(there.path())[0];
     fs::copy(foreign, here.path().join("artifacts").join(foreign.file_name().unwrap())).unwrap();
     assert!(sandbox.load(&sandbox.inspect(&module).unwrap().digest).unwrap().is_none());
+}
+
+#[test]
+fn an_artifact_that_another_host_gives_runs_without_compiling() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (module, link) = (wasm(&echo()), ArtifactKey([5; 32]));
+    let giver = open(there.path());
+    let digest = giver.prepare(&module).unwrap().inspected.digest;
+    let mut options = options(here.path());
+    options.compile_command = CompileCommand { program: "/nowhere/at/all".into(), args: Vec::new() };
+    let taker = Sandbox::new(options).unwrap();
+    assert_eq!(taker.engine_hash(), giver.engine_hash());
+    taker.import(&digest, &link, &giver.export(&digest, &link).unwrap().unwrap()).unwrap();
+    assert_eq!(returned(&run_call(&taker, &module, call(b"here", ample()))), b"here");
 }
 
 #[test]

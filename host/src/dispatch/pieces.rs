@@ -1,0 +1,238 @@
+//! Hands modules out in pieces to workers that have not got them: compiled, where both sides know a join token and the
+//! worker's engine is ours, else as wasm. Each link is answered by a task of its own, since reading or compiling a module
+//! takes longer than a heartbeat may wait. Links that want the same share one copy, and one compile.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    id::ModuleDigest,
+    limits::{ARTIFACT_BYTES_MAX, MODULE_PIECE_BYTES},
+    wire::{self, Form, FromDispatcher},
+};
+use fusebox_sandbox::ArtifactKey;
+use tokio::sync::{OnceCell, watch};
+
+use super::missing::MissingModules;
+use crate::{
+    modules::Modules,
+    store::{self, Store},
+    transport::LinkSender,
+};
+
+/// A worker wants a piece of a module.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Which module.
+    pub module: ModuleDigest,
+    /// In which form.
+    pub form: Form,
+    /// From this byte on.
+    pub offset: u64,
+}
+
+/// A module in one form.
+type What = (ModuleDigest, Form);
+/// Its bytes, from when the first link wants it until the last one has it; nothing where it cannot be had so.
+type Whole = Arc<OnceCell<Bytes>>;
+
+/// See the module's documentation.
+pub struct Pieces {
+    store: Arc<dyn Store>,
+    artifacts: Option<Artifacts>,
+    handed_out: Mutex<HashMap<What, Weak<OnceCell<Bytes>>>>,
+}
+
+struct Artifacts {
+    missing: MissingModules,
+    key: ArtifactKey,
+}
+
+impl Pieces {
+    /// Hands out modules of this store; compiled ones where they can be sealed for the workers.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, artifacts: Option<(Modules, ArtifactKey)>) -> Self {
+        let missing = |modules| MissingModules { store: store.clone(), modules };
+        let artifacts = artifacts.map(|(modules, key)| Artifacts { missing: missing(modules), key });
+        Self { store, artifacts, handed_out: Mutex::default() }
+    }
+
+    /// Answers a link until the questions' sender is dropped. A worker fetches one module at a time, so only its last
+    /// question is of use, and a new one takes the place of one that was not looked at yet.
+    pub fn answer(self: Arc<Self>, link: LinkSender) -> watch::Sender<Option<Question>> {
+        let (ask, mut questions) = watch::channel(None);
+        tokio::spawn(async move {
+            let mut kept = None;
+            while questions.changed().await.is_ok() {
+                let question: Option<Question> = *questions.borrow_and_update();
+                let answer = match question {
+                    Some(question) => self.piece(&mut kept, question).await,
+                    None => None,
+                };
+                // A link that does not take it is closed, which is seen where it is read.
+                if let Some(Ok(answer)) = answer.map(|answer| wire::encode(&answer)) {
+                    let _ = link.send(answer.into());
+                }
+            }
+        });
+        ask
+    }
+
+    /// The answer; `None` where there is none now and the worker has to ask again. The module is `kept` until its last
+    /// piece or another one is asked for.
+    async fn piece(&self, kept: &mut Option<(What, Whole)>, question: Question) -> Option<FromDispatcher> {
+        let Question { module, form, offset } = question;
+        let whole = match kept.take() {
+            Some((what, whole)) if what == (module, form) => whole,
+            _ => self.shared((module, form)),
+        };
+        let bytes = match whole.get_or_try_init(|| self.read(module, form)).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(%module, %error, "cannot read a module that a worker wants");
+                return None;
+            }
+        };
+        let total = bytes.len() as u64;
+        let (from, to) = (offset.min(total), offset.saturating_add(MODULE_PIECE_BYTES).min(total));
+        let bytes = bytes.slice(usize::try_from(from).ok()?..usize::try_from(to).ok()?);
+        *kept = (to < total).then_some(((module, form), whole));
+        Some(FromDispatcher::Piece { module, form, offset, total, bytes })
+    }
+
+    /// What other links are being given, or a place for it.
+    fn shared(&self, what: What) -> Whole {
+        let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = handed_out.get(&what).and_then(Weak::upgrade) {
+            return whole;
+        }
+        handed_out.retain(|_, whole| whole.strong_count() > 0);
+        let whole = Whole::default();
+        handed_out.insert(what, Arc::downgrade(&whole));
+        whole
+    }
+
+    async fn read(&self, module: ModuleDigest, form: Form) -> store::Result<Bytes> {
+        let (engine, artifacts) = match (form, &self.artifacts) {
+            (Form::Wasm, _) => return Ok(self.store.module(&module).await?.unwrap_or_default()),
+            (Form::Artifact { .. }, None) => return Ok(Bytes::new()),
+            (Form::Artifact { engine }, Some(artifacts)) => (engine, artifacts),
+        };
+        // All who wait are told, so that each compiles it itself instead of trying here one after the other.
+        Ok(artifacts.read_or_compile(module, engine).await.unwrap_or_else(|reason| {
+            tracing::warn!(%module, reason, "no artifact can be given to a worker: it compiles the module itself");
+            Bytes::new()
+        }))
+    }
+}
+
+impl Artifacts {
+    async fn read_or_compile(&self, module: ModuleDigest, engine: u64) -> Result<Bytes, String> {
+        if engine != self.missing.modules.engine_hash() {
+            return Err("its engine is of another version or another kind of machine".to_owned());
+        }
+        if let Some(artifact) = self.read(module).await? {
+            return Ok(artifact);
+        }
+        self.missing.prepare(&module).await?;
+        self.read(module).await?.ok_or_else(|| "it is gone again, or too large".to_owned())
+    }
+
+    async fn read(&self, module: ModuleDigest) -> Result<Option<Bytes>, String> {
+        let exported = self.missing.modules.export(module, self.key.clone()).await;
+        let artifact = exported.map_err(|error| error.to_string())?;
+        Ok(artifact.filter(|artifact| artifact.len() as u64 <= ARTIFACT_BYTES_MAX).map(Bytes::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_core::{
+        function::{Abi, RunLimits},
+        name::TenantId,
+    };
+    use fusebox_sandbox::{CompileCommand, Options, Sandbox};
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        random,
+        store::{NewFunction, embedded::EmbeddedStore},
+        telemetry::metrics::Metrics,
+    };
+
+    const MODULE: ModuleDigest = ModuleDigest([4; 32]);
+
+    async fn store_with(wasm: Bytes) -> (Arc<dyn Store>, tempfile::TempDir) {
+        let home = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(home.path(), Clock::System).unwrap();
+        let new = NewFunction {
+            id: random::function_id(Clock::System.now()),
+            tenant: TenantId::default_tenant(),
+            name: "f".parse().unwrap(),
+            module: MODULE,
+            abi: Abi::Core,
+            limits: RunLimits::default(),
+        };
+        store.register(new, wasm).await.unwrap();
+        (Arc::new(store), home)
+    }
+
+    /// Offset and size of the piece that answers a question, and what is said of the whole.
+    async fn ask(pieces: &Pieces, kept: &mut Option<(What, Whole)>, question: Question) -> (u64, u64, usize) {
+        match pieces.piece(kept, question).await {
+            Some(FromDispatcher::Piece { module, form, offset, total, bytes }) => {
+                assert_eq!((module, form), (question.module, question.form));
+                (offset, total, bytes.len())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_module_is_kept_until_its_last_piece() {
+        let size = MODULE_PIECE_BYTES + 7;
+        let (store, _home) = store_with(vec![1; usize::try_from(size).unwrap()].into()).await;
+        let (pieces, mut kept) = (Pieces::new(store, None), None);
+        let question = |offset| Question { module: MODULE, form: Form::Wasm, offset };
+        assert_eq!(ask(&pieces, &mut kept, question(0)).await, (0, size, 256 << 10));
+        assert!(kept.is_some());
+        let mut other = None;
+        ask(&pieces, &mut other, question(0)).await;
+        let shared = kept.as_ref().zip(other.as_ref()).is_some_and(|((_, one), (_, two))| Arc::ptr_eq(one, two));
+        assert!(shared, "two links share one copy");
+        drop(other);
+        assert_eq!(ask(&pieces, &mut kept, question(MODULE_PIECE_BYTES)).await, (MODULE_PIECE_BYTES, size, 7));
+        assert!(kept.is_none());
+        assert!(pieces.handed_out.lock().unwrap().values().all(|whole| whole.strong_count() == 0));
+        assert_eq!(ask(&pieces, &mut kept, question(u64::MAX)).await, (u64::MAX, size, 0));
+        let unknown = Question { module: ModuleDigest([5; 32]), ..question(0) };
+        assert_eq!(ask(&pieces, &mut kept, unknown).await, (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_artifact_that_cannot_be_had_has_no_bytes() {
+        let (store, home) = store_with(Bytes::from_static(b"no wasm")).await;
+        let sandbox = Sandbox::new(Options {
+            slots: 1,
+            ceiling: RunLimits::CEILING,
+            cache_dir: home.path().join("artifacts"),
+            cache_bytes_max: 1 << 30,
+            compile_command: CompileCommand { program: "/nowhere/at/all".into(), args: Vec::new() },
+        });
+        let modules = Modules::new(sandbox.unwrap(), Arc::new(Metrics::new(0)));
+        let engine = modules.engine_hash();
+        let question = |engine| Question { module: MODULE, form: Form::Artifact { engine }, offset: 0 };
+        let able = Pieces::new(store.clone(), Some((modules, ArtifactKey([1; 32]))));
+        for (what, pieces, engine) in [
+            ("without a token", &Pieces::new(store, None), engine),
+            ("another engine", &able, engine ^ 1),
+            ("it does not compile", &able, engine),
+        ] {
+            assert_eq!(ask(pieces, &mut None, question(engine)).await, (0, 0, 0), "{what}");
+        }
+    }
+}
