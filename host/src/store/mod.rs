@@ -15,11 +15,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
-    id::{Attempt, DispatcherId, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    id::{DispatcherId, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     lifecycle::{Fence, Next},
     name::{FunctionName, TenantId},
     outcome::{Failure, Receipt},
-    task::{Fingerprint, Priority, Status, Task, TaskState},
+    task::{Status, Task},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
@@ -31,10 +31,15 @@ mod conformance;
 pub mod embedded;
 mod error;
 mod hints;
+mod new_task;
 mod options;
 pub mod redis;
 
-pub use self::{error::Error, options::Options};
+pub use self::{
+    error::Error,
+    new_task::{Accepted, Expects, NewTask},
+    options::Options,
+};
 
 /// What a store answers.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -75,91 +80,6 @@ pub enum Registered {
         /// The most it may have.
         max: u64,
     },
-}
-
-/// What must still be so of a task's function when the task is accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Expects {
-    /// Its caller has just looked it up.
-    #[default]
-    Nothing,
-    /// The version is there. It was remembered, and asked for by its id.
-    There,
-    /// The version is its name's newest. It was remembered, and asked for by its name.
-    Newest,
-}
-
-/// A request to run a function.
-#[derive(Clone, Debug)]
-pub struct NewTask {
-    /// The task's id, made by the caller so that the step can be sent again.
-    pub id: TaskId,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// The version to run; the caller has looked it up.
-    pub function: FunctionId,
-    /// What must still be so of that version.
-    pub expects: Expects,
-    /// That version's name, for the run's context.
-    pub function_name: FunctionName,
-    /// That version's module.
-    pub module: ModuleDigest,
-    /// What the run may use.
-    pub limits: RunLimits,
-    /// Order within the tenant.
-    pub priority: Priority,
-    /// Attempts it may have.
-    pub attempts_max: Attempt,
-    /// May be leased from then on; `Millis(0)` for at once.
-    pub not_before: Millis,
-    /// Fails as expired unless started by then.
-    pub expires_at: Millis,
-    /// Told where the id is made from an idempotency key: the same id with another fingerprint is a conflict.
-    pub fingerprint: Option<Fingerprint>,
-    /// The task that this one is another try of.
-    pub retry_of: Option<TaskId>,
-    /// The input.
-    pub input: Bytes,
-}
-
-impl NewTask {
-    /// The task that it becomes when it is accepted.
-    #[must_use]
-    pub fn accepted(&self, at: Millis) -> Task {
-        Task {
-            id: self.id,
-            tenant: self.tenant.clone(),
-            function: self.function,
-            limits: self.limits,
-            priority: self.priority,
-            created_at: at,
-            expires_at: self.expires_at,
-            attempt: 0,
-            attempts_max: self.attempts_max,
-            releases: 0,
-            fingerprint: self.fingerprint,
-            retry_of: self.retry_of,
-            state: TaskState::Queued { not_before: self.not_before },
-        }
-    }
-}
-
-/// The answer to a request to run a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// The task is durable and waits.
-    New {
-        /// When it was accepted.
-        at: Millis,
-    },
-    /// A task of this id was accepted before; nothing changed.
-    Duplicate,
-    /// A task of this id was accepted before, and its client asked for something else; nothing changed.
-    Conflict,
-    /// The tenant has as many waiting tasks as it may have.
-    QueueFull,
-    /// Its function is not as it expects: look it up.
-    FunctionChanged,
 }
 
 /// Leases attempts of one tenant to one worker.

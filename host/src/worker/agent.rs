@@ -14,28 +14,22 @@ use fusebox_core::{
     wire::{self, Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 use fusebox_sandbox::ArtifactKey;
-use tokio::{
-    sync::mpsc,
-    time::{Interval, MissedTickBehavior},
-};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     appetite::Appetite,
     held::HeldAttempts,
+    pace,
     slots::{Done, Job, Lane, Slots},
     wasm::{MissingWasm, Ready},
 };
 use crate::{
     clock::Clock,
     modules::Modules,
-    random,
     transport::{self, ConnectError, JoinToken, Link, LinkSender},
 };
 
-/// First and last bound of the wait before joining again; drawn between half of it and all of it, so that workers of a
-/// dispatcher that comes back do not all come at once.
-const REJOIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Arrivals are told of this often, far within [`fusebox_core::limits::RECEIPT_MS_MAX`]; what has ended by then needs no
 /// such message.
 const RECEIPTS: Duration = Duration::from_millis(250);
@@ -126,11 +120,11 @@ impl Agent {
     }
 
     async fn join_over_and_over(mut self, stop: CancellationToken) -> Result<(), AgentError> {
-        let mut wait = REJOIN.0;
+        let mut wait = pace::REJOIN.0;
         loop {
             match self.join(&stop).await {
                 Ok(Some(link)) => {
-                    wait = REJOIN.0;
+                    wait = pace::REJOIN.0;
                     (self.options.joined)();
                     if let LinkEnd::Done = self.work(link, &stop).await {
                         return Ok(());
@@ -146,8 +140,8 @@ impl Agent {
             if self.is_done(&stop) {
                 return Ok(());
             }
-            tokio::time::sleep(jittered(wait)).await;
-            wait = (wait * 2).min(REJOIN.1);
+            tokio::time::sleep(pace::jittered(wait)).await;
+            wait = (wait * 2).min(pace::REJOIN.1);
         }
     }
 
@@ -208,7 +202,7 @@ impl Agent {
         }
         let overdue = self.wasm_overdue(true);
         self.say(&sender, overdue);
-        let (mut beats, mut receipts) = (every(Duration::from_millis(HEARTBEAT_MS)), every(RECEIPTS));
+        let (mut beats, mut receipts) = (pace::every(Duration::from_millis(HEARTBEAT_MS)), pace::every(RECEIPTS));
         loop {
             self.send_due(&sender);
             self.ask(&sender);
@@ -391,15 +385,4 @@ fn send(sender: &LinkSender, message: &FromWorker) {
     if let Ok(bytes) = wire::encode(message) {
         let _ = sender.send(bytes.into());
     }
-}
-
-fn every(period: Duration) -> Interval {
-    let mut interval = tokio::time::interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-fn jittered(wait: Duration) -> Duration {
-    let part = u32::from(random::bytes::<1>()[0]);
-    wait / 2 + wait / 2 * part / 255
 }

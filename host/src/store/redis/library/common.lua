@@ -22,7 +22,8 @@ local OWN = 5
 local function begin(args)
   local now = now_ms(args[2])
   return {
-    tag = args[1], now = now, at = text(now), ended_until = text(now + tonumber(args[4])), channels = args[3], ended_ttl_text = args[4], ended_ttl = tonumber(args[4]),
+    tag = args[1], now = now, at = text(now), channels = args[3], ended_ttl = args[4],
+    ended_until = text(now + tonumber(args[4])),
     index = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {}, expected = {},
   }
 end
@@ -152,7 +153,7 @@ local function end_task(c, t, status, dead, by_host, fields)
   if by_host then gone[#gone + 1] = 'token' end
   if not dead then gone[#gone + 1] = 'param_payload' end
   redis.call('HDEL', t.key, unpack(gone))
-  redis.call('PEXPIRE', t.key, c.ended_ttl_text)
+  redis.call('PEXPIRE', t.key, c.ended_ttl)
   -- All that is needed to forget the task, also where Redis has forgotten its record by then.
   put(c, ENDED .. c.tag, t.id .. padded(t.created_at) .. padded(c.now) .. t.tenant, c.ended_until)
   if dead then put(c, tenant_key(c, DEAD, t.tenant), padded(c.now) .. t.id, 0) end

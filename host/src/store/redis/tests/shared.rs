@@ -8,7 +8,7 @@ use fusebox_harness::redis::RedisServer;
 use super::{OPTIONS, On, node};
 use crate::store::{
     Accepted, Expects, FunctionRef, NewTask, Store,
-    conformance::{Subject, counts, lease_one, new_task, register, status, tenant},
+    conformance::{Subject, counts, lease, new_task, register, status, tenant},
     redis::{RedisStore, link::Patience},
 };
 
@@ -66,7 +66,7 @@ async fn each_of_many_callers_gets_its_own_answer() {
     let new = answers.iter().filter(|answer| **answer == Accepted::New { at: subject.now() }).count();
     assert_eq!((new, answers.contains(&Accepted::Duplicate)), (301, true));
     assert_eq!(counts(&subject, &acme).await, (301, 0, 0));
-    let leased = lease_one(&subject, &acme).await.task.id;
+    let leased = lease(&subject, &acme, 1).await[0].task.id;
     assert!(ids.contains(&leased));
     assert_eq!(status(&subject, &acme, leased).await, Status::Running);
 }
