@@ -84,8 +84,13 @@ def running(
 def said(process: subprocess.Popen[bytes], log: Path) -> str:
     if process.poll() is None:
         return ""
-    last = log.read_text(errors="replace").strip().splitlines()[-3:]
-    return f"; {Path(str(process.args[0])).name} ended with {process.returncode}: {' / '.join(last)}"
+    return f"; {Path(str(process.args[0])).name} ended with {process.returncode}: {gist(log.read_text(errors='replace'))}"
+
+
+def gist(text: str) -> str:
+    """What a program says of its end: the line that calls itself an error, else the last one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["(it said nothing)"]
+    return next((line for line in lines if line.lower().startswith(("error", "npm error"))), lines[-1])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -148,7 +153,7 @@ def output_of(
     """What a program prints that must succeed, and that none of the processes beside it may end before."""
     words = [str(word) for word in command]
     # A group of its own: a client that is given up must leave no process behind.
-    process = subprocess.Popen(
+    client = subprocess.Popen(
         words,
         cwd=cwd,
         env={**os.environ, **(env or {})},
@@ -161,20 +166,20 @@ def output_of(
     )
     deadline = time.monotonic() + CLIENT_SECONDS
     output = errors = None
-    try:
-        while output is None or errors is None:
-            # The next call goes on where this one stopped.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                output, errors = process.communicate(timeout=0.5)
-            if output is None and any(other.poll() is not None for other in beside):
-                raise Failed("a process beside the client ended too early")
-            if output is None and time.monotonic() > deadline:
-                raise Failed(f"`{Path(words[0]).name}` took more than {CLIENT_SECONDS:.0f} s")
-    finally:
-        end(process)
+    with client as process:
+        try:
+            while output is None or errors is None:
+                # The next call goes on where this one stopped.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    output, errors = process.communicate(timeout=0.5)
+                if output is None and any(other.poll() is not None for other in beside):
+                    raise Failed("a process beside the client ended too early")
+                if output is None and time.monotonic() > deadline:
+                    raise Failed(f"`{Path(words[0]).name}` took more than {CLIENT_SECONDS:.0f} s")
+        finally:
+            end(process)
     if process.returncode != 0:
-        last = (errors.strip() or output.strip()).splitlines()[-3:]
-        raise Failed(f"`{Path(words[0]).name}` failed: {' / '.join(last)}")
+        raise Failed(f"`{Path(words[0]).name}` failed: {gist(errors.strip() or output)}")
     return output
 
 

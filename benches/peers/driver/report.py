@@ -85,7 +85,6 @@ def compare(row: Comparison, by_key: dict[str, dict[str, Any]]) -> dict[str, Any
         "target": row.target,
         "is_at_most": row.is_at_most,
         "met": None if ratio is None else row.is_met(ratio),
-        "error": ours["error"] or peer["error"],
     }
 
 
@@ -103,7 +102,7 @@ def markdown(report: dict[str, Any]) -> str:
         parts += [f"**A trial run**: {report['scale']:g} times the usual number of tasks.", ""]
     parts += [
         table(
-            ["what", "Fusebox", "peer", "its figure", "ratio", "in rounds", "target", "met"],
+            ["what", "unit", "Fusebox", "peer", "its figure", "ratio", "in rounds", "target", "met"],
             [comparison_cells(row) for row in report["comparisons"]],
         ),
         "",
@@ -128,13 +127,14 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def comparison_cells(row: dict[str, Any]) -> list[str]:
-    figures = [number(row["fusebox"], row["unit"]), row["peer"], number(row["peer_figure"], row["unit"])]
+    ours, theirs = (number(row[name], row["unit"]) for name in ("fusebox", "peer_figure"))
+    cells = [row["what"], row["unit"], ours, row["peer"], theirs]
     bound = "" if row["target"] is None else f"{'≤' if row['is_at_most'] else '≥'} {row['target']:g}x"
     if row["ratio"] is None:
-        return [row["what"], *figures, "", "", bound, row["error"] or "not measured"]
+        return [*cells, "", "", bound, "not measured"]
     met = {True: "yes", False: "**no**", None: ""}[row["met"]]
     span = f"{times(row['ratio_min'])} to {times(row['ratio_max'])}"
-    return [row["what"], *figures, times(row["ratio"]), span, bound, met]
+    return [*cells, times(row["ratio"]), span, bound, met]
 
 
 def figure_cells(row: dict[str, Any]) -> list[str]:
