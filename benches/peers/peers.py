@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+if sys.version_info < (3, 10):
+    sys.exit("Python 3.10 or newer is needed, by the driver and by its peers.")
 sys.dont_write_bytecode = True
 
 from driver import install, machine, report  # noqa: E402
@@ -35,6 +37,7 @@ def main() -> int:
         return 2
     if not is_calm(args.allow_busy):
         return 1
+    machine.adopt_orphans()
     figures = [Figures(measure) for measure in chosen]
     prepare(figures)
     for number in range(1, args.rounds + 1):
@@ -49,7 +52,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="times the usual number of tasks [1]")
     parser.add_argument("--only", type=lambda keys: set(keys.split(",")), metavar="KEY,…", help="measure these only")
     parser.add_argument("--allow-busy", action="store_true", help="measure on a busy machine too; the report says so")
-    parser.add_argument("--output", type=Path, default=TARGET, metavar="DIR", help="for peers.json, peers.md [target/peers]")
+    parser.add_argument(
+        "--output", type=Path, default=TARGET, metavar="DIR", help="for peers.json, peers.md [target/peers]"
+    )
     release = ROOT / "target" / "release"
     parser.add_argument("--fusebox", type=Path, default=release / "fusebox", metavar="PROGRAM")
     parser.add_argument("--echo", type=Path, default=release / "axum-echo", metavar="PROGRAM")

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unittest
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from driver import lifecycle, report  # noqa: E402
+from driver import lifecycle, machine, report  # noqa: E402
 from driver.plan import COMPARISONS, Comparison, Measure, Programs, measures  # noqa: E402
 from driver.report import Figures  # noqa: E402
 
@@ -43,7 +44,7 @@ class Report(unittest.TestCase):
         all_ = [figures("burst.push", 10), figures("celery", error="no venv: `apt-get install python3-venv`")]
         text = report.markdown(report.document(ABOUT, all_))
         self.assertIn("not measured", text)
-        self.assertIn("failed: no venv", text)
+        self.assertIn("Not measured: the celery. no venv", text)
 
     def test_a_busy_machine_is_named_first(self) -> None:
         calm, busy = figures("celery", 1), figures("rq", 1)
@@ -72,6 +73,15 @@ class Lifecycle(unittest.TestCase):
                 lifecycle.until(lambda: (home / "log").read_text().endswith("\n"), "sh")
             child = (home / "log").read_text().strip()
             lifecycle.until(lambda: is_gone(child), "the end of its child")
+
+
+class Machine(unittest.TestCase):
+    def test_what_a_child_leaves_behind_is_waited_for(self) -> None:
+        machine.adopt_orphans()
+        lifecycle.output_of(["sh", "-c", "setsid sleep 0.2 >/dev/null 2>&1 &"])
+        machine.wait_for_children()
+        with self.assertRaises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
 
 
 def is_gone(pid: str) -> bool:

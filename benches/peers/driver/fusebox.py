@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .lifecycle import Failed, json_of, output_of, scratch
+from .lifecycle import Failed, Words, json_of, output_of, scratch
 
 CONNECTIONS = 64
 WORKERS, SLOTS = 1, 2
@@ -18,7 +18,7 @@ def durable(program: Path, scenario: str, mode: str, scale: float) -> float:
     with scratch() as run:
         axes = {"mode": mode, "store": "redis", "workers": WORKERS, "slots": SLOTS, "connections": CONNECTIONS}
         words = [word for name, value in axes.items() for word in (f"--{name}", str(value))]
-        command = [program, "bench", scenario, *words, "--tasks", str(tasks), "--output", "json"]
+        command: Words = [program, "bench", scenario, *words, "--tasks", str(tasks), "--output", "json"]
         # Its data belongs on the same disk as everyone's.
         report = json_of(output_of(command, cwd=run, env={"TMPDIR": str(run)}))
     rows = [row for row in report["rows"] if row["scenario"] == scenario and row["mode"] == mode]

@@ -9,16 +9,12 @@ from pathlib import Path
 from .lifecycle import HERE, TARGET, Failed, output_of, tool
 
 PINS = HERE / "pins"
-# What the Python peers need.
-PYTHON_MIN = (3, 10)
 
 
 def python(peer: str) -> Path:
     """The bin directory of the peer's venv."""
     pins, home = PINS / f"{peer}.txt", TARGET / peer
     if not is_current(home, pins):
-        if sys.version_info < PYTHON_MIN:
-            raise Failed("Python 3.10 or newer is needed: `apt-get install python3`")
         shutil.rmtree(home, ignore_errors=True)
         try:
             output_of([sys.executable, "-m", "venv", home])

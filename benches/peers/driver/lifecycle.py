@@ -30,6 +30,10 @@ CLIENT_SECONDS = 600.0
 REDIS_SETTINGS = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", ""]
 
 
+# A command line.
+Words = Sequence[str | Path]
+
+
 class Failed(Exception):
     """A measurement that has no figure; says why, and what to do."""
 
@@ -60,7 +64,7 @@ def scratch() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path], log: Path, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+    command: Words, log: Path, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process in the background, in a group of its own, so that what it started ends with it."""
     with log.open("ab") as output:
@@ -76,15 +80,15 @@ def running(
     try:
         yield process
     except Failed as failed:
-        raise Failed(f"{failed}{said(process, log)}") from None
+        raise Failed(f"{failed}{said(command, process, log)}") from None
     finally:
         end(process)
 
 
-def said(process: subprocess.Popen[bytes], log: Path) -> str:
+def said(command: Words, process: subprocess.Popen[bytes], log: Path) -> str:
     if process.poll() is None:
         return ""
-    return f"; {Path(str(process.args[0])).name} ended with {process.returncode}: {gist(log.read_text(errors='replace'))}"
+    return f"; {Path(command[0]).name} ended with {process.returncode}: {gist(log.read_text(errors='replace'))}"
 
 
 def gist(text: str) -> str:
@@ -93,7 +97,7 @@ def gist(text: str) -> str:
     return next((line for line in lines if line.lower().startswith(("error", "npm error"))), lines[-1])
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -144,7 +148,7 @@ def answers(url: str, body: bytes | None = None) -> bytes | None:
 
 
 def output_of(
-    command: Sequence[str | Path],
+    command: Words,
     *,
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 import resource
@@ -12,13 +14,15 @@ from pathlib import Path
 # Of the whole machine. More than this, and a figure says as much of the others as of what was measured.
 BUSY_SHARE = 0.10
 LOOK_SECONDS = 2.0
+# What a killed process needs to be gone.
+ORPHAN_SECONDS = 5.0
 
 
 class Others:
     """The share of the machine's CPU time that others took: all that /proc/stat counts, less what was ours.
 
-    Ours are this process and its children that have ended, so it is asked when all have. Interrupts count for nobody:
-    the kernel does not say whose they were.
+    Ours are this process and its descendants that have ended, so it is asked when all are told to. Interrupts count for
+    nobody: the kernel does not say whose they were.
     """
 
     def __init__(self) -> None:
@@ -26,9 +30,24 @@ class Others:
 
     def share(self) -> float:
         used_before, all_before, ours_before = self._start
+        wait_for_children()
         used, everything = cpu_seconds()
         others = used - used_before - (our_seconds() - ours_before)
         return max(0.0, others / max(everything - all_before, 1e-9))
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of what its children leave behind, which would count as others' otherwise."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
+def wait_for_children() -> None:
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
 
 
 def cpu_seconds() -> tuple[float, float]:

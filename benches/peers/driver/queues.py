@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import install
-from .lifecycle import HERE, Failed, json_of, output_of, redis_server, running, scratch
+from .lifecycle import HERE, Failed, Words, json_of, output_of, redis_server, running, scratch
 
 QUEUES = HERE / "queues"
 
@@ -52,7 +52,7 @@ class Queue:
             workers = []
             for number, (program, *words) in enumerate(self.workers):
                 words = [word.replace("REDIS", env["PEERS_REDIS"]) for word in words]
-                command = [bin_ / program, *words]
+                command: Words = [bin_ / program, *words]
                 log = run / f"worker-{number}.log"
                 workers.append(stack.enter_context(running(command, log, cwd=QUEUES, env=env)))
             program, *words = self.client

@@ -13,8 +13,8 @@ from .plan import COMPARISONS, MICROSECONDS, Comparison, Measure
 
 # Measured once on another machine, and not available to be measured here.
 REFERENCE = (
-    "Stated for reference, not measured here: the Python platform whose routes Fusebox keeps ran 204 (local), 5.3 (push) "
-    "and 1.9 (pull) no-op tasks/s in a burst."
+    "Stated for reference, not measured here: the Python platform whose routes Fusebox keeps ran 204 (local), "
+    "5.3 (push) and 1.9 (pull) no-op tasks/s in a burst."
 )
 
 
@@ -93,9 +93,9 @@ def markdown(report: dict[str, Any]) -> str:
     parts = ["# Fusebox beside its peers", ""]
     if disturbed["measurements"]:
         parts += [
-            f"**Not for publication: the machine was busy.** Other processes took more than {machine.BUSY_SHARE:.0%} of its "
-            f"CPU time during {disturbed['measurements']} of {disturbed['of']} measurements, up to "
-            f"{disturbed['share_max']:.0%}.",
+            "**Not for publication: the machine was busy.** Other processes took more than "
+            f"{machine.BUSY_SHARE:.0%} of its CPU time during {disturbed['measurements']} of {disturbed['of']} "
+            f"measurements, up to {disturbed['share_max']:.0%}.",
             "",
         ]
     if report["scale"] != 1:
@@ -106,11 +106,12 @@ def markdown(report: dict[str, Any]) -> str:
             [comparison_cells(row) for row in report["comparisons"]],
         ),
         "",
+        *(f"Not measured: {row['title']}. {row['error']}\n" for row in report["figures"] if row["error"]),
         report["reference"],
         "",
         "## Figures",
         "",
-        f"Median, least and most of {report['rounds']} rounds, peers interleaved.",
+        f"Median, least and most of {report['rounds']} rounds, each of which measures everything once.",
         "",
         table(
             ["", "unit", "median", "min", "max", "set to", "result kept in"],
@@ -139,8 +140,7 @@ def comparison_cells(row: dict[str, Any]) -> list[str]:
 
 def figure_cells(row: dict[str, Any]) -> list[str]:
     three = [number(row[name], row["unit"]) for name in ("median", "min", "max")]
-    settings = row["settings"] if row["error"] is None else f"failed: {row['error']}"
-    return [row["title"], row["unit"], *three, settings, row["result"]]
+    return [row["title"], row["unit"], *three, row["settings"], row["result"]]
 
 
 def number(value: float | None, unit: str) -> str:

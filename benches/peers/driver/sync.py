@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from . import install
-from .lifecycle import HERE, ROOT, Failed, answers, free_port, output_of, running, scratch, tool, until
+from .lifecycle import HERE, ROOT, Failed, Words, answers, free_port, output_of, running, scratch, tool, until
 
 HTTP = HERE / "http"
 WRK = ["-t1", "-c32"]
@@ -24,7 +23,7 @@ def fusebox(program: Path) -> float:
     listen = f"127.0.0.1:{free_port()}"
     url = f"http://{listen}/v1/functions/hello/invoke"
     with scratch() as run:
-        command = [program, "up", "--listen", listen, "--store", run / "store", "--log", "warn"]
+        command: Words = [program, "up", "--listen", listen, "--store", run / "store", "--log", "warn"]
         with running(command, run / "log") as process:
             until(lambda: answers(f"http://{listen}/readyz") is not None, "fusebox up", process)
             if answers(f"http://{listen}/v1/functions?name=hello", hello_module()) is None:
@@ -42,7 +41,7 @@ def workerd() -> float:
     if not binaries:
         raise Failed("npm has no workerd for this machine")
     listen = f"127.0.0.1:{free_port()}"
-    command = [binaries[0], "serve", HTTP / "workerd.capnp", "--socket-addr", f"http={listen}"]
+    command: Words = [binaries[0], "serve", HTTP / "workerd.capnp", "--socket-addr", f"http={listen}"]
     return serve(command, f"http://{listen}/", HELLO)
 
 
@@ -53,7 +52,7 @@ def echo(program: Path) -> float:
     return serve([program, listen], f"http://{listen}/", BODY)
 
 
-def serve(command: Sequence[str | Path], url: str, expected: bytes) -> float:
+def serve(command: Words, url: str, expected: bytes) -> float:
     with scratch() as run, running(command, run / "log") as process:
         until(lambda: answers(url, BODY) is not None, Path(command[0]).name, process)
         return wrk(url, expected, process)
@@ -62,7 +61,7 @@ def serve(command: Sequence[str | Path], url: str, expected: bytes) -> float:
 def wrk(url: str, expected: bytes, server: subprocess.Popen[bytes]) -> float:
     if (answer := answers(url, BODY)) != expected:
         raise Failed(f"{url} answered {answer!r}")
-    program = [tool("wrk", "wrk"), *WRK, "-s", HTTP / "post.lua"]
+    program: Words = [tool("wrk", "wrk"), *WRK, "-s", HTTP / "post.lua"]
     output_of([*program, "-d", f"{WARM_UP_SECONDS}s", url], beside=[server])
     text = output_of([*program, "-d", f"{SECONDS}s", url], beside=[server])
     rate = re.search(r"^Requests/sec:\s+([\d.]+)", text, re.MULTILINE)
