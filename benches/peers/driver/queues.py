@@ -62,30 +62,31 @@ class Queue:
         return tasks / float(figures["seconds"])
 
 
+CELERY_WORKER = ["celery", "--app", "celery_queue", "worker", "--pool", "solo", "--loglevel", "WARNING"]
 CELERY = Queue(
     peer="celery",
-    workers=[["celery", "--app", "celery_queue", "worker", "--concurrency", "2", "--loglevel", "WARNING"]],
+    workers=[[*CELERY_WORKER, "--hostname", name] for name in ("first@%h", "second@%h")],
     client=["python", "celery_queue.py"],
     tasks=3_000,
-    settings="prefork pool of 2 processes, prefetch multiplier 128, acks late, rate limits off; one producer for all",
+    settings="2 workers of pool solo, prefetch multiplier 128, acks late, rate limits off; one producer for all",
     result="result backend in Redis",
 )
 
 RQ_WORKER = ["rq", "worker", "--quiet", "--disable-job-desc-logging", "--url", "REDIS"]
 RQ = Queue(
     peer="rq",
-    workers=[[*RQ_WORKER, "--worker-class", "rq.SimpleWorker"]] * 2,
+    workers=[[*RQ_WORKER, "--worker-class", "rq.SimpleWorker"]] * 3,
     client=["python", "rq_queue.py"],
     tasks=1_500,
-    settings="2 SimpleWorkers, which do not fork: the fastest its notes on performance name; enqueue_many by 500",
+    settings="3 SimpleWorkers, which do not fork: the fastest its notes on performance name; enqueue_many by 500",
     result="finished job's record, 500 s",
 )
 RQ_FORKING = Queue(
     peer="rq",
-    workers=[RQ_WORKER] * 2,
+    workers=[RQ_WORKER] * 3,
     client=["python", "rq_queue.py"],
     tasks=300,
-    settings="2 Workers, which fork for each job: the default, and the only one of these peers that isolates a task",
+    settings="3 Workers, which fork for each job: the default, and the only one of these peers that isolates a task",
     result="finished job's record, 500 s",
 )
 

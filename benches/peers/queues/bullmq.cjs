@@ -7,7 +7,7 @@
 const { Queue, Worker } = require('bullmq');
 
 const QUEUE = 'peers';
-const WORKER_CONCURRENCY = 100; // one process works on so many at once;
+const WORKER_CONCURRENCY = 100; // jobs of one process: they wait for Redis only
 const CHUNK = 500; // as many a call as Fusebox's batches have
 const IN_FLIGHT = 64; // as many as Fusebox's client has connections
 const WARM_UP_JOBS = 1000; // enough for the compiler of V8
