@@ -11,8 +11,8 @@ say := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench chaos audit fmt clean \
-	setup-build setup-test setup-bench
+.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench peers chaos audit fmt \
+	clean setup-build setup-test setup-bench setup-peers
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,10 +58,19 @@ unit:
 bench-smoke:
 	$(say) "Running each bench once, to see that it works"
 	cargo bench --workspace --bench store --bench sandbox -- --smoke
+	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then python3 benches/peers/tests.py; \
+	else echo '!! NOT CHECKED: benches/peers, which need Python 3.10'; fi
 
 bench: setup-bench build guests ## measures: store, sandbox, sync invoke
 	$(say) "Measuring (about 5 minutes; a quiet machine gives steadier numbers)"
 	cargo bench --workspace --bench store --bench sandbox --bench invoke
+
+peers: setup-peers build guests ## measures Fusebox beside other queues and hosts (10 minutes; PEERS='--rounds 5')
+	$(say) "Building what is measured beside it"
+	cargo build --release --workspace --bin axum-echo
+	cargo bench --workspace --bench sandbox --no-run
+	$(say) "Measuring (a calm machine is needed: its cores are what is shared)"
+	@python3 benches/peers/peers.py $(PEERS)
 
 chaos: setup-test build ## kills parts of real clusters 1,000 times under 100,000 tasks (about half an hour)
 	$(say) "Killing (each mode prints its report; a history that breaks a promise is kept)"
@@ -76,5 +85,5 @@ fmt: ## formats all Rust code
 clean: ## removes everything that was built
 	cargo clean
 
-setup-build setup-test setup-bench:
+setup-build setup-test setup-bench setup-peers:
 	@scripts/setup.sh $(@:setup-%=%)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, and says so first. Never asks; quick where nothing is missing.
-# Usage: scripts/setup.sh build|test|bench        (WebAssembly targets: wasm-targets.sh)
+# Usage: scripts/setup.sh build|test|bench|peers        (WebAssembly targets: wasm-targets.sh)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -35,6 +35,15 @@ redis() {
     command -v redis-server >/dev/null || apt_install redis-server
 }
 
+wrk_() {
+    command -v wrk >/dev/null || apt_install wrk
+}
+
+# Peers of other languages install below target/peers; without Node.js, which is large, theirs say so.
+python() {
+    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
+}
+
 rust() {
     if ! command -v cargo >/dev/null; then
         warn "Rust is missing. Install Rust $rust_min or newer, then try again:"
@@ -62,6 +71,7 @@ rust_component() { # CARGO_SUBCOMMAND COMPONENT
 case ${1:-} in
 build) c_compiler; cmake_; rust ;;
 test) c_compiler; cmake_; redis; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
-bench) c_compiler; cmake_; rust; command -v wrk >/dev/null || apt_install wrk ;;
-*) warn "Usage: scripts/setup.sh build|test|bench"; exit 2 ;;
+bench) c_compiler; cmake_; rust; wrk_ ;;
+peers) c_compiler; cmake_; redis; rust; wrk_; python ;;
+*) warn "Usage: scripts/setup.sh build|test|bench|peers"; exit 2 ;;
 esac

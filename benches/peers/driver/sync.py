@@ -1,0 +1,70 @@
+"""HTTP, a request and its answer: `hello` by Fusebox and by workerd, and an echo that does nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from . import install
+from .lifecycle import HERE, ROOT, Failed, Words, answers, free_port, output_of, running, scratch, tool, until
+
+HTTP = HERE / "http"
+WRK = ["-t1", "-c32"]
+WARM_UP_SECONDS = 1
+SECONDS = 5
+# What `post.lua` sends.
+BODY = b'{"name":"Ada"}'
+HELLO = b'Hello, {"name":"Ada"}!'
+
+
+def fusebox(program: Path) -> float:
+    """Requests a second of `POST …/invoke` on `fusebox up` with its embedded store, every limit on."""
+    listen = f"127.0.0.1:{free_port()}"
+    url = f"http://{listen}/v1/functions/hello/invoke"
+    with scratch() as run:
+        command: Words = [program, "up", "--listen", listen, "--store", run / "store", "--log", "warn"]
+        with running(command, run / "log") as process:
+            until(lambda: answers(f"http://{listen}/readyz") is not None, "fusebox up", process)
+            if answers(f"http://{listen}/v1/functions?name=hello", hello_module()) is None:
+                raise Failed("fusebox up did not take the function `hello`")
+            return wrk(url, HELLO, process)
+
+
+def hello_module() -> bytes:
+    built, prebuilt = ROOT / "target/guests/hello.wasm", ROOT / "examples/prebuilt/hello.wasm"
+    return (built if built.exists() else prebuilt).read_bytes()
+
+
+def workerd() -> float:
+    binaries = sorted(install.npm("workerd").glob("@cloudflare/workerd-*/bin/workerd"))
+    if not binaries:
+        raise Failed("npm has no workerd for this machine")
+    listen = f"127.0.0.1:{free_port()}"
+    command: Words = [binaries[0], "serve", HTTP / "workerd.capnp", "--socket-addr", f"http={listen}"]
+    return serve(command, f"http://{listen}/", HELLO)
+
+
+def echo(program: Path) -> float:
+    if not program.exists():
+        raise Failed(f"{program.name} is not built: `make peers` builds it")
+    listen = f"127.0.0.1:{free_port()}"
+    return serve([program, listen], f"http://{listen}/", BODY)
+
+
+def serve(command: Words, url: str, expected: bytes) -> float:
+    with scratch() as run, running(command, run / "log") as process:
+        until(lambda: answers(url, BODY) is not None, Path(command[0]).name, process)
+        return wrk(url, expected, process)
+
+
+def wrk(url: str, expected: bytes, server: subprocess.Popen[bytes]) -> float:
+    if (answer := answers(url, BODY)) != expected:
+        raise Failed(f"{url} answered {answer!r}")
+    program: Words = [tool("wrk", "wrk"), *WRK, "-s", HTTP / "post.lua"]
+    output_of([*program, "-d", f"{WARM_UP_SECONDS}s", url], beside=[server])
+    text = output_of([*program, "-d", f"{SECONDS}s", url], beside=[server])
+    rate = re.search(r"^Requests/sec:\s+([\d.]+)", text, re.MULTILINE)
+    if rate is None or "Non-2xx" in text or "Socket errors" in text:
+        raise Failed(f"wrk saw errors: {' / '.join(text.splitlines()[-4:])}")
+    return float(rate[1])
