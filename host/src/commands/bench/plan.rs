@@ -85,11 +85,7 @@ impl Case {
     /// In words, for people who wait.
     pub(super) fn what(&self) -> String {
         let Setting { store, mode, workers, slots, .. } = self.setting;
-        let place = match store {
-            StoreKind::Redis => "redis",
-            StoreKind::Embedded => "embedded",
-            StoreKind::Server => "server",
-        };
+        let place = store.as_str();
         let rate = self.rate.map(|rate| format!(", {rate}/s")).unwrap_or_default();
         let payload = if self.payload > 0 { format!(", {} bytes", self.payload) } else { String::new() };
         let (scenario, function, mode) = (self.scenario.as_str(), self.function.as_str(), mode.as_str());
@@ -133,6 +129,17 @@ impl Size {
     /// How often each case is measured.
     pub(super) const fn repeats(self) -> u32 {
         self.of([1, 3, 5])
+    }
+}
+
+impl StoreKind {
+    /// The word.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Embedded => "embedded",
+            Self::Server => "server",
+        }
     }
 }
 
@@ -249,8 +256,8 @@ impl Axes {
     }
 
     fn of_setting(&self, scenario: Scenario, setting: Setting, size: Size) -> Vec<Case> {
-        let connections = self.connections.unwrap_or(scenario.connections());
-        let tasks = self.tasks.unwrap_or(scenario.tasks(size));
+        let connections = self.connections.unwrap_or_else(|| scenario.connections());
+        let tasks = self.tasks.unwrap_or_else(|| scenario.tasks(size));
         let payloads: &[usize] = if scenario == Scenario::Payload { &PAYLOADS } else { &[0] };
         let mut cases = Vec::new();
         for &function in or(&self.functions, scenario.functions(size)) {
@@ -268,7 +275,7 @@ impl Axes {
                         cases.push(Case { connections: 1, ..case });
                         let rates: &[u32] = size.of([&[50], &[100, 500], &[100, 200, 500, 1_000, 2_000]]);
                         cases.extend(or(&self.rates, rates).iter().map(|&rate| {
-                            let tasks = self.tasks.unwrap_or(size.of(OPEN_SECONDS) * u64::from(rate));
+                            let tasks = self.tasks.unwrap_or_else(|| size.of(OPEN_SECONDS) * u64::from(rate));
                             Case { rate: Some(rate), tasks, ..case }
                         }));
                     }
