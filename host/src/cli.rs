@@ -9,9 +9,10 @@ use fusebox_core::{function::RunLimits, limits::ATTEMPTS_MAX};
 
 use crate::{
     commands::{
-        batch::BatchArgs, chaos::ChaosArgs, dead_letters::DeadLettersArgs, demo::DemoArgs, deploy::DeployArgs,
-        dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs, invoke::InvokeArgs, logs::LogsArgs,
-        serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs, workers::WorkersArgs,
+        batch::BatchArgs, bench::BenchArgs, chaos::ChaosArgs, dead_letters::DeadLettersArgs, demo::DemoArgs,
+        deploy::DeployArgs, dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs,
+        invoke::InvokeArgs, logs::LogsArgs, serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs,
+        workers::WorkersArgs,
     },
     telemetry::{self, logs::LogFormat},
 };
@@ -88,6 +89,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
     Demo(DemoArgs),
+    /// Measure a deployment: throughput, latency, scaling
+    Bench(BenchArgs),
     /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
     Chaos(ChaosArgs),
     /// Say what this machine has, what is missing, and how to get it

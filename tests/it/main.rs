@@ -7,6 +7,7 @@
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
 //! | `cli` | the command line, its exit codes, the demo |
 //! | `cli_tasks` | batches, failed tasks tried again, changes as they happen, who works |
+//! | `bench` | a little of every measurement, and its report |
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
 //! | `examples` | the modules of `examples/` answer |
@@ -23,6 +24,7 @@
 
 mod artifacts;
 mod bad_input;
+mod bench;
 mod chaos;
 mod cli;
 mod cli_tasks;

@@ -7,7 +7,9 @@ use tokio::runtime::Builder;
 use crate::cli::{Command, OutputFormat};
 
 pub mod batch;
+pub mod bench;
 pub mod chaos;
+pub mod cluster;
 pub mod compile_module;
 pub mod dead_letters;
 pub mod demo;
@@ -56,6 +58,7 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::Workers(args) => workers::run(args, format).await,
             Command::Logs(args) => logs::run(args, format).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(args, format).await,
             Command::Chaos(args) => chaos::run(args, format).await,
             Command::Doctor(args) => doctor::run(args, format).await,
             Command::CompileModule => anyhow::bail!("a compile child runs without a runtime"),

@@ -36,3 +36,12 @@ impl Signals {
         }
     }
 }
+
+/// Ends with an error when a signal comes, so that every process that a command has started ends with it.
+///
+/// # Errors
+/// Always: whatever was begun is not done.
+pub async fn stopped() -> anyhow::Result<()> {
+    Signals::listen()?.next().await;
+    anyhow::bail!("stopped before its end: nothing is shown")
+}

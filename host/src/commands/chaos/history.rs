@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use fusebox_core::{id::Attempt, task::Status};
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{Fault, Part, Role};
+use super::schedule::Fault;
+use crate::commands::cluster::{Part, Role};
 
 /// One thing that happened. Times are microseconds since the run began, on one clock that only moves forward.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

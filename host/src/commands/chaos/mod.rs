@@ -4,7 +4,6 @@
 //! | module | holds |
 //! |---|---|
 //! | [`schedule`] | which part is struck, how, when: drawn from a seed |
-//! | `cluster` | the parts: ports, data, start |
 //! | `nodes`, `load` | REST as clients use it; the clients |
 //! | `nemesis` | plays the schedule |
 //! | `recorder`, `history` | what was done and seen, as plain data |
@@ -21,15 +20,19 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{cli::OutputFormat, random, ui};
-use cluster::{Fsync, Mode, Shape};
+use crate::{
+    cli::OutputFormat,
+    commands::{
+        cluster::{Fsync, Mode, Role, Shape},
+        signals,
+    },
+    random, ui,
+};
 use report::Report;
 use run::Run;
-use schedule::{Kind, Plan, Role};
+use schedule::{Kind, Plan};
 
-pub mod cluster;
 pub mod schedule;
 
 mod book;
@@ -47,6 +50,11 @@ mod report;
 mod run;
 mod work;
 
+/// REST nodes, and dispatchers; workers of push and pull; slots of each, more than cores, since the tasks wait more than
+/// they compute.
+const NODES: u8 = 2;
+const WORKERS: u8 = 3;
+const SLOTS: u32 = 8;
 /// What is kept of a run.
 const HISTORY: &str = "history.jsonl";
 
@@ -124,7 +132,7 @@ pub async fn run(args: ChaosArgs, format: OutputFormat) -> anyhow::Result<()> {
         for mode in args.mode.each() {
             tokio::select! {
                 report = args.one(*mode, seed, format) => reports.push(report?),
-                stopped = stopped() => return stopped,
+                stopped = signals::stopped() => return stopped,
             }
         }
     }
@@ -173,7 +181,9 @@ impl ChaosArgs {
             None => std::env::current_exe().context("find this program")?,
         };
         let redis = (self.store == StoreKind::Redis).then_some(self.fsync);
-        let shape = Shape { program, mode, redis, home: home.to_owned() };
+        let nodes = if redis.is_some() { NODES } else { 0 };
+        let (workers, slots) = (WORKERS, SLOTS);
+        let shape = Shape { program, mode, redis, nodes, workers, slots, modules: None, home: home.to_owned() };
         let is_asked_for = |role| self.parts.is_empty() || self.parts.contains(&role);
         let parts: Vec<_> = shape.parts().into_iter().filter(|part| is_asked_for(part.role)).collect();
         anyhow::ensure!(!parts.is_empty(), "there are no such parts in mode {} on this store", mode.as_str());
@@ -202,14 +212,4 @@ fn report(history: &[history::Entry], format: OutputFormat) -> anyhow::Result<Re
         ui::say("")?;
     }
     Ok(report)
-}
-
-/// Ends with an error when a signal comes, so that every process is ended with this one.
-async fn stopped() -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    anyhow::bail!("stopped before its end: nothing is shown")
 }

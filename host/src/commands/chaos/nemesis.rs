@@ -13,13 +13,18 @@ use tokio::{
 };
 
 use super::{
-    cluster::{Cluster, READY},
     history::Event,
     nodes::{self, Nodes},
     recorder::Recorder,
-    schedule::{Kind, Part, Role, Round},
+    schedule::{Kind, Round},
 };
-use crate::{clock::Clock, commands::process::Process};
+use crate::{
+    clock::Clock,
+    commands::{
+        cluster::{Cluster, Part, READY, Role},
+        process::Process,
+    },
+};
 
 /// An orderly end may take so long: what runs may end within 30 s, and then a moment.
 const DRAIN: Duration = Duration::from_secs(35);

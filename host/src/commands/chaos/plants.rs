@@ -13,9 +13,10 @@ use super::{
     checker::check,
     finding::Rule,
     history::{End, Entry, Event, Floors, Setup, Sight},
-    schedule::{Fault, Kind, Part, Role},
+    schedule::{Fault, Kind},
     work,
 };
+use crate::commands::cluster::{Part, Role};
 
 const BEGAN_MS: u64 = 1_700_000_000_000;
 const TASKS: usize = 5;

@@ -7,8 +7,8 @@ use super::{
     book::{Book, Task},
     finding::{Finding, Rule},
     history::{Entry, Event},
-    schedule::Role,
 };
+use crate::commands::cluster::Role;
 
 /// From a new start to the next task that ends.
 const RESTART_MS_MAX: u64 = 2_000;

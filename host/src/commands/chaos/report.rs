@@ -10,9 +10,12 @@ use super::{
     finding::{Finding, Rule},
     history::{Entry, Event},
     recovery::{self, Recovery},
-    schedule::{Kind, Role},
+    schedule::Kind,
 };
-use crate::ui::{self, table::Table};
+use crate::{
+    commands::cluster::Role,
+    ui::{self, table::Table},
+};
 
 /// Findings of one rule that are told with their whole history; the others are counted.
 const TOLD_MAX: usize = 5;

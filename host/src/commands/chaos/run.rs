@@ -10,16 +10,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cluster::{Cluster, Shape},
     history::{Entry, Event, Floors, Setup},
     load::Client,
     nemesis::Nemesis,
     nodes::{self, Nodes},
     recorder::Recorder,
-    schedule::{Kind, Part, Plan, Role},
+    schedule::{Kind, Plan},
 };
 use crate::{
     clock::Clock,
+    commands::cluster::{Cluster, Part, Role, Shape},
     ui::{self, progress},
 };
 

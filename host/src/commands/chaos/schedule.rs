@@ -1,13 +1,13 @@
 //! Which part is struck, how, and when: drawn from a seed before anything starts, so that a run can be had again.
 
-use std::fmt;
-
 use clap::ValueEnum;
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::commands::cluster::{Part, Role};
 
 /// A round begins so long after the one before it began.
 const GAP_MS: [u64; 2] = [200, 900];
@@ -21,29 +21,6 @@ const ALONE_EVERY: u32 = 6;
 const TIMED: [Role; 4] = [Role::Dispatcher, Role::Worker, Role::Redis, Role::Host];
 /// So many rounds in a hundred strike all parts of a role at once.
 const ALL_PERCENT: u64 = 10;
-
-/// What a process is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The store.
-    Redis,
-    /// A REST node.
-    Rest,
-    /// A dispatcher; in local mode it runs the tasks as well.
-    Dispatcher,
-    /// A push or pull worker.
-    Worker,
-    /// `fusebox up`: everything in one process.
-    Host,
-}
-
-/// One process of a cluster, counted from 1 among those of its role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) struct Part {
-    pub(super) role: Role,
-    pub(super) number: u8,
-}
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
@@ -146,25 +123,6 @@ impl Dice {
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let last = u64::try_from(from.len()).ok()?.checked_sub(1)?;
         from.get(usize::try_from(self.between([0, last])).ok()?).copied()
-    }
-}
-
-impl Role {
-    /// The word for people.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Redis => "redis",
-            Self::Rest => "rest",
-            Self::Dispatcher => "dispatcher",
-            Self::Worker => "worker",
-            Self::Host => "host",
-        }
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.role.as_str(), self.number)
     }
 }
 

@@ -1,7 +1,9 @@
-//! A private cluster: which processes there are, on which ports and data, and how each is started.
+//! A private cluster that a command starts for itself: which processes there are, on which ports and data, and how each
+//! is started.
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,23 +12,43 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::schedule::{Part, Role};
-use crate::{
-    commands::process::{Process, Start},
-    random,
-};
+use super::process::{Process, Start};
+use crate::random;
 
 /// A part may take so long to be ready, on a busy machine, with what it needs away for as long as anything is paused.
 pub(super) const READY: Duration = Duration::from_secs(30);
-/// Slots of each part that runs tasks: more than cores, since the tasks wait more than they compute.
-const SLOTS: u32 = 8;
 /// Below the ports that Linux gives to outgoing connections, so that none is taken while its process is away.
 const PORTS: [u16; 2] = [10_000, 32_000];
 
+/// What a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The store.
+    Redis,
+    /// A REST node.
+    Rest,
+    /// A dispatcher; in local mode it runs the tasks as well.
+    Dispatcher,
+    /// A push or pull worker.
+    Worker,
+    /// `fusebox up`: everything in one process.
+    Host,
+}
+
+/// One process of a cluster, counted from 1 among those of its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) role: Role,
+    pub(super) number: u8,
+}
+
 /// How workers come by their tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// In the dispatcher's own slots.
     Local,
@@ -55,8 +77,16 @@ pub(super) struct Shape {
     /// The `fusebox` program.
     pub(super) program: PathBuf,
     pub(super) mode: Mode,
-    /// `None`: one `fusebox up` with an embedded store instead of REST nodes, dispatchers and Redis.
+    /// `None`: the embedded store, which only one `fusebox up` can have.
     pub(super) redis: Option<Fsync>,
+    /// REST nodes, and as many dispatchers; none of them: one `fusebox up` instead.
+    pub(super) nodes: u8,
+    /// Push or pull workers; local mode has none.
+    pub(super) workers: u8,
+    /// Slots of each part that runs tasks.
+    pub(super) slots: u32,
+    /// The directory of compiled modules that all parts share, where each has not its own.
+    pub(super) modules: Option<PathBuf>,
     /// Where stores, artifacts and logs go.
     pub(super) home: PathBuf,
 }
@@ -66,6 +96,25 @@ pub(super) struct Cluster {
     processes: BTreeMap<Part, Arc<Mutex<Process>>>,
     /// Where REST listens.
     pub(super) urls: Vec<String>,
+}
+
+impl Role {
+    /// The word for people.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Rest => "rest",
+            Self::Dispatcher => "dispatcher",
+            Self::Worker => "worker",
+            Self::Host => "host",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.role.as_str(), self.number)
+    }
 }
 
 impl Mode {
@@ -82,11 +131,14 @@ impl Mode {
 impl Shape {
     /// The parts, in the order in which they are started.
     pub(super) fn parts(&self) -> Vec<Part> {
-        let workers = if self.mode == Mode::Local { 0 } else { 3 };
-        let counts = match self.redis {
-            Some(_) => [(Role::Redis, 1), (Role::Rest, 2), (Role::Dispatcher, 2), (Role::Worker, workers)],
-            None => [(Role::Redis, 0), (Role::Rest, 0), (Role::Host, 1), (Role::Worker, workers)],
-        };
+        let workers = if self.mode == Mode::Local { 0 } else { self.workers };
+        let counts = [
+            (Role::Redis, u8::from(self.redis.is_some())),
+            (Role::Rest, self.nodes),
+            (Role::Dispatcher, self.nodes),
+            (Role::Host, u8::from(self.nodes == 0)),
+            (Role::Worker, workers),
+        ];
         let parts = counts.into_iter().flat_map(|(role, count)| (1..=count).map(move |number| Part { role, number }));
         parts.collect()
     }
@@ -161,28 +213,32 @@ impl Ports {
     /// How a part is started.
     fn start(&self, shape: &Shape, part: Part) -> Start {
         let data = shape.home.join(part.to_string());
-        let (mode, data, port) = (shape.mode.as_str(), data.display(), self.of(part.role, part.number));
-        let store = format!("redis://127.0.0.1:{}", self.of(Role::Redis, 1));
+        let modules = shape.modules.as_ref().unwrap_or(&data).display();
+        let (mode, slots, port) = (shape.mode.as_str(), shape.slots, self.of(part.role, part.number));
+        let redis = format!("redis://127.0.0.1:{}", self.of(Role::Redis, 1));
         let (line, ready) = match part.role {
-            Role::Redis => return redis(shape, part, port),
+            Role::Redis => return redis_server(shape, part, port),
             Role::Rest => {
-                (format!("serve --listen 127.0.0.1:{port} --store {store} --data {data}"), "listening on http")
+                (format!("serve --listen 127.0.0.1:{port} --store {redis} --data {modules}"), "listening on http")
             }
             Role::Dispatcher => {
-                (format!("dispatcher -m {mode} -p {port} -w {SLOTS} --store {store} --data {data}"), "Dispatcher (")
+                let line = format!("dispatcher -m {mode} -p {port} -w {slots} --store {redis} --data {modules}");
+                (line, "Dispatcher (")
             }
             Role::Worker => {
                 // Shared out among the dispatchers; a host has one.
-                let dispatchers = if shape.redis.is_some() { 2 } else { 1 };
-                let port = self.of(Role::Dispatcher, (part.number - 1) % dispatchers + 1);
-                (format!("{mode}-worker {SLOTS} tcp://127.0.0.1:{port} --data {data}"), "Joined ")
-            }
-            Role::Host if shape.mode == Mode::Local => {
-                (format!("up --listen 127.0.0.1:{port} -w {SLOTS} --store {data}"), "listening on http")
+                let port = self.of(Role::Dispatcher, (part.number - 1) % shape.nodes.max(1) + 1);
+                (format!("{mode}-worker {slots} tcp://127.0.0.1:{port} --data {modules}"), "Joined ")
             }
             Role::Host => {
-                let workers = self.of(Role::Dispatcher, 1);
-                (format!("up -m {mode} --listen 127.0.0.1:{port} -p {workers} --store {data}"), "listening on http")
+                let store = if shape.redis.is_some() { redis } else { data.display().to_string() };
+                // With workers of their own processes, its slots are for sync invokes alone.
+                let work = match shape.mode {
+                    Mode::Local => format!("-w {slots}"),
+                    Mode::Push | Mode::Pull => format!("-m {mode} -p {}", self.of(Role::Dispatcher, 1)),
+                };
+                let line = format!("up --listen 127.0.0.1:{port} {work} --store {store} --data {modules}");
+                (line, "listening on http")
             }
         };
         let env = vec![
@@ -195,7 +251,7 @@ impl Ports {
     }
 }
 
-fn redis(shape: &Shape, part: Part, port: u16) -> Start {
+fn redis_server(shape: &Shape, part: Part, port: u16) -> Start {
     let (appendonly, fsync) = match shape.redis {
         Some(Fsync::Everysec) => ("yes", "everysec"),
         Some(Fsync::No) => ("yes", "no"),
@@ -217,7 +273,11 @@ fn log(home: &Path, part: Part) -> PathBuf {
     home.join("logs").join(format!("{part}.log"))
 }
 
-fn find_redis() -> anyhow::Result<()> {
+/// Whether Redis can be started.
+///
+/// # Errors
+/// Where it is not installed.
+pub(super) fn find_redis() -> anyhow::Result<()> {
     let version = std::process::Command::new("redis-server").arg("--version").output();
     version.map(drop).context(
         "there is no redis-server: install it (Debian, Ubuntu: `apt-get install redis-server`), or use --store embedded",

@@ -1,0 +1,246 @@
+//! Whether something else used the machine during a measurement: what the kernel counts of all processors, less what this
+//! command and all that it has started used. Figures of a busy machine say nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    str::FromStr,
+};
+
+use anyhow::Context as _;
+use rustix::param::clock_ticks_per_second;
+use serde::{Deserialize, Serialize};
+
+/// Others may use so much of the machine.
+const PERCENT_MAX: f64 = 10.0;
+/// Of a short measurement a tick or two are many percent: less than this much processor time of others is never too much.
+const SECONDS_MIN: f64 = 0.1;
+/// Processes that are named.
+const NAMED_MAX: usize = 5;
+/// What a server is made of that was not started here.
+const SERVER: [&str; 2] = ["fusebox", "redis-server"];
+
+/// How much others used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Busy {
+    /// Of all processors together.
+    pub(super) others_percent: f64,
+    /// The busiest of them.
+    pub(super) busiest: Vec<Other>,
+    /// Whether that was too much.
+    pub(super) is_busy: bool,
+}
+
+/// What another program used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Other {
+    pub(super) name: String,
+    pub(super) percent: f64,
+}
+
+/// What everybody has used up to now, in ticks.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    machine: Machine,
+    processes: BTreeMap<i32, Process>,
+}
+
+/// The kernel's counts of all processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Machine {
+    /// Passed, idle or not.
+    total: u64,
+    /// Used by processes. Interrupts are nobody's, and much of them is a measurement's own traffic.
+    used: u64,
+    /// Used by other machines on the same hardware.
+    stolen: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Process {
+    name: String,
+    parent: i32,
+    /// Its own ticks.
+    used: u64,
+    /// Those of its children that have ended.
+    children: u64,
+}
+
+impl Sample {
+    /// Now.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub(super) fn take() -> anyhow::Result<Self> {
+        let machine = fs::read_to_string("/proc/stat").context("read what the processors did")?.parse()?;
+        let mut processes = BTreeMap::new();
+        for entry in fs::read_dir("/proc").context("read the list of processes")?.flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            // A process may end meanwhile.
+            let stat = fs::read_to_string(entry.path().join("stat"));
+            if let (Some(id), Ok(stat)) = (id, stat)
+                && let Ok(process) = stat.parse()
+            {
+                processes.insert(id, process);
+            }
+        }
+        Ok(Self { machine, processes })
+    }
+
+    /// What others have used since `before`, where this process has this number.
+    pub(super) fn since(&self, before: &Self, own: i32, is_server: bool) -> Busy {
+        let ticks = |after: u64, before: u64| super::load::to_f64(after.saturating_sub(before));
+        let total = ticks(self.machine.total, before.machine.total).max(1.0);
+        let used = ticks(self.machine.used, before.machine.used);
+        let stolen = ticks(self.machine.stolen, before.machine.stolen);
+        let (family, was) = (self.family(own, is_server), before.family(own, is_server));
+        let ours = ticks(self.used_by(&family), before.used_by(&was));
+        let others = (used - ours).max(0.0) + stolen;
+        let percent = |ticks: f64| (ticks / total * 1_000.0).round() / 10.0;
+        let mut names: BTreeMap<&str, f64> = BTreeMap::new();
+        for (id, process) in self.processes.iter().filter(|(id, _)| !family.contains(id)) {
+            let earlier = before.processes.get(id).filter(|earlier| earlier.name == process.name);
+            let used = ticks(process.used, earlier.map_or(0, |earlier| earlier.used));
+            *names.entry(&process.name).or_default() += used;
+        }
+        names.insert("the machine's own host", stolen);
+        let mut busiest: Vec<Other> =
+            names.into_iter().map(|(name, used)| Other { name: name.to_owned(), percent: percent(used) }).collect();
+        busiest.retain(|other| other.percent > 0.0);
+        busiest.sort_by(|one, other| other.percent.total_cmp(&one.percent));
+        busiest.truncate(NAMED_MAX);
+        let seconds = others / super::load::to_f64(clock_ticks_per_second());
+        let is_busy = others / total * 100.0 > PERCENT_MAX && seconds >= SECONDS_MIN;
+        Busy { others_percent: percent(others), busiest, is_busy }
+    }
+
+    /// A process and all that it has started; of a server, its processes by their names.
+    fn family(&self, own: i32, is_server: bool) -> BTreeSet<i32> {
+        let mut family = BTreeSet::from([own]);
+        let is_part = |process: &Process| is_server && SERVER.contains(&process.name.as_str());
+        loop {
+            let known = family.len();
+            let found = self.processes.iter().filter(|(_, one)| family.contains(&one.parent) || is_part(one));
+            let found: Vec<i32> = found.map(|(id, _)| *id).collect();
+            family.extend(found);
+            if family.len() == known {
+                return family;
+            }
+        }
+    }
+
+    fn used_by(&self, family: &BTreeSet<i32>) -> u64 {
+        family.iter().filter_map(|id| self.processes.get(id)).map(|process| process.used + process.children).sum()
+    }
+}
+
+impl Busy {
+    /// What is to be said of it.
+    pub(super) fn tell(&self) -> String {
+        let mut text = format!("other processes used {:.1} % of the machine", self.others_percent);
+        let names = self.busiest.iter().map(|other| format!("{} {:.1} %", other.name, other.percent));
+        let names: Vec<String> = names.collect();
+        if !names.is_empty() {
+            let _ = write!(text, ", most of all {}", names.join(", "));
+        }
+        text
+    }
+
+    /// The worse of two.
+    pub(super) fn worse(self, other: Self) -> Self {
+        if other.others_percent > self.others_percent || other.is_busy && !self.is_busy { other } else { self }
+    }
+}
+
+impl FromStr for Machine {
+    type Err = anyhow::Error;
+
+    fn from_str(stat: &str) -> anyhow::Result<Self> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).context("no line of all processors")?;
+        let ticks: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        // Guests, the last two, are counted among the users before them.
+        let [user, nice, system, _idle, _waiting, _interrupts, _soft, stolen, ..] = ticks[..] else {
+            anyhow::bail!("fewer counts than there should be");
+        };
+        Ok(Self { total: ticks[..8].iter().sum(), used: user + nice + system, stolen })
+    }
+}
+
+impl FromStr for Process {
+    type Err = anyhow::Error;
+
+    fn from_str(stat: &str) -> anyhow::Result<Self> {
+        // A name may have brackets and spaces of its own.
+        let (head, rest) = stat.rsplit_once(')').context("no name")?;
+        let name = head.split_once('(').context("no name")?.1.to_owned();
+        let fields: Vec<i64> = rest.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
+        let ticks = |at: usize| fields.get(at).copied().and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or_default();
+        let parent = fields.first().copied().and_then(|parent| i32::try_from(parent).ok()).context("no parent")?;
+        Ok(Self { name, parent, used: ticks(10) + ticks(11), children: ticks(12) + ticks(13) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(name: &str, parent: i32, used: u64, children: u64) -> Process {
+        Process { name: name.to_owned(), parent, used, children }
+    }
+
+    fn sample(total: u64, used: u64, processes: &[(i32, Process)]) -> Sample {
+        let machine = Machine { total, used, stolen: 0 };
+        Sample { machine, processes: processes.iter().cloned().collect() }
+    }
+
+    #[test]
+    fn the_kernels_lines_are_read() {
+        let machine: Machine = "cpu  10 2 3 100 5 6 7 8 1 0\ncpu0 1 2 3\n".parse().unwrap();
+        assert_eq!(machine, Machine { total: 141, used: 15, stolen: 8 });
+        assert!("cpu  1 2 3\n".parse::<Machine>().is_err());
+        let line = "7 (a (b) c) S 3 7 7 0 -1 4194304 100 0 0 0 11 12 13 14 20 0 1 0 99";
+        assert_eq!(line.parse::<Process>().unwrap(), process("a (b) c", 3, 23, 27));
+    }
+
+    #[test]
+    fn what_was_started_here_is_not_others() {
+        let before = sample(
+            1_000,
+            100,
+            &[(1, process("init", 0, 5, 0)), (10, process("bench", 1, 50, 0)), (11, process("redis", 10, 0, 0))],
+        );
+        let after = sample(
+            1_200,
+            260,
+            &[
+                (1, process("init", 0, 5, 0)),
+                // A child of it has ended: 20 ticks of it are counted here.
+                (10, process("bench", 1, 90, 20)),
+                (11, process("redis", 10, 60, 0)),
+                (12, process("cc", 1, 30, 0)),
+            ],
+        );
+        let busy = after.since(&before, 10, false);
+        // 160 were used, 40 + 20 + 60 of them here.
+        assert!((busy.others_percent - 20.0).abs() < 0.01 && busy.is_busy, "{busy:?}");
+        assert_eq!(busy.busiest, [Other { name: "cc".to_owned(), percent: 15.0 }]);
+        assert!(busy.tell().contains("cc 15.0 %"));
+    }
+
+    #[test]
+    fn a_servers_processes_are_measured_and_not_others() {
+        let before = sample(1_000, 0, &[(2, process("fusebox", 1, 0, 0)), (10, process("bench", 1, 0, 0))]);
+        let after = sample(1_100, 90, &[(2, process("fusebox", 1, 60, 0)), (10, process("bench", 1, 30, 0))]);
+        assert!(after.since(&before, 10, false).is_busy);
+        assert!(!after.since(&before, 10, true).is_busy);
+    }
+
+    #[test]
+    fn a_tick_of_a_short_measurement_is_no_reason() {
+        let before = sample(1_000, 0, &[(10, process("bench", 1, 0, 0))]);
+        let after = sample(1_005, 3, &[(10, process("bench", 1, 2, 0))]);
+        let busy = after.since(&before, 10, false);
+        assert!((busy.others_percent - 20.0).abs() < 0.01 && !busy.is_busy, "{busy:?}");
+    }
+}

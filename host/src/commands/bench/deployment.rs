@@ -1,0 +1,153 @@
+//! What is measured against: a private cluster that is started for it, or a server that runs already.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use fusebox_core::limits::OUTPUT_BYTES_DEFAULT;
+
+use super::{
+    guests::{Function, Work},
+    http::{Call, Target},
+    plan::{Case, Setting, StoreKind},
+};
+use crate::{
+    cli::LimitArgs,
+    client::Client,
+    commands::cluster::{Cluster, Fsync, Mode, Shape},
+};
+
+/// What workers take to be listed, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Hosts learn of their workers once a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// What a sleeping or computing function may take beyond what it is told to.
+const WALL_MS: u32 = 60_000;
+
+/// A deployment that is ready. Dropping it ends what was started for it.
+pub(super) struct Deployment {
+    pub(super) client: Client,
+    pub(super) target: Target,
+    /// The version that was registered of each function.
+    pub(super) functions: BTreeMap<Function, String>,
+    /// Who works there.
+    pub(super) setting: Setting,
+    _cluster: Option<Cluster>,
+}
+
+/// Where a deployment comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// This program is started, its data in this directory.
+    Private { program: PathBuf, home: PathBuf },
+    /// It is there.
+    Server(String),
+}
+
+impl Deployment {
+    /// Starts it, or looks at it, and registers the functions of these cases.
+    ///
+    /// # Errors
+    /// Where a part does not start, or nobody works there.
+    pub(super) async fn of(source: &Source, setting: Setting, number: usize) -> anyhow::Result<Self> {
+        let (url, cluster) = match source {
+            Source::Server(url) => (url.clone(), None),
+            Source::Private { program, home } => {
+                let shape = shape(setting, program, home, number)?;
+                let cluster = Cluster::start(&shape).await?;
+                let url = cluster.urls.first().context("a cluster has a REST node")?.clone();
+                (url, Some(cluster))
+            }
+        };
+        let client = Client::new(&url)?;
+        let setting = workers(&client, setting).await?;
+        Ok(Self { client, target: Target::new(&url)?, functions: BTreeMap::new(), setting, _cluster: cluster })
+    }
+
+    /// Registers what these cases run.
+    ///
+    /// # Errors
+    /// Where the host refuses one.
+    pub(super) async fn register(&mut self, cases: &[Case]) -> anyhow::Result<()> {
+        let payload = cases.iter().map(|case| case.payload as u64).max().unwrap_or_default();
+        let limits = LimitArgs {
+            wall: Some(WALL_MS),
+            output_size: Some(payload.max(OUTPUT_BYTES_DEFAULT)),
+            ..LimitArgs::default()
+        };
+        let functions: BTreeSet<Function> = cases.iter().map(|case| case.function).collect();
+        for function in functions {
+            let version = self.client.register(&function.name(), limits, function.module().to_vec()).await?;
+            self.functions.insert(function, version.id);
+        }
+        Ok(())
+    }
+
+    /// How many tasks have not ended.
+    ///
+    /// # Errors
+    /// Where the host does not answer.
+    pub(super) fn backlog_call() -> anyhow::Result<Call> {
+        Call::get("/metrics")
+    }
+
+    /// The request that a case sends again and again, without its body.
+    ///
+    /// # Errors
+    /// Never: the names are good ones.
+    pub(super) fn call(case: &Case, route: &str, work: Work) -> anyhow::Result<Call> {
+        let path = format!("/v1/functions/{}/{route}", case.function.name());
+        Call::post(&path, case.function.input(work, case.payload))
+    }
+}
+
+fn shape(setting: Setting, program: &Path, home: &Path, number: usize) -> anyhow::Result<Shape> {
+    let home = home.join(number.to_string());
+    std::fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
+    let workers = if setting.mode == Mode::Local { 1 } else { setting.workers };
+    let slots = match setting.mode {
+        // Local mode's workers are slots of one process.
+        Mode::Local => u32::from(setting.workers) * setting.slots,
+        Mode::Push | Mode::Pull => setting.slots,
+    };
+    Ok(Shape {
+        program: program.to_owned(),
+        mode: setting.mode,
+        redis: (setting.store == StoreKind::Redis).then_some(Fsync::Everysec),
+        nodes: u8::from(!setting.is_up),
+        workers,
+        slots,
+        // Each module is compiled once.
+        modules: Some(home.join("modules")),
+        home,
+    })
+}
+
+/// Waits until all workers are there; answers the setting, of a server as it is.
+async fn workers(client: &Client, setting: Setting) -> anyhow::Result<Setting> {
+    let wanted = match (setting.store, setting.mode) {
+        (StoreKind::Server, _) | (_, Mode::Local) => 1,
+        _ => usize::from(setting.workers),
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let there = client.workers().await?;
+        if there.len() >= wanted {
+            let Some(first) = there.first().filter(|_| setting.store == StoreKind::Server) else {
+                return Ok(setting);
+            };
+            let mode = match first.mode {
+                fusebox_core::dispatch::Mode::Local => Mode::Local,
+                fusebox_core::dispatch::Mode::Push => Mode::Push,
+                fusebox_core::dispatch::Mode::Pull => Mode::Pull,
+            };
+            let workers = u8::try_from(there.len()).unwrap_or(u8::MAX);
+            return Ok(Setting { mode, workers, slots: first.slots, ..setting });
+        }
+        anyhow::ensure!(Instant::now() < deadline, "only {} of {wanted} workers have joined", there.len());
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}

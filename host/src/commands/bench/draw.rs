@@ -1,0 +1,199 @@
+//! Draws charts as SVG and as PNG. Text in pictures is set in a font that comes with this program: no system has to have
+//! one.
+
+use std::sync::OnceLock;
+
+use anyhow::Context as _;
+use plotters::{
+    backend::{BitMapBackend, DrawingBackend, SVGBackend},
+    chart::{ChartBuilder, ChartContext},
+    coord::{Shift, types::RangedCoordf64},
+    drawing::{DrawingArea, IntoDrawingArea as _},
+    element::{PathElement, Rectangle, Text},
+    prelude::Cartesian2d,
+    style::{
+        BLACK, Color as _, FontStyle, IntoFont as _, RGBColor, TextStyle, WHITE, register_font,
+        text_anchor::{HPos, Pos, VPos},
+    },
+};
+
+use super::{
+    charts::{self, Chart},
+    load::to_f64,
+};
+
+const WIDTH: u32 = 960;
+const HEIGHT: u32 = 480;
+/// Rooms for the title and the legend, and for the groups' names.
+const HEAD: u32 = 64;
+const FOOT: u32 = 56;
+const FONT: &str = "sans-serif";
+/// Told apart by people who see few colours, too (Okabe and Ito).
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(213, 94, 0),
+    RGBColor(120, 120, 120),
+];
+const GREY: RGBColor = RGBColor(90, 90, 90);
+
+/// As SVG.
+///
+/// # Errors
+/// Where it cannot be drawn.
+pub(super) fn svg(chart: &Chart) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let area = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
+    draw(&area, chart)?;
+    drop(area);
+    Ok(text)
+}
+
+/// As PNG.
+///
+/// # Errors
+/// Where it cannot be drawn.
+pub(super) fn png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
+    let mut pixels = vec![0; WIDTH as usize * HEIGHT as usize * 3];
+    let area = BitMapBackend::with_buffer(&mut pixels, (WIDTH, HEIGHT)).into_drawing_area();
+    draw(&area, chart)?;
+    drop(area);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, WIDTH, HEIGHT);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header()?.write_image_data(&pixels)?;
+    Ok(file)
+}
+
+type Area<B> = DrawingArea<B, Shift>;
+type Plot<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+fn draw<B: DrawingBackend>(area: &Area<B>, chart: &Chart) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
+    static FONTS: OnceLock<bool> = OnceLock::new();
+    let has_font = FONTS.get_or_init(|| register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok());
+    anyhow::ensure!(has_font, "the font of charts cannot be read");
+    area.fill(&WHITE)?;
+    let (head, rest) = area.split_vertically(HEAD);
+    let (body, foot) = rest.split_vertically(HEIGHT - HEAD - FOOT);
+    legend(&head, chart)?;
+    let step = charts::step(chart.highest());
+    // Room above the highest bar for its figure.
+    let top = (chart.highest() / step + 0.7).ceil() * step;
+    let mut plot = ChartBuilder::on(&body)
+        .margin_right(20)
+        .y_label_area_size(80)
+        .build_cartesian_2d(0.0..to_f64(chart.groups.len() as u64), 0.0..top)?;
+    plot.configure_mesh()
+        .disable_x_mesh()
+        .disable_x_axis()
+        .y_max_light_lines(1)
+        .y_labels(8)
+        .y_label_formatter(&|value| charts::short(*value).trim_end_matches(".00").to_owned())
+        .y_desc(chart.y)
+        .label_style(style(14, &BLACK))
+        .axis_desc_style(style(15, &GREY))
+        .draw()?;
+    bars(&mut plot, chart)?;
+    names(&plot, &foot, chart)?;
+    area.present().context("draw a chart")
+}
+
+/// The title, and below it what each colour is.
+fn legend<B: DrawingBackend>(area: &Area<B>, chart: &Chart) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
+    area.draw(&Text::new(chart.title.clone(), (80, 10), style(20, &BLACK)))?;
+    let mut left = 80;
+    for (series, colour) in chart.series.iter().zip(COLOURS.iter().cycle()) {
+        area.draw(&Rectangle::new([(left, 42), (left + 14, 56)], colour.filled()))?;
+        area.draw(&Text::new(series.name.clone(), (left + 20, 41), style(14, &BLACK)))?;
+        let (width, _) = area.estimate_text_size(&series.name, &style(14, &BLACK))?;
+        left += 44 + i32::try_from(width)?;
+    }
+    let note = "bar: median, line: least to most of the repeats";
+    let right = style(12, &GREY).pos(Pos::new(HPos::Right, VPos::Top));
+    area.draw(&Text::new(note, (i32::try_from(WIDTH)? - 20, 43), right))?;
+    Ok(())
+}
+
+fn bars<B: DrawingBackend>(plot: &mut Plot<'_, B>, chart: &Chart) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
+    let count = chart.series.len();
+    // Narrow bars have no room for a figure.
+    let has_figures = chart.groups.len() * count <= 24;
+    let above = style(13, &BLACK).pos(Pos::new(HPos::Center, VPos::Bottom));
+    for (at, (series, colour)) in chart.series.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        for (group, bar) in series.bars.iter().enumerate() {
+            let Some([least, middle, most]) = *bar else { continue };
+            let [left, right] = charts::edges(group, at, count);
+            let centre = f64::midpoint(left, right);
+            let cap = (right - left) * 0.15;
+            plot.draw_series([Rectangle::new([(left, 0.0), (right, middle)], colour.filled())])?;
+            for (from, to) in [
+                ((centre, least), (centre, most)),
+                ((centre - cap, least), (centre + cap, least)),
+                ((centre - cap, most), (centre + cap, most)),
+            ] {
+                plot.draw_series([PathElement::new([from, to], BLACK.stroke_width(1))])?;
+            }
+            if has_figures {
+                plot.draw_series([Text::new(charts::short(middle), (centre, most), above.clone())])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The groups' names below their bars, and what they are.
+fn names<B: DrawingBackend>(plot: &Plot<'_, B>, foot: &Area<B>, chart: &Chart) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
+    let below = |size, colour: &'static RGBColor| style(size, colour).pos(Pos::new(HPos::Center, VPos::Top));
+    let many = chart.groups.len() > 6;
+    for (group, name) in chart.groups.iter().enumerate() {
+        let (x, _) = plot.backend_coord(&(to_f64(group as u64) + 0.5, 0.0));
+        let (left, _) = foot.get_base_pixel();
+        let y = if many && group % 2 == 1 { 18 } else { 4 };
+        foot.draw(&Text::new(name.clone(), (x - left, y), below(if many { 10 } else { 13 }, &BLACK)))?;
+    }
+    let middle = i32::try_from(WIDTH)? / 2;
+    foot.draw(&Text::new(chart.x, (middle, 36), below(14, &GREY)))?;
+    Ok(())
+}
+
+fn style(size: i32, colour: &'static RGBColor) -> TextStyle<'static> {
+    TextStyle::from((FONT, size).into_font()).color(colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::bench::row;
+
+    #[test]
+    fn every_chart_is_a_whole_svg_and_a_whole_png() {
+        for chart in Chart::of(&row::samples()) {
+            let svg = svg(&chart).unwrap();
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{}", chart.name);
+            for word in [&chart.title, chart.x, chart.y, &chart.series[0].name] {
+                assert!(svg.contains(word), "{word} is not in {}", chart.name);
+            }
+            let file = png(&chart).unwrap();
+            let mut reader = png::Decoder::new(std::io::Cursor::new(&file)).read_info().unwrap();
+            let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+            reader.next_frame(&mut pixels).unwrap();
+            let dark = pixels.iter().filter(|byte| **byte < 128).count();
+            assert!(dark > 2_000, "{}: {dark} dark bytes are no text", chart.name);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A lean HTTP/1.1 client: a prepared request over a connection that is kept. Client, server, store and workers share the
+//! machine's cores, so what this costs is missing elsewhere.
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Method, Request, Uri,
+    client::conn::http1::{SendRequest, handshake},
+    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    authority: String,
+    host: HeaderValue,
+}
+
+/// A request, to be sent many times.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    method: Method,
+    path: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// An open connection.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+}
+
+/// A good answer, read to its end.
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Target {
+    /// The server at a URL.
+    ///
+    /// # Errors
+    /// Where the URL is none of a server that speaks HTTP without TLS.
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
+        let is_plain = uri.scheme_str() == Some("http");
+        let authority = uri.authority().filter(|_| is_plain);
+        let authority = authority.with_context(|| format!("{url} should be one such as http://127.0.0.1:8000"))?;
+        let port = authority.port_u16().unwrap_or(80);
+        let host = HeaderValue::from_str(authority.as_str())?;
+        Ok(Self { authority: format!("{}:{port}", authority.host()), host })
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Where nothing answers.
+    pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
+        let stream = TcpStream::connect(&self.authority).await;
+        let stream = stream.with_context(|| format!("no host answers at {}", self.authority))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // Whoever sends next is told of an error here.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection { sender, host: self.host.clone() })
+    }
+
+    /// Opens so many connections.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
+    pub(super) async fn connections(&self, count: usize) -> anyhow::Result<Vec<Connection>> {
+        let mut connections = Vec::new();
+        for _ in 0..count {
+            connections.push(self.connect().await?);
+        }
+        Ok(connections)
+    }
+}
+
+impl Call {
+    /// A request without a body.
+    ///
+    /// # Errors
+    /// Where the path is none.
+    pub(super) fn get(path: &str) -> anyhow::Result<Self> {
+        Ok(Self { method: Method::GET, path: path.parse()?, headers: HeaderMap::new(), body: Bytes::new() })
+    }
+
+    /// A request with a body.
+    ///
+    /// # Errors
+    /// Where the path is none.
+    pub(super) fn post(path: &str, body: impl Into<Bytes>) -> anyhow::Result<Self> {
+        Ok(Self { method: Method::POST, body: body.into(), ..Self::get(path)? })
+    }
+
+    /// With a header.
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
+    }
+
+    /// Whose body is JSON.
+    pub(super) fn json(self) -> Self {
+        self.with(CONTENT_TYPE, "application/json")
+    }
+}
+
+impl Connection {
+    /// Sends a request and reads its answer.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or the answer is a problem.
+    pub(super) async fn send(&mut self, call: &Call) -> anyhow::Result<Answer> {
+        let mut request = Request::new(Full::new(call.body.clone()));
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.path.clone();
+        *request.headers_mut() = call.headers.clone();
+        request.headers_mut().insert(HOST, self.host.clone());
+        let broke = || format!("the connection broke at {} {}", call.method, call.path);
+        self.sender.ready().await.with_context(broke)?;
+        let (head, body) = self.sender.send_request(request).await.with_context(broke)?.into_parts();
+        let body = body.collect().await.with_context(broke)?.to_bytes();
+        let status = head.status;
+        anyhow::ensure!(
+            status.is_success(),
+            "{} {} was answered {status}: {}",
+            call.method,
+            call.path,
+            String::from_utf8_lossy(&body)
+        );
+        Ok(Answer { headers: head.headers, body })
+    }
+}
+
+impl Answer {
+    /// The body, read as JSON.
+    ///
+    /// # Errors
+    /// Where it is something else.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        serde_json::from_slice(&self.body).context("the answer is not of this version of Fusebox")
+    }
+}

@@ -1,0 +1,200 @@
+//! The load: sends requests on one thread of its own, and keeps when each was answered.
+
+use std::{
+    cell::{Cell, RefCell},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use hyper::header::LOCATION;
+
+use super::{
+    http::{Answer, Call, Connection, Target},
+    metronome::Metronome,
+    stats::Times,
+};
+use crate::rest::rows::Rows;
+
+/// What became of a load.
+pub(super) struct Sent {
+    /// When the first request was sent.
+    pub(super) began: Instant,
+    /// When the last one was answered.
+    pub(super) answered: Instant,
+    /// How long each answer took.
+    pub(super) times: Times,
+    /// The tasks that were made; none where answers told more than that.
+    pub(super) tasks: Vec<String>,
+    /// What answered requests that waited, or some of it.
+    pub(super) bodies: Vec<Bytes>,
+}
+
+/// What is kept of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The task in its location.
+    Task,
+    /// The tasks in its rows.
+    Tasks,
+    /// Its body.
+    Body,
+    /// Nothing, since its body has to be this one.
+    Nothing(Bytes),
+}
+
+/// When requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Each connection sends the next as soon as it has its answer.
+    Closed,
+    /// So many a second, whatever is answered meanwhile; times count from when each was meant to be sent.
+    Open { per_second: u32 },
+}
+
+/// What is sent: one request again and again.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) target: Target,
+    pub(super) call: Call,
+    pub(super) keep: Keep,
+    pub(super) pace: Pace,
+    pub(super) requests: u64,
+    pub(super) connections: usize,
+}
+
+impl Load {
+    /// Sends it all and waits for the last answer, on a thread of its own, so that it costs no hand-over between threads.
+    ///
+    /// # Errors
+    /// Where anything is answered with a problem.
+    pub(super) async fn run(self) -> anyhow::Result<Sent> {
+        on_own_thread(move || self.send()).await
+    }
+
+    async fn send(self) -> anyhow::Result<Sent> {
+        let connections = self.target.connections(self.connections).await?;
+        let metronome = match self.pace {
+            Pace::Closed => None,
+            Pace::Open { per_second } => Some(Metronome::start(per_second, self.requests)?),
+        };
+        let began = metronome.as_ref().map_or_else(Instant::now, Metronome::began);
+        let line = Line { load: &self, metronome, next: Cell::new(0), kept: RefCell::new(Kept::new()?) };
+        try_join_all(connections.into_iter().map(|connection| line.work(connection))).await?;
+        let answered = Instant::now();
+        let Kept { times, tasks, bodies } = line.kept.into_inner();
+        Ok(Sent { began, answered, times, tasks, bodies })
+    }
+}
+
+struct Kept {
+    times: Times,
+    tasks: Vec<String>,
+    bodies: Vec<Bytes>,
+}
+
+impl Kept {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { times: Times::new()?, tasks: Vec::new(), bodies: Vec::new() })
+    }
+
+    fn keep(&mut self, keep: &Keep, answer: Answer) -> anyhow::Result<()> {
+        match keep {
+            Keep::Task => {
+                let location = answer.headers.get(LOCATION).and_then(|path| path.to_str().ok());
+                let task = location.and_then(|path| path.rsplit('/').next()).context("the answer names no task")?;
+                self.tasks.push(task.to_owned());
+            }
+            Keep::Tasks => {
+                let rows: Rows = answer.json()?;
+                let refused = rows.items.iter().find_map(|row| row.error.as_ref());
+                if let Some(error) = refused {
+                    anyhow::bail!("{} tasks of a batch were refused: {}", rows.refused, error.message);
+                }
+                self.tasks.extend(rows.items.into_iter().filter_map(|row| row.task));
+            }
+            Keep::Body => self.bodies.push(answer.body),
+            Keep::Nothing(body) => {
+                anyhow::ensure!(answer.body == body, "the function answered something else than it should");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What all connections draw from.
+struct Line<'a> {
+    load: &'a Load,
+    metronome: Option<Metronome>,
+    next: Cell<u64>,
+    kept: RefCell<Kept>,
+}
+
+impl Line<'_> {
+    async fn work(&self, mut connection: Connection) -> anyhow::Result<()> {
+        loop {
+            let number = self.next.get();
+            if number >= self.load.requests {
+                return Ok(());
+            }
+            self.next.set(number + 1);
+            let meant = match &self.metronome {
+                Some(metronome) => metronome.beat().await?,
+                None => Instant::now(),
+            };
+            let answer = connection.send(&self.load.call).await?;
+            let mut kept = self.kept.borrow_mut();
+            kept.times.record(meant.elapsed());
+            kept.keep(&self.load.keep, answer)?;
+        }
+    }
+}
+
+/// Runs a future on a thread with a runtime of its own.
+///
+/// # Errors
+/// Those of the future, or where the system gives no thread.
+pub(super) async fn on_own_thread<T, F>(future: impl FnOnce() -> F + Send + 'static) -> anyhow::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(future())
+    };
+    tokio::task::spawn_blocking(run).await.context("the load's thread ended by itself")?
+}
+
+/// How long to leave a queue alone that has shrunk from one length to another meanwhile: half of what it will still take.
+pub(super) fn until_next_look(before: u64, after: u64, meanwhile: Duration) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_millis(50);
+    let ended = before.saturating_sub(after);
+    if ended == 0 {
+        return LONGEST.min(meanwhile * 2).max(SHORTEST);
+    }
+    let left = meanwhile.as_secs_f64() * to_f64(after) / to_f64(ended);
+    Duration::from_secs_f64(left / 2.0).clamp(SHORTEST, LONGEST)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of tasks are below 2^52")]
+pub(super) fn to_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_looked_at_more_often_as_its_end_comes_nearer() {
+        let ms = Duration::from_millis;
+        assert_eq!(until_next_look(1_000, 900, ms(10)), ms(45));
+        assert_eq!(until_next_look(100, 10, ms(9)), ms(1));
+        assert_eq!(until_next_look(1_000_000, 999_999, ms(10)), ms(50));
+        assert_eq!(until_next_look(10, 10, ms(0)), ms(1));
+        assert_eq!(until_next_look(10, 10, ms(100)), ms(50));
+    }
+}

@@ -1,0 +1,195 @@
+//! Measures a case: warm, run, wait for the last end, and then look whether every task ended as it has to.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use fusebox_core::limits::{WAIT_RESULTS_BYTES_MAX, WAIT_TASKS_MAX};
+use hyper::header::HeaderName;
+use serde_json::json;
+
+use super::{
+    deployment::Deployment,
+    guests::Work,
+    http::{Call, Target},
+    load::{self, Keep, Load, Pace, Sent, to_f64},
+    plan::{BATCH, Case, Scenario},
+    row::Row,
+};
+use crate::rest::{view::TaskView, wait_many::Waited};
+
+/// A queue that does not move for so long is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+/// Results that are looked at, of all the tasks of a case; failed ones are looked for among the dead letters as well.
+const CHECKED_MAX: usize = 1_000;
+/// Runs of a function before it is measured, for each slot.
+const WARM_UP: u64 = 25;
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const COMPLETED: &str = "COMPLETED";
+
+/// Measures it once.
+///
+/// # Errors
+/// Where the host does not answer, or a task does not end as it has to.
+pub(super) async fn once(deployment: &Deployment, case: &Case, work: Work, repeat: u32) -> anyhow::Result<Row> {
+    let case = &Case { setting: deployment.setting, ..*case }.whole();
+    let mut row = Row::of(case, repeat);
+    let sent = send(deployment, case, work).await?;
+    let mut ended = sent.answered;
+    if !sent.tasks.is_empty() {
+        ended = drained(&deployment.target).await?;
+        row.accept_seconds = Some((sent.answered - sent.began).as_secs_f64());
+    }
+    row.seconds = (ended - sent.began).as_secs_f64();
+    row.per_second = to_f64(case.tasks) / row.seconds;
+    let percentile = |percent| sent.times.percentile_ms(percent);
+    (row.p50_ms, row.p90_ms, row.p99_ms, row.max_ms) =
+        (percentile(50.0), percentile(90.0), percentile(99.0), sent.times.max_ms());
+    check(deployment, case, work, &sent).await?;
+    Ok(row)
+}
+
+/// Runs a case's function a few times in each slot, so that modules are compiled, loaded and known to all.
+///
+/// # Errors
+/// As [`once`].
+pub(super) async fn warm(deployment: &Deployment, case: &Case, work: Work) -> anyhow::Result<()> {
+    let slots = u64::from(deployment.setting.workers) * u64::from(deployment.setting.slots);
+    let each = if case.scenario.is_rate() { WARM_UP } else { 2 };
+    let tasks = (each * slots).min(case.tasks.max(slots));
+    once(deployment, &Case { tasks, rate: None, ..*case }, work, 0).await.map(drop)
+}
+
+async fn send(deployment: &Deployment, case: &Case, work: Work) -> anyhow::Result<Sent> {
+    let (mut requests, mut keep) = (case.tasks, Keep::Task);
+    let call = match case.scenario {
+        Scenario::Invoke => {
+            keep = Keep::Nothing(case.function.output(work, case.payload).into());
+            Deployment::call(case, "invoke", work)?
+        }
+        Scenario::Latency => {
+            keep = Keep::Body;
+            Deployment::call(case, "tasks", work)?.with(PREFER, "wait=50")
+        }
+        Scenario::Batch => {
+            requests = case.tasks.div_ceil(BATCH as u64);
+            keep = Keep::Tasks;
+            batch(case, work)?
+        }
+        Scenario::Burst | Scenario::Weak | Scenario::Strong | Scenario::Payload => {
+            Deployment::call(case, "tasks", work)?
+        }
+    };
+    let pace = case.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second });
+    let most = usize::try_from(requests).unwrap_or(usize::MAX);
+    let connections = case.connections.clamp(1, most.max(1));
+    Load { target: deployment.target.clone(), call, keep, pace, requests, connections }.run().await
+}
+
+/// A request with a batch.
+fn batch(case: &Case, work: Work) -> anyhow::Result<Call> {
+    let input = case.function.input(work, case.payload);
+    let item = match std::str::from_utf8(&input) {
+        Ok(text) => json!({"text": text}),
+        Err(_) => json!({"input": STANDARD.encode(&input)}),
+    };
+    let items = vec![item; batch_size(case)];
+    let path = format!("/v1/functions/{}/tasks/batch", case.function.name());
+    Ok(Call::post(&path, serde_json::to_vec(&items)?)?.json())
+}
+
+fn batch_size(case: &Case) -> usize {
+    usize::try_from(case.tasks).unwrap_or(BATCH).min(BATCH)
+}
+
+/// Waits until every task has ended; answers when.
+///
+/// The queue's length costs the host one step of its store to tell, whatever was queued: asking for each task would cost
+/// more than many of these tasks do.
+async fn drained(target: &Target) -> anyhow::Result<Instant> {
+    let target = target.clone();
+    load::on_own_thread(move || async move {
+        let mut connection = target.connect().await?;
+        let call = Deployment::backlog_call()?;
+        let (mut moved, mut looked, mut before) = (Instant::now(), Instant::now(), u64::MAX);
+        loop {
+            let left = backlog(&String::from_utf8_lossy(&connection.send(&call).await?.body))?;
+            let now = Instant::now();
+            if left == 0 {
+                return Ok(now);
+            }
+            if left != before {
+                moved = now;
+            }
+            let stuck = moved.elapsed() > STUCK;
+            anyhow::ensure!(!stuck, "{left} tasks have not ended, and none has for {STUCK:?}");
+            let pause = load::until_next_look(before.min(u64::MAX - 1), left, now - looked);
+            (looked, before) = (now, left);
+            tokio::time::sleep(pause).await;
+        }
+    })
+    .await
+}
+
+/// Tasks that wait or run, as a host's metrics tell it.
+fn backlog(metrics: &str) -> anyhow::Result<u64> {
+    let of = |name: &str| {
+        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        lines
+            .next()
+            .and_then(|value| value.parse::<u64>().ok())
+            .with_context(|| format!("the host does not tell {name}"))
+    };
+    Ok(of("fusebox_tasks_ready")? + of("fusebox_tasks_delayed")? + of("fusebox_tasks_running")?)
+}
+
+/// Whether tasks ended as they have to.
+async fn check(deployment: &Deployment, case: &Case, work: Work, sent: &Sent) -> anyhow::Result<()> {
+    let output = STANDARD.encode(case.function.output(work, case.payload));
+    for body in &sent.bodies {
+        is_right(&serde_json::from_slice(body).context("the answer is no task")?, &output)?;
+    }
+    if sent.tasks.is_empty() {
+        return Ok(());
+    }
+    anyhow::ensure!(sent.tasks.len() as u64 == case.tasks, "{} of {} tasks were made", sent.tasks.len(), case.tasks);
+    let step = sent.tasks.len().div_ceil(CHECKED_MAX).max(1);
+    let sample: Vec<&String> = sent.tasks.iter().step_by(step).collect();
+    let fitting = usize::try_from(WAIT_RESULTS_BYTES_MAX).unwrap_or(usize::MAX) / output.len().max(1);
+    for ids in sample.chunks(fitting.clamp(1, WAIT_TASKS_MAX)) {
+        let call = Call::post("/v1/tasks/wait", Bytes::from(json!({"tasks": ids}).to_string()))?.json();
+        let mut connection = deployment.target.connect().await?;
+        let waited: Waited = connection.send(&call).await?.json()?;
+        anyhow::ensure!(waited.missing.is_empty(), "{} tasks are gone", waited.missing.len());
+        anyhow::ensure!(waited.items.len() == ids.len(), "{} of {} tasks are told", waited.items.len(), ids.len());
+        waited.items.iter().try_for_each(|task| is_right(task, &output))?;
+    }
+    let failed =
+        deployment.client.dead_letters(deployment.functions.get(&case.function).map(String::as_str), 1).await?;
+    match failed.first() {
+        Some(task) => is_right(task, &output),
+        None => Ok(()),
+    }
+}
+
+fn is_right(task: &TaskView, output: &str) -> anyhow::Result<()> {
+    let why = task.error.as_ref().map(|error| format!(": {}: {}", error.code, error.message)).unwrap_or_default();
+    anyhow::ensure!(task.status == COMPLETED, "task {} is {}, where it should be COMPLETED{why}", task.id, task.status);
+    let is_same = task.result.as_deref() == Some(output);
+    anyhow::ensure!(is_same, "task {} answered something else than it should", task.id);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backlog_is_what_waits_and_what_runs() {
+        let metrics =
+            "# HELP fusebox_tasks_ready x\nfusebox_tasks_ready 3\nfusebox_tasks_delayed 0\nfusebox_tasks_running 4\n";
+        assert_eq!(backlog(metrics).unwrap(), 7);
+        assert!(backlog("fusebox_tasks_ready 3\n").is_err());
+    }
+}

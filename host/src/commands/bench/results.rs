@@ -1,0 +1,170 @@
+//! All that a run of `bench` showed, and what it showed it on: `results.json`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::{busy::Busy, plan::StoreKind, row::Row};
+use crate::clock::Clock;
+
+/// The file's name.
+const FILE: &str = "results.json";
+
+/// See the module's documentation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Results {
+    /// The version of Fusebox.
+    pub(super) version: String,
+    /// The command line.
+    pub(super) command: String,
+    /// When it began, RFC 3339.
+    pub(super) date: String,
+    pub(super) host: Host,
+    /// What is on disk when a task is answered with an id, by store.
+    pub(super) durability: Vec<String>,
+    /// The worst of all measurements.
+    pub(super) busy: Busy,
+    /// Whether the figures may be shown to others as Fusebox's.
+    pub(super) publishable: bool,
+    pub(super) rows: Vec<Row>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Host {
+    pub(super) system: String,
+    pub(super) kernel: String,
+    pub(super) processor: String,
+    pub(super) cores: usize,
+    pub(super) memory_bytes: u64,
+    /// The version of Redis, where it was used.
+    pub(super) redis: Option<String>,
+    /// Processes that wished to run on average, over the last minute before it began.
+    pub(super) load: f64,
+}
+
+impl Results {
+    /// Of these rows, begun now.
+    pub(super) fn begin(stores: &[StoreKind]) -> Self {
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let said = |store: &StoreKind| match store {
+            StoreKind::Redis => {
+                "redis: in its log, which is synced once a second (appendonly yes, appendfsync everysec): survives \
+                 kill -9 of any process; power loss may cost the last second"
+            }
+            StoreKind::Embedded => {
+                "embedded: on disk, synced, before the answer: survives kill -9 of any process and power loss"
+            }
+            StoreKind::Server => "server: as it was set up; not known here",
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: format!("fusebox {}", command.join(" ")),
+            date: humantime::format_rfc3339_seconds(
+                std::time::UNIX_EPOCH + std::time::Duration::from_millis(Clock::System.now().0),
+            )
+            .to_string(),
+            host: Host::look(stores.contains(&StoreKind::Redis)),
+            durability: stores.iter().map(said).map(str::to_owned).collect(),
+            busy: Busy::default(),
+            publishable: true,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Reads them from a file, or from the directory that has it.
+    ///
+    /// # Errors
+    /// Where there are none.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let file: PathBuf = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+        let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is no file of results", file.display()))
+    }
+
+    /// Writes them into a directory, as JSON and as CSV.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+        let write = |name: &str, text: String| {
+            let path = dir.join(name);
+            fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+        };
+        write(FILE, serde_json::to_string_pretty(self)? + "\n")?;
+        write("results.csv", csv(&self.rows)?)
+    }
+}
+
+/// The rows as a table: their JSON's names and values. None of them needs quotes: they are numbers and single words.
+fn csv(rows: &[Row]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for row in rows {
+        let serde_json::Value::Object(fields) = serde_json::to_value(row)? else { continue };
+        if text.is_empty() {
+            text += &(fields.keys().cloned().collect::<Vec<_>>().join(",") + "\n");
+        }
+        let cell = |value: &serde_json::Value| match value {
+            serde_json::Value::Null => String::new(),
+            serde_json::Value::String(word) => word.clone(),
+            other => other.to_string(),
+        };
+        text += &(fields.values().map(cell).collect::<Vec<_>>().join(",") + "\n");
+    }
+    Ok(text)
+}
+
+impl Host {
+    fn look(with_redis: bool) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let line = |text: &str, name: &str, split: char| {
+            let found = text.lines().find_map(|line| {
+                let (key, value) = line.split_once(split)?;
+                (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
+            });
+            found.unwrap_or_else(|| "unknown".to_owned())
+        };
+        let memory = line(&read("/proc/meminfo"), "MemTotal", ':');
+        let memory_kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+        let redis = with_redis.then(|| std::process::Command::new("redis-server").arg("--version").output().ok());
+        let redis = redis.flatten().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let version =
+            |text: String| text.split_whitespace().find_map(|word| word.strip_prefix("v=").map(str::to_owned));
+        Self {
+            system: line(&read("/etc/os-release"), "PRETTY_NAME", '='),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            processor: line(&read("/proc/cpuinfo"), "model name", ':'),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: memory_kib << 10,
+            redis: redis.and_then(version),
+            load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::bench::row;
+
+    #[test]
+    fn what_is_written_is_read_and_the_table_has_a_line_for_each_row() {
+        let home = tempfile::tempdir().unwrap();
+        let mut results = Results::begin(&[StoreKind::Redis]);
+        results.rows = row::samples();
+        results.write(home.path()).unwrap();
+        let again = Results::read(home.path()).unwrap();
+        assert_eq!(again.rows, results.rows);
+        let table = fs::read_to_string(home.path().join("results.csv")).unwrap();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), results.rows.len() + 1);
+        let columns = |line: &str| line.split(',').count();
+        assert!(lines.iter().all(|line| columns(line) == columns(lines[0])), "{table}");
+        assert!(Results::read(Path::new("nowhere")).unwrap_err().to_string().contains("nowhere"));
+    }
+}

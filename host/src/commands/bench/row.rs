@@ -1,0 +1,138 @@
+//! What was measured, as programs read it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    guests::Function,
+    plan::{BATCH, Case, Scenario, StoreKind},
+};
+use crate::{commands::cluster::Mode, ui};
+
+/// One measurement. What does not apply is null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) scenario: Scenario,
+    pub(super) function: Function,
+    pub(super) mode: Mode,
+    pub(super) store: StoreKind,
+    pub(super) workers: u8,
+    /// Of each worker.
+    pub(super) slots: u32,
+    pub(super) connections: usize,
+    /// Tasks of a request.
+    pub(super) batch: Option<usize>,
+    pub(super) payload_bytes: usize,
+    pub(super) tasks: u64,
+    /// Requests a second, of an open loop.
+    pub(super) rate: Option<u32>,
+    /// Counted from 1.
+    pub(super) repeat: u32,
+    /// From the first request to the last task's end, or to the last answer where answers wait for the end.
+    pub(super) seconds: f64,
+    /// Tasks over seconds.
+    pub(super) per_second: f64,
+    /// From the first request to the last answer, where tasks end after that.
+    pub(super) accept_seconds: Option<f64>,
+    /// Of the answers to requests, in milliseconds.
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p90_ms: Option<f64>,
+    pub(super) p99_ms: Option<f64>,
+    pub(super) max_ms: Option<f64>,
+}
+
+impl Row {
+    /// The row of a case, without its figures.
+    pub(super) fn of(case: &Case, repeat: u32) -> Self {
+        Self {
+            scenario: case.scenario,
+            function: case.function,
+            mode: case.setting.mode,
+            store: case.setting.store,
+            workers: case.setting.workers,
+            slots: case.setting.slots,
+            connections: case.connections,
+            batch: (case.scenario == Scenario::Batch).then_some(BATCH),
+            payload_bytes: case.payload,
+            tasks: case.tasks,
+            rate: case.rate,
+            repeat,
+            seconds: 0.0,
+            per_second: 0.0,
+            accept_seconds: None,
+            p50_ms: None,
+            p90_ms: None,
+            p99_ms: None,
+            max_ms: None,
+        }
+    }
+}
+
+/// What a row is a measurement of: the same in two runs means that their figures can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) scenario: Scenario,
+    function: Function,
+    mode: Mode,
+    store: StoreKind,
+    workers: u8,
+    slots: u32,
+    connections: usize,
+    payload_bytes: usize,
+    tasks: u64,
+    rate: Option<u32>,
+}
+
+impl Row {
+    /// What it is a measurement of.
+    pub(super) const fn kind(&self) -> Kind {
+        Kind {
+            scenario: self.scenario,
+            function: self.function,
+            mode: self.mode,
+            store: self.store,
+            workers: self.workers,
+            slots: self.slots,
+            connections: self.connections,
+            payload_bytes: self.payload_bytes,
+            tasks: self.tasks,
+            rate: self.rate,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scenario, function, store) = (self.scenario.as_str(), self.function.as_str(), self.store.as_str());
+        write!(f, "{scenario} {function} {store} {} {}x{}", self.mode.as_str(), self.workers, self.slots)?;
+        write!(f, ", {} tasks", ui::count(self.tasks))?;
+        if let Some(rate) = self.rate {
+            write!(f, ", {rate}/s")?;
+        }
+        if self.payload_bytes > 0 {
+            write!(f, ", {} bytes", self.payload_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows as a run may have them, two repeats of each.
+#[cfg(test)]
+pub(super) fn samples() -> Vec<Row> {
+    use super::plan::{Axes, Size};
+    let mut rows = Vec::new();
+    for (at, case) in (1..).zip(Axes::default().cases(Size::Full)) {
+        for repeat in [1, 2] {
+            let mut row = Row::of(&case, repeat);
+            row.seconds = f64::from(at * repeat);
+            row.per_second = 1_000.0 / row.seconds;
+            row.p50_ms = Some(row.seconds);
+            row.p99_ms = Some(row.seconds * 3.0);
+            rows.push(row);
+        }
+    }
+    // The last one's kind has one row alone.
+    rows.pop();
+    rows
+}
