@@ -52,6 +52,13 @@ class Report(unittest.TestCase):
         self.assertNotIn("busy", report.markdown(report.document(ABOUT, [calm])))
         self.assertIn("1 of 2 measurements, up to 50%", report.markdown(report.document(ABOUT, [calm, busy])))
 
+    def test_no_target_is_met_or_missed_on_a_busy_machine(self) -> None:
+        ours, peer = figures("burst.push", 100), figures("celery", 1)
+        peer.others = [0.5]
+        row = report.document(ABOUT, [ours, peer])["comparisons"][0]
+        self.assertEqual((row["ratio"], row["met"]), (100.0, None))
+        self.assertEqual(report.comparison_cells(row)[-1], "disturbed")
+
     def test_the_table_is_aligned(self) -> None:
         lines = report.table(["a", "bb"], [["x", "1"], ["long", "1,000"]]).splitlines()
         self.assertEqual(lines, ["| a    |    bb |", "|------|------:|", "| x    |     1 |", "| long | 1,000 |"])

@@ -73,6 +73,7 @@ def compare(row: Comparison, by_key: dict[str, dict[str, Any]]) -> dict[str, Any
     ratio = ours["median"] / peer["median"] if ours["median"] and peer["median"] else None
     # A round's two figures were taken in the same minutes.
     rounds = [mine / theirs for mine, theirs in zip(ours["values"], peer["values"])]
+    disturbed = any(share > machine.BUSY_SHARE for each in (ours, peer) for share in each["others_share"])
     return {
         "what": row.what,
         "fusebox": ours["median"],
@@ -84,7 +85,9 @@ def compare(row: Comparison, by_key: dict[str, dict[str, Any]]) -> dict[str, Any
         "ratio_max": max(rounds, default=None),
         "target": row.target,
         "is_at_most": row.is_at_most,
-        "met": None if ratio is None else row.is_met(ratio),
+        "disturbed": disturbed,
+        # A disturbance hits the two sides unequally: no verdict comes of it.
+        "met": None if ratio is None or disturbed else row.is_met(ratio),
     }
 
 
@@ -133,7 +136,7 @@ def comparison_cells(row: dict[str, Any]) -> list[str]:
     bound = "" if row["target"] is None else f"{'≤' if row['is_at_most'] else '≥'} {row['target']:g}x"
     if row["ratio"] is None:
         return [*cells, "", "", bound, "not measured"]
-    met = {True: "yes", False: "**no**", None: ""}[row["met"]]
+    met = {True: "yes", False: "**no**", None: "disturbed" if row["disturbed"] and bound else ""}[row["met"]]
     span = f"{times(row['ratio_min'])} to {times(row['ratio_max'])}"
     return [*cells, times(row["ratio"]), span, bound, met]
 
