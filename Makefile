@@ -60,10 +60,12 @@ bench-smoke:
 	cargo bench --workspace --bench store --bench sandbox -- --smoke
 	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then python3 benches/peers/tests.py; \
 	else echo '!! NOT CHECKED: benches/peers, which need Python 3.10'; fi
+	target/release/fusebox bench --smoke --allow-busy
 
-bench: setup-bench build guests ## measures: store, sandbox, sync invoke
-	$(say) "Measuring (about 5 minutes; a quiet machine gives steadier numbers)"
+bench: setup-bench build guests ## measures: store, sandbox, sync invoke, and whole deployments
+	$(say) "Measuring (about 7 minutes; a quiet machine gives steadier numbers)"
 	cargo bench --workspace --bench store --bench sandbox --bench invoke
+	target/release/fusebox bench --out bench-output
 
 peers: setup-peers build guests ## measures Fusebox beside other queues and hosts (10 minutes; PEERS='--rounds 5')
 	$(say) "Building what is measured beside it"

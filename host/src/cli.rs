@@ -27,6 +27,7 @@ Examples:
   fusebox tasks                                   what was run, and how it ended
   fusebox dead-letters replay --all               what failed, once more
   fusebox demo                                    all of it in half a minute, on a host of its own
+  fusebox bench --out bench-output                how fast it is on this machine, with charts
   fusebox chaos --mode push                       40 kills and pauses of a cluster of its own, and what came of them
 
 Exit codes:
