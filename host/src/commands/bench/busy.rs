@@ -18,6 +18,8 @@ const PERCENT_MAX: f64 = 10.0;
 const SECONDS_MIN: f64 = 0.1;
 /// Processes that are named.
 const NAMED_MAX: usize = 5;
+/// What starts the threads of the kernel.
+const KERNEL: &str = "kthreadd";
 /// What a server is made of that was not started here.
 const SERVER: [&str; 2] = ["fusebox", "redis-server"];
 
@@ -115,9 +117,11 @@ impl Sample {
         Busy { others_percent: percent(others), busiest, is_busy }
     }
 
-    /// A process and all that it has started; of a server, its processes by their names.
+    /// A process and all that it has started; of a server, its processes by their names. The kernel's threads are counted
+    /// here as well: they write to disk what a measurement stores.
     fn family(&self, own: i32, is_server: bool) -> BTreeSet<i32> {
         let mut family = BTreeSet::from([own]);
+        family.extend(self.processes.iter().find(|(_, one)| one.parent == 0 && one.name == KERNEL).map(|(id, _)| *id));
         let is_part = |process: &Process| is_server && SERVER.contains(&process.name.as_str());
         loop {
             let known = family.len();
@@ -234,6 +238,13 @@ mod tests {
         let after = sample(1_100, 90, &[(2, process("fusebox", 1, 60, 0)), (10, process("bench", 1, 30, 0))]);
         assert!(after.since(&before, 10, false).is_busy);
         assert!(!after.since(&before, 10, true).is_busy);
+    }
+
+    #[test]
+    fn what_the_kernel_writes_is_the_measurements_own() {
+        let processes = |used| [(2, process("kthreadd", 0, 0, 0)), (9, process("kworker", 2, used, 0))];
+        let (before, after) = (sample(1_000, 0, &processes(0)), sample(1_100, 50, &processes(50)));
+        assert!(!after.since(&before, 10, false).is_busy);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) struct Chart {
     pub(super) y: &'static str,
     pub(super) groups: Vec<String>,
     pub(super) series: Vec<Series>,
+    /// Whether its figures say little, since others used the machine.
+    pub(super) is_busy: bool,
 }
 
 /// Bars of one colour.
@@ -56,7 +58,7 @@ impl Chart {
         let percentiles: [(&str, &str, Value); 2] =
             [("p50", "median", |row| row.p50_ms), ("p99", "p99", |row| row.p99_ms)];
         let title = "One task after the other, submission to result";
-        let mut chart = Self::new("latency", title, "mode, store, workers x slots", "milliseconds");
+        let mut chart = Self::new("latency", title, "mode, function, store, workers x slots", "milliseconds");
         for (name, _, value) in percentiles {
             chart.add_named(name, &idle, |row| format!("{}, {}", row.mode.as_str(), place(row)), value);
         }
@@ -76,7 +78,7 @@ impl Chart {
 
     fn new(name: &str, title: &str, x: &'static str, y: &'static str) -> Self {
         let (name, title) = (name.to_owned(), title.to_owned());
-        Self { name, title, x, y, groups: Vec::new(), series: Vec::new() }
+        Self { name, title, x, y, groups: Vec::new(), series: Vec::new(), is_busy: false }
     }
 
     /// Adds bars, a colour for each `series`.
@@ -158,6 +160,16 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
+/// A figure of an axis: no more digits than it has.
+pub(super) fn tick(value: f64) -> String {
+    let text = short(value);
+    let (number, unit) = text.split_at(text.trim_end_matches(['k', 'M']).len());
+    match number.contains('.') {
+        true => format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.')),
+        false => text,
+    }
+}
+
 /// A step of 1, 2 or 5 times a power of ten, so that some six of them reach so high.
 pub(super) fn step(highest: f64) -> f64 {
     let rough = (highest / 6.0).max(f64::MIN_POSITIVE);
@@ -197,6 +209,7 @@ mod tests {
     fn steps_are_round_and_figures_short() {
         assert_eq!([50.0, 0.7, 12_000.0].map(step), [10.0, 0.2, 2_000.0]);
         assert_eq!([12_345.0, 1_234.0, 12.34, 1.234].map(short), ["12.3k", "1234", "12.3", "1.23"]);
+        assert_eq!([20_000.0, 500.0, 14.0, 0.2, 0.0].map(tick), ["20k", "500", "14", "0.2", "0"]);
     }
 
     #[test]

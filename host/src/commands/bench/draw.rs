@@ -39,6 +39,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(120, 120, 120),
 ];
 const GREY: RGBColor = RGBColor(90, 90, 90);
+const RED: RGBColor = RGBColor(190, 0, 0);
 
 /// As SVG.
 ///
@@ -86,6 +87,7 @@ where
     // Room above the highest bar for its figure.
     let top = (chart.highest() / step + 0.7).ceil() * step;
     let mut plot = ChartBuilder::on(&body)
+        .margin_left(8)
         .margin_right(20)
         .y_label_area_size(80)
         .build_cartesian_2d(0.0..to_f64(chart.groups.len() as u64), 0.0..top)?;
@@ -94,7 +96,7 @@ where
         .disable_x_axis()
         .y_max_light_lines(1)
         .y_labels(8)
-        .y_label_formatter(&|value| charts::short(*value).trim_end_matches(".00").to_owned())
+        .y_label_formatter(&|value| charts::tick(*value))
         .y_desc(chart.y)
         .label_style(style(14, &BLACK))
         .axis_desc_style(style(15, &GREY))
@@ -117,8 +119,11 @@ where
         let (width, _) = area.estimate_text_size(&series.name, &style(14, &BLACK))?;
         left += 44 + i32::try_from(width)?;
     }
-    let note = "bar: median, line: least to most of the repeats";
-    let right = style(12, &GREY).pos(Pos::new(HPos::Right, VPos::Top));
+    let (note, colour) = match chart.is_busy {
+        true => ("not to be published: the machine was busy", &RED),
+        false => ("bar: median, line: least to most of the repeats", &GREY),
+    };
+    let right = style(12, colour).pos(Pos::new(HPos::Right, VPos::Top));
     area.draw(&Text::new(note, (i32::try_from(WIDTH)? - 20, 43), right))?;
     Ok(())
 }

@@ -167,16 +167,17 @@ where
     tokio::task::spawn_blocking(run).await.context("the load's thread ended by itself")?
 }
 
-/// How long to leave a queue alone that has shrunk from one length to another meanwhile: half of what it will still take.
-pub(super) fn until_next_look(before: u64, after: u64, meanwhile: Duration) -> Duration {
+/// How long to leave a queue alone that has shrunk from one length to another meanwhile: half of what it will still take, and
+/// no more than a two hundredth of the time that has passed, since by so much its end may be seen too late.
+pub(super) fn until_next_look(before: u64, after: u64, meanwhile: Duration, passed: Duration) -> Duration {
     const SHORTEST: Duration = Duration::from_millis(1);
-    const LONGEST: Duration = Duration::from_millis(50);
+    let longest = (passed / 200).max(SHORTEST);
     let ended = before.saturating_sub(after);
     if ended == 0 {
-        return LONGEST.min(meanwhile * 2).max(SHORTEST);
+        return longest;
     }
     let left = meanwhile.as_secs_f64() * to_f64(after) / to_f64(ended);
-    Duration::from_secs_f64(left / 2.0).clamp(SHORTEST, LONGEST)
+    Duration::from_secs_f64(left / 2.0).clamp(SHORTEST, longest)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of tasks are below 2^52")]
@@ -191,10 +192,11 @@ mod tests {
     #[test]
     fn a_queue_is_looked_at_more_often_as_its_end_comes_nearer() {
         let ms = Duration::from_millis;
-        assert_eq!(until_next_look(1_000, 900, ms(10)), ms(45));
-        assert_eq!(until_next_look(100, 10, ms(9)), ms(1));
-        assert_eq!(until_next_look(1_000_000, 999_999, ms(10)), ms(50));
-        assert_eq!(until_next_look(10, 10, ms(0)), ms(1));
-        assert_eq!(until_next_look(10, 10, ms(100)), ms(50));
+        let passed = ms(10_000);
+        assert_eq!(until_next_look(1_000, 900, ms(10), passed), ms(45));
+        assert_eq!(until_next_look(100, 10, ms(9), passed), ms(1));
+        assert_eq!(until_next_look(1_000_000, 999_999, ms(10), passed), ms(50));
+        assert_eq!(until_next_look(10, 10, ms(10), ms(500)), Duration::from_micros(2_500));
+        assert_eq!(until_next_look(10, 10, ms(10), ms(20)), ms(1));
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn once(deployment: &Deployment, case: &Case, work: Work, repea
     let sent = send(deployment, case, work).await?;
     let mut ended = sent.answered;
     if !sent.tasks.is_empty() {
-        ended = drained(&deployment.target).await?;
+        ended = drained(&deployment.target, sent.began).await?;
         row.accept_seconds = Some((sent.answered - sent.began).as_secs_f64());
     }
     row.seconds = (ended - sent.began).as_secs_f64();
@@ -107,7 +107,7 @@ fn batch_size(case: &Case) -> usize {
 ///
 /// The queue's length costs the host one step of its store to tell, whatever was queued: asking for each task would cost
 /// more than many of these tasks do.
-async fn drained(target: &Target) -> anyhow::Result<Instant> {
+async fn drained(target: &Target, began: Instant) -> anyhow::Result<Instant> {
     let target = target.clone();
     load::on_own_thread(move || async move {
         let mut connection = target.connect().await?;
@@ -124,7 +124,7 @@ async fn drained(target: &Target) -> anyhow::Result<Instant> {
             }
             let stuck = moved.elapsed() > STUCK;
             anyhow::ensure!(!stuck, "{left} tasks have not ended, and none has for {STUCK:?}");
-            let pause = load::until_next_look(before.min(u64::MAX - 1), left, now - looked);
+            let pause = load::until_next_look(before.min(u64::MAX - 1), left, now - looked, began.elapsed());
             (looked, before) = (now, left);
             tokio::time::sleep(pause).await;
         }

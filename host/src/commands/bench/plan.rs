@@ -186,7 +186,7 @@ impl Scenario {
             Self::Batch => size.of([1_000, 20_000, 100_000]),
             Self::Latency => size.of([20, 300, 2_000]),
             Self::Weak => 0,
-            Self::Strong => size.of([20, 80, 400]),
+            Self::Strong => size.of([5, 80, 400]),
             Self::Invoke => size.of([1_000, 20_000, 200_000]),
             Self::Payload => size.of([50, 2_000, 10_000]),
         }
@@ -232,7 +232,7 @@ impl Axes {
         let is_up = scenario == Scenario::Invoke;
         let modes: &[Mode] = match (scenario, size) {
             (Scenario::Invoke, _) => &[Mode::Local],
-            (Scenario::Payload, Size::Quick) => &[Mode::Push],
+            (Scenario::Payload, Size::Smoke | Size::Quick) => &[Mode::Push],
             _ => &[Mode::Local, Mode::Push, Mode::Pull],
         };
         let stores: &[StoreKind] = match (scenario, size) {

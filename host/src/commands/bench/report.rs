@@ -24,6 +24,7 @@ svg{max-width:100%;height:auto}code{background:#f3f3f3;padding:.1rem .3rem}
 pub(super) fn write(results: &Results, dir: &Path) -> anyhow::Result<()> {
     let mut pictures = Vec::new();
     for chart in Chart::of(&results.rows) {
+        let chart = Chart { is_busy: !results.publishable, ..chart };
         let svg = draw::svg(&chart).with_context(|| format!("draw {}", chart.name))?;
         let write = |kind: &str, bytes: &[u8]| {
             let path = dir.join(format!("{}.{kind}", chart.name));
