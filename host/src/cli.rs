@@ -1,7 +1,7 @@
 //! The command line: its commands, the settings they share, and the help that teaches them. Types only; each command's
 //! own arguments are beside it in `commands`.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,7 +50,7 @@ pub struct Cli {
     pub output: OutputFormat,
     /// Settings of every command, in TOML; flags and the environment go before them
     #[arg(long, global = true, env = "FUSEBOX_CONFIG", value_name = "FILE")]
-    pub config: Option<std::path::PathBuf>,
+    pub config: Option<PathBuf>,
     /// Print the command's settings as such a file, and where each comes from, instead of running it
     #[arg(long, global = true)]
     pub dump_config: bool,
@@ -150,6 +150,9 @@ pub struct HostArgs {
     /// The host's address
     #[arg(long, env = "FUSEBOX_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
     pub url: String,
+    /// Who vouches for an https host's certificate, in PEM [default: the authorities of this system]
+    #[arg(long, env = "FUSEBOX_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// What one run may use. Limits left out take the host's defaults.

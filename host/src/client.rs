@@ -1,18 +1,21 @@
 //! The REST client of the command line: typed answers, and errors that keep the problem's code.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header::HeaderValue};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    cli::LimitArgs,
+    cli::{HostArgs, LimitArgs},
     rest::view::{FunctionPage, FunctionView, ReceiptView},
 };
 
+use self::tls::Authorities;
+
 pub mod events;
 mod tasks;
+pub mod tls;
 
 /// Longer than the host keeps any request open.
 const TIMEOUT: Duration = Duration::from_secs(330);
@@ -58,6 +61,17 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
+    /// Something answers, but cannot prove that it is the host.
+    #[error("the certificate of {url} is not believed: name who vouches for it with --ca FILE ({reason})")]
+    Untrusted {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nobody is known who could vouch for a host's certificate.
+    #[error("{0}")]
+    Authorities(String),
     /// The URL cannot be one.
     #[error("{url:?} is no address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
     BadUrl {
@@ -95,13 +109,30 @@ impl Client {
     /// # Errors
     /// Where `url` is no URL.
     pub fn new(url: &str) -> Result<Self> {
+        Self::build(url, None)
+    }
+
+    /// A client of the host that the command line names.
+    ///
+    /// # Errors
+    /// Where its address is none, or its certificate authority cannot be read.
+    pub fn of(host: &HostArgs) -> Result<Self> {
+        Self::build(&host.url, host.ca.as_deref())
+    }
+
+    fn build(url: &str, ca: Option<&Path>) -> Result<Self> {
         let bad = |reason: String| ClientError::BadUrl { url: url.to_owned(), reason };
         let base: Url = url.parse().map_err(|error| bad(format!("{error}")))?;
-        if base.cannot_be_a_base() || base.scheme() != "http" {
-            return Err(bad("it must start with http://".to_owned()));
-        }
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| bad(error.to_string()))?;
-        Ok(Self { http, base })
+        let authorities = match (base.scheme(), ca) {
+            _ if base.cannot_be_a_base() => return Err(bad("it names no host".to_owned())),
+            ("http", _) => Authorities::None,
+            ("https", None) => Authorities::System,
+            ("https", Some(file)) => Authorities::File(file),
+            _ => return Err(bad("it must start with http:// or https://".to_owned())),
+        };
+        let tls = tls::config(authorities).map_err(ClientError::Authorities)?;
+        let http = reqwest::Client::builder().timeout(TIMEOUT).tls_backend_preconfigured(tls).build();
+        Ok(Self { http: http.map_err(|error| bad(error.to_string()))?, base })
     }
 
     /// Registers a function.
@@ -209,7 +240,11 @@ impl Client {
             reason = deeper.to_string();
             source = deeper.source();
         }
-        ClientError::Unreachable { url: self.base.to_string(), reason }
+        let url = self.base.to_string();
+        if reason.starts_with("invalid peer certificate") {
+            return ClientError::Untrusted { url, reason };
+        }
+        ClientError::Unreachable { url, reason }
     }
 
     fn protocol(&self, reason: String) -> ClientError {

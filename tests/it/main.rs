@@ -14,6 +14,7 @@
 //! | `artifacts` | who compiles a module for a worker |
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
+//! | `tls` | https with a certificate of one's own, renewed while it runs |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 #![expect(
     clippy::unwrap_used,
@@ -35,6 +36,7 @@ mod fuse;
 mod links;
 mod main_job;
 mod modes;
+mod tls;
 
 use fusebox_harness::{Server, ServerOptions};
 use tempfile::TempDir;

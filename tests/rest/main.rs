@@ -8,6 +8,8 @@
 //! | `document` | the OpenAPI document is complete, and a snapshot |
 //! | `problems` | each fault is a problem with its code, status and `Retry-After` |
 //! | `bounds` | bodies, pages and waits are bounded |
+//! | `browsers` | what every answer tells a browser, which pages may read it, and its request's id |
+//! | `connections` | over sockets: slow clients are cut off, connections are bounded, TLS with a certificate that changes |
 //! | `idempotency` | a request sent again with its key leads to the same task |
 //! | `batch` | each item of a batch has its own fate |
 //! | `waits` | the end of a task wakes who waits for any or all of many |
@@ -18,6 +20,8 @@
 
 mod batch;
 mod bounds;
+mod browsers;
+mod connections;
 mod document;
 mod events;
 mod hand;

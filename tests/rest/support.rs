@@ -14,7 +14,7 @@ use fusebox::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     modules::Modules,
-    rest::{self, App, RestSettings, room::Room},
+    rest::{self, App, RestSettings, cors::Cors, room::Room},
     store::{self, Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
 };
@@ -99,7 +99,18 @@ impl Rest {
         Self::with_store(Arc::new(NoStore), Slots::Echo, home)
     }
 
+    /// For pages of an origin, too.
+    pub(crate) fn with_cors(origin: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
+        Self::with_all(store, Slots::Echo, home, Cors(vec![origin.parse().unwrap()]))
+    }
+
     fn with_store(store: Arc<dyn Store>, slots: Slots, home: TempDir) -> Self {
+        Self::with_all(store, slots, home, Cors::default())
+    }
+
+    fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors) -> Self {
         let metrics = Arc::new(Metrics::new(1));
         let readiness = Readiness::new();
         readiness.ready();
@@ -111,9 +122,19 @@ impl Rest {
             metrics,
             readiness: readiness.clone(),
             room: Room::default(),
-            settings: RestSettings { limits: RunLimits::default(), ceiling: RunLimits::CEILING, attempts_max: 3 },
+            settings: RestSettings {
+                limits: RunLimits::default(),
+                ceiling: RunLimits::CEILING,
+                attempts_max: 3,
+                cors,
+                is_tls: false,
+            },
         };
         Self { router: rest::router(app), store, readiness, _home: home }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
     }
 
     pub(crate) async fn send(

@@ -83,7 +83,7 @@ struct Line {
 /// # Errors
 /// Where lines were refused, tasks failed, or the host does not answer.
 pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let mut lines = submit(&client, &args).await?;
     if args.wait {
         wait(&client, &mut lines, format == OutputFormat::Json).await?;

@@ -80,7 +80,7 @@ pub async fn run(args: DeadLettersArgs, format: OutputFormat) -> anyhow::Result<
 }
 
 async fn list(args: ListArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let letters = Client::new(&args.host.url)?.dead_letters(args.function.as_deref(), args.limit).await?;
+    let letters = Client::of(&args.host)?.dead_letters(args.function.as_deref(), args.limit).await?;
     match format {
         OutputFormat::Json => ui::json(&letters),
         OutputFormat::Text if letters.is_empty() => ui::say("There are no dead letters"),
@@ -89,7 +89,7 @@ async fn list(args: ListArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 async fn replay(args: ReplayArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let spinner = Spinner::start("replaying dead letters".to_owned());
     let rows = match args.all {
         true => all(&client).await,

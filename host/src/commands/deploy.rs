@@ -47,7 +47,7 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     anyhow::ensure!(size <= MODULE_BYTES_MAX, "{} is larger than a module may be, 16 MiB", args.file.display());
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
-    let deployed = Client::new(&args.host.url)?.register(&name, args.limits, wasm).await;
+    let deployed = Client::of(&args.host)?.register(&name, args.limits, wasm).await;
     spinner.end();
     let function = deployed?;
     if format == OutputFormat::Json {

@@ -27,7 +27,7 @@ pub struct FunctionsArgs {
 /// # Errors
 /// Where there is no such function, or the host does not answer.
 pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let functions = match (&args.function, args.delete) {
         (Some(function), true) => {
             client.delete_function(function).await?;

@@ -10,6 +10,7 @@ use super::{
     dispatching::{DispatchArgs, Dispatching, Parts},
     parts::{self, StoreAddress},
     serve,
+    web::{self, WebArgs},
 };
 use crate::{
     clock::Clock,
@@ -26,6 +27,8 @@ use crate::{
 pub struct HostOptions {
     /// Where REST listens; loopback, since there are no API keys.
     pub listen: SocketAddr,
+    /// TLS, and web pages that may read answers.
+    pub web: WebArgs,
     /// Where functions and tasks are.
     pub store: StoreAddress,
     /// The directory of compiled modules.
@@ -62,6 +65,7 @@ impl Host {
     /// Where it cannot start: the address or the store is in use, or not allowed.
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let clock = Clock::System;
+        let tls = options.web.tls()?;
         let store = parts::open_store(&options.store, &clock).await?;
         let listener = serve::listen(options.listen).await?;
         let address = listener.local_addr()?;
@@ -93,11 +97,20 @@ impl Host {
                 limits: options.limits,
                 ceiling: options.ceiling,
                 attempts_max: options.attempts_max,
+                cors: options.web.cors(),
+                is_tls: tls.is_some(),
             },
         };
-        let rest = tokio::spawn(rest::server::serve(listener, rest::router(app), stop.clone().cancelled_owned()));
+        let url = format!("{}://{address}", web::scheme(tls.is_some()));
+        let rest = tokio::spawn(rest::server::serve(
+            listener,
+            tls,
+            rest::router(app),
+            rest::server::Bounds::default(),
+            stop.clone().cancelled_owned(),
+        ));
         readiness.ready();
-        Ok(Self { url: format!("http://{address}"), stop, readiness, rest, dispatching, _slots: slots })
+        Ok(Self { url, stop, readiness, rest, dispatching, _slots: slots })
     }
 
     /// Where REST listens.

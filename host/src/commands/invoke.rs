@@ -62,7 +62,7 @@ pub struct InvokeArgs {
 /// # Errors
 /// Where it failed, there is no such function, or the host does not answer.
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let input = input(args.data.as_deref(), args.file.as_deref())?;
     anyhow::ensure!(
         args.task || args.detach || (args.priority.is_none() && args.delay.is_none()),

@@ -23,7 +23,7 @@ pub struct LogsArgs {
 /// # Errors
 /// Where there is no such task, or the host does not answer.
 pub async fn run(args: LogsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let log = Client::new(&args.host.url)?.log(&args.task).await?;
+    let log = Client::of(&args.host)?.log(&args.task).await?;
     match format {
         OutputFormat::Text => ui::raw(&log),
         OutputFormat::Json => ui::json(&json!({"task": args.task, "log": String::from_utf8_lossy(&log)})),

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod signals;
 pub mod tasks;
 pub mod up;
+pub mod web;
 pub mod work;
 pub mod workers;
 

@@ -13,6 +13,7 @@ use super::{
     dispatcher::shared_store,
     parts::{self, StoreAddress},
     signals::Signals,
+    web::{self, WebArgs},
 };
 use crate::{
     cli::{AttemptArgs, LimitArgs, MaxArgs},
@@ -40,6 +41,9 @@ pub struct ServeArgs {
     /// The directory of compiled modules; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// TLS and web pages.
+    #[command(flatten)]
+    pub web: WebArgs,
     /// How often a task is tried.
     #[command(flatten)]
     pub attempts: AttemptArgs,
@@ -61,6 +65,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     limits.check(&ceiling)?;
     parts::allow_open_files();
     let mut signals = Signals::listen()?;
+    let tls = args.web.tls()?;
     let clock = Clock::System;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
@@ -77,14 +82,27 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         metrics,
         readiness: readiness.clone(),
         room: Room::default(),
-        settings: RestSettings { limits, ceiling, attempts_max: args.attempts.attempts_max },
+        settings: RestSettings {
+            limits,
+            ceiling,
+            attempts_max: args.attempts.attempts_max,
+            cors: args.web.cors(),
+            is_tls: tls.is_some(),
+        },
     };
     let stop = CancellationToken::new();
-    let mut rest = tokio::spawn(rest::server::serve(listener, rest::router(app), stop.clone().cancelled_owned()));
+    let url = format!("{}://{address}", web::scheme(tls.is_some()));
+    let mut rest = tokio::spawn(rest::server::serve(
+        listener,
+        tls,
+        rest::router(app),
+        rest::server::Bounds::default(),
+        stop.clone().cancelled_owned(),
+    ));
     readiness.ready();
-    ui::say(format!("Fusebox is listening on http://{address}"))?;
+    ui::say(format!("Fusebox is listening on {url}"))?;
     ui::say(format!("  store  {}", args.store))?;
-    ui::say(format!("  docs   http://{address}/docs"))?;
+    ui::say(format!("  docs   {url}/docs"))?;
     tokio::select! {
         () = signals.next() => {}
         _ = &mut rest => anyhow::bail!("REST ended by itself, see the log; start it again, nothing is lost"),

@@ -80,7 +80,7 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
         Some(Action::Events(args)) => return events(args, format).await,
         None => {}
     }
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let Some(id) = &args.task else {
         let tasks = client.tasks(args.limit).await?;
         return match format {
@@ -109,7 +109,7 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let mut task = client.retry(&args.task).await?;
     if args.wait {
         let spinner = Spinner::start(format!("waiting for {}", task.id));
@@ -126,7 +126,7 @@ async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
 
 /// A stream that breaks off, because the host drains or the network does, is opened again.
 async fn events(args: EventsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::new(&args.host.url)?;
+    let client = Client::of(&args.host)?;
     let mut last: Option<String> = None;
     loop {
         let mut events = client.events(&args.task, last.as_deref()).await?;

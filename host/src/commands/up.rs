@@ -10,6 +10,7 @@ use super::{
     host::{Host, HostOptions},
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
+    web::WebArgs,
 };
 use crate::{
     cli::{AttemptArgs, LimitArgs, MaxArgs},
@@ -40,6 +41,9 @@ pub struct UpArgs {
     /// Workers' settings.
     #[command(flatten)]
     pub link: DispatchArgs,
+    /// TLS and web pages.
+    #[command(flatten)]
+    pub web: WebArgs,
     /// How often a task is tried.
     #[command(flatten)]
     pub attempts: AttemptArgs,
@@ -56,6 +60,7 @@ impl UpArgs {
         let ceiling = self.most.ceiling();
         HostOptions {
             listen: self.listen,
+            web: self.web.clone(),
             store: self.store.clone(),
             data: self.data.clone().unwrap_or_else(|| match &self.store {
                 StoreAddress::Directory(dir) => dir.clone(),

@@ -28,7 +28,7 @@ pub struct WorkersArgs {
 /// # Errors
 /// Where the host does not answer.
 pub async fn run(args: WorkersArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let workers = Client::new(&args.host.url)?.workers().await?;
+    let workers = Client::of(&args.host)?.workers().await?;
     match format {
         OutputFormat::Json => ui::json(&workers),
         OutputFormat::Text if workers.is_empty() => ui::say("No workers: accepted tasks wait until there is one"),

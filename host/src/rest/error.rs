@@ -15,6 +15,7 @@ use fusebox_sandbox::ModuleError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::request_id;
 use crate::store;
 
 /// Problem types are URIs that end in the code.
@@ -39,6 +40,8 @@ struct Body<'a> {
     status: u16,
     code: &'static str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     #[serde(flatten)]
     more: &'a Map<String, Value>,
 }
@@ -128,6 +131,7 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             code: self.code.as_str(),
             detail: &self.detail,
+            request_id: request_id::current(),
             more: &self.more,
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What every request passes: foreign origins are refused, the answer is counted and gets its security header.
+//! What every request passes: foreign origins are refused, and the answer is counted.
 //!
 //! Without API keys anyone who can reach the port may use it. A web page a developer visits must not be able to: a
 //! request that a browser sends on a page's behalf names the page in `Origin`, and one sent through a name that a page
@@ -6,35 +6,34 @@
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderMap, Uri, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{Shared, error::Problem};
+use super::{Shared, cors::Cors, error::Problem};
 
 /// See the module's documentation.
 pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = if is_foreign(request.headers()) {
+    let response = if is_foreign(request.headers(), &app.settings.cors) {
         let detail = "requests from web pages and for other hosts are refused: send them to localhost, without Origin";
         Problem::new(ErrorCode::ForeignOrigin, detail).into_response()
     } else {
         next.run(request).await
     };
     app.metrics.request(route.as_ref().map_or("", MatchedPath::as_str), response.status().as_u16());
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-fn is_foreign(headers: &HeaderMap) -> bool {
+fn is_foreign(headers: &HeaderMap, listed: &Cors) -> bool {
     let foreign_host = headers.get(header::HOST).is_some_and(|host| !is_local(host.to_str().unwrap_or_default()));
     let foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
         let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
         !origin.as_ref().and_then(Uri::authority).is_some_and(|authority| is_local(authority.as_str()))
     });
-    foreign_host || foreign_origin
+    foreign_host || foreign_origin && !listed.allows(headers)
 }
 
 /// Whether an authority, with or without a port, is this machine by a name that no page can make point elsewhere.

@@ -19,8 +19,9 @@
 //! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
 //! | [`extract`] | paths and queries |
 //! | [`wait`] | `Prefer: wait` |
-//! | [`guard`] | what every request passes: foreign origins, counting, headers |
-//! | [`server`] | connections: header time-out, bounds, drain |
+//! | [`guard`] | what every request passes: foreign origins, counting |
+//! | `headers`, `request_id`, [`cors`] | what every answer has: protection in browsers, the request's name, who may read it |
+//! | [`server`], `stall`, [`tls`] | connections: time-outs, bounds, drain; TLS and its certificate |
 
 use std::sync::Arc;
 
@@ -41,23 +42,28 @@ use crate::{
 mod accept;
 pub mod batch;
 pub mod body;
+pub mod cors;
 pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod extract;
 pub mod functions;
 pub mod guard;
+mod headers;
 pub mod health;
 pub mod idempotency;
 pub mod invoke;
 mod items;
 pub mod openapi;
+mod request_id;
 pub mod retry;
 pub mod room;
 pub mod rows;
 pub mod seed;
 pub mod server;
+mod stall;
 pub mod tasks;
+pub mod tls;
 pub mod view;
 pub mod wait;
 pub mod wait_many;
@@ -92,6 +98,10 @@ pub struct RestSettings {
     pub ceiling: RunLimits,
     /// Attempts that a task may have.
     pub attempts_max: Attempt,
+    /// Web pages that may read answers.
+    pub cors: cors::Cors,
+    /// Whether connections are TLS.
+    pub is_tls: bool,
 }
 
 /// The app as handlers hold it.
@@ -100,6 +110,7 @@ pub type Shared = Arc<App>;
 /// Every route.
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
+    let envelope = Arc::new(headers::Envelope { ids: request_id::RequestIds::new(), is_tls: app.settings.is_tls });
     let (router, document) = routes().split_for_parts();
     let docs: Router<Shared> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
     router
@@ -107,6 +118,8 @@ pub fn router(app: App) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .layer(middleware::from_fn_with_state(app.clone(), cors::cors))
+        .layer(middleware::from_fn_with_state(envelope, headers::envelope))
         .with_state(app)
 }
 

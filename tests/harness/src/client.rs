@@ -1,7 +1,14 @@
 //! A small REST client that tests can be written in: every answer is kept whole, nothing is interpreted.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use reqwest::{Method, StatusCode, header::HeaderMap};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use serde_json::Value;
 
 /// Speaks REST to one server.
@@ -24,9 +31,31 @@ pub struct Answer {
 
 impl Client {
     /// A client of the server at `base`, such as `http://127.0.0.1:8000`.
+    ///
+    /// # Panics
+    /// Where this machine has no HTTP client.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "without a client no test can go on")]
     pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into(), http: reqwest::Client::new() }
+        Self::trusting(base, RootCertStore::empty()).expect("an HTTP client")
+    }
+
+    /// A client of an https server whose certificate this one, in PEM, vouches for.
+    ///
+    /// # Errors
+    /// Where it is no certificate.
+    pub fn with_ca(base: impl Into<String>, ca: &str) -> anyhow::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
+        Self::trusting(base, roots)
+    }
+
+    fn trusting(base: impl Into<String>, roots: RootCertStore) -> anyhow::Result<Self> {
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { base: base.into(), http: reqwest::Client::builder().tls_backend_preconfigured(tls).build()? })
     }
 
     /// Where the server is.

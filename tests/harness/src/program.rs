@@ -100,6 +100,14 @@ impl Program {
         self.signal(Signal::TERM)
     }
 
+    /// Sends SIGHUP, at which servers read their files again.
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Stops it as a machine does that swaps or sleeps: it says nothing, and its connections stay open.
     ///
     /// # Errors

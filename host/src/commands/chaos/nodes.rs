@@ -11,7 +11,10 @@ use super::{
     history::{End, Sight},
     work,
 };
-use crate::rest::view::{TaskPage, TaskView};
+use crate::{
+    client::tls::{self, Authorities},
+    rest::view::{TaskPage, TaskView},
+};
 
 /// Shorter than a pause, so that clients of a paused node turn to another.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -45,7 +48,9 @@ impl Nodes {
     /// # Errors
     /// Where the system has no HTTP client.
     pub(super) fn new(urls: Vec<String>) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(1)).timeout(PATIENCE).build()?;
+        let tls = tls::config(Authorities::None).map_err(anyhow::Error::msg)?;
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls);
+        let http = http.connect_timeout(Duration::from_secs(1)).timeout(PATIENCE).build()?;
         Ok(Self { http, urls })
     }
 

@@ -21,6 +21,7 @@ use super::{
     dispatching::DispatchArgs,
     host::{Host, HostOptions},
     parts::{self, StoreAddress},
+    web::WebArgs,
 };
 use crate::{
     cli::LimitArgs,
@@ -91,6 +92,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions {
     HostOptions {
         listen: ([127, 0, 0, 1], 0).into(),
+        web: WebArgs::default(),
         store: StoreAddress::Directory(home.join(store)),
         data: home.join(MODULES),
         mode,

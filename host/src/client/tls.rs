@@ -1,0 +1,62 @@
+//! TLS as the client speaks it: whom it believes.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+/// Whom a host's certificate must come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Authorities<'a> {
+    /// Nobody: plain HTTP is spoken.
+    None,
+    /// Those of this system.
+    System,
+    /// Those of a PEM file, and no others.
+    File(&'a Path),
+}
+
+/// Settings for a connection.
+///
+/// # Errors
+/// Where no authority can be read; says what to do.
+pub fn config(authorities: Authorities<'_>) -> Result<ClientConfig, String> {
+    let roots = match authorities {
+        Authorities::None => RootCertStore::empty(),
+        Authorities::System => system()?,
+        Authorities::File(path) => file(path)?,
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn system() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err(
+            "this system knows no certificate authorities: install ca-certificates, or give --ca FILE".to_owned()
+        );
+    }
+    Ok(roots)
+}
+
+fn file(path: &Path) -> Result<RootCertStore, String> {
+    let named = |reason: String| format!("--ca {} {reason}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| named(format!("cannot be read: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|error| named(format!("is no PEM file: {error}")))?;
+        roots.add(certificate).map_err(|error| named(format!("holds a certificate that cannot be read: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(named("holds no certificate: a PEM file with BEGIN CERTIFICATE is expected".to_owned()));
+    }
+    Ok(roots)
+}

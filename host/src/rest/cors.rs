@@ -1,0 +1,123 @@
+//! Which web pages may read answers: none, but those of the origins an operator lists. What a page may do is decided by
+//! its API key, as with any client; cookies are never used.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::Shared;
+
+/// Headers of requests, beside those that pages may always send.
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, prefer, last-event-id, fusebox-log, x-request-id",
+);
+/// Headers of answers that a page may read.
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
+    "fusebox-receipt, fusebox-log, location, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, \
+     x-request-id",
+);
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
+/// How long a browser need not ask again, in seconds: soon enough for a changed list.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// An origin such as `https://app.example.com`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl std::str::FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri: Option<Uri> = text.parse().ok();
+        let is_web = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+        let origin = uri.filter(is_web).and_then(|uri| Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?)));
+        match origin {
+            Some(origin) if origin.eq_ignore_ascii_case(text) && !origin.contains('@') => {
+                Ok(Self(origin.to_ascii_lowercase()))
+            }
+            _ => Err(format!("{text:?} is no origin: give one such as https://app.example.com, without a path")),
+        }
+    }
+}
+
+/// The origins whose pages may read answers.
+#[derive(Clone, Debug, Default)]
+pub struct Cors(pub Vec<Origin>);
+
+impl Cors {
+    /// Whether the request comes from a page that may read its answer.
+    #[must_use]
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+        origin.is_some_and(|origin| self.0.iter().any(|listed| listed.0 == origin))
+    }
+
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        if self.0.is_empty() {
+            return next.run(request).await;
+        }
+        let origin = request.headers().get(header::ORIGIN).filter(|_| self.allows(request.headers())).cloned();
+        let asks_first = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let mut response = match &origin {
+            Some(_) if request.method() == Method::OPTIONS && asks_first => permission(),
+            _ => next.run(request).await,
+        };
+        let headers = response.headers_mut();
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+        }
+        response
+    }
+}
+
+/// Answers a browser that asks first, and marks answers as readable.
+pub(super) async fn cors(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    app.settings.cors.answer(request, next).await
+}
+
+fn permission() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        for good in ["https://app.example.com", "http://localhost:3000", "HTTPS://App.Example.com"] {
+            assert_eq!(good.parse(), Ok(Origin(good.to_ascii_lowercase())));
+        }
+        for bad in ["*", "null", "", "app.example.com", "https://a.example/", "https://a.example/x", "ftp://a.example"]
+        {
+            assert!(bad.parse::<Origin>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_origin_that_looks_alike_is_none() {
+        let cors = Cors(vec!["https://app.example.com".parse().unwrap()]);
+        let allows = |origin: &'static str| {
+            cors.allows(&HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]))
+        };
+        assert!(allows("https://app.example.com"));
+        for other in
+            ["http://app.example.com", "https://app.example.com:8443", "https://app.example.com.evil.example", "null"]
+        {
+            assert!(!allows(other), "{other}");
+        }
+        assert!(!cors.allows(&HeaderMap::new()));
+    }
+}

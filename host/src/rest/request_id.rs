@@ -1,0 +1,82 @@
+//! A name for each request, so that an answer, a problem and the host's log can be put together. A client may give its
+//! own in `x-request-id`; one that could forge a log line is replaced.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use tracing::Instrument as _;
+
+use crate::random;
+
+/// Names a request, in both directions.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longer than the ids of known proxies and tracers.
+const CHARS_MAX: usize = 128;
+
+tokio::task_local! {
+    static CURRENT: HeaderValue;
+}
+
+/// Makes ids: where this process began at random, and a count. Unique, and no secret.
+pub(super) struct RequestIds {
+    start: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new() -> Self {
+        Self { start: u64::from_le_bytes(random::bytes()), count: AtomicU64::new(0) }
+    }
+
+    /// The client's id where it is a sane one, else a new one.
+    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        if let Some(given) = headers.get(REQUEST_ID).filter(|given| is_sane(given.as_bytes())) {
+            return given.clone();
+        }
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let made = format!("{:016x}{count:016x}", self.start);
+        HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("none"))
+    }
+
+    /// Names a request and all that is logged on its behalf, and its answer.
+    pub(super) async fn name(&self, request: Request, next: Next) -> Response {
+        let id = self.of(request.headers());
+        let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+        let mut response = CURRENT.scope(id.clone(), next.run(request)).instrument(span).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    }
+}
+
+/// The id of the request that is being answered.
+pub(super) fn current() -> Option<String> {
+    CURRENT.try_with(|id| id.to_str().ok().map(str::to_owned)).ok().flatten()
+}
+
+fn is_sane(id: &[u8]) -> bool {
+    let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    !id.is_empty() && id.len() <= CHARS_MAX && id.iter().all(sane)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sane_id_is_kept_and_another_replaced() {
+        let ids = RequestIds::new();
+        let of = |id: &'static str| ids.of(&HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(id))]));
+        assert_eq!(of("Root=1-67891233-abcdef"), "Root=1-67891233-abcdef");
+        let long: &'static str = "x".repeat(CHARS_MAX + 1).leak();
+        for insane in ["", "a b", "a\"b", "a\tb", long] {
+            let made = of(insane);
+            assert!(made != insane && made.len() == 32, "{made:?}");
+        }
+        assert_ne!(ids.of(&HeaderMap::new()), ids.of(&HeaderMap::new()));
+    }
+}
