@@ -60,7 +60,7 @@ const EDGES: &[(&str, Edges)] = &[
     ("store", Edges::Only(&["clock", "random"])),
     ("telemetry", Edges::Only(&["store::Backlog", "transport::Counters"])),
     ("transport", Edges::Only(&[])),
-    ("tenancy", Edges::Only(&[])),
+    ("tenancy", Edges::Only(&["clock", "random", "store"])),
 ];
 
 /// Words that code does without, where (everywhere, or in tests alone), and what takes their place.

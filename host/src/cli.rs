@@ -1,7 +1,7 @@
 //! The command line: its commands, the settings they share, and the help that teaches them. Types only; each command's
 //! own arguments are beside it in `commands`.
 
-use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{fmt, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,8 +11,8 @@ use crate::{
     commands::{
         batch::BatchArgs, bench::BenchArgs, chaos::ChaosArgs, dead_letters::DeadLettersArgs, demo::DemoArgs,
         deploy::DeployArgs, dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs,
-        invoke::InvokeArgs, logs::LogsArgs, serve::ServeArgs, tasks::TasksArgs, up::UpArgs, work::WorkArgs,
-        workers::WorkersArgs,
+        invoke::InvokeArgs, keys::KeysArgs, logs::LogsArgs, serve::ServeArgs, tasks::TasksArgs, tenants::TenantsArgs,
+        up::UpArgs, work::WorkArgs, workers::WorkersArgs,
     },
     telemetry::{self, logs::LogFormat},
 };
@@ -88,6 +88,10 @@ pub enum Command {
     Workers(WorkersArgs),
     /// Print what a task's run logged
     Logs(LogsArgs),
+    /// Make, list, revoke and rotate API keys
+    Keys(KeysArgs),
+    /// Make, list and delete tenants
+    Tenants(TenantsArgs),
     /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
     Demo(DemoArgs),
     /// Measure a deployment: throughput, latency, scaling
@@ -125,7 +129,8 @@ pub enum OutputFormat {
 /// Where the host's own log goes is stderr; this says how much and how.
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// What to log, such as `info` or `fusebox=debug,warn` [default: info for `up`, warn otherwise]
+    /// What to log, such as `info` or `fusebox=debug,warn` [default: info for servers, warn otherwise]; servers log `audit`
+    /// whatever is said, unless it is named
     #[arg(long, global = true, env = "FUSEBOX_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// How log lines look
@@ -140,7 +145,12 @@ impl LogArgs {
     /// Where the filter cannot be read.
     pub fn start(&self, default: &str) -> anyhow::Result<()> {
         let color = std::io::stderr().is_terminal();
-        telemetry::logs::start(self.log.as_deref().unwrap_or(default), self.log_format, color)
+        let filter = match self.log.as_deref() {
+            // What administrators do is written down wherever it is done.
+            Some(filter) if default == "info" && !filter.contains("audit") => format!("{filter},audit=info"),
+            filter => filter.unwrap_or(default).to_owned(),
+        };
+        telemetry::logs::start(&filter, self.log_format, color)
     }
 }
 
@@ -153,6 +163,33 @@ pub struct HostArgs {
     /// Who vouches for an https host's certificate, in PEM [default: the authorities of this system]
     #[arg(long, env = "FUSEBOX_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// An API key, where the host has keys; in the environment no other user of the machine sees it
+    #[arg(long, env = "FUSEBOX_API_KEY", hide_env_values = true, hide_default_value = true, value_name = "KEY")]
+    pub api_key: Option<Credentials>,
+}
+
+/// An API key as it was given; shown nowhere.
+#[derive(Clone)]
+pub struct Credentials(String);
+
+impl Credentials {
+    /// The key.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Credentials {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
 }
 
 /// What one run may use. Limits left out take the host's defaults.

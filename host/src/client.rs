@@ -3,17 +3,22 @@
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use reqwest::{RequestBuilder, Response, StatusCode, Url, header::HeaderValue};
+use reqwest::{
+    RequestBuilder, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect::Policy,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    cli::{HostArgs, LimitArgs},
+    cli::{Credentials, HostArgs, LimitArgs},
     rest::view::{FunctionPage, FunctionView, ReceiptView},
 };
 
 use self::tls::Authorities;
 
 pub mod events;
+mod identity;
 mod tasks;
 pub mod tls;
 
@@ -72,6 +77,9 @@ pub enum ClientError {
     /// Nobody is known who could vouch for a host's certificate.
     #[error("{0}")]
     Authorities(String),
+    /// The API key cannot be one.
+    #[error("what was given as an API key is none: it should be one such as fb_… that `fusebox keys create` prints")]
+    BadKey,
     /// The URL cannot be one.
     #[error("{url:?} is no address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
     BadUrl {
@@ -109,18 +117,18 @@ impl Client {
     /// # Errors
     /// Where `url` is no URL.
     pub fn new(url: &str) -> Result<Self> {
-        Self::build(url, None)
+        Self::build(url, None, None)
     }
 
     /// A client of the host that the command line names.
     ///
     /// # Errors
-    /// Where its address is none, or its certificate authority cannot be read.
+    /// Where its address is none, its certificate authority cannot be read, or the key is none.
     pub fn of(host: &HostArgs) -> Result<Self> {
-        Self::build(&host.url, host.ca.as_deref())
+        Self::build(&host.url, host.ca.as_deref(), host.api_key.as_ref())
     }
 
-    fn build(url: &str, ca: Option<&Path>) -> Result<Self> {
+    fn build(url: &str, ca: Option<&Path>, key: Option<&Credentials>) -> Result<Self> {
         let bad = |reason: String| ClientError::BadUrl { url: url.to_owned(), reason };
         let base: Url = url.parse().map_err(|error| bad(format!("{error}")))?;
         let authorities = match (base.scheme(), ca) {
@@ -131,7 +139,16 @@ impl Client {
             _ => return Err(bad("it must start with http:// or https://".to_owned())),
         };
         let tls = tls::config(authorities).map_err(ClientError::Authorities)?;
-        let http = reqwest::Client::builder().timeout(TIMEOUT).tls_backend_preconfigured(tls).build();
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let value = HeaderValue::try_from(format!("Bearer {}", key.reveal()));
+            let mut value = value.map_err(|_| ClientError::BadKey)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let http = reqwest::Client::builder().timeout(TIMEOUT).tls_backend_preconfigured(tls);
+        // A host redirects nobody, and the key is for it alone.
+        let http = http.default_headers(headers).redirect(Policy::none()).build();
         Ok(Self { http: http.map_err(|error| bad(error.to_string()))?, base })
     }
 

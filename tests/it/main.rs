@@ -16,6 +16,7 @@
 //! | `modes` | push and pull: workers of their own processes |
 //! | `tls` | https with a certificate of one's own, renewed while it runs |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
+//! | `keys` | API keys and tenants: the first key, revoked ones, no secret in any log |
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,6 +34,7 @@ mod cluster;
 mod examples;
 mod faults;
 mod fuse;
+mod keys;
 mod links;
 mod main_job;
 mod modes;

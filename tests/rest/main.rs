@@ -16,6 +16,8 @@
 //! | `retries` | failed tasks are tried again, one by one and as dead letters |
 //! | `events` | a task's changes as a stream |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
+//! | `keys` | keys as they come and go |
+//! | `world`, `matrix` | every route meets every kind of caller |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod batch;
@@ -26,9 +28,12 @@ mod document;
 mod events;
 mod hand;
 mod idempotency;
+mod keys;
+mod matrix;
 mod no_store;
 mod problems;
 mod retries;
 mod support;
 mod surfaces;
 mod waits;
+mod world;

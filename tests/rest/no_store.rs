@@ -8,12 +8,45 @@ use fusebox_core::{
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
     task::Task,
+    time::Millis,
 };
 
 pub(crate) struct NoStore;
 
 fn no<T>() -> Result<T> {
     Err(Error::Unavailable("it is a double".to_owned()))
+}
+
+#[async_trait]
+impl Identity for NoStore {
+    async fn add_tenant(&self, _: Tenant) -> Result<TenantAdded> {
+        no()
+    }
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        no()
+    }
+    async fn delete_tenant(&self, _: &TenantId, _: Millis) -> Result<bool> {
+        no()
+    }
+    async fn add_key(&self, _: Key, _: Option<Replaced>) -> Result<KeyAdded> {
+        no()
+    }
+    async fn key(&self, _: KeyId) -> Result<Option<Key>> {
+        no()
+    }
+    async fn keys(&self, _: &TenantId) -> Result<Vec<Key>> {
+        no()
+    }
+    async fn revoke_key(&self, _: &TenantId, _: KeyId, _: Millis) -> Result<Option<Key>> {
+        no()
+    }
+    /// So that what is behind the guard is met too.
+    async fn has_keys(&self) -> Result<bool> {
+        Ok(false)
+    }
+    fn identity_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        tokio::sync::watch::channel(0).1
+    }
 }
 
 #[async_trait]

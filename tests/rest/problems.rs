@@ -38,6 +38,9 @@ async fn every_route_answers_503_where_the_store_does_not() {
             "/v1/tasks/batch" => (path, br#"[{"function":"f"}]"#.to_vec()),
             "/v1/tasks/wait" => (path, br#"{"tasks":["0190d5a0-7b1a-7c3e-8f00-0123456789ab"]}"#.to_vec()),
             "/v1/dead-letters/replay" => (path, br#"{"all":true}"#.to_vec()),
+            "/v1/keys" if method == Method::POST => (path, br#"{"scope":"admin"}"#.to_vec()),
+            "/v1/tenants" if method == Method::POST => (path, br#"{"name":"acme"}"#.to_vec()),
+            "/v1/keys/0123456789abcdef/rotate" => (path, b"{}".to_vec()),
             _ => (path, Vec::new()),
         };
         let answer = rest.send(method.clone(), &path, &[], body).await;

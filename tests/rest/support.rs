@@ -17,6 +17,7 @@ use fusebox::{
     rest::{self, App, RestSettings, cors::Cors, room::Room},
     store::{self, Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
+    tenancy::{Gate, Needs},
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
@@ -116,6 +117,7 @@ impl Rest {
         readiness.ready();
         let app = App {
             store: store.clone(),
+            gate: Gate::new(store.clone(), Clock::System),
             modules: Modules::new(sandbox(home.path()), metrics.clone()),
             invoker: Arc::new(slots),
             clock: Clock::System,
@@ -190,19 +192,22 @@ fn sandbox(home: &Path) -> Sandbox {
     .unwrap()
 }
 
-/// Every method and path of the document, with ids put in for its parameters.
+/// Every method and path of the router's table, with ids put in for its parameters.
 pub(crate) fn routes() -> Vec<(Method, String)> {
-    let (_, document) = rest::routes().split_for_parts();
-    let document = serde_json::to_value(document).unwrap();
     let mut routes = Vec::new();
-    for (path, operations) in document["paths"].as_object().unwrap() {
+    for (method, path, _) in table() {
         let path = path.replace("{task}", "0190d5a0-7b1a-7c3e-8f00-0123456789ab").replace("{function}", "echo");
+        let path = path.replace("{key}", "0123456789abcdef").replace("{tenant}", "acme");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
-        for method in operations.as_object().unwrap().keys() {
-            routes.push((method.to_uppercase().parse().unwrap(), path.clone()));
-        }
+        routes.push((method, path));
     }
     routes
+}
+
+/// The router's own table: each route, and what it needs.
+pub(crate) fn table() -> Vec<(Method, String, Needs)> {
+    let (_, _, access) = rest::routes().split();
+    access.rows().map(|(path, method, needs)| (method.clone(), path.to_owned(), needs)).collect()
 }
 
 /// A problem of this status and code, with all that every problem has.

@@ -19,13 +19,14 @@ use crate::{
     random,
     rest::{self, App, RestSettings, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
+    tenancy::Gate,
     worker::slots::Slots,
 };
 
 /// How a host is set up.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// Where REST listens; loopback, since there are no API keys.
+    /// Where REST listens; another address than loopback needs API keys.
     pub listen: SocketAddr,
     /// TLS, and web pages that may read answers.
     pub web: WebArgs,
@@ -67,7 +68,8 @@ impl Host {
         let clock = Clock::System;
         let tls = options.web.tls()?;
         let store = parts::open_store(&options.store, &clock).await?;
-        let listener = serve::listen(options.listen).await?;
+        let gate = Gate::new(store.clone(), clock.clone());
+        let listener = serve::listen(options.listen, &gate, &options.store).await?;
         let address = listener.local_addr()?;
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling)?;
         let metrics = Arc::new(Metrics::new(options.slots));
@@ -86,6 +88,7 @@ impl Host {
             remote => Dispatching::remote(own, remote, Some(modules.clone()), &options.workers).await?,
         };
         let app = App {
+            gate,
             store,
             modules,
             invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, clock: clock.clone() }),

@@ -20,11 +20,13 @@ pub mod doctor;
 pub mod functions;
 pub mod host;
 pub mod invoke;
+pub mod keys;
 pub mod logs;
 pub mod parts;
 pub mod serve;
 pub mod signals;
 pub mod tasks;
+pub mod tenants;
 pub mod up;
 pub mod web;
 pub mod work;
@@ -58,6 +60,8 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::DeadLetters(args) => dead_letters::run(args, format).await,
             Command::Workers(args) => workers::run(args, format).await,
             Command::Logs(args) => logs::run(args, format).await,
+            Command::Keys(args) => keys::run(args, format).await,
+            Command::Tenants(args) => tenants::run(args, format).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(args, format).await,
             Command::Chaos(args) => chaos::run(args, format).await,

@@ -22,6 +22,7 @@ use crate::{
     modules::Modules,
     rest::{self, App, RestSettings, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
+    tenancy::Gate,
     ui,
 };
 
@@ -30,9 +31,10 @@ use crate::{
 #[command(after_help = "\
 Example:
   fusebox serve &  fusebox dispatcher -m push &  fusebox push-worker 4 tcp://127.0.0.1:5555 &
-Without API keys it listens on loopback only and refuses requests that a web page could have sent.")]
+Without API keys it listens on loopback only and refuses requests that a web page could have sent; with them,
+which `fusebox keys` makes, every request needs one.")]
 pub struct ServeArgs {
-    /// Where REST listens
+    /// Where REST listens; another address than loopback needs API keys
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
     /// Where functions and tasks are: redis://…, redis+sentinel://… or redis+cluster://…
@@ -67,14 +69,16 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let tls = args.web.tls()?;
     let clock = Clock::System;
-    let listener = listen(args.listen).await?;
-    let address = listener.local_addr()?;
     let store = parts::open_store(&args.store, &clock).await?;
+    let gate = Gate::new(store.clone(), clock.clone());
+    let listener = listen(args.listen, &gate, &args.store).await?;
+    let address = listener.local_addr()?;
     // Compiles what is registered, and runs nothing: the smallest pool will do.
     let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
     let app = App {
+        gate,
         store: store.clone(),
         modules: Modules::new(sandbox, metrics.clone()),
         invoker: Arc::new(StoredInvoker { store, clock: clock.clone() }),
@@ -113,15 +117,23 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Listens for REST, on loopback only: there are no API keys.
+/// Listens for REST: on loopback only where there are no API keys.
 ///
 /// # Errors
-/// Where the address is in use, or not loopback.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Where the address is in use, or others could reach it and need no key.
+pub async fn listen(address: SocketAddr, gate: &Gate, store: &StoreAddress) -> anyhow::Result<TcpListener> {
+    let closed = gate.is_closed().await?;
     anyhow::ensure!(
-        address.ip().is_loopback(),
-        "without API keys REST listens on loopback only, and {address} is not: use --listen 127.0.0.1:PORT"
+        closed || address.ip().is_loopback(),
+        "without API keys REST listens on loopback only, and {address} is not: make the first key with \
+         `fusebox keys create --store {store} --scope admin`, or use --listen 127.0.0.1:PORT"
     );
+    if !closed {
+        tracing::warn!(
+            "there are no API keys: who reaches this machine's loopback may do everything; requests with a foreign Host \
+             or Origin are refused"
+        );
+    }
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}: choose another address with --listen"))

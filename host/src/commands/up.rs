@@ -20,10 +20,11 @@ use crate::{
 /// How the host is set up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without API keys the host listens on loopback only and refuses requests that a web page could have sent.
+Without API keys the host listens on loopback only and refuses requests that a web page could have sent; with them,
+which `fusebox keys` makes, every request needs one.
 SIGTERM drains it: running tasks may end within 30 s, the others wait in the store for the next start.")]
 pub struct UpArgs {
-    /// Where REST listens
+    /// Where REST listens; another address than loopback needs API keys
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
     /// Where functions and tasks are: a directory, made where it is not there, or redis://…

@@ -50,7 +50,7 @@ const NDJSON: &str = "application/x-ndjson";
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn of_function(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
     headers: HeaderMap,
     BatchBody(body, _room): BatchBody,
@@ -74,7 +74,7 @@ pub async fn of_function(
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn of_any(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     headers: HeaderMap,
     BatchBody(body, _room): BatchBody,
 ) -> Result<Response, Problem> {

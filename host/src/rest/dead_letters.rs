@@ -59,7 +59,7 @@ pub struct Replay {
     responses((status = 200, body = TaskPage), (status = 404, description = "function-not-found")))]
 pub async fn list(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Query(paging): Query<Paging>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<TaskPage>, Problem> {
@@ -84,7 +84,7 @@ pub async fn list(
         (status = 503, description = "store-unavailable; it is safe to ask again")))]
 pub async fn replay(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     SmallJson(asked): SmallJson<Replay>,
 ) -> Result<Json<Rows>, Problem> {
     let mut replays =

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use fusebox_core::{
@@ -16,7 +16,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::request_id;
-use crate::store;
+use crate::{
+    store,
+    tenancy::{Refusal, admin::AdminError},
+};
 
 /// Problem types are URIs that end in the code.
 const TYPE_BASE: &str = "https://fusebox.dev/problems/";
@@ -98,11 +101,15 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::UnprocessableRequest | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::FunctionNotFound | Code::TaskNotFound | Code::RouteNotFound => StatusCode::NOT_FOUND,
+        Code::KeyNotFound | Code::TenantNotFound => StatusCode::NOT_FOUND,
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::ForeignOrigin => StatusCode::FORBIDDEN,
+        Code::ForeignOrigin | Code::Forbidden => StatusCode::FORBIDDEN,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::TaskNotEnded | Code::TaskEnded | Code::TaskNotFailed | Code::InputGone => StatusCode::CONFLICT,
+        Code::KeyEnded | Code::TenantExists | Code::TenantStays => StatusCode::CONFLICT,
         Code::QueueFull | Code::FunctionQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::KeyQuota | Code::TenantQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => match code.class() {
@@ -163,6 +170,46 @@ impl From<store::Error> for Problem {
     }
 }
 
+/// What a request without a good key is answered says how one is sent (RFC 6750).
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (code, detail, challenge) = match refusal {
+            Refusal::NoKey => {
+                let detail =
+                    "this host wants an API key: send `Authorization: Bearer fb_…`, which `fusebox keys create` makes";
+                (ErrorCode::Unauthorized, detail, "Bearer realm=\"fusebox\"")
+            }
+            Refusal::BadKey => {
+                let detail = "the API key is unknown, expired or revoked: take another one";
+                (ErrorCode::Unauthorized, detail, "Bearer realm=\"fusebox\", error=\"invalid_token\"")
+            }
+            Refusal::Forbidden(_) => {
+                let detail = "the API key is not for this: /docs says which scope each route takes";
+                (ErrorCode::Forbidden, detail, "Bearer realm=\"fusebox\", error=\"insufficient_scope\"")
+            }
+            Refusal::Store(error) => return error.into(),
+        };
+        Self::new(code, detail).with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        let code = match error {
+            AdminError::Store(error) => return error.into(),
+            AdminError::BadName => ErrorCode::InvalidName,
+            AdminError::NoTenant(_) => ErrorCode::TenantNotFound,
+            AdminError::TenantTaken(_) => ErrorCode::TenantExists,
+            AdminError::TenantStays(_) => ErrorCode::TenantStays,
+            AdminError::TenantsFull => ErrorCode::TenantQuota,
+            AdminError::NoKey(_) => ErrorCode::KeyNotFound,
+            AdminError::NotGood(_) => ErrorCode::KeyEnded,
+            AdminError::KeysFull => ErrorCode::KeyQuota,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<ModuleError> for Problem {
     fn from(error: ModuleError) -> Self {
         Self::new(error.code, error.message)
@@ -185,12 +232,6 @@ impl From<LimitError> for Problem {
 pub async fn no_route(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}: /docs lists every route", uri.path());
     Problem::new(ErrorCode::RouteNotFound, detail)
-}
-
-/// Answers a method that a path does not have.
-pub async fn no_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} has no {method}: /docs lists what it has", uri.path());
-    Problem::new(ErrorCode::MethodNotAllowed, detail)
 }
 
 #[cfg(test)]

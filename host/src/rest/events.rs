@@ -11,7 +11,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use fusebox_core::{id::TaskId, name::TenantId, task::Task};
+use fusebox_core::{id::TaskId, task::Task};
 use futures_util::stream;
 use serde_json::json;
 
@@ -29,7 +29,7 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// One open stream.
 struct Watch {
     app: Shared,
-    tenant: TenantId,
+    caller: Caller,
     task: TaskId,
     /// The id of the event told last.
     told: Option<String>,
@@ -52,18 +52,18 @@ struct Watch {
         (status = 503, description = "overloaded: as many streams are open as may be; see Retry-After")))]
 pub async fn events(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    caller: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let task = tasks::parse_id(&task)?;
     let told = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let found = app.store.task(&tenant, task).await?.ok_or_else(tasks::not_found)?;
+    let found = app.store.task(&caller.tenant, task).await?.ok_or_else(tasks::not_found)?;
     if found.status().is_ended() && told.as_ref() == Some(&event_id(&found)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let room = app.room.stream()?;
-    let events = stream::unfold(Watch { app, tenant, task, told, over: false, _room: room }, Watch::next);
+    let events = stream::unfold(Watch { app, caller, task, told, over: false, _room: room }, Watch::next);
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(UNBUFFERED, "no")], events).into_response())
 }
@@ -73,7 +73,11 @@ impl Watch {
         while !self.over {
             // Registered before the record is read, so that a change between the two is not missed.
             let changed = self.app.store.changed_hint(self.task);
-            match self.app.store.task(&self.tenant, self.task).await {
+            // A revoked key is told nothing more, however long the task runs.
+            if !self.app.gate.still_admits(&self.caller).await {
+                return None;
+            }
+            match self.app.store.task(&self.caller.tenant, self.task).await {
                 Ok(Some(task)) => {
                     let id = event_id(&task);
                     self.over = task.status().is_ended();

@@ -1,4 +1,5 @@
-//! Paths and queries: as axum's, but what is wrong with them is a problem like any other.
+//! Paths and queries: as axum's, but what is wrong with them is a problem like any other. And who asks, as the guard has
+//! found out.
 
 use axum::{
     extract::{self, FromRequestParts},
@@ -8,6 +9,7 @@ use fusebox_core::error::ErrorCode;
 use serde::de::DeserializeOwned;
 
 use super::error::Problem;
+use crate::tenancy::Caller;
 
 /// What a path's placeholders hold.
 pub struct Path<T>(pub T);
@@ -31,5 +33,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             Ok(extract::Query(value)) => Ok(Self(value)),
             Err(error) => Err(Problem::new(ErrorCode::UnprocessableRequest, error.body_text())),
         }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Without one the request has come past the guard, which must not be possible.
+        parts.extensions.get().cloned().ok_or_else(|| Problem::new(ErrorCode::Internal, "nobody has said who asks"))
     }
 }

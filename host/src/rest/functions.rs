@@ -22,12 +22,16 @@ use super::{
     body::ModuleBody,
     error::Problem,
     extract::{Path, Query},
+    keys::outcome,
     view::{FunctionPage, FunctionView},
 };
 use crate::{
     random,
     store::{FunctionRef, NewFunction, PageRequest, Registered},
-    tenancy::Caller,
+    tenancy::{
+        Caller,
+        audit::{self, Act},
+    },
 };
 
 /// Rows of a page where the request does not say.
@@ -107,13 +111,13 @@ impl Paging {
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn register(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    caller: Caller,
     Query(asked): Query<Registration>,
     Query(limits): Query<LimitParams>,
     ModuleBody(wasm, _room): ModuleBody,
 ) -> Result<Response, Problem> {
     let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
-    let (function, compile_ms) = add(&app, tenant, &asked.name, limits, wasm).await?;
+    let (function, compile_ms) = add(&app, &caller, &asked.name, limits, wasm).await?;
     let location = format!("/v1/functions/{}", function.id);
     let view = FunctionView { compile_ms: Some(compile_ms), ..FunctionView::from(&function) };
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
@@ -126,7 +130,7 @@ pub async fn register(
     responses((status = 200, body = FunctionPage)))]
 pub async fn list(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Query(paging): Query<Paging>,
 ) -> Result<Json<FunctionPage>, Problem> {
     let page = app.store.functions(&tenant, &paging.request()).await?;
@@ -141,7 +145,7 @@ pub async fn list(
     responses((status = 200, body = FunctionView), (status = 404, description = "function-not-found")))]
 pub async fn get(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
 ) -> Result<Json<FunctionView>, Problem> {
     Ok(Json(FunctionView::from(&find(&app, &tenant, &function).await?)))
@@ -155,7 +159,7 @@ pub async fn get(
     responses((status = 200, body = FunctionPage), (status = 404, description = "function-not-found")))]
 pub async fn versions(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
 ) -> Result<Json<FunctionPage>, Problem> {
     let name = find(&app, &tenant, &function).await?.name;
@@ -171,25 +175,42 @@ pub async fn versions(
     responses((status = 204, description = "Gone"), (status = 404, description = "function-not-found")))]
 pub async fn delete(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    caller: Caller,
     Path(function): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let key = reference(&function)?;
-    match app.store.delete_function(&tenant, &key).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(not_found(&function)),
-    }
+    let deleted = match app.store.delete_function(&caller.tenant, &key).await {
+        Ok(true) => Ok(StatusCode::NO_CONTENT),
+        Ok(false) => Err(not_found(&function)),
+        Err(error) => Err(error.into()),
+    };
+    audit::record(&caller, Act::FunctionDeleted, &caller.tenant, &function.escape_debug(), outcome(&deleted));
+    deleted
 }
 
 /// Registers a checked and compiled module; gives the version and the milliseconds its compilation took.
 pub(super) async fn add(
     app: &App,
-    tenant: TenantId,
+    caller: &Caller,
     name: &str,
     limits: RunLimits,
     wasm: Bytes,
 ) -> Result<(FunctionVersion, u64), Problem> {
     let name: FunctionName = name.parse()?;
+    let added = compile_and_register(app, caller.tenant.clone(), name.clone(), limits, wasm).await;
+    let id = added.as_ref().map(|(function, _)| function.id.to_string()).unwrap_or_default();
+    let subject = format!("{} {id}", name.as_str().escape_debug());
+    audit::record(caller, Act::FunctionRegistered, &caller.tenant, &subject.trim_end(), outcome(&added));
+    added
+}
+
+async fn compile_and_register(
+    app: &App,
+    tenant: TenantId,
+    name: FunctionName,
+    limits: RunLimits,
+    wasm: Bytes,
+) -> Result<(FunctionVersion, u64), Problem> {
     let prepared = app.modules.prepare(wasm.clone()).await?;
     let new = NewFunction {
         id: random::function_id(app.clock.now()),

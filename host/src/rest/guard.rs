@@ -1,8 +1,9 @@
-//! What every request passes: foreign origins are refused, and the answer is counted.
+//! What every request passes: its caller is found and may do what the route is for, or it is refused; and the answer is
+//! counted. All this before the body is read.
 //!
-//! Without API keys anyone who can reach the port may use it. A web page a developer visits must not be able to: a
-//! request that a browser sends on a page's behalf names the page in `Origin`, and one sent through a name that a page
-//! made point here (DNS rebinding) names that in `Host`.
+//! Without API keys anyone who can reach the port, which is on loopback then, may use it. A web page a developer visits must
+//! not be able to: a request that a browser sends on a page's behalf names the page in `Origin`, and one sent through a
+//! name that a page made point here (DNS rebinding) names that in `Host`.
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -12,19 +13,67 @@ use axum::{
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{Shared, cors::Cors, error::Problem};
+use super::{
+    App,
+    access::{Access, Guarded},
+    cors::Cors,
+    error::Problem,
+};
+use crate::tenancy::{
+    Needs, Refusal,
+    audit::{self, Act},
+};
 
 /// See the module's documentation.
-pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(guarded): State<Guarded>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = if is_foreign(request.headers(), &app.settings.cors) {
-        let detail = "requests from web pages and for other hosts are refused: send them to localhost, without Origin";
-        Problem::new(ErrorCode::ForeignOrigin, detail).into_response()
-    } else {
-        next.run(request).await
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let response = match admit(&guarded.app, &guarded.access, route, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     };
-    app.metrics.request(route.as_ref().map_or("", MatchedPath::as_str), response.status().as_u16());
+    guarded.app.metrics.request(route.unwrap_or_default(), response.status().as_u16());
     response
+}
+
+/// Lets a request in as its caller's, or says why not.
+async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Request) -> Result<(), Problem> {
+    // Where there is no such path, there is nothing to be allowed.
+    let needs = route.map_or(Ok(Needs::Nothing), |route| access.needs(route, request.method()));
+    let is_open = matches!(needs, Ok(Needs::Nothing));
+    // Whether a process is alive must not depend on its store.
+    let closed = match app.gate.is_closed().await {
+        Err(_) if is_open => app.gate.was_closed(),
+        closed => closed?,
+    };
+    if !closed && is_foreign(request.headers(), &app.settings.cors) {
+        let detail = "requests from web pages and for other hosts are refused: send them to localhost, without Origin";
+        return Err(Problem::new(ErrorCode::ForeignOrigin, detail));
+    }
+    let needs = needs?;
+    if is_open {
+        return Ok(());
+    }
+    match app.gate.admit(bearer(request.headers()), needs).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(())
+        }
+        Err(refusal) => {
+            if let Refusal::Forbidden(caller) = &refusal {
+                let asked = format!("{} {}", request.method(), route.unwrap_or_default());
+                audit::record(caller, Act::Denied, &caller.tenant, &asked, ErrorCode::Forbidden.as_str());
+            }
+            Err(refusal.into())
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer`; an empty one, which is no key, of anything else.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    Some(token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim()))
 }
 
 fn is_foreign(headers: &HeaderMap, listed: &Cors) -> bool {
@@ -49,7 +98,23 @@ fn is_local(authority: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn a_token_is_a_bearers_and_whatever_else_is_sent_is_no_key() {
+        let token = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(text))]);
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(bearer(&HeaderMap::new()), None);
+        assert_eq!(token("Bearer fb_1_2").as_deref(), Some("fb_1_2"));
+        assert_eq!(token("bearer  fb_1_2").as_deref(), Some("fb_1_2"));
+        for none in ["Basic fb_1_2", "fb_1_2", "Bearer", "Bearer ", ""] {
+            assert_eq!(token(none).as_deref(), Some(""), "{none}");
+        }
+    }
 
     #[test]
     fn only_names_of_this_machine_are_local() {

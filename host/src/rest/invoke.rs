@@ -46,7 +46,7 @@ const LOG_TAIL_BYTES: usize = 4 << 10;
         (status = 503, description = "overloaded: every slot is busy; see Retry-After")))]
 pub async fn invoke(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
     headers: HeaderMap,
     InputBody(input, _room): InputBody,

@@ -13,33 +13,38 @@
 //! | [`retry`], [`dead_letters`] | try a failed task again; all of them |
 //! | [`events`] | a task's changes as they happen |
 //! | [`workers`] | who runs tasks |
+//! | [`keys`], [`tenants`] | who may ask for what |
 //! | [`health`] | health, readiness, metrics |
 //! | [`error`] | the one place where a code becomes an HTTP status and a problem |
 //! | [`view`] | the JSON shapes |
 //! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
 //! | [`extract`] | paths and queries |
 //! | [`wait`] | `Prefer: wait` |
-//! | [`guard`] | what every request passes: foreign origins, counting |
+//! | [`guard`], [`access`] | what every request passes: who asks, foreign origins, counting; what each route needs |
 //! | `headers`, `request_id`, [`cors`] | what every answer has: protection in browsers, the request's name, who may read it |
 //! | [`server`], `stall`, [`tls`] | connections: time-outs, bounds, drain; TLS and its certificate |
 
 use std::sync::Arc;
 
-use axum::{Router, middleware};
+use axum::{Router, http::Method, middleware};
 use fusebox_core::{function::RunLimits, id::Attempt};
 use utoipa::OpenApi as _;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     clock::Clock,
     invoke::Invoker,
     modules::Modules,
-    store::Store,
+    store::{Scope, Store},
     telemetry::{health::Readiness, metrics::Metrics},
+    tenancy::{Gate, Needs},
 };
 
+use self::access::{Guarded, Routes};
+
 mod accept;
+pub mod access;
 pub mod batch;
 pub mod body;
 pub mod cors;
@@ -54,6 +59,7 @@ pub mod health;
 pub mod idempotency;
 pub mod invoke;
 mod items;
+pub mod keys;
 pub mod openapi;
 mod request_id;
 pub mod retry;
@@ -63,6 +69,7 @@ pub mod seed;
 pub mod server;
 mod stall;
 pub mod tasks;
+pub mod tenants;
 pub mod tls;
 pub mod view;
 pub mod wait;
@@ -77,6 +84,8 @@ pub struct App {
     pub modules: Modules,
     /// Runs sync invokes.
     pub invoker: Arc<dyn Invoker>,
+    /// Who may ask for what.
+    pub gate: Gate,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.
@@ -111,43 +120,56 @@ pub type Shared = Arc<App>;
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let envelope = Arc::new(headers::Envelope { ids: request_id::RequestIds::new(), is_tls: app.settings.is_tls });
-    let (router, document) = routes().split_for_parts();
+    let (router, document, mut access) = routes().split();
     let docs: Router<Shared> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
+    for path in ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"] {
+        access.insert(path, Method::GET, Needs::Nothing);
+    }
+    let guarded = Guarded { app: app.clone(), access: Arc::new(access) };
     router
         .merge(docs)
         .fallback(error::no_route)
-        .method_not_allowed_fallback(error::no_method)
-        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .layer(middleware::from_fn_with_state(guarded, guard::guard))
         .layer(middleware::from_fn_with_state(app.clone(), cors::cors))
         .layer(middleware::from_fn_with_state(envelope, headers::envelope))
         .with_state(app)
 }
 
-/// Every documented route, with its document.
-pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi())
-        .routes(routes!(seed::register_function))
-        .routes(routes!(seed::execute_function))
-        .routes(routes!(seed::status))
-        .routes(routes!(seed::result))
-        .routes(routes!(functions::register, functions::list))
-        .routes(routes!(functions::get, functions::delete))
-        .routes(routes!(functions::versions))
-        .routes(routes!(invoke::invoke))
-        .routes(routes!(tasks::submit))
-        .routes(routes!(tasks::list))
-        .routes(routes!(tasks::get, tasks::cancel))
-        .routes(routes!(tasks::result))
-        .routes(routes!(tasks::logs))
-        .routes(routes!(batch::of_function))
-        .routes(routes!(batch::of_any))
-        .routes(routes!(wait_many::wait))
-        .routes(routes!(events::events))
-        .routes(routes!(retry::retry))
-        .routes(routes!(dead_letters::list))
-        .routes(routes!(dead_letters::replay))
-        .routes(routes!(workers::list))
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
+/// Every documented route: what it needs, and what answers it.
+pub fn routes() -> Routes {
+    const INVOKE: Needs = Needs::Scope(Scope::Invoke);
+    const DEPLOY: Needs = Needs::Scope(Scope::Deploy);
+    const ADMIN: Needs = Needs::Scope(Scope::Admin);
+    Routes::new(openapi::Document::openapi())
+        .add(DEPLOY, routes!(seed::register_function))
+        .add(INVOKE, routes!(seed::execute_function))
+        .add(INVOKE, routes!(seed::status))
+        .add(INVOKE, routes!(seed::result))
+        .add(DEPLOY, routes!(functions::register))
+        .add(INVOKE, routes!(functions::list))
+        .add(INVOKE, routes!(functions::get))
+        .add(DEPLOY, routes!(functions::delete))
+        .add(INVOKE, routes!(functions::versions))
+        .add(INVOKE, routes!(invoke::invoke))
+        .add(INVOKE, routes!(tasks::submit))
+        .add(INVOKE, routes!(tasks::list))
+        .add(INVOKE, routes!(tasks::get, tasks::cancel))
+        .add(INVOKE, routes!(tasks::result))
+        .add(INVOKE, routes!(tasks::logs))
+        .add(INVOKE, routes!(batch::of_function))
+        .add(INVOKE, routes!(batch::of_any))
+        .add(INVOKE, routes!(wait_many::wait))
+        .add(INVOKE, routes!(events::events))
+        .add(INVOKE, routes!(retry::retry))
+        .add(INVOKE, routes!(dead_letters::list))
+        .add(INVOKE, routes!(dead_letters::replay))
+        .add(ADMIN, routes!(keys::create, keys::list))
+        .add(ADMIN, routes!(keys::revoke))
+        .add(ADMIN, routes!(keys::rotate))
+        .add(Needs::Operator, routes!(tenants::create, tenants::list))
+        .add(Needs::Operator, routes!(tenants::delete))
+        .add(Needs::Operator, routes!(workers::list))
+        .add(Needs::Nothing, routes!(health::healthz))
+        .add(Needs::Nothing, routes!(health::readyz))
+        .add(Needs::Operator, routes!(health::metrics))
 }

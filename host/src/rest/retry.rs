@@ -35,7 +35,7 @@ use crate::{store::FunctionRef, tenancy::Caller};
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn retry(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

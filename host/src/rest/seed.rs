@@ -88,11 +88,11 @@ pub struct SeedError {
         (status = 422, description = "A field is missing or of the wrong type")))]
 pub async fn register_function(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    caller: Caller,
     SeedJson(RegisterFunction { name, payload }, _room): SeedJson<RegisterFunction>,
 ) -> Result<Json<FunctionRegistered>, Problem> {
     let wasm = from_base64("payload", &payload)?;
-    let (function, _) = functions::add(&app, tenant, &name, app.settings.limits, wasm).await?;
+    let (function, _) = functions::add(&app, &caller, &name, app.settings.limits, wasm).await?;
     Ok(Json(FunctionRegistered { function_id: function.id.to_string() }))
 }
 
@@ -104,7 +104,7 @@ pub async fn register_function(
         (status = 422, description = "A malformed id, a missing field or a wrong type")))]
 pub async fn execute_function(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     SeedJson(ExecuteFunction { function_id, payload }, _room): SeedJson<ExecuteFunction>,
 ) -> Result<Json<FunctionExecuted>, Problem> {
     let id: FunctionId = function_id.parse().map_err(|_| {
@@ -131,7 +131,7 @@ pub async fn execute_function(
         (status = 422, description = "Not a UUID")))]
 pub async fn status(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
 ) -> Result<Json<StatusReply>, Problem> {
     let id = tasks::parse_id(&task)?;
@@ -146,7 +146,7 @@ pub async fn status(
         (status = 422, description = "Not a UUID")))]
 pub async fn result(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
 ) -> Result<Json<ResultReply>, Problem> {
     let id = tasks::parse_id(&task)?;

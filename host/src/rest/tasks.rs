@@ -72,7 +72,7 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn submit(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
     Query(submission): Query<Submission>,
     Query(limits): Query<LimitParams>,
@@ -128,7 +128,7 @@ pub(super) async fn accept_and_answer(
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(Paging), responses((status = 200, body = TaskPage)))]
 pub async fn list(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Query(paging): Query<Paging>,
 ) -> Result<Json<TaskPage>, Problem> {
     let page = app.store.tasks(&tenant, &paging.request()).await?;
@@ -145,7 +145,7 @@ pub async fn list(
         (status = 422, description = "unprocessable-request: not a UUID")))]
 pub async fn get(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -167,7 +167,7 @@ pub async fn get(
         (status = 409, description = "task-ended: it had ended before")))]
 pub async fn cancel(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
 ) -> Result<Json<TaskView>, Problem> {
     let task = parse_id(&task)?;
@@ -197,7 +197,7 @@ pub async fn cancel(
         (status = 424, description = "The task failed; the code says how")))]
 pub async fn result(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -223,7 +223,7 @@ pub async fn result(
         (status = 404, description = "task-not-found")))]
 pub async fn logs(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
 ) -> Result<Response, Problem> {
     let log = app.store.log(&tenant, parse_id(&task)?).await?.ok_or_else(not_found)?;

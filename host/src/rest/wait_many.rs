@@ -68,7 +68,7 @@ pub struct Waited {
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn wait(
     State(app): State<Shared>,
-    Caller(tenant): Caller,
+    Caller { tenant, .. }: Caller,
     headers: HeaderMap,
     SmallJson(asked): SmallJson<WaitFor>,
 ) -> Result<Response, Problem> {

@@ -1,4 +1,4 @@
-//! Wake-ups: who waits for a task's end, for ready tasks or for cancellations. Hints only; nothing depends on them for
+//! Wake-ups: who waits for a task's end, for ready tasks, for cancellations or for changes of keys. Hints only; nothing depends on them for
 //! correctness. Knows no record.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 
 use fusebox_core::{id::TaskId, name::TenantId};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::{Hint, Ready, ReadyHint};
 
@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Ready(TenantId, u64),
     /// A task was cancelled while it ran.
     Cancelled(TaskId),
+    /// A tenant or a key has changed.
+    Identity,
 }
 
 /// See the module's documentation.
@@ -38,6 +40,7 @@ pub(crate) struct Hints {
     hasher: RandomState,
     news: Arc<News>,
     cancelled: broadcast::Sender<TaskId>,
+    identity: watch::Sender<u64>,
 }
 
 /// What has become ready since somebody asked.
@@ -76,6 +79,7 @@ impl Hints {
             hasher: RandomState::new(),
             news: Arc::default(),
             cancelled: broadcast::Sender::new(CANCELLATIONS),
+            identity: watch::Sender::new(0),
         })
     }
 
@@ -92,6 +96,7 @@ impl Hints {
                 }
                 // Without a receiver nobody runs anything that could be stopped.
                 Event::Cancelled(task) => drop(self.cancelled.send(task)),
+                Event::Identity => self.identity_changed(),
             }
         }
     }
@@ -103,6 +108,11 @@ impl Hints {
             waiters.values().for_each(|waiters| waiters.notify.notify_waiters());
         }
         self.news.missed();
+        self.identity_changed();
+    }
+
+    fn identity_changed(&self) {
+        self.identity.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     fn wake(&self, awaited: Awaited) {
@@ -144,6 +154,11 @@ impl Hints {
             news.notify.notified().await;
             news.take()
         })
+    }
+
+    /// Counts changes of tenants and keys.
+    pub(crate) fn identity(&self) -> watch::Receiver<u64> {
+        self.identity.subscribe()
     }
 
     /// The cancellations from now on.
@@ -241,6 +256,15 @@ mod tests {
         }
         let ready = hints.ready().await;
         assert_eq!((ready.more.len(), ready.missed), (READY_TENANTS_MAX, true));
+    }
+
+    #[test]
+    fn changes_of_keys_are_counted_and_what_was_missed_is_one() {
+        let hints = Hints::new();
+        let changes = hints.identity();
+        hints.tell(&[Event::Identity]);
+        hints.wake_all();
+        assert_eq!(*changes.borrow(), 2);
     }
 
     #[test]

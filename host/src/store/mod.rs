@@ -31,12 +31,14 @@ mod conformance;
 pub mod embedded;
 mod error;
 mod hints;
+pub mod identity;
 mod new_task;
 mod options;
 pub mod redis;
 
 pub use self::{
     error::Error,
+    identity::{Identity, Key, KeyAdded, KeyId, Replaced, Scope, SecretDigest, Tenant, TenantAdded},
     new_task::{Accepted, Expects, NewTask},
     options::Options,
 };
@@ -281,7 +283,7 @@ pub struct Ready {
 
 /// See the module's documentation.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Identity {
     /// Keeps a function version and its module. The same id again answers the version it made before.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
     /// One version.

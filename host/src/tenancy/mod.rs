@@ -1,20 +1,95 @@
-//! Who asks. Every handler takes a [`Caller`], so that no route can forget whose records it may touch. Without API keys
-//! everyone is the default tenant.
+//! Who asks, and what they may do. The guard of REST makes a [`Caller`] of each request before its body is read; every
+//! handler takes one, so that no route can forget whose records it may touch.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `gate` | from a request's credentials to its caller |
+//! | `secret` | the text of a key |
+//! | [`admin`] | what may be done to tenants and keys |
+//! | [`audit`] | who did what |
 
-use std::{convert::Infallible, sync::OnceLock};
-
-use axum::{extract::FromRequestParts, http::request::Parts};
 use fusebox_core::name::TenantId;
 
-/// The tenant on whose behalf a request is made.
-#[derive(Clone, Debug)]
-pub struct Caller(pub TenantId);
+use crate::store::{KeyId, Scope};
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
+pub mod admin;
+pub mod audit;
+mod gate;
+mod secret;
 
-    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        static DEFAULT: OnceLock<TenantId> = OnceLock::new();
-        Ok(Self(DEFAULT.get_or_init(TenantId::default_tenant).clone()))
+pub use self::{
+    gate::{Gate, Refusal},
+    secret::ApiKey,
+};
+
+/// On whose behalf a request is made, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose records it may touch.
+    pub tenant: TenantId,
+    /// What its key may be used for.
+    pub scope: Scope,
+    /// The key; none where there are no keys at all.
+    pub key: Option<KeyId>,
+}
+
+impl Caller {
+    /// Everyone, where there are no keys: who reaches the machine's loopback is its operator.
+    #[must_use]
+    pub fn without_keys() -> Self {
+        Self { tenant: TenantId::default_tenant(), scope: Scope::Admin, key: None }
+    }
+
+    /// Whether it may manage the whole host: the default tenant's admin.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.scope == Scope::Admin && self.tenant == TenantId::default_tenant()
+    }
+}
+
+/// What a request must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it tells nobody's secrets and changes nothing.
+    Nothing,
+    /// A key of this scope or a wider one; it reaches its own tenant.
+    Scope(Scope),
+    /// An admin key of the default tenant; it reaches the whole host.
+    Operator,
+}
+
+impl Needs {
+    /// Whether a caller has it.
+    #[must_use]
+    pub fn are_met_by(self, caller: &Caller) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Scope(scope) => caller.scope >= scope,
+            Self::Operator => caller.is_operator(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wider_scope_will_do_but_only_the_default_tenants_admin_is_the_operator() {
+        let caller = |tenant: &str, scope| Caller { tenant: tenant.parse().unwrap(), scope, key: None };
+        let needs = [
+            Needs::Nothing,
+            Needs::Scope(Scope::Invoke),
+            Needs::Scope(Scope::Deploy),
+            Needs::Scope(Scope::Admin),
+            Needs::Operator,
+        ];
+        let met = |caller: &Caller| needs.iter().filter(|needs| needs.are_met_by(caller)).count();
+        for tenant in ["acme", "default"] {
+            assert_eq!(met(&caller(tenant, Scope::Invoke)), 2);
+            assert_eq!(met(&caller(tenant, Scope::Deploy)), 3);
+        }
+        assert_eq!((met(&caller("acme", Scope::Admin)), met(&caller("default", Scope::Admin))), (4, 5));
+        assert_eq!(met(&Caller::without_keys()), 5);
     }
 }

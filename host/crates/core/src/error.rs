@@ -71,6 +71,24 @@ codes! {
     RouteNotFound = "route-not-found", Client;
     /// The path exists, the method does not.
     MethodNotAllowed = "method-not-allowed", Client;
+    /// The host has API keys, and the request has none that is good.
+    Unauthorized = "unauthorized", Client;
+    /// The API key is good, but not for this.
+    Forbidden = "forbidden", Client;
+    /// There is no such API key, or it is not the caller's.
+    KeyNotFound = "key-not-found", Client;
+    /// The API key is good no more.
+    KeyEnded = "key-ended", Client;
+    /// The tenant has as many good API keys as it may have.
+    KeyQuota = "key-quota", Client;
+    /// There is no such tenant, or it is not the caller's.
+    TenantNotFound = "tenant-not-found", Client;
+    /// There is a tenant of this name, or there was.
+    TenantExists = "tenant-exists", Client;
+    /// The default tenant is always there.
+    TenantStays = "tenant-stays", Client;
+    /// There are as many tenants as there may be.
+    TenantQuota = "tenant-quota", Client;
     /// `Host` or `Origin` is foreign.
     ForeignOrigin = "foreign-origin", Client;
     /// The request did not arrive in time.

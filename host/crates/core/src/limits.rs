@@ -102,6 +102,17 @@ pub const ENDED_TASK_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const QUEUED_TASKS_PER_TENANT_MAX: u64 = 1_000_000;
 /// Function versions of one tenant.
 pub const FUNCTION_VERSIONS_PER_TENANT_MAX: u64 = 100_000;
+/// Tenants, deleted ones included: a host lists and reads them all at once, in a few milliseconds.
+pub const TENANTS_MAX: usize = 10_000;
+/// Keys of one tenant that are kept, ended ones included: one a day for years, and listed with one answer.
+pub const KEYS_PER_TENANT_MAX: usize = 1_000;
+/// A key's name: a sentence that says what it is for.
+pub const KEY_NAME_CHARS_MAX: usize = 128;
+/// A key that was looked up is believed for so long: what is revoked is refused by every node within this time, and at
+/// once by those that hear of it.
+pub const KEY_BELIEVED_MS: u64 = 1_000;
+/// Keys that a node remembers; the others are looked up for each request.
+pub const KEYS_REMEMBERED_MAX: usize = 10_000;
 /// Tasks leased in one step: bounds the time one step holds the store.
 pub const LEASE_BATCH_MAX: u32 = 256;
 /// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.

@@ -25,6 +25,7 @@ pub(super) mod accept;
 pub(super) mod backlog;
 pub(super) mod functions;
 pub(super) mod hints;
+pub(super) mod identity;
 pub(super) mod lease;
 pub(super) mod listings;
 pub(super) mod model;
@@ -80,6 +81,11 @@ macro_rules! conformance {
                 tenants_have_queues_of_their_own, tenants_have_names_of_their_own;
             hints: each_end_wakes_who_waits_for_it, becoming_ready_wakes, only_a_running_tasks_cancellation_is_told,
                 each_change_wakes_who_waits_for_it;
+            identity: tenants_are_listed_by_name_and_the_default_one_is_always_there,
+                a_deleted_tenant_has_no_good_key_and_its_name_stays_taken,
+                a_key_is_found_by_its_id_and_listed_with_its_tenants, a_key_is_revoked_once_and_by_its_tenant_alone,
+                a_replaced_key_stays_good_for_a_while, a_tenants_keys_are_bounded_and_the_first_to_end_makes_room,
+                each_change_of_tenants_and_keys_is_told;
             workers: announced_workers_are_there_for_their_time;
             backlog: every_transition_is_counted, a_tenant_without_work_is_left_out;
         }

@@ -14,6 +14,9 @@
 //! | records | `n` tenant name | the last version number given, kept for ever |
 //! | records | `m` digest | versions that need the module |
 //! | records | `c` tenant | its counters |
+//! | records | `a` tenant | the tenant |
+//! | records | `y` key | the API key |
+//! | records | `z` tenant key | a tenant's API keys |
 //! | blobs | `i` `o` `l` task | input, output, log |
 //! | blobs | `m` digest | a module's wasm |
 //! | index | `r` tenant order created task | may be leased |
@@ -27,6 +30,8 @@ use fusebox_core::{
     task::{Priority, Task},
     time::Millis,
 };
+
+use crate::store::KeyId;
 
 /// A key.
 pub(super) type Key = Vec<u8>;
@@ -137,6 +142,41 @@ pub(super) fn counters(tenant: &TenantId) -> Key {
 /// The tenant of a counters' key.
 pub(super) fn tenant_of_counters(key: &[u8]) -> Option<TenantId> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
+}
+
+/// `a`: every tenant.
+pub(super) fn tenants() -> Key {
+    b"a".to_vec()
+}
+
+/// `a`: a tenant.
+pub(super) fn tenant(tenant: &TenantId) -> Key {
+    join(&[b"a", tenant.as_str().as_bytes()])
+}
+
+/// `y`: every API key.
+pub(super) fn api_keys() -> Key {
+    b"y".to_vec()
+}
+
+/// `y`: an API key.
+pub(super) fn api_key(key: KeyId) -> Key {
+    join(&[b"y", &key.0])
+}
+
+/// `z`: a tenant's API keys.
+pub(super) fn api_keys_of(tenant: &TenantId) -> Key {
+    join(&[b"z", tenant.as_str().as_bytes(), &[0]])
+}
+
+/// `z`: one of a tenant's API keys.
+pub(super) fn api_key_of(tenant: &TenantId, key: KeyId) -> Key {
+    join(&[&api_keys_of(tenant), &key.0])
+}
+
+/// The API key that a key of `z` ends with.
+pub(super) fn last_api_key(key: &[u8]) -> Option<KeyId> {
+    key.last_chunk().copied().map(KeyId)
 }
 
 /// `i`: a task's input.

@@ -11,6 +11,7 @@
 //! | `steps` | what each call does |
 //! | `queue` | where the indexes start |
 //! | `reads` | reads beside the writer |
+//! | `identity` | tenants and API keys |
 //! | `presence` | who works for this store; in memory, since it is true only while they do |
 
 use std::{path::Path, sync::Arc};
@@ -35,6 +36,7 @@ use crate::clock::Clock;
 
 mod engine;
 mod group;
+mod identity;
 mod keys;
 mod open;
 mod presence;

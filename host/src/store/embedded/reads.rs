@@ -40,6 +40,11 @@ impl Reads {
         done.map_err(|error| Error::Unavailable(error.to_string()))?
     }
 
+    /// What is committed now.
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.engine.snapshot()
+    }
+
     /// A task.
     pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
         let snapshot = self.engine.snapshot()?;

@@ -78,6 +78,22 @@ pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T>
     }
 }
 
+/// A record that may get more fields, as JSON. Of such there are few, and they are small.
+///
+/// # Errors
+/// [`Error::Corrupt`]; no value of this store's types is refused.
+pub(super) fn encode_open<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::Corrupt(format!("a record to be written: {error}")))
+}
+
+/// A record that [`encode_open`] wrote, perhaps of another version.
+///
+/// # Errors
+/// [`Error::Corrupt`] where the bytes are none.
+pub(super) fn decode_open<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Corrupt(format!("{what}: {error}")))
+}
+
 /// A task as it is kept.
 ///
 /// # Errors

@@ -16,11 +16,15 @@
 //! | `fusebox:numbers:<tenant>` | hash | the last version number given to each name; kept for ever |
 //! | `fusebox:version_counts` | hash | versions of each tenant |
 //! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module; by how long they stay |
+//! | `fusebox:accounts` | hash | each tenant's record |
+//! | `fusebox:key:<id>` | hash | an API key; of its secret, the SHA-256 |
+//! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
+//! | `fusebox:keyed` | string | there where an API key has ever been made: then requests need one |
 //! | `fusebox:dispatchers` | sorted set | dispatchers that have announced workers; by until when |
 //! | `fusebox:dispatcher:<id>` | string | its workers |
 //!
 //! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. What concerns a task is in the slot of its
-//! partition, so that one function call reaches all of it; functions and workers are in one slot of their own.
+//! partition, so that one function call reaches all of it; functions, keys and workers are in one slot of their own.
 
 use fusebox_core::id::{FunctionId, ModuleDigest, TaskId};
 
@@ -29,9 +33,11 @@ const FUNCTION: &str = "function";
 const LEASED: &str = "fusebox:leased";
 const MODULE: &str = "fusebox:module";
 const NAMES: &str = "fusebox:names";
+const ACCOUNTS: &str = "fusebox:accounts";
+const KEYED: &str = "fusebox:keyed";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 22] = [
+pub(super) const CONSTANTS: [(&str, &str); 27] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -48,12 +54,17 @@ pub(super) const CONSTANTS: [(&str, &str); 22] = [
     ("NUMBERS", "fusebox:numbers"),
     ("VERSION_COUNTS", "fusebox:version_counts"),
     ("MODULE", MODULE),
+    ("ACCOUNTS", ACCOUNTS),
+    ("API_KEY", "fusebox:key"),
+    ("API_KEYS", "fusebox:keys"),
+    ("KEYED", KEYED),
     ("DISPATCHERS", "fusebox:dispatchers"),
     ("DISPATCHER", "fusebox:dispatcher"),
     ("CHANGED", CHANGED_CHANNEL),
     ("ENDED_CHANNEL", ENDED_CHANNEL),
     ("READY_CHANNEL", READY_CHANNEL),
     ("CANCELLED_CHANNEL", CANCELLED_CHANNEL),
+    ("IDENTITY_CHANNEL", IDENTITY_CHANNEL),
 ];
 
 /// A tenant's tasks.
@@ -71,6 +82,8 @@ pub(super) const ENDED_CHANNEL: &str = "fusebox:ended";
 pub(super) const READY_CHANNEL: &str = "fusebox:ready";
 /// Ids of tasks that were cancelled while they ran.
 pub(super) const CANCELLED_CHANNEL: &str = "fusebox:cancelled";
+/// Says that a tenant or an API key has changed.
+pub(super) const IDENTITY_CHANNEL: &str = "fusebox:identity";
 
 /// Hash tags of the partitions: the letters are chosen so that each has its own sixteenth of the slots, and a Cluster of
 /// any size gets its even share of them.
@@ -105,6 +118,16 @@ impl Place {
     /// A task's record.
     pub(super) fn task(self, task: TaskId) -> String {
         format!("{TASK}{}:{task}", self.tag)
+    }
+
+    /// The tenants' records.
+    pub(super) fn accounts(self) -> String {
+        format!("{ACCOUNTS}{}", self.tag)
+    }
+
+    /// Where an API key has ever been made.
+    pub(super) fn keyed(self) -> String {
+        format!("{KEYED}{}", self.tag)
     }
 
     /// Versions whose payload is a module.
@@ -148,7 +171,7 @@ impl Layout {
         }
     }
 
-    /// Where functions and workers are.
+    /// Where functions, tenants, API keys and workers are.
     pub(super) const fn shared(self) -> Place {
         match self {
             Self::Whole => Place { tag: "" },

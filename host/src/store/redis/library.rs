@@ -17,7 +17,7 @@ use super::{keys, records};
 /// The layout of keys and records. A change that an older host cannot read makes a new number.
 const LAYOUT: u32 = 1;
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
@@ -26,6 +26,7 @@ const SOURCES: [&str; 9] = [
     include_str!("library/reads.lua"),
     include_str!("library/functions.lua"),
     include_str!("library/workers.lua"),
+    include_str!("library/identity.lua"),
     include_str!("library/audit.lua"),
 ];
 
@@ -64,6 +65,7 @@ fn constants() -> String {
         add(name, text(value));
     }
     add("SEED_CHANNEL", text(keys::SEED_CHANNEL));
+    add("DEFAULT_TENANT", text(TenantId::default_tenant().as_str()));
     for status in [Status::Queued, Status::Running, Status::Completed, Status::Failed] {
         add(status.as_str(), text(status.as_str()));
     }

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     address::{Address, Kind},
-    keys::{self, CANCELLED_CHANNEL, CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL},
+    keys::{self, CANCELLED_CHANNEL, CHANGED_CHANNEL, ENDED_CHANNEL, IDENTITY_CHANNEL, READY_CHANNEL},
     link::{self, Patience},
 };
 use crate::store::hints::{Event, Hints};
@@ -97,7 +97,7 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
     let suffix = keys::channel_suffix(address.database);
     let opening = async {
         let mut pubsub = client.get_async_pubsub().await?;
-        let channels = [CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL, CANCELLED_CHANNEL];
+        let channels = [CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL, CANCELLED_CHANNEL, IDENTITY_CHANNEL];
         let channels: Vec<_> = channels.iter().map(|channel| format!("{channel}{suffix}")).collect();
         pubsub.subscribe(channels).await?;
         redis::RedisResult::Ok(pubsub)
@@ -147,6 +147,7 @@ fn events(message: &Msg, suffix: &str) -> Vec<Event> {
         Some(CHANGED_CHANNEL) => ids.map(Event::Changed).collect(),
         Some(ENDED_CHANNEL) => ids.map(Event::Ended).collect(),
         Some(CANCELLED_CHANNEL) => ids.map(Event::Cancelled).collect(),
+        Some(IDENTITY_CHANNEL) => vec![Event::Identity],
         _ => Vec::new(),
     }
 }

@@ -21,6 +21,7 @@ use crate::store::{Options, Result, hints::Event};
 
 mod accept;
 mod functions;
+mod identity;
 mod lease;
 mod report;
 mod tick;

@@ -1,0 +1,49 @@
+//! Tenants and API keys, as the client asks for them.
+
+use super::{Client, Result};
+use crate::rest::{
+    keys::{CreateKey, KeyView, Keys, NewKeyView, RotateKey},
+    tenants::{CreateTenant, TenantView, Tenants},
+};
+
+impl Client {
+    /// Makes a key.
+    pub async fn create_key(&self, key: &CreateKey) -> Result<NewKeyView> {
+        self.json(self.http.post(self.url(&["v1", "keys"])).json(key)).await
+    }
+
+    /// A tenant's keys; the caller's own where none is named.
+    pub async fn keys(&self, tenant: Option<&str>) -> Result<Vec<KeyView>> {
+        let mut url = self.url(&["v1", "keys"]);
+        if let Some(tenant) = tenant {
+            url.query_pairs_mut().append_pair("tenant", tenant);
+        }
+        Ok(self.json::<Keys>(self.http.get(url)).await?.items)
+    }
+
+    /// Revokes a key.
+    pub async fn revoke_key(&self, key: &str) -> Result<KeyView> {
+        self.json(self.http.delete(self.url(&["v1", "keys", key]))).await
+    }
+
+    /// Makes a key in another one's place.
+    pub async fn rotate_key(&self, key: &str, rotate: RotateKey) -> Result<NewKeyView> {
+        self.json(self.http.post(self.url(&["v1", "keys", key, "rotate"])).json(&rotate)).await
+    }
+
+    /// Makes a tenant.
+    pub async fn create_tenant(&self, name: &str) -> Result<TenantView> {
+        let tenant = CreateTenant { name: name.to_owned() };
+        self.json(self.http.post(self.url(&["v1", "tenants"])).json(&tenant)).await
+    }
+
+    /// Every tenant.
+    pub async fn tenants(&self) -> Result<Vec<TenantView>> {
+        Ok(self.json::<Tenants>(self.http.get(self.url(&["v1", "tenants"]))).await?.items)
+    }
+
+    /// Deletes a tenant.
+    pub async fn delete_tenant(&self, name: &str) -> Result<()> {
+        self.send(self.http.delete(self.url(&["v1", "tenants", name]))).await.map(drop)
+    }
+}

@@ -1,0 +1,230 @@
+//! `fusebox keys`: makes, lists, revokes and rotates API keys, by way of a host or at its store.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use fusebox_core::{name::TenantId, time::Millis};
+
+use super::parts::{self, StoreAddress};
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    clock::Clock,
+    rest::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey},
+    store::{self, Scope, Store},
+    tenancy::admin::{self, NewKey},
+    ui::{self, table::Table},
+};
+
+/// What to do with keys.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+From the first key on, every request to the host needs one, at once and for ever. A key is of one tenant and reaches what is
+that tenant's. Scopes: `invoke` runs functions, `deploy` registers them as well, `admin` manages the tenant's keys as well.
+An admin key of the tenant `default` is the operator's: it manages every tenant and key, and sees workers and metrics.
+
+The first key is made at the store, beside a host on Redis or before `fusebox up` starts on a directory:
+  fusebox keys create --store fusebox-data --scope admin --name operator
+  fusebox keys create --store redis://127.0.0.1:6379 --scope admin --name operator
+
+The others by way of the host, with the key in FUSEBOX_API_KEY:
+  fusebox keys create --scope deploy --tenant acme --name ci --life 90d
+  fusebox keys list --tenant acme
+  fusebox keys rotate ID --grace 24h              a new key; the old one is good for another day
+  fusebox keys revoke ID                          refused within a second, everywhere")]
+pub struct KeysArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a key; it is printed once, and kept nowhere
+    Create(CreateArgs),
+    /// List a tenant's keys, ended ones included
+    List(ListArgs),
+    /// Revoke a key
+    Revoke(RevokeArgs),
+    /// Make a key in another one's place
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// What it is to be used for: invoke, deploy or admin
+    #[arg(long)]
+    scope: Scope,
+    /// What people call it
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    name: String,
+    /// Whose it is to be [default: the caller's tenant; at a store, `default`]
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<TenantId>,
+    /// How long it is to be good, such as 90d [default: for ever]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    life: Option<Duration>,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Whose [default: the caller's tenant; at a store, `default`]
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<TenantId>,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+#[derive(Debug, Args)]
+struct RevokeArgs {
+    /// The key's id
+    id: String,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+#[derive(Debug, Args)]
+struct RotateArgs {
+    /// The old key's id
+    id: String,
+    /// How long the old key stays good [default: 24h]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    grace: Option<Duration>,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+/// By which way tenants and keys are reached.
+#[derive(Clone, Debug, Args)]
+pub struct DoorArgs {
+    #[command(flatten)]
+    host: HostArgs,
+    /// Ask no host: open its store, a directory that no host has open, or redis://…
+    #[arg(long, value_name = "DIR|URL")]
+    store: Option<StoreAddress>,
+}
+
+/// The way that was chosen.
+pub enum Door {
+    /// By way of a host.
+    Host(Client),
+    /// At the store, where nobody is asked for a key.
+    Store(Arc<dyn Store>),
+}
+
+impl DoorArgs {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Where the store cannot be opened, or the address is none.
+    pub async fn open(&self) -> anyhow::Result<Door> {
+        let Some(address) = &self.store else { return Ok(Door::Host(Client::of(&self.host)?)) };
+        let opened = parts::open_store(address, &Clock::System).await.map_err(|error| {
+            match error.downcast_ref::<store::Error>() {
+                Some(store::Error::InUse { path }) => anyhow::anyhow!(
+                    "a host has {path} open: leave --store out to ask that host (--url, --api-key), or stop it first"
+                ),
+                _ => error,
+            }
+        });
+        Ok(Door::Store(opened?))
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// Where it is refused, or nobody answers.
+pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let now = Clock::System.now();
+    match args.action {
+        Action::Create(args) => create(args, now, format).await,
+        Action::List(ListArgs { tenant, door }) => {
+            let keys = match door.open().await? {
+                Door::Host(client) => client.keys(tenant.as_ref().map(TenantId::as_str)).await?,
+                Door::Store(store) => {
+                    let keys = admin::keys(&*store, &tenant.unwrap_or_else(TenantId::default_tenant)).await?;
+                    keys.iter().map(|key| KeyView::new(key, now)).collect()
+                }
+            };
+            match format {
+                OutputFormat::Json => ui::json(&keys),
+                OutputFormat::Text if keys.is_empty() => ui::say("There are no keys yet:  fusebox keys create --help"),
+                OutputFormat::Text => ui::say(table(&keys)),
+            }
+        }
+        Action::Revoke(RevokeArgs { id, door }) => {
+            let key = match door.open().await? {
+                Door::Host(client) => client.revoke_key(&id).await?,
+                Door::Store(store) => {
+                    let key = admin::find_key(&*store, None, &id).await?;
+                    KeyView::new(&admin::revoke_key(&*store, now, &key).await?, now)
+                }
+            };
+            match format {
+                OutputFormat::Json => ui::json(&key),
+                OutputFormat::Text => ui::say(format!("{} of {} is revoked", key.id, key.tenant)),
+            }
+        }
+        Action::Rotate(RotateArgs { id, grace, door }) => {
+            let grace_ms = grace.map(millis).transpose()?.unwrap_or(GRACE_MS_DEFAULT);
+            let key = match door.open().await? {
+                Door::Host(client) => client.rotate_key(&id, RotateKey { grace_ms: Some(grace_ms) }).await?,
+                Door::Store(store) => {
+                    let old = admin::find_key(&*store, None, &id).await?;
+                    let (key, secret) = admin::rotate_key(&*store, now, old, grace_ms).await?;
+                    NewKeyView::new(&key, &secret)
+                }
+            };
+            tell(&key, format)
+        }
+    }
+}
+
+async fn create(args: CreateArgs, now: Millis, format: OutputFormat) -> anyhow::Result<()> {
+    let CreateArgs { scope, name, tenant, life, door } = args;
+    let life_ms = life.map(millis).transpose()?;
+    let key = match door.open().await? {
+        Door::Host(client) => client.create_key(&CreateKey { scope, name, tenant, life_ms }).await?,
+        Door::Store(store) => {
+            let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
+            let (key, secret) = admin::create_key(&*store, now, NewKey { tenant, scope, name, life_ms }).await?;
+            NewKeyView::new(&key, &secret)
+        }
+    };
+    tell(&key, format)
+}
+
+fn millis(time: Duration) -> anyhow::Result<u64> {
+    u64::try_from(time.as_millis()).context("the time is too long")
+}
+
+/// The key alone on stdout, so that a script can take it.
+fn tell(key: &NewKeyView, format: OutputFormat) -> anyhow::Result<()> {
+    if format == OutputFormat::Json {
+        return ui::json(key);
+    }
+    ui::say(&key.key)?;
+    let until = key.view.expires_at.as_ref().map(|at| format!(", good until {at}")).unwrap_or_default();
+    ui::note(format!("This is key {} of {}, scope {}{until}.", key.view.id, key.view.tenant, key.view.scope));
+    ui::note("It is shown once and kept nowhere. Commands take it as FUSEBOX_API_KEY.");
+    Ok(())
+}
+
+fn table(keys: &[KeyView]) -> String {
+    let mut table = Table::new(["ID", "TENANT", "SCOPE", "STATUS", "NAME", "CREATED", "EXPIRES"]);
+    for key in keys {
+        table.row([
+            key.id.clone(),
+            key.tenant.clone(),
+            key.scope.to_string(),
+            key.status.clone(),
+            key.name.clone(),
+            key.created_at.clone(),
+            key.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+        ]);
+    }
+    table.to_string()
+}

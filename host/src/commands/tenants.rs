@@ -1,0 +1,97 @@
+//! `fusebox tenants`: makes, lists and deletes tenants, by way of a host or at its store.
+
+use clap::{Args, Subcommand};
+use fusebox_core::name::TenantId;
+
+use super::keys::{Door, DoorArgs};
+use crate::{
+    cli::OutputFormat,
+    clock::Clock,
+    rest::tenants::TenantView,
+    tenancy::admin,
+    ui::{self, table::Table},
+};
+
+/// What to do with tenants.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A tenant has functions, tasks and keys of its own, and sees no other one's. It takes the operator's key, an admin key of the
+tenant `default`, or the store itself.
+
+Examples:
+  fusebox tenants create acme
+  fusebox keys create --tenant acme --scope admin --name owner
+  fusebox tenants delete acme                     its keys are revoked, its functions deleted")]
+pub struct TenantsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a tenant; it has no keys yet
+    Create(OneArgs),
+    /// List tenants
+    List(DoorArgs),
+    /// Delete a tenant: its keys are revoked, its functions deleted; tasks accepted before still run
+    Delete(OneArgs),
+}
+
+#[derive(Debug, Args)]
+struct OneArgs {
+    /// Its name: 1 to 64 of a-z, 0-9, - and _
+    name: TenantId,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Where it is refused, or nobody answers.
+pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let now = Clock::System.now();
+    match args.action {
+        Action::Create(OneArgs { name, door }) => {
+            let tenant = match door.open().await? {
+                Door::Host(client) => client.create_tenant(name.as_str()).await?,
+                Door::Store(store) => TenantView::from(&admin::create_tenant(&*store, now, name).await?),
+            };
+            match format {
+                OutputFormat::Json => ui::json(&tenant),
+                OutputFormat::Text => {
+                    ui::say(format!("{} is there", tenant.name))?;
+                    ui::say(format!("Next:  fusebox keys create --tenant {} --scope admin", tenant.name))
+                }
+            }
+        }
+        Action::List(door) => {
+            let tenants = match door.open().await? {
+                Door::Host(client) => client.tenants().await?,
+                Door::Store(store) => admin::tenants(&*store).await?.iter().map(TenantView::from).collect(),
+            };
+            match format {
+                OutputFormat::Json => ui::json(&tenants),
+                OutputFormat::Text => ui::say(table(&tenants)),
+            }
+        }
+        Action::Delete(OneArgs { name, door }) => {
+            match door.open().await? {
+                Door::Host(client) => client.delete_tenant(name.as_str()).await?,
+                Door::Store(store) => admin::delete_tenant(&*store, now, &name).await?,
+            }
+            match format {
+                OutputFormat::Json => ui::json(&serde_json::json!({"deleted": name})),
+                OutputFormat::Text => ui::say(format!("{name} is gone; its name is not given again")),
+            }
+        }
+    }
+}
+
+fn table(tenants: &[TenantView]) -> String {
+    let mut table = Table::new(["NAME", "CREATED"]);
+    for tenant in tenants {
+        table.row([tenant.name.clone(), tenant.created_at.clone().unwrap_or_else(|| "always there".to_owned())]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,97 @@
+//! Tenants: make, list, delete. The operator's alone.
+
+use axum::{Json, extract::State, http::StatusCode};
+use fusebox_core::name::TenantId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Shared, body::SmallJson, error::Problem, extract::Path, keys::outcome, view::rfc3339};
+use crate::{
+    store::Tenant,
+    tenancy::{
+        Caller,
+        admin::{self, AdminError},
+        audit::{self, Act},
+    },
+};
+
+/// A tenant to be made.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTenant {
+    /// Its name: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+    pub name: String,
+}
+
+/// A tenant.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TenantView {
+    /// Its name.
+    pub name: String,
+    /// When it was made; absent of the default tenant, which is always there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+}
+
+/// Tenants.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Tenants {
+    /// The tenants, by name.
+    pub items: Vec<TenantView>,
+}
+
+impl From<&Tenant> for TenantView {
+    fn from(tenant: &Tenant) -> Self {
+        let created_at = (tenant.created_at.0 > 0).then(|| rfc3339(tenant.created_at));
+        Self { name: tenant.id.to_string(), created_at }
+    }
+}
+
+/// Make a tenant
+///
+/// It has no keys yet.
+#[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = CreateTenant,
+    responses((status = 201, body = TenantView), (status = 400, description = "invalid-name"),
+        (status = 409, description = "tenant-exists: also where it was deleted, since names are not given again"),
+        (status = 422, description = "unprocessable-request"), (status = 429, description = "tenant-quota")))]
+pub async fn create(
+    State(app): State<Shared>,
+    caller: Caller,
+    SmallJson(CreateTenant { name }): SmallJson<CreateTenant>,
+) -> Result<(StatusCode, Json<TenantView>), Problem> {
+    let id: TenantId = name.parse()?;
+    let made = admin::create_tenant(&*app.store, app.clock.now(), id.clone()).await.map_err(Problem::from);
+    audit::record(&caller, Act::TenantCreated, &id, &id, outcome(&made));
+    Ok((StatusCode::CREATED, Json(TenantView::from(&made?))))
+}
+
+/// List tenants
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", responses((status = 200, body = Tenants)))]
+pub async fn list(State(app): State<Shared>) -> Result<Json<Tenants>, Problem> {
+    let tenants = admin::tenants(&*app.store).await?;
+    Ok(Json(Tenants { items: tenants.iter().map(Into::into).collect() }))
+}
+
+/// Delete a tenant
+///
+/// Its keys are revoked and its functions deleted. Tasks accepted before still run, and are forgotten in their time. Its
+/// name is not given again.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
+    params(("tenant" = String, Path, description = "Its name")),
+    responses((status = 204, description = "Gone"), (status = 404, description = "tenant-not-found"),
+        (status = 409, description = "tenant-stays: the default tenant")))]
+pub async fn delete(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let absent =
+        || Problem::new(fusebox_core::error::ErrorCode::TenantNotFound, format!("there is no tenant {tenant:?}"));
+    let id: TenantId = tenant.parse().map_err(|_| absent())?;
+    let deleted = admin::delete_tenant(&*app.store, app.clock.now(), &id).await.map_err(|error| match error {
+        AdminError::NoTenant(_) => absent(),
+        error => error.into(),
+    });
+    audit::record(&caller, Act::TenantDeleted, &id, &id, outcome(&deleted));
+    deleted.map(|()| StatusCode::NO_CONTENT)
+}

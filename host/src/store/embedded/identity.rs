@@ -1,0 +1,86 @@
+//! Tenants and API keys of this store: what the trait asks, handed to the steps and the reads.
+
+use async_trait::async_trait;
+use fusebox_core::{name::TenantId, time::Millis};
+use tokio::sync::watch;
+
+use super::{
+    EmbeddedStore,
+    engine::{Snapshot, Space},
+    keys,
+    reads::Reads,
+    records,
+};
+use crate::store::{Identity, Key, KeyAdded, KeyId, Replaced, Result, Tenant, TenantAdded};
+
+#[async_trait]
+impl Identity for EmbeddedStore {
+    async fn add_tenant(&self, tenant: Tenant) -> Result<TenantAdded> {
+        self.writer.step(0, move |steps| steps.add_tenant(&tenant)).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        self.reads.aside(Reads::tenants).await
+    }
+
+    async fn delete_tenant(&self, tenant: &TenantId, now: Millis) -> Result<bool> {
+        let tenant = tenant.clone();
+        self.writer.step(0, move |steps| steps.delete_tenant(&tenant, now)).await
+    }
+
+    async fn add_key(&self, key: Key, replaces: Option<Replaced>) -> Result<KeyAdded> {
+        self.writer.step(0, move |steps| steps.add_key(&key, replaces)).await
+    }
+
+    async fn key(&self, key: KeyId) -> Result<Option<Key>> {
+        key_of(&*self.reads.snapshot()?, key)
+    }
+
+    async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>> {
+        let tenant = tenant.clone();
+        self.reads.aside(move |reads| reads.keys(&tenant)).await
+    }
+
+    async fn revoke_key(&self, tenant: &TenantId, key: KeyId, now: Millis) -> Result<Option<Key>> {
+        let tenant = tenant.clone();
+        self.writer.step(0, move |steps| steps.revoke_key(&tenant, key, now)).await
+    }
+
+    async fn has_keys(&self) -> Result<bool> {
+        // The record of an ended key goes only where another one takes its place.
+        let prefix = keys::api_keys();
+        let first = self.reads.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))?.next();
+        Ok(first.transpose()?.is_some())
+    }
+
+    fn identity_changes(&self) -> watch::Receiver<u64> {
+        self.hints.identity()
+    }
+}
+
+impl Reads {
+    fn tenants(&self) -> Result<Vec<Tenant>> {
+        let prefix = keys::tenants();
+        let mut tenants = Vec::new();
+        for entry in self.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))? {
+            tenants.push(records::decode_open("a tenant", &entry?.1)?);
+        }
+        Ok(Tenant::with_default(tenants))
+    }
+
+    fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>> {
+        let prefix = keys::api_keys_of(tenant);
+        let snapshot = self.snapshot()?;
+        let mut found = Vec::new();
+        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))? {
+            let Some(id) = keys::last_api_key(&entry?.0) else { continue };
+            found.extend(key_of(&snapshot, id)?);
+        }
+        Ok(Key::oldest_first(found))
+    }
+}
+
+fn key_of(snapshot: &Snapshot, key: KeyId) -> Result<Option<Key>> {
+    let bytes = snapshot.get(Space::Records, &keys::api_key(key))?;
+    bytes.map(|bytes| records::decode_open("an API key", &bytes)).transpose()
+}

@@ -1,0 +1,167 @@
+//! A host with keys: the operator, a tenant with a function, a task and a key, and another tenant that must not see them.
+
+use axum::{
+    body::Body,
+    http::{Method, StatusCode},
+};
+use bytes::Bytes;
+use fusebox::{
+    clock::Clock,
+    random,
+    store::{Key, KeyAdded, LeaseRequest, Scope, Tenant, Verdict},
+    tenancy::ApiKey,
+};
+use fusebox_core::{
+    error::ErrorCode,
+    id::to_hex,
+    name::TenantId,
+    outcome::{Failure, Receipt},
+    time::Millis,
+};
+
+use crate::support::{Answer, Rest, Slots};
+
+/// In whatever the tenant has, and in no answer to another one.
+pub(crate) const CANARY: &str = "canary-of-acme";
+
+/// Keys, and what belongs to the tenant `acme`.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) operator: String,
+    pub(crate) operators_deploy: String,
+    pub(crate) invoke: String,
+    pub(crate) deploy: String,
+    pub(crate) admin: String,
+    pub(crate) others: String,
+    pub(crate) revoked: String,
+    pub(crate) expired: String,
+    /// A function version's id.
+    pub(crate) function: String,
+    /// A failed task's id.
+    pub(crate) task: String,
+    /// A key's id.
+    key: String,
+    tenant: String,
+}
+
+impl World {
+    pub(crate) async fn new() -> (Rest, Self) {
+        let rest = Rest::new(Slots::Echo);
+        for name in ["acme", "other"] {
+            rest.store.add_tenant(Tenant::new(name.parse().unwrap(), Millis(1))).await.unwrap();
+        }
+        let make = async |tenant: &str, scope| rest.key(tenant, scope, None, None).await;
+        let (past, target) = (Some(Millis(2)), rest.key("acme", Scope::Invoke, None, None).await);
+        let mut world = Self {
+            operator: make("default", Scope::Admin).await,
+            operators_deploy: make("default", Scope::Deploy).await,
+            invoke: make("acme", Scope::Invoke).await,
+            deploy: make("acme", Scope::Deploy).await,
+            admin: make("acme", Scope::Admin).await,
+            others: make("other", Scope::Admin).await,
+            revoked: rest.key("acme", Scope::Admin, None, past).await,
+            expired: rest.key("acme", Scope::Admin, past, None).await,
+            function: String::new(),
+            task: String::new(),
+            key: ApiKey::read(&target).unwrap().id().to_string(),
+            tenant: "acme".to_owned(),
+        };
+        let registered = world.owner(&rest, Method::POST, &format!("/v1/functions?name={CANARY}"), wasm()).await;
+        assert_eq!(registered.status, StatusCode::CREATED, "{:?}", registered.body);
+        world.function = registered.json()["id"].as_str().unwrap().to_owned();
+        let submitted = world.owner(&rest, Method::POST, &world.fill("/v1/functions/{function}/tasks"), CANARY).await;
+        world.task = submitted.json()["id"].as_str().unwrap().to_owned();
+        world.fail(&rest).await;
+        (rest, world)
+    }
+
+    /// The task ends FAILED, so that every route of a task has an answer.
+    async fn fail(&self, rest: &Rest) {
+        let worker = random::worker_id(Clock::System.now());
+        let tenant = "acme".parse().unwrap();
+        let request = LeaseRequest { tenant, worker, lease_ms: 60_000, tokens: vec![random::lease_token()] };
+        let leased = rest.store.lease(request).await.unwrap();
+        let failure = Some(Failure::new(ErrorCode::Trap, CANARY));
+        let (output, log) = (Bytes::from_static(CANARY.as_bytes()), Bytes::from_static(CANARY.as_bytes()));
+        rest.report(&leased[0], Verdict::End { failure, output, log, receipt: Receipt::default() }).await;
+    }
+
+    /// A request of the tenant's own admin.
+    async fn owner(&self, rest: &Rest, method: Method, path: &str, body: impl Into<Body>) -> Answer {
+        rest.send(method, path, &[("authorization", &format!("Bearer {}", self.admin))], body).await
+    }
+
+    /// A path with what belongs to the tenant.
+    pub(crate) fn fill(&self, path: &str) -> String {
+        let path = path.replace("{function}", &self.function).replace("{task}", &self.task);
+        let path = path.replace("{key}", &self.key).replace("{tenant}", &self.tenant);
+        assert!(!path.contains('{'), "put in a value for the parameter of {path}");
+        path
+    }
+
+    /// The same keys, and ids of what is not there.
+    pub(crate) fn absent(&self) -> Self {
+        let now = Clock::System.now();
+        let (function, task) = (random::function_id(now).to_string(), random::task_id(now).to_string());
+        Self { function, task, key: to_hex(&random::bytes::<8>()), tenant: "nobody".to_owned(), ..self.clone() }
+    }
+
+    /// An answer's body without the ids that were asked for.
+    pub(crate) fn blank(&self, answer: &Answer) -> String {
+        [&self.function, &self.task, &self.key]
+            .iter()
+            .fold(answer.text().to_owned(), |text, id| text.replace(*id, "ID"))
+    }
+
+    /// The id of a good key with the secret of another.
+    pub(crate) fn mixed(&self) -> String {
+        let id = ApiKey::read(&self.admin).unwrap().id();
+        format!("fb_{id}_{}", self.others.rsplit('_').next().unwrap())
+    }
+
+    /// What the other tenant's admin sends.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.others)
+    }
+
+    /// All that belongs to the tenant is as it was.
+    pub(crate) async fn is_untouched(&self, rest: &Rest) {
+        let tasks = self.owner(rest, Method::GET, "/v1/tasks", Body::empty()).await.json();
+        assert_eq!(tasks["items"].as_array().unwrap().len(), 1, "{tasks}");
+        assert_eq!(
+            (&tasks["items"][0]["id"], &tasks["items"][0]["status"]),
+            (&self.task.clone().into(), &"FAILED".into())
+        );
+        let functions = self.owner(rest, Method::GET, "/v1/functions", Body::empty()).await.json();
+        assert_eq!(functions["items"].as_array().unwrap().len(), 1, "{functions}");
+        let keys = self.owner(rest, Method::GET, "/v1/keys", Body::empty()).await.json();
+        let keys = keys["items"].as_array().unwrap();
+        let good = keys.iter().filter(|key| key["status"] == "good").count();
+        assert_eq!((keys.len(), good), (6, 4), "{keys:?}");
+        let tenants = rest.store.tenants().await.unwrap();
+        let tenants: Vec<_> = tenants.iter().map(|tenant| (tenant.id.as_str(), tenant.deleted_at)).collect();
+        assert_eq!(tenants, [("acme", None), ("default", None), ("other", None)]);
+    }
+}
+
+impl Rest {
+    /// Makes a key as if at the store, and gives its text.
+    pub(crate) async fn key(
+        &self,
+        tenant: &str,
+        scope: Scope,
+        expires_at: Option<Millis>,
+        revoked_at: Option<Millis>,
+    ) -> String {
+        let secret = ApiKey::random();
+        let tenant: TenantId = tenant.parse().unwrap();
+        let (id, digest, name) = (secret.id(), secret.digest(), format!("canary-of-{tenant}"));
+        let key = Key { id, tenant, scope, name, digest, created_at: Millis(1), expires_at, revoked_at };
+        assert_eq!(self.store.add_key(key, None).await.unwrap(), KeyAdded::Added);
+        secret.reveal()
+    }
+}
+
+fn wasm() -> Vec<u8> {
+    fusebox_harness::guests::echo()
+}
