@@ -2,10 +2,17 @@
 //! finished attempt, credit of push lasts until it is spent, credit of pull is one request, which expires.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, VecDeque},
     vec::Vec,
 };
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::{
+    event::UNTIL_SPENT,
+    free::{Free, Place},
+};
 use crate::{
     id::{Attempt, TaskId, WorkerId},
     limits::WORKER_SILENCE_MS_MAX,
@@ -22,64 +29,76 @@ pub(super) struct Grant {
 #[derive(Clone, Debug)]
 struct Worker {
     /// Unspent credit, the first to expire first.
-    grants: BTreeMap<Millis, u32>,
+    grants: VecDeque<Grant>,
     free: u32,
-    /// Attempts sent and not reported on, and whether their credit comes back.
-    outstanding: BTreeMap<(TaskId, Attempt), Millis>,
+    /// Attempts sent and not reported on, and when their credit expires: some comes back.
+    outstanding: HashMap<(TaskId, Attempt), Millis, FixedState>,
     seen_at: Millis,
     /// A lease request for it is on its way. One at a time: credit gathers meanwhile, so requests batch by themselves.
     asked: bool,
     draining: bool,
+    place: Place,
 }
 
 /// The workers that are alive.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Workers {
-    workers: BTreeMap<WorkerId, Worker>,
-    /// Workers that can be leased for, by free credit: the most free is the least loaded.
-    by_free: BTreeSet<(u32, WorkerId)>,
+    hashes: FixedState,
+    workers: HashMap<WorkerId, Worker, FixedState>,
+    /// Workers that can be leased for.
+    free: Free,
+    /// Workers with credit that expires, by the first to do so.
     by_expiry: BTreeSet<(Millis, WorkerId)>,
-    by_seen: BTreeSet<(Millis, WorkerId)>,
+    /// Nobody has been silent for too long before this.
+    silence_at: Millis,
 }
 
 impl Workers {
+    /// Nobody yet.
+    pub(super) fn new(hashes: FixedState) -> Self {
+        Self {
+            workers: HashMap::with_hasher(hashes.clone()),
+            hashes,
+            free: Free::default(),
+            by_expiry: BTreeSet::new(),
+            silence_at: Millis::NEVER,
+        }
+    }
+
     pub(super) fn accepts(&self, id: WorkerId) -> bool {
         self.workers.get(&id).is_some_and(|worker| !worker.draining)
     }
 
     /// Adds credit; the first grant makes the worker known.
     pub(super) fn grant(&mut self, id: WorkerId, grant: Grant, now: Millis) {
-        self.workers.entry(id).or_insert_with(|| Worker {
-            grants: BTreeMap::new(),
-            free: 0,
-            outstanding: BTreeMap::new(),
-            seen_at: now,
-            asked: false,
-            draining: false,
-        });
-        self.saw(id, now);
-        if grant.slots > 0 {
-            self.put(id, grant);
+        let put = |worker: &mut Worker| {
+            worker.seen_at = now;
+            worker.put(grant);
+        };
+        if !self.change(id, put) {
+            self.workers.insert(id, Worker::new(self.hashes.clone()));
+            self.change(id, put);
         }
+        self.silence_at = self.silence_at.min(now.plus(WORKER_SILENCE_MS_MAX));
     }
 
     /// A sign of life.
     pub(super) fn saw(&mut self, id: WorkerId, now: Millis) {
         if let Some(worker) = self.workers.get_mut(&id) {
-            self.by_seen.remove(&(worker.seen_at, id));
             worker.seen_at = now;
-            self.by_seen.insert((now, id));
+            self.silence_at = self.silence_at.min(now.plus(WORKER_SILENCE_MS_MAX));
         }
     }
 
-    /// The worker to lease for next, with its free credit: the one with the most.
+    /// The worker to lease for next, with its free credit: one of those with the most.
     pub(super) fn most_free(&self) -> Option<(WorkerId, u32)> {
-        self.by_free.last().map(|(free, id)| (*id, *free))
+        let id = self.free.most()?;
+        self.workers.get(&id).map(|worker| (id, worker.free))
     }
 
     /// How many workers can be leased for.
-    pub(super) fn free_workers(&self) -> usize {
-        self.by_free.len()
+    pub(super) const fn free_workers(&self) -> usize {
+        self.free.count()
     }
 
     /// Takes credit for a lease request, the first to expire first.
@@ -88,13 +107,13 @@ impl Workers {
         self.change(id, |worker| {
             worker.asked = true;
             while count > 0
-                && let Some(mut entry) = worker.grants.first_entry()
+                && let Some(first) = worker.grants.front_mut()
             {
-                let slots = count.min(*entry.get());
-                taken.push(Grant { expires_at: *entry.key(), slots });
-                *entry.get_mut() -= slots;
-                if *entry.get() == 0 {
-                    entry.remove();
+                let slots = count.min(first.slots);
+                taken.push(Grant { expires_at: first.expires_at, slots });
+                first.slots -= slots;
+                if first.slots == 0 {
+                    worker.grants.pop_front();
                 }
                 worker.free -= slots;
                 count -= slots;
@@ -105,10 +124,10 @@ impl Workers {
 
     /// The lease request is answered; `unused` credit comes back.
     pub(super) fn answered(&mut self, id: WorkerId, unused: impl IntoIterator<Item = Grant>) {
-        self.change(id, |worker| worker.asked = false);
-        for grant in unused {
-            self.put(id, grant);
-        }
+        self.change(id, |worker| {
+            worker.asked = false;
+            unused.into_iter().for_each(|grant| worker.put(grant));
+        });
     }
 
     /// An attempt is sent on credit of this expiry.
@@ -125,7 +144,7 @@ impl Workers {
             return false;
         };
         if expires_at == Millis::NEVER {
-            self.put(id, Grant { expires_at, slots: 1 });
+            self.change(id, |worker| worker.put(Grant { expires_at, slots: 1 }));
         }
         true
     }
@@ -143,18 +162,32 @@ impl Workers {
         });
     }
 
-    /// The worker is gone, and its credit with it. Whether it was known.
-    pub(super) fn lose(&mut self, id: WorkerId) -> bool {
-        self.unindex(id);
-        let Some(worker) = self.workers.remove(&id) else { return false };
-        self.by_seen.remove(&(worker.seen_at, id));
-        true
+    /// The worker is gone, and its credit with it: gives what it was sent and has not reported on. `None` where it was not
+    /// known.
+    pub(super) fn lose(&mut self, id: WorkerId) -> Option<Vec<(TaskId, Attempt)>> {
+        self.void_credit(id);
+        let worker = self.workers.remove(&id)?;
+        let mut left: Vec<_> = worker.outstanding.into_keys().collect();
+        left.sort_unstable();
+        Some(left)
     }
 
-    /// Workers silent for too long at `now`.
-    pub(super) fn silent(&self, now: Millis) -> Vec<WorkerId> {
-        let silent = self.by_seen.iter().take_while(|(seen_at, _)| seen_at.plus(WORKER_SILENCE_MS_MAX) <= now);
-        silent.map(|(_, id)| *id).collect()
+    /// Workers silent for too long at `now`, who are then to be lost.
+    pub(super) fn silent(&mut self, now: Millis) -> Vec<WorkerId> {
+        let mut silent = Vec::new();
+        if now < self.silence_at {
+            return silent;
+        }
+        self.silence_at = Millis::NEVER;
+        for (id, worker) in &self.workers {
+            let at = worker.seen_at.plus(WORKER_SILENCE_MS_MAX);
+            if at <= now {
+                silent.push(*id);
+            } else {
+                self.silence_at = self.silence_at.min(at);
+            }
+        }
+        silent
     }
 
     /// Voids credit that expired at `now`; gives the workers whose credit it was, and how much.
@@ -165,7 +198,7 @@ impl Workers {
         {
             let mut slots = 0;
             self.change(id, |worker| {
-                slots = worker.grants.remove(&expires_at).unwrap_or_default();
+                slots = worker.grants.pop_front().map_or(0, |grant| grant.slots);
                 worker.free -= slots;
             });
             expired.push((id, slots));
@@ -173,41 +206,66 @@ impl Workers {
         expired
     }
 
-    /// When the next credit expires or the next worker has been silent for too long.
+    /// When the next credit expires or the next worker may have been silent for too long.
     pub(super) fn wake_at(&self) -> Millis {
-        let expiry = self.by_expiry.first().map_or(Millis::NEVER, |(at, _)| *at);
-        let silence = self.by_seen.first().map_or(Millis::NEVER, |(seen_at, _)| seen_at.plus(WORKER_SILENCE_MS_MAX));
-        expiry.min(silence)
+        self.by_expiry.first().map_or(Millis::NEVER, |(at, _)| *at).min(self.silence_at)
     }
 
-    fn put(&mut self, id: WorkerId, grant: Grant) {
-        self.change(id, |worker| {
-            *worker.grants.entry(grant.expires_at).or_default() += grant.slots;
-            worker.free += grant.slots;
-        });
-    }
-
-    /// Changes a worker and keeps its index entries true.
-    fn change(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) {
-        self.unindex(id);
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+    /// Changes a worker and keeps its index entries true. Whether it is known.
+    fn change(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        let before = worker.expires_at();
         change(worker);
-        if worker.free > 0 && !worker.asked && !worker.draining {
-            self.by_free.insert((worker.free, id));
+        let after = worker.expires_at();
+        if before != after {
+            before.map(|at| self.by_expiry.remove(&(at, id)));
+            after.map(|at| self.by_expiry.insert((at, id)));
         }
-        if let Some((&expires_at, _)) = worker.grants.first_key_value()
-            && expires_at != Millis::NEVER
-        {
-            self.by_expiry.insert((expires_at, id));
-        }
-    }
-
-    fn unindex(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get(&id) {
-            self.by_free.remove(&(worker.free, id));
-            if let Some((&expires_at, _)) = worker.grants.first_key_value() {
-                self.by_expiry.remove(&(expires_at, id));
+        let (place, rank) = (worker.place, worker.rank());
+        if place.rank != rank {
+            let moved = self.free.remove(place);
+            worker.place = self.free.insert(id, rank);
+            if let Some(moved) = moved.and_then(|moved| self.workers.get_mut(&moved)) {
+                moved.place = place;
             }
         }
+        true
+    }
+}
+
+impl Worker {
+    fn new(hashes: FixedState) -> Self {
+        Self {
+            grants: VecDeque::new(),
+            free: 0,
+            outstanding: HashMap::with_hasher(hashes),
+            seen_at: Millis(0),
+            asked: false,
+            draining: false,
+            place: Place::default(),
+        }
+    }
+
+    fn put(&mut self, grant: Grant) {
+        if grant.slots == 0 {
+            return;
+        }
+        self.free += grant.slots;
+        // Most credit expires after what was granted before it.
+        let at = self.grants.iter().rposition(|known| known.expires_at <= grant.expires_at);
+        match at.and_then(|at| self.grants.get_mut(at)).filter(|known| known.expires_at == grant.expires_at) {
+            Some(same) => same.slots += grant.slots,
+            None => self.grants.insert(at.map_or(0, |at| at + 1), grant),
+        }
+    }
+
+    /// Its rank among those that can be leased for.
+    fn rank(&self) -> usize {
+        if self.asked || self.draining { 0 } else { Free::rank(self.free) }
+    }
+
+    /// When its first credit expires, where it does.
+    fn expires_at(&self) -> Option<Millis> {
+        self.grants.front().map(|grant| grant.expires_at).filter(|at| *at < UNTIL_SPENT)
     }
 }

@@ -21,6 +21,8 @@ const IDLE_TENANTS_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 struct Tenant {
     ready: u64,
+    /// How often that was told from outside.
+    told: u64,
     /// Lease steps on their way.
     leasing: u32,
     virtual_us: u64,
@@ -51,6 +53,17 @@ pub(super) struct Shares {
 }
 
 impl Shares {
+    /// Replaces what is known of a tenant's ready tasks by what someone has told.
+    pub(super) fn tell(&mut self, tenant: &TenantId, ready: u64) {
+        self.set_ready(tenant, ready);
+        self.change(tenant, |known| known.told += 1);
+    }
+
+    /// How often it was told of a tenant.
+    pub(super) fn told(&self, tenant: &TenantId) -> u64 {
+        self.tenants.get(tenant).map_or(0, |known| known.told)
+    }
+
     /// Replaces what is known of a tenant's ready tasks.
     pub(super) fn set_ready(&mut self, tenant: &TenantId, ready: u64) {
         if !self.tenants.contains_key(tenant) {
@@ -64,6 +77,11 @@ impl Shares {
             known.ready = ready;
         });
         self.forget_idle();
+    }
+
+    /// Whether anybody waits.
+    pub(super) fn someone_waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Who goes next, with its number of ready tasks, and how many tenants wait or are being served.
@@ -85,7 +103,7 @@ impl Shares {
 
     /// Whose tasks were taken waits from now on for the answers of its lease steps.
     pub(super) fn close_wave(&mut self) {
-        for tenant in core::mem::take(&mut self.wave) {
+        while let Some(tenant) = self.wave.pop() {
             self.change(&tenant, |known| known.leasing += 1);
         }
     }

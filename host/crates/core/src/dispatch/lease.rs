@@ -1,10 +1,10 @@
 //! Which attempts are leased, to whom, and how far each has come. Holds leased attempts only, so its size does not grow
 //! with the queue.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, vec::Vec};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::event::SaveVerdict;
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 /// Renewed three times in its life, so that one lost beat is no lost lease.
 const BEAT_MS: u64 = LEASE_MS / 3;
+/// What is due so soon is renewed with what is due now: all leases are looked at for it, and that no more often than this.
+/// Most are over before they are due once, so an index by time would be kept for nothing.
+const GATHER_MS: u64 = BEAT_MS / 4;
 
 /// How far a leased attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +42,20 @@ pub(super) struct Lease {
 }
 
 /// The leased attempts, by task: a task has one current attempt at most.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Leases {
-    leases: BTreeMap<TaskId, Lease>,
-    by_worker: BTreeSet<(WorkerId, TaskId)>,
-    beats: BTreeSet<(Millis, TaskId)>,
+    leases: HashMap<TaskId, Lease, FixedState>,
+    /// No lease is due for renewal before this.
+    beats_at: Millis,
     saves: BTreeSet<(Millis, TaskId)>,
 }
 
 impl Leases {
+    /// None yet.
+    pub(super) fn new(hashes: FixedState) -> Self {
+        Self { leases: HashMap::with_hasher(hashes), beats_at: Millis::NEVER, saves: BTreeSet::new() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.leases.is_empty()
     }
@@ -62,11 +70,12 @@ impl Leases {
         stage: Stage,
         now: Millis,
     ) -> Option<Lease> {
-        let older = self.remove(task);
         let beat_at = now.plus(BEAT_MS);
-        self.leases.insert(task, Lease { worker, attempt, tenant, stage, beat_at });
-        self.by_worker.insert((worker, task));
-        self.beats.insert((beat_at, task));
+        self.beats_at = self.beats_at.min(beat_at);
+        let older = self.leases.insert(task, Lease { worker, attempt, tenant, stage, beat_at });
+        if let Some(Lease { stage: Stage::SaveAt(at, _), .. }) = older {
+            self.saves.remove(&(at, task));
+        }
         older
     }
 
@@ -91,34 +100,25 @@ impl Leases {
         }
     }
 
-    pub(super) fn remove(&mut self, task: TaskId) -> Option<Lease> {
-        let lease = self.leases.remove(&task)?;
-        self.by_worker.remove(&(lease.worker, task));
-        self.beats.remove(&(lease.beat_at, task));
-        if let Stage::SaveAt(at, _) = lease.stage {
+    pub(super) fn remove(&mut self, task: TaskId) {
+        if let Some(Lease { stage: Stage::SaveAt(at, _), .. }) = self.leases.remove(&task) {
             self.saves.remove(&(at, task));
         }
-        Some(lease)
     }
 
-    /// The tasks leased to a worker.
-    pub(super) fn of_worker(&self, worker: WorkerId) -> Vec<TaskId> {
-        let first = (worker, TaskId::from_bytes([0; 16]));
-        self.by_worker.range(first..).take_while(|(id, _)| *id == worker).map(|(_, task)| *task).collect()
-    }
-
-    /// Attempts whose lease is due for renewal at `now`; each is due again later.
+    /// Attempts whose lease is due for renewal at `now` or soon after; each is due again later.
     pub(super) fn due_beats(&mut self, now: Millis) -> Vec<(TaskId, Attempt)> {
         let mut due = Vec::new();
-        while let Some(&(at, task)) = self.beats.first()
-            && at <= now
-        {
-            self.beats.pop_first();
-            if let Some(lease) = self.leases.get_mut(&task) {
+        if now < self.beats_at {
+            return due;
+        }
+        self.beats_at = Millis::NEVER;
+        for (task, lease) in &mut self.leases {
+            if lease.beat_at <= now.plus(GATHER_MS) {
                 lease.beat_at = now.plus(BEAT_MS);
-                self.beats.insert((lease.beat_at, task));
-                due.push((task, lease.attempt));
+                due.push((*task, lease.attempt));
             }
+            self.beats_at = self.beats_at.min(lease.beat_at);
         }
         due
     }
@@ -133,9 +133,8 @@ impl Leases {
         self.leases.values().all(|lease| lease.stage != Stage::Assigned || is_live(lease.worker))
     }
 
-    /// When the next beat or save is due.
+    /// When the next beat or save may be due.
     pub(super) fn wake_at(&self) -> Millis {
-        let first = |set: &BTreeSet<(Millis, TaskId)>| set.first().map_or(Millis::NEVER, |(at, _)| *at);
-        first(&self.beats).min(first(&self.saves))
+        self.beats_at.min(self.saves.first().map_or(Millis::NEVER, |(at, _)| *at))
     }
 }

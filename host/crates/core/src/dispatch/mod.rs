@@ -6,6 +6,7 @@
 //! | [`event`] | the whole vocabulary |
 //! | `fair` | whose tasks next |
 //! | `credit` | who may be sent attempts, and how many |
+//! | `free` | who has most room |
 //! | `lease` | which attempts are leased, and how far each has come |
 //! | `retry` | when to try again |
 //!
@@ -15,13 +16,14 @@
 mod credit;
 pub mod event;
 mod fair;
+mod free;
 mod lease;
 mod retry;
 
-use alloc::{
-    collections::BTreeMap,
-    vec::{IntoIter, Vec},
-};
+use alloc::vec::Vec;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 pub use event::{Answer, Effect, Event, Mode, Report, RequestId, SaveVerdict, UNTIL_SPENT};
 
@@ -47,8 +49,9 @@ struct Request {
     count: u32,
     /// Empty once the worker is lost.
     grants: Vec<Grant>,
-    /// A backlog or a hint came meanwhile. It may be of after the lease step, so a short answer says nothing newer.
-    backlog_came: bool,
+    /// The tenant's backlogs and hints before it. One that comes meanwhile may be of after the lease step, so a short answer
+    /// says nothing newer.
+    told: u64,
 }
 
 /// See the module's documentation.
@@ -57,7 +60,7 @@ pub struct Dispatcher {
     shares: Shares,
     workers: Workers,
     leases: Leases,
-    requests: BTreeMap<RequestId, Request>,
+    requests: HashMap<RequestId, Request, FixedState>,
     jitter: Jitter,
     next_request: u64,
     /// The store did not answer: lease nothing before this time.
@@ -69,14 +72,16 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher that knows nothing yet. `seed` draws its retry delays.
+    /// A dispatcher that knows nothing yet. `seed` draws its retry delays and how ids are hashed, so that nobody can choose
+    /// ids that meet in one place.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        let hashes = FixedState::with_seed(seed);
         Self {
             shares: Shares::default(),
-            workers: Workers::default(),
-            leases: Leases::default(),
-            requests: BTreeMap::new(),
+            workers: Workers::new(hashes.clone()),
+            leases: Leases::new(hashes.clone()),
+            requests: HashMap::with_hasher(hashes),
             jitter: Jitter::new(seed),
             next_request: 0,
             paused_until: Millis(0),
@@ -89,8 +94,10 @@ impl Dispatcher {
     /// Takes in what happened, and says what to do.
     pub fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
         match event {
-            Event::Backlog { tenant, ready } => self.backlog(&tenant, ready),
-            Event::MoreReady { tenant, more } => self.backlog(&tenant, self.shares.ready(&tenant).saturating_add(more)),
+            Event::Backlog { tenant, ready } => self.shares.tell(&tenant, ready),
+            Event::MoreReady { tenant, more } => {
+                self.shares.tell(&tenant, self.shares.ready(&tenant).saturating_add(more));
+            }
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.workers.grant(worker, Grant { expires_at, slots }, now);
             }
@@ -127,17 +134,11 @@ impl Dispatcher {
         self.leases.all_live(is_live)
     }
 
-    fn backlog(&mut self, tenant: &TenantId, ready: u64) {
-        self.shares.set_ready(tenant, ready);
-        let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
-        requests.for_each(|request| request.backlog_came = true);
-    }
-
     /// Leases for free credit while tasks are ready. Where several tenants wait, each is given its part of the credit,
     /// so that none takes all of it at once; where several workers are free, each is given its part of the tasks, so
     /// that none holds what another could begin with.
     fn lease_more(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        while !self.draining && self.paused_until <= now {
+        while self.shares.someone_waits() && !self.draining && self.paused_until <= now {
             let Some((worker, free)) = self.workers.most_free() else { break };
             let Some((tenant, ready, tenants)) = self.shares.next() else { break };
             let part = free.div_ceil(u32::try_from(tenants).unwrap_or(u32::MAX));
@@ -147,7 +148,7 @@ impl Dispatcher {
             let grants = self.workers.take(worker, count);
             let request = RequestId(self.next_request);
             self.next_request += 1;
-            let asked = Request { tenant: tenant.clone(), worker, count, grants, backlog_came: false };
+            let asked = Request { tenant: tenant.clone(), worker, count, grants, told: self.shares.told(&tenant) };
             self.requests.insert(request, asked);
             effects.push(Effect::Lease { request, tenant, worker, count });
         }
@@ -155,7 +156,7 @@ impl Dispatcher {
     }
 
     fn leased(&mut self, request: RequestId, attempts: Vec<(TaskId, Attempt)>, now: Millis, effects: &mut Vec<Effect>) {
-        let Some(Request { tenant, worker, count, grants, backlog_came }) = self.requests.remove(&request) else {
+        let Some(Request { tenant, worker, count, grants, told }) = self.requests.remove(&request) else {
             return;
         };
         self.shares.answered(&tenant);
@@ -185,7 +186,7 @@ impl Dispatcher {
         }
         if missing > 0 {
             self.shares.give_back(&tenant, missing);
-            if !backlog_came {
+            if told == self.shares.told(&tenant) {
                 self.shares.set_ready(&tenant, 0);
             }
         }
@@ -274,15 +275,12 @@ impl Dispatcher {
     }
 
     fn lose(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
-        if !self.workers.lose(worker) {
-            return;
-        }
+        let Some(sent) = self.workers.lose(worker) else { return };
         self.void_credit(worker);
-        for task in self.leases.of_worker(worker) {
-            if let Some(lease) = self.leases.current(task)
+        for (task, attempt) in sent {
+            if let Some(lease) = self.leases.get(task, attempt)
                 && lease.stage == Stage::Assigned
             {
-                let attempt = lease.attempt;
                 let delay_ms = self.jitter.delay_ms(attempt);
                 self.save(worker, task, attempt, SaveVerdict::Retry { delay_ms }, effects);
             }
@@ -327,7 +325,6 @@ impl Dispatcher {
 }
 
 /// Grants as single slots, in their order.
-fn one_by_one(grants: Vec<Grant>) -> IntoIter<Grant> {
-    let slots = grants.into_iter().flat_map(|grant| (0..grant.slots).map(move |_| Grant { slots: 1, ..grant }));
-    slots.collect::<Vec<_>>().into_iter()
+fn one_by_one(grants: Vec<Grant>) -> impl Iterator<Item = Grant> {
+    grants.into_iter().flat_map(|grant| (0..grant.slots).map(move |_| Grant { slots: 1, ..grant }))
 }

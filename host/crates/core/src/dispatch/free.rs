@@ -1,0 +1,101 @@
+//! Workers by how much of their credit is free: whoever has most is leased for next. Adding, moving and finding take the same
+//! few steps with ten workers and with thousands.
+
+use alloc::vec::Vec;
+
+use crate::{id::WorkerId, limits::LEASE_BATCH_MAX};
+
+/// Where a worker stands; rank 0 is outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) rank: usize,
+    at: usize,
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Free {
+    /// By rank, from 1.
+    ranks: Vec<Vec<WorkerId>>,
+    /// The highest rank that has anybody.
+    top: usize,
+    count: usize,
+}
+
+impl Free {
+    /// The rank of so much free credit. One lease step takes no more than the last one, so above it all are alike.
+    pub(super) fn rank(slots: u32) -> usize {
+        slots.min(LEASE_BATCH_MAX) as usize
+    }
+
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// One of those with most.
+    pub(super) fn most(&self) -> Option<WorkerId> {
+        self.ranks.get(self.top)?.last().copied()
+    }
+
+    /// Puts a worker into a rank.
+    pub(super) fn insert(&mut self, id: WorkerId, rank: usize) -> Place {
+        if rank == 0 {
+            return Place::default();
+        }
+        if self.ranks.len() <= rank {
+            self.ranks.resize_with(rank + 1, Vec::new);
+        }
+        self.top = self.top.max(rank);
+        self.count += 1;
+        match self.ranks.get_mut(rank) {
+            Some(of_rank) => {
+                of_rank.push(id);
+                Place { rank, at: of_rank.len() - 1 }
+            }
+            None => Place::default(),
+        }
+    }
+
+    /// Takes a worker out; gives the one that stands there now, if another one does.
+    pub(super) fn remove(&mut self, place: Place) -> Option<WorkerId> {
+        let of_rank = self.ranks.get_mut(place.rank).filter(|_| place.rank > 0)?;
+        of_rank.swap_remove(place.at);
+        self.count -= 1;
+        let moved = of_rank.get(place.at).copied();
+        while self.top > 0 && self.ranks.get(self.top).is_none_or(Vec::is_empty) {
+            self.top -= 1;
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(number: u8) -> WorkerId {
+        WorkerId::from_bytes([number; 16])
+    }
+
+    #[test]
+    fn the_most_free_is_found_and_places_stay_true() {
+        let mut free = Free::default();
+        assert_eq!(free.most(), None);
+        let places = [1_u8, 4, 4, 4].map(|rank| free.insert(worker(rank), rank.into()));
+        assert_eq!((free.count(), free.most()), (4, Some(worker(4))));
+        assert_eq!(free.remove(places[1]), Some(worker(4)), "the last one of the rank has moved up");
+        assert_eq!(free.remove(places[1]), Some(worker(4)));
+        assert_eq!(free.remove(places[1]), None);
+        assert_eq!((free.count(), free.most()), (1, Some(worker(1))));
+        assert_eq!(free.remove(places[0]), None);
+        assert_eq!((free.count(), free.most()), (0, None));
+        assert_eq!(free.insert(worker(9), 0), Place::default(), "nothing free is no rank");
+        assert_eq!(free.count(), 0);
+    }
+
+    #[test]
+    fn more_than_a_lease_step_takes_is_one_rank() {
+        assert_eq!(Free::rank(LEASE_BATCH_MAX), Free::rank(u32::MAX));
+    }
+}
