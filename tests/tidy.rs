@@ -40,8 +40,8 @@ const OWNERS: &[(&str, [&str; 2])] = &[
     ("wasmtime", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("wasmtime_wasi", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("wasmparser", ["host/crates/sandbox/", "benches/sandbox.rs"]),
-    ("redb", ["host/src/store/embedded", "benches/store.rs"]),
-    ("use redis", ["host/src/store/redis/", "benches/store.rs"]),
+    ("redb", ["host/src/store/embedded", "host/src/store/embedded"]),
+    ("use redis", ["host/src/store/redis/", "host/src/store/redis/"]),
     ("nng", ["host/src/transport/pair.rs", "host/src/transport/pair.rs"]),
 ];
 

@@ -1,0 +1,145 @@
+//! A simulated fleet around the dispatcher core: workers, links and a store that answer in their own time and cost next to
+//! nothing, so that what is measured is the core. Every attempt is leased, assigned, reported and saved, and counted.
+
+use std::collections::VecDeque;
+
+use fusebox_core::{
+    dispatch::{Answer, Dispatcher, Effect, Event, Report, RequestId, UNTIL_SPENT},
+    id::{Attempt, TaskId, WorkerId},
+    limits::HEARTBEAT_MS,
+    name::TenantId,
+    time::Millis,
+};
+
+/// Tasks of a hint.
+const HINT: u64 = 64;
+/// Of the attempts that run, one in so many ends before the store has answered once.
+const RUN_ROUNDS: usize = 4;
+/// CPU time of a run.
+const CPU_US: u64 = 100;
+
+/// See the module's documentation.
+pub(crate) struct Fleet {
+    core: Dispatcher,
+    now: Millis,
+    tenant: TenantId,
+    workers: Vec<WorkerId>,
+    effects: Vec<Effect>,
+    leases: VecDeque<(RequestId, u32)>,
+    running: Vec<(WorkerId, TaskId, Attempt)>,
+    saves: Vec<(WorkerId, TaskId, Attempt)>,
+    credit: Vec<WorkerId>,
+    random: u64,
+    /// Tasks that were made ready, and of them those that a lease step gave out.
+    ready: u64,
+    leased: u64,
+    /// Attempts that are over: told to their workers.
+    decided: u64,
+    beat_at: Millis,
+}
+
+impl Fleet {
+    /// So many push workers with so many slots each.
+    pub(crate) fn new(workers: usize, slots: u32) -> Self {
+        let mut fleet = Self {
+            core: Dispatcher::new(7),
+            now: Millis(1_000_000),
+            tenant: TenantId::default_tenant(),
+            workers: Vec::new(),
+            effects: Vec::new(),
+            leases: VecDeque::new(),
+            running: Vec::new(),
+            saves: Vec::new(),
+            credit: Vec::new(),
+            random: 7,
+            ready: 0,
+            leased: 0,
+            decided: 0,
+            beat_at: Millis(0),
+        };
+        for _ in 0..workers {
+            let worker = WorkerId::from_bytes(fleet.id());
+            fleet.workers.push(worker);
+            fleet.handle(Event::CreditGranted { worker, slots, expires_at: UNTIL_SPENT });
+        }
+        fleet
+    }
+
+    /// Takes so many tasks from ready to recorded.
+    pub(crate) fn run(&mut self, tasks: u64) {
+        let (wanted, made) = (self.decided + tasks, self.ready + tasks);
+        while self.decided < wanted {
+            self.round(made);
+        }
+    }
+
+    /// What happens while the store answers once.
+    fn round(&mut self, made: u64) {
+        self.now = self.now.plus(1);
+        // Clients keep a little more ready than there is room for.
+        let room = self.workers.len() as u64 * 16;
+        while self.ready < made && self.ready - self.leased < room {
+            let more = HINT.min(made - self.ready);
+            self.ready += more;
+            self.handle(Event::MoreReady { tenant: self.tenant.clone(), more });
+        }
+        for _ in 0..self.leases.len() {
+            let Some((request, count)) = self.leases.pop_front() else { break };
+            let count = u64::from(count).min(self.ready - self.leased);
+            self.leased += count;
+            let attempts = (0..count).map(|_| (TaskId::from_bytes(self.id()), 1)).collect();
+            self.handle(Event::Leased { request, attempts });
+        }
+        for _ in 0..self.running.len().div_ceil(RUN_ROUNDS) {
+            let at = usize::try_from(self.next() % self.running.len() as u64).unwrap_or_default();
+            let (worker, task, attempt) = self.running.swap_remove(at);
+            self.handle(Event::Finished { worker, task, attempt, report: Report::Ended, cpu_us: CPU_US });
+        }
+        for (_, task, attempt) in std::mem::take(&mut self.saves) {
+            self.handle(Event::Saved { task, attempt, answer: Answer::Ended });
+        }
+        for worker in std::mem::take(&mut self.credit) {
+            self.handle(Event::CreditGranted { worker, slots: 1, expires_at: UNTIL_SPENT });
+        }
+        if self.beat_at <= self.now {
+            self.beat_at = self.now.plus(HEARTBEAT_MS);
+            for at in 0..self.workers.len() {
+                let worker = self.workers[at];
+                self.handle(Event::Heartbeat { worker });
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.core.handle(event, self.now, &mut self.effects);
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Lease { request, count, .. } => self.leases.push_back((request, count)),
+                Effect::Assign { worker, task, attempt } => self.running.push((worker, task, attempt)),
+                Effect::Save { worker, task, attempt, .. } => self.saves.push((worker, task, attempt)),
+                Effect::Told { worker, .. } => {
+                    self.decided += 1;
+                    self.credit.push(worker);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// As a UUIDv7 sorts: by the moment, and within it in any order.
+    fn id(&mut self) -> [u8; 16] {
+        let mut id = [0; 16];
+        let (head, tail) = id.split_at_mut(8);
+        head.copy_from_slice(&(self.now.0 << 16 | self.next() >> 48).to_be_bytes());
+        tail.copy_from_slice(&self.next().to_be_bytes());
+        id
+    }
+
+    /// Xorshift (Marsaglia, 2003).
+    fn next(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}

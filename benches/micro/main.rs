@@ -1,0 +1,47 @@
+//! What small steps cost, by criterion: time with its spread, and against the run before.
+//!
+//! | module | measures |
+//! |---|---|
+//! | `sandbox` | a whole run with every limit on, and a module taken from the cache |
+//! | `dispatch`, `fleet` | decisions of the dispatcher core, with few workers and with many |
+//! | `wire` | messages between dispatcher and workers, written and read |
+//! | `store`, `steps` | a task accepted, leased and finished, one and 64 a call, in each store |
+//! | `rest` | requests through the router, in process |
+//!
+//! Run by `cargo bench --workspace --bench micro`; `-- --test` to see that each works, `-- store` for those whose name has
+//! `store` in it.
+#![expect(clippy::unwrap_used, reason = "what cannot be measured ends the bench")]
+
+mod dispatch;
+mod fleet;
+mod rest;
+mod sandbox;
+#[path = "../store/steps.rs"]
+mod steps;
+mod store;
+mod wire;
+
+// The doubles of the REST tests.
+#[path = "../../tests/rest/no_store.rs"]
+mod no_store;
+#[expect(dead_code, reason = "tests ask for more")]
+#[path = "../../tests/rest/support.rs"]
+mod support;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::Duration;
+
+/// All of it in two minutes.
+fn short() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = sandbox::bench, dispatch::bench, wire::bench, store::bench, rest::bench
+}
+criterion_main!(benches);

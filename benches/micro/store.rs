@@ -1,0 +1,71 @@
+//! The steps of a task through each store. All three run in each iteration, so that the queue stays as long as it is, and
+//! one of them is timed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use fusebox::{
+    clock::Clock,
+    store::{Store, embedded::EmbeddedStore, redis::RedisStore},
+};
+use fusebox_harness::redis::RedisServer;
+use tokio::runtime::Runtime;
+
+use crate::steps::{Steps, options};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Step {
+    Accept,
+    Lease,
+    Finish,
+}
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let embedded = EmbeddedStore::open_with(home.path(), Clock::System, options()).unwrap();
+    of_store(criterion, &runtime, "embedded", Arc::new(embedded));
+    // It syncs its log once a second, where the embedded store syncs before each answer.
+    let server = RedisServer::start(&["--appendfsync", "everysec"]).unwrap();
+    let redis = runtime.block_on(RedisStore::connect(&server.url(), options())).unwrap();
+    of_store(criterion, &runtime, "redis", Arc::new(redis));
+}
+
+fn of_store(criterion: &mut Criterion, runtime: &Runtime, name: &str, store: Arc<dyn Store>) {
+    let steps = runtime.block_on(Steps::new(store, "default")).unwrap();
+    let mut group = criterion.benchmark_group(format!("store {name}"));
+    for count in [1, 64] {
+        group.throughput(Throughput::Elements(count as u64));
+        for (what, step) in [("accept", Step::Accept), ("lease", Step::Lease), ("finish", Step::Finish)] {
+            group.bench_function(BenchmarkId::new(what, format!("{count} a call")), |bencher| {
+                bencher.iter_custom(|rounds| runtime.block_on(time(&steps, step, count, rounds)).unwrap());
+            });
+        }
+    }
+    group.finish();
+}
+
+/// How long one step took in so many rounds of all three.
+async fn time(steps: &Steps, timed: Step, count: usize, rounds: u64) -> anyhow::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    let mut add = |step, began: Instant| {
+        if step == timed {
+            sum += began.elapsed();
+        }
+    };
+    for _ in 0..rounds {
+        let began = Instant::now();
+        steps.accept(count).await?;
+        add(Step::Accept, began);
+        let began = Instant::now();
+        let reports = steps.lease(count).await?;
+        add(Step::Lease, began);
+        let began = Instant::now();
+        steps.finish(reports).await?;
+        add(Step::Finish, began);
+    }
+    Ok(sum)
+}

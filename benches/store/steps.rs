@@ -1,0 +1,110 @@
+//! The steps of a task through a store, as a host takes them: accepted, leased, finished, so many at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fusebox::{
+    clock::Clock,
+    random,
+    store::{
+        Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Options, Registered, Store, Verdict,
+    },
+};
+use fusebox_core::{
+    function::{Abi, FunctionVersion, RunLimits},
+    id::ModuleDigest,
+    lifecycle::Fence,
+    limits::LEASE_MS,
+    name::TenantId,
+    outcome::Receipt,
+    task::{Priority, TaskState},
+    time::Millis,
+};
+
+/// Inputs and outputs.
+pub(crate) const BYTES: usize = 200;
+const INPUT: [u8; BYTES] = [7; BYTES];
+const OUTPUT: [u8; BYTES] = [8; BYTES];
+
+/// Stores whose queues may be longer than the default lets them be.
+pub(crate) fn options() -> Options {
+    Options { queued_tasks_max: u64::MAX, ..Options::default() }
+}
+
+/// A store, and a function that is registered there.
+#[derive(Clone)]
+pub(crate) struct Steps {
+    pub(crate) store: Arc<dyn Store>,
+    function: FunctionVersion,
+}
+
+impl Steps {
+    /// Registers the function for a tenant, who has a queue of its own.
+    pub(crate) async fn new(store: Arc<dyn Store>, tenant: &str) -> anyhow::Result<Self> {
+        let new = NewFunction {
+            id: random::function_id(Clock::System.now()),
+            tenant: tenant.parse::<TenantId>()?,
+            name: "bench".parse()?,
+            module: ModuleDigest([1; 32]),
+            abi: Abi::Core,
+            limits: RunLimits::default(),
+        };
+        match store.register(new, Bytes::from_static(b"module")).await? {
+            Registered::Version(function) => Ok(Self { store, function }),
+            Registered::QuotaReached { .. } => anyhow::bail!("the store is new"),
+        }
+    }
+
+    /// Accepts tasks in one call.
+    pub(crate) async fn accept(&self, count: usize) -> anyhow::Result<()> {
+        let now = Clock::System.now();
+        let task = || NewTask {
+            id: random::task_id(now),
+            tenant: self.function.tenant.clone(),
+            function: self.function.id,
+            expects: Expects::Nothing,
+            function_name: self.function.name.clone(),
+            module: self.function.module,
+            limits: self.function.limits,
+            priority: Priority::Normal,
+            attempts_max: 3,
+            not_before: Millis(0),
+            expires_at: now.plus(6 * 3_600_000),
+            fingerprint: None,
+            retry_of: None,
+            input: Bytes::from_static(&INPUT),
+        };
+        let answers = self.store.accept(std::iter::repeat_with(task).take(count).collect()).await?;
+        anyhow::ensure!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })), "a task was refused");
+        Ok(())
+    }
+
+    /// Leases the first of the queue in one call; gives what their worker then reports.
+    pub(crate) async fn lease(&self, count: usize) -> anyhow::Result<Vec<Finish>> {
+        let request = LeaseRequest {
+            tenant: self.function.tenant.clone(),
+            worker: random::worker_id(Clock::System.now()),
+            lease_ms: LEASE_MS,
+            tokens: std::iter::repeat_with(random::lease_token).take(count).collect(),
+        };
+        let leased = self.store.lease(request).await?;
+        anyhow::ensure!(leased.len() == count, "{} of {count} tasks were leased", leased.len());
+        let report = |leased: fusebox::store::LeasedTask| {
+            let TaskState::Running(lease) = leased.task.state else { anyhow::bail!("a leased task runs") };
+            let fence = Fence { attempt: leased.task.attempt, token: lease.token };
+            let (output, log, receipt) = (Bytes::from_static(&OUTPUT), Bytes::new(), Receipt::default());
+            let verdict = Verdict::End { failure: None, output, log, receipt };
+            Ok(Finish { claim: Claim { task: leased.task.id, fence }, verdict })
+        };
+        leased.into_iter().map(report).collect()
+    }
+
+    /// Records ends in one call.
+    pub(crate) async fn finish(&self, reports: Vec<Finish>) -> anyhow::Result<()> {
+        let count = reports.len();
+        let answers = self.store.finish(reports).await?;
+        let ended = answers.iter().filter(|answer| matches!(answer, fusebox::store::Finished::Ended(_))).count();
+        anyhow::ensure!(ended == count, "{ended} of {count} tasks were ended");
+        Ok(())
+    }
+}
