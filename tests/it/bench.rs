@@ -28,15 +28,28 @@ fn a_smoke_run_writes_a_report_and_is_as_good_as_itself() {
     let written: Value = serde_json::from_slice(&fs::read(out.join("results.json")).unwrap()).unwrap();
     assert_eq!(results, written);
     let rows = results["rows"].as_array().unwrap();
-    for scenario in ["burst", "batch", "latency", "weak", "strong", "invoke", "payload"] {
+    for scenario in ["burst", "batch", "latency", "weak", "strong", "invoke", "payload", "cost"] {
         assert!(rows.iter().any(|row| row["scenario"] == scenario), "{scenario} was not measured");
     }
     assert!(rows.iter().all(|row| row["per_second"].as_f64().unwrap() > 0.0), "{rows:?}");
+    for stored in ["waiting", "results", "functions"] {
+        assert!(rows.iter().any(|row| row["beside"] == stored), "no cost beside {stored} was measured");
+    }
+    let memory = results["memory"].as_array().unwrap();
+    for what in ["idle", "functions", "queued"] {
+        for process in ["rest", "dispatcher", "host"] {
+            let held = memory.iter().find(|held| held["what"] == what && held["process"] == process).unwrap();
+            assert!(held["resident_bytes"].as_u64().unwrap() > 1 << 20, "{held}");
+        }
+    }
     assert!(results["busy"]["others_percent"].is_number() && results["host"]["cores"].as_u64().unwrap() > 0);
 
     let lines = fs::read_to_string(out.join("results.csv")).unwrap();
     assert_eq!(lines.lines().count(), rows.len() + 1);
+    let table = fs::read_to_string(out.join("memory.csv")).unwrap();
+    assert_eq!(table.lines().count(), memory.len() + 1);
     let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Memory of a host") && page.contains("20 functions / 10, all of them called"));
     assert!(page.contains("<svg") && page.contains("everysec"));
     assert!(fs::read(out.join("burst.png")).unwrap().starts_with(b"\x89PNG"));
     assert!(fs::read_to_string(out.join("latency.svg")).unwrap().contains("milliseconds"));
@@ -68,6 +81,12 @@ fn a_server_that_runs_is_measured_as_it_is() {
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row["store"] == "server" && row["slots"] == 2), "{rows:?}");
 
+    let filled = bench(&["cost", "--server", server.url()]);
+    assert!(
+        !filled.status.success() && text(&filled.stderr).contains("leave out --server"),
+        "{}",
+        text(&filled.stderr)
+    );
     let nobody = bench(&["burst", "--smoke", "--server", "http://127.0.0.1:9"]);
     assert!(!nobody.status.success() && text(&nobody.stderr).contains("127.0.0.1:9"), "{}", text(&nobody.stderr));
 }

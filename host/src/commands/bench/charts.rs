@@ -1,6 +1,12 @@
 //! Which charts a run has: bars from zero, the middle of the repeats, and a line from the least to the most.
 
-use super::{load::to_f64, plan::Scenario, row::Row, stats::spread};
+use super::{
+    cost::{self, Ratio},
+    load::to_f64,
+    plan::Scenario,
+    row::Row,
+    stats::spread,
+};
 
 /// A chart as plain data.
 #[derive(Clone, Debug)]
@@ -14,6 +20,8 @@ pub(super) struct Chart {
     pub(super) y: &'static str,
     pub(super) groups: Vec<String>,
     pub(super) series: Vec<Series>,
+    /// What would be perfect, with its height for each group.
+    pub(super) ideal: Option<(&'static str, Vec<Option<f64>>)>,
     /// Whether its figures say little, since others used the machine.
     pub(super) is_busy: bool,
 }
@@ -72,13 +80,14 @@ impl Chart {
         }
         charts.extend(scaling(&of(Scenario::Weak), "weak", "Weak scaling: sleeping tasks, as many for each slot"));
         charts.extend(scaling(&of(Scenario::Strong), "strong", "Strong scaling: the same tasks, more workers"));
+        charts.push(cost(rows));
         charts.retain(|chart| !chart.groups.is_empty());
         charts
     }
 
     fn new(name: &str, title: &str, x: &'static str, y: &'static str) -> Self {
         let (name, title) = (name.to_owned(), title.to_owned());
-        Self { name, title, x, y, groups: Vec::new(), series: Vec::new(), is_busy: false }
+        Self { name, title, x, y, groups: Vec::new(), series: Vec::new(), ideal: None, is_busy: false }
     }
 
     /// Adds bars, a colour for each `series`.
@@ -114,7 +123,8 @@ impl Chart {
     /// The highest of all bars and lines.
     pub(super) fn highest(&self) -> f64 {
         let bars = self.series.iter().flat_map(|series| series.bars.iter().flatten());
-        bars.map(|[_, _, most]| *most).fold(0.0, f64::max)
+        let ideal = self.ideal.iter().flat_map(|(_, heights)| heights.iter().flatten().copied());
+        bars.map(|[_, _, most]| *most).chain(ideal).fold(0.0, f64::max)
     }
 }
 
@@ -131,10 +141,37 @@ fn scaling(rows: &[&Row], name: &str, title: &str) -> Vec<Chart> {
         let of_size: Vec<&Row> = rows.iter().copied().filter(|row| each(row) == size).collect();
         let title = if name == "weak" { format!("{title} ({size})") } else { format!("{title} ({size} tasks)") };
         let mut chart = Chart::new(&format!("{name}-{size}"), &title, "workers", "seconds");
-        chart.add(&of_size, |row| row.workers.to_string(), by_mode_and_store, |row| Some(row.seconds));
+        let workers: Text = |row| row.workers.to_string();
+        chart.add(&of_size, workers, by_mode_and_store, |row| Some(row.seconds));
+        let ideal =
+            |group: &String| of_size.iter().find(|row| workers(row) == *group).and_then(|row| row.ideal_seconds);
+        chart.ideal = Some(("ideal: the sleep alone", chart.groups.iter().map(ideal).collect()));
         chart
     });
     charts.collect()
+}
+
+/// What a task costs beside much, as a multiple of beside little.
+fn cost(rows: &[Row]) -> Chart {
+    let title = "Cost of a task beside much that is stored / beside little";
+    let mut chart = Chart::new("cost", title, "stored beside / beside little", "times the cost beside little");
+    let ratios = cost::ratios(rows);
+    for ratio in &ratios {
+        if !chart.groups.contains(&ratio.what) {
+            chart.groups.push(ratio.what.clone());
+        }
+    }
+    for ratio in &ratios {
+        let place = |ratio: &Ratio| format!("{}, {}", ratio.mode.as_str(), ratio.store.as_str());
+        let name = place(ratio);
+        if chart.series.iter().all(|series| series.name != name) {
+            let bar = |group: &String| ratios.iter().find(|one| place(one) == name && one.what == *group);
+            let bars = chart.groups.iter().map(|group| bar(group).map(|ratio| ratio.ratio)).collect();
+            chart.series.push(Series { name, bars });
+        }
+    }
+    chart.ideal = Some(("ideal: the same", vec![Some(1.0); chart.groups.len()]));
+    chart
 }
 
 fn place(row: &Row) -> String {
@@ -195,12 +232,15 @@ mod tests {
     fn every_scenario_has_its_charts() {
         let charts = Chart::of(&row::samples());
         let names: Vec<&str> = charts.iter().map(|chart| chart.name.as_str()).collect();
-        let wanted = ["burst", "batch", "invoke", "payload", "latency", "open-loop-p50", "open-loop-p99", "weak-5"];
+        let wanted =
+            ["burst", "batch", "invoke", "payload", "latency", "open-loop-p50", "open-loop-p99", "weak-5", "cost"];
         for name in wanted {
             assert!(names.contains(&name), "{name} is not among {names:?}");
         }
         for chart in &charts {
             assert!(chart.series.iter().all(|series| series.bars.len() == chart.groups.len()), "{}", chart.name);
+            let ideal = chart.ideal.iter().flat_map(|(_, heights)| heights);
+            assert!(ideal.clone().all(Option::is_some) && ideal.count() <= chart.groups.len(), "{}", chart.name);
         }
         assert!(Chart::of(&[]).is_empty());
     }

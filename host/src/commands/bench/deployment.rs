@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use fusebox_core::limits::OUTPUT_BYTES_DEFAULT;
 
 use super::{
+    cost::{Beside, Stored},
+    fill,
     guests::{Function, Work},
     http::{Call, Target},
     plan::{Case, Setting, StoreKind},
@@ -17,7 +19,7 @@ use super::{
 use crate::{
     cli::LimitArgs,
     client::Client,
-    commands::cluster::{Cluster, Fsync, Mode, Shape},
+    commands::cluster::{Cluster, Fsync, Mode, Role, Shape},
 };
 
 /// What workers take to be listed, on a busy machine.
@@ -35,7 +37,9 @@ pub(super) struct Deployment {
     pub(super) functions: BTreeMap<Function, String>,
     /// Who works there.
     pub(super) setting: Setting,
-    _cluster: Option<Cluster>,
+    /// Tasks that are there to wait, whatever is measured.
+    pub(super) waiting: u64,
+    cluster: Option<Cluster>,
 }
 
 /// Where a deployment comes from.
@@ -64,7 +68,8 @@ impl Deployment {
         };
         let client = Client::new(&url)?;
         let setting = workers(&client, setting).await?;
-        Ok(Self { client, target: Target::new(&url)?, functions: BTreeMap::new(), setting, _cluster: cluster })
+        let target = Target::new(&url)?;
+        Ok(Self { client, target, functions: BTreeMap::new(), setting, waiting: 0, cluster })
     }
 
     /// Registers what these cases run.
@@ -86,6 +91,31 @@ impl Deployment {
         Ok(())
     }
 
+    /// Registers one function, with the limits that are the default.
+    ///
+    /// # Errors
+    /// Where the host refuses it.
+    pub(super) async fn register_plain(&mut self, function: Function) -> anyhow::Result<()> {
+        let module = function.module().to_vec();
+        let version = self.client.register(&function.name(), LimitArgs::default(), module).await?;
+        self.functions.insert(function, version.id);
+        Ok(())
+    }
+
+    /// The processes that serve REST or dispatch, by name and number.
+    ///
+    /// # Errors
+    /// Where one is gone.
+    pub(super) async fn host_processes(&self) -> anyhow::Result<Vec<(String, u32)>> {
+        let cluster = self.cluster.as_ref().context("a server's processes are not known")?;
+        let mut processes = Vec::new();
+        for part in cluster.parts().filter(|part| !matches!(part.role, Role::Redis | Role::Worker)) {
+            let id = cluster.process(part)?.lock().await.id().with_context(|| format!("{part} is gone"))?;
+            processes.push((part.role.as_str().to_owned(), id));
+        }
+        Ok(processes)
+    }
+
     /// How many tasks have not ended.
     ///
     /// # Errors
@@ -101,6 +131,20 @@ impl Deployment {
     pub(super) fn call(case: &Case, route: &str, work: Work) -> anyhow::Result<Call> {
         let path = format!("/v1/functions/{}/{route}", case.function.name());
         Call::post(&path, case.function.input(work, case.payload))
+    }
+
+    /// The same for each function that a case calls in turn.
+    ///
+    /// # Errors
+    /// As [`Deployment::call`].
+    pub(super) fn calls(case: &Case, route: &str, work: Work) -> anyhow::Result<Vec<Call>> {
+        match case.beside {
+            Some(Beside { stored: Stored::Functions, called, .. }) => {
+                let path = |number| format!("/v1/functions/{}/{route}", fill::name(number));
+                (0..called).map(|number| Call::post(&path(number), case.function.input(work, case.payload))).collect()
+            }
+            _ => Ok(vec![Self::call(case, route, work)?]),
+        }
     }
 }
 

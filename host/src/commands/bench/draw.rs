@@ -23,10 +23,10 @@ use super::{
 };
 
 const WIDTH: u32 = 960;
-const HEIGHT: u32 = 480;
+const HEIGHT: u32 = 490;
 /// Rooms for the title and the legend, and for the groups' names.
 const HEAD: u32 = 64;
-const FOOT: u32 = 56;
+const FOOT: u32 = 66;
 const FONT: &str = "sans-serif";
 /// Told apart by people who see few colours, too (Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
@@ -102,6 +102,7 @@ where
         .axis_desc_style(style(15, &GREY))
         .draw()?;
     bars(&mut plot, chart)?;
+    ideal(&mut plot, chart)?;
     names(&plot, &foot, chart)?;
     area.present().context("draw a chart")
 }
@@ -118,6 +119,10 @@ where
         area.draw(&Text::new(series.name.clone(), (left + 20, 41), style(14, &BLACK)))?;
         let (width, _) = area.estimate_text_size(&series.name, &style(14, &BLACK))?;
         left += 44 + i32::try_from(width)?;
+    }
+    if let Some((name, _)) = &chart.ideal {
+        area.draw(&PathElement::new([(left, 49), (left + 20, 49)], BLACK.stroke_width(2)))?;
+        area.draw(&Text::new(*name, (left + 26, 41), style(14, &BLACK)))?;
     }
     let (note, colour) = match chart.is_busy {
         true => ("not to be published: the machine was busy", &RED),
@@ -158,6 +163,18 @@ where
     Ok(())
 }
 
+/// A line over each group where perfect bars would end.
+fn ideal<B: DrawingBackend>(plot: &mut Plot<'_, B>, chart: &Chart) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
+    let heights = chart.ideal.iter().flat_map(|(_, heights)| heights.iter().enumerate());
+    for (group, height) in heights.filter_map(|(group, height)| Some((to_f64(group as u64), (*height)?))) {
+        plot.draw_series([PathElement::new([(group + 0.05, height), (group + 0.95, height)], BLACK.stroke_width(2))])?;
+    }
+    Ok(())
+}
+
 /// The groups' names below their bars, and what they are.
 fn names<B: DrawingBackend>(plot: &Plot<'_, B>, foot: &Area<B>, chart: &Chart) -> anyhow::Result<()>
 where
@@ -168,11 +185,14 @@ where
     for (group, name) in chart.groups.iter().enumerate() {
         let (x, _) = plot.backend_coord(&(to_f64(group as u64) + 0.5, 0.0));
         let (left, _) = foot.get_base_pixel();
-        let y = if many && group % 2 == 1 { 18 } else { 4 };
-        foot.draw(&Text::new(name.clone(), (x - left, y), below(if many { 10 } else { 13 }, &BLACK)))?;
+        // Where there are many, each part of a name has a line.
+        let lines: Vec<&str> = if many { name.split(", ").collect() } else { vec![name] };
+        for (line, y) in lines.into_iter().zip((3..).step_by(12)) {
+            foot.draw(&Text::new(line.to_owned(), (x - left, y), below(if many { 11 } else { 13 }, &BLACK)))?;
+        }
     }
     let middle = i32::try_from(WIDTH)? / 2;
-    foot.draw(&Text::new(chart.x, (middle, 36), below(14, &GREY)))?;
+    foot.draw(&Text::new(chart.x, (middle, 44), below(14, &GREY)))?;
     Ok(())
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Keep {
     Task,
     /// The tasks in its rows.
     Tasks,
+    /// Nothing, since its rows only have to name tasks.
+    NoTask,
     /// Its body.
     Body,
     /// Nothing, since its body has to be this one.
@@ -53,11 +55,11 @@ pub(super) enum Pace {
     Open { per_second: u32 },
 }
 
-/// What is sent: one request again and again.
+/// What is sent: some requests again and again, in turn.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) target: Target,
-    pub(super) call: Call,
+    pub(super) calls: Vec<Call>,
     pub(super) keep: Keep,
     pub(super) pace: Pace,
     pub(super) requests: u64,
@@ -106,14 +108,8 @@ impl Kept {
                 let task = location.and_then(|path| path.rsplit('/').next()).context("the answer names no task")?;
                 self.tasks.push(task.to_owned());
             }
-            Keep::Tasks => {
-                let rows: Rows = answer.json()?;
-                let refused = rows.items.iter().find_map(|row| row.error.as_ref());
-                if let Some(error) = refused {
-                    anyhow::bail!("{} tasks of a batch were refused: {}", rows.refused, error.message);
-                }
-                self.tasks.extend(rows.items.into_iter().filter_map(|row| row.task));
-            }
+            Keep::Tasks => self.tasks.extend(made(&answer)?),
+            Keep::NoTask => drop(made(&answer)?),
             Keep::Body => self.bodies.push(answer.body),
             Keep::Nothing(body) => {
                 anyhow::ensure!(answer.body == body, "the function answered something else than it should");
@@ -121,6 +117,16 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// The tasks that a batch has made: all that it asked for.
+fn made(answer: &Answer) -> anyhow::Result<Vec<String>> {
+    let rows: Rows = answer.json()?;
+    let refused = rows.items.iter().find_map(|row| row.error.as_ref());
+    if let Some(error) = refused {
+        anyhow::bail!("{} tasks of a batch were refused: {}", rows.refused, error.message);
+    }
+    Ok(rows.items.into_iter().filter_map(|row| row.task).collect())
 }
 
 /// What all connections draw from.
@@ -135,7 +141,7 @@ impl Line<'_> {
     async fn work(&self, mut connection: Connection) -> anyhow::Result<()> {
         loop {
             let number = self.next.get();
-            if number >= self.load.requests {
+            if number >= self.load.requests || self.load.calls.is_empty() {
                 return Ok(());
             }
             self.next.set(number + 1);
@@ -143,7 +149,8 @@ impl Line<'_> {
                 Some(metronome) => metronome.beat().await?,
                 None => Instant::now(),
             };
-            let answer = connection.send(&self.load.call).await?;
+            let turn = usize::try_from(number % self.load.calls.len() as u64)?;
+            let answer = connection.send(self.load.calls.get(turn).context("there is nothing to send")?).await?;
             let mut kept = self.kept.borrow_mut();
             kept.times.record(meant.elapsed());
             kept.keep(&self.load.keep, answer)?;

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{
     deployment::Deployment,
-    guests::Work,
-    http::{Call, Target},
+    guests::{Function, Work},
+    http::Call,
     load::{self, Keep, Load, Pace, Sent, to_f64},
     plan::{BATCH, Case, Scenario},
     row::Row,
@@ -21,8 +21,9 @@ use crate::rest::{view::TaskView, wait_many::Waited};
 
 /// A queue that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_secs(60);
-/// Results that are looked at, of all the tasks of a case; failed ones are looked for among the dead letters as well.
-const CHECKED_MAX: usize = 1_000;
+/// Results that are looked at, of all the tasks of a case: two seconds of reading; failed ones are looked for among the dead
+/// letters as well.
+const CHECKED_MAX: usize = 100_000;
 /// Runs of a function before it is measured, for each slot.
 const WARM_UP: u64 = 25;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -35,10 +36,11 @@ const COMPLETED: &str = "COMPLETED";
 pub(super) async fn once(deployment: &Deployment, case: &Case, work: Work, repeat: u32) -> anyhow::Result<Row> {
     let case = &Case { setting: deployment.setting, ..*case }.whole();
     let mut row = Row::of(case, repeat);
+    row.ideal_seconds = ideal_seconds(case, work);
     let sent = send(deployment, case, work).await?;
     let mut ended = sent.answered;
     if !sent.tasks.is_empty() {
-        ended = drained(&deployment.target, sent.began).await?;
+        ended = drained(deployment, sent.began).await?;
         row.accept_seconds = Some((sent.answered - sent.began).as_secs_f64());
     }
     row.seconds = (ended - sent.began).as_secs_f64();
@@ -61,30 +63,39 @@ pub(super) async fn warm(deployment: &Deployment, case: &Case, work: Work) -> an
     once(deployment, &Case { tasks, rate: None, ..*case }, work, 0).await.map(drop)
 }
 
+/// What the sleeping alone takes, where that is what is measured.
+fn ideal_seconds(case: &Case, work: Work) -> Option<f64> {
+    let is_scaling = matches!(case.scenario, Scenario::Weak | Scenario::Strong) && case.function == Function::Sleep;
+    let slots = u64::from(case.setting.workers) * u64::from(case.setting.slots);
+    is_scaling.then(|| to_f64(case.tasks.div_ceil(slots.max(1)) * u64::from(work.sleep_ms)) / 1_000.0)
+}
+
 async fn send(deployment: &Deployment, case: &Case, work: Work) -> anyhow::Result<Sent> {
     let (mut requests, mut keep) = (case.tasks, Keep::Task);
-    let call = match case.scenario {
+    let calls = match case.scenario {
+        Scenario::Memory => anyhow::bail!("nothing is sent where memory is measured"),
+        Scenario::Cost => Deployment::calls(case, "tasks", work)?,
         Scenario::Invoke => {
             keep = Keep::Nothing(case.function.output(work, case.payload).into());
-            Deployment::call(case, "invoke", work)?
+            vec![Deployment::call(case, "invoke", work)?]
         }
         Scenario::Latency => {
             keep = Keep::Body;
-            Deployment::call(case, "tasks", work)?.with(PREFER, "wait=50")
+            vec![Deployment::call(case, "tasks", work)?.with(PREFER, "wait=50")]
         }
         Scenario::Batch => {
             requests = case.tasks.div_ceil(BATCH as u64);
             keep = Keep::Tasks;
-            batch(case, work)?
+            vec![batch(case, work)?]
         }
         Scenario::Burst | Scenario::Weak | Scenario::Strong | Scenario::Payload => {
-            Deployment::call(case, "tasks", work)?
+            vec![Deployment::call(case, "tasks", work)?]
         }
     };
     let pace = case.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second });
     let most = usize::try_from(requests).unwrap_or(usize::MAX);
     let connections = case.connections.clamp(1, most.max(1));
-    Load { target: deployment.target.clone(), call, keep, pace, requests, connections }.run().await
+    Load { target: deployment.target.clone(), calls, keep, pace, requests, connections }.run().await
 }
 
 /// A request with a batch.
@@ -103,18 +114,19 @@ fn batch_size(case: &Case) -> usize {
     usize::try_from(case.tasks).unwrap_or(BATCH).min(BATCH)
 }
 
-/// Waits until every task has ended; answers when.
+/// Waits until every task has ended, but for those that are there to wait; answers when.
 ///
 /// The queue's length costs the host one step of its store to tell, whatever was queued: asking for each task would cost
 /// more than many of these tasks do.
-async fn drained(target: &Target, began: Instant) -> anyhow::Result<Instant> {
-    let target = target.clone();
+pub(super) async fn drained(deployment: &Deployment, began: Instant) -> anyhow::Result<Instant> {
+    let (target, waiting) = (deployment.target.clone(), deployment.waiting);
     load::on_own_thread(move || async move {
         let mut connection = target.connect().await?;
         let call = Deployment::backlog_call()?;
         let (mut moved, mut looked, mut before) = (Instant::now(), Instant::now(), u64::MAX);
         loop {
-            let left = backlog(&String::from_utf8_lossy(&connection.send(&call).await?.body))?;
+            let all = backlog(&String::from_utf8_lossy(&connection.send(&call).await?.body))?;
+            let left = all.saturating_sub(waiting);
             let now = Instant::now();
             if left == 0 {
                 return Ok(now);

@@ -2,11 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`plan`] | scenarios, axes, and the cases that come of them |
+//! | [`plan`], `axes` | scenarios, and the cases that come of the command line's axes |
 //! | [`guests`] | what is run |
 //! | `deployment` | what it is run on |
 //! | `http`, `metronome`, `load` | a lean client, when it sends, how much |
-//! | `measure`, `busy` | one case; what else used the machine meanwhile |
+//! | `run`, `measure`, `busy` | all cases; one of them; what else used the machine meanwhile |
+//! | [`cost`], `fill`, `memory` | tasks beside much that is stored, and what hosts hold in memory |
+//! | `estimate` | how long it will take |
 //! | `stats`, `row`, `results` | times, figures, all of them and the machine |
 //! | `charts`, `draw`, `report` | which charts there are, how they look, the page around them |
 //! | [`compare`] | two runs beside each other |
@@ -15,40 +17,38 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use indicatif::ProgressBar;
-use rustix::process::getpid;
+use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
 
-use super::{
-    cluster::{Mode, find_redis},
-    signals,
-};
-use crate::{
-    cli::OutputFormat,
-    ui::{self, progress},
-};
-use busy::{Busy, Sample};
+use super::{cluster::Mode, signals};
+use crate::{cli::OutputFormat, ui};
+use axes::Axes;
 use compare::CompareArgs;
-use deployment::{Deployment, Source};
+use cost::Stored;
+use deployment::Source;
 use guests::{Function, Work};
-use plan::{Axes, Case, Scenario, Setting, Size, StoreKind};
-use results::Results;
-use row::Row;
+use plan::{Scenario, Size, StoreKind};
 
 pub mod compare;
+pub mod cost;
 pub mod guests;
 pub mod plan;
 
+mod axes;
 mod busy;
 mod charts;
 mod deployment;
 mod draw;
+mod estimate;
+mod fill;
 mod http;
 mod load;
 mod measure;
+mod memory;
 mod metronome;
 mod report;
 mod results;
 mod row;
+mod run;
 mod stats;
 
 const HELP: &str = "\
@@ -62,24 +62,27 @@ What is measured, and in which unit:
   strong   seconds for the same sleeping tasks with ever more workers: halved by twice as many is perfect
   invoke   sync invokes a second over --connections, on one `up` process; nothing is stored
   payload  durable tasks a second that answer inputs of each --payload size
+  cost     durable tasks a second beside --much waiting tasks, results or a hundredth as many functions, and beside few: two
+           deployments take turns, and the figure is what a task costs beside much, as a multiple of beside few
+  memory   megabytes that a host has in memory idle, bytes for each function beside its module, megabytes for a million
+           queued tasks; nobody works meanwhile
 Functions: no-op (core ABI, returns at once), sleep (a WASI command in poll_oneoff), cpu (a loop), echo. All limits are on.
 
 Durability: with Redis, REST, dispatcher, workers and a redis-server with `appendonly yes, appendfsync everysec` run as
 processes of their own: an accepted task survives kill -9 of any, power loss may cost the last second. The embedded store
 has synced each task to disk before its answer. Client, server, store and workers share this machine.
 
-Every task's end is checked: all COMPLETED, and results byte for byte (all, or 1,000 spread evenly). Where other processes
-use more than 10 % of the machine during a measurement, it is repeated, and the third time no figures are shown.
+Every task's end is checked: all COMPLETED, and results byte for byte (all, or of more than 100,000 so many, spread evenly).
+Where other processes use more than 10 % of the machine during a measurement, it is repeated, and the third time no figures
+are shown. How long it will take is said first: a guess, from what is to be done and the rates of a small machine.
 
 Examples:
-  fusebox bench                                          about 2 minutes
+  fusebox bench
   fusebox bench burst batch --mode push,pull --tasks 50000 --out bench-output
   fusebox bench latency --rate 500,2000 --store embedded
+  fusebox bench cost memory --much 1000000 --out bench-output
   fusebox bench invoke --server http://127.0.0.1:8000
   fusebox bench compare before after --fail-below 0.95";
-
-/// How often a case is measured before the machine is called busy.
-const TRIES: u32 = 3;
 
 /// What is done with results.
 #[derive(Debug, Subcommand)]
@@ -94,7 +97,7 @@ enum Action {
 pub struct BenchArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// What to measure [default: all but strong scaling]
+    /// What to measure [default: all but strong scaling, cost and memory]
     #[arg(value_enum, value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
     /// How workers come by their tasks
@@ -133,10 +136,16 @@ pub struct BenchArgs {
     /// Steps that the CPU function computes
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=50_000_000))]
     cpu_steps: u32,
+    /// What is stored besides, of which a task's cost is measured
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    beside: Vec<Stored>,
+    /// How much of it; and tasks queued where memory is measured
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..=QUEUED_TASKS_PER_TENANT_MAX))]
+    much: Option<u64>,
     /// How often each case is measured
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     repeats: Option<u32>,
-    /// Measure everything: about an hour
+    /// Measure everything
     #[arg(long, conflicts_with = "smoke")]
     full: bool,
     /// Measure a little of everything in a few seconds, to see that it works
@@ -164,8 +173,13 @@ pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
     if let Some(Action::Compare(args)) = &args.action {
         return compare::run(args, format);
     }
+    let needs_two = |scenario: &Scenario| matches!(scenario, Scenario::Cost | Scenario::Memory);
+    anyhow::ensure!(
+        args.server.is_none() || !args.scenarios.iter().any(needs_two),
+        "cost and memory are measured on deployments of their own: leave out --server"
+    );
     let results = tokio::select! {
-        results = args.measure() => results?,
+        results = run::all(&args) => results?,
         stopped = signals::stopped() => return stopped,
     };
     if let Some(dir) = &args.out {
@@ -178,17 +192,8 @@ pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
     match format {
         OutputFormat::Json => ui::json(&results),
-        OutputFormat::Text => ui::say(report::lines(&results.rows)),
+        OutputFormat::Text => ui::say(report::lines(&results)),
     }
-}
-
-/// What a measurement is made with.
-struct Bench<'a> {
-    args: &'a BenchArgs,
-    deployment: Deployment,
-    work: Work,
-    repeats: u32,
-    bar: &'a ProgressBar,
 }
 
 impl BenchArgs {
@@ -213,7 +218,13 @@ impl BenchArgs {
             each: self.each.clone(),
             connections: self.connections.map(usize::from),
             tasks: self.tasks,
+            beside: self.beside.clone(),
+            much: self.much,
         }
+    }
+
+    const fn work(&self) -> Work {
+        Work { sleep_ms: self.sleep_ms, cpu_steps: self.cpu_steps }
     }
 
     fn source(&self, home: PathBuf) -> anyhow::Result<Source> {
@@ -223,70 +234,4 @@ impl BenchArgs {
             (None, None) => Source::Private { program: std::env::current_exe().context("find this program")?, home },
         })
     }
-
-    async fn measure(&self) -> anyhow::Result<Results> {
-        let cases = self.axes().cases(self.size());
-        let mut stores: Vec<StoreKind> = cases.iter().map(|case| case.setting.store).collect();
-        stores.sort_unstable();
-        stores.dedup();
-        if stores.contains(&StoreKind::Redis) {
-            find_redis()?;
-        }
-        let home = tempfile::tempdir().context("make a directory for the deployment")?;
-        let source = self.source(home.path().canonicalize()?)?;
-        let repeats = self.repeats.unwrap_or_else(|| self.size().repeats());
-        let bar = progress::bar("measuring", cases.len() as u64 * u64::from(repeats));
-        let work = Work { sleep_ms: self.sleep_ms, cpu_steps: self.cpu_steps };
-        let mut results = Results::begin(&stores);
-        for (number, of_one) in cases.chunk_by(|one, next| one.setting == next.setting).enumerate() {
-            let Some(Case { setting, .. }) = of_one.first() else { continue };
-            bar.set_message(format!("starting what is measured, for {}", of_one[0].what()));
-            let mut deployment = deploy(&source, *setting, number).await?;
-            deployment.register(of_one).await?;
-            let bench = Bench { args: self, deployment, work, repeats, bar: &bar };
-            for case in of_one {
-                bar.set_message(case.what());
-                let measured = bench.case(case).await.with_context(|| format!("measure {}", case.what()));
-                let (rows, busy) = measured?;
-                results.rows.extend(rows);
-                results.publishable &= !busy.is_busy;
-                results.busy = results.busy.worse(busy);
-            }
-        }
-        bar.finish_and_clear();
-        Ok(results)
-    }
-}
-
-impl Bench<'_> {
-    /// Measures a case so often that the machine was quiet meanwhile.
-    async fn case(&self, case: &Case) -> anyhow::Result<(Vec<Row>, Busy)> {
-        let own = getpid().as_raw_nonzero().get();
-        measure::warm(&self.deployment, case, self.work).await?;
-        for attempt in 1.. {
-            let before = Sample::take()?;
-            let mut rows = Vec::new();
-            for repeat in 1..=self.repeats {
-                rows.push(measure::once(&self.deployment, case, self.work, repeat).await?);
-                if attempt == 1 {
-                    self.bar.inc(1);
-                }
-            }
-            let busy = Sample::take()?.since(&before, own, self.args.server.is_some());
-            if !busy.is_busy || self.args.allow_busy {
-                return Ok((rows, busy));
-            }
-            anyhow::ensure!(
-                attempt < TRIES,
-                "{}: the figures would say nothing; end the others, or add --allow-busy, which marks the report",
-                busy.tell()
-            );
-            ui::note(format!("{}: measuring {} again", busy.tell(), case.what()));
-        }
-        anyhow::bail!("no attempt was made")
-    }
-}
-
-async fn deploy(source: &Source, setting: Setting, number: usize) -> anyhow::Result<Deployment> {
-    Deployment::of(source, setting, number).await.context("start what is to be measured")
 }

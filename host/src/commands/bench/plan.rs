@@ -1,19 +1,13 @@
-//! What is measured: the scenarios, and from the command line's axes to one case after the other.
+//! What is measured: the scenarios, and what each of them is made of where nothing is said.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::guests::Function;
+use super::{cost::Beside, guests::Function};
 use crate::commands::cluster::Mode;
 
 /// Tasks of a batch.
 pub(super) const BATCH: usize = 500;
-/// The input of every task of a case together, in bytes at most: more would measure the machine's memory.
-const INPUTS_BYTES_MAX: u64 = 128 << 20;
-/// Seconds that requests come at a fixed rate.
-const OPEN_SECONDS: [u64; 3] = [1, 3, 10];
-/// The sizes of payloads where none are given.
-const PAYLOADS: [usize; 3] = [128, 4 << 10, 64 << 10];
 
 /// A way of asking for work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -33,6 +27,10 @@ pub enum Scenario {
     Invoke,
     /// Tasks that answer their input, by its size
     Payload,
+    /// Tasks beside much that is stored, and beside little: two deployments take turns, and the figure is their ratio
+    Cost,
+    /// What a host holds in memory: idle, for each function, for queued tasks
+    Memory,
 }
 
 /// Where tasks are.
@@ -70,6 +68,8 @@ pub(super) struct Case {
     pub(super) tasks: u64,
     /// Requests a second; `None`: each after the answer before.
     pub(super) rate: Option<u32>,
+    /// What is stored besides, where that is what is measured.
+    pub(super) beside: Option<Beside>,
 }
 
 impl Case {
@@ -89,7 +89,8 @@ impl Case {
         let rate = self.rate.map(|rate| format!(", {rate}/s")).unwrap_or_default();
         let payload = if self.payload > 0 { format!(", {} bytes", self.payload) } else { String::new() };
         let (scenario, function, mode) = (self.scenario.as_str(), self.function.as_str(), mode.as_str());
-        format!("{scenario} {function}{rate}{payload} {place} {mode} {workers}x{slots}")
+        let beside = self.beside.map(|beside| format!(", beside {}", beside.stored.as_str())).unwrap_or_default();
+        format!("{scenario} {function}{rate}{payload}{beside} {place} {mode} {workers}x{slots}")
     }
 }
 
@@ -101,24 +102,8 @@ pub(super) enum Size {
     Full,
 }
 
-/// The command line's axes; empty where the size decides.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Axes {
-    pub(super) scenarios: Vec<Scenario>,
-    pub(super) functions: Vec<Function>,
-    pub(super) modes: Vec<Mode>,
-    pub(super) stores: Vec<StoreKind>,
-    pub(super) workers: Vec<u8>,
-    pub(super) slots: Vec<u32>,
-    pub(super) payloads: Vec<usize>,
-    pub(super) rates: Vec<u32>,
-    pub(super) each: Vec<u64>,
-    pub(super) connections: Option<usize>,
-    pub(super) tasks: Option<u64>,
-}
-
 impl Size {
-    const fn of<T: Copy>(self, [smoke, quick, full]: [T; 3]) -> T {
+    pub(super) const fn of<T: Copy>(self, [smoke, quick, full]: [T; 3]) -> T {
         match self {
             Self::Smoke => smoke,
             Self::Quick => quick,
@@ -154,15 +139,22 @@ impl Scenario {
             Self::Strong => "strong",
             Self::Invoke => "invoke",
             Self::Payload => "payload",
+            Self::Cost => "cost",
+            Self::Memory => "memory",
         }
     }
 
     /// Whether its figure is how many tasks end in a second; otherwise it is a time.
     pub(super) const fn is_rate(self) -> bool {
-        matches!(self, Self::Burst | Self::Batch | Self::Invoke | Self::Payload)
+        matches!(self, Self::Burst | Self::Batch | Self::Invoke | Self::Payload | Self::Cost)
     }
 
-    const fn functions(self, size: Size) -> &'static [Function] {
+    /// Whether it is measured on one deployment, with others of its setting.
+    pub(super) const fn is_a_case(self) -> bool {
+        !matches!(self, Self::Cost | Self::Memory)
+    }
+
+    pub(super) const fn functions(self, size: Size) -> &'static [Function] {
         match (self, size) {
             (Self::Weak | Self::Strong, _) => &[Function::Sleep],
             (Self::Payload, _) => &[Function::Echo],
@@ -171,8 +163,9 @@ impl Scenario {
         }
     }
 
-    const fn workers(self, size: Size) -> &'static [u8] {
+    pub(super) const fn workers(self, size: Size) -> &'static [u8] {
         match (self, size) {
+            (Self::Memory, _) => &[0],
             (_, Size::Smoke) => &[1],
             (Self::Weak | Self::Strong, _) => &[1, 2, 4, 8],
             (Self::Burst | Self::Batch, Size::Full) => &[1, 2, 4],
@@ -180,7 +173,7 @@ impl Scenario {
         }
     }
 
-    const fn tasks(self, size: Size) -> u64 {
+    pub(super) const fn tasks(self, size: Size) -> u64 {
         match self {
             Self::Burst => size.of([200, 10_000, 50_000]),
             Self::Batch => size.of([1_000, 20_000, 100_000]),
@@ -189,148 +182,16 @@ impl Scenario {
             Self::Strong => size.of([5, 80, 400]),
             Self::Invoke => size.of([1_000, 20_000, 200_000]),
             Self::Payload => size.of([50, 2_000, 10_000]),
+            Self::Cost => size.of([100, 4_000, 10_000]),
+            Self::Memory => 0,
         }
     }
 
-    const fn connections(self) -> usize {
+    pub(super) const fn connections(self) -> usize {
         match self {
-            Self::Burst | Self::Latency | Self::Weak | Self::Strong | Self::Payload => 64,
-            Self::Batch => 4,
+            Self::Burst | Self::Latency | Self::Weak | Self::Strong | Self::Payload | Self::Cost => 64,
+            Self::Batch | Self::Memory => 4,
             Self::Invoke => 32,
         }
-    }
-}
-
-impl Axes {
-    /// The cases, those of one setting one after the other.
-    pub(super) fn cases(&self, size: Size) -> Vec<Case> {
-        let all: &[Scenario] = match size {
-            Size::Smoke | Size::Full => Scenario::value_variants(),
-            Size::Quick => &[
-                Scenario::Burst,
-                Scenario::Batch,
-                Scenario::Latency,
-                Scenario::Weak,
-                Scenario::Invoke,
-                Scenario::Payload,
-            ],
-        };
-        let mut cases: Vec<Case> = Vec::new();
-        for &scenario in or(&self.scenarios, all) {
-            for setting in self.settings(scenario, size) {
-                let of_it = self.of_setting(scenario, setting, size);
-                // Behind the others of its setting, so that each is started once.
-                let at = cases.iter().rposition(|case| case.setting == setting).map_or(cases.len(), |last| last + 1);
-                cases.splice(at..at, of_it);
-            }
-        }
-        cases
-    }
-
-    fn settings(&self, scenario: Scenario, size: Size) -> Vec<Setting> {
-        // A sync invoke passes neither store nor workers.
-        let is_up = scenario == Scenario::Invoke;
-        let modes: &[Mode] = match (scenario, size) {
-            (Scenario::Invoke, _) => &[Mode::Local],
-            (Scenario::Payload, Size::Smoke | Size::Quick) => &[Mode::Push],
-            _ => &[Mode::Local, Mode::Push, Mode::Pull],
-        };
-        let stores: &[StoreKind] = match (scenario, size) {
-            (Scenario::Invoke, _) => &[StoreKind::Embedded],
-            (Scenario::Burst | Scenario::Batch, Size::Full) => &[StoreKind::Redis, StoreKind::Embedded],
-            _ => &[StoreKind::Redis],
-        };
-        let slots: &[u32] = if matches!(scenario, Scenario::Weak | Scenario::Strong) { &[1] } else { &[4] };
-        let mut settings = Vec::new();
-        for &store in or(&self.stores, stores) {
-            for &mode in or(&self.modes, modes) {
-                for &workers in or(&self.workers, scenario.workers(size)) {
-                    for &slots in or(&self.slots, slots) {
-                        let is_up = is_up || store == StoreKind::Embedded;
-                        settings.push(Setting { store, mode, workers, slots, is_up });
-                    }
-                }
-            }
-        }
-        settings
-    }
-
-    fn of_setting(&self, scenario: Scenario, setting: Setting, size: Size) -> Vec<Case> {
-        let connections = self.connections.unwrap_or_else(|| scenario.connections());
-        let tasks = self.tasks.unwrap_or_else(|| scenario.tasks(size));
-        let payloads: &[usize] = if scenario == Scenario::Payload { &PAYLOADS } else { &[0] };
-        let mut cases = Vec::new();
-        for &function in or(&self.functions, scenario.functions(size)) {
-            for &payload in or(&self.payloads, payloads) {
-                let fitting = INPUTS_BYTES_MAX / (payload as u64).max(1);
-                let case =
-                    Case { scenario, function, setting, connections, payload, tasks: tasks.min(fitting), rate: None };
-                match scenario {
-                    Scenario::Weak => {
-                        let each = or(&self.each, if size == Size::Full { &[5, 50] } else { &[5] });
-                        let slots = u64::from(setting.workers) * u64::from(setting.slots);
-                        cases.extend(each.iter().map(|each| Case { tasks: each * slots, ..case }));
-                    }
-                    Scenario::Latency => {
-                        cases.push(Case { connections: 1, ..case });
-                        let rates: &[u32] = size.of([&[50], &[100, 500], &[100, 200, 500, 1_000, 2_000]]);
-                        cases.extend(or(&self.rates, rates).iter().map(|&rate| {
-                            let tasks = self.tasks.unwrap_or_else(|| size.of(OPEN_SECONDS) * u64::from(rate));
-                            Case { rate: Some(rate), tasks, ..case }
-                        }));
-                    }
-                    _ => cases.push(case),
-                }
-            }
-        }
-        cases
-    }
-}
-
-/// What was given, or else what holds where nothing is.
-fn or<'a, T>(given: &'a [T], otherwise: &'a [T]) -> &'a [T] {
-    if given.is_empty() { otherwise } else { given }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_setting_is_started_once() {
-        for size in [Size::Smoke, Size::Quick, Size::Full] {
-            let mut settings: Vec<Setting> = Axes::default().cases(size).iter().map(|case| case.setting).collect();
-            settings.dedup();
-            for (at, setting) in settings.iter().enumerate() {
-                assert!(!settings[..at].contains(setting), "{setting:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn axes_multiply_and_weak_scaling_grows_with_the_slots() {
-        let axes = Axes {
-            scenarios: vec![Scenario::Weak],
-            modes: vec![Mode::Push, Mode::Pull],
-            workers: vec![1, 8],
-            slots: vec![2],
-            each: vec![5, 50],
-            ..Axes::default()
-        };
-        let tasks: Vec<u64> = axes.cases(Size::Quick).iter().map(|case| case.tasks).collect();
-        assert_eq!(tasks, [10, 100, 80, 800, 10, 100, 80, 800]);
-    }
-
-    #[test]
-    fn latency_is_measured_idle_and_at_each_rate() {
-        let axes = Axes {
-            scenarios: vec![Scenario::Latency],
-            modes: vec![Mode::Local],
-            rates: vec![100, 1_000],
-            ..Axes::default()
-        };
-        let cases = axes.cases(Size::Quick);
-        let rates: Vec<_> = cases.iter().map(|case| (case.rate, case.connections, case.tasks)).collect();
-        assert_eq!(rates, [(None, 1, 300), (Some(100), 64, 300), (Some(1_000), 64, 3_000)]);
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::Context as _;
 use bytesize::ByteSize;
 
-use super::{charts::Chart, draw, results::Results, row::Row, stats::spread};
+use super::{charts::Chart, cost, draw, memory, results::Results, row::Row, stats::spread};
 use crate::ui;
 
 const STYLE: &str = "\
@@ -55,6 +55,7 @@ fn page(results: &Results, pictures: &[(Chart, String)]) -> String {
     for (chart, svg) in pictures {
         let _ = writeln!(page, "<h2 id=\"{}\">{}</h2>\n{svg}", chart.name, escaped(&chart.title));
     }
+    page += &extra(results).iter().map(rows_of).collect::<String>();
     page += &table(&results.rows);
     page + "</body></html>\n"
 }
@@ -72,10 +73,47 @@ fn facts(results: &Results) -> String {
         ("Others", format!("at worst {}; load before: {:.2}", results.busy.tell(), host.load)),
         ("Durability", results.durability.join("; ")),
         ("Limits", "fuel, wall time, memory, output and log: all on".to_owned()),
-        ("Checked", "every task ended COMPLETED; results, all or 1,000 spread evenly, byte for byte".to_owned()),
+        (
+            "Checked",
+            "every task ended COMPLETED; results byte for byte, all, or of more than 100,000 so many, spread evenly"
+                .to_owned(),
+        ),
     ];
     let rows = facts.iter().map(|(name, fact)| format!("<tr><th>{name}</th><td>{}</td></tr>\n", escaped(fact)));
     format!("<table>\n{}</table>\n", rows.collect::<String>())
+}
+
+/// A title, heads, and lines.
+type Extra = (&'static str, [&'static str; 5], Vec<[String; 5]>);
+
+/// Tables of what is no rate or time: ratios and memory, where there are any.
+fn extra(results: &Results) -> Vec<Extra> {
+    let ratios = cost::ratios(&results.rows).into_iter().map(|ratio| {
+        let [least, middle, most] = ratio.ratio;
+        let (store, mode) = (ratio.store.as_str().to_owned(), ratio.mode.as_str().to_owned());
+        [ratio.what, store, mode, format!("{middle:.2}x"), format!("{least:.2} to {most:.2}")]
+    });
+    let (held, lines) = memory::table(&results.memory);
+    let tables = [
+        (
+            "Cost of a task beside much / beside little",
+            ["COST BESIDE", "STORE", "MODE", "RATIO", "REPEATS"],
+            ratios.collect(),
+        ),
+        ("Memory of a host", held, lines),
+    ];
+    tables.into_iter().filter(|(_, _, lines): &Extra| !lines.is_empty()).collect()
+}
+
+/// One of them for the page.
+fn rows_of((title, head, lines): &Extra) -> String {
+    let row = |tag: &str, cells: &[String]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let head = row("th", &head.map(str::to_lowercase));
+    let lines: String = lines.iter().map(|line| row("td", line)).collect();
+    format!("<h2>{}</h2>\n<table>\n{head}{lines}</table>\n", escaped(title))
 }
 
 /// A line for each case: the middle of its repeats, and from the least to the most.
@@ -110,11 +148,11 @@ fn table(rows: &[Row]) -> String {
     text + "</table>\n"
 }
 
-/// The same rows for a terminal.
-pub(super) fn lines(rows: &[Row]) -> String {
+/// The same for a terminal.
+pub(super) fn lines(results: &Results) -> String {
     let header = ["CASE", "SECONDS", "PER SECOND", "P50 MS", "P99 MS"];
     let mut table = ui::table::Table::new(header);
-    for of_one in rows.chunk_by(|one, next| one.kind() == next.kind()) {
+    for of_one in results.rows.chunk_by(|one, next| one.kind() == next.kind()) {
         let Some(first) = of_one.first() else { continue };
         let middle = |value: fn(&Row) -> Option<f64>, digits: usize| {
             let values: Vec<f64> = of_one.iter().filter_map(value).collect();
@@ -128,7 +166,16 @@ pub(super) fn lines(rows: &[Row]) -> String {
             middle(|row| row.p99_ms, 2),
         ]);
     }
-    table.to_string()
+    let mut tables = Vec::new();
+    if !results.rows.is_empty() {
+        tables.push(table.to_string());
+    }
+    for (_, head, lines) in extra(results) {
+        let mut table = ui::table::Table::new(head);
+        lines.into_iter().for_each(|line| table.row(line));
+        tables.push(table.to_string());
+    }
+    tables.join("\n\n")
 }
 
 fn escaped(text: &str) -> String {

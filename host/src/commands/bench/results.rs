@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::{busy::Busy, plan::StoreKind, row::Row};
+use super::{busy::Busy, memory::Held, plan::StoreKind, row::Row};
 use crate::clock::Clock;
 
 /// The file's name.
@@ -31,6 +31,9 @@ pub(super) struct Results {
     /// Whether the figures may be shown to others as Fusebox's.
     pub(super) publishable: bool,
     pub(super) rows: Vec<Row>,
+    /// What hosts hold in memory.
+    #[serde(default)]
+    pub(super) memory: Vec<Held>,
 }
 
 /// The machine.
@@ -73,6 +76,7 @@ impl Results {
             busy: Busy::default(),
             publishable: true,
             rows: Vec::new(),
+            memory: Vec::new(),
         }
     }
 
@@ -97,12 +101,15 @@ impl Results {
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))
         };
         write(FILE, serde_json::to_string_pretty(self)? + "\n")?;
+        if !self.memory.is_empty() {
+            write("memory.csv", csv(&self.memory)?)?;
+        }
         write("results.csv", csv(&self.rows)?)
     }
 }
 
 /// The rows as a table: their JSON's names and values. None of them needs quotes: they are numbers and single words.
-fn csv(rows: &[Row]) -> anyhow::Result<String> {
+fn csv<T: Serialize>(rows: &[T]) -> anyhow::Result<String> {
     let mut text = String::new();
     for row in rows {
         let serde_json::Value::Object(fields) = serde_json::to_value(row)? else { continue };

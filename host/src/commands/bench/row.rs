@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cost::Stored,
     guests::Function,
     plan::{BATCH, Case, Scenario, StoreKind},
 };
@@ -27,10 +28,20 @@ pub(super) struct Row {
     pub(super) tasks: u64,
     /// Requests a second, of an open loop.
     pub(super) rate: Option<u32>,
+    /// What is stored besides, of which a task's cost is measured; how much of it; functions called in turn.
+    #[serde(default)]
+    pub(super) beside: Option<Stored>,
+    #[serde(default)]
+    pub(super) stored: Option<u64>,
+    #[serde(default)]
+    pub(super) called: Option<u64>,
     /// Counted from 1.
     pub(super) repeat: u32,
     /// From the first request to the last task's end, or to the last answer where answers wait for the end.
     pub(super) seconds: f64,
+    /// What the tasks' sleep alone takes, of scaling.
+    #[serde(default)]
+    pub(super) ideal_seconds: Option<f64>,
     /// Tasks over seconds.
     pub(super) per_second: f64,
     /// From the first request to the last answer, where tasks end after that.
@@ -57,8 +68,12 @@ impl Row {
             payload_bytes: case.payload,
             tasks: case.tasks,
             rate: case.rate,
+            beside: case.beside.map(|beside| beside.stored),
+            stored: case.beside.map(|beside| beside.count),
+            called: case.beside.map(|beside| beside.called),
             repeat,
             seconds: 0.0,
+            ideal_seconds: None,
             per_second: 0.0,
             accept_seconds: None,
             p50_ms: None,
@@ -82,6 +97,9 @@ pub(super) struct Kind {
     payload_bytes: usize,
     tasks: u64,
     rate: Option<u32>,
+    beside: Option<Stored>,
+    stored: Option<u64>,
+    called: Option<u64>,
 }
 
 impl Row {
@@ -98,6 +116,9 @@ impl Row {
             payload_bytes: self.payload_bytes,
             tasks: self.tasks,
             rate: self.rate,
+            beside: self.beside,
+            stored: self.stored,
+            called: self.called,
         }
     }
 }
@@ -113,6 +134,12 @@ impl fmt::Display for Kind {
         if self.payload_bytes > 0 {
             write!(f, ", {} bytes", self.payload_bytes)?;
         }
+        if let (Some(beside), Some(stored), Some(called)) = (self.beside, self.stored, self.called) {
+            write!(f, ", beside {} {}", ui::count(stored), beside.as_str())?;
+            if called > 1 {
+                write!(f, ", {} called", ui::count(called))?;
+            }
+        }
         Ok(())
     }
 }
@@ -120,7 +147,7 @@ impl fmt::Display for Kind {
 /// Rows as a run may have them, two repeats of each.
 #[cfg(test)]
 pub(super) fn samples() -> Vec<Row> {
-    use super::plan::{Axes, Size};
+    use super::{axes::Axes, plan::Size};
     let mut rows = Vec::new();
     for (at, case) in (1..).zip(Axes::default().cases(Size::Full)) {
         for repeat in [1, 2] {
@@ -130,10 +157,34 @@ pub(super) fn samples() -> Vec<Row> {
             row.per_second = (1_000.0 / row.seconds * 16.0).round() / 16.0;
             row.p50_ms = Some(row.seconds);
             row.p99_ms = Some(row.seconds * 3.0);
+            row.ideal_seconds =
+                matches!(row.scenario, Scenario::Weak | Scenario::Strong).then_some(f64::from(at) * 0.75);
             rows.push(row);
         }
     }
+    rows.extend(samples_of_cost());
     // The last one's kind has one row alone.
     rows.pop();
+    rows
+}
+
+/// Rows of cost, little and much.
+#[cfg(test)]
+fn samples_of_cost() -> Vec<Row> {
+    use super::{axes::Axes, cost, plan::Size};
+    let mut rows = Vec::new();
+    for setting in Axes::default().settings(Scenario::Cost, Size::Full) {
+        for stored in [Stored::Waiting, Stored::Results, Stored::Functions] {
+            for (at, beside) in (1..).zip(stored.levels(100_000)) {
+                for repeat in [1, 2] {
+                    let case = Case { beside: Some(beside), ..cost::case(setting, 64, 1_000) };
+                    let mut row = Row::of(&case, repeat);
+                    row.seconds = 0.5 * f64::from(at);
+                    row.per_second = 2_000.0 / f64::from(at);
+                    rows.push(row);
+                }
+            }
+        }
+    }
     rows
 }

@@ -1,0 +1,169 @@
+//! What a host keeps in memory: idle, for each registered function that nobody calls, and for the tasks that are queued
+//! while nobody works. Read from the system, of the processes that serve REST and dispatch.
+
+use std::{fs, ops::Range};
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    deployment::Deployment,
+    fill::{self, Modules},
+    guests::Function,
+    plan::StoreKind,
+};
+
+/// Of what is counted, the first tenth warms up: what it takes is the program's, whatever comes after it.
+const WARM_UP: u64 = 10;
+/// For each hundred tasks, a function.
+const TASKS_A_FUNCTION: u64 = 100;
+
+/// What a process holds for something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) store: StoreKind,
+    /// Which process.
+    pub(super) process: String,
+    pub(super) what: What,
+    /// How many of them there are.
+    pub(super) count: u64,
+    /// In memory then, of all that the process has.
+    pub(super) resident_bytes: u64,
+    /// For each of them after the first tenth; null of an idle host.
+    pub(super) bytes_each: Option<f64>,
+}
+
+/// What memory is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum What {
+    Idle,
+    Functions,
+    Queued,
+}
+
+impl What {
+    /// The word.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Functions => "functions",
+            Self::Queued => "queued tasks",
+        }
+    }
+}
+
+/// What is added in all, for a bar.
+pub(super) const fn steps(much: u64) -> u64 {
+    much + functions(much)
+}
+
+const fn functions(much: u64) -> u64 {
+    let count = much / TASKS_A_FUNCTION;
+    if count < WARM_UP { WARM_UP } else { count }
+}
+
+/// Measures a deployment without workers; `much` tasks are queued, and a hundredth as many functions registered.
+pub(super) async fn measure(
+    deployment: &mut Deployment,
+    store: StoreKind,
+    much: u64,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<Held>> {
+    let mut held = Vec::new();
+    for (process, resident_bytes) in resident(deployment).await? {
+        held.push(Held { store, process, what: What::Idle, count: 0, resident_bytes, bytes_each: None });
+    }
+    deployment.register_plain(Function::NoOp).await?;
+    for (what, count) in [(What::Functions, functions(much)), (What::Queued, much)] {
+        let warm = count / WARM_UP;
+        add(deployment, what, 0..warm, bar).await?;
+        let before = resident(deployment).await?;
+        add(deployment, what, warm..count, bar).await?;
+        for ((process, resident_bytes), (_, before)) in resident(deployment).await?.into_iter().zip(before) {
+            let each = (to_f64(resident_bytes) - to_f64(before)) / to_f64(count - warm);
+            held.push(Held { store, process, what, count, resident_bytes, bytes_each: Some(each) });
+        }
+    }
+    Ok(held)
+}
+
+async fn add(deployment: &mut Deployment, what: What, numbers: Range<u64>, bar: &ProgressBar) -> anyhow::Result<()> {
+    match what {
+        What::Idle => Ok(()),
+        What::Functions => fill::functions(deployment, numbers, Modules::Shared, bar).await,
+        What::Queued => fill::queued(deployment, numbers.end - numbers.start, bar).await,
+    }
+}
+
+/// What each process of the host has in memory.
+async fn resident(deployment: &Deployment) -> anyhow::Result<Vec<(String, u64)>> {
+    let of = |(name, id): (String, u32)| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).with_context(|| format!("{name} is gone"))?;
+        Ok((name, resident_bytes(&status)?))
+    };
+    deployment.host_processes().await?.into_iter().map(of).collect()
+}
+
+/// The kernel's line of it.
+fn resident_bytes(status: &str) -> anyhow::Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the system does not tell")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("a number of kB")?;
+    Ok(kib << 10)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory is below 2^52 bytes")]
+const fn to_f64(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// As a table for people: heads, and a line for each.
+pub(super) fn table(held: &[Held]) -> ([&'static str; 5], Vec<[String; 5]>) {
+    let head = ["MEMORY OF", "STORE", "WITH", "RESIDENT MB", "EACH"];
+    let line = |held: &Held| {
+        let with = match held.what {
+            What::Idle => held.what.as_str().to_owned(),
+            _ => format!("{} {}", crate::ui::count(held.count), held.what.as_str()),
+        };
+        let each = match (held.what, held.bytes_each) {
+            (What::Queued, Some(bytes)) => format!("{bytes:.2} MB a million"),
+            (_, Some(bytes)) => format!("{bytes:.0} bytes"),
+            (_, None) => String::new(),
+        };
+        let resident = format!("{:.1}", to_f64(held.resident_bytes) / 1e6);
+        [held.process.clone(), held.store.as_str().to_owned(), with, resident, each]
+    };
+    (head, held.iter().map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_line_is_read() {
+        assert_eq!(resident_bytes("VmPeak:\t 9 kB\nVmRSS:\t    1234 kB\nThreads: 3\n").unwrap(), 1_234 << 10);
+        assert!(resident_bytes("VmPeak: 9 kB\n").is_err());
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(resident_bytes(&own).unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn tasks_are_told_by_the_million() {
+        let held = |what, bytes_each| Held {
+            store: StoreKind::Embedded,
+            process: "host".to_owned(),
+            what,
+            count: 10_000,
+            resident_bytes: 50_000_000,
+            bytes_each,
+        };
+        let (head, lines) =
+            table(&[held(What::Idle, None), held(What::Queued, Some(2.5)), held(What::Functions, Some(812.4))]);
+        assert_eq!(head[4], "EACH");
+        assert_eq!(lines[0][2..], ["idle", "50.0", ""]);
+        assert_eq!(lines[1][2..], ["10,000 queued tasks", "50.0", "2.50 MB a million"]);
+        assert_eq!(lines[2][4], "812 bytes");
+    }
+}
