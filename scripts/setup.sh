@@ -71,7 +71,7 @@ rust_component() { # CARGO_SUBCOMMAND COMPONENT
 case ${1:-} in
 build) c_compiler; cmake_; rust ;;
 test) c_compiler; cmake_; redis; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
-bench) c_compiler; cmake_; rust; wrk_ ;;
+bench) c_compiler; cmake_; redis; rust; wrk_ ;;
 peers) c_compiler; cmake_; redis; rust; wrk_; python ;;
 *) warn "Usage: scripts/setup.sh build|test|bench|peers"; exit 2 ;;
 esac
