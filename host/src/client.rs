@@ -120,6 +120,14 @@ impl Client {
         Self::build(url, None, None)
     }
 
+    /// A client of the host at `url`, with a key where there is one.
+    ///
+    /// # Errors
+    /// Where `url` is no URL, or the key none.
+    pub fn with_key(url: &str, key: Option<&Credentials>) -> Result<Self> {
+        Self::build(url, None, key)
+    }
+
     /// A client of the host that the command line names.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub struct WebArgs {
     /// The certificate's private key, in PEM
     #[arg(long, env = "FUSEBOX_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Origins of web pages that may call this host, such as https://app.example.com; none where nothing is said
+    /// Origins of web pages that may call this host, such as `https://app.example.com`; none where nothing is said
     #[arg(long, env = "FUSEBOX_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origin: Vec<Origin>,
 }

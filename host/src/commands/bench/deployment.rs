@@ -17,7 +17,7 @@ use super::{
     plan::{Case, Setting, StoreKind},
 };
 use crate::{
-    cli::LimitArgs,
+    cli::{Credentials, LimitArgs},
     client::Client,
     commands::cluster::{Cluster, Fsync, Mode, Role, Shape},
 };
@@ -47,8 +47,8 @@ pub(super) struct Deployment {
 pub(super) enum Source {
     /// This program is started, its data in this directory.
     Private { program: PathBuf, home: PathBuf },
-    /// It is there.
-    Server(String),
+    /// It is there; perhaps it has keys.
+    Server(String, Option<Credentials>),
 }
 
 impl Deployment {
@@ -57,18 +57,18 @@ impl Deployment {
     /// # Errors
     /// Where a part does not start, or nobody works there.
     pub(super) async fn of(source: &Source, setting: Setting, number: usize) -> anyhow::Result<Self> {
-        let (url, cluster) = match source {
-            Source::Server(url) => (url.clone(), None),
+        let (url, key, cluster) = match source {
+            Source::Server(url, key) => (url.clone(), key.as_ref(), None),
             Source::Private { program, home } => {
                 let shape = shape(setting, program, home, number)?;
                 let cluster = Cluster::start(&shape).await?;
                 let url = cluster.urls.first().context("a cluster has a REST node")?.clone();
-                (url, Some(cluster))
+                (url, None, Some(cluster))
             }
         };
-        let client = Client::new(&url)?;
+        let client = Client::with_key(&url, key)?;
         let setting = workers(&client, setting).await?;
-        let target = Target::new(&url)?;
+        let target = Target::new(&url, key)?;
         Ok(Self { client, target, functions: BTreeMap::new(), setting, waiting: 0, cluster })
     }
 

@@ -7,17 +7,20 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{
     HeaderMap, Method, Request, Uri,
     client::conn::http1::{SendRequest, handshake},
-    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+
+use crate::cli::Credentials;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     authority: String,
     host: HeaderValue,
+    authorization: Option<HeaderValue>,
 }
 
 /// A request, to be sent many times.
@@ -33,6 +36,7 @@ pub(super) struct Call {
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
+    authorization: Option<HeaderValue>,
 }
 
 /// A good answer, read to its end.
@@ -42,18 +46,20 @@ pub(super) struct Answer {
 }
 
 impl Target {
-    /// The server at a URL.
+    /// The server at a URL, with a key where it has one.
     ///
     /// # Errors
     /// Where the URL is none of a server that speaks HTTP without TLS.
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, key: Option<&Credentials>) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
         let is_plain = uri.scheme_str() == Some("http");
         let authority = uri.authority().filter(|_| is_plain);
         let authority = authority.with_context(|| format!("{url} should be one such as http://127.0.0.1:8000"))?;
         let port = authority.port_u16().unwrap_or(80);
         let host = HeaderValue::from_str(authority.as_str())?;
-        Ok(Self { authority: format!("{}:{port}", authority.host()), host })
+        let mut authorization = key.map(|key| HeaderValue::try_from(format!("Bearer {}", key.reveal()))).transpose()?;
+        authorization.iter_mut().for_each(|value| value.set_sensitive(true));
+        Ok(Self { authority: format!("{}:{port}", authority.host()), host, authorization })
     }
 
     /// Opens a connection.
@@ -67,7 +73,7 @@ impl Target {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         // Whoever sends next is told of an error here.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, host: self.host.clone() })
+        Ok(Connection { sender, host: self.host.clone(), authorization: self.authorization.clone() })
     }
 
     /// Opens so many connections.
@@ -123,6 +129,7 @@ impl Connection {
         *request.uri_mut() = call.path.clone();
         *request.headers_mut() = call.headers.clone();
         request.headers_mut().insert(HOST, self.host.clone());
+        request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
         let broke = || format!("the connection broke at {} {}", call.method, call.path);
         self.sender.ready().await.with_context(broke)?;
         let (head, body) = self.sender.send_request(request).await.with_context(broke)?.into_parts();

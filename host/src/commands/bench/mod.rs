@@ -20,7 +20,10 @@ use clap::{Args, Subcommand};
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
 
 use super::{cluster::Mode, signals};
-use crate::{cli::OutputFormat, ui};
+use crate::{
+    cli::{Credentials, OutputFormat},
+    ui,
+};
 use axes::Axes;
 use compare::CompareArgs;
 use cost::Stored;
@@ -154,6 +157,9 @@ pub struct BenchArgs {
     /// Measure a server that runs, which should have nothing else to do, instead of a deployment of its own
     #[arg(long, value_name = "URL", conflicts_with_all = ["mode", "store", "workers", "slots", "program"])]
     server: Option<String>,
+    /// An API key of the operator, where that server has keys
+    #[arg(long, env = "FUSEBOX_API_KEY", hide_env_values = true, hide_default_value = true, value_name = "KEY")]
+    api_key: Option<Credentials>,
     /// Write results.json, results.csv, charts and report.html here
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -229,7 +235,7 @@ impl BenchArgs {
 
     fn source(&self, home: PathBuf) -> anyhow::Result<Source> {
         Ok(match (&self.server, &self.program) {
-            (Some(url), _) => Source::Server(url.clone()),
+            (Some(url), _) => Source::Server(url.clone(), self.api_key.clone()),
             (None, Some(program)) => Source::Private { program: program.clone(), home },
             (None, None) => Source::Private { program: std::env::current_exe().context("find this program")?, home },
         })
