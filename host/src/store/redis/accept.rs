@@ -26,6 +26,9 @@ const COUNT_FRESH: Duration = Duration::from_secs(1);
 /// Tenants whose count is remembered; with more, all are forgotten.
 const TENANTS_MAX: usize = 10_000;
 
+/// The kinds of a call that a task is compared with.
+const KINDS_COMPARED: usize = 16;
+
 /// What was counted of tenants, and accepted since.
 #[derive(Default)]
 pub(super) struct Counted {
@@ -69,35 +72,63 @@ async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bo
     };
     let sizes = open.iter().map(|at| (tasks[*at].id, tasks[*at].input.len()));
     let call = |batch: &batches::Batch| {
-        let mut call = caller.call(batch.place, "accept").arg(cap);
-        for item in &batch.items {
-            call = row(call, &tasks[open[*item]], has_room[*item]);
-        }
-        call
+        let tasks: Vec<_> = batch.items.iter().map(|item| (&tasks[open[*item]], has_room[*item])).collect();
+        let (kinds, numbers) = kinds(&tasks);
+        let call = caller.call(batch.place, "accept").arg(cap).arg(kinds.len());
+        let call = kinds.into_iter().fold(call, kind);
+        tasks.into_iter().zip(numbers).fold(call, |call, ((task, _), number)| row(call, task, number))
     };
     batches::perform(caller, sizes, call, read).await
 }
 
-fn row(call: Call, task: &NewTask, has_room: bool) -> Call {
-    call.arg(task.id.to_string())
-        .arg(u8::from(has_room))
+/// A task, for all that many of one call have in common, and whether it has room.
+type Kind<'a> = (&'a NewTask, bool);
+
+/// The kinds of tasks there are, and the number of each task's kind, counted from 1.
+fn kinds<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
+    let mut numbers = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        // Another one of the same kind costs less than a long search.
+        let from = kinds.len().saturating_sub(KINDS_COMPARED);
+        let known = kinds[from..].iter().rposition(|kind| is_same_kind(*kind, *task));
+        numbers.push(known.map_or_else(
+            || {
+                kinds.push(*task);
+                kinds.len()
+            },
+            |at| from + at + 1,
+        ));
+    }
+    (kinds, numbers)
+}
+
+fn is_same_kind((one, one_has_room): Kind<'_>, (other, other_has_room): Kind<'_>) -> bool {
+    one.function == other.function
+        && one.tenant == other.tenant
+        && one.function_name == other.function_name
+        && one.module == other.module
+        && one.limits == other.limits
+        && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
+        && one_has_room == other_has_room
+}
+
+fn kind(call: Call, (task, has_room): Kind<'_>) -> Call {
+    call.arg(task.function.to_string())
         .arg(task.tenant.as_str())
-        .arg(task.function.to_string())
         .arg(task.function_name.as_str())
-        .arg(task.module.to_string())
-        .arg(records::limits(&task.limits))
         .arg(records::priority(task.priority))
-        .arg(task.attempts_max)
-        .arg(task.not_before.0)
-        .arg(task.expires_at.0)
-        .arg(records::fingerprint(task.fingerprint.as_ref()))
-        .arg(task.retry_of.map(|task| task.to_string()).unwrap_or_default())
         .arg(match task.expects {
             Expects::Nothing => "",
             Expects::There => "there",
             Expects::Newest => "newest",
         })
-        .arg(&task.input[..])
+        .arg(u8::from(has_room))
+        .arg(records::common(task))
+}
+
+fn row(call: Call, task: &NewTask, kind: usize) -> Call {
+    call.arg(task.id.to_string()).arg(kind).arg(task.not_before.0).arg(records::own(task)).arg(&task.input[..])
 }
 
 fn read(answer: Value) -> Result<Accepted> {

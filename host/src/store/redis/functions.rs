@@ -9,7 +9,7 @@ use fusebox_core::{
 };
 use redis::Value;
 
-use super::{answers, caller::Caller, records};
+use super::{answers, caller::Caller, versions};
 use crate::store::{Error, FunctionRef, NewFunction, Page, PageRequest, Registered, Result};
 
 /// A deleted version is kept for longer than a task that was accepted before can live: the longest delay, the longest
@@ -28,7 +28,7 @@ pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes)
         .arg(new.name.as_str())
         .arg(new.module.to_string())
         .arg(new.abi.as_str())
-        .arg(records::limits(&new.limits))
+        .arg(versions::limits(&new.limits))
         .arg(max)
         .arg(&module[..]);
     let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
@@ -133,7 +133,7 @@ fn read(version: Value) -> Result<FunctionVersion> {
     let mut fields = answers::list(record)?;
     // The first says when it was deleted.
     fields.drain(..fields.len().min(1));
-    records::function(&answers::text(id)?, fields)
+    versions::function(&answers::text(id)?, fields)
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -3,11 +3,11 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `task:<id>` | hash | a task; the truth about it |
+//! | `task:<id>` | hash | a task; its `record` is the truth about it |
 //! | `function:<id>` | hash | a function version and its module's bytes |
 //! | `fusebox:ready:<tenant>:<priority>` | sorted set | tasks that may be leased; by the time they were accepted |
-//! | `fusebox:delayed` `fusebox:leased` `fusebox:waiting` | sorted sets | by due time, by the lease's end, by expiry |
-//! | `fusebox:ended` | sorted set | what is to be forgotten of ended tasks; by the end of their time to live |
+//! | `fusebox:due` | sorted set | tasks that have not ended; by when they are due, expire, or lose their lease |
+//! | `fusebox:ended` | list | what is to be forgotten of ended tasks, the first to be forgotten first |
 //! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | a tenant's tasks and dead letters; padded time, id |
 //! | `fusebox:counters:<tenant>` | hash | delayed tasks and leased attempts |
 //! | `fusebox:tenants` | set | tenants that may have work |
@@ -30,20 +30,18 @@ use fusebox_core::id::{FunctionId, ModuleDigest, TaskId};
 
 const TASK: &str = "task";
 const FUNCTION: &str = "function";
-const LEASED: &str = "fusebox:leased";
+const DUE: &str = "fusebox:due";
 const MODULE: &str = "fusebox:module";
 const NAMES: &str = "fusebox:names";
 const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 27] = [
+pub(super) const CONSTANTS: [(&str, &str); 25] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
-    ("DELAYED", "fusebox:delayed"),
-    ("LEASED", LEASED),
-    ("WAITING", "fusebox:waiting"),
+    ("DUE", DUE),
     ("ENDED", "fusebox:ended"),
     ("TASKS", TASKS),
     ("DEAD", DEAD),
@@ -107,7 +105,7 @@ impl Place {
 
     /// A key by which a call to this place is routed.
     pub(super) fn route(self) -> String {
-        format!("{LEASED}{}", self.tag)
+        format!("{DUE}{}", self.tag)
     }
 
     /// A function version's record.

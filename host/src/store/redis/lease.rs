@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use fusebox_core::{
     id::{LeaseToken, TaskId},
     limits::LEASE_BATCH_MAX,
-    task::{Lease, Priority},
-    time::Millis,
+    task::{Priority, TaskState},
 };
 use redis::Value;
 
@@ -47,7 +46,7 @@ pub(super) async fn lease(caller: &Caller, mut request: LeaseRequest) -> Result<
 async fn whole(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
     let place = caller.layout().shared();
     let answer = caller.ask(start(caller, place, request, &request.tokens)).await?;
-    let (more, tasks) = read(answer, request, &request.tokens)?;
+    let (more, tasks) = read(answer, &request.tokens)?;
     request.tokens.drain(..tasks.len().min(request.tokens.len()));
     leased.extend(tasks.into_iter().flatten());
     Ok(more)
@@ -75,7 +74,7 @@ async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut V
     }
     let mut found: HashMap<TaskId, LeasedTask> = HashMap::new();
     for (answer, tokens) in futures_util::future::try_join_all(calls).await? {
-        let (_, tasks) = read(answer, request, &tokens)?;
+        let (_, tasks) = read(answer, &tokens)?;
         request.tokens.extend(tokens.iter().skip(tasks.len()));
         found.extend(tasks.into_iter().flatten().map(|leased| (leased.task.id, leased)));
     }
@@ -119,7 +118,7 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseT
     caller
         .call(place, "lease")
         .arg(request.tenant.as_str())
-        .arg(request.worker.to_string())
+        .arg(records::worker(&request.worker))
         .arg(request.lease_ms)
         .arg(BYTES_MAX)
         .arg(tokens.len())
@@ -127,15 +126,12 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseT
 }
 
 /// Whether there may be more, and what was leased; `None` for a task whose record cannot be read.
-fn read(answer: Value, request: &LeaseRequest, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
-    let [more, now, tasks] = answers::tuple(answer)?;
-    let now = Millis(answers::number(now)?);
+fn read(answer: Value, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
+    let [more, tasks] = answers::tuple(answer)?;
     let tasks = answers::list(tasks)?.into_iter().zip(tokens).map(|(task, token)| {
-        let expires_at = now.plus(request.lease_ms);
-        let lease = Lease { worker: request.worker, token: *token, started_at: now, expires_at };
-        let [id, record] = answers::tuple(task)?;
+        let [id, record, input] = answers::tuple(task)?;
         let id = answers::text(id)?;
-        match leased(&id, record, lease) {
+        match leased(&id, record, input, token) {
             Ok(leased) => Ok(Some(leased)),
             Err(error) => {
                 // Its lease lapses, until its attempts are used up.
@@ -147,17 +143,12 @@ fn read(answer: Value, request: &LeaseRequest, tokens: &[LeaseToken]) -> Result<
     Ok((answers::number(more)? > 0, tasks.collect::<Result<_>>()?))
 }
 
-fn leased(id: &str, record: Value, lease: Lease) -> Result<LeasedTask> {
-    let mut fields = answers::list(record)?;
-    if fields.len() < 2 {
-        return Err(answers::unexpected("a record"));
-    }
-    let input = fields.drain(..2).next_back().map(answers::bytes).transpose()?.flatten().unwrap_or_default();
+fn leased(id: &str, record: Value, input: Value, token: &LeaseToken) -> Result<LeasedTask> {
+    let input = answers::bytes(input)?.unwrap_or_default();
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
-    let mut record = records::task(id, fields)?;
-    // The record is that of before; the lifecycle makes of it what the step wrote.
-    record.task.lease(lease).map_err(|_| answers::unexpected("a leased task"))?;
-    let module = record.module.parse().map_err(|_| answers::unexpected("a module's digest"))?;
-    let function_name = record.function_name.parse().map_err(|_| answers::unexpected("a function's name"))?;
-    Ok(LeasedTask { task: record.task, input, module, function_name })
+    let records::TaskRecord { task, module, function_name } = records::read(id, &answers::text(record)?, None)?;
+    match task.state {
+        TaskState::Running(lease) if lease.token == *token => Ok(LeasedTask { task, input, module, function_name }),
+        _ => Err(answers::unexpected("a leased task")),
+    }
 }

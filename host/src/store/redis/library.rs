@@ -12,10 +12,10 @@ use fusebox_core::{
     time::Millis,
 };
 
-use super::{keys, records};
+use super::{keys, records, versions};
 
 /// The layout of keys and records. A change that an older host cannot read makes a new number.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 const SOURCES: [&str; 10] = [
     include_str!("library/common.lua"),
@@ -71,7 +71,7 @@ fn constants() -> String {
     }
     add("PRIORITIES", list(&Priority::HIGHEST_FIRST.map(records::priority)));
     add("RECORD", list(&records::FIELDS));
-    add("FUNCTION_RECORD", list(&records::FUNCTION_FIELDS));
+    add("FUNCTION_RECORD", list(&versions::FIELDS));
     add("RELEASES_MAX", RELEASES_MAX.to_string());
     for (name, task) in ends_by_host() {
         let json = task.failure().map(records::failure).unwrap_or_default();
@@ -153,7 +153,7 @@ mod tests {
         assert_ne!(hash(b"a"), hash(b"b"));
         let library = Library::new();
         let name = library.function("ping");
-        assert!(name.starts_with("fusebox_1_") && name.ends_with("_ping"), "{name}");
+        assert!(name.starts_with("fusebox_2_") && name.ends_with("_ping"), "{name}");
         assert!(library.code().starts_with(&format!("#!lua name={}\n", name.strip_suffix("_ping").unwrap())));
     }
 

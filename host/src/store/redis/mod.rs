@@ -6,7 +6,7 @@
 //! | `address` | what a URL names |
 //! | `link`, `sentinel`, `errors` | the connection: made again when it is lost, and never waited for without a bound |
 //! | `server` | whether a server can be the store |
-//! | `keys`, `records` | every name in Redis, and how records are written |
+//! | `keys`, `records`, `versions` | every name in Redis, and how tasks and function versions are written |
 //! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
 //! | `caller`, `batches`, `answers` | calls of those functions, split to size |
 //! | `gather`, `memory` | what spares Redis work: tasks of many callers in one call, versions that are not looked up again |
@@ -70,6 +70,7 @@ mod sentinel;
 mod server;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod workers;
 
 pub use self::audit::Audited;

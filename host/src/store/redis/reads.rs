@@ -30,10 +30,11 @@ pub(super) async fn result(caller: &Caller, tenant: &TenantId, task: TaskId) -> 
 
 /// The bytes that a task has under a name; empty where it has none.
 pub(super) async fn bytes(caller: &Caller, tenant: &TenantId, task: TaskId, name: &str) -> Result<Option<Bytes>> {
-    let mut fields = fields(caller, task, &["tenant", name]).await?;
+    let mut fields = fields(caller, task, &["record", name]).await?;
     let bytes = fields.pop().map(answers::bytes).transpose()?.flatten();
-    let owner = fields.pop().map(answers::optional_text).transpose()?.flatten();
-    Ok((owner.as_deref() == Some(tenant.as_str())).then(|| bytes.unwrap_or_default()))
+    let record = fields.pop().map(answers::optional_text).transpose()?.flatten();
+    let owner = record.as_deref().and_then(records::tenant);
+    Ok((owner == Some(tenant.as_str())).then(|| bytes.unwrap_or_default()))
 }
 
 async fn fields(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Value>> {

@@ -1,68 +1,56 @@
-//! How a task and a function version are written into their hashes, and read from them. The names of fields that the
-//! Python platform had are its own: `function_id`, `param_payload`, `status`, `result`; `name`, `payload`. Knows no key.
+//! How a task is written into its hash, and read from it. The names of fields that the Python platform had are its own:
+//! `function_id`, `param_payload`, `status`, `result`. Knows no key.
+//!
+//! A task's `record` is the truth about it, in one text, since each field more costs Redis time in every step; `status`
+//! and `function_id` say some of it again, for others. Its words, `-` for what is not there:
+//!
+//! | words | say |
+//! |---|---|
+//! | 1 | where it stands: `Q` waits, `D` is delayed, `R` runs, `C` completed, `F` failed |
+//! | 2, 3 | attempts that it had, and the last one's token |
+//! | 4 | when it is due; once it runs, when it was leased; then when it ended |
+//! | 5, 6 | the end of its lease, and who holds it |
+//! | 7 to 10 | when it was accepted, when it expires, the fingerprint, the task it is another try of |
+//! | 11 to 15 | priority, attempts it may have, releases, tenant, the function's name |
+//! | 16 to 22 | version, module, limits: fuel, wall time, memory, output, log |
+//! | 23 to 33 | the receipt, where an attempt has reported the end; its fields in their order |
 
+use std::str::{FromStr, Split};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
     error::ErrorCode,
-    function::{Abi, FunctionVersion, RunLimits},
-    id::{LeaseToken, TaskId, to_hex},
+    function::RunLimits,
+    id::{FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    lifecycle::Fence,
+    name::FunctionName,
     outcome::{Failure, Receipt},
-    task::{Ended, Fingerprint, Lease, Priority, Status, Task, TaskState},
+    task::{Ended, Fingerprint, Lease, Priority, Task, TaskState},
     time::Millis,
 };
 use redis::Value;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::answers;
-use crate::store::{Error, Result};
+use crate::store::{Error, NewTask, Result};
 
-/// A task's fields but for its bytes, in the order in which they are read.
-pub(super) const FIELDS: [&str; 22] = [
-    "status",
-    "tenant",
-    "function_id",
-    "function_name",
-    "module",
-    "limits",
-    "priority",
-    "created_at",
-    "expires_at",
-    "attempt",
-    "attempts_max",
-    "releases",
-    "fingerprint",
-    "retry_of",
-    "not_before",
-    "worker",
-    "token",
-    "leased_at",
-    "lease_until",
-    "ended_at",
-    "receipt",
-    "error",
-];
+/// What a task is read from.
+pub(super) const FIELDS: [&str; 2] = ["record", "error"];
 
-/// A function version's fields but for its module's bytes, in the order in which they are read.
-pub(super) const FUNCTION_FIELDS: [&str; 8] =
-    ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "created_at"];
+/// The place of the tenant among a record's words.
+const TENANT: usize = 13;
+
+/// The word for what is not there.
+const NONE: &str = "-";
 
 /// A task, and what else its record says of the run.
 pub(super) struct TaskRecord {
     /// The task.
     pub(super) task: Task,
     /// The module it was accepted for.
-    pub(super) module: String,
+    pub(super) module: ModuleDigest,
     /// The function's name at that time.
-    pub(super) function_name: String,
-}
-
-/// How limits are written.
-#[derive(Serialize, Deserialize)]
-struct LimitsRecord {
-    fuel: u64,
-    wall_ms: u32,
-    memory_bytes: u64,
-    output_bytes: u64,
-    log_bytes: u64,
+    pub(super) function_name: FunctionName,
 }
 
 /// How a failure is written.
@@ -83,269 +71,310 @@ pub(super) const fn priority(priority: Priority) -> &'static str {
     }
 }
 
-/// Limits as they are written.
-pub(super) fn limits(limits: &RunLimits) -> String {
-    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *limits;
-    json(&LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes })
-}
-
 /// A failure as it is written.
 pub(super) fn failure(failure: &Failure) -> String {
     let Failure { code, message, backtrace } = failure.clone();
-    json(&FailureRecord { code: code.as_str().to_owned(), message, backtrace })
+    // Nothing in it can fail to be written.
+    serde_json::to_string(&FailureRecord { code: code.as_str().to_owned(), message, backtrace }).unwrap_or_default()
 }
 
-/// A receipt as it is written.
+/// The words of a new task's record that are its own: from when it expires on.
+pub(super) fn own(task: &NewTask) -> String {
+    let fingerprint = task.fingerprint.map(|fingerprint| BASE64.encode(fingerprint.0));
+    let retry_of = task.retry_of.map(|task| BASE64.encode(task.as_bytes()));
+    format!("{} {} {}", task.expires_at.0, or_none(fingerprint), or_none(retry_of))
+}
+
+/// Those that it has in common with others: from the priority on.
+pub(super) fn common(task: &NewTask) -> String {
+    let NewTask { attempts_max, tenant, function_name, .. } = task;
+    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
+    let (priority, version) = (priority(task.priority), BASE64.encode(task.function.as_bytes()));
+    let module = BASE64.encode(task.module.0);
+    format!(
+        "{priority} {attempts_max} 0 {tenant} {function_name} {version} {module} {fuel} {wall_ms} {memory_bytes} \
+         {output_bytes} {log_bytes}"
+    )
+}
+
+/// A receipt's words.
 pub(super) fn receipt(receipt: &Receipt) -> String {
-    json(receipt)
+    let Receipt { wall_us, cpu_us, queue_us, load_us, instantiate_us, memory_bytes, .. } = receipt;
+    let Receipt { output_bytes, log_bytes, attempt, .. } = receipt;
+    let (fuel, worker) = (or_none(receipt.fuel), or_none(receipt.worker.as_ref().map(worker)));
+    format!(
+        "{fuel} {wall_us} {cpu_us} {queue_us} {load_us} {instantiate_us} {memory_bytes} {output_bytes} {log_bytes} \
+         {attempt} {worker}"
+    )
+}
+
+/// The words that prove the right to report.
+pub(super) fn fence(fence: &Fence) -> String {
+    format!("{} {}", fence.attempt, token(&fence.token))
+}
+
+/// A worker as it is written.
+pub(super) fn worker(worker: &WorkerId) -> String {
+    BASE64.encode(worker.as_bytes())
+}
+
+/// The worker that was written.
+pub(super) fn read_worker(word: &str) -> Option<WorkerId> {
+    Some(WorkerId::from_bytes(BASE64.decode(word).ok()?.try_into().ok()?))
 }
 
 /// A token as it is written.
 pub(super) fn token(token: &LeaseToken) -> String {
-    to_hex(&token.0)
+    BASE64.encode(token.0)
 }
 
-/// A fingerprint as it is written; empty for none.
-pub(super) fn fingerprint(fingerprint: Option<&Fingerprint>) -> String {
-    fingerprint.map(|fingerprint| to_hex(&fingerprint.0)).unwrap_or_default()
+fn or_none(word: Option<impl ToString>) -> String {
+    word.map_or_else(|| NONE.to_owned(), |word| word.to_string())
+}
+
+/// Whose task a record is of.
+pub(super) fn tenant(record: &str) -> Option<&str> {
+    record.split(' ').nth(TENANT)
 }
 
 /// The task of this id with these fields.
 pub(super) fn task(id: TaskId, fields: Vec<Value>) -> Result<TaskRecord> {
-    let mut fields = Fields::new(id.to_string(), &FIELDS, fields)?;
-    let state = state(&mut fields)?;
-    let limits: LimitsRecord = fields.json("limits")?;
-    let task = Task {
+    let [record, error] = fields.try_into().map_err(|_| answers::unexpected("a record"))?;
+    let error = answers::optional_text(error)?;
+    read(id, &answers::text(record)?, error.as_deref())
+}
+
+/// The task of this id with this record, and with this failure where it has failed.
+pub(super) fn read(id: TaskId, record: &str, error: Option<&str>) -> Result<TaskRecord> {
+    let mut words = Words { id, words: record.split(' ') };
+    let letter = words.some("state")?;
+    let attempt = words.parsed("attempt")?;
+    let token = words.bytes("token")?.map(LeaseToken);
+    let since = Millis(words.parsed("since")?);
+    let expires_at = words.optional("lease end")?.map(Millis);
+    let worker = words.bytes("worker")?.map(WorkerId::from_bytes);
+    let mut task = Task {
         id,
-        tenant: fields.parsed("tenant")?,
-        function: fields.parsed("function_id")?,
-        limits: limits.into(),
-        priority: fields.one_of("priority", &Priority::HIGHEST_FIRST, priority)?,
-        created_at: Millis(fields.parsed("created_at")?),
-        expires_at: Millis(fields.parsed("expires_at")?),
-        attempt: fields.parsed("attempt")?,
-        attempts_max: fields.parsed("attempts_max")?,
-        releases: fields.parsed("releases")?,
-        fingerprint: fields.optional_hex("fingerprint")?.map(Fingerprint),
-        retry_of: fields.optional("retry_of")?,
-        state,
+        created_at: Millis(words.parsed("acceptance")?),
+        expires_at: Millis(words.parsed("expiry")?),
+        fingerprint: words.bytes("fingerprint")?.map(Fingerprint),
+        retry_of: words.bytes("retry_of")?.map(TaskId::from_bytes),
+        priority: words.priority()?,
+        attempt,
+        attempts_max: words.parsed("attempts_max")?,
+        releases: words.parsed("releases")?,
+        tenant: words.parsed("tenant")?,
+        // Told behind the name.
+        function: FunctionId::from_bytes([0; 16]),
+        limits: RunLimits::default(),
+        state: TaskState::Queued { not_before: since },
     };
-    Ok(TaskRecord { task, module: fields.text("module")?, function_name: fields.text("function_name")? })
-}
-
-fn state(fields: &mut Fields) -> Result<TaskState> {
-    const STATUSES: [Status; 4] = [Status::Queued, Status::Running, Status::Completed, Status::Failed];
-    Ok(match fields.one_of("status", &STATUSES, Status::as_str)? {
-        Status::Queued => TaskState::Queued { not_before: Millis(fields.parsed("not_before")?) },
-        Status::Running => TaskState::Running(Lease {
-            worker: fields.parsed("worker")?,
-            token: LeaseToken(fields.optional_hex("token")?.ok_or_else(|| fields.bad("token"))?),
-            started_at: Millis(fields.parsed("leased_at")?),
-            expires_at: Millis(fields.parsed("lease_until")?),
-        }),
-        Status::Completed => TaskState::Completed(ended(fields)?),
-        Status::Failed => {
-            let FailureRecord { code, message, backtrace } = fields.json("error")?;
-            let known = ErrorCode::ALL.iter().find(|known| known.as_str() == code);
-            let code = *known.ok_or_else(|| fields.bad("error"))?;
-            TaskState::Failed(Failure { code, message, backtrace }, ended(fields)?)
-        }
-    })
-}
-
-fn ended(fields: &mut Fields) -> Result<Ended> {
-    // The host ends tasks without a receipt of a run.
-    let receipt = match fields.take("receipt") {
-        Some(text) => read_receipt(&text).ok_or_else(|| fields.bad("receipt"))?,
-        None => Receipt { attempt: fields.peek("attempt")?, ..Receipt::default() },
+    let function_name = words.parsed("function name")?;
+    task.function = FunctionId::from_bytes(words.bytes("version")?.ok_or_else(|| words.bad("version"))?);
+    let module = ModuleDigest(words.bytes("module")?.ok_or_else(|| words.bad("module"))?);
+    task.limits = words.limits()?;
+    let bad = |name: &str| Error::Corrupt(format!("{id}: {name}"));
+    let mut ended = || Ok::<_, Error>(Ended { at: since, token, receipt: words.receipt(attempt)? });
+    task.state = match letter {
+        "Q" | "D" => TaskState::Queued { not_before: since },
+        "R" => match (worker, token, expires_at) {
+            (Some(worker), Some(token), Some(expires_at)) => {
+                TaskState::Running(Lease { worker, token, started_at: since, expires_at })
+            }
+            _ => return Err(bad("lease")),
+        },
+        "C" => TaskState::Completed(ended()?),
+        "F" => TaskState::Failed(error.and_then(read_failure).ok_or_else(|| bad("error"))?, ended()?),
+        _ => return Err(bad("state")),
     };
-    let token = fields.optional_hex("token")?.map(LeaseToken);
-    Ok(Ended { at: Millis(fields.parsed("ended_at")?), token, receipt })
+    Ok(TaskRecord { task, module, function_name })
 }
 
-/// A receipt that was written; what an older version did not write is as if it were not used.
-fn read_receipt(text: &str) -> Option<Receipt> {
-    if let Ok(receipt) = serde_json::from_str(text) {
-        return Some(receipt);
-    }
-    let mut receipt = serde_json::to_value(Receipt::default()).ok()?;
-    receipt.as_object_mut()?.extend(serde_json::from_str::<serde_json::Map<_, _>>(text).ok()?);
-    serde_json::from_value(receipt).ok()
+fn read_failure(text: &str) -> Option<Failure> {
+    let FailureRecord { code, message, backtrace } = serde_json::from_str(text).ok()?;
+    let code = *ErrorCode::ALL.iter().find(|known| known.as_str() == code)?;
+    Some(Failure { code, message, backtrace })
 }
 
-/// The function version of this id with these fields.
-pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> {
-    let mut fields = Fields::new(id.to_owned(), &FUNCTION_FIELDS, fields)?;
-    let limits: LimitsRecord = fields.json("limits")?;
-    Ok(FunctionVersion {
-        id: id.parse().map_err(|_| fields.bad("id"))?,
-        tenant: fields.parsed("tenant")?,
-        name: fields.parsed("name")?,
-        version: fields.parsed("version")?,
-        module: fields.parsed("module")?,
-        module_bytes: fields.parsed("module_bytes")?,
-        abi: fields.one_of("abi", &[Abi::Core, Abi::Command], Abi::as_str)?,
-        limits: limits.into(),
-        created_at: Millis(fields.parsed("created_at")?),
-    })
+/// The words of one record, each read once.
+struct Words<'a> {
+    id: TaskId,
+    words: Split<'a, char>,
 }
 
-impl From<LimitsRecord> for RunLimits {
-    fn from(LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }: LimitsRecord) -> Self {
-        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
-    }
-}
-
-/// No type of this file can fail to be written as JSON.
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// The fields of one record, each read once.
-struct Fields {
-    record: String,
-    names: &'static [&'static str],
-    texts: Vec<Option<String>>,
-}
-
-impl Fields {
-    fn new(record: String, names: &'static [&'static str], values: Vec<Value>) -> Result<Self> {
-        let texts: Vec<_> = values.into_iter().map(answers::optional_text).collect::<Result<_>>()?;
-        match texts.len() == names.len() {
-            true => Ok(Self { record, names, texts }),
-            false => Err(answers::unexpected("a record")),
-        }
-    }
-
+impl<'a> Words<'a> {
     fn bad(&self, name: &str) -> Error {
-        Error::Corrupt(format!("{}: {name}", self.record))
+        Error::Corrupt(format!("{}: {name}", self.id))
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.names.iter().position(|known| *known == name)?;
-        self.texts.get_mut(at)?.take()
+    fn some(&mut self, name: &str) -> Result<&'a str> {
+        self.words.next().ok_or_else(|| self.bad(name))
     }
 
-    fn text(&mut self, name: &str) -> Result<String> {
-        self.take(name).ok_or_else(|| self.bad(name))
+    fn parsed<T: FromStr>(&mut self, name: &str) -> Result<T> {
+        self.some(name)?.parse().map_err(|_| self.bad(name))
     }
 
-    fn parsed<T: std::str::FromStr>(&mut self, name: &str) -> Result<T> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| self.bad(name))
+    fn optional<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
+        match self.some(name)? {
+            NONE => Ok(None),
+            word => word.parse().map(Some).map_err(|_| self.bad(name)),
+        }
     }
 
-    /// Reads a field that is to be read again.
-    fn peek<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
-        let at = self.names.iter().position(|known| *known == name);
-        let text = at.and_then(|at| self.texts.get(at)?.as_deref());
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| self.bad(name))
+    fn bytes<const N: usize>(&mut self, name: &str) -> Result<Option<[u8; N]>> {
+        match self.some(name)? {
+            NONE => Ok(None),
+            word => {
+                let bytes = BASE64.decode(word).ok().and_then(|bytes| bytes.try_into().ok());
+                bytes.map(Some).ok_or_else(|| self.bad(name))
+            }
+        }
     }
 
-    fn optional<T: std::str::FromStr>(&mut self, name: &str) -> Result<Option<T>> {
-        let text = self.take(name);
-        text.map(|text| text.parse().map_err(|_| self.bad(name))).transpose()
+    fn priority(&mut self) -> Result<Priority> {
+        let word = self.some("priority")?;
+        let known = Priority::HIGHEST_FIRST.into_iter().find(|known| priority(*known) == word);
+        known.ok_or_else(|| self.bad("priority"))
     }
 
-    fn one_of<T: Copy>(&mut self, name: &str, all: &[T], word: impl Fn(T) -> &'static str) -> Result<T> {
-        let text = self.text(name)?;
-        all.iter().copied().find(|one| word(*one) == text).ok_or_else(|| self.bad(name))
+    fn limits(&mut self) -> Result<RunLimits> {
+        Ok(RunLimits {
+            fuel: self.parsed("limits")?,
+            wall_ms: self.parsed("limits")?,
+            memory_bytes: self.parsed("limits")?,
+            output_bytes: self.parsed("limits")?,
+            log_bytes: self.parsed("limits")?,
+        })
     }
 
-    fn json<T: DeserializeOwned>(&mut self, name: &str) -> Result<T> {
-        self.optional_json(name)?.ok_or_else(|| self.bad(name))
+    /// The receipt; where the host ended the task, that of no run. What a later version adds is behind it.
+    fn receipt(&mut self, attempt: fusebox_core::id::Attempt) -> Result<Receipt> {
+        let name = "receipt";
+        let fuel = match self.words.next() {
+            None => return Ok(Receipt { attempt, ..Receipt::default() }),
+            Some(NONE) => None,
+            Some(word) => Some(word.parse().map_err(|_| self.bad(name))?),
+        };
+        Ok(Receipt {
+            fuel,
+            wall_us: self.parsed(name)?,
+            cpu_us: self.parsed(name)?,
+            queue_us: self.parsed(name)?,
+            load_us: self.parsed(name)?,
+            instantiate_us: self.parsed(name)?,
+            memory_bytes: self.parsed(name)?,
+            output_bytes: self.parsed(name)?,
+            log_bytes: self.parsed(name)?,
+            attempt: self.parsed(name)?,
+            worker: self.bytes(name)?.map(WorkerId::from_bytes),
+        })
     }
-
-    fn optional_json<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
-        let text = self.take(name);
-        text.map(|text| serde_json::from_str(&text).map_err(|_| self.bad(name))).transpose()
-    }
-
-    fn optional_hex<const N: usize>(&mut self, name: &str) -> Result<Option<[u8; N]>> {
-        let text = self.take(name);
-        text.map(|text| hex(&text).ok_or_else(|| self.bad(name))).transpose()
-    }
-}
-
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-    bytes.filter(|_| rest.is_empty())?.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use fusebox_core::name::TenantId;
+
     use super::*;
+    use crate::store::Expects;
 
     const ID: &str = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
+    const SEVENS: &str = "BwcHBwcHBwcHBwcHBwcHBw";
+    const DIGEST: &str = "pqampqampqampqampqampqampqampqampqampqampqY";
+    const FENCE: Fence = Fence { attempt: 2, token: LeaseToken([7; 16]) };
 
-    /// A waiting task's fields, with others in place of some.
-    fn fields(others: &[(&str, &str)]) -> Vec<Value> {
-        let known = [
-            ("status", "QUEUED"),
-            ("tenant", "acme"),
-            ("function_id", ID),
-            ("function_name", "f"),
-            ("module", "00"),
-            ("limits", r#"{"fuel":1,"wall_ms":2,"memory_bytes":3,"output_bytes":4,"log_bytes":5}"#),
-            ("priority", "high"),
-            ("created_at", "6"),
-            ("expires_at", "18446744073709551615"),
-            ("attempt", "0"),
-            ("attempts_max", "3"),
-            ("releases", "0"),
-            ("not_before", "7"),
-        ];
-        let value = |name: &str| {
-            let all = others.iter().chain(&known);
-            let found = all.clone().find(|(known, _)| *known == name).map(|(_, text)| *text);
-            found.map_or(Value::Nil, |text| Value::BulkString(text.as_bytes().to_vec()))
-        };
-        FIELDS.iter().map(|name| value(name)).collect()
+    fn new_task() -> NewTask {
+        NewTask {
+            id: ID.parse().unwrap(),
+            tenant: TenantId::default_tenant(),
+            function: FunctionId::from_bytes([7; 16]),
+            expects: Expects::Nothing,
+            function_name: "f".parse().unwrap(),
+            module: ModuleDigest([0xa6; 32]),
+            limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
+            priority: Priority::High,
+            attempts_max: 3,
+            not_before: Millis(7),
+            expires_at: Millis::NEVER,
+            fingerprint: None,
+            retry_of: None,
+            input: Bytes::new(),
+        }
     }
 
-    fn read(others: &[(&str, &str)]) -> Result<Task> {
-        task(ID.parse().unwrap(), fields(others)).map(|record| record.task)
+    fn read(head: &str, tail: &str, error: Option<&str>) -> Result<TaskRecord> {
+        let new = new_task();
+        let text = format!("{head} 0000000000000006 {} {}{tail}", own(&new), common(&new));
+        super::read(new.id, &text, error)
     }
 
     #[test]
     fn a_task_is_read_as_it_is_written() {
-        let task = read(&[]).unwrap();
-        assert_eq!((task.id.to_string().as_str(), task.tenant.as_str(), task.priority), (ID, "acme", Priority::High));
-        assert_eq!((task.expires_at, task.state), (Millis::NEVER, TaskState::Queued { not_before: Millis(7) }));
-        assert_eq!(limits(&task.limits), r#"{"fuel":1,"wall_ms":2,"memory_bytes":3,"output_bytes":4,"log_bytes":5}"#);
-        let fingerprinted = read(&[("fingerprint", &"a5".repeat(32)), ("retry_of", ID)]).unwrap();
-        assert_eq!((fingerprinted.fingerprint, fingerprinted.retry_of), (Some(Fingerprint([0xa5; 32])), Some(task.id)));
-    }
-
-    #[test]
-    fn a_receipt_of_an_older_version_is_read() {
-        let ended = [("status", "COMPLETED"), ("ended_at", "9"), ("attempt", "2")];
-        let by_host = read(&ended).unwrap();
-        assert_eq!(by_host.ended().unwrap().receipt, Receipt { attempt: 2, ..Receipt::default() });
-        let older = read(&[&ended[..], &[("receipt", r#"{"fuel":5,"gone":1}"#)]].concat()).unwrap();
-        assert_eq!(older.ended().unwrap().receipt, Receipt { fuel: Some(5), ..Receipt::default() });
-    }
-
-    #[test]
-    fn what_is_no_record_is_corrupt_and_names_the_field() {
-        let bad = [
-            ("status", "SLEEPING"),
-            ("tenant", "A B"),
-            ("limits", "{}"),
-            ("priority", "0"),
-            ("attempt", "-1"),
-            ("fingerprint", "+1"),
-            ("retry_of", "x"),
-        ];
-        for (name, text) in bad {
-            match read(&[(name, text)]) {
-                Err(Error::Corrupt(reason)) => assert_eq!(reason, format!("{ID}: {name}")),
-                other => panic!("{name}: {other:?}"),
-            }
+        let expected = new_task().accepted(Millis(6));
+        for letter in ["Q", "D"] {
+            let record = read(&format!("{letter} 0 - 7 - -"), "", None).unwrap();
+            assert_eq!((record.task, record.function_name.as_str()), (expected.clone(), "f"));
+            assert_eq!(record.module.0, [0xa6; 32]);
         }
-        assert!(read(&[("status", "RUNNING")]).is_err() && read(&[("status", "FAILED")]).is_err());
+        let told = NewTask { fingerprint: Some(Fingerprint([0xa6; 32])), retry_of: Some(expected.id), ..new_task() };
+        assert!(own(&told).contains(DIGEST));
+        let text = format!("Q 0 - 7 - - 6 {} {}", own(&told), common(&told));
+        assert_eq!(super::read(told.id, &text, None).unwrap().task, told.accepted(Millis(6)));
+        assert_eq!(super::tenant(&text), Some("default"));
+        let lease = Lease {
+            worker: WorkerId::from_bytes([7; 16]),
+            token: FENCE.token,
+            started_at: Millis(8),
+            expires_at: Millis(9),
+        };
+        let running = read(&format!("R {} 8 9 {}", fence(&FENCE), worker(&lease.worker)), "", None).unwrap().task;
+        assert_eq!((running.attempt, running.state), (2, TaskState::Running(lease)));
+        assert_eq!(worker(&lease.worker), SEVENS);
+        assert_eq!(read_worker(SEVENS), Some(lease.worker));
+    }
+
+    #[test]
+    fn an_end_is_read_as_it_is_written() {
+        let numbers = Receipt { fuel: Some(1), wall_us: 2, cpu_us: 3, queue_us: 4, load_us: 5, ..Receipt::default() };
+        let numbers = Receipt { instantiate_us: 6, memory_bytes: 7, output_bytes: 8, log_bytes: 9, ..numbers };
+        let whole = Receipt { attempt: 10, worker: Some(WorkerId::from_bytes([7; 16])), ..numbers };
+        let head = |letter: &str| format!("{letter} {} 8 9 {SEVENS}", fence(&FENCE));
+        for receipt in [whole, Receipt::default()] {
+            let ended = Ended { at: Millis(8), token: Some(FENCE.token), receipt };
+            let tail = format!(" {}", super::receipt(&ended.receipt));
+            let completed = read(&head("C"), &tail, None).unwrap().task.state;
+            assert_eq!(completed, TaskState::Completed(ended.clone()));
+            let failure = Failure::new(ErrorCode::Trap, "it trapped");
+            let failed = read(&head("F"), &format!("{tail} later"), Some(&super::failure(&failure))).unwrap();
+            assert_eq!(failed.task.state, TaskState::Failed(failure, ended));
+        }
+        let by_host = read("C 2 - 8 - -", "", None).unwrap().task.state;
+        let receipt = Receipt { attempt: 2, ..Receipt::default() };
+        assert_eq!(by_host, TaskState::Completed(Ended { at: Millis(8), token: None, receipt }));
+    }
+
+    #[test]
+    fn what_is_no_record_is_corrupt_and_names_the_word() {
+        let bad = |head: &str, tail: &str| match read(head, tail, None) {
+            Err(Error::Corrupt(reason)) => reason.strip_prefix(&format!("{ID}: ")).map(str::to_owned),
+            other => panic!("{head}: {:?}", other.map(|record| record.task)),
+        };
+        let known = [
+            ("S 0 - 7 - -", "", "state"),
+            ("Q -1 - 7 - -", "", "attempt"),
+            ("Q 0 x 7 - -", "", "token"),
+            ("Q 0 - 7 - BwcH", "", "worker"),
+            ("R 1 - 7 9 -", "", "lease"),
+            ("F 1 - 7 - -", "", "error"),
+            ("C 1 - 7 - -", " 1 2 x", "receipt"),
+        ];
+        for (head, tail, name) in known {
+            assert_eq!(bad(head, tail).as_deref(), Some(name), "{head}");
+        }
+        let short = super::read(ID.parse().unwrap(), "Q 0 - 7 - - 6 7 - - high 3 0 acme f", None);
+        assert!(matches!(short, Err(Error::Corrupt(reason)) if reason.ends_with("version")));
         assert!(task(ID.parse().unwrap(), Vec::new()).is_err());
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn finish(caller: &Caller, reports: &[Finish]) -> Result<Vec<Fi
 }
 
 fn claim(call: Call, claim: &Claim) -> Call {
-    call.arg(claim.task.to_string()).arg(claim.fence.attempt).arg(records::token(&claim.fence.token))
+    call.arg(claim.task.to_string()).arg(records::fence(&claim.fence))
 }
 
 fn row(call: Call, report: &Finish) -> Call {
@@ -53,13 +53,13 @@ fn row(call: Call, report: &Finish) -> Call {
         Verdict::End { failure, output, log, receipt } => {
             let dead = failure.as_ref().is_some_and(|failure| failure.code != ErrorCode::Cancelled);
             let failure = failure.as_ref().map(records::failure).unwrap_or_default();
-            let call = call.arg("end").arg(failure).arg(u8::from(dead)).arg(&output[..]).arg(&log[..]);
-            return call.arg(records::receipt(receipt)).arg(0);
+            let call = call.arg(if dead { "dead" } else { "end" }).arg(&output[..]).arg(records::receipt(receipt));
+            return call.arg(&log[..]).arg(failure);
         }
         Verdict::Retry { delay_ms } => ("retry", *delay_ms),
         Verdict::Release => ("release", 0),
     };
-    call.arg(verdict).args(["", "0", "", "", ""]).arg(delay)
+    call.arg(verdict).arg(delay).args(["", "", ""])
 }
 
 fn finished(answer: Value) -> Result<Finished> {
@@ -84,7 +84,7 @@ pub(super) async fn cancel(caller: &Caller, tenant: &TenantId, task: TaskId) -> 
     let (word, worker) = (answers::text(word)?, answers::text(worker)?);
     Ok(match (word.as_str(), ended(&word)) {
         (_, Some(status)) => Cancelled::Ended(status),
-        ("CANCELLED", _) => Cancelled::Cancelled { worker: worker.parse().ok() },
+        ("CANCELLED", _) => Cancelled::Cancelled { worker: records::read_worker(&worker) },
         ("NONE", _) => Cancelled::NotFound,
         _ => return Err(answers::unexpected("cancel")),
     })

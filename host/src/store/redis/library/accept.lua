@@ -1,81 +1,110 @@
 -- accept: new tasks, each on its own.
 
-local ROW = 15
+-- What many tasks of a call have in common is told once.
+local KIND = 7
+local ROW = 5
 
 -- Waiting tasks of a tenant.
 local function depth(c, tenant)
   local known = c.depths[tenant]
   if known then return known end
-  local waiting = math.max(0, tonumber(redis.call('HGET', tenant_key(c, COUNTERS, tenant), 'delayed') or 0))
+  local waiting = math.max(0, tonumber(call('HGET', tenant_key(c, COUNTERS, tenant), 'delayed') or 0))
   for _, priority in ipairs(PRIORITIES) do
-    waiting = waiting + redis.call('ZCARD', ready_key(c, tenant, priority))
+    waiting = waiting + call('ZCARD', ready_key(c, tenant, priority))
   end
   c.depths[tenant] = waiting
   return waiting
 end
 
 -- Whether a version that the caller only remembered is still there, or is still its name's newest.
-local function is_as_expected(c, tenant, name, id, expects)
-  if expects == '' then return true end
-  local what = expects .. tenant .. ' ' .. id
-  if c.expected[what] == nil then
-    if expects == 'newest' then
-      c.expected[what] = redis.call('ZRANGE', versions_key(c, tenant, name), 0, 0, 'REV')[1] == id
-    else
-      local known = redis.call('HMGET', function_key(c, id), 'tenant', 'deleted_at')
-      c.expected[what] = known[1] == tenant and not known[2]
-    end
+local function is_as_expected(c, kind)
+  if kind.expects == 'newest' then
+    return call('ZRANGE', versions_key(c, kind.tenant, kind.name), 0, 0, 'REV')[1] == kind.version
+  elseif kind.expects == 'there' then
+    local known = call('HMGET', function_key(c, kind.version), 'tenant', 'deleted_at')
+    return known[1] == kind.tenant and not known[2]
   end
-  return c.expected[what]
+  return true
+end
+
+local function read_kinds(c, args, from, many)
+  local kinds = {}
+  for number = 1, many do
+    local version, tenant, name, priority, expects, room, words =
+      unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
+    local kind = {
+      version = version, tenant = tenant, name = name, expects = expects, room = room == '1', words = words,
+      ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
+    }
+    kind.as_expected = is_as_expected(c, kind)
+    kinds[number] = kind
+  end
+  return kinds
+end
+
+-- As `enter_line` does it, with a new record.
+local function write_new(c, id, kind, since, own, input)
+  local delayed, due = tonumber(since) > c.now, own:match('^%d+')
+  if delayed then
+    count(c, kind.tenant, 'delayed', 1)
+    if tonumber(since) < tonumber(due) then due = since end
+  else
+    add(c, kind.ready, id, c.at)
+    c.ready[kind.tenant] = (c.ready[kind.tenant] or 0) + 1
+  end
+  local record = (delayed and 'D 0 - ' or 'Q 0 - ') .. since .. ' - - ' .. c.padded .. ' ' .. own .. ' ' .. kind.words
+  call('HSET', c.tasks .. id, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
+  add(c, c.due, id, due)
+  add(c, kind.tasks, c.padded .. id, '0')
+end
+
+local function fingerprint(own) return own:match('^%d+ (%S+)') end
+
+-- Whether any of these ids, or one of them twice, may have a record.
+local function any_known(c, args, from)
+  local keys, seen = {}, {}
+  for at = from, #args, ROW do
+    local id = args[at]
+    if seen[id] then return true end
+    seen[id] = true
+    keys[#keys + 1] = c.tasks .. id
+  end
+  for at = 1, #keys, CHUNK do
+    if call('EXISTS', unpack(keys, at, math.min(at + CHUNK - 1, #keys))) > 0 then return true end
+  end
+  return false
 end
 
 -- Answers with the time for a task that is new, else with a word.
--- `cap` is the most that may wait in this partition; 0 where the caller has counted, and says by row what has room.
+-- `cap` is the most that may wait in this partition; 0 where the caller has counted, and says by kind what has room.
 define('accept', {}, function(args)
   local c = begin(args)
-  local cap = tonumber(args[OWN])
-  local answers, tenants = {}, {}
-  for at = OWN + 1, #args, ROW do
-    local id, room, tenant, fingerprint = args[at], args[at + 1], args[at + 2], args[at + 11]
-    local key = task_key(c, id)
-    local known = redis.call('HMGET', key, 'tenant', 'fingerprint')
+  local cap, many = tonumber(args[OWN]), tonumber(args[OWN + 1])
+  local kinds, rows = read_kinds(c, args, OWN + 2, many), OWN + 2 + many * KIND
+  local look = any_known(c, args, rows)
+  local answers, tenants, new = {}, {}, {}
+  for at = rows, #args, ROW do
+    local id, number, since, own, input = unpack(args, at, at + ROW - 1)
+    local kind, known = kinds[tonumber(number)], look and read_task(c, id)
     local answer
-    if known[1] then
-      answer = known[1] == tenant and (known[2] or '') == fingerprint and 'DUPLICATE' or 'CONFLICT'
-    elseif not is_as_expected(c, tenant, args[at + 4], args[at + 3], args[at + 13]) then
+    if known then
+      local same = known.tenant == kind.tenant and known.own:match('^%S+') == fingerprint(own)
+      answer = same and 'DUPLICATE' or 'CONFLICT'
+    elseif not kind.as_expected then
       answer = 'CHANGED'
-    elseif room == '0' or cap > 0 and depth(c, tenant) >= cap then
+    elseif not kind.room or cap > 0 and depth(c, kind.tenant) >= cap then
       answer = 'FULL'
     else
       answer = c.now
-      local not_before, expires_at = args[at + 9], args[at + 10]
-      local fields = {
-        'function_id', args[at + 3], 'param_payload', args[at + 14], 'status', QUEUED, 'tenant', tenant,
-        'function_name', args[at + 4], 'module', args[at + 5], 'limits', args[at + 6], 'priority', args[at + 7],
-        'attempt', '0', 'attempts_max', args[at + 8], 'releases', '0', 'created_at', c.at, 'not_before', not_before,
-        'expires_at', expires_at,
-      }
-      if fingerprint ~= '' then
-        fields[#fields + 1] = 'fingerprint'
-        fields[#fields + 1] = fingerprint
-      end
-      if args[at + 12] ~= '' then
-        fields[#fields + 1] = 'retry_of'
-        fields[#fields + 1] = args[at + 12]
-      end
-      redis.call('HSET', key, unpack(fields))
-      local t = { id = id, key = key, tenant = tenant, priority = args[at + 7], created_at = c.at, expires_at = expires_at }
-      enter_line(c, t, not_before)
-      put(c, tenant_key(c, TASKS, tenant), padded(c.now) .. id, '0')
-      if cap > 0 then c.depths[tenant] = c.depths[tenant] + 1 end
-      if not tenants[tenant] then
-        tenants[tenant] = true
-        redis.call('SADD', TENANTS .. c.tag, tenant)
-      end
-      redis.call('PUBLISH', SEED_CHANNEL, id)
+      write_new(c, id, kind, since, own, input)
+      if cap > 0 then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
+      tenants[kind.tenant] = true
+      new[#new + 1] = id
     end
     answers[#answers + 1] = answer
   end
+  for tenant in pairs(tenants) do call('SADD', TENANTS .. c.tag, tenant) end
+  for _, id in ipairs(new) do call('PUBLISH', SEED_CHANNEL, id) end
   flush(c)
   return answers
 end)

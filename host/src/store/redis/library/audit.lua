@@ -3,35 +3,33 @@
 
 local function mended(c, t)
   if t.status == QUEUED then
-    local line = t.delayed and DELAYED .. c.tag or ready_key(c, t.tenant, t.priority)
-    if not redis.call('ZSCORE', line, t.id) then
-      redis.call('HDEL', t.key, 'delayed')
-      leave_line(c, t)
-      enter_line(c, t, t.not_before)
+    if t.delayed or call('ZSCORE', ready_key(c, t.tenant, t.priority), t.id) then
+      if call('ZSCORE', c.due, t.id) then return nil end
+      add(c, c.due, t.id, next_due(t))
       return 'line'
     end
-    put(c, WAITING .. c.tag, t.id, t.expires_at)
-  elseif t.status == RUNNING then
-    if not redis.call('ZSCORE', LEASED .. c.tag, t.id) then
-      redis.call('HSET', t.key, 'lease_until', c.now)
-      put(c, LEASED .. c.tag, t.id, c.now)
-      return 'lease'
-    end
+    leave_line(c, t)
+    enter_line(c, t)
+    call('HSET', t.key, 'record', record_text(t))
+    return 'line'
+  elseif not call('ZSCORE', c.due, t.id) then
+    t.lease_until = c.at
+    call('HSET', t.key, 'record', record_text(t))
+    add(c, c.due, t.id, c.at)
+    return 'lease'
   end
-  return nil
 end
 
 define('audit', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local prefix = TASK .. c.tag .. ':'
-  local scanned = redis.call('SCAN', args[OWN], 'MATCH', prefix .. '*', 'COUNT', args[OWN + 1])
+  local scanned = call('SCAN', args[OWN], 'MATCH', c.tasks .. '*', 'COUNT', args[OWN + 1])
   local answer = { line = 0, lease = 0 }
   for _, key in ipairs(scanned[2]) do
-    local t = read_task(c, key:sub(#prefix + 1))
+    local t = read_task(c, key:sub(#c.tasks + 1))
     if t and not is_ended(t.status) then
       local what = mended(c, t)
       if what then answer[what] = answer[what] + 1 end
-      if redis.call('SISMEMBER', TENANTS .. c.tag, t.tenant) == 0 then redis.call('SADD', TENANTS .. c.tag, t.tenant) end
+      if call('SISMEMBER', TENANTS .. c.tag, t.tenant) == 0 then call('SADD', TENANTS .. c.tag, t.tenant) end
     end
   end
   flush(c)

@@ -7,7 +7,7 @@ local LIVE = 'inf'
 -- The record of a version of this tenant, unless it is deleted.
 local function find(c, tenant, id)
   if not id then return false end
-  local record = redis.call('HMGET', function_key(c, id), 'deleted_at', unpack(FUNCTION_RECORD))
+  local record = call('HMGET', function_key(c, id), 'deleted_at', unpack(FUNCTION_RECORD))
   if record[1] or record[2] ~= tenant then return false end
   return { id, record }
 end
@@ -17,24 +17,24 @@ define('register', {}, function(args)
   local c = begin(args)
   local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
   local key = function_key(c, id)
-  local known = redis.call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
+  local known = call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
   if known[2] then
     if known[2] == tenant then return { 'VERSION', { id, known } } end
     return { 'TAKEN' }
   end
   local counts = VERSION_COUNTS .. c.tag
-  if tonumber(redis.call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
-  local version = redis.call('HINCRBY', tenant_key(c, NUMBERS, tenant), name, 1)
-  redis.call('HSET', key, 'name', name, 'payload', args[OWN + 7], 'tenant', tenant, 'version', version,
+  if tonumber(call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
+  local version = call('HINCRBY', tenant_key(c, NUMBERS, tenant), name, 1)
+  call('HSET', key, 'name', name, 'payload', args[OWN + 7], 'tenant', tenant, 'version', version,
     'module', module, 'module_bytes', #args[OWN + 7], 'abi', args[OWN + 4], 'limits', args[OWN + 5],
     'created_at', c.now)
-  redis.call('ZADD', versions_key(c, tenant, name), version, id)
-  redis.call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
-  redis.call('HINCRBY', counts, tenant, 1)
+  call('ZADD', versions_key(c, tenant, name), version, id)
+  call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
+  call('HINCRBY', counts, tenant, 1)
   local index = tenant_key(c, MODULE, module)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', c.now))
-  redis.call('ZADD', index, LIVE, id)
-  redis.call('PERSIST', index)
+  call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', c.now))
+  call('ZADD', index, LIVE, id)
+  call('PERSIST', index)
   return { 'VERSION', find(c, tenant, id) }
 end)
 
@@ -42,7 +42,7 @@ end)
 define('find', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, id = args[OWN], args[OWN + 1]
-  if id == '' then id = redis.call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, 0, 'REV')[1] end
+  if id == '' then id = call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, 0, 'REV')[1] end
   return find(c, tenant, id)
 end)
 
@@ -50,10 +50,10 @@ end)
 define('names', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, found = args[OWN], {}
-  local names = redis.call('ZRANGE', tenant_key(c, NAMES, tenant), '(' .. args[OWN + 1], '+', 'BYLEX', 'LIMIT', 0,
+  local names = call('ZRANGE', tenant_key(c, NAMES, tenant), '(' .. args[OWN + 1], '+', 'BYLEX', 'LIMIT', 0,
     args[OWN + 2])
   for _, name in ipairs(names) do
-    local version = find(c, tenant, redis.call('ZRANGE', versions_key(c, tenant, name), 0, 0, 'REV')[1])
+    local version = find(c, tenant, call('ZRANGE', versions_key(c, tenant, name), 0, 0, 'REV')[1])
     if version then found[#found + 1] = version end
   end
   return found
@@ -63,7 +63,7 @@ end)
 define('versions', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, from, found = args[OWN], tonumber(args[OWN + 2]), {}
-  local ids = redis.call('ZRANGE', versions_key(c, tenant, args[OWN + 1]), from, from + args[OWN + 3] - 1, 'REV')
+  local ids = call('ZRANGE', versions_key(c, tenant, args[OWN + 1]), from, from + args[OWN + 3] - 1, 'REV')
   for _, id in ipairs(ids) do
     local version = find(c, tenant, id)
     if version then found[#found + 1] = version end
@@ -72,18 +72,18 @@ define('versions', { 'no-writes' }, function(args)
 end)
 
 local function delete_one(c, tenant, id, kept_ms)
-  local v = redis.call('HMGET', function_key(c, id), 'tenant', 'name', 'module', 'deleted_at')
+  local v = call('HMGET', function_key(c, id), 'tenant', 'name', 'module', 'deleted_at')
   if v[1] ~= tenant or v[4] then return 0 end
   local versions, index = versions_key(c, tenant, v[2]), tenant_key(c, MODULE, v[3])
-  redis.call('HSET', function_key(c, id), 'deleted_at', c.now)
-  redis.call('PEXPIRE', function_key(c, id), kept_ms)
-  redis.call('ZREM', versions, id)
-  if redis.call('ZCARD', versions) == 0 then redis.call('ZREM', tenant_key(c, NAMES, tenant), v[2]) end
-  if redis.call('HINCRBY', VERSION_COUNTS .. c.tag, tenant, -1) <= 0 then
-    redis.call('HDEL', VERSION_COUNTS .. c.tag, tenant)
+  call('HSET', function_key(c, id), 'deleted_at', c.now)
+  call('PEXPIRE', function_key(c, id), kept_ms)
+  call('ZREM', versions, id)
+  if call('ZCARD', versions) == 0 then call('ZREM', tenant_key(c, NAMES, tenant), v[2]) end
+  if call('HINCRBY', VERSION_COUNTS .. c.tag, tenant, -1) <= 0 then
+    call('HDEL', VERSION_COUNTS .. c.tag, tenant)
   end
-  redis.call('ZADD', index, c.now + kept_ms, id)
-  if redis.call('ZCOUNT', index, LIVE, LIVE) == 0 then redis.call('PEXPIRE', index, kept_ms) end
+  call('ZADD', index, c.now + kept_ms, id)
+  if call('ZCOUNT', index, LIVE, LIVE) == 0 then call('PEXPIRE', index, kept_ms) end
   return 1
 end
 
@@ -93,7 +93,7 @@ define('delete', { 'allow-oom' }, function(args)
   local c = begin(args)
   local tenant, kept_ms, most = args[OWN], tonumber(args[OWN + 3]), tonumber(args[OWN + 4])
   if args[OWN + 1] ~= '' then return { delete_one(c, tenant, args[OWN + 1], kept_ms), 0 } end
-  local ids = redis.call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, most - 1)
+  local ids = call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, most - 1)
   local deleted = 0
   for _, id in ipairs(ids) do deleted = deleted + delete_one(c, tenant, id, kept_ms) end
   return { deleted, #ids >= most and 1 or 0 }

@@ -3,51 +3,36 @@
 -- Tasks looked at in one call: some may have expired, and each is ended on the way.
 local LOOKED_AT_MAX = 1024
 
--- Where a field is in a record.
-local AT = {}
-for at = 1, #RECORD do AT[RECORD[at]] = at + 2 end
+-- What a lease needs of a waiting task's record: attempts, when it is due, all that stays, and when it expires.
+local WAITING = '^Q (%d+) %S+ (%d+) %S+ %S+ (%d+ (%d+) .*)$'
 
--- All that a run needs, read at once: what decides about the task, and its record after `delayed` and its input.
-local function read_record(c, id)
-  local key = task_key(c, id)
-  local v = redis.pcall('HMGET', key, 'delayed', 'param_payload', unpack(RECORD))
-  if v.err or not v[AT.status] or not v[AT.tenant] then return nil end
-  local t = {
-    id = id, key = key, delayed = v[1], status = v[AT.status], tenant = v[AT.tenant], priority = v[AT.priority],
-    attempt = v[AT.attempt], created_at = v[AT.created_at], expires_at = v[AT.expires_at],
-    not_before = v[AT.not_before],
-  }
-  return t, v
-end
-
--- Leases the task of a ready entry; its record and input, or nil.
-local function lease_one(c, key, id, worker, token, lease_until)
-  local t, record = read_record(c, id)
-  if not t or t.status ~= QUEUED then
-    put(c, key, id, false)
+-- Leases the task of a ready entry; its id, its record and its input, or nil.
+local function lease_one(c, id, token, lease)
+  local key = c.tasks .. id
+  local found = try_call('HMGET', key, 'record', 'param_payload')
+  local attempt, since, rest, expires_at = (found[1] or ''):match(WAITING)
+  if not attempt then return nil end
+  if tonumber(expires_at) <= c.now then
+    local t = read_task(c, id)
+    if t then fail_task(c, t, EXPIRED) end
     return nil
   end
-  if tonumber(t.expires_at) <= c.now then
-    fail_task(c, t, EXPIRED)
-    return nil
-  end
-  if tonumber(t.not_before) > c.now then
+  if tonumber(since) > c.now then
     -- It became ready before the clock was set back.
-    put(c, key, id, false)
-    enter_line(c, t, t.not_before)
+    local t = read_task(c, id)
+    if t then
+      enter_line(c, t)
+      call('HSET', key, 'record', record_text(t))
+    end
     return nil
   end
-  redis.call('HSET', t.key, 'status', RUNNING, 'attempt', text(t.attempt + 1), 'worker', worker, 'token', token,
-    'leased_at', c.at, 'lease_until', lease_until)
-  put(c, key, id, false)
-  put(c, WAITING .. c.tag, id, false)
-  put(c, LEASED .. c.tag, id, lease_until)
-  count(c, t.tenant, 'running', 1)
+  local record = 'R ' .. (attempt + 1) .. ' ' .. token .. ' ' .. lease .. ' ' .. rest
+  call('HSET', key, 'status', RUNNING, 'record', record)
   c.changed[#c.changed + 1] = id
-  return { id, record }
+  return { id, record, found[2] or '' }
 end
 
--- Gives: whether bytes ended it before the tokens did, the time, and the leased tasks. With `wanted` ids only those are
+-- Gives: whether bytes ended it before the tokens did, and the leased tasks. With `wanted` ids only those are
 -- leased, in their order.
 define('lease', {}, function(args)
   local c = begin(args)
@@ -56,38 +41,44 @@ define('lease', {}, function(args)
   local most = tonumber(args[OWN + 4])
   local tokens = OWN + 4
   local wanted = tokens + most
+  local lease = c.at .. ' ' .. lease_until .. ' ' .. worker
   local leased, looked_at = {}, 0
   local function full() return #leased >= most or bytes <= 0 or looked_at >= LOOKED_AT_MAX end
-  local function try(key, id)
+  local function try(id)
     looked_at = looked_at + 1
-    local task = lease_one(c, key, id, worker, args[tokens + #leased + 1], lease_until)
+    local task = lease_one(c, id, args[tokens + #leased + 1], lease)
     if task then
+      add(c, c.due, id, lease_until)
       leased[#leased + 1] = task
-      bytes = bytes - #(task[2][2] or '')
+      bytes = bytes - #task[3]
     end
   end
   if #args > wanted then
     for at = wanted + 1, #args, 2 do
       if full() then break end
-      try(ready_key(c, tenant, args[at]), args[at + 1])
+      try(args[at + 1])
+      drop(c, ready_key(c, tenant, args[at]), args[at + 1])
     end
   else
     for _, priority in ipairs(PRIORITIES) do
-      local key, from = ready_key(c, tenant, priority), 0
+      local key, tried = ready_key(c, tenant, priority), 0
       while not full() do
-        local ids = redis.call('ZRANGE', key, from, from + most - #leased - 1)
+        local ids = call('ZRANGE', key, tried, tried + most - #leased - 1)
         if #ids == 0 then break end
-        from = from + #ids
         for _, id in ipairs(ids) do
           if full() then break end
-          try(key, id)
+          try(id)
+          tried = tried + 1
         end
       end
+      -- None of them stays: each is leased, has ended, is delayed, or is no waiting task at all.
+      if tried > 0 then call('ZREMRANGEBYRANK', key, 0, tried - 1) end
     end
   end
+  if #leased > 0 then count(c, tenant, 'running', #leased) end
   local more = #leased < most and (bytes <= 0 or looked_at >= LOOKED_AT_MAX)
   flush(c)
-  return { more and 1 or 0, c.now, leased }
+  return { more and 1 or 0, leased }
 end)
 
 -- heads: the first ready entries of a tenant in this partition: priority, time, id, one after the other.
@@ -98,7 +89,7 @@ define('heads', { 'no-writes' }, function(args)
   for _, priority in ipairs(PRIORITIES) do
     local left = most - #found / 3
     if left <= 0 then break end
-    local entries = redis.call('ZRANGE', ready_key(c, tenant, priority), 0, left - 1, 'WITHSCORES')
+    local entries = call('ZRANGE', ready_key(c, tenant, priority), 0, left - 1, 'WITHSCORES')
     for at = 1, #entries, 2 do
       found[#found + 1] = priority
       found[#found + 1] = entries[at + 1]

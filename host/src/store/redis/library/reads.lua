@@ -10,13 +10,13 @@ define('page', { 'allow-oom' }, function(args)
   local last = args[OWN + 2] == '' and '+' or '(' .. args[OWN + 2]
   local found, stale = {}, 0
   while #found < rows and stale < STALE_MAX do
-    local members = redis.call('ZRANGE', key, last, '-', 'BYLEX', 'REV', 'LIMIT', 0, rows - #found)
+    local members = call('ZRANGE', key, last, '-', 'BYLEX', 'REV', 'LIMIT', 0, rows - #found)
     if #members == 0 then break end
     for _, member in ipairs(members) do
-      local record = redis.pcall('HMGET', task_key(c, member:sub(17)), unpack(RECORD))
+      local record = try_call('HMGET', c.tasks .. member:sub(17), unpack(RECORD))
       if record.err or not record[1] then
         stale = stale + 1
-        put(c, key, member, false)
+        drop(c, key, member)
       else
         found[#found + 1] = { member, record }
       end
@@ -30,30 +30,29 @@ end)
 -- backlog: a cursor for the next call, and by tenant what waits and runs. Tenants without anything are dropped.
 define('backlog', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local scanned = redis.call('SSCAN', TENANTS .. c.tag, args[OWN], 'COUNT', 500)
-  local nothing_runs = redis.call('ZCARD', LEASED .. c.tag) == 0
-  local nothing_is_delayed = redis.call('ZCARD', DELAYED .. c.tag) == 0
+  local scanned = call('SSCAN', TENANTS .. c.tag, args[OWN], 'COUNT', 500)
+  local nothing_is_left = call('ZCARD', c.due) == 0
   local found = { scanned[1] }
   for _, tenant in ipairs(scanned[2]) do
     local key = tenant_key(c, COUNTERS, tenant)
-    local counted = redis.call('HMGET', key, 'delayed', 'running')
+    local counted = call('HMGET', key, 'delayed', 'running')
     local delayed, running = tonumber(counted[1] or 0), tonumber(counted[2] or 0)
     -- Counters that went wrong, because someone removed a key by hand, come right where nothing is left to count.
-    if running ~= 0 and nothing_runs then
-      redis.call('HDEL', key, 'running')
+    if running ~= 0 and nothing_is_left then
+      call('HDEL', key, 'running')
       running = 0
     end
-    if delayed ~= 0 and nothing_is_delayed then
-      redis.call('HDEL', key, 'delayed')
+    if delayed ~= 0 and nothing_is_left then
+      call('HDEL', key, 'delayed')
       delayed = 0
     end
     local ready = 0
     for _, priority in ipairs(PRIORITIES) do
-      ready = ready + redis.call('ZCARD', ready_key(c, tenant, priority))
+      ready = ready + call('ZCARD', ready_key(c, tenant, priority))
     end
     if ready == 0 and delayed == 0 and running == 0 then
-      redis.call('SREM', TENANTS .. c.tag, tenant)
-      redis.call('DEL', key)
+      call('SREM', TENANTS .. c.tag, tenant)
+      call('DEL', key)
     else
       found[#found + 1] = { tenant, ready, math.max(0, delayed), math.max(0, running) }
     end

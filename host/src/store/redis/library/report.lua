@@ -1,19 +1,18 @@
 -- What is reported on a task: beats, ends, cancellations. Only the holder of the current lease is heard.
 
-local function held(t, attempt, token)
-  return t and t.status == RUNNING and t.attempt == attempt and t.token == token
-end
+local function fence(t) return t.attempt .. ' ' .. t.token end
 
 -- beat: renews leases.
 define('beat', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local lease_until = c.now + tonumber(args[OWN])
+  local lease_until = text(c.now + tonumber(args[OWN]))
   local answers = {}
-  for at = OWN + 1, #args, 3 do
+  for at = OWN + 1, #args, 2 do
     local t = read_task(c, args[at])
-    if held(t, args[at + 1], args[at + 2]) then
-      redis.call('HSET', t.key, 'lease_until', lease_until)
-      put(c, LEASED .. c.tag, t.id, lease_until)
+    if t and t.status == RUNNING and fence(t) == args[at + 1] then
+      t.lease_until = lease_until
+      call('HSET', t.key, 'record', record_text(t))
+      add(c, c.due, t.id, lease_until)
       answers[#answers + 1] = 1
     else
       answers[#answers + 1] = 0
@@ -23,39 +22,46 @@ define('beat', { 'allow-oom' }, function(args)
   return answers
 end)
 
-local function finish_one(c, id, attempt, token, verdict, failure, dead, output, log, receipt, delay)
+-- What an end needs of a running task's record: its fence, all that stays, when it was accepted, and whose it is.
+local HELD = '^R (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) .*)$'
+
+-- The attempt is over, but not the task.
+local function give_back(c, id, verdict, delay)
   local t = read_task(c, id)
-  if t and is_ended(t.status) and t.attempt == attempt and t.token == token then return 'DUPLICATE' end
-  if not held(t, attempt, token) then return 'STALE' end
-  if verdict == 'retry' then return requeue_or_fail(c, t, c.now + tonumber(delay)) end
-  if verdict == 'release' then
-    if tonumber(t.releases) < RELEASES_MAX then
-      t.releases = t.releases + 1
-      t.attempts_max = t.attempts_max + 1
-    end
-    return requeue_or_fail(c, t, c.now)
+  if verdict == 'release' and tonumber(t.releases) < RELEASES_MAX then
+    t.releases = t.releases + 1
+    t.attempts_max = t.attempts_max + 1
   end
-  local fields = { 'result', output, 'receipt', receipt }
-  if log ~= '' then
-    fields[#fields + 1] = 'log'
-    fields[#fields + 1] = log
+  return requeue_or_fail(c, t, c.now + tonumber(delay))
+end
+
+-- `verdict` is `end`, `dead` for an end that makes a dead letter, `retry` or `release`; of the latter two, `output` is the
+-- delay.
+local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
+  local record = try_call('HGET', c.tasks .. id, 'record')
+  local held, stays, created_at, tenant = (type(record) == 'string' and record or ''):match(HELD)
+  if held ~= claim then
+    local t = read_task(c, id)
+    return t and is_ended(t.status) and fence(t) == claim and 'DUPLICATE' or 'STALE'
   end
-  if failure == '' then
-    end_task(c, t, COMPLETED, false, false, fields)
-    return COMPLETED
-  end
-  fields[#fields + 1] = 'error'
-  fields[#fields + 1] = failure
-  end_task(c, t, FAILED, dead == '1', false, fields)
-  return FAILED
+  if verdict == 'retry' or verdict == 'release' then return give_back(c, id, verdict, output) end
+  leave_lease(c, id, tenant)
+  local status = failure == '' and COMPLETED or FAILED
+  local ended = LETTER[status] .. ' ' .. held .. ' ' .. c.at .. ' ' .. stays .. ' ' .. receipt
+  local more = {}
+  if output ~= '' then more[1], more[2] = 'result', output end
+  if log ~= '' then more[#more + 1], more[#more + 2] = 'log', log end
+  if failure ~= '' then more[#more + 1], more[#more + 2] = 'error', failure end
+  end_task(c, id, tenant, created_at, status, ended, verdict == 'dead', unpack(more))
+  return status
 end
 
 -- finish: records reports.
 define('finish', { 'allow-oom' }, function(args)
   local c = begin(args)
   local answers = {}
-  for at = OWN, #args, 10 do
-    answers[#answers + 1] = finish_one(c, unpack(args, at, at + 9))
+  for at = OWN, #args, 7 do
+    answers[#answers + 1] = finish_one(c, unpack(args, at, at + 6))
   end
   flush(c)
   return answers
@@ -69,7 +75,7 @@ define('cancel', { 'allow-oom' }, function(args)
   if is_ended(t.status) then return { t.status, '' } end
   local worker = ''
   if t.status == RUNNING then
-    worker = t.worker or ''
+    worker = t.worker
     c.cancelled[1] = t.id
   end
   fail_task(c, t, CANCELLED)

@@ -1,88 +1,61 @@
--- tick: what time asks for. Bounded work a call: of each kind the first `most`.
+-- tick: what time asks for. Bounded work a call: the first `most` tasks that are due, and the first ended ones.
 
-local function due(c, name, most)
-  return redis.call('ZRANGE', name .. c.tag, '-inf', string.format('%.0f', c.now), 'BYSCORE', 'LIMIT', 0, most)
-end
-
-local function lapse(c, ids, lapsed)
-  for _, id in ipairs(ids) do
-    local t = read_task(c, id)
-    if not t or t.status ~= RUNNING then
-      put(c, LEASED .. c.tag, id, false)
-    elseif tonumber(t.lease_until) > c.now then
-      put(c, LEASED .. c.tag, id, t.lease_until)
-    else
-      lapsed[#lapsed + 1] = id
-      lapsed[#lapsed + 1] = requeue_or_fail(c, t, c.now)
-    end
+-- The task of an entry that says that it is due.
+local function pass_one(c, id, done)
+  local t = read_task(c, id)
+  if not t or is_ended(t.status) then
+    drop(c, c.due, id)
+  elseif tonumber(next_due(t)) > c.now then
+    add(c, c.due, id, next_due(t))
+  elseif t.status == RUNNING then
+    done.lapsed[#done.lapsed + 1] = id
+    done.lapsed[#done.lapsed + 1] = requeue_or_fail(c, t, c.now)
+  elseif t.delayed and tonumber(t.since) <= c.now then
+    leave_line(c, t)
+    enter_line(c, t)
+    call('HSET', t.key, 'record', record_text(t))
+    done.promoted = done.promoted + 1
+  else
+    fail_task(c, t, EXPIRED)
+    done.expired = done.expired + 1
   end
-  flush(c)
 end
 
-local function promote(c, ids)
-  local promoted = 0
-  for _, id in ipairs(ids) do
-    local t = read_task(c, id)
-    if not t or t.status ~= QUEUED or not t.delayed then
-      put(c, DELAYED .. c.tag, id, false)
-    elseif tonumber(t.not_before) > c.now then
-      put(c, DELAYED .. c.tag, id, t.not_before)
-    else
-      redis.call('HDEL', t.key, 'delayed')
-      leave_line(c, t)
-      enter_line(c, t, t.not_before)
-      promoted = promoted + 1
-    end
-  end
-  flush(c)
-  return promoted
-end
-
-local function expire(c, ids)
-  local expired = 0
-  for _, id in ipairs(ids) do
-    local t = read_task(c, id)
-    if not t or t.status ~= QUEUED then
-      put(c, WAITING .. c.tag, id, false)
-    elseif tonumber(t.expires_at) > c.now then
-      put(c, WAITING .. c.tag, id, t.expires_at)
-    else
-      fail_task(c, t, EXPIRED)
-      expired = expired + 1
-    end
-  end
-  flush(c)
-  return expired
-end
-
-local function purge(c, entries)
+-- What an ended task left in the indexes. Entries are in the order of their time, unless a host keeps ended tasks for
+-- longer than another one: then they wait for the ones before.
+local function purge(c, most)
+  local entries = call('LRANGE', ENDED .. c.tag, 0, most - 1)
+  local purged = 0
   for _, entry in ipairs(entries) do
-    local id, created_at, ended_at, tenant = entry:sub(1, 36), entry:sub(37, 52), entry:sub(53, 68), entry:sub(69)
-    local key = task_key(c, id)
-    local known = redis.pcall('HMGET', key, 'status', 'ended_at')
-    put(c, ENDED .. c.tag, entry, false)
+    if tonumber(entry:sub(1, 16)) > c.now then break end
+    purged = purged + 1
+    local id, created_at, ended_at, tenant = entry:sub(17, 52), entry:sub(53, 68), entry:sub(69, 84), entry:sub(85)
+    local known = read_task(c, id)
     -- An id that is made from an idempotency key can come again once its record is gone: that one is not yet due.
-    local again = known[2] and padded(known[2]) ~= ended_at or known[1] and not is_ended(known[1])
-    if not again and not known.err then redis.call('UNLINK', key) end
-    put(c, tenant_key(c, TASKS, tenant), created_at .. id, false)
-    put(c, tenant_key(c, DEAD, tenant), ended_at .. id, false)
+    if known and is_ended(known.status) and padded(known.since) == ended_at then call('UNLINK', known.key) end
+    drop(c, tenant_key(c, TASKS, tenant), created_at .. id)
+    drop(c, tenant_key(c, DEAD, tenant), ended_at .. id)
   end
   flush(c)
-  return #entries
+  if purged > 0 then call('LTRIM', ENDED .. c.tag, purged, -1) end
+  return purged
 end
+
+-- A task can be due for two reasons, the one after the other: its lease has run out, and it has expired.
+local PASSES = 3
 
 define('tick', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local most, lapsed = tonumber(args[OWN]), {}
+  local most, done = tonumber(args[OWN]), { lapsed = {}, promoted = 0, expired = 0 }
   local more = 0
-  local function first(name)
-    local found = due(c, name, most)
-    if #found >= most then more = 1 end
-    return found
+  for _ = 1, PASSES do
+    local due = call('ZRANGE', c.due, '-inf', c.at, 'BYSCORE', 'LIMIT', 0, most)
+    if #due == 0 then break end
+    if #due >= most then more = 1 end
+    for _, id in ipairs(due) do pass_one(c, id, done) end
+    flush(c)
   end
-  lapse(c, first(LEASED), lapsed)
-  local promoted = promote(c, first(DELAYED))
-  local expired = expire(c, first(WAITING))
-  local purged = purge(c, first(ENDED))
-  return { more, promoted, expired, purged, lapsed }
+  local purged = purge(c, most)
+  if purged >= most then more = 1 end
+  return { more, done.promoted, done.expired, purged, done.lapsed }
 end)

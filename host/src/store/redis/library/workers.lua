@@ -5,13 +5,13 @@ define('announce', { 'allow-oom' }, function(args)
   local dispatcher, ttl, workers = args[OWN], tonumber(args[OWN + 1]), args[OWN + 2]
   local index, key = DISPATCHERS .. c.tag, DISPATCHER .. c.tag .. ':' .. dispatcher
   if workers == '' then
-    redis.call('ZREM', index, dispatcher)
-    redis.call('DEL', key)
+    call('ZREM', index, dispatcher)
+    call('DEL', key)
     return 0
   end
-  redis.call('SET', key, workers, 'PX', ttl)
-  redis.call('ZADD', index, c.now + ttl, dispatcher)
-  redis.call('PEXPIRE', index, math.max(ttl, redis.call('PTTL', index)))
+  call('SET', key, workers, 'PX', ttl)
+  call('ZADD', index, c.now + ttl, dispatcher)
+  call('PEXPIRE', index, math.max(ttl, call('PTTL', index)))
   return 1
 end)
 
@@ -19,9 +19,9 @@ define('workers', { 'allow-oom' }, function(args)
   local c = begin(args)
   local index, found = DISPATCHERS .. c.tag, {}
   local now = string.format('%.0f', c.now)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
-  for _, dispatcher in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-    local workers = redis.call('GET', DISPATCHER .. c.tag .. ':' .. dispatcher)
+  call('ZREMRANGEBYSCORE', index, '-inf', now)
+  for _, dispatcher in ipairs(call('ZRANGE', index, 0, -1)) do
+    local workers = call('GET', DISPATCHER .. c.tag .. ':' .. dispatcher)
     if workers then found[#found + 1] = workers end
   end
   return found

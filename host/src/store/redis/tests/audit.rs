@@ -27,7 +27,7 @@ async fn indexes_are_made_again<S: Send + Sync>(subject: &On<S>, remove: Remove<
     assert_eq!(counts(subject, &tenant).await, (20, 1, 9));
     assert_eq!(subject.store.audit().await.unwrap(), Audited::default());
 
-    for index in ["ready", "delayed", "leased", "waiting", "tenants"] {
+    for index in ["ready", "due", "tenants"] {
         remove(&format!("fusebox:{index}"));
     }
     assert_eq!(lease(subject, &tenant, 30).await.len(), 0);

@@ -15,7 +15,7 @@ use super::{OPTIONS, node};
 use crate::{
     clock::Clock,
     store::{
-        Finished, FunctionRef, NewTask, Store, Verdict,
+        Accepted, Finished, FunctionRef, NewTask, Store, Verdict,
         conformance::{Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant},
         redis::RedisStore,
     },
@@ -42,8 +42,12 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     assert_eq!(read("status"), "RUNNING");
     finish(&subject, claim(&leased), end("out")).await;
     assert_eq!((read("status"), read("result"), read("log")), ("COMPLETED".into(), "out".into(), "log".into()));
-    assert!(read("receipt").contains("\"fuel\":42"));
-    assert_eq!((read("tenant"), read("attempt"), read("worker")), ("acme".into(), "1".into(), String::new()));
+    let record = read("record");
+    let now = subject.now().0;
+    assert!(record.starts_with("C 1 "), "{record}");
+    assert!(record.contains(&format!(" {now:016} {} - - normal 3 0 acme f ", now + 3_600_000)), "{record}");
+    assert!(record.contains(" 42 0 0 0 0 0 0 0 0 0 -"), "{record}");
+    assert_eq!(read("param_payload"), "");
 
     let failing = accept(&subject, new_task(&subject, &function)).await;
     let leased = lease_one(&subject, &tenant).await;
@@ -76,10 +80,14 @@ async fn time_is_that_of_redis_unless_a_test_tells_it() {
     let server = RedisServer::start(&[]).unwrap();
     let store = RedisStore::connect(&server.url(), OPTIONS).await.unwrap();
     let subject = super::On { store, clock: Clock::System, server };
+    let tenant = tenant("acme");
+    let new = new_task(&subject, &register(&subject, &tenant, "f").await);
+    let task = new.id;
     let before = subject.now();
-    let (tenant, task) = one_task(&subject).await;
+    let accepted = subject.store.accept(vec![new]).await.unwrap();
     let after = subject.now();
     let created_at = subject.store.task(&tenant, task).await.unwrap().unwrap().created_at;
+    assert_eq!(accepted, [Accepted::New { at: created_at }]);
     assert!(before <= created_at && created_at <= after, "{before} {created_at} {after}");
     let leased = lease_one(&subject, &tenant).await;
     assert_eq!(finish(&subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
