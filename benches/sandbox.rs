@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    function::RunLimits,
+    function::{Grants, RunLimits},
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
     outcome::Outcome,
@@ -101,8 +101,10 @@ fn run(sandbox: &Sandbox, module: &LoadedModule, limits: RunLimits) -> Run {
         tenant: TenantId::default_tenant(),
         function: "bench".parse().unwrap_or_else(|_| unreachable!("a name")),
         deadline: Millis::NEVER,
+        grants: Grants::default(),
     };
-    sandbox.run(module, Call { input: Bytes::from_static(&INPUT), limits, context, stop: StopFlag::default() })
+    let (input, stop) = (Bytes::from_static(&INPUT), StopFlag::default());
+    sandbox.run(module, Call { input, limits, context, stop, outside: None })
 }
 
 /// wasmtime with nothing of ours.

@@ -58,7 +58,8 @@ const EDGES: &[(&str, Edges)] = &[
     ("modules", Edges::AllBut(&["cli", "commands", "dispatch", "rest", "store", "worker"])),
     ("invoke", Edges::Only(&[])),
     ("store", Edges::Only(&["clock", "random"])),
-    ("telemetry", Edges::Only(&["store::Backlog", "transport::Counters"])),
+    ("telemetry", Edges::Only(&["egress::refused", "store::Backlog", "transport::Counters"])),
+    ("egress", Edges::Only(&[])),
     ("transport", Edges::Only(&[])),
     ("tenancy", Edges::Only(&["clock", "random", "store"])),
 ];

@@ -3,7 +3,13 @@
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX, name::TenantId, outcome::Outcome, time::Millis};
+use fusebox_core::{
+    function::{Grants, RunLimits},
+    limits::ARTIFACTS_BYTES_MAX,
+    name::TenantId,
+    outcome::Outcome,
+    time::Millis,
+};
 use fusebox_harness::guests;
 use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Sandbox, StopFlag};
 
@@ -50,8 +56,9 @@ fn run(sandbox: &Sandbox, module: &LoadedModule, input: Bytes) -> Bytes {
         tenant: TenantId::default_tenant(),
         function: "bench".parse().unwrap(),
         deadline: Millis::NEVER,
+        grants: Grants::default(),
     };
-    let call = Call { input, limits: RunLimits::default(), context, stop: StopFlag::default() };
+    let call = Call { input, limits: RunLimits::default(), context, stop: StopFlag::default(), outside: None };
     match sandbox.run(module, call).outcome {
         Outcome::Returned(output) => output,
         other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use fusebox_core::{
-    function::RunLimits,
+    function::{Grants, RunLimits},
     id::{LeaseToken, ModuleDigest, TaskId, WorkerId},
     name::TenantId,
     outcome::Receipt,
@@ -43,6 +43,7 @@ fn assign() -> FromDispatcher {
         function: "hello".parse().unwrap(),
         module: ModuleDigest([4; 32]),
         limits: RunLimits::default(),
+        grants: Grants::default(),
         waited_ms: 10,
         input: Bytes::from_static(&BODY),
     };

@@ -11,7 +11,7 @@ use fusebox::{
     },
 };
 use fusebox_core::{
-    function::{Abi, FunctionVersion, RunLimits},
+    function::{Abi, FunctionVersion, Grants, RunLimits},
     id::ModuleDigest,
     lifecycle::Fence,
     limits::LEASE_MS,
@@ -48,6 +48,7 @@ impl Steps {
             module: ModuleDigest([1; 32]),
             abi: Abi::Core,
             limits: RunLimits::default(),
+            grants: Grants::default(),
         };
         match store.register(new, Bytes::from_static(b"module")).await? {
             Registered::Version(function) => Ok(Self { store, function }),

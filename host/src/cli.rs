@@ -9,11 +9,27 @@ use fusebox_core::{function::RunLimits, limits::ATTEMPTS_MAX};
 
 use crate::{
     commands::{
-        batch::BatchArgs, bench::BenchArgs, chaos::ChaosArgs, dead_letters::DeadLettersArgs, demo::DemoArgs,
-        deploy::DeployArgs, dispatcher::DispatcherArgs, doctor::DoctorArgs, functions::FunctionsArgs,
-        invoke::InvokeArgs, keys::KeysArgs, logs::LogsArgs, serve::ServeArgs, tasks::TasksArgs, tenants::TenantsArgs,
-        up::UpArgs, work::WorkArgs, workers::WorkersArgs,
+        batch::BatchArgs,
+        bench::BenchArgs,
+        chaos::ChaosArgs,
+        dead_letters::DeadLettersArgs,
+        demo::DemoArgs,
+        deploy::DeployArgs,
+        dispatcher::DispatcherArgs,
+        doctor::DoctorArgs,
+        functions::FunctionsArgs,
+        invoke::InvokeArgs,
+        keys::KeysArgs,
+        logs::LogsArgs,
+        serve::ServeArgs,
+        settings::{ConfigArgs, SecretArgs},
+        tasks::TasksArgs,
+        tenants::TenantsArgs,
+        up::UpArgs,
+        work::WorkArgs,
+        workers::WorkersArgs,
     },
+    secrets::{SecretsKey, SecretsKeyError},
     telemetry::{self, logs::LogFormat},
 };
 
@@ -80,6 +96,10 @@ pub enum Command {
     Batch(BatchArgs),
     /// List functions, show one, or delete one
     Functions(FunctionsArgs),
+    /// Set, list and unset a function's configuration
+    Config(ConfigArgs),
+    /// Set, list and unset a function's secrets, which only its runs can read
+    Secrets(SecretArgs),
     /// List tasks; show, watch, cancel or retry one
     Tasks(TasksArgs),
     /// List tasks that failed, and try them again
@@ -224,6 +244,31 @@ impl LimitArgs {
             output_bytes: self.output_size.unwrap_or(other.output_bytes),
             log_bytes: self.log_size.unwrap_or(other.log_bytes),
         }
+    }
+}
+
+/// Where the key is that secrets are kept under.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SecretsArgs {
+    /// The file with the key that secrets are kept under, 64 hexadecimal digits; the same for each `serve` and
+    /// `dispatcher` of a store. Make one with: (umask 077; openssl rand -hex 32 > secrets.key)
+    #[arg(long = "secrets-key", env = "FUSEBOX_SECRETS_KEY", value_name = "FILE")]
+    secrets_key: Option<PathBuf>,
+}
+
+impl SecretsArgs {
+    /// The file, where one is named.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.secrets_key.clone()
+    }
+
+    /// The key, where a file is named.
+    ///
+    /// # Errors
+    /// Where there is no key in it.
+    pub fn read(&self) -> Result<Option<SecretsKey>, SecretsKeyError> {
+        self.secrets_key.as_deref().map(SecretsKey::read).transpose()
     }
 }
 

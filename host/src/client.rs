@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fusebox_core::function::Grants;
 use reqwest::{
     RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
@@ -19,6 +20,7 @@ use self::tls::Authorities;
 
 pub mod events;
 mod identity;
+mod settings;
 mod tasks;
 pub mod tls;
 
@@ -161,7 +163,13 @@ impl Client {
     }
 
     /// Registers a function.
-    pub async fn register(&self, name: &str, limits: LimitArgs, wasm: Vec<u8>) -> Result<FunctionView> {
+    pub async fn register(
+        &self,
+        name: &str,
+        limits: LimitArgs,
+        grants: &Grants,
+        wasm: Vec<u8>,
+    ) -> Result<FunctionView> {
         let mut url = self.url(&["v1", "functions"]);
         url.query_pairs_mut().append_pair("name", name);
         let limits = [
@@ -175,6 +183,9 @@ impl Client {
             if let Some(value) = value {
                 url.query_pairs_mut().append_pair(name, &value.to_string());
             }
+        }
+        if *grants != Grants::default() {
+            url.query_pairs_mut().append_pair("grants", &grants.to_list());
         }
         let request = self.http.post(url).header("content-type", "application/wasm").body(wasm);
         self.json(request).await

@@ -6,8 +6,11 @@
 //! | [`rest`], [`tenancy`] | the REST service; who asks |
 //! | [`store`] | functions, tasks and the queue |
 //! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
+//! | [`egress`] | HTTP requests that guests send |
 //! | [`transport`] | the encrypted link between dispatcher and workers |
 //! | [`invoke`], [`modules`] | the seams between REST and what runs and compiles |
+//! | [`outside`] | what runs ask for, put together |
+//! | [`secrets`] | secrets at rest: sealed and opened |
 //! | [`client`], [`ui`] | the REST client of the command line; what people see |
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`clock`], [`random`] | the only readers of time and randomness |
@@ -18,10 +21,13 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod dispatch;
+pub mod egress;
 pub mod invoke;
 pub mod modules;
+pub mod outside;
 pub mod random;
 pub mod rest;
+pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;

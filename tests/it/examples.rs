@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fusebox_harness::{Client, Server};
-use reqwest::StatusCode;
+use fusebox_harness::{Client, Server, Web};
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -77,6 +78,49 @@ async fn markdown_becomes_html() {
     let answer = client.post("/v1/functions/markdown/invoke", "# Title\n\n*so*").await.unwrap();
     let html = String::from_utf8(answer.body).unwrap();
     assert!(html.contains("<h1>Title</h1>") && html.contains("<em>so</em>"), "{html}");
+}
+
+#[tokio::test]
+async fn counter_loses_no_count() {
+    let (client, _server, _home) = registered("counter", "&grants=kv").await;
+    let counted = join_all((0..30).map(|_| client.post("/v1/functions/counter/invoke", "tea"))).await;
+    let mut counts: Vec<u32> =
+        counted.into_iter().map(|answer| String::from_utf8(answer.unwrap().body).unwrap().parse().unwrap()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=30).collect::<Vec<_>>());
+    let other = client.post("/v1/functions/counter/invoke", "cake").await.unwrap();
+    assert_eq!(other.body, b"1");
+    let refused = client.register("counter", "", &module("counter")).await.unwrap_err().to_string();
+    assert!(refused.contains("grant-required") && refused.contains("kv"), "{refused}");
+}
+
+#[tokio::test]
+async fn notify_sends_with_its_token() {
+    let answers = [("/in", "HTTP/1.1 202 Accepted\r\ncontent-length: 6\r\n\r\nthanks".to_owned())];
+    let web = Web::start(&answers).await.unwrap();
+    let (server, _home) = server(&["--egress-allow-private", "127.0.0.0/8"]);
+    let client = server.client();
+    let grants = format!("&grants=config,secrets,http={}", web.address());
+    client.register("notify", &grants, &module("notify")).await.unwrap();
+    let notify = async || client.post("/v1/functions/notify/invoke", "green").await.unwrap();
+    let set = async |path: &str, value: String| {
+        let answer = client.send(Method::PUT, &format!("/v1/functions/notify/{path}"), &[], value).await.unwrap();
+        assert!(answer.status.is_success(), "{answer}");
+    };
+    let unset = notify().await;
+    assert!(unset.code() == "guest-error" && unset.to_string().contains("fusebox config"), "{unset}");
+    set("config/url", format!("http://{}/in", web.address())).await;
+    set("secrets/token", "hunter2".to_owned()).await;
+    assert_eq!(notify().await.body, b"thanks");
+    let seen = web.requests();
+    assert!(
+        seen[0].contains("\r\nauthorization: Bearer hunter2\r\n") && seen[0].ends_with("\r\n\r\ngreen"),
+        "{seen:?}"
+    );
+    set("config/url", format!("http://{}/away", web.address())).await;
+    assert!(notify().await.to_string().contains("answered 404"));
+    set("config/url", "http://169.254.169.254/".to_owned()).await;
+    assert!(notify().await.to_string().contains("not allowed"));
 }
 
 #[tokio::test]

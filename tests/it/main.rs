@@ -5,11 +5,13 @@
 //! | `main_job` | register, invoke, submit, wait, results and receipts; the seed's routes |
 //! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
+//! | `capabilities` | what functions are granted: configuration, secrets, a namespace |
 //! | `cli` | the command line, its exit codes, the demo |
 //! | `cli_tasks` | batches, failed tasks tried again, changes as they happen, who works |
 //! | `bench` | a little of every measurement, and its report |
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
+//! | `egress` | requests that functions send, and where they may not go |
 //! | `examples` | the modules of `examples/` answer |
 //! | `artifacts` | who compiles a module for a worker |
 //! | `links` | what networks do to the link between a dispatcher and a worker |
@@ -27,10 +29,12 @@
 mod artifacts;
 mod bad_input;
 mod bench;
+mod capabilities;
 mod chaos;
 mod cli;
 mod cli_tasks;
 mod cluster;
+mod egress;
 mod examples;
 mod faults;
 mod fuse;

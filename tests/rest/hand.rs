@@ -13,7 +13,7 @@ use fusebox::{
 };
 use fusebox_core::{
     error::ErrorCode,
-    function::{Abi, RunLimits},
+    function::{Abi, Grants, RunLimits},
     id::{ModuleDigest, TaskId},
     lifecycle::Fence,
     name::TenantId,
@@ -79,6 +79,7 @@ impl Rest {
             module: ModuleDigest(mine.module.0),
             abi: Abi::Core,
             limits: RunLimits::default(),
+            grants: Grants::default(),
         };
         assert!(matches!(self.store.register(new, module).await.unwrap(), Registered::Version(_)));
         let task = NewTask {

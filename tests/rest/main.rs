@@ -15,6 +15,7 @@
 //! | `waits` | the end of a task wakes who waits for any or all of many |
 //! | `retries` | failed tasks are tried again, one by one and as dead letters |
 //! | `events` | a task's changes as a stream |
+//! | `settings` | grants, configuration and secrets |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
 //! | `keys` | keys as they come and go |
 //! | `world`, `matrix` | every route meets every kind of caller |
@@ -33,6 +34,7 @@ mod matrix;
 mod no_store;
 mod problems;
 mod retries;
+mod settings;
 mod support;
 mod surfaces;
 mod waits;

@@ -39,6 +39,10 @@ fn nothing(_: &World) -> Vec<u8> {
     Vec::new()
 }
 
+fn canary(_: &World) -> Vec<u8> {
+    CANARY.into()
+}
+
 fn wasm(_: &World) -> Vec<u8> {
     fusebox_harness::guests::echo()
 }
@@ -71,6 +75,11 @@ const ROWS: &[Row] = &[
     ("GET", "/v1/functions", nothing, Other::Own, 200),
     ("GET", "/v1/functions/{function}", nothing, Other::Absent, 200),
     ("GET", "/v1/functions/{function}/versions", nothing, Other::Absent, 200),
+    ("PUT", "/v1/functions/{function}/config/{setting}", canary, Other::Absent, 204),
+    ("GET", "/v1/functions/{function}/config/{setting}", nothing, Other::Absent, 200),
+    ("GET", "/v1/functions/{function}/config", nothing, Other::Absent, 200),
+    ("PUT", "/v1/functions/{function}/secrets/{setting}", canary, Other::Absent, 204),
+    ("GET", "/v1/functions/{function}/secrets", nothing, Other::Absent, 200),
     ("POST", "/v1/functions/{function}/invoke", nothing, Other::Absent, 200),
     ("POST", "/v1/functions/{function}/tasks", nothing, Other::Absent, 202),
     ("POST", "/v1/functions/{function}/tasks/batch", batch, Other::Absent, 200),
@@ -94,6 +103,8 @@ const ROWS: &[Row] = &[
     ("GET", "/healthz", nothing, Other::Open, 200),
     ("GET", "/readyz", nothing, Other::Open, 200),
     ("DELETE", "/v1/tasks/{task}", nothing, Other::Absent, 409),
+    ("DELETE", "/v1/functions/{function}/config/{setting}", nothing, Other::Absent, 204),
+    ("DELETE", "/v1/functions/{function}/secrets/{setting}", nothing, Other::Absent, 204),
     ("DELETE", "/v1/functions/{function}", nothing, Other::Absent, 204),
     ("DELETE", "/v1/keys/{key}", nothing, Other::Absent, 200),
     ("DELETE", "/v1/tenants/{tenant}", nothing, Other::Refused, 204),

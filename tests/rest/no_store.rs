@@ -2,8 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox::store::*;
+use fusebox::store::{
+    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
+    *,
+};
 use fusebox_core::{
+    capability::{self, KvKey, Revision, SettingName},
     function::FunctionVersion,
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
@@ -127,6 +131,34 @@ impl Store for NoStore {
         tokio::sync::broadcast::channel(1).1
     }
     async fn check(&self) -> Result<()> {
+        no()
+    }
+}
+
+#[async_trait]
+impl Kv for NoStore {
+    async fn value(&self, _: &Namespace, _: &KvKey) -> Result<Option<Value>> {
+        no()
+    }
+    async fn set_value(&self, _: &Namespace, _: NewValue) -> Result<Granted<Revision>> {
+        no()
+    }
+    async fn delete_value(&self, _: &Namespace, _: &KvKey, _: capability::Expects) -> Result<Granted<bool>> {
+        no()
+    }
+    async fn setting(&self, _: &Namespace, _: SettingKind, _: &SettingName) -> Result<Option<Bytes>> {
+        no()
+    }
+    async fn settings(&self, _: &Namespace, _: SettingKind) -> Result<Vec<(SettingName, Bytes)>> {
+        no()
+    }
+    async fn set_setting(&self, _: &Namespace, _: SettingKind, _: &SettingName, _: Bytes) -> Result<Granted<()>> {
+        no()
+    }
+    async fn unset(&self, _: &Namespace, _: SettingKind, _: &SettingName) -> Result<bool> {
+        no()
+    }
+    async fn forget(&self, _: &Namespace) -> Result<()> {
         no()
     }
 }

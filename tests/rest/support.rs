@@ -15,6 +15,7 @@ use fusebox::{
     invoke::{InvokeError, Invoked, Invoker},
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, room::Room},
+    secrets::SecretsKey,
     store::{self, Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, Needs},
@@ -123,6 +124,7 @@ impl Rest {
             clock: Clock::System,
             metrics,
             readiness: readiness.clone(),
+            secrets: Some(SecretsKey::read_or_make(&home.path().join("secrets.key")).unwrap()),
             room: Room::default(),
             settings: RestSettings {
                 limits: RunLimits::default(),
@@ -198,6 +200,7 @@ pub(crate) fn routes() -> Vec<(Method, String)> {
     for (method, path, _) in table() {
         let path = path.replace("{task}", "0190d5a0-7b1a-7c3e-8f00-0123456789ab").replace("{function}", "echo");
         let path = path.replace("{key}", "0123456789abcdef").replace("{tenant}", "acme");
+        let path = path.replace("{setting}", "NAME");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
         routes.push((method, path));
     }

@@ -95,6 +95,7 @@ impl World {
     pub(crate) fn fill(&self, path: &str) -> String {
         let path = path.replace("{function}", &self.function).replace("{task}", &self.task);
         let path = path.replace("{key}", &self.key).replace("{tenant}", &self.tenant);
+        let path = path.replace("{setting}", "NAME");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
         path
     }

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
-use fusebox_core::limits::MODULE_BYTES_MAX;
+use fusebox_core::{
+    capability::{Grant, Grants},
+    limits::MODULE_BYTES_MAX,
+};
 
 use crate::{
     cli::{HostArgs, LimitArgs, OutputFormat},
@@ -19,14 +22,21 @@ use crate::{
 A function is a core wasm module: built with the guest SDK for wasm32-unknown-unknown, or any program that reads stdin
 and writes stdout, for wasm32-wasip1. Deploying a name again makes its next version; the name then means the newest.
 
+What it imports decides which grants it needs: config, secrets, kv, and http=HOST for each host that it may send
+requests to, such as http=api.example.com, http=*.example.com or http=api.example.com:8443.
+
 Example:
-  fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB")]
+  fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB
+  fusebox deploy counter.wasm --grant kv --grant http=api.example.com")]
 pub struct DeployArgs {
     /// The module, a .wasm file
     pub file: PathBuf,
     /// The function's name [default: the file's name without .wasm]
     #[arg(long)]
     pub name: Option<String>,
+    /// Grant it a capability: config, secrets, kv or http=HOST; may be given several times
+    #[arg(long = "grant", value_name = "GRANT")]
+    pub grants: Vec<Grant>,
     /// What one run may use.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -46,8 +56,9 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let size = std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?.len();
     anyhow::ensure!(size <= MODULE_BYTES_MAX, "{} is larger than a module may be, 16 MiB", args.file.display());
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let grants = Grants::of(args.grants)?;
     let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
-    let deployed = Client::of(&args.host)?.register(&name, args.limits, wasm).await;
+    let deployed = Client::of(&args.host)?.register(&name, args.limits, &grants, wasm).await;
     spinner.end();
     let function = deployed?;
     if format == OutputFormat::Json {
@@ -65,5 +76,12 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
         function.abi,
         ByteSize(function.module_bytes)
     ))?;
+    if !function.grants.is_empty() {
+        ui::say(format!("Granted: {}", function.grants.join(", ")))?;
+    }
+    match function.new_grants.as_deref() {
+        None | Some([]) => {}
+        Some(new) => ui::say(format!("New since the version before: {}", new.join(", ")))?,
+    }
     ui::say(format!("Run it:  fusebox invoke {} --data TEXT", function.name))
 }

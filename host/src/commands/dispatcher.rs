@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
+    egress::EgressArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
 };
 use crate::{
+    cli::SecretsArgs,
     clock::Clock,
-    dispatch::{driver::Workers, missing::MissingModules},
+    dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside},
     modules::Modules,
     random,
     telemetry::metrics::Metrics,
@@ -47,6 +49,12 @@ pub struct DispatcherArgs {
     /// there. What `serve` of this machine has compiled into it is not compiled again
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// Where the key of secrets is.
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
+    /// What functions may reach, in local mode.
+    #[command(flatten)]
+    pub egress: EgressArgs,
 }
 
 /// A store that several processes may open.
@@ -75,11 +83,19 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let store = parts::open_store(&args.store, &clock).await?;
     let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
     let stop = CancellationToken::new();
-    let own = Parts { store: store.clone(), clock: clock.clone(), metrics: metrics.clone(), stop: stop.clone() };
+    let outside = StoreOutside::new(store.clone(), args.secrets.read()?);
+    let own = Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        outside: outside.clone(),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    };
     let mut dispatching = if mode == Mode::Local {
         let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING)?;
         let modules = Modules::new(sandbox.clone(), metrics.clone());
-        let slots = Slots::start(slots, &sandbox, random::worker_id(clock.now()), &clock, &metrics)?;
+        let outside = parts::outside(outside, args.egress.start(&metrics)?);
+        let slots = Slots::start(slots, &sandbox, outside, random::worker_id(clock.now()), &clock, &metrics)?;
         let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
         Dispatching::local(own, workers, &args.workers)
     } else {

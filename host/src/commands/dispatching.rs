@@ -18,6 +18,7 @@ use crate::{
     dispatch::{
         driver::{self, Driver, Workers},
         gateway::Gateway,
+        outside::StoreOutside,
         pieces::Pieces,
         upkeep,
     },
@@ -87,6 +88,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What time it is.
     pub clock: Clock,
+    /// Answers what runs ask for.
+    pub outside: StoreOutside,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Drains it.
@@ -134,10 +137,11 @@ impl Dispatching {
     }
 
     fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
-        let Parts { store, clock, metrics, stop } = parts;
+        let Parts { store, clock, outside, metrics, stop } = parts;
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),
+            outside,
             workers,
             wall_ms_max: args.wall_ms_max(),
             clock,

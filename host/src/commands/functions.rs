@@ -46,7 +46,8 @@ pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()
 }
 
 fn table(functions: &[FunctionView]) -> String {
-    let mut table = Table::new(["NAME", "VERSION", "ID", "ABI", "SIZE", "FUEL", "WALL", "MEMORY", "REGISTERED"]);
+    let mut table =
+        Table::new(["NAME", "VERSION", "ID", "ABI", "SIZE", "FUEL", "WALL", "MEMORY", "GRANTS", "REGISTERED"]);
     for function in functions {
         table.row([
             function.name.clone(),
@@ -57,6 +58,10 @@ fn table(functions: &[FunctionView]) -> String {
             ui::count(function.limits.fuel),
             format!("{} ms", function.limits.wall_ms),
             ByteSize(function.limits.memory_bytes).to_string(),
+            match function.grants.is_empty() {
+                true => "none".to_owned(),
+                false => function.grants.join(","),
+            },
             function.created_at.clone(),
         ]);
     }

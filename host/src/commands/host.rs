@@ -8,16 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dispatching::{DispatchArgs, Dispatching, Parts},
+    egress::EgressArgs,
     parts::{self, StoreAddress},
     serve,
     web::{self, WebArgs},
 };
 use crate::{
     clock::Clock,
-    dispatch::{driver::Workers, missing::MissingModules, short::SlotInvoker},
+    dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside, short::SlotInvoker},
     modules::Modules,
     random,
     rest::{self, App, RestSettings, room::Room},
+    secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::Gate,
     worker::slots::Slots,
@@ -34,10 +36,14 @@ pub struct HostOptions {
     pub store: StoreAddress,
     /// The directory of compiled modules.
     pub data: PathBuf,
+    /// The file of the key of secrets; made where it is not there.
+    pub secrets_key: PathBuf,
     /// How workers get their attempts.
     pub mode: Mode,
     /// Where workers of other processes come in.
     pub workers: DispatchArgs,
+    /// What functions may reach.
+    pub egress: EgressArgs,
     /// Runs that may go on at once.
     pub slots: u32,
     /// Limits of functions that state none.
@@ -75,11 +81,15 @@ impl Host {
         let metrics = Arc::new(Metrics::new(options.slots));
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let missing = MissingModules { store: store.clone(), modules: modules.clone() };
+        let secrets = SecretsKey::read_or_make(&options.secrets_key)?;
+        let outside = StoreOutside::new(store.clone(), Some(secrets.clone()));
         let worker = random::worker_id(clock.now());
-        let slots = Arc::new(Slots::start(options.slots, &sandbox, worker, &clock, &metrics)?);
+        let asked = parts::outside(outside.clone(), options.egress.start(&metrics)?);
+        let slots = Arc::new(Slots::start(options.slots, &sandbox, asked, worker, &clock, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
-        let own = Parts { store: store.clone(), clock: clock.clone(), metrics: metrics.clone(), stop: stop.clone() };
+        let own =
+            Parts { store: store.clone(), clock: clock.clone(), outside, metrics: metrics.clone(), stop: stop.clone() };
         let dispatching = match options.mode {
             Mode::Local => {
                 let workers = Workers::Local { slots: slots.clone(), missing: missing.clone() };
@@ -95,6 +105,7 @@ impl Host {
             clock,
             metrics,
             readiness: readiness.clone(),
+            secrets: Some(secrets),
             room: Room::default(),
             settings: RestSettings {
                 limits: options.limits,

@@ -17,6 +17,7 @@ pub mod deploy;
 pub mod dispatcher;
 pub mod dispatching;
 pub mod doctor;
+pub mod egress;
 pub mod functions;
 pub mod host;
 pub mod invoke;
@@ -24,6 +25,7 @@ pub mod keys;
 pub mod logs;
 pub mod parts;
 pub mod serve;
+pub mod settings;
 pub mod signals;
 pub mod tasks;
 pub mod tenants;
@@ -56,6 +58,8 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
             Command::Invoke(args) => invoke::run(args, format).await,
             Command::Batch(args) => batch::run(args, format).await,
             Command::Functions(args) => functions::run(args, format).await,
+            Command::Config(args) => settings::config(args, format).await,
+            Command::Secrets(args) => settings::secrets(args, format).await,
             Command::Tasks(args) => tasks::run(args, format).await,
             Command::DeadLetters(args) => dead_letters::run(args, format).await,
             Command::Workers(args) => workers::run(args, format).await,

@@ -9,11 +9,13 @@ use std::{
 
 use anyhow::Context as _;
 use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
-use fusebox_sandbox::{CompileCommand, Sandbox};
+use fusebox_sandbox::{CompileCommand, Outside, Sandbox};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     clock::Clock,
+    egress::Egress,
+    outside::Routed,
     store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
 };
 
@@ -96,6 +98,12 @@ pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits) -> anyhow::Result<San
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: compile_command()?,
     })?)
+}
+
+/// What runs of slots ask: `rest` for what is kept, and `egress` for other hosts.
+#[must_use]
+pub fn outside(rest: impl Outside + 'static, egress: Egress) -> Arc<dyn Outside> {
+    Arc::new(Routed { http: Arc::new(egress), rest: Arc::new(rest) })
 }
 
 /// This program, as a compile child.

@@ -16,7 +16,7 @@ use super::{
     web::{self, WebArgs},
 };
 use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs},
+    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
     clock::Clock,
     dispatch::stored::StoredInvoker,
     modules::Modules,
@@ -46,6 +46,9 @@ pub struct ServeArgs {
     /// TLS and web pages.
     #[command(flatten)]
     pub web: WebArgs,
+    /// Where the key of secrets is.
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
     /// How often a task is tried.
     #[command(flatten)]
     pub attempts: AttemptArgs,
@@ -68,6 +71,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     parts::allow_open_files();
     let mut signals = Signals::listen()?;
     let tls = args.web.tls()?;
+    let secrets = args.secrets.read()?;
     let clock = Clock::System;
     let store = parts::open_store(&args.store, &clock).await?;
     let gate = Gate::new(store.clone(), clock.clone());
@@ -85,6 +89,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         clock,
         metrics,
         readiness: readiness.clone(),
+        secrets,
         room: Room::default(),
         settings: RestSettings {
             limits,

@@ -7,13 +7,14 @@ use fusebox_core::{dispatch::Mode, function::RunLimits};
 
 use super::{
     dispatching::{DispatchArgs, ModeArg},
+    egress::EgressArgs,
     host::{Host, HostOptions},
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
     web::WebArgs,
 };
 use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs},
+    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
     ui,
 };
 
@@ -45,9 +46,15 @@ pub struct UpArgs {
     /// TLS and web pages.
     #[command(flatten)]
     pub web: WebArgs,
+    /// Where the key of secrets is; here it is made where it is not there, beside the compiled modules by default.
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
     /// How often a task is tried.
     #[command(flatten)]
     pub attempts: AttemptArgs,
+    /// What functions may reach.
+    #[command(flatten)]
+    pub egress: EgressArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -59,16 +66,19 @@ pub struct UpArgs {
 impl UpArgs {
     fn host_options(&self) -> HostOptions {
         let ceiling = self.most.ceiling();
+        let data = self.data.clone().unwrap_or_else(|| match &self.store {
+            StoreAddress::Directory(dir) => dir.clone(),
+            StoreAddress::Redis(_) => "fusebox-data".into(),
+        });
         HostOptions {
             listen: self.listen,
             web: self.web.clone(),
             store: self.store.clone(),
-            data: self.data.clone().unwrap_or_else(|| match &self.store {
-                StoreAddress::Directory(dir) => dir.clone(),
-                StoreAddress::Redis(_) => "fusebox-data".into(),
-            }),
+            secrets_key: self.secrets.file().unwrap_or_else(|| data.join("secrets.key")),
+            data,
             mode: Mode::from(self.mode),
             workers: self.link.clone(),
+            egress: self.egress.clone(),
             slots: self.workers.unwrap_or_else(parts::cores),
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,

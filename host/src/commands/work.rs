@@ -7,6 +7,7 @@ use fusebox_core::{dispatch::Mode, function::RunLimits};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    egress::EgressArgs,
     parts::{self, SLOTS_MAX},
     signals::Signals,
 };
@@ -18,6 +19,7 @@ use crate::{
     transport::JoinToken,
     ui,
     worker::{
+        self,
         agent::{self, Agent},
         slots::Slots,
     },
@@ -44,6 +46,9 @@ pub struct WorkArgs {
     /// The directory of compiled modules; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// What functions may reach.
+    #[command(flatten)]
+    pub egress: EgressArgs,
 }
 
 /// Works until a signal, then drains.
@@ -56,13 +61,17 @@ pub async fn run(args: WorkArgs, mode: Mode) -> anyhow::Result<()> {
     let clock = Clock::System;
     let sandbox = parts::sandbox(&args.data, args.slots, RunLimits::CEILING)?;
     let metrics = Arc::new(Metrics::new(args.slots));
-    let slots = Slots::start(args.slots, &sandbox, random::worker_id(clock.now()), &clock, &metrics)?;
+    let (outside, questions) = worker::outside::channel();
+    let egress = args.egress.start(&metrics)?;
+    let outside = parts::outside(outside, egress);
+    let slots = Slots::start(args.slots, &sandbox, outside, random::worker_id(clock.now()), &clock, &metrics)?;
     let url = args.url.clone();
     let options = agent::Options {
         url: args.url,
         token: args.join_token,
         mode,
         slots: Arc::new(slots),
+        questions,
         modules: Modules::new(sandbox, metrics),
         clock,
         // Who started this worker may wait for the line; without a reader it works all the same.

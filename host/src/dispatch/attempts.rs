@@ -12,7 +12,8 @@ use fusebox_core::{
 };
 use fusebox_sandbox::StopFlag;
 
-use crate::store::{Claim, LeasedTask, Verdict};
+use super::calls::Guest;
+use crate::store::{Claim, LeasedTask, Verdict, kv::Namespace};
 
 /// A leased attempt.
 pub(super) struct Held {
@@ -24,6 +25,8 @@ pub(super) struct Held {
     pub(super) token: LeaseToken,
     /// Ends the run, where it is in this process.
     pub(super) stop: StopFlag,
+    /// Whose run it is, and what that may ask for.
+    pub(super) guest: Guest,
     /// What to run; taken when the attempt is assigned.
     pub(super) leased: Option<LeasedTask>,
     /// How it ended; there from the report until it is saved.
@@ -48,7 +51,11 @@ impl Attempts {
             return Some((task, attempt));
         }
         let stop = StopFlag::default();
-        let held = Held { attempt, worker, token, stop, leased: Some(leased), end: None, reported: false };
+        let guest = Guest {
+            of: Namespace { tenant: leased.task.tenant.clone(), function: leased.function_name.clone() },
+            grants: leased.grants.clone(),
+        };
+        let held = Held { attempt, worker, token, stop, guest, leased: Some(leased), end: None, reported: false };
         if let Some(older) = self.held.insert(task, held) {
             older.stop.raise(StopReason::Interrupted);
         }

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fusebox_core::{
+    capability::{Answer, Refusal},
     dispatch::{Dispatcher, Effect, Event, Report as CoreReport, RequestId},
     id::{Attempt, DispatcherId, TaskId, WorkerId},
     limits::DRAIN_MS_MAX,
@@ -22,7 +23,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{attempts::Attempts, gateway::FromLink, local::LocalWorker, missing::MissingModules, remote::Remotes};
+use super::{
+    attempts::Attempts, gateway::FromLink, local::LocalWorker, missing::MissingModules, outside::StoreOutside,
+    remote::Remotes,
+};
 use crate::{
     clock::Clock,
     random,
@@ -42,6 +46,8 @@ pub struct Options {
     pub store: Arc<dyn Store>,
     /// Where attempts run.
     pub workers: Workers,
+    /// Answers what runs of other processes ask for.
+    pub outside: StoreOutside,
     /// The longest wall time of a run here, in milliseconds, whatever its function may use.
     pub wall_ms_max: u32,
     /// What time it is.
@@ -72,6 +78,7 @@ pub(super) enum FromStore {
     Beaten(Vec<(TaskId, Attempt)>),
     AdoptedLost(Vec<(WorkerId, AttemptId)>),
     Announced,
+    Called { worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal> },
     Backlog(Vec<(TenantId, u64)>),
 }
 
@@ -88,6 +95,7 @@ pub struct Driver {
     pub(super) dispatcher: DispatcherId,
     pub(super) core: Dispatcher,
     pub(super) store: Arc<dyn Store>,
+    pub(super) outside: StoreOutside,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) wall_ms_max: u32,
@@ -132,6 +140,7 @@ impl Driver {
             dispatcher: options.dispatcher,
             core: Dispatcher::new(u64::from_le_bytes(random::bytes())),
             store: options.store,
+            outside: options.outside,
             clock: options.clock,
             metrics: options.metrics,
             wall_ms_max: options.wall_ms_max,
@@ -337,6 +346,7 @@ impl Driver {
             }
             FromStore::AdoptedLost(lost) => lost.into_iter().for_each(|(worker, id)| self.on_adopted_lost(worker, id)),
             FromStore::Announced => self.announcing = false,
+            FromStore::Called { worker, number, answer } => self.on_called(worker, number, answer),
         }
     }
 }

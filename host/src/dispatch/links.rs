@@ -88,6 +88,7 @@ impl Driver {
                     self.on_report(worker, report);
                 }
             }
+            FromWorker::Call { number, tenant, held, call } => self.on_call(worker, number, tenant, held, call),
             FromWorker::Drains => {
                 remote.info.draining = true;
                 self.handle(Event::WorkerDrains { worker });

@@ -55,6 +55,7 @@ impl LocalWorker {
             tenant: leased.task.tenant,
             function: leased.function_name,
             limits: leased.task.limits,
+            grants: leased.grants,
             input: leased.input,
             stop,
             accepted_at: leased.task.created_at,

@@ -7,6 +7,7 @@
 //! | [`local`] | slots in this process as a worker |
 //! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
 //! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
+//! | [`outside`], [`calls`] | what runs were granted to ask for, here and in other processes |
 //! | [`pieces`] | modules for workers that have not got them |
 //! | [`missing`] | modules whose compiled artifact is missing |
 //! | [`upkeep`] | asks the store to do what time asks for |
@@ -14,11 +15,13 @@
 //! Knows nothing of REST; they meet in the store.
 
 pub mod attempts;
+pub mod calls;
 pub mod driver;
 pub mod gateway;
 pub mod links;
 pub mod local;
 pub mod missing;
+pub mod outside;
 pub mod perform;
 pub mod pieces;
 pub mod remote;

@@ -90,9 +90,10 @@ impl Driver {
         }
         let held = HeldAttempt { id: AttemptId { task, attempt }, token };
         let waited_ms = self.clock.now().since(leased.task.created_at);
-        let LeasedTask { task, input, module, function_name } = leased;
+        let LeasedTask { task, input, module, function_name, grants } = leased;
         let (tenant, limits) = (task.tenant, task.limits);
-        let assignment = Assignment { held, tenant, function: function_name, module, limits, waited_ms, input };
+        let function = function_name;
+        let assignment = Assignment { held, tenant, function, module, limits, grants, waited_ms, input };
         self.assignments.entry(worker).or_default().push(assignment);
     }
 

@@ -151,7 +151,7 @@ impl Artifacts {
 #[cfg(test)]
 mod tests {
     use fusebox_core::{
-        function::{Abi, RunLimits},
+        function::{Abi, Grants, RunLimits},
         name::TenantId,
     };
     use fusebox_sandbox::{CompileCommand, Options, Sandbox};
@@ -176,6 +176,7 @@ mod tests {
             module: MODULE,
             abi: Abi::Core,
             limits: RunLimits::default(),
+            grants: Grants::default(),
         };
         store.register(new, wasm).await.unwrap();
         (Arc::new(store), home)

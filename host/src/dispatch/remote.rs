@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use fusebox_core::{
     id::{DispatcherId, LeaseToken, WorkerId},
     lifecycle::Fence,
-    limits::RECEIPT_MS_MAX,
+    limits::{RECEIPT_MS_MAX, WORKER_CAPACITY_MAX},
     time::Millis,
     wire::{self, Assignment, AttemptId, FromDispatcher, Join},
 };
@@ -30,6 +30,8 @@ pub(super) struct Remote {
     unreceived: HashMap<AttemptId, Millis>,
     /// Leased by another dispatcher, or by this one before it gave the worker up: kept alive, not decided about.
     adopted: HashMap<AttemptId, LeaseToken>,
+    /// What its runs have asked for and were not answered.
+    calls: u32,
 }
 
 /// See the module's documentation.
@@ -57,7 +59,7 @@ impl Remotes {
             draining: false,
         };
         let link = Some((link, sender));
-        let remote = Remote { link, info, unreceived: HashMap::new(), adopted: HashMap::new() };
+        let remote = Remote { link, info, unreceived: HashMap::new(), adopted: HashMap::new(), calls: 0 };
         if let Some((_, older)) = self.workers.insert(worker, remote).and_then(|older| older.link) {
             older.close();
         }
@@ -166,6 +168,23 @@ impl Remote {
         self.adopted.remove(&id);
     }
 
+    /// Counts a call, if it may have one more open: each slot waits for the answer to its own.
+    pub(super) fn begin_call(&mut self) -> bool {
+        let has_room = self.calls < self.info.slots.min(WORKER_CAPACITY_MAX);
+        self.calls += u32::from(has_room);
+        has_room
+    }
+
+    /// A call is answered.
+    pub(super) fn end_call(&mut self) {
+        self.calls = self.calls.saturating_sub(1);
+    }
+
+    /// Whether it has come with this attempt from another dispatcher's time.
+    pub(super) fn holds_adopted(&self, held: &wire::HeldAttempt) -> bool {
+        self.adopted.get(&held.id) == Some(&held.token)
+    }
+
     /// An attempt has arrived.
     pub(super) fn received(&mut self, id: AttemptId) {
         self.unreceived.remove(&id);
@@ -198,7 +217,7 @@ fn parts(batch: Vec<Assignment>) -> Vec<Vec<Assignment>> {
 mod tests {
     use bytes::Bytes;
     use fusebox_core::{
-        function::RunLimits,
+        function::{Grants, RunLimits},
         id::{ModuleDigest, TaskId},
         name::TenantId,
         wire::HeldAttempt,
@@ -214,6 +233,7 @@ mod tests {
             function: "f".parse().unwrap(),
             module: ModuleDigest([3; 32]),
             limits: RunLimits::default(),
+            grants: Grants::default(),
             waited_ms: 0,
             input: Bytes::from(vec![0; bytes]),
         }

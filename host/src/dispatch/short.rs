@@ -38,6 +38,7 @@ impl Invoker for SlotInvoker {
             tenant: function.tenant,
             function: function.name,
             limits: function.limits,
+            grants: function.grants,
             input,
             stop,
             accepted_at: self.clock.now(),

@@ -37,6 +37,8 @@ pub struct InputBody(pub Bytes, pub InRoom);
 pub struct SeedJson<T>(pub T, pub InRoom);
 /// A small JSON body.
 pub struct SmallJson<T>(pub T);
+/// A configuration value or a secret.
+pub struct SettingBody(pub Bytes);
 /// A batch, in any form.
 pub struct BatchBody(pub Bytes, pub InRoom);
 
@@ -69,6 +71,14 @@ impl<T: DeserializeOwned> FromRequest<Shared> for SmallJson<T> {
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
         let (body, _) = read(request, app, limits::SMALL_BODY_BYTES, "this body").await?;
         Ok(Self(from_json(&body)?))
+    }
+}
+
+impl FromRequest<Shared> for SettingBody {
+    type Rejection = Problem;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (body, _) = read(request, app, limits::SETTING_VALUE_BYTES_MAX as u64, "a value").await?;
+        Ok(Self(body))
     }
 }
 

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fusebox_core::{
+    capability::GrantError,
     error::{ErrorClass, ErrorCode},
     function::LimitError,
     name::NameError,
@@ -101,16 +102,17 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::UnprocessableRequest | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::FunctionNotFound | Code::TaskNotFound | Code::RouteNotFound => StatusCode::NOT_FOUND,
-        Code::KeyNotFound | Code::TenantNotFound => StatusCode::NOT_FOUND,
+        Code::KeyNotFound | Code::TenantNotFound | Code::SettingNotFound => StatusCode::NOT_FOUND,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ForeignOrigin | Code::Forbidden => StatusCode::FORBIDDEN,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::TaskNotEnded | Code::TaskEnded | Code::TaskNotFailed | Code::InputGone => StatusCode::CONFLICT,
         Code::KeyEnded | Code::TenantExists | Code::TenantStays => StatusCode::CONFLICT,
-        Code::QueueFull | Code::FunctionQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::QueueFull | Code::FunctionQuota | Code::SettingQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::KeyQuota | Code::TenantQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::NoSecretsKey => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => match code.class() {
             ErrorClass::Client => StatusCode::BAD_REQUEST,
@@ -219,6 +221,12 @@ impl From<ModuleError> for Problem {
 impl From<NameError> for Problem {
     fn from(error: NameError) -> Self {
         Self::new(ErrorCode::InvalidName, error.to_string())
+    }
+}
+
+impl From<GrantError> for Problem {
+    fn from(error: GrantError) -> Self {
+        Self::new(ErrorCode::InvalidRequest, error.to_string())
     }
 }
 

@@ -8,8 +8,9 @@ use axum::{
 };
 use bytes::Bytes;
 use fusebox_core::{
+    capability::Grant,
     error::ErrorCode,
-    function::{FunctionVersion, LimitError, RunLimits},
+    function::{FunctionVersion, Grants, LimitError, RunLimits},
     id::FunctionId,
     limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
@@ -22,12 +23,13 @@ use super::{
     body::ModuleBody,
     error::Problem,
     extract::{Path, Query},
+    grants::{self, GrantParams},
     keys::outcome,
     view::{FunctionPage, FunctionView},
 };
 use crate::{
     random,
-    store::{FunctionRef, NewFunction, PageRequest, Registered},
+    store::{FunctionRef, NewFunction, PageRequest, Registered, kv::Namespace},
     tenancy::{
         Caller,
         audit::{self, Act},
@@ -100,12 +102,14 @@ impl Paging {
 ///
 /// The body is a core wasm module of at most 16 MiB that follows the core or the command ABI. It is checked and compiled
 /// before the answer. Each registration makes a new immutable version with its own id; a name resolves to its newest.
-#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams),
+/// What the module imports decides which grants it needs.
+#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
         (status = 400, description = "Not a function: invalid-module, unsupported-module, unknown-import, \
-            module-too-complex, compile-limit, invalid-name or invalid-limits"),
+            module-too-complex, compile-limit, invalid-name or invalid-limits; or grant-required, with what is \
+            missing"),
         (status = 413, description = "payload-too-large"),
         (status = 429, description = "function-quota"),
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
@@ -114,12 +118,15 @@ pub async fn register(
     caller: Caller,
     Query(asked): Query<Registration>,
     Query(limits): Query<LimitParams>,
+    Query(grants): Query<GrantParams>,
     ModuleBody(wasm, _room): ModuleBody,
 ) -> Result<Response, Problem> {
     let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
-    let (function, compile_ms) = add(&app, &caller, &asked.name, limits, wasm).await?;
+    let asked_for = Asked { limits, grants: grants.read()? };
+    let (function, added) = add(&app, &caller, &asked.name, asked_for, wasm).await?;
     let location = format!("/v1/functions/{}", function.id);
-    let view = FunctionView { compile_ms: Some(compile_ms), ..FunctionView::from(&function) };
+    let new_grants = added.new_grants.map(|grants| grants.iter().map(ToString::to_string).collect());
+    let view = FunctionView { compile_ms: Some(added.compile_ms), new_grants, ..FunctionView::from(&function) };
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
 }
 
@@ -169,7 +176,8 @@ pub async fn versions(
 
 /// Delete a function
 ///
-/// One version by its id, or every version of a name. Tasks accepted before still run.
+/// One version by its id, or every version of a name. Tasks accepted before still run. With the last version of a name go
+/// its configuration, secrets and key-value namespace.
 #[utoipa::path(delete, path = "/v1/functions/{function}", tag = "functions",
     params(("function" = String, Path, description = "Version id or name")),
     responses((status = 204, description = "Gone"), (status = 404, description = "function-not-found")))]
@@ -179,25 +187,58 @@ pub async fn delete(
     Path(function): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let key = reference(&function)?;
-    let deleted = match app.store.delete_function(&caller.tenant, &key).await {
-        Ok(true) => Ok(StatusCode::NO_CONTENT),
-        Ok(false) => Err(not_found(&function)),
-        Err(error) => Err(error.into()),
-    };
+    let deleted = delete_with_settings(&app, &caller.tenant, &function, &key).await;
     audit::record(&caller, Act::FunctionDeleted, &caller.tenant, &function.escape_debug(), outcome(&deleted));
     deleted
 }
 
-/// Registers a checked and compiled module; gives the version and the milliseconds its compilation took.
+/// With the last version of a name goes what was set for it and what it kept.
+async fn delete_with_settings(
+    app: &App,
+    tenant: &TenantId,
+    function: &str,
+    key: &FunctionRef,
+) -> Result<StatusCode, Problem> {
+    let name = match key {
+        FunctionRef::Name(name) => name.clone(),
+        FunctionRef::Id(_) => find(app, tenant, function).await?.name,
+    };
+    if !app.store.delete_function(tenant, key).await? {
+        return Err(not_found(function));
+    }
+    if app.store.function(tenant, &FunctionRef::Name(name.clone())).await?.is_none() {
+        app.store.forget(&Namespace { tenant: tenant.clone(), function: name }).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a registration asks for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// What a run may use.
+    pub(super) limits: RunLimits,
+    /// What it may ask the host for.
+    pub(super) grants: Grants,
+}
+
+/// What a registration led to, beside the version.
+pub(super) struct Added {
+    /// Time the module took to compile.
+    compile_ms: u64,
+    /// What it was granted that the version before was not; `None` for a first version.
+    new_grants: Option<Vec<Grant>>,
+}
+
+/// Checks a module, compiles it and registers it.
 pub(super) async fn add(
     app: &App,
     caller: &Caller,
     name: &str,
-    limits: RunLimits,
+    asked: Asked,
     wasm: Bytes,
-) -> Result<(FunctionVersion, u64), Problem> {
+) -> Result<(FunctionVersion, Added), Problem> {
     let name: FunctionName = name.parse()?;
-    let added = compile_and_register(app, caller.tenant.clone(), name.clone(), limits, wasm).await;
+    let added = compile_and_register(app, caller.tenant.clone(), name.clone(), asked, wasm).await;
     let id = added.as_ref().map(|(function, _)| function.id.to_string()).unwrap_or_default();
     let subject = format!("{} {id}", name.as_str().escape_debug());
     audit::record(caller, Act::FunctionRegistered, &caller.tenant, &subject.trim_end(), outcome(&added));
@@ -208,10 +249,18 @@ async fn compile_and_register(
     app: &App,
     tenant: TenantId,
     name: FunctionName,
-    limits: RunLimits,
+    Asked { limits, grants }: Asked,
     wasm: Bytes,
-) -> Result<(FunctionVersion, u64), Problem> {
+) -> Result<(FunctionVersion, Added), Problem> {
     let prepared = app.modules.prepare(wasm.clone()).await?;
+    let needs = &prepared.inspected.needs;
+    // Only grants make the version before of interest.
+    let before = match needs.is_empty() && grants == Grants::default() {
+        true => None,
+        false => app.store.function(&tenant, &FunctionRef::Name(name.clone())).await?,
+    };
+    grants::check(needs, &grants, before.as_ref())?;
+    let new_grants = before.map(|before| grants.beyond(&before.grants));
     let new = NewFunction {
         id: random::function_id(app.clock.now()),
         tenant,
@@ -219,11 +268,13 @@ async fn compile_and_register(
         module: prepared.inspected.digest,
         abi: prepared.inspected.abi,
         limits,
+        grants,
     };
     match app.store.register(new, wasm).await? {
         Registered::Version(function) => {
             app.metrics.function_registered();
-            Ok((function, u64::try_from(prepared.compile.as_millis()).unwrap_or(u64::MAX)))
+            let compile_ms = u64::try_from(prepared.compile.as_millis()).unwrap_or(u64::MAX);
+            Ok((function, Added { compile_ms, new_grants }))
         }
         Registered::QuotaReached { max } => {
             let detail = format!("there are {max} function versions, as many as there may be: delete some");

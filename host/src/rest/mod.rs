@@ -4,7 +4,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`seed`] | the four routes of the Python platform, exactly |
-//! | [`functions`] | register, list, get, delete |
+//! | [`functions`], [`grants`] | register, list, get, delete; what a function is granted |
+//! | [`settings`] | configuration and secrets of functions |
 //! | [`invoke`] | run now |
 //! | [`tasks`] | submit, get, list, cancel, result, logs |
 //! | `accept`, [`idempotency`] | from what a request asks for to durable tasks; keys that make sending again safe |
@@ -36,6 +37,7 @@ use crate::{
     clock::Clock,
     invoke::Invoker,
     modules::Modules,
+    secrets::SecretsKey,
     store::{Scope, Store},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, Needs},
@@ -53,6 +55,7 @@ pub mod error;
 pub mod events;
 pub mod extract;
 pub mod functions;
+pub mod grants;
 pub mod guard;
 mod headers;
 pub mod health;
@@ -67,6 +70,7 @@ pub mod room;
 pub mod rows;
 pub mod seed;
 pub mod server;
+pub mod settings;
 mod stall;
 pub mod tasks;
 pub mod tenants;
@@ -92,6 +96,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the host takes work.
     pub readiness: Readiness,
+    /// What secrets are sealed with; where there is none, none are taken.
+    pub secrets: Option<SecretsKey>,
     /// What requests may take together.
     pub room: room::Room,
     /// What an operator may set.
@@ -150,6 +156,10 @@ pub fn routes() -> Routes {
         .add(INVOKE, routes!(functions::get))
         .add(DEPLOY, routes!(functions::delete))
         .add(INVOKE, routes!(functions::versions))
+        .add(DEPLOY, routes!(settings::list_config))
+        .add(DEPLOY, routes!(settings::get_config, settings::set_config, settings::unset_config))
+        .add(DEPLOY, routes!(settings::list_secrets))
+        .add(DEPLOY, routes!(settings::set_secret, settings::unset_secret))
         .add(INVOKE, routes!(invoke::invoke))
         .add(INVOKE, routes!(tasks::submit))
         .add(INVOKE, routes!(tasks::list))

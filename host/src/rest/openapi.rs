@@ -16,6 +16,7 @@ use utoipa::OpenApi;
     ),
     tags(
         (name = "functions", description = "Register and run functions"),
+        (name = "settings", description = "Configuration and secrets of functions"),
         (name = "tasks", description = "Runs that survive a crash"),
         (name = "Python platform", description = "The routes of the platform that Fusebox succeeds"),
         (name = "keys", description = "Who may ask for what"),

@@ -92,7 +92,8 @@ pub async fn register_function(
     SeedJson(RegisterFunction { name, payload }, _room): SeedJson<RegisterFunction>,
 ) -> Result<Json<FunctionRegistered>, Problem> {
     let wasm = from_base64("payload", &payload)?;
-    let (function, _) = functions::add(&app, &caller, &name, app.settings.limits, wasm).await?;
+    let asked = functions::Asked { limits: app.settings.limits, ..Default::default() };
+    let (function, _) = functions::add(&app, &caller, &name, asked, wasm).await?;
     Ok(Json(FunctionRegistered { function_id: function.id.to_string() }))
 }
 

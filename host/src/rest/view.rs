@@ -31,11 +31,18 @@ pub struct FunctionView {
     pub abi: String,
     /// What one run may use.
     pub limits: LimitsView,
+    /// What it may ask the host for, as it was granted: `config`, `secrets`, `kv`, `http=HOST`.
+    #[serde(default)]
+    pub grants: Vec<String>,
     /// When it was registered.
     pub created_at: String,
     /// Time the module took to compile, in milliseconds; in the answer to a registration only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compile_ms: Option<u64>,
+    /// What it was granted and the version before was not; in the answer to a registration of a next version with
+    /// grants only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_grants: Option<Vec<String>>,
 }
 
 /// What one run may use.
@@ -151,8 +158,10 @@ impl From<&FunctionVersion> for FunctionView {
             module_bytes: function.module_bytes,
             abi: function.abi.as_str().to_owned(),
             limits: function.limits.into(),
+            grants: function.grants.each().map(|grant| grant.to_string()).collect(),
             created_at: rfc3339(function.created_at),
             compile_ms: None,
+            new_grants: None,
         }
     }
 }

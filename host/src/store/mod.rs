@@ -14,7 +14,7 @@ use std::{future::Future, pin::Pin};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
-    function::{FunctionVersion, RunLimits},
+    function::{FunctionVersion, Grants, RunLimits},
     id::{DispatcherId, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     lifecycle::{Fence, Next},
     name::{FunctionName, TenantId},
@@ -32,6 +32,7 @@ pub mod embedded;
 mod error;
 mod hints;
 pub mod identity;
+pub mod kv;
 mod new_task;
 mod options;
 pub mod redis;
@@ -70,6 +71,8 @@ pub struct NewFunction {
     pub abi: fusebox_core::function::Abi,
     /// What a run may use.
     pub limits: RunLimits,
+    /// What it may ask the host for.
+    pub grants: Grants,
 }
 
 /// The answer to a registration.
@@ -108,6 +111,8 @@ pub struct LeasedTask {
     pub module: ModuleDigest,
     /// The function's name, for the run's context.
     pub function_name: FunctionName,
+    /// What the function was granted.
+    pub grants: Grants,
 }
 
 /// A lease holder's claim about one task.
@@ -283,7 +288,7 @@ pub struct Ready {
 
 /// See the module's documentation.
 #[async_trait]
-pub trait Store: Identity {
+pub trait Store: Identity + kv::Kv {
     /// Keeps a function version and its module. The same id again answers the version it made before.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
     /// One version.

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{store::Backlog, transport::Counters};
+use crate::{egress::refused::Counters as EgressCounters, store::Backlog, transport::Counters};
 
 /// Seconds: from a fast run to a long one.
 const SECONDS_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
@@ -30,6 +30,11 @@ struct EndLabels {
 struct RequestLabels {
     route: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 /// See the module's documentation.
@@ -56,6 +61,10 @@ pub struct Metrics {
     links_refused: Gauge<u64, AtomicU64>,
     links_expired: Gauge<u64, AtomicU64>,
     messages_broken: Gauge<u64, AtomicU64>,
+    /// Declared by what sends guests' requests.
+    egress: OnceLock<Arc<EgressCounters>>,
+    egress_answered: Gauge<u64, AtomicU64>,
+    egress_refused: Family<ReasonLabels, Gauge<u64, AtomicU64>>,
     /// Counted apart from the family, since every invoke that returns counts here.
     invoked_well: AtomicU64,
 }
@@ -87,6 +96,9 @@ impl Metrics {
             links_refused: Gauge::default(),
             links_expired: Gauge::default(),
             messages_broken: Gauge::default(),
+            egress: OnceLock::new(),
+            egress_answered: Gauge::default(),
+            egress_refused: Family::default(),
             invoked_well: AtomicU64::new(0),
         };
         metrics.declare(slots);
@@ -106,6 +118,8 @@ impl Metrics {
         registry.register("links_refused", "Connections that were no workers of this host", self.links_refused.clone());
         registry.register("links_expired", "Connections that took too long to join", self.links_expired.clone());
         registry.register("messages_broken", "Messages that could not be read", self.messages_broken.clone());
+        registry.register("egress_answered", "Requests of functions that got an answer", self.egress_answered.clone());
+        registry.register("egress_refused", "Requests of functions that got none", self.egress_refused.clone());
         let seconds = Unit::Seconds;
         registry.register_with_unit("run", "Wall time of runs", seconds.clone(), self.run_seconds.clone());
         registry.register_with_unit("queue_wait", "Wait before a run", seconds.clone(), self.queue_seconds.clone());
@@ -138,6 +152,11 @@ impl Metrics {
     /// Shows what happens on the workers' port.
     pub fn count_links(&self, counters: &Arc<Counters>) {
         let _ = self.links.set(counters.clone());
+    }
+
+    /// Shows what becomes of functions' requests.
+    pub fn count_egress(&self, counters: &Arc<EgressCounters>) {
+        let _ = self.egress.set(counters.clone());
     }
 
     /// A worker reported on an attempt whose lease it does not hold.
@@ -205,6 +224,12 @@ impl Metrics {
             self.links_refused.set(links.refused_handshakes.load(Ordering::Relaxed));
             self.links_expired.set(links.expired_handshakes.load(Ordering::Relaxed));
             self.messages_broken.set(links.broken_messages.load(Ordering::Relaxed));
+        }
+        if let Some(egress) = self.egress.get() {
+            self.egress_answered.set(egress.answered.load(Ordering::Relaxed));
+            for (reason, count) in egress.refused() {
+                self.egress_refused.get_or_create(&ReasonLabels { reason }).set(count);
+            }
         }
         let labels = EndLabels { status: Status::Completed.as_str(), code: "" };
         self.invoked.get_or_create(&labels).inc_by(self.invoked_well.swap(0, Ordering::Relaxed));

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     appetite::Appetite,
     held::HeldAttempts,
+    outside::{OpenQuestions, Question},
     pace,
     slots::{Done, Job, Lane, Slots},
     wasm::{MissingWasm, Ready},
@@ -48,6 +49,8 @@ pub struct Options {
     pub mode: Mode,
     /// Where they run.
     pub slots: Arc<Slots>,
+    /// What their runs ask.
+    pub questions: mpsc::UnboundedReceiver<Question>,
     /// Compiles modules that it has not got.
     pub modules: Modules,
     /// What time it is.
@@ -85,6 +88,7 @@ pub struct Agent {
     wasm: MissingWasm,
     to_agent: mpsc::UnboundedSender<FromSlots>,
     from_slots: mpsc::UnboundedReceiver<FromSlots>,
+    open_questions: OpenQuestions,
     /// Attempts whose arrival the dispatcher has not been told of. A report tells it too.
     arrived: Vec<AttemptId>,
     /// Attempts that the dispatcher may still send: credit, or open requests.
@@ -111,6 +115,7 @@ impl Agent {
             options,
             to_agent,
             from_slots,
+            open_questions: OpenQuestions::default(),
             arrived: Vec::new(),
             asked: 0,
             draining: false,
@@ -161,6 +166,7 @@ impl Agent {
 
     /// Connects and presents itself; `None` where the dispatcher did not answer.
     async fn join(&mut self, stop: &CancellationToken) -> Result<Option<Link>, AgentError> {
+        self.open_questions.forget();
         let Options { url, token, mode, slots, .. } = &self.options;
         let connect = transport::connect(url, token.as_ref());
         let connected = match stop.run_until_cancelled(connect).await {
@@ -213,6 +219,10 @@ impl Agent {
                     self.on_message(&sender, message);
                 }
                 Some(said) = self.from_slots.recv() => self.on_slots(&sender, said),
+                Some(question) = self.options.questions.recv() => {
+                    let asked = self.open_questions.ask(question, &self.held);
+                    self.say(&sender, asked);
+                }
                 ready = self.wasm.ready() => self.on_wasm(&sender, ready),
                 _ = beats.tick() => {
                     send(&sender, &FromWorker::Beat);
@@ -249,19 +259,21 @@ impl Agent {
                 let next = self.wasm.piece(module, form, offset, total, &bytes, Instant::now());
                 self.say(sender, next);
             }
+            FromDispatcher::Answer { number, answer } => self.open_questions.answer(number, answer),
             FromDispatcher::Welcome { .. } | FromDispatcher::Refused { .. } => {}
         }
     }
 
     fn begin(&mut self, assignment: Assignment) {
-        let Assignment { held, tenant, function, module, limits, waited_ms, input } = assignment;
+        let Assignment { held, tenant, function, module, limits, grants, waited_ms, input } = assignment;
         let Some(stop) = self.held.begin(held) else { return };
         if self.draining {
             stop.raise(StopReason::Interrupted);
         }
         let accepted_at = self.options.clock.now().minus(waited_ms);
         let (task, attempt) = (Some(held.id.task), held.id.attempt);
-        self.submit(Job { module, task, attempt, tenant, function, limits, input, stop, accepted_at }, held);
+        let job = Job { module, task, attempt, tenant, function, limits, grants, input, stop, accepted_at };
+        self.submit(job, held);
     }
 
     fn submit(&self, job: Job, held: HeldAttempt) {

@@ -95,6 +95,13 @@ impl HeldAttempts {
         self.held.get(&id).is_some_and(|held| matches!(held.stage, Stage::Open(_)))
     }
 
+    /// An attempt that waits or runs, with its proof.
+    #[must_use]
+    pub fn open_attempt(&self, id: AttemptId) -> Option<HeldAttempt> {
+        let held = self.held.get(&id).filter(|held| matches!(held.stage, Stage::Open(_)))?;
+        Some(HeldAttempt { id, token: held.token })
+    }
+
     /// Whether nothing is held, reports included.
     #[must_use]
     pub fn is_empty(&self) -> bool {

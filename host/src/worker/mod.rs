@@ -6,6 +6,7 @@
 //! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
 //! | [`held`] | the attempts it holds, their reports until those are recorded |
 //! | `pace` | how often it beats and tries again |
+//! | [`outside`] | what its runs ask the dispatcher for |
 //! | [`appetite`] | how many attempts it wants to hold |
 //! | [`wasm`], `fetch` | modules that it has not got: fetched in pieces, as artifacts or compiled here, then run |
 
@@ -13,6 +14,7 @@ pub mod agent;
 pub mod appetite;
 mod fetch;
 pub mod held;
+pub mod outside;
 mod pace;
 pub mod slots;
 pub mod wasm;

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    function::RunLimits,
+    function::{Grants, RunLimits},
     id::{Attempt, ModuleDigest, TaskId, WorkerId},
     limits::SLOT_STACK_BYTES,
     name::{FunctionName, TenantId},
@@ -20,7 +20,7 @@ use fusebox_core::{
     time::Millis,
     wire::End,
 };
-use fusebox_sandbox::{Call, CallContext, Run, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, CallContext, Outside, Run, Sandbox, StopFlag};
 
 use crate::{clock::Clock, telemetry::metrics::Metrics};
 
@@ -38,6 +38,8 @@ pub struct Job {
     pub function: FunctionName,
     /// What the run may use.
     pub limits: RunLimits,
+    /// What it may ask the host for.
+    pub grants: Grants,
     /// The input.
     pub input: Bytes,
     /// Ends the run from outside; where it is raised before the start, nothing runs.
@@ -87,6 +89,7 @@ pub struct Slots {
 
 struct Shared {
     sandbox: Sandbox,
+    outside: Arc<dyn Outside>,
     worker: WorkerId,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -125,19 +128,21 @@ impl Ran {
 }
 
 impl Slots {
-    /// Starts `count` slots.
+    /// Starts `count` slots, whose runs ask `outside`.
     ///
     /// # Errors
     /// Where the system has no room for the threads.
     pub fn start(
         count: u32,
         sandbox: &Sandbox,
+        outside: Arc<dyn Outside>,
         worker: WorkerId,
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             sandbox: sandbox.clone(),
+            outside,
             worker,
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -271,8 +276,10 @@ impl Shared {
                 tenant: job.tenant,
                 function: job.function,
                 deadline: started_at.plus(job.limits.wall_ms.into()),
+                grants: job.grants,
             },
             stop: job.stop,
+            outside: Some(self.outside.clone()),
         };
         let Run { outcome, usage, log } = self.sandbox.run(&module, call);
         let output_bytes = match &outcome {

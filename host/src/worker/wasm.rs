@@ -171,7 +171,7 @@ mod tests {
     use std::sync::Arc;
 
     use fusebox_core::{
-        function::RunLimits,
+        function::{Grants, RunLimits},
         id::{LeaseToken, TaskId},
         name::TenantId,
         time::Millis,
@@ -217,6 +217,7 @@ mod tests {
                 tenant: TenantId::default_tenant(),
                 function: "f".parse().unwrap(),
                 limits: RunLimits::default(),
+                grants: Grants::default(),
                 input: Bytes::new(),
                 stop: StopFlag::default(),
                 accepted_at: Millis(0),

@@ -94,6 +94,30 @@ pub fn eat_memory() -> Vec<u8> {
     core("(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)")
 }
 
+/// Sends its input as an HTTP request and returns the answer, of at most 64 KiB, or as an error the refusal's number as a
+/// digit. Needs the grant `http`.
+#[must_use]
+pub fn http() -> Vec<u8> {
+    wasm(
+        r#"(module
+            (import "fusebox" "http" (func $http (param i32 i32) (result i64)))
+            (import "fusebox" "answer" (func $answer (param i32 i32) (result i32)))
+            (memory (export "memory") 2)
+            (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "fusebox_handle") (param i32 i32) (result i32) (local $len i64)
+                (local.set $len (call $http (local.get 0) (local.get 1)))
+                (if (i64.lt_s (local.get $len) (i64.const 0))
+                    (then
+                        (i32.store8 (i32.const 16) (i32.sub (i32.const 48) (i32.wrap_i64 (local.get $len))))
+                        (i64.store (i32.const 0) (i64.const 0x0000001000000001))
+                        (i32.store (i32.const 8) (i32.const 1)))
+                    (else
+                        (i32.store (i32.const 4) (i32.const 65536))
+                        (i32.store (i32.const 8) (call $answer (i32.const 65536) (i32.const 65536)))))
+                (i32.const 0)))"#,
+    )
+}
+
 /// A command that answers its input, of at most 4 KiB, after 300 ms: long enough for a fault to meet its run.
 #[must_use]
 pub fn slow_echo() -> Vec<u8> {
@@ -143,4 +167,59 @@ fn core_with(handle: &str, more: &str) -> Vec<u8> {
                 (i32.const 1024))
             (func (export "fusebox_handle") (param i32 i32) (result i32) {handle} (i32.const 0)))"#
     ))
+}
+
+/// Asks for what is outside of the sandbox, and answers the number that it got in 8 bytes, little-endian, and what is kept
+/// for it. The first byte of its input says what: `c` the configuration value of the name that follows, `s` the secret,
+/// `g` the value of the key, `p` sets the value of the key of one byte to the rest, `d` deletes the key, `i` adds one to
+/// the number under `n`, by compare-and-set until nobody else was faster.
+#[must_use]
+pub fn keeper() -> Vec<u8> {
+    wasm(
+        r#"(module
+            (import "fusebox" "config" (func $config (param i32 i32) (result i64)))
+            (import "fusebox" "secret" (func $secret (param i32 i32) (result i64)))
+            (import "fusebox" "kv_get" (func $get (param i32 i32) (result i64)))
+            (import "fusebox" "kv_set" (func $set (param i32 i32 i32 i32 i64 i64) (result i64)))
+            (import "fusebox" "kv_delete" (func $delete (param i32 i32 i64) (result i64)))
+            (import "fusebox" "answer" (func $answer (param i32 i32) (result i32)))
+            (memory (export "memory") 2)
+            (data (i32.const 512) "n")
+            (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+            (func $increment (result i64) (local $number i64)
+                (loop $again
+                    (local.set $number (call $get (i32.const 512) (i32.const 1)))
+                    ;; the revision comes to 64, the number that it is of to 72; both are 0 where there is none
+                    (i64.store (i32.const 64) (i64.const 0))
+                    (i64.store (i32.const 72) (i64.const 0))
+                    (if (i64.ge_s (local.get $number) (i64.const 0))
+                        (then (drop (call $answer (i32.const 64) (i32.const 16)))))
+                    (i64.store (i32.const 72) (i64.add (i64.load (i32.const 72)) (i64.const 1)))
+                    (local.set $number
+                        (call $set (i32.const 512) (i32.const 1) (i32.const 72) (i32.const 8) (i64.const 0)
+                            (i64.load (i32.const 64))))
+                    (br_if $again (i64.eq (local.get $number) (i64.const -2))))
+                (local.get $number))
+            (func $ask (param $op i32) (param $ptr i32) (param $len i32) (result i64)
+                (if (i32.eq (local.get $op) (i32.const 99)) ;; c
+                    (then (return (call $config (local.get $ptr) (local.get $len)))))
+                (if (i32.eq (local.get $op) (i32.const 115)) ;; s
+                    (then (return (call $secret (local.get $ptr) (local.get $len)))))
+                (if (i32.eq (local.get $op) (i32.const 103)) ;; g
+                    (then (return (call $get (local.get $ptr) (local.get $len)))))
+                (if (i32.eq (local.get $op) (i32.const 112)) ;; p
+                    (then (return (call $set (local.get $ptr) (i32.const 1) (i32.add (local.get $ptr) (i32.const 1))
+                        (i32.sub (local.get $len) (i32.const 1)) (i64.const 0) (i64.const -1)))))
+                (if (i32.eq (local.get $op) (i32.const 100)) ;; d
+                    (then (return (call $delete (local.get $ptr) (local.get $len) (i64.const -1)))))
+                (call $increment))
+            (func (export "fusebox_handle") (param $ptr i32) (param $len i32) (result i32)
+                (i64.store (i32.const 8192)
+                    (call $ask (i32.load8_u (local.get $ptr)) (i32.add (local.get $ptr) (i32.const 1))
+                        (i32.sub (local.get $len) (i32.const 1))))
+                (i32.store (i32.const 0) (i32.const 0))
+                (i32.store (i32.const 4) (i32.const 8192))
+                (i32.store (i32.const 8) (i32.add (i32.const 8) (call $answer (i32.const 8200) (i32.const 65536))))
+                (i32.const 0)))"#,
+    )
 }

@@ -10,6 +10,7 @@
 //! | [`namespace`] | a network of its own for a process, with a cable to pull |
 //! | [`proxy`] | a TCP proxy that does what networks do: delays, black holes, resets |
 //! | [`redis`] | real Redis servers: one, behind a Sentinel, a Cluster |
+//! | [`web`] | a web server for guests to send requests to |
 //! | [`mod@eventually`] | waiting for a condition with a deadline |
 
 pub mod client;
@@ -20,8 +21,10 @@ pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod redis;
+pub mod web;
 
 pub use client::{Answer, Client};
 pub use eventually::eventually;
 pub use process::{Server, ServerOptions};
 pub use program::Program;
+pub use web::Web;

@@ -57,6 +57,8 @@ codes! {
     UnsupportedModule = "unsupported-module", Client;
     /// The module imports what the host does not offer.
     UnknownImport = "unknown-import", Client;
+    /// The module imports what it was not granted.
+    GrantRequired = "grant-required", Client;
     /// The module has a part above a structural cap.
     ModuleTooComplex = "module-too-complex", Client;
     /// The module does not compile within the compile limits.
@@ -67,6 +69,8 @@ codes! {
     FunctionNotFound = "function-not-found", Client;
     /// There is no such task, or it is not the caller's.
     TaskNotFound = "task-not-found", Client;
+    /// The function has no such configuration value or secret.
+    SettingNotFound = "setting-not-found", Client;
     /// There is nothing at this path.
     RouteNotFound = "route-not-found", Client;
     /// The path exists, the method does not.
@@ -107,6 +111,8 @@ codes! {
     QueueFull = "queue-full", Client;
     /// The tenant has as many functions as it may have.
     FunctionQuota = "function-quota", Client;
+    /// The function has as many configuration values or secrets as it may have.
+    SettingQuota = "setting-quota", Client;
 
     /// The function returned an error, panicked, or exited with another code than 0.
     GuestError = "guest-error", Guest;
@@ -141,6 +147,8 @@ codes! {
     Overloaded = "overloaded", Host;
     /// The host is shutting down.
     ShuttingDown = "shutting-down", Host;
+    /// The host has no key that secrets could be kept under.
+    NoSecretsKey = "no-secrets-key", Host;
     /// The store does not answer.
     StoreUnavailable = "store-unavailable", Host;
     /// The host's own fault; the log has the reason.

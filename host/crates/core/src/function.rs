@@ -9,6 +9,8 @@ use crate::{
     time::Millis,
 };
 
+pub use crate::capability::Grants;
+
 /// How the host calls a module; found out from the module itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -129,6 +131,8 @@ pub struct FunctionVersion {
     pub abi: Abi,
     /// What a run may use.
     pub limits: RunLimits,
+    /// What it may ask the host for.
+    pub grants: Grants,
     /// When it was registered.
     pub created_at: Millis,
 }

@@ -9,6 +9,7 @@
 //! | [`name`] | names chosen by people: tenants and functions |
 //! | [`time`] | [`time::Millis`]; time is always an argument |
 //! | [`limits`] | every bound of the system, with the reason for its number |
+//! | [`capability`] | what a guest may ask for beyond its own run, and what it takes to be granted that |
 //! | [`function`] | a function version and the limits of its runs |
 //! | [`task`] | a task and its states; each state carries only the data valid in it |
 //! | [`lifecycle`] | the only legal transitions of a task; the attempt number is the fence |
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod capability;
 pub mod dispatch;
 pub mod error;
 pub mod function;

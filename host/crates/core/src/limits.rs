@@ -169,3 +169,45 @@ pub const REPLAY_TASKS_MAX: usize = 1_000;
 pub const REPLAY_BYTES: u64 = 4 * MIB;
 /// Open event streams: a quarter of [`CONNECTIONS_MAX`], so that they cannot keep other requests out.
 pub const EVENT_STREAMS_MAX: usize = 1_024;
+
+/// A key of a function's key-value namespace: room for a path or a few ids.
+pub const KV_KEY_BYTES_MAX: usize = 512;
+/// A value of a namespace. What is larger belongs into an object store; it crosses a worker's link in one message, which
+/// must not hold up heartbeats.
+pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a namespace's keys and values: a hundredth of a small machine's memory, since Redis keeps them there.
+pub const KV_NAMESPACE_BYTES_MAX: u64 = 16 * MIB;
+/// Entries of a namespace: each costs about 100 bytes beside its key and value, and what expired is found among them.
+pub const KV_NAMESPACE_ENTRIES_MAX: u64 = 10_000;
+/// The longest time to live, a year: what should stay for longer has none.
+pub const KV_TTL_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
+/// A name of a configuration value or a secret: as long as an environment variable's needs to be.
+pub const SETTING_NAME_CHARS_MAX: usize = 128;
+/// A configuration value or a secret: room for a certificate chain.
+pub const SETTING_VALUE_BYTES_MAX: usize = 16 << 10;
+/// Configuration values of a function, and as many secrets: all names are listed in one answer.
+pub const SETTINGS_MAX: usize = 64;
+/// A request that a guest sends, head and body: a task's output may be as large.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 1 << 20;
+/// An answer that a guest receives, head and body: it is kept until the next call, in each slot.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 4 << 20;
+/// A call of a guest is answered by a store within this time, or not at all: within the default wall time of a run, twice
+/// what a store that fails over needs.
+pub const CALL_MS_MAX: u64 = 4_000;
+/// Hosts that one function is granted: all are looked at for each request.
+pub const HTTP_HOSTS_MAX: usize = 32;
+/// Headers of a guest's request, and of an answer to it: what web servers take.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// The head of either, URL and headers: as much as large web servers take.
+pub const HTTP_HEADERS_BYTES_MAX: usize = 32 << 10;
+/// Addresses of one host that are tried, one after the other.
+pub const HTTP_ADDRESSES_MAX: usize = 4;
+/// Connecting to one address, and as long again for TLS: whoever answers later than this is not there.
+pub const HTTP_CONNECT_MS_MAX: u64 = 5_000;
+/// A guest's request, all told, where its run has more time: below the idle time-outs of common proxies.
+pub const HTTP_MS_MAX: u64 = 50_000;
+/// Requests of guests that a process has on their way; each may hold [`HTTP_REQUEST_BYTES_MAX`] and
+/// [`HTTP_ANSWER_BYTES_MAX`] of memory.
+pub const HTTP_REQUESTS_MAX: usize = 256;
+/// The same of one tenant: an eighth, so that no tenant keeps the others waiting.
+pub const HTTP_REQUESTS_PER_TENANT_MAX: usize = 32;

@@ -13,15 +13,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    capability::{Answer, Call, Refusal},
     dispatch::Mode,
-    function::RunLimits,
+    function::{Grants, RunLimits},
     id::{Attempt, DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     name::{FunctionName, TenantId},
     outcome::{Failure, Receipt, StopReason},
 };
 
 /// The protocol's number. Another one cannot be spoken with.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// The first byte of each message.
 const LAYOUT: u8 = 1;
 
@@ -60,6 +61,17 @@ pub enum FromWorker {
     },
     /// Wants no more attempts: it ends when those it holds have.
     Drains,
+    /// A run asks for what its function was granted. No worker has more of these open than it has slots.
+    Call {
+        /// Of this link; said again in [`FromDispatcher::Answer`].
+        number: u64,
+        /// Whose run this is.
+        tenant: TenantId,
+        /// Which run, with the proof that it was given.
+        held: HeldAttempt,
+        /// What it asks for.
+        call: Call,
+    },
 }
 
 /// What a dispatcher says.
@@ -98,6 +110,13 @@ pub enum FromDispatcher {
         total: u64,
         /// The piece.
         bytes: Bytes,
+    },
+    /// The answer to [`FromWorker::Call`].
+    Answer {
+        /// Which call.
+        number: u64,
+        /// What was asked for, or why it is not given.
+        answer: Result<Answer, Refusal>,
     },
 }
 
@@ -174,6 +193,8 @@ pub struct Assignment {
     pub module: ModuleDigest,
     /// What the run may use.
     pub limits: RunLimits,
+    /// What it may ask the host for.
+    pub grants: Grants,
     /// How long the task has waited so far: clocks of two machines cannot be compared, durations can.
     pub waited_ms: u64,
     /// The input.

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use fusebox_core::{
+    capability::{Answer, Call, Expects, KvKey, KvValue, Redacted, Refusal, Ttl},
     dispatch::Mode,
     error::ErrorCode,
-    function::RunLimits,
+    function::{Grants, RunLimits},
     id::{DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId, to_hex},
     name::TenantId,
     outcome::{Failure, Receipt, StopReason},
@@ -39,6 +40,9 @@ fn from_worker() -> Vec<FromWorker> {
     let good = End::Ended { failure: None, output: output.clone(), log: log.clone(), receipt: receipt.clone() };
     let bad = End::Ended { failure: Some(failure), output, log, receipt };
     let report = |end| AttemptReport { held: HELD, cpu_us: 8, end };
+    let key = || KvKey::try_from(Bytes::from_static(b"key")).unwrap();
+    let value = KvValue::try_from(Bytes::from_static(b"value")).unwrap();
+    let asks = |call| FromWorker::Call { number: 7, tenant: TenantId::default_tenant(), held: HELD, call };
     vec![
         FromWorker::Join(join),
         FromWorker::Beat,
@@ -50,6 +54,11 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Fetch { module: MODULE, form: Form::Artifact { engine: 1 << 63 }, offset: 0 },
         FromWorker::Fetch { module: MODULE, form: Form::Wasm, offset: 1 << 20 },
         FromWorker::Drains,
+        asks(Call::Config("NAME".parse().unwrap())),
+        asks(Call::Secret("NAME".parse().unwrap())),
+        asks(Call::KvGet(key())),
+        asks(Call::KvSet { key: key(), value, ttl: Some(Ttl::try_from(9).unwrap()), expects: Expects::Nothing }),
+        asks(Call::KvDelete { key: key(), expects: Expects::Revision(300) }),
     ]
 }
 
@@ -60,9 +69,11 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         function: "hello".parse().unwrap(),
         module: MODULE,
         limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
+        grants: Grants::parse_list("kv,http=*.example.com:8443").unwrap(),
         waited_ms: 10,
         input: Bytes::from_static(b"in"),
     };
+    let answers = |answer| FromDispatcher::Answer { number: 7, answer };
     let (none, piece) = (Bytes::new(), Bytes::from_static(b"piece"));
     vec![
         FromDispatcher::Welcome { dispatcher: DispatcherId::from_bytes([6; 16]) },
@@ -72,7 +83,13 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         FromDispatcher::Stop(vec![(ID, StopReason::Cancelled), (ID, StopReason::Interrupted)]),
         FromDispatcher::Recorded(vec![ID]),
         FromDispatcher::Piece { module: MODULE, form: Form::Artifact { engine: 11 }, offset: 0, total: 0, bytes: none },
-        FromDispatcher::Piece { module: MODULE, form: Form::Wasm, offset: 0, total: 5, bytes: piece },
+        FromDispatcher::Piece { module: MODULE, form: Form::Wasm, offset: 0, total: 5, bytes: piece.clone() },
+        answers(Ok(Answer::Config(piece.clone()))),
+        answers(Ok(Answer::Secret(Redacted(piece.clone())))),
+        answers(Ok(Answer::Value { revision: 300, value: piece })),
+        answers(Ok(Answer::Set(300))),
+        answers(Ok(Answer::Deleted(true))),
+        answers(Err(Refusal::Conflict)),
     ]
 }
 

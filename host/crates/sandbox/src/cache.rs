@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use fusebox_core::{error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX};
+use fusebox_core::{
+    capability::Capability, error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX,
+};
 use quick_cache::{Weighter, sync::Cache as MemoryCache};
 use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 
@@ -27,6 +29,8 @@ pub struct LoadedModule(pub(crate) Arc<Loaded>);
 pub(crate) struct Loaded {
     pub(crate) instance: InstancePre<Host>,
     pub(crate) entry: Entry,
+    /// What its function must be granted.
+    pub(crate) needs: Vec<Capability>,
     bytes: u64,
 }
 
@@ -154,7 +158,9 @@ impl Cache {
             code: ErrorCode::UnknownImport,
             message: format!("the module imports what is not offered: {error:#}"),
         })?;
-        let loaded = LoadedModule(Arc::new(Loaded { instance, entry, bytes: code.len() as u64 }));
+        let granted = module.imports().filter(|import| import.module() == imports::MODULE);
+        let needs = granted.filter_map(|import| imports::needs(import.name())).collect();
+        let loaded = LoadedModule(Arc::new(Loaded { instance, entry, needs, bytes: code.len() as u64 }));
         self.memory.insert(*digest, loaded.clone());
         Ok(loaded)
     }

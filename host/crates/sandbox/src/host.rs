@@ -1,18 +1,33 @@
-//! What a run carries with it: its limits, its log, its stop flag, its deadline. The data of the engine's store.
+//! What a run carries with it: its limits, its log, its stop flag, its deadline, its way outside. The data of the
+//! engine's store.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use fusebox_core::function::RunLimits;
+use bytes::Bytes;
+use fusebox_core::{
+    capability::{Answer, Call, Refusal},
+    function::RunLimits,
+};
 use wasmtime::{Caller, Result, Trap, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::{CallContext, StopFlag, ending::Ending, epoch::TICK, limiter::Limiter, log::Log};
+use crate::{
+    CallContext, StopFlag,
+    ending::Ending,
+    epoch::TICK,
+    limiter::Limiter,
+    log::Log,
+    outside::{Outside, Patience},
+};
 
 /// Fuel of a host call: about what it costs in time (4.7 to 7.2 ns a call at 1 ns a unit, measured, and more inside).
 const CALL_FUEL: u64 = 100;
+/// Fuel of a call that leaves the sandbox: another thread or machine works for it, for some 20 us.
+const OUTSIDE_FUEL: u64 = 20_000;
 /// Bytes that a host call copies for one unit of fuel.
 const BYTES_PER_FUEL: u64 = 16;
 
@@ -24,6 +39,9 @@ pub(crate) struct Host {
     pub(crate) context: CallContext,
     pub(crate) stop: StopFlag,
     pub(crate) deadline: Instant,
+    pub(crate) outside: Option<Arc<dyn Outside>>,
+    /// What the last call to the outside gave, for the guest to fetch.
+    pub(crate) answer: Bytes,
     /// Of the command ABI only.
     pub(crate) wasi: Option<WasiP1Ctx>,
 }
@@ -46,6 +64,16 @@ impl Host {
         Ok(UpdateDeadline::Continue(1))
     }
 
+    /// Asks the outside, which may wait as long as the run may.
+    pub(crate) fn ask(&self, call: Call) -> Result<Result<Answer, Refusal>, Ending> {
+        self.check()?;
+        let Some(outside) = &self.outside else { return Ok(Err(Refusal::Unavailable)) };
+        let patience = Patience::new(self.deadline, self.stop.clone());
+        let answer = outside.call(&self.context, call, &patience);
+        self.check()?;
+        Ok(answer)
+    }
+
     /// Waits until `until`, or ends the run at its deadline or when it is stopped.
     pub(crate) fn wait(&self, until: Instant) -> Result<(), Ending> {
         loop {
@@ -62,8 +90,17 @@ impl Host {
 
 /// Charges a host call that handles so many bytes.
 pub(crate) fn charge(caller: &mut Caller<'_, Host>, bytes: u64) -> Result<()> {
+    charge_fuel(caller, CALL_FUEL + bytes / BYTES_PER_FUEL)
+}
+
+/// Charges a host call that leaves the sandbox with so many bytes.
+pub(crate) fn charge_outside(caller: &mut Caller<'_, Host>, bytes: u64) -> Result<()> {
+    charge_fuel(caller, OUTSIDE_FUEL + bytes / BYTES_PER_FUEL)
+}
+
+fn charge_fuel(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<()> {
     let left = caller.get_fuel()?;
-    match left.checked_sub(CALL_FUEL + bytes / BYTES_PER_FUEL) {
+    match left.checked_sub(fuel) {
         Some(left) => caller.set_fuel(left),
         None => {
             caller.set_fuel(0)?;

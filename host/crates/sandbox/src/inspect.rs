@@ -52,7 +52,7 @@ pub(crate) fn inspect(wasm: &[u8]) -> Result<Inspected, ModuleError> {
             ValidPayload::End(types) => {
                 let abi = module.abi(&types)?;
                 let digest = ModuleDigest(Sha256::digest(wasm).into());
-                return Ok(Inspected { digest, abi });
+                return Ok(Inspected { digest, abi, needs: module.needs() });
             }
             ValidPayload::Ok | ValidPayload::Parser(_) => {}
         }

@@ -11,6 +11,7 @@
 //! | `limiter` | memory and tables of a run |
 //! | `host` | what a run carries with it: limits, log, stop flag, deadline |
 //! | `imports` | what a guest may call, one capability a file |
+//! | `outside` | the seam to what only grants give: configuration, secrets, key-value namespace, other hosts |
 //! | `wasi` | WASI preview 1 for the command ABI |
 //! | `run`, `ending` | one run: instantiate, call, and how it ended |
 
@@ -26,6 +27,7 @@ mod imports;
 mod inspect;
 mod limiter;
 mod log;
+mod outside;
 mod run;
 mod wasi;
 
@@ -41,6 +43,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
+    capability::{Capability, Grants},
     error::ErrorCode,
     function::{Abi, RunLimits},
     id::{Attempt, ModuleDigest, TaskId},
@@ -53,6 +56,7 @@ use wasmtime::Engine;
 pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use compile::compile_child;
+pub use outside::{Outside, Patience};
 
 use cache::Cache;
 
@@ -108,6 +112,8 @@ pub struct Inspected {
     pub digest: ModuleDigest,
     /// How it is called.
     pub abi: Abi,
+    /// What it must be granted to run, each once.
+    pub needs: Vec<Capability>,
 }
 
 /// A module whose compiled artifact is in the cache.
@@ -144,7 +150,7 @@ impl StopFlag {
     }
 }
 
-/// What the guest may ask about its own call.
+/// What is known of a call: the guest may ask about it, but for its grants.
 #[derive(Clone, Debug)]
 pub struct CallContext {
     /// The task; `None` for a sync invoke, which is not stored.
@@ -157,10 +163,12 @@ pub struct CallContext {
     pub function: FunctionName,
     /// When the run is ended.
     pub deadline: Millis,
+    /// What the function was granted.
+    pub grants: Grants,
 }
 
 /// One call of a function.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// The input.
     pub input: Bytes,
@@ -170,6 +178,8 @@ pub struct Call {
     pub context: CallContext,
     /// Ends the run from outside.
     pub stop: StopFlag,
+    /// Answers what the run is granted to ask for; where there is none, each question is answered as unavailable.
+    pub outside: Option<Arc<dyn Outside>>,
 }
 
 /// A run that is over.

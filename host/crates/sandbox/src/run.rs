@@ -57,11 +57,13 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
         context: call.context,
         stop: call.stop,
         deadline: started + Duration::from_millis(limits.wall_ms.into()),
+        outside: call.outside,
+        answer: Bytes::new(),
         wasi,
     };
     let mut store = Store::new(engine, host);
     let mut instantiated = Duration::ZERO;
-    let ended = arm(&mut store).and_then(|()| {
+    let ended = arm(&mut store).and_then(|()| granted(module, store.data())).and_then(|()| {
         let instance = module.0.instance.instantiate(&mut store);
         instantiated = started.elapsed();
         enter(&mut store, &instance?, &module.0.entry, &call.input)
@@ -83,6 +85,15 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
         memory_bytes,
     };
     Run { outcome, usage, log: log.take() }
+}
+
+/// Refuses a module that imports what its function was not granted. Registration has refused it before: whoever gets
+/// here was sent by a peer that claims otherwise.
+fn granted(module: &LoadedModule, host: &Host) -> Result<()> {
+    match host.context.grants.missing(&module.0.needs).first() {
+        Some(missing) => Err(wasmtime::Error::msg(format!("it imports what takes the grant {missing}"))),
+        None => Ok(()),
+    }
 }
 
 /// Sets every limit. Before instantiation, since a start function runs there.

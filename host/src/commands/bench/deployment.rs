@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use fusebox_core::limits::OUTPUT_BYTES_DEFAULT;
+use fusebox_core::{function::Grants, limits::OUTPUT_BYTES_DEFAULT};
 
 use super::{
     cost::{Beside, Stored},
@@ -85,7 +85,8 @@ impl Deployment {
         };
         let functions: BTreeSet<Function> = cases.iter().map(|case| case.function).collect();
         for function in functions {
-            let version = self.client.register(&function.name(), limits, function.module().to_vec()).await?;
+            let version =
+                self.client.register(&function.name(), limits, &Grants::default(), function.module().to_vec()).await?;
             self.functions.insert(function, version.id);
         }
         Ok(())
@@ -97,7 +98,7 @@ impl Deployment {
     /// Where the host refuses it.
     pub(super) async fn register_plain(&mut self, function: Function) -> anyhow::Result<()> {
         let module = function.module().to_vec();
-        let version = self.client.register(&function.name(), LimitArgs::default(), module).await?;
+        let version = self.client.register(&function.name(), LimitArgs::default(), &Grants::default(), module).await?;
         self.functions.insert(function, version.id);
         Ok(())
     }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use anyhow::Context as _;
+use fusebox_core::function::Grants;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -52,7 +53,7 @@ pub(super) async fn functions(
             Modules::Shared => Function::NoOp.module().to_vec(),
             Modules::Own => own_module(number),
         };
-        deployment.client.register(&name(number), LimitArgs::default(), module).await?;
+        deployment.client.register(&name(number), LimitArgs::default(), &Grants::default(), module).await?;
         bar.inc(1);
         anyhow::Ok(())
     };

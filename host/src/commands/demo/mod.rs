@@ -15,10 +15,15 @@ use std::{
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
-use fusebox_core::{dispatch::Mode, function::RunLimits, limits::ATTEMPTS_MAX};
+use fusebox_core::{
+    dispatch::Mode,
+    function::{Grants, RunLimits},
+    limits::ATTEMPTS_MAX,
+};
 
 use super::{
     dispatching::DispatchArgs,
+    egress::EgressArgs,
     host::{Host, HostOptions},
     parts::{self, StoreAddress},
     web::WebArgs,
@@ -91,12 +96,14 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 /// A host on a store of its own in `home`. All of them share the compiled modules, so that each is compiled once.
 fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions {
     HostOptions {
+        secrets_key: home.join("secrets.key"),
         listen: ([127, 0, 0, 1], 0).into(),
         web: WebArgs::default(),
         store: StoreAddress::Directory(home.join(store)),
         data: home.join(MODULES),
         mode,
         workers: DispatchArgs::default(),
+        egress: EgressArgs::default(),
         slots,
         limits: RunLimits::default(),
         ceiling: RunLimits::CEILING,
@@ -110,7 +117,7 @@ async fn register(client: &Client, guests: &Path) -> anyhow::Result<()> {
     let bar = progress::bar("compiling", examples.len() as u64);
     let mut table = Table::new(["NAME", "ABI", "MODULE", "COMPILED IN"]);
     for (name, limits) in examples {
-        let function = client.register(name, limits, guest(guests, name)?).await?;
+        let function = client.register(name, limits, &Grants::default(), guest(guests, name)?).await?;
         let compiled = format!("{} ms", function.compile_ms.unwrap_or_default());
         table.row([function.name, function.abi, ByteSize(function.module_bytes).to_string(), compiled]);
         bar.inc(1);

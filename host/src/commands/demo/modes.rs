@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fusebox_core::dispatch::Mode;
+use fusebox_core::{dispatch::Mode, function::Grants};
 use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ async fn compare(sides: &mut Vec<Side>, home: &Path, args: &DemoArgs) -> anyhow:
     joined.into_iter().collect::<anyhow::Result<()>>()?;
     for side in &*sides {
         for name in ["hello", "word-count", "spin-forever"] {
-            side.client.register(name, LimitArgs::default(), guest(&args.guests, name)?).await?;
+            side.client.register(name, LimitArgs::default(), &Grants::default(), guest(&args.guests, name)?).await?;
         }
     }
     let lines: String = items.iter().map(|item| format!("{}\n", item.line)).collect();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use bytes::Bytes;
 use fusebox_core::{
-    function::RunLimits,
+    function::{Grants, RunLimits},
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
     outcome::Outcome,
@@ -45,8 +45,10 @@ pub(super) fn run() -> anyhow::Result<String> {
             tenant: TenantId::default_tenant(),
             function: "nothing".parse()?,
             deadline: Millis::NEVER,
+            grants: Grants::default(),
         },
         stop: StopFlag::default(),
+        outside: None,
     };
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let run = slot.spawn(move || sandbox.run(&module, call))?.join();

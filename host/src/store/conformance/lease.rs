@@ -7,8 +7,8 @@ use fusebox_core::{
 };
 
 use super::{
-    LEASE_MS, Subject, accept, cancel, claim, counts, finish, lease, lease_of, lease_one, lease_request, module,
-    new_task, one_task, register, status, tenant,
+    LEASE_MS, Subject, accept, cancel, claim, counts, finish, grants, lease, lease_of, lease_one, lease_request,
+    module, new_task, one_task, register, status, tenant,
 };
 use crate::store::{Finished, LeasedTask, NewTask, Verdict};
 
@@ -25,6 +25,7 @@ pub(crate) async fn an_attempt_has_all_that_a_run_needs(subject: &dyn Subject) {
     assert_eq!((lease.token, lease.worker), (request.tokens[0], WorkerId::from_bytes([7; 16])));
     assert_eq!((lease.started_at, lease.expires_at), (subject.now(), subject.now().plus(LEASE_MS)));
     assert_eq!((leased.module, leased.function_name.as_str()), (module("f").0, "f"));
+    assert_eq!(leased.grants, grants());
     assert_eq!(&leased.input[..], b"input");
     assert_eq!(subject.store().task(&tenant, task).await.unwrap(), Some(leased.task));
 }

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
-    function::{Abi, FunctionVersion, RunLimits},
+    function::{Abi, FunctionVersion, Grants, RunLimits},
     id::{ModuleDigest, TaskId, WorkerId},
     lifecycle::Fence,
     name::TenantId,
@@ -26,6 +26,7 @@ pub(super) mod backlog;
 pub(super) mod functions;
 pub(super) mod hints;
 pub(super) mod identity;
+pub(super) mod kv;
 pub(super) mod lease;
 pub(super) mod listings;
 pub(super) mod model;
@@ -87,6 +88,10 @@ macro_rules! conformance {
                 a_replaced_key_stays_good_for_a_while, a_tenants_keys_are_bounded_and_the_first_to_end_makes_room,
                 each_change_of_tenants_and_keys_is_told;
             workers: announced_workers_are_there_for_their_time;
+            kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
+                a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,
+                a_deleted_value_is_gone, no_increment_is_lost, settings_are_set_listed_and_unset,
+                settings_have_their_bound, what_is_forgotten_is_gone_but_its_revisions;
             backlog: every_transition_is_counted, a_tenant_without_work_is_left_out;
         }
 
@@ -127,7 +132,13 @@ pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str)
         module: module(name).0,
         abi: Abi::Core,
         limits: RunLimits::default(),
+        grants: grants(),
     }
+}
+
+/// What each function here was granted.
+pub(super) fn grants() -> Grants {
+    Grants::parse_list("secrets,kv,http=*.example.com:8443").unwrap()
 }
 
 /// Registers `name` with the module called the same.

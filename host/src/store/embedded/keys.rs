@@ -18,11 +18,15 @@
 //! | records | `y` key | the API key |
 //! | records | `z` tenant key | a tenant's API keys |
 //! | blobs | `i` `o` `l` task | input, output, log |
+//! | records | `j` tenant name | a namespace: its last revision, its entries and bytes |
+//! | records | `g` tenant name kind setting | a setting's value |
 //! | blobs | `m` digest | a module's wasm |
+//! | blobs | `w` tenant name key | a value of a namespace |
 //! | index | `r` tenant order created task | may be leased |
 //! | index | `d` `l` `e` `x` time task | delayed, leased, waiting (expiry), ended (end of its time to live) |
 //! | index | `k` tenant created task | every task of a tenant |
 //! | index | `b` tenant failed task | dead letters of a tenant |
+//! | index | `w` tenant name time key | values of a namespace that have an end |
 
 use fusebox_core::{
     id::{FunctionId, ModuleDigest, TaskId},
@@ -31,10 +35,16 @@ use fusebox_core::{
     time::Millis,
 };
 
-use crate::store::KeyId;
+use crate::store::{
+    KeyId,
+    kv::{Namespace, SettingKind},
+};
 
 /// A key.
 pub(super) type Key = Vec<u8>;
+
+/// Bytes of a moment.
+pub(super) const TIME_BYTES: usize = 8;
 
 /// Bytes of a moment and a task's id, with which every index key ends.
 pub(super) const MOMENT_BYTES: usize = 8 + 16;
@@ -231,6 +241,54 @@ pub(super) fn moment(time: Millis, task: TaskId) -> [u8; MOMENT_BYTES] {
     head.copy_from_slice(&time.0.to_be_bytes());
     tail.copy_from_slice(task.as_bytes());
     bytes
+}
+
+fn of_function(kind: u8, of: &Namespace) -> Key {
+    join(&[&[kind], of.tenant.as_str().as_bytes(), &[0], of.function.as_str().as_bytes(), &[0]])
+}
+
+/// `j`: a namespace's record.
+pub(super) fn namespace(of: &Namespace) -> Key {
+    of_function(b'j', of)
+}
+
+/// `w`: the values of a namespace.
+pub(super) fn values(of: &Namespace) -> Key {
+    of_function(b'w', of)
+}
+
+/// `w`: one value of a namespace.
+pub(super) fn value(of: &Namespace, key: &[u8]) -> Key {
+    join(&[&values(of), key])
+}
+
+/// `w`: the values of a namespace that have an end.
+pub(super) fn expiries(of: &Namespace) -> Key {
+    of_function(b'w', of)
+}
+
+/// `w`: the end of one value.
+pub(super) fn expiry(of: &Namespace, at: Millis, key: &[u8]) -> Key {
+    join(&[&expiries(of), &at.0.to_be_bytes(), key])
+}
+
+/// The first key after the ends that have come by `until`.
+pub(super) fn expiries_until(of: &Namespace, until: Millis) -> Key {
+    expiry(of, until.plus(1), &[])
+}
+
+/// `g`: a function's settings of a kind.
+pub(super) fn settings(of: &Namespace, kind: SettingKind) -> Key {
+    let kind = match kind {
+        SettingKind::Config => b'c',
+        SettingKind::Secret => b's',
+    };
+    join(&[&of_function(b'g', of), &[kind]])
+}
+
+/// `g`: one setting.
+pub(super) fn setting(of: &Namespace, kind: SettingKind, name: &str) -> Key {
+    join(&[&settings(of, kind), name.as_bytes()])
 }
 
 /// The moment and task that an index key ends with.

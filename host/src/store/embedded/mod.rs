@@ -12,6 +12,7 @@
 //! | `queue` | where the indexes start |
 //! | `reads` | reads beside the writer |
 //! | `identity` | tenants and API keys |
+//! | `kv` | what functions keep |
 //! | `presence` | who works for this store; in memory, since it is true only while they do |
 
 use std::{path::Path, sync::Arc};
@@ -38,6 +39,7 @@ mod engine;
 mod group;
 mod identity;
 mod keys;
+mod kv;
 mod open;
 mod presence;
 mod queue;
@@ -55,6 +57,7 @@ pub struct EmbeddedStore {
     reads: Reads,
     hints: Arc<Hints>,
     presence: Presence,
+    clock: Clock,
 }
 
 impl EmbeddedStore {
@@ -74,7 +77,7 @@ impl EmbeddedStore {
         let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
         let hints = Hints::new();
         let writer = Writer::start(engine.clone(), hints.clone(), options, clock.clone())?;
-        Ok(Self { writer, reads: Reads::new(engine), hints, presence: Presence::new(clock) })
+        Ok(Self { writer, reads: Reads::new(engine), hints, presence: Presence::new(clock.clone()), clock })
     }
 
     /// Gives back the leases of the process before this one, and says how many: nobody else can hold a lease of a store

@@ -175,7 +175,7 @@ fn task_of(snapshot: &Snapshot, tenant: &TenantId, task: TaskId) -> Result<Optio
 
 fn function_of(snapshot: &Snapshot, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
     let Some(bytes) = snapshot.get(Space::Records, &keys::function(function))? else { return Ok(None) };
-    let FunctionRecord { version, deleted } = records::decode("a function", &bytes)?;
+    let FunctionRecord { version, deleted } = records::decode_function(&bytes)?;
     Ok((version.tenant == *tenant && !deleted).then_some(version))
 }
 

@@ -2,6 +2,7 @@
 //! from the domain types wherever those name things by position, so that a new error code or field cannot change the
 //! meaning of what is on disk. Knows no key.
 
+use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::{FunctionVersion, RunLimits},
@@ -15,7 +16,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::store::{Backlog, Error, Result};
 
-/// The layout of every record. A change of any layout makes a new number, and `decode` learns to read the old one.
+mod functions;
+
+pub(super) use self::functions::{decode_function, encode_function};
+
+/// The layout of every record but those of functions, which have one of their own. A change of any layout makes a new
+/// number, and `decode` learns to read the old one.
 const LAYOUT: u8 = 1;
 
 /// What is counted of a tenant.
@@ -46,12 +52,34 @@ impl Counters {
 }
 
 /// A function version. One that is deleted is kept until its last task has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FunctionRecord {
     /// The version.
     pub(super) version: FunctionVersion,
     /// Whether it looks absent.
     pub(super) deleted: bool,
+}
+
+/// What is counted of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NamespaceRecord {
+    /// The last revision given.
+    pub(super) revision: u64,
+    /// Values, those whose time is over included.
+    pub(super) entries: u64,
+    /// Bytes of their keys and themselves.
+    pub(super) bytes: u64,
+}
+
+/// A value of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ValueRecord {
+    /// Its revision.
+    pub(super) revision: u64,
+    /// When it is over.
+    pub(super) expires_at: Option<Millis>,
+    /// The value.
+    pub(super) value: Bytes,
 }
 
 /// A value as it is kept.
@@ -67,8 +95,12 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Corrupt`] where the bytes are none, or of a layout that this version does not know.
 pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    decode_layout(LAYOUT, what, bytes)
+}
+
+fn decode_layout<T: DeserializeOwned>(layout: u8, what: &str, bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
-        Some((&LAYOUT, bytes)) => match postcard::take_from_bytes(bytes) {
+        Some((&found, bytes)) if found == layout => match postcard::take_from_bytes(bytes) {
             Ok((value, [])) => Ok(value),
             Ok(_) => Err(Error::Corrupt(format!("{what}: bytes are left over"))),
             Err(error) => Err(Error::Corrupt(format!("{what}: {error}"))),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fusebox_core::{
-    function::FunctionVersion,
+    function::{FunctionVersion, Grants},
     id::{FunctionId, ModuleDigest, to_hex},
     limits::{DELAY_MS_MAX, PAGE_ROWS_MAX, TASK_AGE_MS_MAX},
     name::{FunctionName, TenantId},
@@ -30,7 +30,8 @@ pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes)
         .arg(new.abi.as_str())
         .arg(versions::limits(&new.limits))
         .arg(max)
-        .arg(&module[..]);
+        .arg(&module[..])
+        .arg(new.grants.to_list());
     let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
     match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
         ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
@@ -115,6 +116,14 @@ pub(super) async fn module(caller: &Caller, digest: &ModuleDigest) -> Result<Opt
         }
     }
     Ok(None)
+}
+
+/// What a version was granted, deleted or not.
+pub(super) async fn grants(caller: &Caller, function: FunctionId) -> Result<Grants> {
+    let mut command = redis::cmd("HGET");
+    command.arg(caller.layout().shared().function(function)).arg("grants");
+    let text = answers::optional_text(caller.send(&command).await?)?;
+    versions::grants(text.as_deref()).ok_or_else(|| answers::unexpected("a version's grants"))
 }
 
 fn either(function: &FunctionRef) -> (String, &str) {

@@ -20,13 +20,24 @@
 //! | `fusebox:key:<id>` | hash | an API key; of its secret, the SHA-256 |
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
 //! | `fusebox:keyed` | string | there where an API key has ever been made: then requests need one |
+//! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and its end |
+//! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of those that have an end; by their end |
+//! | `fusebox:value_counts:<tenant>:<name>` | hash | the last revision given, kept for ever, and the bytes |
+//! | `fusebox:config:<tenant>:<name>` `fusebox:secrets:<tenant>:<name>` | hashes | settings; secrets are sealed |
 //! | `fusebox:dispatchers` | sorted set | dispatchers that have announced workers; by until when |
 //! | `fusebox:dispatcher:<id>` | string | its workers |
 //!
 //! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. What concerns a task is in the slot of its
-//! partition, so that one function call reaches all of it; functions, keys and workers are in one slot of their own.
+//! partition, so that one function call reaches all of it; functions, keys and workers are in one slot of their own;
+//! what a function keeps is in the slot of the partition that its tenant and name make.
 
-use fusebox_core::id::{FunctionId, ModuleDigest, TaskId};
+use fusebox_core::{
+    id::{FunctionId, ModuleDigest, TaskId},
+    name::{FunctionName, TenantId},
+};
+
+use super::library;
+use crate::store::kv::SettingKind;
 
 const TASK: &str = "task";
 const FUNCTION: &str = "function";
@@ -37,7 +48,7 @@ const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 25] = [
+pub(super) const CONSTANTS: [(&str, &str); 28] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -56,6 +67,9 @@ pub(super) const CONSTANTS: [(&str, &str); 25] = [
     ("API_KEY", "fusebox:key"),
     ("API_KEYS", "fusebox:keys"),
     ("KEYED", KEYED),
+    ("VALUES", "fusebox:values"),
+    ("VALUE_ENDS", "fusebox:value_ends"),
+    ("VALUE_COUNTS", "fusebox:value_counts"),
     ("DISPATCHERS", "fusebox:dispatchers"),
     ("DISPATCHER", "fusebox:dispatcher"),
     ("CHANGED", CHANGED_CHANNEL),
@@ -128,6 +142,15 @@ impl Place {
         format!("{KEYED}{}", self.tag)
     }
 
+    /// A function's settings of a kind.
+    pub(super) fn settings(self, kind: SettingKind, tenant: &TenantId, function: &FunctionName) -> String {
+        let kind = match kind {
+            SettingKind::Config => "fusebox:config",
+            SettingKind::Secret => "fusebox:secrets",
+        };
+        format!("{kind}{}:{tenant}:{function}", self.tag)
+    }
+
     /// Versions whose payload is a module.
     pub(super) fn module(self, digest: &ModuleDigest) -> String {
         format!("{MODULE}{}:{digest}", self.tag)
@@ -166,6 +189,17 @@ impl Layout {
         match self {
             Self::Whole => Place { tag: "" },
             Self::Partitioned => Place { tag: TAGS[self.partition(task)] },
+        }
+    }
+
+    /// Where what a function keeps is.
+    pub(super) fn of_function(self, tenant: &TenantId, function: &FunctionName) -> Place {
+        match self {
+            Self::Whole => Place { tag: "" },
+            Self::Partitioned => {
+                let text = format!("{tenant}:{function}");
+                Place { tag: TAGS[library::hash(text.as_bytes()) as usize % TAGS.len()] }
+            }
         }
     }
 

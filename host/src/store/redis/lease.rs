@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use fusebox_core::{
+    function::Grants,
     id::{LeaseToken, TaskId},
     limits::LEASE_BATCH_MAX,
     task::{Priority, TaskState},
@@ -13,7 +14,9 @@ use redis::Value;
 use super::{
     answers,
     caller::{Call, Caller},
+    functions,
     keys::{Layout, Place},
+    memory::Memory,
     records,
 };
 use crate::store::{LeaseRequest, LeasedTask, Result};
@@ -24,7 +27,22 @@ const BYTES_MAX: u64 = 8 << 20;
 const ROUNDS_MAX: usize = 16;
 
 /// Leases the first due tasks of a tenant.
-pub(super) async fn lease(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+pub(super) async fn lease(caller: &Caller, memory: &Memory, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+    let mut leased = lease_all(caller, request).await?;
+    for task in &mut leased {
+        task.grants = match memory.grants(task.task.function) {
+            Some(grants) => grants,
+            None => {
+                let grants = functions::grants(caller, task.task.function).await?;
+                memory.granted(task.task.function, &grants);
+                grants
+            }
+        };
+    }
+    Ok(leased)
+}
+
+async fn lease_all(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     request.tokens.truncate(LEASE_BATCH_MAX as usize);
     let mut leased = Vec::new();
     for _ in 0..ROUNDS_MAX {
@@ -148,7 +166,10 @@ fn leased(id: &str, record: Value, input: Value, token: &LeaseToken) -> Result<L
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
     let records::TaskRecord { task, module, function_name } = records::read(id, &answers::text(record)?, None)?;
     match task.state {
-        TaskState::Running(lease) if lease.token == *token => Ok(LeasedTask { task, input, module, function_name }),
+        // Those that its function was granted are not in the task's record: see `lease`.
+        TaskState::Running(lease) if lease.token == *token => {
+            Ok(LeasedTask { task, input, module, function_name, grants: Grants::default() })
+        }
         _ => Err(answers::unexpected("a leased task")),
     }
 }

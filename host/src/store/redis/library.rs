@@ -17,7 +17,7 @@ use super::{keys, records, versions};
 /// The layout of keys and records. A change that an older host cannot read makes a new number.
 const LAYOUT: u32 = 2;
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
@@ -25,6 +25,7 @@ const SOURCES: [&str; 10] = [
     include_str!("library/tick.lua"),
     include_str!("library/reads.lua"),
     include_str!("library/functions.lua"),
+    include_str!("library/kv.lua"),
     include_str!("library/workers.lua"),
     include_str!("library/identity.lua"),
     include_str!("library/audit.lua"),
@@ -126,7 +127,7 @@ fn list(texts: &[&str]) -> String {
 }
 
 /// FNV-1a, folded: tells versions apart, and is the same whichever compiler builds the host.
-fn hash(bytes: &[u8]) -> u32 {
+pub(super) fn hash(bytes: &[u8]) -> u32 {
     let hash = bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));

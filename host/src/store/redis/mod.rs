@@ -10,7 +10,7 @@
 //! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
 //! | `caller`, `batches`, `answers` | calls of those functions, split to size |
 //! | `gather`, `memory` | what spares Redis work: tasks of many callers in one call, versions that are not looked up again |
-//! | `accept`, `lease`, `report`, `functions`, `identity`, `reads`, `workers` | what each call of the store asks and is answered |
+//! | `accept`, `lease`, `report`, `functions`, `identity`, `kv`, `reads`, `workers` | what each call of the store asks and is answered |
 //! | `audit` | records compared with the indexes |
 //! | `pubsub` | wake-ups |
 //!
@@ -58,6 +58,7 @@ mod functions;
 mod gather;
 mod identity;
 mod keys;
+mod kv;
 mod lease;
 mod library;
 mod link;
@@ -187,7 +188,7 @@ impl Store for RedisStore {
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
-        lease::lease(&self.caller, request).await
+        lease::lease(&self.caller, &self.memory, request).await
     }
 
     async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use fusebox_core::{
-    function::{Abi, FunctionVersion, RunLimits},
+    function::{Abi, FunctionVersion, Grants, RunLimits},
     time::Millis,
 };
 use redis::Value;
@@ -14,8 +14,8 @@ use super::answers;
 use crate::store::{Error, Result};
 
 /// Its fields but for its module's bytes, in the order in which they are read.
-pub(super) const FIELDS: [&str; 8] =
-    ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "created_at"];
+pub(super) const FIELDS: [&str; 9] =
+    ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "grants", "created_at"];
 
 /// How a function version's limits are written.
 #[derive(Serialize, Deserialize)]
@@ -48,8 +48,14 @@ pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> 
         module_bytes: fields.parsed("module_bytes")?,
         abi: fields.one_of("abi", &[Abi::Core, Abi::Command], Abi::as_str)?,
         limits: limits.into(),
+        grants: grants(fields.take("grants").as_deref()).ok_or_else(|| fields.bad("grants"))?,
         created_at: Millis(fields.parsed("created_at")?),
     })
+}
+
+/// Grants that were written as [`Grants::to_list`] does; versions from before there were any have none.
+pub(super) fn grants(text: Option<&str>) -> Option<Grants> {
+    Grants::parse_list(text.unwrap_or_default()).ok()
 }
 
 impl From<LimitsRecord> for RunLimits {

@@ -1,28 +1,104 @@
 //! What a guest may import from module `fusebox`: one capability a file. Each call is charged in fuel, by the call and
 //! by the byte; each pointer and length is checked against the guest's memory before it is used.
+//!
+//! Whether a module's imports are granted is settled once, before its instance is made: see `run`.
 
+use bytes::Bytes;
+use fusebox_core::capability::{Answer, Call, Capability, Refusal};
 use wasmtime::{Caller, Extern, Linker, Memory, Result};
 
-use crate::{ending::Ending, host::Host};
+use crate::{
+    ending::Ending,
+    host::{Host, charge},
+};
 
+mod answer;
 mod clock;
+mod config;
 mod context;
 mod fail;
+mod http;
+mod kv;
 mod log;
 mod random;
+mod secret;
 
 /// The module that guests import from.
 pub(crate) const MODULE: &str = "fusebox";
-/// What it offers, granted to every function.
-pub(crate) const NAMES: [&str; 5] = [clock::NAME, context::NAME, fail::NAME, log::NAME, random::NAME];
+
+/// What it offers, and the grant that it takes; none where every function has it.
+const OFFERED: [(&str, Option<Capability>); 12] = [
+    (answer::NAME, None),
+    (clock::NAME, None),
+    (config::NAME, Some(Capability::Config)),
+    (context::NAME, None),
+    (fail::NAME, None),
+    (http::NAME, Some(Capability::Http)),
+    (kv::GET, Some(Capability::Kv)),
+    (kv::SET, Some(Capability::Kv)),
+    (kv::DELETE, Some(Capability::Kv)),
+    (log::NAME, None),
+    (random::NAME, None),
+    (secret::NAME, Some(Capability::Secrets)),
+];
+
+/// The names of what is offered.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    OFFERED.iter().map(|(name, _)| *name)
+}
+
+/// The grant that an import takes.
+pub(crate) fn needs(name: &str) -> Option<Capability> {
+    OFFERED.iter().find(|(offered, _)| *offered == name).and_then(|(_, capability)| *capability)
+}
 
 /// Adds every capability.
 pub(crate) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
+    answer::add_to(linker)?;
     clock::add_to(linker)?;
+    config::add_to(linker)?;
     context::add_to(linker)?;
     fail::add_to(linker)?;
+    http::add_to(linker)?;
+    kv::add_to(linker)?;
     log::add_to(linker)?;
-    random::add_to(linker)
+    random::add_to(linker)?;
+    secret::add_to(linker)
+}
+
+/// Asks the outside. What it gives is kept for `answer` and its length given; a revision, a yes or no, or a refusal is
+/// given itself, and nothing kept.
+fn ask(caller: &mut Caller<'_, Host>, call: Result<Call, Refusal>) -> Result<i64> {
+    caller.data_mut().answer = Bytes::new();
+    let answer = match call {
+        Ok(call) => caller.data().ask(call)?,
+        Err(refusal) => Err(refusal),
+    };
+    let kept = match answer {
+        Err(refusal) => return Ok(refusal.code()),
+        Ok(Answer::Set(revision)) => return Ok(i64::try_from(revision).unwrap_or(i64::MAX)),
+        Ok(Answer::Deleted(there)) => return Ok(there.into()),
+        Ok(Answer::Config(value) | Answer::Http(value)) => value,
+        Ok(Answer::Secret(secret)) => secret.0,
+        Ok(Answer::Value { revision, value }) => [&revision.to_le_bytes(), &value[..]].concat().into(),
+    };
+    charge(caller, kept.len() as u64)?;
+    let len = i64::try_from(kept.len())?;
+    caller.data_mut().answer = kept;
+    Ok(len)
+}
+
+/// A copy of the bytes a guest points at. They are inside its memory, or the run ends; there are as many as `check`
+/// allows, or the call is refused before they are copied.
+fn bounded<T: TryFrom<Bytes, Error = Refusal>>(
+    caller: &mut Caller<'_, Host>,
+    call: &str,
+    ptr: u32,
+    len: u32,
+    check: fn(usize) -> Result<(), Refusal>,
+) -> Result<Result<T, Refusal>> {
+    let (bytes, _) = bytes_at(caller, call, ptr, len)?;
+    Ok(check(bytes.len()).and_then(|()| Bytes::copy_from_slice(bytes).try_into()))
 }
 
 fn memory(caller: &mut Caller<'_, Host>) -> Result<Memory> {

@@ -1,6 +1,9 @@
 //! A module's surface: what it imports and exports decides how it is called, and whether it may be.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use fusebox_core::capability::Capability;
 use wasmparser::{FuncType, types::Types};
 
 const I32: wasmparser::ValType = wasmparser::ValType::I32;
@@ -11,6 +14,7 @@ const I32: wasmparser::ValType = wasmparser::ValType::I32;
 pub(super) struct Surface {
     exports: Vec<(String, ExternalKind, u32)>,
     uses_wasi: Option<String>,
+    needs: BTreeSet<Capability>,
 }
 
 impl Surface {
@@ -41,13 +45,16 @@ impl Surface {
     fn note_import(&mut self, module: &str, name: &str, kind: TypeRef) -> Result<(), ModuleError> {
         let is_function = matches!(kind, TypeRef::Func(_) | TypeRef::FuncExact(_));
         match module {
-            imports::MODULE if is_function && imports::NAMES.contains(&name) => Ok(()),
+            imports::MODULE if is_function && imports::names().any(|offered| offered == name) => {
+                self.needs.extend(imports::needs(name));
+                Ok(())
+            }
             wasi::MODULE if is_function => {
                 self.uses_wasi.get_or_insert_with(|| name.to_owned());
                 Ok(())
             }
             _ => {
-                let offered = imports::NAMES.join(", ");
+                let offered = imports::names().collect::<Vec<_>>().join(", ");
                 let message = format!(
                     "the module imports {module}.{name}, which is not offered: from module fusebox there are {offered}; \
                      commands may import from {} as well",
@@ -56,6 +63,11 @@ impl Surface {
                 Err(error(ErrorCode::UnknownImport, message))
             }
         }
+    }
+
+    /// What the imports must be granted.
+    pub(super) fn needs(self) -> Vec<Capability> {
+        self.needs.into_iter().collect()
     }
 
     /// The ABI, by the exports' names and types.

@@ -8,9 +8,11 @@
 //! | `compile` | the compile child and the artifact cache |
 //! | `wasi` | WASI preview 1 for commands |
 //! | `imports` | what core functions may call, and pointers outside their memory |
+//! | `capabilities` | what functions may call by a grant, and what is outside of the sandbox |
 //! | `isolation` | nothing of one run is seen by the next |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod capabilities;
 mod compile;
 mod imports;
 mod isolation;

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    function::RunLimits,
+    function::{Grants, RunLimits},
     id::TaskId,
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
@@ -60,8 +60,10 @@ pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {
             tenant: TenantId::default_tenant(),
             function: "tested".parse().unwrap(),
             deadline: Millis(99),
+            grants: Grants::default(),
         },
         stop: StopFlag::default(),
+        outside: None,
     }
 }
 

@@ -40,6 +40,7 @@ impl Steps<'_> {
             module_bytes: u64::try_from(module.len()).unwrap_or(u64::MAX),
             abi: new.abi,
             limits: new.limits,
+            grants: new.grants,
             created_at: self.now,
         };
         self.group.put(Space::Records, last, records::encode(&version.version)?);
@@ -157,7 +158,7 @@ impl Steps<'_> {
     }
 
     fn put_function(&mut self, record: &FunctionRecord) -> Result<()> {
-        self.group.put(Space::Records, keys::function(record.version.id), records::encode(record)?);
+        self.group.put(Space::Records, keys::function(record.version.id), records::encode_function(record)?);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use fusebox_core::{
+    function::Grants,
     id::{FunctionId, LeaseToken, ModuleDigest},
     limits::LEASE_BATCH_MAX,
     name::FunctionName,
@@ -20,7 +21,7 @@ use crate::store::{
 const LOOKED_AT_MAX: usize = 1_024;
 
 /// What a lease needs of each function.
-type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName)>;
+type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName, Grants)>;
 
 impl Steps<'_> {
     /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
@@ -78,18 +79,18 @@ impl Steps<'_> {
         if !leased {
             return Ok(None);
         }
-        let (module, function_name) = self.function_of(&task, functions)?;
+        let (module, function_name, grants) = self.function_of(&task, functions)?;
         let input = self.group.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_else(Bytes::new);
-        Ok(Some(LeasedTask { task, input, module, function_name }))
+        Ok(Some(LeasedTask { task, input, module, function_name, grants }))
     }
 
-    fn function_of(&self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName)> {
+    fn function_of(&self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName, Grants)> {
         if let Some(known) = functions.get(&task.function) {
             return Ok(known.clone());
         }
         let record = self.function_record(task.function)?;
         let version = record.ok_or_else(|| Error::Corrupt(format!("the function of task {}", task.id)))?.version;
-        let function = (version.module, version.name);
+        let function = (version.module, version.name, version.grants);
         functions.insert(task.function, function.clone());
         Ok(function)
     }

@@ -22,6 +22,7 @@ use crate::store::{Options, Result, hints::Event};
 mod accept;
 mod functions;
 mod identity;
+mod kv;
 mod lease;
 mod report;
 mod tick;
@@ -227,6 +228,6 @@ impl<'a> Steps<'a> {
 
     fn function_record(&self, function: FunctionId) -> Result<Option<FunctionRecord>> {
         let bytes = self.group.get(Space::Records, &keys::function(function))?;
-        bytes.map(|bytes| records::decode("a function", &bytes)).transpose()
+        bytes.map(|bytes| records::decode_function(&bytes)).transpose()
     }
 }

@@ -28,6 +28,7 @@ define('register', {}, function(args)
   call('HSET', key, 'name', name, 'payload', args[OWN + 7], 'tenant', tenant, 'version', version,
     'module', module, 'module_bytes', #args[OWN + 7], 'abi', args[OWN + 4], 'limits', args[OWN + 5],
     'created_at', c.now)
+  if args[OWN + 8] ~= '' then call('HSET', key, 'grants', args[OWN + 8]) end
   call('ZADD', versions_key(c, tenant, name), version, id)
   call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
   call('HINCRBY', counts, tenant, 1)

@@ -1,0 +1,224 @@
+//! What a function version was granted beyond what every function has.
+
+use alloc::{
+    string::{String, ToString as _},
+    vec::Vec,
+};
+use core::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, HostPattern, HostPatternError};
+use crate::limits::HTTP_HOSTS_MAX;
+
+/// A capability that is given only by a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// Reading the function's configuration.
+    Config,
+    /// Reading the function's secrets.
+    Secrets,
+    /// The function's own key-value namespace.
+    Kv,
+    /// Requests to other hosts.
+    Http,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Config, Self::Secrets, Self::Kv, Self::Http];
+
+    /// The word used on every surface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Secrets => "secrets",
+            Self::Kv => "kv",
+            Self::Http => "http",
+        }
+    }
+
+    /// How it is asked for.
+    #[must_use]
+    pub const fn example(self) -> &'static str {
+        match self {
+            Self::Http => "http=HOST",
+            other => other.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Everything that a function version was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grants {
+    /// May read its configuration.
+    pub config: bool,
+    /// May read its secrets.
+    pub secrets: bool,
+    /// Has a key-value namespace.
+    pub kv: bool,
+    /// Hosts that it may send requests to; none where it may send none.
+    pub http: Hosts,
+}
+
+/// At most [`HTTP_HOSTS_MAX`] patterns, sorted, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<HostPattern>", into = "Vec<HostPattern>")]
+pub struct Hosts(Vec<HostPattern>);
+
+impl Hosts {
+    /// The patterns.
+    #[must_use]
+    pub fn patterns(&self) -> &[HostPattern] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<HostPattern>> for Hosts {
+    type Error = GrantError;
+    fn try_from(mut hosts: Vec<HostPattern>) -> Result<Self, GrantError> {
+        hosts.sort();
+        hosts.dedup();
+        if hosts.len() > HTTP_HOSTS_MAX { Err(GrantError::TooManyHosts) } else { Ok(Self(hosts)) }
+    }
+}
+
+impl From<Hosts> for Vec<HostPattern> {
+    fn from(hosts: Hosts) -> Self {
+        hosts.0
+    }
+}
+
+/// One grant, as people write it: `config`, `secrets`, `kv` or `http=HOST`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// One without more to say.
+    Plain(Capability),
+    /// Requests to these hosts.
+    Http(HostPattern),
+}
+
+/// Why a text is no grant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// No such grant.
+    #[error("{0:?} is no grant: there are config, secrets, kv and http=HOST")]
+    Unknown(String),
+    /// The host of `http=HOST` is none.
+    #[error(transparent)]
+    Host(#[from] HostPatternError),
+    /// More patterns than a version may have.
+    #[error("a function may be granted at most {HTTP_HOSTS_MAX} hosts: use *.example.com for many of one domain")]
+    TooManyHosts,
+}
+
+impl FromStr for Grant {
+    type Err = GrantError;
+    fn from_str(text: &str) -> Result<Self, GrantError> {
+        match (text, text.strip_prefix("http=")) {
+            (_, Some(host)) => Ok(Self::Http(host.parse()?)),
+            ("config", _) => Ok(Self::Plain(Capability::Config)),
+            ("secrets", _) => Ok(Self::Plain(Capability::Secrets)),
+            ("kv", _) => Ok(Self::Plain(Capability::Kv)),
+            _ => Err(GrantError::Unknown(text.chars().take(64).collect())),
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(capability) => capability.fmt(formatter),
+            Self::Http(host) => write!(formatter, "http={host}"),
+        }
+    }
+}
+
+impl Grants {
+    /// Of many grants.
+    ///
+    /// # Errors
+    /// [`GrantError::TooManyHosts`].
+    pub fn of(grants: impl IntoIterator<Item = Grant>) -> Result<Self, GrantError> {
+        let (mut all, mut hosts) = (Self::default(), Vec::new());
+        for grant in grants {
+            match grant {
+                Grant::Plain(Capability::Config) => all.config = true,
+                Grant::Plain(Capability::Secrets) => all.secrets = true,
+                Grant::Plain(Capability::Kv) => all.kv = true,
+                // Without a host there is nothing to reach.
+                Grant::Plain(Capability::Http) => {}
+                Grant::Http(host) => hosts.push(host),
+            }
+        }
+        all.http = hosts.try_into()?;
+        Ok(all)
+    }
+
+    /// Of a list with commas, as a query or a form has it: `kv,http=api.example.com`.
+    ///
+    /// # Errors
+    /// What in it is no grant.
+    pub fn parse_list(text: &str) -> Result<Self, GrantError> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        Self::of(words.map(str::parse).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Each grant by itself, in the order of [`Capability::ALL`].
+    pub fn each(&self) -> impl Iterator<Item = Grant> + '_ {
+        let plain = [(self.config, Capability::Config), (self.secrets, Capability::Secrets), (self.kv, Capability::Kv)];
+        let plain = plain.into_iter().filter(|(given, _)| *given).map(|(_, capability)| Grant::Plain(capability));
+        plain.chain(self.http.patterns().iter().cloned().map(Grant::Http))
+    }
+
+    /// As [`Grants::parse_list`] reads it.
+    #[must_use]
+    pub fn to_list(&self) -> String {
+        self.each().map(|grant| grant.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether a capability is granted.
+    #[must_use]
+    pub fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Config => self.config,
+            Capability::Secrets => self.secrets,
+            Capability::Kv => self.kv,
+            Capability::Http => !self.http.patterns().is_empty(),
+        }
+    }
+
+    /// Whether a call is granted. Of an HTTP request only that any may be sent: its host is known to whoever reads it.
+    #[must_use]
+    pub fn allow(&self, call: &Call) -> bool {
+        self.has(call.capability())
+    }
+
+    /// Whether requests to this host are granted; see [`HostPattern::matches`].
+    #[must_use]
+    pub fn allow_host(&self, host: &str, port: u16, scheme_port: u16) -> bool {
+        self.http.patterns().iter().any(|pattern| pattern.matches(host, port, scheme_port))
+    }
+
+    /// Which of these are not granted.
+    #[must_use]
+    pub fn missing(&self, needed: &[Capability]) -> Vec<Capability> {
+        needed.iter().copied().filter(|capability| !self.has(*capability)).collect()
+    }
+
+    /// What is granted here and not in `before`.
+    #[must_use]
+    pub fn beyond(&self, before: &Self) -> Vec<Grant> {
+        let before: Vec<_> = before.each().collect();
+        self.each().filter(|grant| !before.contains(grant)).collect()
+    }
+}

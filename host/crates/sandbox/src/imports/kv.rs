@@ -1,0 +1,61 @@
+//! The function's own key-value namespace:
+//! `kv_get(key_ptr, key_len) -> i64`: the answer is the revision in 8 bytes, little-endian, and the value.
+//! `kv_set(key_ptr, key_len, val_ptr, val_len, ttl_ms: i64, expects: i64) -> i64`: the new revision. No TTL is 0.
+//! `kv_delete(key_ptr, key_len, expects: i64) -> i64`: 1 where there was something, 0 where not.
+//! What is expected is -1 for anything, 0 for nothing, else a revision. Each gives a refusal where it is below 0.
+
+use fusebox_core::capability::{Call, Expects, KvKey, KvValue, Refusal, Ttl};
+use wasmtime::{Caller, Linker, Result};
+
+use super::{ask, bounded};
+use crate::host::{Host, charge_outside};
+
+pub(super) const GET: &str = "kv_get";
+pub(super) const SET: &str = "kv_set";
+pub(super) const DELETE: &str = "kv_delete";
+
+pub(super) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
+    linker.func_wrap(super::MODULE, GET, get)?;
+    linker.func_wrap(super::MODULE, SET, set)?;
+    linker.func_wrap(super::MODULE, DELETE, delete)?;
+    Ok(())
+}
+
+fn get(mut caller: Caller<'_, Host>, ptr: u32, len: u32) -> Result<i64> {
+    charge_outside(&mut caller, len.into())?;
+    let key = bounded::<KvKey>(&mut caller, GET, ptr, len, KvKey::check)?;
+    ask(&mut caller, key.map(Call::KvGet))
+}
+
+fn set(
+    mut caller: Caller<'_, Host>,
+    ptr: u32,
+    len: u32,
+    value_ptr: u32,
+    value_len: u32,
+    ttl_ms: i64,
+    expects: i64,
+) -> Result<i64> {
+    charge_outside(&mut caller, u64::from(len) + u64::from(value_len))?;
+    let key = bounded::<KvKey>(&mut caller, SET, ptr, len, KvKey::check)?;
+    let value = bounded::<KvValue>(&mut caller, SET, value_ptr, value_len, KvValue::check)?;
+    let call = || -> Result<Call, Refusal> {
+        Ok(Call::KvSet { key: key?, value: value?, ttl: ttl(ttl_ms)?, expects: Expects::from_guest(expects)? })
+    };
+    ask(&mut caller, call())
+}
+
+fn delete(mut caller: Caller<'_, Host>, ptr: u32, len: u32, expects: i64) -> Result<i64> {
+    charge_outside(&mut caller, len.into())?;
+    let key = bounded::<KvKey>(&mut caller, DELETE, ptr, len, KvKey::check)?;
+    let call = || -> Result<Call, Refusal> { Ok(Call::KvDelete { key: key?, expects: Expects::from_guest(expects)? }) };
+    ask(&mut caller, call())
+}
+
+fn ttl(ms: i64) -> Result<Option<Ttl>, Refusal> {
+    match u64::try_from(ms) {
+        Ok(0) => Ok(None),
+        Ok(ms) => Ttl::try_from(ms).map(Some),
+        Err(_) => Err(Refusal::Invalid),
+    }
+}

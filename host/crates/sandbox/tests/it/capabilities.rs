@@ -1,0 +1,296 @@
+//! What functions may call by a grant: a planted outside answers, and the guest says what it got.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    capability::{Answer, Call as Asked, Capability, Expects, Grants, Redacted, Refusal},
+    error::ErrorCode,
+    function::RunLimits,
+    limits::{HTTP_REQUEST_BYTES_MAX, KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX},
+    outcome::{Outcome, StopReason},
+};
+use fusebox_sandbox::{Call, CallContext, Outside, Patience, Run};
+use proptest::prelude::*;
+
+use crate::support::{ample, answer, call, code, core_with, returned, run_call, sandbox, timed, wasm};
+
+const IMPORTS: &str = r#"
+    (import "fusebox" "config" (func $config (param i32 i32) (result i64)))
+    (import "fusebox" "secret" (func $secret (param i32 i32) (result i64)))
+    (import "fusebox" "kv_get" (func $kv_get (param i32 i32) (result i64)))
+    (import "fusebox" "kv_set" (func $kv_set (param i32 i32 i32 i32 i64 i64) (result i64)))
+    (import "fusebox" "kv_delete" (func $kv_delete (param i32 i32 i64) (result i64)))
+    (import "fusebox" "http" (func $http (param i32 i32) (result i64)))
+    (import "fusebox" "answer" (func $answer (param i32 i32) (result i32)))"#;
+
+/// Answers the same to everything, and notes what it was asked.
+struct Planted {
+    answer: Result<Answer, Refusal>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+impl Outside for Planted {
+    fn call(&self, context: &CallContext, call: Asked, _: &Patience) -> Result<Answer, Refusal> {
+        assert_eq!(context.function.as_str(), "tested");
+        self.asked.lock().unwrap().push(call);
+        self.answer.clone()
+    }
+}
+
+/// Never answers: waits until there is no patience left.
+struct Silent(AtomicU32);
+
+impl Outside for Silent {
+    fn call(&self, _: &CallContext, _: Asked, patience: &Patience) -> Result<Answer, Refusal> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        while let Some(left) = patience.left() {
+            thread::park_timeout(left.min(Duration::from_millis(5)));
+        }
+        Err(Refusal::TimedOut)
+    }
+}
+
+fn all_grants() -> Grants {
+    Grants::parse_list("config,secrets,kv,http=example.com").unwrap()
+}
+
+fn granted(text: &str, input: &[u8], limits: RunLimits, grants: Grants, outside: Option<Arc<dyn Outside>>) -> Run {
+    let mut call = call(input, limits);
+    call.context.grants = grants;
+    run_call(sandbox(), &wasm(text), Call { outside, ..call })
+}
+
+/// What a function does that answers the call's number in 8 bytes, and then the answer that is kept.
+fn tell(import: &str) -> String {
+    let body = format!(
+        "(i64.store (i32.const 2048) {import})
+         (i32.store (i32.const 4096) (call $answer (i32.const 2056) (i32.const 1024))) {}",
+        answer("(i32.const 0)", "(i32.const 2048)", "(i32.add (i32.const 8) (i32.load (i32.const 4096)))")
+    );
+    core_with(&body, IMPORTS)
+}
+
+/// The number that a call gave, what was kept, and what was asked.
+fn ask(import: &str, input: &[u8], answer: Result<Answer, Refusal>) -> (i64, Vec<u8>, Vec<Asked>) {
+    let planted = Arc::new(Planted { answer, asked: Mutex::default() });
+    let run = granted(&tell(import), input, ample(), all_grants(), Some(planted.clone()));
+    let (number, kept) = returned(&run).split_at(8);
+    let asked = planted.asked.lock().unwrap().clone();
+    (i64::from_le_bytes(number.try_into().unwrap()), kept.to_vec(), asked)
+}
+
+const CONFIG: &str = "(call $config (local.get 0) (local.get 1))";
+const GET: &str = "(call $kv_get (local.get 0) (local.get 1))";
+
+fn set(value: (&str, usize), ttl: i64, expects: i64) -> String {
+    let (ptr, len) = value;
+    format!(
+        "(call $kv_set (local.get 0) (local.get 1) (i32.const {ptr}) (i32.const {len}) (i64.const {ttl}) \
+         (i64.const {expects}))"
+    )
+}
+
+#[test]
+fn values_are_kept_for_the_guest_to_fetch() {
+    let value = Bytes::from_static(b"value");
+    let name = || "NAME".parse().unwrap();
+    let (number, kept, asked) = ask(CONFIG, b"NAME", Ok(Answer::Config(value.clone())));
+    assert_eq!((number, &kept[..], asked), (5, &b"value"[..], vec![Asked::Config(name())]));
+
+    let secret = "(call $secret (local.get 0) (local.get 1))";
+    let (number, kept, asked) = ask(secret, b"NAME", Ok(Answer::Secret(Redacted(value.clone()))));
+    assert_eq!((number, &kept[..], asked), (5, &b"value"[..], vec![Asked::Secret(name())]));
+
+    let (number, kept, _) = ask(GET, b"key", Ok(Answer::Value { revision: 258, value: value.clone() }));
+    assert_eq!((number, &kept[..]), (13, &b"\x02\x01\0\0\0\0\0\0value"[..]));
+
+    let http = "(call $http (local.get 0) (local.get 1))";
+    let (number, kept, _) = ask(http, b"GET https://example.com/\n\n", Ok(Answer::Http(value)));
+    assert_eq!((number, &kept[..]), (5, &b"value"[..]));
+}
+
+#[test]
+fn a_set_and_a_delete_say_what_they_expect() {
+    let (number, kept, asked) = ask(&set(("0", 3), 50, 7), b"key", Ok(Answer::Set(8)));
+    assert_eq!((number, kept.len()), (8, 0));
+    match &asked[..] {
+        [Asked::KvSet { key, value, ttl, expects }] => {
+            assert_eq!((key.as_bytes(), value.as_bytes()), (&b"key"[..], &[0; 3][..]));
+            assert_eq!((ttl.map(|ttl| ttl.ms()), *expects), (Some(50), Expects::Revision(7)));
+        }
+        other => panic!("{other:?}"),
+    }
+    let delete = "(call $kv_delete (local.get 0) (local.get 1) (i64.const -1))";
+    for (there, said) in [(true, 1), (false, 0)] {
+        assert_eq!(ask(delete, b"key", Ok(Answer::Deleted(there))).0, said);
+    }
+}
+
+#[test]
+fn a_refusal_is_its_number_and_leaves_no_answer() {
+    for refusal in [Refusal::Absent, Refusal::Conflict, Refusal::Quota, Refusal::Unavailable, Refusal::TimedOut] {
+        let (number, kept, _) = ask(GET, b"key", Err(refusal));
+        assert_eq!((number, kept.len()), (refusal.code(), 0));
+    }
+    let body = format!("(drop {CONFIG}) (drop {GET})");
+    let twice = tell(&format!("(block (result i64) {body} (i64.const 0))"));
+    let planted = Planted { answer: Ok(Answer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
+    // The first name is good, and so is the second call's key: its answer is there. One that is refused clears it.
+    let run = granted(&twice, b"NAME", ample(), all_grants(), Some(Arc::new(planted)));
+    assert_eq!(&returned(&run)[8..], b"value");
+    let planted = Planted { answer: Ok(Answer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
+    let then_bad = "(call $kv_get (local.get 0) (i32.const 0))";
+    let cleared = tell(&format!("(block (result i64) (drop {CONFIG}) {then_bad})"));
+    let run = granted(&cleared, b"NAME", ample(), all_grants(), Some(Arc::new(planted)));
+    assert_eq!(returned(&run), (-8_i64).to_le_bytes());
+}
+
+#[test]
+fn without_an_outside_everything_is_unavailable() {
+    let run = granted(&tell(GET), b"key", ample(), all_grants(), None);
+    assert_eq!(returned(&run), (-6_i64).to_le_bytes());
+}
+
+#[test]
+fn what_makes_no_sense_or_is_too_large_is_refused_before_it_is_asked() {
+    let (invalid, too_large) = (Refusal::Invalid.code(), Refusal::TooLarge.code());
+    let long_key = format!("(call $kv_get (i32.const 0) (i32.const {}))", KV_KEY_BYTES_MAX + 1);
+    let long_http = format!("(call $http (i32.const 0) (i32.const {}))", HTTP_REQUEST_BYTES_MAX + 1);
+    let cases: [(String, &[u8], i64); 10] = [
+        (CONFIG.to_owned(), b"no name", invalid),
+        (CONFIG.to_owned(), b"\xff", invalid),
+        (CONFIG.to_owned(), b"", invalid),
+        (GET.to_owned(), b"", invalid),
+        (long_key, b"", too_large),
+        (set(("0", KV_VALUE_BYTES_MAX + 1), 0, -1), b"key", too_large),
+        (set(("0", 1), -1, -1), b"key", invalid),
+        (set(("0", 1), i64::MAX, -1), b"key", invalid),
+        (set(("0", 1), 0, -2), b"key", invalid),
+        (long_http, b"", too_large),
+    ];
+    for (import, input, expected) in cases {
+        let text = import.contains("$http").then(|| tell(&import).replace("\"memory\") 2", "\"memory\") 20"));
+        let planted = Arc::new(Planted { answer: Ok(Answer::Set(1)), asked: Mutex::default() });
+        let text = text.unwrap_or_else(|| tell(&import));
+        let run = granted(&text, input, ample(), all_grants(), Some(planted.clone()));
+        assert_eq!(returned(&run), expected.to_le_bytes(), "{import}");
+        assert!(planted.asked.lock().unwrap().is_empty(), "{import}");
+    }
+}
+
+#[test]
+fn an_import_without_its_grant_is_not_run() {
+    let one = |import: &str, params: &str| {
+        format!(
+            r#"(module (import "fusebox" "{import}" (func (param {params}) (result i64))) (func (export "_start")))"#
+        )
+    };
+    for (import, params, needs) in [
+        ("config", "i32 i32", Capability::Config),
+        ("secret", "i32 i32", Capability::Secrets),
+        ("kv_get", "i32 i32", Capability::Kv),
+        ("kv_set", "i32 i32 i32 i32 i64 i64", Capability::Kv),
+        ("kv_delete", "i32 i32 i64", Capability::Kv),
+        ("http", "i32 i32", Capability::Http),
+    ] {
+        let text = one(import, params);
+        let inspected = sandbox().inspect(&wasm(&text)).unwrap();
+        assert_eq!(inspected.needs, [needs], "{import}");
+        let all = all_grants();
+        let others = all.each().filter(|grant| !grant.to_string().starts_with(needs.as_str()));
+        let run = granted(&text, b"", ample(), Grants::of(others).unwrap(), None);
+        match &run.outcome {
+            Outcome::BadModule { reason } => assert!(reason.contains(&format!("the grant {needs}")), "{reason}"),
+            other => panic!("{import}: {other:?}"),
+        }
+        let run = granted(&text, b"", ample(), all, None);
+        assert!(matches!(run.outcome, Outcome::Returned(_)), "commands have capabilities too: {:?}", run.outcome);
+    }
+    let every = sandbox().inspect(&wasm(&core_with("", IMPORTS))).unwrap();
+    assert_eq!(every.needs, Capability::ALL);
+}
+
+#[test]
+fn calls_and_their_bytes_cost_fuel() {
+    let used = |value: usize, kept: usize| {
+        let answer = Ok(Answer::Value { revision: 1, value: vec![0; kept].into() });
+        let planted = Planted { answer, asked: Mutex::default() };
+        let text = core_with(&format!("(drop {})", set(("0", value), 0, -1)), IMPORTS);
+        granted(&text, b"key", ample(), all_grants(), Some(Arc::new(planted))).usage.fuel.unwrap()
+    };
+    let (small, large_value, large_answer) = (used(0, 0), used(64_000, 0), used(0, 64_000));
+    assert!(small >= 20_000, "{small}");
+    assert!(large_value - small >= 4_000 && large_answer - small >= 4_000, "{small} {large_value} {large_answer}");
+
+    let planted = Planted { answer: Err(Refusal::Absent), asked: Mutex::default() };
+    let spin = core_with(&format!("(loop (drop {GET}) (br 0))"), IMPORTS);
+    let limits = RunLimits { fuel: 1_000_000, ..ample() };
+    let planted = Arc::new(planted);
+    let run = granted(&spin, b"key", limits, all_grants(), Some(planted.clone()));
+    assert_eq!(code(&run), ErrorCode::OutOfFuel);
+    assert!(planted.asked.lock().unwrap().len() <= 50, "fuel bounds the calls of a run");
+}
+
+#[test]
+fn a_call_ends_with_the_runs_time() {
+    let silent = Arc::new(Silent(AtomicU32::new(0)));
+    let limits = RunLimits { wall_ms: 100, ..ample() };
+    let run = granted(&tell(GET), b"key", limits, all_grants(), Some(silent.clone()));
+    assert_eq!(code(&run), ErrorCode::DeadlineExceeded);
+    assert!(run.usage.wall_us < 1_000_000, "{:?}", run.usage);
+    assert_eq!(silent.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_call_ends_when_the_run_is_stopped() {
+    let silent = Arc::new(Silent(AtomicU32::new(0)));
+    let mut call = call(b"key", ample());
+    call.context.grants = all_grants();
+    call.outside = Some(silent.clone());
+    let stop = call.stop.clone();
+    let (run, took) = thread::scope(|scope| {
+        scope.spawn(|| {
+            while silent.0.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            stop.raise(StopReason::Cancelled);
+        });
+        timed(|| run_call(sandbox(), &wasm(&tell(GET)), call))
+    });
+    assert_eq!(code(&run), ErrorCode::Cancelled);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Any pointer and any length, in every import: an outcome, never a panic, never a byte from outside.
+    #[test]
+    fn no_pointer_harms_the_host(call in 0_usize..7, ptr: u32, len: u32, ttl: i64, expects: i64) {
+        let (at, long) = (ptr.cast_signed(), len.cast_signed());
+        let here = format!("(i32.const {at}) (i32.const {long})");
+        let body = match call {
+            0 => format!("(drop (call $config {here}))"),
+            1 => format!("(drop (call $secret {here}))"),
+            2 => format!("(drop (call $kv_get {here}))"),
+            3 => format!("(drop (call $kv_set {here} (i32.const 0) (i32.const 1) (i64.const {ttl}) (i64.const {expects})))"),
+            4 => format!("(drop (call $kv_set (i32.const 0) (i32.const 1) {here} (i64.const {ttl}) (i64.const {expects})))"),
+            5 => format!("(drop (call $kv_delete {here} (i64.const {expects})))"),
+            _ => format!("(drop (call $answer {here}))"),
+        };
+        let planted = Planted { answer: Ok(Answer::Deleted(true)), asked: Mutex::default() };
+        let run = granted(&core_with(&body, IMPORTS), b"", ample(), all_grants(), Some(Arc::new(planted)));
+        let inside = u64::from(ptr) + u64::from(len) <= 2 << 16;
+        match inside {
+            true => prop_assert!(matches!(run.outcome, Outcome::Returned(_)), "{:?}", run.outcome),
+            false => prop_assert_eq!(code(&run), ErrorCode::BadPointer),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! A function's configuration and secrets.
+
+use super::{Client, Result};
+use crate::rest::settings::{ConfigPage, SecretPage};
+
+impl Client {
+    /// A function's configuration.
+    pub async fn config(&self, function: &str) -> Result<ConfigPage> {
+        self.json(self.http.get(self.url(&["v1", "functions", function, "config"]))).await
+    }
+
+    /// The names of a function's secrets.
+    pub async fn secrets(&self, function: &str) -> Result<SecretPage> {
+        self.json(self.http.get(self.url(&["v1", "functions", function, "secrets"]))).await
+    }
+
+    /// Sets one of `config` or `secrets`.
+    pub async fn set_setting(&self, function: &str, kind: &str, name: &str, value: Vec<u8>) -> Result<()> {
+        let url = self.url(&["v1", "functions", function, kind, name]);
+        let request = self.http.put(url).header("content-type", "application/octet-stream").body(value);
+        self.send(request).await.map(drop)
+    }
+
+    /// Unsets one of `config` or `secrets`.
+    pub async fn unset_setting(&self, function: &str, kind: &str, name: &str) -> Result<()> {
+        self.send(self.http.delete(self.url(&["v1", "functions", function, kind, name]))).await.map(drop)
+    }
+}

@@ -1,0 +1,188 @@
+//! `fusebox config` and `fusebox secrets`: what people set for a function.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use fusebox_core::{capability::SettingName, limits::SETTING_VALUE_BYTES_MAX};
+
+use crate::{
+    cli::{HostArgs, OutputFormat},
+    client::Client,
+    ui::{self, table::Table},
+};
+
+/// What to do with a function's configuration.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  fusebox config set shop CURRENCY=EUR REGION=north
+Runs of functions that were deployed with --grant config read it by name; the next look sees a new value.")]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    act: ConfigAct,
+}
+
+/// What to do with a function's configuration.
+#[derive(Debug, Subcommand)]
+enum ConfigAct {
+    /// Set values
+    Set {
+        /// The function's name
+        function: String,
+        /// Names and values
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
+        values: Vec<(SettingName, String)>,
+        /// Where the function is.
+        #[command(flatten)]
+        host: HostArgs,
+    },
+    /// List names and values
+    List {
+        /// The function's name
+        function: String,
+        /// Where the function is.
+        #[command(flatten)]
+        host: HostArgs,
+    },
+    /// Unset a value
+    Unset {
+        /// The function's name
+        function: String,
+        /// The value's name
+        name: SettingName,
+        /// Where the function is.
+        #[command(flatten)]
+        host: HostArgs,
+    },
+}
+
+/// What to do with a function's secrets.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fusebox secrets set shop API_KEY                 asks for it, and does not show it
+  fusebox secrets set shop API_KEY < key.txt       the whole of stdin, but for one line break at its end
+Secrets are kept sealed and never given back; runs of functions that were deployed with --grant secrets read them.")]
+pub struct SecretArgs {
+    #[command(subcommand)]
+    act: SecretAct,
+}
+
+/// What to do with a function's secrets.
+#[derive(Debug, Subcommand)]
+enum SecretAct {
+    /// Set a secret, which is read from stdin or asked for
+    Set {
+        /// The function's name
+        function: String,
+        /// The secret's name
+        name: SettingName,
+        /// Where the function is.
+        #[command(flatten)]
+        host: HostArgs,
+    },
+    /// List the names of secrets
+    List {
+        /// The function's name
+        function: String,
+        /// Where the function is.
+        #[command(flatten)]
+        host: HostArgs,
+    },
+    /// Unset a secret
+    Unset {
+        /// The function's name
+        function: String,
+        /// The secret's name
+        name: SettingName,
+        /// Where the function is.
+        #[command(flatten)]
+        host: HostArgs,
+    },
+}
+
+/// Sets, lists or unsets configuration.
+///
+/// # Errors
+/// Where there is no such function or value, or the host does not answer.
+pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()> {
+    match args.act {
+        ConfigAct::Set { function, values, host } => {
+            let client = Client::of(&host)?;
+            for (name, value) in values {
+                client.set_setting(&function, "config", name.as_str(), value.into_bytes()).await?;
+                ui::say(format!("{name} is set"))?;
+            }
+            Ok(())
+        }
+        ConfigAct::List { function, host } => {
+            let page = Client::of(&host)?.config(&function).await?;
+            if format == OutputFormat::Json {
+                return ui::json(&page.items);
+            }
+            if page.items.is_empty() {
+                return ui::say(format!("Nothing is set yet:  fusebox config set {function} NAME=VALUE"));
+            }
+            let mut table = Table::new(["NAME", "VALUE"]);
+            page.items.into_iter().for_each(|item| table.row([item.name, item.value]));
+            ui::say(table.to_string())
+        }
+        ConfigAct::Unset { function, name, host } => {
+            Client::of(&host)?.unset_setting(&function, "config", name.as_str()).await?;
+            ui::say(format!("{name} is unset"))
+        }
+    }
+}
+
+/// Sets, lists or unsets secrets.
+///
+/// # Errors
+/// Where there is no such function or secret, or the host does not answer or has no key for secrets.
+pub async fn secrets(args: SecretArgs, format: OutputFormat) -> anyhow::Result<()> {
+    match args.act {
+        SecretAct::Set { function, name, host } => {
+            let client = Client::of(&host)?;
+            let secret = read_secret(&name)?;
+            client.set_setting(&function, "secrets", name.as_str(), secret).await?;
+            ui::say(format!("{name} is set"))
+        }
+        SecretAct::List { function, host } => {
+            let page = Client::of(&host)?.secrets(&function).await?;
+            if format == OutputFormat::Json {
+                return ui::json(&page.items);
+            }
+            if page.items.is_empty() {
+                return ui::say(format!("No secret is set yet:  fusebox secrets set {function} NAME"));
+            }
+            let mut table = Table::new(["NAME"]);
+            page.items.into_iter().for_each(|item| table.row([item.name]));
+            ui::say(table.to_string())
+        }
+        SecretAct::Unset { function, name, host } => {
+            Client::of(&host)?.unset_setting(&function, "secrets", name.as_str()).await?;
+            ui::say(format!("{name} is unset"))
+        }
+    }
+}
+
+/// From a prompt where stdin is a terminal, else all of stdin.
+fn read_secret(name: &SettingName) -> anyhow::Result<Vec<u8>> {
+    if std::io::stdin().is_terminal() {
+        let mut terminal = console::Term::stderr();
+        std::io::Write::write_all(&mut terminal, format!("{name}: ").as_bytes())?;
+        return Ok(terminal.read_secure_line().context("read the secret")?.into_bytes());
+    }
+    let mut secret = Vec::new();
+    std::io::stdin().take(SETTING_VALUE_BYTES_MAX as u64 + 2).read_to_end(&mut secret).context("read the secret")?;
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+    }
+    anyhow::ensure!(secret.len() <= SETTING_VALUE_BYTES_MAX, "a secret has at most {SETTING_VALUE_BYTES_MAX} bytes");
+    Ok(secret)
+}
+
+fn pair(text: &str) -> Result<(SettingName, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
+    Ok((name.parse().map_err(|error| format!("{name:?}: {error}"))?, value.to_owned()))
+}

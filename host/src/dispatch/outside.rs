@@ -1,0 +1,97 @@
+//! Answers from the store what runs were granted to ask for: for slots of this process, and for workers of others.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use fusebox_core::{
+    capability::{Answer, Call, Refusal},
+    limits::CALL_MS_MAX,
+};
+use fusebox_sandbox::{CallContext, Outside, Patience};
+use tokio::runtime::Handle;
+
+use crate::{
+    outside,
+    secrets::SecretsKey,
+    store::{
+        self, Store,
+        kv::{Namespace, NewValue, SettingKind},
+    },
+};
+
+/// See the module's documentation. Cheap to clone.
+#[derive(Clone)]
+pub struct StoreOutside {
+    store: Arc<dyn Store>,
+    secrets: Option<SecretsKey>,
+    runtime: Handle,
+}
+
+impl StoreOutside {
+    /// Answers from `store`; of secrets only where there is a key. To be made within the runtime that serves the store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, secrets: Option<SecretsKey>) -> Self {
+        Self { store, secrets, runtime: Handle::current() }
+    }
+
+    /// Answers a call that was found to be granted, in bounded time.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn answer(&self, of: &Namespace, call: Call) -> Result<Answer, Refusal> {
+        let answer = tokio::time::timeout(Duration::from_millis(CALL_MS_MAX), self.ask(of, call));
+        answer.await.unwrap_or(Err(Refusal::TimedOut))
+    }
+
+    async fn ask(&self, of: &Namespace, call: Call) -> Result<Answer, Refusal> {
+        match call {
+            Call::Config(name) => {
+                let value = self.store.setting(of, SettingKind::Config, &name).await.map_err(unavailable)?;
+                value.map(Answer::Config).ok_or(Refusal::Absent)
+            }
+            Call::Secret(name) => {
+                let sealed = self.store.setting(of, SettingKind::Secret, &name).await.map_err(unavailable)?;
+                let sealed = sealed.ok_or(Refusal::Absent)?;
+                let secret = self.secrets.as_ref().and_then(|key| key.open(of, &name, &sealed));
+                secret.map(Answer::Secret).ok_or_else(|| {
+                    let function = &of.function;
+                    tracing::error!(%function, %name, "a secret cannot be opened: --secrets-key is missing or another");
+                    Refusal::Unavailable
+                })
+            }
+            Call::KvGet(key) => {
+                let found = self.store.value(of, &key).await.map_err(unavailable)?.ok_or(Refusal::Absent)?;
+                Ok(Answer::Value { revision: found.revision, value: found.value })
+            }
+            Call::KvSet { key, value, ttl, expects } => {
+                let new = NewValue { key, value, ttl, expects };
+                self.store.set_value(of, new).await.map_err(unavailable)?.map(Answer::Set)
+            }
+            Call::KvDelete { key, expects } => {
+                self.store.delete_value(of, &key, expects).await.map_err(unavailable)?.map(Answer::Deleted)
+            }
+            // A store reaches no other hosts.
+            Call::Http(_) => Err(Refusal::Refused),
+        }
+    }
+}
+
+impl Outside for StoreOutside {
+    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
+        let of = Namespace { tenant: context.tenant.clone(), function: context.function.clone() };
+        let (tell, told) = mpsc::sync_channel(1);
+        let asked = self.clone();
+        self.runtime.spawn(async move {
+            // Whoever asked may have run out of time.
+            drop(tell.send(asked.answer(&of, call).await));
+        });
+        outside::wait(&told, patience)
+    }
+}
+
+fn unavailable(error: store::Error) -> Refusal {
+    tracing::warn!(%error, "the store does not answer a run");
+    Refusal::Unavailable
+}

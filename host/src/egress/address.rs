@@ -1,0 +1,166 @@
+//! Which addresses a guest's request may reach: those of the public internet, and what the operator adds.
+//!
+//! A public address is one that IANA's registries call globally reachable. Everything else is refused by what it is, and
+//! IPv6 addresses that carry an IPv4 address inside are refused whatever is inside: a gateway would unpack it.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// A network that an operator lets guests reach, such as `10.1.0.0/16` or `fd00::/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    network: IpAddr,
+    bits: u8,
+}
+
+impl Cidr {
+    /// Whether the address is in it. An IPv4 network holds no IPv6 address, mapped ones included.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        masked(address, self.bits) == Some(self.network)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no network: write one such as 10.1.0.0/16 or fd00::/8");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        let network: IpAddr = address.parse().map_err(|_| wrong())?;
+        let bits = bits.unwrap_or_else(|| if network.is_ipv4() { 32 } else { 128 });
+        match masked(network, bits) {
+            Some(start) if start == network => Ok(Self { network, bits }),
+            Some(start) => Err(format!("{text} has bits behind its first {bits}: write {start}/{bits}")),
+            None => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.bits)
+    }
+}
+
+/// The first `bits` of an address; `None` where it has not so many.
+fn masked(address: IpAddr, bits: u8) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) if bits <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+        _ => return None,
+    })
+}
+
+/// What an address that is not public is.
+type Kind = &'static str;
+
+/// IPv4 networks that are not public: IANA's special-purpose registry, multicast and what is reserved.
+const V4: [([u8; 4], u8, Kind); 16] = [
+    ([0, 0, 0, 0], 8, "unspecified"),
+    ([10, 0, 0, 0], 8, "private"),
+    ([100, 64, 0, 0], 10, "a provider's own"),
+    ([127, 0, 0, 0], 8, "loopback"),
+    ([169, 254, 0, 0], 16, "link-local"),
+    ([172, 16, 0, 0], 12, "private"),
+    ([192, 0, 0, 0], 24, "reserved"),
+    ([192, 0, 2, 0], 24, "documentation"),
+    ([192, 88, 99, 0], 24, "a 6to4 relay"),
+    ([192, 168, 0, 0], 16, "private"),
+    ([198, 18, 0, 0], 15, "benchmarking"),
+    ([198, 51, 100, 0], 24, "documentation"),
+    ([203, 0, 113, 0], 24, "documentation"),
+    ([224, 0, 0, 0], 4, "multicast"),
+    // Above multicast, the broadcast address included.
+    ([240, 0, 0, 0], 4, "reserved"),
+    ([255, 255, 255, 255], 32, "broadcast"),
+];
+
+/// IPv6 networks with a name of their own. Those outside [`GLOBAL`] are refused anyway; their names help whoever reads.
+const V6: [([u16; 8], u8, Kind); 15] = [
+    ([0, 0, 0, 0, 0, 0, 0, 0], 128, "unspecified"),
+    ([0, 0, 0, 0, 0, 0, 0, 1], 128, "loopback"),
+    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, "an IPv4 address in IPv6"),
+    ([0, 0, 0, 0, 0, 0, 0, 0], 96, "an IPv4 address in IPv6"),
+    ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, "a NAT64 gateway's"),
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48, "a NAT64 gateway's"),
+    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7, "private"),
+    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, "link-local"),
+    ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, "private"),
+    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, "multicast"),
+    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 32, "a Teredo tunnel's"),
+    // Protocol assignments: benchmarking, ORCHIDs and others; the few public ones in it are no web servers.
+    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, "reserved"),
+    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32, "documentation"),
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16, "a 6to4 tunnel's"),
+    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, "documentation"),
+];
+
+/// All that IANA has given out for the public internet; what it gives out later is refused until it is added here.
+const GLOBAL: Cidr = Cidr { network: IpAddr::V6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0)), bits: 3 };
+
+/// What the address is, where it is not public.
+#[must_use]
+pub fn not_public(address: IpAddr) -> Option<Kind> {
+    let is_in = |network: IpAddr, bits| Cidr { network, bits }.contains(address);
+    match address {
+        IpAddr::V4(_) => V4.iter().find(|(network, bits, _)| is_in((*network).into(), *bits)).map(|row| row.2),
+        IpAddr::V6(_) => {
+            let named = V6.iter().find(|(network, bits, _)| is_in((*network).into(), *bits)).map(|row| row.2);
+            named.or_else(|| (!GLOBAL.contains(address)).then_some("reserved"))
+        }
+    }
+}
+
+/// What guests may reach.
+#[derive(Clone, Debug, Default)]
+pub struct Reachable {
+    private: Vec<Cidr>,
+}
+
+impl Reachable {
+    /// The public internet and these networks.
+    #[must_use]
+    pub fn new(private: Vec<Cidr>) -> Self {
+        Self { private }
+    }
+
+    /// Whether an address may be connected to.
+    ///
+    /// # Errors
+    /// What it is, where it may not.
+    pub fn check(&self, address: IpAddr) -> Result<(), Kind> {
+        match not_public(address) {
+            Some(kind) if !self.is_added(address) => Err(kind),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a connection leads to this machine itself, by a public address of its own: its ends then have the same
+    /// one. What listens there, REST included, is as good as on loopback.
+    ///
+    /// # Errors
+    /// Where it does, unless the address is added.
+    pub fn check_connected(&self, own: IpAddr, peer: IpAddr) -> Result<(), Kind> {
+        if own == peer && !self.is_added(peer) { Err("this machine's own") } else { self.check(peer) }
+    }
+
+    fn is_added(&self, address: IpAddr) -> bool {
+        self.private.iter().any(|network| network.contains(address))
+    }
+}
+
+#[cfg(test)]
+mod tests;

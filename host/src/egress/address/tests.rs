@@ -1,0 +1,175 @@
+//! The check of addresses: against a table, against the standard library, and against every bit pattern of a refused
+//! network.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn cidr(text: &str) -> Cidr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn public_addresses_are_reached() {
+    for text in ["1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0"]
+    {
+        assert_eq!(not_public(ip(text)), None, "{text}");
+    }
+    for text in ["192.0.1.0", "198.17.255.255", "223.255.255.255", "2606:4700:4700::1111", "2001:4860:4860::8888"] {
+        assert_eq!(not_public(ip(text)), None, "{text}");
+    }
+}
+
+#[test]
+fn others_are_refused_by_what_they_are() {
+    let table = [
+        ("0.0.0.0", "unspecified"),
+        ("0.1.2.3", "unspecified"),
+        ("10.255.0.1", "private"),
+        ("100.64.0.1", "a provider's own"),
+        ("127.0.0.1", "loopback"),
+        ("127.255.255.254", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("172.31.255.255", "private"),
+        ("192.0.0.8", "reserved"),
+        ("192.168.1.1", "private"),
+        ("198.19.0.1", "benchmarking"),
+        ("203.0.113.7", "documentation"),
+        ("224.0.0.1", "multicast"),
+        ("255.255.255.255", "reserved"),
+        ("::", "unspecified"),
+        ("::1", "loopback"),
+        ("::ffff:127.0.0.1", "an IPv4 address in IPv6"),
+        ("::ffff:8.8.8.8", "an IPv4 address in IPv6"),
+        ("::127.0.0.1", "an IPv4 address in IPv6"),
+        ("64:ff9b::7f00:1", "a NAT64 gateway's"),
+        ("64:ff9b:1::1", "a NAT64 gateway's"),
+        ("100::1", "reserved"),
+        ("fd00:ec2::254", "private"),
+        ("fe80::1", "link-local"),
+        ("fec0::1", "private"),
+        ("ff02::1", "multicast"),
+        ("2001::1", "a Teredo tunnel's"),
+        ("2001:20::1", "reserved"),
+        ("2001:db8::1", "documentation"),
+        ("2002:7f00:1::", "a 6to4 tunnel's"),
+        ("3fff:fff::1", "documentation"),
+        ("5f00::1", "reserved"),
+        ("4000::1", "reserved"),
+    ];
+    for (text, kind) in table {
+        assert_eq!(not_public(ip(text)), Some(kind), "{text}");
+    }
+}
+
+#[test]
+fn an_operators_networks_are_reached_and_no_others() {
+    let reachable = Reachable::new(vec![cidr("127.0.0.0/8"), cidr("fd00::/8")]);
+    for text in ["127.0.0.1", "127.1.2.3", "fd12::1", "1.1.1.1"] {
+        assert_eq!(reachable.check(ip(text)), Ok(()), "{text}");
+    }
+    for text in ["10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fe80::1"] {
+        assert!(reachable.check(ip(text)).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn this_machine_is_not_reached_by_its_public_address() {
+    let own = ip("93.184.216.34");
+    assert_eq!(Reachable::default().check_connected(own, own), Err("this machine's own"));
+    assert_eq!(Reachable::default().check_connected(own, ip("1.1.1.1")), Ok(()));
+    assert_eq!(Reachable::default().check_connected(own, ip("10.0.0.1")), Err("private"));
+    assert_eq!(Reachable::new(vec![cidr("93.184.216.34")]).check_connected(own, own), Ok(()));
+}
+
+#[test]
+fn a_network_is_written_with_its_first_address() {
+    assert_eq!(cidr("10.0.0.0/8").to_string(), "10.0.0.0/8");
+    assert_eq!(cidr("10.1.2.3").to_string(), "10.1.2.3/32");
+    assert_eq!(cidr("::/0"), Cidr { network: ip("::"), bits: 0 });
+    assert!("10.0.0.1/8".parse::<Cidr>().unwrap_err().contains("write 10.0.0.0/8"));
+    for wrong in ["", "10/8", "10.0.0.0/33", "10.0.0.0/-1", "fd00::/129", "localhost", "10.0.0.0/8/8"] {
+        assert!(wrong.parse::<Cidr>().unwrap_err().contains("is no network"), "{wrong}");
+    }
+}
+
+/// What the standard library knows of an address, written apart from the tables.
+fn std_refuses(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || v4.is_unspecified()
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.to_ipv4().is_some()
+        }
+    }
+}
+
+/// A network of either table with a few bits behind it.
+fn inside_a_refused_network() -> impl Strategy<Value = IpAddr> {
+    let v4 = (0..V4.len(), any::<u32>()).prop_map(|(row, noise)| {
+        let (network, bits, _) = V4[row];
+        let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+        IpAddr::from((u32::from_be_bytes(network) | (noise & !mask)).to_be_bytes())
+    });
+    let v6 = (0..V6.len(), any::<u128>()).prop_map(|(row, noise)| {
+        let (network, bits, _) = V6[row];
+        let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+        Ipv6Addr::from_bits(Ipv6Addr::from(network).to_bits() | (noise & !mask)).into()
+    });
+    prop_oneof![v4, v6]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn whatever_the_standard_library_calls_special_is_refused(bits: u128, short: u32) {
+        for address in [IpAddr::from(short.to_be_bytes()), IpAddr::from(bits.to_be_bytes())] {
+            prop_assert!(not_public(address).is_some() || !std_refuses(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn no_address_of_a_refused_network_is_reached(address in inside_a_refused_network()) {
+        prop_assert!(not_public(address).is_some(), "{address}");
+        prop_assert!(Reachable::default().check(address).is_err());
+        prop_assert!(Reachable::default().check_connected(address, address).is_err());
+    }
+
+    #[test]
+    fn an_ipv4_address_inside_an_ipv6_one_is_never_reached(a: u16, b: u16, c: u16, d: u16) {
+        let inside = [
+            Ipv4Addr::from_bits((u32::from(a) << 16) | u32::from(b)).to_ipv6_mapped(),
+            Ipv6Addr::new(0, 0, 0, 0, 0, 0, a, b),
+            Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, a, b),
+            Ipv6Addr::new(0x2002, a, b, 0, 0, 0, c, d),
+            Ipv6Addr::new(0x2001, 0, a, b, 0, 0, c, d),
+        ];
+        for address in inside {
+            prop_assert!(not_public(address.into()).is_some(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_what_shares_its_bits(address: u32, other: u32, bits in 0_u8..=32) {
+        let network = masked(Ipv4Addr::from_bits(address).into(), bits).unwrap();
+        let shares = bits == 0 || (address ^ other).leading_zeros() >= u32::from(bits);
+        prop_assert_eq!(cidr(&format!("{network}/{bits}")).contains(Ipv4Addr::from_bits(other).into()), shares);
+    }
+}

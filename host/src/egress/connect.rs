@@ -1,0 +1,113 @@
+//! From a request's host to a connection: the name is resolved once, each address is checked, and the very address that
+//! was checked is connected to. A name server that would answer differently the next time is not asked a next time.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use fusebox_core::limits::{HTTP_ADDRESSES_MAX, HTTP_CONNECT_MS_MAX};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use url::Host;
+
+use super::{
+    address::Reachable,
+    network::{Connected, Held, Network},
+    refused::Refused,
+    request::Outbound,
+};
+
+/// A connection, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connects requests.
+pub(super) struct Connector {
+    network: Arc<dyn Network>,
+    reachable: Reachable,
+    tls: TlsConnector,
+}
+
+impl Connector {
+    pub(super) fn new(
+        network: Arc<dyn Network>,
+        reachable: Reachable,
+        roots: RootCertStore,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A session that one tenant began must not tell a server that another one's is from here too.
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self { network, reachable, tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// A connection for this request. `held` is kept until its host is looked up, also where nobody waits any more.
+    pub(super) async fn connect(&self, request: &Outbound, held: Held) -> Result<Box<dyn Stream>, Refused> {
+        let stream = self.connect_any(request, held).await?;
+        if !request.is_tls {
+            return Ok(Box::new(stream));
+        }
+        let name = match &request.host {
+            Host::Domain(name) => ServerName::try_from(name.clone())
+                .map_err(|_| Refused::Invalid("the URL's host is no name that a certificate can have"))?,
+            Host::Ipv4(address) => ServerName::IpAddress(IpAddr::V4(*address).into()),
+            Host::Ipv6(address) => ServerName::IpAddress(IpAddr::V6(*address).into()),
+        };
+        match timeout(CONNECT_TIME, self.tls.connect(name, stream)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => Err(unreachable(request, &error)),
+            Err(_) => Err(Refused::TimedOut),
+        }
+    }
+
+    /// A connection to the first address that may be reached and is there.
+    async fn connect_any(&self, request: &Outbound, held: Held) -> Result<TcpStream, Refused> {
+        let addresses = match &request.host {
+            Host::Domain(name) => {
+                self.network.resolve(name, held).await.map_err(|error| unreachable(request, &error))?
+            }
+            Host::Ipv4(address) => vec![(*address).into()],
+            Host::Ipv6(address) => vec![(*address).into()],
+        };
+        let mut failed = Refused::Unreachable { host: request.name(), reason: "it has no address".to_owned() };
+        let refused = |kind| Refused::Address { host: request.name(), kind };
+        let mut tried = 0;
+        for address in addresses {
+            if let Err(kind) = self.reachable.check(address) {
+                // A name may have addresses of both kinds: behind NAT64 each IPv4 address has a twin.
+                if tried == 0 {
+                    failed = refused(kind);
+                }
+                continue;
+            }
+            if tried == HTTP_ADDRESSES_MAX {
+                break;
+            }
+            tried += 1;
+            match timeout(CONNECT_TIME, self.network.connect(SocketAddr::new(address, request.port))).await {
+                Ok(Ok(Connected { stream, own, peer })) => {
+                    return self.reachable.check_connected(own, peer).map(|()| stream).map_err(refused);
+                }
+                Ok(Err(error)) => failed = unreachable(request, &error),
+                Err(_) => failed = Refused::TimedOut,
+            }
+        }
+        Err(failed)
+    }
+}
+
+const CONNECT_TIME: Duration = Duration::from_millis(HTTP_CONNECT_MS_MAX);
+
+fn unreachable(request: &Outbound, error: &io::Error) -> Refused {
+    Refused::Unreachable { host: request.name(), reason: error.to_string() }
+}

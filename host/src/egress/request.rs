@@ -1,0 +1,164 @@
+//! A guest's request, from its bytes: `METHOD URL\n`, header lines `name: value\n`, `\n`, the body. One parser reads the
+//! URL, the one that browsers agree on, and whatever is sent, matched or connected to comes from what it made of it: so
+//! no two parts can read a URL in two ways.
+
+use bytes::Bytes;
+use fusebox_core::limits::{HTTP_HEADERS_BYTES_MAX, HTTP_HEADERS_MAX};
+use hyper::{
+    HeaderMap, Method, Uri,
+    header::{self, HeaderName, HeaderValue},
+};
+use url::{Host, Position, Url};
+
+use super::refused::Refused;
+
+/// A request that may be sent once its host and address are allowed.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) method: Method,
+    pub(super) is_tls: bool,
+    /// A name, in lower case and without a final dot, or an address.
+    pub(super) host: Host,
+    pub(super) port: u16,
+    /// The port that the scheme has by itself.
+    pub(super) scheme_port: u16,
+    /// Path and query.
+    pub(super) target: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Headers that say how a message travels or to whom: the host's business. With them a guest could make a server see
+/// another request than the one that was checked.
+const OURS: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+/// The same without a constant.
+const OURS_BY_NAME: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
+
+/// CONNECT would open a tunnel, TRACE shows what passed; neither is of use to a function.
+const METHODS: [Method; 7] =
+    [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
+
+const NO_HEAD: Refused = Refused::Invalid("a request is METHOD URL, header lines, an empty line, and the body");
+
+impl Outbound {
+    /// Reads a request.
+    pub(super) fn parse(request: &Bytes) -> Result<Self, Refused> {
+        let end = request.windows(2).position(|pair| pair == b"\n\n").ok_or(NO_HEAD)?;
+        if end > HTTP_HEADERS_BYTES_MAX {
+            return Err(Refused::Invalid("the request's head is too large"));
+        }
+        let head = request.get(..end).ok_or(NO_HEAD)?;
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let line = lines.next().and_then(|line| std::str::from_utf8(line).ok()).ok_or(NO_HEAD)?;
+        let (method, url) = line.split_once(' ').ok_or(NO_HEAD)?;
+        let method = METHODS.into_iter().find(|known| known.as_str() == method);
+        let method =
+            method.ok_or(Refused::Invalid("the method is not GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"))?;
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let (name, value) = header_line(line)?;
+            if headers.len() >= HTTP_HEADERS_MAX {
+                return Err(Refused::Invalid("the request has too many headers"));
+            }
+            headers.append(name, value);
+        }
+        let url = parsed(url)?;
+        let is_tls = url.scheme() == "https";
+        let scheme_port = if is_tls { 443 } else { 80 };
+        let port = url.port().unwrap_or(scheme_port);
+        let host = host(&url)?;
+        let authority = HeaderValue::try_from(place(&host, port, scheme_port));
+        headers.insert(header::HOST, authority.map_err(|_| NO_HOST)?);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        let target = url[Position::BeforePath..Position::AfterQuery].parse();
+        let target = target.map_err(|_| Refused::Invalid("the URL's path is none"))?;
+        let body = request.slice(end + 2..);
+        Ok(Self { method, is_tls, host, port, scheme_port, target, headers, body })
+    }
+
+    /// The host as grants and messages name it.
+    pub(super) fn name(&self) -> String {
+        self.host.to_string()
+    }
+
+    /// The host, with its port where that is not the scheme's own: what a grant for it says.
+    pub(super) fn place(&self) -> String {
+        place(&self.host, self.port, self.scheme_port)
+    }
+}
+
+const NO_HOST: Refused = Refused::Invalid("the URL's host is none");
+
+/// Who asks, where the guest does not say.
+const AGENT: &str = concat!("fusebox/", env!("CARGO_PKG_VERSION"));
+
+fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refused> {
+    const NO_HEADER: Refused = Refused::Invalid("a header is a line such as `accept: text/plain`");
+    let colon = line.iter().position(|byte| *byte == b':').ok_or(NO_HEADER)?;
+    let (name, value) = line.split_at(colon);
+    let name = HeaderName::from_bytes(name).map_err(|_| NO_HEADER)?;
+    // The value's own check refuses control characters, so none can begin another line.
+    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    let value = HeaderValue::from_bytes(value).map_err(|_| NO_HEADER)?;
+    if OURS.contains(&name) || OURS_BY_NAME.contains(&name.as_str()) {
+        return Err(Refused::Invalid("Host, Content-Length and headers of the connection are the host's to set"));
+    }
+    Ok((name, value))
+}
+
+fn parsed(text: &str) -> Result<Url, Refused> {
+    // The parser forgives these, and what it then makes of a URL is not what a reader sees.
+    if text.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f) {
+        return Err(Refused::Invalid("the URL has spaces, control characters or backslashes: percent-encode them"));
+    }
+    let url = Url::parse(text).map_err(|_| Refused::Invalid("the URL is none: write https://HOST/PATH"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Refused::Invalid("the URL is neither http:// nor https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refused::Invalid("the URL has a user or a password: send an Authorization header"));
+    }
+    if url.port() == Some(0) {
+        return Err(Refused::Invalid("there is no port 0"));
+    }
+    Ok(url)
+}
+
+/// The URL's host, which the parser has made lower-case, and an address where it is one in any notation.
+fn host(url: &Url) -> Result<Host, Refused> {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let is_label = |label: &str| {
+                (1..=63).contains(&label.len())
+                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            };
+            if name.len() > 253 || !name.split('.').all(is_label) {
+                return Err(NO_HOST);
+            }
+            Ok(Host::Domain(name.to_owned()))
+        }
+        Some(Host::Ipv4(address)) => Ok(Host::Ipv4(address)),
+        Some(Host::Ipv6(address)) => Ok(Host::Ipv6(address)),
+        None => Err(NO_HOST),
+    }
+}
+
+fn place(host: &Host, port: u16, scheme_port: u16) -> String {
+    if port == scheme_port { host.to_string() } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests;

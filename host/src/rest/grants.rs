@@ -1,0 +1,84 @@
+//! Grants at a registration: what the module needs, what it is given, and what is new since the version before.
+
+use fusebox_core::{
+    capability::{Capability, GrantError, Grants},
+    error::ErrorCode,
+    function::FunctionVersion,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::error::Problem;
+
+/// What a function may ask the host for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct GrantParams {
+    /// Capabilities beyond those that every function has, with commas between: `config`, `secrets`, `kv` and
+    /// `http=HOST`, where a host is `api.example.com` or `*.example.com`, with `:PORT` for another port than the
+    /// scheme's.
+    grants: Option<String>,
+}
+
+impl GrantParams {
+    /// The grants that were asked for.
+    ///
+    /// # Errors
+    /// What among them is none.
+    pub(super) fn read(&self) -> Result<Grants, GrantError> {
+        self.grants.as_deref().map_or_else(|| Ok(Grants::default()), Grants::parse_list)
+    }
+}
+
+/// Refuses a module that needs what it is not granted. `before` is the newest version of its name.
+///
+/// # Errors
+/// The list of what is missing, and what of it the version before was not granted either.
+pub(super) fn check(needs: &[Capability], grants: &Grants, before: Option<&FunctionVersion>) -> Result<(), Problem> {
+    let missing = grants.missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let asked: Vec<_> = missing.iter().map(|capability| capability.example()).collect();
+    let options: Vec<_> = asked.iter().map(|example| format!("--grant {example}")).collect();
+    let mut detail = format!(
+        "the module imports what takes a grant: register it with the parameter grants={}, or deploy it with {}",
+        asked.join(","),
+        options.join(" ")
+    );
+    let new = before.map(|before| words(&before.grants.missing(needs))).filter(|new| !new.is_empty());
+    if let (Some(new), Some(before)) = (&new, before) {
+        detail.push_str(&format!("; new since version {}: {}", before.version, new.join(", ")));
+    }
+    let problem = Problem::new(ErrorCode::GrantRequired, detail).with("missing", words(&missing));
+    Err(match new {
+        Some(new) => problem.with("new", new),
+        None => problem,
+    })
+}
+
+fn words(capabilities: &[Capability]) -> Vec<String> {
+    capabilities.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_read_or_refused() {
+        let read = |text: &str| GrantParams { grants: Some(text.to_owned()) }.read();
+        assert_eq!(GrantParams::default().read(), Ok(Grants::default()));
+        assert_eq!(read("kv,config").unwrap().to_list(), "config,kv");
+        assert_eq!(read("kv,root"), Err(GrantError::Unknown("root".to_owned())));
+    }
+
+    #[test]
+    fn what_is_missing_is_listed() {
+        let kv = Grants { kv: true, ..Grants::default() };
+        assert!(check(&[Capability::Kv], &kv, None).is_ok());
+        let problem = check(&[Capability::Kv, Capability::Http], &kv, None).unwrap_err();
+        assert_eq!(problem.code(), ErrorCode::GrantRequired);
+        assert!(problem.detail().contains("grants=http=HOST"), "{}", problem.detail());
+    }
+}

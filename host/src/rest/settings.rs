@@ -1,0 +1,241 @@
+//! What people set for a function: configuration, and secrets, which are never read back. They are of the function's name,
+//! so every version of it has the same, and are there only while it has a version.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use fusebox_core::{
+    capability::{Refusal, SettingName},
+    error::ErrorCode,
+    limits::SETTINGS_MAX,
+    name::TenantId,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{App, Shared, body::SettingBody, error::Problem, extract::Path, functions};
+use crate::{
+    store::kv::{Namespace, SettingKind},
+    tenancy::Caller,
+};
+
+/// A function's configuration, by name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConfigPage {
+    /// The values.
+    pub items: Vec<ConfigValue>,
+}
+
+/// A configuration value.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConfigValue {
+    /// Its name.
+    pub name: String,
+    /// The value.
+    pub value: String,
+}
+
+/// The names of a function's secrets.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SecretPage {
+    /// The secrets.
+    pub items: Vec<SecretName>,
+}
+
+/// A secret that is set.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SecretName {
+    /// Its name.
+    pub name: String,
+}
+
+/// List a function's configuration
+#[utoipa::path(get, path = "/v1/functions/{function}/config", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id")),
+    responses((status = 200, body = ConfigPage), (status = 404, description = "function-not-found")))]
+pub async fn list_config(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path(function): Path<String>,
+) -> Result<Json<ConfigPage>, Problem> {
+    let of = namespace(&app, tenant, &function).await?;
+    let all = app.store.settings(&of, SettingKind::Config).await?;
+    let item = |(name, value): (SettingName, bytes::Bytes)| ConfigValue {
+        name: name.to_string(),
+        value: String::from_utf8_lossy(&value).into_owned(),
+    };
+    Ok(Json(ConfigPage { items: all.into_iter().map(item).collect() }))
+}
+
+/// Get a configuration value
+#[utoipa::path(get, path = "/v1/functions/{function}/config/{setting}", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id"),
+        ("setting" = String, Path, description = "The value's name")),
+    responses((status = 200, description = "The value", body = String, content_type = "text/plain"),
+        (status = 404, description = "function-not-found or setting-not-found")))]
+pub async fn get_config(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path((function, setting)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let of = namespace(&app, tenant, &function).await?;
+    let found = match setting.parse() {
+        Ok(name) => app.store.setting(&of, SettingKind::Config, &name).await?,
+        Err(_) => None,
+    };
+    let value = found.ok_or_else(|| not_found(&setting))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], value).into_response())
+}
+
+/// Set a configuration value
+///
+/// The body is the value, text of at most 16 KiB. Runs of functions with the grant `config` see it from their next look
+/// on.
+#[utoipa::path(put, path = "/v1/functions/{function}/config/{setting}", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id"),
+        ("setting" = String, Path, description = "1 to 128 of A-Z, a-z, 0-9, -, _ and .")),
+    request_body(content = String, content_type = "text/plain"),
+    responses((status = 204, description = "Set"),
+        (status = 400, description = "invalid-name, or invalid-request: the value is no text"),
+        (status = 404, description = "function-not-found"), (status = 413, description = "payload-too-large"),
+        (status = 429, description = "setting-quota")))]
+pub async fn set_config(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path((function, setting)): Path<(String, String)>,
+    SettingBody(value): SettingBody,
+) -> Result<StatusCode, Problem> {
+    let name = parse(&setting)?;
+    if std::str::from_utf8(&value).is_err() {
+        return Err(Problem::new(ErrorCode::InvalidRequest, "a configuration value is text in UTF-8"));
+    }
+    let of = namespace(&app, tenant, &function).await?;
+    set(&app, &of, SettingKind::Config, &name, value).await
+}
+
+/// Unset a configuration value
+#[utoipa::path(delete, path = "/v1/functions/{function}/config/{setting}", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id"),
+        ("setting" = String, Path, description = "The value's name")),
+    responses((status = 204, description = "Gone"),
+        (status = 404, description = "function-not-found or setting-not-found")))]
+pub async fn unset_config(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path((function, setting)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    unset(&app, tenant, &function, SettingKind::Config, &setting).await
+}
+
+/// List a function's secrets
+///
+/// Their names: what they are is read by the function's runs only.
+#[utoipa::path(get, path = "/v1/functions/{function}/secrets", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id")),
+    responses((status = 200, body = SecretPage), (status = 404, description = "function-not-found")))]
+pub async fn list_secrets(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path(function): Path<String>,
+) -> Result<Json<SecretPage>, Problem> {
+    let of = namespace(&app, tenant, &function).await?;
+    let all = app.store.settings(&of, SettingKind::Secret).await?;
+    Ok(Json(SecretPage { items: all.into_iter().map(|(name, _)| SecretName { name: name.to_string() }).collect() }))
+}
+
+/// Set a secret
+///
+/// The body is the secret, any bytes, at most 16 KiB. It is kept sealed, and only runs of functions with the grant
+/// `secrets` can read it.
+#[utoipa::path(put, path = "/v1/functions/{function}/secrets/{setting}", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id"),
+        ("setting" = String, Path, description = "1 to 128 of A-Z, a-z, 0-9, -, _ and .")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 204, description = "Set"), (status = 400, description = "invalid-name"),
+        (status = 404, description = "function-not-found"), (status = 413, description = "payload-too-large"),
+        (status = 429, description = "setting-quota"),
+        (status = 501, description = "no-secrets-key: the host was started without --secrets-key")))]
+pub async fn set_secret(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path((function, setting)): Path<(String, String)>,
+    SettingBody(value): SettingBody,
+) -> Result<StatusCode, Problem> {
+    let name = parse(&setting)?;
+    let key = app.secrets.as_ref().ok_or_else(no_key)?;
+    let of = namespace(&app, tenant, &function).await?;
+    let sealed = key.seal(&of, &name, &value);
+    let sealed = sealed.ok_or_else(|| Problem::new(ErrorCode::Internal, "the secret cannot be sealed"))?;
+    set(&app, &of, SettingKind::Secret, &name, sealed.into()).await
+}
+
+/// Unset a secret
+#[utoipa::path(delete, path = "/v1/functions/{function}/secrets/{setting}", tag = "settings",
+    params(("function" = String, Path, description = "Name or version id"),
+        ("setting" = String, Path, description = "The secret's name")),
+    responses((status = 204, description = "Gone"),
+        (status = 404, description = "function-not-found or setting-not-found")))]
+pub async fn unset_secret(
+    State(app): State<Shared>,
+    Caller { tenant, .. }: Caller,
+    Path((function, setting)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    unset(&app, tenant, &function, SettingKind::Secret, &setting).await
+}
+
+async fn namespace(app: &App, tenant: TenantId, function: &str) -> Result<Namespace, Problem> {
+    let version = functions::find(app, &tenant, function).await?;
+    Ok(Namespace { tenant, function: version.name })
+}
+
+async fn set(
+    app: &App,
+    of: &Namespace,
+    kind: SettingKind,
+    name: &SettingName,
+    value: bytes::Bytes,
+) -> Result<StatusCode, Problem> {
+    match app.store.set_setting(of, kind, name, value).await? {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(Refusal::Quota) => {
+            let detail = format!("the function has {SETTINGS_MAX} of them, as many as it may have: unset one");
+            Err(Problem::new(ErrorCode::SettingQuota, detail).with("max", SETTINGS_MAX))
+        }
+        Err(refusal) => Err(Problem::new(ErrorCode::Internal, refusal.to_string())),
+    }
+}
+
+async fn unset(
+    app: &App,
+    tenant: TenantId,
+    function: &str,
+    kind: SettingKind,
+    setting: &str,
+) -> Result<StatusCode, Problem> {
+    let of = namespace(app, tenant, function).await?;
+    let there = match setting.parse() {
+        Ok(name) => app.store.unset(&of, kind, &name).await?,
+        Err(_) => false,
+    };
+    if there { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(setting)) }
+}
+
+fn parse(setting: &str) -> Result<SettingName, Problem> {
+    setting.parse().map_err(|error: fusebox_core::capability::SettingNameError| {
+        Problem::new(ErrorCode::InvalidName, format!("{setting:?} cannot be a name: {error}"))
+    })
+}
+
+fn not_found(setting: &str) -> Problem {
+    Problem::new(ErrorCode::SettingNotFound, format!("the function has no {setting:?}: list what it has"))
+}
+
+fn no_key() -> Problem {
+    let detail = "this host has no key that secrets could be kept under: make one with \
+                  (umask 077; openssl rand -hex 32 > secrets.key), and start each serve and dispatcher with --secrets-key \
+                  secrets.key";
+    Problem::new(ErrorCode::NoSecretsKey, detail)
+}

@@ -1,0 +1,175 @@
+//! Secrets at rest: sealed with XChaCha20-Poly1305 under a key that the store never sees. Tenant, function and name are
+//! authenticated with each, so that a sealed secret is of no use in another one's place.
+
+use std::{
+    fmt, fs,
+    io::{self, ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
+
+use chacha20poly1305::{
+    XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, KeyInit as _, Payload},
+};
+use fusebox_core::{
+    capability::{Redacted, SettingName},
+    id::to_hex,
+};
+
+use crate::{random, store::kv::Namespace};
+
+/// The first byte of what is sealed; another way of sealing gets another number.
+const LAYOUT: u8 = 1;
+/// Drawn at random for each secret: long enough that none comes twice.
+const NONCE_BYTES: usize = 24;
+
+/// Seals and opens secrets. Whoever has it and the store can read them.
+#[derive(Clone)]
+pub struct SecretsKey([u8; 32]);
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsKeyError {
+    /// The file cannot be read or made.
+    #[error("cannot use the key of secrets {}: {error}; make one with: {}", .path.display(), how_to_make(.path))]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// What is in the file is no key.
+    #[error("{} is no key of secrets, which is 64 hexadecimal digits; make one with: {}", .0.display(), how_to_make(.0))]
+    NoKey(PathBuf),
+}
+
+/// How an operator makes a key.
+fn how_to_make(path: &Path) -> String {
+    format!("(umask 077; openssl rand -hex 32 > {})", path.display())
+}
+
+impl SecretsKey {
+    /// The key in a file.
+    ///
+    /// # Errors
+    /// See [`SecretsKeyError`].
+    pub fn read(path: &Path) -> Result<Self, SecretsKeyError> {
+        let failed = |error| SecretsKeyError::File { path: path.to_owned(), error };
+        let text = fs::read_to_string(path).map_err(failed)?;
+        Self::parse(text.trim()).ok_or_else(|| SecretsKeyError::NoKey(path.to_owned()))
+    }
+
+    /// The key in a file; a new one where there is no such file, which only its owner may read. It appears whole or not at
+    /// all, and the first one stays.
+    ///
+    /// # Errors
+    /// See [`SecretsKeyError`].
+    pub fn read_or_make(path: &Path) -> Result<Self, SecretsKeyError> {
+        let failed = |error| SecretsKeyError::File { path: path.to_owned(), error };
+        let make = || {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            fs::create_dir_all(dir)?;
+            // Its mode is 0600.
+            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            writeln!(file, "{}", to_hex(&random::bytes::<32>()))?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(path) {
+                Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error),
+                _ => Ok(()),
+            }
+        };
+        if !path.try_exists().map_err(failed)? {
+            make().map_err(failed)?;
+        }
+        Self::read(path)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
+        bytes.filter(|_| rest.is_empty())?.try_into().ok().map(Self)
+    }
+
+    /// A secret as the store keeps it; `None` where it is longer than the cipher takes, which is far above any bound here.
+    #[must_use]
+    pub fn seal(&self, of: &Namespace, name: &SettingName, secret: &[u8]) -> Option<Vec<u8>> {
+        let nonce = random::bytes::<NONCE_BYTES>();
+        let place = place(of, name);
+        let payload = Payload { msg: secret, aad: &place };
+        let sealed = self.cipher().encrypt(XNonce::from_slice(&nonce), payload).ok()?;
+        Some([&[LAYOUT], &nonce[..], &sealed].concat())
+    }
+
+    /// A secret that was kept for this very function and name; `None` where it was not, or under another key.
+    #[must_use]
+    pub fn open(&self, of: &Namespace, name: &SettingName, sealed: &[u8]) -> Option<Redacted> {
+        let (nonce, sealed) = sealed.strip_prefix(&[LAYOUT])?.split_at_checked(NONCE_BYTES)?;
+        let place = place(of, name);
+        let payload = Payload { msg: sealed, aad: &place };
+        self.cipher().decrypt(XNonce::from_slice(nonce), payload).ok().map(Redacted::from)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&self.0.into())
+    }
+}
+
+/// What is authenticated with a secret. None of the three can contain a zero byte.
+fn place(of: &Namespace, name: &SettingName) -> Vec<u8> {
+    ["fusebox secret", of.tenant.as_str(), of.function.as_str(), name.as_str()].join("\0").into_bytes()
+}
+
+impl fmt::Debug for SecretsKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SecretsKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn of(tenant: &str, function: &str) -> Namespace {
+        Namespace { tenant: tenant.parse().unwrap(), function: function.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_secret_is_opened_only_where_it_was_kept() {
+        let (key, name) = (SecretsKey([1; 32]), "NAME".parse().unwrap());
+        let sealed = key.seal(&of("acme", "f"), &name, b"hunter2").unwrap();
+        assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
+        assert_eq!(key.open(&of("acme", "f"), &name, &sealed), Some(Redacted::from(b"hunter2".to_vec())));
+        assert_ne!(key.seal(&of("acme", "f"), &name, b"hunter2").unwrap(), sealed, "no nonce comes twice");
+        for elsewhere in [of("other", "f"), of("acme", "g")] {
+            assert_eq!(key.open(&elsewhere, &name, &sealed), None);
+        }
+        assert_eq!(key.open(&of("acme", "f"), &"OTHER".parse().unwrap(), &sealed), None);
+        assert_eq!(SecretsKey([2; 32]).open(&of("acme", "f"), &name, &sealed), None);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!(key.open(&of("acme", "f"), &name, &changed), None, "byte {at}");
+            assert_eq!(key.open(&of("acme", "f"), &name, &sealed[..at]), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_for_its_owner() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("deep").join("secrets.key");
+        assert!(matches!(SecretsKey::read(&path), Err(SecretsKeyError::File { .. })));
+        let made = SecretsKey::read_or_make(&path).unwrap();
+        assert_eq!(SecretsKey::read_or_make(&path).unwrap().0, made.0);
+        assert_eq!(SecretsKey::read(&path).unwrap().0, made.0);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for bad in ["", "00", &"0".repeat(63), &"g".repeat(64), &"0".repeat(66)] {
+            fs::write(&path, bad).unwrap();
+            let error = SecretsKey::read_or_make(&path).unwrap_err();
+            assert!(error.to_string().contains("openssl rand -hex 32"), "{error}");
+        }
+        assert_eq!(format!("{made:?}"), "SecretsKey(..)");
+    }
+}

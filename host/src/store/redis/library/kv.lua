@@ -1,0 +1,106 @@
+-- What functions keep: values with their revisions and times, and settings.
+--
+-- A value is written as `<revision> <until> <bytes>`; `until` is 0 where it has no end. Its entry says all about it: the
+-- index of ends only finds those whose time is over. A value whose time is over looks absent.
+
+-- Values whose time is over that one set removes: bounds its work.
+local REMOVED_MAX = 64
+
+local function names(c, tenant, name)
+  local of = c.tag .. ':' .. tenant .. ':' .. name
+  return { values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of }
+end
+
+-- The value's revision, where its bytes begin, and its entry; nothing where there is none or its time is over.
+local function live(c, n, key)
+  local entry = redis.call('HGET', n.values, key)
+  if not entry then return nil, nil, nil end
+  local revision, ends, from = string.match(entry, '^(%d+) (%d+) ()')
+  if ends ~= '0' and tonumber(ends) <= c.now then return nil, nil, entry end
+  return revision, from, entry
+end
+
+local function bytes_of(key, entry)
+  local from = string.match(entry, '^%d+ %d+ ()')
+  return #key + #entry - from + 1
+end
+
+local function remove(n, key, entry)
+  redis.call('HINCRBY', n.counts, 'bytes', -bytes_of(key, entry))
+  redis.call('HDEL', n.values, key)
+  redis.call('ZREM', n.ends, key)
+end
+
+local function remove_ended(c, n)
+  local keys = redis.call('ZRANGE', n.ends, '-inf', c.at, 'BYSCORE', 'LIMIT', 0, REMOVED_MAX)
+  for _, key in ipairs(keys) do
+    local revision, _, entry = live(c, n, key)
+    if entry and not revision then remove(n, key, entry) else redis.call('ZREM', n.ends, key) end
+  end
+end
+
+local function is_met(expects, revision)
+  if expects == 'anything' then return true end
+  if expects == 'nothing' then return not revision end
+  return revision == expects
+end
+
+-- value: its revision and bytes.
+define('value', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local revision, from, entry = live(c, names(c, args[OWN], args[OWN + 1]), args[OWN + 2])
+  if not revision then return false end
+  return { revision, string.sub(entry, from) }
+end)
+
+-- set_value: where what is expected is there, and the namespace has room.
+define('set_value', {}, function(args)
+  local c = begin(args)
+  local n = names(c, args[OWN], args[OWN + 1])
+  local key, value, ttl, expects = args[OWN + 2], args[OWN + 3], args[OWN + 4], args[OWN + 5]
+  local entries_max, bytes_max = tonumber(args[OWN + 6]), tonumber(args[OWN + 7])
+  remove_ended(c, n)
+  local revision, _, before = live(c, n, key)
+  if not is_met(expects, revision) then return { 'CONFLICT' } end
+  local counts = redis.call('HMGET', n.counts, 'revision', 'bytes')
+  local change = #key + #value
+  if before then change = change - bytes_of(key, before) end
+  local entries = redis.call('HLEN', n.values) + (before and 0 or 1)
+  if entries > entries_max or tonumber(counts[2] or 0) + change > bytes_max then return { 'QUOTA' } end
+  local new, ends = text(tonumber(counts[1] or 0) + 1), '0'
+  if ttl ~= '' then ends = text(c.now + tonumber(ttl)) end
+  redis.call('HSET', n.values, key, new .. ' ' .. ends .. ' ' .. value)
+  redis.call('HSET', n.counts, 'revision', new)
+  redis.call('HINCRBY', n.counts, 'bytes', change)
+  if ends == '0' then redis.call('ZREM', n.ends, key) else redis.call('ZADD', n.ends, ends, key) end
+  return { 'SET', new }
+end)
+
+-- delete_value: where what is expected is there.
+define('delete_value', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local n = names(c, args[OWN], args[OWN + 1])
+  local key, expects = args[OWN + 2], args[OWN + 3]
+  local revision, _, entry = live(c, n, key)
+  if not revision and (expects == 'anything' or expects == 'nothing') then return { 'ABSENT' } end
+  if not is_met(expects, revision) then return { 'CONFLICT' } end
+  remove(n, key, entry)
+  return { 'DELETED' }
+end)
+
+-- set_setting: of a key that holds a function's settings of a kind.
+define('set_setting', {}, function(args)
+  local key, name, value, most = args[OWN], args[OWN + 1], args[OWN + 2], tonumber(args[OWN + 3])
+  if redis.call('HEXISTS', key, name) == 0 and redis.call('HLEN', key) >= most then return { 'QUOTA' } end
+  redis.call('HSET', key, name, value)
+  return { 'SET' }
+end)
+
+-- forget: everything of a function but the last revision, since none is used again.
+define('forget', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local n = names(c, args[OWN], args[OWN + 1])
+  redis.call('UNLINK', n.values, n.ends, args[OWN + 2], args[OWN + 3])
+  redis.call('HDEL', n.counts, 'bytes')
+  return 1
+end)

@@ -1,0 +1,141 @@
+//! Runs' questions on their way to the dispatcher, and its answers on their way back. A worker holds no credentials of the
+//! store: it asks with the lease of the attempt that wants to know.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc::{self, SyncSender},
+    time::Instant,
+};
+
+use fusebox_core::{
+    capability::{Answer, Call, Refusal},
+    name::TenantId,
+    wire::{AttemptId, FromWorker},
+};
+use fusebox_sandbox::{CallContext, Outside, Patience};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::held::HeldAttempts;
+use crate::outside;
+
+/// A question of a run.
+pub struct Question {
+    tenant: TenantId,
+    attempt: AttemptId,
+    call: Call,
+    until: Instant,
+    tell: SyncSender<Result<Answer, Refusal>>,
+}
+
+/// Asks the agent of this process.
+pub struct LinkOutside {
+    questions: UnboundedSender<Question>,
+}
+
+/// What slots ask, and where the agent hears it.
+#[must_use]
+pub fn channel() -> (LinkOutside, UnboundedReceiver<Question>) {
+    // Unbounded in type, bounded by the slots: each waits for the answer to its one question.
+    let (questions, asked) = unbounded_channel();
+    (LinkOutside { questions }, asked)
+}
+
+impl Outside for LinkOutside {
+    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
+        // Only tasks run here.
+        let task = context.task.ok_or(Refusal::Unavailable)?;
+        let (tell, told) = mpsc::sync_channel(1);
+        let attempt = AttemptId { task, attempt: context.attempt };
+        let question = Question { tenant: context.tenant.clone(), attempt, call, until: patience.until(), tell };
+        self.questions.send(question).map_err(|_| Refusal::Unavailable)?;
+        outside::wait(&told, patience)
+    }
+}
+
+/// Questions that were sent over a link and are not answered.
+#[derive(Default)]
+pub(super) struct OpenQuestions {
+    open: HashMap<u64, SyncSender<Result<Answer, Refusal>>>,
+    last: u64,
+}
+
+impl OpenQuestions {
+    /// What to send for a question; `None` where nobody waits for it any more.
+    pub(super) fn ask(&mut self, question: Question, held: &HeldAttempts) -> Option<FromWorker> {
+        let Question { tenant, attempt, call, until, tell } = question;
+        // What is not held any more was stopped.
+        let held = held.open_attempt(attempt)?;
+        if until <= Instant::now() {
+            return None;
+        }
+        self.last += 1;
+        self.open.insert(self.last, tell);
+        Some(FromWorker::Call { number: self.last, tenant, held, call })
+    }
+
+    /// An answer has come.
+    pub(super) fn answer(&mut self, number: u64, answer: Result<Answer, Refusal>) {
+        if let Some(tell) = self.open.remove(&number) {
+            // Whoever asked may have run out of time.
+            drop(tell.send(answer));
+        }
+    }
+
+    /// The link is gone, and with it the answers: whoever waits is told that there is none. Whether what was asked for has
+    /// happened nobody knows, so it is not asked again.
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fusebox_core::{
+        id::{LeaseToken, TaskId},
+        wire::HeldAttempt,
+    };
+
+    use super::*;
+
+    const ID: AttemptId = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
+    const HELD: HeldAttempt = HeldAttempt { id: ID, token: LeaseToken([2; 16]) };
+
+    fn question(attempt: AttemptId, left: Duration) -> (Question, mpsc::Receiver<Result<Answer, Refusal>>) {
+        let (tell, told) = mpsc::sync_channel(1);
+        let call = Call::Config("NAME".parse().unwrap());
+        let until = Instant::now() + left;
+        (Question { tenant: TenantId::default_tenant(), attempt, call, until, tell }, told)
+    }
+
+    #[test]
+    fn a_question_is_asked_with_its_lease_and_answered_once() {
+        let (mut open, mut held) = (OpenQuestions::default(), HeldAttempts::default());
+        held.begin(HELD).unwrap();
+        let (asked, told) = question(ID, Duration::from_secs(60));
+        let Some(FromWorker::Call { number, held: shown, .. }) = open.ask(asked, &held) else { panic!("it is asked") };
+        assert_eq!(shown, HELD);
+        open.answer(number + 1, Ok(Answer::Set(1)));
+        assert!(told.try_recv().is_err());
+        open.answer(number, Err(Refusal::Absent));
+        open.answer(number, Ok(Answer::Set(1)));
+        assert_eq!(told.recv(), Ok(Err(Refusal::Absent)));
+        assert!(told.recv().is_err());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_asked_and_a_broken_link_answers_all() {
+        let (mut open, mut held) = (OpenQuestions::default(), HeldAttempts::default());
+        held.begin(HELD).unwrap();
+        let (late, _told) = question(ID, Duration::ZERO);
+        assert!(open.ask(late, &held).is_none());
+        let (stranger, told) = question(AttemptId { attempt: 2, ..ID }, Duration::from_secs(60));
+        assert!(open.ask(stranger, &held).is_none());
+        assert!(told.recv().is_err(), "it is told at once");
+        let (asked, told) = question(ID, Duration::from_secs(60));
+        open.ask(asked, &held).unwrap();
+        open.forget();
+        assert!(told.recv().is_err());
+    }
+}
