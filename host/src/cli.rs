@@ -12,13 +12,18 @@ use crate::{
         batch::BatchArgs,
         bench::BenchArgs,
         chaos::ChaosArgs,
+        compile_module::CompileArgs,
         dead_letters::DeadLettersArgs,
         demo::DemoArgs,
         deploy::DeployArgs,
         dispatcher::DispatcherArgs,
         doctor::DoctorArgs,
+        drill::DrillArgs,
+        egress_proxy::EgressProxyArgs,
         functions::FunctionsArgs,
+        helper::HelperArgs,
         invoke::InvokeArgs,
+        isolate::SlotArgs,
         keys::KeysArgs,
         logs::LogsArgs,
         serve::ServeArgs,
@@ -122,7 +127,19 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Compile one module from stdin to stdout; the host runs this in a child process of its own
     #[command(hide = true)]
-    CompileModule,
+    CompileModule(CompileArgs),
+    /// Compile and connect for a worker that is locked up; the worker runs this beside itself
+    #[command(hide = true)]
+    Helper(HelperArgs),
+    /// Send HTTP requests of guests for a worker that has locked itself up; run by the worker, not for people
+    #[command(hide = true)]
+    EgressProxy(EgressProxyArgs),
+    /// Run one tenant's calls for a host, locked up; the host runs this
+    #[command(hide = true)]
+    Slot(SlotArgs),
+    /// Try to break out of a jail from inside; `doctor --drill` runs this
+    #[command(hide = true)]
+    Drill(DrillArgs),
 }
 
 impl Command {

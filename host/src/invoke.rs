@@ -39,6 +39,9 @@ pub enum InvokeError {
     /// The host ends.
     #[error("the host is shutting down: try again in a moment")]
     ShuttingDown,
+    /// The process that ran it is gone.
+    #[error("the run was lost with its process: {0}")]
+    Lost(String),
     /// The host cannot run the function.
     #[error("the function cannot be run: {0}")]
     Internal(String),

@@ -7,12 +7,14 @@
 //! | [`store`] | functions, tasks and the queue |
 //! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
 //! | [`egress`] | HTTP requests that guests send |
+//! | [`helper`] | what a jailed worker has another process do for it |
 //! | [`transport`] | the encrypted link between dispatcher and workers |
 //! | [`invoke`], [`modules`] | the seams between REST and what runs and compiles |
 //! | [`outside`] | what runs ask for, put together |
 //! | [`secrets`] | secrets at rest: sealed and opened |
 //! | [`client`], [`ui`] | the REST client of the command line; what people see |
 //! | [`telemetry`] | logs, metrics, readiness |
+//! | [`frames`] | bytes between this program's own processes |
 //! | [`clock`], [`random`] | the only readers of time and randomness |
 
 pub mod cli;
@@ -22,6 +24,8 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod egress;
+pub mod frames;
+pub mod helper;
 pub mod invoke;
 pub mod modules;
 pub mod outside;

@@ -15,9 +15,14 @@ fn main() -> ExitCode {
     if let Some(settings) = dump {
         return ui::say(settings.trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    // The compile child limits its own process first: nothing may be started before.
-    if let Command::CompileModule = cli.command {
-        return commands::compile_module::run();
+    // These lock their own process up first: nothing may be started before.
+    match &cli.command {
+        Command::CompileModule(args) => return commands::compile_module::run(*args),
+        Command::Helper(args) => return commands::helper::run(args),
+        Command::EgressProxy(args) => return commands::egress_proxy::run(args),
+        Command::Slot(args) => return commands::isolate::run_slot(*args),
+        Command::Drill(args) => return commands::drill::run(args),
+        _ => {}
     }
     let ran = cli.log.start(cli.command.log_filter()).and_then(|()| commands::run(cli.command, cli.output));
     match ran {

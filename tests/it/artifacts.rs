@@ -52,7 +52,9 @@ impl Part {
     }
 
     fn artifacts(&self) -> usize {
-        let files = fs::read_dir(self.data.join("artifacts")).unwrap().map(|entry| entry.unwrap().path());
+        // A worker has a directory of its own kind.
+        let dirs = ["artifacts", "worker-artifacts"].map(|name| self.data.join(name));
+        let files = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().map(|entry| entry.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")).count()
     }
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use fusebox::transport::{Link, connect};
+use fusebox::transport::{Direct, Link, connect};
 use fusebox_core::{
     capability::{self, Call, HttpRequest, KvKey, Refusal},
     dispatch::Mode,
@@ -96,6 +96,14 @@ fn files(home: &TempDir) -> Vec<std::path::PathBuf> {
         }
     }
     files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_in_processes_of_their_own_are_answered() {
+    let (server, _home) = server(&["--isolate", "process"]);
+    let client = server.client();
+    a_function_keeps_its_own(&client).await;
+    no_increment_is_lost(&client, 50).await;
 }
 
 async fn workers_of_other_processes_are_answered(mode: &str) {
@@ -231,7 +239,7 @@ struct Liar(Link);
 
 impl Liar {
     async fn join(url: &str) -> Self {
-        let liar = Self(connect(url, None).await.unwrap());
+        let liar = Self(connect(url, None, &Direct).await.unwrap());
         liar.say(&FromWorker::Join(Join {
             worker: WorkerId::from_bytes([9; 16]),
             mode: Mode::Push,

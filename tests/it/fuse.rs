@@ -24,9 +24,21 @@ fn hostile() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     ]
 }
 
+/// Slots as processes of their own, wholly locked up.
+const ISOLATED: &[&str] = &["--isolate", "process", "--jail", "require"];
+
 #[tokio::test]
 async fn each_way_a_run_can_end_badly_has_its_own_code() {
-    let (server, _home) = server(&[]);
+    each_way_a_run_can_end_badly(&[]).await;
+}
+
+#[tokio::test]
+async fn each_way_has_its_own_code_in_a_process_of_its_own_too() {
+    each_way_a_run_can_end_badly(ISOLATED).await;
+}
+
+async fn each_way_a_run_can_end_badly(args: &[&str]) {
+    let (server, _home) = server(args);
     let client = server.client();
     client.register("echo", "", &guests::echo()).await.unwrap();
     for (name, query, wasm, code) in hostile() {
@@ -56,7 +68,16 @@ async fn a_trap_shows_the_functions_it_went_through() {
 
 #[tokio::test]
 async fn a_running_task_is_cancelled_in_a_loop_and_in_a_wait() {
-    let (server, _home) = server(&[]);
+    a_running_task_is_cancelled(&[]).await;
+}
+
+#[tokio::test]
+async fn a_running_task_is_cancelled_in_a_process_of_its_own_too() {
+    a_running_task_is_cancelled(ISOLATED).await;
+}
+
+async fn a_running_task_is_cancelled(args: &[&str]) {
+    let (server, _home) = server(args);
     let client = server.client();
     let long = "&fuel=300000000000&wall_ms=300000";
     for (name, wasm) in [("spin", guests::spin()), ("sleep", guests::sleep_an_hour())] {

@@ -14,6 +14,7 @@
 //! | `egress` | requests that functions send, and where they may not go |
 //! | `examples` | the modules of `examples/` answer |
 //! | `artifacts` | who compiles a module for a worker |
+//! | `jail`, `isolate` | processes that are locked up, and runs in processes of their own |
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
 //! | `tls` | https with a certificate of one's own, renewed while it runs |
@@ -38,6 +39,8 @@ mod egress;
 mod examples;
 mod faults;
 mod fuse;
+mod isolate;
+mod jail;
 mod keys;
 mod links;
 mod main_job;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
     egress::EgressArgs,
+    isolate::IsolateArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
 };
@@ -42,6 +43,9 @@ pub struct DispatcherArgs {
     /// Workers' settings.
     #[command(flatten)]
     pub workers: DispatchArgs,
+    /// How runs are kept apart.
+    #[command(flatten)]
+    pub isolation: IsolateArgs,
     /// Where tasks are: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
@@ -94,8 +98,10 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let mut dispatching = if mode == Mode::Local {
         let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING)?;
         let modules = Modules::new(sandbox.clone(), metrics.clone());
-        let outside = parts::outside(outside, args.egress.start(&metrics)?);
-        let slots = Slots::start(slots, &sandbox, outside, random::worker_id(clock.now()), &clock, &metrics)?;
+        let outside = parts::outside(outside, Arc::new(args.egress.start(&metrics)?));
+        args.isolation.warn_where_shared(store.has_keys().await?);
+        let runner = args.isolation.runner(&sandbox, slots, RunLimits::CEILING)?;
+        let slots = Slots::start(slots, runner, outside, random::worker_id(clock.now()), &clock, &metrics)?;
         let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
         Dispatching::local(own, workers, &args.workers)
     } else {

@@ -2,6 +2,7 @@
 //! and runs a module, binds the port, writes to the store's directory.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -21,6 +22,7 @@ use crate::{
 };
 
 mod trial;
+mod walls;
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -31,6 +33,9 @@ pub struct DoctorArgs {
     /// The store's directory
     #[arg(long, env = "FUSEBOX_STORE", default_value = "fusebox-data", value_name = "DIR")]
     pub store: PathBuf,
+    /// Show every attempt to break out of the jails, and what came of it
+    #[arg(long)]
+    pub drill: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,10 +75,21 @@ impl Finding {
 pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut findings = vec![sandbox(), store(&args.store), port(args.listen), memory(), open_files(), kernel(), rust()];
     findings.extend(["wasm32-unknown-unknown", "wasm32-wasip1"].map(target));
+    let drills = walls::INMATES.map(|(inmate, what)| (inmate, what, walls::drill(inmate)));
+    findings.push(walls::kernel());
+    findings.extend(drills.iter().map(|(_, what, drilled)| walls::finding(what, drilled)));
     let missing = findings.iter().filter(|finding| finding.verdict == Verdict::Missing).count();
+    let drills = drills.into_iter().filter(|_| args.drill).filter_map(|(name, _, drilled)| Some((name, drilled.ok()?)));
     match format {
+        OutputFormat::Json if args.drill => {
+            let drills: BTreeMap<_, _> = drills.collect();
+            ui::json(&serde_json::json!({ "findings": findings, "drills": drills }))?;
+        }
         OutputFormat::Json => ui::json(&findings)?,
-        OutputFormat::Text => ui::say(report(&findings))?,
+        OutputFormat::Text => {
+            ui::say(report(&findings))?;
+            drills.into_iter().try_for_each(|(inmate, drilled)| ui::say(walls::table(inmate, &drilled)))?;
+        }
     }
     anyhow::ensure!(missing == 0, "a host cannot run here yet: see what is missing above");
     Ok(())

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     dispatching::{DispatchArgs, Dispatching, Parts},
     egress::EgressArgs,
+    isolate::IsolateArgs,
     parts::{self, StoreAddress},
     serve,
     web::{self, WebArgs},
@@ -46,6 +47,8 @@ pub struct HostOptions {
     pub egress: EgressArgs,
     /// Runs that may go on at once.
     pub slots: u32,
+    /// How they are kept apart.
+    pub isolation: IsolateArgs,
     /// Limits of functions that state none.
     pub limits: RunLimits,
     /// The most a function may ask for.
@@ -84,8 +87,10 @@ impl Host {
         let secrets = SecretsKey::read_or_make(&options.secrets_key)?;
         let outside = StoreOutside::new(store.clone(), Some(secrets.clone()));
         let worker = random::worker_id(clock.now());
-        let asked = parts::outside(outside.clone(), options.egress.start(&metrics)?);
-        let slots = Arc::new(Slots::start(options.slots, &sandbox, asked, worker, &clock, &metrics)?);
+        let asked = parts::outside(outside.clone(), Arc::new(options.egress.start(&metrics)?));
+        options.isolation.warn_where_shared(store.has_keys().await?);
+        let runner = options.isolation.runner(&sandbox, options.slots, options.ceiling)?;
+        let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &clock, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
         let own =

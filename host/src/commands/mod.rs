@@ -11,16 +11,22 @@ pub mod bench;
 pub mod chaos;
 pub mod cluster;
 pub mod compile_module;
+pub mod confine;
 pub mod dead_letters;
 pub mod demo;
 pub mod deploy;
 pub mod dispatcher;
 pub mod dispatching;
 pub mod doctor;
+pub mod drill;
 pub mod egress;
+pub mod egress_proxy;
 pub mod functions;
+pub mod helper;
 pub mod host;
 pub mod invoke;
+pub mod isolate;
+pub mod jail;
 pub mod keys;
 pub mod logs;
 pub mod parts;
@@ -41,6 +47,11 @@ mod process;
 /// # Errors
 /// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.
 pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
+    // A worker locks itself up, and the runtime starts threads.
+    let confined = match &command {
+        Command::PushWorker(args) | Command::PullWorker(args) => Some(confine::worker(args)?),
+        _ => None,
+    };
     let mut runtime = match command {
         // One state machine with its links: on one thread nothing waits for another thread to wake up.
         Command::Dispatcher(_) | Command::PushWorker(_) | Command::PullWorker(_) => Builder::new_current_thread(),
@@ -48,32 +59,44 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
     };
     let runtime = runtime.enable_all().build()?;
     let ran = runtime.block_on(async {
-        match command {
-            Command::Up(args) => up::run(args).await,
-            Command::Serve(args) => serve::run(args).await,
-            Command::Dispatcher(args) => dispatcher::run(args).await,
-            Command::PushWorker(args) => work::run(args, Mode::Push).await,
-            Command::PullWorker(args) => work::run(args, Mode::Pull).await,
-            Command::Deploy(args) => deploy::run(args, format).await,
-            Command::Invoke(args) => invoke::run(args, format).await,
-            Command::Batch(args) => batch::run(args, format).await,
-            Command::Functions(args) => functions::run(args, format).await,
-            Command::Config(args) => settings::config(args, format).await,
-            Command::Secrets(args) => settings::secrets(args, format).await,
-            Command::Tasks(args) => tasks::run(args, format).await,
-            Command::DeadLetters(args) => dead_letters::run(args, format).await,
-            Command::Workers(args) => workers::run(args, format).await,
-            Command::Logs(args) => logs::run(args, format).await,
-            Command::Keys(args) => keys::run(args, format).await,
-            Command::Tenants(args) => tenants::run(args, format).await,
-            Command::Demo(args) => demo::run(args).await,
-            Command::Bench(args) => bench::run(args, format).await,
-            Command::Chaos(args) => chaos::run(args, format).await,
-            Command::Doctor(args) => doctor::run(args, format).await,
-            Command::CompileModule => anyhow::bail!("a compile child runs without a runtime"),
+        match (command, confined) {
+            (Command::PushWorker(args), Some(confined)) => work::run(args, confined, Mode::Push).await,
+            (Command::PullWorker(args), Some(confined)) => work::run(args, confined, Mode::Pull).await,
+            (command, _) => others(command, format).await,
         }
     });
     // What still runs on a blocking thread, such as a compilation, must not hold up the end.
     runtime.shutdown_background();
     ran
+}
+
+async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
+    match command {
+        Command::Up(args) => up::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Dispatcher(args) => dispatcher::run(args).await,
+        Command::Deploy(args) => deploy::run(args, format).await,
+        Command::Invoke(args) => invoke::run(args, format).await,
+        Command::Batch(args) => batch::run(args, format).await,
+        Command::Functions(args) => functions::run(args, format).await,
+        Command::Config(args) => settings::config(args, format).await,
+        Command::Secrets(args) => settings::secrets(args, format).await,
+        Command::Tasks(args) => tasks::run(args, format).await,
+        Command::DeadLetters(args) => dead_letters::run(args, format).await,
+        Command::Workers(args) => workers::run(args, format).await,
+        Command::Logs(args) => logs::run(args, format).await,
+        Command::Keys(args) => keys::run(args, format).await,
+        Command::Tenants(args) => tenants::run(args, format).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Bench(args) => bench::run(args, format).await,
+        Command::Chaos(args) => chaos::run(args, format).await,
+        Command::Doctor(args) => doctor::run(args, format).await,
+        Command::CompileModule(_)
+        | Command::Helper(_)
+        | Command::EgressProxy(_)
+        | Command::Slot(_)
+        | Command::Drill(_)
+        | Command::PushWorker(_)
+        | Command::PullWorker(_) => anyhow::bail!("this command starts before the runtime does"),
+    }
 }

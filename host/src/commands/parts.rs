@@ -9,12 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
-use fusebox_sandbox::{CompileCommand, Outside, Sandbox};
+use fusebox_sandbox::{CompileCommand, Outside, Sandbox, Unstarted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     clock::Clock,
-    egress::Egress,
     outside::Routed,
     store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
 };
@@ -91,19 +90,27 @@ pub async fn open_store(address: &StoreAddress, clock: &Clock) -> anyhow::Result
 /// # Errors
 /// Where it cannot be made.
 pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits) -> anyhow::Result<Sandbox> {
-    Ok(Sandbox::new(fusebox_sandbox::Options {
+    Ok(open_sandbox(dir.join("artifacts"), slots, ceiling)?.start()?)
+}
+
+/// A sandbox whose compiled modules are in this very directory, and whose threads do not run yet.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyhow::Result<Unstarted> {
+    Ok(Sandbox::open(fusebox_sandbox::Options {
         slots,
         ceiling,
-        cache_dir: dir.join("artifacts"),
+        cache_dir,
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: compile_command()?,
     })?)
 }
 
-/// What runs of slots ask: `rest` for what is kept, and `egress` for other hosts.
+/// What runs of slots ask: `rest` for what is kept, and `http` for other hosts.
 #[must_use]
-pub fn outside(rest: impl Outside + 'static, egress: Egress) -> Arc<dyn Outside> {
-    Arc::new(Routed { http: Arc::new(egress), rest: Arc::new(rest) })
+pub fn outside(rest: impl Outside + 'static, http: Arc<dyn Outside>) -> Arc<dyn Outside> {
+    Arc::new(Routed { http, rest: Arc::new(rest) })
 }
 
 /// This program, as a compile child.

@@ -9,6 +9,7 @@ use super::{
     dispatching::{DispatchArgs, ModeArg},
     egress::EgressArgs,
     host::{Host, HostOptions},
+    isolate::IsolateArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
     web::WebArgs,
@@ -49,6 +50,9 @@ pub struct UpArgs {
     /// Where the key of secrets is; here it is made where it is not there, beside the compiled modules by default.
     #[command(flatten)]
     pub secrets: SecretsArgs,
+    /// How runs are kept apart.
+    #[command(flatten)]
+    pub isolation: IsolateArgs,
     /// How often a task is tried.
     #[command(flatten)]
     pub attempts: AttemptArgs,
@@ -80,6 +84,7 @@ impl UpArgs {
             workers: self.link.clone(),
             egress: self.egress.clone(),
             slots: self.workers.unwrap_or_else(parts::cores),
+            isolation: self.isolation,
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
             attempts_max: self.attempts.attempts_max,

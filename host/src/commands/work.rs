@@ -3,16 +3,22 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use fusebox_core::{dispatch::Mode, function::RunLimits};
+use fusebox_core::dispatch::Mode;
+use fusebox_jail::User;
+use fusebox_sandbox::Outside;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    confine::{self, Confined},
     egress::EgressArgs,
+    jail::JailArg,
     parts::{self, SLOTS_MAX},
     signals::Signals,
 };
 use crate::{
     clock::Clock,
+    helper::client::Helper,
     modules::Modules,
     random,
     telemetry::metrics::Metrics,
@@ -30,6 +36,8 @@ use crate::{
 #[command(after_help = "\
 Example:
   fusebox push-worker 4 tcp://127.0.0.1:5555       for `fusebox dispatcher -m push -p 5555`
+A worker locks itself up before it runs anything: it gives up root, files but its own, the network but its dispatcher, other
+processes, and all system calls but those of running. `fusebox doctor` says what this machine gives to that.
 A worker joins again whenever its link breaks, and its runs go on meanwhile. It holds no credentials of Redis.
 SIGTERM drains it: running tasks may end within 30 s, the others are given back.")]
 pub struct WorkArgs {
@@ -43,31 +51,44 @@ pub struct WorkArgs {
     /// compiles only what it cannot get so
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_token: Option<JoinToken>,
-    /// The directory of compiled modules; made where it is not there
+    /// Where its directory of compiled modules is, which workers alone use; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
     /// What functions may reach.
     #[command(flatten)]
     pub egress: EgressArgs,
+    /// Whether it locks itself up, so that a guest that broke out of WebAssembly would be no further
+    #[arg(long, env = "FUSEBOX_JAIL", value_enum, default_value_t)]
+    pub jail: JailArg,
+    /// Who it becomes where it is started as root
+    #[arg(long, env = "FUSEBOX_USER", value_name = "UID[:GID]", default_value_t = User::NOBODY)]
+    pub user: User,
 }
 
 /// Works until a signal, then drains.
 ///
 /// # Errors
-/// Where the dispatcher refuses this worker, or the sandbox cannot be made.
-pub async fn run(args: WorkArgs, mode: Mode) -> anyhow::Result<()> {
-    parts::allow_open_files();
+/// Where the dispatcher refuses this worker, or its helper ends.
+pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let clock = Clock::System;
-    let sandbox = parts::sandbox(&args.data, args.slots, RunLimits::CEILING)?;
+    confine::log(&confined.report);
+    let dial = confined.dial();
+    let helper = confined.helper.as_ref().map(Helper::watch).transpose()?;
+    let sandbox = confined.sandbox.start()?;
     let metrics = Arc::new(Metrics::new(args.slots));
     let (outside, questions) = worker::outside::channel();
-    let egress = args.egress.start(&metrics)?;
-    let outside = parts::outside(outside, egress);
-    let slots = Slots::start(args.slots, &sandbox, outside, random::worker_id(clock.now()), &clock, &metrics)?;
+    let http: Arc<dyn Outside> = match confined.proxy {
+        Some(proxy) => Arc::new(proxy),
+        None => Arc::new(args.egress.start(&metrics)?),
+    };
+    let outside = parts::outside(outside, http);
+    let worker = random::worker_id(clock.now());
+    let slots = Slots::start(args.slots, Arc::new(sandbox.clone()), outside, worker, &clock, &metrics)?;
     let url = args.url.clone();
     let options = agent::Options {
         url: args.url,
+        dial,
         token: args.join_token,
         mode,
         slots: Arc::new(slots),
@@ -79,10 +100,16 @@ pub async fn run(args: WorkArgs, mode: Mode) -> anyhow::Result<()> {
     };
     let stop = CancellationToken::new();
     let mut agent = tokio::spawn(Agent::run(options, stop.clone()));
+    let mut is_whole = true;
     tokio::select! {
         ended = &mut agent => return Ok(ended??),
-        () = signals.next() => stop.cancel(),
+        () = signals.next() => {}
+        () = ended(helper) => {
+            tracing::error!("the helper of this worker has ended: what runs may end, then the worker does");
+            is_whole = false;
+        }
     }
+    stop.cancel();
     signals
         .drain(async {
             if let Ok(Err(error)) = agent.await {
@@ -90,5 +117,18 @@ pub async fn run(args: WorkArgs, mode: Mode) -> anyhow::Result<()> {
             }
         })
         .await;
+    anyhow::ensure!(
+        is_whole,
+        "the helper of this worker ended, and without it nothing is compiled and no link made: see why, and start the worker \
+         again; nothing is lost"
+    );
     Ok(())
+}
+
+/// Waits for the end of a helper; for ever where there is none.
+async fn ended(helper: Option<oneshot::Receiver<()>>) {
+    match helper {
+        Some(helper) => drop(helper.await),
+        None => std::future::pending().await,
+    }
 }

@@ -72,14 +72,14 @@ impl LocalWorker {
                 runtime.spawn(async move { worker.prepare_and_submit(job, held).await });
             }
             Done::ModuleMissing(_) => worker.broken(held, "its compiled module vanished".to_owned()),
-            Done::Broken(reason) => worker.broken(held, reason),
+            Done::Lost(reason) | Done::Broken(reason) => worker.broken(held, reason),
         });
         // The dispatcher never assigns more than the credit, so this lane has no other bound.
         let _ = self.slots.submit(Lane::Attempts, usize::MAX, job, done);
     }
 
     async fn prepare_and_submit(&self, job: Job, held: HeldAttempt) {
-        match self.missing.prepare(&job.module).await {
+        match self.missing.prepare(Some(job.tenant.clone()), &job.module).await {
             Ok(()) => self.submit(job, held, false),
             Err(reason) => self.broken(held, reason),
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fusebox_core::id::ModuleDigest;
+use fusebox_core::{id::ModuleDigest, name::TenantId};
 
 use crate::{modules::Modules, store::Store};
 
@@ -17,17 +17,17 @@ pub struct MissingModules {
 }
 
 impl MissingModules {
-    /// Makes sure that a module's artifact is in the cache.
+    /// Makes sure that a module's artifact is in the cache. `tenant` is who waits for it; `None` where it is for workers.
     ///
     /// # Errors
     /// Why it cannot be, as a sentence for the log.
-    pub async fn prepare(&self, digest: &ModuleDigest) -> Result<(), String> {
+    pub async fn prepare(&self, tenant: Option<TenantId>, digest: &ModuleDigest) -> Result<(), String> {
         tracing::info!(%digest, "a module is compiled again: its artifact is missing or of another engine version");
         let wasm = match self.store.module(digest).await {
             Ok(Some(wasm)) => wasm,
             Ok(None) => return Err("the store does not have its module".to_owned()),
             Err(error) => return Err(error.to_string()),
         };
-        self.modules.prepare(wasm).await.map(drop).map_err(|error| error.to_string())
+        self.modules.prepare(tenant, wasm).await.map(drop).map_err(|error| error.to_string())
     }
 }

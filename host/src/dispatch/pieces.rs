@@ -137,7 +137,7 @@ impl Artifacts {
         if let Some(artifact) = self.read(module).await? {
             return Ok(artifact);
         }
-        self.missing.prepare(&module).await?;
+        self.missing.prepare(None, &module).await?;
         self.read(module).await?.ok_or_else(|| "it is gone again, or too large".to_owned())
     }
 

@@ -46,13 +46,15 @@ impl Invoker for SlotInvoker {
         match self.run(job).await? {
             Done::Ran(ran) => Ok(invoked(ran)),
             Done::ModuleMissing(job) => {
-                self.missing.prepare(&job.module).await.map_err(InvokeError::Internal)?;
+                self.missing.prepare(Some(job.tenant.clone()), &job.module).await.map_err(InvokeError::Internal)?;
                 match self.run(job).await? {
                     Done::Ran(ran) => Ok(invoked(ran)),
+                    Done::Lost(reason) => Err(InvokeError::Lost(reason)),
                     Done::ModuleMissing(_) => Err(InvokeError::Internal("its compiled module vanished".into())),
                     Done::Broken(reason) => Err(InvokeError::Internal(reason)),
                 }
             }
+            Done::Lost(reason) => Err(InvokeError::Lost(reason)),
             Done::Broken(reason) => Err(InvokeError::Internal(reason)),
         }
     }

@@ -252,7 +252,7 @@ async fn compile_and_register(
     Asked { limits, grants }: Asked,
     wasm: Bytes,
 ) -> Result<(FunctionVersion, Added), Problem> {
-    let prepared = app.modules.prepare(wasm.clone()).await?;
+    let prepared = app.modules.prepare(Some(tenant.clone()), wasm.clone()).await?;
     let needs = &prepared.inspected.needs;
     // Only grants make the version before of interest.
     let before = match needs.is_empty() && grants == Grants::default() {

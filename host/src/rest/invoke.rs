@@ -59,6 +59,10 @@ pub async fn invoke(
             Problem::new(ErrorCode::StoreUnavailable, "the store does not answer: try again in a moment")
         }
         InvokeError::ShuttingDown => Problem::new(ErrorCode::ShuttingDown, error.to_string()),
+        InvokeError::Lost(reason) => {
+            tracing::error!(reason, "the process of an invoke ended");
+            Problem::new(ErrorCode::Overloaded, "the run was lost with its process: try again")
+        }
         InvokeError::Internal(reason) => {
             tracing::error!(reason, "an invoke could not be run");
             Problem::new(ErrorCode::Internal, "the host could not run the function; its log has the reason")

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,6 +16,26 @@ use super::{
 
 /// What connecting may take: a first packet that is lost twice is sent again within 3 s.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Makes a connection: this process by itself, or another one for it.
+#[async_trait]
+pub trait Dial: Send + Sync {
+    /// A connection to `HOST:PORT`.
+    ///
+    /// # Errors
+    /// What the system says.
+    async fn dial(&self, address: &str) -> io::Result<TcpStream>;
+}
+
+/// Connects by itself.
+pub struct Direct;
+
+#[async_trait]
+impl Dial for Direct {
+    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
+        TcpStream::connect(address).await
+    }
+}
 
 /// Why a worker did not join.
 #[derive(Debug, thiserror::Error)]
@@ -80,19 +101,20 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// Where it cannot join; the error says what to do.
-pub async fn connect(url: &str, token: Option<&JoinToken>) -> Result<Link, ConnectError> {
-    connect_as(url, token, PROTOCOL_VERSION, HANDSHAKE_TIME).await
+pub async fn connect(url: &str, token: Option<&JoinToken>, dial: &dyn Dial) -> Result<Link, ConnectError> {
+    connect_as(url, token, dial, PROTOCOL_VERSION, HANDSHAKE_TIME).await
 }
 
 pub(super) async fn connect_as(
     url: &str,
     token: Option<&JoinToken>,
+    dial: &dyn Dial,
     version: u16,
     time: Duration,
 ) -> Result<Link, ConnectError> {
-    let address = address(url).ok_or_else(|| ConnectError::BadUrl { url: url.into() })?;
+    let address = address(url)?;
     let unreachable = |reason: String| ConnectError::Unreachable { url: url.into(), reason };
-    let stream = match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+    let stream = match tokio::time::timeout(CONNECT_TIME, dial.dial(address)).await {
         Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,
         Err(_) => return Err(unreachable("no answer".into())),
     };
@@ -106,8 +128,15 @@ pub(super) async fn connect_as(
     }
 }
 
-/// `HOST:PORT` of a URL.
-fn address(url: &str) -> Option<&str> {
+/// `HOST:PORT` of a dispatcher's URL.
+///
+/// # Errors
+/// Where it is no such URL.
+pub fn address(url: &str) -> Result<&str, ConnectError> {
+    read(url).ok_or_else(|| ConnectError::BadUrl { url: url.into() })
+}
+
+fn read(url: &str) -> Option<&str> {
     let address = url.strip_prefix("tcp://")?;
     let (host, port) = address.rsplit_once(':')?;
     let is_host = !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']);
@@ -169,11 +198,11 @@ mod tests {
     #[test]
     fn addresses_are_read_strictly() {
         for good in ["tcp://10.0.0.1:7070", "tcp://dispatcher.local:1", "tcp://[::1]:65535"] {
-            assert_eq!(address(good), good.strip_prefix("tcp://"), "{good}");
+            assert_eq!(read(good), good.strip_prefix("tcp://"), "{good}");
         }
         let bad = ["", "10.0.0.1:7070", "http://a:1", "tcp://", "tcp://a", "tcp://:1", "tcp://a:", "tcp://a:0"];
         for bad in bad.into_iter().chain(["tcp://a:65536", "tcp://a:+1", "tcp://a:1/", "tcp://a/b:1", "tcp://u@a:1"]) {
-            assert_eq!(address(bad), None, "{bad}");
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 }

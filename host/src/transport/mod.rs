@@ -20,7 +20,7 @@ mod token;
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 pub use self::{
-    connect::{ConnectError, connect},
+    connect::{ConnectError, Dial, Direct, address, connect},
     link::{Link, LinkReceiver, LinkSender, SendError},
     listener::{BindError, Listener},
     token::{BadToken, JoinToken},

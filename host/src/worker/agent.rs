@@ -28,7 +28,7 @@ use super::{
 use crate::{
     clock::Clock,
     modules::Modules,
-    transport::{self, ConnectError, JoinToken, Link, LinkSender},
+    transport::{self, ConnectError, Dial, JoinToken, Link, LinkSender},
 };
 
 /// Arrivals are told of this often, far within [`fusebox_core::limits::RECEIPT_MS_MAX`]; what has ended by then needs no
@@ -43,6 +43,8 @@ const RECORD_TIME: Duration = Duration::from_secs(5);
 pub struct Options {
     /// The dispatcher's address.
     pub url: String,
+    /// Connects to it.
+    pub dial: Box<dyn Dial>,
     /// Proves that this worker belongs to it.
     pub token: Option<JoinToken>,
     /// How it gets its attempts.
@@ -167,13 +169,13 @@ impl Agent {
     /// Connects and presents itself; `None` where the dispatcher did not answer.
     async fn join(&mut self, stop: &CancellationToken) -> Result<Option<Link>, AgentError> {
         self.open_questions.forget();
-        let Options { url, token, mode, slots, .. } = &self.options;
-        let connect = transport::connect(url, token.as_ref());
-        let connected = match stop.run_until_cancelled(connect).await {
+        let Options { url, dial, token, mode, slots, .. } = &self.options;
+        let connect = || transport::connect(url, token.as_ref(), dial.as_ref());
+        let connected = match stop.run_until_cancelled(connect()).await {
             Some(connected) => connected,
             None if self.held.is_empty() => return Ok(None),
             // It still has reports to hand in.
-            None => transport::connect(url, token.as_ref()).await,
+            None => connect().await,
         };
         let mut link = connected.map_err(AgentError::Connect)?;
         let join = Join {
@@ -284,7 +286,7 @@ impl Agent {
             let _ = to_agent.send(match done {
                 Done::Ran(ran) => report(ran.receipt.cpu_us, ran.into_end()),
                 Done::ModuleMissing(job) => FromSlots::Missing(job, held),
-                Done::Broken(reason) => report(0, End::Broken { reason }),
+                Done::Lost(reason) | Done::Broken(reason) => report(0, End::Broken { reason }),
             });
         });
         // What a worker is sent is what it asked for, so this lane has no other bound.
@@ -358,13 +360,11 @@ impl Agent {
             return;
         }
         self.asked += slots;
-        send(
-            sender,
-            &match self.options.mode {
-                Mode::Pull => FromWorker::Ask { slots, wait_ms: ASK_MS },
-                Mode::Push | Mode::Local => FromWorker::Credit { slots },
-            },
-        );
+        let message = match self.options.mode {
+            Mode::Pull => FromWorker::Ask { slots, wait_ms: ASK_MS },
+            Mode::Push | Mode::Local => FromWorker::Credit { slots },
+        };
+        send(sender, &message);
     }
 
     /// What waits for a slot is given back; what runs may end in time.

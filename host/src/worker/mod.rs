@@ -2,7 +2,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`slots`] | threads that run guests |
+//! | [`slots`], [`runner`] | threads that run guests: in this process, or by another one |
+//! | [`apart`] | processes that run guests for slots, each of one tenant and locked up |
 //! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
 //! | [`held`] | the attempts it holds, their reports until those are recorded |
 //! | `pace` | how often it beats and tries again |
@@ -11,11 +12,13 @@
 //! | [`wasm`], `fetch` | modules that it has not got: fetched in pieces, as artifacts or compiled here, then run |
 
 pub mod agent;
+pub mod apart;
 pub mod appetite;
 mod fetch;
 pub mod held;
 pub mod outside;
 mod pace;
+pub mod runner;
 pub mod slots;
 pub mod wasm;
 

@@ -7,7 +7,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -20,8 +19,9 @@ use fusebox_core::{
     time::Millis,
     wire::End,
 };
-use fusebox_sandbox::{Call, CallContext, Outside, Run, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, CallContext, Outside, Run, StopFlag};
 
+use super::runner::{Attempted, Runner};
 use crate::{clock::Clock, telemetry::metrics::Metrics};
 
 /// One call to run.
@@ -57,6 +57,8 @@ pub enum Done {
     Ran(Ran),
     /// There is no compiled artifact of the module: prepare it and submit the job again.
     ModuleMissing(Job),
+    /// The process that ran it is gone; another attempt may do better.
+    Lost(String),
     /// The sandbox cannot do its work.
     Broken(String),
 }
@@ -88,7 +90,7 @@ pub struct Slots {
 }
 
 struct Shared {
-    sandbox: Sandbox,
+    runner: Arc<dyn Runner>,
     outside: Arc<dyn Outside>,
     worker: WorkerId,
     clock: Clock,
@@ -134,14 +136,14 @@ impl Slots {
     /// Where the system has no room for the threads.
     pub fn start(
         count: u32,
-        sandbox: &Sandbox,
+        runner: Arc<dyn Runner>,
         outside: Arc<dyn Outside>,
         worker: WorkerId,
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            sandbox: sandbox.clone(),
+            runner,
             outside,
             worker,
             clock: clock.clone(),
@@ -260,28 +262,26 @@ impl Shared {
             let receipt = Receipt { queue_us, attempt: job.attempt, ..Receipt::default() };
             return Done::Ran(Ran { outcome: Outcome::Stopped(reason), receipt, log: Bytes::new() });
         }
-        let load_started = Instant::now();
-        let module = match self.sandbox.load(&job.module) {
-            Ok(Some(module)) => module,
-            Ok(None) => return Done::ModuleMissing(job),
-            Err(error) => return Done::Broken(error.to_string()),
-        };
-        let load_us = u64::try_from(load_started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let call = Call {
-            input: job.input,
+            input: job.input.clone(),
             limits: job.limits,
             context: CallContext {
                 task: job.task,
                 attempt: job.attempt,
-                tenant: job.tenant,
-                function: job.function,
+                tenant: job.tenant.clone(),
+                function: job.function.clone(),
                 deadline: started_at.plus(job.limits.wall_ms.into()),
-                grants: job.grants,
+                grants: job.grants.clone(),
             },
-            stop: job.stop,
+            stop: job.stop.clone(),
             outside: Some(self.outside.clone()),
         };
-        let Run { outcome, usage, log } = self.sandbox.run(&module, call);
+        let (Run { outcome, usage, log }, load_us) = match self.runner.run(&job.module, call) {
+            Attempted::Ran { run, load_us } => (run, load_us),
+            Attempted::Missing => return Done::ModuleMissing(job),
+            Attempted::Lost(reason) => return Done::Lost(reason),
+            Attempted::Broken(reason) => return Done::Broken(reason),
+        };
         let output_bytes = match &outcome {
             Outcome::Returned(output) | Outcome::GuestError { error: output, .. } => output.len() as u64,
             _ => 0,

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use fusebox_core::{
     id::ModuleDigest,
+    name::TenantId,
     wire::{Form, FromWorker, HeldAttempt},
 };
 use fusebox_sandbox::ArtifactKey;
@@ -91,10 +92,11 @@ impl MissingWasm {
         };
         if let Some(Fetch { form, began_at, bytes, .. }) = self.fetch.take() {
             let (modules, key) = (self.modules.clone(), self.key.clone());
+            let tenant = self.waiting.get(&module).and_then(|jobs| Some(jobs.first()?.0.tenant.clone()));
             self.prepared.spawn(async move {
                 let result = match failed {
                     Some(reason) => Err(reason),
-                    None => prepare(modules, key, module, form, bytes).await,
+                    None => prepare(modules, tenant, key, module, form, bytes).await,
                 };
                 Ready { module, result, form, began_at }
             });
@@ -151,6 +153,7 @@ impl MissingWasm {
 
 async fn prepare(
     modules: Modules,
+    tenant: Option<TenantId>,
     key: Option<ArtifactKey>,
     module: ModuleDigest,
     form: Form,
@@ -159,7 +162,7 @@ async fn prepare(
     if let (Form::Artifact { .. }, Some(key)) = (form, key) {
         return modules.import(module, key, bytes).await.map_err(|error| error.to_string());
     }
-    match modules.prepare(bytes.into()).await {
+    match modules.prepare(tenant, bytes.into()).await {
         Ok(prepared) if prepared.inspected.digest == module => Ok(()),
         Ok(_) => Err("the dispatcher sent another module".to_owned()),
         Err(error) => Err(error.to_string()),
@@ -173,7 +176,6 @@ mod tests {
     use fusebox_core::{
         function::{Grants, RunLimits},
         id::{LeaseToken, TaskId},
-        name::TenantId,
         time::Millis,
         wire::AttemptId,
     };

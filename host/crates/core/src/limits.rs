@@ -148,8 +148,12 @@ pub const ARTIFACTS_BYTES_MAX: u64 = 16 * 1_024 * MIB;
 pub const LOADED_BYTES_MAX: u64 = 512 * MIB;
 /// Random bytes of one host call.
 pub const RANDOM_BYTES_MAX: u32 = 64 << 10;
-/// Modules that may wait for one of the two compiles: with the compile child's limits, the last is answered in time.
+/// Modules that are compiled at a time: the other cores of a small machine are for those who run. One of a tenant.
+pub const COMPILES_MAX: usize = 2;
+/// Modules that are compiled or wait for it: with the compile child's limits, the last is answered within a minute.
 pub const COMPILE_WAITERS_MAX: usize = 8;
+/// Of these, one tenant's: one at a time, they take as long, and leave room for other tenants.
+pub const COMPILE_WAITERS_PER_TENANT_MAX: usize = 4;
 /// Open REST connections: each may hold a body, so their number bounds memory; more wait in the system's backlog.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Longest `Prefer: wait` in seconds: below the idle time-outs of common proxies (60 s).

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How one run ended. Every way has its own variant; nothing a guest does is anything else than one of these.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The function returned these bytes.
     Returned(Bytes),

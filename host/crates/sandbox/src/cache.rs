@@ -1,9 +1,7 @@
 //! Compiled modules: on disk, authenticated, and the most used ones in memory, linked and ready to be instantiated.
 
 use std::{
-    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{ErrorKind, Write as _},
     path::Path,
     sync::Arc,
 };
@@ -41,7 +39,8 @@ pub(crate) enum Entry {
 }
 
 pub(crate) struct Cache {
-    disk: Disk,
+    /// `None` where another process keeps the files and hands modules over.
+    disk: Option<Disk>,
     key: ArtifactKey,
     engine: Engine,
     /// Part of each file's name and authentication: another engine version compiles again.
@@ -67,11 +66,22 @@ impl Cache {
             SandboxError(format!("the artifact cache {}: {what}: {error}", dir.display()))
         };
         let disk = Disk::open(dir, bytes_max).map_err(|error| failed("open", &error))?;
-        let key = key(dir).map_err(|error| failed("its key", &error))?;
+        let key = key(&disk).map_err(|error| failed("its key", &error))?;
+        Self::over(Some(disk), key, engine)
+    }
+
+    /// Without a directory: what it has is what is handed over, and in memory.
+    pub(crate) fn in_memory(engine: &Engine) -> Result<Self, SandboxError> {
+        // It seals and opens nothing.
+        Self::over(None, ArtifactKey([0; 32]), engine)
+    }
+
+    fn over(disk: Option<Disk>, key: ArtifactKey, engine: &Engine) -> Result<Self, SandboxError> {
+        let failed = |error: &dyn std::fmt::Display| SandboxError(format!("the imports cannot be linked: {error}"));
         let mut core = Linker::new(engine);
-        imports::add_to(&mut core).map_err(|error| failed("link", &error))?;
+        imports::add_to(&mut core).map_err(|error| failed(&error))?;
         let mut command = core.clone();
-        wasi::add_to(&mut command).map_err(|error| failed("link", &error))?;
+        wasi::add_to(&mut command).map_err(|error| failed(&error))?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
@@ -111,7 +121,8 @@ impl Cache {
 
     /// What `then` makes of the compiled code on disk; `None` where no authentic file is.
     fn read<T>(&self, digest: &ModuleDigest, then: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, SandboxError> {
-        let file = self.disk.read(&self.file_name(digest));
+        let Some(disk) = &self.disk else { return Ok(None) };
+        let file = disk.read(&self.file_name(digest));
         let file = file.map_err(|error| SandboxError(format!("a compiled module cannot be read: {error}")))?;
         let Some(file) = file else { return Ok(None) };
         let Some(code) = self.key.open(self.identity(digest), &file) else {
@@ -121,11 +132,17 @@ impl Cache {
         Ok(Some(then(code)))
     }
 
+    /// The compiled code on disk; `None` where no authentic file is.
+    pub(crate) fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
+        self.read(digest, <[u8]>::to_vec)
+    }
+
     /// Adds compiled code, which must be authentic or come from our own compile child. Kept only where it can be linked.
     pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
         self.link(digest, code)?;
+        let Some(disk) = &self.disk else { return Ok(()) };
         let file = self.key.seal(self.identity(digest), code);
-        self.disk.write(&self.file_name(digest), &file).map_err(|error| ModuleError {
+        disk.write(&self.file_name(digest), &file).map_err(|error| ModuleError {
             code: ErrorCode::Internal,
             message: format!("a compiled module cannot be kept: {error}"),
         })
@@ -168,27 +185,20 @@ impl Cache {
 
 /// The directory's key; a new one where there is none. Files under another key are as good as absent. It appears whole or
 /// not at all, and the first one stays: processes that share a directory may start at once.
-fn key(dir: &Path) -> std::io::Result<ArtifactKey> {
-    let path = dir.join("key");
-    let mut key = [0; 32];
-    match fs::read(&path) {
-        Ok(bytes) if bytes.len() == key.len() => {
-            key.copy_from_slice(&bytes);
+fn key(disk: &Disk) -> std::io::Result<ArtifactKey> {
+    const NAME: &str = "key";
+    loop {
+        if let Some(bytes) = disk.read(NAME)? {
+            if let Ok(key) = bytes.try_into() {
+                return Ok(ArtifactKey(key));
+            }
+            disk.remove(NAME)?;
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| std::io::Error::other(error.to_string()))?;
+        if disk.write_first(NAME, &key)? {
             return Ok(ArtifactKey(key));
         }
-        Ok(_) => fs::remove_file(&path)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    getrandom::fill(&mut key).map_err(|error| std::io::Error::other(error.to_string()))?;
-    // Its mode is 0600.
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(&key)?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(&path) {
-        Ok(_) => Ok(ArtifactKey(key)),
-        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => self::key(dir),
-        Err(error) => Err(error.error),
     }
 }
 
@@ -205,12 +215,15 @@ fn entry(module: &Module) -> Option<(Abi, Entry)> {
 #[expect(unsafe_code, reason = "loading compiled code is what this crate exists for, and this is the one place")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
     // SAFETY: the code is what a compile child of a trusted host wrote: fresh from our own one's pipe, or with an
-    // authentication code that was verified over these very bytes in memory.
+    // authentication code that was verified over these very bytes in memory, by this process or by the parent that hands
+    // them over.
     unsafe { Module::deserialize(engine, code) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::engine;
     use fusebox_core::{function::RunLimits, id::ModuleDigest};
@@ -231,13 +244,14 @@ mod tests {
     #[test]
     fn processes_that_start_at_once_have_one_key() {
         let dir = tempfile::tempdir().unwrap();
+        let of = |dir: &Path| key(&Disk::open(dir, u64::MAX).unwrap()).unwrap();
         let keys = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| key(dir.path()).unwrap().0)).collect();
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| of(dir.path()).0)).collect();
             starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));
         fs::write(dir.path().join("key"), b"cut short").unwrap();
-        assert_ne!(key(dir.path()).unwrap().0, keys[0], "what is no key is replaced");
+        assert_ne!(of(dir.path()).0, keys[0], "what is no key is replaced");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -264,7 +278,12 @@ mod tests {
         }
         refused("another module", &ModuleDigest([8; 32]), &LINK, &sealed);
         refused("another key", &DIGEST, &ArtifactKey([2; 32]), &sealed);
-        refused("the giver's own file", &DIGEST, &LINK, &giver.disk.read(&giver.file_name(&DIGEST)).unwrap().unwrap());
+        refused(
+            "the giver's own file",
+            &DIGEST,
+            &LINK,
+            &giver.disk.as_ref().unwrap().read(&giver.file_name(&DIGEST)).unwrap().unwrap(),
+        );
         giver.engine_hash ^= 1;
         giver.insert(&DIGEST, &code).unwrap();
         refused("another engine", &DIGEST, &LINK, &giver.export(&DIGEST, &LINK).unwrap().unwrap());

@@ -1,58 +1,71 @@
 //! Artifacts on disk: one file each, written whole or not at all, within a bound. What has to go is what was written
 //! first: it is compiled again where it is still needed. Knows bytes, not what they are.
+//!
+//! The directory is looked up once. Afterwards its files are reached from its descriptor, also by a process that has become
+//! a user who could not look it up.
 
 use std::{
-    fs::{self, DirBuilder},
-    io::{self, ErrorKind, Read as _, Write as _},
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    fs::{DirBuilder, File},
+    io::{self, Read as _, Write as _},
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
+    path::Path,
     sync::{Mutex, PoisonError},
-    time::SystemTime,
 };
 
 use fusebox_core::limits::ARTIFACT_BYTES_MAX;
+use rustix::{
+    fs::{AtFlags, Dir, Mode, OFlags, fstat, linkat, openat, renameat, unlinkat},
+    io::Errno,
+};
+
+/// How the names of artifacts end.
+const ENDING: &str = ".cwasm";
 
 /// See the module's documentation.
 pub(crate) struct Disk {
-    dir: PathBuf,
+    dir: OwnedFd,
     bytes_max: u64,
     /// What all files take; so a directory is read only when something has to go.
     bytes: Mutex<u64>,
 }
 
 struct Artifact {
-    path: PathBuf,
+    name: String,
     bytes: u64,
-    written: SystemTime,
+    /// Seconds and nanoseconds.
+    written: (i64, u64),
 }
 
 impl Disk {
     /// Opens a directory, making it where it is not there.
     pub(crate) fn open(dir: &Path, bytes_max: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let bytes = artifacts(dir)?.iter().map(|artifact| artifact.bytes).sum();
-        Ok(Self { dir: dir.to_owned(), bytes_max, bytes: Mutex::new(bytes) })
+        let dir = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let disk = Self { dir, bytes_max, bytes: Mutex::new(0) };
+        let bytes = disk.artifacts()?.iter().map(|artifact| artifact.bytes).sum();
+        Ok(Self { bytes: Mutex::new(bytes), ..disk })
     }
 
-    /// A file's bytes; `None` where there is no such file.
+    /// A file's bytes; `None` where there is no such file, or one of another user.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::File::open(self.dir.join(name)) {
+        match openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(file) => {
                 let mut bytes = Vec::new();
-                file.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+                File::from(file).take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
                 Ok(Some(bytes))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Writes a file, and removes the oldest ones where all together take too much.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut temporary = tempfile::NamedTempFile::new_in(&self.dir)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_data()?;
-        temporary.persist(self.dir.join(name)).map_err(|error| error.error)?;
+        let temporary = self.write_temporary(bytes)?;
+        if let Err(error) = renameat(&self.dir, &temporary, &self.dir, name) {
+            self.remove(&temporary)?;
+            return Err(error.into());
+        }
         let mut total = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         *total += bytes.len() as u64;
         if *total > self.bytes_max {
@@ -61,10 +74,44 @@ impl Disk {
         Ok(())
     }
 
+    /// Writes a small file beside the artifacts, unless there is one already. Whether it did.
+    pub(crate) fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+        let temporary = self.write_temporary(bytes)?;
+        let linked = linkat(&self.dir, &temporary, &self.dir, name, AtFlags::empty());
+        self.remove(&temporary)?;
+        match linked {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A new file that is wholly on disk, readable by its owner alone; gives its name.
+    fn write_temporary(&self, bytes: &[u8]) -> io::Result<String> {
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(|error| io::Error::other(error.to_string()))?;
+        let name = format!("writing-{:016x}", u64::from_le_bytes(number));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&self.dir, &name, flags, Mode::RUSR | Mode::WUSR)?);
+        if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_data()) {
+            self.remove(&name)?;
+            return Err(error);
+        }
+        Ok(name)
+    }
+
     /// Removes the oldest files until nine tenths of the bound are left, so that not every write has to; gives what is
     /// left.
     fn shrink(&self) -> io::Result<u64> {
-        let mut artifacts = artifacts(&self.dir)?;
+        let mut artifacts = self.artifacts()?;
         artifacts.sort_by_key(|artifact| artifact.written);
         let mut left: u64 = artifacts.iter().map(|artifact| artifact.bytes).sum();
         let enough = self.bytes_max / 10 * 9;
@@ -72,23 +119,32 @@ impl Disk {
             if left <= enough {
                 break;
             }
-            fs::remove_file(&artifact.path)?;
+            self.remove(&artifact.name)?;
             left -= artifact.bytes;
         }
         Ok(left)
     }
-}
 
-fn artifacts(dir: &Path) -> io::Result<Vec<Artifact>> {
-    let mut artifacts = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|kind| kind == "cwasm") {
-            let metadata = fs::metadata(&path)?;
-            artifacts.push(Artifact { bytes: metadata.len(), written: metadata.modified()?, path });
+    /// The artifacts that this user may read.
+    fn artifacts(&self) -> io::Result<Vec<Artifact>> {
+        let mut artifacts = Vec::new();
+        for entry in Dir::read_from(&self.dir)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            if !name.ends_with(ENDING) {
+                continue;
+            }
+            // By a descriptor: a process that is locked up may not ask about paths.
+            let opened = openat(&self.dir, &name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty());
+            let Ok(about) = opened.and_then(fstat) else { continue };
+            artifacts.push(Artifact {
+                name,
+                bytes: u64::try_from(about.st_size).unwrap_or_default(),
+                written: (about.st_mtime, about.st_mtime_nsec),
+            });
         }
+        Ok(artifacts)
     }
-    Ok(artifacts)
 }
 
 #[cfg(test)]

@@ -84,6 +84,15 @@ pub struct CompileCommand {
     pub args: Vec<OsString>,
 }
 
+/// Compiles one module where that can be bounded and ended: native code for this crate's engine, or why there is none.
+pub trait Compiler: Send + Sync {
+    /// Compiles a module that has been inspected. Blocks.
+    ///
+    /// # Errors
+    /// Why it does not compile within its limits.
+    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError>;
+}
+
 /// Why a module is no function of this host: a code for programs and a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -213,8 +222,39 @@ pub struct Usage {
 pub struct Sandbox {
     engine: Engine,
     cache: Arc<Cache>,
-    compile_command: CompileCommand,
+    compiler: Arc<dyn Compiler>,
     ceiling: RunLimits,
+}
+
+/// Where no module is ever compiled.
+struct NoCompiler;
+
+impl Compiler for NoCompiler {
+    fn compile(&self, _: &[u8]) -> Result<Vec<u8>, ModuleError> {
+        let message = "this process runs what was compiled elsewhere".to_owned();
+        Err(ModuleError { code: ErrorCode::Internal, message })
+    }
+}
+
+/// A sandbox all of whose files are open and none of whose threads run: what comes between may lock the process up.
+pub struct Unstarted(Sandbox);
+
+impl Unstarted {
+    /// Has modules compiled by this, and not by a child of this process.
+    #[must_use]
+    pub fn compile_with(mut self, compiler: Arc<dyn Compiler>) -> Self {
+        self.0.compiler = compiler;
+        self
+    }
+
+    /// Starts the engine's ticker.
+    ///
+    /// # Errors
+    /// Where the system has no room for its thread.
+    pub fn start(self) -> Result<Sandbox, SandboxError> {
+        epoch::start(&self.0.engine)?;
+        Ok(self.0)
+    }
 }
 
 impl Sandbox {
@@ -223,10 +263,45 @@ impl Sandbox {
     /// # Errors
     /// Where the cache directory or the engine cannot be made.
     pub fn new(options: Options) -> Result<Self, SandboxError> {
+        Self::open(options)?.start()
+    }
+
+    /// Makes the engine and its cache, and starts no thread.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn open(options: Options) -> Result<Unstarted, SandboxError> {
         let engine = engine::pooled(options.slots, &options.ceiling)?;
-        epoch::start(&engine)?;
         let cache = Arc::new(Cache::open(&options.cache_dir, options.cache_bytes_max, &engine)?);
-        Ok(Self { engine, cache, compile_command: options.compile_command, ceiling: options.ceiling })
+        Ok(Unstarted(Self { engine, cache, compiler: Arc::new(options.compile_command), ceiling: options.ceiling }))
+    }
+
+    /// Makes an engine of one slot without a directory or a compiler, for a process that is locked up: it runs what
+    /// [`Sandbox::admit`] is given.
+    ///
+    /// # Errors
+    /// Where the engine cannot be made.
+    pub fn bare(ceiling: RunLimits) -> Result<Unstarted, SandboxError> {
+        let engine = engine::pooled(1, &ceiling)?;
+        let cache = Arc::new(Cache::in_memory(&engine)?);
+        Ok(Unstarted(Self { engine, cache, compiler: Arc::new(NoCompiler), ceiling }))
+    }
+
+    /// Takes a module's compiled code, which [`Sandbox::code`] of the process that started this one gave.
+    ///
+    /// # Errors
+    /// Where it is of another engine, or cannot be linked.
+    pub fn admit(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
+        self.cache.insert(digest, code)
+    }
+
+    /// The compiled code of a module, for a process that this one starts; `None` where no authentic artifact is in the
+    /// cache directory. Blocks for a disk read.
+    ///
+    /// # Errors
+    /// Where the cache directory cannot be read.
+    pub fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
+        self.cache.code(digest)
     }
 
     /// Checks a module's structure against the caps and finds its ABI, without compiling it.
@@ -248,7 +323,7 @@ impl Sandbox {
             return Ok(Prepared { inspected, compile: Duration::ZERO });
         }
         let started = Instant::now();
-        let compiled = compile::in_child(&self.compile_command, wasm)?;
+        let compiled = self.compiler.compile(wasm)?;
         self.cache.insert(&inspected.digest, &compiled)?;
         Ok(Prepared { inspected, compile: started.elapsed() })
     }

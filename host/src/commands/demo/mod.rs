@@ -25,6 +25,7 @@ use super::{
     dispatching::DispatchArgs,
     egress::EgressArgs,
     host::{Host, HostOptions},
+    isolate::IsolateArgs,
     parts::{self, StoreAddress},
     web::WebArgs,
 };
@@ -105,6 +106,7 @@ fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions
         workers: DispatchArgs::default(),
         egress: EgressArgs::default(),
         slots,
+        isolation: IsolateArgs::default(),
         limits: RunLimits::default(),
         ceiling: RunLimits::CEILING,
         attempts_max: ATTEMPTS_MAX,

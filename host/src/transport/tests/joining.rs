@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{LOCAL, NNG_HEADER, bind, eventually, in_time, join, join_by_hand, read, refusal, token};
 use crate::transport::{
-    BindError, ConnectError, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL_VERSION, connect, connect::connect_as,
-    handshake,
+    BindError, ConnectError, Direct, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL_VERSION, connect,
+    connect::connect_as, handshake,
 };
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn both_sides_need_the_same_token() {
     let cases = [(Some(token()), Some(other)), (Some(token()), None), (None, Some(token()))];
     for (theirs, ours) in cases {
         let (mut listener, url, counters) = bind(theirs).await;
-        let error = refusal(&mut listener, connect(&url, ours.as_ref())).await;
+        let error = refusal(&mut listener, connect(&url, ours.as_ref(), &Direct)).await;
         assert!(matches!(error, ConnectError::Refused { .. }), "{error}");
         assert!(error.to_string().contains("set the same on both sides"), "{error}");
         tokio::select! {
@@ -37,7 +37,7 @@ async fn both_sides_need_the_same_token() {
 #[tokio::test]
 async fn without_tokens_a_worker_of_the_same_machine_joins() {
     let (mut listener, url, _) = bind(None).await;
-    let (mut dispatcher, worker) = tokio::join!(listener.accept(), connect(&url, None));
+    let (mut dispatcher, worker) = tokio::join!(listener.accept(), connect(&url, None, &Direct));
     let worker = worker.unwrap();
     worker.sender.send("hello".into()).unwrap();
     assert_eq!(in_time("a message", dispatcher.receiver.recv()).await.unwrap(), "hello");
@@ -47,7 +47,7 @@ async fn without_tokens_a_worker_of_the_same_machine_joins() {
 async fn another_version_is_told_both_versions() {
     let (mut listener, url, _) = bind(Some(token())).await;
     let token = token();
-    let newer = connect_as(&url, Some(&token), PROTOCOL_VERSION + 1, HANDSHAKE_TIME);
+    let newer = connect_as(&url, Some(&token), &Direct, PROTOCOL_VERSION + 1, HANDSHAKE_TIME);
     let error = refusal(&mut listener, newer).await;
     let ConnectError::Version { ours, theirs, .. } = &error else { panic!("{error}") };
     assert_eq!((*ours, *theirs), (PROTOCOL_VERSION + 1, PROTOCOL_VERSION));
@@ -191,19 +191,19 @@ async fn a_port_in_use_is_said_so() {
 
 #[tokio::test]
 async fn a_worker_learns_what_is_wrong_with_an_address() {
-    let error = connect("http://127.0.0.1:1", None).await.unwrap_err();
+    let error = connect("http://127.0.0.1:1", None, &Direct).await.unwrap_err();
     assert!(matches!(error, ConnectError::BadUrl { .. }), "{error}");
 
     let free = TcpListener::bind(LOCAL).await.unwrap();
     let url = format!("tcp://{}", free.local_addr().unwrap());
     drop(free);
-    let error = connect(&url, None).await.unwrap_err();
+    let error = connect(&url, None, &Direct).await.unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
 
     let other = TcpListener::bind(LOCAL).await.unwrap();
     let url = format!("tcp://{}", other.local_addr().unwrap());
     for says in [b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice(), b""] {
-        let (error, ()) = tokio::join!(connect(&url, None), async {
+        let (error, ()) = tokio::join!(connect(&url, None, &Direct), async {
             let mut stream = other.accept().await.unwrap().0;
             stream.read_exact(&mut [0; 54]).await.unwrap();
             stream.write_all(says).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_worker_learns_what_is_wrong_with_an_address() {
 async fn a_worker_does_not_wait_for_ever() {
     let silent = TcpListener::bind(LOCAL).await.unwrap();
     let url = format!("tcp://{}", silent.local_addr().unwrap());
-    let error = connect_as(&url, None, PROTOCOL_VERSION, Duration::from_millis(50)).await.unwrap_err();
+    let error = connect_as(&url, None, &Direct, PROTOCOL_VERSION, Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout { .. }), "{error}");
 }
 
@@ -226,7 +226,7 @@ async fn a_dispatcher_that_does_not_know_the_token_gets_no_worker() {
     let rogue = TcpListener::bind(LOCAL).await.unwrap();
     let url = format!("tcp://{}", rogue.local_addr().unwrap());
     let token = token();
-    let (error, ()) = tokio::join!(connect(&url, Some(&token)), async {
+    let (error, ()) = tokio::join!(connect(&url, Some(&token), &Direct), async {
         let mut stream = rogue.accept().await.unwrap().0;
         stream.read_exact(&mut [0; 54]).await.unwrap();
         let welcome = handshake::answer_header(PROTOCOL_VERSION, handshake::Verdict::Welcome);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{NNG_HEADER, bind, eventually, in_time, join, join_by_hand, pair, read, token};
-use crate::transport::{Link, LinkSender, MESSAGE_BYTES_MAX, SendError, connect, frame, seal};
+use crate::transport::{Direct, Link, LinkSender, MESSAGE_BYTES_MAX, SendError, connect, frame, seal};
 
 #[tokio::test]
 async fn messages_of_every_size_go_both_ways_in_order() {
@@ -41,7 +41,7 @@ async fn many_workers_on_one_port_do_not_mix() {
     let workers = (0..20).map(|number: u32| {
         let url = url.clone();
         tokio::spawn(async move {
-            let mut link = connect(&url, Some(&token())).await.unwrap();
+            let mut link = connect(&url, Some(&token()), &Direct).await.unwrap();
             for round in 0..50 {
                 link.sender.send(format!("{number} {round}").into()).unwrap();
             }

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{ConnectError, Counters, JoinToken, Link, Listener, PROTOCOL_VERSION, connect, handshake};
+use super::{ConnectError, Counters, Direct, JoinToken, Link, Listener, PROTOCOL_VERSION, connect, handshake};
 
 /// Far more than anything here takes, however busy the machine is.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ async fn bind(token: Option<JoinToken>) -> (Listener, String, Arc<Counters>) {
 /// A dispatcher's link and a worker's.
 async fn join(listener: &mut Listener, url: &str) -> (Link, Link) {
     let token = token();
-    let (dispatcher, worker) = tokio::join!(listener.accept(), connect(url, Some(&token)));
+    let (dispatcher, worker) = tokio::join!(listener.accept(), connect(url, Some(&token), &Direct));
     (dispatcher, worker.unwrap())
 }
 

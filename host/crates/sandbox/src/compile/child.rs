@@ -1,8 +1,10 @@
-//! Compilation in a child process: the child's side. It limits itself before it reads a byte, compiles, and ends.
+//! Compilation in a child process: the child's side. It limits itself before it reads a byte, gives up everything but
+//! computing before it looks at one, compiles, and ends.
 
 use std::io::{Read as _, Write as _};
 
 use fusebox_core::limits::{COMPILE_CPU_S_MAX, COMPILE_MEMORY_BYTES_MAX, MODULE_BYTES_MAX};
+use fusebox_jail::{Inmate, Plan, Setting, User};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use crate::{SandboxError, engine};
@@ -10,15 +12,19 @@ use crate::{SandboxError, engine};
 /// Descriptors of the child: its three pipes, and a few that its runtime opens.
 const DESCRIPTORS_MAX: u64 = 32;
 
-/// The `main` of a compile child: limits its own process, reads wasm on stdin, writes the artifact to stdout.
+/// The `main` of a compile child: limits and locks up its own process, reads wasm on stdin, writes the artifact to stdout.
+/// To be called before any thread starts.
 ///
 /// # Errors
 /// A sentence for stderr; the process should exit with code 1.
-pub fn compile_child() -> Result<(), SandboxError> {
+pub fn compile_child(jail: Setting) -> Result<(), SandboxError> {
+    fusebox_jail::close_inherited();
     limit_this_process().map_err(|error| SandboxError(format!("cannot limit the compile child: {error}")))?;
     let mut wasm = Vec::new();
     let mut stdin = std::io::stdin().lock().take(MODULE_BYTES_MAX + 1);
     stdin.read_to_end(&mut wasm).map_err(|error| SandboxError(format!("cannot read the module: {error}")))?;
+    let plan = Plan { inmate: Inmate::Compiler, user: User::NOBODY, limits: Vec::new() };
+    plan.enter(jail).map_err(|error| SandboxError(error.to_string()))?;
     let compiled = engine::compiling()?.precompile_module(&wasm);
     let code = compiled.map_err(|error| SandboxError(format!("{error:#}")))?;
     let mut stdout = std::io::stdout().lock();

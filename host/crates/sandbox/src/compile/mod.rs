@@ -14,7 +14,7 @@ use fusebox_core::{
     limits::{ARTIFACT_BYTES_MAX, COMPILE_CPU_S_MAX, COMPILE_WALL_MS_MAX},
 };
 
-use crate::{CompileCommand, ModuleError};
+use crate::{CompileCommand, Compiler, ModuleError};
 
 mod child;
 
@@ -23,8 +23,14 @@ pub use child::compile_child;
 /// What a child says on stderr, at most.
 const MESSAGE_BYTES_MAX: u64 = 2 << 10;
 
-/// Compiles a module that has been inspected; gives the native code.
-pub(crate) fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
+impl Compiler for CompileCommand {
+    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
+        in_child(self, wasm)
+    }
+}
+
+/// Compiles a module; gives the native code.
+fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
     let failed = |error: std::io::Error| ModuleError {
         code: ErrorCode::Internal,
         message: format!("the compile child cannot be run: {error}"),

@@ -1,0 +1,78 @@
+//! Whose user a jailed process is: nobody's, where it was started as root.
+
+use std::{fmt, str::FromStr};
+
+use rustix::{
+    process::{Gid, Uid, geteuid, getgid},
+    thread::{set_thread_gid, set_thread_groups, set_thread_uid},
+};
+
+/// A user and a group, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+impl User {
+    /// Who owns nothing, on every Linux.
+    pub const NOBODY: Self = Self { uid: 65_534, gid: 65_534 };
+
+    /// Who this process will be: this user where it is root, else who it is.
+    #[must_use]
+    pub fn or_current(self) -> Self {
+        match geteuid() {
+            Uid::ROOT => self,
+            current => Self { uid: current.as_raw(), gid: getgid().as_raw() },
+        }
+    }
+
+    /// Becomes it where this process is root, with no other group. There is one thread, so its user is the process's.
+    pub(crate) fn become_it(self) -> Result<String, String> {
+        if geteuid() == Uid::ROOT {
+            // Where there are no groups to give up, that may be forbidden.
+            let _ = set_thread_groups(&[]);
+            set_thread_gid(Gid::from_raw(self.gid))
+                .map_err(|error| format!("cannot become group {}: {error}", self.gid))?;
+            set_thread_uid(Uid::from_raw(self.uid))
+                .map_err(|error| format!("cannot become user {}: {error}", self.uid))?;
+        }
+        match geteuid() {
+            Uid::ROOT => Err("is root".to_owned()),
+            user => Ok(user.as_raw().to_string()),
+        }
+    }
+}
+
+impl FromStr for User {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no user: write UID or UID:GID in numbers, neither of them 0");
+        let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+        let number = |text: &str| text.parse().ok().filter(|number| *number != 0).ok_or_else(wrong);
+        Ok(Self { uid: number(uid)?, gid: number(gid)? })
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.uid, self.gid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_two_numbers_and_never_root() {
+        assert_eq!("1000".parse(), Ok(User { uid: 1_000, gid: 1_000 }));
+        assert_eq!("1000:7".parse(), Ok(User { uid: 1_000, gid: 7 }));
+        for bad in ["0", "1:0", "root", "", "-1", "1:2:3"] {
+            assert!(bad.parse::<User>().unwrap_err().contains("UID:GID"), "{bad}");
+        }
+    }
+}

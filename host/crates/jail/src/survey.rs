@@ -1,0 +1,58 @@
+//! What this kernel and this process's surroundings give to a jail, found out without entering one.
+
+use std::fs;
+
+use rustix::process::geteuid;
+use serde::Serialize;
+
+/// See the module's documentation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Survey {
+    /// Whether system calls can be filtered.
+    pub seccomp: bool,
+    /// Landlock's version; 0 where there is none.
+    pub landlock: u32,
+    /// Who this process is.
+    pub uid: u32,
+    /// The memory that the control group lets its processes use, in bytes; `None` where it sets no limit.
+    pub memory_bytes_max: Option<u64>,
+}
+
+/// Looks.
+#[must_use]
+pub fn survey() -> Survey {
+    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    Survey {
+        seccomp: actions.split_whitespace().any(|action| action == "errno"),
+        landlock: landlock(),
+        uid: geteuid().as_raw(),
+        memory_bytes_max: memory_bytes_max(),
+    }
+}
+
+#[expect(unsafe_code, reason = "the crate for Landlock does not say the version without laying rules on the process")]
+fn landlock() -> u32 {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the kernel reads no memory and answers a number.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) };
+    u32::try_from(version).unwrap_or(0)
+}
+
+/// The least limit on the way up from this process's control group, of either version.
+fn memory_bytes_max() -> Option<u64> {
+    /// What version 1 says where there is no limit.
+    const NO_LIMIT: u64 = 1 << 60;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let limits = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => return None,
+        };
+        let up = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(up, _)| up));
+        up.filter_map(|group| fs::read_to_string(format!("{root}{group}/{file}")).ok()?.trim().parse().ok()).min()
+    });
+    limits.filter(|limit| *limit < NO_LIMIT).min()
+}

@@ -1,0 +1,117 @@
+//! What a worker does before its first thread: opens what it needs, starts its helper, and locks itself up.
+
+use std::{
+    fs,
+    os::unix::fs::lchown,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use fusebox_core::function::RunLimits;
+use fusebox_jail::{Inmate, Limit, Plan, Report, Setting};
+use fusebox_sandbox::Unstarted;
+use rustix::process::{Resource, geteuid};
+
+use super::{egress_proxy::EgressProxyArgs, helper::HelperArgs, parts, work::WorkArgs};
+use crate::{
+    helper::{client::Helper, proxy::Proxy},
+    transport::{self, Dial, Direct},
+};
+
+/// Descriptors of a worker: a memory image for each module in memory, and a few more.
+const DESCRIPTORS_MAX: u64 = 8_192;
+/// Threads of a worker's user, its other processes' included: far above what slots take, far below what a machine has.
+const THREADS_MAX: u64 = 16_384;
+/// Writable memory of a worker beside its guests': modules and inputs in memory, and room.
+const MEMORY_BYTES: u64 = 4 << 30;
+/// Writable memory of a slot beside its guest's: stack, table, output, log, and room.
+const SLOT_BYTES: u64 = 64 << 20;
+
+/// A worker that is locked up and has no threads yet.
+pub struct Confined {
+    /// Runs its guests.
+    pub sandbox: Unstarted,
+    /// Does what it cannot do any more; `None` where it is not locked up.
+    pub helper: Option<Helper>,
+    /// Sends its guests' requests; `None` where it is not locked up.
+    pub proxy: Option<Proxy>,
+    /// What it has given up.
+    pub report: Report,
+}
+
+impl Confined {
+    /// Connects to the dispatcher.
+    #[must_use]
+    pub fn dial(&self) -> Box<dyn Dial> {
+        match &self.helper {
+            Some(helper) => Box::new(helper.clone()),
+            None => Box::new(Direct),
+        }
+    }
+}
+
+/// The directory of a worker's compiled modules. It is the workers' own: what a guest that has broken out could leave there
+/// is loaded by no process that is not locked up itself.
+#[must_use]
+pub fn cache_dir(data: &Path) -> PathBuf {
+    data.join("worker-artifacts")
+}
+
+/// Prepares a worker and locks this process up. There must be no other thread.
+///
+/// # Errors
+/// Where its parts cannot be made, or the whole jail is required and the kernel lacks some of it.
+pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
+    let setting = Setting::from(args.jail);
+    let dir = cache_dir(&args.data);
+    let sandbox = parts::open_sandbox(dir.clone(), args.slots, RunLimits::CEILING)?;
+    if setting == Setting::Off {
+        parts::allow_open_files();
+        return Ok(Confined { sandbox, helper: None, proxy: None, report: Report::default() });
+    }
+    let user = args.user.or_current();
+    if geteuid().is_root() {
+        hand_over(&dir, user.uid, user.gid).with_context(|| format!("give {} to user {user}", dir.display()))?;
+    }
+    let helper = HelperArgs { address: transport::address(&args.url)?.to_owned(), jail: args.jail, user };
+    let program = parts::compile_command()?.program;
+    let helper = Helper::start(&program, &helper.arguments()).context("start the worker's helper")?;
+    let proxy = EgressProxyArgs { egress: args.egress.clone(), jail: args.jail, user };
+    let proxy = Proxy::start(&program, &proxy.arguments()).context("start the worker's egress proxy")?;
+    let sandbox = sandbox.compile_with(Arc::new(helper.clone()));
+    let report = Plan { inmate: Inmate::Worker { cache: dir }, user, limits: limits(args.slots) }.enter(setting)?;
+    Ok(Confined { sandbox, helper: Some(helper), proxy: Some(proxy), report })
+}
+
+fn limits(slots: u32) -> Vec<Limit> {
+    let memory = u64::from(slots) * (RunLimits::CEILING.memory_bytes + SLOT_BYTES) + MEMORY_BYTES;
+    vec![
+        (Resource::Core, 0),
+        (Resource::Nofile, DESCRIPTORS_MAX),
+        (Resource::Nproc, THREADS_MAX),
+        // Not of address space, of which pooled slots reserve much more than they ever touch.
+        (Resource::Data, memory),
+    ]
+}
+
+/// Gives the directory and the files in it to the user that this process becomes.
+fn hand_over(dir: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
+    lchown(dir, Some(uid), Some(gid))?;
+    for entry in fs::read_dir(dir)? {
+        lchown(entry?.path(), Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
+/// Says what was given up.
+pub fn log(report: &Report) {
+    let (holds, lacks) = (report.line(true), report.line(false));
+    match (report.0.is_empty(), report.is_whole()) {
+        (true, _) => tracing::warn!(
+            "this process is not locked up: a guest that breaks out of WebAssembly has its user's rights"
+        ),
+        (_, true) => tracing::info!(holds, "this process is locked up"),
+        (_, false) => tracing::warn!(holds, lacks, "this process is locked up as far as this kernel lets it"),
+    }
+}

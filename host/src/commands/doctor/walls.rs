@@ -1,0 +1,84 @@
+//! What this kernel gives to the second wall: the jail is entered in processes of their own, which say what they got, and,
+//! where that is asked for, try to get out.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use fusebox_jail::{drill::Verdict as Came, survey};
+
+use super::{Finding, Verdict};
+use crate::{commands::drill::Drilled, ui::table::Table};
+
+/// Who is locked up: what the drill calls it, and what people do.
+pub(super) const INMATES: [(&str, &str); 3] =
+    [("worker", "jail of workers"), ("slot", "jail of runs"), ("compiler", "jail of compilers")];
+
+/// Enters the jail of `inmate` in another process and tries to get out.
+///
+/// # Errors
+/// Where that process does not do it.
+pub(super) fn drill(inmate: &str) -> anyhow::Result<Drilled> {
+    let home = tempfile::tempdir().context("make a directory")?;
+    let program = std::env::current_exe().context("find this program")?;
+    let output = Command::new(program).args(["drill", inmate, "--data"]).arg(home.path()).output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    serde_json::from_slice(&output.stdout).context("read what the drill says")
+}
+
+/// What there is of a jail, and what `--jail=require` would say.
+pub(super) fn finding(what: &'static str, drilled: &anyhow::Result<Drilled>) -> Finding {
+    let drilled = match drilled {
+        Ok(drilled) => drilled,
+        Err(error) => {
+            let remedy = "workers start with --jail=off, but see why first";
+            return Finding::bad(what, Verdict::Warning, format!("{error:#}"), remedy);
+        }
+    };
+    let line = |holds| {
+        let layers = drilled.layers.iter().filter(|layer| layer.holds == holds);
+        layers.map(|layer| format!("{}: {}", layer.name, layer.what)).collect::<Vec<_>>().join("; ")
+    };
+    let (lacks, got_out) = (line(false), drilled.rows.iter().filter(|row| !row.is_right()).count());
+    match (lacks.is_empty(), got_out) {
+        (true, 0) => Finding::ok(what, format!("whole, --jail=require starts; {}", line(true))),
+        (_, got_out) => Finding::bad(
+            what,
+            Verdict::Warning,
+            format!("{}; lacks {lacks}; {got_out} attempts to get out are not refused", line(true)),
+            "--jail=auto starts with what there is, --jail=require does not; a newer kernel, or one with lsm=landlock, has it",
+        ),
+    }
+}
+
+/// What came of each attempt to get out.
+pub(super) fn table(inmate: &str, drilled: &Drilled) -> String {
+    let mut table = Table::new(["", inmate.to_uppercase().as_str(), "CAME OF IT"]);
+    for row in &drilled.rows {
+        let mark = if row.is_right() { "ok" } else { "wrong" };
+        let came = match &row.verdict {
+            Came::Refused(why) => format!("refused: {why}"),
+            Came::Reached(why) => format!("let through, and failed: {why}"),
+            Came::Done => "done".to_owned(),
+        };
+        table.row([mark.to_owned(), row.attempt.clone(), came]);
+    }
+    table.to_string()
+}
+
+/// What the kernel and the surroundings give, whoever is locked up.
+pub(super) fn kernel() -> Finding {
+    let survey = survey();
+    let landlock = match survey.landlock {
+        0 => "no Landlock".to_owned(),
+        version => format!("Landlock version {version}"),
+    };
+    let seccomp = if survey.seccomp { "seccomp" } else { "no seccomp" };
+    let memory = survey.memory_bytes_max.map_or_else(|| "no limit".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let user = if survey.uid == 0 { "root, which workers give up".to_owned() } else { format!("user {}", survey.uid) };
+    let found = format!("{seccomp}, {landlock}; {user}; memory of the control group: {memory}");
+    match survey.seccomp && survey.landlock >= 3 {
+        true => Finding::ok("walls", found),
+        false => Finding::bad("walls", Verdict::Warning, found, "Linux 6.2 or newer with seccomp and lsm=landlock,…"),
+    }
+}

@@ -1,0 +1,108 @@
+//! `fusebox drill`: tries to break out of a jail from inside, as native code in a slot could, and prints what came of it.
+//! `fusebox doctor --drill` runs it; not for people.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use fusebox_core::{function::RunLimits, limits::SLOT_STACK_BYTES};
+use fusebox_jail::{
+    Inmate, Layer, Plan, Report, User,
+    drill::{self, Row, Scene},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{confine, egress::EgressArgs, jail::JailArg, work::WorkArgs};
+use crate::{cli::OutputFormat, ui, worker::apart::slot};
+
+/// From where it is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InmateArg {
+    /// A slot of a push or pull worker
+    Worker,
+    /// A process of a run, under `--isolate=process`
+    Slot,
+    /// A compile child
+    Compiler,
+}
+
+/// What is tried.
+#[derive(Clone, Debug, Args)]
+pub struct DrillArgs {
+    /// From where it is tried
+    #[arg(value_enum)]
+    pub inmate: InmateArg,
+    /// How much of the jail there is
+    #[arg(long, value_enum, default_value_t)]
+    pub jail: JailArg,
+    /// The worker's directory
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// What came of a drill.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Drilled {
+    /// The layers of the jail.
+    pub layers: Vec<DrilledLayer>,
+    /// What was tried.
+    pub rows: Vec<Row>,
+}
+
+/// A layer of the jail, as it is read back.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DrilledLayer {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What it is, or why it is not there.
+    pub what: String,
+}
+
+/// Locks this process up and tries.
+#[must_use]
+pub fn run(args: &DrillArgs) -> ExitCode {
+    match tried(args).and_then(|drilled| ui::json(&drilled)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ui::report(&error, OutputFormat::Text),
+    }
+}
+
+fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
+    let (report, scene) = match args.inmate {
+        InmateArg::Worker => {
+            let data = std::path::absolute(&args.data)?;
+            let dir = confine::cache_dir(&data);
+            std::fs::create_dir_all(&dir)?;
+            // Reached from here without a way there, which the user that it becomes may not have.
+            std::env::set_current_dir(&dir)?;
+            let args = WorkArgs {
+                slots: 1,
+                url: "tcp://127.0.0.1:9".to_owned(),
+                join_token: None,
+                data,
+                jail: args.jail,
+                user: User::NOBODY,
+                egress: EgressArgs::default(),
+            };
+            (confine::worker(&args)?.report, Scene { cache: Some(".".into()) })
+        }
+        InmateArg::Slot => {
+            let plan = slot::plan(&RunLimits::CEILING, User::NOBODY);
+            (plan.enter(args.jail.into())?, Scene { cache: None })
+        }
+        InmateArg::Compiler => {
+            let plan = Plan { inmate: Inmate::Compiler, user: User::NOBODY, limits: Vec::new() };
+            (plan.enter(args.jail.into())?, Scene { cache: None })
+        }
+    };
+    // On a thread that starts inside, as a slot does.
+    let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
+    let rows = slot.spawn(move || drill::run(&scene))?.join();
+    let rows = rows.ok().context("the drill panicked")?;
+    let Report(layers) = report;
+    let layers =
+        layers.into_iter().map(|Layer { name, holds, what }| DrilledLayer { name: name.to_owned(), holds, what });
+    Ok(Drilled { layers: layers.collect(), rows })
+}

@@ -1,0 +1,72 @@
+//! `fusebox helper`: starts compile children and connects to the dispatcher for a worker that has locked itself up. Run by
+//! the worker, which is on its stdin; not for people.
+
+use std::{
+    io,
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::Args;
+use fusebox_jail::{Inmate, Plan, Setting, User};
+use fusebox_sandbox::CompileCommand;
+use rustix::process::{Resource, Signal, set_parent_process_death_signal};
+
+use super::jail::JailArg;
+use crate::{helper::serve, ui};
+
+/// Its descriptors: a few for each wish and each compile child.
+const DESCRIPTORS_MAX: u64 = 256;
+
+/// What the helper is for.
+#[derive(Clone, Debug, Args)]
+pub struct HelperArgs {
+    /// The one address it connects to
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: String,
+    /// Whether it may start where the kernel lacks a part of the jail
+    #[arg(long, value_enum, default_value_t)]
+    pub jail: JailArg,
+    /// Who it becomes where it is root
+    #[arg(long, value_name = "UID[:GID]", default_value_t = User::NOBODY)]
+    pub user: User,
+}
+
+impl HelperArgs {
+    /// As a command line.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let (jail, user) = (Setting::from(self.jail).to_string(), self.user.to_string());
+        let words = ["helper", "--address", &self.address, "--jail", &jail, "--user", &user];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
+/// Serves the worker on stdin until it is gone.
+#[must_use]
+pub fn run(args: &HelperArgs) -> ExitCode {
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui::note(format!("the helper of a worker ends: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &HelperArgs) -> anyhow::Result<()> {
+    fusebox_jail::close_inherited();
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let port = args.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let port = port.ok_or_else(|| anyhow::anyhow!("`{}` has no port", args.address))?;
+    let limits = vec![(Resource::Core, 0), (Resource::Nofile, DESCRIPTORS_MAX)];
+    Plan { inmate: Inmate::Helper { port }, user: args.user, limits }.enter(args.jail.into())?;
+    let compile = CompileCommand {
+        // This very program, also where its user could not look it up.
+        program: "/proc/self/exe".into(),
+        args: ["compile-module", "--jail", &Setting::from(args.jail).to_string()].map(Into::into).to_vec(),
+    };
+    Ok(serve::serve(&control, &Arc::new(compile), &args.address)?)
+}

@@ -1,0 +1,128 @@
+//! The worker's side: starts its helper, asks it for compilations and connections, and notices its end.
+
+use std::{
+    io,
+    net::TcpStream as Connected,
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use fusebox_core::{
+    error::ErrorCode,
+    limits::{ARTIFACT_BYTES_MAX, COMPILE_WALL_MS_MAX},
+};
+use fusebox_sandbox::{Compiler, ModuleError};
+use tokio::{net::TcpStream, sync::oneshot};
+
+use super::{CONNECT_TIME, DONE, REASON_BYTES_MAX, Wish, passing};
+use crate::{frames, transport::Dial};
+
+/// The helper bounds its own work; one that says nothing for so much longer hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A helper that runs. Cheap to clone; it ends when the last clone is gone.
+#[derive(Clone)]
+pub struct Helper {
+    control: Arc<UnixStream>,
+    /// Never waited for: it ends when this process does, and is the system's to bury then.
+    _process: Option<Arc<Child>>,
+}
+
+impl Helper {
+    /// Starts `program` with these arguments as a helper, in a process group of its own: a Ctrl-C at the terminal is the
+    /// worker's to drain, and draining may take the helper.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(program: &Path, arguments: &[String]) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).process_group(0);
+        let process = Some(Arc::new(command.spawn()?));
+        Ok(Self { _process: process, ..Self::over(ours) })
+    }
+
+    pub(super) fn over(control: UnixStream) -> Self {
+        Self { control: Arc::new(control), _process: None }
+    }
+
+    /// Is told when the helper has ended. Takes a thread.
+    ///
+    /// # Errors
+    /// Where the system has no room for the thread.
+    pub fn watch(&self) -> io::Result<oneshot::Receiver<()>> {
+        let control = self.control.clone();
+        let (tell, told) = oneshot::channel();
+        // It says nothing on this socket, so whatever comes is its end.
+        let watch = move || {
+            let _ = passing::receive(&control);
+            let _ = tell.send(());
+        };
+        std::thread::Builder::new().name("helper-watch".to_owned()).spawn(watch)?;
+        Ok(told)
+    }
+
+    /// A connection of its own for one wish.
+    fn ask(&self, wish: Wish, time: Duration) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(time))?;
+        passing::send(&self.control, wish.byte(), Some(&theirs))?;
+        Ok(ours)
+    }
+
+    fn compiled(&self, wasm: &[u8]) -> io::Result<Result<Vec<u8>, ModuleError>> {
+        let mut answers = self.ask(Wish::Compile, Duration::from_millis(COMPILE_WALL_MS_MAX) + PATIENCE)?;
+        frames::write(&mut answers, wasm)?;
+        match passing::receive(&answers)? {
+            Some((DONE, _)) => frames::read(&mut answers, ARTIFACT_BYTES_MAX).map(Ok),
+            Some(_) => {
+                let refusal = frames::read(&mut answers, REASON_BYTES_MAX)?;
+                let (code, message) = postcard::from_bytes(&refusal).map_err(io::Error::other)?;
+                Ok(Err(ModuleError { code, message }))
+            }
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn connected(&self) -> io::Result<Connected> {
+        let mut answers = self.ask(Wish::Connect, CONNECT_TIME + PATIENCE)?;
+        match passing::receive(&answers)? {
+            Some((DONE, Some(descriptor))) => {
+                let stream = Connected::from(descriptor);
+                stream.set_nonblocking(true)?;
+                Ok(stream)
+            }
+            Some(_) => {
+                let reason = frames::read(&mut answers, REASON_BYTES_MAX)?;
+                Err(io::Error::other(String::from_utf8_lossy(&reason).into_owned()))
+            }
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+impl Compiler for Helper {
+    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
+        self.compiled(wasm).unwrap_or_else(|error| {
+            let message = format!("the helper of this worker does not compile: {error}");
+            Err(ModuleError { code: ErrorCode::Internal, message })
+        })
+    }
+}
+
+#[async_trait]
+impl Dial for Helper {
+    /// The helper knows the address; it was told before it could be lied to.
+    async fn dial(&self, _: &str) -> io::Result<TcpStream> {
+        let helper = self.clone();
+        let connected = tokio::task::spawn_blocking(move || helper.connected()).await;
+        TcpStream::from_std(connected.map_err(io::Error::other)??)
+    }
+}

@@ -1,0 +1,137 @@
+//! A process beside a jailed worker, which does for it what it cannot do any more: it starts compile children, and it
+//! connects to the one dispatcher that it was told of. It is started before the worker locks itself up, and the two share a
+//! pair of sockets: for each thing it wants, the worker makes another pair and sends one end of it along with a byte that
+//! says what it is for.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`client`] | the worker's side |
+//! | [`serve`] | the helper's side |
+//! | [`proxy`] | another process, which sends guests' HTTP requests for the worker: both its sides |
+//! | `passing` | descriptors over a socket |
+//!
+//! What a guest that has broken out gains by it: compilations, each in a child with limits of its own, and connections to a
+//! dispatcher that lets in whoever knows the join token.
+
+pub mod client;
+mod passing;
+pub mod proxy;
+pub mod serve;
+
+use std::time::Duration;
+
+/// What a worker wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// Compile the module that follows.
+    Compile,
+    /// Connect to the dispatcher and hand the connection over.
+    Connect,
+}
+
+impl Wish {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Compile => b'c',
+            Self::Connect => b'd',
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        [Self::Compile, Self::Connect].into_iter().find(|wish| wish.byte() == byte)
+    }
+}
+
+/// The first byte of an answer: done, and what was wanted follows.
+const DONE: u8 = 0;
+/// The first byte of an answer: not done, and the reason follows.
+const FAILED: u8 = 1;
+
+/// Wishes that a helper grants at a time: the compiles of a host, and a few connections. A worker that wants more than that
+/// is not itself any more.
+const WISHES_MAX: usize = 8;
+/// A reason is a sentence.
+const REASON_BYTES_MAX: u64 = 4 << 10;
+/// What connecting may take: a first packet that is lost twice is sent again within 3 s.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::TcpListener, os::unix::net::UnixStream, sync::Arc, thread};
+
+    use fusebox_core::{error::ErrorCode, limits::MODULE_BYTES_MAX};
+    use fusebox_sandbox::{Compiler, ModuleError};
+
+    use super::{client::Helper, passing, serve};
+    use crate::transport::Dial as _;
+
+    /// Compiles a module to its length, and refuses an empty one.
+    struct Measure;
+
+    impl Compiler for Measure {
+        fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
+            match wasm.len() {
+                0 => Err(ModuleError { code: ErrorCode::InvalidModule, message: "there is nothing".to_owned() }),
+                length => Ok(length.to_string().into_bytes()),
+            }
+        }
+    }
+
+    /// A helper on a thread of this process that connects to `address`.
+    fn helper(address: &str) -> (Helper, thread::JoinHandle<io::Result<()>>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let address = address.to_owned();
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &address));
+        (Helper::over(ours), serving)
+    }
+
+    #[test]
+    fn modules_are_compiled_elsewhere_and_refusals_come_back() {
+        let (helper, serving) = helper("127.0.0.1:1");
+        assert_eq!(helper.compile(&vec![7; 3 << 20]).unwrap(), b"3145728");
+        let refused = helper.compile(b"").unwrap_err();
+        assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::InvalidModule, "there is nothing"));
+        let large = helper.compile(&vec![0; usize::try_from(MODULE_BYTES_MAX).unwrap() + 1]).unwrap_err();
+        assert_eq!(large.code, ErrorCode::Internal, "more than a module is not read");
+        assert_eq!(helper.compile(b"ok").unwrap(), b"2", "and the helper goes on");
+        drop(helper);
+        serving.join().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_are_made_elsewhere_and_handed_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (helper, _serving) = helper(&address);
+        let stream = helper.dial("an address that only the helper decides").await.unwrap();
+        let (_, from) = listener.accept().unwrap();
+        assert_eq!(stream.local_addr().unwrap(), from);
+        drop(listener);
+        let error = helper.dial(&address).await.unwrap_err();
+        assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_ends_is_noticed_and_refuses_nothing_silently() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let helper = Helper::over(ours);
+        let gone = helper.watch().unwrap();
+        drop(theirs);
+        gone.await.unwrap();
+        assert_eq!(helper.compile(b"module").unwrap_err().code, ErrorCode::Internal);
+        assert!(helper.dial("").await.is_err());
+    }
+
+    #[test]
+    fn nonsense_does_not_end_a_helper() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), "127.0.0.1:1"));
+        let (sent, _kept) = UnixStream::pair().unwrap();
+        passing::send(&ours, b'?', Some(&sent)).unwrap();
+        passing::send::<UnixStream>(&ours, b'c', None).unwrap();
+        let helper = Helper::over(ours);
+        assert_eq!(helper.compile(b"ok").unwrap(), b"2");
+        drop(helper);
+        serving.join().unwrap().unwrap();
+    }
+}

@@ -1,0 +1,148 @@
+//! Whose module is compiled next: one of a tenant at a time, so many in all, tenants in turn, and first come first served
+//! within a tenant. Pure: it knows tickets, not modules or threads.
+
+use std::collections::VecDeque;
+
+use fusebox_core::name::TenantId;
+
+/// Who asks: a tenant, or `None` where the host itself does, for the workers of all tenants. That is a line of its own, and
+/// only the sum bounds it.
+pub(super) type Whose = Option<TenantId>;
+
+/// One who waits or compiles.
+pub(super) type Ticket = u64;
+
+/// How many may compile and wait.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    /// Who compile at a time, together.
+    pub(super) at_once: usize,
+    /// Who wait and compile, together.
+    pub(super) all: usize,
+    /// Who wait and compile, of one tenant.
+    pub(super) of_one: usize,
+}
+
+/// See the module's documentation.
+pub(super) struct Turns {
+    room: Room,
+    next: Ticket,
+    compiling: Vec<(Ticket, Whose)>,
+    /// Who wait, a line for each who asks; the one whose turn it is comes first. No line is empty.
+    lines: VecDeque<(Whose, VecDeque<Ticket>)>,
+}
+
+impl Turns {
+    pub(super) fn new(room: Room) -> Self {
+        Self { room, next: 0, compiling: Vec::new(), lines: VecDeque::new() }
+    }
+
+    /// Joins the line; `None` where there is no room.
+    pub(super) fn enter(&mut self, whose: Whose) -> Option<Ticket> {
+        let waiting = |of: &(Whose, VecDeque<Ticket>)| of.1.len();
+        let all = self.compiling.len() + self.lines.iter().map(waiting).sum::<usize>();
+        let compiling = self.compiling.iter().filter(|(_, who)| *who == whose).count();
+        let own = compiling + self.lines.iter().find(|(who, _)| *who == whose).map_or(0, waiting);
+        if all >= self.room.all || own >= self.room.of_one {
+            return None;
+        }
+        let ticket = self.next;
+        self.next += 1;
+        match self.lines.iter_mut().find(|(who, _)| *who == whose) {
+            Some((_, line)) => line.push_back(ticket),
+            None => self.lines.push_back((whose, VecDeque::from([ticket]))),
+        }
+        Some(ticket)
+    }
+
+    /// Who may start now, if anyone: the first of the next line that is not held up by its own compile. Its line goes to the
+    /// end, so that everyone else is served before it is again.
+    pub(super) fn start(&mut self) -> Option<Ticket> {
+        if self.compiling.len() >= self.room.at_once {
+            return None;
+        }
+        let is_free = |whose: &Whose| whose.is_none() || self.compiling.iter().all(|(_, who)| who != whose);
+        let at = self.lines.iter().position(|(whose, _)| is_free(whose))?;
+        let (whose, mut line) = self.lines.remove(at)?;
+        let ticket = line.pop_front()?;
+        if !line.is_empty() {
+            self.lines.push_back((whose.clone(), line));
+        }
+        self.compiling.push((ticket, whose));
+        Some(ticket)
+    }
+
+    /// Is done, or does not want to wait any more.
+    pub(super) fn leave(&mut self, ticket: Ticket) {
+        self.compiling.retain(|(other, _)| *other != ticket);
+        self.lines.iter_mut().for_each(|(_, line)| line.retain(|other| *other != ticket));
+        self.lines.retain(|(_, line)| !line.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns() -> Turns {
+        Turns::new(Room { at_once: 2, all: 8, of_one: 4 })
+    }
+
+    fn of(name: &str) -> Whose {
+        Some(name.parse().unwrap())
+    }
+
+    #[test]
+    fn one_of_a_tenant_and_two_in_all_compile_at_a_time() {
+        let mut turns = turns();
+        let a = [(); 3].map(|()| turns.enter(of("a")).unwrap());
+        assert_eq!(turns.start(), Some(a[0]));
+        assert_eq!(turns.start(), None, "the tenant's second one waits for its first");
+        let (b, c) = (turns.enter(of("b")).unwrap(), turns.enter(of("c")).unwrap());
+        assert_eq!(turns.start(), Some(b));
+        assert_eq!(turns.start(), None, "two compile");
+        turns.leave(b);
+        assert_eq!(turns.start(), Some(c), "the tenant whose first still compiles is passed over");
+        turns.leave(a[0]);
+        assert_eq!(turns.start(), Some(a[1]));
+    }
+
+    #[test]
+    fn tenants_take_turns_however_much_one_of_them_asks_for() {
+        let mut turns = Turns::new(Room { at_once: 1, all: 100, of_one: 50 });
+        let a: Vec<_> = (0..10).map(|_| turns.enter(of("a")).unwrap()).collect();
+        let b: Vec<_> = (0..2).map(|_| turns.enter(of("b")).unwrap()).collect();
+        let host = turns.enter(None).unwrap();
+        let mut order = Vec::new();
+        while let Some(ticket) = turns.start() {
+            order.push(ticket);
+            turns.leave(ticket);
+        }
+        assert_eq!(order[..7], [a[0], b[0], host, a[1], b[1], a[2], a[3]]);
+        assert_eq!(order.len(), 13);
+    }
+
+    #[test]
+    fn a_tenant_cannot_fill_the_waiting_room() {
+        let mut turns = turns();
+        let a: Vec<_> = std::iter::from_fn(|| turns.enter(of("a"))).collect();
+        assert_eq!(a.len(), 4);
+        assert_eq!(turns.start(), Some(a[0]));
+        assert_eq!(turns.enter(of("a")), None, "who compiles counts too");
+        let b: Vec<_> = std::iter::from_fn(|| turns.enter(of("b"))).collect();
+        assert_eq!(b.len(), 4);
+        assert_eq!(turns.enter(of("c")), None, "the room is full");
+        turns.leave(b[3]);
+        assert!(turns.enter(of("c")).is_some(), "who goes away makes room");
+    }
+
+    #[test]
+    fn the_host_itself_is_bounded_by_the_sum_alone() {
+        let mut turns = turns();
+        let host = [(); 3].map(|()| turns.enter(None).unwrap());
+        assert_eq!((turns.start(), turns.start(), turns.start()), (Some(host[0]), Some(host[1]), None));
+        turns.leave(host[1]);
+        turns.leave(host[1]);
+        assert_eq!(turns.start(), Some(host[2]), "leaving twice is leaving once");
+    }
+}

@@ -1,0 +1,234 @@
+//! One process of a slot, seen from its parent: fed, watched, and ended in time. Nothing it does or fails to do holds its
+//! parent's thread for longer than the run's wall time and a margin.
+
+use std::{
+    io::{self, ErrorKind, Read},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fusebox_core::{
+    capability::{Answer, Call as Question, Refusal},
+    function::RunLimits,
+    id::ModuleDigest,
+    name::TenantId,
+    outcome::{Outcome, StopReason},
+};
+use fusebox_sandbox::{Call, Patience, Run, Sandbox, StopFlag, Usage};
+
+use super::{
+    Start,
+    messages::{self, FROM_SLOT_BYTES_MAX, FromSlot, Stop, ToSlot},
+};
+
+/// How often a waiting parent looks at the stop flag and the clock.
+const TICK: Duration = Duration::from_millis(10);
+/// A process that starts has said so within this time, also on a busy machine.
+const START_TIME: Duration = Duration::from_secs(10);
+/// Loading compiled code takes less.
+const LOAD_TIME: Duration = Duration::from_secs(10);
+/// After its wall time or its stop flag a run ends by itself within this time; one bulk operation takes up to 0.3 s.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// See the module's documentation. Dropping it kills the process.
+pub(super) struct Cell {
+    process: Child,
+    calls: UnixStream,
+    stops: UnixStream,
+    tenant: TenantId,
+    runs: u64,
+    report: (String, String),
+}
+
+/// What came of a run.
+pub(super) enum End {
+    /// It ran.
+    Ran { run: Run, load_us: u64 },
+    /// There is no compiled code of the module.
+    Missing,
+    /// The module cannot be loaded.
+    Broken(String),
+    /// It did not end in time: the process must go.
+    Overdue(Run),
+    /// The process is gone, or not itself.
+    Lost(String),
+}
+
+impl Cell {
+    /// Starts a process and waits until it is locked up.
+    pub(super) fn start(start: &Start, tenant: TenantId) -> io::Result<Self> {
+        let (calls, their_calls) = UnixStream::pair()?;
+        let (stops, their_stops) = UnixStream::pair()?;
+        calls.set_read_timeout(Some(TICK))?;
+        calls.set_write_timeout(Some(LOAD_TIME))?;
+        let mut command = Command::new(&start.program);
+        command.args(&start.arguments).env_clear();
+        command.stdin(OwnedFd::from(their_calls)).stdout(OwnedFd::from(their_stops));
+        let process = command.spawn()?;
+        // It keeps copies of the other ends, and so would this process.
+        drop(command);
+        let mut cell = Self { process, calls, stops, tenant, runs: 0, report: (String::new(), String::new()) };
+        messages::write(&mut cell.calls, &ToSlot::Begin { ceiling: start.ceiling })?;
+        match cell.answer(Instant::now() + START_TIME, None)? {
+            Some(FromSlot::Begun { holds, lacks }) => {
+                cell.report = (holds, lacks);
+                Ok(cell)
+            }
+            Some(_) => Err(ErrorKind::InvalidData.into()),
+            None => Err(io::Error::new(ErrorKind::TimedOut, "it does not begin")),
+        }
+    }
+
+    /// What holds of its jail, and what this kernel lacks.
+    pub(super) fn report(&self) -> (&str, &str) {
+        (&self.report.0, &self.report.1)
+    }
+
+    /// Whose it is.
+    pub(super) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Runs a call; hands the module over where the process has not got it.
+    pub(super) fn run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, module: &ModuleDigest, call: &Call) -> End {
+        let ended = self.try_run(sandbox, ceiling, module, call);
+        ended.unwrap_or_else(|error| End::Lost(format!("the process of the run is gone: {error}")))
+    }
+
+    fn try_run(
+        &mut self,
+        sandbox: &Sandbox,
+        ceiling: &RunLimits,
+        module: &ModuleDigest,
+        call: &Call,
+    ) -> io::Result<End> {
+        let begun = Instant::now();
+        let limits = call.limits.capped(ceiling);
+        match self.call(module, call, &limits)? {
+            Some(FromSlot::Missing) => {}
+            answer => return Ok(ended(answer, &limits, begun, 0)),
+        }
+        let code = match sandbox.code(module) {
+            Ok(Some(code)) => code,
+            Ok(None) => return Ok(End::Missing),
+            Err(error) => return Ok(End::Broken(error.to_string())),
+        };
+        messages::write(&mut self.calls, &ToSlot::Admit { module: *module, code: code.into() })?;
+        match self.answer(Instant::now() + LOAD_TIME, None)? {
+            Some(FromSlot::Admitted(None)) => {}
+            Some(FromSlot::Admitted(Some(reason))) => return Ok(End::Broken(reason)),
+            _ => return Ok(End::Lost("the process of the run does not load its module".to_owned())),
+        }
+        let load_us = micros(begun.elapsed());
+        let begun = Instant::now();
+        let answer = self.call(module, call, &limits)?;
+        Ok(ended(answer, &limits, begun, load_us))
+    }
+
+    /// Sends a call and waits for what comes of it; `None` where nothing does in time.
+    fn call(&mut self, module: &ModuleDigest, call: &Call, limits: &RunLimits) -> io::Result<Option<FromSlot>> {
+        self.runs += 1;
+        messages::write(&mut self.calls, &ToSlot::run(self.runs, *module, call))?;
+        let until = Instant::now() + Duration::from_millis(limits.wall_ms.into());
+        loop {
+            match self.answer(until + MARGIN, Some(&call.stop))? {
+                Some(FromSlot::Asks(question)) => {
+                    let told = ask(call, question, until);
+                    messages::write(&mut self.calls, &ToSlot::Told(told))?;
+                }
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// The next message; `None` where it does not come in time. A stop flag that is raised meanwhile is passed on.
+    fn answer(&mut self, until: Instant, stop: Option<&StopFlag>) -> io::Result<Option<FromSlot>> {
+        let mut patient = Patient { cell: self, until, stop, told: None };
+        match messages::read(&mut patient, FROM_SLOT_BYTES_MAX) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
+            Err(error) => Err(self.why(error)),
+        }
+    }
+
+    /// How the process ended, where it did.
+    fn why(&mut self, error: io::Error) -> io::Error {
+        match self.process.try_wait() {
+            Ok(Some(status)) => io::Error::other(format!("{error}: {status}")),
+            _ => error,
+        }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Reads from the process, and looks at the stop flag and the clock while nothing comes.
+struct Patient<'a> {
+    cell: &'a mut Cell,
+    until: Instant,
+    stop: Option<&'a StopFlag>,
+    told: Option<StopReason>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.cell.calls.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.look()?,
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Patient<'_> {
+    fn look(&mut self) -> io::Result<()> {
+        if self.told.is_none() {
+            self.told = self.stop.and_then(StopFlag::reason);
+            if let Some(reason) = self.told {
+                self.until = self.until.min(Instant::now() + MARGIN);
+                messages::write(&mut self.cell.stops, &Stop { number: self.cell.runs, reason })?;
+            }
+        }
+        match Instant::now() >= self.until {
+            true => Err(ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What the run may know of what it asks. A process that asks for what its run was not granted is not itself.
+fn ask(call: &Call, question: Question, until: Instant) -> Result<Answer, Refusal> {
+    match &call.outside {
+        Some(outside) if call.context.grants.allow(&question) => {
+            outside.call(&call.context, question, &Patience::new(until, call.stop.clone()))
+        }
+        Some(_) => Err(Refusal::Refused),
+        None => Err(Refusal::Unavailable),
+    }
+}
+
+fn ended(answer: Option<FromSlot>, limits: &RunLimits, begun: Instant, load_us: u64) -> End {
+    match answer {
+        Some(FromSlot::Ended { outcome, used, log }) if messages::is_possible(&outcome, &log, limits) => {
+            End::Ran { run: Run { outcome, usage: used.into(), log }, load_us }
+        }
+        Some(_) => End::Lost("the process of the run does not do as it is told".to_owned()),
+        None => {
+            let outcome = Outcome::DeadlineExceeded { limit_ms: limits.wall_ms };
+            let usage = Usage { wall_us: micros(begun.elapsed()), ..Usage::default() };
+            End::Overdue(Run { outcome, usage, log: Bytes::new() })
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

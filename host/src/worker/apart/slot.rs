@@ -1,0 +1,168 @@
+//! The process of a slot: locks itself up, then runs what its parent sends, one call after the other. Its stdin is the
+//! socket of calls, its stdout that of stops.
+
+use std::{
+    io::{self, ErrorKind},
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use fusebox_core::{
+    capability::{Answer, Call as Question, Refusal},
+    function::RunLimits,
+    limits::{LOADED_BYTES_MAX, SLOT_STACK_BYTES},
+};
+use fusebox_jail::{Inmate, Plan, Setting, User};
+use fusebox_sandbox::{CallContext, Outside, Patience, Sandbox, StopFlag};
+use rustix::process::{Resource, Signal, set_parent_process_death_signal};
+
+use super::messages::{self, FromSlot, Stop, TO_SLOT_BYTES_MAX, ToSlot};
+
+/// Descriptors of a slot: a memory image for each module in memory, and a few more.
+const DESCRIPTORS_MAX: u64 = 2_048;
+/// Writable memory beside its guest's and its modules': output, log, messages, and room.
+const MEMORY_BYTES: u64 = 1 << 30;
+
+/// The `main` of a slot's process. Ends when its parent does. To be called before any thread starts.
+///
+/// # Errors
+/// Where it cannot lock itself up, or its parent does not speak to it.
+pub fn run(jail: Setting, user: User) -> io::Result<()> {
+    fusebox_jail::close_inherited();
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut calls = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let parent: Arc<dyn Outside> = Arc::new(Parent(Mutex::new(calls.try_clone()?)));
+    let stops = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let ToSlot::Begin { ceiling } = messages::read(&mut calls, TO_SLOT_BYTES_MAX)? else {
+        return Err(io::Error::new(ErrorKind::InvalidData, "its parent begins otherwise"));
+    };
+    // Made before the jail is entered: it looks at which pages a run has written, through a file.
+    let sandbox = Sandbox::bare(ceiling).map_err(io::Error::other)?;
+    let report = plan(&ceiling, user).enter(jail).map_err(io::Error::other)?;
+    let sandbox = sandbox.start().map_err(io::Error::other)?;
+    let current = Arc::new(Current::default());
+    let listening = current.clone();
+    thread::Builder::new().name("stops".to_owned()).spawn(move || listening.listen(stops))?;
+    messages::write(&mut calls, &FromSlot::Begun { holds: report.line(true), lacks: report.line(false) })?;
+    let slot = thread::Builder::new().name("slot".to_owned()).stack_size(SLOT_STACK_BYTES);
+    let ended = slot.spawn(move || serve(&sandbox, &current, calls, &parent))?.join();
+    ended.map_err(|_| io::Error::other("the slot's thread panicked"))?
+}
+
+/// What the process of a slot gives up.
+#[must_use]
+pub fn plan(ceiling: &RunLimits, user: User) -> Plan {
+    // No bound of files' sizes: the memory images of modules are files to the kernel, and of others it has none.
+    let limits = vec![
+        (Resource::Core, 0),
+        (Resource::Nofile, DESCRIPTORS_MAX),
+        (Resource::Data, ceiling.memory_bytes + LOADED_BYTES_MAX + MEMORY_BYTES),
+    ];
+    Plan { inmate: Inmate::Slot, user, limits }
+}
+
+fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &Arc<dyn Outside>) -> io::Result<()> {
+    loop {
+        let message = match messages::read(&mut calls, TO_SLOT_BYTES_MAX) {
+            Ok(message) => message,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let answer = match message {
+            ToSlot::Admit { module, code } => {
+                FromSlot::Admitted(sandbox.admit(&module, &code).err().map(|error| error.message))
+            }
+            run => called(sandbox, current, run, parent)?,
+        };
+        messages::write(&mut calls, &answer)?;
+    }
+}
+
+fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Outside>) -> io::Result<FromSlot> {
+    let stop = StopFlag::default();
+    let (number, module, call) = run.into_call(stop.clone(), parent.clone()).ok_or(ErrorKind::InvalidData)?;
+    match sandbox.load(&module).map_err(io::Error::other)? {
+        None => Ok(FromSlot::Missing),
+        Some(module) => {
+            current.begin(number, stop);
+            Ok(sandbox.run(&module, call).into())
+        }
+    }
+}
+
+/// Asks the parent, over the socket of calls: the parent waits there for the run's end, and the run for the answer.
+struct Parent(Mutex<UnixStream>);
+
+impl Outside for Parent {
+    fn call(&self, _: &CallContext, call: Question, _: &Patience) -> Result<Answer, Refusal> {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = messages::write(&mut *calls, &FromSlot::Asks(call));
+        match asked.and_then(|()| messages::read(&mut *calls, TO_SLOT_BYTES_MAX)) {
+            Ok(ToSlot::Told(answer)) => answer,
+            _ => Err(Refusal::Unavailable),
+        }
+    }
+}
+
+/// The run that goes on, for who listens for stops.
+#[derive(Default)]
+struct Current(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    running: Option<(u64, StopFlag)>,
+    /// The last stop: it may come before its run begins.
+    last: Option<Stop>,
+}
+
+impl Current {
+    fn begin(&self, number: u64, stop: StopFlag) {
+        let mut told = self.told();
+        if let Some(last) = told.last.filter(|last| last.number == number) {
+            stop.raise(last.reason);
+        }
+        told.running = Some((number, stop));
+    }
+
+    fn listen(&self, mut stops: UnixStream) {
+        // The longest takes 11 bytes.
+        while let Ok(stop) = messages::read::<Stop>(&mut stops, 64) {
+            let mut told = self.told();
+            told.last = Some(stop);
+            if let Some((_, flag)) = told.running.as_ref().filter(|(number, _)| *number == stop.number) {
+                flag.raise(stop.reason);
+            }
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_core::outcome::StopReason;
+
+    use super::*;
+
+    #[test]
+    fn a_stop_meets_its_own_run_whichever_comes_first() {
+        let current = Arc::new(Current::default());
+        let (mut parent, stops) = UnixStream::pair().unwrap();
+        let listening = current.clone();
+        let listener = thread::spawn(move || listening.listen(stops));
+        let (first, second, third) = (StopFlag::default(), StopFlag::default(), StopFlag::default());
+        current.begin(1, first.clone());
+        messages::write(&mut parent, &Stop { number: 1, reason: StopReason::Cancelled }).unwrap();
+        messages::write(&mut parent, &Stop { number: 3, reason: StopReason::Interrupted }).unwrap();
+        drop(parent);
+        listener.join().unwrap();
+        current.begin(2, second.clone());
+        current.begin(3, third.clone());
+        assert_eq!(first.reason(), Some(StopReason::Cancelled));
+        assert_eq!(second.reason(), None, "a stop of another run");
+        assert_eq!(third.reason(), Some(StopReason::Interrupted), "it came before its run");
+    }
+}
