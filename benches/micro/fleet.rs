@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use fusebox_core::{
-    dispatch::{Answer, Dispatcher, Effect, Event, Report, RequestId, UNTIL_SPENT},
+    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::HEARTBEAT_MS,
     name::TenantId,
@@ -88,12 +88,13 @@ impl Fleet {
             let count = u64::from(count).min(self.ready - self.leased);
             self.leased += count;
             let attempts = (0..count).map(|_| (TaskId::from_bytes(self.id()), 1)).collect();
-            self.handle(Event::Leased { request, attempts });
+            self.handle(Event::Leased { request, attempts, reserved: Reserved::default() });
         }
         for _ in 0..self.running.len().div_ceil(RUN_ROUNDS) {
             let at = usize::try_from(self.next() % self.running.len() as u64).unwrap_or_default();
             let (worker, task, attempt) = self.running.swap_remove(at);
-            self.handle(Event::Finished { worker, task, attempt, report: Report::Ended, cpu_us: CPU_US });
+            let cost = Cost { cpu_us: CPU_US, fuel_left: 0 };
+            self.handle(Event::Finished { worker, task, attempt, report: Report::Ended, cost });
         }
         for (_, task, attempt) in std::mem::take(&mut self.saves) {
             self.handle(Event::Saved { task, attempt, answer: Answer::Ended });

@@ -17,6 +17,7 @@ use fusebox_core::{
     limits::LEASE_MS,
     name::TenantId,
     outcome::Receipt,
+    quota::UNLIMITED,
     task::{Priority, TaskState},
     time::Millis,
 };
@@ -49,10 +50,12 @@ impl Steps {
             abi: Abi::Core,
             limits: RunLimits::default(),
             grants: Grants::default(),
+            versions_max: UNLIMITED,
+            module_bytes_max: UNLIMITED,
         };
         match store.register(new, Bytes::from_static(b"module")).await? {
             Registered::Version(function) => Ok(Self { store, function }),
-            Registered::QuotaReached { .. } => anyhow::bail!("the store is new"),
+            Registered::QuotaReached { .. } | Registered::BytesReached { .. } => anyhow::bail!("the store is new"),
         }
     }
 
@@ -73,6 +76,7 @@ impl Steps {
             expires_at: now.plus(6 * 3_600_000),
             fingerprint: None,
             retry_of: None,
+            queued_max: UNLIMITED,
             input: Bytes::from_static(&INPUT),
         };
         let answers = self.store.accept(std::iter::repeat_with(task).take(count).collect()).await?;

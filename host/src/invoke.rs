@@ -33,6 +33,20 @@ pub enum InvokeError {
     /// As many invokes wait as may wait.
     #[error("every slot is busy and the waiting room is full: try again in a moment")]
     Overloaded,
+    /// As many tasks of the tenant wait as may wait.
+    #[error("{max} tasks wait, as many as may wait: try again in a moment")]
+    QueueFull {
+        /// How many.
+        max: u64,
+    },
+    /// The tenant's runs have reserved as much fuel as they may.
+    #[error("runs of this tenant may reserve {per_minute} fuel a minute: try again in {wait_ms} ms")]
+    NoFuel {
+        /// How much.
+        per_minute: u64,
+        /// When to try again.
+        wait_ms: u64,
+    },
     /// The store does not answer.
     #[error("the store does not answer: {0}")]
     Unavailable(String),

@@ -17,6 +17,7 @@
 //! | `jail`, `isolate` | processes that are locked up, and runs in processes of their own |
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
+//! | `quotas` | what tenants may have under way, and fairness between them |
 //! | `tls` | https with a certificate of one's own, renewed while it runs |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 //! | `keys` | API keys and tenants: the first key, revoked ones, no secret in any log |
@@ -45,6 +46,7 @@ mod keys;
 mod links;
 mod main_job;
 mod modes;
+mod quotas;
 mod tls;
 
 use fusebox_harness::{Server, ServerOptions};

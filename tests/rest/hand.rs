@@ -18,6 +18,7 @@ use fusebox_core::{
     lifecycle::Fence,
     name::TenantId,
     outcome::{Failure, Receipt},
+    quota::UNLIMITED,
     task::Priority,
 };
 
@@ -80,6 +81,8 @@ impl Rest {
             abi: Abi::Core,
             limits: RunLimits::default(),
             grants: Grants::default(),
+            versions_max: UNLIMITED,
+            module_bytes_max: UNLIMITED,
         };
         assert!(matches!(self.store.register(new, module).await.unwrap(), Registered::Version(_)));
         let task = NewTask {
@@ -96,6 +99,7 @@ impl Rest {
             expires_at: now.plus(60_000),
             fingerprint: None,
             retry_of: None,
+            queued_max: UNLIMITED,
             input: Bytes::from_static(b"secret"),
         };
         let answers = self.store.accept(vec![task.clone()]).await.unwrap();

@@ -107,6 +107,8 @@ const ROWS: &[Row] = &[
     ("DELETE", "/v1/functions/{function}/secrets/{setting}", nothing, Other::Absent, 204),
     ("DELETE", "/v1/functions/{function}", nothing, Other::Absent, 204),
     ("DELETE", "/v1/keys/{key}", nothing, Other::Absent, 200),
+    ("GET", "/v1/tenants/{tenant}/quotas", nothing, Other::Refused, 200),
+    ("PUT", "/v1/tenants/{tenant}/quotas", |_| b"{}".to_vec(), Other::Refused, 200),
     ("DELETE", "/v1/tenants/{tenant}", nothing, Other::Refused, 204),
 ];
 

@@ -11,6 +11,7 @@ use fusebox_core::{
     function::FunctionVersion,
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
+    quota::QuotaSettings,
     task::Task,
     time::Millis,
 };
@@ -32,6 +33,9 @@ impl Identity for NoStore {
     async fn delete_tenant(&self, _: &TenantId, _: Millis) -> Result<bool> {
         no()
     }
+    async fn set_quotas(&self, _: &TenantId, _: QuotaSettings) -> Result<bool> {
+        no()
+    }
     async fn add_key(&self, _: Key, _: Option<Replaced>) -> Result<KeyAdded> {
         no()
     }
@@ -50,6 +54,16 @@ impl Identity for NoStore {
     }
     fn identity_changes(&self) -> tokio::sync::watch::Receiver<u64> {
         tokio::sync::watch::channel(0).1
+    }
+}
+
+#[async_trait]
+impl Fuel for NoStore {
+    async fn draw_fuel(&self, _: &TenantId, _: u64, _: u64) -> Result<u64> {
+        no()
+    }
+    async fn give_back_fuel(&self, _: &TenantId, _: u64, _: u64) -> Result<()> {
+        no()
     }
 }
 

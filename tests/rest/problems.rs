@@ -40,6 +40,7 @@ async fn every_route_answers_503_where_the_store_does_not() {
             "/v1/dead-letters/replay" => (path, br#"{"all":true}"#.to_vec()),
             "/v1/keys" if method == Method::POST => (path, br#"{"scope":"admin"}"#.to_vec()),
             "/v1/tenants" if method == Method::POST => (path, br#"{"name":"acme"}"#.to_vec()),
+            "/v1/tenants/acme/quotas" if method == Method::PUT => (path, b"{}".to_vec()),
             "/v1/keys/0123456789abcdef/rotate" => (path, b"{}".to_vec()),
             _ => (path, Vec::new()),
         };

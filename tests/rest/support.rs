@@ -14,11 +14,11 @@ use fusebox::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     modules::Modules,
-    rest::{self, App, RestSettings, cors::Cors, room::Room},
+    rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
     store::{self, Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{Gate, Needs},
+    tenancy::{Gate, Needs, QuotaBook},
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
@@ -40,6 +40,8 @@ pub(crate) enum Slots {
     Busy,
     Ending,
     Broken,
+    /// Never answers.
+    Stuck,
 }
 
 #[async_trait]
@@ -47,6 +49,7 @@ impl Invoker for Slots {
     async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
         match self {
             Self::Echo => Ok(Invoked { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() }),
+            Self::Stuck => std::future::pending().await,
             Self::Busy => Err(InvokeError::Overloaded),
             Self::Ending => Err(InvokeError::ShuttingDown),
             Self::Broken => Err(InvokeError::Internal("a secret reason".to_owned())),
@@ -105,26 +108,34 @@ impl Rest {
     pub(crate) fn with_cors(origin: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
-        Self::with_all(store, Slots::Echo, home, Cors(vec![origin.parse().unwrap()]))
+        Self::with_all(store, Slots::Echo, home, Cors(vec![origin.parse().unwrap()]), Clock::System)
+    }
+
+    /// With a clock that a test advances.
+    pub(crate) fn with_clock(clock: Clock) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), clock.clone()).unwrap());
+        Self::with_all(store, Slots::Echo, home, Cors::default(), clock)
     }
 
     fn with_store(store: Arc<dyn Store>, slots: Slots, home: TempDir) -> Self {
-        Self::with_all(store, slots, home, Cors::default())
+        Self::with_all(store, slots, home, Cors::default(), Clock::System)
     }
 
-    fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors) -> Self {
+    fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors, clock: Clock) -> Self {
         let metrics = Arc::new(Metrics::new(1));
         let readiness = Readiness::new();
         readiness.ready();
         let app = App {
             store: store.clone(),
-            gate: Gate::new(store.clone(), Clock::System),
+            gate: Gate::new(store.clone(), clock.clone()),
             modules: Modules::new(sandbox(home.path()), metrics.clone()),
             invoker: Arc::new(slots),
-            clock: Clock::System,
+            clock,
             metrics,
             readiness: readiness.clone(),
             secrets: Some(SecretsKey::read_or_make(&home.path().join("secrets.key")).unwrap()),
+            meter: Meter::new(QuotaBook::new(store.clone())),
             room: Room::default(),
             settings: RestSettings {
                 limits: RunLimits::default(),

@@ -3,6 +3,7 @@
 use super::{Client, Result};
 use crate::rest::{
     keys::{CreateKey, KeyView, Keys, NewKeyView, RotateKey},
+    quotas::{QuotaValues, QuotasView},
     tenants::{CreateTenant, TenantView, Tenants},
 };
 
@@ -40,6 +41,16 @@ impl Client {
     /// Every tenant.
     pub async fn tenants(&self) -> Result<Vec<TenantView>> {
         Ok(self.json::<Tenants>(self.http.get(self.url(&["v1", "tenants"]))).await?.items)
+    }
+
+    /// What a tenant may take.
+    pub async fn quotas(&self, tenant: &str) -> Result<QuotasView> {
+        self.json(self.http.get(self.url(&["v1", "tenants", tenant, "quotas"]))).await
+    }
+
+    /// Sets what a tenant may take; replaces what was set.
+    pub async fn set_quotas(&self, tenant: &str, values: &QuotaValues) -> Result<QuotasView> {
+        self.json(self.http.put(self.url(&["v1", "tenants", tenant, "quotas"])).json(values)).await
     }
 
     /// Deletes a tenant.

@@ -20,6 +20,7 @@ use crate::{
     modules::Modules,
     random,
     telemetry::metrics::Metrics,
+    tenancy::QuotaBook,
     ui,
     worker::slots::Slots,
 };
@@ -93,6 +94,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         clock: clock.clone(),
         outside: outside.clone(),
         metrics: metrics.clone(),
+        quotas: QuotaBook::open(store.clone()).await,
         stop: stop.clone(),
     };
     let mut dispatching = if mode == Mode::Local {

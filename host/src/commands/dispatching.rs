@@ -26,6 +26,7 @@ use crate::{
     random,
     store::Store,
     telemetry::metrics::Metrics,
+    tenancy::QuotaBook,
     transport::{Counters, JoinToken, Listener},
 };
 
@@ -92,6 +93,8 @@ pub struct Parts {
     pub outside: StoreOutside,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What tenants may take.
+    pub quotas: Arc<QuotaBook>,
     /// Drains it.
     pub stop: CancellationToken,
 }
@@ -137,17 +140,19 @@ impl Dispatching {
     }
 
     fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
-        let Parts { store, clock, outside, metrics, stop } = parts;
+        let Parts { store, clock, outside, metrics, quotas, stop } = parts;
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),
             outside,
             workers,
             wall_ms_max: args.wall_ms_max(),
+            quotas: quotas.clone(),
             clock,
             metrics: metrics.clone(),
         };
         let driver = tokio::spawn(Driver::run(options, stop.clone()));
+        tokio::spawn(quotas.follow(stop.clone()));
         let upkeep = tokio::spawn(upkeep::run(store, metrics, stop));
         Self { driver, upkeep, gateway: None, address: None }
     }

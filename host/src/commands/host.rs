@@ -19,10 +19,10 @@ use crate::{
     dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside, short::SlotInvoker},
     modules::Modules,
     random,
-    rest::{self, App, RestSettings, room::Room},
+    rest::{self, App, RestSettings, quota::Meter, room::Room},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::Gate,
+    tenancy::{FuelMeter, Gate, QuotaBook},
     worker::slots::Slots,
 };
 
@@ -93,8 +93,15 @@ impl Host {
         let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &clock, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
-        let own =
-            Parts { store: store.clone(), clock: clock.clone(), outside, metrics: metrics.clone(), stop: stop.clone() };
+        let quotas = QuotaBook::open(store.clone()).await;
+        let own = Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            outside,
+            metrics: metrics.clone(),
+            quotas: quotas.clone(),
+            stop: stop.clone(),
+        };
         let dispatching = match options.mode {
             Mode::Local => {
                 let workers = Workers::Local { slots: slots.clone(), missing: missing.clone() };
@@ -102,11 +109,13 @@ impl Host {
             }
             remote => Dispatching::remote(own, remote, Some(modules.clone()), &options.workers).await?,
         };
+        let fuel = FuelMeter::new(store.clone(), quotas.clone());
         let app = App {
             gate,
             store,
             modules,
-            invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, clock: clock.clone() }),
+            invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, clock: clock.clone(), fuel }),
+            meter: Meter::new(quotas),
             clock,
             metrics,
             readiness: readiness.clone(),

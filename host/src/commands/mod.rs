@@ -30,6 +30,7 @@ pub mod jail;
 pub mod keys;
 pub mod logs;
 pub mod parts;
+pub mod quotas;
 pub mod serve;
 pub mod settings;
 pub mod signals;

@@ -20,9 +20,9 @@ use crate::{
     clock::Clock,
     dispatch::stored::StoredInvoker,
     modules::Modules,
-    rest::{self, App, RestSettings, room::Room},
+    rest::{self, App, RestSettings, quota::Meter, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::Gate,
+    tenancy::{Gate, QuotaBook},
     ui,
 };
 
@@ -81,11 +81,13 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
+    let quotas = QuotaBook::open(store.clone()).await;
     let app = App {
         gate,
         store: store.clone(),
         modules: Modules::new(sandbox, metrics.clone()),
-        invoker: Arc::new(StoredInvoker { store, clock: clock.clone() }),
+        invoker: Arc::new(StoredInvoker { store, clock: clock.clone(), quotas: quotas.clone() }),
+        meter: Meter::new(quotas.clone()),
         clock,
         metrics,
         readiness: readiness.clone(),
@@ -100,6 +102,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         },
     };
     let stop = CancellationToken::new();
+    tokio::spawn(quotas.follow(stop.clone()));
     let url = format!("{}://{address}", web::scheme(tls.is_some()));
     let mut rest = tokio::spawn(rest::server::serve(
         listener,

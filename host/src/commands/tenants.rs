@@ -3,7 +3,10 @@
 use clap::{Args, Subcommand};
 use fusebox_core::name::TenantId;
 
-use super::keys::{Door, DoorArgs};
+use super::{
+    keys::{Door, DoorArgs},
+    quotas::{self, SetArgs, ShowArgs},
+};
 use crate::{
     cli::OutputFormat,
     clock::Clock,
@@ -21,6 +24,7 @@ tenant `default`, or the store itself.
 Examples:
   fusebox tenants create acme
   fusebox keys create --tenant acme --scope admin --name owner
+  fusebox tenants set acme --requests-per-second 100 --fuel-per-minute 60_000_000_000
   fusebox tenants delete acme                     its keys are revoked, its functions deleted")]
 pub struct TenantsArgs {
     #[command(subcommand)]
@@ -33,6 +37,10 @@ enum Action {
     Create(OneArgs),
     /// List tenants
     List(DoorArgs),
+    /// Show what a tenant may take
+    Show(ShowArgs),
+    /// Set what a tenant may take
+    Set(SetArgs),
     /// Delete a tenant: its keys are revoked, its functions deleted; tasks accepted before still run
     Delete(OneArgs),
 }
@@ -75,6 +83,8 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
                 OutputFormat::Text => ui::say(table(&tenants)),
             }
         }
+        Action::Show(args) => quotas::show(args, format).await,
+        Action::Set(args) => quotas::set(args, format).await,
         Action::Delete(OneArgs { name, door }) => {
             match door.open().await? {
                 Door::Host(client) => client.delete_tenant(name.as_str()).await?,

@@ -23,6 +23,8 @@ pub(super) struct Held {
     pub(super) worker: WorkerId,
     /// Proves the lease.
     pub(super) token: LeaseToken,
+    /// The fuel that its run reserves.
+    pub(super) fuel: u64,
     /// Ends the run, where it is in this process.
     pub(super) stop: StopFlag,
     /// Whose run it is, and what that may ask for.
@@ -50,12 +52,12 @@ impl Attempts {
         if self.current(task).is_some_and(|held| held > attempt) {
             return Some((task, attempt));
         }
-        let stop = StopFlag::default();
+        let (stop, fuel) = (StopFlag::default(), leased.task.limits.fuel);
         let guest = Guest {
             of: Namespace { tenant: leased.task.tenant.clone(), function: leased.function_name.clone() },
             grants: leased.grants.clone(),
         };
-        let held = Held { attempt, worker, token, stop, guest, leased: Some(leased), end: None, reported: false };
+        let held = Held { attempt, worker, token, fuel, stop, guest, leased: Some(leased), end: None, reported: false };
         if let Some(older) = self.held.insert(task, held) {
             older.stop.raise(StopReason::Interrupted);
         }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fusebox_core::{
     capability::{Answer, Refusal},
-    dispatch::{Dispatcher, Effect, Event, Report as CoreReport, RequestId},
+    dispatch::{Cost, Dispatcher, Effect, Event, Report as CoreReport, RequestId, Reserved},
     id::{Attempt, DispatcherId, TaskId, WorkerId},
     limits::DRAIN_MS_MAX,
     name::TenantId,
@@ -32,6 +32,7 @@ use crate::{
     random,
     store::{Claim, Finish, Finished, LeasedTask, Ready, ReadyHint, Store, Verdict},
     telemetry::metrics::Metrics,
+    tenancy::QuotaBook,
     worker::slots::Slots,
 };
 
@@ -50,6 +51,8 @@ pub struct Options {
     pub outside: StoreOutside,
     /// The longest wall time of a run here, in milliseconds, whatever its function may use.
     pub wall_ms_max: u32,
+    /// What each tenant may have under way.
+    pub quotas: Arc<QuotaBook>,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.
@@ -79,6 +82,7 @@ pub(super) enum FromStore {
     AdoptedLost(Vec<(WorkerId, AttemptId)>),
     Announced,
     Called { worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal> },
+    Drawn { tenant: TenantId, fuel: u64 },
     Backlog(Vec<(TenantId, u64)>),
 }
 
@@ -99,6 +103,9 @@ pub struct Driver {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) wall_ms_max: u32,
+    pub(super) quotas: Arc<QuotaBook>,
+    /// Changes of quotas that the core has been told.
+    pub(super) quota_changes: u64,
     pub(super) started_at: Millis,
     /// Attempts that slots of this process have ended.
     pub(super) ended: u64,
@@ -144,6 +151,8 @@ impl Driver {
             clock: options.clock,
             metrics: options.metrics,
             wall_ms_max: options.wall_ms_max,
+            quotas: options.quotas,
+            quota_changes: 0,
             started_at,
             ended: 0,
             local,
@@ -274,10 +283,13 @@ impl Driver {
         match self.attempts.get(task, attempt) {
             Some(held) if held.token == reported.token && held.worker == worker => {
                 held.reported = true;
+                let mut cost = Cost { cpu_us, fuel_left: 0 };
                 if let End::Ended { failure, output, log, receipt } = end {
+                    // Where a run did not end normally, its fuel is not known.
+                    cost.fuel_left = receipt.fuel.map_or(0, |used| held.fuel.saturating_sub(used));
                     held.end.get_or_insert(Verdict::End { failure, output, log, receipt });
                 }
-                self.handle(Event::Finished { worker, task, attempt, report: core_report, cpu_us });
+                self.handle(Event::Finished { worker, task, attempt, report: core_report, cost });
             }
             Some(_) => {
                 self.metrics.report_refused();
@@ -296,6 +308,7 @@ impl Driver {
             if self.reading_backlog {
                 *self.more_ready.entry(tenant.clone()).or_default() += more;
             }
+            self.tell_quota(&tenant);
             self.handle(Event::MoreReady { tenant, more });
         }
     }
@@ -314,6 +327,7 @@ impl Driver {
         match answer {
             FromStore::Backlog(tenants) => {
                 for (tenant, ready) in tenants {
+                    self.tell_quota(&tenant);
                     self.handle(Event::Backlog { tenant, ready });
                 }
                 // Too many where the read did know of it, which the next lease finds out.
@@ -326,8 +340,11 @@ impl Driver {
                 }
             }
             FromStore::Leased { request, leased } => {
+                let fuel = || leased.iter().map(|leased| leased.task.limits.fuel);
+                let reserved =
+                    Reserved { fuel: fuel().fold(0, u64::saturating_add), most: fuel().max().unwrap_or_default() };
                 let attempts = leased.into_iter().filter_map(|leased| self.attempts.hold(leased)).collect();
-                self.handle(Event::Leased { request, attempts });
+                self.handle(Event::Leased { request, attempts, reserved });
             }
             FromStore::LeaseFailed { request } => self.handle(Event::LeaseFailed { request }),
             FromStore::Saved(answers) => answers.into_iter().for_each(|(save, finished)| self.on_saved(save, finished)),
@@ -345,6 +362,7 @@ impl Driver {
                 }
             }
             FromStore::AdoptedLost(lost) => lost.into_iter().for_each(|(worker, id)| self.on_adopted_lost(worker, id)),
+            FromStore::Drawn { tenant, fuel } => self.handle(Event::Drawn { tenant, fuel }),
             FromStore::Announced => self.announcing = false,
             FromStore::Called { worker, number, answer } => self.on_called(worker, number, answer),
         }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use fusebox_core::{
-    dispatch::{Event, Report as CoreReport, UNTIL_SPENT},
+    dispatch::{Cost, Event, Report as CoreReport, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE, WORKER_CAPACITY_MAX},
     outcome::StopReason,
@@ -109,7 +109,7 @@ impl Driver {
             held.reported = true;
         }
         let report = CoreReport::Interrupted;
-        self.handle(Event::Finished { worker, task, attempt, report, cpu_us: 0 });
+        self.handle(Event::Finished { worker, task, attempt, report, cost: Cost::default() });
     }
 
     /// A report on an attempt that the core does not know: the store decides by its token whether it counts.
@@ -140,6 +140,7 @@ impl Driver {
         self.remotes.close_deaf(self.clock.now());
         self.renew_adopted();
         self.announce();
+        self.tell_quotas();
         // Hints may be lost: a server that was killed may have told nobody.
         self.ask_backlog();
     }

@@ -8,6 +8,7 @@
 //! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
 //! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
 //! | [`outside`], [`calls`] | what runs were granted to ask for, here and in other processes |
+//! | [`quotas`] | what tenants may have under way |
 //! | [`pieces`] | modules for workers that have not got them |
 //! | [`missing`] | modules whose compiled artifact is missing |
 //! | [`upkeep`] | asks the store to do what time asks for |
@@ -24,6 +25,7 @@ pub mod missing;
 pub mod outside;
 pub mod perform;
 pub mod pieces;
+pub mod quotas;
 pub mod remote;
 pub mod short;
 pub mod stored;

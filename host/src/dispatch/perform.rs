@@ -59,6 +59,8 @@ impl Driver {
                 tracing::warn!(%worker, "a worker was silent for too long: its attempts are tried again elsewhere");
                 self.remotes.forget(worker);
             }
+            Effect::Draw { tenant, fuel } => self.draw(tenant, fuel),
+            Effect::GiveBack { tenant, fuel } => self.give_back(tenant, fuel),
             Effect::WakeAt { at } => self.wake_at = self.wake_at.min(at),
             Effect::Drained => self.drained = true,
         }

@@ -177,6 +177,8 @@ mod tests {
             abi: Abi::Core,
             limits: RunLimits::default(),
             grants: Grants::default(),
+            versions_max: fusebox_core::quota::UNLIMITED,
+            module_bytes_max: fusebox_core::quota::UNLIMITED,
         };
         store.register(new, wasm).await.unwrap();
         (Arc::new(store), home)

@@ -12,6 +12,7 @@ use super::missing::MissingModules;
 use crate::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
+    tenancy::{FuelMeter, NoFuel},
     worker::slots::{Done, Job, Lane, Ran, Slots},
 };
 
@@ -23,11 +24,32 @@ pub struct SlotInvoker {
     pub missing: MissingModules,
     /// What time it is.
     pub clock: Clock,
+    /// Fuel that runs reserve.
+    pub fuel: FuelMeter,
 }
 
 #[async_trait]
 impl Invoker for SlotInvoker {
     async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
+        let (tenant, limit) = (function.tenant.clone(), function.limits.fuel);
+        self.fuel.reserve(&tenant, limit).await.map_err(|refusal| match refusal {
+            NoFuel::Spent { per_minute, wait_ms } => InvokeError::NoFuel { per_minute, wait_ms },
+            NoFuel::Store(error) => InvokeError::Unavailable(error.to_string()),
+        })?;
+        let invoked = self.invoke_fuelled(function, input).await;
+        // What a run that did not end normally has burnt is not known; one that never began has burnt nothing.
+        let left = match &invoked {
+            Ok(invoked) => invoked.receipt.fuel.map_or(0, |used| limit.saturating_sub(used)),
+            Err(InvokeError::Overloaded | InvokeError::ShuttingDown) => limit,
+            Err(_) => 0,
+        };
+        self.fuel.refund(&tenant, left).await;
+        invoked
+    }
+}
+
+impl SlotInvoker {
+    async fn invoke_fuelled(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
         let stop = StopFlag::default();
         // Where the client goes away, this future is dropped, and nobody wants the answer any more.
         let _stop_when_dropped = StopWhenDropped(stop.clone());
@@ -58,9 +80,7 @@ impl Invoker for SlotInvoker {
             Done::Broken(reason) => Err(InvokeError::Internal(reason)),
         }
     }
-}
 
-impl SlotInvoker {
     async fn run(&self, job: Job) -> Result<Done, InvokeError> {
         let (answer, answered) = oneshot::channel();
         let done = Box::new(move |done: Done| drop(answer.send(done)));

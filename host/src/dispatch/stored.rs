@@ -19,6 +19,7 @@ use crate::{
     invoke::{InvokeError, Invoked, Invoker},
     random,
     store::{self, Accepted, Expects, Hint, NewTask, Store},
+    tenancy::QuotaBook,
 };
 
 /// An invoke waits so long for a worker, beyond the wall time of its run: as long as clients wait.
@@ -32,6 +33,8 @@ pub struct StoredInvoker {
     pub store: Arc<dyn Store>,
     /// What time it is.
     pub clock: Clock,
+    /// What tenants may take.
+    pub quotas: Arc<QuotaBook>,
 }
 
 #[async_trait]
@@ -40,6 +43,7 @@ impl Invoker for StoredInvoker {
         let now = self.clock.now();
         let id = random::task_id(now);
         let (tenant, wall_ms) = (function.tenant.clone(), u64::from(function.limits.wall_ms));
+        let queued_max = self.quotas.of(&tenant).queued_tasks;
         let task = NewTask {
             id,
             tenant: function.tenant,
@@ -55,6 +59,7 @@ impl Invoker for StoredInvoker {
             expires_at: now.plus(QUEUE_MS),
             fingerprint: None,
             retry_of: None,
+            queued_max,
             input,
         };
         let mut unwanted = CancelWhenDropped { store: self.store.clone(), tenant: tenant.clone(), task: Some(id) };
@@ -62,6 +67,10 @@ impl Invoker for StoredInvoker {
         let hint = self.store.ended_hint(id);
         match self.store.accept(vec![task]).await.map_err(unavailable)?.first() {
             Some(Accepted::New { .. } | Accepted::Duplicate) => {}
+            Some(Accepted::QueueFull) => {
+                unwanted.task = None;
+                return Err(InvokeError::QueueFull { max: queued_max });
+            }
             _ => {
                 unwanted.task = None;
                 return Err(InvokeError::Overloaded);

@@ -11,11 +11,14 @@ use fusebox_core::{
     time::Millis,
 };
 
-use super::{App, error::Problem, functions, idempotency::Identity};
+use super::{App, error::Problem, functions, idempotency::Identity, quota::refused};
 use crate::{
     random,
     store::{Accepted, Expects, FunctionRef, NewTask},
 };
+
+/// When to try again where too many tasks wait: they move on all the time.
+const FULL_MS: u64 = 1_000;
 
 /// A task to be.
 pub(super) struct Wish<'a> {
@@ -76,6 +79,7 @@ impl Wish<'_> {
             expires_at: not_before.plus(TASK_AGE_MS_MAX),
             fingerprint: None,
             retry_of: self.retry_of,
+            queued_max: app.meter.quotas().of(tenant).queued_tasks,
             input: self.input,
         }
     }
@@ -105,7 +109,7 @@ pub(super) async fn of(
         let task = NewTask { expects, ..task };
         match app.store.accept(vec![task.clone()]).await?.pop() {
             Some(Accepted::FunctionChanged) => {}
-            Some(answer) => return kept(app, task.id, answer).map(|kept| (task, kept)),
+            Some(answer) => return kept(app, (task.id, task.queued_max), answer).map(|kept| (task, kept)),
             None => return Err(no_answer()),
         }
     }
@@ -116,7 +120,7 @@ pub(super) async fn of(
 
 /// Accepts tasks in one step, each on its own; answers in their order.
 pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
-    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
     let answers = app.store.accept(tasks).await?;
     if answers.len() != ids.len() {
         return Err(no_answer());
@@ -124,7 +128,7 @@ pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Ke
     Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
 }
 
-fn kept(app: &App, id: TaskId, answer: Accepted) -> Result<Kept, Problem> {
+fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<Kept, Problem> {
     match answer {
         Accepted::New { at } => {
             app.metrics.task_accepted();
@@ -139,7 +143,8 @@ fn kept(app: &App, id: TaskId, answer: Accepted) -> Result<Kept, Problem> {
         Accepted::FunctionChanged => Err(no_answer()),
         Accepted::QueueFull => {
             app.metrics.task_refused();
-            Err(Problem::new(ErrorCode::QueueFull, "as many tasks wait as may wait: try again in a moment"))
+            let detail = "as many tasks wait as may wait: try again in a moment".to_owned();
+            Err(refused(ErrorCode::QueueFull, detail, queued_max, FULL_MS))
         }
     }
 }

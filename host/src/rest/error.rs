@@ -110,6 +110,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::TaskNotEnded | Code::TaskEnded | Code::TaskNotFailed | Code::InputGone => StatusCode::CONFLICT,
         Code::KeyEnded | Code::TenantExists | Code::TenantStays => StatusCode::CONFLICT,
         Code::QueueFull | Code::FunctionQuota | Code::SettingQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::RunningQuota | Code::FuelQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::KeyQuota | Code::TenantQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::NoSecretsKey => StatusCode::NOT_IMPLEMENTED,
@@ -152,7 +153,9 @@ impl IntoResponse for Problem {
         if try_again {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
-        headers.extend(self.headers);
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
         response
     }
 }

@@ -25,6 +25,7 @@ use super::{
     extract::{Path, Query},
     grants::{self, GrantParams},
     keys::outcome,
+    quota::refused,
     view::{FunctionPage, FunctionView},
 };
 use crate::{
@@ -35,6 +36,9 @@ use crate::{
         audit::{self, Act},
     },
 };
+
+/// When to try again where too much is kept: once something has been deleted.
+const DELETED_MS: u64 = 60_000;
 
 /// Rows of a page where the request does not say.
 const PAGE_ROWS_DEFAULT: u32 = 100;
@@ -261,6 +265,7 @@ async fn compile_and_register(
     };
     grants::check(needs, &grants, before.as_ref())?;
     let new_grants = before.map(|before| grants.beyond(&before.grants));
+    let quotas = app.meter.quotas().of(&tenant);
     let new = NewFunction {
         id: random::function_id(app.clock.now()),
         tenant,
@@ -269,6 +274,8 @@ async fn compile_and_register(
         abi: prepared.inspected.abi,
         limits,
         grants,
+        versions_max: quotas.functions,
+        module_bytes_max: quotas.module_bytes,
     };
     match app.store.register(new, wasm).await? {
         Registered::Version(function) => {
@@ -278,7 +285,11 @@ async fn compile_and_register(
         }
         Registered::QuotaReached { max } => {
             let detail = format!("there are {max} function versions, as many as there may be: delete some");
-            Err(Problem::new(ErrorCode::FunctionQuota, detail).with("max", max))
+            Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
+        }
+        Registered::BytesReached { max } => {
+            let detail = format!("the modules of this tenant have {max} bytes at most together: delete some versions");
+            Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
     }
 }

@@ -56,6 +56,7 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
     }
     match app.gate.admit(bearer(request.headers()), needs).await {
         Ok(caller) => {
+            app.meter.request(&caller.tenant, app.clock.now())?;
             request.extensions_mut().insert(caller);
             Ok(())
         }

@@ -17,6 +17,7 @@ use super::{
     error::Problem,
     extract::Path,
     functions,
+    quota::refused,
     view::ReceiptView,
 };
 use crate::{invoke::InvokeError, tenancy::Caller};
@@ -43,6 +44,7 @@ const LOG_TAIL_BYTES: usize = 4 << 10;
         (status = 413, description = "payload-too-large"),
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
+        (status = 429, description = "running-quota or fuel-quota; see Retry-After"),
         (status = 503, description = "overloaded: every slot is busy; see Retry-After")))]
 pub async fn invoke(
     State(app): State<Shared>,
@@ -52,7 +54,17 @@ pub async fn invoke(
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find(&app, &tenant, &function).await?;
+    let _counted = app.meter.invoke(&tenant)?;
     let invoked = app.invoker.invoke(function, input).await.map_err(|error| match error {
+        InvokeError::QueueFull { max } => {
+            let detail = "as many tasks wait as may wait: try again in a moment".to_owned();
+            refused(ErrorCode::QueueFull, detail, max, 1_000)
+        }
+        InvokeError::NoFuel { per_minute, wait_ms } => {
+            let detail =
+                format!("this tenant's runs may reserve {per_minute} fuel a minute: try again in {wait_ms} ms");
+            refused(ErrorCode::FuelQuota, detail, per_minute, wait_ms)
+        }
         InvokeError::Overloaded => Problem::new(ErrorCode::Overloaded, error.to_string()),
         InvokeError::Unavailable(reason) => {
             tracing::warn!(reason, "an invoke could not be stored");

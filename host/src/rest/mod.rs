@@ -19,6 +19,7 @@
 //! | [`error`] | the one place where a code becomes an HTTP status and a problem |
 //! | [`view`] | the JSON shapes |
 //! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
+//! | [`quota`], [`quotas`] | what a tenant may take of this node, and what a refusal says; shown and set |
 //! | [`extract`] | paths and queries |
 //! | [`wait`] | `Prefer: wait` |
 //! | [`guard`], [`access`] | what every request passes: who asks, foreign origins, counting; what each route needs |
@@ -64,6 +65,8 @@ pub mod invoke;
 mod items;
 pub mod keys;
 pub mod openapi;
+pub mod quota;
+pub mod quotas;
 mod request_id;
 pub mod retry;
 pub mod room;
@@ -98,6 +101,8 @@ pub struct App {
     pub readiness: Readiness,
     /// What secrets are sealed with; where there is none, none are taken.
     pub secrets: Option<SecretsKey>,
+    /// What each tenant may take.
+    pub meter: quota::Meter,
     /// What requests may take together.
     pub room: room::Room,
     /// What an operator may set.
@@ -178,6 +183,7 @@ pub fn routes() -> Routes {
         .add(ADMIN, routes!(keys::rotate))
         .add(Needs::Operator, routes!(tenants::create, tenants::list))
         .add(Needs::Operator, routes!(tenants::delete))
+        .add(Needs::Operator, routes!(quotas::get, quotas::set))
         .add(Needs::Operator, routes!(workers::list))
         .add(Needs::Nothing, routes!(health::healthz))
         .add(Needs::Nothing, routes!(health::readyz))

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use async_trait::async_trait;
-use fusebox_core::{id::to_hex, name::TenantId, time::Millis};
+use fusebox_core::{id::to_hex, name::TenantId, quota::QuotaSettings, time::Millis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tokio::sync::watch;
 
@@ -20,13 +20,16 @@ pub struct Tenant {
     /// When it was deleted. Its name is never given again, since what it left behind would be the next one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Millis>,
+    /// What an operator has set of what it may take.
+    #[serde(default, skip_serializing_if = "QuotaSettings::is_none")]
+    pub quotas: QuotaSettings,
 }
 
 impl Tenant {
     /// A new tenant.
     #[must_use]
     pub const fn new(id: TenantId, created_at: Millis) -> Self {
-        Self { id, created_at, deleted_at: None }
+        Self { id, created_at, deleted_at: None, quotas: QuotaSettings::NONE }
     }
 
     /// The tenant that is always there.
@@ -154,6 +157,8 @@ pub trait Identity: Send + Sync + 'static {
     async fn tenants(&self) -> Result<Vec<Tenant>>;
     /// Deletes a tenant and revokes its keys, in one step. Whether there was one; the default tenant always stays.
     async fn delete_tenant(&self, tenant: &TenantId, now: Millis) -> Result<bool>;
+    /// Sets what a tenant may take; replaces what was set. Whether there is one.
+    async fn set_quotas(&self, tenant: &TenantId, quotas: QuotaSettings) -> Result<bool>;
 
     /// Keeps a new key, and sets the end of the one whose place it takes, in one step. Where the tenant has
     /// [`fusebox_core::limits::KEYS_PER_TENANT_MAX`], the one that ended first is forgotten.

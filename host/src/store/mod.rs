@@ -30,6 +30,7 @@ pub use fusebox_core::dispatch::Mode;
 mod conformance;
 pub mod embedded;
 mod error;
+mod fuel;
 mod hints;
 pub mod identity;
 pub mod kv;
@@ -39,6 +40,7 @@ pub mod redis;
 
 pub use self::{
     error::Error,
+    fuel::Fuel,
     identity::{Identity, Key, KeyAdded, KeyId, Replaced, Scope, SecretDigest, Tenant, TenantAdded},
     new_task::{Accepted, Expects, NewTask},
     options::Options,
@@ -73,6 +75,10 @@ pub struct NewFunction {
     pub limits: RunLimits,
     /// What it may ask the host for.
     pub grants: Grants,
+    /// Refused where its tenant has so many versions.
+    pub versions_max: u64,
+    /// Refused where its tenant's modules would have more bytes together.
+    pub module_bytes_max: u64,
 }
 
 /// The answer to a registration.
@@ -83,6 +89,11 @@ pub enum Registered {
     /// The tenant has as many versions as it may have.
     QuotaReached {
         /// The most it may have.
+        max: u64,
+    },
+    /// The tenant's modules would have more bytes than they may.
+    BytesReached {
+        /// The most they may have.
         max: u64,
     },
 }
@@ -288,7 +299,7 @@ pub struct Ready {
 
 /// See the module's documentation.
 #[async_trait]
-pub trait Store: Identity + kv::Kv {
+pub trait Store: Fuel + Identity + kv::Kv {
     /// Keeps a function version and its module. The same id again answers the version it made before.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
     /// One version.

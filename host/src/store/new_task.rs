@@ -50,6 +50,8 @@ pub struct NewTask {
     pub fingerprint: Option<Fingerprint>,
     /// The task that this one is another try of.
     pub retry_of: Option<TaskId>,
+    /// Refused where its tenant has so many that wait.
+    pub queued_max: u64,
     /// The input.
     pub input: Bytes,
 }

@@ -3,6 +3,7 @@
 use fusebox_core::{
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
+    quota::QuotaSettings,
     time::Millis,
 };
 
@@ -152,6 +153,27 @@ pub async fn create_tenant(store: &dyn Identity, now: Millis, id: TenantId) -> D
         TenantAdded::Added => Ok(tenant),
         TenantAdded::Taken => Err(AdminError::TenantTaken(tenant.id)),
         TenantAdded::Full => Err(AdminError::TenantsFull),
+    }
+}
+
+/// What is set of what a tenant may take.
+///
+/// # Errors
+/// See [`AdminError`].
+pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> {
+    let tenants = tenants(store).await?;
+    let found = tenants.into_iter().find(|tenant| tenant.id == *id);
+    found.map(|tenant| tenant.quotas).ok_or_else(|| AdminError::NoTenant(id.clone()))
+}
+
+/// Sets what a tenant may take; replaces what was set.
+///
+/// # Errors
+/// See [`AdminError`].
+pub async fn set_quotas(store: &dyn Identity, id: &TenantId, quotas: QuotaSettings) -> Done<()> {
+    match store.set_quotas(id, quotas).await? {
+        true => Ok(()),
+        false => Err(AdminError::NoTenant(id.clone())),
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Act {
     TenantCreated,
     /// A tenant was deleted.
     TenantDeleted,
+    /// What a tenant may take was set.
+    QuotasSet,
     /// A function version was registered.
     FunctionRegistered,
     /// A function or a version of one was deleted.
@@ -34,6 +36,7 @@ impl Act {
             Self::KeyRevoked => "key-revoked",
             Self::TenantCreated => "tenant-created",
             Self::TenantDeleted => "tenant-deleted",
+            Self::QuotasSet => "quotas-set",
             Self::FunctionRegistered => "function-registered",
             Self::FunctionDeleted => "function-deleted",
             Self::Denied => "denied",

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `gate` | from a request's credentials to its caller |
 //! | `secret` | the text of a key |
+//! | `quotas`, `fuel` | what tenants may take; fuel of runs that no dispatcher sees |
 //! | [`admin`] | what may be done to tenants and keys |
 //! | [`audit`] | who did what |
 
@@ -14,11 +15,15 @@ use crate::store::{KeyId, Scope};
 
 pub mod admin;
 pub mod audit;
+mod fuel;
 mod gate;
+mod quotas;
 mod secret;
 
 pub use self::{
+    fuel::{FuelMeter, NoFuel},
     gate::{Gate, Refusal},
+    quotas::QuotaBook,
     secret::ApiKey,
 };
 

@@ -109,10 +109,16 @@ codes! {
     IdempotencyConflict = "idempotency-conflict", Client;
     /// The tenant has as many waiting tasks as it may have.
     QueueFull = "queue-full", Client;
-    /// The tenant has as many functions as it may have.
+    /// The tenant has as many functions as it may have, or as many bytes of modules.
     FunctionQuota = "function-quota", Client;
     /// The function has as many configuration values or secrets as it may have.
     SettingQuota = "setting-quota", Client;
+    /// The tenant asks more often than it may.
+    RateLimited = "rate-limited", Client;
+    /// The tenant has as many runs under way as it may have.
+    RunningQuota = "running-quota", Client;
+    /// The tenant's runs have reserved as much fuel as they may.
+    FuelQuota = "fuel-quota", Client;
 
     /// The function returned an error, panicked, or exited with another code than 0.
     GuestError = "guest-error", Guest;

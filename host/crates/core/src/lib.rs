@@ -14,6 +14,7 @@
 //! | [`task`] | a task and its states; each state carries only the data valid in it |
 //! | [`lifecycle`] | the only legal transitions of a task; the attempt number is the fence |
 //! | [`outcome`] | how a run ended, and its receipt |
+//! | [`quota`] | what a tenant may take of a host |
 //! | [`error`] | stable error codes |
 //! | [`dispatch`] | the dispatcher: events and time go in, effects come out |
 //! | [`wire`] | what dispatcher and workers say to each other |
@@ -30,6 +31,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod name;
 pub mod outcome;
+pub mod quota;
 pub mod task;
 pub mod time;
 pub mod wire;

@@ -113,6 +113,27 @@ pub const KEY_NAME_CHARS_MAX: usize = 128;
 pub const KEY_BELIEVED_MS: u64 = 1_000;
 /// Keys that a node remembers; the others are looked up for each request.
 pub const KEYS_REMEMBERED_MAX: usize = 10_000;
+/// Function versions of a tenant, where nothing is set for it: far above what people write by hand.
+pub const FUNCTIONS_PER_TENANT: u64 = 1_000;
+/// Wasm bytes of a tenant's versions, where nothing is set: 64 of the largest, or every one of its versions at 1 MiB.
+pub const MODULE_BYTES_PER_TENANT: u64 = 1_024 * MIB;
+/// Waiting tasks of a tenant, where nothing is set: ten batches of the largest, about 200 MB of small ones in Redis.
+pub const QUEUED_TASKS_PER_TENANT: u64 = 100_000;
+/// Leased attempts of a tenant at one dispatcher, and sync invokes at one REST node, where nothing is set: enough to keep a
+/// hundred slots busy whose workers ask ahead, and no more than one worker may hold.
+pub const RUNNING_TASKS_PER_TENANT: u64 = 1_024;
+/// Fuel a minute of a tenant, where nothing is set: about ten cores that do nothing else. With the default limit of a run,
+/// which is reserved whole, 600 runs may be under way.
+pub const FUEL_PER_MINUTE: u64 = 600 * FUEL_DEFAULT;
+/// Requests a second of a tenant to one REST node, where nothing is set: a twentieth of what a node of two cores answers.
+pub const REQUESTS_PER_SECOND: u64 = 500;
+/// A tenant's fuel is drawn from the store in parts of this: what a dispatcher or a REST node may hold unused, beyond what
+/// its runs have reserved.
+pub const FUEL_DRAUGHTS_PER_MINUTE: u64 = 16;
+/// A tank that gave too little is not asked again before this.
+pub const FUEL_ASK_MS_MIN: u64 = 100;
+/// Tenants whose requests a REST node counts at a time; beyond it those are forgotten that have not asked for a second.
+pub const COUNTED_TENANTS_MAX: usize = 10_000;
 /// Tasks leased in one step: bounds the time one step holds the store.
 pub const LEASE_BATCH_MAX: u32 = 256;
 /// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.

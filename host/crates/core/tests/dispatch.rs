@@ -1,11 +1,12 @@
 //! Small cases of the dispatcher that the simulation found or that it meets too rarely: each says one rule.
 
 use fusebox_core::{
-    dispatch::{Answer, Dispatcher, Effect, Event, Report, RequestId, SaveVerdict},
+    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, SaveVerdict},
     id::{Attempt, TaskId, WorkerId},
     limits::{STORE_RETRY_MS, WORKER_SILENCE_MS_MAX},
     name::TenantId,
     outcome::StopReason,
+    quota::UNLIMITED,
     time::Millis,
 };
 
@@ -44,7 +45,7 @@ fn granted(worker: WorkerId, slots: u32) -> Event {
 }
 
 fn leased(request: u64, attempts: &[(TaskId, Attempt)]) -> Event {
-    Event::Leased { request: RequestId(request), attempts: attempts.to_vec() }
+    Event::Leased { request: RequestId(request), attempts: attempts.to_vec(), reserved: Reserved::default() }
 }
 
 fn lease(request: u64, name: &str, worker: WorkerId, count: u32) -> Effect {
@@ -56,7 +57,7 @@ fn assign(worker: WorkerId, attempt: Attempt) -> Effect {
 }
 
 fn finished(worker: WorkerId, attempt: Attempt) -> Event {
-    Event::Finished { worker, task: TASK, attempt, report: Report::Ended, cpu_us: 0 }
+    Event::Finished { worker, task: TASK, attempt, report: Report::Ended, cost: Cost::default() }
 }
 
 #[test]
@@ -212,4 +213,35 @@ fn a_silent_worker_is_given_up_and_its_attempts_are_tried_again() {
     let effects = bench.handle(WORKER_SILENCE_MS_MAX, Event::Tick);
     assert!(matches!(effects[0], Effect::Save { verdict: SaveVerdict::Retry { .. }, .. }), "{effects:?}");
     assert_eq!(effects[1], Effect::GaveUp { worker: WORKER });
+}
+
+#[test]
+fn a_tenant_at_its_quota_waits_and_others_are_served() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 4));
+    bench.handle(0, Event::Quota { tenant: tenant("a"), running_max: 1, fuel_per_minute: UNLIMITED });
+    assert_eq!(bench.handle(0, backlog("a", 9)), [lease(0, "a", WORKER, 1)]);
+    assert_eq!(bench.handle(1, leased(0, &[(TASK, 1)])), [assign(WORKER, 1)]);
+    assert_eq!(bench.handle(2, backlog("b", 9)), [lease(1, "b", WORKER, 3)]);
+    bench.handle(3, finished(WORKER, 1));
+    let saved = Event::Saved { task: TASK, attempt: 1, answer: Answer::Ended };
+    bench.handle(4, leased(1, &[]));
+    let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
+    assert_eq!(bench.handle(5, saved), [told, lease(2, "a", WORKER, 1)], "its place is free once its end is saved");
+}
+
+#[test]
+fn a_tenant_without_fuel_waits_for_it() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 4));
+    bench.handle(0, Event::Quota { tenant: tenant("a"), running_max: 9, fuel_per_minute: 1_600 });
+    assert_eq!(bench.handle(0, backlog("a", 9)), [Effect::Draw { tenant: tenant("a"), fuel: 100 }]);
+    let empty = Event::Drawn { tenant: tenant("a"), fuel: 0 };
+    assert_eq!(bench.handle(1, empty), [], "the store has none, and is not asked again at once");
+    assert_eq!(bench.handle(1_000, Event::Tick), [Effect::Draw { tenant: tenant("a"), fuel: 100 }]);
+    let drawn = Event::Drawn { tenant: tenant("a"), fuel: 100 };
+    assert_eq!(bench.handle(1_001, drawn), [lease(0, "a", WORKER, 1)]);
+    let reserved = Reserved { fuel: 30, most: 30 };
+    let first = Event::Leased { request: RequestId(0), attempts: vec![(TASK, 1)], reserved };
+    assert_eq!(bench.handle(1_002, first), [assign(WORKER, 1), lease(1, "a", WORKER, 2)], "70 is enough for two");
 }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    HeaderMap, Method, Request, Uri,
+    HeaderMap, Method, Request, StatusCode, Uri,
     client::conn::http1::{SendRequest, handshake},
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
@@ -39,7 +39,7 @@ pub(super) struct Connection {
     authorization: Option<HeaderValue>,
 }
 
-/// A good answer, read to its end.
+/// An answer, read to its end.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -119,11 +119,11 @@ impl Call {
 }
 
 impl Connection {
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer, whatever it is.
     ///
     /// # Errors
-    /// Where the connection breaks, or the answer is a problem.
-    pub(super) async fn send(&mut self, call: &Call) -> anyhow::Result<Answer> {
+    /// Where the connection breaks.
+    pub(super) async fn exchange(&mut self, call: &Call) -> anyhow::Result<(StatusCode, Answer)> {
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = call.path.clone();
@@ -134,15 +134,23 @@ impl Connection {
         self.sender.ready().await.with_context(broke)?;
         let (head, body) = self.sender.send_request(request).await.with_context(broke)?.into_parts();
         let body = body.collect().await.with_context(broke)?.to_bytes();
-        let status = head.status;
+        Ok((head.status, Answer { headers: head.headers, body }))
+    }
+
+    /// Sends a request and reads its answer.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or the answer is a problem.
+    pub(super) async fn send(&mut self, call: &Call) -> anyhow::Result<Answer> {
+        let (status, answer) = self.exchange(call).await?;
         anyhow::ensure!(
             status.is_success(),
             "{} {} was answered {status}: {}",
             call.method,
             call.path,
-            String::from_utf8_lossy(&body)
+            String::from_utf8_lossy(&answer.body)
         );
-        Ok(Answer { headers: head.headers, body })
+        Ok(answer)
     }
 }
 

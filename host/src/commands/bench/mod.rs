@@ -11,6 +11,7 @@
 //! | `estimate` | how long it will take |
 //! | `stats`, `row`, `results` | times, figures, all of them and the machine |
 //! | `charts`, `draw`, `report` | which charts there are, how they look, the page around them |
+//! | [`overload`] | a host that is asked for many times what it can do |
 //! | [`compare`] | two runs beside each other |
 
 use std::path::PathBuf;
@@ -29,11 +30,13 @@ use compare::CompareArgs;
 use cost::Stored;
 use deployment::Source;
 use guests::{Function, Work};
+use overload::OverloadArgs;
 use plan::{Scenario, Size, StoreKind};
 
 pub mod compare;
 pub mod cost;
 pub mod guests;
+pub mod overload;
 pub mod plan;
 
 mod axes;
@@ -85,6 +88,7 @@ Examples:
   fusebox bench latency --rate 500,2000 --store embedded
   fusebox bench cost memory --much 1000000 --out bench-output
   fusebox bench invoke --server http://127.0.0.1:8000
+  fusebox bench overload --seconds 60 --factor 10
   fusebox bench compare before after --fail-below 0.95";
 
 /// What is done with results.
@@ -92,6 +96,8 @@ Examples:
 enum Action {
     /// Compare two runs, row by row
     Compare(CompareArgs),
+    /// Ask a host for many times what it can do: it must do as much, refuse the rest well, and lose nothing
+    Overload(OverloadArgs),
 }
 
 /// What is measured, and on what.
@@ -176,8 +182,15 @@ pub struct BenchArgs {
 /// # Errors
 /// Where a deployment does not start, a task does not end as it has to, or the machine is busy.
 pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
-    if let Some(Action::Compare(args)) = &args.action {
-        return compare::run(args, format);
+    match &args.action {
+        Some(Action::Compare(args)) => return compare::run(args, format),
+        Some(Action::Overload(args)) => {
+            return tokio::select! {
+                measured = overload::run(args, format) => measured,
+                stopped = signals::stopped() => stopped,
+            };
+        }
+        None => {}
     }
     let needs_two = |scenario: &Scenario| matches!(scenario, Scenario::Cost | Scenario::Memory);
     anyhow::ensure!(

@@ -111,3 +111,14 @@ pub(crate) async fn an_id_with_another_fingerprint_is_a_conflict(subject: &dyn S
     assert_eq!(finish(subject, super::claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     assert_eq!(subject.store().accept(vec![new, other]).await.unwrap(), [Accepted::Duplicate, Accepted::Conflict]);
 }
+
+pub(crate) async fn a_tenants_own_bound_of_waiting_tasks_is_kept(subject: &dyn Subject) {
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let (function, others) = (register(subject, &acme, "f").await, register(subject, &other, "f").await);
+    let bounded = |queued_max| NewTask { queued_max, ..new_task(subject, &function) };
+    let mixed = vec![bounded(2), NewTask { queued_max: 9, ..new_task(subject, &others) }, bounded(2), bounded(2)];
+    let new = Accepted::New { at: subject.now() };
+    assert_eq!(subject.store().accept(mixed).await.unwrap(), [new, new, new, Accepted::QueueFull]);
+    assert_eq!(subject.store().accept(vec![bounded(0)]).await.unwrap(), [Accepted::QueueFull]);
+    assert_eq!(subject.store().accept(vec![bounded(3)]).await.unwrap(), [new]);
+}

@@ -142,3 +142,21 @@ pub(crate) async fn the_quota_of_versions_is_kept(subject: &dyn Subject) {
     delete(subject, &tenant, &FunctionRef::Id(last.unwrap().id)).await;
     register(subject, &tenant, "g").await;
 }
+
+/// Whether a function of this many bytes is taken where so many versions and bytes may be kept.
+async fn answer(subject: &dyn Subject, name: &str, versions_max: u64, module_bytes_max: u64) -> Registered {
+    let new = NewFunction { versions_max, module_bytes_max, ..new_function(subject, &tenant("acme"), name) };
+    subject.store().register(new, module(name).1).await.unwrap()
+}
+
+pub(crate) async fn a_tenants_own_quotas_are_kept(subject: &dyn Subject) {
+    let kept = register(subject, &tenant("acme"), "four").await;
+    register(subject, &tenant("acme"), "bytes").await;
+    register(subject, &tenant("other"), "others-do-not-count").await;
+    assert_eq!(answer(subject, "f", 2, 100).await, Registered::QuotaReached { max: 2 });
+    assert_eq!(answer(subject, "two", 9, 11).await, Registered::BytesReached { max: 11 });
+    assert!(matches!(answer(subject, "two", 9, 12).await, Registered::Version(_)));
+    assert_eq!(answer(subject, "f", 9, 12).await, Registered::BytesReached { max: 12 });
+    delete(subject, &tenant("acme"), &FunctionRef::Id(kept.id)).await;
+    assert!(matches!(answer(subject, "four", 3, 12).await, Registered::Version(_)));
+}

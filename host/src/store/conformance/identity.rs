@@ -1,6 +1,6 @@
 //! Tenants and API keys.
 
-use fusebox_core::{limits::KEYS_PER_TENANT_MAX, name::TenantId, time::Millis};
+use fusebox_core::{limits::KEYS_PER_TENANT_MAX, name::TenantId, quota::QuotaSettings, time::Millis};
 
 use super::{Subject, tenant};
 use crate::{
@@ -178,4 +178,21 @@ pub(crate) async fn each_change_of_tenants_and_keys_is_told(subject: &dyn Subjec
     let changes = changed().await;
     store.delete_tenant(&tenant("acme"), Millis(1)).await.unwrap();
     told(changes).await;
+}
+
+pub(crate) async fn quotas_are_kept_with_their_tenant(subject: &dyn Subject) {
+    let store = subject.store();
+    let acme = make_tenant(subject, "acme").await;
+    let quotas = QuotaSettings { functions: Some(7), fuel_per_minute: Some(0), ..QuotaSettings::NONE };
+    assert!(store.set_quotas(&acme, quotas).await.unwrap());
+    subject.pass(5).await;
+    assert!(store.set_quotas(&TenantId::default_tenant(), quotas).await.unwrap());
+    assert!(!store.set_quotas(&tenant("nobody"), quotas).await.unwrap());
+    let set = |tenants: Vec<Tenant>| tenants.into_iter().map(|tenant| (tenant.id, tenant.quotas)).collect::<Vec<_>>();
+    let default = TenantId::default_tenant();
+    assert_eq!(set(store.tenants().await.unwrap()), [(acme.clone(), quotas), (default.clone(), quotas)]);
+    assert!(store.set_quotas(&acme, QuotaSettings::NONE).await.unwrap());
+    store.delete_tenant(&acme, subject.now()).await.unwrap();
+    assert!(!store.set_quotas(&acme, quotas).await.unwrap(), "it is deleted");
+    assert_eq!(set(store.tenants().await.unwrap()), [(acme, QuotaSettings::NONE), (default, quotas)]);
 }

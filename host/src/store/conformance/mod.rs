@@ -11,6 +11,7 @@ use fusebox_core::{
     lifecycle::Fence,
     name::TenantId,
     outcome::Receipt,
+    quota::UNLIMITED,
     task::{Lease, Priority, Status, TaskState},
     time::Millis,
 };
@@ -23,6 +24,7 @@ use crate::random;
 
 pub(super) mod accept;
 pub(super) mod backlog;
+pub(super) mod fuel;
 pub(super) mod functions;
 pub(super) mod hints;
 pub(super) mod identity;
@@ -57,6 +59,7 @@ macro_rules! conformance {
         $crate::store::conformance::conformance! { @tests $make;
             accept: a_task_waits_with_what_it_was_given, each_task_of_a_batch_is_answered,
                 an_id_is_accepted_once, an_id_with_another_fingerprint_is_a_conflict, a_full_queue_refuses_until_a_task_leaves_it,
+                a_tenants_own_bound_of_waiting_tasks_is_kept,
                 a_task_of_a_missing_function_fails_at_once_or_runs;
             lease: an_attempt_has_all_that_a_run_needs, the_higher_priority_then_the_oldest_goes_first,
                 no_more_are_leased_than_tokens_given, a_delayed_task_is_leased_only_when_it_is_due,
@@ -75,7 +78,8 @@ macro_rules! conformance {
             functions: versions_of_a_name_count_up, a_registration_sent_again_answers_the_same,
                 a_deleted_version_gives_way_to_the_one_before, a_deleted_name_is_gone,
                 version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
-                tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept;
+                tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept, a_tenants_own_quotas_are_kept;
+            fuel: a_tank_gives_what_it_has_and_fills_with_time, a_tank_follows_another_rate;
             listings: tasks_are_paged_newest_first, functions_are_paged_by_name, a_foreign_cursor_gives_no_rows,
                 a_page_has_its_bounds, dead_letters_are_paged_latest_first;
             tenants: reads_of_another_tenant_find_nothing, steps_of_another_tenant_change_nothing,
@@ -86,7 +90,7 @@ macro_rules! conformance {
                 a_deleted_tenant_has_no_good_key_and_its_name_stays_taken,
                 a_key_is_found_by_its_id_and_listed_with_its_tenants, a_key_is_revoked_once_and_by_its_tenant_alone,
                 a_replaced_key_stays_good_for_a_while, a_tenants_keys_are_bounded_and_the_first_to_end_makes_room,
-                each_change_of_tenants_and_keys_is_told;
+                each_change_of_tenants_and_keys_is_told, quotas_are_kept_with_their_tenant;
             workers: announced_workers_are_there_for_their_time;
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,
@@ -133,6 +137,8 @@ pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str)
         abi: Abi::Core,
         limits: RunLimits::default(),
         grants: grants(),
+        versions_max: UNLIMITED,
+        module_bytes_max: UNLIMITED,
     }
 }
 
@@ -146,7 +152,7 @@ pub(super) async fn register(subject: &dyn Subject, tenant: &TenantId, name: &st
     let new = new_function(subject, tenant, name);
     match subject.store().register(new, module(name).1).await.unwrap() {
         Registered::Version(version) => version,
-        Registered::QuotaReached { max } => panic!("there are {max} versions"),
+        refused => panic!("{refused:?}"),
     }
 }
 
@@ -166,6 +172,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         expires_at: subject.now().plus(3_600_000),
         fingerprint: None,
         retry_of: None,
+        queued_max: UNLIMITED,
         input: Bytes::from_static(b"input"),
     }
 }

@@ -1,7 +1,7 @@
 //! Tenants and API keys of this store: what the trait asks, handed to the steps and the reads.
 
 use async_trait::async_trait;
-use fusebox_core::{name::TenantId, time::Millis};
+use fusebox_core::{name::TenantId, quota::QuotaSettings, time::Millis};
 use tokio::sync::watch;
 
 use super::{
@@ -26,6 +26,11 @@ impl Identity for EmbeddedStore {
     async fn delete_tenant(&self, tenant: &TenantId, now: Millis) -> Result<bool> {
         let tenant = tenant.clone();
         self.writer.step(0, move |steps| steps.delete_tenant(&tenant, now)).await
+    }
+
+    async fn set_quotas(&self, tenant: &TenantId, quotas: QuotaSettings) -> Result<bool> {
+        let tenant = tenant.clone();
+        self.writer.step(0, move |steps| steps.set_quotas(&tenant, quotas)).await
     }
 
     async fn add_key(&self, key: Key, replaces: Option<Replaced>) -> Result<KeyAdded> {

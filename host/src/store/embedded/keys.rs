@@ -17,6 +17,7 @@
 //! | records | `a` tenant | the tenant |
 //! | records | `y` key | the API key |
 //! | records | `z` tenant key | a tenant's API keys |
+//! | records | `q` tenant | wasm bytes of its versions together |
 //! | blobs | `i` `o` `l` task | input, output, log |
 //! | records | `j` tenant name | a namespace: its last revision, its entries and bytes |
 //! | records | `g` tenant name kind setting | a setting's value |
@@ -147,6 +148,11 @@ pub(super) fn counters_of_all() -> Key {
 /// `c`: a tenant's counters.
 pub(super) fn counters(tenant: &TenantId) -> Key {
     join(&[b"c", tenant.as_str().as_bytes()])
+}
+
+/// `q`: wasm bytes of a tenant's versions together.
+pub(super) fn module_bytes(tenant: &TenantId) -> Key {
+    join(&[b"q", tenant.as_str().as_bytes()])
 }
 
 /// The tenant of a counters' key.

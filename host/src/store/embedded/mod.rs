@@ -13,6 +13,7 @@
 //! | `reads` | reads beside the writer |
 //! | `identity` | tenants and API keys |
 //! | `kv` | what functions keep |
+//! | `tanks` | fuel that tenants' runs may reserve; in memory |
 //! | `presence` | who works for this store; in memory, since it is true only while they do |
 
 use std::{path::Path, sync::Arc};
@@ -26,7 +27,7 @@ use fusebox_core::{
     task::Task,
 };
 
-use self::{engine::Engine, presence::Presence, reads::Reads, writer::Writer};
+use self::{engine::Engine, presence::Presence, reads::Reads, tanks::Tanks, writer::Writer};
 use super::hints::Hints;
 use super::{
     Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
@@ -46,6 +47,7 @@ mod queue;
 mod reads;
 mod records;
 mod steps;
+mod tanks;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -58,6 +60,7 @@ pub struct EmbeddedStore {
     hints: Arc<Hints>,
     presence: Presence,
     clock: Clock,
+    tanks: Tanks,
 }
 
 impl EmbeddedStore {
@@ -77,7 +80,14 @@ impl EmbeddedStore {
         let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
         let hints = Hints::new();
         let writer = Writer::start(engine.clone(), hints.clone(), options, clock.clone())?;
-        Ok(Self { writer, reads: Reads::new(engine), hints, presence: Presence::new(clock.clone()), clock })
+        Ok(Self {
+            writer,
+            reads: Reads::new(engine),
+            hints,
+            presence: Presence::new(clock.clone()),
+            tanks: Tanks::new(clock.clone()),
+            clock,
+        })
     }
 
     /// Gives back the leases of the process before this one, and says how many: nobody else can hold a lease of a store

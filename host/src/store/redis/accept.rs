@@ -66,23 +66,34 @@ pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]
 }
 
 async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bool]) -> Result<Vec<Accepted>> {
-    let cap = match caller.layout() {
-        Layout::Whole => caller.options().queued_tasks_max,
-        Layout::Partitioned => 0,
-    };
+    // On a Cluster the caller has counted.
+    let counts = u8::from(caller.layout() == Layout::Whole);
     let sizes = open.iter().map(|at| (tasks[*at].id, tasks[*at].input.len()));
     let call = |batch: &batches::Batch| {
-        let tasks: Vec<_> = batch.items.iter().map(|item| (&tasks[open[*item]], has_room[*item])).collect();
+        let kind_of = |item: &usize| {
+            let task = &tasks[open[*item]];
+            (task, most(caller, task, has_room[*item]))
+        };
+        let tasks: Vec<_> = batch.items.iter().map(kind_of).collect();
         let (kinds, numbers) = kinds(&tasks);
-        let call = caller.call(batch.place, "accept").arg(cap).arg(kinds.len());
+        let call = caller.call(batch.place, "accept").arg(counts).arg(kinds.len());
         let call = kinds.into_iter().fold(call, kind);
         tasks.into_iter().zip(numbers).fold(call, |call, ((task, _), number)| row(call, task, number))
     };
     batches::perform(caller, sizes, call, read).await
 }
 
-/// A task, for all that many of one call have in common, and whether it has room.
-type Kind<'a> = (&'a NewTask, bool);
+/// A task, for all that many of one call have in common, and the most tasks of its tenant that may wait.
+type Kind<'a> = (&'a NewTask, u64);
+
+/// The most tasks of its tenant that may wait; 0 where there is no room for it.
+fn most(caller: &Caller, task: &NewTask, has_room: bool) -> u64 {
+    if has_room { bound(caller, task) } else { 0 }
+}
+
+fn bound(caller: &Caller, task: &NewTask) -> u64 {
+    caller.options().queued_tasks_max.min(task.queued_max)
+}
 
 /// The kinds of tasks there are, and the number of each task's kind, counted from 1.
 fn kinds<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
@@ -103,17 +114,17 @@ fn kinds<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
     (kinds, numbers)
 }
 
-fn is_same_kind((one, one_has_room): Kind<'_>, (other, other_has_room): Kind<'_>) -> bool {
+fn is_same_kind((one, one_most): Kind<'_>, (other, other_most): Kind<'_>) -> bool {
     one.function == other.function
         && one.tenant == other.tenant
         && one.function_name == other.function_name
         && one.module == other.module
         && one.limits == other.limits
         && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
-        && one_has_room == other_has_room
+        && one_most == other_most
 }
 
-fn kind(call: Call, (task, has_room): Kind<'_>) -> Call {
+fn kind(call: Call, (task, most): Kind<'_>) -> Call {
     call.arg(task.function.to_string())
         .arg(task.tenant.as_str())
         .arg(task.function_name.as_str())
@@ -123,7 +134,7 @@ fn kind(call: Call, (task, has_room): Kind<'_>) -> Call {
             Expects::There => "there",
             Expects::Newest => "newest",
         })
-        .arg(u8::from(has_room))
+        .arg(most)
         .arg(records::common(task))
 }
 
@@ -146,16 +157,18 @@ fn read(answer: Value) -> Result<Accepted> {
 
 /// Which of the tasks have room, the first ones first.
 async fn rooms(caller: &Caller, counted: &Counted, tasks: &[&NewTask]) -> Result<Vec<bool>> {
-    let max = caller.options().queued_tasks_max;
-    let mut asked: HashMap<&TenantId, u64> = HashMap::new();
+    // How many of each tenant, and the most that may wait.
+    let mut asked: HashMap<&TenantId, (u64, u64)> = HashMap::new();
     for task in tasks {
-        *asked.entry(&task.tenant).or_default() += 1;
+        let (more, max) = asked.entry(&task.tenant).or_insert((0, u64::MAX));
+        *more += 1;
+        *max = bound(caller, task).min(*max);
     }
-    let near: BTreeSet<_> = asked.iter().filter(|(tenant, more)| !counted.far(tenant, **more, max)).collect();
+    let near: BTreeSet<_> = asked.iter().filter(|(tenant, (more, max))| !counted.far(tenant, *more, *max)).collect();
     let near: Vec<_> = near.into_iter().map(|(tenant, _)| *tenant).collect();
     let mut rooms: HashMap<&TenantId, u64> = asked.keys().map(|tenant| (*tenant, u64::MAX)).collect();
     for (tenant, waiting) in near.iter().zip(depths(caller, &near).await?) {
-        let more = asked.get(tenant).copied().unwrap_or(0);
+        let (more, max) = asked.get(tenant).copied().unwrap_or_default();
         counted.put(tenant, waiting.saturating_add(more));
         rooms.insert(tenant, max.saturating_sub(waiting));
     }

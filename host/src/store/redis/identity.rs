@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use fusebox_core::{
     limits::{KEYS_PER_TENANT_MAX, TENANTS_MAX},
     name::TenantId,
+    quota::QuotaSettings,
     time::Millis,
 };
 use redis::Value;
@@ -45,6 +46,14 @@ impl Identity for RedisStore {
             false => tenant.deleted_at.replace(now).is_none(),
         };
         change_tenant(&self.caller, tenant, delete, Some(now)).await
+    }
+
+    async fn set_quotas(&self, tenant: &TenantId, quotas: QuotaSettings) -> Result<bool> {
+        let set = |tenant: &mut Tenant| {
+            tenant.quotas = quotas;
+            tenant.deleted_at.is_none()
+        };
+        change_tenant(&self.caller, tenant, set, None).await
     }
 
     async fn add_key(&self, key: Key, replaces: Option<Replaced>) -> Result<KeyAdded> {

@@ -15,6 +15,8 @@
 //! | `fusebox:names:<tenant>` | sorted set | names; in the order of their bytes |
 //! | `fusebox:numbers:<tenant>` | hash | the last version number given to each name; kept for ever |
 //! | `fusebox:version_counts` | hash | versions of each tenant |
+//! | `fusebox:module_bytes` | hash | wasm bytes of each tenant's versions together |
+//! | `fusebox:fuel:<tenant>` | hash | fuel that its runs may reserve, and when that was so; absent where it is full |
 //! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module; by how long they stay |
 //! | `fusebox:accounts` | hash | each tenant's record |
 //! | `fusebox:key:<id>` | hash | an API key; of its secret, the SHA-256 |
@@ -48,7 +50,7 @@ const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 28] = [
+pub(super) const CONSTANTS: [(&str, &str); 30] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -62,6 +64,8 @@ pub(super) const CONSTANTS: [(&str, &str); 28] = [
     ("NAMES", NAMES),
     ("NUMBERS", "fusebox:numbers"),
     ("VERSION_COUNTS", "fusebox:version_counts"),
+    ("MODULE_BYTES", "fusebox:module_bytes"),
+    ("FUEL", "fusebox:fuel"),
     ("MODULE", MODULE),
     ("ACCOUNTS", ACCOUNTS),
     ("API_KEY", "fusebox:key"),

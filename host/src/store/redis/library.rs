@@ -17,7 +17,7 @@ use super::{keys, records, versions};
 /// The layout of keys and records. A change that an older host cannot read makes a new number.
 const LAYOUT: u32 = 2;
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
@@ -26,6 +26,7 @@ const SOURCES: [&str; 11] = [
     include_str!("library/reads.lua"),
     include_str!("library/functions.lua"),
     include_str!("library/kv.lua"),
+    include_str!("library/fuel.lua"),
     include_str!("library/workers.lua"),
     include_str!("library/identity.lua"),
     include_str!("library/audit.lua"),

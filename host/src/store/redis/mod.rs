@@ -10,7 +10,7 @@
 //! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
 //! | `caller`, `batches`, `answers` | calls of those functions, split to size |
 //! | `gather`, `memory` | what spares Redis work: tasks of many callers in one call, versions that are not looked up again |
-//! | `accept`, `lease`, `report`, `functions`, `identity`, `kv`, `reads`, `workers` | what each call of the store asks and is answered |
+//! | `accept`, `lease`, `report`, `functions`, `fuel`, `identity`, `kv`, `reads`, `workers` | what each call asks and is answered |
 //! | `audit` | records compared with the indexes |
 //! | `pubsub` | wake-ups |
 //!
@@ -54,6 +54,7 @@ mod audit;
 mod batches;
 mod caller;
 mod errors;
+mod fuel;
 mod functions;
 mod gather;
 mod identity;

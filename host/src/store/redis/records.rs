@@ -300,6 +300,7 @@ mod tests {
             expires_at: Millis::NEVER,
             fingerprint: None,
             retry_of: None,
+            queued_max: 9,
             input: Bytes::new(),
         }
     }

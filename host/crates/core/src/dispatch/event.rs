@@ -7,6 +7,7 @@
 //! | [`Effect::Lease`] | [`Event::Leased`] or [`Event::LeaseFailed`], once each |
 //! | [`Effect::Assign`] | [`Event::Finished`], or the worker is lost |
 //! | [`Effect::Save`] | [`Event::Saved`] or [`Event::SaveFailed`], once each |
+//! | [`Effect::Draw`] | [`Event::Drawn`], once |
 //! | [`Effect::Beat`] | [`Event::LeaseLost`] for each lease that is lost |
 //! | [`Effect::WakeAt`] | [`Event::Tick`] at that time or later |
 //! | the others | nothing |
@@ -53,6 +54,24 @@ impl Mode {
 /// The expiry of credit that lasts until it is spent, and does not come back.
 pub const UNTIL_SPENT: Millis = Millis(Millis::NEVER.0 - 1);
 
+/// Fuel that the runs of a lease step reserve: their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserved {
+    /// All of them together.
+    pub fuel: u64,
+    /// The one that reserves the most.
+    pub most: u64,
+}
+
+/// What a run cost its tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// CPU time in microseconds.
+    pub cpu_us: u64,
+    /// What it left of the fuel that it had reserved, where it ended normally. What a trap has burnt is not known.
+    pub fuel_left: u64,
+}
+
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -70,6 +89,22 @@ pub enum Event {
         tenant: TenantId,
         /// How many.
         more: u64,
+    },
+    /// What a tenant may have under way here from now on. Without it there is no bound.
+    Quota {
+        /// Whose.
+        tenant: TenantId,
+        /// Leased attempts.
+        running_max: u64,
+        /// Fuel that its runs may reserve; [`crate::quota::UNLIMITED`] needs no draws.
+        fuel_per_minute: u64,
+    },
+    /// Fuel that the store gave; 0 where it has none, or did not answer.
+    Drawn {
+        /// Whose.
+        tenant: TenantId,
+        /// How much.
+        fuel: u64,
     },
     /// A worker may be sent this many attempts more. The first one makes the worker known.
     CreditGranted {
@@ -92,6 +127,8 @@ pub enum Event {
         request: RequestId,
         /// The attempts.
         attempts: Vec<(TaskId, Attempt)>,
+        /// The fuel that their runs reserve.
+        reserved: Reserved,
     },
     /// The store did not answer a request.
     LeaseFailed {
@@ -108,8 +145,8 @@ pub enum Event {
         attempt: Attempt,
         /// How it is over.
         report: Report,
-        /// CPU time of the run in microseconds: what its tenant is charged.
-        cpu_us: u64,
+        /// What its tenant is charged.
+        cost: Cost,
     },
     /// The store has recorded a verdict.
     Saved {
@@ -246,6 +283,20 @@ pub enum Effect {
         attempt: Attempt,
         /// Why.
         reason: StopReason,
+    },
+    /// Ask the store for fuel of a tenant.
+    Draw {
+        /// Whose.
+        tenant: TenantId,
+        /// How much.
+        fuel: u64,
+    },
+    /// Give fuel of a tenant back to the store.
+    GiveBack {
+        /// Whose.
+        tenant: TenantId,
+        /// How much.
+        fuel: u64,
     },
     /// The attempt is over and recorded, or is no longer ours: tell the worker, forget its bytes.
     Told {

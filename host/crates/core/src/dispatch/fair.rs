@@ -10,7 +10,8 @@ use alloc::{
     vec::Vec,
 };
 
-use crate::name::TenantId;
+use super::allow::Allowance;
+use crate::{name::TenantId, time::Millis};
 
 /// What a run is thought to cost before any is known, in microseconds; also the least a run is charged, since leasing
 /// and recording it cost the host something too.
@@ -28,13 +29,20 @@ struct Tenant {
     virtual_us: u64,
     /// Moving average of the cost of a run.
     estimate_us: u64,
+    /// What it may have under way.
+    allowance: Allowance,
 }
 
 impl Tenant {
     /// What becomes ready during a lease step waits for its answer, and is then leased at once: under load that makes a
     /// few large steps of many small ones.
-    const fn waits(&self) -> bool {
-        self.ready > 0 && self.leasing == 0
+    fn waits(&self) -> bool {
+        self.ready > 0 && self.leasing == 0 && self.allowance.room() > 0
+    }
+
+    /// From when on the store is to be asked for fuel.
+    fn dry_since(&self) -> Option<Millis> {
+        self.allowance.dry_since().filter(|_| self.ready > 0)
     }
 }
 
@@ -44,6 +52,8 @@ pub(super) struct Shares {
     tenants: BTreeMap<TenantId, Tenant>,
     /// Tenants that wait, by virtual time.
     waiting: BTreeSet<(u64, TenantId)>,
+    /// Tenants whose ready tasks lack fuel, by when to ask for it.
+    dry: BTreeSet<(Millis, TenantId)>,
     /// Whose tasks were taken since the last wave of lease steps was closed, a name for each step.
     wave: Vec<TenantId>,
     /// Tenants with lease steps on their way.
@@ -66,9 +76,7 @@ impl Shares {
 
     /// Replaces what is known of a tenant's ready tasks.
     pub(super) fn set_ready(&mut self, tenant: &TenantId, ready: u64) {
-        if !self.tenants.contains_key(tenant) {
-            self.tenants.insert(tenant.clone(), Tenant { estimate_us: COST_US_MIN, ..Tenant::default() });
-        }
+        self.know(tenant);
         let floor_us = self.floor_us;
         self.change(tenant, |known| {
             if known.ready == 0 && ready > 0 {
@@ -84,12 +92,29 @@ impl Shares {
         !self.waiting.is_empty()
     }
 
-    /// Who goes next, with its number of ready tasks, and how many tenants wait or are being served.
+    /// Sets what a tenant may have under way.
+    pub(super) fn set_quota(&mut self, tenant: &TenantId, running_max: u64, fuel_per_minute: u64) {
+        self.know(tenant);
+        self.change(tenant, |known| known.allowance.set(running_max, fuel_per_minute));
+    }
+
+    pub(super) fn knows(&self, tenant: &TenantId) -> bool {
+        self.tenants.contains_key(tenant)
+    }
+
+    fn know(&mut self, tenant: &TenantId) {
+        if !self.tenants.contains_key(tenant) {
+            self.tenants.insert(tenant.clone(), Tenant { estimate_us: COST_US_MIN, ..Tenant::default() });
+        }
+    }
+
+    /// Who goes next, with its number of tasks that may go, and how many tenants wait or are being served.
     pub(super) fn next(&mut self) -> Option<(TenantId, u64, usize)> {
         let (virtual_us, tenant) = self.waiting.first()?.clone();
         self.floor_us = self.floor_us.max(virtual_us);
-        let ready = self.tenants.get(&tenant)?.ready;
-        Some((tenant, ready, self.waiting.len() + self.served))
+        let known = self.tenants.get(&tenant)?;
+        let may = known.ready.min(known.allowance.room());
+        Some((tenant, may, self.waiting.len() + self.served))
     }
 
     /// Takes `count` ready tasks of a tenant, at their estimated cost, for a lease step of this wave.
@@ -97,6 +122,7 @@ impl Shares {
         self.change(tenant, |known| {
             known.virtual_us = known.virtual_us.saturating_add(known.estimate_us.saturating_mul(count.into()));
             known.ready = known.ready.saturating_sub(count.into());
+            known.allowance.take(count.into());
         });
         self.wave.push(tenant.clone());
     }
@@ -116,6 +142,7 @@ impl Shares {
     /// Gives back tasks that were taken but not leased.
     pub(super) fn give_back(&mut self, tenant: &TenantId, count: u32) {
         self.change(tenant, |known| {
+            known.allowance.free(count.into());
             known.virtual_us = known.virtual_us.saturating_sub(known.estimate_us.saturating_mul(count.into()));
         });
     }
@@ -127,6 +154,41 @@ impl Shares {
             known.estimate_us = (estimate_us * 7 + cost_us) / 8;
             known.virtual_us = known.virtual_us.saturating_add(cost_us).saturating_sub(estimate_us);
         });
+    }
+
+    /// The tasks of a lease step reserve this much fuel together, and one of them `most`.
+    pub(super) fn reserve(&mut self, tenant: &TenantId, fuel: u64, most: u64) {
+        self.change(tenant, |known| known.allowance.reserve(fuel, most));
+    }
+
+    /// A run left this much fuel. Gives what is to go back to the store.
+    pub(super) fn refund(&mut self, tenant: &TenantId, fuel: u64) -> u64 {
+        let mut surplus = 0;
+        self.change(tenant, |known| surplus = known.allowance.refund(fuel));
+        surplus
+    }
+
+    /// A leased attempt is over.
+    pub(super) fn over(&mut self, tenant: &TenantId) {
+        self.change(tenant, |known| known.allowance.free(1));
+    }
+
+    /// Who lacks fuel at `now`, and how much to ask the store for. It is asked once.
+    pub(super) fn ask_fuel(&mut self, now: Millis) -> Option<(TenantId, u64)> {
+        let (_, tenant) = self.dry.first().filter(|(at, _)| *at <= now)?.clone();
+        let mut fuel = 0;
+        self.change(&tenant, |known| fuel = known.allowance.ask());
+        Some((tenant, fuel))
+    }
+
+    /// What the store gave.
+    pub(super) fn drawn(&mut self, tenant: &TenantId, fuel: u64, now: Millis) {
+        self.change(tenant, |known| known.allowance.drawn(fuel, now));
+    }
+
+    /// When the store is to be asked for fuel.
+    pub(super) fn wake_at(&self) -> Millis {
+        self.dry.first().map_or(Millis::NEVER, |(at, _)| *at)
     }
 
     /// The number of ready tasks known of a tenant.
@@ -144,6 +206,10 @@ impl Shares {
             (true, false) => self.served -= 1,
             _ => {}
         }
+        if before.dry_since() != after.dry_since() {
+            before.dry_since().map(|at| self.dry.remove(&(at, tenant.clone())));
+            after.dry_since().map(|at| self.dry.insert((at, tenant.clone())));
+        }
         if (before.waits(), before.virtual_us) == (after.waits(), after.virtual_us) {
             return;
         }
@@ -159,7 +225,9 @@ impl Shares {
     fn forget_idle(&mut self) {
         if self.tenants.len() - self.waiting.len() - self.served > IDLE_TENANTS_MAX {
             let floor_us = self.floor_us;
-            let is_needed = |tenant: &Tenant| tenant.ready > 0 || tenant.leasing > 0 || tenant.virtual_us > floor_us;
+            let is_needed = |tenant: &Tenant| {
+                tenant.ready > 0 || tenant.leasing > 0 || tenant.virtual_us > floor_us || !tenant.allowance.is_idle()
+            };
             self.tenants.retain(|_, tenant| is_needed(tenant));
         }
     }

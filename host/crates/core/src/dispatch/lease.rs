@@ -100,10 +100,12 @@ impl Leases {
         }
     }
 
-    pub(super) fn remove(&mut self, task: TaskId) {
-        if let Some(Lease { stage: Stage::SaveAt(at, _), .. }) = self.leases.remove(&task) {
+    pub(super) fn remove(&mut self, task: TaskId) -> Option<Lease> {
+        let lease = self.leases.remove(&task)?;
+        if let Stage::SaveAt(at, _) = lease.stage {
             self.saves.remove(&(at, task));
         }
+        Some(lease)
     }
 
     /// Attempts whose lease is due for renewal at `now` or soon after; each is due again later.

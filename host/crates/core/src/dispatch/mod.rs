@@ -5,14 +5,17 @@
 //! |---|---|
 //! | [`event`] | the whole vocabulary |
 //! | `fair` | whose tasks next |
+//! | `allow` | how much more a tenant may have under way |
 //! | `credit` | who may be sent attempts, and how many |
 //! | `free` | who has most room |
 //! | `lease` | which attempts are leased, and how far each has come |
 //! | `retry` | when to try again |
 //!
 //! Rules: nothing is assigned before its lease is saved, nothing is told before its end is saved, no worker is sent
-//! more than its credit, and a report that is not of the current attempt changes nothing.
+//! more than its credit, no tenant has more under way than its quota, and a report that is not of the current attempt
+//! changes nothing.
 
+mod allow;
 mod credit;
 pub mod event;
 mod fair;
@@ -25,7 +28,7 @@ use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-pub use event::{Answer, Effect, Event, Mode, Report, RequestId, SaveVerdict, UNTIL_SPENT};
+pub use event::{Answer, Cost, Effect, Event, Mode, Report, RequestId, Reserved, SaveVerdict, UNTIL_SPENT};
 
 use self::{
     credit::{Grant, Workers},
@@ -98,15 +101,19 @@ impl Dispatcher {
             Event::MoreReady { tenant, more } => {
                 self.shares.tell(&tenant, self.shares.ready(&tenant).saturating_add(more));
             }
+            Event::Quota { tenant, running_max, fuel_per_minute } => {
+                self.shares.set_quota(&tenant, running_max, fuel_per_minute);
+            }
+            Event::Drawn { tenant, fuel } => self.shares.drawn(&tenant, fuel, now),
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.workers.grant(worker, Grant { expires_at, slots }, now);
             }
             Event::Heartbeat { worker } => self.workers.saw(worker, now),
-            Event::Leased { request, attempts } => self.leased(request, attempts, now, effects),
+            Event::Leased { request, attempts, reserved } => self.leased(request, attempts, reserved, now, effects),
             Event::LeaseFailed { request } => self.lease_failed(request, now),
-            Event::Finished { worker, task, attempt, report, cpu_us } => {
+            Event::Finished { worker, task, attempt, report, cost } => {
                 self.workers.saw(worker, now);
-                self.finished(worker, task, attempt, report, cpu_us, effects);
+                self.finished(worker, task, attempt, report, cost, effects);
             }
             Event::Saved { task, attempt, answer: _ } => self.saved(task, attempt, effects),
             Event::SaveFailed { task, attempt } => self.save_failed(task, attempt, now),
@@ -127,6 +134,12 @@ impl Dispatcher {
         effects.extend(expired.map(|(worker, slots)| Effect::NothingYet { worker, slots }));
         self.lease_more(now, effects);
         self.settle(now, effects);
+    }
+
+    /// Whether anything is known of a tenant. What is not known is forgotten, its quota too.
+    #[must_use]
+    pub fn knows(&self, tenant: &TenantId) -> bool {
+        self.shares.knows(tenant)
     }
 
     /// Whether every lease is held by a worker that `is_live`, or its verdict is on its way. For checks.
@@ -153,25 +166,42 @@ impl Dispatcher {
             effects.push(Effect::Lease { request, tenant, worker, count });
         }
         self.shares.close_wave();
+        while !self.draining
+            && let Some((tenant, fuel)) = self.shares.ask_fuel(now)
+        {
+            effects.push(Effect::Draw { tenant, fuel });
+        }
     }
 
-    fn leased(&mut self, request: RequestId, attempts: Vec<(TaskId, Attempt)>, now: Millis, effects: &mut Vec<Effect>) {
+    fn leased(
+        &mut self,
+        request: RequestId,
+        attempts: Vec<(TaskId, Attempt)>,
+        reserved: Reserved,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(Request { tenant, worker, count, grants, told }) = self.requests.remove(&request) else {
             return;
         };
         self.shares.answered(&tenant);
+        self.shares.reserve(&tenant, reserved.fuel, reserved.most);
         let mut slots = one_by_one(grants);
         let accepts = !self.draining && self.workers.accepts(worker);
         let missing = count.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
         for (task, attempt) in attempts {
             if self.leases.current(task).is_some_and(|newer| newer.attempt > attempt) {
                 // This answer took so long that its lease was over before it came.
+                self.shares.over(&tenant);
                 effects.push(Effect::Told { worker, task, attempt });
                 continue;
             }
             let slot = if accepts { slots.next() } else { None };
             let stage = if slot.is_some() { Stage::Assigned } else { Stage::Saving(SaveVerdict::Release) };
             let older = self.leases.add(task, attempt, worker, tenant.clone(), stage, now);
+            if let Some(older) = &older {
+                self.shares.over(&older.tenant);
+            }
             if let Some(older) = older.filter(|older| older.stage == Stage::Assigned) {
                 let (worker, attempt) = (older.worker, older.attempt);
                 effects.push(Effect::Stop { worker, task, attempt, reason: StopReason::Interrupted });
@@ -209,7 +239,7 @@ impl Dispatcher {
         task: TaskId,
         attempt: Attempt,
         report: Report,
-        cpu_us: u64,
+        cost: Cost,
         effects: &mut Vec<Effect>,
     ) {
         let first = self.workers.report(worker, task, attempt);
@@ -221,7 +251,11 @@ impl Dispatcher {
             return; // Forged, or reported before; it is told once the verdict is saved.
         }
         let tenant = lease.tenant.clone();
-        self.shares.correct(&tenant, cpu_us);
+        self.shares.correct(&tenant, cost.cpu_us);
+        let fuel = self.shares.refund(&tenant, cost.fuel_left);
+        if fuel > 0 {
+            effects.push(Effect::GiveBack { tenant, fuel });
+        }
         let verdict = match report {
             Report::Ended => SaveVerdict::End,
             Report::Interrupted => SaveVerdict::Release,
@@ -246,8 +280,14 @@ impl Dispatcher {
     fn saved(&mut self, task: TaskId, attempt: Attempt, effects: &mut Vec<Effect>) {
         let saving = self.leases.get(task, attempt).filter(|lease| matches!(lease.stage, Stage::Saving(_)));
         if let Some(worker) = saving.map(|lease| lease.worker) {
-            self.leases.remove(task);
+            self.end_lease(task);
             effects.push(Effect::Told { worker, task, attempt });
+        }
+    }
+
+    fn end_lease(&mut self, task: TaskId) {
+        if let Some(lease) = self.leases.remove(task) {
+            self.shares.over(&lease.tenant);
         }
     }
 
@@ -262,7 +302,7 @@ impl Dispatcher {
     fn stop(&mut self, task: TaskId, attempt: Attempt, reason: StopReason, effects: &mut Vec<Effect>) {
         let assigned = self.leases.get(task, attempt).filter(|lease| lease.stage == Stage::Assigned);
         if let Some(worker) = assigned.map(|lease| lease.worker) {
-            self.leases.remove(task);
+            self.end_lease(task);
             effects.push(Effect::Stop { worker, task, attempt, reason });
         }
     }
@@ -312,7 +352,8 @@ impl Dispatcher {
     /// Asks to be woken in time, and says when a drain is over.
     fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let paused = if self.paused_until > now { self.paused_until } else { Millis::NEVER };
-        let wake_at = self.leases.wake_at().min(self.workers.wake_at()).min(paused);
+        let dry = if self.draining { Millis::NEVER } else { self.shares.wake_at() };
+        let wake_at = self.leases.wake_at().min(self.workers.wake_at()).min(paused).min(dry);
         if wake_at < self.wake_at {
             self.wake_at = wake_at;
             effects.push(Effect::WakeAt { at: wake_at });

@@ -6,6 +6,7 @@ use fusebox_core::{
     id::{Attempt, TaskId, WorkerId},
     name::TenantId,
     outcome::Receipt,
+    quota::FuelTank,
 };
 
 use crate::{
@@ -19,6 +20,8 @@ pub(crate) enum Call {
     Lease { request: RequestId, tenant: TenantId, worker: WorkerId, count: u32 },
     Save { task: TaskId, attempt: Attempt, verdict: SaveVerdict, receipt: Option<Receipt> },
     Beat { attempts: Vec<(TaskId, Attempt)> },
+    Draw { tenant: TenantId, fuel: u64 },
+    GiveBack { tenant: TenantId, fuel: u64 },
 }
 
 impl World {
@@ -90,7 +93,8 @@ impl World {
             events = match call {
                 Call::Lease { request, .. } => vec![Event::LeaseFailed { request }],
                 Call::Save { task, attempt, .. } => vec![Event::SaveFailed { task, attempt }],
-                Call::Beat { .. } => Vec::new(),
+                Call::Draw { tenant, .. } => vec![Event::Drawn { tenant, fuel: 0 }],
+                Call::Beat { .. } | Call::GiveBack { .. } => Vec::new(),
             };
         }
         for event in events {
@@ -103,7 +107,19 @@ impl World {
         let now = self.now;
         match *call {
             Call::Lease { request, ref tenant, worker, count } => {
-                vec![Event::Leased { request, attempts: self.store.lease(tenant, worker, count, now) }]
+                let attempts = self.store.lease(tenant, worker, count, now);
+                let reserved = self.store.reserved(&attempts);
+                vec![Event::Leased { request, attempts, reserved }]
+            }
+            Call::Draw { ref tenant, fuel } => {
+                let (tank, per_minute) = self.tank(tenant);
+                let fuel = tank.draw(per_minute, fuel, now);
+                vec![Event::Drawn { tenant: tenant.clone(), fuel }]
+            }
+            Call::GiveBack { ref tenant, fuel } => {
+                let (tank, per_minute) = self.tank(tenant);
+                tank.give_back(per_minute, fuel, now);
+                Vec::new()
             }
             Call::Save { task, attempt, verdict, ref receipt } => {
                 let answer = self.store.save(task, attempt, verdict, receipt.clone(), now);
@@ -115,6 +131,11 @@ impl World {
                 lost.map(|&(task, attempt)| Event::LeaseLost { task, attempt }).collect()
             }
         }
+    }
+
+    fn tank(&mut self, tenant: &TenantId) -> (&mut FuelTank, u64) {
+        let (_, quota) = self.quotas.iter().find(|(known, _)| known == tenant).unwrap();
+        (self.tanks.get_mut(tenant).unwrap(), quota.fuel_per_minute)
     }
 
     pub(crate) fn store_changed(&mut self) {

@@ -51,6 +51,8 @@ const fn event_kind(event: &Event) -> &'static str {
     match event {
         Event::Backlog { .. } => "backlog",
         Event::MoreReady { .. } => "hint",
+        Event::Quota { .. } => "quota",
+        Event::Drawn { .. } => "drawn",
         Event::CreditGranted { .. } => "credit",
         Event::Heartbeat { .. } => "heartbeat",
         Event::Leased { .. } => "leased",
@@ -78,6 +80,8 @@ const fn effect_kind(effect: &Effect) -> &'static str {
         Effect::Save { verdict: SaveVerdict::End, .. } => "save of an end",
         Effect::Save { verdict: SaveVerdict::Retry { .. }, .. } => "retry",
         Effect::Save { verdict: SaveVerdict::Release, .. } => "release",
+        Effect::Draw { .. } => "draw",
+        Effect::GiveBack { .. } => "give back",
         Effect::Beat { .. } => "beat",
         Effect::Stop { .. } => "stop",
         Effect::Told { .. } => "told",

@@ -16,6 +16,7 @@ use crate::{
     faults::Mode,
     plants::Planted,
     worker::WorkerStep,
+    workload,
     world::{Step, World},
 };
 
@@ -60,6 +61,9 @@ impl World {
         let core = Planted::new(self.seed, self.plant);
         self.hosts[host] = Host { core, life, is_up: true, ..Host::new(self.seed) };
         self.checker.started(host);
+        for quota in self.quotas.clone() {
+            self.event(host, Some(life), workload::told(&quota));
+        }
         let workers = if self.mode == Mode::Local { 1 } else { self.dice.between(2, 4) };
         for _ in 0..workers {
             let ms = self.dice.between(0, 50);
@@ -119,9 +123,9 @@ impl World {
             Event::Leased { ref attempts, .. } => {
                 held.extend(attempts.iter().map(|attempt| (*attempt, Held::default())));
             }
-            Event::Finished { worker, task, attempt, report: Report::Ended, cpu_us } => {
+            Event::Finished { worker, task, attempt, report: Report::Ended, cost } => {
                 let held = held.get_mut(&(task, attempt)).filter(|held| held.worker == Some(worker));
-                let receipt = Receipt { attempt, worker: Some(worker), cpu_us, ..Receipt::default() };
+                let receipt = Receipt { attempt, worker: Some(worker), cpu_us: cost.cpu_us, ..Receipt::default() };
                 held.map(|held| held.receipt.get_or_insert(receipt));
             }
             _ => {}
@@ -154,6 +158,8 @@ impl World {
                     self.send_call(host, Call::Save { task, attempt, verdict, receipt });
                 }
             }
+            Effect::Draw { tenant, fuel } => self.send_call(host, Call::Draw { tenant, fuel }),
+            Effect::GiveBack { tenant, fuel } => self.send_call(host, Call::GiveBack { tenant, fuel }),
             Effect::Beat { attempts } => self.send_call(host, Call::Beat { attempts }),
             Effect::Stop { worker, task, attempt, reason } => {
                 self.send(worker, WorkerStep::Stop { task, attempt, reason });

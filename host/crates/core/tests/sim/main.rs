@@ -57,7 +57,8 @@ fn every_seed_holds(mode: Mode) {
         sum.add(&hold(mode, seed));
     }
     println!("{mode:?}: {SEEDS} seeds, {sum}");
-    let rare = ["stop", "release", "retry", "stale save", "save failed", "lease failed", "lease lost", "drained"];
+    let rare =
+        ["stop", "release", "retry", "stale save", "save failed", "lease failed", "lease lost", "drained", "draw"];
     let of_mode: &[&str] = match mode {
         Mode::Local => &[],
         Mode::Push => &["worker lost", "worker drains"],
@@ -66,6 +67,7 @@ fn every_seed_holds(mode: Mode) {
     for kind in rare.iter().chain(of_mode) {
         assert!(sum.of(kind) > SEEDS / 10, "too little of \"{kind}\" to mean anything: {sum}");
     }
+    assert!(sum.of("give back") > 0, "no fuel was ever given back: {sum}");
 }
 
 #[test]
@@ -141,7 +143,8 @@ fn an_ignored_drain_is_noticed() {
 
 #[test]
 fn wakeups_never_asked_for_are_noticed() {
-    notices(Plant::NeverWake, &[Mode::Local], &[Property::Renewed]);
+    // Whoever is not woken sees no worker's sign of life either.
+    notices(Plant::NeverWake, &[Mode::Local], &[Property::Renewed, Property::DeadWorker]);
 }
 
 #[test]
@@ -162,6 +165,21 @@ fn runs_never_stopped_are_noticed() {
 #[test]
 fn a_forgotten_backlog_is_noticed() {
     notices(Plant::ForgetTheBacklog, ALL, &[Property::Served]);
+}
+
+#[test]
+fn an_ignored_quota_is_noticed() {
+    notices(Plant::IgnoreTheQuota, ALL, &[Property::Quota]);
+}
+
+#[test]
+fn fuel_that_is_not_reserved_is_noticed() {
+    notices(Plant::ReserveNothing, ALL, &[Property::Quota]);
+}
+
+#[test]
+fn fuel_never_asked_for_is_noticed() {
+    notices(Plant::NeverDraw, ALL, &[Property::NothingLost]);
 }
 
 #[test]

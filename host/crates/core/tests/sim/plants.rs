@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_core::{
-    dispatch::{Answer, Dispatcher, Effect, Event, RequestId, SaveVerdict},
+    dispatch::{Answer, Dispatcher, Effect, Event, RequestId, Reserved, SaveVerdict},
     id::{Attempt, TaskId, WorkerId},
     time::Millis,
 };
@@ -40,6 +40,12 @@ pub(crate) enum Plant {
     ForgetTheBacklog,
     /// A pull request that cannot be served is left open.
     NeverAnswer,
+    /// Tenants may have as much under way as they like.
+    IgnoreTheQuota,
+    /// A run reserves no fuel.
+    ReserveNothing,
+    /// Fuel is never asked for.
+    NeverDraw,
 }
 
 /// The dispatcher, with at most one planted bug.
@@ -87,9 +93,9 @@ impl Planted {
 
     fn change_event(&mut self, event: Event) -> Option<Event> {
         match (self.plant, event) {
-            (Some(Plant::IgnoreTheFence), Event::Finished { worker, task, attempt, report, cpu_us }) => {
+            (Some(Plant::IgnoreTheFence), Event::Finished { worker, task, attempt, report, cost }) => {
                 let (worker, attempt) = self.assigned.get(&task).copied().unwrap_or((worker, attempt));
-                Some(Event::Finished { worker, task, attempt, report, cpu_us })
+                Some(Event::Finished { worker, task, attempt, report, cost })
             }
             (Some(Plant::KeepADeadWorkersLeases), Event::WorkerLost { worker }) => {
                 self.gone.insert(worker);
@@ -100,7 +106,10 @@ impl Planted {
             {
                 None
             }
-            (Some(Plant::IgnoreTheDrain), Event::Drain) => None,
+            (Some(Plant::IgnoreTheDrain), Event::Drain) | (Some(Plant::IgnoreTheQuota), Event::Quota { .. }) => None,
+            (Some(Plant::ReserveNothing), Event::Leased { request, attempts, .. }) => {
+                Some(Event::Leased { request, attempts, reserved: Reserved::default() })
+            }
             (Some(Plant::ForgetFailedSaves), Event::SaveFailed { .. }) => None,
             (Some(Plant::NeverStop), Event::CancelRequested { .. } | Event::LeaseLost { .. }) => None,
             (_, event) => Some(event),
@@ -126,7 +135,8 @@ impl Planted {
             }
             (Some(Plant::AssignBeforeSaved), Effect::Lease { request, .. }) if !self.expected.is_empty() => {
                 let attempts = std::mem::take(&mut self.expected);
-                follow_up = Some(Event::Leased { request: *request, attempts });
+                let reserved = Reserved::default();
+                follow_up = Some(Event::Leased { request: *request, attempts, reserved });
             }
             (Some(Plant::LoseOnDrain), &Effect::Save { task, attempt, verdict: SaveVerdict::Release, .. })
                 if self.draining =>
@@ -141,9 +151,9 @@ impl Planted {
                 effects.push(Effect::Told { worker, task, attempt });
             }
             (Some(Plant::AssignTwice), Effect::Assign { .. }) => effects.push(effect.clone()),
-            (Some(Plant::NeverWake), Effect::WakeAt { .. }) | (Some(Plant::NeverAnswer), Effect::NothingYet { .. }) => {
-                return;
-            }
+            (Some(Plant::NeverWake), Effect::WakeAt { .. })
+            | (Some(Plant::NeverAnswer), Effect::NothingYet { .. })
+            | (Some(Plant::NeverDraw), Effect::Draw { .. }) => return,
             (_, Effect::NothingYet { worker, .. }) if self.gone.contains(worker) => return,
             _ => {}
         }

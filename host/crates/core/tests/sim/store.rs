@@ -7,7 +7,7 @@ use std::{
 };
 
 use fusebox_core::{
-    dispatch::{Answer, SaveVerdict},
+    dispatch::{Answer, Reserved, SaveVerdict},
     id::{Attempt, LeaseToken, TaskId, WorkerId},
     lifecycle::{Fence, Next, Refused},
     limits::LEASE_MS,
@@ -71,6 +71,12 @@ impl Store {
             leased.push((id, attempt));
         }
         leased
+    }
+
+    /// The fuel that attempts reserve.
+    pub(crate) fn reserved(&self, attempts: &[(TaskId, Attempt)]) -> Reserved {
+        let limits = || attempts.iter().map(|(task, _)| self.tasks[task].limits.fuel);
+        Reserved { fuel: limits().sum(), most: limits().max().unwrap_or_default() }
     }
 
     /// Renews a lease; whether it still could.

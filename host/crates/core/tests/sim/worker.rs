@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use fusebox_core::{
-    dispatch::{Event, Report, UNTIL_SPENT},
+    dispatch::{Cost, Event, Report, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
-    limits::HEARTBEAT_MS,
+    limits::{FUEL_DEFAULT, HEARTBEAT_MS},
     outcome::StopReason,
     time::Millis,
 };
@@ -138,12 +138,14 @@ impl World {
 
     fn report(&mut self, id: WorkerId, task: TaskId, attempt: Attempt, report: Report) {
         let host = self.workers[&id].host;
-        let cpu_us = self.dice.between(0, 100_000);
+        // Of a run that was lost or interrupted nobody knows what it has burnt.
+        let fuel_left = if report == Report::Ended { self.dice.between(0, FUEL_DEFAULT) } else { 0 };
+        let cost = Cost { cpu_us: self.dice.between(0, 100_000), fuel_left };
         let copies = 1 + u64::from(self.faulty() && self.dice.percent(self.faults.report_twice));
         for _ in 0..copies {
             if !self.is_lost() {
                 let ms = self.message_ms();
-                let event = Event::Finished { worker: id, task, attempt, report, cpu_us };
+                let event = Event::Finished { worker: id, task, attempt, report, cost };
                 self.after(ms, Step::Event { host, life: None, event });
             }
         }
@@ -260,7 +262,13 @@ impl World {
         let attempt = Attempt::try_from(self.dice.between(0, 4)).unwrap();
         let host = self.workers[&worker].host;
         if !self.checker.is_assigned(host, worker, task, attempt) {
-            let event = Event::Finished { worker, task, attempt, report: Report::Ended, cpu_us: 1 };
+            let event = Event::Finished {
+                worker,
+                task,
+                attempt,
+                report: Report::Ended,
+                cost: Cost { cpu_us: 1, fuel_left: 1 },
+            };
             self.event(host, None, event);
         }
     }

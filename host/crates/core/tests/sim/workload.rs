@@ -1,10 +1,13 @@
-//! The tasks of a world: of several tenants and priorities, in bursts and alone; a few expire soon or are cancelled.
+//! The tasks of a world: of several tenants and priorities, in bursts and alone; a few expire soon or are cancelled. And
+//! what the tenants may have under way.
 
 use fusebox_core::{
+    dispatch::Event,
     function::RunLimits,
     id::{FunctionId, TaskId},
-    limits::ATTEMPTS_MAX,
+    limits::{ATTEMPTS_MAX, FUEL_DEFAULT},
     name::TenantId,
+    quota::UNLIMITED,
     task::{Priority, Task, TaskState},
     time::Millis,
 };
@@ -38,7 +41,7 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
             id: TaskId::from_bytes(id_bytes(number)),
             tenant: dice.pick(&tenants).unwrap(),
             function: FunctionId::from_bytes([0; 16]),
-            limits: RunLimits::default(),
+            limits: RunLimits { fuel: FUEL_DEFAULT * dice.between(1, 3), ..RunLimits::default() },
             priority: dice.pick(&Priority::HIGHEST_FIRST).unwrap(),
             created_at,
             expires_at: created_at.plus(patience_ms),
@@ -51,6 +54,30 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
         });
     }
     tasks
+}
+
+/// What a tenant may have under way.
+#[derive(Clone, Copy)]
+pub(crate) struct Quota {
+    pub(crate) running_max: u64,
+    pub(crate) fuel_per_minute: u64,
+}
+
+/// Of some tenants: by number, by fuel, or both.
+pub(crate) fn quotas(dice: &mut Dice) -> Vec<(TenantId, Quota)> {
+    let mut quotas = Vec::new();
+    for tenant in tenants().filter(|_| dice.percent(40)).collect::<Vec<_>>() {
+        let running_max = if dice.percent(70) { dice.between(1, 6) } else { UNLIMITED };
+        let fuel_per_minute = if dice.percent(50) { FUEL_DEFAULT * dice.between(30, 300) } else { UNLIMITED };
+        quotas.push((tenant, Quota { running_max, fuel_per_minute }));
+    }
+    quotas
+}
+
+/// As a dispatcher is told.
+pub(crate) fn told((tenant, quota): &(TenantId, Quota)) -> Event {
+    let Quota { running_max, fuel_per_minute } = *quota;
+    Event::Quota { tenant: tenant.clone(), running_max, fuel_per_minute }
 }
 
 /// When who cancels which task.

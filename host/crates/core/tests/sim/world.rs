@@ -7,6 +7,7 @@ use fusebox_core::{
     dispatch::{Effect, Event},
     id::{TaskId, WorkerId},
     name::TenantId,
+    quota::FuelTank,
     task::Task,
     time::Millis,
 };
@@ -20,7 +21,7 @@ use crate::{
     plants::Plant,
     store::Store,
     worker::{Worker, WorkerStep},
-    workload,
+    workload::{self, Quota},
 };
 
 /// The store does by itself what time asks for this often.
@@ -88,6 +89,9 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) workers_ever: u64,
+    pub(crate) quotas: Vec<(TenantId, Quota)>,
+    /// Of those tenants, as the store keeps it.
+    pub(crate) tanks: BTreeMap<TenantId, FuelTank>,
     pub(crate) checker: Checker,
     pub(crate) figures: Figures,
     /// What was handled, for a run that is to be shown.
@@ -105,6 +109,9 @@ impl World {
         let hosts = if dice.percent(30) { 2 } else { 1 };
         let tasks = workload::tasks(&mut dice);
         let cancels = workload::cancels(&tasks, &faults, &mut dice);
+        let quotas = workload::quotas(&mut dice);
+        let full =
+            |(tenant, quota): &(TenantId, Quota)| (tenant.clone(), FuelTank::full(quota.fuel_per_minute, Millis(0)));
         let mut world = Self {
             mode,
             seed,
@@ -116,6 +123,8 @@ impl World {
             hosts: (0..hosts).map(|_| Host::new(seed)).collect(),
             workers: BTreeMap::new(),
             workers_ever: 0,
+            tanks: quotas.iter().map(full).collect(),
+            quotas,
             checker: Checker::default(),
             figures: Figures::new(tasks.len()),
             lines: None,

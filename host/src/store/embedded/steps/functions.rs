@@ -26,10 +26,17 @@ impl Steps<'_> {
             Some(_) => return Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
             None => {}
         }
-        let max = self.options.function_versions_max;
+        let max = self.options.function_versions_max.min(new.versions_max);
         if self.counters(&new.tenant)?.versions >= max {
             return Ok(Registered::QuotaReached { max });
         }
+        let module_bytes = u64::try_from(module.len()).unwrap_or(u64::MAX);
+        let key = keys::module_bytes(&new.tenant);
+        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_add(module_bytes);
+        if kept > new.module_bytes_max {
+            return Ok(Registered::BytesReached { max: new.module_bytes_max });
+        }
+        self.group.put(Space::Records, key, records::encode(&kept)?);
         let last = keys::last_version(&new.tenant, &new.name);
         let version = FunctionVersion {
             id: new.id,
@@ -37,7 +44,7 @@ impl Steps<'_> {
             name: new.name,
             version: self.number::<u32>("a version number", &last)?.saturating_add(1),
             module: new.module,
-            module_bytes: u64::try_from(module.len()).unwrap_or(u64::MAX),
+            module_bytes,
             abi: new.abi,
             limits: new.limits,
             grants: new.grants,
@@ -74,7 +81,10 @@ impl Steps<'_> {
     }
 
     fn delete_version(&mut self, mut record: FunctionRecord) -> Result<()> {
-        let FunctionVersion { id, tenant, name, version, .. } = record.version.clone();
+        let FunctionVersion { id, tenant, name, version, module_bytes, .. } = record.version.clone();
+        let key = keys::module_bytes(&tenant);
+        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_sub(module_bytes);
+        self.group.put(Space::Records, key, records::encode(&kept)?);
         self.group.remove(Space::Records, keys::version(&tenant, &name, version));
         match self.version_ids(&tenant, &name, 1)?.first() {
             Some(newest) => self.put_id(keys::newest(&tenant, &name), *newest),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fusebox_core::{
     limits::{KEYS_PER_TENANT_MAX, TENANTS_MAX},
     name::TenantId,
+    quota::QuotaSettings,
     time::Millis,
 };
 
@@ -39,6 +40,13 @@ impl Steps<'_> {
             key.revoked_at.get_or_insert(now);
             self.put_key(&key)?;
         }
+        Ok(true)
+    }
+
+    /// Sets what a tenant may take.
+    pub(in crate::store::embedded) fn set_quotas(&mut self, id: &TenantId, quotas: QuotaSettings) -> Result<bool> {
+        let Some(tenant) = self.tenant(id)?.filter(|tenant| tenant.deleted_at.is_none()) else { return Ok(false) };
+        self.put_tenant(&Tenant { quotas, ..tenant })?;
         Ok(true)
     }
 

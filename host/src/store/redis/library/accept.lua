@@ -30,10 +30,10 @@ end
 local function read_kinds(c, args, from, many)
   local kinds = {}
   for number = 1, many do
-    local version, tenant, name, priority, expects, room, words =
+    local version, tenant, name, priority, expects, most, words =
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
-      version = version, tenant = tenant, name = name, expects = expects, room = room == '1', words = words,
+      version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most), words = words,
       ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
     }
     kind.as_expected = is_as_expected(c, kind)
@@ -76,10 +76,10 @@ local function any_known(c, args, from)
 end
 
 -- Answers with the time for a task that is new, else with a word.
--- `cap` is the most that may wait in this partition; 0 where the caller has counted, and says by kind what has room.
+-- Each kind says how many of its tenant may wait, 0 for none. Where the caller has counted, that is all that is looked at.
 define('accept', {}, function(args)
   local c = begin(args)
-  local cap, many = tonumber(args[OWN]), tonumber(args[OWN + 1])
+  local counts, many = args[OWN] == '1', tonumber(args[OWN + 1])
   local kinds, rows = read_kinds(c, args, OWN + 2, many), OWN + 2 + many * KIND
   local look = any_known(c, args, rows)
   local answers, tenants, new = {}, {}, {}
@@ -92,12 +92,12 @@ define('accept', {}, function(args)
       answer = same and 'DUPLICATE' or 'CONFLICT'
     elseif not kind.as_expected then
       answer = 'CHANGED'
-    elseif not kind.room or cap > 0 and depth(c, kind.tenant) >= cap then
+    elseif kind.most == 0 or counts and depth(c, kind.tenant) >= kind.most then
       answer = 'FULL'
     else
       answer = c.now
       write_new(c, id, kind, since, own, input)
-      if cap > 0 then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
+      if counts then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
       tenants[kind.tenant] = true
       new[#new + 1] = id
     end

@@ -16,6 +16,7 @@ end
 define('register', {}, function(args)
   local c = begin(args)
   local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
+  local wasm, bytes_most = args[OWN + 7], tonumber(args[OWN + 9])
   local key = function_key(c, id)
   local known = call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
   if known[2] then
@@ -24,14 +25,17 @@ define('register', {}, function(args)
   end
   local counts = VERSION_COUNTS .. c.tag
   if tonumber(call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
+  local bytes = MODULE_BYTES .. c.tag
+  if tonumber(call('HGET', bytes, tenant) or 0) + #wasm > bytes_most then return { 'LARGE' } end
   local version = call('HINCRBY', tenant_key(c, NUMBERS, tenant), name, 1)
-  call('HSET', key, 'name', name, 'payload', args[OWN + 7], 'tenant', tenant, 'version', version,
-    'module', module, 'module_bytes', #args[OWN + 7], 'abi', args[OWN + 4], 'limits', args[OWN + 5],
+  call('HSET', key, 'name', name, 'payload', wasm, 'tenant', tenant, 'version', version,
+    'module', module, 'module_bytes', #wasm, 'abi', args[OWN + 4], 'limits', args[OWN + 5],
     'created_at', c.now)
   if args[OWN + 8] ~= '' then call('HSET', key, 'grants', args[OWN + 8]) end
   call('ZADD', versions_key(c, tenant, name), version, id)
   call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
   call('HINCRBY', counts, tenant, 1)
+  call('HINCRBY', bytes, tenant, #wasm)
   local index = tenant_key(c, MODULE, module)
   call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', c.now))
   call('ZADD', index, LIVE, id)
@@ -73,7 +77,7 @@ define('versions', { 'no-writes' }, function(args)
 end)
 
 local function delete_one(c, tenant, id, kept_ms)
-  local v = call('HMGET', function_key(c, id), 'tenant', 'name', 'module', 'deleted_at')
+  local v = call('HMGET', function_key(c, id), 'tenant', 'name', 'module', 'deleted_at', 'module_bytes')
   if v[1] ~= tenant or v[4] then return 0 end
   local versions, index = versions_key(c, tenant, v[2]), tenant_key(c, MODULE, v[3])
   call('HSET', function_key(c, id), 'deleted_at', c.now)
@@ -82,6 +86,10 @@ local function delete_one(c, tenant, id, kept_ms)
   if call('ZCARD', versions) == 0 then call('ZREM', tenant_key(c, NAMES, tenant), v[2]) end
   if call('HINCRBY', VERSION_COUNTS .. c.tag, tenant, -1) <= 0 then
     call('HDEL', VERSION_COUNTS .. c.tag, tenant)
+  end
+  -- Versions of before this was counted leave it at 0.
+  if call('HINCRBY', MODULE_BYTES .. c.tag, tenant, -tonumber(v[5] or 0)) <= 0 then
+    call('HDEL', MODULE_BYTES .. c.tag, tenant)
   end
   call('ZADD', index, c.now + kept_ms, id)
   if call('ZCOUNT', index, LIVE, LIVE) == 0 then call('PEXPIRE', index, kept_ms) end

@@ -4,6 +4,7 @@
 //! A new rule of the dispatcher becomes a [`Property`] here and a planted bug in `plants.rs` that breaks it.
 
 mod ledger;
+mod purse;
 mod watch;
 
 use std::{
@@ -56,8 +57,10 @@ pub(crate) enum Property {
     Stopped,
     /// Credit that expired unused is answered.
     Answered,
-    /// Where tasks are ready and credit is free, tasks are leased.
+    /// Where tasks are ready, their tenant may have them and credit is free, tasks are leased.
     Served,
+    /// No tenant has more under way than it may, by number or by fuel.
+    Quota,
 }
 
 /// A property that did not hold.

@@ -13,6 +13,7 @@ use fusebox_core::{
 use super::{
     Check, Property, hold,
     ledger::{Ledger, Slots},
+    purse::Purses,
 };
 use crate::store::Store;
 
@@ -30,6 +31,7 @@ struct Request {
 
 /// An attempt whose lease the dispatcher knows to be saved, until a verdict is saved or the lease is lost.
 struct Held {
+    tenant: TenantId,
     worker: WorkerId,
     assigned: bool,
     report: Option<Report>,
@@ -45,6 +47,7 @@ pub(super) struct Watch {
     /// Every attempt ever assigned.
     assigned: BTreeSet<(TaskId, Attempt)>,
     ledger: Ledger,
+    purses: Purses,
     /// Tasks known to be ready and not asked for.
     ready: BTreeMap<TenantId, u64>,
     /// A store that did not answer is left alone until then.
@@ -75,7 +78,16 @@ impl Watch {
         match *event {
             Event::CreditGranted { worker, slots, expires_at } => self.ledger.grant(worker, slots, expires_at, now),
             Event::Heartbeat { worker } => self.ledger.saw(worker, now),
-            Event::Leased { request, ref attempts } => self.leased(request, attempts, now),
+            Event::Quota { ref tenant, running_max, fuel_per_minute } => {
+                self.purses.set(tenant, running_max, fuel_per_minute);
+            }
+            Event::Drawn { ref tenant, fuel } => self.purses.drawn(tenant, fuel),
+            Event::Leased { request, ref attempts, reserved } => {
+                if let Some(request) = self.requests.get(&request) {
+                    self.purses.reserve(&request.tenant, reserved.fuel);
+                }
+                self.leased(request, attempts, now);
+            }
             Event::LeaseFailed { request } => {
                 if let Some(Request { tenant, worker, count, slots, .. }) = self.requests.remove(&request) {
                     self.ledger.leased(worker, slots, 0);
@@ -83,11 +95,14 @@ impl Watch {
                     self.paused_until = now.plus(STORE_RETRY_MS);
                 }
             }
-            Event::Finished { worker, task, attempt, report, .. } => {
+            Event::Finished { worker, task, attempt, report, cost } => {
                 self.ledger.saw(worker, now);
                 self.ledger.report(worker, task, attempt);
                 let held = self.held.get_mut(&(task, attempt));
                 if let Some(held) = held.filter(|held| held.worker == worker && held.verdict.is_none()) {
+                    if held.report.is_none() && held.assigned {
+                        self.purses.refund(&held.tenant, cost.fuel_left);
+                    }
                     held.report.get_or_insert(report);
                 }
             }
@@ -125,7 +140,7 @@ impl Watch {
         let Some(request) = self.requests.remove(&request) else { return };
         let Request { tenant, worker, count, slots, backlog_came } = request;
         if attempts.len() < usize::try_from(count).unwrap() && !backlog_came {
-            self.ready.insert(tenant, 0);
+            self.ready.insert(tenant.clone(), 0);
         }
         // Where a later attempt is held, this answer was overtaken: its lease was over before it came.
         let is_overtaken =
@@ -134,7 +149,9 @@ impl Watch {
         self.ledger.leased(worker, slots, if self.draining { 0 } else { attempts.len() });
         for (task, attempt) in attempts {
             self.held.retain(|(held, _), _| *held != task);
-            let held = Held { worker, assigned: false, report: None, verdict: None, saving: false, renewed_at: now };
+            let tenant = tenant.clone();
+            let held =
+                Held { tenant, worker, assigned: false, report: None, verdict: None, saving: false, renewed_at: now };
             self.held.insert((task, attempt), held);
         }
     }
@@ -178,6 +195,8 @@ impl Watch {
             Effect::GaveUp { worker } => {
                 hold(self.ledger.has_lost(worker), Property::Credit, || format!("gave up {worker}, which was heard of"))
             }
+            Effect::Draw { ref tenant, .. } => self.purses.draw(tenant),
+            Effect::GiveBack { ref tenant, fuel } => self.purses.give_back(tenant, fuel),
             Effect::WakeAt { .. } => Ok(()),
             Effect::Drained => self.drained(store),
         }
@@ -186,6 +205,7 @@ impl Watch {
     fn lease(&mut self, request: RequestId, tenant: &TenantId, worker: WorkerId, count: u32, now: Millis) -> Check {
         hold(!self.draining, Property::Drain, || "leased after a drain".into())?;
         hold((1..=LEASE_BATCH_MAX).contains(&count), Property::Credit, || format!("asks for {count} attempts"))?;
+        self.purses.may_lease(tenant, self.under_way(tenant) + u64::from(count))?;
         let slots = self.ledger.take(worker, count, now);
         let slots =
             slots.map_err(|free| (Property::Credit, format!("asks for {count} of {free} slots of {worker}")))?;
@@ -194,6 +214,13 @@ impl Watch {
         let asked = Request { tenant: tenant.clone(), worker, count, slots, backlog_came: false };
         self.requests.insert(request, asked);
         Ok(())
+    }
+
+    /// Attempts of a tenant that are leased or asked for.
+    fn under_way(&self, tenant: &TenantId) -> u64 {
+        let asked = self.requests.values().filter(|request| request.tenant == *tenant);
+        let asked: u64 = asked.map(|request| u64::from(request.count)).sum();
+        asked + self.held.values().filter(|held| held.tenant == *tenant).count() as u64
     }
 
     fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, store: &Store) -> Check {
@@ -238,7 +265,8 @@ impl Watch {
     fn served(&self, now: Millis) -> Check {
         // Whose lease steps are on their way waits for their answers.
         let is_served = |tenant: &TenantId| self.requests.values().any(|request| request.tenant == *tenant);
-        let waits = self.ready.iter().find(|(tenant, ready)| **ready > 0 && !is_served(tenant));
+        let may = |tenant: &TenantId| self.purses.must_serve(tenant, self.under_way(tenant) + 1);
+        let waits = self.ready.iter().find(|(tenant, ready)| **ready > 0 && !is_served(tenant) && may(tenant));
         if self.draining || now < self.paused_until || waits.is_none() {
             return Ok(());
         }

@@ -1,0 +1,197 @@
+//! How much more a tenant may have under way: by number, and by the fuel that its runs reserve.
+//!
+//! A run reserves its whole fuel limit, since what a trap has burnt is not known; what a run that ended normally has left
+//! comes back. The fuel is drawn from the store's tank in small parts. How much an attempt reserves is known only when it is
+//! leased, so it is taken to be the most of those before it; one that reserves more leaves a debt, which is paid before
+//! anything else is leased.
+
+use crate::{
+    quota::{UNLIMITED, draught, refill_ms},
+    time::Millis,
+};
+
+/// What one tenant may have under way, and has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    running_max: u64,
+    /// Leased, or asked for.
+    running: u64,
+    fuel: Option<Purse>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Purse {
+    per_minute: u64,
+    /// Below 0 it is a debt.
+    balance: i128,
+    /// What an attempt is thought to reserve; 0 where none has been seen.
+    estimate: u64,
+    /// The tank is being asked.
+    asking: bool,
+    /// It gave too little: not before this.
+    ask_at: Millis,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { running_max: UNLIMITED, running: 0, fuel: None }
+    }
+}
+
+impl Allowance {
+    /// Sets what the tenant may have; what it has stays.
+    pub(super) fn set(&mut self, running_max: u64, fuel_per_minute: u64) {
+        self.running_max = running_max;
+        self.fuel = match (self.fuel, fuel_per_minute) {
+            (_, UNLIMITED) => None,
+            (Some(purse), per_minute) => Some(Purse { per_minute, ..purse }),
+            (None, per_minute) => Some(Purse { per_minute, balance: 0, estimate: 0, asking: false, ask_at: Millis(0) }),
+        };
+    }
+
+    /// Whether nothing would be lost by forgetting it.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.running == 0
+    }
+
+    /// How many attempts more it may have.
+    pub(super) fn room(&self) -> u64 {
+        let by_number = self.running_max.saturating_sub(self.running);
+        self.fuel.map_or(by_number, |purse| by_number.min(purse.room()))
+    }
+
+    /// Attempts are asked for.
+    pub(super) const fn take(&mut self, count: u64) {
+        self.running = self.running.saturating_add(count);
+    }
+
+    /// Attempts are over, or were not got.
+    pub(super) const fn free(&mut self, count: u64) {
+        self.running = self.running.saturating_sub(count);
+    }
+
+    /// Attempts are leased that reserve this much together, and one of them `most`.
+    pub(super) fn reserve(&mut self, fuel: u64, most: u64) {
+        if let Some(purse) = &mut self.fuel {
+            purse.balance -= i128::from(fuel);
+            purse.estimate = most.max(purse.estimate - purse.estimate / 8);
+        }
+    }
+
+    /// A run ended normally and left fuel. Gives what is to go back into the tank.
+    pub(super) fn refund(&mut self, fuel: u64) -> u64 {
+        let Some(purse) = &mut self.fuel else { return 0 };
+        purse.balance += i128::from(fuel);
+        let part = i128::from(draught(purse.per_minute, purse.estimate));
+        if purse.balance <= 2 * part {
+            return 0;
+        }
+        let surplus = u64::try_from(purse.balance - part).unwrap_or(u64::MAX);
+        purse.balance -= i128::from(surplus);
+        surplus
+    }
+
+    /// From when on the tank is to be asked, where there is too little fuel for an attempt.
+    pub(super) fn dry_since(&self) -> Option<Millis> {
+        self.fuel.filter(|purse| purse.room() == 0 && !purse.asking).map(|purse| purse.ask_at)
+    }
+
+    /// How much the tank is to be asked for.
+    pub(super) fn ask(&mut self) -> u64 {
+        let Some(purse) = &mut self.fuel else { return 0 };
+        purse.asking = true;
+        draught(purse.per_minute, purse.missing())
+    }
+
+    /// What it gave.
+    pub(super) fn drawn(&mut self, fuel: u64, now: Millis) {
+        if let Some(purse) = &mut self.fuel {
+            purse.asking = false;
+            purse.balance += i128::from(fuel);
+            purse.ask_at = now.plus(refill_ms(purse.per_minute, purse.missing()));
+        }
+    }
+}
+
+impl Purse {
+    fn room(&self) -> u64 {
+        match u64::try_from(self.balance) {
+            // One, to learn what they reserve.
+            Ok(balance) if self.estimate == 0 => balance.min(1),
+            Ok(balance) => balance / self.estimate,
+            Err(_) => 0,
+        }
+    }
+
+    /// What an attempt lacks.
+    fn missing(&self) -> u64 {
+        let missing = i128::from(self.estimate.max(1)) - self.balance;
+        u64::try_from(missing.max(0)).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PER_MINUTE: u64 = 1_600;
+
+    fn limited() -> Allowance {
+        let mut allowance = Allowance::default();
+        allowance.set(5, PER_MINUTE);
+        allowance
+    }
+
+    #[test]
+    fn attempts_are_counted_until_they_are_over() {
+        let mut allowance = Allowance::default();
+        assert_eq!(allowance.room(), UNLIMITED);
+        allowance.set(5, UNLIMITED);
+        allowance.take(5);
+        assert_eq!((allowance.room(), allowance.is_idle()), (0, false));
+        allowance.free(2);
+        assert_eq!(allowance.room(), 2);
+        allowance.set(1, UNLIMITED);
+        assert_eq!(allowance.room(), 0, "what is under way is not stopped");
+    }
+
+    #[test]
+    fn the_first_attempt_tells_what_the_next_ones_reserve() {
+        let mut allowance = limited();
+        assert_eq!((allowance.room(), allowance.dry_since()), (0, Some(Millis(0))));
+        assert_eq!(allowance.ask(), 100);
+        assert_eq!(allowance.dry_since(), None, "it is being asked");
+        allowance.drawn(100, Millis(7));
+        assert_eq!(allowance.room(), 1);
+        allowance.reserve(40, 40);
+        assert_eq!((allowance.room(), allowance.dry_since()), (1, None));
+        allowance.reserve(40, 40);
+        assert_eq!(allowance.room(), 0);
+        assert_eq!(allowance.dry_since(), Some(Millis(107)));
+        assert_eq!(allowance.ask(), 100);
+    }
+
+    #[test]
+    fn a_debt_is_paid_before_anything_is_leased() {
+        let mut allowance = limited();
+        allowance.drawn(100, Millis(0));
+        allowance.reserve(900, 900);
+        allowance.drawn(100, Millis(0));
+        assert_eq!(allowance.room(), 0);
+        assert_eq!(allowance.ask(), 1_600, "700 of debt and 900 for the next");
+        allowance.drawn(1_600, Millis(0));
+        assert_eq!(allowance.room(), 1);
+    }
+
+    #[test]
+    fn what_normal_runs_leave_comes_back_and_is_not_hoarded() {
+        let mut allowance = limited();
+        allowance.drawn(200, Millis(0));
+        allowance.reserve(100, 100);
+        assert_eq!((allowance.refund(90), allowance.room()), (0, 1));
+        assert_eq!(allowance.refund(90), 180, "more than two parts: one is kept");
+        assert_eq!(allowance.room(), 1);
+        let mut free = Allowance::default();
+        assert_eq!(free.refund(90), 0);
+    }
+}

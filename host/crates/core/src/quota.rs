@@ -1,0 +1,278 @@
+//! What a tenant may take of a host: how much it may keep, and how fast it may ask and burn. Pure: time is an argument.
+//!
+//! Rates are token buckets, which know no windows: a burst is allowed once, and what is refused is so for as short as can
+//! be said.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{limits, name::TenantId, time::Millis};
+
+/// No bound.
+pub const UNLIMITED: u64 = u64::MAX;
+const MS_PER_MINUTE: u64 = 60_000;
+
+/// What one tenant may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Function versions.
+    pub functions: u64,
+    /// Wasm bytes of all its versions together.
+    pub module_bytes: u64,
+    /// Tasks that wait.
+    pub queued_tasks: u64,
+    /// Leased attempts of one dispatcher; sync invokes of one REST node.
+    pub running_tasks: u64,
+    /// Fuel that its runs reserve.
+    pub fuel_per_minute: u64,
+    /// Requests to one REST node.
+    pub requests_per_second: u64,
+}
+
+impl Quotas {
+    /// Of a tenant for which nothing is set.
+    pub const DEFAULT: Self = Self {
+        functions: limits::FUNCTIONS_PER_TENANT,
+        module_bytes: limits::MODULE_BYTES_PER_TENANT,
+        queued_tasks: limits::QUEUED_TASKS_PER_TENANT,
+        running_tasks: limits::RUNNING_TASKS_PER_TENANT,
+        fuel_per_minute: limits::FUEL_PER_MINUTE,
+        requests_per_second: limits::REQUESTS_PER_SECOND,
+    };
+    /// Of the default tenant: the operator's own, or everyone's on a host without keys. What it keeps is bounded by the
+    /// store; how fast it goes is the operator's to say.
+    pub const OPERATOR: Self = Self {
+        functions: limits::FUNCTION_VERSIONS_PER_TENANT_MAX,
+        module_bytes: UNLIMITED,
+        queued_tasks: limits::QUEUED_TASKS_PER_TENANT_MAX,
+        running_tasks: UNLIMITED,
+        fuel_per_minute: UNLIMITED,
+        requests_per_second: UNLIMITED,
+    };
+
+    /// Of a tenant, with what is set for it.
+    #[must_use]
+    pub fn of(tenant: &TenantId, settings: &QuotaSettings) -> Self {
+        let unset = if *tenant == TenantId::default_tenant() { Self::OPERATOR } else { Self::DEFAULT };
+        Self {
+            functions: settings.functions.unwrap_or(unset.functions),
+            module_bytes: settings.module_bytes.unwrap_or(unset.module_bytes),
+            queued_tasks: settings.queued_tasks.unwrap_or(unset.queued_tasks),
+            running_tasks: settings.running_tasks.unwrap_or(unset.running_tasks),
+            fuel_per_minute: settings.fuel_per_minute.unwrap_or(unset.fuel_per_minute),
+            requests_per_second: settings.requests_per_second.unwrap_or(unset.requests_per_second),
+        }
+    }
+}
+
+/// What an operator has set for a tenant; the rest has its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QuotaSettings {
+    /// See [`Quotas::functions`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub functions: Option<u64>,
+    /// See [`Quotas::module_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module_bytes: Option<u64>,
+    /// See [`Quotas::queued_tasks`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued_tasks: Option<u64>,
+    /// See [`Quotas::running_tasks`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_tasks: Option<u64>,
+    /// See [`Quotas::fuel_per_minute`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel_per_minute: Option<u64>,
+    /// See [`Quotas::requests_per_second`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u64>,
+}
+
+impl QuotaSettings {
+    /// Nothing is set.
+    pub const NONE: Self = Self {
+        functions: None,
+        module_bytes: None,
+        queued_tasks: None,
+        running_tasks: None,
+        fuel_per_minute: None,
+        requests_per_second: None,
+    };
+
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+}
+
+/// Requests that may come now. Holds a second's worth: a page that asks for many things at once is no flood.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestBucket {
+    /// In thousandths, so that every millisecond adds a whole number.
+    milli: u64,
+    at: Millis,
+}
+
+/// What a bucket answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// One more may come; so many are left.
+    Admitted {
+        /// How many.
+        left: u64,
+    },
+    /// None may come before this many milliseconds have passed.
+    Refused {
+        /// How many.
+        wait_ms: u64,
+    },
+}
+
+impl RequestBucket {
+    /// A full one.
+    #[must_use]
+    pub const fn full(per_second: u64, now: Millis) -> Self {
+        Self { milli: per_second.saturating_mul(1_000), at: now }
+    }
+
+    /// Lets one request in, if it may come.
+    pub fn admit(&mut self, per_second: u64, now: Millis) -> Admission {
+        let most = per_second.saturating_mul(1_000);
+        let more = per_second.saturating_mul(now.since(self.at));
+        self.milli = self.milli.saturating_add(more).min(most);
+        self.at = now;
+        match self.milli.checked_sub(1_000) {
+            Some(left) => {
+                self.milli = left;
+                Admission::Admitted { left: left / 1_000 }
+            }
+            None if per_second == 0 => Admission::Refused { wait_ms: MS_PER_MINUTE },
+            None => Admission::Refused { wait_ms: (1_000 - self.milli).div_ceil(per_second) },
+        }
+    }
+
+    /// Whether it would be full by now, so that forgetting it changes nothing.
+    #[must_use]
+    pub const fn is_full(&self, per_second: u64, now: Millis) -> bool {
+        let more = per_second.saturating_mul(now.since(self.at));
+        self.milli.saturating_add(more) >= per_second.saturating_mul(1_000)
+    }
+}
+
+/// A tenant's fuel of which dispatchers and REST nodes draw: one a store, so that their number multiplies nothing. Holds
+/// a minute's worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuelTank {
+    /// What is in it.
+    pub fuel: u64,
+    /// When that was so.
+    pub at: Millis,
+}
+
+impl FuelTank {
+    /// A full one.
+    #[must_use]
+    pub const fn full(per_minute: u64, now: Millis) -> Self {
+        Self { fuel: per_minute, at: now }
+    }
+
+    /// Takes fuel back that was drawn and not used.
+    pub fn give_back(&mut self, per_minute: u64, fuel: u64, now: Millis) {
+        self.draw(per_minute, 0, now);
+        self.fuel = self.fuel.saturating_add(fuel).min(per_minute);
+    }
+
+    /// Gives as much of `want` as it holds.
+    pub fn draw(&mut self, per_minute: u64, want: u64, now: Millis) -> u64 {
+        let (rate, minute) = (u128::from(per_minute), u128::from(MS_PER_MINUTE));
+        let elapsed = now.since(self.at);
+        let more = (rate * u128::from(elapsed) / minute).min(rate);
+        self.fuel = self.fuel.saturating_add(u64::try_from(more).unwrap_or(u64::MAX)).min(per_minute);
+        // Time that made no whole unit yet is kept, so that who asks often loses nothing by it.
+        let counted = u64::try_from((more * minute).div_ceil(rate.max(1))).unwrap_or(u64::MAX);
+        let is_full = self.fuel == per_minute || now < self.at;
+        self.at = if is_full { now } else { self.at.plus(counted.min(elapsed)) };
+        let drawn = want.min(self.fuel);
+        self.fuel -= drawn;
+        drawn
+    }
+}
+
+/// How much to ask a tank for where `need` is needed: enough at a time that few ask often, little enough that one who asks
+/// takes not much from the others.
+#[must_use]
+pub fn draught(per_minute: u64, need: u64) -> u64 {
+    need.max(per_minute / limits::FUEL_DRAUGHTS_PER_MINUTE)
+}
+
+/// When a tank that gave too little should be asked again, in milliseconds.
+#[must_use]
+pub fn refill_ms(per_minute: u64, missing: u64) -> u64 {
+    if per_minute == 0 {
+        return MS_PER_MINUTE;
+    }
+    let missing = missing.min(per_minute / limits::FUEL_DRAUGHTS_PER_MINUTE);
+    let ms = u128::from(missing) * u128::from(MS_PER_MINUTE) / u128::from(per_minute);
+    u64::try_from(ms).unwrap_or(u64::MAX).clamp(limits::FUEL_ASK_MS_MIN, MS_PER_MINUTE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_goes_before_the_default_and_the_operator_is_not_slowed_down() {
+        let settings = QuotaSettings { functions: Some(3), ..QuotaSettings::default() };
+        let acme: TenantId = "acme".parse().unwrap();
+        assert_eq!(Quotas::of(&acme, &settings), Quotas { functions: 3, ..Quotas::DEFAULT });
+        let own = Quotas::of(&TenantId::default_tenant(), &settings);
+        assert_eq!(own, Quotas { functions: 3, ..Quotas::OPERATOR });
+    }
+
+    #[test]
+    fn a_burst_is_let_in_once_and_then_as_many_as_the_rate_allows() {
+        let mut bucket = RequestBucket::full(10, Millis(0));
+        for left in (0..10).rev() {
+            assert_eq!(bucket.admit(10, Millis(0)), Admission::Admitted { left });
+        }
+        assert_eq!(bucket.admit(10, Millis(0)), Admission::Refused { wait_ms: 100 });
+        assert_eq!(bucket.admit(10, Millis(99)), Admission::Refused { wait_ms: 1 });
+        assert_eq!(bucket.admit(10, Millis(100)), Admission::Admitted { left: 0 });
+        assert!(!bucket.is_full(10, Millis(1_099)) && bucket.is_full(10, Millis(1_100)));
+        let admitted = (0..60_000).filter(|ms| matches!(bucket.admit(7, Millis(200 + ms)), Admission::Admitted { .. }));
+        assert!((420..=428).contains(&admitted.count()));
+        assert_eq!(RequestBucket::full(0, Millis(0)).admit(0, Millis(9)), Admission::Refused { wait_ms: 60_000 });
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_gives_nothing_away_and_stops_nothing() {
+        let mut bucket = RequestBucket::full(1, Millis(10_000));
+        assert_eq!(bucket.admit(1, Millis(10_000)), Admission::Admitted { left: 0 });
+        assert_eq!(bucket.admit(1, Millis(5_000)), Admission::Refused { wait_ms: 1_000 });
+        assert_eq!(bucket.admit(1, Millis(6_000)), Admission::Admitted { left: 0 });
+    }
+
+    #[test]
+    fn a_tank_gives_a_minutes_worth_at_once_and_then_its_rate_whoever_draws() {
+        let mut tank = FuelTank::full(6_000, Millis(0));
+        let mut drawn = 0;
+        for ms in (0..600_000).step_by(7) {
+            drawn += tank.draw(6_000, 900, Millis(ms));
+        }
+        assert!((65_000..=66_000).contains(&drawn), "10 minutes and the first one's worth: {drawn}");
+        let mut tank = FuelTank::full(10, Millis(0));
+        assert_eq!(tank.draw(10, 25, Millis(0)), 10);
+        tank.give_back(10, 25, Millis(0));
+        assert_eq!(tank.fuel, 10, "never more than a minute's worth");
+    }
+
+    #[test]
+    fn little_is_asked_for_at_a_time_but_enough() {
+        assert_eq!((draught(1_600, 7), draught(1_600, 700)), (100, 700));
+        assert_eq!(refill_ms(60_000, 2_000), 2_000);
+        assert_eq!(refill_ms(60_000, 1), limits::FUEL_ASK_MS_MIN);
+        assert_eq!(refill_ms(60_000, u64::MAX), 3_750);
+        assert_eq!(refill_ms(0, 5), 60_000);
+    }
+}

@@ -1,0 +1,75 @@
+//! The checker's book of what tenants may have under way: their number, and fuel that was drawn, reserved and refunded.
+
+use std::collections::BTreeMap;
+
+use fusebox_core::{name::TenantId, quota::UNLIMITED};
+
+use super::{Check, Property, hold};
+
+#[derive(Default)]
+struct Purse {
+    running_max: u64,
+    is_fuelled: bool,
+    fuel: i128,
+    /// The store is being asked.
+    asking: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Purses(BTreeMap<TenantId, Purse>);
+
+impl Purses {
+    pub(super) fn set(&mut self, tenant: &TenantId, running_max: u64, fuel_per_minute: u64) {
+        let purse = self.0.entry(tenant.clone()).or_default();
+        purse.running_max = running_max;
+        purse.is_fuelled = fuel_per_minute != UNLIMITED;
+    }
+
+    pub(super) fn drawn(&mut self, tenant: &TenantId, fuel: u64) {
+        self.change(tenant, i128::from(fuel));
+        self.0.get_mut(tenant).unwrap().asking = false;
+    }
+
+    pub(super) fn reserve(&mut self, tenant: &TenantId, fuel: u64) {
+        self.change(tenant, -i128::from(fuel));
+    }
+
+    pub(super) fn refund(&mut self, tenant: &TenantId, fuel: u64) {
+        self.change(tenant, i128::from(fuel));
+    }
+
+    fn change(&mut self, tenant: &TenantId, fuel: i128) {
+        if let Some(purse) = self.0.get_mut(tenant) {
+            purse.fuel += fuel;
+        }
+    }
+
+    /// Whether so many may be under way.
+    pub(super) fn may_lease(&self, tenant: &TenantId, under_way: u64) -> Check {
+        let Some(purse) = self.0.get(tenant) else { return Ok(()) };
+        let most = purse.running_max;
+        hold(under_way <= most, Property::Quota, || {
+            format!("{under_way} under way of {tenant}, which may have {most}")
+        })?;
+        hold(!purse.is_fuelled || purse.fuel > 0, Property::Quota, || format!("leases for {tenant} without fuel"))
+    }
+
+    pub(super) fn draw(&mut self, tenant: &TenantId) -> Check {
+        let purse = self.0.get_mut(tenant).filter(|purse| purse.is_fuelled && !purse.asking);
+        let purse =
+            purse.ok_or_else(|| (Property::Quota, format!("asks for fuel of {tenant} that it need not ask for")))?;
+        purse.asking = true;
+        Ok(())
+    }
+
+    pub(super) fn give_back(&mut self, tenant: &TenantId, fuel: u64) -> Check {
+        self.change(tenant, -i128::from(fuel));
+        let has_it = self.0.get(tenant).is_some_and(|purse| purse.fuel >= 0);
+        hold(has_it, Property::Quota, || format!("gives back {fuel} for {tenant}, which it has not"))
+    }
+
+    /// Whether nothing keeps a tenant from having so many under way. How much fuel is enough the dispatcher may guess.
+    pub(super) fn must_serve(&self, tenant: &TenantId, under_way: u64) -> bool {
+        self.0.get(tenant).is_none_or(|purse| !purse.is_fuelled && under_way <= purse.running_max)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a tenant's requests may take of this node: so many a second, and so many invokes at a time. What is refused says
+//! when to try again, in `Retry-After`, and what the bound is, in the widely read `RateLimit-Limit`, `-Remaining` and
+//! `-Reset`: the fields of the drafts up to the seventh; later drafts have other fields, which few clients read.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::http::{HeaderName, HeaderValue, header};
+use fusebox_core::{
+    error::ErrorCode,
+    limits::COUNTED_TENANTS_MAX,
+    name::TenantId,
+    quota::{Admission, RequestBucket, UNLIMITED},
+    time::Millis,
+};
+
+use super::error::Problem;
+use crate::tenancy::QuotaBook;
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// See the module's documentation.
+pub struct Meter {
+    quotas: Arc<QuotaBook>,
+    requests: Mutex<HashMap<TenantId, RequestBucket>>,
+    invokes: Arc<Mutex<HashMap<TenantId, u64>>>,
+}
+
+impl Meter {
+    /// A meter of this node.
+    #[must_use]
+    pub fn new(quotas: Arc<QuotaBook>) -> Self {
+        Self { quotas, requests: Mutex::default(), invokes: Arc::default() }
+    }
+
+    /// What tenants may take.
+    #[must_use]
+    pub fn quotas(&self) -> &QuotaBook {
+        &self.quotas
+    }
+
+    /// Counts a request, or refuses it.
+    pub(super) fn request(&self, tenant: &TenantId, now: Millis) -> Result<(), Problem> {
+        let per_second = self.quotas.of(tenant).requests_per_second;
+        if per_second == UNLIMITED {
+            return Ok(());
+        }
+        let mut buckets = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= COUNTED_TENANTS_MAX && !buckets.contains_key(tenant) {
+            buckets.retain(|tenant, bucket| !bucket.is_full(self.quotas.of(tenant).requests_per_second, now));
+        }
+        let bucket = buckets.entry(tenant.clone()).or_insert_with(|| RequestBucket::full(per_second, now));
+        match bucket.admit(per_second, now) {
+            Admission::Admitted { .. } => Ok(()),
+            Admission::Refused { wait_ms } => {
+                let detail = format!("this tenant may ask {per_second} times a second: try again in {wait_ms} ms");
+                Err(refused(ErrorCode::RateLimited, detail, per_second, wait_ms))
+            }
+        }
+    }
+
+    /// Counts an invoke until what is given is dropped, or refuses it.
+    pub(super) fn invoke(&self, tenant: &TenantId) -> Result<Invoking, Problem> {
+        let most = self.quotas.of(tenant).running_tasks;
+        let mut invokes = self.invokes.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = invokes.entry(tenant.clone()).or_default();
+        if *count >= most {
+            let detail =
+                format!("{most} invokes of this tenant are under way, as many as may be: try again in a moment");
+            return Err(refused(ErrorCode::RunningQuota, detail, most, 1_000));
+        }
+        *count += 1;
+        Ok(Invoking { invokes: self.invokes.clone(), tenant: tenant.clone() })
+    }
+}
+
+/// An invoke that is under way.
+pub(super) struct Invoking {
+    invokes: Arc<Mutex<HashMap<TenantId, u64>>>,
+    tenant: TenantId,
+}
+
+impl Drop for Invoking {
+    fn drop(&mut self) {
+        let mut invokes = self.invokes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = invokes.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                invokes.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+/// A refusal for a bound of the tenant's.
+pub(super) fn refused(code: ErrorCode, detail: String, limit: u64, wait_ms: u64) -> Problem {
+    let wait_s = wait_ms.div_ceil(1_000).max(1);
+    Problem::new(code, detail)
+        .with("limit", limit)
+        .with_header(header::RETRY_AFTER, wait_s.into())
+        .with_header(LIMIT, limit.into())
+        .with_header(REMAINING, HeaderValue::from_static("0"))
+        .with_header(RESET, wait_s.into())
+}
