@@ -137,7 +137,7 @@ pub async fn listen(address: SocketAddr, gate: &Gate, store: &StoreAddress) -> a
          `fusebox keys create --store {store} --scope admin`, or use --listen 127.0.0.1:PORT"
     );
     if !closed {
-        tracing::warn!(
+        tracing::info!(
             "there are no API keys: who reaches this machine's loopback may do everything; requests with a foreign Host \
              or Origin are refused"
         );

@@ -154,6 +154,13 @@ pub const BR_TABLE_TARGETS_MAX: u32 = 10_000;
 pub const DATA_SEGMENTS_MAX: u32 = 4_096;
 /// Element segments, types, globals, imports and exports, each: far above real programs, far below what costs.
 pub const MODULE_ITEMS_MAX: u32 = 5_000;
+/// Operators of all constant expressions of a module: each instantiation computes them, without fuel. Of a million it
+/// takes milliseconds; globals, elements and segments of real programs have one or two each.
+pub const CONSTANT_OPERATORS_MAX: u64 = 100_000;
+/// Elements of all segments of a module: five times what the largest table holds.
+pub const ELEMENTS_MAX: u64 = 100_000;
+/// Parameters and results of all types of a module: the engine keeps them in memory beside the code, 16 bytes each.
+pub const TYPE_VALUES_MAX: u64 = 100_000;
 /// CPU time of a compile child in seconds, of all its threads.
 pub const COMPILE_CPU_S_MAX: u64 = 10;
 /// Wall time of a compile child in milliseconds: with the check before it, an upload is answered within 15 s.

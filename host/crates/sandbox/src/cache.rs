@@ -292,4 +292,23 @@ mod tests {
         assert_eq!(files(here.path()), 1);
         assert!(cache(here.path()).load(&DIGEST).unwrap().is_some(), "it is sealed with the directory's own key");
     }
+
+    /// After an upgrade of the engine its hash is another one: what an older compiler made is never run again.
+    #[test]
+    fn an_artifact_of_another_engine_is_not_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let wasm = wat::parse_str(r#"(module (func (export "_start")))"#).unwrap();
+        let code = engine::compiling().unwrap().precompile_module(&wasm).unwrap();
+        let mut old = cache(dir.path());
+        old.engine_hash ^= 1;
+        old.insert(&DIGEST, &code).unwrap();
+
+        let upgraded = cache(dir.path());
+        assert!(upgraded.load(&DIGEST).unwrap().is_none(), "it is not even looked for");
+        let (from, to) = (dir.path().join(old.file_name(&DIGEST)), dir.path().join(upgraded.file_name(&DIGEST)));
+        fs::rename(from, to).unwrap();
+        assert!(upgraded.load(&DIGEST).unwrap().is_none(), "its seal names the engine as well");
+        upgraded.insert(&DIGEST, &code).unwrap();
+        assert!(cache(dir.path()).load(&DIGEST).unwrap().is_some(), "compiled again, it is loaded");
+    }
 }

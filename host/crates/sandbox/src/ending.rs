@@ -5,7 +5,10 @@ use fusebox_core::outcome::{Outcome, StopReason};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::host::Host;
+use crate::{harmless, host::Host};
+
+/// Names are the module's own, up to 100,000 bytes each; demangled names of generic code have a few hundred.
+const FRAME_NAME_CHARS_MAX: usize = 500;
 
 /// Why the host ended a run; travels through the engine as an error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -68,7 +71,7 @@ fn backtrace(trace: &WasmBacktrace) -> Vec<String> {
         .iter()
         .map(|frame| {
             let name = match frame.func_name() {
-                Some(name) => name.to_owned(),
+                Some(name) => harmless(name, FRAME_NAME_CHARS_MAX),
                 None => format!("function {}", frame.func_index()),
             };
             match frame.func_offset() {

@@ -14,8 +14,9 @@ use crate::SandboxError;
 /// Memory of a slot kept resident between runs and cleared by writing: below this, clearing is cheaper than asking the
 /// kernel for fresh pages and faulting them in.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
-/// A module's own state beside memory and tables.
-const INSTANCE_BYTES_MAX: usize = 1 << 20;
+/// A module's own state beside memory and tables: with as many functions and globals as the caps allow, each function in
+/// a table, 1.4 MiB. Address space; a page of it is there once it is used.
+const INSTANCE_BYTES_MAX: usize = 2 << 20;
 
 /// The engine of the host: slots are reserved at the start, so that a run allocates nothing from the system.
 pub(crate) fn pooled(slots: u32, ceiling: &RunLimits) -> Result<Engine, SandboxError> {

@@ -19,6 +19,7 @@ use wasmparser::{
 use crate::{Inspected, ModuleError, imports, wasi};
 
 mod abi;
+mod constants;
 mod shape;
 
 /// What the engine is configured for; anything else is invalid here already.
@@ -35,14 +36,16 @@ fn features() -> WasmFeatures {
         | WasmFeatures::EXTENDED_CONST
 }
 
-/// See the module's documentation.
-pub(crate) fn inspect(wasm: &[u8]) -> Result<Inspected, ModuleError> {
+/// See the module's documentation. `memory_bytes_max` is the most that any run may have.
+pub(crate) fn inspect(wasm: &[u8], memory_bytes_max: u64) -> Result<Inspected, ModuleError> {
     shape::check(wasm)?;
     let mut module = abi::Surface::default();
+    let mut constants = constants::Constants::default();
     let mut validator = Validator::new_with_features(features());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(invalid)?;
         check_counts(&payload)?;
+        constants.count(&payload, memory_bytes_max)?;
         module.note(&payload)?;
         match validator.payload(&payload).map_err(invalid)? {
             ValidPayload::Func(function, body) => {

@@ -103,6 +103,21 @@ pub struct ModuleError {
     pub message: String,
 }
 
+impl ModuleError {
+    /// Names from the module, which may be of any length and hold anything, are among what is said.
+    fn bounded(self) -> Self {
+        Self { message: harmless(&self.message, MESSAGE_CHARS_MAX), ..self }
+    }
+}
+
+/// A sentence about a module needs no more, the names of what is offered included.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// Text for people that was made by others: cut, and without control characters, which could drive a terminal.
+pub(crate) fn harmless(text: &str, chars_max: usize) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(chars_max).collect()
+}
+
 /// The sandbox itself cannot do its work: a broken cache directory, no address space.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -309,7 +324,7 @@ impl Sandbox {
     /// # Errors
     /// Why it is no function of this host.
     pub fn inspect(&self, wasm: &[u8]) -> Result<Inspected, ModuleError> {
-        inspect::inspect(wasm)
+        inspect::inspect(wasm, self.ceiling.memory_bytes).map_err(ModuleError::bounded)
     }
 
     /// Inspects a module and makes sure that its artifact is cached, compiling it in a child process where it is not.
@@ -323,8 +338,8 @@ impl Sandbox {
             return Ok(Prepared { inspected, compile: Duration::ZERO });
         }
         let started = Instant::now();
-        let compiled = self.compiler.compile(wasm)?;
-        self.cache.insert(&inspected.digest, &compiled)?;
+        let compiled = self.compiler.compile(wasm).map_err(ModuleError::bounded)?;
+        self.cache.insert(&inspected.digest, &compiled).map_err(ModuleError::bounded)?;
         Ok(Prepared { inspected, compile: started.elapsed() })
     }
 

@@ -9,7 +9,8 @@
 //! | `wasi` | WASI preview 1 for commands |
 //! | `imports` | what core functions may call, and pointers outside their memory |
 //! | `capabilities` | what functions may call by a grant, and what is outside of the sandbox |
-//! | `isolation` | nothing of one run is seen by the next |
+//! | `isolation` | the canary: nothing of one run is seen by the next |
+//! | `spec` | the specification's malformed and invalid modules |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod capabilities;
@@ -19,5 +20,6 @@ mod isolation;
 mod limits;
 mod outcomes;
 mod refusals;
+mod spec;
 mod support;
 mod wasi;

@@ -1,0 +1,104 @@
+//! What a module has computed or laid out whenever it is instantiated, which costs time that no fuel counts and no tick
+//! interrupts: the expressions of globals, elements and segments' places, the elements, and the sizes it begins with.
+
+use fusebox_core::limits::{CONSTANT_OPERATORS_MAX, ELEMENTS_MAX, TABLE_ELEMENTS_MAX, TYPE_VALUES_MAX};
+use wasmparser::{CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind};
+
+use super::{ModuleError, Payload, invalid, too_complex};
+
+/// Bytes of a page of linear memory.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// Counts over all sections.
+#[derive(Default)]
+pub(super) struct Constants {
+    operators: u64,
+    elements: u64,
+    type_values: u64,
+}
+
+impl Constants {
+    /// Counts one section; refuses what is too much.
+    pub(super) fn count(&mut self, payload: &Payload<'_>, memory_bytes_max: u64) -> Result<(), ModuleError> {
+        match payload {
+            Payload::TypeSection(section) => {
+                for group in section.clone() {
+                    for kind in group.map_err(invalid)?.into_types() {
+                        if let CompositeInnerType::Func(function) = kind.composite_type.inner {
+                            self.type_values += (function.params().len() + function.results().len()) as u64;
+                        }
+                    }
+                    self.check()?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    let first = table.map_err(invalid)?.ty.initial;
+                    bounded(first, TABLE_ELEMENTS_MAX.into(), "a table that begins with", "elements")?;
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section.clone() {
+                    let first = memory.map_err(invalid)?.initial.saturating_mul(PAGE_BYTES);
+                    bounded(first, memory_bytes_max, "a memory that begins with", "bytes")?;
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for global in section.clone() {
+                    self.expression(&global.map_err(invalid)?.init_expr)?;
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    self.segment(element.map_err(invalid)?)?;
+                }
+            }
+            Payload::DataSection(section) => {
+                for data in section.clone() {
+                    if let DataKind::Active { offset_expr, .. } = data.map_err(invalid)?.kind {
+                        self.expression(&offset_expr)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, element: wasmparser::Element<'_>) -> Result<(), ModuleError> {
+        if let ElementKind::Active { offset_expr, .. } = &element.kind {
+            self.expression(offset_expr)?;
+        }
+        match element.items {
+            ElementItems::Functions(functions) => self.elements += u64::from(functions.count()),
+            ElementItems::Expressions(_, expressions) => {
+                self.elements += u64::from(expressions.count());
+                self.check()?;
+                for expression in expressions {
+                    self.expression(&expression.map_err(invalid)?)?;
+                }
+            }
+        }
+        self.check()
+    }
+
+    fn expression(&mut self, expression: &ConstExpr<'_>) -> Result<(), ModuleError> {
+        let mut operators = expression.get_operators_reader();
+        while !operators.eof() {
+            operators.read().map_err(invalid)?;
+            self.operators += 1;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), ModuleError> {
+        bounded(self.type_values, TYPE_VALUES_MAX, "types with", "parameters and results")?;
+        bounded(self.elements, ELEMENTS_MAX, "segments with", "elements")?;
+        bounded(self.operators, CONSTANT_OPERATORS_MAX, "constant expressions with", "operators")
+    }
+}
+
+fn bounded(found: u64, most: u64, before: &str, what: &str) -> Result<(), ModuleError> {
+    if found > most { Err(too_complex(&format!("{before} {found} {what}"), most)) } else { Ok(()) }
+}
