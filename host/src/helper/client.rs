@@ -1,16 +1,7 @@
 //! The worker's side: starts its helper, asks it for compilations and connections, and notices its end.
 
 use std::{
-    io,
-    net::TcpStream as Connected,
-    os::{
-        fd::OwnedFd,
-        unix::{net::UnixStream, process::CommandExt as _},
-    },
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
+    io, net::TcpStream as Connected, os::unix::net::UnixStream, path::Path, process::Child, sync::Arc, time::Duration,
 };
 
 use async_trait::async_trait;
@@ -36,17 +27,13 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts `program` with these arguments as a helper, in a process group of its own: a Ctrl-C at the terminal is the
-    /// worker's to drain, and draining may take the helper.
+    /// Starts `program` with these arguments as a helper.
     ///
     /// # Errors
     /// Where it cannot be started.
     pub fn start(program: &Path, arguments: &[String]) -> io::Result<Self> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).process_group(0);
-        let process = Some(Arc::new(command.spawn()?));
-        Ok(Self { _process: process, ..Self::over(ours) })
+        let (control, process) = super::start_beside(program, arguments, &[])?;
+        Ok(Self { _process: Some(Arc::new(process)), ..Self::over(control) })
     }
 
     pub(super) fn over(control: UnixStream) -> Self {

@@ -18,7 +18,28 @@ mod passing;
 pub mod proxy;
 pub mod serve;
 
-use std::time::Duration;
+use std::{
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Starts `program` beside this process, in a process group of its own, since a Ctrl-C at the terminal is the worker's to
+/// drain and draining may take it; and the socket to its stdin. It is never waited for: it ends when this process does.
+fn start_beside(program: &Path, arguments: &[String], names_kept: &[&str]) -> io::Result<(UnixStream, Child)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).process_group(0);
+    for name in names_kept {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    Ok((ours, command.spawn()?))
+}
 
 /// What a worker wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,9 @@
 
 use std::{
     io::{self, ErrorKind, Read},
-    os::{
-        fd::OwnedFd,
-        unix::{net::UnixStream, process::CommandExt as _},
-    },
+    os::unix::net::UnixStream,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -46,24 +43,19 @@ struct Wish {
 /// The worker's side. The process ends when this is dropped.
 pub struct Proxy {
     control: UnixStream,
-    /// Never waited for: it ends when this process does, and is the system's to bury then.
+    /// `None` in tests, where a thread is the other side.
     _process: Option<Child>,
 }
 
 impl Proxy {
-    /// Starts `program` with these arguments as a proxy, in a process group of its own.
+    /// Starts `program` with these arguments as a proxy.
     ///
     /// # Errors
     /// Where it cannot be started.
     pub fn start(program: &Path, arguments: &[String]) -> io::Result<Self> {
-        let (control, theirs) = UnixStream::pair()?;
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).process_group(0);
         // Where this machine's certificate authorities are.
-        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-            command.envs(std::env::var_os(name).map(|place| (name, place)));
-        }
-        Ok(Self { control, _process: Some(command.spawn()?) })
+        let (control, process) = super::start_beside(program, arguments, &["SSL_CERT_FILE", "SSL_CERT_DIR"])?;
+        Ok(Self { control, _process: Some(process) })
     }
 
     fn send(&self, wish: &Wish, patience: &Patience) -> io::Result<Result<Answer, Refusal>> {
@@ -113,7 +105,7 @@ impl Read for Waiting<'_> {
     }
 }
 
-/// The proxy's side: one request a thread, as many as `egress` has places, until the worker is gone.
+/// The proxy's side: one request a thread, until the worker is gone.
 ///
 /// # Errors
 /// Where the socket cannot be read, or there is no room for a thread.
