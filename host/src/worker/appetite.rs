@@ -10,6 +10,8 @@ const LOOK_AHEAD: Duration = Duration::from_millis(50);
 const WINDOW: Duration = Duration::from_millis(2);
 /// Attempts ahead of each slot at most: they are in memory here, and wait behind each other.
 const AHEAD_PER_SLOT_MAX: u32 = 64;
+/// The most ahead of few slots: a slot can run 100,000 no-ops a second, and a step of the store under load takes 10 ms.
+const AHEAD_OF_FEW: u32 = 512;
 
 /// See the module's documentation.
 pub struct Appetite {
@@ -38,7 +40,7 @@ impl Appetite {
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         // Halfway to what was seen now: one slow or fast moment is not the rule.
         let ahead = self.ahead.saturating_add(ahead).div_ceil(2);
-        self.ahead = ahead.clamp(self.slots, self.slots.saturating_mul(AHEAD_PER_SLOT_MAX));
+        self.ahead = ahead.clamp(self.slots, self.ahead_max());
         (self.ended, self.since) = (0, now);
     }
 
@@ -51,7 +53,11 @@ impl Appetite {
     /// The most it can ever want.
     #[must_use]
     pub fn most(&self) -> u32 {
-        self.slots.saturating_mul(AHEAD_PER_SLOT_MAX + 1)
+        self.slots.saturating_add(self.ahead_max())
+    }
+
+    fn ahead_max(&self) -> u32 {
+        self.slots.saturating_mul(AHEAD_PER_SLOT_MAX).max(AHEAD_OF_FEW)
     }
 }
 
@@ -66,9 +72,9 @@ mod tests {
         assert_eq!(appetite.wanted(), 8);
         for _ in 0..50 {
             now += Duration::from_millis(3);
-            appetite.ended(30, now);
+            appetite.ended(60, now);
         }
-        assert_eq!(appetite.wanted(), 4 + 4 * AHEAD_PER_SLOT_MAX);
+        assert_eq!(appetite.wanted(), 4 + AHEAD_OF_FEW);
         for _ in 0..20 {
             now += Duration::from_secs(1);
             appetite.ended(1, now);

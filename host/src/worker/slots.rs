@@ -110,7 +110,8 @@ struct Queues {
     invokes: VecDeque<Waiting>,
     /// Which queue goes first next time, so that they take turns.
     invokes_next: bool,
-    /// Slots asleep: spares a system call where nobody sleeps.
+    /// Slots asleep that nobody has called yet: spares a system call where there is none. One too many after a wake-up that
+    /// nobody called for, which costs a call in vain.
     idle: usize,
     closed: bool,
 }
@@ -171,6 +172,7 @@ impl Slots {
         }
         queue.push_back(Waiting { job, done });
         let wake = queues.idle > 0;
+        queues.idle -= usize::from(wake);
         drop(queues);
         if wake {
             self.shared.wake.notify_one();
@@ -251,7 +253,6 @@ impl Shared {
             }
             queues.idle += 1;
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
-            queues.idle -= 1;
         }
     }
 

@@ -134,8 +134,8 @@ pub const FUEL_DRAUGHTS_PER_MINUTE: u64 = 16;
 pub const FUEL_ASK_MS_MIN: u64 = 100;
 /// Tenants whose requests a REST node counts at a time; beyond it those are forgotten that have not asked for a second.
 pub const COUNTED_TENANTS_MAX: usize = 10_000;
-/// Tasks leased in one step: bounds the time one step holds the store.
-pub const LEASE_BATCH_MAX: u32 = 256;
+/// Tasks leased in one step: bounds the time one step holds the store, some milliseconds.
+pub const LEASE_BATCH_MAX: u32 = 512;
 /// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.
 pub const INVOKE_WAITERS_MAX: usize = 1_024;
 /// Functions of a module. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has 1,500.

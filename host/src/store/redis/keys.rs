@@ -6,7 +6,8 @@
 //! | `task:<id>` | hash | a task; its `record` is the truth about it |
 //! | `function:<id>` | hash | a function version and its module's bytes |
 //! | `fusebox:ready:<tenant>:<priority>` | sorted set | tasks that may be leased; by the time they were accepted |
-//! | `fusebox:due` | sorted set | tasks that have not ended; by when they are due, expire, or lose their lease |
+//! | `fusebox:lines` | sorted set | tenants and priorities that tasks wait of; by when the first of them expires |
+//! | `fusebox:due` | sorted set | delayed and running tasks; by when they are due, expire, or lose their lease |
 //! | `fusebox:ended` | list | what is to be forgotten of ended tasks, the first to be forgotten first |
 //! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | a tenant's tasks and dead letters; padded time, id |
 //! | `fusebox:counters:<tenant>` | hash | delayed tasks and leased attempts |
@@ -50,11 +51,12 @@ const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 30] = [
+pub(super) const CONSTANTS: [(&str, &str); 31] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
     ("DUE", DUE),
+    ("LINES", "fusebox:lines"),
     ("ENDED", "fusebox:ended"),
     ("TASKS", TASKS),
     ("DEAD", DEAD),

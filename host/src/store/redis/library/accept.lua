@@ -34,7 +34,7 @@ local function read_kinds(c, args, from, many)
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most), words = words,
-      ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
+      line = line_of(tenant, priority), ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
     }
     kind.as_expected = is_as_expected(c, kind)
     kinds[number] = kind
@@ -42,19 +42,25 @@ local function read_kinds(c, args, from, many)
   return kinds
 end
 
+-- Whether anybody listens for ids, which each take a command more. On a Cluster each node knows its own
+-- listeners only.
+local function someone_listens(c)
+  return c.tag ~= '' or call('PUBSUB', 'NUMSUB', SEED_CHANNEL)[2] > 0 or call('PUBSUB', 'NUMPAT') > 0
+end
+
 -- As `enter_line` does it, with a new record.
 local function write_new(c, id, kind, since, own, input)
-  local delayed, due = tonumber(since) > c.now, own:match('^%d+')
+  local delayed, expires_at = tonumber(since) > c.now, own:match('^%d+')
   if delayed then
     count(c, kind.tenant, 'delayed', 1)
-    if tonumber(since) < tonumber(due) then due = since end
+    add(c, c.due, id, tonumber(since) < tonumber(expires_at) and since or expires_at)
   else
     add(c, kind.ready, id, c.at)
+    expires_in(c, kind.line, expires_at)
     c.ready[kind.tenant] = (c.ready[kind.tenant] or 0) + 1
   end
   local record = (delayed and 'D 0 - ' or 'Q 0 - ') .. since .. ' - - ' .. c.padded .. ' ' .. own .. ' ' .. kind.words
   call('HSET', c.tasks .. id, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
-  add(c, c.due, id, due)
   add(c, kind.tasks, c.padded .. id, '0')
 end
 
@@ -104,7 +110,9 @@ define('accept', {}, function(args)
     answers[#answers + 1] = answer
   end
   for tenant in pairs(tenants) do call('SADD', TENANTS .. c.tag, tenant) end
-  for _, id in ipairs(new) do call('PUBLISH', SEED_CHANNEL, id) end
+  if #new > 0 and someone_listens(c) then
+    for _, id in ipairs(new) do call('PUBLISH', SEED_CHANNEL, id) end
+  end
   flush(c)
   return answers
 end)

@@ -2,12 +2,13 @@
 -- next call, tasks put back in line and leases made to lapse.
 
 local function mended(c, t)
-  if t.status == QUEUED then
-    if t.delayed or call('ZSCORE', ready_key(c, t.tenant, t.priority), t.id) then
-      if call('ZSCORE', c.due, t.id) then return nil end
-      add(c, c.due, t.id, next_due(t))
-      return 'line'
-    end
+  if t.delayed then
+    if call('ZSCORE', c.due, t.id) then return nil end
+    add(c, c.due, t.id, next_due(t))
+    return 'line'
+  elseif t.status == QUEUED then
+    expires_in(c, line_of(t.tenant, t.priority), t.expires_at)
+    if call('ZSCORE', ready_key(c, t.tenant, t.priority), t.id) then return nil end
     leave_line(c, t)
     enter_line(c, t)
     call('HSET', t.key, 'record', record_text(t))

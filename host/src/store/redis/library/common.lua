@@ -28,22 +28,24 @@ local OWN = 5
 
 local function begin(args)
   call, try_call = redis.call, redis.pcall
-  -- Time is Redis's own; a test may tell another. When Redis forgets a record goes by its own in any case.
-  local clock, ttl = now_ms(), tonumber(args[4])
-  local now = args[2] == '' and clock or tonumber(args[2])
+  -- Time is Redis's own; a test may tell another.
+  local now = args[2] == '' and now_ms() or tonumber(args[2])
   return {
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
-    ended_until = padded(now + ttl), gone_at = text(clock + ttl), tasks = TASK .. args[1] .. ':',
+    ended_until = padded(now + tonumber(args[4])), tasks = TASK .. args[1] .. ':',
     due = DUE .. args[1],
     added = {}, removed = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
-    forgotten = {},
+    forgotten = {}, lines = {},
   }
 end
 
 local function function_key(c, id) return FUNCTION .. c.tag .. ':' .. id end
 local function versions_key(c, tenant, name) return VERSIONS .. c.tag .. ':' .. tenant .. ':' .. name end
 local function tenant_key(c, name, tenant) return name .. c.tag .. ':' .. tenant end
-local function ready_key(c, tenant, priority) return READY .. c.tag .. ':' .. tenant .. ':' .. priority end
+-- Tasks of a tenant and a priority wait in one line.
+local function line_of(tenant, priority) return tenant .. ':' .. priority end
+local function line_key(c, line) return READY .. c.tag .. ':' .. line end
+local function ready_key(c, tenant, priority) return line_key(c, line_of(tenant, priority)) end
 
 local function entries(of, key)
   local known = of[key]
@@ -68,6 +70,12 @@ local function drop(c, key, member)
   removed[#removed + 1] = member
 end
 
+-- A line has a task that expires then: it is looked at no later.
+local function expires_in(c, line, at)
+  at = tonumber(at)
+  if at < (c.lines[line] or math.huge) then c.lines[line] = at end
+end
+
 local function count(c, tenant, what, change)
   local counts = entries(c.counts, tenant)
   counts[what] = (counts[what] or 0) + change
@@ -89,6 +97,7 @@ end
 local function flush(c)
   for key, members in pairs(c.removed) do in_chunks('ZREM', key, members) end
   for key, members in pairs(c.added) do in_chunks('ZADD', key, members) end
+  for line, at in pairs(c.lines) do call('ZADD', LINES .. c.tag, 'LT', text(at), line) end
   in_chunks('RPUSH', ENDED .. c.tag, c.forgotten)
   for tenant, counts in pairs(c.counts) do
     for what, change in pairs(counts) do
@@ -101,7 +110,7 @@ local function flush(c)
   local ready = {}
   for tenant, more in pairs(c.ready) do ready[#ready + 1] = tenant .. ' ' .. more end
   publish(c, READY_CHANNEL, ready)
-  c.added, c.removed, c.counts, c.forgotten = {}, {}, {}, {}
+  c.added, c.removed, c.counts, c.forgotten, c.lines = {}, {}, {}, {}, {}
   c.changed, c.ended, c.cancelled, c.ready = {}, {}, {}, {}
 end
 
@@ -135,28 +144,31 @@ end
 
 local function is_ended(status) return status == COMPLETED or status == FAILED end
 
--- When time next asks for something: that it may be leased, that it expires, or that its lease has run out.
+-- When time next asks for something of a task by itself: that it may be leased, or that its lease has run out. One that
+-- waits in line has its line looked at: an entry for each would cost the most of all, and most are leased long before.
 local function next_due(t)
   if t.status == RUNNING then return t.lease_until end
-  return t.delayed and tonumber(t.since) < tonumber(t.expires_at) and t.since or t.expires_at
+  if not t.delayed then return nil end
+  return tonumber(t.since) < tonumber(t.expires_at) and t.since or t.expires_at
 end
 
 -- A waiting task takes its place, by the time it was accepted, also where it comes back; the caller writes its record.
 local function enter_line(c, t)
   t.status, t.token, t.lease_until, t.worker = QUEUED, '-', '-', '-'
   t.delayed = tonumber(t.since) > c.now
-  add(c, c.due, t.id, next_due(t))
   if t.delayed then
+    add(c, c.due, t.id, next_due(t))
     count(c, t.tenant, 'delayed', 1)
   else
     add(c, ready_key(c, t.tenant, t.priority), t.id, t.created_at)
+    expires_in(c, line_of(t.tenant, t.priority), t.expires_at)
     c.ready[t.tenant] = (c.ready[t.tenant] or 0) + 1
   end
 end
 
 local function leave_line(c, t)
-  drop(c, c.due, t.id)
   if t.delayed then
+    drop(c, c.due, t.id)
     count(c, t.tenant, 'delayed', -1)
   else
     drop(c, ready_key(c, t.tenant, t.priority), t.id)
@@ -178,8 +190,7 @@ local function end_task(c, id, tenant, created_at, status, record, dead, ...)
   else
     call('HSET', key, 'status', status, 'record', record, 'param_payload', '', ...)
   end
-  call('PEXPIREAT', key, c.gone_at)
-  -- All that is needed to forget the task, also where Redis has forgotten its record by then.
+  -- All that is needed to forget the task, also where its record is gone by then.
   c.forgotten[#c.forgotten + 1] = c.ended_until .. id .. created_at .. c.padded .. tenant
   c.ended[#c.ended + 1] = id
 end

@@ -52,6 +52,7 @@ define('backlog', { 'allow-oom' }, function(args)
     end
     if ready == 0 and delayed == 0 and running == 0 then
       call('SREM', TENANTS .. c.tag, tenant)
+      for _, priority in ipairs(PRIORITIES) do call('ZREM', LINES .. c.tag, line_of(tenant, priority)) end
       call('DEL', key)
     else
       found[#found + 1] = { tenant, ready, math.max(0, delayed), math.max(0, running) }

@@ -1,12 +1,19 @@
 -- tick: what time asks for. Bounded work a call: the first `most` tasks that are due, and the first ended ones.
 
+-- Lines looked at in one call.
+local LINES_MAX = 20
+-- Of a long line the first tasks are looked at, and again after so many milliseconds: what expires behind them is found
+-- then, or when it would be its turn.
+local LINE_AGAIN_MS = 60000
+
 -- The task of an entry that says that it is due.
 local function pass_one(c, id, done)
   local t = read_task(c, id)
-  if not t or is_ended(t.status) then
+  local due = t and not is_ended(t.status) and next_due(t)
+  if not due then
     drop(c, c.due, id)
-  elseif tonumber(next_due(t)) > c.now then
-    add(c, c.due, id, next_due(t))
+  elseif tonumber(due) > c.now then
+    add(c, c.due, id, due)
   elseif t.status == RUNNING then
     done.lapsed[#done.lapsed + 1] = id
     done.lapsed[#done.lapsed + 1] = requeue_or_fail(c, t, c.now)
@@ -19,6 +26,29 @@ local function pass_one(c, id, done)
     fail_task(c, t, EXPIRED)
     done.expired = done.expired + 1
   end
+end
+
+-- Fails the tasks of a line that have expired.
+local function look_at_line(c, line, most, done)
+  local ids, again, failed = call('ZRANGE', line_key(c, line), 0, most - 1), math.huge, 0
+  for _, id in ipairs(ids) do
+    local t = read_task(c, id)
+    if not t or t.status ~= QUEUED or t.delayed then
+      drop(c, line_key(c, line), id)
+    elseif tonumber(t.expires_at) <= c.now then
+      fail_task(c, t, EXPIRED)
+      failed = failed + 1
+    else
+      again = math.min(again, tonumber(t.expires_at))
+    end
+  end
+  if #ids == most then again = failed > 0 and c.now or math.min(again, c.now + LINE_AGAIN_MS) end
+  if again == math.huge then
+    call('ZREM', LINES .. c.tag, line)
+  else
+    call('ZADD', LINES .. c.tag, text(again), line)
+  end
+  done.expired = done.expired + failed
 end
 
 -- What an ended task left in the indexes. Entries are in the order of their time, unless a host keeps ended tasks for
@@ -55,6 +85,10 @@ define('tick', { 'allow-oom' }, function(args)
     for _, id in ipairs(due) do pass_one(c, id, done) end
     flush(c)
   end
+  local lines = call('ZRANGE', LINES .. c.tag, '-inf', c.at, 'BYSCORE', 'LIMIT', 0, LINES_MAX)
+  for _, line in ipairs(lines) do look_at_line(c, line, most, done) end
+  if #lines > 0 then more = 1 end
+  flush(c)
   local purged = purge(c, most)
   if purged >= most then more = 1 end
   return { more, done.promoted, done.expired, purged, done.lapsed }
