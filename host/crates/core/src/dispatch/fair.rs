@@ -1,9 +1,10 @@
 //! Whose tasks next: fair between tenants by measured cost.
 //!
 //! Each tenant has a virtual time that grows with what its runs cost; the waiting tenant with the least goes first
-//! (start-time fair queueing: Goyal, Vin, Cheng, 1996). A tenant that comes back after a pause starts at the least
-//! virtual time of those who wait, so that a pause earns no credit. A run's cost is known only after it: it is
-//! estimated when the attempt is leased and corrected when the run is over.
+//! (start-time fair queueing: Goyal, Vin, Cheng, 1996). A tenant that comes back after a pause starts at its own virtual
+//! time, but no further than a bounded credit below the least of those who wait (as bounded lag in EEVDF: Stoica,
+//! Abdel-Wahab, 1995): a small burst goes before a flood, and in the long run nobody has more than its share. A run's cost
+//! is known only after it: it is estimated when the attempt is leased and corrected when the run is over.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -16,6 +17,9 @@ use crate::{name::TenantId, time::Millis};
 /// What a run is thought to cost before any is known, in microseconds; also the least a run is charged, since leasing
 /// and recording it cost the host something too.
 const COST_US_MIN: u64 = 50;
+/// The most credit that a pause earns, in microseconds of runs. So much sooner than by its share alone is a burst done
+/// that comes beside a flood, and for so long at most are those who wait kept waiting once more for it.
+const CREDIT_US_MAX: u64 = 200_000;
 /// Idle tenants remembered; above it those that would gain nothing from being remembered are forgotten.
 const IDLE_TENANTS_MAX: usize = 10_000;
 
@@ -77,10 +81,10 @@ impl Shares {
     /// Replaces what is known of a tenant's ready tasks.
     pub(super) fn set_ready(&mut self, tenant: &TenantId, ready: u64) {
         self.know(tenant);
-        let floor_us = self.floor_us;
+        let least_us = self.floor_us.saturating_sub(CREDIT_US_MAX);
         self.change(tenant, |known| {
             if known.ready == 0 && ready > 0 {
-                known.virtual_us = known.virtual_us.max(floor_us);
+                known.virtual_us = known.virtual_us.max(least_us);
             }
             known.ready = ready;
         });
@@ -221,12 +225,12 @@ impl Shares {
         }
     }
 
-    /// A tenant at or below the floor would start at the floor anyway.
+    /// A tenant with the most credit there is would start with that anyway.
     fn forget_idle(&mut self) {
         if self.tenants.len() - self.waiting.len() - self.served > IDLE_TENANTS_MAX {
-            let floor_us = self.floor_us;
+            let least_us = self.floor_us.saturating_sub(CREDIT_US_MAX);
             let is_needed = |tenant: &Tenant| {
-                tenant.ready > 0 || tenant.leasing > 0 || tenant.virtual_us > floor_us || !tenant.allowance.is_idle()
+                tenant.ready > 0 || tenant.leasing > 0 || tenant.virtual_us > least_us || !tenant.allowance.is_idle()
             };
             self.tenants.retain(|_, tenant| is_needed(tenant));
         }
@@ -259,24 +263,46 @@ mod tests {
         assert!((0.8..1.25).contains(&ratio), "{cheap_us} us and {dear_us} us");
     }
 
-    #[test]
-    fn a_pause_earns_no_credit() {
-        let (steady, late) = (tenant("steady"), tenant("late"));
+    /// A tenant that ran for 10 s beside nobody, and what another one runs in a row then, in microseconds.
+    fn in_a_row(late: &TenantId, before: impl FnOnce(&mut Shares)) -> u64 {
+        const RUN_US: u64 = 1_000;
+        let steady = tenant("steady");
         let mut shares = Shares::default();
+        before(&mut shares);
         shares.set_ready(&steady, 1_000_000);
-        for _ in 0..1_000 {
-            shares.next().unwrap();
-            shares.take(&steady, 1);
-            shares.correct(&steady, 1_000);
+        for _ in 0..10_000 {
+            let (next, ..) = shares.next().unwrap();
+            shares.take(&next, 1);
+            shares.correct(&next, RUN_US);
         }
-        shares.set_ready(&late, 1_000);
+        shares.set_ready(late, 1_000);
         let mut in_a_row = 0;
-        while shares.next().unwrap().0 == late {
-            shares.take(&late, 1);
-            shares.correct(&late, 1_000);
+        while shares.next().unwrap().0 == *late {
+            shares.take(late, 1);
+            shares.correct(late, RUN_US);
             in_a_row += 1;
         }
-        assert!(in_a_row <= 25, "{in_a_row}");
+        in_a_row * RUN_US
+    }
+
+    #[test]
+    fn a_pause_earns_a_bounded_credit() {
+        let late = tenant("late");
+        let run_us = in_a_row(&late, |_| {});
+        assert!((CREDIT_US_MAX / 2..CREDIT_US_MAX * 5 / 4).contains(&run_us), "{run_us}");
+    }
+
+    #[test]
+    fn who_has_used_its_share_has_no_credit() {
+        let late = tenant("late");
+        // As much as it would have had by now, at once.
+        let used = |shares: &mut Shares| {
+            shares.set_ready(&late, 1);
+            shares.take(&late, 1);
+            shares.correct(&late, 10_000_000);
+        };
+        let run_us = in_a_row(&late, used);
+        assert!(run_us < CREDIT_US_MAX / 4, "{run_us}");
     }
 
     #[test]
