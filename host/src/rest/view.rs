@@ -110,7 +110,7 @@ pub struct ReceiptView {
     pub fuel: Option<u64>,
     /// From the start of the run to its end.
     pub wall_us: u64,
-    /// CPU time of the run.
+    /// CPU time of the slot for the run, at most the wall time.
     pub cpu_us: u64,
     /// Wait before the run.
     pub queue_us: u64,

@@ -91,6 +91,52 @@ const FILES: &[c_long] = &[
     libc::SYS_getdents64,
 ];
 
+/// What no process of ours has a use for: others' memory, the kernel's insides, the machine itself. About what container
+/// runtimes withhold.
+const NEVER: &[c_long] = &[
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_bpf,
+    libc::SYS_chroot,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kcmp,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_mount,
+    libc::SYS_move_mount,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_perf_event_open,
+    libc::SYS_personality,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setns,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_syslog,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+    libc::SYS_vhangup,
+];
+/// Another program in this one's place.
+const PROGRAMS: &[c_long] = &[libc::SYS_execve, libc::SYS_execveat];
+
 /// `ioctl`s: non-blocking mode, close on exec, and which pages were written since a run began.
 const IOCTLS: &[u64] = &[libc::FIONBIO, libc::FIOCLEX, PAGEMAP_SCAN];
 /// `_IOWR('f', 16, struct pm_scan_arg)` of 96 bytes.
@@ -120,9 +166,9 @@ pub(crate) fn restrict(inmate: &Inmate) -> Result<String, String> {
         Inmate::Compiler => allowed(&[COMPUTE]),
         Inmate::Slot => allowed(&[COMPUTE, RUN]),
         Inmate::Worker { .. } => allowed(&[COMPUTE, RUN, LINK, FILES]),
-        // It starts programs, which is what it is for, so it needs what a program needs to start.
-        Inmate::Proxy => return Ok("none: it looks names up with the system's libraries".to_owned()),
-        Inmate::Helper { .. } => return Ok("none: it starts the compile children".to_owned()),
+        // These two need what the system's libraries need to look names up, or a program to start: too much to list.
+        Inmate::Proxy => return refuse(&[NEVER, PROGRAMS]),
+        Inmate::Helper { .. } => return refuse(&[NEVER]),
     };
     let allowed = allowed.map_err(|error| error.to_string())?;
     let count = allowed.len();
@@ -130,6 +176,14 @@ pub(crate) fn restrict(inmate: &Inmate) -> Result<String, String> {
     withhold(&[libc::SYS_clone3])?;
     install(allowed, errno(libc::EPERM), SeccompAction::Allow)?;
     Ok(format!("{count} calls allowed"))
+}
+
+/// Refuses these calls, and leaves all others.
+fn refuse(calls: &[&[c_long]]) -> Result<String, String> {
+    let calls: Rules = calls.concat().into_iter().map(|call| (call, Vec::new())).collect();
+    let count = calls.len();
+    install(calls, SeccompAction::Allow, errno(libc::EPERM))?;
+    Ok(format!("{count} calls refused"))
 }
 
 /// Refuses some calls as a kernel does that has not got them.

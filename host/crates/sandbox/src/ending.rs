@@ -25,11 +25,13 @@ pub(crate) enum Ending {
     LogFlood,
     #[error("{0}")]
     BadPointer(String),
+    #[error("{0}")]
+    BadModule(&'static str),
 }
 
-/// The outcome of a run that did not return, and whether the engine's fuel count can be trusted: it is lost on traps and
+/// The outcome of a run that did not return, with whether its instance was made, and whether the engine's fuel count can be trusted: it is lost on traps and
 /// interrupts, and right where a host call ended the run.
-pub(crate) fn classify(error: &wasmtime::Error, host: &Host, stdout: Bytes) -> (Outcome, bool) {
+pub(crate) fn classify(error: &wasmtime::Error, host: &Host, is_made: bool, stdout: Bytes) -> (Outcome, bool) {
     if let Some(ending) = error.downcast_ref::<Ending>() {
         return host_ended(ending, host);
     }
@@ -46,9 +48,17 @@ pub(crate) fn classify(error: &wasmtime::Error, host: &Host, stdout: Bytes) -> (
         Some(Trap::StackOverflow) => Outcome::StackOverflow { backtrace: frames() },
         _ if host.limiter.refused => Outcome::OutOfMemory { limit: host.limits.memory_bytes },
         Some(trap) => Outcome::Trapped { kind: trap.to_string(), backtrace: frames() },
+        // What WASI does not answer with a number, a pointer outside of the memory above all, "shall trap".
+        None if is_made => Outcome::Trapped { kind: refusal(error), backtrace: frames() },
         None => Outcome::BadModule { reason: format!("the module cannot be run: {error:#}") },
     };
     (outcome, false)
+}
+
+/// What a host call says of itself, without the frames that led to it.
+fn refusal(error: &wasmtime::Error) -> String {
+    let said = error.chain().map(ToString::to_string).filter(|said| !said.starts_with("error while executing"));
+    harmless(&said.collect::<Vec<_>>().join(": "), FRAME_NAME_CHARS_MAX)
 }
 
 fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
@@ -61,6 +71,7 @@ fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
         }
         Ending::LogFlood => (Outcome::LogFlood { limit: host.limits.log_bytes }, true),
         Ending::BadPointer(reason) => (Outcome::BadPointer { reason: reason.clone() }, true),
+        Ending::BadModule(reason) => (Outcome::BadModule { reason: (*reason).to_owned() }, true),
     }
 }
 

@@ -224,7 +224,7 @@ pub struct Usage {
     pub fuel: Option<u64>,
     /// Wall time.
     pub wall_us: u64,
-    /// CPU time of the thread.
+    /// CPU time of the thread since its run before, at most the wall time.
     pub cpu_us: u64,
     /// Time to instantiate, the start function included.
     pub instantiate_us: u64,

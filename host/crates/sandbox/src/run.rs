@@ -1,6 +1,7 @@
 //! One run: a fresh store and instance, every limit set before the module's first instruction, one call, one outcome.
 
 use std::{
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -27,6 +28,12 @@ use crate::{
     wasi,
 };
 
+thread_local! {
+    /// The CPU time that this thread had used when its last run ended. Asking for it is a system call of 0.6 us, an eighth
+    /// of a short run, so it is asked for once a run: what a slot does between two runs, it does for the second one.
+    static CPU_USED: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
 /// Runs one call on this thread.
 pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
     let guarded = catch_unwind(AssertUnwindSafe(|| run_unguarded(engine, module, call, ceiling)));
@@ -39,7 +46,7 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &
 
 fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
-    let cpu_started = cpu_time();
+    let cpu_started = CPU_USED.get().unwrap_or_else(cpu_time);
     let limits = call.limits.capped(ceiling);
     let log = Log::new(limits.log_bytes);
     let (wasi, stdout) = match module.0.entry {
@@ -62,25 +69,27 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
         wasi,
     };
     let mut store = Store::new(engine, host);
-    let mut instantiated = Duration::ZERO;
+    let (mut instantiated, mut is_made) = (Duration::ZERO, false);
     let ended = arm(&mut store).and_then(|()| granted(module, store.data())).and_then(|()| {
         let instance = module.0.instance.instantiate(&mut store);
-        instantiated = started.elapsed();
+        (instantiated, is_made) = (started.elapsed(), instance.is_ok());
         enter(&mut store, &instance?, &module.0.entry, &call.input)
     });
     let stdout = || stdout.as_ref().map(wasi::Output::take).unwrap_or_default();
     let (outcome, fuel_is_known) = match ended {
         Ok(Some(outcome)) => (outcome, true),
         Ok(None) => (Outcome::Returned(stdout()), true),
-        Err(error) => classify(&error, store.data(), stdout()),
+        Err(error) => classify(&error, store.data(), is_made, stdout()),
     };
     let fuel = fuel_is_known.then(|| limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
     let memory_bytes = store.data().limiter.memory_bytes_peak as u64;
     drop(store);
+    let (cpu_ended, wall) = (cpu_time(), started.elapsed());
+    CPU_USED.set(Some(cpu_ended));
     let usage = Usage {
         fuel,
-        wall_us: micros(started.elapsed()),
-        cpu_us: micros(cpu_time().saturating_sub(cpu_started)),
+        wall_us: micros(wall),
+        cpu_us: micros(cpu_ended.saturating_sub(cpu_started).min(wall)),
         instantiate_us: micros(instantiated),
         memory_bytes,
     };
@@ -118,7 +127,7 @@ fn enter(store: &mut Store<Host>, instance: &Instance, entry: &Entry, input: &[u
                 function::<(), ()>(store, instance, initialize)?.call(&mut *store, ())?;
             }
             let Some(Extern::Memory(memory)) = instance.get_module_export(&mut *store, memory) else {
-                return Err(wasmtime::Error::msg("the export \"memory\" is no memory"));
+                return Err(Ending::BadModule("the export \"memory\" is no memory").into());
             };
             let len = u32::try_from(input.len())?;
             let ptr = function::<u32, u32>(store, instance, alloc)?.call(&mut *store, len)?;
@@ -137,7 +146,7 @@ fn function<P: WasmParams, R: WasmResults>(
 ) -> Result<TypedFunc<P, R>> {
     match instance.get_module_export(&mut *store, export) {
         Some(Extern::Func(function)) => function.typed(store.as_context()),
-        _ => Err(wasmtime::Error::msg("an export of the ABI is no function")),
+        _ => Err(Ending::BadModule("an export of the ABI is no function").into()),
     }
 }
 

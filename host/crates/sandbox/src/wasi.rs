@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use wasmtime::{Linker, Result};
 use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, WasiCtxBuilder,
+    HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder,
     cli::{IsTerminal, StdoutStream},
     p1::{self, WasiP1Ctx},
     p2::{OutputStream, Pollable, StreamError, StreamResult, pipe::MemoryInputPipe},
@@ -41,6 +41,8 @@ pub(crate) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
         host.wasi.get_or_insert_with(|| WasiCtxBuilder::new().build_p1())
     })?;
     poll::add_to(linker)?;
+    // Theirs takes codes of 126 and above for mistakes of the engine's user.
+    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> { Err(I32Exit(code).into()) })?;
     linker.allow_shadowing(false);
     Ok(())
 }

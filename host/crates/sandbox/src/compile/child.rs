@@ -5,10 +5,12 @@ use std::io::{Read as _, Write as _};
 
 use fusebox_core::limits::{COMPILE_CPU_S_MAX, COMPILE_MEMORY_BYTES_MAX, MODULE_BYTES_MAX};
 use fusebox_jail::{Inmate, Plan, Setting, User};
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 use crate::{SandboxError, engine};
 
+/// Who calls a function goes before who registers one: a compilation takes what runs leave of the processors.
+const NICENESS: i32 = 10;
 /// Descriptors of the child: its three pipes, and a few that its runtime opens.
 const DESCRIPTORS_MAX: u64 = 32;
 
@@ -34,6 +36,7 @@ pub fn compile_child(jail: Setting) -> Result<(), SandboxError> {
 
 fn limit_this_process() -> rustix::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    nice(NICENESS)?;
     let limits = [
         (Resource::Cpu, COMPILE_CPU_S_MAX),
         (Resource::As, COMPILE_MEMORY_BYTES_MAX),
