@@ -97,6 +97,19 @@ async fn the_operator_manages_every_tenants_keys() {
 }
 
 #[tokio::test]
+async fn a_key_is_revoked_by_the_whole_of_it_and_never_told_again() {
+    let (rest, world) = World::new().await;
+    let path = format!("/v1/keys/{}", world.invoke);
+    let revoked = send(&rest, Method::DELETE, &path, &world.admin, &json!(null)).await;
+    assert_eq!(revoked.json()["status"], "revoked", "{:?}", revoked.body);
+    assert_eq!(status(&rest, &world.invoke).await, StatusCode::UNAUTHORIZED);
+    let absent = ApiKey::random().reveal();
+    let answer = send(&rest, Method::DELETE, &format!("/v1/keys/{absent}"), &world.admin, &json!(null)).await;
+    assert_problem(&answer, StatusCode::NOT_FOUND, "key-not-found");
+    assert!(!answer.text().contains(absent.rsplit('_').next().unwrap()), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_key() {
     let (rest, world) = World::new().await;
     let path = world.fill("/v1/functions/{function}/tasks");

@@ -19,6 +19,16 @@ async fn every_route_refuses_a_web_page_and_a_foreign_host() {
 }
 
 #[tokio::test]
+async fn an_array_is_no_object_with_its_fields_in_order() {
+    let rest = Rest::new(Slots::Echo);
+    for (method, path) in [(Method::POST, "/v1/tenants"), (Method::PUT, "/v1/tenants/default/quotas")] {
+        let json = [("content-type", "application/json")];
+        let answer = rest.send(method, path, &json, r#" ["acme", null]"#).await;
+        assert_problem(&answer, StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request");
+    }
+}
+
+#[tokio::test]
 async fn every_route_answers_503_where_the_store_does_not() {
     let rest = Rest::without_store();
     for (method, path) in routes() {

@@ -1,7 +1,7 @@
 //! What each route needs. [`Routes`] takes no route without saying so; [`Access`] is asked by the guard for each request,
 //! and a route it does not know of is refused.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use axum::{
     Router,
@@ -122,15 +122,6 @@ fn tell(operation: &mut Operation, needs: Needs) {
     };
     add("401", "unauthorized: the host has keys, and none that is good was given".to_owned());
     add("403", format!("forbidden: it takes {key}; foreign-origin where the host has no keys"));
-}
-
-/// What the guard works with.
-#[derive(Clone)]
-pub(super) struct Guarded {
-    /// The app.
-    pub app: Shared,
-    /// What the routes need.
-    pub access: Arc<Access>,
 }
 
 #[cfg(test)]

@@ -91,10 +91,15 @@ impl FromRequest<Shared> for BatchBody {
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    let refused = |error: &str| {
         let detail = format!("the body is not the JSON object that is expected: {error}");
         Problem::new(ErrorCode::UnprocessableRequest, detail)
-    })
+    };
+    // The parser would take an array for an object, its items for the fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(refused("it is an array"));
+    }
+    serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))
 }
 
 async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {

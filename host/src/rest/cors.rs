@@ -3,13 +3,10 @@
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
-    middleware::Next,
     response::Response,
 };
-
-use super::Shared;
 
 /// Headers of requests, beside those that pages may always send.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -56,15 +53,20 @@ impl Cors {
         origin.is_some_and(|origin| self.0.iter().any(|listed| listed.0 == origin))
     }
 
-    async fn answer(&self, request: Request, next: Next) -> Response {
+    /// Answers a browser that asks first, and marks other answers as readable where they are.
+    pub(super) async fn answer<F: Future<Output = Response>>(
+        &self,
+        request: Request,
+        next: impl FnOnce(Request) -> F,
+    ) -> Response {
         if self.0.is_empty() {
-            return next.run(request).await;
+            return next(request).await;
         }
         let origin = request.headers().get(header::ORIGIN).filter(|_| self.allows(request.headers())).cloned();
         let asks_first = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let mut response = match &origin {
             Some(_) if request.method() == Method::OPTIONS && asks_first => permission(),
-            _ => next.run(request).await,
+            _ => next(request).await,
         };
         let headers = response.headers_mut();
         headers.append(header::VARY, HeaderValue::from_static("origin"));
@@ -74,11 +76,6 @@ impl Cors {
         }
         response
     }
-}
-
-/// Answers a browser that asks first, and marks answers as readable.
-pub(super) async fn cors(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    app.settings.cors.answer(request, next).await
 }
 
 fn permission() -> Response {

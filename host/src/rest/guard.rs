@@ -6,33 +6,28 @@
 //! name that a page made point here (DNS rebinding) names that in `Host`.
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{HeaderMap, Uri, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{
-    App,
-    access::{Access, Guarded},
-    cors::Cors,
-    error::Problem,
-};
+use super::{App, access::Access, cors::Cors, error::Problem};
 use crate::tenancy::{
     Needs, Refusal,
     audit::{self, Act},
 };
 
 /// See the module's documentation.
-pub(super) async fn guard(State(guarded): State<Guarded>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
-    let response = match admit(&guarded.app, &guarded.access, route, &mut request).await {
+    let response = match admit(app, access, route, &mut request).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    guarded.app.metrics.request(route.unwrap_or_default(), response.status().as_u16());
+    app.metrics.request(route.unwrap_or_default(), response.status().as_u16());
     response
 }
 

@@ -1,16 +1,7 @@
 //! What a browser is told with every answer: to believe its type, to load and run nothing, to tell no other site where it
 //! was, and to keep nothing. What functions return is strangers' bytes, and a link can open it in a browser.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
-    response::Response,
-};
-
-use super::request_id::RequestIds;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Nothing may be loaded, and what is shown has no rights on this origin.
 const CONTENT: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
@@ -28,22 +19,17 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// A year. Said under TLS alone: a host that speaks plain HTTP behind a proxy leaves this to the proxy.
 const ALWAYS_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// What whatever answers is put into.
-pub(super) struct Envelope {
-    pub(super) ids: RequestIds,
-    pub(super) is_tls: bool,
+/// What is added to an answer here, with its request's id, so that its headers grow once.
+const ADDED: usize = 7;
+
+/// Whether a path is the rendered documentation's.
+pub(super) fn is_docs(path: &str) -> bool {
+    path == "/docs" || path.starts_with("/docs/")
 }
 
-/// Names the request, and protects its answer.
-pub(super) async fn envelope(State(envelope): State<Arc<Envelope>>, request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    let mut response = envelope.ids.name(request, next).await;
-    protect(response.headers_mut(), uri.path(), envelope.is_tls);
-    response
-}
-
-fn protect(headers: &mut HeaderMap, path: &str, is_tls: bool) {
-    let is_docs = path == "/docs" || path.starts_with("/docs/");
+/// Protects an answer.
+pub(super) fn protect(headers: &mut HeaderMap, is_docs: bool, is_tls: bool) {
+    headers.reserve(ADDED);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
     headers.insert(RESOURCE_POLICY, SAME_ORIGIN);

@@ -46,7 +46,7 @@ pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
 ///
 /// Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
-    responses((status = 200, content_type = "text/plain", body = String)))]
+    responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
     let backlog = app.store.backlog().await?;
     let text = app

@@ -22,7 +22,8 @@
 //! | [`quota`], [`quotas`] | what a tenant may take of this node, and what a refusal says; shown and set |
 //! | [`extract`] | paths and queries |
 //! | [`wait`] | `Prefer: wait` |
-//! | [`guard`], [`access`] | what every request passes: who asks, foreign origins, counting; what each route needs |
+//! | `front` | what every request passes, in the one layer |
+//! | [`guard`], [`access`] | who asks, foreign origins, counting; what each route needs |
 //! | `headers`, `request_id`, [`cors`] | what every answer has: protection in browsers, the request's name, who may read it |
 //! | [`server`], `stall`, [`tls`] | connections: time-outs, bounds, drain; TLS and its certificate |
 
@@ -44,7 +45,7 @@ use crate::{
     tenancy::{Gate, Needs},
 };
 
-use self::access::{Guarded, Routes};
+use self::{access::Routes, front::Front};
 
 mod accept;
 pub mod access;
@@ -55,6 +56,7 @@ pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod extract;
+mod front;
 pub mod functions;
 pub mod grants;
 pub mod guard;
@@ -130,19 +132,17 @@ pub type Shared = Arc<App>;
 /// Every route.
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
-    let envelope = Arc::new(headers::Envelope { ids: request_id::RequestIds::new(), is_tls: app.settings.is_tls });
     let (router, document, mut access) = routes().split();
-    let docs: Router<Shared> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
+    let docs: Router<Shared> =
+        SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", openapi::complete(&document)).into();
     for path in ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"] {
         access.insert(path, Method::GET, Needs::Nothing);
     }
-    let guarded = Guarded { app: app.clone(), access: Arc::new(access) };
+    let front = Arc::new(Front { app: app.clone(), access, ids: request_id::RequestIds::new() });
     router
         .merge(docs)
         .fallback(error::no_route)
-        .layer(middleware::from_fn_with_state(guarded, guard::guard))
-        .layer(middleware::from_fn_with_state(app.clone(), cors::cors))
-        .layer(middleware::from_fn_with_state(envelope, headers::envelope))
+        .layer(middleware::from_fn_with_state(front, front::front))
         .with_state(app)
 }
 

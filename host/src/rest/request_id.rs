@@ -4,9 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::{
-    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue},
-    middleware::Next,
     response::Response,
 };
 use tracing::Instrument as _;
@@ -34,7 +32,7 @@ impl RequestIds {
     }
 
     /// The client's id where it is a sane one, else a new one.
-    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+    pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         if let Some(given) = headers.get(REQUEST_ID).filter(|given| is_sane(given.as_bytes())) {
             return given.clone();
         }
@@ -42,15 +40,14 @@ impl RequestIds {
         let made = format!("{:016x}{count:016x}", self.start);
         HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("none"))
     }
+}
 
-    /// Names a request and all that is logged on its behalf, and its answer.
-    pub(super) async fn name(&self, request: Request, next: Next) -> Response {
-        let id = self.of(request.headers());
-        let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
-        let mut response = CURRENT.scope(id.clone(), next.run(request)).instrument(span).await;
-        response.headers_mut().insert(REQUEST_ID, id);
-        response
-    }
+/// Names all that is logged and answered on a request's behalf, and its answer.
+pub(super) async fn named(id: HeaderValue, answering: impl Future<Output = Response>) -> Response {
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let mut response = CURRENT.scope(id.clone(), answering).instrument(span).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
 }
 
 /// The id of the request that is being answered.

@@ -7,6 +7,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use fusebox_core::{
     capability::{Refusal, SettingName},
     error::ErrorCode,
@@ -16,10 +17,13 @@ use fusebox_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{App, Shared, body::SettingBody, error::Problem, extract::Path, functions};
+use super::{App, Shared, body::SettingBody, error::Problem, extract::Path, functions, keys::outcome};
 use crate::{
     store::kv::{Namespace, SettingKind},
-    tenancy::Caller,
+    tenancy::{
+        Caller,
+        audit::{self, Act},
+    },
 };
 
 /// A function's configuration, by name.
@@ -63,7 +67,7 @@ pub async fn list_config(
 ) -> Result<Json<ConfigPage>, Problem> {
     let of = namespace(&app, tenant, &function).await?;
     let all = app.store.settings(&of, SettingKind::Config).await?;
-    let item = |(name, value): (SettingName, bytes::Bytes)| ConfigValue {
+    let item = |(name, value): (SettingName, Bytes)| ConfigValue {
         name: name.to_string(),
         value: String::from_utf8_lossy(&value).into_owned(),
     };
@@ -104,16 +108,11 @@ pub async fn get_config(
         (status = 429, description = "setting-quota")))]
 pub async fn set_config(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path((function, setting)): Path<(String, String)>,
     SettingBody(value): SettingBody,
 ) -> Result<StatusCode, Problem> {
-    let name = parse(&setting)?;
-    if std::str::from_utf8(&value).is_err() {
-        return Err(Problem::new(ErrorCode::InvalidRequest, "a configuration value is text in UTF-8"));
-    }
-    let of = namespace(&app, tenant, &function).await?;
-    set(&app, &of, SettingKind::Config, &name, value).await
+    set(&app, &caller, SettingKind::Config, (&function, &setting), value).await
 }
 
 /// Unset a configuration value
@@ -124,10 +123,10 @@ pub async fn set_config(
         (status = 404, description = "function-not-found or setting-not-found")))]
 pub async fn unset_config(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path((function, setting)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    unset(&app, tenant, &function, SettingKind::Config, &setting).await
+    unset(&app, &caller, SettingKind::Config, (&function, &setting)).await
 }
 
 /// List a function's secrets
@@ -160,16 +159,11 @@ pub async fn list_secrets(
         (status = 501, description = "no-secrets-key: the host was started without --secrets-key")))]
 pub async fn set_secret(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path((function, setting)): Path<(String, String)>,
     SettingBody(value): SettingBody,
 ) -> Result<StatusCode, Problem> {
-    let name = parse(&setting)?;
-    let key = app.secrets.as_ref().ok_or_else(no_key)?;
-    let of = namespace(&app, tenant, &function).await?;
-    let sealed = key.seal(&of, &name, &value);
-    let sealed = sealed.ok_or_else(|| Problem::new(ErrorCode::Internal, "the secret cannot be sealed"))?;
-    set(&app, &of, SettingKind::Secret, &name, sealed.into()).await
+    set(&app, &caller, SettingKind::Secret, (&function, &setting), value).await
 }
 
 /// Unset a secret
@@ -180,10 +174,10 @@ pub async fn set_secret(
         (status = 404, description = "function-not-found or setting-not-found")))]
 pub async fn unset_secret(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path((function, setting)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    unset(&app, tenant, &function, SettingKind::Secret, &setting).await
+    unset(&app, &caller, SettingKind::Secret, (&function, &setting)).await
 }
 
 async fn namespace(app: &App, tenant: TenantId, function: &str) -> Result<Namespace, Problem> {
@@ -191,14 +185,36 @@ async fn namespace(app: &App, tenant: TenantId, function: &str) -> Result<Namesp
     Ok(Namespace { tenant, function: version.name })
 }
 
-async fn set(
+/// A function's name and a setting's, as a path has them.
+type Place<'a> = (&'a str, &'a str);
+
+async fn set(app: &App, by: &Caller, kind: SettingKind, place: Place<'_>, value: Bytes) -> Result<StatusCode, Problem> {
+    let done = keep(app, by, kind, place, value).await;
+    record(by, [Act::ConfigSet, Act::SecretSet], kind, place, &done);
+    done
+}
+
+async fn keep(
     app: &App,
-    of: &Namespace,
+    by: &Caller,
     kind: SettingKind,
-    name: &SettingName,
-    value: bytes::Bytes,
+    (function, setting): Place<'_>,
+    value: Bytes,
 ) -> Result<StatusCode, Problem> {
-    match app.store.set_setting(of, kind, name, value).await? {
+    let name = parse(setting)?;
+    let sealing = match kind {
+        SettingKind::Config if std::str::from_utf8(&value).is_err() => {
+            return Err(Problem::new(ErrorCode::InvalidRequest, "a configuration value is text in UTF-8"));
+        }
+        SettingKind::Config => None,
+        SettingKind::Secret => Some(app.secrets.as_ref().ok_or_else(no_key)?),
+    };
+    let of = namespace(app, by.tenant.clone(), function).await?;
+    let value = match sealing.map(|key| key.seal(&of, &name, &value)) {
+        None => value,
+        Some(sealed) => sealed.ok_or_else(|| Problem::new(ErrorCode::Internal, "the secret cannot be sealed"))?.into(),
+    };
+    match app.store.set_setting(&of, kind, &name, value).await? {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(Refusal::Quota) => {
             let detail = format!("the function has {SETTINGS_MAX} of them, as many as it may have: unset one");
@@ -208,19 +224,41 @@ async fn set(
     }
 }
 
-async fn unset(
+async fn unset(app: &App, by: &Caller, kind: SettingKind, place: Place<'_>) -> Result<StatusCode, Problem> {
+    let done = remove(app, by, kind, place).await;
+    record(by, [Act::ConfigUnset, Act::SecretUnset], kind, place, &done);
+    done
+}
+
+async fn remove(
     app: &App,
-    tenant: TenantId,
-    function: &str,
+    by: &Caller,
     kind: SettingKind,
-    setting: &str,
+    (function, setting): Place<'_>,
 ) -> Result<StatusCode, Problem> {
-    let of = namespace(app, tenant, function).await?;
+    let of = namespace(app, by.tenant.clone(), function).await?;
     let there = match setting.parse() {
         Ok(name) => app.store.unset(&of, kind, &name).await?,
         Err(_) => false,
     };
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(setting)) }
+}
+
+/// Never the value.
+fn record(
+    by: &Caller,
+    [config, secret]: [Act; 2],
+    kind: SettingKind,
+    (function, setting): Place<'_>,
+    done: &Result<StatusCode, Problem>,
+) {
+    let act = match kind {
+        SettingKind::Config => config,
+        SettingKind::Secret => secret,
+    };
+    // Both are what a client sent: a line break must not begin an event of its own.
+    let subject = format!("{} {}", function.escape_debug(), setting.escape_debug());
+    audit::record(by, act, &by.tenant, &subject, outcome(done));
 }
 
 fn parse(setting: &str) -> Result<SettingName, Problem> {

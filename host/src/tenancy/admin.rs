@@ -103,11 +103,13 @@ async fn add(store: &dyn Identity, now: Millis, new: NewKey, old: Option<Replace
     }
 }
 
-/// The key of this id that a caller may manage: its tenant's, or with `None` anyone's.
+/// The key of this id that a caller may manage: its tenant's, or with `None` anyone's. Who has lost a key may have nothing
+/// but the whole of it, which is taken for its id; an error never has the rest.
 ///
 /// # Errors
 /// Where there is none.
 pub async fn find_key(store: &dyn Identity, tenant: Option<&TenantId>, id: &str) -> Done<Key> {
+    let id = id.strip_prefix("fb_").map_or(id, |key| key.split('_').next().unwrap_or_default());
     let none = || AdminError::NoKey(id.to_owned());
     let found = store.key(id.parse().map_err(|_| none())?).await?;
     found.filter(|key| tenant.is_none_or(|tenant| key.tenant == *tenant)).ok_or_else(none)

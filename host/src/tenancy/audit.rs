@@ -24,6 +24,14 @@ pub enum Act {
     FunctionRegistered,
     /// A function or a version of one was deleted.
     FunctionDeleted,
+    /// A configuration value was set.
+    ConfigSet,
+    /// A configuration value was unset.
+    ConfigUnset,
+    /// A secret was set.
+    SecretSet,
+    /// A secret was unset.
+    SecretUnset,
     /// A route was asked for with a key that is not for it.
     Denied,
 }
@@ -39,6 +47,10 @@ impl Act {
             Self::QuotasSet => "quotas-set",
             Self::FunctionRegistered => "function-registered",
             Self::FunctionDeleted => "function-deleted",
+            Self::ConfigSet => "config-set",
+            Self::ConfigUnset => "config-unset",
+            Self::SecretSet => "secret-set",
+            Self::SecretUnset => "secret-unset",
             Self::Denied => "denied",
         }
     }
