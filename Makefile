@@ -11,8 +11,8 @@ say := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench peers chaos audit fmt \
-	clean setup-build setup-test setup-bench setup-peers
+.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench peers chaos fuzz api-fuzz audit \
+	fmt clean setup-build setup-test setup-bench setup-peers setup-fuzz setup-api
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,12 @@ chaos: setup-test build ## kills parts of real clusters 1,000 times under 100,00
 	$(say) "Killing (each mode prints its report; a history that breaks a promise is kept)"
 	target/release/fusebox chaos --rounds 340 --tasks 34000 --faults kill
 
+fuzz: setup-fuzz ## fuzzes what strangers' bytes meet first, each target for FUZZ_SECONDS (60)
+	@scripts/fuzz.sh
+
+api-fuzz: setup-api build ## lets schemathesis at a server of its own, by its OpenAPI document
+	@scripts/api-fuzz.sh
+
 audit: ## checks licences, advisories and spelling, where cargo-deny and typos are installed
 	@scripts/audit.sh
 
@@ -89,5 +95,5 @@ fmt: ## formats all Rust code
 clean: ## removes everything that was built
 	cargo clean
 
-setup-build setup-test setup-bench setup-peers:
+setup-build setup-test setup-bench setup-peers setup-fuzz setup-api:
 	@scripts/setup.sh $(@:setup-%=%)

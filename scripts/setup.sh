@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, and says so first. Never asks; quick where nothing is missing.
-# Usage: scripts/setup.sh build|test|bench|peers        (WebAssembly targets: wasm-targets.sh)
+# Usage: scripts/setup.sh build|test|bench|peers|fuzz|api        (WebAssembly targets: wasm-targets.sh)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -23,6 +23,15 @@ apt_install() { # PACKAGE...
 
 c_compiler() {
     echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null 2>/dev/null || apt_install gcc libc6-dev
+}
+
+# Builds libFuzzer.
+cxx() {
+    echo 'int main() { return 0; }' | c++ -x c++ - -o /dev/null 2>/dev/null || apt_install g++
+}
+
+curl_() {
+    command -v curl >/dev/null || apt_install curl
 }
 
 # Builds nng, which is written in C.
@@ -73,5 +82,7 @@ build) c_compiler; cmake_; rust ;;
 test) c_compiler; cmake_; redis; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
 bench) c_compiler; cmake_; redis; rust; wrk_ ;;
 peers) c_compiler; cmake_; redis; rust; wrk_; python ;;
-*) warn "Usage: scripts/setup.sh build|test|bench|peers"; exit 2 ;;
+fuzz) c_compiler; cxx; cmake_; rust ;;
+api) c_compiler; cmake_; rust; python; curl_ ;;
+*) warn "Usage: scripts/setup.sh build|test|bench|peers|fuzz|api"; exit 2 ;;
 esac

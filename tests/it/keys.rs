@@ -96,6 +96,19 @@ fn rotates_and_revokes(run: &dyn Fn(&str, &str) -> Output, admin: &str, deploy: 
     rotated
 }
 
+/// What a deploy key is for.
+fn deploys_and_sets(run: &dyn Fn(&str, &str) -> Output, deploy: &str, home: &TempDir) {
+    let module = home.path().join("echo.wasm");
+    fs::write(&module, guests::echo()).unwrap();
+    stdout(&run(deploy, &format!("deploy {} --name echo", module.display())));
+    assert_eq!(stdout(&run(deploy, "invoke echo --data mine")), "mine");
+    assert_eq!(stdout(&run(deploy, "invoke echo --data mine --task")), "mine");
+    stdout(&run(deploy, "config set echo MODE=canary-of-config"));
+    stdout(&run(deploy, "config unset echo MODE"));
+    stdout(&run(deploy, "secrets set echo TOKEN"));
+    assert!(stderr(&run(deploy, "secrets unset echo OTHER")).contains("setting-not-found: "));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_of_one_process_with_keys_from_end_to_end() {
     let home = tempfile::tempdir().unwrap();
@@ -122,11 +135,7 @@ async fn a_host_of_one_process_with_keys_from_end_to_end() {
     assert!(stdout(&run(&operator, "tenants create acme")).contains("acme is there"));
     let admin = printed(&run(&operator, "keys create --tenant acme --scope admin --name owner"));
     let deploy = printed(&run(&admin, "keys create --scope deploy --life 90d"));
-    let module = home.path().join("echo.wasm");
-    fs::write(&module, guests::echo()).unwrap();
-    stdout(&run(&deploy, &format!("deploy {} --name echo", module.display())));
-    assert_eq!(stdout(&run(&deploy, "invoke echo --data mine")), "mine");
-    assert_eq!(stdout(&run(&deploy, "invoke echo --data mine --task")), "mine");
+    deploys_and_sets(&run, &deploy, &home);
     assert!(stderr(&run(&operator, "invoke echo --data x")).contains("function-not-found"));
     assert!(stderr(&run(&deploy, "keys list")).contains("forbidden: "));
     assert!(stderr(&run(&admin, "tenants list")).contains("forbidden: "));
@@ -144,12 +153,17 @@ async fn a_host_of_one_process_with_keys_from_end_to_end() {
         assert!(!log.contains(secret(key)), "a secret is in the log");
         assert!(!database.windows(64).any(|bytes| bytes == secret(key).as_bytes()), "a secret is in the store");
     }
+    assert!(!log.contains("canary-of-config"), "a configuration value is in the log");
     let acts = audited(&log);
-    let operator_id = operator.split('_').nth(1).unwrap();
+    let [operator_id, deploy_id] = [&operator, &deploy].map(|key| key.split('_').nth(1).unwrap());
     for (act, by, outcome) in [
         ("tenant-created", operator_id, "ok"),
         ("key-created", operator_id, "ok"),
-        ("function-registered", deploy.split('_').nth(1).unwrap(), "ok"),
+        ("function-registered", deploy_id, "ok"),
+        ("config-set", deploy_id, "ok"),
+        ("config-unset", deploy_id, "ok"),
+        ("secret-set", deploy_id, "ok"),
+        ("secret-unset", deploy_id, "setting-not-found"),
         ("key-rotated", admin.split('_').nth(1).unwrap(), "ok"),
         ("key-rotated", admin.split('_').nth(1).unwrap(), "key-ended"),
         ("key-revoked", admin.split('_').nth(1).unwrap(), "ok"),

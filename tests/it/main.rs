@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `main_job` | register, invoke, submit, wait, results and receipts; the seed's routes |
 //! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
+//! | `hostile` | the hostile corpus in every mode: contained, in time, neighbours unharmed |
 //! | `bad_input` | what is no function is refused with a reason, others unaffected |
 //! | `capabilities` | what functions are granted: configuration, secrets, a namespace |
 //! | `cli` | the command line, its exit codes, the demo |
@@ -40,6 +41,7 @@ mod egress;
 mod examples;
 mod faults;
 mod fuse;
+mod hostile;
 mod isolate;
 mod jail;
 mod keys;

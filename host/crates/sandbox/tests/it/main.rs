@@ -10,6 +10,7 @@
 //! | `imports` | what core functions may call, and pointers outside their memory |
 //! | `capabilities` | what functions may call by a grant, and what is outside of the sandbox |
 //! | `isolation` | the canary: nothing of one run is seen by the next |
+//! | `smith` | random modules through the whole pipeline |
 //! | `spec` | the specification's malformed and invalid modules |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -20,6 +21,7 @@ mod isolation;
 mod limits;
 mod outcomes;
 mod refusals;
+mod smith;
 mod spec;
 mod support;
 mod wasi;

@@ -1,0 +1,4 @@
+//! The target `api` for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fusebox_fuzz::api::run(data));

@@ -1,0 +1,34 @@
+//! What a peer on the workers' link sends.
+
+use std::fmt::Debug;
+
+use fusebox_core::wire::{FromDispatcher, FromWorker, decode, encode};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Each message there is, as it is sent: the golden file of the layout.
+const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire.txt");
+
+/// See the crate's documentation.
+pub fn run(data: &[u8]) {
+    meet::<FromWorker>(data);
+    meet::<FromDispatcher>(data);
+}
+
+fn meet<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) {
+    let Ok(message) = decode::<T>(data) else { return };
+    let again = encode(&message).unwrap_or_else(|error| panic!("{message:?} was read and cannot be written: {error}"));
+    assert_eq!(decode::<T>(&again).as_ref(), Ok(&message), "it is read as another message than was written");
+    // Numbers may be written in more bytes than they need, so what was read may be longer; never shorter.
+    assert!(again.len() <= data.len(), "{message:?} was read from fewer bytes than it takes");
+}
+
+/// See the crate's documentation.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    GOLDEN.lines().map(bytes).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
+    digits.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]).collect()
+}

@@ -1,0 +1,86 @@
+//! A host in one mode with two slots: in its own process, or in a worker's.
+
+use std::{fs, process::Command};
+
+use anyhow::Context as _;
+use fusebox_harness::{Client, Program, Server};
+use tempfile::TempDir;
+
+use crate::server;
+
+const SLOTS: u64 = 2;
+/// Memory of a run where a function sets no limit.
+const RUN_BYTES: u64 = 64 << 20;
+/// What a process may need beside its runs: bodies on their way, and the compiled modules that it keeps in memory.
+const BESIDE_RUNS_BYTES: u64 = 384 << 20;
+
+/// A running host. Its worker ends first.
+pub(super) struct Deployment {
+    mode: &'static str,
+    worker: Option<Program>,
+    server: Server,
+    /// When each process began: a process id alone may be another one's by now.
+    began: Vec<(u32, String)>,
+    base_bytes: u64,
+    _home: TempDir,
+}
+
+impl Deployment {
+    pub(super) fn start(mode: &'static str) -> Self {
+        let (server, home) = match mode {
+            "local" => server(&["-w", "2"]),
+            _ => server(&["-m", mode, "-p", "0"]),
+        };
+        let worker = (mode != "local").then(|| {
+            let url = server.program().word("tcp://").unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
+            command.args([&format!("{mode}-worker")[..], "2", &url, "--log", "error", "--data"]);
+            command.arg(home.path().join("worker"));
+            Program::start(command, "Joined").unwrap()
+        });
+        let mut deployment = Self { mode, worker, server, began: Vec::new(), base_bytes: 0, _home: home };
+        deployment.began = deployment.pids().map(|pid| (pid, birth(pid).unwrap())).collect();
+        deployment.base_bytes = deployment.pids().map(|pid| peak_bytes(pid).unwrap()).max().unwrap_or_default();
+        deployment
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.server.client()
+    }
+
+    fn pids(&self) -> impl Iterator<Item = u32> {
+        [self.server.pid()].into_iter().chain(self.worker.as_ref().map(Program::pid))
+    }
+
+    /// That each process is the one that was started, and within its memory.
+    pub(super) fn still_the_same(&self) -> anyhow::Result<()> {
+        for (pid, began) in &self.began {
+            anyhow::ensure!(birth(*pid)? == *began, "process {pid} is another one");
+            let (peak, most) = (peak_bytes(*pid)?, self.base_bytes + SLOTS * RUN_BYTES + BESIDE_RUNS_BYTES);
+            anyhow::ensure!(peak <= most, "process {pid} had {peak} bytes of memory, and {most} is the most");
+        }
+        Ok(())
+    }
+
+    /// A sentence about its memory.
+    pub(super) fn memory(&self) -> String {
+        let peaks: Vec<_> =
+            self.pids().filter_map(|pid| peak_bytes(pid).ok()).map(|peak| format!("{} MiB", peak >> 20)).collect();
+        format!("{}: peak memory {} (at the start {} MiB)", self.mode, peaks.join(" and "), self.base_bytes >> 20)
+    }
+}
+
+/// The moment a process began, as its system counts; an error where it is gone or waits to be buried.
+fn birth(pid: u32) -> anyhow::Result<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    anyhow::ensure!(fields.first() != Some(&"Z"), "process {pid} has ended");
+    Ok((*fields.get(19).context("a start time")?).to_owned())
+}
+
+/// The most memory that a process ever had resident.
+fn peak_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a peak")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+}
