@@ -3,6 +3,9 @@
 //! A rule takes a file's path and text and answers findings, so that it can be tested on a planted violation: a rule
 //! that catches nothing is no rule.
 
+#[path = "tidy/pages.rs"]
+mod pages;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -249,13 +252,6 @@ fn missing_line(path: &str, text: &str) -> Vec<Finding> {
     needed.map(|(_, start, why)| (1, format!("no line `{start}`: {why}"))).collect()
 }
 
-/// The names that a page does not mention as code.
-fn unnamed<'a>(page: &str, names: &'a [String]) -> Vec<&'a str> {
-    let mentions =
-        |name: &str| [format!("`{name}"), format!("/{name}`"), format!("({name}/")].map(|as_| page.contains(&as_));
-    names.iter().map(String::as_str).filter(|name| !mentions(name).contains(&true)).collect()
-}
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -304,36 +300,6 @@ fn every_file_keeps_the_rules() {
         }
     }
     assert!(report.is_empty(), "\n{report}");
-}
-
-#[test]
-fn the_architecture_names_every_folder_of_the_host() {
-    let mut folders = Vec::new();
-    for parent in ["host/src", "host/crates"] {
-        folders.extend(
-            entries(&root().join(parent)).into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name),
-        );
-    }
-    let text = read("ARCHITECTURE.md");
-    assert_eq!(unnamed(&text, &folders), Vec::<&str>::new(), "add a row to the code map of ARCHITECTURE.md");
-}
-
-#[test]
-fn every_example_is_explained() {
-    let folder = root().join("examples");
-    let examples: Vec<String> = entries(&folder)
-        .into_iter()
-        .map(|(name, _)| name)
-        .filter(|name| folder.join(name).join("Cargo.toml").exists())
-        .collect();
-    assert!(!examples.is_empty());
-    for name in &examples {
-        assert!(
-            folder.join(name).join("README.md").exists(),
-            "examples/{name} needs a README.md: what it does, how to run it"
-        );
-    }
-    assert_eq!(unnamed(&read("examples/README.md"), &examples), Vec::<&str>::new(), "name them in examples/README.md");
 }
 
 #[test]
@@ -390,10 +356,4 @@ fn each_rule_catches_a_planted_violation() {
     for rule in RULES {
         assert!(cases.iter().any(|(tested, ..)| std::ptr::fn_addr_eq(*tested, *rule)), "a rule without a case here");
     }
-}
-
-#[test]
-fn what_a_page_leaves_out_is_found() {
-    let names = ["core", "rest", "ui"].map(String::from);
-    assert_eq!(unnamed("| `host/crates/core` | `ui`, a rest |", &names), ["rest"]);
 }

@@ -22,7 +22,10 @@ use super::{
     load::to_f64,
 };
 
-const WIDTH: u32 = 960;
+const WIDTH_MIN: u32 = 960;
+/// What a group needs so that its name does not run into the next one's, and what is beside all groups.
+const GROUP_WIDTH: usize = 66;
+const BESIDE_GROUPS: usize = 108;
 const HEIGHT: u32 = 490;
 /// Rooms for the title and the legend, and for the groups' names.
 const HEAD: u32 = 64;
@@ -47,7 +50,7 @@ const RED: RGBColor = RGBColor(190, 0, 0);
 /// Where it cannot be drawn.
 pub(super) fn svg(chart: &Chart) -> anyhow::Result<String> {
     let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
+    let area = SVGBackend::with_string(&mut text, (width(chart), HEIGHT)).into_drawing_area();
     draw(&area, chart)?;
     drop(area);
     Ok(text)
@@ -58,15 +61,22 @@ pub(super) fn svg(chart: &Chart) -> anyhow::Result<String> {
 /// # Errors
 /// Where it cannot be drawn.
 pub(super) fn png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
-    let mut pixels = vec![0; WIDTH as usize * HEIGHT as usize * 3];
-    let area = BitMapBackend::with_buffer(&mut pixels, (WIDTH, HEIGHT)).into_drawing_area();
+    let width = width(chart);
+    let mut pixels = vec![0; width as usize * HEIGHT as usize * 3];
+    let area = BitMapBackend::with_buffer(&mut pixels, (width, HEIGHT)).into_drawing_area();
     draw(&area, chart)?;
     drop(area);
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, WIDTH, HEIGHT);
+    let mut encoder = png::Encoder::new(&mut file, width, HEIGHT);
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;
     Ok(file)
+}
+
+/// As wide as its groups' names need.
+fn width(chart: &Chart) -> u32 {
+    let needed = BESIDE_GROUPS + GROUP_WIDTH * chart.groups.len();
+    u32::try_from(needed).unwrap_or(WIDTH_MIN).max(WIDTH_MIN)
 }
 
 type Area<B> = DrawingArea<B, Shift>;
@@ -129,7 +139,7 @@ where
         false => ("bar: median, line: least to most of the repeats", &GREY),
     };
     let right = style(12, colour).pos(Pos::new(HPos::Right, VPos::Top));
-    area.draw(&Text::new(note, (i32::try_from(WIDTH)? - 20, 43), right))?;
+    area.draw(&Text::new(note, (i32::try_from(width(chart))? - 20, 43), right))?;
     Ok(())
 }
 
@@ -191,7 +201,7 @@ where
             foot.draw(&Text::new(line.to_owned(), (x - left, y), below(if many { 11 } else { 13 }, &BLACK)))?;
         }
     }
-    let middle = i32::try_from(WIDTH)? / 2;
+    let middle = i32::try_from(width(chart))? / 2;
     foot.draw(&Text::new(chart.x, (middle, 44), below(14, &GREY)))?;
     Ok(())
 }
