@@ -34,7 +34,8 @@ say "Sending requests to $url"
 curl -sSf -o /dev/null -H "Authorization: Bearer $key" --data-binary @host/src/commands/bench/guests/echo.wasm "$url/v1/functions?name=echo"
 # Not every request that fits the document can be taken: it cannot say what a module is (positive_data_acceptance).
 code=0
-PYTHONPATH=scripts SCHEMATHESIS_HOOKS=api_fuzz_hooks "$dir/venv/bin/schemathesis" --config-file scripts/api-fuzz.toml run "$url/openapi.json" -H "Authorization: Bearer $key" \
+PYTHONPATH=scripts SCHEMATHESIS_HOOKS=api_fuzz_hooks "$dir/venv/bin/schemathesis" --config-file scripts/api-fuzz.toml \
+    run "$url/openapi.json" -H "Authorization: Bearer $key" \
     --exclude-checks positive_data_acceptance --max-examples "${API_FUZZ_EXAMPLES:-50}" --request-timeout 60 \
     --seed "${API_FUZZ_SEED:-1}" --continue-on-failure "$@" || code=$?
 kill -0 $server 2>/dev/null || { warn "The server ended."; code=1; }
