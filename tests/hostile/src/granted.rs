@@ -121,7 +121,12 @@ fn names() -> Vec<Hostile> {
     vec![
         made("config-path", "a name that is a path", &gives(&call("config", 64, 23), INVALID), Must::Complete),
         made("config-no-text", "a name that is no text", &gives(&call("config", 88, 2), INVALID), Must::Complete),
-        made("config-long", "a name of a whole memory", &gives(&call("config", 0, 131_072), INVALID), Must::Complete),
+        made(
+            "config-whole-memory",
+            "a name of a whole memory",
+            &gives(&call("config", 0, 131_072), INVALID),
+            Must::Complete,
+        ),
         made("secret-path", "a name that is a path", &gives(&call("secret", 64, 23), INVALID), Must::Complete),
         made("secret-zero", "a name that ends in a zero byte", &gives(&call("secret", 84, 4), INVALID), Must::Complete),
         made("answer-before-any", "an answer before there was one", nothing, Must::Complete),
