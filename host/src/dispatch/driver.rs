@@ -4,7 +4,11 @@
 //! It wakes when tasks may be ready, a worker says something, the store answers, a task is cancelled, or the time the core
 //! asked for has come. Effects of one wake-up that write to the store are written together.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fusebox_core::{
     capability::{Answer, Refusal},
@@ -24,7 +28,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    attempts::Attempts, gateway::FromLink, local::LocalWorker, missing::MissingModules, outside::StoreOutside,
+    attempts::Attempts,
+    gateway::FromLink,
+    local::{LocalCredit, LocalWorker},
+    missing::MissingModules,
+    outside::StoreOutside,
     remote::Remotes,
 };
 use crate::{
@@ -110,6 +118,7 @@ pub struct Driver {
     /// Attempts that slots of this process have ended.
     pub(super) ended: u64,
     pub(super) local: Option<LocalWorker>,
+    local_credit: Option<LocalCredit>,
     pub(super) remotes: Remotes,
     pub(super) attempts: Attempts,
     pub(super) effects: Vec<Effect>,
@@ -142,6 +151,7 @@ impl Driver {
             Workers::Local { slots, missing } => (Some(LocalWorker { slots, missing, reports }), no_links),
             Workers::Remote(links) => (None, links),
         };
+        let local_credit = local.as_ref().map(|local| LocalCredit::new(&local.slots, Instant::now()));
         let started_at = options.clock.now();
         let driver = Self {
             dispatcher: options.dispatcher,
@@ -156,6 +166,7 @@ impl Driver {
             started_at,
             ended: 0,
             local,
+            local_credit,
             remotes: Remotes::default(),
             attempts: Attempts::default(),
             effects: Vec::new(),
@@ -186,9 +197,7 @@ impl Driver {
         let mut ready: ReadyHint = self.store.ready_hint();
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if let Some((worker, slots)) = self.local.as_ref().map(|local| (local.id(), local.credit())) {
-            self.handle(Event::CreditGranted { worker, slots, expires_at: Millis::NEVER });
-        }
+        self.grant_local(0);
         self.ask_backlog();
         let mut draining = false;
         while !self.drained {
@@ -196,9 +205,12 @@ impl Driver {
             tokio::select! {
                 Some(report) = from_slots.recv() => {
                     self.on_local_report(report);
+                    let mut ended = 1;
                     while let Ok(report) = from_slots.try_recv() {
                         self.on_local_report(report);
+                        ended += 1;
                     }
+                    self.grant_local(ended);
                 }
                 Some(said) = from_links.recv() => {
                     self.on_link(said);
@@ -258,6 +270,15 @@ impl Driver {
                 self.handle(Event::Heartbeat { worker });
             }
             self.handle(Event::Tick);
+        }
+    }
+
+    /// Lets the slots of this process hold what they want, after so many ends.
+    fn grant_local(&mut self, ended: usize) {
+        let Some(worker) = self.local.as_ref().map(LocalWorker::id) else { return };
+        let slots = self.local_credit.as_mut().map_or(0, |credit| credit.more(ended, Instant::now()));
+        if slots > 0 {
+            self.handle(Event::CreditGranted { worker, slots, expires_at: Millis::NEVER });
         }
     }
 

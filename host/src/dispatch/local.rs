@@ -1,6 +1,6 @@
 //! Slots in this process as a worker: its credit, how an attempt becomes a job, how a job's end becomes a report.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use fusebox_core::{
     id::WorkerId,
@@ -13,12 +13,39 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::missing::MissingModules;
 use crate::{
     store::LeasedTask,
-    worker::slots::{Done, Job, Lane, Slots},
+    worker::{
+        appetite::Appetite,
+        slots::{Done, Job, Lane, Slots},
+    },
 };
 
-/// Attempts leased ahead for each slot, so that a slot need not wait for the store between two short runs. With a
-/// durable step of a few milliseconds this feeds several thousand runs a second and slot.
-const AHEAD_PER_SLOT: u32 = 32;
+/// Attempts for each slot at most, so that a slot need not wait for the store between two short runs. With a durable step
+/// of a few milliseconds this feeds several thousand runs a second and slot.
+const PER_SLOT_MAX: u32 = 32;
+
+/// How many attempts the slots of this process may hold: what waits here waits behind each other, whoever's it is. Credit
+/// that was granted comes back with each end, so it only grows.
+pub(super) struct LocalCredit {
+    appetite: Appetite,
+    granted: u32,
+    most: u32,
+}
+
+impl LocalCredit {
+    /// Nothing is granted yet.
+    pub(super) fn new(slots: &Slots, now: Instant) -> Self {
+        let count = slots.count();
+        Self { appetite: Appetite::local(count, now), granted: 0, most: count.saturating_mul(PER_SLOT_MAX) }
+    }
+
+    /// So many have ended; gives what is to be granted beyond what was.
+    pub(super) fn more(&mut self, ended: usize, now: Instant) -> u32 {
+        self.appetite.ended(ended, now);
+        let more = self.appetite.wanted().min(self.most).saturating_sub(self.granted);
+        self.granted += more;
+        more
+    }
+}
 
 /// The slots of this process, as the driver sees them.
 #[derive(Clone)]
@@ -32,11 +59,6 @@ pub(super) struct LocalWorker {
 impl LocalWorker {
     pub(super) fn id(&self) -> WorkerId {
         self.slots.worker()
-    }
-
-    /// How many attempts it may hold.
-    pub(super) fn credit(&self) -> u32 {
-        self.slots.count().saturating_mul(AHEAD_PER_SLOT)
     }
 
     /// Gives back what waits for a slot: in a drain only what runs may end.

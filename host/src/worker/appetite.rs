@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// The time that the next attempts may take to come: a lease step and two hops, with room for a busy machine.
 const LOOK_AHEAD: Duration = Duration::from_millis(50);
+/// The same for slots in the dispatcher's process: a lease step alone.
+const LOOK_AHEAD_LOCAL: Duration = Duration::from_millis(10);
 /// A rate is taken over at least this time, so that one short run does not count for many.
 const WINDOW: Duration = Duration::from_millis(2);
 /// Attempts ahead of each slot at most: they are in memory here, and wait behind each other.
@@ -16,6 +18,7 @@ const AHEAD_OF_FEW: u32 = 512;
 /// See the module's documentation.
 pub struct Appetite {
     slots: u32,
+    look_ahead: Duration,
     ahead: u32,
     ended: u32,
     since: Instant,
@@ -25,7 +28,13 @@ impl Appetite {
     /// Of a worker whose attempts have not ended yet: one ahead of each slot.
     #[must_use]
     pub fn new(slots: u32, now: Instant) -> Self {
-        Self { slots, ahead: slots, ended: 0, since: now }
+        Self { slots, look_ahead: LOOK_AHEAD, ahead: slots, ended: 0, since: now }
+    }
+
+    /// Of slots in the dispatcher's process.
+    #[must_use]
+    pub fn local(slots: u32, now: Instant) -> Self {
+        Self { look_ahead: LOOK_AHEAD_LOCAL, ..Self::new(slots, now) }
     }
 
     /// Attempts have ended.
@@ -36,7 +45,7 @@ impl Appetite {
             return;
         }
         let ended = u128::from(self.ended);
-        let ahead = ended * LOOK_AHEAD.as_micros() / time.as_micros().max(1);
+        let ahead = ended * self.look_ahead.as_micros() / time.as_micros().max(1);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         // Halfway to what was seen now: one slow or fast moment is not the rule.
         let ahead = self.ahead.saturating_add(ahead).div_ceil(2);
