@@ -113,6 +113,9 @@ struct Queues {
     /// Slots asleep that nobody has called yet: spares a system call where there is none. One too many after a wake-up that
     /// nobody called for, which costs a call in vain.
     idle: usize,
+    /// A slot was called and none has looked since. It calls the next one where more waits than it takes: a burst costs
+    /// its sender one system call and not one a job.
+    called: bool,
     closed: bool,
 }
 
@@ -171,12 +174,7 @@ impl Slots {
             return false;
         }
         queue.push_back(Waiting { job, done });
-        let wake = queues.idle > 0;
-        queues.idle -= usize::from(wake);
-        drop(queues);
-        if wake {
-            self.shared.wake.notify_one();
-        }
+        self.shared.call(queues);
         true
     }
 
@@ -245,7 +243,9 @@ impl Shared {
     fn take(&self) -> Option<Waiting> {
         let mut queues = self.lock();
         loop {
+            queues.called = false;
             if let Some(job) = queues.next() {
+                self.call(queues);
                 return Some(job);
             }
             if queues.closed {
@@ -253,6 +253,17 @@ impl Shared {
             }
             queues.idle += 1;
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Wakes a slot where jobs wait and one sleeps, unless one that was called is on its way.
+    fn call(&self, mut queues: MutexGuard<'_, Queues>) {
+        let waiting = queues.attempts.len() + queues.invokes.len();
+        if waiting > 0 && queues.idle > 0 && !queues.called {
+            queues.called = true;
+            queues.idle -= 1;
+            drop(queues);
+            self.wake.notify_one();
         }
     }
 

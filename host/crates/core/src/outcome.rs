@@ -181,7 +181,7 @@ pub struct Receipt {
     pub fuel: Option<u64>,
     /// From the start of the run to its end.
     pub wall_us: u64,
-    /// CPU time of the slot since its run before, at most the wall time.
+    /// CPU time of the slot since its run before, at most the wall time. Of most runs below 50 us it is the wall time.
     pub cpu_us: u64,
     /// From acceptance to the start of the run.
     pub queue_us: u64,

@@ -18,6 +18,7 @@
 mod artifact;
 mod cache;
 mod compile;
+mod cpu;
 mod disk;
 mod ending;
 mod engine;
@@ -224,7 +225,7 @@ pub struct Usage {
     pub fuel: Option<u64>,
     /// Wall time.
     pub wall_us: u64,
-    /// CPU time of the thread since its run before, at most the wall time.
+    /// CPU time of the thread since its run before, at most the wall time. Of most runs below 50 us it is the wall time.
     pub cpu_us: u64,
     /// Time to instantiate, the start function included.
     pub instantiate_us: u64,

@@ -1,7 +1,6 @@
 //! One run: a fresh store and instance, every limit set before the module's first instruction, one call, one outcome.
 
 use std::{
-    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -11,7 +10,6 @@ use fusebox_core::{
     function::RunLimits,
     outcome::{Outcome, StopReason},
 };
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{
     AsContext, AsContextMut, Engine, Extern, Instance, Memory, ModuleExport, Result, Store, TypedFunc, WasmParams,
     WasmResults,
@@ -20,6 +18,7 @@ use wasmtime::{
 use crate::{
     Call, LoadedModule, Run, Usage,
     cache::Entry,
+    cpu,
     ending::{Ending, classify},
     host::Host,
     imports::checked,
@@ -27,12 +26,6 @@ use crate::{
     log::Log,
     wasi,
 };
-
-thread_local! {
-    /// The CPU time that this thread had used when its last run ended. Asking for it is a system call of 0.6 us, an eighth
-    /// of a short run, so it is asked for once a run: what a slot does between two runs, it does for the second one.
-    static CPU_USED: Cell<Option<Duration>> = const { Cell::new(None) };
-}
 
 /// Runs one call on this thread.
 pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
@@ -46,7 +39,7 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &
 
 fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
-    let cpu_started = CPU_USED.get().unwrap_or_else(cpu_time);
+    cpu::start();
     let limits = call.limits.capped(ceiling);
     let log = Log::new(limits.log_bytes);
     let (wasi, stdout) = match module.0.entry {
@@ -84,12 +77,11 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
     let fuel = fuel_is_known.then(|| limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
     let memory_bytes = store.data().limiter.memory_bytes_peak as u64;
     drop(store);
-    let (cpu_ended, wall) = (cpu_time(), started.elapsed());
-    CPU_USED.set(Some(cpu_ended));
+    let wall = started.elapsed();
     let usage = Usage {
         fuel,
         wall_us: micros(wall),
-        cpu_us: micros(cpu_ended.saturating_sub(cpu_started).min(wall)),
+        cpu_us: micros(cpu::charge(wall)),
         instantiate_us: micros(instantiated),
         memory_bytes,
     };
@@ -167,11 +159,6 @@ fn answer(store: &mut Store<Host>, memory: Memory, record: u32) -> Result<Outcom
         1 => Ok(Outcome::GuestError { error: bytes, exit_code: None }),
         _ => Err(Ending::BadPointer(format!("the result record has the unknown tag {tag}")).into()),
     }
-}
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn micros(time: Duration) -> u64 {
