@@ -1,6 +1,8 @@
 //! What `fusebox` can do: one file a command, with its arguments. `host` wires the parts of a host together; nothing
 //! else here decides anything.
 
+use std::thread::available_parallelism;
+
 use fusebox_core::dispatch::Mode;
 use tokio::runtime::Builder;
 
@@ -53,12 +55,7 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
         Command::PushWorker(args) | Command::PullWorker(args) => Some(confine::worker(args)?),
         _ => None,
     };
-    let mut runtime = match command {
-        // One state machine with its links: on one thread nothing waits for another thread to wake up.
-        Command::Dispatcher(_) | Command::PushWorker(_) | Command::PullWorker(_) => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    let runtime = runtime.enable_all().build()?;
+    let runtime = runtime(&command).enable_all().build()?;
     let ran = runtime.block_on(async {
         match (command, confined) {
             (Command::PushWorker(args), Some(confined)) => work::run(args, confined, Mode::Push).await,
@@ -69,6 +66,21 @@ pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
     // What still runs on a blocking thread, such as a compilation, must not hold up the end.
     runtime.shutdown_background();
     ran
+}
+
+fn runtime(command: &Command) -> Builder {
+    match command {
+        // One state machine with its links: on one thread nothing waits for another thread to wake up.
+        Command::Dispatcher(_) | Command::PushWorker(_) | Command::PullWorker(_) => Builder::new_current_thread(),
+        // A thread takes in more tasks than one Redis can store. Fewer of them wake each other less and hand in more at
+        // once: on two cores, one of them instead of two accepts 1.1 times as many.
+        Command::Serve(_) => {
+            let mut runtime = Builder::new_multi_thread();
+            runtime.worker_threads(available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)));
+            runtime
+        }
+        _ => Builder::new_multi_thread(),
+    }
 }
 
 async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
