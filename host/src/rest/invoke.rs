@@ -1,8 +1,10 @@
 //! Run a function now: body in, body out, the receipt in a header.
 
+use std::convert::Infallible;
+
 use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::{FromRequestParts, State},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -29,6 +31,16 @@ pub const LOG: HeaderName = HeaderName::from_static("fusebox-log");
 /// A header is no place for more log than this.
 const LOG_TAIL_BYTES: usize = 4 << 10;
 
+/// Whether the end of the log is asked for. All headers as an argument would be a copy of them for each request.
+pub struct WantsLog(bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get(LOG).is_some_and(|value| value == "tail")))
+    }
+}
+
 /// Run a function now
 ///
 /// The body is the input; the answer's body is the output, and its `fusebox-receipt` header says what the run used, as
@@ -50,7 +62,7 @@ pub async fn invoke(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
-    headers: HeaderMap,
+    WantsLog(wants_log): WantsLog,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find(&app, &tenant, &function).await?;
@@ -80,7 +92,6 @@ pub async fn invoke(
             Problem::new(ErrorCode::Internal, "the host could not run the function; its log has the reason")
         }
     })?;
-    let wants_log = headers.get(LOG).is_some_and(|value| value == "tail");
     let tail = wants_log.then(|| log_tail(&invoked.log));
     let (failure, bytes) = (invoked.failure, invoked.output);
     app.metrics.invoked(failure.as_ref().map(|failure| failure.code), &invoked.receipt);

@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -65,7 +68,11 @@ enum State {
 /// The committed state of one moment.
 pub(super) struct Snapshot {
     tables: [Table; 3],
+    moment: u64,
 }
+
+/// Snapshots that were made, so that each has a number of its own.
+static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
     /// Opens the engine's file in `dir`. `lock` is held as long as the engine is.
@@ -168,7 +175,12 @@ impl Snapshot {
     fn of(database: &Database) -> Result<Self> {
         let read = database.begin_read().map_err(failed)?;
         let [records, blobs, index] = TABLES.map(|table| read.open_table(table).map_err(failed));
-        Ok(Self { tables: [records?, blobs?, index?] })
+        Ok(Self { tables: [records?, blobs?, index?], moment: MOMENTS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Which moment it is: what was read at one is still true as long as that is the latest.
+    pub(super) fn moment(&self) -> u64 {
+        self.moment
     }
 
     /// A value.

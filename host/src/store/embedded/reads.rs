@@ -10,6 +10,7 @@ use fusebox_core::{
     name::{FunctionName, TenantId},
     task::Task,
 };
+use quick_cache::sync::Cache;
 
 use super::{
     engine::{Engine, Snapshot, Space},
@@ -18,16 +19,23 @@ use super::{
 };
 use crate::store::{Backlog, Error, FunctionRef, Page, PageRequest, Result, TaskResult};
 
+/// Function versions remembered, about 300 bytes each. Where more are called in turn, they are read.
+const VERSIONS_MAX: usize = 1_000;
+
+type Versions = Cache<(TenantId, FunctionRef), (u64, FunctionVersion)>;
+
 /// See the module's documentation. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Reads {
     engine: Arc<Engine>,
+    /// Versions that were found, and at which moment: a sync invoke reads nothing else, and mostly nothing has changed.
+    versions: Arc<Versions>,
 }
 
 impl Reads {
     /// Reads of an engine.
     pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+        Self { engine, versions: Arc::new(Cache::new(VERSIONS_MAX)) }
     }
 
     /// Performs a read that may take a while where it does not hold up others.
@@ -101,13 +109,24 @@ impl Reads {
     /// One version.
     pub(super) fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
         let snapshot = self.engine.snapshot()?;
-        match function {
-            FunctionRef::Id(id) => function_of(&snapshot, tenant, *id),
-            FunctionRef::Name(name) => match snapshot.get(Space::Records, &keys::newest(tenant, name))? {
-                Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
-                None => Ok(None),
-            },
+        let key = (tenant.clone(), function.clone());
+        if let Some((moment, version)) = self.versions.get(&key)
+            && moment == snapshot.moment()
+        {
+            return Ok(Some(version));
         }
+        let id = match function {
+            FunctionRef::Id(id) => Some(*id),
+            FunctionRef::Name(name) => {
+                let id = snapshot.get(Space::Records, &keys::newest(tenant, name))?;
+                id.map(|id| function_id(&id)).transpose()?
+            }
+        };
+        let found = id.map(|id| function_of(&snapshot, tenant, id)).transpose()?.flatten();
+        if let Some(version) = &found {
+            self.versions.insert(key, (snapshot.moment(), version.clone()));
+        }
+        Ok(found)
     }
 
     /// The newest version of each name, by name.
