@@ -314,3 +314,6 @@ impl Shared {
         Done::Ran(Ran { outcome, receipt, log })
     }
 }
+
+#[cfg(test)]
+mod tests;

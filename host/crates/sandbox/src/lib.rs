@@ -13,7 +13,7 @@
 //! | `imports` | what a guest may call, one capability a file |
 //! | `outside` | the seam to what only grants give: configuration, secrets, key-value namespace, other hosts |
 //! | `wasi` | WASI preview 1 for the command ABI |
-//! | `run`, `ending` | one run: instantiate, call, and how it ended |
+//! | `run`, `ending`, `cpu` | one run: instantiate, call, how it ended, and the CPU time it is charged |
 
 mod artifact;
 mod cache;
