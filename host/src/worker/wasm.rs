@@ -174,16 +174,15 @@ mod tests {
     use std::sync::Arc;
 
     use fusebox_core::{
-        function::{Grants, RunLimits},
+        function::RunLimits,
         id::{LeaseToken, TaskId},
-        time::Millis,
         wire::AttemptId,
     };
-    use fusebox_sandbox::{CompileCommand, Options, Sandbox, StopFlag};
+    use fusebox_sandbox::{CompileCommand, Options, Sandbox};
     use tempfile::TempDir;
 
     use super::*;
-    use crate::telemetry::metrics::Metrics;
+    use crate::{telemetry::metrics::Metrics, worker::slots::tests::job};
 
     const MODULE: ModuleDigest = ModuleDigest([4; 32]);
 
@@ -212,18 +211,7 @@ mod tests {
 
         fn want(&mut self) -> Option<FromWorker> {
             let id = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
-            let job = Job {
-                module: MODULE,
-                task: Some(id.task),
-                attempt: id.attempt,
-                tenant: TenantId::default_tenant(),
-                function: "f".parse().unwrap(),
-                limits: RunLimits::default(),
-                grants: Grants::default(),
-                input: Bytes::new(),
-                stop: StopFlag::default(),
-                accepted_at: Millis(0),
-            };
+            let job = Job { module: MODULE, task: Some(id.task), ..job() };
             self.missing.want(job, HeldAttempt { id, token: LeaseToken([2; 16]) }, Instant::now())
         }
 

@@ -1,4 +1,4 @@
-//! The CPU time that runs are charged. The thread's clock is a system call of 0.6 us, a twelfth of a short run, so it is
+//! The CPU time that runs are charged. The thread's clock is a system call of 0.6 us, an eighth of a short run, so it is
 //! not read for each of them: a short run is charged its wall time, which is no less, and the next reading sets right what
 //! that was too much.
 

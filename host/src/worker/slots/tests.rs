@@ -45,7 +45,8 @@ impl Outside for Nothing {
     }
 }
 
-fn job() -> Job {
+/// An invoke of nobody's function.
+pub(in crate::worker) fn job() -> Job {
     Job {
         module: ModuleDigest([0; 32]),
         task: None,
