@@ -81,8 +81,9 @@ async fn a_host_sends_what_it_may() {
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_takes_the_operators_word() {
     let web = web().await;
-    for args in [&[][..], &["--egress", "off", ALLOW[0], ALLOW[1]], &["--egress-allow-private", "10.0.0.0/8,fd00::/8"]]
-    {
+    let off = ["--egress", "off", ALLOW[0], ALLOW[1]];
+    let denied = [ALLOW[0], ALLOW[1], "--egress-deny", "127.0.0.1", "--egress-deny", "localhost"];
+    for args in [&[][..], &off, &denied, &["--egress-allow-private", "10.0.0.0/8,fd00::/8"]] {
         let (server, _home) = server(args);
         register(&server.client(), &web).await;
         nothing_is_reached(&server.client(), &web).await;
@@ -104,6 +105,9 @@ async fn a_worker_sends_what_it_may(mode: &str) {
     let mut wary = worker("wary", &[]);
     nothing_is_reached(&client, &web).await;
     wary.kill().unwrap();
+    let mut denied = worker("denied", &[ALLOW[0], ALLOW[1], "--egress-deny", "127.0.0.0/8,localhost"]);
+    nothing_is_reached(&client, &web).await;
+    denied.kill().unwrap();
     let _open = worker("open", &ALLOW);
     requests_go_where_they_may(&client, &web).await;
 }

@@ -44,6 +44,13 @@ async fn what_a_module_needs_it_must_be_granted() {
         let answer = rest.post(&format!("/v1/functions?name=keeper&grants={bad}"), guests::keeper()).await;
         assert_problem(&answer, StatusCode::BAD_REQUEST, "invalid-request");
     }
+    // Mail, a shell, a name server, files.
+    for port in [25, 22, 53, 2_049] {
+        let path = format!("/v1/functions?name=keeper&grants=kv,http=a.example.com:{port}");
+        let answer = rest.post(&path, guests::keeper()).await;
+        assert_problem(&answer, StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(&format!("port {port}")), "{:?}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,9 @@ use rustls::RootCertStore;
 use crate::{
     egress::{
         Egress,
-        address::{Cidr, Reachable},
+        address::Cidr,
         network::System,
+        reach::{Denial, Reachable},
     },
     telemetry::metrics::Metrics,
 };
@@ -24,6 +25,10 @@ pub struct EgressArgs {
     /// A network that is not public and that they may reach all the same, such as 10.1.0.0/16; several with commas
     #[arg(long, env = "FUSEBOX_EGRESS_ALLOW_PRIVATE", value_delimiter = ',', value_name = "CIDR")]
     pub egress_allow_private: Vec<Cidr>,
+    /// A network or host that they may not reach, whatever is granted and allowed, such as 203.0.113.0/24, api.example.com
+    /// or *.example.com:8443; a host without a port at every port; several with commas
+    #[arg(long, env = "FUSEBOX_EGRESS_DENY", value_delimiter = ',', value_name = "CIDR|HOST")]
+    pub egress_deny: Vec<Denial>,
 }
 
 /// Whether there are any.
@@ -45,7 +50,7 @@ impl EgressArgs {
         let egress = match self.egress {
             EgressArg::Off => Egress::off(),
             EgressArg::On => {
-                let reachable = Reachable::new(self.egress_allow_private.clone());
+                let reachable = Reachable::new(self.egress_allow_private.clone(), self.egress_deny.clone());
                 Egress::new(Arc::new(System), reachable, authorities())?
             }
         };

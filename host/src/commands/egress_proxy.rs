@@ -43,6 +43,9 @@ impl EgressProxyArgs {
         for network in &self.egress.egress_allow_private {
             words.extend(["--egress-allow-private".to_owned(), network.to_string()]);
         }
+        for denied in &self.egress.egress_deny {
+            words.extend(["--egress-deny".to_owned(), denied.to_string()]);
+        }
         words
     }
 }

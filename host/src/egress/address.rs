@@ -1,15 +1,18 @@
-//! Which addresses a guest's request may reach: those of the public internet, and what the operator adds.
+//! Addresses by what they are: those of the public internet, and all others.
 //!
-//! A public address is one that IANA's registries call globally reachable. Everything else is refused by what it is, and
-//! IPv6 addresses that carry an IPv4 address inside are refused whatever is inside: a gateway would unpack it.
+//! A public address is one that IANA's registries call globally reachable and that no cloud platform uses for itself.
+//! Everything else is refused by what it is, and IPv6 addresses that carry an IPv4 address inside are refused whatever is
+//! inside: a gateway would unpack it. A NAT64 prefix that a network chose for itself looks like any public one: an operator
+//! who has such a gateway names its prefix with `--egress-deny`.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
+    sync::LazyLock,
 };
 
-/// A network that an operator lets guests reach, such as `10.1.0.0/16` or `fd00::/8`.
+/// A network, such as `10.1.0.0/16` or `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     network: IpAddr,
@@ -17,6 +20,11 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// How many bits its addresses share.
+    pub(super) const fn bits(&self) -> u8 {
+        self.bits
+    }
+
     /// Whether the address is in it. An IPv4 network holds no IPv6 address, mapped ones included.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -65,7 +73,7 @@ fn masked(address: IpAddr, bits: u8) -> Option<IpAddr> {
 }
 
 /// What an address that is not public is.
-type Kind = &'static str;
+pub(super) type Kind = &'static str;
 
 /// IPv4 networks that are not public: IANA's special-purpose registry, multicast and what is reserved.
 const V4: [([u8; 4], u8, Kind); 16] = [
@@ -111,55 +119,71 @@ const V6: [([u16; 8], u8, Kind); 15] = [
 /// All that IANA has given out for the public internet; what it gives out later is refused until it is added here.
 const GLOBAL: Cidr = Cidr { network: IpAddr::V6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0)), bits: 3 };
 
+/// Networks that cloud platforms use for themselves, wherever they lie: metadata, credentials, agents, name servers. A
+/// network of an operator's that is wider than such a row does not open it. Sources: Microsoft's "What is IP address
+/// 168.63.129.16", IBM Cloud's "service endpoints" for VPC, AWS's "instance metadata" and "pod identity", Google's "access
+/// VM metadata", Oracle's instance metadata and its SDKs' IPv6 endpoint, Alibaba's, Scaleway's and Akamai's metadata pages.
+const PLATFORMS: [(&str, Kind); 13] = [
+    // AWS, Azure, Google, Oracle, DigitalOcean, Hetzner, Tencent, Scaleway and others: 169.254.169.254, 169.254.170.2, ...
+    ("169.254.0.0/16", "link-local"),
+    // OpenStack and Akamai: fe80::a9fe:a9fe.
+    ("fe80::/10", "link-local"),
+    // Azure's agent and name server.
+    ("168.63.129.16/32", PLATFORM),
+    // IBM Cloud's own services, by addresses that are public elsewhere.
+    ("161.26.0.0/16", PLATFORM),
+    ("166.8.0.0/14", PLATFORM),
+    // Alibaba's metadata.
+    ("100.100.100.200/32", PLATFORM),
+    ("fd00:100::100:200/128", PLATFORM),
+    // Oracle's, the classic one and today's.
+    ("192.0.0.192/32", PLATFORM),
+    ("fd00:c1::a9fe:a9fe/128", PLATFORM),
+    // AWS: metadata ::254, pod identity ::23, names ::253, time ::123.
+    ("fd00:ec2::/32", PLATFORM),
+    // Google's metadata.
+    ("fd20:ce::254/128", PLATFORM),
+    // Scaleway's and Akamai's.
+    ("fd00:42::42/128", PLATFORM),
+    ("fd00:a9fe:a9fe::1/128", PLATFORM),
+];
+
+const PLATFORM: Kind = "a cloud platform's own";
+
+/// [`PLATFORMS`], read once.
+static PLATFORM_NETWORKS: LazyLock<Vec<(Cidr, Kind)>> =
+    LazyLock::new(|| PLATFORMS.iter().filter_map(|(text, kind)| Some((text.parse().ok()?, *kind))).collect());
+
+/// The row of a cloud platform that the address is in.
+pub(super) fn platform(address: IpAddr) -> Option<&'static (Cidr, Kind)> {
+    PLATFORM_NETWORKS.iter().find(|(network, _)| network.contains(address))
+}
+
+/// The bits behind the prefix of an ISATAP address (RFC 5214), whose last 32 are an IPv4 address.
+const ISATAP: [u32; 2] = [0x0000_5efe, 0x0200_5efe];
+
 /// What the address is, where it is not public.
 #[must_use]
 pub fn not_public(address: IpAddr) -> Option<Kind> {
     let is_in = |network: IpAddr, bits| Cidr { network, bits }.contains(address);
+    if let Some((_, kind)) = platform(address) {
+        return Some(kind);
+    }
     match address {
         IpAddr::V4(_) => V4.iter().find(|(network, bits, _)| is_in((*network).into(), *bits)).map(|row| row.2),
-        IpAddr::V6(_) => {
+        IpAddr::V6(v6) => {
             let named = V6.iter().find(|(network, bits, _)| is_in((*network).into(), *bits)).map(|row| row.2);
+            let [_, _, interface, _] = words(v6);
+            let named = named.or_else(|| ISATAP.contains(&interface).then_some("an IPv4 address in IPv6"));
             named.or_else(|| (!GLOBAL.contains(address)).then_some("reserved"))
         }
     }
 }
 
-/// What guests may reach.
-#[derive(Clone, Debug, Default)]
-pub struct Reachable {
-    private: Vec<Cidr>,
-}
-
-impl Reachable {
-    /// The public internet and these networks.
-    #[must_use]
-    pub fn new(private: Vec<Cidr>) -> Self {
-        Self { private }
-    }
-
-    /// Whether an address may be connected to.
-    ///
-    /// # Errors
-    /// What it is, where it may not.
-    pub fn check(&self, address: IpAddr) -> Result<(), Kind> {
-        match not_public(address) {
-            Some(kind) if !self.is_added(address) => Err(kind),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a connection leads to this machine itself, by a public address of its own: its ends then have the same
-    /// one. What listens there, REST included, is as good as on loopback.
-    ///
-    /// # Errors
-    /// Where it does, unless the address is added.
-    pub fn check_connected(&self, own: IpAddr, peer: IpAddr) -> Result<(), Kind> {
-        if own == peer && !self.is_added(peer) { Err("this machine's own") } else { self.check(peer) }
-    }
-
-    fn is_added(&self, address: IpAddr) -> bool {
-        self.private.iter().any(|network| network.contains(address))
-    }
+/// An IPv6 address as four words of 32 bits.
+fn words(address: Ipv6Addr) -> [u32; 4] {
+    let [a, b, c, d, e, f, g, h] = address.segments().map(u32::from);
+    [a << 16 | b, c << 16 | d, e << 16 | f, g << 16 | h]
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use fusebox_core::limits::{HTTP_ADDRESSES_MAX, HTTP_CONNECT_MS_MAX};
+use fusebox_core::{
+    capability::ports,
+    limits::{HTTP_ADDRESSES_MAX, HTTP_CONNECT_MS_MAX},
+};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,8 +22,8 @@ use tokio_rustls::TlsConnector;
 use url::Host;
 
 use super::{
-    address::Reachable,
     network::{Connected, Held, Network},
+    reach::{Closed, Reachable},
     refused::Refused,
     request::Outbound,
 };
@@ -53,6 +56,11 @@ impl Connector {
 
     /// A connection for this request. `held` is kept until its host is looked up, also where nobody waits any more.
     pub(super) async fn connect(&self, request: &Outbound, held: Held) -> Result<Box<dyn Stream>, Refused> {
+        if ports::is_blocked(request.port) {
+            return Err(Refused::Port(request.port));
+        }
+        let denied = |denial| Refused::Denied(request.place(), denial);
+        self.reachable.check_host(&request.name(), request.port).map_err(denied)?;
         let stream = self.connect_any(request, held).await?;
         if !request.is_tls {
             return Ok(Box::new(stream));
@@ -80,13 +88,16 @@ impl Connector {
             Host::Ipv6(address) => vec![(*address).into()],
         };
         let mut failed = Refused::Unreachable { host: request.name(), reason: "it has no address".to_owned() };
-        let refused = |kind| Refused::Address { host: request.name(), kind };
+        let refused = |closed| match closed {
+            Closed::Kind(kind) => Refused::Address { host: request.name(), kind },
+            Closed::Denied(denial) => Refused::Denied(request.place(), denial),
+        };
         let mut tried = 0;
         for address in addresses {
-            if let Err(kind) = self.reachable.check(address) {
+            if let Err(closed) = self.reachable.check(address) {
                 // A name may have addresses of both kinds: behind NAT64 each IPv4 address has a twin.
                 if tried == 0 {
-                    failed = refused(kind);
+                    failed = refused(closed);
                 }
                 continue;
             }

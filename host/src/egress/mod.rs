@@ -3,11 +3,12 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`address`] | which addresses may be reached |
+//! | [`address`] | addresses by what they are |
 //! | `request` | a guest's request from its bytes |
 //! | [`network`] | names to addresses, addresses to connections: the seam to this machine's network |
 //! | `connect` | resolve once, check, connect to what was checked, TLS |
 //! | `exchange` | the request and the answer, within their bounds |
+//! | [`reach`] | what may be reached, by the operator's word too |
 //! | `places` | how many may be on their way |
 //! | [`refused`] | why there is no answer, and how often |
 
@@ -16,6 +17,7 @@ mod connect;
 mod exchange;
 pub mod network;
 mod places;
+pub mod reach;
 pub mod refused;
 mod request;
 
@@ -33,10 +35,10 @@ use fusebox_sandbox::{CallContext, Outside, Patience};
 use rustls::RootCertStore;
 use tokio::{runtime::Handle, time};
 
-use address::Reachable;
 use connect::Connector;
 use network::Network;
 use places::Places;
+use reach::Reachable;
 use refused::{Counters, Refused};
 use request::Outbound;
 

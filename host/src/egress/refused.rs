@@ -17,6 +17,12 @@ pub enum Refused {
     /// The function was not granted this host.
     #[error("the function has no grant for {0}: deploy it with --grant http={0}")]
     Host(String),
+    /// The port is another protocol's than HTTP.
+    #[error("port {0} is not a web server's: browsers block it too")]
+    Port(u16),
+    /// The operator denies this host or its address.
+    #[error("this host or worker is started with --egress-deny {1}, which denies {0}")]
+    Denied(String, String),
     /// The host is at an address that no guest may reach.
     #[error(
         "{host} is at an address that is {kind}: start this host or worker with --egress-allow-private if it is meant"
@@ -54,7 +60,7 @@ impl Refused {
     #[must_use]
     pub const fn refusal(&self) -> Refusal {
         match self {
-            Self::Off | Self::Host(_) | Self::Address { .. } => Refusal::Refused,
+            Self::Off | Self::Host(_) | Self::Port(_) | Self::Denied(..) | Self::Address { .. } => Refusal::Refused,
             Self::Invalid(_) => Refusal::Invalid,
             Self::Busy | Self::Unreachable { .. } | Self::Stopped => Refusal::Unavailable,
             Self::TooLarge => Refusal::TooLarge,
@@ -74,13 +80,15 @@ impl Refused {
             Self::Unreachable { .. } => 6,
             Self::TimedOut => 7,
             Self::Stopped => 8,
+            Self::Port(_) => 9,
+            Self::Denied(..) => 10,
         }
     }
 }
 
 /// The reasons, as metrics name them.
-pub const REASONS: [&str; 9] =
-    ["off", "invalid", "host", "address", "busy", "too-large", "unreachable", "timed-out", "stopped"];
+pub const REASONS: [&str; 11] =
+    ["off", "invalid", "host", "address", "busy", "too-large", "unreachable", "timed-out", "stopped", "port", "denied"];
 
 /// What became of guests' requests.
 #[derive(Debug, Default)]

@@ -229,7 +229,11 @@ impl From<NameError> for Problem {
 
 impl From<GrantError> for Problem {
     fn from(error: GrantError) -> Self {
-        Self::new(ErrorCode::InvalidRequest, error.to_string())
+        let detail = error.to_string();
+        match error {
+            GrantError::Port(port) => Self::new(ErrorCode::UnprocessableRequest, detail).with("port", port),
+            _ => Self::new(ErrorCode::InvalidRequest, detail),
+        }
     }
 }
 

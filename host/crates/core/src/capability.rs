@@ -19,6 +19,7 @@ use crate::limits::{
 
 mod grants;
 mod host_pattern;
+pub mod ports;
 
 pub use grants::{Capability, Grant, GrantError, Grants, Hosts};
 pub use host_pattern::{HostPattern, HostPatternError};

@@ -67,11 +67,41 @@ async fn this_machine_is_refused_by_its_public_address_too() {
 async fn an_operator_can_allow_a_private_network() {
     let (server, _) = server(OK).await;
     let network = Arc::new(network(server, &[&["127.0.0.1"]]));
-    let reachable = Reachable::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let reachable = Reachable::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new());
     let egress = Egress::new(network, reachable, RootCertStore::empty()).unwrap();
     assert!(send(&egress, GET).await.is_ok());
     assert!(send(&egress, "GET http://127.0.0.1:8080/\n\n").await.is_ok());
     assert_eq!(kind(send(&egress, "GET http://169.254.169.254/\n\n").await), "link-local");
+}
+
+#[tokio::test]
+async fn what_an_operator_denies_is_not_connected_to() {
+    let (server, seen) = server(OK).await;
+    for (denied, is_resolved) in [("93.184.216.0/24", true), ("a.example.com", false), ("*.example.com:80", false)] {
+        let network = Arc::new(network(server, &[&[PUBLIC]]));
+        // Deny goes before allow.
+        let reachable = Reachable::new(vec!["93.184.216.34".parse().unwrap()], vec![denied.parse().unwrap()]);
+        let egress = Egress::new(network.clone(), reachable, RootCertStore::empty()).unwrap();
+        let refused = send(&egress, GET).await.unwrap_err();
+        assert_eq!(refused, Refused::Denied("a.example.com".to_owned(), denied.to_owned()));
+        assert_eq!(refused.refusal(), Refusal::Refused);
+        assert_eq!(network.resolved.lock().unwrap().len(), usize::from(is_resolved), "{denied}");
+        assert!(network.connected().is_empty());
+    }
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_port_that_browsers_block_is_not_connected_to() {
+    let (server, _) = server(OK).await;
+    let (egress, network) = egress(network(server, &[&[PUBLIC]]));
+    // A version that was granted it before this rule.
+    let grants = serde_json::from_str(r#"{"http":["a.example.com:25"]}"#).unwrap();
+    let patience = Patience::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
+    let request = Bytes::from_static(b"GET http://a.example.com:25/\n\n");
+    let refused = egress.send(&request, &CallContext { grants, ..run() }, &patience).await;
+    assert_eq!(refused, Err(Refused::Port(25)));
+    assert!(network.resolved.lock().unwrap().is_empty() && network.connected().is_empty());
 }
 
 #[tokio::test]

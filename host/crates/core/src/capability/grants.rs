@@ -8,7 +8,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, HostPattern, HostPatternError};
+use super::{Call, HostPattern, HostPatternError, ports};
 use crate::limits::HTTP_HOSTS_MAX;
 
 /// A capability that is given only by a grant.
@@ -116,6 +116,10 @@ pub enum GrantError {
     /// The host of `http=HOST` is none.
     #[error(transparent)]
     Host(#[from] HostPatternError),
+    /// The port of `http=HOST:PORT` is another protocol's. A version that was granted it before keeps the grant, and its
+    /// requests are refused.
+    #[error("no function may be granted port {0}, which browsers block too: it is not a web server's")]
+    Port(u16),
     /// More patterns than a version may have.
     #[error("a function may be granted at most {HTTP_HOSTS_MAX} hosts: use *.example.com for many of one domain")]
     TooManyHosts,
@@ -125,7 +129,13 @@ impl FromStr for Grant {
     type Err = GrantError;
     fn from_str(text: &str) -> Result<Self, GrantError> {
         match (text, text.strip_prefix("http=")) {
-            (_, Some(host)) => Ok(Self::Http(host.parse()?)),
+            (_, Some(host)) => {
+                let host: HostPattern = host.parse()?;
+                match host.port().filter(|port| ports::is_blocked(*port)) {
+                    Some(port) => Err(GrantError::Port(port)),
+                    None => Ok(Self::Http(host)),
+                }
+            }
             ("config", _) => Ok(Self::Plain(Capability::Config)),
             ("secrets", _) => Ok(Self::Plain(Capability::Secrets)),
             ("kv", _) => Ok(Self::Plain(Capability::Kv)),

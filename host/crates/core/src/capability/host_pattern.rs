@@ -33,8 +33,25 @@ impl HostPattern {
     /// a name or an IPv4 address as a URL has it; upper case and a final dot make no difference.
     #[must_use]
     pub fn matches(&self, host: &str, port: u16, scheme_port: u16) -> bool {
+        self.names(host) && port == self.port.unwrap_or(scheme_port)
+    }
+
+    /// Returns whether a request to `host` at `port` falls under the pattern where that denies: without a port of its own it
+    /// then means every port.
+    #[must_use]
+    pub fn denies(&self, host: &str, port: u16) -> bool {
+        self.names(host) && self.port.is_none_or(|own| own == port)
+    }
+
+    /// The port that it names.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    fn names(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let name_matches = match self.is_wildcard {
+        match self.is_wildcard {
             false => host.eq_ignore_ascii_case(&self.host),
             true => host.len().checked_sub(self.host.len()).is_some_and(|rest| {
                 // At least one character and a dot in front, and the cut is no middle of a character.
@@ -42,8 +59,7 @@ impl HostPattern {
                     && host.get(rest..).is_some_and(|end| end.eq_ignore_ascii_case(&self.host))
                     && host.as_bytes().get(rest - 1) == Some(&b'.')
             }),
-        };
-        name_matches && port == self.port.unwrap_or(scheme_port)
+        }
     }
 }
 

@@ -68,6 +68,9 @@ fn grants_are_read_and_written_alike_on_each_surface() {
     assert_eq!(postcard::from_bytes::<Grants>(&bytes).unwrap(), grants);
     assert!(Grants::parse_list("http").is_err(), "http needs a host");
     assert!(Grants::parse_list("everything").is_err());
+    assert_eq!(Grants::parse_list("kv,http=mail.example.com:25"), Err(GrantError::Port(25)));
+    let before = r#"{"http":["mail.example.com:25"]}"#;
+    assert!(serde_json::from_str::<Grants>(before).is_ok(), "a record of before is still read");
     let many: vec::Vec<_> = (0..=HTTP_HOSTS).map(|n| alloc::format!("http=h{n}.example.com")).collect();
     assert_eq!(Grants::parse_list(&many.join(",")), Err(GrantError::TooManyHosts));
     assert!(Grants::parse_list(&many[1..].join(",")).is_ok());
