@@ -9,12 +9,12 @@ use std::{
 use criterion::{BenchmarkId, Criterion, Throughput};
 use fusebox::{
     clock::Clock,
-    store::{Store, embedded::EmbeddedStore, redis::RedisStore},
+    store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
 };
 use fusebox_harness::redis::RedisServer;
 use tokio::runtime::Runtime;
 
-use crate::steps::{Steps, options};
+use crate::steps::Steps;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
@@ -26,11 +26,11 @@ enum Step {
 pub(crate) fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let home = tempfile::tempdir().unwrap();
-    let embedded = EmbeddedStore::open_with(home.path(), Clock::System, options()).unwrap();
+    let embedded = EmbeddedStore::open(home.path(), Clock::System).unwrap();
     of_store(criterion, &runtime, "embedded", Arc::new(embedded));
     // It syncs its log once a second, where the embedded store syncs before each answer.
     let server = RedisServer::start(&["--appendfsync", "everysec"]).unwrap();
-    let redis = runtime.block_on(RedisStore::connect(&server.url(), options())).unwrap();
+    let redis = runtime.block_on(RedisStore::connect(&server.url(), Options::default())).unwrap();
     of_store(criterion, &runtime, "redis", Arc::new(redis));
 }
 

@@ -10,12 +10,12 @@ use std::{
 use anyhow::Context as _;
 use fusebox::{
     clock::Clock,
-    store::{Store, embedded::EmbeddedStore, redis::RedisStore},
+    store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
 };
 use fusebox_harness::redis::RedisServer;
 use tempfile::TempDir;
 
-use crate::steps::{Steps, options};
+use crate::steps::Steps;
 
 /// Which store.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ impl Place {
             Kind::Embedded => (embedded(home.path())?, None),
             Kind::Redis => {
                 let server = RedisServer::start(&["--appendfsync", "everysec"])?;
-                (Arc::new(RedisStore::connect(&server.url(), options()).await?), Some(server))
+                (Arc::new(RedisStore::connect(&server.url(), Options::default()).await?), Some(server))
             }
         };
         Ok(Self { kind, store, home, server })
@@ -96,7 +96,7 @@ impl Place {
 }
 
 fn embedded(home: &Path) -> anyhow::Result<Arc<EmbeddedStore>> {
-    Ok(Arc::new(EmbeddedStore::open_with(&home.join("store"), Clock::System, options())?))
+    Ok(Arc::new(EmbeddedStore::open(&home.join("store"), Clock::System)?))
 }
 
 fn bytes_in(dir: &Path) -> anyhow::Result<u64> {

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use fusebox::{
     clock::Clock,
     random,
-    store::{
-        Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Options, Registered, Store, Verdict,
-    },
+    store::{Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Registered, Store, Verdict},
 };
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
@@ -26,11 +24,6 @@ use fusebox_core::{
 pub(crate) const BYTES: usize = 200;
 const INPUT: [u8; BYTES] = [7; BYTES];
 const OUTPUT: [u8; BYTES] = [8; BYTES];
-
-/// Stores whose queues may be longer than the default lets them be.
-pub(crate) fn options() -> Options {
-    Options { queued_tasks_max: u64::MAX, ..Options::default() }
-}
 
 /// A store, and a function that is registered there.
 #[derive(Clone)]

@@ -5,7 +5,10 @@ use std::{fmt, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fusebox_core::{function::RunLimits, limits::ATTEMPTS_MAX};
+use fusebox_core::{
+    function::{LimitError, RunLimits},
+    limits::ATTEMPTS_MAX,
+};
 
 use crate::{
     commands::{
@@ -313,9 +316,11 @@ pub struct MaxArgs {
 }
 
 impl MaxArgs {
-    /// These ceilings, none above what the host can keep.
-    #[must_use]
-    pub fn ceiling(self) -> RunLimits {
+    /// These ceilings.
+    ///
+    /// # Errors
+    /// Where one is above what the host can keep, or zero.
+    pub fn ceiling(self) -> Result<RunLimits, LimitError> {
         let most = RunLimits::CEILING;
         let asked = RunLimits {
             fuel: self.max_fuel.unwrap_or(most.fuel),
@@ -323,7 +328,7 @@ impl MaxArgs {
             memory_bytes: self.max_memory.unwrap_or(most.memory_bytes),
             ..most
         };
-        asked.capped(&most)
+        asked.check(&most).map(|()| asked)
     }
 }
 
@@ -346,6 +351,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_ceiling_that_the_host_cannot_keep_is_refused_and_not_lowered() {
+        let asked = MaxArgs { max_memory: Some(RunLimits::CEILING.memory_bytes), ..MaxArgs::default() };
+        assert_eq!(asked.ceiling(), Ok(RunLimits::CEILING));
+        let above = MaxArgs { max_memory: Some(RunLimits::CEILING.memory_bytes + 1), ..asked };
+        assert_eq!(above.ceiling().unwrap_err().max, RunLimits::CEILING.memory_bytes);
+        assert!(MaxArgs { max_fuel: Some(u64::MAX), ..MaxArgs::default() }.ceiling().is_err());
+        assert!(MaxArgs { max_wall: Some(0), ..MaxArgs::default() }.ceiling().is_err());
     }
 
     #[test]

@@ -3,11 +3,10 @@
 use std::{fmt::Write as _, time::Instant};
 
 use axum::http::{Method, StatusCode};
-use fusebox::store::Options;
 use fusebox_core::limits::{BATCH_BODY_BYTES_MAX, BATCH_ITEMS_MAX};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Rest, Slots, assert_problem};
+use crate::support::{Answer, Rest, Slots, assert_problem, set_quotas};
 
 const PATH: &str = "/v1/functions/echo/tasks/batch";
 const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
@@ -114,8 +113,8 @@ async fn ten_thousand_items_are_one_batch_and_one_more_is_too_many() {
 
 #[tokio::test]
 async fn what_the_queue_has_no_room_for_is_refused_and_the_rest_is_not() {
-    let options = Options { queued_tasks_max: 2, ..Options::default() };
-    let rest = Rest::with_options(options).with_echo().await;
+    let rest = Rest::new(Slots::Echo).with_echo().await;
+    set_quotas(&rest, json!({"queued_tasks": 2})).await;
     let answer = rest.post_json(PATH, json!([{}, {}, {}])).await;
     assert_eq!(codes(&answer), ["accepted", "accepted", "queue-full"]);
 }

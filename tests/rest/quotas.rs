@@ -10,13 +10,7 @@ use fusebox_harness::guests;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Rest, Slots, assert_problem};
-
-async fn set(rest: &Rest, quotas: Value) -> Answer {
-    let answer = rest.send(Method::PUT, "/v1/tenants/default/quotas", &[], quotas.to_string()).await;
-    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
-    answer
-}
+use crate::support::{Answer, Rest, Slots, assert_problem, set_quotas as set};
 
 #[track_caller]
 fn assert_refused(answer: &Answer, code: &str, limit: &str, reset_s: &str) {
@@ -43,6 +37,10 @@ async fn quotas_are_shown_with_their_defaults_and_replaced_when_set() {
     let own = rest.get("/v1/tenants/default/quotas").await.json();
     assert_eq!(own["may"]["requests_per_second"], Value::Null, "the operator is not slowed down");
     assert_problem(&rest.get("/v1/tenants/nobody/quotas").await, StatusCode::NOT_FOUND, "tenant-not-found");
+    let above = put(json!({"queued_tasks": 5_000_000})).await;
+    assert_problem(&above, StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request");
+    assert_eq!((&above.json()["field"], &above.json()["max"]), (&json!("queued_tasks"), &json!(1_000_000)));
+    assert_eq!(rest.get(path).await.json(), shown, "what is refused sets nothing");
     let wrong = put(json!({"request_per_second": 9})).await;
     assert_problem(&wrong, StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request");
 }

@@ -4,13 +4,12 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use fusebox::store::Options;
 use fusebox_harness::guests;
 use serde_json::{Value, json};
 
 use crate::{
     hand::{returned, trapped},
-    support::{Answer, Rest, Slots, assert_problem},
+    support::{Answer, Rest, Slots, assert_problem, set_quotas},
 };
 
 const REPLAY: &str = "/v1/dead-letters/replay";
@@ -136,8 +135,8 @@ async fn a_dead_letter_is_replayed_once_and_what_fails_again_is_another() {
 
 #[tokio::test]
 async fn large_letters_are_replayed_in_groups_and_a_full_queue_refuses_the_rest() {
-    let options = Options { queued_tasks_max: 3, ..Options::default() };
-    let rest = Rest::with_options(options).with_echo().await;
+    let rest = Rest::new(Slots::Echo).with_echo().await;
+    set_quotas(&rest, json!({"queued_tasks": 3})).await;
     for _ in 0..4 {
         rest.post("/v1/functions/echo/tasks", vec![7; 3 << 20]).await;
         rest.run(trapped()).await;

@@ -16,7 +16,7 @@ use fusebox::{
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
-    store::{self, Store, embedded::EmbeddedStore},
+    store::{Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, Needs, QuotaBook},
 };
@@ -90,13 +90,6 @@ impl Rest {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
         Self::with_store(store, slots, home)
-    }
-
-    /// On a store with other bounds.
-    pub(crate) fn with_options(options: store::Options) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let store = EmbeddedStore::open_with(&home.path().join("store"), Clock::System, options).unwrap();
-        Self::with_store(Arc::new(store), Slots::Echo, home)
     }
 
     pub(crate) fn without_store() -> Self {
@@ -203,6 +196,13 @@ fn sandbox(home: &Path) -> Sandbox {
         compile_command: CompileCommand { program, args: vec!["compile-module".into()] },
     })
     .unwrap()
+}
+
+/// Sets what the default tenant may take.
+pub(crate) async fn set_quotas(rest: &Rest, quotas: Value) -> Answer {
+    let answer = rest.send(Method::PUT, "/v1/tenants/default/quotas", &[], quotas.to_string()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    answer
 }
 
 /// Every method and path of the router's table, with ids put in for its parameters.

@@ -65,7 +65,7 @@ pub struct ServeArgs {
 /// # Errors
 /// Where it cannot start: the address is in use or not allowed, or Redis cannot be reached.
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let ceiling = args.most.ceiling();
+    let ceiling = args.most.ceiling()?;
     let limits = args.limits.or(RunLimits::default().capped(&ceiling));
     limits.check(&ceiling)?;
     parts::allow_open_files();
@@ -86,7 +86,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         gate,
         store: store.clone(),
         modules: Modules::new(sandbox, metrics.clone()),
-        invoker: Arc::new(StoredInvoker { store, clock: clock.clone(), quotas: quotas.clone() }),
+        invoker: Arc::new(StoredInvoker {
+            store,
+            clock: clock.clone(),
+            quotas: quotas.clone(),
+            attempts_max: args.attempts.attempts_max,
+        }),
         meter: Meter::new(quotas.clone()),
         clock,
         metrics,

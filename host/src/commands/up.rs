@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use fusebox_core::{dispatch::Mode, function::RunLimits};
+use fusebox_core::{
+    dispatch::Mode,
+    function::{LimitError, RunLimits},
+};
 
 use super::{
     dispatching::{DispatchArgs, ModeArg},
@@ -68,13 +71,13 @@ pub struct UpArgs {
 }
 
 impl UpArgs {
-    fn host_options(&self) -> HostOptions {
-        let ceiling = self.most.ceiling();
+    fn host_options(&self) -> Result<HostOptions, LimitError> {
+        let ceiling = self.most.ceiling()?;
         let data = self.data.clone().unwrap_or_else(|| match &self.store {
             StoreAddress::Directory(dir) => dir.clone(),
             StoreAddress::Redis(_) => "fusebox-data".into(),
         });
-        HostOptions {
+        Ok(HostOptions {
             listen: self.listen,
             web: self.web.clone(),
             store: self.store.clone(),
@@ -88,7 +91,7 @@ impl UpArgs {
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
             attempts_max: self.attempts.attempts_max,
-        }
+        })
     }
 }
 
@@ -97,7 +100,7 @@ impl UpArgs {
 /// # Errors
 /// Where it cannot start: the address or the store is in use, or not allowed.
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
-    let options = args.host_options();
+    let options = args.host_options()?;
     options.limits.check(&options.ceiling)?;
     parts::allow_open_files();
     let mut signals = Signals::listen()?;

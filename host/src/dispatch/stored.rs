@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
-    id::TaskId,
-    limits::ATTEMPTS_MAX,
+    id::{Attempt, TaskId},
     name::TenantId,
     task::{Priority, TaskState},
 };
@@ -35,6 +34,8 @@ pub struct StoredInvoker {
     pub clock: Clock,
     /// What tenants may take.
     pub quotas: Arc<QuotaBook>,
+    /// Attempts that an invoke may have: as many as any task.
+    pub attempts_max: Attempt,
 }
 
 #[async_trait]
@@ -54,7 +55,7 @@ impl Invoker for StoredInvoker {
             limits: function.limits,
             // Someone waits for it.
             priority: Priority::High,
-            attempts_max: ATTEMPTS_MAX,
+            attempts_max: self.attempts_max,
             not_before: now,
             expires_at: now.plus(QUEUE_MS),
             fingerprint: None,
@@ -132,5 +133,47 @@ impl Drop for CancelWhenDropped {
                 tracing::debug!(%task, %error, "an invoke that nobody waits for could not be cancelled");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_core::{
+        function::{Abi, Grants, RunLimits},
+        id::ModuleDigest,
+        quota::UNLIMITED,
+    };
+
+    use super::*;
+    use crate::store::{LeaseRequest, NewFunction, Registered, embedded::EmbeddedStore};
+
+    #[tokio::test]
+    async fn an_invoke_may_be_tried_as_often_as_the_operator_says() {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Clock::System;
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
+        let tenant = TenantId::default_tenant();
+        let new = NewFunction {
+            id: random::function_id(clock.now()),
+            tenant: tenant.clone(),
+            name: "f".parse().unwrap(),
+            module: ModuleDigest([1; 32]),
+            abi: Abi::Core,
+            limits: RunLimits::default(),
+            grants: Grants::default(),
+            versions_max: UNLIMITED,
+            module_bytes_max: UNLIMITED,
+        };
+        let registered = store.register(new, Bytes::from_static(b"f")).await.unwrap();
+        let Registered::Version(function) = registered else { panic!("{registered:?}") };
+        let ready = store.ready_hint();
+        let quotas = QuotaBook::new(store.clone());
+        let invoker = StoredInvoker { store: store.clone(), clock: clock.clone(), quotas, attempts_max: 7 };
+        let invoke = tokio::spawn(async move { invoker.invoke(function, Bytes::new()).await });
+        ready.await;
+        let (worker, tokens) = (random::worker_id(clock.now()), vec![random::lease_token()]);
+        let leased = store.lease(LeaseRequest { tenant, worker, lease_ms: 1_000, tokens }).await.unwrap();
+        assert_eq!(leased.iter().map(|leased| leased.task.attempts_max).collect::<Vec<_>>(), [7]);
+        invoke.abort();
     }
 }

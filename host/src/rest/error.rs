@@ -202,6 +202,10 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let code = match error {
             AdminError::Store(error) => return error.into(),
+            AdminError::AboveCeiling(above) => {
+                let problem = Self::new(ErrorCode::UnprocessableRequest, above.to_string());
+                return problem.with("field", above.name).with("max", above.max);
+            }
             AdminError::BadName => ErrorCode::InvalidName,
             AdminError::NoTenant(_) => ErrorCode::TenantNotFound,
             AdminError::TenantTaken(_) => ErrorCode::TenantExists,

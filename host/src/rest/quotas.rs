@@ -102,7 +102,7 @@ pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Resul
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/quotas", tag = "tenants", request_body = QuotaValues,
     params(("tenant" = String, Path, description = "Its name")),
     responses((status = 200, body = QuotasView), (status = 404, description = "tenant-not-found"),
-        (status = 422, description = "unprocessable-request")))]
+        (status = 422, description = "unprocessable-request: an unknown bound, or one above the ceiling in `max`")))]
 pub async fn set(
     State(app): State<Shared>,
     caller: Caller,

@@ -3,7 +3,7 @@
 use fusebox_core::{
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
-    quota::QuotaSettings,
+    quota::{QuotaError, QuotaSettings},
     time::Millis,
 };
 
@@ -52,6 +52,9 @@ pub enum AdminError {
     /// No more keys.
     #[error("the tenant has as many good keys as it may have: revoke some")]
     KeysFull,
+    /// A tenant's bound is above its ceiling.
+    #[error("{0}")]
+    AboveCeiling(QuotaError),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -173,6 +176,7 @@ pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> 
 /// # Errors
 /// See [`AdminError`].
 pub async fn set_quotas(store: &dyn Identity, id: &TenantId, quotas: QuotaSettings) -> Done<()> {
+    quotas.check().map_err(AdminError::AboveCeiling)?;
     match store.set_quotas(id, quotas).await? {
         true => Ok(()),
         false => Err(AdminError::NoTenant(id.clone())),

@@ -18,7 +18,7 @@ use fusebox::{
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
-    store::{self, Scope, embedded::EmbeddedStore},
+    store::{Scope, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{
         Gate, QuotaBook,
@@ -29,6 +29,7 @@ use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     name::TenantId,
     outcome::Receipt,
+    quota::QuotaSettings,
 };
 use http_body_util::BodyExt as _;
 use tokio::runtime::Runtime;
@@ -100,9 +101,11 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
 
 /// The router with its parts, and the operator's key.
 async fn service(home: &Path) -> (Router, String) {
-    let options = store::Options { queued_tasks_max: QUEUED_TASKS_MAX, ..store::Options::default() };
-    let store = EmbeddedStore::open_with(&home.join("store"), Clock::System, options);
+    let store = EmbeddedStore::open(&home.join("store"), Clock::System);
     let store = Arc::new(store.unwrap_or_else(|error| panic!("a store: {error}")));
+    let bounded = QuotaSettings { queued_tasks: Some(QUEUED_TASKS_MAX), ..QuotaSettings::NONE };
+    let set = admin::set_quotas(&*store, &TenantId::default_tenant(), bounded).await;
+    set.unwrap_or_else(|error| panic!("a bound: {error}"));
     let new = NewKey { tenant: TenantId::default_tenant(), scope: Scope::Admin, name: String::new(), life_ms: None };
     let made = admin::create_key(&*store, Clock::System.now(), new).await;
     let (_, key) = made.unwrap_or_else(|error| panic!("the operator's key: {error}"));
@@ -119,7 +122,7 @@ async fn service(home: &Path) -> (Router, String) {
         metrics,
         readiness,
         secrets: Some(secrets.unwrap_or_else(|error| panic!("a key for secrets: {error}"))),
-        meter: Meter::new(QuotaBook::new(store)),
+        meter: Meter::new(QuotaBook::open(store).await),
         room: Room::default(),
         settings: RestSettings {
             limits: RunLimits::default(),

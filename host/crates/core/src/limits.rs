@@ -100,6 +100,8 @@ pub const DELAY_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 pub const ENDED_TASK_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Waiting tasks of one tenant; more are refused with 429, so that a flood meets an answer instead of a full disk.
 pub const QUEUED_TASKS_PER_TENANT_MAX: u64 = 1_000_000;
+/// A tenant's bound that has no other ceiling: above it numbers of Redis, and of JSON in browsers, lose their units.
+pub const QUOTA_MAX: u64 = 1 << 52;
 /// Function versions of one tenant.
 pub const FUNCTION_VERSIONS_PER_TENANT_MAX: u64 = 100_000;
 /// Tenants, deleted ones included: a host lists and reads them all at once, in a few milliseconds.

@@ -49,17 +49,33 @@ impl Quotas {
         requests_per_second: UNLIMITED,
     };
 
-    /// Of a tenant, with what is set for it.
+    /// The most that may be set. Bounds without a reason of their own end where numbers lose their units.
+    pub const CEILING: Self = Self {
+        functions: limits::FUNCTION_VERSIONS_PER_TENANT_MAX,
+        module_bytes: limits::QUOTA_MAX,
+        queued_tasks: limits::QUEUED_TASKS_PER_TENANT_MAX,
+        running_tasks: limits::QUOTA_MAX,
+        fuel_per_minute: limits::QUOTA_MAX,
+        requests_per_second: limits::QUOTA_MAX,
+    };
+
+    /// Of a tenant, with what is set for it. A record that was written under a higher ceiling counts as this one.
     #[must_use]
     pub fn of(tenant: &TenantId, settings: &QuotaSettings) -> Self {
         let unset = if *tenant == TenantId::default_tenant() { Self::OPERATOR } else { Self::DEFAULT };
+        let pick = |set: Option<u64>, ceiling: u64, unset| set.map_or(unset, |set| set.min(ceiling));
+        let most = Self::CEILING;
         Self {
-            functions: settings.functions.unwrap_or(unset.functions),
-            module_bytes: settings.module_bytes.unwrap_or(unset.module_bytes),
-            queued_tasks: settings.queued_tasks.unwrap_or(unset.queued_tasks),
-            running_tasks: settings.running_tasks.unwrap_or(unset.running_tasks),
-            fuel_per_minute: settings.fuel_per_minute.unwrap_or(unset.fuel_per_minute),
-            requests_per_second: settings.requests_per_second.unwrap_or(unset.requests_per_second),
+            functions: pick(settings.functions, most.functions, unset.functions),
+            module_bytes: pick(settings.module_bytes, most.module_bytes, unset.module_bytes),
+            queued_tasks: pick(settings.queued_tasks, most.queued_tasks, unset.queued_tasks),
+            running_tasks: pick(settings.running_tasks, most.running_tasks, unset.running_tasks),
+            fuel_per_minute: pick(settings.fuel_per_minute, most.fuel_per_minute, unset.fuel_per_minute),
+            requests_per_second: pick(
+                settings.requests_per_second,
+                most.requests_per_second,
+                unset.requests_per_second,
+            ),
         }
     }
 }
@@ -104,6 +120,39 @@ impl QuotaSettings {
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
     }
+
+    /// Refuses what could not be kept, so that what is shown as set is what counts.
+    ///
+    /// # Errors
+    /// The first bound that is above its ceiling.
+    pub fn check(&self) -> Result<(), QuotaError> {
+        let most = Quotas::CEILING;
+        let bounds = [
+            ("functions", self.functions, most.functions),
+            ("module_bytes", self.module_bytes, most.module_bytes),
+            ("queued_tasks", self.queued_tasks, most.queued_tasks),
+            ("running_tasks", self.running_tasks, most.running_tasks),
+            ("fuel_per_minute", self.fuel_per_minute, most.fuel_per_minute),
+            ("requests_per_second", self.requests_per_second, most.requests_per_second),
+        ];
+        let above = bounds.into_iter().find_map(|(name, set, max)| match set {
+            Some(asked) if asked > max => Some(QuotaError { name, asked, max }),
+            _ => None,
+        });
+        above.map_or(Ok(()), Err)
+    }
+}
+
+/// A bound above its ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is to be {asked}, and {max} is the most that can be set")]
+pub struct QuotaError {
+    /// The bound's name.
+    pub name: &'static str,
+    /// The value that was to be set.
+    pub asked: u64,
+    /// The ceiling.
+    pub max: u64,
 }
 
 /// Requests that may come now. Holds a second's worth: a page that asks for many things at once is no flood.
@@ -228,6 +277,37 @@ mod tests {
         assert_eq!(Quotas::of(&acme, &settings), Quotas { functions: 3, ..Quotas::DEFAULT });
         let own = Quotas::of(&TenantId::default_tenant(), &settings);
         assert_eq!(own, Quotas { functions: 3, ..Quotas::OPERATOR });
+    }
+
+    #[test]
+    fn a_bound_above_its_ceiling_is_refused_by_its_name_and_an_old_record_of_one_counts_as_the_ceiling() {
+        let above = QuotaSettings { queued_tasks: Some(5_000_000), ..QuotaSettings::NONE };
+        let error = above.check().unwrap_err();
+        assert_eq!((error.name, error.max), ("queued_tasks", limits::QUEUED_TASKS_PER_TENANT_MAX));
+        let acme: TenantId = "acme".parse().unwrap();
+        assert_eq!(Quotas::of(&acme, &above).queued_tasks, limits::QUEUED_TASKS_PER_TENANT_MAX);
+        let Quotas { functions, module_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second } =
+            Quotas::CEILING;
+        let most = QuotaSettings {
+            functions: Some(functions),
+            module_bytes: Some(module_bytes),
+            queued_tasks: Some(queued_tasks),
+            running_tasks: Some(running_tasks),
+            fuel_per_minute: Some(fuel_per_minute),
+            requests_per_second: Some(requests_per_second),
+        };
+        assert_eq!((most.check(), Quotas::of(&acme, &most)), (Ok(()), Quotas::CEILING));
+        let one_more = |bound: Option<u64>| bound.map(|bound| bound + 1);
+        for above in [
+            QuotaSettings { functions: one_more(most.functions), ..most },
+            QuotaSettings { module_bytes: one_more(most.module_bytes), ..most },
+            QuotaSettings { queued_tasks: one_more(most.queued_tasks), ..most },
+            QuotaSettings { running_tasks: one_more(most.running_tasks), ..most },
+            QuotaSettings { fuel_per_minute: one_more(most.fuel_per_minute), ..most },
+            QuotaSettings { requests_per_second: one_more(most.requests_per_second), ..most },
+        ] {
+            assert!(above.check().is_err(), "{above:?}");
+        }
     }
 
     #[test]

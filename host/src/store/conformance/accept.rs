@@ -55,11 +55,13 @@ pub(crate) async fn an_id_is_accepted_once(subject: &dyn Subject) {
 pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Subject) {
     let (tenant, other) = (tenant("acme"), tenant("other"));
     let function = register(subject, &tenant, "f").await;
-    let max = subject.bounds().queued_tasks_max;
-    let delayed = NewTask { not_before: subject.now().plus(60_000), ..new_task(subject, &function) };
-    let mut batch: Vec<_> = (1..max).map(|_| new_task(subject, &function)).collect();
+    // The step's bound is the only one: a tenant may have been given more than any default.
+    let queued_max = 2_000;
+    let bounded = || NewTask { queued_max, ..new_task(subject, &function) };
+    let delayed = NewTask { not_before: subject.now().plus(60_000), ..bounded() };
+    let mut batch: Vec<_> = (1..queued_max).map(|_| bounded()).collect();
     batch.push(delayed.clone());
-    let refused = new_task(subject, &function);
+    let refused = bounded();
     batch.push(refused.clone());
     let answers = subject.store().accept(batch).await.unwrap();
     let (last, accepted) = answers.split_last().unwrap();
@@ -70,9 +72,9 @@ pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Su
     accept(subject, new_task(subject, &others)).await;
     cancel(subject, &tenant, delayed.id).await;
     accept(subject, refused).await;
-    assert_eq!(subject.store().accept(vec![new_task(subject, &function)]).await.unwrap(), [Accepted::QueueFull]);
+    assert_eq!(subject.store().accept(vec![bounded()]).await.unwrap(), [Accepted::QueueFull]);
     super::lease(subject, &tenant, 1).await;
-    accept(subject, new_task(subject, &function)).await;
+    accept(subject, bounded()).await;
 }
 
 /// A store that keeps functions apart from tasks cannot look at both in one step. Whoever deletes a function while a task

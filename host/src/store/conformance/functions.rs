@@ -129,12 +129,12 @@ pub(crate) async fn tasks_of_a_deleted_function_still_run(subject: &dyn Subject)
 
 pub(crate) async fn the_quota_of_versions_is_kept(subject: &dyn Subject) {
     let (tenant, other) = (tenant("acme"), tenant("other"));
-    let max = subject.bounds().function_versions_max;
+    let max = 10;
     let mut last = None;
     for _ in 0..max {
         last = Some(register(subject, &tenant, "f").await);
     }
-    let refused = new_function(subject, &tenant, "g");
+    let refused = NewFunction { versions_max: max, ..new_function(subject, &tenant, "g") };
     let answer = subject.store().register(refused.clone(), module("g").1).await.unwrap();
     assert_eq!(answer, Registered::QuotaReached { max });
     assert_eq!(subject.store().module(&refused.module).await.unwrap(), None);

@@ -49,7 +49,7 @@ pub(super) trait Subject: Send + Sync {
     fn now(&self) -> Millis;
     /// Lets time pass.
     async fn pass(&self, ms: u64);
-    /// Its bounds; small ones, since the suite reaches them, but at least 2,000 waiting tasks for the long queues.
+    /// Its bounds; small ones, since the suite reaches them.
     fn bounds(&self) -> Options;
 }
 

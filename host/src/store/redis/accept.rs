@@ -72,7 +72,7 @@ async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bo
     let call = |batch: &batches::Batch| {
         let kind_of = |item: &usize| {
             let task = &tasks[open[*item]];
-            (task, most(caller, task, has_room[*item]))
+            (task, most(task, has_room[*item]))
         };
         let tasks: Vec<_> = batch.items.iter().map(kind_of).collect();
         let (kinds, numbers) = kinds(&tasks);
@@ -87,12 +87,8 @@ async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bo
 type Kind<'a> = (&'a NewTask, u64);
 
 /// The most tasks of its tenant that may wait; 0 where there is no room for it.
-fn most(caller: &Caller, task: &NewTask, has_room: bool) -> u64 {
-    if has_room { bound(caller, task) } else { 0 }
-}
-
-fn bound(caller: &Caller, task: &NewTask) -> u64 {
-    caller.options().queued_tasks_max.min(task.queued_max)
+const fn most(task: &NewTask, has_room: bool) -> u64 {
+    if has_room { task.queued_max } else { 0 }
 }
 
 /// The kinds of tasks there are, and the number of each task's kind, counted from 1.
@@ -162,7 +158,7 @@ async fn rooms(caller: &Caller, counted: &Counted, tasks: &[&NewTask]) -> Result
     for task in tasks {
         let (more, max) = asked.entry(&task.tenant).or_insert((0, u64::MAX));
         *more += 1;
-        *max = bound(caller, task).min(*max);
+        *max = task.queued_max.min(*max);
     }
     let near: BTreeSet<_> = asked.iter().filter(|(tenant, (more, max))| !counted.far(tenant, *more, *max)).collect();
     let near: Vec<_> = near.into_iter().map(|(tenant, _)| *tenant).collect();

@@ -1,18 +1,15 @@
 //! Tenants' fuel: drawn from Redis, so that all hosts together draw no more than there is.
 
 use async_trait::async_trait;
-use fusebox_core::name::TenantId;
+use fusebox_core::{limits::QUOTA_MAX, name::TenantId};
 
 use super::{RedisStore, answers};
 use crate::store::{Fuel, Result};
 
-/// Above this Redis' numbers have no units any more; no tenant burns as much.
-const FUEL_MAX: u64 = 1 << 52;
-
 impl RedisStore {
     async fn draw(&self, tenant: &TenantId, per_minute: u64, fuel: String) -> Result<u64> {
         let call = self.caller.call(self.caller.layout().shared(), "draw");
-        let call = call.arg(tenant.as_str()).arg(per_minute.min(FUEL_MAX)).arg(fuel);
+        let call = call.arg(tenant.as_str()).arg(per_minute.min(QUOTA_MAX)).arg(fuel);
         // Sent again, it would draw again.
         let drawn = answers::text(self.caller.ask(call.once()).await?)?;
         Ok(drawn.parse().unwrap_or_default())
@@ -22,10 +19,10 @@ impl RedisStore {
 #[async_trait]
 impl Fuel for RedisStore {
     async fn draw_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<u64> {
-        self.draw(tenant, per_minute, fuel.min(FUEL_MAX).to_string()).await
+        self.draw(tenant, per_minute, fuel.min(QUOTA_MAX).to_string()).await
     }
 
     async fn give_back_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<()> {
-        self.draw(tenant, per_minute, format!("-{}", fuel.min(FUEL_MAX))).await.map(drop)
+        self.draw(tenant, per_minute, format!("-{}", fuel.min(QUOTA_MAX))).await.map(drop)
     }
 }

@@ -20,7 +20,6 @@ const VERSIONS_MAX: usize = 500;
 
 /// Keeps a function version and its module.
 pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes) -> Result<Registered> {
-    let max = caller.options().function_versions_max.min(new.versions_max);
     let call = caller
         .call(caller.layout().shared(), "register")
         .arg(new.id.to_string())
@@ -29,14 +28,14 @@ pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes)
         .arg(new.module.to_string())
         .arg(new.abi.as_str())
         .arg(versions::limits(&new.limits))
-        .arg(max)
+        .arg(new.versions_max)
         .arg(&module[..])
         .arg(new.grants.to_list())
         .arg(new.module_bytes_max);
     let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
     match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
         ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
-        ("FULL", _) => Ok(Registered::QuotaReached { max }),
+        ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
         ("LARGE", _) => Ok(Registered::BytesReached { max: new.module_bytes_max }),
         ("TAKEN", _) => Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
         _ => Err(answers::unexpected("register")),

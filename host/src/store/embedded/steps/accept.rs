@@ -25,7 +25,7 @@ impl Steps<'_> {
             let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
             return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
         }
-        if self.counters(&new.tenant)?.waiting() >= self.options.queued_tasks_max.min(new.queued_max) {
+        if self.counters(&new.tenant)?.waiting() >= new.queued_max {
             return Ok(Accepted::QueueFull);
         }
         let mut task = new.accepted(self.now);

@@ -26,9 +26,8 @@ impl Steps<'_> {
             Some(_) => return Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
             None => {}
         }
-        let max = self.options.function_versions_max.min(new.versions_max);
-        if self.counters(&new.tenant)?.versions >= max {
-            return Ok(Registered::QuotaReached { max });
+        if self.counters(&new.tenant)?.versions >= new.versions_max {
+            return Ok(Registered::QuotaReached { max: new.versions_max });
         }
         let module_bytes = u64::try_from(module.len()).unwrap_or(u64::MAX);
         let key = keys::module_bytes(&new.tenant);

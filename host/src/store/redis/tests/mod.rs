@@ -23,13 +23,7 @@ mod sentinel;
 mod shared;
 
 /// Small, since the suite reaches them.
-const OPTIONS: Options = Options {
-    queued_tasks_max: 2_000,
-    function_versions_max: 10,
-    ended_ttl_ms: 10_000,
-    kv_entries_max: 20,
-    kv_bytes_max: 200_000,
-};
+const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };
 
 /// A store with the server that it is in.
 struct On<S> {
