@@ -197,7 +197,7 @@ impl Driver {
         let mut ready: ReadyHint = self.store.ready_hint();
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.grant_local(0);
+        self.join_local();
         self.ask_backlog();
         let mut draining = false;
         while !self.drained {
@@ -270,6 +270,15 @@ impl Driver {
                 self.handle(Event::Heartbeat { worker });
             }
             self.handle(Event::Tick);
+        }
+    }
+
+    /// The slots of this process are a worker that is always there.
+    fn join_local(&mut self) {
+        if let (Some(local), Some(credit)) = (&self.local, &self.local_credit) {
+            let (worker, capacity) = (local.id(), credit.most());
+            self.handle(Event::WorkerJoined { worker, capacity });
+            self.grant_local(0);
         }
     }
 

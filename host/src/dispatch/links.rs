@@ -7,9 +7,8 @@ use std::collections::HashSet;
 use fusebox_core::{
     dispatch::{Cost, Event, Report as CoreReport, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
-    limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE, WORKER_CAPACITY_MAX},
+    limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE},
     outcome::StopReason,
-    time::Millis,
     wire::{AttemptId, AttemptReport, End, FromDispatcher, FromWorker, Join},
 };
 
@@ -46,7 +45,7 @@ impl Driver {
 
     /// What was sent to the worker and did not arrive is given back; what it holds and we do not know is adopted.
     fn on_join(&mut self, link: LinkId, sender: LinkSender, join: Join) {
-        let (worker, held) = (join.worker, join.held.clone());
+        let (worker, capacity, held) = (join.worker, join.capacity, join.held.clone());
         // An older link of the worker may not have been missed yet.
         self.handle(Event::WorkerAway { worker });
         self.remotes.join(link, sender, join, self.clock.now());
@@ -65,7 +64,7 @@ impl Driver {
             remote.adopt(&held, &known);
         }
         // Makes it known, so that its silence is noticed; what it can take it says itself.
-        self.handle(Event::CreditGranted { worker, slots: 0, expires_at: UNTIL_SPENT });
+        self.handle(Event::WorkerJoined { worker, capacity });
         for AttemptId { task, attempt } in sent.into_iter().filter(|id| !arrived.contains(id)) {
             self.interrupted(worker, task, attempt);
         }
@@ -78,8 +77,13 @@ impl Driver {
         remote.info.seen_at = now;
         match message {
             FromWorker::Beat => self.handle(Event::Heartbeat { worker }),
-            FromWorker::Credit { slots } => self.grant(worker, slots, UNTIL_SPENT),
-            FromWorker::Ask { slots, wait_ms } => self.grant(worker, slots, now.plus(wait_ms.min(ASK_MS).into())),
+            FromWorker::Credit { slots } => {
+                self.handle(Event::CreditGranted { worker, slots, expires_at: UNTIL_SPENT });
+            }
+            FromWorker::Ask { slots, wait_ms } => {
+                let expires_at = now.plus(wait_ms.min(ASK_MS).into());
+                self.handle(Event::CreditGranted { worker, slots, expires_at });
+            }
             FromWorker::Received(ids) => ids.into_iter().for_each(|id| remote.received(id)),
             FromWorker::Reports(reports) => {
                 remote.info.ended += reports.len() as u64;
@@ -96,11 +100,6 @@ impl Driver {
             // The gateway answers these.
             FromWorker::Join(_) | FromWorker::Fetch { .. } => {}
         }
-    }
-
-    /// A worker that grants more than any can hold is believed no further than that.
-    fn grant(&mut self, worker: WorkerId, slots: u32, expires_at: Millis) {
-        self.handle(Event::CreditGranted { worker, slots: slots.min(WORKER_CAPACITY_MAX), expires_at });
     }
 
     /// An attempt is unspent: it did not reach its worker.

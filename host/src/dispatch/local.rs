@@ -38,10 +38,15 @@ impl LocalCredit {
         Self { appetite: Appetite::local(count, now), granted: 0, most: count.saturating_mul(PER_SLOT_MAX) }
     }
 
+    /// The most that is ever granted.
+    pub(super) fn most(&self) -> u32 {
+        self.appetite.most().min(self.most)
+    }
+
     /// So many have ended; gives what is to be granted beyond what was.
     pub(super) fn more(&mut self, ended: usize, now: Instant) -> u32 {
         self.appetite.ended(ended, now);
-        let more = self.appetite.wanted().min(self.most).saturating_sub(self.granted);
+        let more = self.appetite.wanted().min(self.most()).saturating_sub(self.granted);
         self.granted += more;
         more
     }

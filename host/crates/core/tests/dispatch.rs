@@ -1,9 +1,9 @@
 //! Small cases of the dispatcher that the simulation found or that it meets too rarely: each says one rule.
 
 use fusebox_core::{
-    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, SaveVerdict},
+    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, SaveVerdict, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
-    limits::{STORE_RETRY_MS, WORKER_SILENCE_MS_MAX},
+    limits::{LEASE_BATCH_MAX, STORE_RETRY_MS, WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
     name::TenantId,
     outcome::StopReason,
     quota::UNLIMITED,
@@ -244,4 +244,59 @@ fn a_tenant_without_fuel_waits_for_it() {
     let reserved = Reserved { fuel: 30, most: 30 };
     let first = Event::Leased { request: RequestId(0), attempts: vec![(TASK, 1)], reserved };
     assert_eq!(bench.handle(1_002, first), [assign(WORKER, 1), lease(1, "a", WORKER, 2)], "70 is enough for two");
+}
+
+/// Attempts that are leased for one worker, beyond what is known of it already, while there is no end of ready tasks.
+fn leased_in_all(bench: &mut Bench, mut effects: Vec<Effect>) -> u32 {
+    let mut all = 0;
+    while let Some(Effect::Lease { request, count, .. }) = effects.pop() {
+        let tasks = (all..all + count).map(|n| TaskId::from_bytes(u128::from(n).to_be_bytes()));
+        let attempts = tasks.map(|task| (task, 1)).collect();
+        all += count;
+        effects = bench.handle(2, Event::Leased { request, attempts, reserved: Reserved::default() });
+    }
+    all
+}
+
+#[test]
+fn a_worker_is_sent_no_more_than_it_said_it_can_hold() {
+    for (announced, capacity) in [(3, 3), (u32::MAX, WORKER_CAPACITY_MAX)] {
+        let mut bench = Bench::new();
+        bench.handle(0, Event::WorkerJoined { worker: WORKER, capacity: announced });
+        for forged in [2, u32::MAX, u32::MAX] {
+            bench.handle(0, Event::CreditGranted { worker: WORKER, slots: forged, expires_at: UNTIL_SPENT });
+        }
+        let effects = bench.handle(0, backlog("a", 100_000));
+        assert_eq!(effects, [lease(0, "a", WORKER, capacity.min(LEASE_BATCH_MAX))]);
+        // Granted anew while the first lease step is on its way, and when all that it can hold was sent.
+        bench.handle(1, Event::CreditGranted { worker: WORKER, slots: u32::MAX, expires_at: UNTIL_SPENT });
+        assert_eq!(leased_in_all(&mut bench, effects), capacity);
+        let again = Event::CreditGranted { worker: WORKER, slots: u32::MAX, expires_at: UNTIL_SPENT };
+        assert_eq!(bench.handle(3, again.clone()), []);
+        let report = bench.handle(
+            4,
+            Event::Finished {
+                worker: WORKER,
+                task: TaskId::from_bytes([0; 16]),
+                attempt: 1,
+                report: Report::Ended,
+                cost: Cost::default(),
+            },
+        );
+        assert!(matches!(report[..], [Effect::Save { .. }]), "what was granted is spent: {report:?}");
+        assert!(matches!(bench.handle(5, again)[..], [Effect::Lease { count: 1, .. }]), "it has room for one");
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_leaves_its_workers_room() {
+    let mut bench = Bench::new();
+    let granted = Event::CreditGranted { worker: WORKER, slots: 1, expires_at: UNTIL_SPENT };
+    bench.handle(0, Event::WorkerJoined { worker: WORKER, capacity: 1 });
+    bench.handle(0, granted.clone());
+    bench.handle(0, backlog("a", 1));
+    bench.handle(1, leased(0, &[(TASK, 1)]));
+    bench.handle(2, Event::LeaseLost { task: TASK, attempt: 1 });
+    bench.handle(3, granted);
+    assert_eq!(bench.handle(4, backlog("a", 1)), [lease(1, "a", WORKER, 1)]);
 }

@@ -1,5 +1,8 @@
 //! Who may be sent attempts, and how many. Local, push and pull differ here only: credit of local comes back with each
 //! finished attempt, credit of push lasts until it is spent, credit of pull is one request, which expires.
+//!
+//! A worker is believed no further than the capacity that it announced: its free credit, what lease steps on their way
+//! have taken of it, and the attempts that it was sent and has not reported on are never more than that together.
 
 use alloc::{
     collections::{BTreeSet, VecDeque},
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     id::{Attempt, TaskId, WorkerId},
-    limits::WORKER_SILENCE_MS_MAX,
+    limits::{WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
     time::Millis,
 };
 
@@ -31,6 +34,10 @@ struct Worker {
     /// Unspent credit, the first to expire first.
     grants: VecDeque<Grant>,
     free: u32,
+    /// Attempts that it can hold.
+    capacity: u32,
+    /// Credit that the lease step on its way has taken.
+    leasing: u32,
     /// Attempts sent and not reported on, and when their credit expires: some comes back.
     outstanding: HashMap<(TaskId, Attempt), Millis, FixedState>,
     seen_at: Millis,
@@ -69,15 +76,24 @@ impl Workers {
         self.workers.get(&id).is_some_and(|worker| !worker.draining)
     }
 
-    /// Adds credit; the first grant makes the worker known.
+    /// A worker is there, and can hold so many attempts.
+    pub(super) fn join(&mut self, id: WorkerId, capacity: u32, now: Millis) {
+        self.know(id, now, |worker| worker.capacity = capacity.min(WORKER_CAPACITY_MAX));
+    }
+
+    /// Adds credit, as far as the worker's capacity goes; the first grant makes the worker known.
     pub(super) fn grant(&mut self, id: WorkerId, grant: Grant, now: Millis) {
-        let put = |worker: &mut Worker| {
+        self.know(id, now, |worker| worker.put(Grant { slots: grant.slots.min(worker.room()), ..grant }));
+    }
+
+    fn know(&mut self, id: WorkerId, now: Millis, change: impl Fn(&mut Worker)) {
+        let seen = |worker: &mut Worker| {
             worker.seen_at = now;
-            worker.put(grant);
+            change(worker);
         };
-        if !self.change(id, put) {
+        if !self.change(id, seen) {
             self.workers.insert(id, Worker::new(self.hashes.clone()));
-            self.change(id, put);
+            self.change(id, seen);
         }
         self.silence_at = self.silence_at.min(now.plus(WORKER_SILENCE_MS_MAX));
     }
@@ -115,7 +131,8 @@ impl Workers {
                 if first.slots == 0 {
                     worker.grants.pop_front();
                 }
-                worker.free -= slots;
+                worker.free = worker.free.saturating_sub(slots);
+                worker.leasing = worker.leasing.saturating_add(slots);
                 count -= slots;
             }
         });
@@ -126,6 +143,7 @@ impl Workers {
     pub(super) fn answered(&mut self, id: WorkerId, unused: impl IntoIterator<Item = Grant>) {
         self.change(id, |worker| {
             worker.asked = false;
+            worker.leasing = 0;
             unused.into_iter().for_each(|grant| worker.put(grant));
         });
     }
@@ -147,6 +165,16 @@ impl Workers {
             self.change(id, |worker| worker.put(Grant { expires_at, slots: 1 }));
         }
         true
+    }
+
+    /// A worker is told to stop an attempt: nothing that it reports on it counts. Credit that comes back does so with that
+    /// report.
+    pub(super) fn stopped(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.outstanding.get(&(task, attempt)).is_some_and(|expires_at| *expires_at != Millis::NEVER)
+        {
+            worker.outstanding.remove(&(task, attempt));
+        }
     }
 
     /// The worker is to be sent nothing more.
@@ -199,7 +227,7 @@ impl Workers {
             let mut slots = 0;
             self.change(id, |worker| {
                 slots = worker.grants.pop_front().map_or(0, |grant| grant.slots);
-                worker.free -= slots;
+                worker.free = worker.free.saturating_sub(slots);
             });
             expired.push((id, slots));
         }
@@ -238,6 +266,8 @@ impl Worker {
         Self {
             grants: VecDeque::new(),
             free: 0,
+            capacity: WORKER_CAPACITY_MAX,
+            leasing: 0,
             outstanding: HashMap::with_hasher(hashes),
             seen_at: Millis(0),
             asked: false,
@@ -246,15 +276,21 @@ impl Worker {
         }
     }
 
+    /// How much more it may be granted.
+    fn room(&self) -> u32 {
+        let outstanding = u32::try_from(self.outstanding.len()).unwrap_or(u32::MAX);
+        self.capacity.saturating_sub(self.free).saturating_sub(self.leasing).saturating_sub(outstanding)
+    }
+
     fn put(&mut self, grant: Grant) {
         if grant.slots == 0 {
             return;
         }
-        self.free += grant.slots;
+        self.free = self.free.saturating_add(grant.slots);
         // Most credit expires after what was granted before it.
         let at = self.grants.iter().rposition(|known| known.expires_at <= grant.expires_at);
         match at.and_then(|at| self.grants.get_mut(at)).filter(|known| known.expires_at == grant.expires_at) {
-            Some(same) => same.slots += grant.slots,
+            Some(same) => same.slots = same.slots.saturating_add(grant.slots),
             None => self.grants.insert(at.map_or(0, |at| at + 1), grant),
         }
     }

@@ -106,7 +106,15 @@ pub enum Event {
         /// How much.
         fuel: u64,
     },
-    /// A worker may be sent this many attempts more. The first one makes the worker known.
+    /// A worker is there, or is there again. Its silence is noticed from now on.
+    WorkerJoined {
+        /// Who.
+        worker: WorkerId,
+        /// Attempts that it can hold; it is granted no more, whatever it says later. Above
+        /// [`crate::limits::WORKER_CAPACITY_MAX`] it counts as that.
+        capacity: u32,
+    },
+    /// A worker may be sent this many attempts more, as far as its capacity goes. The first one makes the worker known.
     CreditGranted {
         /// Who.
         worker: WorkerId,

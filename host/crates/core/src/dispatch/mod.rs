@@ -105,6 +105,7 @@ impl Dispatcher {
                 self.shares.set_quota(&tenant, running_max, fuel_per_minute);
             }
             Event::Drawn { tenant, fuel } => self.shares.drawn(&tenant, fuel, now),
+            Event::WorkerJoined { worker, capacity } => self.workers.join(worker, capacity, now),
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.workers.grant(worker, Grant { expires_at, slots }, now);
             }
@@ -204,6 +205,7 @@ impl Dispatcher {
             }
             if let Some(older) = older.filter(|older| older.stage == Stage::Assigned) {
                 let (worker, attempt) = (older.worker, older.attempt);
+                self.workers.stopped(worker, task, attempt);
                 effects.push(Effect::Stop { worker, task, attempt, reason: StopReason::Interrupted });
             }
             match slot {
@@ -303,6 +305,7 @@ impl Dispatcher {
         let assigned = self.leases.get(task, attempt).filter(|lease| lease.stage == Stage::Assigned);
         if let Some(worker) = assigned.map(|lease| lease.worker) {
             self.end_lease(task);
+            self.workers.stopped(worker, task, attempt);
             effects.push(Effect::Stop { worker, task, attempt, reason });
         }
     }

@@ -53,6 +53,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::MoreReady { .. } => "hint",
         Event::Quota { .. } => "quota",
         Event::Drawn { .. } => "drawn",
+        Event::WorkerJoined { .. } => "join",
         Event::CreditGranted { .. } => "credit",
         Event::Heartbeat { .. } => "heartbeat",
         Event::Leased { .. } => "leased",

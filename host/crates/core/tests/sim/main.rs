@@ -105,6 +105,11 @@ fn credit_that_is_never_spent_is_noticed() {
 }
 
 #[test]
+fn credit_beyond_a_workers_capacity_is_noticed() {
+    notices(Plant::IgnoreTheCapacity, REMOTE, &[Property::Credit]);
+}
+
+#[test]
 fn an_ignored_fence_is_noticed() {
     notices(Plant::IgnoreTheFence, ALL, &[Property::Fence]);
 }

@@ -14,6 +14,8 @@ use fusebox_core::{
 pub(crate) enum Plant {
     /// Credit comes back as soon as it is spent.
     NeverSpendCredit,
+    /// A worker is granted whatever it says, however much it can hold.
+    IgnoreTheCapacity,
     /// A report counts for the current attempt, whoever sends it and whichever attempt it is of.
     IgnoreTheFence,
     /// A worker that is gone is sent nothing more, and keeps what it has.
@@ -96,6 +98,9 @@ impl Planted {
             (Some(Plant::IgnoreTheFence), Event::Finished { worker, task, attempt, report, cost }) => {
                 let (worker, attempt) = self.assigned.get(&task).copied().unwrap_or((worker, attempt));
                 Some(Event::Finished { worker, task, attempt, report, cost })
+            }
+            (Some(Plant::IgnoreTheCapacity), Event::WorkerJoined { worker, .. }) => {
+                Some(Event::WorkerJoined { worker, capacity: u32::MAX })
             }
             (Some(Plant::KeepADeadWorkersLeases), Event::WorkerLost { worker }) => {
                 self.gone.insert(worker);

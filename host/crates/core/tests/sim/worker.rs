@@ -17,6 +17,9 @@ use crate::{
     world::{Step, World},
 };
 
+/// Attempts that a worker can hold for each of its slots: of those whose reports were lost the dispatcher knows later, and
+/// they count until then.
+const CAPACITY_PER_SLOT: u32 = 8;
 /// How long a pull worker waits for an answer beyond the expiry of its request.
 const PATIENCE_MS: u64 = 3_000;
 
@@ -70,6 +73,8 @@ impl World {
         let (running, untold) = (BTreeMap::new(), BTreeMap::new());
         let (frozen_until, asks_until) = (Millis(0), Millis(0));
         self.workers.insert(id, Worker { host, slots, running, untold, frozen_until, asks_until, retires: false });
+        let capacity = slots * CAPACITY_PER_SLOT;
+        self.event(host, Some(life), Event::WorkerJoined { worker: id, capacity });
         let grant = |expires_at| Event::CreditGranted { worker: id, slots, expires_at };
         match self.mode {
             Mode::Pull => self.worker_step(id, WorkerStep::Ask),
@@ -255,8 +260,12 @@ impl World {
         }
     }
 
-    /// A report that nobody was asked for: of another worker's attempt, of an old one, of one that never was.
+    /// A report that nobody was asked for: of another worker's attempt, of an old one, of one that never was. Or credit that
+    /// no worker can have.
     pub(crate) fn forge(&mut self) {
+        if self.mode != Mode::Local && self.dice.percent(20) {
+            return self.forge_credit();
+        }
         let tasks: Vec<TaskId> = self.store.unended().map(|task| task.id).collect();
         let (Some(worker), Some(task)) = (self.one(), self.dice.pick(&tasks)) else { return };
         let attempt = Attempt::try_from(self.dice.between(0, 4)).unwrap();
@@ -270,6 +279,15 @@ impl World {
                 cost: Cost { cpu_us: 1, fuel_left: 1 },
             };
             self.event(host, None, event);
+        }
+    }
+
+    fn forge_credit(&mut self) {
+        let Some(worker) = self.one() else { return };
+        let host = self.workers[&worker].host;
+        if !self.checker.has_lost(host, worker) {
+            let expires_at = if self.mode == Mode::Pull { self.now.plus(1_000) } else { UNTIL_SPENT };
+            self.event(host, None, Event::CreditGranted { worker, slots: u32::MAX, expires_at });
         }
     }
 

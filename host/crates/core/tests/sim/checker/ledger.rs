@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_core::{
     id::{Attempt, TaskId, WorkerId},
-    limits::WORKER_SILENCE_MS_MAX,
+    limits::{WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
     time::Millis,
 };
 
@@ -14,8 +14,11 @@ use super::LATE_MS_MAX;
 /// Slots by their expiry.
 pub(super) type Slots = Vec<Millis>;
 
-#[derive(Default)]
 struct Account {
+    /// Attempts that the worker has said it can hold; of one that has not joined, what any may hold.
+    capacity: usize,
+    /// Taken by lease requests that are not answered.
+    taken: usize,
     /// Sorted, the first to expire first.
     free: Slots,
     /// Leased, and to be assigned now.
@@ -27,6 +30,21 @@ struct Account {
     void_since: Option<Millis>,
 }
 
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            capacity: WORKER_CAPACITY_MAX.try_into().unwrap(),
+            taken: 0,
+            free: Slots::new(),
+            leased: Slots::new(),
+            spent: BTreeMap::new(),
+            seen_at: Millis(0),
+            draining: false,
+            void_since: None,
+        }
+    }
+}
+
 /// One account a worker that is alive.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -35,10 +53,19 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    pub(super) fn join(&mut self, worker: WorkerId, capacity: u32, now: Millis) {
+        let account = self.accounts.entry(worker).or_default();
+        account.seen_at = now;
+        account.capacity = capacity.try_into().unwrap();
+        self.lost.remove(&worker);
+    }
+
+    /// What is granted beyond the capacity is void.
     pub(super) fn grant(&mut self, worker: WorkerId, slots: u32, expires_at: Millis, now: Millis) {
         let account = self.accounts.entry(worker).or_default();
         account.seen_at = now;
-        account.free.extend((0..slots).map(|_| expires_at));
+        let room = account.capacity.saturating_sub(account.free.len() + account.taken + account.spent.len());
+        account.free.extend((0..room.min(slots.try_into().unwrap())).map(|_| expires_at));
         account.free.sort();
         self.lost.remove(&worker);
     }
@@ -97,12 +124,22 @@ impl Ledger {
         let Some(account) = self.accounts.get_mut(&worker).filter(|account| !account.draining) else { return Err(0) };
         let void = account.free.iter().filter(|expires_at| **expires_at <= now).count();
         let usable = account.free.len() - void;
-        if usable < count { Err(usable) } else { Ok(account.free.drain(void..void + count).collect()) }
+        if usable < count {
+            return Err(usable);
+        }
+        account.taken += count;
+        Ok(account.free.drain(void..void + count).collect())
+    }
+
+    /// Whether more is asked of a worker, or sent to it, than it can hold.
+    pub(super) fn is_overfull(&self, worker: WorkerId) -> bool {
+        self.accounts.get(&worker).is_some_and(|account| account.taken + account.spent.len() > account.capacity)
     }
 
     /// A lease request is answered with this many attempts to assign; the rest of its slots is free again.
     pub(super) fn leased(&mut self, worker: WorkerId, mut taken: Slots, attempts: usize) {
         let Some(account) = self.accounts.get_mut(&worker) else { return };
+        account.taken = 0;
         let assignable = if account.draining { 0 } else { attempts.min(taken.len()) };
         account.free.extend(taken.split_off(assignable));
         account.free.sort();
@@ -137,6 +174,15 @@ impl Ledger {
             && account.spent.remove(&(task, attempt)) == Some(Millis::NEVER)
         {
             account.free.push(Millis::NEVER);
+        }
+    }
+
+    /// A worker is told to stop a run. A lasting slot is free again with its report.
+    pub(super) fn stop(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        if let Some(account) = self.accounts.get_mut(&worker)
+            && account.spent.get(&(task, attempt)).is_some_and(|expires_at| *expires_at != Millis::NEVER)
+        {
+            account.spent.remove(&(task, attempt));
         }
     }
 

@@ -76,6 +76,7 @@ impl Watch {
     /// Takes in what happened.
     pub(super) fn event(&mut self, event: &Event, now: Millis) {
         match *event {
+            Event::WorkerJoined { worker, capacity } => self.ledger.join(worker, capacity, now),
             Event::CreditGranted { worker, slots, expires_at } => self.ledger.grant(worker, slots, expires_at, now),
             Event::Heartbeat { worker } => self.ledger.saw(worker, now),
             Event::Quota { ref tenant, running_max, fuel_per_minute } => {
@@ -177,7 +178,8 @@ impl Watch {
                 let renew = held.map(|held| held.renewed_at = now);
                 hold(renew.is_some(), Property::Renewed, || format!("renewed {attempt:?}, which is not held"))
             }),
-            Effect::Stop { task, attempt, .. } => {
+            Effect::Stop { worker, task, attempt, .. } => {
+                self.ledger.stop(worker, task, attempt);
                 self.held.remove(&(task, attempt));
                 hold(!store.is_current(task, attempt), Property::Stopped, || {
                     format!("stopped attempt {attempt} of {task}, which is current")
@@ -209,6 +211,8 @@ impl Watch {
         let slots = self.ledger.take(worker, count, now);
         let slots =
             slots.map_err(|free| (Property::Credit, format!("asks for {count} of {free} slots of {worker}")))?;
+        let is_overfull = self.ledger.is_overfull(worker);
+        hold(!is_overfull, Property::Credit, || format!("asks for {count}, and {worker} cannot hold as many"))?;
         let ready = self.ready.entry(tenant.clone()).or_default();
         *ready = ready.saturating_sub(count.into());
         let asked = Request { tenant: tenant.clone(), worker, count, slots, backlog_came: false };
