@@ -20,18 +20,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::support::{Rest, Slots};
 
 /// For whatever should happen soon, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
 /// Cuts slow clients off at once, and none that a test goes on with within its time.
-const STRICT: Bounds =
-    Bounds { connections: 8, headers: Duration::from_millis(300), stall: Duration::from_millis(300) };
+const STRICT: Bounds = Bounds { connections: 8, headers: SHORT, keep_alive: SHORT, stall: SHORT };
 
-struct Served {
+pub(crate) struct Served {
     address: String,
     rest: Rest,
     _stop: DropGuard,
 }
 
-async fn serve(bounds: Bounds, tls: Option<Arc<Tls>>) -> Served {
+pub(crate) async fn serve(bounds: Bounds, tls: Option<Arc<Tls>>) -> Served {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -41,7 +41,7 @@ async fn serve(bounds: Bounds, tls: Option<Arc<Tls>>) -> Served {
 }
 
 impl Served {
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).await.unwrap()
     }
 

@@ -10,6 +10,7 @@
 //! | `bounds` | bodies, pages and waits are bounded |
 //! | `browsers` | what every answer tells a browser, which pages may read it, and its request's id |
 //! | `connections` | over sockets: slow clients are cut off, connections are bounded, TLS with a certificate that changes |
+//! | `raw` | over sockets, in raw bytes: every request is answered, a malformed one with what is wrong |
 //! | `quotas` | what a tenant may take, set and reached: each refusal says when to try again |
 //! | `idempotency` | a request sent again with its key leads to the same task |
 //! | `batch` | each item of a batch has its own fate |
@@ -35,6 +36,7 @@ mod matrix;
 mod no_store;
 mod problems;
 mod quotas;
+mod raw;
 mod retries;
 mod settings;
 mod support;

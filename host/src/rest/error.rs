@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use fusebox_core::{
@@ -247,10 +247,14 @@ impl From<LimitError> for Problem {
     }
 }
 
-/// Answers a path that does not exist.
-pub async fn no_route(uri: Uri) -> Problem {
+/// Answers a path that does not exist, and a request for none.
+pub async fn no_route(method: Method, uri: Uri) -> Result<StatusCode, Problem> {
+    // RFC 9110, 9.3.7: it asks for nothing but an answer.
+    if method == Method::OPTIONS && uri.path() == "*" {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let detail = format!("there is nothing at {}: /docs lists every route", uri.path());
-    Problem::new(ErrorCode::RouteNotFound, detail)
+    Err(Problem::new(ErrorCode::RouteNotFound, detail))
 }
 
 #[cfg(test)]

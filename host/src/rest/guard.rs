@@ -13,7 +13,7 @@ use axum::{
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{App, access::Access, cors::Cors, error::Problem};
+use super::{App, access::Access, cors::Cors, error::Problem, idempotency};
 use crate::tenancy::{
     Needs, Refusal,
     audit::{self, Act},
@@ -33,6 +33,7 @@ pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next
 
 /// Lets a request in as its caller's, or says why not.
 async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Request) -> Result<(), Problem> {
+    refuse_ambiguous(request.headers())?;
     // Where there is no such path, there is nothing to be allowed.
     let needs = route.map_or(Ok(Needs::Nothing), |route| access.needs(route, request.method()));
     let is_open = matches!(needs, Ok(Needs::Nothing));
@@ -41,7 +42,7 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
         Err(_) if is_open => app.gate.was_closed(),
         closed => closed?,
     };
-    if !closed && is_foreign(request.headers(), &app.settings.cors) {
+    if !closed && is_foreign(request.uri(), request.headers(), &app.settings.cors) {
         let detail = "requests from web pages and for other hosts are refused: send them to localhost, without Origin";
         return Err(Problem::new(ErrorCode::ForeignOrigin, detail));
     }
@@ -72,8 +73,23 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     Some(token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim()))
 }
 
-fn is_foreign(headers: &HeaderMap, listed: &Cors) -> bool {
-    let foreign_host = headers.get(header::HOST).is_some_and(|host| !is_local(host.to_str().unwrap_or_default()));
+/// Refuses a request whose meaning depends on who reads it: a proxy, or a retry, may take the other of two values.
+fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Problem> {
+    for name in &[header::HOST, idempotency::KEY] {
+        let mut values = headers.get_all(name).into_iter();
+        let first = values.next();
+        if values.any(|other| Some(other) != first) {
+            let detail = format!("the request has two different {name} headers: send one");
+            return Err(Problem::new(ErrorCode::InvalidRequest, detail).with("header", name.as_str()));
+        }
+    }
+    Ok(())
+}
+
+fn is_foreign(target: &Uri, headers: &HeaderMap, listed: &Cors) -> bool {
+    let foreign_host = headers.get(header::HOST).is_some_and(|host| !is_local(host.to_str().unwrap_or_default()))
+        // HTTP/2 names the host here, and so may HTTP/1.
+        || target.authority().is_some_and(|authority| !is_local(authority.as_str()));
     let foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
         let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
         !origin.as_ref().and_then(Uri::authority).is_some_and(|authority| is_local(authority.as_str()))

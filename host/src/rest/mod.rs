@@ -25,7 +25,7 @@
 //! | `front` | what every request passes, in the one layer |
 //! | [`guard`], [`access`] | who asks, foreign origins, counting; what each route needs |
 //! | `headers`, `request_id`, [`cors`] | what every answer has: protection in browsers, the request's name, who may read it |
-//! | [`server`], `stall`, [`tls`] | connections: time-outs, bounds, drain; TLS and its certificate |
+//! | [`server`], [`tls`] | connections: time-outs, bounds, drain; TLS and its certificate |
 
 use std::sync::Arc;
 
@@ -76,7 +76,6 @@ pub mod rows;
 pub mod seed;
 pub mod server;
 pub mod settings;
-mod stall;
 pub mod tasks;
 pub mod tenants;
 pub mod tls;

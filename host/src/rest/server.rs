@@ -5,19 +5,18 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
 use fusebox_core::limits::{CONNECTIONS_MAX, DRAIN_MS_MAX};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
-    service::TowerToHyperService,
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use super::{stall::Impatient, tls::Tls};
+use super::tls::Tls;
+
+mod line;
+mod one;
+mod pace;
+mod requests;
 
 /// Headers of one request, together; by number hyper takes at most 100.
 const HEADER_BYTES_MAX: usize = 32 << 10;
@@ -29,16 +28,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Bounds {
     /// Open at once; more wait in the system's backlog.
     pub connections: usize,
-    /// A TLS handshake, and then the headers of each request, must arrive whole within this time. Counts while a
-    /// connection is idle too.
+    /// A TLS handshake, the first request's head from the connection's beginning, and the head of each later request
+    /// from its first byte must arrive whole within this time. A client that closes its half of the connection is
+    /// waited on for so long as well.
     pub headers: Duration,
+    /// How long a connection may be idle between requests.
+    pub keep_alive: Duration,
     /// A client that takes nothing of its answer for this long is cut off.
     pub stall: Duration,
 }
 
+/// Longer than the idle time of the balancers that are in use (60 s: Amazon, Azure, nginx), so that they close first and
+/// never send a request to a connection that is closing.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: CONNECTIONS_MAX, headers: Duration::from_secs(10), stall: Duration::from_secs(30) }
+        Self {
+            connections: CONNECTIONS_MAX,
+            headers: Duration::from_secs(10),
+            keep_alive: KEEP_ALIVE,
+            stall: Duration::from_secs(30),
+        }
     }
 }
 
@@ -51,13 +62,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let room = Arc::new(Semaphore::new(bounds.connections));
-    let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(bounds.headers)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .pipeline_flush(true);
-    let server = Server { http, router, tls, bounds };
+    let (stop, stopped) = watch::channel(false);
+    let server = Server { router, tls, bounds };
     let follow = async {
         match &server.tls {
             Some(tls) => tls.follow().await,
@@ -68,9 +74,9 @@ pub async fn serve(
     loop {
         tokio::select! {
             (stream, permit) = accept(&listener, &room) => {
-                let (server, watcher) = (server.clone(), graceful.watcher());
+                let (server, mut stop) = (server.clone(), stopped.clone());
                 tokio::spawn(async move {
-                    server.connection(stream, watcher).await;
+                    server.connection(stream, &mut stop).await;
                     drop(permit);
                 });
             }
@@ -78,8 +84,10 @@ pub async fn serve(
             () = &mut shutdown => break,
         }
     }
-    drop(listener);
-    let drained = tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), graceful.shutdown());
+    drop((listener, stopped));
+    let _ = stop.send(true);
+    // Each connection holds a receiver until it has ended.
+    let drained = tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), stop.closed());
     if drained.await.is_err() {
         tracing::warn!("some requests were still open when the drain's time was over");
     }
@@ -88,29 +96,29 @@ pub async fn serve(
 /// What every connection is served with.
 #[derive(Clone)]
 struct Server {
-    http: http1::Builder,
     router: Router,
     tls: Option<Arc<Tls>>,
     bounds: Bounds,
 }
 
 impl Server {
-    /// One connection to its end.
-    async fn connection(&self, stream: TcpStream, watcher: Watcher) {
-        let Some(tls) = &self.tls else { return self.requests(stream, watcher).await };
+    /// Serves one connection to its end.
+    async fn connection(&self, stream: TcpStream, stop: &mut watch::Receiver<bool>) {
+        let Some(tls) = &self.tls else { return self.requests(stream, stop).await };
         match tokio::time::timeout(self.bounds.headers, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => self.requests(stream, watcher).await,
+            Ok(Ok(stream)) => self.requests(stream, stop).await,
             // Whoever speaks no TLS, or not in time, is no event of the host's.
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake did not end in time"),
         }
     }
 
-    async fn requests(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, watcher: Watcher) {
-        let stream = Impatient::new(stream, self.bounds.stall);
-        let service = TowerToHyperService::new(self.router.clone());
-        // A client that breaks off is no event of the host's.
-        let _ = watcher.watch(self.http.serve_connection(TokioIo::new(stream), service)).await;
+    async fn requests(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        one::serve(stream, self, stop).await;
     }
 }
 

@@ -1,0 +1,168 @@
+//! The stream of a connection, between the socket and hyper. It notes what a connection's waits depend on, gives up on
+//! a peer that takes nothing, and keeps the end of a client's words from hyper while an answer is owed.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::pace::Pace;
+
+/// The first bytes of an HTTP/2 connection (RFC 9113, 3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// See the module's documentation.
+pub(super) struct Line<S> {
+    stream: S,
+    pace: Arc<Pace>,
+    /// A write that nothing comes of for so long fails.
+    stall: Duration,
+    /// Runs while a write waits.
+    waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs from the end of the client's words while an answer is owed.
+    parting: Option<Pin<Box<Sleep>>>,
+    /// Bytes that were read and are to be read again.
+    again: Bytes,
+    /// The beginning of a connection that may become the preface of HTTP/2; `None` once that is known.
+    opening: Option<BytesMut>,
+}
+
+impl<S> Line<S> {
+    pub(super) fn new(stream: S, pace: Arc<Pace>, stall: Duration) -> Self {
+        let opening = Some(BytesMut::new());
+        Self { stream, pace, stall, waiting: None, parting: None, again: Bytes::new(), opening }
+    }
+
+    /// The same stream, with bytes to read first.
+    pub(super) fn rewound(mut self, again: Bytes) -> Self {
+        self.again = again;
+        self
+    }
+
+    /// Returns whether bytes wait to be taken by the peer, so that others would come out of order.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// An answer of the stream, or the end of patience.
+    fn judge<T>(&mut self, context: &mut Context<'_>, answer: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if answer.is_ready() {
+            self.waiting = None;
+            return answer;
+        }
+        let patience = self.stall;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Line<S> {
+    /// Reads on until it is known whether the connection begins with the preface of HTTP/2: one that comes in pieces is
+    /// handed over whole, since the parser of HTTP/1 refuses its first half.
+    fn poll_opening(&mut self, mut opening: BytesMut, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut piece = [0; PREFACE.len()];
+            let mut buffer = ReadBuf::new(piece.get_mut(opening.len()..).unwrap_or_default());
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    self.opening = Some(opening);
+                    return Poll::Pending;
+                }
+            }
+            let is_end = buffer.filled().is_empty();
+            opening.extend_from_slice(buffer.filled());
+            self.pace.hear();
+            if is_end || opening.len() >= PREFACE.len() || !PREFACE.starts_with(&opening) {
+                self.again = opening.freeze();
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// The end of the client's words: it may still read, as `nc -N` and old health checkers do, so a request that it sent
+    /// whole is carried out and answered, if it is soon.
+    fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.pace.owes_an_answer() {
+            return Poll::Ready(Ok(()));
+        }
+        let patience = self.pace.parting();
+        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        parting.as_mut().poll(context).map(Ok)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let line = &mut *self;
+        if let Some(opening) = line.opening.take_if(|opening| !opening.is_empty()) {
+            ready!(line.poll_opening(opening, context))?;
+        }
+        if !line.again.is_empty() {
+            let length = line.again.len().min(buffer.remaining());
+            buffer.put_slice(line.again.get(..length).unwrap_or_default());
+            line.again.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        if line.parting.is_some() {
+            return line.poll_parting(context);
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut line.stream).poll_read(context, buffer))?;
+        let heard = buffer.filled().get(before..).unwrap_or_default();
+        if heard.is_empty() {
+            return line.poll_parting(context);
+        }
+        line.pace.hear();
+        if line.opening.take().is_some() && heard.len() < PREFACE.len() && PREFACE.starts_with(heard) {
+            line.opening = Some(BytesMut::from(heard));
+            buffer.set_filled(before);
+            return self.poll_read(context, buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.judge(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ended = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge(context, ended)
+    }
+}

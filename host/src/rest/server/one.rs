@@ -1,0 +1,88 @@
+//! HTTP/1 connections. hyper answers most of what it cannot read with 400 or 431; what it ends without a word is
+//! answered here, and no answer is lost because its connection closes while the client still sends.
+
+use std::{pin::Pin, time::Duration};
+
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::watch,
+};
+
+use super::{
+    HEADER_BYTES_MAX, Server,
+    line::Line,
+    pace::{Pace, Pacer},
+    requests::Requests,
+};
+
+/// How long bytes are read and dropped after the last answer. A socket that is closed with bytes unread resets the
+/// connection, which can overtake the answer.
+const LINGER: Duration = Duration::from_secs(1);
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const CUT_SHORT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Serves a connection to its end, or until it turns out to be one of HTTP/2: then its line is given back, with all that
+/// was read to be read again.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    server: &Server,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<Line<S>> {
+    let pace = Pace::new(server.bounds);
+    let line = Line::new(stream, pace.clone(), server.bounds.stall);
+    let router = TowerToHyperService::new(server.router.clone());
+    let requests = Requests { router, pace: pace.clone(), is_tls: server.tls.is_some() };
+    let mut connection = http1::Builder::new()
+        .timer(Pacer(pace.clone()))
+        .header_read_timeout(server.bounds.keep_alive)
+        .max_buf_size(HEADER_BYTES_MAX)
+        // One buffer for head and body. hyper's other ways hold an answer back, or cost small ones more.
+        .writev(false)
+        .serve_connection(TokioIo::new(line), requests);
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = stopped(stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    let waits = pace.waits();
+    let parts = connection.into_parts();
+    let (mut line, is_cut) = (parts.io.into_inner(), waits && !parts.read_buf.is_empty());
+    match ended {
+        Err(error) if error.is_parse_version_h2() => return Some(line.rewound(parts.read_buf)),
+        Err(error) if error.is_timeout() && is_cut => farewell(&mut line, TOO_SLOW).await,
+        Err(error) if error.is_incomplete_message() && is_cut => farewell(&mut line, CUT_SHORT).await,
+        Err(error) if error.is_parse() => farewell(&mut line, b"").await,
+        Ok(()) if pace.is_body_left() => farewell(&mut line, b"").await,
+        // It closed, was silent, or takes nothing: no event of the host's.
+        Ok(()) | Err(_) => {}
+    }
+    None
+}
+
+/// Waits for the drain to begin.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Says this, if anything, and closes once the client has, or in a moment.
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, words: &[u8]) {
+    if line.is_stuck() {
+        return;
+    }
+    let said = async {
+        line.write_all(words).await?;
+        line.shutdown().await?;
+        let mut dropped = [0; 1_024];
+        while line.read(&mut dropped).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(LINGER, said).await;
+}
