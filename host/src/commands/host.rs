@@ -134,7 +134,7 @@ impl Host {
             listener,
             tls,
             rest::router(app),
-            rest::server::Bounds::default(),
+            options.web.bounds(),
             stop.clone().cancelled_owned(),
         ));
         readiness.ready();

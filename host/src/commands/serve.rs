@@ -113,7 +113,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         listener,
         tls,
         rest::router(app),
-        rest::server::Bounds::default(),
+        args.web.bounds(),
         stop.clone().cancelled_owned(),
     ));
     readiness.ready();

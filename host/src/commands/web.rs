@@ -1,17 +1,21 @@
-//! How REST meets the network, as the command line says it: TLS, and web pages that may read answers.
+//! How REST meets the network, as the command line says it: TLS, web pages that may read answers, and idle connections.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
 use crate::rest::{
     cors::{Cors, Origin},
+    server::{Bounds, KEEP_ALIVE},
     tls::{Tls, TlsFiles},
 };
 
-/// TLS and web pages.
+/// What `--keep-alive` may be: a client needs some time to send its next request, and the connection counts meanwhile.
+const KEEP_ALIVE_MAY_BE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
+
+/// TLS, web pages and connections.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "TLS and web pages")]
+#[command(next_help_heading = "TLS, web pages and connections")]
 pub struct WebArgs {
     /// Speak https: the certificate and those that lead to its authority, in PEM; read again when it changes, or at SIGHUP
     #[arg(long, env = "FUSEBOX_TLS_CERT", value_name = "FILE")]
@@ -22,6 +26,16 @@ pub struct WebArgs {
     /// Origins of web pages that may call this host, such as `https://app.example.com`; none where nothing is said
     #[arg(long, env = "FUSEBOX_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origin: Vec<Origin>,
+    /// Close connections that were idle for so long: longer than a balancer before this host keeps them [default: 75s]
+    #[arg(long, env = "FUSEBOX_KEEP_ALIVE", value_parser = keep_alive, value_name = "TIME")]
+    pub keep_alive: Option<Duration>,
+}
+
+/// Reads an idle time such as `75s`.
+fn keep_alive(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|_| "a time such as 75s is expected".to_owned())?;
+    let refused = || "idle connections are kept for 1s to 1h".to_owned();
+    KEEP_ALIVE_MAY_BE.contains(&time).then_some(time).ok_or_else(refused)
 }
 
 impl WebArgs {
@@ -38,6 +52,12 @@ impl WebArgs {
         }
     }
 
+    /// Bounds of connections.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds { keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE), ..Bounds::default() }
+    }
+
     /// Web pages that may read answers.
     #[must_use]
     pub fn cors(&self) -> Cors {
@@ -49,4 +69,18 @@ impl WebArgs {
 #[must_use]
 pub const fn scheme(is_tls: bool) -> &'static str {
     if is_tls { "https" } else { "http" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_has_a_default_and_bounds() {
+        assert_eq!(WebArgs::default().bounds().keep_alive, Duration::from_secs(75));
+        assert_eq!(keep_alive("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["75", "0s", "500ms", "2h", "soon"] {
+            assert!(keep_alive(wrong).is_err(), "{wrong}");
+        }
+    }
 }

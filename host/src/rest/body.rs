@@ -1,10 +1,8 @@
-//! Bodies with a bound on size, time and what all of them take together, and what is read from them. A body that
+//! Bodies with a bound on size, pace and what all of them take together, and what is read from them. A body that
 //! declares more than its bound is refused before a byte of it is read.
 
-use std::time::Duration;
-
 use axum::{
-    body::{Body, HttpBody as _},
+    body::HttpBody as _,
     extract::{FromRequest, Request},
     http::header,
 };
@@ -14,15 +12,13 @@ use base64::{
 };
 use bytes::Bytes;
 use fusebox_core::{error::ErrorCode, limits};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use self::arrival::{Arrival, PACE, Unread};
 use super::{App, Shared, error::Problem, room::InRoom};
 
-/// A whole body must arrive within this time: 24 MiB at 1 MiB/s, and no slower.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a refused body is read on.
-const LINGER: Duration = Duration::from_secs(1);
+mod arrival;
+
 /// Padding may be left out, as some encoders do.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -113,37 +109,28 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
     if declared.is_some_and(|declared| declared > bytes_max) {
         // Whoever asked first has not sent the body.
         if !head.headers.contains_key(header::EXPECT) {
-            linger(&mut body, bytes_max).await;
+            arrival::linger(&mut body, bytes_max).await;
         }
         return Err(too_large());
     }
     let room = app.room.body(declared.unwrap_or(bytes_max))?;
-    let bound = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let whole = Limited::new(&mut body, bound).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
-        Ok(Ok(body)) => Ok((body.to_bytes(), room)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            linger(&mut body, bytes_max).await;
+    match Arrival::new(&mut body, bytes_max, PACE).whole(declared).await {
+        Ok(body) => Ok((body, room)),
+        Err(Unread::TooLarge) => {
+            arrival::linger(&mut body, bytes_max).await;
             Err(too_large())
         }
-        Ok(Err(_)) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
-        Err(_) => Err(Problem::new(ErrorCode::RequestTimeout, "the body did not arrive within 30 seconds")),
-    }
-}
-
-/// Reads on and keeps nothing: many clients read no answer before they have sent their body, and one that is cut off
-/// sees a broken connection instead of the reason. Twice the bound, or a second, is patience enough.
-async fn linger(body: &mut Body, bytes_max: u64) {
-    let mut left = bytes_max.saturating_mul(2);
-    let rest = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
-            if left == 0 {
-                break;
-            }
+        Err(Unread::Broken) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
+        Err(Unread::TooSlow) => {
+            let detail = format!(
+                "the body came too slowly: after {} s it has to come at {} KiB/s on average, and it may stop for {} s",
+                PACE.grace.as_secs(),
+                PACE.bytes_per_second >> 10,
+                PACE.stall.as_secs()
+            );
+            Err(Problem::new(ErrorCode::RequestTimeout, detail))
         }
-    };
-    let _ = tokio::time::timeout(LINGER, rest).await;
+    }
 }
 
 /// Bytes as base64 text, without line breaks.

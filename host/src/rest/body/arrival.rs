@@ -1,0 +1,171 @@
+//! A body as it arrives: it may take as long as its size needs at a modest pace, and no longer, so that a slow sender
+//! keeps its room among the bodies only while it sends.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How slowly a body may come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// From a body's beginning, its pace is not looked at: connections start slowly, and small bodies are there by then.
+    pub(super) grace: Duration,
+    /// The average after that, in bytes a second.
+    pub(super) bytes_per_second: u64,
+    /// A body that nothing comes of for so long has stalled, however fast it was before.
+    pub(super) stall: Duration,
+}
+
+/// A telephone on a bad line sends faster: EDGE has about 25 KiB/s.
+pub(super) const PACE: Pace =
+    Pace { grace: Duration::from_secs(10), bytes_per_second: 16 << 10, stall: Duration::from_secs(10) };
+/// How long a refused body is read on.
+const LINGER: Duration = Duration::from_secs(1);
+/// Most of a declared length that is allocated before it has come.
+const AHEAD_BYTES_MAX: u64 = 64 << 10;
+
+/// Why a body was not read to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It has more bytes than it may.
+    TooLarge,
+    /// It stalled, or came more slowly than it may.
+    TooSlow,
+    /// It broke off, or its chunks are malformed.
+    Broken,
+}
+
+impl Pace {
+    /// When the next bytes are due, of a body that began then and has so many by now.
+    fn due(&self, began: Instant, bytes: u64, now: Instant) -> Instant {
+        let earned = Duration::from_secs(bytes / self.bytes_per_second.max(1));
+        (began + self.grace + earned).min(now + self.stall)
+    }
+}
+
+/// See the module's documentation.
+pub(super) struct Arrival<'a> {
+    body: &'a mut Body,
+    bytes_max: u64,
+    pace: Pace,
+    bytes: u64,
+    /// When it was waited for first; most bodies are there at once, and cost no look at the clock.
+    began: Option<Instant>,
+}
+
+impl<'a> Arrival<'a> {
+    pub(super) const fn new(body: &'a mut Body, bytes_max: u64, pace: Pace) -> Self {
+        Self { body, bytes_max, pace, bytes: 0, began: None }
+    }
+
+    /// The next bytes, `None` at the end.
+    ///
+    /// # Errors
+    /// Where they do not come in time or are more than may be.
+    async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
+        loop {
+            let frame = match self.body.frame().now_or_never() {
+                Some(frame) => frame,
+                None => {
+                    let now = Instant::now();
+                    let due = self.pace.due(*self.began.get_or_insert(now), self.bytes, now);
+                    timeout_at(due, self.body.frame()).await.map_err(|_| Unread::TooSlow)?
+                }
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let Ok(bytes) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+            if self.bytes > self.bytes_max {
+                return Err(Unread::TooLarge);
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// The whole body. One that comes in one piece, as most do, is not copied.
+    ///
+    /// # Errors
+    /// Where it does not come in time and within its bound.
+    pub(super) async fn whole(mut self, declared: Option<u64>) -> Result<Bytes, Unread> {
+        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.next().await? else { return Ok(first) };
+        let ahead = declared.unwrap_or_default().min(AHEAD_BYTES_MAX);
+        let mut whole = BytesMut::with_capacity(usize::try_from(ahead).unwrap_or_default());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(bytes) = self.next().await? {
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+/// Reads on and keeps nothing: many clients read no answer before they have sent their body, and one that is cut off
+/// sees a broken connection instead of the reason. Twice the bound, or a second, is patience enough.
+pub(super) async fn linger(body: &mut Body, bytes_max: u64) {
+    let mut left = bytes_max.saturating_mul(2);
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = timeout(LINGER, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream::{self, StreamExt as _};
+
+    use super::*;
+
+    /// Whether a body of so many pieces, one after each pause, comes in time.
+    fn is_in_time(pieces: u32, bytes: u64, pause: Duration) -> bool {
+        let began = Instant::now();
+        (0..pieces).all(|count| {
+            let now = began + pause * count;
+            now + pause <= PACE.due(began, u64::from(count) * bytes, now)
+        })
+    }
+
+    #[test]
+    fn a_body_takes_as_long_as_it_needs_at_a_modest_pace() {
+        let millis = Duration::from_millis;
+        assert!(is_in_time(512, 10 << 10, millis(66)), "5 MiB at 150 KiB/s, 34 s");
+        assert!(is_in_time(6_144, 1 << 10, millis(60)), "17 KiB/s for 6 minutes");
+        assert!(!is_in_time(6_144, 1 << 10, millis(80)), "13 KiB/s");
+        assert!(is_in_time(9, 1, millis(1_000)), "a small one within the grace");
+        assert!(!is_in_time(12, 1, millis(1_000)), "a byte a second");
+        assert!(!is_in_time(2, 6 << 20, PACE.stall + millis(1)), "a burst, and then nothing");
+    }
+
+    async fn read(
+        pieces: impl futures_util::Stream<Item = Bytes> + Send + 'static,
+        bytes_max: u64,
+    ) -> Result<usize, Unread> {
+        let mut body = Body::from_stream(pieces.map(Ok::<_, std::io::Error>));
+        let strict = Pace { stall: Duration::from_millis(50), ..PACE };
+        Arrival::new(&mut body, bytes_max, strict).whole(Some(u64::MAX)).await.map(|body| body.len())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stalls_is_given_up_however_much_has_come() {
+        let piece = || Bytes::from_static(&[7; 4_096]);
+        let burst = stream::iter((0..64).map(move |_| piece()));
+        assert_eq!(read(burst.chain(stream::pending()), 6 << 20).await, Err(Unread::TooSlow));
+    }
+
+    #[tokio::test]
+    async fn one_byte_too_many_is_too_large() {
+        let pieces = || stream::iter([Bytes::from_static(b"a"), Bytes::from_static(b"b"), Bytes::from_static(b"c")]);
+        assert_eq!(read(pieces(), 3).await, Ok(3));
+        assert_eq!(read(pieces(), 2).await, Err(Unread::TooLarge));
+        assert_eq!(read(stream::empty(), 0).await, Ok(0));
+    }
+}
