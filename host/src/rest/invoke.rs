@@ -77,6 +77,7 @@ pub async fn invoke(
                 format!("this tenant's runs may reserve {per_minute} fuel a minute: try again in {wait_ms} ms");
             refused(ErrorCode::FuelQuota, detail, per_minute, wait_ms)
         }
+        InvokeError::LineFull { max } => refused(ErrorCode::RunningQuota, error.to_string(), max as u64, 1_000),
         InvokeError::Overloaded => Problem::new(ErrorCode::Overloaded, error.to_string()),
         InvokeError::Unavailable(reason) => {
             tracing::warn!(reason, "an invoke could not be stored");

@@ -1,0 +1,71 @@
+//! Long runs of one tenant beside short ones of another: whoever holds every slot leaves the next one a slot all the same.
+
+use fusebox_harness::{Answer, Client, Server, guests};
+use reqwest::{Method, StatusCode};
+use tempfile::TempDir;
+
+use crate::{
+    options,
+    quotas::{ask, key},
+};
+
+/// Wall time of a sleeper's run in milliseconds: its fuse ends it.
+const SLEEP_MS: u32 = 2_000;
+
+/// A host of two slots with two tenants: one that sleeps, and another one.
+struct Two {
+    server: Server,
+    _home: TempDir,
+    sleeper: String,
+    other: String,
+}
+
+async fn two(more: &[&str]) -> Two {
+    let home = tempfile::tempdir().unwrap();
+    let (sleeper, other) = (key(&home, "sleeper"), key(&home, "other"));
+    let server = Server::start(options(&home, &[&["--slots", "2"], more].concat())).unwrap();
+    let client = server.client();
+    let sleep = format!("/v1/functions?name=sleep&wall_ms={SLEEP_MS}");
+    let made = ask(&client, &sleeper, Method::POST, &sleep, guests::sleep_an_hour()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    let made = ask(&client, &other, Method::POST, "/v1/functions?name=echo", guests::echo()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    Two { server, _home: home, sleeper, other }
+}
+
+async fn invokes_of_another_tenant_are_answered(more: &[&str]) {
+    /// As many as may wait, as many as run, and some to be refused.
+    const CROWD: usize = 256 + 2 + 22;
+    let Two { server, _home, sleeper, other } = two(more).await;
+    let base = server.client().base().to_owned();
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel::<Answer>();
+    for _ in 0..CROWD {
+        let (client, sleeper, answered) = (Client::new(base.clone()), sleeper.clone(), answered.clone());
+        tokio::spawn(async move {
+            let answer = ask(&client, &sleeper, Method::POST, "/v1/functions/sleep/invoke", []).await;
+            let _ = answered.send(answer);
+        });
+    }
+    let refused = answers.recv().await.unwrap();
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "running-quota"));
+    assert_eq!((refused.header("retry-after"), refused.header("ratelimit-limit")), ("1", "256"), "{refused}");
+    for _ in 0..5 {
+        let answer = ask(&server.client(), &other, Method::POST, "/v1/functions/echo/invoke", "soon").await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"soon"[..]), "{answer}");
+    }
+    let mut ran = 0;
+    while let Ok(answer) = answers.try_recv() {
+        ran += usize::from(answer.status == StatusCode::FAILED_DEPENDENCY);
+    }
+    assert!(ran < CROWD / 4, "{ran} of the sleeper's runs had ended before the other tenant's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invokes_beside_a_crowd_of_sleepers_are_answered() {
+    invokes_of_another_tenant_are_answered(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invokes_beside_a_crowd_of_sleepers_are_answered_by_processes_of_their_own() {
+    invokes_of_another_tenant_are_answered(&["--isolate", "process"]).await;
+}
