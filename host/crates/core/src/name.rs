@@ -39,6 +39,9 @@ pub enum NameError {
         /// What is allowed, as a sentence part.
         allowed: &'static str,
     },
+    /// A path segment of this text means another place (RFC 3986, 5.2.4), and clients leave it out before they send.
+    #[error("a function cannot be named {0:?}: no URL can carry it; choose another name")]
+    DotSegment(&'static str),
     /// Looks like an id.
     #[error("a function name must not look like a UUID, because ids do: choose another name")]
     LooksLikeAnId,
@@ -80,8 +83,8 @@ impl FromStr for TenantId {
     }
 }
 
-/// A function's name, unique within its tenant: 1 to 128 characters, none of them a control character, and not shaped
-/// like a UUID. Wide on purpose: clients of the Python platform register names such as `<lambda>`.
+/// A function's name, unique within its tenant: 1 to 128 characters, none of them a control character, neither `.` nor
+/// `..`, and not shaped like a UUID. Wide on purpose: clients of the Python platform register names such as `<lambda>`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionName(Arc<str>);
 
@@ -105,6 +108,9 @@ impl FromStr for FunctionName {
         }
         if let Some(found) = text.chars().find(|c| c.is_control()) {
             return Err(NameError::BadCharacter { what, found, allowed: "control characters are refused" });
+        }
+        if let Some(dots) = [".", ".."].into_iter().find(|dots| *dots == text) {
+            return Err(NameError::DotSegment(dots));
         }
         if is_uuid_shaped(text) {
             return Err(NameError::LooksLikeAnId);
@@ -158,12 +164,14 @@ mod tests {
 
     #[test]
     fn function_names_are_wide_but_never_ids() {
-        for good in ["hello", "<lambda>", "mon café", "a/b", &"é".repeat(128)] {
+        for good in ["hello", "<lambda>", "mon café", "a/b", "...", ".f", "a/..", "%2e", &"é".repeat(128)] {
             assert!(good.parse::<FunctionName>().is_ok(), "{good:?}");
         }
         for bad in ["", "  ", "a\nb", "a\0", &"x".repeat(129)] {
             assert!(bad.parse::<FunctionName>().is_err(), "{bad:?}");
         }
+        assert_eq!(".".parse::<FunctionName>(), Err(NameError::DotSegment(".")));
+        assert_eq!("..".parse::<FunctionName>(), Err(NameError::DotSegment("..")));
         let id = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
         assert_eq!(id.parse::<FunctionName>(), Err(NameError::LooksLikeAnId));
         assert_eq!(id.replace('-', "").parse::<FunctionName>(), Err(NameError::LooksLikeAnId));
