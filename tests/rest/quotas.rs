@@ -61,6 +61,35 @@ async fn requests_above_the_rate_are_refused_until_time_has_passed() {
 }
 
 #[tokio::test]
+async fn whatever_is_answered_spends_the_tenants_rate() {
+    let clock = Clock::manual(Millis(1_700_000_000_000));
+    let rest = Rest::with_clock(clock.clone());
+    assert_eq!(rest.post("/v1/tenants", r#"{"name":"acme"}"#).await.status, StatusCode::CREATED);
+    let rates = rest.send(Method::PUT, "/v1/tenants/acme/quotas", &[], r#"{"requests_per_second":1}"#).await;
+    assert_eq!(rates.status, StatusCode::OK);
+    let made = rest.post_json("/v1/keys", json!({"name": "root", "scope": "admin"})).await.json();
+    let root = format!("Bearer {}", made["key"].as_str().unwrap());
+    let body = json!({"tenant": "acme", "name": "k", "scope": "invoke"}).to_string();
+    let made = rest.send(Method::POST, "/v1/keys", &[("authorization", &root)], body).await.json();
+    let key = format!("Bearer {}", made["key"].as_str().unwrap());
+    let id = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
+    for (method, path, status) in [
+        (Method::GET, "/v1/tenants".to_owned(), StatusCode::FORBIDDEN),
+        (Method::POST, "/v1/functions?name=f".to_owned(), StatusCode::FORBIDDEN),
+        (Method::GET, format!("/v1/tasks/{id}"), StatusCode::NOT_FOUND),
+        (Method::GET, "/v9".to_owned(), StatusCode::NOT_FOUND),
+        (Method::PATCH, "/v1/tasks".to_owned(), StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, "/v1/tasks?limt=5".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        (Method::POST, "/v1/tasks/batch".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        clock.advance(1_000);
+        let ask = || async { rest.send(method.clone(), &path, &[("authorization", &key)], "{").await };
+        assert_eq!(ask().await.status, status, "{method} {path}");
+        assert_refused(&ask().await, "rate-limited", "1", "1");
+    }
+}
+
+#[tokio::test]
 async fn no_more_tasks_wait_than_may_in_whichever_way_they_come() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     set(&rest, json!({"queued_tasks": 2})).await;

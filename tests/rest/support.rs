@@ -18,7 +18,7 @@ use fusebox::{
     secrets::SecretsKey,
     store::{Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{Gate, Needs, QuotaBook},
+    tenancy::{Gate, Needs, QuotaBook, audit::Denials},
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
@@ -121,7 +121,7 @@ impl Rest {
         readiness.ready();
         let app = App {
             store: store.clone(),
-            gate: Gate::new(store.clone()),
+            gate: Gate::new(store.clone(), clock.clone()),
             modules: Modules::new(sandbox(home.path()), metrics.clone()),
             invoker: Arc::new(slots),
             clock,
@@ -129,6 +129,7 @@ impl Rest {
             readiness: readiness.clone(),
             secrets: Some(SecretsKey::read_or_make(&home.path().join("secrets.key")).unwrap()),
             meter: Meter::new(QuotaBook::new(store.clone())),
+            denials: Denials::default(),
             room: Room::default(),
             settings: RestSettings {
                 limits: RunLimits::default(),

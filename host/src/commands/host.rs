@@ -22,7 +22,7 @@ use crate::{
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{FuelMeter, Gate, QuotaBook},
+    tenancy::{FuelMeter, Gate, QuotaBook, audit::Denials},
     worker::slots::Slots,
 };
 
@@ -77,7 +77,7 @@ impl Host {
         let clock = Clock::System;
         let tls = options.web.tls()?;
         let store = parts::open_store(&options.store, &clock).await?;
-        let gate = Gate::new(store.clone());
+        let gate = Gate::new(store.clone(), clock.clone());
         let listener = serve::listen(options.listen, &gate, &options.store).await?;
         let address = listener.local_addr()?;
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling)?;
@@ -120,6 +120,7 @@ impl Host {
             metrics,
             readiness: readiness.clone(),
             secrets: Some(secrets),
+            denials: Denials::default(),
             room: Room::default(),
             settings: RestSettings {
                 limits: options.limits,

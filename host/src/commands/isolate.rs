@@ -11,7 +11,6 @@ use super::{jail::JailArg, parts};
 use crate::worker::{
     apart::{Apart, Start},
     runner::Runner,
-    slots::EXTRA_SLOTS,
 };
 
 /// What is between a guest and the rest of the host.
@@ -48,7 +47,7 @@ impl IsolateArgs {
         let jail = Setting::from(self.jail).to_string();
         let arguments = ["slot", "--jail", &jail].map(str::to_owned).to_vec();
         let start = Start { program: parts::compile_command()?.program, arguments, ceiling };
-        let apart = Apart::new(sandbox.clone(), start, slots + EXTRA_SLOTS);
+        let apart = Apart::new(sandbox.clone(), start, slots);
         let apart = apart.map_err(|error| anyhow::anyhow!("runs cannot have processes of their own here: {error}"))?;
         Ok(Arc::new(apart))
     }

@@ -22,7 +22,7 @@ use crate::{
     modules::Modules,
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{Gate, QuotaBook},
+    tenancy::{Gate, QuotaBook, audit::Denials},
     ui,
 };
 
@@ -74,7 +74,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let secrets = args.secrets.read()?;
     let clock = Clock::System;
     let store = parts::open_store(&args.store, &clock).await?;
-    let gate = Gate::new(store.clone());
+    let gate = Gate::new(store.clone(), clock.clone());
     let listener = listen(args.listen, &gate, &args.store).await?;
     let address = listener.local_addr()?;
     // Compiles what is registered, and runs nothing: the smallest pool will do.
@@ -97,6 +97,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         metrics,
         readiness: readiness.clone(),
         secrets,
+        denials: Denials::default(),
         room: Room::default(),
         settings: RestSettings {
             limits,

@@ -13,11 +13,16 @@ use base64::{
 use bytes::Bytes;
 use fusebox_core::{error::ErrorCode, limits};
 use serde::de::DeserializeOwned;
+use tokio::task::spawn_blocking;
 
-use self::arrival::{Arrival, PACE, Unread};
+use self::{
+    arrival::{Arrival, PACE, Unread},
+    decode::{Coding, Undecoded},
+};
 use super::{App, Shared, error::Problem, room::InRoom};
 
 mod arrival;
+mod decode;
 
 /// Padding may be left out, as some encoders do.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -25,7 +30,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A module's wasm bytes.
+/// A module's wasm bytes. They may come as gzip or zstd.
 pub struct ModuleBody(pub Bytes, pub InRoom);
 /// A function's input.
 pub struct InputBody(pub Bytes, pub InRoom);
@@ -41,8 +46,27 @@ pub struct BatchBody(pub Bytes, pub InRoom);
 impl FromRequest<Shared> for ModuleBody {
     type Rejection = Problem;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
-        let (body, room) = read(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
-        Ok(Self(body, room))
+        let Some(coding) = Coding::of(request.headers())? else {
+            let (body, room) = read(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
+            return Ok(Self(body, room));
+        };
+        let (coded, coded_room) = receive(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
+        // For what it may become. Taken after the body has come, so that a slow sender does not hold it.
+        let room = app.room.body(limits::MODULE_BYTES_MAX)?;
+        let decoded = spawn_blocking(move || coding.decode(&coded, limits::MODULE_BYTES_MAX)).await;
+        drop(coded_room);
+        match decoded {
+            Ok(Ok(body)) => Ok(Self(body, room)),
+            Ok(Err(Undecoded::TooLarge)) => Err(too_large(limits::MODULE_BYTES_MAX, "a module")),
+            Ok(Err(Undecoded::Malformed(error))) => {
+                let detail = format!("the body is not what its Content-Encoding says: {error}");
+                Err(Problem::new(ErrorCode::InvalidRequest, detail))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a module was not decoded");
+                Err(Problem::new(ErrorCode::Internal, "the module could not be decoded; the host's log has the reason"))
+            }
+        }
     }
 }
 
@@ -98,11 +122,18 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))
 }
 
+fn too_large(bytes_max: u64, what: &str) -> Problem {
+    let detail = format!("{what} has at most {bytes_max} bytes");
+    Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_bytes", bytes_max)
+}
+
+/// A body that comes as it is.
 async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {
-    let too_large = || {
-        let detail = format!("{what} has at most {bytes_max} bytes");
-        Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_bytes", bytes_max)
-    };
+    decode::refuse(request.headers())?;
+    receive(request, app, bytes_max, what).await
+}
+
+async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {
     let (head, mut body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let declared: Option<u64> = length.or_else(|| body.size_hint().exact());
@@ -111,20 +142,14 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
         if !head.headers.contains_key(header::EXPECT) {
             arrival::linger(&mut body, bytes_max).await;
         }
-        return Err(too_large());
+        return Err(too_large(bytes_max, what));
     }
     let room = app.room.body(declared.unwrap_or(bytes_max))?;
     match Arrival::new(&mut body, bytes_max, PACE).whole(declared).await {
-        Ok(body) => {
-            // Whoever asked may have had all the time that a body takes, and its key may be over by now.
-            if let Some(caller) = head.extensions.get() {
-                app.gate.confirm(caller).await?;
-            }
-            Ok((body, room))
-        }
+        Ok(body) => Ok((body, room)),
         Err(Unread::TooLarge) => {
             arrival::linger(&mut body, bytes_max).await;
-            Err(too_large())
+            Err(too_large(bytes_max, what))
         }
         Err(Unread::Broken) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
         Err(Unread::TooSlow) => {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::request_id;
 use crate::{
-    store::{self, Acting},
+    store,
     tenancy::{Refusal, admin::AdminError},
 };
 
@@ -100,6 +100,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as Code;
     match code {
         Code::UnprocessableRequest | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::FunctionNotFound | Code::TaskNotFound | Code::RouteNotFound => StatusCode::NOT_FOUND,
         Code::KeyNotFound | Code::TenantNotFound | Code::SettingNotFound => StatusCode::NOT_FOUND,
@@ -112,7 +113,9 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::QueueFull | Code::FunctionQuota | Code::SettingQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::RateLimited | Code::RunningQuota | Code::FuelQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::KeyQuota | Code::TenantQuota => StatusCode::TOO_MANY_REQUESTS,
-        Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable | Code::NoDispatcher => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Code::NoSecretsKey => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => match code.class() {
@@ -202,8 +205,6 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let code = match error {
             AdminError::Store(error) => return error.into(),
-            AdminError::Denied(Acting::Keyless) => return Refusal::NoKey.into(),
-            AdminError::Denied(_) => return Refusal::BadKey.into(),
             AdminError::AboveCeiling(above) => {
                 let problem = Self::new(ErrorCode::UnprocessableRequest, above.to_string());
                 return problem.with("field", above.name).with("max", above.max);

@@ -1,5 +1,5 @@
-//! What every request passes: its caller is found and may do what the route is for, or it is refused; and the answer is
-//! counted. All this before the body is read.
+//! What every request passes: its caller is found and may do what the route is for, or it is refused; its query says
+//! nothing that the route does not know; and the answer is counted. All this before the body is read.
 //!
 //! Without API keys anyone who can reach the port, which is on loopback then, may use it. A web page a developer visits must
 //! not be able to: a request that a browser sends on a page's behalf names the page in `Origin`, and one sent through a
@@ -14,10 +14,7 @@ use axum::{
 use fusebox_core::error::ErrorCode;
 
 use super::{App, access::Access, cors::Cors, error::Problem, idempotency};
-use crate::tenancy::{
-    Needs, Refusal,
-    audit::{self, Act},
-};
+use crate::tenancy::{Needs, Refusal};
 
 /// See the module's documentation.
 pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next: Next) -> Response {
@@ -31,35 +28,45 @@ pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next
     response
 }
 
-/// Lets a request in as its caller's, or says why not.
+/// Lets a request in as its caller's, or says why not. Whatever the answer will be, it spends the caller's rate.
 async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Request) -> Result<(), Problem> {
     refuse_ambiguous(request.headers())?;
-    // Where there is no such path, there is nothing to be allowed.
-    let needs = route.map_or(Ok(Needs::Nothing), |route| access.needs(route, request.method()));
-    let is_open = matches!(needs, Ok(Needs::Nothing));
-    // Whether a process is alive must not depend on its store.
+    let row = route.map(|route| access.row(route, request.method()));
+    let is_open = matches!(row, Some(Ok(row)) if row.needs == Needs::Nothing);
+    // Whether a process is alive must not depend on its store, and where there is no such path nothing is to be allowed.
     let closed = match app.gate.is_closed().await {
-        Err(_) if is_open => app.gate.was_closed(),
+        Err(_) if is_open || row.is_none() => app.gate.was_closed(),
         closed => closed?,
     };
     if !closed && is_foreign(request.uri(), request.headers(), &app.settings.cors) {
         let detail = "requests from web pages and for other hosts are refused: send them to localhost, without Origin";
         return Err(Problem::new(ErrorCode::ForeignOrigin, detail));
     }
-    let needs = needs?;
-    if is_open {
-        return Ok(());
+    let row = match row {
+        Some(Ok(row)) if !is_open => row,
+        Some(Ok(_)) => return Ok(()),
+        // There is nothing there: who asks all the same is known by its key alone, where it sends one.
+        missing => {
+            if let Ok(caller) = app.gate.admit(bearer(request.headers()), Needs::Nothing).await {
+                app.meter.request(&caller.tenant, app.clock.now())?;
+            }
+            return missing.map_or(Ok(()), |missing| missing.map(drop));
+        }
+    };
+    let admitted = app.gate.admit(bearer(request.headers()), row.needs).await;
+    if let Ok(caller) | Err(Refusal::Forbidden(caller)) = &admitted {
+        app.meter.request(&caller.tenant, app.clock.now())?;
     }
-    match app.gate.admit(bearer(request.headers()), needs).await {
+    match admitted {
         Ok(caller) => {
-            app.meter.request(&caller.tenant, app.clock.now())?;
+            row.check_query(request.uri().query())?;
             request.extensions_mut().insert(caller);
             Ok(())
         }
         Err(refusal) => {
             if let Refusal::Forbidden(caller) = &refusal {
                 let asked = format!("{} {}", request.method(), route.unwrap_or_default());
-                audit::record(caller, Act::Denied, &caller.tenant, &asked, ErrorCode::Forbidden.as_str());
+                app.denials.record(caller, &asked, app.clock.now());
             }
             Err(refusal.into())
         }

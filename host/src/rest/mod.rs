@@ -21,7 +21,7 @@
 //! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
 //! | [`quota`], [`quotas`] | what a tenant may take of this node, and what a refusal says; shown and set |
 //! | [`extract`] | paths and queries |
-//! | [`wait`] | `Prefer: wait` |
+//! | [`wait`], `prefer` | waits for ends; what `Prefer` asks for |
 //! | `front` | what every request passes, in the one layer |
 //! | [`guard`], [`access`] | who asks, foreign origins, counting; what each route needs |
 //! | `headers`, `request_id`, [`cors`] | what every answer has: protection in browsers, the request's name, who may read it |
@@ -29,7 +29,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, middleware};
+use axum::{Router, middleware};
 use fusebox_core::{function::RunLimits, id::Attempt};
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
@@ -42,7 +42,7 @@ use crate::{
     secrets::SecretsKey,
     store::{Scope, Store},
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{Gate, Needs},
+    tenancy::{Gate, Needs, audit::Denials},
 };
 
 use self::{access::Routes, front::Front};
@@ -67,6 +67,7 @@ pub mod invoke;
 mod items;
 pub mod keys;
 pub mod openapi;
+mod prefer;
 pub mod quota;
 pub mod quotas;
 mod request_id;
@@ -104,6 +105,8 @@ pub struct App {
     pub secrets: Option<SecretsKey>,
     /// What each tenant may take.
     pub meter: quota::Meter,
+    /// What tenants were denied, for the audit log.
+    pub denials: Denials,
     /// What requests may take together.
     pub room: room::Room,
     /// What an operator may set.
@@ -135,7 +138,7 @@ pub fn router(app: App) -> Router {
     let docs: Router<Shared> =
         SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", openapi::complete(&document)).into();
     for path in ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"] {
-        access.insert(path, Method::GET, Needs::Nothing);
+        access.open(path);
     }
     let front = Arc::new(Front { app: app.clone(), access, ids: request_id::RequestIds::new() });
     router

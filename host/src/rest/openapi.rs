@@ -54,10 +54,11 @@ fn answers(operation: &mut Value) {
     let body = operation["requestBody"].is_object();
     let key = operation["security"].as_array().is_some_and(|keys| !keys.is_empty());
     let common = [
-        (parameters, "400", "invalid-request: a part of the path cannot be read"),
-        (body, "408", "request-timeout: the body did not arrive within 30 seconds"),
+        (key || parameters, "400", "invalid-request: a part of the path or a header cannot be read"),
+        (body, "408", "request-timeout: the body came too slowly"),
         (body, "413", "payload-too-large"),
-        (parameters || body, "422", "unprocessable-request: a parameter or the body cannot be read"),
+        (body, "415", "unsupported-encoding: the body is compressed, and may not be"),
+        (key || body, "422", "unprocessable-request: a parameter is unknown, or it or the body cannot be read"),
         (key, "429", "rate-limited; see Retry-After"),
         (key, "503", "store-unavailable or shutting-down; see Retry-After"),
     ];

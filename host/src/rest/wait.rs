@@ -3,28 +3,16 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue};
-use fusebox_core::{id::TaskId, limits::WAIT_SECONDS_MAX};
+use axum::http::HeaderValue;
+use fusebox_core::{id::TaskId, name::TenantId};
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{App, error::Problem};
-use crate::{
-    store::{Hint, TaskResult},
-    tenancy::Caller,
-};
+use crate::store::{Hint, TaskResult};
 
 /// Where a hint is lost, a waiter looks by itself this often.
 const FALLBACK: Duration = Duration::from_secs(1);
-
-/// The seconds a request prefers to wait, at most [`WAIT_SECONDS_MAX`].
-#[must_use]
-pub fn preferred(headers: &HeaderMap) -> Option<u64> {
-    let preferences = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
-    let mut tokens = preferences.flat_map(|value| value.split([',', ';']));
-    let seconds = tokens.find_map(|token| token.trim().strip_prefix("wait=")?.trim_matches('"').parse::<u64>().ok())?;
-    Some(seconds.min(WAIT_SECONDS_MAX))
-}
 
 /// The value of `Preference-Applied`.
 #[must_use]
@@ -36,10 +24,10 @@ pub fn applied(seconds: u64) -> HeaderValue {
 /// task that was just accepted, its record is not read before the hint comes.
 ///
 /// # Errors
-/// Where the store does not answer, or the caller's key has ended meanwhile.
+/// Where the store does not answer.
 pub async fn for_end(
     app: &App,
-    caller: &Caller,
+    tenant: &TenantId,
     id: TaskId,
     seconds: u64,
     mut hint: Option<Hint>,
@@ -51,8 +39,7 @@ pub async fn for_end(
         }
         // Registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
-        app.gate.confirm(caller).await?;
-        let found = app.store.result(&caller.tenant, id).await?;
+        let found = app.store.result(tenant, id).await?;
         let is_over = found.as_ref().is_none_or(|found| found.task.status().is_ended());
         if is_over || Instant::now() >= deadline {
             return Ok(found);
@@ -64,13 +51,12 @@ pub async fn for_end(
 /// Waits until the task has ended or the deadline has passed; whether it has ended, or there is none.
 ///
 /// # Errors
-/// Where the store does not answer, or the caller's key has ended meanwhile.
-pub async fn until_ended(app: &App, caller: &Caller, id: TaskId, deadline: Instant) -> Result<bool, Problem> {
+/// Where the store does not answer.
+pub async fn until_ended(app: &App, tenant: &TenantId, id: TaskId, deadline: Instant) -> Result<bool, Problem> {
     loop {
         // The hint is registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
-        app.gate.confirm(caller).await?;
-        let task = app.store.task(&caller.tenant, id).await?;
+        let task = app.store.task(tenant, id).await?;
         if task.is_none_or(|task| task.status().is_ended()) {
             return Ok(true);
         }
@@ -79,22 +65,5 @@ pub async fn until_ended(app: &App, caller: &Caller, id: TaskId, deadline: Insta
             return Ok(false);
         }
         let _ = timeout_at(deadline.min(now + FALLBACK), ended).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_preference_is_found_among_others_and_bounded() {
-        let wait = |text: &'static str| {
-            preferred(&HeaderMap::from_iter([("prefer".parse().unwrap(), HeaderValue::from_static(text))]))
-        };
-        assert_eq!(wait("wait=7"), Some(7));
-        assert_eq!(wait("respond-async, wait=20"), Some(20));
-        assert_eq!(wait("wait=100000"), Some(WAIT_SECONDS_MAX));
-        assert_eq!(wait("return=minimal"), None);
-        assert_eq!(wait("wait=soon"), None);
     }
 }

@@ -159,6 +159,12 @@ codes! {
     StoreUnavailable = "store-unavailable", Host;
     /// The host's own fault; the log has the reason.
     Internal = "internal", Host;
+
+    // New codes stand at the end: a link between dispatcher and worker names a code by its place.
+    /// The body comes in a coding that it may not have.
+    UnsupportedEncoding = "unsupported-encoding", Client;
+    /// Nothing runs tasks: no dispatcher works on this store, or none has workers.
+    NoDispatcher = "no-dispatcher", Host;
 }
 
 impl core::fmt::Display for ErrorCode {

@@ -1,0 +1,175 @@
+//! Bodies that come compressed: a module may, and nothing else. It is decoded within a module's bound, so that a small
+//! body cannot become a large one.
+
+use std::io::{self, Read};
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use fusebox_core::error::ErrorCode;
+use ruzstd::decoding::StreamingDecoder;
+
+use crate::rest::error::Problem;
+
+/// The codings of modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Zstd,
+}
+
+/// Why a body is not what its coding says.
+#[derive(Debug)]
+pub(super) enum Undecoded {
+    TooLarge,
+    Malformed(io::Error),
+}
+
+impl Coding {
+    /// The coding of a module, `None` where it comes as it is.
+    ///
+    /// # Errors
+    /// Where it has another coding, or more than one.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        match named(headers).as_deref() {
+            None => Ok(None),
+            Some("gzip" | "x-gzip") => Ok(Some(Self::Gzip)),
+            Some("zstd") => Ok(Some(Self::Zstd)),
+            Some(other) => Err(refused(other, "a module comes as it is, or as gzip or zstd", "gzip, zstd")),
+        }
+    }
+
+    /// The bytes that a coded body stands for.
+    ///
+    /// # Errors
+    /// Where it is malformed, or stands for more bytes than may be.
+    pub(super) fn decode(self, coded: &[u8], bytes_max: u64) -> Result<Bytes, Undecoded> {
+        match self {
+            Self::Gzip => bounded(MultiGzDecoder::new(coded), bytes_max),
+            Self::Zstd => {
+                // The decoder gives nothing before it has filled the frame's window, or has read the frame to its end.
+                if window(coded).is_some_and(|window| window > bytes_max) {
+                    return Err(Undecoded::TooLarge);
+                }
+                let mut rest = coded;
+                let frame = StreamingDecoder::new(&mut rest).map_err(|error| malformed(error.to_string()))?;
+                let decoded = bounded(frame, bytes_max)?;
+                if rest.is_empty() { Ok(decoded) } else { Err(malformed("bytes follow its frame")) }
+            }
+        }
+    }
+}
+
+/// Refuses a body that comes compressed where none may.
+///
+/// # Errors
+/// Where it does.
+pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Problem> {
+    named(headers)
+        .map_or(Ok(()), |coding| Err(refused(&coding, "this body comes as it is, not compressed", "identity")))
+}
+
+/// The request's coding, `None` where there is none or the one that changes nothing.
+fn named(headers: &HeaderMap) -> Option<String> {
+    let mut fields = headers.get_all(header::CONTENT_ENCODING).into_iter().peekable();
+    fields.peek()?;
+    let fields: Vec<_> = fields.map(|field| String::from_utf8_lossy(field.as_bytes())).collect();
+    let coding = fields.join(",").trim().to_ascii_lowercase();
+    (!coding.is_empty() && coding != "identity").then_some(coding)
+}
+
+fn refused(coding: &str, allowed: &str, accepted: &'static str) -> Problem {
+    let detail = format!("the body has the coding {coding:?}: {allowed}");
+    // RFC 7694: the answer says which codings are understood.
+    Problem::new(ErrorCode::UnsupportedEncoding, detail)
+        .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted))
+}
+
+fn malformed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Undecoded {
+    Undecoded::Malformed(io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn bounded(source: impl Read, bytes_max: u64) -> Result<Bytes, Undecoded> {
+    let mut decoded = Vec::new();
+    source.take(bytes_max.saturating_add(1)).read_to_end(&mut decoded).map_err(Undecoded::Malformed)?;
+    if decoded.len() as u64 > bytes_max { Err(Undecoded::TooLarge) } else { Ok(decoded.into()) }
+}
+
+/// The window of a zstd frame (RFC 8878, 3.1.1.1): what its header says or, in a frame of a single segment, the size of
+/// its content.
+fn window(coded: &[u8]) -> Option<u64> {
+    let descriptor = *coded.get(4)?;
+    let is_single_segment = descriptor & 1 << 5 != 0;
+    if !is_single_segment {
+        let window = *coded.get(5)?;
+        let base = 1_u64 << (10 + u32::from(window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    let start = 5 + [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
+    let length = 1_usize << (descriptor >> 6);
+    let size = coded.get(start..)?.get(..length)?;
+    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    Some(if length == 2 { size + 256 } else { size })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        compress_to_vec(bytes, CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn a_body_is_decoded_up_to_its_bound_and_no_further() {
+        let bytes = vec![7; 1 << 20];
+        for (coding, coded) in [(Coding::Gzip, gzip(&bytes)), (Coding::Zstd, zstd(&bytes))] {
+            assert!(coded.len() < 16 << 10, "{coding:?} makes it small: {}", coded.len());
+            assert_eq!(&coding.decode(&coded, 1 << 20).unwrap()[..], &bytes[..], "{coding:?}");
+            assert!(matches!(coding.decode(&coded, (1 << 20) - 1), Err(Undecoded::TooLarge)), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_something_else_is_malformed() {
+        for (coding, coded) in [(Coding::Gzip, gzip(b"hello")), (Coding::Zstd, zstd(b"hello"))] {
+            for length in 0..coded.len() {
+                let cut = coding.decode(&coded[..length], 1 << 20);
+                assert!(matches!(cut, Err(Undecoded::Malformed(_))), "{coding:?} {length}: {cut:?}");
+            }
+            assert!(coding.decode(b"\0asm\x01\0\0\0", 1 << 20).is_err(), "{coding:?}");
+            let mut more = coded.clone();
+            more.extend_from_slice(b"more");
+            assert!(coding.decode(&more, 1 << 20).is_err(), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_the_bound_is_not_filled() {
+        const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+        const EMPTY_LAST_BLOCK: [u8; 3] = [1, 0, 0];
+        // 64 MiB, by an exponent of 16 or as the size of a single segment.
+        for header in [&[0, 16 << 3][..], &[0xa0, 0, 0, 0, 4], &[0xe0, 0, 0, 0, 4, 0, 0, 0, 0]] {
+            let frame = [&MAGIC, header, &EMPTY_LAST_BLOCK].concat();
+            assert_eq!(window(&frame), Some(64 << 20), "{header:?}");
+            assert!(matches!(Coding::Zstd.decode(&frame, 16 << 20), Err(Undecoded::TooLarge)));
+        }
+        assert_eq!(window(&[&MAGIC[..], &[0x60, 0, 1]].concat()), Some(512));
+        assert_eq!(window(&[&MAGIC[..], &[0x22, 9, 9, 7]].concat()), Some(7));
+        // A frame of a small window whose blocks repeat a byte, 128 KiB each, for ever.
+        let mut bomb = [&MAGIC[..], &[0, 0]].concat();
+        bomb.extend((0..4_096).flat_map(|_| [2, 0, 16, 7]));
+        assert!(matches!(Coding::Zstd.decode(&bomb, 1 << 20), Err(Undecoded::TooLarge | Undecoded::Malformed(_))));
+    }
+}

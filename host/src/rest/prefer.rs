@@ -1,0 +1,92 @@
+//! `Prefer` (RFC 7240): what a client would like. Names in any case, blanks around the equals sign, quoted values, and
+//! parameters after a semicolon, which belong to their preference and are none.
+
+use axum::http::{HeaderMap, HeaderName};
+use fusebox_core::limits::WAIT_SECONDS_MAX;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// The seconds that a request prefers to wait, at most [`WAIT_SECONDS_MAX`]. Of several such preferences the first
+/// counts, as the RFC says.
+#[must_use]
+pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
+    let fields = headers.get_all(&PREFER).into_iter().filter_map(|field| field.to_str().ok());
+    let mut preferences = fields.flat_map(|field| pieces(field, ','));
+    let value = preferences.find_map(|preference| {
+        let (name, value) = pieces(preference, ';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim())
+    })?;
+    let digits = unquoted(value);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // More digits than a number has ask for more than there is.
+    is_number.then(|| digits.parse().unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX))
+}
+
+/// The pieces of a text between separators that stand outside of quotes.
+fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |character| {
+        is_quoted ^= character == '"' && !is_escaped;
+        is_escaped = is_quoted && !is_escaped && character == '\\';
+        character == separator && !is_quoted
+    })
+}
+
+/// A value without its quotes. Escapes inside stay: no number has any.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(fields: &[&'static str]) -> Option<u64> {
+        wait(&fields.iter().map(|field| (PREFER, field.parse().unwrap())).collect::<HeaderMap>())
+    }
+
+    #[test]
+    fn the_preference_is_found_however_it_is_written() {
+        for field in [
+            "wait=7",
+            "Wait=7",
+            "WAIT=7",
+            "wait = 7",
+            " wait\t=\t7 ",
+            "wait=\"7\"",
+            "respond-async, wait=7",
+            "respond-async,wait=7;x=y",
+            "wait=7; wait=9",
+            "handling=lenient; strict=\"a, wait=9\", wait=7",
+            "x=\"\\\", wait=9\", wait=7",
+            "return; wait=9, wait=7",
+            ",, wait=7,",
+            "wait=7, wait=9",
+        ] {
+            assert_eq!(asked(&[field]), Some(7), "{field}");
+        }
+        assert_eq!(asked(&["return=minimal", "wait=7", "wait=9"]), Some(7), "several fields");
+    }
+
+    #[test]
+    fn it_is_bounded_and_what_is_no_number_is_none() {
+        for field in ["wait=100000", "wait=99999999999999999999999999"] {
+            assert_eq!(asked(&[field]), Some(WAIT_SECONDS_MAX), "{field}");
+        }
+        for field in [
+            "return=minimal",
+            "wait",
+            "wait=",
+            "wait=soon",
+            "wait=-1",
+            "wait=+1",
+            "wait=1.5",
+            "x; wait=7",
+            "awaits=7",
+            "\"wait=7\"",
+        ] {
+            assert_eq!(asked(&[field]), None, "{field}");
+        }
+        assert_eq!(asked(&[]), None);
+    }
+}
