@@ -33,12 +33,14 @@ pub enum InvokeError {
     /// As many invokes wait as may wait.
     #[error("every slot is busy and the waiting room is full: try again in a moment")]
     Overloaded,
-    /// As many invokes of the tenant wait as may wait of one tenant.
-    #[error("{max} invokes of this tenant wait for a slot, as many as may wait: try again in a moment")]
-    LineFull {
-        /// How many.
-        max: usize,
-    },
+    /// Nothing takes tasks from the store.
+    #[error("nothing runs tasks: no dispatcher works on this store; start `fusebox dispatcher`")]
+    NoDispatcher,
+    /// Dispatchers take tasks, and have nobody to run them.
+    #[error(
+        "nothing runs tasks: no dispatcher of this store has a worker; start `fusebox push-worker` or `pull-worker`"
+    )]
+    NoWorkers,
     /// As many tasks of the tenant wait as may wait.
     #[error("{max} tasks wait, as many as may wait: try again in a moment")]
     QueueFull {

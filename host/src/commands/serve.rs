@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
     clock::Clock,
-    dispatch::stored::StoredInvoker,
+    dispatch::{crew::Crew, stored::StoredInvoker},
     modules::Modules,
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
@@ -82,6 +82,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
     let quotas = QuotaBook::open(store.clone()).await;
+    let crew = Crew::new(store.clone());
     let app = App {
         gate,
         store: store.clone(),
@@ -91,6 +92,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             clock: clock.clone(),
             quotas: quotas.clone(),
             attempts_max: args.attempts.attempts_max,
+            crew: crew.clone(),
         }),
         meter: Meter::new(quotas.clone()),
         clock,
@@ -109,6 +111,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let stop = CancellationToken::new();
     tokio::spawn(quotas.follow(stop.clone()));
+    tokio::spawn(crew.follow(stop.clone()));
     let url = format!("{}://{address}", web::scheme(tls.is_some()));
     let mut rest = tokio::spawn(rest::server::serve(
         listener,

@@ -7,6 +7,7 @@
 //! | [`local`] | slots in this process as a worker |
 //! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
 //! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
+//! | [`crew`] | whether anybody runs tasks, for those who wait for one |
 //! | [`outside`], [`calls`] | what runs were granted to ask for, here and in other processes |
 //! | [`quotas`] | what tenants may have under way |
 //! | [`pieces`] | modules for workers that have not got them |
@@ -17,6 +18,7 @@
 
 pub mod attempts;
 pub mod calls;
+pub mod crew;
 pub mod driver;
 pub mod gateway;
 pub mod links;

@@ -13,6 +13,7 @@ use fusebox_core::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
+use super::crew::Crew;
 use crate::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
@@ -36,11 +37,16 @@ pub struct StoredInvoker {
     pub quotas: Arc<QuotaBook>,
     /// Attempts that an invoke may have: as many as any task.
     pub attempts_max: Attempt,
+    /// Who runs tasks.
+    pub crew: Arc<Crew>,
 }
 
 #[async_trait]
 impl Invoker for StoredInvoker {
     async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
+        if let Some(missing) = self.crew.missing_now().await {
+            return Err(missing.into());
+        }
         let now = self.clock.now();
         let id = random::task_id(now);
         let (tenant, wall_ms) = (function.tenant.clone(), u64::from(function.limits.wall_ms));
@@ -101,6 +107,7 @@ impl StoredInvoker {
             let (failure, ended) = match found.task.state {
                 TaskState::Completed(ended) => (None, ended),
                 TaskState::Failed(failure, ended) => (Some(failure), ended),
+                TaskState::Queued { .. } if let Some(missing) = self.crew.missing() => return Err(missing.into()),
                 TaskState::Queued { .. } | TaskState::Running(_) if Instant::now() < deadline => continue,
                 TaskState::Queued { .. } | TaskState::Running(_) => return Err(InvokeError::Overloaded),
             };
@@ -145,16 +152,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::{LeaseRequest, NewFunction, Registered, embedded::EmbeddedStore};
+    use crate::store::{LeaseRequest, NewFunction, PageRequest, Registered, embedded::EmbeddedStore};
 
-    #[tokio::test]
-    async fn an_invoke_may_be_tried_as_often_as_the_operator_says() {
-        let home = tempfile::tempdir().unwrap();
-        let clock = Clock::System;
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
-        let tenant = TenantId::default_tenant();
+    async fn function(store: &Arc<dyn Store>, tenant: &TenantId) -> FunctionVersion {
         let new = NewFunction {
-            id: random::function_id(clock.now()),
+            id: random::function_id(Clock::System.now()),
             tenant: tenant.clone(),
             name: "f".parse().unwrap(),
             module: ModuleDigest([1; 32]),
@@ -164,16 +166,62 @@ mod tests {
             versions_max: UNLIMITED,
             module_bytes_max: UNLIMITED,
         };
-        let registered = store.register(new, Bytes::from_static(b"f")).await.unwrap();
-        let Registered::Version(function) = registered else { panic!("{registered:?}") };
+        match store.register(new, Bytes::from_static(b"f")).await.unwrap() {
+            Registered::Version(function) => function,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_invoke_may_be_tried_as_often_as_the_operator_says() {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Clock::System;
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
+        let tenant = TenantId::default_tenant();
+        let function = function(&store, &tenant).await;
         let ready = store.ready_hint();
         let quotas = QuotaBook::new(store.clone());
-        let invoker = StoredInvoker { store: store.clone(), clock: clock.clone(), quotas, attempts_max: 7 };
+        let invoker = StoredInvoker {
+            store: store.clone(),
+            clock: clock.clone(),
+            quotas,
+            attempts_max: 7,
+            crew: Crew::new(store.clone()),
+        };
         let invoke = tokio::spawn(async move { invoker.invoke(function, Bytes::new()).await });
         ready.await;
         let (worker, tokens) = (random::worker_id(clock.now()), vec![random::lease_token()]);
         let leased = store.lease(LeaseRequest { tenant, worker, lease_ms: 1_000, tokens }).await.unwrap();
         assert_eq!(leased.iter().map(|leased| leased.task.attempts_max).collect::<Vec<_>>(), [7]);
         invoke.abort();
+    }
+
+    #[tokio::test]
+    async fn an_invoke_that_nothing_will_run_is_refused_and_leaves_no_task() {
+        let home = tempfile::tempdir().unwrap();
+        let (clock, tenant) = (Clock::System, TenantId::default_tenant());
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
+        let function = function(&store, &tenant).await;
+        let crew = Crew::with_patience(store.clone(), Duration::ZERO);
+        let quotas = QuotaBook::new(store.clone());
+        let invoker = StoredInvoker { store: store.clone(), clock, quotas, attempts_max: 3, crew: crew.clone() };
+        let ready = store.ready_hint();
+        let waiting = invoker.invoke(function.clone(), Bytes::new());
+        // Its task waits when it turns out that nobody is there.
+        let (waited, ()) = tokio::join!(waiting, async {
+            ready.await;
+            crew.look().await;
+        });
+        assert_eq!(waited.unwrap_err(), InvokeError::NoDispatcher);
+        let gone = fusebox_harness::eventually("its task is cancelled", Duration::from_secs(30), || async {
+            let backlog = store.backlog().await.unwrap();
+            backlog.iter().all(|backlog| backlog.ready == 0).then_some(())
+        });
+        gone.await.unwrap();
+        let page = PageRequest { cursor: None, rows: 10 };
+        let before = store.tasks(&tenant, &page).await.unwrap().items.len();
+        let refused = invoker.invoke(function, Bytes::new()).await;
+        assert_eq!(refused.unwrap_err(), InvokeError::NoDispatcher);
+        assert_eq!(store.tasks(&tenant, &page).await.unwrap().items.len(), before, "at once, and nothing is stored");
     }
 }

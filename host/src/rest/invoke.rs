@@ -28,6 +28,8 @@ use crate::{invoke::InvokeError, tenancy::Caller};
 pub const RECEIPT: HeaderName = HeaderName::from_static("fusebox-receipt");
 /// Asks for the end of the log with `tail`; carries it, base64.
 pub const LOG: HeaderName = HeaderName::from_static("fusebox-log");
+/// When to try again where nobody runs tasks, in seconds: somebody has to start something.
+const NOBODY_S: u32 = 5;
 /// A header is no place for more log than this.
 const LOG_TAIL_BYTES: usize = 4 << 10;
 
@@ -57,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
         (status = 429, description = "running-quota or fuel-quota; see Retry-After"),
-        (status = 503, description = "overloaded: every slot is busy; see Retry-After")))]
+        (status = 503, description = "overloaded: every slot is busy; no-dispatcher: nothing runs tasks; see Retry-After")))]
 pub async fn invoke(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
@@ -77,7 +79,9 @@ pub async fn invoke(
                 format!("this tenant's runs may reserve {per_minute} fuel a minute: try again in {wait_ms} ms");
             refused(ErrorCode::FuelQuota, detail, per_minute, wait_ms)
         }
-        InvokeError::LineFull { max } => refused(ErrorCode::RunningQuota, error.to_string(), max as u64, 1_000),
+        InvokeError::NoDispatcher | InvokeError::NoWorkers => {
+            Problem::new(ErrorCode::NoDispatcher, error.to_string()).with_header(header::RETRY_AFTER, NOBODY_S.into())
+        }
         InvokeError::Overloaded => Problem::new(ErrorCode::Overloaded, error.to_string()),
         InvokeError::Unavailable(reason) => {
             tracing::warn!(reason, "an invoke could not be stored");

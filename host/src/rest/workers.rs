@@ -46,7 +46,7 @@ pub struct Workers {
 #[utoipa::path(get, path = "/v1/workers", tag = "operations",
     responses((status = 200, body = Workers), (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn list(State(app): State<Shared>) -> Result<Json<Workers>, Problem> {
-    Ok(Json(Workers { items: app.store.workers().await?.iter().map(Into::into).collect() }))
+    Ok(Json(Workers { items: app.store.workers().await?.workers.iter().map(Into::into).collect() }))
 }
 
 impl From<&WorkerInfo> for WorkerView {

@@ -41,10 +41,7 @@ pub mod redis;
 pub use self::{
     error::Error,
     fuel::Fuel,
-    identity::{
-        Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, Scope, SecretDigest, Tenant,
-        TenantAdded,
-    },
+    identity::{Identity, Key, KeyAdded, KeyId, Replaced, Scope, SecretDigest, Tenant, TenantAdded},
     new_task::{Accepted, Expects, NewTask},
     options::Options,
 };
@@ -260,6 +257,15 @@ pub struct PageRequest {
     pub rows: u32,
 }
 
+/// Who works on a store's tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crew {
+    /// Dispatchers that announced themselves, with or without workers.
+    pub dispatchers: usize,
+    /// Their workers, by age.
+    pub workers: Vec<WorkerInfo>,
+}
+
 /// A worker as its dispatcher sees it. For people and their tools; nothing is decided by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerInfo {
@@ -349,10 +355,11 @@ pub trait Store: Fuel + Identity + kv::Kv {
     /// What waits and runs, of each tenant that has anything.
     async fn backlog(&self) -> Result<Vec<Backlog>>;
 
-    /// Says who works for a dispatcher; replaces what it said before, and is forgotten after `ttl_ms`.
+    /// Says who works for a dispatcher, nobody too; replaces what it said before, and is forgotten after `ttl_ms`, with 0
+    /// at once.
     async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()>;
     /// Who works for any dispatcher.
-    async fn workers(&self) -> Result<Vec<WorkerInfo>>;
+    async fn workers(&self) -> Result<Crew>;
 
     /// Ends when the task may have started, be waiting again or have ended. Registered before it returns.
     fn changed_hint(&self, task: TaskId) -> Hint;
@@ -364,6 +371,4 @@ pub trait Store: Fuel + Identity + kv::Kv {
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId>;
     /// Whether the store answers.
     async fn check(&self) -> Result<()>;
-    /// The store's time, by which every step decides.
-    async fn now(&self) -> Result<Millis>;
 }

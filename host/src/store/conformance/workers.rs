@@ -3,7 +3,7 @@
 use fusebox_core::id::{DispatcherId, WorkerId};
 
 use super::Subject;
-use crate::store::{Mode, WorkerInfo};
+use crate::store::{Crew, Mode, WorkerInfo};
 
 fn worker(subject: &dyn Subject, id: u8) -> WorkerInfo {
     WorkerInfo {
@@ -23,15 +23,18 @@ fn worker(subject: &dyn Subject, id: u8) -> WorkerInfo {
 pub(crate) async fn announced_workers_are_there_for_their_time(subject: &dyn Subject) {
     let store = subject.store();
     let (one, two) = (DispatcherId::from_bytes([1; 16]), DispatcherId::from_bytes([2; 16]));
-    assert_eq!(store.workers().await.unwrap(), []);
+    let there = |dispatchers, workers: &[WorkerInfo]| Crew { dispatchers, workers: workers.to_vec() };
+    assert_eq!(store.workers().await.unwrap(), there(0, &[]));
     store.announce(one, vec![worker(subject, 7), worker(subject, 8)], 10_000).await.unwrap();
     store.announce(two, vec![worker(subject, 9)], 1_000).await.unwrap();
     let everyone = [worker(subject, 7), worker(subject, 8), worker(subject, 9)];
-    assert_eq!(store.workers().await.unwrap(), everyone);
+    assert_eq!(store.workers().await.unwrap(), there(2, &everyone));
     let left = worker(subject, 8);
     store.announce(one, vec![left.clone()], 10_000).await.unwrap();
     subject.pass(2_000).await;
-    assert_eq!(store.workers().await.unwrap(), [left]);
+    assert_eq!(store.workers().await.unwrap(), there(1, &[left]));
     store.announce(one, Vec::new(), 10_000).await.unwrap();
-    assert_eq!(store.workers().await.unwrap(), []);
+    assert_eq!(store.workers().await.unwrap(), there(1, &[]), "a dispatcher that has nobody is there all the same");
+    store.announce(one, Vec::new(), 0).await.unwrap();
+    assert_eq!(store.workers().await.unwrap(), there(0, &[]));
 }

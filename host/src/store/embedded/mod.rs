@@ -25,13 +25,12 @@ use fusebox_core::{
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
     task::Task,
-    time::Millis,
 };
 
 use self::{engine::Engine, presence::Presence, reads::Reads, tanks::Tanks, writer::Writer};
 use super::hints::Hints;
 use super::{
-    Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
+    Accepted, Backlog, Beaten, Cancelled, Claim, Crew, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
     NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked,
     Verdict, WorkerInfo,
 };
@@ -211,7 +210,7 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+    async fn workers(&self) -> Result<Crew> {
         Ok(self.presence.workers())
     }
 
@@ -233,9 +232,5 @@ impl Store for EmbeddedStore {
 
     async fn check(&self) -> Result<()> {
         self.reads.check()
-    }
-
-    async fn now(&self) -> Result<Millis> {
-        Ok(self.clock.now())
     }
 }

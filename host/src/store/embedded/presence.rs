@@ -7,7 +7,10 @@ use std::{
 
 use fusebox_core::{id::DispatcherId, time::Millis};
 
-use crate::{clock::Clock, store::WorkerInfo};
+use crate::{
+    clock::Clock,
+    store::{Crew, WorkerInfo},
+};
 
 /// See the module's documentation.
 pub(super) struct Presence {
@@ -35,13 +38,13 @@ impl Presence {
     }
 
     /// Everyone who is there, by age.
-    pub(super) fn workers(&self) -> Vec<WorkerInfo> {
+    pub(super) fn workers(&self) -> Crew {
         let now = self.clock.now();
         let announced = self.lock();
-        let there = announced.values().filter(|said| said.until > now);
-        let mut workers: Vec<_> = there.flat_map(|said| said.workers.iter().cloned()).collect();
+        let there: Vec<_> = announced.values().filter(|said| said.until > now).collect();
+        let mut workers: Vec<_> = there.iter().flat_map(|said| said.workers.iter().cloned()).collect();
         workers.sort_by_key(|worker| worker.id);
-        workers
+        Crew { dispatchers: there.len(), workers }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DispatcherId, Announced>> {

@@ -25,7 +25,6 @@ use fusebox_core::{
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
     task::Task,
-    time::Millis,
 };
 
 use self::{
@@ -42,7 +41,7 @@ use self::{
 use crate::{
     clock::Clock,
     store::{
-        Accepted, Backlog, Beaten, Cancelled, Claim, Error, Finish, Finished, FunctionRef, Hint, LeaseRequest,
+        Accepted, Backlog, Beaten, Cancelled, Claim, Crew, Error, Finish, Finished, FunctionRef, Hint, LeaseRequest,
         LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult,
         Ticked, WorkerInfo,
     },
@@ -243,7 +242,7 @@ impl Store for RedisStore {
         workers::announce(&self.caller, dispatcher, &workers, ttl_ms).await
     }
 
-    async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+    async fn workers(&self) -> Result<Crew> {
         workers::workers(&self.caller).await
     }
 
@@ -265,10 +264,5 @@ impl Store for RedisStore {
 
     async fn check(&self) -> Result<()> {
         self.caller.check().await
-    }
-
-    async fn now(&self) -> Result<Millis> {
-        let call = self.caller.call(self.caller.layout().shared(), "now");
-        answers::number(self.caller.ask(call).await?).map(Millis)
     }
 }

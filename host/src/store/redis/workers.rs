@@ -3,7 +3,7 @@
 use fusebox_core::id::DispatcherId;
 
 use super::{answers, caller::Caller};
-use crate::store::{Error, Result, WorkerInfo};
+use crate::store::{Crew, Error, Result, WorkerInfo};
 
 /// Replaces what a dispatcher said before.
 pub(super) async fn announce(
@@ -12,19 +12,21 @@ pub(super) async fn announce(
     workers: &[WorkerInfo],
     ttl_ms: u64,
 ) -> Result<()> {
-    let text = match workers {
-        [] => String::new(),
-        workers => serde_json::to_string(workers).map_err(|error| Error::Corrupt(format!("workers: {error}")))?,
+    let text = match ttl_ms {
+        0 => String::new(),
+        _ => serde_json::to_string(workers).map_err(|error| Error::Corrupt(format!("workers: {error}")))?,
     };
     let call = caller.call(caller.layout().shared(), "announce").arg(dispatcher.to_string());
     caller.ask(call.arg(ttl_ms.max(1)).arg(text)).await.map(drop)
 }
 
 /// Everyone who is there, by age.
-pub(super) async fn workers(caller: &Caller) -> Result<Vec<WorkerInfo>> {
+pub(super) async fn workers(caller: &Caller) -> Result<Crew> {
     let answer = caller.ask(caller.call(caller.layout().shared(), "workers")).await?;
     let mut all: Vec<WorkerInfo> = Vec::new();
-    for said in answers::list(answer)? {
+    let announced = answers::list(answer)?;
+    let dispatchers = announced.len();
+    for said in announced {
         // A dispatcher of another version may say more or less.
         match serde_json::from_str::<Vec<WorkerInfo>>(&answers::text(said)?) {
             Ok(workers) => all.extend(workers),
@@ -32,5 +34,5 @@ pub(super) async fn workers(caller: &Caller) -> Result<Vec<WorkerInfo>> {
         }
     }
     all.sort_by_key(|worker| worker.id);
-    Ok(all)
+    Ok(Crew { dispatchers, workers: all })
 }
