@@ -75,7 +75,7 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
         hand_over(&dir, user.uid, user.gid).with_context(|| format!("give {} to user {user}", dir.display()))?;
     }
     let helper = HelperArgs { address: transport::address(&args.url)?.to_owned(), jail: args.jail, user };
-    let program = parts::compile_command()?.program;
+    let program = parts::program()?;
     let helper = Helper::start(&program, &helper.arguments()).context("start the worker's helper")?;
     let proxy = EgressProxyArgs { egress: args.egress.clone(), jail: args.jail, user };
     let proxy = Proxy::start(&program, &proxy.arguments()).context("start the worker's egress proxy")?;

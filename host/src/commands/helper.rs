@@ -13,7 +13,7 @@ use fusebox_jail::{Inmate, Plan, Setting, User};
 use fusebox_sandbox::CompileCommand;
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
-use super::jail::JailArg;
+use super::{jail::JailArg, parts};
 use crate::{helper::serve, ui};
 
 /// Its descriptors: a few for each wish and each compile child.
@@ -57,15 +57,16 @@ pub fn run(args: &HelperArgs) -> ExitCode {
 
 fn serve(args: &HelperArgs) -> anyhow::Result<()> {
     fusebox_jail::close_inherited();
+    fusebox_jail::ignore_hangup();
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let port = args.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.ok_or_else(|| anyhow::anyhow!("`{}` has no port", args.address))?;
+    let program = parts::program()?;
     let limits = vec![(Resource::Core, 0), (Resource::Nofile, DESCRIPTORS_MAX)];
     Plan { inmate: Inmate::Helper { port }, user: args.user, limits }.enter(args.jail.into())?;
     let compile = CompileCommand {
-        // This very program, also where its user could not look it up.
-        program: "/proc/self/exe".into(),
+        program,
         args: ["compile-module", "--jail", &Setting::from(args.jail).to_string()].map(Into::into).to_vec(),
     };
     Ok(serve::serve(&control, &Arc::new(compile), &args.address)?)

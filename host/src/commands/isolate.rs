@@ -46,7 +46,7 @@ impl IsolateArgs {
         }
         let jail = Setting::from(self.jail).to_string();
         let arguments = ["slot", "--jail", &jail].map(str::to_owned).to_vec();
-        let start = Start { program: parts::compile_command()?.program, arguments, ceiling };
+        let start = Start { program: parts::program()?, arguments, ceiling };
         let apart = Apart::new(sandbox.clone(), start, slots);
         let apart = apart.map_err(|error| anyhow::anyhow!("runs cannot have processes of their own here: {error}"))?;
         Ok(Arc::new(apart))

@@ -113,13 +113,23 @@ pub fn outside(rest: impl Outside + 'static, http: Arc<dyn Outside>) -> Arc<dyn 
     Arc::new(Routed { http, rest: Arc::new(rest) })
 }
 
+/// This very program, to be started again: the kernel's own link to the file that runs, which leads there also after the
+/// file was deleted, or replaced by another version.
+///
+/// # Errors
+/// Where there is no `/proc`.
+pub fn program() -> anyhow::Result<PathBuf> {
+    let link = PathBuf::from("/proc/self/exe");
+    link.read_link().context("find this program: is /proc mounted?")?;
+    Ok(link)
+}
+
 /// This program, as a compile child.
 ///
 /// # Errors
-/// Where the system does not say where this program is.
+/// Where there is no `/proc`.
 pub fn compile_command() -> anyhow::Result<CompileCommand> {
-    let program = std::env::current_exe().context("find this program, to compile modules in a child process")?;
-    Ok(CompileCommand { program, args: vec!["compile-module".into()] })
+    Ok(CompileCommand { program: program()?, args: vec!["compile-module".into()] })
 }
 
 /// The number of cores this process may use.

@@ -16,11 +16,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
 
-use super::{cluster::Mode, signals};
+use super::{cluster::Mode, parts, signals};
 use crate::{
     cli::{Credentials, OutputFormat},
     ui,
@@ -250,7 +249,7 @@ impl BenchArgs {
         Ok(match (&self.server, &self.program) {
             (Some(url), _) => Source::Server(url.clone(), self.api_key.clone()),
             (None, Some(program)) => Source::Private { program: program.clone(), home },
-            (None, None) => Source::Private { program: std::env::current_exe().context("find this program")?, home },
+            (None, None) => Source::Private { program: parts::program()?, home },
         })
     }
 }

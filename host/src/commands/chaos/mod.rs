@@ -25,7 +25,7 @@ use crate::{
     cli::OutputFormat,
     commands::{
         cluster::{Fsync, Mode, Role, Shape},
-        signals,
+        parts, signals,
     },
     random, ui,
 };
@@ -178,7 +178,7 @@ impl ChaosArgs {
     fn what(&self, mode: Mode, seed: u64, home: &Path) -> anyhow::Result<Run> {
         let program = match &self.program {
             Some(program) => program.clone(),
-            None => std::env::current_exe().context("find this program")?,
+            None => parts::program()?,
         };
         let redis = (self.store == StoreKind::Redis).then_some(self.fsync);
         let nodes = if redis.is_some() { NODES } else { 0 };

@@ -15,7 +15,10 @@ use indicatif::ProgressBar;
 use super::{Host, MODULES, host_options};
 use crate::{
     client::Client,
-    commands::process::{Process, Start},
+    commands::{
+        parts,
+        process::{Process, Start},
+    },
     rest::{view::TaskView, workers::WorkerView},
 };
 
@@ -59,7 +62,7 @@ impl Side {
     /// Starts the worker processes, all at once, and waits until the host has them.
     pub(super) async fn join_workers(&mut self, home: &Path) -> anyhow::Result<()> {
         if let Some(address) = self.host.workers_address() {
-            let program = std::env::current_exe().context("find this program, to start workers")?;
+            let program = parts::program()?;
             let command = format!("{}-worker", self.mode.as_str());
             let data = home.join(MODULES).display().to_string();
             let start = |number| Start {

@@ -8,7 +8,10 @@ use bytesize::ByteSize;
 use fusebox_jail::{drill::Verdict as Came, survey};
 
 use super::{Finding, Verdict};
-use crate::{commands::drill::Drilled, ui::table::Table};
+use crate::{
+    commands::{drill::Drilled, parts},
+    ui::table::Table,
+};
 
 /// Who is locked up: what the drill calls it, and what people do.
 pub(super) const INMATES: [(&str, &str); 3] =
@@ -20,7 +23,7 @@ pub(super) const INMATES: [(&str, &str); 3] =
 /// Where that process does not do it.
 pub(super) fn drill(inmate: &str) -> anyhow::Result<Drilled> {
     let home = tempfile::tempdir().context("make a directory")?;
-    let program = std::env::current_exe().context("find this program")?;
+    let program = parts::program()?;
     let output = Command::new(program).args(["drill", inmate, "--data"]).arg(home.path()).output()?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     serde_json::from_slice(&output.stdout).context("read what the drill says")

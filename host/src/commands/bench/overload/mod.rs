@@ -15,7 +15,10 @@ use super::guests::{Function, Work};
 use crate::{
     cli::{LimitArgs, OutputFormat},
     client::Client,
-    commands::cluster::{Cluster, Mode, Part, Role, Shape},
+    commands::{
+        cluster::{Cluster, Mode, Part, Role, Shape},
+        parts,
+    },
     rest::quotas::QuotaValues,
     ui::{self, table::Table},
 };
@@ -123,7 +126,7 @@ impl Host {
     async fn start(args: &OverloadArgs, home: &Path, name: String) -> anyhow::Result<Self> {
         let program = match &args.program {
             Some(program) => program.clone(),
-            None => std::env::current_exe().context("find this program")?,
+            None => parts::program()?,
         };
         let own = home.join(name);
         std::fs::create_dir_all(&own).with_context(|| format!("make {}", own.display()))?;
