@@ -38,7 +38,10 @@ use crate::{
         workers::WorkersArgs,
     },
     secrets::{SecretsKey, SecretsKeyError},
-    telemetry::{self, logs::LogFormat},
+    telemetry::{
+        self,
+        logs::{LogControl, LogFormat},
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -146,13 +149,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it serves until a signal ends it.
+    #[must_use]
+    pub const fn is_server(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Serve(_) | Self::Dispatcher(_) | Self::PushWorker(_) | Self::PullWorker(_))
+    }
+
     /// What is logged where nothing is said.
     #[must_use]
     pub const fn log_filter(&self) -> &'static str {
-        match self {
-            Self::Up(_) | Self::Serve(_) | Self::Dispatcher(_) | Self::PushWorker(_) | Self::PullWorker(_) => "info",
-            _ => "warn",
-        }
+        if self.is_server() { "info" } else { "warn" }
     }
 }
 
@@ -183,14 +189,19 @@ impl LogArgs {
     ///
     /// # Errors
     /// Where the filter cannot be read.
-    pub fn start(&self, default: &str) -> anyhow::Result<()> {
+    pub fn start(&self, default: &str) -> anyhow::Result<LogControl> {
         let color = std::io::stderr().is_terminal();
-        let filter = match self.log.as_deref() {
+        telemetry::logs::start(&self.filter(default), self.log_format, color)
+    }
+
+    /// What is logged, where `default` is when nothing is said.
+    #[must_use]
+    pub fn filter(&self, default: &str) -> String {
+        match self.log.as_deref() {
             // What administrators do is written down wherever it is done.
             Some(filter) if default == "info" && !filter.contains("audit") => format!("{filter},audit=info"),
             filter => filter.unwrap_or(default).to_owned(),
-        };
-        telemetry::logs::start(&filter, self.log_format, color)
+        }
     }
 }
 

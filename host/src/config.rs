@@ -3,6 +3,7 @@
 //! file's value becomes the flag's default, so that a flag goes before the environment and both go before the file.
 
 use std::{
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
     fmt::Write as _,
     path::{Path, PathBuf},
@@ -23,16 +24,28 @@ const VARIABLE: &str = "FUSEBOX_CONFIG";
 /// # Errors
 /// Where the settings file cannot be read, or has a setting that there is none of.
 pub fn parse() -> anyhow::Result<Parsed> {
+    parse_with(|command, args| Ok(command.get_matches_from(args)))
+}
+
+/// Reads the command line and its settings file once more, as a server does that was told to.
+///
+/// # Errors
+/// As [`parse`], and where the command line and the file are wrong together.
+pub fn again() -> anyhow::Result<Parsed> {
+    parse_with(|command, args| Ok(command.try_get_matches_from(args)?))
+}
+
+fn parse_with(matches: impl FnOnce(Command, Vec<OsString>) -> anyhow::Result<ArgMatches>) -> anyhow::Result<Parsed> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let (mut command, mut file) = (Cli::command(), Table::new());
     if let Some(path) = path(&args) {
         file = read(&path)?;
         command = apply(command, &file).with_context(|| format!("the settings file {}", path.display()))?;
     }
-    let matches = command.clone().get_matches_from(args);
+    let matches = matches(command.clone(), args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let dump = matches.get_flag("dump_config").then(|| dump(&command, &matches, &file));
-    Ok(Parsed { cli, dump })
+    Ok(Parsed { cli, dump, settings: Settings::of(&command, &matches) })
 }
 
 /// The command line as it was read.
@@ -41,6 +54,44 @@ pub struct Parsed {
     pub cli: Cli,
     /// The settings as a file, where they were asked for instead.
     pub dump: Option<String>,
+    /// The settings' values, to be held against others.
+    pub settings: Settings,
+}
+
+/// The values of a command's settings, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, Vec<OsString>>);
+
+impl Settings {
+    fn of(command: &Command, matches: &ArgMatches) -> Self {
+        let sub = matches.subcommand();
+        let own = sub.and_then(|(name, own)| Some((command.find_subcommand(name)?, own)));
+        let mut values = BTreeMap::new();
+        for (command, matches) in own.into_iter().chain([(command, matches)]) {
+            for arg in command.get_arguments().filter(|arg| is_setting(arg)) {
+                let raw = matches.try_get_raw(arg.get_id().as_str()).ok().flatten();
+                values
+                    .entry(name(arg).to_owned())
+                    .or_insert_with(|| raw.into_iter().flatten().map(OsString::from).collect());
+            }
+        }
+        Self(values)
+    }
+
+    /// The names of the settings that are others in `other`.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Vec<String> {
+        let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
+        names.filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect()
+    }
+
+    /// Takes one setting's value from `other`.
+    pub fn take(&mut self, name: &str, other: &Self) {
+        match other.0.get(name) {
+            Some(value) => drop(self.0.insert(name.to_owned(), value.clone())),
+            None => drop(self.0.remove(name)),
+        }
+    }
 }
 
 /// Known before clap reads, since the file adds to what clap reads by.
@@ -183,6 +234,21 @@ mod tests {
         assert!(with(file, &["up"]).unwrap().contains("port = 7000  # the file"));
         let flagged = with(file, &["dispatcher", "-p", "7002"]).unwrap();
         assert!(flagged.contains("port = 7002  # the command line"));
+    }
+
+    #[test]
+    fn settings_that_have_changed_are_named_also_those_of_every_command() {
+        let settings = |file: &str| {
+            let command = apply(Cli::command(), &file.parse().unwrap()).unwrap();
+            let matches = command.clone().try_get_matches_from(["fusebox", "serve"]).unwrap();
+            Settings::of(&command, &matches)
+        };
+        let before = settings("log = \"info\"\nlisten = \"127.0.0.1:1\"\n");
+        let mut after = settings("log = \"debug\"\nlisten = \"127.0.0.1:2\"\nmax-fuel = 7\n");
+        assert_eq!(before.changed(&after), ["listen", "log", "max-fuel"]);
+        after.take("log", &before);
+        assert_eq!(before.changed(&after), ["listen", "max-fuel"]);
+        assert!(before.changed(&before).is_empty());
     }
 
     #[test]

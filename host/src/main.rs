@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use fusebox::{
-    cli::{Command, OutputFormat},
-    commands, config, ui,
+    cli::{Cli, OutputFormat},
+    commands::{self, reload::Reload},
+    config,
+    telemetry::lines,
+    ui,
 };
 
 /// A request is some hundred small allocations, which this one does with a third of the system's work.
@@ -12,25 +15,21 @@ use fusebox::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config::Parsed { cli, dump } = match config::parse() {
+    let config::Parsed { cli, dump, settings } = match config::parse() {
         Ok(parsed) => parsed,
         Err(error) => return ui::report(&error, OutputFormat::Text),
     };
     if let Some(settings) = dump {
         return ui::say(settings.trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    // These lock their own process up first: nothing may be started before.
-    match &cli.command {
-        Command::CompileModule(args) => return commands::compile_module::run(*args),
-        Command::Helper(args) => return commands::helper::run(args),
-        Command::EgressProxy(args) => return commands::egress_proxy::run(args),
-        Command::Slot(args) => return commands::isolate::run_slot(*args),
-        Command::Drill(args) => return commands::drill::run(args),
-        _ => {}
+    // Nothing may be started before.
+    if let Some(code) = commands::first(&cli.command) {
+        return code;
     }
-    let ran = cli.log.start(cli.command.log_filter()).and_then(|()| commands::run(cli.command, cli.output));
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ui::report(&error, cli.output),
-    }
+    let Cli { log, command, output, .. } = cli;
+    let started = log.start(command.log_filter());
+    let ran = started.and_then(|log| commands::run(command, output, Reload { settings, log }));
+    let code = ran.map_or_else(|error| ui::report(&error, output), |()| ExitCode::SUCCESS);
+    lines::flush();
+    code
 }

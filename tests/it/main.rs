@@ -16,6 +16,7 @@
 //! | `examples` | the modules of `examples/` answer |
 //! | `artifacts` | who compiles a module for a worker |
 //! | `jail`, `isolate` | processes that are locked up, and runs in processes of their own |
+//! | `life` | nobody reads the log, hang-ups, a file that is replaced, the first process of a container
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
 //! | `quotas` | what tenants may have under way, and fairness between them |
@@ -45,6 +46,7 @@ mod hostile;
 mod isolate;
 mod jail;
 mod keys;
+mod life;
 mod links;
 mod main_job;
 mod modes;

@@ -114,12 +114,12 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     };
     let word = mode.as_str();
     match dispatching.address() {
-        Some(address) => ui::say(format!("Dispatcher ({word}) is listening on tcp://{address}"))?,
-        None => ui::say(format!("Dispatcher ({word}) is running with {slots} slots"))?,
+        Some(address) => ui::tell(format!("Dispatcher ({word}) is listening on tcp://{address}")),
+        None => ui::tell(format!("Dispatcher ({word}) is running with {slots} slots")),
     }
-    ui::say(format!("  store  {}", args.store))?;
+    ui::tell(format!("  store  {}", args.store));
     if let Some(address) = dispatching.address() {
-        ui::say(format!("Next, in another terminal:  fusebox {word}-worker 4 tcp://{address}"))?;
+        ui::tell(format!("Next, in another terminal:  fusebox {word}-worker 4 tcp://{address}"));
     }
     tokio::select! {
         () = signals.next() => {}

@@ -64,6 +64,7 @@ pub fn run(args: &EgressProxyArgs) -> ExitCode {
 
 fn serve(args: &EgressProxyArgs) -> anyhow::Result<()> {
     fusebox_jail::close_inherited();
+    fusebox_jail::ignore_hangup();
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let limits = vec![(Resource::Core, 0), (Resource::Nofile, DESCRIPTORS_MAX)];

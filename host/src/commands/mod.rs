@@ -1,12 +1,16 @@
 //! What `fusebox` can do: one file a command, with its arguments. `host` wires the parts of a host together; nothing
 //! else here decides anything.
 
-use std::thread::available_parallelism;
+use std::{process::ExitCode, thread::available_parallelism};
 
 use fusebox_core::dispatch::Mode;
 use tokio::runtime::Builder;
 
-use crate::cli::{Command, OutputFormat};
+use crate::{
+    cli::{Command, OutputFormat},
+    telemetry::lines,
+    ui,
+};
 
 pub mod batch;
 pub mod bench;
@@ -26,6 +30,7 @@ pub mod egress_proxy;
 pub mod functions;
 pub mod helper;
 pub mod host;
+pub mod init;
 pub mod invoke;
 pub mod isolate;
 pub mod jail;
@@ -33,6 +38,7 @@ pub mod keys;
 pub mod logs;
 pub mod parts;
 pub mod quotas;
+pub mod reload;
 pub mod serve;
 pub mod settings;
 pub mod signals;
@@ -45,18 +51,46 @@ pub mod workers;
 
 mod process;
 
-/// Runs a command to its end.
+use reload::Reload;
+
+/// Does what must be done before anything else is started: some processes lock themselves up first of all, and a server that
+/// is a container's first process becomes two. `None` where the command is still to be run.
+#[must_use]
+pub fn first(command: &Command) -> Option<ExitCode> {
+    match command {
+        Command::CompileModule(args) => Some(compile_module::run(*args)),
+        Command::Helper(args) => Some(helper::run(args)),
+        Command::EgressProxy(args) => Some(egress_proxy::run(args)),
+        Command::Slot(args) => Some(isolate::run_slot(*args)),
+        Command::Drill(args) => Some(drill::run(args)),
+        command if command.is_server() => {
+            fusebox_jail::ignore_hangup();
+            if init::is_first() {
+                return Some(init::run().unwrap_or_else(|error| ui::report(&error, OutputFormat::Text)));
+            }
+            lines::queue();
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Runs a command to its end. A server takes its settings from `reload` when it is told to.
 ///
 /// # Errors
 /// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.
-pub fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
+pub fn run(command: Command, format: OutputFormat, reload: Reload) -> anyhow::Result<()> {
     // A worker locks itself up, and the runtime starts threads.
     let confined = match &command {
         Command::PushWorker(args) | Command::PullWorker(args) => Some(confine::worker(args)?),
         _ => None,
     };
+    lines::start();
     let runtime = runtime(&command).enable_all().build()?;
     let ran = runtime.block_on(async {
+        if command.is_server() {
+            tokio::spawn(reload.follow());
+        }
         match (command, confined) {
             (Command::PushWorker(args), Some(confined)) => work::run(args, confined, Mode::Push).await,
             (Command::PullWorker(args), Some(confined)) => work::run(args, confined, Mode::Pull).await,

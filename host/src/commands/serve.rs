@@ -121,9 +121,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         stop.clone().cancelled_owned(),
     ));
     readiness.ready();
-    ui::say(format!("Fusebox is listening on {url}"))?;
-    ui::say(format!("  store  {}", args.store))?;
-    ui::say(format!("  docs   {url}/docs"))?;
+    ui::tell(format!("Fusebox is listening on {url}"));
+    ui::tell(format!("  store  {}", args.store));
+    ui::tell(format!("  docs   {url}/docs"));
     tokio::select! {
         () = signals.next() => {}
         _ = &mut rest => anyhow::bail!("REST ended by itself, see the log; start it again, nothing is lost"),

@@ -105,14 +105,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     parts::allow_open_files();
     let mut signals = Signals::listen()?;
     let mut host = Host::start(options.clone()).await?;
-    ui::say(format!("Fusebox is listening on {}", host.url()))?;
-    ui::say(format!("  store  {}", options.store))?;
-    ui::say(format!("  slots  {}", options.slots))?;
-    ui::say(format!("  docs   {}/docs", host.url()))?;
+    ui::tell(format!("Fusebox is listening on {}", host.url()));
+    ui::tell(format!("  store  {}", options.store));
+    ui::tell(format!("  slots  {}", options.slots));
+    ui::tell(format!("  docs   {}/docs", host.url()));
     if let Some(address) = host.workers_address() {
-        ui::say(format!("  join   fusebox {}-worker 4 tcp://{address}", options.mode.as_str()))?;
+        ui::tell(format!("  join   fusebox {}-worker 4 tcp://{address}", options.mode.as_str()));
     }
-    ui::say("Next, in another terminal:  fusebox deploy FILE.wasm --name NAME  and  fusebox invoke NAME --data TEXT")?;
+    ui::tell("Next, in another terminal:  fusebox deploy FILE.wasm --name NAME  and  fusebox invoke NAME --data TEXT");
     tokio::select! {
         () = signals.next() => {}
         part = host.broken() => anyhow::bail!("{part} ended by itself, see the log; start the host again, nothing is lost"),

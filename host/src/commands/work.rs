@@ -95,8 +95,8 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         questions,
         modules: Modules::new(sandbox, metrics),
         clock,
-        // Who started this worker may wait for the line; without a reader it works all the same.
-        joined: Box::new(move || drop(ui::say(format!("Joined {url}")))),
+        // Who started this worker may wait for the line.
+        joined: Box::new(move || ui::tell(format!("Joined {url}"))),
     };
     let stop = CancellationToken::new();
     let mut agent = tokio::spawn(Agent::run(options, stop.clone()));

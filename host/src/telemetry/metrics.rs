@@ -15,6 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::lines;
 use crate::{egress::refused::Counters as EgressCounters, store::Backlog, transport::Counters};
 
 /// Seconds: from a fast run to a long one.
@@ -65,6 +66,7 @@ pub struct Metrics {
     egress: OnceLock<Arc<EgressCounters>>,
     egress_answered: Gauge<u64, AtomicU64>,
     egress_refused: Family<ReasonLabels, Gauge<u64, AtomicU64>>,
+    log_lines_lost: Gauge<u64, AtomicU64>,
     /// Counted apart from the family, since every invoke that returns counts here.
     invoked_well: AtomicU64,
 }
@@ -99,6 +101,7 @@ impl Metrics {
             egress: OnceLock::new(),
             egress_answered: Gauge::default(),
             egress_refused: Family::default(),
+            log_lines_lost: Gauge::default(),
             invoked_well: AtomicU64::new(0),
         };
         metrics.declare(slots);
@@ -120,6 +123,7 @@ impl Metrics {
         registry.register("messages_broken", "Messages that could not be read", self.messages_broken.clone());
         registry.register("egress_answered", "Requests of functions that got an answer", self.egress_answered.clone());
         registry.register("egress_refused", "Requests of functions that got none", self.egress_refused.clone());
+        registry.register("log_lines_lost", "Lines to stderr and stdout that nobody read", self.log_lines_lost.clone());
         let seconds = Unit::Seconds;
         registry.register_with_unit("run", "Wall time of runs", seconds.clone(), self.run_seconds.clone());
         registry.register_with_unit("queue_wait", "Wait before a run", seconds.clone(), self.queue_seconds.clone());
@@ -231,6 +235,7 @@ impl Metrics {
                 self.egress_refused.get_or_create(&ReasonLabels { reason }).set(count);
             }
         }
+        self.log_lines_lost.set(lines::lost());
         let labels = EndLabels { status: Status::Completed.as_str(), code: "" };
         self.invoked.get_or_create(&labels).inc_by(self.invoked_well.swap(0, Ordering::Relaxed));
         let mut text = String::new();

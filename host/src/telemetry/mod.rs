@@ -1,5 +1,6 @@
 //! What operators see: logs, metrics, readiness. Knows nothing of what it observes.
 
 pub mod health;
+pub mod lines;
 pub mod logs;
 pub mod metrics;

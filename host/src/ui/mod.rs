@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{cli::OutputFormat, client::ClientError};
+use crate::{cli::OutputFormat, client::ClientError, telemetry::lines};
 
 pub mod progress;
 pub mod receipt;
@@ -23,6 +23,11 @@ pub fn say(line: impl AsRef<str>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{}", line.as_ref())?;
     Ok(stdout.flush()?)
+}
+
+/// Prints a line of a server, which goes on where nobody reads it.
+pub fn tell(line: impl AsRef<str>) {
+    lines::stdout().push(format!("{}\n", line.as_ref()).as_bytes());
 }
 
 /// Prints bytes as they are.
@@ -43,10 +48,9 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     say(serde_json::to_string_pretty(value)?)
 }
 
-/// Prints a remark to stderr, where it is in nobody's way.
+/// Prints a remark to stderr, where it is in nobody's way. Without a stderr there is nobody to tell.
 pub fn note(line: impl AsRef<str>) {
-    // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
+    lines::stderr().push(format!("{}\n", line.as_ref()).as_bytes());
 }
 
 /// Functions failed among many; the answer has said which.

@@ -25,7 +25,7 @@ use rustix::process::{
 };
 use serde::Serialize;
 
-pub use limits::{Limit, close_inherited};
+pub use limits::{Limit, close_inherited, ignore_hangup};
 pub use person::User;
 pub use survey::{Survey, survey};
 

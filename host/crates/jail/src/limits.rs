@@ -1,4 +1,4 @@
-//! What a process may use of the machine, and the descriptors it was born with.
+//! What a process may use of the machine, the descriptors it was born with, and a signal that it does not end by.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -22,4 +22,11 @@ pub(crate) fn set(limits: &[Limit]) -> Result<String, String> {
 pub fn close_inherited() {
     // SAFETY: nothing in this process owns a descriptor above 2 yet. Where the kernel does not know the call, they stay.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+}
+
+/// A terminal that is closed, or an operator who means another process of the group, does not end this one.
+#[expect(unsafe_code, reason = "no safe function sets what becomes of a signal")]
+pub fn ignore_hangup() {
+    // SAFETY: no handler is installed, so that nothing runs at the signal.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }

@@ -30,6 +30,7 @@ const MEMORY_BYTES: u64 = 1 << 30;
 /// Where it cannot lock itself up, or its parent does not speak to it.
 pub fn run(jail: Setting, user: User) -> io::Result<()> {
     fusebox_jail::close_inherited();
+    fusebox_jail::ignore_hangup();
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut calls = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let parent: Arc<dyn Outside> = Arc::new(Parent(Mutex::new(calls.try_clone()?)));

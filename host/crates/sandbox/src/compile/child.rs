@@ -21,6 +21,7 @@ const DESCRIPTORS_MAX: u64 = 32;
 /// A sentence for stderr; the process should exit with code 1.
 pub fn compile_child(jail: Setting) -> Result<(), SandboxError> {
     fusebox_jail::close_inherited();
+    fusebox_jail::ignore_hangup();
     limit_this_process().map_err(|error| SandboxError(format!("cannot limit the compile child: {error}")))?;
     let mut wasm = Vec::new();
     let mut stdin = std::io::stdin().lock().take(MODULE_BYTES_MAX + 1);
