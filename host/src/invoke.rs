@@ -33,6 +33,12 @@ pub enum InvokeError {
     /// As many invokes wait as may wait.
     #[error("every slot is busy and the waiting room is full: try again in a moment")]
     Overloaded,
+    /// As many invokes of the tenant wait as may wait of one tenant.
+    #[error("{max} invokes of this tenant wait for a slot, as many as may wait: try again in a moment")]
+    LineFull {
+        /// How many.
+        max: usize,
+    },
     /// Nothing takes tasks from the store.
     #[error("nothing runs tasks: no dispatcher works on this store; start `fusebox dispatcher`")]
     NoDispatcher,

@@ -20,6 +20,7 @@
 //! | `links` | what networks do to the link between a dispatcher and a worker |
 //! | `modes` | push and pull: workers of their own processes |
 //! | `quotas` | what tenants may have under way, and fairness between them |
+//! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a certificate of one's own, renewed while it runs |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 //! | `keys` | API keys and tenants: the first key, revoked ones, no secret in any log |
@@ -51,6 +52,7 @@ mod links;
 mod main_job;
 mod modes;
 mod quotas;
+mod sleepers;
 mod tls;
 
 use fusebox_harness::{Server, ServerOptions};

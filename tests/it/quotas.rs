@@ -82,7 +82,7 @@ async fn no_more_tasks_run_than_a_tenant_may_have() {
 }
 
 /// A key of a tenant, made at the store of a host that does not run yet.
-fn key(home: &TempDir, tenant: &str) -> String {
+pub(crate) fn key(home: &TempDir, tenant: &str) -> String {
     let run = |line: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
         let output = command.env_clear().args(line.split(' ')).arg("--store").arg(home.path().join("store")).output();
@@ -96,7 +96,7 @@ fn key(home: &TempDir, tenant: &str) -> String {
     format!("Bearer {}", made["key"].as_str().unwrap())
 }
 
-async fn ask(client: &Client, key: &str, method: Method, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+pub(crate) async fn ask(client: &Client, key: &str, method: Method, path: &str, body: impl Into<Vec<u8>>) -> Answer {
     let headers = [("authorization", key), ("content-type", "application/json")];
     client.send(method, path, &headers, body).await.unwrap()
 }

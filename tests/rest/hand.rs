@@ -44,9 +44,14 @@ impl Rest {
 
     /// Leases the next tasks, at most so many.
     pub(crate) async fn lease(&self, count: usize) -> Vec<LeasedTask> {
+        self.lease_of(&TenantId::default_tenant(), count).await
+    }
+
+    /// Leases the next tasks of a tenant, at most so many.
+    pub(crate) async fn lease_of(&self, tenant: &TenantId, count: usize) -> Vec<LeasedTask> {
         let tokens = (0..count).map(|_| random::lease_token()).collect();
         let worker = random::worker_id(Clock::System.now());
-        let request = LeaseRequest { tenant: TenantId::default_tenant(), worker, lease_ms: 60_000, tokens };
+        let request = LeaseRequest { tenant: tenant.clone(), worker, lease_ms: 60_000, tokens };
         self.store.lease(request).await.unwrap()
     }
 

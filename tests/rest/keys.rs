@@ -6,8 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use fusebox::{store::Tenant, tenancy::ApiKey};
-use fusebox_core::time::Millis;
+use fusebox::{store::Acting, tenancy::ApiKey};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
@@ -28,7 +27,7 @@ async fn status(rest: &Rest, key: &str) -> StatusCode {
 #[tokio::test]
 async fn the_first_key_is_the_operators_and_closes_the_host() {
     let rest = Rest::new(Slots::Echo);
-    rest.store.add_tenant(Tenant::new("acme".parse().unwrap(), Millis(1))).await.unwrap();
+    rest.store.add_tenant(Acting::Store, "acme".parse().unwrap()).await.unwrap().unwrap();
     for narrow in [json!({"scope": "deploy"}), json!({"scope": "admin", "tenant": "acme"})] {
         assert_problem(&rest.post_json("/v1/keys", narrow).await, StatusCode::BAD_REQUEST, "invalid-request");
     }
@@ -119,8 +118,7 @@ async fn a_stream_ends_with_its_key() {
     let mut stream = rest.open(request.body(Body::empty()).unwrap()).await.into_body();
     let first = stream.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(String::from_utf8_lossy(&first).contains("QUEUED"));
-    let id = ApiKey::read(&world.invoke).unwrap().id();
-    rest.store.revoke_key(&"acme".parse().unwrap(), id, Millis(1)).await.unwrap();
+    rest.revoke(&world.invoke).await;
     let ended = tokio::time::timeout(Duration::from_secs(60), async { while stream.frame().await.is_some() {} });
     assert!(ended.await.is_ok(), "a revoked key still listens");
 }

@@ -20,10 +20,12 @@
 //! | `settings` | grants, configuration and secrets |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
 //! | `keys` | keys as they come and go |
+//! | `authority` | what a key may do is checked when it is done, after the body has come |
 //! | `words` | parameters, headers, codings and names are understood as they were meant, or refused |
 //! | `world`, `matrix` | every route meets every kind of caller |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod authority;
 mod batch;
 mod bounds;
 mod browsers;

@@ -24,28 +24,28 @@ fn no<T>() -> Result<T> {
 
 #[async_trait]
 impl Identity for NoStore {
-    async fn add_tenant(&self, _: Tenant) -> Result<TenantAdded> {
+    async fn add_tenant(&self, _: Acting, _: TenantId) -> Result<Acted<TenantAdded>> {
         no()
     }
     async fn tenants(&self) -> Result<Vec<Tenant>> {
         no()
     }
-    async fn delete_tenant(&self, _: &TenantId, _: Millis) -> Result<bool> {
+    async fn delete_tenant(&self, _: Acting, _: &TenantId) -> Result<Acted<bool>> {
         no()
     }
-    async fn set_quotas(&self, _: &TenantId, _: QuotaSettings) -> Result<bool> {
+    async fn set_quotas(&self, _: Acting, _: &TenantId, _: QuotaSettings) -> Result<Acted<bool>> {
         no()
     }
-    async fn add_key(&self, _: Key, _: Option<Replaced>) -> Result<KeyAdded> {
+    async fn add_key(&self, _: Acting, _: NewKey) -> Result<Acted<KeyAdded>> {
         no()
     }
-    async fn key(&self, _: KeyId) -> Result<Option<Key>> {
+    async fn key(&self, _: KeyId) -> Result<Option<KnownKey>> {
         no()
     }
     async fn keys(&self, _: &TenantId) -> Result<Vec<Key>> {
         no()
     }
-    async fn revoke_key(&self, _: &TenantId, _: KeyId, _: Millis) -> Result<Option<Key>> {
+    async fn revoke_key(&self, _: Acting, _: &TenantId, _: KeyId) -> Result<Acted<Option<Key>>> {
         no()
     }
     /// So that what is behind the guard is met too.
@@ -145,6 +145,9 @@ impl Store for NoStore {
         tokio::sync::broadcast::channel(1).1
     }
     async fn check(&self) -> Result<()> {
+        no()
+    }
+    async fn now(&self) -> Result<Millis> {
         no()
     }
 }

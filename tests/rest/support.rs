@@ -121,7 +121,7 @@ impl Rest {
         readiness.ready();
         let app = App {
             store: store.clone(),
-            gate: Gate::new(store.clone(), clock.clone()),
+            gate: Gate::new(store.clone()),
             modules: Modules::new(sandbox(home.path()), metrics.clone()),
             invoker: Arc::new(slots),
             clock,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fusebox::{
     clock::Clock,
     random,
-    store::{Key, KeyAdded, LeaseRequest, Scope, Tenant, Verdict},
+    store::{Acting, KeyAdded, LeaseRequest, NewKey, Scope, Verdict},
     tenancy::ApiKey,
 };
 use fusebox_core::{
@@ -16,7 +16,6 @@ use fusebox_core::{
     id::to_hex,
     name::TenantId,
     outcome::{Failure, Receipt},
-    time::Millis,
 };
 
 use crate::support::{Answer, Rest, Slots};
@@ -48,10 +47,10 @@ impl World {
     pub(crate) async fn new() -> (Rest, Self) {
         let rest = Rest::new(Slots::Echo);
         for name in ["acme", "other"] {
-            rest.store.add_tenant(Tenant::new(name.parse().unwrap(), Millis(1))).await.unwrap();
+            rest.store.add_tenant(Acting::Store, name.parse().unwrap()).await.unwrap().unwrap();
         }
-        let make = async |tenant: &str, scope| rest.key(tenant, scope, None, None).await;
-        let (past, target) = (Some(Millis(2)), rest.key("acme", Scope::Invoke, None, None).await);
+        let make = async |tenant: &str, scope| rest.key(tenant, scope, None).await;
+        let target = make("acme", Scope::Invoke).await;
         let mut world = Self {
             operator: make("default", Scope::Admin).await,
             operators_deploy: make("default", Scope::Deploy).await,
@@ -59,13 +58,14 @@ impl World {
             deploy: make("acme", Scope::Deploy).await,
             admin: make("acme", Scope::Admin).await,
             others: make("other", Scope::Admin).await,
-            revoked: rest.key("acme", Scope::Admin, None, past).await,
-            expired: rest.key("acme", Scope::Admin, past, None).await,
+            revoked: make("acme", Scope::Admin).await,
+            expired: rest.key("acme", Scope::Admin, Some(0)).await,
             function: String::new(),
             task: String::new(),
             key: ApiKey::read(&target).unwrap().id().to_string(),
             tenant: "acme".to_owned(),
         };
+        rest.revoke(&world.revoked).await;
         let registered = world.owner(&rest, Method::POST, &format!("/v1/functions?name={CANARY}"), wasm()).await;
         assert_eq!(registered.status, StatusCode::CREATED, "{:?}", registered.body);
         world.function = registered.json()["id"].as_str().unwrap().to_owned();
@@ -147,19 +147,21 @@ impl World {
 
 impl Rest {
     /// Makes a key as if at the store, and gives its text.
-    pub(crate) async fn key(
-        &self,
-        tenant: &str,
-        scope: Scope,
-        expires_at: Option<Millis>,
-        revoked_at: Option<Millis>,
-    ) -> String {
+    pub(crate) async fn key(&self, tenant: &str, scope: Scope, life_ms: Option<u64>) -> String {
         let secret = ApiKey::random();
         let tenant: TenantId = tenant.parse().unwrap();
         let (id, digest, name) = (secret.id(), secret.digest(), format!("canary-of-{tenant}"));
-        let key = Key { id, tenant, scope, name, digest, created_at: Millis(1), expires_at, revoked_at };
-        assert_eq!(self.store.add_key(key, None).await.unwrap(), KeyAdded::Added);
+        let new = NewKey { id, tenant, scope, name, digest, life_ms, replaces: None };
+        let added = self.store.add_key(Acting::Store, new).await.unwrap();
+        assert!(matches!(added, Ok(KeyAdded::Added(_))), "{added:?}");
         secret.reveal()
+    }
+
+    /// Revokes a key by its text, as if at the store.
+    pub(crate) async fn revoke(&self, key: &str) {
+        let id = ApiKey::read(key).unwrap().id();
+        let known = self.store.key(id).await.unwrap().unwrap().key;
+        self.store.revoke_key(Acting::Store, &known.tenant, id).await.unwrap().unwrap();
     }
 }
 

@@ -17,6 +17,7 @@ use super::{egress_proxy::EgressProxyArgs, helper::HelperArgs, parts, work::Work
 use crate::{
     helper::{client::Helper, proxy::Proxy},
     transport::{self, Dial, Direct},
+    worker::slots::EXTRA_SLOTS,
 };
 
 /// Descriptors of a worker: a memory image for each module in memory, and a few more.
@@ -85,7 +86,7 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
 }
 
 fn limits(slots: u32) -> Vec<Limit> {
-    let memory = u64::from(slots) * (RunLimits::CEILING.memory_bytes + SLOT_BYTES) + MEMORY_BYTES;
+    let memory = u64::from(slots + EXTRA_SLOTS) * (RunLimits::CEILING.memory_bytes + SLOT_BYTES) + MEMORY_BYTES;
     vec![
         (Resource::Core, 0),
         (Resource::Nofile, DESCRIPTORS_MAX),

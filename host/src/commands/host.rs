@@ -77,7 +77,7 @@ impl Host {
         let clock = Clock::System;
         let tls = options.web.tls()?;
         let store = parts::open_store(&options.store, &clock).await?;
-        let gate = Gate::new(store.clone(), clock.clone());
+        let gate = Gate::new(store.clone());
         let listener = serve::listen(options.listen, &gate, &options.store).await?;
         let address = listener.local_addr()?;
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling)?;

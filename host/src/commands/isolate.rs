@@ -11,6 +11,7 @@ use super::{jail::JailArg, parts};
 use crate::worker::{
     apart::{Apart, Start},
     runner::Runner,
+    slots::EXTRA_SLOTS,
 };
 
 /// What is between a guest and the rest of the host.
@@ -47,7 +48,7 @@ impl IsolateArgs {
         let jail = Setting::from(self.jail).to_string();
         let arguments = ["slot", "--jail", &jail].map(str::to_owned).to_vec();
         let start = Start { program: parts::program()?, arguments, ceiling };
-        let apart = Apart::new(sandbox.clone(), start, slots);
+        let apart = Apart::new(sandbox.clone(), start, slots + EXTRA_SLOTS);
         let apart = apart.map_err(|error| anyhow::anyhow!("runs cannot have processes of their own here: {error}"))?;
         Ok(Arc::new(apart))
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use fusebox_core::{name::TenantId, time::Millis};
+use fusebox_core::name::TenantId;
 
 use super::parts::{self, StoreAddress};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     client::Client,
     clock::Clock,
     rest::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey},
-    store::{self, Scope, Store},
+    store::{self, Acting, Scope, Store},
     tenancy::admin::{self, NewKey},
     ui::{self, table::Table},
 };
@@ -138,14 +138,14 @@ impl DoorArgs {
 /// # Errors
 /// Where it is refused, or nobody answers.
 pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let now = Clock::System.now();
     match args.action {
-        Action::Create(args) => create(args, now, format).await,
+        Action::Create(args) => create(args, format).await,
         Action::List(ListArgs { tenant, door }) => {
             let keys = match door.open().await? {
                 Door::Host(client) => client.keys(tenant.as_ref().map(TenantId::as_str)).await?,
                 Door::Store(store) => {
                     let keys = admin::keys(&*store, &tenant.unwrap_or_else(TenantId::default_tenant)).await?;
+                    let now = store.now().await?;
                     keys.iter().map(|key| KeyView::new(key, now)).collect()
                 }
             };
@@ -160,7 +160,8 @@ pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
                 Door::Host(client) => client.revoke_key(&id).await?,
                 Door::Store(store) => {
                     let key = admin::find_key(&*store, None, &id).await?;
-                    KeyView::new(&admin::revoke_key(&*store, now, &key).await?, now)
+                    let key = admin::revoke_key(&*store, Acting::Store, &key).await?;
+                    KeyView::new(&key, key.created_at)
                 }
             };
             match format {
@@ -174,7 +175,7 @@ pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
                 Door::Host(client) => client.rotate_key(&id, RotateKey { grace_ms: Some(grace_ms) }).await?,
                 Door::Store(store) => {
                     let old = admin::find_key(&*store, None, &id).await?;
-                    let (key, secret) = admin::rotate_key(&*store, now, old, grace_ms).await?;
+                    let (key, secret) = admin::rotate_key(&*store, Acting::Store, old, grace_ms).await?;
                     NewKeyView::new(&key, &secret)
                 }
             };
@@ -183,14 +184,15 @@ pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
 }
 
-async fn create(args: CreateArgs, now: Millis, format: OutputFormat) -> anyhow::Result<()> {
+async fn create(args: CreateArgs, format: OutputFormat) -> anyhow::Result<()> {
     let CreateArgs { scope, name, tenant, life, door } = args;
     let life_ms = life.map(millis).transpose()?;
     let key = match door.open().await? {
         Door::Host(client) => client.create_key(&CreateKey { scope, name, tenant, life_ms }).await?,
         Door::Store(store) => {
             let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
-            let (key, secret) = admin::create_key(&*store, now, NewKey { tenant, scope, name, life_ms }).await?;
+            let new = NewKey { tenant, scope, name, life_ms };
+            let (key, secret) = admin::create_key(&*store, Acting::Store, new).await?;
             NewKeyView::new(&key, &secret)
         }
     };

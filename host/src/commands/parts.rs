@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     outside::Routed,
     store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
+    worker::slots::EXTRA_SLOTS,
 };
 
 /// Most slots of one process: each reserves address space and a thread.
@@ -99,7 +100,7 @@ pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits) -> anyhow::Result<San
 /// Where it cannot be made.
 pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyhow::Result<Unstarted> {
     Ok(Sandbox::open(fusebox_sandbox::Options {
-        slots,
+        slots: slots + EXTRA_SLOTS,
         ceiling,
         cache_dir,
         cache_bytes_max: ARTIFACTS_BYTES_MAX,

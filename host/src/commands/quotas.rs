@@ -7,6 +7,7 @@ use super::keys::{Door, DoorArgs};
 use crate::{
     cli::OutputFormat,
     rest::quotas::{QuotaValues, QuotasView},
+    store::Acting,
     tenancy::admin,
     ui::{self, table::Table},
 };
@@ -90,7 +91,7 @@ pub async fn set(args: SetArgs, format: OutputFormat) -> anyhow::Result<()> {
         }
         Door::Store(store) => {
             let set: QuotaSettings = args.onto(admin::quotas(&*store, &name).await?.into()).into();
-            admin::set_quotas(&*store, &name, set).await?;
+            admin::set_quotas(&*store, Acting::Store, &name, set).await?;
             QuotasView::new(&name, set)
         }
     };

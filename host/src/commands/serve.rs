@@ -74,7 +74,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let secrets = args.secrets.read()?;
     let clock = Clock::System;
     let store = parts::open_store(&args.store, &clock).await?;
-    let gate = Gate::new(store.clone(), clock.clone());
+    let gate = Gate::new(store.clone());
     let listener = listen(args.listen, &gate, &args.store).await?;
     let address = listener.local_addr()?;
     // Compiles what is registered, and runs nothing: the smallest pool will do.

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     cli::OutputFormat,
-    clock::Clock,
     rest::tenants::TenantView,
+    store::Acting,
     tenancy::admin,
     ui::{self, table::Table},
 };
@@ -58,12 +58,11 @@ struct OneArgs {
 /// # Errors
 /// Where it is refused, or nobody answers.
 pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let now = Clock::System.now();
     match args.action {
         Action::Create(OneArgs { name, door }) => {
             let tenant = match door.open().await? {
                 Door::Host(client) => client.create_tenant(name.as_str()).await?,
-                Door::Store(store) => TenantView::from(&admin::create_tenant(&*store, now, name).await?),
+                Door::Store(store) => TenantView::from(&admin::create_tenant(&*store, Acting::Store, name).await?),
             };
             match format {
                 OutputFormat::Json => ui::json(&tenant),
@@ -88,7 +87,7 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
         Action::Delete(OneArgs { name, door }) => {
             match door.open().await? {
                 Door::Host(client) => client.delete_tenant(name.as_str()).await?,
-                Door::Store(store) => admin::delete_tenant(&*store, now, &name).await?,
+                Door::Store(store) => admin::delete_tenant(&*store, Acting::Store, &name).await?,
             }
             match format {
                 OutputFormat::Json => ui::json(&serde_json::json!({"deleted": name})),

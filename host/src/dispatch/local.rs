@@ -102,7 +102,7 @@ impl LocalWorker {
             Done::Lost(reason) | Done::Broken(reason) => worker.broken(held, reason),
         });
         // The dispatcher never assigns more than the credit, so this lane has no other bound.
-        let _ = self.slots.submit(Lane::Attempts, usize::MAX, job, done);
+        let _ = self.slots.submit(Lane::Attempts, job, done);
     }
 
     async fn prepare_and_submit(&self, job: Job, held: HeldAttempt) {

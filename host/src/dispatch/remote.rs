@@ -15,6 +15,7 @@ use super::gateway::LinkId;
 use crate::{
     store::{Claim, WorkerInfo},
     transport::LinkSender,
+    worker::slots::EXTRA_SLOTS,
 };
 
 /// Bytes of inputs in one message, beyond which the rest of a batch goes into the next one: half of what a message may
@@ -170,7 +171,7 @@ impl Remote {
 
     /// Counts a call, if it may have one more open: each slot waits for the answer to its own.
     pub(super) fn begin_call(&mut self) -> bool {
-        let has_room = self.calls < self.info.slots.min(WORKER_CAPACITY_MAX);
+        let has_room = self.calls < self.info.slots.min(WORKER_CAPACITY_MAX) + EXTRA_SLOTS;
         self.calls += u32::from(has_room);
         has_room
     }

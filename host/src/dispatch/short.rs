@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox_core::{function::FunctionVersion, limits::INVOKE_WAITERS_MAX, outcome::StopReason};
+use fusebox_core::{function::FunctionVersion, outcome::StopReason};
 use fusebox_sandbox::StopFlag;
 use tokio::sync::oneshot;
 
@@ -13,7 +13,10 @@ use crate::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     tenancy::{FuelMeter, NoFuel},
-    worker::slots::{Done, Job, Lane, Ran, Slots},
+    worker::{
+        queues::Full,
+        slots::{Done, Job, Lane, Ran, Slots},
+    },
 };
 
 /// Runs sync invokes on the slots of this process.
@@ -40,7 +43,7 @@ impl Invoker for SlotInvoker {
         // What a run that did not end normally has burnt is not known; one that never began has burnt nothing.
         let left = match &invoked {
             Ok(invoked) => invoked.receipt.fuel.map_or(0, |used| limit.saturating_sub(used)),
-            Err(InvokeError::Overloaded | InvokeError::ShuttingDown) => limit,
+            Err(InvokeError::Overloaded | InvokeError::LineFull { .. } | InvokeError::ShuttingDown) => limit,
             Err(_) => 0,
         };
         self.fuel.refund(&tenant, left).await;
@@ -84,9 +87,10 @@ impl SlotInvoker {
     async fn run(&self, job: Job) -> Result<Done, InvokeError> {
         let (answer, answered) = oneshot::channel();
         let done = Box::new(move |done: Done| drop(answer.send(done)));
-        if !self.slots.submit(Lane::Invokes, INVOKE_WAITERS_MAX, job, done) {
-            return Err(InvokeError::Overloaded);
-        }
+        self.slots.submit(Lane::Invokes, job, done).map_err(|full| match full {
+            Full::Room => InvokeError::Overloaded,
+            Full::Line { max } => InvokeError::LineFull { max },
+        })?;
         answered.await.map_err(|_| InvokeError::ShuttingDown)
     }
 }

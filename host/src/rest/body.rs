@@ -146,7 +146,13 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
     }
     let room = app.room.body(declared.unwrap_or(bytes_max))?;
     match Arrival::new(&mut body, bytes_max, PACE).whole(declared).await {
-        Ok(body) => Ok((body, room)),
+        Ok(body) => {
+            // Whoever asked may have had all the time that a body takes, and its key may be over by now.
+            if let Some(caller) = head.extensions.get() {
+                app.gate.confirm(caller).await?;
+            }
+            Ok((body, room))
+        }
         Err(Unread::TooLarge) => {
             arrival::linger(&mut body, bytes_max).await;
             Err(too_large(bytes_max, what))

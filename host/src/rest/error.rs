@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::request_id;
 use crate::{
-    store,
+    store::{self, Acting},
     tenancy::{Refusal, admin::AdminError},
 };
 
@@ -205,6 +205,8 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let code = match error {
             AdminError::Store(error) => return error.into(),
+            AdminError::Denied(Acting::Keyless) => return Refusal::NoKey.into(),
+            AdminError::Denied(_) => return Refusal::BadKey.into(),
             AdminError::AboveCeiling(above) => {
                 let problem = Self::new(ErrorCode::UnprocessableRequest, above.to_string());
                 return problem.with("field", above.name).with("max", above.max);

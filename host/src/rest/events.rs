@@ -74,7 +74,7 @@ impl Watch {
             // Registered before the record is read, so that a change between the two is not missed.
             let changed = self.app.store.changed_hint(self.task);
             // A revoked key is told nothing more, however long the task runs.
-            if !self.app.gate.still_admits(&self.caller).await {
+            if self.app.gate.confirm(&self.caller).await.is_err() {
                 return None;
             }
             match self.app.store.task(&self.caller.tenant, self.task).await {

@@ -242,7 +242,7 @@ pub(super) async fn add(
     wasm: Bytes,
 ) -> Result<(FunctionVersion, Added), Problem> {
     let name: FunctionName = name.parse()?;
-    let added = compile_and_register(app, caller.tenant.clone(), name.clone(), asked, wasm).await;
+    let added = compile_and_register(app, caller, name.clone(), asked, wasm).await;
     let id = added.as_ref().map(|(function, _)| function.id.to_string()).unwrap_or_default();
     let subject = format!("{} {id}", name.as_str().escape_debug());
     audit::record(caller, Act::FunctionRegistered, &caller.tenant, &subject.trim_end(), outcome(&added));
@@ -251,11 +251,12 @@ pub(super) async fn add(
 
 async fn compile_and_register(
     app: &App,
-    tenant: TenantId,
+    caller: &Caller,
     name: FunctionName,
     Asked { limits, grants }: Asked,
     wasm: Bytes,
 ) -> Result<(FunctionVersion, Added), Problem> {
+    let tenant = caller.tenant.clone();
     let prepared = app.modules.prepare(Some(tenant.clone()), wasm.clone()).await?;
     let needs = &prepared.inspected.needs;
     // Only grants make the version before of interest.
@@ -277,6 +278,7 @@ async fn compile_and_register(
         versions_max: quotas.functions,
         module_bytes_max: quotas.module_bytes,
     };
+    app.gate.confirm(caller).await?;
     match app.store.register(new, wasm).await? {
         Registered::Version(function) => {
             app.metrics.function_registered();

@@ -79,6 +79,7 @@ pub async fn invoke(
                 format!("this tenant's runs may reserve {per_minute} fuel a minute: try again in {wait_ms} ms");
             refused(ErrorCode::FuelQuota, detail, per_minute, wait_ms)
         }
+        InvokeError::LineFull { max } => refused(ErrorCode::RunningQuota, error.to_string(), max as u64, 1_000),
         InvokeError::NoDispatcher | InvokeError::NoWorkers => {
             Problem::new(ErrorCode::NoDispatcher, error.to_string()).with_header(header::RETRY_AFTER, NOBODY_S.into())
         }

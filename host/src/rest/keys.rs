@@ -147,12 +147,12 @@ pub async fn create(
     SmallJson(CreateKey { scope, name, tenant, life_ms }): SmallJson<CreateKey>,
 ) -> Result<(StatusCode, Json<NewKeyView>), Problem> {
     let tenant = whose(&caller, tenant)?;
-    if caller.key.is_none() && !(Caller { tenant: tenant.clone(), scope, key: None }.is_operator()) {
+    if caller.key.is_none() && !(scope == Scope::Admin && tenant == TenantId::default_tenant()) {
         let detail = "the first key must be the operator's, an `admin` key of the default tenant: it closes the host";
         return Err(Problem::new(ErrorCode::InvalidRequest, detail));
     }
     let new = NewKey { tenant: tenant.clone(), scope, name, life_ms };
-    let made = admin::create_key(&*app.store, app.clock.now(), new).await.map_err(Problem::from);
+    let made = admin::create_key(&*app.store, caller.acting(), new).await.map_err(Problem::from);
     let id = made.as_ref().map(|(key, _)| key.id.to_string()).unwrap_or_default();
     audit::record(&caller, Act::KeyCreated, &tenant, &id, outcome(&made));
     let (key, secret) = made?;
@@ -170,7 +170,7 @@ pub async fn list(
     Query(Whose { tenant }): Query<Whose>,
 ) -> Result<Json<Keys>, Problem> {
     let keys = admin::keys(&*app.store, &whose(&caller, tenant)?).await?;
-    let now = app.clock.now();
+    let now = app.store.now().await?;
     Ok(Json(Keys { items: keys.iter().map(|key| KeyView::new(key, now)).collect() }))
 }
 
@@ -186,9 +186,10 @@ pub async fn revoke(
     Path(key): Path<String>,
 ) -> Result<Json<KeyView>, Problem> {
     let key = admin::find_key(&*app.store, reach(&caller), &key).await?;
-    let revoked = admin::revoke_key(&*app.store, app.clock.now(), &key).await.map_err(Problem::from);
+    let revoked = admin::revoke_key(&*app.store, caller.acting(), &key).await.map_err(Problem::from);
     audit::record(&caller, Act::KeyRevoked, &key.tenant, &key.id, outcome(&revoked));
-    Ok(Json(KeyView::new(&revoked?, app.clock.now())))
+    let revoked = revoked?;
+    Ok(Json(KeyView::new(&revoked, revoked.created_at)))
 }
 
 /// Rotate a key
@@ -208,7 +209,7 @@ pub async fn rotate(
     let old = admin::find_key(&*app.store, reach(&caller), &key).await?;
     let (tenant, old_id) = (old.tenant.clone(), old.id);
     let grace_ms = grace_ms.unwrap_or(GRACE_MS_DEFAULT);
-    let made = admin::rotate_key(&*app.store, app.clock.now(), old, grace_ms).await.map_err(Problem::from);
+    let made = admin::rotate_key(&*app.store, caller.acting(), old, grace_ms).await.map_err(Problem::from);
     let id = made.as_ref().map(|(key, _)| format!("{old_id} {}", key.id)).unwrap_or_else(|_| old_id.to_string());
     audit::record(&caller, Act::KeyRotated, &tenant, &id, outcome(&made));
     let (key, secret) = made?;

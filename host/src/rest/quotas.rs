@@ -110,7 +110,8 @@ pub async fn set(
     SmallJson(values): SmallJson<QuotaValues>,
 ) -> Result<Json<QuotasView>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
-    let done = admin::set_quotas(&*app.store, &id, values.into()).await.map_err(|error| problem(error, &tenant));
+    let done = admin::set_quotas(&*app.store, caller.acting(), &id, values.into()).await;
+    let done = done.map_err(|error| problem(error, &tenant));
     audit::record(&caller, Act::QuotasSet, &id, &id, outcome(&done));
     done?;
     app.meter.quotas().refresh().await?;

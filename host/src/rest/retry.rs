@@ -35,23 +35,23 @@ use crate::{store::FunctionRef, tenancy::Caller};
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn retry(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = tasks::parse_id(&task)?;
     let key = Key::of(&headers)?;
-    let failed = app.store.task(&tenant, id).await?.ok_or_else(tasks::not_found)?;
+    let failed = app.store.task(&caller.tenant, id).await?.ok_or_else(tasks::not_found)?;
     check(&failed)?;
-    let version = app.store.function(&tenant, &FunctionRef::Id(failed.function)).await?;
+    let version = app.store.function(&caller.tenant, &FunctionRef::Id(failed.function)).await?;
     let version = version.ok_or_else(|| function_gone(&failed))?;
-    let input = app.store.input(&tenant, id).await?.ok_or_else(tasks::not_found)?;
+    let input = app.store.input(&caller.tenant, id).await?.ok_or_else(tasks::not_found)?;
     let limits = LimitParams::default();
     let asked = Asked { function: "", priority: failed.priority, delay_ms: 0, limits: &limits, retry_of: Some(id) };
-    let identity = key.map(|key| key.identify(&tenant, None, &asked, &[]));
-    let task = again(&failed, &version, input).task(&app, &tenant, identity);
+    let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &[]));
+    let task = again(&failed, &version, input).task(&app, &caller.tenant, identity);
     let accepting = async { Ok((task.clone(), accept::one(&app, task.clone()).await?)) };
-    tasks::accept_and_answer(&app, task.id, &headers, accepting).await
+    tasks::accept_and_answer(&app, &caller, task.id, &headers, accepting).await
 }
 
 /// Refuses a task that cannot be tried again.

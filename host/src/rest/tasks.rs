@@ -72,7 +72,7 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn submit(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path(function): Path<String>,
     Query(submission): Query<Submission>,
     Query(limits): Query<LimitParams>,
@@ -83,21 +83,22 @@ pub async fn submit(
     let priority = submission.priority.unwrap_or_default();
     let delay_ms = accept::check_delay(submission.delay_ms)?;
     let asked = idempotency::Asked { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
-    let identity = key.map(|key| key.identify(&tenant, None, &asked, &input));
+    let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &input));
     let id = identity.as_ref().map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
     let make = |version: &FunctionVersion| {
         let limits = limits.over(version.limits, &version.limits)?;
         let input = input.clone();
         let wish = Wish { function: version, limits, priority, delay_ms, retry_of: None, input };
         let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
-        Ok(NewTask { fingerprint, ..wish.task_of_id(&app, &tenant, id) })
+        Ok(NewTask { fingerprint, ..wish.task_of_id(&app, &caller.tenant, id) })
     };
-    accept_and_answer(&app, id, &headers, accept::of(&app, &tenant, &function, make)).await
+    accept_and_answer(&app, &caller, id, &headers, accept::of(&app, &caller.tenant, &function, make)).await
 }
 
 /// Accepts the task of an id, and answers about it: at once, or when it has ended, where its client prefers to wait.
 pub(super) async fn accept_and_answer(
     app: &App,
+    caller: &Caller,
     id: TaskId,
     headers: &HeaderMap,
     accepting: impl Future<Output = Result<(NewTask, Kept), Problem>>,
@@ -114,7 +115,7 @@ pub(super) async fn accept_and_answer(
         return Ok(accepted(TaskView::from(&new.accepted(at))));
     }
     let (seconds, hint) = (waits.unwrap_or_default(), hint.filter(|_| new_at.is_some()));
-    let found = wait::for_end(app, &new.tenant, id, seconds, hint).await?.ok_or_else(not_found)?;
+    let found = wait::for_end(app, caller, id, seconds, hint).await?.ok_or_else(not_found)?;
     if waits.is_none() || !found.task.status().is_ended() {
         return Ok(accepted(TaskView::from(&found.task)));
     }
@@ -145,16 +146,16 @@ pub async fn list(
         (status = 422, description = "unprocessable-request: not a UUID")))]
 pub async fn get(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let task = parse_id(&task)?;
     let Some(seconds) = prefer::wait(&headers) else {
-        let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
+        let found = app.store.task(&caller.tenant, task).await?.ok_or_else(not_found)?;
         return Ok(Json(TaskView::from(&found)).into_response());
     };
-    let found = wait::for_end(&app, &tenant, task, seconds, None).await?.ok_or_else(not_found)?;
+    let found = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
     Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::from(&found))).into_response())
 }
 
@@ -197,13 +198,13 @@ pub async fn cancel(
         (status = 424, description = "The task failed; the code says how")))]
 pub async fn result(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path(task): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let task = parse_id(&task)?;
     let seconds = prefer::wait(&headers).unwrap_or_default();
-    let TaskResult { task, output } = wait::for_end(&app, &tenant, task, seconds, None).await?.ok_or_else(not_found)?;
+    let TaskResult { task, output } = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
     match &task.state {
         TaskState::Completed(ended) => Ok(invoke::answer(output, &ended.receipt)),
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),

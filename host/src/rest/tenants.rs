@@ -60,7 +60,7 @@ pub async fn create(
     SmallJson(CreateTenant { name }): SmallJson<CreateTenant>,
 ) -> Result<(StatusCode, Json<TenantView>), Problem> {
     let id: TenantId = name.parse()?;
-    let made = admin::create_tenant(&*app.store, app.clock.now(), id.clone()).await.map_err(Problem::from);
+    let made = admin::create_tenant(&*app.store, caller.acting(), id.clone()).await.map_err(Problem::from);
     audit::record(&caller, Act::TenantCreated, &id, &id, outcome(&made));
     Ok((StatusCode::CREATED, Json(TenantView::from(&made?))))
 }
@@ -88,7 +88,7 @@ pub async fn delete(
     let absent =
         || Problem::new(fusebox_core::error::ErrorCode::TenantNotFound, format!("there is no tenant {tenant:?}"));
     let id: TenantId = tenant.parse().map_err(|_| absent())?;
-    let deleted = admin::delete_tenant(&*app.store, app.clock.now(), &id).await.map_err(|error| match error {
+    let deleted = admin::delete_tenant(&*app.store, caller.acting(), &id).await.map_err(|error| match error {
         AdminError::NoTenant(_) => absent(),
         error => error.into(),
     });

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use fusebox_core::{id::TaskId, name::TenantId};
+use fusebox_core::id::TaskId;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{App, error::Problem};
-use crate::store::{Hint, TaskResult};
+use crate::{
+    store::{Hint, TaskResult},
+    tenancy::Caller,
+};
 
 /// Where a hint is lost, a waiter looks by itself this often.
 const FALLBACK: Duration = Duration::from_secs(1);
@@ -24,10 +27,10 @@ pub fn applied(seconds: u64) -> HeaderValue {
 /// task that was just accepted, its record is not read before the hint comes.
 ///
 /// # Errors
-/// Where the store does not answer.
+/// Where the store does not answer, or the caller's key has ended meanwhile.
 pub async fn for_end(
     app: &App,
-    tenant: &TenantId,
+    caller: &Caller,
     id: TaskId,
     seconds: u64,
     mut hint: Option<Hint>,
@@ -39,7 +42,8 @@ pub async fn for_end(
         }
         // Registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
-        let found = app.store.result(tenant, id).await?;
+        app.gate.confirm(caller).await?;
+        let found = app.store.result(&caller.tenant, id).await?;
         let is_over = found.as_ref().is_none_or(|found| found.task.status().is_ended());
         if is_over || Instant::now() >= deadline {
             return Ok(found);
@@ -51,12 +55,13 @@ pub async fn for_end(
 /// Waits until the task has ended or the deadline has passed; whether it has ended, or there is none.
 ///
 /// # Errors
-/// Where the store does not answer.
-pub async fn until_ended(app: &App, tenant: &TenantId, id: TaskId, deadline: Instant) -> Result<bool, Problem> {
+/// Where the store does not answer, or the caller's key has ended meanwhile.
+pub async fn until_ended(app: &App, caller: &Caller, id: TaskId, deadline: Instant) -> Result<bool, Problem> {
     loop {
         // The hint is registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
-        let task = app.store.task(tenant, id).await?;
+        app.gate.confirm(caller).await?;
+        let task = app.store.task(&caller.tenant, id).await?;
         if task.is_none_or(|task| task.status().is_ended()) {
             return Ok(true);
         }

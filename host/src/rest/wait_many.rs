@@ -11,7 +11,6 @@ use axum::{
 use fusebox_core::{
     id::TaskId,
     limits::{WAIT_RESULTS_BYTES_MAX, WAIT_TASKS_MAX},
-    name::TenantId,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
@@ -68,7 +67,7 @@ pub struct Waited {
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn wait(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     headers: HeaderMap,
     SmallJson(asked): SmallJson<WaitFor>,
 ) -> Result<Response, Problem> {
@@ -77,33 +76,34 @@ pub async fn wait(
     if let Some(seconds) = seconds {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         match asked.until {
-            Until::All => for_all(&app, &tenant, &ids, deadline).await?,
-            Until::Any => for_any(&app, &tenant, &ids, deadline).await?,
+            Until::All => for_all(&app, &caller, &ids, deadline).await?,
+            Until::Any => for_any(&app, &caller, &ids, deadline).await?,
         }
     }
-    let waited = look(&app, &tenant, &ids, asked.until).await?;
+    let waited = look(&app, &caller, &ids, asked.until).await?;
     let applied = seconds.map(|seconds| [(tasks::PREFERENCE_APPLIED, wait::applied(seconds))]);
     Ok((applied, Json(waited)).into_response())
 }
 
 /// One after the other: when the last one's turn has come, all the others have ended.
-async fn for_all(app: &App, tenant: &TenantId, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
+async fn for_all(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
     for id in ids {
-        if !wait::until_ended(app, tenant, *id, deadline).await? {
+        if !wait::until_ended(app, caller, *id, deadline).await? {
             break;
         }
     }
     Ok(())
 }
 
-async fn for_any(app: &App, tenant: &TenantId, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
+async fn for_any(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
     let _room = app.room.wait(ids.len())?;
     loop {
         // The hints are registered before the records are read, so that an end between the two is not missed.
         let mut hints: Vec<Hint> = ids.iter().map(|id| app.store.ended_hint(*id)).collect();
+        app.gate.confirm(caller).await?;
         let (mut there, mut ended) = (false, false);
         for id in ids {
-            let task = app.store.task(tenant, *id).await?;
+            let task = app.store.task(&caller.tenant, *id).await?;
             there |= task.is_some();
             ended |= task.is_some_and(|task| task.status().is_ended());
         }
@@ -118,11 +118,11 @@ async fn for_any(app: &App, tenant: &TenantId, ids: &[TaskId], deadline: Instant
     }
 }
 
-async fn look(app: &App, tenant: &TenantId, ids: &[TaskId], until: Until) -> Result<Waited, Problem> {
+async fn look(app: &App, caller: &Caller, ids: &[TaskId], until: Until) -> Result<Waited, Problem> {
     let (mut items, mut missing) = (Vec::new(), Vec::new());
     let (mut ended, mut bytes_left) = (0, WAIT_RESULTS_BYTES_MAX);
     for id in ids {
-        let Some(task) = app.store.task(tenant, *id).await? else {
+        let Some(task) = app.store.task(&caller.tenant, *id).await? else {
             missing.push(id.to_string());
             continue;
         };
@@ -133,7 +133,7 @@ async fn look(app: &App, tenant: &TenantId, ids: &[TaskId], until: Until) -> Res
         ended += 1;
         let found = match bytes_left {
             0 => None,
-            _ => app.store.result(tenant, *id).await?,
+            _ => app.store.result(&caller.tenant, *id).await?,
         };
         // The first that does not fit ends it: what is there is told by the rows before.
         let left = found.as_ref().and_then(|found| bytes_left.checked_sub(found.output.len() as u64));

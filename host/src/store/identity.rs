@@ -50,10 +50,10 @@ impl Tenant {
 }
 
 /// What became of a tenant to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TenantAdded {
     /// It is there.
-    Added,
+    Added(Tenant),
     /// There is one of this name, or there was.
     Taken,
     /// There are as many as may be.
@@ -126,20 +126,76 @@ impl<'de> Deserialize<'de> for SecretDigest {
     }
 }
 
+/// On whose authority something is done to tenants and keys. The step that does it decides whether that is enough: what
+/// was looked up before may be over by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acting {
+    /// A key's. It must be good in that moment and of scope `admin`, and reaches its own tenant's keys; the default
+    /// tenant's reaches every tenant and key.
+    Key(KeyId),
+    /// Nobody's, as long as there has never been a key.
+    Keyless,
+    /// Of whoever holds the store itself, with no host between.
+    Store,
+}
+
+/// The authority that was named is not enough, or not any more. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied;
+
+/// The answer of a step that needs authority.
+pub type Acted<T> = std::result::Result<T, Denied>;
+
+/// A key to be. The store's clock says when it is made and when it ends.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is to be.
+    pub tenant: TenantId,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// What people call it.
+    pub name: String,
+    /// The SHA-256 of its secret.
+    pub digest: SecretDigest,
+    /// How long it is good, in milliseconds; for ever where there is none.
+    pub life_ms: Option<u64>,
+    /// The key that it takes the place of.
+    pub replaces: Option<Replaced>,
+}
+
+impl NewKey {
+    /// The key that it becomes when it is made.
+    #[must_use]
+    pub fn made(self, at: Millis) -> Key {
+        Key {
+            id: self.id,
+            tenant: self.tenant,
+            scope: self.scope,
+            name: self.name,
+            digest: self.digest,
+            created_at: at,
+            expires_at: self.life_ms.map(|ms| at.plus(ms)),
+            revoked_at: None,
+        }
+    }
+}
+
 /// The key that a new one takes the place of.
 #[derive(Clone, Copy, Debug)]
 pub struct Replaced {
     /// The old one.
     pub id: KeyId,
-    /// Until when it stays good beside the new one.
-    pub until: Millis,
+    /// How long it stays good beside the new one, in milliseconds.
+    pub grace_ms: u64,
 }
 
 /// What became of a key to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAdded {
     /// It is there.
-    Added,
+    Added(Key),
     /// There is no such tenant.
     NoTenant,
     /// The tenant has no such key to be replaced, or it is good no more.
@@ -148,27 +204,38 @@ pub enum KeyAdded {
     Full,
 }
 
-/// Tenants and their keys. The time is the caller's, since who asks is decided by the caller's clock too.
+/// A key, and the store's time at which it was so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The key.
+    pub key: Key,
+    /// The store's time.
+    pub at: Millis,
+}
+
+/// Tenants and their keys. Each step decides by the store's clock, and checks the authority that it is done on.
 #[async_trait]
 pub trait Identity: Send + Sync + 'static {
     /// Makes a tenant. The default tenant is always there.
-    async fn add_tenant(&self, tenant: Tenant) -> Result<TenantAdded>;
+    async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>>;
     /// Every tenant, by name, deleted ones included.
     async fn tenants(&self) -> Result<Vec<Tenant>>;
     /// Deletes a tenant and revokes its keys, in one step. Whether there was one; the default tenant always stays.
-    async fn delete_tenant(&self, tenant: &TenantId, now: Millis) -> Result<bool>;
+    async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>>;
     /// Sets what a tenant may take; replaces what was set. Whether there is one.
-    async fn set_quotas(&self, tenant: &TenantId, quotas: QuotaSettings) -> Result<bool>;
+    async fn set_quotas(&self, by: Acting, tenant: &TenantId, quotas: QuotaSettings) -> Result<Acted<bool>>;
 
     /// Keeps a new key, and sets the end of the one whose place it takes, in one step. Where the tenant has
-    /// [`fusebox_core::limits::KEYS_PER_TENANT_MAX`], the one that ended first is forgotten.
-    async fn add_key(&self, key: Key, replaces: Option<Replaced>) -> Result<KeyAdded>;
+    /// [`fusebox_core::limits::KEYS_PER_TENANT_MAX`], the one that ended first is forgotten. The same key again answers
+    /// the one that was made before.
+    async fn add_key(&self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>>;
     /// A key of any tenant: how a request's tenant is found.
-    async fn key(&self, key: KeyId) -> Result<Option<Key>>;
+    async fn key(&self, key: KeyId) -> Result<Option<KnownKey>>;
     /// A tenant's keys, the oldest first.
     async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>>;
-    /// Revokes a key, once: it keeps the moment of the first time. `None` where the tenant has none of this id.
-    async fn revoke_key(&self, tenant: &TenantId, key: KeyId, now: Millis) -> Result<Option<Key>>;
+    /// Revokes a key, once: it keeps the moment of the first time. `None` where the tenant has none of this id. A key may
+    /// ask again for its own end.
+    async fn revoke_key(&self, by: Acting, tenant: &TenantId, key: KeyId) -> Result<Acted<Option<Key>>>;
     /// Whether there has ever been a key. Never becomes false again: keys that end must not open the host.
     async fn has_keys(&self) -> Result<bool>;
     /// Changes when a tenant or a key may have. A hint: whoever remembers keys looks again now and then.

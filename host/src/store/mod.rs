@@ -41,7 +41,10 @@ pub mod redis;
 pub use self::{
     error::Error,
     fuel::Fuel,
-    identity::{Identity, Key, KeyAdded, KeyId, Replaced, Scope, SecretDigest, Tenant, TenantAdded},
+    identity::{
+        Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, Scope, SecretDigest, Tenant,
+        TenantAdded,
+    },
     new_task::{Accepted, Expects, NewTask},
     options::Options,
 };
@@ -371,4 +374,6 @@ pub trait Store: Fuel + Identity + kv::Kv {
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId>;
     /// Whether the store answers.
     async fn check(&self) -> Result<()>;
+    /// The store's time, by which every step decides.
+    async fn now(&self) -> Result<Millis>;
 }

@@ -4,12 +4,11 @@ use fusebox_core::{
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
     quota::{QuotaError, QuotaSettings},
-    time::Millis,
 };
 
 use super::ApiKey;
 use crate::store::{
-    self, FunctionRef, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
+    self, Acting, FunctionRef, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
 };
 
 /// A key to be.
@@ -28,6 +27,9 @@ pub struct NewKey {
 /// Why something was not done.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AdminError {
+    /// The authority is not enough, or not any more.
+    #[error("the API key is expired or revoked, or the host has one by now and the request none: send a good one")]
+    Denied(Acting),
     /// The key's name cannot be one.
     #[error("a key's name has at most {KEY_NAME_CHARS_MAX} characters, none of them a control character")]
     BadName,
@@ -67,41 +69,33 @@ pub type Done<T> = Result<T, AdminError>;
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn create_key(store: &dyn Identity, now: Millis, new: NewKey) -> Done<(Key, ApiKey)> {
+pub async fn create_key(store: &dyn Identity, by: Acting, new: NewKey) -> Done<(Key, ApiKey)> {
     let is_bad = |letter: char| letter.is_control();
     if new.name.chars().count() > KEY_NAME_CHARS_MAX || new.name.contains(is_bad) {
         return Err(AdminError::BadName);
     }
-    add(store, now, new, None).await
+    add(store, by, new, None).await
 }
 
 /// Makes a key like another one, which stays good for `grace_ms` at most.
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn rotate_key(store: &dyn Identity, now: Millis, old: Key, grace_ms: u64) -> Done<(Key, ApiKey)> {
+pub async fn rotate_key(store: &dyn Identity, by: Acting, old: Key, grace_ms: u64) -> Done<(Key, ApiKey)> {
     let life_ms = old.expires_at.map(|at| at.since(old.created_at));
     let new = NewKey { tenant: old.tenant, scope: old.scope, name: old.name, life_ms };
-    add(store, now, new, Some(Replaced { id: old.id, until: now.plus(grace_ms) })).await
+    add(store, by, new, Some(Replaced { id: old.id, grace_ms })).await
 }
 
-async fn add(store: &dyn Identity, now: Millis, new: NewKey, old: Option<Replaced>) -> Done<(Key, ApiKey)> {
+async fn add(store: &dyn Identity, by: Acting, new: NewKey, replaces: Option<Replaced>) -> Done<(Key, ApiKey)> {
     let secret = ApiKey::random();
+    let (id, digest) = (secret.id(), secret.digest());
     let NewKey { tenant, scope, name, life_ms } = new;
-    let key = Key {
-        id: secret.id(),
-        tenant,
-        scope,
-        name,
-        digest: secret.digest(),
-        created_at: now,
-        expires_at: life_ms.map(|ms| now.plus(ms)),
-        revoked_at: None,
-    };
-    match store.add_key(key.clone(), old).await? {
-        KeyAdded::Added => Ok((key, secret)),
-        KeyAdded::NoTenant => Err(AdminError::NoTenant(key.tenant)),
-        KeyAdded::NoKey => Err(AdminError::NotGood(old.map_or(key.id, |old| old.id))),
+    let new = store::NewKey { id, tenant: tenant.clone(), scope, name, digest, life_ms, replaces };
+    match store.add_key(by, new).await?.map_err(|_| AdminError::Denied(by))? {
+        KeyAdded::Added(key) => Ok((key, secret)),
+        KeyAdded::NoTenant => Err(AdminError::NoTenant(tenant)),
+        KeyAdded::NoKey => Err(AdminError::NotGood(replaces.map_or(id, |old| old.id))),
         KeyAdded::Full => Err(AdminError::KeysFull),
     }
 }
@@ -115,6 +109,7 @@ pub async fn find_key(store: &dyn Identity, tenant: Option<&TenantId>, id: &str)
     let id = id.strip_prefix("fb_").map_or(id, |key| key.split('_').next().unwrap_or_default());
     let none = || AdminError::NoKey(id.to_owned());
     let found = store.key(id.parse().map_err(|_| none())?).await?;
+    let found = found.map(|known| known.key);
     found.filter(|key| tenant.is_none_or(|tenant| key.tenant == *tenant)).ok_or_else(none)
 }
 
@@ -122,8 +117,8 @@ pub async fn find_key(store: &dyn Identity, tenant: Option<&TenantId>, id: &str)
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn revoke_key(store: &dyn Identity, now: Millis, key: &Key) -> Done<Key> {
-    let revoked = store.revoke_key(&key.tenant, key.id, now).await?;
+pub async fn revoke_key(store: &dyn Identity, by: Acting, key: &Key) -> Done<Key> {
+    let revoked = store.revoke_key(by, &key.tenant, key.id).await?.map_err(|_| AdminError::Denied(by))?;
     revoked.ok_or_else(|| AdminError::NoKey(key.id.to_string()))
 }
 
@@ -152,11 +147,10 @@ pub async fn tenants(store: &dyn Identity) -> Done<Vec<Tenant>> {
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn create_tenant(store: &dyn Identity, now: Millis, id: TenantId) -> Done<Tenant> {
-    let tenant = Tenant::new(id, now);
-    match store.add_tenant(tenant.clone()).await? {
-        TenantAdded::Added => Ok(tenant),
-        TenantAdded::Taken => Err(AdminError::TenantTaken(tenant.id)),
+pub async fn create_tenant(store: &dyn Identity, by: Acting, id: TenantId) -> Done<Tenant> {
+    match store.add_tenant(by, id.clone()).await?.map_err(|_| AdminError::Denied(by))? {
+        TenantAdded::Added(tenant) => Ok(tenant),
+        TenantAdded::Taken => Err(AdminError::TenantTaken(id)),
         TenantAdded::Full => Err(AdminError::TenantsFull),
     }
 }
@@ -175,9 +169,9 @@ pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> 
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn set_quotas(store: &dyn Identity, id: &TenantId, quotas: QuotaSettings) -> Done<()> {
+pub async fn set_quotas(store: &dyn Identity, by: Acting, id: &TenantId, quotas: QuotaSettings) -> Done<()> {
     quotas.check().map_err(AdminError::AboveCeiling)?;
-    match store.set_quotas(id, quotas).await? {
+    match store.set_quotas(by, id, quotas).await?.map_err(|_| AdminError::Denied(by))? {
         true => Ok(()),
         false => Err(AdminError::NoTenant(id.clone())),
     }
@@ -188,11 +182,11 @@ pub async fn set_quotas(store: &dyn Identity, id: &TenantId, quotas: QuotaSettin
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn delete_tenant(store: &dyn Store, now: Millis, id: &TenantId) -> Done<()> {
+pub async fn delete_tenant(store: &dyn Store, by: Acting, id: &TenantId) -> Done<()> {
     if *id == TenantId::default_tenant() {
         return Err(AdminError::TenantStays(id.clone()));
     }
-    let deleted = store.delete_tenant(id, now).await?;
+    let deleted = store.delete_tenant(by, id).await?.map_err(|_| AdminError::Denied(by))?;
     if !deleted && !store.tenants().await?.iter().any(|tenant| tenant.id == *id) {
         return Err(AdminError::NoTenant(id.clone()));
     }

@@ -13,11 +13,8 @@ use fusebox_core::limits::{KEY_BELIEVED_MS, KEYS_REMEMBERED_MAX};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
-use super::{ApiKey, Caller, Needs};
-use crate::{
-    clock::Clock,
-    store::{self, Key, KeyId, Store},
-};
+use super::{ApiKey, Caller, Checked, Needs};
+use crate::store::{self, KeyId, KnownKey, Store};
 
 const BELIEVED: Duration = Duration::from_millis(KEY_BELIEVED_MS);
 
@@ -37,31 +34,21 @@ pub enum Refusal {
 /// See the module's documentation.
 pub struct Gate {
     store: Arc<dyn Store>,
-    clock: Clock,
     /// Whether there has ever been a key; never becomes false again.
     closed: AtomicBool,
     /// When there was none the last time that the store was asked.
-    open: Mutex<Option<Read>>,
-    keys: Cache<KeyId, (Arc<Key>, Read)>,
+    open: Mutex<Option<Checked>>,
+    keys: Cache<KeyId, (Arc<KnownKey>, Checked)>,
     changes: watch::Receiver<u64>,
-}
-
-/// When something was read.
-#[derive(Clone, Copy)]
-struct Read {
-    at: Instant,
-    /// The changes that were known before it was.
-    changes: u64,
 }
 
 impl Gate {
     /// The gate of a store.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn Store>) -> Self {
         let changes = store.identity_changes();
         Self {
             store,
-            clock,
             closed: AtomicBool::new(false),
             open: Mutex::new(None),
             keys: Cache::new(KEYS_REMEMBERED_MAX),
@@ -81,7 +68,7 @@ impl Gate {
         if believed.is_some_and(|read| self.is_fresh(read)) {
             return Ok(false);
         }
-        let read = self.reading();
+        let read = self.checking();
         let closed = self.store.has_keys().await?;
         self.closed.fetch_or(closed, Ordering::Relaxed);
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
@@ -99,9 +86,10 @@ impl Gate {
     /// # Errors
     /// See [`Refusal`].
     pub async fn admit(&self, credentials: Option<&str>, needs: Needs) -> Result<Caller, Refusal> {
+        let checked = self.checking();
         let caller = match self.is_closed().await.map_err(Refusal::Store)? {
-            true => self.caller(credentials.ok_or(Refusal::NoKey)?).await?,
-            false => Caller::without_keys(),
+            true => self.caller(credentials.ok_or(Refusal::NoKey)?, checked).await?,
+            false => Caller::without_keys(checked),
         };
         match needs.are_met_by(&caller) {
             true => Ok(caller),
@@ -109,49 +97,64 @@ impl Gate {
         }
     }
 
-    /// Whether a caller that was admitted would be again. For what stays open for long.
-    pub async fn still_admits(&self, caller: &Caller) -> bool {
-        match caller.key {
-            // Where the store does not answer, nothing is told anyway.
-            None => !self.is_closed().await.unwrap_or_default(),
-            Some(id) => match self.find(id).await {
-                Ok(key) => key.is_some_and(|key| key.ended_at(self.clock.now()).is_none()),
-                Err(_) => true,
-            },
+    /// Refuses a caller that would not be admitted any more: before what it asked for is done, wherever time has passed
+    /// since it was admitted, such as that of a body, a compilation or a wait. Costs no look at the store within the same
+    /// epoch of keys, for as long as keys are believed.
+    ///
+    /// # Errors
+    /// See [`Refusal`]. Where the store does not say, the act finds that out by itself.
+    pub async fn confirm(&self, caller: &Caller) -> Result<(), Refusal> {
+        if self.is_fresh(caller.checked) {
+            return Ok(());
+        }
+        let Some(id) = caller.key else {
+            return if self.is_closed().await.unwrap_or_default() { Err(Refusal::NoKey) } else { Ok(()) };
+        };
+        match self.find(id).await {
+            Ok(Some((key, checked))) if is_good(&key, checked) => Ok(()),
+            Ok(_) => Err(Refusal::BadKey),
+            Err(_) => Ok(()),
         }
     }
 
-    async fn caller(&self, credentials: &str) -> Result<Caller, Refusal> {
+    async fn caller(&self, credentials: &str, checked: Checked) -> Result<Caller, Refusal> {
         let given = ApiKey::read(credentials).ok_or(Refusal::BadKey)?;
-        let known = self.find(given.id()).await.map_err(Refusal::Store)?.ok_or(Refusal::BadKey)?;
-        if !given.matches(&known.digest) || known.ended_at(self.clock.now()).is_some() {
+        let (known, read) = self.find(given.id()).await.map_err(Refusal::Store)?.ok_or(Refusal::BadKey)?;
+        if !given.matches(&known.key.digest) || !is_good(&known, read) {
             return Err(Refusal::BadKey);
         }
-        Ok(Caller { tenant: known.tenant.clone(), scope: known.scope, key: Some(known.id) })
+        let key = &known.key;
+        Ok(Caller { tenant: key.tenant.clone(), scope: key.scope, key: Some(key.id), checked })
     }
 
     /// What is not there is not remembered, so that a new key is good at once.
-    async fn find(&self, id: KeyId) -> store::Result<Option<Arc<Key>>> {
-        if let Some((key, read)) = self.keys.get(&id)
-            && self.is_fresh(read)
+    async fn find(&self, id: KeyId) -> store::Result<Option<(Arc<KnownKey>, Checked)>> {
+        if let Some(known) = self.keys.get(&id)
+            && self.is_fresh(known.1)
         {
-            return Ok(Some(key));
+            return Ok(Some(known));
         }
-        let read = self.reading();
-        let found = self.store.key(id).await?.map(Arc::new);
+        let read = self.checking();
+        let found = self.store.key(id).await?.map(|key| (Arc::new(key), read));
         match &found {
-            Some(key) => self.keys.insert(id, (key.clone(), read)),
+            Some(known) => self.keys.insert(id, known.clone()),
             None => drop(self.keys.remove(&id)),
         }
         Ok(found)
     }
 
     /// Taken before the store is asked, so that a change meanwhile is not missed.
-    fn reading(&self) -> Read {
-        Read { at: Instant::now(), changes: *self.changes.borrow() }
+    fn checking(&self) -> Checked {
+        Checked { at: Instant::now(), epoch: *self.changes.borrow() }
     }
 
-    fn is_fresh(&self, read: Read) -> bool {
-        read.changes == *self.changes.borrow() && read.at.elapsed() < BELIEVED
+    fn is_fresh(&self, checked: Checked) -> bool {
+        checked.epoch == *self.changes.borrow() && checked.at.elapsed() < BELIEVED
     }
+}
+
+/// Whether a key is good: by the store's time when it was read, and what has passed here since.
+fn is_good(known: &KnownKey, read: Checked) -> bool {
+    let passed = u64::try_from(read.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+    known.key.ended_at(known.at.plus(passed)).is_none()
 }

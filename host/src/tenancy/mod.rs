@@ -9,9 +9,11 @@
 //! | [`admin`] | what may be done to tenants and keys |
 //! | [`audit`] | who did what |
 
+use std::time::Instant;
+
 use fusebox_core::name::TenantId;
 
-use crate::store::{KeyId, Scope};
+use crate::store::{Acting, KeyId, Scope};
 
 pub mod admin;
 pub mod audit;
@@ -36,13 +38,28 @@ pub struct Caller {
     pub scope: Scope,
     /// The key; none where there are no keys at all.
     pub key: Option<KeyId>,
+    /// When that was so.
+    pub checked: Checked,
+}
+
+/// When something was read of keys, and of which epoch of them that tells: each change of a key or a tenant begins one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    at: Instant,
+    epoch: u64,
 }
 
 impl Caller {
     /// Everyone, where there are no keys: who reaches the machine's loopback is its operator.
     #[must_use]
-    pub fn without_keys() -> Self {
-        Self { tenant: TenantId::default_tenant(), scope: Scope::Admin, key: None }
+    pub fn without_keys(checked: Checked) -> Self {
+        Self { tenant: TenantId::default_tenant(), scope: Scope::Admin, key: None, checked }
+    }
+
+    /// The authority that its acts are done on.
+    #[must_use]
+    pub fn acting(&self) -> Acting {
+        self.key.map_or(Acting::Keyless, Acting::Key)
     }
 
     /// Whether it may manage the whole host: the default tenant's admin.
@@ -81,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_wider_scope_will_do_but_only_the_default_tenants_admin_is_the_operator() {
-        let caller = |tenant: &str, scope| Caller { tenant: tenant.parse().unwrap(), scope, key: None };
+        let checked = Checked { at: Instant::now(), epoch: 0 };
+        let caller = |tenant: &str, scope| Caller { tenant: tenant.parse().unwrap(), scope, key: None, checked };
         let needs = [
             Needs::Nothing,
             Needs::Scope(Scope::Invoke),
@@ -95,6 +113,6 @@ mod tests {
             assert_eq!(met(&caller(tenant, Scope::Deploy)), 3);
         }
         assert_eq!((met(&caller("acme", Scope::Admin)), met(&caller("default", Scope::Admin))), (4, 5));
-        assert_eq!(met(&Caller::without_keys()), 5);
+        assert_eq!(met(&Caller::without_keys(checked)), 5);
     }
 }

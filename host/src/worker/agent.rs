@@ -290,7 +290,7 @@ impl Agent {
             });
         });
         // What a worker is sent is what it asked for, so this lane has no other bound.
-        let _ = self.options.slots.submit(Lane::Attempts, usize::MAX, job, done);
+        let _ = self.options.slots.submit(Lane::Attempts, job, done);
     }
 
     fn on_slots(&mut self, sender: &LinkSender, said: FromSlots) {

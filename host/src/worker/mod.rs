@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`slots`], [`runner`] | threads that run guests: in this process, or by another one |
+//! | [`queues`] | who waits for them, tenants in turn |
 //! | [`apart`] | processes that run guests for slots, each of one tenant and locked up |
 //! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
 //! | [`held`] | the attempts it holds, their reports until those are recorded |
@@ -18,6 +19,7 @@ mod fetch;
 pub mod held;
 pub mod outside;
 mod pace;
+pub mod queues;
 pub mod runner;
 pub mod slots;
 pub mod wasm;

@@ -1,13 +1,12 @@
 //! Slots: threads that run one guest call at a time. Guests run on threads of their own and not on the async ones,
 //! because one bulk operation over a large memory cannot be interrupted for tens of milliseconds.
 //!
-//! Two queues feed the slots, attempts and sync invokes, and a slot takes from them in turn: neither can starve the
-//! other. Knows neither the store nor the dispatcher.
+//! Two lanes feed the slots, attempts and sync invokes, and a slot takes from them in turn, and in each from tenants in
+//! turn: none can starve another. One slot more than was asked for, the extra slot, runs jobs of tenants that have none
+//! running, and only while all others are busy: long runs of one tenant cannot keep the next one waiting, and a tenant that
+//! is alone has no more than its slots. Knows neither the store nor the dispatcher.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -21,7 +20,10 @@ use fusebox_core::{
 };
 use fusebox_sandbox::{Call, CallContext, Outside, Run, StopFlag};
 
-use super::runner::{Attempted, Runner};
+use super::{
+    queues::{Full, Queues},
+    runner::{Attempted, Runner},
+};
 use crate::{clock::Clock, telemetry::metrics::Metrics};
 
 /// One call to run.
@@ -78,15 +80,19 @@ pub struct Ran {
 pub enum Lane {
     /// Attempts of tasks; bounded by the credit that the dispatcher holds.
     Attempts,
-    /// Sync invokes; bounded by [`fusebox_core::limits::INVOKE_WAITERS_MAX`].
+    /// Sync invokes; bounded by [`fusebox_core::limits::INVOKE_WAITERS_MAX`], and by
+    /// [`fusebox_core::limits::INVOKE_WAITERS_PER_TENANT_MAX`] for each tenant.
     Invokes,
 }
+
+/// Slots beyond those that are asked for, which only tenants with nothing running may take. What is made for slots is made
+/// for these too.
+pub const EXTRA_SLOTS: u32 = 1;
 
 /// Threads that run jobs. Dropping it ends each after the job it runs, and waits for none: where a host must end at once,
 /// a guest's wall time is too long.
 pub struct Slots {
     shared: Arc<Shared>,
-    count: u32,
 }
 
 struct Shared {
@@ -95,8 +101,10 @@ struct Shared {
     worker: WorkerId,
     clock: Clock,
     metrics: Arc<Metrics>,
-    queues: Mutex<Queues>,
+    count: u32,
+    state: Mutex<State>,
     wake: Condvar,
+    wake_extra: Condvar,
 }
 
 struct Waiting {
@@ -105,18 +113,26 @@ struct Waiting {
 }
 
 #[derive(Default)]
-struct Queues {
-    attempts: VecDeque<Waiting>,
-    invokes: VecDeque<Waiting>,
-    /// Which queue goes first next time, so that they take turns.
-    invokes_next: bool,
+struct State {
+    queues: Queues<Waiting>,
+    /// Slots that run a job, the extra one apart.
+    busy: u32,
     /// Slots asleep that nobody has called yet: spares a system call where there is none. One too many after a wake-up that
     /// nobody called for, which costs a call in vain.
-    idle: usize,
+    idle: u32,
     /// A slot was called and none has looked since. It calls the next one where more waits than it takes: a burst costs
     /// its sender one system call and not one a job.
     called: bool,
+    /// The extra slot sleeps, and nobody has called it.
+    extra_idle: bool,
     closed: bool,
+}
+
+/// One of the slots, or the one beyond them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seat {
+    Ordinary,
+    Extra,
 }
 
 impl Ran {
@@ -134,7 +150,7 @@ impl Ran {
 }
 
 impl Slots {
-    /// Starts `count` slots, whose runs ask `outside`.
+    /// Starts `count` slots and the extra one, whose runs ask `outside`.
     ///
     /// # Errors
     /// Where the system has no room for the threads.
@@ -152,45 +168,48 @@ impl Slots {
             worker,
             clock: clock.clone(),
             metrics: metrics.clone(),
-            queues: Mutex::default(),
+            count,
+            state: Mutex::default(),
             wake: Condvar::new(),
+            wake_extra: Condvar::new(),
         });
-        for number in 0..count {
+        for number in 0..count + EXTRA_SLOTS {
             let shared = shared.clone();
+            let seat = if number < count { Seat::Ordinary } else { Seat::Extra };
             std::thread::Builder::new()
                 .name(format!("slot-{number}"))
                 .stack_size(SLOT_STACK_BYTES)
-                .spawn(move || shared.run_slot())?;
+                .spawn(move || shared.run_slot(seat))?;
         }
-        Ok(Self { shared, count })
+        Ok(Self { shared })
     }
 
-    /// Queues a job unless `lane` holds `waiting_max` jobs already. Whether it was queued.
-    #[must_use]
-    pub fn submit(&self, lane: Lane, waiting_max: usize, job: Job, done: OnDone) -> bool {
-        let mut queues = self.shared.lock();
-        let queue = queues.lane(lane);
-        if queue.len() >= waiting_max {
-            return false;
-        }
-        queue.push_back(Waiting { job, done });
-        self.shared.call(queues);
-        true
+    /// Queues a job at the end of its tenant's line in `lane`.
+    ///
+    /// # Errors
+    /// [`Full`] where the lane takes no more of this tenant; the job is dropped.
+    pub fn submit(&self, lane: Lane, job: Job, done: OnDone) -> Result<(), Full> {
+        // A reference count, so that the line is found without a borrow of what is put into it.
+        let tenant = job.tenant.clone();
+        let mut state = self.shared.lock();
+        state.queues.push(lane, &tenant, Waiting { job, done })?;
+        self.shared.call(state);
+        Ok(())
     }
 
     /// Takes the attempts that wait out of their lane and ends them as interrupted, so that a drain can give them back.
     pub fn interrupt_waiting_attempts(&self) {
-        let waiting = std::mem::take(&mut self.shared.lock().attempts);
+        let waiting = self.shared.lock().queues.take_all(Lane::Attempts);
         for Waiting { job, done } in waiting {
             job.stop.raise(StopReason::Interrupted);
             done(self.shared.run(job));
         }
     }
 
-    /// Runs that may go on at once.
+    /// Runs of one tenant that may go on at once.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.count
+        self.shared.count
     }
 
     /// Who these slots are.
@@ -204,66 +223,92 @@ impl Drop for Slots {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.wake.notify_all();
+        self.shared.wake_extra.notify_all();
     }
 }
 
-impl Queues {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Waiting> {
-        match lane {
-            Lane::Attempts => &mut self.attempts,
-            Lane::Invokes => &mut self.invokes,
-        }
+impl State {
+    /// The next job for a seat, with its tenant. The extra one is for when all others are busy.
+    fn next(&mut self, seat: Seat, count: u32) -> Option<(TenantId, Waiting)> {
+        let job = match seat {
+            Seat::Ordinary => self.queues.next(),
+            Seat::Extra if self.busy == count => self.queues.next_of_stranger(),
+            Seat::Extra => None,
+        };
+        self.busy += u32::from(job.is_some() && seat == Seat::Ordinary);
+        job
     }
 
-    fn next(&mut self) -> Option<Waiting> {
-        let (first, second) = match self.invokes_next {
-            true => (&mut self.invokes, &mut self.attempts),
-            false => (&mut self.attempts, &mut self.invokes),
-        };
-        self.invokes_next = !self.invokes_next;
-        first.pop_front().or_else(|| second.pop_front())
+    fn ended(&mut self, seat: Seat, tenant: &TenantId) {
+        self.busy -= u32::from(seat == Seat::Ordinary);
+        self.queues.ended(tenant);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queues> {
-        // The queues are sound at every moment a holder could panic, so a poisoned lock is still a good one.
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run_slot(&self) {
-        while let Some(Waiting { job, done }) = self.take() {
+    fn run_slot(&self, seat: Seat) {
+        let mut before = None;
+        while let Some((tenant, Waiting { job, done })) = self.take(seat, before.take()) {
             self.metrics.slot_busy();
             done(self.run(job));
             self.metrics.slot_free();
+            before = Some(tenant);
         }
     }
 
-    /// The next job; `None` when the slots are closed and nothing waits.
-    fn take(&self) -> Option<Waiting> {
-        let mut queues = self.lock();
+    /// The next job, after the end of one of tenant `before`; `None` when the slots are closed and nothing waits for this
+    /// one.
+    fn take(&self, seat: Seat, before: Option<TenantId>) -> Option<(TenantId, Waiting)> {
+        let mut state = self.lock();
+        if let Some(tenant) = before {
+            state.ended(seat, &tenant);
+        }
         loop {
-            queues.called = false;
-            if let Some(job) = queues.next() {
-                self.call(queues);
+            match seat {
+                Seat::Ordinary => state.called = false,
+                Seat::Extra => state.extra_idle = false,
+            }
+            if let Some(job) = state.next(seat, self.count) {
+                self.call(state);
                 return Some(job);
             }
-            if queues.closed {
+            if state.closed {
                 return None;
             }
-            queues.idle += 1;
-            queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            let wake = match seat {
+                Seat::Ordinary => {
+                    state.idle += 1;
+                    &self.wake
+                }
+                Seat::Extra => {
+                    state.extra_idle = true;
+                    &self.wake_extra
+                }
+            };
+            state = wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Wakes a slot where jobs wait and one sleeps, unless one that was called is on its way.
-    fn call(&self, mut queues: MutexGuard<'_, Queues>) {
-        let waiting = queues.attempts.len() + queues.invokes.len();
-        if waiting > 0 && queues.idle > 0 && !queues.called {
-            queues.called = true;
-            queues.idle -= 1;
-            drop(queues);
+    /// Wakes a slot where jobs wait and one sleeps, unless one that was called is on its way; the extra one where all others
+    /// are busy and it may take one of the jobs.
+    fn call(&self, mut state: MutexGuard<'_, State>) {
+        if state.queues.is_empty() {
+            return;
+        }
+        if state.idle > 0 && !state.called {
+            state.called = true;
+            state.idle -= 1;
+            drop(state);
             self.wake.notify_one();
+        } else if state.extra_idle && state.busy == self.count && state.queues.has_stranger() {
+            state.extra_idle = false;
+            drop(state);
+            self.wake_extra.notify_one();
         }
     }
 

@@ -18,7 +18,7 @@ use fusebox::{
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
-    store::{Scope, embedded::EmbeddedStore},
+    store::{Acting, Scope, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{
         Gate, QuotaBook,
@@ -105,10 +105,10 @@ async fn service(home: &Path) -> (Router, String) {
     let store = EmbeddedStore::open(&home.join("store"), Clock::System);
     let store = Arc::new(store.unwrap_or_else(|error| panic!("a store: {error}")));
     let bounded = QuotaSettings { queued_tasks: Some(QUEUED_TASKS_MAX), ..QuotaSettings::NONE };
-    let set = admin::set_quotas(&*store, &TenantId::default_tenant(), bounded).await;
+    let set = admin::set_quotas(&*store, Acting::Store, &TenantId::default_tenant(), bounded).await;
     set.unwrap_or_else(|error| panic!("a bound: {error}"));
     let new = NewKey { tenant: TenantId::default_tenant(), scope: Scope::Admin, name: String::new(), life_ms: None };
-    let made = admin::create_key(&*store, Clock::System.now(), new).await;
+    let made = admin::create_key(&*store, Acting::Store, new).await;
     let (_, key) = made.unwrap_or_else(|error| panic!("the operator's key: {error}"));
     let secrets = SecretsKey::read_or_make(&home.join("secrets.key"));
     let metrics = Arc::new(Metrics::new(1));
@@ -116,7 +116,7 @@ async fn service(home: &Path) -> (Router, String) {
     readiness.ready();
     let app = App {
         store: store.clone(),
-        gate: Gate::new(store.clone(), Clock::System),
+        gate: Gate::new(store.clone()),
         modules: Modules::new(sandbox().clone(), metrics.clone()),
         invoker: Arc::new(Echo),
         clock: Clock::System,

@@ -140,6 +140,9 @@ pub const COUNTED_TENANTS_MAX: usize = 10_000;
 pub const LEASE_BATCH_MAX: u32 = 512;
 /// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.
 pub const INVOKE_WAITERS_MAX: usize = 1_024;
+/// Of these, one tenant's, and no more than places are free; more are answered 429 with `Retry-After`. With three such
+/// tenants there is as much room left again, and whoever comes next finds some.
+pub const INVOKE_WAITERS_PER_TENANT_MAX: usize = INVOKE_WAITERS_MAX / 4;
 /// Functions of a module. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has 1,500.
 pub const MODULE_FUNCTIONS_MAX: u32 = 40_000;
 /// Bytes of one function's body. Compilers split long before this; the register allocator is not linear in it.

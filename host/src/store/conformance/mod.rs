@@ -90,7 +90,9 @@ macro_rules! conformance {
                 a_deleted_tenant_has_no_good_key_and_its_name_stays_taken,
                 a_key_is_found_by_its_id_and_listed_with_its_tenants, a_key_is_revoked_once_and_by_its_tenant_alone,
                 a_replaced_key_stays_good_for_a_while, a_tenants_keys_are_bounded_and_the_first_to_end_makes_room,
-                each_change_of_tenants_and_keys_is_told, quotas_are_kept_with_their_tenant;
+                each_change_of_tenants_and_keys_is_told, quotas_are_kept_with_their_tenant,
+                an_act_takes_a_good_admin_key_of_its_tenant_or_the_operators, an_act_of_a_key_that_has_ended_is_denied,
+                without_a_key_only_the_first_one_is_made;
             workers: announced_workers_are_there_for_their_time;
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,

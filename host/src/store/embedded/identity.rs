@@ -1,7 +1,7 @@
 //! Tenants and API keys of this store: what the trait asks, handed to the steps and the reads.
 
 use async_trait::async_trait;
-use fusebox_core::{name::TenantId, quota::QuotaSettings, time::Millis};
+use fusebox_core::{name::TenantId, quota::QuotaSettings};
 use tokio::sync::watch;
 
 use super::{
@@ -11,34 +11,35 @@ use super::{
     reads::Reads,
     records,
 };
-use crate::store::{Identity, Key, KeyAdded, KeyId, Replaced, Result, Tenant, TenantAdded};
+use crate::store::{Acted, Acting, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Result, Tenant, TenantAdded};
 
 #[async_trait]
 impl Identity for EmbeddedStore {
-    async fn add_tenant(&self, tenant: Tenant) -> Result<TenantAdded> {
-        self.writer.step(0, move |steps| steps.add_tenant(&tenant)).await
+    async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>> {
+        self.writer.step(0, move |steps| steps.add_tenant(by, tenant)).await
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {
         self.reads.aside(Reads::tenants).await
     }
 
-    async fn delete_tenant(&self, tenant: &TenantId, now: Millis) -> Result<bool> {
+    async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>> {
         let tenant = tenant.clone();
-        self.writer.step(0, move |steps| steps.delete_tenant(&tenant, now)).await
+        self.writer.step(0, move |steps| steps.delete_tenant(by, &tenant)).await
     }
 
-    async fn set_quotas(&self, tenant: &TenantId, quotas: QuotaSettings) -> Result<bool> {
+    async fn set_quotas(&self, by: Acting, tenant: &TenantId, quotas: QuotaSettings) -> Result<Acted<bool>> {
         let tenant = tenant.clone();
-        self.writer.step(0, move |steps| steps.set_quotas(&tenant, quotas)).await
+        self.writer.step(0, move |steps| steps.set_quotas(by, &tenant, quotas)).await
     }
 
-    async fn add_key(&self, key: Key, replaces: Option<Replaced>) -> Result<KeyAdded> {
-        self.writer.step(0, move |steps| steps.add_key(&key, replaces)).await
+    async fn add_key(&self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {
+        self.writer.step(0, move |steps| steps.add_key(by, new)).await
     }
 
-    async fn key(&self, key: KeyId) -> Result<Option<Key>> {
-        key_of(&*self.reads.snapshot()?, key)
+    async fn key(&self, key: KeyId) -> Result<Option<KnownKey>> {
+        let found = key_of(&*self.reads.snapshot()?, key)?;
+        Ok(found.map(|key| KnownKey { key, at: self.clock.now() }))
     }
 
     async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>> {
@@ -46,9 +47,9 @@ impl Identity for EmbeddedStore {
         self.reads.aside(move |reads| reads.keys(&tenant)).await
     }
 
-    async fn revoke_key(&self, tenant: &TenantId, key: KeyId, now: Millis) -> Result<Option<Key>> {
+    async fn revoke_key(&self, by: Acting, tenant: &TenantId, key: KeyId) -> Result<Acted<Option<Key>>> {
         let tenant = tenant.clone();
-        self.writer.step(0, move |steps| steps.revoke_key(&tenant, key, now)).await
+        self.writer.step(0, move |steps| steps.revoke_key(by, &tenant, key)).await
     }
 
     async fn has_keys(&self) -> Result<bool> {

@@ -25,6 +25,7 @@ use fusebox_core::{
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
     task::Task,
+    time::Millis,
 };
 
 use self::{engine::Engine, presence::Presence, reads::Reads, tanks::Tanks, writer::Writer};
@@ -232,5 +233,9 @@ impl Store for EmbeddedStore {
 
     async fn check(&self) -> Result<()> {
         self.reads.check()
+    }
+
+    async fn now(&self) -> Result<Millis> {
+        Ok(self.clock.now())
     }
 }

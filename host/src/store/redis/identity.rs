@@ -10,9 +10,10 @@ use fusebox_core::{
 use redis::Value;
 use tokio::sync::watch;
 
-use super::{RedisStore, answers, caller::Caller};
+use super::{RedisStore, answers};
 use crate::store::{
-    Error, Identity, Key, KeyAdded, KeyId, Replaced, Result, SecretDigest, Tenant, TenantAdded, identity::from_hex,
+    Acted, Acting, Denied, Error, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Result, SecretDigest, Tenant,
+    TenantAdded, identity::from_hex,
 };
 
 /// A tenant's record that others change at the same time is read again this often.
@@ -20,15 +21,17 @@ const CHANGES_MAX: usize = 16;
 
 #[async_trait]
 impl Identity for RedisStore {
-    async fn add_tenant(&self, tenant: Tenant) -> Result<TenantAdded> {
+    async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>> {
         let call = self.caller.call(self.caller.layout().shared(), "add_tenant");
-        let call = call.arg(tenant.id.as_str()).arg(to_json(&tenant)?).arg(TENANTS_MAX);
-        match answers::text(self.caller.ask(call.once()).await?)?.as_str() {
-            "ADDED" => Ok(TenantAdded::Added),
-            "TAKEN" => Ok(TenantAdded::Taken),
-            "FULL" => Ok(TenantAdded::Full),
-            _ => Err(answers::unexpected("add_tenant")),
-        }
+        let call = call.arg(authority(by)).arg(tenant.as_str()).arg(TENANTS_MAX);
+        let (word, record) = worded(self.caller.ask(call.once()).await?)?;
+        Ok(match (word.as_str(), record) {
+            ("ADDED", Some(record)) => Ok(TenantAdded::Added(from_json(&answers::text(record)?)?)),
+            ("TAKEN", _) => Ok(TenantAdded::Taken),
+            ("FULL", _) => Ok(TenantAdded::Full),
+            ("DENIED", _) => Err(Denied),
+            _ => return Err(answers::unexpected("add_tenant")),
+        })
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {
@@ -39,51 +42,65 @@ impl Identity for RedisStore {
         Ok(Tenant::with_default(tenants?))
     }
 
-    async fn delete_tenant(&self, tenant: &TenantId, now: Millis) -> Result<bool> {
-        let delete = |tenant: &mut Tenant| match tenant.id == TenantId::default_tenant() || tenant.deleted_at.is_some()
-        {
-            true => false,
-            false => tenant.deleted_at.replace(now).is_none(),
-        };
-        change_tenant(&self.caller, tenant, delete, Some(now)).await
+    async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>> {
+        let call = self.caller.call(self.caller.layout().shared(), "delete_tenant");
+        done(self.caller.ask(call.arg(authority(by)).arg(tenant.as_str())).await?)
     }
 
-    async fn set_quotas(&self, tenant: &TenantId, quotas: QuotaSettings) -> Result<bool> {
-        let set = |tenant: &mut Tenant| {
-            tenant.quotas = quotas;
-            tenant.deleted_at.is_none()
-        };
-        change_tenant(&self.caller, tenant, set, None).await
+    async fn set_quotas(&self, by: Acting, tenant: &TenantId, quotas: QuotaSettings) -> Result<Acted<bool>> {
+        let shared = self.caller.layout().shared();
+        for _ in 0..CHANGES_MAX {
+            let mut command = redis::cmd("HGET");
+            command.arg(shared.accounts()).arg(tenant.as_str());
+            let read = answers::optional_text(self.caller.send(&command).await?)?;
+            let known = match &read {
+                Some(read) => from_json(read)?,
+                None if *tenant == TenantId::default_tenant() => Tenant::default_tenant(),
+                None => Tenant { deleted_at: Some(Millis(0)), ..Tenant::new(tenant.clone(), Millis(0)) },
+            };
+            let is_there = known.deleted_at.is_none();
+            let changed = to_json(&Tenant { quotas, ..known })?;
+            let call = self.caller.call(shared, "change_tenant").arg(authority(by)).arg(tenant.as_str());
+            let call = call.arg(read.unwrap_or_default()).arg(if is_there { changed.as_str() } else { "" });
+            match done(self.caller.ask(call).await?)? {
+                Ok(false) if is_there => {}
+                answer => return Ok(answer),
+            }
+        }
+        Err(Error::Unavailable("others change the tenant at the same time: try again".to_owned()))
     }
 
-    async fn add_key(&self, key: Key, replaces: Option<Replaced>) -> Result<KeyAdded> {
-        let (old, until) = replaces.map(|old| (old.id.to_string(), old.until.0.to_string())).unwrap_or_default();
+    async fn add_key(&self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {
+        let (old, grace) = new.replaces.map(|old| (old.id.to_string(), old.grace_ms.to_string())).unwrap_or_default();
         let call = self
             .caller
             .call(self.caller.layout().shared(), "add_key")
-            .arg(key.id.to_string())
-            .arg(key.tenant.as_str())
-            .arg(key.scope.as_str())
-            .arg(&key.name)
-            .arg(key.digest.to_string())
-            .arg(key.created_at.0.to_string())
-            .arg(key.expires_at.map(|at| at.0.to_string()).unwrap_or_default())
-            .arg(key.revoked_at.map(|at| at.0.to_string()).unwrap_or_default())
+            .arg(authority(by))
+            .arg(new.id.to_string())
+            .arg(new.tenant.as_str())
+            .arg(new.scope.as_str())
+            .arg(&new.name)
+            .arg(new.digest.to_string())
+            .arg(new.life_ms.map(|ms| ms.to_string()).unwrap_or_default())
             .arg(KEYS_PER_TENANT_MAX)
             .arg(old)
-            .arg(until);
-        match answers::text(self.caller.ask(call).await?)?.as_str() {
-            "ADDED" => Ok(KeyAdded::Added),
-            "NO_TENANT" => Ok(KeyAdded::NoTenant),
-            "NO_KEY" => Ok(KeyAdded::NoKey),
-            "FULL" => Ok(KeyAdded::Full),
-            _ => Err(answers::unexpected("add_key")),
-        }
+            .arg(grace);
+        let (word, key) = worded(self.caller.ask(call).await?)?;
+        Ok(match (word.as_str(), key) {
+            ("ADDED", Some(key)) => Ok(KeyAdded::Added(read(key)?)),
+            ("NO_TENANT", _) => Ok(KeyAdded::NoTenant),
+            ("NO_KEY", _) => Ok(KeyAdded::NoKey),
+            ("FULL", _) => Ok(KeyAdded::Full),
+            ("DENIED", _) => Err(Denied),
+            _ => return Err(answers::unexpected("add_key")),
+        })
     }
 
-    async fn key(&self, key: KeyId) -> Result<Option<Key>> {
+    async fn key(&self, key: KeyId) -> Result<Option<KnownKey>> {
         let call = self.caller.call(self.caller.layout().shared(), "key").arg(key.to_string());
-        optional(self.caller.ask(call).await?)
+        let [at, key] = answers::tuple(self.caller.ask(call).await?)?;
+        let at = Millis(answers::number(at)?);
+        Ok(optional(key)?.map(|key| KnownKey { key, at }))
     }
 
     async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>> {
@@ -92,10 +109,16 @@ impl Identity for RedisStore {
         Ok(Key::oldest_first(keys?))
     }
 
-    async fn revoke_key(&self, tenant: &TenantId, key: KeyId, now: Millis) -> Result<Option<Key>> {
+    async fn revoke_key(&self, by: Acting, tenant: &TenantId, key: KeyId) -> Result<Acted<Option<Key>>> {
         let call = self.caller.call(self.caller.layout().shared(), "revoke_key");
-        let call = call.arg(tenant.as_str()).arg(key.to_string()).arg(now.0.to_string());
-        optional(self.caller.ask(call).await?)
+        let call = call.arg(authority(by)).arg(tenant.as_str()).arg(key.to_string());
+        let (word, key) = worded(self.caller.ask(call).await?)?;
+        Ok(match (word.as_str(), key) {
+            ("DENIED", _) => Err(Denied),
+            ("REVOKED", Some(key)) => Ok(Some(read(key)?)),
+            ("NO_KEY", _) => Ok(None),
+            _ => return Err(answers::unexpected("revoke_key")),
+        })
     }
 
     async fn has_keys(&self) -> Result<bool> {
@@ -109,34 +132,29 @@ impl Identity for RedisStore {
     }
 }
 
-/// Changes a tenant's record, unless `change` says that there is nothing to be changed; whether it was. With a time, its
-/// keys are revoked in the same step.
-async fn change_tenant(
-    caller: &Caller,
-    id: &TenantId,
-    change: impl Fn(&mut Tenant) -> bool,
-    revoked_at: Option<Millis>,
-) -> Result<bool> {
-    let shared = caller.layout().shared();
-    for _ in 0..CHANGES_MAX {
-        let mut command = redis::cmd("HGET");
-        command.arg(shared.accounts()).arg(id.as_str());
-        let read = answers::optional_text(caller.send(&command).await?)?;
-        let mut tenant = match &read {
-            Some(read) => from_json(read)?,
-            None if *id == TenantId::default_tenant() => Tenant::default_tenant(),
-            None => return Ok(false),
-        };
-        if !change(&mut tenant) {
-            return Ok(false);
-        }
-        let call = caller.call(shared, "change_tenant").arg(id.as_str()).arg(read.unwrap_or_default());
-        let call = call.arg(to_json(&tenant)?).arg(revoked_at.map(|at| at.0.to_string()).unwrap_or_default());
-        if answers::number(caller.ask(call).await?)? > 0 {
-            return Ok(true);
-        }
+/// An authority as the library takes it.
+fn authority(by: Acting) -> String {
+    match by {
+        Acting::Key(id) => id.to_string(),
+        Acting::Keyless => "keyless".to_owned(),
+        Acting::Store => "store".to_owned(),
     }
-    Err(Error::Unavailable("others change the tenant at the same time: try again".to_owned()))
+}
+
+/// A word, and what may follow it.
+fn worded(answer: Value) -> Result<(String, Option<Value>)> {
+    let mut answer = answers::list(answer)?.into_iter();
+    Ok((answers::text(answer.next().unwrap_or_default())?, answer.next()))
+}
+
+/// Whether a change was made; or that it was denied.
+fn done(answer: Value) -> Result<Acted<bool>> {
+    match worded(answer)?.0.as_str() {
+        "DONE" => Ok(Ok(true)),
+        "NOT_DONE" => Ok(Ok(false)),
+        "DENIED" => Ok(Err(Denied)),
+        _ => Err(answers::unexpected("a change of a tenant")),
+    }
 }
 
 fn to_json(tenant: &Tenant) -> Result<String> {

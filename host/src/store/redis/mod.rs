@@ -25,6 +25,7 @@ use fusebox_core::{
     id::{DispatcherId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
     task::Task,
+    time::Millis,
 };
 
 use self::{
@@ -264,5 +265,10 @@ impl Store for RedisStore {
 
     async fn check(&self) -> Result<()> {
         self.caller.check().await
+    }
+
+    async fn now(&self) -> Result<Millis> {
+        let call = self.caller.call(self.caller.layout().shared(), "now");
+        answers::number(self.caller.ask(call).await?).map(Millis)
     }
 }

@@ -1,7 +1,7 @@
 //! Slots with runs that wait for each other: a job that waits while a slot sleeps would wait for ever.
 
 use std::{
-    sync::mpsc,
+    sync::mpsc::{self, Receiver, Sender},
     time::{Duration, Instant},
 };
 
@@ -61,22 +61,96 @@ pub(in crate::worker) fn job() -> Job {
     }
 }
 
+fn slots(count: u32, runner: Arc<dyn Runner>) -> Slots {
+    let (clock, worker) = (Clock::manual(Millis(0)), WorkerId::from_bytes([0; 16]));
+    Slots::start(count, runner, Arc::new(Nothing), worker, &clock, &Arc::new(Metrics::new(count))).unwrap()
+}
+
 #[test]
 fn a_burst_wakes_every_slot() {
-    let (runner, clock) = (Arc::new(Together::default()), Clock::manual(Millis(0)));
-    let worker = WorkerId::from_bytes([0; 16]);
-    let metrics = Arc::new(Metrics::new(SLOTS));
-    let slots = Slots::start(SLOTS, runner.clone(), Arc::new(Nothing), worker, &clock, &metrics).unwrap();
+    let runner = Arc::new(Together::default());
+    let slots = slots(SLOTS, runner.clone());
     for _ in 0..50 {
         let (ended, ends) = mpsc::channel();
         for _ in 0..SLOTS {
             let ended = ended.clone();
             let done = Box::new(move |done| ended.send(matches!(done, Done::Lost(_))).unwrap());
-            assert!(slots.submit(Lane::Invokes, usize::MAX, job(), done));
+            slots.submit(Lane::Attempts, job(), done).unwrap();
         }
         for _ in 0..SLOTS {
             assert!(ends.recv_timeout(2 * DEADLINE).unwrap(), "a slot slept while jobs waited");
         }
         *runner.running.lock().unwrap() = 0;
     }
+}
+
+/// Says which tenant's run has begun, and ends it when told to.
+struct Held {
+    begun: Sender<(TenantId, Sender<()>)>,
+}
+
+impl Runner for Held {
+    fn run(&self, _: &ModuleDigest, call: Call) -> Attempted {
+        let (end, ends) = mpsc::channel();
+        self.begun.send((call.context.tenant, end)).unwrap();
+        let _ = ends.recv_timeout(DEADLINE);
+        Attempted::Lost("it was told to end".to_owned())
+    }
+}
+
+struct Stage {
+    slots: Slots,
+    begun: Receiver<(TenantId, Sender<()>)>,
+}
+
+impl Stage {
+    fn new(count: u32) -> Self {
+        let (sender, begun) = mpsc::channel();
+        Self { slots: slots(count, Arc::new(Held { begun: sender })), begun }
+    }
+
+    fn submit(&self, lane: Lane, tenant: &str, jobs: usize) {
+        for _ in 0..jobs {
+            let job = Job { tenant: tenant.parse().unwrap(), ..job() };
+            self.slots.submit(lane, job, Box::new(drop)).unwrap();
+        }
+    }
+
+    /// The next run that begins: whose it is, and what ends it.
+    fn next(&self) -> (String, Sender<()>) {
+        let (tenant, end) = self.begun.recv_timeout(DEADLINE).expect("a run begins");
+        (tenant.to_string(), end)
+    }
+}
+
+fn long_runs_leave_a_slot_for_another_tenant(lane: Lane) {
+    let stage = Stage::new(2);
+    stage.submit(lane, "sleeper", 50);
+    let held = [stage.next(), stage.next()];
+    assert!(held.iter().all(|(tenant, _)| tenant == "sleeper"));
+    stage.submit(lane, "other", 3);
+    for _ in 0..3 {
+        let (tenant, end) = stage.next();
+        assert_eq!(tenant, "other", "it is served one after the other while no slot is free");
+        end.send(()).unwrap();
+    }
+    // The sleeper has 48 waiting and the extra slot is free: had it a right to it, one would have begun before the others.
+    let [(_, end), _still_held] = held;
+    stage.submit(lane, "third", 1);
+    let (tenant, _third) = stage.next();
+    assert_eq!(tenant, "third");
+    end.send(()).unwrap();
+    let (tenant, _end) = stage.next();
+    assert_eq!(tenant, "sleeper", "a slot that is free serves who waits");
+    assert!(stage.begun.try_recv().is_err(), "no tenant has more than the slots while another has the extra one");
+}
+
+#[test]
+fn long_attempts_leave_a_slot_for_another_tenant() {
+    long_runs_leave_a_slot_for_another_tenant(Lane::Attempts);
+}
+
+#[test]
+fn long_invokes_leave_a_slot_for_another_tenant() {
+    long_runs_leave_a_slot_for_another_tenant(Lane::Invokes);
 }

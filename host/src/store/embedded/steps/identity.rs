@@ -5,93 +5,139 @@ use fusebox_core::{
     limits::{KEYS_PER_TENANT_MAX, TENANTS_MAX},
     name::TenantId,
     quota::QuotaSettings,
-    time::Millis,
 };
 
 use super::Steps;
 use crate::store::{
-    Key, KeyAdded, KeyId, Replaced, Result, Tenant, TenantAdded,
+    Acted, Acting, Denied, Key, KeyAdded, KeyId, NewKey, Replaced, Result, Scope, Tenant, TenantAdded,
     embedded::{engine::Space, keys, records},
     hints::Event,
 };
 
 impl Steps<'_> {
     /// Makes a tenant.
-    pub(in crate::store::embedded) fn add_tenant(&mut self, tenant: &Tenant) -> Result<TenantAdded> {
-        if self.tenant(&tenant.id)?.is_some() {
-            return Ok(TenantAdded::Taken);
+    pub(in crate::store::embedded) fn add_tenant(&mut self, by: Acting, id: TenantId) -> Result<Acted<TenantAdded>> {
+        if !self.reaches(by, &TenantId::default_tenant())? {
+            return Ok(Err(Denied));
+        }
+        if self.tenant(&id)?.is_some() {
+            return Ok(Ok(TenantAdded::Taken));
         }
         let prefix = keys::tenants();
         if self.group.keys(Space::Records, &prefix, &keys::past(&prefix), TENANTS_MAX)?.len() >= TENANTS_MAX {
-            return Ok(TenantAdded::Full);
+            return Ok(Ok(TenantAdded::Full));
         }
-        self.put_tenant(tenant)?;
-        Ok(TenantAdded::Added)
+        let tenant = Tenant::new(id, self.now);
+        self.put_tenant(&tenant)?;
+        Ok(Ok(TenantAdded::Added(tenant)))
     }
 
     /// Deletes a tenant and revokes its keys.
-    pub(in crate::store::embedded) fn delete_tenant(&mut self, id: &TenantId, now: Millis) -> Result<bool> {
+    pub(in crate::store::embedded) fn delete_tenant(&mut self, by: Acting, id: &TenantId) -> Result<Acted<bool>> {
+        if !self.reaches(by, &TenantId::default_tenant())? {
+            return Ok(Err(Denied));
+        }
         let is_default = *id == TenantId::default_tenant();
         let tenant = self.tenant(id)?.filter(|tenant| !is_default && tenant.deleted_at.is_none());
-        let Some(mut tenant) = tenant else { return Ok(false) };
-        tenant.deleted_at = Some(now);
+        let Some(mut tenant) = tenant else { return Ok(Ok(false)) };
+        tenant.deleted_at = Some(self.now);
         self.put_tenant(&tenant)?;
         for mut key in self.keys_of(id)? {
-            key.revoked_at.get_or_insert(now);
+            key.revoked_at.get_or_insert(self.now);
             self.put_key(&key)?;
         }
-        Ok(true)
+        Ok(Ok(true))
     }
 
     /// Sets what a tenant may take.
-    pub(in crate::store::embedded) fn set_quotas(&mut self, id: &TenantId, quotas: QuotaSettings) -> Result<bool> {
-        let Some(tenant) = self.tenant(id)?.filter(|tenant| tenant.deleted_at.is_none()) else { return Ok(false) };
+    pub(in crate::store::embedded) fn set_quotas(
+        &mut self,
+        by: Acting,
+        id: &TenantId,
+        quotas: QuotaSettings,
+    ) -> Result<Acted<bool>> {
+        if !self.reaches(by, &TenantId::default_tenant())? {
+            return Ok(Err(Denied));
+        }
+        let Some(tenant) = self.tenant(id)?.filter(|tenant| tenant.deleted_at.is_none()) else { return Ok(Ok(false)) };
         self.put_tenant(&Tenant { quotas, ..tenant })?;
-        Ok(true)
+        Ok(Ok(true))
     }
 
     /// Keeps a new key, and sets the end of the one whose place it takes.
-    pub(in crate::store::embedded) fn add_key(&mut self, key: &Key, replaces: Option<Replaced>) -> Result<KeyAdded> {
-        if self.tenant(&key.tenant)?.is_none_or(|tenant| tenant.deleted_at.is_some()) {
-            return Ok(KeyAdded::NoTenant);
+    pub(in crate::store::embedded) fn add_key(&mut self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {
+        let known = self.key_of(&new.tenant, new.id)?;
+        if let Some(known) = known.filter(|known| known.digest == new.digest) {
+            return Ok(Ok(KeyAdded::Added(known)));
         }
-        let now = key.created_at;
-        let replaced = match replaces {
+        if !self.reaches(by, &new.tenant)? {
+            return Ok(Err(Denied));
+        }
+        if self.tenant(&new.tenant)?.is_none_or(|tenant| tenant.deleted_at.is_some()) {
+            return Ok(Ok(KeyAdded::NoTenant));
+        }
+        let now = self.now;
+        let replaced = match new.replaces {
             None => None,
-            Some(Replaced { id, until }) => match self.key_of(&key.tenant, id)? {
+            Some(Replaced { id, grace_ms }) => match self.key_of(&new.tenant, id)? {
                 Some(old) if old.ended_at(now).is_none() => {
+                    let until = now.plus(grace_ms);
                     let until = old.expires_at.map_or(until, |expires_at| expires_at.min(until));
                     Some(Key { expires_at: Some(until), ..old })
                 }
-                _ => return Ok(KeyAdded::NoKey),
+                _ => return Ok(Ok(KeyAdded::NoKey)),
             },
         };
-        let known = self.keys_of(&key.tenant)?;
+        let known = self.keys_of(&new.tenant)?;
         if known.len() >= KEYS_PER_TENANT_MAX {
             let ended = known.iter().filter_map(|key| Some((key.ended_at(now)?, key.id)));
-            let Some((_, first)) = ended.min() else { return Ok(KeyAdded::Full) };
+            let Some((_, first)) = ended.min() else { return Ok(Ok(KeyAdded::Full)) };
             self.group.remove(Space::Records, keys::api_key(first));
-            self.group.remove(Space::Records, keys::api_key_of(&key.tenant, first));
+            self.group.remove(Space::Records, keys::api_key_of(&new.tenant, first));
         }
         if let Some(replaced) = replaced {
             self.put_key(&replaced)?;
         }
+        let key = new.made(now);
         self.group.put(Space::Records, keys::api_key_of(&key.tenant, key.id), Bytes::new());
-        self.put_key(key)?;
-        Ok(KeyAdded::Added)
+        self.put_key(&key)?;
+        Ok(Ok(KeyAdded::Added(key)))
     }
 
     /// Revokes a key.
     pub(in crate::store::embedded) fn revoke_key(
         &mut self,
+        by: Acting,
         tenant: &TenantId,
         id: KeyId,
-        now: Millis,
-    ) -> Result<Option<Key>> {
-        let Some(mut key) = self.key_of(tenant, id)? else { return Ok(None) };
-        key.revoked_at.get_or_insert(now);
-        self.put_key(&key)?;
-        Ok(Some(key))
+    ) -> Result<Acted<Option<Key>>> {
+        let key = self.key_of(tenant, id)?;
+        let is_its_own_end = by == Acting::Key(id) && key.as_ref().is_some_and(|key| key.revoked_at.is_some());
+        if !is_its_own_end && !self.reaches(by, tenant)? {
+            return Ok(Err(Denied));
+        }
+        let Some(mut key) = key else { return Ok(Ok(None)) };
+        if key.revoked_at.is_none() {
+            key.revoked_at = Some(self.now);
+            self.put_key(&key)?;
+        }
+        Ok(Ok(Some(key)))
+    }
+
+    /// Whether an authority is enough for what is a tenant's; what is the host's is the default tenant's.
+    fn reaches(&self, by: Acting, tenant: &TenantId) -> Result<bool> {
+        let id = match by {
+            Acting::Store => return Ok(true),
+            Acting::Keyless => {
+                let prefix = keys::api_keys();
+                return Ok(self.group.keys(Space::Records, &prefix, &keys::past(&prefix), 1)?.is_empty());
+            }
+            Acting::Key(id) => id,
+        };
+        let Some(bytes) = self.group.get(Space::Records, &keys::api_key(id))? else { return Ok(false) };
+        let key: Key = records::decode_open("an API key", &bytes)?;
+        let is_near = key.tenant == *tenant || key.tenant == TenantId::default_tenant();
+        Ok(is_near && key.scope == Scope::Admin && key.ended_at(self.now).is_none())
     }
 
     fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>> {

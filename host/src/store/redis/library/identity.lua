@@ -3,6 +3,9 @@
 
 local KEY_RECORD = { 'tenant', 'scope', 'name', 'digest', 'created_at', 'expires_at', 'revoked_at' }
 
+-- Beyond this moment numbers are not told apart: no key ends later.
+local FAR = 2 ^ 53
+
 local function api_key(c, id) return API_KEY .. c.tag .. ':' .. id end
 
 local function tell(c) redis.call('PUBLISH', IDENTITY_CHANNEL .. c.channels, '') end
@@ -15,21 +18,31 @@ local function is_tenant(c, tenant)
 end
 
 -- Since when a key is good no more; nil where it is.
-local function ended_at(c, id, now)
+local function ended_at(c, id)
   local v = redis.call('HMGET', api_key(c, id), 'expires_at', 'revoked_at')
   local ended
   for _, at in ipairs({ v[1] or '', v[2] or '' }) do
     at = tonumber(at)
-    if at and at <= now and (not ended or at < ended) then ended = at end
+    if at and at <= c.now and (not ended or at < ended) then ended = at end
   end
   return ended
 end
 
+-- Whether an authority is enough for what is a tenant's; what is the host's is the default tenant's. It is a key's id,
+-- `keyless` where there must never have been a key, or `store` for whoever holds the store itself.
+local function reaches(c, by, tenant)
+  if by == 'store' then return true end
+  if by == 'keyless' then return redis.call('EXISTS', KEYED .. c.tag) == 0 end
+  local key = redis.call('HMGET', api_key(c, by), 'tenant', 'scope')
+  local is_near = key[1] == tenant or key[1] == DEFAULT_TENANT
+  return is_near and key[2] == 'admin' and not ended_at(c, by)
+end
+
 -- The key of a tenant that ended first; nil where none has.
-local function first_ended(c, ids, now)
+local function first_ended(c, ids)
   local first, since
   for _, id in ipairs(redis.call('SMEMBERS', ids)) do
-    local ended = ended_at(c, id, now)
+    local ended = ended_at(c, id)
     if ended and (not since or ended < since) then first, since = id, ended end
   end
   return first
@@ -42,77 +55,94 @@ end
 
 define('add_tenant', {}, function(args)
   local c = begin(args)
-  local tenant, record, most = args[OWN], args[OWN + 1], tonumber(args[OWN + 2])
+  local by, tenant, most = args[OWN], args[OWN + 1], tonumber(args[OWN + 2])
   local accounts = ACCOUNTS .. c.tag
-  if tenant == DEFAULT_TENANT or redis.call('HEXISTS', accounts, tenant) == 1 then return 'TAKEN' end
-  if redis.call('HLEN', accounts) >= most then return 'FULL' end
+  if not reaches(c, by, DEFAULT_TENANT) then return { 'DENIED' } end
+  if tenant == DEFAULT_TENANT or redis.call('HEXISTS', accounts, tenant) == 1 then return { 'TAKEN' } end
+  if redis.call('HLEN', accounts) >= most then return { 'FULL' } end
+  -- A name has no character that JSON would escape.
+  local record = '{"id":"' .. tenant .. '","created_at":' .. c.at .. '}'
   redis.call('HSET', accounts, tenant, record)
   tell(c)
-  return 'ADDED'
+  return { 'ADDED', record }
 end)
 
--- change_tenant: another record where it is still the one that was read; with a time, every key is revoked too.
+-- change_tenant: another record where it is still the one that was read; an empty one changes nothing.
 define('change_tenant', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local tenant, read, record, revoked_at = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3]
+  local by, tenant, read, record = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3]
   local accounts = ACCOUNTS .. c.tag
-  if (redis.call('HGET', accounts, tenant) or '') ~= read then return 0 end
+  if not reaches(c, by, DEFAULT_TENANT) then return { 'DENIED' } end
+  if record == '' or (redis.call('HGET', accounts, tenant) or '') ~= read then return { 'NOT_DONE' } end
   redis.call('HSET', accounts, tenant, record)
-  if revoked_at ~= '' then
-    for _, id in ipairs(redis.call('SMEMBERS', tenant_key(c, API_KEYS, tenant))) do
-      if redis.call('HGET', api_key(c, id), 'revoked_at') == '' then
-        redis.call('HSET', api_key(c, id), 'revoked_at', revoked_at)
-      end
+  tell(c)
+  return { 'DONE' }
+end)
+
+-- delete_tenant: its record says when, and its keys are revoked.
+define('delete_tenant', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local by, tenant, accounts = args[OWN], args[OWN + 1], ACCOUNTS .. c.tag
+  if not reaches(c, by, DEFAULT_TENANT) then return { 'DENIED' } end
+  local record = redis.call('HGET', accounts, tenant)
+  if tenant == DEFAULT_TENANT or not record or cjson.decode(record).deleted_at then return { 'NOT_DONE' } end
+  redis.call('HSET', accounts, tenant, record:sub(1, -2) .. ',"deleted_at":' .. c.at .. '}')
+  for _, id in ipairs(redis.call('SMEMBERS', tenant_key(c, API_KEYS, tenant))) do
+    if redis.call('HGET', api_key(c, id), 'revoked_at') == '' then
+      redis.call('HSET', api_key(c, id), 'revoked_at', c.at)
     end
   end
   tell(c)
-  return 1
+  return { 'DONE' }
 end)
 
--- add_key: a key's record, the most of a tenant, and where it replaces one, which and until when that is good.
+-- add_key: the authority, the key, how long it is good, the most of a tenant, and where it replaces one, which and for
+-- how long that stays good.
 define('add_key', {}, function(args)
   local c = begin(args)
-  local id, record, most, old, old_until = args[OWN], {}, tonumber(args[OWN + 8]), args[OWN + 9], args[OWN + 10]
-  for at, name in ipairs(KEY_RECORD) do
-    record[#record + 1] = name
-    record[#record + 1] = args[OWN + at]
-  end
-  local tenant, digest, now = args[OWN + 1], args[OWN + 4], tonumber(args[OWN + 5])
+  local by, id, tenant, scope, name, digest, life, most, old, grace = unpack(args, OWN, OWN + 9)
   -- The same call, arrived a second time.
-  if redis.call('HGET', api_key(c, id), 'digest') == digest then return 'ADDED' end
-  if not is_tenant(c, tenant) then return 'NO_TENANT' end
+  if redis.call('HGET', api_key(c, id), 'digest') == digest then return { 'ADDED', read_key(c, id) } end
+  if not reaches(c, by, tenant) then return { 'DENIED' } end
+  if not is_tenant(c, tenant) then return { 'NO_TENANT' } end
+  local old_until
   if old ~= '' then
     local known = redis.call('HMGET', api_key(c, old), 'tenant', 'expires_at')
-    if known[1] ~= tenant or ended_at(c, old, now) then return 'NO_KEY' end
-    local expires_at = tonumber(known[2])
-    if expires_at and expires_at < tonumber(old_until) then old_until = known[2] end
+    if known[1] ~= tenant or ended_at(c, old) then return { 'NO_KEY' } end
+    old_until = math.min(c.now + tonumber(grace), tonumber(known[2]) or FAR)
   end
   local ids, gone = tenant_key(c, API_KEYS, tenant), nil
-  if redis.call('SCARD', ids) >= most then
-    gone = first_ended(c, ids, now)
-    if not gone then return 'FULL' end
+  if redis.call('SCARD', ids) >= tonumber(most) then
+    gone = first_ended(c, ids)
+    if not gone then return { 'FULL' } end
   end
+  local expires_at = life == '' and '' or text(math.min(c.now + tonumber(life), FAR))
   -- First, since it must be there wherever there is a key.
   redis.call('SET', KEYED .. c.tag, 1)
-  redis.call('HSET', api_key(c, id), unpack(record))
+  redis.call('HSET', api_key(c, id), 'tenant', tenant, 'scope', scope, 'name', name, 'digest', digest, 'created_at', c.at,
+    'expires_at', expires_at, 'revoked_at', '')
   redis.call('SADD', ids, id)
   if gone then
     redis.call('SREM', ids, gone)
     redis.call('DEL', api_key(c, gone))
   end
-  if old ~= '' then redis.call('HSET', api_key(c, old), 'expires_at', old_until) end
+  if old_until then redis.call('HSET', api_key(c, old), 'expires_at', text(old_until)) end
   tell(c)
-  return 'ADDED'
+  return { 'ADDED', read_key(c, id) }
 end)
 
 define('revoke_key', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local tenant, id = args[OWN], args[OWN + 1]
+  local by, tenant, id = args[OWN], args[OWN + 1], args[OWN + 2]
   local known = redis.call('HMGET', api_key(c, id), 'tenant', 'revoked_at')
-  if known[1] ~= tenant then return false end
-  if known[2] == '' then redis.call('HSET', api_key(c, id), 'revoked_at', args[OWN + 2]) end
-  tell(c)
-  return read_key(c, id)
+  local is_own_end = by == id and known[1] == tenant and known[2] ~= ''
+  if not is_own_end and not reaches(c, by, tenant) then return { 'DENIED' } end
+  if known[1] ~= tenant then return { 'NO_KEY' } end
+  if known[2] == '' then
+    redis.call('HSET', api_key(c, id), 'revoked_at', c.at)
+    tell(c)
+  end
+  return { 'REVOKED', read_key(c, id) }
 end)
 
 define('keys', { 'no-writes' }, function(args)
@@ -124,7 +154,8 @@ define('keys', { 'no-writes' }, function(args)
   return found
 end)
 
+-- key: the time, and the key if there is one.
 define('key', { 'no-writes' }, function(args)
   local c = begin(args)
-  return read_key(c, args[OWN]) or false
+  return { c.at, read_key(c, args[OWN]) or false }
 end)

@@ -29,3 +29,5 @@ end)
 
 -- ping: whether this library is here.
 define('ping', { 'no-writes' }, function() return 'OK' end)
+
+define('now', { 'no-writes' }, function(args) return begin(args).at end)
