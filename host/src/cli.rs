@@ -63,7 +63,7 @@ Exit codes:
   2  the command line was wrong
   3  the function failed: its own error, a trap, or its fuse
   4  there is no such function or task
-  5  the host does not answer, or is too busy: try again";
+  5  the host does not answer, is too busy, or --timeout is over: try again";
 
 /// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox on its own fuse
 #[derive(Debug, Parser)]
@@ -232,8 +232,9 @@ impl Credentials {
 }
 
 impl From<String> for Credentials {
+    /// Blanks around it do not count: files end with a line end.
     fn from(text: String) -> Self {
-        Self(text)
+        Self(text.trim().to_owned())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cli`], [`config`], [`commands`] | the command line and its settings file; one file a command |
+//! | [`cli`], [`config`], [`environment`], [`commands`] | the command line, its settings file and variables; one file a command |
 //! | [`rest`], [`tenancy`] | the REST service; who asks |
 //! | [`store`] | functions, tasks and the queue |
 //! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
@@ -15,6 +15,7 @@
 //! | [`client`], [`ui`] | the REST client of the command line; what people see |
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | bytes between this program's own processes |
+//! | [`text`] | text as other systems write it |
 //! | [`clock`], [`random`] | the only readers of time and randomness |
 
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod egress;
+pub mod environment;
 pub mod frames;
 pub mod helper;
 pub mod invoke;
@@ -35,6 +37,7 @@ pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;
+pub mod text;
 pub mod transport;
 pub mod ui;
 pub mod worker;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use fusebox::{
     cli::{Cli, OutputFormat},
     commands::{self, reload::Reload},
-    config,
+    config, environment,
     telemetry::lines,
     ui,
 };
@@ -15,6 +15,7 @@ use fusebox::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    environment::forget_empty();
     let config::Parsed { cli, dump, settings } = match config::parse() {
         Ok(parsed) => parsed,
         Err(error) => return ui::report(&error, OutputFormat::Text),

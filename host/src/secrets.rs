@@ -56,7 +56,8 @@ impl SecretsKey {
     pub fn read(path: &Path) -> Result<Self, SecretsKeyError> {
         let failed = |error| SecretsKeyError::File { path: path.to_owned(), error };
         let text = fs::read_to_string(path).map_err(failed)?;
-        Self::parse(text.trim()).ok_or_else(|| SecretsKeyError::NoKey(path.to_owned()))
+        // Some editors write a byte order mark.
+        Self::parse(text.trim_start_matches('\u{feff}').trim()).ok_or_else(|| SecretsKeyError::NoKey(path.to_owned()))
     }
 
     /// The key in a file; a new one where there is no such file, which only its owner may read. It appears whole or not at

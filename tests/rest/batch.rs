@@ -71,6 +71,25 @@ async fn a_broken_line_is_no_other_lines_error() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_is_skipped_and_utf_16_is_refused_with_a_sentence() {
+    let rest = Rest::new(Slots::Echo).with_echo().await;
+    let json = ("content-type", "application/json");
+    for (kind, body) in [(LINES, "\u{feff}{\"text\":\"a\"}\r\n"), (json, "\u{feff}[{\"text\":\"a\"}]")] {
+        let answer = rest.send(Method::POST, PATH, &[kind], body.as_bytes().to_vec()).await;
+        assert_eq!(codes(&answer), ["accepted"], "{body:?}");
+    }
+    let utf16: Vec<u8> = "[{}]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (path, kind) in [(PATH, LINES), (PATH, json), ("/v1/tasks/wait", json)] {
+        for body in [utf16.clone(), [&b"\xff\xfe"[..], &utf16].concat()] {
+            let answer = rest.send(Method::POST, path, &[kind], body).await;
+            let problem = answer.json();
+            assert_eq!(problem["code"], "unprocessable-request", "{path}");
+            assert!(problem["detail"].as_str().unwrap().contains("UTF-16"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_batch_for_any_function_names_one_in_each_item() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let items = json!([{"function": "echo", "text": "a"}, {"text": "b"}, {"function": "none"}]);

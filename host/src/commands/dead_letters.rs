@@ -10,7 +10,7 @@ use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
     rest::rows::{Row, Rows},
-    ui::{self, progress::Spinner, table::Table},
+    ui::{self, WrongUsage, progress::Spinner, table::Table},
 };
 
 /// Which dead letters, and what to do.
@@ -58,7 +58,7 @@ struct ListArgs {
 #[derive(Debug, Args)]
 struct ReplayArgs {
     /// Ids of dead letters
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "TASK")]
+    #[arg(conflicts_with = "all", value_name = "TASK")]
     tasks: Vec<String>,
     /// All of them
     #[arg(long)]
@@ -89,6 +89,9 @@ async fn list(args: ListArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 async fn replay(args: ReplayArgs, format: OutputFormat) -> anyhow::Result<()> {
+    if !args.all && args.tasks.is_empty() {
+        return Err(WrongUsage("name the dead letters to replay, or give --all").into());
+    }
     let client = Client::of(&args.host)?;
     let spinner = Spinner::start("replaying dead letters".to_owned());
     let rows = match args.all {

@@ -102,7 +102,7 @@ pub struct DoorArgs {
     #[command(flatten)]
     host: HostArgs,
     /// Ask no host: open its store, a directory that no host has open, or redis://…
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, hide_env_values = true, value_name = "DIR|URL")]
     store: Option<StoreAddress>,
 }
 

@@ -9,6 +9,7 @@ use fusebox_core::{capability::SettingName, limits::SETTING_VALUE_BYTES_MAX};
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
+    text,
     ui::{self, table::Table},
 };
 
@@ -62,7 +63,7 @@ enum ConfigAct {
 #[command(after_help = "\
 Examples:
   fusebox secrets set shop API_KEY                 asks for it, and does not show it
-  fusebox secrets set shop API_KEY < key.txt       the whole of stdin, but for one line break at its end
+  fusebox secrets set shop API_KEY < key.txt       the whole of stdin, without one line end at its end
 Secrets are kept sealed and never given back; runs of functions that were deployed with --grant secrets read them.")]
 pub struct SecretArgs {
     #[command(subcommand)]
@@ -173,11 +174,9 @@ fn read_secret(name: &SettingName) -> anyhow::Result<Vec<u8>> {
         std::io::Write::write_all(&mut terminal, format!("{name}: ").as_bytes())?;
         return Ok(terminal.read_secure_line().context("read the secret")?.into_bytes());
     }
-    let mut secret = Vec::new();
-    std::io::stdin().take(SETTING_VALUE_BYTES_MAX as u64 + 2).read_to_end(&mut secret).context("read the secret")?;
-    if secret.last() == Some(&b'\n') {
-        secret.pop();
-    }
+    let (mut secret, read_max) = (Vec::new(), SETTING_VALUE_BYTES_MAX + "\r\n".len() + 1);
+    std::io::stdin().take(read_max as u64).read_to_end(&mut secret).context("read the secret")?;
+    secret.truncate(text::without_line_end(&secret).len());
     anyhow::ensure!(secret.len() <= SETTING_VALUE_BYTES_MAX, "a secret has at most {SETTING_VALUE_BYTES_MAX} bytes");
     Ok(secret)
 }

@@ -20,6 +20,7 @@ use self::{
     decode::{Coding, Undecoded},
 };
 use super::{App, Shared, error::Problem, room::InRoom};
+use crate::text;
 
 mod arrival;
 mod decode;
@@ -115,11 +116,21 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let detail = format!("the body is not the JSON object that is expected: {error}");
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     };
+    let body = unmarked(body)?;
     // The parser would take an array for an object, its items for the fields in their order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(refused("it is an array"));
     }
     serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))
+}
+
+/// JSON without the byte order mark that some editors write.
+///
+/// # Errors
+/// Where it is UTF-16.
+pub(super) fn unmarked(body: &[u8]) -> Result<&[u8], Problem> {
+    let refused = |error| Problem::new(ErrorCode::UnprocessableRequest, format!("the body cannot be read: {error}"));
+    text::unmarked_json(body).map_err(refused)
 }
 
 fn too_large(bytes_max: u64, what: &str) -> Problem {

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{
     accept,
-    body::from_base64,
+    body::{self, from_base64},
     error::Problem,
     functions::LimitParams,
     idempotency::{Asked, Identity, Key},
@@ -100,6 +100,7 @@ impl Batch {
     /// # Errors
     /// Where the batch is no array, or has too many items.
     pub(super) fn read(&self, body: &[u8]) -> Result<Vec<Result<Item, Problem>>, Problem> {
+        let body = body::unmarked(body)?;
         let texts: Vec<&[u8]> = match self.lines {
             true => {
                 let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);

@@ -58,6 +58,19 @@ pub fn note(line: impl AsRef<str>) {
 #[error("{0}")]
 pub struct FunctionsFailed(pub String);
 
+/// The time that `--timeout` gives a wait is over.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--timeout: not ended within {}; it goes on, and `fusebox tasks ID --wait` waits for it",
+    humantime::format_duration(*.0)
+)]
+pub struct Late(pub std::time::Duration);
+
+/// The arguments of a command do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub &'static str);
+
 /// Says why a command failed, and picks the exit code; `fusebox help` lists them.
 #[must_use]
 pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
@@ -85,13 +98,16 @@ pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
             }
         }
     }
-    match error.is::<FunctionsFailed>() {
-        true => ExitCode::from(FUNCTION_FAILED),
-        false => ExitCode::from(exit_code(cause)),
-    }
+    ExitCode::from(match error {
+        error if error.is::<FunctionsFailed>() => FUNCTION_FAILED,
+        error if error.is::<WrongUsage>() => WRONG_USAGE,
+        error if error.is::<Late>() => TRY_AGAIN,
+        _ => exit_code(cause),
+    })
 }
 
 const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
 const FUNCTION_FAILED: u8 = 3;
 const NOT_FOUND: u8 = 4;
 const TRY_AGAIN: u8 = 5;
