@@ -20,12 +20,15 @@ use self::tls::Authorities;
 
 pub mod events;
 mod identity;
+mod proxies;
 mod settings;
 mod tasks;
 pub mod tls;
 
 /// Longer than the host keeps any request open.
 const TIMEOUT: Duration = Duration::from_secs(330);
+/// A host that takes no connection for this long is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Functions read for a listing; who has more pages through REST.
 const FUNCTIONS_MAX: usize = 10_000;
 
@@ -33,6 +36,8 @@ const FUNCTIONS_MAX: usize = 10_000;
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    /// The address without a name and password, as messages show it.
+    shown: String,
 }
 
 /// A run that ended well.
@@ -90,6 +95,38 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// Answers of a host that is away, busy or restarting.
+const AWAY: [StatusCode; 4] = [
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
+impl ClientError {
+    /// Whether it is likely to pass by itself: nothing answers, or the host is busy or restarting. A run that failed does
+    /// not pass; its problem has a receipt.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(problem) => {
+                problem.receipt.is_none() && AWAY.iter().any(|status| status.as_u16() == problem.status)
+            }
+            _ => false,
+        }
+    }
+
+    /// The reason alone.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unreachable { reason, .. } => reason.clone(),
+            error => error.to_string(),
+        }
+    }
 }
 
 /// A problem as the host describes it.
@@ -156,10 +193,12 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let http = reqwest::Client::builder().timeout(TIMEOUT).tls_backend_preconfigured(tls);
+        let http = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
+        let http = proxies::set_up(http, &base, key.is_some()).tls_backend_preconfigured(tls);
         // A host redirects nobody, and the key is for it alone.
         let http = http.default_headers(headers).redirect(Policy::none()).build();
-        Ok(Self { http: http.map_err(|error| bad(error.to_string()))?, base })
+        let shown = without_password(&base);
+        Ok(Self { http: http.map_err(|error| bad(error.to_string()))?, base, shown })
     }
 
     /// Registers a function.
@@ -244,6 +283,11 @@ impl Client {
         let body = self.body(answer).await?;
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Err(ClientError::Problem(Box::new(Problem { log, ..problem }))),
+            // A proxy in front of the host speaks for it while it is away.
+            Err(_) if AWAY.contains(&status) => {
+                let reason = format!("what is in front of it answers HTTP {}", status.as_u16());
+                Err(ClientError::Unreachable { url: self.shown.clone(), reason })
+            }
             Err(_) => Err(self.protocol(format!("HTTP {}", status.as_u16()))),
         }
     }
@@ -276,7 +320,7 @@ impl Client {
             reason = deeper.to_string();
             source = deeper.source();
         }
-        let url = self.base.to_string();
+        let url = self.shown.clone();
         if reason.starts_with("invalid peer certificate") {
             return ClientError::Untrusted { url, reason };
         }
@@ -284,8 +328,16 @@ impl Client {
     }
 
     fn protocol(&self, reason: String) -> ClientError {
-        ClientError::Protocol { url: self.base.to_string(), reason }
+        ClientError::Protocol { url: self.shown.clone(), reason }
     }
+}
+
+/// An address without the name and password that may stand in it.
+fn without_password(url: &Url) -> String {
+    let mut url = url.clone();
+    // Only an address without a host refuses, and has neither.
+    let _ = url.set_password(None).and_then(|()| url.set_username(""));
+    url.to_string()
 }
 
 /// The end of a run's log, from its header.

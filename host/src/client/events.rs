@@ -10,6 +10,8 @@ use crate::rest::view::TaskView;
 
 /// A stream stays open as long as its task does, and begins anew after this.
 const TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A host says something every 15 s, if only to keep the connection open; after three of these it is gone.
+const SILENCE: Duration = Duration::from_secs(45);
 /// No event is as large.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
@@ -56,9 +58,9 @@ impl Events<'_> {
                 return Err(self.client.protocol("an event is too large".to_owned()));
             }
             let Some(answer) = &mut self.answer else { return Ok(None) };
-            match answer.chunk().await {
-                Ok(Some(chunk)) => self.bytes.extend_from_slice(&chunk),
-                Ok(None) | Err(_) => self.answer = None,
+            match tokio::time::timeout(SILENCE, answer.chunk()).await {
+                Ok(Ok(Some(chunk))) => self.bytes.extend_from_slice(&chunk),
+                Ok(Ok(None) | Err(_)) | Err(_) => self.answer = None,
             }
         }
     }

@@ -14,6 +14,9 @@ use crate::rest::{
     workers::{WorkerView, Workers},
 };
 
+/// How much later than promised a wait may be answered; a host that is silent for longer is gone.
+const SLACK: Duration = Duration::from_secs(30);
+
 impl Client {
     /// Submits a task, to start after a delay.
     pub async fn submit(
@@ -48,15 +51,10 @@ impl Client {
         self.json(self.http.get(self.url(&["v1", "tasks", id]))).await
     }
 
-    /// A task, once it has ended.
-    pub async fn ended(&self, id: &str) -> Result<TaskView> {
-        loop {
-            let request = self.http.get(self.url(&["v1", "tasks", id]));
-            let task: TaskView = self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await?;
-            if matches!(task.status.as_str(), "COMPLETED" | "FAILED") {
-                return Ok(task);
-            }
-        }
+    /// A task once it has ended, or as it is after so many seconds.
+    pub async fn look(&self, id: &str, seconds: u64) -> Result<TaskView> {
+        let request = self.http.get(self.url(&["v1", "tasks", id])).timeout(Duration::from_secs(seconds) + SLACK);
+        self.json(request.header("prefer", format!("wait={seconds}"))).await
     }
 
     /// Cancels a task.
@@ -87,6 +85,7 @@ impl Client {
     /// Where tasks stand once all have ended, or after so many seconds.
     pub async fn wait(&self, tasks: &[String], seconds: u64) -> Result<Waited> {
         let request = self.http.post(self.url(&["v1", "tasks", "wait"])).json(&json!({"tasks": tasks}));
+        let request = request.timeout(Duration::from_secs(seconds) + SLACK);
         self.json(request.header("prefer", format!("wait={seconds}"))).await
     }
 

@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -13,11 +14,14 @@ use clap::Args;
 use fusebox_core::limits::WAIT_TASKS_MAX;
 use serde::Serialize;
 use serde_json::json;
+use tokio::time::Instant;
 
+use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
     rest::view::TaskView,
+    text,
     ui::{self, FunctionsFailed, progress, table::Table},
 };
 
@@ -33,13 +37,17 @@ const TOLD_MAX: usize = 10;
 /// Which function, on what.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each line of the file is the input of one task; blank lines are skipped. With --items each line is a JSON object that says
+Each line of the file, in UTF-8, is the input of one task; blank lines are skipped. With --items each line is a JSON object that says
 more: one of \"text\", \"json\" and \"input\" (base64), and \"priority\", \"delay_ms\", \"limits\", \"function\",
 \"idempotency_key\". A line that is refused does not keep the others from running.
 
 With --key the command may be run again after a break, on the same file: what was submitted before is not run twice.
 
-Exit codes: 0 all were accepted, and completed where they were waited for; 1 lines were refused; 3 tasks failed.
+With --wait the ids of the accepted tasks are printed to stderr before they are waited for, as `task ID`, up to ten, or
+with --output json all of them as a line {\"tasks\":[\"ID\",…]}. The wait goes on over a restart of the host.
+
+Exit codes: 0 all were accepted, and completed where they were waited for; 1 lines were refused; 3 tasks failed; 5 the
+host does not answer, or --timeout is over.
 
 Examples:
   fusebox batch hello names.txt --wait
@@ -56,6 +64,9 @@ pub struct BatchArgs {
     /// Wait until every task has ended
     #[arg(long)]
     pub wait: bool,
+    /// With --wait: stop waiting after this time, such as 10m; the tasks go on [default: wait for ever]
+    #[arg(long, requires = "wait", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
     /// Makes it safe to run the command again: 1 to 200 visible ASCII characters
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
@@ -85,8 +96,13 @@ struct Line {
 pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
     let mut lines = submit(&client, &args).await?;
+    if format == OutputFormat::Text {
+        for line in lines.iter().filter(|line| line.status == "refused").take(TOLD_MAX) {
+            ui::note(format!("line {}: {}", line.line, line.message.as_deref().unwrap_or_default()));
+        }
+    }
     if args.wait {
-        wait(&client, &mut lines, format == OutputFormat::Json).await?;
+        wait(&client, &mut lines, args.timeout, format).await?;
     }
     let of = |status: &str| lines.iter().filter(|line| line.status == status).count();
     let (refused, failed) = (of("refused"), of("FAILED"));
@@ -97,9 +113,6 @@ pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
         }
         OutputFormat::Text if lines.is_empty() => ui::say("The file has no lines: nothing was submitted")?,
         OutputFormat::Text => {
-            for line in lines.iter().filter(|line| line.status == "refused").take(TOLD_MAX) {
-                ui::note(format!("line {}: {}", line.line, line.message.as_deref().unwrap_or_default()));
-            }
             ui::say(summary(&lines))?;
         }
     }
@@ -139,28 +152,36 @@ async fn submit(client: &Client, args: &BatchArgs) -> anyhow::Result<Vec<Line>> 
     Ok(lines)
 }
 
-/// Waits for every task that was accepted.
-async fn wait(client: &Client, lines: &mut [Line], with_results: bool) -> anyhow::Result<()> {
+/// Waits for every task that was accepted. With JSON their results are fetched as well.
+async fn wait(
+    client: &Client,
+    lines: &mut [Line],
+    timeout: Option<Duration>,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    let with_results = format == OutputFormat::Json;
     let mut open: Vec<(usize, String)> =
         lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.task.clone()?))).collect();
     let bar = progress::bar("ended", open.len() as u64);
+    let mut waiting = Waiting::new(client, timeout, format, &bar).accepted(open.iter().map(|(_, id)| id.as_str()));
     while !open.is_empty() {
+        let (started, left) = (Instant::now(), open.len());
         let asked: Vec<(usize, String)> = open.drain(..open.len().min(WAIT_TASKS_MAX)).collect();
         let ids: Vec<String> = asked.iter().map(|(_, id)| id.clone()).collect();
-        let waited = client.wait(&ids, WAIT_SECONDS).await?;
+        let waited = waiting.ask(|| client.wait(&ids, WAIT_SECONDS)).await?;
         let mut found: BTreeMap<String, TaskView> =
             waited.items.into_iter().map(|task| (task.id.clone(), task)).collect();
         let mut again = Vec::new();
         for (at, id) in asked {
             let line = &mut lines[at];
             match found.get_mut(&id) {
-                Some(task) if matches!(task.status.as_str(), "COMPLETED" | "FAILED") => {
+                Some(task) if task.is_ended() => {
                     line.status.clone_from(&task.status);
                     (line.code, line.message) = task.error.clone().map(|error| (error.code, error.message)).unzip();
                     if with_results && task.status == "COMPLETED" {
                         line.result = match task.result.take() {
                             Some(result) => Some(result),
-                            None => Some(STANDARD.encode(client.result(&id).await?.output)),
+                            None => Some(STANDARD.encode(waiting.ask(|| client.result(&id)).await?.output)),
                         };
                     }
                     bar.inc(1);
@@ -171,6 +192,9 @@ async fn wait(client: &Client, lines: &mut [Line], with_results: bool) -> anyhow
         }
         // Those asked for first are the oldest: they stay in front.
         open.splice(0..0, again);
+        if open.len() == left {
+            waiting.pace(started).await?;
+        }
     }
     bar.finish_and_clear();
     Ok(())
@@ -204,9 +228,12 @@ impl Parts {
             if self.source.read_until(b'\n', &mut line)? == 0 {
                 break;
             }
+            let mut text = text::without_line_end(&line);
+            if self.number == 0 {
+                let unmarked = if self.items { text::unmarked_json(text) } else { text::unmarked(text) };
+                text = unmarked.map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))?;
+            }
             self.number += 1;
-            let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            let text = text.strip_suffix(b"\r").unwrap_or(text);
             if text.trim_ascii().is_empty() {
                 continue;
             }
@@ -242,5 +269,21 @@ mod tests {
         assert_eq!(parts.next().unwrap().unwrap().0.len(), 2);
         assert!(parts.next().unwrap().is_none());
         assert_eq!(item(b"\xff"), json!({"input": "/w=="}));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_utf_16_refused() {
+        let read = |text: &'static [u8], items| {
+            let mut parts = Parts { source: Box::new(std::io::Cursor::new(text)), items, number: 0 };
+            parts.next().map(|part| part.unwrap_or_default().1).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            read(b"\xef\xbb\xbfa\r\n\xef\xbb\xbfb", false).unwrap(),
+            "{\"text\":\"a\"}\n{\"text\":\"\u{feff}b\"}\n".as_bytes()
+        );
+        assert_eq!(read(b"\xef\xbb\xbf{\"text\":\"a\"}\r\n", true).unwrap(), b"{\"text\":\"a\"}\n");
+        for (text, items) in [(&b"\xff\xfea\0\r\0\n\0"[..], false), (b"\xfe\xff\0a", true), (b"{\0}\0\n\0", true)] {
+            assert!(read(text, items).unwrap_err().contains("iconv -f utf-16"), "{text:?}");
+        }
     }
 }

@@ -12,16 +12,22 @@ use clap::Args;
 use fusebox_core::limits::INPUT_BYTES_MAX;
 use serde_json::json;
 
+use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::{Client, ClientError, Problem, Ran},
     rest::view::TaskView,
-    ui::{self, progress::Spinner, receipt},
+    ui::{self, WrongUsage, progress::Spinner, receipt},
 };
 
 /// What to run, on what.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+With --task the task's id is printed to stderr before it is waited for, as `task ID`, or with --output json as a line
+{\"tasks\":[\"ID\"]}. The wait goes on over a restart of the host; so does one that begins again with `fusebox tasks ID --wait`.
+
+Exit codes: 0 done; 3 the function failed; 4 there is no such function; 5 the host does not answer, or --timeout is over.
+
 Examples:
   fusebox invoke hello --data Ada
   fusebox invoke thumbnail --file photo.jpg > small.png
@@ -38,6 +44,9 @@ pub struct InvokeArgs {
     /// Run it as a task, which survives a crash of the host, and wait for its end
     #[arg(long)]
     pub task: bool,
+    /// With --task: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
+    #[arg(long, requires = "task", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
     /// Run it as a task and print its id at once
     #[arg(long)]
     pub detach: bool,
@@ -64,10 +73,9 @@ pub struct InvokeArgs {
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
     let input = input(args.data.as_deref(), args.file.as_deref())?;
-    anyhow::ensure!(
-        args.task || args.detach || (args.priority.is_none() && args.delay.is_none()),
-        "only a task has a priority and a delay: give --task or --detach as well"
-    );
+    if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some()) {
+        return Err(WrongUsage("only a task has a priority and a delay: give --task or --detach as well").into());
+    }
     if args.detach {
         let task = submit(&client, &args, input).await?;
         return match format {
@@ -76,7 +84,10 @@ pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
         };
     }
     let spinner = Spinner::start(format!("running {}", args.function));
-    let ran = if args.task { as_task(&client, &args, input).await } else { now(&client, &args, input).await };
+    let ran = match args.task {
+        true => as_task(&client, &args, input, format, &spinner).await,
+        false => now(&client, &args, input).await,
+    };
     spinner.end();
     if let Err(error) = &ran
         && let Some(ClientError::Problem(problem)) = error.downcast_ref()
@@ -111,14 +122,24 @@ async fn submit(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::R
     Ok(client.submit(&args.function, priority, delay, input).await?)
 }
 
-async fn as_task(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
+async fn as_task(
+    client: &Client,
+    args: &InvokeArgs,
+    input: Vec<u8>,
+    format: OutputFormat,
+    spinner: &Spinner,
+) -> anyhow::Result<Ran> {
     let id = submit(client, args, input).await?.id;
-    client.ended(&id).await?;
-    let log = if args.logs { client.log(&id).await? } else { Vec::new() };
-    match client.result(&id).await {
+    let mut waiting = Waiting::new(client, args.timeout, format, spinner.bar()).accepted([id.as_str()]);
+    waiting.ended(&id).await?;
+    let log = if args.logs { waiting.ask(|| client.log(&id)).await? } else { Vec::new() };
+    match waiting.ask(|| client.result(&id)).await {
         Ok(ran) => Ok(Ran { log, ..ran }),
-        Err(ClientError::Problem(problem)) => Err(ClientError::Problem(Box::new(Problem { log, ..*problem })).into()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(match error.downcast()? {
+            ClientError::Problem(problem) => ClientError::Problem(Box::new(Problem { log, ..*problem })),
+            error => error,
+        }
+        .into()),
     }
 }
 

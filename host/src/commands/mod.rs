@@ -50,6 +50,7 @@ pub mod work;
 pub mod workers;
 
 mod process;
+mod waiting;
 
 use reload::Reload;
 

@@ -1,8 +1,12 @@
 //! `fusebox tasks`: lists tasks; shows, watches, cancels or retries one.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 
+use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
@@ -20,7 +24,10 @@ Examples:
   fusebox tasks ID --wait                         one, once it has ended
   fusebox tasks ID --result > out                 its output
   fusebox tasks events ID                         its changes as they happen, until it has ended
-  fusebox tasks retry ID --wait                   a failed one again, as a new task"
+  fusebox tasks retry ID --wait                   a failed one again, as a new task
+
+A wait goes on over a restart of the host. Exit codes: 0 done, however the task ended; 3 it failed and its --result was
+asked for; 4 there is no such task; 5 the host does not answer, or --timeout is over."
 )]
 pub struct TasksArgs {
     #[command(subcommand)]
@@ -30,6 +37,9 @@ pub struct TasksArgs {
     /// Wait until it has ended
     #[arg(long, requires = "task")]
     pub wait: bool,
+    /// With --wait: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
+    #[arg(long, requires = "wait", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
     /// Print its result, raw, and nothing else
     #[arg(long, requires = "task", conflicts_with = "cancel")]
     pub result: bool,
@@ -55,9 +65,12 @@ enum Action {
 struct RetryArgs {
     /// The failed task
     task: String,
-    /// Wait until the new one has ended
+    /// Print the id of the new one to stderr, and wait until it has ended
     #[arg(long)]
     wait: bool,
+    /// With --wait: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
+    #[arg(long, requires = "wait", value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Option<Duration>,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -66,6 +79,9 @@ struct RetryArgs {
 struct EventsArgs {
     /// The task
     task: String,
+    /// Stop watching after this time, such as 10m; the task goes on [default: watch for ever]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Option<Duration>,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -94,10 +110,10 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
     let task = if args.cancel {
         client.cancel(id).await?
     } else {
-        let spinner = args.wait.then(|| Spinner::start(format!("waiting for {id}")));
-        let task = if args.wait { client.ended(id).await } else { client.task(id).await };
-        drop(spinner);
-        task?
+        match args.wait {
+            true => ended(&client, id, args.timeout, format, false).await?,
+            false => client.task(id).await?,
+        }
     };
     if args.result {
         return ui::raw(&client.result(id).await?.output);
@@ -112,10 +128,7 @@ async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
     let mut task = client.retry(&args.task).await?;
     if args.wait {
-        let spinner = Spinner::start(format!("waiting for {}", task.id));
-        let ended = client.ended(&task.id).await;
-        spinner.end();
-        task = ended?;
+        task = ended(&client, &task.id, args.timeout, format, true).await?;
     }
     match format {
         OutputFormat::Json => ui::json(&task),
@@ -124,23 +137,28 @@ async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
 }
 
-/// A stream that breaks off, because the host drains or the network does, is opened again.
+/// Waits for a task's end. One that is new has its id printed first.
+async fn ended(
+    client: &Client,
+    id: &str,
+    timeout: Option<Duration>,
+    format: OutputFormat,
+    is_new: bool,
+) -> anyhow::Result<TaskView> {
+    let spinner = Spinner::start(format!("waiting for {id}"));
+    let waiting = Waiting::new(client, timeout, format, spinner.bar());
+    let mut waiting = if is_new { waiting.accepted([id]) } else { waiting };
+    waiting.ended(id).await
+}
+
 async fn events(args: EventsArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
-    let mut last: Option<String> = None;
-    loop {
-        let mut events = client.events(&args.task, last.as_deref()).await?;
-        while let Some(event) = events.next().await? {
-            match format {
-                OutputFormat::Json => ui::say(serde_json::to_string(&event.task)?)?,
-                OutputFormat::Text => ui::say(change(&event.task))?,
-            }
-            if matches!(event.task.status.as_str(), "COMPLETED" | "FAILED") {
-                return Ok(());
-            }
-            last = Some(event.id);
-        }
-    }
+    let mut waiting = Waiting::new(&client, args.timeout, format, &ProgressBar::hidden());
+    let told = waiting.events(&args.task, |task| match format {
+        OutputFormat::Json => ui::say(serde_json::to_string(task)?),
+        OutputFormat::Text => ui::say(change(task)),
+    });
+    told.await
 }
 
 fn change(task: &TaskView) -> String {

@@ -173,6 +173,14 @@ impl From<RunLimits> for LimitsView {
     }
 }
 
+impl TaskView {
+    /// Whether the task is `COMPLETED` or `FAILED`.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.status.as_str(), "COMPLETED" | "FAILED")
+    }
+}
+
 impl From<&Task> for TaskView {
     fn from(task: &Task) -> Self {
         Self {

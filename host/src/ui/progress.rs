@@ -16,6 +16,12 @@ impl Spinner {
         Self(bar)
     }
 
+    /// The bar, above which remarks go.
+    #[must_use]
+    pub fn bar(&self) -> &ProgressBar {
+        &self.0
+    }
+
     /// Stops and leaves nothing behind.
     pub fn end(self) {}
 }

@@ -55,7 +55,9 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { base: base.into(), http: reqwest::Client::builder().tls_backend_preconfigured(tls).build()? })
+        // Servers of tests are on loopback, where no proxy of the environment leads.
+        let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
+        Ok(Self { base: base.into(), http: http.build()? })
     }
 
     /// Where the server is.

@@ -32,8 +32,12 @@ impl Server {
     /// # Errors
     /// Where it ends first or does not say where it listens.
     pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        Self::start_at(options, "127.0.0.1:0")
+    }
+
+    fn start_at(options: ServerOptions, listen: &str) -> anyhow::Result<Self> {
         let mut command = Command::new(&options.binary);
-        command.args(["up", "--listen", "127.0.0.1:0", "--log", "warn", "--store"]).arg(&options.store);
+        command.args(["up", "--listen", listen, "--log", "warn", "--store"]).arg(&options.store);
         command.args(&options.args);
         let program = Program::start(command, "http://")?;
         let url = program.word("http://")?;
@@ -77,6 +81,17 @@ impl Server {
     pub fn kill_and_restart(mut self) -> anyhow::Result<Self> {
         self.kill()?;
         Self::start(self.options.clone())
+    }
+
+    /// Kills it with SIGKILL and starts it again on the same store and port, with something done in between.
+    ///
+    /// # Errors
+    /// Where it does not start again.
+    pub fn kill_and_restart_there(mut self, meanwhile: impl FnOnce()) -> anyhow::Result<Self> {
+        self.kill()?;
+        meanwhile();
+        let listen = self.url.trim_start_matches("http://");
+        Self::start_at(self.options.clone(), listen)
     }
 
     /// Kills it with SIGKILL and waits for its end.

@@ -27,10 +27,11 @@ use super::{
     host::{Host, HostOptions},
     isolate::IsolateArgs,
     parts::{self, StoreAddress},
+    waiting::Waiting,
     web::WebArgs,
 };
 use crate::{
-    cli::LimitArgs,
+    cli::{LimitArgs, OutputFormat},
     client::{Client, ClientError, Ran},
     ui::{self, progress, receipt, table::Table},
 };
@@ -162,8 +163,9 @@ async fn tasks(client: &Client) -> anyhow::Result<()> {
         accepted.push(client.submit("hello", None, Duration::ZERO, format!("task {n}").into_bytes()).await?.id);
     }
     let mut last = None;
+    let mut waiting = Waiting::new(client, None, OutputFormat::Text, &bar);
     for (n, id) in accepted.iter().enumerate() {
-        client.ended(id).await?;
+        waiting.ended(id).await?;
         let ran = client.result(id).await?;
         let expected = format!("Hello, task {n}!");
         anyhow::ensure!(ran.output == expected.as_bytes(), "task {id} answered something else than {expected:?}");

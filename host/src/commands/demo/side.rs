@@ -141,7 +141,7 @@ impl Side {
             let mut events = self.client.events(id, last.as_deref()).await?;
             // Read to its end, so that its connection serves the next one.
             while let Some(event) = events.next().await? {
-                is_over = matches!(event.task.status.as_str(), "COMPLETED" | "FAILED");
+                is_over = event.task.is_ended();
                 last = Some(event.id);
             }
         }
