@@ -77,7 +77,7 @@ async fn exit_codes_say_whose_fault_it_was() {
         ("invoke trap --data x --url nowhere", 1, "http://"),
         (&format!("deploy {}", nonsense.display()), 1, "00 61 73 6d"),
         ("deploy /nowhere/at.all", 1, "/nowhere/at.all"),
-        ("invoke trap --data x --delay 1s", 1, "--task"),
+        ("invoke trap --data x --delay 1s", 2, "--task"),
         ("invoke trap --data x --task --delay soon", 2, "--delay"),
         ("up --store postgres://127.0.0.1", 2, "directory"),
         ("invoke", 2, "Usage"),
@@ -99,7 +99,13 @@ async fn a_log_is_shown_also_of_a_run_that_failed() {
     server.client().register("trap", "", &guests::log_and_trap()).await.unwrap();
     for line in ["invoke trap --data careful --logs", "invoke trap --data careful --logs --task"] {
         let output = fusebox(server.url(), line);
-        assert!(stderr(&output).starts_with("WARN careful\nerror: trap: "), "{}", stderr(&output));
+        let said = stderr(&output);
+        let after_the_id = said.strip_prefix("task ").and_then(|said| said.split_once('\n'));
+        assert_eq!(after_the_id.is_some(), line.ends_with("--task"), "{said}");
+        assert!(
+            after_the_id.map_or(said.as_str(), |(_, said)| said).starts_with("WARN careful\nerror: trap: "),
+            "{said}"
+        );
     }
 }
 

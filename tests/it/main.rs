@@ -9,6 +9,7 @@
 //! | `capabilities` | what functions are granted: configuration, secrets, a namespace |
 //! | `cli` | the command line, its exit codes, the demo |
 //! | `cli_tasks` | batches, failed tasks tried again, changes as they happen, who works |
+//! | `cli_around` | environment variables, proxies, a host that restarts, files of other systems, `doctor` |
 //! | `bench` | a little of every measurement, and its report |
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
 //! | `faults` | kill -9 under load, drain, two processes on one store |
@@ -37,6 +38,7 @@ mod bench;
 mod capabilities;
 mod chaos;
 mod cli;
+mod cli_around;
 mod cli_tasks;
 mod cluster;
 mod egress;

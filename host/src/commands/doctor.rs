@@ -1,11 +1,11 @@
 //! `fusebox doctor`: what this machine has, what is missing, and how to get it. It looks at the real thing: it compiles
-//! and runs a module, binds the port, writes to the store's directory.
+//! and runs a module, binds the port, connects to the store. It leaves nothing behind.
 
 use std::{
     collections::BTreeMap,
     fs,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
@@ -15,12 +15,13 @@ use fusebox_core::{function::RunLimits, limits::CONNECTIONS_MAX};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-use super::parts;
+use super::parts::{self, StoreAddress};
 use crate::{
     cli::OutputFormat,
     ui::{self, table::Table},
 };
 
+mod store;
 mod trial;
 mod walls;
 
@@ -30,9 +31,9 @@ pub struct DoctorArgs {
     /// Where REST would listen
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// The store's directory
-    #[arg(long, env = "FUSEBOX_STORE", default_value = "fusebox-data", value_name = "DIR")]
-    pub store: PathBuf,
+    /// Where functions and tasks would be: a directory, or the address of a Redis. Nothing is made or written there
+    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
+    pub store: StoreAddress,
     /// Show every attempt to break out of the jails, and what came of it
     #[arg(long)]
     pub drill: bool,
@@ -73,7 +74,8 @@ impl Finding {
 /// # Errors
 /// Where something is missing that a host needs.
 pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut findings = vec![sandbox(), store(&args.store), port(args.listen), memory(), open_files(), kernel(), rust()];
+    let mut findings = vec![sandbox(), store::finding(&args.store).await, port(args.listen)];
+    findings.extend([memory(), open_files(), kernel(), rust()]);
     findings.extend(["wasm32-unknown-unknown", "wasm32-wasip1"].map(target));
     let drills = walls::INMATES.map(|(inmate, what)| (inmate, what, walls::drill(inmate)));
     findings.push(walls::kernel());
@@ -124,19 +126,6 @@ fn sandbox() -> Finding {
     }
 }
 
-fn store(dir: &Path) -> Finding {
-    let tried = fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
-    match tried {
-        Ok(_) => Finding::ok("store", format!("{} can be written", dir.display())),
-        Err(error) => Finding::bad(
-            "store",
-            Verdict::Missing,
-            format!("{}: {error}", dir.display()),
-            "choose a directory that you may write with --store",
-        ),
-    }
-}
-
 fn port(listen: SocketAddr) -> Finding {
     match TcpListener::bind(listen) {
         Ok(_) => Finding::ok("port", format!("{listen} is free")),
@@ -149,37 +138,46 @@ fn port(listen: SocketAddr) -> Finding {
     }
 }
 
+/// A warning only where not even functions with default limits fit: a host starts with less, and few runs take all they may.
 fn memory() -> Finding {
-    let need = u64::from(parts::cores()) * RunLimits::CEILING.memory_bytes;
-    let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+    let all = |each: u64| u64::from(parts::cores()) * each;
+    let (usual, ceiling) = (all(RunLimits::default().memory_bytes), all(RunLimits::CEILING.memory_bytes));
+    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?.to_owned();
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1_024)
     });
-    match total {
-        Some(total) if total >= need => Finding::ok("memory", format!("{} available", ByteSize(total))),
-        Some(total) => Finding::bad(
+    let Some(bytes) = available else {
+        return Finding::bad("memory", Verdict::Warning, "unknown", "run on Linux, where /proc says");
+    };
+    let found = format!("{} available", ByteSize(bytes));
+    match bytes {
+        bytes if bytes >= ceiling => Finding::ok("memory", found),
+        bytes if bytes >= usual => {
+            Finding::ok("memory", format!("{found}; {} if all slots run at their ceiling", ByteSize(ceiling)))
+        }
+        _ => Finding::bad(
             "memory",
             Verdict::Warning,
-            format!("{} available; all slots at their ceiling need {}", ByteSize(total), ByteSize(need)),
+            format!("{found}; all slots at the default limit need {}", ByteSize(usual)),
             "fewer slots (-w) or a lower ceiling (--max-memory)",
         ),
-        None => Finding::bad("memory", Verdict::Warning, "unknown", "run on Linux, where /proc says"),
     }
 }
 
+/// Never a fault: a host with fewer serves fewer connections at once.
 fn open_files() -> Finding {
     // `up` raises the soft limit to the hard one.
     let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let need = CONNECTIONS_MAX as u64 + 256;
-    match allowed >= need {
-        true => Finding::ok("open files", format!("{allowed} allowed")),
-        false => Finding::bad(
-            "open files",
-            Verdict::Warning,
-            format!("{allowed} allowed; {need} serve every connection"),
-            format!("ulimit -Hn {need}, as root"),
-        ),
-    }
+    Finding::ok(
+        "open files",
+        match allowed >= need {
+            true => format!("{allowed} allowed"),
+            false => {
+                format!("{allowed} allowed; {need} serve {CONNECTIONS_MAX} connections at once (`ulimit -Hn`, as root)")
+            }
+        },
+    )
 }
 
 /// Clearing a slot between runs asks the kernel which pages were written, which it can say since Linux 6.7.

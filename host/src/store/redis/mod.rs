@@ -76,7 +76,7 @@ mod tests;
 mod versions;
 mod workers;
 
-pub use self::audit::Audited;
+pub use self::{audit::Audited, server::Examined};
 
 /// See the module's documentation.
 pub struct RedisStore {
@@ -106,15 +106,18 @@ impl RedisStore {
         Self::connect_with(url, options, Patience::default(), None).await
     }
 
+    /// What the Redis that a URL names says about itself. Nothing is written there: no key, and no library of functions.
+    ///
+    /// # Errors
+    /// As [`RedisStore::connect`].
+    pub async fn examine(url: &str) -> Result<Examined> {
+        let (_, caller) = reach(url, Options::default(), Patience::default(), None).await?;
+        server::examine(&caller).await
+    }
+
     async fn connect_with(url: &str, options: Options, patience: Patience, clock: Option<Clock>) -> Result<Self> {
-        let address = Address::parse(url)?;
-        let layout = match address.kind {
-            Kind::Node | Kind::Sentinel { .. } => Layout::Whole,
-            Kind::Cluster => Layout::Partitioned,
-        };
-        let link = Link::new(address.clone(), patience);
-        link.connect().await.map_err(|error| unreachable(&address, &error))?;
-        let caller = Caller::new(link, layout, address.database, options, clock);
+        let (address, caller) = reach(url, options, patience, clock).await?;
+        let layout = caller.layout();
         server::check(&caller).await?;
         caller.check().await?;
         let pubsub = PubSub::start(address, patience);
@@ -133,6 +136,19 @@ impl RedisStore {
     pub async fn audit(&self) -> Result<Audited> {
         self.audit.all(&self.caller).await
     }
+}
+
+/// Connects, and has asked nothing yet.
+async fn reach(url: &str, options: Options, patience: Patience, clock: Option<Clock>) -> Result<(Address, Caller)> {
+    let address = Address::parse(url)?;
+    let layout = match address.kind {
+        Kind::Node | Kind::Sentinel { .. } => Layout::Whole,
+        Kind::Cluster => Layout::Partitioned,
+    };
+    let link = Link::new(address.clone(), patience);
+    link.connect().await.map_err(|error| unreachable(&address, &error))?;
+    let caller = Caller::new(link, layout, address.database, options, clock);
+    Ok((address, caller))
 }
 
 fn unreachable(address: &Address, error: &Error) -> Error {

@@ -8,31 +8,44 @@ use crate::store::{Error, Result};
 /// The oldest that has functions.
 const VERSION_MIN: (u32, u32) = (7, 0);
 
+/// What a server that can be the store says about itself.
+pub struct Examined {
+    /// Where it is and of which version.
+    pub summary: String,
+    /// Settings that lose tasks, each with what to do; of a Cluster's nodes each once.
+    pub advice: Vec<&'static str>,
+}
+
 /// Refuses servers that cannot be the store, and warns of settings that lose tasks.
 pub(super) async fn check(caller: &Caller) -> Result<()> {
+    for advice in examine(caller).await?.advice {
+        tracing::warn!(redis = caller.shown(), "{advice}");
+    }
+    Ok(())
+}
+
+/// Reads what the servers say, and writes nothing.
+pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
     let info = caller.send(&redis::cmd("INFO")).await?;
     let infos: Vec<String> = match info {
         // A Cluster answers with one text for each master.
         Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
         info => vec![text(info)],
     };
-    for info in infos {
-        judge(caller.shown(), caller.layout(), &info)?;
-        if let Some(policy) = field(&info, "maxmemory_policy").filter(|policy| *policy != "noeviction") {
-            tracing::warn!(
-                redis = caller.shown(),
-                policy,
-                "Redis may evict tasks when its memory is full: set maxmemory-policy to noeviction"
-            );
+    let mut advice = Vec::new();
+    for info in &infos {
+        judge(caller.shown(), caller.layout(), info)?;
+        if field(info, "maxmemory_policy").is_some_and(|policy| policy != "noeviction") {
+            advice.push("Redis may evict tasks when its memory is full: set maxmemory-policy to noeviction");
         }
-        if field(&info, "aof_enabled") == Some("0") {
-            tracing::warn!(
-                redis = caller.shown(),
-                "Redis may lose accepted tasks when it is killed: set appendonly to yes"
-            );
+        if field(info, "aof_enabled") == Some("0") {
+            advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
         }
     }
-    Ok(())
+    advice.sort_unstable();
+    advice.dedup();
+    let version = infos.first().and_then(|info| field(info, "redis_version")).unwrap_or_default();
+    Ok(Examined { summary: format!("Redis {version} at {}", caller.shown()), advice })
 }
 
 fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {

@@ -1,0 +1,74 @@
+//! Whether a host could keep its tasks at a store's address, found out without making or writing anything there.
+
+use std::path::Path;
+
+use bytesize::ByteSize;
+use rustix::fs::{Access, access, statvfs};
+
+use super::{Finding, Verdict};
+use crate::{commands::parts::StoreAddress, store::redis::RedisStore};
+
+const WHAT: &str = "store";
+
+/// Looks at a directory, or asks a Redis what it says about itself.
+pub(super) async fn finding(address: &StoreAddress) -> Finding {
+    match address {
+        StoreAddress::Directory(dir) => directory(dir),
+        StoreAddress::Redis(url) => redis(url).await,
+    }
+}
+
+fn directory(dir: &Path) -> Finding {
+    let missing = |reason: String| {
+        let remedy = "choose a directory that you may write with --store";
+        Finding::bad(WHAT, Verdict::Missing, format!("{}: {reason}", dir.display()), remedy)
+    };
+    // The parent of a relative path is the empty one at last, which stands for the working directory.
+    let mut places = dir.ancestors().map(|place| if place.as_os_str().is_empty() { Path::new(".") } else { place });
+    let Some(place) = places.find(|place| place.exists()) else { return missing("there is no such place".to_owned()) };
+    if !place.is_dir() {
+        return missing(format!("{} is no directory", place.display()));
+    }
+    if let Err(error) = access(place, Access::WRITE_OK | Access::EXEC_OK) {
+        return missing(format!("{} cannot be written: {error}", place.display()));
+    }
+    let free = statvfs(place).map(|disk| format!(", {} free", ByteSize(disk.f_bavail.saturating_mul(disk.f_frsize))));
+    let free = free.unwrap_or_default();
+    Finding::ok(
+        WHAT,
+        match place == dir {
+            true => format!("{} can be written{free}", dir.display()),
+            false => format!("{} is not there yet, and a host can make it{free}", dir.display()),
+        },
+    )
+}
+
+async fn redis(url: &str) -> Finding {
+    match RedisStore::examine(url).await {
+        Ok(found) if found.advice.is_empty() => Finding::ok(WHAT, found.summary),
+        Ok(found) => Finding::bad(WHAT, Verdict::Warning, found.summary, found.advice.join("; ")),
+        Err(error) => {
+            let remedy = "start that Redis, or name another store with --store";
+            Finding::bad(WHAT, Verdict::Missing, error.to_string(), remedy)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_looked_at_and_never_made() {
+        let home = tempfile::tempdir().unwrap();
+        let verdict = |path: &Path| directory(path).verdict;
+        let new = home.path().join("a").join("b");
+        assert_eq!((verdict(home.path()), verdict(&new)), (Verdict::Ok, Verdict::Ok));
+        assert!(directory(&new).found.contains("not there yet"));
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is made");
+        let file = home.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!((verdict(&file), verdict(&file.join("under"))), (Verdict::Missing, Verdict::Missing));
+        assert_eq!(verdict(Path::new("some-new-directory")), Verdict::Ok);
+    }
+}
