@@ -1,6 +1,7 @@
 //! Push and pull: real workers of their own processes run what a host assigns, over the encrypted link.
 
 use std::{
+    fs::File,
     process::{Command, Output},
     time::{Duration, Instant},
 };
@@ -183,24 +184,35 @@ async fn workers_of_a_killed_host_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_join_is_told_why() {
-    let (server, home, url) = host("push", &["--join-token", "correct horse battery"]);
+    let token = ["--join-token", "correct horse battery"];
+    let (server, home, url) = host("push", &token);
     for wrong in [&["--join-token", "staple staple staple"][..], &[]] {
-        let output = refused("push", &url, &home, wrong);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("join token"), "{said}");
+        let log = home.path().join(format!("log-{}", wrong.len()));
+        let data = home.path().join("refused").display().to_string();
+        let mut command = Command::new(BINARY);
+        command.args(["push-worker", "1", &url, "--log", "error", "--data", &data]).args(wrong);
+        let mut worker = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let said = eventually("the reason", PATIENCE, || async {
+            std::fs::read_to_string(&log).ok().filter(|said| said.contains("set the same on both sides"))
+        })
+        .await
+        .unwrap();
         assert!(!said.contains("staple") && !said.contains("correct"), "a token is never shown: {said}");
+        assert_eq!(worker.try_wait().unwrap(), None, "it goes on trying");
+        worker.kill().unwrap();
+        worker.wait().unwrap();
     }
-    let output = refused("pull", &url, &home, &["--join-token", "correct horse battery"]);
+    let output = refused("pull", &url, &home, &token);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("fusebox push-worker"), "{said}");
     let output = refused("push", "localhost:1", &home, &[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("tcp://HOST:PORT"), "{said}");
-    let _worker = worker("push", 1, &url, &home, &["--join-token", "correct horse battery"]);
+    let _worker = worker("push", 1, &url, &home, &token);
     let metrics = server.client().get("/metrics").await.unwrap();
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    assert!(metrics.contains("fusebox_links_refused 2"), "{metrics}");
+    let refused = metrics.lines().find_map(|line| line.strip_prefix("fusebox_links_refused "));
+    assert!(refused.unwrap().parse::<u64>().unwrap() >= 2, "{metrics}");
 }
 
 #[test]

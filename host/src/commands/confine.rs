@@ -42,7 +42,7 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// Connects to the dispatcher.
+    /// Connects to the worker's dispatchers.
     #[must_use]
     pub fn dial(&self) -> Box<dyn Dial> {
         match &self.helper {
@@ -75,9 +75,10 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     if geteuid().is_root() {
         hand_over(&dir, user.uid, user.gid).with_context(|| format!("give {} to user {user}", dir.display()))?;
     }
-    let helper = HelperArgs { address: transport::address(&args.url)?.to_owned(), jail: args.jail, user };
+    let addresses = args.urls.iter().map(|url| transport::address(url).map(str::to_owned)).collect::<Result<_, _>>()?;
+    let helper = HelperArgs { addresses, jail: args.jail, user };
     let program = parts::program()?;
-    let helper = Helper::start(&program, &helper.arguments()).context("start the worker's helper")?;
+    let helper = Helper::start(&program, &helper.arguments(), helper.addresses).context("start the worker's helper")?;
     let proxy = EgressProxyArgs { egress: args.egress.clone(), jail: args.jail, user };
     let proxy = Proxy::start(&program, &proxy.arguments()).context("start the worker's egress proxy")?;
     let sandbox = sandbox.compile_with(Arc::new(helper.clone()));

@@ -79,7 +79,7 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
             std::env::set_current_dir(&dir)?;
             let args = WorkArgs {
                 slots: 1,
-                url: "tcp://127.0.0.1:9".to_owned(),
+                urls: vec!["tcp://127.0.0.1:9".to_owned()],
                 join_token: None,
                 data,
                 jail: args.jail,

@@ -1,4 +1,4 @@
-//! `fusebox helper`: starts compile children and connects to the dispatcher for a worker that has locked itself up. Run by
+//! `fusebox helper`: starts compile children and connects to the dispatchers for a worker that has locked itself up. Run by
 //! the worker, which is on its stdin; not for people.
 
 use std::{
@@ -22,9 +22,9 @@ const DESCRIPTORS_MAX: u64 = 256;
 /// What the helper is for.
 #[derive(Clone, Debug, Args)]
 pub struct HelperArgs {
-    /// The one address it connects to
-    #[arg(long, value_name = "HOST:PORT")]
-    pub address: String,
+    /// An address that it connects to, and to no other
+    #[arg(long = "address", required = true, value_name = "HOST:PORT")]
+    pub addresses: Vec<String>,
     /// Whether it may start where the kernel lacks a part of the jail
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
@@ -38,8 +38,9 @@ impl HelperArgs {
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let (jail, user) = (Setting::from(self.jail).to_string(), self.user.to_string());
-        let words = ["helper", "--address", &self.address, "--jail", &jail, "--user", &user];
-        words.map(str::to_owned).to_vec()
+        let addresses = self.addresses.iter().flat_map(|address| ["--address", address]);
+        let words = ["helper", "--jail", &jail, "--user", &user].into_iter().chain(addresses);
+        words.map(str::to_owned).collect()
     }
 }
 
@@ -60,14 +61,17 @@ fn serve(args: &HelperArgs) -> anyhow::Result<()> {
     fusebox_jail::ignore_hangup();
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let port = args.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-    let port = port.ok_or_else(|| anyhow::anyhow!("`{}` has no port", args.address))?;
+    let port = |address: &String| {
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.ok_or_else(|| anyhow::anyhow!("`{address}` has no port"))
+    };
+    let ports = args.addresses.iter().map(port).collect::<Result<_, _>>()?;
     let program = parts::program()?;
     let limits = vec![(Resource::Core, 0), (Resource::Nofile, DESCRIPTORS_MAX)];
-    Plan { inmate: Inmate::Helper { port }, user: args.user, limits }.enter(args.jail.into())?;
+    Plan { inmate: Inmate::Helper { ports }, user: args.user, limits }.enter(args.jail.into())?;
     let compile = CompileCommand {
         program,
         args: ["compile-module", "--jail", &Setting::from(args.jail).to_string()].map(Into::into).to_vec(),
     };
-    Ok(serve::serve(&control, &Arc::new(compile), &args.address)?)
+    Ok(serve::serve(&control, &Arc::new(compile), &args.addresses)?)
 }

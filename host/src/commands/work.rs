@@ -27,26 +27,32 @@ use crate::{
     worker::{
         self,
         agent::{self, Agent},
+        joining::Doors,
         slots::Slots,
     },
 };
 
+/// Addresses of one worker: its helper knows them by a byte, and may connect to the ports of all.
+const URLS_MAX: usize = 32;
+
 /// How a worker is set up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   fusebox push-worker 4 tcp://127.0.0.1:5555       for `fusebox dispatcher -m push -p 5555`
+  fusebox pull-worker 4 tcp://a:5555 tcp://b:5555  joins one of them, and another one when that ends
 A worker locks itself up before it runs anything: it gives up root, files but its own, the network but its dispatcher, other
 processes, and all system calls but those of running. `fusebox doctor` says what this machine gives to that.
-A worker joins again whenever its link breaks, and its runs go on meanwhile. It holds no credentials of Redis.
+A worker joins again whenever its link breaks or it is refused, and its runs go on meanwhile; its log says why. It holds no
+credentials of Redis.
 SIGTERM drains it: running tasks may end within 30 s, the others are given back.")]
 pub struct WorkArgs {
     /// Slots: runs that may go on at once
     #[arg(value_name = "SLOTS", value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
     pub slots: u32,
-    /// The dispatcher's address, such as tcp://10.0.0.1:5555
-    #[arg(value_name = "URL")]
-    pub url: String,
+    /// Dispatchers' addresses, such as tcp://10.0.0.1:5555, tried in turn; names are resolved again at each try
+    #[arg(value_name = "URL", required = true, num_args = 1..=URLS_MAX)]
+    pub urls: Vec<String>,
     /// What the dispatcher wants workers to know; with it this worker takes compiled modules from the dispatcher, and
     /// compiles only what it cannot get so
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -68,7 +74,7 @@ pub struct WorkArgs {
 /// Works until a signal, then drains.
 ///
 /// # Errors
-/// Where the dispatcher refuses this worker, or its helper ends.
+/// Where no dispatcher takes a worker that is started so, or its helper ends.
 pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let clock = Clock::System;
@@ -85,21 +91,17 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     let outside = parts::outside(outside, http);
     let worker = random::worker_id(clock.now());
     let slots = Slots::start(args.slots, Arc::new(sandbox.clone()), outside, worker, &clock, &metrics)?;
-    let url = args.url.clone();
-    let options = agent::Options {
-        url: args.url,
+    let doors = Doors {
+        urls: args.urls,
         dial,
         token: args.join_token,
-        mode,
-        slots: Arc::new(slots),
-        questions,
-        modules: Modules::new(sandbox, metrics),
-        clock,
         // Who started this worker may wait for the line.
-        joined: Box::new(move || ui::tell(format!("Joined {url}"))),
+        joined: Box::new(|url| ui::tell(format!("Joined {url}"))),
     };
+    let options =
+        agent::Options { mode, slots: Arc::new(slots), questions, modules: Modules::new(sandbox, metrics), clock };
     let stop = CancellationToken::new();
-    let mut agent = tokio::spawn(Agent::run(options, stop.clone()));
+    let mut agent = tokio::spawn(Agent::run(doors, options, stop.clone()));
     let mut is_whole = true;
     tokio::select! {
         ended = &mut agent => return Ok(ended??),

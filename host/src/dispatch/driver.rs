@@ -235,6 +235,7 @@ impl Driver {
                     draining = true;
                     self.hard_stop_at = self.clock.now().plus(DRAIN_MS_MAX);
                     self.handle(Event::Drain);
+                    self.remotes.drain();
                     if let Some(local) = &self.local {
                         local.give_back_waiting();
                     }

@@ -9,7 +9,7 @@ use fusebox_core::{
     id::{Attempt, TaskId, WorkerId},
     limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE},
     outcome::StopReason,
-    wire::{AttemptId, AttemptReport, End, FromDispatcher, FromWorker, Join},
+    wire::{AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 
 use super::{
@@ -33,7 +33,7 @@ impl Driver {
             FromLink::Joined { link, sender, join } => self.on_join(link, sender, join),
             FromLink::Left { worker, link } => {
                 if self.remotes.left(worker, link) {
-                    self.handle(Event::WorkerAway { worker });
+                    self.on_away(worker);
                 }
             }
             FromLink::Said { worker, link, message } if self.remotes.is_current(worker, link) => {
@@ -97,9 +97,30 @@ impl Driver {
                 remote.info.draining = true;
                 self.handle(Event::WorkerDrains { worker });
             }
+            FromWorker::Goodbye => self.on_goodbye(worker),
             // The gateway answers these.
             FromWorker::Join(_) | FromWorker::Fetch { .. } => {}
         }
+    }
+
+    /// A worker's link is closed. One that drains and holds nothing has ended, and is not waited for; any other one may be
+    /// back soon.
+    fn on_away(&mut self, worker: WorkerId) {
+        let is_drained = self.remotes.is_drained(worker) && self.attempts.of_worker(worker).is_empty();
+        match is_drained {
+            true => self.on_goodbye(worker),
+            false => self.handle(Event::WorkerAway { worker }),
+        }
+    }
+
+    /// A worker will not report on what it still holds: that is given back at once.
+    fn on_goodbye(&mut self, worker: WorkerId) {
+        for HeldAttempt { id, token } in self.remotes.dismiss(worker) {
+            let release = Finish { claim: claim(id, token), verdict: Verdict::Release };
+            self.saves.push((Save { id, foreign: Some(worker) }, release));
+        }
+        self.handle(Event::WorkerLeft { worker });
+        tracing::info!(%worker, "a worker has left");
     }
 
     /// An attempt is unspent: it did not reach its worker.

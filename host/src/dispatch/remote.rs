@@ -39,6 +39,7 @@ pub(super) struct Remote {
 #[derive(Default)]
 pub(super) struct Remotes {
     workers: BTreeMap<WorkerId, Remote>,
+    draining: bool,
 }
 
 impl Remotes {
@@ -90,14 +91,26 @@ impl Remotes {
         }
     }
 
+    /// A worker has left for good; gives what it held of another dispatcher's time. Its link ends with whoever else holds it.
+    pub(super) fn dismiss(&mut self, worker: WorkerId) -> Vec<wire::HeldAttempt> {
+        let adopted = self.workers.remove(&worker).map(|remote| remote.adopted).unwrap_or_default();
+        adopted.into_iter().map(|(id, token)| wire::HeldAttempt { id, token }).collect()
+    }
+
+    /// Whether a worker has said that it drains, and holds nothing of another dispatcher's time.
+    pub(super) fn is_drained(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|remote| remote.info.draining && remote.adopted.is_empty())
+    }
+
     pub(super) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Remote> {
         self.workers.get_mut(&worker)
     }
 
-    /// Sends a message; whether it was queued on a link.
+    /// Sends a message; whether it was queued on a link. A peer of the version before is not sent what it does not know.
     pub(super) fn send(&self, worker: WorkerId, message: &FromDispatcher) -> bool {
         let link = self.workers.get(&worker).and_then(|remote| remote.link.as_ref());
-        let (Some((_, sender)), Ok(bytes)) = (link, wire::encode(message)) else { return false };
+        let sender = link.map(|(_, sender)| sender).filter(|sender| message.since() <= sender.version());
+        let (Some(sender), Ok(bytes)) = (sender, wire::encode(message)) else { return false };
         sender.send(bytes.into()).is_ok()
     }
 
@@ -154,6 +167,17 @@ impl Remotes {
     /// Says who this dispatcher is.
     pub(super) fn welcome(&self, worker: WorkerId, dispatcher: DispatcherId) {
         self.send(worker, &FromDispatcher::Welcome { dispatcher });
+        if self.draining {
+            self.send(worker, &FromDispatcher::Drains);
+        }
+    }
+
+    /// Tells every worker, those that are still to join too, that this dispatcher drains.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        for worker in self.workers.keys() {
+            self.send(*worker, &FromDispatcher::Drains);
+        }
     }
 }
 

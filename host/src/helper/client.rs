@@ -1,7 +1,13 @@
 //! The worker's side: starts its helper, asks it for compilations and connections, and notices its end.
 
 use std::{
-    io, net::TcpStream as Connected, os::unix::net::UnixStream, path::Path, process::Child, sync::Arc, time::Duration,
+    io::{self, Write as _},
+    net::TcpStream as Connected,
+    os::unix::net::UnixStream,
+    path::Path,
+    process::Child,
+    sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -22,22 +28,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Helper {
     control: Arc<UnixStream>,
+    /// The addresses that it was told of.
+    addresses: Arc<[String]>,
     /// Never waited for: it ends when this process does, and is the system's to bury then.
     _process: Option<Arc<Child>>,
 }
 
 impl Helper {
-    /// Starts `program` with these arguments as a helper.
+    /// Starts `program` with these arguments, which name these addresses, as a helper.
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn start(program: &Path, arguments: &[String]) -> io::Result<Self> {
+    pub fn start(program: &Path, arguments: &[String], addresses: Vec<String>) -> io::Result<Self> {
         let (control, process) = super::start_beside(program, arguments, &[])?;
-        Ok(Self { _process: Some(Arc::new(process)), ..Self::over(control) })
+        Ok(Self { _process: Some(Arc::new(process)), ..Self::over(control, addresses) })
     }
 
-    pub(super) fn over(control: UnixStream) -> Self {
-        Self { control: Arc::new(control), _process: None }
+    pub(super) fn over(control: UnixStream, addresses: Vec<String>) -> Self {
+        Self { control: Arc::new(control), addresses: addresses.into(), _process: None }
     }
 
     /// Is told when the helper has ended. Takes a thread.
@@ -78,8 +86,12 @@ impl Helper {
         }
     }
 
-    fn connected(&self) -> io::Result<Connected> {
+    fn connected(&self, address: &str) -> io::Result<Connected> {
+        let place = self.addresses.iter().position(|known| known == address);
+        let place = place.and_then(|place| u8::try_from(place).ok());
+        let place = place.ok_or_else(|| io::Error::other("the helper of this worker was not told of this address"))?;
         let mut answers = self.ask(Wish::Connect, CONNECT_TIME + PATIENCE)?;
+        answers.write_all(&[place])?;
         match passing::receive(&answers)? {
             Some((DONE, Some(descriptor))) => {
                 let stream = Connected::from(descriptor);
@@ -106,10 +118,10 @@ impl Compiler for Helper {
 
 #[async_trait]
 impl Dial for Helper {
-    /// The helper knows the address; it was told before it could be lied to.
-    async fn dial(&self, _: &str) -> io::Result<TcpStream> {
-        let helper = self.clone();
-        let connected = tokio::task::spawn_blocking(move || helper.connected()).await;
+    /// The helper knows the addresses; it was told before it could be lied to.
+    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
+        let (helper, address) = (self.clone(), address.to_owned());
+        let connected = tokio::task::spawn_blocking(move || helper.connected(&address)).await;
         TcpStream::from_std(connected.map_err(io::Error::other)??)
     }
 }

@@ -1,5 +1,5 @@
 //! A process beside a jailed worker, which does for it what it cannot do any more: it starts compile children, and it
-//! connects to the one dispatcher that it was told of. It is started before the worker locks itself up, and the two share a
+//! connects to the dispatchers that it was told of, and to nothing else. It is started before the worker locks itself up, and the two share a
 //! pair of sockets: for each thing it wants, the worker makes another pair and sends one end of it along with a byte that
 //! says what it is for.
 //!
@@ -46,7 +46,7 @@ fn start_beside(program: &Path, arguments: &[String], names_kept: &[&str]) -> io
 enum Wish {
     /// Compile the module that follows.
     Compile,
-    /// Connect to the dispatcher and hand the connection over.
+    /// Connect to the dispatcher whose place among the addresses follows, a byte, and hand the connection over.
     Connect,
 }
 
@@ -98,17 +98,18 @@ mod tests {
         }
     }
 
-    /// A helper on a thread of this process that connects to `address`.
-    fn helper(address: &str) -> (Helper, thread::JoinHandle<io::Result<()>>) {
+    /// A helper on a thread of this process that connects to `addresses`.
+    fn helper(addresses: &[&str]) -> (Helper, thread::JoinHandle<io::Result<()>>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let address = address.to_owned();
-        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &address));
-        (Helper::over(ours), serving)
+        let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
+        let told = addresses.clone();
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &told));
+        (Helper::over(ours, addresses), serving)
     }
 
     #[test]
     fn modules_are_compiled_elsewhere_and_refusals_come_back() {
-        let (helper, serving) = helper("127.0.0.1:1");
+        let (helper, serving) = helper(&["127.0.0.1:1"]);
         assert_eq!(helper.compile(&vec![7; 3 << 20]).unwrap(), b"3145728");
         let refused = helper.compile(b"").unwrap_err();
         assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::InvalidModule, "there is nothing"));
@@ -121,36 +122,53 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_made_elsewhere_and_handed_over() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (helper, _serving) = helper(&address);
-        let stream = helper.dial("an address that only the helper decides").await.unwrap();
-        let (_, from) = listener.accept().unwrap();
-        assert_eq!(stream.local_addr().unwrap(), from);
-        drop(listener);
-        let error = helper.dial(&address).await.unwrap_err();
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
+        let (helper, _serving) = helper(&addresses.each_ref().map(String::as_str));
+        for (listener, address) in listeners.iter().zip(&addresses) {
+            let stream = helper.dial(address).await.unwrap();
+            let (_, from) = listener.accept().unwrap();
+            assert_eq!(stream.local_addr().unwrap(), from);
+        }
+        drop(listeners);
+        let error = helper.dial(&addresses[1]).await.unwrap_err();
         assert!(error.to_string().contains("refused"), "{error}");
+        let error = helper.dial("127.0.0.1:1").await.unwrap_err();
+        assert!(error.to_string().contains("not told of"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_helper_connects_to_what_it_was_told_of_whatever_its_worker_says() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let told = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned);
+        let one = told[..1].to_vec();
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &one));
+        let helper = Helper::over(ours, told.to_vec());
+        let error = helper.dial(&told[1]).await.unwrap_err();
+        assert!(error.to_string().contains("no such address"), "{error}");
+        drop(helper);
+        serving.join().unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn a_helper_that_ends_is_noticed_and_refuses_nothing_silently() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let helper = Helper::over(ours);
+        let helper = Helper::over(ours, vec!["127.0.0.1:1".to_owned()]);
         let gone = helper.watch().unwrap();
         drop(theirs);
         gone.await.unwrap();
         assert_eq!(helper.compile(b"module").unwrap_err().code, ErrorCode::Internal);
-        assert!(helper.dial("").await.is_err());
+        assert!(helper.dial("127.0.0.1:1").await.is_err());
     }
 
     #[test]
     fn nonsense_does_not_end_a_helper() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), "127.0.0.1:1"));
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &["127.0.0.1:1".to_owned()]));
         let (sent, _kept) = UnixStream::pair().unwrap();
         passing::send(&ours, b'?', Some(&sent)).unwrap();
         passing::send::<UnixStream>(&ours, b'c', None).unwrap();
-        let helper = Helper::over(ours);
+        let helper = Helper::over(ours, Vec::new());
         assert_eq!(helper.compile(b"ok").unwrap(), b"2");
         drop(helper);
         serving.join().unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! The helper's side: grants one wish a thread, a few at a time, until its worker is gone.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     net::{TcpStream, ToSocketAddrs as _},
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{
@@ -18,11 +18,13 @@ use super::{CONNECT_TIME, DONE, FAILED, WISHES_MAX, Wish, passing};
 
 use crate::frames;
 
-/// Grants what is asked over `control`, until its other side is gone: compilations, and connections to `address`.
+/// Grants what is asked over `control`, until its other side is gone: compilations, and connections to these
+/// addresses.
 ///
 /// # Errors
 /// Where the socket cannot be read.
-pub fn serve<C: Compiler + 'static>(control: &UnixStream, compiler: &Arc<C>, address: &str) -> io::Result<()> {
+pub fn serve<C: Compiler + 'static>(control: &UnixStream, compiler: &Arc<C>, addresses: &[String]) -> io::Result<()> {
+    let addresses: Arc<[String]> = addresses.into();
     let granting = Arc::new(AtomicUsize::new(0));
     while let Some((byte, descriptor)) = passing::receive(control)? {
         let (Some(wish), Some(descriptor)) = (Wish::of(byte), descriptor) else { continue };
@@ -31,11 +33,11 @@ pub fn serve<C: Compiler + 'static>(control: &UnixStream, compiler: &Arc<C>, add
             // Who asked sees its connection closed.
             continue;
         }
-        let (compiler, address) = (compiler.clone(), address.to_owned());
+        let (compiler, addresses) = (compiler.clone(), addresses.clone());
         thread::Builder::new().spawn(move || {
             let _granted = granted;
             // Whoever asked may be gone by now.
-            let _ = grant(wish, descriptor, compiler.as_ref(), &address);
+            let _ = grant(wish, descriptor, compiler.as_ref(), &addresses);
         })?;
     }
     Ok(())
@@ -59,7 +61,7 @@ impl Drop for Granting {
     }
 }
 
-fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, address: &str) -> io::Result<()> {
+fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, addresses: &[String]) -> io::Result<()> {
     let mut asker = UnixStream::from(descriptor);
     match wish {
         Wish::Compile => {
@@ -72,10 +74,15 @@ fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, address: &st
                 }
             }
         }
-        Wish::Connect => match connect(address) {
-            Ok(stream) => passing::send(&asker, DONE, Some(&stream)),
-            Err(error) => answer(&mut asker, FAILED, error.to_string().as_bytes()),
-        },
+        Wish::Connect => {
+            asker.set_read_timeout(Some(CONNECT_TIME))?;
+            let mut place = [0];
+            asker.read_exact(&mut place)?;
+            match connect(addresses.get(usize::from(place[0]))) {
+                Ok(stream) => passing::send(&asker, DONE, Some(&stream)),
+                Err(error) => answer(&mut asker, FAILED, error.to_string().as_bytes()),
+            }
+        }
     }
 }
 
@@ -84,8 +91,9 @@ fn answer(asker: &mut UnixStream, first: u8, bytes: &[u8]) -> io::Result<()> {
     frames::write(asker, bytes)
 }
 
-/// Connects to the first of the address's places that answers.
-fn connect(address: &str) -> io::Result<TcpStream> {
+/// Connects to the first of the address's places that answers; its name is resolved anew.
+fn connect(address: Option<&String>) -> io::Result<TcpStream> {
+    let address = address.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such address"))?;
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for place in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&place, CONNECT_TIME) {

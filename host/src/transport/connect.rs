@@ -1,6 +1,6 @@
 //! The worker's side: connects to a dispatcher and joins.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Counters, HANDSHAKE_TIME, JoinToken, PROTOCOL_VERSION,
+    Counters, HANDSHAKE_TIME, JoinToken, TOKEN_NEEDED, VERSIONS,
     handshake::{self, ANSWER_HEADER_BYTES, NOISE_BYTES, Verdict},
     link::Link,
 };
@@ -68,17 +68,25 @@ pub enum ConnectError {
         /// The address.
         url: String,
     },
-    /// The two sides come from different releases.
+    /// The dispatcher's host has keys, and the dispatcher no token.
+    #[error("the dispatcher at {url} lets no worker in: {TOKEN_NEEDED}")]
+    Closed {
+        /// The address.
+        url: String,
+    },
+    /// The two sides come from releases that are too far apart.
     #[error(
-        "the dispatcher at {url} speaks version {theirs} of the workers' protocol and this worker version {ours}: install \
-         the same release on both sides"
+        "the dispatcher at {url} speaks version {theirs} of the workers' protocol and this worker versions {oldest} to \
+         {newest}: each release speaks its own and the one before, so install releases that follow each other"
     )]
     Version {
         /// The address.
         url: String,
-        /// This side's version.
-        ours: u16,
-        /// The dispatcher's version.
+        /// The oldest version that this side speaks.
+        oldest: u16,
+        /// The newest one.
+        newest: u16,
+        /// The dispatcher's newest version.
         theirs: u16,
     },
     /// Something else answers, or the connection was cut.
@@ -102,16 +110,30 @@ pub enum ConnectError {
 /// # Errors
 /// Where it cannot join; the error says what to do.
 pub async fn connect(url: &str, token: Option<&JoinToken>, dial: &dyn Dial) -> Result<Link, ConnectError> {
-    connect_as(url, token, dial, PROTOCOL_VERSION, HANDSHAKE_TIME).await
+    connect_as(url, token, dial, VERSIONS, HANDSHAKE_TIME).await
 }
 
 pub(super) async fn connect_as(
     url: &str,
     token: Option<&JoinToken>,
     dial: &dyn Dial,
-    version: u16,
+    versions: RangeInclusive<u16>,
     time: Duration,
 ) -> Result<Link, ConnectError> {
+    let mut version = *versions.end();
+    loop {
+        let stream = reach(url, token, dial).await?;
+        match tokio::time::timeout(time, join(stream, &JoinToken::key(token), version)).await {
+            // An older dispatcher says its newest version. Each try is of an older one, so there are few.
+            Ok(Err(Why::Version(theirs))) if theirs < version && versions.contains(&theirs) => version = theirs,
+            Ok(joined) => return joined.map_err(|why| why.at(url, &versions)),
+            Err(_) => return Err(ConnectError::Timeout { url: url.into() }),
+        }
+    }
+}
+
+/// A connection to where `url` leads now.
+async fn reach(url: &str, token: Option<&JoinToken>, dial: &dyn Dial) -> Result<TcpStream, ConnectError> {
     let address = address(url)?;
     let unreachable = |reason: String| ConnectError::Unreachable { url: url.into(), reason };
     let stream = match tokio::time::timeout(CONNECT_TIME, dial.dial(address)).await {
@@ -122,10 +144,7 @@ pub(super) async fn connect_as(
     if token.is_none() && !peer.ip().to_canonical().is_loopback() {
         return Err(ConnectError::TokenNeeded { url: url.into() });
     }
-    match tokio::time::timeout(time, join(stream, &JoinToken::key(token), version)).await {
-        Ok(joined) => joined.map_err(|why| why.at(url, version)),
-        Err(_) => Err(ConnectError::Timeout { url: url.into() }),
-    }
+    Ok(stream)
 }
 
 /// `HOST:PORT` of a dispatcher's URL.
@@ -147,16 +166,18 @@ fn read(url: &str) -> Option<&str> {
 /// Why the handshake ended.
 enum Why {
     Refused,
+    Closed,
     Version(u16),
     NotADispatcher(String),
 }
 
 impl Why {
-    fn at(self, url: &str, ours: u16) -> ConnectError {
-        let url = url.into();
+    fn at(self, url: &str, versions: &RangeInclusive<u16>) -> ConnectError {
+        let (url, oldest, newest) = (url.into(), *versions.start(), *versions.end());
         match self {
             Self::Refused => ConnectError::Refused { url },
-            Self::Version(theirs) => ConnectError::Version { url, ours, theirs },
+            Self::Closed => ConnectError::Closed { url },
+            Self::Version(theirs) => ConnectError::Version { url, oldest, newest, theirs },
             Self::NotADispatcher(reason) => ConnectError::NotADispatcher { url, reason },
         }
     }
@@ -180,6 +201,7 @@ async fn join(mut stream: TcpStream, key: &[u8; 32], version: u16) -> Result<Lin
     match handshake::verdict_of(&header) {
         Some((theirs, Verdict::Welcome)) if theirs == version => {}
         Some((_, Verdict::WrongToken)) => return Err(Why::Refused),
+        Some((_, Verdict::TokenNeeded)) => return Err(Why::Closed),
         Some((theirs, _)) => return Err(Why::Version(theirs)),
         None => return Err(Why::NotADispatcher("it speaks another protocol".into())),
     }
@@ -188,7 +210,7 @@ async fn join(mut stream: TcpStream, key: &[u8; 32], version: u16) -> Result<Lin
     // It welcomes this worker but does not know the token itself.
     let (session, confirm) = waiting.confirm(&message).map_err(|_| Why::Refused)?;
     stream.write_all(&confirm).await?;
-    Ok(Link::open(stream, session, Arc::new(Counters::default())).await?)
+    Ok(Link::open(stream, session, version, Arc::new(Counters::default())).await?)
 }
 
 #[cfg(test)]

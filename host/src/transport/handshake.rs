@@ -10,7 +10,8 @@
 //!
 //! Noise is `NNpsk0` with a key made from the join token: both sides prove that they know it, and every link has keys of
 //! its own that the token does not reveal later. What is sent in clear is part of the prologue, so that a changed byte
-//! of it fails the handshake. The first two messages can be replayed or be those of somebody else; the third cannot, and
+//! of it fails the handshake. The worker's version is the newest it speaks, or what the dispatcher answered last time; see
+//! `VERSIONS`. The first two messages can be replayed or be those of somebody else; the third cannot, and
 //! only then does the dispatcher believe.
 
 use snow::{Builder, HandshakeState, StatelessTransportState};
@@ -36,6 +37,12 @@ pub(super) enum Verdict {
     Welcome = 0,
     WrongToken = 1,
     WrongVersion = 2,
+    /// Since version 3; an older worker is told of a wrong token.
+    TokenNeeded = 3,
+}
+
+impl Verdict {
+    const ALL: [Self; 4] = [Self::Welcome, Self::WrongToken, Self::WrongVersion, Self::TokenNeeded];
 }
 
 /// The keys of an open link, for each direction.
@@ -67,9 +74,7 @@ pub(super) fn version_of(header: &[u8; HELLO_HEADER_BYTES]) -> Option<u16> {
 /// The dispatcher's version and verdict; `None` where it speaks something else.
 pub(super) fn verdict_of(header: &[u8; ANSWER_HEADER_BYTES]) -> Option<(u16, Verdict)> {
     let [hello @ .., verdict] = *header;
-    let verdict = [Verdict::Welcome, Verdict::WrongToken, Verdict::WrongVersion]
-        .into_iter()
-        .find(|known| *known as u8 == verdict)?;
+    let verdict = Verdict::ALL.into_iter().find(|known| *known as u8 == verdict)?;
     Some((version_of(&hello)?, verdict))
 }
 
@@ -154,10 +159,10 @@ mod tests {
     fn headers_say_what_was_put_in() {
         assert_eq!(version_of(&hello_header(258)), Some(258));
         assert_eq!(version_of(b"GET / "), None);
-        for verdict in [Verdict::Welcome, Verdict::WrongToken, Verdict::WrongVersion] {
+        for verdict in Verdict::ALL {
             assert_eq!(verdict_of(&answer_header(258, verdict)), Some((258, verdict)));
         }
-        assert_eq!(verdict_of(b"FBOX\x01\x02\x03"), None);
+        assert_eq!(verdict_of(b"FBOX\x01\x02\x04"), None);
         assert_eq!(verdict_of(b"HTTP/1."), None);
     }
 

@@ -41,6 +41,7 @@ pub struct LinkSender {
     queue: mpsc::Sender<Bytes>,
     queued_bytes: Arc<AtomicUsize>,
     socket: Arc<Socket>,
+    version: u16,
 }
 
 /// The half that receives. Dropping it closes the link.
@@ -71,8 +72,13 @@ pub enum SendError {
 }
 
 impl Link {
-    /// Makes a link of a connection whose handshake is over.
-    pub(super) async fn open(stream: TcpStream, session: Session, counters: Arc<Counters>) -> std::io::Result<Self> {
+    /// Makes a link of a connection whose handshake, for this version of the protocol, is over.
+    pub(super) async fn open(
+        stream: TcpStream,
+        session: Session,
+        version: u16,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Self> {
         let peer = stream.peer_addr()?.to_string();
         let (outgoing, incoming) = pair::attach(stream.into_std()?, sealed_bytes(FRAME_BYTES_MAX)).await?;
         let socket = outgoing.socket().clone();
@@ -81,7 +87,7 @@ impl Link {
         let pump = Pump { queued, queued_bytes: queued_bytes.clone(), sealer: session.sealer, outgoing };
         tokio::spawn(pump.run());
         Ok(Self {
-            sender: LinkSender { queue, queued_bytes, socket: socket.clone() },
+            sender: LinkSender { queue, queued_bytes, socket: socket.clone(), version },
             receiver: LinkReceiver {
                 incoming,
                 opener: session.opener,
@@ -98,6 +104,12 @@ impl Link {
 }
 
 impl LinkSender {
+    /// The version of the protocol that both sides speak: the peer knows no message that came later.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
     /// Queues a message and never waits. That it was queued does not mean that it will arrive.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     fmt, io,
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Counters, HANDSHAKE_TIME, JoinToken, PROTOCOL_VERSION,
+    Counters, HANDSHAKE_TIME, JoinToken, VERSIONS,
     handshake::{self, CONFIRM_BYTES, HELLO_HEADER_BYTES, NOISE_BYTES, Verdict},
     link::Link,
 };
@@ -38,6 +39,7 @@ pub struct Listener {
     listener: TcpListener,
     local_addr: SocketAddr,
     key: [u8; 32],
+    versions: RangeInclusive<u16>,
     counters: Arc<Counters>,
     handshake_time: Duration,
     handshakes: JoinSet<Option<Link>>,
@@ -88,6 +90,7 @@ impl Listener {
             local_addr: listener.local_addr().map_err(failed)?,
             listener,
             key: JoinToken::key(token.as_ref()),
+            versions: VERSIONS,
             counters,
             handshake_time: HANDSHAKE_TIME,
             handshakes: JoinSet::new(),
@@ -125,9 +128,10 @@ impl Listener {
 
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
         self.make_room();
-        let (key, counters, time) = (self.key, self.counters.clone(), self.handshake_time);
+        let (key, versions) = (self.key, self.versions.clone());
+        let (counters, time) = (self.counters.clone(), self.handshake_time);
         let handshake = async move {
-            match tokio::time::timeout(time, welcome(stream, &key, counters.clone())).await {
+            match tokio::time::timeout(time, welcome(stream, &key, &versions, counters.clone())).await {
                 Ok(Ok(link)) => return Some(link),
                 Ok(Err(why)) => {
                     count(&counters.refused_handshakes);
@@ -156,6 +160,11 @@ impl Listener {
     }
 
     #[cfg(test)]
+    pub(super) fn set_versions(&mut self, versions: RangeInclusive<u16>) {
+        self.versions = versions;
+    }
+
+    #[cfg(test)]
     pub(super) fn set_handshake_time(&mut self, time: Duration) {
         self.handshake_time = time;
     }
@@ -181,19 +190,24 @@ enum Refused {
     Gone(#[from] io::Error),
 }
 
-async fn welcome(mut stream: TcpStream, key: &[u8; 32], counters: Arc<Counters>) -> Result<Link, Refused> {
+async fn welcome(
+    mut stream: TcpStream,
+    key: &[u8; 32],
+    versions: &RangeInclusive<u16>,
+    counters: Arc<Counters>,
+) -> Result<Link, Refused> {
     stream.set_nodelay(true)?;
     let mut header = [0; HELLO_HEADER_BYTES];
     stream.read_exact(&mut header).await?;
     let version = handshake::version_of(&header).ok_or(Refused::Stranger)?;
-    if version != PROTOCOL_VERSION {
-        refuse(stream, Verdict::WrongVersion).await?;
+    if !versions.contains(&version) {
+        refuse(stream, *versions.end(), Verdict::WrongVersion).await?;
         return Err(Refused::Version(version));
     }
     let mut message = [0; NOISE_BYTES];
     stream.read_exact(&mut message).await?;
     let Ok((waiting, message)) = handshake::answer(key, version, &message) else {
-        refuse(stream, Verdict::WrongToken).await?;
+        refuse(stream, version, Verdict::WrongToken).await?;
         return Err(Refused::Token);
     };
     let answer = [&handshake::answer_header(version, Verdict::Welcome)[..], &message].concat();
@@ -201,11 +215,11 @@ async fn welcome(mut stream: TcpStream, key: &[u8; 32], counters: Arc<Counters>)
     let mut confirm = [0; CONFIRM_BYTES];
     stream.read_exact(&mut confirm).await?;
     let session = waiting.finish(&confirm).map_err(|_| Refused::Token)?;
-    Ok(Link::open(stream, session, counters).await?)
+    Ok(Link::open(stream, session, version, counters).await?)
 }
 
-async fn refuse(mut stream: TcpStream, verdict: Verdict) -> io::Result<()> {
-    stream.write_all(&handshake::answer_header(PROTOCOL_VERSION, verdict)).await?;
+async fn refuse(mut stream: TcpStream, version: u16, verdict: Verdict) -> io::Result<()> {
+    stream.write_all(&handshake::answer_header(version, verdict)).await?;
     stream.shutdown().await?;
     // Closing while there is something unread would take the answer back on its way.
     tokio::io::copy(&mut stream.take(REFUSED_BYTES_MAX), &mut tokio::io::sink()).await?;

@@ -17,7 +17,9 @@ mod seal;
 mod tests;
 mod token;
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{ops::RangeInclusive, sync::atomic::AtomicU64, time::Duration};
+
+use fusebox_core::wire::{PROTOCOL, PROTOCOL_OLDEST};
 
 pub use self::{
     connect::{ConnectError, Dial, Direct, address, connect},
@@ -29,9 +31,15 @@ pub use self::{
 /// The largest message: one input of 6 MiB, which is the largest, and a batch beside it.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
-/// Raised with every change that an older peer could not read, of the messages or of this link; peers of two versions
-/// refuse each other.
-const PROTOCOL_VERSION: u16 = fusebox_core::wire::PROTOCOL;
+/// The versions that this release speaks, of the messages and of this link: its own, and that of the release before. A worker
+/// says its newest; the dispatcher takes it, or answers with its own newest, and the worker comes again with that where it
+/// speaks it. So the two find the newest that both speak. Somebody between the two can make them take the older one, and
+/// nothing more.
+const VERSIONS: RangeInclusive<u16> = PROTOCOL_OLDEST..=PROTOCOL;
+
+/// What is said to workers without a token that a host with keys does not let in.
+pub const TOKEN_NEEDED: &str = "the host has API keys, so workers must prove that they belong to it: make a join token with \
+     `openssl rand -hex 32`, and give it to dispatchers and workers by --join-token or FUSEBOX_JOIN_TOKEN";
 
 /// What a handshake may take: three small messages over a bad long line, retransmissions included.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
@@ -41,7 +49,7 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 pub struct Counters {
     /// Workers that joined.
     pub accepted: AtomicU64,
-    /// Connections that did not speak the protocol, or not this version, or not with this token, or left too early.
+    /// Connections that did not speak the protocol, or no version of it that is spoken here, or not with this token, or left too early.
     pub refused_handshakes: AtomicU64,
     /// Connections that took too long to join, or that had to make room for newer ones.
     pub expired_handshakes: AtomicU64,

@@ -1,5 +1,5 @@
 //! A worker of its own process: joins a dispatcher, runs what it is assigned, reports, and joins again whenever its link
-//! breaks. Its attempts go on meanwhile; it comes back with all that it holds. Push and pull differ in one thing: how it
+//! ends. Its attempts go on meanwhile; it comes back with all that it holds. Push and pull differ in one thing: how it
 //! says what it can take.
 
 use std::{
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     appetite::Appetite,
     held::HeldAttempts,
+    joining::{Doors, Joining, NotJoined},
     outside::{OpenQuestions, Question},
     pace,
     slots::{Done, Job, Lane, Slots},
@@ -28,25 +29,20 @@ use super::{
 use crate::{
     clock::Clock,
     modules::Modules,
-    transport::{self, ConnectError, Dial, JoinToken, Link, LinkSender},
+    transport::{Link, LinkReceiver, LinkSender},
 };
 
 /// Arrivals are told of this often, far within [`fusebox_core::limits::RECEIPT_MS_MAX`]; what has ended by then needs no
 /// such message.
 const RECEIPTS: Duration = Duration::from_millis(250);
-/// The dispatcher answers a join within this time.
-const WELCOME_TIME: Duration = Duration::from_secs(5);
 /// Reports that waited for an end of their dispatcher's store may be recorded within this time after a drain.
 const RECORD_TIME: Duration = Duration::from_secs(5);
 
+/// A dispatcher that was told goodbye closes the link within this time.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
+
 /// What an agent is made of.
 pub struct Options {
-    /// The dispatcher's address.
-    pub url: String,
-    /// Connects to it.
-    pub dial: Box<dyn Dial>,
-    /// Proves that this worker belongs to it.
-    pub token: Option<JoinToken>,
     /// How it gets its attempts.
     pub mode: Mode,
     /// Where they run.
@@ -57,19 +53,6 @@ pub struct Options {
     pub modules: Modules,
     /// What time it is.
     pub clock: Clock,
-    /// Told each time it has joined.
-    pub joined: Box<dyn Fn() + Send + Sync>,
-}
-
-/// Why a worker ends by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The dispatcher does not want it.
-    #[error("the dispatcher refused this worker: {0}")]
-    Refused(String),
-    /// Trying again does not help.
-    #[error(transparent)]
-    Connect(ConnectError),
 }
 
 enum FromSlots {
@@ -79,12 +62,15 @@ enum FromSlots {
 
 enum LinkEnd {
     Broken,
+    /// The dispatcher has ended it for this reason.
+    Refused(String),
     Done,
 }
 
 /// See the module's documentation.
 pub struct Agent {
     options: Options,
+    joining: Joining,
     held: HeldAttempts,
     appetite: Appetite,
     wasm: MissingWasm,
@@ -95,60 +81,53 @@ pub struct Agent {
     arrived: Vec<AttemptId>,
     /// Attempts that the dispatcher may still send: credit, or open requests.
     asked: u32,
+    /// The dispatcher assigns nothing more and will end.
+    is_parting: bool,
     draining: bool,
     ends_at: Option<Instant>,
 }
 
 impl Agent {
-    /// Works until `stop` and the drain that follows, or until a dispatcher refuses it for good.
+    /// Works until `stop` and the drain that follows. A dispatcher that cannot be reached or refuses this worker is tried again.
     ///
     /// # Errors
-    /// See [`AgentError`]; a dispatcher that cannot be reached is no error but tried again.
-    pub async fn run(options: Options, stop: CancellationToken) -> Result<(), AgentError> {
+    /// Where the worker was started in a way that no dispatcher takes, before it ever joined.
+    pub async fn run(doors: Doors, options: Options, stop: CancellationToken) -> Result<(), NotJoined> {
         // Unbounded in type, bounded by the attempts held: each sends one report and misses its module once.
         let (to_agent, from_slots) = mpsc::unbounded_channel();
+        let artifact_key = doors.token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
         let agent = Self {
             held: HeldAttempts::default(),
             appetite: Appetite::new(options.slots.count(), Instant::now()),
-            wasm: MissingWasm::new(
-                options.modules.clone(),
-                options.token.as_ref().map(|token| ArtifactKey(token.artifact_key())),
-            ),
+            wasm: MissingWasm::new(options.modules.clone(), artifact_key),
+            joining: Joining::new(doors),
             options,
             to_agent,
             from_slots,
             open_questions: OpenQuestions::default(),
             arrived: Vec::new(),
             asked: 0,
+            is_parting: false,
             draining: false,
             ends_at: None,
         };
         agent.join_over_and_over(stop).await
     }
 
-    async fn join_over_and_over(mut self, stop: CancellationToken) -> Result<(), AgentError> {
-        let mut wait = pace::REJOIN.0;
+    async fn join_over_and_over(mut self, stop: CancellationToken) -> Result<(), NotJoined> {
         loop {
-            match self.join(&stop).await {
-                Ok(Some(link)) => {
-                    wait = pace::REJOIN.0;
-                    (self.options.joined)();
-                    if let LinkEnd::Done = self.work(link, &stop).await {
-                        return Ok(());
-                    }
-                    tracing::warn!(url = self.options.url, "the link to the dispatcher is broken: joining again");
+            self.open_questions.forget();
+            let join = self.presents_itself();
+            if let Some(link) = self.joining.round(&join, &stop).await? {
+                match self.work(link, &stop).await {
+                    LinkEnd::Done => return Ok(()),
+                    LinkEnd::Refused(reason) => self.joining.refused(reason, &stop).await,
+                    LinkEnd::Broken => self.joining.broken(self.is_parting, &stop).await,
                 }
-                Ok(None) => {}
-                Err(AgentError::Connect(error)) if is_passing(&error) => {
-                    tracing::warn!(%error, "cannot join the dispatcher; trying again");
-                }
-                Err(error) => return Err(error),
             }
             if self.is_done(&stop) {
                 return Ok(());
             }
-            tokio::time::sleep(pace::jittered(wait)).await;
-            wait = (wait * 2).min(pace::REJOIN.1);
         }
     }
 
@@ -158,50 +137,33 @@ impl Agent {
             self.begin_drain();
         }
         while let Ok(said) = self.from_slots.try_recv() {
-            if let FromSlots::Report(report) = said {
-                self.held.end(report);
+            match said {
+                FromSlots::Report(report) => self.held.end(report),
+                // Asked for on the next link.
+                FromSlots::Missing(job, held) => drop(self.wasm.want(job, held, Instant::now())),
             }
         }
         let is_late = self.ends_at.is_some_and(|at| Instant::now() >= at + RECORD_TIME);
         self.draining && (self.held.is_empty() || is_late)
     }
 
-    /// Connects and presents itself; `None` where the dispatcher did not answer.
-    async fn join(&mut self, stop: &CancellationToken) -> Result<Option<Link>, AgentError> {
-        self.open_questions.forget();
-        let Options { url, dial, token, mode, slots, .. } = &self.options;
-        let connect = || transport::connect(url, token.as_ref(), dial.as_ref());
-        let connected = match stop.run_until_cancelled(connect()).await {
-            Some(connected) => connected,
-            None if self.held.is_empty() => return Ok(None),
-            // It still has reports to hand in.
-            None => connect().await,
-        };
-        let mut link = connected.map_err(AgentError::Connect)?;
-        let join = Join {
+    fn presents_itself(&self) -> Join {
+        let slots = &self.options.slots;
+        Join {
             worker: slots.worker(),
-            mode: *mode,
+            mode: self.options.mode,
             name: super::name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: slots.count(),
             capacity: self.appetite.most(),
             held: self.held.all(),
-        };
-        send(&link.sender, &FromWorker::Join(join));
-        let answer = tokio::time::timeout(WELCOME_TIME, link.receiver.recv()).await;
-        match answer.ok().flatten().map(|bytes| wire::decode(&bytes)) {
-            Some(Ok(FromDispatcher::Welcome { dispatcher })) => {
-                tracing::info!(%dispatcher, url, "joined");
-                Ok(Some(link))
-            }
-            Some(Ok(FromDispatcher::Refused { reason })) => Err(AgentError::Refused(reason)),
-            _ => Ok(None),
         }
     }
 
     async fn work(&mut self, link: Link, stop: &CancellationToken) -> LinkEnd {
         let Link { sender, mut receiver, .. } = link;
         self.asked = 0;
+        self.is_parting = false;
         // The join has said what is held.
         self.arrived.clear();
         self.held.send_again();
@@ -217,8 +179,11 @@ impl Agent {
             tokio::select! {
                 bytes = receiver.recv() => {
                     let Some(bytes) = bytes else { return LinkEnd::Broken };
-                    let Ok(message) = wire::decode(&bytes) else { return LinkEnd::Broken };
-                    self.on_message(&sender, message);
+                    match wire::decode(&bytes) {
+                        Ok(FromDispatcher::Refused { reason }) => return LinkEnd::Refused(reason),
+                        Ok(message) => self.on_message(&sender, message),
+                        Err(_) => return LinkEnd::Broken,
+                    }
                 }
                 Some(said) = self.from_slots.recv() => self.on_slots(&sender, said),
                 Some(question) = self.options.questions.recv() => {
@@ -242,7 +207,13 @@ impl Agent {
                 return LinkEnd::Broken;
             }
             if self.draining && self.drained() {
+                say_goodbye(&sender, receiver).await;
                 return LinkEnd::Done;
+            }
+            if self.is_parting && self.held.is_empty() {
+                // What is on its way here is given back by this word, and runs elsewhere.
+                say_goodbye(&sender, receiver).await;
+                return LinkEnd::Broken;
             }
         }
     }
@@ -262,6 +233,7 @@ impl Agent {
                 self.say(sender, next);
             }
             FromDispatcher::Answer { number, answer } => self.open_questions.answer(number, answer),
+            FromDispatcher::Drains => self.is_parting = true,
             FromDispatcher::Welcome { .. } | FromDispatcher::Refused { .. } => {}
         }
     }
@@ -356,7 +328,7 @@ impl Agent {
         let wanted = self.appetite.wanted();
         let slots = wanted.saturating_sub(self.held.open()).saturating_sub(self.asked);
         let is_worth = self.held.open() + self.asked <= self.options.slots.count() || slots >= wanted / 4;
-        if self.draining || slots == 0 || !is_worth {
+        if self.draining || self.is_parting || slots == 0 || !is_worth {
             return;
         }
         self.asked += slots;
@@ -386,10 +358,14 @@ impl Agent {
     }
 }
 
-/// Whether trying again can help.
-fn is_passing(error: &ConnectError) -> bool {
-    use ConnectError as E;
-    matches!(error, E::Unreachable { .. } | E::NotADispatcher { .. } | E::Timeout { .. })
+/// Ends a link so that the dispatcher waits for nothing more. One of the version before takes the link's end for it, where
+/// this worker holds nothing.
+async fn say_goodbye(sender: &LinkSender, mut receiver: LinkReceiver) {
+    if FromWorker::Goodbye.since() <= sender.version() {
+        send(sender, &FromWorker::Goodbye);
+        let closed = async { while receiver.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(GOODBYE_TIME, closed).await;
+    }
 }
 
 fn send(sender: &LinkSender, message: &FromWorker) {

@@ -6,6 +6,7 @@
 //! | [`queues`] | who waits for them, tenants in turn |
 //! | [`apart`] | processes that run guests for slots, each of one tenant and locked up |
 //! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
+//! | [`joining`] | how it gets a link: which dispatcher it tries next, and when |
 //! | [`held`] | the attempts it holds, their reports until those are recorded |
 //! | `pace` | how often it beats and tries again |
 //! | [`outside`] | what its runs ask the dispatcher for |
@@ -17,6 +18,7 @@ pub mod apart;
 pub mod appetite;
 mod fetch;
 pub mod held;
+pub mod joining;
 pub mod outside;
 mod pace;
 pub mod queues;

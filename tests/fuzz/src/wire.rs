@@ -6,7 +6,7 @@ use fusebox_core::wire::{FromDispatcher, FromWorker, decode, encode};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Each message there is, as it is sent: the golden file of the layout.
-const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire.txt");
+const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire-3.txt");
 
 /// See the crate's documentation.
 pub fn run(data: &[u8]) {

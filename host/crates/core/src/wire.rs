@@ -1,8 +1,9 @@
 //! What dispatcher and workers say to each other: the messages, and how they are written.
 //!
-//! A message is one byte that says the layout, then postcard. Each field is written by position, so any change of these
-//! types is a new [`PROTOCOL`]: peers of another one refuse each other when they meet, and nothing is ever misread. The
-//! golden file `tests/golden/wire.txt` notices a change.
+//! A message is one byte that says the layout, then postcard. Each field is written by position, so no type here changes
+//! while a version that knows it is spoken: what is new is a new variant at the end, of a new [`PROTOCOL`], which is not sent
+//! to peers of the version before ([`FromWorker::since`], [`FromDispatcher::since`]). Golden files, one for each version
+//! (`tests/golden/wire-N.txt`), notice a change.
 //!
 //! Nothing here is trusted: a message of a peer is decoded within its own length, and a claim in it is worth what its
 //! lease token is worth.
@@ -21,8 +22,11 @@ use crate::{
     outcome::{Failure, Receipt, StopReason},
 };
 
-/// The protocol's number. Another one cannot be spoken with.
-pub const PROTOCOL: u16 = 2;
+/// The protocol's number: the newest version that this release speaks.
+pub const PROTOCOL: u16 = 3;
+/// The oldest version that this release speaks: that of the release before, so that a cluster is upgraded process by
+/// process.
+pub const PROTOCOL_OLDEST: u16 = PROTOCOL - 1;
 /// The first byte of each message.
 const LAYOUT: u8 = 1;
 
@@ -72,6 +76,19 @@ pub enum FromWorker {
         /// What it asks for.
         call: Call,
     },
+    /// The last message: this worker ends, and what it still holds will never be reported on.
+    Goodbye,
+}
+
+impl FromWorker {
+    /// The version of the protocol that brought this message; peers of an older one do not know it.
+    #[must_use]
+    pub const fn since(&self) -> u16 {
+        match self {
+            Self::Goodbye => 3,
+            _ => PROTOCOL_OLDEST,
+        }
+    }
 }
 
 /// What a dispatcher says.
@@ -118,6 +135,19 @@ pub enum FromDispatcher {
         /// What was asked for, or why it is not given.
         answer: Result<Answer, Refusal>,
     },
+    /// This dispatcher ends once what it has assigned is over: it assigns nothing more.
+    Drains,
+}
+
+impl FromDispatcher {
+    /// The version of the protocol that brought this message; peers of an older one do not know it.
+    #[must_use]
+    pub const fn since(&self) -> u16 {
+        match self {
+            Self::Drains => 3,
+            _ => PROTOCOL_OLDEST,
+        }
+    }
 }
 
 /// How a module travels.

@@ -132,6 +132,20 @@ fn credit_of_a_lost_worker_does_not_come_back_with_it() {
 }
 
 #[test]
+fn what_a_worker_holds_at_its_goodbye_is_given_back_at_once() {
+    let mut bench = Bench::new();
+    bench.handle(0, granted(WORKER, 2));
+    bench.handle(0, backlog("a", 1));
+    bench.handle(1, leased(0, &[(TASK, 1)]));
+    let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
+    assert_eq!(bench.handle(2, Event::WorkerLeft { worker: WORKER }), [release]);
+    let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
+    let saved = Event::Saved { task: TASK, attempt: 1, answer: Answer::Requeued };
+    assert_eq!(bench.handle(3, saved), [told]);
+    assert_eq!(bench.handle(60_000, Event::Tick), [], "nobody waits for it any more");
+}
+
+#[test]
 fn a_request_of_a_worker_that_drains_is_answered() {
     let mut bench = Bench::new();
     bench.handle(0, Event::CreditGranted { worker: WORKER, slots: 1, expires_at: Millis(100) });

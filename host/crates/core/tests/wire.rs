@@ -1,4 +1,5 @@
-//! The wire's layout: the golden file has each message as it is sent, and hostile bytes are no message.
+//! The wire's layout: golden files have each message as it is sent, one file for each version, and hostile bytes are no
+//! message.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
@@ -13,8 +14,8 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Failure, Receipt, StopReason},
     wire::{
-        Assignment, AttemptId, AttemptReport, End, Form, FromDispatcher, FromWorker, HeldAttempt, Join, WireError,
-        decode, encode,
+        Assignment, AttemptId, AttemptReport, End, Form, FromDispatcher, FromWorker, HeldAttempt, Join, PROTOCOL,
+        PROTOCOL_OLDEST, WireError, decode, encode,
     },
 };
 use proptest::prelude::*;
@@ -59,6 +60,7 @@ fn from_worker() -> Vec<FromWorker> {
         asks(Call::KvGet(key())),
         asks(Call::KvSet { key: key(), value, ttl: Some(Ttl::try_from(9).unwrap()), expects: Expects::Nothing }),
         asks(Call::KvDelete { key: key(), expects: Expects::Revision(300) }),
+        FromWorker::Goodbye,
     ]
 }
 
@@ -90,6 +92,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         answers(Ok(Answer::Set(300))),
         answers(Ok(Answer::Deleted(true))),
         answers(Err(Refusal::Conflict)),
+        FromDispatcher::Drains,
     ]
 }
 
@@ -105,14 +108,24 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message:
     writeln!(golden, "{}", to_hex(&bytes)).unwrap();
 }
 
-/// Where this fails, workers and dispatchers of the version before can no longer be read: give `PROTOCOL` its next
-/// number, so that they refuse each other, and write the new lines down.
+/// The lines of all messages that a version knows, in the order of the golden files.
+fn lines(version: u16) -> String {
+    let mut lines = String::new();
+    from_worker().iter().filter(|message| message.since() <= version).for_each(|message| check(message, &mut lines));
+    from_dispatcher()
+        .iter()
+        .filter(|message| message.since() <= version)
+        .for_each(|message| check(message, &mut lines));
+    lines
+}
+
+/// Where this fails, workers and dispatchers of the same or the last release can no longer be read: leave what is there as
+/// it is, add a variant at the end with the next `PROTOCOL`, and write its line into a new golden file.
 #[test]
-fn the_layout_is_the_golden_one() {
-    let mut golden = String::new();
-    from_worker().iter().for_each(|message| check(message, &mut golden));
-    from_dispatcher().iter().for_each(|message| check(message, &mut golden));
-    assert_eq!(golden, include_str!("golden/wire.txt"));
+fn each_version_that_is_spoken_has_its_golden_layout() {
+    assert_eq!(lines(PROTOCOL_OLDEST), include_str!("golden/wire-2.txt"));
+    assert_eq!(lines(PROTOCOL), include_str!("golden/wire-3.txt"));
+    assert_eq!((PROTOCOL_OLDEST, PROTOCOL), (2, 3), "the golden files are those of the versions that are spoken");
 }
 
 #[test]

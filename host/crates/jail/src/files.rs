@@ -3,7 +3,7 @@
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, RestrictionStatus,
-    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
 use crate::Inmate;
@@ -28,10 +28,11 @@ pub(crate) fn ruleset(inmate: &Inmate) -> Result<RulesetCreated, String> {
         // What tells it names, addresses and certificate authorities.
         Inmate::Proxy => beneath(ruleset, "/".as_ref(), AccessFs::ReadFile | AccessFs::ReadDir),
         Inmate::Worker { cache } => beneath(ruleset, cache, kept()),
-        Inmate::Helper { port } => {
+        Inmate::Helper { ports } => {
             let read = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute;
             let ruleset = beneath(ruleset, "/".as_ref(), read)?;
-            ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp)).map_err(|error| error.to_string())
+            let rules = ports.iter().map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
+            ruleset.add_rules(rules).map_err(|error| error.to_string())
         }
     }
 }

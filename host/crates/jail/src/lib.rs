@@ -56,10 +56,10 @@ pub enum Inmate {
     },
     /// Sends guests' HTTP requests for a worker, to whatever addresses it decides on: reads files, and makes connections.
     Proxy,
-    /// Does for a worker what that cannot do any more: starts compile children and connects to one port.
+    /// Does for a worker what that cannot do any more: starts compile children and connects to some ports.
     Helper {
-        /// The port it may connect to.
-        port: u16,
+        /// The ports it may connect to.
+        ports: Vec<u16>,
     },
 }
 

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{LOCAL, NNG_HEADER, bind, eventually, in_time, join, join_by_hand, read, refusal, token};
 use crate::transport::{
-    BindError, ConnectError, Direct, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL_VERSION, connect,
+    BindError, ConnectError, Direct, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL, VERSIONS, connect,
     connect::connect_as, handshake,
 };
 
@@ -44,20 +44,41 @@ async fn without_tokens_a_worker_of_the_same_machine_joins() {
 }
 
 #[tokio::test]
-async fn another_version_is_told_both_versions() {
-    let (mut listener, url, _) = bind(Some(token())).await;
+async fn releases_that_follow_each_other_speak_the_newest_version_of_both() {
     let token = token();
-    let newer = connect_as(&url, Some(&token), &Direct, PROTOCOL_VERSION + 1, HANDSHAKE_TIME);
-    let error = refusal(&mut listener, newer).await;
-    let ConnectError::Version { ours, theirs, .. } = &error else { panic!("{error}") };
-    assert_eq!((*ours, *theirs), (PROTOCOL_VERSION + 1, PROTOCOL_VERSION));
-    assert!(error.to_string().contains("install the same release"), "{error}");
+    // Versions of the worker, of the dispatcher, and what they agree on.
+    let cases = [(2..=3, 2..=3, 3), (1..=2, 2..=3, 2), (2..=3, 1..=2, 2), (3..=4, 2..=3, 3), (2..=3, 3..=4, 3)];
+    for (ours, theirs, agreed) in cases {
+        let (mut listener, url, counters) = bind(Some(token.clone())).await;
+        listener.set_versions(theirs);
+        let connecting = connect_as(&url, Some(&token), &Direct, ours, HANDSHAKE_TIME);
+        let (dispatcher, worker) = tokio::join!(listener.accept(), connecting);
+        let (mut dispatcher, worker) = (dispatcher, worker.unwrap());
+        assert_eq!((dispatcher.sender.version(), worker.sender.version()), (agreed, agreed));
+        worker.sender.send("hello".into()).unwrap();
+        assert_eq!(in_time("a message", dispatcher.receiver.recv()).await.unwrap(), "hello");
+        assert_eq!(read(&counters.accepted), 1);
+    }
+}
+
+#[tokio::test]
+async fn releases_that_are_too_far_apart_are_told_their_versions() {
+    let token = token();
+    for (ours, theirs) in [(4..=5, 2..=3), (1..=2, 3..=4)] {
+        let (mut listener, url, _) = bind(Some(token.clone())).await;
+        listener.set_versions(theirs.clone());
+        let connecting = connect_as(&url, Some(&token), &Direct, ours.clone(), HANDSHAKE_TIME);
+        let error = refusal(&mut listener, connecting).await;
+        let ConnectError::Version { oldest, newest, theirs: told, .. } = &error else { panic!("{error}") };
+        assert_eq!((*oldest..=*newest, *told), (ours, *theirs.end()));
+        assert!(error.to_string().contains("install releases that follow each other"), "{error}");
+    }
 }
 
 #[tokio::test]
 async fn strangers_are_dropped_and_counted_while_a_worker_joins() {
     let (mut listener, url, counters) = bind(Some(token())).await;
-    let hello = handshake::begin(&[9; 32], PROTOCOL_VERSION).unwrap().1;
+    let hello = handshake::begin(&[9; 32], PROTOCOL).unwrap().1;
     let garbage = std::iter::successors(Some(1_u32), |x| Some(x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)))
         .flat_map(u32::to_be_bytes)
         .take(100_000)
@@ -68,7 +89,7 @@ async fn strangers_are_dropped_and_counted_while_a_worker_joins() {
         [NNG_HEADER, b"\0\0\0\0\x7f\xff\xff\xffgarbage"].concat(),
         b"FBOX\0\x01".iter().copied().chain([0; handshake::NOISE_BYTES]).collect(),
         b"FBOX\xff\xff".into(),
-        [&handshake::hello_header(PROTOCOL_VERSION)[..], &hello].concat(),
+        [&handshake::hello_header(PROTOCOL)[..], &hello].concat(),
         b"FBO".into(),
     ];
     let expected = says.len() as u64;
@@ -217,7 +238,7 @@ async fn a_worker_learns_what_is_wrong_with_an_address() {
 async fn a_worker_does_not_wait_for_ever() {
     let silent = TcpListener::bind(LOCAL).await.unwrap();
     let url = format!("tcp://{}", silent.local_addr().unwrap());
-    let error = connect_as(&url, None, &Direct, PROTOCOL_VERSION, Duration::from_millis(50)).await.unwrap_err();
+    let error = connect_as(&url, None, &Direct, VERSIONS, Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout { .. }), "{error}");
 }
 
@@ -229,7 +250,7 @@ async fn a_dispatcher_that_does_not_know_the_token_gets_no_worker() {
     let (error, ()) = tokio::join!(connect(&url, Some(&token), &Direct), async {
         let mut stream = rogue.accept().await.unwrap().0;
         stream.read_exact(&mut [0; 54]).await.unwrap();
-        let welcome = handshake::answer_header(PROTOCOL_VERSION, handshake::Verdict::Welcome);
+        let welcome = handshake::answer_header(PROTOCOL, handshake::Verdict::Welcome);
         stream.write_all(&[&welcome[..], &[3; handshake::NOISE_BYTES]].concat()).await.unwrap();
     });
     let error = error.unwrap_err();

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{ConnectError, Counters, Direct, JoinToken, Link, Listener, PROTOCOL_VERSION, connect, handshake};
+use super::{ConnectError, Counters, Direct, JoinToken, Link, Listener, PROTOCOL, connect, handshake};
 
 /// Far more than anything here takes, however busy the machine is.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -77,8 +77,8 @@ fn read(counter: &AtomicU64) -> u64 {
 /// Completes the handshake by hand, so that what follows may break the rules.
 async fn join_by_hand(url: &str) -> (TcpStream, handshake::Session) {
     let mut stream = TcpStream::connect(url.strip_prefix("tcp://").unwrap()).await.unwrap();
-    let (waiting, message) = handshake::begin(&JoinToken::key(Some(&token())), PROTOCOL_VERSION).unwrap();
-    stream.write_all(&[&handshake::hello_header(PROTOCOL_VERSION)[..], &message].concat()).await.unwrap();
+    let (waiting, message) = handshake::begin(&JoinToken::key(Some(&token())), PROTOCOL).unwrap();
+    stream.write_all(&[&handshake::hello_header(PROTOCOL)[..], &message].concat()).await.unwrap();
     let mut answer = [0; handshake::ANSWER_HEADER_BYTES + handshake::NOISE_BYTES];
     stream.read_exact(&mut answer).await.unwrap();
     let message = answer.last_chunk().unwrap();

@@ -195,6 +195,11 @@ pub enum Event {
         /// Who.
         worker: WorkerId,
     },
+    /// A worker has said goodbye, or may work here no longer: what it holds is given back unspent.
+    WorkerLeft {
+        /// Who.
+        worker: WorkerId,
+    },
     /// A worker wants no more attempts.
     WorkerDrains {
         /// Who.

@@ -125,7 +125,8 @@ impl Dispatcher {
                 }
             }
             Event::WorkerAway { worker } => self.void_credit(worker),
-            Event::WorkerLost { worker } => self.lose(worker, effects),
+            Event::WorkerLost { worker } => self.lose(worker, false, effects),
+            Event::WorkerLeft { worker } => self.lose(worker, true, effects),
             Event::WorkerDrains { worker } => self.workers.drain(worker),
             Event::Drain => self.draining = true,
             Event::Tick => self.tick(now, effects),
@@ -317,15 +318,19 @@ impl Dispatcher {
         requests.for_each(|request| request.grants.clear());
     }
 
-    fn lose(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
+    /// Nothing more is expected of a worker. What it holds is unspent where it has left in order, and lost otherwise.
+    fn lose(&mut self, worker: WorkerId, has_left: bool, effects: &mut Vec<Effect>) {
         let Some(sent) = self.workers.lose(worker) else { return };
         self.void_credit(worker);
         for (task, attempt) in sent {
             if let Some(lease) = self.leases.get(task, attempt)
                 && lease.stage == Stage::Assigned
             {
-                let delay_ms = self.jitter.delay_ms(attempt);
-                self.save(worker, task, attempt, SaveVerdict::Retry { delay_ms }, effects);
+                let verdict = match has_left {
+                    true => SaveVerdict::Release,
+                    false => SaveVerdict::Retry { delay_ms: self.jitter.delay_ms(attempt) },
+                };
+                self.save(worker, task, attempt, verdict, effects);
             }
         }
     }
@@ -335,7 +340,7 @@ impl Dispatcher {
             self.wake_at = Millis::NEVER;
         }
         for worker in self.workers.silent(now) {
-            self.lose(worker, effects);
+            self.lose(worker, false, effects);
             effects.push(Effect::GaveUp { worker });
         }
         for task in self.leases.due_saves(now) {

@@ -68,6 +68,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::CancelRequested { .. } => "cancel",
         Event::WorkerAway { .. } => "worker away",
         Event::WorkerLost { .. } => "worker lost",
+        Event::WorkerLeft { .. } => "worker left",
         Event::WorkerDrains { .. } => "worker drains",
         Event::Drain => "drain",
         Event::Tick => "tick",

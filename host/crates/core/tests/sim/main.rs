@@ -120,6 +120,11 @@ fn leases_kept_with_a_dead_worker_are_noticed() {
 }
 
 #[test]
+fn a_goodbye_that_spends_attempts_is_noticed() {
+    notices(Plant::SpendAGoodbye, REMOTE, &[Property::Fence]);
+}
+
+#[test]
 fn a_silent_worker_taken_for_alive_is_noticed() {
     // Where it holds no lease, it is the next one that shows it.
     notices(Plant::IgnoreSilence, REMOTE, &[Property::DeadWorker, Property::Credit]);

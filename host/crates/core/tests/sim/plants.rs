@@ -20,6 +20,8 @@ pub(crate) enum Plant {
     IgnoreTheFence,
     /// A worker that is gone is sent nothing more, and keeps what it has.
     KeepADeadWorkersLeases,
+    /// What a worker gives back with its goodbye is taken as lost.
+    SpendAGoodbye,
     /// A worker is never silent for too long.
     IgnoreSilence,
     /// An attempt given back is assigned again before the store has leased it.
@@ -102,7 +104,8 @@ impl Planted {
             (Some(Plant::IgnoreTheCapacity), Event::WorkerJoined { worker, .. }) => {
                 Some(Event::WorkerJoined { worker, capacity: u32::MAX })
             }
-            (Some(Plant::KeepADeadWorkersLeases), Event::WorkerLost { worker }) => {
+            (Some(Plant::SpendAGoodbye), Event::WorkerLeft { worker }) => Some(Event::WorkerLost { worker }),
+            (Some(Plant::KeepADeadWorkersLeases), Event::WorkerLost { worker } | Event::WorkerLeft { worker }) => {
                 self.gone.insert(worker);
                 Some(Event::WorkerDrains { worker })
             }

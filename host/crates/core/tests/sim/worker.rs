@@ -164,10 +164,10 @@ impl World {
             for (task, attempt) in last_words {
                 self.report(id, task, attempt, Report::Ended);
             }
-            return self.leave(id, false);
+            return self.leave(id, None);
         }
         if retires && running.is_empty() && untold.is_empty() {
-            return self.leave(id, true);
+            return self.leave(id, Some(Event::WorkerLeft { worker: id }));
         }
         let untold: Vec<_> = untold.iter().map(|(attempt, report)| (*attempt, *report)).collect();
         for ((task, attempt), report) in untold {
@@ -198,12 +198,13 @@ impl World {
         }
     }
 
-    fn leave(&mut self, id: WorkerId, is_noticed: bool) {
+    /// A worker is gone; its host hears of it as `notice` says, or not at all.
+    fn leave(&mut self, id: WorkerId, notice: Option<Event>) {
         let Some(Worker { host, .. }) = self.workers.remove(&id) else { return };
         let life = self.hosts[host].life;
-        if is_noticed {
+        if let Some(event) = notice {
             let ms = self.message_ms();
-            self.after(ms, Step::Event { host, life: Some(life), event: Event::WorkerLost { worker: id } });
+            self.after(ms, Step::Event { host, life: Some(life), event });
         }
         let ms = self.dice.between(50, 2_000);
         self.after(ms, Step::Join { host, life });
@@ -215,9 +216,10 @@ impl World {
     }
 
     pub(crate) fn crash_one(&mut self) {
-        let is_noticed = self.dice.percent(50);
-        if let Some(id) = self.one() {
-            self.leave(id, is_noticed);
+        let (is_noticed, says_goodbye) = (self.dice.percent(50), self.dice.percent(50));
+        if let Some(worker) = self.one() {
+            let notice = if says_goodbye { Event::WorkerLeft { worker } } else { Event::WorkerLost { worker } };
+            self.leave(worker, is_noticed.then_some(notice));
         }
     }
 

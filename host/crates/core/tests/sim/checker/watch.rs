@@ -47,6 +47,8 @@ pub(super) struct Watch {
     /// Every attempt ever assigned.
     assigned: BTreeSet<(TaskId, Attempt)>,
     ledger: Ledger,
+    /// Workers that have said goodbye and nothing since.
+    left: BTreeSet<WorkerId>,
     purses: Purses,
     /// Tasks known to be ready and not asked for.
     ready: BTreeMap<TenantId, u64>,
@@ -76,8 +78,14 @@ impl Watch {
     /// Takes in what happened.
     pub(super) fn event(&mut self, event: &Event, now: Millis) {
         match *event {
-            Event::WorkerJoined { worker, capacity } => self.ledger.join(worker, capacity, now),
-            Event::CreditGranted { worker, slots, expires_at } => self.ledger.grant(worker, slots, expires_at, now),
+            Event::WorkerJoined { worker, capacity } => {
+                self.left.remove(&worker);
+                self.ledger.join(worker, capacity, now);
+            }
+            Event::CreditGranted { worker, slots, expires_at } => {
+                self.left.remove(&worker);
+                self.ledger.grant(worker, slots, expires_at, now);
+            }
             Event::Heartbeat { worker } => self.ledger.saw(worker, now),
             Event::Quota { ref tenant, running_max, fuel_per_minute } => {
                 self.purses.set(tenant, running_max, fuel_per_minute);
@@ -120,6 +128,10 @@ impl Watch {
                 self.void_requests(worker);
             }
             Event::WorkerLost { worker } => self.lose(worker),
+            Event::WorkerLeft { worker } => {
+                self.left.insert(worker);
+                self.lose(worker);
+            }
             Event::WorkerDrains { worker } => self.ledger.drain(worker),
             Event::Drain => self.draining = true,
             Event::Tick => self.ledger.silent(now).into_iter().for_each(|worker| self.lose(worker)),
@@ -244,14 +256,14 @@ impl Watch {
 
     fn save(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, verdict: SaveVerdict) -> Check {
         let what = format!("saves {verdict:?} of attempt {attempt} of {task}");
-        let has_lost = self.ledger.has_lost(worker);
+        let (has_lost, has_left) = (self.ledger.has_lost(worker), self.left.contains(&worker));
         let held = self.held.get_mut(&(task, attempt)).filter(|held| held.worker == worker && !held.saving);
         let held = held.ok_or_else(|| (Property::Fence, format!("{what}, which is not held or being saved")))?;
         let is_due = match (held.verdict, verdict) {
             (Some(before), _) => before == verdict,
             (None, SaveVerdict::End) => held.report == Some(Report::Ended),
-            (None, SaveVerdict::Release) => held.report == Some(Report::Interrupted) || !held.assigned,
-            (None, SaveVerdict::Retry { .. }) => held.report == Some(Report::Lost) || has_lost,
+            (None, SaveVerdict::Release) => held.report == Some(Report::Interrupted) || !held.assigned || has_left,
+            (None, SaveVerdict::Retry { .. }) => held.report == Some(Report::Lost) || (has_lost && !has_left),
         };
         held.verdict = Some(verdict);
         held.saving = true;

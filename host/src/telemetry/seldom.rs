@@ -1,0 +1,47 @@
+//! What may happen again and again is logged once a minute.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+/// The same text is logged again after this time.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Texts that are remembered; while so many are, no other one is logged.
+const TEXTS_MAX: usize = 16;
+
+/// Remembers what was logged within the last minute.
+#[derive(Debug, Default)]
+pub struct Seldom(HashMap<String, Instant>);
+
+impl Seldom {
+    /// Whether `text` is to be logged now.
+    pub fn allows(&mut self, text: &str, now: Instant) -> bool {
+        self.0.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
+        if self.0.contains_key(text) || self.0.len() >= TEXTS_MAX {
+            return false;
+        }
+        self.0.insert(text.to_owned(), now);
+        true
+    }
+
+    /// Logs everything again: what was wrong was right in between.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_logged_once_a_minute_and_texts_are_bounded() {
+        let (mut seldom, now) = (Seldom::default(), Instant::now());
+        assert!(seldom.allows("a", now) && !seldom.allows("a", now) && seldom.allows("b", now));
+        assert!(seldom.allows("a", now + AGAIN));
+        seldom.forget();
+        let logged = (0..100).filter(|n| seldom.allows(&n.to_string(), now)).count();
+        assert_eq!(logged, TEXTS_MAX);
+    }
+}
