@@ -65,6 +65,9 @@ Exit codes:
   4  there is no such function or task
   5  the host does not answer, is too busy, or --timeout is over: try again";
 
+/// Heads the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox on its own fuse
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, after_help = EXAMPLES, max_term_width = 110)]
@@ -72,14 +75,14 @@ pub struct Cli {
     /// Log settings.
     #[command(flatten)]
     pub log: LogArgs,
-    /// How answers are printed
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    /// Format of answers
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE)]
     pub output: OutputFormat,
     /// Settings of every command, in TOML; flags and the environment go before them
-    #[arg(long, global = true, env = "FUSEBOX_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "FUSEBOX_CONFIG", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
     /// Print the command's settings as such a file, and where each comes from, instead of running it
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub dump_config: bool,
     /// What to do.
     #[command(subcommand)]
@@ -175,12 +178,12 @@ pub enum OutputFormat {
 /// Where the host's own log goes is stderr; this says how much and how.
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// What to log, such as `info` or `fusebox=debug,warn` [default: info for servers, warn otherwise]; servers log `audit`
+    /// The log's filter, such as `info` or `fusebox=debug,warn` [default: info for servers, warn otherwise]; servers log `audit`
     /// whatever is said, unless it is named
-    #[arg(long, global = true, env = "FUSEBOX_LOG", value_name = "FILTER")]
+    #[arg(long, global = true, env = "FUSEBOX_LOG", value_name = "FILTER", help_heading = EVERYWHERE)]
     pub log: Option<String>,
-    /// How log lines look
-    #[arg(long, global = true, env = "FUSEBOX_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    /// Format of log lines
+    #[arg(long, global = true, env = "FUSEBOX_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE)]
     pub log_format: LogFormat,
 }
 
@@ -194,7 +197,7 @@ impl LogArgs {
         telemetry::logs::start(&self.filter(default), self.log_format, color)
     }
 
-    /// What is logged, where `default` is when nothing is said.
+    /// The filter of the log; `default` where none is given.
     #[must_use]
     pub fn filter(&self, default: &str) -> String {
         match self.log.as_deref() {
@@ -211,7 +214,7 @@ pub struct HostArgs {
     /// The host's address
     #[arg(long, env = "FUSEBOX_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
     pub url: String,
-    /// Who vouches for an https host's certificate, in PEM [default: the authorities of this system]
+    /// The authority of an https host's certificate, in PEM [default: the authorities of this system]
     #[arg(long, env = "FUSEBOX_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// An API key, where the host has keys; in the environment no other user of the machine sees it
@@ -284,7 +287,12 @@ impl LimitArgs {
 pub struct SecretsArgs {
     /// The file with the key that secrets are kept under, 64 hexadecimal digits; the same for each `serve` and
     /// `dispatcher` of a store. Make one with: (umask 077; openssl rand -hex 32 > secrets.key)
-    #[arg(long = "secrets-key", env = "FUSEBOX_SECRETS_KEY", value_name = "FILE")]
+    #[arg(
+        long = "secrets-key",
+        env = "FUSEBOX_SECRETS_KEY",
+        value_name = "FILE",
+        help_heading = "Secrets of functions"
+    )]
     secrets_key: Option<PathBuf>,
 }
 
@@ -308,7 +316,7 @@ impl SecretsArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct AttemptArgs {
     /// Attempts that a task may have where its worker, not its function, fails
-    #[arg(long, env = "FUSEBOX_ATTEMPTS_MAX", default_value_t = ATTEMPTS_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, env = "FUSEBOX_ATTEMPTS_MAX", help_heading = "Attempts", default_value_t = ATTEMPTS_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub attempts_max: u32,
 }
 

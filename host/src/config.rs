@@ -44,7 +44,7 @@ pub fn parse() -> anyhow::Result<Parsed> {
     parse_with(|error| error.exit())
 }
 
-/// Reads the command line and its settings file once more, as a server does that was told to.
+/// Reads the command line and its settings file once more, as a server does at SIGHUP.
 ///
 /// # Errors
 /// As [`parse`], and where the command line and the file are wrong together.

@@ -1,4 +1,4 @@
-//! What a server lives through: nobody reads what it says, its terminal hangs up, its file is replaced, it is the first
+//! Events that a server survives: nobody reads its output, its terminal hangs up, its file is replaced, it is the first
 //! process of a container.
 
 use std::{

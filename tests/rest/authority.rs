@@ -47,7 +47,7 @@ impl Held {
         let (asked, waits) = tokio::sync::oneshot::channel::<()>();
         let mut asked = Some(asked);
         let pieces = futures_util::stream::poll_fn(move |context| {
-            // Whoever polls a body has read the head before.
+            // A server that polls a body has read the head before.
             drop(asked.take());
             pieces.poll_recv(context).map(|piece| piece.map(Ok::<_, std::io::Error>))
         });

@@ -92,7 +92,7 @@ const FOLLOWED: &[Case] = &[
     ),
 ];
 
-/// What the protocol lets a client write in another way.
+/// Requests that the protocol lets a client write in another way.
 const UNUSUAL: &[Case] = &[
     Case("line feeds", "GET /healthz HTTP/1.1\nhost: localhost\n\n", &[200], Open),
     Case("empty lines before it", "\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", &[200], Open),
@@ -131,7 +131,7 @@ const UNUSUAL: &[Case] = &[
     ),
 ];
 
-/// What no host can read, or must not.
+/// Requests that no host can read, or must not.
 const WRONG: &[Case] = &[
     Case("no Host", "GET /healthz HTTP/1.1\r\n\r\n", &[400], Open),
     Case("two Hosts", "GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: 127.0.0.1\r\n\r\n", &[400], Open),
@@ -213,7 +213,7 @@ impl Peer {
     }
 
     async fn say(&mut self, bytes: &[u8]) {
-        // What is refused early may be closed before it is written whole.
+        // A request that is refused early may be closed before it is written whole.
         let _ = self.0.get_mut().write_all(bytes).await;
     }
 

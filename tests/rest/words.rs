@@ -1,4 +1,4 @@
-//! What a request says is understood as it was meant, or refused: parameters, headers, codings and names.
+//! Requests are understood as they were meant, or refused: parameters, headers, codings and names.
 
 use axum::{
     body::Body,

@@ -62,7 +62,7 @@ pub struct DispatchArgs {
     /// The address that port is on; another one than loopback needs a join token
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     pub bind: IpAddr,
-    /// What workers must know to join; they are then given compiled modules too. Without it they come from this machine
+    /// The secret that workers need to join; they are then given compiled modules too. Without it they come from this machine
     /// only and compile for themselves
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_token: Option<JoinToken>,

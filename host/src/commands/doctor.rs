@@ -28,10 +28,10 @@ mod walls;
 /// What to look at.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Where REST would listen
+    /// The address that REST would listen on
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Where functions and tasks would be: a directory, or the address of a Redis. Nothing is made or written there
+    /// The store of functions and tasks: a directory, or the address of a Redis. Nothing is made or written there
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
     pub store: StoreAddress,
     /// Show every attempt to break out of the jails, and what came of it

@@ -26,7 +26,7 @@ pub struct EgressProxyArgs {
     /// Whether it may start where the kernel lacks a part of the jail
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
-    /// Who it becomes where it is root
+    /// The user that it becomes where it is root
     #[arg(long, value_name = "UID[:GID]", default_value_t = User::NOBODY)]
     pub user: User,
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::parts;
 
-/// Signals that are passed on: those by which servers are told something.
+/// Signals that are passed on: those that servers act on.
 const PASSED_ON: [Signal; 6] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR1, Signal::USR2];
 /// Shells and container runtimes tell a process that a signal ended by this and the signal's number.
 const ENDED_BY_SIGNAL: i32 = 128;

@@ -28,7 +28,7 @@ pub enum IsolateArg {
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Isolation")]
 pub struct IsolateArgs {
-    /// What is between a guest and the rest of the host, in local mode
+    /// The wall between guests and the rest of the host, in local mode
     #[arg(long, env = "FUSEBOX_ISOLATE", value_enum, default_value_t, value_name = "HOW")]
     pub isolate: IsolateArg,
     /// Whether a process of a run may start where the kernel lacks a part of its jail

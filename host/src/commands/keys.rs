@@ -52,16 +52,16 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct CreateArgs {
-    /// What it is to be used for: invoke, deploy or admin
+    /// The requests that it is good for: invoke, deploy or admin
     #[arg(long)]
     scope: Scope,
-    /// What people call it
+    /// A name for people
     #[arg(long, default_value = "", value_name = "TEXT")]
     name: String,
-    /// Whose it is to be [default: the caller's tenant; at a store, `default`]
+    /// The tenant that it will belong to [default: the caller's tenant; at a store, `default`]
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantId>,
-    /// How long it is to be good, such as 90d [default: for ever]
+    /// Time until it ends, such as 90d [default: for ever]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     life: Option<Duration>,
     #[command(flatten)]
@@ -70,7 +70,7 @@ struct CreateArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Whose [default: the caller's tenant; at a store, `default`]
+    /// The tenant whose keys are listed [default: the caller's tenant; at a store, `default`]
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantId>,
     #[command(flatten)]
@@ -89,7 +89,7 @@ struct RevokeArgs {
 struct RotateArgs {
     /// The old key's id
     id: String,
-    /// How long the old key stays good [default: 24h]
+    /// Time for which the old key stays good [default: 24h]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     grace: Option<Duration>,
     #[command(flatten)]

@@ -76,7 +76,7 @@ pub fn first(command: &Command) -> Option<ExitCode> {
     }
 }
 
-/// Runs a command to its end. A server takes its settings from `reload` when it is told to.
+/// Runs a command to its end. A server takes its settings from `reload` at SIGHUP.
 ///
 /// # Errors
 /// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.

@@ -11,7 +11,7 @@ use crate::{
 /// The one setting that is taken while a server runs.
 const LOG: &str = "log";
 
-/// What a server began with.
+/// The settings that a server began with.
 pub struct Reload {
     /// Its settings.
     pub settings: Settings,

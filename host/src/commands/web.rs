@@ -10,7 +10,7 @@ use crate::rest::{
     tls::{Tls, TlsFiles},
 };
 
-/// What `--keep-alive` may be: a client needs some time to send its next request, and the connection counts meanwhile.
+/// The bounds of `--keep-alive`: a client needs some time to send its next request, and the connection counts meanwhile.
 const KEEP_ALIVE_MAY_BE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 /// TLS, web pages and connections.

@@ -53,11 +53,11 @@ pub struct WorkArgs {
     /// Dispatchers' addresses, such as tcp://10.0.0.1:5555, tried in turn; names are resolved again at each try
     #[arg(value_name = "URL", required = true, num_args = 1..=URLS_MAX)]
     pub urls: Vec<String>,
-    /// What the dispatcher wants workers to know; with it this worker takes compiled modules from the dispatcher, and
+    /// The dispatcher's join token; with it this worker takes compiled modules from the dispatcher, and
     /// compiles only what it cannot get so
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_token: Option<JoinToken>,
-    /// Where its directory of compiled modules is, which workers alone use; made where it is not there
+    /// The directory of compiled modules, which workers alone use; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
     /// What functions may reach.
@@ -66,7 +66,7 @@ pub struct WorkArgs {
     /// Whether it locks itself up, so that a guest that broke out of WebAssembly would be no further
     #[arg(long, env = "FUSEBOX_JAIL", value_enum, default_value_t)]
     pub jail: JailArg,
-    /// Who it becomes where it is started as root
+    /// The user that it becomes where it is started as root
     #[arg(long, env = "FUSEBOX_USER", value_name = "UID[:GID]", default_value_t = User::NOBODY)]
     pub user: User,
 }
@@ -95,7 +95,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         urls: args.urls,
         dial,
         token: args.join_token,
-        // Who started this worker may wait for the line.
+        // A program that started this worker may wait for the line.
         joined: Box::new(|url| ui::tell(format!("Joined {url}"))),
     };
     let options =

@@ -70,7 +70,7 @@ fn a_setting_that_there_is_none_of_is_named() {
     assert!(refused("port = \"many\"").contains("many"));
 }
 
-/// What some option takes; each is tried until one is taken.
+/// Values of which each option takes one; they are tried in this order.
 const SAMPLES: [&str; 17] = [
     "7",
     "1",

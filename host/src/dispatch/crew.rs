@@ -17,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Nobody must have been there for so long: a dispatcher that is replaced is away for a shorter time.
 const ABSENT: Duration = Duration::from_secs(10);
 
-/// What is missing.
+/// The part that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// No dispatcher works on the store.
@@ -49,7 +49,7 @@ struct Seen {
 }
 
 impl Crew {
-    /// Whoever works on this store.
+    /// The crew of this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Self::with_patience(store, ABSENT)
@@ -70,7 +70,7 @@ impl Crew {
         }
     }
 
-    /// What has been missing for long, `None` where somebody runs tasks or did a moment ago.
+    /// The part that has been missing for long, `None` where somebody runs tasks or did a moment ago.
     #[must_use]
     pub fn missing(&self) -> Option<Missing> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

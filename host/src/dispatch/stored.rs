@@ -37,7 +37,7 @@ pub struct StoredInvoker {
     pub quotas: Arc<QuotaBook>,
     /// Attempts that an invoke may have: as many as any task.
     pub attempts_max: Attempt,
-    /// Who runs tasks.
+    /// The dispatchers and workers that run tasks.
     pub crew: Arc<Crew>,
 }
 

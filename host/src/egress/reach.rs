@@ -1,4 +1,4 @@
-//! What guests may reach: the public internet, what the operator adds to it, and never what the operator denies.
+//! The addresses that guests may reach: the public internet, what the operator adds to it, and never what the operator denies.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -6,7 +6,7 @@ use fusebox_core::capability::HostPattern;
 
 use super::address::{Cidr, Kind, not_public, platform};
 
-/// What an operator denies to every function, whatever it was granted: a network, or hosts by the language of grants.
+/// An operator's denial to every function, whatever it was granted: a network, or hosts by the language of grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// Each address in it, however a request names it.
@@ -84,7 +84,7 @@ impl Reachable {
     }
 
     /// Whether a connection leads to this machine itself, by a public address of its own: its ends then have the same
-    /// one. What listens there, REST included, is as good as on loopback.
+    /// one. A server there, REST included, is as good as on loopback.
     ///
     /// # Errors
     /// Where it does, unless the address is added.

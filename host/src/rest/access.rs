@@ -36,7 +36,7 @@ pub struct Routes {
 #[derive(Clone, Debug, Default)]
 pub struct Access(HashMap<String, Vec<Row>>);
 
-/// What a route needs, and what its query may say.
+/// A route's needs, and the parameters that its query may have.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     method: Method,

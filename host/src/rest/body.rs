@@ -158,7 +158,7 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
     let room = app.room.body(declared.unwrap_or(bytes_max))?;
     match Arrival::new(&mut body, bytes_max, PACE).whole(declared).await {
         Ok(body) => {
-            // Whoever asked may have had all the time that a body takes, and its key may be over by now.
+            // The body may have taken its time, and the caller's key may be over by now.
             if let Some(caller) = head.extensions.get() {
                 app.gate.confirm(caller).await?;
             }

@@ -1,4 +1,4 @@
-//! What every request passes: its caller is found and may do what the route is for, or it is refused; its query says
+//! The guard that every request passes: its caller is found and may do what the route is for, or it is refused; its query says
 //! nothing that the route does not know; and the answer is counted. All this before the body is read.
 //!
 //! Without API keys anyone who can reach the port, which is on loopback then, may use it. A web page a developer visits must

@@ -105,7 +105,7 @@ pub struct App {
     pub secrets: Option<SecretsKey>,
     /// What each tenant may take.
     pub meter: quota::Meter,
-    /// What tenants were denied, for the audit log.
+    /// Denials to tenants, for the audit log.
     pub denials: Denials,
     /// What requests may take together.
     pub room: room::Room,

@@ -67,9 +67,9 @@ pub struct Key {
     pub id: KeyId,
     /// Whose it is.
     pub tenant: TenantId,
-    /// What it may be used for.
+    /// The requests that it is good for.
     pub scope: Scope,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
     /// Of its secret.
     pub digest: SecretDigest,
@@ -151,11 +151,11 @@ pub type Acted<T> = std::result::Result<T, Denied>;
 pub struct NewKey {
     /// Its id.
     pub id: KeyId,
-    /// Whose it is to be.
+    /// The tenant that it will belong to.
     pub tenant: TenantId,
-    /// What it may be used for.
+    /// The requests that it is good for.
     pub scope: Scope,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
     /// The SHA-256 of its secret.
     pub digest: SecretDigest,

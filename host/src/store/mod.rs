@@ -260,7 +260,7 @@ pub struct PageRequest {
     pub rows: u32,
 }
 
-/// Who works on a store's tasks.
+/// The dispatchers and workers on a store's tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crew {
     /// Dispatchers that announced themselves, with or without workers.

@@ -1,5 +1,5 @@
-//! What an operator may set of any store. What a tenant may keep is no option of a store: each step is told the tenant's
-//! own bound, which [`fusebox_core::quota::Quotas::CEILING`] bounds where it is set.
+//! Options of any store, which an operator may set. A tenant's bounds are none of them: each step is given the tenant's
+//! own, which [`fusebox_core::quota::Quotas::CEILING`] bounds where it is set.
 
 use fusebox_core::limits::{ENDED_TASK_TTL_MS, KV_NAMESPACE_BYTES_MAX, KV_NAMESPACE_ENTRIES_MAX};
 

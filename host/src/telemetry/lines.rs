@@ -17,7 +17,7 @@ use std::{
 
 /// Lines of one stream that wait to be written: some seconds of a busy log, or what a reader may fall behind.
 const QUEUED_BYTES_MAX: usize = 1 << 20;
-/// What is still queued at the end has so long to leave: readers that read take it in a moment.
+/// The time that lines still queued at the end have to leave: readers that read take it in a moment.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static STDERR: LazyLock<Lines> = LazyLock::new(|| Lines::to(io::stderr().as_fd().try_clone_to_owned().ok()));

@@ -1,4 +1,4 @@
-//! What may happen again and again is logged once a minute.
+//! Lines for events that may come again and again: each is logged once a minute.
 
 use std::{
     collections::HashMap,

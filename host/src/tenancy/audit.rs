@@ -82,7 +82,7 @@ pub fn record(by: &Caller, act: Act, tenant: &dyn Display, subject: &dyn Display
 #[derive(Default)]
 pub struct Denials(Mutex<HashMap<TenantId, Denied>>);
 
-/// What a tenant was denied.
+/// A denial to a tenant.
 struct Denied {
     written_at: Millis,
     left_out: u64,

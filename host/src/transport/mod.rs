@@ -37,7 +37,7 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// nothing more.
 const VERSIONS: RangeInclusive<u16> = PROTOCOL_OLDEST..=PROTOCOL;
 
-/// What is said to workers without a token that a host with keys does not let in.
+/// The refusal of workers without a token by a host with keys.
 pub const TOKEN_NEEDED: &str = "the host has API keys, so workers must prove that they belong to it: make a join token with \
      `openssl rand -hex 32`, and give it to dispatchers and workers by --join-token or FUSEBOX_JOIN_TOKEN";
 

@@ -211,7 +211,7 @@ impl Agent {
                 return LinkEnd::Done;
             }
             if self.is_parting && self.held.is_empty() {
-                // What is on its way here is given back by this word, and runs elsewhere.
+                // Attempts that are on their way here are given back by this word, and run elsewhere.
                 say_goodbye(&sender, receiver).await;
                 return LinkEnd::Broken;
             }

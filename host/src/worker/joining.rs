@@ -72,7 +72,7 @@ impl NotJoined {
 /// See the module's documentation.
 pub(super) struct Joining {
     doors: Doors,
-    /// Which address is tried next.
+    /// The place of the address that is tried next.
     at: usize,
     wait: Duration,
     has_joined: bool,

@@ -195,7 +195,7 @@ impl<T> Queues<T> {
 
 fn may_wait(lane: Lane, of_tenant: usize, of_all: usize) -> Result<(), Full> {
     let (max, free) = match lane {
-        // What a process is sent is what it asked for.
+        // A process is sent only the jobs that it asked for.
         Lane::Attempts => return Ok(()),
         Lane::Invokes => (INVOKE_WAITERS_PER_TENANT_MAX, INVOKE_WAITERS_MAX.saturating_sub(of_all)),
     };

@@ -85,8 +85,7 @@ pub enum Lane {
     Invokes,
 }
 
-/// Slots beyond those that are asked for, which only tenants with nothing running may take. What is made for slots is made
-/// for these too.
+/// Slots beyond `-w`, which only tenants with nothing running may take. Threads and memory are reserved for these too.
 pub const EXTRA_SLOTS: u32 = 1;
 
 /// Threads that run jobs. Dropping it ends each after the job it runs, and waits for none: where a host must end at once,

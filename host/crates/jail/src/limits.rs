@@ -1,4 +1,4 @@
-//! What a process may use of the machine, the descriptors it was born with, and a signal that it does not end by.
+//! Limits of a process's share of the machine, the descriptors it was born with, and a signal that it does not end by.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

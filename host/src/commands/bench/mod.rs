@@ -105,13 +105,13 @@ enum Action {
 pub struct BenchArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// What to measure [default: all but strong scaling, cost and memory]
+    /// The measurements to make [default: all but strong scaling, cost and memory]
     #[arg(value_enum, value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
-    /// How workers come by their tasks
+    /// The ways that workers come by their tasks
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MODES")]
     mode: Vec<Mode>,
-    /// Where tasks are
+    /// The kinds of store
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STORES")]
     store: Vec<StoreKind>,
     /// Worker processes; in local mode, so many times the slots in one process
@@ -120,7 +120,7 @@ pub struct BenchArgs {
     /// Runs that go on at once in each worker
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     slots: Vec<u32>,
-    /// What to run
+    /// The functions to run
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FUNCTIONS")]
     function: Vec<Function>,
     /// Connections of the client
@@ -138,19 +138,19 @@ pub struct BenchArgs {
     /// Requests a second, of open-loop latency
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Vec<u32>,
-    /// How long the sleep function waits, in milliseconds
+    /// Wait of the sleep function, in milliseconds
     #[arg(long, default_value_t = 100, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=30_000))]
     sleep_ms: u32,
     /// Steps that the CPU function computes
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=50_000_000))]
     cpu_steps: u32,
-    /// What is stored besides, of which a task's cost is measured
+    /// The load of the store beside which a task's cost is measured
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     beside: Vec<Stored>,
-    /// How much of it; and tasks queued where memory is measured
+    /// Size of that load; and tasks queued where memory is measured
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..=QUEUED_TASKS_PER_TENANT_MAX))]
     much: Option<u64>,
-    /// How often each case is measured
+    /// Measurements of each case
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     repeats: Option<u32>,
     /// Measure everything

@@ -64,7 +64,7 @@ const HISTORY: &str = "history.jsonl";
 A round is one strike: a process is killed and started again, paused for some seconds, or told to end. The same seed
 gives the same rounds and the same tasks. Exit code 1 where the history breaks a promise; then it is kept.")]
 pub struct ChaosArgs {
-    /// How workers come by their tasks
+    /// The way that workers come by their tasks
     #[arg(long, value_enum, default_value_t = Modes::All, value_name = "MODE")]
     mode: Modes,
     /// Strikes in each mode
@@ -76,16 +76,16 @@ pub struct ChaosArgs {
     /// Draws the schedule and the load [default: another one each time]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Where tasks are: Redis, with two REST nodes, two dispatchers, three workers; or embedded, one `up` process
+    /// The store: Redis, with two REST nodes, two dispatchers, three workers; or embedded, one `up` process
     #[arg(long, value_enum, default_value_t = StoreKind::Redis, value_name = "STORE")]
     store: StoreKind,
     /// When Redis writes its log to disk
     #[arg(long, value_enum, default_value_t = Fsync::Always, value_name = "WHEN")]
     fsync: Fsync,
-    /// What happens to parts
+    /// The faults of parts
     #[arg(long, value_enum, value_delimiter = ',', default_value = "kill,pause,terminate", value_name = "KINDS")]
     faults: Vec<Kind>,
-    /// Which parts are struck [default: all that there are]
+    /// The parts that are struck [default: all that there are]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
     parts: Vec<Role>,
     /// Keep history, logs and stores here

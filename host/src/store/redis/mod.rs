@@ -106,7 +106,7 @@ impl RedisStore {
         Self::connect_with(url, options, Patience::default(), None).await
     }
 
-    /// What the Redis that a URL names says about itself. Nothing is written there: no key, and no library of functions.
+    /// Reads the version and settings of the Redis that a URL names. Writes nothing there: no key, and no library.
     ///
     /// # Errors
     /// As [`RedisStore::connect`].

@@ -8,7 +8,7 @@ use crate::store::{Error, Result};
 /// The oldest that has functions.
 const VERSION_MIN: (u32, u32) = (7, 0);
 
-/// What a server that can be the store says about itself.
+/// The facts of a server that can be the store.
 pub struct Examined {
     /// Where it is and of which version.
     pub summary: String,

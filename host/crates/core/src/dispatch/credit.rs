@@ -167,8 +167,7 @@ impl Workers {
         true
     }
 
-    /// A worker is told to stop an attempt: nothing that it reports on it counts. Credit that comes back does so with that
-    /// report.
+    /// Takes an attempt from a worker that must stop it: no report on it counts, and its credit comes back with that report.
     pub(super) fn stopped(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) {
         if let Some(worker) = self.workers.get_mut(&id)
             && worker.outstanding.get(&(task, attempt)).is_some_and(|expires_at| *expires_at != Millis::NEVER)

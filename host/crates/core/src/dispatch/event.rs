@@ -108,7 +108,7 @@ pub enum Event {
     },
     /// A worker is there, or is there again. Its silence is noticed from now on.
     WorkerJoined {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Attempts that it can hold; it is granted no more, whatever it says later. Above
         /// [`crate::limits::WORKER_CAPACITY_MAX`] it counts as that.
@@ -116,7 +116,7 @@ pub enum Event {
     },
     /// A worker may be sent this many attempts more, as far as its capacity goes. The first one makes the worker known.
     CreditGranted {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// How many.
         slots: u32,
@@ -126,7 +126,7 @@ pub enum Event {
     },
     /// A worker is alive.
     Heartbeat {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// The leases of a request are saved. Fewer than asked for means that no more are ready.
@@ -145,7 +145,7 @@ pub enum Event {
     },
     /// A worker reports on an attempt. Late, repeated and forged reports are harmless.
     Finished {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// The task.
         task: TaskId,
@@ -187,22 +187,22 @@ pub enum Event {
     /// A worker cannot be reached. Its credit is void; its attempts go on, and it may come back within
     /// [`crate::limits::WORKER_SILENCE_MS_MAX`] and be granted credit again.
     WorkerAway {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// A worker is gone.
     WorkerLost {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// A worker has said goodbye, or may work here no longer: what it holds is given back unspent.
     WorkerLeft {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// A worker wants no more attempts.
     WorkerDrains {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// Lease nothing more; end when nothing is left.
@@ -322,14 +322,14 @@ pub enum Effect {
     },
     /// Credit of a pull worker expired unused: answer its request with nothing.
     NothingYet {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// How much.
         slots: u32,
     },
     /// A worker was silent for too long: nothing more is expected of it, and it must join again.
     GaveUp {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// Send [`Event::Tick`] at this time.

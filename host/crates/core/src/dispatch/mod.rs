@@ -318,7 +318,7 @@ impl Dispatcher {
         requests.for_each(|request| request.grants.clear());
     }
 
-    /// Nothing more is expected of a worker. What it holds is unspent where it has left in order, and lost otherwise.
+    /// Forgets a worker. Its attempts are unspent where it has left in order, and lost otherwise.
     fn lose(&mut self, worker: WorkerId, has_left: bool, effects: &mut Vec<Effect>) {
         let Some(sent) = self.workers.lose(worker) else { return };
         self.void_credit(worker);

@@ -20,7 +20,7 @@ pub(crate) enum Plant {
     IgnoreTheFence,
     /// A worker that is gone is sent nothing more, and keeps what it has.
     KeepADeadWorkersLeases,
-    /// What a worker gives back with its goodbye is taken as lost.
+    /// Attempts that a worker gives back with its goodbye are taken as lost.
     SpendAGoodbye,
     /// A worker is never silent for too long.
     IgnoreSilence,

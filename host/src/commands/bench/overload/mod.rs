@@ -37,7 +37,7 @@ pub struct OverloadArgs {
     /// Seconds of each of the two measurements
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How many times what it can do the host is offered
+    /// Load offered, as a multiple of what the host can do
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100))]
     factor: u32,
     /// Waiting tasks that the host takes: a few seconds' worth, so that the queue is full for most of the time

@@ -60,7 +60,7 @@ impl Ledger {
         self.lost.remove(&worker);
     }
 
-    /// What is granted beyond the capacity is void.
+    /// Credit granted beyond the capacity is void.
     pub(super) fn grant(&mut self, worker: WorkerId, slots: u32, expires_at: Millis, now: Millis) {
         let account = self.accounts.entry(worker).or_default();
         account.seen_at = now;
@@ -177,7 +177,7 @@ impl Ledger {
         }
     }
 
-    /// A worker is told to stop a run. A lasting slot is free again with its report.
+    /// Takes a run from a worker that must stop it. A lasting slot is free again with its report.
     pub(super) fn stop(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         if let Some(account) = self.accounts.get_mut(&worker)
             && account.spent.get(&(task, attempt)).is_some_and(|expires_at| *expires_at != Millis::NEVER)
