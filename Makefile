@@ -57,7 +57,7 @@ unit:
 
 bench-smoke:
 	$(say) "Running each bench once, to see that it works"
-	cargo bench --workspace --bench store --bench sandbox -- --smoke
+	cargo bench --workspace --bench store --bench sandbox --bench host_calls -- --smoke
 	cargo bench --workspace --bench micro -- --test
 	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then python3 benches/peers/tests.py; \
 	else echo '!! NOT CHECKED: benches/peers, which need Python 3.10'; fi
@@ -66,7 +66,7 @@ bench-smoke:
 bench: setup-bench build guests ## measures small steps, stores, sandbox, sync invoke, and whole deployments
 	$(say) "Measuring (about 15 minutes; a quiet machine gives steadier numbers)"
 	cargo bench --workspace --bench micro
-	cargo bench --workspace --bench store --bench sandbox --bench invoke
+	cargo bench --workspace --bench store --bench sandbox --bench host_calls --bench invoke
 	target/release/fusebox bench --out bench-output
 
 peers: setup-peers build guests ## measures Fusebox beside other queues and hosts (10 minutes; PEERS='--rounds 5')

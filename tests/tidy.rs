@@ -42,6 +42,7 @@ const LINES_MAX: &[(&str, usize, &str)] = &[
 const OWNERS: &[(&str, [&str; 2])] = &[
     ("wasmtime", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("wasmtime_wasi", ["host/crates/sandbox/", "benches/sandbox.rs"]),
+    ("wiggle", ["host/crates/sandbox/", "host/crates/sandbox/"]),
     ("wasmparser", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("redb", ["host/src/store/embedded", "host/src/store/embedded"]),
     ("use redis", ["host/src/store/redis/", "host/src/store/redis/"]),

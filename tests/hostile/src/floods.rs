@@ -116,9 +116,19 @@ fn randoms() -> Vec<Hostile> {
             "random-wasi-flood",
             "the same by WASI",
             command(&get, "(loop (drop (call $random_get (i32.const 1024) (i32.const 65536))) (br 0))"),
-            Must::Fail("deadline-exceeded"),
+            Must::Fail("out-of-fuel"),
+        ),
+        Hostile::new(
+            "random-wasi-few",
+            "1 MiB of random bytes at a time, 1,000 times, on little fuel",
+            command(
+                &get,
+                "(drop (memory.grow (i32.const 32))) (loop (drop (call $random_get (i32.const 1024) (i32.const 1048576)))
+                    (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 1000))))",
+            ),
+            Must::Fail("out-of-fuel"),
         )
-        .by_the_clock(),
+        .by_fuel(),
         Hostile::new(
             "random-wasi-huge",
             "4 GiB of random bytes at once",

@@ -12,7 +12,7 @@ use fusebox_core::{
     capability::{Answer, Call, Refusal},
     function::RunLimits,
 };
-use wasmtime::{Caller, Result, Trap, UpdateDeadline};
+use wasmtime::{Result, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use crate::{
@@ -23,13 +23,6 @@ use crate::{
     log::Log,
     outside::{Outside, Patience},
 };
-
-/// Fuel of a host call: about what it costs in time (4.7 to 7.2 ns a call at 1 ns a unit, measured, and more inside).
-const CALL_FUEL: u64 = 100;
-/// Fuel of a call that leaves the sandbox: another thread or machine works for it, for some 20 us.
-const OUTSIDE_FUEL: u64 = 20_000;
-/// Bytes that a host call copies for one unit of fuel.
-const BYTES_PER_FUEL: u64 = 16;
 
 /// See the module's documentation.
 pub(crate) struct Host {
@@ -84,27 +77,6 @@ impl Host {
                 return Ok(());
             }
             thread::park_timeout(left.min(TICK).max(Duration::from_micros(50)));
-        }
-    }
-}
-
-/// Charges a host call that handles so many bytes.
-pub(crate) fn charge(caller: &mut Caller<'_, Host>, bytes: u64) -> Result<()> {
-    charge_fuel(caller, CALL_FUEL + bytes / BYTES_PER_FUEL)
-}
-
-/// Charges a host call that leaves the sandbox with so many bytes.
-pub(crate) fn charge_outside(caller: &mut Caller<'_, Host>, bytes: u64) -> Result<()> {
-    charge_fuel(caller, OUTSIDE_FUEL + bytes / BYTES_PER_FUEL)
-}
-
-fn charge_fuel(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<()> {
-    let left = caller.get_fuel()?;
-    match left.checked_sub(fuel) {
-        Some(left) => caller.set_fuel(left),
-        None => {
-            caller.set_fuel(0)?;
-            Err(Trap::OutOfFuel.into())
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `artifact`, `disk`, `cache` | compiled modules: authenticated, on disk within a bound, and in memory |
 //! | `limiter` | memory and tables of a run |
 //! | `host` | what a run carries with it: limits, log, stop flag, deadline |
+//! | `metered` | the one way to give a guest a function: with its cost in fuel |
 //! | `imports` | what a guest may call, one capability a file |
 //! | `outside` | the seam to what only grants give: configuration, secrets, key-value namespace, other hosts |
 //! | `wasi` | WASI preview 1 for the command ABI |
@@ -28,6 +29,7 @@ mod imports;
 mod inspect;
 mod limiter;
 mod log;
+mod metered;
 mod outside;
 mod run;
 mod wasi;

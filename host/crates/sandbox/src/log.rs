@@ -71,13 +71,14 @@ impl Lines {
     fn keep(&mut self, bytes: &[u8]) {
         let room = self.bytes_max.saturating_sub(self.kept.len());
         self.dropped |= bytes.len() > room;
-        self.kept.extend(bytes.iter().take(room));
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     /// Keeps text without control characters, which could forge lines or drive a terminal.
     fn keep_text(&mut self, text: &[u8]) {
         let harmless = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\n' | b'\t');
-        if text.iter().all(harmless) {
+        // Without an early end, which several bytes at a time are looked at for.
+        if text.iter().fold(true, |so_far, byte| so_far & harmless(byte)) {
             self.keep(text);
         } else {
             let cleaned: Vec<u8> = text.iter().filter(|byte| harmless(byte)).copied().collect();

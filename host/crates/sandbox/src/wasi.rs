@@ -14,38 +14,28 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
-use wasmtime::{Linker, Result};
+use wasmtime::Result;
 use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder,
+    HostMonotonicClock, HostWallClock, WasiCtxBuilder,
     cli::{IsTerminal, StdoutStream},
-    p1::{self, WasiP1Ctx},
+    p1::WasiP1Ctx,
     p2::{OutputStream, Pollable, StreamError, StreamResult, pipe::MemoryInputPipe},
 };
 
-use crate::{ending::Ending, host::Host, log::Log};
+use crate::{ending::Ending, log::Log};
 
+mod calls;
 mod poll;
 
 /// The module that commands import from.
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 /// Random bytes a guest may ask for in one call.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
+const RANDOM_BYTES_MAX: u32 = 1 << 20;
 /// What a write may offer at once.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// Adds WASI to a linker.
-pub(crate) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
-    linker.allow_shadowing(true);
-    p1::add_to_linker_sync(linker, |host: &mut Host| {
-        // Only modules of the command ABI are linked here, and each run of one has a context.
-        host.wasi.get_or_insert_with(|| WasiCtxBuilder::new().build_p1())
-    })?;
-    poll::add_to(linker)?;
-    // Theirs takes codes of 126 and above for mistakes of the engine's user.
-    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> { Err(I32Exit(code).into()) })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
+/// What WASI offers; the calls of preview 1, each with its cost.
+pub(crate) use calls::{OFFERED, add_to};
 
 /// The context of one run, and where its stdout goes.
 pub(crate) fn context(name: &str, input: Bytes, output_bytes_max: u64, log: &Log) -> (WasiP1Ctx, Output) {
@@ -57,7 +47,7 @@ pub(crate) fn context(name: &str, input: Bytes, output_bytes_max: u64, log: &Log
         .stderr(Stderr(log.clone()))
         .wall_clock(Milliseconds)
         .monotonic_clock(Milliseconds)
-        .max_random_size(RANDOM_BYTES_MAX)
+        .max_random_size(RANDOM_BYTES_MAX.into())
         .build_p1();
     (context, output)
 }

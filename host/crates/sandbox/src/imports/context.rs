@@ -2,22 +2,16 @@
 //! invoke), attempt, deadline in Unix milliseconds, tenant, function name. Writes at most `cap` bytes and answers the
 //! whole length.
 
-use wasmtime::{Caller, Linker, Result};
+use wasmtime::{Caller, Result};
 
 use super::bytes_at;
-use crate::host::{Host, charge};
+use crate::host::Host;
 
-pub(super) const NAME: &str = "context";
-
-pub(super) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
-    linker.func_wrap(super::MODULE, NAME, |mut caller: Caller<'_, Host>, ptr: u32, cap: u32| -> Result<u32> {
-        charge(&mut caller, cap.into())?;
-        let text = text(caller.data());
-        let (buffer, _) = bytes_at(&mut caller, NAME, ptr, cap)?;
-        buffer.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
-        Ok(u32::try_from(text.len()).unwrap_or(u32::MAX))
-    })?;
-    Ok(())
+pub(super) fn context(caller: &mut Caller<'_, Host>, ptr: u32, cap: u32) -> Result<u32> {
+    let text = text(caller.data());
+    let (buffer, _) = bytes_at(caller, "context", ptr, cap)?;
+    buffer.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    Ok(u32::try_from(text.len()).unwrap_or(u32::MAX))
 }
 
 fn text(host: &Host) -> String {

@@ -2,18 +2,12 @@
 //! `METHOD URL\n`, header lines `name: value\n`, `\n`, the body. Answer: `STATUS\n`, header lines, `\n`, the body.
 
 use fusebox_core::capability::{Call, HttpRequest};
-use wasmtime::{Caller, Linker, Result};
+use wasmtime::{Caller, Result};
 
 use super::{ask, bounded};
-use crate::host::{Host, charge_outside};
+use crate::host::Host;
 
-pub(super) const NAME: &str = "http";
-
-pub(super) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
-    linker.func_wrap(super::MODULE, NAME, |mut caller: Caller<'_, Host>, ptr: u32, len: u32| -> Result<i64> {
-        charge_outside(&mut caller, len.into())?;
-        let request = bounded::<HttpRequest>(&mut caller, NAME, ptr, len, HttpRequest::check)?;
-        ask(&mut caller, request.map(Call::Http))
-    })?;
-    Ok(())
+pub(super) fn http(caller: &mut Caller<'_, Host>, ptr: u32, len: u32) -> Result<i64> {
+    let request = bounded::<HttpRequest>(caller, "http", ptr, len, HttpRequest::check)?;
+    ask(caller, request.map(Call::Http))
 }

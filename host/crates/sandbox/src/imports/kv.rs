@@ -5,30 +5,18 @@
 //! What is expected is -1 for anything, 0 for nothing, else a revision. Each gives a refusal where it is below 0.
 
 use fusebox_core::capability::{Call, Expects, KvKey, KvValue, Refusal, Ttl};
-use wasmtime::{Caller, Linker, Result};
+use wasmtime::{Caller, Result};
 
 use super::{ask, bounded};
-use crate::host::{Host, charge_outside};
+use crate::host::Host;
 
-pub(super) const GET: &str = "kv_get";
-pub(super) const SET: &str = "kv_set";
-pub(super) const DELETE: &str = "kv_delete";
-
-pub(super) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
-    linker.func_wrap(super::MODULE, GET, get)?;
-    linker.func_wrap(super::MODULE, SET, set)?;
-    linker.func_wrap(super::MODULE, DELETE, delete)?;
-    Ok(())
+pub(super) fn get(caller: &mut Caller<'_, Host>, ptr: u32, len: u32) -> Result<i64> {
+    let key = bounded::<KvKey>(caller, "kv_get", ptr, len, KvKey::check)?;
+    ask(caller, key.map(Call::KvGet))
 }
 
-fn get(mut caller: Caller<'_, Host>, ptr: u32, len: u32) -> Result<i64> {
-    charge_outside(&mut caller, len.into())?;
-    let key = bounded::<KvKey>(&mut caller, GET, ptr, len, KvKey::check)?;
-    ask(&mut caller, key.map(Call::KvGet))
-}
-
-fn set(
-    mut caller: Caller<'_, Host>,
+pub(super) fn set(
+    caller: &mut Caller<'_, Host>,
     ptr: u32,
     len: u32,
     value_ptr: u32,
@@ -36,20 +24,18 @@ fn set(
     ttl_ms: i64,
     expects: i64,
 ) -> Result<i64> {
-    charge_outside(&mut caller, u64::from(len) + u64::from(value_len))?;
-    let key = bounded::<KvKey>(&mut caller, SET, ptr, len, KvKey::check)?;
-    let value = bounded::<KvValue>(&mut caller, SET, value_ptr, value_len, KvValue::check)?;
+    let key = bounded::<KvKey>(caller, "kv_set", ptr, len, KvKey::check)?;
+    let value = bounded::<KvValue>(caller, "kv_set", value_ptr, value_len, KvValue::check)?;
     let call = || -> Result<Call, Refusal> {
         Ok(Call::KvSet { key: key?, value: value?, ttl: ttl(ttl_ms)?, expects: Expects::from_guest(expects)? })
     };
-    ask(&mut caller, call())
+    ask(caller, call())
 }
 
-fn delete(mut caller: Caller<'_, Host>, ptr: u32, len: u32, expects: i64) -> Result<i64> {
-    charge_outside(&mut caller, len.into())?;
-    let key = bounded::<KvKey>(&mut caller, DELETE, ptr, len, KvKey::check)?;
+pub(super) fn delete(caller: &mut Caller<'_, Host>, ptr: u32, len: u32, expects: i64) -> Result<i64> {
+    let key = bounded::<KvKey>(caller, "kv_delete", ptr, len, KvKey::check)?;
     let call = || -> Result<Call, Refusal> { Ok(Call::KvDelete { key: key?, expects: Expects::from_guest(expects)? }) };
-    ask(&mut caller, call())
+    ask(caller, call())
 }
 
 fn ttl(ms: i64) -> Result<Option<Ttl>, Refusal> {

@@ -1,15 +1,16 @@
-//! What a guest may import from module `fusebox`: one capability a file. Each call is charged in fuel, by the call and
-//! by the byte; each pointer and length is checked against the guest's memory before it is used.
+//! What a guest may import from module `fusebox`: one capability a file, one row of a table each, which has its cost in
+//! fuel as well; each pointer and length is checked against the guest's memory before it is used.
 //!
 //! Whether a module's imports are granted is settled once, before its instance is made: see `run`.
 
 use bytes::Bytes;
 use fusebox_core::capability::{Answer, Call, Capability, Refusal};
-use wasmtime::{Caller, Extern, Linker, Memory, Result};
+use wasmtime::{Caller, Extern, Memory, Result};
 
 use crate::{
     ending::Ending,
-    host::{Host, charge},
+    host::Host,
+    metered::{CALL, OUTSIDE, charge, copied, drawn, logged, metered},
 };
 
 mod answer;
@@ -26,21 +27,25 @@ mod secret;
 /// The module that guests import from.
 pub(crate) const MODULE: &str = "fusebox";
 
-/// What it offers, and the grant that it takes; none where every function has it.
-const OFFERED: [(&str, Option<Capability>); 12] = [
-    (answer::NAME, None),
-    (clock::NAME, None),
-    (config::NAME, Some(Capability::Config)),
-    (context::NAME, None),
-    (fail::NAME, None),
-    (http::NAME, Some(Capability::Http)),
-    (kv::GET, Some(Capability::Kv)),
-    (kv::SET, Some(Capability::Kv)),
-    (kv::DELETE, Some(Capability::Kv)),
-    (log::NAME, None),
-    (random::NAME, None),
-    (secret::NAME, Some(Capability::Secrets)),
-];
+metered! {
+    MODULE;
+    "answer"(ptr: u32, cap: u32) -> u32, costs CALL + copied(cap), does answer::answer;
+    "clock"() -> i64, costs CALL, does clock::clock;
+    "config" needs Config (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does config::config;
+    // It writes five lines anew each time.
+    "context"(ptr: u32, cap: u32) -> u32, costs 3 * CALL + copied(cap), does context::context;
+    "fail"(ptr: u32, len: u32) -> (), costs CALL + copied(len), does fail::fail;
+    "http" needs Http (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does http::http;
+    "kv_get" needs Kv (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does kv::get;
+    "kv_set" needs Kv (ptr: u32, len: u32, value_ptr: u32, value_len: u32, ttl_ms: i64, expects: i64) -> i64,
+        costs OUTSIDE + copied(len) + copied(value_len),
+        does kv::set;
+    "kv_delete" needs Kv (ptr: u32, len: u32, expects: i64) -> i64, costs OUTSIDE + copied(len), does kv::delete;
+    "log"(level: u32, ptr: u32, len: u32) -> (), costs 2 * CALL + logged(len), does log::log;
+    // A system call.
+    "random"(ptr: u32, len: u32) -> (), costs 4 * CALL + drawn(len), does random::random;
+    "secret" needs Secrets (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does secret::secret;
+}
 
 /// The names of what is offered.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -49,21 +54,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The grant that an import takes.
 pub(crate) fn needs(name: &str) -> Option<Capability> {
-    OFFERED.iter().find(|(offered, _)| *offered == name).and_then(|(_, capability)| *capability)
-}
-
-/// Adds every capability.
-pub(crate) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
-    answer::add_to(linker)?;
-    clock::add_to(linker)?;
-    config::add_to(linker)?;
-    context::add_to(linker)?;
-    fail::add_to(linker)?;
-    http::add_to(linker)?;
-    kv::add_to(linker)?;
-    log::add_to(linker)?;
-    random::add_to(linker)?;
-    secret::add_to(linker)
+    OFFERED.iter().find(|(offered, _)| *offered == name).and_then(|(_, needs)| needs.first().copied())
 }
 
 /// Asks the outside. What it gives is kept for `answer` and its length given; a revision, a yes or no, or a refusal is
@@ -82,7 +73,7 @@ fn ask(caller: &mut Caller<'_, Host>, call: Result<Call, Refusal>) -> Result<i64
         Ok(Answer::Secret(secret)) => secret.0,
         Ok(Answer::Value { revision, value }) => [&revision.to_le_bytes(), &value[..]].concat().into(),
     };
-    charge(caller, kept.len() as u64)?;
+    charge(caller, copied(u32::try_from(kept.len()).unwrap_or(u32::MAX)))?;
     let len = i64::try_from(kept.len())?;
     caller.data_mut().answer = kept;
     Ok(len)

@@ -49,7 +49,7 @@ impl Surface {
                 self.needs.extend(imports::needs(name));
                 Ok(())
             }
-            wasi::MODULE if is_function => {
+            wasi::MODULE if is_function && wasi::OFFERED.iter().any(|(offered, _)| *offered == name) => {
                 self.uses_wasi.get_or_insert_with(|| name.to_owned());
                 Ok(())
             }

@@ -3,13 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{Caller, Extern, Linker, Result};
+use wasmtime::{Caller, Extern, Result};
 
-use crate::{
-    ending::Ending,
-    host::{Host, charge},
-    imports::checked,
-};
+use crate::{ending::Ending, host::Host, imports::checked, metered::CALL};
 
 const SUBSCRIPTION_BYTES: u32 = 48;
 const EVENT_BYTES: u32 = 32;
@@ -37,20 +33,29 @@ struct Subscription {
     source: Source,
 }
 
-pub(super) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
-    linker.func_wrap(super::MODULE, "poll_oneoff", poll_oneoff)?;
-    Ok(())
+/// Fuel of so many subscriptions: each is read, and an event written for it.
+pub(super) const fn cost(count: u32) -> u64 {
+    CALL + if count > SUBSCRIPTIONS_MAX { 0 } else { count as u64 * SUBSCRIPTION }
 }
 
-fn poll_oneoff(mut caller: Caller<'_, Host>, ins: u32, outs: u32, count: u32, count_out: u32) -> Result<u32> {
+/// Fuel of a subscription, for which the clock is read.
+const SUBSCRIPTION: u64 = 200;
+
+/// Waits for the first of `count` subscriptions.
+pub(super) fn poll_oneoff(
+    caller: &mut Caller<'_, Host>,
+    ins: u32,
+    outs: u32,
+    count: u32,
+    count_out: u32,
+) -> Result<u32> {
     if count == 0 || count > SUBSCRIPTIONS_MAX {
         return Ok(INVAL.into());
     }
-    charge(&mut caller, u64::from(count * (SUBSCRIPTION_BYTES + EVENT_BYTES)))?;
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         return Err(Ending::BadPointer("the module exports no memory named \"memory\"".to_owned()).into());
     };
-    let raw = checked(memory.data_mut(&mut caller), "poll_oneoff", ins, count * SUBSCRIPTION_BYTES)?;
+    let raw = checked(memory.data_mut(&mut *caller), "poll_oneoff", ins, count * SUBSCRIPTION_BYTES)?;
     let Some(subscriptions) = raw.chunks_exact(48).map(subscription).collect::<Option<Vec<_>>>() else {
         return Ok(INVAL.into());
     };
@@ -63,7 +68,7 @@ fn poll_oneoff(mut caller: Caller<'_, Host>, ins: u32, outs: u32, count: u32, co
     let ready = subscriptions.iter().filter(|subscription| subscription.source.moment().is_none_or(|at| at <= now));
     let events: Vec<u8> = ready.flat_map(event).collect();
     let happened = u32::try_from(events.len()).unwrap_or_default() / EVENT_BYTES;
-    let data = memory.data_mut(&mut caller);
+    let data = memory.data_mut(&mut *caller);
     checked(data, "poll_oneoff", outs, happened * EVENT_BYTES)?.copy_from_slice(&events);
     checked(data, "poll_oneoff", count_out, 4)?.copy_from_slice(&happened.to_le_bytes());
     Ok(SUCCESS.into())

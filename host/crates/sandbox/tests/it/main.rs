@@ -15,6 +15,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod capabilities;
+mod charges;
 mod compile;
 mod imports;
 mod isolation;
