@@ -11,8 +11,7 @@ use std::{
 };
 
 use fusebox_core::{
-    capability::{Answer, Refusal},
-    dispatch::{Cost, Dispatcher, Effect, Event, Report as CoreReport, RequestId, Reserved},
+    dispatch::{Cost, Dispatcher, Effect, Event, Report as CoreReport},
     id::{Attempt, DispatcherId, TaskId, WorkerId},
     limits::DRAIN_MS_MAX,
     name::TenantId,
@@ -27,6 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use super::answers::{FromStore, Save};
 use super::{
     attempts::Attempts,
     gateway::FromLink,
@@ -38,7 +38,7 @@ use super::{
 use crate::{
     clock::Clock,
     random,
-    store::{Claim, Finish, Finished, LeasedTask, Ready, ReadyHint, Store, Verdict},
+    store::{Claim, Finish, Ready, ReadyHint, Store, Verdict},
     telemetry::metrics::Metrics,
     tenancy::QuotaBook,
     worker::slots::Slots,
@@ -80,28 +80,6 @@ pub enum Workers {
     Remote(mpsc::Receiver<FromLink>),
 }
 
-/// Answers of the store, to be handed to the core.
-pub(super) enum FromStore {
-    Leased { request: RequestId, leased: Vec<LeasedTask> },
-    LeaseFailed { request: RequestId },
-    Saved(Vec<(Save, Finished)>),
-    SaveFailed(Vec<Save>),
-    Beaten(Vec<(TaskId, Attempt)>),
-    AdoptedLost(Vec<(WorkerId, AttemptId)>),
-    Announced,
-    Called { worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal> },
-    Drawn { tenant: TenantId, fuel: u64 },
-    Backlog(Vec<(TenantId, u64)>),
-}
-
-/// A verdict on its way to the store.
-#[derive(Clone, Copy)]
-pub(super) struct Save {
-    pub(super) id: AttemptId,
-    /// Whose report this is, where the core does not know the attempt.
-    pub(super) foreign: Option<WorkerId>,
-}
-
 /// See the module's documentation.
 pub struct Driver {
     pub(super) dispatcher: DispatcherId,
@@ -132,7 +110,7 @@ pub struct Driver {
     /// Something became ready after the read on its way had begun.
     pub(super) backlog_is_old: bool,
     /// What became ready since that read had begun: it may not know of it.
-    more_ready: HashMap<TenantId, u64>,
+    pub(super) more_ready: HashMap<TenantId, u64>,
     pub(super) announcing: bool,
     pub(super) wake_at: Millis,
     pub(super) drained: bool,
@@ -351,51 +329,6 @@ impl Driver {
             self.handle(Event::CancelRequested { task });
         } else if let Some((worker, id)) = self.remotes.adopter(task) {
             self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, StopReason::Cancelled)]));
-        }
-    }
-
-    fn on_answer(&mut self, answer: FromStore) {
-        match answer {
-            FromStore::Backlog(tenants) => {
-                for (tenant, ready) in tenants {
-                    self.tell_quota(&tenant);
-                    self.handle(Event::Backlog { tenant, ready });
-                }
-                // Too many where the read did know of it, which the next lease finds out.
-                for (tenant, more) in std::mem::take(&mut self.more_ready) {
-                    self.handle(Event::MoreReady { tenant, more });
-                }
-                self.reading_backlog = false;
-                if std::mem::take(&mut self.backlog_is_old) {
-                    self.ask_backlog();
-                }
-            }
-            FromStore::Leased { request, leased } => {
-                let fuel = || leased.iter().map(|leased| leased.task.limits.fuel);
-                let reserved =
-                    Reserved { fuel: fuel().fold(0, u64::saturating_add), most: fuel().max().unwrap_or_default() };
-                let attempts = leased.into_iter().filter_map(|leased| self.attempts.hold(leased)).collect();
-                self.handle(Event::Leased { request, attempts, reserved });
-            }
-            FromStore::LeaseFailed { request } => self.handle(Event::LeaseFailed { request }),
-            FromStore::Saved(answers) => answers.into_iter().for_each(|(save, finished)| self.on_saved(save, finished)),
-            FromStore::SaveFailed(saves) => {
-                // A foreign report is said again by its worker.
-                for AttemptId { task, attempt } in
-                    saves.iter().filter(|save| save.foreign.is_none()).map(|save| save.id)
-                {
-                    self.handle(Event::SaveFailed { task, attempt });
-                }
-            }
-            FromStore::Beaten(lost) => {
-                for (task, attempt) in lost {
-                    self.handle(Event::LeaseLost { task, attempt });
-                }
-            }
-            FromStore::AdoptedLost(lost) => lost.into_iter().for_each(|(worker, id)| self.on_adopted_lost(worker, id)),
-            FromStore::Drawn { tenant, fuel } => self.handle(Event::Drawn { tenant, fuel }),
-            FromStore::Announced => self.announcing = false,
-            FromStore::Called { worker, number, answer } => self.on_called(worker, number, answer),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`driver`], [`perform`], [`links`] | the driver: what happens becomes events, effects are performed |
+//! | [`driver`], [`answers`], [`perform`], [`links`] | the driver: what happens becomes events, effects are performed |
 //! | [`attempts`] | what the driver holds of each leased attempt: token, input, stop flag, report |
 //! | [`local`] | slots in this process as a worker |
 //! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
@@ -16,6 +16,7 @@
 //!
 //! Knows nothing of REST; they meet in the store.
 
+pub mod answers;
 pub mod attempts;
 pub mod calls;
 pub mod crew;
