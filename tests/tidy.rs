@@ -61,7 +61,7 @@ const EDGES: &[(&str, Edges)] = &[
     ("dispatch", Edges::AllBut(&["cli", "commands", "rest"])),
     ("modules", Edges::AllBut(&["cli", "commands", "dispatch", "rest", "store", "worker"])),
     ("invoke", Edges::Only(&[])),
-    ("helper", Edges::Only(&["egress::Egress", "frames", "transport::Dial"])),
+    ("helper", Edges::Only(&["egress::Egress", "frames", "telemetry::vitals", "transport::Dial"])),
     ("store", Edges::Only(&["clock", "random"])),
     ("telemetry", Edges::Only(&["egress::refused", "store::Backlog", "transport::Counters"])),
     ("egress", Edges::Only(&[])),

@@ -258,3 +258,45 @@ async fn the_first_process_of_a_container_buries_orphans_and_passes_signals_on()
     kill_process(first, Signal::TERM).unwrap();
     assert!(host.exited(PATIENCE).await.unwrap().success());
 }
+
+#[tokio::test]
+async fn every_process_tells_its_health_on_a_listener_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]).unwrap();
+    let start = |line: &str| {
+        let name = line.split(' ').next().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
+        command.args(line.split(' ')).args(["--admin-listen", "127.0.0.1:0", "--log", "warn", "--data"]);
+        command.arg(home.path().join(name));
+        Program::start(command, "Health and metrics").unwrap()
+    };
+    let store = redis.url();
+    let serve = start(&format!("serve --listen 127.0.0.1:0 --store {store}"));
+    let up = start(&format!("up --listen 127.0.0.1:0 -w 1 --store {}", home.path().join("store").display()));
+    let dispatcher = start(&format!("dispatcher -m push -p 0 --store {store}"));
+    let healths = [&serve, &up, &dispatcher].map(told);
+    let address = dispatcher.word("tcp://").unwrap();
+    for jail in ["auto", "off"] {
+        let worker = start(&format!("push-worker 1 {address} --jail {jail}"));
+        tells(&told(&worker)).await;
+    }
+    for health in &healths {
+        tells(health).await;
+    }
+    let other = healths[0].get("/v1/functions").await.unwrap();
+    assert_eq!(other.status, StatusCode::NOT_FOUND, "nothing else is there");
+}
+
+/// A client of where a server said that its health is.
+fn told(server: &Program) -> Client {
+    let address = server.word("http://").unwrap();
+    Client::new(address)
+}
+
+async fn tells(client: &Client) {
+    well(client).await;
+    assert_eq!(client.get("/healthz").await.unwrap().body, b"ok");
+    let metrics = client.get("/metrics").await.unwrap();
+    assert!(metrics.header("content-type").starts_with("application/openmetrics-text"), "{metrics}");
+    assert!(String::from_utf8(metrics.body).unwrap().contains("fusebox_slots_busy"));
+}

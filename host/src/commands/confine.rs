@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::fs::lchown,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +16,7 @@ use rustix::process::{Resource, geteuid};
 
 use super::{egress_proxy::EgressProxyArgs, helper::HelperArgs, parts, work::WorkArgs};
 use crate::{
-    helper::{client::Helper, proxy::Proxy},
+    helper::{client::Helper, proxy::Proxy, vitals::Questions},
     transport::{self, Dial, Direct},
     worker::slots::EXTRA_SLOTS,
 };
@@ -37,8 +38,18 @@ pub struct Confined {
     pub helper: Option<Helper>,
     /// Sends its guests' requests; `None` where it is not locked up.
     pub proxy: Option<Proxy>,
+    /// Where its health is asked for, where that is wanted.
+    pub admin: Option<Admin>,
     /// What it has given up.
     pub report: Report,
+}
+
+/// Where a worker's health is asked for.
+pub enum Admin {
+    /// On a listener of its own.
+    Own(TcpListener),
+    /// Through its helper, which has the listener.
+    Helpers(Questions),
 }
 
 impl Confined {
@@ -67,9 +78,11 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     let setting = Setting::from(args.jail);
     let dir = cache_dir(&args.data);
     let sandbox = parts::open_sandbox(dir.clone(), args.slots, RunLimits::CEILING)?;
+    let listener = args.admin.bind()?;
     if setting == Setting::Off {
         parts::allow_open_files();
-        return Ok(Confined { sandbox, helper: None, proxy: None, report: Report::default() });
+        let admin = listener.map(Admin::Own);
+        return Ok(Confined { sandbox, helper: None, proxy: None, admin, report: Report::default() });
     }
     let user = args.user.or_current();
     if geteuid().is_root() {
@@ -79,11 +92,13 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     let helper = HelperArgs { addresses, jail: args.jail, user };
     let program = parts::program()?;
     let helper = Helper::start(&program, &helper.arguments(), helper.addresses).context("start the worker's helper")?;
+    let questions = listener.map(|listener| Questions::hand_over(&helper, &listener)).transpose();
+    let admin = questions.context("hand the listener of --admin-listen over to the helper")?.map(Admin::Helpers);
     let proxy = EgressProxyArgs { egress: args.egress.clone(), jail: args.jail, user };
     let proxy = Proxy::start(&program, &proxy.arguments()).context("start the worker's egress proxy")?;
     let sandbox = sandbox.compile_with(Arc::new(helper.clone()));
     let report = Plan { inmate: Inmate::Worker { cache: dir }, user, limits: limits(args.slots) }.enter(setting)?;
-    Ok(Confined { sandbox, helper: Some(helper), proxy: Some(proxy), report })
+    Ok(Confined { sandbox, helper: Some(helper), proxy: Some(proxy), admin, report })
 }
 
 fn limits(slots: u32) -> Vec<Limit> {

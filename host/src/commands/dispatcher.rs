@@ -7,6 +7,7 @@ use fusebox_core::{dispatch::Mode, function::RunLimits};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admin::{AdminArgs, Own},
     dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
     egress::EgressArgs,
     isolate::IsolateArgs,
@@ -19,7 +20,7 @@ use crate::{
     dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside},
     modules::Modules,
     random,
-    telemetry::metrics::Metrics,
+    telemetry::{health::Readiness, metrics::Metrics},
     tenancy::QuotaBook,
     ui,
     worker::slots::Slots,
@@ -57,6 +58,9 @@ pub struct DispatcherArgs {
     /// Where the key of secrets is.
     #[command(flatten)]
     pub secrets: SecretsArgs,
+    /// Where its health and metrics are.
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// What functions may reach, in local mode.
     #[command(flatten)]
     pub egress: EgressArgs,
@@ -87,6 +91,8 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let slots = args.slots.unwrap_or_else(parts::cores);
     let store = parts::open_store(&args.store, &clock).await?;
     let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
+    let readiness = Readiness::new();
+    args.admin.start(Own::new(&store, &metrics, &readiness))?;
     let stop = CancellationToken::new();
     let outside = StoreOutside::new(store.clone(), args.secrets.read()?);
     let own = Parts {
@@ -112,6 +118,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         let modules = sandbox.transpose()?.map(|sandbox| Modules::new(sandbox, metrics));
         Dispatching::remote(own, mode, modules, &args.workers).await?
     };
+    readiness.ready();
     let word = mode.as_str();
     match dispatching.address() {
         Some(address) => ui::tell(format!("Dispatcher ({word}) is listening on tcp://{address}")),
@@ -125,6 +132,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         () = signals.next() => {}
         part = dispatching.broken() => anyhow::bail!("{part} ended by itself, see the log; start it again, nothing is lost"),
     }
+    readiness.draining();
     stop.cancel();
     signals.drain(dispatching.drained()).await;
     Ok(())

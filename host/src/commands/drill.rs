@@ -12,6 +12,7 @@ use fusebox_jail::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::admin::AdminArgs;
 use super::{confine, egress::EgressArgs, jail::JailArg, work::WorkArgs};
 use crate::{cli::OutputFormat, ui, worker::apart::slot};
 
@@ -85,6 +86,7 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
                 jail: args.jail,
                 user: User::NOBODY,
                 egress: EgressArgs::default(),
+                admin: AdminArgs::default(),
             };
             (confine::worker(&args)?.report, Scene { cache: Some(".".into()) })
         }

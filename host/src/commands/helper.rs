@@ -13,11 +13,16 @@ use fusebox_jail::{Inmate, Plan, Setting, User};
 use fusebox_sandbox::CompileCommand;
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
-use super::{jail::JailArg, parts};
-use crate::{helper::serve, ui};
+use super::{admin, jail::JailArg, parts};
+use crate::{
+    helper::{serve, vitals::Worker},
+    ui,
+};
 
 /// Its descriptors: a few for each wish and each compile child.
 const DESCRIPTORS_MAX: u64 = 256;
+/// Threads that wait for the worker's answers about its health.
+const VITALS_THREADS: usize = 4;
 
 /// What the helper is for.
 #[derive(Clone, Debug, Args)]
@@ -73,5 +78,18 @@ fn serve(args: &HelperArgs) -> anyhow::Result<()> {
         program,
         args: ["compile-module", "--jail", &Setting::from(args.jail).to_string()].map(Into::into).to_vec(),
     };
-    Ok(serve::serve(&control, &Arc::new(compile), &args.addresses)?)
+    Ok(serve::serve(&control, &Arc::new(compile), &args.addresses, |channel| {
+        if let Err(error) = tell_vitals(channel) {
+            ui::note(format!("the helper of a worker does not tell its health: {error}"));
+        }
+    })?)
+}
+
+/// Answers on the listener that the worker hands over, on a thread of its own.
+fn tell_vitals(channel: UnixStream) -> io::Result<()> {
+    let (listener, worker) = Worker::take(channel)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(VITALS_THREADS).enable_all().build()?;
+    let serve = move || runtime.block_on(admin::serve(listener, Arc::new(worker)));
+    std::thread::Builder::new().name("vitals".to_owned()).spawn(serve).map(drop)
 }

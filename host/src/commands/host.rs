@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admin::{AdminArgs, Own},
     dispatching::{DispatchArgs, Dispatching, Parts},
     egress::EgressArgs,
     isolate::IsolateArgs,
@@ -33,6 +34,8 @@ pub struct HostOptions {
     pub listen: SocketAddr,
     /// TLS, and web pages that may read answers.
     pub web: WebArgs,
+    /// Where its health and metrics are.
+    pub admin: AdminArgs,
     /// Where functions and tasks are.
     pub store: StoreAddress,
     /// The directory of compiled modules.
@@ -93,6 +96,7 @@ impl Host {
         let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &clock, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
+        options.admin.start(Own::new(&store, &metrics, &readiness))?;
         let quotas = QuotaBook::open(store.clone()).await;
         let own = Parts {
             store: store.clone(),

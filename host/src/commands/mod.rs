@@ -12,6 +12,7 @@ use crate::{
     ui,
 };
 
+pub mod admin;
 pub mod batch;
 pub mod bench;
 pub mod chaos;

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admin::{AdminArgs, Own},
     dispatcher::shared_store,
     parts::{self, StoreAddress},
     signals::Signals,
@@ -46,6 +47,9 @@ pub struct ServeArgs {
     /// TLS and web pages.
     #[command(flatten)]
     pub web: WebArgs,
+    /// Where its health and metrics are.
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// Where the key of secrets is.
     #[command(flatten)]
     pub secrets: SecretsArgs,
@@ -81,6 +85,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
+    args.admin.start(Own::new(&store, &metrics, &readiness))?;
     let quotas = QuotaBook::open(store.clone()).await;
     let crew = Crew::new(store.clone());
     let app = App {

@@ -9,6 +9,7 @@ use fusebox_core::{
 };
 
 use super::{
+    admin::AdminArgs,
     dispatching::{DispatchArgs, ModeArg},
     egress::EgressArgs,
     host::{Host, HostOptions},
@@ -50,6 +51,9 @@ pub struct UpArgs {
     /// TLS and web pages.
     #[command(flatten)]
     pub web: WebArgs,
+    /// Where its health and metrics are.
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// Where the key of secrets is; here it is made where it is not there, beside the compiled modules by default.
     #[command(flatten)]
     pub secrets: SecretsArgs,
@@ -80,6 +84,7 @@ impl UpArgs {
         Ok(HostOptions {
             listen: self.listen,
             web: self.web.clone(),
+            admin: self.admin,
             store: self.store.clone(),
             secrets_key: self.secrets.file().unwrap_or_else(|| data.join("secrets.key")),
             data,

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    confine::{self, Confined},
+    admin::{self, AdminArgs, Own},
+    confine::{self, Admin, Confined},
     egress::EgressArgs,
     jail::JailArg,
     parts::{self, SLOTS_MAX},
@@ -21,7 +22,7 @@ use crate::{
     helper::client::Helper,
     modules::Modules,
     random,
-    telemetry::metrics::Metrics,
+    telemetry::{health::Readiness, metrics::Metrics},
     transport::JoinToken,
     ui,
     worker::{
@@ -63,6 +64,9 @@ pub struct WorkArgs {
     /// What functions may reach.
     #[command(flatten)]
     pub egress: EgressArgs,
+    /// Where its health and metrics are.
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// Whether it locks itself up, so that a guest that broke out of WebAssembly would be no further
     #[arg(long, env = "FUSEBOX_JAIL", value_enum, default_value_t)]
     pub jail: JailArg,
@@ -83,6 +87,13 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     let helper = confined.helper.as_ref().map(Helper::watch).transpose()?;
     let sandbox = confined.sandbox.start()?;
     let metrics = Arc::new(Metrics::new(args.slots));
+    let readiness = Readiness::new();
+    let vitals = Arc::new(Own { store: None, metrics: metrics.clone(), readiness: readiness.clone() });
+    match confined.admin {
+        Some(Admin::Own(listener)) => drop(tokio::spawn(admin::serve(listener, vitals))),
+        Some(Admin::Helpers(questions)) => questions.answer(vitals)?,
+        None => {}
+    }
     let (outside, questions) = worker::outside::channel();
     let http: Arc<dyn Outside> = match confined.proxy {
         Some(proxy) => Arc::new(proxy),
@@ -91,12 +102,16 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     let outside = parts::outside(outside, http);
     let worker = random::worker_id(clock.now());
     let slots = Slots::start(args.slots, Arc::new(sandbox.clone()), outside, worker, &clock, &metrics)?;
+    let ready = readiness.clone();
     let doors = Doors {
         urls: args.urls,
         dial,
         token: args.join_token,
         // A program that started this worker may wait for the line.
-        joined: Box::new(|url| ui::tell(format!("Joined {url}"))),
+        joined: Box::new(move |url| {
+            ready.ready();
+            ui::tell(format!("Joined {url}"));
+        }),
     };
     let options =
         agent::Options { mode, slots: Arc::new(slots), questions, modules: Modules::new(sandbox, metrics), clock };
@@ -111,6 +126,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
             is_whole = false;
         }
     }
+    readiness.draining();
     stop.cancel();
     signals
         .drain(async {

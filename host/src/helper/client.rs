@@ -64,6 +64,11 @@ impl Helper {
         Ok(told)
     }
 
+    /// Hands over where the helper asks for this worker's health.
+    pub(super) fn keep_vitals(&self, channel: &UnixStream) -> io::Result<()> {
+        passing::send(&self.control, Wish::Vitals.byte(), Some(channel))
+    }
+
     /// A connection of its own for one wish.
     fn ask(&self, wish: Wish, time: Duration) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;

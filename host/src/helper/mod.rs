@@ -8,6 +8,7 @@
 //! | [`client`] | the worker's side |
 //! | [`serve`] | the helper's side |
 //! | [`proxy`] | another process, which sends guests' HTTP requests for the worker: both its sides |
+//! | [`vitals`] | how the worker's health is told outside: both its sides |
 //! | `passing` | descriptors over a socket |
 //!
 //! What a guest that has broken out gains by it: compilations, each in a child with limits of its own, and connections to a
@@ -17,6 +18,7 @@ pub mod client;
 mod passing;
 pub mod proxy;
 pub mod serve;
+pub mod vitals;
 
 use std::{
     io,
@@ -48,6 +50,8 @@ enum Wish {
     Compile,
     /// Connect to the dispatcher whose place among the addresses follows, a byte, and hand the connection over.
     Connect,
+    /// Keep the listener that follows, and ask there what is asked of it. Once, before the worker locks itself up.
+    Vitals,
 }
 
 impl Wish {
@@ -55,11 +59,12 @@ impl Wish {
         match self {
             Self::Compile => b'c',
             Self::Connect => b'd',
+            Self::Vitals => b'v',
         }
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Compile, Self::Connect].into_iter().find(|wish| wish.byte() == byte)
+        [Self::Compile, Self::Connect, Self::Vitals].into_iter().find(|wish| wish.byte() == byte)
     }
 }
 
@@ -103,7 +108,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
         let told = addresses.clone();
-        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &told));
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &told, |_| {}));
         (Helper::over(ours, addresses), serving)
     }
 
@@ -142,7 +147,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let told = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned);
         let one = told[..1].to_vec();
-        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &one));
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &one, |_| {}));
         let helper = Helper::over(ours, told.to_vec());
         let error = helper.dial(&told[1]).await.unwrap_err();
         assert!(error.to_string().contains("no such address"), "{error}");
@@ -164,7 +169,8 @@ mod tests {
     #[test]
     fn nonsense_does_not_end_a_helper() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &["127.0.0.1:1".to_owned()]));
+        let addresses = ["127.0.0.1:1".to_owned()];
+        let serving = thread::spawn(move || serve::serve(&theirs, &Arc::new(Measure), &addresses, |_| {}));
         let (sent, _kept) = UnixStream::pair().unwrap();
         passing::send(&ours, b'?', Some(&sent)).unwrap();
         passing::send::<UnixStream>(&ours, b'c', None).unwrap();

@@ -18,16 +18,28 @@ use super::{CONNECT_TIME, DONE, FAILED, WISHES_MAX, Wish, passing};
 
 use crate::frames;
 
-/// Grants what is asked over `control`, until its other side is gone: compilations, and connections to these
-/// addresses.
+/// Grants what is asked over `control`, until its other side is gone: compilations, connections to these addresses, and
+/// once that `vitals` gets the channel by which the worker's health is asked for.
 ///
 /// # Errors
 /// Where the socket cannot be read.
-pub fn serve<C: Compiler + 'static>(control: &UnixStream, compiler: &Arc<C>, addresses: &[String]) -> io::Result<()> {
+pub fn serve<C: Compiler + 'static>(
+    control: &UnixStream,
+    compiler: &Arc<C>,
+    addresses: &[String],
+    vitals: impl FnOnce(UnixStream),
+) -> io::Result<()> {
     let addresses: Arc<[String]> = addresses.into();
     let granting = Arc::new(AtomicUsize::new(0));
+    let mut vitals = Some(vitals);
     while let Some((byte, descriptor)) = passing::receive(control)? {
         let (Some(wish), Some(descriptor)) = (Wish::of(byte), descriptor) else { continue };
+        if wish == Wish::Vitals {
+            if let Some(vitals) = vitals.take() {
+                vitals(UnixStream::from(descriptor));
+            }
+            continue;
+        }
         let granted = Granting::begin(&granting);
         if granted.before >= WISHES_MAX {
             // Who asked sees its connection closed.
@@ -83,6 +95,7 @@ fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, addresses: &
                 Err(error) => answer(&mut asker, FAILED, error.to_string().as_bytes()),
             }
         }
+        Wish::Vitals => Ok(()),
     }
 }
 

@@ -21,6 +21,16 @@ pub struct Ready {
     version: &'static str,
 }
 
+impl Ready {
+    /// With this word.
+    pub(super) const fn new(status: &'static str) -> Self {
+        Self { status, version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
+/// The content type of metrics.
+pub(super) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Is the process alive?
 #[utoipa::path(get, path = "/healthz", tag = "operations",
     responses((status = 200, content_type = "text/plain", body = String)))]
@@ -39,7 +49,7 @@ pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
         return Err(Problem::new(ErrorCode::ShuttingDown, format!("the host takes no work: it is {status}")));
     }
     app.store.check().await?;
-    Ok(Json(Ready { status, version: env!("CARGO_PKG_VERSION") }))
+    Ok(Json(Ready::new(status)))
 }
 
 /// Metrics
@@ -53,6 +63,5 @@ pub async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
         .metrics
         .exposition(&backlog)
         .map_err(|error| Problem::new(ErrorCode::Internal, format!("the metrics cannot be written: {error}")))?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }

@@ -15,7 +15,7 @@
 //! | [`events`] | a task's changes as they happen |
 //! | [`workers`] | who runs tasks |
 //! | [`keys`], [`tenants`] | who may ask for what |
-//! | [`health`] | health, readiness, metrics |
+//! | [`health`], [`admin`] | health, readiness, metrics; on a listener of their own |
 //! | [`error`] | the one place where a code becomes an HTTP status and a problem |
 //! | [`view`] | the JSON shapes |
 //! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
@@ -49,6 +49,7 @@ use self::{access::Routes, front::Front};
 
 mod accept;
 pub mod access;
+pub mod admin;
 pub mod batch;
 pub mod body;
 pub mod cors;

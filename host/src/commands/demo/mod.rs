@@ -22,6 +22,7 @@ use fusebox_core::{
 };
 
 use super::{
+    admin::AdminArgs,
     dispatching::DispatchArgs,
     egress::EgressArgs,
     host::{Host, HostOptions},
@@ -101,6 +102,7 @@ fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions
         secrets_key: home.join("secrets.key"),
         listen: ([127, 0, 0, 1], 0).into(),
         web: WebArgs::default(),
+        admin: AdminArgs::default(),
         store: StoreAddress::Directory(home.join(store)),
         data: home.join(MODULES),
         mode,

@@ -1,0 +1,118 @@
+//! `--admin-listen`: health, readiness and metrics on a listener of their own, which no other request can fill.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use clap::Args;
+
+use crate::{
+    rest::{self, server::Bounds},
+    store::Store,
+    telemetry::{
+        health::Readiness,
+        metrics::Metrics,
+        vitals::{Asked, NotWell, Told, Vitals},
+    },
+    ui,
+};
+
+/// Health checks and scrapers are a few machines; each connection may be in a probe's way for no longer than probes wait.
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    headers: Duration::from_secs(5),
+    keep_alive: Duration::from_secs(75),
+    stall: Duration::from_secs(5),
+};
+
+/// Where operators' machinery asks.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct AdminArgs {
+    /// Where `/healthz`, `/readyz` and `/metrics` are answered without a key, on a listener of their own: nothing else is
+    /// there. None where nothing is said; port 0 takes a free one
+    #[arg(long, env = "FUSEBOX_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+}
+
+impl AdminArgs {
+    /// The listener, where one is asked for, and says where it is.
+    ///
+    /// # Errors
+    /// Where the address is in use, or not this machine's.
+    pub fn bind(&self) -> anyhow::Result<Option<TcpListener>> {
+        let Some(address) = self.admin_listen else { return Ok(None) };
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on {address}: choose another address with --admin-listen"))?;
+        ui::tell(format!("Health and metrics are at http://{}", listener.local_addr()?));
+        Ok(Some(listener))
+    }
+
+    /// Binds and serves, where it is asked for, until the process ends: also while it drains.
+    ///
+    /// # Errors
+    /// As [`AdminArgs::bind`].
+    pub fn start(&self, vitals: impl Vitals + 'static) -> anyhow::Result<()> {
+        let Some(listener) = self.bind()? else { return Ok(()) };
+        tokio::spawn(serve(listener, Arc::new(vitals)));
+        Ok(())
+    }
+}
+
+/// Answers for as long as the process lives.
+pub async fn serve(listener: TcpListener, vitals: Arc<dyn Vitals>) {
+    let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    match listener {
+        Ok(listener) => {
+            rest::server::serve(listener, None, rest::admin::router(vitals), BOUNDS, std::future::pending()).await;
+        }
+        Err(error) => tracing::error!(%error, "health and metrics are not served"),
+    }
+}
+
+/// What a process says of itself.
+pub struct Own {
+    /// Its store, where it has one.
+    pub store: Option<Arc<dyn Store>>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// Whether it takes work.
+    pub readiness: Readiness,
+}
+
+impl Own {
+    /// Of a process with a store.
+    #[must_use]
+    pub fn new(store: &Arc<dyn Store>, metrics: &Arc<Metrics>, readiness: &Readiness) -> Self {
+        Self { store: Some(store.clone()), metrics: metrics.clone(), readiness: readiness.clone() }
+    }
+}
+
+#[async_trait]
+impl Vitals for Own {
+    async fn tell(&self, asked: Asked) -> Told {
+        let not_well = |error: &dyn std::fmt::Display| NotWell(error.to_string());
+        match asked {
+            Asked::Alive => Ok("ok".to_owned()),
+            Asked::Ready => {
+                if !self.readiness.is_ready() {
+                    return Err(NotWell(format!("it takes no work: it is {}", self.readiness.as_str())));
+                }
+                if let Some(store) = &self.store {
+                    store.check().await.map_err(|error| not_well(&error))?;
+                }
+                Ok(self.readiness.as_str().to_owned())
+            }
+            Asked::Metrics => {
+                let backlog = match &self.store {
+                    Some(store) => store.backlog().await.map_err(|error| not_well(&error))?,
+                    None => Vec::new(),
+                };
+                self.metrics.exposition(&backlog).map_err(|error| not_well(&error))
+            }
+        }
+    }
+}

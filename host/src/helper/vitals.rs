@@ -1,0 +1,140 @@
+//! How a jailed worker's health is told outside: it can accept no connections, so its helper has the listener, and asks the
+//! worker for each answer. For a question the helper makes a pair of sockets and sends one end along with the question's
+//! letter; the worker writes a frame there. What a worker that was broken into can do by it: say anything about itself.
+
+use std::{io, net::TcpListener, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{runtime::Handle, sync::Semaphore};
+
+use super::{client::Helper, passing};
+use crate::{
+    frames,
+    telemetry::vitals::{Asked, NotWell, Told, Vitals},
+};
+
+/// A worker that is itself answers in milliseconds; one that hangs is not well.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Metrics are some 20 KiB.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// Questions on their way at a time: each has a thread.
+const QUESTIONS_MAX: usize = 4;
+/// What the listener comes along with.
+const LISTENER: u8 = b'l';
+
+/// The worker's side: where questions come in.
+pub struct Questions(UnixStream);
+
+impl Questions {
+    /// Hands the listener over to the helper. To be called before the worker locks itself up.
+    ///
+    /// # Errors
+    /// Where the helper is gone.
+    pub fn hand_over(helper: &Helper, listener: &TcpListener) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        helper.keep_vitals(&theirs)?;
+        passing::send(&ours, LISTENER, Some(listener))?;
+        Ok(Self(ours))
+    }
+
+    /// Answers them for as long as there is a helper. Takes a thread; the answers are made by the runtime, so that one that
+    /// hangs is not told to be well.
+    ///
+    /// # Errors
+    /// Where the system has no room for the thread.
+    pub fn answer(self, vitals: Arc<dyn Vitals>) -> io::Result<()> {
+        let runtime = Handle::current();
+        let answer = move || {
+            while let Ok(Some((letter, asker))) = passing::receive(&self.0) {
+                let (Some(asked), Some(asker)) = (Asked::of(letter), asker) else { continue };
+                let vitals = vitals.clone();
+                // Where the runtime ends first, the asker sees its connection closed.
+                runtime.spawn(async move {
+                    let told = vitals.tell(asked).await;
+                    // A frame of one answer is within what a socket takes at once, or its asker is reading it.
+                    let _ = tokio::task::spawn_blocking(move || reply(UnixStream::from(asker), &told)).await;
+                });
+            }
+        };
+        thread::Builder::new().name("vitals".to_owned()).spawn(answer).map(drop)
+    }
+}
+
+fn reply(mut asker: UnixStream, told: &Told) -> io::Result<()> {
+    asker.set_write_timeout(Some(ANSWER_TIME))?;
+    frames::write(&mut asker, &postcard::to_allocvec(told).map_err(io::Error::other)?)
+}
+
+/// The helper's side.
+pub struct Worker {
+    channel: Arc<UnixStream>,
+    room: Semaphore,
+}
+
+impl Worker {
+    /// Takes what the worker hands over.
+    ///
+    /// # Errors
+    /// Where it does not hand over a listener.
+    pub fn take(channel: UnixStream) -> io::Result<(TcpListener, Self)> {
+        let taken = passing::receive(&channel)?.filter(|(letter, _)| *letter == LISTENER).and_then(|(_, found)| found);
+        let listener = TcpListener::from(taken.ok_or(io::ErrorKind::InvalidData)?);
+        channel.set_write_timeout(Some(ANSWER_TIME))?;
+        Ok((listener, Self { channel: Arc::new(channel), room: Semaphore::new(QUESTIONS_MAX) }))
+    }
+}
+
+#[async_trait]
+impl Vitals for Worker {
+    async fn tell(&self, asked: Asked) -> Told {
+        let silent = |_| NotWell("the worker does not answer its helper".to_owned());
+        let Ok(_room) = self.room.acquire().await else { return Err(silent(())) };
+        let channel = self.channel.clone();
+        let told = tokio::task::spawn_blocking(move || ask(&channel, asked)).await;
+        told.map_err(|_| silent(()))?.map_err(|_| silent(()))?
+    }
+}
+
+fn ask(channel: &UnixStream, asked: Asked) -> io::Result<Told> {
+    let (mut ours, theirs) = UnixStream::pair()?;
+    ours.set_read_timeout(Some(ANSWER_TIME))?;
+    passing::send(channel, asked.byte(), Some(&theirs))?;
+    drop(theirs);
+    postcard::from_bytes(&frames::read(&mut ours, ANSWER_BYTES_MAX)?).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Named;
+
+    #[async_trait]
+    impl Vitals for Named {
+        async fn tell(&self, asked: Asked) -> Told {
+            match asked {
+                Asked::Ready => Err(NotWell("it drains".to_owned())),
+                asked => Ok(format!("{asked:?}")),
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_worker_answers_through_its_helper_and_one_that_is_gone_is_not_well() {
+        let (control, beside) = UnixStream::pair().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let questions = Questions::hand_over(&Helper::over(control, Vec::new()), &listener).unwrap();
+        let (_, channel) = passing::receive(&beside).unwrap().unwrap();
+        let (taken, worker) = Worker::take(channel.unwrap().into()).unwrap();
+        assert_eq!(taken.local_addr().unwrap(), address);
+        questions.answer(Arc::new(Named)).unwrap();
+        assert_eq!(worker.tell(Asked::Alive).await, Ok("Alive".to_owned()));
+        assert_eq!(worker.tell(Asked::Ready).await, Err(NotWell("it drains".to_owned())));
+        assert_eq!(worker.tell(Asked::Metrics).await, Ok("Metrics".to_owned()));
+        let (channel, gone) = UnixStream::pair().unwrap();
+        drop(gone);
+        let gone = Worker { channel: Arc::new(channel), room: Semaphore::new(1) };
+        assert!(gone.tell(Asked::Alive).await.is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! Health, readiness and metrics of any process, for a listener of their own. No key is needed there: who reaches the
+//! listener may read them, and nothing else is there.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::header,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use fusebox_core::error::ErrorCode;
+
+use super::{
+    error::{self, Problem},
+    health::{METRICS_TYPE, Ready},
+};
+use crate::telemetry::vitals::{Asked, NotWell, Vitals};
+
+type Shared = Arc<dyn Vitals>;
+
+/// The three routes.
+pub fn router(vitals: Shared) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(error::no_route)
+        .with_state(vitals)
+}
+
+async fn healthz(State(vitals): State<Shared>) -> Result<String, Problem> {
+    vitals.tell(Asked::Alive).await.map_err(not_well)
+}
+
+async fn readyz(State(vitals): State<Shared>) -> Result<Json<Ready>, Problem> {
+    vitals.tell(Asked::Ready).await.map_err(not_well)?;
+    Ok(Json(Ready::new("ready")))
+}
+
+async fn metrics(State(vitals): State<Shared>) -> Result<Response, Problem> {
+    let text = vitals.tell(Asked::Metrics).await.map_err(not_well)?;
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+fn not_well(NotWell(why): NotWell) -> Problem {
+    Problem::new(ErrorCode::ShuttingDown, why)
+}
