@@ -300,3 +300,48 @@ async fn tells(client: &Client) {
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"), "{metrics}");
     assert!(String::from_utf8(metrics.body).unwrap().contains("fusebox_slots_busy"));
 }
+
+#[tokio::test]
+async fn a_host_that_drains_says_so_serves_on_for_the_delay_and_lets_nobody_wait() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
+    command.args(["up", "-m", "push", "-p", "0", "--listen", "127.0.0.1:0", "--drain-delay", "2s", "--log", "warn"]);
+    command.arg("--store").arg(home.path().join("store"));
+    let mut host = Program::start(command, "http://").unwrap();
+    let url = host.word("http://").unwrap();
+    let client = Client::new(&url);
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    let task = client.submit("echo", b"nobody runs it").await.unwrap();
+    let path = format!("/v1/tasks/{task}");
+    let (waiting, waiting_path) = (client.clone(), path.clone());
+    let wait = tokio::spawn(async move {
+        waiting.send(reqwest::Method::GET, &waiting_path, &[("prefer", "wait=50")], []).await.unwrap()
+    });
+    host.terminate().unwrap();
+    let drains = || async {
+        let ready = Client::new(&url).get("/readyz").await.unwrap();
+        (ready.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    };
+    eventually("a host that says it drains", PATIENCE, drains).await.unwrap();
+    let fresh = Client::new(&url).get(&path).await.unwrap();
+    assert_eq!(fresh.status, StatusCode::OK, "new connections are served on");
+    let answer = tokio::time::timeout(PATIENCE, wait).await.unwrap().unwrap();
+    assert_eq!((answer.status, &answer.json().unwrap()["status"]), (StatusCode::OK, &"QUEUED".into()));
+    assert!(host.exited(PATIENCE).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = up(home.path(), port(), "warn");
+    command.args(["--drain-delay", "10m"]);
+    let mut host = Program::start(command, "http://").unwrap();
+    let client = Client::new(host.word("http://").unwrap());
+    well(&client).await;
+    host.terminate().unwrap();
+    let drains =
+        || async { client.get("/readyz").await.is_ok_and(|answer| answer.status != StatusCode::OK).then_some(()) };
+    eventually("a host that drains", PATIENCE, drains).await.unwrap();
+    host.terminate().unwrap();
+    assert!(host.exited(PATIENCE).await.unwrap().success());
+}

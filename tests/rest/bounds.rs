@@ -5,8 +5,7 @@ use axum::{
     http::{Method, StatusCode},
 };
 use bytes::Bytes;
-use fusebox_core::limits::{BODIES_BYTES_MAX, INPUT_BYTES_MAX, MODULE_BYTES_MAX, SEED_BODY_BYTES_MAX};
-use futures_util::FutureExt as _;
+use fusebox_core::limits::{INPUT_BYTES_MAX, MODULE_BYTES_MAX, SEED_BODY_BYTES_MAX};
 
 use crate::support::{Rest, Slots};
 
@@ -76,22 +75,4 @@ async fn a_wait_ends_with_the_task_as_it_is() {
     let answer = rest.send(Method::POST, "/v1/functions/echo/tasks", &wait, "x").await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "nothing runs it here");
     assert_eq!(answer.json()["status"], "QUEUED");
-}
-
-#[tokio::test]
-async fn large_bodies_together_have_a_bound_and_small_ones_still_pass() {
-    let rest = Rest::new(Slots::Echo).with_echo().await;
-    let never_ends = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-    let path = "/v1/functions/echo/invoke";
-    // Each may become as large as an input may be, so each takes that much room.
-    let room = usize::try_from(BODIES_BYTES_MAX / INPUT_BYTES_MAX).unwrap();
-    let mut waiting: Vec<_> = (0..room).map(|_| Box::pin(rest.post(path, never_ends()))).collect();
-    for request in &mut waiting {
-        assert!(request.now_or_never().is_none());
-    }
-    let refused = rest.post(path, never_ends()).await;
-    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
-    assert_eq!(rest.post(path, "small").await.body, "small");
-    drop(waiting);
-    assert_eq!(rest.post(path, vec![7; 1 << 20]).await.status, StatusCode::OK);
 }

@@ -8,6 +8,7 @@
 //! | `document` | the OpenAPI document is complete, and a snapshot |
 //! | `problems` | each fault is a problem with its code, status and `Retry-After` |
 //! | `bounds` | bodies, pages and waits are bounded |
+//! | `shares` | what one tenant takes of a node leaves others, the operator and health their part; a node that closes |
 //! | `browsers` | what every answer tells a browser, which pages may read it, and its request's id |
 //! | `connections` | over sockets: slow clients are cut off, connections are bounded, TLS with a certificate that changes |
 //! | `raw` | over sockets, in raw bytes: every request is answered, a malformed one with what is wrong |
@@ -42,6 +43,7 @@ mod quotas;
 mod raw;
 mod retries;
 mod settings;
+mod shares;
 mod support;
 mod surfaces;
 mod waits;

@@ -14,7 +14,12 @@ use fusebox::{
     clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     modules::Modules,
-    rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
+    rest::{
+        self, App, RestSettings,
+        cors::Cors,
+        quota::Meter,
+        room::{Room, RoomBounds},
+    },
     secrets::SecretsKey,
     store::{Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
@@ -29,6 +34,7 @@ use fusebox_sandbox::{CompileCommand, Options, Sandbox};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::no_store::NoStore;
@@ -61,6 +67,8 @@ pub(crate) struct Rest {
     router: Router,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) readiness: Readiness,
+    /// Cancelled where the node takes no connections any more.
+    pub(crate) closing: CancellationToken,
     _home: TempDir,
 }
 
@@ -101,23 +109,30 @@ impl Rest {
     pub(crate) fn with_cors(origin: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
-        Self::with_all(store, Slots::Echo, home, Cors(vec![origin.parse().unwrap()]), Clock::System)
+        Self::with_all(store, Slots::Echo, home, Cors(vec![origin.parse().unwrap()]), Clock::System, Room::default())
     }
 
     /// With a clock that a test advances.
     pub(crate) fn with_clock(clock: Clock) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), clock.clone()).unwrap());
-        Self::with_all(store, Slots::Echo, home, Cors::default(), clock)
+        Self::with_all(store, Slots::Echo, home, Cors::default(), clock, Room::default())
+    }
+
+    /// With rooms of other sizes.
+    pub(crate) fn with_room(bounds: RoomBounds) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
+        Self::with_all(store, Slots::Echo, home, Cors::default(), Clock::System, Room::new(bounds))
     }
 
     fn with_store(store: Arc<dyn Store>, slots: Slots, home: TempDir) -> Self {
-        Self::with_all(store, slots, home, Cors::default(), Clock::System)
+        Self::with_all(store, slots, home, Cors::default(), Clock::System, Room::default())
     }
 
-    fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors, clock: Clock) -> Self {
+    fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors, clock: Clock, room: Room) -> Self {
         let metrics = Arc::new(Metrics::new(1));
-        let readiness = Readiness::new();
+        let (readiness, closing) = (Readiness::new(), CancellationToken::new());
         readiness.ready();
         let app = App {
             store: store.clone(),
@@ -130,7 +145,8 @@ impl Rest {
             secrets: Some(SecretsKey::read_or_make(&home.path().join("secrets.key")).unwrap()),
             meter: Meter::new(QuotaBook::new(store.clone())),
             denials: Denials::default(),
-            room: Room::default(),
+            room,
+            closing: closing.clone(),
             settings: RestSettings {
                 limits: RunLimits::default(),
                 ceiling: RunLimits::CEILING,
@@ -139,7 +155,7 @@ impl Rest {
                 is_tls: false,
             },
         };
-        Self { router: rest::router(app), store, readiness, _home: home }
+        Self { router: rest::router(app), store, readiness, closing, _home: home }
     }
 
     pub(crate) fn router(&self) -> Router {

@@ -117,7 +117,8 @@ async fn tasks_that_are_waited_for_together_have_a_bound() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let id = rest.submit("x").await;
     let many = vec![id.clone(); WAIT_TASKS_MAX];
-    let mut waits: Vec<_> = (0..100).map(|_| Box::pin(wait(&rest, &many, "any", 50))).collect();
+    // A sixteenth of the room is the operator's.
+    let mut waits: Vec<_> = (0..93).map(|_| Box::pin(wait(&rest, &many, "any", 50))).collect();
     for wait in &mut waits {
         assert!(wait.now_or_never().is_none());
     }

@@ -218,9 +218,10 @@ impl Ports {
         let redis = format!("redis://127.0.0.1:{}", self.of(Role::Redis, 1));
         let (line, ready) = match part.role {
             Role::Redis => return redis_server(shape, part, port),
-            Role::Rest => {
-                (format!("serve --listen 127.0.0.1:{port} --store {redis} --data {modules}"), "listening on http")
-            }
+            Role::Rest => (
+                format!("serve --listen 127.0.0.1:{port} --drain-delay 0s --store {redis} --data {modules}"),
+                "listening on http",
+            ),
             Role::Dispatcher => {
                 let line = format!("dispatcher -m {mode} -p {port} -w {slots} --store {redis} --data {modules}");
                 (line, "Dispatcher (")

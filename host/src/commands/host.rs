@@ -1,6 +1,6 @@
 //! A whole host in one process: store, REST, dispatcher and slots. A composition root: wiring only.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt};
 use tokio::task::JoinHandle;
@@ -58,6 +58,8 @@ pub struct HostOptions {
     pub ceiling: RunLimits,
     /// Attempts that a task may have.
     pub attempts_max: Attempt,
+    /// How long new connections are served on when it drains.
+    pub drain_delay: Duration,
 }
 
 /// A running host.
@@ -65,6 +67,7 @@ pub struct Host {
     url: String,
     stop: CancellationToken,
     readiness: Readiness,
+    drain_delay: Duration,
     rest: JoinHandle<()>,
     dispatching: Dispatching,
     /// Last, so that it outlives whatever uses it.
@@ -126,6 +129,7 @@ impl Host {
             secrets: Some(secrets),
             denials: Denials::default(),
             room: Room::default(),
+            closing: stop.clone(),
             settings: RestSettings {
                 limits: options.limits,
                 ceiling: options.ceiling,
@@ -143,7 +147,7 @@ impl Host {
             stop.clone().cancelled_owned(),
         ));
         readiness.ready();
-        Ok(Self { url, stop, readiness, rest, dispatching, _slots: slots })
+        Ok(Self { url, stop, readiness, drain_delay: options.drain_delay, rest, dispatching, _slots: slots })
     }
 
     /// Where REST listens.
@@ -166,10 +170,11 @@ impl Host {
         }
     }
 
-    /// Ends the host in an orderly way: not ready at once, open requests are answered, running attempts end or are given
-    /// back.
+    /// Ends the host in an orderly way: not ready at once; after the drain's delay no new connections, who waits is answered,
+    /// running attempts end or are given back.
     pub async fn drain(self) {
         self.readiness.draining();
+        tokio::time::sleep(self.drain_delay).await;
         self.stop.cancel();
         let (rest, ()) = tokio::join!(self.rest, self.dispatching.drained());
         if let Err(error) = rest {

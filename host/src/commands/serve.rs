@@ -1,7 +1,7 @@
 //! `fusebox serve`: a REST node over Redis, until a signal drains it. Any number may serve one store; dispatchers and
 //! workers run beside them.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -17,7 +17,7 @@ use super::{
     web::{self, WebArgs},
 };
 use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
+    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs, delay},
     clock::Clock,
     dispatch::{crew::Crew, stored::StoredInvoker},
     modules::Modules,
@@ -47,6 +47,9 @@ pub struct ServeArgs {
     /// TLS and web pages.
     #[command(flatten)]
     pub web: WebArgs,
+    /// How long new connections are served on after SIGTERM, while `/readyz` tells balancers that it drains
+    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "5s", value_parser = delay, value_name = "TIME")]
+    pub drain_delay: Duration,
     /// Where its health and metrics are.
     #[command(flatten)]
     pub admin: AdminArgs,
@@ -85,6 +88,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
+    let stop = CancellationToken::new();
     args.admin.start(Own::new(&store, &metrics, &readiness))?;
     let quotas = QuotaBook::open(store.clone()).await;
     let crew = Crew::new(store.clone());
@@ -106,6 +110,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         secrets,
         denials: Denials::default(),
         room: Room::default(),
+        closing: stop.clone(),
         settings: RestSettings {
             limits,
             ceiling,
@@ -114,7 +119,6 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             is_tls: tls.is_some(),
         },
     };
-    let stop = CancellationToken::new();
     tokio::spawn(quotas.follow(stop.clone()));
     tokio::spawn(crew.follow(stop.clone()));
     let url = format!("{}://{address}", web::scheme(tls.is_some()));
@@ -134,8 +138,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         _ = &mut rest => anyhow::bail!("REST ended by itself, see the log; start it again, nothing is lost"),
     }
     readiness.draining();
-    stop.cancel();
-    signals.drain(async { drop(rest.await) }).await;
+    let drain = async {
+        tokio::time::sleep(args.drain_delay).await;
+        stop.cancel();
+        drop(rest.await);
+    };
+    signals.drain(drain).await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `fusebox up`: a whole host in this process, until a signal drains it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use fusebox_core::{
@@ -19,7 +19,7 @@ use super::{
     web::WebArgs,
 };
 use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
+    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs, delay},
     ui,
 };
 
@@ -51,6 +51,9 @@ pub struct UpArgs {
     /// TLS and web pages.
     #[command(flatten)]
     pub web: WebArgs,
+    /// How long new connections are served on after SIGTERM, while `/readyz` tells balancers that it drains
+    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "0s", value_parser = delay, value_name = "TIME")]
+    pub drain_delay: Duration,
     /// Where its health and metrics are.
     #[command(flatten)]
     pub admin: AdminArgs,
@@ -96,6 +99,7 @@ impl UpArgs {
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
             attempts_max: self.attempts.attempts_max,
+            drain_delay: self.drain_delay,
         })
     }
 }

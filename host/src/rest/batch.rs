@@ -50,13 +50,13 @@ const NDJSON: &str = "application/x-ndjson";
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn of_function(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path(function): Path<String>,
     headers: HeaderMap,
     BatchBody(body, _room): BatchBody,
 ) -> Result<Response, Problem> {
-    functions::find(&app, &tenant, &function).await?;
-    submit(&app, tenant, Some(function), &headers, body).await
+    functions::find(&app, &caller.tenant, &function).await?;
+    submit(&app, &caller, Some(function), &headers, body).await
 }
 
 /// Submit many tasks
@@ -74,20 +74,22 @@ pub async fn of_function(
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn of_any(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     headers: HeaderMap,
     BatchBody(body, _room): BatchBody,
 ) -> Result<Response, Problem> {
-    submit(&app, tenant, None, &headers, body).await
+    submit(&app, &caller, None, &headers, body).await
 }
 
 async fn submit(
     app: &App,
-    tenant: TenantId,
+    caller: &Caller,
     function: Option<String>,
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    let _room = app.room.batch(caller)?;
+    let tenant = &caller.tenant;
     let lines = names(headers, &header::CONTENT_TYPE, &["ndjson", "jsonl"]);
     let batch = Batch { tenant: tenant.clone(), function, key: Key::of(headers)?, lines };
     // Reading and hashing megabytes would hold up everyone else's requests.
@@ -96,7 +98,7 @@ async fn submit(
         tracing::error!(%error, "reading a batch panicked");
         Problem::new(ErrorCode::Internal, "the host could not read the batch; its log has the reason")
     })??;
-    let fates = accept(app, &tenant, items).await?;
+    let fates = accept(app, tenant, items).await?;
     let rows: Vec<Row> = fates.iter().map(Row::new).collect();
     if names(headers, &header::ACCEPT, &["ndjson"]) {
         let mut lines = Vec::new();

@@ -19,8 +19,8 @@ use self::{
     arrival::{Arrival, PACE, Unread},
     decode::{Coding, Undecoded},
 };
-use super::{App, Shared, error::Problem, room::InRoom};
-use crate::text;
+use super::{App, Shared, error::Problem, room::Share};
+use crate::{tenancy::Caller, text};
 
 mod arrival;
 mod decode;
@@ -32,17 +32,17 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A module's wasm bytes. They may come as gzip or zstd.
-pub struct ModuleBody(pub Bytes, pub InRoom);
+pub struct ModuleBody(pub Bytes, pub Option<Share>);
 /// A function's input.
-pub struct InputBody(pub Bytes, pub InRoom);
+pub struct InputBody(pub Bytes, pub Option<Share>);
 /// A JSON body of a seed route.
-pub struct SeedJson<T>(pub T, pub InRoom);
+pub struct SeedJson<T>(pub T, pub Option<Share>);
 /// A small JSON body.
 pub struct SmallJson<T>(pub T);
 /// A configuration value or a secret.
 pub struct SettingBody(pub Bytes);
 /// A batch, in any form.
-pub struct BatchBody(pub Bytes, pub InRoom);
+pub struct BatchBody(pub Bytes, pub Option<Share>);
 
 impl FromRequest<Shared> for ModuleBody {
     type Rejection = Problem;
@@ -51,9 +51,10 @@ impl FromRequest<Shared> for ModuleBody {
             let (body, room) = read(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
             return Ok(Self(body, room));
         };
+        let caller = caller(&request)?;
         let (coded, coded_room) = receive(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
         // For what it may become. Taken after the body has come, so that a slow sender does not hold it.
-        let room = app.room.body(limits::MODULE_BYTES_MAX)?;
+        let room = Some(app.room.body(&caller, limits::MODULE_BYTES_MAX)?);
         let decoded = spawn_blocking(move || coding.decode(&coded, limits::MODULE_BYTES_MAX)).await;
         drop(coded_room);
         match decoded {
@@ -133,18 +134,48 @@ pub(super) fn unmarked(body: &[u8]) -> Result<&[u8], Problem> {
     text::unmarked_json(body).map_err(refused)
 }
 
+/// The caller that the guard let in with a request.
+fn caller(request: &Request) -> Result<Caller, Problem> {
+    let unknown = || Problem::new(ErrorCode::Internal, "the host does not know whose body this is");
+    request.extensions().get().cloned().ok_or_else(unknown)
+}
+
+/// The room of a body, taken as it comes: what is announced and not sent takes none.
+struct InRoom<'a> {
+    app: &'a App,
+    caller: Caller,
+    share: Option<Share>,
+}
+
+impl InRoom<'_> {
+    /// Takes room for so many bytes in all, in steps; small bodies need none.
+    fn holds(&mut self, bytes: u64) -> Result<(), Problem> {
+        if bytes <= limits::SMALL_BODY_BYTES {
+            return Ok(());
+        }
+        let much = bytes.next_multiple_of(limits::SMALL_BODY_BYTES);
+        match &mut self.share {
+            Some(share) if share.much() >= much => {}
+            Some(share) => share.grow(much - share.much())?,
+            None => self.share = Some(self.app.room.body(&self.caller, much)?),
+        }
+        Ok(())
+    }
+}
+
 fn too_large(bytes_max: u64, what: &str) -> Problem {
     let detail = format!("{what} has at most {bytes_max} bytes");
     Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_bytes", bytes_max)
 }
 
 /// A body that comes as it is.
-async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {
+async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, Option<Share>), Problem> {
     decode::refuse(request.headers())?;
     receive(request, app, bytes_max, what).await
 }
 
-async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, InRoom), Problem> {
+async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, Option<Share>), Problem> {
+    let mut room = InRoom { app, caller: caller(&request)?, share: None };
     let (head, mut body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let declared: Option<u64> = length.or_else(|| body.size_hint().exact());
@@ -155,18 +186,20 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
         }
         return Err(too_large(bytes_max, what));
     }
-    let room = app.room.body(declared.unwrap_or(bytes_max))?;
-    match Arrival::new(&mut body, bytes_max, PACE).whole(declared).await {
+    match Arrival::new(&mut body, bytes_max, PACE).whole(declared, |bytes| room.holds(bytes)).await {
         Ok(body) => {
             // The body may have taken its time, and the caller's key may be over by now.
-            if let Some(caller) = head.extensions.get() {
-                app.gate.confirm(caller).await?;
-            }
-            Ok((body, room))
+            app.gate.confirm(&room.caller).await?;
+            Ok((body, room.share))
         }
         Err(Unread::TooLarge) => {
             arrival::linger(&mut body, bytes_max).await;
             Err(too_large(bytes_max, what))
+        }
+        Err(Unread::NoRoom(refusal)) => {
+            drop(room);
+            arrival::linger(&mut body, bytes_max).await;
+            Err(refusal)
         }
         Err(Unread::Broken) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
         Err(Unread::TooSlow) => {

@@ -15,7 +15,7 @@ use fusebox_core::{id::TaskId, task::Task};
 use futures_util::stream;
 use serde_json::json;
 
-use super::{Shared, error::Problem, extract::Path, room::InRoom, tasks, view::TaskView};
+use super::{Shared, error::Problem, extract::Path, room::Share, tasks, view::TaskView};
 use crate::tenancy::Caller;
 
 /// Proxies close what is silent; the shortest usual time-out is 30 s.
@@ -34,7 +34,7 @@ struct Watch {
     /// The id of the event told last.
     told: Option<String>,
     over: bool,
-    _room: InRoom,
+    _room: Share,
 }
 
 /// Watch a task
@@ -62,7 +62,7 @@ pub async fn events(
     if found.status().is_ended() && told.as_ref() == Some(&event_id(&found)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let room = app.room.stream()?;
+    let room = app.room.stream(&caller)?;
     let events = stream::unfold(Watch { app, caller, task, told, over: false, _room: room }, Watch::next);
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(UNBUFFERED, "no")], events).into_response())
@@ -98,7 +98,7 @@ impl Watch {
             }
             tokio::select! {
                 _ = tokio::time::timeout(FALLBACK, changed) => {}
-                () = self.app.readiness.until_draining() => return None,
+                () = self.app.closing.cancelled() => return None,
             }
         }
         None

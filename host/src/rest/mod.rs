@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use fusebox_core::{function::RunLimits, id::Attempt};
+use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -110,6 +111,8 @@ pub struct App {
     pub denials: Denials,
     /// What requests may take together.
     pub room: room::Room,
+    /// Cancelled when the node takes no connections any more: whoever waits is answered then.
+    pub closing: CancellationToken,
     /// What an operator may set.
     pub settings: RestSettings,
 }

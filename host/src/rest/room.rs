@@ -1,59 +1,271 @@
-//! What requests may take together: bytes of large bodies, event streams, tasks waited for. Who finds no room is
-//! answered 503 instead of taking all memory. Cheap to clone.
+//! What requests may take together, and how much of it is each tenant's: bytes of bodies, event streams, waits, batches.
+//! Who finds no room is answered 503 instead of taking all memory, or all the room there is from the others.
+//!
+//! A tenant with keys has a quarter of each room. A sixteenth is kept for the operator's keys, which have a share of their
+//! own. On a host without keys everyone is one tenant, and has all but that sixteenth. Health and readiness need no room.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use fusebox_core::{error::ErrorCode, limits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use fusebox_core::{error::ErrorCode, limits, name::TenantId};
 
 use super::error::Problem;
+use crate::tenancy::Caller;
 
-/// See the module's documentation.
-#[derive(Clone)]
-pub struct Room {
-    body_bytes: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-    awaited: Arc<Semaphore>,
+/// The part of a room that is one tenant's.
+const QUARTER: u64 = 4;
+/// The part of a room that is kept for the operator's keys.
+const RESERVE: u64 = 16;
+
+/// How large the rooms are.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomBounds {
+    /// Bytes of large bodies on their way or in use.
+    pub body_bytes: u64,
+    /// Event streams.
+    pub streams: u64,
+    /// Requests that wait.
+    pub waits: u64,
+    /// Tasks that they wait for.
+    pub awaited: u64,
+    /// Batches that are accepted at a time.
+    pub batches: u64,
 }
 
-/// Kept as long as what it is for.
-pub struct InRoom(#[expect(dead_code, reason = "its drop makes room")] Option<OwnedSemaphorePermit>);
+impl Default for RoomBounds {
+    fn default() -> Self {
+        Self {
+            body_bytes: limits::BODIES_BYTES_MAX,
+            streams: limits::EVENT_STREAMS_MAX as u64,
+            waits: limits::WAITS_MAX,
+            awaited: limits::AWAITED_TASKS_MAX as u64,
+            batches: limits::BATCHES_MAX,
+        }
+    }
+}
+
+/// The rooms of a REST node.
+pub struct Room {
+    bodies: Shares,
+    streams: Shares,
+    waits: Shares,
+    awaited: Shares,
+    batches: Shares,
+}
+
+/// Room for a wait, and for the tasks that it waits for.
+pub struct Waiting {
+    _wait: Share,
+    _awaited: Share,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        let bytes = usize::try_from(limits::BODIES_BYTES_MAX).unwrap_or(usize::MAX);
-        Self {
-            body_bytes: Arc::new(Semaphore::new(bytes)),
-            streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
-            awaited: Arc::new(Semaphore::new(limits::AWAITED_TASKS_MAX)),
-        }
+        Self::new(RoomBounds::default())
     }
 }
 
 impl Room {
-    /// For a body of so many bytes; small ones need none.
-    pub(super) fn body(&self, bytes: u64) -> Result<InRoom, Problem> {
-        if bytes <= limits::SMALL_BODY_BYTES {
-            return Ok(InRoom(None));
+    /// Empty rooms of these sizes.
+    #[must_use]
+    pub fn new(bounds: RoomBounds) -> Self {
+        let shares = |whole, refusal| Shares(Arc::new(Inner { whole, refusal, taken: Mutex::default() }));
+        Self {
+            bodies: shares(bounds.body_bytes, "too many large bodies are on their way: try again in a moment"),
+            streams: shares(bounds.streams, "as many event streams are open as may be: try again in a moment"),
+            waits: shares(bounds.waits, "as many requests wait as may: try again in a moment"),
+            awaited: shares(bounds.awaited, "as many tasks are waited for as may be: try again in a moment"),
+            batches: shares(bounds.batches, "as many batches are accepted as may be: try again in a moment"),
         }
-        enter(&self.body_bytes, bytes, "too many large bodies are on their way: try again in a moment")
     }
 
-    /// For an event stream.
-    pub(super) fn stream(&self) -> Result<InRoom, Problem> {
-        enter(&self.streams, 1, "as many event streams are open as may be: try again in a moment")
+    /// Room for a large body that has come so far; it grows with the body.
+    pub(super) fn body(&self, caller: &Caller, bytes: u64) -> Result<Share, Problem> {
+        self.bodies.take(caller, bytes)
     }
 
-    /// For a wait for any of so many tasks.
-    pub(super) fn wait(&self, tasks: usize) -> Result<InRoom, Problem> {
-        enter(&self.awaited, tasks as u64, "as many tasks are waited for as may be: try again in a moment")
+    /// Room for an event stream.
+    pub(super) fn stream(&self, caller: &Caller) -> Result<Share, Problem> {
+        self.streams.take(caller, 1)
+    }
+
+    /// Room for a request that waits for so many tasks at a time.
+    pub(super) fn wait(&self, caller: &Caller, tasks: usize) -> Result<Waiting, Problem> {
+        let wait = self.waits.take(caller, 1)?;
+        Ok(Waiting { _wait: wait, _awaited: self.awaited.take(caller, tasks as u64)? })
+    }
+
+    /// Room for a batch that is accepted.
+    pub(super) fn batch(&self, caller: &Caller) -> Result<Share, Problem> {
+        self.batches.take(caller, 1)
     }
 }
 
-fn enter(room: &Arc<Semaphore>, much: u64, refusal: &'static str) -> Result<InRoom, Problem> {
-    let much = u32::try_from(much).unwrap_or(u32::MAX);
-    match room.clone().try_acquire_many_owned(much) {
-        Ok(permit) => Ok(InRoom(Some(permit))),
-        Err(_) => Err(Problem::new(ErrorCode::Overloaded, refusal)),
+/// One resource, in whatever it is counted, shared out between tenants. Cheap to clone.
+#[derive(Clone)]
+struct Shares(Arc<Inner>);
+
+struct Inner {
+    whole: u64,
+    refusal: &'static str,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: u64,
+    by: HashMap<Owner, u64>,
+}
+
+/// Whose a share is.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Owner {
+    /// A caller of a host without keys.
+    Anyone,
+    /// A tenant, by any of its keys.
+    Tenant(TenantId),
+    /// An operator's key.
+    Operator,
+}
+
+impl Owner {
+    fn of(caller: &Caller) -> Self {
+        match caller.key {
+            None => Self::Anyone,
+            Some(_) if caller.is_operator() => Self::Operator,
+            Some(_) => Self::Tenant(caller.tenant.clone()),
+        }
+    }
+}
+
+/// What was taken of a room; given back when it is dropped.
+pub struct Share {
+    shares: Shares,
+    owner: Owner,
+    much: u64,
+}
+
+impl Shares {
+    fn take(&self, caller: &Caller, much: u64) -> Result<Share, Problem> {
+        let mut share = Share { shares: self.clone(), owner: Owner::of(caller), much: 0 };
+        share.grow(much)?;
+        Ok(share)
+    }
+}
+
+impl Share {
+    /// Takes so much more.
+    pub(super) fn grow(&mut self, more: u64) -> Result<(), Problem> {
+        let Inner { whole, refusal, .. } = &*self.shares.0;
+        let kept = whole - whole / RESERVE;
+        let (of_one, of_all) = match self.owner {
+            Owner::Anyone => (kept, kept),
+            Owner::Tenant(_) => ((whole / QUARTER).max(1), kept),
+            Owner::Operator => ((whole / QUARTER).max(1), *whole),
+        };
+        let mut taken = self.shares.taken();
+        let own = taken.by.get(&self.owner).copied().unwrap_or_default().saturating_add(more);
+        let all = taken.all.saturating_add(more);
+        if own > of_one || all > of_all {
+            return Err(Problem::new(ErrorCode::Overloaded, *refusal));
+        }
+        taken.all = all;
+        taken.by.insert(self.owner.clone(), own);
+        drop(taken);
+        self.much += more;
+        Ok(())
+    }
+
+    /// How much it is.
+    pub(super) const fn much(&self) -> u64 {
+        self.much
+    }
+}
+
+impl Shares {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // It is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.shares.taken();
+        taken.all = taken.all.saturating_sub(self.much);
+        if let Some(own) = taken.by.get_mut(&self.owner) {
+            *own = own.saturating_sub(self.much);
+            if *own == 0 {
+                taken.by.remove(&self.owner);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::{KeyId, Scope},
+        tenancy::Checked,
+    };
+
+    fn caller(tenant: &str, scope: Scope) -> Caller {
+        let key = Some(KeyId([7; 8]));
+        Caller { tenant: tenant.parse().unwrap(), scope, key, checked: Checked::now() }
+    }
+
+    fn room() -> Room {
+        Room::new(RoomBounds { body_bytes: 1_600, streams: 16, waits: 16, awaited: 160, batches: 16 })
+    }
+
+    #[test]
+    fn a_tenant_has_a_quarter_and_the_operator_room_where_there_is_none_left() {
+        let room = room();
+        let mut taken = Vec::new();
+        for tenant in ["a", "b", "c", "d"] {
+            let tenant = caller(tenant, Scope::Admin);
+            while let Ok(share) = room.stream(&tenant) {
+                taken.push(share);
+            }
+        }
+        assert_eq!(taken.len(), 15, "a sixteenth is the operator's");
+        assert!(room.stream(&caller("default", Scope::Invoke)).is_err());
+        let operator = caller("default", Scope::Admin);
+        let own = room.stream(&operator).unwrap();
+        assert!(room.stream(&operator).is_err(), "it is full now");
+        drop(own);
+        assert!(room.stream(&operator).is_ok());
+        drop(taken.remove(0));
+        assert!(room.stream(&caller("b", Scope::Invoke)).is_err(), "its quarter is taken");
+        assert!(room.stream(&caller("a", Scope::Invoke)).is_ok(), "whatever key it comes by");
+    }
+
+    #[test]
+    fn a_share_grows_to_its_quarter_and_is_given_back_whole() {
+        let room = room();
+        let mut body = room.body(&caller("a", Scope::Invoke), 100).unwrap();
+        body.grow(300).unwrap();
+        assert!(body.grow(1).is_err());
+        assert_eq!(body.much(), 400);
+        drop(body);
+        assert!(room.bodies.taken().by.is_empty(), "nothing is kept of who has nothing");
+        assert!(room.body(&caller("a", Scope::Invoke), 400).is_ok());
+    }
+
+    #[test]
+    fn without_keys_everyone_is_one_and_a_wait_is_bounded_by_its_tasks_too() {
+        let room = room();
+        let anyone = Caller::without_keys(Checked::now());
+        assert!(room.body(&anyone, 1_501).is_err());
+        assert!(room.body(&anyone, 1_500).is_ok());
+        let waiting = room.wait(&anyone, 150).unwrap();
+        assert!(room.wait(&anyone, 1).is_err());
+        drop(waiting);
+        assert!(room.waits.taken().by.is_empty());
+        assert!(room.wait(&anyone, 151).is_err());
+        assert!(room.waits.taken().by.is_empty(), "a wait that is refused takes nothing");
     }
 }

@@ -104,6 +104,8 @@ pub(super) async fn accept_and_answer(
     accepting: impl Future<Output = Result<(NewTask, Kept), Problem>>,
 ) -> Result<Response, Problem> {
     let waits = prefer::wait(headers);
+    // Before anything is accepted: who finds no room may send it all again.
+    let _room = waits.map(|_| app.room.wait(caller, 1)).transpose()?;
     // Registered before the task exists, so that its end cannot be missed.
     let hint = waits.map(|_| app.store.ended_hint(id));
     let (new, Kept { id, new_at }) = accepting.await?;
@@ -155,6 +157,7 @@ pub async fn get(
         let found = app.store.task(&caller.tenant, task).await?.ok_or_else(not_found)?;
         return Ok(Json(TaskView::from(&found)).into_response());
     };
+    let _room = app.room.wait(&caller, 1)?;
     let found = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
     Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::from(&found))).into_response())
 }
@@ -203,7 +206,9 @@ pub async fn result(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let task = parse_id(&task)?;
-    let seconds = prefer::wait(&headers).unwrap_or_default();
+    let waits = prefer::wait(&headers);
+    let _room = waits.map(|_| app.room.wait(&caller, 1)).transpose()?;
+    let seconds = waits.unwrap_or_default();
     let TaskResult { task, output } = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
     match &task.state {
         TaskState::Completed(ended) => Ok(invoke::answer(output, &ended.receipt)),

@@ -38,14 +38,14 @@ pub async fn for_end(
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(hint) = hint {
-            let _ = timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
+            pause(app, deadline.min(Instant::now() + FALLBACK), hint).await;
         }
         // Registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
         app.gate.confirm(caller).await?;
         let found = app.store.result(&caller.tenant, id).await?;
         let is_over = found.as_ref().is_none_or(|found| found.task.status().is_ended());
-        if is_over || Instant::now() >= deadline {
+        if is_over || app.closing.is_cancelled() || Instant::now() >= deadline {
             return Ok(found);
         }
         hint = Some(ended);
@@ -66,9 +66,17 @@ pub async fn until_ended(app: &App, caller: &Caller, id: TaskId, deadline: Insta
             return Ok(true);
         }
         let now = Instant::now();
-        if now >= deadline {
+        if now >= deadline || app.closing.is_cancelled() {
             return Ok(false);
         }
-        let _ = timeout_at(deadline.min(now + FALLBACK), ended).await;
+        pause(app, deadline.min(now + FALLBACK), ended).await;
+    }
+}
+
+/// Waits for what wakes a waiter, until a moment, and no longer than the node stays.
+pub(super) async fn pause(app: &App, until: Instant, woken: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = timeout_at(until, woken) => {}
+        () = app.closing.cancelled() => {}
     }
 }

@@ -13,7 +13,7 @@ use fusebox_core::{
     limits::{WAIT_RESULTS_BYTES_MAX, WAIT_TASKS_MAX},
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{App, Shared, body::SmallJson, error::Problem, prefer, tasks, view::TaskView, wait};
@@ -75,6 +75,8 @@ pub async fn wait(
     let seconds = prefer::wait(&headers);
     if let Some(seconds) = seconds {
         let deadline = Instant::now() + Duration::from_secs(seconds);
+        let at_a_time = if asked.until == Until::All { 1 } else { ids.len() };
+        let _room = app.room.wait(&caller, at_a_time)?;
         match asked.until {
             Until::All => for_all(&app, &caller, &ids, deadline).await?,
             Until::Any => for_any(&app, &caller, &ids, deadline).await?,
@@ -96,7 +98,6 @@ async fn for_all(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) 
 }
 
 async fn for_any(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
-    let _room = app.room.wait(ids.len())?;
     loop {
         // The hints are registered before the records are read, so that an end between the two is not missed.
         let mut hints: Vec<Hint> = ids.iter().map(|id| app.store.ended_hint(*id)).collect();
@@ -107,14 +108,14 @@ async fn for_any(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) 
             there |= task.is_some();
             ended |= task.is_some_and(|task| task.status().is_ended());
         }
-        if ended || !there || Instant::now() >= deadline {
+        if ended || !there || app.closing.is_cancelled() || Instant::now() >= deadline {
             return Ok(());
         }
         let woken = poll_fn(|context| match hints.iter_mut().any(|hint| hint.as_mut().poll(context).is_ready()) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         });
-        let _ = timeout_at(deadline.min(Instant::now() + FALLBACK), woken).await;
+        wait::pause(app, deadline.min(Instant::now() + FALLBACK), woken).await;
     }
 }
 

@@ -43,12 +43,6 @@ impl Readiness {
         *self.0.borrow() == State::Ready
     }
 
-    /// Ends when the host drains: for what would otherwise stay open as long as its client likes.
-    pub async fn until_draining(&self) {
-        // Cannot fail: the sender is here.
-        let _ = self.0.subscribe().wait_for(|state| *state == State::Draining).await;
-    }
-
     /// A word for people.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

@@ -49,6 +49,14 @@ pub struct Checked {
     epoch: u64,
 }
 
+#[cfg(test)]
+impl Checked {
+    /// For callers that no gate has let in.
+    pub(crate) fn now() -> Self {
+        Self { at: Instant::now(), epoch: 0 }
+    }
+}
+
 impl Caller {
     /// Everyone, where there are no keys: who reaches the machine's loopback is its operator.
     #[must_use]

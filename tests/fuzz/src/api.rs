@@ -126,6 +126,7 @@ async fn service(home: &Path) -> (Router, String) {
         meter: Meter::new(QuotaBook::open(store).await),
         denials: Denials::default(),
         room: Room::default(),
+        closing: Default::default(),
         settings: RestSettings {
             limits: RunLimits::default(),
             ceiling: RunLimits::CEILING,

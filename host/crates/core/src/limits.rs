@@ -200,6 +200,10 @@ pub const WAIT_TASKS_MAX: usize = 1_000;
 pub const WAIT_RESULTS_BYTES_MAX: u64 = OUTPUT_BYTES_MAX;
 /// Tasks of which any is waited for, in all requests together: each takes about 500 bytes of memory.
 pub const AWAITED_TASKS_MAX: usize = 100_000;
+/// Requests that wait for tasks: as many as [`CONNECTIONS_MAX`], each with a hint of the store.
+pub const WAITS_MAX: u64 = 4_096;
+/// Batches that are read and accepted at a time: each may have [`BATCH_ITEMS_MAX`] items in memory.
+pub const BATCHES_MAX: u64 = 64;
 /// Dead letters that one request replays: a page of them.
 pub const REPLAY_TASKS_MAX: usize = 1_000;
 /// Inputs of dead letters that are read before they are accepted again: bounds memory. One input may be larger.

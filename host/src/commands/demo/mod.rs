@@ -113,6 +113,7 @@ fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions
         limits: RunLimits::default(),
         ceiling: RunLimits::CEILING,
         attempts_max: ATTEMPTS_MAX,
+        drain_delay: Duration::ZERO,
     }
 }
 
