@@ -44,7 +44,7 @@ fn wrong(drill: &Value) -> Vec<String> {
 #[test]
 fn native_code_in_a_jail_gets_nowhere() {
     let report = json(&fusebox(&["--output", "json", "doctor", "--drill"]));
-    for inmate in ["worker", "slot", "compiler"] {
+    for inmate in ["worker", "slot", "compiler", "helper", "proxy"] {
         let drill = &report["drills"][inmate];
         let layers = drill["layers"].as_array().unwrap();
         let lacks: Vec<_> = layers.iter().filter(|layer| layer["holds"] != true).collect();

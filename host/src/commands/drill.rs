@@ -25,6 +25,10 @@ pub enum InmateArg {
     Slot,
     /// A compile child
     Compiler,
+    /// What compiles and connects for a worker
+    Helper,
+    /// What sends guests' requests for a worker
+    Proxy,
 }
 
 /// What is tried.
@@ -88,16 +92,14 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
                 egress: EgressArgs::default(),
                 admin: AdminArgs::default(),
             };
-            (confine::worker(&args)?.report, Scene { cache: Some(".".into()) })
+            let inmate = Inmate::Worker { cache: dir };
+            (confine::worker(&args)?.report, Scene { inmate, cache: Some(".".into()) })
         }
-        InmateArg::Slot => {
-            let plan = slot::plan(&RunLimits::CEILING, User::NOBODY);
-            (plan.enter(args.jail.into())?, Scene { cache: None })
-        }
-        InmateArg::Compiler => {
-            let plan = Plan { inmate: Inmate::Compiler, user: User::NOBODY, limits: Vec::new() };
-            (plan.enter(args.jail.into())?, Scene { cache: None })
-        }
+        InmateArg::Slot => entered(slot::plan(&RunLimits::CEILING, User::NOBODY), args.jail)?,
+        InmateArg::Compiler => entered(plan(Inmate::Compiler), args.jail)?,
+        // A port that nothing here connects to.
+        InmateArg::Helper => entered(plan(Inmate::Helper { ports: vec![1] }), args.jail)?,
+        InmateArg::Proxy => entered(plan(Inmate::Proxy), args.jail)?,
     };
     // On a thread that starts inside, as a slot does.
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
@@ -107,4 +109,14 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
     let layers =
         layers.into_iter().map(|Layer { name, holds, what }| DrilledLayer { name: name.to_owned(), holds, what });
     Ok(Drilled { layers: layers.collect(), rows })
+}
+
+fn plan(inmate: Inmate) -> Plan {
+    Plan { inmate, user: User::NOBODY, limits: Vec::new() }
+}
+
+/// Enters a jail that leaves no directory.
+fn entered(plan: Plan, jail: JailArg) -> anyhow::Result<(Report, Scene)> {
+    let report = plan.enter(jail.into())?;
+    Ok((report, Scene { inmate: plan.inmate, cache: None }))
 }

@@ -1,4 +1,4 @@
-//! Which system calls are left, by seccomp. A list of what running and compiling take; everything else is refused with
+//! Which system calls are left, by seccomp: to each inmate a list of what its work takes. What is on none is refused with
 //! EPERM, which libraries take for an answer, and not with a kill: a call that a new version of the C library makes should
 //! cost that library its answer and not a worker its runs.
 
@@ -11,147 +11,9 @@ use seccompiler::{
 
 use crate::Inmate;
 
-/// What every inmate does: memory, threads, time, and the descriptors that it has.
-const COMPUTE: &[c_long] = &[
-    libc::SYS_read,
-    libc::SYS_write,
-    libc::SYS_readv,
-    libc::SYS_writev,
-    libc::SYS_close,
-    libc::SYS_fstat,
-    libc::SYS_lseek,
-    libc::SYS_mmap,
-    libc::SYS_mprotect,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_brk,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_futex,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_getres,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
-    libc::SYS_gettimeofday,
-    libc::SYS_getpid,
-    libc::SYS_uname,
-    libc::SYS_gettid,
-    libc::SYS_getrandom,
-    libc::SYS_getrusage,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_membarrier,
-    libc::SYS_restart_syscall,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-];
+mod lists;
 
-/// Runs: memory images of modules, the sockets that it has, and the events of an async runtime, which the engine's WASI
-/// starts as well.
-const RUN: &[c_long] = &[
-    libc::SYS_memfd_create,
-    libc::SYS_ftruncate,
-    libc::SYS_recvfrom,
-    libc::SYS_ppoll,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
-    libc::SYS_eventfd2,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
-];
-
-/// A link to a dispatcher.
-const LINK: &[c_long] = &[
-    libc::SYS_sendmsg,
-    libc::SYS_recvmsg,
-    libc::SYS_shutdown,
-    libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
-    libc::SYS_getsockname,
-    libc::SYS_getpeername,
-    libc::SYS_pipe2,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-];
-
-/// Files of the one directory that Landlock leaves.
-const FILES: &[c_long] = &[
-    libc::SYS_openat,
-    libc::SYS_unlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_getdents64,
-];
-
-/// What no process of ours has a use for: others' memory, the kernel's insides, the machine itself. About what container
-/// runtimes withhold.
-const NEVER: &[c_long] = &[
-    libc::SYS_acct,
-    libc::SYS_add_key,
-    libc::SYS_bpf,
-    libc::SYS_chroot,
-    libc::SYS_clock_adjtime,
-    libc::SYS_clock_settime,
-    libc::SYS_delete_module,
-    libc::SYS_finit_module,
-    libc::SYS_init_module,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_io_uring_setup,
-    libc::SYS_kcmp,
-    libc::SYS_kexec_load,
-    libc::SYS_keyctl,
-    libc::SYS_mount,
-    libc::SYS_move_mount,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_open_tree,
-    libc::SYS_perf_event_open,
-    libc::SYS_personality,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pivot_root,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_ptrace,
-    libc::SYS_quotactl,
-    libc::SYS_reboot,
-    libc::SYS_request_key,
-    libc::SYS_setns,
-    libc::SYS_settimeofday,
-    libc::SYS_swapoff,
-    libc::SYS_swapon,
-    libc::SYS_syslog,
-    libc::SYS_umount2,
-    libc::SYS_unshare,
-    libc::SYS_userfaultfd,
-    libc::SYS_vhangup,
-];
-/// Another program in this one's place.
-const PROGRAMS: &[c_long] = &[libc::SYS_execve, libc::SYS_execveat];
-
-/// `ioctl`s: non-blocking mode, close on exec, and which pages were written since a run began.
-const IOCTLS: &[u64] = &[libc::FIONBIO, libc::FIOCLEX, PAGEMAP_SCAN];
-/// `_IOWR('f', 16, struct pm_scan_arg)` of 96 bytes.
-const PAGEMAP_SCAN: u64 = 0xc060_6610;
-
-/// `fcntl`s, none of which sends signals.
-const FCNTLS: &[libc::c_int] = &[
-    libc::F_GETFD,
-    libc::F_SETFD,
-    libc::F_GETFL,
-    libc::F_SETFL,
-    libc::F_DUPFD_CLOEXEC,
-    libc::F_ADD_SEALS,
-    libc::F_GET_SEALS,
-];
+use lists::{COMPUTE, FCNTLS, FILES, IOCTLS, LINK, NETWORK, READ, RUN, START};
 
 /// What `clone` must not ask for beside a thread: other namespaces.
 const NAMESPACES: u64 = 0x7e02_0080;
@@ -160,15 +22,22 @@ const SOCKET_KIND: u64 = 0xf;
 /// `prctl`s that name a thread or a piece of memory.
 const NAMES: &[libc::c_int] = &[libc::PR_SET_NAME, libc::PR_GET_NAME, 0x5356_4d41];
 
+/// `prctl`s by which a process gives up rights and ends with its parent.
+const ALONE: &[libc::c_int] =
+    &[libc::PR_SET_NO_NEW_PRIVS, libc::PR_GET_NO_NEW_PRIVS, libc::PR_SET_PDEATHSIG, libc::PR_GET_PDEATHSIG];
+/// Flags of a file that is opened for more than reading.
+const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND).unsigned_abs() as u64;
+
 /// Leaves this process the calls of an inmate, for good.
 pub(crate) fn restrict(inmate: &Inmate) -> Result<String, String> {
     let allowed = match inmate {
         Inmate::Compiler => allowed(&[COMPUTE]),
         Inmate::Slot => allowed(&[COMPUTE, RUN]),
         Inmate::Worker { .. } => allowed(&[COMPUTE, RUN, LINK, FILES]),
-        // These two need what the system's libraries need to look names up, or a program to start: too much to list.
-        Inmate::Proxy => return refuse(&[NEVER, PROGRAMS]),
-        Inmate::Helper { .. } => return refuse(&[NEVER]),
+        Inmate::Proxy => allowed(&[COMPUTE, RUN, LINK, NETWORK, READ]).and_then(connecting),
+        Inmate::Helper { .. } => {
+            allowed(&[COMPUTE, RUN, LINK, NETWORK, READ, START]).and_then(connecting).and_then(starting)
+        }
     };
     let allowed = allowed.map_err(|error| error.to_string())?;
     let count = allowed.len();
@@ -176,14 +45,6 @@ pub(crate) fn restrict(inmate: &Inmate) -> Result<String, String> {
     withhold(&[libc::SYS_clone3])?;
     install(allowed, errno(libc::EPERM), SeccompAction::Allow)?;
     Ok(format!("{count} calls allowed"))
-}
-
-/// Refuses these calls, and leaves all others.
-fn refuse(calls: &[&[c_long]]) -> Result<String, String> {
-    let calls: Rules = calls.concat().into_iter().map(|call| (call, Vec::new())).collect();
-    let count = calls.len();
-    install(calls, SeccompAction::Allow, errno(libc::EPERM))?;
-    Ok(format!("{count} calls refused"))
 }
 
 /// Refuses some calls as a kernel does that has not got them.
@@ -232,6 +93,41 @@ fn allowed(lists: &[&[c_long]]) -> Result<Rules, seccompiler::BackendError> {
         let unix = libc::AF_UNIX.unsigned_abs().into();
         rules.insert(libc::SYS_socketpair, vec![rule([equal(0, unix), masked(1, SOCKET_KIND, stream)])?]);
     }
+    Ok(rules)
+}
+
+/// What looks names up, connects, and reads files.
+fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
+    // Of the internet alone: no socket of this machine, of the kernel or of its devices.
+    let mut sockets = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+            let (family, kind) = (family.unsigned_abs().into(), kind.unsigned_abs().into());
+            sockets.push(rule([equal(0, family), masked(1, SOCKET_KIND, kind)])?);
+        }
+    }
+    rules.insert(libc::SYS_socket, sockets);
+    // Whoever may connect anywhere gains nothing by an address here.
+    rules.insert(libc::SYS_sendto, Vec::new());
+    rules.insert(libc::SYS_openat, vec![rule([masked(2, WRITING, 0)])?]);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, vec![rule([masked(1, WRITING, 0)])?]);
+    Ok(rules)
+}
+
+/// What starts compile children and ends them, and what those do to lock themselves up.
+fn starting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
+    rules.insert(libc::SYS_clone, vec![rule([masked(0, NAMESPACES, 0)])?]);
+    // One process, not a group or everyone.
+    let kill = [masked(0, 1 << 31, 0), equal(1, libc::SIGKILL.unsigned_abs().into())];
+    rules.insert(libc::SYS_kill, vec![rule(kill)?]);
+    // A child that aborts does not have this process's number.
+    rules.insert(libc::SYS_tgkill, vec![rule([equal(2, libc::SIGABRT.unsigned_abs().into())])?]);
+    // Its own limits, which it may only lower.
+    rules.insert(libc::SYS_prlimit64, vec![rule([equal(0, 0)])?]);
+    let mut names = each(NAMES.iter().chain(ALONE).map(|name| equal(0, name.unsigned_abs().into())))?;
+    names.push(rule([equal(0, libc::PR_SET_DUMPABLE.unsigned_abs().into()), equal(1, 0)])?);
+    rules.insert(libc::SYS_prctl, names);
     Ok(rules)
 }
 

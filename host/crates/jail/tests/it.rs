@@ -41,8 +41,8 @@ fn line<'a>(text: &'a str, start: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(start)).unwrap()
 }
 
-fn inmates(dir: &Path) -> [Vec<&str>; 3] {
-    [vec!["worker", dir.to_str().unwrap()], vec!["slot"], vec!["compiler"]]
+fn inmates(dir: &Path) -> [Vec<&str>; 5] {
+    [vec!["worker", dir.to_str().unwrap()], vec!["slot"], vec!["compiler"], vec!["helper"], vec!["proxy"]]
 }
 
 #[test]
@@ -69,6 +69,20 @@ fn without_a_jail_the_drill_gets_out() {
         assert!(wrong.contains(&attempt), "{attempt} should be possible: {text}");
     }
     assert!(wrong.len() > 40, "{text}");
+}
+
+/// What a list of refusals forgot would be found: the same attempts, where nothing refuses them.
+#[test]
+fn calls_that_helpers_and_proxies_have_no_use_for_are_found_where_they_pass() {
+    for inmate in ["helper", "proxy"] {
+        let text = done(&[inmate, "off"]);
+        let wrong = wrong(&text);
+        for attempt in
+            ["fsopen", "mount_setattr", "kexec_file_load", "advice about the parent's memory", "socket netlink"]
+        {
+            assert!(wrong.contains(&attempt), "{inmate}: {attempt} should be found: {text}");
+        }
+    }
 }
 
 #[test]

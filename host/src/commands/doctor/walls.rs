@@ -14,8 +14,13 @@ use crate::{
 };
 
 /// Who is locked up: what the drill calls it, and what people do.
-pub(super) const INMATES: [(&str, &str); 3] =
-    [("worker", "jail of workers"), ("slot", "jail of runs"), ("compiler", "jail of compilers")];
+pub(super) const INMATES: [(&str, &str); 5] = [
+    ("worker", "jail of workers"),
+    ("slot", "jail of runs"),
+    ("compiler", "jail of compilers"),
+    ("helper", "jail of workers' helpers"),
+    ("proxy", "jail of egress proxies"),
+];
 
 /// Enters the jail of `inmate` in another process and tries to get out.
 ///

@@ -1,7 +1,7 @@
 //! The drill as a program of its own, for tests: enters a jail as told, on a kernel that lacks what it is told, and prints
 //! what came of it.
 //!
-//! `jail-drill worker DIR|slot|compiler auto|require|off [landlock] [seccomp]`
+//! `jail-drill worker DIR|slot|compiler|helper|proxy auto|require|off [landlock] [seccomp]`
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -30,6 +30,9 @@ fn run(arguments: &[String]) -> Result<String, String> {
         [inmate, dir, rest @ ..] if inmate == "worker" => (Inmate::Worker { cache: dir.into() }, rest),
         [inmate, rest @ ..] if inmate == "slot" => (Inmate::Slot, rest),
         [inmate, rest @ ..] if inmate == "compiler" => (Inmate::Compiler, rest),
+        // A port that nobody connects to here.
+        [inmate, rest @ ..] if inmate == "helper" => (Inmate::Helper { ports: vec![1] }, rest),
+        [inmate, rest @ ..] if inmate == "proxy" => (Inmate::Proxy, rest),
         _ => return Err(usage()),
     };
     let (setting, lacks) = arguments.split_first().ok_or_else(usage)?;
@@ -40,7 +43,7 @@ fn run(arguments: &[String]) -> Result<String, String> {
     }
     fusebox_jail::close_inherited();
     let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    let mut scene = Scene { cache: None };
+    let mut scene = Scene { inmate: inmate.clone(), cache: None };
     if let Inmate::Worker { cache } = &inmate {
         // Reached without a way there, which the user that it becomes may not have.
         std::env::set_current_dir(cache).map_err(|error| error.to_string())?;

@@ -9,13 +9,45 @@ use std::{io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Setting;
+use crate::{Inmate, Setting};
 
 /// From where it is tried.
 #[derive(Clone, Debug)]
 pub struct Scene {
+    /// Who tries: what its work takes is no attempt.
+    pub inmate: Inmate,
     /// The directory that is left to a worker; `None` where no file is.
     pub cache: Option<PathBuf>,
+}
+
+/// Attempts that a process which looks names up and connects is not judged by.
+const CONNECTING: &[&str] = &[
+    "socket TCP",
+    "socket TCP over IPv6",
+    "socket UDP",
+    "connect",
+    "accept",
+    "read /etc/passwd",
+    "open a device",
+    "list /",
+    "statx of a path",
+    "open, the old call",
+    "open the current directory",
+];
+/// The same for one that connects to any port.
+const ANYWHERE: &[&str] = &["connect to this machine"];
+/// The same for one that starts programs.
+const STARTING: &[&str] = &["fork", "execve", "run a program", "seccomp", "landlock_create_ruleset"];
+
+impl Scene {
+    /// The attempts that are this inmate's work.
+    fn work(&self) -> [&'static [&'static str]; 2] {
+        match self.inmate {
+            Inmate::Compiler | Inmate::Slot | Inmate::Worker { .. } => [&[], &[]],
+            Inmate::Proxy => [CONNECTING, ANYWHERE],
+            Inmate::Helper { .. } => [CONNECTING, STARTING],
+        }
+    }
 }
 
 /// What came of an attempt.
@@ -68,6 +100,8 @@ pub fn run(scene: &Scene) -> Vec<Row> {
     let scripted = attempts::ATTEMPTS.iter().map(|(attempt, forbidden, tried)| row(attempt, *forbidden, tried()));
     let mut rows: Vec<_> = calls.chain(scripted).collect();
     rows.extend(attempts::in_directory(scene.cache.as_deref()).into_iter().map(|(a, f, tried)| row(a, f, tried)));
+    let work = scene.work().concat();
+    rows.retain(|row| !work.contains(&row.attempt.as_str()));
     rows
 }
 

@@ -58,12 +58,16 @@ pub(super) const CALLS: &[Call] = &[
     ("listen", libc::SYS_listen, [BAD, O, O, O, O]),
     ("accept", libc::SYS_accept4, [BAD, O, O, O, O]),
     ("fork", libc::SYS_clone, [n(libc::SIGCHLD), O, O, O, O]),
+    ("clone into a user namespace", libc::SYS_clone, [n(libc::CLONE_NEWUSER | libc::SIGCHLD), O, O, O, O]),
     ("clone3", libc::SYS_clone3, [Zeros, N(8), O, O, O]),
     ("execve", libc::SYS_execve, [Absent, O, O, O, O]),
     ("execveat", libc::SYS_execveat, [BAD, Absent, O, O, O]),
     ("ptrace of the parent", libc::SYS_ptrace, [N(2), Parent, O, O, O]),
     ("read of the parent's memory", libc::SYS_process_vm_readv, [Parent, O, O, O, O]),
     ("write of the parent's memory", libc::SYS_process_vm_writev, [Parent, O, O, O, O]),
+    ("advice about the parent's memory", libc::SYS_process_madvise, [BAD, Zeros, N(1), N(21), O]),
+    ("release of the parent's memory", libc::SYS_process_mrelease, [BAD, O, O, O, O]),
+    ("signal by a descriptor", libc::SYS_pidfd_send_signal, [BAD, O, O, O, O]),
     ("kill of the parent", libc::SYS_kill, [Parent, O, O, O, O]),
     ("tgkill of the parent", libc::SYS_tgkill, [Parent, Parent, O, O, O]),
     ("pidfd_open of the parent", libc::SYS_pidfd_open, [Parent, O, O, O, O]),
@@ -72,6 +76,13 @@ pub(super) const CALLS: &[Call] = &[
     ("kcmp", libc::SYS_kcmp, [Parent, Parent, O, O, O]),
     ("mount", libc::SYS_mount, [Absent, Absent, Absent, O, O]),
     ("umount", libc::SYS_umount2, [Absent, O, O, O, O]),
+    ("fsopen", libc::SYS_fsopen, [Absent, O, O, O, O]),
+    ("fsconfig", libc::SYS_fsconfig, [BAD, O, O, O, O]),
+    ("fsmount", libc::SYS_fsmount, [BAD, O, O, O, O]),
+    ("fspick", libc::SYS_fspick, [BAD, Absent, O, O, O]),
+    ("open_tree", libc::SYS_open_tree, [BAD, Absent, O, O, O]),
+    ("move_mount", libc::SYS_move_mount, [BAD, Absent, BAD, Absent, O]),
+    ("mount_setattr", libc::SYS_mount_setattr, [BAD, Absent, O, Zeros, N(32)]),
     ("pivot_root", libc::SYS_pivot_root, [Absent, Absent, O, O, O]),
     ("chroot", libc::SYS_chroot, [Absent, O, O, O, O]),
     ("unshare a user namespace", libc::SYS_unshare, [n(libc::CLONE_NEWUSER), O, O, O, O]),
@@ -86,6 +97,7 @@ pub(super) const CALLS: &[Call] = &[
     ("init_module", libc::SYS_init_module, [O, O, O, O, O]),
     ("finit_module", libc::SYS_finit_module, [BAD, Absent, O, O, O]),
     ("kexec_load", libc::SYS_kexec_load, [O, O, O, N(0xffff), O]),
+    ("kexec_file_load", libc::SYS_kexec_file_load, [BAD, BAD, O, O, O]),
     ("reboot", libc::SYS_reboot, [O, O, O, O, O]),
     ("swapon", libc::SYS_swapon, [Absent, O, O, O, O]),
     ("setuid 0", libc::SYS_setuid, [O, O, O, O, O]),
@@ -127,6 +139,8 @@ pub(super) const CALLS: &[Call] = &[
     ("modify_ldt", libc::SYS_modify_ldt, [N(0x77), O, O, O, O]),
     #[cfg(target_arch = "x86_64")]
     ("a call of the x32 ABI", 0x4000_0000 | libc::SYS_getpid, [O, O, O, O, O]),
+    #[cfg(target_arch = "x86_64")]
+    ("a mount of the x32 ABI", 0x4000_0000 | libc::SYS_mount, [Absent, Absent, Absent, O, O]),
 ];
 
 /// Makes a system call. A fork's child ends at once.
