@@ -15,6 +15,7 @@ use fusebox_core::{
     name::TenantId,
 };
 use fusebox_sandbox::{ArtifactKey, ModuleError, Prepared, Sandbox};
+use quick_cache::sync::Cache;
 use tokio::sync::oneshot;
 
 use crate::telemetry::metrics::Metrics;
@@ -31,14 +32,20 @@ pub struct Modules {
     sandbox: Sandbox,
     metrics: Arc<Metrics>,
     queue: Arc<Mutex<Queue>>,
+    /// Who has uploaded what, the latest [`UPLOADED_MAX`]. Whoever is forgotten waits once more.
+    uploaded: Arc<Cache<(TenantId, ModuleDigest), ()>>,
 }
+
+/// Uploads that are remembered, of some 100 bytes each.
+const UPLOADED_MAX: usize = 16_384;
 
 impl Modules {
     /// Prepares modules for `sandbox`.
     #[must_use]
     pub fn new(sandbox: Sandbox, metrics: Arc<Metrics>) -> Self {
         let queue = Queue { turns: Turns::new(ROOM), waiting: HashMap::new() };
-        Self { sandbox, metrics, queue: Arc::new(Mutex::new(queue)) }
+        let uploaded = Arc::new(Cache::new(UPLOADED_MAX));
+        Self { sandbox, metrics, queue: Arc::new(Mutex::new(queue)), uploaded }
     }
 
     /// Makes sure that a module's compiled artifact is in the cache. `tenant` is who waits for it; `None` where it is for
@@ -55,6 +62,38 @@ impl Modules {
         });
         let prepared = prepared.await?;
         self.metrics.compiled(prepared.compile);
+        Ok(prepared)
+    }
+
+    /// Does as [`Modules::prepare`] for a tenant that uploads a module. One that has not uploaded it before is not shown, by
+    /// what it is told or by how long that takes, whether another tenant has: it waits in its turn for the time that the
+    /// compilation took. `newest` is what the function's newest version runs.
+    ///
+    /// # Errors
+    /// As [`Modules::prepare`].
+    pub async fn upload(
+        &self,
+        tenant: TenantId,
+        newest: Option<ModuleDigest>,
+        wasm: Bytes,
+    ) -> Result<Prepared, ModuleError> {
+        let turn = Turn::wait(&self.queue, Some(tenant.clone())).await?;
+        let uploaded = self.uploaded.clone();
+        let prepared = self.aside(move |sandbox| {
+            // Held over a wait as over a compilation, which else would differ in what others may do meanwhile.
+            let _turn = turn;
+            let key = (tenant, fusebox_sandbox::digest(&wasm));
+            if newest == Some(key.1) || uploaded.get(&key).is_some() {
+                return sandbox.prepare(&wasm);
+            }
+            let prepared = sandbox.prepare_as_new(&wasm)?;
+            uploaded.insert(key, ());
+            Ok(prepared)
+        });
+        let prepared = prepared.await?;
+        if prepared.is_compiled {
+            self.metrics.compiled(prepared.compile);
+        }
         Ok(prepared)
     }
 

@@ -19,6 +19,7 @@
 //! | `retries` | failed tasks are tried again, one by one and as dead letters |
 //! | `events` | a task's changes as a stream |
 //! | `settings` | grants, configuration and secrets |
+//! | `uploads` | that another tenant has uploaded the same bytes is not told |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
 //! | `keys` | keys as they come and go |
 //! | `authority` | what a key may do is checked when it is done, after the body has come |
@@ -46,6 +47,7 @@ mod settings;
 mod shares;
 mod support;
 mod surfaces;
+mod uploads;
 mod waits;
 mod words;
 mod world;

@@ -257,13 +257,12 @@ async fn compile_and_register(
     wasm: Bytes,
 ) -> Result<(FunctionVersion, Added), Problem> {
     let tenant = caller.tenant.clone();
-    let prepared = app.modules.prepare(Some(tenant.clone()), wasm.clone()).await?;
+    let newest = app.store.function(&tenant, &FunctionRef::Name(name.clone())).await?;
+    let runs = newest.as_ref().map(|version| version.module);
+    let prepared = app.modules.upload(tenant.clone(), runs, wasm.clone()).await?;
     let needs = &prepared.inspected.needs;
     // Only grants make the version before of interest.
-    let before = match needs.is_empty() && grants == Grants::default() {
-        true => None,
-        false => app.store.function(&tenant, &FunctionRef::Name(name.clone())).await?,
-    };
+    let before = newest.filter(|_| !needs.is_empty() || grants != Grants::default());
     grants::check(needs, &grants, before.as_ref())?;
     let new_grants = before.map(|before| grants.beyond(&before.grants));
     let quotas = app.meter.quotas().of(&tenant);

@@ -4,6 +4,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use fusebox_core::{
@@ -100,13 +101,19 @@ impl Cache {
         if let Some(module) = self.memory.get(digest) {
             return Ok(Some(module));
         }
-        let linked = self.read(digest, |code| self.link(digest, code))?;
+        let linked = self.read(digest, |code, _| self.link(digest, code))?;
         linked.transpose().map_err(|error| SandboxError(error.message))
+    }
+
+    /// The compiled code on disk and the time that it took to compile, which is zero where another host did; `None` where no
+    /// authentic file is.
+    pub(crate) fn recorded(&self, digest: &ModuleDigest) -> Result<Option<(Vec<u8>, Duration)>, SandboxError> {
+        self.read(digest, |code, took| (code.to_vec(), took))
     }
 
     /// The compiled code on disk, sealed with another key than the directory's; `None` where no authentic file is.
     pub(crate) fn export(&self, digest: &ModuleDigest, key: &ArtifactKey) -> Result<Option<Vec<u8>>, SandboxError> {
-        self.read(digest, |code| key.seal(self.identity(digest), code))
+        self.read(digest, |code, _| key.seal(self.identity(digest), code))
     }
 
     /// Adds what [`Cache::export`] of another host gave for the same key; nothing of it is looked at before its
@@ -116,32 +123,39 @@ impl Cache {
             code: ErrorCode::Internal,
             message: "the artifact is not authentic: it is of another module, engine or key, or was changed".to_owned(),
         })?;
-        self.insert(digest, code)
+        self.insert(digest, code, Duration::ZERO)
     }
 
     /// What `then` makes of the compiled code on disk; `None` where no authentic file is.
-    fn read<T>(&self, digest: &ModuleDigest, then: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, SandboxError> {
+    fn read<T>(
+        &self,
+        digest: &ModuleDigest,
+        then: impl FnOnce(&[u8], Duration) -> T,
+    ) -> Result<Option<T>, SandboxError> {
         let Some(disk) = &self.disk else { return Ok(None) };
         let file = disk.read(&self.file_name(digest));
         let file = file.map_err(|error| SandboxError(format!("a compiled module cannot be read: {error}")))?;
         let Some(file) = file else { return Ok(None) };
-        let Some(code) = self.key.open(self.identity(digest), &file) else {
+        let kept = self.key.open(self.identity(digest), &file).and_then(|kept| kept.split_first_chunk());
+        let Some((took_us, code)) = kept else {
             tracing::warn!(%digest, "a compiled module is not authentic and is not loaded; it is compiled again");
             return Ok(None);
         };
-        Ok(Some(then(code)))
+        Ok(Some(then(code, Duration::from_micros(u64::from_le_bytes(*took_us)))))
     }
 
     /// The compiled code on disk; `None` where no authentic file is.
     pub(crate) fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
-        self.read(digest, <[u8]>::to_vec)
+        self.read(digest, |code, _| code.to_vec())
     }
 
-    /// Adds compiled code, which must be authentic or come from our own compile child. Kept only where it can be linked.
-    pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
+    /// Adds compiled code, which must be authentic or come from our own compile child, and the time that it took there. Kept
+    /// only where it can be linked.
+    pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8], took: Duration) -> Result<(), ModuleError> {
         self.link(digest, code)?;
         let Some(disk) = &self.disk else { return Ok(()) };
-        let file = self.key.seal(self.identity(digest), code);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).to_le_bytes();
+        let file = self.key.seal(self.identity(digest), &[took_us.as_slice(), code].concat());
         disk.write(&self.file_name(digest), &file).map_err(|error| ModuleError {
             code: ErrorCode::Internal,
             message: format!("a compiled module cannot be kept: {error}"),
@@ -154,7 +168,8 @@ impl Cache {
     }
 
     fn file_name(&self, digest: &ModuleDigest) -> String {
-        format!("{digest}-{:016x}.cwasm", self.engine_hash)
+        // Files of before, without the time, have no `t`: they are not looked for.
+        format!("{digest}-{:016x}-t.cwasm", self.engine_hash)
     }
 
     fn identity<'a>(&self, digest: &'a ModuleDigest) -> Identity<'a> {
@@ -229,6 +244,7 @@ mod tests {
     use fusebox_core::{function::RunLimits, id::ModuleDigest};
 
     const DIGEST: ModuleDigest = ModuleDigest([7; 32]);
+    const TOOK: Duration = Duration::from_micros(1_234_567);
     const LINK: ArtifactKey = ArtifactKey([1; 32]);
 
     fn cache(dir: &Path) -> Cache {
@@ -262,7 +278,7 @@ mod tests {
         assert_eq!(giver.export(&DIGEST, &LINK).unwrap(), None, "it is not there yet");
         let wasm = wat::parse_str(r#"(module (func (export "_start")))"#).unwrap();
         let code = engine::compiling().unwrap().precompile_module(&wasm).unwrap();
-        giver.insert(&DIGEST, &code).unwrap();
+        giver.insert(&DIGEST, &code, TOOK).unwrap();
         let sealed = giver.export(&DIGEST, &LINK).unwrap().unwrap();
 
         let taker = cache(here.path());
@@ -285,12 +301,19 @@ mod tests {
             &giver.disk.as_ref().unwrap().read(&giver.file_name(&DIGEST)).unwrap().unwrap(),
         );
         giver.engine_hash ^= 1;
-        giver.insert(&DIGEST, &code).unwrap();
+        giver.insert(&DIGEST, &code, TOOK).unwrap();
         refused("another engine", &DIGEST, &LINK, &giver.export(&DIGEST, &LINK).unwrap().unwrap());
 
         taker.import(&DIGEST, &LINK, &sealed).unwrap();
         assert_eq!(files(here.path()), 1);
         assert!(cache(here.path()).load(&DIGEST).unwrap().is_some(), "it is sealed with the directory's own key");
+        assert_eq!(
+            taker.recorded(&DIGEST).unwrap(),
+            Some((code.clone(), Duration::ZERO)),
+            "another host's time is not known"
+        );
+        giver.engine_hash ^= 1;
+        assert_eq!(giver.recorded(&DIGEST).unwrap(), Some((code, TOOK)));
     }
 
     /// After an upgrade of the engine its hash is another one: what an older compiler made is never run again.
@@ -301,14 +324,14 @@ mod tests {
         let code = engine::compiling().unwrap().precompile_module(&wasm).unwrap();
         let mut old = cache(dir.path());
         old.engine_hash ^= 1;
-        old.insert(&DIGEST, &code).unwrap();
+        old.insert(&DIGEST, &code, TOOK).unwrap();
 
         let upgraded = cache(dir.path());
         assert!(upgraded.load(&DIGEST).unwrap().is_none(), "it is not even looked for");
         let (from, to) = (dir.path().join(old.file_name(&DIGEST)), dir.path().join(upgraded.file_name(&DIGEST)));
         fs::rename(from, to).unwrap();
         assert!(upgraded.load(&DIGEST).unwrap().is_none(), "its seal names the engine as well");
-        upgraded.insert(&DIGEST, &code).unwrap();
+        upgraded.insert(&DIGEST, &code, TOOK).unwrap();
         assert!(cache(dir.path()).load(&DIGEST).unwrap().is_some(), "compiled again, it is loaded");
     }
 }

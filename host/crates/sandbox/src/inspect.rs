@@ -4,13 +4,11 @@
 use fusebox_core::{
     error::ErrorCode,
     function::Abi,
-    id::ModuleDigest,
     limits::{
         BR_TABLE_TARGETS_MAX, DATA_SEGMENTS_MAX, FUNCTION_BLOCKS_MAX, FUNCTION_BODY_BYTES_MAX, FUNCTION_LOCALS_MAX,
         FUNCTION_NESTING_MAX, MODULE_BYTES_MAX, MODULE_FUNCTIONS_MAX, MODULE_ITEMS_MAX,
     },
 };
-use sha2::{Digest as _, Sha256};
 use wasmparser::{
     BinaryReaderError, Encoding, ExternalKind, FunctionBody, Operator, Parser, Payload, TypeRef, ValidPayload,
     Validator, WasmFeatures,
@@ -54,7 +52,7 @@ pub(crate) fn inspect(wasm: &[u8], memory_bytes_max: u64) -> Result<Inspected, M
             }
             ValidPayload::End(types) => {
                 let abi = module.abi(&types)?;
-                let digest = ModuleDigest(Sha256::digest(wasm).into());
+                let digest = crate::digest(wasm);
                 return Ok(Inspected { digest, abi, needs: module.needs() });
             }
             ValidPayload::Ok | ValidPayload::Parser(_) => {}

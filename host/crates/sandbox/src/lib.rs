@@ -7,6 +7,7 @@
 //! | `epoch` | the ticker that lets a run notice its deadline and its stop flag |
 //! | `inspect` | structural caps and the ABI, before anything is compiled |
 //! | `compile` | the compile child, seen from both sides |
+//! | `prepare` | from a module to its artifact, and who may learn that it was there |
 //! | `artifact`, `disk`, `cache` | compiled modules: authenticated, on disk within a bound, and in memory |
 //! | `limiter` | memory and tables of a run |
 //! | `host` | what a run carries with it: limits, log, stop flag, deadline |
@@ -31,6 +32,7 @@ mod limiter;
 mod log;
 mod metered;
 mod outside;
+mod prepare;
 mod run;
 mod wasi;
 
@@ -41,7 +43,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -60,6 +62,7 @@ pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use compile::compile_child;
 pub use outside::{Outside, Patience};
+pub use prepare::digest;
 
 use cache::Cache;
 
@@ -148,8 +151,11 @@ pub struct Inspected {
 pub struct Prepared {
     /// What the module says of itself.
     pub inspected: Inspected,
-    /// Time the compile child took; zero where the artifact was there already.
+    /// Time the compile child took, or would have taken for whoever must not learn that the artifact was there; zero where it
+    /// was.
     pub compile: Duration,
+    /// Whether a compile child ran.
+    pub is_compiled: bool,
 }
 
 /// Tells one run to stop. Cheap to clone; raised once.
@@ -310,7 +316,7 @@ impl Sandbox {
     /// # Errors
     /// Where it is of another engine, or cannot be linked.
     pub fn admit(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
-        self.cache.insert(digest, code)
+        self.cache.insert(digest, code, Duration::ZERO)
     }
 
     /// The compiled code of a module, for a process that this one starts; `None` where no authentic artifact is in the
@@ -328,22 +334,6 @@ impl Sandbox {
     /// Why it is no function of this host.
     pub fn inspect(&self, wasm: &[u8]) -> Result<Inspected, ModuleError> {
         inspect::inspect(wasm, self.ceiling.memory_bytes).map_err(ModuleError::bounded)
-    }
-
-    /// Inspects a module and makes sure that its artifact is cached, compiling it in a child process where it is not.
-    /// Blocks: up to the compile child's wall limit.
-    ///
-    /// # Errors
-    /// Why it is no function of this host, or does not compile within the limits.
-    pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
-        let inspected = self.inspect(wasm)?;
-        if self.cache.load(&inspected.digest)?.is_some() {
-            return Ok(Prepared { inspected, compile: Duration::ZERO });
-        }
-        let started = Instant::now();
-        let compiled = self.compiler.compile(wasm).map_err(ModuleError::bounded)?;
-        self.cache.insert(&inspected.digest, &compiled).map_err(ModuleError::bounded)?;
-        Ok(Prepared { inspected, compile: started.elapsed() })
     }
 
     /// The module with this digest, from memory or from the cache directory; `None` where no authentic artifact is.

@@ -1,0 +1,36 @@
+//! Uploads of what another tenant has uploaded before: nothing tells it.
+
+use axum::http::{Method, StatusCode};
+use fusebox_harness::guests;
+
+use crate::support::{Rest, Slots};
+
+#[tokio::test]
+async fn another_tenants_upload_of_the_same_bytes_shows_in_no_answer() {
+    let rest = Rest::new(Slots::Echo);
+    let upload = async |name: &str, key: &str| {
+        let headers = [("authorization", key)];
+        let path = format!("/v1/functions?name={name}");
+        let answer = rest.send(Method::POST, &path, &headers, guests::echo()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.body);
+        answer.json()["compile_ms"].as_u64().unwrap()
+    };
+    let key = async |tenant: &str, headers: &[(&str, &str)]| {
+        let body = format!(r#"{{"name":"k","scope":"admin","tenant":"{tenant}"}}"#);
+        let made = rest.send(Method::POST, "/v1/keys", headers, body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+        format!("Bearer {}", made.json()["key"].as_str().unwrap())
+    };
+    assert_eq!(rest.post("/v1/tenants", r#"{"name":"acme"}"#).await.status, StatusCode::CREATED);
+    let operator = key("default", &[]).await;
+    let acme = key("acme", &[("authorization", operator.as_str())]).await;
+    let first = upload("one", &operator).await;
+    // A compile child takes some milliseconds to start at least.
+    assert!(first > 0);
+    let started = std::time::Instant::now();
+    let other = upload("theirs", &acme).await;
+    assert!(other > 0 && other + 2 >= first, "{other} after {first}: as long as if it were compiled");
+    assert!(started.elapsed().as_millis() >= u128::from(other), "it waited as long as it was told");
+    assert_eq!(upload("again", &acme).await, 0, "its own bytes are there");
+    assert_eq!(upload("one", &operator).await, 0);
+}
