@@ -84,6 +84,7 @@ impl Steps {
             worker: random::worker_id(Clock::System.now()),
             lease_ms: LEASE_MS,
             tokens: std::iter::repeat_with(random::lease_token).take(count).collect(),
+            again: false,
         };
         let leased = self.store.lease(request).await?;
         anyhow::ensure!(leased.len() == count, "{} of {count} tasks were leased", leased.len());

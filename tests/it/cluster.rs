@@ -6,7 +6,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use fusebox_harness::{Client, Program, eventually, guests, redis::RedisServer};
+use fusebox_harness::{
+    Client, Program, eventually, guests,
+    proxy::{Faults, Proxy, Way},
+    redis::RedisServer,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -221,4 +225,35 @@ fn what_cannot_start_says_what_to_do() {
     let port = url.rsplit(':').next().unwrap();
     let taken = run(&["dispatcher", "-m", "push", "-p", port, "--store", &cluster.redis.url()]);
     assert!(taken.status.code() == Some(1) && said(&taken).contains(port), "{}", said(&taken));
+}
+
+/// Answers of lease steps are lost on their way from Redis: what was leased runs all the same, at once and in its first
+/// attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_to_leases_cost_no_attempt() {
+    let mut cluster = Cluster::new();
+    let client = cluster.rest();
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    let proxy = Proxy::start(([127, 0, 0, 1], cluster.redis.port()).into()).unwrap();
+    let store = format!("redis://{}", proxy.address());
+    let args = ["dispatcher", "-m", "local", "-w", "2", "--store", &store];
+    let dispatcher = Program::start(cluster.command(&args, "dispatcher"), "Dispatcher").unwrap();
+    cluster.parts.push(dispatcher);
+    for round in 0..3 {
+        // Answers and hints take so long that the connection is lost while that of the lease is on its way.
+        let to_client = Way { delay: Duration::from_millis(1_500), ..Way::default() };
+        proxy.set(Faults { to_client, ..Faults::default() });
+        let id = client.submit("echo", b"in").await.unwrap();
+        // Read past the proxy: the step was carried out.
+        let key = format!("task:{id}");
+        let leased = || async {
+            let status = cluster.redis.command(&["HGET", &key, "status"]).ok()?;
+            (status != "QUEUED").then_some(())
+        };
+        eventually("the task to be leased", PATIENCE, leased).await.unwrap();
+        proxy.reset();
+        proxy.heal();
+        let task = client.ended(&id).await.unwrap();
+        assert_eq!((&task["status"], &task["attempt"]), (&json!("COMPLETED"), &json!(1)), "round {round}: {task}");
+    }
 }

@@ -51,7 +51,7 @@ impl Rest {
     pub(crate) async fn lease_of(&self, tenant: &TenantId, count: usize) -> Vec<LeasedTask> {
         let tokens = (0..count).map(|_| random::lease_token()).collect();
         let worker = random::worker_id(Clock::System.now());
-        let request = LeaseRequest { tenant: tenant.clone(), worker, lease_ms: 60_000, tokens };
+        let request = LeaseRequest { tenant: tenant.clone(), worker, lease_ms: 60_000, tokens, again: false };
         self.store.lease(request).await.unwrap()
     }
 

@@ -79,7 +79,8 @@ impl World {
     async fn fail(&self, rest: &Rest) {
         let worker = random::worker_id(Clock::System.now());
         let tenant = "acme".parse().unwrap();
-        let request = LeaseRequest { tenant, worker, lease_ms: 60_000, tokens: vec![random::lease_token()] };
+        let request =
+            LeaseRequest { tenant, worker, lease_ms: 60_000, tokens: vec![random::lease_token()], again: false };
         let leased = rest.store.lease(request).await.unwrap();
         let failure = Some(Failure::new(ErrorCode::Trap, CANARY));
         let (output, log) = (Bytes::from_static(CANARY.as_bytes()), Bytes::from_static(CANARY.as_bytes()));

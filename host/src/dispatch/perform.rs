@@ -1,7 +1,7 @@
 //! The driver's hands: performs what the dispatcher asked for. Writes to the store and messages to workers are gathered
 //! and sent as one each.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fusebox_core::{
     dispatch::{Answer, Effect, Event, RequestId, SaveVerdict},
@@ -16,11 +16,34 @@ use fusebox_core::{
 use super::driver::{Driver, FromStore, Save};
 use crate::{
     random,
-    store::{Beaten, Finish, Finished, LeaseRequest, LeasedTask, Verdict},
+    store::{self, Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict},
 };
 
 /// How long to wait before asking a store again that did not answer for its backlog.
 const BACKLOG_RETRY: Duration = Duration::from_millis(500);
+
+/// A lease step that failed is sent again after this long, then after twice as long, …
+const LEASE_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// … up to this.
+const LEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Leases. A step without an answer may have leased all the same, so it is sent again with its tokens, for as long as
+/// leases of its first try can last; what nobody knows of by then has lapsed, or soon does.
+async fn lease_surely(store: &dyn Store, mut request: LeaseRequest) -> store::Result<Vec<LeasedTask>> {
+    let until = Instant::now() + Duration::from_millis(request.lease_ms);
+    let mut pause = LEASE_PAUSE_MIN;
+    loop {
+        match store.lease(request.clone()).await {
+            Err(error) if Instant::now() + pause < until => {
+                tracing::warn!(%error, "a lease step has no answer; asking again for what it leased");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LEASE_PAUSE_MAX);
+                request.again = true;
+            }
+            answer => return answer,
+        }
+    }
+}
 
 impl Driver {
     /// Performs effects until none is left: what cannot be done leads to more of them.
@@ -69,12 +92,12 @@ impl Driver {
     fn lease(&mut self, request: RequestId, tenant: TenantId, worker: WorkerId, count: u32) {
         let store = self.store.clone();
         let tokens = (0..count).map(|_| random::lease_token()).collect();
-        let lease = LeaseRequest { tenant, worker, lease_ms: LEASE_MS, tokens };
+        let lease = LeaseRequest { tenant, worker, lease_ms: LEASE_MS, tokens, again: false };
         self.io.spawn(async move {
-            match store.lease(lease).await {
+            match lease_surely(&*store, lease).await {
                 Ok(leased) => FromStore::Leased { request, leased },
                 Err(error) => {
-                    tracing::warn!(%error, "cannot lease; trying again");
+                    tracing::warn!(%error, "cannot lease; trying again later");
                     FromStore::LeaseFailed { request }
                 }
             }

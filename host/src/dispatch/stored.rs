@@ -191,7 +191,7 @@ mod tests {
         let invoke = tokio::spawn(async move { invoker.invoke(function, Bytes::new()).await });
         ready.await;
         let (worker, tokens) = (random::worker_id(clock.now()), vec![random::lease_token()]);
-        let leased = store.lease(LeaseRequest { tenant, worker, lease_ms: 1_000, tokens }).await.unwrap();
+        let leased = store.lease(LeaseRequest { tenant, worker, lease_ms: 1_000, tokens, again: false }).await.unwrap();
         assert_eq!(leased.iter().map(|leased| leased.task.attempts_max).collect::<Vec<_>>(), [7]);
         invoke.abort();
     }

@@ -112,6 +112,9 @@ pub struct LeaseRequest {
     pub lease_ms: u64,
     /// One fresh token an attempt; their number is the most attempts to lease.
     pub tokens: Vec<LeaseToken>,
+    /// Whether this is sent again because its answer was lost: what its tokens hold is then given first, which costs a
+    /// look through the latest leases.
+    pub again: bool,
 }
 
 /// One leased attempt and all that is needed to run it.
@@ -329,9 +332,14 @@ pub trait Store: Fuel + Identity + kv::Kv {
     /// A module's wasm bytes.
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>>;
 
-    /// Accepts tasks, each on its own; answers in their order.
+    /// Accepts tasks, each on its own; answers in their order. An error says that nothing is known of any; where some were
+    /// answered, the others are [`Accepted::NoAnswer`].
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
     /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
+    ///
+    /// A request is known by its tokens. Sent `again`, it is answered with the attempts that its tokens hold, for as long
+    /// as a new lease lasts and without another attempt spent, and with more under the tokens that hold none. Any error
+    /// may come after some or all was leased: whoever gets one sends the request again.
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>>;
     /// Renews leases for `lease_ms` from now; answers in their order.
     async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>>;

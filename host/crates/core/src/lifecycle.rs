@@ -77,7 +77,21 @@ impl Task {
     pub fn beat(&mut self, fence: Fence, expires_at: Millis) -> Result<(), Refused> {
         let lease = self.held(fence)?;
         lease.expires_at = expires_at;
+        lease.renewed = true;
         Ok(())
+    }
+
+    /// Gives a lease once more to whoever asked for it with this token and may have got no answer; from now it lasts
+    /// until `expires_at`. That is no sign that the holder has it.
+    ///
+    /// # Errors
+    /// [`Refused::Stale`] where no lease of this token is held, [`Refused::Recorded`] or [`Refused::Ended`] where the
+    /// task has ended.
+    pub fn lease_again(&mut self, token: LeaseToken, expires_at: Millis) -> Result<Attempt, Refused> {
+        let attempt = self.attempt;
+        let lease = self.held(Fence { attempt, token })?;
+        lease.expires_at = lease.expires_at.max(expires_at);
+        Ok(attempt)
     }
 
     /// Records the end of the current attempt: COMPLETED without a failure, FAILED with one.
@@ -117,20 +131,23 @@ impl Task {
     /// As [`Task::end`].
     pub fn release(&mut self, fence: Fence, now: Millis) -> Result<Next, Refused> {
         self.held(fence)?;
-        if self.releases < RELEASES_MAX {
-            self.releases += 1;
-            self.attempts_max += 1;
-        }
+        self.give_attempt_back();
         Ok(self.requeue_or_fail(now, now))
     }
 
-    /// Ends a lease that ran out: the task waits again, or fails where no attempt is left.
+    /// Ends a lease that ran out: the task waits again, or fails where no attempt is left. Where it was never renewed,
+    /// nobody may have been told of it, so that its attempt is given back as a release gives it back.
     ///
     /// # Errors
     /// [`Refused::NotReady`] where no lease is over at `now`; [`Refused::Ended`].
     pub fn lapse(&mut self, not_before: Millis, now: Millis) -> Result<Next, Refused> {
         match &self.state {
-            TaskState::Running(lease) if lease.expires_at <= now => Ok(self.requeue_or_fail(not_before, now)),
+            TaskState::Running(lease) if lease.expires_at <= now => {
+                if !lease.renewed {
+                    self.give_attempt_back();
+                }
+                Ok(self.requeue_or_fail(not_before, now))
+            }
             TaskState::Running(_) | TaskState::Queued { .. } => Err(Refused::NotReady),
             TaskState::Completed(_) | TaskState::Failed(..) => Err(Refused::Ended),
         }
@@ -174,6 +191,13 @@ impl Task {
                 let same = attempt == fence.attempt && ended.token == Some(fence.token);
                 Err(if same { Refused::Recorded } else { Refused::Ended })
             }
+        }
+    }
+
+    fn give_attempt_back(&mut self) {
+        if self.releases < RELEASES_MAX {
+            self.releases += 1;
+            self.attempts_max += 1;
         }
     }
 

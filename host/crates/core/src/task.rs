@@ -91,6 +91,9 @@ pub struct Lease {
     pub started_at: Millis,
     /// Over at this moment unless renewed.
     pub expires_at: Millis,
+    /// Whether it was ever renewed: a sign that its holder got it. Stores write it in a way of their own.
+    #[serde(skip)]
+    pub renewed: bool,
 }
 
 /// What is known of a task that has ended.
@@ -147,6 +150,15 @@ impl Task {
             TaskState::Running(_) => Status::Running,
             TaskState::Completed(_) => Status::Completed,
             TaskState::Failed(..) => Status::Failed,
+        }
+    }
+
+    /// The token of its lease, where it runs.
+    #[must_use]
+    pub const fn token(&self) -> Option<LeaseToken> {
+        match &self.state {
+            TaskState::Running(lease) => Some(lease.token),
+            TaskState::Queued { .. } | TaskState::Completed(_) | TaskState::Failed(..) => None,
         }
     }
 

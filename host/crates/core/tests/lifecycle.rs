@@ -41,7 +41,7 @@ fn task(state: TaskState) -> Task {
 }
 
 fn lease(token: LeaseToken, expires_at: Millis) -> Lease {
-    Lease { worker: WorkerId::from_bytes([5; 16]), token, started_at: NOW, expires_at }
+    Lease { worker: WorkerId::from_bytes([5; 16]), token, started_at: NOW, expires_at, renewed: false }
 }
 
 fn ended(token: Option<LeaseToken>) -> Ended {
@@ -147,9 +147,9 @@ fn a_transition_changes_only_what_it_is_about() {
     let cancelled = Failure::new(ErrorCode::Cancelled, "the task was cancelled");
     let by_host = Receipt { attempt: FENCE.attempt, ..Receipt::default() };
     let ended = |token, receipt| Ended { at: NOW, token, receipt };
-    let before = task(TaskState::Running(lease(TOKEN, NOW)));
+    let before = task(TaskState::Running(Lease { renewed: true, ..lease(TOKEN, NOW) }));
     for (transition, state) in [
-        (Transition::Beat, TaskState::Running(lease(TOKEN, Millis(30_000)))),
+        (Transition::Beat, TaskState::Running(Lease { renewed: true, ..lease(TOKEN, Millis(30_000)) })),
         (Transition::Return, TaskState::Completed(ended(Some(TOKEN), receipt()))),
         (Transition::Fail, TaskState::Failed(trap(), ended(Some(TOKEN), receipt()))),
         (Transition::Retry, queued(LATER)),
@@ -172,7 +172,8 @@ fn a_transition_changes_only_what_it_is_about() {
 
 #[test]
 fn the_last_attempt_cannot_be_lost_again() {
-    let last = Task { attempts_max: FENCE.attempt, ..task(TaskState::Running(lease(TOKEN, NOW))) };
+    let last =
+        Task { attempts_max: FENCE.attempt, ..task(TaskState::Running(Lease { renewed: true, ..lease(TOKEN, NOW) })) };
     for lose in [|task: &mut Task| task.retry(FENCE, LATER, NOW), |task: &mut Task| task.lapse(LATER, NOW)] {
         let mut lost = last.clone();
         assert_eq!(lose(&mut lost), Ok(Next::Failed));
@@ -195,6 +196,34 @@ fn releases_cost_no_attempt_until_there_were_too_many() {
     assert_eq!(task.release(Fence { attempt, token: TOKEN }, NOW), Ok(Next::Failed));
     assert_eq!(task.releases, RELEASES_MAX);
     assert_eq!(task.failure().map(|failure| failure.code), Some(ErrorCode::AttemptsExhausted));
+}
+
+#[test]
+fn a_lease_that_nobody_renewed_costs_no_attempt_until_there_were_too_many() {
+    let mut task = Task { attempt: 0, attempts_max: 1, ..task(TaskState::Queued { not_before: NOW }) };
+    for lapse in 1..=RELEASES_MAX {
+        task.lease(lease(TOKEN, LATER)).unwrap();
+        assert_eq!(task.lapse(NOW, LATER), Ok(Next::Queued), "lapse {lapse}");
+        assert_eq!((task.releases, task.attempts_max), (lapse, lapse + 1));
+    }
+    task.lease(lease(TOKEN, LATER)).unwrap();
+    assert_eq!(task.lapse(NOW, LATER), Ok(Next::Failed));
+    assert_eq!(task.failure().map(|failure| failure.code), Some(ErrorCode::AttemptsExhausted));
+}
+
+#[test]
+fn a_lease_is_given_again_to_its_token_alone() {
+    let before = running(TOKEN);
+    let mut again = before.clone();
+    assert_eq!(again.lease_again(TOKEN, Millis(30_000)), Ok(FENCE.attempt));
+    assert_eq!(again, Task { state: TaskState::Running(lease(TOKEN, Millis(30_000))), ..before.clone() });
+    // An older request arrives late: what is held is not cut short.
+    assert_eq!(again.lease_again(TOKEN, NOW), Ok(FENCE.attempt));
+    assert_eq!(again.state, TaskState::Running(lease(TOKEN, Millis(30_000))));
+    assert_eq!(again.lease_again(OTHER_TOKEN, LATER), Err(Refused::Stale));
+    let mut ended = before;
+    ended.end(FENCE, None, receipt(), NOW).unwrap();
+    assert_eq!(ended.lease_again(TOKEN, LATER), Err(Refused::Recorded));
 }
 
 /// One step of a random walk. Fences are drawn around the current one, so that right, late and forged ones occur.

@@ -1,5 +1,7 @@
 //! Leasing attempts.
 
+use std::collections::HashSet;
+
 use fusebox_core::{
     error::ErrorCode,
     id::{TaskId, WorkerId},
@@ -7,10 +9,10 @@ use fusebox_core::{
 };
 
 use super::{
-    LEASE_MS, Subject, accept, cancel, claim, counts, finish, grants, lease, lease_of, lease_one, lease_request,
+    LEASE_MS, Subject, accept, cancel, claim, counts, end, finish, grants, lease, lease_of, lease_one, lease_request,
     module, new_task, one_task, register, status, tenant,
 };
-use crate::store::{Finished, LeasedTask, NewTask, Verdict};
+use crate::store::{Finished, LeaseRequest, LeasedTask, NewTask, Verdict};
 
 fn ids(leased: &[LeasedTask]) -> Vec<TaskId> {
     leased.iter().map(|leased| leased.task.id).collect()
@@ -131,4 +133,55 @@ pub(crate) async fn a_task_is_leased_once(subject: &dyn Subject) {
     let (one, two) = tokio::join!(store.lease(lease_request(&tenant, 1)), store.lease(lease_request(&tenant, 1)));
     assert_eq!(one.unwrap().len() + two.unwrap().len(), 1);
     assert_eq!(status(subject, &tenant, task).await, Status::Running);
+}
+
+pub(crate) async fn a_request_sent_again_gets_what_its_tokens_hold(subject: &dyn Subject) {
+    let (tenant, _) = one_task(subject).await;
+    let function = register(subject, &tenant, "f").await;
+    for _ in 0..3 {
+        subject.pass(1).await;
+        accept(subject, new_task(subject, &function)).await;
+    }
+    let request = lease_request(&tenant, 4);
+    let first = subject.store().lease(request.clone()).await.unwrap();
+    let again = LeaseRequest { again: true, ..request };
+    let second = subject.store().lease(again.clone()).await.unwrap();
+    assert_eq!(rows(&second), rows(&first), "the same attempts, with all that a run needs");
+    assert_eq!(counts(subject, &tenant).await, (0, 0, 4));
+    // They last as long as new ones.
+    subject.pass(LEASE_MS - 1).await;
+    assert_eq!(subject.store().lease(again.clone()).await.unwrap().len(), 4);
+    subject.pass(LEASE_MS - 1).await;
+    assert_eq!(subject.store().tick().await.unwrap().lapsed, []);
+    // Other tokens have no part in them.
+    let other = LeaseRequest { again: true, ..lease_request(&tenant, 4) };
+    assert_eq!(subject.store().lease(other).await.unwrap().len(), 0);
+    // What has ended or lapsed is not held any more.
+    assert_eq!(finish(subject, claim(&first[0]), end("out")).await, Finished::Ended(Status::Completed));
+    assert_eq!(ids(&subject.store().lease(again).await.unwrap()), ids(&first[1..]));
+}
+
+pub(crate) async fn a_request_sent_again_leases_for_tokens_that_hold_nothing(subject: &dyn Subject) {
+    let (tenant, first) = one_task(subject).await;
+    let function = register(subject, &tenant, "f").await;
+    let request = lease_request(&tenant, 3);
+    assert_eq!(ids(&subject.store().lease(request.clone()).await.unwrap()), [first]);
+    let mut more = Vec::new();
+    for _ in 0..3 {
+        subject.pass(1).await;
+        more.push(accept(subject, new_task(subject, &function)).await);
+    }
+    let again = subject.store().lease(LeaseRequest { again: true, ..request.clone() }).await.unwrap();
+    assert_eq!(ids(&again), [first, more[0], more[1]]);
+    let tokens: HashSet<_> = again.iter().map(|leased| lease_of(leased).token).collect();
+    assert_eq!(tokens, request.tokens.into_iter().collect());
+    assert!(again.iter().all(|leased| leased.task.attempt == 1));
+    // One that the store has never seen leases like a new one.
+    let unseen = LeaseRequest { again: true, ..lease_request(&tenant, 3) };
+    assert_eq!(ids(&subject.store().lease(unseen).await.unwrap()), [more[2]]);
+}
+
+/// What a run of each is made of.
+fn rows(leased: &[LeasedTask]) -> Vec<String> {
+    leased.iter().map(|leased| format!("{leased:?}")).collect()
 }

@@ -64,7 +64,9 @@ macro_rules! conformance {
             lease: an_attempt_has_all_that_a_run_needs, the_higher_priority_then_the_oldest_goes_first,
                 no_more_are_leased_than_tokens_given, a_delayed_task_is_leased_only_when_it_is_due,
                 a_retried_task_keeps_its_place, an_expired_task_is_not_leased,
-                a_long_queue_with_gaps_is_leased_in_order, a_task_is_leased_once;
+                a_long_queue_with_gaps_is_leased_in_order, a_task_is_leased_once,
+                a_request_sent_again_gets_what_its_tokens_hold,
+                a_request_sent_again_leases_for_tokens_that_hold_nothing;
             report: a_beat_renews, a_beat_without_the_lease_is_lost, an_end_is_recorded_with_its_bytes,
                 an_end_with_a_failure_fails, an_end_reported_again_is_a_duplicate, a_stale_attempt_changes_nothing,
                 a_forged_token_changes_nothing, a_retry_waits_for_its_delay, a_retry_without_an_attempt_left_fails,
@@ -73,6 +75,7 @@ macro_rules! conformance {
                 an_ended_task_is_not_cancelled, a_missing_task_is_not_cancelled,
                 a_dead_letter_keeps_its_input;
             tick: a_lapsed_lease_queues_the_task_again, a_last_lapsed_lease_fails_the_task,
+                a_lapsed_lease_that_was_never_renewed_costs_no_attempt,
                 a_delayed_task_is_promoted, a_waiting_task_expires_wherever_it_waits,
                 an_ended_task_is_purged_after_its_time, many_due_tasks_are_all_done_in_some_ticks;
             functions: versions_of_a_name_count_up, a_registration_sent_again_answers_the_same,
@@ -197,7 +200,13 @@ pub(super) async fn one_task(subject: &dyn Subject) -> (TenantId, TaskId) {
 /// Asks for up to `most` attempts.
 pub(super) fn lease_request(tenant: &TenantId, most: usize) -> LeaseRequest {
     let tokens = std::iter::repeat_with(random::lease_token).take(most).collect();
-    LeaseRequest { tenant: tenant.clone(), worker: WorkerId::from_bytes([7; 16]), lease_ms: LEASE_MS, tokens }
+    LeaseRequest {
+        tenant: tenant.clone(),
+        worker: WorkerId::from_bytes([7; 16]),
+        lease_ms: LEASE_MS,
+        tokens,
+        again: false,
+    }
 }
 
 /// Leases up to `most` attempts.

@@ -28,7 +28,7 @@ const UNIT_MS: u64 = 500;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Accept { priority: usize, delay: u64, age: u64, attempts_max: Attempt },
-    Lease { most: usize },
+    Lease { most: usize, again: bool },
     Beat { at: usize, forged: bool },
     End { at: usize, forged: bool },
     Retry { at: usize, delay: u64 },
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let step = prop_oneof![
         6 => accept,
-        5 => (1..4_usize).prop_map(|most| Step::Lease { most }),
+        5 => (1..4_usize, prop::bool::weighted(0.2)).prop_map(|(most, again)| Step::Lease { most, again }),
         1 => (0..16_usize, prop::bool::weighted(0.2)).prop_map(|(at, forged)| Step::Beat { at, forged }),
         3 => (0..16_usize, prop::bool::weighted(0.1)).prop_map(|(at, forged)| Step::End { at, forged }),
         2 => (0..16_usize, 0..3_u64).prop_map(|(at, delay)| Step::Retry { at, delay }),
@@ -60,7 +60,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 enum State {
     Delayed(Millis),
     Ready,
-    Running(Millis),
+    /// Until when, and whether the lease was renewed.
+    Running(Millis, bool),
     Ended(Status),
 }
 
@@ -89,10 +90,17 @@ impl Modelled {
         if self.status() == Status::Queued { Finished::Requeued } else { Finished::Ended(Status::Failed) }
     }
 
+    fn give_attempt_back(&mut self) {
+        if self.releases < RELEASES_MAX {
+            self.releases += 1;
+            self.attempts_max += 1;
+        }
+    }
+
     fn status(&self) -> Status {
         match self.state {
             State::Delayed(_) | State::Ready => Status::Queued,
-            State::Running(_) => Status::Running,
+            State::Running(..) => Status::Running,
             State::Ended(status) => status,
         }
     }
@@ -100,17 +108,14 @@ impl Modelled {
     fn finish(&mut self, fence: Fence, verdict: &Verdict, now: Millis) -> Finished {
         let same_attempt = fence.attempt == self.attempt;
         match self.state {
-            State::Running(_) if same_attempt && fence.token == self.token => match verdict {
+            State::Running(..) if same_attempt && fence.token == self.token => match verdict {
                 Verdict::End { .. } => {
                     (self.state, self.ended_by) = (State::Ended(Status::Completed), Some(fence.token));
                     Finished::Ended(Status::Completed)
                 }
                 Verdict::Retry { delay_ms } => self.wait(*delay_ms, now),
                 Verdict::Release => {
-                    if self.releases < RELEASES_MAX {
-                        self.releases += 1;
-                        self.attempts_max += 1;
-                    }
+                    self.give_attempt_back();
                     self.wait(0, now)
                 }
             },
@@ -120,7 +125,12 @@ impl Modelled {
     }
 
     fn tick(&mut self, now: Millis) {
-        if matches!(self.state, State::Running(until) if until <= now) {
+        if let State::Running(until, renewed) = self.state
+            && until <= now
+        {
+            if !renewed {
+                self.give_attempt_back();
+            }
             self.wait(0, now);
         }
         if matches!(self.state, State::Delayed(until) if until <= now) {
@@ -181,7 +191,7 @@ impl Case<'_> {
         let expected = (
             count(|state| *state == State::Ready),
             count(|state| matches!(state, State::Delayed(_))),
-            count(|state| matches!(state, State::Running(_))),
+            count(|state| matches!(state, State::Running(..))),
         );
         assert_eq!(counts(self.subject, &self.tenant).await, expected, "backlog after {step:?}");
         for task in &self.tasks {
@@ -196,7 +206,7 @@ impl Case<'_> {
                 let priority = Priority::HIGHEST_FIRST[priority];
                 self.accept(priority, delay * UNIT_MS, age * UNIT_MS, attempts_max).await;
             }
-            Step::Lease { most } => self.lease(most).await,
+            Step::Lease { most, again } => self.lease(most, again).await,
             Step::Beat { at, forged } => self.beat(at, forged).await,
             Step::End { at, forged } => self.finish(at, forged, end("out")).await,
             Step::Retry { at, delay } => self.finish(at, false, Verdict::Retry { delay_ms: delay * UNIT_MS }).await,
@@ -232,9 +242,15 @@ impl Case<'_> {
         });
     }
 
-    async fn lease(&mut self, most: usize) {
+    /// With `again`, the answer is lost and asked for once more.
+    async fn lease(&mut self, most: usize, again: bool) {
         let now = self.subject.now();
-        let leased = self.subject.store().lease(lease_request(&self.tenant, most)).await.unwrap();
+        let mut request = lease_request(&self.tenant, most);
+        if again {
+            self.subject.store().lease(request.clone()).await.unwrap();
+            request.again = true;
+        }
+        let leased = self.subject.store().lease(request).await.unwrap();
         let mut ready: Vec<_> = self.tasks.iter_mut().filter(|task| task.state == State::Ready).collect();
         ready.sort_by_key(|task| (std::cmp::Reverse(task.priority), task.created_at, task.id));
         let mut expected = Vec::new();
@@ -245,7 +261,7 @@ impl Case<'_> {
             task.expire(now);
             if task.state == State::Ready {
                 task.attempt += 1;
-                task.state = State::Running(now.plus(LEASE_MS));
+                task.state = State::Running(now.plus(LEASE_MS), false);
                 expected.push((task.id, task.attempt));
             }
         }
@@ -273,9 +289,9 @@ impl Case<'_> {
         let answer = self.subject.store().beat(vec![claim], LEASE_MS).await.unwrap();
         let task = self.tasks.iter_mut().find(|task| task.id == claim.task).unwrap();
         let fence = Fence { attempt: task.attempt, token: task.token };
-        let held = fence == claim.fence && matches!(task.state, State::Running(_));
+        let held = fence == claim.fence && matches!(task.state, State::Running(..));
         if held {
-            task.state = State::Running(now.plus(LEASE_MS));
+            task.state = State::Running(now.plus(LEASE_MS), true);
         }
         assert_eq!(answer, [if held { Beaten::Renewed } else { Beaten::Lost }]);
     }
@@ -295,7 +311,7 @@ impl Case<'_> {
         match task.state {
             State::Ended(status) => assert_eq!(answer, Cancelled::Ended(status)),
             state => {
-                let running = matches!(state, State::Running(_));
+                let running = matches!(state, State::Running(..));
                 assert!(matches!(answer, Cancelled::Cancelled { worker } if worker.is_some() == running));
                 task.state = State::Ended(Status::Failed);
             }

@@ -1,12 +1,12 @@
 //! What time does.
 
-use fusebox_core::{error::ErrorCode, lifecycle::Next, task::Status};
+use fusebox_core::{error::ErrorCode, lifecycle::Next, limits::RELEASES_MAX, task::Status};
 
 use super::{
     LEASE_MS, Subject, accept, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, status,
     tenant,
 };
-use crate::store::{NewTask, Ticked};
+use crate::store::{Beaten, NewTask, Ticked};
 
 pub(crate) async fn a_lapsed_lease_queues_the_task_again(subject: &dyn Subject) {
     let (tenant, task) = one_task(subject).await;
@@ -25,12 +25,30 @@ pub(crate) async fn a_last_lapsed_lease_fails_the_task(subject: &dyn Subject) {
     let function = register(subject, &tenant, "f").await;
     let task = accept(subject, NewTask { attempts_max: 2, ..new_task(subject, &function) }).await;
     for next in [Next::Queued, Next::Failed] {
-        lease_one(subject, &tenant).await;
+        let leased = lease_one(subject, &tenant).await;
+        assert_eq!(subject.store().beat(vec![claim(&leased)], LEASE_MS).await.unwrap(), [Beaten::Renewed]);
         subject.pass(LEASE_MS).await;
         assert_eq!(subject.store().tick().await.unwrap().lapsed, [(task, next)]);
     }
     let task = subject.store().task(&tenant, task).await.unwrap().unwrap();
     assert_eq!((task.failure().unwrap().code, task.attempt), (ErrorCode::AttemptsExhausted, 2));
+}
+
+/// Nobody may have known of it, unless it happens too often.
+pub(crate) async fn a_lapsed_lease_that_was_never_renewed_costs_no_attempt(subject: &dyn Subject) {
+    let tenant = tenant("acme");
+    let function = register(subject, &tenant, "f").await;
+    let task = accept(subject, NewTask { attempts_max: 1, ..new_task(subject, &function) }).await;
+    for attempt in 1..=RELEASES_MAX {
+        assert_eq!(lease_one(subject, &tenant).await.task.attempt, attempt);
+        subject.pass(LEASE_MS).await;
+        assert_eq!(subject.store().tick().await.unwrap().lapsed, [(task, Next::Queued)]);
+    }
+    lease_one(subject, &tenant).await;
+    subject.pass(LEASE_MS).await;
+    assert_eq!(subject.store().tick().await.unwrap().lapsed, [(task, Next::Failed)]);
+    let task = subject.store().task(&tenant, task).await.unwrap().unwrap();
+    assert_eq!((task.failure().unwrap().code, task.releases), (ErrorCode::AttemptsExhausted, RELEASES_MAX));
 }
 
 pub(crate) async fn a_delayed_task_is_promoted(subject: &dyn Subject) {

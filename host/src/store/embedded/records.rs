@@ -165,6 +165,8 @@ enum StateRecord {
     Running(Lease),
     Completed(Ended),
     Failed(FailureRecord, Ended),
+    /// Runs, under a lease that was renewed.
+    Renewed(Lease),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -198,6 +200,7 @@ impl From<&TaskState> for StateRecord {
     fn from(state: &TaskState) -> Self {
         match state {
             TaskState::Queued { not_before } => Self::Queued(*not_before),
+            TaskState::Running(lease) if lease.renewed => Self::Renewed(*lease),
             TaskState::Running(lease) => Self::Running(*lease),
             TaskState::Completed(ended) => Self::Completed(ended.clone()),
             TaskState::Failed(Failure { code, message, backtrace }, ended) => {
@@ -212,7 +215,8 @@ impl TaskRecord {
     fn into_task(self) -> Result<Task> {
         let state = match self.state {
             StateRecord::Queued(not_before) => TaskState::Queued { not_before },
-            StateRecord::Running(lease) => TaskState::Running(lease),
+            StateRecord::Running(lease) => TaskState::Running(Lease { renewed: false, ..lease }),
+            StateRecord::Renewed(lease) => TaskState::Running(Lease { renewed: true, ..lease }),
             StateRecord::Completed(ended) => TaskState::Completed(ended),
             StateRecord::Failed(FailureRecord { code, message, backtrace }, ended) => {
                 let known = ErrorCode::ALL.iter().find(|known| known.as_str() == code);
@@ -265,9 +269,9 @@ mod tests {
         }
     }
 
-    fn states() -> [TaskState; 4] {
+    fn states() -> [TaskState; 5] {
         let (worker, token) = (WorkerId::from_bytes([3; 16]), LeaseToken([4; 16]));
-        let lease = Lease { worker, token, started_at: Millis(11), expires_at: Millis(12) };
+        let lease = Lease { worker, token, started_at: Millis(11), expires_at: Millis(12), renewed: false };
         let receipt = Receipt { fuel: Some(13), wall_us: 14, attempt: 8, worker: Some(worker), ..Receipt::default() };
         let ended = Ended { at: Millis(15), token: Some(token), receipt };
         let failure = Failure { backtrace: vec!["b".to_owned()], ..Failure::new(ErrorCode::Trap, "m") };
@@ -276,6 +280,7 @@ mod tests {
             TaskState::Running(lease),
             TaskState::Completed(ended.clone()),
             TaskState::Failed(failure, ended),
+            TaskState::Running(Lease { renewed: true, ..lease }),
         ]
     }
 
@@ -291,6 +296,7 @@ mod tests {
             format!("0110{three}{four}0b0c"),
             format!("02{ended}"),
             format!("030474726170016d010162{ended}"),
+            format!("0410{three}{four}0b0c"),
         ];
         for (state, on_disk) in states().into_iter().zip(states_on_disk) {
             assert_eq!(to_hex(&encode_task(&task(state)).unwrap()), format!("{head}{on_disk}"));

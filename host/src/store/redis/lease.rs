@@ -1,13 +1,13 @@
 //! Leasing attempts. On a Cluster a tenant's queue is spread: the heads of all its partitions are read, put in order, and
 //! those that come first are leased where they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fusebox_core::{
     function::Grants,
     id::{LeaseToken, TaskId},
     limits::LEASE_BATCH_MAX,
-    task::{Priority, TaskState},
+    task::Priority,
 };
 use redis::Value;
 
@@ -19,31 +19,83 @@ use super::{
     memory::Memory,
     records,
 };
-use crate::store::{LeaseRequest, LeasedTask, Result};
+use crate::store::{Error, LeaseRequest, LeasedTask, Result};
 
 /// Inputs of one call: bounds the memory of Redis and the time it is busy.
 const BYTES_MAX: u64 = 8 << 20;
 /// Calls, or rounds of calls, of one request: each ends expired tasks or leases some, so more are asked for in vain.
 const ROUNDS_MAX: usize = 16;
 
-/// Leases the first due tasks of a tenant.
-pub(super) async fn lease(caller: &Caller, memory: &Memory, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
-    let mut leased = lease_all(caller, request).await?;
-    for task in &mut leased {
-        task.grants = match memory.grants(task.task.function) {
-            Some(grants) => grants,
-            None => {
-                let grants = functions::grants(caller, task.task.function).await?;
-                memory.granted(task.task.function, &grants);
-                grants
-            }
-        };
+/// Leases the first due tasks of a tenant. Whatever fails after something was leased fails the request, so that its
+/// caller sends it again and is given what its tokens hold.
+pub(super) async fn lease(caller: &Caller, memory: &Memory, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+    request.tokens.truncate(LEASE_BATCH_MAX as usize);
+    let mut leased = if request.again { held(caller, &mut request).await? } else { Vec::new() };
+    match fresh(caller, request).await {
+        Ok(more) => leased.extend(more),
+        // The others are leased when their turn comes again: what is held is not to wait for that.
+        Err(error) if !leased.is_empty() => tracing::warn!(%error, "leased only what was leased before"),
+        Err(error) => return Err(error),
     }
-    Ok(leased)
+    with_grants(caller, memory, leased).await
 }
 
-async fn lease_all(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
-    request.tokens.truncate(LEASE_BATCH_MAX as usize);
+/// Adds what each function was granted. A task whose function's record cannot be read is passed over: its lease lapses,
+/// until its attempts are used up, and it stops no other one.
+async fn with_grants(caller: &Caller, memory: &Memory, leased: Vec<LeasedTask>) -> Result<Vec<LeasedTask>> {
+    let mut granted = Vec::with_capacity(leased.len());
+    for mut leased in leased {
+        let function = leased.task.function;
+        leased.grants = match memory.grants(function) {
+            Some(grants) => grants,
+            None => match functions::grants(caller, function).await {
+                Ok(grants) => {
+                    memory.granted(function, &grants);
+                    grants
+                }
+                Err(Error::Corrupt(reason)) => {
+                    let task = leased.task.id;
+                    tracing::error!(%task, reason, "a task whose function cannot be read is passed over");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        granted.push(leased);
+    }
+    Ok(granted)
+}
+
+/// What the tokens of a request hold, in order; they are taken from it.
+async fn held(caller: &Caller, request: &mut LeaseRequest) -> Result<Vec<LeasedTask>> {
+    let calls = caller.layout().places().map(|place| held_at(caller, place, request));
+    let mut held: Vec<_> = futures_util::future::try_join_all(calls).await?.into_iter().flatten().collect();
+    let tokens: HashSet<_> = held.iter().filter_map(|leased| leased.task.token()).collect();
+    request.tokens.retain(|token| !tokens.contains(token));
+    held.sort_by_key(|LeasedTask { task, .. }| (std::cmp::Reverse(task.priority), task.created_at, task.id));
+    Ok(held)
+}
+
+async fn held_at(caller: &Caller, place: Place, request: &LeaseRequest) -> Result<Vec<LeasedTask>> {
+    let (mut tokens, mut held) = (request.tokens.clone(), Vec::new());
+    loop {
+        let call = caller.call(place, "held").arg(request.lease_ms).arg(BYTES_MAX);
+        let call = call.args(tokens.iter().map(records::token));
+        let [more, tasks] = answers::tuple(caller.ask(call).await?)?;
+        let found = answers::list(tasks)?.into_iter().map(read_one).collect::<Result<Vec<_>>>()?;
+        let before = tokens.len();
+        let known: HashSet<_> = found.iter().flatten().filter_map(|leased| leased.task.token()).collect();
+        tokens.retain(|token| !known.contains(token));
+        held.extend(found.into_iter().flatten());
+        // One that cannot be read would be found for ever.
+        if answers::number(more)? == 0 || tokens.len() == before {
+            return Ok(held);
+        }
+    }
+}
+
+/// Leases what was not leased before.
+async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     let mut leased = Vec::new();
     for _ in 0..ROUNDS_MAX {
         if request.tokens.is_empty() {
@@ -141,35 +193,37 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseT
         .arg(BYTES_MAX)
         .arg(tokens.len())
         .args(tokens.iter().map(records::token))
+        // Arrived twice, it would lease other tasks under the same tokens: whoever got no answer asks again.
+        .once()
 }
 
 /// Whether there may be more, and what was leased; `None` for a task whose record cannot be read.
 fn read(answer: Value, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
     let [more, tasks] = answers::tuple(answer)?;
-    let tasks = answers::list(tasks)?.into_iter().zip(tokens).map(|(task, token)| {
-        let [id, record, input] = answers::tuple(task)?;
-        let id = answers::text(id)?;
-        match leased(&id, record, input, token) {
-            Ok(leased) => Ok(Some(leased)),
-            Err(error) => {
-                // Its lease lapses, until its attempts are used up.
-                tracing::error!(task = id, %error, "a task cannot be read and is passed over");
-                Ok(None)
-            }
-        }
-    });
+    let tasks = answers::list(tasks)?.into_iter().zip(tokens).map(|(task, _)| read_one(task));
     Ok((answers::number(more)? > 0, tasks.collect::<Result<_>>()?))
 }
 
-fn leased(id: &str, record: Value, input: Value, token: &LeaseToken) -> Result<LeasedTask> {
+/// A leased task, or `None` where its record cannot be read: its lease lapses, until its attempts are used up.
+fn read_one(task: Value) -> Result<Option<LeasedTask>> {
+    let [id, record, input] = answers::tuple(task)?;
+    let id = answers::text(id)?;
+    match leased(&id, record, input) {
+        Ok(leased) => Ok(Some(leased)),
+        Err(error) => {
+            tracing::error!(task = id, %error, "a task cannot be read and is passed over");
+            Ok(None)
+        }
+    }
+}
+
+fn leased(id: &str, record: Value, input: Value) -> Result<LeasedTask> {
     let input = answers::bytes(input)?.unwrap_or_default();
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
     let records::TaskRecord { task, module, function_name } = records::read(id, &answers::text(record)?, None)?;
-    match task.state {
+    match task.token() {
         // Those that its function was granted are not in the task's record: see `lease`.
-        TaskState::Running(lease) if lease.token == *token => {
-            Ok(LeasedTask { task, input, module, function_name, grants: Grants::default() })
-        }
-        _ => Err(answers::unexpected("a leased task")),
+        Some(_) => Ok(LeasedTask { task, input, module, function_name, grants: Grants::default() }),
+        None => Err(answers::unexpected("a leased task")),
     }
 }

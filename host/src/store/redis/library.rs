@@ -105,7 +105,7 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
     // None of these can be refused; a test says so.
     let _ = expired.expire(now);
     let _ = cancelled.cancel(now);
-    let _ = exhausted.lease(Lease { worker, token, started_at: now, expires_at: now });
+    let _ = exhausted.lease(Lease { worker, token, started_at: now, expires_at: now, renewed: true });
     let _ = exhausted.lapse(now, now);
     [("EXPIRED", expired), ("CANCELLED", cancelled), ("EXHAUSTED", exhausted)]
 }

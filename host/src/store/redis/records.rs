@@ -6,7 +6,7 @@
 //!
 //! | words | say |
 //! |---|---|
-//! | 1 | where it stands: `Q` waits, `D` is delayed, `R` runs, `C` completed, `F` failed |
+//! | 1 | where it stands: `Q` waits, `D` is delayed, `R` runs, `B` runs under a lease that was renewed, `C` completed, `F` failed |
 //! | 2, 3 | attempts that it had, and the last one's token |
 //! | 4 | when it is due; once it runs, when it was leased; then when it ended |
 //! | 5, 6 | the end of its lease, and who holds it |
@@ -177,9 +177,9 @@ pub(super) fn read(id: TaskId, record: &str, error: Option<&str>) -> Result<Task
     let mut ended = || Ok::<_, Error>(Ended { at: since, token, receipt: words.receipt(attempt)? });
     task.state = match letter {
         "Q" | "D" => TaskState::Queued { not_before: since },
-        "R" => match (worker, token, expires_at) {
+        "R" | "B" => match (worker, token, expires_at) {
             (Some(worker), Some(token), Some(expires_at)) => {
-                TaskState::Running(Lease { worker, token, started_at: since, expires_at })
+                TaskState::Running(Lease { worker, token, started_at: since, expires_at, renewed: letter == "B" })
             }
             _ => return Err(bad("lease")),
         },
@@ -329,9 +329,12 @@ mod tests {
             token: FENCE.token,
             started_at: Millis(8),
             expires_at: Millis(9),
+            renewed: false,
         };
         let running = read(&format!("R {} 8 9 {}", fence(&FENCE), worker(&lease.worker)), "", None).unwrap().task;
         assert_eq!((running.attempt, running.state), (2, TaskState::Running(lease)));
+        let renewed = read(&format!("B {} 8 9 {}", fence(&FENCE), worker(&lease.worker)), "", None).unwrap().task;
+        assert_eq!(renewed.state, TaskState::Running(Lease { renewed: true, ..lease }));
         assert_eq!(worker(&lease.worker), SEVENS);
         assert_eq!(read_worker(SEVENS), Some(lease.worker));
     }

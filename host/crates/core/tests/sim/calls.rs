@@ -11,17 +11,41 @@ use fusebox_core::{
 
 use crate::{
     host::Host,
+    plants::Plant,
     workload,
     world::{Step, World},
 };
 
+/// A lease step without an answer is sent again so often.
+const LEASES_AGAIN_MAX: u32 = 4;
+
 /// What a dispatcher wants of the store.
 pub(crate) enum Call {
-    Lease { request: RequestId, tenant: TenantId, worker: WorkerId, count: u32 },
-    Save { task: TaskId, attempt: Attempt, verdict: SaveVerdict, receipt: Option<Receipt> },
-    Beat { attempts: Vec<(TaskId, Attempt)> },
-    Draw { tenant: TenantId, fuel: u64 },
-    GiveBack { tenant: TenantId, fuel: u64 },
+    /// Sent so many times before, without an answer.
+    Lease {
+        request: RequestId,
+        tenant: TenantId,
+        worker: WorkerId,
+        count: u32,
+        again: u32,
+    },
+    Save {
+        task: TaskId,
+        attempt: Attempt,
+        verdict: SaveVerdict,
+        receipt: Option<Receipt>,
+    },
+    Beat {
+        attempts: Vec<(TaskId, Attempt)>,
+    },
+    Draw {
+        tenant: TenantId,
+        fuel: u64,
+    },
+    GiveBack {
+        tenant: TenantId,
+        fuel: u64,
+    },
 }
 
 impl World {
@@ -79,18 +103,28 @@ impl World {
     }
 
     pub(crate) fn call(&mut self, host: usize, life: u32, call: Call) {
-        let fails = self.faulty() && self.dice.percent(self.faults.store_fails);
+        let rate = match call {
+            Call::Lease { .. } => self.faults.store_fails.max(self.faults.leases_lost),
+            _ => self.faults.store_fails,
+        };
+        let fails = self.faulty() && self.dice.percent(rate);
         if fails {
             self.figures.count("store failure");
         }
         let mut events = Vec::new();
         // A step without an answer may have been done all the same.
         if !fails || self.dice.percent(50) {
-            events = self.do_call(&call);
+            events = self.do_call(host, life, &call);
             self.store_changed();
         }
         if fails {
             events = match call {
+                Call::Lease { request, tenant, worker, count, again } if again < LEASES_AGAIN_MAX => {
+                    self.figures.count("lease again");
+                    let call = Call::Lease { request, tenant, worker, count, again: again + 1 };
+                    self.send_again(host, life, call);
+                    return;
+                }
                 Call::Lease { request, .. } => vec![Event::LeaseFailed { request }],
                 Call::Save { task, attempt, .. } => vec![Event::SaveFailed { task, attempt }],
                 Call::Draw { tenant, .. } => vec![Event::Drawn { tenant, fuel: 0 }],
@@ -103,11 +137,24 @@ impl World {
         }
     }
 
-    fn do_call(&mut self, call: &Call) -> Vec<Event> {
+    /// The dispatcher's life must be the one that asked: nobody else knows of it.
+    fn send_again(&mut self, host: usize, life: u32, call: Call) {
+        let asked = &self.hosts[host];
+        if asked.is_up && asked.life == life {
+            let ms = self.store_ms() + self.store_ms();
+            self.after(ms, Step::Call { host, life, call });
+        }
+    }
+
+    fn do_call(&mut self, host: usize, life: u32, call: &Call) -> Vec<Event> {
         let now = self.now;
         match *call {
-            Call::Lease { request, ref tenant, worker, count } => {
-                let attempts = self.store.lease(tenant, worker, count, now);
+            Call::Lease { request, ref tenant, worker, count, again } => {
+                let forgets = self.plant == Some(Plant::ForgetTheTokens);
+                let asked = |again| (host, life, request, if forgets { again } else { 0 });
+                let before: Vec<_> = (0..=again).flat_map(|again| self.store.held(asked(again))).collect();
+                let attempts = self.store.lease(asked(again), tenant, worker, count, now);
+                self.checker.leased(&before, &attempts, now);
                 let reserved = self.store.reserved(&attempts);
                 vec![Event::Leased { request, attempts, reserved }]
             }

@@ -45,6 +45,8 @@ pub(crate) struct Faults {
     pub(crate) until: Millis,
     /// Steps that the store does not answer, done or not.
     pub(crate) store_fails: u64,
+    /// Lease steps without an answer, done or not.
+    pub(crate) leases_lost: u64,
     /// Steps that take seconds.
     pub(crate) store_slow: u64,
     /// Steps that take longer than a lease lasts.
@@ -76,6 +78,7 @@ impl Faults {
         Self {
             until: Millis(40_000),
             store_fails: rate(25),
+            leases_lost: rate(60),
             store_slow: rate(10),
             store_stalls: rate(4),
             message_lost,

@@ -142,7 +142,7 @@ impl World {
     fn perform(&mut self, host: usize, effect: Effect) {
         match effect {
             Effect::Lease { request, tenant, worker, count } => {
-                self.send_call(host, Call::Lease { request, tenant, worker, count });
+                self.send_call(host, Call::Lease { request, tenant, worker, count, again: 0 });
             }
             Effect::Assign { worker, task, attempt } => {
                 if let Some(held) = self.hosts[host].held.get_mut(&(task, attempt)) {

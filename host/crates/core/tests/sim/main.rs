@@ -57,8 +57,18 @@ fn every_seed_holds(mode: Mode) {
         sum.add(&hold(mode, seed));
     }
     println!("{mode:?}: {SEEDS} seeds, {sum}");
-    let rare =
-        ["stop", "release", "retry", "stale save", "save failed", "lease failed", "lease lost", "drained", "draw"];
+    let rare = [
+        "stop",
+        "release",
+        "retry",
+        "stale save",
+        "save failed",
+        "lease failed",
+        "lease lost",
+        "lease again",
+        "drained",
+        "draw",
+    ];
     let of_mode: &[&str] = match mode {
         Mode::Local => &[],
         Mode::Push => &["worker lost", "worker drains"],
@@ -138,7 +148,8 @@ fn an_assignment_before_its_lease_is_saved_is_noticed() {
 #[test]
 fn attempts_lost_on_drain_are_noticed() {
     // Where the drain takes long, the lost lease is not renewed in time.
-    notices(Plant::LoseOnDrain, ALL, &[Property::Drained, Property::Renewed]);
+    // Where it is reported later, its worker is told though nothing was saved.
+    notices(Plant::LoseOnDrain, ALL, &[Property::Drained, Property::Renewed, Property::ToldLast]);
 }
 
 #[test]
@@ -195,4 +206,9 @@ fn fuel_never_asked_for_is_noticed() {
 #[test]
 fn requests_never_answered_are_noticed() {
     notices(Plant::NeverAnswer, &[Mode::Pull], &[Property::Answered]);
+}
+
+#[test]
+fn tokens_that_are_forgotten_are_noticed() {
+    notices(Plant::ForgetTheTokens, ALL, &[Property::HandedOver]);
 }

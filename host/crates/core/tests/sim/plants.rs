@@ -50,6 +50,8 @@ pub(crate) enum Plant {
     ReserveNothing,
     /// Fuel is never asked for.
     NeverDraw,
+    /// A lease step without an answer is sent again with other tokens.
+    ForgetTheTokens,
 }
 
 /// The dispatcher, with at most one planted bug.

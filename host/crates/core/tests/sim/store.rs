@@ -7,7 +7,7 @@ use std::{
 };
 
 use fusebox_core::{
-    dispatch::{Answer, Reserved, SaveVerdict},
+    dispatch::{Answer, RequestId, Reserved, SaveVerdict},
     id::{Attempt, LeaseToken, TaskId, WorkerId},
     lifecycle::{Fence, Next, Refused},
     limits::LEASE_MS,
@@ -28,6 +28,8 @@ pub(crate) struct Store {
     tasks: BTreeMap<TaskId, Task>,
     /// Every lease ever saved.
     leases: BTreeSet<(TaskId, Attempt, WorkerId)>,
+    /// What each request has leased, as its tokens would tell.
+    requested: BTreeMap<Asked, Vec<(TaskId, Attempt)>>,
     changes: Vec<Change>,
     /// Tasks that wait for their time; a tick makes them ready.
     delayed: BTreeSet<TaskId>,
@@ -35,6 +37,10 @@ pub(crate) struct Store {
     /// it is not reminded.
     hints: BTreeMap<TenantId, u64>,
 }
+
+/// A lease request: which dispatcher's, in which of its lives, and its number. A request sent again has new tokens where
+/// the last says so: a planted bug.
+pub(crate) type Asked = (usize, u32, RequestId, u32);
 
 /// Who leased an attempt can prove it. Secrecy is no matter here, so the token follows from what it is for.
 fn fence(task: TaskId, attempt: Attempt) -> Fence {
@@ -50,27 +56,41 @@ impl Store {
         self.queued(id, now);
     }
 
-    /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
+    /// What a request holds since it was sent before, each lease as long as a new one, and then the first due tasks of a
+    /// tenant: highest priority first, then oldest first.
     pub(crate) fn lease(
         &mut self,
+        asked: Asked,
         tenant: &TenantId,
         worker: WorkerId,
         count: u32,
         now: Millis,
     ) -> Vec<(TaskId, Attempt)> {
+        let mut leased = self.held(asked);
+        for (id, attempt) in leased.clone() {
+            let token = fence(id, attempt).token;
+            self.change(id, now, |task| task.lease_again(token, now.plus(LEASE_MS))).unwrap();
+        }
+        let count = count - u32::try_from(leased.len()).unwrap();
         let mut ready: Vec<&Task> = self.ready(tenant).collect();
         ready.sort_by_key(|task| (Reverse(task.priority), task.id));
         let ready: Vec<TaskId> = ready.iter().map(|task| task.id).take(count.try_into().unwrap()).collect();
-        let mut leased = Vec::new();
         for id in ready {
             let attempt = self.tasks[&id].attempt + 1;
             let token = fence(id, attempt).token;
-            let lease = Lease { worker, token, started_at: now, expires_at: now.plus(LEASE_MS) };
+            let lease = Lease { worker, token, started_at: now, expires_at: now.plus(LEASE_MS), renewed: false };
             self.change(id, now, |task| task.lease(lease)).unwrap();
             self.leases.insert((id, attempt, worker));
             leased.push((id, attempt));
         }
+        self.requested.insert(asked, leased.clone());
         leased
+    }
+
+    /// What a request has leased and still holds.
+    pub(crate) fn held(&self, asked: Asked) -> Vec<(TaskId, Attempt)> {
+        let leased = self.requested.get(&asked).into_iter().flatten().copied();
+        leased.filter(|(task, attempt)| self.is_current(*task, *attempt)).collect()
     }
 
     /// The fuel that attempts reserve.
@@ -152,6 +172,11 @@ impl Store {
     pub(crate) fn is_current(&self, task: TaskId, attempt: Attempt) -> bool {
         let running = |task: &Task| task.attempt == attempt && matches!(task.state, TaskState::Running(_));
         self.tasks.get(&task).is_some_and(running)
+    }
+
+    /// Whether this worker holds this attempt, or whoever gets it may yet be this worker.
+    pub(crate) fn may_be_given(&self, task: TaskId, attempt: Attempt, worker: WorkerId) -> bool {
+        attempt > self.tasks[&task].attempt || self.has_leased(task, attempt, worker)
     }
 
     pub(crate) fn unended(&self) -> impl Iterator<Item = &Task> {

@@ -44,7 +44,7 @@ impl Steps<'_> {
     fn fail_without_function(&self, task: &mut Task) {
         task.state = TaskState::Queued { not_before: self.now };
         let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
-        let lease = Lease { worker, token, started_at: self.now, expires_at: self.now };
+        let lease = Lease { worker, token, started_at: self.now, expires_at: self.now, renewed: false };
         let failure =
             Failure::new(ErrorCode::FunctionNotFound, "the function was deleted before the task was accepted");
         if let Ok(attempt) = task.lease(lease) {

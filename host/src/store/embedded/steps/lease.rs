@@ -9,43 +9,74 @@ use fusebox_core::{
     limits::LEASE_BATCH_MAX,
     name::FunctionName,
     task::{Lease, Priority, Status, Task},
+    time::Millis,
 };
 
 use super::{Place, Steps};
 use crate::store::{
     Error, LeaseRequest, LeasedTask, Result,
-    embedded::{engine::Space, keys},
+    embedded::{
+        engine::Space,
+        keys::{self, Timed},
+    },
 };
 
 /// Tasks looked at in one step: some may have expired, and each is ended on the way.
 const LOOKED_AT_MAX: usize = 1_024;
 
+/// Leases looked at for those that a request asks for again: more than one process holds.
+const HELD_MAX: usize = 10_000;
+
 /// What a lease needs of each function.
 type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName, Grants)>;
 
 impl Steps<'_> {
-    /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
+    /// Leases the first due tasks of a tenant: highest priority first, then oldest first. What a request's tokens hold is
+    /// given before, where it is sent again.
     pub(in crate::store::embedded) fn lease(&mut self, request: &LeaseRequest) -> Result<Vec<LeasedTask>> {
-        let most = request.tokens.len().min(LEASE_BATCH_MAX as usize);
-        let (mut leased, mut functions) = (Vec::new(), Functions::new());
+        let mut functions = Functions::new();
+        let mut leased = if request.again { self.held(request, &mut functions)? } else { Vec::new() };
+        let held: Vec<LeaseToken> = leased.iter().filter_map(|leased| leased.task.token()).collect();
+        let asked = request.tokens.iter().take(LEASE_BATCH_MAX as usize);
+        let mut tokens = asked.copied().filter(|token| !held.contains(token)).peekable();
         let ready = self.counters(&request.tenant)?.ready;
         let mut looked_at = 0;
         for priority in Priority::HIGHEST_FIRST {
             if ready[usize::from(keys::order(priority))] == 0 {
                 continue;
             }
-            while leased.len() < most && looked_at < LOOKED_AT_MAX {
+            while looked_at < LOOKED_AT_MAX
+                && let Some(token) = tokens.peek()
+            {
                 let Some(task) = self.first_ready(request, priority)? else { break };
                 looked_at += 1;
-                let token = request.tokens[leased.len()];
                 if let Some(task) = task
-                    && let Some(task) = self.lease_one(task, request, token, &mut functions)?
+                    && let Some(task) = self.lease_one(task, request, *token, &mut functions)?
                 {
                     leased.push(task);
+                    tokens.next();
                 }
             }
         }
         Ok(leased)
+    }
+
+    /// What the tokens of a request hold, for as long as a new lease lasts.
+    fn held(&mut self, request: &LeaseRequest, functions: &mut Functions) -> Result<Vec<LeasedTask>> {
+        let (from, to) = (Timed::Leased.after(self.now), Timed::Leased.after(Millis::NEVER));
+        let expires_at = self.now.plus(request.lease_ms);
+        let mut held = Vec::new();
+        for key in self.group.keys(Space::Index, &from, &to, HELD_MAX)? {
+            let Some(before) = self.indexed(&key)? else { continue };
+            let Some(token) = before.token().filter(|token| request.tokens.contains(token)) else { continue };
+            let mut task = before.clone();
+            if task.lease_again(token, expires_at).is_ok() {
+                self.change(&before, Place::Ready, &task)?;
+                held.extend(self.handed_over(task, functions)?);
+            }
+        }
+        held.sort_by_key(|LeasedTask { task, .. }| (std::cmp::Reverse(task.priority), task.created_at, task.id));
+        Ok(held)
     }
 
     /// The first ready task; `Some(None)` where its entry named none that can be read, and was removed.
@@ -71,15 +102,33 @@ impl Steps<'_> {
     ) -> Result<Option<LeasedTask>> {
         let mut task = before.clone();
         let expired = task.expire(self.now).is_ok();
-        let lease =
-            Lease { worker: request.worker, token, started_at: self.now, expires_at: self.now.plus(request.lease_ms) };
+        let lease = Lease {
+            worker: request.worker,
+            token,
+            started_at: self.now,
+            expires_at: self.now.plus(request.lease_ms),
+            renewed: false,
+        };
         let leased = !expired && task.lease(lease).is_ok();
         // A task that is refused was promoted before the clock was set back: as it is, it goes where it now belongs.
         self.change(&before, Place::Ready, &task)?;
         if !leased {
             return Ok(None);
         }
-        let (module, function_name, grants) = self.function_of(&task, functions)?;
+        self.handed_over(task, functions)
+    }
+
+    /// All that a run needs. Of a task whose function cannot be read there is nothing to hand over: that is reported, and
+    /// its lease lapses until its attempts are used up, so that it stops none behind it.
+    fn handed_over(&self, task: Task, functions: &mut Functions) -> Result<Option<LeasedTask>> {
+        let (module, function_name, grants) = match self.function_of(&task, functions) {
+            Ok(function) => function,
+            Err(Error::Corrupt(reason)) => {
+                tracing::error!(task = %task.id, reason, "a task whose function cannot be read is passed over");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let input = self.group.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_else(Bytes::new);
         Ok(Some(LeasedTask { task, input, module, function_name, grants }))
     }

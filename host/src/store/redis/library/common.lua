@@ -114,7 +114,7 @@ local function flush(c)
   c.changed, c.ended, c.cancelled, c.ready = {}, {}, {}, {}
 end
 
-local STATUS = { Q = QUEUED, D = QUEUED, R = RUNNING, C = COMPLETED, F = FAILED }
+local STATUS = { Q = QUEUED, D = QUEUED, R = RUNNING, B = RUNNING, C = COMPLETED, F = FAILED }
 local LETTER = { [RUNNING] = 'R', [COMPLETED] = 'C', [FAILED] = 'F' }
 
 local RECORD_TEXT =
@@ -122,7 +122,7 @@ local RECORD_TEXT =
 
 local function record_text(t)
   return table.concat({
-    t.delayed and 'D' or LETTER[t.status] or 'Q', t.attempt, t.token, t.since, t.lease_until, t.worker, t.created_at,
+    t.delayed and 'D' or t.renewed and t.status == RUNNING and 'B' or LETTER[t.status] or 'Q', t.attempt, t.token, t.since, t.lease_until, t.worker, t.created_at,
     t.expires_at, t.own, t.priority, t.attempts_max, t.releases, t.tenant, t.rest,
   }, ' ')
 end
@@ -136,7 +136,7 @@ local function read_task(c, id)
     tenant, rest = record:match(RECORD_TEXT)
   if not letter then return nil end
   return {
-    id = id, key = key, status = STATUS[letter], delayed = letter == 'D', attempt = attempt, token = token,
+    id = id, key = key, status = STATUS[letter], delayed = letter == 'D', renewed = letter == 'B', attempt = attempt, token = token,
     since = since, lease_until = lease_until, worker = worker, created_at = created_at, expires_at = expires_at,
     own = own, priority = priority, attempts_max = attempts_max, releases = releases, tenant = tenant, rest = rest,
   }
@@ -200,6 +200,14 @@ local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.tenant) else leave_line(c, t) end
   t.status, t.delayed, t.since, t.token, t.lease_until, t.worker = FAILED, false, c.at, '-', '-', '-'
   end_task(c, t.id, t.tenant, t.created_at, FAILED, record_text(t), failure.dead, 'error', failure.json)
+end
+
+-- The task may have one attempt more, in the place of one that cost nothing.
+local function give_attempt_back(t)
+  if tonumber(t.releases) < RELEASES_MAX then
+    t.releases = t.releases + 1
+    t.attempts_max = t.attempts_max + 1
+  end
 end
 
 -- After an attempt that led to nothing: the task waits for another one, or fails where none is left.

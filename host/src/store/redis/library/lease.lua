@@ -81,6 +81,34 @@ define('lease', {}, function(args)
   return { more and 1 or 0, leased }
 end)
 
+-- Leases looked at for those that a caller asks for again: the latest ones, so that Redis is busy for about 10 ms at most.
+local HELD_MAX = 10000
+
+-- held: the leases of these tokens, which now last as long as new ones. Gives: whether bytes ended it before all were
+-- looked at, and the leased tasks. No index leads from a token to its task, since only a lost answer needs it: the latest
+-- leases are looked through.
+define('held', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local lease_until, bytes = text(c.now + tonumber(args[OWN])), tonumber(args[OWN + 1])
+  local asked, left = {}, #args - OWN - 1
+  for at = OWN + 2, #args do asked[args[at]] = true end
+  local leased = {}
+  for _, id in ipairs(call('ZRANGE', c.due, lease_until, '(' .. c.at, 'BYSCORE', 'REV', 'LIMIT', 0, HELD_MAX)) do
+    if #leased >= left or bytes <= 0 then break end
+    local t = read_task(c, id)
+    if t and t.status == RUNNING and asked[t.token] then
+      t.lease_until = lease_until
+      local record = record_text(t)
+      call('HSET', t.key, 'record', record)
+      add(c, c.due, id, lease_until)
+      leased[#leased + 1] = { id, record, call('HGET', t.key, 'param_payload') or '' }
+      bytes = bytes - #leased[#leased][3]
+    end
+  end
+  flush(c)
+  return { #leased < left and bytes <= 0 and 1 or 0, leased }
+end)
+
 -- heads: the first ready entries of a tenant in this partition: priority, time, id, one after the other.
 define('heads', { 'no-writes' }, function(args)
   local c = begin(args)

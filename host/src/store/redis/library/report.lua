@@ -10,7 +10,7 @@ define('beat', { 'allow-oom' }, function(args)
   for at = OWN + 1, #args, 2 do
     local t = read_task(c, args[at])
     if t and t.status == RUNNING and fence(t) == args[at + 1] then
-      t.lease_until = lease_until
+      t.lease_until, t.renewed = lease_until, true
       call('HSET', t.key, 'record', record_text(t))
       add(c, c.due, t.id, lease_until)
       answers[#answers + 1] = 1
@@ -23,15 +23,12 @@ define('beat', { 'allow-oom' }, function(args)
 end)
 
 -- What an end needs of a running task's record: its fence, all that stays, when it was accepted, and whose it is.
-local HELD = '^R (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) .*)$'
+local HELD = '^[RB] (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) .*)$'
 
 -- The attempt is over, but not the task.
 local function give_back(c, id, verdict, delay)
   local t = read_task(c, id)
-  if verdict == 'release' and tonumber(t.releases) < RELEASES_MAX then
-    t.releases = t.releases + 1
-    t.attempts_max = t.attempts_max + 1
-  end
+  if verdict == 'release' then give_attempt_back(t) end
   return requeue_or_fail(c, t, c.now + tonumber(delay))
 end
 

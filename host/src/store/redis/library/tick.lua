@@ -15,6 +15,8 @@ local function pass_one(c, id, done)
   elseif tonumber(due) > c.now then
     add(c, c.due, id, due)
   elseif t.status == RUNNING then
+    -- Of a lease that was never renewed perhaps nobody knew.
+    if not t.renewed then give_attempt_back(t) end
     done.lapsed[#done.lapsed + 1] = id
     done.lapsed[#done.lapsed + 1] = requeue_or_fail(c, t, c.now)
   elseif t.delayed and tonumber(t.since) <= c.now then

@@ -61,6 +61,8 @@ pub(crate) enum Property {
     Served,
     /// No tenant has more under way than it may, by number or by fuel.
     Quota,
+    /// What a lease step has leased is handed over with its answer, however often it took to get one.
+    HandedOver,
 }
 
 /// A property that did not hold.
@@ -126,6 +128,13 @@ impl Checker {
     pub(crate) fn changed(&mut self, Change { before, after }: &Change, now: Millis) {
         let check = self.check_change(before, after);
         self.note(check, now);
+    }
+
+    /// A lease step is answered: `before` is what its earlier tries have leased and still hold.
+    pub(crate) fn leased(&mut self, before: &[(TaskId, Attempt)], answer: &[(TaskId, Attempt)], now: Millis) {
+        let missing = before.iter().find(|leased| !answer.contains(leased));
+        let what = || format!("{missing:?} was leased and is not handed over");
+        self.note(hold(missing.is_none(), Property::HandedOver, what), now);
     }
 
     fn check_change(&mut self, before: &Task, after: &Task) -> Check {
