@@ -139,6 +139,11 @@ fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<
             let detail = "this idempotency key came with another request before: send that one, or take another key";
             Err(Problem::new(ErrorCode::IdempotencyConflict, detail))
         }
+        Accepted::NoAnswer => {
+            let detail = "the store did not answer for this item, which may wait or not: send it again, with the \
+                          idempotency key that it had";
+            Err(Problem::new(ErrorCode::StoreUnavailable, detail))
+        }
         // Nobody has looked it up just before this.
         Accepted::FunctionChanged => Err(no_answer()),
         Accepted::QueueFull => {

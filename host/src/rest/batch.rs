@@ -36,6 +36,10 @@ const NDJSON: &str = "application/x-ndjson";
 /// application/x-ndjson` a line of JSON for each. Items without keys of their own run in their order.
 ///
 /// With an `Idempotency-Key`, the same batch may be sent again and again; items may have keys of their own.
+///
+/// Where the store stops answering on the way, the answer is still 200: items that wait are `accepted`, and each of the others
+/// has the error `store-unavailable`. Such an item may wait all the same, so send it again with its idempotency key. Where
+/// nothing is known of any item, the answer is 503.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks/batch", tag = "tasks",
     params(("function" = String, Path, description = "Version id or name; of items that name none"),
         ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),

@@ -94,4 +94,7 @@ pub enum Accepted {
     QueueFull,
     /// Its function is not as it expects: look it up.
     FunctionChanged,
+    /// The store accepted others of the same call and did not answer for this one: it waits or it does not. Handing it in
+    /// again under its id tells.
+    NoAnswer,
 }

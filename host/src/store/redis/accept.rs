@@ -35,27 +35,35 @@ pub(super) struct Counted {
     tenants: Mutex<HashMap<TenantId, (Instant, u64)>>,
 }
 
-/// Accepts tasks; answers in their order.
-pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
-    let mut answers = vec![Accepted::QueueFull; tasks.len()];
+/// Accepts tasks; answers in their order, each with why there is no answer where there is none.
+pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Result<Accepted>>> {
+    let mut answers = vec![Ok(Accepted::QueueFull); tasks.len()];
     let mut open: Vec<usize> = (0..tasks.len()).collect();
     while !open.is_empty() {
         let has_room = match caller.layout() {
             Layout::Whole => vec![true; open.len()],
             Layout::Partitioned => {
-                let tasks: Vec<_> = open.iter().map(|at| &tasks[*at]).collect();
-                rooms(caller, counted, &tasks).await?
+                let asked: Vec<_> = open.iter().map(|at| &tasks[*at]).collect();
+                match rooms(caller, counted, &asked).await {
+                    Ok(rooms) => rooms,
+                    Err(error) if open.len() == tasks.len() => return Err(error),
+                    // What was accepted before stays so.
+                    Err(error) => {
+                        open.iter().for_each(|at| answers[*at] = Err(error.clone()));
+                        break;
+                    }
+                }
             }
         };
         let (mut refused, mut room_left) = (Vec::new(), false);
-        for ((at, answer), has_room) in open.iter().zip(send(caller, tasks, &open, &has_room).await?).zip(has_room) {
-            answers[*at] = answer;
-            match answer {
-                Accepted::QueueFull => refused.push(*at),
-                Accepted::New { .. } => {}
+        for ((at, answer), has_room) in open.iter().zip(send(caller, tasks, &open, &has_room).await).zip(has_room) {
+            match &answer {
+                Ok(Accepted::QueueFull) => refused.push(*at),
+                Ok(Accepted::New { .. } | Accepted::NoAnswer) | Err(_) => {}
                 // It was known, so that its room is another one's.
-                Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged => room_left |= has_room,
+                Ok(Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged) => room_left |= has_room,
             }
+            answers[*at] = answer;
         }
         if caller.layout() == Layout::Whole || !room_left {
             break;
@@ -65,7 +73,7 @@ pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]
     Ok(answers)
 }
 
-async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bool]) -> Result<Vec<Accepted>> {
+async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bool]) -> Vec<Result<Accepted>> {
     // On a Cluster the caller has counted.
     let counts = u8::from(caller.layout() == Layout::Whole);
     let sizes = open.iter().map(|at| (tasks[*at].id, tasks[*at].input.len()));

@@ -1,8 +1,10 @@
 //! Splits what a caller hands in at once into calls that Redis performs in a short time, by partition and size, and puts
 //! the answers together again in their order. Knows no step.
 
+use std::sync::OnceLock;
+
 use fusebox_core::id::TaskId;
-use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use futures_util::{StreamExt as _, future, stream};
 use redis::Value;
 
 use super::{
@@ -27,14 +29,15 @@ pub(super) struct Batch {
     pub(super) items: Vec<usize>,
 }
 
-/// Makes the calls that `sizes` ask for, each with the task and the bytes of an item; gives an answer for each item.
-/// Items of one partition are performed in their order.
+/// Makes the calls that `sizes` ask for, each with the task and the bytes of an item; gives an answer for each item, or
+/// why there is none. Items of one partition are performed in their order; after a call that failed those behind it are
+/// not sent, since they would meet the same.
 pub(super) async fn perform<T>(
     caller: &Caller,
     sizes: impl Iterator<Item = (TaskId, usize)>,
     call: impl Fn(&Batch) -> Call,
     read: impl Fn(Value) -> Result<T>,
-) -> Result<Vec<T>> {
+) -> Vec<Result<T>> {
     let mut partitions: Vec<Vec<(usize, usize)>> = caller.layout().places().map(|_| Vec::new()).collect();
     let mut count = 0;
     for (task, bytes) in sizes {
@@ -42,23 +45,43 @@ pub(super) async fn perform<T>(
         count += 1;
     }
     let call = &call;
-    let calls = caller.layout().places().zip(partitions).map(|(place, items)| {
-        stream::iter(split(place, &items))
-            .map(|batch| async move {
-                let answers = answers::list(caller.ask(call(&batch)).await?)?;
-                Ok::<_, Error>((batch, answers))
-            })
-            .buffered(CALLS_MAX)
-            .try_collect::<Vec<_>>()
+    let calls = caller.layout().places().zip(partitions).map(|(place, items)| async move {
+        let failed = &OnceLock::new();
+        let steps = stream::iter(split(place, &items)).map(|batch| async move {
+            let answers = match failed.get() {
+                Some(error) => Err(Error::clone(error)),
+                None => caller.ask(call(&batch)).await.and_then(answers::list),
+            };
+            if let Err(error) = &answers {
+                let _ = failed.set(error.clone());
+            }
+            (batch, answers)
+        });
+        steps.buffered(CALLS_MAX).collect::<Vec<_>>().await
     });
-    let mut answered: Vec<Option<T>> = std::iter::repeat_with(|| None).take(count).collect();
-    for (batch, answers) in future::try_join_all(calls).await?.into_iter().flatten() {
-        for (item, answer) in batch.items.into_iter().zip(answers) {
-            answered[item] = Some(read(answer)?);
+    let mut answered: Vec<Result<T>> = Vec::with_capacity(count);
+    answered.extend(std::iter::repeat_with(|| Err(answers::unexpected("a batch"))).take(count));
+    for (batch, answers) in future::join_all(calls).await.into_iter().flatten() {
+        match answers {
+            Ok(answers) => {
+                for (item, answer) in batch.items.into_iter().zip(answers) {
+                    answered[item] = read(answer);
+                }
+            }
+            Err(error) => batch.items.into_iter().for_each(|item| answered[item] = Err(error.clone())),
         }
     }
-    let complete: Option<Vec<T>> = answered.into_iter().collect();
-    complete.ok_or_else(|| answers::unexpected("a batch"))
+    answered
+}
+
+/// As [`perform`], for steps that are sent again as a whole where a part of them failed.
+pub(super) async fn perform_all<T>(
+    caller: &Caller,
+    sizes: impl Iterator<Item = (TaskId, usize)>,
+    call: impl Fn(&Batch) -> Call,
+    read: impl Fn(Value) -> Result<T>,
+) -> Result<Vec<T>> {
+    perform(caller, sizes, call, read).await.into_iter().collect()
 }
 
 fn split(place: Place, items: &[(usize, usize)]) -> Vec<Batch> {

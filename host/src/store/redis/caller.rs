@@ -76,6 +76,12 @@ impl Caller {
         self.link.shown()
     }
 
+    /// Calls that are to fail.
+    #[cfg(test)]
+    pub(super) const fn faults(&self) -> &super::tests::calls::Faults {
+        &self.link.faults
+    }
+
     /// Starts a call of a function at a place.
     pub(super) fn call(&self, place: Place, function: &str) -> Call {
         let mut command = redis::cmd("FCALL");

@@ -52,7 +52,7 @@ async fn run(caller: Arc<Caller>, counted: Arc<Counted>, mut waiting: mpsc::Rece
         let (tasks, callers): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
         // A caller that has gone away needs no answer.
         match accept::accept(&caller, &counted, &tasks).await {
-            Ok(answers) => callers.into_iter().zip(answers).for_each(|(caller, answer)| drop(caller.send(Ok(answer)))),
+            Ok(answers) => callers.into_iter().zip(answers).for_each(|(caller, answer)| drop(caller.send(answer))),
             Err(error) => callers.into_iter().for_each(|caller| drop(caller.send(Err(error.clone())))),
         }
     }

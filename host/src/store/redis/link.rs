@@ -59,6 +59,9 @@ pub(super) struct Link {
     /// Held by the one call that connects; the others wait for what it brings.
     opening: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// Calls that are to fail.
+    #[cfg(test)]
+    pub(super) faults: super::tests::calls::Faults,
 }
 
 #[derive(Default)]
@@ -92,6 +95,8 @@ impl Link {
             calls: Semaphore::new(CALLS_MAX),
             opening: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+            #[cfg(test)]
+            faults: super::tests::calls::Faults::default(),
         }
     }
 
@@ -100,9 +105,21 @@ impl Link {
         &self.shown
     }
 
+    /// As [`Link::send_now`]; a test may have a call fail.
+    pub(super) async fn send(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
+        #[cfg(test)]
+        if let Some(fault) = self.faults.next() {
+            if fault == super::tests::calls::Fault::AnswerLost {
+                drop(self.send_now(command, again).await);
+            }
+            return Err((Trouble::Answered, Error::Unavailable("a test's fault".to_owned())));
+        }
+        self.send_now(command, again).await
+    }
+
     /// Sends a command; `again` says that it may be sent a second time where it is not known whether the first arrived.
     /// The trouble is told beside the error.
-    pub(super) async fn send(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
+    async fn send_now(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
         let deadline = tokio::time::Instant::now() + self.patience.answer;
         let silent = || (Trouble::Answered, errors::silent(&self.shown, self.patience.answer));
         let Ok(Ok(_permit)) = timeout_at(deadline, self.calls.acquire()).await else { return Err(silent()) };

@@ -163,6 +163,19 @@ fn unreachable(address: &Address, error: &Error) -> Error {
     Error::Unreachable { address, reason }
 }
 
+/// The answers to many, where there is any. The others are known to have none.
+fn some_answers(answers: Vec<Result<Accepted>>) -> Result<Vec<Accepted>> {
+    let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+    match failed {
+        Some(error) if answers.iter().all(Result::is_err) => Err(error.clone()),
+        Some(error) => {
+            tracing::warn!(%error, "a part of a batch was accepted, and of the rest nothing is known");
+            Ok(answers.into_iter().map(|answer| answer.unwrap_or(Accepted::NoAnswer)).collect())
+        }
+        None => answers.into_iter().collect(),
+    }
+}
+
 #[async_trait]
 impl Store for RedisStore {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
@@ -202,7 +215,7 @@ impl Store for RedisStore {
         {
             return Ok(vec![gather.accept(task).await?]);
         }
-        accept::accept(&self.caller, &self.counted, &tasks).await
+        some_answers(accept::accept(&self.caller, &self.counted, &tasks).await?)
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {

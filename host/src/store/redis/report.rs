@@ -24,7 +24,7 @@ pub(super) async fn beat(caller: &Caller, claims: &[Claim], lease_ms: u64) -> Re
         batch.items.iter().fold(call, |call, item| claim(call, &claims[*item]))
     };
     let sizes = claims.iter().map(|claim| (claim.task, 0));
-    batches::perform(caller, sizes, call, |answer| {
+    batches::perform_all(caller, sizes, call, |answer| {
         Ok(if answers::number(answer)? == 1 { Beaten::Renewed } else { Beaten::Lost })
     })
     .await
@@ -40,7 +40,7 @@ pub(super) async fn finish(caller: &Caller, reports: &[Finish]) -> Result<Vec<Fi
         Verdict::End { output, log, .. } => (report.claim.task, output.len() + log.len()),
         Verdict::Retry { .. } | Verdict::Release => (report.claim.task, 0),
     });
-    batches::perform(caller, sizes, call, finished).await
+    batches::perform_all(caller, sizes, call, finished).await
 }
 
 fn claim(call: Call, claim: &Claim) -> Call {

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod audit;
+pub(super) mod calls;
 mod cluster;
 mod faults;
 mod kills;
