@@ -81,7 +81,7 @@ const CHOSEN: &[(&str, &str, &str, u32)] = &[
 /// Ends a run, and can be called once.
 const ENDING: [&str; 2] = ["fail", "proc_exit"];
 
-/// What a guest runs of its own: a name, the body of a loop.
+/// Loops of a guest's own instructions: a name, the body of a loop.
 const LOOPS: &[(&str, &str)] = &[
     ("loop: additions", "(local.set $x (i32.add (local.get $x) (i32.const 7)))"),
     (

@@ -32,7 +32,7 @@ pub struct Modules {
     sandbox: Sandbox,
     metrics: Arc<Metrics>,
     queue: Arc<Mutex<Queue>>,
-    /// Who has uploaded what, the latest [`UPLOADED_MAX`]. Whoever is forgotten waits once more.
+    /// The latest [`UPLOADED_MAX`] tenants and modules that they uploaded. A pair that is forgotten waits once more.
     uploaded: Arc<Cache<(TenantId, ModuleDigest), ()>>,
 }
 

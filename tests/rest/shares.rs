@@ -1,5 +1,5 @@
-//! What one tenant takes of a node's rooms leaves other tenants, the operator and health their part. And a node that closes
-//! answers whoever waits, at once.
+//! One tenant's part of a node's rooms leaves other tenants, the operator and health theirs. A node that closes answers
+//! its waiters at once.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ impl Host {
         task.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Whoever is not greedy is served, and health needs no room.
+    /// A tenant that is not greedy is served, and health needs no room.
     async fn others_are_served(&self, path: impl Fn(&str) -> String, wait: &str) {
         for key in [&self.other, &self.operator] {
             let task = self.task(key).await;

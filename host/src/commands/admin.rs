@@ -73,11 +73,11 @@ pub async fn serve(listener: TcpListener, vitals: Arc<dyn Vitals>) {
     }
 }
 
-/// What a process says of itself.
+/// A process's health and figures.
 pub struct Own {
     /// Its store, where it has one.
     pub store: Option<Arc<dyn Store>>,
-    /// What it counts.
+    /// Its counters.
     pub metrics: Arc<Metrics>,
     /// Whether it takes work.
     pub readiness: Readiness,

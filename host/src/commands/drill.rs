@@ -25,9 +25,9 @@ pub enum InmateArg {
     Slot,
     /// A compile child
     Compiler,
-    /// What compiles and connects for a worker
+    /// A worker's helper, which compiles and connects for it
     Helper,
-    /// What sends guests' requests for a worker
+    /// A worker's egress proxy, which sends guests' requests
     Proxy,
 }
 

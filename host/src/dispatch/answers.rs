@@ -29,7 +29,7 @@ pub(super) enum FromStore {
 #[derive(Clone, Copy)]
 pub(super) struct Save {
     pub(super) id: AttemptId,
-    /// Whose report this is, where the core does not know the attempt.
+    /// The worker whose report this is, where the core does not know the attempt.
     pub(super) foreign: Option<WorkerId>,
 }
 

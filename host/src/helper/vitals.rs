@@ -1,6 +1,6 @@
-//! How a jailed worker's health is told outside: it can accept no connections, so its helper has the listener, and asks the
+//! The way by which a jailed worker's health is told outside: it can accept no connections, so its helper has the listener, and asks the
 //! worker for each answer. For a question the helper makes a pair of sockets and sends one end along with the question's
-//! letter; the worker writes a frame there. What a worker that was broken into can do by it: say anything about itself.
+//! letter; the worker writes a frame there. A worker that was broken into can say anything about itself by it.
 
 use std::{io, net::TcpListener, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
@@ -19,7 +19,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Questions on their way at a time: each has a thread.
 const QUESTIONS_MAX: usize = 4;
-/// What the listener comes along with.
+/// The byte that the listener comes along with.
 const LISTENER: u8 = b'l';
 
 /// The worker's side: where questions come in.

@@ -1,5 +1,5 @@
-//! What requests may take together, and how much of it is each tenant's: bytes of bodies, event streams, waits, batches.
-//! Who finds no room is answered 503 instead of taking all memory, or all the room there is from the others.
+//! Rooms that requests share, and each tenant's part of them: bytes of bodies, event streams, waits, batches. A request
+//! that finds no room is answered 503 instead of taking all memory, or all the room there is from the others.
 //!
 //! A tenant with keys has a quarter of each room. A sixteenth is kept for the operator's keys, which have a share of their
 //! own. On a host without keys everyone is one tenant, and has all but that sixteenth. Health and readiness need no room.
@@ -119,7 +119,7 @@ struct Taken {
     by: HashMap<Owner, u64>,
 }
 
-/// Whose a share is.
+/// The owner of a share.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Owner {
     /// A caller of a host without keys.
@@ -140,7 +140,7 @@ impl Owner {
     }
 }
 
-/// What was taken of a room; given back when it is dropped.
+/// A part taken of a room; given back when it is dropped.
 pub struct Share {
     shares: Shares,
     owner: Owner,

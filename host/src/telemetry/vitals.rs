@@ -1,9 +1,9 @@
-//! What a process says of itself: that it is alive, whether it takes work, and its metrics.
+//! The health of a process: that it is alive, whether it takes work, and its metrics.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-/// What is asked of a process.
+/// A question to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Whether it is alive.
@@ -40,7 +40,7 @@ pub type Told = Result<String, NotWell>;
 #[error("{0}")]
 pub struct NotWell(pub String);
 
-/// Whoever can be asked.
+/// A process that can be asked.
 #[async_trait]
 pub trait Vitals: Send + Sync {
     /// Answers; a word for people where nothing else is asked for.

@@ -1,4 +1,4 @@
-//! Which system calls are left, by seccomp: to each inmate a list of what its work takes. What is on none is refused with
+//! The system calls that seccomp leaves to each inmate: a list of those that its work takes. Others are refused with
 //! EPERM, which libraries take for an answer, and not with a kill: a call that a new version of the C library makes should
 //! cost that library its answer and not a worker its runs.
 
@@ -96,7 +96,7 @@ fn allowed(lists: &[&[c_long]]) -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// What looks names up, connects, and reads files.
+/// Calls that look names up, connect, and read files.
 fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
     // Of the internet alone: no socket of this machine, of the kernel or of its devices.
     let mut sockets = Vec::new();
@@ -107,7 +107,7 @@ fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
         }
     }
     rules.insert(libc::SYS_socket, sockets);
-    // Whoever may connect anywhere gains nothing by an address here.
+    // An inmate that may connect anywhere gains nothing by an address here.
     rules.insert(libc::SYS_sendto, Vec::new());
     rules.insert(libc::SYS_openat, vec![rule([masked(2, WRITING, 0)])?]);
     #[cfg(target_arch = "x86_64")]
@@ -115,7 +115,7 @@ fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// What starts compile children and ends them, and what those do to lock themselves up.
+/// Calls that start compile children and end them, and by which those lock themselves up.
 fn starting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_clone, vec![rule([masked(0, NAMESPACES, 0)])?]);
     // One process, not a group or everyone.

@@ -71,7 +71,7 @@ fn without_a_jail_the_drill_gets_out() {
     assert!(wrong.len() > 40, "{text}");
 }
 
-/// What a list of refusals forgot would be found: the same attempts, where nothing refuses them.
+/// A call that a list of refusals forgot would be found: the same attempts, where nothing refuses them.
 #[test]
 fn calls_that_helpers_and_proxies_have_no_use_for_are_found_where_they_pass() {
     for inmate in ["helper", "proxy"] {

@@ -34,7 +34,7 @@ const RANDOM_BYTES_MAX: u32 = 1 << 20;
 /// What a write may offer at once.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// What WASI offers; the calls of preview 1, each with its cost.
+/// The functions of WASI; the calls of preview 1, each with its cost.
 pub(crate) use calls::{OFFERED, add_to};
 
 /// The context of one run, and where its stdout goes.

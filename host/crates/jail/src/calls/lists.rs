@@ -1,9 +1,9 @@
-//! The system calls that are left to inmates, by what they are for. What a list names without a rule of `calls` is left with
-//! whatever arguments.
+//! The system calls that are left to inmates, by their purpose. Calls of a list without a rule of `calls` are left with
+//! any arguments.
 
 use libc::c_long;
 
-/// What every inmate does: memory, threads, time, and the descriptors that it has.
+/// Calls of every inmate: memory, threads, time, and the descriptors that it has.
 pub(super) const COMPUTE: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_write,

@@ -14,7 +14,7 @@ use crate::{Inmate, Setting};
 /// From where it is tried.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// Who tries: what its work takes is no attempt.
+    /// The inmate that tries: calls of its work are no attempts.
     pub inmate: Inmate,
     /// The directory that is left to a worker; `None` where no file is.
     pub cache: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! What a guest may import from module `fusebox`: one capability a file, one row of a table each, which has its cost in
+//! The imports of guests from module `fusebox`: one capability a file, one row of a table each, which has its cost in
 //! fuel as well; each pointer and length is checked against the guest's memory before it is used.
 //!
 //! Whether a module's imports are granted is settled once, before its instance is made: see `run`.
