@@ -23,6 +23,7 @@
 //! | `quotas` | what tenants may have under way, and fairness between them |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a certificate of one's own, renewed while it runs |
+//! | `upgrade` | releases side by side, tokens that change, the first key, goodbyes |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 //! | `keys` | API keys and tenants: the first key, revoked ones, no secret in any log |
 #![expect(
@@ -56,6 +57,7 @@ mod modes;
 mod quotas;
 mod sleepers;
 mod tls;
+mod upgrade;
 
 use fusebox_harness::{Server, ServerOptions};
 use tempfile::TempDir;

@@ -114,7 +114,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         Dispatching::local(own, workers, &args.workers)
     } else {
         // It runs nothing: the smallest pool will do.
-        let sandbox = args.workers.join_token.is_some().then(|| parts::sandbox(&args.data, 1, RunLimits::CEILING));
+        let sandbox = (!args.workers.join_tokens.is_empty()).then(|| parts::sandbox(&args.data, 1, RunLimits::CEILING));
         let modules = sandbox.transpose()?.map(|sandbox| Modules::new(sandbox, metrics));
         Dispatching::remote(own, mode, modules, &args.workers).await?
     };

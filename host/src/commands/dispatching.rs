@@ -9,13 +9,13 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use fusebox_core::{dispatch::Mode, limits::WALL_MS_MAX};
-use fusebox_sandbox::ArtifactKey;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     dispatch::{
+        closing,
         driver::{self, Driver, Workers},
         gateway::Gateway,
         outside::StoreOutside,
@@ -27,7 +27,7 @@ use crate::{
     store::Store,
     telemetry::metrics::Metrics,
     tenancy::QuotaBook,
-    transport::{Counters, JoinToken, Listener},
+    transport::{Admission, Counters, JoinToken, Listener},
 };
 
 /// How workers get their attempts, as the command line says it.
@@ -62,10 +62,11 @@ pub struct DispatchArgs {
     /// The address that port is on; another one than loopback needs a join token
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     pub bind: IpAddr,
-    /// The secret that workers need to join; they are then given compiled modules too. Without it they come from this machine
-    /// only and compile for themselves
-    #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub join_token: Option<JoinToken>,
+    /// The secret that workers need to join; they are then given compiled modules too. Given twice, either token is good, so that
+    /// one replaces the other without a gap. Without it they come from this machine only, compile for themselves, and are
+    /// refused once the host has a key
+    #[arg(long = "join-token", env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub join_tokens: Vec<JoinToken>,
     /// The longest wall time of a task's run in seconds, whatever its function may use [default: 300]
     #[arg(short = 't', long = "task-timeout", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=300))]
     pub task_timeout: Option<u32>,
@@ -73,7 +74,7 @@ pub struct DispatchArgs {
 
 impl Default for DispatchArgs {
     fn default() -> Self {
-        Self { port: 0, bind: IpAddr::V4(Ipv4Addr::LOCALHOST), join_token: None, task_timeout: None }
+        Self { port: 0, bind: IpAddr::V4(Ipv4Addr::LOCALHOST), join_tokens: Vec::new(), task_timeout: None }
     }
 }
 
@@ -118,7 +119,7 @@ impl Dispatching {
     /// these compile.
     ///
     /// # Errors
-    /// Where its port cannot be listened on.
+    /// Where its port cannot be listened on, or the store does not say whether it may be open to workers without a token.
     pub async fn remote(
         parts: Parts,
         mode: Mode,
@@ -127,12 +128,16 @@ impl Dispatching {
     ) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
         let address = SocketAddr::new(args.bind, args.port);
-        let listener = Listener::bind(address, args.join_token.clone(), counters.clone()).await?;
+        let admission = Admission { tokens: args.join_tokens.clone(), closed: CancellationToken::new() };
+        let listener = Listener::bind(address, admission.clone(), counters.clone()).await?;
+        if admission.tokens.is_empty() {
+            closing::watch(parts.store.clone(), admission.closed, parts.stop.clone()).await?;
+        }
         let address = listener.local_addr();
         parts.metrics.count_links(&counters);
         // Without a token anyone on this machine could pose as the dispatcher, and native code is believed blindly.
-        let key = args.join_token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
-        let pieces = Arc::new(Pieces::new(parts.store.clone(), modules.zip(key)));
+        let modules = modules.filter(|_| !args.join_tokens.is_empty());
+        let pieces = Arc::new(Pieces::new(parts.store.clone(), modules));
         let (gateway, links) = Gateway::new(listener, mode, pieces, counters);
         let gateway = tokio::spawn(gateway.run(parts.stop.clone()));
         let started = Self::start(parts, Workers::Remote(links), args);

@@ -13,11 +13,12 @@ use fusebox_core::{
     limits::WORKER_CAPACITY_MAX,
     wire::{self, FromDispatcher, FromWorker, Join},
 };
+use fusebox_sandbox::ArtifactKey;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::pieces::{Pieces, Question};
-use crate::transport::{Counters, Link, LinkReceiver, LinkSender, Listener};
+use crate::transport::{Counters, Link, LinkReceiver, LinkSender, Listener, TOKEN_NEEDED};
 
 /// A link that has been joined says who it is within this time.
 const JOIN_TIME: Duration = Duration::from_secs(5);
@@ -70,6 +71,8 @@ struct Door {
     pieces: Arc<Pieces>,
     counters: Arc<Counters>,
     to_driver: mpsc::Sender<FromLink>,
+    /// Is cancelled once a link without a join token may not stay.
+    closed: CancellationToken,
 }
 
 impl Gateway {
@@ -82,7 +85,8 @@ impl Gateway {
         counters: Arc<Counters>,
     ) -> (Self, mpsc::Receiver<FromLink>) {
         let (to_driver, links) = mpsc::channel(WAITING_MAX);
-        (Self { listener, door: Arc::new(Door { mode, pieces, counters, to_driver }) }, links)
+        let door = Door { mode, pieces, counters, to_driver, closed: listener.closed() };
+        (Self { listener, door: Arc::new(door) }, links)
     }
 
     /// Lets workers in until `stop`; links that are open stay.
@@ -97,7 +101,7 @@ impl Gateway {
 
 impl Door {
     async fn serve(self: Arc<Self>, id: LinkId, link: Link) {
-        let Link { sender, mut receiver, peer } = link;
+        let Link { sender, mut receiver, peer, token } = link;
         let Some(join) = self.join(&sender, &mut receiver).await else {
             tracing::warn!(peer, "a link was closed: its peer did not join as workers do");
             return;
@@ -107,7 +111,12 @@ impl Door {
         if self.to_driver.send(FromLink::Joined { link: id, sender: sender.clone(), join }).await.is_err() {
             return;
         }
-        self.read(worker, id, &sender, &mut receiver).await;
+        let key = token.map(|token| ArtifactKey(token.artifact_key()));
+        let may_stay = key.is_some();
+        tokio::select! {
+            () = self.read(worker, id, &sender, &mut receiver, key) => {}
+            () = self.closed.cancelled(), if !may_stay => self.dismiss(worker, id, &sender, &mut receiver).await,
+        }
         sender.close();
         let _ = self.to_driver.send(FromLink::Left { worker, link: id }).await;
         tracing::info!(%worker, peer, "a worker's link is closed");
@@ -122,16 +131,28 @@ impl Door {
         };
         let Some(reason) = refusal(&join, self.mode) else { return Some(join) };
         tracing::warn!(worker = %join.worker, reason, "a worker is refused");
-        if let Ok(message) = wire::encode(&FromDispatcher::Refused { reason }) {
-            let _ = sender.send(message.into());
-            // The worker closes the link when it has read why.
-            let _ = tokio::time::timeout(JOIN_TIME, receiver.recv()).await;
-        }
+        refuse(reason, sender, receiver).await;
         None
     }
 
-    async fn read(&self, worker: WorkerId, link: LinkId, sender: &LinkSender, receiver: &mut LinkReceiver) {
-        let ask = self.pieces.clone().answer(sender.clone());
+    /// Ends the link of a worker that may not stay, as though it had said goodbye: what it holds is given back at once.
+    async fn dismiss(&self, worker: WorkerId, link: LinkId, sender: &LinkSender, receiver: &mut LinkReceiver) {
+        tracing::warn!(%worker, "a worker without a join token has to leave");
+        let message = FromWorker::Goodbye;
+        if self.to_driver.send(FromLink::Said { worker, link, message }).await.is_ok() {
+            refuse(TOKEN_NEEDED.to_owned(), sender, receiver).await;
+        }
+    }
+
+    async fn read(
+        &self,
+        worker: WorkerId,
+        link: LinkId,
+        sender: &LinkSender,
+        receiver: &mut LinkReceiver,
+        key: Option<ArtifactKey>,
+    ) {
+        let ask = self.pieces.clone().answer(sender.clone(), key);
         while let Some(bytes) = receiver.recv().await {
             match wire::decode(&bytes) {
                 Ok(FromWorker::Fetch { module, form, offset }) => {
@@ -149,6 +170,15 @@ impl Door {
                 }
             }
         }
+    }
+}
+
+/// Says why a worker is not wanted, and waits a moment until it has read that and closed the link.
+async fn refuse(reason: String, sender: &LinkSender, receiver: &mut LinkReceiver) {
+    if let Ok(message) = wire::encode(&FromDispatcher::Refused { reason }) {
+        let _ = sender.send(message.into());
+        let closed = async { while receiver.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(JOIN_TIME, closed).await;
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`attempts`] | what the driver holds of each leased attempt: token, input, stop flag, report |
 //! | [`local`] | slots in this process as a worker |
 //! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
+//! | [`closing`] | ends the time in which workers need no join token |
 //! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
 //! | [`crew`] | whether anybody runs tasks, for those who wait for one |
 //! | [`outside`], [`calls`] | what runs were granted to ask for, here and in other processes |
@@ -19,6 +20,7 @@
 pub mod answers;
 pub mod attempts;
 pub mod calls;
+pub mod closing;
 pub mod crew;
 pub mod driver;
 pub mod gateway;

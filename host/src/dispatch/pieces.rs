@@ -34,8 +34,8 @@ pub struct Question {
     pub offset: u64,
 }
 
-/// A module in one form.
-type What = (ModuleDigest, Form);
+/// A module in one form, and what compiled code is sealed with.
+type What = (ModuleDigest, Form, Option<[u8; 32]>);
 /// Its bytes, from when the first link wants it until the last one has it; nothing where it cannot be had so.
 type Whole = Arc<OnceCell<Bytes>>;
 
@@ -48,28 +48,28 @@ pub struct Pieces {
 
 struct Artifacts {
     missing: MissingModules,
-    key: ArtifactKey,
 }
 
 impl Pieces {
-    /// Hands out modules of this store; compiled ones where they can be sealed for the workers.
+    /// Hands out modules of this store; compiled ones where they can be compiled here.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, artifacts: Option<(Modules, ArtifactKey)>) -> Self {
+    pub fn new(store: Arc<dyn Store>, modules: Option<Modules>) -> Self {
         let missing = |modules| MissingModules { store: store.clone(), modules };
-        let artifacts = artifacts.map(|(modules, key)| Artifacts { missing: missing(modules), key });
+        let artifacts = modules.map(|modules| Artifacts { missing: missing(modules) });
         Self { store, artifacts, handed_out: Mutex::default() }
     }
 
     /// Answers a link until the questions' sender is dropped. A worker fetches one module at a time, so only its last
-    /// question is of use, and a new one takes the place of one that was not looked at yet.
-    pub fn answer(self: Arc<Self>, link: LinkSender) -> watch::Sender<Option<Question>> {
+    /// question is of use, and a new one takes the place of one that was not looked at yet. Compiled code is sealed with
+    /// the link's key; a link without one is given none.
+    pub fn answer(self: Arc<Self>, link: LinkSender, key: Option<ArtifactKey>) -> watch::Sender<Option<Question>> {
         let (ask, mut questions) = watch::channel(None);
         tokio::spawn(async move {
             let mut kept = None;
             while questions.changed().await.is_ok() {
                 let question: Option<Question> = *questions.borrow_and_update();
                 let answer = match question {
-                    Some(question) => self.piece(&mut kept, question).await,
+                    Some(question) => self.piece(&mut kept, key.as_ref(), question).await,
                     None => None,
                 };
                 // A link that does not take it is closed, which is seen where it is read.
@@ -83,13 +83,21 @@ impl Pieces {
 
     /// The answer; `None` where there is none now and the worker has to ask again. The module is `kept` until its last
     /// piece or another one is asked for.
-    async fn piece(&self, kept: &mut Option<(What, Whole)>, question: Question) -> Option<FromDispatcher> {
+    async fn piece(
+        &self,
+        kept: &mut Option<(What, Whole)>,
+        key: Option<&ArtifactKey>,
+        question: Question,
+    ) -> Option<FromDispatcher> {
         let Question { module, form, offset } = question;
+        // As it was registered a module is the same for all.
+        let key = key.filter(|_| form != Form::Wasm);
+        let what = (module, form, key.map(|key| key.0));
         let whole = match kept.take() {
-            Some((what, whole)) if what == (module, form) => whole,
-            _ => self.shared((module, form)),
+            Some((kept, whole)) if kept == what => whole,
+            _ => self.shared(what),
         };
-        let bytes = match whole.get_or_try_init(|| self.read(module, form)).await {
+        let bytes = match whole.get_or_try_init(|| self.read(module, form, key)).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::warn!(%module, %error, "cannot read a module that a worker wants");
@@ -99,7 +107,7 @@ impl Pieces {
         let total = bytes.len() as u64;
         let (from, to) = (offset.min(total), offset.saturating_add(MODULE_PIECE_BYTES).min(total));
         let bytes = bytes.slice(usize::try_from(from).ok()?..usize::try_from(to).ok()?);
-        *kept = (to < total).then_some(((module, form), whole));
+        *kept = (to < total).then_some((what, whole));
         Some(FromDispatcher::Piece { module, form, offset, total, bytes })
     }
 
@@ -115,14 +123,14 @@ impl Pieces {
         whole
     }
 
-    async fn read(&self, module: ModuleDigest, form: Form) -> store::Result<Bytes> {
-        let (engine, artifacts) = match (form, &self.artifacts) {
+    async fn read(&self, module: ModuleDigest, form: Form, key: Option<&ArtifactKey>) -> store::Result<Bytes> {
+        let (engine, artifacts, key) = match (form, self.artifacts.as_ref().zip(key)) {
             (Form::Wasm, _) => return Ok(self.store.module(&module).await?.unwrap_or_default()),
             (Form::Artifact { .. }, None) => return Ok(Bytes::new()),
-            (Form::Artifact { engine }, Some(artifacts)) => (engine, artifacts),
+            (Form::Artifact { engine }, Some((artifacts, key))) => (engine, artifacts, key),
         };
         // All who wait are told, so that each compiles it itself instead of trying here one after the other.
-        Ok(artifacts.read_or_compile(module, engine).await.unwrap_or_else(|reason| {
+        Ok(artifacts.read_or_compile(module, engine, key).await.unwrap_or_else(|reason| {
             tracing::warn!(%module, reason, "no artifact can be given to a worker: it compiles the module itself");
             Bytes::new()
         }))
@@ -130,19 +138,19 @@ impl Pieces {
 }
 
 impl Artifacts {
-    async fn read_or_compile(&self, module: ModuleDigest, engine: u64) -> Result<Bytes, String> {
+    async fn read_or_compile(&self, module: ModuleDigest, engine: u64, key: &ArtifactKey) -> Result<Bytes, String> {
         if engine != self.missing.modules.engine_hash() {
             return Err("its engine is of another version or another kind of machine".to_owned());
         }
-        if let Some(artifact) = self.read(module).await? {
+        if let Some(artifact) = self.read(module, key).await? {
             return Ok(artifact);
         }
         self.missing.prepare(None, &module).await?;
-        self.read(module).await?.ok_or_else(|| "it is gone again, or too large".to_owned())
+        self.read(module, key).await?.ok_or_else(|| "it is gone again, or too large".to_owned())
     }
 
-    async fn read(&self, module: ModuleDigest) -> Result<Option<Bytes>, String> {
-        let exported = self.missing.modules.export(module, self.key.clone()).await;
+    async fn read(&self, module: ModuleDigest, key: &ArtifactKey) -> Result<Option<Bytes>, String> {
+        let exported = self.missing.modules.export(module, key.clone()).await;
         let artifact = exported.map_err(|error| error.to_string())?;
         Ok(artifact.filter(|artifact| artifact.len() as u64 <= ARTIFACT_BYTES_MAX).map(Bytes::from))
     }
@@ -186,7 +194,7 @@ mod tests {
 
     /// Offset and size of the piece that answers a question, and what is said of the whole.
     async fn ask(pieces: &Pieces, kept: &mut Option<(What, Whole)>, question: Question) -> (u64, u64, usize) {
-        match pieces.piece(kept, question).await {
+        match pieces.piece(kept, Some(&ArtifactKey([1; 32])), question).await {
             Some(FromDispatcher::Piece { module, form, offset, total, bytes }) => {
                 assert_eq!((module, form), (question.module, question.form));
                 (offset, total, bytes.len())
@@ -229,13 +237,15 @@ mod tests {
         let modules = Modules::new(sandbox.unwrap(), Arc::new(Metrics::new(0)));
         let engine = modules.engine_hash();
         let question = |engine| Question { module: MODULE, form: Form::Artifact { engine }, offset: 0 };
-        let able = Pieces::new(store.clone(), Some((modules, ArtifactKey([1; 32]))));
+        let able = Pieces::new(store.clone(), Some(modules));
         for (what, pieces, engine) in [
-            ("without a token", &Pieces::new(store, None), engine),
+            ("nothing is compiled here", &Pieces::new(store, None), engine),
             ("another engine", &able, engine ^ 1),
             ("it does not compile", &able, engine),
         ] {
             assert_eq!(ask(pieces, &mut None, question(engine)).await, (0, 0, 0), "{what}");
         }
+        let without = able.piece(&mut None, None, question(engine)).await;
+        assert!(matches!(without, Some(FromDispatcher::Piece { total: 0, .. })), "without a token: {without:?}");
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn connect_as(
     let mut version = *versions.end();
     loop {
         let stream = reach(url, token, dial).await?;
-        match tokio::time::timeout(time, join(stream, &JoinToken::key(token), version)).await {
+        match tokio::time::timeout(time, join(stream, token, version)).await {
             // An older dispatcher says its newest version. Each try is of an older one, so there are few.
             Ok(Err(Why::Version(theirs))) if theirs < version && versions.contains(&theirs) => version = theirs,
             Ok(joined) => return joined.map_err(|why| why.at(url, &versions)),
@@ -192,9 +192,9 @@ impl From<io::Error> for Why {
     }
 }
 
-async fn join(mut stream: TcpStream, key: &[u8; 32], version: u16) -> Result<Link, Why> {
+async fn join(mut stream: TcpStream, token: Option<&JoinToken>, version: u16) -> Result<Link, Why> {
     stream.set_nodelay(true)?;
-    let (waiting, message) = handshake::begin(key, version).map_err(|_| Why::Refused)?;
+    let (waiting, message) = handshake::begin(&JoinToken::key(token), version).map_err(|_| Why::Refused)?;
     stream.write_all(&[&handshake::hello_header(version)[..], &message].concat()).await?;
     let mut header = [0; ANSWER_HEADER_BYTES];
     stream.read_exact(&mut header).await?;
@@ -210,7 +210,7 @@ async fn join(mut stream: TcpStream, key: &[u8; 32], version: u16) -> Result<Lin
     // It welcomes this worker but does not know the token itself.
     let (session, confirm) = waiting.confirm(&message).map_err(|_| Why::Refused)?;
     stream.write_all(&confirm).await?;
-    Ok(Link::open(stream, session, version, Arc::new(Counters::default())).await?)
+    Ok(Link::open(stream, session, version, token.cloned(), Arc::new(Counters::default())).await?)
 }
 
 #[cfg(test)]

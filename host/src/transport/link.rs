@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
-    Counters, MESSAGE_BYTES_MAX,
+    Counters, JoinToken, MESSAGE_BYTES_MAX,
     frame::{FRAME_BYTES_MAX, Frame, Parts, Torn},
     handshake::Session,
     pair::{self, Incoming, Message, Outgoing, Socket},
@@ -33,6 +33,8 @@ pub struct Link {
     pub receiver: LinkReceiver,
     /// The peer's address, for people.
     pub peer: String,
+    /// The token that both sides have proven to know.
+    pub token: Option<JoinToken>,
 }
 
 /// The half that sends. Where all of them are gone, what was queued is still sent.
@@ -77,6 +79,7 @@ impl Link {
         stream: TcpStream,
         session: Session,
         version: u16,
+        token: Option<JoinToken>,
         counters: Arc<Counters>,
     ) -> std::io::Result<Self> {
         let peer = stream.peer_addr()?.to_string();
@@ -99,6 +102,7 @@ impl Link {
                 counters,
             },
             peer,
+            token,
         })
     }
 }

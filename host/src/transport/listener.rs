@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -18,12 +18,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Counters, HANDSHAKE_TIME, JoinToken, VERSIONS,
+    Admission, Counters, HANDSHAKE_TIME, PROTOCOL_OLDEST, TOKEN_NEEDED, VERSIONS,
+    admission::Answered,
     handshake::{self, CONFIRM_BYTES, HELLO_HEADER_BYTES, NOISE_BYTES, Verdict},
     link::Link,
 };
+use crate::telemetry::seldom::Seldom;
 
 /// Handshakes at once. Each costs a descriptor and a few kilobytes; a fleet that joins again all at once fits.
 const HANDSHAKES_MAX: usize = 256;
@@ -38,13 +41,14 @@ const REFUSED_BYTES_MAX: u64 = 1_024;
 pub struct Listener {
     listener: TcpListener,
     local_addr: SocketAddr,
-    key: [u8; 32],
+    admission: Admission,
     versions: RangeInclusive<u16>,
     counters: Arc<Counters>,
     handshake_time: Duration,
-    handshakes: JoinSet<Option<Link>>,
+    handshakes: JoinSet<Result<Link, NotIn>>,
     /// The same handshakes, the oldest first.
     oldest: VecDeque<AbortHandle>,
+    said: Seldom,
 }
 
 /// Why there is no listener.
@@ -77,8 +81,8 @@ impl Listener {
     ///
     /// # Errors
     /// Where the address is open to others, in use or not this machine's.
-    pub async fn bind(addr: SocketAddr, token: Option<JoinToken>, counters: Arc<Counters>) -> Result<Self, BindError> {
-        if token.is_none() && !addr.ip().to_canonical().is_loopback() {
+    pub async fn bind(addr: SocketAddr, admission: Admission, counters: Arc<Counters>) -> Result<Self, BindError> {
+        if admission.tokens.is_empty() && !addr.ip().to_canonical().is_loopback() {
             return Err(BindError::TokenNeeded { addr });
         }
         let failed = |source: io::Error| match source.kind() {
@@ -89,12 +93,13 @@ impl Listener {
         Ok(Self {
             local_addr: listener.local_addr().map_err(failed)?,
             listener,
-            key: JoinToken::key(token.as_ref()),
+            admission,
             versions: VERSIONS,
             counters,
             handshake_time: HANDSHAKE_TIME,
             handshakes: JoinSet::new(),
             oldest: VecDeque::new(),
+            said: Seldom::default(),
         })
     }
 
@@ -104,17 +109,26 @@ impl Listener {
         self.local_addr
     }
 
+    /// Is cancelled once workers without a token are not let in any more, and those that are in have to go.
+    #[must_use]
+    pub fn closed(&self) -> CancellationToken {
+        self.admission.closed.clone()
+    }
+
     /// The next worker that joins. Handshakes go on between calls, but new connections wait for one. Cancellation safe.
     pub async fn accept(&mut self) -> Link {
         loop {
             tokio::select! {
                 biased;
-                Some(ended) = self.handshakes.join_next() => {
-                    if let Ok(Some(link)) = ended {
+                Some(ended) = self.handshakes.join_next() => match ended {
+                    Ok(Ok(link)) => {
                         count(&self.counters.accepted);
                         return link;
                     }
-                }
+                    Ok(Err(not_in)) => self.note(&not_in),
+                    // It made room for another one.
+                    Err(_) => {}
+                },
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => self.begin(stream, peer),
                     Err(error) => {
@@ -128,20 +142,28 @@ impl Listener {
 
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
         self.make_room();
-        let (key, versions) = (self.key, self.versions.clone());
+        let (admission, versions) = (self.admission.clone(), self.versions.clone());
         let (counters, time) = (self.counters.clone(), self.handshake_time);
         let handshake = async move {
-            match tokio::time::timeout(time, welcome(stream, &key, &versions, counters.clone())).await {
-                Ok(Ok(link)) => return Some(link),
-                Ok(Err(why)) => {
-                    count(&counters.refused_handshakes);
-                    tracing::debug!(%peer, %why, "a connection did not join");
-                }
-                Err(_) => count(&counters.expired_handshakes),
+            match tokio::time::timeout(time, welcome(stream, &admission, &versions, counters)).await {
+                Ok(joined) => joined.map_err(|why| NotIn { peer, why }),
+                Err(_) => Err(NotIn { peer, why: Refused::Late }),
             }
-            None
         };
         self.oldest.push_back(self.handshakes.spawn(handshake));
+    }
+
+    /// Counts who was not let in, and says why where it is a worker: a person has to change something then.
+    fn note(&mut self, NotIn { peer, why }: &NotIn) {
+        match why {
+            Refused::Late => count(&self.counters.expired_handshakes),
+            _ => count(&self.counters.refused_handshakes),
+        }
+        let is_worker = matches!(why, Refused::Version(_) | Refused::Token | Refused::TokenNeeded);
+        match is_worker && self.said.allows(&why.to_string(), Instant::now()) {
+            true => tracing::warn!(%peer, "a worker is not let in: {why}"),
+            false => tracing::debug!(%peer, %why, "a connection did not join"),
+        }
     }
 
     /// The oldest handshake makes room for the newest: a worker's takes milliseconds, so a crowd of silent strangers
@@ -172,9 +194,14 @@ impl Listener {
 
 impl fmt::Debug for Listener {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The key stays out of it.
         formatter.debug_struct("Listener").field("local_addr", &self.local_addr).finish_non_exhaustive()
     }
+}
+
+/// A connection that did not become a link.
+struct NotIn {
+    peer: SocketAddr,
+    why: Refused,
 }
 
 /// Why a connection did not become a link.
@@ -182,17 +209,21 @@ impl fmt::Debug for Listener {
 enum Refused {
     #[error("it speaks another protocol")]
     Stranger,
-    #[error("it speaks version {0} of the protocol")]
+    #[error("it speaks version {0} of the protocol: install releases that follow each other")]
     Version(u16),
     #[error("its join token is another one, or it has none")]
     Token,
+    #[error("{TOKEN_NEEDED}")]
+    TokenNeeded,
+    #[error("it took too long")]
+    Late,
     #[error("{0}")]
     Gone(#[from] io::Error),
 }
 
 async fn welcome(
     mut stream: TcpStream,
-    key: &[u8; 32],
+    admission: &Admission,
     versions: &RangeInclusive<u16>,
     counters: Arc<Counters>,
 ) -> Result<Link, Refused> {
@@ -206,16 +237,18 @@ async fn welcome(
     }
     let mut message = [0; NOISE_BYTES];
     stream.read_exact(&mut message).await?;
-    let Ok((waiting, message)) = handshake::answer(key, version, &message) else {
-        refuse(stream, version, Verdict::WrongToken).await?;
-        return Err(Refused::Token);
+    let Some(Answered { waiting, message, token }) = admission.answer(version, &message) else {
+        let needs_token = admission.needs_token();
+        let is_known = needs_token && version > PROTOCOL_OLDEST;
+        refuse(stream, version, if is_known { Verdict::TokenNeeded } else { Verdict::WrongToken }).await?;
+        return Err(if needs_token { Refused::TokenNeeded } else { Refused::Token });
     };
     let answer = [&handshake::answer_header(version, Verdict::Welcome)[..], &message].concat();
     stream.write_all(&answer).await?;
     let mut confirm = [0; CONFIRM_BYTES];
     stream.read_exact(&mut confirm).await?;
     let session = waiting.finish(&confirm).map_err(|_| Refused::Token)?;
-    Ok(Link::open(stream, session, version, counters).await?)
+    Ok(Link::open(stream, session, version, token, counters).await?)
 }
 
 async fn refuse(mut stream: TcpStream, version: u16, verdict: Verdict) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //! reach another; joining again is the worker's business. That a message was sent does not mean that it arrived: leases
 //! and acknowledgements above carry correctness, and heartbeats find a peer that is gone without a word.
 
+mod admission;
 mod connect;
 mod frame;
 mod handshake;
@@ -22,6 +23,7 @@ use std::{ops::RangeInclusive, sync::atomic::AtomicU64, time::Duration};
 use fusebox_core::wire::{PROTOCOL, PROTOCOL_OLDEST};
 
 pub use self::{
+    admission::Admission,
     connect::{ConnectError, Dial, Direct, address, connect},
     link::{Link, LinkReceiver, LinkSender, SendError},
     listener::{BindError, Listener},

@@ -12,8 +12,8 @@ const TOKEN_BYTES_MIN: usize = 16;
 const LINK_LABEL: &[u8] = b"fusebox worker link, join token";
 const ARTIFACT_LABEL: &[u8] = b"fusebox artifacts, join token";
 
-/// The key where no token is set: known to all, so it keeps nobody out. [`super::Listener::bind`] and [`super::connect`]
-/// allow it on loopback addresses alone.
+/// The key where no token is set: known to all, so it keeps nobody out. [`super::Listener`] and [`super::connect`] allow
+/// it on loopback addresses alone, and not once the host has a key.
 const OPEN_KEY: [u8; 32] = *b"fusebox worker link, no token!!!";
 
 /// The secret that admits workers to a dispatcher. Never printed.

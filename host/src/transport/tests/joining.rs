@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{LOCAL, NNG_HEADER, bind, eventually, in_time, join, join_by_hand, read, refusal, token};
 use crate::transport::{
-    BindError, ConnectError, Direct, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL, VERSIONS, connect,
+    Admission, BindError, ConnectError, Direct, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL, VERSIONS, connect,
     connect::connect_as, handshake,
 };
 
@@ -32,6 +32,45 @@ async fn both_sides_need_the_same_token() {
         }
         assert_eq!(read(&counters.accepted), 0);
     }
+}
+
+fn admission() -> Admission {
+    Admission { tokens: vec![token()], ..Admission::default() }
+}
+
+#[tokio::test]
+async fn while_a_token_is_replaced_either_one_lets_in() {
+    let (old, new) = (token(), "another token of the tests".parse::<JoinToken>().unwrap());
+    let admission = Admission { tokens: vec![new.clone(), old.clone()], ..Admission::default() };
+    let mut listener = Listener::bind(LOCAL, admission, Arc::default()).await.unwrap();
+    let url = format!("tcp://{}", listener.local_addr());
+    for token in [old, new] {
+        let (dispatcher, worker) = tokio::join!(listener.accept(), connect(&url, Some(&token), &Direct));
+        let keys = [worker.unwrap(), dispatcher].map(|link| link.token.unwrap().artifact_key());
+        assert_eq!(keys, [token.artifact_key(); 2], "code is sealed with the token that the worker knows");
+    }
+    let other: JoinToken = "a token that nobody gave it".parse().unwrap();
+    for wrong in [Some(&other), None] {
+        let error = refusal(&mut listener, connect(&url, wrong, &Direct)).await;
+        assert!(matches!(error, ConnectError::Refused { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn once_it_is_closed_nobody_joins_without_a_token_and_is_told_how_to_make_one() {
+    let (mut listener, url, _) = bind(None).await;
+    let (_dispatcher, worker) = tokio::join!(listener.accept(), connect(&url, None, &Direct));
+    worker.unwrap();
+    listener.closed().cancel();
+    let token = token();
+    for token in [None, Some(&token)] {
+        let error = refusal(&mut listener, connect(&url, token, &Direct)).await;
+        assert!(matches!(error, ConnectError::Closed { .. }), "{error}");
+        assert!(error.to_string().contains("openssl rand -hex 32"), "{error}");
+    }
+    let older = connect_as(&url, None, &Direct, 1..=2, HANDSHAKE_TIME);
+    let error = refusal(&mut listener, older).await;
+    assert!(matches!(error, ConnectError::Refused { .. }), "the version before knows no other word: {error}");
 }
 
 #[tokio::test]
@@ -195,9 +234,9 @@ async fn a_recorded_handshake_joins_nobody() {
 #[tokio::test]
 async fn an_open_port_needs_a_token() {
     let open = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-    let error = Listener::bind(open, None, Arc::default()).await.unwrap_err();
+    let error = Listener::bind(open, Admission::default(), Arc::default()).await.unwrap_err();
     assert!(error.to_string().contains("set a join token, or listen on 127.0.0.1"), "{error}");
-    let mut listener = Listener::bind(open, Some(token()), Arc::default()).await.unwrap();
+    let mut listener = Listener::bind(open, admission(), Arc::default()).await.unwrap();
     let url = format!("tcp://127.0.0.1:{}", listener.local_addr().port());
     join(&mut listener, &url).await;
 }
@@ -205,7 +244,7 @@ async fn an_open_port_needs_a_token() {
 #[tokio::test]
 async fn a_port_in_use_is_said_so() {
     let (listener, ..) = bind(Some(token())).await;
-    let error = Listener::bind(listener.local_addr(), Some(token()), Arc::default()).await.unwrap_err();
+    let error = Listener::bind(listener.local_addr(), admission(), Arc::default()).await.unwrap_err();
     assert!(matches!(error, BindError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("is in use"), "{error}");
 }

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{ConnectError, Counters, Direct, JoinToken, Link, Listener, PROTOCOL, connect, handshake};
+use super::{Admission, ConnectError, Counters, Direct, JoinToken, Link, Listener, PROTOCOL, connect, handshake};
 
 /// Far more than anything here takes, however busy the machine is.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -31,7 +31,8 @@ fn token() -> JoinToken {
 
 async fn bind(token: Option<JoinToken>) -> (Listener, String, Arc<Counters>) {
     let counters = Arc::new(Counters::default());
-    let listener = Listener::bind(LOCAL, token, counters.clone()).await.unwrap();
+    let admission = Admission { tokens: token.into_iter().collect(), ..Admission::default() };
+    let listener = Listener::bind(LOCAL, admission, counters.clone()).await.unwrap();
     let url = format!("tcp://{}", listener.local_addr());
     (listener, url, counters)
 }

@@ -1,0 +1,196 @@
+//! A peer of version 2 of the workers' protocol, as that release was: what it says are the lines of that version's golden
+//! file, with the ids of the moment in the places of the recorded ones. It shares no code with the host.
+
+use std::{
+    collections::VecDeque,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use snow::{Builder, HandshakeState, StatelessTransportState};
+
+/// How each message of the version was sent: 15 of workers, then those of dispatchers.
+const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire-2.txt");
+/// The attempt in the golden file: task, number and lease token.
+const HELD: usize = 34;
+/// Task and number alone.
+const ID: usize = 18;
+/// The key of links without a token.
+const OPEN_KEY: [u8; 32] = *b"fusebox worker link, no token!!!";
+/// Sent first on every link by nng: this is PAIR0.
+const NNG: &[u8] = b"\0SP\0\0\x10\0\0";
+const TAG: usize = 16;
+/// The bytes of a sealed piece at most.
+const PIECE: usize = 65_535;
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A line of the golden file.
+pub(super) fn golden(line: usize) -> Vec<u8> {
+    let hex = GOLDEN.lines().nth(line).unwrap();
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// The attempt that the golden lines are about.
+pub(super) fn golden_held() -> Vec<u8> {
+    golden(17)[3..3 + HELD].to_vec()
+}
+
+/// The attempt of an assignment.
+pub(super) fn held_of(assign: &[u8]) -> Vec<u8> {
+    assign[3..3 + HELD].to_vec()
+}
+
+/// A line about another attempt than the recorded one.
+pub(super) fn about(line: usize, held: &[u8]) -> Vec<u8> {
+    let with_token = replaced(&golden(line), &golden_held(), held);
+    replaced(&with_token, &golden_held()[..ID], &held[..ID])
+}
+
+/// Puts something else into the place of recorded bytes, wherever they are.
+pub(super) fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < message.len() {
+        match message[at..].starts_with(from) {
+            true => {
+                out.extend(to);
+                at += from.len();
+            }
+            false => {
+                out.push(message[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// A number as postcard writes it.
+pub(super) fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 128 {
+        bytes.push(u8::try_from(number % 128).unwrap() | 128);
+        number /= 128;
+    }
+    bytes.push(u8::try_from(number).unwrap());
+    bytes
+}
+
+/// An open link.
+pub(super) struct Link {
+    stream: TcpStream,
+    keys: StatelessTransportState,
+    sealed: u64,
+    opened: u64,
+    messages: VecDeque<Vec<u8>>,
+}
+
+impl Link {
+    /// Joins a dispatcher as a worker of version 2 did.
+    pub(super) fn join(address: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut state = handshake().build_initiator().unwrap();
+        stream.write_all(&[b"FBOX\0\x02", &written(&mut state)[..]].concat()).unwrap();
+        let mut answer = [0; 7 + 48];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer[..7], b"FBOX\0\x02\0", "it is welcome, in its own version");
+        state.read_message(&answer[7..], &mut [0; 48]).unwrap();
+        let keys = state.into_stateless_transport_mode().unwrap();
+        let mut confirm = [0; TAG];
+        keys.write_message(0, &[], &mut confirm).unwrap();
+        stream.write_all(&confirm).unwrap();
+        Self::open(stream, keys, 1, 0)
+    }
+
+    /// Lets a worker in as a dispatcher of version 2 did: one of another version is told so and closed.
+    pub(super) fn let_in(listener: &TcpListener) -> Self {
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut hello = [0; 6];
+            stream.read_exact(&mut hello).unwrap();
+            if hello != *b"FBOX\0\x02" {
+                stream.write_all(b"FBOX\0\x02\x02").unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+                let _ = stream.read_to_end(&mut Vec::new());
+                continue;
+            }
+            let mut message = [0; 48];
+            stream.read_exact(&mut message).unwrap();
+            let mut state = handshake().build_responder().unwrap();
+            state.read_message(&message, &mut [0; 48]).unwrap();
+            stream.write_all(&[b"FBOX\0\x02\0", &written(&mut state)[..]].concat()).unwrap();
+            let keys = state.into_stateless_transport_mode().unwrap();
+            let mut confirm = [0; TAG];
+            stream.read_exact(&mut confirm).unwrap();
+            keys.read_message(0, &confirm, &mut []).unwrap();
+            return Self::open(stream, keys, 0, 1);
+        }
+    }
+
+    fn open(mut stream: TcpStream, keys: StatelessTransportState, sealed: u64, opened: u64) -> Self {
+        stream.write_all(NNG).unwrap();
+        let mut theirs = [0; 8];
+        stream.read_exact(&mut theirs).unwrap();
+        assert_eq!(theirs, NNG);
+        Self { stream, keys, sealed, opened, messages: VecDeque::new() }
+    }
+
+    /// Sends a message.
+    pub(super) fn send(&mut self, message: &[u8]) {
+        let frame = [&u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat();
+        let mut sealed = self.seal(&u32::try_from(frame.len()).unwrap().to_be_bytes());
+        for piece in frame.chunks(PIECE - TAG) {
+            sealed.extend(self.seal(piece));
+        }
+        let length = (sealed.len() as u64).to_be_bytes();
+        self.stream.write_all(&[&length[..], &sealed].concat()).unwrap();
+    }
+
+    /// The next message; `None` at the link's end.
+    pub(super) fn receive(&mut self) -> Option<Vec<u8>> {
+        while self.messages.is_empty() {
+            let mut length = [0; 8];
+            self.stream.read_exact(&mut length).ok()?;
+            let mut sealed = vec![0; usize::try_from(u64::from_be_bytes(length)).unwrap()];
+            self.stream.read_exact(&mut sealed).ok()?;
+            let (head, body) = sealed.split_at(4 + TAG);
+            self.open_piece(head);
+            let frame: Vec<u8> = body.chunks(PIECE).flat_map(|piece| self.open_piece(piece)).collect();
+            let mut rest = &frame[..];
+            while let Some((length, behind)) = rest.split_first_chunk() {
+                let (message, behind) = behind.split_at(usize::try_from(u32::from_be_bytes(*length)).unwrap());
+                self.messages.push_back(message.to_vec());
+                rest = behind;
+            }
+        }
+        self.messages.pop_front()
+    }
+
+    fn seal(&mut self, plain: &[u8]) -> Vec<u8> {
+        let mut sealed = vec![0; plain.len() + TAG];
+        self.keys.write_message(self.sealed, plain, &mut sealed).unwrap();
+        self.sealed += 1;
+        sealed
+    }
+
+    fn open_piece(&mut self, sealed: &[u8]) -> Vec<u8> {
+        let mut plain = vec![0; sealed.len() - TAG];
+        self.keys.read_message(self.opened, sealed, &mut plain).unwrap();
+        self.opened += 1;
+        plain
+    }
+}
+
+fn handshake() -> Builder<'static> {
+    let builder = Builder::new("Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s".parse().unwrap());
+    builder.prologue(b"FBOX\0\x02FBOX\0\x02\0").unwrap().psk(0, &OPEN_KEY).unwrap()
+}
+
+fn written(state: &mut HandshakeState) -> [u8; 48] {
+    let mut message = [0; 48];
+    assert_eq!(state.write_message(&[], &mut message).unwrap(), 48);
+    message
+}
