@@ -1,7 +1,7 @@
 //! The command line: its commands, the settings they share, and the help that teaches them. Types only; each command's
 //! own arguments are beside it in `commands`.
 
-use std::{fmt, io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,6 +10,7 @@ use fusebox_core::{
     limits::ATTEMPTS_MAX,
 };
 
+pub use self::credentials::Credentials;
 use crate::{
     commands::{
         batch::BatchArgs,
@@ -43,6 +44,8 @@ use crate::{
         logs::{LogControl, LogFormat},
     },
 };
+
+mod credentials;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -220,31 +223,6 @@ pub struct HostArgs {
     /// An API key, where the host has keys; in the environment no other user of the machine sees it
     #[arg(long, env = "FUSEBOX_API_KEY", hide_env_values = true, hide_default_value = true, value_name = "KEY")]
     pub api_key: Option<Credentials>,
-}
-
-/// An API key as it was given; shown nowhere.
-#[derive(Clone)]
-pub struct Credentials(String);
-
-impl Credentials {
-    /// The key.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Credentials {
-    /// Blanks around it do not count: files end with a line end.
-    fn from(text: String) -> Self {
-        Self(text.trim().to_owned())
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(..)")
-    }
 }
 
 /// What one run may use. Limits left out take the host's defaults.
