@@ -12,6 +12,7 @@
 //! | `browsers` | what every answer tells a browser, which pages may read it, and its request's id |
 //! | `connections` | over sockets: slow clients are cut off, connections are bounded, TLS with a certificate that changes |
 //! | `raw` | over sockets, in raw bytes: every request is answered, a malformed one with what is wrong |
+//! | `crowd` | over sockets: connections of one tenant leave others theirs, health and the operator are answered |
 //! | `quotas` | what a tenant may take, set and reached: each refusal says when to try again |
 //! | `idempotency` | a request sent again with its key leads to the same task |
 //! | `batch` | each item of a batch has its own fate |
@@ -32,6 +33,7 @@ mod batch;
 mod bounds;
 mod browsers;
 mod connections;
+mod crowd;
 mod document;
 mod events;
 mod hand;

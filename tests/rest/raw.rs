@@ -305,7 +305,7 @@ async fn too_much_of_a_head_is_431() {
 
 /// The bounds of a test in which the time of a head runs out, and that of an idle connection does not, or the other way.
 const fn bounds(headers: Duration, keep_alive: Duration) -> Bounds {
-    Bounds { connections: 64, headers, keep_alive, stall: PATIENCE }
+    Bounds { connections: 64, trusted: &[], headers, keep_alive, stall: PATIENCE }
 }
 
 #[tokio::test]

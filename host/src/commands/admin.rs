@@ -24,6 +24,7 @@ use crate::{
 /// Health checks and scrapers are a few machines; each connection may be in a probe's way for no longer than probes wait.
 const BOUNDS: Bounds = Bounds {
     connections: 64,
+    trusted: &[],
     headers: Duration::from_secs(5),
     keep_alive: Duration::from_secs(75),
     stall: Duration::from_secs(5),

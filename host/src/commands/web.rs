@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
+use crate::egress::address::Cidr;
 use crate::rest::{
     cors::{Cors, Origin},
     server::{Bounds, KEEP_ALIVE},
@@ -29,6 +30,9 @@ pub struct WebArgs {
     /// Close connections that were idle for so long: longer than a balancer before this host keeps them [default: 75s]
     #[arg(long, env = "FUSEBOX_KEEP_ALIVE", value_parser = keep_alive, value_name = "TIME")]
     pub keep_alive: Option<Duration>,
+    /// Networks of proxies that many clients come by: connections from there are not bounded by their address
+    #[arg(long, env = "FUSEBOX_TRUSTED_PROXY", value_delimiter = ',', value_name = "CIDR")]
+    pub trusted_proxy: Vec<Cidr>,
 }
 
 /// Reads an idle time such as `75s`.
@@ -55,7 +59,9 @@ impl WebArgs {
     /// Bounds of connections.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
-        Bounds { keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE), ..Bounds::default() }
+        // As long as the process: every connection looks at them.
+        let trusted = Vec::leak(self.trusted_proxy.clone());
+        Bounds { keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE), trusted, ..Bounds::default() }
     }
 
     /// Web pages that may read answers.

@@ -5,6 +5,8 @@
 //! not be able to: a request that a browser sends on a page's behalf names the page in `Origin`, and one sent through a
 //! name that a page made point here (DNS rebinding) names that in `Host`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderMap, Uri, header},
@@ -13,7 +15,7 @@ use axum::{
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{App, access::Access, cors::Cors, error::Problem, idempotency};
+use super::{App, access::Access, cors::Cors, error::Problem, idempotency, server::doors::Door};
 use crate::tenancy::{Needs, Refusal};
 
 /// See the module's documentation.
@@ -54,6 +56,9 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
         }
     };
     let admitted = app.gate.admit(bearer(request.headers()), row.needs).await;
+    if let (Ok(caller), Some(door)) = (&admitted, request.extensions().get::<Arc<Door>>()) {
+        door.used_by(caller)?;
+    }
     if let Ok(caller) | Err(Refusal::Forbidden(caller)) = &admitted {
         app.meter.request(&caller.tenant, app.clock.now())?;
     }

@@ -8,11 +8,14 @@ use fusebox_core::limits::{CONNECTIONS_MAX, DRAIN_MS_MAX};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
 };
 
+use self::doors::{Door, Doors, Open};
 use super::tls::Tls;
+use crate::egress::address::Cidr;
 
+pub(super) mod doors;
 mod line;
 mod one;
 mod pace;
@@ -23,11 +26,17 @@ const HEADER_BYTES_MAX: usize = 32 << 10;
 /// After an accept that failed (no descriptors left), others get time to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Said to a connection that there is no room for.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// What strangers may take of a REST node by connecting to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Open at once; more wait in the system's backlog.
+    /// Open at once, and a sixteenth more as a reserve; see [`doors`].
     pub connections: usize,
+    /// Networks of proxies, by which many come: their addresses are not bounded.
+    pub trusted: &'static [Cidr],
     /// A TLS handshake, the first request's head from the connection's beginning, and the head of each later request
     /// from its first byte must arrive whole within this time. A client that closes its half of the connection is
     /// waited on for so long as well.
@@ -46,6 +55,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: CONNECTIONS_MAX,
+            trusted: &[],
             headers: Duration::from_secs(10),
             keep_alive: KEEP_ALIVE,
             stall: Duration::from_secs(30),
@@ -61,7 +71,7 @@ pub async fn serve(
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) {
-    let room = Arc::new(Semaphore::new(bounds.connections));
+    let doors = Doors::new(bounds);
     let (stop, stopped) = watch::channel(false);
     let server = Server { router, tls, bounds };
     let follow = async {
@@ -73,12 +83,9 @@ pub async fn serve(
     tokio::pin!(shutdown, follow);
     loop {
         tokio::select! {
-            (stream, permit) = accept(&listener, &room) => {
+            (stream, open) = accept(&listener, &doors) => {
                 let (server, mut stop) = (server.clone(), stopped.clone());
-                tokio::spawn(async move {
-                    server.connection(stream, &mut stop).await;
-                    drop(permit);
-                });
+                tokio::spawn(async move { server.connection(stream, &open.0, &mut stop).await });
             }
             () = &mut follow => {}
             () = &mut shutdown => break,
@@ -102,11 +109,15 @@ struct Server {
 }
 
 impl Server {
-    /// Serves one connection to its end.
-    async fn connection(&self, stream: TcpStream, stop: &mut watch::Receiver<bool>) {
-        let Some(tls) = &self.tls else { return self.requests(stream, stop).await };
-        match tokio::time::timeout(self.bounds.headers, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => self.requests(stream, stop).await,
+    /// Serves one connection to its end, or until it is to give way to others.
+    async fn connection(&self, stream: TcpStream, door: &Arc<Door>, stop: &mut watch::Receiver<bool>) {
+        let Some(tls) = &self.tls else { return self.requests(stream, door, stop).await };
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(self.bounds.headers, tls.acceptor().accept(stream)) => shaken,
+            () = door.closing() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.requests(stream, door, stop).await,
             // Whoever speaks no TLS, or not in time, is no event of the host's.
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake did not end in time"),
@@ -116,20 +127,23 @@ impl Server {
     async fn requests(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        door: &Arc<Door>,
         stop: &mut watch::Receiver<bool>,
     ) {
-        one::serve(stream, self, stop).await;
+        one::serve(stream, self, door, stop).await;
     }
 }
 
-/// The next connection, once there is room for it: until then it waits in the system's backlog.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let permit = room.clone().acquire_owned().await.ok();
+/// The next connection that may stay. One that may not is told so, where it speaks no TLS, and closed.
+async fn accept(listener: &TcpListener, doors: &Arc<Doors>) -> (TcpStream, Open) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let _ = stream.set_nodelay(true);
-                return (stream, permit);
+                match doors.open(address.ip()) {
+                    Some(open) => return (stream, open),
+                    None => drop(stream.try_write(FULL)),
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

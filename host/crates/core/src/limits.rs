@@ -187,7 +187,7 @@ pub const COMPILES_MAX: usize = 2;
 pub const COMPILE_WAITERS_MAX: usize = 8;
 /// Of these, one tenant's: one at a time, they take as long, and leave room for other tenants.
 pub const COMPILE_WAITERS_PER_TENANT_MAX: usize = 4;
-/// Open REST connections: each may hold a body, so their number bounds memory; more wait in the system's backlog.
+/// Open REST connections: each may hold a body, so their number bounds memory; a quarter is one tenant's.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Longest `Prefer: wait` in seconds: below the idle time-outs of common proxies (60 s).
 pub const WAIT_SECONDS_MAX: u64 = 50;

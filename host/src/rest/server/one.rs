@@ -1,7 +1,7 @@
 //! HTTP/1 connections. hyper answers most of what it cannot read with 400 or 431; what it ends without a word is
 //! answered here, and no answer is lost because its connection closes while the client still sends.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     HEADER_BYTES_MAX, Server,
+    doors::Door,
     line::Line,
     pace::{Pace, Pacer},
     requests::Requests,
@@ -28,12 +29,14 @@ const CUT_SHORT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncont
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     server: &Server,
+    door: &Arc<Door>,
     stop: &mut watch::Receiver<bool>,
 ) -> Option<Line<S>> {
     let pace = Pace::new(server.bounds);
+    door.paced_by(&pace);
     let line = Line::new(stream, pace.clone(), server.bounds.stall);
     let router = TowerToHyperService::new(server.router.clone());
-    let requests = Requests { router, pace: pace.clone(), is_tls: server.tls.is_some() };
+    let requests = Requests { router, pace: pace.clone(), door: door.clone(), is_tls: server.tls.is_some() };
     let mut connection = http1::Builder::new()
         .timer(Pacer(pace.clone()))
         .header_read_timeout(server.bounds.keep_alive)
@@ -44,6 +47,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),
         () = stopped(stop) => None,
+        () = door.closing() => None,
     };
     let ended = match ended {
         Some(ended) => ended,

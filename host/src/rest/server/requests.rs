@@ -24,13 +24,14 @@ use hyper::{
 };
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 
-use super::pace::Pace;
+use super::{doors::Door, pace::Pace};
 use crate::rest::{error::Problem, headers};
 
 /// See the module's documentation.
 pub(super) struct Requests {
     pub(super) router: TowerToHyperService<Router>,
     pub(super) pace: Arc<Pace>,
+    pub(super) door: Arc<Door>,
     pub(super) is_tls: bool,
 }
 
@@ -39,7 +40,7 @@ impl Service<Request<Incoming>> for Requests {
     type Error = Infallible;
     type Future = Either<Ready<Result<Response, Infallible>>, TowerToHyperServiceFuture<Router, Request<Watched>>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.pace.begin(!request.body().is_end_stream());
         // RFC 9112, 3.2: a request without one is ambiguous, and proxies before this host may read it differently.
         if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
@@ -48,6 +49,7 @@ impl Service<Request<Incoming>> for Requests {
             headers::protect(response.headers_mut(), false, self.is_tls);
             return Either::Left(std::future::ready(Ok(response)));
         }
+        request.extensions_mut().insert(self.door.clone());
         Either::Right(self.router.call(request.map(|body| Watched { body, pace: self.pace.clone() })))
     }
 }

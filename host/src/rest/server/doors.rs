@@ -1,0 +1,331 @@
+//! Who holds the connections of a node. A connection belongs to the tenant of the last key that it was used with, before that
+//! to its address. Each tenant and each address has a quarter of all; loopback and the proxies that an operator trusts are no
+//! address, since many come by them. Nobody waits to be accepted: where there are as many connections as may be, the one that
+//! has been idle for longest gives way; where none is idle, the next ones are of a small reserve, in which health, readiness
+//! and the operator's keys are answered, and everything else with 503.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use axum::http::{HeaderValue, header};
+use fusebox_core::{error::ErrorCode, name::TenantId};
+use tokio_util::sync::CancellationToken;
+
+use super::{Bounds, pace::Pace};
+use crate::{rest::error::Problem, tenancy::Caller};
+
+/// The part of all connections that is one holder's.
+const QUARTER: usize = 4;
+/// The reserve, as a part of all.
+const RESERVE: usize = 16;
+
+/// Whose a connection is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    /// Nobody's yet, of an address; of IPv6, of the network that one customer has.
+    Address(IpAddr),
+    /// Nobody's yet, by an address that many come by.
+    Shared,
+    /// A caller's of a host without keys.
+    Anyone,
+    /// A tenant's.
+    Tenant(TenantId),
+    /// An operator's.
+    Operator,
+}
+
+impl Holder {
+    fn of(caller: &Caller) -> Self {
+        match caller.key {
+            None => Self::Anyone,
+            Some(_) if caller.is_operator() => Self::Operator,
+            Some(_) => Self::Tenant(caller.tenant.clone()),
+        }
+    }
+
+    fn at(address: IpAddr, bounds: &Bounds) -> Self {
+        let address = address.to_canonical();
+        match address {
+            _ if address.is_loopback() || bounds.trusted.iter().any(|network| network.contains(address)) => {
+                Self::Shared
+            }
+            IpAddr::V4(_) => Self::Address(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::Address(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+        }
+    }
+
+    const fn is_bounded(&self) -> bool {
+        matches!(self, Self::Address(_) | Self::Tenant(_))
+    }
+
+    const fn has_shown_a_key(&self) -> bool {
+        matches!(self, Self::Tenant(_) | Self::Operator)
+    }
+}
+
+/// The connections of a node.
+pub(super) struct Doors {
+    bounds: Bounds,
+    book: Mutex<Book>,
+    /// Numbers the uses of all doors, so that the one that was used first is found without a clock.
+    uses: AtomicU64,
+}
+
+#[derive(Default)]
+struct Book {
+    doors: HashMap<u64, Arc<Door>>,
+    held: HashMap<Holder, usize>,
+    /// Those that are not of the reserve.
+    ordinary: usize,
+    next: u64,
+}
+
+/// One connection.
+pub(crate) struct Door {
+    id: u64,
+    doors: Arc<Doors>,
+    holder: Mutex<Holder>,
+    is_extra: AtomicBool,
+    last_use: AtomicU64,
+    /// Knows whether the client is between requests; there once requests are read.
+    pace: OnceLock<Arc<Pace>>,
+    closing: CancellationToken,
+}
+
+/// Keeps a connection among those that are open until it is dropped.
+pub(super) struct Open(pub(super) Arc<Door>);
+
+impl Doors {
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { bounds, book: Mutex::default(), uses: AtomicU64::new(0) })
+    }
+
+    /// Lets a connection in; `None` where it must go.
+    pub(super) fn open(self: &Arc<Self>, address: IpAddr) -> Option<Open> {
+        let holder = Holder::at(address, &self.bounds);
+        let mut book = self.book();
+        if !self.has_room_for(&mut book, &holder, None) {
+            return None;
+        }
+        let is_full = book.ordinary >= self.bounds.connections;
+        let is_extra = is_full && !book.close_idle(|_| true, |door| !door.is_extra(), None);
+        let extra = book.doors.len().saturating_sub(book.ordinary);
+        if is_extra && extra >= self.reserve() && !book.close_idle(|_| true, Door::is_extra, None) {
+            return None;
+        }
+        let id = book.next;
+        book.next += 1;
+        book.ordinary += usize::from(!is_extra);
+        *book.held.entry(holder.clone()).or_default() += 1;
+        let door = Arc::new(Door {
+            id,
+            doors: self.clone(),
+            holder: Mutex::new(holder),
+            is_extra: AtomicBool::new(is_extra),
+            last_use: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
+            pace: OnceLock::new(),
+            closing: CancellationToken::new(),
+        });
+        book.doors.insert(id, door.clone());
+        Some(Open(door))
+    }
+
+    /// Whether a holder may have one more; the one of its own that has been idle for longest gives way to it.
+    fn has_room_for(&self, book: &mut Book, holder: &Holder, but: Option<u64>) -> bool {
+        let most = (self.bounds.connections / QUARTER).max(1);
+        let held = book.held.get(holder).copied().unwrap_or_default();
+        !holder.is_bounded() || held < most || book.close_idle(|other| other == holder, |_| true, but)
+    }
+
+    fn reserve(&self) -> usize {
+        (self.bounds.connections / RESERVE).max(1)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // It is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    /// Closes the connection that has been idle for longest among some, those that have shown no key first.
+    fn close_idle(&mut self, of: impl Fn(&Holder) -> bool, among: impl Fn(&Door) -> bool, but: Option<u64>) -> bool {
+        let idle = self.doors.values().filter(|door| Some(door.id) != but && door.is_idle() && among(door));
+        let idle = idle.filter_map(|door| {
+            let holder = door.holder();
+            of(&holder).then(|| (holder.has_shown_a_key(), door.last_use.load(Ordering::Relaxed), door.id))
+        });
+        let Some((.., id)) = idle.min() else { return false };
+        if let Some(door) = self.remove(id) {
+            door.closing.cancel();
+        }
+        true
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<Door>> {
+        let door = self.doors.remove(&id)?;
+        self.ordinary -= usize::from(!door.is_extra());
+        self.leave(&door.holder());
+        Some(door)
+    }
+
+    fn leave(&mut self, holder: &Holder) {
+        if let Some(held) = self.held.get_mut(holder) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(holder);
+            }
+        }
+    }
+}
+
+impl Door {
+    /// Notes who uses the connection now.
+    ///
+    /// # Errors
+    /// Where its tenant has as many as it may, all of them in use, or only the reserve is left.
+    pub(crate) fn used_by(&self, caller: &Caller) -> Result<(), Problem> {
+        self.last_use.store(self.doors.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let holder = Holder::of(caller);
+        if *self.holder() == holder && !self.is_extra() {
+            return Ok(());
+        }
+        self.belongs_to(holder)
+    }
+
+    fn belongs_to(&self, holder: Holder) -> Result<(), Problem> {
+        let mut book = self.doors.book();
+        // One that gave way meanwhile ends with this request.
+        if !book.doors.contains_key(&self.id) {
+            return Ok(());
+        }
+        if self.is_extra() && book.ordinary < self.doors.bounds.connections {
+            self.is_extra.store(false, Ordering::Relaxed);
+            book.ordinary += 1;
+        }
+        if self.is_extra() && holder != Holder::Operator {
+            return Err(refused("as many connections are open as may be: try again in a moment"));
+        }
+        let before = self.holder().clone();
+        if before == holder {
+            return Ok(());
+        }
+        if !self.doors.has_room_for(&mut book, &holder, Some(self.id)) {
+            return Err(refused("your tenant has as many connections in use as it may: try again in a moment"));
+        }
+        book.leave(&before);
+        *book.held.entry(holder.clone()).or_default() += 1;
+        *self.holder() = holder;
+        Ok(())
+    }
+
+    /// Tells whether its client is between requests.
+    pub(super) fn paced_by(&self, pace: &Arc<Pace>) {
+        let _ = self.pace.set(pace.clone());
+    }
+
+    /// Waits until it is to give way.
+    pub(super) async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pace.get().is_none_or(|pace| pace.waits())
+    }
+
+    fn is_extra(&self) -> bool {
+        self.is_extra.load(Ordering::Relaxed)
+    }
+
+    fn holder(&self) -> MutexGuard<'_, Holder> {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(detail: &'static str) -> Problem {
+    let close = HeaderValue::from_static("close");
+    Problem::new(ErrorCode::Overloaded, detail).with_header(header::CONNECTION, close)
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        drop(self.0.doors.book().remove(self.0.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenancy::Checked;
+
+    const BOUNDS: Bounds = Bounds {
+        connections: 8,
+        trusted: &[],
+        headers: std::time::Duration::MAX,
+        keep_alive: std::time::Duration::MAX,
+        stall: std::time::Duration::MAX,
+    };
+
+    fn open(doors: &Arc<Doors>, address: &str) -> Option<Open> {
+        doors.open(address.parse().unwrap())
+    }
+
+    /// A request is under way on it.
+    fn busy(open: Option<Open>) -> Open {
+        let open = open.unwrap();
+        open.0.paced_by(&Pace::new(BOUNDS));
+        open
+    }
+
+    #[test]
+    fn an_address_has_a_quarter_and_its_idle_ones_give_way() {
+        let doors = Doors::new(BOUNDS);
+        let first = open(&doors, "203.0.113.7").unwrap();
+        let _second = busy(open(&doors, "203.0.113.7"));
+        let third = busy(open(&doors, "203.0.113.7"));
+        assert!(first.0.closing.is_cancelled(), "it was idle");
+        assert!(open(&doors, "203.0.113.7").is_none(), "all are in use");
+        assert!(open(&doors, "203.0.113.8").is_some());
+        drop(third);
+        assert!(open(&doors, "203.0.113.7").is_some());
+        let _network = [busy(open(&doors, "2001:db8::1")), busy(open(&doors, "2001:db8::2"))];
+        assert!(open(&doors, "2001:db8::3").is_none(), "a network of IPv6 is one address");
+        assert!(open(&doors, "2001:db8:0:1::1").is_some());
+        drop(first);
+    }
+
+    #[test]
+    fn loopback_and_trusted_proxies_are_no_address() {
+        let trusted = Vec::leak(vec!["198.51.100.0/24".parse().unwrap()]);
+        let doors = Doors::new(Bounds { trusted, ..BOUNDS });
+        let addresses = ["127.0.0.1", "::1", "198.51.100.9", "::ffff:198.51.100.9"];
+        let all: Vec<Open> = addresses.iter().cycle().take(8).map(|address| busy(open(&doors, address))).collect();
+        assert!(all.iter().all(|open| !open.0.is_extra()));
+    }
+
+    #[test]
+    fn where_all_are_in_use_the_reserve_is_left_and_counts_stay_right() {
+        let doors = Doors::new(BOUNDS);
+        let all: Vec<Open> = (0..8).map(|_| busy(open(&doors, "127.0.0.1"))).collect();
+        let extra = open(&doors, "127.0.0.1").unwrap();
+        assert!(extra.0.is_extra());
+        assert!(extra.0.used_by(&Caller::without_keys(Checked::now())).is_err());
+        let next = busy(open(&doors, "127.0.0.1"));
+        assert!(extra.0.closing.is_cancelled() && next.0.is_extra(), "the reserve's idle one gives way");
+        assert!(open(&doors, "127.0.0.1").is_none(), "nothing is left");
+        drop(all);
+        assert!(next.0.used_by(&Caller::without_keys(Checked::now())).is_ok() && !next.0.is_extra());
+        drop((next, extra));
+        let book = doors.book();
+        assert_eq!((book.doors.len(), book.held.len(), book.ordinary), (0, 0, 0));
+    }
+}
