@@ -335,18 +335,6 @@ fn size(text: &str) -> Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "a size such as 16MiB is expected".to_owned())
 }
 
-/// The longest delay of a drain: beyond it, whoever watches the process has lost patience.
-const DELAY_MAX: Duration = Duration::from_secs(600);
-
-/// Reads the delay of a drain, such as `5s`.
-///
-/// # Errors
-/// Where it is no time, or longer than ten minutes.
-pub fn delay(text: &str) -> Result<Duration, String> {
-    let delay = humantime::parse_duration(text).map_err(|_| "a time such as 5s is expected".to_owned())?;
-    if delay > DELAY_MAX { Err("at most 10m".to_owned()) } else { Ok(delay) }
-}
-
 /// Reads a time such as `500ms`, in milliseconds.
 fn wall(text: &str) -> Result<u32, String> {
     let time: Duration = humantime::parse_duration(text).map_err(|_| "a time such as 500ms is expected".to_owned())?;

@@ -17,7 +17,7 @@ use super::{
     web::{self, WebArgs},
 };
 use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs, delay},
+    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
     clock::Clock,
     dispatch::{crew::Crew, stored::StoredInvoker},
     modules::Modules,
@@ -48,7 +48,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub web: WebArgs,
     /// How long new connections are served on after SIGTERM, while `/readyz` tells balancers that it drains
-    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "5s", value_parser = delay, value_name = "TIME")]
+    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "5s", value_parser = web::delay, value_name = "TIME")]
     pub drain_delay: Duration,
     /// Where its health and metrics are.
     #[command(flatten)]

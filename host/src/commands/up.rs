@@ -16,10 +16,10 @@ use super::{
     isolate::IsolateArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
-    web::WebArgs,
+    web::{self, WebArgs},
 };
 use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs, delay},
+    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
     ui,
 };
 
@@ -52,7 +52,7 @@ pub struct UpArgs {
     #[command(flatten)]
     pub web: WebArgs,
     /// How long new connections are served on after SIGTERM, while `/readyz` tells balancers that it drains
-    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "0s", value_parser = delay, value_name = "TIME")]
+    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "0s", value_parser = web::delay, value_name = "TIME")]
     pub drain_delay: Duration,
     /// Where its health and metrics are.
     #[command(flatten)]

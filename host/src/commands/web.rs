@@ -42,6 +42,18 @@ fn keep_alive(text: &str) -> Result<Duration, String> {
     KEEP_ALIVE_MAY_BE.contains(&time).then_some(time).ok_or_else(refused)
 }
 
+/// The longest delay of a drain: beyond it, whoever watches the process has lost patience.
+const DELAY_MAX: Duration = Duration::from_secs(600);
+
+/// Reads the delay of a drain, such as `5s`.
+///
+/// # Errors
+/// Where it is no time, or longer than ten minutes.
+pub fn delay(text: &str) -> Result<Duration, String> {
+    let delay = humantime::parse_duration(text).map_err(|_| "a time such as 5s is expected".to_owned())?;
+    if delay > DELAY_MAX { Err("at most 10m".to_owned()) } else { Ok(delay) }
+}
+
 impl WebArgs {
     /// What speaks TLS, where it is asked for.
     ///
