@@ -4,5 +4,4 @@ pub mod health;
 pub mod lines;
 pub mod logs;
 pub mod metrics;
-pub mod seldom;
 pub mod vitals;

@@ -25,8 +25,8 @@ use super::{
     admission::Answered,
     handshake::{self, CONFIRM_BYTES, HELLO_HEADER_BYTES, NOISE_BYTES, Verdict},
     link::Link,
+    seldom::Seldom,
 };
-use crate::telemetry::seldom::Seldom;
 
 /// Handshakes at once. Each costs a descriptor and a few kilobytes; a fleet that joins again all at once fits.
 const HANDSHAKES_MAX: usize = 256;

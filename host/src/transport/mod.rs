@@ -14,6 +14,7 @@ mod link;
 mod listener;
 mod pair;
 mod seal;
+mod seldom;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -27,6 +28,7 @@ pub use self::{
     connect::{ConnectError, Dial, Direct, address, connect},
     link::{Link, LinkReceiver, LinkSender, SendError},
     listener::{BindError, Listener},
+    seldom::Seldom,
     token::{BadToken, JoinToken},
 };
 

@@ -7,10 +7,7 @@ use fusebox_core::wire::{self, FromDispatcher, FromWorker, Join};
 use tokio_util::sync::CancellationToken;
 
 use super::pace;
-use crate::{
-    telemetry::seldom::Seldom,
-    transport::{self, ConnectError, Dial, JoinToken, Link},
-};
+use crate::transport::{self, ConnectError, Dial, JoinToken, Link, Seldom};
 
 /// The dispatcher answers a join within this time.
 const WELCOME_TIME: Duration = Duration::from_secs(5);
