@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use fusebox_core::function::RunLimits;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -76,7 +76,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let limits = args.limits.or(RunLimits::default().capped(&ceiling));
     limits.check(&ceiling)?;
     parts::allow_open_files();
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
     let tls = args.web.tls()?;
     let secrets = args.secrets.read()?;
     let clock = Clock::System;
@@ -122,7 +122,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(quotas.follow(stop.clone()));
     tokio::spawn(crew.follow(stop.clone()));
     let url = format!("{}://{address}", web::scheme(tls.is_some()));
-    let mut rest = tokio::spawn(rest::server::serve(
+    let rest = tokio::spawn(rest::server::serve(
         listener,
         tls,
         rest::router(app),
@@ -133,13 +133,24 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     ui::tell(format!("Fusebox is listening on {url}"));
     ui::tell(format!("  store  {}", args.store));
     ui::tell(format!("  docs   {url}/docs"));
+    until_drained(signals, rest, &readiness, &stop, args.drain_delay).await
+}
+
+/// Waits for a signal, and then for the end of the drain that it begins.
+async fn until_drained(
+    mut signals: Signals,
+    mut rest: JoinHandle<()>,
+    readiness: &Readiness,
+    stop: &CancellationToken,
+    delay: Duration,
+) -> anyhow::Result<()> {
     tokio::select! {
         () = signals.next() => {}
         _ = &mut rest => anyhow::bail!("REST ended by itself, see the log; start it again, nothing is lost"),
     }
     readiness.draining();
     let drain = async {
-        tokio::time::sleep(args.drain_delay).await;
+        tokio::time::sleep(delay).await;
         stop.cancel();
         drop(rest.await);
     };
