@@ -103,7 +103,7 @@ async fn one_that_takes_no_answer_is_cut_off() {
     assert!(said.len() < input.len(), "it was given everything: {} bytes", said.len());
 }
 
-fn certificate(dir: &Path) -> (TlsFiles, CertificateDer<'static>) {
+pub(crate) fn certificate(dir: &Path) -> (TlsFiles, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let files = TlsFiles { certificate: dir.join("cert.pem"), key: dir.join("key.pem") };
     std::fs::write(&files.certificate, made.cert.pem()).unwrap();
@@ -111,9 +111,18 @@ fn certificate(dir: &Path) -> (TlsFiles, CertificateDer<'static>) {
     (files, made.cert.der().clone())
 }
 
-type Secured = tokio_rustls::client::TlsStream<TcpStream>;
+pub(crate) type Secured = tokio_rustls::client::TlsStream<TcpStream>;
 
 async fn secured(served: &Served, trusted: &CertificateDer<'static>) -> std::io::Result<Secured> {
+    secured_for(served, trusted, b"http/1.1").await
+}
+
+/// Speaks TLS, and offers one protocol.
+pub(crate) async fn secured_for(
+    served: &Served,
+    trusted: &CertificateDer<'static>,
+    protocol: &[u8],
+) -> std::io::Result<Secured> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -121,7 +130,7 @@ async fn secured(served: &Served, trusted: &CertificateDer<'static>) -> std::io:
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     connector.connect("localhost".try_into().unwrap(), served.connect().await).await
 }

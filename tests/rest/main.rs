@@ -11,6 +11,7 @@
 //! | `shares` | what one tenant takes of a node leaves others, the operator and health their part; a node that closes |
 //! | `browsers` | what every answer tells a browser, which pages may read it, and its request's id |
 //! | `connections` | over sockets: slow clients are cut off, connections are bounded, TLS with a certificate that changes |
+//! | `http2` | over sockets: HTTP/2 with and without TLS, and its bounds |
 //! | `raw` | over sockets, in raw bytes: every request is answered, a malformed one with what is wrong |
 //! | `crowd` | over sockets: connections of one tenant leave others theirs, health and the operator are answered |
 //! | `quotas` | what a tenant may take, set and reached: each refusal says when to try again |
@@ -37,6 +38,7 @@ mod crowd;
 mod document;
 mod events;
 mod hand;
+mod http2;
 mod idempotency;
 mod keys;
 mod matrix;

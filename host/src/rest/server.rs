@@ -11,15 +11,20 @@ use tokio::{
     sync::watch,
 };
 
-use self::doors::{Door, Doors, Open};
-use super::tls::Tls;
+use self::{
+    doors::{Door, Doors, Open},
+    line::Line,
+};
+use super::tls::{self, Tls};
 use crate::egress::address::Cidr;
 
 pub(super) mod doors;
 mod line;
 mod one;
 mod pace;
+mod pieces;
 mod requests;
+mod two;
 
 /// Headers of one request, together; by number hyper takes at most 100.
 const HEADER_BYTES_MAX: usize = 32 << 10;
@@ -41,7 +46,7 @@ pub struct Bounds {
     /// from its first byte must arrive whole within this time. A client that closes its half of the connection is
     /// waited on for so long as well.
     pub headers: Duration,
-    /// How long a connection may be idle between requests.
+    /// How long a connection may be idle, without a request under way.
     pub keep_alive: Duration,
     /// A client that takes nothing of its answer for this long is cut off.
     pub stall: Duration,
@@ -117,6 +122,9 @@ impl Server {
             () = door.closing() => return,
         };
         match shaken {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) => {
+                Box::pin(two::serve(Line::of_streams(stream, self.bounds), self, door, stop)).await;
+            }
             Ok(Ok(stream)) => self.requests(stream, door, stop).await,
             // Whoever speaks no TLS, or not in time, is no event of the host's.
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
@@ -130,7 +138,9 @@ impl Server {
         door: &Arc<Door>,
         stop: &mut watch::Receiver<bool>,
     ) {
-        one::serve(stream, self, door, stop).await;
+        if let Some(line) = one::serve(stream, self, door, stop).await {
+            Box::pin(two::serve(line, self, door, stop)).await;
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use rustls::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
+/// HTTP/2, as a client names it in a handshake (ALPN).
+pub(super) const HTTP_2: &[u8] = b"h2";
 /// How often the files are looked at; SIGHUP looks at once.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -159,7 +161,7 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, key))
         .map_err(mismatch)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -98,6 +98,8 @@ pub(crate) struct Door {
     last_use: AtomicU64,
     /// Knows whether the client is between requests; there once requests are read.
     pace: OnceLock<Arc<Pace>>,
+    /// Requests under way, of an HTTP/2 connection.
+    streams: AtomicUsize,
     closing: CancellationToken,
 }
 
@@ -133,6 +135,7 @@ impl Doors {
             is_extra: AtomicBool::new(is_extra),
             last_use: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
             pace: OnceLock::new(),
+            streams: AtomicUsize::new(0),
             closing: CancellationToken::new(),
         });
         book.doors.insert(id, door.clone());
@@ -233,13 +236,18 @@ impl Door {
         let _ = self.pace.set(pace.clone());
     }
 
+    /// Notes how many requests are under way on an HTTP/2 connection.
+    pub(super) fn carries(&self, streams: usize) {
+        self.streams.store(streams, Ordering::Relaxed);
+    }
+
     /// Waits until it is to give way.
     pub(super) async fn closing(&self) {
         self.closing.cancelled().await;
     }
 
     fn is_idle(&self) -> bool {
-        self.pace.get().is_none_or(|pace| pace.waits())
+        self.streams.load(Ordering::Relaxed) == 0 && self.pace.get().is_none_or(|pace| pace.waits())
     }
 
     fn is_extra(&self) -> bool {

@@ -15,7 +15,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::pace::Pace;
+use super::{Bounds, pace::Pace};
 
 /// The first bytes of an HTTP/2 connection (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,8 +42,15 @@ impl<S> Line<S> {
         Self { stream, pace, stall, waiting: None, parting: None, again: Bytes::new(), opening }
     }
 
-    /// The same stream, with bytes to read first.
+    /// The line of a connection that is known to be one of HTTP/2.
+    pub(super) fn of_streams(stream: S, bounds: Bounds) -> Self {
+        Self::new(stream, Pace::new(bounds), bounds.stall).rewound(Bytes::new())
+    }
+
+    /// The same stream for HTTP/2, with bytes to read first. There, the end of a client's words is the end.
     pub(super) fn rewound(mut self, again: Bytes) -> Self {
+        self.pace.retire();
+        self.opening = None;
         self.again = again;
         self
     }

@@ -61,6 +61,11 @@ impl Pace {
         self.is_body_left.store(!is_whole, Ordering::Relaxed);
     }
 
+    /// Ends its work: from now on no answer is owed.
+    pub(super) fn retire(&self) {
+        self.waits.store(true, Ordering::Relaxed);
+    }
+
     /// Returns whether a request was read whole and is not answered yet.
     pub(super) fn owes_an_answer(&self) -> bool {
         !self.waits() && !self.is_body_open()

@@ -1,0 +1,245 @@
+//! HTTP/2 over real sockets: chosen in a TLS handshake or begun with its preface, with bounds on what one connection may
+//! take; frames by hand where a well-behaved client cannot be had to misbehave.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+    response::Response,
+};
+use bytes::Bytes;
+use fusebox::rest::{server::Bounds, tls::Tls};
+use fusebox_core::limits::INPUT_BYTES_MAX;
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    connections::{PATIENCE, SHORT, Served, certificate, secured_for, serve},
+    hand::returned,
+};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Types and error codes of frames (RFC 9113, 6 and 7).
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+async fn client(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> SendRequest<Body> {
+    let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn ask(client: &mut SendRequest<Body>, request: Request<Body>) -> (StatusCode, Bytes) {
+    let answer = timeout(PATIENCE, client.send_request(request)).await.unwrap().unwrap();
+    let (head, body) = answer.into_parts();
+    (head.status, timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes())
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(format!("http://localhost{path}")).body(Body::empty()).unwrap()
+}
+
+/// The main job on one connection: many at a time, large bodies, streams and waits.
+async fn works(served: &Served, mut client: SendRequest<Body>) {
+    assert_eq!(ask(&mut client, get("/healthz")).await, (StatusCode::OK, Bytes::from_static(b"ok")));
+    let input = Bytes::from(vec![7; usize::try_from(INPUT_BYTES_MAX).unwrap()]);
+    let invoke =
+        |input: Bytes| Request::post("http://localhost/v1/functions/echo/invoke").body(Body::from(input)).unwrap();
+    assert_eq!(ask(&mut client, invoke(input.clone())).await, (StatusCode::OK, input));
+    let many = (0..50_u8).map(|number| {
+        let mut client = client.clone();
+        async move { assert_eq!(ask(&mut client, invoke(Bytes::from(vec![number]))).await.1[..], [number]) }
+    });
+    futures_util::future::join_all(many).await;
+    let task = served.rest.submit("x").await;
+    let events = client.send_request(get(&format!("/v1/tasks/{task}/events"))).await.unwrap();
+    let waiting = Request::get(format!("http://localhost/v1/tasks/{task}")).header("prefer", "wait=50");
+    let waiting = client.send_request(waiting.body(Body::empty()).unwrap());
+    served.rest.run(returned("done")).await;
+    let waited: Response<hyper::body::Incoming> = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert_eq!(waited.headers()["preference-applied"], "wait=50");
+    let events = timeout(PATIENCE, events.into_body().collect()).await.unwrap().unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&events).contains("COMPLETED"), "{events:?}");
+    let foreign = Request::get("http://evil.example/v1/tasks").body(Body::empty()).unwrap();
+    assert_eq!(ask(&mut client, foreign).await.0, StatusCode::FORBIDDEN, "its authority is its host");
+    let large = Request::get("http://localhost/healthz").header("x", "x".repeat(48 << 10)).body(Body::empty());
+    assert_eq!(ask(&mut client, large.unwrap()).await.0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let refused = Request::post("http://localhost/v1/functions/echo/invoke").header("content-length", 1_u64 << 40);
+    let refused = client.send_request(
+        refused.body(Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>())).unwrap(),
+    );
+    assert_eq!(timeout(PATIENCE, refused).await.unwrap().unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(ask(&mut client, get("/healthz")).await.0, StatusCode::OK, "the connection goes on");
+}
+
+#[tokio::test]
+async fn it_is_spoken_over_tls_where_the_client_chooses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, certificate) = certificate(dir.path());
+    let served = serve(Bounds::default(), Some(Arc::new(Tls::load(files).unwrap()))).await;
+    let stream = secured_for(&served, &certificate, b"h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    works(&served, client(stream).await).await;
+}
+
+#[tokio::test]
+async fn it_is_spoken_without_tls_to_whoever_begins_with_its_preface() {
+    let served = serve(Bounds::default(), None).await;
+    works(&served, client(served.connect().await).await).await;
+}
+
+/// A frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The head of a request without a body, by indices of the static table (RFC 7541, A).
+fn head(path: &str, stream: u32) -> Vec<u8> {
+    const GET: u8 = 0x82;
+    const END: u8 = 5;
+    let mut block = vec![GET, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+    block.extend_from_slice(path.as_bytes());
+    block.extend_from_slice(b"\x01\x09localhost");
+    frame(HEADERS, END, stream, &block)
+}
+
+struct Frames(TcpStream);
+
+impl Frames {
+    async fn open(served: &Served, settings: &[u8]) -> Self {
+        let mut stream = served.connect().await;
+        stream.write_all(PREFACE).await.unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, settings)).await.unwrap();
+        Self(stream)
+    }
+
+    /// The type, stream and payload of the next frame; `None` where the connection has ended.
+    async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        timeout(PATIENCE, self.0.read_exact(&mut head)).await.unwrap().ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        timeout(PATIENCE, self.0.read_exact(&mut payload)).await.unwrap().ok()?;
+        Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
+    }
+
+    /// The stream and error code of the next frame of a type; `None` where none comes before the end.
+    async fn code(&mut self, wanted: u8) -> Option<(u32, u32)> {
+        while let Some((kind, stream, payload)) = self.next().await {
+            let at = if wanted == GOAWAY { 4 } else { 0 };
+            if kind == wanted {
+                return Some((stream, u32::from_be_bytes(payload[at..at + 4].try_into().unwrap())));
+            }
+        }
+        None
+    }
+
+    async fn is_ended(&mut self) -> bool {
+        while self.next().await.is_some() {}
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_preface_in_pieces_is_one() {
+    let served = serve(Bounds::default(), None).await;
+    let mut stream = served.connect().await;
+    for byte in PREFACE {
+        stream.write_all(&[*byte]).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    stream.write_all(&head("/healthz", 1)).await.unwrap();
+    let mut frames = Frames(stream);
+    while let Some((kind, stream, payload)) = frames.next().await {
+        if kind == HEADERS {
+            assert_eq!((stream, payload[0]), (1, 0x88), "the index of :status 200");
+            return;
+        }
+    }
+    panic!("no answer came");
+}
+
+#[tokio::test]
+async fn more_requests_at_a_time_than_may_be_are_refused_and_the_others_go_on() {
+    let served = serve(Bounds::default(), None).await;
+    let events = format!("/v1/tasks/{}/events", served.rest.submit("x").await);
+    let mut frames = Frames::open(&served, &[]).await;
+    // The task never ends.
+    let opened: Vec<u8> = (0..101).flat_map(|count| head(&events, 2 * count + 1)).collect();
+    frames.0.write_all(&opened).await.unwrap();
+    assert_eq!(frames.code(RST_STREAM).await, Some((201, REFUSED_STREAM)));
+    // The end of one makes room for another.
+    let cancel = frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes());
+    frames.0.write_all(&[cancel, head("/healthz", 203)].concat()).await.unwrap();
+    while let Some((kind, stream, _)) = frames.next().await {
+        assert_ne!(kind, GOAWAY);
+        if (kind, stream) == (HEADERS, 203) {
+            return;
+        }
+    }
+    panic!("no answer came");
+}
+
+#[tokio::test]
+async fn a_flood_of_resets_ends_its_connection_and_no_other() {
+    let served = serve(Bounds::default(), None).await;
+    let mut other = client(served.connect().await).await;
+    let mut frames = Frames::open(&served, &[]).await;
+    // As many as are read at once, so that the answer is not lost to bytes that are left unread.
+    let flood = (0..40).flat_map(|count| {
+        let stream = 2 * count + 1;
+        [head("/v1/tasks", stream), frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())].concat()
+    });
+    let _ = frames.0.write_all(&flood.collect::<Vec<u8>>()).await;
+    assert_eq!(frames.code(GOAWAY).await.map(|(_, code)| code), Some(ENHANCE_YOUR_CALM));
+    assert_eq!(ask(&mut other, get("/healthz")).await.0, StatusCode::OK);
+}
+
+/// The bounds of a test in which one of these times runs out.
+const fn bounds(headers: Duration, keep_alive: Duration, stall: Duration) -> Bounds {
+    Bounds { connections: 64, trusted: &[], headers, keep_alive, stall }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_dropped() {
+    const LONG: Duration = Duration::from_secs(600);
+    let served = serve(bounds(LONG, LONG, SHORT), None).await;
+    // One byte of each answer fits, and no more is ever asked for.
+    let mut frames = Frames::open(&served, &[0, 4, 0, 0, 0, 1]).await;
+    frames.0.write_all(&head("/docs/swagger-ui-bundle.js", 1)).await.unwrap();
+    assert_eq!(frames.code(RST_STREAM).await, Some((1, CANCEL)));
+    frames.0.write_all(&head("/healthz", 3)).await.unwrap();
+    while let Some((kind, stream, _)) = frames.next().await {
+        if (kind, stream) == (HEADERS, 3) {
+            return;
+        }
+    }
+    panic!("the connection goes on");
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_closed_after_its_time() {
+    const LONG: Duration = Duration::from_secs(600);
+    let strangers = serve(bounds(SHORT, LONG, LONG), None).await;
+    assert!(Frames::open(&strangers, &[]).await.is_ended().await, "one that asks nothing is let go");
+    let clients = serve(bounds(SHORT, SHORT, LONG), None).await;
+    let mut frames = Frames::open(&clients, &[]).await;
+    frames.0.write_all(&head("/healthz", 1)).await.unwrap();
+    assert_eq!(frames.code(GOAWAY).await.map(|(_, code)| code), Some(0), "in an orderly way");
+    assert!(frames.is_ended().await, "also where it does not close itself");
+}
