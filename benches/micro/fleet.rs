@@ -15,8 +15,8 @@ use fusebox_core::{
 const HINT: u64 = 64;
 /// Of the attempts that run, one in so many ends before the store has answered once.
 const RUN_ROUNDS: usize = 4;
-/// CPU time of a run.
-const CPU_US: u64 = 100;
+/// How long a run holds its slot.
+const SLOT_US: u64 = 100;
 
 /// See the module's documentation.
 pub(crate) struct Fleet {
@@ -93,7 +93,7 @@ impl Fleet {
         for _ in 0..self.running.len().div_ceil(RUN_ROUNDS) {
             let at = usize::try_from(self.next() % self.running.len() as u64).unwrap_or_default();
             let (worker, task, attempt) = self.running.swap_remove(at);
-            let cost = Cost { cpu_us: CPU_US, fuel_left: 0 };
+            let cost = Cost { slot_us: SLOT_US, fuel_left: 0 };
             self.handle(Event::Finished { worker, task, attempt, report: Report::Ended, cost });
         }
         for (_, task, attempt) in std::mem::take(&mut self.saves) {
@@ -116,7 +116,7 @@ impl Fleet {
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Lease { request, count, .. } => self.leases.push_back((request, count)),
-                Effect::Assign { worker, task, attempt } => self.running.push((worker, task, attempt)),
+                Effect::Assign { worker, task, attempt, .. } => self.running.push((worker, task, attempt)),
                 Effect::Save { worker, task, attempt, .. } => self.saves.push((worker, task, attempt)),
                 Effect::Told { worker, .. } => {
                     self.decided += 1;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use fusebox_core::{
-    dispatch::{Cost, Dispatcher, Effect, Event, Report as CoreReport},
+    dispatch::{Cost, Dispatcher, Effect, Event, Report as CoreReport, UNTIL_SPENT},
     id::{Attempt, DispatcherId, TaskId, WorkerId},
     limits::DRAIN_MS_MAX,
     name::TenantId,
@@ -96,7 +96,7 @@ pub struct Driver {
     /// Attempts that slots of this process have ended.
     pub(super) ended: u64,
     pub(super) local: Option<LocalWorker>,
-    local_credit: Option<LocalCredit>,
+    pub(super) local_credit: Option<LocalCredit>,
     pub(super) remotes: Remotes,
     pub(super) attempts: Attempts,
     pub(super) effects: Vec<Effect>,
@@ -255,8 +255,8 @@ impl Driver {
     /// The slots of this process are a worker that is always there.
     fn join_local(&mut self) {
         if let (Some(local), Some(credit)) = (&self.local, &self.local_credit) {
-            let (worker, capacity) = (local.id(), credit.most());
-            self.handle(Event::WorkerJoined { worker, capacity });
+            let (worker, room) = (local.id(), credit.room());
+            self.handle(Event::WorkerJoined { worker, room });
             self.grant_local(0);
         }
     }
@@ -266,20 +266,23 @@ impl Driver {
         let Some(worker) = self.local.as_ref().map(LocalWorker::id) else { return };
         let slots = self.local_credit.as_mut().map_or(0, |credit| credit.more(ended, Instant::now()));
         if slots > 0 {
-            self.handle(Event::CreditGranted { worker, slots, expires_at: Millis::NEVER });
+            self.handle(Event::CreditGranted { worker, slots, expires_at: UNTIL_SPENT });
         }
     }
 
     fn on_local_report(&mut self, report: AttemptReport) {
         if let Some(worker) = self.local.as_ref().map(LocalWorker::id) {
             self.ended += 1;
+            if let Some(credit) = &mut self.local_credit {
+                credit.reported(report.held.id);
+            }
             self.on_report(worker, report);
         }
     }
 
     /// Of several reports on an attempt the first counts, here as in the core.
     pub(super) fn on_report(&mut self, worker: WorkerId, report: AttemptReport) {
-        let AttemptReport { held: reported, cpu_us, end } = report;
+        let AttemptReport { held: reported, end, cpu_us } = report;
         let AttemptId { task, attempt } = reported.id;
         if let End::Broken { reason } = &end {
             tracing::error!(%worker, %task, attempt, reason, "an attempt could not be run");
@@ -292,9 +295,10 @@ impl Driver {
         match self.attempts.get(task, attempt) {
             Some(held) if held.token == reported.token && held.worker == worker => {
                 held.reported = true;
-                let mut cost = Cost { cpu_us, fuel_left: 0 };
+                let mut cost = Cost::default();
                 if let End::Ended { failure, output, log, receipt } = end {
                     // Where a run did not end normally, its fuel is not known.
+                    cost.slot_us = receipt.wall_us.saturating_add(receipt.load_us);
                     cost.fuel_left = receipt.fuel.map_or(0, |used| held.fuel.saturating_sub(used));
                     held.end.get_or_insert(Verdict::End { failure, output, log, receipt });
                 }

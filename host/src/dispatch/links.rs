@@ -2,10 +2,10 @@
 //! dispatcher's time keeps them: their leases are renewed here, and their ends go straight to the store, which knows them
 //! by their tokens. So the end of a dispatcher costs no run.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 
 use fusebox_core::{
-    dispatch::{Cost, Event, Report as CoreReport, UNTIL_SPENT},
+    dispatch::{Cost, Event, Report as CoreReport, Room, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE},
     outcome::StopReason,
@@ -45,7 +45,8 @@ impl Driver {
 
     /// What was sent to the worker and did not arrive is given back; what it holds and we do not know is adopted.
     fn on_join(&mut self, link: LinkId, sender: LinkSender, join: Join) {
-        let (worker, capacity, held) = (join.worker, join.capacity, join.held.clone());
+        let (worker, held) = (join.worker, join.held.clone());
+        let room = Room { slots: join.slots, capacity: join.capacity, has_extra: false };
         // An older link of the worker may not have been missed yet.
         self.handle(Event::WorkerAway { worker });
         self.remotes.join(link, sender, join, self.clock.now());
@@ -64,7 +65,7 @@ impl Driver {
             remote.adopt(&held, &known);
         }
         // Makes it known, so that its silence is noticed; what it can take it says itself.
-        self.handle(Event::WorkerJoined { worker, capacity });
+        self.handle(Event::WorkerJoined { worker, room });
         for AttemptId { task, attempt } in sent.into_iter().filter(|id| !arrived.contains(id)) {
             self.interrupted(worker, task, attempt);
         }
@@ -157,6 +158,9 @@ impl Driver {
     }
 
     pub(super) fn on_round(&mut self) {
+        if let Some(credit) = &mut self.local_credit {
+            credit.look(Instant::now());
+        }
         self.remotes.close_deaf(self.clock.now());
         self.renew_adopted();
         self.announce();

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use fusebox_core::{
+    dispatch::Room,
     id::WorkerId,
     task::{Lease, TaskState},
     wire::{AttemptId, AttemptReport, End, HeldAttempt},
@@ -19,35 +20,59 @@ use crate::{
     },
 };
 
-/// Attempts for each slot at most, so that a slot need not wait for the store between two short runs. With a durable step
-/// of a few milliseconds this feeds several thousand runs a second and slot.
-const PER_SLOT_MAX: u32 = 32;
-
-/// How many attempts the slots of this process may hold: what waits here waits behind each other, whoever's it is. Credit
-/// that was granted comes back with each end, so it only grows.
+/// How many attempts the slots of this process may hold: what waits here waits behind each other, whoever's it is.
 pub(super) struct LocalCredit {
     appetite: Appetite,
-    granted: u32,
-    most: u32,
+    slots: u32,
+    /// Granted and not spent.
+    asked: u32,
+    /// Assigned and not reported on, on credit.
+    open: u32,
+    /// The same for the extra slot: one, or a few where one of them was given up.
+    extras: Vec<AttemptId>,
 }
 
 impl LocalCredit {
     /// Nothing is granted yet.
     pub(super) fn new(slots: &Slots, now: Instant) -> Self {
-        let count = slots.count();
-        Self { appetite: Appetite::local(count, now), granted: 0, most: count.saturating_mul(PER_SLOT_MAX) }
+        let slots = slots.count();
+        Self { appetite: Appetite::local(slots, now), slots, asked: 0, open: 0, extras: Vec::new() }
     }
 
-    /// The most that is ever granted.
-    pub(super) fn most(&self) -> u32 {
-        self.appetite.most().min(self.most)
+    /// What the slots have room for.
+    pub(super) fn room(&self) -> Room {
+        Room { slots: self.slots, capacity: self.appetite.most(), has_extra: true }
     }
 
-    /// So many have ended; gives what is to be granted beyond what was.
+    /// An attempt is assigned.
+    pub(super) fn assigned(&mut self, id: AttemptId, extra: bool) {
+        if extra {
+            return self.extras.push(id);
+        }
+        self.asked = self.asked.saturating_sub(1);
+        self.open += 1;
+    }
+
+    /// An attempt is reported on.
+    pub(super) fn reported(&mut self, id: AttemptId) {
+        match self.extras.iter().position(|extra| *extra == id) {
+            Some(at) => drop(self.extras.swap_remove(at)),
+            None => self.open = self.open.saturating_sub(1),
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.open > 0 {
+            self.appetite.holds(now);
+        }
+    }
+
+    /// So many have ended; gives what is to be granted now.
     pub(super) fn more(&mut self, ended: usize, now: Instant) -> u32 {
         self.appetite.ended(ended, now);
-        let more = self.appetite.wanted().min(self.most()).saturating_sub(self.granted);
-        self.granted += more;
+        let more = self.appetite.more(self.open, self.asked);
+        self.asked = self.asked.saturating_add(more);
         more
     }
 }

@@ -64,8 +64,8 @@ impl Driver {
 
     fn perform_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Lease { request, tenant, worker, count } => self.lease(request, tenant, worker, count),
-            Effect::Assign { worker, task, attempt } => self.assign(worker, task, attempt),
+            Effect::Lease { request, tenant, worker, count, .. } => self.lease(request, tenant, worker, count),
+            Effect::Assign { worker, task, attempt, extra } => self.assign(worker, AttemptId { task, attempt }, extra),
             Effect::Save { task, attempt, verdict, .. } => self.save(task, attempt, verdict),
             Effect::Beat { attempts } => self.gather_beats(attempts),
             Effect::Stop { worker, task, attempt, reason } => self.stop(worker, task, attempt, reason),
@@ -104,16 +104,17 @@ impl Driver {
         });
     }
 
-    fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+    fn assign(&mut self, worker: WorkerId, id: AttemptId, extra: bool) {
         let wall_ms_max = self.wall_ms_max;
-        let Some(held) = self.attempts.get(task, attempt) else { return };
+        let Some(held) = self.attempts.get(id.task, id.attempt) else { return };
         let (stop, token) = (held.stop.clone(), held.token);
         let Some(mut leased) = held.leased.take() else { return };
         leased.task.limits.wall_ms = leased.task.limits.wall_ms.min(wall_ms_max);
-        if let Some(local) = &self.local {
+        if let (Some(local), Some(credit)) = (&self.local, &mut self.local_credit) {
+            credit.assigned(id, extra);
             return local.assign(leased, stop);
         }
-        let held = HeldAttempt { id: AttemptId { task, attempt }, token };
+        let held = HeldAttempt { id, token };
         let waited_ms = self.clock.now().since(leased.task.created_at);
         let LeasedTask { task, input, module, function_name, grants } = leased;
         let (tenant, limits) = (task.tenant, task.limits);

@@ -193,6 +193,9 @@ impl Agent {
                 ready = self.wasm.ready() => self.on_wasm(&sender, ready),
                 _ = beats.tick() => {
                     send(&sender, &FromWorker::Beat);
+                    if self.held.open() > 0 {
+                        self.appetite.holds(Instant::now());
+                    }
                     self.held.send_overdue(Instant::now());
                     let overdue = self.wasm_overdue(false);
                     self.say(&sender, overdue);
@@ -322,13 +325,10 @@ impl Agent {
         }
     }
 
-    /// Says what it can take beyond what it has and has asked for. A few at a time are not worth a message while others
-    /// are on their way.
+    /// Says what it can take beyond what it has and has asked for.
     fn ask(&mut self, sender: &LinkSender) {
-        let wanted = self.appetite.wanted();
-        let slots = wanted.saturating_sub(self.held.open()).saturating_sub(self.asked);
-        let is_worth = self.held.open() + self.asked <= self.options.slots.count() || slots >= wanted / 4;
-        if self.draining || self.is_parting || slots == 0 || !is_worth {
+        let slots = self.appetite.more(self.held.open(), self.asked);
+        if self.draining || self.is_parting || slots == 0 {
             return;
         }
         self.asked += slots;

@@ -10,8 +10,13 @@ const LOOK_AHEAD: Duration = Duration::from_millis(50);
 const LOOK_AHEAD_LOCAL: Duration = Duration::from_millis(10);
 /// A rate is taken over at least this time, so that one short run does not count for many.
 const WINDOW: Duration = Duration::from_millis(2);
+/// Where nothing has ended for so long, runs are long.
+const SLOW: Duration = Duration::from_secs(1);
 /// Attempts ahead of each slot at most: they are in memory here, and wait behind each other.
 const AHEAD_PER_SLOT_MAX: u32 = 64;
+/// The same in the dispatcher's process, so that a slot need not wait for the store between two short runs: with a durable
+/// step of a few milliseconds this feeds several thousand runs a second and slot.
+const AHEAD_PER_SLOT_MAX_LOCAL: u32 = 31;
 /// The most ahead of few slots: a slot can run 100,000 no-ops a second, and a step of the store under load takes 10 ms.
 const AHEAD_OF_FEW: u32 = 512;
 
@@ -19,6 +24,7 @@ const AHEAD_OF_FEW: u32 = 512;
 pub struct Appetite {
     slots: u32,
     look_ahead: Duration,
+    ahead_max: u32,
     ahead: u32,
     ended: u32,
     since: Instant,
@@ -28,20 +34,22 @@ impl Appetite {
     /// Of a worker whose attempts have not ended yet: one ahead of each slot.
     #[must_use]
     pub fn new(slots: u32, now: Instant) -> Self {
-        Self { slots, look_ahead: LOOK_AHEAD, ahead: slots, ended: 0, since: now }
+        let ahead_max = slots.saturating_mul(AHEAD_PER_SLOT_MAX).max(AHEAD_OF_FEW);
+        Self { slots, look_ahead: LOOK_AHEAD, ahead_max, ahead: slots, ended: 0, since: now }
     }
 
     /// Of slots in the dispatcher's process.
     #[must_use]
     pub fn local(slots: u32, now: Instant) -> Self {
-        Self { look_ahead: LOOK_AHEAD_LOCAL, ..Self::new(slots, now) }
+        let ahead_max = slots.saturating_mul(AHEAD_PER_SLOT_MAX_LOCAL);
+        Self { look_ahead: LOOK_AHEAD_LOCAL, ahead_max, ..Self::new(slots, now) }
     }
 
     /// Attempts have ended.
     pub fn ended(&mut self, count: usize, now: Instant) {
         self.ended = self.ended.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         let time = now.saturating_duration_since(self.since);
-        if time < WINDOW {
+        if time < WINDOW || count == 0 {
             return;
         }
         let ended = u128::from(self.ended);
@@ -49,8 +57,17 @@ impl Appetite {
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         // Halfway to what was seen now: one slow or fast moment is not the rule.
         let ahead = self.ahead.saturating_add(ahead).div_ceil(2);
-        self.ahead = ahead.clamp(self.slots, self.ahead_max());
+        self.ahead = ahead.clamp(self.slots, self.ahead_max);
         (self.ended, self.since) = (0, now);
+    }
+
+    /// Attempts are held; where none has ended for a while, runs are long: those to come are not hoarded because short ones
+    /// went before them.
+    pub fn holds(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.since) >= SLOW {
+            self.ahead = self.slots;
+            (self.ended, self.since) = (0, now);
+        }
     }
 
     /// Attempts to hold now.
@@ -59,14 +76,19 @@ impl Appetite {
         self.slots.saturating_add(self.ahead)
     }
 
+    /// How many to ask for, where `open` are held and `asked` are asked for. A few at a time are not worth a message or a step
+    /// of the store while others are on their way.
+    #[must_use]
+    pub fn more(&self, open: u32, asked: u32) -> u32 {
+        let (wanted, coming) = (self.wanted(), open.saturating_add(asked));
+        let more = wanted.saturating_sub(coming);
+        if coming <= self.slots || more >= wanted / 4 { more } else { 0 }
+    }
+
     /// The most it can ever want.
     #[must_use]
     pub fn most(&self) -> u32 {
-        self.slots.saturating_add(self.ahead_max())
-    }
-
-    fn ahead_max(&self) -> u32 {
-        self.slots.saturating_mul(AHEAD_PER_SLOT_MAX).max(AHEAD_OF_FEW)
+        self.slots.saturating_add(self.ahead_max)
     }
 }
 
@@ -84,11 +106,15 @@ mod tests {
             appetite.ended(60, now);
         }
         assert_eq!(appetite.wanted(), 4 + AHEAD_OF_FEW);
-        for _ in 0..20 {
-            now += Duration::from_secs(1);
-            appetite.ended(1, now);
-        }
-        assert_eq!(appetite.wanted(), 8);
+        appetite.holds(now + SLOW);
+        assert_eq!(appetite.wanted(), 8, "a second without an end");
+    }
+
+    #[test]
+    fn a_few_are_not_asked_for_while_others_are_on_their_way() {
+        let appetite = Appetite::new(8, Instant::now());
+        assert_eq!((appetite.more(0, 0), appetite.more(8, 0), appetite.more(9, 0)), (16, 8, 7));
+        assert_eq!((appetite.more(9, 4), appetite.more(4, 4), appetite.more(20, u32::MAX)), (0, 8, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Small cases of the dispatcher that the simulation found or that it meets too rarely: each says one rule.
 
 use fusebox_core::{
-    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, SaveVerdict, UNTIL_SPENT},
+    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::{LEASE_BATCH_MAX, STORE_RETRY_MS, WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
     name::TenantId,
@@ -41,7 +41,7 @@ fn backlog(name: &str, ready: u64) -> Event {
 }
 
 fn granted(worker: WorkerId, slots: u32) -> Event {
-    Event::CreditGranted { worker, slots, expires_at: Millis::NEVER }
+    Event::CreditGranted { worker, slots, expires_at: UNTIL_SPENT }
 }
 
 fn leased(request: u64, attempts: &[(TaskId, Attempt)]) -> Event {
@@ -49,11 +49,11 @@ fn leased(request: u64, attempts: &[(TaskId, Attempt)]) -> Event {
 }
 
 fn lease(request: u64, name: &str, worker: WorkerId, count: u32) -> Effect {
-    Effect::Lease { request: RequestId(request), tenant: tenant(name), worker, count }
+    Effect::Lease { request: RequestId(request), tenant: tenant(name), worker, count, extra: false }
 }
 
 fn assign(worker: WorkerId, attempt: Attempt) -> Effect {
-    Effect::Assign { worker, task: TASK, attempt }
+    Effect::Assign { worker, task: TASK, attempt, extra: false }
 }
 
 fn finished(worker: WorkerId, attempt: Attempt) -> Event {
@@ -238,6 +238,7 @@ fn a_tenant_at_its_quota_waits_and_others_are_served() {
     assert_eq!(bench.handle(1, leased(0, &[(TASK, 1)])), [assign(WORKER, 1)]);
     assert_eq!(bench.handle(2, backlog("b", 9)), [lease(1, "b", WORKER, 3)]);
     bench.handle(3, finished(WORKER, 1));
+    bench.handle(3, granted(WORKER, 1));
     let saved = Event::Saved { task: TASK, attempt: 1, answer: Answer::Ended };
     bench.handle(4, leased(1, &[]));
     let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
@@ -276,7 +277,10 @@ fn leased_in_all(bench: &mut Bench, mut effects: Vec<Effect>) -> u32 {
 fn a_worker_is_sent_no_more_than_it_said_it_can_hold() {
     for (announced, capacity) in [(3, 3), (u32::MAX, WORKER_CAPACITY_MAX)] {
         let mut bench = Bench::new();
-        bench.handle(0, Event::WorkerJoined { worker: WORKER, capacity: announced });
+        bench.handle(
+            0,
+            Event::WorkerJoined { worker: WORKER, room: Room { slots: 1, capacity: announced, has_extra: false } },
+        );
         for forged in [2, u32::MAX, u32::MAX] {
             bench.handle(0, Event::CreditGranted { worker: WORKER, slots: forged, expires_at: UNTIL_SPENT });
         }
@@ -306,11 +310,78 @@ fn a_worker_is_sent_no_more_than_it_said_it_can_hold() {
 fn a_run_that_was_stopped_leaves_its_workers_room() {
     let mut bench = Bench::new();
     let granted = Event::CreditGranted { worker: WORKER, slots: 1, expires_at: UNTIL_SPENT };
-    bench.handle(0, Event::WorkerJoined { worker: WORKER, capacity: 1 });
+    bench.handle(0, Event::WorkerJoined { worker: WORKER, room: Room { slots: 1, capacity: 1, has_extra: false } });
     bench.handle(0, granted.clone());
     bench.handle(0, backlog("a", 1));
     bench.handle(1, leased(0, &[(TASK, 1)]));
     bench.handle(2, Event::LeaseLost { task: TASK, attempt: 1 });
     bench.handle(3, granted);
     assert_eq!(bench.handle(4, backlog("a", 1)), [lease(1, "a", WORKER, 1)]);
+}
+
+fn with_extra(worker: WorkerId) -> Event {
+    Event::WorkerJoined { worker, room: Room { slots: 1, capacity: 2, has_extra: true } }
+}
+
+fn extra(request: u64, name: &str, worker: WorkerId) -> Effect {
+    Effect::Lease { request: RequestId(request), tenant: tenant(name), worker, count: 1, extra: true }
+}
+
+/// Tasks of other tenants.
+fn task(number: u8) -> TaskId {
+    TaskId::from_bytes([number; 16])
+}
+
+fn ended(number: u8) -> Event {
+    let (task, report, cost) = (task(number), Report::Ended, Cost::default());
+    Event::Finished { worker: WORKER, task, attempt: 1, report, cost }
+}
+
+#[test]
+fn who_has_nothing_at_a_worker_is_served_beyond_its_credit() {
+    let mut bench = Bench::new();
+    bench.handle(0, with_extra(WORKER));
+    bench.handle(0, granted(WORKER, 2));
+    assert_eq!(bench.handle(0, backlog("a", 9)), [lease(0, "a", WORKER, 2)]);
+    bench.handle(1, leased(0, &[(task(10), 1), (task(11), 1)]));
+    assert_eq!(bench.handle(2, backlog("a", 9)), [], "it has something there");
+    assert_eq!(bench.handle(2, backlog("b", 9)), [extra(1, "b", WORKER)]);
+    let assigned = Effect::Assign { worker: WORKER, task: task(20), attempt: 1, extra: true };
+    assert_eq!(bench.handle(3, leased(1, &[(task(20), 1)])), [assigned]);
+    assert_eq!(bench.handle(3, backlog("c", 9)), [], "there is one such attempt");
+    // It is free again with the report of the attempt, not with one of the others; then the next stranger goes first.
+    assert!(matches!(bench.handle(4, ended(10))[..], [Effect::Save { .. }]));
+    let effects = bench.handle(5, ended(20));
+    assert!(matches!(&effects[..], [Effect::Save { .. }, next] if *next == extra(2, "c", WORKER)), "{effects:?}");
+    assert_eq!(bench.handle(6, leased(2, &[])), [extra(3, "b", WORKER)], "an answer with nothing frees it too");
+}
+
+#[test]
+fn an_extra_attempt_goes_to_nobody_who_is_away_or_drains() {
+    for leaves in [Event::WorkerAway { worker: WORKER }, Event::WorkerDrains { worker: WORKER }] {
+        let mut bench = Bench::new();
+        bench.handle(0, with_extra(WORKER));
+        bench.handle(1, leaves.clone());
+        assert_eq!(bench.handle(2, backlog("a", 1)), [], "{leaves:?}");
+    }
+    let mut bench = Bench::new();
+    bench.handle(0, with_extra(WORKER));
+    bench.handle(1, Event::WorkerAway { worker: WORKER });
+    bench.handle(2, with_extra(WORKER));
+    assert_eq!(bench.handle(3, backlog("a", 1)), [extra(0, "a", WORKER)]);
+    bench.handle(4, Event::WorkerAway { worker: WORKER });
+    let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
+    assert_eq!(bench.handle(5, leased(0, &[(TASK, 1)])), [release], "it cannot be reached");
+    bench.handle(6, with_extra(WORKER));
+    assert_eq!(bench.handle(7, backlog("a", 1)), [extra(1, "a", WORKER)]);
+}
+
+#[test]
+fn an_extra_attempt_is_free_again_where_its_run_is_stopped() {
+    let mut bench = Bench::new();
+    bench.handle(0, with_extra(WORKER));
+    bench.handle(0, backlog("a", 1));
+    bench.handle(1, leased(0, &[(TASK, 1)]));
+    bench.handle(2, Event::LeaseLost { task: TASK, attempt: 1 });
+    assert_eq!(bench.handle(3, backlog("a", 1)), [extra(1, "a", WORKER)]);
 }

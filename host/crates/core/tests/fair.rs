@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fusebox_core::{
-    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, Reserved},
+    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, Reserved, Room, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     name::TenantId,
     quota::UNLIMITED,
@@ -22,30 +22,60 @@ struct Job {
     run_ms: u64,
 }
 
+/// An attempt at the worker.
+#[derive(Clone)]
+struct Run {
+    task: TaskId,
+    tenant: TenantId,
+    job: Job,
+    /// It spent no credit.
+    is_beyond: bool,
+    /// It has the slot beyond the others.
+    has_extra: bool,
+}
+
 /// Everything that is outside the dispatcher.
 struct World {
     core: Dispatcher,
     now: u64,
     queues: BTreeMap<TenantId, VecDeque<Job>>,
-    running: BTreeMap<(u64, TaskId), (TenantId, Job)>,
+    slots: usize,
+    /// By when they end.
+    running: BTreeMap<(u64, TaskId), Run>,
+    /// What was assigned and waits for a slot.
+    line: VecDeque<Run>,
     leased: BTreeMap<TaskId, (TenantId, Job)>,
     tasks: u64,
+    /// How long each tenant's runs have held slots, those under way not counted.
+    held_ms: BTreeMap<TenantId, u64>,
+    ended: BTreeMap<TenantId, u64>,
     /// Of every task that began: whose, and how long it waited.
     waits: Vec<(TenantId, u64)>,
 }
 
 impl World {
+    /// A worker that begins what it has credit for at once.
     fn new() -> Self {
+        Self::with(Room { slots: SLOTS, capacity: SLOTS, has_extra: false })
+    }
+
+    /// A worker that is granted all its capacity.
+    fn with(room: Room) -> Self {
         let mut world = Self {
             core: Dispatcher::new(7),
             now: 0,
             queues: BTreeMap::new(),
+            slots: room.slots.try_into().unwrap(),
             running: BTreeMap::new(),
+            line: VecDeque::new(),
+            held_ms: BTreeMap::new(),
+            ended: BTreeMap::new(),
             leased: BTreeMap::new(),
             tasks: 0,
             waits: Vec::new(),
         };
-        world.event(Event::CreditGranted { worker: WORKER, slots: SLOTS, expires_at: Millis::NEVER });
+        world.event(Event::WorkerJoined { worker: WORKER, room });
+        world.grant(room.capacity);
         world
     }
 
@@ -53,6 +83,10 @@ impl World {
         let job = Job { ready_at: self.now, run_ms };
         self.queues.entry(tenant.clone()).or_default().extend((0..count).map(|_| job));
         self.event(Event::MoreReady { tenant: tenant.clone(), more: count });
+    }
+
+    fn grant(&mut self, slots: u32) {
+        self.event(Event::CreditGranted { worker: WORKER, slots, expires_at: UNTIL_SPENT });
     }
 
     fn event(&mut self, event: Event) {
@@ -73,10 +107,10 @@ impl World {
                     taken.into_iter().map(|job| (self.lease(&tenant, job), 1)).collect();
                 Some(Event::Leased { request, attempts, reserved: Reserved::default() })
             }
-            Effect::Assign { task, .. } => {
+            Effect::Assign { task, extra: is_beyond, .. } => {
                 let (tenant, job) = self.leased.remove(&task).unwrap();
-                self.waits.push((tenant.clone(), self.now - job.ready_at));
-                self.running.insert((self.now + job.run_ms, task), (tenant, job));
+                self.line.push_back(Run { task, tenant, job, is_beyond, has_extra: false });
+                self.begin();
                 None
             }
             Effect::Save { task, attempt, .. } => Some(Event::Saved { task, attempt, answer: Answer::Ended }),
@@ -91,16 +125,40 @@ impl World {
         task
     }
 
+    /// Slots take what waits in its order; one beyond them takes what is of a tenant with nothing running, where there is
+    /// no other free.
+    fn begin(&mut self) {
+        loop {
+            let is_busy = self.running.values().filter(|run| !run.has_extra).count() == self.slots;
+            let runs = |tenant: &TenantId| self.running.values().any(|run| run.tenant == *tenant);
+            let at = match is_busy {
+                false => (!self.line.is_empty()).then_some(0),
+                true if self.running.len() > self.slots => None,
+                true => self.line.iter().position(|run| run.is_beyond && !runs(&run.tenant)),
+            };
+            let Some(mut run) = at.and_then(|at| self.line.remove(at)) else { break };
+            run.has_extra = is_busy;
+            self.waits.push((run.tenant.clone(), self.now - run.job.ready_at));
+            self.running.insert((self.now + run.job.run_ms, run.task), run);
+        }
+    }
+
     /// Lets time pass until `until`.
     fn run(&mut self, until: u64) {
         while let Some((&(at, task), _)) = self.running.first_key_value() {
             if at > until {
                 break;
             }
-            let (_, job) = self.running.remove(&(at, task)).unwrap();
+            let Run { tenant, job, is_beyond, .. } = self.running.remove(&(at, task)).unwrap();
             self.now = at;
-            let cost = Cost { cpu_us: job.run_ms * 1_000, fuel_left: 0 };
+            *self.held_ms.entry(tenant.clone()).or_default() += job.run_ms;
+            *self.ended.entry(tenant).or_default() += 1;
+            self.begin();
+            let cost = Cost { slot_us: job.run_ms * 1_000, fuel_left: 0 };
             self.event(Event::Finished { worker: WORKER, task, attempt: 1, report: Report::Ended, cost });
+            if !is_beyond {
+                self.grant(1);
+            }
         }
         self.now = until;
     }
@@ -156,4 +214,51 @@ fn a_tenant_with_a_cap_leaves_slots_free_for_others() {
     world.run(2_000);
     assert_eq!(world.p99_wait(&steady), 0, "two slots are always free for it");
     assert_eq!(world.waits.iter().filter(|(whose, _)| *whose == flooding).count(), 2);
+}
+
+const SLEEP_MS: u64 = 4_000;
+/// Two slots, and one attempt ahead of each.
+const TWO_SLOTS: Room = Room { slots: 2, capacity: 4, has_extra: true };
+
+#[test]
+fn sleepers_in_every_slot_leave_another_tenants_short_runs_done_in_seconds() {
+    let (sleeper, other): (TenantId, TenantId) = ("sleeper".parse().unwrap(), "other".parse().unwrap());
+    let mut world = World::with(TWO_SLOTS);
+    world.submit(&sleeper, 200, SLEEP_MS);
+    world.run(1_000);
+    world.submit(&other, 20, 50);
+    world.run(1_000 + 2_000);
+    assert_eq!(world.ended.get(&other), Some(&20), "one after the other, beside those that sleep");
+    world.run(200 * SLEEP_MS);
+    assert_eq!(world.ended[&sleeper], 200, "the sleeper had its two slots all the time but for a moment");
+}
+
+#[test]
+fn without_an_extra_slot_sleepers_are_waited_for_once() {
+    let (sleeper, other): (TenantId, TenantId) = ("sleeper".parse().unwrap(), "other".parse().unwrap());
+    let mut world = World::with(Room { has_extra: false, ..TWO_SLOTS });
+    world.submit(&sleeper, 200, SLEEP_MS);
+    world.run(1_000);
+    world.submit(&other, 20, 50);
+    // What runs, and what waits for the same slots.
+    world.run(2 * SLEEP_MS + 2_000);
+    assert_eq!(world.ended.get(&other), Some(&20));
+}
+
+#[test]
+fn sleepers_and_short_runs_hold_slots_for_as_long() {
+    for has_extra in [false, true] {
+        let (sleeper, other): (TenantId, TenantId) = ("sleeper".parse().unwrap(), "other".parse().unwrap());
+        let mut world = World::with(Room { has_extra, ..TWO_SLOTS });
+        world.submit(&sleeper, 10_000, SLEEP_MS);
+        world.run(10_000);
+        world.submit(&other, 100_000, 50);
+        let before = world.held_ms[&sleeper];
+        world.run(10_000 + 400_000);
+        let (of_sleeper, of_other) = (world.held_ms[&sleeper] - before, world.held_ms[&other]);
+        // Of the extra slot each may have what the other leaves.
+        let least = 400_000 * 8 / 10;
+        assert!(of_sleeper > least && of_other > least, "{of_sleeper} ms and {of_other} ms, extra: {has_extra}");
+        assert!(of_other < of_sleeper * 3 / 2 && of_sleeper < of_other * 3 / 2, "{of_sleeper} ms and {of_other} ms");
+    }
 }

@@ -1,5 +1,5 @@
-//! Who may be sent attempts, and how many. Local, push and pull differ here only: credit of local comes back with each
-//! finished attempt, credit of push lasts until it is spent, credit of pull is one request, which expires.
+//! Who may be sent attempts, and how many. Modes differ here only: credit lasts until it is spent, and that of pull is one
+//! request, which expires.
 //!
 //! A worker is believed no further than the capacity that it announced: its free credit, what lease steps on their way
 //! have taken of it, and the attempts that it was sent and has not reported on are never more than that together.
@@ -13,12 +13,15 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::{
-    event::UNTIL_SPENT,
+    event::{Room, UNTIL_SPENT},
+    extra::Extras,
     free::{Free, Place},
+    hold::{Hold, Over},
 };
 use crate::{
     id::{Attempt, TaskId, WorkerId},
     limits::{WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
+    name::TenantId,
     time::Millis,
 };
 
@@ -38,13 +41,27 @@ struct Worker {
     capacity: u32,
     /// Credit that the lease step on its way has taken.
     leasing: u32,
-    /// Attempts sent and not reported on, and when their credit expires: some comes back.
-    outstanding: HashMap<(TaskId, Attempt), Millis, FixedState>,
+    hold: Hold,
+    extra: Extra,
+    /// It can be reached.
+    present: bool,
+    /// Attempts of each tenant that it holds or is leased.
+    tenants: HashMap<TenantId, u32, FixedState>,
     seen_at: Millis,
     /// A lease request for it is on its way. One at a time: credit gathers meanwhile, so requests batch by themselves.
     asked: bool,
     draining: bool,
     place: Place,
+}
+
+/// The attempt beyond its credit that a worker may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extra {
+    /// It has no extra slot.
+    None,
+    Free,
+    /// On its way to it, or with it.
+    Taken,
 }
 
 /// The workers that are alive.
@@ -56,6 +73,8 @@ pub(super) struct Workers {
     free: Free,
     /// Workers with credit that expires, by the first to do so.
     by_expiry: BTreeSet<(Millis, WorkerId)>,
+    /// Workers whose extra attempt is free.
+    extras: Extras,
     /// Nobody has been silent for too long before this.
     silence_at: Millis,
 }
@@ -65,6 +84,7 @@ impl Workers {
     pub(super) fn new(hashes: FixedState) -> Self {
         Self {
             workers: HashMap::with_hasher(hashes.clone()),
+            extras: Extras::new(hashes.clone()),
             hashes,
             free: Free::default(),
             by_expiry: BTreeSet::new(),
@@ -76,9 +96,18 @@ impl Workers {
         self.workers.get(&id).is_some_and(|worker| !worker.draining)
     }
 
-    /// A worker is there, and can hold so many attempts.
-    pub(super) fn join(&mut self, id: WorkerId, capacity: u32, now: Millis) {
-        self.know(id, now, |worker| worker.capacity = capacity.min(WORKER_CAPACITY_MAX));
+    /// A worker is there, or is there again, with this much room.
+    pub(super) fn join(&mut self, id: WorkerId, room: Room, now: Millis) {
+        self.know(id, now, |worker| {
+            worker.capacity = room.capacity.min(WORKER_CAPACITY_MAX);
+            worker.hold.set_slots(room.slots.min(WORKER_CAPACITY_MAX));
+            worker.present = true;
+            worker.extra = match (room.has_extra, worker.extra) {
+                (true, Extra::None) => Extra::Free,
+                (true, extra) => extra,
+                (false, _) => Extra::None,
+            };
+        });
     }
 
     /// Adds credit, as far as the worker's capacity goes; the first grant makes the worker known.
@@ -148,32 +177,71 @@ impl Workers {
         });
     }
 
-    /// An attempt is sent on credit of this expiry.
-    pub(super) fn send(&mut self, id: WorkerId, task: TaskId, attempt: Attempt, expires_at: Millis) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.outstanding.insert((task, attempt), expires_at);
+    /// Counts attempts of a tenant that are leased for a worker, from the lease request on.
+    pub(super) fn count(&mut self, id: WorkerId, tenant: &TenantId, count: u32) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.tenants.get_mut(tenant) {
+            Some(known) => *known = known.saturating_add(count),
+            None => {
+                worker.tenants.insert(tenant.clone(), count);
+                self.extras.met(id, tenant);
+            }
         }
     }
 
-    /// A worker reports on an attempt. Whether it was sent one and had not reported yet; lasting credit comes back.
-    pub(super) fn report(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) -> bool {
-        let Some(expires_at) = self.workers.get_mut(&id).and_then(|worker| worker.outstanding.remove(&(task, attempt)))
-        else {
-            return false;
-        };
-        if expires_at == Millis::NEVER {
-            self.change(id, |worker| worker.put(Grant { expires_at, slots: 1 }));
+    /// So many of them are over, or were not leased.
+    pub(super) fn discount(&mut self, id: WorkerId, tenant: &TenantId, count: u32) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(known) = worker.tenants.get_mut(tenant) else { return };
+        *known = known.saturating_sub(count);
+        if *known == 0 {
+            worker.tenants.remove(tenant);
+            self.extras.parted(id, tenant);
         }
-        true
     }
 
-    /// Takes an attempt from a worker that must stop it: no report on it counts, and its credit comes back with that report.
-    pub(super) fn stopped(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) {
-        if let Some(worker) = self.workers.get_mut(&id)
-            && worker.outstanding.get(&(task, attempt)).is_some_and(|expires_at| *expires_at != Millis::NEVER)
-        {
-            worker.outstanding.remove(&(task, attempt));
+    /// A worker whose extra attempt is free, and that has nothing of this tenant.
+    pub(super) fn with_extra_for(&self, tenant: &TenantId) -> Option<WorkerId> {
+        let has_nothing = |id| self.workers.get(&id).is_some_and(|worker| !worker.tenants.contains_key(tenant));
+        self.extras.for_stranger(tenant, has_nothing)
+    }
+
+    /// Whether any worker's extra attempt is free.
+    pub(super) fn has_extras(&self) -> bool {
+        !self.extras.is_empty()
+    }
+
+    /// Takes the extra attempt of a worker for a lease request.
+    pub(super) fn take_extra(&mut self, id: WorkerId) {
+        self.change(id, |worker| worker.extra = Extra::Taken);
+    }
+
+    /// The request for its extra attempt gave none.
+    pub(super) fn extra_unused(&mut self, id: WorkerId) {
+        self.change(id, Worker::free_extra);
+    }
+
+    /// An attempt is sent. Whether it has a slot at once.
+    pub(super) fn send(
+        &mut self,
+        id: WorkerId,
+        attempt: (TaskId, Attempt),
+        tenant: TenantId,
+        is_extra: bool,
+        now: Millis,
+    ) -> bool {
+        self.workers.get_mut(&id).is_some_and(|worker| worker.hold.send(attempt, tenant, is_extra, now))
+    }
+
+    /// A worker holds an attempt no longer: it reports on it, or must stop it. `None` where it was not sent one, or
+    /// had reported before.
+    pub(super) fn over(&mut self, id: WorkerId, task: TaskId, attempt: Attempt, now: Millis) -> Option<Over> {
+        let over = self.workers.get_mut(&id)?.hold.over((task, attempt), now)?;
+        self.discount(id, &over.tenant, 1);
+        if over.is_extra {
+            self.change(id, Worker::free_extra);
         }
+        Some(over)
     }
 
     /// The worker is to be sent nothing more.
@@ -186,17 +254,15 @@ impl Workers {
         self.change(id, |worker| {
             worker.grants.clear();
             worker.free = 0;
+            worker.present = false;
         });
     }
 
     /// The worker is gone, and its credit with it: gives what it was sent and has not reported on. `None` where it was not
     /// known.
-    pub(super) fn lose(&mut self, id: WorkerId) -> Option<Vec<(TaskId, Attempt)>> {
+    pub(super) fn lose(&mut self, id: WorkerId) -> Option<Vec<((TaskId, Attempt), Over)>> {
         self.void_credit(id);
-        let worker = self.workers.remove(&id)?;
-        let mut left: Vec<_> = worker.outstanding.into_keys().collect();
-        left.sort_unstable();
-        Some(left)
+        self.workers.remove(&id).map(|worker| worker.hold.into_all())
     }
 
     /// Workers silent for too long at `now`, who are then to be lost.
@@ -248,6 +314,7 @@ impl Workers {
             before.map(|at| self.by_expiry.remove(&(at, id)));
             after.map(|at| self.by_expiry.insert((at, id)));
         }
+        self.extras.set(id, worker.has_extra(), worker.tenants.keys());
         let (place, rank) = (worker.place, worker.rank());
         if place.rank != rank {
             let moved = self.free.remove(place);
@@ -267,7 +334,10 @@ impl Worker {
             free: 0,
             capacity: WORKER_CAPACITY_MAX,
             leasing: 0,
-            outstanding: HashMap::with_hasher(hashes),
+            hold: Hold::new(WORKER_CAPACITY_MAX, hashes.clone()),
+            extra: Extra::None,
+            present: true,
+            tenants: HashMap::with_hasher(hashes),
             seen_at: Millis(0),
             asked: false,
             draining: false,
@@ -277,8 +347,18 @@ impl Worker {
 
     /// How much more it may be granted.
     fn room(&self) -> u32 {
-        let outstanding = u32::try_from(self.outstanding.len()).unwrap_or(u32::MAX);
-        self.capacity.saturating_sub(self.free).saturating_sub(self.leasing).saturating_sub(outstanding)
+        self.capacity.saturating_sub(self.free).saturating_sub(self.leasing).saturating_sub(self.hold.ordinary())
+    }
+
+    /// Whether it may be leased an attempt for its extra slot.
+    fn has_extra(&self) -> bool {
+        self.extra == Extra::Free && self.present && !self.draining
+    }
+
+    fn free_extra(&mut self) {
+        if self.extra == Extra::Taken {
+            self.extra = Extra::Free;
+        }
     }
 
     fn put(&mut self, grant: Grant) {

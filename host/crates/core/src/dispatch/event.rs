@@ -54,6 +54,19 @@ impl Mode {
 /// The expiry of credit that lasts until it is spent, and does not come back.
 pub const UNTIL_SPENT: Millis = Millis(Millis::NEVER.0 - 1);
 
+/// What a worker has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Runs that go on at a time.
+    pub slots: u32,
+    /// Attempts that it can hold, waiting and running; it is granted no more, whatever it says later. Above
+    /// [`crate::limits::WORKER_CAPACITY_MAX`] it counts as that.
+    pub capacity: u32,
+    /// It has one slot more, which serves only tenants that it holds nothing of: one attempt for it is sent beyond what it
+    /// has granted.
+    pub has_extra: bool,
+}
+
 /// Fuel that the runs of a lease step reserve: their limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserved {
@@ -66,8 +79,8 @@ pub struct Reserved {
 /// What a run cost its tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// CPU time in microseconds.
-    pub cpu_us: u64,
+    /// Time that its slot was held in microseconds, as far as is known: a run that did not end tells 0.
+    pub slot_us: u64,
     /// What it left of the fuel that it had reserved, where it ended normally. What a trap has burnt is not known.
     pub fuel_left: u64,
 }
@@ -110,9 +123,8 @@ pub enum Event {
     WorkerJoined {
         /// The worker.
         worker: WorkerId,
-        /// Attempts that it can hold; it is granted no more, whatever it says later. Above
-        /// [`crate::limits::WORKER_CAPACITY_MAX`] it counts as that.
-        capacity: u32,
+        /// What it has room for.
+        room: Room,
     },
     /// A worker may be sent this many attempts more, as far as its capacity goes. The first one makes the worker known.
     CreditGranted {
@@ -120,8 +132,8 @@ pub enum Event {
         worker: WorkerId,
         /// How many.
         slots: u32,
-        /// Credit unused by then is void: a pull request's answer is due. [`UNTIL_SPENT`] for push, whose workers
-        /// grant more as they have room. [`Millis::NEVER`] for local: it comes back with each finished attempt.
+        /// Credit unused by then is void: a pull request's answer is due. [`UNTIL_SPENT`] for the others, who grant more
+        /// as they have room.
         expires_at: Millis,
     },
     /// A worker is alive.
@@ -260,6 +272,8 @@ pub enum Effect {
         worker: WorkerId,
         /// How many.
         count: u32,
+        /// It is one attempt for the worker's extra slot.
+        extra: bool,
     },
     /// Send an attempt to its worker. Its lease is saved.
     Assign {
@@ -269,6 +283,8 @@ pub enum Effect {
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
+        /// It is for the worker's extra slot, and spends no credit.
+        extra: bool,
     },
     /// Record a verdict in the store.
     Save {

@@ -1,23 +1,24 @@
-//! Whose tasks next: fair between tenants by measured cost.
+//! Whose tasks next: fair between tenants by the time that their runs hold slots.
 //!
-//! Each tenant has a virtual time that grows with what its runs cost; the waiting tenant with the least goes first
-//! (start-time fair queueing: Goyal, Vin, Cheng, 1996). A tenant that comes back after a pause starts at its own virtual
-//! time, but no further than a bounded credit below the least of those who wait (as bounded lag in EEVDF: Stoica,
-//! Abdel-Wahab, 1995): a small burst goes before a flood, and in the long run nobody has more than its share. A run's cost
-//! is known only after it: it is estimated when the attempt is leased and corrected when the run is over.
+//! Each tenant has a virtual time that grows with that; the waiting tenant with the least goes first (start-time fair
+//! queueing: Goyal, Vin, Cheng, 1996). A tenant that comes back after a pause starts at its own virtual time, but no further
+//! than a bounded credit below the least of those who wait (as bounded lag in EEVDF: Stoica, Abdel-Wahab, 1995): a small
+//! burst goes before a flood, and in the long run nobody has more than its share. A run is known whole only after it: it
+//! is estimated when the attempt is leased, counted as it goes once it holds its slot for longer than that, and corrected
+//! when it is over.
+//!
+//! Virtual times of tenants with runs under way grow by themselves, so what the waiting are sorted by is no more than each
+//! one's own. It is made true of who is first, until who is first is true: each step is about a tenant with a run under way.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
 
-use super::allow::Allowance;
+use super::{allow::Allowance, hold::Over, time::SlotTime};
 use crate::{name::TenantId, time::Millis};
 
-/// What a run is thought to cost before any is known, in microseconds; also the least a run is charged, since leasing
-/// and recording it cost the host something too.
-const COST_US_MIN: u64 = 50;
-/// The most credit that a pause earns, in microseconds of runs. So much sooner than by its share alone is a burst done
+/// The most credit that a pause earns, in microseconds of slot time. So much sooner than by its share alone is a burst done
 /// that comes beside a flood, and for so long at most are those who wait kept waiting once more for it.
 const CREDIT_US_MAX: u64 = 200_000;
 /// Idle tenants remembered; above it those that would gain nothing from being remembered are forgotten.
@@ -30,9 +31,9 @@ struct Tenant {
     told: u64,
     /// Lease steps on their way.
     leasing: u32,
-    virtual_us: u64,
-    /// Moving average of the cost of a run.
-    estimate_us: u64,
+    time: SlotTime,
+    /// What it is sorted by, where it waits.
+    key_us: Option<u64>,
     /// What it may have under way.
     allowance: Allowance,
 }
@@ -54,7 +55,7 @@ impl Tenant {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shares {
     tenants: BTreeMap<TenantId, Tenant>,
-    /// Tenants that wait, by virtual time.
+    /// Tenants that wait, by virtual time, or less.
     waiting: BTreeSet<(u64, TenantId)>,
     /// Tenants whose ready tasks lack fuel, by when to ask for it.
     dry: BTreeSet<(Millis, TenantId)>,
@@ -62,11 +63,17 @@ pub(super) struct Shares {
     wave: Vec<TenantId>,
     /// Tenants with lease steps on their way.
     served: usize,
-    /// The least virtual time of those who waited last.
+    /// What those who waited last have held at least.
     floor_us: u64,
+    now: Millis,
 }
 
 impl Shares {
+    /// It is so late.
+    pub(super) const fn set_now(&mut self, now: Millis) {
+        self.now = now;
+    }
+
     /// Replaces what is known of a tenant's ready tasks by what someone has told.
     pub(super) fn tell(&mut self, tenant: &TenantId, ready: u64) {
         self.set_ready(tenant, ready);
@@ -81,11 +88,11 @@ impl Shares {
     /// Replaces what is known of a tenant's ready tasks.
     pub(super) fn set_ready(&mut self, tenant: &TenantId, ready: u64) {
         self.know(tenant);
-        let least_us = self.floor_us.saturating_sub(CREDIT_US_MAX);
+        let comes_back = ready > 0 && self.ready(tenant) == 0;
+        let least_us = if comes_back { self.raise_floor().saturating_sub(CREDIT_US_MAX) } else { 0 };
+        let now = self.now;
         self.change(tenant, |known| {
-            if known.ready == 0 && ready > 0 {
-                known.virtual_us = known.virtual_us.max(least_us);
-            }
+            known.time.start_at(least_us, now);
             known.ready = ready;
         });
         self.forget_idle();
@@ -108,23 +115,45 @@ impl Shares {
 
     fn know(&mut self, tenant: &TenantId) {
         if !self.tenants.contains_key(tenant) {
-            self.tenants.insert(tenant.clone(), Tenant { estimate_us: COST_US_MIN, ..Tenant::default() });
+            self.tenants.insert(tenant.clone(), Tenant::default());
         }
     }
 
     /// Who goes next, with its number of tasks that may go, and how many tenants wait or are being served.
     pub(super) fn next(&mut self) -> Option<(TenantId, u64, usize)> {
-        let (virtual_us, tenant) = self.waiting.first()?.clone();
-        self.floor_us = self.floor_us.max(virtual_us);
-        let known = self.tenants.get(&tenant)?;
+        self.raise_floor();
+        let (_, tenant) = self.waiting.first()?;
+        let known = self.tenants.get(tenant)?;
         let may = known.ready.min(known.allowance.room());
-        Some((tenant, may, self.waiting.len() + self.served))
+        Some((tenant.clone(), may, self.waiting.len() + self.served))
     }
 
-    /// Takes `count` ready tasks of a tenant, at their estimated cost, for a lease step of this wave.
+    /// Those who wait, the next one first; of the others those with runs under way may be out of their place.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &TenantId> {
+        self.waiting.iter().map(|(_, tenant)| tenant)
+    }
+
+    /// Makes true who is first, and gives what everyone who waits has held at least.
+    fn raise_floor(&mut self) -> u64 {
+        while let Some((key_us, tenant)) = self.waiting.first() {
+            let Some(known) = self.tenants.get_mut(tenant) else { break };
+            let virtual_us = known.time.virtual_us(self.now);
+            if virtual_us <= *key_us {
+                self.floor_us = self.floor_us.max(known.time.held_us(self.now));
+                break;
+            }
+            known.key_us = Some(virtual_us);
+            if let Some((_, tenant)) = self.waiting.pop_first() {
+                self.waiting.insert((virtual_us, tenant));
+            }
+        }
+        self.floor_us
+    }
+
+    /// Takes `count` ready tasks of a tenant, at what they are thought to hold, for a lease step of this wave.
     pub(super) fn take(&mut self, tenant: &TenantId, count: u32) {
         self.change(tenant, |known| {
-            known.virtual_us = known.virtual_us.saturating_add(known.estimate_us.saturating_mul(count.into()));
+            known.time.take(count.into());
             known.ready = known.ready.saturating_sub(count.into());
             known.allowance.take(count.into());
         });
@@ -147,17 +176,42 @@ impl Shares {
     pub(super) fn give_back(&mut self, tenant: &TenantId, count: u32) {
         self.change(tenant, |known| {
             known.allowance.free(count.into());
-            known.virtual_us = known.virtual_us.saturating_sub(known.estimate_us.saturating_mul(count.into()));
+            known.time.give_back(count.into());
         });
     }
 
-    /// Corrects the estimate of one run to what it cost.
-    pub(super) fn correct(&mut self, tenant: &TenantId, cpu_us: u64) {
-        self.change(tenant, |known| {
-            let (estimate_us, cost_us) = (known.estimate_us, cpu_us.max(COST_US_MIN));
-            known.estimate_us = (estimate_us * 7 + cost_us) / 8;
-            known.virtual_us = known.virtual_us.saturating_add(cost_us).saturating_sub(estimate_us);
+    /// A leased attempt is sent to nobody.
+    pub(super) fn unsent(&mut self, tenant: &TenantId) {
+        self.change(tenant, |known| known.time.give_back(1));
+    }
+
+    /// An attempt has its slot.
+    pub(super) fn begins(&mut self, tenant: &TenantId) {
+        let now = self.now;
+        self.change(tenant, |known| known.time.begin(now));
+    }
+
+    /// An attempt is with its worker no longer. Where that is its run's end, `slot_us` is what it held, as its worker says;
+    /// otherwise it is charged for the time since it got its slot, if it did.
+    pub(super) fn leaves(&mut self, over: &Over, slot_us: Option<u64>) {
+        let elapsed_us = |since: Millis| self.now.since(since).saturating_mul(1_000);
+        // Nobody has held a slot for longer than since it was sent; a moment's part counts as all of it.
+        let most_us = elapsed_us(over.sent_at).saturating_add(1_000);
+        let held_us =
+            slot_us.map(|slot_us| slot_us.min(most_us)).or_else(|| over.begun_at.map(elapsed_us)).unwrap_or(0);
+        self.change(&over.tenant, |known| {
+            known.time.give_back(1);
+            if let Some(begun_at) = over.begun_at {
+                known.time.leave(begun_at);
+            }
+            known.time.charge(held_us);
+            if slot_us.is_some() {
+                known.time.learn(held_us);
+            }
         });
+        if let Some(next) = &over.next {
+            self.begins(next);
+        }
     }
 
     /// The tasks of a lease step reserve this much fuel together, and one of them `most`.
@@ -202,26 +256,23 @@ impl Shares {
 
     fn change(&mut self, tenant: &TenantId, change: impl FnOnce(&mut Tenant)) {
         let Some(known) = self.tenants.get_mut(tenant) else { return };
-        let before = known.clone();
+        let (was_served, dry_before, key_before) = (known.leasing > 0, known.dry_since(), known.key_us);
         change(known);
-        let after = known.clone();
-        match (before.leasing > 0, after.leasing > 0) {
+        let (is_served, dry_after) = (known.leasing > 0, known.dry_since());
+        known.key_us = known.waits().then(|| known.time.virtual_us(self.now));
+        let key_after = known.key_us;
+        match (was_served, is_served) {
             (false, true) => self.served += 1,
             (true, false) => self.served -= 1,
             _ => {}
         }
-        if before.dry_since() != after.dry_since() {
-            before.dry_since().map(|at| self.dry.remove(&(at, tenant.clone())));
-            after.dry_since().map(|at| self.dry.insert((at, tenant.clone())));
+        if dry_before != dry_after {
+            dry_before.map(|at| self.dry.remove(&(at, tenant.clone())));
+            dry_after.map(|at| self.dry.insert((at, tenant.clone())));
         }
-        if (before.waits(), before.virtual_us) == (after.waits(), after.virtual_us) {
-            return;
-        }
-        if before.waits() {
-            self.waiting.remove(&(before.virtual_us, tenant.clone()));
-        }
-        if after.waits() {
-            self.waiting.insert((after.virtual_us, tenant.clone()));
+        if key_before != key_after {
+            key_before.map(|key_us| self.waiting.remove(&(key_us, tenant.clone())));
+            key_after.map(|key_us| self.waiting.insert((key_us, tenant.clone())));
         }
     }
 
@@ -229,8 +280,10 @@ impl Shares {
     fn forget_idle(&mut self) {
         if self.tenants.len() - self.waiting.len() - self.served > IDLE_TENANTS_MAX {
             let least_us = self.floor_us.saturating_sub(CREDIT_US_MAX);
+            let now = self.now;
             let is_needed = |tenant: &Tenant| {
-                tenant.ready > 0 || tenant.leasing > 0 || tenant.virtual_us > least_us || !tenant.allowance.is_idle()
+                let is_idle = tenant.ready == 0 && tenant.leasing == 0 && tenant.time.is_idle();
+                !is_idle || tenant.time.held_us(now) > least_us || !tenant.allowance.is_idle()
             };
             self.tenants.retain(|_, tenant| is_needed(tenant));
         }
@@ -238,86 +291,4 @@ impl Shares {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tenant(name: &str) -> TenantId {
-        name.parse().unwrap()
-    }
-
-    #[test]
-    fn two_tenants_share_by_cost_and_not_by_count() {
-        let (cheap, dear) = (tenant("cheap"), tenant("dear"));
-        let mut shares = Shares::default();
-        shares.set_ready(&cheap, 1_000_000);
-        shares.set_ready(&dear, 1_000_000);
-        let (mut cheap_us, mut dear_us) = (0_u64, 0_u64);
-        for _ in 0..10_000 {
-            let (next, ..) = shares.next().unwrap();
-            let cost_us = if next == cheap { 100 } else { 10_000 };
-            *(if next == cheap { &mut cheap_us } else { &mut dear_us }) += cost_us;
-            shares.take(&next, 1);
-            shares.correct(&next, cost_us);
-        }
-        let ratio = dear_us as f64 / cheap_us as f64;
-        assert!((0.8..1.25).contains(&ratio), "{cheap_us} us and {dear_us} us");
-    }
-
-    /// A tenant that ran for 10 s beside nobody, and what another one runs in a row then, in microseconds.
-    fn in_a_row(late: &TenantId, before: impl FnOnce(&mut Shares)) -> u64 {
-        const RUN_US: u64 = 1_000;
-        let steady = tenant("steady");
-        let mut shares = Shares::default();
-        before(&mut shares);
-        shares.set_ready(&steady, 1_000_000);
-        for _ in 0..10_000 {
-            let (next, ..) = shares.next().unwrap();
-            shares.take(&next, 1);
-            shares.correct(&next, RUN_US);
-        }
-        shares.set_ready(late, 1_000);
-        let mut in_a_row = 0;
-        while shares.next().unwrap().0 == *late {
-            shares.take(late, 1);
-            shares.correct(late, RUN_US);
-            in_a_row += 1;
-        }
-        in_a_row * RUN_US
-    }
-
-    #[test]
-    fn a_pause_earns_a_bounded_credit() {
-        let late = tenant("late");
-        let run_us = in_a_row(&late, |_| {});
-        assert!((CREDIT_US_MAX / 2..CREDIT_US_MAX * 5 / 4).contains(&run_us), "{run_us}");
-    }
-
-    #[test]
-    fn who_has_used_its_share_has_no_credit() {
-        let late = tenant("late");
-        // As much as it would have had by now, at once.
-        let used = |shares: &mut Shares| {
-            shares.set_ready(&late, 1);
-            shares.take(&late, 1);
-            shares.correct(&late, 10_000_000);
-        };
-        let run_us = in_a_row(&late, used);
-        assert!(run_us < CREDIT_US_MAX / 4, "{run_us}");
-    }
-
-    #[test]
-    fn what_becomes_ready_during_a_lease_step_waits_for_its_answer() {
-        let (one, other) = (tenant("one"), tenant("other"));
-        let mut shares = Shares::default();
-        shares.set_ready(&one, 2);
-        shares.take(&one, 1);
-        assert_eq!(shares.next(), Some((one.clone(), 1, 1)), "the wave is open: other workers get their part");
-        shares.close_wave();
-        assert_eq!(shares.next(), None);
-        shares.set_ready(&other, 1);
-        assert_eq!(shares.next(), Some((other, 1, 2)), "who is being served has a part of the credit all the same");
-        shares.answered(&one);
-        assert_eq!(shares.ready(&one), 1);
-        assert_eq!(shares.waiting.len(), 2);
-    }
-}
+mod tests;

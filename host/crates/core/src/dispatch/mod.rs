@@ -8,7 +8,11 @@
 //! | `allow` | how much more a tenant may have under way |
 //! | `credit` | who may be sent attempts, and how many |
 //! | `free` | who has most room |
+//! | `extra` | who has room for a tenant with nothing there, beyond their credit |
+//! | `hold` | what a worker was sent, and which of it holds a slot |
+//! | `time` | how long a tenant's runs have held slots |
 //! | `lease` | which attempts are leased, and how far each has come |
+//! | `leasing` | lease steps: for whom, and what comes of their answers |
 //! | `retry` | when to try again |
 //!
 //! Rules: nothing is assigned before its lease is saved, nothing is told before its end is saved, no worker is sent
@@ -18,17 +22,21 @@
 mod allow;
 mod credit;
 pub mod event;
+mod extra;
 mod fair;
 mod free;
+mod hold;
 mod lease;
+mod leasing;
 mod retry;
+mod time;
 
 use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-pub use event::{Answer, Cost, Effect, Event, Mode, Report, RequestId, Reserved, SaveVerdict, UNTIL_SPENT};
+pub use event::{Answer, Cost, Effect, Event, Mode, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT};
 
 use self::{
     credit::{Grant, Workers},
@@ -38,7 +46,7 @@ use self::{
 };
 use crate::{
     id::{Attempt, TaskId, WorkerId},
-    limits::{LEASE_BATCH_MAX, STORE_RETRY_MS},
+    limits::STORE_RETRY_MS,
     name::TenantId,
     outcome::StopReason,
     time::Millis,
@@ -52,6 +60,8 @@ struct Request {
     count: u32,
     /// Empty once the worker is lost.
     grants: Vec<Grant>,
+    /// It is for the worker's extra slot.
+    extra: bool,
     /// The tenant's backlogs and hints before it. One that comes meanwhile may be of after the lease step, so a short answer
     /// says nothing newer.
     told: u64,
@@ -96,6 +106,7 @@ impl Dispatcher {
 
     /// Takes in what happened, and says what to do.
     pub fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
+        self.shares.set_now(now);
         match event {
             Event::Backlog { tenant, ready } => self.shares.tell(&tenant, ready),
             Event::MoreReady { tenant, more } => {
@@ -105,7 +116,7 @@ impl Dispatcher {
                 self.shares.set_quota(&tenant, running_max, fuel_per_minute);
             }
             Event::Drawn { tenant, fuel } => self.shares.drawn(&tenant, fuel, now),
-            Event::WorkerJoined { worker, capacity } => self.workers.join(worker, capacity, now),
+            Event::WorkerJoined { worker, room } => self.workers.join(worker, room, now),
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.workers.grant(worker, Grant { expires_at, slots }, now);
             }
@@ -114,14 +125,14 @@ impl Dispatcher {
             Event::LeaseFailed { request } => self.lease_failed(request, now),
             Event::Finished { worker, task, attempt, report, cost } => {
                 self.workers.saw(worker, now);
-                self.finished(worker, task, attempt, report, cost, effects);
+                self.finished(worker, task, attempt, (report, cost), now, effects);
             }
             Event::Saved { task, attempt, answer: _ } => self.saved(task, attempt, effects),
             Event::SaveFailed { task, attempt } => self.save_failed(task, attempt, now),
-            Event::LeaseLost { task, attempt } => self.stop(task, attempt, StopReason::Interrupted, effects),
+            Event::LeaseLost { task, attempt } => self.stop(task, attempt, StopReason::Interrupted, now, effects),
             Event::CancelRequested { task } => {
                 if let Some(attempt) = self.leases.current(task).map(|lease| lease.attempt) {
-                    self.stop(task, attempt, StopReason::Cancelled, effects);
+                    self.stop(task, attempt, StopReason::Cancelled, now, effects);
                 }
             }
             Event::WorkerAway { worker } => self.void_credit(worker),
@@ -149,103 +160,18 @@ impl Dispatcher {
         self.leases.all_live(is_live)
     }
 
-    /// Leases for free credit while tasks are ready. Where several tenants wait, each is given its part of the credit,
-    /// so that none takes all of it at once; where several workers are free, each is given its part of the tasks, so
-    /// that none holds what another could begin with.
-    fn lease_more(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        while self.shares.someone_waits() && !self.draining && self.paused_until <= now {
-            let Some((worker, free)) = self.workers.most_free() else { break };
-            let Some((tenant, ready, tenants)) = self.shares.next() else { break };
-            let part = free.div_ceil(u32::try_from(tenants).unwrap_or(u32::MAX));
-            let share = ready.div_ceil(self.workers.free_workers().max(1) as u64);
-            let count = part.min(LEASE_BATCH_MAX).min(u32::try_from(share).unwrap_or(u32::MAX));
-            self.shares.take(&tenant, count);
-            let grants = self.workers.take(worker, count);
-            let request = RequestId(self.next_request);
-            self.next_request += 1;
-            let asked = Request { tenant: tenant.clone(), worker, count, grants, told: self.shares.told(&tenant) };
-            self.requests.insert(request, asked);
-            effects.push(Effect::Lease { request, tenant, worker, count });
-        }
-        self.shares.close_wave();
-        while !self.draining
-            && let Some((tenant, fuel)) = self.shares.ask_fuel(now)
-        {
-            effects.push(Effect::Draw { tenant, fuel });
-        }
-    }
-
-    fn leased(
-        &mut self,
-        request: RequestId,
-        attempts: Vec<(TaskId, Attempt)>,
-        reserved: Reserved,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(Request { tenant, worker, count, grants, told }) = self.requests.remove(&request) else {
-            return;
-        };
-        self.shares.answered(&tenant);
-        self.shares.reserve(&tenant, reserved.fuel, reserved.most);
-        let mut slots = one_by_one(grants);
-        let accepts = !self.draining && self.workers.accepts(worker);
-        let missing = count.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
-        for (task, attempt) in attempts {
-            if self.leases.current(task).is_some_and(|newer| newer.attempt > attempt) {
-                // This answer took so long that its lease was over before it came.
-                self.shares.over(&tenant);
-                effects.push(Effect::Told { worker, task, attempt });
-                continue;
-            }
-            let slot = if accepts { slots.next() } else { None };
-            let stage = if slot.is_some() { Stage::Assigned } else { Stage::Saving(SaveVerdict::Release) };
-            let older = self.leases.add(task, attempt, worker, tenant.clone(), stage, now);
-            if let Some(older) = &older {
-                self.shares.over(&older.tenant);
-            }
-            if let Some(older) = older.filter(|older| older.stage == Stage::Assigned) {
-                let (worker, attempt) = (older.worker, older.attempt);
-                self.workers.stopped(worker, task, attempt);
-                effects.push(Effect::Stop { worker, task, attempt, reason: StopReason::Interrupted });
-            }
-            match slot {
-                Some(slot) => {
-                    self.workers.send(worker, task, attempt, slot.expires_at);
-                    effects.push(Effect::Assign { worker, task, attempt });
-                }
-                None => effects.push(Effect::Save { worker, task, attempt, verdict: SaveVerdict::Release }),
-            }
-        }
-        if missing > 0 {
-            self.shares.give_back(&tenant, missing);
-            if told == self.shares.told(&tenant) {
-                self.shares.set_ready(&tenant, 0);
-            }
-        }
-        self.workers.answered(worker, slots);
-    }
-
-    fn lease_failed(&mut self, request: RequestId, now: Millis) {
-        let Some(Request { tenant, worker, count, grants, .. }) = self.requests.remove(&request) else { return };
-        self.shares.answered(&tenant);
-        self.shares.give_back(&tenant, count);
-        let ready = self.shares.ready(&tenant).saturating_add(count.into());
-        self.shares.set_ready(&tenant, ready);
-        self.workers.answered(worker, grants);
-        self.paused_until = now.plus(STORE_RETRY_MS);
-    }
-
     fn finished(
         &mut self,
         worker: WorkerId,
         task: TaskId,
         attempt: Attempt,
-        report: Report,
-        cost: Cost,
+        (report, cost): (Report, Cost),
+        now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        let first = self.workers.report(worker, task, attempt);
+        // A run that did not end is charged for as long as it had its slot.
+        let slot_us = Some(cost.slot_us).filter(|_| report == Report::Ended);
+        let first = self.leaves(worker, task, attempt, slot_us, now);
         let Some(lease) = self.leases.get(task, attempt) else {
             // Not the current attempt: the worker may forget it.
             return effects.push(Effect::Told { worker, task, attempt });
@@ -254,7 +180,6 @@ impl Dispatcher {
             return; // Forged, or reported before; it is told once the verdict is saved.
         }
         let tenant = lease.tenant.clone();
-        self.shares.correct(&tenant, cost.cpu_us);
         let fuel = self.shares.refund(&tenant, cost.fuel_left);
         if fuel > 0 {
             effects.push(Effect::GiveBack { tenant, fuel });
@@ -265,6 +190,12 @@ impl Dispatcher {
             Report::Lost => SaveVerdict::Retry { delay_ms: self.jitter.delay_ms(attempt) },
         };
         self.save(worker, task, attempt, verdict, effects);
+    }
+
+    /// A worker holds an attempt no longer. Whether it did.
+    fn leaves(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, slot_us: Option<u64>, now: Millis) -> bool {
+        let over = self.workers.over(worker, task, attempt, now);
+        over.inspect(|over| self.shares.leaves(over, slot_us)).is_some()
     }
 
     fn save(
@@ -302,11 +233,11 @@ impl Dispatcher {
     }
 
     /// The lease is no longer ours: its worker should end the run. What it then reports is stale.
-    fn stop(&mut self, task: TaskId, attempt: Attempt, reason: StopReason, effects: &mut Vec<Effect>) {
+    fn stop(&mut self, task: TaskId, attempt: Attempt, reason: StopReason, now: Millis, effects: &mut Vec<Effect>) {
         let assigned = self.leases.get(task, attempt).filter(|lease| lease.stage == Stage::Assigned);
         if let Some(worker) = assigned.map(|lease| lease.worker) {
             self.end_lease(task);
-            self.workers.stopped(worker, task, attempt);
+            self.leaves(worker, task, attempt, None, now);
             effects.push(Effect::Stop { worker, task, attempt, reason });
         }
     }
@@ -322,7 +253,8 @@ impl Dispatcher {
     fn lose(&mut self, worker: WorkerId, has_left: bool, effects: &mut Vec<Effect>) {
         let Some(sent) = self.workers.lose(worker) else { return };
         self.void_credit(worker);
-        for (task, attempt) in sent {
+        for ((task, attempt), over) in sent {
+            self.shares.leaves(&over, None);
             if let Some(lease) = self.leases.get(task, attempt)
                 && lease.stage == Stage::Assigned
             {
@@ -371,9 +303,4 @@ impl Dispatcher {
             effects.push(Effect::Drained);
         }
     }
-}
-
-/// Grants as single slots, in their order.
-fn one_by_one(grants: Vec<Grant>) -> impl Iterator<Item = Grant> {
-    grants.into_iter().flat_map(|grant| (0..grant.slots).map(move |_| Grant { slots: 1, ..grant }))
 }

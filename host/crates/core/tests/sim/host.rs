@@ -125,7 +125,7 @@ impl World {
             }
             Event::Finished { worker, task, attempt, report: Report::Ended, cost } => {
                 let held = held.get_mut(&(task, attempt)).filter(|held| held.worker == Some(worker));
-                let receipt = Receipt { attempt, worker: Some(worker), cpu_us: cost.cpu_us, ..Receipt::default() };
+                let receipt = Receipt { attempt, worker: Some(worker), cpu_us: cost.slot_us, ..Receipt::default() };
                 held.map(|held| held.receipt.get_or_insert(receipt));
             }
             _ => {}
@@ -141,15 +141,15 @@ impl World {
 
     fn perform(&mut self, host: usize, effect: Effect) {
         match effect {
-            Effect::Lease { request, tenant, worker, count } => {
+            Effect::Lease { request, tenant, worker, count, .. } => {
                 self.send_call(host, Call::Lease { request, tenant, worker, count, again: 0 });
             }
-            Effect::Assign { worker, task, attempt } => {
+            Effect::Assign { worker, task, attempt, extra } => {
                 if let Some(held) = self.hosts[host].held.get_mut(&(task, attempt)) {
                     held.worker = Some(worker);
                 }
                 let ms = self.message_ms();
-                self.after(ms, Step::Worker(worker, WorkerStep::Assigned { task, attempt }));
+                self.after(ms, Step::Worker(worker, WorkerStep::Assigned { task, attempt, extra }));
             }
             Effect::Save { task, attempt, verdict, .. } => {
                 // As in the real driver, what is not held any more cannot be saved.

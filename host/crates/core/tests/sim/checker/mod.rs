@@ -41,6 +41,8 @@ pub(crate) enum Property {
     SavedFirst,
     /// No worker is leased or assigned more than its credit.
     Credit,
+    /// An attempt for a worker's extra slot is of a tenant that has nothing there, and there is one at most.
+    Extra,
     /// A worker is told only after its verdict is saved, or once the attempt is no longer the current one.
     ToldLast,
     /// No lease stays with a worker that is gone or was silent for too long.
@@ -57,7 +59,8 @@ pub(crate) enum Property {
     Stopped,
     /// Credit that expired unused is answered.
     Answered,
-    /// Where tasks are ready, their tenant may have them and credit is free, tasks are leased.
+    /// Where tasks are ready, their tenant may have them and credit is free, or an extra slot where the tenant has nothing,
+    /// tasks are leased.
     Served,
     /// No tenant has more under way than it may, by number or by fuel.
     Quota,

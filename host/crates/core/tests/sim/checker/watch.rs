@@ -25,6 +25,8 @@ struct Request {
     worker: WorkerId,
     count: u32,
     slots: Slots,
+    /// For the worker's extra slot.
+    extra: bool,
     /// What is known to be ready may be newer than the answer will be.
     backlog_came: bool,
 }
@@ -78,9 +80,9 @@ impl Watch {
     /// Takes in what happened.
     pub(super) fn event(&mut self, event: &Event, now: Millis) {
         match *event {
-            Event::WorkerJoined { worker, capacity } => {
+            Event::WorkerJoined { worker, room } => {
                 self.left.remove(&worker);
-                self.ledger.join(worker, capacity, now);
+                self.ledger.join(worker, room, now);
             }
             Event::CreditGranted { worker, slots, expires_at } => {
                 self.left.remove(&worker);
@@ -98,15 +100,18 @@ impl Watch {
                 self.leased(request, attempts, now);
             }
             Event::LeaseFailed { request } => {
-                if let Some(Request { tenant, worker, count, slots, .. }) = self.requests.remove(&request) {
-                    self.ledger.leased(worker, slots, 0);
+                if let Some(Request { tenant, worker, count, slots, extra, .. }) = self.requests.remove(&request) {
+                    match extra {
+                        true => self.ledger.leased_extra(worker),
+                        false => self.ledger.leased(worker, slots, 0),
+                    }
                     *self.ready.entry(tenant).or_default() += u64::from(count);
                     self.paused_until = now.plus(STORE_RETRY_MS);
                 }
             }
             Event::Finished { worker, task, attempt, report, cost } => {
                 self.ledger.saw(worker, now);
-                self.ledger.report(worker, task, attempt);
+                self.ledger.over(worker, task, attempt);
                 let held = self.held.get_mut(&(task, attempt));
                 if let Some(held) = held.filter(|held| held.worker == worker && held.verdict.is_none()) {
                     if held.report.is_none() && held.assigned {
@@ -151,7 +156,7 @@ impl Watch {
 
     fn leased(&mut self, request: RequestId, attempts: &[(TaskId, Attempt)], now: Millis) {
         let Some(request) = self.requests.remove(&request) else { return };
-        let Request { tenant, worker, count, slots, backlog_came } = request;
+        let Request { tenant, worker, count, slots, extra, backlog_came } = request;
         if attempts.len() < usize::try_from(count).unwrap() && !backlog_came {
             self.ready.insert(tenant.clone(), 0);
         }
@@ -159,7 +164,10 @@ impl Watch {
         let is_overtaken =
             |(task, attempt)| self.held.range((task, attempt + 1)..=(task, Attempt::MAX)).next().is_some();
         let attempts: Vec<_> = attempts.iter().copied().filter(|attempt| !is_overtaken(*attempt)).collect();
-        self.ledger.leased(worker, slots, if self.draining { 0 } else { attempts.len() });
+        match extra {
+            true => self.ledger.leased_extra(worker),
+            false => self.ledger.leased(worker, slots, if self.draining { 0 } else { attempts.len() }),
+        }
         for (task, attempt) in attempts {
             self.held.retain(|(held, _), _| *held != task);
             let tenant = tenant.clone();
@@ -182,8 +190,10 @@ impl Watch {
     /// Checks what the dispatcher wants done.
     pub(super) fn effect(&mut self, effect: &Effect, store: &Store, now: Millis) -> Check {
         match *effect {
-            Effect::Lease { request, ref tenant, worker, count } => self.lease(request, tenant, worker, count, now),
-            Effect::Assign { worker, task, attempt } => self.assign(worker, task, attempt, store),
+            Effect::Lease { request, ref tenant, worker, count, extra } => {
+                self.lease(request, tenant, (worker, extra), count, now)
+            }
+            Effect::Assign { worker, task, attempt, extra } => self.assign((worker, extra), task, attempt, store),
             Effect::Save { worker, task, attempt, verdict } => self.save(worker, task, attempt, verdict),
             Effect::Beat { ref attempts } => attempts.iter().try_for_each(|attempt| {
                 let held = self.held.get_mut(attempt);
@@ -191,7 +201,7 @@ impl Watch {
                 hold(renew.is_some(), Property::Renewed, || format!("renewed {attempt:?}, which is not held"))
             }),
             Effect::Stop { worker, task, attempt, .. } => {
-                self.ledger.stop(worker, task, attempt);
+                self.ledger.over(worker, task, attempt);
                 self.held.remove(&(task, attempt));
                 hold(!store.is_current(task, attempt), Property::Stopped, || {
                     format!("stopped attempt {attempt} of {task}, which is current")
@@ -216,20 +226,44 @@ impl Watch {
         }
     }
 
-    fn lease(&mut self, request: RequestId, tenant: &TenantId, worker: WorkerId, count: u32, now: Millis) -> Check {
+    fn lease(
+        &mut self,
+        request: RequestId,
+        tenant: &TenantId,
+        (worker, extra): (WorkerId, bool),
+        count: u32,
+        now: Millis,
+    ) -> Check {
         hold(!self.draining, Property::Drain, || "leased after a drain".into())?;
         hold((1..=LEASE_BATCH_MAX).contains(&count), Property::Credit, || format!("asks for {count} attempts"))?;
         self.purses.may_lease(tenant, self.under_way(tenant) + u64::from(count))?;
-        let slots = self.ledger.take(worker, count, now);
+        let slots = match extra {
+            true => {
+                hold(count == 1 && !self.has_something(tenant, worker), Property::Extra, || {
+                    format!("asks {count} of {tenant} for the extra slot of {worker}, which has something of it")
+                })?;
+                hold(self.ledger.take_extra(worker), Property::Extra, || format!("{worker} has no extra slot free"))?;
+                Ok(Slots::new())
+            }
+            false => self.ledger.take(worker, count, now),
+        };
         let slots =
             slots.map_err(|free| (Property::Credit, format!("asks for {count} of {free} slots of {worker}")))?;
         let is_overfull = self.ledger.is_overfull(worker);
         hold(!is_overfull, Property::Credit, || format!("asks for {count}, and {worker} cannot hold as many"))?;
         let ready = self.ready.entry(tenant.clone()).or_default();
         *ready = ready.saturating_sub(count.into());
-        let asked = Request { tenant: tenant.clone(), worker, count, slots, backlog_came: false };
+        let tenant = tenant.clone();
+        let asked = Request { tenant, worker, count, slots, extra, backlog_came: false };
         self.requests.insert(request, asked);
         Ok(())
+    }
+
+    /// Whether a worker runs something of a tenant, or will.
+    fn has_something(&self, tenant: &TenantId, worker: WorkerId) -> bool {
+        let runs = |held: &Held| held.assigned && held.report.is_none() && held.verdict.is_none();
+        let mut held = self.held.values().filter(|held| held.worker == worker && held.tenant == *tenant);
+        held.any(runs) || self.requests.values().any(|asked| asked.worker == worker && asked.tenant == *tenant)
     }
 
     /// Attempts of a tenant that are leased or asked for.
@@ -239,7 +273,7 @@ impl Watch {
         asked + self.held.values().filter(|held| held.tenant == *tenant).count() as u64
     }
 
-    fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, store: &Store) -> Check {
+    fn assign(&mut self, (worker, extra): (WorkerId, bool), task: TaskId, attempt: Attempt, store: &Store) -> Check {
         let what = format!("assigned attempt {attempt} of {task} to {worker}");
         hold(!self.draining, Property::Drain, || format!("{what} after a drain"))?;
         let newer =
@@ -251,6 +285,10 @@ impl Watch {
         let held = held.filter(|_| store.has_leased(task, attempt, worker));
         let held = held.ok_or_else(|| (Property::SavedFirst, format!("{what} before its lease was saved")))?;
         held.assigned = true;
+        if extra {
+            let is_free = self.ledger.assign_extra(worker, task, attempt);
+            return hold(is_free, Property::Extra, || format!("{what} for an extra slot that is not free"));
+        }
         hold(self.ledger.assign(worker, task, attempt), Property::Credit, || format!("{what} without credit"))
     }
 
@@ -282,10 +320,15 @@ impl Watch {
         // Whose lease steps are on their way waits for their answers.
         let is_served = |tenant: &TenantId| self.requests.values().any(|request| request.tenant == *tenant);
         let may = |tenant: &TenantId| self.purses.must_serve(tenant, self.under_way(tenant) + 1);
-        let waits = self.ready.iter().find(|(tenant, ready)| **ready > 0 && !is_served(tenant) && may(tenant));
-        if self.draining || now < self.paused_until || waits.is_none() {
+        let mut waiting = self.ready.iter().filter(|(tenant, ready)| **ready > 0 && !is_served(tenant) && may(tenant));
+        if self.draining || now < self.paused_until {
             return Ok(());
         }
+        let stranger_at =
+            |tenant: &TenantId| self.ledger.with_extra().find(|worker| !self.has_something(tenant, *worker));
+        let stranger = waiting.clone().find_map(|(tenant, _)| Some((tenant, stranger_at(tenant)?)));
+        hold(stranger.is_none(), Property::Served, || format!("{stranger:?} is not leased for the extra slot"))?;
+        let Some(waits) = waiting.next() else { return Ok(()) };
         let is_asking = |worker| self.requests.values().any(|request| request.worker == worker);
         let idle = self.ledger.with_credit(now).find(|worker| !is_asking(*worker));
         hold(idle.is_none(), Property::Served, || format!("{waits:?} and {idle:?} wait for each other"))
