@@ -260,8 +260,10 @@ impl Liar {
     async fn assigned(&mut self) -> HeldAttempt {
         loop {
             let bytes = self.0.receiver.recv().await.expect("the link stays");
-            if let FromDispatcher::Assign(batch) = wire::decode(&bytes).unwrap() {
-                return batch[0].held;
+            match wire::decode(&bytes).unwrap() {
+                FromDispatcher::Assign(batch) => return batch[0].held,
+                FromDispatcher::AssignExtra(assignment) => return assignment.held,
+                _ => {}
             }
         }
     }

@@ -24,7 +24,7 @@ fn host(mode: &str, more: &[&str]) -> (Server, TempDir, String) {
     (server, home, url)
 }
 
-fn worker(mode: &str, slots: u32, url: &str, home: &TempDir, more: &[&str]) -> Program {
+pub(crate) fn worker(mode: &str, slots: u32, url: &str, home: &TempDir, more: &[&str]) -> Program {
     let (command, slots) = (format!("{mode}-worker"), slots.to_string());
     let data = home.path().join(format!("{command}-data")).display().to_string();
     let mut program = Command::new(BINARY);

@@ -2,20 +2,24 @@
 
 use fusebox_harness::{Answer, Client, Server, guests};
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
+    modes::worker,
     options,
     quotas::{ask, key},
 };
 
+/// For what should happen soon, on a busy machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// Wall time of a sleeper's run in milliseconds: its fuse ends it.
 const SLEEP_MS: u32 = 2_000;
 
 /// A host of two slots with two tenants: one that sleeps, and another one.
 struct Two {
     server: Server,
-    _home: TempDir,
+    home: TempDir,
     sleeper: String,
     other: String,
 }
@@ -30,13 +34,13 @@ async fn two(more: &[&str]) -> Two {
     assert_eq!(made.status, StatusCode::CREATED, "{made}");
     let made = ask(&client, &other, Method::POST, "/v1/functions?name=echo", guests::echo()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made}");
-    Two { server, _home: home, sleeper, other }
+    Two { server, home, sleeper, other }
 }
 
 async fn invokes_of_another_tenant_are_answered(more: &[&str]) {
     /// As many as may wait, as many as run, and some to be refused.
     const CROWD: usize = 256 + 2 + 22;
-    let Two { server, _home, sleeper, other } = two(more).await;
+    let Two { server, home: _home, sleeper, other } = two(more).await;
     let base = server.client().base().to_owned();
     let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel::<Answer>();
     for _ in 0..CROWD {
@@ -68,4 +72,63 @@ async fn invokes_beside_a_crowd_of_sleepers_are_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invokes_beside_a_crowd_of_sleepers_are_answered_by_processes_of_their_own() {
     invokes_of_another_tenant_are_answered(&["--isolate", "process"]).await;
+}
+
+/// Tasks of a tenant, handed in at once: their paths.
+async fn submit(client: &Client, key: &str, function: &str, count: usize) -> Vec<String> {
+    let batch = json!(vec![json!({"text": "x"}); count]).to_string();
+    let path = format!("/v1/functions/{function}/tasks/batch");
+    let rows = ask(client, key, Method::POST, &path, batch).await.json().unwrap();
+    let rows = rows["items"].as_array().unwrap();
+    rows.iter().map(|row| format!("/v1/tasks/{}", row["task"].as_str().unwrap())).collect()
+}
+
+async fn tasks_of_another_tenant_end(two: &Two) {
+    const SLEEPERS: usize = 40;
+    let client = two.server.client();
+    let sleepers = submit(&client, &two.sleeper, "sleep", SLEEPERS).await;
+    fusebox_harness::eventually("the sleepers' start", PATIENCE, || async {
+        let first = ask(&client, &two.sleeper, Method::GET, &sleepers[0], []).await.json().ok()?;
+        (first["status"] == "RUNNING").then_some(())
+    })
+    .await
+    .unwrap();
+    for task in submit(&client, &two.other, "echo", 10).await {
+        let headers = [("authorization", two.other.as_str()), ("prefer", "wait=50")];
+        let ended = client.send(Method::GET, &task, &headers, []).await.unwrap().json().unwrap();
+        assert_eq!(ended["status"], "COMPLETED", "{ended}");
+    }
+    let mut waiting = 0;
+    for task in &sleepers {
+        let task = ask(&client, &two.sleeper, Method::GET, task, []).await.json().unwrap();
+        waiting += usize::from(task["status"] == "QUEUED");
+    }
+    assert!(waiting > SLEEPERS / 2, "only {waiting} of {SLEEPERS} sleepers wait: too many went first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_beside_a_crowd_of_sleepers_end() {
+    tasks_of_another_tenant_end(&two(&[]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_beside_a_crowd_of_sleepers_end_in_processes_of_their_own() {
+    tasks_of_another_tenant_end(&two(&["--isolate", "process"]).await).await;
+}
+
+async fn tasks_of_another_tenant_end_on_a_worker(mode: &str) {
+    let two = two(&["-m", mode, "-p", "0", "--join-token", "correct horse battery"]).await;
+    let url = two.server.program().word("tcp://").unwrap();
+    let _worker = worker(mode, 2, &url, &two.home, &["--join-token", "correct horse battery"]);
+    tasks_of_another_tenant_end(&two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_beside_a_crowd_of_sleepers_end_on_a_push_worker() {
+    tasks_of_another_tenant_end_on_a_worker("push").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_beside_a_crowd_of_sleepers_end_on_a_pull_worker() {
+    tasks_of_another_tenant_end_on_a_worker("pull").await;
 }

@@ -9,7 +9,7 @@ use fusebox_core::{
     id::{Attempt, TaskId, WorkerId},
     limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE},
     outcome::StopReason,
-    wire::{AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
+    wire::{AttemptId, AttemptReport, EXTRA_SINCE, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 
 use super::{
@@ -46,7 +46,8 @@ impl Driver {
     /// What was sent to the worker and did not arrive is given back; what it holds and we do not know is adopted.
     fn on_join(&mut self, link: LinkId, sender: LinkSender, join: Join) {
         let (worker, held) = (join.worker, join.held.clone());
-        let room = Room { slots: join.slots, capacity: join.capacity, has_extra: false };
+        let has_extra = sender.version() >= EXTRA_SINCE;
+        let room = Room { slots: join.slots, capacity: join.capacity, has_extra };
         // An older link of the worker may not have been missed yet.
         self.handle(Event::WorkerAway { worker });
         self.remotes.join(link, sender, join, self.clock.now());

@@ -120,7 +120,11 @@ impl Driver {
         let (tenant, limits) = (task.tenant, task.limits);
         let function = function_name;
         let assignment = Assignment { held, tenant, function, module, limits, grants, waited_ms, input };
-        self.assignments.entry(worker).or_default().push(assignment);
+        if !extra {
+            self.assignments.entry(worker).or_default().push(assignment);
+        } else if !self.remotes.assign_extra(worker, assignment, self.clock.now()) {
+            self.interrupted(worker, id.task, id.attempt);
+        }
     }
 
     /// What cannot be sent is as good as interrupted before its start.

@@ -131,6 +131,16 @@ impl Remotes {
         unsent
     }
 
+    /// Sends an attempt for the extra slot; whether it could be queued.
+    pub(super) fn assign_extra(&mut self, worker: WorkerId, assignment: Assignment, now: Millis) -> bool {
+        let id = assignment.held.id;
+        let is_sent = self.send(worker, &FromDispatcher::AssignExtra(assignment));
+        if let Some(remote) = self.workers.get_mut(&worker).filter(|_| is_sent) {
+            remote.unreceived.insert(id, now);
+        }
+        is_sent
+    }
+
     /// Closes the links that swallow messages: what was sent on them has not arrived in time.
     pub(super) fn close_deaf(&self, now: Millis) {
         for (worker, remote) in &self.workers {

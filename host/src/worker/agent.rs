@@ -13,7 +13,7 @@ use fusebox_core::{
     outcome::StopReason,
     wire::{self, Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
-use fusebox_sandbox::ArtifactKey;
+use fusebox_sandbox::{ArtifactKey, StopFlag};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -226,7 +226,15 @@ impl Agent {
             FromDispatcher::Assign(batch) => {
                 self.arrived.extend(batch.iter().map(|assignment| assignment.held.id));
                 self.asked = self.asked.saturating_sub(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-                batch.into_iter().for_each(|assignment| self.begin(assignment));
+                for assignment in batch {
+                    let stop = self.held.begin(assignment.held);
+                    self.begin(assignment, stop);
+                }
+            }
+            FromDispatcher::AssignExtra(assignment) => {
+                self.arrived.push(assignment.held.id);
+                let stop = self.held.begin_extra(assignment.held);
+                self.begin(assignment, stop);
             }
             FromDispatcher::NothingYet { slots } => self.asked = self.asked.saturating_sub(slots),
             FromDispatcher::Stop(stops) => stops.into_iter().for_each(|(id, reason)| self.held.stop(id, reason)),
@@ -241,9 +249,10 @@ impl Agent {
         }
     }
 
-    fn begin(&mut self, assignment: Assignment) {
+    /// Runs an attempt, unless it was held already.
+    fn begin(&self, assignment: Assignment, stop: Option<StopFlag>) {
         let Assignment { held, tenant, function, module, limits, grants, waited_ms, input } = assignment;
-        let Some(stop) = self.held.begin(held) else { return };
+        let Some(stop) = stop else { return };
         if self.draining {
             stop.raise(StopReason::Interrupted);
         }

@@ -28,6 +28,8 @@ enum Stage {
 
 struct Held {
     token: LeaseToken,
+    /// It is for the extra slot, and was sent beyond what was asked for.
+    is_extra: bool,
     stage: Stage,
 }
 
@@ -43,12 +45,21 @@ pub struct HeldAttempts {
 impl HeldAttempts {
     /// Takes an attempt in; `None` where it is held already.
     pub fn begin(&mut self, attempt: HeldAttempt) -> Option<StopFlag> {
+        self.take_in(attempt, false)
+    }
+
+    /// Takes in an attempt for the extra slot; `None` where it is held already.
+    pub fn begin_extra(&mut self, attempt: HeldAttempt) -> Option<StopFlag> {
+        self.take_in(attempt, true)
+    }
+
+    fn take_in(&mut self, attempt: HeldAttempt, is_extra: bool) -> Option<StopFlag> {
         if self.held.contains_key(&attempt.id) {
             return None;
         }
         let stop = StopFlag::default();
-        self.held.insert(attempt.id, Held { token: attempt.token, stage: Stage::Open(stop.clone()) });
-        self.open += 1;
+        self.held.insert(attempt.id, Held { token: attempt.token, is_extra, stage: Stage::Open(stop.clone()) });
+        self.open += u32::from(!is_extra);
         Some(stop)
     }
 
@@ -59,7 +70,7 @@ impl HeldAttempts {
         {
             self.due.push(report.held.id);
             held.stage = Stage::Over(Box::new(report), None);
-            self.open -= 1;
+            self.open -= u32::from(!held.is_extra);
         }
     }
 
@@ -77,13 +88,13 @@ impl HeldAttempts {
 
     /// A report is recorded, or the attempt is no longer this worker's.
     pub fn forget(&mut self, id: AttemptId) {
-        if let Some(Held { stage: Stage::Open(stop), .. }) = self.held.remove(&id) {
+        if let Some(Held { stage: Stage::Open(stop), is_extra, .. }) = self.held.remove(&id) {
             stop.raise(StopReason::Interrupted);
-            self.open -= 1;
+            self.open -= u32::from(!is_extra);
         }
     }
 
-    /// Attempts that wait or run.
+    /// Attempts that wait or run, but for those of the extra slot.
     #[must_use]
     pub fn open(&self) -> u32 {
         self.open
@@ -204,6 +215,20 @@ mod tests {
         let stop = held.begin(attempt(1)).unwrap();
         held.forget(attempt(1).id);
         assert_eq!((stop.reason(), held.open()), (Some(StopReason::Interrupted), 0));
+    }
+
+    #[test]
+    fn an_attempt_of_the_extra_slot_is_not_one_that_was_asked_for() {
+        let mut held = HeldAttempts::default();
+        held.begin(attempt(1)).unwrap();
+        held.begin_extra(attempt(2)).unwrap();
+        held.begin_extra(attempt(3)).unwrap();
+        assert_eq!((held.open(), held.all().len()), (1, 3));
+        held.end(report(2, 1));
+        held.forget(attempt(3).id);
+        assert_eq!((held.open(), held.due(Instant::now()).len()), (1, 1));
+        held.end(report(1, 1));
+        assert_eq!(held.open(), 0);
     }
 
     #[test]

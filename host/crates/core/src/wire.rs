@@ -27,6 +27,8 @@ pub const PROTOCOL: u16 = 3;
 /// The oldest version that this release speaks: that of the release before, so that a cluster is upgraded process by
 /// process.
 pub const PROTOCOL_OLDEST: u16 = PROTOCOL - 1;
+/// The version from which on workers have a slot beyond those that they announce.
+pub const EXTRA_SINCE: u16 = 3;
 /// The first byte of each message.
 const LAYOUT: u8 = 1;
 
@@ -137,6 +139,8 @@ pub enum FromDispatcher {
     },
     /// This dispatcher ends once what it has assigned is over: it assigns nothing more.
     Drains,
+    /// Run this in the slot beyond the others. Its lease is saved; it spends no credit.
+    AssignExtra(Assignment),
 }
 
 impl FromDispatcher {
@@ -144,7 +148,7 @@ impl FromDispatcher {
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
-            Self::Drains => 3,
+            Self::Drains | Self::AssignExtra(_) => EXTRA_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }

@@ -75,6 +75,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         waited_ms: 10,
         input: Bytes::from_static(b"in"),
     };
+    let extra = assignment.clone();
     let answers = |answer| FromDispatcher::Answer { number: 7, answer };
     let (none, piece) = (Bytes::new(), Bytes::from_static(b"piece"));
     vec![
@@ -93,6 +94,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         answers(Ok(Answer::Deleted(true))),
         answers(Err(Refusal::Conflict)),
         FromDispatcher::Drains,
+        FromDispatcher::AssignExtra(extra),
     ]
 }
 
