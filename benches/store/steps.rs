@@ -17,7 +17,6 @@ use fusebox_core::{
     outcome::Receipt,
     quota::UNLIMITED,
     task::{Priority, TaskState},
-    time::Millis,
 };
 
 /// Inputs and outputs.
@@ -65,8 +64,8 @@ impl Steps {
             limits: self.function.limits,
             priority: Priority::Normal,
             attempts_max: 3,
-            not_before: Millis(0),
-            expires_at: now.plus(6 * 3_600_000),
+            delay_ms: 0,
+            expires_in_ms: 6 * 3_600_000,
             fingerprint: None,
             retry_of: None,
             queued_max: UNLIMITED,

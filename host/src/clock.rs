@@ -1,11 +1,15 @@
-//! The only reader of the wall clock. Everything else is told the time, so that tests can tell it another one.
+//! The only reader of the machine's clocks. Everything else is told the time, so that tests can tell it another one.
+//!
+//! The wall clock says what people call the time, and may be set: by a step of an hour, forward or back. A steady clock
+//! starts with it and then goes only as time passes, so that a step makes nothing late or early. A process goes by a
+//! steady clock; the wall is asked for what leaves it for people and guests.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use fusebox_core::time::Millis;
@@ -13,17 +17,59 @@ use fusebox_core::time::Millis;
 /// A source of time.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The machine's wall clock.
     System,
-    /// A clock that stands still until it is advanced.
-    Manual(Arc<AtomicU64>),
+    /// The time at a moment, and what has passed since.
+    Steady(Arc<Steady>),
+    /// A wall clock that stands still until a test moves it.
+    Manual(Arc<Hands>),
+}
+
+/// See [`Clock::Steady`].
+#[derive(Debug)]
+pub struct Steady {
+    at: Millis,
+    since: Since,
+}
+
+/// The moment at which a steady clock was started, by what cannot be set.
+#[derive(Debug)]
+enum Since {
+    Instant(Instant),
+    Passed(Arc<Hands>, u64),
+}
+
+/// What a test has done to a manual clock, in milliseconds.
+#[derive(Debug, Default)]
+pub struct Hands {
+    passed: AtomicU64,
+    stepped: AtomicI64,
 }
 
 impl Clock {
-    /// A clock for tests.
+    /// A wall clock for tests.
     #[must_use]
     pub fn manual(start: Millis) -> Self {
-        Self::Manual(Arc::new(AtomicU64::new(start.0)))
+        let hands = Hands::default();
+        hands.passed.store(start.0, Ordering::SeqCst);
+        Self::Manual(Arc::new(hands))
+    }
+
+    /// A clock that begins with this one's time, or with `least` where that is later, and goes as time passes. A steady
+    /// clock that is late enough stays as it is.
+    #[must_use]
+    pub fn steady(&self, least: Millis) -> Self {
+        let now = self.now();
+        let since = match self {
+            Self::System => Since::Instant(Instant::now()),
+            Self::Manual(hands) => Since::Passed(hands.clone(), hands.passed.load(Ordering::SeqCst)),
+            Self::Steady(_) if least <= now => return self.clone(),
+            Self::Steady(steady) => match &steady.since {
+                Since::Instant(_) => Since::Instant(Instant::now()),
+                Since::Passed(hands, _) => Since::Passed(hands.clone(), hands.passed.load(Ordering::SeqCst)),
+            },
+        };
+        Self::Steady(Arc::new(Steady { at: now.max(least), since }))
     }
 
     /// The time now.
@@ -35,14 +81,64 @@ impl Clock {
                 let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
             }
-            Self::Manual(now) => Millis(now.load(Ordering::SeqCst)),
+            Self::Steady(steady) => steady.at.plus(steady.since.elapsed()),
+            Self::Manual(hands) => {
+                let stepped = hands.stepped.load(Ordering::SeqCst);
+                Millis(hands.passed.load(Ordering::SeqCst).saturating_add_signed(stepped))
+            }
         }
     }
 
-    /// Moves a manual clock on; the machine's clock is left alone.
+    /// Lets time pass on a manual clock and on those that go by it; other clocks are left alone.
     pub fn advance(&self, ms: u64) {
-        if let Self::Manual(now) = self {
-            now.fetch_add(ms, Ordering::SeqCst);
+        let hands = match self {
+            Self::Manual(hands) => hands,
+            Self::Steady(steady) => match &steady.since {
+                Since::Passed(hands, _) => hands,
+                Since::Instant(_) => return,
+            },
+            Self::System => return,
+        };
+        hands.passed.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Sets a manual clock forward or back, while no time passes; other clocks are left alone.
+    pub fn step(&self, ms: i64) {
+        if let Self::Manual(hands) = self {
+            hands.stepped.fetch_add(ms, Ordering::SeqCst);
         }
+    }
+}
+
+impl Since {
+    /// Milliseconds since then.
+    fn elapsed(&self) -> u64 {
+        match self {
+            Self::Instant(at) => u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            Self::Passed(hands, at) => hands.passed.load(Ordering::SeqCst).saturating_sub(*at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_clock_goes_as_time_passes_and_not_as_the_wall_is_set() {
+        let wall = Clock::manual(Millis(1_000));
+        let steady = wall.steady(Millis(0));
+        for step in [3_600_000, -7_200_000] {
+            wall.step(step);
+            let before = steady.now();
+            wall.advance(5);
+            assert_eq!(steady.now(), before.plus(5));
+        }
+        assert_eq!((wall.now(), steady.now()), (Millis(0), Millis(1_010)), "the wall is before its epoch");
+        assert_eq!(wall.steady(Millis(2_000)).now(), Millis(2_000), "never before what was promised");
+        assert_eq!(steady.steady(Millis(0)).now(), Millis(1_010));
+        assert_eq!(steady.steady(Millis(1_500)).now(), Millis(1_500));
+        let later = Clock::System.now().plus(60_000);
+        assert!(Clock::System.steady(later).now() >= later);
     }
 }

@@ -17,6 +17,7 @@
 //! | [`frames`] | bytes between this program's own processes |
 //! | [`text`] | text as other systems write it |
 //! | [`clock`], [`random`] | the only readers of time and randomness |
+//! | [`skew`] | how far the store's time is from this machine's |
 
 pub mod cli;
 pub mod client;
@@ -34,6 +35,7 @@ pub mod outside;
 pub mod random;
 pub mod rest;
 pub mod secrets;
+pub mod skew;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;

@@ -24,6 +24,7 @@
 //! | `uploads` | that another tenant has uploaded the same bytes is not told |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
 //! | `keys` | keys as they come and go |
+//! | `clocks` | the store's clock decides, however wrong a node's is |
 //! | `authority` | what a key may do is checked when it is done, after the body has come |
 //! | `words` | parameters, headers, codings and names are understood as they were meant, or refused |
 //! | `world`, `matrix` | every route meets every kind of caller |
@@ -33,6 +34,7 @@ mod authority;
 mod batch;
 mod bounds;
 mod browsers;
+mod clocks;
 mod connections;
 mod crowd;
 mod document;

@@ -126,6 +126,13 @@ impl Rest {
         Self::with_all(store, Slots::Echo, home, Cors::default(), Clock::System, Room::new(bounds))
     }
 
+    /// With a clock of the store's, and another one of this node's.
+    pub(crate) fn with_clocks(store: Clock, node: Clock) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), store).unwrap());
+        Self::with_all(store, Slots::Echo, home, Cors::default(), node, Room::default())
+    }
+
     fn with_store(store: Arc<dyn Store>, slots: Slots, home: TempDir) -> Self {
         Self::with_all(store, slots, home, Cors::default(), Clock::System, Room::default())
     }

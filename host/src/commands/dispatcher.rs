@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use fusebox_core::{dispatch::Mode, function::RunLimits};
+use fusebox_core::{dispatch::Mode, function::RunLimits, time::Millis};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -86,7 +86,7 @@ pub fn shared_store(text: &str) -> Result<StoreAddress, String> {
 pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     parts::allow_open_files();
     let mut signals = Signals::listen()?;
-    let clock = Clock::System;
+    let clock = Clock::System.steady(Millis(0));
     let mode = Mode::from(args.mode);
     let slots = args.slots.unwrap_or_else(parts::cores);
     let store = parts::open_store(&args.store, &clock).await?;
@@ -109,7 +109,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         let outside = parts::outside(outside, Arc::new(args.egress.start(&metrics)?));
         args.isolation.warn_where_shared(store.has_keys().await?);
         let runner = args.isolation.runner(&sandbox, slots, RunLimits::CEILING)?;
-        let slots = Slots::start(slots, runner, outside, random::worker_id(clock.now()), &clock, &metrics)?;
+        let slots = Slots::start(slots, runner, outside, random::worker_id(clock.now()), &Clock::System, &metrics)?;
         let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
         Dispatching::local(own, workers, &args.workers)
     } else {

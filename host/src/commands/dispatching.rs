@@ -23,7 +23,7 @@ use crate::{
         upkeep,
     },
     modules::Modules,
-    random,
+    random, skew,
     store::Store,
     telemetry::metrics::Metrics,
     tenancy::QuotaBook,
@@ -146,6 +146,7 @@ impl Dispatching {
 
     fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
         let Parts { store, clock, outside, metrics, quotas, stop } = parts;
+        tokio::spawn(skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),

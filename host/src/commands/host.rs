@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt};
+use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt, time::Millis};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,7 @@ impl Host {
     /// # Errors
     /// Where it cannot start: the address or the store is in use, or not allowed.
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
-        let clock = Clock::System;
+        let clock = Clock::System.steady(Millis(0));
         let tls = options.web.tls()?;
         let store = parts::open_store(&options.store, &clock).await?;
         let gate = Gate::new(store.clone());
@@ -96,7 +96,7 @@ impl Host {
         let asked = parts::outside(outside.clone(), Arc::new(options.egress.start(&metrics)?));
         options.isolation.warn_where_shared(store.has_keys().await?);
         let runner = options.isolation.runner(&sandbox, options.slots, options.ceiling)?;
-        let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &clock, &metrics)?);
+        let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &Clock::System, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
         options.admin.start(Own::new(&store, &metrics, &readiness))?;
@@ -121,7 +121,7 @@ impl Host {
             gate,
             store,
             modules,
-            invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, clock: clock.clone(), fuel }),
+            invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, fuel }),
             meter: Meter::new(quotas),
             clock,
             metrics,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use fusebox_core::function::RunLimits;
+use fusebox_core::{function::RunLimits, time::Millis};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +79,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let tls = args.web.tls()?;
     let secrets = args.secrets.read()?;
-    let clock = Clock::System;
+    // The process goes by what passes, whatever the machine's clock is set to.
+    let clock = Clock::System.steady(Millis(0));
     let store = parts::open_store(&args.store, &clock).await?;
     let gate = Gate::new(store.clone());
     let listener = listen(args.listen, &gate, &args.store).await?;
@@ -90,6 +91,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     let stop = CancellationToken::new();
     args.admin.start(Own::new(&store, &metrics, &readiness))?;
+    tokio::spawn(crate::skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
     let quotas = QuotaBook::open(store.clone()).await;
     let crew = Crew::new(store.clone());
     let app = App {

@@ -99,7 +99,7 @@ impl LocalWorker {
     /// Starts an attempt; its report comes later.
     pub(super) fn assign(&self, leased: LeasedTask, stop: StopFlag) {
         let TaskState::Running(Lease { token, .. }) = leased.task.state else { return };
-        let (task, attempt) = (leased.task.id, leased.task.attempt);
+        let (task, attempt, waited_ms) = (leased.task.id, leased.task.attempt, leased.task.waited_ms());
         let job = Job {
             module: leased.module,
             task: Some(task),
@@ -110,7 +110,8 @@ impl LocalWorker {
             grants: leased.grants,
             input: leased.input,
             stop,
-            accepted_at: leased.task.created_at,
+            waited_ms,
+            came_at: Instant::now(),
         };
         self.submit(job, HeldAttempt { id: AttemptId { task, attempt }, token }, true);
     }

@@ -115,7 +115,8 @@ impl Driver {
             return local.assign(leased, stop);
         }
         let held = HeldAttempt { id, token };
-        let waited_ms = self.clock.now().since(leased.task.created_at);
+        // Both times are the store's: only the difference leaves it.
+        let waited_ms = leased.task.waited_ms();
         let LeasedTask { task, input, module, function_name, grants } = leased;
         let (tenant, limits) = (task.tenant, task.limits);
         let function = function_name;

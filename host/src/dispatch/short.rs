@@ -1,6 +1,6 @@
 //! The short path of a sync invoke: straight to a slot, nothing stored. The fuse and the receipt are those of a task.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use super::missing::MissingModules;
 use crate::{
-    clock::Clock,
     invoke::{InvokeError, Invoked, Invoker},
     tenancy::{FuelMeter, NoFuel},
     worker::{
@@ -25,8 +24,6 @@ pub struct SlotInvoker {
     pub slots: Arc<Slots>,
     /// Compiles a module whose artifact is missing.
     pub missing: MissingModules,
-    /// What time it is.
-    pub clock: Clock,
     /// Fuel that runs reserve.
     pub fuel: FuelMeter,
 }
@@ -66,7 +63,8 @@ impl SlotInvoker {
             grants: function.grants,
             input,
             stop,
-            accepted_at: self.clock.now(),
+            waited_ms: 0,
+            came_at: Instant::now(),
         };
         match self.run(job).await? {
             Done::Ran(ran) => Ok(invoked(ran)),

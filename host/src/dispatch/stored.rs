@@ -47,8 +47,7 @@ impl Invoker for StoredInvoker {
         if let Some(missing) = self.crew.missing_now().await {
             return Err(missing.into());
         }
-        let now = self.clock.now();
-        let id = random::task_id(now);
+        let id = random::task_id(self.clock.now());
         let (tenant, wall_ms) = (function.tenant.clone(), u64::from(function.limits.wall_ms));
         let queued_max = self.quotas.of(&tenant).queued_tasks;
         let task = NewTask {
@@ -62,8 +61,8 @@ impl Invoker for StoredInvoker {
             // Someone waits for it.
             priority: Priority::High,
             attempts_max: self.attempts_max,
-            not_before: now,
-            expires_at: now.plus(QUEUE_MS),
+            delay_ms: 0,
+            expires_in_ms: QUEUE_MS,
             fingerprint: None,
             retry_of: None,
             queued_max,

@@ -64,7 +64,6 @@ impl Wish<'_> {
 
     /// The task of this id.
     pub(super) fn task_of_id(self, app: &App, tenant: &TenantId, id: TaskId) -> NewTask {
-        let not_before = app.clock.now().plus(self.delay_ms);
         NewTask {
             id,
             tenant: tenant.clone(),
@@ -75,8 +74,8 @@ impl Wish<'_> {
             limits: self.limits,
             priority: self.priority,
             attempts_max: app.settings.attempts_max,
-            not_before,
-            expires_at: not_before.plus(TASK_AGE_MS_MAX),
+            delay_ms: self.delay_ms,
+            expires_in_ms: self.delay_ms.saturating_add(TASK_AGE_MS_MAX),
             fingerprint: None,
             retry_of: self.retry_of,
             queued_max: app.meter.quotas().of(tenant).queued_tasks,

@@ -42,10 +42,11 @@ pub struct NewTask {
     pub priority: Priority,
     /// Attempts it may have.
     pub attempts_max: Attempt,
-    /// May be leased from then on; `Millis(0)` for at once.
-    pub not_before: Millis,
-    /// Fails as expired unless started by then.
-    pub expires_at: Millis,
+    /// How long after its acceptance it may be leased, in milliseconds; 0 for at once. Times are the store's to tell, and
+    /// only durations are sent to it: another clock may be set wrong.
+    pub delay_ms: u64,
+    /// Fails as expired unless started within so many milliseconds after its acceptance.
+    pub expires_in_ms: u64,
     /// Told where the id is made from an idempotency key: the same id with another fingerprint is a conflict.
     pub fingerprint: Option<Fingerprint>,
     /// The task that this one is another try of.
@@ -67,13 +68,13 @@ impl NewTask {
             limits: self.limits,
             priority: self.priority,
             created_at: at,
-            expires_at: self.expires_at,
+            expires_at: at.plus(self.expires_in_ms),
             attempt: 0,
             attempts_max: self.attempts_max,
             releases: 0,
             fingerprint: self.fingerprint,
             retry_of: self.retry_of,
-            state: TaskState::Queued { not_before: self.not_before },
+            state: TaskState::Queued { not_before: at.plus(self.delay_ms) },
         }
     }
 }

@@ -52,6 +52,7 @@ pub struct Metrics {
     queue_seconds: Histogram,
     compile_seconds: Histogram,
     fuel: Counter,
+    clock_skew: Gauge<f64, AtomicU64>,
     slots_busy: Gauge,
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
@@ -89,6 +90,7 @@ impl Metrics {
             queue_seconds: seconds(),
             compile_seconds: seconds(),
             fuel: Counter::default(),
+            clock_skew: Gauge::default(),
             slots_busy: Gauge::default(),
             ready: Gauge::default(),
             delayed: Gauge::default(),
@@ -127,7 +129,10 @@ impl Metrics {
         let seconds = Unit::Seconds;
         registry.register_with_unit("run", "Wall time of runs", seconds.clone(), self.run_seconds.clone());
         registry.register_with_unit("queue_wait", "Wait before a run", seconds.clone(), self.queue_seconds.clone());
-        registry.register_with_unit("compile", "Time of module compilation", seconds, self.compile_seconds.clone());
+        let compile = self.compile_seconds.clone();
+        registry.register_with_unit("compile", "Time of module compilation", seconds.clone(), compile);
+        let skew = "The store's time less this machine's";
+        registry.register_with_unit("clock_skew", skew, seconds, self.clock_skew.clone());
         registry.register("fuel_used", "Fuel units used by runs that returned", self.fuel.clone());
         let all_slots: Gauge = Gauge::default();
         all_slots.set(slots.into());
@@ -203,6 +208,12 @@ impl Metrics {
         if !time.is_zero() {
             self.compile_seconds.observe(time.as_secs_f64());
         }
+    }
+
+    /// The store's time less this machine's, in milliseconds.
+    #[expect(clippy::cast_precision_loss, reason = "a skew of more than 52 bits of milliseconds is no skew")]
+    pub fn clock_skew(&self, ms: i64) {
+        self.clock_skew.set(ms as f64 / 1_000.0);
     }
 
     /// A slot starts a run.

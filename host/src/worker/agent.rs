@@ -256,9 +256,9 @@ impl Agent {
         if self.draining {
             stop.raise(StopReason::Interrupted);
         }
-        let accepted_at = self.options.clock.now().minus(waited_ms);
+        let came_at = Instant::now();
         let (task, attempt) = (Some(held.id.task), held.id.attempt);
-        let job = Job { module, task, attempt, tenant, function, limits, grants, input, stop, accepted_at };
+        let job = Job { module, task, attempt, tenant, function, limits, grants, input, stop, waited_ms, came_at };
         self.submit(job, held);
     }
 

@@ -6,7 +6,10 @@
 //! running, and only while all others are busy: long runs of one tenant cannot keep the next one waiting, and a tenant that
 //! is alone has no more than its slots. Knows neither the store nor the dispatcher.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -15,7 +18,6 @@ use fusebox_core::{
     limits::SLOT_STACK_BYTES,
     name::{FunctionName, TenantId},
     outcome::{Outcome, Receipt, StopReason},
-    time::Millis,
     wire::End,
 };
 use fusebox_sandbox::{Call, CallContext, Outside, Run, StopFlag};
@@ -46,8 +48,10 @@ pub struct Job {
     pub input: Bytes,
     /// Ends the run from outside; where it is raised before the start, nothing runs.
     pub stop: StopFlag,
-    /// When the task was accepted or the invoke arrived: the receipt's queue wait counts from there.
-    pub accepted_at: Millis,
+    /// How long it had waited before it came here, in milliseconds, by the clock of who says so.
+    pub waited_ms: u64,
+    /// When it came here: the rest of the receipt's queue wait.
+    pub came_at: Instant,
 }
 
 /// Takes a job's end, on the slot's thread: it must not block.
@@ -312,8 +316,8 @@ impl Shared {
     }
 
     fn run(&self, job: Job) -> Done {
-        let started_at = self.clock.now();
-        let queue_us = started_at.since(job.accepted_at).saturating_mul(1_000);
+        let waited_here = u64::try_from(job.came_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let queue_us = job.waited_ms.saturating_mul(1_000).saturating_add(waited_here);
         if let Some(reason) = job.stop.reason() {
             let receipt = Receipt { queue_us, attempt: job.attempt, ..Receipt::default() };
             return Done::Ran(Ran { outcome: Outcome::Stopped(reason), receipt, log: Bytes::new() });
@@ -326,7 +330,7 @@ impl Shared {
                 attempt: job.attempt,
                 tenant: job.tenant.clone(),
                 function: job.function.clone(),
-                deadline: started_at.plus(job.limits.wall_ms.into()),
+                deadline: self.clock.now().plus(job.limits.wall_ms.into()),
                 grants: job.grants.clone(),
             },
             stop: job.stop.clone(),

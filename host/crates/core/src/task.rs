@@ -142,6 +142,15 @@ impl Status {
 }
 
 impl Task {
+    /// How long it had waited when it was leased, in milliseconds: both times are its store's. 0 of one that does not run.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        match self.state {
+            TaskState::Running(lease) => lease.started_at.since(self.created_at),
+            _ => 0,
+        }
+    }
+
     /// The state as a word.
     #[must_use]
     pub const fn status(&self) -> Status {

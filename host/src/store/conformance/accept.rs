@@ -17,7 +17,7 @@ pub(crate) async fn a_task_waits_with_what_it_was_given(subject: &dyn Subject) {
     let task = subject.store().task(&tenant, id).await.unwrap().unwrap();
     assert_eq!((task.id, task.function, task.limits), (id, function.id, function.limits));
     assert_eq!((task.priority, task.attempt, task.attempts_max), (Priority::High, 0, 2));
-    assert_eq!((task.expires_at, task.created_at), (new.expires_at, subject.now()));
+    assert_eq!((task.expires_at, task.created_at), (subject.now().plus(new.expires_in_ms), subject.now()));
     assert!(matches!(task.state, TaskState::Queued { .. }));
     let result = subject.store().result(&tenant, id).await.unwrap().unwrap();
     assert_eq!((result.task, result.output), (task, Bytes::new()));
@@ -58,7 +58,7 @@ pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Su
     // The step's bound is the only one: a tenant may have been given more than any default.
     let queued_max = 2_000;
     let bounded = || NewTask { queued_max, ..new_task(subject, &function) };
-    let delayed = NewTask { not_before: subject.now().plus(60_000), ..bounded() };
+    let delayed = NewTask { delay_ms: 60_000, ..bounded() };
     let mut batch: Vec<_> = (1..queued_max).map(|_| bounded()).collect();
     batch.push(delayed.clone());
     let refused = bounded();

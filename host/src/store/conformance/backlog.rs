@@ -51,7 +51,7 @@ pub(crate) async fn a_tenant_without_work_is_left_out(subject: &dyn Subject) {
     };
     assert_eq!(tenants().await, [tenant("acme")]);
     let function = register(subject, &idle, "f").await;
-    let task = NewTask { not_before: subject.now().plus(1_000), ..new_task(subject, &function) };
+    let task = NewTask { delay_ms: 1_000, ..new_task(subject, &function) };
     accept(subject, task).await;
     assert_eq!(tenants().await, [tenant("acme"), tenant("idle")]);
     let leased = lease_one(subject, &tenant("acme")).await;

@@ -59,7 +59,7 @@ pub(crate) async fn no_more_are_leased_than_tokens_given(subject: &dyn Subject) 
 pub(crate) async fn a_delayed_task_is_leased_only_when_it_is_due(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
-    let task = NewTask { not_before: subject.now().plus(5_000), ..new_task(subject, &function) };
+    let task = NewTask { delay_ms: 5_000, ..new_task(subject, &function) };
     let task = accept(subject, task).await;
     subject.pass(4_000).await;
     subject.store().tick().await.unwrap();
@@ -87,8 +87,7 @@ pub(crate) async fn a_retried_task_keeps_its_place(subject: &dyn Subject) {
 pub(crate) async fn an_expired_task_is_not_leased(subject: &dyn Subject) {
     let (tenant, fresh) = one_task(subject).await;
     let function = register(subject, &tenant, "f").await;
-    let task =
-        NewTask { expires_at: subject.now().plus(500), priority: Priority::High, ..new_task(subject, &function) };
+    let task = NewTask { expires_in_ms: 500, priority: Priority::High, ..new_task(subject, &function) };
     let expired = accept(subject, task).await;
     subject.pass(500).await;
     assert_eq!(ids(&lease(subject, &tenant, 2).await), [fresh]);

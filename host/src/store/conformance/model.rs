@@ -224,8 +224,9 @@ impl Case<'_> {
         let now = self.subject.now();
         let name = crate::store::FunctionRef::Name("f".parse().unwrap());
         let function = self.subject.store().function(&self.tenant, &name).await.unwrap().unwrap();
-        let (not_before, expires_at) = (now.plus(delay_ms), now.plus(age_ms));
-        let new = NewTask { priority, not_before, expires_at, attempts_max, ..new_task(self.subject, &function) };
+        let expires_at = now.plus(age_ms);
+        let new =
+            NewTask { priority, delay_ms, expires_in_ms: age_ms, attempts_max, ..new_task(self.subject, &function) };
         let at = self.subject.now();
         assert_eq!(self.subject.store().accept(vec![new.clone()]).await.unwrap(), [Accepted::New { at }]);
         self.tasks.push(Modelled {
@@ -238,7 +239,7 @@ impl Case<'_> {
             releases: 0,
             token: LeaseToken([0; 16]),
             ended_by: None,
-            state: if delay_ms == 0 { State::Ready } else { State::Delayed(not_before) },
+            state: if delay_ms == 0 { State::Ready } else { State::Delayed(now.plus(delay_ms)) },
         });
     }
 

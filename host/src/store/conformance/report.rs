@@ -202,7 +202,7 @@ pub(crate) async fn reports_are_answered_in_order(subject: &dyn Subject) {
 pub(crate) async fn a_waiting_task_is_cancelled(subject: &dyn Subject) {
     let (tenant, task) = one_task(subject).await;
     let function = register(subject, &tenant, "f").await;
-    let delayed = NewTask { not_before: subject.now().plus(1_000), ..new_task(subject, &function) };
+    let delayed = NewTask { delay_ms: 1_000, ..new_task(subject, &function) };
     let delayed = accept(subject, delayed).await;
     for task in [task, delayed] {
         assert_eq!(cancel(subject, &tenant, task).await, Cancelled::Cancelled { worker: None });

@@ -54,7 +54,7 @@ pub(crate) async fn a_lapsed_lease_that_was_never_renewed_costs_no_attempt(subje
 pub(crate) async fn a_delayed_task_is_promoted(subject: &dyn Subject) {
     let (tenant, _) = one_task(subject).await;
     let function = register(subject, &tenant, "f").await;
-    let task = NewTask { not_before: subject.now().plus(2_000), ..new_task(subject, &function) };
+    let task = NewTask { delay_ms: 2_000, ..new_task(subject, &function) };
     accept(subject, task).await;
     assert_eq!(counts(subject, &tenant).await, (1, 1, 0));
     subject.pass(2_000).await;
@@ -66,9 +66,9 @@ pub(crate) async fn a_delayed_task_is_promoted(subject: &dyn Subject) {
 pub(crate) async fn a_waiting_task_expires_wherever_it_waits(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
-    let new = || NewTask { expires_at: subject.now().plus(2_000), ..new_task(subject, &function) };
-    let delayed = NewTask { not_before: subject.now().plus(9_000), ..new() };
-    let due = NewTask { not_before: subject.now().plus(1_000), ..new() };
+    let new = || NewTask { expires_in_ms: 2_000, ..new_task(subject, &function) };
+    let delayed = NewTask { delay_ms: 9_000, ..new() };
+    let due = NewTask { delay_ms: 1_000, ..new() };
     let running = accept(subject, new()).await;
     lease_one(subject, &tenant).await;
     let ended = accept(subject, new()).await;
@@ -110,8 +110,7 @@ pub(crate) async fn an_ended_task_is_purged_after_its_time(subject: &dyn Subject
 pub(crate) async fn many_due_tasks_are_all_done_in_some_ticks(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
-    let not_before = subject.now().plus(1_000);
-    let delayed = |_| NewTask { not_before, expires_at: not_before.plus(1_000), ..new_task(subject, &function) };
+    let delayed = |_| NewTask { delay_ms: 1_000, expires_in_ms: 2_000, ..new_task(subject, &function) };
     subject.store().accept((0..1_500).map(delayed).collect()).await.unwrap();
     subject.pass(1_000).await;
     let (mut promoted, mut expired, mut purged) = (0, 0, 0);

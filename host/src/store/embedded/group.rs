@@ -53,6 +53,11 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Whether there is anything to write.
+    pub(super) fn has_writes(&self) -> bool {
+        self.writes.iter().any(|writes| !writes.is_empty())
+    }
+
     /// A value.
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
         match self.writes[space as usize].get(key) {

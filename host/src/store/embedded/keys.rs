@@ -18,6 +18,7 @@
 //! | records | `y` key | the API key |
 //! | records | `z` tenant key | a tenant's API keys |
 //! | records | `q` tenant | wasm bytes of its versions together |
+//! | records | `s` | a time that no step is later than: where the next process starts |
 //! | blobs | `i` `o` `l` task | input, output, log |
 //! | records | `j` tenant name | a namespace: its last revision, its entries and bytes |
 //! | records | `g` tenant name kind setting | a setting's value |
@@ -93,6 +94,11 @@ impl Timed {
     pub(super) fn key(self, time: Millis, task: TaskId) -> Key {
         join(&[&[self.prefix()], &time.0.to_be_bytes(), task.as_bytes()])
     }
+}
+
+/// `s`: the time that was promised.
+pub(super) fn promised() -> Key {
+    vec![b's']
 }
 
 /// `t`: a task's record.

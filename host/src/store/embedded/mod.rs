@@ -54,6 +54,10 @@ mod tests;
 mod writer;
 
 /// See the module's documentation.
+///
+/// Its time is a steady clock's: it starts with the machine's, goes as time passes, and is never before any moment that the
+/// store has told, in this process or one before it. So a machine whose clock is set, forward or back, lets no lease, task
+/// or key end early, and none live for ever.
 pub struct EmbeddedStore {
     /// First, so that it is dropped first: it ends when every step handed in is answered.
     writer: Writer,
@@ -80,10 +84,13 @@ impl EmbeddedStore {
     pub fn open_with(dir: &Path, clock: Clock, options: Options) -> Result<Self> {
         let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
         let hints = Hints::new();
-        let writer = Writer::start(engine.clone(), hints.clone(), options, clock.clone())?;
+        let reads = Reads::new(engine.clone());
+        let promised = reads.promised()?;
+        let clock = clock.steady(promised);
+        let writer = Writer::start(engine, hints.clone(), options, clock.clone(), promised)?;
         Ok(Self {
             writer,
-            reads: Reads::new(engine),
+            reads,
             hints,
             presence: Presence::new(clock.clone()),
             tanks: Tanks::new(clock.clone()),

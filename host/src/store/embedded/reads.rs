@@ -9,6 +9,7 @@ use fusebox_core::{
     limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
     task::Task,
+    time::Millis,
 };
 use quick_cache::sync::Cache;
 
@@ -46,6 +47,13 @@ impl Reads {
         let reads = self.clone();
         let done = tokio::task::spawn_blocking(move || read(&reads)).await;
         done.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
+    /// A time that no step of a process before this one was later than.
+    pub(super) fn promised(&self) -> Result<Millis> {
+        let bytes = self.engine.snapshot()?.get(Space::Records, &keys::promised())?;
+        let promised = bytes.map(|bytes| records::decode("the time", &bytes)).transpose()?;
+        Ok(promised.unwrap_or_default())
     }
 
     /// What is committed now.

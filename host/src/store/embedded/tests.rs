@@ -4,7 +4,7 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use async_trait::async_trait;
-use fusebox_core::{error::ErrorCode, task::Status, time::Millis};
+use fusebox_core::{error::ErrorCode, lifecycle::Next, name::TenantId, task::Status, time::Millis};
 use tempfile::TempDir;
 
 use super::EmbeddedStore;
@@ -12,10 +12,11 @@ use crate::{
     clock::Clock,
     random,
     store::{
-        Error, Finished, FunctionRef, NewTask, Options, Store,
+        Acting, Error, Finished, FunctionRef, Identity as _, KeyAdded, KeyId, NewKey, NewTask, Options, Scope,
+        SecretDigest, Store, Ticked,
         conformance::{
-            Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one, listings::page,
-            new_task, one_task, register, status, tenant,
+            LEASE_MS, Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one,
+            listings::page, new_task, one_task, register, status, tenant,
         },
     },
 };
@@ -35,7 +36,7 @@ impl Subject for Embedded {
     }
 
     fn now(&self) -> Millis {
-        self.clock.now()
+        self.store.clock.now()
     }
 
     async fn pass(&self, ms: u64) {
@@ -76,7 +77,7 @@ async fn everything_survives_a_reopening() {
     let held = lease_one(&subject, &tenant).await;
     let ready = accept(&subject, new_task(&subject, &function)).await;
     subject.pass(1).await;
-    let delayed = NewTask { not_before: subject.now().plus(60_000), ..new_task(&subject, &function) };
+    let delayed = NewTask { delay_ms: 60_000, ..new_task(&subject, &function) };
     let delayed = accept(&subject, delayed).await;
     let cancelled = accept(&subject, new_task(&subject, &function)).await;
     cancel(&subject, &tenant, cancelled).await;
@@ -196,4 +197,67 @@ async fn a_task_whose_function_is_not_its_tenants_fails_at_once() {
         assert_eq!(task.failure().unwrap().code, ErrorCode::FunctionNotFound);
         assert_eq!(counts(&subject, &tenant).await, (0, 0, 0));
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ends_nothing_early_and_stops_nothing() {
+    let subject = embedded().await;
+    let (tenant, waiting) = (tenant("acme"), |ms| ms + 1);
+    let function = register(&subject, &tenant, "f").await;
+    let key = NewKey {
+        id: KeyId([1; 8]),
+        tenant: TenantId::default_tenant(),
+        scope: Scope::Invoke,
+        name: String::new(),
+        digest: SecretDigest([2; 32]),
+        life_ms: Some(LEASE_MS),
+        replaces: None,
+    };
+    let Ok(KeyAdded::Added(key)) = subject.store.add_key(Acting::Store, key).await.unwrap() else { panic!("made") };
+    let running = accept(&subject, new_task(&subject, &function)).await;
+    lease_one(&subject, &tenant).await;
+    let expires_in_ms = waiting(LEASE_MS);
+    let expiring = accept(&subject, NewTask { expires_in_ms, ..new_task(&subject, &function) }).await;
+    let delayed = NewTask { delay_ms: waiting(LEASE_MS), ..new_task(&subject, &function) };
+    let delayed = accept(&subject, delayed).await;
+    let as_it_was = async || {
+        assert_eq!(subject.store.tick().await.unwrap(), Ticked::default());
+        assert_eq!(status(&subject, &tenant, running).await, Status::Running);
+        assert_eq!(status(&subject, &tenant, expiring).await, Status::Queued);
+        assert_eq!(counts(&subject, &tenant).await, (1, 1, 1));
+        let known = subject.store.key(key.id).await.unwrap().unwrap();
+        assert_eq!(known.key.ended_at(known.at), None);
+    };
+    for step in [3_600_000, -90_000_000, 86_400_000] {
+        subject.clock.step(step);
+        as_it_was().await;
+    }
+    subject.pass(LEASE_MS - 1).await;
+    as_it_was().await;
+    subject.clock.step(-3_600_000);
+    subject.pass(1).await;
+    assert_eq!(subject.store.tick().await.unwrap().lapsed, [(running, Next::Queued)], "time passes all the same");
+    subject.pass(1).await;
+    let ticked = subject.store.tick().await.unwrap();
+    assert_eq!((ticked.promoted, ticked.expired), (1, 1));
+    assert_eq!(status(&subject, &tenant, delayed).await, Status::Queued);
+}
+
+#[tokio::test]
+async fn time_never_goes_back_from_one_process_to_the_next() {
+    let mut subject = embedded().await;
+    for _ in 0..3 {
+        subject.pass(10_000).await;
+        let (_, task) = one_task(&subject).await;
+        let before = subject.now();
+        subject.clock.step(-3_600_000);
+        subject = reopened(subject);
+        let now = subject.now();
+        assert!(now >= before && now <= before.plus(2_000), "{before:?}, then {now:?}");
+        assert_eq!(subject.store.tick().await.unwrap(), Ticked::default());
+        assert_eq!(status(&subject, &tenant("acme"), task).await, Status::Queued);
+    }
+    subject.clock.step(86_400_000);
+    let subject = reopened(subject);
+    assert_eq!(subject.now(), subject.clock.now(), "a later clock is believed at a start");
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fusebox_core::time::Millis;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{engine::Engine, group::Group, queue::Starts, steps::Steps};
@@ -44,9 +45,15 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(engine: Arc<Engine>, hints: Arc<Hints>, options: Options, clock: Clock) -> Result<Self> {
+    pub(super) fn start(
+        engine: Arc<Engine>,
+        hints: Arc<Hints>,
+        options: Options,
+        clock: Clock,
+        promised: Millis,
+    ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let body = move || run(waiting, &engine, &hints, options, &clock);
+        let body = move || run(waiting, &engine, &hints, options, &clock, promised);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(body);
         let thread = thread.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
@@ -90,7 +97,14 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut waiting: mpsc::Receiver<Job>, engine: &Engine, hints: &Hints, options: Options, clock: &Clock) {
+fn run(
+    mut waiting: mpsc::Receiver<Job>,
+    engine: &Engine,
+    hints: &Hints,
+    options: Options,
+    clock: &Clock,
+    mut promised: Millis,
+) {
     let mut starts = Starts::default();
     let mut last_write = None;
     while let Some(first) = waiting.blocking_recv() {
@@ -98,7 +112,7 @@ fn run(mut waiting: mpsc::Receiver<Job>, engine: &Engine, hints: &Hints, options
         let group = engine.reopen(Instant::now()).and_then(|()| Group::new(engine));
         let committed = match group {
             Ok(group) => {
-                let mut steps = Steps::new(group, &mut starts, options);
+                let mut steps = Steps::new(group, &mut starts, &mut promised, options);
                 perform(first, &mut waiting, &mut answers, |job| (job.perform)(Some(&mut steps), clock));
                 steps.commit()
             }

@@ -143,7 +143,7 @@ fn kind(call: Call, (task, most): Kind<'_>) -> Call {
 }
 
 fn row(call: Call, task: &NewTask, kind: usize) -> Call {
-    call.arg(task.id.to_string()).arg(kind).arg(task.not_before.0).arg(records::own(task)).arg(&task.input[..])
+    call.arg(task.id.to_string()).arg(kind).arg(task.delay_ms).arg(records::own(task)).arg(&task.input[..])
 }
 
 fn read(answer: Value) -> Result<Accepted> {

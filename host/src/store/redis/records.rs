@@ -78,11 +78,11 @@ pub(super) fn failure(failure: &Failure) -> String {
     serde_json::to_string(&FailureRecord { code: code.as_str().to_owned(), message, backtrace }).unwrap_or_default()
 }
 
-/// The words of a new task's record that are its own: from when it expires on.
+/// The words of a new task's record that are its own: how long it may wait, from when on it is Redis that says, and on.
 pub(super) fn own(task: &NewTask) -> String {
     let fingerprint = task.fingerprint.map(|fingerprint| BASE64.encode(fingerprint.0));
     let retry_of = task.retry_of.map(|task| BASE64.encode(task.as_bytes()));
-    format!("{} {} {}", task.expires_at.0, or_none(fingerprint), or_none(retry_of))
+    format!("{} {} {}", task.expires_in_ms, or_none(fingerprint), or_none(retry_of))
 }
 
 /// Those that it has in common with others: from the priority on.
@@ -296,8 +296,8 @@ mod tests {
             limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
             priority: Priority::High,
             attempts_max: 3,
-            not_before: Millis(7),
-            expires_at: Millis::NEVER,
+            delay_ms: 1,
+            expires_in_ms: 94,
             fingerprint: None,
             retry_of: None,
             queued_max: 9,
@@ -305,9 +305,15 @@ mod tests {
         }
     }
 
+    /// The words that are a new task's own, as the library writes them of one accepted at 6.
+    fn written(task: &NewTask) -> String {
+        let own = own(task);
+        format!("100 {}", own.strip_prefix("94 ").unwrap())
+    }
+
     fn read(head: &str, tail: &str, error: Option<&str>) -> Result<TaskRecord> {
         let new = new_task();
-        let text = format!("{head} 0000000000000006 {} {}{tail}", own(&new), common(&new));
+        let text = format!("{head} 0000000000000006 {} {}{tail}", written(&new), common(&new));
         super::read(new.id, &text, error)
     }
 
@@ -321,7 +327,7 @@ mod tests {
         }
         let told = NewTask { fingerprint: Some(Fingerprint([0xa6; 32])), retry_of: Some(expected.id), ..new_task() };
         assert!(own(&told).contains(DIGEST));
-        let text = format!("Q 0 - 7 - - 6 {} {}", own(&told), common(&told));
+        let text = format!("Q 0 - 7 - - 6 {} {}", written(&told), common(&told));
         assert_eq!(super::read(told.id, &text, None).unwrap().task, told.accepted(Millis(6)));
         assert_eq!(super::tenant(&text), Some("default"));
         let lease = Lease {

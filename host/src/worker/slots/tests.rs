@@ -57,12 +57,13 @@ pub(in crate::worker) fn job() -> Job {
         grants: Grants::default(),
         input: Bytes::new(),
         stop: StopFlag::default(),
-        accepted_at: Millis(0),
+        waited_ms: 0,
+        came_at: Instant::now(),
     }
 }
 
 fn slots(count: u32, runner: Arc<dyn Runner>) -> Slots {
-    let (clock, worker) = (Clock::manual(Millis(0)), WorkerId::from_bytes([0; 16]));
+    let (clock, worker) = (Clock::System, WorkerId::from_bytes([0; 16]));
     Slots::start(count, runner, Arc::new(Nothing), worker, &clock, &Arc::new(Metrics::new(count))).unwrap()
 }
 

@@ -12,6 +12,7 @@ use fusebox_core::{
 use crate::{
     host::Host,
     plants::Plant,
+    store::Change,
     workload,
     world::{Step, World},
 };
@@ -185,10 +186,20 @@ impl World {
         (self.tanks.get_mut(tenant).unwrap(), quota.fuel_per_minute)
     }
 
+    /// The store has done what time asks for.
+    pub(crate) fn store_ticked(&mut self) {
+        let changes = self.store.take_changes();
+        changes.iter().for_each(|change| self.checker.ended_by_time(change, self.now));
+        self.changes(&changes);
+    }
+
     pub(crate) fn store_changed(&mut self) {
-        for change in self.store.take_changes() {
-            self.checker.changed(&change, self.now);
-        }
+        let changes = self.store.take_changes();
+        self.changes(&changes);
+    }
+
+    fn changes(&mut self, changes: &[Change]) {
+        changes.iter().for_each(|change| self.checker.changed(change, self.now));
         let hints = self.store.take_hints();
         for host in 0..self.hosts.len() {
             // Where a hint may have been missed, the driver reads the backlog.

@@ -66,6 +66,8 @@ pub(crate) struct Faults {
     pub(crate) drains: u64,
     /// Dispatchers that end without a drain.
     pub(crate) aborts: u64,
+    /// Times that the machines' clocks are set.
+    pub(crate) clock_steps: u64,
 }
 
 impl Faults {
@@ -93,6 +95,7 @@ impl Faults {
             cancels: rate(8),
             drains: rate(2),
             aborts: rate(1),
+            clock_steps: rate(6),
         }
     }
 }

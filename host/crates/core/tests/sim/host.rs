@@ -115,6 +115,7 @@ impl World {
     }
 
     pub(crate) fn event(&mut self, host: usize, life: Option<u32>, event: Event) {
+        let time = self.host_time();
         let Host { core, held, is_up, life: current, .. } = &mut self.hosts[host];
         if !*is_up || life.is_some_and(|life| life != *current) {
             return;
@@ -131,7 +132,7 @@ impl World {
             _ => {}
         }
         let mut effects = Vec::new();
-        core.handle(event.clone(), self.now, &mut effects);
+        core.handle(event.clone(), time, &mut effects);
         self.checker.handled(host, (&event, &effects), core, &self.store, self.now);
         self.note(host, &event, &effects);
         for effect in effects {

@@ -7,6 +7,7 @@
 
 mod calls;
 mod checker;
+mod clocks;
 mod faults;
 mod figures;
 mod host;
@@ -68,6 +69,7 @@ fn every_seed_holds(mode: Mode) {
         "lease again",
         "drained",
         "draw",
+        "clock step",
     ];
     let of_mode: &[&str] = match mode {
         Mode::Local => &[],
@@ -211,6 +213,19 @@ fn fuel_that_is_not_reserved_is_noticed() {
 #[test]
 fn fuel_never_asked_for_is_noticed() {
     notices(Plant::NeverDraw, ALL, &[Property::NothingLost]);
+}
+
+#[test]
+fn a_store_that_goes_by_the_wall_is_noticed() {
+    // Set back, it ends nothing that has to end.
+    notices(Plant::StoreGoesByTheWall, ALL, &[Property::NothingEarly, Property::NothingLost]);
+}
+
+#[test]
+fn a_dispatcher_that_goes_by_the_wall_is_noticed() {
+    // Set back, it renews nothing; set forward, it takes workers for silent that are not.
+    let noticed = &[Property::Renewed, Property::DeadWorker, Property::Credit, Property::Answered];
+    notices(Plant::DispatcherGoesByTheWall, ALL, noticed);
 }
 
 #[test]

@@ -57,6 +57,10 @@ pub(crate) enum Plant {
     NeverDraw,
     /// A lease step without an answer is sent again with other tokens.
     ForgetTheTokens,
+    /// Leases and tasks end when the machine's clock says so.
+    StoreGoesByTheWall,
+    /// Beats and silence are measured with the machine's clock.
+    DispatcherGoesByTheWall,
 }
 
 /// The dispatcher, with at most one planted bug.

@@ -65,6 +65,7 @@ pub(crate) enum Step {
     Start(usize),
     Drain(usize),
     Abort(usize),
+    SetClocks,
     Join {
         host: usize,
         life: u32,
@@ -85,6 +86,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) faults: Faults,
     pub(crate) now: Millis,
+    /// By how much the machines' wall clocks were set.
+    pub(crate) wall_ms: i64,
     pub(crate) store: Store,
     pub(crate) hosts: Vec<Host>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
@@ -119,6 +122,7 @@ impl World {
             dice,
             faults,
             now: Millis(0),
+            wall_ms: 0,
             store: Store::default(),
             hosts: (0..hosts).map(|_| Host::new(seed)).collect(),
             workers: BTreeMap::new(),
@@ -169,10 +173,11 @@ impl World {
         for _ in 0..aborts {
             self.once(Step::Abort);
         }
+        self.plan_clock_steps();
     }
 
     /// Plans a fault for some time and some host.
-    fn once(&mut self, fault: impl Fn(usize) -> Step) {
+    pub(crate) fn once(&mut self, fault: impl Fn(usize) -> Step) {
         let at = Millis(self.dice.between(1, self.faults.until.0));
         let host = usize::from(self.dice.percent(50)) % self.hosts.len();
         self.at(at, fault(host));
@@ -224,8 +229,8 @@ impl World {
             }
             Step::Cancel(task) => self.cancel(task),
             Step::StoreTick => {
-                self.store.tick(self.now);
-                self.store_changed();
+                self.store.tick(self.store_time());
+                self.store_ticked();
                 self.after(STORE_TICK_MS, Step::StoreTick);
             }
             Step::Call { host, life, call } => self.call(host, life, call),
@@ -236,6 +241,7 @@ impl World {
             Step::Start(host) => self.start(host),
             Step::Drain(host) => self.drain(host),
             Step::Abort(host) => self.abort(host),
+            Step::SetClocks => self.set_clocks(),
             Step::Join { host, life } => self.join(host, life),
             Step::Worker(worker, step) => self.worker_step(worker, step),
             Step::Crash => self.crash_one(),

@@ -48,9 +48,14 @@ local function someone_listens(c)
   return c.tag ~= '' or call('PUBSUB', 'NUMSUB', SEED_CHANNEL)[2] > 0 or call('PUBSUB', 'NUMPAT') > 0
 end
 
--- As `enter_line` does it, with a new record.
-local function write_new(c, id, kind, since, own, input)
-  local delayed, expires_at = tonumber(since) > c.now, own:match('^%d+')
+-- As `enter_line` does it, with a new record. A delay and how long it may wait are told as durations: only Redis' own
+-- clock says when that is.
+local function write_new(c, id, kind, delay, own, input)
+  local delayed = delay ~= '0'
+  local since = delayed and text(c.now + delay) or c.at
+  local patience, rest = own:match('^(%d+)(.*)$')
+  local expires_at = text(c.now + patience)
+  own = expires_at .. rest
   if delayed then
     count(c, kind.tenant, 'delayed', 1)
     add(c, c.due, id, tonumber(since) < tonumber(expires_at) and since or expires_at)
@@ -90,7 +95,7 @@ define('accept', {}, function(args)
   local look = any_known(c, args, rows)
   local answers, tenants, new = {}, {}, {}
   for at = rows, #args, ROW do
-    local id, number, since, own, input = unpack(args, at, at + ROW - 1)
+    local id, number, delay, own, input = unpack(args, at, at + ROW - 1)
     local kind, known = kinds[tonumber(number)], look and read_task(c, id)
     local answer
     if known then
@@ -102,7 +107,7 @@ define('accept', {}, function(args)
       answer = 'FULL'
     else
       answer = c.now
-      write_new(c, id, kind, since, own, input)
+      write_new(c, id, kind, delay, own, input)
       if counts then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
       tenants[kind.tenant] = true
       new[#new + 1] = id

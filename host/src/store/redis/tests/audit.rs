@@ -18,7 +18,7 @@ type Remove<'a> = &'a dyn Fn(&str);
 async fn indexes_are_made_again<S: Send + Sync>(subject: &On<S>, remove: Remove<'_>) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
-    let delayed = NewTask { not_before: subject.now().plus(2_000), ..new_task(subject, &function) };
+    let delayed = NewTask { delay_ms: 2_000, ..new_task(subject, &function) };
     let delayed = accept(subject, delayed).await;
     subject.store.accept((0..30).map(|_| new_task(subject, &function)).collect()).await.unwrap();
     let leased = lease(subject, &tenant, 10).await;

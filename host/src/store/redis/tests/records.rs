@@ -112,8 +112,8 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     finish(&subject, claim(&leased), end("out")).await;
     let cancelled = accept(&subject, new_task(&subject, &function)).await;
     cancel(&subject, &tenant, cancelled).await;
-    let delayed = NewTask { not_before: subject.now().plus(500), ..new_task(&subject, &function) };
-    accept(&subject, NewTask { expires_at: subject.now().plus(1_000), ..delayed }).await;
+    let delayed = NewTask { delay_ms: 500, ..new_task(&subject, &function) };
+    accept(&subject, NewTask { expires_in_ms: 1_000, ..delayed }).await;
     let lapsing = accept(&subject, NewTask { attempts_max: 1, ..new_task(&subject, &function) }).await;
     let leased = lease_one(&subject, &tenant).await;
     assert_eq!(leased.task.id, lapsing);

@@ -15,6 +15,7 @@ use std::{
 use fusebox_core::{
     dispatch::{Effect, Event},
     id::{Attempt, TaskId, WorkerId},
+    limits::LEASE_MS,
     task::{Status, Task, TaskState},
     time::Millis,
 };
@@ -66,6 +67,8 @@ pub(crate) enum Property {
     Quota,
     /// What a lease step has leased is handed over with its answer, however often it took to get one.
     HandedOver,
+    /// No lease lapses and no task expires before its time has passed, whatever clocks say.
+    NothingEarly,
 }
 
 /// A property that did not hold.
@@ -94,6 +97,8 @@ pub(crate) struct Checker {
     /// One a dispatcher that is up.
     watches: BTreeMap<usize, Watch>,
     ended: BTreeSet<TaskId>,
+    /// When each running task was leased, or its lease renewed.
+    renewed: BTreeMap<TaskId, Millis>,
     /// The first violation; what follows from it is of no interest.
     violation: Option<Violation>,
 }
@@ -129,6 +134,9 @@ impl Checker {
 
     /// The store has changed a task.
     pub(crate) fn changed(&mut self, Change { before, after }: &Change, now: Millis) {
+        if let TaskState::Running(_) = after.state {
+            self.renewed.insert(after.id, now);
+        }
         let check = self.check_change(before, after);
         self.note(check, now);
     }
@@ -138,6 +146,16 @@ impl Checker {
         let missing = before.iter().find(|leased| !answer.contains(leased));
         let what = || format!("{missing:?} was leased and is not handed over");
         self.note(hold(missing.is_none(), Property::HandedOver, what), now);
+    }
+
+    /// Time itself has changed a task.
+    pub(crate) fn ended_by_time(&mut self, Change { before, .. }: &Change, now: Millis) {
+        let due = match before.state {
+            TaskState::Running(_) => self.renewed.get(&before.id).map_or(Millis(0), |at| at.plus(LEASE_MS)),
+            _ => before.expires_at,
+        };
+        let check = hold(now >= due, Property::NothingEarly, || format!("{}: its time is {}", before.id, due.0));
+        self.note(check, now);
     }
 
     fn check_change(&mut self, before: &Task, after: &Task) -> Check {
