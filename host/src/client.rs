@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fusebox_core::function::Grants;
+use fusebox_core::{function::Grants, limits::PAGE_ROWS_MAX};
 use reqwest::{
     RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
@@ -29,8 +29,8 @@ pub mod tls;
 const TIMEOUT: Duration = Duration::from_secs(330);
 /// A host that takes no connection for this long is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Functions read for a listing; who has more pages through REST.
-const FUNCTIONS_MAX: usize = 10_000;
+/// Rows read for a listing; who has more pages through REST.
+const ROWS_MAX: usize = 10_000;
 
 /// Speaks to one host.
 pub struct Client {
@@ -232,24 +232,34 @@ impl Client {
 
     /// The newest version of each function.
     pub async fn functions(&self) -> Result<Vec<FunctionView>> {
-        let mut functions = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut url = self.url(&["v1", "functions"]);
-            url.query_pairs_mut().append_pair("limit", "1000").extend_pairs(cursor.iter().map(|next| ("cursor", next)));
-            let page: FunctionPage = self.json(self.http.get(url)).await?;
-            functions.extend(page.items);
-            match page.next {
-                Some(next) if functions.len() < FUNCTIONS_MAX => cursor = Some(next),
-                _ => return Ok(functions),
-            }
-        }
+        self.pages(self.url(&["v1", "functions"]), |page: FunctionPage| (page.items, page.next)).await
     }
 
-    /// Every version of a function, newest first.
+    /// The versions of a function, newest first.
     pub async fn versions(&self, function: &str) -> Result<Vec<FunctionView>> {
         let url = self.url(&["v1", "functions", function, "versions"]);
-        Ok(self.json::<FunctionPage>(self.http.get(url)).await?.items)
+        self.pages(url, |page: FunctionPage| (page.items, page.next)).await
+    }
+
+    /// The rows of a list, page by page, up to [`ROWS_MAX`].
+    async fn pages<P: DeserializeOwned, T>(
+        &self,
+        list: Url,
+        rows: impl Fn(P) -> (Vec<T>, Option<String>),
+    ) -> Result<Vec<T>> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let mut url = list.clone();
+            url.query_pairs_mut()
+                .append_pair("limit", &PAGE_ROWS_MAX.to_string())
+                .extend_pairs(cursor.iter().map(|next: &String| ("cursor", next)));
+            let (more, next) = rows(self.json(self.http.get(url)).await?);
+            all.extend(more);
+            match next {
+                Some(next) if all.len() < ROWS_MAX => cursor = Some(next),
+                _ => return Ok(all),
+            }
+        }
     }
 
     /// Removes a version or a function.

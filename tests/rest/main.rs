@@ -24,6 +24,7 @@
 //! | `uploads` | that another tenant has uploaded the same bytes is not told |
 //! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
 //! | `keys` | keys as they come and go |
+//! | `pages` | every list comes page by page |
 //! | `clocks` | the store's clock decides, however wrong a node's is |
 //! | `authority` | what a key may do is checked when it is done, after the body has come |
 //! | `words` | parameters, headers, codings and names are understood as they were meant, or refused |
@@ -45,6 +46,7 @@ mod idempotency;
 mod keys;
 mod matrix;
 mod no_store;
+mod pages;
 mod problems;
 mod quotas;
 mod raw;

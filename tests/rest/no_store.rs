@@ -78,7 +78,7 @@ impl Store for NoStore {
     async fn functions(&self, _: &TenantId, _: &PageRequest) -> Result<Page<FunctionVersion>> {
         no()
     }
-    async fn versions(&self, _: &TenantId, _: &FunctionName) -> Result<Vec<FunctionVersion>> {
+    async fn versions(&self, _: &TenantId, _: &FunctionName, _: &PageRequest) -> Result<Page<FunctionVersion>> {
         no()
     }
     async fn delete_function(&self, _: &TenantId, _: &FunctionRef) -> Result<bool> {
@@ -88,6 +88,9 @@ impl Store for NoStore {
         no()
     }
     async fn accept(&self, _: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        no()
+    }
+    async fn replay(&self, _: Vec<NewTask>) -> Result<Vec<Accepted>> {
         no()
     }
     async fn lease(&self, _: LeaseRequest) -> Result<Vec<LeasedTask>> {

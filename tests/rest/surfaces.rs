@@ -60,7 +60,7 @@ async fn the_python_platforms_answers_have_their_fields_and_no_others() {
 #[tokio::test]
 async fn workers_are_listed_as_their_dispatchers_announce_them() {
     let rest = Rest::new(Slots::Echo);
-    assert_eq!(rest.get("/v1/workers").await.json(), json!({"items": []}));
+    assert_eq!(rest.get("/v1/workers").await.json(), json!({"items": [], "next": null}));
     let worker = WorkerInfo {
         id: random::worker_id(Millis(1)),
         mode: Mode::Pull,

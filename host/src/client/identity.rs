@@ -19,7 +19,7 @@ impl Client {
         if let Some(tenant) = tenant {
             url.query_pairs_mut().append_pair("tenant", tenant);
         }
-        Ok(self.json::<Keys>(self.http.get(url)).await?.items)
+        self.pages(url, |page: Keys| (page.items, page.next)).await
     }
 
     /// Revokes a key.
@@ -40,7 +40,7 @@ impl Client {
 
     /// Every tenant.
     pub async fn tenants(&self) -> Result<Vec<TenantView>> {
-        Ok(self.json::<Tenants>(self.http.get(self.url(&["v1", "tenants"]))).await?.items)
+        self.pages(self.url(&["v1", "tenants"]), |page: Tenants| (page.items, page.next)).await
     }
 
     /// What a tenant may take.

@@ -1,17 +1,19 @@
 //! A function's configuration and secrets.
 
 use super::{Client, Result};
-use crate::rest::settings::{ConfigPage, SecretPage};
+use crate::rest::settings::{ConfigPage, ConfigValue, SecretName, SecretPage};
 
 impl Client {
     /// A function's configuration.
-    pub async fn config(&self, function: &str) -> Result<ConfigPage> {
-        self.json(self.http.get(self.url(&["v1", "functions", function, "config"]))).await
+    pub async fn config(&self, function: &str) -> Result<Vec<ConfigValue>> {
+        let url = self.url(&["v1", "functions", function, "config"]);
+        self.pages(url, |page: ConfigPage| (page.items, page.next)).await
     }
 
     /// The names of a function's secrets.
-    pub async fn secrets(&self, function: &str) -> Result<SecretPage> {
-        self.json(self.http.get(self.url(&["v1", "functions", function, "secrets"]))).await
+    pub async fn secrets(&self, function: &str) -> Result<Vec<SecretName>> {
+        let url = self.url(&["v1", "functions", function, "secrets"]);
+        self.pages(url, |page: SecretPage| (page.items, page.next)).await
     }
 
     /// Sets one of `config` or `secrets`.

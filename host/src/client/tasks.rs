@@ -128,6 +128,6 @@ impl Client {
 
     /// Who runs tasks now.
     pub async fn workers(&self) -> Result<Vec<WorkerView>> {
-        Ok(self.json::<Workers>(self.http.get(self.url(&["v1", "workers"]))).await?.items)
+        self.pages(self.url(&["v1", "workers"]), |page: Workers| (page.items, page.next)).await
     }
 }

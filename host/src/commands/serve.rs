@@ -79,7 +79,6 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let tls = args.web.tls()?;
     let secrets = args.secrets.read()?;
-    // The process goes by what passes, whatever the machine's clock is set to.
     let clock = Clock::System.steady(Millis(0));
     let store = parts::open_store(&args.store, &clock).await?;
     let gate = Gate::new(store.clone());

@@ -120,13 +120,13 @@ pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()
         ConfigAct::List { function, host } => {
             let page = Client::of(&host)?.config(&function).await?;
             if format == OutputFormat::Json {
-                return ui::json(&page.items);
+                return ui::json(&page);
             }
-            if page.items.is_empty() {
+            if page.is_empty() {
                 return ui::say(format!("Nothing is set yet:  fusebox config set {function} NAME=VALUE"));
             }
             let mut table = Table::new(["NAME", "VALUE"]);
-            page.items.into_iter().for_each(|item| table.row([item.name, item.value]));
+            page.into_iter().for_each(|item| table.row([item.name, item.value]));
             ui::say(table.to_string())
         }
         ConfigAct::Unset { function, name, host } => {
@@ -151,13 +151,13 @@ pub async fn secrets(args: SecretArgs, format: OutputFormat) -> anyhow::Result<(
         SecretAct::List { function, host } => {
             let page = Client::of(&host)?.secrets(&function).await?;
             if format == OutputFormat::Json {
-                return ui::json(&page.items);
+                return ui::json(&page);
             }
-            if page.items.is_empty() {
+            if page.is_empty() {
                 return ui::say(format!("No secret is set yet:  fusebox secrets set {function} NAME"));
             }
             let mut table = Table::new(["NAME"]);
-            page.items.into_iter().for_each(|item| table.row([item.name]));
+            page.into_iter().for_each(|item| table.row([item.name]));
             ui::say(table.to_string())
         }
         SecretAct::Unset { function, name, host } => {

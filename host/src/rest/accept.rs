@@ -127,6 +127,17 @@ pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Ke
     Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
 }
 
+/// Accepts other tries of dead letters in one step, each on its own and with the input that the store has; answers in
+/// their order.
+pub(super) async fn again(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
+    let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
+    let answers = app.store.replay(tasks).await?;
+    if answers.len() != ids.len() {
+        return Err(no_answer());
+    }
+    Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
+}
+
 fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<Kept, Problem> {
     match answer {
         Accepted::New { at } => {
@@ -142,6 +153,9 @@ fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<
             let detail = "the store did not answer for this item, which may wait or not: send it again, with the \
                           idempotency key that it had";
             Err(Problem::new(ErrorCode::StoreUnavailable, detail))
+        }
+        Accepted::InputGone => {
+            Err(Problem::new(ErrorCode::InputGone, "the input is kept no longer: submit the task again"))
         }
         // Nobody has looked it up just before this.
         Accepted::FunctionChanged => Err(no_answer()),

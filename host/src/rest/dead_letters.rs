@@ -1,14 +1,15 @@
 //! Dead letters: tasks that FAILED and were not cancelled. They keep their input as long as their record, so that they
 //! can be replayed. A letter that was replayed stays listed: it is what happened.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use axum::{Json, extract::State};
+use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::FunctionVersion,
     id::{FunctionId, TaskId},
-    limits::{REPLAY_BYTES, REPLAY_TASKS_MAX},
+    limits::REPLAY_TASKS_MAX,
     name::TenantId,
     task::Task,
 };
@@ -63,13 +64,12 @@ pub async fn list(
     Query(paging): Query<Paging>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<TaskPage>, Problem> {
-    let wanted = match &filter.function {
-        Some(function) => Some(versions(&app, &tenant, function).await?),
-        None => None,
-    };
     let page = app.store.dead_letters(&tenant, &paging.request()).await?;
-    let letters = page.items.iter().filter(|task| wanted.as_ref().is_none_or(|ids| ids.contains(&task.function)));
-    Ok(Json(TaskPage { items: letters.map(Into::into).collect(), next: page.next }))
+    let letters = match &filter.function {
+        Some(function) => of_function(&app, &tenant, function, page.items).await?,
+        None => page.items,
+    };
+    Ok(Json(TaskPage { items: letters.iter().map(Into::into).collect(), next: page.next }))
 }
 
 /// Replay dead letters
@@ -114,16 +114,30 @@ pub async fn replay(
     Ok(Json(Rows::new(replays.rows, next)))
 }
 
-/// The versions that a filter means. One that was deleted still has its letters.
-async fn versions(app: &App, tenant: &TenantId, function: &str) -> Result<HashSet<FunctionId>, Problem> {
-    if let Ok(id) = function.parse() {
-        return Ok(HashSet::from([id]));
+/// Those of these letters that are of a function: a version, which may have been deleted, or a name's versions. Each
+/// version of a page is looked up once, however many the name has.
+async fn of_function(app: &App, tenant: &TenantId, function: &str, letters: Vec<Task>) -> Result<Vec<Task>, Problem> {
+    if let Ok(id) = function.parse::<FunctionId>() {
+        return Ok(letters.into_iter().filter(|task| task.function == id).collect());
     }
     let name = functions::find(app, tenant, function).await?.name;
-    Ok(app.store.versions(tenant, &name).await?.into_iter().map(|version| version.id).collect())
+    let (mut known, mut found) = (HashMap::new(), Vec::new());
+    for task in letters {
+        let is_of_it = match known.get(&task.function) {
+            Some(known) => *known,
+            None => {
+                let version = app.store.function(tenant, &FunctionRef::Id(task.function)).await?;
+                *known.entry(task.function).insert_entry(version.is_some_and(|version| version.name == name)).get()
+            }
+        };
+        if is_of_it {
+            found.push(task);
+        }
+    }
+    Ok(found)
 }
 
-/// Replays letters in groups, so that no more than one group's inputs are in memory.
+/// Replays letters in one step, whose inputs never leave the store.
 struct Replays<'a> {
     app: &'a App,
     tenant: &'a TenantId,
@@ -144,10 +158,6 @@ impl Replays<'_> {
             Err(problem) => Err(problem.of_item()?),
         };
         self.group.push((id, task));
-        let bytes: usize = self.group.iter().flat_map(|(_, task)| task).map(|task| task.input.len()).sum();
-        if bytes as u64 >= REPLAY_BYTES {
-            self.flush().await?;
-        }
         Ok(())
     }
 
@@ -159,9 +169,8 @@ impl Replays<'_> {
         }
         let version = self.functions.get(&letter.function).and_then(Option::as_ref);
         let version = version.ok_or_else(|| retry::function_gone(letter))?;
-        let input = self.app.store.input(self.tenant, letter.id).await?.ok_or_else(tasks::not_found)?;
         let id = idempotency::replay_id(self.tenant, letter.id);
-        Ok(retry::again(letter, version, input).task_of_id(self.app, self.tenant, id))
+        Ok(retry::again(letter, version, Bytes::new()).task_of_id(self.app, self.tenant, id))
     }
 
     /// Accepts the group in one step.
@@ -179,7 +188,7 @@ impl Replays<'_> {
         }
         let mut kept = match tasks.is_empty() {
             true => Vec::new(),
-            false => accept::many(self.app, tasks).await?,
+            false => accept::again(self.app, tasks).await?,
         }
         .into_iter();
         for (letter, refused) in fates {

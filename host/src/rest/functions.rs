@@ -100,6 +100,19 @@ impl Paging {
     pub fn request(self) -> PageRequest {
         PageRequest { cursor: self.cursor, rows: self.limit.unwrap_or(PAGE_ROWS_DEFAULT).clamp(1, PAGE_ROWS_MAX) }
     }
+
+    /// The page's rows of a list that has a bound of its own and is all here, in the order of their keys; and the `next`
+    /// of the page.
+    pub(super) fn of<T>(self, rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+        let PageRequest { cursor, rows: most } = self.request();
+        let mut keyed: Vec<(String, T)> = rows.into_iter().map(|row| (key(&row), row)).collect();
+        keyed.retain(|(key, _)| cursor.as_ref().is_none_or(|cursor| key > cursor));
+        keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let more = keyed.len() > most as usize;
+        keyed.truncate(most as usize);
+        let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
+        (keyed.into_iter().map(|(_, row)| row).collect(), next)
+    }
 }
 
 /// Register a function
@@ -166,16 +179,17 @@ pub async fn get(
 ///
 /// Newest first.
 #[utoipa::path(get, path = "/v1/functions/{function}/versions", tag = "functions",
-    params(("function" = String, Path, description = "Name")),
+    params(("function" = String, Path, description = "Name"), Paging),
     responses((status = 200, body = FunctionPage), (status = 404, description = "function-not-found")))]
 pub async fn versions(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<FunctionPage>, Problem> {
     let name = find(&app, &tenant, &function).await?.name;
-    let versions = app.store.versions(&tenant, &name).await?;
-    Ok(Json(FunctionPage { items: versions.iter().map(Into::into).collect(), next: None }))
+    let page = app.store.versions(&tenant, &name, &paging.request()).await?;
+    Ok(Json(FunctionPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
 }
 
 /// Delete a function

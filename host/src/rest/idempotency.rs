@@ -76,9 +76,10 @@ impl Asked<'_> {
     }
 }
 
-/// The id of the task that replays a dead letter: one for each, so that a replay can be asked for again.
+/// The id of the task that replays a dead letter: one for each, so that a replay can be asked for again, and beside it,
+/// so that the store can copy its input.
 pub(super) fn replay_id(tenant: &TenantId, letter: TaskId) -> TaskId {
-    TaskId::from_digest(&digest(&[b"replay", tenant.as_str().as_bytes(), letter.as_bytes()]))
+    TaskId::from_digest(&digest(&[b"replay", tenant.as_str().as_bytes(), letter.as_bytes()])).beside(letter)
 }
 
 /// Each part goes with its length, so that no two lists of parts are hashed alike.

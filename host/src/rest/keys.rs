@@ -10,6 +10,7 @@ use super::{
     body::SmallJson,
     error::Problem,
     extract::{Path, Query},
+    functions::Paging,
     view::rfc3339,
 };
 use crate::{
@@ -100,6 +101,9 @@ pub struct NewKeyView {
 pub struct Keys {
     /// The keys, the oldest first.
     pub items: Vec<KeyView>,
+    /// The `cursor` of the next page; null on the last.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 impl KeyView {
@@ -162,16 +166,18 @@ pub async fn create(
 /// List keys
 ///
 /// The tenant's keys, the oldest first, ended ones included.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(Whose),
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(Whose, Paging),
     responses((status = 200, body = Keys), (status = 404, description = "tenant-not-found")))]
 pub async fn list(
     State(app): State<Shared>,
     caller: Caller,
     Query(Whose { tenant }): Query<Whose>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<Keys>, Problem> {
     let keys = admin::keys(&*app.store, &whose(&caller, tenant)?).await?;
     let now = app.store.now().await?;
-    Ok(Json(Keys { items: keys.iter().map(|key| KeyView::new(key, now)).collect() }))
+    let (page, next) = paging.of(keys, |key| format!("{:016x}-{}", key.created_at.0, key.id));
+    Ok(Json(Keys { items: page.iter().map(|key| KeyView::new(key, now)).collect(), next }))
 }
 
 /// Revoke a key

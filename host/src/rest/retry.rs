@@ -2,11 +2,11 @@
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
-use fusebox_core::{error::ErrorCode, function::FunctionVersion, task::Task};
+use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, task::Task};
 
 use super::{
-    Shared,
-    accept::{self, Wish},
+    App, Shared,
+    accept::{self, Kept, Wish},
     error::Problem,
     extract::Path,
     functions::LimitParams,
@@ -14,7 +14,11 @@ use super::{
     tasks,
     view::TaskView,
 };
-use crate::{store::FunctionRef, tenancy::Caller};
+use crate::{
+    random,
+    store::{FunctionRef, NewTask},
+    tenancy::Caller,
+};
 
 /// Try a failed task again
 ///
@@ -45,13 +49,29 @@ pub async fn retry(
     check(&failed)?;
     let version = app.store.function(&caller.tenant, &FunctionRef::Id(failed.function)).await?;
     let version = version.ok_or_else(|| function_gone(&failed))?;
-    let input = app.store.input(&caller.tenant, id).await?.ok_or_else(tasks::not_found)?;
     let limits = LimitParams::default();
     let asked = Asked { function: "", priority: failed.priority, delay_ms: 0, limits: &limits, retry_of: Some(id) };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &[]));
-    let task = again(&failed, &version, input).task(&app, &caller.tenant, identity);
-    let accepting = async { Ok((task.clone(), accept::one(&app, task.clone()).await?)) };
+    let new_id = identity.map_or_else(|| random::task_id(app.clock.now()).beside(id), |identity| identity.id);
+    let fingerprint = identity.map(|identity| identity.fingerprint);
+    let task =
+        NewTask { fingerprint, ..again(&failed, &version, Bytes::new()).task_of_id(&app, &caller.tenant, new_id) };
+    let accepting = async { Ok((task.clone(), accept_again(&app, task.clone(), id).await?)) };
     tasks::accept_and_answer(&app, &caller, task.id, &headers, accepting).await
+}
+
+/// Accepts another try of a task. An idempotency key makes an id that need not lie beside the task's: only then is the
+/// input read and handed in again, and only if the try is new.
+async fn accept_again(app: &App, task: NewTask, failed: TaskId) -> Result<Kept, Problem> {
+    if task.id.beside(failed) == task.id {
+        let kept = accept::again(app, vec![task]).await?.pop();
+        return kept.unwrap_or_else(|| Err(Problem::new(ErrorCode::Internal, "the store gave no answer")));
+    }
+    let input = match app.store.task(&task.tenant, task.id).await? {
+        Some(_) => Bytes::new(),
+        None => app.store.input(&task.tenant, failed).await?.ok_or_else(tasks::not_found)?,
+    };
+    accept::one(app, NewTask { input, ..task }).await
 }
 
 /// Refuses a task that cannot be tried again.

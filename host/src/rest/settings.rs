@@ -17,7 +17,14 @@ use fusebox_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{App, Shared, body::SettingBody, error::Problem, extract::Path, functions, keys::outcome};
+use super::{
+    App, Shared,
+    body::SettingBody,
+    error::Problem,
+    extract::{Path, Query},
+    functions::{self, Paging},
+    keys::outcome,
+};
 use crate::{
     store::kv::{Namespace, SettingKind},
     tenancy::{
@@ -29,8 +36,11 @@ use crate::{
 /// A function's configuration, by name.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigPage {
-    /// The values.
+    /// The values, by name.
     pub items: Vec<ConfigValue>,
+    /// The `cursor` of the next page; null on the last.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// A configuration value.
@@ -45,8 +55,11 @@ pub struct ConfigValue {
 /// The names of a function's secrets.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SecretPage {
-    /// The secrets.
+    /// The secrets, by name.
     pub items: Vec<SecretName>,
+    /// The `cursor` of the next page; null on the last.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// A secret that is set.
@@ -58,12 +71,13 @@ pub struct SecretName {
 
 /// List a function's configuration
 #[utoipa::path(get, path = "/v1/functions/{function}/config", tag = "settings",
-    params(("function" = String, Path, description = "Name or version id")),
+    params(("function" = String, Path, description = "Name or version id"), Paging),
     responses((status = 200, body = ConfigPage), (status = 404, description = "function-not-found")))]
 pub async fn list_config(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<ConfigPage>, Problem> {
     let of = namespace(&app, tenant, &function).await?;
     let all = app.store.settings(&of, SettingKind::Config).await?;
@@ -71,7 +85,8 @@ pub async fn list_config(
         name: name.to_string(),
         value: String::from_utf8_lossy(&value).into_owned(),
     };
-    Ok(Json(ConfigPage { items: all.into_iter().map(item).collect() }))
+    let (page, next) = paging.of(all, |(name, _)| name.to_string());
+    Ok(Json(ConfigPage { items: page.into_iter().map(item).collect(), next }))
 }
 
 /// Get a configuration value
@@ -133,16 +148,19 @@ pub async fn unset_config(
 ///
 /// Their names: what they are is read by the function's runs only.
 #[utoipa::path(get, path = "/v1/functions/{function}/secrets", tag = "settings",
-    params(("function" = String, Path, description = "Name or version id")),
+    params(("function" = String, Path, description = "Name or version id"), Paging),
     responses((status = 200, body = SecretPage), (status = 404, description = "function-not-found")))]
 pub async fn list_secrets(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<SecretPage>, Problem> {
     let of = namespace(&app, tenant, &function).await?;
     let all = app.store.settings(&of, SettingKind::Secret).await?;
-    Ok(Json(SecretPage { items: all.into_iter().map(|(name, _)| SecretName { name: name.to_string() }).collect() }))
+    let (page, next) = paging.of(all, |(name, _)| name.to_string());
+    let items = page.into_iter().map(|(name, _)| SecretName { name: name.to_string() }).collect();
+    Ok(Json(SecretPage { items, next }))
 }
 
 /// Set a secret

@@ -5,7 +5,15 @@ use fusebox_core::name::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Shared, body::SmallJson, error::Problem, extract::Path, keys::outcome, view::rfc3339};
+use super::{
+    Shared,
+    body::SmallJson,
+    error::Problem,
+    extract::{Path, Query},
+    functions::Paging,
+    keys::outcome,
+    view::rfc3339,
+};
 use crate::{
     store::Tenant,
     tenancy::{
@@ -38,6 +46,9 @@ pub struct TenantView {
 pub struct Tenants {
     /// The tenants, by name.
     pub items: Vec<TenantView>,
+    /// The `cursor` of the next page; null on the last.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 impl From<&Tenant> for TenantView {
@@ -66,10 +77,11 @@ pub async fn create(
 }
 
 /// List tenants
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", responses((status = 200, body = Tenants)))]
-pub async fn list(State(app): State<Shared>) -> Result<Json<Tenants>, Problem> {
-    let tenants = admin::tenants(&*app.store).await?;
-    Ok(Json(Tenants { items: tenants.iter().map(Into::into).collect() }))
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Paging),
+    responses((status = 200, body = Tenants)))]
+pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Result<Json<Tenants>, Problem> {
+    let (page, next) = paging.of(admin::tenants(&*app.store).await?, |tenant| tenant.id.to_string());
+    Ok(Json(Tenants { items: page.iter().map(Into::into).collect(), next }))
 }
 
 /// Delete a tenant

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Shared, error::Problem, view::rfc3339};
+use super::{Shared, error::Problem, extract::Query, functions::Paging, view::rfc3339};
 use crate::store::{Mode, WorkerInfo};
 
 /// One incarnation of a worker.
@@ -38,15 +38,19 @@ pub struct WorkerView {
 pub struct Workers {
     /// The workers, the oldest first.
     pub items: Vec<WorkerView>,
+    /// The `cursor` of the next page; null on the last.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// List workers
 ///
 /// Who runs tasks now. A worker that is not heard of any more leaves the list.
-#[utoipa::path(get, path = "/v1/workers", tag = "operations",
+#[utoipa::path(get, path = "/v1/workers", tag = "operations", params(Paging),
     responses((status = 200, body = Workers), (status = 503, description = "store-unavailable; see Retry-After")))]
-pub async fn list(State(app): State<Shared>) -> Result<Json<Workers>, Problem> {
-    Ok(Json(Workers { items: app.store.workers().await?.workers.iter().map(Into::into).collect() }))
+pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Result<Json<Workers>, Problem> {
+    let (page, next) = paging.of(app.store.workers().await?.workers, |worker| worker.id.to_string());
+    Ok(Json(Workers { items: page.iter().map(Into::into).collect(), next }))
 }
 
 impl From<&WorkerInfo> for WorkerView {

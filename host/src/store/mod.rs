@@ -325,8 +325,13 @@ pub trait Store: Fuel + Identity + kv::Kv {
     }
     /// The newest version of each name, by name.
     async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>>;
-    /// Every version of a name, newest first.
-    async fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>>;
+    /// The versions of a name, newest first.
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>>;
     /// Removes one version by id, or every version of a name. Whether there was one. Tasks accepted before still run.
     async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool>;
     /// A module's wasm bytes.
@@ -335,6 +340,10 @@ pub trait Store: Fuel + Identity + kv::Kv {
     /// Accepts tasks, each on its own; answers in their order. An error says that nothing is known of any; where some were
     /// answered, the others are [`Accepted::NoAnswer`].
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
+    /// Accepts tasks as other tries of dead letters, each on its own; answers in their order. Each has the input of the task
+    /// that its `retry_of` names, which the store copies within itself, and only where the try is new; its own is not
+    /// looked at. Its id must lie beside the letter's, see [`TaskId::beside`].
+    async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
     /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
     ///
     /// A request is known by its tokens. Sent `again`, it is answered with the attempts that its tokens hold, for as long

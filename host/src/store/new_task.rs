@@ -98,4 +98,10 @@ pub enum Accepted {
     /// The store accepted others of the same call and did not answer for this one: it waits or it does not. Handing it in
     /// again under its id tells.
     NoAnswer,
+    /// The task that it is another try of is no dead letter of its tenant, so that there is no input.
+    InputGone,
 }
+
+/// Bytes that one step copies from dead letters to their replays: bounds its memory, and how long others wait for it. The
+/// first letter of a step is copied whatever its size.
+pub(super) const REPLAYED_BYTES_MAX: usize = 8 << 20;

@@ -206,8 +206,6 @@ pub const WAITS_MAX: u64 = 4_096;
 pub const BATCHES_MAX: u64 = 64;
 /// Dead letters that one request replays: a page of them.
 pub const REPLAY_TASKS_MAX: usize = 1_000;
-/// Inputs of dead letters that are read before they are accepted again: bounds memory. One input may be larger.
-pub const REPLAY_BYTES: u64 = 4 * MIB;
 /// Open event streams: a quarter of [`CONNECTIONS_MAX`], so that they cannot keep other requests out.
 pub const EVENT_STREAMS_MAX: usize = 1_024;
 

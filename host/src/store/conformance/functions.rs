@@ -4,7 +4,8 @@ use bytes::Bytes;
 use fusebox_core::{function::FunctionVersion, name::TenantId, task::Status};
 
 use super::{
-    Subject, accept, claim, end, finish, lease, lease_one, module, new_function, new_task, register, status, tenant,
+    Subject, accept, claim, end, finish, lease, lease_one, listings::page, module, new_function, new_task, register,
+    status, tenant,
 };
 use crate::store::{Finished, FunctionRef, NewFunction, Registered};
 
@@ -21,7 +22,7 @@ async fn delete(subject: &dyn Subject, tenant: &TenantId, function: &FunctionRef
 }
 
 async fn versions(subject: &dyn Subject, tenant: &TenantId, name: &str) -> Vec<u32> {
-    let versions = subject.store().versions(tenant, &name.parse().unwrap()).await.unwrap();
+    let versions = subject.store().versions(tenant, &name.parse().unwrap(), &page(100, None)).await.unwrap().items;
     versions.iter().map(|version| version.version).collect()
 }
 
@@ -35,7 +36,7 @@ pub(crate) async fn versions_of_a_name_count_up(subject: &dyn Subject) {
     assert_eq!((second.created_at, second.module_bytes), (subject.now(), 1));
     assert_eq!(find(subject, &tenant, &by_name("f")).await, Some(second.clone()));
     assert_eq!(find(subject, &tenant, &FunctionRef::Id(first.id)).await, Some(first.clone()));
-    let all = subject.store().versions(&tenant, &"f".parse().unwrap()).await.unwrap();
+    let all = subject.store().versions(&tenant, &"f".parse().unwrap(), &page(100, None)).await.unwrap().items;
     assert_eq!(all, [second, first]);
     assert!(versions(subject, &tenant, "h").await.is_empty());
     assert_eq!(find(subject, &tenant, &by_name("h")).await, None);

@@ -51,6 +51,26 @@ pub(crate) async fn functions_are_paged_by_name(subject: &dyn Subject) {
     assert_eq!(found, expected.map(|(name, version)| (name.to_owned(), version)));
 }
 
+pub(crate) async fn versions_are_paged_newest_first(subject: &dyn Subject) {
+    let (tenant, name) = (tenant("acme"), "f".parse().unwrap());
+    for _ in 0..5 {
+        register(subject, &tenant, "f").await;
+    }
+    let (mut found, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = subject.store().versions(&tenant, &name, &page(2, cursor)).await.unwrap();
+        sizes.push(page.items.len());
+        found.extend(page.items.iter().map(|version| version.version));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+        // What is new belongs to no later page.
+        register(subject, &tenant, "f").await;
+    }
+    assert_eq!((found, sizes), (vec![5, 4, 3, 2, 1], vec![2, 2, 1]));
+}
+
 pub(crate) async fn a_foreign_cursor_gives_no_rows(subject: &dyn Subject) {
     let (tenant, _) = one_task(subject).await;
     for cursor in ["nonsense", "é", "0"] {
@@ -59,6 +79,8 @@ pub(crate) async fn a_foreign_cursor_gives_no_rows(subject: &dyn Subject) {
         assert_eq!((tasks.items, tasks.next), (vec![], None));
         let functions = subject.store().functions(&tenant, &asked).await.unwrap();
         assert_eq!((functions.items, functions.next), (vec![], None));
+        let versions = subject.store().versions(&tenant, &"f".parse().unwrap(), &asked).await.unwrap();
+        assert_eq!((versions.items, versions.next), (vec![], None));
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) mod kv;
 pub(super) mod lease;
 pub(super) mod listings;
 pub(super) mod model;
+pub(super) mod replay;
 pub(super) mod report;
 pub(super) mod tenants;
 pub(super) mod tick;
@@ -74,6 +75,8 @@ macro_rules! conformance {
                 reports_are_answered_in_order, a_waiting_task_is_cancelled, a_running_task_is_cancelled,
                 an_ended_task_is_not_cancelled, a_missing_task_is_not_cancelled,
                 a_dead_letter_keeps_its_input;
+            replay: a_replay_has_the_letters_input_and_is_made_once, what_is_no_dead_letter_is_not_replayed,
+                large_letters_are_replayed_in_several_steps, a_replay_waits_where_there_is_room;
             tick: a_lapsed_lease_queues_the_task_again, a_last_lapsed_lease_fails_the_task,
                 a_lapsed_lease_that_was_never_renewed_costs_no_attempt,
                 a_delayed_task_is_promoted, a_waiting_task_expires_wherever_it_waits,
@@ -83,7 +86,7 @@ macro_rules! conformance {
                 version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
                 tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept, a_tenants_own_quotas_are_kept;
             fuel: a_tank_gives_what_it_has_and_fills_with_time, a_tank_follows_another_rate;
-            listings: tasks_are_paged_newest_first, functions_are_paged_by_name, a_foreign_cursor_gives_no_rows,
+            listings: tasks_are_paged_newest_first, functions_are_paged_by_name, versions_are_paged_newest_first, a_foreign_cursor_gives_no_rows,
                 a_page_has_its_bounds, dead_letters_are_paged_latest_first;
             tenants: reads_of_another_tenant_find_nothing, steps_of_another_tenant_change_nothing,
                 tenants_have_queues_of_their_own, tenants_have_names_of_their_own;

@@ -29,12 +29,12 @@ use fusebox_core::{
 };
 
 use self::{engine::Engine, presence::Presence, reads::Reads, tanks::Tanks, writer::Writer};
-use super::hints::Hints;
 use super::{
     Accepted, Backlog, Beaten, Cancelled, Claim, Crew, Finish, Finished, FunctionRef, Hint, LeaseRequest, LeasedTask,
     NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult, Ticked,
     Verdict, WorkerInfo,
 };
+use super::{hints::Hints, new_task::REPLAYED_BYTES_MAX};
 use crate::clock::Clock;
 
 mod engine;
@@ -138,9 +138,14 @@ impl Store for EmbeddedStore {
         self.reads.aside(move |reads| reads.functions(&tenant, &page)).await
     }
 
-    async fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
-        let (tenant, name) = (tenant.clone(), name.clone());
-        self.reads.aside(move |reads| reads.versions(&tenant, &name)).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>> {
+        let (tenant, name, page) = (tenant.clone(), name.clone(), page.clone());
+        self.reads.aside(move |reads| reads.versions(&tenant, &name, &page)).await
     }
 
     async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
@@ -156,6 +161,16 @@ impl Store for EmbeddedStore {
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
         let bytes = tasks.iter().map(|task| task.input.len()).sum();
         self.writer.step(bytes, |steps| steps.accept(tasks)).await
+    }
+
+    async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        let mut answers = Vec::with_capacity(tasks.len());
+        while answers.len() < tasks.len() {
+            let rest = tasks.get(answers.len()..).unwrap_or_default().to_vec();
+            let done = self.writer.step(REPLAYED_BYTES_MAX, |steps| steps.replay(rest)).await?;
+            answers.extend(done);
+        }
+        Ok(answers)
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {

@@ -139,29 +139,32 @@ impl Reads {
 
     /// The newest version of each name, by name.
     pub(super) fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
-        let prefix = keys::newest_of_all(tenant);
+        self.functions_of(tenant, &keys::newest_of_all(tenant), page)
+    }
+
+    /// The versions whose ids stand under a prefix, in the order of their keys.
+    fn functions_of(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<FunctionVersion>> {
         let from = match cursor(page) {
-            None => prefix.clone(),
-            Some(Some(name)) => keys::next(&[prefix.clone(), name].concat()),
+            None => prefix.to_vec(),
+            Some(Some(last)) => keys::next(&[prefix, &last[..]].concat()),
             Some(None) => return Ok(empty()),
         };
         let snapshot = self.engine.snapshot()?;
-        let entries = snapshot.entries(Space::Records, &from, &keys::past(&prefix))?.map(|entry| Ok(entry?.0));
+        let entries = snapshot.entries(Space::Records, &from, &keys::past(prefix))?.map(|entry| Ok(entry?.0));
         fill(page, prefix.len(), entries, |key| match snapshot.get(Space::Records, key)? {
             Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
             None => Ok(None),
         })
     }
 
-    /// Every version of a name, newest first.
-    pub(super) fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
-        let prefix = keys::versions(tenant, name);
-        let snapshot = self.engine.snapshot()?;
-        let mut versions = Vec::new();
-        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))? {
-            versions.extend(function_of(&snapshot, tenant, function_id(&entry?.1)?)?);
-        }
-        Ok(versions)
+    /// The versions of a name, newest first.
+    pub(super) fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>> {
+        self.functions_of(tenant, &keys::versions(tenant, name), page)
     }
 
     /// A module's wasm bytes.

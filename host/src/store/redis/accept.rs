@@ -35,8 +35,26 @@ pub(super) struct Counted {
     tenants: Mutex<HashMap<TenantId, (Instant, u64)>>,
 }
 
+/// Where the input of a task comes from, and which function of the library takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Its own.
+    Own,
+    /// The dead letter's that it is another try of, beside which it lies.
+    Letter,
+}
+
 /// Accepts tasks; answers in their order, each with why there is no answer where there is none.
 pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Result<Accepted>>> {
+    take(caller, counted, tasks, Source::Own).await
+}
+
+/// Accepts other tries of dead letters, with their inputs; answers as [`accept`].
+pub(super) async fn replay(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Result<Accepted>>> {
+    take(caller, counted, tasks, Source::Letter).await
+}
+
+async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Source) -> Result<Vec<Result<Accepted>>> {
     let mut answers = vec![Ok(Accepted::QueueFull); tasks.len()];
     let mut open: Vec<usize> = (0..tasks.len()).collect();
     while !open.is_empty() {
@@ -55,28 +73,47 @@ pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]
                 }
             }
         };
-        let (mut refused, mut room_left) = (Vec::new(), false);
-        for ((at, answer), has_room) in open.iter().zip(send(caller, tasks, &open, &has_room).await).zip(has_room) {
+        let (mut refused, mut later, mut room_left) = (Vec::new(), Vec::new(), false);
+        let sent = send(caller, tasks, &open, &has_room, source).await;
+        for ((at, answer), has_room) in open.iter().zip(sent).zip(has_room) {
+            // As much was copied as one call may copy.
+            let Some(answer) = answer.transpose() else {
+                later.push(*at);
+                continue;
+            };
             match &answer {
                 Ok(Accepted::QueueFull) => refused.push(*at),
                 Ok(Accepted::New { .. } | Accepted::NoAnswer) | Err(_) => {}
                 // It was known, so that its room is another one's.
-                Ok(Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged) => room_left |= has_room,
+                Ok(Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged | Accepted::InputGone) => {
+                    room_left |= has_room;
+                }
             }
             answers[*at] = answer;
         }
-        if caller.layout() == Layout::Whole || !room_left {
-            break;
+        if caller.layout() == Layout::Partitioned && room_left {
+            later.extend(refused);
+            later.sort_unstable();
         }
-        open = refused;
+        open = later;
     }
     Ok(answers)
 }
 
-async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bool]) -> Vec<Result<Accepted>> {
+async fn send(
+    caller: &Caller,
+    tasks: &[NewTask],
+    open: &[usize],
+    has_room: &[bool],
+    source: Source,
+) -> Vec<Result<Option<Accepted>>> {
     // On a Cluster the caller has counted.
     let counts = u8::from(caller.layout() == Layout::Whole);
-    let sizes = open.iter().map(|at| (tasks[*at].id, tasks[*at].input.len()));
+    let function = match source {
+        Source::Own => "accept",
+        Source::Letter => "replay",
+    };
+    let sizes = open.iter().map(|at| (tasks[*at].id, if source == Source::Own { tasks[*at].input.len() } else { 0 }));
     let call = |batch: &batches::Batch| {
         let kind_of = |item: &usize| {
             let task = &tasks[open[*item]];
@@ -84,9 +121,9 @@ async fn send(caller: &Caller, tasks: &[NewTask], open: &[usize], has_room: &[bo
         };
         let tasks: Vec<_> = batch.items.iter().map(kind_of).collect();
         let (kinds, numbers) = kinds(&tasks);
-        let call = caller.call(batch.place, "accept").arg(counts).arg(kinds.len());
+        let call = caller.call(batch.place, function).arg(counts).arg(kinds.len());
         let call = kinds.into_iter().fold(call, kind);
-        tasks.into_iter().zip(numbers).fold(call, |call, ((task, _), number)| row(call, task, number))
+        tasks.into_iter().zip(numbers).fold(call, |call, ((task, _), number)| row(call, task, number, source))
     };
     batches::perform(caller, sizes, call, read).await
 }
@@ -142,21 +179,28 @@ fn kind(call: Call, (task, most): Kind<'_>) -> Call {
         .arg(records::common(task))
 }
 
-fn row(call: Call, task: &NewTask, kind: usize) -> Call {
-    call.arg(task.id.to_string()).arg(kind).arg(task.delay_ms).arg(records::own(task)).arg(&task.input[..])
+fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {
+    let call = call.arg(task.id.to_string()).arg(kind).arg(task.delay_ms).arg(records::own(task));
+    match source {
+        Source::Own => call.arg(&task.input[..]),
+        Source::Letter => call.arg(task.retry_of.map(|letter| letter.to_string()).unwrap_or_default()),
+    }
 }
 
-fn read(answer: Value) -> Result<Accepted> {
+/// An answer; none where the task is to be sent again.
+fn read(answer: Value) -> Result<Option<Accepted>> {
     if let Value::Int(_) = answer {
-        return Ok(Accepted::New { at: Millis(answers::number(answer)?) });
+        return Ok(Some(Accepted::New { at: Millis(answers::number(answer)?) }));
     }
-    Ok(match answers::text(answer)?.as_str() {
+    Ok(Some(match answers::text(answer)?.as_str() {
+        "LATER" => return Ok(None),
+        "GONE" => Accepted::InputGone,
         "DUPLICATE" => Accepted::Duplicate,
         "CONFLICT" => Accepted::Conflict,
         "FULL" => Accepted::QueueFull,
         "CHANGED" => Accepted::FunctionChanged,
         _ => return Err(answers::unexpected("accept")),
-    })
+    }))
 }
 
 /// Which of the tasks have room, the first ones first.

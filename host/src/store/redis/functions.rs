@@ -74,18 +74,25 @@ pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageReq
     Ok(Page { items, next })
 }
 
-/// Every version of a name, newest first.
-pub(super) async fn versions(caller: &Caller, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
-    let mut versions = Vec::new();
-    loop {
-        let call = caller.call(caller.layout().shared(), "versions").arg(tenant.as_str()).arg(name.as_str());
-        let more = versions_of(caller.ask(call.arg(versions.len()).arg(VERSIONS_MAX)).await?)?;
-        let last = more.len() < VERSIONS_MAX;
-        versions.extend(more);
-        if last {
-            return Ok(versions);
-        }
-    }
+/// The versions of a name, newest first. A page's cursor is the number of its last version.
+pub(super) async fn versions(
+    caller: &Caller,
+    tenant: &TenantId,
+    name: &FunctionName,
+    page: &PageRequest,
+) -> Result<Page<FunctionVersion>> {
+    let before = match page.cursor.as_deref().map(str::parse::<u32>) {
+        None => "+inf".to_owned(),
+        Some(Ok(version)) => format!("({version}"),
+        Some(Err(_)) => return Ok(Page { items: Vec::new(), next: None }),
+    };
+    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+    let call = caller.call(caller.layout().shared(), "versions").arg(tenant.as_str()).arg(name.as_str());
+    let mut items = versions_of(caller.ask(call.arg(before).arg(rows + 1)).await?)?;
+    let more = items.len() > rows;
+    items.truncate(rows);
+    let next = items.last().filter(|_| more).map(|last| last.version.to_string());
+    Ok(Page { items, next })
 }
 
 /// Removes one version by id, or every version of a name.

@@ -197,8 +197,13 @@ impl Store for RedisStore {
         functions::functions(&self.caller, tenant, page).await
     }
 
-    async fn versions(&self, tenant: &TenantId, name: &FunctionName) -> Result<Vec<FunctionVersion>> {
-        functions::versions(&self.caller, tenant, name).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>> {
+        functions::versions(&self.caller, tenant, name, page).await
     }
 
     async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
@@ -216,6 +221,10 @@ impl Store for RedisStore {
             return Ok(vec![gather.accept(task).await?]);
         }
         some_answers(accept::accept(&self.caller, &self.counted, &tasks).await?)
+    }
+
+    async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        some_answers(accept::replay(&self.caller, &self.counted, &tasks).await?)
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {

@@ -8,16 +8,48 @@ use fusebox_core::{
     task::{Lease, Task, TaskState},
 };
 
+use bytes::Bytes;
+
 use super::Steps;
 use crate::store::{
     Accepted, NewTask, Result,
     embedded::{engine::Space, keys},
+    new_task::REPLAYED_BYTES_MAX,
 };
 
 impl Steps<'_> {
     /// Accepts tasks, each on its own; answers in their order.
     pub(in crate::store::embedded) fn accept(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
         tasks.into_iter().map(|task| self.accept_one(task)).collect()
+    }
+
+    /// Accepts other tries of dead letters with their inputs, as many as one step copies, but one at least; answers in
+    /// their order.
+    pub(in crate::store::embedded) fn replay(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        let (mut answers, mut copied) = (Vec::new(), 0);
+        for task in tasks {
+            if copied >= REPLAYED_BYTES_MAX {
+                break;
+            }
+            let known = self.task(task.id)?.is_some();
+            let input = if known { Some(Bytes::new()) } else { self.letter_input(&task)? };
+            answers.push(match input {
+                Some(input) => {
+                    copied += input.len();
+                    self.accept_one(NewTask { input, ..task })?
+                }
+                None => Accepted::InputGone,
+            });
+        }
+        Ok(answers)
+    }
+
+    fn letter_input(&self, task: &NewTask) -> Result<Option<Bytes>> {
+        let letter = task.retry_of.map(|letter| self.task(letter)).transpose()?.flatten();
+        match letter.filter(|letter| letter.tenant == task.tenant && letter.is_dead_letter()) {
+            Some(letter) => Ok(Some(self.group.get(Space::Blobs, &keys::input(letter.id))?.unwrap_or_default())),
+            None => Ok(None),
+        }
     }
 
     fn accept_one(&mut self, new: NewTask) -> Result<Accepted> {

@@ -86,10 +86,24 @@ local function any_known(c, args, from)
   return false
 end
 
+-- What one call copies of inputs, but one at least: others wait for it meanwhile.
+local COPIED_MAX = 8 * 1024 * 1024
+
+-- The input of a tenant's dead letter; nil where there is no such letter.
+local function letter_input(c, tenant, id)
+  local letter = read_task(c, id)
+  if not letter or letter.tenant ~= tenant or letter.status ~= FAILED then return nil end
+  local kept = call('HMGET', letter.key, 'error', 'param_payload')
+  -- One that was cancelled has lost its input, and is none.
+  if kept[1] == CANCELLED.json then return nil end
+  return kept[2] or ''
+end
+
 -- Answers with the time for a task that is new, else with a word.
 -- Each kind says how many of its tenant may wait, 0 for none. Where the caller has counted, that is all that is looked at.
-define('accept', {}, function(args)
-  local c = begin(args)
+-- Where tasks are replays, each row names a dead letter instead of an input, which is copied only if the task is new.
+local function take(args, replays)
+  local c, copied = begin(args), 0
   local counts, many = args[OWN] == '1', tonumber(args[OWN + 1])
   local kinds, rows = read_kinds(c, args, OWN + 2, many), OWN + 2 + many * KIND
   local look = any_known(c, args, rows)
@@ -105,8 +119,14 @@ define('accept', {}, function(args)
       answer = 'CHANGED'
     elseif kind.most == 0 or counts and depth(c, kind.tenant) >= kind.most then
       answer = 'FULL'
+    elseif replays and copied >= COPIED_MAX then
+      answer = 'LATER'
     else
-      answer = c.now
+      if replays then input = letter_input(c, kind.tenant, input) end
+      answer = input and c.now or 'GONE'
+    end
+    if answer == c.now then
+      copied = copied + #input
       write_new(c, id, kind, delay, own, input)
       if counts then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
       tenants[kind.tenant] = true
@@ -120,7 +140,10 @@ define('accept', {}, function(args)
   end
   flush(c)
   return answers
-end)
+end
+
+define('accept', {}, function(args) return take(args, false) end)
+define('replay', {}, function(args) return take(args, true) end)
 
 -- depths: waiting tasks of tenants.
 define('depths', { 'no-writes' }, function(args)

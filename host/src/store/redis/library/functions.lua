@@ -64,11 +64,12 @@ define('names', { 'no-writes' }, function(args)
   return found
 end)
 
--- versions: those of a name, the newest first, from a position on.
+-- versions: those of a name, the newest first, before a version number.
 define('versions', { 'no-writes' }, function(args)
   local c = begin(args)
-  local tenant, from, found = args[OWN], tonumber(args[OWN + 2]), {}
-  local ids = call('ZRANGE', versions_key(c, tenant, args[OWN + 1]), from, from + args[OWN + 3] - 1, 'REV')
+  local tenant, found = args[OWN], {}
+  local ids = call('ZRANGE', versions_key(c, tenant, args[OWN + 1]), args[OWN + 2], '-inf', 'BYSCORE', 'REV', 'LIMIT', 0,
+    args[OWN + 3])
   for _, id in ipairs(ids) do
     local version = find(c, tenant, id)
     if version then found[#found + 1] = version end

@@ -156,3 +156,34 @@ async fn an_id_that_comes_again_is_purged_in_its_own_time() {
     subject.store.tick().await.unwrap();
     assert!(subject.store.task(&tenant, new.id).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_replay_moves_no_input_out_of_redis_or_into_it() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let mut replays = Vec::new();
+    for _ in 0..3 {
+        let new = NewTask { attempts_max: 1, input: vec![7; 3 << 20].into(), ..new_task(&subject, &function) };
+        let letter = accept(&subject, new).await;
+        let leased = lease_one(&subject, &tenant).await;
+        finish(&subject, claim(&leased), Verdict::Retry { delay_ms: 0 }).await;
+        let new = new_task(&subject, &function);
+        replays.push(NewTask { id: new.id.beside(letter), retry_of: Some(letter), ..new });
+    }
+    let moved = || {
+        let info = subject.server.command(&["INFO", "stats"]).unwrap();
+        let number = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        };
+        number("total_net_input_bytes") + number("total_net_output_bytes")
+    };
+    let before = moved();
+    for first in [true, false] {
+        let answers = subject.store.replay(replays.clone()).await.unwrap();
+        assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. }) == first), "{answers:?}");
+    }
+    let moved = moved() - before;
+    assert!(moved < 1 << 20, "{moved} bytes were moved");
+}
