@@ -98,12 +98,13 @@ async fn tasks_of_another_tenant_end(two: &Two) {
         let ended = client.send(Method::GET, &task, &headers, []).await.unwrap().json().unwrap();
         assert_eq!(ended["status"], "COMPLETED", "{ended}");
     }
-    let mut waiting = 0;
+    // Those that wait at a worker show as RUNNING, as its leases do: counted is how many have ended.
+    let mut ended = 0;
     for task in &sleepers {
         let task = ask(&client, &two.sleeper, Method::GET, task, []).await.json().unwrap();
-        waiting += usize::from(task["status"] == "QUEUED");
+        ended += usize::from(task["status"] != "QUEUED" && task["status"] != "RUNNING");
     }
-    assert!(waiting > SLEEPERS / 2, "only {waiting} of {SLEEPERS} sleepers wait: too many went first");
+    assert!(ended < SLEEPERS / 4, "{ended} of {SLEEPERS} sleepers had ended before the other tenant's tasks");
 }
 
 #[tokio::test(flavor = "multi_thread")]

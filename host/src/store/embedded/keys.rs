@@ -18,7 +18,7 @@
 //! | records | `y` key | the API key |
 //! | records | `z` tenant key | a tenant's API keys |
 //! | records | `q` tenant | wasm bytes of its versions together |
-//! | records | `s` | a time that no step is later than: where the next process starts |
+//! | records | `s` | the time of the last step that wrote: the next process starts no earlier |
 //! | blobs | `i` `o` `l` task | input, output, log |
 //! | records | `j` tenant name | a namespace: its last revision, its entries and bytes |
 //! | records | `g` tenant name kind setting | a setting's value |
@@ -96,8 +96,8 @@ impl Timed {
     }
 }
 
-/// `s`: the time that was promised.
-pub(super) fn promised() -> Key {
+/// `s`: the time of the last step that wrote.
+pub(super) fn written_at() -> Key {
     vec![b's']
 }
 

@@ -55,8 +55,8 @@ mod writer;
 
 /// See the module's documentation.
 ///
-/// Its time is a steady clock's: it starts with the machine's, goes as time passes, and is never before any moment that the
-/// store has told, in this process or one before it. So a machine whose clock is set, forward or back, lets no lease, task
+/// Its time is a steady clock's: it starts with the machine's, goes as time passes, and is never before the last
+/// moment at which something was written, in this process or one before it. So a machine whose clock is set, forward or back, lets no lease, task
 /// or key end early, and none live for ever.
 pub struct EmbeddedStore {
     /// First, so that it is dropped first: it ends when every step handed in is answered.
@@ -85,9 +85,9 @@ impl EmbeddedStore {
         let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
         let hints = Hints::new();
         let reads = Reads::new(engine.clone());
-        let promised = reads.promised()?;
-        let clock = clock.steady(promised);
-        let writer = Writer::start(engine, hints.clone(), options, clock.clone(), promised)?;
+        let written_at = reads.written_at()?;
+        let clock = clock.steady(written_at);
+        let writer = Writer::start(engine, hints.clone(), options, clock.clone(), written_at)?;
         Ok(Self {
             writer,
             reads,

@@ -49,11 +49,11 @@ impl Reads {
         done.map_err(|error| Error::Unavailable(error.to_string()))?
     }
 
-    /// A time that no step of a process before this one was later than.
-    pub(super) fn promised(&self) -> Result<Millis> {
-        let bytes = self.engine.snapshot()?.get(Space::Records, &keys::promised())?;
-        let promised = bytes.map(|bytes| records::decode("the time", &bytes)).transpose()?;
-        Ok(promised.unwrap_or_default())
+    /// Returns the time of the last step that wrote, in whichever process; 0 where none did.
+    pub(super) fn written_at(&self) -> Result<Millis> {
+        let bytes = self.engine.snapshot()?.get(Space::Records, &keys::written_at())?;
+        let written_at = bytes.map(|bytes| records::decode("the time", &bytes)).transpose()?;
+        Ok(written_at.unwrap_or_default())
     }
 
     /// What is committed now.

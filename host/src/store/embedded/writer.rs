@@ -50,10 +50,10 @@ impl Writer {
         hints: Arc<Hints>,
         options: Options,
         clock: Clock,
-        promised: Millis,
+        written_at: Millis,
     ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let body = move || run(waiting, &engine, &hints, options, &clock, promised);
+        let body = move || run(waiting, &engine, &hints, options, &clock, written_at);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(body);
         let thread = thread.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
@@ -103,7 +103,7 @@ fn run(
     hints: &Hints,
     options: Options,
     clock: &Clock,
-    mut promised: Millis,
+    mut written_at: Millis,
 ) {
     let mut starts = Starts::default();
     let mut last_write = None;
@@ -112,7 +112,7 @@ fn run(
         let group = engine.reopen(Instant::now()).and_then(|()| Group::new(engine));
         let committed = match group {
             Ok(group) => {
-                let mut steps = Steps::new(group, &mut starts, &mut promised, options);
+                let mut steps = Steps::new(group, &mut starts, &mut written_at, options);
                 perform(first, &mut waiting, &mut answers, |job| (job.perform)(Some(&mut steps), clock));
                 steps.commit()
             }

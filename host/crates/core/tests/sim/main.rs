@@ -223,8 +223,16 @@ fn a_store_that_goes_by_the_wall_is_noticed() {
 
 #[test]
 fn a_dispatcher_that_goes_by_the_wall_is_noticed() {
-    // Set back, it renews nothing; set forward, it takes workers for silent that are not.
-    let noticed = &[Property::Renewed, Property::DeadWorker, Property::Credit, Property::Answered];
+    // Set back, it renews nothing and counts no run as it goes; set forward, it takes workers for silent that are not, and
+    // saves for them what they have not reported.
+    let noticed = &[
+        Property::Renewed,
+        Property::DeadWorker,
+        Property::Credit,
+        Property::Answered,
+        Property::Served,
+        Property::Fence,
+    ];
     notices(Plant::DispatcherGoesByTheWall, ALL, noticed);
 }
 

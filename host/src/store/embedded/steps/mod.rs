@@ -27,10 +27,6 @@ mod lease;
 mod report;
 mod tick;
 
-/// How far ahead time is promised: so long the promise need not be written again, and so far may time be ahead of the
-/// machine's after a restart.
-const PROMISED_MS: u64 = 1_000;
-
 /// Where a task that waits is indexed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -42,7 +38,7 @@ enum Place {
 pub(super) struct Steps<'a> {
     group: Group<'a>,
     starts: &'a mut Starts,
-    promised: &'a mut Millis,
+    written_at: &'a mut Millis,
     options: Options,
     now: Millis,
     events: Vec<Event>,
@@ -52,8 +48,8 @@ pub(super) struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// Steps that will be committed together.
-    pub(super) fn new(group: Group<'a>, starts: &'a mut Starts, promised: &'a mut Millis, options: Options) -> Self {
-        Self { group, starts, promised, options, now: Millis::default(), events: Vec::new(), events_kept: 0 }
+    pub(super) fn new(group: Group<'a>, starts: &'a mut Starts, written_at: &'a mut Millis, options: Options) -> Self {
+        Self { group, starts, written_at, options, now: Millis::default(), events: Vec::new(), events_kept: 0 }
     }
 
     /// Performs one step at `now`. A step that fails changes nothing.
@@ -70,16 +66,16 @@ impl<'a> Steps<'a> {
         result
     }
 
-    /// Commits every step; gives what has happened, and whether anything was written. With what is written goes the
-    /// promise that no time in it is later than the next process's first.
+    /// Commits every step; gives what has happened, and whether anything was written. With what is written goes
+    /// its time, before which the next process's does not begin.
     pub(super) fn commit(self) -> Result<(Vec<Event>, bool)> {
-        let Self { mut group, starts, promised, now, events, .. } = self;
-        let promise = (now > *promised && group.has_writes()).then(|| now.plus(PROMISED_MS));
-        if let Some(promise) = promise {
-            group.put(Space::Records, keys::promised(), records::encode(&promise)?);
+        let Self { mut group, starts, written_at, now, events, .. } = self;
+        let newer = (now > *written_at && group.has_writes()).then_some(now);
+        if let Some(at) = newer {
+            group.put(Space::Records, keys::written_at(), records::encode(&at)?);
         }
         let written = group.commit().inspect_err(|_| starts.forget())?;
-        *promised = promise.unwrap_or(*promised);
+        *written_at = newer.unwrap_or(*written_at);
         Ok((events, written))
     }
 
