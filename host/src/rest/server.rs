@@ -38,7 +38,7 @@ const FULL: &[u8] =
 /// What strangers may take of a REST node by connecting to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Open at once, and a sixteenth more as a reserve; see [`doors`].
+    /// Open at once, and a sixteenth more as a reserve; see `doors.rs`.
     pub connections: usize,
     /// Networks of proxies, by which many come: their addresses are not bounded.
     pub trusted: &'static [Cidr],

@@ -1,4 +1,4 @@
-//! Lines to stderr and stdout that nothing waits for. A server's lines go into a queue of [`QUEUED_BYTES_MAX`] that a thread
+//! Lines to stderr and stdout that nothing waits for. A server's lines go into a queue of `QUEUED_BYTES_MAX` that a thread
 //! of its own writes out: where nobody reads, where the device is full or the other side is gone, lines are lost and
 //! counted, and the work goes on. Commands of people write at once, as their readers expect it.
 
