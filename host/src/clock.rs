@@ -39,7 +39,7 @@ enum Since {
     Passed(Arc<Hands>, u64),
 }
 
-/// What a test has done to a manual clock, in milliseconds.
+/// Movements of a manual clock by a test, in milliseconds.
 #[derive(Debug, Default)]
 pub struct Hands {
     passed: AtomicU64,

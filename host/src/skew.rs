@@ -23,7 +23,7 @@ const SKEW_MS_MAX: i64 = 1_000;
 /// It is logged once in so long.
 const LOGGED: Duration = Duration::from_secs(60);
 
-/// What was logged, and when.
+/// The last skew that was logged, and the time of that.
 #[derive(Debug, Default)]
 struct Log {
     last: Option<Instant>,

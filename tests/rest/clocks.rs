@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{hand::returned, support::Rest};
 
-/// What was told of a task that a node with a clock of its own accepted.
+/// The answers about a task that a node with a clock of its own accepted.
 async fn told(rest: &Rest, query: &str) -> Value {
     let path = format!("/v1/functions/echo/tasks{query}");
     let answer = rest.send(Method::POST, &path, &[], Body::from("x")).await;

@@ -10,7 +10,8 @@ use crate::{
     transport::TOKEN_NEEDED,
 };
 
-/// What the store tells of changes is a hint, so the port is open for at most so long after the first key.
+/// Interval of the look for a first key, since the store's news of changes is a hint that may be lost: the port stays open
+/// for at most so long after the first key.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Cancels `closed` once there is a key: before this returns, or whenever the first one appears until `stop`.

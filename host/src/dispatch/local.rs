@@ -39,7 +39,7 @@ impl LocalCredit {
         Self { appetite: Appetite::local(slots, now), slots, asked: 0, open: 0, extras: Vec::new() }
     }
 
-    /// What the slots have room for.
+    /// The room of the slots.
     pub(super) fn room(&self) -> Room {
         Room { slots: self.slots, capacity: self.appetite.most(), has_extra: true }
     }

@@ -1,4 +1,4 @@
-//! Who is let in once there are keys, and while a token is replaced.
+//! Joining once there are keys, and while a token is replaced.
 
 use std::{path::Path, process::Command};
 

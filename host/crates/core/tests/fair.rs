@@ -42,7 +42,7 @@ struct World {
     slots: usize,
     /// By when they end.
     running: BTreeMap<(u64, TaskId), Run>,
-    /// What was assigned and waits for a slot.
+    /// Assigned attempts that wait for a slot.
     line: VecDeque<Run>,
     leased: BTreeMap<TaskId, (TenantId, Job)>,
     tasks: u64,
@@ -240,7 +240,7 @@ fn without_an_extra_slot_sleepers_are_waited_for_once() {
     world.submit(&sleeper, 200, SLEEP_MS);
     world.run(1_000);
     world.submit(&other, 20, 50);
-    // What runs, and what waits for the same slots.
+    // Attempts that run, and those that wait for the same slots.
     world.run(2 * SLEEP_MS + 2_000);
     assert_eq!(world.ended.get(&other), Some(&20));
 }

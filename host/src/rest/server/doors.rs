@@ -1,4 +1,4 @@
-//! Who holds the connections of a node. A connection belongs to the tenant of the last key that it was used with, before that
+//! Shares of a node's connections. A connection belongs to the tenant of the last key that it was used with, before that
 //! to its address. Each tenant and each address has a quarter of all; loopback and the proxies that an operator trusts are no
 //! address, since many come by them. Nobody waits to be accepted: where there are as many connections as may be, the one that
 //! has been idle for longest gives way; where none is idle, the next ones are of a small reserve, in which health, readiness
@@ -25,7 +25,7 @@ const QUARTER: usize = 4;
 /// The reserve, as a part of all.
 const RESERVE: usize = 16;
 
-/// Whose a connection is.
+/// The holder of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
     /// Nobody's yet, of an address; of IPv6, of the network that one customer has.

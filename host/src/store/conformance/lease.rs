@@ -155,7 +155,7 @@ pub(crate) async fn a_request_sent_again_gets_what_its_tokens_hold(subject: &dyn
     // Other tokens have no part in them.
     let other = LeaseRequest { again: true, ..lease_request(&tenant, 4) };
     assert_eq!(subject.store().lease(other).await.unwrap().len(), 0);
-    // What has ended or lapsed is not held any more.
+    // Leases that have ended or lapsed are not held any more.
     assert_eq!(finish(subject, claim(&first[0]), end("out")).await, Finished::Ended(Status::Completed));
     assert_eq!(ids(&subject.store().lease(again).await.unwrap()), ids(&first[1..]));
 }
@@ -180,7 +180,7 @@ pub(crate) async fn a_request_sent_again_leases_for_tokens_that_hold_nothing(sub
     assert_eq!(ids(&subject.store().lease(unseen).await.unwrap()), [more[2]]);
 }
 
-/// What a run of each is made of.
+/// The parts of a run of each.
 fn rows(leased: &[LeasedTask]) -> Vec<String> {
     leased.iter().map(|leased| format!("{leased:?}")).collect()
 }

@@ -27,7 +27,7 @@ pub(crate) async fn tasks_are_paged_newest_first(subject: &dyn Subject) {
         if cursor.is_none() {
             break;
         }
-        // What is new belongs to no later page.
+        // A version made meanwhile belongs to no later page.
         accept(subject, new_task(subject, &function)).await;
     }
     assert_eq!((found, sizes), (expected, vec![3, 3, 1]));

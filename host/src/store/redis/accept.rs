@@ -65,7 +65,7 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
                 match rooms(caller, counted, &asked).await {
                     Ok(rooms) => rooms,
                     Err(error) if open.len() == tasks.len() => return Err(error),
-                    // What was accepted before stays so.
+                    // Tasks accepted before stay so.
                     Err(error) => {
                         open.iter().for_each(|at| answers[*at] = Err(error.clone()));
                         break;

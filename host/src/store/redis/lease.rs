@@ -66,7 +66,7 @@ async fn with_grants(caller: &Caller, memory: &Memory, leased: Vec<LeasedTask>) 
     Ok(granted)
 }
 
-/// What the tokens of a request hold, in order; they are taken from it.
+/// Returns the attempts that the tokens of a request hold, in order, and takes those tokens from it.
 async fn held(caller: &Caller, request: &mut LeaseRequest) -> Result<Vec<LeasedTask>> {
     let calls = caller.layout().places().map(|place| held_at(caller, place, request));
     let mut held: Vec<_> = futures_util::future::try_join_all(calls).await?.into_iter().flatten().collect();

@@ -1,5 +1,5 @@
-//! Who may be sent attempts, and how many. Modes differ here only: credit lasts until it is spent, and that of pull is one
-//! request, which expires.
+//! Credit: the workers that may be sent attempts, and how many. Modes differ here only: credit lasts until it is spent, and
+//! that of pull is one request, which expires.
 //!
 //! A worker is believed no further than the capacity that it announced: its free credit, what lease steps on their way
 //! have taken of it, and the attempts that it was sent and has not reported on are never more than that together.

@@ -54,7 +54,7 @@ impl Mode {
 /// The expiry of credit that lasts until it is spent, and does not come back.
 pub const UNTIL_SPENT: Millis = Millis(Millis::NEVER.0 - 1);
 
-/// What a worker has room for.
+/// The room of a worker: its slots, its capacity, and its extra slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Runs that go on at a time.
@@ -123,7 +123,7 @@ pub enum Event {
     WorkerJoined {
         /// The worker.
         worker: WorkerId,
-        /// What it has room for.
+        /// Its room.
         room: Room,
     },
     /// A worker may be sent this many attempts more, as far as its capacity goes. The first one makes the worker known.

@@ -1,4 +1,4 @@
-//! Whose tasks next: fair between tenants by the time that their runs hold slots.
+//! The order of tenants: fair by the time that their runs hold slots.
 //!
 //! Each tenant has a virtual time that grows with that; the waiting tenant with the least goes first (start-time fair
 //! queueing: Goyal, Vin, Cheng, 1996). A tenant that comes back after a pause starts at its own virtual time, but no further
@@ -32,7 +32,7 @@ struct Tenant {
     /// Lease steps on their way.
     leasing: u32,
     time: SlotTime,
-    /// What it is sorted by, where it waits.
+    /// The sort key of a tenant that waits, in microseconds.
     key_us: Option<u64>,
     /// What it may have under way.
     allowance: Allowance,
@@ -63,7 +63,7 @@ pub(super) struct Shares {
     wave: Vec<TenantId>,
     /// Tenants with lease steps on their way.
     served: usize,
-    /// What those who waited last have held at least.
+    /// The least slot time held by any tenant that waited last, in microseconds.
     floor_us: u64,
     now: Millis,
 }

@@ -1,4 +1,4 @@
-//! What one worker was sent and has not reported on: whose, since when, and which of it holds a slot.
+//! The attempts that one worker was sent and has not reported on: their tenants, their start, and which of them hold a slot.
 //!
 //! A worker says when a run ends and not when it begins. It begins what it was sent in that order, as its slots become
 //! free, so that is what is assumed; what a run has really taken is known from its report.
@@ -33,7 +33,7 @@ pub(super) struct Over {
     /// When it got its slot, if it did.
     pub(super) begun_at: Option<Millis>,
     pub(super) is_extra: bool,
-    /// Whose attempt has its slot now.
+    /// The tenant whose attempt begins to hold the slot.
     pub(super) next: Option<TenantId>,
 }
 

@@ -1,8 +1,8 @@
-//! What a tenant is charged: the time that its runs hold slots. A run under way counts as it goes.
+//! The charge of a tenant: the time that its runs hold slots. A run under way counts as it goes.
 
 use crate::time::Millis;
 
-/// What a run is thought to cost before any is known, in microseconds; also the least a run is charged, since leasing
+/// Estimated cost of a run before any is known, in microseconds; also the least a run is charged, since leasing
 /// and recording it cost the host something too.
 pub(super) const COST_US_MIN: u64 = 50;
 
@@ -27,7 +27,7 @@ impl Default for SlotTime {
 }
 
 impl SlotTime {
-    /// What the tenant's runs have held of slots until now.
+    /// Returns the slot time that the tenant's runs have held until now, in microseconds.
     pub(super) fn held_us(&self, now: Millis) -> u64 {
         self.charged_us.saturating_add(self.elapsed_us(now))
     }
@@ -66,12 +66,12 @@ impl SlotTime {
         self.since_ms = self.since_ms.saturating_sub(begun_at.0.into());
     }
 
-    /// What an attempt has held in the end.
+    /// Charges an attempt that is over for the slot time that it held.
     pub(super) fn charge(&mut self, slot_us: u64) {
         self.charged_us = self.charged_us.saturating_add(slot_us.max(COST_US_MIN));
     }
 
-    /// What a run that came to its end has held tells what the next ones will.
+    /// Updates the estimate of the next runs from one that came to its end.
     pub(super) const fn learn(&mut self, slot_us: u64) {
         let slot_us = if slot_us > COST_US_MIN { slot_us } else { COST_US_MIN };
         self.estimate_us = (self.estimate_us.saturating_mul(7).saturating_add(slot_us)) / 8;

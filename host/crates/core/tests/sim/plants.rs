@@ -73,7 +73,7 @@ pub(crate) struct Planted {
     /// Attempts that the store will lease next, if nothing else happens.
     expected: Vec<(TaskId, Attempt)>,
     requests: BTreeSet<RequestId>,
-    /// Whose tasks were leased for each worker last.
+    /// The tenant served last at each worker.
     served: BTreeMap<WorkerId, TenantId>,
     /// Workers that are gone, which the dispatcher is not told.
     gone: BTreeSet<WorkerId>,

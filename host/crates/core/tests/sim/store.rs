@@ -28,7 +28,7 @@ pub(crate) struct Store {
     tasks: BTreeMap<TaskId, Task>,
     /// Every lease ever saved.
     leases: BTreeSet<(TaskId, Attempt, WorkerId)>,
-    /// What each request has leased, as its tokens would tell.
+    /// The attempts that each request has leased, found by tokens in a real store.
     requested: BTreeMap<Asked, Vec<(TaskId, Attempt)>>,
     changes: Vec<Change>,
     /// Tasks that wait for their time; a tick makes them ready.
@@ -56,7 +56,7 @@ impl Store {
         self.queued(id, now);
     }
 
-    /// What a request holds since it was sent before, each lease as long as a new one, and then the first due tasks of a
+    /// Returns the leases that a request holds since it was sent before, each as long as a new one, and then the first due tasks of a
     /// tenant: highest priority first, then oldest first.
     pub(crate) fn lease(
         &mut self,
@@ -87,7 +87,7 @@ impl Store {
         leased
     }
 
-    /// What a request has leased and still holds.
+    /// Returns the attempts that a request has leased and still holds.
     pub(crate) fn held(&self, asked: Asked) -> Vec<(TaskId, Attempt)> {
         let leased = self.requested.get(&asked).into_iter().flatten().copied();
         leased.filter(|(task, attempt)| self.is_current(*task, *attempt)).collect()

@@ -61,7 +61,7 @@ impl Steps<'_> {
         Ok(leased)
     }
 
-    /// What the tokens of a request hold, for as long as a new lease lasts.
+    /// Returns the attempts that the tokens of a request hold, each for as long as a new lease lasts.
     fn held(&mut self, request: &LeaseRequest, functions: &mut Functions) -> Result<Vec<LeasedTask>> {
         let (from, to) = (Timed::Leased.after(self.now), Timed::Leased.after(Millis::NEVER));
         let expires_at = self.now.plus(request.lease_ms);

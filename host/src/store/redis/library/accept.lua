@@ -86,7 +86,7 @@ local function any_known(c, args, from)
   return false
 end
 
--- What one call copies of inputs, but one at least: others wait for it meanwhile.
+-- Bytes of inputs that one call copies at most, but one input at least: other clients wait meanwhile.
 local COPIED_MAX = 8 * 1024 * 1024
 
 -- The input of a tenant's dead letter; nil where there is no such letter.

@@ -77,7 +77,7 @@ async fn each_call_of_a_lease_fails<S: Send + Sync>(mut subject: On<S>) {
                 accepted.extend(tasks.iter().map(|task| task.id));
                 subject.store.accept(tasks).await.unwrap();
             }
-            // What functions were granted is to be read, as on a host that has just started.
+            // Grants are to be read, as on a host that has just started.
             subject.store.memory = Memory::new();
             subject.store.caller.faults().fail_after(call, fault);
             let leased = lease_surely(&subject, lease_request(&tenant, TASKS)).await;

@@ -65,7 +65,7 @@ pub(crate) enum Property {
     Served,
     /// No tenant has more under way than it may, by number or by fuel.
     Quota,
-    /// What a lease step has leased is handed over with its answer, however often it took to get one.
+    /// A lease step's attempts are handed over with its answer, however often it was sent.
     HandedOver,
     /// No lease lapses and no task expires before its time has passed, whatever clocks say.
     NothingEarly,
