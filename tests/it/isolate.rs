@@ -58,11 +58,7 @@ async fn a_process_that_is_killed_costs_its_run_alone() {
     let client = server.client();
     client.register("slow", "", &guests::slow_echo()).await.unwrap();
     let task = client.submit("slow", b"twice").await.unwrap();
-    eventually("its start", PATIENCE, || async {
-        (client.task(&task).await.ok()?["status"] == "RUNNING").then_some(())
-    })
-    .await
-    .unwrap();
+    eventually("its start", PATIENCE, || async { (client.busy_slots().await.ok()? == 1).then_some(()) }).await.unwrap();
     let killed = slots(&server);
     assert!(!killed.is_empty());
     kill(&killed);

@@ -71,7 +71,7 @@ async fn drains_a_run(stdout: Stdio, stderr: Stdio, unread: impl FnOnce()) {
     well(&client).await;
     client.register("slow-echo", "", &guests::slow_echo()).await.unwrap();
     let task = client.submit("slow-echo", b"drained").await.unwrap();
-    let runs = || async { (client.task(&task).await.unwrap()["status"] == "RUNNING").then_some(()) };
+    let runs = || async { (client.busy_slots().await.ok()? == 1).then_some(()) };
     eventually("a run", PATIENCE, runs).await.unwrap();
     host.signal(Signal::TERM);
     assert!(host.ended().await.success());

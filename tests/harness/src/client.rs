@@ -151,6 +151,17 @@ impl Client {
         anyhow::ensure!(ended, "task {id} has not ended: {task}");
         Ok(task)
     }
+
+    /// Number of guests that run in slots of the server's own process. A task's status is RUNNING from its lease on, a
+    /// moment before a slot takes it: a drain gives back what no slot has taken.
+    ///
+    /// # Errors
+    /// Where the server's metrics do not say.
+    pub async fn busy_slots(&self) -> anyhow::Result<u64> {
+        let metrics = String::from_utf8(self.get("/metrics").await?.body)?;
+        let busy = metrics.lines().find_map(|line| line.strip_prefix("fusebox_slots_busy "));
+        Ok(busy.context("the number of busy slots")?.parse()?)
+    }
 }
 
 impl Answer {
