@@ -20,7 +20,9 @@ use fusebox_core::{
     time::Millis,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Outside, Patience, Sandbox, StopFlag};
+use fusebox_sandbox::{
+    Call, CallContext, CompileCommand, HostCalls, LoadedModule, Options, Patience, Sandbox, StopFlag,
+};
 
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -95,7 +97,7 @@ const LOOPS: &[(&str, &str)] = &[
 /// Answers everything at once with 64 KiB.
 struct AtOnce;
 
-impl Outside for AtOnce {
+impl HostCalls for AtOnce {
     fn call(&self, _: &CallContext, asked: Asked, _: &Patience) -> Result<Answer, Refusal> {
         match asked {
             Asked::KvGet(_) => Ok(Answer::Value { revision: 1, value: Bytes::from_static(&[7; 65_536]) }),
@@ -213,7 +215,7 @@ fn run(sandbox: &Sandbox, module: &LoadedModule) -> Done<(Duration, u64)> {
     let limits = RunLimits::CEILING;
     // As much of stdin as is read.
     let input = Bytes::from(vec![7; 1 << 20]);
-    let call = Call { input, limits, context, stop: StopFlag::default(), outside: Some(Arc::new(AtOnce)) };
+    let call = Call { input, limits, context, stop: StopFlag::default(), host_calls: Some(Arc::new(AtOnce)) };
     let started = Instant::now();
     let run = sandbox.run(module, call);
     let time = started.elapsed();

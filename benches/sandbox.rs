@@ -104,7 +104,7 @@ fn run(sandbox: &Sandbox, module: &LoadedModule, limits: RunLimits) -> Run {
         grants: Grants::default(),
     };
     let (input, stop) = (Bytes::from_static(&INPUT), StopFlag::default());
-    sandbox.run(module, Call { input, limits, context, stop, outside: None })
+    sandbox.run(module, Call { input, limits, context, stop, host_calls: None })
 }
 
 /// wasmtime with nothing of ours.

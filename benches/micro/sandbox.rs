@@ -58,7 +58,7 @@ fn run(sandbox: &Sandbox, module: &LoadedModule, input: Bytes) -> Bytes {
         deadline: Millis::NEVER,
         grants: Grants::default(),
     };
-    let call = Call { input, limits: RunLimits::default(), context, stop: StopFlag::default(), outside: None };
+    let call = Call { input, limits: RunLimits::default(), context, stop: StopFlag::default(), host_calls: None };
     match sandbox.run(module, call).outcome {
         Outcome::Returned(output) => output,
         other => panic!("{other:?}"),

@@ -13,7 +13,7 @@ use fusebox_core::{
     capability::{Answer, Call, Refusal},
     limits::CALL_MS_MAX,
 };
-use fusebox_sandbox::{CallContext, Outside, Patience};
+use fusebox_sandbox::{CallContext, HostCalls, Patience};
 
 /// How often a thread that waits looks whether its run is to stop.
 const LOOK: Duration = Duration::from_millis(10);
@@ -21,12 +21,12 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Asks one for requests to other hosts, and another for everything else.
 pub struct Routed {
     /// Sends requests to other hosts.
-    pub http: Arc<dyn Outside>,
+    pub http: Arc<dyn HostCalls>,
     /// Answers the rest.
-    pub rest: Arc<dyn Outside>,
+    pub rest: Arc<dyn HostCalls>,
 }
 
-impl Outside for Routed {
+impl HostCalls for Routed {
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
         match call {
             Call::Http(_) => self.http.call(context, call, patience),

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
-use fusebox_sandbox::{CompileCommand, Outside, Sandbox, Unstarted};
+use fusebox_sandbox::{CompileCommand, HostCalls, Sandbox, Unstarted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
@@ -110,7 +110,7 @@ pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyho
 
 /// What runs of slots ask: `rest` for what is kept, and `http` for other hosts.
 #[must_use]
-pub fn outside(rest: impl Outside + 'static, http: Arc<dyn Outside>) -> Arc<dyn Outside> {
+pub fn outside(rest: impl HostCalls + 'static, http: Arc<dyn HostCalls>) -> Arc<dyn HostCalls> {
     Arc::new(Routed { http, rest: Arc::new(rest) })
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use fusebox_core::dispatch::Mode;
 use fusebox_jail::User;
-use fusebox_sandbox::Outside;
+use fusebox_sandbox::HostCalls;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -95,7 +95,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         None => {}
     }
     let (outside, questions) = worker::outside::channel();
-    let http: Arc<dyn Outside> = match confined.proxy {
+    let http: Arc<dyn HostCalls> = match confined.proxy {
         Some(proxy) => Arc::new(proxy),
         None => Arc::new(args.egress.start(&metrics)?),
     };

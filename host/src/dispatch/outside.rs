@@ -9,7 +9,7 @@ use fusebox_core::{
     capability::{Answer, Call, Refusal},
     limits::CALL_MS_MAX,
 };
-use fusebox_sandbox::{CallContext, Outside, Patience};
+use fusebox_sandbox::{CallContext, HostCalls, Patience};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -78,7 +78,7 @@ impl StoreOutside {
     }
 }
 
-impl Outside for StoreOutside {
+impl HostCalls for StoreOutside {
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
         let of = Namespace { tenant: context.tenant.clone(), function: context.function.clone() };
         let (tell, told) = mpsc::sync_channel(1);

@@ -31,7 +31,7 @@ use fusebox_core::{
     capability::{Answer, Call, Refusal},
     limits::HTTP_MS_MAX,
 };
-use fusebox_sandbox::{CallContext, Outside, Patience};
+use fusebox_sandbox::{CallContext, HostCalls, Patience};
 use rustls::RootCertStore;
 use tokio::{runtime::Handle, time};
 
@@ -115,7 +115,7 @@ impl Egress {
     }
 }
 
-impl Outside for Egress {
+impl HostCalls for Egress {
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
         let Call::Http(request) = call else { return Err(Refusal::Invalid) };
         let answer = self.0.runtime.block_on(self.send(&request.into(), context, patience));

@@ -17,7 +17,7 @@ use fusebox_core::{
     name::{FunctionName, TenantId},
     time::Millis,
 };
-use fusebox_sandbox::{CallContext, Outside, Patience, StopFlag};
+use fusebox_sandbox::{CallContext, HostCalls, Patience, StopFlag};
 use serde::{Deserialize, Serialize};
 
 use super::passing;
@@ -69,7 +69,7 @@ impl Proxy {
     }
 }
 
-impl Outside for Proxy {
+impl HostCalls for Proxy {
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
         let Call::Http(request) = call else { return Err(Refusal::Invalid) };
         let left = patience.left().ok_or(Refusal::TimedOut)?;

@@ -12,7 +12,7 @@ use fusebox_core::{
     name::TenantId,
     wire::{AttemptId, FromWorker},
 };
-use fusebox_sandbox::{CallContext, Outside, Patience};
+use fusebox_sandbox::{CallContext, HostCalls, Patience};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::held::HeldAttempts;
@@ -40,7 +40,7 @@ pub fn channel() -> (LinkOutside, UnboundedReceiver<Question>) {
     (LinkOutside { questions }, asked)
 }
 
-impl Outside for LinkOutside {
+impl HostCalls for LinkOutside {
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
         // Only tasks run here.
         let task = context.task.ok_or(Refusal::Unavailable)?;

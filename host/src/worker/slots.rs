@@ -20,7 +20,7 @@ use fusebox_core::{
     outcome::{Outcome, Receipt, StopReason},
     wire::End,
 };
-use fusebox_sandbox::{Call, CallContext, Outside, Run, StopFlag};
+use fusebox_sandbox::{Call, CallContext, HostCalls, Run, StopFlag};
 
 use super::{
     queues::{Full, Queues},
@@ -100,7 +100,7 @@ pub struct Slots {
 
 struct Shared {
     runner: Arc<dyn Runner>,
-    outside: Arc<dyn Outside>,
+    outside: Arc<dyn HostCalls>,
     worker: WorkerId,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -160,7 +160,7 @@ impl Slots {
     pub fn start(
         count: u32,
         runner: Arc<dyn Runner>,
-        outside: Arc<dyn Outside>,
+        outside: Arc<dyn HostCalls>,
         worker: WorkerId,
         clock: &Clock,
         metrics: &Arc<Metrics>,
@@ -334,7 +334,7 @@ impl Shared {
                 grants: job.grants.clone(),
             },
             stop: job.stop.clone(),
-            outside: Some(self.outside.clone()),
+            host_calls: Some(self.outside.clone()),
         };
         let (Run { outcome, usage, log }, load_us) = match self.runner.run(&job.module, call) {
             Attempted::Ran { run, load_us } => (run, load_us),

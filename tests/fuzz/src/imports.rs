@@ -15,7 +15,7 @@ use fusebox_core::{
     time::Millis,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{Call, CallContext, LoadedModule, Outside, Patience, StopFlag};
+use fusebox_sandbox::{Call, CallContext, HostCalls, LoadedModule, Patience, StopFlag};
 
 use crate::sandbox;
 
@@ -90,7 +90,7 @@ fn guest(module: &str, functions: &[(&str, &str, &str)], entry: &str) -> String 
 /// The outside of a run: an answer to everything but what is asked of a key of one byte.
 struct Answers;
 
-impl Outside for Answers {
+impl HostCalls for Answers {
     fn call(&self, _: &CallContext, call: Asked, _: &Patience) -> Result<Answer, Refusal> {
         let value = Bytes::from_static(b"an answer");
         match call {
@@ -130,7 +130,7 @@ fn call(script: &[u8]) -> Call {
                 .unwrap_or_else(|error| panic!("grants: {error}")),
         },
         stop: StopFlag::default(),
-        outside: Some(Arc::new(Answers)),
+        host_calls: Some(Arc::new(Answers)),
     }
 }
 

@@ -19,9 +19,9 @@ use crate::{
     CallContext, StopFlag,
     ending::Ending,
     epoch::TICK,
+    host_calls::{HostCalls, Patience},
     limiter::Limiter,
     log::Log,
-    outside::{Outside, Patience},
 };
 
 /// See the module's documentation.
@@ -32,7 +32,7 @@ pub(crate) struct Host {
     pub(crate) context: CallContext,
     pub(crate) stop: StopFlag,
     pub(crate) deadline: Instant,
-    pub(crate) outside: Option<Arc<dyn Outside>>,
+    pub(crate) host_calls: Option<Arc<dyn HostCalls>>,
     /// What the last call to the outside gave, for the guest to fetch.
     pub(crate) answer: Bytes,
     /// Of the command ABI only.
@@ -60,9 +60,9 @@ impl Host {
     /// Asks the outside, which may wait as long as the run may.
     pub(crate) fn ask(&self, call: Call) -> Result<Result<Answer, Refusal>, Ending> {
         self.check()?;
-        let Some(outside) = &self.outside else { return Ok(Err(Refusal::Unavailable)) };
+        let Some(host_calls) = &self.host_calls else { return Ok(Err(Refusal::Unavailable)) };
         let patience = Patience::new(self.deadline, self.stop.clone());
-        let answer = outside.call(&self.context, call, &patience);
+        let answer = host_calls.call(&self.context, call, &patience);
         self.check()?;
         Ok(answer)
     }

@@ -13,7 +13,7 @@
 //! | `host` | what a run carries with it: limits, log, stop flag, deadline |
 //! | `metered` | the one way to give a guest a function: with its cost in fuel |
 //! | `imports` | what a guest may call, one capability a file |
-//! | `outside` | the seam to what only grants give: configuration, secrets, key-value namespace, other hosts |
+//! | `host_calls` | the seam to what only grants give: configuration, secrets, key-value namespace, other hosts |
 //! | `wasi` | WASI preview 1 for the command ABI |
 //! | `run`, `ending`, `cpu` | one run: instantiate, call, how it ended, and the CPU time it is charged |
 
@@ -26,12 +26,12 @@ mod ending;
 mod engine;
 mod epoch;
 mod host;
+mod host_calls;
 mod imports;
 mod inspect;
 mod limiter;
 mod log;
 mod metered;
-mod outside;
 mod prepare;
 mod run;
 mod wasi;
@@ -61,7 +61,7 @@ use wasmtime::Engine;
 pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use compile::compile_child;
-pub use outside::{Outside, Patience};
+pub use host_calls::{HostCalls, Patience};
 pub use prepare::digest;
 
 use cache::Cache;
@@ -212,7 +212,7 @@ pub struct Call {
     /// Ends the run from outside.
     pub stop: StopFlag,
     /// Answers what the run is granted to ask for; where there is none, each question is answered as unavailable.
-    pub outside: Option<Arc<dyn Outside>>,
+    pub host_calls: Option<Arc<dyn HostCalls>>,
 }
 
 /// A run that is over.

@@ -144,7 +144,7 @@ mod tests {
             context,
             stop: StopFlag::default(),
             deadline: Instant::now() + Duration::from_secs(60),
-            outside: None,
+            host_calls: None,
             answer: Bytes::new(),
         }
     }

@@ -57,7 +57,7 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
         context: call.context,
         stop: call.stop,
         deadline: started + Duration::from_millis(limits.wall_ms.into()),
-        outside: call.outside,
+        host_calls: call.host_calls,
         answer: Bytes::new(),
         wasi,
     };

@@ -48,7 +48,7 @@ pub(super) fn run() -> anyhow::Result<String> {
             grants: Grants::default(),
         },
         stop: StopFlag::default(),
-        outside: None,
+        host_calls: None,
     };
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let run = slot.spawn(move || sandbox.run(&module, call))?.join();

@@ -206,7 +206,7 @@ impl Patient<'_> {
 
 /// What the run may know of what it asks. A process that asks for what its run was not granted is not itself.
 fn ask(call: &Call, question: Question, until: Instant) -> Result<Answer, Refusal> {
-    match &call.outside {
+    match &call.host_calls {
         Some(outside) if call.context.grants.allow(&question) => {
             outside.call(&call.context, question, &Patience::new(until, call.stop.clone()))
         }

@@ -16,7 +16,7 @@ use fusebox_core::{
     outcome::{Outcome, StopReason},
     time::Millis,
 };
-use fusebox_sandbox::{Call, CallContext, Outside, Run, StopFlag, Usage};
+use fusebox_sandbox::{Call, CallContext, HostCalls, Run, StopFlag, Usage};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::frames;
@@ -111,13 +111,13 @@ impl ToSlot {
     }
 
     /// The number, module and call of a run.
-    pub(super) fn into_call(self, stop: StopFlag, outside: Arc<dyn Outside>) -> Option<(u64, ModuleDigest, Call)> {
+    pub(super) fn into_call(self, stop: StopFlag, outside: Arc<dyn HostCalls>) -> Option<(u64, ModuleDigest, Call)> {
         let Self::Run { number, module, input, limits, task, attempt, tenant, function, deadline, grants } = self
         else {
             return None;
         };
         let context = CallContext { task, attempt, tenant, function, deadline, grants };
-        Some((number, module, Call { input, limits, context, stop, outside: Some(outside) }))
+        Some((number, module, Call { input, limits, context, stop, host_calls: Some(outside) }))
     }
 }
 

@@ -14,7 +14,7 @@ use fusebox_core::{
     limits::{LOADED_BYTES_MAX, SLOT_STACK_BYTES},
 };
 use fusebox_jail::{Inmate, Plan, Setting, User};
-use fusebox_sandbox::{CallContext, Outside, Patience, Sandbox, StopFlag};
+use fusebox_sandbox::{CallContext, HostCalls, Patience, Sandbox, StopFlag};
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::messages::{self, FromSlot, Stop, TO_SLOT_BYTES_MAX, ToSlot};
@@ -33,7 +33,7 @@ pub fn run(jail: Setting, user: User) -> io::Result<()> {
     fusebox_jail::ignore_hangup();
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut calls = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let parent: Arc<dyn Outside> = Arc::new(Parent(Mutex::new(calls.try_clone()?)));
+    let parent: Arc<dyn HostCalls> = Arc::new(Parent(Mutex::new(calls.try_clone()?)));
     let stops = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
     let ToSlot::Begin { ceiling } = messages::read(&mut calls, TO_SLOT_BYTES_MAX)? else {
         return Err(io::Error::new(ErrorKind::InvalidData, "its parent begins otherwise"));
@@ -63,7 +63,7 @@ pub fn plan(ceiling: &RunLimits, user: User) -> Plan {
     Plan { inmate: Inmate::Slot, user, limits }
 }
 
-fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &Arc<dyn Outside>) -> io::Result<()> {
+fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &Arc<dyn HostCalls>) -> io::Result<()> {
     loop {
         let message = match messages::read(&mut calls, TO_SLOT_BYTES_MAX) {
             Ok(message) => message,
@@ -80,7 +80,7 @@ fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &A
     }
 }
 
-fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Outside>) -> io::Result<FromSlot> {
+fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn HostCalls>) -> io::Result<FromSlot> {
     let stop = StopFlag::default();
     let (number, module, call) = run.into_call(stop.clone(), parent.clone()).ok_or(ErrorKind::InvalidData)?;
     match sandbox.load(&module).map_err(io::Error::other)? {
@@ -95,7 +95,7 @@ fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Ou
 /// Asks the parent, over the socket of calls: the parent waits there for the run's end, and the run for the answer.
 struct Parent(Mutex<UnixStream>);
 
-impl Outside for Parent {
+impl HostCalls for Parent {
     fn call(&self, _: &CallContext, call: Question, _: &Patience) -> Result<Answer, Refusal> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = messages::write(&mut *calls, &FromSlot::Asks(call));

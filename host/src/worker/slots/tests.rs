@@ -39,7 +39,7 @@ impl Runner for Together {
 
 struct Nothing;
 
-impl Outside for Nothing {
+impl HostCalls for Nothing {
     fn call(&self, _: &CallContext, _: Question, _: &Patience) -> Result<Answer, Refusal> {
         Err(Refusal::Unavailable)
     }

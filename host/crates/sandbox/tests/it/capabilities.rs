@@ -17,7 +17,7 @@ use fusebox_core::{
     limits::{HTTP_REQUEST_BYTES_MAX, KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX},
     outcome::{Outcome, StopReason},
 };
-use fusebox_sandbox::{Call, CallContext, Outside, Patience, Run};
+use fusebox_sandbox::{Call, CallContext, HostCalls, Patience, Run};
 use proptest::prelude::*;
 
 use crate::support::{ample, answer, call, code, core_with, returned, run_call, sandbox, timed, wasm};
@@ -37,7 +37,7 @@ struct Planted {
     asked: Mutex<Vec<Asked>>,
 }
 
-impl Outside for Planted {
+impl HostCalls for Planted {
     fn call(&self, context: &CallContext, call: Asked, _: &Patience) -> Result<Answer, Refusal> {
         assert_eq!(context.function.as_str(), "tested");
         self.asked.lock().unwrap().push(call);
@@ -48,7 +48,7 @@ impl Outside for Planted {
 /// Never answers: waits until there is no patience left.
 struct Silent(AtomicU32);
 
-impl Outside for Silent {
+impl HostCalls for Silent {
     fn call(&self, _: &CallContext, _: Asked, patience: &Patience) -> Result<Answer, Refusal> {
         self.0.fetch_add(1, Ordering::SeqCst);
         while let Some(left) = patience.left() {
@@ -62,10 +62,10 @@ fn all_grants() -> Grants {
     Grants::parse_list("config,secrets,kv,http=example.com").unwrap()
 }
 
-fn granted(text: &str, input: &[u8], limits: RunLimits, grants: Grants, outside: Option<Arc<dyn Outside>>) -> Run {
+fn granted(text: &str, input: &[u8], limits: RunLimits, grants: Grants, host_calls: Option<Arc<dyn HostCalls>>) -> Run {
     let mut call = call(input, limits);
     call.context.grants = grants;
-    run_call(sandbox(), &wasm(text), Call { outside, ..call })
+    run_call(sandbox(), &wasm(text), Call { host_calls, ..call })
 }
 
 /// What a function does that answers the call's number in 8 bytes, and then the answer that is kept.
@@ -254,7 +254,7 @@ fn a_call_ends_when_the_run_is_stopped() {
     let silent = Arc::new(Silent(AtomicU32::new(0)));
     let mut call = call(b"key", ample());
     call.context.grants = all_grants();
-    call.outside = Some(silent.clone());
+    call.host_calls = Some(silent.clone());
     let stop = call.stop.clone();
     let (run, took) = thread::scope(|scope| {
         scope.spawn(|| {

@@ -63,7 +63,7 @@ pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {
             grants: Grants::default(),
         },
         stop: StopFlag::default(),
-        outside: None,
+        host_calls: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{CallContext, StopFlag};
 
 /// Answers what a run asks for. Called on the slot's thread, only with what the run is granted by [`CallContext::grants`];
 /// which hosts an HTTP request may go to is left to whoever reads it.
-pub trait Outside: Send + Sync {
+pub trait HostCalls: Send + Sync {
     /// Answers one call. May block while `patience` lasts, and no longer: a guest waits in here, and neither its fuel nor
     /// the epoch can end it meanwhile.
     ///
