@@ -16,14 +16,14 @@ pub(super) struct Allowance {
     running_max: u64,
     /// Leased, or asked for.
     running: u64,
-    fuel: Option<Purse>,
+    fuel: Option<FuelBalance>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Purse {
+struct FuelBalance {
     per_minute: u64,
     /// Below 0 it is a debt.
-    balance: i128,
+    fuel: i128,
     /// What an attempt is thought to reserve; 0 where none has been seen.
     estimate: u64,
     /// The tank is being asked.
@@ -44,8 +44,10 @@ impl Allowance {
         self.running_max = running_max;
         self.fuel = match (self.fuel, fuel_per_minute) {
             (_, UNLIMITED) => None,
-            (Some(purse), per_minute) => Some(Purse { per_minute, ..purse }),
-            (None, per_minute) => Some(Purse { per_minute, balance: 0, estimate: 0, asking: false, ask_at: Millis(0) }),
+            (Some(balance), per_minute) => Some(FuelBalance { per_minute, ..balance }),
+            (None, per_minute) => {
+                Some(FuelBalance { per_minute, fuel: 0, estimate: 0, asking: false, ask_at: Millis(0) })
+            }
         };
     }
 
@@ -57,7 +59,7 @@ impl Allowance {
     /// How many attempts more it may have.
     pub(super) fn room(&self) -> u64 {
         let by_number = self.running_max.saturating_sub(self.running);
-        self.fuel.map_or(by_number, |purse| by_number.min(purse.room()))
+        self.fuel.map_or(by_number, |balance| by_number.min(balance.room()))
     }
 
     /// Attempts are asked for.
@@ -72,60 +74,60 @@ impl Allowance {
 
     /// Attempts are leased that reserve this much together, and one of them `most`.
     pub(super) fn reserve(&mut self, fuel: u64, most: u64) {
-        if let Some(purse) = &mut self.fuel {
-            purse.balance -= i128::from(fuel);
-            purse.estimate = most.max(purse.estimate - purse.estimate / 8);
+        if let Some(balance) = &mut self.fuel {
+            balance.fuel -= i128::from(fuel);
+            balance.estimate = most.max(balance.estimate - balance.estimate / 8);
         }
     }
 
     /// A run ended normally and left fuel. Gives what is to go back into the tank.
     pub(super) fn refund(&mut self, fuel: u64) -> u64 {
-        let Some(purse) = &mut self.fuel else { return 0 };
-        purse.balance += i128::from(fuel);
-        let part = i128::from(draught(purse.per_minute, purse.estimate));
-        if purse.balance <= 2 * part {
+        let Some(balance) = &mut self.fuel else { return 0 };
+        balance.fuel += i128::from(fuel);
+        let part = i128::from(draught(balance.per_minute, balance.estimate));
+        if balance.fuel <= 2 * part {
             return 0;
         }
-        let surplus = u64::try_from(purse.balance - part).unwrap_or(u64::MAX);
-        purse.balance -= i128::from(surplus);
+        let surplus = u64::try_from(balance.fuel - part).unwrap_or(u64::MAX);
+        balance.fuel -= i128::from(surplus);
         surplus
     }
 
     /// From when on the tank is to be asked, where there is too little fuel for an attempt.
     pub(super) fn dry_since(&self) -> Option<Millis> {
-        self.fuel.filter(|purse| purse.room() == 0 && !purse.asking).map(|purse| purse.ask_at)
+        self.fuel.filter(|balance| balance.room() == 0 && !balance.asking).map(|balance| balance.ask_at)
     }
 
     /// How much the tank is to be asked for.
     pub(super) fn ask(&mut self) -> u64 {
-        let Some(purse) = &mut self.fuel else { return 0 };
-        purse.asking = true;
-        draught(purse.per_minute, purse.missing())
+        let Some(balance) = &mut self.fuel else { return 0 };
+        balance.asking = true;
+        draught(balance.per_minute, balance.missing())
     }
 
     /// What it gave.
     pub(super) fn drawn(&mut self, fuel: u64, now: Millis) {
-        if let Some(purse) = &mut self.fuel {
-            purse.asking = false;
-            purse.balance += i128::from(fuel);
-            purse.ask_at = now.plus(refill_ms(purse.per_minute, purse.missing()));
+        if let Some(balance) = &mut self.fuel {
+            balance.asking = false;
+            balance.fuel += i128::from(fuel);
+            balance.ask_at = now.plus(refill_ms(balance.per_minute, balance.missing()));
         }
     }
 }
 
-impl Purse {
+impl FuelBalance {
     fn room(&self) -> u64 {
-        match u64::try_from(self.balance) {
+        match u64::try_from(self.fuel) {
             // One, to learn what they reserve.
-            Ok(balance) if self.estimate == 0 => balance.min(1),
-            Ok(balance) => balance / self.estimate,
+            Ok(fuel) if self.estimate == 0 => fuel.min(1),
+            Ok(fuel) => fuel / self.estimate,
             Err(_) => 0,
         }
     }
 
     /// What an attempt lacks.
     fn missing(&self) -> u64 {
-        let missing = i128::from(self.estimate.max(1)) - self.balance;
+        let missing = i128::from(self.estimate.max(1)) - self.fuel;
         u64::try_from(missing.max(0)).unwrap_or(u64::MAX)
     }
 }

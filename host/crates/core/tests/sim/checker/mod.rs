@@ -3,8 +3,8 @@
 //!
 //! A new rule of the dispatcher becomes a [`Property`] here and a planted bug in `plants.rs` that breaks it.
 
+mod allowance;
 mod ledger;
-mod purse;
 mod watch;
 
 use std::{

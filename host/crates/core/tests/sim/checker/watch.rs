@@ -11,9 +11,10 @@ use fusebox_core::{
 };
 
 use super::{
-    Check, Property, hold,
+    Check, Property,
+    allowance::Allowances,
+    hold,
     ledger::{Ledger, Slots},
-    purse::Purses,
 };
 use crate::store::Store;
 
@@ -51,7 +52,7 @@ pub(super) struct Watch {
     ledger: Ledger,
     /// Workers that have said goodbye and nothing since.
     left: BTreeSet<WorkerId>,
-    purses: Purses,
+    allowances: Allowances,
     /// Tasks known to be ready and not asked for.
     ready: BTreeMap<TenantId, u64>,
     /// A store that did not answer is left alone until then.
@@ -90,12 +91,12 @@ impl Watch {
             }
             Event::Heartbeat { worker } => self.ledger.saw(worker, now),
             Event::Quota { ref tenant, running_max, fuel_per_minute } => {
-                self.purses.set(tenant, running_max, fuel_per_minute);
+                self.allowances.set(tenant, running_max, fuel_per_minute);
             }
-            Event::Drawn { ref tenant, fuel } => self.purses.drawn(tenant, fuel),
+            Event::Drawn { ref tenant, fuel } => self.allowances.drawn(tenant, fuel),
             Event::Leased { request, ref attempts, reserved } => {
                 if let Some(request) = self.requests.get(&request) {
-                    self.purses.reserve(&request.tenant, reserved.fuel);
+                    self.allowances.reserve(&request.tenant, reserved.fuel);
                 }
                 self.leased(request, attempts, now);
             }
@@ -115,7 +116,7 @@ impl Watch {
                 let held = self.held.get_mut(&(task, attempt));
                 if let Some(held) = held.filter(|held| held.worker == worker && held.verdict.is_none()) {
                     if held.report.is_none() && held.assigned {
-                        self.purses.refund(&held.tenant, cost.fuel_left);
+                        self.allowances.refund(&held.tenant, cost.fuel_left);
                     }
                     held.report.get_or_insert(report);
                 }
@@ -219,8 +220,8 @@ impl Watch {
             Effect::GaveUp { worker } => {
                 hold(self.ledger.has_lost(worker), Property::Credit, || format!("gave up {worker}, which was heard of"))
             }
-            Effect::Draw { ref tenant, .. } => self.purses.draw(tenant),
-            Effect::GiveBack { ref tenant, fuel } => self.purses.give_back(tenant, fuel),
+            Effect::Draw { ref tenant, .. } => self.allowances.draw(tenant),
+            Effect::GiveBack { ref tenant, fuel } => self.allowances.give_back(tenant, fuel),
             Effect::WakeAt { .. } => Ok(()),
             Effect::Drained => self.drained(store),
         }
@@ -236,7 +237,7 @@ impl Watch {
     ) -> Check {
         hold(!self.draining, Property::Drain, || "leased after a drain".into())?;
         hold((1..=LEASE_BATCH_MAX).contains(&count), Property::Credit, || format!("asks for {count} attempts"))?;
-        self.purses.may_lease(tenant, self.under_way(tenant) + u64::from(count))?;
+        self.allowances.may_lease(tenant, self.under_way(tenant) + u64::from(count))?;
         let slots = match extra {
             true => {
                 hold(count == 1 && !self.has_something(tenant, worker), Property::Extra, || {
@@ -319,7 +320,7 @@ impl Watch {
     fn served(&self, now: Millis) -> Check {
         // Whose lease steps are on their way waits for their answers.
         let is_served = |tenant: &TenantId| self.requests.values().any(|request| request.tenant == *tenant);
-        let may = |tenant: &TenantId| self.purses.must_serve(tenant, self.under_way(tenant) + 1);
+        let may = |tenant: &TenantId| self.allowances.must_serve(tenant, self.under_way(tenant) + 1);
         let mut waiting = self.ready.iter().filter(|(tenant, ready)| **ready > 0 && !is_served(tenant) && may(tenant));
         if self.draining || now < self.paused_until {
             return Ok(());

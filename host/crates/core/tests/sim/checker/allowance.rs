@@ -7,7 +7,7 @@ use fusebox_core::{name::TenantId, quota::UNLIMITED};
 use super::{Check, Property, hold};
 
 #[derive(Default)]
-struct Purse {
+struct Allowance {
     running_max: u64,
     is_fuelled: bool,
     fuel: i128,
@@ -16,13 +16,13 @@ struct Purse {
 }
 
 #[derive(Default)]
-pub(super) struct Purses(BTreeMap<TenantId, Purse>);
+pub(super) struct Allowances(BTreeMap<TenantId, Allowance>);
 
-impl Purses {
+impl Allowances {
     pub(super) fn set(&mut self, tenant: &TenantId, running_max: u64, fuel_per_minute: u64) {
-        let purse = self.0.entry(tenant.clone()).or_default();
-        purse.running_max = running_max;
-        purse.is_fuelled = fuel_per_minute != UNLIMITED;
+        let allowance = self.0.entry(tenant.clone()).or_default();
+        allowance.running_max = running_max;
+        allowance.is_fuelled = fuel_per_minute != UNLIMITED;
     }
 
     pub(super) fn drawn(&mut self, tenant: &TenantId, fuel: u64) {
@@ -39,37 +39,39 @@ impl Purses {
     }
 
     fn change(&mut self, tenant: &TenantId, fuel: i128) {
-        if let Some(purse) = self.0.get_mut(tenant) {
-            purse.fuel += fuel;
+        if let Some(allowance) = self.0.get_mut(tenant) {
+            allowance.fuel += fuel;
         }
     }
 
     /// Whether so many may be under way.
     pub(super) fn may_lease(&self, tenant: &TenantId, under_way: u64) -> Check {
-        let Some(purse) = self.0.get(tenant) else { return Ok(()) };
-        let most = purse.running_max;
+        let Some(allowance) = self.0.get(tenant) else { return Ok(()) };
+        let most = allowance.running_max;
         hold(under_way <= most, Property::Quota, || {
             format!("{under_way} under way of {tenant}, which may have {most}")
         })?;
-        hold(!purse.is_fuelled || purse.fuel > 0, Property::Quota, || format!("leases for {tenant} without fuel"))
+        hold(!allowance.is_fuelled || allowance.fuel > 0, Property::Quota, || {
+            format!("leases for {tenant} without fuel")
+        })
     }
 
     pub(super) fn draw(&mut self, tenant: &TenantId) -> Check {
-        let purse = self.0.get_mut(tenant).filter(|purse| purse.is_fuelled && !purse.asking);
-        let purse =
-            purse.ok_or_else(|| (Property::Quota, format!("asks for fuel of {tenant} that it need not ask for")))?;
-        purse.asking = true;
+        let allowance = self.0.get_mut(tenant).filter(|allowance| allowance.is_fuelled && !allowance.asking);
+        let allowance = allowance
+            .ok_or_else(|| (Property::Quota, format!("asks for fuel of {tenant} that it need not ask for")))?;
+        allowance.asking = true;
         Ok(())
     }
 
     pub(super) fn give_back(&mut self, tenant: &TenantId, fuel: u64) -> Check {
         self.change(tenant, -i128::from(fuel));
-        let has_it = self.0.get(tenant).is_some_and(|purse| purse.fuel >= 0);
+        let has_it = self.0.get(tenant).is_some_and(|allowance| allowance.fuel >= 0);
         hold(has_it, Property::Quota, || format!("gives back {fuel} for {tenant}, which it has not"))
     }
 
     /// Whether nothing keeps a tenant from having so many under way. How much fuel is enough the dispatcher may guess.
     pub(super) fn must_serve(&self, tenant: &TenantId, under_way: u64) -> bool {
-        self.0.get(tenant).is_none_or(|purse| !purse.is_fuelled && under_way <= purse.running_max)
+        self.0.get(tenant).is_none_or(|allowance| !allowance.is_fuelled && under_way <= allowance.running_max)
     }
 }
