@@ -1,4 +1,5 @@
-//! From what a request asks for to durable tasks: one way in for every route.
+//! Turns task requests of the REST routes into durable tasks: submissions, batches, retries and replays of dead letters
+//! all end here. Synchronous invocations that run as tasks do not; [`crate::invoke::Invoker`] stores those.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -17,35 +18,38 @@ use crate::{
     store::{Accepted, Expects, FunctionRef, NewTask},
 };
 
-/// When to try again where too many tasks wait: they move on all the time.
+/// `Retry-After` of a full queue, in milliseconds. Short, since queued tasks start all the time.
 const FULL_MS: u64 = 1_000;
 
-/// A task to be.
+/// Request for one task, before it has an id.
 pub(super) struct Wish<'a> {
-    /// The version to run; the caller has looked it up.
+    /// Version to run, as the caller looked it up.
     pub function: &'a FunctionVersion,
-    /// What its run may use.
+    /// Limits of each run.
     pub limits: RunLimits,
-    /// Order within the tenant.
+    /// Priority within the tenant.
     pub priority: Priority,
-    /// Not to start before so many milliseconds have passed; [`check_delay`] has seen it.
+    /// Milliseconds before the task may start, as checked by [`check_delay`].
     pub delay_ms: u64,
-    /// The task that this is another try of.
+    /// Failed task that this one retries.
     pub retry_of: Option<TaskId>,
-    /// The input.
+    /// Input of the function.
     pub input: Bytes,
 }
 
-/// A task that is durable.
+/// Durable task.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
-    /// Its id.
+    /// Id of the task.
     pub id: TaskId,
-    /// When it was accepted; `None` where an earlier request made it.
+    /// Time of acceptance; `None` if an earlier request created the task.
     pub new_at: Option<Millis>,
 }
 
-/// Refuses a delay beyond the bound.
+/// Returns the delay, 0 if there is none.
+///
+/// # Errors
+/// `InvalidRequest` above the bound.
 pub(super) fn check_delay(delay_ms: Option<u64>) -> Result<u64, Problem> {
     let delay_ms = delay_ms.unwrap_or_default();
     if delay_ms > DELAY_MS_MAX {
@@ -56,13 +60,13 @@ pub(super) fn check_delay(delay_ms: Option<u64>) -> Result<u64, Problem> {
 }
 
 impl Wish<'_> {
-    /// The task, with an id of its own or the one that its idempotency key makes.
+    /// Builds the task under the id that its idempotency key yields, or under a new one.
     pub(super) fn task(self, app: &App, tenant: &TenantId, identity: Option<Identity>) -> NewTask {
         let id = identity.map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
         NewTask { fingerprint: identity.map(|identity| identity.fingerprint), ..self.task_of_id(app, tenant, id) }
     }
 
-    /// The task of this id.
+    /// Builds the task under this id, without a fingerprint.
     pub(super) fn task_of_id(self, app: &App, tenant: &TenantId, id: TaskId) -> NewTask {
         NewTask {
             id,
@@ -84,14 +88,15 @@ impl Wish<'_> {
     }
 }
 
-/// Accepts a task; it is durable when this answers.
+/// Accepts a task, which is durable once this returns.
 pub(super) async fn one(app: &App, task: NewTask) -> Result<Kept, Problem> {
     let mut answers = many(app, vec![task]).await?;
     answers.pop().unwrap_or_else(|| Err(no_answer()))
 }
 
-/// Accepts a task of a function, which `make` makes of its version. The version is at first one that the store remembers
-/// and checks as it accepts the task; where it has changed, it is looked up.
+/// Accepts a task of the function version that `function` names; `make` builds the task from the version. Tries a
+/// cached, possibly stale version first and lets the store validate it as it accepts the task; only if it has changed
+/// is the version looked up. Saves a read of the store for each submission.
 pub(super) async fn of(
     app: &App,
     tenant: &TenantId,
@@ -103,7 +108,7 @@ pub(super) async fn of(
         FunctionRef::Id(_) => Expects::There,
         FunctionRef::Name(_) => Expects::Newest,
     };
-    // What cannot be made of a version that is remembered may be of the one that there is.
+    // `make` may fail for a stale version and still succeed for the current one.
     if let Some(task) = app.store.remembered(tenant, &reference).and_then(|version| make(&version).ok()) {
         let task = NewTask { expects, ..task };
         match app.store.accept(vec![task.clone()]).await?.pop() {
@@ -117,7 +122,7 @@ pub(super) async fn of(
     Ok((task, kept))
 }
 
-/// Accepts tasks in one step, each on its own; answers in their order.
+/// Accepts tasks in one step of the store, each independently; results are in the order of `tasks`.
 pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
     let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
     let answers = app.store.accept(tasks).await?;
@@ -127,8 +132,8 @@ pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Ke
     Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
 }
 
-/// Accepts other tries of dead letters in one step, each on its own and with the input that the store has; answers in
-/// their order.
+/// Accepts retries of dead letters in one step of the store, each independently; the store copies their inputs. Results
+/// are in the order of `tasks`.
 pub(super) async fn again(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
     let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
     let answers = app.store.replay(tasks).await?;
@@ -157,11 +162,11 @@ fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<
         Accepted::InputGone => {
             Err(Problem::new(ErrorCode::InputGone, "the input is kept no longer: submit the task again"))
         }
-        // Nobody has looked it up just before this.
+        // Only [`of`] sets `expects`, and it handles this answer itself.
         Accepted::FunctionChanged => Err(no_answer()),
         Accepted::QueueFull => {
             app.metrics.task_refused();
-            let detail = "as many tasks wait as may wait: try again in a moment".to_owned();
+            let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             Err(refused(ErrorCode::QueueFull, detail, queued_max, FULL_MS))
         }
     }

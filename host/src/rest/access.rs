@@ -1,5 +1,5 @@
-//! What each route needs. [`Routes`] takes no route without saying so; [`Access`] is asked by the guard for each request,
-//! and a route it does not know of is refused.
+//! Access rules of the routes. [`Routes`] accepts no route without one; the guard looks each request up in [`Access`]
+//! and refuses a route that has none.
 
 use std::collections::HashMap;
 
@@ -19,24 +19,24 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::{Shared, error::Problem};
 use crate::tenancy::Needs;
 
-/// The document's name for how keys are sent.
+/// Name of the security scheme in the OpenAPI document.
 const SCHEME: &str = "key";
-/// From this likeness on (Jaro-Winkler, 0 to 1), one name is taken for a slip in writing another.
+/// Jaro-Winkler similarity (0 to 1) from which a parameter's name is suggested for an unknown one.
 const ALIKE: f64 = 0.8;
-/// Of an unknown parameter's name, an answer repeats so many characters.
+/// Number of characters of an unknown parameter's name that the response repeats.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// The routes, their document, and what each needs.
+/// Routes, their OpenAPI document and their access rules.
 pub struct Routes {
     router: OpenApiRouter<Shared>,
     access: Access,
 }
 
-/// What the routes need, by path and method.
+/// Access rules by path and method.
 #[derive(Clone, Debug, Default)]
 pub struct Access(HashMap<String, Vec<Row>>);
 
-/// A route's needs, and the parameters that its query may have.
+/// Access rule of a route, and the query parameters that it takes.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     method: Method,
@@ -45,12 +45,12 @@ pub(super) struct Row {
 }
 
 impl Routes {
-    /// No routes yet.
+    /// Starts without routes; `frame` is the document to add them to.
     pub(super) fn new(frame: OpenApi) -> Self {
         Self { router: OpenApiRouter::with_openapi(frame), access: Access::default() }
     }
 
-    /// Adds the methods of a path, which all need the same; the document says so too.
+    /// Adds the methods of a path under one access rule, which is also written into the document.
     pub(super) fn add(mut self, needs: Needs, mut routes: UtoipaMethodRouter<Shared>) -> Self {
         for (path, item) in &mut routes.1.paths {
             for (method, operation) in operations(item) {
@@ -61,7 +61,7 @@ impl Routes {
         Self { router: self.router.routes(routes), ..self }
     }
 
-    /// The router, its document, and what its routes need.
+    /// Returns the router, its OpenAPI document and the access rules.
     pub fn split(self) -> (Router<Shared>, OpenApi, Access) {
         let (router, mut document) = self.router.split_for_parts();
         let scheme = HttpBuilder::new()
@@ -76,31 +76,31 @@ impl Routes {
 }
 
 impl Access {
-    /// Adds a route.
+    /// Adds a rule.
     fn insert(&mut self, path: &str, row: Row) {
         self.0.entry(path.to_owned()).or_default().push(row);
     }
 
-    /// Adds a route that anyone may read and that takes no parameters.
+    /// Adds a public route without parameters.
     pub(super) fn open(&mut self, path: &str) {
         self.insert(path, Row { method: Method::GET, needs: Needs::Nothing, parameters: Vec::new() });
     }
 
-    /// Every route.
+    /// Returns every rule.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &Method, Needs)> {
         self.0.iter().flat_map(|(path, rows)| rows.iter().map(move |row| (path.as_str(), &row.method, row.needs)))
     }
 
-    /// The row of a request for a path of the router.
+    /// Returns the rule for a request, given the router's path pattern.
     ///
     /// # Errors
-    /// Where the path has no such method, or is not known here.
+    /// `MethodNotAllowed` if the path has no such method, `Internal` if the route has no rule.
     pub(super) fn row(&self, path: &str, method: &Method) -> Result<&Row, Problem> {
         let Some(rows) = self.0.get(path) else {
-            tracing::error!(path, "a route that says not what it needs is refused");
-            return Err(Problem::new(ErrorCode::Internal, "the host does not say who may use this route"));
+            tracing::error!(path, "route has no access rule");
+            return Err(Problem::new(ErrorCode::Internal, "this route has no access rule"));
         };
-        // What answers a GET answers its HEAD.
+        // HEAD is served by the GET handler.
         let asked = if method == Method::HEAD { &Method::GET } else { method };
         if let Some(row) = rows.iter().find(|row| row.method == asked) {
             return Ok(row);
@@ -113,11 +113,10 @@ impl Access {
 }
 
 impl Row {
-    /// Refuses a query that says what the route does not know: run without it, a request would do something else than
-    /// was meant.
+    /// Refuses a query with an unknown parameter. Ignoring it would do something other than the client meant.
     ///
     /// # Errors
-    /// The first such parameter, and the known one that is most like it.
+    /// `UnprocessableRequest` with the first unknown parameter and the known one that is most similar.
     pub(super) fn check_query(&self, query: Option<&str>) -> Result<(), Problem> {
         let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(()) };
         let known = |name: &str| self.parameters.iter().any(|known| known == name);
@@ -138,7 +137,7 @@ impl Row {
     }
 }
 
-/// The names of an operation's query parameters: its document is the one place that says them.
+/// Returns the names of an operation's query parameters; its OpenAPI document is the only place that lists them.
 fn parameters(operation: &Operation) -> Vec<String> {
     let in_query = |one: &RefOr<Parameter>| match one {
         RefOr::T(one) => (one.parameter_in == ParameterIn::Query).then(|| one.name.clone()),
@@ -158,7 +157,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Writes into an operation's document what it needs.
+/// Writes the access rule into an operation's document.
 fn tell(operation: &mut Operation, needs: Needs) {
     let key = match needs {
         Needs::Nothing => {
@@ -173,8 +172,8 @@ fn tell(operation: &mut Operation, needs: Needs) {
         let response = ResponseBuilder::new().description(description).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
     };
-    add("401", "unauthorized: the host has keys, and none that is good was given".to_owned());
-    add("403", format!("forbidden: it takes {key}; foreign-origin where the host has no keys"));
+    add("401", "unauthorized: the host has API keys, and the request has no valid one".to_owned());
+    add("403", format!("forbidden: the route requires {key}; foreign-origin if the host has no keys"));
 }
 
 #[cfg(test)]

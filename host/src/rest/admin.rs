@@ -1,5 +1,5 @@
-//! Health, readiness and metrics of any process, for a listener of their own. No key is needed there: who reaches the
-//! listener may read them, and nothing else is there.
+//! Health, readiness and metrics of any process, served on a separate listener. The listener requires no key and serves
+//! nothing else: reaching it is the permission to read it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::telemetry::vitals::{Asked, NotWell, Vitals};
 
 type Shared = Arc<dyn Vitals>;
 
-/// The three routes.
+/// Builds the router of the three routes.
 pub fn router(vitals: Shared) -> Router {
     Router::new()
         .route("/healthz", get(healthz))

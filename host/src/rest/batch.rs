@@ -1,6 +1,6 @@
-//! Submit many tasks with one request: each accepted or refused on its own, in one step of the store.
+//! Submission of many tasks in one request. Each is accepted or refused independently, in one step of the store.
 //!
-//! The answer is 200 with a row for each item, and not 207: what 207 means to its readers is WebDAV's XML.
+//! The response is 200 with a row per item rather than 207, whose readers expect WebDAV's XML.
 
 use std::collections::HashMap;
 
@@ -26,31 +26,32 @@ use super::{
 };
 use crate::{random, store::NewTask, tenancy::Caller};
 
-/// A line of JSON for each item.
+/// Media type of one JSON text per line.
 const NDJSON: &str = "application/x-ndjson";
 
 /// Submit many tasks of a function
 ///
-/// At most 10,000 items and 24 MiB: a JSON array, or with `Content-Type: application/x-ndjson` a line of JSON for each.
-/// Each item is accepted or refused on its own, and the answer has a row for each in their order; with `Accept:
-/// application/x-ndjson` a line of JSON for each. Items without keys of their own run in their order.
+/// At most 10,000 items and 24 MiB: a JSON array, or one JSON object per line with `Content-Type:
+/// application/x-ndjson`. Each item is accepted or refused independently. The response has one row per item, in order;
+/// with `Accept: application/x-ndjson`, one JSON object per line. Items without an idempotency key of their own run in
+/// order.
 ///
-/// With an `Idempotency-Key`, the same batch may be sent again and again; items may have keys of their own.
+/// With an `Idempotency-Key`, the same batch can be sent again safely; items can also have keys of their own.
 ///
-/// Where the store stops answering on the way, the answer is still 200: items that wait are `accepted`, and each of the others
-/// has the error `store-unavailable`. Such an item may wait all the same, so send it again with its idempotency key. Where
-/// nothing is known of any item, the answer is 503.
+/// If the store stops answering midway, the response is still 200: items known to be queued are `accepted`, the others
+/// have the error `store-unavailable`. Such an item may nevertheless be queued, so send it again with its idempotency
+/// key. If nothing is known about any item, the response is 503.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks/batch", tag = "tasks",
-    params(("function" = String, Path, description = "Version id or name; of items that name none"),
+    params(("function" = String, Path, description = "Version id or name, for items without `function`"),
         ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     request_body(content((Vec<BatchItem> = "application/json"), (BatchItem = "application/x-ndjson"))),
     responses(
-        (status = 200, description = "A row for each item", content((Rows = "application/json"),
+        (status = 200, description = "One row per item", content((Rows = "application/json"),
             (Row = "application/x-ndjson"))),
         (status = 400, description = "invalid-request: the idempotency key"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large: too many bytes or items"),
-        (status = 422, description = "unprocessable-request: no array"),
+        (status = 422, description = "unprocessable-request: not an array"),
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn of_function(
     State(app): State<Shared>,
@@ -65,16 +66,16 @@ pub async fn of_function(
 
 /// Submit many tasks
 ///
-/// As to one function's path, but each item names its `function`.
+/// Like a batch for one function, but each item has its own `function`.
 #[utoipa::path(post, path = "/v1/tasks/batch", tag = "tasks",
     params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     request_body(content((Vec<BatchItem> = "application/json"), (BatchItem = "application/x-ndjson"))),
     responses(
-        (status = 200, description = "A row for each item", content((Rows = "application/json"),
+        (status = 200, description = "One row per item", content((Rows = "application/json"),
             (Row = "application/x-ndjson"))),
         (status = 400, description = "invalid-request: the idempotency key"),
         (status = 413, description = "payload-too-large: too many bytes or items"),
-        (status = 422, description = "unprocessable-request: no array"),
+        (status = 422, description = "unprocessable-request: not an array"),
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn of_any(
     State(app): State<Shared>,
@@ -96,7 +97,7 @@ async fn submit(
     let tenant = &caller.tenant;
     let lines = names(headers, &header::CONTENT_TYPE, &["ndjson", "jsonl"]);
     let batch = Batch { tenant: tenant.clone(), function, key: Key::of(headers)?, lines };
-    // Reading and hashing megabytes would hold up everyone else's requests.
+    // Parsing and hashing megabytes on a runtime thread would delay every other request.
     let read = tokio::task::spawn_blocking(move || batch.read(&body)).await;
     let items = read.map_err(|error| {
         tracing::error!(%error, "reading a batch panicked");
@@ -115,7 +116,7 @@ async fn submit(
     Ok(Json(Rows::new(rows, None)).into_response())
 }
 
-/// Accepts what can be accepted, in one step; gives each item's fate, in their order.
+/// Accepts the valid items in one step of the store; returns the result of each item in order.
 async fn accept(
     app: &App,
     tenant: &TenantId,
@@ -150,11 +151,11 @@ async fn accept(
         false => accept::many(app, tasks).await?,
     }
     .into_iter();
-    // The store has answered for each task, in their order.
+    // The store returned one result per task, in order.
     Ok(fates.into_iter().filter_map(|fate| fate.map(Err).or_else(|| kept.next())).collect())
 }
 
-/// The versions that the items' functions mean, each looked up once; `None` where there is none.
+/// Looks each of the items' functions up once; `None` for one that does not exist.
 async fn lookup(
     app: &App,
     tenant: &TenantId,
@@ -173,7 +174,7 @@ async fn lookup(
     Ok(found)
 }
 
-/// Whether a header names one of these media types.
+/// Returns true if the header contains one of these media types.
 fn names(headers: &HeaderMap, header: &header::HeaderName, types: &[&str]) -> bool {
     let mut values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
     values.any(|value| types.iter().any(|kind| value.to_ascii_lowercase().contains(kind)))

@@ -1,5 +1,5 @@
-//! Bodies with a bound on size, pace and what all of them take together, and what is read from them. A body that
-//! declares more than its bound is refused before a byte of it is read.
+//! Extractors of request bodies, bounded in size, pace and in memory used by all of them together. A body whose
+//! declared length exceeds its bound is refused before any of it is read.
 
 use axum::{
     body::HttpBody as _,
@@ -25,23 +25,23 @@ use crate::{tenancy::Caller, text};
 mod arrival;
 mod decode;
 
-/// Padding may be left out, as some encoders do.
+/// Accepts base64 without padding, which some encoders omit.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A module's wasm bytes. They may come as gzip or zstd.
+/// Wasm bytes of a module, decoded if they arrive as gzip or zstd.
 pub struct ModuleBody(pub Bytes, pub Option<Share>);
-/// A function's input.
+/// Input of a function.
 pub struct InputBody(pub Bytes, pub Option<Share>);
-/// A JSON body of a seed route.
+/// JSON body of a route of the Python platform.
 pub struct SeedJson<T>(pub T, pub Option<Share>);
-/// A small JSON body.
+/// JSON body of at most [`limits::SMALL_BODY_BYTES`].
 pub struct SmallJson<T>(pub T);
-/// A configuration value or a secret.
+/// Configuration value or secret.
 pub struct SettingBody(pub Bytes);
-/// A batch, in any form.
+/// Batch, as an array or as lines.
 pub struct BatchBody(pub Bytes, pub Option<Share>);
 
 impl FromRequest<Shared> for ModuleBody {
@@ -53,7 +53,7 @@ impl FromRequest<Shared> for ModuleBody {
         };
         let caller = caller(&request)?;
         let (coded, coded_room) = receive(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
-        // For what it may become. Taken after the body has come, so that a slow sender does not hold it.
+        // Reserves the decoded size. Taken only once the body is here, so that a slow sender does not hold it.
         let room = Some(app.room.body(&caller, limits::MODULE_BYTES_MAX)?);
         let decoded = spawn_blocking(move || coding.decode(&coded, limits::MODULE_BYTES_MAX)).await;
         drop(coded_room);
@@ -61,11 +61,11 @@ impl FromRequest<Shared> for ModuleBody {
             Ok(Ok(body)) => Ok(Self(body, room)),
             Ok(Err(Undecoded::TooLarge)) => Err(too_large(limits::MODULE_BYTES_MAX, "a module")),
             Ok(Err(Undecoded::Malformed(error))) => {
-                let detail = format!("the body is not what its Content-Encoding says: {error}");
+                let detail = format!("the body does not match its Content-Encoding: {error}");
                 Err(Problem::new(ErrorCode::InvalidRequest, detail))
             }
             Err(error) => {
-                tracing::error!(%error, "a module was not decoded");
+                tracing::error!(%error, "decoding a module panicked");
                 Err(Problem::new(ErrorCode::Internal, "the module could not be decoded; the host's log has the reason"))
             }
         }
@@ -118,29 +118,29 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     };
     let body = unmarked(body)?;
-    // The parser would take an array for an object, its items for the fields in their order.
+    // serde would accept an array for a struct, item by item.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(refused("it is an array"));
     }
     serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))
 }
 
-/// JSON without the byte order mark that some editors write.
+/// Strips the byte order mark that some editors write.
 ///
 /// # Errors
-/// Where it is UTF-16.
+/// `UnprocessableRequest` for UTF-16.
 pub(super) fn unmarked(body: &[u8]) -> Result<&[u8], Problem> {
     let refused = |error| Problem::new(ErrorCode::UnprocessableRequest, format!("the body cannot be read: {error}"));
     text::unmarked_json(body).map_err(refused)
 }
 
-/// The caller that the guard let in with a request.
+/// Returns the caller that the guard attached to the request.
 fn caller(request: &Request) -> Result<Caller, Problem> {
-    let unknown = || Problem::new(ErrorCode::Internal, "the host does not know whose body this is");
+    let unknown = || Problem::new(ErrorCode::Internal, "the request has no caller");
     request.extensions().get().cloned().ok_or_else(unknown)
 }
 
-/// The room of a body, taken as it comes: what is announced and not sent takes none.
+/// Memory reserved for a body as it arrives: bytes that were announced but not sent reserve nothing.
 struct InRoom<'a> {
     app: &'a App,
     caller: Caller,
@@ -148,7 +148,7 @@ struct InRoom<'a> {
 }
 
 impl InRoom<'_> {
-    /// Takes room for so many bytes in all, in steps; small bodies need none.
+    /// Extends the reservation to `bytes` in all, rounded up to steps; small bodies need none.
     fn holds(&mut self, bytes: u64) -> Result<(), Problem> {
         if bytes <= limits::SMALL_BODY_BYTES {
             return Ok(());
@@ -168,7 +168,7 @@ fn too_large(bytes_max: u64, what: &str) -> Problem {
     Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_bytes", bytes_max)
 }
 
-/// A body that comes as it is.
+/// Reads a body that must not be compressed.
 async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, Option<Share>), Problem> {
     decode::refuse(request.headers())?;
     receive(request, app, bytes_max, what).await
@@ -180,7 +180,7 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let declared: Option<u64> = length.or_else(|| body.size_hint().exact());
     if declared.is_some_and(|declared| declared > bytes_max) {
-        // Whoever asked first has not sent the body.
+        // A client that sent `Expect: 100-continue` has not sent the body yet.
         if !head.headers.contains_key(header::EXPECT) {
             arrival::linger(&mut body, bytes_max).await;
         }
@@ -188,7 +188,7 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
     }
     match Arrival::new(&mut body, bytes_max, PACE).whole(declared, |bytes| room.holds(bytes)).await {
         Ok(body) => {
-            // The body may have taken its time, and the caller's key may be over by now.
+            // The body may have taken long, and the caller's key may have ended meanwhile.
             app.gate.confirm(&room.caller).await?;
             Ok((body, room.share))
         }
@@ -214,16 +214,16 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
     }
 }
 
-/// Bytes as base64 text, without line breaks.
+/// Encodes bytes as base64 without line breaks.
 #[must_use]
 pub fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes of base64 text, which may have white space anywhere: MIME encoders break lines every 76 characters.
+/// Decodes base64. White space is allowed anywhere, since MIME encoders break lines every 76 characters.
 ///
 /// # Errors
-/// Where it is not base64; the problem names the field.
+/// `InvalidBase64` with the name of the field.
 pub fn from_base64(field: &str, text: &str) -> Result<Bytes, Problem> {
     let decoded = if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();

@@ -1,5 +1,5 @@
-//! Which web pages may read answers: none, but those of the origins an operator lists. What a page may do is decided by
-//! its API key, as with any client; cookies are never used.
+//! CORS: only web pages of the origins that an operator lists may read responses. Their rights come from an API key, as
+//! for any other client; cookies are never used.
 
 use axum::{
     body::Body,
@@ -8,20 +8,20 @@ use axum::{
     response::Response,
 };
 
-/// Headers of requests, beside those that pages may always send.
+/// Request headers that pages may send, besides those that are always allowed.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, prefer, last-event-id, fusebox-log, x-request-id",
 );
-/// Headers of answers that a page may read.
+/// Response headers that a page may read.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "fusebox-receipt, fusebox-log, location, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, \
      x-request-id",
 );
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
-/// How long a browser need not ask again, in seconds: soon enough for a changed list.
+/// Seconds for which a browser may cache the preflight response: short, so that a changed list takes effect soon.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// An origin such as `https://app.example.com`.
+/// Origin, such as `https://app.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
@@ -36,24 +36,24 @@ impl std::str::FromStr for Origin {
             Some(origin) if origin.eq_ignore_ascii_case(text) && !origin.contains('@') => {
                 Ok(Self(origin.to_ascii_lowercase()))
             }
-            _ => Err(format!("{text:?} is no origin: give one such as https://app.example.com, without a path")),
+            _ => Err(format!("{text:?} is not an origin: give one such as https://app.example.com, without a path")),
         }
     }
 }
 
-/// The origins whose pages may read answers.
+/// Origins whose pages may read responses.
 #[derive(Clone, Debug, Default)]
 pub struct Cors(pub Vec<Origin>);
 
 impl Cors {
-    /// Whether the request comes from a page that may read its answer.
+    /// Returns true if the request comes from a page of a listed origin.
     #[must_use]
     pub fn allows(&self, headers: &HeaderMap) -> bool {
         let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
         origin.is_some_and(|origin| self.0.iter().any(|listed| listed.0 == origin))
     }
 
-    /// Answers a browser that asks first, and marks other answers as readable where they are.
+    /// Answers preflight requests, and adds CORS headers to the responses of listed origins.
     pub(super) async fn answer<F: Future<Output = Response>>(
         &self,
         request: Request,

@@ -1,5 +1,5 @@
-//! Dead letters: tasks that FAILED and were not cancelled. They keep their input as long as their record, so that they
-//! can be replayed. A letter that was replayed stays listed: it is what happened.
+//! Dead letters: tasks that FAILED and were not cancelled. Their inputs are kept as long as their records, so that they
+//! can be replayed. A replayed dead letter stays listed, as a record of the failure.
 
 use std::collections::HashMap;
 
@@ -32,30 +32,31 @@ use crate::{
     tenancy::Caller,
 };
 
-/// Which dead letters.
+/// Filter of a listing of dead letters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// Only those of this function: a name, for all its versions, or a version id. A page may have fewer rows then.
+    /// Function whose dead letters are listed: a name, for all its versions, or a version id. A page may then have
+    /// fewer rows than `limit`.
     function: Option<String>,
 }
 
-/// What to replay: some, or all.
+/// Dead letters to replay: exactly one of `tasks` and `all`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
     /// Ids of dead letters, at most 1000.
     tasks: Option<Vec<String>>,
-    /// All of them, the latest first; at most 1000 a request.
+    /// Replays every dead letter, the latest first; at most 1000 per request.
     #[serde(default)]
     all: bool,
-    /// With `all`: the `next` of the answer before.
+    /// With `all`: the `next` of the previous response.
     cursor: Option<String>,
 }
 
 /// List dead letters
 ///
-/// The latest to fail first.
+/// The latest failure first.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "tasks", params(Paging, Filter),
     responses((status = 200, body = TaskPage), (status = 404, description = "function-not-found")))]
 pub async fn list(
@@ -74,14 +75,14 @@ pub async fn list(
 
 /// Replay dead letters
 ///
-/// Each is tried again as a new task, which names it as `retry_of`. A letter is replayed once: where it was before, its
-/// row has the task made then and `replayed`. What fails again is a dead letter of its own. All of them may take several
-/// requests: `next` is the `cursor` of the one that follows.
+/// Each is retried as a new task whose `retry_of` is the dead letter. A dead letter is replayed once: repeated, the
+/// request returns the same task with `replayed`. A replay that fails becomes a dead letter of its own. Replaying all
+/// may take several requests: `next` is the `cursor` of the next one.
 #[utoipa::path(post, path = "/v1/dead-letters/replay", tag = "tasks", request_body = Replay,
-    responses((status = 200, body = Rows, description = "A row for each letter"),
+    responses((status = 200, body = Rows, description = "One row per dead letter"),
         (status = 413, description = "payload-too-large: too many ids"),
-        (status = 422, description = "unprocessable-request: neither or both of `tasks` and `all`, or no UUID"),
-        (status = 503, description = "store-unavailable; it is safe to ask again")))]
+        (status = 422, description = "unprocessable-request: neither or both of `tasks` and `all`, or an invalid UUID"),
+        (status = 503, description = "store-unavailable; the request can safely be repeated")))]
 pub async fn replay(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
@@ -106,7 +107,7 @@ pub async fn replay(
             page.next
         }
         _ => {
-            let detail = "say which: {\"tasks\": [ids]} or {\"all\": true}";
+            let detail = "expected either {\"tasks\": [ids]} or {\"all\": true}";
             return Err(Problem::new(ErrorCode::UnprocessableRequest, detail));
         }
     };
@@ -114,8 +115,8 @@ pub async fn replay(
     Ok(Json(Rows::new(replays.rows, next)))
 }
 
-/// Those of these letters that are of a function: a version, which may have been deleted, or a name's versions. Each
-/// version of a page is looked up once, however many the name has.
+/// Keeps the dead letters of a function: of one version, which may have been deleted, or of all versions of a name.
+/// Each version on the page is looked up once, however many versions the name has.
 async fn of_function(app: &App, tenant: &TenantId, function: &str, letters: Vec<Task>) -> Result<Vec<Task>, Problem> {
     if let Ok(id) = function.parse::<FunctionId>() {
         return Ok(letters.into_iter().filter(|task| task.function == id).collect());
@@ -137,11 +138,11 @@ async fn of_function(app: &App, tenant: &TenantId, function: &str, letters: Vec<
     Ok(found)
 }
 
-/// Replays letters in one step, whose inputs never leave the store.
+/// Replays in progress. They are accepted in one step of the store, which copies the inputs itself.
 struct Replays<'a> {
     app: &'a App,
     tenant: &'a TenantId,
-    /// Each version, looked up once.
+    /// Versions by id, each looked up once; `None` for a deleted one.
     functions: HashMap<FunctionId, Option<FunctionVersion>>,
     group: Vec<(TaskId, Result<NewTask, Problem>)>,
     rows: Vec<Row>,
@@ -173,7 +174,7 @@ impl Replays<'_> {
         Ok(retry::again(letter, version, Bytes::new()).task_of_id(self.app, self.tenant, id))
     }
 
-    /// Accepts the group in one step.
+    /// Accepts the group in one step of the store.
     async fn flush(&mut self) -> Result<(), Problem> {
         let mut tasks = Vec::new();
         let mut fates = Vec::new();

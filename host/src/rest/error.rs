@@ -1,4 +1,4 @@
-//! The one place where an error code becomes an HTTP status and an `application/problem+json` body (RFC 9457).
+//! The only place that maps error codes to HTTP statuses and `application/problem+json` bodies (RFC 9457).
 
 use std::borrow::Cow;
 
@@ -22,12 +22,12 @@ use crate::{
     tenancy::{Refusal, admin::AdminError},
 };
 
-/// Problem types are URIs that end in the code.
+/// Prefix of a problem's type URI; the code follows.
 const TYPE_BASE: &str = "https://fusebox.dev/problems/";
-/// When to try again where nothing better is known, in seconds.
+/// `Retry-After` in seconds if no better value is known.
 const RETRY_AFTER_S: u32 = 1;
 
-/// An error answer.
+/// Error response.
 #[derive(Debug)]
 pub struct Problem {
     code: ErrorCode,
@@ -51,7 +51,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// A problem whose `detail` is a sentence that says what to do.
+    /// Creates a problem; `detail` is a sentence that says what to do.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), more: Map::new(), headers: Vec::new() }
     }
@@ -63,29 +63,30 @@ impl Problem {
         self
     }
 
-    /// Adds a header.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// The sentence.
+    /// Returns the detail.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The problem as one of many items may have it.
+    /// Returns the problem if it can stand in the row of one item.
     ///
     /// # Errors
-    /// Where it is the whole request's: the fault is not the client's, and other items would meet it too.
+    /// Fails with the problem if the fault is not the client's: the whole request then fails, as other items would meet
+    /// it too.
     pub(super) fn of_item(self) -> Result<Self, Self> {
         match self.code.class() {
             ErrorClass::Client => Ok(self),
@@ -94,7 +95,7 @@ impl Problem {
     }
 }
 
-/// The HTTP status of a code.
+/// Maps a code to an HTTP status.
 #[must_use]
 pub const fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as Code;
@@ -120,13 +121,13 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => match code.class() {
             ErrorClass::Client => StatusCode::BAD_REQUEST,
-            // The request was fine and the host is too: the function the answer depends on failed.
+            // Neither the request nor the host is at fault: the function that the response depends on failed.
             ErrorClass::Guest | ErrorClass::Host => StatusCode::FAILED_DEPENDENCY,
         },
     }
 }
 
-/// A code as a title: `out-of-fuel` is "Out of fuel".
+/// Turns a code into a title: `out-of-fuel` becomes "Out of fuel".
 fn title(code: ErrorCode) -> String {
     let mut title = code.as_str().replace('-', " ");
     if let Some(first) = title.get_mut(..1) {
@@ -167,7 +168,7 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Corrupt(_) => {
-                tracing::error!(%error, "a record cannot be read");
+                tracing::error!(%error, "a stored record cannot be read");
                 Self::new(ErrorCode::Internal, "a stored record cannot be read; the host's log has the reason")
             }
             _ => {
@@ -178,13 +179,13 @@ impl From<store::Error> for Problem {
     }
 }
 
-/// What a request without a good key is answered says how one is sent (RFC 6750).
+/// Refusals for lack of a valid key carry the challenge of RFC 6750, which says how to send one.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (code, detail, challenge) = match refusal {
             Refusal::NoKey => {
                 let detail =
-                    "this host wants an API key: send `Authorization: Bearer fb_…`, which `fusebox keys create` makes";
+                    "an API key is required: send `Authorization: Bearer fb_…`, which `fusebox keys create` makes";
                 (ErrorCode::Unauthorized, detail, "Bearer realm=\"fusebox\"")
             }
             Refusal::BadKey => {
@@ -192,7 +193,7 @@ impl From<Refusal> for Problem {
                 (ErrorCode::Unauthorized, detail, "Bearer realm=\"fusebox\", error=\"invalid_token\"")
             }
             Refusal::Forbidden(_) => {
-                let detail = "the API key is not for this: /docs says which scope each route takes";
+                let detail = "the API key lacks the scope for this route: /docs lists the scope of each";
                 (ErrorCode::Forbidden, detail, "Bearer realm=\"fusebox\", error=\"insufficient_scope\"")
             }
             Refusal::Store(error) => return error.into(),
@@ -252,9 +253,9 @@ impl From<LimitError> for Problem {
     }
 }
 
-/// Answers a path that does not exist, and a request for none.
+/// Handles unknown paths, and `OPTIONS *`, which names no path.
 pub async fn no_route(method: Method, uri: Uri) -> Result<StatusCode, Problem> {
-    // RFC 9110, 9.3.7: it asks for nothing but an answer.
+    // RFC 9110, 9.3.7: such a request only tests whether the server answers.
     if method == Method::OPTIONS && uri.path() == "*" {
         return Ok(StatusCode::NO_CONTENT);
     }

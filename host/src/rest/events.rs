@@ -1,5 +1,5 @@
-//! A task's changes as server-sent events, woken by the store's hints. A hint is only a hint: the record is read again,
-//! and what has not changed is not told again.
+//! A task's state changes as server-sent events. A hint from the store wakes the stream, which then reads the record
+//! again and sends only changes: hints may be lost or spurious.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,20 +18,20 @@ use serde_json::json;
 use super::{Shared, error::Problem, extract::Path, room::Share, tasks, view::TaskView};
 use crate::tenancy::Caller;
 
-/// Proxies close what is silent; the shortest usual time-out is 30 s.
+/// Proxies close silent connections; the shortest usual time-out is 30 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Where a hint is lost, a stream looks by itself this often.
+/// Interval at which a stream reads the record without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(5);
 
-/// Some proxies keep an answer until it is whole, unless they are told.
+/// Some proxies buffer a whole response unless this header is `no`.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// One open stream.
+/// State of an open stream.
 struct Watch {
     app: Shared,
     caller: Caller,
     task: TaskId,
-    /// The id of the event told last.
+    /// Id of the last event sent.
     told: Option<String>,
     over: bool,
     _room: Share,
@@ -39,17 +39,18 @@ struct Watch {
 
 /// Watch a task
 ///
-/// Server-sent events: where the task stands now, then each change, until it has ended or the host drains. A `status`
-/// event has the task as JSON, without its result; its id names the state, such as `1-RUNNING`. States that pass faster
-/// than they are read are left out. A client that comes back with `Last-Event-ID` is not told that state again; once the
-/// end was told, 204 tells it not to come back. A `problem` event says why a stream broke off.
+/// Server-sent events: the current state, then each change, until the task has ended or the host drains. A `status`
+/// event has the task as JSON, without its result; its id names the state, such as `1-RUNNING`. States that follow each
+/// other faster than they are read are skipped. With `Last-Event-ID`, that state is not sent again; if it is the final
+/// one, the response is 204, so that clients stop reconnecting. A `problem` event gives the reason why a stream broke
+/// off.
 #[utoipa::path(get, path = "/v1/tasks/{task}/events", tag = "tasks",
     params(("task" = String, Path, description = "Task id"),
-        ("last-event-id" = Option<String>, Header, description = "The id of the last event that was seen")),
+        ("last-event-id" = Option<String>, Header, description = "Id of the last event received")),
     responses((status = 200, content_type = "text/event-stream", body = String),
-        (status = 204, description = "It has ended, and the client has seen it"),
+        (status = 204, description = "The task has ended, and the client has received that event"),
         (status = 404, description = "task-not-found"),
-        (status = 503, description = "overloaded: as many streams are open as may be; see Retry-After")))]
+        (status = 503, description = "overloaded: the limit of open streams is reached; see Retry-After")))]
 pub async fn events(
     State(app): State<Shared>,
     caller: Caller,
@@ -73,7 +74,7 @@ impl Watch {
         while !self.over {
             // Registered before the record is read, so that a change between the two is not missed.
             let changed = self.app.store.changed_hint(self.task);
-            // A revoked key is told nothing more, however long the task runs.
+            // Ends the stream once the caller's key is revoked, however long the task runs.
             if self.app.gate.confirm(&self.caller).await.is_err() {
                 return None;
             }
@@ -87,7 +88,7 @@ impl Watch {
                         return Some((Ok(event), self));
                     }
                 }
-                // Its time to live is over.
+                // The record has expired.
                 Ok(None) => return None,
                 Err(error) => {
                     self.over = true;
@@ -105,7 +106,7 @@ impl Watch {
     }
 }
 
-/// Names a state of a task: a retry has another attempt's number.
+/// Returns the id of a task's state; the attempt's number tells retries apart.
 fn event_id(task: &Task) -> String {
     format!("{}-{}", task.attempt, task.status().as_str())
 }

@@ -1,5 +1,4 @@
-//! Paths and queries: as axum's, but what is wrong with them is a problem like any other. And who asks, as the guard has
-//! found out.
+//! Extractors of paths and queries, as axum's but with problems as rejections, and of the caller that the guard found.
 
 use axum::{
     extract::{self, FromRequestParts},
@@ -11,9 +10,9 @@ use serde::de::DeserializeOwned;
 use super::error::Problem;
 use crate::tenancy::Caller;
 
-/// What a path's placeholders hold.
+/// Parameters of the path.
 pub struct Path<T>(pub T);
-/// What stands behind the `?`.
+/// Parameters of the query.
 pub struct Query<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
@@ -39,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // Without one the request has come past the guard, which must not be possible.
-        parts.extensions.get().cloned().ok_or_else(|| Problem::new(ErrorCode::Internal, "nobody has said who asks"))
+        // Absent only if the request bypassed the guard, which must be impossible.
+        parts.extensions.get().cloned().ok_or_else(|| Problem::new(ErrorCode::Internal, "the request has no caller"))
     }
 }

@@ -1,5 +1,5 @@
-//! What every request passes, before its route and after: it gets its name, pages that may read its answer are looked at,
-//! its caller is found, and its answer is protected. One layer for all of it: each takes a future and copies the request.
+//! The one layer that every request passes: request id, CORS, guard and security headers. One layer for all of them,
+//! since each layer costs a boxed future and a copy of the request.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::{
     request_id::{self, RequestIds},
 };
 
-/// What it takes.
+/// State of the layer.
 pub(super) struct Front {
     pub(super) app: Shared,
     pub(super) access: Access,
     pub(super) ids: RequestIds,
 }
 
-/// See the module's documentation.
+/// Handles a request in the order of the module's documentation.
 pub(super) async fn front(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let Front { app, access, ids } = &*front;
     let is_docs = headers::is_docs(request.uri().path());

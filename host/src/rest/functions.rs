@@ -37,21 +37,21 @@ use crate::{
     },
 };
 
-/// When to try again where too much is kept: once something has been deleted.
+/// `Retry-After` of a full function quota, in milliseconds: it takes a deletion to make room.
 const DELETED_MS: u64 = 60_000;
 
-/// Rows of a page where the request does not say.
+/// Rows per page without a `limit`.
 const PAGE_ROWS_DEFAULT: u32 = 100;
 
-/// How a function is registered.
+/// Query of a registration.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Registration {
-    /// Its name, 1 to 128 characters, not shaped like a UUID. A name used before gets its next version.
+    /// Name of the function: 1 to 128 characters, not shaped like a UUID. A name in use gets its next version.
     name: String,
 }
 
-/// What a run may use. Limits left out are the host's defaults at a registration, the function's for a task.
+/// Limits of a run. A limit left out is the host's default at registration, and the function's own for a task.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LimitParams {
@@ -68,10 +68,10 @@ pub struct LimitParams {
 }
 
 impl LimitParams {
-    /// These limits, and those of `other` where none is given; none above `ceiling`.
+    /// Returns these limits, completed from `other`.
     ///
     /// # Errors
-    /// The first limit that is out of bounds.
+    /// Fails with the first limit that is zero or above `ceiling`.
     pub(super) fn over(&self, other: RunLimits, ceiling: &RunLimits) -> Result<RunLimits, LimitError> {
         let limits = RunLimits {
             fuel: self.fuel.unwrap_or(other.fuel),
@@ -84,25 +84,24 @@ impl LimitParams {
     }
 }
 
-/// Which page of a listing.
+/// Page of a listing.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
-    /// Rows of the page, at most 1000.
+    /// Rows per page, at most 1000.
     limit: Option<u32>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     cursor: Option<String>,
 }
 
 impl Paging {
-    /// The page as the store takes it.
+    /// Returns the page as a request to the store.
     #[must_use]
     pub fn request(self) -> PageRequest {
         PageRequest { cursor: self.cursor, rows: self.limit.unwrap_or(PAGE_ROWS_DEFAULT).clamp(1, PAGE_ROWS_MAX) }
     }
 
-    /// The page's rows of a list that has a bound of its own and is all here, in the order of their keys; and the `next`
-    /// of the page.
+    /// Cuts the page from a complete list, sorted by `key`; returns its rows and its `next`.
     pub(super) fn of<T>(self, rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
         let PageRequest { cursor, rows: most } = self.request();
         let mut keyed: Vec<(String, T)> = rows.into_iter().map(|row| (key(&row), row)).collect();
@@ -117,16 +116,16 @@ impl Paging {
 
 /// Register a function
 ///
-/// The body is a core wasm module of at most 16 MiB that follows the core or the command ABI. It is checked and compiled
-/// before the answer. Each registration makes a new immutable version with its own id; a name resolves to its newest.
-/// What the module imports decides which grants it needs.
+/// The body is a core WebAssembly module of at most 16 MiB that follows the core or the command ABI. It is checked and
+/// compiled before the response. Each registration creates a new immutable version with its own id; a name resolves to
+/// its newest version. The module's imports determine the grants it needs.
 #[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
-        (status = 400, description = "Not a function: invalid-module, unsupported-module, unknown-import, \
-            module-too-complex, compile-limit, invalid-name or invalid-limits; or grant-required, with what is \
-            missing"),
+        (status = 400, description = "Refused: invalid-module, unsupported-module, unknown-import, \
+            module-too-complex, compile-limit, invalid-name or invalid-limits; or grant-required, with the \
+            missing grants"),
         (status = 413, description = "payload-too-large"),
         (status = 429, description = "function-quota"),
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
@@ -149,7 +148,7 @@ pub async fn register(
 
 /// List functions
 ///
-/// The newest version of each name, by name.
+/// The newest version of each name, sorted by name.
 #[utoipa::path(get, path = "/v1/functions", tag = "functions", params(Paging),
     responses((status = 200, body = FunctionPage)))]
 pub async fn list(
@@ -194,11 +193,11 @@ pub async fn versions(
 
 /// Delete a function
 ///
-/// One version by its id, or every version of a name. Tasks accepted before still run. With the last version of a name go
-/// its configuration, secrets and key-value namespace.
+/// One version by its id, or every version of a name. Tasks accepted before still run. Deleting the last version of a
+/// name also deletes its configuration, secrets and key-value namespace.
 #[utoipa::path(delete, path = "/v1/functions/{function}", tag = "functions",
     params(("function" = String, Path, description = "Version id or name")),
-    responses((status = 204, description = "Gone"), (status = 404, description = "function-not-found")))]
+    responses((status = 204, description = "Deleted"), (status = 404, description = "function-not-found")))]
 pub async fn delete(
     State(app): State<Shared>,
     caller: Caller,
@@ -210,7 +209,7 @@ pub async fn delete(
     deleted
 }
 
-/// With the last version of a name goes what was set for it and what it kept.
+/// Deletes the version or name; with the last version of a name, also its settings and key-value entries.
 async fn delete_with_settings(
     app: &App,
     tenant: &TenantId,
@@ -230,24 +229,24 @@ async fn delete_with_settings(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a registration asks for.
+/// Parameters of a registration.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    /// What a run may use.
+    /// Limits of each run.
     pub(super) limits: RunLimits,
-    /// What it may ask the host for.
+    /// Capabilities granted to the function.
     pub(super) grants: Grants,
 }
 
-/// What a registration led to, beside the version.
+/// Facts about a registration that the version's record does not hold.
 pub(super) struct Added {
-    /// Time the module took to compile.
+    /// Time that the module took to compile, in milliseconds.
     compile_ms: u64,
-    /// What it was granted that the version before was not; `None` for a first version.
+    /// Grants that the previous version did not have; `None` for the first version.
     new_grants: Option<Vec<Grant>>,
 }
 
-/// Checks a module, compiles it and registers it.
+/// Checks, compiles and registers a module, and writes the audit log.
 pub(super) async fn add(
     app: &App,
     caller: &Caller,
@@ -275,7 +274,7 @@ async fn compile_and_register(
     let runs = newest.as_ref().map(|version| version.module);
     let prepared = app.modules.upload(tenant.clone(), runs, wasm.clone()).await?;
     let needs = &prepared.inspected.needs;
-    // Only grants make the version before of interest.
+    // The previous version matters only where grants do.
     let before = newest.filter(|_| !needs.is_empty() || grants != Grants::default());
     grants::check(needs, &grants, before.as_ref())?;
     let new_grants = before.map(|before| grants.beyond(&before.grants));
@@ -299,17 +298,17 @@ async fn compile_and_register(
             Ok((function, Added { compile_ms, new_grants }))
         }
         Registered::QuotaReached { max } => {
-            let detail = format!("there are {max} function versions, as many as there may be: delete some");
+            let detail = format!("the tenant has {max} function versions, its quota: delete some");
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
         Registered::BytesReached { max } => {
-            let detail = format!("the modules of this tenant have {max} bytes at most together: delete some versions");
+            let detail = format!("the modules of this tenant may have {max} bytes together: delete some versions");
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
     }
 }
 
-/// The function version that a path names.
+/// Returns the function version that a path names.
 pub(super) async fn find(app: &App, tenant: &TenantId, text: &str) -> Result<FunctionVersion, Problem> {
     let key = reference(text)?;
     app.store.function(tenant, &key).await?.ok_or_else(|| not_found(text))
@@ -322,7 +321,7 @@ pub(super) fn reference(text: &str) -> Result<FunctionRef, Problem> {
     }
 }
 
-/// The one answer for a function that is not there, or not the caller's.
+/// Returns the same problem for a missing function and for another tenant's.
 pub(super) fn not_found(text: &str) -> Problem {
     let detail = format!("there is no function {text:?}: GET /v1/functions lists yours");
     Problem::new(ErrorCode::FunctionNotFound, detail)

@@ -1,4 +1,4 @@
-//! Grants at a registration: what the module needs, what it is given, and what is new since the version before.
+//! Grants at registration: compares the capabilities that a module imports with those granted to it.
 
 use fusebox_core::{
     capability::{Capability, GrantError, Grants},
@@ -10,30 +10,30 @@ use utoipa::IntoParams;
 
 use super::error::Problem;
 
-/// What a function may ask the host for.
+/// Grants of a registration.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct GrantParams {
-    /// Capabilities beyond those that every function has, with commas between: `config`, `secrets`, `kv` and
-    /// `http=HOST`, where a host is `api.example.com` or `*.example.com`, with `:PORT` for another port than the
+    /// Capabilities beyond those that every function has, separated by commas: `config`, `secrets`, `kv` and
+    /// `http=HOST`, where a host is `api.example.com` or `*.example.com`, with `:PORT` for a port other than the
     /// scheme's.
     grants: Option<String>,
 }
 
 impl GrantParams {
-    /// The grants that were asked for.
+    /// Parses the grants.
     ///
     /// # Errors
-    /// What among them is none.
+    /// Fails with the first entry that is not a grant.
     pub(super) fn read(&self) -> Result<Grants, GrantError> {
         self.grants.as_deref().map_or_else(|| Ok(Grants::default()), Grants::parse_list)
     }
 }
 
-/// Refuses a module that needs what it is not granted. `before` is the newest version of its name.
+/// Refuses a module that imports capabilities it is not granted. `before` is the newest version of its name.
 ///
 /// # Errors
-/// The list of what is missing, and what of it the version before was not granted either.
+/// `GrantRequired` with the missing capabilities and, in `new`, those of them that `before` was not granted either.
 pub(super) fn check(needs: &[Capability], grants: &Grants, before: Option<&FunctionVersion>) -> Result<(), Problem> {
     let missing = grants.missing(needs);
     if missing.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn check(needs: &[Capability], grants: &Grants, before: Option<&Funct
     let asked: Vec<_> = missing.iter().map(|capability| capability.example()).collect();
     let options: Vec<_> = asked.iter().map(|example| format!("--grant {example}")).collect();
     let mut detail = format!(
-        "the module imports what takes a grant: register it with the parameter grants={}, or deploy it with {}",
+        "the module imports need grants: register it with the parameter grants={}, or deploy it with {}",
         asked.join(","),
         options.join(" ")
     );

@@ -1,9 +1,9 @@
-//! The guard that every request passes: its caller is found and may do what the route is for, or it is refused; its query says
-//! nothing that the route does not know; and the answer is counted. All this before the body is read.
+//! Authorizes every request before its body is read: finds the caller, checks its scope and rate, and refuses unknown
+//! query parameters. Also counts every response.
 //!
-//! Without API keys anyone who can reach the port, which is on loopback then, may use it. A web page a developer visits must
-//! not be able to: a request that a browser sends on a page's behalf names the page in `Origin`, and one sent through a
-//! name that a page made point here (DNS rebinding) names that in `Host`.
+//! A host without API keys listens on loopback only, and anyone who can reach the port may use it, except web pages
+//! that a developer visits: a request that a browser sends for a page has the page's `Origin`, and one that a page
+//! routes here through its own name (DNS rebinding) has that name in `Host`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use fusebox_core::error::ErrorCode;
 use super::{App, access::Access, cors::Cors, error::Problem, idempotency, server::doors::Door};
 use crate::tenancy::{Needs, Refusal};
 
-/// See the module's documentation.
+/// Authorizes a request, runs it and counts the response.
 pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
@@ -30,12 +30,12 @@ pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next
     response
 }
 
-/// Lets a request in as its caller's, or says why not. Whatever the answer will be, it spends the caller's rate.
+/// Authorizes a request, or returns the problem. Either way the request counts toward the caller's rate.
 async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Request) -> Result<(), Problem> {
     refuse_ambiguous(request.headers())?;
     let row = route.map(|route| access.row(route, request.method()));
     let is_open = matches!(row, Some(Ok(row)) if row.needs == Needs::Nothing);
-    // Whether a process is alive must not depend on its store, and where there is no such path nothing is to be allowed.
+    // Liveness must not depend on the store, and neither must the response for an unknown path.
     let closed = match app.gate.is_closed().await {
         Err(_) if is_open || row.is_none() => app.gate.was_closed(),
         closed => closed?,
@@ -47,7 +47,7 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
     let row = match row {
         Some(Ok(row)) if !is_open => row,
         Some(Ok(_)) => return Ok(()),
-        // There is nothing there: who asks all the same is known by its key alone, where it sends one.
+        // No such route. The caller is only identified, if it sends a valid key, so that the request counts.
         missing => {
             if let Ok(caller) = app.gate.admit(bearer(request.headers()), Needs::Nothing).await {
                 app.meter.request(&caller.tenant, app.clock.now())?;
@@ -78,14 +78,14 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
     }
 }
 
-/// The token of `Authorization: Bearer`; an empty one, which is no key, of anything else.
+/// Returns the token of `Authorization: Bearer`; empty, which is never a valid key, for any other scheme.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?;
     let token = value.to_str().ok().and_then(|text| text.split_once(' '));
     Some(token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim()))
 }
 
-/// Refuses a request whose meaning depends on who reads it: a proxy, or a retry, may take the other of two values.
+/// Refuses contradictory headers: a proxy or a retry may take the other of the two values.
 fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Problem> {
     for name in &[header::HOST, idempotency::KEY] {
         let mut values = headers.get_all(name).into_iter();
@@ -100,7 +100,7 @@ fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn is_foreign(target: &Uri, headers: &HeaderMap, listed: &Cors) -> bool {
     let foreign_host = headers.get(header::HOST).is_some_and(|host| !is_local(host.to_str().unwrap_or_default()))
-        // HTTP/2 names the host here, and so may HTTP/1.
+        // HTTP/2 carries the host in the target, and HTTP/1 can too.
         || target.authority().is_some_and(|authority| !is_local(authority.as_str()));
     let foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
         let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
@@ -109,7 +109,7 @@ fn is_foreign(target: &Uri, headers: &HeaderMap, listed: &Cors) -> bool {
     foreign_host || foreign_origin && !listed.allows(headers)
 }
 
-/// Whether an authority, with or without a port, is this machine by a name that no page can make point elsewhere.
+/// Returns true if an authority, with or without port, names this machine in a way that no page can redirect.
 fn is_local(authority: &str) -> bool {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,

@@ -1,11 +1,11 @@
-//! What a browser is told with every answer: to believe its type, to load and run nothing, to tell no other site where it
-//! was, and to keep nothing. What functions return is strangers' bytes, and a link can open it in a browser.
+//! Security headers of every response: no content sniffing, no loading, no scripts, no referrer, no caching. Functions
+//! return untrusted bytes, and a link can open them in a browser.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Nothing may be loaded, and what is shown has no rights on this origin.
+/// Forbids loading anything and gives shown content no rights on this origin.
 const CONTENT: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
-/// The rendered documentation: its own files; it styles itself as it runs.
+/// Policy of the rendered documentation: only its own files; it sets styles at run time.
 const DOCS_CONTENT: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -13,21 +13,21 @@ const DOCS_CONTENT: HeaderValue = HeaderValue::from_static(
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// Other sites' pages may not embed an answer; those that `--cors-origin` names may fetch it.
+/// Other sites may not embed a response; the origins of `--cors-origin` may still fetch it.
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-/// A year. Said under TLS alone: a host that speaks plain HTTP behind a proxy leaves this to the proxy.
+/// One year. Sent only under TLS: a host that serves plain HTTP behind a proxy leaves this header to the proxy.
 const ALWAYS_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// What is added to an answer here, with its request's id, so that its headers grow once.
+/// Number of headers added here, with the request id, so that the map grows once.
 const ADDED: usize = 7;
 
-/// Whether a path is the rendered documentation's.
+/// Returns true if the path belongs to the rendered documentation.
 pub(super) fn is_docs(path: &str) -> bool {
     path == "/docs" || path.starts_with("/docs/")
 }
 
-/// Protects an answer.
+/// Adds the security headers to a response.
 pub(super) fn protect(headers: &mut HeaderMap, is_docs: bool, is_tls: bool) {
     headers.reserve(ADDED);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);

@@ -1,4 +1,4 @@
-//! What operators and their machinery ask: alive, ready, metrics.
+//! Routes for operators and their monitoring: liveness, readiness, metrics.
 
 use axum::{
     Json,
@@ -12,41 +12,41 @@ use utoipa::ToSchema;
 
 use super::{Shared, error::Problem};
 
-/// Whether the host takes work.
+/// Readiness of the host.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
-    /// `ready`.
+    /// Always `ready`; any other state is answered with a problem.
     status: &'static str,
-    /// The host's version.
+    /// Version of the host.
     version: &'static str,
 }
 
 impl Ready {
-    /// With this word.
+    /// Returns this status with the host's version.
     pub(super) const fn new(status: &'static str) -> Self {
         Self { status, version: env!("CARGO_PKG_VERSION") }
     }
 }
 
-/// The content type of metrics.
+/// Content type of the metrics.
 pub(super) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Is the process alive?
+/// Check liveness
 #[utoipa::path(get, path = "/healthz", tag = "operations",
     responses((status = 200, content_type = "text/plain", body = String)))]
 pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Does the host take work?
+/// Check readiness
 ///
-/// Not while it starts or drains, or where its store does not answer.
+/// Fails while the host starts or drains, and if its store does not answer.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = Ready), (status = 503, description = "shutting-down or store-unavailable")))]
 pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
     let status = app.readiness.as_str();
     if !app.readiness.is_ready() {
-        return Err(Problem::new(ErrorCode::ShuttingDown, format!("the host takes no work: it is {status}")));
+        return Err(Problem::new(ErrorCode::ShuttingDown, format!("the host accepts no work: it is {status}")));
     }
     app.store.check().await?;
     Ok(Json(Ready::new(status)))
@@ -54,7 +54,7 @@ pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
 
 /// Metrics
 ///
-/// Prometheus' text format.
+/// In the OpenMetrics text format, which Prometheus reads.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {

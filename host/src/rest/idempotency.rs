@@ -1,5 +1,6 @@
-//! Idempotency keys: the same key with the same request leads to the same task, however often it is sent. The task's id
-//! is made from tenant and key, and the store accepts an id once; so a key is remembered as long as its task's record.
+//! Idempotency keys: requests with the same key and content lead to the same task, however often they are sent. The
+//! task's id is derived from tenant and key, and the store accepts an id once; a key is therefore remembered as long as
+//! the task's record.
 
 use axum::http::{HeaderMap, HeaderName};
 use fusebox_core::{
@@ -13,49 +14,49 @@ use sha2::{Digest as _, Sha256};
 
 use super::{error::Problem, functions::LimitParams};
 
-/// Carries the key.
+/// Request header with the key.
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// `true` in an answer about a task that an earlier request made.
+/// Response header, `true` if an earlier request created the task.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A key as its client chose it.
+/// Idempotency key as the client sent it.
 #[derive(Clone, Debug)]
 pub struct Key(String);
 
-/// What a key and a request make of a task.
+/// Id and fingerprint derived from a key and its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
-    /// The task's id.
+    /// Id of the task.
     pub id: TaskId,
-    /// What was asked for.
+    /// Hash of the request, compared when the id is sent again.
     pub fingerprint: Fingerprint,
 }
 
-/// All that a client asks for, as it asks: a function that is registered anew between two equal requests makes no other
-/// request of the second.
+/// Content of a request as the client sent it, not as it was resolved: if the function gets a new version between two
+/// equal requests, they are still equal.
 pub(super) struct Asked<'a> {
-    /// The function as it was named.
+    /// Function as named in the request.
     pub function: &'a str,
-    /// Order within the tenant.
+    /// Priority within the tenant.
     pub priority: Priority,
-    /// The delay and not its end, which the second of two equal requests moves.
+    /// Delay in milliseconds. The time of its end would differ between two equal requests.
     pub delay_ms: u64,
-    /// The limits that were given.
+    /// Limits given in the request.
     pub limits: &'a LimitParams,
-    /// The task to try again.
+    /// Failed task that is retried.
     pub retry_of: Option<TaskId>,
 }
 
 impl Key {
-    /// The key of a request.
+    /// Returns the request's key, `None` if it has none.
     ///
     /// # Errors
-    /// Where it cannot be one.
+    /// `InvalidRequest` if the key is malformed.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         headers.get(KEY).map(|value| value.to_str().unwrap_or_default().parse()).transpose()
     }
 
-    /// The task of this key, or of an item of a batch that has it.
+    /// Derives the task's identity; `item` is the place in a batch whose key applies to all its items.
     pub(super) fn identify(&self, tenant: &TenantId, item: Option<u32>, asked: &Asked<'_>, input: &[u8]) -> Identity {
         let item = item.map(u32::to_be_bytes);
         let item = item.as_ref().map_or(&[][..], |item| item);
@@ -68,7 +69,7 @@ impl Asked<'_> {
     fn fingerprint(&self, input: &[u8]) -> Fingerprint {
         let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *self.limits;
         let limits = [fuel, wall_ms.map(u64::from), memory_bytes, output_bytes, log_bytes];
-        // No limit can be 0, which is what none becomes.
+        // 0 is no valid limit, so it can stand for a missing one.
         let limits = limits.map(|limit| limit.unwrap_or_default().to_be_bytes());
         let retry_of = self.retry_of.as_ref().map_or(&[][..], |task| task.as_bytes());
         let (priority, delay) = ([self.priority as u8], self.delay_ms.to_be_bytes());
@@ -76,13 +77,13 @@ impl Asked<'_> {
     }
 }
 
-/// The id of the task that replays a dead letter: one for each, so that a replay can be asked for again, and beside it,
-/// so that the store can copy its input.
+/// Derives the id of the task that replays a dead letter. It is always the same, so that a replay can be repeated, and
+/// lies beside the letter's, so that the store can copy its input.
 pub(super) fn replay_id(tenant: &TenantId, letter: TaskId) -> TaskId {
     TaskId::from_digest(&digest(&[b"replay", tenant.as_str().as_bytes(), letter.as_bytes()])).beside(letter)
 }
 
-/// Each part goes with its length, so that no two lists of parts are hashed alike.
+/// Hashes each part after its length, so that no two lists of parts hash alike.
 fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let hash = parts
         .iter()

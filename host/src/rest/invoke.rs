@@ -1,4 +1,4 @@
-//! Run a function now: body in, body out, the receipt in a header.
+//! Synchronous invocation: the request's body is the input, the response's body the output, a header holds the receipt.
 
 use std::convert::Infallible;
 
@@ -24,16 +24,16 @@ use super::{
 };
 use crate::{invoke::InvokeError, tenancy::Caller};
 
-/// Carries the receipt as JSON.
+/// Response header with the receipt as JSON.
 pub const RECEIPT: HeaderName = HeaderName::from_static("fusebox-receipt");
-/// Asks for the end of the log with `tail`; carries it, base64.
+/// In a request, `tail` requests the end of the log; in the response, holds it in base64.
 pub const LOG: HeaderName = HeaderName::from_static("fusebox-log");
-/// When to try again where nobody runs tasks, in seconds: somebody has to start something.
+/// `Retry-After` in seconds if nothing runs tasks: a process has to be started first.
 const NOBODY_S: u32 = 5;
-/// A header is no place for more log than this.
+/// Bytes of log that the header holds at most; servers and proxies limit the size of headers.
 const LOG_TAIL_BYTES: usize = 4 << 10;
 
-/// Whether the end of the log is asked for. All headers as an argument would be a copy of them for each request.
+/// True if the request wants the end of the log. An extractor, since `HeaderMap` as an argument would copy all headers.
 pub struct WantsLog(bool);
 
 impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
@@ -43,23 +43,24 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
     }
 }
 
-/// Run a function now
+/// Run a function synchronously
 ///
-/// The body is the input; the answer's body is the output, and its `fusebox-receipt` header says what the run used, as
-/// JSON. Nothing is stored. With the request header `fusebox-log: tail`, the answer has the end of the run's log in that
-/// header, base64. A function that fails is 424 with its own code, never a 500.
+/// The body is the input; the response's body is the output, and its header `fusebox-receipt` holds the resources used, as
+/// JSON. `fusebox up` stores nothing; with workers in other processes the run is a task, which is cancelled if the client
+/// disconnects. With the request header `fusebox-log: tail`, the response carries the end of the run's log in that header,
+/// in base64. A function that fails answers 424 with its own code, never 500.
 #[utoipa::path(post, path = "/v1/functions/{function}/invoke", tag = "functions",
     params(("function" = String, Path, description = "Version id or name")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 200, content_type = "application/octet-stream", body = Vec<u8>,
-            headers(("fusebox-receipt" = String, description = "What the run used, as JSON"))),
+            headers(("fusebox-receipt" = String, description = "Resources used by the run, as JSON"))),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
         (status = 429, description = "running-quota or fuel-quota; see Retry-After"),
-        (status = 503, description = "overloaded: every slot is busy; no-dispatcher: nothing runs tasks; see Retry-After")))]
+        (status = 503, description = "overloaded: every slot is busy; no-dispatcher: no worker; see Retry-After")))]
 pub async fn invoke(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
@@ -71,7 +72,7 @@ pub async fn invoke(
     let _counted = app.meter.invoke(&tenant)?;
     let invoked = app.invoker.invoke(function, input).await.map_err(|error| match error {
         InvokeError::QueueFull { max } => {
-            let detail = "as many tasks wait as may wait: try again in a moment".to_owned();
+            let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)
         }
         InvokeError::NoFuel { per_minute, wait_ms } => {
@@ -85,16 +86,16 @@ pub async fn invoke(
         }
         InvokeError::Overloaded => Problem::new(ErrorCode::Overloaded, error.to_string()),
         InvokeError::Unavailable(reason) => {
-            tracing::warn!(reason, "an invoke could not be stored");
+            tracing::warn!(reason, "an invocation could not be stored");
             Problem::new(ErrorCode::StoreUnavailable, "the store does not answer: try again in a moment")
         }
         InvokeError::ShuttingDown => Problem::new(ErrorCode::ShuttingDown, error.to_string()),
         InvokeError::Lost(reason) => {
-            tracing::error!(reason, "the process of an invoke ended");
+            tracing::error!(reason, "the process that ran an invocation ended");
             Problem::new(ErrorCode::Overloaded, "the run was lost with its process: try again")
         }
         InvokeError::Internal(reason) => {
-            tracing::error!(reason, "an invoke could not be run");
+            tracing::error!(reason, "an invocation could not be run");
             Problem::new(ErrorCode::Internal, "the host could not run the function; its log has the reason")
         }
     })?;
@@ -111,13 +112,13 @@ pub async fn invoke(
     Ok(response)
 }
 
-/// An output and its receipt.
+/// Builds the response of a successful run.
 pub(super) fn answer(output: Bytes, receipt: &Receipt) -> Response {
     let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     (StatusCode::OK, [content_type, (RECEIPT, receipt_header(receipt))], output).into_response()
 }
 
-/// The answer for a function that failed.
+/// Builds the problem of a failed run.
 pub(super) fn failed(failure: &Failure, error: &[u8], receipt: &Receipt) -> Problem {
     let mut problem = Problem::new(failure.code, failure.message.clone())
         .with("receipt", serde_json::to_value(ReceiptView::from(receipt)).unwrap_or_default())

@@ -1,5 +1,5 @@
-//! How a batch is read: a JSON array, or a line of JSON for each item. What is wrong with one item is that item's error;
-//! the others are not touched by it.
+//! Parser of batches: a JSON array, or one JSON object per line. An invalid item is refused alone; the others are
+//! accepted.
 
 use std::fmt;
 
@@ -25,32 +25,32 @@ use super::{
     idempotency::{Asked, Identity, Key},
 };
 
-/// One task of a batch. It has at most one of `input`, `text` and `json`; without any, its input is empty.
+/// One task of a batch. At most one of `input`, `text` and `json` may be given; without any, the input is empty.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchItem {
-    /// The input, base64.
+    /// Input in base64.
     input: Option<String>,
-    /// The input, as text.
+    /// Input as text.
     text: Option<String>,
-    /// The input, as JSON: its bytes are passed on as they stand here.
+    /// Input as JSON; its bytes are passed on unchanged.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     json: Option<Box<RawValue>>,
-    /// The function, where it is another than the path's: version id or name.
+    /// Function to run, if not the path's: version id or name.
     function: Option<String>,
     /// `low`, `normal` or `high`.
     #[schema(value_type = Option<String>)]
     priority: Option<Priority>,
-    /// Not to start before so many milliseconds have passed, at most 7 days.
+    /// Milliseconds before the task may start, at most 7 days.
     delay_ms: Option<u64>,
-    /// Limits below the function's own.
+    /// Limits, each at most the function's own.
     limits: Option<BatchLimits>,
-    /// As the header of a single submission.
+    /// Idempotency key of this item.
     idempotency_key: Option<String>,
 }
 
-/// Limits below the function's own.
+/// Limits of a run, each at most the function's own.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchLimits {
@@ -66,39 +66,39 @@ pub(super) struct BatchLimits {
     log_bytes: Option<u64>,
 }
 
-/// An item that could be read.
+/// Parsed item.
 pub(super) struct Item {
-    /// The function as it was named.
+    /// Function as named in the request.
     pub function: String,
-    /// Order within the tenant.
+    /// Priority within the tenant.
     pub priority: Priority,
-    /// The delay, within its bound.
+    /// Milliseconds before the task may start, within the bound.
     pub delay_ms: u64,
-    /// The limits that were given.
+    /// Limits given in the request.
     pub limits: LimitParams,
-    /// What its idempotency key makes of it.
+    /// Identity derived from the idempotency key; `None` without one.
     pub identity: Option<Identity>,
-    /// The input.
+    /// Input of the function.
     pub input: Bytes,
 }
 
-/// What holds for every item of a batch.
+/// Settings common to all items of a batch.
 pub(super) struct Batch {
-    /// Whose it is.
+    /// Tenant that submits the batch.
     pub tenant: TenantId,
-    /// The function of items that name none.
+    /// Function of items that name none.
     pub function: Option<String>,
-    /// The idempotency key of items that have none.
+    /// Idempotency key of items without one of their own.
     pub key: Option<Key>,
-    /// Whether each item is a line.
+    /// True if the batch is one JSON object per line.
     pub lines: bool,
 }
 
 impl Batch {
-    /// The items, each read or with what is wrong with it. Blank lines are no items.
+    /// Parses the items, each into a result of its own; skips blank lines.
     ///
     /// # Errors
-    /// Where the batch is no array, or has too many items.
+    /// Fails if the batch is not an array or has too many items.
     pub(super) fn read(&self, body: &[u8]) -> Result<Vec<Result<Item, Problem>>, Problem> {
         let body = body::unmarked(body)?;
         let texts: Vec<&[u8]> = match self.lines {
@@ -108,7 +108,7 @@ impl Batch {
             }
             false => {
                 let texts: Texts<'_> = serde_json::from_slice(body).map_err(|error| {
-                    let detail = format!("the batch is not the JSON array that is expected: {error}");
+                    let detail = format!("the batch is not a JSON array: {error}");
                     Problem::new(ErrorCode::UnprocessableRequest, detail)
                 })?;
                 texts.0.into_iter().map(|text| text.get().as_bytes()).collect()
@@ -123,7 +123,7 @@ impl Batch {
 
     fn item(&self, place: u32, text: &[u8]) -> Result<Item, Problem> {
         let item: BatchItem = serde_json::from_slice(text).map_err(|error| {
-            let detail = format!("the item is not the JSON object that is expected: {error}");
+            let detail = format!("the item is not a valid JSON object: {error}");
             Problem::new(ErrorCode::UnprocessableRequest, detail)
         })?;
         let input = input(item.input, item.text, item.json)?;
@@ -161,13 +161,13 @@ fn input(base64: Option<String>, text: Option<String>, json: Option<Box<RawValue
     Ok(input)
 }
 
-/// A JSON `null` is an input like any other.
+/// Wraps `null` in `Some`: JSON `null` is a valid input, unlike a missing member.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The elements of an array, not read yet: at most one more than a batch may have, so that an array of a million zeros
-/// takes no memory.
+/// Unparsed elements of an array, at most one more than a batch may have, so that an array of a million zeros takes no
+/// memory.
 struct Texts<'a>(Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {

@@ -1,4 +1,4 @@
-//! API keys: make, list, revoke, rotate. Each caller manages its own tenant's; the operator everyone's.
+//! API keys: create, list, revoke, rotate. Callers manage the keys of their own tenant, the operator those of all.
 
 use axum::{Json, extract::State, http::StatusCode};
 use fusebox_core::{error::ErrorCode, name::TenantId, time::Millis};
@@ -22,92 +22,92 @@ use crate::{
     },
 };
 
-/// How long a rotated key stays good where the request does not say: a day, in which whoever has it takes the new one.
+/// Grace of a rotated key by default: a day in which its users switch to the new key.
 pub const GRACE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1_000;
 
-/// A key to be made.
+/// Request for an API key.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
-    /// What it is to be used for: `invoke`, `deploy` or `admin`; each includes those before it.
+    /// Scope: `invoke`, `deploy` or `admin`; each includes the previous ones.
     #[schema(value_type = String)]
     pub scope: Scope,
-    /// What people call it, at most 128 characters.
+    /// Display name, at most 128 characters.
     #[serde(default)]
     pub name: String,
-    /// Whose it is to be; only the operator may name another tenant than its own.
+    /// Tenant of the key; only the operator may name a tenant other than its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tenant: Option<TenantId>,
-    /// For how many milliseconds it is to be good; for ever where it is left out.
+    /// Milliseconds until the key expires; never by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life_ms: Option<u64>,
 }
 
-/// How a key is rotated.
+/// Options of a rotation.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKey {
-    /// For how many milliseconds the old key stays good; a day where it is left out.
+    /// Milliseconds until the old key expires; a day by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_ms: Option<u64>,
 }
 
-/// Whose keys.
+/// Tenant whose keys are listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Whose {
-    /// Only the operator may name another tenant than its own.
+    /// Only the operator may name a tenant other than its own.
     #[param(value_type = Option<String>)]
     tenant: Option<TenantId>,
 }
 
-/// A key, without its secret.
+/// API key without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
-    /// Its id.
+    /// Id of the key.
     pub id: String,
-    /// Whose it is.
+    /// Tenant of the key.
     pub tenant: String,
-    /// What it may be used for.
+    /// Scope of the key.
     #[schema(value_type = String)]
     pub scope: Scope,
-    /// What people call it.
+    /// Display name.
     pub name: String,
     /// `good`, `expired` or `revoked`.
     pub status: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: String,
-    /// From when on it is good no more.
+    /// Time from which the key is expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// When it was revoked.
+    /// Time of revocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
 }
 
-/// A new key.
+/// API key that was just created.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct NewKeyView {
-    /// The whole key, `fb_<id>_<secret>`. It is shown here and never again.
+    /// The whole key, `fb_<id>_<secret>`. It is shown only in this response.
     pub key: String,
-    /// What is known of it.
+    /// Record of the key.
     #[serde(flatten)]
     pub view: KeyView,
 }
 
-/// Keys.
+/// Page of API keys.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Keys {
-    /// The keys, the oldest first.
+    /// Keys, the oldest first.
     pub items: Vec<KeyView>,
-    /// The `cursor` of the next page; null on the last.
+    /// `cursor` of the next page; null on the last.
     #[serde(default)]
     pub next: Option<String>,
 }
 
 impl KeyView {
-    /// A key as it is now.
+    /// Returns the view of a key, with its status at `now`.
     #[must_use]
     pub fn new(key: &Key, now: Millis) -> Self {
         let status = match (key.revoked_at, key.ended_at(now)) {
@@ -129,21 +129,21 @@ impl KeyView {
 }
 
 impl NewKeyView {
-    /// A key that was just made.
+    /// Returns the view of a key that was just created, with its secret.
     #[must_use]
     pub fn new(key: &Key, secret: &ApiKey) -> Self {
         Self { key: secret.reveal(), view: KeyView::new(key, key.created_at) }
     }
 }
 
-/// Make a key
+/// Create a key
 ///
-/// The answer has the key, which is shown once. The first key of a host must be an `admin` key of the default tenant, the
-/// operator's; from then on every request needs a key.
+/// The response contains the key, which is shown only once. The first key of a host must be an `admin` key of the
+/// default tenant, the operator's; from then on every request requires a key.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = CreateKey,
     responses((status = 201, body = NewKeyView), (status = 400, description = "invalid-name or invalid-request"),
         (status = 404, description = "tenant-not-found"),
-        (status = 422, description = "unprocessable-request: no such scope, or a name that is none"),
+        (status = 422, description = "unprocessable-request: unknown scope, or an invalid name"),
         (status = 429, description = "key-quota")))]
 pub async fn create(
     State(app): State<Shared>,
@@ -152,7 +152,7 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<NewKeyView>), Problem> {
     let tenant = whose(&caller, tenant)?;
     if caller.key.is_none() && !(scope == Scope::Admin && tenant == TenantId::default_tenant()) {
-        let detail = "the first key must be the operator's, an `admin` key of the default tenant: it closes the host";
+        let detail = "the first key must be the operator's, an `admin` key of the default tenant";
         return Err(Problem::new(ErrorCode::InvalidRequest, detail));
     }
     let new = NewKey { tenant: tenant.clone(), scope, name, life_ms };
@@ -165,7 +165,7 @@ pub async fn create(
 
 /// List keys
 ///
-/// The tenant's keys, the oldest first, ended ones included.
+/// The keys of a tenant, the oldest first, including expired and revoked ones.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", params(Whose, Paging),
     responses((status = 200, body = Keys), (status = 404, description = "tenant-not-found")))]
 pub async fn list(
@@ -182,7 +182,7 @@ pub async fn list(
 
 /// Revoke a key
 ///
-/// It is refused at once by the node that answers this, and within a second by every other one.
+/// The node that answers refuses the key at once, every other node within a second.
 #[utoipa::path(delete, path = "/v1/keys/{key}", tag = "keys",
     params(("key" = String, Path, description = "Key id")),
     responses((status = 200, body = KeyView), (status = 404, description = "key-not-found")))]
@@ -200,11 +200,11 @@ pub async fn revoke(
 
 /// Rotate a key
 ///
-/// Makes a key with the tenant, scope, name and life of this one, and lets this one expire after `grace_ms`.
+/// Creates a key with the tenant, scope, name and lifetime of this one, which expires after `grace_ms`.
 #[utoipa::path(post, path = "/v1/keys/{key}/rotate", tag = "keys", request_body = RotateKey,
     params(("key" = String, Path, description = "Key id")),
     responses((status = 201, body = NewKeyView), (status = 404, description = "key-not-found"),
-        (status = 409, description = "key-ended: it is expired or revoked"),
+        (status = 409, description = "key-ended: the key is expired or revoked"),
         (status = 422, description = "unprocessable-request"), (status = 429, description = "key-quota")))]
 pub async fn rotate(
     State(app): State<Shared>,
@@ -222,7 +222,7 @@ pub async fn rotate(
     Ok((StatusCode::CREATED, Json(NewKeyView::new(&key, &secret))))
 }
 
-/// The tenant that a request is about. Another one looks absent to whom it is none of the business.
+/// Returns the tenant that a request is about. Other tenants look absent to everyone but the operator.
 fn whose(caller: &Caller, named: Option<TenantId>) -> Result<TenantId, Problem> {
     match named {
         Some(named) if named != caller.tenant && !caller.is_operator() => Err(AdminError::NoTenant(named).into()),
@@ -231,12 +231,12 @@ fn whose(caller: &Caller, named: Option<TenantId>) -> Result<TenantId, Problem> 
     }
 }
 
-/// Whose keys a caller manages; `None` is everyone's.
+/// Returns the tenant whose keys a caller manages; `None` for all tenants.
 fn reach(caller: &Caller) -> Option<&TenantId> {
     (!caller.is_operator()).then_some(&caller.tenant)
 }
 
-/// What the audit log says came of it.
+/// Returns the outcome for the audit log: `ok` or the error's code.
 pub(super) fn outcome<T>(done: &Result<T, Problem>) -> &'static str {
     done.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok")
 }

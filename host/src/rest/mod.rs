@@ -1,30 +1,30 @@
-//! The REST service: one file a resource. Meets the dispatcher only in the store; sync invokes go through
-//! [`crate::invoke::Invoker`], modules through [`crate::modules::Modules`].
+//! REST service, one file per resource. It reaches the dispatcher only through the store; synchronous invocations go
+//! through [`crate::invoke::Invoker`], modules through [`crate::modules::Modules`].
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`seed`] | the four routes of the Python platform, exactly |
-//! | [`functions`], [`grants`] | register, list, get, delete; what a function is granted |
+//! | [`seed`] | the four routes of the Python platform, unchanged |
+//! | [`functions`], [`grants`] | register, list, get and delete functions; check their grants |
 //! | [`settings`] | configuration and secrets of functions |
-//! | [`invoke`] | run now |
-//! | [`tasks`] | submit, get, list, cancel, result, logs |
-//! | `accept`, [`idempotency`] | from what a request asks for to durable tasks; keys that make sending again safe |
-//! | [`batch`], `items` | submit many tasks: the routes, and how a batch is read |
+//! | [`invoke`] | run a function synchronously |
+//! | [`tasks`] | submit, get, list and cancel tasks; results and logs |
+//! | `accept`, [`idempotency`] | turns requests into durable tasks; idempotency keys |
+//! | [`batch`], `items` | submit many tasks: the routes, and the parser of a batch |
 //! | [`wait_many`] | wait for all or any of many tasks |
-//! | [`retry`], [`dead_letters`] | try a failed task again; all of them |
-//! | [`events`] | a task's changes as they happen |
-//! | [`workers`] | who runs tasks |
-//! | [`keys`], [`tenants`] | who may ask for what |
-//! | [`health`], [`admin`] | health, readiness, metrics; on a listener of their own |
-//! | [`error`] | the one place where a code becomes an HTTP status and a problem |
-//! | [`view`] | the JSON shapes |
-//! | [`body`], [`room`] | bounded bodies, base64; what requests may take together |
-//! | [`quota`], [`quotas`] | what a tenant may take of this node, and what a refusal says; shown and set |
-//! | [`extract`] | paths and queries |
-//! | [`wait`], `prefer` | waits for ends; what `Prefer` asks for |
-//! | `front` | what every request passes, in the one layer |
-//! | [`guard`], [`access`] | who asks, foreign origins, counting; what each route needs |
-//! | `headers`, `request_id`, [`cors`] | what every answer has: protection in browsers, the request's name, who may read it |
+//! | [`retry`], [`dead_letters`] | retry a failed task; list and replay dead letters |
+//! | [`events`] | stream of a task's state changes |
+//! | [`workers`] | connected workers |
+//! | [`keys`], [`tenants`] | API keys and tenants |
+//! | [`health`], [`admin`] | health, readiness and metrics; a separate listener for them |
+//! | [`error`] | the only mapping from error codes to HTTP statuses and problem bodies |
+//! | [`view`] | JSON types of the native routes |
+//! | [`body`], [`room`] | bounded bodies and base64; bounds on what concurrent requests use together |
+//! | [`quota`], [`quotas`] | rates enforced in this node; routes that get and set quotas |
+//! | [`extract`] | extractors of paths, queries and the caller |
+//! | [`wait`], `prefer` | waits for the end of a task; the `Prefer` header |
+//! | `front` | the one layer that every request passes |
+//! | [`guard`], [`access`] | authorization, foreign origins and request counts; access rules of the routes |
+//! | `headers`, `request_id`, [`cors`] | security headers, request ids and CORS headers of every response |
 //! | [`server`], [`tls`] | connections: time-outs, bounds, drain; TLS and its certificate |
 
 use std::sync::Arc;
@@ -87,55 +87,55 @@ pub mod wait;
 pub mod wait_many;
 pub mod workers;
 
-/// What the handlers work with.
+/// State shared by the handlers.
 pub struct App {
-    /// Where functions and tasks are.
+    /// Functions, tasks, tenants and keys.
     pub store: Arc<dyn Store>,
     /// Checks and compiles modules.
     pub modules: Modules,
-    /// Runs sync invokes.
+    /// Runs synchronous invocations.
     pub invoker: Arc<dyn Invoker>,
-    /// Who may ask for what.
+    /// Authenticates and authorizes requests.
     pub gate: Gate,
-    /// What time it is.
+    /// Source of time.
     pub clock: Clock,
-    /// What is counted.
+    /// Counters and histograms of this process.
     pub metrics: Arc<Metrics>,
-    /// Whether the host takes work.
+    /// Readiness, as `/readyz` reports it.
     pub readiness: Readiness,
-    /// What secrets are sealed with; where there is none, none are taken.
+    /// Key that seals secrets. Without one, requests to set a secret are refused.
     pub secrets: Option<SecretsKey>,
-    /// What each tenant may take.
+    /// Rates per tenant, enforced in this node.
     pub meter: quota::Meter,
-    /// Denials to tenants, for the audit log.
+    /// Refusals for lack of scope, for the audit log.
     pub denials: Denials,
-    /// What requests may take together.
+    /// Bounds on what concurrent requests use together.
     pub room: room::Room,
-    /// Cancelled when the node takes no connections any more: whoever waits is answered then.
+    /// Cancelled when the node stops serving; pending waits and streams then end.
     pub closing: CancellationToken,
-    /// What an operator may set.
+    /// Settings that an operator chooses.
     pub settings: RestSettings,
 }
 
-/// What an operator may set.
+/// Settings that an operator chooses.
 #[derive(Clone, Debug)]
 pub struct RestSettings {
-    /// Limits of functions that state none.
+    /// Limits of functions registered without limits.
     pub limits: RunLimits,
-    /// The most a function may ask for.
+    /// Largest limits that a function may be registered with.
     pub ceiling: RunLimits,
-    /// Attempts that a task may have.
+    /// Number of attempts of a task before it fails for good.
     pub attempts_max: Attempt,
-    /// Web pages that may read answers.
+    /// Origins whose web pages may read responses.
     pub cors: cors::Cors,
-    /// Whether connections are TLS.
+    /// True if connections use TLS.
     pub is_tls: bool,
 }
 
-/// The app as handlers hold it.
+/// State as the handlers receive it.
 pub type Shared = Arc<App>;
 
-/// Every route.
+/// Builds the router of all routes, with the layer that guards them.
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let (router, document, mut access) = routes().split();
@@ -152,7 +152,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Every documented route: what it needs, and what answers it.
+/// Returns every documented route with its handler and its access rule.
 pub fn routes() -> Routes {
     const INVOKE: Needs = Needs::Scope(Scope::Invoke);
     const DEPLOY: Needs = Needs::Scope(Scope::Deploy);

@@ -1,18 +1,18 @@
-//! The OpenAPI document's frame. Its routes come from the handlers themselves, so that it cannot forget one.
+//! Frame of the OpenAPI document. The handlers themselves add its routes, so that none can be missing.
 
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-/// The frame; [`super::routes()`] adds the routes.
+/// Frame of the document; [`super::routes()`] adds the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Fusebox",
-        description = "Runs functions compiled to WebAssembly, each run in its own sandbox on its own fuse.\n\n\
+        description = "Runs functions compiled to WebAssembly, each run in its own sandbox with its own limits.\n\n\
             Errors are `application/problem+json` (RFC 9457) with a stable `code`, which also ends the problem's \
             `type`, and a `detail` that says what to do. 429 and 503 carry `Retry-After`. Sizes are bytes.\n\n\
-            From its first API key on, a host wants one with every request: `Authorization: Bearer fb_…`. A key \
-            reaches its own tenant; what is another one's looks absent.",
+            Once a host has an API key, every request requires one: `Authorization: Bearer fb_…`. A key \
+            reaches its own tenant; records of others look absent.",
         license(name = "Apache-2.0 OR MIT")
     ),
     tags(
@@ -20,16 +20,15 @@ use utoipa::OpenApi;
         (name = "settings", description = "Configuration and secrets of functions"),
         (name = "tasks", description = "Runs that survive a crash"),
         (name = "Python platform", description = "The routes of the platform that Fusebox succeeds"),
-        (name = "keys", description = "Who may ask for what"),
-        (name = "tenants", description = "Who is kept apart from whom"),
+        (name = "keys", description = "API keys and their scopes"),
+        (name = "tenants", description = "Tenants, which are isolated from each other"),
         (name = "operations", description = "For operators")
     )
 )]
 pub struct Document;
 
-/// Adds what holds for every operation, so that no handler has to say it: the answers that any of its kind may give, what
-/// a problem looks like, that ids of tasks are UUIDs, and where numbers without a sign
-/// end.
+/// Adds everything that holds for every operation: common error responses, the schema of problems, the UUID format of
+/// task ids, and bounds of unsigned numbers.
 #[must_use]
 pub fn complete(document: &utoipa::openapi::OpenApi) -> Value {
     let mut json = serde_json::to_value(document).unwrap_or_default();
@@ -48,17 +47,17 @@ pub fn complete(document: &utoipa::openapi::OpenApi) -> Value {
     json
 }
 
-/// Adds the answers that an operation may give because of what it takes, and the form of each that is a problem.
+/// Adds the error responses common to operations with parameters, a body or a key, and the schema of all problems.
 fn answers(operation: &mut Value) {
     let parameters = operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty());
     let body = operation["requestBody"].is_object();
     let key = operation["security"].as_array().is_some_and(|keys| !keys.is_empty());
     let common = [
-        (key || parameters, "400", "invalid-request: a part of the path or a header cannot be read"),
+        (key || parameters, "400", "invalid-request: a path parameter or a header is malformed"),
         (body, "408", "request-timeout: the body came too slowly"),
         (body, "413", "payload-too-large"),
-        (body, "415", "unsupported-encoding: the body is compressed, and may not be"),
-        (key || body, "422", "unprocessable-request: a parameter is unknown, or it or the body cannot be read"),
+        (body, "415", "unsupported-encoding: the body has a content coding that the route does not accept"),
+        (key || body, "422", "unprocessable-request: a parameter is unknown, or a parameter or the body is malformed"),
         (key, "429", "rate-limited; see Retry-After"),
         (key, "503", "store-unavailable or shutting-down; see Retry-After"),
     ];
@@ -76,20 +75,20 @@ fn problem() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     json!({
         "type": "object",
-        "description": "What went wrong, as RFC 9457 has it. Some codes add members of their own.",
+        "description": "Problem details (RFC 9457). Some codes add members of their own.",
         "required": ["type", "title", "status", "code", "detail"],
         "properties": {
-            "type": text("A URI that ends in the code."),
-            "title": text("The code in words."),
-            "status": {"type": "integer", "description": "The HTTP status."},
-            "code": text("What programs go by; it does not change."),
-            "detail": text("What to do."),
-            "request_id": text("The request's name in the host's log."),
+            "type": text("URI that ends in the code."),
+            "title": text("Title of the code."),
+            "status": {"type": "integer", "description": "HTTP status."},
+            "code": text("Stable code for programs."),
+            "detail": text("Explanation of the problem, and its remedy."),
+            "request_id": text("Id of the request in the host's log."),
         },
     })
 }
 
-/// The formats of numbers end at 2^31 - 1 and 2^63 - 1, which is not where those without a sign end.
+/// Bounds unsigned numbers by their maximum instead of `int32` and `int64`, whose ranges are signed.
 fn without_signs(value: &mut Value) {
     let most = match value["format"].as_str() {
         Some("int32") => Some(u64::from(u32::MAX)),

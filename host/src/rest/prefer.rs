@@ -1,13 +1,13 @@
-//! `Prefer` (RFC 7240): what a client would like. Names in any case, blanks around the equals sign, quoted values, and
-//! parameters after a semicolon, which belong to their preference and are none.
+//! `Prefer` header (RFC 7240): names in any case, blanks around the equals sign, quoted values, and parameters after a
+//! semicolon, which belong to their preference and are not preferences themselves.
 
 use axum::http::{HeaderMap, HeaderName};
 use fusebox_core::limits::WAIT_SECONDS_MAX;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// The seconds that a request prefers to wait, at most [`WAIT_SECONDS_MAX`]. Of several such preferences the first
-/// counts, as the RFC says.
+/// Returns the seconds of the first `wait` preference, at most [`WAIT_SECONDS_MAX`]. RFC 7240 lets the first of several
+/// count.
 #[must_use]
 pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
     let fields = headers.get_all(&PREFER).into_iter().filter_map(|field| field.to_str().ok());
@@ -18,11 +18,11 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
     })?;
     let digits = unquoted(value);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // More digits than a number has ask for more than there is.
+    // A number that overflows is above the maximum too.
     is_number.then(|| digits.parse().unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX))
 }
 
-/// The pieces of a text between separators that stand outside of quotes.
+/// Splits a text at separators outside of quotes.
 fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |character| {
@@ -32,7 +32,7 @@ fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A value without its quotes. Escapes inside stay: no number has any.
+/// Strips the quotes of a value. Escapes are left in place: numbers have none.
 fn unquoted(value: &str) -> &str {
     value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
 }

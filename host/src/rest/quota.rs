@@ -1,6 +1,6 @@
-//! What a tenant's requests may take of this node: so many a second, and so many invokes at a time. What is refused says
-//! when to try again, in `Retry-After`, and what the bound is, in the widely read `RateLimit-Limit`, `-Remaining` and
-//! `-Reset`: the fields of the drafts up to the seventh; later drafts have other fields, which few clients read.
+//! Per-tenant rates of this node: requests per second, and concurrent invocations. A refusal carries `Retry-After` and
+//! the widely read `RateLimit-Limit`, `-Remaining` and `-Reset`: the fields of the drafts up to the seventh; few
+//! clients read the fields of later drafts.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// See the module's documentation.
+/// Counts requests and invocations per tenant.
 pub struct Meter {
     quotas: Arc<QuotaBook>,
     requests: Mutex<HashMap<TenantId, RequestBucket>>,
@@ -31,19 +31,22 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter of this node.
+    /// Creates the meter of this node.
     #[must_use]
     pub fn new(quotas: Arc<QuotaBook>) -> Self {
         Self { quotas, requests: Mutex::default(), invokes: Arc::default() }
     }
 
-    /// What tenants may take.
+    /// Returns the quotas of the tenants.
     #[must_use]
     pub fn quotas(&self) -> &QuotaBook {
         &self.quotas
     }
 
-    /// Counts a request, or refuses it.
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// `RateLimited` above the tenant's rate.
     pub(super) fn request(&self, tenant: &TenantId, now: Millis) -> Result<(), Problem> {
         let per_second = self.quotas.of(tenant).requests_per_second;
         if per_second == UNLIMITED {
@@ -57,20 +60,22 @@ impl Meter {
         match bucket.admit(per_second, now) {
             Admission::Admitted { .. } => Ok(()),
             Admission::Refused { wait_ms } => {
-                let detail = format!("this tenant may ask {per_second} times a second: try again in {wait_ms} ms");
+                let detail = format!("this tenant may send {per_second} requests a second: try again in {wait_ms} ms");
                 Err(refused(ErrorCode::RateLimited, detail, per_second, wait_ms))
             }
         }
     }
 
-    /// Counts an invoke until what is given is dropped, or refuses it.
+    /// Counts an invocation until the returned guard is dropped.
+    ///
+    /// # Errors
+    /// `RunningQuota` above the tenant's limit.
     pub(super) fn invoke(&self, tenant: &TenantId) -> Result<Invoking, Problem> {
         let most = self.quotas.of(tenant).running_tasks;
         let mut invokes = self.invokes.lock().unwrap_or_else(PoisonError::into_inner);
         let count = invokes.entry(tenant.clone()).or_default();
         if *count >= most {
-            let detail =
-                format!("{most} invokes of this tenant are under way, as many as may be: try again in a moment");
+            let detail = format!("{most} invocations of this tenant are running, its limit: try again in a moment");
             return Err(refused(ErrorCode::RunningQuota, detail, most, 1_000));
         }
         *count += 1;
@@ -78,7 +83,7 @@ impl Meter {
     }
 }
 
-/// An invoke that is under way.
+/// Guard of an invocation in progress.
 pub(super) struct Invoking {
     invokes: Arc<Mutex<HashMap<TenantId, u64>>>,
     tenant: TenantId,
@@ -96,7 +101,7 @@ impl Drop for Invoking {
     }
 }
 
-/// A refusal for a bound of the tenant's.
+/// Builds the problem for an exceeded limit, with the headers described above.
 pub(super) fn refused(code: ErrorCode, detail: String, limit: u64, wait_ms: u64) -> Problem {
     let wait_s = wait_ms.div_ceil(1_000).max(1);
     Problem::new(code, detail)

@@ -1,4 +1,4 @@
-//! What a tenant may take: shown and set. The operator's alone.
+//! Quotas of a tenant: get and set. For the operator only.
 
 use axum::{Json, extract::State};
 use fusebox_core::{
@@ -16,7 +16,7 @@ use crate::tenancy::{
     audit::{self, Act},
 };
 
-/// Bounds of a tenant. One that is left out, or null, is the default; in an answer's `may`, null is no bound.
+/// Quotas of a tenant. A member that is left out, or null, is the default; in `may`, null means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuotaValues {
@@ -24,29 +24,30 @@ pub struct QuotaValues {
     pub functions: Option<u64>,
     /// Wasm bytes of all versions together.
     pub module_bytes: Option<u64>,
-    /// Tasks that wait.
+    /// Queued tasks.
     pub queued_tasks: Option<u64>,
-    /// Leased attempts at one dispatcher; sync invokes at one REST node.
+    /// Leased attempts per dispatcher; concurrent synchronous invocations per REST node.
     pub running_tasks: Option<u64>,
-    /// Fuel that runs reserve. A run reserves its whole limit; what it has left comes back where it ends normally.
+    /// Fuel that runs may reserve per minute. A run reserves its whole limit; unused fuel is returned if it ends
+    /// normally.
     pub fuel_per_minute: Option<u64>,
-    /// Requests to one REST node.
+    /// Requests per second to one REST node.
     pub requests_per_second: Option<u64>,
 }
 
-/// What a tenant may take.
+/// Quotas of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QuotasView {
-    /// The tenant.
+    /// Name of the tenant.
     pub tenant: String,
-    /// What is set.
+    /// Quotas set by the operator.
     pub set: QuotaValues,
-    /// What holds: what is set, and the defaults.
+    /// Effective quotas: those set, completed by the defaults.
     pub may: QuotaValues,
 }
 
 impl QuotasView {
-    /// What a tenant may take, with what is set for it.
+    /// Returns the view of a tenant's quotas, given those set for it.
     #[must_use]
     pub fn new(tenant: &TenantId, set: QuotaSettings) -> Self {
         let may = Quotas::of(tenant, &set);
@@ -85,9 +86,9 @@ impl From<QuotaValues> for QuotaSettings {
     }
 }
 
-/// What may a tenant take?
+/// Get a tenant's quotas
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/quotas", tag = "tenants",
-    params(("tenant" = String, Path, description = "Its name")),
+    params(("tenant" = String, Path, description = "Name of the tenant")),
     responses((status = 200, body = QuotasView), (status = 404, description = "tenant-not-found")))]
 pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Result<Json<QuotasView>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
@@ -95,14 +96,14 @@ pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Resul
     Ok(Json(QuotasView::new(&id, set)))
 }
 
-/// Set what a tenant may take
+/// Set a tenant's quotas
 ///
-/// Replaces what was set; a bound that is left out is the default again. Every node follows within 5 s. What is above a
-/// lowered bound stays, and nothing is added to it.
+/// Replaces all quotas that were set; one left out returns to its default. Every node applies them within 5 s. Whatever
+/// already exceeds a lowered quota stays, but nothing is added.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/quotas", tag = "tenants", request_body = QuotaValues,
-    params(("tenant" = String, Path, description = "Its name")),
+    params(("tenant" = String, Path, description = "Name of the tenant")),
     responses((status = 200, body = QuotasView), (status = 404, description = "tenant-not-found"),
-        (status = 422, description = "unprocessable-request: an unknown bound, or one above the ceiling in `max`")))]
+        (status = 422, description = "unprocessable-request: unknown quota, or one above the maximum in `max`")))]
 pub async fn set(
     State(app): State<Shared>,
     caller: Caller,

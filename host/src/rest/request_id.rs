@@ -1,5 +1,5 @@
-//! A name for each request, so that an answer, a problem and the host's log can be put together. A client may give its
-//! own in `x-request-id`; one that could forge a log line is replaced.
+//! Request ids, which relate a response, its problem body and the host's log. A client may send its own in
+//! `x-request-id`; one that could forge a log line is replaced.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,16 +11,16 @@ use tracing::Instrument as _;
 
 use crate::random;
 
-/// Names a request, in both directions.
+/// Header with the id, in requests and responses.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longer than the ids of known proxies and tracers.
+/// Longest id accepted; those of known proxies and tracers are shorter.
 const CHARS_MAX: usize = 128;
 
 tokio::task_local! {
     static CURRENT: HeaderValue;
 }
 
-/// Makes ids: where this process began at random, and a count. Unique, and no secret.
+/// Generates ids from a random start per process and a counter: unique, not secret.
 pub(super) struct RequestIds {
     start: u64,
     count: AtomicU64,
@@ -31,7 +31,7 @@ impl RequestIds {
         Self { start: u64::from_le_bytes(random::bytes()), count: AtomicU64::new(0) }
     }
 
-    /// The client's id where it is a sane one, else a new one.
+    /// Returns the client's id if it is well-formed, otherwise a new one.
     pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         if let Some(given) = headers.get(REQUEST_ID).filter(|given| is_sane(given.as_bytes())) {
             return given.clone();
@@ -42,7 +42,7 @@ impl RequestIds {
     }
 }
 
-/// Names all that is logged and answered on a request's behalf, and its answer.
+/// Runs a request under its id: log events, problems and the response's header carry it.
 pub(super) async fn named(id: HeaderValue, answering: impl Future<Output = Response>) -> Response {
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
     let mut response = CURRENT.scope(id.clone(), answering).instrument(span).await;
@@ -50,7 +50,7 @@ pub(super) async fn named(id: HeaderValue, answering: impl Future<Output = Respo
     response
 }
 
-/// The id of the request that is being answered.
+/// Returns the id of the current request, `None` outside of one.
 pub(super) fn current() -> Option<String> {
     CURRENT.try_with(|id| id.to_str().ok().map(str::to_owned)).ok().flatten()
 }

@@ -1,4 +1,4 @@
-//! Try a failed task again: a new task with what the old one had. The old one stays as it is, since an end never changes.
+//! Retries of failed tasks. A retry is a new task; the failed one stays as it is, since an end is final.
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
@@ -20,21 +20,21 @@ use crate::{
     tenancy::Caller,
 };
 
-/// Try a failed task again
+/// Retry a failed task
 ///
-/// Makes a new task with the same function version, input, limits and priority; its `retry_of` names the old one, which
-/// stays as it is. Each request makes another, unless it has the `Idempotency-Key` of an earlier one. `Prefer: wait=N`
-/// waits for its end, as at a submission.
+/// Creates a new task with the same function version, input, limits and priority; its `retry_of` is the failed task,
+/// which does not change. Each request creates another task, unless it repeats an `Idempotency-Key`. `Prefer: wait=N`
+/// waits for the end, as for a submission.
 #[utoipa::path(post, path = "/v1/tasks/{task}/retry", tag = "tasks",
     params(("task" = String, Path, description = "Task id"),
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
         ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     responses(
         (status = 202, body = TaskView, headers(("location" = String, description = "The new task's path"))),
-        (status = 200, body = TaskView, description = "It ended while the request waited"),
-        (status = 404, description = "task-not-found; function-not-found where its version was deleted"),
-        (status = 409, description = "task-not-failed; input-gone where it was cancelled"),
-        (status = 422, description = "idempotency-conflict: the key came with another request before"),
+        (status = 200, body = TaskView, description = "The task ended while the request waited"),
+        (status = 404, description = "task-not-found; function-not-found: its version was deleted"),
+        (status = 409, description = "task-not-failed; input-gone: the task was cancelled"),
+        (status = 422, description = "idempotency-conflict: the key was used for another request"),
         (status = 429, description = "queue-full; see Retry-After"),
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn retry(
@@ -60,8 +60,8 @@ pub async fn retry(
     tasks::accept_and_answer(&app, &caller, task.id, &headers, accepting).await
 }
 
-/// Accepts another try of a task. An idempotency key makes an id that need not lie beside the task's: only then is the
-/// input read and handed in again, and only if the try is new.
+/// Accepts a retry. If its id lies beside the failed task's, the store copies the input. An idempotency key yields an
+/// id that need not, and then the input is read and submitted again, unless the retry already exists.
 async fn accept_again(app: &App, task: NewTask, failed: TaskId) -> Result<Kept, Problem> {
     if task.id.beside(failed) == task.id {
         let kept = accept::again(app, vec![task]).await?.pop();
@@ -74,7 +74,10 @@ async fn accept_again(app: &App, task: NewTask, failed: TaskId) -> Result<Kept, 
     accept::one(app, NewTask { input, ..task }).await
 }
 
-/// Refuses a task that cannot be tried again.
+/// Refuses a task that cannot be retried.
+///
+/// # Errors
+/// `TaskNotFailed` if it has not failed, `InputGone` if it was cancelled.
 pub(super) fn check(task: &Task) -> Result<(), Problem> {
     if task.is_dead_letter() {
         return Ok(());
@@ -84,17 +87,17 @@ pub(super) fn check(task: &Task) -> Result<(), Problem> {
         let detail = format!("only a failed task can be tried again, and this one is {status}");
         return Err(Problem::new(ErrorCode::TaskNotFailed, detail).with("task_status", status));
     }
-    let detail = "the task was cancelled, and its input is not kept since then: submit it again";
+    let detail = "the task was cancelled, which discards its input: submit it again";
     Err(Problem::new(ErrorCode::InputGone, detail))
 }
 
-/// Another try of a task.
+/// Builds the request for a retry.
 pub(super) fn again<'a>(failed: &Task, version: &'a FunctionVersion, input: Bytes) -> Wish<'a> {
     let Task { limits, priority, id, .. } = *failed;
     Wish { function: version, limits, priority, delay_ms: 0, retry_of: Some(id), input }
 }
 
-/// The answer where a task's function version is there no longer.
+/// Builds the problem for a task whose function version was deleted.
 pub(super) fn function_gone(task: &Task) -> Problem {
     let detail = format!("the task's function version {} was deleted: submit it to another one", task.function);
     Problem::new(ErrorCode::FunctionNotFound, detail)

@@ -1,8 +1,9 @@
-//! Rooms that requests share, and each tenant's part of them: bytes of bodies, event streams, waits, batches. A request
-//! that finds no room is answered 503 instead of taking all memory, or all the room there is from the others.
+//! Bounds on what concurrent requests use together (body bytes, event streams, waits, batches), and each tenant's share
+//! of them. A request beyond a bound is answered 503 rather than exhausting memory or everyone else's share.
 //!
-//! A tenant with keys has a quarter of each room. A sixteenth is kept for the operator's keys, which have a share of their
-//! own. On a host without keys everyone is one tenant, and has all but that sixteenth. Health and readiness need no room.
+//! A tenant with keys may use a quarter of each resource. A sixteenth is reserved for the operator's keys, which have a
+//! share of their own. On a host without keys all callers are one tenant and may use all but the reserve. Health and
+//! readiness need no share.
 
 use std::{
     collections::HashMap,
@@ -14,23 +15,23 @@ use fusebox_core::{error::ErrorCode, limits, name::TenantId};
 use super::error::Problem;
 use crate::tenancy::Caller;
 
-/// The part of a room that is one tenant's.
+/// Divisor of a resource that gives one tenant's share.
 const QUARTER: u64 = 4;
-/// The part of a room that is kept for the operator's keys.
+/// Divisor of a resource that gives the reserve for the operator's keys.
 const RESERVE: u64 = 16;
 
-/// How large the rooms are.
+/// Capacity of each resource.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomBounds {
-    /// Bytes of large bodies on their way or in use.
+    /// Bytes of large bodies that are arriving or in use.
     pub body_bytes: u64,
-    /// Event streams.
+    /// Open event streams.
     pub streams: u64,
-    /// Requests that wait.
+    /// Requests that wait for tasks.
     pub waits: u64,
-    /// Tasks that they wait for.
+    /// Tasks waited for by these requests.
     pub awaited: u64,
-    /// Batches that are accepted at a time.
+    /// Batches being accepted.
     pub batches: u64,
 }
 
@@ -46,7 +47,7 @@ impl Default for RoomBounds {
     }
 }
 
-/// The rooms of a REST node.
+/// Resources that the requests of a REST node share.
 pub struct Room {
     bodies: Shares,
     streams: Shares,
@@ -55,7 +56,7 @@ pub struct Room {
     batches: Shares,
 }
 
-/// Room for a wait, and for the tasks that it waits for.
+/// Share of a waiting request and of the tasks it waits for.
 pub struct Waiting {
     _wait: Share,
     _awaited: Share,
@@ -68,42 +69,42 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Empty rooms of these sizes.
+    /// Creates the resources, all unused.
     #[must_use]
     pub fn new(bounds: RoomBounds) -> Self {
         let shares = |whole, refusal| Shares(Arc::new(Inner { whole, refusal, taken: Mutex::default() }));
         Self {
-            bodies: shares(bounds.body_bytes, "too many large bodies are on their way: try again in a moment"),
-            streams: shares(bounds.streams, "as many event streams are open as may be: try again in a moment"),
-            waits: shares(bounds.waits, "as many requests wait as may: try again in a moment"),
-            awaited: shares(bounds.awaited, "as many tasks are waited for as may be: try again in a moment"),
-            batches: shares(bounds.batches, "as many batches are accepted as may be: try again in a moment"),
+            bodies: shares(bounds.body_bytes, "too many large bodies are in transit: try again in a moment"),
+            streams: shares(bounds.streams, "too many event streams are open: try again in a moment"),
+            waits: shares(bounds.waits, "too many requests are waiting: try again in a moment"),
+            awaited: shares(bounds.awaited, "too many tasks are being waited for: try again in a moment"),
+            batches: shares(bounds.batches, "too many batches are being accepted: try again in a moment"),
         }
     }
 
-    /// Room for a large body that has come so far; it grows with the body.
+    /// Reserves memory for the part of a large body received so far; the share grows with the body.
     pub(super) fn body(&self, caller: &Caller, bytes: u64) -> Result<Share, Problem> {
         self.bodies.take(caller, bytes)
     }
 
-    /// Room for an event stream.
+    /// Reserves an event stream.
     pub(super) fn stream(&self, caller: &Caller) -> Result<Share, Problem> {
         self.streams.take(caller, 1)
     }
 
-    /// Room for a request that waits for so many tasks at a time.
+    /// Reserves a wait, and `tasks` tasks waited for at a time.
     pub(super) fn wait(&self, caller: &Caller, tasks: usize) -> Result<Waiting, Problem> {
         let wait = self.waits.take(caller, 1)?;
         Ok(Waiting { _wait: wait, _awaited: self.awaited.take(caller, tasks as u64)? })
     }
 
-    /// Room for a batch that is accepted.
+    /// Reserves the acceptance of a batch.
     pub(super) fn batch(&self, caller: &Caller) -> Result<Share, Problem> {
         self.batches.take(caller, 1)
     }
 }
 
-/// One resource, in whatever it is counted, shared out between tenants. Cheap to clone.
+/// One resource, in its own unit, shared between tenants. Cheap to clone.
 #[derive(Clone)]
 struct Shares(Arc<Inner>);
 
@@ -119,14 +120,14 @@ struct Taken {
     by: HashMap<Owner, u64>,
 }
 
-/// The owner of a share.
+/// Owner of a share.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Owner {
-    /// A caller of a host without keys.
+    /// Caller of a host without keys.
     Anyone,
-    /// A tenant, by any of its keys.
+    /// Tenant, by any of its keys.
     Tenant(TenantId),
-    /// An operator's key.
+    /// Operator, by any of its keys.
     Operator,
 }
 
@@ -140,7 +141,7 @@ impl Owner {
     }
 }
 
-/// A part taken of a room; given back when it is dropped.
+/// Part of a resource, returned when dropped.
 pub struct Share {
     shares: Shares,
     owner: Owner,
@@ -156,7 +157,10 @@ impl Shares {
 }
 
 impl Share {
-    /// Takes so much more.
+    /// Adds `more` units.
+    ///
+    /// # Errors
+    /// `Overloaded` if the owner's share or the whole resource is exhausted.
     pub(super) fn grow(&mut self, more: u64) -> Result<(), Problem> {
         let Inner { whole, refusal, .. } = &*self.shares.0;
         let kept = whole - whole / RESERVE;
@@ -178,7 +182,7 @@ impl Share {
         Ok(())
     }
 
-    /// How much it is.
+    /// Returns the number of units.
     pub(super) const fn much(&self) -> u64 {
         self.much
     }
@@ -186,7 +190,7 @@ impl Share {
 
 impl Shares {
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        // It is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        // The counts are consistent wherever a holder could panic, so poisoning can be ignored.
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,54 +1,54 @@
-//! The JSON shape of answers about many: one row for each that was asked for, in its order, each with its own fate.
+//! JSON types of responses about many items: one row per item of the request, in order, each with its own result.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{accept::Kept, error::Problem};
 
-/// What became of one of many.
+/// Result of one item.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Row {
     /// `accepted` or `refused`.
     pub status: String,
-    /// The task that was made.
+    /// Id of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Whether an earlier request, or an earlier item of this one, made the task.
+    /// True if the task was created by an earlier request, or by an earlier item of this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
-    /// The task that it is another try of.
+    /// Dead letter that the task retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<String>,
-    /// Why it was refused.
+    /// Reason for the refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RowError>,
 }
 
-/// Why one of many was refused.
+/// Reason for the refusal of one item.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RowError {
-    /// A stable code.
+    /// Stable error code.
     pub code: String,
-    /// A sentence that says what to do.
+    /// Sentence that says what to do.
     pub message: String,
 }
 
-/// What became of many.
+/// Results of many items.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Rows {
-    /// How many were accepted.
+    /// Number of accepted items.
     pub accepted: u64,
-    /// How many were refused.
+    /// Number of refused items.
     pub refused: u64,
-    /// One row for each, in the order of the request.
+    /// One row per item, in the order of the request.
     pub items: Vec<Row>,
-    /// Where the rest starts, where one request does not do it all.
+    /// `cursor` of the request that continues, if one request does not cover all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
 impl Row {
-    /// The fate of one.
+    /// Returns the row of an item.
     pub(super) fn new(fate: &Result<Kept, Problem>) -> Self {
         let none = Self { status: String::new(), task: None, replayed: false, retry_of: None, error: None };
         match fate {
@@ -64,7 +64,7 @@ impl Row {
 }
 
 impl Rows {
-    /// All of them.
+    /// Returns the rows with their totals.
     #[must_use]
     pub fn new(items: Vec<Row>, next: Option<String>) -> Self {
         let refused = items.iter().filter(|row| row.error.is_some()).count();

@@ -1,5 +1,5 @@
-//! The four routes of the Python platform, exactly: their paths, field names and codes. Payloads are base64, in which
-//! line breaks are accepted; function payloads are wasm modules, parameters and results bytes.
+//! The four routes of the Python platform, with their paths, field names and codes. Payloads are base64, in which line
+//! breaks are accepted; a function's payload is a wasm module, parameters and results are bytes.
 
 use axum::{Json, extract::State};
 use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::FunctionId, task::Priority};
@@ -16,75 +16,75 @@ use super::{
 };
 use crate::tenancy::Caller;
 
-/// A function to register.
+/// Request to register a function.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RegisterFunction {
-    /// Its name.
+    /// Name of the function.
     name: String,
-    /// The wasm module, base64.
+    /// Wasm module in base64.
     payload: String,
 }
 
-/// A registered function.
+/// Registered function.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FunctionRegistered {
-    /// The version's id, a UUID.
+    /// Id of the version, a UUID.
     function_id: String,
 }
 
-/// A task to run.
+/// Request to run a task.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExecuteFunction {
-    /// The function version's id, a UUID.
+    /// Id of the function version, a UUID.
     function_id: String,
-    /// The input, base64.
+    /// Input in base64.
     payload: String,
 }
 
-/// An accepted task.
+/// Accepted task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FunctionExecuted {
-    /// The task's id, a UUID.
+    /// Id of the task, a UUID.
     task_id: String,
 }
 
-/// Where a task stands.
+/// State of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusReply {
-    /// The task's id.
+    /// Id of the task.
     task_id: String,
     /// `QUEUED`, `RUNNING`, `COMPLETED` or `FAILED`.
     status: String,
 }
 
-/// A task's result.
+/// Result of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResultReply {
-    /// The task's id.
+    /// Id of the task.
     task_id: String,
     /// `QUEUED`, `RUNNING`, `COMPLETED` or `FAILED`.
     status: String,
-    /// Empty until the task has ended; then base64 of the output, of the guest's error, or of a sentence where the host
-    /// ended the task.
+    /// Empty until the task has ended; then, in base64, the output, the guest's error, or a sentence if the host ended
+    /// the task.
     result: String,
-    /// Why it failed.
+    /// Reason of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<SeedError>,
 }
 
-/// Why a task failed.
+/// Reason of a failure.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SeedError {
-    /// A stable code.
+    /// Stable error code.
     code: String,
-    /// A sentence.
+    /// Sentence that explains it.
     message: String,
 }
 
 /// Register a function (Python platform)
 #[utoipa::path(post, path = "/register_function", tag = "Python platform", request_body = RegisterFunction,
     responses((status = 200, body = FunctionRegistered),
-        (status = 400, description = "The payload is no function, with the reason"),
+        (status = 400, description = "The payload is not a valid function; the problem says why"),
         (status = 422, description = "A field is missing or of the wrong type")))]
 pub async fn register_function(
     State(app): State<Shared>,

@@ -1,5 +1,5 @@
-//! What people set for a function: configuration, and secrets, which are never read back. They are of the function's name,
-//! so every version of it has the same, and are there only while it has a version.
+//! Settings of functions: configuration values, and secrets, which no route returns. They belong to the function's
+//! name, so all its versions share them, and exist only as long as the name has a version.
 
 use axum::{
     Json,
@@ -33,39 +33,39 @@ use crate::{
     },
 };
 
-/// A function's configuration, by name.
+/// Page of configuration values.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigPage {
-    /// The values, by name.
+    /// Values, sorted by name.
     pub items: Vec<ConfigValue>,
-    /// The `cursor` of the next page; null on the last.
+    /// `cursor` of the next page; null on the last.
     #[serde(default)]
     pub next: Option<String>,
 }
 
-/// A configuration value.
+/// Configuration value.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigValue {
-    /// Its name.
+    /// Name of the value.
     pub name: String,
-    /// The value.
+    /// The value itself.
     pub value: String,
 }
 
-/// The names of a function's secrets.
+/// Page of names of secrets.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SecretPage {
-    /// The secrets, by name.
+    /// Secrets, sorted by name.
     pub items: Vec<SecretName>,
-    /// The `cursor` of the next page; null on the last.
+    /// `cursor` of the next page; null on the last.
     #[serde(default)]
     pub next: Option<String>,
 }
 
-/// A secret that is set.
+/// Secret, without its content.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SecretName {
-    /// Its name.
+    /// Name of the secret.
     pub name: String,
 }
 
@@ -92,7 +92,7 @@ pub async fn list_config(
 /// Get a configuration value
 #[utoipa::path(get, path = "/v1/functions/{function}/config/{setting}", tag = "settings",
     params(("function" = String, Path, description = "Name or version id"),
-        ("setting" = String, Path, description = "The value's name")),
+        ("setting" = String, Path, description = "Name of the value")),
     responses((status = 200, description = "The value", body = String, content_type = "text/plain"),
         (status = 404, description = "function-not-found or setting-not-found")))]
 pub async fn get_config(
@@ -111,14 +111,14 @@ pub async fn get_config(
 
 /// Set a configuration value
 ///
-/// The body is the value, text of at most 16 KiB. Runs of functions with the grant `config` see it from their next look
-/// on.
+/// The body is the value: text of at most 16 KiB. Runs of functions with the grant `config` see it the next time they
+/// read it.
 #[utoipa::path(put, path = "/v1/functions/{function}/config/{setting}", tag = "settings",
     params(("function" = String, Path, description = "Name or version id"),
-        ("setting" = String, Path, description = "1 to 128 of A-Z, a-z, 0-9, -, _ and .")),
+        ("setting" = String, Path, description = "1 to 128 characters of A-Z, a-z, 0-9, -, _ and .")),
     request_body(content = String, content_type = "text/plain"),
     responses((status = 204, description = "Set"),
-        (status = 400, description = "invalid-name, or invalid-request: the value is no text"),
+        (status = 400, description = "invalid-name, or invalid-request: the value is not UTF-8"),
         (status = 404, description = "function-not-found"), (status = 413, description = "payload-too-large"),
         (status = 429, description = "setting-quota")))]
 pub async fn set_config(
@@ -133,8 +133,8 @@ pub async fn set_config(
 /// Unset a configuration value
 #[utoipa::path(delete, path = "/v1/functions/{function}/config/{setting}", tag = "settings",
     params(("function" = String, Path, description = "Name or version id"),
-        ("setting" = String, Path, description = "The value's name")),
-    responses((status = 204, description = "Gone"),
+        ("setting" = String, Path, description = "Name of the value")),
+    responses((status = 204, description = "Removed"),
         (status = 404, description = "function-not-found or setting-not-found")))]
 pub async fn unset_config(
     State(app): State<Shared>,
@@ -146,7 +146,7 @@ pub async fn unset_config(
 
 /// List a function's secrets
 ///
-/// Their names: what they are is read by the function's runs only.
+/// Only their names: the content is available to the function's runs alone.
 #[utoipa::path(get, path = "/v1/functions/{function}/secrets", tag = "settings",
     params(("function" = String, Path, description = "Name or version id"), Paging),
     responses((status = 200, body = SecretPage), (status = 404, description = "function-not-found")))]
@@ -165,11 +165,11 @@ pub async fn list_secrets(
 
 /// Set a secret
 ///
-/// The body is the secret, any bytes, at most 16 KiB. It is kept sealed, and only runs of functions with the grant
+/// The body is the secret: any bytes, at most 16 KiB. It is stored encrypted, and only runs of functions with the grant
 /// `secrets` can read it.
 #[utoipa::path(put, path = "/v1/functions/{function}/secrets/{setting}", tag = "settings",
     params(("function" = String, Path, description = "Name or version id"),
-        ("setting" = String, Path, description = "1 to 128 of A-Z, a-z, 0-9, -, _ and .")),
+        ("setting" = String, Path, description = "1 to 128 characters of A-Z, a-z, 0-9, -, _ and .")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 204, description = "Set"), (status = 400, description = "invalid-name"),
         (status = 404, description = "function-not-found"), (status = 413, description = "payload-too-large"),
@@ -187,8 +187,8 @@ pub async fn set_secret(
 /// Unset a secret
 #[utoipa::path(delete, path = "/v1/functions/{function}/secrets/{setting}", tag = "settings",
     params(("function" = String, Path, description = "Name or version id"),
-        ("setting" = String, Path, description = "The secret's name")),
-    responses((status = 204, description = "Gone"),
+        ("setting" = String, Path, description = "Name of the secret")),
+    responses((status = 204, description = "Removed"),
         (status = 404, description = "function-not-found or setting-not-found")))]
 pub async fn unset_secret(
     State(app): State<Shared>,
@@ -203,7 +203,7 @@ async fn namespace(app: &App, tenant: TenantId, function: &str) -> Result<Namesp
     Ok(Namespace { tenant, function: version.name })
 }
 
-/// A function's name and a setting's, as a path has them.
+/// Names of a function and of a setting, as in the path.
 type Place<'a> = (&'a str, &'a str);
 
 async fn set(app: &App, by: &Caller, kind: SettingKind, place: Place<'_>, value: Bytes) -> Result<StatusCode, Problem> {
@@ -222,7 +222,7 @@ async fn keep(
     let name = parse(setting)?;
     let sealing = match kind {
         SettingKind::Config if std::str::from_utf8(&value).is_err() => {
-            return Err(Problem::new(ErrorCode::InvalidRequest, "a configuration value is text in UTF-8"));
+            return Err(Problem::new(ErrorCode::InvalidRequest, "a configuration value must be UTF-8 text"));
         }
         SettingKind::Config => None,
         SettingKind::Secret => Some(app.secrets.as_ref().ok_or_else(no_key)?),
@@ -235,7 +235,7 @@ async fn keep(
     match app.store.set_setting(&of, kind, &name, value).await? {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(Refusal::Quota) => {
-            let detail = format!("the function has {SETTINGS_MAX} of them, as many as it may have: unset one");
+            let detail = format!("the function already has {SETTINGS_MAX}, the maximum: unset one");
             Err(Problem::new(ErrorCode::SettingQuota, detail).with("max", SETTINGS_MAX))
         }
         Err(refusal) => Err(Problem::new(ErrorCode::Internal, refusal.to_string())),
@@ -262,7 +262,7 @@ async fn remove(
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(setting)) }
 }
 
-/// Never the value.
+/// Writes the audit log, without the value.
 fn record(
     by: &Caller,
     [config, secret]: [Act; 2],
@@ -274,23 +274,23 @@ fn record(
         SettingKind::Config => config,
         SettingKind::Secret => secret,
     };
-    // Both are what a client sent: a line break must not begin an event of its own.
+    // Both are client input; escaped, a line break cannot forge an event.
     let subject = format!("{} {}", function.escape_debug(), setting.escape_debug());
     audit::record(by, act, &by.tenant, &subject, outcome(done));
 }
 
 fn parse(setting: &str) -> Result<SettingName, Problem> {
     setting.parse().map_err(|error: fusebox_core::capability::SettingNameError| {
-        Problem::new(ErrorCode::InvalidName, format!("{setting:?} cannot be a name: {error}"))
+        Problem::new(ErrorCode::InvalidName, format!("{setting:?} is not a valid name: {error}"))
     })
 }
 
 fn not_found(setting: &str) -> Problem {
-    Problem::new(ErrorCode::SettingNotFound, format!("the function has no {setting:?}: list what it has"))
+    Problem::new(ErrorCode::SettingNotFound, format!("the function has no setting {setting:?}: list those that it has"))
 }
 
 fn no_key() -> Problem {
-    let detail = "this host has no key that secrets could be kept under: make one with \
+    let detail = "this host has no key to encrypt secrets with: make one with \
                   (umask 077; openssl rand -hex 32 > secrets.key), and start each serve and dispatcher with --secrets-key \
                   secrets.key";
     Problem::new(ErrorCode::NoSecretsKey, detail)

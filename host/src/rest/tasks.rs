@@ -1,4 +1,4 @@
-//! Tasks: submit, get, list, cancel, result, logs.
+//! Routes of tasks: submit, get, list, cancel, result, logs.
 
 use axum::{
     Json,
@@ -34,40 +34,41 @@ use crate::{
     tenancy::Caller,
 };
 
-/// How a task is submitted.
+/// Query of a submission.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Submission {
-    /// Order among your own waiting tasks: `low`, `normal` or `high`.
+    /// Priority among the tenant's queued tasks: `low`, `normal` or `high`.
     #[param(value_type = Option<String>)]
     priority: Option<Priority>,
-    /// Not to start before so many milliseconds have passed, at most 7 days.
+    /// Milliseconds before the task may start, at most 7 days.
     delay_ms: Option<u64>,
 }
 
-/// Says that a wait was granted.
+/// Response header that confirms a wait.
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Submit a task
 ///
-/// The body is the input. The answer comes once the task is on disk. With `Prefer: wait=N` (at most 50 seconds) the
-/// answer waits for the end: 200 with the result, or 202 where the time runs out first. Limits below the function's own
-/// may be given.
+/// The body is the input. The response is sent once the task is durable. With `Prefer: wait=N` (at most 50 seconds) the
+/// response waits for the end: 200 with the result, or 202 if the time runs out first. Limits may be set below the
+/// function's own.
 ///
-/// With an `Idempotency-Key`, the same request may be sent again and again: it leads to the same task, and the answer
-/// has `idempotency-replayed: true` where an earlier one made it. The key is remembered as long as the task's record.
+/// With an `Idempotency-Key`, the same request can be sent again safely: it leads to the same task, and the response
+/// has `idempotency-replayed: true` if an earlier request created it. The key is remembered as long as the task's
+/// record.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks", tag = "tasks",
     params(("function" = String, Path, description = "Version id or name"), Submission, LimitParams,
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
         ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
-        (status = 202, body = TaskView, headers(("location" = String, description = "The task's path"))),
-        (status = 200, body = TaskView, description = "It ended while the request waited"),
-        (status = 400, description = "invalid-limits or invalid-request: a limit above the function's, a delay too long"),
+        (status = 202, body = TaskView, headers(("location" = String, description = "Path of the task"))),
+        (status = 200, body = TaskView, description = "The task ended while the request waited"),
+        (status = 400, description = "invalid-limits or invalid-request, such as a limit above the function's"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
-        (status = 422, description = "idempotency-conflict: the key came with another request before"),
+        (status = 422, description = "idempotency-conflict: the key was used for another request"),
         (status = 429, description = "queue-full; see Retry-After"),
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn submit(
@@ -95,7 +96,7 @@ pub async fn submit(
     accept_and_answer(&app, &caller, id, &headers, accept::of(&app, &caller.tenant, &function, make)).await
 }
 
-/// Accepts the task of an id, and answers about it: at once, or when it has ended, where its client prefers to wait.
+/// Accepts a task and responds: at once or, if the client prefers to wait, when the task has ended.
 pub(super) async fn accept_and_answer(
     app: &App,
     caller: &Caller,
@@ -104,7 +105,7 @@ pub(super) async fn accept_and_answer(
     accepting: impl Future<Output = Result<(NewTask, Kept), Problem>>,
 ) -> Result<Response, Problem> {
     let waits = prefer::wait(headers);
-    // Before anything is accepted: who finds no room may send it all again.
+    // Reserved before the task is accepted, so that a refused request can be repeated safely.
     let _room = waits.map(|_| app.room.wait(caller, 1)).transpose()?;
     // Registered before the task exists, so that its end cannot be missed.
     let hint = waits.map(|_| app.store.ended_hint(id));
@@ -140,7 +141,7 @@ pub async fn list(
 
 /// Get a task
 ///
-/// With `Prefer: wait=N` the answer waits for the end, and has the result then.
+/// With `Prefer: wait=N` the response waits for the end and then includes the result.
 #[utoipa::path(get, path = "/v1/tasks/{task}", tag = "tasks",
     params(("task" = String, Path, description = "Task id"),
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
@@ -164,11 +165,11 @@ pub async fn get(
 
 /// Cancel a task
 ///
-/// It is FAILED with code `cancelled` when this answers; where it ran, its run is stopped.
+/// The task is FAILED with the code `cancelled` once this returns; a run in progress is stopped.
 #[utoipa::path(delete, path = "/v1/tasks/{task}", tag = "tasks",
     params(("task" = String, Path, description = "Task id")),
     responses((status = 200, body = TaskView), (status = 404, description = "task-not-found"),
-        (status = 409, description = "task-ended: it had ended before")))]
+        (status = 409, description = "task-ended: the task has already ended")))]
 pub async fn cancel(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
@@ -182,7 +183,7 @@ pub async fn cancel(
             Ok(Json(TaskView::from(&found)))
         }
         Cancelled::Ended(status) => {
-            let detail = format!("the task has ended already: it is {}", status.as_str());
+            let detail = format!("the task has already ended: it is {}", status.as_str());
             Err(Problem::new(ErrorCode::TaskEnded, detail))
         }
         Cancelled::NotFound => Err(not_found()),
@@ -191,14 +192,15 @@ pub async fn cancel(
 
 /// Get a task's result
 ///
-/// The output's bytes; with `Prefer: wait=N` once it has ended. A task that failed answers as a failed invoke does.
+/// The bytes of the output; with `Prefer: wait=N`, once the task has ended. A failed task is answered like a failed
+/// synchronous run.
 #[utoipa::path(get, path = "/v1/tasks/{task}/result", tag = "tasks",
     params(("task" = String, Path, description = "Task id"),
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>),
         (status = 404, description = "task-not-found"),
         (status = 409, description = "task-not-ended; see Retry-After"),
-        (status = 424, description = "The task failed; the code says how")))]
+        (status = 424, description = "The task failed; the code is the reason")))]
 pub async fn result(
     State(app): State<Shared>,
     caller: Caller,
@@ -214,7 +216,7 @@ pub async fn result(
         TaskState::Completed(ended) => Ok(invoke::answer(output, &ended.receipt)),
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
         TaskState::Queued { .. } | TaskState::Running(_) => {
-            let detail = "the task has not ended: ask again, or wait for it with `Prefer: wait=20`";
+            let detail = "the task has not ended: try again later, or wait for it with `Prefer: wait=20`";
             Err(Problem::new(ErrorCode::TaskNotEnded, detail).with("task_status", task.status().as_str()))
         }
     }
@@ -222,7 +224,7 @@ pub async fn result(
 
 /// Get a task's log
 ///
-/// What its last run logged, at most its log limit; empty until it has ended.
+/// The log of the last run, up to its log limit; empty until the task has ended.
 #[utoipa::path(get, path = "/v1/tasks/{task}/logs", tag = "tasks",
     params(("task" = String, Path, description = "Task id")),
     responses((status = 200, content_type = "text/plain", body = String),
@@ -236,7 +238,10 @@ pub async fn logs(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
 }
 
-/// A task id in a path or a body.
+/// Parses a task id from a path or a body.
+///
+/// # Errors
+/// `UnprocessableRequest` if it is not a UUID.
 pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
     text.parse().map_err(|_| {
         let detail = format!("{text:?} is not a task id: a UUID is expected");
@@ -244,16 +249,19 @@ pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
     })
 }
 
-/// Task ids in a body, at most so many.
+/// Parses at most `max` task ids from a body.
+///
+/// # Errors
+/// `PayloadTooLarge` if there are more, `UnprocessableRequest` if one is not a UUID.
 pub(super) fn parse_ids(texts: &[String], max: usize) -> Result<Vec<TaskId>, Problem> {
     if texts.len() > max {
-        let detail = format!("at most {max} tasks can be named at once: send several requests");
+        let detail = format!("a request can name at most {max} tasks: send several");
         return Err(Problem::new(ErrorCode::PayloadTooLarge, detail).with("max_items", max));
     }
     texts.iter().map(|text| parse_id(text)).collect()
 }
 
-/// The one answer for a task that is not there, or not the caller's.
+/// Returns the same problem for a missing task and for another tenant's.
 pub(super) fn not_found() -> Problem {
     Problem::new(ErrorCode::TaskNotFound, "Task not found")
 }

@@ -1,4 +1,4 @@
-//! Tenants: make, list, delete. The operator's alone.
+//! Tenants: create, list, delete. For the operator only.
 
 use axum::{Json, extract::State, http::StatusCode};
 use fusebox_core::name::TenantId;
@@ -23,30 +23,30 @@ use crate::{
     },
 };
 
-/// A tenant to be made.
+/// Request for a tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTenant {
-    /// Its name: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+    /// Name of the tenant: 1 to 64 characters of `a-z`, `0-9`, `-`, `_`.
     pub name: String,
 }
 
-/// A tenant.
+/// Tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantView {
-    /// Its name.
+    /// Name of the tenant.
     pub name: String,
-    /// When it was made; absent of the default tenant, which is always there.
+    /// Time of creation; absent for the default tenant, which always exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
 }
 
-/// Tenants.
+/// Page of tenants.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tenants {
-    /// The tenants, by name.
+    /// Tenants, sorted by name.
     pub items: Vec<TenantView>,
-    /// The `cursor` of the next page; null on the last.
+    /// `cursor` of the next page; null on the last.
     #[serde(default)]
     pub next: Option<String>,
 }
@@ -58,12 +58,12 @@ impl From<&Tenant> for TenantView {
     }
 }
 
-/// Make a tenant
+/// Create a tenant
 ///
-/// It has no keys yet.
+/// A new tenant has no keys.
 #[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = CreateTenant,
     responses((status = 201, body = TenantView), (status = 400, description = "invalid-name"),
-        (status = 409, description = "tenant-exists: also where it was deleted, since names are not given again"),
+        (status = 409, description = "tenant-exists, or a deleted tenant had this name: names are not reused"),
         (status = 422, description = "unprocessable-request"), (status = 429, description = "tenant-quota")))]
 pub async fn create(
     State(app): State<Shared>,
@@ -86,11 +86,11 @@ pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Re
 
 /// Delete a tenant
 ///
-/// Its keys are revoked and its functions deleted. Tasks accepted before still run, and are forgotten in their time. Its
-/// name is not given again.
+/// Revokes its keys and deletes its functions. Tasks accepted before still run, and their records expire as usual. The
+/// name is not reused.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
-    params(("tenant" = String, Path, description = "Its name")),
-    responses((status = 204, description = "Gone"), (status = 404, description = "tenant-not-found"),
+    params(("tenant" = String, Path, description = "Name of the tenant")),
+    responses((status = 204, description = "Deleted"), (status = 404, description = "tenant-not-found"),
         (status = 409, description = "tenant-stays: the default tenant")))]
 pub async fn delete(
     State(app): State<Shared>,

@@ -1,5 +1,5 @@
-//! TLS for REST: the certificate and its key from two PEM files, read again when they change, so that a renewed
-//! certificate needs no restart. Connections that are open keep what they began with.
+//! TLS for REST: reads the certificate and its key from two PEM files, and again whenever they change, so that a
+//! renewed certificate needs no restart. Open connections keep the certificate they started with.
 
 use std::{
     fmt, fs, io,
@@ -16,57 +16,57 @@ use rustls::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
-/// HTTP/2, as a client names it in a handshake (ALPN).
+/// ALPN name of HTTP/2.
 pub(super) const HTTP_2: &[u8] = b"h2";
-/// How often the files are looked at; SIGHUP looks at once.
+/// Interval between checks of the files; SIGHUP checks at once.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Where the certificate and its key are.
+/// Paths of the certificate and its key.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
-    /// PEM: the host's certificate first, then those that lead to a known authority.
+    /// PEM file: the host's certificate first, then the chain to a known authority.
     pub certificate: PathBuf,
-    /// PEM: its private key, not encrypted.
+    /// PEM file: the private key, not encrypted.
     pub key: PathBuf,
 }
 
-/// Why no TLS can be spoken with these files.
+/// Reason why TLS cannot be used with these files.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("{what} {path} cannot be read: {error}", path = path.display())]
     Unreadable {
-        /// Which of the two.
+        /// Role of the file.
         what: Part,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// A file holds something else.
+    /// A file has the wrong content.
     #[error("{what} {path} {wrong}", path = path.display())]
     Content {
-        /// Which of the two.
+        /// Role of the file.
         what: Part,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// Fault, and its remedy.
         wrong: String,
     },
-    /// Each is fine, but not with the other.
+    /// The files are valid, but do not belong together.
     #[error("the key {key} is not that of the first certificate in {certificate}: {error}",
         key = key.display(), certificate = certificate.display())]
     Mismatch {
-        /// The file of the certificate.
+        /// Path of the certificate.
         certificate: PathBuf,
-        /// The file of the key.
+        /// Path of the key.
         key: PathBuf,
-        /// What rustls says.
+        /// Error of rustls.
         error: rustls::Error,
     },
 }
 
-/// Which of the two files.
+/// Role of one of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `--tls-cert`.
@@ -84,10 +84,10 @@ impl fmt::Display for Part {
     }
 }
 
-/// What tells a file from the one before: a renewal writes it, or puts another one in its place.
+/// Modification time and size of both files. A renewal rewrites or replaces a file and changes them.
 type Looks = [Option<(SystemTime, u64)>; 2];
 
-/// Speaks TLS with what the files hold.
+/// TLS with the current content of the files.
 pub struct Tls {
     files: TlsFiles,
     now: RwLock<(Looks, Arc<ServerConfig>)>,
@@ -97,20 +97,20 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Where they do not hold a certificate and its key; says which file, and what to do.
+    /// Fails if they do not hold a certificate and its key; the message names the file and the remedy.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let looks = looks(&files);
         let config = read(&files)?;
         Ok(Self { files, now: RwLock::new((looks, Arc::new(config))) })
     }
 
-    /// Speaks with whoever connects next.
+    /// Returns an acceptor for new connections.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
         self.now.read().unwrap_or_else(PoisonError::into_inner).1.clone().into()
     }
 
-    /// Reads the files again now and then, and at SIGHUP. Ends never.
+    /// Checks the files at intervals and at SIGHUP. Never returns.
     pub async fn follow(&self) {
         let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
@@ -125,8 +125,8 @@ impl Tls {
         }
     }
 
-    /// Reads the files again where they have changed. What cannot be used is told, and the old certificate stays: a
-    /// renewal that has written one file of two is seen again with the second.
+    /// Reads the files again if they have changed. Invalid content is logged and the old certificate stays in use; a
+    /// renewal that has written only one of the two files is complete at a later check.
     pub fn look(&self, forced: bool) {
         let found = looks(&self.files);
         let known = self.now.read().unwrap_or_else(PoisonError::into_inner).0;
@@ -139,9 +139,9 @@ impl Tls {
         match read {
             Ok(config) => {
                 now.1 = Arc::new(config);
-                tracing::info!(certificate = %self.files.certificate.display(), "the certificate was read again");
+                tracing::info!(certificate = %self.files.certificate.display(), "certificate reloaded");
             }
-            Err(error) => tracing::error!(%error, "the certificate was not changed: the one before is used on"),
+            Err(error) => tracing::error!(%error, "certificate not reloaded: the previous one stays in use"),
         }
     }
 }
@@ -169,7 +169,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |wrong: String| TlsError::Content { what: Part::Certificate, path: path.to_owned(), wrong };
     let bytes = bytes(Part::Certificate, path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates = certificates.map_err(|error| wrong(format!("is no PEM file: {error}")))?;
+    let certificates = certificates.map_err(|error| wrong(format!("is not a PEM file: {error}")))?;
     if certificates.is_empty() {
         return Err(wrong("holds no certificate: a PEM file with BEGIN CERTIFICATE is expected".to_owned()));
     }
@@ -185,7 +185,7 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
             pem::Error::NoItemsFound => {
                 "holds no private key: a PEM file with BEGIN PRIVATE KEY is expected".to_owned()
             }
-            error => format!("is no PEM file: {error}"),
+            error => format!("is not a PEM file: {error}"),
         };
         TlsError::Content { what: Part::Key, path: path.to_owned(), wrong }
     })

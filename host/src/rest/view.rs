@@ -1,4 +1,4 @@
-//! The JSON shapes of the native routes. Sizes are bytes, times RFC 3339 in UTC.
+//! JSON types of the native routes. Sizes are bytes, times RFC 3339 in UTC.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,9 +17,9 @@ use crate::store::TaskResult;
 /// One immutable version of a function.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FunctionView {
-    /// The version's id, a UUID.
+    /// Id of the version, a UUID.
     pub id: String,
-    /// The name it was registered under.
+    /// Name under which it was registered.
     pub name: String,
     /// 1 for the first version of a name, then 2, …
     pub version: u32,
@@ -27,25 +27,25 @@ pub struct FunctionView {
     pub module: String,
     /// Size of the module in bytes.
     pub module_bytes: u64,
-    /// How the module is called: `core` or `command`.
+    /// Calling convention of the module: `core` or `command`.
     pub abi: String,
-    /// What one run may use.
+    /// Limits of one run.
     pub limits: LimitsView,
-    /// What it may ask the host for, as it was granted: `config`, `secrets`, `kv`, `http=HOST`.
+    /// Capabilities granted: `config`, `secrets`, `kv`, `http=HOST`.
     #[serde(default)]
     pub grants: Vec<String>,
-    /// When it was registered.
+    /// Time of registration.
     pub created_at: String,
-    /// Time the module took to compile, in milliseconds; in the answer to a registration only.
+    /// Time that the module took to compile, in milliseconds; only in the response to its registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compile_ms: Option<u64>,
-    /// What it was granted and the version before was not; in the answer to a registration of a next version with
-    /// grants only.
+    /// Grants that the previous version did not have; only in the response to the registration of a later version with
+    /// grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_grants: Option<Vec<String>>,
 }
 
-/// What one run may use.
+/// Limits of one run.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LimitsView {
     /// CPU budget in fuel units.
@@ -63,56 +63,56 @@ pub struct LimitsView {
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskView {
-    /// The task's id, a UUID.
+    /// Id of the task, a UUID.
     pub id: String,
-    /// The function version it runs.
+    /// Function version that it runs.
     pub function_id: String,
     /// `QUEUED`, `RUNNING`, `COMPLETED` or `FAILED`.
     pub status: String,
-    /// The number of the latest attempt; 0 before the first.
+    /// Number of the latest attempt; 0 before the first.
     pub attempt: u32,
-    /// Attempts it may have.
+    /// Number of attempts before it fails for good.
     pub attempts_max: u32,
     /// `low`, `normal` or `high`.
     #[schema(value_type = String)]
     pub priority: Priority,
-    /// The task that it is another try of.
+    /// Failed task that this one retries.
     #[serde(default)]
     pub retry_of: Option<String>,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created_at: String,
-    /// When it ended.
+    /// Time of its end.
     pub ended_at: Option<String>,
-    /// Why it failed.
+    /// Reason of its failure.
     pub error: Option<ErrorView>,
-    /// What its run used.
+    /// Resources used by its last run.
     pub receipt: Option<ReceiptView>,
-    /// Its output or the guest's error bytes, base64; in answers to requests that waited for the end only.
+    /// Output, or the guest's error bytes, in base64; only in responses to requests that waited for the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
 }
 
-/// Why a task failed.
+/// Reason of a failure.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {
-    /// A stable code.
+    /// Stable error code.
     pub code: String,
-    /// A sentence.
+    /// Sentence that explains it.
     pub message: String,
-    /// Wasm frames, innermost first; empty where the run did not trap.
+    /// Wasm frames, innermost first; empty if the run did not trap.
     pub backtrace: Vec<String>,
 }
 
-/// What an ended run used. Times are microseconds.
+/// Resources used by a run. Times are microseconds.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptView {
-    /// Fuel units; null where the engine lost the count, which it does on traps and interrupts.
+    /// Fuel units; null if the engine lost the count, as it does on traps and interrupts.
     pub fuel: Option<u64>,
-    /// From the start of the run to its end.
+    /// Time from the start of the run to its end.
     pub wall_us: u64,
-    /// CPU time of the slot for the run, at most the wall time.
+    /// CPU time of the slot during the run, at most the wall time.
     pub cpu_us: u64,
-    /// Wait before the run.
+    /// Time waited before the run.
     pub queue_us: u64,
     /// Time to load the compiled module.
     pub load_us: u64,
@@ -124,25 +124,25 @@ pub struct ReceiptView {
     pub output_bytes: u64,
     /// Size of the log kept, in bytes.
     pub log_bytes: u64,
-    /// Which attempt this was.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// Who ran it; null for a sync invoke.
+    /// Worker that ran it; null for a synchronous invocation.
     pub worker: Option<String>,
 }
 
-/// A page of function versions.
+/// Page of function versions.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FunctionPage {
-    /// The rows.
+    /// Function versions.
     pub items: Vec<FunctionView>,
     /// The `cursor` of the next page; null on the last.
     pub next: Option<String>,
 }
 
-/// A page of tasks.
+/// Page of tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskPage {
-    /// The rows.
+    /// Tasks.
     pub items: Vec<TaskView>,
     /// The `cursor` of the next page; null on the last.
     pub next: Option<String>,
@@ -174,7 +174,7 @@ impl From<RunLimits> for LimitsView {
 }
 
 impl TaskView {
-    /// Whether the task is `COMPLETED` or `FAILED`.
+    /// Returns true if the task is `COMPLETED` or `FAILED`.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         matches!(self.status.as_str(), "COMPLETED" | "FAILED")

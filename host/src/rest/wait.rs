@@ -1,5 +1,5 @@
-//! `Prefer: wait=N` (RFC 7240): a caller waits for a task to end instead of asking again and again. The store's hint
-//! wakes it; the record is read again then, since a hint is only a hint.
+//! `Prefer: wait=N` (RFC 7240): waits for the end of a task in place of polling. A hint from the store wakes the
+//! waiter, which then reads the record again, since hints may be lost or spurious.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::{
     tenancy::Caller,
 };
 
-/// Where a hint is lost, a waiter looks by itself this often.
+/// Interval at which a waiter reads the record without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(1);
 
-/// The value of `Preference-Applied`.
+/// Returns the value of `Preference-Applied`.
 #[must_use]
 pub fn applied(seconds: u64) -> HeaderValue {
     HeaderValue::try_from(format!("wait={seconds}")).unwrap_or(HeaderValue::from_static("wait"))
 }
 
-/// The task with its result once it has ended, or as it is after `seconds`; `None` where there is none. With a hint of a
-/// task that was just accepted, its record is not read before the hint comes.
+/// Waits until the task has ended or `seconds` have passed, and returns it with its result; `None` if it does not
+/// exist. Given the hint of a task that was just accepted, does not read its record before the hint arrives.
 ///
 /// # Errors
-/// Where the store does not answer, or the caller's key has ended meanwhile.
+/// Fails if the store does not answer, or if the caller's key has ended meanwhile.
 pub async fn for_end(
     app: &App,
     caller: &Caller,
@@ -52,13 +52,13 @@ pub async fn for_end(
     }
 }
 
-/// Waits until the task has ended or the deadline has passed; whether it has ended, or there is none.
+/// Waits until the task has ended or the deadline has passed. Returns true if it has ended or does not exist.
 ///
 /// # Errors
-/// Where the store does not answer, or the caller's key has ended meanwhile.
+/// Fails if the store does not answer, or if the caller's key has ended meanwhile.
 pub async fn until_ended(app: &App, caller: &Caller, id: TaskId, deadline: Instant) -> Result<bool, Problem> {
     loop {
-        // The hint is registered before the record is read, so that an end between the two is not missed.
+        // Registered before the record is read, so that an end between the two is not missed.
         let ended = app.store.ended_hint(id);
         app.gate.confirm(caller).await?;
         let task = app.store.task(&caller.tenant, id).await?;
@@ -73,7 +73,7 @@ pub async fn until_ended(app: &App, caller: &Caller, id: TaskId, deadline: Insta
     }
 }
 
-/// Waits for what wakes a waiter, until a moment, and no longer than the node stays.
+/// Waits for `woken`, the time `until` or the node's shutdown, whichever is first.
 pub(super) async fn pause(app: &App, until: Instant, woken: impl Future<Output = ()>) {
     tokio::select! {
         _ = timeout_at(until, woken) => {}

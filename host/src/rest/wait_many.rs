@@ -1,4 +1,4 @@
-//! Wait for all or any of many tasks with one request, woken by the store's hints.
+//! Waits for all or any of many tasks in one request, woken by the store's hints.
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 use super::{App, Shared, body::SmallJson, error::Problem, prefer, tasks, view::TaskView, wait};
 use crate::{store::Hint, tenancy::Caller};
 
-/// Where a hint is lost, who waits for any of many looks by itself this often: it reads them all.
+/// Interval at which a wait for any of many tasks reads them all without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(5);
 
-/// What to wait for.
+/// Request to wait for tasks.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WaitFor {
@@ -33,37 +33,37 @@ pub struct WaitFor {
     until: Until,
 }
 
-/// When a wait is over.
+/// Condition that ends a wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Until {
     /// Every task has ended.
     #[default]
     All,
-    /// A task has ended.
+    /// At least one task has ended.
     Any,
 }
 
-/// Where the tasks stand.
+/// State of the tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Waited {
-    /// Whether what was waited for has happened.
+    /// True if the condition is met.
     pub done: bool,
-    /// The tasks, in the order of the request. Ended ones have their `result`, as long as all results together stay within
-    /// 6 MiB.
+    /// Tasks in the order of the request. Ended ones have their `result`, as long as all results together stay within 6
+    /// MiB.
     pub items: Vec<TaskView>,
-    /// Ids of which there is no task.
+    /// Ids of tasks that do not exist.
     pub missing: Vec<String>,
 }
 
 /// Wait for many tasks
 ///
-/// Answers where the tasks stand: at once, or with `Prefer: wait=N` (at most 50 seconds) when all, or any, have ended or
-/// the time is over.
+/// Returns the state of the tasks: at once or, with `Prefer: wait=N` (at most 50 seconds), when all or any of them have
+/// ended or the time has passed.
 #[utoipa::path(post, path = "/v1/tasks/wait", tag = "tasks", request_body = WaitFor,
     params(("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds")),
     responses((status = 200, body = Waited), (status = 413, description = "payload-too-large: too many ids"),
-        (status = 422, description = "unprocessable-request: not a UUID, or no such word"),
+        (status = 422, description = "unprocessable-request: not a UUID, or an unknown `for`"),
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn wait(
     State(app): State<Shared>,
@@ -87,7 +87,7 @@ pub async fn wait(
     Ok((applied, Json(waited)).into_response())
 }
 
-/// One after the other: when the last one's turn has come, all the others have ended.
+/// Waits for one task after the other: at the last one's turn, all the others have ended.
 async fn for_all(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
     for id in ids {
         if !wait::until_ended(app, caller, *id, deadline).await? {
@@ -99,7 +99,7 @@ async fn for_all(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) 
 
 async fn for_any(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
     loop {
-        // The hints are registered before the records are read, so that an end between the two is not missed.
+        // Registered before the records are read, so that an end between the two is not missed.
         let mut hints: Vec<Hint> = ids.iter().map(|id| app.store.ended_hint(*id)).collect();
         app.gate.confirm(caller).await?;
         let (mut there, mut ended) = (false, false);
@@ -136,7 +136,7 @@ async fn look(app: &App, caller: &Caller, ids: &[TaskId], until: Until) -> Resul
             0 => None,
             _ => app.store.result(&caller.tenant, *id).await?,
         };
-        // The first that does not fit ends it: what is there is told by the rows before.
+        // The first result that does not fit ends the inclusion of results; later rows have none.
         let left = found.as_ref().and_then(|found| bytes_left.checked_sub(found.output.len() as u64));
         bytes_left = left.unwrap_or_default();
         match found.filter(|_| left.is_some()) {

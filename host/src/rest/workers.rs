@@ -1,4 +1,4 @@
-//! Workers: who runs tasks, as their dispatchers see them.
+//! Workers that run tasks, as reported by their dispatchers.
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -10,42 +10,42 @@ use crate::store::{Mode, WorkerInfo};
 /// One incarnation of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkerView {
-    /// Its id, a UUID; a worker that is started again has another.
+    /// Id of the incarnation, a UUID; a restarted worker has another.
     pub id: String,
-    /// How it gets its tasks: `local`, `push` or `pull`.
+    /// Delivery mode of its tasks: `local`, `push` or `pull`.
     #[schema(value_type = String)]
     pub mode: Mode,
-    /// What it calls itself: its host's name and its process.
+    /// Display name: name of its host, and its process id.
     pub name: String,
-    /// Its version of Fusebox.
+    /// Version of Fusebox that it runs.
     pub version: String,
-    /// Runs that it can do at a time.
+    /// Number of runs it can execute at a time.
     pub slots: u32,
-    /// Attempts that it holds.
+    /// Number of attempts it holds.
     pub running: u32,
-    /// Attempts that it has ended.
+    /// Number of attempts it has ended.
     pub ended: u64,
-    /// When it joined.
+    /// Time at which it joined.
     pub joined_at: String,
-    /// When it was last heard of.
+    /// Time of its last message.
     pub seen_at: String,
-    /// Whether it ends and takes nothing more.
+    /// True if it is shutting down and takes no more attempts.
     pub draining: bool,
 }
 
-/// Who works.
+/// Page of workers.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Workers {
-    /// The workers, the oldest first.
+    /// Workers, sorted by id: the oldest first.
     pub items: Vec<WorkerView>,
-    /// The `cursor` of the next page; null on the last.
+    /// `cursor` of the next page; null on the last.
     #[serde(default)]
     pub next: Option<String>,
 }
 
 /// List workers
 ///
-/// Who runs tasks now. A worker that is not heard of any more leaves the list.
+/// Workers that run tasks now. A worker that sends nothing any more leaves the list.
 #[utoipa::path(get, path = "/v1/workers", tag = "operations", params(Paging),
     responses((status = 200, body = Workers), (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Result<Json<Workers>, Problem> {

@@ -1,5 +1,5 @@
-//! A body as it arrives: it may take as long as its size needs at a modest pace, and no longer, so that a slow sender
-//! keeps its room among the bodies only while it sends.
+//! Reads a body at a minimum pace: it may take as long as its size needs at that pace and no longer, so that a slow
+//! sender cannot hold its share of body memory without sending.
 
 use std::time::Duration;
 
@@ -11,53 +11,54 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::rest::error::Problem;
 
-/// How slowly a body may come.
+/// Minimum pace of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// From a body's beginning, its pace is not looked at: connections start slowly, and small bodies are there by then.
+    /// Time from the body's start during which its average is not checked: connections start slowly, and small bodies
+    /// have arrived by then.
     pub(super) grace: Duration,
-    /// The average after that, in bytes a second.
+    /// Average required after that, in bytes per second.
     pub(super) bytes_per_second: u64,
-    /// A body that nothing comes of for so long has stalled, however fast it was before.
+    /// Longest pause between two chunks, whatever the average.
     pub(super) stall: Duration,
 }
 
-/// A telephone on a bad line sends faster: EDGE has about 25 KiB/s.
+/// Slower than a mobile phone on a bad line: EDGE has about 25 KiB/s.
 pub(super) const PACE: Pace =
     Pace { grace: Duration::from_secs(10), bytes_per_second: 16 << 10, stall: Duration::from_secs(10) };
-/// How long a refused body is read on.
+/// Longest time for which a refused body is read on.
 const LINGER: Duration = Duration::from_secs(1);
-/// Most of a declared length that is allocated before it has come.
+/// Largest part of a declared length that is allocated before it has arrived.
 const AHEAD_BYTES_MAX: u64 = 64 << 10;
 
-/// Why a body was not read to its end.
+/// Reason why a body was not read to its end.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// It has more bytes than it may.
+    /// Longer than its bound.
     TooLarge,
-    /// There is no room for what has come.
+    /// No memory left for what has arrived; holds the answer.
     NoRoom(Problem),
-    /// It stalled, or came more slowly than it may.
+    /// Stalled, or slower than its pace allows.
     TooSlow,
-    /// It broke off, or its chunks are malformed.
+    /// Ended early, or its chunks are malformed.
     Broken,
 }
 
 impl Pace {
-    /// When the next bytes are due, of a body that began then and has so many by now.
+    /// Returns when the next bytes are due, given the body's start and the number of bytes so far.
     fn due(&self, began: Instant, bytes: u64, now: Instant) -> Instant {
         let earned = Duration::from_secs(bytes / self.bytes_per_second.max(1));
         (began + self.grace + earned).min(now + self.stall)
     }
 }
 
-/// See the module's documentation.
+/// Body that is being read.
 pub(super) struct Arrival<'a> {
     body: &'a mut Body,
     bytes_max: u64,
     pace: Pace,
     bytes: u64,
-    /// When it was waited for first; most bodies are there at once, and cost no look at the clock.
+    /// Time of the first wait. Most bodies have already arrived, and for those the clock is never read.
     began: Option<Instant>,
 }
 
@@ -66,10 +67,10 @@ impl<'a> Arrival<'a> {
         Self { body, bytes_max, pace, bytes: 0, began: None }
     }
 
-    /// The next bytes, `None` at the end.
+    /// Returns the next bytes, `None` at the end.
     ///
     /// # Errors
-    /// Where they do not come in time or are more than may be.
+    /// Fails if they are late, too many or malformed.
     async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
         loop {
             let frame = match self.body.frame().now_or_never() {
@@ -90,10 +91,11 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// The whole body; `claim` takes room for what has come by then. One that comes in one piece, as most do, is not copied.
+    /// Returns the whole body; `claim` reserves memory for the bytes received so far. A body of one chunk, the usual
+    /// case, is not copied.
     ///
     /// # Errors
-    /// Where it does not come in time and within its bound, or there is no room.
+    /// Fails if the body is late, too long or malformed, or if `claim` fails.
     pub(super) async fn whole(
         mut self,
         declared: Option<u64>,
@@ -115,8 +117,8 @@ impl<'a> Arrival<'a> {
     }
 }
 
-/// Reads on and keeps nothing: many clients read no answer before they have sent their body, and one that is cut off
-/// sees a broken connection instead of the reason. Twice the bound, or a second, is patience enough.
+/// Reads and discards the rest of a body. Many clients read no response before they have sent their body; closing early
+/// would show them a broken connection instead of the reason. Stops at twice the bound or after a second.
 pub(super) async fn linger(body: &mut Body, bytes_max: u64) {
     let mut left = bytes_max.saturating_mul(2);
     let rest = async {
@@ -136,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a body of so many pieces, one after each pause, comes in time.
+    /// Returns true if a body of `pieces` chunks, each after a pause, arrives in time.
     fn is_in_time(pieces: u32, bytes: u64, pause: Duration) -> bool {
         let began = Instant::now();
         (0..pieces).all(|count| {

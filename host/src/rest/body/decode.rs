@@ -1,5 +1,5 @@
-//! Bodies that come compressed: a module may, and nothing else. It is decoded within a module's bound, so that a small
-//! body cannot become a large one.
+//! Compressed bodies. Only modules may be compressed. They are decoded up to a module's size limit, so that a small
+//! body cannot expand without bound.
 
 use std::io::{self, Read};
 
@@ -11,14 +11,14 @@ use ruzstd::decoding::StreamingDecoder;
 
 use crate::rest::error::Problem;
 
-/// The codings of modules.
+/// Content codings accepted for modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
     Zstd,
 }
 
-/// Why a body is not what its coding says.
+/// Reason why a body could not be decoded.
 #[derive(Debug)]
 pub(super) enum Undecoded {
     TooLarge,
@@ -26,10 +26,10 @@ pub(super) enum Undecoded {
 }
 
 impl Coding {
-    /// The coding of a module, `None` where it comes as it is.
+    /// Returns the content coding of a module, `None` if it is not compressed.
     ///
     /// # Errors
-    /// Where it has another coding, or more than one.
+    /// `UnsupportedEncoding` for any other coding, or several.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         match named(headers).as_deref() {
             None => Ok(None),
@@ -39,15 +39,15 @@ impl Coding {
         }
     }
 
-    /// The bytes that a coded body stands for.
+    /// Decodes a body.
     ///
     /// # Errors
-    /// Where it is malformed, or stands for more bytes than may be.
+    /// Fails if the body is malformed or decodes to more than `bytes_max` bytes.
     pub(super) fn decode(self, coded: &[u8], bytes_max: u64) -> Result<Bytes, Undecoded> {
         match self {
             Self::Gzip => bounded(MultiGzDecoder::new(coded), bytes_max),
             Self::Zstd => {
-                // The decoder gives nothing before it has filled the frame's window, or has read the frame to its end.
+                // The decoder returns nothing until it has filled the frame's window or has read the whole frame.
                 if window(coded).is_some_and(|window| window > bytes_max) {
                     return Err(Undecoded::TooLarge);
                 }
@@ -60,16 +60,16 @@ impl Coding {
     }
 }
 
-/// Refuses a body that comes compressed where none may.
+/// Refuses a compressed body.
 ///
 /// # Errors
-/// Where it does.
+/// `UnsupportedEncoding` if it has a coding.
 pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Problem> {
     named(headers)
         .map_or(Ok(()), |coding| Err(refused(&coding, "this body comes as it is, not compressed", "identity")))
 }
 
-/// The request's coding, `None` where there is none or the one that changes nothing.
+/// Returns the request's content coding, `None` if it has none or `identity`.
 fn named(headers: &HeaderMap) -> Option<String> {
     let mut fields = headers.get_all(header::CONTENT_ENCODING).into_iter().peekable();
     fields.peek()?;
@@ -80,7 +80,7 @@ fn named(headers: &HeaderMap) -> Option<String> {
 
 fn refused(coding: &str, allowed: &str, accepted: &'static str) -> Problem {
     let detail = format!("the body has the coding {coding:?}: {allowed}");
-    // RFC 7694: the answer says which codings are understood.
+    // RFC 7694: the response lists the codings that the route accepts.
     Problem::new(ErrorCode::UnsupportedEncoding, detail)
         .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted))
 }
@@ -95,8 +95,8 @@ fn bounded(source: impl Read, bytes_max: u64) -> Result<Bytes, Undecoded> {
     if decoded.len() as u64 > bytes_max { Err(Undecoded::TooLarge) } else { Ok(decoded.into()) }
 }
 
-/// The window of a zstd frame (RFC 8878, 3.1.1.1): what its header says or, in a frame of a single segment, the size of
-/// its content.
+/// Returns the window size of a zstd frame (RFC 8878, 3.1.1.1): from its header or, for a single-segment frame, the
+/// size of its content.
 fn window(coded: &[u8]) -> Option<u64> {
     let descriptor = *coded.get(4)?;
     let is_single_segment = descriptor & 1 << 5 != 0;
@@ -159,7 +159,7 @@ mod tests {
     fn a_window_beyond_the_bound_is_not_filled() {
         const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
         const EMPTY_LAST_BLOCK: [u8; 3] = [1, 0, 0];
-        // 64 MiB, by an exponent of 16 or as the size of a single segment.
+        // 64 MiB: as exponent 16, or as the content size of a single segment.
         for header in [&[0, 16 << 3][..], &[0xa0, 0, 0, 0, 4], &[0xe0, 0, 0, 0, 4, 0, 0, 0, 0]] {
             let frame = [&MAGIC, header, &EMPTY_LAST_BLOCK].concat();
             assert_eq!(window(&frame), Some(64 << 20), "{header:?}");
@@ -167,7 +167,7 @@ mod tests {
         }
         assert_eq!(window(&[&MAGIC[..], &[0x60, 0, 1]].concat()), Some(512));
         assert_eq!(window(&[&MAGIC[..], &[0x22, 9, 9, 7]].concat()), Some(7));
-        // A frame of a small window whose blocks repeat a byte, 128 KiB each, for ever.
+        // Frame with a small window whose blocks each repeat one byte 128 Ki times.
         let mut bomb = [&MAGIC[..], &[0, 0]].concat();
         bomb.extend((0..4_096).flat_map(|_| [2, 0, 16, 7]));
         assert!(matches!(Coding::Zstd.decode(&bomb, 1 << 20), Err(Undecoded::TooLarge | Undecoded::Malformed(_))));
