@@ -1,4 +1,4 @@
-//! What may be done to tenants and keys, in whichever way it is asked for: over REST, or at the store.
+//! Administration of tenants and keys, shared by the REST routes and the commands that work on the store directly.
 
 use fusebox_core::{
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
@@ -11,50 +11,50 @@ use crate::store::{
     self, Acting, FunctionRef, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
 };
 
-/// A key to be.
+/// Request for a key.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Whose it is to be.
+    /// Tenant of the key.
     pub tenant: TenantId,
-    /// What it is to be used for.
+    /// Scope of the key.
     pub scope: Scope,
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// How long it is to be good, if not for ever.
+    /// Milliseconds until the key expires; `None` for never.
     pub life_ms: Option<u64>,
 }
 
-/// Why something was not done.
+/// Reason why an act failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The authority is not enough, or not any more.
-    #[error("the API key is expired or revoked, or the host has one by now and the request none: send a good one")]
+    /// The authority is insufficient, or has ended meanwhile.
+    #[error("a valid API key is required: the request's is expired or revoked, or the host has keys by now")]
     Denied(Acting),
-    /// The key's name cannot be one.
+    /// The name of the key is too long or has control characters.
     #[error("a key's name has at most {KEY_NAME_CHARS_MAX} characters, none of them a control character")]
     BadName,
-    /// There is no such tenant.
-    #[error("there is no tenant {0}: `fusebox tenants list` lists them, `fusebox tenants create {0}` makes it")]
+    /// The tenant does not exist.
+    #[error("there is no tenant {0}: `fusebox tenants list` lists them, `fusebox tenants create {0}` creates it")]
     NoTenant(TenantId),
-    /// The name is taken.
-    #[error("there is a tenant {0}, or there was: take another name")]
+    /// The name is in use, or a deleted tenant had it.
+    #[error("the name {0} is in use or was used by a deleted tenant: take another one")]
     TenantTaken(TenantId),
-    /// It must stay.
-    #[error("the tenant {0} is always there: revoke its keys one by one, or leave it alone")]
+    /// The default tenant cannot be deleted.
+    #[error("the tenant {0} cannot be deleted: revoke its keys one by one instead")]
     TenantStays(TenantId),
-    /// No more tenants.
-    #[error("there are as many tenants as there may be, deleted ones included")]
+    /// The limit of tenants is reached.
+    #[error("the limit of tenants is reached, deleted ones included")]
     TenantsFull,
-    /// There is no such key.
+    /// The key does not exist, or belongs to another tenant.
     #[error("there is no key {0}: `fusebox keys list` lists them")]
     NoKey(String),
-    /// It cannot be replaced.
+    /// The key to rotate is expired, revoked or missing.
     #[error("the key {0} is expired or revoked, or there is none: make a new one with `fusebox keys create`")]
     NotGood(KeyId),
-    /// No more keys.
-    #[error("the tenant has as many good keys as it may have: revoke some")]
+    /// The tenant's limit of valid keys is reached.
+    #[error("the tenant's limit of valid keys is reached: revoke some")]
     KeysFull,
-    /// A tenant's bound is above its ceiling.
+    /// A quota is above its maximum.
     #[error("{0}")]
     AboveCeiling(QuotaError),
     /// The store does not answer.
@@ -62,13 +62,13 @@ pub enum AdminError {
     Store(#[from] store::Error),
 }
 
-/// What an attempt gave.
+/// Result of an act.
 pub type Done<T> = Result<T, AdminError>;
 
-/// Makes a key; its secret is told here, and never again.
+/// Creates a key. The secret is returned only here.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `BadName`, `NoTenant`, `KeysFull`, `Denied` or `Store`.
 pub async fn create_key(store: &dyn Identity, by: Acting, new: NewKey) -> Done<(Key, ApiKey)> {
     let is_bad = |letter: char| letter.is_control();
     if new.name.chars().count() > KEY_NAME_CHARS_MAX || new.name.contains(is_bad) {
@@ -77,10 +77,10 @@ pub async fn create_key(store: &dyn Identity, by: Acting, new: NewKey) -> Done<(
     add(store, by, new, None).await
 }
 
-/// Makes a key like another one, which stays good for `grace_ms` at most.
+/// Creates a key like `old`, which stays valid for at most `grace_ms` more.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `NotGood` if `old` is expired or revoked; otherwise as [`create_key`].
 pub async fn rotate_key(store: &dyn Identity, by: Acting, old: Key, grace_ms: u64) -> Done<(Key, ApiKey)> {
     let life_ms = old.expires_at.map(|at| at.since(old.created_at));
     let new = NewKey { tenant: old.tenant, scope: old.scope, name: old.name, life_ms };
@@ -100,11 +100,11 @@ async fn add(store: &dyn Identity, by: Acting, new: NewKey, replaces: Option<Rep
     }
 }
 
-/// The key of this id that a caller may manage: its tenant's, or with `None` anyone's. Who has lost a key may have nothing
-/// but the whole of it, which is taken for its id; an error never has the rest.
+/// Returns the key of this id that a caller may manage: one of `tenant`, or any with `None`. A whole key is accepted in
+/// place of an id, since whoever lost a key may have nothing else; errors repeat only its id.
 ///
 /// # Errors
-/// Where there is none.
+/// `NoKey` if there is none, or `Store`.
 pub async fn find_key(store: &dyn Identity, tenant: Option<&TenantId>, id: &str) -> Done<Key> {
     let id = id.strip_prefix("fb_").map_or(id, |key| key.split('_').next().unwrap_or_default());
     let none = || AdminError::NoKey(id.to_owned());
@@ -116,16 +116,16 @@ pub async fn find_key(store: &dyn Identity, tenant: Option<&TenantId>, id: &str)
 /// Revokes a key.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `NoKey`, `Denied` or `Store`.
 pub async fn revoke_key(store: &dyn Identity, by: Acting, key: &Key) -> Done<Key> {
     let revoked = store.revoke_key(by, &key.tenant, key.id).await?.map_err(|_| AdminError::Denied(by))?;
     revoked.ok_or_else(|| AdminError::NoKey(key.id.to_string()))
 }
 
-/// A tenant's keys.
+/// Returns the keys of a tenant.
 ///
 /// # Errors
-/// Where there is no such tenant.
+/// `NoTenant` or `Store`.
 pub async fn keys(store: &dyn Identity, tenant: &TenantId) -> Done<Vec<Key>> {
     let keys = store.keys(tenant).await?;
     if keys.is_empty() && !tenants(store).await?.iter().any(|known| known.id == *tenant) {
@@ -134,19 +134,19 @@ pub async fn keys(store: &dyn Identity, tenant: &TenantId) -> Done<Vec<Key>> {
     Ok(keys)
 }
 
-/// Every tenant that is not deleted, by name.
+/// Returns every tenant that is not deleted, sorted by name.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `Store` if the store does not answer.
 pub async fn tenants(store: &dyn Identity) -> Done<Vec<Tenant>> {
     let tenants = store.tenants().await?;
     Ok(tenants.into_iter().filter(|tenant| tenant.deleted_at.is_none()).collect())
 }
 
-/// Makes a tenant.
+/// Creates a tenant.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `TenantTaken`, `TenantsFull`, `Denied` or `Store`.
 pub async fn create_tenant(store: &dyn Identity, by: Acting, id: TenantId) -> Done<Tenant> {
     match store.add_tenant(by, id.clone()).await?.map_err(|_| AdminError::Denied(by))? {
         TenantAdded::Added(tenant) => Ok(tenant),
@@ -155,20 +155,20 @@ pub async fn create_tenant(store: &dyn Identity, by: Acting, id: TenantId) -> Do
     }
 }
 
-/// What is set of what a tenant may take.
+/// Returns the quotas set for a tenant, without the defaults.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `NoTenant` or `Store`.
 pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> {
     let tenants = tenants(store).await?;
     let found = tenants.into_iter().find(|tenant| tenant.id == *id);
     found.map(|tenant| tenant.quotas).ok_or_else(|| AdminError::NoTenant(id.clone()))
 }
 
-/// Sets what a tenant may take; replaces what was set.
+/// Replaces the quotas set for a tenant.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `AboveCeiling`, `NoTenant`, `Denied` or `Store`.
 pub async fn set_quotas(store: &dyn Identity, by: Acting, id: &TenantId, quotas: QuotaSettings) -> Done<()> {
     quotas.check().map_err(AdminError::AboveCeiling)?;
     match store.set_quotas(by, id, quotas).await?.map_err(|_| AdminError::Denied(by))? {
@@ -177,11 +177,11 @@ pub async fn set_quotas(store: &dyn Identity, by: Acting, id: &TenantId, quotas:
     }
 }
 
-/// Deletes a tenant: its keys are revoked at once, its functions are deleted then. Tasks that were accepted before still
-/// run and are forgotten in their time, out of everyone's reach. Where it fails midway, it may be asked for again.
+/// Deletes a tenant: revokes its keys, then deletes its functions. Tasks accepted before still run; nobody can reach
+/// them, and their records expire as usual. If it fails midway, it can be repeated.
 ///
 /// # Errors
-/// See [`AdminError`].
+/// `TenantStays` for the default tenant, `NoTenant`, `Denied` or `Store`.
 pub async fn delete_tenant(store: &dyn Store, by: Acting, id: &TenantId) -> Done<()> {
     if *id == TenantId::default_tenant() {
         return Err(AdminError::TenantStays(id.clone()));

@@ -1,5 +1,6 @@
-//! The audit log: who did what to tenants, keys and functions, and what came of it. One event an act, of target `audit`;
-//! of what a tenant was denied, one a second. No secret can be in one, since ids and names are all that is taken.
+//! Audit log: one event with the target `audit` for every act on tenants, keys, functions and settings, with its author
+//! and outcome; for refused requests, at most one event per second and tenant. Events hold only ids and names, never
+//! secrets.
 
 use std::{
     collections::HashMap,
@@ -11,37 +12,37 @@ use fusebox_core::{error::ErrorCode, limits::COUNTED_TENANTS_MAX, name::TenantId
 
 use super::Caller;
 
-/// The least time between two lines about what one tenant was denied.
+/// Minimum time between two events about requests refused to one tenant, in milliseconds.
 const DENIALS_MS: u64 = 1_000;
 
-/// What was done, or was to be.
+/// Act, whether it succeeded or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// A key was made.
+    /// Creation of a key.
     KeyCreated,
-    /// A key was made in another one's place.
+    /// Rotation of a key.
     KeyRotated,
-    /// A key was revoked.
+    /// Revocation of a key.
     KeyRevoked,
-    /// A tenant was made.
+    /// Creation of a tenant.
     TenantCreated,
-    /// A tenant was deleted.
+    /// Deletion of a tenant.
     TenantDeleted,
-    /// What a tenant may take was set.
+    /// Change of a tenant's quotas.
     QuotasSet,
-    /// A function version was registered.
+    /// Registration of a function version.
     FunctionRegistered,
-    /// A function or a version of one was deleted.
+    /// Deletion of a function or of one of its versions.
     FunctionDeleted,
-    /// A configuration value was set.
+    /// Change of a configuration value.
     ConfigSet,
-    /// A configuration value was unset.
+    /// Removal of a configuration value.
     ConfigUnset,
-    /// A secret was set.
+    /// Change of a secret.
     SecretSet,
-    /// A secret was unset.
+    /// Removal of a secret.
     SecretUnset,
-    /// A route was asked for with a key that is not for it.
+    /// Request refused because its key lacks the scope.
     Denied,
 }
 
@@ -65,8 +66,8 @@ impl Act {
     }
 }
 
-/// Writes down an act: who asked, upon what of which tenant, and `ok` or the code of the refusal. Where there are no keys,
-/// there is nobody to be named, and it is only a detail.
+/// Writes an act with its caller, tenant, subject and outcome: `ok` or the code of the refusal. On a host without keys
+/// there is no caller to name, and the event has level debug.
 pub fn record(by: &Caller, act: Act, tenant: &dyn Display, subject: &dyn Display, outcome: &str) {
     let (act, by_tenant) = (act.as_str(), by.tenant.as_str());
     match by.key {
@@ -77,19 +78,19 @@ pub fn record(by: &Caller, act: Act, tenant: &dyn Display, subject: &dyn Display
     }
 }
 
-/// Denials of tenants: a client that asks in vain again and again must not fill the log, in which others' acts are
-/// looked for. The next line says how many were left out before it.
+/// Refused requests per tenant, rate-limited: a client that keeps repeating one must not bury other events. The next
+/// event has the number of those left out.
 #[derive(Default)]
 pub struct Denials(Mutex<HashMap<TenantId, Denied>>);
 
-/// A denial to a tenant.
+/// Refusals to one tenant.
 struct Denied {
     written_at: Millis,
     left_out: u64,
 }
 
 impl Denials {
-    /// Writes a denial down, or counts it.
+    /// Writes a refusal, or counts it.
     pub fn record(&self, by: &Caller, asked: &str, now: Millis) {
         let Some(left_out) = self.left_out(&by.tenant, now) else { return };
         let outcome = ErrorCode::Forbidden.as_str();
@@ -99,16 +100,16 @@ impl Denials {
         record(by, Act::Denied, &by.tenant, &format_args!("{asked} (and {left_out} denials before it)"), outcome);
     }
 
-    /// How many were left out since the last line, where one is due.
+    /// Returns the number of refusals left out since the last event if another event is due; otherwise counts this one.
     fn left_out(&self, tenant: &TenantId, now: Millis) -> Option<u64> {
-        // A clock that was set back makes a line due.
+        // An event is also due if the clock was set back.
         let is_due = |denied: &Denied| now < denied.written_at || now.since(denied.written_at) >= DENIALS_MS;
         let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tenants.len() >= COUNTED_TENANTS_MAX && !tenants.contains_key(tenant) {
             tenants.retain(|_, denied| !is_due(denied) || denied.left_out > 0);
         }
         let Some(denied) = tenants.get_mut(tenant) else {
-            // Without room to count it in, it is written.
+            // Without room to count it, the refusal is written.
             if tenants.len() < COUNTED_TENANTS_MAX {
                 tenants.insert(tenant.clone(), Denied { written_at: now, left_out: 0 });
             }

@@ -1,5 +1,5 @@
-//! Fuel of sync invokes that run here: reserved before the run, and given back where it ends normally. A little is kept
-//! between runs, so that few of them ask the store.
+//! Fuel of synchronous invocations that this process runs: reserved before the run, and the rest returned if the run
+//! ends normally. A small balance per tenant is kept between runs, so that few runs need the store.
 
 use std::{
     collections::HashMap,
@@ -15,39 +15,39 @@ use fusebox_core::{
 use super::QuotaBook;
 use crate::store::{self, Store};
 
-/// See the module's documentation.
+/// Reserves and refunds fuel.
 pub struct FuelMeter {
     store: Arc<dyn Store>,
     quotas: Arc<QuotaBook>,
-    /// What was drawn and is not reserved.
+    /// Fuel drawn from the store and not reserved by a run.
     purses: Mutex<HashMap<TenantId, u64>>,
 }
 
-/// What a run may be refused for.
+/// Reason for refusing a run.
 #[derive(Debug)]
 pub enum NoFuel {
-    /// The tenant has too little left.
+    /// The tenant has too little fuel left.
     Spent {
-        /// What it may reserve in a minute.
+        /// Fuel that the tenant may reserve per minute.
         per_minute: u64,
-        /// When to try again, in milliseconds.
+        /// Time after which to retry, in milliseconds.
         wait_ms: u64,
     },
-    /// The store does not say.
+    /// The store does not answer.
     Store(store::Error),
 }
 
 impl FuelMeter {
-    /// A meter of runs of this process.
+    /// Creates the meter of this process.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, quotas: Arc<QuotaBook>) -> Self {
         Self { store, quotas, purses: Mutex::default() }
     }
 
-    /// Reserves what a run may burn at most.
+    /// Reserves the most fuel that a run may use.
     ///
     /// # Errors
-    /// See [`NoFuel`].
+    /// Fails if the tenant's quota or the store does not provide it.
     pub async fn reserve(&self, tenant: &TenantId, fuel: u64) -> Result<(), NoFuel> {
         let per_minute = self.quotas.of(tenant).fuel_per_minute;
         if per_minute == UNLIMITED {
@@ -63,7 +63,7 @@ impl FuelMeter {
         }
     }
 
-    /// Gives back what a run has left.
+    /// Returns the fuel that a run has not used.
     pub async fn refund(&self, tenant: &TenantId, fuel: u64) {
         let per_minute = self.quotas.of(tenant).fuel_per_minute;
         if per_minute == UNLIMITED || fuel == 0 {
@@ -72,14 +72,14 @@ impl FuelMeter {
         let part = draught(per_minute, 0);
         let surplus = self.put(tenant, fuel).saturating_sub(part);
         if surplus > part && self.take(tenant, surplus).is_none() {
-            // Where it fails, the tenant waits for a little longer than it would have to.
+            // On failure the tenant only waits somewhat longer for the fuel to refill.
             if let Err(error) = self.store.give_back_fuel(tenant, per_minute, surplus).await {
                 tracing::warn!(%error, "cannot give fuel back");
             }
         }
     }
 
-    /// Takes all of it, or says how much is missing.
+    /// Takes `fuel` from the tenant's balance, or returns how much is missing and takes nothing.
     fn take(&self, tenant: &TenantId, fuel: u64) -> Option<u64> {
         let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
         let purse = purses.get(tenant).copied().unwrap_or_default();
@@ -92,11 +92,11 @@ impl FuelMeter {
         }
     }
 
-    /// Adds some, and says how much is there.
+    /// Adds `fuel` to the tenant's balance and returns the new balance.
     fn put(&self, tenant: &TenantId, fuel: u64) -> u64 {
         let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
         if purses.len() >= COUNTED_TENANTS_MAX && !purses.contains_key(tenant) {
-            // It fills up again with time.
+            // The balances are lost, and refill with time.
             purses.clear();
         }
         let purse = purses.entry(tenant.clone()).or_default();

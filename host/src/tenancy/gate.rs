@@ -1,5 +1,5 @@
-//! Who a request comes from. Keys that were looked up are believed for [`KEY_BELIEVED_MS`], and no longer than until the
-//! store says that one has changed: within that time a revoked key is refused by every node, and by most at once.
+//! Authenticates and authorizes requests. Keys are cached for [`KEY_BELIEVED_MS`], or until the store reports a change
+//! of keys: every node refuses a revoked key within that time, and most at once.
 
 use std::{
     sync::{
@@ -18,32 +18,32 @@ use crate::store::{self, KeyId, KnownKey, Store};
 
 const BELIEVED: Duration = Duration::from_millis(KEY_BELIEVED_MS);
 
-/// Why a request is not let in.
+/// Reason for refusing a request.
 #[derive(Clone, Debug)]
 pub enum Refusal {
-    /// It has no key.
+    /// The request has no key.
     NoKey,
-    /// Its key is no key, unknown, expired or revoked. Which of these is nobody's to know.
+    /// The key is malformed, unknown, expired or revoked. The client does not learn which.
     BadKey,
-    /// Its key is good, but not for this.
+    /// The key is valid, but lacks the scope.
     Forbidden(Caller),
-    /// The store does not say.
+    /// The store does not answer.
     Store(store::Error),
 }
 
-/// See the module's documentation.
+/// Authenticates requests against the keys in the store.
 pub struct Gate {
     store: Arc<dyn Store>,
-    /// Whether there has ever been a key; never becomes false again.
+    /// True once the host has had a key; never becomes false again.
     closed: AtomicBool,
-    /// When there was none the last time that the store was asked.
+    /// Last check that found no key.
     open: Mutex<Option<Checked>>,
     keys: Cache<KeyId, (Arc<KnownKey>, Checked)>,
     changes: watch::Receiver<u64>,
 }
 
 impl Gate {
-    /// The gate of a store.
+    /// Creates the gate of a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         let changes = store.identity_changes();
@@ -56,10 +56,10 @@ impl Gate {
         }
     }
 
-    /// Whether requests need a key: from the first one on, for ever.
+    /// Returns true if requests need a key: from the host's first key on, forever.
     ///
     /// # Errors
-    /// Where the store does not say.
+    /// Fails if the store does not answer.
     pub async fn is_closed(&self) -> store::Result<bool> {
         if self.was_closed() {
             return Ok(true);
@@ -75,16 +75,16 @@ impl Gate {
         Ok(closed)
     }
 
-    /// Whether requests needed a key the last time that the store was asked.
+    /// Returns true if the host had a key at the last check, without a look at the store.
     #[must_use]
     pub fn was_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// The caller of a request with these credentials, if it has what is needed.
+    /// Returns the caller of a request with these credentials.
     ///
     /// # Errors
-    /// See [`Refusal`].
+    /// Fails if the credentials are missing, invalid or insufficient for `needs`, or if the store does not answer.
     pub async fn admit(&self, credentials: Option<&str>, needs: Needs) -> Result<Caller, Refusal> {
         let checked = self.checking();
         let caller = match self.is_closed().await.map_err(Refusal::Store)? {
@@ -97,12 +97,13 @@ impl Gate {
         }
     }
 
-    /// Refuses a caller that would not be admitted any more: before what it asked for is done, wherever time has passed
-    /// since it was admitted, such as that of a body, a compilation or a wait. Costs no look at the store within the same
-    /// epoch of keys, for as long as keys are believed.
+    /// Checks again that a caller is authorized. Call it before acting wherever time has passed since [`Self::admit`],
+    /// such as that of a body, a compilation or a wait. As long as the cached keys are valid it costs no read of the
+    /// store.
     ///
     /// # Errors
-    /// See [`Refusal`]. Where the store does not say, the act finds that out by itself.
+    /// Fails if the key is no longer valid, or if the host has keys by now and the caller none. Succeeds if the store
+    /// does not answer: the act itself then fails.
     pub async fn confirm(&self, caller: &Caller) -> Result<(), Refusal> {
         if self.is_fresh(caller.checked) {
             return Ok(());
@@ -127,7 +128,7 @@ impl Gate {
         Ok(Caller { tenant: key.tenant.clone(), scope: key.scope, key: Some(key.id), checked })
     }
 
-    /// What is not there is not remembered, so that a new key is good at once.
+    /// Finds a key by its id. Absence is not cached, so that a new key is valid at once.
     async fn find(&self, id: KeyId) -> store::Result<Option<(Arc<KnownKey>, Checked)>> {
         if let Some(known) = self.keys.get(&id)
             && self.is_fresh(known.1)
@@ -143,7 +144,7 @@ impl Gate {
         Ok(found)
     }
 
-    /// Taken before the store is asked, so that a change meanwhile is not missed.
+    /// Must be taken before the store is read, so that a change in between is not missed.
     fn checking(&self) -> Checked {
         Checked { at: Instant::now(), epoch: *self.changes.borrow() }
     }
@@ -153,7 +154,7 @@ impl Gate {
     }
 }
 
-/// Whether a key is good: by the store's time when it was read, and what has passed here since.
+/// Returns true if a key is valid: by the store's time when it was read, plus the time passed here since.
 fn is_good(known: &KnownKey, read: Checked) -> bool {
     let passed = u64::try_from(read.at.elapsed().as_millis()).unwrap_or(u64::MAX);
     known.key.ended_at(known.at.plus(passed)).is_none()

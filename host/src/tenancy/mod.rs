@@ -1,13 +1,13 @@
-//! Who asks, and what they may do. The guard of REST makes a [`Caller`] of each request before its body is read; every
-//! handler takes one, so that no route can forget whose records it may touch.
+//! Callers of the REST API and their authority. The guard of REST attaches a [`Caller`] to each request before its body
+//! is read; every handler takes one, so that no route can forget whose records it may touch.
 //!
-//! | file | holds |
+//! | module | holds |
 //! |---|---|
-//! | `gate` | from a request's credentials to its caller |
-//! | `secret` | the text of a key |
-//! | `quotas`, `fuel` | what tenants may take; fuel of runs that no dispatcher sees |
-//! | [`admin`] | what may be done to tenants and keys |
-//! | [`audit`] | who did what |
+//! | `gate` | authentication of requests |
+//! | `secret` | text form of a key |
+//! | `quotas`, `fuel` | quotas of tenants; fuel of runs outside of a dispatcher |
+//! | [`admin`] | administration of tenants and keys |
+//! | [`audit`] | audit log |
 
 use std::time::Instant;
 
@@ -29,20 +29,20 @@ pub use self::{
     secret::ApiKey,
 };
 
-/// On whose behalf a request is made, and what it may do.
+/// Caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose records it may touch.
+    /// Tenant whose records it may touch.
     pub tenant: TenantId,
-    /// What its key may be used for.
+    /// Scope of its key.
     pub scope: Scope,
-    /// The key; none where there are no keys at all.
+    /// Id of its key; `None` on a host without keys.
     pub key: Option<KeyId>,
-    /// When that was so.
+    /// Time of its authentication.
     pub checked: Checked,
 }
 
-/// When something was read of keys, and of which epoch of them that tells: each change of a key or a tenant begins one.
+/// Time at which keys were read, and their epoch then. Each change of a key or a tenant begins a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
     at: Instant,
@@ -51,36 +51,36 @@ pub struct Checked {
 
 #[cfg(test)]
 impl Checked {
-    /// For callers that no gate has let in.
+    /// Returns a check for callers that no gate has admitted.
     pub(crate) fn now() -> Self {
         Self { at: Instant::now(), epoch: 0 }
     }
 }
 
 impl Caller {
-    /// Everyone, where there are no keys: who reaches the machine's loopback is its operator.
+    /// Returns the caller of a host without keys: reaching loopback makes one its operator.
     #[must_use]
     pub fn without_keys(checked: Checked) -> Self {
         Self { tenant: TenantId::default_tenant(), scope: Scope::Admin, key: None, checked }
     }
 
-    /// The authority that its acts are done on.
+    /// Returns the authority on which the store performs its acts.
     #[must_use]
     pub fn acting(&self) -> Acting {
         self.key.map_or(Acting::Keyless, Acting::Key)
     }
 
-    /// Whether it may manage the whole host: the default tenant's admin.
+    /// Returns true for admins of the default tenant, who manage the whole host.
     #[must_use]
     pub fn is_operator(&self) -> bool {
         self.scope == Scope::Admin && self.tenant == TenantId::default_tenant()
     }
 }
 
-/// What a request must show.
+/// Access rule of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing: it tells nobody's secrets and changes nothing.
+    /// No key: the route reveals no tenant's data and changes nothing.
     Nothing,
     /// A key of this scope or a wider one; it reaches its own tenant.
     Scope(Scope),
@@ -89,7 +89,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// Whether a caller has it.
+    /// Returns true if the caller satisfies the rule.
     #[must_use]
     pub fn are_met_by(self, caller: &Caller) -> bool {
         match self {

@@ -1,5 +1,5 @@
-//! What tenants may take, as this process knows it: read at the start, when a tenant has changed, and now and then. A
-//! changed quota counts everywhere within [`BELIEVED`].
+//! Quotas of all tenants, as cached in this process: read at the start, on each change that the store reports, and at
+//! intervals. A changed quota takes effect in every process within [`BELIEVED`].
 
 use std::{
     collections::HashMap,
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{self, Store};
 
-/// A change that nobody has told of is seen after this.
+/// Interval of reads without a reported change, since a report can be lost.
 const BELIEVED: Duration = Duration::from_secs(5);
 
-/// See the module's documentation.
+/// Cache of the quotas.
 pub struct QuotaBook {
     store: Arc<dyn Store>,
     known: RwLock<Known>,
@@ -31,43 +31,43 @@ struct Known {
 }
 
 impl QuotaBook {
-    /// The defaults, until it is read what is set.
+    /// Creates a cache that returns the defaults until it is refreshed.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self { store, known: RwLock::default() })
     }
 
-    /// Reads what is set. Where the store does not answer, the defaults count until it does.
+    /// Creates a cache and reads the quotas. If the store does not answer, returns the defaults until it does.
     pub async fn open(store: Arc<dyn Store>) -> Arc<Self> {
         let book = Self::new(store);
         book.look().await;
         book
     }
 
-    /// What a tenant may take.
+    /// Returns the quotas of a tenant.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Quotas {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.tenants.get(tenant).copied().unwrap_or_else(|| Quotas::of(tenant, &QuotaSettings::default()))
     }
 
-    /// Counts up with each change.
+    /// Returns a counter of changes.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.known.read().unwrap_or_else(PoisonError::into_inner).changes
     }
 
-    /// What every tenant may take.
+    /// Returns the quotas of every tenant.
     #[must_use]
     pub fn all(&self) -> Vec<(TenantId, Quotas)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.tenants.iter().map(|(tenant, quotas)| (tenant.clone(), *quotas)).collect()
     }
 
-    /// Reads again what is set.
+    /// Reads the quotas again.
     ///
     /// # Errors
-    /// Where the store does not say.
+    /// Fails if the store does not answer.
     pub async fn refresh(&self) -> store::Result<()> {
         let tenants = self.store.tenants().await?;
         let tenants = tenants.into_iter().map(|tenant| (tenant.id.clone(), Quotas::of(&tenant.id, &tenant.quotas)));
@@ -79,13 +79,13 @@ impl QuotaBook {
         Ok(())
     }
 
-    /// Keeps up with what is set, until `stop`.
+    /// Refreshes the cache on changes and at intervals, until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.store.identity_changes();
         let told = async {
             loop {
                 if let Ok(Err(_)) = tokio::time::timeout(BELIEVED, changes.changed()).await {
-                    // The store tells of no changes any more.
+                    // The store reports no more changes; fall back to the interval.
                     tokio::time::sleep(BELIEVED).await;
                 }
                 self.look().await;
@@ -96,7 +96,7 @@ impl QuotaBook {
 
     async fn look(&self) {
         if let Err(error) = self.refresh().await {
-            tracing::warn!(%error, "cannot read what tenants may take; what was known counts on");
+            tracing::warn!(%error, "cannot read the quotas of tenants; the cached ones stay in force");
         }
     }
 }

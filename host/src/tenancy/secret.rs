@@ -1,5 +1,5 @@
-//! The text of an API key: `fb_<id>_<secret>`. It is made here, shown once, and never kept: what is kept is the secret's
-//! digest.
+//! Text form of an API key: `fb_<id>_<secret>`. Generated here, shown once and never stored; the store keeps only the
+//! secret's digest.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use crate::{
     store::{KeyId, SecretDigest, identity::from_hex},
 };
 
-/// What every key starts with, so that people and scanners know one when they see it.
+/// Prefix of every key, by which people and secret scanners recognize one.
 const PREFIX: &str = "fb";
 
-/// A key as its holder has it.
+/// API key with its secret.
 #[derive(Clone)]
 pub struct ApiKey {
     id: KeyId,
@@ -23,13 +23,13 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// A new key.
+    /// Generates a key.
     #[must_use]
     pub fn random() -> Self {
         Self { id: KeyId(random::bytes()), secret: random::bytes() }
     }
 
-    /// Reads a key.
+    /// Parses a key; `None` if it is malformed.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('_');
@@ -40,32 +40,32 @@ impl ApiKey {
         Some(Self { id: id.parse().ok()?, secret: from_hex(secret)? })
     }
 
-    /// Names it.
+    /// Returns the id.
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.id
     }
 
-    /// What is kept of it.
+    /// Returns the digest that is stored.
     #[must_use]
     pub fn digest(&self) -> SecretDigest {
         SecretDigest(Sha256::digest(self.secret).into())
     }
 
-    /// Whether it has the secret of this digest. Takes as long for every answer.
+    /// Compares the secret with a stored digest, in constant time.
     #[must_use]
     pub fn matches(&self, digest: &SecretDigest) -> bool {
         self.digest().0.ct_eq(&digest.0).into()
     }
 
-    /// The whole text, for the one who asked for it.
+    /// Returns the whole text, for the response that creates the key.
     #[must_use]
     pub fn reveal(&self) -> String {
         format!("{PREFIX}_{}_{}", self.id, to_hex(&self.secret))
     }
 }
 
-/// Without the secret.
+/// Omits the secret.
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}_{}_..", self.id)
