@@ -1,5 +1,5 @@
-//! From a request's host to a connection: the name is resolved once, each address is checked, and the very address that
-//! was checked is connected to. A name server that would answer differently the next time is not asked a next time.
+//! Connects to a request's host: resolves the name once, checks each address, and connects to the very address that was
+//! checked. The name is never resolved again, so a name server cannot change its answer after the check.
 
 use std::{
     io,
@@ -28,11 +28,11 @@ use super::{
     request::Outbound,
 };
 
-/// A connection, encrypted or not.
+/// Connection, encrypted or not.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects requests.
+/// Connects requests to their hosts.
 pub(super) struct Connector {
     network: Arc<dyn Network>,
     reachable: Reachable,
@@ -49,12 +49,13 @@ impl Connector {
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A session that one tenant began must not tell a server that another one's is from here too.
+        // Resumption would let a server link the requests of different tenants.
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self { network, reachable, tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// A connection for this request. `held` is kept until its host is looked up, also where nobody waits any more.
+    /// Connects to the request's host. `held` is dropped when name resolution is over, even if the caller has stopped
+    /// waiting.
     pub(super) async fn connect(&self, request: &Outbound, held: Held) -> Result<Box<dyn Stream>, Refused> {
         if ports::is_blocked(request.port) {
             return Err(Refused::Port(request.port));
@@ -67,7 +68,7 @@ impl Connector {
         }
         let name = match &request.host {
             Host::Domain(name) => ServerName::try_from(name.clone())
-                .map_err(|_| Refused::Invalid("the URL's host is no name that a certificate can have"))?,
+                .map_err(|_| Refused::Invalid("the URL's host cannot be the name in a certificate"))?,
             Host::Ipv4(address) => ServerName::IpAddress(IpAddr::V4(*address).into()),
             Host::Ipv6(address) => ServerName::IpAddress(IpAddr::V6(*address).into()),
         };
@@ -78,7 +79,7 @@ impl Connector {
         }
     }
 
-    /// A connection to the first address that may be reached and is there.
+    /// Connects to the first reachable address that accepts.
     async fn connect_any(&self, request: &Outbound, held: Held) -> Result<TcpStream, Refused> {
         let addresses = match &request.host {
             Host::Domain(name) => {
@@ -95,7 +96,7 @@ impl Connector {
         let mut tried = 0;
         for address in addresses {
             if let Err(closed) = self.reachable.check(address) {
-                // A name may have addresses of both kinds: behind NAT64 each IPv4 address has a twin.
+                // Reachable addresses still count: behind NAT64 each IPv4 address has a twin that is refused.
                 if tried == 0 {
                     failed = refused(closed);
                 }

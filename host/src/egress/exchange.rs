@@ -1,6 +1,5 @@
-//! One request and its answer over one connection, which is closed afterwards: nothing is kept that another tenant's
-//! request could meet. No redirect is followed and nothing is decompressed; the guest gets what the server said, within
-//! its bounds.
+//! One request and its response over one connection, which is then closed, so that no state is shared between tenants.
+//! Follows no redirects and decompresses nothing: the guest gets the server's response, within bounds.
 
 use std::{convert::Infallible, future::pending};
 
@@ -17,7 +16,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{connect::Stream, refused::Refused, request::Outbound};
 
-/// Sends the request and reads the answer as the guest gets it: `STATUS\n`, header lines, `\n`, the body.
+/// Sends the request and returns the response in the guest's format: `STATUS\n`, header lines, `\n`, the body.
 pub(super) async fn exchange(stream: Box<dyn Stream>, request: Outbound) -> Result<Bytes, Refused> {
     let host = request.name();
     let broken = |error: hyper::Error| match error.is_parse_too_large() {
@@ -32,7 +31,7 @@ pub(super) async fn exchange(stream: Box<dyn Stream>, request: Outbound) -> Resu
         read(response).await.map_err(|error| error.map_or(Refused::TooLarge, broken))
     };
     let drive = async {
-        // How the connection ends is seen by who talks over it.
+        // An error of the connection also surfaces in `talk`.
         let _ = connection.await;
         pending::<Infallible>().await
     };
@@ -42,7 +41,7 @@ pub(super) async fn exchange(stream: Box<dyn Stream>, request: Outbound) -> Resu
     }
 }
 
-/// What is read ahead of a guest's answer: a head and as much again.
+/// Size of the read buffer: the head of a response, and as much again.
 const BUFFER_BYTES_MAX: usize = 2 * HTTP_HEADERS_BYTES_MAX;
 
 fn message(outbound: Outbound) -> Request<Full<Bytes>> {
@@ -53,12 +52,12 @@ fn message(outbound: Outbound) -> Request<Full<Bytes>> {
     request
 }
 
-/// `Err(None)` where the answer is above its bound.
+/// Reads the response; `Err(None)` if it is too large.
 async fn read(response: Response<Incoming>) -> Result<Bytes, Option<hyper::Error>> {
     let (head, mut body) = response.into_parts();
     let mut answer = head_lines(head.status, &head.headers);
     while let Some(frame) = body.frame().await {
-        // Trailers are left out: nothing asks for them.
+        // Trailers are dropped: the guest's format has no place for them.
         let Ok(data) = frame?.into_data() else { continue };
         if answer.len() + data.len() > HTTP_ANSWER_BYTES_MAX {
             return Err(None);
@@ -68,7 +67,7 @@ async fn read(response: Response<Incoming>) -> Result<Bytes, Option<hyper::Error
     Ok(answer.into())
 }
 
-/// Headers that said how the body travelled; it has arrived.
+/// Headers about the transfer of the body, which is complete by now.
 const TRAVELLED: [HeaderName; 4] = [header::CONNECTION, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE];
 
 fn head_lines(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
@@ -76,7 +75,7 @@ fn head_lines(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     for (name, value) in headers.iter().filter(|(name, _)| !TRAVELLED.contains(name)) {
         lines.extend_from_slice(name.as_str().as_bytes());
         lines.extend_from_slice(b": ");
-        // No value holds a line break: the parser refuses those.
+        // The HTTP parser refuses values with line breaks.
         lines.extend_from_slice(value.as_bytes());
         lines.push(b'\n');
     }

@@ -1,16 +1,16 @@
-//! HTTP requests that guests send: what a function may reach is decided here, for a stranger's code that will try
-//! everything else. Knows no other part of the host.
+//! HTTP requests of guests: decides what untrusted code may reach, and sends what it may. Depends on no other part of
+//! the host.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`address`] | addresses by what they are |
-//! | `request` | a guest's request from its bytes |
-//! | [`network`] | names to addresses, addresses to connections: the seam to this machine's network |
-//! | `connect` | resolve once, check, connect to what was checked, TLS |
-//! | `exchange` | the request and the answer, within their bounds |
-//! | [`reach`] | what may be reached, by the operator's word too |
-//! | `places` | how many may be on their way |
-//! | [`refused`] | why there is no answer, and how often |
+//! | [`address`] | classification of addresses |
+//! | `request` | parser of a guest's request |
+//! | [`network`] | name resolution and connections: the seam to this machine's network |
+//! | `connect` | resolves once, checks, connects to the checked address, TLS |
+//! | `exchange` | sends the request and reads the response, within bounds |
+//! | [`reach`] | reachable addresses, with the operator's additions and denials |
+//! | `places` | bounds on concurrent requests |
+//! | [`refused`] | reasons of failures and their counters |
 
 pub mod address;
 mod connect;
@@ -47,27 +47,27 @@ use request::Outbound;
 pub struct Egress(Arc<Inner>);
 
 struct Inner {
-    /// `None` where requests are turned off.
+    /// `None` if requests are turned off.
     connector: Option<Connector>,
     places: Places,
     counters: Arc<Counters>,
     runtime: Handle,
 }
 
-/// A stopped run's request ends within this time.
+/// Interval at which a request checks whether its run was stopped.
 const STOP_CHECK: Duration = Duration::from_millis(10);
 
 impl Egress {
-    /// One that sends requests over this network, to servers that these roots vouch for. Within a runtime, on which
-    /// requests run.
+    /// Creates a sender over this network that trusts these root certificates. Must be called within a runtime, on
+    /// which the requests run.
     ///
     /// # Errors
-    /// Where TLS cannot be set up.
+    /// Fails if TLS cannot be set up.
     pub fn new(network: Arc<dyn Network>, reachable: Reachable, roots: RootCertStore) -> Result<Self, rustls::Error> {
         Ok(Self::of(Some(Connector::new(network, reachable, roots)?)))
     }
 
-    /// One that refuses every request.
+    /// Creates a sender that refuses every request.
     #[must_use]
     pub fn off() -> Self {
         Self::of(None)
@@ -78,16 +78,16 @@ impl Egress {
         Self(Arc::new(Inner { connector, places: Places::default(), counters: Arc::default(), runtime }))
     }
 
-    /// What became of requests.
+    /// Returns the counters of requests.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.0.counters
     }
 
-    /// Sends a request of a run and waits for its answer.
+    /// Sends a request of a run and waits for the response.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// Fails if the request is invalid or not allowed, or if no complete response arrives in time.
     pub async fn send(&self, request: &Bytes, run: &CallContext, patience: &Patience) -> Result<Bytes, Refused> {
         let answer = tokio::select! {
             answer = self.sent(request, run, patience) => answer,
@@ -95,7 +95,7 @@ impl Egress {
         };
         self.0.counters.count(&answer);
         if let Err(refused) = &answer {
-            tracing::debug!(tenant = %run.tenant, function = %run.function, %refused, "a guest's request was not answered");
+            tracing::debug!(tenant = %run.tenant, function = %run.function, %refused, "a guest's request failed");
         }
         answer
     }
@@ -106,7 +106,7 @@ impl Egress {
         if !run.grants.allow_host(&outbound.name(), outbound.port, outbound.scheme_port) {
             return Err(Refused::Host(outbound.place()));
         }
-        // A name server that is slow on purpose takes its own tenant's places, not everybody's threads.
+        // Taken before name resolution, so that a deliberately slow name server uses up only its own tenant's share.
         let place = Arc::new(self.0.places.take(&run.tenant).ok_or(Refused::Busy)?);
         let until = patience.until().min(Instant::now() + Duration::from_millis(HTTP_MS_MAX));
         let exchanged =
@@ -123,7 +123,7 @@ impl HostCalls for Egress {
     }
 }
 
-/// Ends where the run is told to stop; its time is kept by who sends.
+/// Completes once the run is stopped. The deadline is not checked here: `sent` enforces it.
 async fn stopped(patience: &Patience) {
     let mut ticks = time::interval(STOP_CHECK);
     while patience.left().is_some() || Instant::now() >= patience.until() {

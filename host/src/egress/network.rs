@@ -1,5 +1,5 @@
-//! The network as this part sees it: names become addresses, and an address is connected to. A seam, so that tests can
-//! be a name server that lies.
+//! Network access of egress: resolves names and connects to addresses. A seam, so that tests can supply a name server
+//! that lies.
 
 use std::{
     io,
@@ -10,31 +10,31 @@ use std::{
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 
-/// See the module's documentation.
+/// Resolves names and opens connections.
 #[async_trait]
 pub trait Network: Send + Sync {
-    /// The addresses of a name, as many as its name server likes. `held` is kept until the look-up is over, also where
-    /// nobody waits for it any more.
+    /// Returns all addresses of a name. `held` is dropped when the look-up is over, even if the caller has stopped
+    /// waiting.
     async fn resolve(&self, name: &str, held: Held) -> io::Result<Vec<IpAddr>>;
 
     /// Connects to exactly this address.
     async fn connect(&self, address: SocketAddr) -> io::Result<Connected>;
 }
 
-/// What is dropped when a look-up is over.
+/// Value dropped when a look-up is over.
 pub type Held = Arc<dyn Send + Sync>;
 
-/// A connection, and the addresses of its ends as the system says them.
+/// Connection, with the addresses of both ends as the system reports them.
 pub struct Connected {
     /// The connection.
     pub stream: TcpStream,
-    /// This end.
+    /// Address of the local end.
     pub own: IpAddr,
-    /// The other end.
+    /// Address of the remote end.
     pub peer: IpAddr,
 }
 
-/// This machine's.
+/// Network of this machine.
 pub struct System;
 
 #[async_trait]
@@ -42,7 +42,7 @@ impl Network for System {
     async fn resolve(&self, name: &str, held: Held) -> io::Result<Vec<IpAddr>> {
         let name = name.to_owned();
         let look_up = tokio::task::spawn_blocking(move || {
-            // The system's resolver may take half a minute, and nothing ends it before.
+            // The system's resolver may take half a minute and cannot be interrupted.
             let found = (name.as_str(), 0).to_socket_addrs();
             drop(held);
             found.map(|addresses| addresses.map(|address| address.ip()).collect())

@@ -1,4 +1,4 @@
-//! How many requests may be on their way: of this process, and of one tenant.
+//! Bounds on concurrent requests: of this process and of each tenant.
 
 use std::{
     collections::HashMap,
@@ -10,25 +10,25 @@ use fusebox_core::{
     name::TenantId,
 };
 
-/// See the module's documentation.
+/// Counts concurrent requests. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Places(Arc<Mutex<Taken>>);
 
 #[derive(Default)]
 struct Taken {
     all: usize,
-    /// Of tenants that have one or more.
+    /// Counts of tenants with at least one request.
     tenants: HashMap<TenantId, usize>,
 }
 
-/// One request's place. Dropping it gives it back.
+/// Permit of one request, returned when dropped.
 pub(super) struct Place {
     places: Places,
     tenant: TenantId,
 }
 
 impl Places {
-    /// A place for one of a tenant's requests; `None` where there is none.
+    /// Reserves a permit for a tenant; `None` if its share or the whole is exhausted.
     pub(super) fn take(&self, tenant: &TenantId) -> Option<Place> {
         let mut taken = self.lock();
         let own = taken.tenants.get(tenant).copied().unwrap_or_default();
@@ -41,7 +41,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        // The counts are right at every moment a holder could panic.
+        // The counts are consistent wherever a holder could panic, so poisoning can be ignored.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The addresses that guests may reach: the public internet, what the operator adds to it, and never what the operator denies.
+//! Addresses that guests may reach: the public internet and the operator's additions, without the operator's denials.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -6,12 +6,12 @@ use fusebox_core::capability::HostPattern;
 
 use super::address::{Cidr, Kind, not_public, platform};
 
-/// An operator's denial to every function, whatever it was granted: a network, or hosts by the language of grants.
+/// Denial by the operator, which holds for every function whatever its grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Each address in it, however a request names it.
+    /// Every address of the network, by whatever name a request reaches it.
     Network(Cidr),
-    /// These hosts as a request names them; at every port where the pattern has none.
+    /// Hosts as named in a request; at every port if the pattern has none.
     Host(HostPattern),
 }
 
@@ -19,7 +19,7 @@ impl FromStr for Denial {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // An address alone is a network of one: it is denied by any name that leads to it.
+        // A single address is a network of one, and is denied under any name that resolves to it.
         text.parse().map(Self::Network).or_else(|network| match text.parse() {
             Ok(host) => Ok(Self::Host(host)),
             Err(_) if text.contains('/') => Err(network),
@@ -39,16 +39,16 @@ impl fmt::Display for Denial {
     }
 }
 
-/// Why an address is not connected to.
+/// Reason why an address must not be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// It is this, and not public.
+    /// Kind of an address that is not public.
     Kind(Kind),
-    /// The operator denies it by this.
+    /// The denial that covers the address.
     Denied(String),
 }
 
-/// See the module's documentation.
+/// Rules that decide which addresses guests may reach.
 #[derive(Clone, Debug, Default)]
 pub struct Reachable {
     private: Vec<Cidr>,
@@ -56,25 +56,25 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// The public internet and `private` networks, without what is `denied`.
+    /// Allows the public internet and the `private` networks, except for what is `denied`.
     #[must_use]
     pub fn new(private: Vec<Cidr>, denied: Vec<Denial>) -> Self {
         Self { private, denied }
     }
 
-    /// Holds a request's host, as it names it, against what is denied by name.
+    /// Checks a request's host, as named there, against the denied hosts.
     ///
     /// # Errors
-    /// The denial.
+    /// Fails with the matching denial.
     pub fn check_host(&self, host: &str, port: u16) -> Result<(), String> {
         let denies = |denial: &&Denial| matches!(denial, Denial::Host(pattern) if pattern.denies(host, port));
         self.denied.iter().find(denies).map_or(Ok(()), |denial| Err(denial.to_string()))
     }
 
-    /// Whether an address may be connected to.
+    /// Checks whether an address may be connected to.
     ///
     /// # Errors
-    /// Why it may not.
+    /// Fails with the reason if it may not.
     pub fn check(&self, address: IpAddr) -> Result<(), Closed> {
         self.check_denied(address)?;
         match not_public(address) {
@@ -83,25 +83,26 @@ impl Reachable {
         }
     }
 
-    /// Whether a connection leads to this machine itself, by a public address of its own: its ends then have the same
-    /// one. A server there, REST included, is as good as on loopback.
+    /// Checks a connection's ends. If both have the same address, the connection leads to this machine by a public
+    /// address of its own, and a server there, REST included, deserves the same protection as one on loopback.
     ///
     /// # Errors
-    /// Where it does, unless the address is added.
+    /// Fails with the reason if the connection is not allowed.
     pub fn check_connected(&self, own: IpAddr, peer: IpAddr) -> Result<(), Closed> {
         if own == peer && !self.is_added(peer) { Err(Closed::Kind("this machine's own")) } else { self.check(peer) }
     }
 
     fn check_denied(&self, address: IpAddr) -> Result<(), Closed> {
-        // An IPv4 address inside an IPv6 one leads to the same machine.
+        // An IPv4-mapped IPv6 address leads to the same machine as the IPv4 address.
         let same = [address, address.to_canonical()];
         let denies =
             |denial: &&Denial| matches!(denial, Denial::Network(network) if same.iter().any(|a| network.contains(*a)));
         self.denied.iter().find(denies).map_or(Ok(()), |denial| Err(Closed::Denied(denial.to_string())))
     }
 
-    /// Whether an operator added a network that holds the address: for a cloud platform's own, one that is no wider than
-    /// the platform's, so that `10.0.0.0/8` or `::/0` gives no function the machine's credentials by the way.
+    /// Returns true if an operator's network contains the address. For a platform's address the network must be no
+    /// wider than the platform's row, so that `10.0.0.0/8` or `::/0` does not expose the machine's credentials by
+    /// accident.
     fn is_added(&self, address: IpAddr) -> bool {
         let bits_min = platform(address).map_or(0, |(network, _)| network.bits());
         self.private.iter().any(|network| network.contains(address) && network.bits() >= bits_min)

@@ -1,62 +1,60 @@
-//! Why a guest's request got no answer: a reason that is counted, a sentence for the host's log, and the number that the
-//! guest sees.
+//! Reasons why a guest's request failed, each with a counter, a message for the host's log, and the number that the
+//! guest receives.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fusebox_core::capability::Refusal;
 
-/// See the module's documentation.
+/// Reason why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// This host sends no requests.
+    /// Egress is turned off.
     #[error("requests of guests are turned off: start this host or worker with --egress on")]
     Off,
-    /// The request is none.
+    /// The request is malformed.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The function was not granted this host.
+    /// The function has no grant for this host.
     #[error("the function has no grant for {0}: deploy it with --grant http={0}")]
     Host(String),
-    /// The port is another protocol's than HTTP.
+    /// The port belongs to a protocol other than HTTP.
     #[error("port {0} is not a web server's: browsers block it too")]
     Port(u16),
     /// The operator denies this host or its address.
-    #[error("this host or worker is started with --egress-deny {1}, which denies {0}")]
+    #[error("{0} is denied by this host's or worker's --egress-deny {1}")]
     Denied(String, String),
-    /// The host is at an address that no guest may reach.
-    #[error(
-        "{host} is at an address that is {kind}: start this host or worker with --egress-allow-private if it is meant"
-    )]
+    /// The host has an address that guests may not reach.
+    #[error("{host} has an address that is {kind}: to allow it, start this host or worker with --egress-allow-private")]
     Address {
         /// The host.
         host: String,
-        /// What its address is.
+        /// Kind of its address.
         kind: &'static str,
     },
-    /// Too many requests are on their way.
-    #[error("too many requests are on their way")]
+    /// The limit of concurrent requests is reached.
+    #[error("too many requests are in progress")]
     Busy,
-    /// The answer is above its bound.
+    /// The response is too large.
     #[error("the answer is too large")]
     TooLarge,
-    /// There is no such host, it cannot be connected to, or what it says is no HTTP.
+    /// The name does not resolve, the connection fails, or the response is not HTTP.
     #[error("{host} does not answer: {reason}")]
     Unreachable {
         /// The host.
         host: String,
-        /// What went wrong.
+        /// Error of the resolver, the connection or the HTTP client.
         reason: String,
     },
-    /// No whole answer came in time.
-    #[error("no whole answer came in time")]
+    /// No complete response arrived in time.
+    #[error("no complete answer arrived in time")]
     TimedOut,
-    /// The run is over: it was stopped, and nobody waits for the answer.
+    /// The run was stopped while it waited for the response.
     #[error("the run was stopped")]
     Stopped,
 }
 
 impl Refused {
-    /// What the guest is told.
+    /// Returns the error that the guest receives.
     #[must_use]
     pub const fn refusal(&self) -> Refusal {
         match self {
@@ -68,7 +66,7 @@ impl Refused {
         }
     }
 
-    /// Which of [`REASONS`] this is.
+    /// Returns the index of the reason in [`REASONS`].
     const fn reason(&self) -> usize {
         match self {
             Self::Off => 0,
@@ -86,14 +84,14 @@ impl Refused {
     }
 }
 
-/// The reasons, as metrics name them.
+/// Labels of the reasons in metrics.
 pub const REASONS: [&str; 11] =
     ["off", "invalid", "host", "address", "busy", "too-large", "unreachable", "timed-out", "stopped", "port", "denied"];
 
-/// What became of guests' requests.
+/// Counters of guests' requests.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Requests that got an answer.
+    /// Requests that got a response.
     pub answered: AtomicU64,
     refused: [AtomicU64; REASONS.len()],
 }
@@ -109,7 +107,7 @@ impl Counters {
         }
     }
 
-    /// Requests that got none, by reason.
+    /// Returns the number of failed requests by reason.
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         REASONS.into_iter().zip(self.refused.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }

@@ -1,6 +1,6 @@
-//! A guest's request, from its bytes: `METHOD URL\n`, header lines `name: value\n`, `\n`, the body. One parser reads the
-//! URL, the one that browsers agree on, and whatever is sent, matched or connected to comes from what it made of it: so
-//! no two parts can read a URL in two ways.
+//! Parses a guest's request: `METHOD URL\n`, header lines `name: value\n`, `\n`, the body. The URL is parsed once, by
+//! the WHATWG rules that browsers use, and the parsed form is what is matched, connected to and sent, so that no two
+//! parts can read a URL differently.
 
 use bytes::Bytes;
 use fusebox_core::limits::{HTTP_HEADERS_BYTES_MAX, HTTP_HEADERS_MAX};
@@ -12,15 +12,15 @@ use url::{Host, Position, Url};
 
 use super::refused::Refused;
 
-/// A request that may be sent once its host and address are allowed.
+/// Parsed request. Its host and address are still to be checked.
 #[derive(Debug)]
 pub(super) struct Outbound {
     pub(super) method: Method,
     pub(super) is_tls: bool,
-    /// A name, in lower case and without a final dot, or an address.
+    /// Lower-case name without a final dot, or address.
     pub(super) host: Host,
     pub(super) port: u16,
-    /// The port that the scheme has by itself.
+    /// Default port of the scheme.
     pub(super) scheme_port: u16,
     /// Path and query.
     pub(super) target: Uri,
@@ -28,8 +28,8 @@ pub(super) struct Outbound {
     pub(super) body: Bytes,
 }
 
-/// Headers that say how a message travels or to whom: the host's business. With them a guest could make a server see
-/// another request than the one that was checked.
+/// Headers that control the connection, which only the host may set. With them a guest could make a server see another
+/// request than the one that was checked.
 const OURS: [HeaderName; 10] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -42,17 +42,20 @@ const OURS: [HeaderName; 10] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
-/// The same without a constant.
+/// Further such headers, for which the `http` crate has no constant.
 const OURS_BY_NAME: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
 
-/// CONNECT would open a tunnel, TRACE shows what passed; neither is of use to a function.
+/// Without CONNECT, which opens a tunnel, and TRACE, which reveals headers; functions need neither.
 const METHODS: [Method; 7] =
     [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
 
 const NO_HEAD: Refused = Refused::Invalid("a request is METHOD URL, header lines, an empty line, and the body");
 
 impl Outbound {
-    /// Reads a request.
+    /// Parses a request.
+    ///
+    /// # Errors
+    /// `Invalid` with the fault.
     pub(super) fn parse(request: &Bytes) -> Result<Self, Refused> {
         let end = request.windows(2).position(|pair| pair == b"\n\n").ok_or(NO_HEAD)?;
         if end > HTTP_HEADERS_BYTES_MAX {
@@ -83,25 +86,25 @@ impl Outbound {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let target = url[Position::BeforePath..Position::AfterQuery].parse();
-        let target = target.map_err(|_| Refused::Invalid("the URL's path is none"))?;
+        let target = target.map_err(|_| Refused::Invalid("the URL's path is invalid"))?;
         let body = request.slice(end + 2..);
         Ok(Self { method, is_tls, host, port, scheme_port, target, headers, body })
     }
 
-    /// The host as grants and messages name it.
+    /// Returns the host in the form of grants and messages.
     pub(super) fn name(&self) -> String {
         self.host.to_string()
     }
 
-    /// The host, with its port where that is not the scheme's own: what a grant for it says.
+    /// Returns the host, with its port unless it is the scheme's default: the text of a grant for it.
     pub(super) fn place(&self) -> String {
         place(&self.host, self.port, self.scheme_port)
     }
 }
 
-const NO_HOST: Refused = Refused::Invalid("the URL's host is none");
+const NO_HOST: Refused = Refused::Invalid("the URL's host is invalid");
 
-/// Who asks, where the guest does not say.
+/// Default `User-Agent`.
 const AGENT: &str = concat!("fusebox/", env!("CARGO_PKG_VERSION"));
 
 fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refused> {
@@ -109,7 +112,7 @@ fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refused> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(NO_HEADER)?;
     let (name, value) = line.split_at(colon);
     let name = HeaderName::from_bytes(name).map_err(|_| NO_HEADER)?;
-    // The value's own check refuses control characters, so none can begin another line.
+    // `HeaderValue` refuses control characters, so a value cannot start another line.
     let value = value.get(1..).unwrap_or_default().trim_ascii();
     let value = HeaderValue::from_bytes(value).map_err(|_| NO_HEADER)?;
     if OURS.contains(&name) || OURS_BY_NAME.contains(&name.as_str()) {
@@ -119,11 +122,11 @@ fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refused> {
 }
 
 fn parsed(text: &str) -> Result<Url, Refused> {
-    // The parser forgives these, and what it then makes of a URL is not what a reader sees.
+    // The URL parser accepts these, and its result would differ from what people read.
     if text.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f) {
         return Err(Refused::Invalid("the URL has spaces, control characters or backslashes: percent-encode them"));
     }
-    let url = Url::parse(text).map_err(|_| Refused::Invalid("the URL is none: write https://HOST/PATH"))?;
+    let url = Url::parse(text).map_err(|_| Refused::Invalid("the URL is invalid: write https://HOST/PATH"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused::Invalid("the URL is neither http:// nor https://"));
     }
@@ -136,7 +139,7 @@ fn parsed(text: &str) -> Result<Url, Refused> {
     Ok(url)
 }
 
-/// The URL's host, which the parser has made lower-case, and an address where it is one in any notation.
+/// Returns the URL's host. The parser has lower-cased it and has recognized addresses in any notation.
 fn host(url: &Url) -> Result<Host, Refused> {
     match url.host() {
         Some(Host::Domain(name)) => {

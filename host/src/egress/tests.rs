@@ -1,5 +1,5 @@
-//! Guests' requests against servers of this test, over a network that lies: a name has the addresses that a test gives
-//! it, and a connection to any address leads to the test's server, which the system then calls by that address.
+//! Guests' requests to servers of the test, over a network that lies: names resolve to addresses chosen by the test,
+//! and connections to any address reach the test's server under that address.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ mod answers;
 mod places;
 mod tls;
 
-/// A public address, and another one.
+/// Public address, and another one.
 const PUBLIC: &str = "93.184.216.34";
 const OTHER: &str = "151.101.1.69";
 

@@ -1,4 +1,4 @@
-//! https: who a server is must be vouched for by a root of the host's.
+//! HTTPS: the server's certificate must lead to one of the host's roots.
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
