@@ -1,4 +1,4 @@
-//! The worker's side: starts its helper, asks it for compilations and connections, and notices its end.
+//! The worker's side of the helper: starts it, requests compilations and connections, and detects its end.
 
 use std::{
     io::{self, Write as _},
@@ -21,24 +21,24 @@ use tokio::{net::TcpStream, sync::oneshot};
 use super::{CONNECT_TIME, DONE, REASON_BYTES_MAX, Wish, passing};
 use crate::{frames, transport::Dial};
 
-/// The helper bounds its own work; one that says nothing for so much longer hangs.
+/// Time that the helper may take beyond the bounds of its own work before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A helper that runs. Cheap to clone; it ends when the last clone is gone.
+/// Running helper. Cheap to clone; the process ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Helper {
     control: Arc<UnixStream>,
-    /// The addresses that it was told of.
+    /// Addresses given to the helper at its start.
     addresses: Arc<[String]>,
-    /// Never waited for: it ends when this process does, and is the system's to bury then.
+    /// Never waited for: it ends with this process, and the system reaps it.
     _process: Option<Arc<Child>>,
 }
 
 impl Helper {
-    /// Starts `program` with these arguments, which name these addresses, as a helper.
+    /// Starts `program` as a helper with these arguments, which contain these addresses.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Fails if the process cannot be started.
     pub fn start(program: &Path, arguments: &[String], addresses: Vec<String>) -> io::Result<Self> {
         let (control, process) = super::start_beside(program, arguments, &[])?;
         Ok(Self { _process: Some(Arc::new(process)), ..Self::over(control, addresses) })
@@ -48,14 +48,14 @@ impl Helper {
         Self { control: Arc::new(control), addresses: addresses.into(), _process: None }
     }
 
-    /// Is told when the helper has ended. Takes a thread.
+    /// Returns a channel that receives when the helper has ended. Uses a thread.
     ///
     /// # Errors
-    /// Where the system has no room for the thread.
+    /// Fails if the system cannot start a thread.
     pub fn watch(&self) -> io::Result<oneshot::Receiver<()>> {
         let control = self.control.clone();
         let (tell, told) = oneshot::channel();
-        // It says nothing on this socket, so whatever comes is its end.
+        // The helper sends nothing on this socket, so the first event is its end.
         let watch = move || {
             let _ = passing::receive(&control);
             let _ = tell.send(());
@@ -64,12 +64,12 @@ impl Helper {
         Ok(told)
     }
 
-    /// Hands over where the helper asks for this worker's health.
+    /// Passes the helper the channel on which it requests this worker's health.
     pub(super) fn keep_vitals(&self, channel: &UnixStream) -> io::Result<()> {
         passing::send(&self.control, Wish::Vitals.byte(), Some(channel))
     }
 
-    /// A connection of its own for one wish.
+    /// Opens a connection for one request.
     fn ask(&self, wish: Wish, time: Duration) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(time))?;
@@ -94,7 +94,7 @@ impl Helper {
     fn connected(&self, address: &str) -> io::Result<Connected> {
         let place = self.addresses.iter().position(|known| known == address);
         let place = place.and_then(|place| u8::try_from(place).ok());
-        let place = place.ok_or_else(|| io::Error::other("the helper of this worker was not told of this address"))?;
+        let place = place.ok_or_else(|| io::Error::other("this worker's helper was not started with this address"))?;
         let mut answers = self.ask(Wish::Connect, CONNECT_TIME + PATIENCE)?;
         answers.write_all(&[place])?;
         match passing::receive(&answers)? {
@@ -115,7 +115,7 @@ impl Helper {
 impl Compiler for Helper {
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
         self.compiled(wasm).unwrap_or_else(|error| {
-            let message = format!("the helper of this worker does not compile: {error}");
+            let message = format!("this worker's helper failed to compile: {error}");
             Err(ModuleError { code: ErrorCode::Internal, message })
         })
     }
@@ -123,7 +123,8 @@ impl Compiler for Helper {
 
 #[async_trait]
 impl Dial for Helper {
-    /// The helper knows the addresses; it was told before it could be lied to.
+    /// The request holds only the address's index: the helper has had the list since before the worker ran untrusted
+    /// code.
     async fn dial(&self, address: &str) -> io::Result<TcpStream> {
         let (helper, address) = (self.clone(), address.to_owned());
         let connected = tokio::task::spawn_blocking(move || helper.connected(&address)).await;

@@ -1,18 +1,18 @@
-//! A process beside a jailed worker, which does for it what it cannot do any more: it starts compile children, and it
-//! connects to the dispatchers that it was told of, and to nothing else. It is started before the worker locks itself up, and the two share a
-//! pair of sockets: for each thing it wants, the worker makes another pair and sends one end of it along with a byte that
-//! says what it is for.
+//! Helper process of a jailed worker, which does what the worker no longer can: it starts compile children and connects
+//! to the dispatchers named at its start, and to nothing else. It starts before the worker locks itself up and shares a
+//! pair of sockets with it. For each request the worker creates another pair and sends one end of it, with a byte that
+//! names the request.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`client`] | the worker's side |
 //! | [`serve`] | the helper's side |
-//! | [`proxy`] | another process, which sends guests' HTTP requests for the worker: both its sides |
-//! | [`vitals`] | how the worker's health is told outside: both its sides |
-//! | `passing` | descriptors over a socket |
+//! | [`proxy`] | another process, which sends guests' HTTP requests for the worker: both sides |
+//! | [`vitals`] | reports of the worker's health: both sides |
+//! | `passing` | file descriptors over a socket |
 //!
-//! What a guest that has broken out gains by it: compilations, each in a child with limits of its own, and connections to a
-//! dispatcher that lets in whoever knows the join token.
+//! A guest that has broken out gains compilations, each in a child with limits of its own, and connections to
+//! dispatchers, which admit only peers with the join token.
 
 pub mod client;
 mod passing;
@@ -31,8 +31,9 @@ use std::{
     time::Duration,
 };
 
-/// Starts `program` beside this process, in a process group of its own, since a Ctrl-C at the terminal is the worker's to
-/// drain and draining may take it; and the socket to its stdin. It is never waited for: it ends when this process does.
+/// Starts `program` in a process group of its own, since Ctrl-C at the terminal makes the worker drain, and draining
+/// may need this process. Returns the socket that is its stdin. The process is never waited for: it ends when this one
+/// does.
 fn start_beside(program: &Path, arguments: &[String], names_kept: &[&str]) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new(program);
@@ -43,14 +44,15 @@ fn start_beside(program: &Path, arguments: &[String], names_kept: &[&str]) -> io
     Ok((ours, command.spawn()?))
 }
 
-/// What a worker wants.
+/// Request of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     /// Compile the module that follows.
     Compile,
-    /// Connect to the dispatcher whose place among the addresses follows, a byte, and hand the connection over.
+    /// Connect to the dispatcher whose index among the addresses follows, as a byte, and pass the connection back.
     Connect,
-    /// Keep the listener that follows, and ask there what is asked of it. Once, before the worker locks itself up.
+    /// Take over the listener that follows, and ask the worker there for what is requested. Sent once, before the
+    /// worker locks itself up.
     Vitals,
 }
 
@@ -68,17 +70,17 @@ impl Wish {
     }
 }
 
-/// The first byte of an answer: done, and what was wanted follows.
+/// First byte of a response that succeeded; the result follows.
 const DONE: u8 = 0;
-/// The first byte of an answer: not done, and the reason follows.
+/// First byte of a response that failed; the reason follows.
 const FAILED: u8 = 1;
 
-/// Wishes that a helper grants at a time: the compiles of a host, and a few connections. A worker that wants more than that
-/// is not itself any more.
+/// Number of requests that a helper serves at a time: the compilations of a host, and a few connections. A healthy
+/// worker needs no more.
 const WISHES_MAX: usize = 8;
-/// A reason is a sentence.
+/// Longest reason.
 const REASON_BYTES_MAX: u64 = 4 << 10;
-/// What connecting may take: a first packet that is lost twice is sent again within 3 s.
+/// Longest time for one connection: a first packet that is lost twice is sent again within 3 s.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -91,7 +93,7 @@ mod tests {
     use super::{client::Helper, passing, serve};
     use crate::transport::Dial as _;
 
-    /// Compiles a module to its length, and refuses an empty one.
+    /// Test compiler: returns the module's length, and refuses an empty module.
     struct Measure;
 
     impl Compiler for Measure {
@@ -103,7 +105,7 @@ mod tests {
         }
     }
 
-    /// A helper on a thread of this process that connects to `addresses`.
+    /// Starts a helper on a thread of this process that connects to `addresses`.
     fn helper(addresses: &[&str]) -> (Helper, thread::JoinHandle<io::Result<()>>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();

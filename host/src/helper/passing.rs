@@ -1,4 +1,4 @@
-//! Descriptors over a pair of sockets.
+//! File descriptors over a pair of sockets.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -14,7 +14,7 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-/// Sends a byte, and a descriptor along with it.
+/// Sends a byte, with a descriptor if there is one.
 pub(super) fn send<F: AsFd>(socket: &UnixStream, byte: u8, descriptor: Option<&F>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -26,7 +26,7 @@ pub(super) fn send<F: AsFd>(socket: &UnixStream, byte: u8, descriptor: Option<&F
     Ok(())
 }
 
-/// The next byte, and the descriptor that came with it; `None` where the other side is gone.
+/// Receives a byte and the descriptor sent with it; `None` if the other side has closed.
 pub(super) fn receive(socket: &UnixStream) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

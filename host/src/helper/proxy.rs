@@ -1,6 +1,6 @@
-//! The egress proxy: a process beside a jailed worker that sends its guests' requests, since a worker that is locked up can
-//! make no socket. For each request the worker sends one end of a pair of sockets, the request with its function's grants
-//! over the other, and reads the answer there. What a guest that has broken out gains by it: requests to public addresses.
+//! Egress proxy: a process beside a jailed worker that sends its guests' requests, since a jailed worker cannot create
+//! sockets. For each request the worker sends one end of a pair of sockets, writes the request with its function's
+//! grants to the other, and reads the answer there. A guest that has broken out gains requests to public addresses.
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -23,14 +23,14 @@ use serde::{Deserialize, Serialize};
 use super::passing;
 use crate::{egress::Egress, frames};
 
-/// How often a thread that waits for an answer looks whether its run is to stop.
+/// Interval at which a waiting thread checks whether its run was stopped.
 const TICK: Duration = Duration::from_millis(10);
-/// Names, grants and lengths beside a request or an answer.
+/// Upper bound of names, grants and lengths around a request or an answer.
 const FRAME_BYTES: u64 = 64 << 10;
-/// What comes along with the socket of a request.
+/// Byte sent with the socket of a request.
 const REQUEST: u8 = b'h';
 
-/// A request and whose it is.
+/// Request with its tenant, function and grants.
 #[derive(Serialize, Deserialize)]
 struct Wish {
     tenant: TenantId,
@@ -48,12 +48,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts `program` with these arguments as a proxy.
+    /// Starts `program` as a proxy with these arguments.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Fails if the process cannot be started.
     pub fn start(program: &Path, arguments: &[String]) -> io::Result<Self> {
-        // Where this machine's certificate authorities are.
+        // Locations of this machine's root certificates.
         let (control, process) = super::start_beside(program, arguments, &["SSL_CERT_FILE", "SSL_CERT_DIR"])?;
         Ok(Self { control, _process: Some(process) })
     }
@@ -87,7 +87,7 @@ impl HostCalls for Proxy {
     }
 }
 
-/// Reads for as long as there is patience.
+/// Reader that blocks until the deadline of `patience`.
 struct Waiting<'a> {
     socket: UnixStream,
     patience: &'a Patience,
@@ -105,16 +105,16 @@ impl Read for Waiting<'_> {
     }
 }
 
-/// The proxy's side: one request a thread, until the worker is gone.
+/// The proxy's side: sends each request on a thread of its own. Returns once the worker is gone.
 ///
 /// # Errors
-/// Where the socket cannot be read, or there is no room for a thread.
+/// Fails if the socket cannot be read, or if the system cannot start a thread.
 pub fn serve(control: &UnixStream, egress: &Egress) -> io::Result<()> {
-    // Bounded by the worker's slots, each of which waits for its one request.
+    // The number of threads is bounded by the worker's slots, each of which waits for one request.
     while let Some((_, descriptor)) = passing::receive(control)? {
         let Some(descriptor) = descriptor else { continue };
         let egress = egress.clone();
-        // Who asked may be gone by now.
+        // Errors are ignored: the requester may be gone by now.
         thread::Builder::new().spawn(move || drop(answer(UnixStream::from(descriptor), &egress)))?;
     }
     Ok(())

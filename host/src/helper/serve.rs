@@ -1,4 +1,4 @@
-//! The helper's side: grants one wish a thread, a few at a time, until its worker is gone.
+//! The helper's side: serves each request on a thread of its own, a few at a time, until its worker is gone.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -18,11 +18,11 @@ use super::{CONNECT_TIME, DONE, FAILED, WISHES_MAX, Wish, passing};
 
 use crate::frames;
 
-/// Grants what is asked over `control`, until its other side is gone: compilations, connections to these addresses, and
-/// once that `vitals` gets the channel by which the worker's health is asked for.
+/// Serves the requests that arrive on `control` until its other side is closed: compilations, connections to
+/// `addresses`, and, once, the channel for the worker's health, which `vitals` receives.
 ///
 /// # Errors
-/// Where the socket cannot be read.
+/// Fails if the socket cannot be read, or if the system cannot start a thread.
 pub fn serve<C: Compiler + 'static>(
     control: &UnixStream,
     compiler: &Arc<C>,
@@ -42,20 +42,20 @@ pub fn serve<C: Compiler + 'static>(
         }
         let granted = Granting::begin(&granting);
         if granted.before >= WISHES_MAX {
-            // Who asked sees its connection closed.
+            // Dropping the descriptor closes the requester's connection.
             continue;
         }
         let (compiler, addresses) = (compiler.clone(), addresses.clone());
         thread::Builder::new().spawn(move || {
             let _granted = granted;
-            // Whoever asked may be gone by now.
+            // Errors are ignored: the requester may be gone by now.
             let _ = grant(wish, descriptor, compiler.as_ref(), &addresses);
         })?;
     }
     Ok(())
 }
 
-/// Counts one wish until it is dropped.
+/// Counts one request until it is dropped.
 struct Granting {
     count: Arc<AtomicUsize>,
     before: usize,
@@ -104,7 +104,7 @@ fn answer(asker: &mut UnixStream, first: u8, bytes: &[u8]) -> io::Result<()> {
     frames::write(asker, bytes)
 }
 
-/// Connects to the first of the address's places that answers; its name is resolved anew.
+/// Resolves the address and connects to the first result that accepts.
 fn connect(address: Option<&String>) -> io::Result<TcpStream> {
     let address = address.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such address"))?;
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");

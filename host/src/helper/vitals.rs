@@ -1,6 +1,6 @@
-//! The way by which a jailed worker's health is told outside: it can accept no connections, so its helper has the listener, and asks the
-//! worker for each answer. For a question the helper makes a pair of sockets and sends one end along with the question's
-//! letter; the worker writes a frame there. A worker that was broken into can say anything about itself by it.
+//! Health of a jailed worker: the worker can accept no connections, so its helper has the listener and requests each
+//! answer from it. For each request the helper creates a pair of sockets and sends one end with the request's letter;
+//! the worker writes its answer there as a frame. A compromised worker can misreport only its own health.
 
 use std::{io, net::TcpListener, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
@@ -13,23 +13,23 @@ use crate::{
     telemetry::vitals::{Asked, NotWell, Told, Vitals},
 };
 
-/// A worker that is itself answers in milliseconds; one that hangs is not well.
+/// Longest time for an answer. A healthy worker answers in milliseconds.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// Metrics are some 20 KiB.
+/// Longest answer. Metrics are about 20 KiB.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
-/// Questions on their way at a time: each has a thread.
+/// Number of requests at a time; each uses a thread.
 const QUESTIONS_MAX: usize = 4;
-/// The byte that the listener comes along with.
+/// Byte sent with the listener.
 const LISTENER: u8 = b'l';
 
-/// The worker's side: where questions come in.
+/// The worker's side: channel on which requests arrive.
 pub struct Questions(UnixStream);
 
 impl Questions {
-    /// Hands the listener over to the helper. To be called before the worker locks itself up.
+    /// Passes the listener to the helper. Must be called before the worker locks itself up.
     ///
     /// # Errors
-    /// Where the helper is gone.
+    /// Fails if the helper is gone.
     pub fn hand_over(helper: &Helper, listener: &TcpListener) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         helper.keep_vitals(&theirs)?;
@@ -37,21 +37,21 @@ impl Questions {
         Ok(Self(ours))
     }
 
-    /// Answers them for as long as there is a helper. Takes a thread; the answers are made by the runtime, so that one that
-    /// hangs is not told to be well.
+    /// Answers requests for as long as the helper runs. Reads them on a thread, but computes the answers on the
+    /// runtime, so that a runtime that hangs does not report good health.
     ///
     /// # Errors
-    /// Where the system has no room for the thread.
+    /// Fails if the system cannot start a thread.
     pub fn answer(self, vitals: Arc<dyn Vitals>) -> io::Result<()> {
         let runtime = Handle::current();
         let answer = move || {
             while let Ok(Some((letter, asker))) = passing::receive(&self.0) {
                 let (Some(asked), Some(asker)) = (Asked::of(letter), asker) else { continue };
                 let vitals = vitals.clone();
-                // Where the runtime ends first, the asker sees its connection closed.
+                // If the runtime ends first, the requester sees its connection closed.
                 runtime.spawn(async move {
                     let told = vitals.tell(asked).await;
-                    // A frame of one answer is within what a socket takes at once, or its asker is reading it.
+                    // Blocks only if the answer exceeds the socket's buffer and the requester does not read.
                     let _ = tokio::task::spawn_blocking(move || reply(UnixStream::from(asker), &told)).await;
                 });
             }
@@ -72,10 +72,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Takes what the worker hands over.
+    /// Receives the listener from the worker.
     ///
     /// # Errors
-    /// Where it does not hand over a listener.
+    /// Fails if the worker does not send one.
     pub fn take(channel: UnixStream) -> io::Result<(TcpListener, Self)> {
         let taken = passing::receive(&channel)?.filter(|(letter, _)| *letter == LISTENER).and_then(|(_, found)| found);
         let listener = TcpListener::from(taken.ok_or(io::ErrorKind::InvalidData)?);
