@@ -1,4 +1,4 @@
-//! Whether the host takes work: starting, ready, draining.
+//! Readiness of the host: starting, ready or draining.
 
 use tokio::sync::watch;
 
@@ -10,18 +10,18 @@ enum State {
     Draining,
 }
 
-/// A shared flag. Cheap to clone.
+/// Shared readiness. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(watch::Sender<State>);
 
 impl Readiness {
-    /// A host that is starting.
+    /// Starts as `starting`.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The host takes work.
+    /// Marks the host as ready, unless it drains.
     pub fn ready(&self) {
         self.0.send_if_modified(|state| {
             let starts = *state == State::Starting;
@@ -32,18 +32,18 @@ impl Readiness {
         });
     }
 
-    /// The host ends what it has and takes nothing new; never ready again.
+    /// Marks the host as draining: it finishes what it has, accepts nothing new, and never becomes ready again.
     pub fn draining(&self) {
         self.0.send_replace(State::Draining);
     }
 
-    /// Whether it takes work.
+    /// Returns true while the host accepts work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.0.borrow() == State::Ready
     }
 
-    /// A word for people.
+    /// Returns the state as a word.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match *self.0.borrow() {

@@ -1,6 +1,6 @@
-//! Lines to stderr and stdout that nothing waits for. A server's lines go into a queue of `QUEUED_BYTES_MAX` that a thread
-//! of its own writes out: where nobody reads, where the device is full or the other side is gone, lines are lost and
-//! counted, and the work goes on. Commands of people write at once, as their readers expect it.
+//! Non-blocking output to stderr and stdout. A server's lines go into a queue of `QUEUED_BYTES_MAX` bytes that a thread
+//! writes out: if the reader stalls, the device is full or the pipe is closed, lines are dropped and counted, and the
+//! work goes on. Interactive commands write synchronously, as their users expect.
 
 use std::{
     fs::File,
@@ -15,32 +15,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines of one stream that wait to be written: some seconds of a busy log, or what a reader may fall behind.
+/// Capacity of one stream's queue in bytes: several seconds of a busy log.
 const QUEUED_BYTES_MAX: usize = 1 << 20;
-/// The time that lines still queued at the end have to leave: readers that read take it in a moment.
+/// Longest time to write what is still queued at the end; a reader that reads takes it in a moment.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static STDERR: LazyLock<Lines> = LazyLock::new(|| Lines::to(io::stderr().as_fd().try_clone_to_owned().ok()));
 static STDOUT: LazyLock<Lines> = LazyLock::new(|| Lines::to(io::stdout().as_fd().try_clone_to_owned().ok()));
-/// Whether lines are queued: this process is a server.
+/// True if lines are queued, as in servers.
 static QUEUES: AtomicBool = AtomicBool::new(false);
 
-/// The lines of this process to stderr: its log, and remarks.
+/// Returns the stream to stderr: the log, and remarks.
 pub fn stderr() -> &'static Lines {
     &STDERR
 }
 
-/// The lines of this process to stdout.
+/// Returns the stream to stdout.
 pub fn stdout() -> &'static Lines {
     &STDOUT
 }
 
-/// From now on lines are queued. They are written once [`start`] or [`flush`] has been called.
+/// Queues lines from now on. They are written once [`start`] or [`flush`] has been called.
 pub fn queue() {
     QUEUES.store(true, Ordering::Relaxed);
 }
 
-/// Starts the threads that write what is queued.
+/// Starts the threads that write queued lines.
 pub fn start() {
     if QUEUES.load(Ordering::Relaxed) {
         STDERR.start();
@@ -48,7 +48,7 @@ pub fn start() {
     }
 }
 
-/// Waits until what is queued has been written, for at most a second in all. To be called at the end of the process.
+/// Waits at most a second in all until the queued lines are written. Call it at the end of the process.
 pub fn flush() {
     if QUEUES.load(Ordering::Relaxed) {
         start();
@@ -58,19 +58,19 @@ pub fn flush() {
     }
 }
 
-/// Lines of this process that nobody got.
+/// Returns the number of dropped lines.
 #[must_use]
 pub fn lost() -> u64 {
     STDERR.lost.load(Ordering::Relaxed) + STDOUT.lost.load(Ordering::Relaxed)
 }
 
-/// See the module's documentation.
+/// One output stream.
 pub struct Lines {
     queue: Mutex<Queue>,
-    /// Notified when there are lines, and when there are none left.
+    /// Notified when lines arrive, and when none are left.
     changed: Condvar,
     lost: AtomicU64,
-    /// A descriptor of its own: a write that blocks must hold no lock of the standard library's streams.
+    /// Duplicated descriptor, so that a blocked write holds no lock of the standard library's streams.
     to: Option<File>,
 }
 
@@ -92,7 +92,7 @@ impl Lines {
         }
     }
 
-    /// Writes a line, or queues it. Never fails, and in a server never waits.
+    /// Writes or queues a line. Never fails, and never blocks in a server.
     pub fn push(&self, line: &[u8]) {
         if !QUEUES.load(Ordering::Relaxed) {
             self.write(line);
@@ -116,7 +116,7 @@ impl Lines {
     }
 
     fn write(&self, bytes: &[u8]) -> bool {
-        // Without a reader there is nobody to tell.
+        // An error has nowhere to be reported.
         self.to.as_ref().is_some_and(|mut to| to.write_all(bytes).is_ok())
     }
 
@@ -127,8 +127,7 @@ impl Lines {
         }
     }
 
-    /// Writes what comes, all that is queued at a time.
-    /// Writes what comes, all that is queued at a time.
+    /// Writes queued lines, all that there are at a time.
     fn write_on(&self) {
         let mut told = 0;
         loop {
@@ -139,13 +138,13 @@ impl Lines {
             }
             let lost = self.lost.load(Ordering::Relaxed);
             if lost > told {
-                tracing::warn!(lost, "lines of this process were lost: nobody read them in time");
+                tracing::warn!(lost, "output lines were dropped: their reader was too slow");
                 told = lost;
             }
         }
     }
 
-    /// Waits for lines, and takes all that there are.
+    /// Waits for lines and takes all of them.
     fn take(&self) -> (Vec<u8>, u64) {
         let mut queue = self.lock();
         queue.is_writing = false;
@@ -169,12 +168,12 @@ impl Lines {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // It is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        // The queue is consistent wherever a holder could panic, so poisoning can be ignored.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The log's way out: one call of `write` is one line.
+/// Writer for the log: each call of `write` is one line.
 impl Write for &Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
@@ -198,7 +197,7 @@ mod tests {
         let lines: &'static Lines = Box::leak(Box::new(Lines::to(Some(writer.into()))));
         lines.start();
         let line = [b'x'; 1 << 10];
-        // More than the queue and any pipe hold.
+        // More than the queue and a pipe together hold.
         let sent = 4 * QUEUED_BYTES_MAX / line.len();
         let kept = (0..sent).filter(|_| lines.enqueue(&line)).count();
         assert!(kept < sent, "the queue has a bound");

@@ -1,37 +1,37 @@
-//! Sets up the log: one line an event, to stderr, pretty or JSON; losing a line is no event.
+//! Log setup: one line per event to stderr, for people or as JSON. Errors of writing a line are ignored.
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
 use super::lines;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
     #[default]
     Pretty,
-    /// For programs: one JSON object a line.
+    /// For programs: one JSON object per line.
     Json,
 }
 
-/// Changes what a log that runs lets through.
+/// Changes the filter of the running log.
 pub struct LogControl(Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>);
 
 impl LogControl {
-    /// Lets through what `filter` does, from now on.
+    /// Replaces the filter.
     ///
     /// # Errors
-    /// Where the filter cannot be read.
+    /// Fails if the filter is malformed.
     pub fn set(&self, filter: &str) -> anyhow::Result<()> {
         (self.0)(read(filter)?)
     }
 }
 
-/// Starts logging what `filter` lets through, such as `info` or `fusebox=debug,warn`.
+/// Starts logging events that pass `filter`, such as `info` or `fusebox=debug,warn`.
 ///
 /// # Errors
-/// Where the filter cannot be read, or logging was started before.
+/// Fails if the filter is malformed, or if logging was already started.
 pub fn start(filter: &str, format: LogFormat, color: bool) -> anyhow::Result<LogControl> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(read(filter)?)
@@ -55,5 +55,5 @@ pub fn start(filter: &str, format: LogFormat, color: bool) -> anyhow::Result<Log
 }
 
 fn read(filter: &str) -> anyhow::Result<EnvFilter> {
-    EnvFilter::try_new(filter).with_context(|| format!("the log filter {filter:?} cannot be read"))
+    EnvFilter::try_new(filter).with_context(|| format!("the log filter {filter:?} is malformed"))
 }

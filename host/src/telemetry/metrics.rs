@@ -1,4 +1,4 @@
-//! Every metric, declared once. Counting is cheap: atomics, no locks on the paths of a run.
+//! Every metric of the host, declared in one place. Counting is cheap: atomics, and no locks on the path of a run.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use prometheus_client::{
 use super::lines;
 use crate::{egress::refused::Counters as EgressCounters, store::Backlog, transport::Counters};
 
-/// Seconds: from a fast run to a long one.
+/// Buckets in seconds, from a fast run to a long one.
 const SECONDS_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,7 +38,7 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-/// See the module's documentation.
+/// All metrics of a process.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -57,23 +57,23 @@ pub struct Metrics {
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
     running: Gauge<u64, AtomicU64>,
-    /// Declared by the transport, which counts without this crate's types.
+    /// Counters owned by the transport, which counts without this crate's types.
     links: OnceLock<Arc<Counters>>,
     links_joined: Gauge<u64, AtomicU64>,
     links_refused: Gauge<u64, AtomicU64>,
     links_expired: Gauge<u64, AtomicU64>,
     messages_broken: Gauge<u64, AtomicU64>,
-    /// Declared by what sends guests' requests.
+    /// Counters owned by the sender of guests' requests.
     egress: OnceLock<Arc<EgressCounters>>,
     egress_answered: Gauge<u64, AtomicU64>,
     egress_refused: Family<ReasonLabels, Gauge<u64, AtomicU64>>,
     log_lines_lost: Gauge<u64, AtomicU64>,
-    /// Counted apart from the family, since every invoke that returns counts here.
+    /// Counted outside of the family, since every successful invocation counts here.
     invoked_well: AtomicU64,
 }
 
 impl Metrics {
-    /// Declares every metric of a host with so many slots.
+    /// Declares every metric of a host with `slots` slots.
     #[must_use]
     pub fn new(slots: u32) -> Self {
         let seconds = || Histogram::new(SECONDS_BUCKETS);
@@ -117,15 +117,15 @@ impl Metrics {
         registry.register("tasks_refused", "Tasks refused because the queue was full", self.refused.clone());
         registry.register("reports_refused", "Reports without their attempt's lease", self.reports_refused.clone());
         registry.register("tasks_ended", "Tasks that ended, by status and error code", self.ended.clone());
-        registry.register("invokes", "Sync invokes that ran, by status and error code", self.invoked.clone());
+        registry.register("invokes", "Synchronous invocations that ran, by status and code", self.invoked.clone());
         registry.register("functions_registered", "Function versions registered", self.registered.clone());
-        registry.register("links_joined", "Links that workers have opened", self.links_joined.clone());
-        registry.register("links_refused", "Connections that were no workers of this host", self.links_refused.clone());
+        registry.register("links_joined", "Links opened by workers", self.links_joined.clone());
+        registry.register("links_refused", "Connections that failed the handshake", self.links_refused.clone());
         registry.register("links_expired", "Connections that took too long to join", self.links_expired.clone());
-        registry.register("messages_broken", "Messages that could not be read", self.messages_broken.clone());
-        registry.register("egress_answered", "Requests of functions that got an answer", self.egress_answered.clone());
-        registry.register("egress_refused", "Requests of functions that got none", self.egress_refused.clone());
-        registry.register("log_lines_lost", "Lines to stderr and stdout that nobody read", self.log_lines_lost.clone());
+        registry.register("messages_broken", "Malformed messages", self.messages_broken.clone());
+        registry.register("egress_answered", "Requests of functions that were answered", self.egress_answered.clone());
+        registry.register("egress_refused", "Requests of functions that failed", self.egress_refused.clone());
+        registry.register("log_lines_lost", "Lines to stderr and stdout that were lost", self.log_lines_lost.clone());
         let seconds = Unit::Seconds;
         registry.register_with_unit("run", "Wall time of runs", seconds.clone(), self.run_seconds.clone());
         registry.register_with_unit("queue_wait", "Wait before a run", seconds.clone(), self.queue_seconds.clone());
@@ -136,50 +136,50 @@ impl Metrics {
         registry.register("fuel_used", "Fuel units used by runs that returned", self.fuel.clone());
         let all_slots: Gauge = Gauge::default();
         all_slots.set(slots.into());
-        registry.register("slots", "Runs that may go on at once", all_slots);
-        registry.register("slots_busy", "Runs that go on", self.slots_busy.clone());
-        registry.register("tasks_ready", "Tasks that may be leased now", self.ready.clone());
-        registry.register("tasks_delayed", "Tasks that wait for their time", self.delayed.clone());
+        registry.register("slots", "Runs that can execute at once", all_slots);
+        registry.register("slots_busy", "Runs in progress", self.slots_busy.clone());
+        registry.register("tasks_ready", "Tasks ready to be leased", self.ready.clone());
+        registry.register("tasks_delayed", "Delayed tasks", self.delayed.clone());
         registry.register("tasks_running", "Leased attempts", self.running.clone());
     }
 
-    /// A request was answered.
+    /// Counts a response.
     pub fn request(&self, route: &str, status: u16) {
         self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
     }
 
-    /// A task was accepted.
+    /// Counts an accepted task.
     pub fn task_accepted(&self) {
         self.accepted.inc();
     }
 
-    /// A task was refused because the queue was full.
+    /// Counts a task refused because the queue was full.
     pub fn task_refused(&self) {
         self.refused.inc();
     }
 
-    /// Shows what happens on the workers' port.
+    /// Adds the counters of the workers' port to the exposition.
     pub fn count_links(&self, counters: &Arc<Counters>) {
         let _ = self.links.set(counters.clone());
     }
 
-    /// Shows what becomes of functions' requests.
+    /// Adds the counters of guests' requests to the exposition.
     pub fn count_egress(&self, counters: &Arc<EgressCounters>) {
         let _ = self.egress.set(counters.clone());
     }
 
-    /// A worker reported on an attempt whose lease it does not hold.
+    /// Counts a report on an attempt whose lease the worker does not hold.
     pub fn report_refused(&self) {
         self.reports_refused.inc();
     }
 
-    /// A task's end was recorded.
+    /// Counts the end of a task.
     pub fn task_ended(&self, status: Status, code: Option<ErrorCode>) {
         let code = code.map_or("", ErrorCode::as_str);
         self.ended.get_or_create(&EndLabels { status: status.as_str(), code }).inc();
     }
 
-    /// A sync invoke ran.
+    /// Counts a synchronous invocation, and its run.
     pub fn invoked(&self, code: Option<ErrorCode>, receipt: &Receipt) {
         match code {
             None => drop(self.invoked_well.fetch_add(1, Ordering::Relaxed)),
@@ -191,45 +191,45 @@ impl Metrics {
         self.ran(receipt);
     }
 
-    /// A run is over.
+    /// Counts a run.
     pub fn ran(&self, receipt: &Receipt) {
         self.run_seconds.observe(seconds(receipt.wall_us));
         self.queue_seconds.observe(seconds(receipt.queue_us));
         self.fuel.inc_by(receipt.fuel.unwrap_or_default());
     }
 
-    /// A function version was registered.
+    /// Counts a registered function version.
     pub fn function_registered(&self) {
         self.registered.inc();
     }
 
-    /// A module was compiled; zero where its artifact was there.
+    /// Records the time of a compilation; zero, for a cached artifact, is not recorded.
     pub fn compiled(&self, time: Duration) {
         if !time.is_zero() {
             self.compile_seconds.observe(time.as_secs_f64());
         }
     }
 
-    /// The store's time less this machine's, in milliseconds.
+    /// Sets the difference of the store's time to this machine's, in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "a skew of more than 52 bits of milliseconds is no skew")]
     pub fn clock_skew(&self, ms: i64) {
         self.clock_skew.set(ms as f64 / 1_000.0);
     }
 
-    /// A slot starts a run.
+    /// Counts a slot as busy.
     pub fn slot_busy(&self) {
         self.slots_busy.inc();
     }
 
-    /// A slot is free again.
+    /// Counts a slot as free.
     pub fn slot_free(&self) {
         self.slots_busy.dec();
     }
 
-    /// All metrics in Prometheus' text format, with the store's backlog as of now.
+    /// Returns all metrics in the OpenMetrics text format, with the store's current backlog.
     ///
     /// # Errors
-    /// Never, since it writes to memory; the exposition format's type says otherwise.
+    /// Never fails in practice: it writes to memory.
     pub fn exposition(&self, backlog: &[Backlog]) -> Result<String, std::fmt::Error> {
         self.ready.set(backlog.iter().map(|tenant| tenant.ready).sum());
         self.delayed.set(backlog.iter().map(|tenant| tenant.delayed).sum());

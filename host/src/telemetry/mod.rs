@@ -1,4 +1,5 @@
-//! What operators see: logs, metrics, readiness. Knows nothing of what it observes.
+//! Logs, metrics and health of a process. [`metrics`] reads counters of `transport` and `egress` and the `store`'s
+//! backlog; the other modules know no part of the host.
 
 pub mod health;
 pub mod lines;

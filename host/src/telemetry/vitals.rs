@@ -1,21 +1,21 @@
-//! The health of a process: that it is alive, whether it takes work, and its metrics.
+//! Health of a process: liveness, readiness and metrics.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-/// A question to a process.
+/// Request for one aspect of a process's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Whether it is alive.
+    /// Liveness.
     Alive,
-    /// Whether it takes work.
+    /// Readiness.
     Ready,
-    /// Its metrics, in Prometheus' text format.
+    /// Metrics in the OpenMetrics text format.
     Metrics,
 }
 
 impl Asked {
-    /// Its letter, between processes of this program.
+    /// Returns the letter that stands for the request between processes.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
@@ -25,24 +25,24 @@ impl Asked {
         }
     }
 
-    /// The question of a letter.
+    /// Returns the request for a letter.
     #[must_use]
     pub fn of(byte: u8) -> Option<Self> {
         [Self::Alive, Self::Ready, Self::Metrics].into_iter().find(|asked| asked.byte() == byte)
     }
 }
 
-/// The answer: what was asked for, or why it is not so.
+/// Answer: the text requested, or the reason why the process is not well.
 pub type Told = Result<String, NotWell>;
 
-/// Why a process does not take work, or cannot say what was asked.
+/// Reason why a process is not ready, or cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct NotWell(pub String);
 
-/// A process that can be asked.
+/// Process that reports its health.
 #[async_trait]
 pub trait Vitals: Send + Sync {
-    /// Answers; a word for people where nothing else is asked for.
+    /// Returns the requested text; for liveness and readiness, a word for people.
     async fn tell(&self, asked: Asked) -> Told;
 }
