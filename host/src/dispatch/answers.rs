@@ -1,4 +1,4 @@
-//! Answers of the store, as the driver takes them: each becomes events of the core.
+//! Turns results of the driver's store operations into events of the core.
 
 use fusebox_core::{
     capability::{Answer, Refusal},
@@ -11,7 +11,7 @@ use fusebox_core::{
 use super::driver::Driver;
 use crate::store::{Finished, LeasedTask};
 
-/// Answers of the store, to be handed to the core.
+/// Result of a store operation, for the core.
 pub(super) enum FromStore {
     Leased { request: RequestId, leased: Vec<LeasedTask> },
     LeaseFailed { request: RequestId },
@@ -25,11 +25,11 @@ pub(super) enum FromStore {
     Backlog(Vec<(TenantId, u64)>),
 }
 
-/// A verdict on its way to the store.
+/// Verdict that is being saved.
 #[derive(Clone, Copy)]
 pub(super) struct Save {
     pub(super) id: AttemptId,
-    /// The worker whose report this is, where the core does not know the attempt.
+    /// Worker that reported it, if the core does not know the attempt.
     pub(super) foreign: Option<WorkerId>,
 }
 
@@ -41,7 +41,7 @@ impl Driver {
                     self.tell_quota(&tenant);
                     self.handle(Event::Backlog { tenant, ready });
                 }
-                // Too many where the read did know of it, which the next lease finds out.
+                // May count some tasks twice, if the read included them; the next lease corrects that.
                 for (tenant, more) in std::mem::take(&mut self.more_ready) {
                     self.handle(Event::MoreReady { tenant, more });
                 }
@@ -60,7 +60,7 @@ impl Driver {
             FromStore::LeaseFailed { request } => self.handle(Event::LeaseFailed { request }),
             FromStore::Saved(answers) => answers.into_iter().for_each(|(save, finished)| self.on_saved(save, finished)),
             FromStore::SaveFailed(saves) => {
-                // A foreign report is said again by its worker.
+                // The worker repeats a foreign report itself.
                 for AttemptId { task, attempt } in
                     saves.iter().filter(|save| save.foreign.is_none()).map(|save| save.id)
                 {

@@ -1,5 +1,5 @@
-//! What the driver holds of each leased attempt. The dispatcher core knows tasks and attempt numbers only; tokens,
-//! inputs and outputs are here, from the lease until the end is saved.
+//! The driver's data of leased attempts. The core knows only tasks and attempt numbers; tokens, inputs and outputs are
+//! kept here from the lease until the end is saved.
 
 use std::collections::HashMap;
 
@@ -15,37 +15,37 @@ use fusebox_sandbox::StopFlag;
 use super::calls::Guest;
 use crate::store::{Claim, LeasedTask, Verdict, kv::Namespace};
 
-/// A leased attempt.
+/// Leased attempt.
 pub(super) struct Held {
-    /// Which attempt this is.
+    /// Number of the attempt.
     pub(super) attempt: Attempt,
-    /// Whose it is.
+    /// Worker that it is assigned to.
     pub(super) worker: WorkerId,
-    /// Proves the lease.
+    /// Token that proves the lease.
     pub(super) token: LeaseToken,
-    /// The fuel that its run reserves.
+    /// Fuel reserved for the run.
     pub(super) fuel: u64,
-    /// Ends the run, where it is in this process.
+    /// Stops the run, if it is in this process.
     pub(super) stop: StopFlag,
-    /// Whose run it is, and what that may ask for.
+    /// Namespace and grants of the run.
     pub(super) guest: Guest,
-    /// What to run; taken when the attempt is assigned.
+    /// Task and input; taken when the attempt is assigned.
     pub(super) leased: Option<LeasedTask>,
-    /// How it ended; there from the report until it is saved.
+    /// Result of the run, from its report until it is saved.
     pub(super) end: Option<Verdict>,
-    /// Whether its worker has reported on it.
+    /// True once the worker has reported on the attempt.
     pub(super) reported: bool,
 }
 
-/// The attempts held, by task: a task has one current attempt at most.
+/// Held attempts by task. A task has at most one current attempt.
 #[derive(Default)]
 pub(super) struct Attempts {
     held: HashMap<TaskId, Held>,
 }
 
 impl Attempts {
-    /// Holds a leased attempt. An older one of the same task is told to stop: its lease is over. Where a newer one is held
-    /// already, the answer with this one was overtaken; the core says that it is over.
+    /// Holds a leased attempt. Stops an older attempt of the same task, whose lease is over. If a newer one is already
+    /// held, this answer was overtaken, and the core reports the attempt as over.
     pub(super) fn hold(&mut self, leased: LeasedTask) -> Option<(TaskId, Attempt)> {
         let (task, attempt) = (leased.task.id, leased.task.attempt);
         let TaskState::Running(Lease { token, worker, .. }) = leased.task.state else { return None };
@@ -64,13 +64,13 @@ impl Attempts {
         Some((task, attempt))
     }
 
-    /// Tells every attempt of this process to stop; gives those that are to be told another way.
+    /// Stops every attempt of this process, and returns the assigned ones, for messages to their workers.
     pub(super) fn stop_all(&self, reason: StopReason) -> Vec<(WorkerId, AttemptId)> {
         self.held.values().for_each(|held| held.stop.raise(reason));
         self.assigned().map(|(task, held)| (held.worker, AttemptId { task, attempt: held.attempt })).collect()
     }
 
-    /// What a worker was assigned and has not reported on.
+    /// Returns the attempts that a worker was assigned and has not reported on.
     pub(super) fn of_worker(&self, worker: WorkerId) -> Vec<AttemptId> {
         let own = self.assigned().filter(|(_, held)| held.worker == worker);
         own.map(|(task, held)| AttemptId { task, attempt: held.attempt }).collect()
@@ -81,30 +81,30 @@ impl Attempts {
         assigned.map(|(task, held)| (*task, held))
     }
 
-    /// The attempt, if it is still the one held.
+    /// Returns the attempt if it is the current one of its task.
     pub(super) fn get(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut Held> {
         self.held.get_mut(&task).filter(|held| held.attempt == attempt)
     }
 
-    /// What a lease holder shows for the attempt.
+    /// Returns the proof of the attempt's lease.
     pub(super) fn claim(&mut self, task: TaskId, attempt: Attempt) -> Option<Claim> {
         let token = self.get(task, attempt)?.token;
         Some(Claim { task, fence: Fence { attempt, token } })
     }
 
-    /// Forgets the attempt.
+    /// Removes the attempt.
     pub(super) fn forget(&mut self, task: TaskId, attempt: Attempt) {
         if self.get(task, attempt).is_some() {
             self.held.remove(&task);
         }
     }
 
-    /// The number of the attempt held of a task.
+    /// Returns the number of the task's current attempt.
     pub(super) fn current(&self, task: TaskId) -> Option<Attempt> {
         self.held.get(&task).map(|held| held.attempt)
     }
 
-    /// How many are held.
+    /// Returns the number of held attempts.
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }

@@ -1,5 +1,5 @@
-//! What runs in other processes ask for. A worker is answered only for an attempt whose lease it holds and only what that
-//! attempt's function was granted; no worker has more calls open than slots.
+//! Host calls of runs in other processes. A call is served only for an attempt whose lease the worker holds, and only
+//! within the grants of the attempt's function. A worker may have no more open calls than slots.
 
 use fusebox_core::{
     capability::{Answer, Call, Refusal},
@@ -13,7 +13,7 @@ use fusebox_core::{
 use super::driver::{Driver, FromStore};
 use crate::store::{FunctionRef, Result, Store, kv::Namespace};
 
-/// Whose run an attempt is, and what it may ask for.
+/// Namespace and grants of a run.
 #[derive(Clone)]
 pub(super) struct Guest {
     pub(super) of: Namespace,
@@ -25,7 +25,7 @@ impl Driver {
         let AttemptId { task, attempt } = held.id;
         let Some(remote) = self.remotes.get_mut(worker) else { return };
         if !remote.begin_call() {
-            tracing::warn!(%worker, "a worker asks for more at a time than it has slots");
+            tracing::warn!(%worker, "host call refused: the worker has as many open as slots");
             return self.answer_call(worker, number, Err(Refusal::Unavailable));
         }
         let is_adopted = remote.holds_adopted(&held);
@@ -34,7 +34,7 @@ impl Driver {
             None if is_adopted => None,
             _ => {
                 self.metrics.report_refused();
-                tracing::warn!(%worker, %task, attempt, "a call without the attempt's lease is refused");
+                tracing::warn!(%worker, %task, attempt, "host call refused: not the lease's holder");
                 return self.on_called(worker, number, Err(Refusal::Refused));
             }
         };
@@ -48,7 +48,7 @@ impl Driver {
                 Ok(Some(Guest { of, grants })) if grants.allow(&call) => outside.answer(&of, call).await,
                 Ok(_) => Err(Refusal::Refused),
                 Err(error) => {
-                    tracing::warn!(%error, "the store does not say whose run asks");
+                    tracing::warn!(%error, "cannot look up the lease of a host call");
                     Err(Refusal::Unavailable)
                 }
             };
@@ -56,7 +56,7 @@ impl Driver {
         });
     }
 
-    /// A call is over.
+    /// Completes a call.
     pub(super) fn on_called(&mut self, worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal>) {
         if let Some(remote) = self.remotes.get_mut(worker) {
             remote.end_call();
@@ -69,7 +69,7 @@ impl Driver {
     }
 }
 
-/// Whose run an attempt of another dispatcher's time is, by what the store says of its lease.
+/// Returns the namespace and grants of an adopted attempt, if the store confirms its lease.
 async fn adopted(store: &dyn Store, worker: WorkerId, tenant: &TenantId, held: HeldAttempt) -> Result<Option<Guest>> {
     let Some(task) = store.task(tenant, held.id.task).await? else { return Ok(None) };
     let is_held = match task.state {

@@ -1,5 +1,5 @@
-//! Closes the workers' port to those without a join token once the host has a key: from then on not all who are on this
-//! machine are trusted with inputs and secrets.
+//! Closes the workers' port to peers without a join token once the host has an API key. From then on, not everyone on
+//! this machine is trusted with inputs and secrets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,14 +10,15 @@ use crate::{
     transport::TOKEN_NEEDED,
 };
 
-/// Interval of the look for a first key, since the store's news of changes is a hint that may be lost: the port stays open
-/// for at most so long after the first key.
+/// Interval of checks for the first key, since reports of changes can be lost: the port stays open for at most this
+/// long after the first key.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Cancels `closed` once there is a key: before this returns, or whenever the first one appears until `stop`.
+/// Cancels `closed` once there is a key: before this returns if there is one, otherwise when the first one appears,
+/// until `stop`.
 ///
 /// # Errors
-/// Where the store does not answer the first time: nobody knows then whether the port may be open.
+/// Fails if the store does not answer at first: it is then unknown whether the port may be open.
 pub async fn watch(store: Arc<dyn Store>, closed: CancellationToken, stop: CancellationToken) -> store::Result<()> {
     if store.has_keys().await? {
         close(&closed);
@@ -33,7 +34,7 @@ async fn until_first_key(store: Arc<dyn Store>, closed: CancellationToken) {
         match store.has_keys().await {
             Ok(true) => return close(&closed),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "cannot see whether there is a key; trying again"),
+            Err(error) => tracing::warn!(%error, "cannot check whether there is a key; retrying"),
         }
         tokio::select! {
             Ok(()) = changes.changed() => {}
@@ -43,6 +44,6 @@ async fn until_first_key(store: Arc<dyn Store>, closed: CancellationToken) {
 }
 
 fn close(closed: &CancellationToken) {
-    tracing::error!("no worker is let in here: {TOKEN_NEEDED}");
+    tracing::error!("workers' port closed: {TOKEN_NEEDED}");
     closed.cancel();
 }

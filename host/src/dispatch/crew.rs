@@ -1,5 +1,6 @@
-//! Whether anybody runs tasks, as a REST node sees it: dispatchers announce themselves and their workers in the store, and
-//! the node looks there now and then, never while an invoke that could run waits for it.
+//! Presence of dispatchers and workers, as a REST node sees it. Dispatchers announce themselves and their workers in
+//! the store; the node reads the announcements at intervals, so that an invocation that can run never waits for the
+//! read.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,19 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{invoke::InvokeError, store::Store};
 
-/// How often a node looks.
+/// Interval of reads.
 const LOOK: Duration = Duration::from_secs(2);
-/// While nobody is there, an invoke makes the node look again, at most this often.
+/// While nobody is present, an invocation causes a read, at most at this interval.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Nobody must have been there for so long: a dispatcher that is replaced is away for a shorter time.
+/// Time without a dispatcher or worker before invocations are refused. Longer than the restart of a dispatcher takes.
 const ABSENT: Duration = Duration::from_secs(10);
 
-/// The part that is missing.
+/// Missing part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// No dispatcher works on the store.
+    /// No dispatcher uses the store.
     Dispatcher,
-    /// No dispatcher has a worker that takes tasks.
+    /// No dispatcher has a worker that accepts tasks.
     Workers,
 }
 
@@ -35,7 +36,7 @@ impl From<Missing> for InvokeError {
     }
 }
 
-/// See the module's documentation.
+/// Cache of the announcements.
 pub struct Crew {
     store: Arc<dyn Store>,
     patience: Duration,
@@ -44,12 +45,12 @@ pub struct Crew {
 
 struct Seen {
     looked_at: Option<Instant>,
-    /// Since when nobody is there, and what was missing the last time.
+    /// Time since which nobody is present, and the part that was missing at the last read.
     absent: Option<(Instant, Missing)>,
 }
 
 impl Crew {
-    /// The crew of this store.
+    /// Creates a cache for this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Self::with_patience(store, ABSENT)
@@ -59,7 +60,7 @@ impl Crew {
         Arc::new(Self { store, patience, seen: Mutex::new(Seen { looked_at: None, absent: None }) })
     }
 
-    /// Looks now and then until `stop`.
+    /// Reads the announcements at intervals until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         loop {
             self.look().await;
@@ -70,14 +71,15 @@ impl Crew {
         }
     }
 
-    /// The part that has been missing for long, `None` where somebody runs tasks or did a moment ago.
+    /// Returns the part that has been missing for long, `None` if tasks are run or were until recently.
     #[must_use]
     pub fn missing(&self) -> Option<Missing> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.absent.filter(|(since, _)| since.elapsed() >= self.patience).map(|(_, missing)| missing)
     }
 
-    /// The same, but what is found missing was looked for a moment ago: whoever has come back is not refused for long.
+    /// Like [`Self::missing`], but confirms an absence with a recent read, so that invocations are accepted soon after
+    /// a return.
     pub async fn missing_now(&self) -> Option<Missing> {
         self.missing()?;
         let looked_at = self.seen.lock().unwrap_or_else(PoisonError::into_inner).looked_at;
@@ -87,7 +89,7 @@ impl Crew {
         self.missing()
     }
 
-    /// Asks the store. Where it does not answer, nothing is known, and what was known stays.
+    /// Reads the announcements. If the store does not answer, the last result stays.
     pub(super) async fn look(&self) {
         let now = Instant::now();
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).looked_at = Some(now);

@@ -1,8 +1,9 @@
-//! The driver: hands the dispatcher what happens as events, and its own answers back to it. Owns its channels, its clock
-//! and every leased attempt's bytes; decides nothing. What the dispatcher asks for is done in `perform`.
+//! Drives the dispatcher: passes inputs to the core as events, and the results of its effects back to it. Owns its
+//! channels, its clock and the bytes of every leased attempt, and decides nothing. `perform` carries out the core's
+//! effects.
 //!
-//! It wakes when tasks may be ready, a worker says something, the store answers, a task is cancelled, or the time the core
-//! asked for has come. Effects of one wake-up that write to the store are written together.
+//! It wakes when tasks may be ready, a worker sends a message, the store answers, a task is cancelled, or the core's
+//! timer expires. Writes to the store that result from one wake-up go out together.
 
 use std::{
     collections::HashMap,
@@ -44,43 +45,43 @@ use crate::{
     worker::slots::Slots,
 };
 
-/// How often links are looked after, leases of adopted attempts renewed, and workers announced.
+/// Interval at which links are checked, leases of adopted attempts are renewed, and workers are announced.
 const ROUND: Duration = Duration::from_millis(1_000);
 
-/// What the driver is made of.
+/// Parts of the driver.
 pub struct Options {
-    /// Names this dispatcher.
+    /// Id of this dispatcher.
     pub dispatcher: DispatcherId,
-    /// Where tasks come from and ends go.
+    /// Store that tasks are leased from and ends are saved to.
     pub store: Arc<dyn Store>,
-    /// Where attempts run.
+    /// Workers that run attempts.
     pub workers: Workers,
-    /// Answers what runs of other processes ask for.
+    /// Serves the host calls of runs in other processes.
     pub outside: StoreOutside,
-    /// The longest wall time of a run here, in milliseconds, whatever its function may use.
+    /// Largest wall time of a run in milliseconds, even if its function allows more.
     pub wall_ms_max: u32,
-    /// What each tenant may have under way.
+    /// Quotas of the tenants.
     pub quotas: Arc<QuotaBook>,
-    /// What time it is.
+    /// Source of time.
     pub clock: Clock,
-    /// What is counted.
+    /// Counters of this process.
     pub metrics: Arc<Metrics>,
 }
 
-/// Where attempts run.
+/// Workers that run attempts.
 pub enum Workers {
-    /// In slots of this process.
+    /// Slots of this process.
     Local {
         /// The slots.
         slots: Arc<Slots>,
         /// Compiles a module whose artifact is missing.
         missing: MissingModules,
     },
-    /// In other processes, which come in by a gateway.
+    /// Workers of other processes, which join through a gateway.
     Remote(mpsc::Receiver<FromLink>),
 }
 
-/// See the module's documentation.
+/// State of the driver.
 pub struct Driver {
     pub(super) dispatcher: DispatcherId,
     pub(super) core: Dispatcher,
@@ -90,40 +91,40 @@ pub struct Driver {
     pub(super) metrics: Arc<Metrics>,
     pub(super) wall_ms_max: u32,
     pub(super) quotas: Arc<QuotaBook>,
-    /// Changes of quotas that the core has been told.
+    /// Counter of quota changes as last passed to the core.
     pub(super) quota_changes: u64,
     pub(super) started_at: Millis,
-    /// Attempts that slots of this process have ended.
+    /// Number of attempts that slots of this process have ended.
     pub(super) ended: u64,
     pub(super) local: Option<LocalWorker>,
     pub(super) local_credit: Option<LocalCredit>,
     pub(super) remotes: Remotes,
     pub(super) attempts: Attempts,
     pub(super) effects: Vec<Effect>,
-    /// Steps on their way through the store.
+    /// Store operations in progress.
     pub(super) io: JoinSet<FromStore>,
     pub(super) saves: Vec<(Save, Finish)>,
     pub(super) beats: Vec<(TaskId, Attempt, Claim)>,
     pub(super) assignments: HashMap<WorkerId, Vec<Assignment>>,
     pub(super) recorded: HashMap<WorkerId, Vec<AttemptId>>,
     pub(super) reading_backlog: bool,
-    /// Something became ready after the read on its way had begun.
+    /// True if something became ready after the current read of the backlog began.
     pub(super) backlog_is_old: bool,
-    /// What became ready since that read had begun: it may not know of it.
+    /// Tasks that became ready since that read began, which may not include them.
     pub(super) more_ready: HashMap<TenantId, u64>,
     pub(super) announcing: bool,
     pub(super) wake_at: Millis,
     pub(super) drained: bool,
-    /// Attempts that started before a drain may end; the rest is released.
+    /// Time at which a drain interrupts attempts that still run.
     hard_stop_at: Millis,
 }
 
 impl Driver {
-    /// Runs until `stop` is cancelled and the drain that follows is over: attempts that run may end within
-    /// [`DRAIN_MS_MAX`], the others are given back to the store.
+    /// Runs until `stop` is cancelled and the following drain is over: running attempts may end within
+    /// [`DRAIN_MS_MAX`], the others are returned to the store.
     pub async fn run(options: Options, stop: CancellationToken) {
         let (reports, from_slots) = mpsc::unbounded_channel();
-        // Without links this channel stays silent; its sender is kept so that it does not end either.
+        // Without links this channel is never used; its sender is kept so that the channel stays open.
         let (silent, no_links) = mpsc::channel(1);
         let (local, from_links) = match options.workers {
             Workers::Local { slots, missing } => (Some(LocalWorker { slots, missing, reports }), no_links),
@@ -198,8 +199,8 @@ impl Driver {
                 }
                 Some(answer) = self.io.join_next() => match answer {
                     Ok(answer) => self.on_answer(answer),
-                    // What the step was to answer is lost, so the core would wait for it for ever: end here, and let
-                    // the next start take the leases back.
+                    // A panicked operation never answers, and the core would wait for it forever. End the process; the
+                    // leases lapse and are taken again.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 news = &mut ready => {
@@ -222,7 +223,7 @@ impl Driver {
             self.perform();
         }
         if let Err(error) = self.store.announce(self.dispatcher, Vec::new(), 0).await {
-            tracing::debug!(%error, "cannot say that nobody works here any more; what was said before is forgotten soon");
+            tracing::debug!(%error, "cannot withdraw this dispatcher's announcement; it expires soon");
         }
     }
 
@@ -245,14 +246,14 @@ impl Driver {
         if self.wake_at <= now {
             self.wake_at = Millis::NEVER;
             if let Some(worker) = self.local.as_ref().map(LocalWorker::id) {
-                // Slots in this process live as long as the process does.
+                // Slots of this process are alive whenever the driver is.
                 self.handle(Event::Heartbeat { worker });
             }
             self.handle(Event::Tick);
         }
     }
 
-    /// The slots of this process are a worker that is always there.
+    /// Joins the slots of this process as a worker.
     fn join_local(&mut self) {
         if let (Some(local), Some(credit)) = (&self.local, &self.local_credit) {
             let (worker, room) = (local.id(), credit.room());
@@ -261,7 +262,7 @@ impl Driver {
         }
     }
 
-    /// Lets the slots of this process hold what they want, after so many ends.
+    /// Grants the slots of this process further credit, after `ended` attempts have ended.
     fn grant_local(&mut self, ended: usize) {
         let Some(worker) = self.local.as_ref().map(LocalWorker::id) else { return };
         let slots = self.local_credit.as_mut().map_or(0, |credit| credit.more(ended, Instant::now()));
@@ -280,12 +281,12 @@ impl Driver {
         }
     }
 
-    /// Of several reports on an attempt the first counts, here as in the core.
+    /// Passes a report to the core. Of several reports on an attempt only the first counts, here as in the core.
     pub(super) fn on_report(&mut self, worker: WorkerId, report: AttemptReport) {
         let AttemptReport { held: reported, end, cpu_us } = report;
         let AttemptId { task, attempt } = reported.id;
         if let End::Broken { reason } = &end {
-            tracing::error!(%worker, %task, attempt, reason, "an attempt could not be run");
+            tracing::error!(%worker, %task, attempt, reason, "cannot run an attempt");
         }
         let core_report = match &end {
             End::Ended { .. } => CoreReport::Ended,
@@ -297,7 +298,7 @@ impl Driver {
                 held.reported = true;
                 let mut cost = Cost::default();
                 if let End::Ended { failure, output, log, receipt } = end {
-                    // Where a run did not end normally, its fuel is not known.
+                    // A run that did not end normally has no fuel count, and nothing is refunded.
                     cost.slot_us = receipt.wall_us.saturating_add(receipt.load_us);
                     cost.fuel_left = receipt.fuel.map_or(0, |used| held.fuel.saturating_sub(used));
                     held.end.get_or_insert(Verdict::End { failure, output, log, receipt });
@@ -306,13 +307,13 @@ impl Driver {
             }
             Some(_) => {
                 self.metrics.report_refused();
-                tracing::warn!(%worker, %task, attempt, "a report without the attempt's lease is refused");
+                tracing::warn!(%worker, %task, attempt, "report refused: it does not hold the attempt's lease");
             }
             None => self.on_foreign_report(worker, AttemptReport { held: reported, cpu_us, end }),
         }
     }
 
-    /// Counts are leased on at once, without a read of the backlog.
+    /// Passes counts of ready tasks to the core, which leases them without a read of the backlog.
     fn on_ready(&mut self, news: Ready) {
         if news.missed {
             self.ask_backlog();
@@ -327,7 +328,7 @@ impl Driver {
     }
 
     fn on_cancelled(&mut self, task: Result<TaskId, broadcast::error::RecvError>) {
-        // A receiver that lagged behind learns from the next beat of each attempt.
+        // If the receiver lagged, the next lease renewal of the attempt reports the cancellation.
         let Ok(task) = task else { return };
         if self.attempts.current(task).is_some() {
             self.handle(Event::CancelRequested { task });

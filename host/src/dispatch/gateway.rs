@@ -1,6 +1,5 @@
-//! Where workers of other processes come in: joins are checked, messages decoded, questions for modules passed to who
-//! hands them out. What a link says beyond that goes to the driver. A peer that breaks the protocol loses its link and
-//! nothing else.
+//! Admits workers of other processes: checks joins, decodes messages, and passes requests for modules to `pieces` and
+//! all others to the driver. A peer that violates the protocol loses its link; nothing else is affected.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -20,47 +19,47 @@ use tokio_util::sync::CancellationToken;
 use super::pieces::{Pieces, Question};
 use crate::transport::{Counters, Link, LinkReceiver, LinkSender, Listener, TOKEN_NEEDED};
 
-/// A link that has been joined says who it is within this time.
+/// Longest time between the handshake and the join.
 const JOIN_TIME: Duration = Duration::from_secs(5);
-/// Messages that wait for the driver; beyond it links are not read, and their peers wait.
+/// Messages queued for the driver. When it is full, links are not read, and their peers wait.
 const WAITING_MAX: usize = 1_024;
-/// A worker's name is for people.
+/// Longest name of a worker, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Tells a worker's links apart: an old one may end after a new one has begun.
+/// Distinguishes the links of a worker: an old one may end after a new one has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkId(u64);
 
-/// What the driver hears of links.
+/// Event on a link, for the driver.
 pub enum FromLink {
     /// A worker has joined.
     Joined {
         /// Its link.
         link: LinkId,
-        /// To answer it.
+        /// Sends messages to the worker.
         sender: LinkSender,
-        /// How it presents itself.
+        /// Its join message.
         join: Join,
     },
-    /// A worker says something.
+    /// A worker has sent a message.
     Said {
-        /// Who.
+        /// Id of the worker.
         worker: WorkerId,
-        /// On which link.
+        /// Link on which it arrived.
         link: LinkId,
-        /// What.
+        /// The message.
         message: FromWorker,
     },
     /// A link is closed.
     Left {
-        /// Whose.
+        /// Id of its worker.
         worker: WorkerId,
-        /// Which.
+        /// The link.
         link: LinkId,
     },
 }
 
-/// See the module's documentation.
+/// Accepts workers' links.
 pub struct Gateway {
     listener: Listener,
     door: Arc<Door>,
@@ -71,12 +70,12 @@ struct Door {
     pieces: Arc<Pieces>,
     counters: Arc<Counters>,
     to_driver: mpsc::Sender<FromLink>,
-    /// Is cancelled once a link without a join token may not stay.
+    /// Cancelled once links without a join token must be closed.
     closed: CancellationToken,
 }
 
 impl Gateway {
-    /// A gateway for workers of one mode, and where the driver hears of them.
+    /// Creates a gateway for workers of one mode, with the channel that the driver reads.
     #[must_use]
     pub fn new(
         listener: Listener,
@@ -89,7 +88,7 @@ impl Gateway {
         (Self { listener, door: Arc::new(door) }, links)
     }
 
-    /// Lets workers in until `stop`; links that are open stay.
+    /// Admits workers until `stop`; open links stay.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut next = 0;
         while let Some(link) = stop.run_until_cancelled(self.listener.accept()).await {
@@ -103,7 +102,7 @@ impl Door {
     async fn serve(self: Arc<Self>, id: LinkId, link: Link) {
         let Link { sender, mut receiver, peer, token } = link;
         let Some(join) = self.join(&sender, &mut receiver).await else {
-            tracing::warn!(peer, "a link was closed: its peer did not join as workers do");
+            tracing::warn!(peer, "link closed: the peer did not join");
             return;
         };
         let worker = join.worker;
@@ -119,10 +118,10 @@ impl Door {
         }
         sender.close();
         let _ = self.to_driver.send(FromLink::Left { worker, link: id }).await;
-        tracing::info!(%worker, peer, "a worker's link is closed");
+        tracing::info!(%worker, peer, "worker's link closed");
     }
 
-    /// The first message; `None` where it is no join, or one that is refused.
+    /// Reads the first message; `None` if it is not a join, or one that is refused.
     async fn join(&self, sender: &LinkSender, receiver: &mut LinkReceiver) -> Option<Join> {
         let first = tokio::time::timeout(JOIN_TIME, receiver.recv()).await.ok()??;
         let Ok(FromWorker::Join(join)) = wire::decode(&first) else {
@@ -130,14 +129,15 @@ impl Door {
             return None;
         };
         let Some(reason) = refusal(&join, self.mode) else { return Some(join) };
-        tracing::warn!(worker = %join.worker, reason, "a worker is refused");
+        tracing::warn!(worker = %join.worker, reason, "worker refused");
         refuse(reason, sender, receiver).await;
         None
     }
 
-    /// Ends the link of a worker that may not stay, as though it had said goodbye: what it holds is given back at once.
+    /// Closes the link of a worker without a join token as if it had sent a goodbye: attempts it holds are returned at
+    /// once.
     async fn dismiss(&self, worker: WorkerId, link: LinkId, sender: &LinkSender, receiver: &mut LinkReceiver) {
-        tracing::warn!(%worker, "a worker without a join token has to leave");
+        tracing::warn!(%worker, "worker without a join token dismissed");
         let message = FromWorker::Goodbye;
         if self.to_driver.send(FromLink::Said { worker, link, message }).await.is_ok() {
             refuse(TOKEN_NEEDED.to_owned(), sender, receiver).await;
@@ -160,7 +160,7 @@ impl Door {
                 }
                 Ok(FromWorker::Join(_)) | Err(_) => {
                     self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%worker, "a message cannot be read, and its link is closed");
+                    tracing::warn!(%worker, "link closed: malformed message");
                     return;
                 }
                 Ok(message) => {
@@ -173,7 +173,7 @@ impl Door {
     }
 }
 
-/// Says why a worker is not wanted, and waits a moment until it has read that and closed the link.
+/// Sends the reason of a refusal, and waits a moment for the peer to read it and close the link.
 async fn refuse(reason: String, sender: &LinkSender, receiver: &mut LinkReceiver) {
     if let Ok(message) = wire::encode(&FromDispatcher::Refused { reason }) {
         let _ = sender.send(message.into());
@@ -182,7 +182,7 @@ async fn refuse(reason: String, sender: &LinkSender, receiver: &mut LinkReceiver
     }
 }
 
-/// Why a worker is not let in, if it is not.
+/// Returns the reason why a worker is refused, `None` if it is admitted.
 fn refusal(join: &Join, mode: Mode) -> Option<String> {
     if join.mode != mode {
         let (ours, theirs) = (mode.as_str(), join.mode.as_str());
@@ -197,9 +197,8 @@ fn refusal(join: &Join, mode: Mode) -> Option<String> {
         && join.held.len() <= held_max
         && join.name.len() <= NAME_BYTES_MAX
         && join.version.len() <= NAME_BYTES_MAX;
-    (!fits).then(|| {
-        format!("a worker can have from 1 to {WORKER_CAPACITY_MAX} attempts and a name of {NAME_BYTES_MAX} bytes")
-    })
+    (!fits)
+        .then(|| format!("a worker can have 1 to {WORKER_CAPACITY_MAX} attempts and a name of {NAME_BYTES_MAX} bytes"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The driver's ears: what workers of other processes say, as events. A worker that comes back with attempts of another
-//! dispatcher's time keeps them: their leases are renewed here, and their ends go straight to the store, which knows them
-//! by their tokens. So the end of a dispatcher costs no run.
+//! Turns messages of remote workers into events. A worker that reconnects with attempts of another dispatcher keeps
+//! them: this driver renews their leases and passes their ends straight to the store, which verifies them by their
+//! tokens. The end of a dispatcher therefore costs no run.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -24,7 +24,7 @@ use crate::{
     worker,
 };
 
-/// How long an announcement of workers is believed: three rounds may be missed.
+/// Validity of an announcement of workers, in milliseconds: three rounds may be missed.
 const ANNOUNCED_MS: u64 = 4_000;
 
 impl Driver {
@@ -43,12 +43,13 @@ impl Driver {
         }
     }
 
-    /// What was sent to the worker and did not arrive is given back; what it holds and we do not know is adopted.
+    /// Handles a join: attempts that were sent and did not arrive are given back; attempts it holds that are unknown
+    /// here are adopted.
     fn on_join(&mut self, link: LinkId, sender: LinkSender, join: Join) {
         let (worker, held) = (join.worker, join.held.clone());
         let has_extra = sender.version() >= EXTRA_SINCE;
         let room = Room { slots: join.slots, capacity: join.capacity, has_extra };
-        // An older link of the worker may not have been missed yet.
+        // The end of the worker's older link may not have been noticed yet.
         self.handle(Event::WorkerAway { worker });
         self.remotes.join(link, sender, join, self.clock.now());
         self.remotes.welcome(worker, self.dispatcher);
@@ -65,7 +66,7 @@ impl Driver {
         if let Some(remote) = self.remotes.get_mut(worker) {
             remote.adopt(&held, &known);
         }
-        // Makes it known, so that its silence is noticed; what it can take it says itself.
+        // Introduces the worker, so that its silence is noticed. Its credit comes in later messages.
         self.handle(Event::WorkerJoined { worker, room });
         for AttemptId { task, attempt } in sent.into_iter().filter(|id| !arrived.contains(id)) {
             self.interrupted(worker, task, attempt);
@@ -100,13 +101,13 @@ impl Driver {
                 self.handle(Event::WorkerDrains { worker });
             }
             FromWorker::Goodbye => self.on_goodbye(worker),
-            // The gateway answers these.
+            // Handled by the gateway.
             FromWorker::Join(_) | FromWorker::Fetch { .. } => {}
         }
     }
 
-    /// A worker's link is closed. One that drains and holds nothing has ended, and is not waited for; any other one may be
-    /// back soon.
+    /// Handles the close of a worker's link. A worker that was draining and holds nothing is gone; any other may come
+    /// back.
     fn on_away(&mut self, worker: WorkerId) {
         let is_drained = self.remotes.is_drained(worker) && self.attempts.of_worker(worker).is_empty();
         match is_drained {
@@ -115,7 +116,8 @@ impl Driver {
         }
     }
 
-    /// A worker will not report on what it still holds: that is given back at once.
+    /// Handles the departure of a worker, which will not report on what it still holds: returns it to the store at
+    /// once.
     fn on_goodbye(&mut self, worker: WorkerId) {
         for HeldAttempt { id, token } in self.remotes.dismiss(worker) {
             let release = Finish { claim: claim(id, token), verdict: Verdict::Release };
@@ -125,7 +127,7 @@ impl Driver {
         tracing::info!(%worker, "a worker has left");
     }
 
-    /// An attempt is unspent: it did not reach its worker.
+    /// Reports an attempt that did not reach its worker as interrupted, so that it does not count as spent.
     pub(super) fn interrupted(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         if let Some(held) = self.attempts.get(task, attempt) {
             held.reported = true;
@@ -134,7 +136,7 @@ impl Driver {
         self.handle(Event::Finished { worker, task, attempt, report, cost: Cost::default() });
     }
 
-    /// A report on an attempt that the core does not know: the store decides by its token whether it counts.
+    /// Passes a report on an attempt unknown to the core to the store, which accepts it only with a valid token.
     pub(super) fn on_foreign_report(&mut self, worker: WorkerId, report: AttemptReport) {
         let AttemptReport { held, end, .. } = report;
         let verdict = match end {
@@ -166,7 +168,7 @@ impl Driver {
         self.renew_adopted();
         self.announce();
         self.tell_quotas();
-        // Hints may be lost: a server that was killed may have told nobody.
+        // Hints may be lost: a server that was killed may have sent none.
         self.ask_backlog();
     }
 
@@ -185,14 +187,15 @@ impl Driver {
                     FromStore::AdoptedLost(lost.collect())
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot renew leases; the next round tries again");
+                    tracing::warn!(%error, "cannot renew leases of adopted attempts; retrying in the next round");
                     FromStore::AdoptedLost(Vec::new())
                 }
             }
         });
     }
 
-    /// One at a time, so that a store that does not answer is not asked by ever more.
+    /// Announces the workers. One announcement at a time, so that requests do not pile up at a store that does not
+    /// answer.
     fn announce(&mut self) {
         if std::mem::replace(&mut self.announcing, true) {
             return;
@@ -201,7 +204,7 @@ impl Driver {
         let (store, dispatcher) = (self.store.clone(), self.dispatcher);
         self.io.spawn(async move {
             if let Err(error) = store.announce(dispatcher, workers, ANNOUNCED_MS).await {
-                tracing::debug!(%error, "cannot say who works here; the next round tries again");
+                tracing::debug!(%error, "cannot announce workers; retrying in the next round");
             }
             FromStore::Announced
         });

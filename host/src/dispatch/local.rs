@@ -1,4 +1,4 @@
-//! Slots in this process as a worker: its credit, how an attempt becomes a job, how a job's end becomes a report.
+//! Slots of this process as a worker: their credit, and the conversion of attempts to jobs and of results to reports.
 
 use std::{sync::Arc, time::Instant};
 
@@ -20,31 +20,32 @@ use crate::{
     },
 };
 
-/// How many attempts the slots of this process may hold: what waits here waits behind each other, whoever's it is.
+/// Credit of the slots of this process. Kept small, since attempts that wait here wait behind each other, whatever
+/// their tenant.
 pub(super) struct LocalCredit {
     appetite: Appetite,
     slots: u32,
     /// Granted and not spent.
     asked: u32,
-    /// Assigned and not reported on, on credit.
+    /// Assigned on credit and not reported on.
     open: u32,
-    /// The same for the extra slot: one, or a few where one of them was given up.
+    /// The same for the extra slot: one, or a few if it was abandoned.
     extras: Vec<AttemptId>,
 }
 
 impl LocalCredit {
-    /// Nothing is granted yet.
+    /// Starts without granted credit.
     pub(super) fn new(slots: &Slots, now: Instant) -> Self {
         let slots = slots.count();
         Self { appetite: Appetite::local(slots, now), slots, asked: 0, open: 0, extras: Vec::new() }
     }
 
-    /// The room of the slots.
+    /// Returns the room of the slots.
     pub(super) fn room(&self) -> Room {
         Room { slots: self.slots, capacity: self.appetite.most(), has_extra: true }
     }
 
-    /// An attempt is assigned.
+    /// Records an assignment.
     pub(super) fn assigned(&mut self, id: AttemptId, extra: bool) {
         if extra {
             return self.extras.push(id);
@@ -53,7 +54,7 @@ impl LocalCredit {
         self.open += 1;
     }
 
-    /// An attempt is reported on.
+    /// Records a report.
     pub(super) fn reported(&mut self, id: AttemptId) {
         match self.extras.iter().position(|extra| *extra == id) {
             Some(at) => drop(self.extras.swap_remove(at)),
@@ -61,14 +62,14 @@ impl LocalCredit {
         }
     }
 
-    /// Time has passed.
+    /// Records that the slots have been holding attempts until now.
     pub(super) fn look(&mut self, now: Instant) {
         if self.open > 0 {
             self.appetite.holds(now);
         }
     }
 
-    /// So many have ended; gives what is to be granted now.
+    /// Records ended attempts, and returns the credit to grant now.
     pub(super) fn more(&mut self, ended: usize, now: Instant) -> u32 {
         self.appetite.ended(ended, now);
         let more = self.appetite.more(self.open, self.asked);
@@ -77,12 +78,12 @@ impl LocalCredit {
     }
 }
 
-/// The slots of this process, as the driver sees them.
+/// Slots of this process, as the driver uses them.
 #[derive(Clone)]
 pub(super) struct LocalWorker {
     pub(super) slots: Arc<Slots>,
     pub(super) missing: MissingModules,
-    /// Unbounded in type, bounded by the credit: each attempt sends one report.
+    /// Unbounded in type, but bounded by the credit: each attempt sends one report.
     pub(super) reports: UnboundedSender<AttemptReport>,
 }
 
@@ -91,12 +92,12 @@ impl LocalWorker {
         self.slots.worker()
     }
 
-    /// Gives back what waits for a slot: in a drain only what runs may end.
+    /// Returns attempts that wait for a slot; a drain lets only running ones end.
     pub(super) fn give_back_waiting(&self) {
         self.slots.interrupt_waiting_attempts();
     }
 
-    /// Starts an attempt; its report comes later.
+    /// Starts an attempt; its report follows.
     pub(super) fn assign(&self, leased: LeasedTask, stop: StopFlag) {
         let TaskState::Running(Lease { token, .. }) = leased.task.state else { return };
         let (task, attempt, waited_ms) = (leased.task.id, leased.task.attempt, leased.task.waited_ms());
@@ -127,7 +128,7 @@ impl LocalWorker {
             Done::ModuleMissing(_) => worker.broken(held, "its compiled module vanished".to_owned()),
             Done::Lost(reason) | Done::Broken(reason) => worker.broken(held, reason),
         });
-        // The dispatcher never assigns more than the credit, so this lane has no other bound.
+        // The credit already bounds this lane.
         let _ = self.slots.submit(Lane::Attempts, job, done);
     }
 
@@ -143,7 +144,7 @@ impl LocalWorker {
     }
 
     fn report(&self, held: HeldAttempt, cpu_us: u64, end: End) {
-        // The driver is gone only when the process ends: the lease lapses then.
+        // The driver is gone only when the process ends; the lease then lapses.
         let _ = self.reports.send(AttemptReport { held, cpu_us, end });
     }
 }

@@ -1,4 +1,4 @@
-//! Modules that are registered but have no compiled artifact on this host, which happens after an upgrade of the engine:
+//! Modules that are registered but have no compiled artifact on this host, as after an upgrade of the engine. They are
 //! fetched from the store and compiled again, in a child process as always.
 
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use fusebox_core::{id::ModuleDigest, name::TenantId};
 
 use crate::{modules::Modules, store::Store};
 
-/// See the module's documentation.
+/// Compiles missing modules.
 #[derive(Clone)]
 pub struct MissingModules {
-    /// Where wasm bytes are.
+    /// Store of the wasm bytes.
     pub store: Arc<dyn Store>,
-    /// Compiles them.
+    /// Compiler and cache of artifacts.
     pub modules: Modules,
 }
 
 impl MissingModules {
-    /// Makes sure that a module's artifact is in the cache. `tenant` is who waits for it; `None` where it is for workers.
+    /// Ensures that a module's artifact is in the cache. `tenant` is the one that waits for it; `None` for workers.
     ///
     /// # Errors
-    /// Why it cannot be, as a sentence for the log.
+    /// Fails with a reason for the log.
     pub async fn prepare(&self, tenant: Option<TenantId>, digest: &ModuleDigest) -> Result<(), String> {
         tracing::info!(%digest, "a module is compiled again: its artifact is missing or of another engine version");
         let wasm = match self.store.module(digest).await {

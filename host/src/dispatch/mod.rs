@@ -1,21 +1,22 @@
-//! Moves tasks from the store to workers and their ends back. Decisions are `fusebox_core::dispatch`'s; this is its I/O.
+//! I/O of the dispatcher: moves tasks from the store to workers and their ends back. All decisions are made in
+//! `fusebox_core::dispatch`.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`driver`], [`answers`], [`perform`], [`links`] | the driver: what happens becomes events, effects are performed |
-//! | [`attempts`] | what the driver holds of each leased attempt: token, input, stop flag, report |
-//! | [`local`] | slots in this process as a worker |
-//! | [`gateway`], [`remote`] | workers of other processes: their door, and how the driver sees them |
-//! | [`closing`] | ends the time in which workers need no join token |
-//! | [`short`], [`stored`] | sync invokes: the short path, and as tasks that their callers wait for |
-//! | [`crew`] | whether anybody runs tasks, for those who wait for one |
-//! | [`outside`], [`calls`] | what runs were granted to ask for, here and in other processes |
-//! | [`quotas`] | what tenants may have under way |
-//! | [`pieces`] | modules for workers that have not got them |
-//! | [`missing`] | modules whose compiled artifact is missing |
-//! | [`upkeep`] | asks the store to do what time asks for |
+//! | [`driver`], [`answers`], [`perform`], [`links`] | the driver: turns inputs into events and performs effects |
+//! | [`attempts`] | the driver's data of each leased attempt: token, input, stop flag, report |
+//! | [`local`] | slots of this process as a worker |
+//! | [`gateway`], [`remote`] | workers of other processes: their admission, and their state in the driver |
+//! | [`closing`] | closes the port to workers without a join token |
+//! | [`short`], [`stored`] | synchronous invocations: the short path, and as tasks |
+//! | [`crew`] | presence of dispatchers and workers, for waiting invocations |
+//! | [`outside`], [`calls`] | host calls of runs, here and in other processes |
+//! | [`quotas`] | quotas of running attempts and fuel |
+//! | [`pieces`] | modules for workers that lack them |
+//! | [`missing`] | modules without a compiled artifact |
+//! | [`upkeep`] | periodic maintenance of the store |
 //!
-//! Knows nothing of REST; they meet in the store.
+//! Knows nothing of REST; the two meet in the store.
 
 pub mod answers;
 pub mod attempts;

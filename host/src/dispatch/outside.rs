@@ -1,4 +1,4 @@
-//! Answers from the store what runs were granted to ask for: for slots of this process, and for workers of others.
+//! Serves host calls from the store, for slots of this process and for workers of others.
 
 use std::{
     sync::{Arc, mpsc},
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// See the module's documentation. Cheap to clone.
+/// Serves host calls from the store. Cheap to clone.
 #[derive(Clone)]
 pub struct StoreOutside {
     store: Arc<dyn Store>,
@@ -30,16 +30,17 @@ pub struct StoreOutside {
 }
 
 impl StoreOutside {
-    /// Answers from `store`; of secrets only where there is a key. To be made within the runtime that serves the store.
+    /// Serves calls from `store`; secrets only if there is a key. Must be called within the runtime that serves the
+    /// store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, secrets: Option<SecretsKey>) -> Self {
         Self { store, secrets, runtime: Handle::current() }
     }
 
-    /// Answers a call that was found to be granted, in bounded time.
+    /// Serves a call, which must already be granted, in bounded time.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// Fails with the refusal that the guest receives.
     pub async fn answer(&self, of: &Namespace, call: Call) -> Result<Answer, Refusal> {
         let answer = tokio::time::timeout(Duration::from_millis(CALL_MS_MAX), self.ask(of, call));
         answer.await.unwrap_or(Err(Refusal::TimedOut))
@@ -57,7 +58,7 @@ impl StoreOutside {
                 let secret = self.secrets.as_ref().and_then(|key| key.open(of, &name, &sealed));
                 secret.map(Answer::Secret).ok_or_else(|| {
                     let function = &of.function;
-                    tracing::error!(%function, %name, "a secret cannot be opened: --secrets-key is missing or another");
+                    tracing::error!(%function, %name, "cannot decrypt a secret: --secrets-key is missing or differs");
                     Refusal::Unavailable
                 })
             }
@@ -72,7 +73,7 @@ impl StoreOutside {
             Call::KvDelete { key, expects } => {
                 self.store.delete_value(of, &key, expects).await.map_err(unavailable)?.map(Answer::Deleted)
             }
-            // A store reaches no other hosts.
+            // HTTP requests are sent by the worker's host, not from the store.
             Call::Http(_) => Err(Refusal::Refused),
         }
     }
@@ -84,7 +85,7 @@ impl HostCalls for StoreOutside {
         let (tell, told) = mpsc::sync_channel(1);
         let asked = self.clone();
         self.runtime.spawn(async move {
-            // Whoever asked may have run out of time.
+            // Errors are ignored: the caller may have timed out.
             drop(tell.send(asked.answer(&of, call).await));
         });
         outside::wait(&told, patience)
@@ -92,6 +93,6 @@ impl HostCalls for StoreOutside {
 }
 
 fn unavailable(error: store::Error) -> Refusal {
-    tracing::warn!(%error, "the store does not answer a run");
+    tracing::warn!(%error, "the store does not answer a host call");
     Refusal::Unavailable
 }

@@ -1,5 +1,4 @@
-//! The driver's hands: performs what the dispatcher asked for. Writes to the store and messages to workers are gathered
-//! and sent as one each.
+//! Performs the core's effects. Writes to the store, and messages to each worker, are batched.
 
 use std::time::{Duration, Instant};
 
@@ -19,23 +18,23 @@ use crate::{
     store::{self, Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict},
 };
 
-/// How long to wait before asking a store again that did not answer for its backlog.
+/// Pause before the backlog is read again after a failure.
 const BACKLOG_RETRY: Duration = Duration::from_millis(500);
 
-/// A lease step that failed is sent again after this long, then after twice as long, …
+/// First pause before a failed lease step is repeated; it doubles with each failure.
 const LEASE_PAUSE_MIN: Duration = Duration::from_millis(50);
-/// … up to this.
+/// Longest such pause.
 const LEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Leases. A step without an answer may have leased all the same, so it is sent again with its tokens, for as long as
-/// leases of its first try can last; what nobody knows of by then has lapsed, or soon does.
+/// Leases tasks, repeating a step without an answer. Such a step may have leased all the same; with the same tokens the
+/// repetition returns what it leased. Gives up after the lease time: any lease unknown by then has lapsed or soon will.
 async fn lease_surely(store: &dyn Store, mut request: LeaseRequest) -> store::Result<Vec<LeasedTask>> {
     let until = Instant::now() + Duration::from_millis(request.lease_ms);
     let mut pause = LEASE_PAUSE_MIN;
     loop {
         match store.lease(request.clone()).await {
             Err(error) if Instant::now() + pause < until => {
-                tracing::warn!(%error, "a lease step has no answer; asking again for what it leased");
+                tracing::warn!(%error, "a lease step has no answer; repeating it");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LEASE_PAUSE_MAX);
                 request.again = true;
@@ -46,7 +45,7 @@ async fn lease_surely(store: &dyn Store, mut request: LeaseRequest) -> store::Re
 }
 
 impl Driver {
-    /// Performs effects until none is left: what cannot be done leads to more of them.
+    /// Performs effects until none is left, since a failure can cause further ones.
     pub(super) fn perform(&mut self) {
         loop {
             for effect in std::mem::take(&mut self.effects) {
@@ -79,7 +78,7 @@ impl Driver {
                 self.remotes.send(worker, &FromDispatcher::NothingYet { slots });
             }
             Effect::GaveUp { worker } => {
-                tracing::warn!(%worker, "a worker was silent for too long: its attempts are tried again elsewhere");
+                tracing::warn!(%worker, "worker silent for too long: its attempts are retried elsewhere");
                 self.remotes.forget(worker);
             }
             Effect::Draw { tenant, fuel } => self.draw(tenant, fuel),
@@ -97,7 +96,7 @@ impl Driver {
             match lease_surely(&*store, lease).await {
                 Ok(leased) => FromStore::Leased { request, leased },
                 Err(error) => {
-                    tracing::warn!(%error, "cannot lease; trying again later");
+                    tracing::warn!(%error, "cannot lease; retrying later");
                     FromStore::LeaseFailed { request }
                 }
             }
@@ -115,7 +114,7 @@ impl Driver {
             return local.assign(leased, stop);
         }
         let held = HeldAttempt { id, token };
-        // Both times are the store's: only the difference leaves it.
+        // Both times come from the store's clock, so only their difference leaves it.
         let waited_ms = leased.task.waited_ms();
         let LeasedTask { task, input, module, function_name, grants } = leased;
         let (tenant, limits) = (task.tenant, task.limits);
@@ -128,7 +127,7 @@ impl Driver {
         }
     }
 
-    /// What cannot be sent is as good as interrupted before its start.
+    /// Sends the batched assignments. Those that cannot be sent count as interrupted before their start.
     fn flush_assignments(&mut self) {
         let now = self.clock.now();
         for (worker, batch) in std::mem::take(&mut self.assignments) {
@@ -142,7 +141,7 @@ impl Driver {
         let id = AttemptId { task, attempt };
         if self.local.is_none() {
             self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, reason)]));
-            // The core is done with it; what its worker reports is answered by the store.
+            // The core is done with the attempt; the store answers a late report.
             self.attempts.forget(task, attempt);
         } else if let Some(held) = self.attempts.get(task, attempt) {
             held.stop.raise(reason);
@@ -173,14 +172,14 @@ impl Driver {
             match store.finish(reports).await {
                 Ok(answers) => FromStore::Saved(saves.into_iter().zip(answers).collect()),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot save ends; they are kept and tried again");
+                    tracing::warn!(%error, "cannot save ends; they are kept and retried");
                     FromStore::SaveFailed(saves)
                 }
             }
         });
     }
 
-    /// The store has answered a verdict.
+    /// Handles the store's answer to a verdict.
     pub(super) fn on_saved(&mut self, save: Save, finished: Finished) {
         let AttemptId { task, attempt } = save.id;
         let answer = self.count(task, attempt, finished);
@@ -212,7 +211,7 @@ impl Driver {
                     FromStore::Beaten(lost.map(|(attempt, _)| attempt).collect())
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot renew leases; the next beat tries again");
+                    tracing::warn!(%error, "cannot renew leases; retrying at the next renewal");
                     FromStore::Beaten(Vec::new())
                 }
             }
@@ -225,7 +224,8 @@ impl Driver {
         }
     }
 
-    /// One read at a time: of two, the older could arrive last and hide what has become ready since.
+    /// Reads the backlog. One read at a time: of two, the older could arrive last and hide tasks that became ready
+    /// since.
     pub(super) fn ask_backlog(&mut self) {
         if std::mem::replace(&mut self.reading_backlog, true) {
             self.backlog_is_old = true;
@@ -238,14 +238,14 @@ impl Driver {
                     Ok(backlog) => {
                         return FromStore::Backlog(backlog.into_iter().map(|b| (b.tenant, b.ready)).collect());
                     }
-                    Err(error) => tracing::warn!(%error, "cannot read the backlog; trying again"),
+                    Err(error) => tracing::warn!(%error, "cannot read the backlog; retrying"),
                 }
                 tokio::time::sleep(BACKLOG_RETRY).await;
             }
         });
     }
 
-    /// Counts an end, and puts the store's answer into the core's words.
+    /// Counts an end, and translates the store's answer for the core.
     fn count(&mut self, task: TaskId, attempt: Attempt, finished: Finished) -> Answer {
         match finished {
             Finished::Ended(status) => {
@@ -254,7 +254,7 @@ impl Driver {
                         self.metrics.ran(receipt);
                         failure.as_ref().map(|failure| failure.code)
                     }
-                    // It was given back or lost, and that was its last attempt.
+                    // Released or lost on its last attempt.
                     _ => Some(ErrorCode::AttemptsExhausted),
                 };
                 self.metrics.task_ended(status, code);

@@ -1,6 +1,6 @@
-//! Hands modules out in pieces to workers that have not got them: compiled, where both sides know a join token and the
-//! worker's engine is ours, else as wasm. Each link is answered by a task of its own, since reading or compiling a module
-//! takes longer than a heartbeat may wait. Links that want the same share one copy, and one compile.
+//! Sends modules in pieces to workers that lack them: compiled if both sides know a join token and have the same
+//! engine, otherwise as wasm. Each link is served by a task of its own, since reading or compiling a module takes
+//! longer than a heartbeat may be delayed. Links that need the same module share one copy and one compilation.
 
 use std::{
     collections::HashMap,
@@ -23,23 +23,23 @@ use crate::{
     transport::LinkSender,
 };
 
-/// A worker wants a piece of a module.
+/// Request of a worker for a piece of a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
-    /// Which module.
+    /// Digest of the module.
     pub module: ModuleDigest,
-    /// In which form.
+    /// Form of the module.
     pub form: Form,
-    /// From this byte on.
+    /// Offset of the piece in bytes.
     pub offset: u64,
 }
 
-/// A module in one form, and what compiled code is sealed with.
+/// Module in one form, with the key that seals its compiled code.
 type What = (ModuleDigest, Form, Option<[u8; 32]>);
-/// Its bytes, from when the first link wants it until the last one has it; nothing where it cannot be had so.
+/// Bytes of the module, kept while a link needs them; empty if the form is unavailable.
 type Whole = Arc<OnceCell<Bytes>>;
 
-/// See the module's documentation.
+/// Serves modules.
 pub struct Pieces {
     store: Arc<dyn Store>,
     artifacts: Option<Artifacts>,
@@ -51,7 +51,7 @@ struct Artifacts {
 }
 
 impl Pieces {
-    /// Hands out modules of this store; compiled ones where they can be compiled here.
+    /// Serves modules of this store; compiled ones if `modules` is given.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, modules: Option<Modules>) -> Self {
         let missing = |modules| MissingModules { store: store.clone(), modules };
@@ -59,9 +59,9 @@ impl Pieces {
         Self { store, artifacts, handed_out: Mutex::default() }
     }
 
-    /// Answers a link until the questions' sender is dropped. A worker fetches one module at a time, so only its last
-    /// question is of use, and a new one takes the place of one that was not looked at yet. Compiled code is sealed with
-    /// the link's key; a link without one is given none.
+    /// Serves a link until the returned sender is dropped. A worker fetches one module at a time, so a new request
+    /// replaces one that has not been served yet. Compiled code is sealed with the link's key; a link without a key
+    /// gets none.
     pub fn answer(self: Arc<Self>, link: LinkSender, key: Option<ArtifactKey>) -> watch::Sender<Option<Question>> {
         let (ask, mut questions) = watch::channel(None);
         tokio::spawn(async move {
@@ -72,7 +72,7 @@ impl Pieces {
                     Some(question) => self.piece(&mut kept, key.as_ref(), question).await,
                     None => None,
                 };
-                // A link that does not take it is closed, which is seen where it is read.
+                // A link whose send fails is closed, which its reader notices.
                 if let Some(Ok(answer)) = answer.map(|answer| wire::encode(&answer)) {
                     let _ = link.send(answer.into());
                 }
@@ -81,8 +81,8 @@ impl Pieces {
         ask
     }
 
-    /// The answer; `None` where there is none now and the worker has to ask again. The module is `kept` until its last
-    /// piece or another one is asked for.
+    /// Returns the piece; `None` on a failure, after which the worker repeats the request. The module stays in `kept`
+    /// until its last piece or another module is requested.
     async fn piece(
         &self,
         kept: &mut Option<(What, Whole)>,
@@ -90,7 +90,7 @@ impl Pieces {
         question: Question,
     ) -> Option<FromDispatcher> {
         let Question { module, form, offset } = question;
-        // As it was registered a module is the same for all.
+        // The wasm form needs no key and is shared between all links.
         let key = key.filter(|_| form != Form::Wasm);
         let what = (module, form, key.map(|key| key.0));
         let whole = match kept.take() {
@@ -100,7 +100,7 @@ impl Pieces {
         let bytes = match whole.get_or_try_init(|| self.read(module, form, key)).await {
             Ok(bytes) => bytes,
             Err(error) => {
-                tracing::warn!(%module, %error, "cannot read a module that a worker wants");
+                tracing::warn!(%module, %error, "cannot read a module for a worker");
                 return None;
             }
         };
@@ -111,7 +111,7 @@ impl Pieces {
         Some(FromDispatcher::Piece { module, form, offset, total, bytes })
     }
 
-    /// What other links are being given, or a place for it.
+    /// Returns the copy shared with other links, or a new empty one.
     fn shared(&self, what: What) -> Whole {
         let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(whole) = handed_out.get(&what).and_then(Weak::upgrade) {
@@ -129,9 +129,9 @@ impl Pieces {
             (Form::Artifact { .. }, None) => return Ok(Bytes::new()),
             (Form::Artifact { engine }, Some((artifacts, key))) => (engine, artifacts, key),
         };
-        // All who wait are told, so that each compiles it itself instead of trying here one after the other.
+        // Empty bytes make every waiting worker compile the module itself, instead of all retrying here in turn.
         Ok(artifacts.read_or_compile(module, engine, key).await.unwrap_or_else(|reason| {
-            tracing::warn!(%module, reason, "no artifact can be given to a worker: it compiles the module itself");
+            tracing::warn!(%module, reason, "no artifact for a worker: it compiles the module itself");
             Bytes::new()
         }))
     }
@@ -192,7 +192,7 @@ mod tests {
         (Arc::new(store), home)
     }
 
-    /// Offset and size of the piece that answers a question, and what is said of the whole.
+    /// Returns offset and size of the piece in a reply, and the total size.
     async fn ask(pieces: &Pieces, kept: &mut Option<(What, Whole)>, question: Question) -> (u64, u64, usize) {
         match pieces.piece(kept, Some(&ArtifactKey([1; 32])), question).await {
             Some(FromDispatcher::Piece { module, form, offset, total, bytes }) => {

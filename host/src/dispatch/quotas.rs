@@ -1,18 +1,18 @@
-//! What tenants may have under way: told to the core, and fuel drawn for it.
+//! Quotas of running attempts: passes them to the core and draws fuel for it.
 
 use fusebox_core::{dispatch::Event, name::TenantId, quota::Quotas};
 
 use super::driver::{Driver, FromStore};
 
 impl Driver {
-    /// Says what a tenant may have under way, before anything is leased of it.
+    /// Passes a tenant's quotas to the core before any of its tasks are leased.
     pub(super) fn tell_quota(&mut self, tenant: &TenantId) {
         if !self.core.knows(tenant) {
             self.handle(quota(tenant, &self.quotas.of(tenant)));
         }
     }
 
-    /// Says what has changed.
+    /// Passes changed quotas to the core.
     pub(super) fn tell_quotas(&mut self) {
         let changes = self.quotas.changes();
         if std::mem::replace(&mut self.quota_changes, changes) == changes {
@@ -29,19 +29,19 @@ impl Driver {
         let (store, per_minute) = (self.store.clone(), self.quotas.of(&tenant).fuel_per_minute);
         self.io.spawn(async move {
             let fuel = store.draw_fuel(&tenant, per_minute, fuel).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot draw fuel; trying again");
+                tracing::warn!(%error, "cannot draw fuel; retrying");
                 0
             });
             FromStore::Drawn { tenant, fuel }
         });
     }
 
-    /// Where it fails, the tenant waits for a little longer than it would have to.
+    /// Returns fuel to the store. On failure the tenant only waits somewhat longer for it to refill.
     pub(super) fn give_back(&self, tenant: TenantId, fuel: u64) {
         let (store, per_minute) = (self.store.clone(), self.quotas.of(&tenant).fuel_per_minute);
         tokio::spawn(async move {
             if let Err(error) = store.give_back_fuel(&tenant, per_minute, fuel).await {
-                tracing::warn!(%error, "cannot give fuel back");
+                tracing::warn!(%error, "cannot return fuel");
             }
         });
     }

@@ -1,5 +1,5 @@
-//! Workers of other processes, as the driver sees them: their links, what was sent to them and has not arrived, and the
-//! attempts that they hold from another dispatcher's time. Decides nothing about leases.
+//! State of remote workers: their links, assignments not yet acknowledged, and attempts leased by another dispatcher
+//! that they still hold. Decides nothing about leases.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,24 +18,25 @@ use crate::{
     worker::slots::EXTRA_SLOTS,
 };
 
-/// Bytes of inputs in one message, beyond which the rest of a batch goes into the next one: half of what a message may
-/// have, so that one input of the largest size always fits beside them.
+/// Bytes of inputs after which a batch continues in another message: half of a message's size, so that one input of the
+/// largest size always fits beside them.
 const ASSIGN_BYTES_MAX: usize = 8 << 20;
 
-/// A worker that has joined.
+/// Joined worker.
 pub(super) struct Remote {
     link: Option<(LinkId, LinkSender)>,
-    /// What is shown of it.
+    /// Announced facts about the worker.
     pub(super) info: WorkerInfo,
-    /// Sent, and not yet known to have arrived; since when.
+    /// Assignments that are not acknowledged, with the time at which they were sent.
     unreceived: HashMap<AttemptId, Millis>,
-    /// Leased by another dispatcher, or by this one before it gave the worker up: kept alive, not decided about.
+    /// Attempts leased by another dispatcher, or by this one before it gave the worker up. Their leases are renewed
+    /// here; the core does not know them.
     adopted: HashMap<AttemptId, LeaseToken>,
-    /// What its runs have asked for and were not answered.
+    /// Number of open host calls.
     calls: u32,
 }
 
-/// See the module's documentation.
+/// Remote workers by id.
 #[derive(Default)]
 pub(super) struct Remotes {
     workers: BTreeMap<WorkerId, Remote>,
@@ -43,7 +44,7 @@ pub(super) struct Remotes {
 }
 
 impl Remotes {
-    /// A worker has joined, or is back. A link that it had before is closed.
+    /// Registers a worker that has joined or rejoined. Closes an older link of it.
     pub(super) fn join(&mut self, link: LinkId, sender: LinkSender, join: Join, now: Millis) {
         let Join { worker, mode, name, version, slots, .. } = join;
         let ended = self.workers.get(&worker).map_or(0, |known| known.info.ended);
@@ -67,7 +68,7 @@ impl Remotes {
         }
     }
 
-    /// A link is closed; whether it was the worker's current one.
+    /// Records the close of a link. Returns true if it was the worker's current one.
     pub(super) fn left(&mut self, worker: WorkerId, link: LinkId) -> bool {
         let Some(remote) = self.workers.get_mut(&worker) else { return false };
         let is_current = remote.link.as_ref().is_some_and(|(current, _)| *current == link);
@@ -78,26 +79,26 @@ impl Remotes {
         is_current
     }
 
-    /// Whether a message of this link counts.
+    /// Returns true if this is the worker's current link.
     pub(super) fn is_current(&self, worker: WorkerId, link: LinkId) -> bool {
         let current = self.workers.get(&worker).and_then(|remote| remote.link.as_ref());
         current.is_some_and(|(current, _)| *current == link)
     }
 
-    /// Nothing more is expected of a worker. Its link is closed, so that it joins again if it lives.
+    /// Forgets a worker and closes its link, so that it joins again if it is alive.
     pub(super) fn forget(&mut self, worker: WorkerId) {
         if let Some((_, link)) = self.workers.remove(&worker).and_then(|remote| remote.link) {
             link.close();
         }
     }
 
-    /// A worker has left for good; gives what it held of another dispatcher's time. Its link ends with whoever else holds it.
+    /// Forgets a worker that has left for good, and returns its adopted attempts. The gateway closes the link.
     pub(super) fn dismiss(&mut self, worker: WorkerId) -> Vec<wire::HeldAttempt> {
         let adopted = self.workers.remove(&worker).map(|remote| remote.adopted).unwrap_or_default();
         adopted.into_iter().map(|(id, token)| wire::HeldAttempt { id, token }).collect()
     }
 
-    /// Whether a worker has said that it drains, and holds nothing of another dispatcher's time.
+    /// Returns true if a worker drains and holds no adopted attempts.
     pub(super) fn is_drained(&self, worker: WorkerId) -> bool {
         self.workers.get(&worker).is_some_and(|remote| remote.info.draining && remote.adopted.is_empty())
     }
@@ -106,7 +107,8 @@ impl Remotes {
         self.workers.get_mut(&worker)
     }
 
-    /// Sends a message; whether it was queued on a link. A peer of the version before is not sent what it does not know.
+    /// Sends a message; returns true if it was queued on a link. Messages newer than the peer's protocol version are
+    /// not sent.
     pub(super) fn send(&self, worker: WorkerId, message: &FromDispatcher) -> bool {
         let link = self.workers.get(&worker).and_then(|remote| remote.link.as_ref());
         let sender = link.map(|(_, sender)| sender).filter(|sender| message.since() <= sender.version());
@@ -114,7 +116,7 @@ impl Remotes {
         sender.send(bytes.into()).is_ok()
     }
 
-    /// Sends attempts in as few messages as they fit into; gives those that could not be queued.
+    /// Sends attempts in as few messages as possible, and returns those that could not be queued.
     pub(super) fn assign(&mut self, worker: WorkerId, batch: Vec<Assignment>, now: Millis) -> Vec<AttemptId> {
         let mut unsent = Vec::new();
         for part in parts(batch) {
@@ -131,7 +133,7 @@ impl Remotes {
         unsent
     }
 
-    /// Sends an attempt for the extra slot; whether it could be queued.
+    /// Sends an attempt for the extra slot; returns true if it was queued.
     pub(super) fn assign_extra(&mut self, worker: WorkerId, assignment: Assignment, now: Millis) -> bool {
         let id = assignment.held.id;
         let is_sent = self.send(worker, &FromDispatcher::AssignExtra(assignment));
@@ -141,18 +143,18 @@ impl Remotes {
         is_sent
     }
 
-    /// Closes the links that swallow messages: what was sent on them has not arrived in time.
+    /// Closes links whose assignments were not acknowledged in time.
     pub(super) fn close_deaf(&self, now: Millis) {
         for (worker, remote) in &self.workers {
             let is_late = |sent_at: &Millis| sent_at.plus(RECEIPT_MS_MAX) <= now;
             if let Some((_, link)) = remote.link.as_ref().filter(|_| remote.unreceived.values().any(is_late)) {
-                tracing::warn!(%worker, "the worker does not acknowledge what it is sent: its link is closed");
+                tracing::warn!(%worker, "link closed: the worker does not acknowledge its assignments");
                 link.close();
             }
         }
     }
 
-    /// What the adopted attempts' leases are renewed with.
+    /// Returns the claims of all adopted attempts, for the renewal of their leases.
     pub(super) fn adopted(&self) -> Vec<(WorkerId, Claim)> {
         let of = |(worker, remote): (&WorkerId, &Remote)| {
             let worker = *worker;
@@ -162,19 +164,19 @@ impl Remotes {
         self.workers.iter().flat_map(of).collect()
     }
 
-    /// Which worker holds an adopted attempt of a task.
+    /// Returns the worker that holds an adopted attempt of a task.
     pub(super) fn adopter(&self, task: fusebox_core::id::TaskId) -> Option<(WorkerId, AttemptId)> {
         self.workers
             .iter()
             .find_map(|(worker, remote)| remote.adopted.keys().find(|id| id.task == task).map(|id| (*worker, *id)))
     }
 
-    /// Everyone, as it is shown.
+    /// Returns all connected workers, for the announcement.
     pub(super) fn infos(&self) -> Vec<WorkerInfo> {
         self.workers.values().filter(|remote| remote.link.is_some()).map(|remote| remote.info.clone()).collect()
     }
 
-    /// Says who this dispatcher is.
+    /// Sends the id of this dispatcher.
     pub(super) fn welcome(&self, worker: WorkerId, dispatcher: DispatcherId) {
         self.send(worker, &FromDispatcher::Welcome { dispatcher });
         if self.draining {
@@ -182,7 +184,7 @@ impl Remotes {
         }
     }
 
-    /// Tells every worker, those that are still to join too, that this dispatcher drains.
+    /// Notifies every worker, including later ones, that this dispatcher drains.
     pub(super) fn drain(&mut self) {
         self.draining = true;
         for worker in self.workers.keys() {
@@ -192,46 +194,46 @@ impl Remotes {
 }
 
 impl Remote {
-    /// Attempts that it holds and this dispatcher does not know.
+    /// Records the attempts that the worker holds and this dispatcher does not know.
     pub(super) fn adopt(&mut self, held: &[wire::HeldAttempt], known: &HashSet<AttemptId>) {
         let foreign = held.iter().filter(|held| !known.contains(&held.id));
         self.adopted = foreign.map(|held| (held.id, held.token)).collect();
     }
 
-    /// An attempt is over; it may have been adopted.
+    /// Removes an attempt that is over from the adopted ones.
     pub(super) fn release(&mut self, id: AttemptId) {
         self.adopted.remove(&id);
     }
 
-    /// Counts a call, if it may have one more open: each slot waits for the answer to its own.
+    /// Counts a host call; returns false if too many are open. Each slot waits for at most one.
     pub(super) fn begin_call(&mut self) -> bool {
         let has_room = self.calls < self.info.slots.min(WORKER_CAPACITY_MAX) + EXTRA_SLOTS;
         self.calls += u32::from(has_room);
         has_room
     }
 
-    /// A call is answered.
+    /// Counts a host call as completed.
     pub(super) fn end_call(&mut self) {
         self.calls = self.calls.saturating_sub(1);
     }
 
-    /// Whether it has come with this attempt from another dispatcher's time.
+    /// Returns true if the worker holds this adopted attempt.
     pub(super) fn holds_adopted(&self, held: &wire::HeldAttempt) -> bool {
         self.adopted.get(&held.id) == Some(&held.token)
     }
 
-    /// An attempt has arrived.
+    /// Records the acknowledgement of an attempt.
     pub(super) fn received(&mut self, id: AttemptId) {
         self.unreceived.remove(&id);
     }
 }
 
-/// What a lease holder shows.
+/// Builds the proof of a lease.
 pub(super) fn claim(id: AttemptId, token: LeaseToken) -> Claim {
     Claim { task: id.task, fence: Fence { attempt: id.attempt, token } }
 }
 
-/// Splits a batch so that no part's inputs are larger than a message may be.
+/// Splits a batch so that the inputs of each part fit into a message.
 fn parts(batch: Vec<Assignment>) -> Vec<Vec<Assignment>> {
     let mut parts: Vec<Vec<Assignment>> = Vec::new();
     let mut bytes = usize::MAX;

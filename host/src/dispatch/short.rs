@@ -1,4 +1,5 @@
-//! The short path of a sync invoke: straight to a slot, nothing stored. The fuse and the receipt are those of a task.
+//! Short path of synchronous invocations: straight to a slot, without the store. Limits and receipt are those of a
+//! task.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,9 +19,9 @@ use crate::{
     },
 };
 
-/// Runs sync invokes on the slots of this process.
+/// Runs invocations in slots of this process.
 pub struct SlotInvoker {
-    /// Where they run.
+    /// The slots.
     pub slots: Arc<Slots>,
     /// Compiles a module whose artifact is missing.
     pub missing: MissingModules,
@@ -37,7 +38,7 @@ impl Invoker for SlotInvoker {
             NoFuel::Store(error) => InvokeError::Unavailable(error.to_string()),
         })?;
         let invoked = self.invoke_fuelled(function, input).await;
-        // What a run that did not end normally has burnt is not known; one that never began has burnt nothing.
+        // A run that did not end normally has no fuel count; one that never began has used none.
         let left = match &invoked {
             Ok(invoked) => invoked.receipt.fuel.map_or(0, |used| limit.saturating_sub(used)),
             Err(InvokeError::Overloaded | InvokeError::LineFull { .. } | InvokeError::ShuttingDown) => limit,
@@ -51,7 +52,7 @@ impl Invoker for SlotInvoker {
 impl SlotInvoker {
     async fn invoke_fuelled(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
         let stop = StopFlag::default();
-        // Where the client goes away, this future is dropped, and nobody wants the answer any more.
+        // If the client goes away, this future is dropped and the run is stopped.
         let _stop_when_dropped = StopWhenDropped(stop.clone());
         let job = Job {
             module: function.module,

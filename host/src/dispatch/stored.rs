@@ -1,5 +1,5 @@
-//! Sync invokes where REST and workers are different processes: a task that its caller waits for, woken by its end. It is
-//! stored like any other; where the caller goes away, it is cancelled.
+//! Synchronous invocations where REST and workers are different processes: a stored task whose caller waits for its
+//! end. If the caller goes away, the task is cancelled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,22 +22,22 @@ use crate::{
     tenancy::QuotaBook,
 };
 
-/// An invoke waits so long for a worker, beyond the wall time of its run: as long as clients wait.
+/// Longest wait for a worker, in milliseconds, in addition to the wall time of the run. About as long as clients wait.
 const QUEUE_MS: u64 = 30_000;
-/// Where a hint is lost, a waiter looks by itself this often.
+/// Interval at which a waiter reads the result without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(1);
 
-/// See the module's documentation.
+/// Runs invocations as tasks.
 pub struct StoredInvoker {
-    /// Where tasks are.
+    /// Store of the tasks.
     pub store: Arc<dyn Store>,
-    /// What time it is.
+    /// Source of time.
     pub clock: Clock,
-    /// What tenants may take.
+    /// Quotas of the tenants.
     pub quotas: Arc<QuotaBook>,
-    /// Attempts that an invoke may have: as many as any task.
+    /// Number of attempts, the same as for any task.
     pub attempts_max: Attempt,
-    /// The dispatchers and workers that run tasks.
+    /// Presence of dispatchers and workers.
     pub crew: Arc<Crew>,
 }
 
@@ -58,7 +58,7 @@ impl Invoker for StoredInvoker {
             function_name: function.name,
             module: function.module,
             limits: function.limits,
-            // Someone waits for it.
+            // A caller is waiting.
             priority: Priority::High,
             attempts_max: self.attempts_max,
             delay_ms: 0,
@@ -123,7 +123,7 @@ fn unavailable(error: store::Error) -> InvokeError {
     InvokeError::Unavailable(error.to_string())
 }
 
-/// Nobody waits for the answer any more.
+/// Cancels the task when its caller goes away.
 struct CancelWhenDropped {
     store: Arc<dyn Store>,
     tenant: TenantId,
@@ -136,7 +136,7 @@ impl Drop for CancelWhenDropped {
         let (store, tenant) = (self.store.clone(), self.tenant.clone());
         runtime.spawn(async move {
             if let Err(error) = store.cancel(&tenant, task).await {
-                tracing::debug!(%task, %error, "an invoke that nobody waits for could not be cancelled");
+                tracing::debug!(%task, %error, "cannot cancel an invocation whose caller is gone");
             }
         });
     }
@@ -206,7 +206,7 @@ mod tests {
         let invoker = StoredInvoker { store: store.clone(), clock, quotas, attempts_max: 3, crew: crew.clone() };
         let ready = store.ready_hint();
         let waiting = invoker.invoke(function.clone(), Bytes::new());
-        // Its task waits when it turns out that nobody is there.
+        // The task is queued when the absence is noticed.
         let (waited, ()) = tokio::join!(waiting, async {
             ready.await;
             crew.look().await;

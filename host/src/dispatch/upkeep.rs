@@ -1,4 +1,4 @@
-//! Asks the store, again and again, to do what time asks for: lapse leases, promote delayed tasks, expire and purge.
+//! Periodic maintenance of the store: lapses leases, promotes delayed tasks, expires and purges records.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Often enough that a retry's delay is about what it says.
+/// Interval of ticks: short, so that retries are little later than their delay.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Runs until `stop`.
@@ -21,18 +21,18 @@ pub async fn run(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: Cancellatio
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         match store.tick().await {
             Ok(ticked) => count(&metrics, &ticked),
-            Err(error) => tracing::warn!(%error, "the store's tick failed; trying again"),
+            Err(error) => tracing::warn!(%error, "the store's tick failed; retrying"),
         }
     }
 }
 
-/// Counts the ends that no worker reports.
+/// Counts ends that no worker reports.
 fn count(metrics: &Metrics, ticked: &Ticked) {
     for _ in 0..ticked.expired {
         metrics.task_ended(Status::Failed, Some(ErrorCode::Expired));
     }
     for (task, next) in &ticked.lapsed {
-        tracing::warn!(%task, ?next, "a lease ran out");
+        tracing::warn!(%task, ?next, "lease lapsed");
         if *next == Next::Failed {
             metrics.task_ended(Status::Failed, Some(ErrorCode::AttemptsExhausted));
         }
