@@ -1,6 +1,6 @@
-//! A worker of its own process: joins a dispatcher, runs what it is assigned, reports, and joins again whenever its link
-//! ends. Its attempts go on meanwhile; it comes back with all that it holds. Push and pull differ in one thing: how it
-//! says what it can take.
+//! Worker in a process of its own: joins a dispatcher, runs the attempts it is assigned, reports them, and rejoins
+//! whenever its link ends. Its attempts go on meanwhile, and it rejoins with everything it holds. Push and pull differ
+//! only in how it announces what it can take.
 
 use std::{
     sync::Arc,
@@ -32,26 +32,26 @@ use crate::{
     transport::{Link, LinkReceiver, LinkSender},
 };
 
-/// Arrivals are told of this often, far within [`fusebox_core::limits::RECEIPT_MS_MAX`]; what has ended by then needs no
-/// such message.
+/// Interval of acknowledgements, well within [`fusebox_core::limits::RECEIPT_MS_MAX`]. Attempts that have ended by then
+/// need none, since a report acknowledges too.
 const RECEIPTS: Duration = Duration::from_millis(250);
-/// Reports that waited for an end of their dispatcher's store may be recorded within this time after a drain.
+/// Longest wait after a drain for reports to be recorded, in case the dispatcher's store does not answer.
 const RECORD_TIME: Duration = Duration::from_secs(5);
 
-/// A dispatcher that was told goodbye closes the link within this time.
+/// Longest wait for the dispatcher to close the link after a goodbye.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
-/// What an agent is made of.
+/// Parts of an agent.
 pub struct Options {
-    /// How it gets its attempts.
+    /// Delivery mode of its attempts.
     pub mode: Mode,
-    /// Where they run.
+    /// Slots that run them.
     pub slots: Arc<Slots>,
-    /// What their runs ask.
+    /// Host calls of the runs.
     pub questions: mpsc::UnboundedReceiver<Question>,
-    /// Compiles modules that it has not got.
+    /// Compiles missing modules.
     pub modules: Modules,
-    /// What time it is.
+    /// Source of time.
     pub clock: Clock,
 }
 
@@ -62,12 +62,12 @@ enum FromSlots {
 
 enum LinkEnd {
     Broken,
-    /// The dispatcher has ended it for this reason.
+    /// The dispatcher ended the link for this reason.
     Refused(String),
     Done,
 }
 
-/// See the module's documentation.
+/// State of the worker.
 pub struct Agent {
     options: Options,
     joining: Joining,
@@ -77,23 +77,24 @@ pub struct Agent {
     to_agent: mpsc::UnboundedSender<FromSlots>,
     from_slots: mpsc::UnboundedReceiver<FromSlots>,
     open_questions: OpenQuestions,
-    /// Attempts whose arrival the dispatcher has not been told of. A report tells it too.
+    /// Attempts whose arrival is not yet acknowledged. A report acknowledges too.
     arrived: Vec<AttemptId>,
-    /// Attempts that the dispatcher may still send: credit, or open requests.
+    /// Number of attempts that the dispatcher may still send: credit, or open requests.
     asked: u32,
-    /// The dispatcher assigns nothing more and will end.
+    /// True once the dispatcher drains and assigns nothing more.
     is_parting: bool,
     draining: bool,
     ends_at: Option<Instant>,
 }
 
 impl Agent {
-    /// Works until `stop` and the drain that follows. A dispatcher that cannot be reached or refuses this worker is tried again.
+    /// Works until `stop` and the following drain. Keeps retrying dispatchers that cannot be reached or refuse this
+    /// worker.
     ///
     /// # Errors
-    /// Where the worker was started in a way that no dispatcher takes, before it ever joined.
+    /// Fails if the worker's own settings keep every dispatcher from admitting it, and it has never joined.
     pub async fn run(doors: Doors, options: Options, stop: CancellationToken) -> Result<(), NotJoined> {
-        // Unbounded in type, bounded by the attempts held: each sends one report and misses its module once.
+        // Unbounded in type, but bounded by the held attempts: each sends one report and misses its module once.
         let (to_agent, from_slots) = mpsc::unbounded_channel();
         let artifact_key = doors.token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
         let agent = Self {
@@ -131,7 +132,7 @@ impl Agent {
         }
     }
 
-    /// Whether it is to end, link or not.
+    /// Drains on `stop`, and returns true once the worker is to end, with or without a link.
     fn is_done(&mut self, stop: &CancellationToken) -> bool {
         if stop.is_cancelled() {
             self.begin_drain();
@@ -139,7 +140,7 @@ impl Agent {
         while let Ok(said) = self.from_slots.try_recv() {
             match said {
                 FromSlots::Report(report) => self.held.end(report),
-                // Asked for on the next link.
+                // Requested on the next link.
                 FromSlots::Missing(job, held) => drop(self.wasm.want(job, held, Instant::now())),
             }
         }
@@ -164,7 +165,7 @@ impl Agent {
         let Link { sender, mut receiver, .. } = link;
         self.asked = 0;
         self.is_parting = false;
-        // The join has said what is held.
+        // The join lists everything held, which acknowledges it.
         self.arrived.clear();
         self.held.send_again();
         if self.draining {
@@ -214,7 +215,7 @@ impl Agent {
                 return LinkEnd::Done;
             }
             if self.is_parting && self.held.is_empty() {
-                // Attempts that are on their way here are given back by this word, and run elsewhere.
+                // The goodbye returns attempts that are still in transit, and they run elsewhere.
                 say_goodbye(&sender, receiver).await;
                 return LinkEnd::Broken;
             }
@@ -249,7 +250,7 @@ impl Agent {
         }
     }
 
-    /// Runs an attempt, unless it was held already.
+    /// Runs an attempt, unless it is already held.
     fn begin(&self, assignment: Assignment, stop: Option<StopFlag>) {
         let Assignment { held, tenant, function, module, limits, grants, waited_ms, input } = assignment;
         let Some(stop) = stop else { return };
@@ -266,14 +267,14 @@ impl Agent {
         let to_agent = self.to_agent.clone();
         let done = Box::new(move |done: Done| {
             let report = |cpu_us, end| FromSlots::Report(AttemptReport { held, cpu_us, end });
-            // The agent is gone only when the process ends: the lease lapses then.
+            // The agent is gone only when the process ends; the lease then lapses.
             let _ = to_agent.send(match done {
                 Done::Ran(ran) => report(ran.receipt.cpu_us, ran.into_end()),
                 Done::ModuleMissing(job) => FromSlots::Missing(job, held),
                 Done::Lost(reason) | Done::Broken(reason) => report(0, End::Broken { reason }),
             });
         });
-        // What a worker is sent is what it asked for, so this lane has no other bound.
+        // The worker's own requests bound this lane.
         let _ = self.options.slots.submit(Lane::Attempts, job, done);
     }
 
@@ -334,7 +335,7 @@ impl Agent {
         }
     }
 
-    /// Says what it can take beyond what it has and has asked for.
+    /// Requests attempts beyond those held and already requested.
     fn ask(&mut self, sender: &LinkSender) {
         let slots = self.appetite.more(self.held.open(), self.asked);
         if self.draining || self.is_parting || slots == 0 {
@@ -348,7 +349,7 @@ impl Agent {
         send(sender, &message);
     }
 
-    /// What waits for a slot is given back; what runs may end in time.
+    /// Starts to drain: returns waiting attempts; running ones may end in time.
     fn begin_drain(&mut self) {
         if !self.draining {
             self.draining = true;
@@ -367,8 +368,8 @@ impl Agent {
     }
 }
 
-/// Ends a link so that the dispatcher waits for nothing more. One of the version before takes the link's end for it, where
-/// this worker holds nothing.
+/// Ends a link such that the dispatcher waits for nothing more. A dispatcher of the previous protocol version infers
+/// that from the end of the link if this worker holds nothing.
 async fn say_goodbye(sender: &LinkSender, mut receiver: LinkReceiver) {
     if FromWorker::Goodbye.since() <= sender.version() {
         send(sender, &FromWorker::Goodbye);
@@ -378,7 +379,7 @@ async fn say_goodbye(sender: &LinkSender, mut receiver: LinkReceiver) {
 }
 
 fn send(sender: &LinkSender, message: &FromWorker) {
-    // A link that does not take it is closed, which is seen where it is read.
+    // A link whose send fails is closed, which its reader notices.
     if let Ok(bytes) = wire::encode(message) {
         let _ = sender.send(bytes.into());
     }

@@ -1,26 +1,27 @@
-//! How many attempts a worker wants to hold: so many that no slot waits for the network, so few that none waits here
-//! while another worker is idle. By Little's law that is the rate at which attempts end times the time that the next ones
-//! take to come, beyond those that run. Pure: time is an argument.
+//! Number of attempts that a worker prefetches: enough that no slot waits for the network, and few enough that none
+//! waits here while another worker is idle. By Little's law, the number beyond the running ones is the rate at which
+//! attempts end times the latency of the next ones. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// The time that the next attempts may take to come: a lease step and two hops, with room for a busy machine.
+/// Latency of the next attempts: a lease step and two hops, with a margin for a busy machine.
 const LOOK_AHEAD: Duration = Duration::from_millis(50);
 /// The same for slots in the dispatcher's process: a lease step alone.
 const LOOK_AHEAD_LOCAL: Duration = Duration::from_millis(10);
-/// A rate is taken over at least this time, so that one short run does not count for many.
+/// Shortest time over which a rate is measured, so that a single short run is not extrapolated.
 const WINDOW: Duration = Duration::from_millis(2);
-/// Where nothing has ended for so long, runs are long.
+/// Time without an end after which runs count as long.
 const SLOW: Duration = Duration::from_secs(1);
-/// Attempts ahead of each slot at most: they are in memory here, and wait behind each other.
+/// Largest number of prefetched attempts per slot: they take memory here and wait behind each other.
 const AHEAD_PER_SLOT_MAX: u32 = 64;
-/// The same in the dispatcher's process, so that a slot need not wait for the store between two short runs: with a durable
-/// step of a few milliseconds this feeds several thousand runs a second and slot.
+/// The same in the dispatcher's process, where a slot need not wait for the store between two short runs: with a
+/// durable step of a few milliseconds this sustains several thousand runs per second and slot.
 const AHEAD_PER_SLOT_MAX_LOCAL: u32 = 31;
-/// The most ahead of few slots: a slot can run 100,000 no-ops a second, and a step of the store under load takes 10 ms.
+/// Largest number prefetched by a worker with few slots: a slot can run 100,000 no-ops a second, and a step of the
+/// store under load takes 10 ms.
 const AHEAD_OF_FEW: u32 = 512;
 
-/// See the module's documentation.
+/// Estimate of the number of attempts to hold.
 pub struct Appetite {
     slots: u32,
     look_ahead: Duration,
@@ -31,21 +32,21 @@ pub struct Appetite {
 }
 
 impl Appetite {
-    /// Of a worker whose attempts have not ended yet: one ahead of each slot.
+    /// Starts the estimate of a remote worker, with one prefetched attempt per slot.
     #[must_use]
     pub fn new(slots: u32, now: Instant) -> Self {
         let ahead_max = slots.saturating_mul(AHEAD_PER_SLOT_MAX).max(AHEAD_OF_FEW);
         Self { slots, look_ahead: LOOK_AHEAD, ahead_max, ahead: slots, ended: 0, since: now }
     }
 
-    /// Of slots in the dispatcher's process.
+    /// Starts the estimate of slots in the dispatcher's process.
     #[must_use]
     pub fn local(slots: u32, now: Instant) -> Self {
         let ahead_max = slots.saturating_mul(AHEAD_PER_SLOT_MAX_LOCAL);
         Self { look_ahead: LOOK_AHEAD_LOCAL, ahead_max, ..Self::new(slots, now) }
     }
 
-    /// Attempts have ended.
+    /// Records ended attempts.
     pub fn ended(&mut self, count: usize, now: Instant) {
         self.ended = self.ended.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         let time = now.saturating_duration_since(self.since);
@@ -55,14 +56,14 @@ impl Appetite {
         let ended = u128::from(self.ended);
         let ahead = ended * self.look_ahead.as_micros() / time.as_micros().max(1);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        // Halfway to what was seen now: one slow or fast moment is not the rule.
+        // Moves halfway to the measured value, so that one slow or fast moment does not dominate.
         let ahead = self.ahead.saturating_add(ahead).div_ceil(2);
         self.ahead = ahead.clamp(self.slots, self.ahead_max);
         (self.ended, self.since) = (0, now);
     }
 
-    /// Attempts are held; where none has ended for a while, runs are long: those to come are not hoarded because short ones
-    /// went before them.
+    /// Records that attempts are held. If none has ended for a while, runs are long, and the estimate is reset:
+    /// attempts must not be hoarded because earlier runs were short.
     pub fn holds(&mut self, now: Instant) {
         if now.saturating_duration_since(self.since) >= SLOW {
             self.ahead = self.slots;
@@ -70,14 +71,14 @@ impl Appetite {
         }
     }
 
-    /// Attempts to hold now.
+    /// Returns the number of attempts to hold now.
     #[must_use]
     pub fn wanted(&self) -> u32 {
         self.slots.saturating_add(self.ahead)
     }
 
-    /// How many to ask for, where `open` are held and `asked` are asked for. A few at a time are not worth a message or a step
-    /// of the store while others are on their way.
+    /// Returns the number to request, given the numbers held and already requested. A few at a time are not worth a
+    /// message or a step of the store while others are on their way.
     #[must_use]
     pub fn more(&self, open: u32, asked: u32) -> u32 {
         let (wanted, coming) = (self.wanted(), open.saturating_add(asked));
@@ -85,7 +86,7 @@ impl Appetite {
         if coming <= self.slots || more >= wanted / 4 { more } else { 0 }
     }
 
-    /// The most it can ever want.
+    /// Returns the upper bound of [`Self::wanted`].
     #[must_use]
     pub fn most(&self) -> u32 {
         self.slots.saturating_add(self.ahead_max)

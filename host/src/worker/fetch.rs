@@ -1,5 +1,5 @@
-//! One module on its way from the dispatcher, in pieces: as an artifact where one may be asked for, else or when that
-//! fails as wasm. Pure: it says what to ask next; whoever uses it sends, and takes what came.
+//! Fetches one module from the dispatcher in pieces: first as an artifact, if allowed, and as wasm otherwise or if that
+//! fails. Pure: it returns the next message, and its owner sends it and passes on the replies.
 
 use std::time::Instant;
 
@@ -10,29 +10,29 @@ use fusebox_core::{
     wire::{Form, FromWorker},
 };
 
-/// See the module's documentation.
+/// Progress of a fetch.
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub(super) module: ModuleDigest,
     pub(super) form: Form,
     pub(super) began_at: Instant,
-    /// When the question that is open was asked.
+    /// Time of the last request.
     pub(super) asked_at: Instant,
     pub(super) bytes: Vec<u8>,
-    /// What the first piece said; 0 before it.
+    /// Size in bytes according to the first piece; 0 before it.
     total: u64,
 }
 
-/// What a piece comes to.
+/// Result of receiving a piece.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It answers no question that is open.
+    /// The piece answers no open request.
     Stale,
-    /// Ask on.
+    /// Request the next piece.
     Ask,
     /// This was the last piece.
     Whole,
-    /// It cannot be had.
+    /// The module cannot be fetched.
     Failed(&'static str),
 }
 
@@ -41,27 +41,27 @@ impl Fetch {
         Self { module, form, began_at: now, asked_at: now, bytes: Vec::new(), total: 0 }
     }
 
-    /// Asks for the next piece, again or for the first time.
+    /// Returns the request for the next piece, for the first time or again.
     pub(super) fn ask(&mut self, now: Instant) -> FromWorker {
         self.asked_at = now;
         FromWorker::Fetch { module: self.module, form: self.form, offset: self.bytes.len() as u64 }
     }
 
-    /// Takes a piece of this module.
+    /// Receives a piece of this module.
     pub(super) fn piece(&mut self, form: Form, offset: u64, total: u64, bytes: &Bytes) -> Step {
         if form != self.form || offset != self.bytes.len() as u64 {
-            return Step::Stale; // An answer to a question that was asked twice, or before the last one.
+            return Step::Stale; // A reply to an earlier or repeated request.
         }
         let most = match form {
             Form::Artifact { .. } => ARTIFACT_BYTES_MAX,
             Form::Wasm => MODULE_BYTES_MAX,
         };
-        // An answer from another dispatcher than the first piece's may be of another artifact.
+        // After a change of the dispatcher, the artifact may be another one.
         let is_other = offset > 0 && total != self.total;
         let have = offset + bytes.len() as u64;
         let wrong = match total {
             0 => Some("the dispatcher does not have its module"),
-            _ if total > most || have > total => Some("the dispatcher sends a module that is none"),
+            _ if total > most || have > total => Some("the dispatcher sends a malformed module"),
             _ if bytes.is_empty() => Some("the dispatcher sends a module in part"),
             _ if is_other => Some("the dispatcher sends two modules as one"),
             _ => None,
@@ -77,7 +77,7 @@ impl Fetch {
                 let module = self.module;
                 match total {
                     0 => tracing::info!(%module, "the dispatcher has no artifact of a module: it is compiled here"),
-                    _ => tracing::warn!(%module, reason, "no artifact of a module can be had: it is compiled here"),
+                    _ => tracing::warn!(%module, reason, "cannot fetch the artifact of a module: it is compiled here"),
                 }
                 *self = Self { began_at: self.began_at, ..Self::new(module, Form::Wasm, self.asked_at) };
                 Step::Ask
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn what_is_no_artifact_is_fetched_as_wasm_from_its_start() {
         let bad: [(u64, &[u8]); 4] = [(0, b""), (ARTIFACT_BYTES_MAX + 1, b"ef"), (5, b"ef"), (8, b"")];
-        // The last two come from another dispatcher than the first piece: it has another artifact, or none.
+        // The last two come from a dispatcher that has another artifact, or none.
         for (total, bytes) in bad.into_iter().chain([(9, &b"ef"[..]), (0, b"")]) {
             let mut fetch = fetch(ARTIFACT);
             assert_eq!(piece(&mut fetch, ARTIFACT, 0, 6, b"abcd"), Step::Ask);

@@ -1,5 +1,5 @@
-//! The attempts that a worker holds: those that wait or run, and the reports on those that have ended, kept until a
-//! dispatcher says that they are recorded. Knows no link.
+//! Attempts that a worker holds: those that wait or run, and reports of those that have ended, until a dispatcher
+//! confirms that they are recorded. Independent of links.
 
 use std::{
     collections::HashMap,
@@ -13,42 +13,42 @@ use fusebox_core::{
 };
 use fusebox_sandbox::StopFlag;
 
-/// A report that was not answered is sent again: its dispatcher may have lost the store's answer.
+/// Time after which an unconfirmed report is sent again: its dispatcher may have lost the store's answer.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Bytes of reports in one message, beyond which the rest goes into the next one: half of what a message may have, so
-/// that one report of the largest size always fits.
+/// Bytes of reports after which the rest goes into another message: half of a message's size, so that one report of the
+/// largest size always fits.
 const REPORT_BYTES_MAX: usize = 8 << 20;
 
 enum Stage {
-    /// Waits for a slot or runs.
+    /// Waits for a slot, or runs.
     Open(StopFlag),
-    /// Has ended; when its report was sent last.
+    /// Has ended; with the time at which its report was last sent.
     Over(Box<AttemptReport>, Option<Instant>),
 }
 
 struct Held {
     token: LeaseToken,
-    /// It is for the extra slot, and was sent beyond what was asked for.
+    /// True if it is for the extra slot, which the dispatcher sends in addition to the requested attempts.
     is_extra: bool,
     stage: Stage,
 }
 
-/// See the module's documentation.
+/// Held attempts by id.
 #[derive(Default)]
 pub struct HeldAttempts {
     held: HashMap<AttemptId, Held>,
-    /// Attempts whose reports are to be sent.
+    /// Attempts whose reports are due.
     due: Vec<AttemptId>,
     open: u32,
 }
 
 impl HeldAttempts {
-    /// Takes an attempt in; `None` where it is held already.
+    /// Adds an attempt and returns its stop flag; `None` if it is already held.
     pub fn begin(&mut self, attempt: HeldAttempt) -> Option<StopFlag> {
         self.take_in(attempt, false)
     }
 
-    /// Takes in an attempt for the extra slot; `None` where it is held already.
+    /// Adds an attempt for the extra slot and returns its stop flag; `None` if it is already held.
     pub fn begin_extra(&mut self, attempt: HeldAttempt) -> Option<StopFlag> {
         self.take_in(attempt, true)
     }
@@ -63,7 +63,7 @@ impl HeldAttempts {
         Some(stop)
     }
 
-    /// An attempt is over. What is not held any more needs no report.
+    /// Records the end of an attempt. An attempt that is no longer held needs no report.
     pub fn end(&mut self, report: AttemptReport) {
         if let Some(held) = self.held.get_mut(&report.held.id)
             && matches!(held.stage, Stage::Open(_))
@@ -74,19 +74,19 @@ impl HeldAttempts {
         }
     }
 
-    /// Tells a run to stop.
+    /// Stops a run.
     pub fn stop(&self, id: AttemptId, reason: StopReason) {
         if let Some(Held { stage: Stage::Open(stop), .. }) = self.held.get(&id) {
             stop.raise(reason);
         }
     }
 
-    /// Tells every run to stop.
+    /// Stops every run.
     pub fn stop_all(&self, reason: StopReason) {
         self.held.keys().for_each(|id| self.stop(*id, reason));
     }
 
-    /// A report is recorded, or the attempt is no longer this worker's.
+    /// Removes an attempt whose report is recorded, or which is no longer this worker's.
     pub fn forget(&mut self, id: AttemptId) {
         if let Some(Held { stage: Stage::Open(stop), is_extra, .. }) = self.held.remove(&id) {
             stop.raise(StopReason::Interrupted);
@@ -94,43 +94,43 @@ impl HeldAttempts {
         }
     }
 
-    /// Attempts that wait or run, but for those of the extra slot.
+    /// Returns the number of attempts that wait or run, without those of the extra slot.
     #[must_use]
     pub fn open(&self) -> u32 {
         self.open
     }
 
-    /// Whether an attempt waits or runs.
+    /// Returns true if an attempt waits or runs.
     #[must_use]
     pub fn is_open(&self, id: AttemptId) -> bool {
         self.held.get(&id).is_some_and(|held| matches!(held.stage, Stage::Open(_)))
     }
 
-    /// An attempt that waits or runs, with its proof.
+    /// Returns an attempt that waits or runs, with its lease token.
     #[must_use]
     pub fn open_attempt(&self, id: AttemptId) -> Option<HeldAttempt> {
         let held = self.held.get(&id).filter(|held| matches!(held.stage, Stage::Open(_)))?;
         Some(HeldAttempt { id, token: held.token })
     }
 
-    /// Whether nothing is held, reports included.
+    /// Returns true if nothing is held, reports included.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// Everything held, for a join.
+    /// Returns everything held, for a join.
     #[must_use]
     pub fn all(&self) -> Vec<HeldAttempt> {
         self.held.iter().map(|(id, held)| HeldAttempt { id: *id, token: held.token }).collect()
     }
 
-    /// Every report is due again: the link is another one.
+    /// Marks every report as due, for a new link.
     pub fn send_again(&mut self) {
         self.due = self.over().map(|(id, _)| id).collect();
     }
 
-    /// Reports that were not answered in time are due again.
+    /// Marks reports as due that were not confirmed in time.
     pub fn send_overdue(&mut self, now: Instant) {
         let is_overdue = |sent: &Option<Instant>| sent.is_some_and(|sent| now.saturating_duration_since(sent) >= AGAIN);
         let overdue: Vec<_> = self.over().filter(|(_, sent)| is_overdue(sent)).map(|(id, _)| id).collect();
@@ -144,7 +144,7 @@ impl HeldAttempts {
         })
     }
 
-    /// The reports that are due, in messages that each fit.
+    /// Returns the due reports, split into messages.
     pub fn due(&mut self, now: Instant) -> Vec<Vec<AttemptReport>> {
         let (mut messages, mut message, mut bytes) = (Vec::new(), Vec::new(), 0);
         for id in std::mem::take(&mut self.due) {

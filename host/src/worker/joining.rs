@@ -1,5 +1,5 @@
-//! How a worker gets its link: it tries its dispatchers in turn, waits longer each time, and says once a minute why it has
-//! none. Being refused is no end: tokens and releases change one process at a time, and what a worker runs outlives that.
+//! Joins of a worker: tries its dispatchers in turn, waits longer each time, and logs once a minute why it has no link.
+//! A refusal is not final: tokens and releases change one process at a time, and the worker's runs outlive that.
 
 use std::time::{Duration, Instant};
 
@@ -9,45 +9,45 @@ use tokio_util::sync::CancellationToken;
 use super::pace;
 use crate::transport::{self, ConnectError, Dial, JoinToken, Link, Seldom};
 
-/// The dispatcher answers a join within this time.
+/// Longest wait for the answer to a join.
 const WELCOME_TIME: Duration = Duration::from_secs(5);
 
-/// Where a worker may join, and how.
+/// Dispatchers that a worker may join, and how it connects.
 pub struct Doors {
-    /// The dispatchers' addresses, in the order in which they are tried; each name is resolved again at each try.
+    /// Addresses of the dispatchers in the order of trial. Names are resolved again at each try.
     pub urls: Vec<String>,
-    /// Connects to them.
+    /// Opens connections.
     pub dial: Box<dyn Dial>,
-    /// Proves that this worker belongs to them.
+    /// Token that proves the worker's membership.
     pub token: Option<JoinToken>,
-    /// Called with the address each time the worker has joined.
+    /// Called with the address after each join.
     pub joined: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// Why a worker has no link.
+/// Reason why a worker has no link.
 #[derive(Debug, thiserror::Error)]
 pub enum NotJoined {
-    /// There is no connection, or the handshake failed.
+    /// The connection or the handshake failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The dispatcher does not want it.
+    /// The dispatcher refused the join.
     #[error("the dispatcher at {url} refused this worker: {reason}")]
     Refused {
-        /// The address.
+        /// Address of the dispatcher.
         url: String,
-        /// A sentence that says what to do.
+        /// Sentence that says what to do.
         reason: String,
     },
-    /// The dispatcher let it in and said nothing.
+    /// The dispatcher did not answer the join.
     #[error("the dispatcher at {url} does not answer")]
     Silent {
-        /// The address.
+        /// Address of the dispatcher.
         url: String,
     },
 }
 
 impl NotJoined {
-    /// Whether the dispatcher is there and lets this worker not in: a person has to change something.
+    /// Returns true if a dispatcher is there but refuses this worker, which needs a change by a person.
     fn is_refusal(&self) -> bool {
         use ConnectError as E;
         match self {
@@ -59,17 +59,17 @@ impl NotJoined {
         }
     }
 
-    /// Whether this worker was started wrongly, so that no change elsewhere would let it in.
+    /// Returns true if the fault lies in the worker's own settings, so that no change elsewhere can help.
     fn is_of_its_start(&self) -> bool {
         use ConnectError as E;
         matches!(self, Self::Refused { .. } | Self::Connect(E::BadUrl { .. } | E::TokenNeeded { .. }))
     }
 }
 
-/// See the module's documentation.
+/// State of the joins.
 pub(super) struct Joining {
     doors: Doors,
-    /// The place of the address that is tried next.
+    /// Index of the next address to try.
     at: usize,
     wait: Duration,
     has_joined: bool,
@@ -81,10 +81,10 @@ impl Joining {
         Self { doors, at: 0, wait: pace::REJOIN.0, has_joined: false, said: Seldom::default() }
     }
 
-    /// Tries each address once, from the last one that let it in; `None` where none did, after a wait.
+    /// Tries each address once, starting with the last one that succeeded; `None` after a pause if none did.
     ///
     /// # Errors
-    /// Where the worker never joined and was started in a way that no dispatcher takes.
+    /// Fails if the worker's own settings keep every dispatcher from admitting it, and it has never joined.
     pub(super) async fn round(&mut self, join: &Join, stop: &CancellationToken) -> Result<Option<Link>, NotJoined> {
         let mut is_refused = false;
         for _ in 0..self.doors.urls.len() {
@@ -107,24 +107,24 @@ impl Joining {
         Ok(None)
     }
 
-    /// The next round begins with another address, if there is one.
+    /// Makes the next round begin with another address, if there is one.
     pub(super) fn next(&mut self) {
         self.at = (self.at + 1) % self.doors.urls.len().max(1);
     }
 
-    /// A link has ended. A dispatcher that said so before is tried last, since it ends.
+    /// Handles the end of a link. A dispatcher that announced its end is tried last.
     pub(super) async fn broken(&mut self, was_announced: bool, stop: &CancellationToken) {
         match was_announced {
             true => {
                 tracing::info!(url = self.url(), "the dispatcher has drained: joining another one, or waiting for it");
                 self.next();
             }
-            false => tracing::warn!(url = self.url(), "the link to the dispatcher is broken: joining again"),
+            false => tracing::warn!(url = self.url(), "the link to the dispatcher broke: rejoining"),
         }
         self.pause(false, stop).await;
     }
 
-    /// The dispatcher has ended a link and said why: it is tried again, last and not at once.
+    /// Handles a link that the dispatcher ended with a reason: it is retried last, after a pause.
     pub(super) async fn refused(&mut self, reason: String, stop: &CancellationToken) {
         let url = self.url().to_owned();
         self.say(&NotJoined::Refused { url, reason });
@@ -132,7 +132,7 @@ impl Joining {
         self.pause(true, stop).await;
     }
 
-    /// The address that is tried next, or that this worker has joined.
+    /// Returns the address that is tried next, or that the worker has joined.
     pub(super) fn url(&self) -> &str {
         self.doors.urls.get(self.at).map_or("", String::as_str)
     }
@@ -142,14 +142,14 @@ impl Joining {
         if self.said.allows(&text, Instant::now()) {
             match error.is_refusal() {
                 true => {
-                    tracing::error!("{text}; this worker keeps what it runs and tries again, and says so each minute")
+                    tracing::error!("{text}; this worker keeps its attempts and retries; logged once a minute")
                 }
-                false => tracing::warn!(error = text, "cannot join the dispatcher; trying again"),
+                false => tracing::warn!(error = text, "cannot join the dispatcher; retrying"),
             }
         }
     }
 
-    /// Waits, longer than last time. The end of a worker that holds nothing is not waited for.
+    /// Pauses, longer each time. A worker that is to end does not pause if it holds nothing.
     async fn pause(&mut self, is_refused: bool, stop: &CancellationToken) {
         let most = if is_refused { pace::REFUSED_WAIT_MAX } else { pace::REJOIN.1 };
         let pause = tokio::time::sleep(pace::jittered(self.wait.min(most)));
@@ -160,14 +160,14 @@ impl Joining {
         self.wait = (self.wait * 2).min(most);
     }
 
-    /// Connects and presents the worker; `None` where it is to end and holds nothing.
+    /// Connects and joins; `None` if the worker is to end and holds nothing.
     async fn try_one(&self, join: &Join, stop: &CancellationToken) -> Option<Result<Link, NotJoined>> {
         let Doors { dial, token, joined, .. } = &self.doors;
         let connect = || transport::connect(self.url(), token.as_ref(), dial.as_ref());
         let connected = match stop.run_until_cancelled(connect()).await {
             Some(connected) => connected,
             None if join.held.is_empty() => return None,
-            // It still has reports to hand in.
+            // Reports are still to be delivered.
             None => connect().await,
         };
         let link = match connected {

@@ -1,17 +1,17 @@
-//! Runs attempts: slots, and what fills them. Knows neither the store nor the dispatcher nor REST.
+//! Runs attempts: slots, and the sources of their jobs. Knows neither the store nor the dispatcher nor REST.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`slots`], [`runner`] | threads that run guests: in this process, or by another one |
-//! | [`queues`] | who waits for them, tenants in turn |
-//! | [`apart`] | processes that run guests for slots, each of one tenant and locked up |
-//! | [`agent`] | a worker of its own process: its link to a dispatcher, over and over |
-//! | [`joining`] | how it gets a link: which dispatcher it tries next, and when |
-//! | [`held`] | the attempts it holds, their reports until those are recorded |
-//! | `pace` | how often it beats and tries again |
-//! | [`outside`] | what its runs ask the dispatcher for |
-//! | [`appetite`] | how many attempts it wants to hold |
-//! | [`wasm`], `fetch` | modules that it has not got: fetched in pieces, as artifacts or compiled here, then run |
+//! | [`slots`], [`runner`] | threads that run guests, in this process or through another one |
+//! | [`queues`] | fair queues in front of the slots |
+//! | [`apart`] | jailed processes that run guests for slots, each of one tenant |
+//! | [`agent`] | the worker of a process of its own, with its link to a dispatcher |
+//! | [`joining`] | choice of a dispatcher, and pauses between tries |
+//! | [`held`] | attempts held, and their reports until they are recorded |
+//! | `pace` | intervals of heartbeats and retries |
+//! | [`outside`] | host calls of runs, passed to the dispatcher |
+//! | [`appetite`] | number of attempts to prefetch |
+//! | [`wasm`], `fetch` | missing modules: fetched in pieces as artifacts, or as wasm and compiled here |
 
 pub mod agent;
 pub mod apart;
@@ -26,7 +26,7 @@ pub mod runner;
 pub mod slots;
 pub mod wasm;
 
-/// What people call this process: its machine and its number.
+/// Returns the display name of this process: host name and process id.
 #[must_use]
 pub fn name() -> String {
     let machine = rustix::system::uname();

@@ -1,5 +1,5 @@
-//! Runs' questions on their way to the dispatcher, and its answers on their way back. A worker holds no credentials of the
-//! store: it asks with the lease of the attempt that wants to know.
+//! Passes host calls of runs to the dispatcher, and its answers back. A worker holds no credentials of the store: each
+//! call carries the lease of its attempt.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::held::HeldAttempts;
 use crate::outside;
 
-/// A question of a run.
+/// Host call of a run.
 pub struct Question {
     tenant: TenantId,
     attempt: AttemptId,
@@ -27,22 +27,22 @@ pub struct Question {
     tell: SyncSender<Result<Answer, Refusal>>,
 }
 
-/// Asks the agent of this process.
+/// Passes host calls to the agent of this process.
 pub struct LinkOutside {
     questions: UnboundedSender<Question>,
 }
 
-/// What slots ask, and where the agent hears it.
+/// Returns the handler for the slots, with the channel that the agent reads.
 #[must_use]
 pub fn channel() -> (LinkOutside, UnboundedReceiver<Question>) {
-    // Unbounded in type, bounded by the slots: each waits for the answer to its one question.
+    // Unbounded in type, but bounded by the slots: each waits for the answer to one call.
     let (questions, asked) = unbounded_channel();
     (LinkOutside { questions }, asked)
 }
 
 impl HostCalls for LinkOutside {
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
-        // Only tasks run here.
+        // Only tasks run in a worker's process.
         let task = context.task.ok_or(Refusal::Unavailable)?;
         let (tell, told) = mpsc::sync_channel(1);
         let attempt = AttemptId { task, attempt: context.attempt };
@@ -52,7 +52,7 @@ impl HostCalls for LinkOutside {
     }
 }
 
-/// Questions that were sent over a link and are not answered.
+/// Calls that were sent over the link and are not answered.
 #[derive(Default)]
 pub(super) struct OpenQuestions {
     open: HashMap<u64, SyncSender<Result<Answer, Refusal>>>,
@@ -60,10 +60,10 @@ pub(super) struct OpenQuestions {
 }
 
 impl OpenQuestions {
-    /// What to send for a question; `None` where nobody waits for it any more.
+    /// Returns the message for a call; `None` if its run no longer waits.
     pub(super) fn ask(&mut self, question: Question, held: &HeldAttempts) -> Option<FromWorker> {
         let Question { tenant, attempt, call, until, tell } = question;
-        // What is not held any more was stopped.
+        // An attempt that is no longer held was stopped.
         let held = held.open_attempt(attempt)?;
         if until <= Instant::now() {
             return None;
@@ -73,16 +73,15 @@ impl OpenQuestions {
         Some(FromWorker::Call { number: self.last, tenant, held, call })
     }
 
-    /// An answer has come.
+    /// Passes an answer to the run that waits for it.
     pub(super) fn answer(&mut self, number: u64, answer: Result<Answer, Refusal>) {
         if let Some(tell) = self.open.remove(&number) {
-            // Whoever asked may have run out of time.
+            // Errors are ignored: the run may have timed out.
             drop(tell.send(answer));
         }
     }
 
-    /// The link is gone, and with it the answers: whoever waits is told that there is none. Whether what was asked for has
-    /// happened nobody knows, so it is not asked again.
+    /// Fails every open call when the link is gone. Whether they were performed is unknown, so they are not repeated.
     pub(super) fn forget(&mut self) {
         self.open.clear();
     }

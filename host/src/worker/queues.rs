@@ -1,5 +1,6 @@
-//! The lines in front of the slots: one a tenant and lane, tenants in turn, so that nobody's burst is another one's wait.
-//! And who runs how much, which decides what the extra slot may take. Pure: its owner locks it and wakes the slots.
+//! Fair queues in front of the slots: one per tenant and lane, served in turn, so that one tenant's burst does not
+//! delay others. Also counts each tenant's running jobs, which decides what the extra slot may take. Pure: its owner
+//! locks it and wakes the slots.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,35 +11,35 @@ use fusebox_core::{
 
 use super::slots::Lane;
 
-/// Tenants that are remembered while nothing of theirs waits or runs, so that their next job allocates nothing.
+/// Number of idle tenants that are remembered, so that their next job allocates nothing.
 const IDLE_TENANTS_MAX: usize = 256;
-/// Room that the empty line of a tenant keeps, in jobs.
+/// Capacity that an empty queue keeps, in jobs.
 const KEPT_JOBS: usize = 16;
 
-/// Why a job was not queued.
+/// Reason why a job was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    /// As many jobs wait as may wait, or too few places are free for one more of this tenant.
-    #[error("the waiting room is full")]
+    /// The lane is full, or has too few free places for another job of this tenant.
+    #[error("the queue is full")]
     Room,
-    /// As many jobs of the tenant wait as may wait of one tenant.
-    #[error("{max} of this tenant wait, as many as may wait")]
+    /// The tenant's limit of waiting jobs is reached.
+    #[error("{max} of this tenant wait, its limit")]
     Line {
-        /// How many that is.
+        /// The limit.
         max: usize,
     },
 }
 
-/// See the module's documentation. `T` is a job.
+/// Queues of all tenants. `T` is a job.
 pub(super) struct Queues<T> {
     tenants: HashMap<TenantId, Tenant<T>>,
-    /// Tenants whose line is not empty, by lane; the first one's turn is next.
+    /// Tenants with waiting jobs, by lane; the front one is served next.
     turns: [VecDeque<TenantId>; 2],
-    /// Jobs that wait, by lane.
+    /// Number of waiting jobs, by lane.
     waiting: [usize; 2],
-    /// The lane that goes first next time, so that they take turns.
+    /// Lane that is served first next time, so that they alternate.
     first: Lane,
-    /// Tenants that have a job waiting and none running.
+    /// Number of tenants that have a job waiting and none running.
     strangers: usize,
 }
 
@@ -76,11 +77,11 @@ impl<T> Default for Queues<T> {
 }
 
 impl<T> Queues<T> {
-    /// Queues a job of `tenant` at the end of its line.
+    /// Adds a job to the end of its tenant's queue.
     ///
     /// # Errors
-    /// [`Full`] where the lane's bounds are reached: a tenant has a quarter of the invokes' places at most, and no more than
-    /// are still free, so that whoever comes next finds some.
+    /// Fails if the lane's bounds are reached. A tenant may use a quarter of the places for invocations, and no more
+    /// than are still free, so that the next tenant finds some.
     pub(super) fn push(&mut self, lane: Lane, tenant: &TenantId, job: T) -> Result<(), Full> {
         let waiting = self.waiting(lane);
         if !self.tenants.contains_key(tenant) {
@@ -106,31 +107,31 @@ impl<T> Queues<T> {
         result
     }
 
-    /// The next job, and whose it is: lanes in turn, and in a lane tenants in turn.
+    /// Removes the next job, with its tenant: lanes alternate, and tenants alternate within a lane.
     pub(super) fn next(&mut self) -> Option<(TenantId, T)> {
         let lanes = [self.first, self.first.other()];
         self.first = self.first.other();
         lanes.into_iter().find_map(|lane| self.take(lane, 0))
     }
 
-    /// The next job of a tenant that has none running.
+    /// Removes the next job of a tenant that has none running.
     pub(super) fn next_of_stranger(&mut self) -> Option<(TenantId, T)> {
         if self.strangers == 0 {
             return None;
         }
-        // Of those before it each has a run in one of the slots.
+        // Each tenant before it has a job in one of the slots, so the search is short.
         let runs_nothing = |tenant: &TenantId| self.tenants.get(tenant).is_some_and(|known| known.running == 0);
         let at = |lane: Lane| Some((lane, self.turns.get(lane.index())?.iter().position(runs_nothing)?));
         let (lane, at) = at(self.first).or_else(|| at(self.first.other()))?;
         self.take(lane, at)
     }
 
-    /// A job of this tenant that was taken has ended.
+    /// Records the end of a tenant's running job.
     pub(super) fn ended(&mut self, tenant: &TenantId) {
         self.change(tenant, |known| known.running = known.running.saturating_sub(1));
     }
 
-    /// Takes every job of a lane out, unstarted.
+    /// Removes every job of a lane, unstarted.
     pub(super) fn take_all(&mut self, lane: Lane) -> Vec<T> {
         let mut all = Vec::with_capacity(self.waiting(lane));
         while let Some((tenant, job)) = self.take(lane, 0) {
@@ -140,12 +141,12 @@ impl<T> Queues<T> {
         all
     }
 
-    /// Whether anything waits.
+    /// Returns true if no job waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting == [0; 2]
     }
 
-    /// Whether a tenant waits that has nothing running.
+    /// Returns true if a tenant waits that has no job running.
     pub(super) fn has_stranger(&self) -> bool {
         self.strangers > 0
     }
@@ -154,7 +155,7 @@ impl<T> Queues<T> {
         *lane.of(&mut self.waiting)
     }
 
-    /// Takes the first job of the tenant at this place among those whose turn comes.
+    /// Removes the first job of the tenant at this index of the lane's turns.
     fn take(&mut self, lane: Lane, at: usize) -> Option<(TenantId, T)> {
         let tenant = lane.of(&mut self.turns).remove(at)?;
         let mut job = None;
@@ -195,7 +196,7 @@ impl<T> Queues<T> {
 
 fn may_wait(lane: Lane, of_tenant: usize, of_all: usize) -> Result<(), Full> {
     let (max, free) = match lane {
-        // A process is sent only the jobs that it asked for.
+        // A worker receives only attempts that it requested.
         Lane::Attempts => return Ok(()),
         Lane::Invokes => (INVOKE_WAITERS_PER_TENANT_MAX, INVOKE_WAITERS_MAX.saturating_sub(of_all)),
     };
@@ -287,7 +288,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             assert_eq!(fill(name), (256, Full::Line { max }));
         }
-        // However many tenants come, the next one finds places.
+        // However many tenants arrive, the next one finds places.
         assert_eq!(["d", "e", "f"].map(&mut fill), [128, 64, 32].map(|jobs| (jobs, Full::Room)));
     }
 

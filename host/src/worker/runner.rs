@@ -1,30 +1,30 @@
-//! What runs a slot's call: the sandbox of this process, or a process of its own.
+//! Runner of a slot's calls: the sandbox of this process, or a separate process.
 
 use std::time::Instant;
 
 use fusebox_core::id::ModuleDigest;
 use fusebox_sandbox::{Call, Run, Sandbox};
 
-/// Runs calls, on the thread that asks.
+/// Runs calls on the caller's thread.
 pub trait Runner: Send + Sync {
     /// Runs one call of a module to its end.
     fn run(&self, module: &ModuleDigest, call: Call) -> Attempted;
 }
 
-/// What came of a call.
+/// Result of a call.
 pub enum Attempted {
-    /// It ran.
+    /// The call ran.
     Ran {
-        /// The run.
+        /// Its run.
         run: Run,
-        /// Time to load the compiled module; 0 where it was in memory.
+        /// Time to load the compiled module; 0 if it was in memory.
         load_us: u64,
     },
-    /// There is no compiled artifact of the module.
+    /// The module has no compiled artifact.
     Missing,
-    /// The process that ran it is gone.
+    /// The process that ran the call is gone.
     Lost(String),
-    /// The sandbox cannot do its work.
+    /// The sandbox failed.
     Broken(String),
 }
 

@@ -1,10 +1,10 @@
-//! Slots: threads that run one guest call at a time. Guests run on threads of their own and not on the async ones,
-//! because one bulk operation over a large memory cannot be interrupted for tens of milliseconds.
+//! Slots: threads that run one guest call at a time. Guests have threads of their own rather than the runtime's, since
+//! one bulk operation over a large memory cannot be interrupted for tens of milliseconds.
 //!
-//! Two lanes feed the slots, attempts and sync invokes, and a slot takes from them in turn, and in each from tenants in
-//! turn: none can starve another. One slot more than was asked for, the extra slot, runs jobs of tenants that have none
-//! running, and only while all others are busy: long runs of one tenant cannot keep the next one waiting, and a tenant that
-//! is alone has no more than its slots. Knows neither the store nor the dispatcher.
+//! Two lanes feed the slots: attempts and synchronous invocations. A slot alternates between lanes, and between tenants
+//! within a lane, so that none can starve another. An extra slot beyond the configured number runs only jobs of tenants
+//! that have none running, and only while all others are busy: long runs of one tenant cannot block the next one, and a
+//! lone tenant gets no more than the configured slots. Knows neither the store nor the dispatcher.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -30,70 +30,70 @@ use crate::{clock::Clock, telemetry::metrics::Metrics};
 
 /// One call to run.
 pub struct Job {
-    /// The module to run.
+    /// Module to run.
     pub module: ModuleDigest,
-    /// The task; `None` for a sync invoke.
+    /// Task; `None` for a synchronous invocation.
     pub task: Option<TaskId>,
-    /// Which attempt this is.
+    /// Number of the attempt.
     pub attempt: Attempt,
-    /// Whose function runs.
+    /// Tenant of the function.
     pub tenant: TenantId,
-    /// The function's name.
+    /// Name of the function.
     pub function: FunctionName,
-    /// What the run may use.
+    /// Limits of the run.
     pub limits: RunLimits,
-    /// What it may ask the host for.
+    /// Capabilities granted to the function.
     pub grants: Grants,
-    /// The input.
+    /// Input of the function.
     pub input: Bytes,
-    /// Ends the run from outside; where it is raised before the start, nothing runs.
+    /// Stops the run; if raised before the start, nothing runs.
     pub stop: StopFlag,
-    /// How long it had waited before it came here, in milliseconds, by the clock of who says so.
+    /// Milliseconds waited before it arrived here, by the clock of the process that measured it.
     pub waited_ms: u64,
-    /// When it came here: the rest of the receipt's queue wait.
+    /// Time of its arrival, from which the rest of the receipt's queue time is measured.
     pub came_at: Instant,
 }
 
-/// Takes a job's end, on the slot's thread: it must not block.
+/// Called with a job's result on the slot's thread; must not block.
 pub type OnDone = Box<dyn FnOnce(Done) + Send>;
 
-/// The end of a job.
+/// Result of a job.
 pub enum Done {
     /// The run is over.
     Ran(Ran),
-    /// There is no compiled artifact of the module: prepare it and submit the job again.
+    /// The module has no compiled artifact: prepare it and submit the job again.
     ModuleMissing(Job),
-    /// The process that ran it is gone; another attempt may do better.
+    /// The process that ran it is gone; another attempt may succeed.
     Lost(String),
-    /// The sandbox cannot do its work.
+    /// The sandbox failed.
     Broken(String),
 }
 
-/// A run that is over, with its receipt.
+/// Finished run, with its receipt.
 pub struct Ran {
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// What it used.
+    /// Resources used.
     pub receipt: Receipt,
-    /// The log kept.
+    /// Log of the run, up to its limit.
     pub log: Bytes,
 }
 
-/// Where a job waits for a slot.
+/// Lane in which a job waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Attempts of tasks; bounded by the credit that the dispatcher holds.
+    /// Attempts of tasks; bounded by the dispatcher's credit.
     Attempts,
-    /// Sync invokes; bounded by [`fusebox_core::limits::INVOKE_WAITERS_MAX`], and by
-    /// [`fusebox_core::limits::INVOKE_WAITERS_PER_TENANT_MAX`] for each tenant.
+    /// Synchronous invocations; bounded by [`fusebox_core::limits::INVOKE_WAITERS_MAX`] in all and
+    /// [`fusebox_core::limits::INVOKE_WAITERS_PER_TENANT_MAX`] per tenant.
     Invokes,
 }
 
-/// Slots beyond `-w`, which only tenants with nothing running may take. Threads and memory are reserved for these too.
+/// Slots in addition to `-w`, reserved for tenants with nothing running. Threads and memory are sized for these too.
 pub const EXTRA_SLOTS: u32 = 1;
 
-/// Threads that run jobs. Dropping it ends each after the job it runs, and waits for none: where a host must end at once,
-/// a guest's wall time is too long.
+/// Threads that run jobs. Dropping it ends each thread after its current job, but waits for none: when a host must end
+/// at once, a guest's wall time is too long.
 pub struct Slots {
     shared: Arc<Shared>,
 }
@@ -118,20 +118,20 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     queues: Queues<Waiting>,
-    /// Slots that run a job, the extra one apart.
+    /// Number of busy slots, without the extra one.
     busy: u32,
-    /// Slots asleep that nobody has called yet: spares a system call where there is none. One too many after a wake-up that
-    /// nobody called for, which costs a call in vain.
+    /// Number of sleeping slots that have not been notified; avoids a system call when there is none. One too high
+    /// after a spurious wake-up, which costs a needless notification.
     idle: u32,
-    /// A slot was called and none has looked since. It calls the next one where more waits than it takes: a burst costs
-    /// its sender one system call and not one a job.
+    /// True while a notified slot has not looked yet. It notifies the next one if more jobs wait than it takes, so that
+    /// a burst costs its sender one system call rather than one per job.
     called: bool,
-    /// The extra slot sleeps, and nobody has called it.
+    /// True if the extra slot sleeps and has not been notified.
     extra_idle: bool,
     closed: bool,
 }
 
-/// One of the slots, or the one beyond them.
+/// Kind of slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seat {
     Ordinary,
@@ -139,7 +139,7 @@ enum Seat {
 }
 
 impl Ran {
-    /// What is reported of the run.
+    /// Converts the run into the content of a report.
     #[must_use]
     pub fn into_end(self) -> End {
         match self.outcome {
@@ -153,10 +153,10 @@ impl Ran {
 }
 
 impl Slots {
-    /// Starts `count` slots and the extra one, whose runs ask `outside`.
+    /// Starts `count` slots and the extra one; host calls of their runs go to `outside`.
     ///
     /// # Errors
-    /// Where the system has no room for the threads.
+    /// Fails if the system cannot start the threads.
     pub fn start(
         count: u32,
         runner: Arc<dyn Runner>,
@@ -187,12 +187,12 @@ impl Slots {
         Ok(Self { shared })
     }
 
-    /// Queues a job at the end of its tenant's line in `lane`.
+    /// Adds a job to the end of its tenant's queue in `lane`.
     ///
     /// # Errors
-    /// [`Full`] where the lane takes no more of this tenant; the job is dropped.
+    /// [`Full`] if the lane takes no more jobs of this tenant; the job is dropped.
     pub fn submit(&self, lane: Lane, job: Job, done: OnDone) -> Result<(), Full> {
-        // A reference count, so that the line is found without a borrow of what is put into it.
+        // Clones a reference count, since the job itself is moved into the queue.
         let tenant = job.tenant.clone();
         let mut state = self.shared.lock();
         state.queues.push(lane, &tenant, Waiting { job, done })?;
@@ -200,7 +200,7 @@ impl Slots {
         Ok(())
     }
 
-    /// Takes the attempts that wait out of their lane and ends them as interrupted, so that a drain can give them back.
+    /// Removes waiting attempts from their lane and ends them as interrupted, so that a drain can return them.
     pub fn interrupt_waiting_attempts(&self) {
         let waiting = self.shared.lock().queues.take_all(Lane::Attempts);
         for Waiting { job, done } in waiting {
@@ -209,13 +209,13 @@ impl Slots {
         }
     }
 
-    /// Runs of one tenant that may go on at once.
+    /// Returns the number of slots, without the extra one.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.shared.count
     }
 
-    /// Who these slots are.
+    /// Returns the worker's id.
     #[must_use]
     pub fn worker(&self) -> WorkerId {
         self.shared.worker
@@ -231,7 +231,7 @@ impl Drop for Slots {
 }
 
 impl State {
-    /// The next job for a seat, with its tenant. The extra one is for when all others are busy.
+    /// Removes the next job for a slot, with its tenant. The extra slot gets one only while all others are busy.
     fn next(&mut self, seat: Seat, count: u32) -> Option<(TenantId, Waiting)> {
         let job = match seat {
             Seat::Ordinary => self.queues.next(),
@@ -250,7 +250,7 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        // The state is consistent wherever a holder could panic, so poisoning can be ignored.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -264,8 +264,8 @@ impl Shared {
         }
     }
 
-    /// The next job, after the end of one of tenant `before`; `None` when the slots are closed and nothing waits for this
-    /// one.
+    /// Returns the next job, after recording the end of one of tenant `before`; `None` once the slots are closed and
+    /// nothing waits for this one.
     fn take(&self, seat: Seat, before: Option<TenantId>) -> Option<(TenantId, Waiting)> {
         let mut state = self.lock();
         if let Some(tenant) = before {
@@ -297,8 +297,8 @@ impl Shared {
         }
     }
 
-    /// Wakes a slot where jobs wait and one sleeps, unless one that was called is on its way; the extra one where all others
-    /// are busy and it may take one of the jobs.
+    /// Notifies a sleeping slot if jobs wait, unless a notified one is on its way; the extra slot if all others are
+    /// busy and it may take one of the jobs.
     fn call(&self, mut state: MutexGuard<'_, State>) {
         if state.queues.is_empty() {
             return;

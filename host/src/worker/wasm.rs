@@ -1,6 +1,6 @@
-//! Modules that a worker has not got: each is fetched from the dispatcher in pieces, and then the jobs that wait for it are
-//! run. An artifact is taken only where its authentication code is right; wasm is checked against its digest and compiled
-//! in a child process as always. One is fetched at a time, which bounds memory; a few may be prepared meanwhile.
+//! Modules that a worker lacks: fetches each from the dispatcher in pieces, then runs the jobs that wait for it.
+//! Artifacts are accepted only with a valid authentication code; wasm is checked against its digest and compiled in a
+//! child process as always. Fetches one module at a time, which bounds memory; a few more may be prepared meanwhile.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,25 +22,25 @@ use super::{
 };
 use crate::modules::Modules;
 
-/// A piece that does not come is asked for again.
+/// Time after which a missing piece is requested again.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Modules that may be prepared while the next is fetched: those that compile at a time, and one that waits.
+/// Number of modules prepared while the next one is fetched: those that compile at a time, and one that waits.
 const PREPARED_MAX: usize = 3;
 
-/// A job that waits for its module.
+/// Job that waits for its module.
 pub type WaitingJob = (Job, HeldAttempt);
 
-/// A module is there, or cannot be had.
+/// Module that is ready, or has failed.
 pub struct Ready {
-    /// Which module.
+    /// Digest of the module.
     pub module: ModuleDigest,
-    /// Why it cannot be had.
+    /// Reason of the failure.
     pub result: Result<(), String>,
     form: Form,
     began_at: Instant,
 }
 
-/// See the module's documentation.
+/// Missing modules and the jobs that wait for them.
 pub struct MissingWasm {
     modules: Modules,
     key: Option<ArtifactKey>,
@@ -51,14 +51,14 @@ pub struct MissingWasm {
 }
 
 impl MissingWasm {
-    /// Nothing is missing yet. Artifacts are asked for only where there is a key that they are sealed with.
+    /// Starts without missing modules. Artifacts are requested only if there is a key that authenticates them.
     #[must_use]
     pub fn new(modules: Modules, key: Option<ArtifactKey>) -> Self {
         let (waiting, wanted) = (HashMap::new(), VecDeque::new());
         Self { modules, key, waiting, wanted, fetch: None, prepared: JoinSet::new() }
     }
 
-    /// A job's module is missing; gives what to ask for, if it is its turn.
+    /// Adds a job whose module is missing; returns the message to send if the fetch can start.
     pub fn want(&mut self, job: Job, held: HeldAttempt, now: Instant) -> Option<FromWorker> {
         let module = job.module;
         let waiting = self.waiting.entry(module).or_default();
@@ -73,7 +73,7 @@ impl MissingWasm {
         self.next(now)
     }
 
-    /// A piece came; gives what to ask for next.
+    /// Receives a piece; returns the next message to send.
     pub fn piece(
         &mut self,
         module: ModuleDigest,
@@ -104,14 +104,14 @@ impl MissingWasm {
         self.next(now)
     }
 
-    /// Asks again for a piece that does not come, or whose question may be lost with its link.
+    /// Repeats the request for a piece that is late, or whose request may have been lost with its link.
     pub fn overdue(&mut self, is_new_link: bool, now: Instant) -> Option<FromWorker> {
         let fetch = self.fetch.as_mut()?;
         let is_due = is_new_link || now.saturating_duration_since(fetch.asked_at) >= PATIENCE;
         is_due.then(|| fetch.ask(now))
     }
 
-    /// Waits for the next module that is there or cannot be had; for ever where none is on its way.
+    /// Waits for the next module that is ready or has failed; forever if none is being prepared.
     pub async fn ready(&mut self) -> Ready {
         loop {
             match self.prepared.join_next().await {
@@ -122,17 +122,17 @@ impl MissingWasm {
         }
     }
 
-    /// The jobs that waited for a module, and what to ask for next. They wait on where an artifact was no good: the wasm
-    /// is fetched then.
+    /// Returns the jobs that waited for a module, and the next message to send. If an artifact was refused, they keep
+    /// waiting while the wasm is fetched.
     pub fn take(&mut self, ready: &Ready, now: Instant) -> (Vec<WaitingJob>, Option<FromWorker>) {
         let Ready { module, form, .. } = ready;
         match (&ready.result, form) {
             (Err(reason), Form::Artifact { .. }) => {
-                tracing::warn!(%module, reason, "an artifact of a module is refused: the module is compiled here");
+                tracing::warn!(%module, reason, "artifact of a module refused: the module is compiled here");
                 self.wanted.push_front((*module, Form::Wasm));
                 return (Vec::new(), self.next(now));
             }
-            (Err(reason), Form::Wasm) => tracing::warn!(%module, reason, "a module cannot be had"),
+            (Err(reason), Form::Wasm) => tracing::warn!(%module, reason, "cannot get a module"),
             (Ok(()), _) => {
                 let took = now.saturating_duration_since(ready.began_at);
                 tracing::info!(%module, form = form.as_str(), ?took, "a module is here");
@@ -146,7 +146,7 @@ impl MissingWasm {
             return None;
         }
         let (module, form) = self.wanted.pop_front()?;
-        tracing::info!(%module, form = form.as_str(), "a module is fetched: it has not run here");
+        tracing::info!(%module, form = form.as_str(), "fetching a module that has not run here");
         Some(self.fetch.insert(Fetch::new(module, form, now)).ask(now))
     }
 }
@@ -186,7 +186,7 @@ mod tests {
 
     const MODULE: ModuleDigest = ModuleDigest([4; 32]);
 
-    /// A worker without artifacts whose compile child cannot be run.
+    /// Worker without artifacts whose compile child cannot be run.
     struct Worker {
         missing: MissingWasm,
         artifact: Form,
@@ -219,7 +219,7 @@ mod tests {
             self.missing.piece(MODULE, form, offset, total, &Bytes::from_static(bytes), Instant::now())
         }
 
-        /// Waits for what is being prepared; the jobs that it sets free, what is asked next, and whether it is here.
+        /// Waits for a module; returns the freed jobs, the next request, and whether the module is ready.
         async fn ready(&mut self) -> (usize, Option<FromWorker>, bool) {
             let ready = self.missing.ready().await;
             let (jobs, next) = self.missing.take(&ready, Instant::now());

@@ -1,5 +1,5 @@
-//! One process of a slot, seen from its parent: fed, watched, and ended in time. Nothing it does or fails to do holds its
-//! parent's thread for longer than the run's wall time and a margin.
+//! Parent's side of a slot's process: sends it calls, watches it, and ends it in time. Whatever the process does, it
+//! blocks the parent's thread no longer than the run's wall time and a margin.
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -23,16 +23,16 @@ use super::{
     messages::{self, FROM_SLOT_BYTES_MAX, FromSlot, Stop, ToSlot},
 };
 
-/// How often a waiting parent looks at the stop flag and the clock.
+/// Interval at which a waiting parent checks the stop flag and the clock.
 const TICK: Duration = Duration::from_millis(10);
-/// A process that starts has said so within this time, also on a busy machine.
+/// Longest time for the start of a process, also on a busy machine.
 const START_TIME: Duration = Duration::from_secs(10);
-/// Loading compiled code takes less.
+/// Longest time for loading compiled code.
 const LOAD_TIME: Duration = Duration::from_secs(10);
-/// After its wall time or its stop flag a run ends by itself within this time; one bulk operation takes up to 0.3 s.
+/// Longest time after its wall time or its stop flag in which a run must end; one bulk operation takes up to 0.3 s.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// See the module's documentation. Dropping it kills the process.
+/// Process of a slot. Dropping it kills the process.
 pub(super) struct Cell {
     process: Child,
     calls: UnixStream,
@@ -42,17 +42,17 @@ pub(super) struct Cell {
     report: (String, String),
 }
 
-/// What came of a run.
+/// Result of a run.
 pub(super) enum End {
-    /// It ran.
+    /// The call ran.
     Ran { run: Run, load_us: u64 },
-    /// There is no compiled code of the module.
+    /// The module has no compiled code.
     Missing,
     /// The module cannot be loaded.
     Broken(String),
-    /// It did not end in time: the process must go.
+    /// The run did not end in time: the process must be killed.
     Overdue(Run),
-    /// The process is gone, or not itself.
+    /// The process is gone, or misbehaves.
     Lost(String),
 }
 
@@ -67,7 +67,7 @@ impl Cell {
         command.args(&start.arguments).env_clear();
         command.stdin(OwnedFd::from(their_calls)).stdout(OwnedFd::from(their_stops));
         let process = command.spawn()?;
-        // It keeps copies of the other ends, and so would this process.
+        // The command holds copies of the child's ends; they must be closed here to detect the child's end.
         drop(command);
         let mut cell = Self { process, calls, stops, tenant, runs: 0, report: (String::new(), String::new()) };
         messages::write(&mut cell.calls, &ToSlot::Begin { ceiling: start.ceiling })?;
@@ -77,21 +77,21 @@ impl Cell {
                 Ok(cell)
             }
             Some(_) => Err(ErrorKind::InvalidData.into()),
-            None => Err(io::Error::new(ErrorKind::TimedOut, "it does not begin")),
+            None => Err(io::Error::new(ErrorKind::TimedOut, "it does not start in time")),
         }
     }
 
-    /// What holds of its jail, and what this kernel lacks.
+    /// Returns the parts of its jail that hold, and those that this kernel lacks.
     pub(super) fn report(&self) -> (&str, &str) {
         (&self.report.0, &self.report.1)
     }
 
-    /// Whose it is.
+    /// Returns the tenant of the process.
     pub(super) fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
-    /// Runs a call; hands the module over where the process has not got it.
+    /// Runs a call, and sends the module first if the process lacks it.
     pub(super) fn run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, module: &ModuleDigest, call: &Call) -> End {
         let ended = self.try_run(sandbox, ceiling, module, call);
         ended.unwrap_or_else(|error| End::Lost(format!("the process of the run is gone: {error}")))
@@ -127,7 +127,7 @@ impl Cell {
         Ok(ended(answer, &limits, begun, load_us))
     }
 
-    /// Sends a call and waits for what comes of it; `None` where nothing does in time.
+    /// Sends a call and waits for its result; `None` if it is late.
     fn call(&mut self, module: &ModuleDigest, call: &Call, limits: &RunLimits) -> io::Result<Option<FromSlot>> {
         self.runs += 1;
         messages::write(&mut self.calls, &ToSlot::run(self.runs, *module, call))?;
@@ -143,7 +143,7 @@ impl Cell {
         }
     }
 
-    /// The next message; `None` where it does not come in time. A stop flag that is raised meanwhile is passed on.
+    /// Returns the next message; `None` if it is late. Passes on a stop flag that is raised meanwhile.
     fn answer(&mut self, until: Instant, stop: Option<&StopFlag>) -> io::Result<Option<FromSlot>> {
         let mut patient = Patient { cell: self, until, stop, told: None };
         match messages::read(&mut patient, FROM_SLOT_BYTES_MAX) {
@@ -153,7 +153,7 @@ impl Cell {
         }
     }
 
-    /// How the process ended, where it did.
+    /// Adds the process's exit status to an error, if it has ended.
     fn why(&mut self, error: io::Error) -> io::Error {
         match self.process.try_wait() {
             Ok(Some(status)) => io::Error::other(format!("{error}: {status}")),
@@ -169,7 +169,7 @@ impl Drop for Cell {
     }
 }
 
-/// Reads from the process, and looks at the stop flag and the clock while nothing comes.
+/// Reads from the process, and checks the stop flag and the clock while nothing arrives.
 struct Patient<'a> {
     cell: &'a mut Cell,
     until: Instant,
@@ -204,7 +204,7 @@ impl Patient<'_> {
     }
 }
 
-/// What the run may know of what it asks. A process that asks for what its run was not granted is not itself.
+/// Performs a host call of the run, within its grants. A process that requests more is compromised.
 fn ask(call: &Call, question: Question, until: Instant) -> Result<Answer, Refusal> {
     match &call.host_calls {
         Some(outside) if call.context.grants.allow(&question) => {
@@ -220,7 +220,7 @@ fn ended(answer: Option<FromSlot>, limits: &RunLimits, begun: Instant, load_us: 
         Some(FromSlot::Ended { outcome, used, log }) if messages::is_possible(&outcome, &log, limits) => {
             End::Ran { run: Run { outcome, usage: used.into(), log }, load_us }
         }
-        Some(_) => End::Lost("the process of the run does not do as it is told".to_owned()),
+        Some(_) => End::Lost("the process of the run violates its protocol".to_owned()),
         None => {
             let outcome = Outcome::DeadlineExceeded { limit_ms: limits.wall_ms };
             let usage = Usage { wall_us: micros(begun.elapsed()), ..Usage::default() };

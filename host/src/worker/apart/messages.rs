@@ -1,5 +1,5 @@
-//! What parent and slot say to each other, in frames of postcard. The slot is believed nothing but its own tenant's results:
-//! what it says is decoded within a bound, and fits its run's limits or is no answer.
+//! Messages between the parent and a slot's process, in frames of postcard. The slot is trusted with nothing but its
+//! own tenant's results: its messages are decoded within a bound, and results must fit the limits of their run.
 
 use std::{
     io::{self, Read, Write},
@@ -21,19 +21,19 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::frames;
 
-/// The largest message to a slot: compiled code, which is larger than any input.
+/// Largest message to a slot: compiled code, which is larger than any input.
 pub(super) const TO_SLOT_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX + (64 << 10);
-/// The largest message of a slot: an output and a log, and room for a backtrace.
+/// Largest message of a slot: an output and a log, and space for a backtrace.
 pub(super) const FROM_SLOT_BYTES_MAX: u64 = OUTPUT_BYTES_MAX + LOG_BYTES_MAX + (256 << 10);
 
-/// From the parent.
+/// Message from the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToSlot {
-    /// The first message: the most any run may use.
+    /// First message: the largest limits of any run.
     Begin { ceiling: RunLimits },
-    /// A module's compiled code.
+    /// Compiled code of a module.
     Admit { module: ModuleDigest, code: Bytes },
-    /// Run a call.
+    /// Call to run.
     Run {
         number: u64,
         module: ModuleDigest,
@@ -46,22 +46,22 @@ pub(super) enum ToSlot {
         deadline: Millis,
         grants: Grants,
     },
-    /// The answer to what the run asked.
+    /// Answer to a host call of the run.
     Told(Result<Answer, Refusal>),
 }
 
-/// From the slot; one answer to each message, and before that of a run what it asks.
+/// Message from the slot: one answer to each message, preceded by host calls if it is a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromSlot {
-    /// It is locked up: what holds, and what this kernel lacks.
+    /// The process is locked up; lists the parts of its jail that hold and those that the kernel lacks.
     Begun { holds: String, lacks: String },
-    /// The module cannot be loaded, where there is a reason.
+    /// Result of loading the module, with the reason of a failure.
     Admitted(Option<String>),
-    /// It has not got the module.
+    /// The process lacks the module.
     Missing,
-    /// The run asks for something that it cannot reach itself, and waits for the answer.
+    /// Host call of the run, which waits for the answer.
     Asks(Question),
-    /// The run is over.
+    /// Result of the run.
     Ended { outcome: Outcome, used: Used, log: Bytes },
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Used {
     memory_bytes: u64,
 }
 
-/// Stops one run, on a socket of its own: the slot's thread is busy with it.
+/// Stops one run. Sent on a socket of its own, since the slot's thread is busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stop {
     pub(super) number: u64,
@@ -110,7 +110,7 @@ impl ToSlot {
         }
     }
 
-    /// The number, module and call of a run.
+    /// Returns the number, module and call of a run.
     pub(super) fn into_call(self, stop: StopFlag, outside: Arc<dyn HostCalls>) -> Option<(u64, ModuleDigest, Call)> {
         let Self::Run { number, module, input, limits, task, attempt, tenant, function, deadline, grants } = self
         else {
@@ -134,9 +134,9 @@ impl From<Used> for Usage {
     }
 }
 
-/// Whether a run could have ended so under these limits: a slot that says otherwise is not itself.
+/// Returns true if a run under these limits can have this result; otherwise the slot is compromised.
 pub(super) fn is_possible(outcome: &Outcome, log: &Bytes, limits: &RunLimits) -> bool {
-    /// The note that more was logged.
+    /// Space for the note that the log was cut off.
     const NOTE_BYTES: u64 = 4 << 10;
     let output = match outcome {
         Outcome::Returned(bytes) | Outcome::GuestError { error: bytes, .. } => bytes.len() as u64,

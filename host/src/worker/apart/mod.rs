@@ -1,14 +1,14 @@
-//! Runs in processes of their own, each locked up and each of one tenant: where a guest breaks out of WebAssembly, it finds
-//! a process that has nothing but the input of its own run and the memory of its own tenant's.
+//! Runs guests in separate processes, each locked up and of one tenant: a guest that breaks out of WebAssembly finds a
+//! process with nothing but the input of its own run and the memory of its own tenant's.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `messages` | what parent and slot say to each other |
-//! | `cell` | one process, seen from its parent: fed, watched, ended in time |
+//! | `messages` | messages between parent and process |
+//! | `cell` | the parent's side of one process |
 //! | [`slot`] | the process itself |
 //!
-//! A process is started for a tenant's first run, kept for its next ones, and ended when others need its place. It is never
-//! given to another tenant.
+//! A process starts for a tenant's first run, is kept for the next ones, and ends when another tenant needs its place.
+//! It never changes its tenant.
 
 mod cell;
 mod messages;
@@ -25,39 +25,40 @@ use fusebox_sandbox::{Call, Sandbox};
 use super::runner::{Attempted, Runner};
 use cell::{Cell, End};
 
-/// How a slot's process is started.
+/// Command that starts a slot's process.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// This program.
     pub program: PathBuf,
-    /// What makes it a slot.
+    /// Arguments that make it a slot.
     pub arguments: Vec<String>,
-    /// The most any run may use.
+    /// Largest limits of any run.
     pub ceiling: RunLimits,
 }
 
-/// See the module's documentation.
+/// Runner that uses separate processes.
 pub struct Apart {
-    /// Keeps the compiled modules; runs nothing.
+    /// Holds the compiled modules; runs nothing.
     sandbox: Sandbox,
     start: Start,
-    /// Processes that run nothing now; the one that was used last comes last.
+    /// Processes without a run, the most recently used one last.
     idle: Mutex<Vec<Cell>>,
     idle_max: usize,
 }
 
 impl Apart {
-    /// Starts and tries one process, so that what is wrong is seen before any run. At most `slots` run, and as many wait.
+    /// Starts one process as a trial, so that faults show before the first run. At most `slots` run, and as many are
+    /// kept idle.
     ///
     /// # Errors
-    /// Why slots cannot be processes of their own here.
+    /// Fails if a process cannot be started or locked up here.
     pub fn new(sandbox: Sandbox, start: Start, slots: u32) -> std::io::Result<Self> {
         let cell = Cell::start(&start, TenantId::default_tenant())?;
         let (holds, lacks) = cell.report();
         match lacks.is_empty() {
-            true => tracing::info!(holds, "each tenant's runs are in processes of their own, which are locked up"),
+            true => tracing::info!(holds, "runs of each tenant are isolated in jailed processes"),
             false => {
-                tracing::warn!(holds, lacks, "each tenant's runs are in processes of their own, which lack a wall")
+                tracing::warn!(holds, lacks, "runs of each tenant are isolated in processes whose jail is incomplete")
             }
         }
         Ok(Self {
@@ -68,7 +69,7 @@ impl Apart {
         })
     }
 
-    /// A process that this tenant has used before, or a new one.
+    /// Takes an idle process of this tenant, or starts a new one.
     fn take(&self, tenant: &TenantId) -> std::io::Result<Cell> {
         let own = {
             let mut idle = self.idle();
@@ -87,12 +88,12 @@ impl Apart {
             idle.push(cell);
             (idle.len() > self.idle_max).then(|| idle.remove(0))
         };
-        // Killed and buried without the lock.
+        // Killed and reaped without the lock.
         drop(leaving);
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Cell>> {
-        // The list is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        // The list is consistent wherever a holder could panic, so poisoning can be ignored.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,7 +118,7 @@ impl Runner for Apart {
                 self.give_back(cell);
                 Attempted::Broken(reason)
             }
-            // It is killed, whatever it is doing.
+            // Dropping the process kills it.
             End::Overdue(run) => Attempted::Ran { run, load_us: 0 },
             End::Lost(reason) => Attempted::Lost(reason),
         }

@@ -1,5 +1,5 @@
-//! The process of a slot: locks itself up, then runs what its parent sends, one call after the other. Its stdin is the
-//! socket of calls, its stdout that of stops.
+//! Process of a slot: locks itself up, then runs its parent's calls one after the other. Its stdin is the socket of
+//! calls, its stdout the socket of stops.
 
 use std::{
     io::{self, ErrorKind},
@@ -19,15 +19,15 @@ use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::messages::{self, FromSlot, Stop, TO_SLOT_BYTES_MAX, ToSlot};
 
-/// Descriptors of a slot: a memory image for each module in memory, and a few more.
+/// Open descriptors of a slot: a memory image per loaded module, and a few more.
 const DESCRIPTORS_MAX: u64 = 2_048;
-/// Writable memory beside its guest's and its modules': output, log, messages, and room.
+/// Writable memory in addition to the guest's and the modules': output, log, messages, and a margin.
 const MEMORY_BYTES: u64 = 1 << 30;
 
-/// The `main` of a slot's process. Ends when its parent does. To be called before any thread starts.
+/// Entry point of a slot's process. Returns when its parent ends. Must be called before any thread starts.
 ///
 /// # Errors
-/// Where it cannot lock itself up, or its parent does not speak to it.
+/// Fails if it cannot lock itself up, or if its parent violates the protocol.
 pub fn run(jail: Setting, user: User) -> io::Result<()> {
     fusebox_jail::close_inherited();
     fusebox_jail::ignore_hangup();
@@ -38,7 +38,7 @@ pub fn run(jail: Setting, user: User) -> io::Result<()> {
     let ToSlot::Begin { ceiling } = messages::read(&mut calls, TO_SLOT_BYTES_MAX)? else {
         return Err(io::Error::new(ErrorKind::InvalidData, "its parent begins otherwise"));
     };
-    // Made before the jail is entered: it looks at which pages a run has written, through a file.
+    // Created before the jail is entered: it opens a file that tells which pages a run has written.
     let sandbox = Sandbox::bare(ceiling).map_err(io::Error::other)?;
     let report = plan(&ceiling, user).enter(jail).map_err(io::Error::other)?;
     let sandbox = sandbox.start().map_err(io::Error::other)?;
@@ -51,10 +51,10 @@ pub fn run(jail: Setting, user: User) -> io::Result<()> {
     ended.map_err(|_| io::Error::other("the slot's thread panicked"))?
 }
 
-/// What the process of a slot gives up.
+/// Returns the jail of a slot's process.
 #[must_use]
 pub fn plan(ceiling: &RunLimits, user: User) -> Plan {
-    // No bound of files' sizes: the memory images of modules are files to the kernel, and of others it has none.
+    // File size is not limited: the kernel counts the memory images of modules as files, and the process has no others.
     let limits = vec![
         (Resource::Core, 0),
         (Resource::Nofile, DESCRIPTORS_MAX),
@@ -92,7 +92,8 @@ fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Ho
     }
 }
 
-/// Asks the parent, over the socket of calls: the parent waits there for the run's end, and the run for the answer.
+/// Passes host calls to the parent over the socket of calls: the parent waits there for the run's end, the run for the
+/// answer.
 struct Parent(Mutex<UnixStream>);
 
 impl HostCalls for Parent {
@@ -106,14 +107,14 @@ impl HostCalls for Parent {
     }
 }
 
-/// The run that goes on, for who listens for stops.
+/// Current run, shared with the thread that receives stops.
 #[derive(Default)]
 struct Current(Mutex<Told>);
 
 #[derive(Default)]
 struct Told {
     running: Option<(u64, StopFlag)>,
-    /// The last stop: it may come before its run begins.
+    /// Last stop, which can arrive before its run begins.
     last: Option<Stop>,
 }
 
@@ -127,7 +128,7 @@ impl Current {
     }
 
     fn listen(&self, mut stops: UnixStream) {
-        // The longest takes 11 bytes.
+        // The longest message takes 11 bytes.
         while let Ok(stop) = messages::read::<Stop>(&mut stops, 64) {
             let mut told = self.told();
             told.last = Some(stop);
