@@ -1,8 +1,8 @@
-//! The only reader of the machine's clocks. Everything else is told the time, so that tests can tell it another one.
+//! Only reader of the machine's clocks. Everything else receives a [`Clock`], which tests can control.
 //!
-//! The wall clock says what people call the time, and may be set: by a step of an hour, forward or back. A steady clock
-//! starts with it and then goes only as time passes, so that a step makes nothing late or early. A process goes by a
-//! steady clock; the wall is asked for what leaves it for people and guests.
+//! The wall clock is the time that people use, and it can be set, by an hour forward or back. A steady clock starts
+//! with it and then advances only with elapsed time, so that such a step makes nothing late or early. A process uses a
+//! steady clock internally, and the wall clock only for times that leave it for people and guests.
 
 use std::{
     sync::{
@@ -14,14 +14,14 @@ use std::{
 
 use fusebox_core::time::Millis;
 
-/// A source of time.
+/// Source of time.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's wall clock.
+    /// Wall clock of the machine.
     System,
-    /// The time at a moment, and what has passed since.
+    /// Time at a moment, plus the time elapsed since.
     Steady(Arc<Steady>),
-    /// A wall clock that stands still until a test moves it.
+    /// Wall clock that advances only when a test moves it.
     Manual(Arc<Hands>),
 }
 
@@ -32,14 +32,14 @@ pub struct Steady {
     since: Since,
 }
 
-/// The moment at which a steady clock was started, by what cannot be set.
+/// Start of a steady clock, on a clock that cannot be set.
 #[derive(Debug)]
 enum Since {
     Instant(Instant),
     Passed(Arc<Hands>, u64),
 }
 
-/// Movements of a manual clock by a test, in milliseconds.
+/// Movements of a manual clock, in milliseconds.
 #[derive(Debug, Default)]
 pub struct Hands {
     passed: AtomicU64,
@@ -47,7 +47,7 @@ pub struct Hands {
 }
 
 impl Clock {
-    /// A wall clock for tests.
+    /// Creates a wall clock for tests.
     #[must_use]
     pub fn manual(start: Millis) -> Self {
         let hands = Hands::default();
@@ -55,8 +55,8 @@ impl Clock {
         Self::Manual(Arc::new(hands))
     }
 
-    /// A clock that begins with this one's time, or with `least` where that is later, and goes as time passes. A steady
-    /// clock that is late enough stays as it is.
+    /// Returns a clock that starts at this one's time, or at `least` if that is later, and advances with elapsed time.
+    /// A steady clock that is not behind `least` is returned as it is.
     #[must_use]
     pub fn steady(&self, least: Millis) -> Self {
         let now = self.now();
@@ -72,7 +72,7 @@ impl Clock {
         Self::Steady(Arc::new(Steady { at: now.max(least), since }))
     }
 
-    /// The time now.
+    /// Returns the current time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     pub fn now(&self) -> Millis {
@@ -89,7 +89,7 @@ impl Clock {
         }
     }
 
-    /// Lets time pass on a manual clock and on those that go by it; other clocks are left alone.
+    /// Advances a manual clock and the steady clocks based on it; does nothing to other clocks.
     pub fn advance(&self, ms: u64) {
         let hands = match self {
             Self::Manual(hands) => hands,
@@ -102,7 +102,7 @@ impl Clock {
         hands.passed.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Sets a manual clock forward or back, while no time passes; other clocks are left alone.
+    /// Sets a manual clock forward or back without elapsed time; does nothing to other clocks.
     pub fn step(&self, ms: i64) {
         if let Self::Manual(hands) = self {
             hands.stepped.fetch_add(ms, Ordering::SeqCst);
@@ -111,7 +111,7 @@ impl Clock {
 }
 
 impl Since {
-    /// Milliseconds since then.
+    /// Returns the milliseconds elapsed since.
     fn elapsed(&self) -> u64 {
         match self {
             Self::Instant(at) => u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX),

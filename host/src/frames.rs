@@ -1,27 +1,27 @@
-//! Frames between this program's own processes: a length in 4 bytes, little-endian, and so many bytes.
+//! Frames between this program's own processes: a length in 4 bytes, little-endian, then that many bytes.
 
 use std::io::{self, Read, Write};
 
 /// Writes a frame.
 ///
 /// # Errors
-/// What the system says.
+/// Fails if the bytes do not fit into a frame, or with the error of the writer.
 pub fn write(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     let length = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     to.write_all(&length.to_le_bytes())?;
     to.write_all(bytes)
 }
 
-/// Reads a frame of at most so many bytes; takes memory only for what has come.
+/// Reads a frame of at most `bytes_max` bytes. Allocates memory only as bytes arrive.
 ///
 /// # Errors
-/// Where the frame is larger, or the other side is gone before its end.
+/// Fails if the frame is larger, or if the other side closes before its end.
 pub fn read(from: &mut impl Read, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let length = u64::from(u32::from_le_bytes(length));
     if length > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is larger than it may be"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame exceeds its limit"));
     }
     let mut bytes = Vec::new();
     match from.take(length).read_to_end(&mut bytes)? as u64 == length {

@@ -1,4 +1,4 @@
-//! The seam between REST and whatever runs a sync invoke: slots of this process, or workers of others.
+//! Seam between REST and the execution of synchronous invocations: slots of this process, or workers of others.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -7,70 +7,73 @@ use fusebox_core::{
     outcome::{Failure, Receipt},
 };
 
-/// Runs a function now, without storing a task. A dropped future stops the run.
+/// Executes synchronous invocations. Dropping the future stops the run.
 #[async_trait]
 pub trait Invoker: Send + Sync + 'static {
-    /// Runs `function` on `input`.
+    /// Runs `function` on `input`. A function that fails is an `Ok` with a `failure`.
+    ///
+    /// # Errors
+    /// Fails if there was no run, or its result was lost.
     async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError>;
 }
 
-/// A run that is over.
+/// Finished run.
 #[derive(Clone, Debug)]
 pub struct Invoked {
-    /// Why it failed, if it did.
+    /// Failure of the function, if it failed.
     pub failure: Option<Failure>,
-    /// The output, or the guest's error bytes.
+    /// Output, or the guest's error bytes.
     pub output: Bytes,
-    /// What it used.
+    /// Resources used.
     pub receipt: Receipt,
-    /// The log kept.
+    /// Log of the run, up to its limit.
     pub log: Bytes,
 }
 
-/// Why there was no run.
+/// Reason why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvokeError {
-    /// As many invokes wait as may wait.
-    #[error("every slot is busy and the waiting room is full: try again in a moment")]
+    /// The limit of waiting invocations is reached.
+    #[error("every slot is busy and the queue is full: try again in a moment")]
     Overloaded,
-    /// As many invokes of the tenant wait as may wait of one tenant.
-    #[error("{max} invokes of this tenant wait for a slot, as many as may wait: try again in a moment")]
+    /// The tenant's limit of waiting invocations is reached.
+    #[error("{max} invocations of this tenant wait for a slot, its limit: try again in a moment")]
     LineFull {
-        /// How many.
+        /// The limit.
         max: usize,
     },
-    /// Nothing takes tasks from the store.
-    #[error("nothing runs tasks: no dispatcher works on this store; start `fusebox dispatcher`")]
+    /// No dispatcher uses the store.
+    #[error("nothing runs tasks: no dispatcher uses this store; start `fusebox dispatcher`")]
     NoDispatcher,
-    /// Dispatchers take tasks, and have nobody to run them.
+    /// Dispatchers use the store, but have no worker.
     #[error(
         "nothing runs tasks: no dispatcher of this store has a worker; start `fusebox push-worker` or `pull-worker`"
     )]
     NoWorkers,
-    /// As many tasks of the tenant wait as may wait.
-    #[error("{max} tasks wait, as many as may wait: try again in a moment")]
+    /// The tenant's limit of queued tasks is reached.
+    #[error("{max} tasks are queued, the tenant's limit: try again in a moment")]
     QueueFull {
-        /// How many.
+        /// The limit.
         max: u64,
     },
-    /// The tenant's runs have reserved as much fuel as they may.
+    /// The tenant's fuel for the minute is reserved.
     #[error("runs of this tenant may reserve {per_minute} fuel a minute: try again in {wait_ms} ms")]
     NoFuel {
-        /// How much.
+        /// Fuel that the tenant may reserve per minute.
         per_minute: u64,
-        /// When to try again.
+        /// Time after which to retry, in milliseconds.
         wait_ms: u64,
     },
     /// The store does not answer.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
-    /// The host ends.
+    /// The host is shutting down.
     #[error("the host is shutting down: try again in a moment")]
     ShuttingDown,
-    /// The process that ran it is gone.
+    /// The process that ran the function is gone.
     #[error("the run was lost with its process: {0}")]
     Lost(String),
-    /// The host cannot run the function.
+    /// The host failed to run the function.
     #[error("the function cannot be run: {0}")]
     Internal(String),
 }

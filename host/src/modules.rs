@@ -1,6 +1,6 @@
-//! Checks and compiles modules, gives and takes artifacts, off the async threads. Each compile is a child process of its
-//! own; two at a time, and one of a tenant, leave room for everyone else, and a short queue that tenants share in turn keeps
-//! each answer within the compile child's wall limit.
+//! Checks and compiles modules, and exports and imports artifacts, off the async threads. Each compilation is a child
+//! process. Two run at a time, one per tenant, and a short queue in which tenants take turns keeps each response within
+//! the wall limit of a compilation.
 
 use std::{
     collections::HashMap,
@@ -26,21 +26,21 @@ use turns::{Room, Ticket, Turns};
 
 const ROOM: Room = Room { at_once: COMPILES_MAX, all: COMPILE_WAITERS_MAX, of_one: COMPILE_WAITERS_PER_TENANT_MAX };
 
-/// See the module's documentation. Cheap to clone.
+/// Compiler of modules. Cheap to clone.
 #[derive(Clone)]
 pub struct Modules {
     sandbox: Sandbox,
     metrics: Arc<Metrics>,
     queue: Arc<Mutex<Queue>>,
-    /// The latest [`UPLOADED_MAX`] tenants and modules that they uploaded. A pair that is forgotten waits once more.
+    /// Uploads of the latest [`UPLOADED_MAX`] pairs of tenant and module. A forgotten pair waits once more.
     uploaded: Arc<Cache<(TenantId, ModuleDigest), ()>>,
 }
 
-/// Uploads that are remembered, of some 100 bytes each.
+/// Number of remembered uploads, of about 100 bytes each.
 const UPLOADED_MAX: usize = 16_384;
 
 impl Modules {
-    /// Prepares modules for `sandbox`.
+    /// Compiles modules for `sandbox`.
     #[must_use]
     pub fn new(sandbox: Sandbox, metrics: Arc<Metrics>) -> Self {
         let queue = Queue { turns: Turns::new(ROOM), waiting: HashMap::new() };
@@ -48,15 +48,15 @@ impl Modules {
         Self { sandbox, metrics, queue: Arc::new(Mutex::new(queue)), uploaded }
     }
 
-    /// Makes sure that a module's compiled artifact is in the cache. `tenant` is who waits for it; `None` where it is for
-    /// other hosts, which do not say for whom.
+    /// Ensures that a module's compiled artifact is in the cache. `tenant` is the one that waits for it; `None` for
+    /// other hosts, which do not name one.
     ///
     /// # Errors
-    /// Why the module is no function of this host; [`ErrorCode::Overloaded`] where too many wait already.
+    /// Fails if the module is not a valid function of this host, or with [`ErrorCode::Overloaded`] if too many wait.
     pub async fn prepare(&self, tenant: Option<TenantId>, wasm: Bytes) -> Result<Prepared, ModuleError> {
         let turn = Turn::wait(&self.queue, tenant).await?;
         let prepared = self.aside(move |sandbox| {
-            // Held by the one who compiles: whoever asked may be gone before it is done.
+            // Held by the compilation itself, since the caller may go away before it ends.
             let _turn = turn;
             sandbox.prepare(&wasm)
         });
@@ -65,9 +65,9 @@ impl Modules {
         Ok(prepared)
     }
 
-    /// Does as [`Modules::prepare`] for a tenant that uploads a module. One that has not uploaded it before is not shown, by
-    /// what it is told or by how long that takes, whether another tenant has: it waits in its turn for the time that the
-    /// compilation took. `newest` is what the function's newest version runs.
+    /// Like [`Modules::prepare`], for a tenant's upload. Neither the result nor its timing reveals whether another
+    /// tenant has uploaded the module before: on a tenant's first upload it waits in its turn for as long as the
+    /// compilation took. `newest` is the module of the function's newest version.
     ///
     /// # Errors
     /// As [`Modules::prepare`].
@@ -80,7 +80,7 @@ impl Modules {
         let turn = Turn::wait(&self.queue, Some(tenant.clone())).await?;
         let uploaded = self.uploaded.clone();
         let prepared = self.aside(move |sandbox| {
-            // Held over a wait as over a compilation, which else would differ in what others may do meanwhile.
+            // Held during the wait as during a compilation, since other requests would otherwise reveal the difference.
             let _turn = turn;
             let key = (tenant, fusebox_sandbox::digest(&wasm));
             if newest == Some(key.1) || uploaded.get(&key).is_some() {
@@ -97,29 +97,29 @@ impl Modules {
         Ok(prepared)
     }
 
-    /// The engine's version and settings, which an artifact must match.
+    /// Returns the hash of the engine's version and settings, which an artifact must match.
     #[must_use]
     pub fn engine_hash(&self) -> u64 {
         self.sandbox.engine_hash()
     }
 
-    /// A module's compiled artifact for another host, sealed with a key that both know; `None` where there is none.
+    /// Returns a module's compiled artifact, sealed with a key shared with another host; `None` if there is none.
     ///
     /// # Errors
-    /// Where the cache cannot be read.
+    /// Fails if the cache cannot be read.
     pub async fn export(&self, module: ModuleDigest, key: ArtifactKey) -> Result<Option<Vec<u8>>, ModuleError> {
         self.aside(move |sandbox| Ok(sandbox.export(&module, &key)?)).await
     }
 
-    /// Keeps an artifact that another host exported.
+    /// Stores an artifact that another host exported.
     ///
     /// # Errors
-    /// Where it is not authentic for this key, module and engine, or cannot be kept.
+    /// Fails if it is not authentic for this key, module and engine, or cannot be stored.
     pub async fn import(&self, module: ModuleDigest, key: ArtifactKey, sealed: Vec<u8>) -> Result<(), ModuleError> {
         self.aside(move |sandbox| sandbox.import(&module, &key, &sealed)).await
     }
 
-    /// Does what blocks where it holds nobody up.
+    /// Runs blocking work on a thread for it.
     async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Sandbox) -> Result<T, ModuleError> + Send + 'static,
@@ -132,17 +132,17 @@ impl Modules {
     }
 }
 
-/// The line of those who wait, and how each is told that it is its turn.
+/// Queue of waiting callers, with the channels that notify them of their turn.
 struct Queue {
     turns: Turns,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
 impl Queue {
-    /// Tells everyone whose turn it is now.
+    /// Notifies all callers whose turn has come.
     fn advance(&mut self) {
         while let Some(ticket) = self.turns.start() {
-            // Who is gone by now leaves by itself: its ticket is dropped, and the next one told then.
+            // A caller that is gone drops its ticket, which notifies the next one.
             if let Some(tell) = self.waiting.remove(&ticket) {
                 let _ = tell.send(());
             }
@@ -150,7 +150,7 @@ impl Queue {
     }
 }
 
-/// A place in the line, then a turn; given up when it is dropped, also where its client goes away.
+/// Place in the queue, then a turn; given up when dropped, also when its client goes away.
 struct Turn {
     queue: Arc<Mutex<Queue>>,
     ticket: Ticket,
@@ -183,7 +183,7 @@ impl Drop for Turn {
 }
 
 fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
-    // It is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+    // The queue is consistent wherever a holder could panic, so poisoning can be ignored.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

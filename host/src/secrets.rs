@@ -1,5 +1,5 @@
-//! Secrets at rest: sealed with XChaCha20-Poly1305 under a key that the store never sees. Tenant, function and name are
-//! authenticated with each, so that a sealed secret is of no use in another one's place.
+//! Encryption of secrets at rest: XChaCha20-Poly1305 under a key that the store never sees. Tenant, function and name
+//! are authenticated with each secret, so that a sealed secret is useless in another place.
 
 use std::{
     fmt, fs,
@@ -18,41 +18,41 @@ use fusebox_core::{
 
 use crate::{random, store::kv::Namespace};
 
-/// The first byte of what is sealed; another way of sealing gets another number.
+/// First byte of a sealed secret; identifies the format.
 const LAYOUT: u8 = 1;
-/// Drawn at random for each secret: long enough that none comes twice.
+/// Size of the nonce, random for each secret: long enough that none repeats.
 const NONCE_BYTES: usize = 24;
 
-/// Seals and opens secrets. Whoever has it and the store can read them.
+/// Key that seals and opens secrets. With it and the store, all secrets can be read.
 #[derive(Clone)]
 pub struct SecretsKey([u8; 32]);
 
-/// Why there is no key.
+/// Reason why a key could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsKeyError {
-    /// The file cannot be read or made.
-    #[error("cannot use the key of secrets {}: {error}; make one with: {}", .path.display(), how_to_make(.path))]
+    /// The file cannot be read or created.
+    #[error("cannot use the secrets key {}: {error}; make one with: {}", .path.display(), how_to_make(.path))]
     File {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// What is in the file is no key.
-    #[error("{} is no key of secrets, which is 64 hexadecimal digits; make one with: {}", .0.display(), how_to_make(.0))]
+    /// The file does not contain a key.
+    #[error("{} is not a secrets key of 64 hexadecimal digits; make one with: {}", .0.display(), how_to_make(.0))]
     NoKey(PathBuf),
 }
 
-/// How an operator makes a key.
+/// Returns the shell command that creates a key.
 fn how_to_make(path: &Path) -> String {
     format!("(umask 077; openssl rand -hex 32 > {})", path.display())
 }
 
 impl SecretsKey {
-    /// The key in a file.
+    /// Reads a key from a file.
     ///
     /// # Errors
-    /// See [`SecretsKeyError`].
+    /// Fails if the file cannot be read or does not contain a key.
     pub fn read(path: &Path) -> Result<Self, SecretsKeyError> {
         let failed = |error| SecretsKeyError::File { path: path.to_owned(), error };
         let text = fs::read_to_string(path).map_err(failed)?;
@@ -60,17 +60,17 @@ impl SecretsKey {
         Self::parse(text.trim_start_matches('\u{feff}').trim()).ok_or_else(|| SecretsKeyError::NoKey(path.to_owned()))
     }
 
-    /// The key in a file; a new one where there is no such file, which only its owner may read. It appears whole or not at
-    /// all, and the first one stays.
+    /// Reads a key from a file, and creates one first if there is no such file. The new file is readable only by its
+    /// owner, appears atomically, and never replaces an existing one.
     ///
     /// # Errors
-    /// See [`SecretsKeyError`].
+    /// Fails if the file cannot be read or created, or does not contain a key.
     pub fn read_or_make(path: &Path) -> Result<Self, SecretsKeyError> {
         let failed = |error| SecretsKeyError::File { path: path.to_owned(), error };
         let make = || {
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             fs::create_dir_all(dir)?;
-            // Its mode is 0600.
+            // Created with mode 0600.
             let mut file = tempfile::NamedTempFile::new_in(dir)?;
             writeln!(file, "{}", to_hex(&random::bytes::<32>()))?;
             file.as_file().sync_all()?;
@@ -92,7 +92,7 @@ impl SecretsKey {
         bytes.filter(|_| rest.is_empty())?.try_into().ok().map(Self)
     }
 
-    /// A secret as the store keeps it; `None` where it is longer than the cipher takes, which is far above any bound here.
+    /// Seals a secret for the store; `None` if it is longer than the cipher allows, far above any limit here.
     #[must_use]
     pub fn seal(&self, of: &Namespace, name: &SettingName, secret: &[u8]) -> Option<Vec<u8>> {
         let nonce = random::bytes::<NONCE_BYTES>();
@@ -102,7 +102,8 @@ impl SecretsKey {
         Some([&[LAYOUT], &nonce[..], &sealed].concat())
     }
 
-    /// A secret that was kept for this very function and name; `None` where it was not, or under another key.
+    /// Opens a secret sealed for this function and name; `None` if it was sealed for another place or under another
+    /// key.
     #[must_use]
     pub fn open(&self, of: &Namespace, name: &SettingName, sealed: &[u8]) -> Option<Redacted> {
         let (nonce, sealed) = sealed.strip_prefix(&[LAYOUT])?.split_at_checked(NONCE_BYTES)?;
@@ -116,7 +117,7 @@ impl SecretsKey {
     }
 }
 
-/// What is authenticated with a secret. None of the three can contain a zero byte.
+/// Returns the data authenticated with a secret. None of the parts can contain a zero byte.
 fn place(of: &Namespace, name: &SettingName) -> Vec<u8> {
     ["fusebox secret", of.tenant.as_str(), of.function.as_str(), name.as_str()].join("\0").into_bytes()
 }

@@ -1,6 +1,6 @@
-//! How far a store's time is from this machine's wall clock. Nothing is decided by it: a store goes by its own clock, and
-//! only durations are sent to it. But people compare times of the one with times of the other, and a clock that is wrong by
-//! more than a second is a fault that somebody should hear of.
+//! Difference between a store's time and this machine's wall clock. No decision depends on it: a store uses its own
+//! clock and receives only durations. But people compare times of both, and a clock that is off by more than a second
+//! is a fault worth reporting.
 
 use std::{
     sync::Arc,
@@ -16,21 +16,21 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// How often it is looked at: one small step of the store each time.
+/// Interval of measurements; each is one small operation of the store.
 const LOOKS: Duration = Duration::from_secs(10);
-/// Below this it is of no interest, in milliseconds.
+/// Difference that is not reported, in milliseconds.
 const SKEW_MS_MAX: i64 = 1_000;
-/// It is logged once in so long.
+/// Minimum time between two log events.
 const LOGGED: Duration = Duration::from_secs(60);
 
-/// The last skew that was logged, and the time of that.
+/// Time of the last log event.
 #[derive(Debug, Default)]
 struct Log {
     last: Option<Instant>,
 }
 
 impl Log {
-    /// Whether a skew is to be logged now.
+    /// Returns true if the difference is to be logged now.
     fn wants(&mut self, skew_ms: i64, now: Instant) -> bool {
         let is_due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= LOGGED);
         let wants = skew_ms.abs() > SKEW_MS_MAX && is_due;
@@ -41,26 +41,26 @@ impl Log {
     }
 }
 
-/// Watches until `stop`.
+/// Measures and reports the difference until `stop`.
 pub async fn watch(store: Arc<dyn Store>, wall: Clock, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut looks = tokio::time::interval(LOOKS);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut log = Log::default();
     while stop.run_until_cancelled(looks.tick()).await.is_some() {
-        // A store that does not answer is told of elsewhere.
+        // Failures of the store are logged elsewhere.
         let Ok(skew_ms) = measure(&*store, &wall).await else { continue };
         metrics.clock_skew(skew_ms);
         if log.wants(skew_ms, Instant::now()) {
             tracing::warn!(
                 skew_ms,
-                "the store's time and this machine's differ by more than a second: tasks go by the store's; set the clock \
+                "the store's time and this machine's differ by more than a second: tasks use the store's; fix the clock \
                  that is wrong, and restart what has the store's directory open"
             );
         }
     }
 }
 
-/// The store's time less this machine's, in milliseconds; half of the answer's time is taken for its way.
+/// Returns the store's time minus this machine's, in milliseconds. Half of the round trip is taken as the answer's way.
 async fn measure(store: &dyn Store, wall: &Clock) -> store::Result<i64> {
     let asked = Instant::now();
     let told = store.now().await?;

@@ -1,17 +1,17 @@
-//! Text as other systems' programs write it: line ends, byte order marks, UTF-16.
+//! Differences in text files between systems: line ends, byte order marks, UTF-16.
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// The text is UTF-16, or UTF-32.
+/// Error for text in UTF-16 or UTF-32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is UTF-16, and UTF-8 is expected: save it as UTF-8, or convert it with `iconv -f utf-16 -t utf-8`")]
 pub struct Utf16;
 
-/// The bytes without a byte order mark.
+/// Strips a UTF-8 byte order mark.
 ///
 /// # Errors
-/// [`Utf16`] where they begin with one of UTF-16.
+/// [`Utf16`] if the bytes begin with a mark of UTF-16.
 pub fn unmarked(bytes: &[u8]) -> Result<&[u8], Utf16> {
     if UTF16_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
         return Err(Utf16);
@@ -19,10 +19,10 @@ pub fn unmarked(bytes: &[u8]) -> Result<&[u8], Utf16> {
     Ok(bytes.strip_prefix(MARK).unwrap_or(bytes))
 }
 
-/// JSON without a byte order mark.
+/// Strips a UTF-8 byte order mark from JSON.
 ///
 /// # Errors
-/// [`Utf16`] also where it has no mark: one of the first two bytes is zero then, and no JSON has a zero.
+/// [`Utf16`] even without a mark: one of the first two bytes is then zero, which is not valid in JSON.
 pub fn unmarked_json(bytes: &[u8]) -> Result<&[u8], Utf16> {
     match bytes.iter().take(2).any(|byte| *byte == 0) {
         true => Err(Utf16),
@@ -30,7 +30,7 @@ pub fn unmarked_json(bytes: &[u8]) -> Result<&[u8], Utf16> {
     }
 }
 
-/// The bytes without the one line end that they may end with, `\n` or `\r\n`.
+/// Strips one final line end, `\n` or `\r\n`.
 #[must_use]
 pub fn without_line_end(bytes: &[u8]) -> &[u8] {
     let Some(line) = bytes.strip_suffix(b"\n") else { return bytes };

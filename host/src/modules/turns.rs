@@ -1,34 +1,34 @@
-//! Whose module is compiled next: one of a tenant at a time, so many in all, tenants in turn, and first come first served
-//! within a tenant. Pure: it knows tickets, not modules or threads.
+//! Order of compilations: one per tenant at a time, a bounded number in all, tenants in turn, and first come, first
+//! served within a tenant. Pure: it knows tickets, not modules or threads.
 
 use std::collections::VecDeque;
 
 use fusebox_core::name::TenantId;
 
-/// Who asks: a tenant, or `None` where the host itself does, for the workers of all tenants. That is a line of its own, and
-/// only the sum bounds it.
+/// Owner of a ticket: a tenant, or `None` for the host itself, on behalf of workers of all tenants. `None` has a queue
+/// of its own that only the total bounds.
 pub(super) type Whose = Option<TenantId>;
 
-/// One who waits or compiles.
+/// Number of a caller that waits or compiles.
 pub(super) type Ticket = u64;
 
-/// How many may compile and wait.
+/// Bounds on callers.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
-    /// Who compile at a time, together.
+    /// Callers that compile at a time.
     pub(super) at_once: usize,
-    /// Who wait and compile, together.
+    /// Callers that wait or compile.
     pub(super) all: usize,
-    /// Who wait and compile, of one tenant.
+    /// Callers of one tenant that wait or compile.
     pub(super) of_one: usize,
 }
 
-/// See the module's documentation.
+/// Queues of all owners.
 pub(super) struct Turns {
     room: Room,
     next: Ticket,
     compiling: Vec<(Ticket, Whose)>,
-    /// Who wait, a line for each who asks; the one whose turn it is comes first. No line is empty.
+    /// Waiting callers by owner; the front owner is next. No queue is empty.
     lines: VecDeque<(Whose, VecDeque<Ticket>)>,
 }
 
@@ -37,7 +37,7 @@ impl Turns {
         Self { room, next: 0, compiling: Vec::new(), lines: VecDeque::new() }
     }
 
-    /// Joins the line; `None` where there is no room.
+    /// Adds a caller; `None` if a bound is reached.
     pub(super) fn enter(&mut self, whose: Whose) -> Option<Ticket> {
         let waiting = |of: &(Whose, VecDeque<Ticket>)| of.1.len();
         let all = self.compiling.len() + self.lines.iter().map(waiting).sum::<usize>();
@@ -55,8 +55,8 @@ impl Turns {
         Some(ticket)
     }
 
-    /// Who may start now, if anyone: the first of the next line that is not held up by its own compile. Its line goes to the
-    /// end, so that everyone else is served before it is again.
+    /// Starts the next caller: the first of the next queue whose owner is not compiling. That queue moves to the end,
+    /// so that everyone else is served before it is again.
     pub(super) fn start(&mut self) -> Option<Ticket> {
         if self.compiling.len() >= self.room.at_once {
             return None;
@@ -72,7 +72,7 @@ impl Turns {
         Some(ticket)
     }
 
-    /// Is done, or does not want to wait any more.
+    /// Removes a caller that is done or no longer waits.
     pub(super) fn leave(&mut self, ticket: Ticket) {
         self.compiling.retain(|(other, _)| *other != ticket);
         self.lines.iter_mut().for_each(|(_, line)| line.retain(|other| *other != ticket));
