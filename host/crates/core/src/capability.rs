@@ -1,8 +1,8 @@
-//! What a guest may ask the host for beyond its own run: the calls, the answers, and the reasons for a refusal.
+//! Calls that a guest may make beyond its own run, their answers, and the reasons for refusing them.
 //!
-//! The same types go from a sandbox to the store of its process, over the link of a worker to its dispatcher, and from a
-//! jailed process to its parent. What cannot be asked for cannot be said: keys, values and names are checked where they
-//! are made, and that includes where they are decoded.
+//! The same types are used between a sandbox and the store of its process, on the link between a worker and its
+//! dispatcher, and between a jailed process and its parent. Invalid calls cannot be represented: keys, values and names
+//! are checked on construction, which includes decoding.
 
 use alloc::{
     string::{String, ToString as _},
@@ -24,39 +24,39 @@ pub mod ports;
 pub use grants::{Capability, Grant, GrantError, Grants, Hosts};
 pub use host_pattern::{HostPattern, HostPatternError};
 
-/// What a guest asks for.
+/// A call from a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
-    /// A configuration value of the function.
+    /// Reads a configuration value of the function.
     Config(SettingName),
-    /// A secret of the function.
+    /// Reads a secret of the function.
     Secret(SettingName),
-    /// A value of the function's own key-value namespace.
+    /// Reads an entry of the function's key-value namespace.
     KvGet(KvKey),
-    /// Sets a value of that namespace.
+    /// Sets an entry of the namespace.
     KvSet {
-        /// Where.
+        /// Key of the entry.
         key: KvKey,
-        /// To what.
+        /// New value.
         value: KvValue,
-        /// For how long; for ever where there is none.
+        /// Time to live; `None` keeps the entry until it is deleted.
         ttl: Option<Ttl>,
-        /// Only where this is there now.
+        /// Condition on the current entry.
         expects: Expects,
     },
-    /// Removes a value of that namespace.
+    /// Removes an entry of the namespace.
     KvDelete {
-        /// Where.
+        /// Key of the entry.
         key: KvKey,
-        /// Only where this is there now.
+        /// Condition on the current entry.
         expects: Expects,
     },
-    /// An HTTP request to another host: `METHOD URL\n`, header lines `name: value\n`, `\n`, the body.
+    /// Sends an HTTP request to another host. Format: `METHOD URL\n`, header lines `name: value\n`, `\n`, body.
     Http(HttpRequest),
 }
 
 impl Call {
-    /// What it takes to be allowed to ask.
+    /// Returns the capability that the call requires.
     #[must_use]
     pub const fn capability(&self) -> Capability {
         match self {
@@ -68,59 +68,59 @@ impl Call {
     }
 }
 
-/// What the host gives.
+/// Answer of the host to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// Of [`Call::Config`]: the value.
+    /// The value requested by [`Call::Config`].
     Config(Bytes),
-    /// Of [`Call::Secret`]: the value.
+    /// The value requested by [`Call::Secret`].
     Secret(Redacted),
-    /// Of [`Call::KvGet`]: the value and its revision.
+    /// The entry requested by [`Call::KvGet`].
     Value {
-        /// Changes with each set, and is never used again in this namespace.
+        /// Revision of the value; it changes with each set and is never reused within the namespace.
         revision: Revision,
         /// The value.
         value: Bytes,
     },
-    /// Of [`Call::KvSet`]: the new revision.
+    /// New revision, in answer to [`Call::KvSet`].
     Set(Revision),
-    /// Of [`Call::KvDelete`]: whether there was something to remove.
+    /// True if [`Call::KvDelete`] removed an entry.
     Deleted(bool),
-    /// Of [`Call::Http`]: `STATUS\n`, header lines, `\n`, the body.
+    /// The response to [`Call::Http`]. Format: `STATUS\n`, header lines, `\n`, body.
     Http(Bytes),
 }
 
-/// Why the host gives nothing. The number is what the guest sees.
+/// Reason for refusing a call. The guest receives it as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// There is none.
+    /// The value does not exist.
     #[error("there is no such value")]
     Absent,
-    /// What is there is not what was expected.
+    /// The current entry does not meet the expected condition.
     #[error("the value is another one than expected")]
     Conflict,
-    /// A key, a value, a request or an answer above its bound.
+    /// A key, value, request or response exceeds its size limit.
     #[error("it is too large")]
     TooLarge,
-    /// The namespace or the tenant has as much as it may have.
+    /// The quota of the namespace or the tenant is used up.
     #[error("the quota is used up")]
     Quota,
-    /// Not granted, or an address that nobody may reach.
+    /// The call was not granted, or the address is blocked for everyone.
     #[error("it is not allowed")]
     Refused,
-    /// It cannot be had now: try again.
+    /// The service is temporarily unavailable; a retry may succeed.
     #[error("it is not available now")]
     Unavailable,
-    /// There was no answer in time.
+    /// The service did not answer in time.
     #[error("there was no answer in time")]
     TimedOut,
-    /// The question makes no sense.
+    /// The call is malformed.
     #[error("the call is not valid")]
     Invalid,
 }
 
 impl Refusal {
-    /// What the guest's import returns.
+    /// Returns the number that the guest's import returns.
     #[must_use]
     pub const fn code(self) -> i64 {
         match self {
@@ -136,25 +136,25 @@ impl Refusal {
     }
 }
 
-/// The revision of a value: 1 or more.
+/// Revision of a value, at least 1.
 pub type Revision = u64;
 
-/// What must be there for a change to happen.
+/// Condition on the current entry for a change to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expects {
-    /// Whatever.
+    /// No condition.
     Anything,
-    /// Nothing.
+    /// The entry does not exist.
     Nothing,
-    /// The value of this revision.
+    /// The entry has this revision.
     Revision(Revision),
 }
 
 impl Expects {
-    /// As a guest says it: -1, 0, or the revision.
+    /// Decodes the guest's form: -1 for anything, 0 for nothing, or a revision.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for any other negative number.
+    /// Returns [`Refusal::Invalid`] for any other negative number.
     pub fn from_guest(number: i64) -> Result<Self, Refusal> {
         match number {
             -1 => Ok(Self::Anything),
@@ -163,7 +163,7 @@ impl Expects {
         }
     }
 
-    /// Whether a change may happen where a value of this revision is, or none.
+    /// Returns whether the condition holds, given the revision of the current entry, if any.
     #[must_use]
     pub fn is_met(self, found: Option<Revision>) -> bool {
         match self {
@@ -182,13 +182,14 @@ macro_rules! bounded_bytes {
         pub struct $name(Bytes);
 
         impl $name {
-            /// The most bytes of one.
+            /// Maximum size in bytes.
             pub const BYTES_MAX: usize = $most;
 
-            /// Whether so many bytes can be one.
+            /// Checks a length against the type's bounds.
             ///
             /// # Errors
-            /// [`Refusal::Invalid`] for none where there must be some, [`Refusal::TooLarge`] for too many.
+            /// Returns [`Refusal::Invalid`] for 0 if the type cannot be empty, and [`Refusal::TooLarge`] above the
+            /// maximum.
             pub const fn check(bytes: usize) -> Result<(), Refusal> {
                 match bytes {
                     0 if !$may_be_empty => Err(Refusal::Invalid),
@@ -197,7 +198,7 @@ macro_rules! bounded_bytes {
                 }
             }
 
-            /// The bytes.
+            /// Returns the bytes.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8] {
                 &self.0
@@ -220,25 +221,25 @@ macro_rules! bounded_bytes {
 }
 
 bounded_bytes!(
-    /// A key of a namespace: at least one byte, any bytes.
+    /// Key of a namespace: at least one byte, arbitrary content.
     KvKey, may_be_empty: false, KV_KEY_BYTES_MAX
 );
 bounded_bytes!(
-    /// A value of a namespace: any bytes.
+    /// Value of a namespace: arbitrary content, possibly empty.
     KvValue, may_be_empty: true, KV_VALUE_BYTES_MAX
 );
 bounded_bytes!(
-    /// An HTTP request, not yet looked at.
+    /// Serialized HTTP request that has not been parsed yet.
     HttpRequest, may_be_empty: false, HTTP_REQUEST_BYTES_MAX
 );
 
-/// How long a value stays, in milliseconds: at least one, at most [`KV_TTL_MS_MAX`].
+/// Time to live of an entry, from 1 to [`KV_TTL_MS_MAX`] milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Ttl(u64);
 
 impl Ttl {
-    /// The milliseconds.
+    /// Returns the time to live in milliseconds.
     #[must_use]
     pub const fn ms(self) -> u64 {
         self.0
@@ -258,18 +259,19 @@ impl From<Ttl> for u64 {
     }
 }
 
-/// The name of a configuration value or a secret: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`.
+/// Name of a configuration value or secret: 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`, not dots
+/// alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SettingName(String);
 
-/// Why a text is no name of a setting.
+/// Error of parsing the name of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("such a name has 1 to {SETTING_NAME_CHARS_MAX} of A-Z, a-z, 0-9, -, _ and .")]
 pub struct SettingNameError;
 
 impl SettingName {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -281,7 +283,7 @@ impl FromStr for SettingName {
     fn from_str(text: &str) -> Result<Self, SettingNameError> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let fits = (1..=SETTING_NAME_CHARS_MAX).contains(&text.len());
-        // Paths with only dots in a segment are changed by what passes requests on.
+        // Proxies rewrite paths in which a segment consists of dots only.
         let is_dots = text.bytes().all(|byte| byte == b'.');
         if fits && !is_dots && text.bytes().all(good) { Ok(Self(text.to_string())) } else { Err(SettingNameError) }
     }
@@ -306,7 +308,7 @@ impl fmt::Display for SettingName {
     }
 }
 
-/// Bytes that no log shows.
+/// Bytes that `Debug` does not print.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redacted(pub Bytes);

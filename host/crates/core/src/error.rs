@@ -1,37 +1,37 @@
-//! Stable error codes: what programs branch on. A code is never renamed or reused; the sentence beside it may change.
+//! Stable error codes for programs. A code is never renamed or reused; the accompanying message may change.
 
 use serde::{Deserialize, Serialize};
 
-/// Whose fault an error is. Decides the HTTP status and whether a task is retried.
+/// Origin of an error. Determines the HTTP status and whether a task is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The request was wrong: sending it again cannot help.
+    /// The request is invalid; repeating it cannot succeed.
     Client,
-    /// The function's run failed: a FAILED task, never an HTTP 500.
+    /// The function's run failed: the task ends as FAILED, never as an HTTP 500.
     Guest,
-    /// The host or its machinery: trying again can help.
+    /// The host or its infrastructure failed; a retry may succeed.
     Host,
 }
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $class:ident;)*) => {
-        /// A stable code. See [`ErrorCode::as_str`] for the word that programs see.
+        /// Stable error code. [`ErrorCode::as_str`] returns the form that programs see.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum ErrorCode {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)*
         }
 
         impl ErrorCode {
-            /// Every code, in the order of the documentation.
+            /// All codes, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The code as programs see it; also the last part of a problem's `type`.
+            /// Returns the code as programs see it; also the last segment of a problem's `type`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// Whose fault it is.
+            /// Returns the origin of the error.
             #[must_use]
             pub const fn class(self) -> ErrorClass {
                 match self { $(Self::$variant => ErrorClass::$class,)* }
@@ -41,129 +41,129 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request's form is wrong: a field, a parameter, an id.
+    /// The request is malformed: a field, a parameter or an id.
     InvalidRequest = "invalid-request", Client;
     /// A field is missing or of the wrong type, or an id is malformed.
     UnprocessableRequest = "unprocessable-request", Client;
-    /// The payload is not base64.
+    /// The payload is not valid base64.
     InvalidBase64 = "invalid-base64", Client;
-    /// A limit above its ceiling, or zero.
+    /// A limit is zero or above its ceiling.
     InvalidLimits = "invalid-limits", Client;
-    /// A name that cannot be one.
+    /// A name is not valid.
     InvalidName = "invalid-name", Client;
-    /// The module is no function that this host can run.
+    /// The module is not a function that this host can run.
     InvalidModule = "invalid-module", Client;
-    /// The module is text, a component, precompiled or something else than core wasm.
+    /// The module is not core wasm: it is text, a component, precompiled code or something else.
     UnsupportedModule = "unsupported-module", Client;
-    /// The module imports what the host does not offer.
+    /// The module imports a function that the host does not provide.
     UnknownImport = "unknown-import", Client;
-    /// The module imports what it was not granted.
+    /// The module imports a function that requires a capability it was not granted.
     GrantRequired = "grant-required", Client;
-    /// The module has a part above a structural cap.
+    /// The module exceeds a structural limit.
     ModuleTooComplex = "module-too-complex", Client;
-    /// The module does not compile within the compile limits.
+    /// Compilation of the module exceeds the compile limits.
     CompileLimit = "compile-limit", Client;
-    /// The body is larger than its bound.
+    /// The body exceeds its size limit.
     PayloadTooLarge = "payload-too-large", Client;
-    /// There is no such function, or it is not the caller's.
+    /// No such function exists for the caller's tenant.
     FunctionNotFound = "function-not-found", Client;
-    /// There is no such task, or it is not the caller's.
+    /// No such task exists for the caller's tenant.
     TaskNotFound = "task-not-found", Client;
-    /// The function has no such configuration value or secret.
+    /// The function has no configuration value or secret of this name.
     SettingNotFound = "setting-not-found", Client;
-    /// There is nothing at this path.
+    /// No route matches the path.
     RouteNotFound = "route-not-found", Client;
-    /// The path exists, the method does not.
+    /// The route does not support the method.
     MethodNotAllowed = "method-not-allowed", Client;
-    /// The host has API keys, and the request has none that is good.
+    /// The host requires an API key, and the request carries no valid one.
     Unauthorized = "unauthorized", Client;
-    /// The API key is good, but not for this.
+    /// The API key is valid but lacks the required scope.
     Forbidden = "forbidden", Client;
-    /// There is no such API key, or it is not the caller's.
+    /// No such API key is visible to the caller.
     KeyNotFound = "key-not-found", Client;
-    /// The API key is good no more.
+    /// The API key is expired or revoked.
     KeyEnded = "key-ended", Client;
-    /// The tenant has as many good API keys as it may have.
+    /// The tenant has reached its limit of valid API keys.
     KeyQuota = "key-quota", Client;
-    /// There is no such tenant, or it is not the caller's.
+    /// No such tenant is visible to the caller.
     TenantNotFound = "tenant-not-found", Client;
-    /// There is a tenant of this name, or there was.
+    /// A tenant of this name exists or existed.
     TenantExists = "tenant-exists", Client;
-    /// The default tenant is always there.
+    /// The default tenant cannot be deleted.
     TenantStays = "tenant-stays", Client;
-    /// There are as many tenants as there may be.
+    /// The host has reached its limit of tenants.
     TenantQuota = "tenant-quota", Client;
-    /// `Host` or `Origin` is foreign.
+    /// The `Host` or `Origin` header names a foreign origin.
     ForeignOrigin = "foreign-origin", Client;
     /// The request did not arrive in time.
     RequestTimeout = "request-timeout", Client;
     /// The task has not ended yet.
     TaskNotEnded = "task-not-ended", Client;
-    /// The task has ended already.
+    /// The task has already ended.
     TaskEnded = "task-ended", Client;
-    /// The task has not failed: there is nothing to try again.
+    /// The task has not failed, so there is nothing to retry.
     TaskNotFailed = "task-not-failed", Client;
-    /// The input of an ended task is kept no longer.
+    /// The input of the ended task is no longer retained.
     InputGone = "input-gone", Client;
-    /// The idempotency key came with another request before.
+    /// The idempotency key was used with a different request.
     IdempotencyConflict = "idempotency-conflict", Client;
-    /// The tenant has as many waiting tasks as it may have.
+    /// The tenant has reached its limit of queued tasks.
     QueueFull = "queue-full", Client;
-    /// The tenant has as many functions as it may have, or as many bytes of modules.
+    /// The tenant has reached its limit of functions or of module bytes.
     FunctionQuota = "function-quota", Client;
-    /// The function has as many configuration values or secrets as it may have.
+    /// The function has reached its limit of configuration values or secrets.
     SettingQuota = "setting-quota", Client;
-    /// The tenant asks more often than it may.
+    /// The tenant exceeds its request rate.
     RateLimited = "rate-limited", Client;
-    /// The tenant has as many runs under way as it may have.
+    /// The tenant has reached its limit of concurrent runs.
     RunningQuota = "running-quota", Client;
-    /// The tenant's runs have reserved as much fuel as they may.
+    /// The tenant's runs have reserved its whole fuel quota.
     FuelQuota = "fuel-quota", Client;
 
-    /// The function returned an error, panicked, or exited with another code than 0.
+    /// The function returned an error, panicked, or exited with a code other than 0.
     GuestError = "guest-error", Guest;
     /// The run trapped.
     Trap = "trap", Guest;
-    /// The run recursed beyond its stack.
+    /// The run exceeded its stack.
     StackOverflow = "stack-overflow", Guest;
     /// The run used up its fuel.
     OutOfFuel = "out-of-fuel", Guest;
-    /// The run did not end within its wall time.
+    /// The run exceeded its wall time.
     DeadlineExceeded = "deadline-exceeded", Guest;
-    /// The run needed more memory than it may have.
+    /// The run exceeded its memory limit.
     OutOfMemory = "out-of-memory", Guest;
-    /// The output is larger than its limit.
+    /// The output exceeds its size limit.
     OutputTooLarge = "output-too-large", Guest;
-    /// The run logged many times what it may log.
+    /// The run logged a multiple of its log limit; see [`crate::limits::LOG_FLOOD_FACTOR`].
     LogFlood = "log-flood", Guest;
-    /// The guest gave the host a pointer or length outside its memory.
+    /// The guest passed a pointer or length outside its memory.
     BadPointer = "bad-pointer", Guest;
-    /// The module cannot be instantiated or lacks an export of the right type.
+    /// The module cannot be instantiated, or lacks an export of the right type.
     BadModule = "bad-module", Guest;
     /// The task was cancelled.
     Cancelled = "cancelled", Guest;
 
-    /// The task did not start in time.
+    /// The task did not start before its expiry.
     Expired = "expired", Host;
     /// Every attempt was lost with its worker.
     AttemptsExhausted = "attempts-exhausted", Host;
-    /// The run was stopped by the host: a drain or a lost lease.
+    /// The host stopped the run: it drains, or the lease is lost.
     Interrupted = "interrupted", Host;
-    /// No slot or no room: try again after `Retry-After` seconds.
+    /// No slot or no memory is free; retry after `Retry-After` seconds.
     Overloaded = "overloaded", Host;
     /// The host is shutting down.
     ShuttingDown = "shutting-down", Host;
-    /// The host has no key that secrets could be kept under.
+    /// The host has no key with which to encrypt secrets.
     NoSecretsKey = "no-secrets-key", Host;
-    /// The store does not answer.
+    /// The store does not respond.
     StoreUnavailable = "store-unavailable", Host;
-    /// The host's own fault; the log has the reason.
+    /// Internal fault of the host; details are in its log.
     Internal = "internal", Host;
 
-    // New codes stand at the end: a link between dispatcher and worker names a code by its place.
-    /// The body comes in a coding that it may not have.
+    // New codes go at the end: messages between dispatcher and worker encode a code as its index.
+    /// The body has a content encoding that is not accepted here.
     UnsupportedEncoding = "unsupported-encoding", Client;
-    /// Nothing runs tasks: no dispatcher works on this store, or none has workers.
+    /// Nothing runs tasks: no dispatcher serves this store, or none has workers.
     NoDispatcher = "no-dispatcher", Host;
 }
 

@@ -1,4 +1,4 @@
-//! A function version, and the limits of its runs.
+//! Function versions and the limits of their runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +11,18 @@ use crate::{
 
 pub use crate::capability::Grants;
 
-/// How the host calls a module; found out from the module itself.
+/// Calling convention between host and module, detected from the module's exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Abi {
-    /// Exports `memory`, `fusebox_alloc` and `fusebox_handle`: bytes in, bytes or an error out.
+    /// Exports `memory`, `fusebox_alloc` and `fusebox_handle`: input bytes in, output or error bytes out.
     Core,
     /// Exports `_start`: input on stdin, output on stdout, log on stderr.
     Command,
 }
 
 impl Abi {
-    /// The word used on every surface.
+    /// Returns the word used on every surface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Abi {
     }
 }
 
-/// What one run may use. The fuse.
+/// Resource limits of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLimits {
     /// CPU budget in fuel units.
@@ -41,9 +41,9 @@ pub struct RunLimits {
     pub wall_ms: u32,
     /// Linear memory in bytes.
     pub memory_bytes: u64,
-    /// Output in bytes.
+    /// Output size in bytes.
     pub output_bytes: u64,
-    /// Log kept, in bytes.
+    /// Size of the retained log in bytes.
     pub log_bytes: u64,
 }
 
@@ -59,20 +59,20 @@ impl Default for RunLimits {
     }
 }
 
-/// A limit that is above its ceiling, or zero.
+/// Error of a limit that is zero or above its ceiling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} must be between 1 and {max}, and is {asked}")]
 pub struct LimitError {
-    /// The limit's field name.
+    /// Field name of the limit.
     pub name: &'static str,
-    /// What was asked for.
+    /// Requested value.
     pub asked: u64,
-    /// The ceiling.
+    /// Ceiling.
     pub max: u64,
 }
 
 impl RunLimits {
-    /// The ceilings where the operator sets none.
+    /// Default ceilings, used unless the operator configures others.
     pub const CEILING: Self = Self {
         fuel: limits::FUEL_MAX,
         wall_ms: limits::WALL_MS_MAX,
@@ -81,10 +81,10 @@ impl RunLimits {
         log_bytes: limits::LOG_BYTES_MAX,
     };
 
-    /// Whether each limit is at least 1 and at most its ceiling.
+    /// Checks that each limit is at least 1 and at most its ceiling.
     ///
     /// # Errors
-    /// The first limit that is not.
+    /// Returns the first limit out of range.
     pub fn check(&self, ceiling: &Self) -> Result<(), LimitError> {
         let pairs = [
             ("fuel", self.fuel, ceiling.fuel),
@@ -99,7 +99,7 @@ impl RunLimits {
         }
     }
 
-    /// These limits, none above its ceiling.
+    /// Returns these limits, each reduced to its ceiling if above it.
     #[must_use]
     pub fn capped(&self, ceiling: &Self) -> Self {
         Self {
@@ -115,25 +115,25 @@ impl RunLimits {
 /// One immutable version of a tenant's function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionVersion {
-    /// This version's id.
+    /// Unique id of the version.
     pub id: FunctionId,
-    /// Whose it is.
+    /// Owning tenant.
     pub tenant: TenantId,
-    /// The name it was registered under.
+    /// Name of the function.
     pub name: FunctionName,
-    /// 1 for the first version of a name, then 2, …; never reused.
+    /// Version number, starting at 1 for each name; never reused.
     pub version: u32,
-    /// The module it runs.
+    /// Digest of the module's wasm.
     pub module: ModuleDigest,
     /// Size of the module's wasm in bytes.
     pub module_bytes: u64,
-    /// How the module is called.
+    /// Calling convention of the module.
     pub abi: Abi,
-    /// What a run may use.
+    /// Limits of each run.
     pub limits: RunLimits,
-    /// What it may ask the host for.
+    /// Capabilities granted to the version.
     pub grants: Grants,
-    /// When it was registered.
+    /// Time of registration.
     pub created_at: Millis,
 }
 

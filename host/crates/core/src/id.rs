@@ -1,15 +1,15 @@
-//! Ids of everything that is named by a machine. UUIDs are version 7, so that they sort by age, or version 8 where a
-//! digest makes them; time, random bytes and digests are arguments, because this crate has none of them.
+//! Machine-generated ids. UUIDs are version 7, which sort by creation time, or version 8 if derived from a digest.
+//! Time, random bytes and digests are arguments, since this crate has no source of them.
 
 use alloc::string::String;
 use core::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
-/// Counts the attempts of one task; also the fence that makes late results harmless. 0 before the first.
+/// Number of an attempt of a task, starting at 1; 0 before the first. Part of the fence that rejects late results.
 pub type Attempt = u32;
 
-/// What could not be read as an id.
+/// Error of parsing an id from text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{expected} is expected")]
 pub struct ParseIdError {
@@ -24,25 +24,25 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id: a UUIDv7 of this moment and these random bytes.
+            /// Returns a new UUIDv7 made of the time `now` and 80 random bits.
             #[must_use]
             pub fn new(now: crate::time::Millis, random: [u8; 10]) -> Self {
                 Self(Builder::from_unix_timestamp_millis(now.0, &random).into_uuid())
             }
 
-            /// The id with these bytes, as a store or the wire holds it.
+            /// Returns the id with the given bytes, as read from a store or a message.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 
-            /// The 16 bytes of this id; they sort as the id does.
+            /// Returns the 16 bytes of the id, which sort in the id's order.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
 
-            /// The id as a UUID.
+            /// Returns the id as a UUID.
             #[must_use]
             pub const fn uuid(self) -> Uuid {
                 self.0
@@ -77,33 +77,33 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// Names one immutable version of a function.
+    /// Id of one immutable version of a function.
     FunctionId
 }
 uuid_id! {
-    /// Names a task.
+    /// Id of a task.
     TaskId
 }
 uuid_id! {
-    /// Names one incarnation of a dispatcher.
+    /// Id of one incarnation of a dispatcher process.
     DispatcherId
 }
 uuid_id! {
-    /// Names one incarnation of a worker: a restarted worker is a new worker, so that its old credit and results cannot
-    /// mix with the new.
+    /// Id of one incarnation of a worker. A restarted worker has a new id, which keeps its credit and results apart
+    /// from those of its predecessor.
     WorkerId
 }
 
 impl TaskId {
-    /// Batches count to here in their ids.
+    /// Number of positions in a batch that ids distinguish.
     const PLACES: u32 = 1 << 18;
 
-    /// The id of the task at a place of a batch: ids made at one moment sort as the batch does, and the queue goes by id
-    /// where it cannot tell by time.
+    /// Returns the id of the task at position `place` of a batch. Ids of the same millisecond sort in the batch's
+    /// order, which the queue relies on if the times are equal.
     #[must_use]
     pub fn in_batch(now: crate::time::Millis, place: u32, random: [u8; 7]) -> Self {
         let [_, high, middle, low] = ((place % Self::PLACES) << 2).to_be_bytes();
-        // The version takes the first 4 bits, the variant 2 more behind the 12 that follow.
+        // The version field takes the first 4 bits of the random part; the variant takes 2 more after the next 12.
         let (first, second, third) = (high, middle, low >> 2);
         let mut bytes = [0; 10];
         let (places, tail) = bytes.split_at_mut(3);
@@ -112,7 +112,8 @@ impl TaskId {
         Self::new(now, bytes)
     }
 
-    /// This id, where it lies beside another task's: stores spread tasks by the low four bits of their ids.
+    /// Returns this id moved to the partition of another task: stores partition tasks by the low four bits of their
+    /// ids.
     #[must_use]
     pub fn beside(self, other: Self) -> Self {
         let (mut bytes, other) = (*self.as_bytes(), *other.as_bytes());
@@ -120,8 +121,8 @@ impl TaskId {
         Self::from_bytes(bytes)
     }
 
-    /// The id that a digest stands for, as a UUIDv8. It has no time in it: the same idempotency key leads to the same id
-    /// at any time.
+    /// Returns the UUIDv8 derived from a digest. It contains no timestamp, so an idempotency key yields the same id at
+    /// any time.
     #[must_use]
     pub fn from_digest(digest: &[u8; 32]) -> Self {
         let (head, _) = digest.split_at(16);
@@ -131,7 +132,7 @@ impl TaskId {
     }
 }
 
-/// The SHA-256 of a module's wasm bytes. Carries no tenant: equal modules are one module.
+/// SHA-256 digest of a module's wasm bytes. It carries no tenant: identical modules are stored once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ModuleDigest(pub [u8; 32]);
 
@@ -163,24 +164,24 @@ impl FromStr for ModuleDigest {
     }
 }
 
-/// Proves the right to record the end of an attempt: 128 random bits that only the lease holder knows.
+/// Secret of a lease: 128 random bits that prove the right to record the end of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaseToken(pub [u8; 16]);
 
-/// Never prints the token: whoever reads a log must not be able to record a result.
+/// Omits the token, so that access to logs does not allow recording a result.
 impl fmt::Debug for LeaseToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LeaseToken(..)")
     }
 }
 
-/// Whether `text` would be read as a UUID. Names of that shape are refused, so that a name is never taken for an id.
+/// Returns whether `text` parses as a UUID. Names of that shape are rejected, so a name is never mistaken for an id.
 #[must_use]
 pub fn is_uuid_shaped(text: &str) -> bool {
     Uuid::parse_str(text).is_ok()
 }
 
-/// Lowercase hexadecimal text of some bytes.
+/// Returns the lowercase hexadecimal form of `bytes`.
 #[must_use]
 pub fn to_hex(bytes: &[u8]) -> String {
     use core::fmt::Write as _;

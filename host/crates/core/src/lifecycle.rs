@@ -1,5 +1,5 @@
-//! The only legal transitions of a task. Every store applies these and nothing else, so that a task means the same
-//! everywhere. A refused transition changes nothing.
+//! Legal transitions of a task. Every store applies these and no others. A refused transition leaves the task
+//! unchanged.
 //!
 //! ```text
 //!            lease                 end (fence)
@@ -18,25 +18,25 @@ use crate::{
     time::Millis,
 };
 
-/// What a lease holder shows: both must be those of the running attempt.
+/// Proof of holding the lease of the current attempt: number and token must both match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence {
-    /// The attempt's number.
+    /// Number of the attempt.
     pub attempt: Attempt,
-    /// The attempt's secret.
+    /// Secret of the attempt's lease.
     pub token: LeaseToken,
 }
 
-/// Why a transition was refused.
+/// Reason for refusing a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The task is not waiting, or not yet due.
+    /// The task is not queued, or not yet due.
     #[error("the task does not wait for an attempt")]
     NotReady,
-    /// Another attempt holds the task, or none does.
+    /// The task is held by another attempt or by none.
     #[error("the attempt is not the current one")]
     Stale,
-    /// The very same report was recorded before: the sender may forget it.
+    /// The same report was recorded before; the sender may discard it.
     #[error("the end is recorded already")]
     Recorded,
     /// The task has ended.
@@ -44,12 +44,12 @@ pub enum Refused {
     Ended,
 }
 
-/// What a lapsed, released or retried attempt led to.
+/// State after an attempt lapsed, was released or is to be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It waits again.
+    /// The task is queued again.
     Queued,
-    /// It has failed: no attempt is left.
+    /// The task has failed: no attempts are left.
     Failed,
 }
 
@@ -57,7 +57,8 @@ impl Task {
     /// Starts the next attempt under `lease`.
     ///
     /// # Errors
-    /// [`Refused::NotReady`] unless the task waits and is due at `lease.started_at`.
+    /// Returns [`Refused::NotReady`] unless the task is queued and due at `lease.started_at`, and [`Refused::Ended`] if
+    /// it has ended.
     pub fn lease(&mut self, lease: Lease) -> Result<Attempt, Refused> {
         match self.state {
             TaskState::Queued { not_before } if not_before <= lease.started_at => {
@@ -70,10 +71,11 @@ impl Task {
         }
     }
 
-    /// Renews the lease.
+    /// Renews the lease until `expires_at`.
     ///
     /// # Errors
-    /// [`Refused::Stale`] or [`Refused::Ended`]: the holder must stop its run.
+    /// Returns [`Refused::Stale`], [`Refused::Recorded`] or [`Refused::Ended`] if the lease is not held; the worker
+    /// must then stop the run.
     pub fn beat(&mut self, fence: Fence, expires_at: Millis) -> Result<(), Refused> {
         let lease = self.held(fence)?;
         lease.expires_at = expires_at;
@@ -81,12 +83,12 @@ impl Task {
         Ok(())
     }
 
-    /// Gives a lease once more to whoever asked for it with this token and may have got no answer; from now it lasts
-    /// until `expires_at`. That is no sign that the holder has it.
+    /// Grants a lease again to a dispatcher that repeats its lease request because it received no answer, and extends
+    /// it to `expires_at`. This does not count as a renewal, since the holder may still not have received the lease.
     ///
     /// # Errors
-    /// [`Refused::Stale`] where no lease of this token is held, [`Refused::Recorded`] or [`Refused::Ended`] where the
-    /// task has ended.
+    /// Returns [`Refused::Stale`] if the task holds no lease with this token, and [`Refused::Recorded`] or
+    /// [`Refused::Ended`] if the task has ended.
     pub fn lease_again(&mut self, token: LeaseToken, expires_at: Millis) -> Result<Attempt, Refused> {
         let attempt = self.attempt;
         let lease = self.held(Fence { attempt, token })?;
@@ -97,8 +99,8 @@ impl Task {
     /// Records the end of the current attempt: COMPLETED without a failure, FAILED with one.
     ///
     /// # Errors
-    /// [`Refused::Recorded`] where this attempt's end is recorded already, [`Refused::Stale`] or [`Refused::Ended`]
-    /// where it is not the current one.
+    /// Returns [`Refused::Recorded`] if the end of this attempt is already recorded, and [`Refused::Stale`] or
+    /// [`Refused::Ended`] if the attempt is not the current one.
     pub fn end(
         &mut self,
         fence: Fence,
@@ -115,31 +117,31 @@ impl Task {
         Ok(())
     }
 
-    /// Ends the current attempt for another one, not before `not_before`; without one left the task fails.
+    /// Queues another attempt, not before `not_before`, or fails the task if no attempts are left.
     ///
     /// # Errors
-    /// As [`Task::end`].
+    /// Same as [`Task::end`].
     pub fn retry(&mut self, fence: Fence, not_before: Millis, now: Millis) -> Result<Next, Refused> {
         self.held(fence)?;
         Ok(self.requeue_or_fail(not_before, now))
     }
 
-    /// Gives the lease back in an orderly way. The attempt number stays, since it is the fence; instead the task may
-    /// have one attempt more, up to [`RELEASES_MAX`] times.
+    /// Releases the lease in an orderly way. The attempt number is kept, since it is the fence; instead the maximum
+    /// rises by one attempt, up to [`RELEASES_MAX`] times.
     ///
     /// # Errors
-    /// As [`Task::end`].
+    /// Same as [`Task::end`].
     pub fn release(&mut self, fence: Fence, now: Millis) -> Result<Next, Refused> {
         self.held(fence)?;
         self.give_attempt_back();
         Ok(self.requeue_or_fail(now, now))
     }
 
-    /// Ends a lease that ran out: the task waits again, or fails where no attempt is left. Where it was never renewed,
-    /// nobody may have been told of it, so that its attempt is given back as a release gives it back.
+    /// Ends an expired lease: queues the task again, or fails it if no attempts are left. A lease that was never
+    /// renewed may never have reached a worker, so its attempt is restored as in [`Task::release`].
     ///
     /// # Errors
-    /// [`Refused::NotReady`] where no lease is over at `now`; [`Refused::Ended`].
+    /// Returns [`Refused::NotReady`] if no lease has expired at `now`, and [`Refused::Ended`] if the task has ended.
     pub fn lapse(&mut self, not_before: Millis, now: Millis) -> Result<Next, Refused> {
         match &self.state {
             TaskState::Running(lease) if lease.expires_at <= now => {
@@ -153,10 +155,11 @@ impl Task {
         }
     }
 
-    /// Fails a task that waited too long.
+    /// Fails a queued task whose expiry has passed.
     ///
     /// # Errors
-    /// [`Refused::NotReady`] unless it waits and its time is over; [`Refused::Ended`].
+    /// Returns [`Refused::NotReady`] unless the task is queued and its expiry has passed, and [`Refused::Ended`] if it
+    /// has ended.
     pub fn expire(&mut self, now: Millis) -> Result<(), Refused> {
         match self.state {
             TaskState::Queued { .. } if self.expires_at <= now => {
@@ -168,10 +171,10 @@ impl Task {
         }
     }
 
-    /// Cancels the task, whether it waits or runs. Whoever runs it learns from its next beat.
+    /// Cancels a queued or running task. The worker that runs it learns of it when it next renews the lease.
     ///
     /// # Errors
-    /// [`Refused::Ended`].
+    /// Returns [`Refused::Ended`] if the task has ended.
     pub fn cancel(&mut self, now: Millis) -> Result<(), Refused> {
         match self.state {
             TaskState::Queued { .. } | TaskState::Running(_) => {

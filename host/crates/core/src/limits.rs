@@ -1,252 +1,262 @@
-//! Every bound of the system, each with the reason for its number. Defaults live here; what an operator may change is
-//! changed in the host's settings.
+//! Every bound of the system, with the reason for its value. These are the defaults; the host's settings change those
+//! that an operator may change.
 
-/// Bytes in a kibibyte and a mebibyte.
+/// Bytes in a kibibyte.
 pub const KIB: u64 = 1 << 10;
-/// See [`KIB`].
+/// Bytes in a mebibyte.
 pub const MIB: u64 = 1 << 20;
 
-/// A tenant's name is part of every key: short enough to keep keys small.
+/// Length of a tenant's name. Short, since the name is part of every key in the store.
 pub const TENANT_NAME_BYTES_MAX: usize = 64;
-/// Long enough for a qualified name, short enough for a URL and a log line.
+/// Length of a function's name: enough for a qualified name, short enough for a URL and a log line.
 pub const FUNCTION_NAME_CHARS_MAX: usize = 128;
 
-/// A module's wasm bytes. 16 MiB holds a large Rust program; compile time grows with size, and the compile child's CPU
-/// limit ends what this bound lets through.
+/// Size of a module's wasm. 16 MiB holds a large Rust program. Compile time grows with size; the CPU limit of the
+/// compile child stops modules within this bound that take too long.
 pub const MODULE_BYTES_MAX: u64 = 16 * MIB;
-/// A task's input, kept in memory while it is accepted, sent and run.
+/// Size of a task's input, which is kept in memory while it is accepted, sent and run.
 pub const INPUT_BYTES_MAX: u64 = 6 * MIB;
-/// A body of the seed routes: base64 of the largest module grows by 4/3, line breaks and JSON add a little.
+/// Size of a request body on the Python platform's routes: base64 enlarges the largest module by 4/3, line breaks and
+/// JSON add a little.
 pub const SEED_BODY_BYTES_MAX: u64 = 24 * MIB;
 
-/// A body of a batch: what arrives at 1 MiB/s within the 30 s that a body may take.
+/// Size of a batch's body: the amount that arrives at 1 MiB/s within the 30 s allowed for a body.
 pub const BATCH_BODY_BYTES_MAX: u64 = 24 * MIB;
-/// Items of a batch: one step of the store takes them all, in 0.3 s (measured), and others wait for it meanwhile.
+/// Number of items in a batch. One step of the store accepts all of them in 0.3 s (measured), during which other steps
+/// wait.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
-/// An idempotency key: room for a few UUIDs, or a path and a date.
+/// Length of an idempotency key: enough for a few UUIDs, or a path and a date.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
-/// Bodies on their way, together; more are answered 503. A third of a small machine's memory.
+/// Total size of request bodies in transit; beyond it requests are answered 503. A third of a small machine's memory.
 pub const BODIES_BYTES_MAX: u64 = 512 * MIB;
-/// A body up to this size needs no room among [`BODIES_BYTES_MAX`]: so many slow large bodies cannot keep small ones out,
-/// and [`CONNECTIONS_MAX`] bounds them.
+/// Largest body that does not count towards [`BODIES_BYTES_MAX`], so that slow large bodies cannot block small ones.
+/// [`CONNECTIONS_MAX`] bounds the number of small bodies.
 pub const SMALL_BODY_BYTES: u64 = 64 * KIB;
 
-/// CPU budget of a run in fuel units: about 1 s of tight loops (0.9 to 1.2 ns a unit, measured on a 2-core machine).
+/// Default fuel of a run: about 1 s of tight loops (0.9 to 1.2 ns a unit, measured on a 2-core machine).
 pub const FUEL_DEFAULT: u64 = 1_000_000_000;
-/// The most an operator's default ceiling lets a function ask for: about 5 minutes of loops.
+/// Default ceiling of a run's fuel: about 5 minutes of loops.
 pub const FUEL_MAX: u64 = 300_000_000_000;
-/// Wall time of a run; the Python platform's task time-out was 5 s as well.
+/// Default wall time of a run. The Python platform's task time-out was also 5 s.
 pub const WALL_MS_DEFAULT: u32 = 5_000;
-/// Ceiling of wall time. Longer work belongs into several tasks: a lease renewed for hours hides a stuck guest.
+/// Ceiling of wall time. Longer work should be split into several tasks: a lease renewed for hours hides a stuck guest.
 pub const WALL_MS_MAX: u32 = 300_000;
-/// Linear memory of a run.
+/// Default linear memory of a run.
 pub const MEMORY_BYTES_DEFAULT: u64 = 64 * MIB;
-/// Ceiling of linear memory. The host needs slots × this; one bulk operation over it takes up to about 0.3 s, which no
-/// tick can interrupt.
+/// Ceiling of linear memory. The host needs this much for each slot, and a single bulk operation over it takes up to
+/// about 0.3 s, which no epoch tick can interrupt.
 pub const MEMORY_BYTES_MAX: u64 = 256 * MIB;
-/// Elements of a run's table: 8 bytes each in the host. Large Rust programs have a few thousand.
+/// Number of elements in a run's table, 8 bytes each in the host. Large Rust programs have a few thousand.
 pub const TABLE_ELEMENTS_MAX: u32 = 20_000;
-/// Output of a run; larger results belong into an object store.
+/// Default output size of a run; larger results belong in an object store.
 pub const OUTPUT_BYTES_DEFAULT: u64 = MIB;
-/// Ceiling of output: as large as the largest input, so that functions can be chained.
+/// Ceiling of the output size: equal to the largest input, so that functions can be chained.
 pub const OUTPUT_BYTES_MAX: u64 = 6 * MIB;
-/// Log kept of a run; the rest is dropped and flagged.
+/// Default size of the retained log of a run; excess is dropped and flagged.
 pub const LOG_BYTES_DEFAULT: u64 = 64 * KIB;
-/// Ceiling of the log kept of a run.
+/// Ceiling of the retained log of a run.
 pub const LOG_BYTES_MAX: u64 = MIB;
-/// A guest that logs this many times its log limit is ended: dropping a flood still costs the host time.
+/// Multiple of its log limit at which a guest is stopped: even discarded log lines cost host time.
 pub const LOG_FLOOD_FACTOR: u64 = 16;
-/// Wasm stack of a run; deeper recursion is a stack-overflow trap.
+/// Size of the wasm stack of a run; deeper recursion ends in a stack-overflow trap.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
-/// Stack of a slot's thread: the wasm stack and 1 MiB or more for host calls. Less than the wasm stack would abort the
-/// process on guest recursion (measured).
+/// Stack size of a slot's thread: the wasm stack plus at least 1 MiB for host calls. A stack smaller than the wasm
+/// stack would let guest recursion abort the process (measured).
 pub const SLOT_STACK_BYTES: usize = 4 << 20;
 
-/// Attempts of a task that infrastructure failed; guest faults are not retried, since they would fail again.
+/// Attempts of a task that fails for infrastructure reasons. Guest faults are not retried, since they would recur.
 pub const ATTEMPTS_MAX: u32 = 3;
-/// Attempts given back by an orderly release (drain) before a release counts as an attempt.
+/// Orderly releases (drains) that restore an attempt; each further release consumes one.
 pub const RELEASES_MAX: u32 = 5;
-/// A lease not renewed for this long is over.
+/// Duration of a lease without renewal.
 pub const LEASE_MS: u64 = 10_000;
-/// Workers beat this often.
+/// Interval of worker heartbeats.
 pub const HEARTBEAT_MS: u64 = 1_000;
-/// A worker silent for this long is dead: five beats, as on the Python platform.
+/// Silence after which a worker is considered dead: five heartbeats, as on the Python platform.
 pub const WORKER_SILENCE_MS_MAX: u64 = 5_000;
-/// A worker says within this time that an attempt has arrived; where it does not, its link swallows messages and is
-/// closed. Two round trips of a bad line, and far below the silence that loses the worker.
+/// Time within which a worker must acknowledge the receipt of an attempt; otherwise its link loses messages and is
+/// closed. Two round trips of a poor connection, and far below the silence after which a worker is dead.
 pub const RECEIPT_MS_MAX: u64 = 2_000;
-/// A pull worker's request is answered within this time, with nothing if need be: below the idle time-outs of routers.
+/// Time within which a pull worker's request is answered, if necessary with nothing: below the idle time-outs of
+/// routers.
 pub const ASK_MS: u32 = 20_000;
-/// Workers of one dispatcher: each has a link, a task and some credit.
+/// Workers connected to one dispatcher: each has a link, an async task and some credit.
 pub const WORKERS_MAX: usize = 4_096;
-/// Attempts that one worker may hold: bounds what it can ask for.
+/// Attempts that one worker may hold; bounds the credit that it can request.
 pub const WORKER_CAPACITY_MAX: u32 = 16_384;
-/// Bytes of a module in one message, so that heartbeats and results are not held up behind it.
+/// Size of a piece of a module in one message, small enough not to delay heartbeats and results.
 pub const MODULE_PIECE_BYTES: u64 = 256 * KIB;
-/// First upper bound of the retry delay; doubles with each attempt, drawn between 0 and the bound (full jitter).
+/// First upper bound of the retry delay. The bound doubles with each attempt; the delay is drawn between 0 and the
+/// bound (full jitter).
 pub const RETRY_MS_BASE: u64 = 500;
-/// The retry delay's last upper bound.
+/// Largest upper bound of the retry delay.
 pub const RETRY_MS_MAX: u64 = 60_000;
-/// A store that did not answer is asked again after this long.
+/// Delay before retrying a store that did not respond.
 pub const STORE_RETRY_MS: u64 = 500;
-/// In a drain, running attempts may end within this time; then they are stopped and given back.
+/// Time that running attempts have to end during a drain, after which they are stopped and released.
 pub const DRAIN_MS_MAX: u64 = 30_000;
-/// A task that did not start for this long fails as expired.
+/// Age at which a task that has not started fails as expired.
 pub const TASK_AGE_MS_MAX: u64 = 6 * 60 * 60 * 1_000;
-/// Longest delay of a task: what is due later belongs into a calendar.
+/// Longest delay of a task; work due later belongs in a scheduler.
 pub const DELAY_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
-/// How long an ended task and its result are kept.
+/// Retention of an ended task and its result.
 pub const ENDED_TASK_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Waiting tasks of one tenant; more are refused with 429, so that a flood meets an answer instead of a full disk.
+/// Ceiling of a tenant's queued tasks. Beyond it requests are answered 429, which protects the disk from floods.
 pub const QUEUED_TASKS_PER_TENANT_MAX: u64 = 1_000_000;
-/// A tenant's bound that has no other ceiling: above it numbers of Redis, and of JSON in browsers, lose their units.
+/// Ceiling of quotas without a more specific one. Above it, numbers in Redis and in JSON in browsers lose precision.
 pub const QUOTA_MAX: u64 = 1 << 52;
-/// Function versions of one tenant.
+/// Ceiling of a tenant's function versions.
 pub const FUNCTION_VERSIONS_PER_TENANT_MAX: u64 = 100_000;
-/// Tenants, deleted ones included: a host lists and reads them all at once, in a few milliseconds.
+/// Tenants of a host, including deleted ones. All are listed and read at once, in a few milliseconds.
 pub const TENANTS_MAX: usize = 10_000;
-/// Keys of one tenant that are kept, ended ones included: one a day for years, and listed with one answer.
+/// Keys of a tenant, including ended ones: one a day for years, all listed in one response.
 pub const KEYS_PER_TENANT_MAX: usize = 1_000;
-/// A key's name: a sentence that says what it is for.
+/// Length of a key's name: a sentence that describes its purpose.
 pub const KEY_NAME_CHARS_MAX: usize = 128;
-/// A key that was looked up is believed for so long: what is revoked is refused by every node within this time, and at
-/// once by those that hear of it.
+/// Time for which a looked-up key is trusted. Every node rejects a revoked key within this time, and immediately on
+/// receiving the store's notification.
 pub const KEY_BELIEVED_MS: u64 = 1_000;
-/// Keys that a node remembers; the others are looked up for each request.
+/// Keys cached by a node; others are looked up for each request.
 pub const KEYS_REMEMBERED_MAX: usize = 10_000;
-/// Function versions of a tenant, where nothing is set for it: far above what people write by hand.
+/// Default quota of function versions: far above the number that people write by hand.
 pub const FUNCTIONS_PER_TENANT: u64 = 1_000;
-/// Wasm bytes of a tenant's versions, where nothing is set: 64 of the largest, or every one of its versions at 1 MiB.
+/// Default quota of wasm bytes: 64 modules of the largest size, or all of [`FUNCTIONS_PER_TENANT`] at 1 MiB.
 pub const MODULE_BYTES_PER_TENANT: u64 = 1_024 * MIB;
-/// Waiting tasks of a tenant, where nothing is set: ten batches of the largest, about 200 MB of small ones in Redis.
+/// Default quota of queued tasks: ten of the largest batches, about 200 MB of small tasks in Redis.
 pub const QUEUED_TASKS_PER_TENANT: u64 = 100_000;
-/// Leased attempts of a tenant at one dispatcher, and sync invokes at one REST node, where nothing is set: enough to keep a
-/// hundred slots busy whose workers ask ahead, and no more than one worker may hold.
+/// Default quota of leased attempts at one dispatcher, and of sync invokes at one REST node: enough to keep a hundred
+/// slots of prefetching workers busy, and less than one worker may hold.
 pub const RUNNING_TASKS_PER_TENANT: u64 = 1_024;
-/// Fuel a minute of a tenant, where nothing is set: about ten cores that do nothing else. With the default limit of a run,
-/// which is reserved whole, 600 runs may be under way.
+/// Default quota of fuel per minute: about ten cores at full load. With the default run limit, which is reserved in
+/// full, 600 runs can be under way.
 pub const FUEL_PER_MINUTE: u64 = 600 * FUEL_DEFAULT;
-/// Requests a second of a tenant to one REST node, where nothing is set: a twentieth of what a node of two cores answers.
+/// Default quota of requests per second to one REST node: a twentieth of the throughput of a node with two cores.
 pub const REQUESTS_PER_SECOND: u64 = 500;
-/// A tenant's fuel is drawn from the store in parts of this: what a dispatcher or a REST node may hold unused, beyond what
-/// its runs have reserved.
+/// Number of draws that make up a tenant's fuel per minute. One draw is the most that a dispatcher or a REST node holds
+/// unused, beyond the fuel reserved by its runs.
 pub const FUEL_DRAUGHTS_PER_MINUTE: u64 = 16;
-/// A tank that gave too little is not asked again before this.
+/// Shortest pause before asking a fuel tank again after it returned too little.
 pub const FUEL_ASK_MS_MIN: u64 = 100;
-/// Tenants whose requests a REST node counts at a time; beyond it those are forgotten that have not asked for a second.
+/// Tenants whose requests a REST node counts. Beyond it, those without a request for a second are evicted.
 pub const COUNTED_TENANTS_MAX: usize = 10_000;
-/// Tasks leased in one step: bounds the time one step holds the store, some milliseconds.
+/// Tasks leased in one step, which bounds the time for which a step occupies the store to some milliseconds.
 pub const LEASE_BATCH_MAX: u32 = 512;
-/// Sync invokes that may wait for a slot; more are answered 503 with `Retry-After`.
+/// Sync invokes that may wait for a slot; beyond it requests are answered 503 with `Retry-After`.
 pub const INVOKE_WAITERS_MAX: usize = 1_024;
-/// Of these, one tenant's, and no more than places are free; more are answered 429 with `Retry-After`. With three such
-/// tenants there is as much room left again, and whoever comes next finds some.
+/// Share of [`INVOKE_WAITERS_MAX`] available to one tenant, bounded also by the free places; beyond it requests are
+/// answered 429 with `Retry-After`. Three such tenants still leave room for others.
 pub const INVOKE_WAITERS_PER_TENANT_MAX: usize = INVOKE_WAITERS_MAX / 4;
-/// Functions of a module. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has 1,500.
+/// Functions in a module. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has
+/// 1,500.
 pub const MODULE_FUNCTIONS_MAX: u32 = 40_000;
-/// Bytes of one function's body. Compilers split long before this; the register allocator is not linear in it.
+/// Size of one function's body. Compilers split functions long before; the register allocator's cost is not linear in
+/// it.
 pub const FUNCTION_BODY_BYTES_MAX: u64 = MIB;
-/// Blocks of one function: 10,000 in a row took 2.2 s, 20,000 took 7.7 s to compile (measured).
+/// Blocks in one function: 10,000 in sequence took 2.2 s to compile, 20,000 took 7.7 s (measured).
 pub const FUNCTION_BLOCKS_MAX: u32 = 10_000;
 /// Depth of nested blocks: 50,000 took 11.1 s to compile (measured).
 pub const FUNCTION_NESTING_MAX: u32 = 1_000;
-/// Locals of one function; each costs the register allocator.
+/// Locals of one function; each adds to the register allocator's cost.
 pub const FUNCTION_LOCALS_MAX: u32 = 5_000;
 /// Targets of one `br_table`.
 pub const BR_TABLE_TARGETS_MAX: u32 = 10_000;
 /// Data segments: 25,000 of one byte each took 65 s to lay out (measured).
 pub const DATA_SEGMENTS_MAX: u32 = 4_096;
-/// Element segments, types, globals, imports and exports, each: far above real programs, far below what costs.
+/// Element segments, types, globals, imports and exports, each: far above real programs, far below a costly number.
 pub const MODULE_ITEMS_MAX: u32 = 5_000;
-/// Operators of all constant expressions of a module: each instantiation computes them, without fuel. Of a million it
-/// takes milliseconds; globals, elements and segments of real programs have one or two each.
+/// Operators in all constant expressions of a module. Each instantiation evaluates them without fuel; a million take
+/// milliseconds. Globals, elements and segments of real programs have one or two each.
 pub const CONSTANT_OPERATORS_MAX: u64 = 100_000;
-/// Elements of all segments of a module: five times what the largest table holds.
+/// Elements in all segments of a module: five times the size of the largest table.
 pub const ELEMENTS_MAX: u64 = 100_000;
-/// Parameters and results of all types of a module: the engine keeps them in memory beside the code, 16 bytes each.
+/// Parameters and results of all types of a module. The engine keeps them in memory beside the code, 16 bytes each.
 pub const TYPE_VALUES_MAX: u64 = 100_000;
-/// CPU time of a compile child in seconds, of all its threads.
+/// CPU time of a compile child in seconds, over all its threads.
 pub const COMPILE_CPU_S_MAX: u64 = 10;
-/// Wall time of a compile child in milliseconds: with the check before it, an upload is answered within 15 s.
+/// Wall time of a compile child in milliseconds. Including the preceding checks, an upload is answered within 15 s.
 pub const COMPILE_WALL_MS_MAX: u64 = 12_000;
-/// Address space of a compile child: a module that needs more is a bomb.
+/// Address space of a compile child: a module that needs more is a compiler bomb.
 pub const COMPILE_MEMORY_BYTES_MAX: u64 = 2_048 * MIB;
-/// A compiled artifact: native code is about 3 to 5 times the wasm's size.
+/// Size of a compiled artifact: native code is about 3 to 5 times the size of the wasm.
 pub const ARTIFACT_BYTES_MAX: u64 = 256 * MIB;
-/// Artifacts on disk, together; beyond it the oldest go, and are compiled again where they are needed. A hundred of the
+/// Total size of artifacts on disk. Beyond it the oldest are removed and recompiled when needed. Room for 64 of the
 /// largest, or 50,000 of small functions.
 pub const ARTIFACTS_BYTES_MAX: u64 = 16 * 1_024 * MIB;
-/// Compiled modules kept in memory, by the size of their artifacts; the others are read from disk again.
+/// Total size of the artifacts of modules kept loaded; others are read from disk again.
 pub const LOADED_BYTES_MAX: u64 = 512 * MIB;
-/// Random bytes of one host call.
+/// Random bytes returned by one host call.
 pub const RANDOM_BYTES_MAX: u32 = 64 << 10;
-/// Modules that are compiled at a time: the other cores of a small machine are for those who run. One of a tenant.
+/// Concurrent compilations, at most one of each tenant. Leaves the other cores of a small machine to running functions.
 pub const COMPILES_MAX: usize = 2;
-/// Modules that are compiled or wait for it: with the compile child's limits, the last is answered within a minute.
+/// Modules that are being compiled or wait for it. Within the compile child's limits the last is answered in a minute.
 pub const COMPILE_WAITERS_MAX: usize = 8;
-/// Of these, one tenant's: one at a time, they take as long, and leave room for other tenants.
+/// Share of [`COMPILE_WAITERS_MAX`] available to one tenant: compiled one at a time, they take as long as all 8 two at
+/// a time, and leave room for other tenants.
 pub const COMPILE_WAITERS_PER_TENANT_MAX: usize = 4;
-/// Open REST connections: each may hold a body, so their number bounds memory; a quarter is one tenant's.
+/// Open REST connections. Each may hold a body, so this bounds memory; one tenant may hold a quarter of them.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Longest `Prefer: wait` in seconds: below the idle time-outs of common proxies (60 s).
 pub const WAIT_SECONDS_MAX: u64 = 50;
-/// Rows of one page of a listing.
+/// Rows on one page of a listing.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
-/// Tasks that one request waits for: their ids fit into a [`SMALL_BODY_BYTES`], their records into an answer of 1 MiB.
+/// Tasks that one request may wait for: their ids fit into [`SMALL_BODY_BYTES`], their records into a response of 1
+/// MiB.
 pub const WAIT_TASKS_MAX: usize = 1_000;
-/// Results in the answer to one wait for many tasks, together: as much as one task's may be. The others' are asked for
-/// one by one.
+/// Total size of results in the response to a wait for several tasks: the maximum of a single task's result. The
+/// remaining results are requested one by one.
 pub const WAIT_RESULTS_BYTES_MAX: u64 = OUTPUT_BYTES_MAX;
-/// Tasks of which any is waited for, in all requests together: each takes about 500 bytes of memory.
+/// Tasks awaited by all wait-any requests together; each takes about 500 bytes of memory.
 pub const AWAITED_TASKS_MAX: usize = 100_000;
-/// Requests that wait for tasks: as many as [`CONNECTIONS_MAX`], each with a hint of the store.
+/// Concurrent requests that wait for tasks: one for each of [`CONNECTIONS_MAX`], each with a subscription to the
+/// store's hints.
 pub const WAITS_MAX: u64 = 4_096;
-/// Batches that are read and accepted at a time: each may have [`BATCH_ITEMS_MAX`] items in memory.
+/// Batches read and accepted concurrently; each may hold [`BATCH_ITEMS_MAX`] items in memory.
 pub const BATCHES_MAX: u64 = 64;
-/// Dead letters that one request replays: a page of them.
+/// Dead letters replayed by one request: one page.
 pub const REPLAY_TASKS_MAX: usize = 1_000;
-/// Open event streams: a quarter of [`CONNECTIONS_MAX`], so that they cannot keep other requests out.
+/// Open event streams: a quarter of [`CONNECTIONS_MAX`], so that they cannot block other requests.
 pub const EVENT_STREAMS_MAX: usize = 1_024;
 
-/// A key of a function's key-value namespace: room for a path or a few ids.
+/// Size of a key in a function's key-value namespace: enough for a path or a few ids.
 pub const KV_KEY_BYTES_MAX: usize = 512;
-/// A value of a namespace. What is larger belongs into an object store; it crosses a worker's link in one message, which
-/// must not hold up heartbeats.
+/// Size of a value in a namespace. Larger values belong in an object store: a value crosses a worker's link in one
+/// message, which must not delay heartbeats.
 pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a namespace's keys and values: a hundredth of a small machine's memory, since Redis keeps them there.
+/// Total size of a namespace's keys and values: a hundredth of a small machine's memory, where Redis keeps them.
 pub const KV_NAMESPACE_BYTES_MAX: u64 = 16 * MIB;
-/// Entries of a namespace: each costs about 100 bytes beside its key and value, and what expired is found among them.
+/// Entries in a namespace: each costs about 100 bytes in addition to key and value, and the search for expired entries
+/// scans them.
 pub const KV_NAMESPACE_ENTRIES_MAX: u64 = 10_000;
-/// The longest time to live, a year: what should stay for longer has none.
+/// Longest time to live of an entry: one year. Entries meant to stay longer have none.
 pub const KV_TTL_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
-/// A name of a configuration value or a secret: as long as an environment variable's needs to be.
+/// Length of the name of a configuration value or secret: enough for the name of an environment variable.
 pub const SETTING_NAME_CHARS_MAX: usize = 128;
-/// A configuration value or a secret: room for a certificate chain.
+/// Size of a configuration value or secret: enough for a certificate chain.
 pub const SETTING_VALUE_BYTES_MAX: usize = 16 << 10;
-/// Configuration values of a function, and as many secrets: all names are listed in one answer.
+/// Configuration values of a function, and separately its secrets: all names are listed in one response.
 pub const SETTINGS_MAX: usize = 64;
-/// A request that a guest sends, head and body: a task's output may be as large.
+/// Size of a guest's HTTP request, head and body.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 1 << 20;
-/// An answer that a guest receives, head and body: it is kept until the next call, in each slot.
+/// Size of the response to a guest's HTTP request, head and body. Each slot keeps one until the run's next call.
 pub const HTTP_ANSWER_BYTES_MAX: usize = 4 << 20;
-/// A call of a guest is answered by a store within this time, or not at all: within the default wall time of a run, twice
-/// what a store that fails over needs.
+/// Time within which a store must answer a guest's call: within the default wall time of a run, and twice the duration
+/// of a store's failover.
 pub const CALL_MS_MAX: u64 = 4_000;
-/// Hosts that one function is granted: all are looked at for each request.
+/// Host patterns granted to one function; each request is matched against all of them.
 pub const HTTP_HOSTS_MAX: usize = 32;
-/// Headers of a guest's request, and of an answer to it: what web servers take.
+/// Number of headers in a guest's HTTP request, and in the response: a common limit of web servers.
 pub const HTTP_HEADERS_MAX: usize = 100;
-/// The head of either, URL and headers: as much as large web servers take.
+/// Size of URL and headers of either: a common limit of large web servers.
 pub const HTTP_HEADERS_BYTES_MAX: usize = 32 << 10;
-/// Addresses of one host that are tried, one after the other.
+/// Addresses of one host that are tried in turn.
 pub const HTTP_ADDRESSES_MAX: usize = 4;
-/// Connecting to one address, and as long again for TLS: whoever answers later than this is not there.
+/// Time to connect to one address, and the same again for its TLS handshake; slower servers count as unreachable.
 pub const HTTP_CONNECT_MS_MAX: u64 = 5_000;
-/// A guest's request, all told, where its run has more time: below the idle time-outs of common proxies.
+/// Total time of a guest's HTTP request, if its run has more left: below the idle time-outs of common proxies.
 pub const HTTP_MS_MAX: u64 = 50_000;
-/// Requests of guests that a process has on their way; each may hold [`HTTP_REQUEST_BYTES_MAX`] and
+/// Concurrent HTTP requests of a process's guests; each may hold [`HTTP_REQUEST_BYTES_MAX`] and
 /// [`HTTP_ANSWER_BYTES_MAX`] of memory.
 pub const HTTP_REQUESTS_MAX: usize = 256;
-/// The same of one tenant: an eighth, so that no tenant keeps the others waiting.
+/// Share of [`HTTP_REQUESTS_MAX`] available to one tenant: an eighth, so that no tenant blocks the others.
 pub const HTTP_REQUESTS_PER_TENANT_MAX: usize = 32;

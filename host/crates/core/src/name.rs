@@ -1,4 +1,4 @@
-//! Names chosen by people: tenants and functions. A value of these types has been checked.
+//! Names chosen by people: tenants and functions. Values of these types are validated.
 
 use alloc::{
     string::{String, ToString},
@@ -12,53 +12,53 @@ use crate::{
     limits::{FUNCTION_NAME_CHARS_MAX, TENANT_NAME_BYTES_MAX},
 };
 
-/// Why a name was refused.
+/// Error of parsing a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// No character at all.
+    /// The name is empty.
     #[error("a {what} name must not be empty")]
     Empty {
-        /// What was to be named.
+        /// Kind of name, `tenant` or `function`.
         what: &'static str,
     },
-    /// Too long.
+    /// The name is too long.
     #[error("a {what} name has at most {max} characters")]
     TooLong {
-        /// What was to be named.
+        /// Kind of name, `tenant` or `function`.
         what: &'static str,
-        /// The most characters it may have.
+        /// Maximum number of characters.
         max: usize,
     },
-    /// A character that a name cannot have.
+    /// The name contains a character that is not allowed.
     #[error("a {what} name cannot contain {found:?}: {allowed}")]
     BadCharacter {
-        /// What was to be named.
+        /// Kind of name, `tenant` or `function`.
         what: &'static str,
-        /// The offending character.
+        /// First offending character.
         found: char,
-        /// What is allowed, as a sentence part.
+        /// Rule for characters, as a clause of the message.
         allowed: &'static str,
     },
-    /// A path segment of this text means another place (RFC 3986, 5.2.4), and clients leave it out before they send.
+    /// The name is `.` or `..`, which clients remove from a URL's path before they send it (RFC 3986, section 5.2.4).
     #[error("a function cannot be named {0:?}: no URL can carry it; choose another name")]
     DotSegment(&'static str),
-    /// Looks like an id.
+    /// The name is shaped like a UUID.
     #[error("a function name must not look like a UUID, because ids do: choose another name")]
     LooksLikeAnId,
 }
 
-/// A tenant's name: 1 to 64 of `a-z`, `0-9`, `-`, `_`. Cheap to clone, since every record carries one.
+/// Tenant name: 1 to 64 characters of `a-z`, `0-9`, `-` and `_`. Cheap to clone, since every record carries one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Arc<str>);
 
 impl TenantId {
-    /// The tenant of everyone where no keys are configured.
+    /// Returns the tenant that every caller belongs to while the host has no API keys.
     #[must_use]
     pub fn default_tenant() -> Self {
         Self(Arc::from("default"))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,13 +83,13 @@ impl FromStr for TenantId {
     }
 }
 
-/// A function's name, unique within its tenant: 1 to 128 characters, none of them a control character, neither `.` nor
-/// `..`, and not shaped like a UUID. Wide on purpose: clients of the Python platform register names such as `<lambda>`.
+/// Function name, unique within its tenant: 1 to 128 characters, no control characters, not `.` or `..`, and not shaped
+/// like a UUID. Permissive because clients of the Python platform register names such as `<lambda>`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionName(Arc<str>);
 
 impl FunctionName {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! How a run ended, and the receipt of what it used.
+//! Ways in which a run ends, and the receipt of the resources it used.
 
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
@@ -9,93 +9,93 @@ use crate::{
     id::{Attempt, WorkerId},
 };
 
-/// How one run ended. Every way has its own variant; nothing a guest does is anything else than one of these.
+/// End of one run. Every end that a guest can cause is one of these variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The function returned these bytes.
     Returned(Bytes),
-    /// The function returned an error or panicked with these bytes, or a command exited with another code than 0.
+    /// The function returned an error or panicked, or a command exited with a code other than 0.
     GuestError {
-        /// The guest's error bytes; for a command, what it wrote to stdout.
+        /// Error bytes of the guest; of a command, its stdout.
         error: Bytes,
-        /// The exit code of a command.
+        /// Exit code of a command.
         exit_code: Option<i32>,
     },
     /// A wasm trap, such as `unreachable` or a division by zero.
     Trapped {
-        /// What wasm calls the trap.
+        /// WebAssembly's name of the trap.
         kind: String,
-        /// Innermost frame first, at most 16.
+        /// Frames, innermost first, at most 16.
         backtrace: Vec<String>,
     },
     /// Recursion beyond the wasm stack.
     StackOverflow {
-        /// Innermost frame first, at most 16.
+        /// Frames, innermost first, at most 16.
         backtrace: Vec<String>,
     },
-    /// The fuel limit was reached.
+    /// The run reached its fuel limit.
     OutOfFuel {
-        /// The limit, in fuel units.
+        /// Limit in fuel units.
         limit: u64,
     },
-    /// The wall time limit was reached.
+    /// The run reached its wall time limit.
     DeadlineExceeded {
-        /// The limit, in milliseconds.
+        /// Limit in milliseconds.
         limit_ms: u32,
     },
-    /// A memory or table the guest cannot go on without was refused.
+    /// The guest was refused memory or table elements without which it cannot continue.
     OutOfMemory {
-        /// The limit, in bytes.
+        /// Limit in bytes.
         limit: u64,
     },
-    /// The output is larger than its limit.
+    /// The output exceeds its limit.
     OutputTooLarge {
-        /// What the guest claimed or wrote, in bytes.
+        /// Size claimed or written by the guest, in bytes.
         bytes: u64,
-        /// The limit, in bytes.
+        /// Limit in bytes.
         limit: u64,
     },
     /// The guest logged [`crate::limits::LOG_FLOOD_FACTOR`] times its log limit.
     LogFlood {
-        /// The limit, in bytes.
+        /// Log limit in bytes.
         limit: u64,
     },
-    /// A pointer or length outside the guest's memory.
+    /// The guest passed a pointer or length outside its memory.
     BadPointer {
-        /// Which call and what was wrong.
+        /// Name of the call and the offending range.
         reason: String,
     },
-    /// The module cannot be instantiated, or an export has another type than its ABI says.
+    /// The module cannot be instantiated, or an export does not have the type required by its ABI.
     BadModule {
-        /// What is wrong.
+        /// Description of the defect.
         reason: String,
     },
     /// The run's stop flag was raised.
     Stopped(StopReason),
 }
 
-/// Why a run was told to stop.
+/// Reason for stopping a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
-    /// Someone cancelled the task.
+    /// The task was cancelled.
     Cancelled,
-    /// The lease is lost or the host drains: another attempt may follow.
+    /// The lease is lost or the host drains; another attempt may follow.
     Interrupted,
 }
 
-/// A failed run as records and surfaces hold it.
+/// Failure of a run, as stored and shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What programs branch on.
+    /// Stable code for programs.
     pub code: ErrorCode,
-    /// A sentence for people.
+    /// Sentence for people.
     pub message: String,
-    /// Wasm frames, innermost first; empty where the run did not trap.
+    /// Wasm frames, innermost first; empty unless the run trapped.
     pub backtrace: Vec<String>,
 }
 
 impl Failure {
-    /// A failure without a backtrace.
+    /// Returns a failure without a backtrace.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), backtrace: Vec::new() }
@@ -103,7 +103,7 @@ impl Failure {
 }
 
 impl Outcome {
-    /// Splits the outcome into what is stored: the failure, if it is one, and the bytes (output or the guest's error).
+    /// Splits the outcome into the failure, if any, and the bytes to store: the output or the guest's error.
     #[must_use]
     pub fn into_parts(self) -> (Option<Failure>, Bytes) {
         let failure = self.failure();
@@ -113,7 +113,7 @@ impl Outcome {
         }
     }
 
-    /// The failure, or `None` where the function returned.
+    /// Returns the failure, or `None` if the function returned.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         let (code, message) = match self {
@@ -155,7 +155,7 @@ impl Outcome {
     }
 }
 
-/// The first line of the guest's own error, where it is text, since that is what its author wants to read.
+/// Returns the first line of the guest's error if it is text, which is the most useful message to its author.
 fn guest_error_message(error: &[u8], exit_code: Option<i32>) -> String {
     const SHOWN_CHARS_MAX: usize = 300;
     let text: String = core::str::from_utf8(error)
@@ -174,30 +174,31 @@ fn guest_error_message(error: &[u8], exit_code: Option<i32>) -> String {
     }
 }
 
-/// What an ended run used. Every ended task carries one. Times are microseconds, sizes bytes.
+/// Resources used by an ended run. Every ended task carries a receipt. Times are in microseconds, sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Fuel units used; `None` where the engine lost the count, which it does on traps and interrupts.
+    /// Fuel units used; `None` if the engine lost the count, as on traps and interrupts.
     pub fuel: Option<u64>,
-    /// From the start of the run to its end.
+    /// Time from the start of the run to its end.
     pub wall_us: u64,
-    /// CPU time of the slot since its run before, at most the wall time. Of most runs below 50 us it is the wall time.
+    /// CPU time of the slot since its previous run, at most the wall time. For most runs below 50 us it equals the wall
+    /// time.
     pub cpu_us: u64,
-    /// From acceptance to the start of the run.
+    /// Time from acceptance to the start of the run.
     pub queue_us: u64,
-    /// Time to load the compiled module: 0 where it was in memory.
+    /// Time to load the compiled module; 0 if it was in memory.
     pub load_us: u64,
-    /// Time to instantiate the module, its start function included.
+    /// Time to instantiate the module, including its start function.
     pub instantiate_us: u64,
     /// Largest linear memory during the run.
     pub memory_bytes: u64,
     /// Size of the output.
     pub output_bytes: u64,
-    /// Size of the log kept.
+    /// Size of the retained log.
     pub log_bytes: u64,
-    /// Which attempt this was.
+    /// Number of the attempt.
     pub attempt: Attempt,
-    /// Who ran it; `None` for a sync invoke on the short path.
+    /// Worker that ran the attempt; `None` for a sync invoke on the short path.
     pub worker: Option<WorkerId>,
 }
 

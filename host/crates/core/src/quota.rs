@@ -1,35 +1,35 @@
-//! What a tenant may take of a host: how much it may keep, and how fast it may ask and burn. Pure: time is an argument.
+//! Tenant quotas: bounds on stored data, and rates of requests and fuel. Pure: time is an argument.
 //!
-//! Rates are token buckets, which know no windows: a burst is allowed once, and what is refused is so for as short as can
-//! be said.
+//! Rates are token buckets rather than fixed windows: a burst is allowed once, and the wait after a refusal is the
+//! shortest that can be computed.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{limits, name::TenantId, time::Millis};
 
-/// No bound.
+/// Value of a quota without a bound.
 pub const UNLIMITED: u64 = u64::MAX;
 const MS_PER_MINUTE: u64 = 60_000;
 
-/// What one tenant may have.
+/// Effective quotas of one tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// Function versions.
+    /// Maximum number of function versions.
     pub functions: u64,
-    /// Wasm bytes of all its versions together.
+    /// Maximum total wasm bytes of all versions.
     pub module_bytes: u64,
-    /// Tasks that wait.
+    /// Maximum number of queued tasks.
     pub queued_tasks: u64,
-    /// Leased attempts of one dispatcher; sync invokes of one REST node.
+    /// Maximum number of leased attempts at one dispatcher, and of sync invokes at one REST node.
     pub running_tasks: u64,
-    /// Fuel that its runs reserve.
+    /// Fuel units per minute that runs may reserve.
     pub fuel_per_minute: u64,
-    /// Requests to one REST node.
+    /// Requests per second to one REST node.
     pub requests_per_second: u64,
 }
 
 impl Quotas {
-    /// Of a tenant for which nothing is set.
+    /// Quotas of a tenant without settings.
     pub const DEFAULT: Self = Self {
         functions: limits::FUNCTIONS_PER_TENANT,
         module_bytes: limits::MODULE_BYTES_PER_TENANT,
@@ -38,8 +38,8 @@ impl Quotas {
         fuel_per_minute: limits::FUEL_PER_MINUTE,
         requests_per_second: limits::REQUESTS_PER_SECOND,
     };
-    /// Of the default tenant: the operator's own, or everyone's on a host without keys. What it keeps is bounded by the
-    /// store; how fast it goes is the operator's to say.
+    /// Quotas of the default tenant, which is the operator's own, or everyone's on a host without keys. Stored data is
+    /// bounded by the store; rates are the operator's choice.
     pub const OPERATOR: Self = Self {
         functions: limits::FUNCTION_VERSIONS_PER_TENANT_MAX,
         module_bytes: UNLIMITED,
@@ -49,7 +49,7 @@ impl Quotas {
         requests_per_second: UNLIMITED,
     };
 
-    /// The most that may be set. Bounds without a reason of their own end where numbers lose their units.
+    /// Ceilings of settings. Quotas without a specific ceiling end where numbers lose precision.
     pub const CEILING: Self = Self {
         functions: limits::FUNCTION_VERSIONS_PER_TENANT_MAX,
         module_bytes: limits::QUOTA_MAX,
@@ -59,7 +59,8 @@ impl Quotas {
         requests_per_second: limits::QUOTA_MAX,
     };
 
-    /// Of a tenant, with what is set for it. A record that was written under a higher ceiling counts as this one.
+    /// Returns the quotas of a tenant with the given settings. Values recorded under an earlier, higher ceiling are
+    /// reduced to the current one.
     #[must_use]
     pub fn of(tenant: &TenantId, settings: &QuotaSettings) -> Self {
         let unset = if *tenant == TenantId::default_tenant() { Self::OPERATOR } else { Self::DEFAULT };
@@ -80,7 +81,7 @@ impl Quotas {
     }
 }
 
-/// What an operator has set for a tenant; the rest has its default.
+/// Quotas set by an operator for a tenant; unset ones have their defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QuotaSettings {
@@ -105,7 +106,7 @@ pub struct QuotaSettings {
 }
 
 impl QuotaSettings {
-    /// Nothing is set.
+    /// Settings with nothing set.
     pub const NONE: Self = Self {
         functions: None,
         module_bytes: None,
@@ -115,16 +116,17 @@ impl QuotaSettings {
         requests_per_second: None,
     };
 
-    /// Whether nothing is set.
+    /// Returns whether nothing is set.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// Refuses what could not be kept, so that what is shown as set is what counts.
+    /// Checks each setting against its ceiling. Values above it are refused rather than reduced, so that the displayed
+    /// settings are the effective ones.
     ///
     /// # Errors
-    /// The first bound that is above its ceiling.
+    /// Returns the first setting above its ceiling.
     pub fn check(&self) -> Result<(), QuotaError> {
         let most = Quotas::CEILING;
         let bounds = [
@@ -143,49 +145,49 @@ impl QuotaSettings {
     }
 }
 
-/// A bound above its ceiling.
+/// Error of a setting above its ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is to be {asked}, and {max} is the most that can be set")]
+#[error("{name} must be at most {max}, and is {asked}")]
 pub struct QuotaError {
-    /// The bound's name.
+    /// Field name of the setting.
     pub name: &'static str,
-    /// The value that was to be set.
+    /// Requested value.
     pub asked: u64,
-    /// The ceiling.
+    /// Ceiling.
     pub max: u64,
 }
 
-/// Requests that may come now. Holds a second's worth: a page that asks for many things at once is no flood.
+/// Token bucket of requests. Holds one second's worth, so that a page with many simultaneous requests is admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBucket {
-    /// In thousandths, so that every millisecond adds a whole number.
+    /// Tokens in thousandths, so that every millisecond adds a whole number.
     milli: u64,
     at: Millis,
 }
 
-/// What a bucket answers.
+/// Decision of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// One more may come; so many are left.
+    /// The request is admitted.
     Admitted {
-        /// How many.
+        /// Whole tokens left.
         left: u64,
     },
-    /// None may come before this many milliseconds have passed.
+    /// The request is refused.
     Refused {
-        /// How many.
+        /// Milliseconds until the next request can be admitted.
         wait_ms: u64,
     },
 }
 
 impl RequestBucket {
-    /// A full one.
+    /// Returns a full bucket.
     #[must_use]
     pub const fn full(per_second: u64, now: Millis) -> Self {
         Self { milli: per_second.saturating_mul(1_000), at: now }
     }
 
-    /// Lets one request in, if it may come.
+    /// Admits a request if a token is available.
     pub fn admit(&mut self, per_second: u64, now: Millis) -> Admission {
         let most = per_second.saturating_mul(1_000);
         let more = per_second.saturating_mul(now.since(self.at));
@@ -201,7 +203,7 @@ impl RequestBucket {
         }
     }
 
-    /// Whether it would be full by now, so that forgetting it changes nothing.
+    /// Returns whether the bucket is full at `now`; forgetting a full bucket loses nothing.
     #[must_use]
     pub const fn is_full(&self, per_second: u64, now: Millis) -> bool {
         let more = per_second.saturating_mul(now.since(self.at));
@@ -209,36 +211,36 @@ impl RequestBucket {
     }
 }
 
-/// A tenant's fuel of which dispatchers and REST nodes draw: one a store, so that their number multiplies nothing. Holds
-/// a minute's worth.
+/// Fuel of one tenant, from which dispatchers and REST nodes draw. There is one tank per store, so the quota does not
+/// multiply with their number. Holds one minute's worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FuelTank {
-    /// What is in it.
+    /// Fuel units in the tank at `at`.
     pub fuel: u64,
-    /// When that was so.
+    /// Time of the last update.
     pub at: Millis,
 }
 
 impl FuelTank {
-    /// A full one.
+    /// Returns a full tank.
     #[must_use]
     pub const fn full(per_minute: u64, now: Millis) -> Self {
         Self { fuel: per_minute, at: now }
     }
 
-    /// Takes fuel back that was drawn and not used.
+    /// Puts back fuel that was drawn but not used.
     pub fn give_back(&mut self, per_minute: u64, fuel: u64, now: Millis) {
         self.draw(per_minute, 0, now);
         self.fuel = self.fuel.saturating_add(fuel).min(per_minute);
     }
 
-    /// Gives as much of `want` as it holds.
+    /// Draws up to `want` units and returns the amount drawn.
     pub fn draw(&mut self, per_minute: u64, want: u64, now: Millis) -> u64 {
         let (rate, minute) = (u128::from(per_minute), u128::from(MS_PER_MINUTE));
         let elapsed = now.since(self.at);
         let more = (rate * u128::from(elapsed) / minute).min(rate);
         self.fuel = self.fuel.saturating_add(u64::try_from(more).unwrap_or(u64::MAX)).min(per_minute);
-        // Time that made no whole unit yet is kept, so that who asks often loses nothing by it.
+        // Time that has not yet produced a whole unit is carried over, so that frequent draws lose nothing.
         let counted = u64::try_from((more * minute).div_ceil(rate.max(1))).unwrap_or(u64::MAX);
         let is_full = self.fuel == per_minute || now < self.at;
         self.at = if is_full { now } else { self.at.plus(counted.min(elapsed)) };
@@ -248,14 +250,13 @@ impl FuelTank {
     }
 }
 
-/// How much to ask a tank for where `need` is needed: enough at a time that few ask often, little enough that one who asks
-/// takes not much from the others.
+/// Returns the amount to draw if `need` is missing: enough to make draws rare, little enough to leave fuel for others.
 #[must_use]
 pub fn draught(per_minute: u64, need: u64) -> u64 {
     need.max(per_minute / limits::FUEL_DRAUGHTS_PER_MINUTE)
 }
 
-/// When a tank that gave too little should be asked again, in milliseconds.
+/// Returns the milliseconds to wait before drawing again from a tank that returned too little.
 #[must_use]
 pub fn refill_ms(per_minute: u64, missing: u64) -> u64 {
     if per_minute == 0 {

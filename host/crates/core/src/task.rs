@@ -1,4 +1,4 @@
-//! A task and its states. Each state carries only the data that is valid in it.
+//! Tasks and their states. Each state carries only the data that is valid in it.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,119 +11,120 @@ use crate::{
     time::Millis,
 };
 
-/// Order within a tenant: higher first, then oldest first.
+/// Order within a tenant's queue: higher priority first, then older first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// After everything else.
+    /// Leased after all other tasks.
     Low,
     /// The default.
     #[default]
     Normal,
-    /// Before everything else.
+    /// Leased before all other tasks.
     High,
 }
 
 impl Priority {
-    /// Every priority, the first to be leased first.
+    /// All priorities, in the order in which they are leased.
     pub const HIGHEST_FIRST: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 }
 
-/// One request to run a function. Its input, output and log are stored beside it, not in it.
+/// A request to run a function once. Its input, output and log are stored separately.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// Names the task.
+    /// Unique id.
     pub id: TaskId,
-    /// Whose it is.
+    /// Owning tenant.
     pub tenant: TenantId,
-    /// The version it runs.
+    /// Function version to run.
     pub function: FunctionId,
-    /// What its run may use.
+    /// Limits of each run.
     pub limits: RunLimits,
-    /// Order within the tenant.
+    /// Order within the tenant's queue.
     pub priority: Priority,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created_at: Millis,
-    /// It fails as expired unless an attempt has started by then.
+    /// Expiry: the task fails with [`ErrorCode::Expired`] unless an attempt has started by then.
     pub expires_at: Millis,
-    /// The number of the latest attempt: the fence. 0 before the first.
+    /// Number of the latest attempt, used as the fence; 0 before the first attempt.
     pub attempt: Attempt,
-    /// Attempts it may have; an orderly release gives one back.
+    /// Maximum number of attempts; each orderly release adds one, up to [`crate::limits::RELEASES_MAX`].
     pub attempts_max: Attempt,
-    /// How often it was released.
+    /// Number of releases so far.
     pub releases: u32,
-    /// What its client asked for; there where the id was made from an idempotency key.
+    /// Hash of the client's request; present if the id was derived from an idempotency key.
     pub fingerprint: Option<Fingerprint>,
-    /// The task that this one is another try of, by its client's wish.
+    /// Task of which a client requested this retry.
     pub retry_of: Option<TaskId>,
-    /// Where it stands.
+    /// Current state.
     pub state: TaskState,
 }
 
-/// A hash of all that a client asked for: the same idempotency key with another request is noticed by it.
+/// Hash of everything in a client's request. Detects an idempotency key that is reused with a different request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint(pub [u8; 32]);
 
-/// Where a task stands. [`crate::lifecycle`] holds every legal change.
+/// State of a task. [`crate::lifecycle`] holds every legal transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskState {
-    /// Waits for an attempt; after a failed one, not before a given moment.
+    /// Waiting for an attempt.
     Queued {
-        /// May be leased from then on.
+        /// Earliest time of the next lease; later than the acceptance for delayed tasks and after a failed attempt.
         not_before: Millis,
     },
-    /// An attempt is leased.
+    /// An attempt is leased to a worker.
     Running(Lease),
     /// The function returned.
     Completed(Ended),
-    /// It ended in another way.
+    /// The task ended without a result of its function.
     Failed(Failure, Ended),
 }
 
-/// The right to run one attempt until a time.
+/// The exclusive right to run one attempt until a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Who holds it.
+    /// Worker that holds the lease.
     pub worker: WorkerId,
-    /// Proves the holder.
+    /// Secret of the lease; a report that carries it comes from the holder.
     pub token: LeaseToken,
-    /// When the attempt was leased.
+    /// Time of the lease.
     pub started_at: Millis,
-    /// Over at this moment unless renewed.
+    /// Time at which the lease expires unless renewed.
     pub expires_at: Millis,
-    /// Whether it was ever renewed: a sign that its holder got it. Stores write it in a way of their own.
+    /// True once the lease has been renewed, which proves that the holder received it. Stores encode it in their own
+    /// way.
     #[serde(skip)]
     pub renewed: bool,
 }
 
-/// What is known of a task that has ended.
+/// End of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// When it ended.
+    /// Time of the end.
     pub at: Millis,
-    /// The token of the attempt that recorded the end, so that the same report, sent again, is recognised; `None` where
-    /// the host ended the task.
+    /// Token of the attempt that recorded the end, which identifies a repeated report; `None` if the host ended the
+    /// task.
     pub token: Option<LeaseToken>,
-    /// What the last run used.
+    /// Resources used by the last run.
     pub receipt: Receipt,
 }
 
-/// A task's state as a word: the one that clients of the Python platform know.
+/// Status of a task, in the words of the Python platform's clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// Waits.
+    /// Waiting for an attempt.
     Queued,
-    /// Runs.
+    /// Leased to a worker.
     Running,
-    /// Ended well.
+    /// The function returned.
     Completed,
-    /// Ended otherwise.
+    /// Ended in any other way.
     Failed,
 }
 
 impl Status {
-    /// The word.
+    /// Returns the word used on every surface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -134,7 +135,7 @@ impl Status {
         }
     }
 
-    /// Whether a task of this status can never change again.
+    /// Returns whether the status is final.
     #[must_use]
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
@@ -142,7 +143,7 @@ impl Status {
 }
 
 impl Task {
-    /// How long it had waited when it was leased, in milliseconds: both times are its store's. 0 of one that does not run.
+    /// Returns the milliseconds between acceptance and lease, both by the store's clock; 0 unless the task is running.
     #[must_use]
     pub fn waited_ms(&self) -> u64 {
         match self.state {
@@ -151,7 +152,7 @@ impl Task {
         }
     }
 
-    /// The state as a word.
+    /// Returns the status that corresponds to the state.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self.state {
@@ -162,7 +163,7 @@ impl Task {
         }
     }
 
-    /// The token of its lease, where it runs.
+    /// Returns the token of the current lease, if the task is running.
     #[must_use]
     pub const fn token(&self) -> Option<LeaseToken> {
         match &self.state {
@@ -171,7 +172,7 @@ impl Task {
         }
     }
 
-    /// What is known of the end, where it has ended.
+    /// Returns the end, if the task has ended.
     #[must_use]
     pub const fn ended(&self) -> Option<&Ended> {
         match &self.state {
@@ -180,13 +181,13 @@ impl Task {
         }
     }
 
-    /// Whether it FAILED for another reason than that someone cancelled it: worth to be looked at and tried again.
+    /// Returns whether the task is a dead letter: it failed for any reason other than cancellation.
     #[must_use]
     pub fn is_dead_letter(&self) -> bool {
         self.failure().is_some_and(|failure| failure.code != ErrorCode::Cancelled)
     }
 
-    /// The failure of a failed task.
+    /// Returns the failure, if the task has failed.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match &self.state {

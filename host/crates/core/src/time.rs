@@ -1,30 +1,30 @@
-//! Time as a number. Nothing in this crate can ask what time it is; the host tells it.
+//! Timestamps. This crate cannot read a clock; the host passes the current time in.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since the Unix epoch.
+/// A timestamp in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
 impl Millis {
-    /// Later than any deadline.
+    /// A timestamp later than any deadline.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// The moment `ms` milliseconds later; stays at [`Self::NEVER`] instead of wrapping.
+    /// Returns the timestamp `ms` milliseconds later, saturating at [`Self::NEVER`].
     #[must_use]
     pub const fn plus(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
-    /// The moment `ms` milliseconds earlier; stays at 0 instead of wrapping.
+    /// Returns the timestamp `ms` milliseconds earlier, saturating at 0.
     #[must_use]
     pub const fn minus(self, ms: u64) -> Self {
         Self(self.0.saturating_sub(ms))
     }
 
-    /// Milliseconds since an earlier moment; 0 where it is later.
+    /// Returns the milliseconds elapsed since `earlier`; 0 if `earlier` is later than `self`.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -1,12 +1,12 @@
-//! What dispatcher and workers say to each other: the messages, and how they are written.
+//! Messages between dispatchers and workers, and their encoding.
 //!
-//! A message is one byte that says the layout, then postcard. Each field is written by position, so no type here changes
-//! while a version that knows it is spoken: what is new is a new variant at the end, of a new [`PROTOCOL`], which is not sent
-//! to peers of the version before ([`FromWorker::since`], [`FromDispatcher::since`]). Golden files, one for each version
-//! (`tests/golden/wire-N.txt`), notice a change.
+//! A message is one byte for the layout, followed by postcard. Fields are encoded by position, so no type here changes
+//! while a version that uses it is supported: additions are new variants at the end, in a new [`PROTOCOL`], and are not
+//! sent to peers of the previous version ([`FromWorker::since`], [`FromDispatcher::since`]). Golden files, one for each
+//! version (`tests/golden/wire-N.txt`), detect changes.
 //!
-//! Nothing here is trusted: a message of a peer is decoded within its own length, and a claim in it is worth what its
-//! lease token is worth.
+//! Nothing here is trusted: messages are decoded within their own length, and a claim counts only if its lease token
+//! matches.
 
 use alloc::{string::String, vec::Vec};
 
@@ -22,68 +22,68 @@ use crate::{
     outcome::{Failure, Receipt, StopReason},
 };
 
-/// The protocol's number: the newest version that this release speaks.
+/// Newest protocol version supported by this release.
 pub const PROTOCOL: u16 = 3;
-/// The oldest version that this release speaks: that of the release before, so that a cluster is upgraded process by
-/// process.
+/// Oldest protocol version supported by this release: that of the previous release, which allows upgrading a cluster
+/// process by process.
 pub const PROTOCOL_OLDEST: u16 = PROTOCOL - 1;
-/// The version from which on workers have a slot beyond those that they announce.
+/// First version whose workers have an extra slot beyond those they announce.
 pub const EXTRA_SINCE: u16 = 3;
-/// The first byte of each message.
+/// First byte of each message.
 const LAYOUT: u8 = 1;
 
-/// What a worker says.
+/// Messages sent by a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The first message of a link, and no other.
+    /// First message of a link, never sent later.
     Join(Join),
-    /// Alive. Every [`crate::limits::HEARTBEAT_MS`].
+    /// Heartbeat, sent every [`crate::limits::HEARTBEAT_MS`].
     Beat,
-    /// Push: may be sent so many attempts more.
+    /// Push mode: adds credit for this many attempts.
     Credit {
-        /// How many.
+        /// Number of attempts.
         slots: u32,
     },
-    /// Pull: asks for up to `slots` attempts, within `wait_ms`; what is not given by then is answered with
+    /// Pull mode: requests up to `slots` attempts within `wait_ms`. Credit unused by then is returned with
     /// [`FromDispatcher::NothingYet`].
     Ask {
-        /// How many.
+        /// Number of attempts.
         slots: u32,
-        /// For how long.
+        /// Time to wait, in milliseconds.
         wait_ms: u32,
     },
-    /// These attempts have arrived.
+    /// Acknowledges the receipt of attempts.
     Received(Vec<AttemptId>),
-    /// These attempts are over. Said again after each join until [`FromDispatcher::Recorded`] answers.
+    /// Reports attempts that are over. Repeated after each join until acknowledged by [`FromDispatcher::Recorded`].
     Reports(Vec<AttemptReport>),
-    /// Wants a piece of a module.
+    /// Requests a piece of a module.
     Fetch {
-        /// Which module.
+        /// Digest of the module.
         module: ModuleDigest,
-        /// In which form.
+        /// Requested form.
         form: Form,
-        /// From this byte on.
+        /// Byte offset of the piece.
         offset: u64,
     },
-    /// Wants no more attempts: it ends when those it holds have.
+    /// Requests no more attempts: the worker ends after those that it holds.
     Drains,
-    /// A run asks for what its function was granted. No worker has more of these open than it has slots.
+    /// A run's call that requires a grant. A worker has at most as many open calls as slots.
     Call {
-        /// Of this link; said again in [`FromDispatcher::Answer`].
+        /// Number of the call, unique on the link; repeated in [`FromDispatcher::Answer`].
         number: u64,
-        /// Whose run this is.
+        /// Tenant of the run.
         tenant: TenantId,
-        /// Which run, with the proof that it was given.
+        /// Attempt of the run, with its lease token.
         held: HeldAttempt,
-        /// What it asks for.
+        /// The call.
         call: Call,
     },
-    /// The last message: this worker ends, and what it still holds will never be reported on.
+    /// Last message of a worker that ends: it will never report on attempts that it still holds.
     Goodbye,
 }
 
 impl FromWorker {
-    /// The version of the protocol that brought this message; peers of an older one do not know it.
+    /// Returns the protocol version that introduced this message; peers of older versions do not know it.
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
@@ -93,58 +93,58 @@ impl FromWorker {
     }
 }
 
-/// What a dispatcher says.
+/// Messages sent by a dispatcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromDispatcher {
-    /// The answer to [`FromWorker::Join`].
+    /// Accepts a [`FromWorker::Join`].
     Welcome {
-        /// Who this is: another one than before knows nothing of the worker.
+        /// Incarnation of the dispatcher; one with a new id knows nothing of the worker.
         dispatcher: DispatcherId,
     },
-    /// The other answer: the worker is not wanted, and trying again does not help.
+    /// Rejects a [`FromWorker::Join`]; trying again does not help.
     Refused {
-        /// A sentence that says what to do.
+        /// Sentence that describes the remedy.
         reason: String,
     },
-    /// Run these. Their leases are saved.
+    /// Assigns attempts whose leases are saved.
     Assign(Vec<Assignment>),
-    /// Pull: so much credit expired unused.
+    /// Pull mode: credit expired unused.
     NothingYet {
-        /// How much.
+        /// Number of attempts.
         slots: u32,
     },
-    /// End these runs: their leases are lost, or someone cancelled them.
+    /// Stops runs whose leases are lost or whose tasks were cancelled.
     Stop(Vec<(AttemptId, StopReason)>),
-    /// These attempts are recorded, or are no longer anyone's: forget them.
+    /// Acknowledges reports: the attempts are recorded, or no longer leased to anyone. The worker forgets them.
     Recorded(Vec<AttemptId>),
     /// A piece of a module.
     Piece {
-        /// Which module.
+        /// Digest of the module.
         module: ModuleDigest,
-        /// In which form.
+        /// Form of the piece.
         form: Form,
-        /// Where it begins.
+        /// Byte offset of the piece.
         offset: u64,
-        /// Size of the whole module; 0 where it cannot be had in this form.
+        /// Size of the whole module; 0 if it is unavailable in this form.
         total: u64,
-        /// The piece.
+        /// Content of the piece.
         bytes: Bytes,
     },
-    /// The answer to [`FromWorker::Call`].
+    /// Answers a [`FromWorker::Call`].
     Answer {
-        /// Which call.
+        /// Number of the call.
         number: u64,
-        /// What was asked for, or why it is not given.
+        /// Result of the call.
         answer: Result<Answer, Refusal>,
     },
-    /// This dispatcher ends once what it has assigned is over: it assigns nothing more.
+    /// The dispatcher ends after the attempts that it has assigned; it assigns no more.
     Drains,
-    /// Run this in the slot beyond the others. Its lease is saved; it spends no credit.
+    /// Assigns an attempt to the extra slot. Its lease is saved; it consumes no credit.
     AssignExtra(Assignment),
 }
 
 impl FromDispatcher {
-    /// The version of the protocol that brought this message; peers of an older one do not know it.
+    /// Returns the protocol version that introduced this message; peers of older versions do not know it.
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
@@ -154,20 +154,20 @@ impl FromDispatcher {
     }
 }
 
-/// How a module travels.
+/// Form in which a module is transferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Form {
-    /// Compiled, and sealed with the link's artifact key: only a peer that knows the join token can have made it.
+    /// Compiled code, sealed with the link's artifact key, which proves that its maker knows the join token.
     Artifact {
-        /// For which version and settings of the engine.
+        /// Hash of the engine's version and settings.
         engine: u64,
     },
-    /// As it was registered: its digest says whether it is the one.
+    /// Wasm as registered, verified against its digest.
     Wasm,
 }
 
 impl Form {
-    /// What people call it.
+    /// Returns the word used in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -177,124 +177,124 @@ impl Form {
     }
 }
 
-/// A worker presents itself.
+/// Introduction of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
-    /// This incarnation of the worker.
+    /// Incarnation of the worker.
     pub worker: WorkerId,
-    /// How it wants to get its attempts.
+    /// Mode in which the worker receives attempts.
     pub mode: Mode,
-    /// What people call it.
+    /// Name of the worker for people.
     pub name: String,
-    /// Its version of Fusebox.
+    /// Fusebox version of the worker.
     pub version: String,
-    /// Runs that it can do at a time.
+    /// Number of runs that it executes concurrently.
     pub slots: u32,
-    /// Attempts that it can hold, waiting and running.
+    /// Number of attempts that it can hold, waiting and running.
     pub capacity: u32,
-    /// Attempts that it holds already, reports that are not recorded included.
+    /// Attempts that it already holds, including those whose reports are not yet acknowledged.
     pub held: Vec<HeldAttempt>,
 }
 
-/// Names one attempt.
+/// Identifies one attempt of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
     /// The task.
     pub task: TaskId,
-    /// Which attempt of it.
+    /// Number of the attempt.
     pub attempt: Attempt,
 }
 
-/// An attempt that a worker holds, with the proof that it was given it.
+/// Attempt held by a worker, with the proof of its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldAttempt {
-    /// Which.
+    /// The attempt.
     pub id: AttemptId,
-    /// The lease's.
+    /// Token of its lease.
     pub token: LeaseToken,
 }
 
-/// An attempt and all that is needed to run it.
+/// An attempt with everything needed to run it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// Which, with the proof that it was given.
+    /// The attempt, with its lease token.
     pub held: HeldAttempt,
-    /// Whose function runs.
+    /// Tenant of the function.
     pub tenant: TenantId,
-    /// The function's name, for the run's context.
+    /// Function name, for the run's context.
     pub function: FunctionName,
-    /// The module to run.
+    /// Digest of the module.
     pub module: ModuleDigest,
-    /// What the run may use.
+    /// Limits of the run.
     pub limits: RunLimits,
-    /// What it may ask the host for.
+    /// Capabilities granted to the function.
     pub grants: Grants,
-    /// How long the task has waited so far: clocks of two machines cannot be compared, durations can.
+    /// Milliseconds that the task has waited so far. A duration, since clocks of two machines cannot be compared.
     pub waited_ms: u64,
-    /// The input.
+    /// Input of the task.
     pub input: Bytes,
 }
 
-/// How an attempt is over.
+/// Report of an attempt that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptReport {
-    /// Which, with the proof that it was given.
+    /// The attempt, with its lease token.
     pub held: HeldAttempt,
     /// CPU time of the run in microseconds.
     pub cpu_us: u64,
-    /// How it ended.
+    /// End of the attempt.
     pub end: End,
 }
 
-/// How an attempt ended.
+/// End of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// By itself or by its fuse: record this.
+    /// The run ended by itself or at a limit; to be recorded.
     Ended {
-        /// Why it failed.
+        /// Failure of the run, if any.
         failure: Option<Failure>,
-        /// The output, or the guest's error bytes.
+        /// Output, or the guest's error bytes.
         output: Bytes,
-        /// The log kept.
+        /// Retained log.
         log: Bytes,
-        /// What it used.
+        /// Resources used.
         receipt: Receipt,
     },
-    /// It was stopped, or never started: it is unspent.
+    /// The run was stopped or never started; the attempt is not consumed.
     Interrupted,
-    /// The worker could not run it: another one may.
+    /// The worker could not run the attempt; another worker may succeed.
     Broken {
-        /// Why, for the log.
+        /// Reason, for the log.
         reason: String,
     },
 }
 
-/// Why bytes are no message.
+/// Error of decoding a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// Of another layout than this one.
-    #[error("the message is of a layout that is not known")]
+    /// The layout byte is unknown.
+    #[error("the message has an unknown layout")]
     Layout,
-    /// Not what the layout says.
-    #[error("the message cannot be read")]
+    /// The bytes do not match the layout.
+    #[error("the message does not match its layout")]
     Malformed,
-    /// Something follows the message.
-    #[error("bytes are left over after the message")]
+    /// Bytes follow the message.
+    #[error("extra bytes follow the message")]
     TooLong,
 }
 
-/// A message as it is sent.
+/// Encodes a message.
 ///
 /// # Errors
-/// [`WireError::Malformed`]; none of the types above is refused by postcard.
+/// Returns [`WireError::Malformed`] if postcard cannot encode it, which is the case for none of the types above.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
     postcard::to_extend(message, [LAYOUT].to_vec()).map_err(|_| WireError::Malformed)
 }
 
-/// A message that was received.
+/// Decodes a received message.
 ///
 /// # Errors
-/// Why it is none. A length in it is believed only as far as bytes follow.
+/// Returns an error if the bytes are not exactly one message. Lengths in it are trusted only as far as bytes follow.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     match bytes.split_first() {
         Some((&LAYOUT, bytes)) => match postcard::take_from_bytes(bytes) {

@@ -1,4 +1,4 @@
-//! Small cases of the dispatcher that the simulation found or that it meets too rarely: each says one rule.
+//! Single rules of the dispatcher, in cases that the simulation found or reaches too rarely.
 
 use fusebox_core::{
     dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
@@ -14,7 +14,7 @@ const WORKER: WorkerId = WorkerId::from_bytes([1; 16]);
 const OTHER_WORKER: WorkerId = WorkerId::from_bytes([2; 16]);
 const TASK: TaskId = TaskId::from_bytes([3; 16]);
 
-/// A dispatcher whose clock is told with each event.
+/// A dispatcher driven with an explicit time for each event.
 struct Bench(Dispatcher);
 
 impl Bench {
@@ -22,7 +22,7 @@ impl Bench {
         Self(Dispatcher::new(0))
     }
 
-    /// Its effects, apart from those that only ask for time.
+    /// Handles an event and returns the effects, except wake-ups.
     fn handle(&mut self, at: u64, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.0.handle(event, Millis(at), &mut effects);
@@ -65,7 +65,7 @@ fn a_backlog_read_during_a_lease_step_survives_its_short_answer() {
     let mut bench = Bench::new();
     bench.handle(0, granted(WORKER, 4));
     assert_eq!(bench.handle(0, backlog("a", 2)), [lease(0, "a", WORKER, 2)]);
-    // One of the two was cancelled; after the lease step another one was accepted.
+    // One of the two was cancelled; another one was accepted after the lease step.
     bench.handle(1, backlog("a", 1));
     let effects = bench.handle(2, leased(0, &[(TASK, 1)]));
     assert_eq!(effects, [assign(WORKER, 1), lease(1, "a", WORKER, 1)]);
@@ -92,7 +92,7 @@ fn a_lease_that_was_overtaken_does_not_push_out_the_next_one() {
     bench.handle(0, granted(OTHER_WORKER, 1));
     let asked = [lease(0, "a", WORKER, 1), lease(1, "a", OTHER_WORKER, 1)];
     assert_eq!(bench.handle(0, backlog("a", 2)), asked);
-    // The first answer is on its way for so long that the lease lapses, and the other step leases the next attempt.
+    // The first answer is delayed until its lease has lapsed; the other step leases the next attempt.
     assert_eq!(bench.handle(11_001, leased(1, &[(TASK, 2)])), [assign(OTHER_WORKER, 2)]);
     let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
     assert_eq!(bench.handle(11_002, leased(0, &[(TASK, 1)])), [told]);
@@ -125,7 +125,7 @@ fn credit_of_a_lost_worker_does_not_come_back_with_it() {
     bench.handle(0, granted(WORKER, 3));
     assert_eq!(bench.handle(0, backlog("a", 3)), [lease(0, "a", WORKER, 3)]);
     bench.handle(1, Event::WorkerLost { worker: WORKER });
-    // It was only silent, as a pull worker behind a broken connection is, and asks again under its name.
+    // The worker was only silent, like a pull worker behind a broken connection, and reconnects under its id.
     bench.handle(2, granted(WORKER, 1));
     bench.handle(3, Event::LeaseFailed { request: RequestId(0) });
     assert_eq!(bench.handle(1_000, Event::Tick), [lease(1, "a", WORKER, 1)]);
@@ -261,7 +261,8 @@ fn a_tenant_without_fuel_waits_for_it() {
     assert_eq!(bench.handle(1_002, first), [assign(WORKER, 1), lease(1, "a", WORKER, 2)], "70 is enough for two");
 }
 
-/// Attempts that are leased for one worker, beyond what is known of it already, while there is no end of ready tasks.
+/// Returns the number of attempts leased for a worker in addition to those known, given an unlimited number of ready
+/// tasks.
 fn leased_in_all(bench: &mut Bench, mut effects: Vec<Effect>) -> u32 {
     let mut all = 0;
     while let Some(Effect::Lease { request, count, .. }) = effects.pop() {
@@ -286,7 +287,7 @@ fn a_worker_is_sent_no_more_than_it_said_it_can_hold() {
         }
         let effects = bench.handle(0, backlog("a", 100_000));
         assert_eq!(effects, [lease(0, "a", WORKER, capacity.min(LEASE_BATCH_MAX))]);
-        // Granted anew while the first lease step is on its way, and when all that it can hold was sent.
+        // Credit granted while the first lease step is pending, and again once the worker is full.
         bench.handle(1, Event::CreditGranted { worker: WORKER, slots: u32::MAX, expires_at: UNTIL_SPENT });
         assert_eq!(leased_in_all(&mut bench, effects), capacity);
         let again = Event::CreditGranted { worker: WORKER, slots: u32::MAX, expires_at: UNTIL_SPENT };
@@ -327,7 +328,7 @@ fn extra(request: u64, name: &str, worker: WorkerId) -> Effect {
     Effect::Lease { request: RequestId(request), tenant: tenant(name), worker, count: 1, extra: true }
 }
 
-/// Tasks of other tenants.
+/// Returns the id of one of the other tenants' tasks.
 fn task(number: u8) -> TaskId {
     TaskId::from_bytes([number; 16])
 }
@@ -349,7 +350,7 @@ fn who_has_nothing_at_a_worker_is_served_beyond_its_credit() {
     let assigned = Effect::Assign { worker: WORKER, task: task(20), attempt: 1, extra: true };
     assert_eq!(bench.handle(3, leased(1, &[(task(20), 1)])), [assigned]);
     assert_eq!(bench.handle(3, backlog("c", 9)), [], "there is one such attempt");
-    // It is free again with the report of the attempt, not with one of the others; then the next stranger goes first.
+    // The extra slot is freed by the report of its own attempt only; then the next tenant without attempts is served.
     assert!(matches!(bench.handle(4, ended(10))[..], [Effect::Save { .. }]));
     let effects = bench.handle(5, ended(20));
     assert!(matches!(&effects[..], [Effect::Save { .. }, next] if *next == extra(2, "c", WORKER)), "{effects:?}");

@@ -1,5 +1,6 @@
-//! Fairness of the whole dispatcher, in simulated time: what one tenant has waiting leaves another one's wait bounded. The
-//! store is a list, workers take as long as they are told, and nothing fails: faults are the simulation's (`sim`).
+//! Fairness of the whole dispatcher in simulated time: one tenant's backlog delays another tenant by a bounded time
+//! only. The store is a list, workers take exactly the given time, and nothing fails; faults are covered by the
+//! simulation (`sim`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +16,7 @@ use fusebox_core::{
 const WORKER: WorkerId = WorkerId::from_bytes([1; 16]);
 const SLOTS: u32 = 4;
 
-/// A task: when it became ready, and how long it runs, in milliseconds.
+/// A task: the time at which it becomes ready, and its duration, in milliseconds.
 #[derive(Clone, Copy)]
 struct Job {
     ready_at: u64,
@@ -28,38 +29,38 @@ struct Run {
     task: TaskId,
     tenant: TenantId,
     job: Job,
-    /// It spent no credit.
+    /// True if it consumed no credit.
     is_beyond: bool,
-    /// It has the slot beyond the others.
+    /// True if it occupies the extra slot.
     has_extra: bool,
 }
 
-/// Everything that is outside the dispatcher.
+/// Everything outside the dispatcher.
 struct World {
     core: Dispatcher,
     now: u64,
     queues: BTreeMap<TenantId, VecDeque<Job>>,
     slots: usize,
-    /// By when they end.
+    /// Running attempts by the time of their end.
     running: BTreeMap<(u64, TaskId), Run>,
     /// Assigned attempts that wait for a slot.
     line: VecDeque<Run>,
     leased: BTreeMap<TaskId, (TenantId, Job)>,
     tasks: u64,
-    /// How long each tenant's runs have held slots, those under way not counted.
+    /// Slot time used by each tenant's ended runs.
     held_ms: BTreeMap<TenantId, u64>,
     ended: BTreeMap<TenantId, u64>,
-    /// Of every task that began: whose, and how long it waited.
+    /// Tenant and waiting time of every task that has started.
     waits: Vec<(TenantId, u64)>,
 }
 
 impl World {
-    /// A worker that begins what it has credit for at once.
+    /// Returns a world whose worker grants credit only for what it can start at once.
     fn new() -> Self {
         Self::with(Room { slots: SLOTS, capacity: SLOTS, has_extra: false })
     }
 
-    /// A worker that is granted all its capacity.
+    /// Returns a world whose worker grants its whole capacity.
     fn with(room: Room) -> Self {
         let mut world = Self {
             core: Dispatcher::new(7),
@@ -125,8 +126,8 @@ impl World {
         task
     }
 
-    /// Slots take what waits in its order; one beyond them takes what is of a tenant with nothing running, where there is
-    /// no other free.
+    /// Starts waiting attempts in order of arrival. The extra slot takes an attempt of a tenant with no active run, if
+    /// no ordinary slot is free.
     fn begin(&mut self) {
         loop {
             let is_busy = self.running.values().filter(|run| !run.has_extra).count() == self.slots;
@@ -143,7 +144,7 @@ impl World {
         }
     }
 
-    /// Lets time pass until `until`.
+    /// Advances the time to `until`.
     fn run(&mut self, until: u64) {
         while let Some((&(at, task), _)) = self.running.first_key_value() {
             if at > until {
@@ -171,10 +172,11 @@ impl World {
     }
 }
 
-/// How long a run of the steady tenant takes.
+/// Duration of a run of the steady tenant.
 const STEADY_MS: u64 = 10;
 
-/// The 99th percentile of what a steady tenant waits: a burst of 40 tasks every 400 ms, a quarter of what the slots can do.
+/// Returns the 99th percentile of the steady tenant's waiting time: a burst of 40 tasks every 400 ms, a quarter of the
+/// capacity of the slots.
 fn wait_of_steady(flood: Option<(u64, u64)>) -> u64 {
     let (steady, flooding): (TenantId, TenantId) = ("steady".parse().unwrap(), "flooding".parse().unwrap());
     let mut world = World::new();
@@ -205,7 +207,7 @@ fn a_tenant_with_a_cap_leaves_slots_free_for_others() {
     let mut world = World::new();
     let quota = Event::Quota { tenant: flooding.clone(), running_max: 2, fuel_per_minute: UNLIMITED };
     world.event(quota);
-    // Runs so long that a slot once taken is gone for the whole test.
+    // Each run is so long that it occupies its slot for the rest of the test.
     world.submit(&flooding, 100_000, 60_000);
     for round in 0..100 {
         world.run(round * 10);
@@ -217,7 +219,7 @@ fn a_tenant_with_a_cap_leaves_slots_free_for_others() {
 }
 
 const SLEEP_MS: u64 = 4_000;
-/// Two slots, and one attempt ahead of each.
+/// Two slots, with one attempt prefetched for each.
 const TWO_SLOTS: Room = Room { slots: 2, capacity: 4, has_extra: true };
 
 #[test]
@@ -240,7 +242,7 @@ fn without_an_extra_slot_sleepers_are_waited_for_once() {
     world.submit(&sleeper, 200, SLEEP_MS);
     world.run(1_000);
     world.submit(&other, 20, 50);
-    // Attempts that run, and those that wait for the same slots.
+    // Both the running attempts and those waiting for the same slots.
     world.run(2 * SLEEP_MS + 2_000);
     assert_eq!(world.ended.get(&other), Some(&20));
 }
@@ -256,7 +258,7 @@ fn sleepers_and_short_runs_hold_slots_for_as_long() {
         let before = world.held_ms[&sleeper];
         world.run(10_000 + 400_000);
         let (of_sleeper, of_other) = (world.held_ms[&sleeper] - before, world.held_ms[&other]);
-        // Of the extra slot each may have what the other leaves.
+        // Each may get the share of the extra slot that the other leaves.
         let least = 400_000 * 8 / 10;
         assert!(of_sleeper > least && of_other > least, "{of_sleeper} ms and {of_other} ms, extra: {has_extra}");
         assert!(of_other < of_sleeper * 3 / 2 && of_sleeper < of_other * 3 / 2, "{of_sleeper} ms and {of_other} ms");

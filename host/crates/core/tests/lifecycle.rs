@@ -1,5 +1,5 @@
-//! The lifecycle as a table: every state against every transition, each with its answer; and random walks through it.
-//! A refused transition must change nothing, so whole tasks are compared.
+//! The lifecycle as a table of every state against every transition, and random walks through it. Whole tasks are
+//! compared, since a refused transition must change nothing.
 
 use fusebox_core::{
     error::ErrorCode,
@@ -18,10 +18,10 @@ const NOW: Millis = Millis(10_000);
 const LATER: Millis = Millis(20_000);
 const TOKEN: LeaseToken = LeaseToken([1; 16]);
 const OTHER_TOKEN: LeaseToken = LeaseToken([2; 16]);
-/// What every transition of the table shows.
+/// Fence presented by every transition of the table.
 const FENCE: Fence = Fence { attempt: 2, token: TOKEN };
 
-/// The second of three attempts.
+/// Returns a task at the second of three attempts.
 fn task(state: TaskState) -> Task {
     Task {
         id: TaskId::from_bytes([3; 16]),
@@ -73,7 +73,7 @@ enum Transition {
     Cancel,
 }
 
-/// The columns of the table.
+/// Columns of the table.
 const TRANSITIONS: [Transition; 9] = {
     use Transition::*;
     [Lease, Beat, Return, Fail, Retry, Release, Lapse, Expire, Cancel]
@@ -217,7 +217,7 @@ fn a_lease_is_given_again_to_its_token_alone() {
     let mut again = before.clone();
     assert_eq!(again.lease_again(TOKEN, Millis(30_000)), Ok(FENCE.attempt));
     assert_eq!(again, Task { state: TaskState::Running(lease(TOKEN, Millis(30_000))), ..before.clone() });
-    // An older request arrives late: what is held is not cut short.
+    // A late repetition of the request does not shorten the lease.
     assert_eq!(again.lease_again(TOKEN, NOW), Ok(FENCE.attempt));
     assert_eq!(again.state, TaskState::Running(lease(TOKEN, Millis(30_000))));
     assert_eq!(again.lease_again(OTHER_TOKEN, LATER), Err(Refused::Stale));
@@ -226,7 +226,7 @@ fn a_lease_is_given_again_to_its_token_alone() {
     assert_eq!(ended.lease_again(TOKEN, LATER), Err(Refused::Recorded));
 }
 
-/// One step of a random walk. Fences are drawn around the current one, so that right, late and forged ones occur.
+/// One step of a random walk. Fences are drawn close to the current one, which covers valid, late and forged ones.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     transition: Transition,
@@ -259,7 +259,7 @@ fn walk(task: &mut Task, step: Step, now: Millis) -> Result<(), Refused> {
         Transition::Release => task.release(fence, now).map(|_| ()),
         Transition::Lapse => task.lapse(now, now).map(|_| ()),
         Transition::Expire => task.expire(now),
-        // Rarer than the others, or every walk would end with it.
+        // Less frequent than the others, since it ends every walk.
         Transition::Cancel if step.attempts_back == 0 && step.token == 0 => task.cancel(now),
         Transition::Cancel => Err(Refused::NotReady),
     }

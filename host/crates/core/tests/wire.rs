@@ -1,5 +1,5 @@
-//! The wire's layout: golden files have each message as it is sent, one file for each version, and hostile bytes are no
-//! message.
+//! Layout of the wire messages. Golden files hold the encoding of each message, one file for each version; malformed
+//! bytes are rejected.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
@@ -98,7 +98,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
     ]
 }
 
-/// Each message survives, is refused where it is cut or has a byte too many; gives it as a line.
+/// Checks that a message round-trips and is rejected if truncated or extended; appends its line of the golden file.
 fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: &T, golden: &mut String) {
     let bytes = encode(message).unwrap();
     assert_eq!(&decode::<T>(&bytes).unwrap(), message);
@@ -110,7 +110,7 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message:
     writeln!(golden, "{}", to_hex(&bytes)).unwrap();
 }
 
-/// The lines of all messages that a version knows, in the order of the golden files.
+/// Returns the lines of all messages of a version, in the order of the golden files.
 fn lines(version: u16) -> String {
     let mut lines = String::new();
     from_worker().iter().filter(|message| message.since() <= version).for_each(|message| check(message, &mut lines));
@@ -121,8 +121,8 @@ fn lines(version: u16) -> String {
     lines
 }
 
-/// Where this fails, workers and dispatchers of the same or the last release can no longer be read: leave what is there as
-/// it is, add a variant at the end with the next `PROTOCOL`, and write its line into a new golden file.
+/// A failure means that peers of the same or the previous release can no longer be understood: keep the existing
+/// variants, add a new one at the end with the next `PROTOCOL`, and write its line into a new golden file.
 #[test]
 fn each_version_that_is_spoken_has_its_golden_layout() {
     assert_eq!(lines(PROTOCOL_OLDEST), include_str!("golden/wire-2.txt"));
@@ -132,7 +132,7 @@ fn each_version_that_is_spoken_has_its_golden_layout() {
 
 #[test]
 fn a_length_beyond_the_message_takes_no_memory() {
-    // Reports, as many as 2^60.
+    // A report list that claims 2^60 elements.
     let bytes = [1, 5, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
     assert_eq!(decode::<FromWorker>(&bytes), Err(WireError::Malformed));
 }

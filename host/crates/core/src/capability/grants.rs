@@ -1,4 +1,4 @@
-//! What a function version was granted beyond what every function has.
+//! Capabilities granted to a function version beyond those of every function.
 
 use alloc::{
     string::{String, ToString as _},
@@ -11,25 +11,25 @@ use serde::{Deserialize, Serialize};
 use super::{Call, HostPattern, HostPatternError, ports};
 use crate::limits::HTTP_HOSTS_MAX;
 
-/// A capability that is given only by a grant.
+/// Capability that requires a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
-    /// Reading the function's configuration.
+    /// Read access to the function's configuration.
     Config,
-    /// Reading the function's secrets.
+    /// Read access to the function's secrets.
     Secrets,
     /// The function's own key-value namespace.
     Kv,
-    /// Requests to other hosts.
+    /// HTTP requests to other hosts.
     Http,
 }
 
 impl Capability {
-    /// All of them.
+    /// All capabilities.
     pub const ALL: [Self; 4] = [Self::Config, Self::Secrets, Self::Kv, Self::Http];
 
-    /// The word used on every surface.
+    /// Returns the word used on every surface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Capability {
         }
     }
 
-    /// How it is asked for.
+    /// Returns the form in which people write a grant of it.
     #[must_use]
     pub const fn example(self) -> &'static str {
         match self {
@@ -56,27 +56,27 @@ impl fmt::Display for Capability {
     }
 }
 
-/// Everything that a function version was granted.
+/// All grants of a function version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grants {
-    /// May read its configuration.
+    /// Read access to its configuration.
     pub config: bool,
-    /// May read its secrets.
+    /// Read access to its secrets.
     pub secrets: bool,
-    /// Has a key-value namespace.
+    /// A key-value namespace.
     pub kv: bool,
-    /// Hosts that it may send requests to; none where it may send none.
+    /// Hosts to which it may send requests; empty if it may send none.
     pub http: Hosts,
 }
 
-/// At most [`HTTP_HOSTS_MAX`] patterns, sorted, each once.
+/// Sorted set of at most [`HTTP_HOSTS_MAX`] patterns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<HostPattern>", into = "Vec<HostPattern>")]
 pub struct Hosts(Vec<HostPattern>);
 
 impl Hosts {
-    /// The patterns.
+    /// Returns the patterns.
     #[must_use]
     pub fn patterns(&self) -> &[HostPattern] {
         &self.0
@@ -98,26 +98,26 @@ impl From<Hosts> for Vec<HostPattern> {
     }
 }
 
-/// One grant, as people write it: `config`, `secrets`, `kv` or `http=HOST`.
+/// A single grant, written as `config`, `secrets`, `kv` or `http=HOST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// One without more to say.
+    /// A grant without parameters.
     Plain(Capability),
-    /// Requests to these hosts.
+    /// Requests to the matching hosts.
     Http(HostPattern),
 }
 
-/// Why a text is no grant.
+/// Error of parsing grants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
-    /// No such grant.
+    /// The word is not a grant.
     #[error("{0:?} is no grant: there are config, secrets, kv and http=HOST")]
     Unknown(String),
-    /// The host of `http=HOST` is none.
+    /// The host in `http=HOST` is not a valid pattern.
     #[error(transparent)]
     Host(#[from] HostPatternError),
-    /// The port of `http=HOST:PORT` is another protocol's. A version that was granted it before keeps the grant, and its
-    /// requests are refused.
+    /// The port in `http=HOST:PORT` is blocked, see [`ports`]. Versions that were granted such a port earlier keep the
+    /// grant, but their requests are refused.
     #[error("no function may be granted port {0}, which browsers block too: it is not a web server's")]
     Port(u16),
     /// More patterns than a version may have.
@@ -154,10 +154,10 @@ impl fmt::Display for Grant {
 }
 
 impl Grants {
-    /// Of many grants.
+    /// Collects single grants.
     ///
     /// # Errors
-    /// [`GrantError::TooManyHosts`].
+    /// Returns [`GrantError::TooManyHosts`] for more than [`HTTP_HOSTS_MAX`] patterns.
     pub fn of(grants: impl IntoIterator<Item = Grant>) -> Result<Self, GrantError> {
         let (mut all, mut hosts) = (Self::default(), Vec::new());
         for grant in grants {
@@ -165,7 +165,7 @@ impl Grants {
                 Grant::Plain(Capability::Config) => all.config = true,
                 Grant::Plain(Capability::Secrets) => all.secrets = true,
                 Grant::Plain(Capability::Kv) => all.kv = true,
-                // Without a host there is nothing to reach.
+                // The capability is useless without a host, so it grants nothing.
                 Grant::Plain(Capability::Http) => {}
                 Grant::Http(host) => hosts.push(host),
             }
@@ -174,29 +174,29 @@ impl Grants {
         Ok(all)
     }
 
-    /// Of a list with commas, as a query or a form has it: `kv,http=api.example.com`.
+    /// Parses a comma-separated list, as used in queries and forms: `kv,http=api.example.com`.
     ///
     /// # Errors
-    /// What in it is no grant.
+    /// Returns the first word that is not a grant, or [`GrantError::TooManyHosts`].
     pub fn parse_list(text: &str) -> Result<Self, GrantError> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
         Self::of(words.map(str::parse).collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// Each grant by itself, in the order of [`Capability::ALL`].
+    /// Returns the single grants, in the order of [`Capability::ALL`].
     pub fn each(&self) -> impl Iterator<Item = Grant> + '_ {
         let plain = [(self.config, Capability::Config), (self.secrets, Capability::Secrets), (self.kv, Capability::Kv)];
         let plain = plain.into_iter().filter(|(given, _)| *given).map(|(_, capability)| Grant::Plain(capability));
         plain.chain(self.http.patterns().iter().cloned().map(Grant::Http))
     }
 
-    /// As [`Grants::parse_list`] reads it.
+    /// Returns the list in the format of [`Grants::parse_list`].
     #[must_use]
     pub fn to_list(&self) -> String {
         self.each().map(|grant| grant.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// Whether a capability is granted.
+    /// Returns whether a capability is granted.
     #[must_use]
     pub fn has(&self, capability: Capability) -> bool {
         match capability {
@@ -207,25 +207,26 @@ impl Grants {
         }
     }
 
-    /// Whether a call is granted. Of an HTTP request only that any may be sent: its host is known to whoever reads it.
+    /// Returns whether the capability of a call is granted. Hosts of HTTP requests are not checked here, since the
+    /// request has not been parsed; see [`Grants::allow_host`].
     #[must_use]
     pub fn allow(&self, call: &Call) -> bool {
         self.has(call.capability())
     }
 
-    /// Whether requests to this host are granted; see [`HostPattern::matches`].
+    /// Returns whether requests to this host and port are granted; see [`HostPattern::matches`].
     #[must_use]
     pub fn allow_host(&self, host: &str, port: u16, scheme_port: u16) -> bool {
         self.http.patterns().iter().any(|pattern| pattern.matches(host, port, scheme_port))
     }
 
-    /// Which of these are not granted.
+    /// Returns the subset of `needed` that is not granted.
     #[must_use]
     pub fn missing(&self, needed: &[Capability]) -> Vec<Capability> {
         needed.iter().copied().filter(|capability| !self.has(*capability)).collect()
     }
 
-    /// What is granted here and not in `before`.
+    /// Returns the grants that are not contained in `before`.
     #[must_use]
     pub fn beyond(&self, before: &Self) -> Vec<Grant> {
         let before: Vec<_> = before.each().collect();

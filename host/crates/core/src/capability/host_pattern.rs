@@ -1,27 +1,28 @@
-//! Which hosts a function may send requests to: `api.example.com`, `*.example.com`, either with a `:port`.
+//! Patterns of hosts to which a function may send requests: `api.example.com` or `*.example.com`, each optionally with
+//! `:port`.
 
 use alloc::string::{String, ToString as _};
 use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name that the domain name system has.
+/// Longest name in the domain name system.
 const HOST_CHARS_MAX: usize = 253;
-/// The longest label of one.
+/// Longest label of a name.
 const LABEL_CHARS_MAX: usize = 63;
 
-/// A pattern of hosts. A `*.` in front stands for one or more labels, and not for none; without a port, it means the
-/// scheme's own port only.
+/// Pattern of hosts. A leading `*.` stands for one or more labels. Without a port, the pattern matches only the
+/// scheme's default port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostPattern {
-    /// In lower case; what follows the `*.` of a wildcard.
+    /// Lower-case host; for a wildcard, the part after `*.`.
     host: String,
     is_wildcard: bool,
     port: Option<u16>,
 }
 
-/// Why a text is no pattern of hosts.
+/// Error of parsing a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no host to grant: write api.example.com or *.example.com, with :PORT for another port than the scheme's"
@@ -29,21 +30,21 @@ pub struct HostPattern {
 pub struct HostPatternError(String);
 
 impl HostPattern {
-    /// Whether a request to `host` at `port` is meant; `scheme_port` is the one its scheme has by itself. The host is
-    /// a name or an IPv4 address as a URL has it; upper case and a final dot make no difference.
+    /// Returns whether the pattern matches a request to `host` at `port`, given the default port of its scheme. The
+    /// host is a name or an IPv4 address as written in a URL; case and a trailing dot are ignored.
     #[must_use]
     pub fn matches(&self, host: &str, port: u16, scheme_port: u16) -> bool {
         self.names(host) && port == self.port.unwrap_or(scheme_port)
     }
 
-    /// Returns whether a request to `host` at `port` falls under the pattern where that denies: without a port of its own it
-    /// then means every port.
+    /// Returns whether the pattern, used in a deny list, matches a request to `host` at `port`. Without a port of its
+    /// own it then matches every port.
     #[must_use]
     pub fn denies(&self, host: &str, port: u16) -> bool {
         self.names(host) && self.port.is_none_or(|own| own == port)
     }
 
-    /// The port that it names.
+    /// Returns the explicit port, if any.
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
@@ -54,7 +55,7 @@ impl HostPattern {
         match self.is_wildcard {
             false => host.eq_ignore_ascii_case(&self.host),
             true => host.len().checked_sub(self.host.len()).is_some_and(|rest| {
-                // At least one character and a dot in front, and the cut is no middle of a character.
+                // Requires at least one character and a dot before the suffix, and a cut on a character boundary.
                 rest >= 2
                     && host.get(rest..).is_some_and(|end| end.eq_ignore_ascii_case(&self.host))
                     && host.as_bytes().get(rest - 1) == Some(&b'.')
@@ -83,7 +84,7 @@ impl FromStr for HostPattern {
             (1..=LABEL_CHARS_MAX).contains(&label.len())
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         };
-        // A wildcard of a whole top level is a mistake or an attack.
+        // A wildcard for a whole top-level domain is a mistake or an attack.
         let is_wide = is_wildcard && !host.contains('.');
         if host.len() > HOST_CHARS_MAX || is_wide || !host.split('.').all(label_is_good) {
             return Err(refused());

@@ -1,14 +1,15 @@
-//! Ports that no HTTP request of a guest may go to: those of other protocols, whose servers could be made to carry out what
-//! a request says, or to send mail.
+//! Ports blocked for HTTP requests of guests. They belong to other protocols, whose servers an HTTP request could make
+//! execute commands or send mail.
 
-/// Returns whether browsers refuse the port. The list is the Fetch standard's, "port blocking"
+/// Returns whether browsers block the port. The list is that of the Fetch standard, "port blocking"
 /// (<https://fetch.spec.whatwg.org/#port-blocking>), as of 2026.
 #[must_use]
 pub fn is_blocked(port: u16) -> bool {
     BLOCKED.binary_search(&port).is_ok()
 }
 
-/// In ascending order: mail is 25, 110, 143, 465, 587, 993 and 995; shells, names, files, chat and others are beside it.
+/// Sorted in ascending order. Mail uses 25, 110, 143, 465, 587, 993 and 995; others belong to shells, name services,
+/// file transfer and chat.
 const BLOCKED: [u16; 83] = [
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
     110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531,

@@ -1,4 +1,4 @@
-//! What can be asked for and what cannot, which hosts a pattern means, and how grants are written.
+//! Tests of call encoding, host patterns and the text form of grants.
 
 use alloc::{string::ToString as _, vec};
 
@@ -96,7 +96,7 @@ fn what_cannot_be_asked_for_cannot_be_decoded() {
     let bytes = postcard::to_allocvec(&call).unwrap();
     assert_eq!(postcard::from_bytes::<Call>(&bytes).unwrap(), call);
     let mut longer = bytes;
-    // The length is the second byte and the third: 512 is 0x80 0x04, 513 is 0x81 0x04.
+    // The length is encoded in the second and third byte: 512 is 0x80 0x04, 513 is 0x81 0x04.
     assert_eq!(longer[1..3], [0x80, 0x04]);
     longer[1] = 0x81;
     longer.push(7);

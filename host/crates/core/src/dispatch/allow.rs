@@ -1,20 +1,20 @@
-//! How much more a tenant may have under way: by number, and by the fuel that its runs reserve.
+//! Remaining quota of one tenant: concurrent attempts, and the fuel that their runs reserve.
 //!
-//! A run reserves its whole fuel limit, since what a trap has burnt is not known; what a run that ended normally has left
-//! comes back. The fuel is drawn from the store's tank in small parts. How much an attempt reserves is known only when it is
-//! leased, so it is taken to be the most of those before it; one that reserves more leaves a debt, which is paid before
-//! anything else is leased.
+//! A run reserves its whole fuel limit, since the consumption of a trapped run is unknown; the fuel left by a run that
+//! ended normally is refunded. Fuel is drawn from the store's tank in small amounts. The reservation of an attempt is
+//! known only once it is leased and is estimated by the largest of the previous ones. A larger reservation leaves a
+//! debt, which is paid before anything else is leased.
 
 use crate::{
     quota::{UNLIMITED, draught, refill_ms},
     time::Millis,
 };
 
-/// What one tenant may have under way, and has.
+/// Quota of one tenant and its current use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     running_max: u64,
-    /// Leased, or asked for.
+    /// Number of attempts leased or requested.
     running: u64,
     fuel: Option<FuelBalance>,
 }
@@ -22,13 +22,13 @@ pub(super) struct Allowance {
 #[derive(Clone, Copy, Debug)]
 struct FuelBalance {
     per_minute: u64,
-    /// Below 0 it is a debt.
+    /// Fuel available; negative for a debt.
     fuel: i128,
-    /// What an attempt is thought to reserve; 0 where none has been seen.
+    /// Estimated reservation of an attempt; 0 before the first.
     estimate: u64,
-    /// The tank is being asked.
+    /// True while a draw is pending.
     asking: bool,
-    /// It gave too little: not before this.
+    /// Earliest time of the next draw after one that returned too little.
     ask_at: Millis,
 }
 
@@ -39,7 +39,7 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Sets what the tenant may have; what it has stays.
+    /// Sets the quota; current use is kept.
     pub(super) fn set(&mut self, running_max: u64, fuel_per_minute: u64) {
         self.running_max = running_max;
         self.fuel = match (self.fuel, fuel_per_minute) {
@@ -51,28 +51,28 @@ impl Allowance {
         };
     }
 
-    /// Whether nothing would be lost by forgetting it.
+    /// Returns whether the tenant can be forgotten without loss.
     pub(super) const fn is_idle(&self) -> bool {
         self.running == 0
     }
 
-    /// How many attempts more it may have.
+    /// Returns the number of further attempts that may be leased.
     pub(super) fn room(&self) -> u64 {
         let by_number = self.running_max.saturating_sub(self.running);
         self.fuel.map_or(by_number, |balance| by_number.min(balance.room()))
     }
 
-    /// Attempts are asked for.
+    /// Adds requested attempts.
     pub(super) const fn take(&mut self, count: u64) {
         self.running = self.running.saturating_add(count);
     }
 
-    /// Attempts are over, or were not got.
+    /// Removes attempts that ended or were not leased.
     pub(super) const fn free(&mut self, count: u64) {
         self.running = self.running.saturating_sub(count);
     }
 
-    /// Attempts are leased that reserve this much together, and one of them `most`.
+    /// Reserves fuel for leased attempts; `most` is the largest single reservation.
     pub(super) fn reserve(&mut self, fuel: u64, most: u64) {
         if let Some(balance) = &mut self.fuel {
             balance.fuel -= i128::from(fuel);
@@ -80,7 +80,7 @@ impl Allowance {
         }
     }
 
-    /// A run ended normally and left fuel. Gives what is to go back into the tank.
+    /// Refunds fuel left by a normally ended run, and returns the surplus to give back to the tank.
     pub(super) fn refund(&mut self, fuel: u64) -> u64 {
         let Some(balance) = &mut self.fuel else { return 0 };
         balance.fuel += i128::from(fuel);
@@ -93,19 +93,19 @@ impl Allowance {
         surplus
     }
 
-    /// From when on the tank is to be asked, where there is too little fuel for an attempt.
+    /// Returns the time from which fuel should be drawn, if there is too little for an attempt.
     pub(super) fn dry_since(&self) -> Option<Millis> {
         self.fuel.filter(|balance| balance.room() == 0 && !balance.asking).map(|balance| balance.ask_at)
     }
 
-    /// How much the tank is to be asked for.
+    /// Returns the amount to draw, and marks the draw as pending.
     pub(super) fn ask(&mut self) -> u64 {
         let Some(balance) = &mut self.fuel else { return 0 };
         balance.asking = true;
         draught(balance.per_minute, balance.missing())
     }
 
-    /// What it gave.
+    /// Adds fuel from a draw.
     pub(super) fn drawn(&mut self, fuel: u64, now: Millis) {
         if let Some(balance) = &mut self.fuel {
             balance.asking = false;
@@ -118,14 +118,14 @@ impl Allowance {
 impl FuelBalance {
     fn room(&self) -> u64 {
         match u64::try_from(self.fuel) {
-            // One, to learn what they reserve.
+            // Admits a single attempt, which reveals the size of reservations.
             Ok(fuel) if self.estimate == 0 => fuel.min(1),
             Ok(fuel) => fuel / self.estimate,
             Err(_) => 0,
         }
     }
 
-    /// What an attempt lacks.
+    /// Returns the fuel missing for one attempt.
     fn missing(&self) -> u64 {
         let missing = i128::from(self.estimate.max(1)) - self.fuel;
         u64::try_from(missing.max(0)).unwrap_or(u64::MAX)

@@ -1,8 +1,8 @@
-//! Credit: the workers that may be sent attempts, and how many. Modes differ here only: credit lasts until it is spent, and
-//! that of pull is one request, which expires.
+//! Workers and their credit. Modes differ only here: credit lasts until it is spent, except in pull mode, where it is a
+//! request that expires.
 //!
-//! A worker is believed no further than the capacity that it announced: its free credit, what lease steps on their way
-//! have taken of it, and the attempts that it was sent and has not reported on are never more than that together.
+//! A worker's announced capacity limits it: the sum of its free credit, the credit taken by pending lease steps, and
+//! the attempts sent but not reported never exceeds it.
 
 use alloc::{
     collections::{BTreeSet, VecDeque},
@@ -25,7 +25,7 @@ use crate::{
     time::Millis,
 };
 
-/// Some credit with its expiry.
+/// Credit with its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) expires_at: Millis,
@@ -34,53 +34,54 @@ pub(super) struct Grant {
 
 #[derive(Clone, Debug)]
 struct Worker {
-    /// Unspent credit, the first to expire first.
+    /// Unspent credit, in order of expiry.
     grants: VecDeque<Grant>,
     free: u32,
-    /// Attempts that it can hold.
+    /// Number of attempts that it can hold.
     capacity: u32,
-    /// Credit that the lease step on its way has taken.
+    /// Credit taken by the pending lease step.
     leasing: u32,
     hold: Hold,
     extra: Extra,
-    /// It can be reached.
+    /// True while the worker is reachable.
     present: bool,
-    /// Attempts of each tenant that it holds or is leased.
+    /// Number of attempts that it holds or is being leased, by tenant.
     tenants: HashMap<TenantId, u32, FixedState>,
     seen_at: Millis,
-    /// A lease request for it is on its way. One at a time: credit gathers meanwhile, so requests batch by themselves.
+    /// True while a lease request for it is pending. Only one is allowed at a time: credit accumulates meanwhile, which
+    /// forms batches.
     asked: bool,
     draining: bool,
     place: Place,
 }
 
-/// The attempt beyond its credit that a worker may take.
+/// State of a worker's extra slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extra {
-    /// It has no extra slot.
+    /// The worker has no extra slot.
     None,
     Free,
-    /// On its way to it, or with it.
+    /// An attempt for it is being leased or has been sent.
     Taken,
 }
 
-/// The workers that are alive.
+/// Known workers.
 #[derive(Clone, Debug)]
 pub(super) struct Workers {
     hashes: FixedState,
     workers: HashMap<WorkerId, Worker, FixedState>,
-    /// Workers that can be leased for.
+    /// Index of workers that can be leased for.
     free: Free,
-    /// Workers with credit that expires, by the first to do so.
+    /// Workers with expiring credit, by first expiry.
     by_expiry: BTreeSet<(Millis, WorkerId)>,
-    /// Workers whose extra attempt is free.
+    /// Index of workers whose extra slot is free.
     extras: Extras,
-    /// Nobody has been silent for too long before this.
+    /// Time before which no worker can have been silent for too long.
     silence_at: Millis,
 }
 
 impl Workers {
-    /// Nobody yet.
+    /// Returns an empty set.
     pub(super) fn new(hashes: FixedState) -> Self {
         Self {
             workers: HashMap::with_hasher(hashes.clone()),
@@ -96,7 +97,7 @@ impl Workers {
         self.workers.get(&id).is_some_and(|worker| !worker.draining)
     }
 
-    /// A worker is there, or is there again, with this much room.
+    /// Adds a worker, or updates the capacity of one that reconnects.
     pub(super) fn join(&mut self, id: WorkerId, room: Room, now: Millis) {
         self.know(id, now, |worker| {
             worker.capacity = room.capacity.min(WORKER_CAPACITY_MAX);
@@ -110,7 +111,7 @@ impl Workers {
         });
     }
 
-    /// Adds credit, as far as the worker's capacity goes; the first grant makes the worker known.
+    /// Adds credit up to the worker's capacity; the first grant makes the worker known.
     pub(super) fn grant(&mut self, id: WorkerId, grant: Grant, now: Millis) {
         self.know(id, now, |worker| worker.put(Grant { slots: grant.slots.min(worker.room()), ..grant }));
     }
@@ -127,7 +128,7 @@ impl Workers {
         self.silence_at = self.silence_at.min(now.plus(WORKER_SILENCE_MS_MAX));
     }
 
-    /// A sign of life.
+    /// Records a sign of life.
     pub(super) fn saw(&mut self, id: WorkerId, now: Millis) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.seen_at = now;
@@ -135,18 +136,18 @@ impl Workers {
         }
     }
 
-    /// The worker to lease for next, with its free credit: one of those with the most.
+    /// Returns a worker with the most free credit and the amount of that credit.
     pub(super) fn most_free(&self) -> Option<(WorkerId, u32)> {
         let id = self.free.most()?;
         self.workers.get(&id).map(|worker| (id, worker.free))
     }
 
-    /// How many workers can be leased for.
+    /// Returns the number of workers that can be leased for.
     pub(super) const fn free_workers(&self) -> usize {
         self.free.count()
     }
 
-    /// Takes credit for a lease request, the first to expire first.
+    /// Takes credit for a lease request, in order of expiry.
     pub(super) fn take(&mut self, id: WorkerId, mut count: u32) -> Vec<Grant> {
         let mut taken = Vec::new();
         self.change(id, |worker| {
@@ -168,7 +169,7 @@ impl Workers {
         taken
     }
 
-    /// The lease request is answered; `unused` credit comes back.
+    /// Ends the pending lease request and returns `unused` credit to the worker.
     pub(super) fn answered(&mut self, id: WorkerId, unused: impl IntoIterator<Item = Grant>) {
         self.change(id, |worker| {
             worker.asked = false;
@@ -177,7 +178,7 @@ impl Workers {
         });
     }
 
-    /// Counts attempts of a tenant that are leased for a worker, from the lease request on.
+    /// Adds attempts of a tenant to a worker's count, starting with the lease request.
     pub(super) fn count(&mut self, id: WorkerId, tenant: &TenantId, count: u32) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.tenants.get_mut(tenant) {
@@ -189,7 +190,7 @@ impl Workers {
         }
     }
 
-    /// So many of them are over, or were not leased.
+    /// Subtracts attempts that ended or were not leased.
     pub(super) fn discount(&mut self, id: WorkerId, tenant: &TenantId, count: u32) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(known) = worker.tenants.get_mut(tenant) else { return };
@@ -200,28 +201,28 @@ impl Workers {
         }
     }
 
-    /// A worker whose extra attempt is free, and that has nothing of this tenant.
+    /// Returns a worker whose extra slot is free and that holds nothing of the tenant.
     pub(super) fn with_extra_for(&self, tenant: &TenantId) -> Option<WorkerId> {
         let has_nothing = |id| self.workers.get(&id).is_some_and(|worker| !worker.tenants.contains_key(tenant));
         self.extras.for_stranger(tenant, has_nothing)
     }
 
-    /// Whether any worker's extra attempt is free.
+    /// Returns whether any worker's extra slot is free.
     pub(super) fn has_extras(&self) -> bool {
         !self.extras.is_empty()
     }
 
-    /// Takes the extra attempt of a worker for a lease request.
+    /// Takes the extra slot of a worker for a lease request.
     pub(super) fn take_extra(&mut self, id: WorkerId) {
         self.change(id, |worker| worker.extra = Extra::Taken);
     }
 
-    /// The request for its extra attempt gave none.
+    /// Frees an extra slot whose lease request returned no attempt.
     pub(super) fn extra_unused(&mut self, id: WorkerId) {
         self.change(id, Worker::free_extra);
     }
 
-    /// An attempt is sent. Whether it has a slot at once.
+    /// Records a sent attempt; returns whether it gets a slot at once.
     pub(super) fn send(
         &mut self,
         id: WorkerId,
@@ -233,8 +234,7 @@ impl Workers {
         self.workers.get_mut(&id).is_some_and(|worker| worker.hold.send(attempt, tenant, is_extra, now))
     }
 
-    /// A worker holds an attempt no longer: it reports on it, or must stop it. `None` where it was not sent one, or
-    /// had reported before.
+    /// Removes an attempt that its worker reported or must stop; `None` if it was not sent, or was removed before.
     pub(super) fn over(&mut self, id: WorkerId, task: TaskId, attempt: Attempt, now: Millis) -> Option<Over> {
         let over = self.workers.get_mut(&id)?.hold.over((task, attempt), now)?;
         self.discount(id, &over.tenant, 1);
@@ -244,12 +244,12 @@ impl Workers {
         Some(over)
     }
 
-    /// The worker is to be sent nothing more.
+    /// Excludes a worker from further attempts.
     pub(super) fn drain(&mut self, id: WorkerId) {
         self.change(id, |worker| worker.draining = true);
     }
 
-    /// The worker cannot be reached: its credit is void.
+    /// Voids the credit of an unreachable worker.
     pub(super) fn void_credit(&mut self, id: WorkerId) {
         self.change(id, |worker| {
             worker.grants.clear();
@@ -258,14 +258,14 @@ impl Workers {
         });
     }
 
-    /// The worker is gone, and its credit with it: gives what it was sent and has not reported on. `None` where it was not
-    /// known.
+    /// Removes a worker with its credit, and returns the attempts that it was sent and has not reported; `None` if it
+    /// was not known.
     pub(super) fn lose(&mut self, id: WorkerId) -> Option<Vec<((TaskId, Attempt), Over)>> {
         self.void_credit(id);
         self.workers.remove(&id).map(|worker| worker.hold.into_all())
     }
 
-    /// Workers silent for too long at `now`, who are then to be lost.
+    /// Returns the workers that have been silent for too long at `now`, for the caller to remove.
     pub(super) fn silent(&mut self, now: Millis) -> Vec<WorkerId> {
         let mut silent = Vec::new();
         if now < self.silence_at {
@@ -283,7 +283,7 @@ impl Workers {
         silent
     }
 
-    /// Voids credit that expired at `now`; gives the workers whose credit it was, and how much.
+    /// Voids credit expired at `now`, and returns the affected workers with the amounts.
     pub(super) fn expire(&mut self, now: Millis) -> Vec<(WorkerId, u32)> {
         let mut expired = Vec::new();
         while let Some(&(expires_at, id)) = self.by_expiry.first()
@@ -299,12 +299,13 @@ impl Workers {
         expired
     }
 
-    /// When the next credit expires or the next worker may have been silent for too long.
+    /// Returns the earlier of the next expiry of credit and the next time at which a worker may have been silent for
+    /// too long.
     pub(super) fn wake_at(&self) -> Millis {
         self.by_expiry.first().map_or(Millis::NEVER, |(at, _)| *at).min(self.silence_at)
     }
 
-    /// Changes a worker and keeps its index entries true. Whether it is known.
+    /// Changes a worker and updates its index entries; returns whether the worker is known.
     fn change(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else { return false };
         let before = worker.expires_at();
@@ -345,12 +346,12 @@ impl Worker {
         }
     }
 
-    /// How much more it may be granted.
+    /// Returns the amount of credit that can still be granted.
     fn room(&self) -> u32 {
         self.capacity.saturating_sub(self.free).saturating_sub(self.leasing).saturating_sub(self.hold.ordinary())
     }
 
-    /// Whether it may be leased an attempt for its extra slot.
+    /// Returns whether an attempt may be leased for its extra slot.
     fn has_extra(&self) -> bool {
         self.extra == Extra::Free && self.present && !self.draining
     }
@@ -366,7 +367,7 @@ impl Worker {
             return;
         }
         self.free = self.free.saturating_add(grant.slots);
-        // Most credit expires after what was granted before it.
+        // Most credit expires after that granted before it.
         let at = self.grants.iter().rposition(|known| known.expires_at <= grant.expires_at);
         match at.and_then(|at| self.grants.get_mut(at)).filter(|known| known.expires_at == grant.expires_at) {
             Some(same) => same.slots = same.slots.saturating_add(grant.slots),
@@ -374,12 +375,12 @@ impl Worker {
         }
     }
 
-    /// Its rank among those that can be leased for.
+    /// Returns its rank among workers that can be leased for.
     fn rank(&self) -> usize {
         if self.asked || self.draining { 0 } else { Free::rank(self.free) }
     }
 
-    /// When its first credit expires, where it does.
+    /// Returns the expiry of its first credit, if that expires.
     fn expires_at(&self) -> Option<Millis> {
         self.grants.front().map(|grant| grant.expires_at).filter(|at| *at < UNTIL_SPENT)
     }

@@ -1,6 +1,6 @@
-//! The dispatcher's whole vocabulary: what it may be told, and what it may ask for.
+//! Events and effects of the dispatcher.
 //!
-//! The driver performs effects in their order. What comes of an effect comes back as an event, in its own time:
+//! The driver performs effects in order. Results of an effect return later as events:
 //!
 //! | effect | answered by |
 //! |---|---|
@@ -23,24 +23,24 @@ use crate::{
     time::Millis,
 };
 
-/// Names one lease step on its way to the store.
+/// Id of a pending lease step, unique within a dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// How workers get their attempts.
+/// Way in which a worker receives attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Slots in the dispatcher's process.
+    /// Slots in the dispatcher's own process.
     Local,
-    /// Workers are sent attempts as they have room for them.
+    /// The dispatcher sends attempts as the worker grants credit.
     Push,
-    /// Workers ask for attempts.
+    /// The worker requests attempts.
     Pull,
 }
 
 impl Mode {
-    /// The word.
+    /// Returns the word used on every surface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,111 +51,112 @@ impl Mode {
     }
 }
 
-/// The expiry of credit that lasts until it is spent, and does not come back.
+/// Expiry of credit that lasts until it is spent and is never returned.
 pub const UNTIL_SPENT: Millis = Millis(Millis::NEVER.0 - 1);
 
-/// The room of a worker: its slots, its capacity, and its extra slot.
+/// Capacity of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Runs that go on at a time.
+    /// Number of concurrent runs.
     pub slots: u32,
-    /// Attempts that it can hold, waiting and running; it is granted no more, whatever it says later. Above
-    /// [`crate::limits::WORKER_CAPACITY_MAX`] it counts as that.
+    /// Number of attempts that it can hold, waiting and running; limits its credit, whatever it grants later. Capped at
+    /// [`crate::limits::WORKER_CAPACITY_MAX`].
     pub capacity: u32,
-    /// It has one slot more, which serves only tenants that it holds nothing of: one attempt for it is sent beyond what it
-    /// has granted.
+    /// True if the worker has an extra slot, which serves only tenants of which it holds nothing else. One attempt for
+    /// it is sent beyond the worker's credit.
     pub has_extra: bool,
 }
 
-/// Fuel that the runs of a lease step reserve: their limits.
+/// Fuel reserved by the runs of a lease step, according to their limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserved {
-    /// All of them together.
+    /// Sum over all runs.
     pub fuel: u64,
-    /// The one that reserves the most.
+    /// Largest reservation of a single run.
     pub most: u64,
 }
 
-/// What a run cost its tenant.
+/// Cost of a run, charged to its tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Time that its slot was held in microseconds, as far as is known: a run that did not end tells 0.
+    /// Time for which the run held its slot, in microseconds; 0 if the run did not end.
     pub slot_us: u64,
-    /// What it left of the fuel that it had reserved, where it ended normally. What a trap has burnt is not known.
+    /// Unused part of the reserved fuel if the run ended normally; 0 otherwise, since the consumption of a trapped run
+    /// is unknown.
     pub fuel_left: u64,
 }
 
-/// Something that has happened.
+/// Input of the dispatcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// So many tasks of a tenant are ready in the store. Replaces what was known, so it must come in the order in which
-    /// it was read.
+    /// Number of a tenant's tasks ready in the store. Replaces the known number, so events must arrive in the order in
+    /// which the number was read.
     Backlog {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// How many.
+        /// Number of ready tasks.
         ready: u64,
     },
-    /// So many more tasks of a tenant have become ready. May be said of tasks that someone else leases.
+    /// More tasks of a tenant have become ready. May include tasks that another dispatcher leases.
     MoreReady {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// How many.
+        /// Number of additional tasks.
         more: u64,
     },
-    /// What a tenant may have under way here from now on. Without it there is no bound.
+    /// Changes a tenant's quota of concurrent attempts at this dispatcher. Without this event there is no bound.
     Quota {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Leased attempts.
+        /// Maximum number of leased attempts.
         running_max: u64,
-        /// Fuel that its runs may reserve; [`crate::quota::UNLIMITED`] needs no draws.
+        /// Fuel per minute that its runs may reserve; [`crate::quota::UNLIMITED`] requires no draws.
         fuel_per_minute: u64,
     },
-    /// Fuel that the store gave; 0 where it has none, or did not answer.
+    /// Answers [`Effect::Draw`].
     Drawn {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// How much.
+        /// Fuel drawn; 0 if the store has none or did not respond.
         fuel: u64,
     },
-    /// A worker is there, or is there again. Its silence is noticed from now on.
+    /// A worker has connected or reconnected. The dispatcher detects its silence from now on.
     WorkerJoined {
         /// The worker.
         worker: WorkerId,
-        /// Its room.
+        /// Its capacity.
         room: Room,
     },
-    /// A worker may be sent this many attempts more, as far as its capacity goes. The first one makes the worker known.
+    /// Grants a worker credit for more attempts, up to its capacity. The first grant makes the worker known.
     CreditGranted {
         /// The worker.
         worker: WorkerId,
-        /// How many.
+        /// Number of attempts.
         slots: u32,
-        /// Credit unused by then is void: a pull request's answer is due. [`UNTIL_SPENT`] for the others, who grant more
-        /// as they have room.
+        /// Expiry, at which unused credit is void: the time by which a pull request must be answered. [`UNTIL_SPENT`]
+        /// in other modes, whose workers grant more as they have room.
         expires_at: Millis,
     },
-    /// A worker is alive.
+    /// A sign of life from a worker.
     Heartbeat {
         /// The worker.
         worker: WorkerId,
     },
-    /// The leases of a request are saved. Fewer than asked for means that no more are ready.
+    /// The leases of a request are saved. Fewer than requested means that no more tasks are ready.
     Leased {
-        /// Which request.
+        /// The lease step.
         request: RequestId,
-        /// The attempts.
+        /// Leased attempts.
         attempts: Vec<(TaskId, Attempt)>,
-        /// The fuel that their runs reserve.
+        /// Fuel reserved by their runs.
         reserved: Reserved,
     },
-    /// The store did not answer a request.
+    /// The store did not respond to a lease request.
     LeaseFailed {
-        /// Which request.
+        /// The lease step.
         request: RequestId,
     },
-    /// A worker reports on an attempt. Late, repeated and forged reports are harmless.
+    /// A worker reports an attempt. Late, repeated and forged reports are harmless.
     Finished {
         /// The worker.
         worker: WorkerId,
@@ -163,9 +164,9 @@ pub enum Event {
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
-        /// How it is over.
+        /// Result of the attempt.
         report: Report,
-        /// What its tenant is charged.
+        /// Cost charged to the tenant.
         cost: Cost,
     },
     /// The store has recorded a verdict.
@@ -174,185 +175,186 @@ pub enum Event {
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
-        /// What the store says.
+        /// Answer of the store.
         answer: Answer,
     },
-    /// The store did not answer a save.
+    /// The store did not respond to a save.
     SaveFailed {
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
     },
-    /// The store says that a lease is lost.
+    /// A lease is lost according to the store.
     LeaseLost {
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
     },
-    /// Someone cancelled the task; the store has recorded that already.
+    /// A task was cancelled; the store has already recorded it.
     CancelRequested {
         /// The task.
         task: TaskId,
     },
-    /// A worker cannot be reached. Its credit is void; its attempts go on, and it may come back within
-    /// [`crate::limits::WORKER_SILENCE_MS_MAX`] and be granted credit again.
+    /// A worker is unreachable. Its credit is void; its attempts continue, and it may reconnect within
+    /// [`crate::limits::WORKER_SILENCE_MS_MAX`] and grant credit again.
     WorkerAway {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker is gone.
+    /// A worker is lost.
     WorkerLost {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker has said goodbye, or may work here no longer: what it holds is given back unspent.
+    /// A worker has said goodbye or may no longer work here; its attempts are released without being consumed.
     WorkerLeft {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker wants no more attempts.
+    /// A worker accepts no more attempts.
     WorkerDrains {
         /// The worker.
         worker: WorkerId,
     },
-    /// Lease nothing more; end when nothing is left.
+    /// Starts a drain: nothing more is leased, and [`Effect::Drained`] follows once no lease is left.
     Drain,
-    /// The time of a [`Effect::WakeAt`] has come.
+    /// The time of an [`Effect::WakeAt`] has passed.
     Tick,
 }
 
-/// How an attempt is over for its worker.
+/// Result of an attempt as seen by its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The run ended; the driver holds what to record: of several reports, the first of the attempt's own worker.
+    /// The run ended. The driver holds the data to record: that of the first report by the attempt's own worker.
     Ended,
-    /// The run was stopped on purpose before it ended, or did not start: the attempt is unspent.
+    /// The run was stopped on purpose or did not start; the attempt is not consumed.
     Interrupted,
-    /// The run was lost to a fault of the machinery: the attempt is spent.
+    /// The run was lost to an infrastructure fault; the attempt is consumed.
     Lost,
 }
 
-/// What a store answers to a verdict.
+/// Answer of the store to a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The end is recorded, now or by an earlier save.
+    /// The end is recorded, by this or an earlier save.
     Ended,
-    /// The task waits for another attempt.
+    /// The task is queued for another attempt.
     Requeued,
     /// The attempt is not the current one; nothing changed.
     Stale,
 }
 
-/// What to record of an attempt.
+/// Verdict to record for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveVerdict {
-    /// Its end, which the driver holds.
+    /// The end, whose data the driver holds.
     End,
-    /// It was lost: try again after this delay, if an attempt is left.
+    /// The attempt was lost: queue the next one if any is left.
     Retry {
-        /// The delay in milliseconds.
+        /// Delay before the next attempt, in milliseconds.
         delay_ms: u64,
     },
-    /// It is given back unspent.
+    /// Release the attempt without consuming it.
     Release,
 }
 
-/// Something to do.
+/// Output of the dispatcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Lease up to `count` attempts of `tenant` to `worker`, in the store.
+    /// Lease up to `count` attempts of `tenant` to `worker` in the store.
     Lease {
-        /// Names the request in the answer.
+        /// Id to be repeated in the answer.
         request: RequestId,
-        /// Whose tasks.
+        /// Tenant whose tasks are leased.
         tenant: TenantId,
-        /// Who will run them.
+        /// Worker that will run them.
         worker: WorkerId,
-        /// How many.
+        /// Maximum number of attempts.
         count: u32,
-        /// It is one attempt for the worker's extra slot.
+        /// True for a single attempt for the worker's extra slot.
         extra: bool,
     },
-    /// Send an attempt to its worker. Its lease is saved.
+    /// Send an attempt to its worker; its lease is saved.
     Assign {
-        /// Who runs it.
+        /// Worker to run it.
         worker: WorkerId,
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
-        /// It is for the worker's extra slot, and spends no credit.
+        /// True if the attempt is for the worker's extra slot and consumes no credit.
         extra: bool,
     },
     /// Record a verdict in the store.
     Save {
-        /// Who ran it.
+        /// Worker that ran the attempt.
         worker: WorkerId,
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
-        /// What to record.
+        /// Verdict to record.
         verdict: SaveVerdict,
     },
-    /// Renew these leases in the store.
+    /// Renew leases in the store.
     Beat {
         /// The attempts.
         attempts: Vec<(TaskId, Attempt)>,
     },
-    /// Tell a worker to end a run.
+    /// Stop a run on its worker.
     Stop {
-        /// Who runs it.
+        /// Worker that runs it.
         worker: WorkerId,
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
-        /// Why.
+        /// Reason to report.
         reason: StopReason,
     },
-    /// Ask the store for fuel of a tenant.
+    /// Draw fuel of a tenant from the store.
     Draw {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// How much.
+        /// Amount.
         fuel: u64,
     },
-    /// Give fuel of a tenant back to the store.
+    /// Return fuel of a tenant to the store.
     GiveBack {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// How much.
+        /// Amount.
         fuel: u64,
     },
-    /// The attempt is over and recorded, or is no longer ours: tell the worker, forget its bytes.
+    /// Notify the worker that an attempt is recorded or no longer leased by this dispatcher, and discard the attempt's
+    /// data.
     Told {
-        /// Who ran it.
+        /// Worker that ran it.
         worker: WorkerId,
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
     },
-    /// Credit of a pull worker expired unused: answer its request with nothing.
+    /// Answer a pull worker's request with nothing: its credit expired unused.
     NothingYet {
         /// The worker.
         worker: WorkerId,
-        /// How much.
+        /// Number of expired credits.
         slots: u32,
     },
-    /// A worker was silent for too long: nothing more is expected of it, and it must join again.
+    /// Disconnect a worker that was silent for too long; it must join again.
     GaveUp {
         /// The worker.
         worker: WorkerId,
     },
-    /// Send [`Event::Tick`] at this time.
+    /// Send [`Event::Tick`] at the given time or later.
     WakeAt {
-        /// When.
+        /// The time.
         at: Millis,
     },
-    /// After [`Event::Drain`]: nothing is leased any more, and nothing is on its way.
+    /// The drain that [`Event::Drain`] started is complete: nothing is leased and no answer is pending.
     Drained,
 }

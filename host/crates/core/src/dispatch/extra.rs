@@ -1,7 +1,7 @@
-//! Workers that may take one attempt beyond their credit, for the slot that serves only tenants with nothing running there.
+//! Index of workers with a free extra slot, which serves only tenants that have nothing at the worker.
 //!
-//! For each tenant it is counted at how many of these workers something of it is held or leased: so a tenant that is a
-//! stranger to one of them is found in a few steps, whoever else waits.
+//! Counts for each tenant at how many of these workers it has attempts. A worker without attempts of a tenant is thus
+//! found in a few steps, regardless of the number of waiting tenants.
 
 use alloc::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::{id::WorkerId, name::TenantId};
 
-/// See the module's documentation.
+/// Workers with a free extra slot, and the tenants present at them.
 #[derive(Clone, Debug)]
 pub(super) struct Extras {
     free: BTreeSet<WorkerId>,
@@ -18,12 +18,12 @@ pub(super) struct Extras {
 }
 
 impl Extras {
-    /// None yet.
+    /// Returns an empty index.
     pub(super) fn new(hashes: FixedState) -> Self {
         Self { free: BTreeSet::new(), known_at: HashMap::with_hasher(hashes) }
     }
 
-    /// The extra attempt of a worker is free, or is not, that has something of these tenants.
+    /// Records whether the extra slot of a worker is free; `tenants` are those with attempts at the worker.
     pub(super) fn set<'a>(&mut self, id: WorkerId, is_free: bool, tenants: impl Iterator<Item = &'a TenantId>) {
         if is_free == self.free.contains(&id) {
             return;
@@ -37,21 +37,21 @@ impl Extras {
         }
     }
 
-    /// A worker has the first attempt of a tenant.
+    /// Records the first attempt of a tenant at a worker.
     pub(super) fn met(&mut self, id: WorkerId, tenant: &TenantId) {
         if self.free.contains(&id) {
             self.count(tenant);
         }
     }
 
-    /// A worker has nothing of a tenant any more.
+    /// Records that a worker holds nothing more of a tenant.
     pub(super) fn parted(&mut self, id: WorkerId, tenant: &TenantId) {
         if self.free.contains(&id) {
             self.discount(tenant);
         }
     }
 
-    /// A worker whose extra attempt is free, of those that have nothing of a tenant.
+    /// Returns a worker with a free extra slot that holds nothing of the tenant.
     pub(super) fn for_stranger(&self, tenant: &TenantId, has_nothing: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
         if self.known_at.get(tenant).copied().unwrap_or(0) >= self.free.len() {
             return None;
@@ -59,7 +59,7 @@ impl Extras {
         self.free.iter().copied().find(|id| has_nothing(*id))
     }
 
-    /// Whether no worker has one.
+    /// Returns whether no worker has a free extra slot.
     pub(super) fn is_empty(&self) -> bool {
         self.free.is_empty()
     }

@@ -1,14 +1,14 @@
-//! The order of tenants: fair by the time that their runs hold slots.
+//! Order of tenants: fair by the time for which their runs hold slots.
 //!
-//! Each tenant has a virtual time that grows with that; the waiting tenant with the least goes first (start-time fair
-//! queueing: Goyal, Vin, Cheng, 1996). A tenant that comes back after a pause starts at its own virtual time, but no further
-//! than a bounded credit below the least of those who wait (as bounded lag in EEVDF: Stoica, Abdel-Wahab, 1995): a small
-//! burst goes before a flood, and in the long run nobody has more than its share. A run is known whole only after it: it
-//! is estimated when the attempt is leased, counted as it goes once it holds its slot for longer than that, and corrected
-//! when it is over.
+//! Each tenant has a virtual time that grows with its slot time; the waiting tenant with the least goes first
+//! (start-time fair queueing: Goyal, Vin, Cheng, 1996). A tenant that returns after a pause starts at its own virtual
+//! time, but at most a bounded credit below the least of the waiting tenants (as bounded lag in EEVDF: Stoica,
+//! Abdel-Wahab, 1995). A small burst thus goes before a flood, and in the long run no tenant exceeds its share. The
+//! cost of a run is known only after it: it is estimated at the lease, counted as it grows once the run has held its
+//! slot for longer than the estimate, and corrected at the end.
 //!
-//! Virtual times of tenants with runs under way grow by themselves, so what the waiting are sorted by is no more than each
-//! one's own. It is made true of who is first, until who is first is true: each step is about a tenant with a run under way.
+//! Virtual times of tenants with active runs grow by themselves, so the keys in the sorted set are lower bounds. The
+//! first entry is updated and reinserted until its key is current; each such step concerns a tenant with an active run.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -18,74 +18,74 @@ use alloc::{
 use super::{allow::Allowance, hold::Over, time::SlotTime};
 use crate::{name::TenantId, time::Millis};
 
-/// The most credit that a pause earns, in microseconds of slot time. So much sooner than by its share alone is a burst done
-/// that comes beside a flood, and for so long at most are those who wait kept waiting once more for it.
+/// Maximum credit earned by a pause, in microseconds of slot time. A burst beside a flood finishes earlier by up to
+/// this much, and delays the other tenants once by at most this much.
 const CREDIT_US_MAX: u64 = 200_000;
-/// Idle tenants remembered; above it those that would gain nothing from being remembered are forgotten.
+/// Maximum number of idle tenants; above it, those that gain nothing from being remembered are removed.
 const IDLE_TENANTS_MAX: usize = 10_000;
 
 #[derive(Clone, Debug, Default)]
 struct Tenant {
     ready: u64,
-    /// How often that was told from outside.
+    /// Number of reports of ready tasks from outside, incremented by each.
     told: u64,
-    /// Lease steps on their way.
+    /// Number of pending lease steps.
     leasing: u32,
     time: SlotTime,
-    /// The sort key of a tenant that waits, in microseconds.
+    /// Sort key while the tenant waits, in microseconds.
     key_us: Option<u64>,
-    /// What it may have under way.
+    /// Remaining quota of concurrent attempts and fuel.
     allowance: Allowance,
 }
 
 impl Tenant {
-    /// What becomes ready during a lease step waits for its answer, and is then leased at once: under load that makes a
-    /// few large steps of many small ones.
+    /// Returns whether the tenant waits for a lease. Tasks that become ready during its lease step wait for the step's
+    /// answer and are leased right after it; under load this combines many small steps into a few large ones.
     fn waits(&self) -> bool {
         self.ready > 0 && self.leasing == 0 && self.allowance.room() > 0
     }
 
-    /// From when on the store is to be asked for fuel.
+    /// Returns the time from which fuel should be drawn for it.
     fn dry_since(&self) -> Option<Millis> {
         self.allowance.dry_since().filter(|_| self.ready > 0)
     }
 }
 
-/// The tenants that have tasks ready, and what each has been charged.
+/// Tenants with ready tasks, and the time charged to each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shares {
     tenants: BTreeMap<TenantId, Tenant>,
-    /// Tenants that wait, by virtual time, or less.
+    /// Waiting tenants by virtual time or a lower bound of it.
     waiting: BTreeSet<(u64, TenantId)>,
-    /// Tenants whose ready tasks lack fuel, by when to ask for it.
+    /// Tenants whose ready tasks lack fuel, by the time at which to draw.
     dry: BTreeSet<(Millis, TenantId)>,
-    /// Whose tasks were taken since the last wave of lease steps was closed, a name for each step.
+    /// Tenants of the lease steps issued since the last wave was closed, once for each step.
     wave: Vec<TenantId>,
-    /// Tenants with lease steps on their way.
+    /// Number of tenants with pending lease steps.
     served: usize,
-    /// The least slot time held by any tenant that waited last, in microseconds.
+    /// Least slot time of the waiting tenants when last computed, in microseconds.
     floor_us: u64,
     now: Millis,
 }
 
 impl Shares {
-    /// It is so late.
+    /// Sets the current time.
     pub(super) const fn set_now(&mut self, now: Millis) {
         self.now = now;
     }
 
-    /// Replaces what is known of a tenant's ready tasks by what someone has told.
+    /// Replaces the number of a tenant's ready tasks by one reported from outside.
     pub(super) fn tell(&mut self, tenant: &TenantId, ready: u64) {
         self.set_ready(tenant, ready);
         self.change(tenant, |known| known.told += 1);
     }
 
-    /// How often it was told of a tenant.
+    /// Returns the number of reports about a tenant.
     pub(super) fn told(&self, tenant: &TenantId) -> u64 {
         self.tenants.get(tenant).map_or(0, |known| known.told)
     }
 
-    /// Replaces what is known of a tenant's ready tasks.
+    /// Replaces the number of a tenant's ready tasks.
     pub(super) fn set_ready(&mut self, tenant: &TenantId, ready: u64) {
         self.know(tenant);
         let comes_back = ready > 0 && self.ready(tenant) == 0;
@@ -98,12 +98,12 @@ impl Shares {
         self.forget_idle();
     }
 
-    /// Whether anybody waits.
+    /// Returns whether any tenant waits.
     pub(super) fn someone_waits(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Sets what a tenant may have under way.
+    /// Sets a tenant's quota.
     pub(super) fn set_quota(&mut self, tenant: &TenantId, running_max: u64, fuel_per_minute: u64) {
         self.know(tenant);
         self.change(tenant, |known| known.allowance.set(running_max, fuel_per_minute));
@@ -119,7 +119,8 @@ impl Shares {
         }
     }
 
-    /// Who goes next, with its number of tasks that may go, and how many tenants wait or are being served.
+    /// Returns the next tenant, the number of its tasks that may be leased, and the number of tenants that wait or have
+    /// pending steps.
     pub(super) fn next(&mut self) -> Option<(TenantId, u64, usize)> {
         self.raise_floor();
         let (_, tenant) = self.waiting.first()?;
@@ -128,12 +129,12 @@ impl Shares {
         Some((tenant.clone(), may, self.waiting.len() + self.served))
     }
 
-    /// Those who wait, the next one first; of the others those with runs under way may be out of their place.
+    /// Returns the waiting tenants, next one first; behind it, tenants with active runs may be out of order.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &TenantId> {
         self.waiting.iter().map(|(_, tenant)| tenant)
     }
 
-    /// Makes true who is first, and gives what everyone who waits has held at least.
+    /// Updates the first waiting tenant's key, and returns the least slot time of the waiting tenants.
     fn raise_floor(&mut self) -> u64 {
         while let Some((key_us, tenant)) = self.waiting.first() {
             let Some(known) = self.tenants.get_mut(tenant) else { break };
@@ -150,7 +151,7 @@ impl Shares {
         self.floor_us
     }
 
-    /// Takes `count` ready tasks of a tenant, at what they are thought to hold, for a lease step of this wave.
+    /// Takes `count` ready tasks of a tenant, at their estimated cost, for a lease step of this wave.
     pub(super) fn take(&mut self, tenant: &TenantId, count: u32) {
         self.change(tenant, |known| {
             known.time.take(count.into());
@@ -160,14 +161,14 @@ impl Shares {
         self.wave.push(tenant.clone());
     }
 
-    /// Whose tasks were taken waits from now on for the answers of its lease steps.
+    /// Closes the wave: its tenants now wait for the answers of their lease steps.
     pub(super) fn close_wave(&mut self) {
         while let Some(tenant) = self.wave.pop() {
             self.change(&tenant, |known| known.leasing += 1);
         }
     }
 
-    /// A lease step of a closed wave is answered.
+    /// Records the answer to a lease step of a closed wave.
     pub(super) fn answered(&mut self, tenant: &TenantId) {
         self.change(tenant, |known| known.leasing = known.leasing.saturating_sub(1));
     }
@@ -180,22 +181,23 @@ impl Shares {
         });
     }
 
-    /// A leased attempt is sent to nobody.
+    /// Records a leased attempt that is sent to no worker.
     pub(super) fn unsent(&mut self, tenant: &TenantId) {
         self.change(tenant, |known| known.time.give_back(1));
     }
 
-    /// An attempt has its slot.
+    /// Records that an attempt got its slot.
     pub(super) fn begins(&mut self, tenant: &TenantId) {
         let now = self.now;
         self.change(tenant, |known| known.time.begin(now));
     }
 
-    /// An attempt is with its worker no longer. Where that is its run's end, `slot_us` is what it held, as its worker says;
-    /// otherwise it is charged for the time since it got its slot, if it did.
+    /// Records that an attempt left its worker. If its run ended, `slot_us` is the slot time reported by the worker;
+    /// otherwise the tenant is charged for the time since the attempt got its slot, if it did.
     pub(super) fn leaves(&mut self, over: &Over, slot_us: Option<u64>) {
         let elapsed_us = |since: Millis| self.now.since(since).saturating_mul(1_000);
-        // Nobody has held a slot for longer than since it was sent; a moment's part counts as all of it.
+        // Limits the worker's claim to the time since the attempt was sent; a partial millisecond counts as a whole
+        // one.
         let most_us = elapsed_us(over.sent_at).saturating_add(1_000);
         let held_us =
             slot_us.map(|slot_us| slot_us.min(most_us)).or_else(|| over.begun_at.map(elapsed_us)).unwrap_or(0);
@@ -214,24 +216,24 @@ impl Shares {
         }
     }
 
-    /// The tasks of a lease step reserve this much fuel together, and one of them `most`.
+    /// Reserves fuel for the tasks of a lease step; `most` is the largest single reservation.
     pub(super) fn reserve(&mut self, tenant: &TenantId, fuel: u64, most: u64) {
         self.change(tenant, |known| known.allowance.reserve(fuel, most));
     }
 
-    /// A run left this much fuel. Gives what is to go back to the store.
+    /// Refunds fuel left by a run, and returns the surplus to give back to the store.
     pub(super) fn refund(&mut self, tenant: &TenantId, fuel: u64) -> u64 {
         let mut surplus = 0;
         self.change(tenant, |known| surplus = known.allowance.refund(fuel));
         surplus
     }
 
-    /// A leased attempt is over.
+    /// Records the end of a leased attempt.
     pub(super) fn over(&mut self, tenant: &TenantId) {
         self.change(tenant, |known| known.allowance.free(1));
     }
 
-    /// Who lacks fuel at `now`, and how much to ask the store for. It is asked once.
+    /// Returns a tenant that lacks fuel at `now` and the amount to draw; each shortage is returned once.
     pub(super) fn ask_fuel(&mut self, now: Millis) -> Option<(TenantId, u64)> {
         let (_, tenant) = self.dry.first().filter(|(at, _)| *at <= now)?.clone();
         let mut fuel = 0;
@@ -239,17 +241,17 @@ impl Shares {
         Some((tenant, fuel))
     }
 
-    /// What the store gave.
+    /// Adds fuel drawn from the store.
     pub(super) fn drawn(&mut self, tenant: &TenantId, fuel: u64, now: Millis) {
         self.change(tenant, |known| known.allowance.drawn(fuel, now));
     }
 
-    /// When the store is to be asked for fuel.
+    /// Returns the time of the next draw.
     pub(super) fn wake_at(&self) -> Millis {
         self.dry.first().map_or(Millis::NEVER, |(at, _)| *at)
     }
 
-    /// The number of ready tasks known of a tenant.
+    /// Returns the known number of a tenant's ready tasks.
     pub(super) fn ready(&self, tenant: &TenantId) -> u64 {
         self.tenants.get(tenant).map_or(0, |known| known.ready)
     }
@@ -276,7 +278,7 @@ impl Shares {
         }
     }
 
-    /// A tenant with the most credit there is would start with that anyway.
+    /// Removes idle tenants to which a new entry would give at least as much credit.
     fn forget_idle(&mut self) {
         if self.tenants.len() - self.waiting.len() - self.served > IDLE_TENANTS_MAX {
             let least_us = self.floor_us.saturating_sub(CREDIT_US_MAX);

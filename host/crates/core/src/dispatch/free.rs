@@ -1,44 +1,45 @@
-//! Workers by how much of their credit is free: whoever has most is leased for next. Adding, moving and finding take the same
-//! few steps with ten workers and with thousands.
+//! Index of workers by free credit; the worker with the most is leased for next. All operations take the same few steps
+//! for ten workers and for thousands.
 
 use alloc::vec::Vec;
 
 use crate::{id::WorkerId, limits::LEASE_BATCH_MAX};
 
-/// Where a worker stands; rank 0 is outside.
+/// Position of a worker in the index; rank 0 means not in the index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) rank: usize,
     at: usize,
 }
 
-/// See the module's documentation.
+/// Buckets of workers, one for each amount of free credit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Free {
-    /// By rank, from 1.
+    /// Workers by rank; index 0 is unused.
     ranks: Vec<Vec<WorkerId>>,
-    /// The highest rank that has anybody.
+    /// Highest non-empty rank.
     top: usize,
     count: usize,
 }
 
 impl Free {
-    /// The rank of so much free credit. One lease step takes no more than the last one, so above it all are alike.
+    /// Returns the rank of an amount of free credit. A lease step takes at most [`LEASE_BATCH_MAX`], so larger amounts
+    /// are equivalent.
     pub(super) fn rank(slots: u32) -> usize {
         slots.min(LEASE_BATCH_MAX) as usize
     }
 
-    /// How many there are.
+    /// Returns the number of workers.
     pub(super) const fn count(&self) -> usize {
         self.count
     }
 
-    /// One of those with most.
+    /// Returns a worker of the highest rank.
     pub(super) fn most(&self) -> Option<WorkerId> {
         self.ranks.get(self.top)?.last().copied()
     }
 
-    /// Puts a worker into a rank.
+    /// Adds a worker to a rank.
     pub(super) fn insert(&mut self, id: WorkerId, rank: usize) -> Place {
         if rank == 0 {
             return Place::default();
@@ -57,7 +58,7 @@ impl Free {
         }
     }
 
-    /// Takes a worker out; gives the one that stands there now, if another one does.
+    /// Removes the worker at `place`; returns the worker that was moved there, if any.
     pub(super) fn remove(&mut self, place: Place) -> Option<WorkerId> {
         let of_rank = self.ranks.get_mut(place.rank).filter(|_| place.rank > 0)?;
         of_rank.swap_remove(place.at);

@@ -1,7 +1,7 @@
-//! The attempts that one worker was sent and has not reported on: their tenants, their start, and which of them hold a slot.
+//! Attempts sent to one worker and not yet reported: their tenants, start times, and which of them occupy a slot.
 //!
-//! A worker says when a run ends and not when it begins. It begins what it was sent in that order, as its slots become
-//! free, so that is what is assumed; what a run has really taken is known from its report.
+//! Workers report the end of a run but not its start. A worker starts attempts in the order in which they were sent, as
+//! its slots become free; this is used as an estimate, and the report provides the actual time.
 
 use alloc::{collections::VecDeque, vec::Vec};
 
@@ -25,33 +25,33 @@ struct Sent {
     is_extra: bool,
 }
 
-/// An attempt that its worker holds no longer.
+/// An attempt that has left its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Over {
     pub(super) tenant: TenantId,
     pub(super) sent_at: Millis,
-    /// When it got its slot, if it did.
+    /// Time at which it got its slot, if it did.
     pub(super) begun_at: Option<Millis>,
     pub(super) is_extra: bool,
-    /// The tenant whose attempt begins to hold the slot.
+    /// Tenant whose attempt gets the freed slot.
     pub(super) next: Option<TenantId>,
 }
 
-/// See the module's documentation.
+/// Attempts sent to one worker. See the module's documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
     sent: HashMap<Id, Sent, FixedState>,
-    /// Those that wait for a slot, in order. Some are over.
+    /// Attempts waiting for a slot, in order; may contain attempts that are over.
     line: VecDeque<Id>,
     slots: u32,
-    /// Slots that are held, the extra one apart.
+    /// Number of occupied slots, not counting the extra slot.
     busy: u32,
-    /// Attempts that were sent for the extra slot.
+    /// Number of attempts sent for the extra slot.
     extras: u32,
 }
 
 impl Hold {
-    /// Nothing yet, of a worker with so many slots.
+    /// Returns an empty record of a worker with the given number of slots.
     pub(super) fn new(slots: u32, hashes: FixedState) -> Self {
         Self { sent: HashMap::with_hasher(hashes), line: VecDeque::new(), slots, busy: 0, extras: 0 }
     }
@@ -60,12 +60,12 @@ impl Hold {
         self.slots = slots;
     }
 
-    /// How many attempts it holds beside the extra one.
+    /// Returns the number of attempts held, not counting those for the extra slot.
     pub(super) fn ordinary(&self) -> u32 {
         u32::try_from(self.sent.len()).unwrap_or(u32::MAX).saturating_sub(self.extras)
     }
 
-    /// An attempt is sent. Whether it has a slot at once.
+    /// Records a sent attempt; returns whether it gets a slot at once.
     pub(super) fn send(&mut self, id: Id, tenant: TenantId, is_extra: bool, now: Millis) -> bool {
         let begins = is_extra || self.busy < self.slots;
         self.busy += u32::from(begins && !is_extra);
@@ -79,7 +79,7 @@ impl Hold {
         begins
     }
 
-    /// An attempt is over: the next one has its slot. `None` where it was not sent, or was over already.
+    /// Removes an attempt and gives its slot to the next one; `None` if it was not sent, or was removed before.
     pub(super) fn over(&mut self, id: Id, now: Millis) -> Option<Over> {
         let Sent { tenant, sent_at, begun_at, is_extra } = self.sent.remove(&id)?;
         self.extras -= u32::from(is_extra);
@@ -103,7 +103,7 @@ impl Hold {
         None
     }
 
-    /// Everything that it holds, by attempt.
+    /// Returns all attempts held, in order of their ids.
     pub(super) fn into_all(self) -> Vec<(Id, Over)> {
         let over = |(id, Sent { tenant, sent_at, begun_at, is_extra })| {
             (id, Over { tenant, sent_at, begun_at, is_extra, next: None })
@@ -113,7 +113,7 @@ impl Hold {
         all
     }
 
-    /// Keeps the line in proportion to what is sent.
+    /// Keeps the length of the queue proportional to the number of attempts held.
     fn forget_over(&mut self) {
         if self.line.len() > 2 * self.sent.len() + 64 {
             self.line.retain(|id| self.sent.contains_key(id));

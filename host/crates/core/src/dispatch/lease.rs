@@ -1,5 +1,5 @@
-//! Which attempts are leased, to whom, and how far each has come. Holds leased attempts only, so its size does not grow
-//! with the queue.
+//! Leased attempts, their workers and their progress. Holds only leased attempts, so its size does not grow with the
+//! queue.
 
 use alloc::{collections::BTreeSet, vec::Vec};
 
@@ -14,20 +14,20 @@ use crate::{
     time::Millis,
 };
 
-/// Renewed three times in its life, so that one lost beat is no lost lease.
+/// Interval of lease renewals. A third of the lease's duration, so a lease survives one lost renewal.
 const BEAT_MS: u64 = LEASE_MS / 3;
-/// What is due so soon is renewed with what is due now: all leases are looked at for it, and that no more often than this.
-/// Most are over before they are due once, so an index by time would be kept for nothing.
+/// Window in which upcoming renewals are combined with those already due. Renewal scans all leases, at most once in
+/// this time. Most leases end before their first renewal, so an index by time would not pay off.
 const GATHER_MS: u64 = BEAT_MS / 4;
 
-/// How far a leased attempt has come.
+/// Progress of a leased attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// With its worker.
+    /// The attempt is with its worker.
     Assigned,
-    /// Its verdict is on its way to the store.
+    /// The verdict is being saved.
     Saving(SaveVerdict),
-    /// The store did not answer; its verdict is sent again at this time.
+    /// The store did not respond; the verdict will be saved again at this time.
     SaveAt(Millis, SaveVerdict),
 }
 
@@ -41,17 +41,17 @@ pub(super) struct Lease {
     beat_at: Millis,
 }
 
-/// The leased attempts, by task: a task has one current attempt at most.
+/// Leased attempts by task; a task has at most one current attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Leases {
     leases: HashMap<TaskId, Lease, FixedState>,
-    /// No lease is due for renewal before this.
+    /// Time before which no lease is due for renewal.
     beats_at: Millis,
     saves: BTreeSet<(Millis, TaskId)>,
 }
 
 impl Leases {
-    /// None yet.
+    /// Returns an empty set.
     pub(super) fn new(hashes: FixedState) -> Self {
         Self { leases: HashMap::with_hasher(hashes), beats_at: Millis::NEVER, saves: BTreeSet::new() }
     }
@@ -60,7 +60,7 @@ impl Leases {
         self.leases.is_empty()
     }
 
-    /// Adds a lease; gives the older one of the same task, whose time was over.
+    /// Adds a lease; returns a previous one of the same task, which has expired.
     pub(super) fn add(
         &mut self,
         task: TaskId,
@@ -79,12 +79,12 @@ impl Leases {
         older
     }
 
-    /// The lease of this very attempt.
+    /// Returns the lease of exactly this attempt.
     pub(super) fn get(&self, task: TaskId, attempt: Attempt) -> Option<&Lease> {
         self.leases.get(&task).filter(|lease| lease.attempt == attempt)
     }
 
-    /// The lease of a task, whichever attempt it is.
+    /// Returns the lease of a task, of any attempt.
     pub(super) fn current(&self, task: TaskId) -> Option<&Lease> {
         self.leases.get(&task)
     }
@@ -108,7 +108,7 @@ impl Leases {
         Some(lease)
     }
 
-    /// Attempts whose lease is due for renewal at `now` or soon after; each is due again later.
+    /// Returns attempts whose leases are due for renewal at `now` or soon after, and schedules their next renewal.
     pub(super) fn due_beats(&mut self, now: Millis) -> Vec<(TaskId, Attempt)> {
         let mut due = Vec::new();
         if now < self.beats_at {
@@ -125,17 +125,17 @@ impl Leases {
         due
     }
 
-    /// Tasks whose verdict is to be sent again at `now`.
+    /// Returns tasks whose verdicts are to be saved again at `now`.
     pub(super) fn due_saves(&self, now: Millis) -> Vec<TaskId> {
         self.saves.iter().take_while(|(at, _)| *at <= now).map(|(_, task)| *task).collect()
     }
 
-    /// Whether every lease that no verdict ends is held by a worker that `is_live`.
+    /// Returns whether every lease without a verdict is held by a worker for which `is_live` holds.
     pub(super) fn all_live(&self, is_live: impl Fn(WorkerId) -> bool) -> bool {
         self.leases.values().all(|lease| lease.stage != Stage::Assigned || is_live(lease.worker))
     }
 
-    /// When the next beat or save may be due.
+    /// Returns the time of the next renewal or save.
     pub(super) fn wake_at(&self) -> Millis {
         self.beats_at.min(self.saves.first().map_or(Millis::NEVER, |(at, _)| *at))
     }

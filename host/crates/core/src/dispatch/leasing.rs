@@ -1,4 +1,4 @@
-//! Lease steps: for whom and for which worker tasks are leased next, and what becomes of the answers.
+//! Lease steps: the choice of tenant and worker, and the processing of answers.
 
 use alloc::{vec, vec::Vec};
 
@@ -12,9 +12,9 @@ use crate::{
 };
 
 impl Dispatcher {
-    /// Leases for free credit while tasks are ready. Where several tenants wait, each is given its part of the credit,
-    /// so that none takes all of it at once; where several workers are free, each is given its part of the tasks, so
-    /// that none holds what another could begin with.
+    /// Leases tasks for free credit while any are ready. If several tenants wait, each gets a share of the credit, so
+    /// that none takes all of it at once. If several workers are free, each gets a share of the tasks, so that none
+    /// holds tasks that another could start.
     pub(super) fn lease_more(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         while self.shares.someone_waits() && !self.draining && self.paused_until <= now {
             let Some((worker, free)) = self.workers.most_free() else { break };
@@ -34,7 +34,7 @@ impl Dispatcher {
         }
     }
 
-    /// Leases one attempt each for extra slots, for tenants that wait and have nothing at their workers.
+    /// Leases single attempts for extra slots, for waiting tenants that have nothing at those workers.
     fn lease_extra(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         while self.workers.has_extras() && !self.draining && self.paused_until <= now {
             let stranger = |tenant: &TenantId| Some((tenant.clone(), self.workers.with_extra_for(tenant)?));
@@ -82,7 +82,7 @@ impl Dispatcher {
         let mut unsent = missing;
         for (task, attempt) in attempts {
             if self.leases.current(task).is_some_and(|newer| newer.attempt > attempt) {
-                // This answer took so long that its lease was over before it came.
+                // The lease expired before this late answer arrived.
                 self.shares.unsent(&tenant);
                 self.shares.over(&tenant);
                 unsent += 1;
@@ -143,7 +143,7 @@ impl Dispatcher {
     }
 }
 
-/// Grants as single slots, in their order.
+/// Splits grants into single slots, in order.
 fn one_by_one(grants: Vec<Grant>) -> impl Iterator<Item = Grant> {
     grants.into_iter().flat_map(|grant| (0..grant.slots).map(move |_| Grant { slots: 1, ..grant }))
 }

@@ -1,23 +1,23 @@
-//! The dispatcher: one state machine for local, push and pull. Events and time go in, effects come out; it does no I/O,
-//! reads no clock, and holds leased attempts only, since the store owns the queue.
+//! Dispatcher state machine, the same for local, push and pull workers. Events and the current time go in, effects come
+//! out. It performs no I/O, reads no clock, and holds only leased attempts, since the store owns the queue.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`event`] | the whole vocabulary |
-//! | `fair` | whose tasks next |
-//! | `allow` | how much more a tenant may have under way |
-//! | `credit` | who may be sent attempts, and how many |
-//! | `free` | who has most room |
-//! | `extra` | who has room for a tenant with nothing there, beyond their credit |
-//! | `hold` | what a worker was sent, and which of it holds a slot |
-//! | `time` | how long a tenant's runs have held slots |
-//! | `lease` | which attempts are leased, and how far each has come |
-//! | `leasing` | lease steps: for whom, and what comes of their answers |
-//! | `retry` | when to try again |
+//! | [`event`] | events, effects and their data |
+//! | `fair` | order of tenants by fair share |
+//! | `allow` | remaining quota of concurrent attempts and fuel |
+//! | `credit` | workers and their credit |
+//! | `free` | index of workers by free credit |
+//! | `extra` | index of workers with a free extra slot |
+//! | `hold` | attempts sent to a worker, and the slots they occupy |
+//! | `time` | slot time charged to a tenant |
+//! | `lease` | leased attempts and their progress |
+//! | `leasing` | lease steps and their answers |
+//! | `retry` | delays before retries |
 //!
-//! Rules: nothing is assigned before its lease is saved, nothing is told before its end is saved, no worker is sent
-//! more than its credit, no tenant has more under way than its quota, and a report that is not of the current attempt
-//! changes nothing.
+//! Rules: an attempt is assigned only after its lease is saved; its worker is notified of the end only after the end is
+//! saved; no worker is sent more than its credit; no tenant has more concurrent attempts than its quota; and a report
+//! of an attempt that is not the current one changes nothing.
 
 mod allow;
 mod credit;
@@ -52,22 +52,22 @@ use crate::{
     time::Millis,
 };
 
-/// A lease step on its way.
+/// A lease step whose answer is pending.
 #[derive(Clone, Debug)]
 struct Request {
     tenant: TenantId,
     worker: WorkerId,
     count: u32,
-    /// Empty once the worker is lost.
+    /// Credit taken for the step; empty once the worker is lost.
     grants: Vec<Grant>,
-    /// It is for the worker's extra slot.
+    /// True if the step is for the worker's extra slot.
     extra: bool,
-    /// The tenant's backlogs and hints before it. One that comes meanwhile may be of after the lease step, so a short answer
-    /// says nothing newer.
+    /// Value of the tenant's report counter before the step. If the counter has advanced by the time of the answer, a
+    /// short answer does not prove that the queue is empty.
     told: u64,
 }
 
-/// See the module's documentation.
+/// Dispatcher state machine. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     shares: Shares,
@@ -76,17 +76,17 @@ pub struct Dispatcher {
     requests: HashMap<RequestId, Request, FixedState>,
     jitter: Jitter,
     next_request: u64,
-    /// The store did not answer: lease nothing before this time.
+    /// Time before which nothing is leased, since the store did not respond.
     paused_until: Millis,
-    /// The time of the last [`Effect::WakeAt`] that has not come yet.
+    /// Time of the last [`Effect::WakeAt`] that has not passed yet.
     wake_at: Millis,
     draining: bool,
     drained: bool,
 }
 
 impl Dispatcher {
-    /// A dispatcher that knows nothing yet. `seed` draws its retry delays and how ids are hashed, so that nobody can choose
-    /// ids that meet in one place.
+    /// Returns a dispatcher without workers and tasks. `seed` determines retry delays and the hashing of ids, so that
+    /// clients cannot choose ids that collide.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let hashes = FixedState::with_seed(seed);
@@ -104,7 +104,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes in what happened, and says what to do.
+    /// Processes an event and appends the resulting effects.
     pub fn handle(&mut self, event: Event, now: Millis, effects: &mut Vec<Effect>) {
         self.shares.set_now(now);
         match event {
@@ -142,20 +142,21 @@ impl Dispatcher {
             Event::Drain => self.draining = true,
             Event::Tick => self.tick(now, effects),
         }
-        // Before anything is leased on it.
+        // Credit expires before anything is leased on it.
         let expired = self.workers.expire(now).into_iter();
         effects.extend(expired.map(|(worker, slots)| Effect::NothingYet { worker, slots }));
         self.lease_more(now, effects);
         self.settle(now, effects);
     }
 
-    /// Whether anything is known of a tenant. What is not known is forgotten, its quota too.
+    /// Returns whether the tenant is known. Idle tenants are forgotten together with their quotas.
     #[must_use]
     pub fn knows(&self, tenant: &TenantId) -> bool {
         self.shares.knows(tenant)
     }
 
-    /// Whether every lease is held by a worker that `is_live`, or its verdict is on its way. For checks.
+    /// Returns whether every lease is held by a worker for which `is_live` holds, or is being ended. For consistency
+    /// checks.
     pub fn leases_are_live(&self, is_live: impl Fn(WorkerId) -> bool) -> bool {
         self.leases.all_live(is_live)
     }
@@ -169,15 +170,15 @@ impl Dispatcher {
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        // A run that did not end is charged for as long as it had its slot.
+        // A run that did not end is charged for the time since it got its slot.
         let slot_us = Some(cost.slot_us).filter(|_| report == Report::Ended);
         let first = self.leaves(worker, task, attempt, slot_us, now);
         let Some(lease) = self.leases.get(task, attempt) else {
-            // Not the current attempt: the worker may forget it.
+            // The attempt is not the current one, so the worker may forget it.
             return effects.push(Effect::Told { worker, task, attempt });
         };
         if lease.worker != worker || lease.stage != Stage::Assigned || !first {
-            return; // Forged, or reported before; it is told once the verdict is saved.
+            return; // Forged or repeated; the worker is notified once the verdict is saved.
         }
         let tenant = lease.tenant.clone();
         let fuel = self.shares.refund(&tenant, cost.fuel_left);
@@ -192,7 +193,7 @@ impl Dispatcher {
         self.save(worker, task, attempt, verdict, effects);
     }
 
-    /// A worker holds an attempt no longer. Whether it did.
+    /// Removes an attempt from its worker; returns whether the worker held it.
     fn leaves(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, slot_us: Option<u64>, now: Millis) -> bool {
         let over = self.workers.over(worker, task, attempt, now);
         over.inspect(|over| self.shares.leaves(over, slot_us)).is_some()
@@ -210,7 +211,7 @@ impl Dispatcher {
         effects.push(Effect::Save { worker, task, attempt, verdict });
     }
 
-    /// Whatever the store answered, this attempt is over for this dispatcher.
+    /// Ends the lease, whatever the store answered: this dispatcher has nothing more to do for the attempt.
     fn saved(&mut self, task: TaskId, attempt: Attempt, effects: &mut Vec<Effect>) {
         let saving = self.leases.get(task, attempt).filter(|lease| matches!(lease.stage, Stage::Saving(_)));
         if let Some(worker) = saving.map(|lease| lease.worker) {
@@ -225,14 +226,14 @@ impl Dispatcher {
         }
     }
 
-    /// The verdict is kept and sent again, for as long as it takes.
+    /// Schedules the verdict to be saved again, without a limit on repetitions.
     fn save_failed(&mut self, task: TaskId, attempt: Attempt, now: Millis) {
         if let Some(Stage::Saving(verdict)) = self.leases.get(task, attempt).map(|lease| lease.stage) {
             self.leases.set_stage(task, Stage::SaveAt(now.plus(STORE_RETRY_MS), verdict));
         }
     }
 
-    /// The lease is no longer ours: its worker should end the run. What it then reports is stale.
+    /// Gives up a lease that this dispatcher has lost and stops its run. A later report of the attempt is stale.
     fn stop(&mut self, task: TaskId, attempt: Attempt, reason: StopReason, now: Millis, effects: &mut Vec<Effect>) {
         let assigned = self.leases.get(task, attempt).filter(|lease| lease.stage == Stage::Assigned);
         if let Some(worker) = assigned.map(|lease| lease.worker) {
@@ -242,14 +243,14 @@ impl Dispatcher {
         }
     }
 
-    /// Its credit is void, what a lease step on its way was asked for included.
+    /// Voids a worker's credit, including that taken by pending lease steps.
     fn void_credit(&mut self, worker: WorkerId) {
         self.workers.void_credit(worker);
         let requests = self.requests.values_mut().filter(|request| request.worker == worker);
         requests.for_each(|request| request.grants.clear());
     }
 
-    /// Forgets a worker. Its attempts are unspent where it has left in order, and lost otherwise.
+    /// Removes a worker. Its attempts are released if it left in order, and retried otherwise.
     fn lose(&mut self, worker: WorkerId, has_left: bool, effects: &mut Vec<Effect>) {
         let Some(sent) = self.workers.lose(worker) else { return };
         self.void_credit(worker);
@@ -289,7 +290,7 @@ impl Dispatcher {
         }
     }
 
-    /// Asks to be woken in time, and says when a drain is over.
+    /// Requests a wake-up if one is needed earlier than the last one requested, and reports the end of a drain.
     fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let paused = if self.paused_until > now { self.paused_until } else { Millis::NEVER };
         let dry = if self.draining { Millis::NEVER } else { self.shares.wake_at() };

@@ -1,11 +1,11 @@
-//! When to try again: full jitter, so that tasks that failed together do not come back together.
+//! Delays before retries, with full jitter, which separates tasks that failed together.
 
 use crate::{
     id::Attempt,
     limits::{RETRY_MS_BASE, RETRY_MS_MAX},
 };
 
-/// Draws retry delays. Seeded by its maker, since this crate has no randomness of its own.
+/// Generator of retry delays. Seeded by the caller, since this crate has no source of randomness.
 #[derive(Clone, Debug)]
 pub(super) struct Jitter {
     state: u64,
@@ -16,8 +16,8 @@ impl Jitter {
         Self { state: seed }
     }
 
-    /// The delay before the attempt after `attempt`, in milliseconds: evenly between 0 and a bound that doubles with
-    /// each attempt, from [`RETRY_MS_BASE`] to [`RETRY_MS_MAX`].
+    /// Returns the delay after `attempt` in milliseconds, uniform between 0 and a bound that doubles with each attempt,
+    /// from [`RETRY_MS_BASE`] to [`RETRY_MS_MAX`].
     pub(super) fn delay_ms(&mut self, attempt: Attempt) -> u64 {
         let doublings = attempt.saturating_sub(1).min(16);
         let bound = (RETRY_MS_BASE << doublings).min(RETRY_MS_MAX);

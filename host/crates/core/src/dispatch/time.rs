@@ -1,21 +1,21 @@
-//! The charge of a tenant: the time that its runs hold slots. A run under way counts as it goes.
+//! Slot time charged to a tenant. Active runs count up to the current time.
 
 use crate::time::Millis;
 
-/// Estimated cost of a run before any is known, in microseconds; also the least a run is charged, since leasing
-/// and recording it cost the host something too.
+/// Initial estimate of a run's cost in microseconds; also the minimum charge of a run, since leasing and recording cost
+/// the host something too.
 pub(super) const COST_US_MIN: u64 = 50;
 
-/// See the module's documentation. Times are in microseconds where their names do not say otherwise.
+/// Slot time of one tenant. Times are in microseconds unless their names say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotTime {
-    /// Of attempts that are over.
+    /// Charges of attempts that are over.
     charged_us: u64,
-    /// Moving average of a run.
+    /// Moving average of a run's slot time.
     estimate_us: u64,
-    /// Attempts asked for or sent, and not over.
+    /// Number of attempts requested or sent and not over.
     open: u64,
-    /// Those of them that hold a slot, and the sum of the moments since when.
+    /// Number of these that hold a slot; `since_ms` is the sum of their start times.
     holding: u64,
     since_ms: u128,
 }
@@ -27,62 +27,62 @@ impl Default for SlotTime {
 }
 
 impl SlotTime {
-    /// Returns the slot time that the tenant's runs have held until now, in microseconds.
+    /// Returns the slot time used by the tenant's runs until now, in microseconds.
     pub(super) fn held_us(&self, now: Millis) -> u64 {
         self.charged_us.saturating_add(self.elapsed_us(now))
     }
 
-    /// The tenant's virtual time: what its runs have held, or, where that is more, are thought to hold in all.
+    /// Returns the tenant's virtual time: the slot time used by its runs, or their estimated total if that is larger.
     pub(super) fn virtual_us(&self, now: Millis) -> u64 {
         let holding_us = self.estimate_us.saturating_mul(self.holding).max(self.elapsed_us(now));
         let waiting_us = self.estimate_us.saturating_mul(self.open.saturating_sub(self.holding));
         self.charged_us.saturating_add(holding_us).saturating_add(waiting_us)
     }
 
-    /// Lifts what was held to at least this much.
+    /// Raises the slot time used to at least `least_us`.
     pub(super) fn start_at(&mut self, least_us: u64, now: Millis) {
         self.charged_us = self.charged_us.saturating_add(least_us.saturating_sub(self.held_us(now)));
     }
 
-    /// Attempts are asked for.
+    /// Adds requested attempts.
     pub(super) const fn take(&mut self, count: u64) {
         self.open = self.open.saturating_add(count);
     }
 
-    /// Attempts will not be run: they cost nothing.
+    /// Removes attempts that will not run; they cost nothing.
     pub(super) const fn give_back(&mut self, count: u64) {
         self.open = self.open.saturating_sub(count);
     }
 
-    /// An attempt has its slot.
+    /// Records that an attempt got its slot.
     pub(super) fn begin(&mut self, now: Millis) {
         self.holding += 1;
         self.since_ms += u128::from(now.0);
     }
 
-    /// An attempt that had its slot since then is over.
+    /// Records the end of an attempt that got its slot at `begun_at`.
     pub(super) fn leave(&mut self, begun_at: Millis) {
         self.holding = self.holding.saturating_sub(1);
         self.since_ms = self.since_ms.saturating_sub(begun_at.0.into());
     }
 
-    /// Charges an attempt that is over for the slot time that it held.
+    /// Charges an ended attempt for its slot time.
     pub(super) fn charge(&mut self, slot_us: u64) {
         self.charged_us = self.charged_us.saturating_add(slot_us.max(COST_US_MIN));
     }
 
-    /// Updates the estimate of the next runs from one that came to its end.
+    /// Updates the estimate from a completed run.
     pub(super) const fn learn(&mut self, slot_us: u64) {
         let slot_us = if slot_us > COST_US_MIN { slot_us } else { COST_US_MIN };
         self.estimate_us = (self.estimate_us.saturating_mul(7).saturating_add(slot_us)) / 8;
     }
 
-    /// Whether nothing of the tenant is under way.
+    /// Returns whether the tenant has no attempts.
     pub(super) const fn is_idle(&self) -> bool {
         self.open == 0
     }
 
-    /// Of runs under way.
+    /// Returns the slot time of active runs so far.
     fn elapsed_us(&self, now: Millis) -> u64 {
         let ms = (u128::from(self.holding) * u128::from(now.0)).saturating_sub(self.since_ms);
         u64::try_from(ms.saturating_mul(1_000)).unwrap_or(u64::MAX)

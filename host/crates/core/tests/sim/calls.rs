@@ -1,5 +1,4 @@
-//! Calls to the store, on their way there and back. Either way takes time; an answer can be lost, whether the step was
-//! done or not.
+//! Calls to the store. Requests and answers take time, and an answer can be lost whether or not the step was performed.
 
 use fusebox_core::{
     dispatch::{Event, RequestId, SaveVerdict},
@@ -17,12 +16,12 @@ use crate::{
     world::{Step, World},
 };
 
-/// A lease step without an answer is sent again so often.
+/// Number of times that a lease step without an answer is repeated.
 const LEASES_AGAIN_MAX: u32 = 4;
 
-/// What a dispatcher wants of the store.
+/// Request of a dispatcher to the store.
 pub(crate) enum Call {
-    /// Sent so many times before, without an answer.
+    /// `again` counts earlier requests without an answer.
     Lease {
         request: RequestId,
         tenant: TenantId,
@@ -55,7 +54,7 @@ impl World {
         self.after(ms, Step::Call { host, life, call });
     }
 
-    /// Asks the store for its backlog, unless it is being asked.
+    /// Requests the backlog from the store unless a request is pending.
     pub(crate) fn ask_backlog(&mut self, host: usize) {
         let Host { life, is_up: true, ref mut asks_backlog, .. } = self.hosts[host] else { return };
         if !std::mem::replace(asks_backlog, true) {
@@ -64,7 +63,7 @@ impl World {
         }
     }
 
-    /// A backlog that is on its way may be of before the hint, so it is said again after it.
+    /// Delivers a hint. A pending backlog may have been read before the hint, so the hint is repeated after it.
     pub(crate) fn hint(&mut self, host: usize, life: u32, tenant: TenantId, more: u64) {
         let event = Event::MoreReady { tenant, more };
         let backlog_at = self.hosts[host].backlog_at;
@@ -95,7 +94,7 @@ impl World {
         }
         self.store_changed();
         for host in 0..self.hosts.len() {
-            // A hint: who misses it learns from the next beat.
+            // A hint that may be lost; the dispatcher then learns of the cancellation at the next renewal.
             if self.dice.percent(80) {
                 let ms = self.store_ms();
                 self.after(ms, Step::Event { host, life: None, event: Event::CancelRequested { task } });
@@ -113,7 +112,7 @@ impl World {
             self.figures.count("store failure");
         }
         let mut events = Vec::new();
-        // A step without an answer may have been done all the same.
+        // A step without an answer may have been performed nevertheless.
         if !fails || self.dice.percent(50) {
             events = self.do_call(host, life, &call);
             self.store_changed();
@@ -138,7 +137,7 @@ impl World {
         }
     }
 
-    /// The dispatcher's life must be the one that asked: nobody else knows of it.
+    /// Repeats a call, provided that the dispatcher that made it is still running; no other one knows of it.
     fn send_again(&mut self, host: usize, life: u32, call: Call) {
         let asked = &self.hosts[host];
         if asked.is_up && asked.life == life {
@@ -186,7 +185,7 @@ impl World {
         (self.tanks.get_mut(tenant).unwrap(), quota.fuel_per_minute)
     }
 
-    /// The store has done what time asks for.
+    /// Reports changes made by the store as time passed.
     pub(crate) fn store_ticked(&mut self) {
         let changes = self.store.take_changes();
         changes.iter().for_each(|change| self.checker.ended_by_time(change, self.now));
@@ -202,7 +201,7 @@ impl World {
         changes.iter().for_each(|change| self.checker.changed(change, self.now));
         let hints = self.store.take_hints();
         for host in 0..self.hosts.len() {
-            // Where a hint may have been missed, the driver reads the backlog.
+            // If a hint may have been lost, the driver reads the backlog.
             if !hints.is_empty() && self.dice.percent(30) {
                 self.ask_backlog(host);
                 continue;
@@ -215,7 +214,7 @@ impl World {
         }
     }
 
-    /// How long a step takes on one of its ways, to the store or back.
+    /// Returns the one-way delay of a call to the store.
     pub(crate) fn store_ms(&mut self) -> u64 {
         if self.faulty() && self.dice.percent(self.faults.store_stalls) {
             return self.dice.between(8_000, 15_000);

@@ -1,5 +1,5 @@
-//! Clocks that are set, forward and back, by moments and by hours. Stores and dispatchers go by what passes, so that none of
-//! it may be noticed; a planted bug goes by the wall.
+//! Adjustments of wall clocks, forwards and backwards, from milliseconds to hours. Stores and dispatchers measure
+//! elapsed time, so they must not notice; a planted bug uses the wall clock.
 
 use fusebox_core::time::Millis;
 
@@ -8,22 +8,22 @@ use crate::{
     world::{Step, World},
 };
 
-/// By how much a clock is set, in milliseconds: a correction, a wrong time zone, a machine that woke up in another year.
+/// Adjustments in milliseconds: small corrections, NTP jumps and wrong time zones.
 const STEPS_MS: [i64; 6] = [20, -900, 60_000, -60_000, 3_600_000, -3_600_000];
 
 impl World {
-    /// Somebody sets the machines' wall clocks.
+    /// Adjusts the machines' wall clocks.
     pub(crate) fn set_clocks(&mut self) {
         self.wall_ms += self.dice.pick(&STEPS_MS).unwrap_or_default();
         self.figures.count("clock step");
     }
 
-    /// The time by which the store ends leases and tasks.
+    /// Returns the time by which the store ends leases and tasks.
     pub(crate) fn store_time(&self) -> Millis {
         self.time_of(Plant::StoreGoesByTheWall)
     }
 
-    /// A dispatcher's time.
+    /// Returns the time passed to dispatchers.
     pub(crate) fn host_time(&self) -> Millis {
         self.time_of(Plant::DispatcherGoesByTheWall)
     }
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    /// Plans when that happens.
+    /// Schedules the adjustments.
     pub(crate) fn plan_clock_steps(&mut self) {
         for _ in 0..self.faults.clock_steps {
             self.once(|_| Step::SetClocks);

@@ -1,5 +1,5 @@
-//! What goes wrong in a world: drawn from its seed, each kind of fault absent from some seeds, so that seeds differ in
-//! character and rare combinations get their turn.
+//! Faults of a world, drawn from its seed. Some seeds lack each kind of fault, so that seeds differ in character and
+//! rare combinations occur.
 
 use fusebox_core::time::Millis;
 use rand_chacha::{
@@ -7,7 +7,7 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
-/// How workers come by their attempts.
+/// Way in which workers receive attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Local,
@@ -15,7 +15,7 @@ pub(crate) enum Mode {
     Pull,
 }
 
-/// All that is random in a world.
+/// Source of all randomness in a world.
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
@@ -23,7 +23,7 @@ impl Dice {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Evenly from `least` to `most`.
+    /// Returns a number drawn uniformly from `least` to `most`.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.0.next_u64() % (most - least + 1)
     }
@@ -32,20 +32,20 @@ impl Dice {
         self.between(0, 99) < percent
     }
 
-    /// One of several, `None` of none.
+    /// Returns a random element, or `None` if there is none.
     pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
         let last = u64::try_from(from.len()).unwrap().checked_sub(1)?;
         Some(from[usize::try_from(self.between(0, last)).unwrap()].clone())
     }
 }
 
-/// Rates are in percent, counts are of the whole run.
+/// Rates in percent, and counts for the whole run.
 pub(crate) struct Faults {
-    /// Everything goes well from then on, so that a run can end.
+    /// Time after which no faults occur, so that a run can end.
     pub(crate) until: Millis,
-    /// Steps that the store does not answer, done or not.
+    /// Steps that the store does not answer, whether performed or not.
     pub(crate) store_fails: u64,
-    /// Lease steps without an answer, done or not.
+    /// Lease steps without an answer, whether performed or not.
     pub(crate) leases_lost: u64,
     /// Steps that take seconds.
     pub(crate) store_slow: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Faults {
     pub(crate) message_lost: u64,
     pub(crate) message_late: u64,
     pub(crate) report_twice: u64,
-    /// Runs lost to a fault of the machinery.
+    /// Runs lost to infrastructure faults.
     pub(crate) run_lost: u64,
     pub(crate) forgeries: u64,
     pub(crate) crashes: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Faults {
     pub(crate) drains: u64,
     /// Dispatchers that end without a drain.
     pub(crate) aborts: u64,
-    /// Times that the machines' clocks are set.
+    /// Number of clock adjustments.
     pub(crate) clock_steps: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How much was simulated, and of what: figures to be quoted, and the proof that no kind of event or effect was left out.
+//! Amount and kinds of what was simulated. Also proves that no kind of event or effect was left out.
 
 use std::{collections::BTreeMap, fmt};
 

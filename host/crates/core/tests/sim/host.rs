@@ -1,5 +1,5 @@
-//! A host double: a dispatcher and its driver, which performs effects and hands in what comes of them as the real
-//! driver does. A host ends by a drain or at once, and starts again with a dispatcher that knows nothing.
+//! Test double of a host: a dispatcher, and a driver that performs effects and returns their results as the real one
+//! does. A host ends by a drain or at once, and restarts with an empty dispatcher.
 
 use std::collections::BTreeMap;
 
@@ -22,22 +22,22 @@ use crate::{
 
 pub(crate) struct Host {
     core: Planted,
-    /// Counts the starts, so that what was meant for an earlier dispatcher does not reach a later one.
+    /// Number of starts, so that messages for an earlier dispatcher do not reach a later one.
     pub(crate) life: u32,
     pub(crate) is_up: bool,
     wake_at: Millis,
     held: BTreeMap<(TaskId, Attempt), Held>,
     pub(crate) asks_backlog: bool,
-    /// Backlogs arrive in the order they were read in.
+    /// Backlogs arrive in the order in which they were read.
     pub(crate) backlog_at: Millis,
 }
 
-/// What a driver holds of an attempt.
+/// Data that a driver holds for an attempt.
 #[derive(Default)]
 struct Held {
-    /// Whose report counts.
+    /// Worker whose report counts.
     worker: Option<WorkerId>,
-    /// Of the run, once its end is reported. The first report counts.
+    /// Receipt of the run, once its end is reported. The first report counts.
     receipt: Option<Receipt>,
 }
 
@@ -78,7 +78,7 @@ impl World {
         }
         self.event(host, None, Event::Drain);
         if self.mode == Mode::Local {
-            // What waits for a slot is given back at once; what runs may end.
+            // Attempts that wait for a slot are released at once; running ones may end.
             for (worker, task, attempt) in self.runs_of(host) {
                 if self.dice.percent(50) {
                     let reason = StopReason::Interrupted;
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// The process is gone; its workers have to join another one, as others.
+    /// Ends the process; its workers must join another one, under new ids.
     pub(crate) fn abort(&mut self, host: usize) {
         if !self.hosts[host].is_up {
             return;
@@ -107,7 +107,7 @@ impl World {
         }
         self.hosts[host].wake_at = Millis::NEVER;
         if self.mode == Mode::Local {
-            // Slots in this process live as long as the process does.
+            // Slots in this process live as long as the process.
             let workers: Vec<WorkerId> = self.workers_of(host).collect();
             workers.into_iter().for_each(|worker| self.event(host, Some(life), Event::Heartbeat { worker }));
         }
@@ -153,7 +153,7 @@ impl World {
                 self.after(ms, Step::Worker(worker, WorkerStep::Assigned { task, attempt, extra }));
             }
             Effect::Save { task, attempt, verdict, .. } => {
-                // As in the real driver, what is not held any more cannot be saved.
+                // As in the real driver, an attempt whose data was discarded cannot be saved.
                 if let Some(held) = self.hosts[host].held.get(&(task, attempt)) {
                     let receipt = held.receipt.clone();
                     self.send_call(host, Call::Save { task, attempt, verdict, receipt });
@@ -169,7 +169,7 @@ impl World {
                 self.hosts[host].held.remove(&(task, attempt));
                 self.send(worker, WorkerStep::Told { task, attempt });
             }
-            // A worker of another process learns it from its link, one of this one cannot be silent.
+            // A remote worker learns of it from its link; a local one cannot be silent.
             Effect::GaveUp { .. } => {}
             Effect::NothingYet { worker, .. } => self.send(worker, WorkerStep::NothingYet),
             Effect::WakeAt { at } => {

@@ -1,8 +1,8 @@
-//! The dispatcher in a simulated world with everything that goes wrong in a real one: 1,000 seeds in each mode. Time is
-//! a list of future events, so minutes of faults run in milliseconds and a seed repeats a run exactly.
+//! Simulation of the dispatcher with the faults of a real system: 1,000 seeds in each mode. Time is a list of future
+//! events, so minutes run in milliseconds and a seed repeats a run exactly.
 //!
-//! `cargo test --release -p fusebox-core --test sim -- --nocapture` prints how much was simulated. A seed that fails
-//! is run again by its test, to print itself and the end of its run.
+//! `cargo test --release -p fusebox-core --test sim -- --nocapture` prints the amount simulated. A failing seed is run
+//! again by its test, which prints the seed and the end of the run.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test: it fails by panicking and tells by printing")]
 
 mod calls;
@@ -25,11 +25,12 @@ use self::{
     world::World,
 };
 
-/// Seeds of each mode.
+/// Number of seeds in each mode.
 const SEEDS: u64 = 1_000;
-/// A planted bug must be noticed within this many seeds.
+/// Number of seeds within which a planted bug must be detected.
 const PLANT_SEEDS_MAX: u64 = 1_000;
-/// Lines shown of the end of a seed that fails. A seed repeats its run exactly: a higher number shows all of it.
+/// Number of lines printed of the end of a failing run. A seed repeats its run exactly, so a larger number shows all of
+/// it.
 const LINES_SHOWN_MAX: usize = 100;
 
 const REMOTE: &[Mode] = &[Mode::Push, Mode::Pull];
@@ -40,7 +41,7 @@ fn run(mode: Mode, seed: u64, plant: Option<Plant>) -> Result<Figures, Violation
     world.run().map(|()| world.figures)
 }
 
-/// Runs a seed that must hold.
+/// Runs a seed without planted bugs, and fails on a violation.
 fn hold(mode: Mode, seed: u64) -> Figures {
     run(mode, seed, None).unwrap_or_else(|violation| {
         let mut world = World::new(mode, seed, None);
@@ -97,7 +98,7 @@ fn pull_workers_end_every_task_once() {
     every_seed_holds(Mode::Pull);
 }
 
-/// The checker must notice a planted bug by a property that it breaks, and nothing without it.
+/// Checks that a planted bug is detected as a violation of one of `properties`.
 fn notices(plant: Plant, modes: &[Mode], properties: &[Property]) {
     for &mode in modes {
         let noticed = (0..PLANT_SEEDS_MAX).find_map(|seed| {
@@ -148,7 +149,7 @@ fn a_goodbye_that_spends_attempts_is_noticed() {
 
 #[test]
 fn a_silent_worker_taken_for_alive_is_noticed() {
-    // Where it holds no lease, it is the next one that shows it.
+    // If the silent worker holds no lease, the violation appears with its next one.
     notices(Plant::IgnoreSilence, REMOTE, &[Property::DeadWorker, Property::Credit]);
 }
 
@@ -159,8 +160,8 @@ fn an_assignment_before_its_lease_is_saved_is_noticed() {
 
 #[test]
 fn attempts_lost_on_drain_are_noticed() {
-    // Where the drain takes long, the lost lease is not renewed in time.
-    // Where it is reported later, its worker is told though nothing was saved.
+    // If the drain takes long, the lost lease is not renewed in time. If the attempt is reported later, its worker is
+    // notified although nothing was saved.
     notices(Plant::LoseOnDrain, ALL, &[Property::Drained, Property::Renewed, Property::ToldLast]);
 }
 
@@ -176,7 +177,7 @@ fn an_ignored_drain_is_noticed() {
 
 #[test]
 fn wakeups_never_asked_for_are_noticed() {
-    // Whoever is not woken sees no worker's sign of life either.
+    // A dispatcher that is not woken does not process signs of life either.
     notices(Plant::NeverWake, &[Mode::Local], &[Property::Renewed, Property::DeadWorker]);
 }
 
@@ -217,14 +218,14 @@ fn fuel_never_asked_for_is_noticed() {
 
 #[test]
 fn a_store_that_goes_by_the_wall_is_noticed() {
-    // Set back, it ends nothing that has to end.
+    // A clock set back prevents the store from ending leases and tasks.
     notices(Plant::StoreGoesByTheWall, ALL, &[Property::NothingEarly, Property::NothingLost]);
 }
 
 #[test]
 fn a_dispatcher_that_goes_by_the_wall_is_noticed() {
-    // Set back, it renews nothing and counts no run as it goes; set forward, it takes workers for silent that are not, and
-    // saves for them what they have not reported.
+    // A clock set back prevents renewals and stops the charging of active runs. A clock set forward makes live workers
+    // appear silent, and verdicts are saved that they have not reported.
     let noticed = &[
         Property::Renewed,
         Property::DeadWorker,

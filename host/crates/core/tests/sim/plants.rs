@@ -1,5 +1,5 @@
-//! Planted bugs: what a broken dispatcher would do, made by changing what goes into the real one and what comes out of
-//! it. Each is named after the rule it breaks; the checker must notice every one.
+//! Planted bugs: the behaviour of broken dispatchers, produced by changing the events and effects of the real one. Each
+//! is named after the rule it breaks, and the checker must detect each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,69 +13,69 @@ use fusebox_core::{
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plant {
-    /// Credit comes back as soon as it is spent.
+    /// Credit is returned as soon as it is spent.
     NeverSpendCredit,
-    /// A worker is granted whatever it says, however much it can hold.
+    /// Credit is not limited by the worker's capacity.
     IgnoreTheCapacity,
-    /// Nobody is leased anything for an extra slot.
+    /// Nothing is leased for extra slots.
     IgnoreTheExtraSlot,
-    /// An attempt for an extra slot is of whoever was served last.
+    /// An attempt for an extra slot belongs to the tenant served last.
     GiveTheExtraSlotToAnyone,
-    /// A report counts for the current attempt, whoever sends it and whichever attempt it is of.
+    /// A report counts for the current attempt, regardless of its worker and attempt number.
     IgnoreTheFence,
-    /// A worker that is gone is sent nothing more, and keeps what it has.
+    /// A lost worker is sent nothing more but keeps its attempts.
     KeepADeadWorkersLeases,
-    /// Attempts that a worker gives back with its goodbye are taken as lost.
+    /// Attempts released by a worker's goodbye are treated as lost.
     SpendAGoodbye,
-    /// A worker is never silent for too long.
+    /// A worker is never considered silent.
     IgnoreSilence,
-    /// An attempt given back is assigned again before the store has leased it.
+    /// A released attempt is assigned again before the store has leased it.
     AssignBeforeSaved,
-    /// What a drain gives back is forgotten instead.
+    /// Attempts released by a drain are forgotten.
     LoseOnDrain,
-    /// A worker may forget its report before it is saved.
+    /// A worker is notified before its report is saved.
     TellBeforeSaved,
-    /// A drain changes nothing.
+    /// A drain has no effect.
     IgnoreTheDrain,
-    /// No wake-up is asked for.
+    /// No wake-up is requested.
     NeverWake,
-    /// A verdict that could not be saved is not sent again.
+    /// A verdict that could not be saved is not saved again.
     ForgetFailedSaves,
     /// An attempt is sent to its worker twice.
     AssignTwice,
-    /// The run of a cancelled task or a lost lease goes on.
+    /// Runs of cancelled tasks and lost leases continue.
     NeverStop,
-    /// A backlog or a hint that comes during a lease step is forgotten.
+    /// A backlog or hint that arrives during a lease step is ignored.
     ForgetTheBacklog,
-    /// A pull request that cannot be served is left open.
+    /// A pull request that cannot be served is not answered.
     NeverAnswer,
-    /// Tenants may have as much under way as they like.
+    /// The number of concurrent attempts is not limited by quotas.
     IgnoreTheQuota,
-    /// A run reserves no fuel.
+    /// Runs reserve no fuel.
     ReserveNothing,
-    /// Fuel is never asked for.
+    /// Fuel is never drawn.
     NeverDraw,
-    /// A lease step without an answer is sent again with other tokens.
+    /// A repeated lease step carries new tokens.
     ForgetTheTokens,
-    /// Leases and tasks end when the machine's clock says so.
+    /// Leases and tasks end by the machine's wall clock.
     StoreGoesByTheWall,
-    /// Beats and silence are measured with the machine's clock.
+    /// Renewals and silence are measured by the machine's wall clock.
     DispatcherGoesByTheWall,
 }
 
-/// The dispatcher, with at most one planted bug.
+/// The dispatcher with at most one planted bug.
 pub(crate) struct Planted {
     core: Dispatcher,
     plant: Option<Plant>,
     draining: bool,
-    /// The last assignment of each task.
+    /// Last assignment of each task.
     assigned: BTreeMap<TaskId, (WorkerId, Attempt)>,
-    /// Attempts that the store will lease next, if nothing else happens.
+    /// Attempts that the store will lease next if nothing else happens.
     expected: Vec<(TaskId, Attempt)>,
     requests: BTreeSet<RequestId>,
-    /// The tenant served last at each worker.
+    /// Tenant served last at each worker.
     served: BTreeMap<WorkerId, TenantId>,
-    /// Workers that are gone, which the dispatcher is not told.
+    /// Lost workers of which the dispatcher is not notified.
     gone: BTreeSet<WorkerId>,
 }
 

@@ -1,5 +1,5 @@
-//! A store double: real tasks, changed by the real lifecycle and by nothing else. Each call is one atomic step; what
-//! goes wrong around it is the world's business. Every change is kept for the checker.
+//! Test double of a store: real tasks, changed only by the real lifecycle. Each call is one atomic step; faults are
+//! injected by the world. Every change is kept for the checker.
 
 use std::{
     cmp::Reverse,
@@ -17,7 +17,7 @@ use fusebox_core::{
     time::Millis,
 };
 
-/// One step's effect on one task.
+/// Effect of one step on one task.
 pub(crate) struct Change {
     pub(crate) before: Task,
     pub(crate) after: Task,
@@ -28,21 +28,21 @@ pub(crate) struct Store {
     tasks: BTreeMap<TaskId, Task>,
     /// Every lease ever saved.
     leases: BTreeSet<(TaskId, Attempt, WorkerId)>,
-    /// The attempts that each request has leased, found by tokens in a real store.
+    /// Attempts leased by each request; a real store finds them by token.
     requested: BTreeMap<Asked, Vec<(TaskId, Attempt)>>,
     changes: Vec<Change>,
-    /// Tasks that wait for their time; a tick makes them ready.
+    /// Tasks that are not due yet; a tick makes them ready.
     delayed: BTreeSet<TaskId>,
-    /// Tasks that have become ready since this was last asked for. Said once of each, so that a dispatcher that forgets
-    /// it is not reminded.
+    /// Tasks that have become ready since the last query. Each is reported once, so that a dispatcher that forgets it
+    /// is not reminded.
     hints: BTreeMap<TenantId, u64>,
 }
 
-/// A lease request: which dispatcher's, in which of its lives, and its number. A request sent again has new tokens where
-/// the last says so: a planted bug.
+/// Identity of a lease request: host, life of its dispatcher, and request number. The last element is the try, which
+/// differs between tries only with a planted bug.
 pub(crate) type Asked = (usize, u32, RequestId, u32);
 
-/// Who leased an attempt can prove it. Secrecy is no matter here, so the token follows from what it is for.
+/// Returns the fence of an attempt. The token is derived from the attempt, since secrecy is irrelevant here.
 fn fence(task: TaskId, attempt: Attempt) -> Fence {
     let mut token = *task.as_bytes();
     token[..4].copy_from_slice(&attempt.to_be_bytes());
@@ -56,8 +56,8 @@ impl Store {
         self.queued(id, now);
     }
 
-    /// Returns the leases that a request holds since it was sent before, each as long as a new one, and then the first due tasks of a
-    /// tenant: highest priority first, then oldest first.
+    /// Returns the leases that an earlier try of the request still holds, extended to the duration of new ones,
+    /// followed by the first due tasks of a tenant: highest priority first, then oldest first.
     pub(crate) fn lease(
         &mut self,
         asked: Asked,
@@ -93,18 +93,18 @@ impl Store {
         leased.filter(|(task, attempt)| self.is_current(*task, *attempt)).collect()
     }
 
-    /// The fuel that attempts reserve.
+    /// Returns the fuel reserved by attempts.
     pub(crate) fn reserved(&self, attempts: &[(TaskId, Attempt)]) -> Reserved {
         let limits = || attempts.iter().map(|(task, _)| self.tasks[task].limits.fuel);
         Reserved { fuel: limits().sum(), most: limits().max().unwrap_or_default() }
     }
 
-    /// Renews a lease; whether it still could.
+    /// Renews a lease; returns whether it was still held.
     pub(crate) fn beat(&mut self, task: TaskId, attempt: Attempt, now: Millis) -> bool {
         self.change(task, now, |task| task.beat(fence(task.id, attempt), now.plus(LEASE_MS))).is_ok()
     }
 
-    /// Records a verdict. `receipt` is of the run that the end is about.
+    /// Records a verdict. `receipt` belongs to the run whose end is recorded.
     pub(crate) fn save(
         &mut self,
         task: TaskId,
@@ -130,7 +130,7 @@ impl Store {
         self.tasks.contains_key(&task) && self.change(task, now, |task| task.cancel(now)).is_ok()
     }
 
-    /// Does what time asks for.
+    /// Performs the transitions due at `now`.
     pub(crate) fn tick(&mut self, now: Millis) {
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
         for id in ids {
@@ -149,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Tasks of a tenant that may be leased.
+    /// Returns the tasks of a tenant that may be leased.
     pub(crate) fn ready(&self, tenant: &TenantId) -> impl Iterator<Item = &Task> {
         let is_ready =
             |task: &&Task| matches!(task.state, TaskState::Queued { .. }) && !self.delayed.contains(&task.id);
@@ -168,13 +168,13 @@ impl Store {
         self.leases.contains(&(task, attempt, worker))
     }
 
-    /// Whether this attempt holds its task.
+    /// Returns whether this attempt holds its task.
     pub(crate) fn is_current(&self, task: TaskId, attempt: Attempt) -> bool {
         let running = |task: &Task| task.attempt == attempt && matches!(task.state, TaskState::Running(_));
         self.tasks.get(&task).is_some_and(running)
     }
 
-    /// Whether this worker holds this attempt, or whoever gets it may yet be this worker.
+    /// Returns whether the worker holds the attempt, or could still be leased it.
     pub(crate) fn may_be_given(&self, task: TaskId, attempt: Attempt, worker: WorkerId) -> bool {
         attempt > self.tasks[&task].attempt || self.has_leased(task, attempt, worker)
     }

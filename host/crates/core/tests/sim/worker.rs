@@ -1,5 +1,5 @@
-//! Worker doubles of the three modes. A worker runs what it is assigned and reports on it until it is told. Workers of
-//! another process crash, freeze, retire and lose messages; one that restarts is another worker.
+//! Test doubles of workers in the three modes. A worker runs its attempts and reports them until it is notified. Remote
+//! workers crash, freeze, retire and lose messages; a restarted worker has a new id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +17,10 @@ use crate::{
     world::{Step, World},
 };
 
-/// Attempts that a worker can hold for each of its slots: of those whose reports were lost the dispatcher knows later, and
-/// they count until then.
+/// Attempts that a worker can hold for each slot. Attempts whose reports were lost count until the dispatcher learns of
+/// their end.
 const CAPACITY_PER_SLOT: u32 = 8;
-/// How long a pull worker waits for an answer beyond the expiry of its request.
+/// Time for which a pull worker waits for an answer beyond the expiry of its request.
 const PATIENCE_MS: u64 = 3_000;
 
 pub(crate) struct Worker {
@@ -29,11 +29,11 @@ pub(crate) struct Worker {
     running: BTreeMap<(TaskId, Attempt), Option<StopReason>>,
     /// Those of them that are beyond its credit.
     extras: BTreeSet<(TaskId, Attempt)>,
-    /// Reports that it has not been told of.
+    /// Reports that have not been acknowledged.
     untold: BTreeMap<(TaskId, Attempt), Report>,
-    /// Does nothing before this time.
+    /// Time before which it does nothing.
     frozen_until: Millis,
-    /// A pull worker waits for an answer until then.
+    /// Time until which a pull worker waits for an answer.
     asks_until: Millis,
     retires: bool,
 }
@@ -53,7 +53,7 @@ impl Worker {
         self.running.is_empty() && self.untold.is_empty()
     }
 
-    /// Slots that nothing sent on its credit holds.
+    /// Returns the number of slots not held by attempts on credit.
     fn free(&self) -> u32 {
         self.slots.saturating_sub((self.running.len() - self.extras.len()).try_into().unwrap())
     }
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// It says what it has room for.
+    /// Announces its capacity.
     fn present(&mut self, id: WorkerId) {
         let Worker { host, slots, .. } = self.workers[&id];
         let room = Room { slots, capacity: slots * CAPACITY_PER_SLOT, has_extra: true };
@@ -140,7 +140,7 @@ impl World {
         let is_lost = self.dice.percent(self.faults.run_lost) && self.faulty();
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let report = match worker.running.remove(&(task, attempt)) {
-            None => return, // It was stopped before.
+            None => return, // It was stopped earlier.
             Some(Some(StopReason::Interrupted)) => Report::Interrupted,
             Some(None) if is_lost => Report::Lost,
             Some(None | Some(StopReason::Cancelled)) => Report::Ended,
@@ -150,7 +150,7 @@ impl World {
         let (host, life) = (worker.host, self.hosts[worker.host].life);
         self.report(id, task, attempt, report);
         if self.mode != Mode::Pull && !was_extra {
-            // A link loses no message as long as it stands.
+            // A link loses no messages while it is open.
             let event = Event::CreditGranted { worker: id, slots: 1, expires_at: UNTIL_SPENT };
             let ms = self.message_ms();
             self.after(ms, Step::Event { host, life: Some(life), event });
@@ -160,7 +160,7 @@ impl World {
 
     fn report(&mut self, id: WorkerId, task: TaskId, attempt: Attempt, report: Report) {
         let host = self.workers[&id].host;
-        // Of a run that was lost or interrupted nobody knows what it has burnt.
+        // The consumption of a run that was lost or interrupted is unknown.
         let fuel_left = if report == Report::Ended { self.dice.between(0, FUEL_DEFAULT) } else { 0 };
         let cost = Cost { slot_us: self.dice.between(0, 100_000), fuel_left };
         let copies = 1 + u64::from(self.faulty() && self.dice.percent(self.faults.report_twice));
@@ -176,7 +176,7 @@ impl World {
     fn beat(&mut self, id: WorkerId) {
         let Worker { host, retires, ref running, ref untold, .. } = self.workers[&id];
         if self.mode == Mode::Push && self.checker.has_lost(host, id) {
-            // It was given up while it was silent. Its last words come late, and it begins again as another worker.
+            // It was given up while silent. Its last reports arrive late, and it restarts with a new id.
             let last_words: Vec<_> = running.keys().copied().collect();
             for (task, attempt) in last_words {
                 self.report(id, task, attempt, Report::Ended);
@@ -198,7 +198,7 @@ impl World {
         self.after(HEARTBEAT_MS, Step::Worker(id, WorkerStep::Beat));
     }
 
-    /// A pull worker asks for as many attempts as it has slots, unless it waits for an answer.
+    /// Requests as many attempts as a pull worker has slots, unless a request is pending.
     fn ask(&mut self, id: WorkerId) {
         let wait_ms = self.dice.between(200, 4_000);
         let Some(worker) = self.workers.get_mut(&id) else { return };
@@ -215,7 +215,7 @@ impl World {
         }
     }
 
-    /// A worker is gone; its host hears of it as `notice` says, or not at all.
+    /// Removes a worker; its host is notified by the given event, or not at all.
     fn leave(&mut self, id: WorkerId, notice: Option<Event>) {
         let Some(Worker { host, .. }) = self.workers.remove(&id) else { return };
         let life = self.hosts[host].life;
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    /// The link of a worker breaks; the worker is back soon, and says again how much it can take.
+    /// Breaks the link of a worker, which soon reconnects and announces its capacity again.
     pub(crate) fn part_one(&mut self) {
         let Some(id) = self.one() else { return };
         let host = self.workers[&id].host;
@@ -276,14 +276,14 @@ impl World {
         if self.mode == Mode::Pull {
             return self.ask(id);
         }
-        // What was given up meanwhile comes back as another worker; see `beat`.
+        // A worker given up meanwhile returns with a new id; see `beat`.
         if self.mode == Mode::Push && self.hosts[host].is_up && !self.checker.has_lost(host, id) {
             self.event(host, None, Event::CreditGranted { worker: id, slots, expires_at: UNTIL_SPENT });
         }
     }
 
-    /// A report that nobody was asked for: of another worker's attempt, of an old one, of one that never was. Or credit that
-    /// no worker can have.
+    /// Sends a forged report: of another worker's attempt, of an old one, or of one that never existed. Or forged
+    /// credit.
     pub(crate) fn forge(&mut self) {
         if self.mode != Mode::Local && self.dice.percent(20) {
             return self.forge_credit();
@@ -292,7 +292,7 @@ impl World {
         let (Some(worker), Some(task)) = (self.one(), self.dice.pick(&tasks)) else { return };
         let attempt = Attempt::try_from(self.dice.between(0, 4)).unwrap();
         let host = self.workers[&worker].host;
-        // Messages here overtake each other, as they do on no link: the answer to a forgery would make the worker forget
+        // Messages can overtake each other here, unlike on a link: the answer to a forgery would make the worker forget
         // the end of an attempt that it is given later.
         let may_be_given = self.store.may_be_given(task, attempt, worker);
         if !may_be_given && !self.checker.is_assigned(host, worker, task, attempt) {
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    /// Sends a message to a worker; what is lost is sent again on the worker's next report.
+    /// Sends a message to a worker; a lost message is sent again on the worker's next report.
     pub(crate) fn send(&mut self, worker: WorkerId, step: WorkerStep) {
         if !self.is_lost() {
             let ms = self.message_ms();

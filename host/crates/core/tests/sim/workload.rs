@@ -1,5 +1,5 @@
-//! The tasks of a world: of several tenants and priorities, in bursts and alone; a few expire soon or are cancelled. And
-//! what the tenants may have under way.
+//! Tasks of a world, of several tenants and priorities, in bursts and alone; a few expire soon or are cancelled. Also
+//! the quotas of the tenants.
 
 use fusebox_core::{
     dispatch::Event,
@@ -20,12 +20,12 @@ pub(crate) fn tenants() -> impl Iterator<Item = TenantId> {
     TENANTS.into_iter().map(|name| name.parse().unwrap())
 }
 
-/// An id's bytes: numbered, so that ids sort by age.
+/// Returns the bytes of an id that sorts by `number`.
 pub(crate) fn id_bytes(number: u64) -> [u8; 16] {
     u128::from(number).to_be_bytes()
 }
 
-/// The tasks; each is accepted when it was created.
+/// Returns the tasks, each to be accepted at its time of creation.
 pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
     let tenants: Vec<TenantId> = tenants().collect();
     let count = dice.between(10, 120);
@@ -56,14 +56,14 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
     tasks
 }
 
-/// What a tenant may have under way.
+/// Quota of a tenant.
 #[derive(Clone, Copy)]
 pub(crate) struct Quota {
     pub(crate) running_max: u64,
     pub(crate) fuel_per_minute: u64,
 }
 
-/// Of some tenants: by number, by fuel, or both.
+/// Draws quotas for some tenants: of concurrent attempts, of fuel, or both.
 pub(crate) fn quotas(dice: &mut Dice) -> Vec<(TenantId, Quota)> {
     let mut quotas = Vec::new();
     for tenant in tenants().filter(|_| dice.percent(40)).collect::<Vec<_>>() {
@@ -74,13 +74,13 @@ pub(crate) fn quotas(dice: &mut Dice) -> Vec<(TenantId, Quota)> {
     quotas
 }
 
-/// As a dispatcher is told.
+/// Returns the event that reports a quota to a dispatcher.
 pub(crate) fn told((tenant, quota): &(TenantId, Quota)) -> Event {
     let Quota { running_max, fuel_per_minute } = *quota;
     Event::Quota { tenant: tenant.clone(), running_max, fuel_per_minute }
 }
 
-/// When who cancels which task.
+/// Draws the tasks to cancel, with the times.
 pub(crate) fn cancels(tasks: &[Task], faults: &Faults, dice: &mut Dice) -> Vec<(Millis, TaskId)> {
     let mut cancel = |_| {
         let task = dice.pick(tasks)?;
@@ -89,7 +89,7 @@ pub(crate) fn cancels(tasks: &[Task], faults: &Faults, dice: &mut Dice) -> Vec<(
     (0..faults.cancels).filter_map(&mut cancel).collect()
 }
 
-/// How long a run takes: most are short, some outlast several beats.
+/// Draws the duration of a run: most are short, some outlast several heartbeats.
 pub(crate) fn run_ms(dice: &mut Dice) -> u64 {
     match dice.between(0, 9) {
         0..6 => dice.between(1, 100),

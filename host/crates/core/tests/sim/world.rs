@@ -1,5 +1,5 @@
-//! A world: simulated time, a store, dispatchers and workers, and everything that is on its way between them. One
-//! thread and one seed, so that a run can be repeated exactly.
+//! A simulated world: time, a store, dispatchers, workers, and all messages between them. It uses one thread and one
+//! seed, so a run can be repeated exactly.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ use crate::{
     workload::{self, Quota},
 };
 
-/// The store does by itself what time asks for this often.
+/// Interval at which the store performs due transitions.
 const STORE_TICK_MS: u64 = 200;
-/// Far beyond the longest retry delays in a row; a run that takes longer is stuck.
+/// Limit of simulated time, far beyond the longest sequence of retry delays; a run that exceeds it is stuck.
 const TIME_MAX: Millis = Millis(900_000);
-/// About 20 times what a run needs; one that needs more goes round in circles.
+/// Limit of steps, about 20 times the number a run needs; a run that exceeds it is in a loop.
 const STEPS_MAX: u64 = 60_000;
 
-/// Something that is going to happen.
+/// A future step.
 pub(crate) enum Step {
     Accept(Box<Task>),
     Cancel(TaskId),
@@ -52,7 +52,7 @@ pub(crate) enum Step {
         host: usize,
         life: u32,
     },
-    /// An event reaches a dispatcher: one of its lives, or whichever there is.
+    /// An event reaches a dispatcher: that of a given life, or the current one.
     Event {
         host: usize,
         life: Option<u32>,
@@ -86,22 +86,22 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) faults: Faults,
     pub(crate) now: Millis,
-    /// By how much the machines' wall clocks were set.
+    /// Offset of the machines' wall clocks.
     pub(crate) wall_ms: i64,
     pub(crate) store: Store,
     pub(crate) hosts: Vec<Host>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) workers_ever: u64,
     pub(crate) quotas: Vec<(TenantId, Quota)>,
-    /// Of those tenants, as the store keeps it.
+    /// Fuel tanks of these tenants, as kept by the store.
     pub(crate) tanks: BTreeMap<TenantId, FuelTank>,
     pub(crate) checker: Checker,
     pub(crate) figures: Figures,
-    /// What was handled, for a run that is to be shown.
+    /// Log of the steps, if the run is to be printed.
     pub(crate) lines: Option<Vec<String>>,
     agenda: BTreeMap<(Millis, u64), Step>,
     steps: u64,
-    /// Tasks that are still to be accepted.
+    /// Number of tasks still to be accepted.
     coming: usize,
 }
 
@@ -176,7 +176,7 @@ impl World {
         self.plan_clock_steps();
     }
 
-    /// Plans a fault for some time and some host.
+    /// Schedules a fault at a random time on a random host.
     pub(crate) fn once(&mut self, fault: impl Fn(usize) -> Step) {
         let at = Millis(self.dice.between(1, self.faults.until.0));
         let host = usize::from(self.dice.percent(50)) % self.hosts.len();
@@ -192,7 +192,7 @@ impl World {
         self.at(self.now.plus(ms), step);
     }
 
-    /// Runs until nothing is left to do, or a property is violated.
+    /// Runs until no steps are left or a property is violated.
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
         while let Some(((at, _), step)) = self.agenda.pop_first() {
             self.now = at;

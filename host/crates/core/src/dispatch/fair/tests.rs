@@ -1,4 +1,4 @@
-//! Shares between tenants, by the time that their runs hold slots.
+//! Tests of fair sharing between tenants by slot time.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn tenant(name: &str) -> TenantId {
     name.parse().unwrap()
 }
 
-/// One run of a tenant, which holds a slot for so long.
+/// Simulates one run of a tenant that holds a slot for the given time.
 fn run(shares: &mut Shares, tenant: &TenantId, slot_us: u64) {
     shares.take(tenant, 1);
     shares.begins(tenant);
@@ -34,7 +34,8 @@ fn two_tenants_share_by_slot_time_and_not_by_count() {
     assert!((0.8..1.25).contains(&ratio), "{cheap_us} us and {dear_us} us");
 }
 
-/// A tenant that ran for 10 s beside nobody, and what another one runs in a row then, in microseconds.
+/// Lets one tenant run alone for 10 s, then another; returns the slot time that the newcomer gets in a row, in
+/// microseconds.
 fn in_a_row(late: &TenantId, before: impl FnOnce(&mut Shares)) -> u64 {
     const RUN_US: u64 = 1_000;
     let steady = tenant("steady");
@@ -64,7 +65,7 @@ fn a_pause_earns_a_bounded_credit() {
 #[test]
 fn who_has_used_its_share_has_no_credit() {
     let late = tenant("late");
-    // As much as it would have had by now, at once.
+    // The amount that its share until now would have been, charged at once.
     let used = |shares: &mut Shares| {
         shares.set_ready(&late, 1);
         run(shares, &late, 10_000_000);
@@ -98,7 +99,7 @@ fn a_run_under_way_counts_as_it_goes() {
     shares.begins(&sleeper);
     shares.set_now(Millis(4_000));
     shares.set_ready(&other, 10);
-    // It has what the sleeper has, less its credit; so far the sleeper had been thought to cost next to nothing.
+    // The newcomer catches up with the sleeper, less its credit; until now the sleeper's estimated cost was close to 0.
     run(&mut shares, &other, CREDIT_US_MAX - 1_000);
     assert_eq!(shares.next().unwrap().0, other);
     run(&mut shares, &other, 2_000);

@@ -1,4 +1,4 @@
-//! The checker's book of what tenants may have under way: their number, and fuel that was drawn, reserved and refunded.
+//! The checker's record of quotas: concurrent attempts of each tenant, and fuel drawn, reserved and refunded.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ struct Allowance {
     running_max: u64,
     is_fuelled: bool,
     fuel: i128,
-    /// The store is being asked.
+    /// True while a draw is pending.
     asking: bool,
 }
 
@@ -44,7 +44,7 @@ impl Allowances {
         }
     }
 
-    /// Whether so many may be under way.
+    /// Checks that a tenant may have `under_way` concurrent attempts.
     pub(super) fn may_lease(&self, tenant: &TenantId, under_way: u64) -> Check {
         let Some(allowance) = self.0.get(tenant) else { return Ok(()) };
         let most = allowance.running_max;
@@ -70,7 +70,8 @@ impl Allowances {
         hold(has_it, Property::Quota, || format!("gives back {fuel} for {tenant}, which it has not"))
     }
 
-    /// Whether nothing keeps a tenant from having so many under way. How much fuel is enough the dispatcher may guess.
+    /// Returns whether a tenant is certain to be entitled to `under_way` attempts. With a fuel quota it is never
+    /// certain, since the dispatcher estimates the fuel needed.
     pub(super) fn must_serve(&self, tenant: &TenantId, under_way: u64) -> bool {
         self.0.get(tenant).is_none_or(|allowance| !allowance.is_fuelled && under_way <= allowance.running_max)
     }

@@ -1,5 +1,5 @@
-//! The checker's book of credit: what each worker was granted, and what became of each slot. A slot is free, taken by a
-//! lease request, or spent on an attempt. One attempt beyond it is for the worker's extra slot, if it has one.
+//! The checker's record of credit: the slots granted by each worker and the use of each. A slot is free, taken by a
+//! lease request, or spent on an attempt. An extra slot adds one attempt beyond the credit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use fusebox_core::{
 
 use super::LATE_MS_MAX;
 
-/// Slots by their expiry.
+/// Slots, each represented by its expiry.
 pub(super) type Slots = Vec<Millis>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,21 +24,21 @@ enum Extra {
 }
 
 struct Account {
-    /// Attempts that the worker has said it can hold; of one that has not joined, what any may hold.
+    /// Announced capacity; of a worker that has not joined, the maximum for any worker.
     capacity: usize,
     extra: Extra,
-    /// It can be reached.
+    /// True while the worker is reachable.
     present: bool,
-    /// Taken by lease requests that are not answered.
+    /// Slots taken by pending lease requests.
     taken: usize,
-    /// Sorted, the first to expire first.
+    /// Sorted by expiry.
     free: Slots,
-    /// Leased, and to be assigned now.
+    /// Leased, to be assigned next.
     leased: Slots,
     spent: BTreeSet<(TaskId, Attempt)>,
     seen_at: Millis,
     draining: bool,
-    /// Since when free slots have been void and unanswered.
+    /// Time since which free slots have been void and unanswered.
     void_since: Option<Millis>,
 }
 
@@ -59,7 +59,7 @@ impl Default for Account {
     }
 }
 
-/// One account a worker that is alive.
+/// Accounts of live workers.
 #[derive(Default)]
 pub(super) struct Ledger {
     accounts: BTreeMap<WorkerId, Account>,
@@ -76,7 +76,7 @@ impl Ledger {
         self.lost.remove(&worker);
     }
 
-    /// Credit granted beyond the capacity is void.
+    /// Adds granted credit; credit beyond the capacity is void.
     pub(super) fn grant(&mut self, worker: WorkerId, slots: u32, expires_at: Millis, now: Millis) {
         let account = self.accounts.entry(worker).or_default();
         account.seen_at = now;
@@ -104,7 +104,7 @@ impl Ledger {
         }
     }
 
-    /// Free slots are void.
+    /// Voids free slots.
     pub(super) fn void(&mut self, worker: WorkerId) {
         if let Some(account) = self.accounts.get_mut(&worker) {
             account.free.clear();
@@ -113,7 +113,7 @@ impl Ledger {
         }
     }
 
-    /// Workers that a wake-up at `now` must find dead.
+    /// Returns the workers that a wake-up at `now` must find dead.
     pub(super) fn silent(&self, now: Millis) -> Vec<WorkerId> {
         let is_silent = |account: &Account| account.seen_at.plus(WORKER_SILENCE_MS_MAX) <= now;
         self.accounts.iter().filter(|(_, account)| is_silent(account)).map(|(worker, _)| *worker).collect()
@@ -128,14 +128,14 @@ impl Ledger {
         account.is_some_and(|account| now <= account.seen_at.plus(WORKER_SILENCE_MS_MAX + LATE_MS_MAX))
     }
 
-    /// Workers that could be leased for.
+    /// Returns the workers that could be leased for.
     pub(super) fn with_credit(&self, now: Millis) -> impl Iterator<Item = WorkerId> {
         let has_credit = move |account: &Account| account.free.last().is_some_and(|last| *last > now);
         let able = self.accounts.iter().filter(move |(_, account)| has_credit(account) && !account.draining);
         able.map(|(worker, _)| *worker)
     }
 
-    /// Slots for a lease request, or how many there are if they do not suffice.
+    /// Takes slots for a lease request; returns the number available if they do not suffice.
     pub(super) fn take(&mut self, worker: WorkerId, count: u32, now: Millis) -> Result<Slots, usize> {
         let count = usize::try_from(count).unwrap();
         let Some(account) = self.accounts.get_mut(&worker).filter(|account| !account.draining) else { return Err(0) };
@@ -148,13 +148,13 @@ impl Ledger {
         Ok(account.free.drain(void..void + count).collect())
     }
 
-    /// Workers with an extra slot that could be leased for.
+    /// Returns the workers with an extra slot that could be leased for.
     pub(super) fn with_extra(&self) -> impl Iterator<Item = WorkerId> {
         let is_able = |account: &Account| account.extra == Extra::Free && account.present && !account.draining;
         self.accounts.iter().filter(move |(_, account)| is_able(account)).map(|(worker, _)| *worker)
     }
 
-    /// The extra slot of a worker is taken for a lease request; whether it could be.
+    /// Takes the extra slot of a worker for a lease request; returns whether it was free.
     pub(super) fn take_extra(&mut self, worker: WorkerId) -> bool {
         let is_able = self.with_extra().any(|able| able == worker);
         if let Some(account) = self.accounts.get_mut(&worker).filter(|_| is_able) {
@@ -163,25 +163,25 @@ impl Ledger {
         is_able
     }
 
-    /// A lease request for an extra slot is answered; what is not assigned of it now is free again.
+    /// Records the answer to a lease request for an extra slot, which is free again unless it is assigned next.
     pub(super) fn leased_extra(&mut self, worker: WorkerId) {
         if let Some(account) = self.accounts.get_mut(&worker).filter(|account| account.extra == Extra::Taken) {
             account.extra = Extra::Free;
         }
     }
 
-    /// An attempt is assigned for the extra slot that was taken for it.
+    /// Assigns an attempt to the extra slot taken for it; returns whether there was one.
     pub(super) fn assign_extra(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
         let account = self.accounts.get_mut(&worker).filter(|account| account.extra == Extra::Free);
         account.map(|account| account.extra = Extra::Spent(task, attempt)).is_some()
     }
 
-    /// Whether more is asked of a worker, or sent to it, than it can hold.
+    /// Returns whether a worker is sent or leased more than it can hold.
     pub(super) fn is_overfull(&self, worker: WorkerId) -> bool {
         self.accounts.get(&worker).is_some_and(|account| account.taken + account.spent.len() > account.capacity)
     }
 
-    /// A lease request is answered with this many attempts to assign; the rest of its slots is free again.
+    /// Records the answer to a lease request with `attempts` to assign; the remaining slots are free again.
     pub(super) fn leased(&mut self, worker: WorkerId, mut taken: Slots, attempts: usize) {
         let Some(account) = self.accounts.get_mut(&worker) else { return };
         account.taken = 0;
@@ -191,7 +191,7 @@ impl Ledger {
         account.leased = taken;
     }
 
-    /// An attempt is assigned on a leased slot; whether there was one.
+    /// Assigns an attempt to a leased slot; returns whether there was one.
     pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
         let Some(account) = self.accounts.get_mut(&worker) else { return false };
         if account.leased.is_empty() {
@@ -202,7 +202,7 @@ impl Ledger {
         true
     }
 
-    /// The effects of an event are over: slots leased and not assigned are free again.
+    /// Ends the effects of an event: slots leased but not assigned are free again.
     pub(super) fn settle(&mut self, now: Millis) {
         for account in self.accounts.values_mut() {
             if !account.leased.is_empty() {
@@ -214,7 +214,7 @@ impl Ledger {
         }
     }
 
-    /// A worker reports on an attempt it was assigned, or must stop it.
+    /// Records that a worker reported an attempt, or must stop it.
     pub(super) fn over(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         if let Some(account) = self.accounts.get_mut(&worker) {
             account.spent.remove(&(task, attempt));
@@ -224,7 +224,7 @@ impl Ledger {
         }
     }
 
-    /// The slots that expired first are answered with nothing; whether there were any.
+    /// Records that the slots that expired first were answered with nothing; returns whether there were any.
     pub(super) fn answer(&mut self, worker: WorkerId, now: Millis) -> bool {
         let Some(account) = self.accounts.get_mut(&worker) else { return false };
         let Some(first) = account.free.first().copied().filter(|first| *first <= now) else { return false };
@@ -233,7 +233,7 @@ impl Ledger {
         true
     }
 
-    /// A worker whose expired credit should have been answered by now.
+    /// Returns a worker whose expired credit is overdue for an answer.
     pub(super) fn unanswered(&self, now: Millis) -> Option<WorkerId> {
         let is_overdue = |account: &Account| account.void_since.is_some_and(|since| since.plus(LATE_MS_MAX) < now);
         self.accounts.iter().find(|(_, account)| is_overdue(account)).map(|(worker, _)| *worker)

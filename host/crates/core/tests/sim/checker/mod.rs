@@ -1,5 +1,5 @@
-//! What must hold whatever happens. The checker sees every event and effect of every dispatcher and every change in the
-//! store, keeps its own books of them, and believes nothing that the dispatcher says.
+//! Properties that must always hold. The checker sees every event and effect of every dispatcher and every change in
+//! the store, keeps its own records of them, and trusts nothing that the dispatcher reports.
 //!
 //! A new rule of the dispatcher becomes a [`Property`] here and a planted bug in `plants.rs` that breaks it.
 
@@ -26,52 +26,52 @@ use crate::{
     store::{Change, Store},
 };
 
-/// A driver handles a wake-up at most this late.
+/// Maximum delay of a driver's reaction to a wake-up.
 pub(crate) const LATE_MS_MAX: u64 = 400;
 
-/// What a violation is about.
+/// A property that can be violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Property {
-    /// An accepted task ends exactly once, and nothing changes it after that.
+    /// An accepted task ends exactly once, and nothing changes it afterwards.
     EndsOnce,
-    /// Every task ends, soon after nothing goes wrong any more, and in a bounded number of events.
+    /// Every task ends soon after the last fault, within a bounded number of events.
     NothingLost,
-    /// What is recorded of an attempt is what its own worker reported of it.
+    /// The recorded result of an attempt is the one reported by its own worker.
     Fence,
     /// An attempt is assigned only after its lease is saved, and only to the worker it is leased to.
     SavedFirst,
     /// No worker is leased or assigned more than its credit.
     Credit,
-    /// An attempt for a worker's extra slot is of a tenant that has nothing there, and there is one at most.
+    /// An attempt for a worker's extra slot belongs to a tenant that has nothing there, and there is at most one.
     Extra,
-    /// A worker is told only after its verdict is saved, or once the attempt is no longer the current one.
+    /// A worker is notified only after its verdict is saved, or once the attempt is no longer the current one.
     ToldLast,
-    /// No lease stays with a worker that is gone or was silent for too long.
+    /// No lease remains with a worker that is lost or was silent for too long.
     DeadWorker,
     /// Nothing is leased or assigned after a drain.
     Drain,
-    /// A drain is over once, when nothing is held and nothing is on its way.
+    /// A drain completes exactly once, when nothing is held and no answer is pending.
     Drained,
-    /// Attempts of a task grow, and each is assigned once.
+    /// Attempt numbers of a task increase, and each is assigned once.
     Grows,
-    /// Leases held are renewed in good time, and only those.
+    /// Exactly the held leases are renewed, and in time.
     Renewed,
-    /// A run is told to stop when its lease is lost, and only then.
+    /// A run is stopped if and only if its lease is lost.
     Stopped,
     /// Credit that expired unused is answered.
     Answered,
-    /// Where tasks are ready, their tenant may have them and credit is free, or an extra slot where the tenant has nothing,
-    /// tasks are leased.
+    /// Tasks are leased if they are ready, their tenant's quota allows them, and credit is free, or an extra slot of a
+    /// worker at which the tenant has nothing.
     Served,
-    /// No tenant has more under way than it may, by number or by fuel.
+    /// No tenant exceeds its quota of concurrent attempts or fuel.
     Quota,
-    /// A lease step's attempts are handed over with its answer, however often it was sent.
+    /// The answer to a lease step contains all of its attempts, however often it was repeated.
     HandedOver,
-    /// No lease lapses and no task expires before its time has passed, whatever clocks say.
+    /// No lease lapses and no task expires before its time has passed, regardless of clock adjustments.
     NothingEarly,
 }
 
-/// A property that did not hold.
+/// A violation of a property.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
     pub(crate) property: Property,
@@ -85,7 +85,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The answer to a check; turned into a [`Violation`] by the checker, which knows the time.
+/// Result of a check. The checker, which knows the time, turns it into a [`Violation`].
 type Check = Result<(), (Property, String)>;
 
 fn hold(holds: bool, property: Property, what: impl FnOnce() -> String) -> Check {
@@ -94,12 +94,12 @@ fn hold(holds: bool, property: Property, what: impl FnOnce() -> String) -> Check
 
 #[derive(Default)]
 pub(crate) struct Checker {
-    /// One a dispatcher that is up.
+    /// Records of the running dispatchers.
     watches: BTreeMap<usize, Watch>,
     ended: BTreeSet<TaskId>,
-    /// When each running task was leased, or its lease renewed.
+    /// Time at which each running task was leased or its lease last renewed.
     renewed: BTreeMap<TaskId, Millis>,
-    /// The first violation; what follows from it is of no interest.
+    /// First violation; later ones are consequences.
     violation: Option<Violation>,
 }
 
@@ -112,7 +112,7 @@ impl Checker {
         self.watches.remove(&host);
     }
 
-    /// A dispatcher has handled `event` with these effects, none of them performed yet.
+    /// Processes an event handled by a dispatcher, with its effects, none of them performed yet.
     pub(crate) fn handled(
         &mut self,
         host: usize,
@@ -132,7 +132,7 @@ impl Checker {
         self.note(check, now);
     }
 
-    /// The store has changed a task.
+    /// Processes a change of a task in the store.
     pub(crate) fn changed(&mut self, Change { before, after }: &Change, now: Millis) {
         if let TaskState::Running(_) = after.state {
             self.renewed.insert(after.id, now);
@@ -141,14 +141,15 @@ impl Checker {
         self.note(check, now);
     }
 
-    /// A lease step is answered: `before` is what its earlier tries have leased and still hold.
+    /// Processes the answer to a lease step; `before` holds the attempts that its earlier tries have leased and still
+    /// hold.
     pub(crate) fn leased(&mut self, before: &[(TaskId, Attempt)], answer: &[(TaskId, Attempt)], now: Millis) {
         let missing = before.iter().find(|leased| !answer.contains(leased));
         let what = || format!("{missing:?} was leased and is not handed over");
         self.note(hold(missing.is_none(), Property::HandedOver, what), now);
     }
 
-    /// Time itself has changed a task.
+    /// Processes a change of a task caused by the passage of time.
     pub(crate) fn ended_by_time(&mut self, Change { before, .. }: &Change, now: Millis) {
         let due = match before.state {
             TaskState::Running(_) => self.renewed.get(&before.id).map_or(Millis(0), |at| at.plus(LEASE_MS)),
@@ -176,7 +177,7 @@ impl Checker {
         })
     }
 
-    /// The run is over: nothing can happen any more that would end a task.
+    /// Checks the end of a run, when no remaining step could end a task.
     pub(crate) fn finished(&mut self, store: &Store, now: Millis) {
         let left: Vec<String> = store.unended().map(|task| format!("{} {:?}", task.id, task.state)).collect();
         let check = hold(left.is_empty(), Property::NothingLost, || format!("left: {}", left.join("; ")));
@@ -193,12 +194,12 @@ impl Checker {
         self.watches.values().all(Watch::is_idle)
     }
 
-    /// Whether a dispatcher must have given this worker up.
+    /// Returns whether a dispatcher must have given up this worker.
     pub(crate) fn has_lost(&self, host: usize, worker: WorkerId) -> bool {
         self.watches.get(&host).is_some_and(|watch| watch.has_lost(worker))
     }
 
-    /// Whether a report of this worker on this attempt would be a true one.
+    /// Returns whether a report by this worker on this attempt would be genuine.
     pub(crate) fn is_assigned(&self, host: usize, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
         self.watches.get(&host).is_some_and(|watch| watch.is_assigned(worker, task, attempt))
     }

@@ -1,4 +1,4 @@
-//! The checker's book of one dispatcher, from its start to its end: requests on their way, attempts held, credit.
+//! The checker's record of one dispatcher from start to end: pending requests, attempts held, credit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::store::Store;
 
-/// A lease that is not renewed for this long could lapse with the next renewal that fails.
+/// Maximum age of a renewal: a lease renewed later than this could lapse after one failed renewal.
 const RENEWAL_MS_MAX: u64 = LEASE_MS / 2;
 
 struct Request {
@@ -26,9 +26,9 @@ struct Request {
     worker: WorkerId,
     count: u32,
     slots: Slots,
-    /// For the worker's extra slot.
+    /// True if the request is for the worker's extra slot.
     extra: bool,
-    /// What is known to be ready may be newer than the answer will be.
+    /// True if a report of ready tasks arrived that may be newer than the answer.
     backlog_came: bool,
 }
 
@@ -50,12 +50,12 @@ pub(super) struct Watch {
     /// Every attempt ever assigned.
     assigned: BTreeSet<(TaskId, Attempt)>,
     ledger: Ledger,
-    /// Workers that have said goodbye and nothing since.
+    /// Workers that have said goodbye and sent nothing since.
     left: BTreeSet<WorkerId>,
     allowances: Allowances,
-    /// Tasks known to be ready and not asked for.
+    /// Number of tasks known to be ready and not requested.
     ready: BTreeMap<TenantId, u64>,
-    /// A store that did not answer is left alone until then.
+    /// Time until which a store that did not respond is not called.
     paused_until: Millis,
     draining: bool,
     drained: bool,
@@ -78,7 +78,7 @@ impl Watch {
         self.held.get(&(task, attempt)).is_some_and(|held| held.worker == worker)
     }
 
-    /// Takes in what happened.
+    /// Processes an event.
     pub(super) fn event(&mut self, event: &Event, now: Millis) {
         match *event {
             Event::WorkerJoined { worker, room } => {
@@ -161,7 +161,7 @@ impl Watch {
         if attempts.len() < usize::try_from(count).unwrap() && !backlog_came {
             self.ready.insert(tenant.clone(), 0);
         }
-        // Where a later attempt is held, this answer was overtaken: its lease was over before it came.
+        // If a later attempt is held, the lease of this one expired before the answer arrived.
         let is_overtaken =
             |(task, attempt)| self.held.range((task, attempt + 1)..=(task, Attempt::MAX)).next().is_some();
         let attempts: Vec<_> = attempts.iter().copied().filter(|attempt| !is_overtaken(*attempt)).collect();
@@ -183,12 +183,12 @@ impl Watch {
         self.void_requests(worker);
     }
 
-    /// Credit of a worker that is gone is gone too, even if a worker of this name turns up again.
+    /// Voids the credit of a lost worker, even if a worker with this id reappears.
     fn void_requests(&mut self, worker: WorkerId) {
         self.requests.values_mut().filter(|request| request.worker == worker).for_each(|request| request.slots.clear());
     }
 
-    /// Checks what the dispatcher wants done.
+    /// Checks an effect.
     pub(super) fn effect(&mut self, effect: &Effect, store: &Store, now: Millis) -> Check {
         match *effect {
             Effect::Lease { request, ref tenant, worker, count, extra } => {
@@ -209,7 +209,7 @@ impl Watch {
                 })
             }
             Effect::Told { worker, task, attempt } => {
-                // Whoever is told: the driver forgets the attempt's bytes.
+                // Applies to any worker, since the driver discards the attempt's data.
                 hold(!self.held.contains_key(&(task, attempt)), Property::ToldLast, || {
                     format!("told {worker} of attempt {attempt} of {task}, which is not saved")
                 })
@@ -260,14 +260,14 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether a worker runs something of a tenant, or will.
+    /// Returns whether a worker runs something of a tenant, or will.
     fn has_something(&self, tenant: &TenantId, worker: WorkerId) -> bool {
         let runs = |held: &Held| held.assigned && held.report.is_none() && held.verdict.is_none();
         let mut held = self.held.values().filter(|held| held.worker == worker && held.tenant == *tenant);
         held.any(runs) || self.requests.values().any(|asked| asked.worker == worker && asked.tenant == *tenant)
     }
 
-    /// Attempts of a tenant that are leased or asked for.
+    /// Returns the number of a tenant's attempts that are leased or requested.
     fn under_way(&self, tenant: &TenantId) -> u64 {
         let asked = self.requests.values().filter(|request| request.tenant == *tenant);
         let asked: u64 = asked.map(|request| u64::from(request.count)).sum();
@@ -318,7 +318,7 @@ impl Watch {
     }
 
     fn served(&self, now: Millis) -> Check {
-        // Whose lease steps are on their way waits for their answers.
+        // Tenants with pending lease steps wait for the answers.
         let is_served = |tenant: &TenantId| self.requests.values().any(|request| request.tenant == *tenant);
         let may = |tenant: &TenantId| self.allowances.must_serve(tenant, self.under_way(tenant) + 1);
         let mut waiting = self.ready.iter().filter(|(tenant, ready)| **ready > 0 && !is_served(tenant) && may(tenant));
@@ -335,7 +335,7 @@ impl Watch {
         hold(idle.is_none(), Property::Served, || format!("{waits:?} and {idle:?} wait for each other"))
     }
 
-    /// Checks what must be so after each event.
+    /// Checks the properties that hold after each event.
     pub(super) fn settled(&mut self, event: &Event, now: Millis) -> Check {
         let stop = match *event {
             Event::LeaseLost { task, attempt } => self.held.get(&(task, attempt)),
