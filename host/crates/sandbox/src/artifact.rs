@@ -1,6 +1,6 @@
-//! Compiled modules as files, and as what one host gives another. Native code is trusted blindly once it is loaded, so it
-//! is loaded only where its authentication code is right for these very bytes, this module and this engine: made with the
-//! directory's key, or with the one that both hosts know.
+//! Authenticated form of compiled modules, as files and in transfers between hosts. Loaded native code is trusted
+//! blindly, so it is loaded only if its authentication code matches exactly these bytes, this module and this engine.
+//! The key is that of the cache directory, or one shared by both hosts.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use fusebox_core::id::ModuleDigest;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The first bytes of a file; another layout gets another number.
+/// First bytes of a file; a new layout gets a new number.
 const MAGIC: &[u8; 8] = b"FUSEBOX1";
 const MAC_BYTES: usize = 32;
 
-/// What an artifact must match.
+/// Properties that an artifact must match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity<'a> {
-    /// The module that was compiled.
+    /// Digest of the module.
     pub(crate) digest: &'a ModuleDigest,
-    /// The engine's version and settings.
+    /// Hash of the engine's version and settings.
     pub(crate) engine: u64,
 }
 
-/// Authenticates compiled code: whoever has it decides what runs here. Each directory has one of its own; hosts that give
-/// each other artifacts share one more.
+/// Key that authenticates compiled code; its holders can execute native code on this host. Each directory has its own
+/// key, and hosts that exchange artifacts share another.
 #[derive(Clone)]
 pub struct ArtifactKey(pub [u8; 32]);
 
@@ -33,13 +33,13 @@ impl fmt::Debug for ArtifactKey {
 }
 
 impl ArtifactKey {
-    /// A file of compiled code.
+    /// Returns compiled code in its authenticated form.
     pub(crate) fn seal(&self, identity: Identity<'_>, code: &[u8]) -> Vec<u8> {
         let mac = self.mac(identity, code).finalize().into_bytes();
         [MAGIC.as_slice(), &mac, code].concat()
     }
 
-    /// The compiled code of a file; `None` where it is not authentic.
+    /// Returns the compiled code of an authenticated form, or `None` if it is not authentic.
     pub(crate) fn open<'a>(&self, identity: Identity<'_>, file: &'a [u8]) -> Option<&'a [u8]> {
         let sealed = file.strip_prefix(MAGIC)?;
         let (mac, code) = sealed.split_at_checked(MAC_BYTES)?;

@@ -1,4 +1,4 @@
-//! Compiled modules: on disk, authenticated, and the most used ones in memory, linked and ready to be instantiated.
+//! Cache of compiled modules: authenticated on disk, and the most recently used linked in memory.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -21,30 +21,30 @@ use crate::{
     imports, wasi,
 };
 
-/// A compiled module in memory, ready to be instantiated. Cheap to clone.
+/// A compiled module in memory, linked and ready to be instantiated. Cheap to clone.
 #[derive(Clone)]
 pub struct LoadedModule(pub(crate) Arc<Loaded>);
 
 pub(crate) struct Loaded {
     pub(crate) instance: InstancePre<Host>,
     pub(crate) entry: Entry,
-    /// What its function must be granted.
+    /// Capabilities that its function must be granted.
     pub(crate) needs: Vec<Capability>,
     bytes: u64,
 }
 
-/// Where a call enters the module, as places that need no look-up by name.
+/// Exports through which a call enters the module, as indices that require no lookup by name.
 pub(crate) enum Entry {
     Core { memory: ModuleExport, alloc: ModuleExport, handle: ModuleExport, initialize: Option<ModuleExport> },
     Command { start: ModuleExport },
 }
 
 pub(crate) struct Cache {
-    /// `None` where another process keeps the files and hands modules over.
+    /// `None` if another process keeps the files and passes modules to this one.
     disk: Option<Disk>,
     key: ArtifactKey,
     engine: Engine,
-    /// Part of each file's name and authentication: another engine version compiles again.
+    /// Part of each file's name and authentication code, so a new engine version recompiles.
     engine_hash: u64,
     core: Linker<Host>,
     command: Linker<Host>,
@@ -61,7 +61,7 @@ impl Weighter<ModuleDigest, LoadedModule> for ByBytes {
 }
 
 impl Cache {
-    /// Opens a directory, making it and its key where they are not there.
+    /// Opens a directory, creating it and its key if they are missing.
     pub(crate) fn open(dir: &Path, bytes_max: u64, engine: &Engine) -> Result<Self, SandboxError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             SandboxError(format!("the artifact cache {}: {what}: {error}", dir.display()))
@@ -71,9 +71,9 @@ impl Cache {
         Self::over(Some(disk), key, engine)
     }
 
-    /// Without a directory: what it has is what is handed over, and in memory.
+    /// Returns a cache without a directory, for modules passed by another process.
     pub(crate) fn in_memory(engine: &Engine) -> Result<Self, SandboxError> {
-        // It seals and opens nothing.
+        // The key is never used.
         Self::over(None, ArtifactKey([0; 32]), engine)
     }
 
@@ -96,7 +96,7 @@ impl Cache {
         })
     }
 
-    /// The module, from memory or from disk; `None` where no authentic file is.
+    /// Returns the module from memory or disk, or `None` if there is no authentic file.
     pub(crate) fn load(&self, digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
         if let Some(module) = self.memory.get(digest) {
             return Ok(Some(module));
@@ -105,28 +105,29 @@ impl Cache {
         linked.transpose().map_err(|error| SandboxError(error.message))
     }
 
-    /// The compiled code on disk and the time that it took to compile, which is zero where another host did; `None` where no
-    /// authentic file is.
+    /// Returns the compiled code on disk and the time its compilation took, zero if another host compiled it; `None` if
+    /// there is no authentic file.
     pub(crate) fn recorded(&self, digest: &ModuleDigest) -> Result<Option<(Vec<u8>, Duration)>, SandboxError> {
         self.read(digest, |code, took| (code.to_vec(), took))
     }
 
-    /// The compiled code on disk, sealed with another key than the directory's; `None` where no authentic file is.
+    /// Returns the compiled code on disk, authenticated with `key` instead of the directory's; `None` if there is no
+    /// authentic file.
     pub(crate) fn export(&self, digest: &ModuleDigest, key: &ArtifactKey) -> Result<Option<Vec<u8>>, SandboxError> {
         self.read(digest, |code, _| key.seal(self.identity(digest), code))
     }
 
-    /// Adds what [`Cache::export`] of another host gave for the same key; nothing of it is looked at before its
-    /// authentication code is right.
+    /// Adds the result of [`Cache::export`] of another host with the same key. Nothing in it is parsed before its
+    /// authentication code is verified.
     pub(crate) fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
         let code = key.open(self.identity(digest), sealed).ok_or_else(|| ModuleError {
             code: ErrorCode::Internal,
-            message: "the artifact is not authentic: it is of another module, engine or key, or was changed".to_owned(),
+            message: "the artifact is not authentic: wrong module, engine or key, or modified".to_owned(),
         })?;
         self.insert(digest, code, Duration::ZERO)
     }
 
-    /// What `then` makes of the compiled code on disk; `None` where no authentic file is.
+    /// Applies `then` to the compiled code on disk; returns `None` if there is no authentic file.
     fn read<T>(
         &self,
         digest: &ModuleDigest,
@@ -144,13 +145,13 @@ impl Cache {
         Ok(Some(then(code, Duration::from_micros(u64::from_le_bytes(*took_us)))))
     }
 
-    /// The compiled code on disk; `None` where no authentic file is.
+    /// Returns the compiled code on disk, or `None` if there is no authentic file.
     pub(crate) fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
         self.read(digest, |code, _| code.to_vec())
     }
 
-    /// Adds compiled code, which must be authentic or come from our own compile child, and the time that it took there. Kept
-    /// only where it can be linked.
+    /// Adds compiled code, which must be authentic or from this host's own compile child, and the time its compilation
+    /// took. Stored only if it can be linked.
     pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8], took: Duration) -> Result<(), ModuleError> {
         self.link(digest, code)?;
         let Some(disk) = &self.disk else { return Ok(()) };
@@ -158,17 +159,17 @@ impl Cache {
         let file = self.key.seal(self.identity(digest), &[took_us.as_slice(), code].concat());
         disk.write(&self.file_name(digest), &file).map_err(|error| ModuleError {
             code: ErrorCode::Internal,
-            message: format!("a compiled module cannot be kept: {error}"),
+            message: format!("a compiled module cannot be stored: {error}"),
         })
     }
 
-    /// The engine's version and settings: code of another one is refused.
+    /// Returns the hash of the engine's version and settings; code of a different one is rejected.
     pub(crate) fn engine_hash(&self) -> u64 {
         self.engine_hash
     }
 
     fn file_name(&self, digest: &ModuleDigest) -> String {
-        // Files of before, without the time, have no `t`: they are not looked for.
+        // Files of older releases, which lack the time, lack the `t` and are not read.
         format!("{digest}-{:016x}-t.cwasm", self.engine_hash)
     }
 
@@ -185,10 +186,10 @@ impl Cache {
             Abi::Core => &self.core,
             Abi::Command => &self.command,
         };
-        // Names were checked before; what is left is a function that WASI does not have, or another type.
+        // Names were checked by `inspect`; the remaining errors are functions that WASI lacks, and wrong types.
         let instance = linker.instantiate_pre(&module).map_err(|error| ModuleError {
             code: ErrorCode::UnknownImport,
-            message: format!("the module imports what is not offered: {error:#}"),
+            message: format!("the module imports a function that the host does not provide: {error:#}"),
         })?;
         let granted = module.imports().filter(|import| import.module() == imports::MODULE);
         let needs = granted.filter_map(|import| imports::needs(import.name())).collect();
@@ -198,8 +199,9 @@ impl Cache {
     }
 }
 
-/// The directory's key; a new one where there is none. Files under another key are as good as absent. It appears whole or
-/// not at all, and the first one stays: processes that share a directory may start at once.
+/// Returns the directory's key, creating one if there is none; files authenticated with another key count as missing.
+/// The key file is created atomically and the first one wins, so processes that share a directory may start at the same
+/// time.
 fn key(disk: &Disk) -> std::io::Result<ArtifactKey> {
     const NAME: &str = "key";
     loop {
@@ -217,7 +219,7 @@ fn key(disk: &Disk) -> std::io::Result<ArtifactKey> {
     }
 }
 
-/// A module's ABI and where its calls enter.
+/// Returns a module's ABI and the exports through which calls enter it.
 fn entry(module: &Module) -> Option<(Abi, Entry)> {
     let export = |name| module.get_export_index(name);
     if let Some(handle) = export("fusebox_handle") {
@@ -229,9 +231,9 @@ fn entry(module: &Module) -> Option<(Abi, Entry)> {
 
 #[expect(unsafe_code, reason = "loading compiled code is what this crate exists for, and this is the one place")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
-    // SAFETY: the code is what a compile child of a trusted host wrote: fresh from our own one's pipe, or with an
-    // authentication code that was verified over these very bytes in memory, by this process or by the parent that hands
-    // them over.
+    // SAFETY: the code was written by a compile child of a trusted host: it comes from the pipe of this host's own
+    // child, or its authentication code was verified over exactly these bytes in memory, by this process or by the
+    // parent that passes them.
     unsafe { Module::deserialize(engine, code) }
 }
 
@@ -316,7 +318,7 @@ mod tests {
         assert_eq!(giver.recorded(&DIGEST).unwrap(), Some((code, TOOK)));
     }
 
-    /// After an upgrade of the engine its hash is another one: what an older compiler made is never run again.
+    /// After an upgrade the engine's hash changes, so code of an older compiler is never run.
     #[test]
     fn an_artifact_of_another_engine_is_not_loaded() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,38 +1,39 @@
-//! The CPU time that runs are charged. The thread's clock is a system call of 0.6 us, an eighth of a short run, so it is
-//! not read for each of them: a short run is charged its wall time, which is no less, and the next reading sets right what
-//! that was too much.
+//! CPU time charged to runs. Reading the thread's clock is a system call of 0.6 us, an eighth of a short run, so it is
+//! not read for every run. A short run is charged its wall time, which is an upper bound, and the next reading corrects
+//! the excess.
 
 use std::{cell::Cell, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Runs below this are charged their wall time. A thread that had to wait for a core is rarely back so soon.
+/// Runs shorter than this are charged their wall time. A thread that had to wait for a core rarely resumes this
+/// quickly.
 const SHORT: Duration = Duration::from_micros(50);
-/// The clock is read after so many short runs at the latest: what they were charged too much is below 1 ms.
+/// Maximum number of short runs between two readings, which keeps the excess below 1 ms.
 const SHORT_IN_A_ROW_MAX: u32 = 16;
 
 thread_local! {
     static CHARGED: Cell<Option<Charged>> = const { Cell::new(None) };
 }
 
-/// What this thread's runs were charged.
+/// Charges of a thread's runs.
 #[derive(Clone, Copy)]
 struct Charged {
-    /// CPU time of the thread up to now, as far as runs were charged for it.
+    /// CPU time of the thread that has been charged to runs.
     total: Duration,
-    /// Short runs since the clock was read.
+    /// Number of short runs since the last reading.
     unread: u32,
 }
 
-/// To be called before this thread's first run.
+/// Initializes the clock; must be called before a thread's first run.
 pub(crate) fn start() {
     if CHARGED.get().is_none() {
         CHARGED.set(Some(Charged { total: read(), unread: 0 }));
     }
 }
 
-/// What a run of this thread that took so much wall time is charged: at most that. What the thread does between two runs,
-/// it does for the second one.
+/// Returns the CPU time to charge for a run with the given wall time, at most that. Work of the thread between two runs
+/// is charged to the second one.
 pub(crate) fn charge(wall: Duration) -> Duration {
     let before = CHARGED.get().unwrap_or(Charged { total: Duration::ZERO, unread: 0 });
     let (charged, after) = match wall < SHORT && before.unread < SHORT_IN_A_ROW_MAX {

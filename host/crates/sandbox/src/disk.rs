@@ -1,8 +1,8 @@
-//! Artifacts on disk: one file each, written whole or not at all, within a bound. What has to go is what was written
-//! first: it is compiled again where it is still needed. Knows bytes, not what they are.
+//! Files of artifacts, written atomically within a size limit. The oldest files are removed first and recompiled if
+//! still needed. Treats contents as opaque bytes.
 //!
-//! The directory is looked up once. Afterwards its files are reached from its descriptor, also by a process that has become
-//! a user who could not look it up.
+//! The directory is opened once, and its files are accessed through the descriptor, which works after the process has
+//! become a user who cannot resolve the path.
 
 use std::{
     fs::{DirBuilder, File},
@@ -18,26 +18,26 @@ use rustix::{
     io::Errno,
 };
 
-/// How the names of artifacts end.
+/// File name extension of artifacts.
 const ENDING: &str = ".cwasm";
 
-/// See the module's documentation.
+/// Directory of artifacts. See the module's documentation.
 pub(crate) struct Disk {
     dir: OwnedFd,
     bytes_max: u64,
-    /// What all files take; so a directory is read only when something has to go.
+    /// Total size of all files, so that the directory is read only when files must be removed.
     bytes: Mutex<u64>,
 }
 
 struct Artifact {
     name: String,
     bytes: u64,
-    /// Seconds and nanoseconds.
+    /// Modification time in seconds and nanoseconds.
     written: (i64, u64),
 }
 
 impl Disk {
-    /// Opens a directory, making it where it is not there.
+    /// Opens a directory, creating it if missing.
     pub(crate) fn open(dir: &Path, bytes_max: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let dir = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -46,7 +46,7 @@ impl Disk {
         Ok(Self { bytes: Mutex::new(bytes), ..disk })
     }
 
-    /// A file's bytes; `None` where there is no such file, or one of another user.
+    /// Returns a file's content; `None` if it does not exist or belongs to another user.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(file) => {
@@ -59,7 +59,7 @@ impl Disk {
         }
     }
 
-    /// Writes a file, and removes the oldest ones where all together take too much.
+    /// Writes a file, and removes the oldest ones if the total exceeds the limit.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.write_temporary(bytes)?;
         if let Err(error) = renameat(&self.dir, &temporary, &self.dir, name) {
@@ -74,7 +74,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Writes a small file beside the artifacts, unless there is one already. Whether it did.
+    /// Writes a small file beside the artifacts unless it exists; returns whether it was written.
     pub(crate) fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
         let temporary = self.write_temporary(bytes)?;
         let linked = linkat(&self.dir, &temporary, &self.dir, name, AtFlags::empty());
@@ -86,7 +86,7 @@ impl Disk {
         }
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file if it exists.
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         match unlinkat(&self.dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -94,7 +94,7 @@ impl Disk {
         }
     }
 
-    /// A new file that is wholly on disk, readable by its owner alone; gives its name.
+    /// Writes a new file, synced and readable only by its owner; returns its name.
     fn write_temporary(&self, bytes: &[u8]) -> io::Result<String> {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(|error| io::Error::other(error.to_string()))?;
@@ -108,8 +108,8 @@ impl Disk {
         Ok(name)
     }
 
-    /// Removes the oldest files until nine tenths of the bound are left, so that not every write has to; gives what is
-    /// left.
+    /// Removes the oldest files until nine tenths of the limit remain, which makes removals rare; returns the remaining
+    /// size.
     fn shrink(&self) -> io::Result<u64> {
         let mut artifacts = self.artifacts()?;
         artifacts.sort_by_key(|artifact| artifact.written);
@@ -125,7 +125,7 @@ impl Disk {
         Ok(left)
     }
 
-    /// The artifacts that this user may read.
+    /// Returns the artifacts readable by this user.
     fn artifacts(&self) -> io::Result<Vec<Artifact>> {
         let mut artifacts = Vec::new();
         for entry in Dir::read_from(&self.dir)? {
@@ -134,7 +134,7 @@ impl Disk {
             if !name.ends_with(ENDING) {
                 continue;
             }
-            // By a descriptor: a process that is locked up may not ask about paths.
+            // Uses a descriptor, since a jailed process may not query paths.
             let opened = openat(&self.dir, &name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty());
             let Ok(about) = opened.and_then(fstat) else { continue };
             artifacts.push(Artifact {

@@ -1,4 +1,4 @@
-//! How a run ended. Told by types, never by the text of an error.
+//! Outcome of a run, derived from error types and never from error texts.
 
 use bytes::Bytes;
 use fusebox_core::outcome::{Outcome, StopReason};
@@ -7,10 +7,11 @@ use wasmtime_wasi::I32Exit;
 
 use crate::{harmless, host::Host};
 
-/// Names are the module's own, up to 100,000 bytes each; demangled names of generic code have a few hundred.
+/// Maximum length of a frame's name. Names come from the module and may have 100,000 bytes; demangled names of generic
+/// code have a few hundred.
 const FRAME_NAME_CHARS_MAX: usize = 500;
 
-/// Why the host ended a run; travels through the engine as an error.
+/// Reason for which the host ended a run; passes through the engine as an error.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Ending {
     #[error("the wall time is over")]
@@ -29,8 +30,8 @@ pub(crate) enum Ending {
     BadModule(&'static str),
 }
 
-/// The outcome of a run that did not return, with whether its instance was made, and whether the engine's fuel count can be trusted: it is lost on traps and
-/// interrupts, and right where a host call ended the run.
+/// Returns the outcome of a run that did not return, and whether the engine's fuel count is valid: it is lost on traps
+/// and interrupts, and correct if a host call ended the run. `is_made` is true if the instance was created.
 pub(crate) fn classify(error: &wasmtime::Error, host: &Host, is_made: bool, stdout: Bytes) -> (Outcome, bool) {
     if let Some(ending) = error.downcast_ref::<Ending>() {
         return host_ended(ending, host);
@@ -48,14 +49,14 @@ pub(crate) fn classify(error: &wasmtime::Error, host: &Host, is_made: bool, stdo
         Some(Trap::StackOverflow) => Outcome::StackOverflow { backtrace: frames() },
         _ if host.limiter.refused => Outcome::OutOfMemory { limit: host.limits.memory_bytes },
         Some(trap) => Outcome::Trapped { kind: trap.to_string(), backtrace: frames() },
-        // What WASI does not answer with a number, a pointer outside of the memory above all, "shall trap".
+        // WASI errors without an error number, above all pointers outside the memory, "shall trap".
         None if is_made => Outcome::Trapped { kind: refusal(error), backtrace: frames() },
         None => Outcome::BadModule { reason: format!("the module cannot be run: {error:#}") },
     };
     (outcome, false)
 }
 
-/// What a host call says of itself, without the frames that led to it.
+/// Returns the message of a host call's error without the frames that led to it.
 fn refusal(error: &wasmtime::Error) -> String {
     let said = error.chain().map(ToString::to_string).filter(|said| !said.starts_with("error while executing"));
     harmless(&said.collect::<Vec<_>>().join(": "), FRAME_NAME_CHARS_MAX)
@@ -75,7 +76,7 @@ fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
     }
 }
 
-/// Frames as text, innermost first: the function's name where the module has names.
+/// Returns the frames as text, innermost first, with function names if the module contains them.
 fn backtrace(trace: &WasmBacktrace) -> Vec<String> {
     trace
         .frames()

@@ -1,5 +1,5 @@
-//! The one function that makes the engine's configuration. The compile child and the host must agree on every setting
-//! that shapes compiled code; they differ in how instances are allocated, which does not.
+//! Configuration of the engine. The compile child and the host must agree on every setting that affects compiled code;
+//! they differ in the allocation of instances, which does not.
 
 use std::num::NonZeroUsize;
 
@@ -11,18 +11,18 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost
 
 use crate::SandboxError;
 
-/// Memory of a slot kept resident between runs and cleared by writing: below this, clearing is cheaper than asking the
-/// kernel for fresh pages and faulting them in.
+/// Memory of a slot that stays resident between runs and is cleared by writing: below this size, clearing is cheaper
+/// than requesting fresh pages from the kernel and faulting them in.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
-/// A module's own state beside memory and tables: with as many functions and globals as the caps allow, each function in
-/// a table, 1.4 MiB. Address space; a page of it is there once it is used.
+/// Size of a module's state in addition to memory and tables: 1.4 MiB at the maximum number of functions and globals
+/// with every function in a table. Only address space; pages are allocated on use.
 const INSTANCE_BYTES_MAX: usize = 2 << 20;
 
-/// The engine of the host: slots are reserved at the start, so that a run allocates nothing from the system.
+/// Returns the host's engine. Its slots are reserved at start, so a run allocates nothing from the system.
 pub(crate) fn pooled(slots: u32, ceiling: &RunLimits) -> Result<Engine, SandboxError> {
     let memory_bytes_max = usize::try_from(ceiling.memory_bytes).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
-    // One more than there are slots: a run's store is dropped just after its answer is given.
+    // One more than the number of slots, since a run's store is dropped just after its answer is sent.
     let slots = slots.saturating_add(1);
     pool.total_core_instances(slots)
         .total_memories(slots)
@@ -35,21 +35,21 @@ pub(crate) fn pooled(slots: u32, ceiling: &RunLimits) -> Result<Engine, SandboxE
         .max_tables_per_module(1)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
-        // The kernel says which pages a run wrote, where it can (Linux 6.7): only those are cleared.
+        // On Linux 6.7 and later the kernel reports the pages written by a run, and only those are cleared.
         .pagemap_scan(Enabled::Auto);
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).map_err(|error| SandboxError(format!("the engine cannot be made: {error:#}")))
 }
 
-/// The engine of the compile child: it never instantiates anything.
+/// Returns the compile child's engine, which never instantiates a module.
 pub(crate) fn compiling() -> Result<Engine, SandboxError> {
     Engine::new(&config()).map_err(|error| SandboxError(format!("the engine cannot be made: {error:#}")))
 }
 
 fn config() -> Config {
     let mut cost = OperatorCost::new();
-    // A failing grow costs 25 ns; at the default cost of 1 a loop of them would run for 25 times its fuel (measured).
+    // A failing grow costs 25 ns; at the default cost of 1, a loop of them would run for 25 times its fuel (measured).
     cost.variable.memory_grow_per_page = 255;
     let mut config = Config::new();
     config
@@ -59,10 +59,10 @@ fn config() -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .wasm_backtrace_max_frames(NonZeroUsize::new(16))
-        // The same input gives the same output bits, whichever machine runs it.
+        // Makes output bits independent of the machine.
         .cranelift_nan_canonicalization(true)
         .memory_init_cow(true)
-        // Proposals that no common toolchain needs are attack surface.
+        // Proposals that no common toolchain requires only add attack surface.
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_relaxed_simd(false)

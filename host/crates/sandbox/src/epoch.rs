@@ -1,4 +1,4 @@
-//! The ticker: one thread an engine, which lets every run look up from its work at each tick.
+//! Epoch ticker: one thread per engine, which interrupts every run at each tick.
 
 use std::{thread, time::Duration};
 
@@ -6,7 +6,7 @@ use wasmtime::Engine;
 
 use crate::SandboxError;
 
-/// How late a run may notice its deadline or its stop flag.
+/// Maximum delay with which a run notices its deadline or stop flag.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Starts the ticker of `engine`; it ends with the engine.

@@ -1,5 +1,4 @@
-//! What a run carries with it: its limits, its log, its stop flag, its deadline, its way outside. The data of the
-//! engine's store.
+//! Data of a run in the engine's store: limits, log, stop flag, deadline and host calls.
 
 use std::{
     sync::Arc,
@@ -24,7 +23,7 @@ use crate::{
     log::Log,
 };
 
-/// See the module's documentation.
+/// State of one run, accessible to its host functions.
 pub(crate) struct Host {
     pub(crate) limits: RunLimits,
     pub(crate) limiter: Limiter,
@@ -33,14 +32,14 @@ pub(crate) struct Host {
     pub(crate) stop: StopFlag,
     pub(crate) deadline: Instant,
     pub(crate) host_calls: Option<Arc<dyn HostCalls>>,
-    /// What the last call to the outside gave, for the guest to fetch.
+    /// Result of the last host call, to be fetched by the guest.
     pub(crate) answer: Bytes,
-    /// Of the command ABI only.
+    /// Set for the command ABI only.
     pub(crate) wasi: Option<WasiP1Ctx>,
 }
 
 impl Host {
-    /// Whether the run may go on.
+    /// Ends the run if it was stopped or its deadline has passed.
     pub(crate) fn check(&self) -> Result<(), Ending> {
         if let Some(reason) = self.stop.reason() {
             return Err(Ending::Stopped(reason));
@@ -57,7 +56,7 @@ impl Host {
         Ok(UpdateDeadline::Continue(1))
     }
 
-    /// Asks the outside, which may wait as long as the run may.
+    /// Makes a host call, which may block until the run's deadline.
     pub(crate) fn ask(&self, call: Call) -> Result<Result<Answer, Refusal>, Ending> {
         self.check()?;
         let Some(host_calls) = &self.host_calls else { return Ok(Err(Refusal::Unavailable)) };
@@ -67,7 +66,7 @@ impl Host {
         Ok(answer)
     }
 
-    /// Waits until `until`, or ends the run at its deadline or when it is stopped.
+    /// Waits until `until`; ends the run at its deadline or when it is stopped.
     pub(crate) fn wait(&self, until: Instant) -> Result<(), Ending> {
         loop {
             self.check()?;

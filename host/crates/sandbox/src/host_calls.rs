@@ -1,5 +1,5 @@
-//! The seam between a run and what is outside of it: configuration, secrets, the key-value namespace, other hosts. The
-//! sandbox knows no store and no network, so whoever starts a run gives it something that asks them.
+//! Interface to services outside the sandbox: configuration, secrets, the key-value namespace, HTTP requests. The
+//! sandbox knows no store and no network, so the caller of a run supplies an implementation.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use fusebox_core::capability::{Answer, Call, Refusal};
 
 use crate::{CallContext, StopFlag};
 
-/// Answers what a run asks for. Called on the slot's thread, only with what the run is granted by [`CallContext::grants`];
-/// which hosts an HTTP request may go to is left to whoever reads it.
+/// Answers the calls of a run that require a grant. Invoked on the slot's thread, and only for capabilities in
+/// [`CallContext::grants`]; the implementation checks the host of an HTTP request.
 pub trait HostCalls: Send + Sync {
-    /// Answers one call. May block while `patience` lasts, and no longer: a guest waits in here, and neither its fuel nor
-    /// the epoch can end it meanwhile.
+    /// Answers one call. Must return by the end of `patience`: the guest waits meanwhile, and neither its fuel nor the
+    /// epoch can end it.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// Returns the refusal to pass to the guest.
     fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal>;
 }
 
-/// How long a call to the outside may take: until the run is over or told to stop.
+/// Time limit of a host call: the run's deadline, or an earlier stop of the run.
 #[derive(Clone, Debug)]
 pub struct Patience {
     pub(crate) until: Instant,
@@ -26,20 +26,20 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Until then, unless the run is stopped before.
+    /// Returns a limit that ends at `until`, or when `stop` is raised.
     #[must_use]
     pub fn new(until: Instant, stop: StopFlag) -> Self {
         Self { until, stop }
     }
 
-    /// The end of the run's time.
+    /// Returns the deadline of the run.
     #[must_use]
     pub fn until(&self) -> Instant {
         self.until
     }
 
-    /// What is left of it; `None` where it is over or the run is to stop. Look again at least every 10 ms: nothing else
-    /// tells of a stop.
+    /// Returns the remaining time; `None` if the deadline has passed or the run is to stop. Poll at least every 10 ms,
+    /// since a stop is not signalled in any other way.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());

@@ -1,5 +1,5 @@
-//! Looks at a module before anything is compiled: is it core wasm, is every part of it within the structural caps, is it
-//! valid, which ABI does it follow, and does it import only what is offered? All in one pass, in time linear in its size.
+//! Checks of a module before compilation: that it is core wasm, stays within the structural limits, is valid, follows
+//! an ABI, and imports only functions that are provided. Done in a single pass, in time linear in its size.
 
 use fusebox_core::{
     error::ErrorCode,
@@ -20,7 +20,7 @@ mod abi;
 mod constants;
 mod shape;
 
-/// What the engine is configured for; anything else is invalid here already.
+/// Features that the engine is configured for; modules that use others are invalid.
 fn features() -> WasmFeatures {
     WasmFeatures::MUTABLE_GLOBAL
         | WasmFeatures::SATURATING_FLOAT_TO_INT
@@ -34,7 +34,7 @@ fn features() -> WasmFeatures {
         | WasmFeatures::EXTENDED_CONST
 }
 
-/// See the module's documentation. `memory_bytes_max` is the most that any run may have.
+/// Inspects a module. `memory_bytes_max` is the ceiling of a run's memory.
 pub(crate) fn inspect(wasm: &[u8], memory_bytes_max: u64) -> Result<Inspected, ModuleError> {
     shape::check(wasm)?;
     let mut module = abi::Surface::default();
@@ -61,7 +61,7 @@ pub(crate) fn inspect(wasm: &[u8], memory_bytes_max: u64) -> Result<Inspected, M
     Err(error(ErrorCode::InvalidModule, "the module is cut off before its end"))
 }
 
-/// Counts are declared before the items, so a module with too many is refused without reading them.
+/// Counts precede the items, so a module with too many is rejected without reading them.
 fn check_counts(payload: &Payload<'_>) -> Result<(), ModuleError> {
     let (what, found, most) = match payload {
         Payload::TypeSection(section) => ("types", section.count(), MODULE_ITEMS_MAX),
@@ -125,7 +125,7 @@ fn error(code: ErrorCode, message: impl Into<String>) -> ModuleError {
 }
 
 fn too_complex(found: &str, most: u64) -> ModuleError {
-    let message = format!("the module has {found}, and {most} is the most: split it, or optimise it for size");
+    let message = format!("the module has {found}, and the maximum is {most}: split it, or optimise it for size");
     error(ErrorCode::ModuleTooComplex, message)
 }
 

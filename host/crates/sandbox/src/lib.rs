@@ -1,21 +1,77 @@
-//! Runs one guest call in wasmtime, on its own fuse. Knows no network, store or tenant's data; the only crate that
-//! names wasmtime.
+//! Runs single calls of guests in wasmtime, each within its limits. The crate knows no network, no store and no
+//! tenant's data, and no other crate names wasmtime.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `engine` | the one function that makes the engine's configuration, for the host and the compile child |
-//! | `epoch` | the ticker that lets a run notice its deadline and its stop flag |
-//! | `inspect` | structural caps and the ABI, before anything is compiled |
-//! | `compile` | the compile child, seen from both sides |
-//! | `prepare` | from a module to its artifact, and who may learn that it was there |
-//! | `artifact`, `disk`, `cache` | compiled modules: authenticated, on disk within a bound, and in memory |
+//! | `engine` | configuration of the engine, for the host and the compile child |
+//! | `epoch` | ticker that lets runs notice their deadline and stop flag |
+//! | `inspect` | structural limits and ABI, checked before compilation |
+//! | `compile` | compile child, both sides |
+//! | `prepare` | from a module to its artifact, without revealing that another tenant has it |
+//! | `artifact`, `disk`, `cache` | compiled modules: authenticated, on disk within a limit, and in memory |
 //! | `limiter` | memory and tables of a run |
-//! | `host` | what a run carries with it: limits, log, stop flag, deadline |
-//! | `metered` | the one way to give a guest a function: with its cost in fuel |
-//! | `imports` | what a guest may call, one capability a file |
-//! | `host_calls` | the seam to what only grants give: configuration, secrets, key-value namespace, other hosts |
+//! | `host` | data of a run: limits, log, stop flag, deadline |
+//! | `metered` | links host functions to guests, each with its cost in fuel |
+//! | `imports` | functions that guests may call, one file for each capability |
+//! | `host_calls` | interface to services that require grants: configuration, secrets, key-value namespace, HTTP |
 //! | `wasi` | WASI preview 1 for the command ABI |
-//! | `run`, `ending`, `cpu` | one run: instantiate, call, how it ended, and the CPU time it is charged |
+//! | `run`, `ending`, `cpu` | one run: instantiation, call, outcome, and CPU time charged |
+//!
+//! # Example
+//! Compiles a function that returns its input, and runs it. The program is its own compile child, as the host is.
+//!
+//! ```standalone_crate
+//! use std::thread;
+//!
+//! use fusebox_core::{capability::Grants, function::RunLimits, limits, name::TenantId, outcome::Outcome, time::Millis};
+//! use fusebox_sandbox::{Call, CallContext, CompileCommand, Options, Sandbox, StopFlag, compile_child};
+//!
+//! const ECHO: &str = r#"
+//!     (module
+//!         (memory (export "memory") 2)
+//!         (func (export "fusebox_alloc") (param $bytes i32) (result i32) (i32.const 1024))
+//!         (func (export "fusebox_handle") (param $ptr i32) (param $len i32) (result i32)
+//!             ;; The result record at address 0: tag 0 (returned), pointer, length.
+//!             (i32.store (i32.const 4) (local.get $ptr))
+//!             (i32.store (i32.const 8) (local.get $len))
+//!             (i32.const 0)))"#;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     if std::env::args().nth(1).as_deref() == Some("compile-child") {
+//!         return Ok(compile_child(fusebox_jail::Setting::Auto)?);
+//!     }
+//!     let cache = tempfile::tempdir()?;
+//!     let sandbox = Sandbox::new(Options {
+//!         slots: 1,
+//!         ceiling: RunLimits::CEILING,
+//!         cache_dir: cache.path().into(),
+//!         cache_bytes_max: limits::ARTIFACTS_BYTES_MAX,
+//!         compile_command: CompileCommand {
+//!             program: std::env::current_exe()?,
+//!             args: vec!["compile-child".into()],
+//!         },
+//!     })?;
+//!     let prepared = sandbox.prepare(&wat::parse_str(ECHO)?)?;
+//!     let module = sandbox.load(&prepared.inspected.digest)?.ok_or("no artifact")?;
+//!
+//!     let context = CallContext {
+//!         task: None,
+//!         attempt: 1,
+//!         tenant: TenantId::default_tenant(),
+//!         function: "echo".parse()?,
+//!         deadline: Millis(5_000),
+//!         grants: Grants::default(),
+//!     };
+//!     let limits = RunLimits { fuel: 100_000, ..RunLimits::default() };
+//!     let input = "hello".into();
+//!     let call = Call { input, limits, context, stop: StopFlag::default(), host_calls: None };
+//!     let slot = thread::Builder::new().stack_size(limits::SLOT_STACK_BYTES);
+//!     let run = slot.spawn(move || sandbox.run(&module, call))?.join().expect("a run never panics");
+//!     assert_eq!(run.outcome, Outcome::Returned("hello".into()));
+//!     assert!(run.usage.fuel.is_some_and(|fuel| fuel < 100));
+//!     Ok(())
+//! }
+//! ```
 
 mod artifact;
 mod cache;
@@ -66,65 +122,65 @@ pub use prepare::digest;
 
 use cache::Cache;
 
-/// How a sandbox is set up.
+/// Settings of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Runs that may go on at once: sizes the instance pool.
+    /// Number of concurrent runs; determines the size of the instance pool.
     pub slots: u32,
-    /// The most any run may use.
+    /// Ceiling of the limits of every run.
     pub ceiling: RunLimits,
-    /// Where compiled modules are kept; made with mode 0700.
+    /// Directory of compiled modules, created with mode 0700.
     pub cache_dir: PathBuf,
-    /// Bytes that compiled modules may take on disk; the oldest go first.
+    /// Maximum size of compiled modules on disk in bytes; the oldest are removed first.
     pub cache_bytes_max: u64,
-    /// The program that compiles one module, in a process of its own.
+    /// Program that compiles one module in a separate process.
     pub compile_command: CompileCommand,
 }
 
 /// A program whose `main` calls [`compile_child`].
 #[derive(Clone, Debug)]
 pub struct CompileCommand {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub args: Vec<OsString>,
 }
 
-/// Compiles one module where that can be bounded and ended: native code for this crate's engine, or why there is none.
+/// Compiles single modules, bounded and abortable, to native code for this crate's engine.
 pub trait Compiler: Send + Sync {
     /// Compiles a module that has been inspected. Blocks.
     ///
     /// # Errors
-    /// Why it does not compile within its limits.
+    /// Returns an error if the module does not compile within its limits.
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError>;
 }
 
-/// Why a module is no function of this host: a code for programs and a sentence for people.
+/// Error of a module that this host cannot run, with a code for programs and a message for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ModuleError {
-    /// What programs branch on.
+    /// Code for programs.
     pub code: ErrorCode,
-    /// A sentence that says what to do.
+    /// Sentence that describes the problem and the remedy.
     pub message: String,
 }
 
 impl ModuleError {
-    /// Names from the module, which may be of any length and hold anything, are among what is said.
+    /// Sanitizes the message, which may contain names from the module, of any length and content.
     fn bounded(self) -> Self {
         Self { message: harmless(&self.message, MESSAGE_CHARS_MAX), ..self }
     }
 }
 
-/// A sentence about a module needs no more, the names of what is offered included.
+/// Maximum length of a message about a module, including the names of all functions provided.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// Text for people that was made by others: cut, and without control characters, which could drive a terminal.
+/// Truncates text that was supplied by others and removes control characters, which could control a terminal.
 pub(crate) fn harmless(text: &str, chars_max: usize) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(chars_max).collect()
 }
 
-/// The sandbox itself cannot do its work: a broken cache directory, no address space.
+/// Failure of the sandbox itself, for example a broken cache directory or lack of address space.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SandboxError(pub String);
@@ -135,35 +191,35 @@ impl From<SandboxError> for ModuleError {
     }
 }
 
-/// What a module says of itself.
+/// Properties of a module found by inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspected {
     /// SHA-256 of the wasm bytes.
     pub digest: ModuleDigest,
-    /// How it is called.
+    /// Calling convention.
     pub abi: Abi,
-    /// What it must be granted to run, each once.
+    /// Capabilities that it must be granted, without duplicates.
     pub needs: Vec<Capability>,
 }
 
 /// A module whose compiled artifact is in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
-    /// What the module says of itself.
+    /// Properties of the module.
     pub inspected: Inspected,
-    /// Time the compile child took, or would have taken for whoever must not learn that the artifact was there; zero where it
-    /// was.
+    /// Time that the compile child took, or would have taken if the caller must not learn that the artifact existed;
+    /// zero if it existed.
     pub compile: Duration,
-    /// Whether a compile child ran.
+    /// True if a compile child ran.
     pub is_compiled: bool,
 }
 
-/// Tells one run to stop. Cheap to clone; raised once.
+/// Requests that one run stop. Cheap to clone; can be raised once.
 #[derive(Clone, Debug, Default)]
 pub struct StopFlag(Arc<AtomicU8>);
 
 impl StopFlag {
-    /// Stops the run at its next tick or wait. The first reason stays.
+    /// Stops the run at its next tick or wait. The first reason is kept.
     pub fn raise(&self, reason: StopReason) {
         let value = match reason {
             StopReason::Cancelled => 1,
@@ -172,7 +228,7 @@ impl StopFlag {
         let _ = self.0.compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Why the run should stop, if it should.
+    /// Returns the reason to stop, if the flag is raised.
     #[must_use]
     pub fn reason(&self) -> Option<StopReason> {
         match self.0.load(Ordering::Acquire) {
@@ -183,59 +239,61 @@ impl StopFlag {
     }
 }
 
-/// What is known of a call: the guest may ask about it, but for its grants.
+/// Properties of a call. All but the grants are visible to the guest.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    /// The task; `None` for a sync invoke, which is not stored.
+    /// Task of the call; `None` for a sync invoke, which is not stored.
     pub task: Option<TaskId>,
-    /// Which attempt this is.
+    /// Number of the attempt.
     pub attempt: Attempt,
-    /// Whose function runs.
+    /// Tenant of the function.
     pub tenant: TenantId,
-    /// The function's name.
+    /// Name of the function.
     pub function: FunctionName,
-    /// When the run is ended.
+    /// Time at which the run is ended.
     pub deadline: Millis,
-    /// What the function was granted.
+    /// Capabilities granted to the function.
     pub grants: Grants,
 }
 
 /// One call of a function.
 #[derive(Clone)]
 pub struct Call {
-    /// The input.
+    /// Input of the call.
     pub input: Bytes,
-    /// What the run may use; capped by the sandbox's ceiling.
+    /// Limits of the run; reduced to the sandbox's ceiling.
     pub limits: RunLimits,
-    /// What the guest may ask about.
+    /// Properties of the call.
     pub context: CallContext,
-    /// Ends the run from outside.
+    /// Stops the run from outside.
     pub stop: StopFlag,
-    /// Answers what the run is granted to ask for; where there is none, each question is answered as unavailable.
+    /// Answers the calls that require grants; without it they are refused as
+    /// [`fusebox_core::capability::Refusal::Unavailable`].
     pub host_calls: Option<Arc<dyn HostCalls>>,
 }
 
-/// A run that is over.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// What it used.
+    /// Resources used.
     pub usage: Usage,
-    /// The log kept, as text lines; ends with a note where more was logged than may be kept.
+    /// Retained log as lines of text; ends with a note if it was truncated.
     pub log: Bytes,
 }
 
-/// What a run used. Times are microseconds.
+/// Resources used by a run. Times are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Fuel units; `None` where the engine lost the count.
+    /// Fuel units used; `None` if the engine lost the count.
     pub fuel: Option<u64>,
     /// Wall time.
     pub wall_us: u64,
-    /// CPU time of the thread since its run before, at most the wall time. Of most runs below 50 us it is the wall time.
+    /// CPU time of the thread since its previous run, at most the wall time. For most runs below 50 us it equals the
+    /// wall time.
     pub cpu_us: u64,
-    /// Time to instantiate, the start function included.
+    /// Time to instantiate the module, including its start function.
     pub instantiate_us: u64,
     /// Largest linear memory in bytes.
     pub memory_bytes: u64,
@@ -250,21 +308,21 @@ pub struct Sandbox {
     ceiling: RunLimits,
 }
 
-/// Where no module is ever compiled.
+/// Compiler of a process that never compiles.
 struct NoCompiler;
 
 impl Compiler for NoCompiler {
     fn compile(&self, _: &[u8]) -> Result<Vec<u8>, ModuleError> {
-        let message = "this process runs what was compiled elsewhere".to_owned();
+        let message = "this process does not compile modules".to_owned();
         Err(ModuleError { code: ErrorCode::Internal, message })
     }
 }
 
-/// A sandbox all of whose files are open and none of whose threads run: what comes between may lock the process up.
+/// A sandbox with all files open and no threads started, which leaves the process free to lock itself up first.
 pub struct Unstarted(Sandbox);
 
 impl Unstarted {
-    /// Has modules compiled by this, and not by a child of this process.
+    /// Replaces the compile child of this process by another compiler.
     #[must_use]
     pub fn compile_with(mut self, compiler: Arc<dyn Compiler>) -> Self {
         self.0.compiler = compiler;
@@ -274,7 +332,7 @@ impl Unstarted {
     /// Starts the engine's ticker.
     ///
     /// # Errors
-    /// Where the system has no room for its thread.
+    /// Fails if the system cannot create its thread.
     pub fn start(self) -> Result<Sandbox, SandboxError> {
         epoch::start(&self.0.engine)?;
         Ok(self.0)
@@ -282,94 +340,95 @@ impl Unstarted {
 }
 
 impl Sandbox {
-    /// Makes the engine, its ticker and its cache.
+    /// Creates the engine, its ticker and its cache.
     ///
     /// # Errors
-    /// Where the cache directory or the engine cannot be made.
+    /// Fails if the cache directory or the engine cannot be created.
     pub fn new(options: Options) -> Result<Self, SandboxError> {
         Self::open(options)?.start()
     }
 
-    /// Makes the engine and its cache, and starts no thread.
+    /// Creates the engine and its cache without starting a thread.
     ///
     /// # Errors
-    /// As [`Sandbox::new`].
+    /// Same as [`Sandbox::new`].
     pub fn open(options: Options) -> Result<Unstarted, SandboxError> {
         let engine = engine::pooled(options.slots, &options.ceiling)?;
         let cache = Arc::new(Cache::open(&options.cache_dir, options.cache_bytes_max, &engine)?);
         Ok(Unstarted(Self { engine, cache, compiler: Arc::new(options.compile_command), ceiling: options.ceiling }))
     }
 
-    /// Makes an engine of one slot without a directory or a compiler, for a process that is locked up: it runs what
-    /// [`Sandbox::admit`] is given.
+    /// Creates an engine with a single slot and neither a directory nor a compiler, for a jailed process that runs
+    /// modules passed to [`Sandbox::admit`].
     ///
     /// # Errors
-    /// Where the engine cannot be made.
+    /// Fails if the engine cannot be created.
     pub fn bare(ceiling: RunLimits) -> Result<Unstarted, SandboxError> {
         let engine = engine::pooled(1, &ceiling)?;
         let cache = Arc::new(Cache::in_memory(&engine)?);
         Ok(Unstarted(Self { engine, cache, compiler: Arc::new(NoCompiler), ceiling }))
     }
 
-    /// Takes a module's compiled code, which [`Sandbox::code`] of the process that started this one gave.
+    /// Adds a module's compiled code, obtained by [`Sandbox::code`] in the process that started this one.
     ///
     /// # Errors
-    /// Where it is of another engine, or cannot be linked.
+    /// Fails if the code belongs to another engine or cannot be linked.
     pub fn admit(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
         self.cache.insert(digest, code, Duration::ZERO)
     }
 
-    /// The compiled code of a module, for a process that this one starts; `None` where no authentic artifact is in the
-    /// cache directory. Blocks for a disk read.
+    /// Returns the compiled code of a module, for a process started by this one; `None` if the cache directory contains
+    /// no authentic artifact. Blocks for a disk read.
     ///
     /// # Errors
-    /// Where the cache directory cannot be read.
+    /// Fails if the cache directory cannot be read.
     pub fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
         self.cache.code(digest)
     }
 
-    /// Checks a module's structure against the caps and finds its ABI, without compiling it.
+    /// Checks a module's structure and determines its ABI without compiling it.
     ///
     /// # Errors
-    /// Why it is no function of this host.
+    /// Returns an error if this host cannot run the module.
     pub fn inspect(&self, wasm: &[u8]) -> Result<Inspected, ModuleError> {
         inspect::inspect(wasm, self.ceiling.memory_bytes).map_err(ModuleError::bounded)
     }
 
-    /// The module with this digest, from memory or from the cache directory; `None` where no authentic artifact is.
-    /// Blocks for a disk read where it is not in memory.
+    /// Returns the module with this digest from memory or the cache directory; `None` if there is no authentic
+    /// artifact. Blocks for a disk read unless the module is in memory.
     ///
     /// # Errors
-    /// Where the cache directory cannot be read.
+    /// Fails if the cache directory cannot be read.
     pub fn load(&self, digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
         self.cache.load(digest)
     }
 
-    /// The engine's version and settings, which compiled code must match; equal on hosts that can use each other's.
+    /// Returns the hash of the engine's version and settings, which compiled code must match. Hosts with equal hashes
+    /// can exchange artifacts.
     #[must_use]
     pub fn engine_hash(&self) -> u64 {
         self.cache.engine_hash()
     }
 
-    /// The compiled code of a module for another host, sealed with a key that both know; `None` where no authentic
-    /// artifact is in the cache directory. Blocks for a disk read.
+    /// Returns the compiled code of a module for another host, authenticated with a shared key; `None` if the cache
+    /// directory contains no authentic artifact. Blocks for a disk read.
     ///
     /// # Errors
-    /// Where the cache directory cannot be read.
+    /// Fails if the cache directory cannot be read.
     pub fn export(&self, digest: &ModuleDigest, key: &ArtifactKey) -> Result<Option<Vec<u8>>, SandboxError> {
         self.cache.export(digest, key)
     }
 
-    /// Adds what [`Sandbox::export`] of another host gave. Blocks for a disk write.
+    /// Adds the result of [`Sandbox::export`] on another host. Blocks for a disk write.
     ///
     /// # Errors
-    /// Where it is not authentic for this key, module and engine, or cannot be kept.
+    /// Fails if the artifact is not authentic for this key, module and engine, or cannot be stored.
     pub fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
         self.cache.import(digest, key, sealed)
     }
 
-    /// Runs one call on this thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never panics on
-    /// what a guest does.
+    /// Runs one call on the current thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never
+    /// panics, whatever the guest does.
     #[must_use]
     pub fn run(&self, module: &LoadedModule, call: Call) -> Run {
         run::run(&self.engine, module, call, &self.ceiling)

@@ -1,9 +1,9 @@
-//! Memory and tables of a run. Set before instantiation, so that a module's own first memory counts too.
+//! Memory and table limits of a run. Set before instantiation, so that a module's initial memory counts as well.
 
 use fusebox_core::limits::TABLE_ELEMENTS_MAX;
 use wasmtime::{ResourceLimiter, Result};
 
-/// Refuses growth above the limit, and remembers that it did: a trap after a refusal is out of memory.
+/// Refuses growth above the limit and records the refusal: a trap after it means out of memory.
 pub(crate) struct Limiter {
     memory_bytes_max: usize,
     pub(crate) memory_bytes_peak: usize,
@@ -24,7 +24,7 @@ impl Limiter {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        // Growth beyond the module's own maximum fails by itself and is no refusal of ours.
+        // Growth beyond the module's own maximum fails anyway and does not count as a refusal.
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }

@@ -1,5 +1,5 @@
-//! The log a run leaves: text lines up to a limit, without control characters. More is dropped and noted; far more ends
-//! the run.
+//! Log of a run: lines of text up to a limit, without control characters. Excess is dropped and noted; a multiple of
+//! the limit ends the run.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,14 +8,14 @@ use fusebox_core::limits::LOG_FLOOD_FACTOR;
 
 use crate::ending::Ending;
 
-/// A run's log. Cheap to clone: a command's stderr and the imports write to the same one.
+/// Log of a run. Cheap to clone: a command's stderr and the imports share one.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Mutex<Lines>>);
 
 struct Lines {
     kept: Vec<u8>,
     bytes_max: usize,
-    /// Everything that was logged, kept or not.
+    /// Number of bytes logged, including dropped ones.
     seen: u64,
     dropped: bool,
 }
@@ -26,7 +26,7 @@ impl Log {
         Self(Arc::new(Mutex::new(Lines { kept: Vec::new(), bytes_max, seen: 0, dropped: false })))
     }
 
-    /// Adds a line.
+    /// Appends a line.
     pub(crate) fn line(&self, level: &str, text: &[u8]) -> Result<(), Ending> {
         let mut lines = self.lock();
         lines.count(text.len())?;
@@ -37,7 +37,7 @@ impl Log {
         Ok(())
     }
 
-    /// Adds text as it comes, such as what a command writes to stderr.
+    /// Appends text as written, such as a command's stderr.
     pub(crate) fn text(&self, text: &[u8]) -> Result<(), Ending> {
         let mut lines = self.lock();
         lines.count(text.len())?;
@@ -45,7 +45,7 @@ impl Log {
         Ok(())
     }
 
-    /// What was kept.
+    /// Removes and returns the retained log.
     pub(crate) fn take(&self) -> Bytes {
         let mut lines = self.lock();
         let mut kept = std::mem::take(&mut lines.kept);
@@ -62,7 +62,7 @@ impl Log {
 
 impl Lines {
     fn count(&mut self, bytes: usize) -> Result<(), Ending> {
-        // An empty line costs as well.
+        // An empty line costs time as well.
         self.seen = self.seen.saturating_add(bytes as u64 + 1);
         let flood = (self.bytes_max as u64).saturating_mul(LOG_FLOOD_FACTOR);
         if self.seen > flood { Err(Ending::LogFlood) } else { Ok(()) }
@@ -74,10 +74,10 @@ impl Lines {
         self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
-    /// Keeps text without control characters, which could forge lines or drive a terminal.
+    /// Appends text without control characters, which could forge lines or control a terminal.
     fn keep_text(&mut self, text: &[u8]) {
         let harmless = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\n' | b'\t');
-        // Without an early end, which several bytes at a time are looked at for.
+        // No early exit, which allows the compiler to vectorize the loop.
         if text.iter().fold(true, |so_far, byte| so_far & harmless(byte)) {
             self.keep(text);
         } else {

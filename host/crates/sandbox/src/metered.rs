@@ -1,18 +1,18 @@
-//! The one way in which a function of the host is given to guests: with what a call of it costs in fuel, which is charged
-//! before it does anything. A table without the cost of a row does not compile, and nothing else links functions.
+//! The only way to provide a host function to guests: with its cost in fuel, which is charged before the function runs.
+//! A table row without a cost does not compile, and functions are linked nowhere else.
 //!
-//! The rule: no host call is cheaper per unit of fuel than the loop that a guest could run instead, about a nanosecond a unit.
-//! Each figure below is the dearest of its calls on a machine of 2 shared cores, rounded up; `benches/host_calls.rs` shows
-//! them all.
+//! No host call may be cheaper per unit of fuel than a loop that the guest could run instead, which takes about a
+//! nanosecond a unit. Each figure below is the most expensive of its calls on a machine with 2 shared cores, rounded
+//! up; `benches/host_calls.rs` prints them all.
 
 use fusebox_core::function::RunLimits;
 use wasmtime::{Caller, Extern, Result, Trap};
 
 use crate::host::Host;
 
-/// Fuel of a call that answers from what the host has at hand: into the host and back, and a word or two.
+/// Fuel of a call answered from the host's memory: the transition to the host and back, and a word or two.
 pub(crate) const CALL: u64 = 100;
-/// Fuel of a call that leaves the sandbox: another thread or machine works for it, for some 20 us.
+/// Fuel of a call that leaves the sandbox: another thread or machine works on it for about 20 us.
 pub(crate) const OUTSIDE: u64 = 20_000;
 
 /// Fuel of bytes that are copied once or twice.
@@ -20,25 +20,25 @@ pub(crate) fn copied(bytes: u32) -> u64 {
     in_memory(bytes) / 16
 }
 
-/// Fuel of text that is looked through for control characters, which are left out, and kept in a log.
+/// Fuel of text that is scanned for control characters and stored in a log.
 pub(crate) fn logged(bytes: u32) -> u64 {
     in_memory(bytes)
 }
 
-/// Fuel of random bytes, of which the system makes one in 2 to 3 ns.
+/// Fuel of random bytes, at 2 to 3 ns a byte.
 pub(crate) fn drawn(bytes: u32) -> u64 {
     in_memory(bytes) * 3
 }
 
-/// A length as far as a memory could have it: what is longer is refused, and should be by its reason.
+/// Caps a length at the size of the largest memory; longer ones are refused later, with their specific error.
 fn in_memory(bytes: u32) -> u64 {
     u64::from(bytes).min(RunLimits::CEILING.memory_bytes)
 }
 
 /// Links the functions of a table.
 ///
-/// A row is a name, the capability it takes where not every function has it, its parameters and result, its cost in fuel, and
-/// the function that does it. A cost that must look at the guest's memory names the caller in brackets.
+/// A row consists of a name, the capability required (if any), parameters and result, the cost in fuel, and the
+/// implementation. A cost that depends on the guest's memory names the caller in brackets.
 macro_rules! metered {
     (
         $module:expr;
@@ -48,11 +48,11 @@ macro_rules! metered {
                 does $call:expr;
         )*
     ) => {
-        /// Each function that is offered, and the grants that it takes.
+        /// Functions provided, each with the capabilities it requires.
         pub(crate) const OFFERED: &[(&str, &[fusebox_core::capability::Capability])] =
             &[$(($name, &[$(fusebox_core::capability::Capability::$capability)?])),*];
 
-        /// Adds each of them to a linker.
+        /// Adds the functions to a linker.
         pub(crate) fn add_to(linker: &mut wasmtime::Linker<$crate::host::Host>) -> wasmtime::Result<()> {
             $(
                 linker.func_wrap(
@@ -74,7 +74,7 @@ macro_rules! metered {
 }
 pub(crate) use metered;
 
-/// Takes fuel from a run, or ends it where it has not got so much.
+/// Takes fuel from a run, or ends the run if too little is left.
 pub(crate) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<()> {
     match caller.get_fuel()?.checked_sub(fuel) {
         Some(left) => caller.set_fuel(left),
@@ -85,14 +85,15 @@ pub(crate) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> Result<()> {
     }
 }
 
-/// Bytes of a guest's vector: a pointer and a length.
+/// Size of a guest's vector: a pointer and a length.
 const VECTOR_BYTES: usize = 8;
-/// Fuel of a vector that is passed over, since it is empty: it is read twice.
+/// Fuel of an empty vector, which is read twice and skipped.
 const VECTOR: u64 = 4;
 
-/// Fuel for what a read or a write does with so many vectors at `at`: passes over the empty ones, and handles the bytes of
-/// the first other one, at this rate, which WASI lets a call be content with. Looks at no more of them than the run could pay
-/// for. A writer is charged as if it wrote to the log: descriptors can be renumbered.
+/// Returns the fuel of a read or write with `count` vectors at `at`. WASI allows a call to handle only the first
+/// non-empty vector: its bytes are charged at `rate`, and the empty ones before it are charged as skipped. Examines no
+/// more vectors than the run could pay for. All writes are charged as writes to the log, since descriptors can be
+/// renumbered.
 pub(crate) fn vectors(rate: fn(u32) -> u64, caller: &mut Caller<'_, Host>, at: i32, count: i32) -> u64 {
     let affordable = caller.get_fuel().unwrap_or_default() / VECTOR + 1;
     let count = u64::from(count.cast_unsigned()).min(affordable);
@@ -104,7 +105,7 @@ pub(crate) fn vectors(rate: fn(u32) -> u64, caller: &mut Caller<'_, Host>, at: i
     for vector in vectors {
         let length = vector.get(4..).and_then(|length| length.try_into().ok()).map_or(0, u32::from_le_bytes);
         if length != 0 {
-            // Bytes that are not in the memory are refused, not handled.
+            // Bytes outside the memory are refused and not processed.
             return fuel + rate(length.min(u32::try_from(data.len()).unwrap_or(u32::MAX)));
         }
         fuel += VECTOR;
@@ -149,7 +150,7 @@ mod tests {
         }
     }
 
-    /// Calls a function with zeros, and says what is left of the fuel and how it ended.
+    /// Calls a function with zeros; returns the remaining fuel and the result.
     fn called(linker: &Linker<Host>, wat: &str, fuel: u64) -> (u64, Result<()>) {
         let module = Module::from_binary(linker.engine(), &wat::parse_str(wat).unwrap()).unwrap();
         let mut store = Store::new(linker.engine(), host());
@@ -187,7 +188,8 @@ mod tests {
             let (left, _) = called(&linker, &text, 1_000_000);
             let used = 1_000_000 - left;
             assert!((CALL..=OUTSIDE + 200).contains(&used), "{from}.{name} costs {used}");
-            // A unit less than the call itself costs: it ends there, and a function that ends a run otherwise does not.
+            // One unit less than the call costs: the run ends there, and a function that ends a run in another way is
+            // not reached.
             let (left, ended) = called(&linker, &text, used - 3);
             let trap = ended.unwrap_err().downcast::<Trap>();
             assert!(matches!(trap, Ok(Trap::OutOfFuel)) && left == 0, "{from}.{name}: {trap:?}");

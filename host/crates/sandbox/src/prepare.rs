@@ -1,5 +1,6 @@
-//! From a module to its artifact. Artifacts are shared between tenants, and that one was there already tells that another
-//! tenant has the same module: whoever has not uploaded these bytes before is answered as if it was not.
+//! Preparation of a module: from wasm to a cached artifact. Artifacts are shared between tenants, and an existing one
+//! would reveal that another tenant has the same module, so a tenant that has not uploaded these bytes before gets the
+//! answer it would get without one.
 
 use std::{
     thread,
@@ -11,21 +12,21 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{ModuleError, Prepared, Sandbox};
 
-/// The longest compilation that is waited for instead of made again.
+/// Longest recorded compilation time that is imitated by waiting instead of compiling again.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The name of a module.
+/// Returns the digest of a module.
 #[must_use]
 pub fn digest(wasm: &[u8]) -> ModuleDigest {
     ModuleDigest(Sha256::digest(wasm).into())
 }
 
 impl Sandbox {
-    /// Inspects a module and makes sure that its artifact is cached, compiling it in a child process where it is not.
-    /// Blocks: up to the compile child's wall limit.
+    /// Inspects a module, and compiles it in a child process unless its artifact is cached. Blocks up to the compile
+    /// child's wall time.
     ///
     /// # Errors
-    /// Why it is no function of this host, or does not compile within the limits.
+    /// Returns an error if this host cannot run the module, or it does not compile within the limits.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let inspected = self.inspect(wasm)?;
         if self.cache.load(&inspected.digest)?.is_some() {
@@ -34,11 +35,11 @@ impl Sandbox {
         self.compiled(inspected, wasm)
     }
 
-    /// Does as [`Sandbox::prepare`] for whoever must not learn that the artifact is there: waits for as long as its compilation
-    /// took and keeps it again, or compiles it again where that is not known or was above 5 s.
+    /// Same as [`Sandbox::prepare`], for callers that must not learn that the artifact exists: waits for the recorded
+    /// compilation time and stores the artifact again, or recompiles if the time is unknown or above 5 s.
     ///
     /// # Errors
-    /// As [`Sandbox::prepare`].
+    /// Same as [`Sandbox::prepare`].
     pub fn prepare_as_new(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let inspected = self.inspect(wasm)?;
         let started = Instant::now();
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{CompileCommand, Compiler, Options, engine};
 
-    /// Compiles in this process, counts, and takes a while.
+    /// Compiles in this process after a delay, and counts its calls.
     #[derive(Clone, Default)]
     struct Slow(Arc<AtomicU32>);
 

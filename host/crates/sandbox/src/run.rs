@@ -1,4 +1,5 @@
-//! One run: a fresh store and instance, every limit set before the module's first instruction, one call, one outcome.
+//! A single run: a fresh store and instance, all limits set before the module's first instruction, one call, one
+//! outcome.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,11 +28,11 @@ use crate::{
     wasi,
 };
 
-/// Runs one call on this thread.
+/// Runs one call on the current thread.
 pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
     let guarded = catch_unwind(AssertUnwindSafe(|| run_unguarded(engine, module, call, ceiling)));
     guarded.unwrap_or_else(|_| {
-        tracing::error!("a run made the host panic; the task may be tried again");
+        tracing::error!("a run caused a panic in the host; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
         Run { outcome, usage: Usage::default(), log: Bytes::new() }
     })
@@ -88,16 +89,16 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
     Run { outcome, usage, log: log.take() }
 }
 
-/// Refuses a module that imports what its function was not granted. Registration has refused it before: whoever gets
-/// here was sent by a peer that claims otherwise.
+/// Refuses a module that imports functions without the required grants. Registration has already refused it, so this
+/// applies to calls from peers that claim otherwise.
 fn granted(module: &LoadedModule, host: &Host) -> Result<()> {
     match host.context.grants.missing(&module.0.needs).first() {
-        Some(missing) => Err(wasmtime::Error::msg(format!("it imports what takes the grant {missing}"))),
+        Some(missing) => Err(wasmtime::Error::msg(format!("it imports a function that requires the grant {missing}"))),
         None => Ok(()),
     }
 }
 
-/// Sets every limit. Before instantiation, since a start function runs there.
+/// Sets all limits. Called before instantiation, which runs the module's start function.
 fn arm(store: &mut Store<Host>) -> Result<()> {
     store.data().check()?;
     store.limiter(|host| &mut host.limiter);
@@ -107,7 +108,7 @@ fn arm(store: &mut Store<Host>) -> Result<()> {
     Ok(())
 }
 
-/// Calls the module; `None` where a command returned, whose output is its stdout.
+/// Calls the module; returns `None` if a command returned, whose output is its stdout.
 fn enter(store: &mut Store<Host>, instance: &Instance, entry: &Entry, input: &[u8]) -> Result<Option<Outcome>> {
     match entry {
         Entry::Command { start } => {
@@ -119,7 +120,7 @@ fn enter(store: &mut Store<Host>, instance: &Instance, entry: &Entry, input: &[u
                 function::<(), ()>(store, instance, initialize)?.call(&mut *store, ())?;
             }
             let Some(Extern::Memory(memory)) = instance.get_module_export(&mut *store, memory) else {
-                return Err(Ending::BadModule("the export \"memory\" is no memory").into());
+                return Err(Ending::BadModule("the export \"memory\" is not a memory").into());
             };
             let len = u32::try_from(input.len())?;
             let ptr = function::<u32, u32>(store, instance, alloc)?.call(&mut *store, len)?;
@@ -138,12 +139,12 @@ fn function<P: WasmParams, R: WasmResults>(
 ) -> Result<TypedFunc<P, R>> {
     match instance.get_module_export(&mut *store, export) {
         Some(Extern::Func(function)) => function.typed(store.as_context()),
-        _ => Err(Ending::BadModule("an export of the ABI is no function").into()),
+        _ => Err(Ending::BadModule("an export of the ABI is not a function").into()),
     }
 }
 
-/// Reads the result record (tag, pointer, length: three little-endian words) and what it points at. The length is held
-/// against the limit before anything is copied.
+/// Reads the result record (tag, pointer, length: three little-endian words) and the bytes it points at. The length is
+/// checked against the limit before anything is copied.
 fn answer(store: &mut Store<Host>, memory: Memory, record: u32) -> Result<Outcome> {
     let limit = store.data().limits.output_bytes;
     let data = memory.data_mut(store.as_context_mut());

@@ -1,5 +1,5 @@
-//! WASI preview 1 for the command ABI: arguments, stdin, stdout, stderr, clocks, random. No files, no sockets, no
-//! environment. Waits go through our own clock, so that a sleeping guest ends at its deadline or when it is stopped.
+//! WASI preview 1 for the command ABI: arguments, stdin, stdout, stderr, clocks and random. No files, sockets or
+//! environment. Waits are implemented here, so a sleeping guest ends at its deadline or when stopped.
 
 use std::{
     io,
@@ -27,17 +27,17 @@ use crate::{ending::Ending, log::Log};
 mod calls;
 mod poll;
 
-/// The module that commands import from.
+/// Module name that commands import from.
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
-/// Random bytes a guest may ask for in one call.
+/// Maximum number of random bytes in one call.
 const RANDOM_BYTES_MAX: u32 = 1 << 20;
-/// What a write may offer at once.
+/// Size that a write may have at once.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// The functions of WASI; the calls of preview 1, each with its cost.
+/// Functions of preview 1, each with its cost.
 pub(crate) use calls::{OFFERED, add_to};
 
-/// The context of one run, and where its stdout goes.
+/// Returns the WASI context of a run, and the buffer of its stdout.
 pub(crate) fn context(name: &str, input: Bytes, output_bytes_max: u64, log: &Log) -> (WasiP1Ctx, Output) {
     let output = Output::new(output_bytes_max);
     let context = WasiCtxBuilder::new()
@@ -52,16 +52,16 @@ pub(crate) fn context(name: &str, input: Bytes, output_bytes_max: u64, log: &Log
     (context, output)
 }
 
-/// Clocks with the resolution of a millisecond, so that they are no tool to time other guests with.
+/// Clocks with a resolution of one millisecond, so that they cannot be used to time other guests.
 struct Milliseconds;
 
-/// The moment that guests' monotonic clocks count from.
+/// Returns the time since the origin of guests' monotonic clocks.
 fn since_start() -> Duration {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// The monotonic time guests see, in nanoseconds.
+/// Returns the monotonic time visible to guests, in nanoseconds.
 fn monotonic_ns() -> u64 {
     u64::try_from(since_start().as_millis()).unwrap_or(u64::MAX).saturating_mul(1_000_000)
 }
@@ -92,7 +92,7 @@ impl HostMonotonicClock for Milliseconds {
     }
 }
 
-/// Where a command's stdout goes: a buffer that ends the run when it is full.
+/// Stdout of a command: a buffer that ends the run when it is full.
 #[derive(Clone)]
 pub(crate) struct Output {
     buffer: Arc<Mutex<BytesMut>>,
@@ -105,7 +105,7 @@ impl Output {
         Self { buffer: Arc::default(), bytes_max, overrun: Arc::default() }
     }
 
-    /// What was written.
+    /// Removes and returns the bytes written.
     pub(crate) fn take(&self) -> Bytes {
         std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner)).freeze()
     }
@@ -122,11 +122,11 @@ impl Output {
     }
 }
 
-/// A command's stderr: its log.
+/// Stderr of a command, written to its log.
 #[derive(Clone)]
 struct Stderr(Log);
 
-/// What both streams are to WASI: always ready, and able to end the run.
+/// Common behaviour of both streams: always ready, and able to end the run.
 trait Sink: Clone + Send + Sync + 'static {
     fn write(&self, bytes: &[u8]) -> Result<(), Ending>;
 }

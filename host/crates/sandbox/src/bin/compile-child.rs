@@ -1,5 +1,5 @@
-//! A compile child as a program of its own: this crate's tests and benches compile modules the way the host does, whose
-//! binary is its own compile child.
+//! Compile child as a separate program. The tests and benches of this crate use it, while the host's binary is its own
+//! compile child.
 
 use std::process::ExitCode;
 

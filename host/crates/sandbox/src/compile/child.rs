@@ -1,5 +1,5 @@
-//! Compilation in a child process: the child's side. It limits itself before it reads a byte, gives up everything but
-//! computing before it looks at one, compiles, and ends.
+//! Child's side of compilation. The child limits itself before it reads a byte, gives up every right except computing
+//! before it parses one, compiles, and exits.
 
 use std::io::{Read as _, Write as _};
 
@@ -9,16 +9,17 @@ use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_s
 
 use crate::{SandboxError, engine};
 
-/// Who calls a function goes before who registers one: a compilation takes what runs leave of the processors.
+/// Lower priority than running functions, so that compilation uses only idle processor time.
 const NICENESS: i32 = 10;
-/// Descriptors of the child: its three pipes, and a few that its runtime opens.
+/// Maximum number of descriptors: three pipes and a few opened by the runtime.
 const DESCRIPTORS_MAX: u64 = 32;
 
-/// The `main` of a compile child: limits and locks up its own process, reads wasm on stdin, writes the artifact to stdout.
-/// To be called before any thread starts.
+/// Entry point of a compile child: limits and locks up its own process, reads wasm from stdin and writes the artifact
+/// to stdout. Must be called before any thread starts.
 ///
 /// # Errors
-/// A sentence for stderr; the process should exit with code 1.
+/// Returns a message for stderr if the process cannot be limited or the module does not compile; the process should
+/// exit with code 1.
 pub fn compile_child(jail: Setting) -> Result<(), SandboxError> {
     fusebox_jail::close_inherited();
     fusebox_jail::ignore_hangup();

@@ -1,5 +1,5 @@
-//! Compilation in a child process that can be killed, since no setting of the compiler bounds what a hostile module
-//! costs. This is the parent's side: feed it, bound its answer, end it in time.
+//! Parent's side of compilation in a child process, which can be killed, since no compiler setting bounds the cost of a
+//! hostile module. Sends the module, limits the size of the answer, and kills the child at its time limit.
 
 use std::{
     io::{Read as _, Write as _},
@@ -20,7 +20,7 @@ mod child;
 
 pub use child::compile_child;
 
-/// What a child says on stderr, at most.
+/// Maximum size of a child's message on stderr.
 const MESSAGE_BYTES_MAX: u64 = 2 << 10;
 
 impl Compiler for CompileCommand {
@@ -29,7 +29,7 @@ impl Compiler for CompileCommand {
     }
 }
 
-/// Compiles a module; gives the native code.
+/// Compiles a module and returns the native code.
 fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
     let failed = |error: std::io::Error| ModuleError {
         code: ErrorCode::Internal,
@@ -44,7 +44,7 @@ fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleErro
         .spawn()
         .map_err(failed)?;
     let answer = converse(&mut child, wasm);
-    // Whatever happened, no child outlives this call.
+    // Ensures that no child outlives this call.
     let _ = child.kill();
     let status = child.wait().map_err(failed)?;
     match answer {
@@ -59,13 +59,13 @@ struct Answer {
     message: Vec<u8>,
 }
 
-/// Sends the module and reads the answer, each in a thread of its own, so that neither side waits for a full pipe; `None`
-/// where the wall time is over first.
+/// Sends the module and reads the answer in separate threads, so that neither side blocks on a full pipe; returns
+/// `None` if the wall time runs out first.
 fn converse(child: &mut Child, wasm: &[u8]) -> Option<Answer> {
     let (mut stdin, stdout, stderr) = (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
     let (done, answered) = mpsc::channel();
     thread::scope(|scope| {
-        // A child that ends early breaks the pipe; its exit status says why.
+        // A child that exits early breaks the pipe; the exit status gives the reason.
         scope.spawn(move || drop(stdin.write_all(wasm)));
         scope.spawn(move || {
             let (mut code, mut message) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! `answer(ptr, cap) -> len`: the answer to the last call that had one. Writes at most `cap` bytes and gives the whole
-//! length, 0 where there is none.
+//! `answer(ptr, cap) -> len`: the result of the last call that produced one. Writes at most `cap` bytes and returns the
+//! full length, 0 if there is no result.
 
 use wasmtime::{Caller, Result};
 

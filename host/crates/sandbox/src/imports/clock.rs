@@ -1,4 +1,4 @@
-//! `clock() -> i64`: Unix milliseconds. Coarse, so that it is no tool to time other guests with.
+//! `clock() -> i64`: Unix time in milliseconds. Coarse, so that it cannot be used to time other guests.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

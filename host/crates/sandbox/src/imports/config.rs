@@ -1,4 +1,5 @@
-//! `config(name_ptr, name_len) -> i64`: a configuration value of the function; the length of the answer, or a refusal.
+//! `config(name_ptr, name_len) -> i64`: reads a configuration value of the function; returns the length of the result,
+//! or a refusal.
 
 use fusebox_core::capability::{Call, Refusal, SettingName};
 use wasmtime::{Caller, Result};

@@ -1,6 +1,6 @@
-//! `context(ptr, cap) -> len`: what the guest may know of its own call, as five lines of text: task id (empty for a sync
-//! invoke), attempt, deadline in Unix milliseconds, tenant, function name. Writes at most `cap` bytes and answers the
-//! whole length.
+//! `context(ptr, cap) -> len`: the guest-visible properties of the call as five lines of text: task id (empty for a
+//! sync invoke), attempt, deadline in Unix milliseconds, tenant, function name. Writes at most `cap` bytes and returns
+//! the full length.
 
 use wasmtime::{Caller, Result};
 

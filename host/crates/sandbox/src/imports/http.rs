@@ -1,5 +1,5 @@
-//! `http(req_ptr, req_len) -> i64`: a request to another host; the length of the answer, or a refusal. Request:
-//! `METHOD URL\n`, header lines `name: value\n`, `\n`, the body. Answer: `STATUS\n`, header lines, `\n`, the body.
+//! `http(req_ptr, req_len) -> i64`: sends a request to another host; returns the length of the result, or a refusal.
+//! Request: `METHOD URL\n`, header lines `name: value\n`, `\n`, body. Result: `STATUS\n`, header lines, `\n`, body.
 
 use fusebox_core::capability::{Call, HttpRequest};
 use wasmtime::{Caller, Result};

@@ -1,8 +1,9 @@
 //! The function's own key-value namespace:
-//! `kv_get(key_ptr, key_len) -> i64`: the answer is the revision in 8 bytes, little-endian, and the value.
-//! `kv_set(key_ptr, key_len, val_ptr, val_len, ttl_ms: i64, expects: i64) -> i64`: the new revision. No TTL is 0.
-//! `kv_delete(key_ptr, key_len, expects: i64) -> i64`: 1 where there was something, 0 where not.
-//! What is expected is -1 for anything, 0 for nothing, else a revision. Each gives a refusal where it is below 0.
+//! `kv_get(key_ptr, key_len) -> i64`: the result is the revision in 8 bytes, little-endian, followed by the value.
+//! `kv_set(key_ptr, key_len, val_ptr, val_len, ttl_ms: i64, expects: i64) -> i64`: returns the new revision. A TTL of 0
+//! means none.
+//! `kv_delete(key_ptr, key_len, expects: i64) -> i64`: returns 1 if an entry was removed, 0 if there was none.
+//! `expects` is -1 for anything, 0 for no entry, or a revision. A negative return value is a refusal.
 
 use fusebox_core::capability::{Call, Expects, KvKey, KvValue, Refusal, Ttl};
 use wasmtime::{Caller, Result};

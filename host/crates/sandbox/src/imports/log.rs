@@ -1,4 +1,4 @@
-//! `log(level, ptr, len)`: adds a line to the run's log. Levels: 1 error, 2 warn, 3 info, 4 debug, 5 trace.
+//! `log(level, ptr, len)`: appends a line to the run's log. Levels: 1 error, 2 warn, 3 info, 4 debug, 5 trace.
 
 use wasmtime::{Caller, Result};
 

@@ -1,7 +1,7 @@
-//! The imports of guests from module `fusebox`: one capability a file, one row of a table each, which has its cost in
-//! fuel as well; each pointer and length is checked against the guest's memory before it is used.
+//! Imports of guests from module `fusebox`: one file for each capability, and one table row for each function with its
+//! cost in fuel. Pointers and lengths are checked against the guest's memory before use.
 //!
-//! Whether a module's imports are granted is settled once, before its instance is made: see `run`.
+//! Grants of a module's imports are checked once, before its instance is created: see `run`.
 
 use bytes::Bytes;
 use fusebox_core::capability::{Answer, Call, Capability, Refusal};
@@ -24,7 +24,7 @@ mod log;
 mod random;
 mod secret;
 
-/// The module that guests import from.
+/// Module name that guests import from.
 pub(crate) const MODULE: &str = "fusebox";
 
 metered! {
@@ -32,7 +32,7 @@ metered! {
     "answer"(ptr: u32, cap: u32) -> u32, costs CALL + copied(cap), does answer::answer;
     "clock"() -> i64, costs CALL, does clock::clock;
     "config" needs Config (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does config::config;
-    // It writes five lines anew each time.
+    // It formats five lines each time.
     "context"(ptr: u32, cap: u32) -> u32, costs 3 * CALL + copied(cap), does context::context;
     "fail"(ptr: u32, len: u32) -> (), costs CALL + copied(len), does fail::fail;
     "http" needs Http (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does http::http;
@@ -42,23 +42,23 @@ metered! {
         does kv::set;
     "kv_delete" needs Kv (ptr: u32, len: u32, expects: i64) -> i64, costs OUTSIDE + copied(len), does kv::delete;
     "log"(level: u32, ptr: u32, len: u32) -> (), costs 2 * CALL + logged(len), does log::log;
-    // A system call.
+    // It makes a system call.
     "random"(ptr: u32, len: u32) -> (), costs 4 * CALL + drawn(len), does random::random;
     "secret" needs Secrets (ptr: u32, len: u32) -> i64, costs OUTSIDE + copied(len), does secret::secret;
 }
 
-/// The names of what is offered.
+/// Returns the names of the functions provided.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     OFFERED.iter().map(|(name, _)| *name)
 }
 
-/// The grant that an import takes.
+/// Returns the capability that an import requires.
 pub(crate) fn needs(name: &str) -> Option<Capability> {
     OFFERED.iter().find(|(offered, _)| *offered == name).and_then(|(_, needs)| needs.first().copied())
 }
 
-/// Asks the outside. What it gives is kept for `answer` and its length given; a revision, a yes or no, or a refusal is
-/// given itself, and nothing kept.
+/// Makes a host call. A result with content is kept for `answer`, and its length is returned; a revision, a boolean or
+/// a refusal is returned directly, and nothing is kept.
 fn ask(caller: &mut Caller<'_, Host>, call: Result<Call, Refusal>) -> Result<i64> {
     caller.data_mut().answer = Bytes::new();
     let answer = match call {
@@ -79,8 +79,8 @@ fn ask(caller: &mut Caller<'_, Host>, call: Result<Call, Refusal>) -> Result<i64
     Ok(len)
 }
 
-/// A copy of the bytes a guest points at. They are inside its memory, or the run ends; there are as many as `check`
-/// allows, or the call is refused before they are copied.
+/// Copies the bytes a guest points at. The run ends if they are outside its memory; the call is refused before copying
+/// if `check` rejects the length.
 fn bounded<T: TryFrom<Bytes, Error = Refusal>>(
     caller: &mut Caller<'_, Host>,
     call: &str,
@@ -99,7 +99,7 @@ fn memory(caller: &mut Caller<'_, Host>) -> Result<Memory> {
     }
 }
 
-/// The bytes a guest points at.
+/// Returns the bytes a guest points at.
 fn bytes_at<'a>(
     caller: &'a mut Caller<'_, Host>,
     call: &str,
@@ -111,7 +111,7 @@ fn bytes_at<'a>(
     Ok((checked(data, call, ptr, len)?, host))
 }
 
-/// The part of a memory that a guest names, if it is inside.
+/// Returns a range of a memory if it is inside.
 pub(crate) fn checked<'a>(memory: &'a mut [u8], call: &str, ptr: u32, len: u32) -> Result<&'a mut [u8], Ending> {
     let size = memory.len();
     let range = usize::try_from(ptr).ok().and_then(|start| Some(start..start.checked_add(usize::try_from(len).ok()?)?));

@@ -1,4 +1,4 @@
-//! `secret(name_ptr, name_len) -> i64`: a secret of the function; the length of the answer, or a refusal.
+//! `secret(name_ptr, name_len) -> i64`: reads a secret of the function; returns the length of the result, or a refusal.
 
 use fusebox_core::capability::{Call, Refusal, SettingName};
 use wasmtime::{Caller, Result};

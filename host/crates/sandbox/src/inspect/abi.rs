@@ -1,4 +1,4 @@
-//! A module's surface: what it imports and exports decides how it is called, and whether it may be.
+//! Imports and exports of a module, which determine its ABI and whether it may be called.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use wasmparser::{FuncType, types::Types};
 
 const I32: wasmparser::ValType = wasmparser::ValType::I32;
 
-/// What WASI preview 1 offers is known to the linker; only its module's name matters here, and functions it lacks are
-/// found when the module is linked.
+/// Imports and exports found so far. Only the module name of WASI imports matters here; the linker knows the functions,
+/// and rejects those that WASI lacks.
 #[derive(Default)]
 pub(super) struct Surface {
     exports: Vec<(String, ExternalKind, u32)>,
@@ -18,7 +18,7 @@ pub(super) struct Surface {
 }
 
 impl Surface {
-    /// Notes imports and exports; refuses an import that is not offered.
+    /// Records imports and exports; rejects an import that is not provided.
     pub(super) fn note(&mut self, payload: &Payload<'_>) -> Result<(), ModuleError> {
         match payload {
             Payload::Version { encoding: Encoding::Component, .. } => {
@@ -56,7 +56,7 @@ impl Surface {
             _ => {
                 let offered = imports::names().collect::<Vec<_>>().join(", ");
                 let message = format!(
-                    "the module imports {module}.{name}, which is not offered: from module fusebox there are {offered}; \
+                    "the module imports {module}.{name}, which the host does not provide: fusebox has {offered}; \
                      commands may import from {} as well",
                     wasi::MODULE
                 );
@@ -65,12 +65,12 @@ impl Surface {
         }
     }
 
-    /// What the imports must be granted.
+    /// Returns the capabilities that the imports require.
     pub(super) fn needs(self) -> Vec<Capability> {
         self.needs.into_iter().collect()
     }
 
-    /// The ABI, by the exports' names and types.
+    /// Returns the ABI according to the names and types of the exports.
     pub(super) fn abi(&self, types: &Types) -> Result<Abi, ModuleError> {
         let has = |name: &str| self.exports.iter().any(|(export, ..)| export == name);
         if has("fusebox_handle") {

@@ -1,15 +1,16 @@
-//! What a module has computed or laid out whenever it is instantiated, which costs time that no fuel counts and no tick
-//! interrupts: the expressions of globals, elements and segments' places, the elements, and the sizes it begins with.
+//! Counts the parts of a module that each instantiation evaluates or lays out: expressions of globals, elements and
+//! segment offsets, the elements themselves, and initial sizes. This costs time that fuel does not count and ticks do
+//! not interrupt.
 
 use fusebox_core::limits::{CONSTANT_OPERATORS_MAX, ELEMENTS_MAX, TABLE_ELEMENTS_MAX, TYPE_VALUES_MAX};
 use wasmparser::{CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind};
 
 use super::{ModuleError, Payload, invalid, too_complex};
 
-/// Bytes of a page of linear memory.
+/// Size of a page of linear memory.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// Counts over all sections.
+/// Totals over all sections.
 #[derive(Default)]
 pub(super) struct Constants {
     operators: u64,
@@ -18,7 +19,7 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    /// Counts one section; refuses what is too much.
+    /// Counts one section; rejects the module if a total is too large.
     pub(super) fn count(&mut self, payload: &Payload<'_>, memory_bytes_max: u64) -> Result<(), ModuleError> {
         match payload {
             Payload::TypeSection(section) => {

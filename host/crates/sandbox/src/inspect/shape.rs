@@ -1,14 +1,14 @@
-//! What the first bytes of an upload say: core wasm, or what else and what to do about it.
+//! Detects the format of an upload by its first bytes, and suggests a remedy for anything but core wasm.
 
 use super::*;
 use wasmtime::Engine;
 
-/// Refuses what is no core module of an acceptable size.
+/// Rejects everything but a core module of acceptable size.
 pub(super) fn check(wasm: &[u8]) -> Result<(), ModuleError> {
     if wasm.len() as u64 > MODULE_BYTES_MAX {
         return Err(error(
             ErrorCode::PayloadTooLarge,
-            format!("the module has {} bytes, and {MODULE_BYTES_MAX} is the most", wasm.len()),
+            format!("the module has {} bytes, and the maximum is {MODULE_BYTES_MAX}", wasm.len()),
         ));
     }
     if wasm.is_empty() {

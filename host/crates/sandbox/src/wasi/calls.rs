@@ -1,4 +1,4 @@
-//! The calls of preview 1, each with what it costs in fuel. All but three are the engine's own, called behind the charge.
+//! Functions of preview 1, each with its cost in fuel. All but three are the engine's, called after the charge.
 
 use std::{
     future::Future,
@@ -23,7 +23,7 @@ use crate::{
     metered::{CALL, copied, drawn, logged, metered, vectors},
 };
 
-/// One of the engine's calls, which answers at once.
+/// Calls a synchronous function of the engine.
 macro_rules! now {
     ($name:ident($($argument:ident),*)) => {
         |caller: &mut Caller<'_, Host>, $($argument),*| {
@@ -33,7 +33,7 @@ macro_rules! now {
     };
 }
 
-/// One of the engine's calls that is written so that it could wait. Here it does not: streams are buffers.
+/// Calls an asynchronous function of the engine. It never waits here, since streams are buffers.
 macro_rules! soon {
     ($name:ident($($argument:ident),*)) => {
         |caller: &mut Caller<'_, Host>, $($argument),*| {
@@ -115,7 +115,7 @@ metered! {
     "poll_oneoff"(ins: u32, outs: u32, count: u32, count_out: u32) -> u32,
         costs poll::cost(count),
         does poll::poll_oneoff;
-    // The engine's takes codes of 126 and above for mistakes of its user.
+    // The engine's version rejects codes of 126 and above as errors of the embedder.
     "proc_exit"(code: i32) -> (), costs CALL, does |_: &mut Caller<'_, Host>, code| Err(I32Exit(code).into());
     "proc_raise"(a: i32) -> i32, costs WASI, does now!(proc_raise(a));
     "random_get"(a: i32, len: i32) -> i32, costs WASI + random(len), does now!(random_get(a, len));
@@ -126,34 +126,35 @@ metered! {
     "sock_shutdown"(a: i32, b: i32) -> i32, costs WASI, does now!(sock_shutdown(a, b));
 }
 
-/// Fuel of any call of the engine's WASI, which looks the descriptor up and turns errors into numbers.
+/// Fuel of any WASI call of the engine, which looks up the descriptor and converts errors to numbers.
 const WASI: u64 = 250;
 
-/// Fuel of a path of so many bytes, which is checked to be UTF-8 and copied; one that is outside of every memory is neither.
+/// Fuel of a path, which is validated as UTF-8 and copied. A length that no memory can hold costs nothing.
 fn path(len: i32) -> u64 {
     copied(u32::try_from(len).unwrap_or(0))
 }
 
-/// Fuel of so many random bytes; more than the bound are refused, not made.
+/// Fuel of random bytes; requests above the maximum are refused and cost nothing.
 fn random(len: i32) -> u64 {
     let len = len.cast_unsigned();
     if len > RANDOM_BYTES_MAX { 0 } else { drawn(len) }
 }
 
-/// The run's context of WASI, and the guest's memory.
+/// Returns the run's WASI context and the guest's memory.
 fn parts<'a>(caller: &'a mut Caller<'_, Host>) -> Result<(&'a mut WasiP1Ctx, GuestMemory<'a>)> {
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         return Err(wasmtime::Error::msg("the module exports no memory named \"memory\""));
     };
     let (data, host) = memory.data_and_store_mut(caller);
-    // Only modules of the command ABI are linked here, and each run of one has a context.
+    // Only modules of the command ABI are linked here, and each of their runs has a context.
     let context = host.wasi.get_or_insert_with(|| WasiCtxBuilder::new().build_p1());
-    // The engine's own bound of what a call may handle, beside what it is charged: an array and what it points at.
+    // The engine's own limit on the data handled by one call, in addition to fuel: an array and the data it points at.
     context.set_hostcall_fuel(data.len().saturating_mul(2));
     Ok((context, GuestMemory::Unshared(data)))
 }
 
-/// The output of a future that is ready; an async runtime is started for one that is not, which streams of memory never are.
+/// Returns the output of a future that is ready. Starts an async runtime if it is not, which never happens with streams
+/// in memory.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,5 +1,5 @@
-//! `poll_oneoff`: the one call in which a WASI guest can wait. Ours waits no longer than the run's deadline, and looks at
-//! the stop flag meanwhile. Streams are buffers here, so they are always ready.
+//! `poll_oneoff`, the only call in which a WASI guest can wait. This implementation waits at most until the run's
+//! deadline and polls the stop flag. Streams are buffers and therefore always ready.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +9,23 @@ use crate::{ending::Ending, host::Host, imports::checked, metered::CALL};
 
 const SUBSCRIPTION_BYTES: u32 = 48;
 const EVENT_BYTES: u32 = 32;
-/// A guest has three streams and as many timers as it likes; no program waits for more than this at once.
+/// Maximum number of subscriptions: a guest has three streams and any number of timers, and no program waits for this
+/// many.
 const SUBSCRIPTIONS_MAX: u32 = 1_024;
 
-// Numbers of the preview 1 interface.
+// Constants of the preview 1 interface.
 const SUCCESS: u16 = 0;
 const BADF: u16 = 8;
 const INVAL: u16 = 28;
 const REALTIME: u32 = 0;
 const ABSOLUTE: u16 = 1;
 
-/// What is waited for.
+/// Event to wait for.
 #[derive(Clone, Copy)]
 enum Source {
-    /// A moment.
+    /// A point in time.
     Clock(Instant),
-    /// A stream: ready at once, or not there.
+    /// A stream, which is ready at once or does not exist.
     Stream { kind: u8, errno: u16 },
 }
 
@@ -33,12 +34,12 @@ struct Subscription {
     source: Source,
 }
 
-/// Fuel of so many subscriptions: each is read, and an event written for it.
+/// Fuel of subscriptions: each is read, and an event is written for it.
 pub(super) const fn cost(count: u32) -> u64 {
     CALL + if count > SUBSCRIPTIONS_MAX { 0 } else { count as u64 * SUBSCRIPTION }
 }
 
-/// Fuel of a subscription, for which the clock is read.
+/// Fuel of one subscription, for which the clock is read.
 const SUBSCRIPTION: u64 = 200;
 
 /// Waits for the first of `count` subscriptions.
@@ -83,8 +84,8 @@ impl Source {
     }
 }
 
-/// Reads a subscription: userdata at 0, kind at 8, then a clock (id at 16, timeout at 24, flags at 40) or a descriptor
-/// (at 16).
+/// Decodes a subscription: userdata at 0, kind at 8, followed by a clock (id at 16, timeout at 24, flags at 40) or a
+/// descriptor (at 16).
 fn subscription(raw: &[u8]) -> Option<Subscription> {
     let userdata = raw.get(..8)?.try_into().ok()?;
     let word = |at: usize| Some(u32::from_le_bytes(raw.get(at..at + 4)?.try_into().ok()?));
@@ -97,7 +98,7 @@ fn subscription(raw: &[u8]) -> Option<Subscription> {
                 _ => super::monotonic_ns(),
             };
             let left = if absolute { timeout.saturating_sub(now) } else { timeout };
-            // A wait longer than any run may last is as good as one without end.
+            // A wait longer than the longest run is equivalent to an infinite one.
             Source::Clock(Instant::now() + Duration::from_nanos(left).min(Duration::from_secs(1 << 32)))
         }
         kind @ (1 | 2) => {
@@ -109,7 +110,7 @@ fn subscription(raw: &[u8]) -> Option<Subscription> {
     Some(Subscription { userdata, source })
 }
 
-/// Writes an event: userdata at 0, errno at 8, kind at 10, bytes ready at 16.
+/// Encodes an event: userdata at 0, errno at 8, kind at 10, bytes ready at 16.
 fn event(subscription: &Subscription) -> [u8; 32] {
     let (kind, errno) = match subscription.source {
         Source::Clock(_) => (0, SUCCESS),

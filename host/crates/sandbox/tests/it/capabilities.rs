@@ -1,4 +1,4 @@
-//! What functions may call by a grant: a planted outside answers, and the guest says what it got.
+//! Calls that require a grant: a test double answers, and the guest returns the result.
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ const IMPORTS: &str = r#"
     (import "fusebox" "http" (func $http (param i32 i32) (result i64)))
     (import "fusebox" "answer" (func $answer (param i32 i32) (result i32)))"#;
 
-/// Answers the same to everything, and notes what it was asked.
+/// Answers every call in the same way and records the calls.
 struct Planted {
     answer: Result<Answer, Refusal>,
     asked: Mutex<Vec<Asked>>,
@@ -45,7 +45,7 @@ impl HostCalls for Planted {
     }
 }
 
-/// Never answers: waits until there is no patience left.
+/// Never answers: waits until its patience is exhausted.
 struct Silent(AtomicU32);
 
 impl HostCalls for Silent {
@@ -68,7 +68,7 @@ fn granted(text: &str, input: &[u8], limits: RunLimits, grants: Grants, host_cal
     run_call(sandbox(), &wasm(text), Call { host_calls, ..call })
 }
 
-/// What a function does that answers the call's number in 8 bytes, and then the answer that is kept.
+/// Returns a function that outputs the call's result in 8 bytes, followed by the kept answer.
 fn tell(import: &str) -> String {
     let body = format!(
         "(i64.store (i32.const 2048) {import})
@@ -78,7 +78,7 @@ fn tell(import: &str) -> String {
     core_with(&body, IMPORTS)
 }
 
-/// The number that a call gave, what was kept, and what was asked.
+/// Makes a call; returns its result, the kept answer, and the calls received.
 fn ask(import: &str, input: &[u8], answer: Result<Answer, Refusal>) -> (i64, Vec<u8>, Vec<Asked>) {
     let planted = Arc::new(Planted { answer, asked: Mutex::default() });
     let run = granted(&tell(import), input, ample(), all_grants(), Some(planted.clone()));
@@ -143,7 +143,7 @@ fn a_refusal_is_its_number_and_leaves_no_answer() {
     let body = format!("(drop {CONFIG}) (drop {GET})");
     let twice = tell(&format!("(block (result i64) {body} (i64.const 0))"));
     let planted = Planted { answer: Ok(Answer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
-    // The first name is good, and so is the second call's key: its answer is there. One that is refused clears it.
+    // The first name is valid, and so is the second call's key, so its answer is kept. A refused call clears it.
     let run = granted(&twice, b"NAME", ample(), all_grants(), Some(Arc::new(planted)));
     assert_eq!(&returned(&run)[8..], b"value");
     let planted = Planted { answer: Ok(Answer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
@@ -271,7 +271,8 @@ fn a_call_ends_when_the_run_is_stopped() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// Any pointer and any length, in every import: an outcome, never a panic, never a byte from outside.
+    /// Any pointer and any length in every import lead to an outcome, never to a panic or to a byte from outside the
+    /// memory.
     #[test]
     fn no_pointer_harms_the_host(call in 0_usize..7, ptr: u32, len: u32, ttl: i64, expects: i64) {
         let (at, long) = (ptr.cast_signed(), len.cast_signed());

@@ -1,10 +1,10 @@
-//! Host calls are charged by the call and by the byte, in both ABIs, before they do anything.
+//! Host calls are charged by call and by byte, in both ABIs, before they run.
 
 use fusebox_core::{error::ErrorCode, function::RunLimits};
 
 use crate::support::{ample, code, core_with, run};
 
-/// A command with 2 MiB of memory, where a vector at 0 points at `bytes` from 1,024 on.
+/// Returns a command with 2 MiB of memory, in which a vector at 0 points at `bytes` bytes from 1,024 on.
 fn command(import: &str, bytes: u32, body: &str) -> String {
     format!(
         r#"(module (import "wasi_snapshot_preview1" {import}) (memory (export "memory") 32)
@@ -79,7 +79,7 @@ fn vectors_that_are_passed_over_are_charged_and_no_more_are_looked_at_than_paid_
         |count: i32| format!("(drop (call $write (i32.const 1) (i32.const 8) (i32.const {count}) (i32.const 16)))");
     let used = |count| run(&command(WRITE, 0, &write(count)), b"", ample()).usage.fuel.unwrap();
     assert_eq!(used(10_000) - used(1), 4 * 9_999);
-    // More than its memory has, of which each is empty.
+    // More vectors than its memory can hold, each of them empty.
     let run = run(&command(WRITE, 0, &write(-1)), b"", RunLimits { fuel: 20_000, ..ample() });
     assert_eq!(code(&run), ErrorCode::OutOfFuel);
 }

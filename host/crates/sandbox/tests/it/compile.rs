@@ -1,4 +1,5 @@
-//! The compile child, seen from outside: killed in time, its artifacts kept, authenticated, and shared between processes.
+//! The compile child from the caller's view: killed in time, its artifacts stored, authenticated, and shared between
+//! processes.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -46,7 +47,7 @@ fn an_artifact_that_is_not_authentic_is_never_loaded() {
         assert_eq!(returned(&run_call(&sandbox, &first, call(b"ok", ample()))), b"ok", "{what}");
     }
 
-    // One module's artifact in another one's place.
+    // Replaces one module's artifact by another's.
     let sandbox = open(home.path());
     sandbox.prepare(&second).unwrap();
     let both = files(home.path());
@@ -101,7 +102,7 @@ fn the_key_and_the_directory_are_private() {
 
 #[test]
 fn a_module_that_is_too_costly_to_compile_is_refused_in_time() {
-    // Within every structural cap, and still more than the compile child may take: many large functions.
+    // Within every structural limit, yet too expensive for the compile child: many large functions.
     let body = "(block (local.set 0 (i32.add (i32.const 1) (local.get 0))))".repeat(9_900);
     let functions: String = (0..60).map(|n| format!("(func $f{n} (param i32) {body})")).collect();
     let bomb = wasm(&crate::support::core_with("", &functions));

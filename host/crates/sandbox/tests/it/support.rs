@@ -1,4 +1,4 @@
-//! A sandbox in a scratch directory, and modules written as text.
+//! A sandbox in a temporary directory, and modules written as text.
 
 use std::{
     path::Path,
@@ -20,7 +20,7 @@ use fusebox_core::{
 use fusebox_sandbox::{Call, CallContext, CompileCommand, ModuleError, Options, Run, Sandbox, StopFlag};
 use tempfile::TempDir;
 
-/// The sandbox that most tests share: an engine reserves much address space.
+/// Sandbox shared by most tests, since an engine reserves much address space.
 static SHARED: LazyLock<(Sandbox, TempDir)> = LazyLock::new(|| {
     let home = tempfile::tempdir().unwrap();
     (open(home.path()), home)
@@ -30,7 +30,7 @@ pub(crate) fn sandbox() -> &'static Sandbox {
     &SHARED.0
 }
 
-/// A sandbox whose artifacts are in this directory.
+/// Returns a sandbox with its artifacts in this directory.
 pub(crate) fn open(dir: &Path) -> Sandbox {
     Sandbox::new(options(dir)).unwrap()
 }
@@ -45,7 +45,7 @@ pub(crate) fn options(dir: &Path) -> Options {
     }
 }
 
-/// Limits that never end a test by accident.
+/// Returns limits that no test reaches by accident.
 pub(crate) fn ample() -> RunLimits {
     RunLimits { wall_ms: 60_000, fuel: RunLimits::CEILING.fuel, ..RunLimits::default() }
 }
@@ -67,12 +67,12 @@ pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {
     }
 }
 
-/// Runs a module of this text.
+/// Runs a module given as text.
 pub(crate) fn run(text: &str, input: &[u8], limits: RunLimits) -> Run {
     run_call(sandbox(), &wasm(text), call(input, limits))
 }
 
-/// Runs a module as a slot does, on a thread of its own with a slot's stack.
+/// Runs a module as a slot does, on a separate thread with a slot's stack.
 pub(crate) fn run_call(sandbox: &Sandbox, wasm: &[u8], call: Call) -> Run {
     let prepared = sandbox.prepare(wasm).unwrap();
     let module = sandbox.load(&prepared.inspected.digest).unwrap().unwrap();
@@ -87,7 +87,7 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (work(), started.elapsed())
 }
 
-/// Why a module of these bytes is no function.
+/// Returns the error of a rejected module.
 pub(crate) fn refused(wasm: &[u8]) -> ModuleError {
     sandbox().prepare(wasm).unwrap_err()
 }
@@ -96,8 +96,8 @@ pub(crate) fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// A core function whose `fusebox_handle` does `handle` with the input's pointer (local 0) and length (local 1), then
-/// answers the result record at address 0, which says: returned nothing.
+/// Returns a core function whose `fusebox_handle` executes `handle` with the input's pointer (local 0) and length
+/// (local 1), and then returns the result record at address 0, by default an empty output.
 pub(crate) fn core(handle: &str) -> String {
     core_with(handle, "")
 }
@@ -110,12 +110,12 @@ pub(crate) fn core_with(handle: &str, more: &str) -> String {
     )
 }
 
-/// Sets the result record to tag, pointer and length.
+/// Returns code that sets the result record to a tag, pointer and length.
 pub(crate) fn answer(tag: &str, ptr: &str, len: &str) -> String {
     format!("(i32.store (i32.const 0) {tag}) (i32.store (i32.const 4) {ptr}) (i32.store (i32.const 8) {len})")
 }
 
-/// Returns its input.
+/// Returns a function that outputs its input.
 pub(crate) fn echo() -> String {
     core(&answer("(i32.const 0)", "(local.get 0)", "(local.get 1)"))
 }

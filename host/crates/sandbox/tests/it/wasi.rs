@@ -13,7 +13,7 @@ use crate::support::{ample, call, code, returned, run, run_call, sandbox, timed,
 
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A command with these imports of WASI functions, and this `_start`.
+/// Returns a command with these WASI imports and this `_start`.
 fn command(imports: &[&str], start: &str) -> String {
     let imports: String = imports.iter().map(|name| import(name)).collect();
     format!(r#"(module {imports} (memory (export "memory") 2) (func (export "_start") {start}))"#)
@@ -34,7 +34,7 @@ fn import(name: &str) -> String {
     format!(r#"(import "wasi_snapshot_preview1" "{name}" (func ${name} {params}))"#)
 }
 
-/// Writes `len` bytes at `ptr` to a descriptor.
+/// Returns code that writes `len` bytes at `ptr` to a descriptor.
 fn write(fd: u32, ptr: u32, len: &str) -> String {
     format!(
         "(i32.store (i32.const 0) (i32.const {ptr})) (i32.store (i32.const 4) {len})
@@ -42,7 +42,7 @@ fn write(fd: u32, ptr: u32, len: &str) -> String {
     )
 }
 
-/// Waits on the monotonic clock for so many nanoseconds.
+/// Waits on the monotonic clock for one hour.
 const SLEEP_AN_HOUR: &str =
     "(i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 3600000000000))
      (drop (call $poll_oneoff (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 256)))";
@@ -91,7 +91,7 @@ fn the_first_argument_is_the_functions_name_and_there_is_no_environment() {
 
 #[test]
 fn there_are_no_files_and_no_sockets() {
-    // EBADF (8): no directory is open at 3, and there is no socket.
+    // EBADF (8): no directory is open at 3, and sockets do not exist.
     let start = "(if (i32.ne (call $fd_prestat_get (i32.const 3) (i32.const 64)) (i32.const 8)) (then (unreachable)))
          (if (i32.eqz (call $path_open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0)
             (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 64))) (then (unreachable)))
