@@ -1,6 +1,6 @@
-//! The system calls that seccomp leaves to each inmate: a list of those that its work takes. Others are refused with
-//! EPERM, which libraries take for an answer, and not with a kill: a call that a new version of the C library makes should
-//! cost that library its answer and not a worker its runs.
+//! System calls that seccomp allows for each kind of inmate. Others fail with EPERM rather than killing the process:
+//! libraries handle the error, so a call that a new version of the C library makes disables one feature and not a
+//! worker's runs.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ mod lists;
 
 use lists::{COMPUTE, FCNTLS, FILES, IOCTLS, LINK, NETWORK, READ, RUN, START};
 
-/// What `clone` must not ask for beside a thread: other namespaces.
+/// Flags of `clone` that are denied to threads: those that create namespaces.
 const NAMESPACES: u64 = 0x7e02_0080;
-/// The kinds of a socket, without its flags.
+/// Mask of a socket's kind, excluding its flags.
 const SOCKET_KIND: u64 = 0xf;
-/// `prctl`s that name a thread or a piece of memory.
+/// `prctl` commands that name a thread or a range of memory.
 const NAMES: &[libc::c_int] = &[libc::PR_SET_NAME, libc::PR_GET_NAME, 0x5356_4d41];
 
-/// `prctl`s by which a process gives up rights and ends with its parent.
+/// `prctl` commands by which a process drops privileges and ends with its parent.
 const ALONE: &[libc::c_int] =
     &[libc::PR_SET_NO_NEW_PRIVS, libc::PR_GET_NO_NEW_PRIVS, libc::PR_SET_PDEATHSIG, libc::PR_GET_PDEATHSIG];
-/// Flags of a file that is opened for more than reading.
+/// Flags of a file opened for anything but reading.
 const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND).unsigned_abs() as u64;
 
-/// Leaves this process the calls of an inmate, for good.
+/// Restricts this process to the calls of an inmate, permanently.
 pub(crate) fn restrict(inmate: &Inmate) -> Result<String, String> {
     let allowed = match inmate {
         Inmate::Compiler => allowed(&[COMPUTE]),
@@ -41,13 +41,13 @@ pub(crate) fn restrict(inmate: &Inmate) -> Result<String, String> {
     };
     let allowed = allowed.map_err(|error| error.to_string())?;
     let count = allowed.len();
-    // As if the kernel were too old for it: the C library then uses `clone`, whose flags can be looked at.
+    // Fails as on an older kernel, which makes the C library use `clone`, whose flags a filter can examine.
     withhold(&[libc::SYS_clone3])?;
     install(allowed, errno(libc::EPERM), SeccompAction::Allow)?;
     Ok(format!("{count} calls allowed"))
 }
 
-/// Refuses some calls as a kernel does that has not got them.
+/// Makes calls fail as on a kernel that lacks them.
 pub(crate) fn withhold(calls: &[c_long]) -> Result<(), String> {
     let calls = calls.iter().map(|call| (*call, Vec::new())).collect();
     install(calls, SeccompAction::Allow, errno(libc::ENOSYS))
@@ -69,26 +69,27 @@ fn install(rules: Rules, otherwise: SeccompAction, on_match: SeccompAction) -> R
     })
 }
 
-/// The rules; those with arguments hold for everyone who has the call at all.
+/// Returns the rules of the lists. The rules with conditions below apply to every inmate that has the call at all.
 fn allowed(lists: &[&[c_long]]) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = lists.iter().flat_map(|list| list.iter()).map(|call| (*call, Vec::new())).collect();
     let own = u64::from(std::process::id());
     let thread = libc::CLONE_THREAD.unsigned_abs().into();
     rules.insert(libc::SYS_clone, vec![rule([masked(0, NAMESPACES | thread, thread)])?]);
-    // Refused by a filter of its own, whose answer holds only where this one allows it.
+    // Denied by a separate filter, whose verdict applies only if this one allows the call.
     rules.insert(libc::SYS_clone3, Vec::new());
-    // How a process aborts: a signal to itself.
+    // Used by aborting processes: a signal to itself.
     rules.insert(libc::SYS_tgkill, vec![rule([equal(0, own)])?]);
     rules.insert(libc::SYS_prctl, each(NAMES.iter().map(|name| equal(0, name.unsigned_abs().into())))?);
-    // To ask for its own limits, not to set them.
+    // Queries its own limits but does not set them.
     rules.insert(libc::SYS_prlimit64, vec![rule([equal(0, 0), equal(2, 0)])?]);
     let fcntls = FCNTLS.iter().map(|command| equal(1, command.unsigned_abs().into()));
     rules.insert(libc::SYS_fcntl, each(fcntls)?);
     rules.insert(libc::SYS_ioctl, each(IOCTLS.iter().map(|request| equal(1, *request)))?);
-    // To the peer of a connected socket only: no address.
+    // Only to the peer of a connected socket, without an address.
     rules.insert(libc::SYS_sendto, vec![rule([equal(4, 0)])?]);
     if rules.contains_key(&libc::SYS_epoll_create1) {
-        // A pair of connected streams, by which runtimes wake themselves; datagrams could be sent to others.
+        // A pair of connected streams, which async runtimes use to wake themselves; datagrams could be sent to other
+        // processes.
         let stream = libc::SOCK_STREAM.unsigned_abs().into();
         let unix = libc::AF_UNIX.unsigned_abs().into();
         rules.insert(libc::SYS_socketpair, vec![rule([equal(0, unix), masked(1, SOCKET_KIND, stream)])?]);
@@ -96,9 +97,9 @@ fn allowed(lists: &[&[c_long]]) -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Calls that look names up, connect, and read files.
+/// Adds calls for name resolution, connections and reading files.
 fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
-    // Of the internet alone: no socket of this machine, of the kernel or of its devices.
+    // Internet sockets only, no sockets of this machine, of the kernel or of its devices.
     let mut sockets = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
@@ -107,7 +108,7 @@ fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
         }
     }
     rules.insert(libc::SYS_socket, sockets);
-    // An inmate that may connect anywhere gains nothing by an address here.
+    // For an inmate that may connect anywhere, a destination address adds nothing.
     rules.insert(libc::SYS_sendto, Vec::new());
     rules.insert(libc::SYS_openat, vec![rule([masked(2, WRITING, 0)])?]);
     #[cfg(target_arch = "x86_64")]
@@ -115,15 +116,15 @@ fn connecting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Calls that start compile children and end them, and by which those lock themselves up.
+/// Adds calls that start and kill compile children, and those by which the children lock themselves up.
 fn starting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_clone, vec![rule([masked(0, NAMESPACES, 0)])?]);
-    // One process, not a group or everyone.
+    // A single process, not a group or all.
     let kill = [masked(0, 1 << 31, 0), equal(1, libc::SIGKILL.unsigned_abs().into())];
     rules.insert(libc::SYS_kill, vec![rule(kill)?]);
-    // A child that aborts does not have this process's number.
+    // An aborting child has a process id other than this process's.
     rules.insert(libc::SYS_tgkill, vec![rule([equal(2, libc::SIGABRT.unsigned_abs().into())])?]);
-    // Its own limits, which it may only lower.
+    // Its own limits, which it can only lower.
     rules.insert(libc::SYS_prlimit64, vec![rule([equal(0, 0)])?]);
     let mut names = each(NAMES.iter().chain(ALONE).map(|name| equal(0, name.unsigned_abs().into())))?;
     names.push(rule([equal(0, libc::PR_SET_DUMPABLE.unsigned_abs().into()), equal(1, 0)])?);
@@ -133,7 +134,7 @@ fn starting(mut rules: Rules) -> Result<Rules, seccompiler::BackendError> {
 
 type Condition = Result<SeccompCondition, seccompiler::BackendError>;
 
-/// Compares an argument as the kernel reads it: the numbers here are of 32 bits, null pointers of 64.
+/// Compares an argument at the width that the kernel reads: 32 bits for numbers, 64 for null pointers.
 fn equal(argument: u8, value: u64) -> Condition {
     let length = if value == 0 { SeccompCmpArgLen::Qword } else { SeccompCmpArgLen::Dword };
     SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)
@@ -147,7 +148,7 @@ fn rule<const N: usize>(conditions: [Condition; N]) -> Result<SeccompRule, secco
     SeccompRule::new(conditions.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// One rule for each condition: any of them will do.
+/// Returns one rule for each condition; matching any of them suffices.
 fn each(conditions: impl Iterator<Item = Condition>) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     conditions.map(|condition| SeccompRule::new(vec![condition?])).collect()
 }

@@ -1,5 +1,5 @@
-//! Which files are left, by Landlock: the kernel's own access control that a process lays on itself. What the kernel is too
-//! old for is left out; `seccomp` refuses most of it as well.
+//! Access to files by Landlock, the kernel's access control that a process applies to itself. Rules that the kernel is
+//! too old for are omitted; `seccomp` blocks most of the same operations.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, RestrictionStatus,
@@ -8,15 +8,15 @@ use landlock::{
 
 use crate::Inmate;
 
-/// The newest rules that are asked for; older kernels enforce those that they know.
+/// Newest version of Landlock that is used; older kernels enforce the rules they support.
 const NEWEST: ABI = ABI::V7;
 
-/// Rules for an inmate; they hold from [`restrict`] on.
+/// Returns the rules for an inmate; they take effect with [`restrict`].
 pub(crate) fn ruleset(inmate: &Inmate) -> Result<RulesetCreated, String> {
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))
         .and_then(|ruleset| match inmate {
-            // A rule names ports, and it connects to any.
+            // Landlock's network rules name individual ports, and a proxy connects to any.
             Inmate::Proxy => Ok(ruleset),
             _ => ruleset.handle_access(AccessNet::from_all(NEWEST)),
         })
@@ -25,7 +25,7 @@ pub(crate) fn ruleset(inmate: &Inmate) -> Result<RulesetCreated, String> {
     let ruleset = ruleset.map_err(|error| error.to_string())?;
     match inmate {
         Inmate::Compiler | Inmate::Slot => Ok(ruleset),
-        // What tells it names, addresses and certificate authorities.
+        // Configuration of names and addresses, and certificate authorities.
         Inmate::Proxy => beneath(ruleset, "/".as_ref(), AccessFs::ReadFile | AccessFs::ReadDir),
         Inmate::Worker { cache } => beneath(ruleset, cache, kept()),
         Inmate::Helper { ports } => {
@@ -37,7 +37,7 @@ pub(crate) fn ruleset(inmate: &Inmate) -> Result<RulesetCreated, String> {
     }
 }
 
-/// What may be done in a directory of compiled modules: files, and no links, programs or devices.
+/// Returns the access rights in a directory of compiled modules: files, but no links, programs or devices.
 fn kept() -> BitFlags<AccessFs> {
     AccessFs::ReadFile
         | AccessFs::ReadDir
@@ -56,19 +56,21 @@ fn beneath(
     ruleset.add_rule(PathBeneath::new(opened, access)).map_err(|error| error.to_string())
 }
 
-/// Lays the rules on this process, for good; says how much of them holds.
+/// Applies the rules to this process permanently; returns the extent of their enforcement.
 pub(crate) fn restrict(ruleset: RulesetCreated) -> Result<String, String> {
     let RestrictionStatus { ruleset, landlock, .. } = ruleset.restrict_self().map_err(|error| error.to_string())?;
     let version = match landlock {
         LandlockStatus::Available { effective_abi, kernel_abi } => kernel_abi.unwrap_or(effective_abi as i32),
-        LandlockStatus::NotEnabled => return Err("the kernel has it, but not enabled: boot with lsm=landlock,…".into()),
-        LandlockStatus::NotImplemented => return Err("the kernel has none: Linux 5.13 and newer do".into()),
+        LandlockStatus::NotEnabled => {
+            return Err("the kernel supports it but has not enabled it: boot with lsm=landlock,…".into());
+        }
+        LandlockStatus::NotImplemented => return Err("the kernel does not support it: it requires Linux 5.13".into()),
     };
-    // Version 3 is the first that keeps files from being cut short; what came later, seccomp refuses too.
+    // Version 3 is the first to protect files from truncation; seccomp also blocks what later versions added.
     match ruleset {
         RulesetStatus::FullyEnforced => Ok(format!("version {version}")),
         RulesetStatus::PartiallyEnforced if version >= 3 => Ok(format!("version {version}, in part")),
-        RulesetStatus::PartiallyEnforced => Err(format!("version {version} in part: Linux 6.2 and newer do more")),
+        RulesetStatus::PartiallyEnforced => Err(format!("version {version}, in part: it requires Linux 6.2")),
         RulesetStatus::NotEnforced => Err("the kernel does not enforce it".into()),
     }
 }

@@ -1,15 +1,16 @@
-//! The second wall. WebAssembly is the first; where a guest, or a module that is compiled, breaks out of it, the process it
-//! finds itself in has given up nearly everything: its user, its files, the network, other processes, and all system calls
-//! but those that running and compiling take. Knows no engine, network or tenant.
+//! Jail of processes that run or compile untrusted code. It is the second line of defence after WebAssembly: code that
+//! breaks out of WebAssembly finds itself in a process that has dropped its user, its files, the network, other
+//! processes, and all system calls except those for running and compiling. The crate knows no engine, network or
+//! tenant.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `calls` | which system calls are left, by kind of inmate: seccomp |
-//! | `files` | which files are left: Landlock, where the kernel has it |
-//! | `person` | whose user it is |
-//! | `limits` | what it may use of the machine |
-//! | `survey` | what this kernel gives, without entering anything |
-//! | `drill` | native system calls tried from inside, and what came of each |
+//! | `calls` | allowed system calls by kind of inmate: seccomp |
+//! | `files` | allowed files: Landlock, if the kernel supports it |
+//! | `person` | user and group of the process |
+//! | `limits` | resource limits |
+//! | `survey` | features of this kernel, determined without entering a jail |
+//! | `drill` | native system calls attempted from inside, and their results |
 
 mod calls;
 pub mod drill;
@@ -29,74 +30,74 @@ pub use limits::{Limit, close_inherited, ignore_hangup};
 pub use person::User;
 pub use survey::{Survey, survey};
 
-/// How much a jail is wanted.
+/// Required completeness of a jail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Setting {
-    /// What this kernel gives.
+    /// As complete as this kernel allows.
     #[default]
     Auto,
-    /// All of it, or the process does not start.
+    /// Complete; otherwise the process does not start.
     Require,
-    /// Nothing.
+    /// No jail.
     Off,
 }
 
-/// Who is locked up: decides which system calls and files are left.
+/// Kind of process in a jail; determines the allowed system calls and files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inmate {
-    /// Compiles one module, from and to the pipes it has: computes, and nothing else.
+    /// Compiles one module through its pipes and does nothing else.
     Compiler,
-    /// Runs guests for a parent process, whom it talks to over the sockets it has.
+    /// Runs guests for a parent process, with which it communicates over its open sockets.
     Slot,
-    /// Runs guests that come over a link; keeps compiled modules in a directory.
+    /// Runs guests received over a link, and stores compiled modules in a directory.
     Worker {
-        /// The one directory that is left to it.
+        /// The only directory it may access.
         cache: PathBuf,
     },
-    /// Sends guests' HTTP requests for a worker, to whatever addresses it decides on: reads files, and makes connections.
+    /// Sends HTTP requests of a worker's guests to addresses of its choice: reads files and opens connections.
     Proxy,
-    /// Does for a worker what that cannot do any more: starts compile children and connects to some ports.
+    /// Performs operations that a jailed worker cannot: starts compile children and connects to certain ports.
     Helper {
-        /// The ports it may connect to.
+        /// Ports to which it may connect.
         ports: Vec<u16>,
     },
 }
 
-/// What is to be given up, and how.
+/// Description of a jail.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who is locked up.
+    /// Kind of process.
     pub inmate: Inmate,
-    /// Who it becomes where it is root.
+    /// User that it becomes if it is root.
     pub user: User,
-    /// What it may use of the machine.
+    /// Resource limits.
     pub limits: Vec<Limit>,
 }
 
-/// One layer of the wall.
+/// One layer of a jail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Layer {
-    /// Its name.
+    /// Name of the layer.
     pub name: &'static str,
-    /// What holds now.
+    /// True if the layer is in effect.
     pub holds: bool,
-    /// What it is, or why it is not there.
+    /// Details of the layer, or the reason for its absence.
     pub what: String,
 }
 
-/// What was given up, layer by layer.
+/// Result of entering a jail, one entry for each layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report(pub Vec<Layer>);
 
-/// Why a process must not go on.
+/// Error of entering a jail.
 #[derive(Debug, thiserror::Error)]
 pub enum JailError {
-    /// A layer is missing and the whole jail is required.
-    #[error("the jail is not whole: {0}; give this machine what is missing, or start with --jail=auto")]
+    /// A layer is missing although a complete jail is required.
+    #[error("the jail is incomplete: {0}; provide what is missing, or start with --jail=auto")]
     Lacks(String),
-    /// Threads that run already would stay outside.
-    #[error("the jail must be entered before any thread starts, and {0} run")]
+    /// Threads are already running and would stay outside the jail.
+    #[error("the jail must be entered before any thread starts, but {0} are running")]
     Threads(usize),
 }
 
@@ -109,13 +110,13 @@ impl Layer {
 }
 
 impl Report {
-    /// Whether every layer holds.
+    /// Returns whether all layers are in effect.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.0.iter().all(|layer| layer.holds)
     }
 
-    /// The layers that hold, or those that do not, in one line.
+    /// Returns the layers that are in effect, or those that are not, on one line.
     #[must_use]
     pub fn line(&self, hold: bool) -> String {
         let layers = self.0.iter().filter(|layer| layer.holds == hold);
@@ -135,11 +136,12 @@ impl fmt::Display for Setting {
 }
 
 impl Plan {
-    /// Gives up what the plan says, for good. There must be one thread yet. An error leaves the process half inside: it
-    /// must end.
+    /// Enters the jail permanently. The process must have a single thread. On an error the process is partly jailed and
+    /// must exit.
     ///
     /// # Errors
-    /// Where threads run already; where a layer is missing and `setting` is [`Setting::Require`].
+    /// Returns [`JailError::Threads`] if other threads are running, and [`JailError::Lacks`] if a layer is missing and
+    /// `setting` is [`Setting::Require`].
     pub fn enter(&self, setting: Setting) -> Result<Report, JailError> {
         if setting == Setting::Off {
             return Ok(Report::default());
@@ -148,7 +150,7 @@ impl Plan {
         if threads > 1 {
             return Err(JailError::Threads(threads));
         }
-        // A change of user undoes this, and the new user may not be able to look the files up.
+        // Changing the user resets this signal, and may make the files of the ruleset inaccessible.
         let dies_with_parent = parent_process_death_signal().ok().flatten().is_some();
         let ruleset = files::ruleset(&self.inmate);
         let report = Report(vec![
@@ -165,8 +167,8 @@ impl Plan {
     }
 }
 
-/// Gains nothing by running another program, cannot be traced by others of its user, and ends with its parent if it did
-/// before.
+/// Prevents gaining privileges by executing programs, denies tracing to other processes of the user, and restores the
+/// termination with the parent if it was set.
 fn alone(dies_with_parent: bool) -> Result<String, String> {
     let signal = dies_with_parent.then_some(Signal::KILL);
     let done = rustix::thread::set_no_new_privs(true)

@@ -1,11 +1,11 @@
-//! Limits of a process's share of the machine, the descriptors it was born with, and a signal that it does not end by.
+//! Resource limits, closing of inherited descriptors, and handling of hangups.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A resource, and the most that may be used of it. One that is less already stays.
+/// A resource and the maximum to set. Lower existing limits are kept.
 pub type Limit = (Resource, u64);
 
-/// Sets limits, soft and hard.
+/// Sets limits, both soft and hard.
 pub(crate) fn set(limits: &[Limit]) -> Result<String, String> {
     for (resource, most) in limits {
         let most = getrlimit(*resource).maximum.map_or(*most, |now| now.min(*most));
@@ -16,15 +16,16 @@ pub(crate) fn set(limits: &[Limit]) -> Result<String, String> {
     Ok(named.collect::<Vec<_>>().join(", "))
 }
 
-/// Closes every descriptor but stdin, stdout and stderr: C libraries open some that a child inherits. To be called first of
-/// all, before this process has opened any itself.
+/// Closes all descriptors except stdin, stdout and stderr, since C libraries open some that children inherit. Must be
+/// called first, before this process opens any.
 #[expect(unsafe_code, reason = "no safe function closes descriptors that nobody owns")]
 pub fn close_inherited() {
     // SAFETY: nothing in this process owns a descriptor above 2 yet. Where the kernel does not know the call, they stay.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
-/// A terminal that is closed, or an operator who means another process of the group, does not end this one.
+/// Ignores SIGHUP, so that closing the terminal or a signal meant for another process of the group does not end this
+/// process.
 #[expect(unsafe_code, reason = "no safe function sets what becomes of a signal")]
 pub fn ignore_hangup() {
     // SAFETY: no handler is installed, so that nothing runs at the signal.

@@ -1,4 +1,4 @@
-//! Whose user a jailed process is: nobody's, where it was started as root.
+//! User of a jailed process: an unprivileged one if the process was started as root.
 
 use std::{fmt, str::FromStr};
 
@@ -7,20 +7,20 @@ use rustix::{
     thread::{set_thread_gid, set_thread_groups, set_thread_uid},
 };
 
-/// A user and a group, by number.
+/// User and group ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The user.
+    /// User id.
     pub uid: u32,
-    /// The group.
+    /// Group id.
     pub gid: u32,
 }
 
 impl User {
-    /// Who owns nothing, on every Linux.
+    /// Unprivileged user `nobody`, which exists on every Linux.
     pub const NOBODY: Self = Self { uid: 65_534, gid: 65_534 };
 
-    /// Who this process will be: this user where it is root, else who it is.
+    /// Returns this user if the process is root, and its current user otherwise.
     #[must_use]
     pub fn or_current(self) -> Self {
         match geteuid() {
@@ -29,10 +29,11 @@ impl User {
         }
     }
 
-    /// Becomes it where this process is root, with no other group. There is one thread, so its user is the process's.
+    /// Changes to this user if the process is root, and drops all supplementary groups. With a single thread, the
+    /// thread's user is that of the process.
     pub(crate) fn become_it(self) -> Result<String, String> {
         if geteuid() == Uid::ROOT {
-            // Where there are no groups to give up, that may be forbidden.
+            // May be forbidden if there are no groups to drop.
             let _ = set_thread_groups(&[]);
             set_thread_gid(Gid::from_raw(self.gid))
                 .map_err(|error| format!("cannot become group {}: {error}", self.gid))?;

@@ -1,24 +1,24 @@
-//! What this kernel and this process's surroundings give to a jail, found out without entering one.
+//! Features of this kernel and environment that a jail can use, determined without entering one.
 
 use std::fs;
 
 use rustix::process::geteuid;
 use serde::Serialize;
 
-/// See the module's documentation.
+/// Result of a survey.
 #[derive(Clone, Debug, Serialize)]
 pub struct Survey {
-    /// Whether system calls can be filtered.
+    /// True if system calls can be filtered.
     pub seccomp: bool,
-    /// Landlock's version; 0 where there is none.
+    /// Version of Landlock; 0 if absent.
     pub landlock: u32,
-    /// Who this process is.
+    /// User id of this process.
     pub uid: u32,
-    /// The memory that the control group lets its processes use, in bytes; `None` where it sets no limit.
+    /// Memory limit of the control group in bytes; `None` if there is none.
     pub memory_bytes_max: Option<u64>,
 }
 
-/// Looks.
+/// Determines the available features.
 #[must_use]
 pub fn survey() -> Survey {
     let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
@@ -38,9 +38,9 @@ fn landlock() -> u32 {
     u32::try_from(version).unwrap_or(0)
 }
 
-/// The least limit on the way up from this process's control group, of either version.
+/// Returns the smallest limit of this process's control group and its ancestors, in either version of control groups.
 fn memory_bytes_max() -> Option<u64> {
-    /// What version 1 says where there is no limit.
+    /// Value in version 1 that means no limit.
     const NO_LIMIT: u64 = 1 << 60;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let limits = groups.lines().filter_map(|line| {

@@ -1,4 +1,5 @@
-//! The drill from inside real jails: what must be refused is, what must work does, and it would be seen if it were not so.
+//! The escape drill inside real jails: forbidden attempts are blocked, necessary operations work, and failures to block
+//! are detected.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 const DRILL: &str = env!("CARGO_BIN_EXE_jail-drill");
 
-/// A directory that the jailed user owns, wherever that user could not look it up.
+/// Returns a directory owned by the jailed user, whose path that user may be unable to resolve.
 fn cache() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     if rustix::process::geteuid().is_root() {
@@ -25,14 +26,14 @@ fn drill(arguments: &[&str]) -> Output {
     Command::new(DRILL).args(arguments).env_clear().output().unwrap()
 }
 
-/// What it printed.
+/// Runs the drill and returns its output.
 fn done(arguments: &[&str]) -> String {
     let output = drill(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What did not come out as a whole jail has it.
+/// Returns the attempts whose results differ from those of a complete jail.
 fn wrong(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.strip_prefix("WRONG\t")?.split('\t').nth(1)).collect()
 }
@@ -71,13 +72,13 @@ fn without_a_jail_the_drill_gets_out() {
     assert!(wrong.len() > 40, "{text}");
 }
 
-/// A call that a list of refusals forgot would be found: the same attempts, where nothing refuses them.
+/// Verifies that a call missing from the filters would be detected: the same attempts succeed without a jail.
 #[test]
 fn calls_that_helpers_and_proxies_have_no_use_for_are_found_where_they_pass() {
     for inmate in ["helper", "proxy"] {
         let text = done(&[inmate, "off"]);
         let wrong = wrong(&text);
-        // Those that neither a kernel without them nor a user who is not root refuses anyway.
+        // Attempts that are blocked neither by kernels without the feature nor by missing root privileges.
         for attempt in ["socket netlink", "advice about the parent's memory", "signal by a descriptor", "bind"] {
             assert!(wrong.contains(&attempt), "{inmate}: {attempt} should be found: {text}");
         }
@@ -90,7 +91,7 @@ fn a_kernel_that_lacks_a_part_gives_the_rest_where_that_will_do() {
     let dir = dir.path().to_str().unwrap();
     let text = done(&["worker", dir, "auto", "landlock"]);
     assert!(line(&text, "lacks: ").starts_with("Landlock ("), "{text}");
-    // Files that its user may read and write, and nothing else.
+    // Only files that its user can read or write anyway.
     let files = ["read /etc/passwd", "open a device", "write beside its directory"];
     assert!(wrong(&text).contains(&files[0]), "{text}");
     assert!(wrong(&text).iter().all(|attempt| files.contains(attempt)), "seccomp holds: {text}");
@@ -114,9 +115,9 @@ fn a_kernel_that_lacks_a_part_is_refused_where_all_is_required() {
 
 #[test]
 fn a_descriptor_that_is_inherited_is_closed() {
-    // One that is not closed by `exec`, as C libraries open them.
+    // A descriptor without close-on-exec, as C libraries create them.
     let file = File::open("/dev/null").unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
-    // stdin, stdout, stderr, and the one that counts.
+    // stdin, stdout, stderr, and the one used for counting.
     assert_eq!(line(&done(&["slot", "auto"]), "descriptors: "), "4");
 }

@@ -1,5 +1,5 @@
-//! The drill as a program of its own, for tests: enters a jail as told, on a kernel that lacks what it is told, and prints
-//! what came of it.
+//! The escape drill as a program for tests: enters the given jail, optionally simulating a kernel without Landlock or
+//! seccomp, and prints the results.
 //!
 //! `jail-drill worker DIR|slot|compiler|helper|proxy auto|require|off [landlock] [seccomp]`
 
@@ -30,7 +30,7 @@ fn run(arguments: &[String]) -> Result<String, String> {
         [inmate, dir, rest @ ..] if inmate == "worker" => (Inmate::Worker { cache: dir.into() }, rest),
         [inmate, rest @ ..] if inmate == "slot" => (Inmate::Slot, rest),
         [inmate, rest @ ..] if inmate == "compiler" => (Inmate::Compiler, rest),
-        // A port that nobody connects to here.
+        // An arbitrary port; nothing connects to it here.
         [inmate, rest @ ..] if inmate == "helper" => (Inmate::Helper { ports: vec![1] }, rest),
         [inmate, rest @ ..] if inmate == "proxy" => (Inmate::Proxy, rest),
         _ => return Err(usage()),
@@ -45,13 +45,13 @@ fn run(arguments: &[String]) -> Result<String, String> {
     let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let mut scene = Scene { inmate: inmate.clone(), cache: None };
     if let Inmate::Worker { cache } = &inmate {
-        // Reached without a way there, which the user that it becomes may not have.
+        // The directory is entered first, since the user that the process becomes may be unable to resolve its path.
         std::env::set_current_dir(cache).map_err(|error| error.to_string())?;
         scene.cache = Some(".".into());
     }
     let plan = Plan { inmate, user: User::NOBODY, limits: Vec::new() };
     let report = plan.enter(setting).map_err(|error| error.to_string())?;
-    // As a slot: on a thread that started inside.
+    // On a thread started inside the jail, like a slot.
     let rows = std::thread::spawn(move || drill::run(&scene)).join().map_err(|_| "the drill panicked".to_owned())?;
     let mut text = format!("descriptors: {descriptors}\nholds: {}\nlacks: {}\n", report.line(true), report.line(false));
     for row in rows {

@@ -1,9 +1,8 @@
-//! The system calls that are left to inmates, by their purpose. Calls of a list without a rule of `calls` are left with
-//! any arguments.
+//! System calls allowed to inmates, grouped by purpose. Calls without a rule in `calls` are allowed with any arguments.
 
 use libc::c_long;
 
-/// Calls of every inmate: memory, threads, time, and the descriptors that it has.
+/// Calls of every inmate: memory, threads, time, and open descriptors.
 pub(super) const COMPUTE: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -43,7 +42,7 @@ pub(super) const COMPUTE: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// Runs: memory images of modules, the sockets that it has, and the events of an async runtime, which the engine's WASI
+/// Running guests: memory images of modules, open sockets, and the events of an async runtime, which the engine's WASI
 /// starts as well.
 pub(super) const RUN: &[c_long] = &[
     libc::SYS_memfd_create,
@@ -58,7 +57,7 @@ pub(super) const RUN: &[c_long] = &[
     libc::SYS_epoll_wait,
 ];
 
-/// A link to a dispatcher.
+/// Link to a dispatcher.
 pub(super) const LINK: &[c_long] = &[
     libc::SYS_sendmsg,
     libc::SYS_recvmsg,
@@ -72,7 +71,7 @@ pub(super) const LINK: &[c_long] = &[
     libc::SYS_poll,
 ];
 
-/// Files of the one directory that Landlock leaves.
+/// Files in the one directory that Landlock allows.
 pub(super) const FILES: &[c_long] = &[
     libc::SYS_openat,
     libc::SYS_unlinkat,
@@ -83,10 +82,10 @@ pub(super) const FILES: &[c_long] = &[
     libc::SYS_getdents64,
 ];
 
-/// Looking names up and connecting; a connection that comes in over a listener that was there before.
+/// Name resolution and outgoing connections; incoming connections on an existing listener.
 pub(super) const NETWORK: &[c_long] = &[libc::SYS_connect, libc::SYS_sendmmsg, libc::SYS_accept4];
 
-/// Reading files: what tells names, addresses and certificate authorities, and a program and its libraries.
+/// Reading files: configuration of names and addresses, certificate authorities, programs and libraries.
 pub(super) const READ: &[c_long] = &[
     libc::SYS_newfstatat,
     libc::SYS_statx,
@@ -101,8 +100,8 @@ pub(super) const READ: &[c_long] = &[
     libc::SYS_readlink,
 ];
 
-/// Starting a compile child, and what that does before and while it locks itself up: no filter that it lays on itself gives
-/// back what this one has taken.
+/// Starting a compile child, and the calls by which it locks itself up. Its own filters cannot restore calls denied by
+/// this process's filter.
 pub(super) const START: &[c_long] = &[
     libc::SYS_execve,
     libc::SYS_wait4,
@@ -128,12 +127,12 @@ pub(super) const START: &[c_long] = &[
     libc::SYS_dup2,
 ];
 
-/// `ioctl`s: non-blocking mode, close on exec, bytes that wait, and which pages were written since a run began.
+/// `ioctl` requests: non-blocking mode, close on exec, number of readable bytes, and pages written since a run began.
 pub(super) const IOCTLS: &[u64] = &[libc::FIONBIO, libc::FIOCLEX, libc::FIONREAD, PAGEMAP_SCAN];
 /// `_IOWR('f', 16, struct pm_scan_arg)` of 96 bytes.
 pub(super) const PAGEMAP_SCAN: u64 = 0xc060_6610;
 
-/// `fcntl`s, none of which sends signals.
+/// `fcntl` commands, none of which sends signals.
 pub(super) const FCNTLS: &[libc::c_int] = &[
     libc::F_GETFD,
     libc::F_SETFD,

@@ -1,4 +1,4 @@
-//! Attempts that take more than one call: files, connections, and what must go on working.
+//! Attempts that take several calls: files, connections, and operations that must keep working.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,10 +14,10 @@ use rustix::{
     mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap},
 };
 
-/// What is tried, whether a jail must refuse it, and how.
+/// Name of an attempt, whether a jail must refuse it, and its code.
 type Attempt = (&'static str, bool, fn() -> io::Result<()>);
 
-/// Wherever it is tried from.
+/// Attempts independent of the inmate.
 pub(super) const ATTEMPTS: &[Attempt] = &[
     ("read /etc/passwd", true, || fs::read("/etc/passwd").map(drop)),
     ("read another process's environment", true, || fs::read("/proc/1/environ").map(drop)),
@@ -39,7 +39,7 @@ fn write_elsewhere() -> io::Result<()> {
     fs::remove_file(&path)
 }
 
-/// Compiled code is loaded so.
+/// Required for loading compiled code.
 #[expect(unsafe_code, reason = "memory is mapped as the engine maps it")]
 fn executable_memory() -> io::Result<()> {
     const BYTES: usize = 4_096;
@@ -52,7 +52,7 @@ fn executable_memory() -> io::Result<()> {
     Ok(())
 }
 
-/// What may be done in the directory that is left, if one is, and what may not even there.
+/// Returns the attempts in the allowed directory, if any, both permitted and forbidden ones.
 pub(super) fn in_directory(dir: Option<&Path>) -> Vec<(&'static str, bool, io::Result<()>)> {
     let Some(dir) = dir else {
         return vec![("open the current directory", true, fs::File::open(".").map(drop))];
@@ -62,7 +62,7 @@ pub(super) fn in_directory(dir: Option<&Path>) -> Vec<(&'static str, bool, io::R
     let linked = std::os::unix::fs::symlink("/etc/passwd", dir.join("drill-link"));
     let run = Command::new(&inside).status().map(drop);
     let above = fs::write(dir.join("../drill-above"), b"out");
-    // Where it was done, it is undone.
+    // Reverts attempts that succeeded.
     let _ = fs::remove_file(dir.join("../drill-above"));
     let _ = fs::remove_file(dir.join("drill-link"));
     let removed = unlinkat(CWD, &inside, AtFlags::empty()).map_err(Into::into);

@@ -1,6 +1,6 @@
-//! The escape drill: what native code could try that has broken out of WebAssembly, tried from inside a jail, and what came
-//! of each. Everything is tried so that it does no harm where it is let through: on what does not exist, with arguments that
-//! mean nothing, or undone at once.
+//! Escape drill: actions that native code could try after breaking out of WebAssembly, tried from inside a jail. Every
+//! attempt is harmless if it succeeds: its target does not exist, its arguments are meaningless, or it is reverted at
+//! once.
 
 mod attempts;
 mod raw;
@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Inmate, Setting};
 
-/// From where it is tried.
+/// Environment of the drill.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// The inmate that tries: calls of its work are no attempts.
+    /// Inmate that performs it; calls required by its work do not count as attempts.
     pub inmate: Inmate,
-    /// The directory that is left to a worker; `None` where no file is.
+    /// Directory allowed to a worker; `None` if no files are.
     pub cache: Option<PathBuf>,
 }
 
-/// Attempts that a process which looks names up and connects is not judged by.
+/// Attempts that are legitimate for an inmate that resolves names and connects.
 const CONNECTING: &[&str] = &[
     "socket TCP",
     "socket TCP over IPv6",
@@ -34,13 +34,13 @@ const CONNECTING: &[&str] = &[
     "open, the old call",
     "open the current directory",
 ];
-/// The same for one that connects to any port.
+/// Attempts that are legitimate for an inmate that connects to any port.
 const ANYWHERE: &[&str] = &["connect to this machine"];
-/// The same for one that starts programs.
+/// Attempts that are legitimate for an inmate that starts programs.
 const STARTING: &[&str] = &["fork", "execve", "run a program", "seccomp", "landlock_create_ruleset"];
 
 impl Scene {
-    /// The attempts that are this inmate's work.
+    /// Returns the attempts that are part of this inmate's work.
     fn work(&self) -> [&'static [&'static str]; 2] {
         match self.inmate {
             Inmate::Compiler | Inmate::Slot | Inmate::Worker { .. } => [&[], &[]],
@@ -50,31 +50,31 @@ impl Scene {
     }
 }
 
-/// What came of an attempt.
+/// Result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It was not let through.
+    /// The attempt was blocked.
     Refused(String),
-    /// It was let through, and failed for another reason.
+    /// The attempt was not blocked, and failed for another reason.
     Reached(String),
-    /// It was done.
+    /// The attempt succeeded.
     Done,
 }
 
-/// An attempt and what came of it.
+/// An attempt and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was tried.
+    /// Name of the attempt.
     pub attempt: String,
-    /// Whether a jail must refuse it. The others must work, or nothing could run.
+    /// True if a jail must block the attempt; the others must succeed, since inmates need them.
     pub forbidden: bool,
-    /// What came of it.
+    /// Result of the attempt.
     pub verdict: Verdict,
 }
 
 impl Row {
-    /// Whether it is as a whole jail has it.
+    /// Returns whether the result is that of a complete jail.
     #[must_use]
     pub fn is_right(&self) -> bool {
         match self.verdict {
@@ -85,7 +85,7 @@ impl Row {
     }
 }
 
-/// Tries everything, on this thread.
+/// Performs all attempts on the current thread.
 #[must_use]
 pub fn run(scene: &Scene) -> Vec<Row> {
     let row = |attempt: &str, forbidden, tried: io::Result<()>| Row {
@@ -105,8 +105,8 @@ pub fn run(scene: &Scene) -> Vec<Row> {
     rows
 }
 
-/// A system call that a jail refuses ends with one of these, and hardly one that the kernel has looked at: whoever is root
-/// is refused nothing, and without root the kernel refuses for us.
+/// Classifies a result. These errors indicate a blocked call, since the kernel itself hardly returns them for these
+/// attempts: root is refused nothing, and for another user a refusal by the kernel is as good as one by the jail.
 fn verdict(tried: io::Result<()>) -> Verdict {
     let Err(error) = tried else { return Verdict::Done };
     match error.raw_os_error() {
@@ -115,10 +115,10 @@ fn verdict(tried: io::Result<()>) -> Verdict {
     }
 }
 
-/// Makes this process one whose kernel lacks Landlock, seccomp or both, for what is tried afterwards.
+/// Simulates a kernel without Landlock, seccomp or both for subsequent attempts.
 ///
 /// # Errors
-/// Where this kernel has no seccomp to hide anything with.
+/// Fails if this kernel lacks seccomp, which the simulation requires.
 pub fn withhold(landlock: bool, seccomp: bool) -> Result<(), String> {
     let mut calls = Vec::new();
     if landlock {
@@ -138,7 +138,7 @@ impl std::str::FromStr for Setting {
             "auto" => Ok(Self::Auto),
             "require" => Ok(Self::Require),
             "off" => Ok(Self::Off),
-            _ => Err(format!("`{text}` is none of auto, require and off")),
+            _ => Err(format!("`{text}` is not one of auto, require and off")),
         }
     }
 }

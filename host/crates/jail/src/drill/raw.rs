@@ -1,19 +1,19 @@
-//! System calls as native code makes them, past every library.
+//! Raw system calls, as native code makes them without a library.
 #![expect(unsafe_code, reason = "an attempt to break out is not safe code")]
 
 use std::{io, ptr};
 
 use libc::c_long;
 
-/// An argument that means nothing, or one that must be asked for at the time.
+/// A meaningless argument, or one determined at the time of the call.
 #[derive(Clone, Copy)]
 pub(super) enum Argument {
     Number(i64),
-    /// A path or a name that does not exist.
+    /// A path or name that does not exist.
     Absent,
-    /// The process that started this one.
+    /// The parent process.
     Parent,
-    /// 128 bytes of zeros.
+    /// 128 zero bytes.
     Zeros,
 }
 
@@ -37,13 +37,13 @@ const fn n(number: libc::c_int) -> Argument {
     N(number as i64)
 }
 
-/// What is tried: its name, its number and its arguments.
+/// Name of a call, its number and its arguments.
 pub(super) type Call = (&'static str, c_long, [Argument; 5]);
 
 const O: Argument = N(0);
 const BAD: Argument = N(-1);
 
-/// Each must be refused. None does harm where it is not.
+/// Calls that must be blocked. All are harmless if they are not.
 pub(super) const CALLS: &[Call] = &[
     ("socket TCP", libc::SYS_socket, [n(libc::AF_INET), n(libc::SOCK_STREAM), O, O, O]),
     ("socket TCP over IPv6", libc::SYS_socket, [n(libc::AF_INET6), n(libc::SOCK_STREAM), O, O, O]),
@@ -143,7 +143,7 @@ pub(super) const CALLS: &[Call] = &[
     ("a mount of the x32 ABI", 0x4000_0000 | libc::SYS_mount, [Absent, Absent, Absent, O, O]),
 ];
 
-/// Makes a system call. A fork's child ends at once.
+/// Makes a system call. The child of a fork exits at once.
 pub(super) fn call(number: c_long, [a, b, c, d, e]: [i64; 5]) -> io::Result<i64> {
     // SAFETY: the pointers among the arguments are null or point to constants that the calls above only read; what the
     // kernel writes would go to null or to constants, which it refuses. A forked child shares no memory and runs nothing but `_exit`.
@@ -165,7 +165,7 @@ fn is_fork(number: c_long) -> bool {
     [libc::SYS_clone, libc::SYS_clone3].contains(&number)
 }
 
-/// Undoes what a call has done that was let through.
+/// Reverts the effect of a call that was not blocked.
 pub(super) fn undo(number: c_long, answer: i64) {
     let opens = [
         libc::SYS_socket,
