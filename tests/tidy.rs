@@ -46,7 +46,7 @@ const OWNERS: &[(&str, [&str; 2])] = &[
     ("wasmparser", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("redb", ["host/src/store/embedded", "host/src/store/embedded"]),
     ("use redis", ["host/src/store/redis/", "host/src/store/redis/"]),
-    ("nng", ["host/src/transport/pair.rs", "host/src/transport/pair.rs"]),
+    ("nng", ["host/crates/link/src/pair.rs", "host/crates/link/src/pair.rs"]),
 ];
 
 /// What a part of `host/src` may name below `crate::`, besides itself.
@@ -61,11 +61,10 @@ const EDGES: &[(&str, Edges)] = &[
     ("dispatch", Edges::AllBut(&["cli", "commands", "rest"])),
     ("modules", Edges::AllBut(&["cli", "commands", "dispatch", "rest", "store", "worker"])),
     ("invoke", Edges::Only(&[])),
-    ("helper", Edges::Only(&["egress::Egress", "frames", "telemetry::vitals", "transport::Dial"])),
+    ("helper", Edges::Only(&["egress::Egress", "frames", "telemetry::vitals"])),
     ("store", Edges::Only(&["clock", "random"])),
-    ("telemetry", Edges::Only(&["egress::refused", "store::Backlog", "transport::Counters"])),
+    ("telemetry", Edges::Only(&["egress::refused", "store::Backlog"])),
     ("egress", Edges::Only(&[])),
-    ("transport", Edges::Only(&[])),
     ("tenancy", Edges::Only(&["clock", "random", "store"])),
 ];
 

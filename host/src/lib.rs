@@ -8,7 +8,6 @@
 //! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
 //! | [`egress`] | HTTP requests that guests send |
 //! | [`helper`] | what a jailed worker has another process do for it |
-//! | [`transport`] | the encrypted link between dispatcher and workers |
 //! | [`invoke`], [`modules`] | the seams between REST and what runs and compiles |
 //! | [`outside`] | what runs ask for, put together |
 //! | [`secrets`] | secrets at rest: sealed and opened |
@@ -40,6 +39,5 @@ pub mod store;
 pub mod telemetry;
 pub mod tenancy;
 pub mod text;
-pub mod transport;
 pub mod ui;
 pub mod worker;

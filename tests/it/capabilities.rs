@@ -4,7 +4,6 @@ use std::process::{Command, Stdio};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use fusebox::transport::{Direct, Link, connect};
 use fusebox_core::{
     capability::{self, Call, HttpRequest, KvKey, Refusal},
     dispatch::Mode,
@@ -13,6 +12,7 @@ use fusebox_core::{
     wire::{self, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 use fusebox_harness::{Client, Program, guests, redis::RedisServer};
+use fusebox_link::{Direct, Link, connect};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;

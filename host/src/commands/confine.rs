@@ -17,9 +17,9 @@ use rustix::process::{Resource, geteuid};
 use super::{egress_proxy::EgressProxyArgs, helper::HelperArgs, parts, work::WorkArgs};
 use crate::{
     helper::{client::Helper, proxy::Proxy, vitals::Questions},
-    transport::{self, Dial, Direct},
     worker::slots::EXTRA_SLOTS,
 };
+use fusebox_link::{Dial, Direct};
 
 /// Descriptors of a worker: a memory image for each module in memory, and a few more.
 const DESCRIPTORS_MAX: u64 = 8_192;
@@ -88,7 +88,8 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     if geteuid().is_root() {
         hand_over(&dir, user.uid, user.gid).with_context(|| format!("give {} to user {user}", dir.display()))?;
     }
-    let addresses = args.urls.iter().map(|url| transport::address(url).map(str::to_owned)).collect::<Result<_, _>>()?;
+    let addresses =
+        args.urls.iter().map(|url| fusebox_link::address(url).map(str::to_owned)).collect::<Result<_, _>>()?;
     let helper = HelperArgs { addresses, jail: args.jail, user };
     let program = parts::program()?;
     let helper = Helper::start(&program, &helper.arguments(), helper.addresses).context("start the worker's helper")?;

@@ -27,8 +27,8 @@ use crate::{
     store::Store,
     telemetry::metrics::Metrics,
     tenancy::QuotaBook,
-    transport::{Admission, Counters, JoinToken, Listener},
 };
+use fusebox_link::{Admission, Counters, JoinToken, Listener};
 
 /// How workers get their attempts, as the command line says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -23,7 +23,6 @@ use crate::{
     modules::Modules,
     random,
     telemetry::{health::Readiness, metrics::Metrics},
-    transport::JoinToken,
     ui,
     worker::{
         self,
@@ -32,6 +31,7 @@ use crate::{
         slots::Slots,
     },
 };
+use fusebox_link::JoinToken;
 
 /// Addresses of one worker: its helper knows them by a byte, and may connect to the ports of all.
 const URLS_MAX: usize = 32;

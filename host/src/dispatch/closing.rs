@@ -5,10 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    store::{self, Store},
-    transport::TOKEN_NEEDED,
-};
+use crate::store::{self, Store};
+use fusebox_link::TOKEN_NEEDED;
 
 /// Interval of checks for the first key, since reports of changes can be lost: the port stays open for at most this
 /// long after the first key.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::pieces::{Pieces, Question};
-use crate::transport::{Counters, Link, LinkReceiver, LinkSender, Listener, TOKEN_NEEDED};
+use fusebox_link::{Counters, Link, LinkReceiver, LinkSender, Listener, TOKEN_NEEDED};
 
 /// Longest time between the handshake and the join.
 const JOIN_TIME: Duration = Duration::from_secs(5);

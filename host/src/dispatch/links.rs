@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     store::{Beaten, Finish, Mode, Verdict, WorkerInfo},
-    transport::LinkSender,
     worker,
 };
+use fusebox_link::LinkSender;
 
 /// Validity of an announcement of workers, in milliseconds: three rounds may be missed.
 const ANNOUNCED_MS: u64 = 4_000;

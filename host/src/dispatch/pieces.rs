@@ -20,8 +20,8 @@ use super::missing::MissingModules;
 use crate::{
     modules::Modules,
     store::{self, Store},
-    transport::LinkSender,
 };
+use fusebox_link::LinkSender;
 
 /// Request of a worker for a piece of a module.
 #[derive(Clone, Copy, Debug)]

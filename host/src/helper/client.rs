@@ -19,7 +19,8 @@ use fusebox_sandbox::{Compiler, ModuleError};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{CONNECT_TIME, DONE, REASON_BYTES_MAX, Wish, passing};
-use crate::{frames, transport::Dial};
+use crate::frames;
+use fusebox_link::Dial;
 
 /// Time that the helper may take beyond the bounds of its own work before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(5);

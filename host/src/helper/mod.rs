@@ -91,7 +91,7 @@ mod tests {
     use fusebox_sandbox::{Compiler, ModuleError};
 
     use super::{client::Helper, passing, serve};
-    use crate::transport::Dial as _;
+    use fusebox_link::Dial as _;
 
     /// Test compiler: returns the module's length, and refuses an empty module.
     struct Measure;

@@ -26,11 +26,8 @@ use super::{
     slots::{Done, Job, Lane, Slots},
     wasm::{MissingWasm, Ready},
 };
-use crate::{
-    clock::Clock,
-    modules::Modules,
-    transport::{Link, LinkReceiver, LinkSender},
-};
+use crate::{clock::Clock, modules::Modules};
+use fusebox_link::{Link, LinkReceiver, LinkSender};
 
 /// Interval of acknowledgements, well within [`fusebox_core::limits::RECEIPT_MS_MAX`]. Attempts that have ended by then
 /// need none, since a report acknowledges too.

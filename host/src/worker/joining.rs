@@ -7,7 +7,7 @@ use fusebox_core::wire::{self, FromDispatcher, FromWorker, Join};
 use tokio_util::sync::CancellationToken;
 
 use super::pace;
-use crate::transport::{self, ConnectError, Dial, JoinToken, Link, Seldom};
+use fusebox_link::{ConnectError, Dial, JoinToken, Link, Seldom};
 
 /// Longest wait for the answer to a join.
 const WELCOME_TIME: Duration = Duration::from_secs(5);
@@ -163,7 +163,7 @@ impl Joining {
     /// Connects and joins; `None` if the worker is to end and holds nothing.
     async fn try_one(&self, join: &Join, stop: &CancellationToken) -> Option<Result<Link, NotJoined>> {
         let Doors { dial, token, joined, .. } = &self.doors;
-        let connect = || transport::connect(self.url(), token.as_ref(), dial.as_ref());
+        let connect = || fusebox_link::connect(self.url(), token.as_ref(), dial.as_ref());
         let connected = match stop.run_until_cancelled(connect()).await {
             Some(connected) => connected,
             None if join.held.is_empty() => return None,

@@ -139,7 +139,7 @@ impl<S: AsRef<[u8]>> Opening<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::handshake::sessions;
+    use crate::handshake::sessions;
 
     fn seal(sealer: &mut Sealer, plain: &[u8]) -> Vec<u8> {
         let mut sealed = vec![0; sealed_bytes(plain.len())];

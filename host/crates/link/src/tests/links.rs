@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{NNG_HEADER, bind, eventually, in_time, join, join_by_hand, pair, read, token};
-use crate::transport::{Direct, Link, LinkSender, MESSAGE_BYTES_MAX, SendError, connect, frame, seal};
+use crate::{Direct, Link, LinkSender, MESSAGE_BYTES_MAX, SendError, connect, frame, seal};
 
 #[tokio::test]
 async fn messages_of_every_size_go_both_ways_in_order() {

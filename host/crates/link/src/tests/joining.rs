@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{LOCAL, NNG_HEADER, bind, eventually, in_time, join, join_by_hand, read, refusal, token};
-use crate::transport::{
+use crate::{
     Admission, BindError, ConnectError, Direct, HANDSHAKE_TIME, JoinToken, Listener, PROTOCOL, VERSIONS, connect,
     connect::connect_as, handshake,
 };
