@@ -1,8 +1,8 @@
-//! The allocator: an arena in the module's own memory for what a small run needs, the usual one for the rest.
+//! Allocator: an arena in the module's own memory for small runs, and the default allocator beyond it.
 //!
-//! The usual allocator asks the host for more memory at a run's first allocation. The host then changes the protection of
-//! pages, once for the run and once after it, which costs more than the whole run of a small function (measured: 13 % of
-//! a host's time with `hello`). Without the feature `arena` the usual allocator is alone, or one of your own.
+//! The default allocator requests more memory from the host at a run's first allocation. The host then changes page
+//! protections once for the run and once after it, which costs more than the whole run of a small function (measured:
+//! 13 % of a host's time with `hello`). Without the feature `arena`, the default allocator or a custom one is used.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -10,14 +10,14 @@ use std::{
     ptr,
 };
 
-/// Enough for an input and an output of a few kilobytes; small, because it is part of every instance.
+/// Enough for an input and an output of a few kilobytes; small, since it is part of every instance.
 const ARENA_BYTES: usize = 32 << 10;
 
 #[repr(align(16))]
 struct Bytes(UnsafeCell<[u8; ARENA_BYTES]>);
 
-/// Hands out its bytes one after the other. A block that is not the last one is not used again when it is freed: an
-/// instance has one run, and what the arena has no room for is allocated as usual.
+/// Bump allocator. A freed block is reused only if it is the last one: an instance has a single run, and allocations
+/// that do not fit use the default allocator.
 pub(crate) struct Arena {
     bytes: Bytes,
     used: Cell<usize>,
@@ -29,7 +29,7 @@ static ARENA: Arena = Arena::new();
 
 #[cfg(target_arch = "wasm32")]
 #[expect(unsafe_code, reason = "a static must be Sync")]
-// SAFETY: the module is built without threads, which the host does not offer.
+// SAFETY: the module is built without threads, which the host does not provide.
 unsafe impl Sync for Arena {}
 
 impl Arena {
@@ -37,13 +37,13 @@ impl Arena {
         Self { bytes: Bytes(UnsafeCell::new([0; ARENA_BYTES])), used: Cell::new(0) }
     }
 
-    /// Where a block begins, as an offset, where it is the arena's.
+    /// Returns the offset of a block if it belongs to the arena.
     fn offset(&self, block: *mut u8) -> Option<usize> {
         let start = self.bytes.0.get().addr();
         block.addr().checked_sub(start).filter(|offset| *offset < ARENA_BYTES)
     }
 
-    /// Takes the bytes from `from` on, rounded up to `align`.
+    /// Takes `size` bytes starting at `from`, rounded up to `align`.
     fn take(&self, from: usize, size: usize, align: usize) -> Option<*mut u8> {
         let start = self.bytes.0.get();
         let begin = start.addr().checked_add(from)?.checked_next_multiple_of(align)? - start.addr();
@@ -58,14 +58,14 @@ impl Arena {
 }
 
 #[expect(unsafe_code, reason = "an allocator hands out memory")]
-// SAFETY: blocks of the arena do not overlap, since each begins where the ones before it end and only the last one is
-// taken back; they are inside it and aligned as `take` computes. Other blocks are the system allocator's, and go back
-// to it.
+// SAFETY: blocks of the arena do not overlap, since each begins where the previous ones end and only the last one is
+// taken back; they are inside it and aligned as `take` computes. All other blocks come from the system allocator and
+// are returned to it.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.take(self.used.get(), layout.size(), layout.align()) {
             Some(block) => block,
-            // SAFETY: the caller's promises about `layout` are handed on.
+            // SAFETY: the caller's guarantees about `layout` are passed on.
             None => unsafe { System.alloc(layout) },
         }
     }
@@ -73,11 +73,11 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match self.take(self.used.get(), layout.size(), layout.align()) {
             Some(block) => {
-                // SAFETY: the arena's block has this many bytes. It may have been used before.
+                // SAFETY: the arena's block has this size. It may have been used before.
                 unsafe { block.write_bytes(0, layout.size()) };
                 block
             }
-            // SAFETY: the caller's promises about `layout` are handed on.
+            // SAFETY: the caller's guarantees about `layout` are passed on.
             None => unsafe { System.alloc_zeroed(layout) },
         }
     }
@@ -86,23 +86,23 @@ unsafe impl GlobalAlloc for Arena {
         match self.offset(block) {
             Some(offset) if self.is_last(offset, layout) => self.used.set(offset),
             Some(_) => {}
-            // SAFETY: the block is none of the arena's, so the system allocator made it, with this layout.
+            // SAFETY: the block is not the arena's, so the system allocator made it with this layout.
             None => unsafe { System.dealloc(block, layout) },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Some(offset) = self.offset(block) else {
-            // SAFETY: as in `dealloc`; the caller's promises about `size` are handed on.
+            // SAFETY: as in `dealloc`; the caller's guarantees about `size` are passed on.
             return unsafe { System.realloc(block, layout, size) };
         };
         if self.is_last(offset, layout) && self.take(offset, size, 1).is_some() {
             return block;
         }
-        // SAFETY: the caller promises that `size`, rounded up to this alignment, does not overflow.
+        // SAFETY: the caller guarantees that `size`, rounded up to this alignment, does not overflow.
         let moved = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
         if !moved.is_null() {
-            // SAFETY: both blocks have this many bytes, and they are different ones.
+            // SAFETY: both blocks have at least this size and are distinct.
             unsafe { ptr::copy_nonoverlapping(block, moved, layout.size().min(size)) };
         }
         moved
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn blocks_are_aligned_apart_and_used_again_when_the_last_is_freed() {
         let arena = Arena::new();
-        // SAFETY: each block is used within its layout, and freed once with it.
+        // SAFETY: each block is used within its layout and freed once with it.
         unsafe {
             let first = arena.alloc(layout(3, 1));
             let second = arena.alloc(layout(8, 8));

@@ -1,8 +1,8 @@
-//! The time. `SystemTime::now()` panics in a module; this asks the host, whose clock is coarse: milliseconds.
+//! Current time. `SystemTime::now()` panics in a module; this clock is the host's, with a resolution of milliseconds.
 
 use std::time::SystemTime;
 
-/// The time now. Natively it is the machine's.
+/// Returns the current time, in native builds that of the machine.
 #[cfg(target_arch = "wasm32")]
 #[expect(unsafe_code, reason = "calls the host")]
 pub fn now() -> SystemTime {
@@ -13,7 +13,7 @@ pub fn now() -> SystemTime {
     crate::context::at(clock().try_into().unwrap_or_default())
 }
 
-/// The time now. Natively it is the machine's.
+/// Returns the current time, in native builds that of the machine.
 #[cfg(not(target_arch = "wasm32"))]
 #[expect(clippy::disallowed_methods, reason = "what stands in for the host natively")]
 pub fn now() -> SystemTime {

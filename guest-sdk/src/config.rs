@@ -1,4 +1,4 @@
-//! The function's configuration: values that whoever runs it sets without building it again. Needs the grant `config`.
+//! Configuration of the function: values that its operator sets without rebuilding it. Requires the grant `config`.
 //!
 //! ```
 //! use fusebox_guest::{Refusal, config, fake};
@@ -7,25 +7,25 @@
 //!     Ok(config::get("greeting")?.unwrap_or_else(|| "Hello".to_owned()))
 //! }
 //!
-//! // What `fusebox config` sets, a test sets with the fake.
+//! // A test sets values with the fake instead of `fusebox config`.
 //! fake::config("greeting", "Servus");
 //! assert_eq!(greeting(), Ok("Servus".to_owned()));
 //! ```
 
 use crate::{Refusal, host};
 
-/// A value as text; `None` where none of this name is set.
+/// Returns a value as text; `None` if it is not set.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] where it is no text; else why the host gives none.
+/// Returns [`Refusal::Invalid`] if the value is not text, or the host's refusal.
 pub fn get(name: &str) -> Result<Option<String>, Refusal> {
     get_bytes(name)?.map(|bytes| String::from_utf8(bytes).map_err(|_| Refusal::Invalid)).transpose()
 }
 
-/// A value as it was set; `None` where none of this name is.
+/// Returns a value as bytes; `None` if it is not set.
 ///
 /// # Errors
-/// Why the host gives none.
+/// Returns the host's refusal.
 pub fn get_bytes(name: &str) -> Result<Option<Vec<u8>>, Refusal> {
     host::bytes(host::config(name))
 }

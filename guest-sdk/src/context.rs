@@ -1,33 +1,32 @@
-//! What a function may know of its own call.
+//! Properties of the current call.
 
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
 
-/// What a function may know of its own call. A task can run more than once: its id and the attempt's number let the
-/// function notice.
+/// Properties of the current call. A task can run more than once, which the function can detect by task id and attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
-    /// The task's id; `None` where the function is invoked at once, without a task.
+    /// Task id; `None` for an invocation without a task.
     pub task: Option<String>,
-    /// Which attempt at the task this is, from 1.
+    /// Number of the attempt, starting at 1.
     pub attempt: u32,
-    /// When the run is stopped.
+    /// Time at which the run is stopped.
     pub deadline: SystemTime,
-    /// On whose behalf the function runs.
+    /// Tenant of the function.
     pub tenant: String,
-    /// The function's name.
+    /// Name of the function.
     pub function: String,
 }
 
 impl Context {
-    /// The time left until the deadline.
+    /// Returns the time left until the deadline.
     pub fn time_left(&self) -> Duration {
         self.deadline.duration_since(clock::now()).unwrap_or_default()
     }
 
-    /// From the host's five lines.
+    /// Parses the five lines supplied by the host.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         Some(Self {
@@ -40,14 +39,14 @@ impl Context {
     }
 }
 
-/// The context of this call. Natively it is that of a first attempt without a task, of a function `native` of the
-/// tenant `default`, with 5 s left.
+/// Returns the context of the current call. In native builds it describes a first attempt without a task, of the
+/// function `native` of the tenant `default`, with 5 s left.
 pub fn context() -> Context {
     let text = text();
     Context::parse(&text).unwrap_or_else(|| panic!("the host's context has other lines than this SDK knows: {text:?}"))
 }
 
-/// A moment in Unix milliseconds.
+/// Returns the time that corresponds to Unix milliseconds.
 pub(crate) fn at(unix_ms: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
@@ -59,10 +58,10 @@ fn text() -> String {
     unsafe extern "C" {
         fn context(ptr: *mut u8, cap: usize) -> usize;
     }
-    // Enough for the longest names but the odd ones; for those the host says how much more it needs.
+    // Enough for all but unusually long names, for which the host returns the length required.
     let mut buffer = vec![0; 512];
     loop {
-        // SAFETY: the host writes this buffer, which is ours alone, and nothing else.
+        // SAFETY: the host writes only this buffer, which is not shared.
         let len = unsafe { context(buffer.as_mut_ptr(), buffer.len()) };
         let fits = len <= buffer.len();
         buffer.resize(len, 0);

@@ -1,25 +1,25 @@
-//! From a function's error to bytes.
+//! Conversion of a function's error to bytes.
 
 use std::fmt::Display;
 
-/// What a function can fail with. `Kind` lets bytes stand beside everything that can be displayed, two blanket rules
-/// that Rust would else hold to overlap; it is always inferred.
+/// Error type of a function. `Kind` distinguishes bytes from displayable types, whose blanket implementations would
+/// otherwise overlap; it is always inferred.
 #[diagnostic::on_unimplemented(
     message = "a function cannot fail with `{Self}`",
-    label = "this is no error of a function",
-    note = "it fails with what implements `Display`, such as every `std::error::Error`, or with `Vec<u8>`"
+    label = "not an error type of a function",
+    note = "an error implements `Display`, as every `std::error::Error` does, or is `Vec<u8>`"
 )]
 pub trait IntoError<Kind> {
-    /// The error as bytes, for whoever called the function.
+    /// Returns the error as bytes, for the caller of the function.
     fn into_error(self) -> Vec<u8>;
 }
 
-/// The kind of errors that are displayed.
+/// Kind of errors that are displayed.
 pub enum Text {}
-/// The kind of errors that are bytes already.
+/// Kind of errors that are bytes.
 pub enum Bytes {}
 
-/// In the alternate form, which in `anyhow` and its like shows the causes as well.
+/// Uses the alternate form, in which `anyhow` and similar crates include the causes.
 #[diagnostic::do_not_recommend]
 impl<E: Display> IntoError<Text> for E {
     fn into_error(self) -> Vec<u8> {

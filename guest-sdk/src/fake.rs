@@ -1,14 +1,14 @@
-//! What stands in for the host in tests that run natively: each test sets what the function finds, and looks at what it
-//! left. All of it belongs to the test's thread.
+//! Replacement of the host in native tests: a test supplies what the function reads and examines what it wrote. All
+//! state belongs to the test's thread.
 //!
-//! | a function's call | a test's |
+//! | call of a function | call of a test |
 //! |---|---|
 //! | [`config::get`](crate::config::get), [`secrets::get`](crate::secrets::get) | [`config`], [`secret`] |
-//! | [`kv`](crate::kv) | the same calls before and after; [`advance`] lets times to live end |
-//! | [`http`](crate::http) | [`http`] registers answers, [`requests`] are what was sent |
-//! | any of them | [`refuse`] has the host refuse it |
+//! | [`kv`](crate::kv) | the same calls before and after; [`advance`] expires entries |
+//! | [`http`](crate::http) | [`http`] registers responses, [`requests`] returns the requests sent |
+//! | any of them | [`refuse`] makes them fail |
 //!
-//! Test threads may be used again: a test that counts on an empty host begins with [`reset`].
+//! Test threads may be reused, so a test that requires an empty host begins with [`reset`].
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
@@ -26,9 +26,9 @@ struct Host {
     secrets: BTreeMap<String, Vec<u8>>,
     kv: kv::Namespace,
     web: web::Web,
-    /// What every call is refused with.
+    /// Refusal of every call, if set.
     refusal: Option<Refusal>,
-    /// Of the last call.
+    /// Result of the last call.
     answer: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ fn with<T>(act: impl FnOnce(&mut Host) -> T) -> T {
     HOST.with_borrow_mut(act)
 }
 
-/// Forgets everything that was set, stored and sent.
+/// Removes all settings, entries and requests.
 pub fn reset() {
     with(|host| *host = Host::default());
 }
@@ -55,23 +55,23 @@ pub fn secret(name: &str, value: impl Into<Vec<u8>>) {
     with(|host| host.secrets.insert(name.to_owned(), value.into()));
 }
 
-/// Moves the clock of times to live on.
+/// Advances the clock for times to live.
 pub fn advance(time: Duration) {
     with(|host| host.kv.advance(time));
 }
 
-/// Has the host refuse every call from now on; with `None` it no longer does.
+/// Makes every later call fail with this refusal; `None` ends that.
 pub fn refuse(refusal: Option<Refusal>) {
     with(|host| host.refusal = refusal);
 }
 
-/// Registers the answer to requests of this method and URL. Where several are registered they are given in turn, and the
-/// last one again and again. A request without one is refused as not granted.
+/// Registers a response to requests with this method and URL. Several responses are used in turn, and the last one
+/// repeatedly. A request without one is refused as not granted.
 pub fn http(method: &str, url: &str, reply: impl Into<Reply>) {
     with(|host| host.web.register(method, url, reply.into()));
 }
 
-/// The requests that the function has sent, answered or not, oldest first.
+/// Returns the requests sent by the function, whether answered or not, oldest first.
 pub fn requests() -> Vec<Request> {
     with(|host| host.web.requests().to_vec())
 }

@@ -1,4 +1,4 @@
-//! What the expansion of `#[function]` calls. Not for use by hand: it changes together with the attribute.
+//! Functions called by the expansion of `#[function]`. Not for direct use: they change together with the attribute.
 
 use crate::{FromInput, IntoOutput};
 
@@ -8,15 +8,15 @@ mod abi;
 #[cfg(target_arch = "wasm32")]
 pub use abi::{Record, handle};
 
-/// A function's output, or its error, as bytes.
+/// Output or error of a function, as bytes.
 pub type Reply = Result<Vec<u8>, Vec<u8>>;
 
-/// The argument, of the type that the function it is handed to takes.
+/// Converts the input to the argument type of the function.
 pub fn input<'a, T: FromInput<'a>>(bytes: &'a mut Vec<u8>) -> Result<T, Vec<u8>> {
     T::from_input(bytes)
 }
 
-/// What the function returned.
+/// Converts the return value of a function.
 pub fn output<T: IntoOutput<Kind>, Kind>(value: T) -> Reply {
     value.into_output()
 }

@@ -1,5 +1,5 @@
-//! The host's capabilities as it offers them: numbers, pointers and lengths. What a function does not use, the linker
-//! leaves out, so that its module imports only what it needs a grant for. Natively the fakes answer.
+//! Imports of capabilities in the host's form: numbers, pointers and lengths. The linker drops the unused ones, so a
+//! module imports only what it needs grants for. Native builds use the fakes.
 
 use crate::Refusal;
 
@@ -9,10 +9,10 @@ pub(crate) use imports::*;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::fake::host::*;
 
-/// The bytes that the last call answered with, where `result` says that it did; `None` where there are none.
+/// Returns the bytes of the last call's result if `result` indicates one; `None` if the value does not exist.
 pub(crate) fn bytes(result: i64) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(len) = Refusal::check(result)? else { return Ok(None) };
-    // The host answers with no more than a module's memory could hold.
+    // The host returns no more than fits into a module's memory.
     let mut bytes = vec![0; usize::try_from(len).map_err(|_| Refusal::TooLarge)?];
     answer(&mut bytes);
     Ok(Some(bytes))
@@ -47,7 +47,7 @@ mod imports {
     }
 
     pub(crate) fn config(name: &str) -> i64 {
-        // SAFETY: the host only reads, and only this name. So it is below with what it is given.
+        // SAFETY: the host only reads this name. The same holds for the arguments below.
         unsafe { host_config(name.as_ptr(), name.len()) }
     }
 
@@ -76,9 +76,9 @@ mod imports {
         unsafe { host_http(request.as_ptr(), request.len()) }
     }
 
-    /// Copies the last call's answer, as much of it as fits.
+    /// Copies the last call's result, up to the length of the buffer.
     pub(crate) fn answer(buffer: &mut [u8]) {
-        // SAFETY: the host writes this buffer, which is ours alone, and nothing else.
+        // SAFETY: the host writes only this buffer, which is not shared.
         unsafe { host_answer(buffer.as_mut_ptr(), buffer.len()) };
     }
 }

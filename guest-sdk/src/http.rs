@@ -1,5 +1,5 @@
-//! HTTP requests to other hosts, those that the function was granted: `fusebox deploy --grant http=api.example.com`. The
-//! host connects to public addresses only, follows no redirect and unpacks nothing.
+//! HTTP requests to hosts that the function was granted, as by `fusebox deploy --grant http=api.example.com`. The host
+//! connects to public addresses only, does not follow redirects and does not decompress bodies.
 //!
 //! ```
 //! use fusebox_guest::{fake, http};
@@ -14,52 +14,52 @@
 
 use crate::{Refusal, host};
 
-/// A request that is being made.
+/// An HTTP request under construction.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent until `send`"]
 pub struct Request {
-    /// The head as the host reads it: a line with method and URL, then one for each header.
+    /// Head in the host's format: a line with method and URL, followed by one line for each header.
     head: String,
     body: Vec<u8>,
     is_valid: bool,
 }
 
-/// A request of any method.
+/// Starts a request with any method.
 pub fn request(method: &str, url: &str) -> Request {
     let is_valid = is_word(method) && is_word(url);
     Request { head: [method, " ", url, "\n"].concat(), body: Vec::new(), is_valid }
 }
 
-/// A GET request.
+/// Starts a GET request.
 pub fn get(url: &str) -> Request {
     request("GET", url)
 }
 
-/// A POST request.
+/// Starts a POST request.
 pub fn post(url: &str) -> Request {
     request("POST", url)
 }
 
-/// A PUT request.
+/// Starts a PUT request.
 pub fn put(url: &str) -> Request {
     request("PUT", url)
 }
 
-/// A PATCH request.
+/// Starts a PATCH request.
 pub fn patch(url: &str) -> Request {
     request("PATCH", url)
 }
 
-/// A DELETE request.
+/// Starts a DELETE request.
 pub fn delete(url: &str) -> Request {
     request("DELETE", url)
 }
 
 impl Request {
-    /// Adds a header. Those of the connection, such as `Host` and `Content-Length`, are the host's to set.
+    /// Adds a header. Headers of the connection, such as `Host` and `Content-Length`, are set by the host.
     pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         let value = value.as_ref();
-        // A line break in either would begin a header that was not meant.
+        // A line break in either would start another header.
         self.is_valid &= is_word(name) && !name.contains(':') && !value.contains(['\n', '\r']);
         for part in [name, ": ", value, "\n"] {
             self.head.push_str(part);
@@ -67,7 +67,7 @@ impl Request {
         self
     }
 
-    /// Proves with a token who asks: `Authorization: Bearer …`.
+    /// Authenticates with a token: `Authorization: Bearer …`.
     pub fn bearer(self, token: impl AsRef<str>) -> Self {
         self.header("authorization", ["Bearer ", token.as_ref()].concat())
     }
@@ -78,7 +78,7 @@ impl Request {
         self
     }
 
-    /// Sets the body to a value as JSON, and says so in a header.
+    /// Sets the body to a value as JSON, and the content type.
     #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(mut self, value: &T) -> Self {
         match serde_json::to_vec(value) {
@@ -90,12 +90,12 @@ impl Request {
         }
     }
 
-    /// Sends it and waits for the answer, at most until the run's deadline. An answer with an error's status is an
-    /// answer.
+    /// Sends the request and waits for the response, at most until the run's deadline. A response with an error status
+    /// is returned as a response.
     ///
     /// # Errors
-    /// [`Refusal::NotAllowed`] where the function was not granted the host, or it is at a private address;
-    /// [`Refusal::Unavailable`] where it cannot be reached; else why there is no answer.
+    /// Returns [`Refusal::NotAllowed`] if the function was not granted the host or the host has a private address,
+    /// [`Refusal::Unavailable`] if it cannot be reached, or another refusal of the host.
     pub fn send(self) -> Result<Response, Refusal> {
         if !self.is_valid {
             return Err(Refusal::Invalid);
@@ -108,66 +108,66 @@ impl Request {
     }
 }
 
-/// Whether it can be a method, a URL or a header's name, as far as lines and words go.
+/// Returns whether a text can be a method, URL or header name, which contain no spaces or control characters.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.bytes().any(|byte| byte <= b' ')
 }
 
-/// What a server answered.
+/// Response of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     status: u16,
-    /// The head's bytes, then the body's.
+    /// Bytes of the head followed by those of the body.
     bytes: Vec<u8>,
-    /// Where the header lines begin and end.
+    /// Start and end of the header lines.
     headers: (usize, usize),
 }
 
 impl Response {
-    /// From `STATUS\n`, header lines, `\n`, the body.
+    /// Parses `STATUS\n`, header lines, `\n`, body.
     fn parse(bytes: Vec<u8>) -> Option<Self> {
         let status_end = bytes.iter().position(|byte| *byte == b'\n')?;
         let status = std::str::from_utf8(bytes.get(..status_end)?).ok()?.parse().ok()?;
-        // Where there is no header, the status's own line break is the first of the two.
+        // Without headers, the line break after the status is the first of the two.
         let end = status_end + bytes.get(status_end..)?.windows(2).position(|pair| pair == b"\n\n")? + 1;
         Some(Self { status, headers: (status_end + 1, end), bytes })
     }
 
-    /// The status, such as 200.
+    /// Returns the status, such as 200.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// Whether the status says that the request did what it was to do: 200 to 299.
+    /// Returns whether the status indicates success: 200 to 299.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The first header of this name, whatever its case; `None` where there is none or it is no text.
+    /// Returns the first header of this name, ignoring case; `None` if there is none or it is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// All headers that are text, names in lower case.
+    /// Returns all headers that are text, with names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.bytes.get(self.headers.0..self.headers.1).unwrap_or_default().split(|byte| *byte == b'\n');
         lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(": "))
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn body(&self) -> &[u8] {
         self.bytes.get(self.headers.1 + 1..).unwrap_or_default()
     }
 
-    /// The body, where it is text in UTF-8.
+    /// Returns the body as text, if it is UTF-8.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(self.body()).ok()
     }
 
-    /// The body's value, where it is JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// Where it is not of this type.
+    /// Returns an error if the body is not JSON of this type.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
         serde_json::from_slice(self.body())

@@ -1,21 +1,21 @@
-//! From the bytes of a call to a function's argument.
+//! Conversion of a call's bytes to a function's argument.
 
 use std::str::Utf8Error;
 
-/// What a function can take.
+/// Argument type of a function.
 #[diagnostic::on_unimplemented(
     message = "a function cannot take `{Self}`",
-    label = "this is no input",
-    note = "a function takes nothing, or one of `&[u8]`, `Vec<u8>`, `&str`, `String`, `()`",
-    note = "with the feature `json` it takes `Json<T>` too, where `T` implements `serde::Deserialize`"
+    label = "not an input type",
+    note = "a function takes no argument, or one of `&[u8]`, `Vec<u8>`, `&str`, `String`, `()`",
+    note = "with the feature `json` it also takes `Json<T>`, where `T` implements `serde::Deserialize`"
 )]
 pub trait FromInput<'a>: Sized {
-    /// Makes the argument, or says as an error for the caller what is wrong with the bytes. They can be borrowed or
-    /// taken: nobody needs them afterwards.
+    /// Converts the bytes, or returns an error that describes them to the caller. The bytes can be borrowed or taken,
+    /// since they are not used afterwards.
     fn from_input(input: &'a mut Vec<u8>) -> Result<Self, Vec<u8>>;
 }
 
-/// Whatever the bytes are.
+/// Ignores the bytes.
 impl FromInput<'_> for () {
     fn from_input(_: &mut Vec<u8>) -> Result<Self, Vec<u8>> {
         Ok(())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FromInput, IntoError, IntoOutput, error::Bytes, glue::Reply};
 
-/// A value that comes or goes as JSON.
+/// A value passed as JSON.
 ///
 /// ```
 /// use fusebox_guest::Json;

@@ -1,5 +1,5 @@
-//! The function's own key-value store: what lives longer than a run. All versions of a function and all its runs share
-//! it, runs at the same moment included, so that a change of what is there is a compare-and-set. Needs the grant `kv`.
+//! The function's own key-value store, which outlives runs. All versions of a function and all its runs share it,
+//! including concurrent ones, so updates use compare-and-set. Requires the grant `kv`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -8,7 +8,7 @@
 //! kv::set("colour", "green")?;
 //! let entry = kv::get("colour")?.ok_or("no colour")?;
 //! assert_eq!(entry.value, b"green");
-//! // Only if nobody has changed it since, and for an hour:
+//! // Only if it has not changed since, and for an hour:
 //! Change::of("colour").expects(Expects::Revision(entry.revision)).ttl(Duration::from_secs(3_600)).set("blue")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -17,33 +17,33 @@ use std::time::Duration;
 
 use crate::{Refusal, host};
 
-/// Which change of a key left a value: it differs after each.
+/// Revision of an entry; it differs after each change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(i64);
 
-/// What a key has.
+/// Entry of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The value.
+    /// Value.
     pub value: Vec<u8>,
-    /// Which change left it.
+    /// Revision that the last change left.
     pub revision: Revision,
 }
 
-/// What must be there for a change to happen.
+/// Condition on the current entry for a change to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expects {
-    /// Whatever there is.
+    /// No condition.
     #[default]
     Anything,
-    /// Nothing.
+    /// The key has no entry.
     Nothing,
-    /// The entry of this revision.
+    /// The entry has this revision.
     Revision(Revision),
 }
 
-/// A change of a key, with what it depends on.
+/// A change of an entry, with its condition.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is changed until `set` or `delete`"]
 pub struct Change<'a> {
@@ -53,39 +53,39 @@ pub struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// A change of this key, whatever is there.
+    /// Returns an unconditional change of this key.
     pub const fn of(key: &'a str) -> Self {
         Self { key, ttl_ms: 0, expects: Expects::Anything }
     }
 
-    /// Happens only where this is there.
+    /// Sets the condition.
     pub const fn expects(mut self, expects: Expects) -> Self {
         self.expects = expects;
         self
     }
 
-    /// The value is gone after this time, which counts in whole milliseconds; without one it stays.
+    /// Sets the time to live, in whole milliseconds; without one the entry is kept.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        // What is below a millisecond must not become the 0 that stands for ever.
+        // Less than a millisecond must not become 0, which means no limit.
         self.ttl_ms = i64::try_from(ttl.as_millis().max(1)).unwrap_or(i64::MAX);
         self
     }
 
-    /// Sets the value.
+    /// Sets the value and returns its revision.
     ///
     /// # Errors
-    /// [`Refusal::Conflict`] where something else is there than is expected; else why the host does not.
+    /// Returns [`Refusal::Conflict`] if the condition is not met, or another refusal of the host.
     pub fn set(self, value: impl AsRef<[u8]>) -> Result<Revision, Refusal> {
         let result = host::kv_set(self.key.as_bytes(), value.as_ref(), self.ttl_ms, self.expects.number());
-        // One that is 0 or too large for the contract is none.
+        // The contract excludes revisions that are 0 or out of range.
         let revision = Refusal::check(result)?.and_then(|revision| i64::try_from(revision).ok());
         revision.map(Revision).ok_or(Refusal::Unavailable)
     }
 
-    /// Deletes the value; whether there was one.
+    /// Deletes the entry; returns whether there was one.
     ///
     /// # Errors
-    /// [`Refusal::Conflict`] where something else is there than is expected; else why the host does not.
+    /// Returns [`Refusal::Conflict`] if the condition is not met, or another refusal of the host.
     pub fn delete(self) -> Result<bool, Refusal> {
         Ok(Refusal::check(host::kv_delete(self.key.as_bytes(), self.expects.number()))? == Some(1))
     }
@@ -101,10 +101,10 @@ impl Expects {
     }
 }
 
-/// What a key has; `None` where it has nothing.
+/// Returns the entry of a key, or `None` if there is none.
 ///
 /// # Errors
-/// Why the host does not say.
+/// Returns the host's refusal.
 pub fn get(key: &str) -> Result<Option<Entry>, Refusal> {
     let Some(mut bytes) = host::bytes(host::kv_get(key.as_bytes()))? else { return Ok(None) };
     let Some(revision) = bytes.first_chunk().map(|number| i64::from_le_bytes(*number)) else {
@@ -114,24 +114,24 @@ pub fn get(key: &str) -> Result<Option<Entry>, Refusal> {
     Ok(Some(Entry { value: bytes, revision: Revision(revision) }))
 }
 
-/// Sets a value, whatever is there.
+/// Sets a value unconditionally and returns its revision.
 ///
 /// # Errors
-/// Why the host does not.
+/// Returns the host's refusal.
 pub fn set(key: &str, value: impl AsRef<[u8]>) -> Result<Revision, Refusal> {
     Change::of(key).set(value)
 }
 
-/// Deletes a value, whatever it is; whether there was one.
+/// Deletes an entry unconditionally; returns whether there was one.
 ///
 /// # Errors
-/// Why the host does not.
+/// Returns the host's refusal.
 pub fn delete(key: &str) -> Result<bool, Refusal> {
     Change::of(key).delete()
 }
 
-/// Makes a value of the one that is there, and sets it unless another run has changed it meanwhile: then once more, with
-/// what that run has left. Answers with the value that is set, and without a time to live.
+/// Computes a new value from the current one and sets it, unless another run has changed the entry meanwhile, in which
+/// case both steps are repeated. Returns the value set; it has no time to live.
 ///
 /// ```
 /// use fusebox_guest::kv;
@@ -142,9 +142,9 @@ pub fn delete(key: &str) -> Result<bool, Refusal> {
 /// ```
 ///
 /// # Errors
-/// Why the host does not; never [`Refusal::Conflict`].
+/// Returns the host's refusal, but never [`Refusal::Conflict`].
 pub fn update(key: &str, mut change: impl FnMut(Option<Vec<u8>>) -> Vec<u8>) -> Result<Vec<u8>, Refusal> {
-    // Each conflict is another run's success, and the run's own fuse bounds the rest.
+    // Each conflict is the success of another run, and the run's own limits bound the repetitions.
     loop {
         let (old, expects) = match get(key)? {
             Some(Entry { value, revision }) => (Some(value), Expects::Revision(revision)),
@@ -161,10 +161,10 @@ pub fn update(key: &str, mut change: impl FnMut(Option<Vec<u8>>) -> Vec<u8>) -> 
 
 #[cfg(feature = "json")]
 impl Entry {
-    /// The value, which is JSON.
+    /// Parses the value as JSON.
     ///
     /// # Errors
-    /// Where it is not of this type.
+    /// Returns an error if the value is not JSON of this type.
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
         serde_json::from_slice(&self.value)
     }
@@ -175,7 +175,7 @@ impl Change<'_> {
     /// Sets the value as JSON.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] where it cannot be written as JSON; else as [`Change::set`].
+    /// Returns [`Refusal::Invalid`] if the value cannot be serialized, or as [`Change::set`].
     pub fn set_json<T: serde::Serialize + ?Sized>(self, value: &T) -> Result<Revision, Refusal> {
         self.set(serde_json::to_vec(value).map_err(|_| Refusal::Invalid)?)
     }

@@ -1,4 +1,4 @@
-//! Write functions for Fusebox in Rust.
+//! SDK for writing Fusebox functions in Rust.
 //!
 //! ```
 //! #[fusebox_guest::function]
@@ -8,33 +8,34 @@
 //! # fn main() { assert_eq!(hello("Ada"), "Hello, Ada!") }
 //! ```
 //!
-//! A crate with one such function, of `crate-type = ["cdylib"]`, is built for `wasm32-unknown-unknown`. The attribute
-//! leaves the function as it is and adds what the host calls, so that it can be called and tested natively too.
+//! A crate contains one such function, has `crate-type = ["cdylib"]`, and is built for `wasm32-unknown-unknown`. The
+//! attribute leaves the function unchanged and adds the code that the host calls, so the function can also be called
+//! and tested natively.
 //!
-//! | what | is |
+//! | item | description |
 //! |---|---|
-//! | the input | none, or one of `&[u8]`, `Vec<u8>`, `&str`, `String`, `()`, `Json<T>` with the feature `json` |
-//! | the output | one of these, or a `Result` of one and an error |
-//! | an error | anything that implements [`Display`](std::fmt::Display), or `Vec<u8>`, or `Json<E>` |
-//! | a panic | an error as well: its message, with file and line |
-//! | [`log`] | writes to the run's log; [`log::set_max_level`] changes what is kept, which is `Debug` and above |
-//! | [`context()`] | which task and attempt this is, for whom, and until when |
-//! | [`clock`], [`random`] | the time, and unpredictable bytes |
-//! | [`config`], [`secrets`], [`kv`], [`http`] | what a function does only by a grant: `fusebox deploy --grant kv` |
-//! | [`Refusal`] | why the host did not do what such a call asked for |
+//! | input | none, or one of `&[u8]`, `Vec<u8>`, `&str`, `String`, `()`, `Json<T>` with the feature `json` |
+//! | output | one of these types, or a `Result` of one and an error |
+//! | error | any type that implements [`Display`](std::fmt::Display), `Vec<u8>`, or `Json<E>` |
+//! | panic | reported as an error: its message, with file and line |
+//! | [`log`] | writes to the run's log; [`log::set_max_level`] changes the level kept, by default `Debug` and above |
+//! | [`context()`] | task, attempt, tenant and deadline of the current call |
+//! | [`clock`], [`random`] | current time, and unpredictable bytes |
+//! | [`config`], [`secrets`], [`kv`], [`http`] | capabilities that require a grant: `fusebox deploy --grant kv` |
+//! | [`Refusal`] | reason for which the host refused such a call |
 //!
-//! Every run has an instance of its own and one call. So nothing is freed for the sake of a next call, and what is kept
-//! in a static is gone with the run.
+//! Every run has its own instance and handles a single call. Memory need not be freed for later calls, and statics are
+//! lost at the end of the run.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `input`, `output`, `error`, `json` | how bytes become a function's argument, and its value or error bytes again |
-//! | `glue` | what `#[function]` calls; `glue/abi.rs` is the one place that follows the host's core ABI |
-//! | `clock`, `context`, `fail`, `logger`, `random` | one host capability each, and what stands in for it natively |
-//! | `config`, `secrets`, `kv`, `http` | one capability each that is granted; `host` has their imports |
-//! | `fake` | what answers to these natively, for tests |
-//! | `panic` | the hook that reports a panic |
-//! | `arena` | the allocator, with the feature `arena`, which is on unless it is turned off |
+//! | `input`, `output`, `error`, `json` | conversion of bytes to arguments, and of results to bytes |
+//! | `glue` | functions called by `#[function]`; only `glue/abi.rs` depends on the host's core ABI |
+//! | `clock`, `context`, `fail`, `logger`, `random` | one host capability each, with its native counterpart |
+//! | `config`, `secrets`, `kv`, `http` | one granted capability each; `host` holds their imports |
+//! | `fake` | native counterparts of these, for tests |
+//! | `panic` | hook that reports panics |
+//! | `arena` | allocator, with the feature `arena` (enabled by default) |
 
 #[cfg(all(feature = "arena", any(target_arch = "wasm32", test)))]
 mod arena;

@@ -1,13 +1,14 @@
-//! The `log` facade's way to the run's log. Natively there is none: a test sets up the logger it likes.
+//! Backend of the `log` facade, which writes to the run's log. Native builds have none; a test sets up a logger if
+//! needed.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 struct Host;
 
-/// Has log lines written to the run's log. Not those of level `Trace`: libraries trace by the byte, and a flood ends
-/// the run.
+/// Directs log lines to the run's log, except those of level `Trace`: libraries trace every byte, and a flood ends the
+/// run.
 pub(crate) fn log_to_host() {
-    // It fails where a logger is set already, as by a start function: then that one is meant.
+    // Fails if a logger was already set, for example by a start function; that one is kept.
     if log::set_logger(&Host).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }
@@ -19,7 +20,7 @@ impl Log for Host {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // The host counts the levels as the facade does, from 1 for errors.
+        // The host numbers levels as the facade does, starting at 1 for errors.
         line(record.level() as u32, &format!("{}: {}", record.target(), record.args()));
     }
 
@@ -32,6 +33,6 @@ fn line(level: u32, text: &str) {
     unsafe extern "C" {
         fn log(level: u32, ptr: *const u8, len: usize);
     }
-    // SAFETY: the host only reads, and only this text.
+    // SAFETY: the host only reads this text.
     unsafe { log(level, text.as_ptr(), text.len()) }
 }

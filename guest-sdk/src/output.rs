@@ -1,17 +1,17 @@
-//! From what a function returns to the bytes of its output or error.
+//! Conversion of a function's return value to the bytes of its output or error.
 
 use crate::{IntoError, glue::Reply};
 
-/// What a function can return. `Kind` is that of the error (see [`IntoError`]), `()` where there is none; it is always
+/// Return type of a function. `Kind` is that of the error (see [`IntoError`]), or `()` without one; it is always
 /// inferred.
 #[diagnostic::on_unimplemented(
     message = "a function cannot return `{Self}`",
-    label = "this is no output",
+    label = "not an output type",
     note = "a function returns `Vec<u8>`, `&[u8]`, `String`, `&str` or `()`, or a `Result` of one of them and an error",
-    note = "with the feature `json` it returns `Json<T>` too, where `T` implements `serde::Serialize`"
+    note = "with the feature `json` it also returns `Json<T>`, where `T` implements `serde::Serialize`"
 )]
 pub trait IntoOutput<Kind> {
-    /// The output, or the error, as bytes.
+    /// Returns the output or the error as bytes.
     fn into_output(self) -> Reply;
 }
 

@@ -1,10 +1,10 @@
-//! Panics as errors. A guest cannot unwind, so the run ends in the hook.
+//! Reporting of panics as errors. A guest cannot unwind, so the hook ends the run.
 
 use std::panic::{self, PanicHookInfo};
 
 use crate::fail::fail;
 
-/// Has panics end the run with their message and place as its error.
+/// Makes panics end the run, with their message and location as the error.
 pub(crate) fn report_to_host() {
     panic::set_hook(Box::new(|panic| fail(message(panic).as_bytes())));
 }

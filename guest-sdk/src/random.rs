@@ -1,11 +1,11 @@
 //! Unpredictable bytes.
 
-/// Fills a buffer. Natively the bytes are good enough to test with, and no more.
+/// Fills a buffer. In native builds the bytes are suitable for tests only.
 pub fn fill(buffer: &mut [u8]) {
     buffer.chunks_mut(CALL_BYTES_MAX).for_each(fill_chunk);
 }
 
-/// As many bytes as the caller's type says.
+/// Returns an array of random bytes.
 ///
 /// ```
 /// let key: [u8; 16] = fusebox_guest::random::bytes();
@@ -16,7 +16,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The host gives no more at once.
+/// Maximum size of one request to the host.
 const CALL_BYTES_MAX: usize = 64 << 10;
 
 #[cfg(target_arch = "wasm32")]
@@ -26,7 +26,7 @@ fn fill_chunk(buffer: &mut [u8]) {
     unsafe extern "C" {
         fn random(ptr: *mut u8, len: usize);
     }
-    // SAFETY: the host writes this buffer, which is ours alone, and nothing else.
+    // SAFETY: the host writes only this buffer, which is not shared.
     unsafe { random(buffer.as_mut_ptr(), buffer.len()) }
 }
 
@@ -34,7 +34,7 @@ fn fill_chunk(buffer: &mut [u8]) {
 fn fill_chunk(buffer: &mut [u8]) {
     use std::hash::{BuildHasher, RandomState};
 
-    // Its keys differ from one to the next.
+    // Each state has different keys.
     let state = RandomState::new();
     for (at, bytes) in buffer.chunks_mut(8).enumerate() {
         bytes.copy_from_slice(&state.hash_one(at).to_le_bytes()[..bytes.len()]);

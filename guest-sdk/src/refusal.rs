@@ -1,30 +1,30 @@
-//! Why the host did not do what a function asked for.
+//! Reasons for which the host refuses a call.
 
 use std::{error::Error, fmt};
 
-/// Why the host did not do what a function asked for. As a function's error it says what to do.
+/// Reason for which the host refused a call. Its text, used as a function's error, suggests a remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Another run changed the entry since it was read: read it again.
+    /// Another run changed the entry since it was read; read it again.
     Conflict,
-    /// A key, a value, a request or an answer is above its bound.
+    /// A key, value, request or response exceeds its size limit.
     TooLarge,
-    /// The function has stored as much as it may.
+    /// The function has reached its storage quota.
     Quota,
-    /// The function has no grant for it, or a request's host is at an address that no function may reach.
+    /// The function lacks the grant, or the request's host has an address that no function may reach.
     NotAllowed,
-    /// It cannot be had now; it may be at another attempt.
+    /// The service is temporarily unavailable; another attempt may succeed.
     Unavailable,
-    /// No answer came in time.
+    /// No response arrived in time.
     TimedOut,
-    /// The call makes no sense: a name, a URL or a header that is none.
+    /// The call is malformed, for example a name, URL or header.
     Invalid,
 }
 
 impl Refusal {
-    /// From what an import of the host returns. `Ok` is what it says where it does not refuse, `None` where there is
-    /// nothing of that name.
+    /// Decodes the return value of a host import. `Ok` is the value unless the call was refused, and `None` if the
+    /// value does not exist.
     pub(crate) fn check(result: i64) -> Result<Option<u64>, Self> {
         Err(match result {
             -1 => return Ok(None),
@@ -32,7 +32,7 @@ impl Refusal {
             -3 => Self::TooLarge,
             -4 => Self::Quota,
             -5 => Self::NotAllowed,
-            // A host newer than this SDK may have more to say: it is at least no success.
+            // A newer host may return numbers unknown to this SDK; none of them is a success.
             -6 => Self::Unavailable,
             -7 => Self::TimedOut,
             -8 => Self::Invalid,
@@ -40,7 +40,7 @@ impl Refusal {
         })
     }
 
-    /// The number of the contract.
+    /// Returns the number used by the host interface.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) const fn code(self) -> i64 {
         match self {

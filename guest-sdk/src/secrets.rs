@@ -1,24 +1,24 @@
-//! The function's secrets: tokens and keys that the host keeps encrypted and shows to nobody but the function. Needs the
-//! grant `secrets`.
+//! Secrets of the function: tokens and keys that the host stores encrypted and reveals only to the function. Requires
+//! the grant `secrets`.
 
 use std::fmt;
 
 use crate::{Refusal, host};
 
-/// A secret. Printing it for debugging does not show it; what a function logs or returns of it is seen by others.
+/// A secret. Its debug output hides the value; anything the function logs or returns is visible to others.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// The secret itself.
+    /// Returns the secret as bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// The secret itself, as text.
+    /// Returns the secret as text.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] where it is none.
+    /// Returns [`Refusal::Invalid`] if it is not UTF-8.
     pub fn expose_str(&self) -> Result<&str, Refusal> {
         std::str::from_utf8(&self.0).map_err(|_| Refusal::Invalid)
     }
@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret; `None` where none of this name is set.
+/// Returns a secret; `None` if it is not set.
 ///
 /// ```
 /// use fusebox_guest::{fake, secrets};
@@ -43,7 +43,7 @@ impl fmt::Debug for Secret {
 /// ```
 ///
 /// # Errors
-/// Why the host gives none.
+/// Returns the host's refusal.
 pub fn get(name: &str) -> Result<Option<Secret>, Refusal> {
     Ok(host::bytes(host::secret(name))?.map(Secret))
 }

@@ -1,7 +1,7 @@
-//! What `#[function]` accepts, and what it says about the rest.
+//! Tests of the code accepted by `#[function]`, and of the errors for code that is not.
 //!
-//! `TRYBUILD=overwrite cargo test -p fusebox-guest --test compile` writes the messages anew. In the cases, types that an
-//! error points at have names of one word: how much of a longer type is underlined differs between compilers.
+//! `TRYBUILD=overwrite cargo test -p fusebox-guest --test compile` rewrites the messages. Types that an error points at
+//! have names of one word here, since compilers differ in how much of a longer type they underline.
 
 #[test]
 fn supported_functions_compile() {

@@ -1,10 +1,10 @@
-//! What a function must look like. All that is wrong with it is said at once.
+//! Validation of the annotated function. All problems are reported at once.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Error, FnArg, GenericParam, ItemFn, Result, Signature, Type, parse2};
 
-/// The annotated function, if the host could call it.
+/// Returns the annotated function if the host can call it.
 pub(crate) fn function(arguments: TokenStream, item: TokenStream) -> Result<ItemFn> {
     let function: ItemFn = parse2(item).map_err(|error| {
         Error::new(error.span(), format!("#[function] makes a function of a plain `fn` with a body: {error}"))

@@ -1,14 +1,15 @@
-//! The module that is put beside a function.
+//! Module generated beside a function.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{FnArg, ItemFn, ReturnType, spanned::Spanned};
 
-/// The glue of a function.
+/// Returns the glue of a function.
 ///
-/// All of it but the export is compiled natively too, so that a type the host could not hand over is found by every
-/// build. Errors about such a type point at it, since the expression that needs the trait has its span. The name of the
-/// module is what a second function beside the first is told about; one elsewhere in the crate meets the export's name.
+/// All of it except the export is compiled natively as well, so every build detects types that the host cannot pass.
+/// Errors about such a type point at it, since the expression that requires the trait carries its span. The name of the
+/// module appears in the error about a second function in the same module; a second one elsewhere in the crate collides
+/// with the name of the export.
 pub(crate) fn of(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
     let output = match &function.sig.output {

@@ -1,5 +1,5 @@
-//! The attribute `#[fusebox_guest::function]`. It keeps the function as written and puts the glue beside it; what the
-//! glue calls is ordinary code, in `fusebox_guest::glue`.
+//! The attribute `#[fusebox_guest::function]`. It leaves the function unchanged and adds the glue beside it, which
+//! calls ordinary code in `fusebox_guest::glue`.
 
 mod check;
 mod glue;
@@ -7,8 +7,8 @@ mod glue;
 use proc_macro::TokenStream;
 use quote::quote;
 
-/// Makes this the function that the module is. It takes nothing or one argument; the documentation of `fusebox_guest`
-/// says which types it may take and return.
+/// Makes this function the module's entry point. It takes at most one argument; see the documentation of
+/// `fusebox_guest` for the supported types.
 #[proc_macro_attribute]
 pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);

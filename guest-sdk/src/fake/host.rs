@@ -1,9 +1,9 @@
-//! The imports of the host, natively: the same numbers, and the answer kept for `answer`.
+//! Native counterparts of the host's imports: the same numbers, and a result kept for `answer`.
 
 use super::{Host, with};
 use crate::Refusal;
 
-/// What the host answers with: some bytes, or a number by itself.
+/// Result of a call: bytes, or a number.
 pub(super) enum Said {
     Bytes(Vec<u8>),
     Number(i64),
@@ -24,7 +24,7 @@ fn said(act: impl FnOnce(&mut Host) -> Result<Option<Said>, Refusal>) -> i64 {
     })
 }
 
-/// As the host has it: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`.
+/// Checks a name by the host's rule: 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`.
 fn checked(name: &str) -> Result<&str, Refusal> {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = (1..=128).contains(&name.len());

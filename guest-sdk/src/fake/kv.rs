@@ -1,10 +1,10 @@
-//! A key-value namespace in memory, with the host's bounds and a clock that a test moves.
+//! Key-value namespace in memory, with the host's limits and a clock controlled by the test.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::Refusal;
 
-/// The host's bounds.
+/// Limits of the host.
 const KEY_BYTES_MAX: usize = 512;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 const NAMESPACE_BYTES_MAX: usize = 16 << 20;
@@ -30,7 +30,7 @@ impl Namespace {
         self.entries.retain(|_, entry| entry.ends.is_none_or(|ends| ends > now));
     }
 
-    /// The revision's bytes, then the value.
+    /// Returns the bytes of the revision followed by the value.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         check(key, &[])?;
         let answer = |entry: &Entry| [&entry.revision.to_le_bytes(), entry.value.as_slice()].concat();

@@ -1,31 +1,31 @@
-//! Other hosts: answers that a test registers, and the requests that came.
+//! HTTP servers: responses registered by a test, and requests received.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::Refusal;
 
-/// A request that a function sent.
+/// A request sent by a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// Its method.
+    /// Method.
     pub method: String,
-    /// Its URL, as the function wrote it.
+    /// URL as written by the function.
     pub url: String,
-    /// Its headers, as the function wrote them.
+    /// Headers as written by the function.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
-/// What a server is to answer.
+/// Response of a server.
 #[derive(Clone, Debug)]
 pub struct Answer {
     head: String,
     body: Vec<u8>,
 }
 
-/// What becomes of a request: an [`Answer`], or a [`Refusal`].
+/// Result of a request: an [`Answer`] or a [`Refusal`].
 #[derive(Clone, Debug)]
 pub struct Reply(Result<Answer, Refusal>);
 
@@ -36,7 +36,7 @@ pub(super) struct Web {
 }
 
 impl Request {
-    /// The first header of this name, whatever its case.
+    /// Returns the first header of this name, ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -53,7 +53,7 @@ impl Request {
 }
 
 impl Answer {
-    /// An answer of this status, without headers and body.
+    /// Returns a response with this status, without headers and body.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self { head: format!("{status}\n"), body: Vec::new() }

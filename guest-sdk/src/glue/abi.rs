@@ -1,5 +1,5 @@
-//! The host's core ABI. It asks `fusebox_alloc` for room, writes the input there, calls `fusebox_handle`, and reads the
-//! record that the answer points at.
+//! The host's core ABI. The host calls `fusebox_alloc` for a buffer, writes the input into it, calls `fusebox_handle`,
+//! and reads the record that the returned pointer refers to.
 
 use std::cell::Cell;
 
@@ -7,14 +7,14 @@ use super::Reply;
 use crate::{logger, panic};
 
 thread_local! {
-    /// The input's buffer, between the two calls. Kept here, it need not be made again from a pointer.
+    /// Buffer of the input between the two calls. Kept here, it need not be reconstructed from a pointer.
     static INPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What the host reads: three words.
+/// Record read by the host: three words.
 #[repr(C)]
 pub struct Record {
-    /// 0: output, 1: error.
+    /// 0 for an output, 1 for an error.
     tag: u32,
     ptr: *const u8,
     len: usize,
@@ -29,7 +29,7 @@ extern "C" fn fusebox_alloc(len: usize) -> *mut u8 {
     ptr
 }
 
-/// One call. What it answers with is never freed: the host reads it after the call, and then drops the whole instance.
+/// Handles the call. The result is never freed: the host reads it after the call and then drops the instance.
 pub fn handle(reply: fn(&mut Vec<u8>) -> Reply) -> *const Record {
     panic::report_to_host();
     logger::log_to_host();

@@ -1,4 +1,4 @@
-//! Requests as the host reads them, answers as it gives them.
+//! Tests of the format of requests and responses.
 
 use super::*;
 use crate::fake;

@@ -1,4 +1,4 @@
-//! Visibility, attributes and documentation of a function are kept.
+//! Visibility, attributes and documentation of a function are preserved.
 
 mod greeting {
     /// Greets.

@@ -1,4 +1,4 @@
-//! Every type of input, output and error. A module has one function, so each stands in a module of its own here.
+//! Every type of input, output and error. A module can have one function, so each has its own module here.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unused)]
@@ -69,7 +69,7 @@ mod json_error {
 }
 
 fn main() {
-    // The functions stay what they are.
+    // The functions can still be called directly.
     nothing::nothing();
     assert_eq!(unit::unit(()), Ok(()));
     assert_eq!(bytes::bytes(b"ab"), b"ab");
