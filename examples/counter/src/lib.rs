@@ -1,5 +1,5 @@
-//! Counts: the input is the name of what happened, the output how often it has. It shows the key-value store, which
-//! outlives a run and which many runs change at the same moment.
+//! Counts events by name: the input is the name of an event, the output its number of occurrences. Demonstrates the
+//! key-value store, which outlives runs and which many runs change concurrently.
 
 use fusebox_guest::{Refusal, kv};
 
@@ -9,7 +9,7 @@ fn counter(name: &str) -> Result<String, Refusal> {
     Ok(String::from_utf8_lossy(&count).into_owned())
 }
 
-/// What is there; 0 where nothing is.
+/// Parses the stored count; 0 if there is none.
 fn count(value: Option<&[u8]>) -> u64 {
     value.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or_default()
 }

@@ -1,5 +1,4 @@
-//! Takes all the memory it can get. It shows that a function cannot have more than its fuse allows; the log says how
-//! far it got.
+//! Allocates memory until none is left. Demonstrates the memory limit of a run; the log shows the amount allocated.
 
 use std::hint::black_box;
 
@@ -7,7 +6,7 @@ use fusebox_guest::log;
 
 const MIB: usize = 1 << 20;
 
-/// When there is no more memory, the allocation that fails ends the run.
+/// The first allocation that fails ends the run.
 #[fusebox_guest::function]
 fn eat_memory() {
     eat(usize::MAX);
@@ -16,7 +15,7 @@ fn eat_memory() {
 fn eat(mib: usize) -> Vec<Vec<u8>> {
     let mut eaten = Vec::new();
     while eaten.len() < mib {
-        // Unseen bytes could be optimised away, and the allocation with them.
+        // Prevents the optimiser from removing unused bytes together with their allocation.
         eaten.push(black_box(vec![1; MIB]));
         log::info!("{} MiB eaten", eaten.len());
     }

@@ -1,4 +1,4 @@
-//! Greets whoever the input names.
+//! Greets the person named in the input.
 
 #[fusebox_guest::function]
 fn hello(name: &str) -> String {

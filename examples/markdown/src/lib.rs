@@ -1,4 +1,4 @@
-//! Turns Markdown into HTML: CommonMark, with tables, task lists, footnotes and strikethrough.
+//! Converts Markdown to HTML: CommonMark with tables, task lists, footnotes and strikethrough.
 
 use pulldown_cmark::{Options, Parser, html};
 

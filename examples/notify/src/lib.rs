@@ -1,5 +1,5 @@
-//! Sends its input to a webhook. It shows configuration, a secret, and a request to another host: where messages go is
-//! set without building the module again, and the token that lets them in is seen by the function alone.
+//! Sends its input to a webhook. Demonstrates configuration, a secret and an HTTP request: the destination can be
+//! changed without rebuilding the module, and only the function can read the token.
 
 use std::error::Error;
 
@@ -10,13 +10,13 @@ fn notify(message: &str) -> Result<String, Box<dyn Error>> {
     let url = config::get("url")?.ok_or("there is no `url` to send to: set it with `fusebox config`")?;
     let token = secrets::get("token")?.ok_or("there is no `token` to send with: set it with `fusebox secrets`")?;
     let mut request = http::post(&url).bearer(token.expose_str()?).header("content-type", "text/plain");
-    // A task may run more than once: by its id the receiver knows a message that it has.
+    // A task may run more than once; its id lets the receiver detect duplicates.
     if let Some(task) = context().task {
         request = request.header("idempotency-key", task);
     }
     let response = request.body(message).send().map_err(|refusal| format!("{url}: {refusal}"))?;
     log::info!("{url} answered {}", response.status());
-    // A redirect is no success either: the token was meant for this host and no other.
+    // A redirect counts as a failure, since the token is meant for this host only.
     match response.is_success() {
         true => Ok(response.text().unwrap_or_default().to_owned()),
         false => Err(format!("{url} answered {}", response.status()).into()),

@@ -1,11 +1,11 @@
-//! Never returns. It shows that a function cannot keep a slot for longer than its fuse allows.
+//! Never returns. Demonstrates that a function occupies a slot only as long as its limits allow.
 
 use std::hint::black_box;
 
 #[fusebox_guest::function]
 fn spin_forever() {
     loop {
-        // Unseen work could be optimised away, and the loop with it.
+        // Prevents the optimiser from removing unused work together with the loop.
         black_box(spin(black_box(1_000)));
     }
 }

@@ -1,4 +1,4 @@
-//! Makes a thumbnail of a PNG or JPEG picture: a PNG whose longer side is 256 pixels.
+//! Makes a thumbnail of a PNG or JPEG picture: a PNG whose longer side has 256 pixels.
 
 use std::io::Cursor;
 
@@ -7,11 +7,11 @@ use image::{
     DynamicImage, GenericImageView, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, metadata::Orientation,
 };
 
-/// The longer side of a thumbnail. A smaller picture keeps its size.
+/// Longer side of a thumbnail in pixels. Smaller pictures keep their size.
 const SIDE_PIXELS: u32 = 256;
 
-/// What decoding may use. A small file can claim to be a huge picture; below the memory of a run, it ends as an error
-/// that says so.
+/// Memory limit of decoding. A small file can claim to contain a huge picture; since this is below the memory limit of
+/// a run, such a file results in a descriptive error.
 const DECODING_BYTES_MAX: u64 = 40 << 20;
 
 #[fusebox_guest::function]
@@ -26,7 +26,7 @@ fn thumbnail(picture: &[u8]) -> ImageResult<Vec<u8>> {
     Ok(png.into_inner())
 }
 
-/// The picture, and how the camera was held: its file has the pixels as they were taken.
+/// Decodes a picture, and returns the camera's orientation, which the pixels do not reflect.
 fn decoded(picture: &[u8], bytes_max: u64) -> ImageResult<(DynamicImage, Orientation)> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(bytes_max);

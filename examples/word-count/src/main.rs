@@ -1,4 +1,4 @@
-//! Counts words: text on stdin, a table on stdout. A program like any other, and so a function as well: stdin is the
+//! Counts words: text on stdin, a table on stdout. An ordinary program, and therefore also a function: stdin is the
 //! input, stdout the output, stderr the log, and an exit code other than 0 an error.
 
 use std::{
@@ -8,14 +8,14 @@ use std::{
     process::ExitCode,
 };
 
-/// How many words the table has at most.
+/// Maximum number of rows in the table.
 const ROWS: usize = 10;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing can be done about a stderr that is gone.
+            // A failure to write to stderr cannot be reported.
             let _ = writeln!(io::stderr(), "word-count: {error}");
             ExitCode::FAILURE
         }
@@ -29,7 +29,7 @@ fn run() -> io::Result<()> {
     io::stdout().write_all(table(&text).as_bytes())
 }
 
-/// The most frequent words, and how much there is of everything.
+/// Returns a table of the most frequent words, followed by the totals.
 fn table(text: &str) -> String {
     let counts = counts(text);
     let words: usize = counts.values().sum();
@@ -44,7 +44,8 @@ fn table(text: &str) -> String {
     table
 }
 
-/// How often each word occurs. A word is letters and digits, and the apostrophes and hyphens between them.
+/// Counts the occurrences of each word. A word consists of letters and digits, and of apostrophes and hyphens between
+/// them.
 fn counts(text: &str) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '\'' | '’' | '-');
