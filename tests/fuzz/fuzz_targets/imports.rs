@@ -1,4 +1,4 @@
-//! The target `imports` for libFuzzer.
+//! libFuzzer target `imports`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fusebox_fuzz::imports::run(data));

@@ -1,4 +1,4 @@
-//! The target `wire` for libFuzzer.
+//! libFuzzer target `wire`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fusebox_fuzz::wire::run(data));

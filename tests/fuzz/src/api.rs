@@ -1,4 +1,4 @@
-//! Bodies of requests: the first byte says which route, the second whether a batch comes in lines, the rest is the body.
+//! Request bodies: the first byte selects the route, the second whether a batch is sent as lines, the rest is the body.
 
 use std::{
     path::Path,
@@ -38,7 +38,7 @@ use tower::ServiceExt as _;
 
 use crate::{sandbox, scratch};
 
-/// Routes that read a body, and an example of one. They are asked as the operator.
+/// Routes that read a body, each with an example. They are called with the operator's key.
 const ROUTES: &[(&str, &str)] = &[
     ("/register_function", r#"{"name": "f", "payload": "AGFzbQEAAAA="}"#),
     ("/execute_function", r#"{"function_id": "0190d5a0-7b1a-7c3e-8f00-0123456789ab", "payload": "eA=="}"#),
@@ -62,10 +62,10 @@ const ROUTES: &[(&str, &str)] = &[
     ("PUT /v1/functions/echo/config/NAME", "a value"),
     ("PUT /v1/functions/echo/secrets/NAME", "a secret"),
 ];
-/// More waiting tasks than this are refused, so that a long run does not fill the memory.
+/// Quota of queued tasks, so that a long run does not fill the memory.
 const QUEUED_TASKS_MAX: u64 = 2_000;
 
-/// Answers its input: no guest is needed here.
+/// Invoker that returns its input, since no guest is needed here.
 struct Echo;
 
 #[async_trait]
@@ -75,15 +75,15 @@ impl Invoker for Echo {
     }
 }
 
-/// The service in this process.
+/// The service, in this process.
 struct Service {
     runtime: Runtime,
     router: Router,
-    /// The operator's key.
+    /// Key of the operator.
     key: String,
 }
 
-/// On a store in a scratch directory, which is there as long as the process is.
+/// The service, on a store in a temporary directory that exists as long as the process.
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let home = scratch().keep();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -100,7 +100,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     service
 });
 
-/// The router with its parts, and the operator's key.
+/// Returns the complete router and the operator's key.
 async fn service(home: &Path) -> (Router, String) {
     let store = EmbeddedStore::open(&home.join("store"), Clock::System);
     let store = Arc::new(store.unwrap_or_else(|error| panic!("a store: {error}")));
@@ -159,7 +159,7 @@ impl Service {
     }
 }
 
-/// See the crate's documentation.
+/// Runs the target. See the crate's documentation.
 pub fn run(data: &[u8]) {
     let [route, lines, body @ ..] = data else { return };
     let Some((path, _)) = ROUTES.get(usize::from(*route) % ROUTES.len()) else { return };
@@ -168,7 +168,7 @@ pub fn run(data: &[u8]) {
     assert!(status != StatusCode::INTERNAL_SERVER_ERROR, "{path}: {status} {answer:?}");
 }
 
-/// See the crate's documentation.
+/// Returns the seeds. See the crate's documentation.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();

@@ -1,5 +1,5 @@
-//! What another host gives as a compiled module, and what is found in the cache directory: native code, which runs with
-//! all that the host may do. Nothing of it may be loaded unless its authentication code is right.
+//! Compiled modules received from another host or found in the cache directory: native code, which would run with all
+//! rights of the host. None may be loaded unless its authentication code is correct.
 
 use std::{fs, sync::LazyLock};
 
@@ -9,10 +9,10 @@ use fusebox_sandbox::ArtifactKey;
 use crate::{cache, sandbox};
 
 const KEY: ArtifactKey = ArtifactKey([5; 32]);
-/// A module that was never compiled here.
+/// Digest of a module that was never compiled here.
 const ABSENT: ModuleDigest = ModuleDigest([9; 32]);
 
-/// A compiled module as it is given to another host, and its digest.
+/// A compiled module as sent to another host, with its digest.
 static GENUINE: LazyLock<(ModuleDigest, Vec<u8>)> = LazyLock::new(|| {
     let wasm = wat::parse_str(r#"(module (func (export "_start")))"#).unwrap_or_default();
     let prepared = sandbox().prepare(&wasm).unwrap_or_else(|error| panic!("a module: {error}"));
@@ -21,19 +21,19 @@ static GENUINE: LazyLock<(ModuleDigest, Vec<u8>)> = LazyLock::new(|| {
     (digest, sealed.unwrap_or_default())
 });
 
-/// See the crate's documentation.
+/// Runs the target. See the crate's documentation.
 pub fn run(data: &[u8]) {
     let (digest, genuine) = &*GENUINE;
     let taken = sandbox().import(digest, &KEY, data).is_ok();
     assert_eq!(taken, data == genuine, "an artifact is taken where, and only where, it is the genuine one");
-    // The same bytes as a file that someone has put into the cache directory.
+    // The same bytes as a file planted in the cache directory.
     let file = cache().join(format!("{ABSENT}-{:016x}.cwasm", sandbox().engine_hash()));
     fs::write(&file, data).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let loaded = sandbox().load(&ABSENT).unwrap_or_else(|error| panic!("the cache: {error}"));
     assert!(loaded.is_none(), "a file that nobody sealed was loaded");
 }
 
-/// See the crate's documentation.
+/// Returns the seeds. See the crate's documentation.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let genuine = GENUINE.1.clone();

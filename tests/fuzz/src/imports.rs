@@ -1,5 +1,5 @@
-//! Host calls with any arguments. Two guests, one of each ABI, read their input as a script: a byte says which import to
-//! call, 9 words of 4 bytes are its arguments, and so on to the end.
+//! Host calls with arbitrary arguments. Two guests, one for each ABI, interpret their input as a script: a byte that
+//! selects the import, 9 words of 4 bytes as arguments, and so on to the end.
 
 use std::{
     fmt::Write as _,
@@ -20,13 +20,13 @@ use fusebox_sandbox::{Call, CallContext, HostCalls, LoadedModule, Patience, Stop
 use crate::sandbox;
 
 const ARGUMENTS: usize = 9;
-/// A step of a script: which import, and its arguments.
+/// Size of a step of a script: the import and its arguments.
 const STEP_BYTES: usize = 1 + 4 * ARGUMENTS;
-/// Longer scripts show nothing that short ones do not.
+/// Longer scripts find nothing that shorter ones do not.
 const SCRIPT_BYTES_MAX: usize = 40 * STEP_BYTES;
-/// Where a script stands in the guest's memory of 128 KiB.
+/// Address of the script in the guest's memory of 128 KiB.
 const SCRIPT_AT: usize = 4_096;
-/// A run ends early, so that many can be made; sleeping is among what is called.
+/// Runs end early, which allows many of them; sleeping is among the calls.
 const LIMITS: RunLimits =
     RunLimits { fuel: 3_000_000, wall_ms: 20, memory_bytes: 1 << 20, output_bytes: 4_096, log_bytes: 1_024 };
 
@@ -37,7 +37,7 @@ static GUESTS: LazyLock<[LoadedModule; 2]> = LazyLock::new(|| {
         r#"(func (export "fusebox_alloc") (param i32) (result i32) (i32.const 4096))
            (func (export "fusebox_handle") (param i32 i32) (result i32) (call $play (local.get 1)) (i32.const 0))"#,
     );
-    // One vector: the script's place, and room for the longest.
+    // One vector: the script's address, and the maximum length.
     let command = guest(
         "wasi_snapshot_preview1",
         &wasi_functions(),
@@ -54,7 +54,7 @@ static GUESTS: LazyLock<[LoadedModule; 2]> = LazyLock::new(|| {
     })
 });
 
-/// A guest that imports these functions (their name, parameters and result) and plays scripts.
+/// Returns a guest that imports these functions (name, parameters and result) and interprets scripts.
 fn guest(module: &str, functions: &[(&str, &str, &str)], entry: &str) -> String {
     let mut imports = String::new();
     let mut calls = String::new();
@@ -87,7 +87,7 @@ fn guest(module: &str, functions: &[(&str, &str, &str)], entry: &str) -> String 
     )
 }
 
-/// The outside of a run: an answer to everything but what is asked of a key of one byte.
+/// Host calls that answer everything except calls with a key of one byte.
 struct Answers;
 
 impl HostCalls for Answers {
@@ -105,7 +105,7 @@ impl HostCalls for Answers {
     }
 }
 
-/// See the crate's documentation.
+/// Runs the target. See the crate's documentation.
 pub fn run(data: &[u8]) {
     let Some((which, script)) = data.split_first() else { return };
     let script = &script[..script.len().min(SCRIPT_BYTES_MAX)];
@@ -134,7 +134,7 @@ fn call(script: &[u8]) -> Call {
     }
 }
 
-/// See the crate's documentation. Each import once, with each of these arguments for all its parameters.
+/// Returns the seeds: each import once with each of these values for all its parameters. See the crate's documentation.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let words: [u32; 7] = [0, 1, 8, 131_071, 131_072, 0x8000_0000, u32::MAX];

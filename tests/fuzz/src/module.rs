@@ -1,11 +1,11 @@
-//! What is uploaded as a module, before it is compiled.
+//! Uploaded modules, before compilation.
 
 use crate::sandbox;
 
-/// Larger seeds slow every mutation of them down and show nothing that smaller ones do not.
+/// Maximum size of seeds; larger ones slow down every mutation and find nothing more.
 const SEED_BYTES_MAX: usize = 64 << 10;
 
-/// See the crate's documentation.
+/// Runs the target. See the crate's documentation.
 pub fn run(data: &[u8]) {
     let answer = sandbox().inspect(data);
     if let Err(error) = &answer {
@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(sandbox().inspect(data), answer, "the same bytes, another answer");
 }
 
-/// See the crate's documentation.
+/// Returns the seeds. See the crate's documentation.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let corpus = fusebox_hostile::corpus();

@@ -1,4 +1,4 @@
-//! Every seed, and every input that once broke a promise: files in `regressions/TARGET`, named for what they broke.
+//! Runs all seeds and all earlier findings, which are files in `regressions/TARGET`, named after the property violated.
 
 use std::{fs, path::Path};
 
@@ -18,7 +18,7 @@ fn seeds_and_what_broke_a_promise_once_break_none_now() {
     }
 }
 
-/// Inputs that are empty, short, and all alike, which fuzzers find first.
+/// Empty, short and uniform inputs, which fuzzers find first.
 #[test]
 fn simple_bytes_break_no_promise() {
     for (_, run, _) in TARGETS {

@@ -1,4 +1,4 @@
-//! A small REST client that tests can be written in: every answer is kept whole, nothing is interpreted.
+//! Small REST client for tests. It returns complete responses without interpreting them.
 
 use std::sync::Arc;
 
@@ -11,39 +11,39 @@ use rustls::{
 };
 use serde_json::Value;
 
-/// Speaks REST to one server.
+/// REST client of one server.
 #[derive(Clone)]
 pub struct Client {
     base: String,
     http: reqwest::Client,
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status code.
+    /// Status code.
     pub status: StatusCode,
-    /// The headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
 impl Client {
-    /// A client of the server at `base`, such as `http://127.0.0.1:8000`.
+    /// Returns a client of the server at `base`, such as `http://127.0.0.1:8000`.
     ///
     /// # Panics
-    /// Where this machine has no HTTP client.
+    /// Panics if the HTTP client cannot be created.
     #[must_use]
     #[expect(clippy::expect_used, reason = "without a client no test can go on")]
     pub fn new(base: impl Into<String>) -> Self {
         Self::trusting(base, RootCertStore::empty()).expect("an HTTP client")
     }
 
-    /// A client of an https server whose certificate this one, in PEM, vouches for.
+    /// Returns a client of an https server that trusts this certificate, in PEM.
     ///
     /// # Errors
-    /// Where it is no certificate.
+    /// Fails if the certificate is invalid.
     pub fn with_ca(base: impl Into<String>, ca: &str) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
@@ -55,12 +55,12 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        // Servers of tests are on loopback, where no proxy of the environment leads.
+        // Servers under test are on loopback, which no configured proxy reaches.
         let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
         Ok(Self { base: base.into(), http: http.build()? })
     }
 
-    /// Where the server is.
+    /// Returns the base URL of the server.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
@@ -69,7 +69,7 @@ impl Client {
     /// Sends a request.
     ///
     /// # Errors
-    /// Where no whole answer came.
+    /// Fails if no complete response arrives.
     pub async fn send(
         &self,
         method: Method,
@@ -86,64 +86,64 @@ impl Client {
         Ok(Answer { status, headers, body: answer.bytes().await?.to_vec() })
     }
 
-    /// Sends a GET.
+    /// Sends a GET request.
     ///
     /// # Errors
-    /// As [`Client::send`].
+    /// Same as [`Client::send`].
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.send(Method::GET, path, &[], []).await
     }
 
-    /// Sends a POST of bytes.
+    /// Sends a POST request with bytes.
     ///
     /// # Errors
-    /// As [`Client::send`].
+    /// Same as [`Client::send`].
     pub async fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, &[], body).await
     }
 
-    /// Sends a POST of JSON.
+    /// Sends a POST request with JSON.
     ///
     /// # Errors
-    /// As [`Client::send`].
+    /// Same as [`Client::send`].
     pub async fn post_json(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, &[("content-type", "application/json")], serde_json::to_vec(body)?).await
     }
 
-    /// Registers a module; the answer must be 201. `query` is added to `name=…`, such as `&wall_ms=100`.
+    /// Registers a module, and requires status 201. `query` is appended to `name=…`, such as `&wall_ms=100`.
     ///
     /// # Errors
-    /// Where it is refused.
+    /// Fails if the module is refused.
     pub async fn register(&self, name: &str, query: &str, wasm: &[u8]) -> anyhow::Result<Value> {
         let answer = self.post(&format!("/v1/functions?name={name}{query}"), wasm).await?;
         anyhow::ensure!(answer.status == StatusCode::CREATED, "register {name}: {answer}");
         answer.json()
     }
 
-    /// Submits a task and gives its id; the answer must be 202.
+    /// Submits a task and returns its id; requires status 202.
     ///
     /// # Errors
-    /// Where it is refused or no answer came.
+    /// Fails if the task is refused or no response arrives.
     pub async fn submit(&self, function: &str, input: &[u8]) -> anyhow::Result<String> {
         let answer = self.post(&format!("/v1/functions/{function}/tasks"), input).await?;
         anyhow::ensure!(answer.status == StatusCode::ACCEPTED, "submit {function}: {answer}");
         answer.json()?["id"].as_str().map(str::to_owned).context("a task id")
     }
 
-    /// A task's record.
+    /// Returns a task's record.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Fails if the task does not exist.
     pub async fn task(&self, id: &str) -> anyhow::Result<Value> {
         let answer = self.get(&format!("/v1/tasks/{id}")).await?;
         anyhow::ensure!(answer.status == StatusCode::OK, "task {id}: {answer}");
         answer.json()
     }
 
-    /// Waits until a task has ended, and gives its record.
+    /// Waits until a task has ended, and returns its record.
     ///
     /// # Errors
-    /// Where it does not end within 50 seconds.
+    /// Fails if the task does not end within 50 seconds.
     pub async fn ended(&self, id: &str) -> anyhow::Result<Value> {
         let answer = self.send(Method::GET, &format!("/v1/tasks/{id}"), &[("prefer", "wait=50")], []).await?;
         let task = answer.json()?;
@@ -152,11 +152,11 @@ impl Client {
         Ok(task)
     }
 
-    /// Number of guests that run in slots of the server's own process. A task's status is RUNNING from its lease on, a
-    /// moment before a slot takes it: a drain gives back what no slot has taken.
+    /// Returns the number of guests running in slots of the server's own process. A task is RUNNING from its lease on,
+    /// slightly before a slot takes it: a drain releases attempts that no slot has taken.
     ///
     /// # Errors
-    /// Where the server's metrics do not say.
+    /// Fails if the server's metrics lack the number.
     pub async fn busy_slots(&self) -> anyhow::Result<u64> {
         let metrics = String::from_utf8(self.get("/metrics").await?.body)?;
         let busy = metrics.lines().find_map(|line| line.strip_prefix("fusebox_slots_busy "));
@@ -165,21 +165,21 @@ impl Client {
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// Where it is not.
+    /// Fails if the body is not JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("JSON is expected: {self}"))
     }
 
-    /// A header as text; empty where it is absent.
+    /// Returns a header as text; empty if absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The stable code of a problem; empty where the answer is none.
+    /// Returns the stable code of a problem; empty if the response is not a problem.
     #[must_use]
     pub fn code(&self) -> String {
         self.json().ok().and_then(|body| body["code"].as_str().map(str::to_owned)).unwrap_or_default()

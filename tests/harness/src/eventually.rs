@@ -1,14 +1,14 @@
-//! Waiting for a condition with a deadline, instead of sleeping for a time that is hoped to be enough.
+//! Waits for a condition until a deadline, in place of a fixed sleep.
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
 
-/// Asks `probe` until it answers `Some`, at most for `patience`.
+/// Calls `probe` until it returns `Some`, for at most `patience`.
 ///
 /// # Errors
-/// Where the deadline passes first; the message names what was waited for.
+/// Fails if the deadline passes first; the message contains `what`.
 pub async fn eventually<T, F, Fut>(what: &str, patience: Duration, mut probe: F) -> anyhow::Result<T>
 where
     F: FnMut() -> Fut,

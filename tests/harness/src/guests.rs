@@ -1,16 +1,16 @@
-//! Small modules written as text, one trick each, so that black-box tests need no guest toolchain.
+//! Small modules written as text, each with one behaviour, so that black-box tests need no guest toolchain.
 
-/// A module of this text.
+/// Assembles a module from text.
 ///
 /// # Panics
-/// Where the text is not WebAssembly: a mistake in the test.
+/// Panics if the text is not valid, which is an error in the test.
 #[must_use]
 #[expect(clippy::expect_used, reason = "a wrong text is a mistake in the test")]
 pub fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the test's module is valid text")
 }
 
-/// Returns its input. Memory grows with the input.
+/// Returns a function that outputs its input. Its memory grows with the input.
 #[must_use]
 pub fn echo() -> Vec<u8> {
     core(
@@ -19,7 +19,7 @@ pub fn echo() -> Vec<u8> {
     )
 }
 
-/// Returns its input as an error.
+/// Returns a function that fails with its input as the error.
 #[must_use]
 pub fn fail() -> Vec<u8> {
     core(
@@ -28,43 +28,43 @@ pub fn fail() -> Vec<u8> {
     )
 }
 
-/// Never ends.
+/// Returns a function that never ends.
 #[must_use]
 pub fn spin() -> Vec<u8> {
     core("(loop (br 0))")
 }
 
-/// Never ends, in its start function already.
+/// Returns a function whose start function never ends.
 #[must_use]
 pub fn spin_at_start() -> Vec<u8> {
     core_with("", "(func $start (loop (br 0))) (start $start)")
 }
 
-/// Traps.
+/// Returns a function that traps.
 #[must_use]
 pub fn trap() -> Vec<u8> {
     core("(unreachable)")
 }
 
-/// Recurses for ever.
+/// Returns a function that recurses without end.
 #[must_use]
 pub fn recurse() -> Vec<u8> {
     core_with("(call $deep)", "(func $deep (call $deep))")
 }
 
-/// Claims an output of 4 GiB.
+/// Returns a function that claims an output of 4 GiB.
 #[must_use]
 pub fn claim_4_gib() -> Vec<u8> {
     core("(i32.store (i32.const 4) (i32.const 0)) (i32.store (i32.const 8) (i32.const -1))")
 }
 
-/// Claims an output outside its memory.
+/// Returns a function that claims an output outside its memory.
 #[must_use]
 pub fn claim_outside() -> Vec<u8> {
     core("(i32.store (i32.const 4) (i32.const -16)) (i32.store (i32.const 8) (i32.const 64))")
 }
 
-/// Logs without end.
+/// Returns a function that logs without end.
 #[must_use]
 pub fn log_flood() -> Vec<u8> {
     wasm(
@@ -76,7 +76,7 @@ pub fn log_flood() -> Vec<u8> {
     )
 }
 
-/// Logs its input as a warning, and traps.
+/// Returns a function that logs its input as a warning and then traps.
 #[must_use]
 pub fn log_and_trap() -> Vec<u8> {
     wasm(
@@ -88,14 +88,14 @@ pub fn log_and_trap() -> Vec<u8> {
     )
 }
 
-/// Asks for memory until it is refused, and traps then.
+/// Returns a function that grows its memory until that is refused and then traps.
 #[must_use]
 pub fn eat_memory() -> Vec<u8> {
     core("(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)")
 }
 
-/// Sends its input as an HTTP request and returns the answer, of at most 64 KiB, or as an error the refusal's number as a
-/// digit. Needs the grant `http`.
+/// Returns a function that sends its input as an HTTP request. It outputs the response, of at most 64 KiB, or fails
+/// with the digit of the refusal's number. Requires the grant `http`.
 #[must_use]
 pub fn http() -> Vec<u8> {
     wasm(
@@ -118,7 +118,7 @@ pub fn http() -> Vec<u8> {
     )
 }
 
-/// A command that answers its input, of at most 4 KiB, after 300 ms: long enough for a fault to meet its run.
+/// Returns a command that outputs its input, of at most 4 KiB, after 300 ms: long enough for a fault to hit the run.
 #[must_use]
 pub fn slow_echo() -> Vec<u8> {
     wasm(
@@ -138,7 +138,7 @@ pub fn slow_echo() -> Vec<u8> {
     )
 }
 
-/// A command that sleeps for an hour.
+/// Returns a command that sleeps for one hour.
 #[must_use]
 pub fn sleep_an_hour() -> Vec<u8> {
     wasm(
@@ -156,8 +156,8 @@ fn core(handle: &str) -> Vec<u8> {
     core_with(handle, "")
 }
 
-/// A core module whose `fusebox_handle` does `handle` with the input's pointer (local 0) and length (local 1), then
-/// answers the result record at address 0.
+/// Returns a core module whose `fusebox_handle` executes `handle` with the input's pointer (local 0) and length (local
+/// 1), and then returns the result record at address 0.
 fn core_with(handle: &str, more: &str) -> Vec<u8> {
     wasm(&format!(
         r#"(module (memory (export "memory") 2) {more}
@@ -169,10 +169,10 @@ fn core_with(handle: &str, more: &str) -> Vec<u8> {
     ))
 }
 
-/// Asks for what is outside of the sandbox, and answers the number that it got in 8 bytes, little-endian, and what is kept
-/// for it. The first byte of its input says what: `c` the configuration value of the name that follows, `s` the secret,
-/// `g` the value of the key, `p` sets the value of the key of one byte to the rest, `d` deletes the key, `i` adds one to
-/// the number under `n`, by compare-and-set until nobody else was faster.
+/// Returns a function that makes host calls, and outputs the result in 8 bytes, little-endian, followed by the answer.
+/// The first byte of its input selects the call: `c` reads the configuration value whose name follows, `s` the secret,
+/// `g` the entry of the key; `p` sets the entry of a one-byte key to the rest, `d` deletes the key, `i` increments the
+/// number under `n` by compare-and-set, repeated on conflict.
 #[must_use]
 pub fn keeper() -> Vec<u8> {
     wasm(

@@ -1,16 +1,16 @@
-//! Starts real `fusebox` processes for black-box tests. It is given the path of the binary and speaks REST to it; it
-//! knows nothing of the host's code.
+//! Starts real `fusebox` processes for black-box tests. It takes the path of the binary and communicates over REST,
+//! without any knowledge of the host's code.
 //!
-//! | module | holds |
+//! | module | provides |
 //! |---|---|
-//! | [`program`] | a child process that says when it is ready |
-//! | [`process`] | a whole host as a child process: start, kill, drain, restart on the same store |
-//! | [`client`] | a small REST client that tests can be written in |
-//! | [`guests`] | small modules written as text, one trick each |
-//! | [`namespace`] | a network of its own for a process, with a cable to pull |
-//! | [`proxy`] | a TCP proxy that does what networks do: delays, black holes, resets |
-//! | [`redis`] | real Redis servers: one, behind a Sentinel, a Cluster |
-//! | [`web`] | a web server for guests to send requests to |
+//! | [`program`] | child process that reports when it is ready |
+//! | [`process`] | complete host as a child process: start, kill, drain, restart on the same store |
+//! | [`client`] | small REST client for tests |
+//! | [`guests`] | small modules written as text, each with one behaviour |
+//! | [`namespace`] | network namespace of a process, connected by a virtual cable that can be cut |
+//! | [`proxy`] | TCP proxy that injects network faults: delays, black holes, resets |
+//! | [`redis`] | real Redis servers: a single one, one with a Sentinel, a Cluster |
+//! | [`web`] | web server that receives requests of guests |
 //! | [`mod@eventually`] | waiting for a condition with a deadline |
 
 pub mod client;

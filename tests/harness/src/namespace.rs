@@ -1,5 +1,5 @@
-//! A network of its own for a process, joined to this machine by one cable that can be pulled: a real partition, where the
-//! kernel loses packets. Needs root and `ip`; where they are not there, making one says what is missing.
+//! Network namespace of a process, connected to this machine by a virtual cable that can be cut: a real partition in
+//! which the kernel drops packets. Requires root and `ip`; creating one fails with a message if either is missing.
 
 use std::{
     net::Ipv4Addr,
@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::Context as _;
 
-/// Apart within one process.
+/// Number of namespaces created by this process, which makes their names unique.
 static MADE: AtomicU8 = AtomicU8::new(0);
 
-/// A network namespace with a cable to this one. Dropping it removes both.
+/// A network namespace connected to this machine. Dropping it removes both the namespace and the cable.
 pub struct Namespace {
     name: String,
     /// This machine's end of the cable.
@@ -21,15 +21,15 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace and its cable.
+    /// Creates a namespace and its cable.
     ///
     /// # Errors
-    /// Where this machine does not allow it: the message says why.
+    /// Fails, with the reason, if this machine does not allow it.
     pub fn new() -> anyhow::Result<Self> {
         anyhow::ensure!(rustix::process::geteuid().is_root(), "network namespaces need root");
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
-        // 198.18.0.0/15 is for tests of networks (RFC 2544); four addresses are one cable's.
+        // 198.18.0.0/15 is reserved for network tests (RFC 2544); each cable uses four addresses.
         let [.., high, low] = process.to_be_bytes();
         let net = [198, 18 + (high & 1), low, (number % 64) * 4];
         let host = Ipv4Addr::new(net[0], net[1], net[2], net[3] + 1);
@@ -37,7 +37,7 @@ impl Namespace {
         let name = format!("fusebox-{process}-{number}");
         let (cable, end) = (format!("fb{process}h{number}"), format!("fb{process}n{number}"));
         ip(&format!("netns add {name}"))?;
-        // From here on whatever was made is removed again when this is dropped.
+        // From here on, dropping the value removes whatever was created.
         let made = Self { name, cable, host };
         let Self { name, cable, .. } = &made;
         ip(&format!("link add {cable} type veth peer name {end} netns {name}"))?;
@@ -49,13 +49,13 @@ impl Namespace {
         Ok(made)
     }
 
-    /// This machine as the namespace sees it.
+    /// Returns this machine's address as seen from the namespace.
     #[must_use]
     pub fn host(&self) -> Ipv4Addr {
         self.host
     }
 
-    /// A command that runs inside.
+    /// Returns a command that runs inside the namespace.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
@@ -63,18 +63,18 @@ impl Namespace {
         command
     }
 
-    /// Pulls the cable: packets are lost in both directions, and no process is told.
+    /// Cuts the cable: packets are dropped in both directions without notice to any process.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Fails if the system refuses.
     pub fn cut(&self) -> anyhow::Result<()> {
         ip(&format!("link set {} down", self.cable))
     }
 
-    /// Plugs it in again.
+    /// Reconnects the cable.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Fails if the system refuses.
     pub fn heal(&self) -> anyhow::Result<()> {
         ip(&format!("link set {} up", self.cable))
     }
@@ -82,7 +82,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // The cable goes with the namespace.
+        // Removing the namespace removes the cable.
         let _ = ip(&format!("netns del {}", self.name));
     }
 }

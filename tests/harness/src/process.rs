@@ -1,4 +1,4 @@
-//! A whole host as a child process: start it on a free port, kill it, drain it, start it again on the same store.
+//! A complete host as a child process: start on a free port, kill, drain, restart on the same store.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,14 +8,14 @@ use std::{
 
 use crate::{Client, program::Program};
 
-/// How a server is started.
+/// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The `fusebox` binary.
+    /// Path of the `fusebox` binary.
     pub binary: PathBuf,
-    /// The store's directory.
+    /// Directory of the store.
     pub store: PathBuf,
-    /// More arguments of `fusebox up`.
+    /// Further arguments of `fusebox up`.
     pub args: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ impl Server {
     /// Starts `fusebox up` on a free port and waits until it listens.
     ///
     /// # Errors
-    /// Where it ends first or does not say where it listens.
+    /// Fails if the process ends first or does not print its address.
     pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
         Self::start_at(options, "127.0.0.1:0")
     }
@@ -44,49 +44,49 @@ impl Server {
         Ok(Self { url, options, program })
     }
 
-    /// Where it listens.
+    /// Returns the URL at which it listens.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A client of this server.
+    /// Returns a client of this server.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(&self.url)
     }
 
-    /// Its process.
+    /// Returns its process.
     #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.program.pid()
     }
 
-    /// The store's directory.
+    /// Returns the directory of the store.
     #[must_use]
     pub fn store(&self) -> &Path {
         &self.options.store
     }
 
-    /// Kills it with SIGKILL and starts it again on the same store, on another port.
+    /// Kills it with SIGKILL and restarts it on the same store, on another port.
     ///
     /// # Errors
-    /// Where it does not start again.
+    /// Fails if it does not restart.
     pub fn kill_and_restart(mut self) -> anyhow::Result<Self> {
         self.kill()?;
         Self::start(self.options.clone())
     }
 
-    /// Kills it with SIGKILL and starts it again on the same store and port, with something done in between.
+    /// Kills it with SIGKILL and restarts it on the same store and port, calling `meanwhile` in between.
     ///
     /// # Errors
-    /// Where it does not start again.
+    /// Fails if it does not restart.
     pub fn kill_and_restart_there(mut self, meanwhile: impl FnOnce()) -> anyhow::Result<Self> {
         self.kill()?;
         meanwhile();
@@ -97,7 +97,7 @@ impl Server {
     /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors
-    /// Where it cannot be killed.
+    /// Fails if it cannot be killed.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.program.kill()
     }
@@ -105,7 +105,7 @@ impl Server {
     /// Sends SIGTERM.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.program.terminate()
     }
@@ -113,7 +113,7 @@ impl Server {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Where it does not end within `patience`.
+    /// Fails if it does not end within `patience`.
     pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         self.program.exited(patience).await
     }

@@ -1,4 +1,4 @@
-//! A process of the project, started until it is ready: stopped for a while, told to end, killed.
+//! A process of the project: started until ready, paused, terminated, killed.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::eventually;
 
-/// How long a process may take to say that it is ready, on a busy machine.
+/// Maximum time until a process is ready, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running process. Dropping it kills it.
@@ -23,16 +23,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a command and waits until it prints a line with `ready`.
+    /// Starts a command and waits until it prints a line that contains `ready`.
     ///
     /// # Errors
-    /// Where it ends first or does not say so.
+    /// Fails if it ends first or does not print such a line.
     pub fn start(mut command: Command, ready: &str) -> anyhow::Result<Self> {
         let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("start {}", command.get_program().display()))?;
         let stdout = child.stdout.take().context("its stdout is piped")?;
         let (sender, lines) = channel();
-        // Read on afterwards, so that the process never blocks on a full pipe.
+        // Reading continues afterwards, so that the process never blocks on a full pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
@@ -43,26 +43,26 @@ impl Program {
         Ok(program)
     }
 
-    /// The line that said that it was ready.
+    /// Returns the line printed when it was ready.
     #[must_use]
     pub fn ready(&self) -> &str {
         &self.ready
     }
 
-    /// A word of the line that said that it was ready, or of a later one: the first that starts with `start`.
+    /// Returns the first word that starts with `start`, in the line printed when it was ready or in a later one.
     ///
     /// # Errors
-    /// Where it ends first or does not say so.
+    /// Fails if it ends first or does not print such a word.
     pub fn word(&self, start: &str) -> anyhow::Result<String> {
         let line = if self.ready.contains(start) { self.ready.clone() } else { self.said(start)? };
         let word = line.split_whitespace().find(|word| word.starts_with(start));
         Ok(word.with_context(|| format!("a word that starts with {start:?} in {line:?}"))?.to_owned())
     }
 
-    /// The next line with `words`.
+    /// Returns the next line that contains `words`.
     ///
     /// # Errors
-    /// Where it ends first or does not say so.
+    /// Fails if it ends first or does not print such a line.
     pub fn said(&self, words: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + START_PATIENCE;
         loop {
@@ -76,7 +76,7 @@ impl Program {
         }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -85,7 +85,7 @@ impl Program {
     /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors
-    /// Where it cannot be killed.
+    /// Fails if it cannot be killed.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -95,31 +95,31 @@ impl Program {
     /// Sends SIGTERM.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Sends SIGHUP, at which servers read their files again.
+    /// Sends SIGHUP, on which servers reload their files.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn hang_up(&self) -> anyhow::Result<()> {
         self.signal(Signal::HUP)
     }
 
-    /// Stops it as a machine does that swaps or sleeps: it says nothing, and its connections stay open.
+    /// Pauses it, like a machine that swaps or is suspended: it stays silent while its connections stay open.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn resume(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }
@@ -132,7 +132,7 @@ impl Program {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Where it does not end within `patience`.
+    /// Fails if it does not end within `patience`.
     pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let child = &mut self.child;
         eventually("the process's end", patience, || {

@@ -1,8 +1,8 @@
-//! A TCP proxy that can be told to misbehave: it stands between two processes and does to their connection what networks
-//! do. Faults are switched at run time and hold for open connections and new ones.
+//! TCP proxy between two processes that injects network faults into their connection. Faults are switched at run time
+//! and apply to open and new connections.
 //!
-//! Bytes are held up, never thrown away: what a network loses, TCP sends again, so that after a healed partition the
-//! stream goes on where it stopped.
+//! Bytes are delayed but never dropped: TCP retransmits what a network loses, so the stream resumes where it stopped
+//! after a partition is healed.
 
 use std::{
     net::SocketAddr,
@@ -24,67 +24,67 @@ use tokio::{
     time::Instant,
 };
 
-/// Chunks on their way in one direction: together with [`CHUNK_BYTES`] the most that a delay keeps in memory.
+/// Maximum number of chunks in transit in one direction; times [`CHUNK_BYTES`], the most that a delay keeps in memory.
 const CHUNKS_MAX: usize = 64;
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// What is wrong with a connection.
+/// Faults of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// From the client to the target.
+    /// Faults from the client to the target.
     pub to_target: Way,
-    /// From the target to the client.
+    /// Faults from the target to the client.
     pub to_client: Way,
-    /// New connections are reset as soon as they are made.
+    /// Resets new connections as soon as they are established.
     pub refuse: bool,
 }
 
-/// What is wrong in one direction.
+/// Faults in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// Bytes arrive so much later.
+    /// Delay of every byte.
     pub delay: Duration,
-    /// Nothing arrives, and nobody is told.
+    /// Delivers nothing, without notice to either side.
     pub blocked: bool,
-    /// Every byte arrives alone.
+    /// Delivers every byte separately.
     pub sliced: bool,
 }
 
 impl Faults {
-    /// Both directions are slow.
+    /// Returns faults that delay both directions.
     #[must_use]
     pub fn delayed(delay: Duration) -> Self {
         let way = Way { delay, ..Way::default() };
         Self { to_target: way, to_client: way, refuse: false }
     }
 
-    /// A black hole: nothing passes, in neither direction.
+    /// Returns faults that deliver nothing in either direction.
     #[must_use]
     pub fn black_hole() -> Self {
         let way = Way { blocked: true, ..Way::default() };
         Self { to_target: way, to_client: way, refuse: false }
     }
 
-    /// Half open: the target hears the client, the client hears nothing.
+    /// Returns a half-open connection: only the target receives.
     #[must_use]
     pub fn deaf_client() -> Self {
         Self { to_target: Way::default(), ..Self::black_hole() }
     }
 
-    /// Half open: the client hears the target, the target hears nothing.
+    /// Returns a half-open connection: only the client receives.
     #[must_use]
     pub fn deaf_target() -> Self {
         Self { to_client: Way::default(), ..Self::black_hole() }
     }
 
-    /// Each byte arrives alone.
+    /// Returns faults that deliver each byte separately.
     #[must_use]
     pub fn sliced() -> Self {
         let way = Way { sliced: true, ..Way::default() };
         Self { to_target: way, to_client: way, refuse: false }
     }
 
-    /// Nobody new gets through.
+    /// Returns faults that reset new connections.
     #[must_use]
     pub fn refusing() -> Self {
         Self { refuse: true, ..Self::default() }
@@ -98,11 +98,11 @@ pub struct Proxy {
     carried: Arc<Carried>,
 }
 
-/// What every connection watches.
+/// State observed by every connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Control {
     faults: Faults,
-    /// Connections of an earlier number are reset.
+    /// Connections with a lower number are reset.
     resets: u64,
 }
 
@@ -114,11 +114,11 @@ struct Carried {
 }
 
 impl Proxy {
-    /// Listens on a free port and passes connections on to `target`. It runs on a thread of its own, so that a test that
-    /// blocks does not hold it up.
+    /// Listens on a free port and forwards connections to `target`. Runs on a separate thread, so that a blocking test
+    /// does not stall it.
     ///
     /// # Errors
-    /// Where no port can be had.
+    /// Fails if no port is available.
     pub fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("a port for the proxy")?;
         listener.set_nonblocking(true)?;
@@ -131,47 +131,47 @@ impl Proxy {
         Ok(Self { address, control, carried })
     }
 
-    /// Where it listens.
+    /// Returns the address at which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on these faults and no others.
+    /// Replaces the current faults.
     pub fn set(&self, faults: Faults) {
         self.control.send_modify(|control| control.faults = faults);
     }
 
-    /// Everything passes again; what was held up arrives.
+    /// Removes all faults; delayed bytes arrive.
     pub fn heal(&self) {
         self.set(Faults::default());
     }
 
-    /// Resets every open connection, in both directions.
+    /// Resets all open connections in both directions.
     pub fn reset(&self) {
         self.control.send_modify(|control| control.resets += 1);
     }
 
-    /// Connections that were let through so far.
+    /// Returns the number of connections forwarded so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.carried.connections.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were delivered so far, both directions together.
+    /// Returns the number of bytes delivered so far in both directions.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.carried.bytes.load(Ordering::Relaxed)
     }
 
-    /// Writes that it took to deliver them.
+    /// Returns the number of writes used to deliver them.
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.carried.writes.load(Ordering::Relaxed)
     }
 }
 
-/// Ends when the proxy is dropped; the connections end with the runtime.
+/// Accepts connections until the proxy is dropped; the connections end with the runtime.
 async fn serve(
     listener: std::net::TcpListener,
     target: SocketAddr,
@@ -227,9 +227,9 @@ async fn connection(
     }
 }
 
-/// Makes the end of a connection a reset.
+/// Makes a connection end with a reset.
 fn reset(stream: &TcpStream) {
-    // A connection that is gone needs none.
+    // Fails only if the connection has already ended.
     let _ = stream.set_zero_linger();
 }
 
@@ -250,7 +250,7 @@ impl Pump<'_> {
                 let mut chunk = vec![0; CHUNK_BYTES];
                 let count = from.read(&mut chunk).await?;
                 chunk.truncate(count);
-                // The end of the stream is held up as its bytes are.
+                // The end of the stream is delayed like its bytes.
                 let control = *reading.wait_for(|control| !way(&control.faults).blocked).await?;
                 if count == 0 {
                     return anyhow::Ok(());
@@ -263,7 +263,7 @@ impl Pump<'_> {
                 tokio::time::sleep_until(due).await;
                 let control = *writing.wait_for(|control| !way(&control.faults).blocked).await?;
                 let size = if way(&control.faults).sliced { 1 } else { CHUNK_BYTES };
-                // Counted before they are written, so that whoever has them finds them counted.
+                // Counted before the write, so that the counts include everything that a receiver has.
                 self.carried.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                 for piece in chunk.chunks(size) {
                     self.carried.writes.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Real Redis servers for tests: one, a Sentinel with its servers, or a Cluster, on free ports, in directories of their
-//! own. They are gone when the value is dropped, and also when the test's process is killed: a shell that waits for the
-//! end of its input stands between, and ends the server when it comes. Knows nothing of what is stored.
+//! Real Redis servers for tests: a single one, a Sentinel with its servers, or a Cluster, on free ports and in separate
+//! directories. They end when the value is dropped, and also when the test's process is killed: a shell in between
+//! waits for the end of its input and then kills the server. Knows nothing of the stored data.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -15,13 +15,13 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long a server may take to answer, on a busy machine.
+/// Maximum time until a server responds, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// A server is looked at this often while something is waited for.
+/// Interval of polling a server.
 const LOOK: Duration = Duration::from_millis(2);
-/// Starts of a server: another process may have taken the port that was free.
+/// Maximum number of attempts to start a server, since another process may take the free port first.
 const STARTS_MAX: usize = 10;
-/// Ends the server with SIGKILL when the input ends: with this process, or when the test says so.
+/// Kills the server when its input ends: with this process, or on request of the test.
 const WATCH: &str = r#"exec 2>/dev/null; "$@" </dev/null >>server.log 2>&1 & echo $!; read -r _; kill -9 $!; wait $!"#;
 
 /// A running server. Dropping it kills it.
@@ -34,10 +34,10 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server that keeps what it answers for, with more settings such as `["--maxmemory", "8mb"]`.
+    /// Starts a durable server with further settings such as `["--maxmemory", "8mb"]`.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// Fails if it does not respond.
     pub fn start(args: &[&str]) -> anyhow::Result<Self> {
         let mut all = vec!["--appendonly", "yes", "--save", ""];
         all.extend(args);
@@ -57,7 +57,7 @@ impl RedisServer {
         anyhow::bail!("redis-server does not start: {}", server.log())
     }
 
-    /// Starts the process; whether it answers.
+    /// Starts the process; returns whether it responds.
     fn spawn(&mut self) -> anyhow::Result<bool> {
         let mut child = Command::new("sh")
             .args(["-c", WATCH, "sh", "redis-server", "./redis.conf", "--bind", "127.0.0.1", "--port"])
@@ -74,7 +74,7 @@ impl RedisServer {
         self.watch = Some(child);
         let deadline = Instant::now() + START_PATIENCE;
         while self.is_alive() {
-            // A server that loads answers too.
+            // A server that is still loading responds as well.
             if self.command(&["PING"]).is_ok() {
                 return Ok(true);
             }
@@ -86,7 +86,7 @@ impl RedisServer {
     }
 
     fn is_alive(&self) -> bool {
-        // A process that has ended and is not yet waited for is a zombie.
+        // A process that has ended but has not been waited for is a zombie.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
     }
@@ -95,19 +95,19 @@ impl RedisServer {
         std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
     }
 
-    /// Its port on 127.0.0.1.
+    /// Returns its port on 127.0.0.1.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address as a store's name.
+    /// Returns its address as a store URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its directory.
+    /// Returns its directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -116,7 +116,7 @@ impl RedisServer {
     /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors
-    /// Where it cannot be waited for.
+    /// Fails if it cannot be waited for.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut watch) = self.watch.take() {
             drop(watch.stdin.take());
@@ -125,28 +125,28 @@ impl RedisServer {
         Ok(())
     }
 
-    /// Kills it and starts it again on its port and directory.
+    /// Kills it and restarts it on its port and directory.
     ///
     /// # Errors
-    /// Where it does not start again.
+    /// Fails if it does not restart.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
         anyhow::ensure!(self.spawn()?, "redis-server does not start again: {}", self.log());
         Ok(())
     }
 
-    /// Stops it in its tracks with SIGSTOP: connections stay open and are not answered.
+    /// Pauses it with SIGSTOP: connections stay open without responses.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process has ended.
     pub fn resume(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }
@@ -156,19 +156,19 @@ impl RedisServer {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Sends a command and gives the answer as text: an item of a list a line, as `redis-cli` prints it.
+    /// Sends a command and returns the answer as text, one line for each element of a list, as `redis-cli` prints it.
     ///
     /// # Errors
-    /// Where it does not answer, or with an error.
+    /// Fails if there is no answer, or it is an error.
     pub fn command(&self, args: &[&str]) -> anyhow::Result<String> {
         command(self.port, args)
     }
 }
 
-/// Sends a command to the server at a port: see [`RedisServer::command`].
+/// Sends a command to the server at a port; see [`RedisServer::command`].
 ///
 /// # Errors
-/// Where it does not answer, or with an error.
+/// Fails if there is no answer, or it is an error.
 pub fn command(port: u16, args: &[&str]) -> anyhow::Result<String> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(START_PATIENCE))?;
@@ -210,8 +210,8 @@ fn read_answer(reader: &mut impl std::io::BufRead, lines: &mut Vec<String>) -> a
     Ok(())
 }
 
-/// A port that is free now, below those that the system gives to connections: one of these could take it while a server
-/// that was killed is started again.
+/// Returns a free port below those that the system assigns to connections, one of which could otherwise take it while a
+/// killed server restarts.
 fn free_port() -> anyhow::Result<u16> {
     const FIRST: u64 = 10_000;
     const COUNT: u64 = 20_000;
@@ -230,10 +230,10 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts it and waits until each node knows it whole.
+    /// Starts it and waits until each node knows the whole cluster.
     ///
     /// # Errors
-    /// Where it does not come together.
+    /// Fails if the cluster does not form.
     pub fn start() -> anyhow::Result<Self> {
         let nodes = (0..3).map(|_| Self::node()).collect::<anyhow::Result<Vec<_>>>()?;
         for (node, (first, last)) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
@@ -256,7 +256,7 @@ impl RedisCluster {
         for _ in 0..STARTS_MAX {
             let bus = free_port()?.to_string();
             let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
-            // The port of the bus may be taken meanwhile.
+            // The port of the cluster bus may be taken in the meantime.
             if let Ok(server) = RedisServer::start(&args) {
                 return Ok(server);
             }
@@ -267,7 +267,7 @@ impl RedisCluster {
     /// Waits until each node sees every slot served.
     ///
     /// # Errors
-    /// Where that takes too long.
+    /// Fails if that takes too long.
     pub fn wait_until_whole(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
         let whole = |node: &RedisServer| {
@@ -281,36 +281,36 @@ impl RedisCluster {
         Ok(())
     }
 
-    /// Its address as a store's name.
+    /// Returns its address as a store URL.
     #[must_use]
     pub fn url(&self) -> String {
         let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis+cluster://{}", hosts.join(","))
     }
 
-    /// Its nodes.
+    /// Returns its nodes.
     pub fn nodes(&mut self) -> &mut [RedisServer] {
         &mut self.nodes
     }
 }
 
-/// A master, a replica, and a Sentinel that makes the one of the other.
+/// A master, a replica, and a Sentinel that promotes the replica.
 pub struct RedisSentinel {
-    /// The server that starts as the master.
+    /// Server that starts as the master.
     pub master: RedisServer,
-    /// The server that starts as its replica.
+    /// Server that starts as the replica.
     pub replica: RedisServer,
     sentinel: RedisServer,
 }
 
 impl RedisSentinel {
-    /// What the Sentinel calls the master.
+    /// The Sentinel's name of the master.
     pub const SERVICE: &str = "main";
 
     /// Starts them and waits until the replica follows and the Sentinel knows it.
     ///
     /// # Errors
-    /// Where that takes too long.
+    /// Fails if that takes too long.
     pub fn start() -> anyhow::Result<Self> {
         let master = RedisServer::start(&["--repl-diskless-sync-delay", "0"])?;
         let port = master.port.to_string();
@@ -335,10 +335,10 @@ impl RedisSentinel {
         Ok(all)
     }
 
-    /// Waits until the replica has all that the master has now.
+    /// Waits until the replica has everything that the master has now.
     ///
     /// # Errors
-    /// Where that takes too long.
+    /// Fails if that takes too long.
     pub fn wait_until_replicated(&self) -> anyhow::Result<()> {
         let offset = |server: &RedisServer, name: &str| -> Option<u64> {
             let info = server.command(&["INFO", "replication"]).ok()?;
@@ -353,7 +353,7 @@ impl RedisSentinel {
         Ok(())
     }
 
-    /// Its address as a store's name.
+    /// Returns its address as a store URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis+sentinel://127.0.0.1:{}/{}", self.sentinel.port, Self::SERVICE)

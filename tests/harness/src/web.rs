@@ -1,4 +1,4 @@
-//! A web server for guests to send requests to: one answer for each path, and a list of what it was sent.
+//! Web server that receives requests of guests: a fixed response for each path, and a list of the requests.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// The most of a request that is read: tests send less.
+/// Maximum size of a request; tests send less.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// A server on a free port of loopback. Dropping it ends it.
@@ -22,10 +22,10 @@ pub struct Web {
 }
 
 impl Web {
-    /// Starts a server that answers each path with these bytes, a whole HTTP message, and any other with 404.
+    /// Starts a server that answers each path with these bytes, a complete HTTP message, and all others with 404.
     ///
     /// # Errors
-    /// Where there is no free port.
+    /// Fails if no port is free.
     pub async fn start(answers: &[(&'static str, String)]) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -39,13 +39,13 @@ impl Web {
         Ok(Self { address, requests, accepting })
     }
 
-    /// Where it listens.
+    /// Returns the address at which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The requests that it was sent, head and body, oldest first.
+    /// Returns the requests received, head and body, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -64,12 +64,12 @@ async fn serve(mut stream: TcpStream, answers: Arc<Vec<(&'static str, String)>>,
     let answer = answers.iter().find(|(known, _)| *known == path).map(|(_, answer)| answer.clone());
     let answer = answer.unwrap_or_else(|| "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned());
     list.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-    // A client that has gone away is a test's business.
+    // A client that has disconnected is expected in some tests.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }
 
-/// A whole request; `None` where none came.
+/// Reads a complete request; `None` if none arrives.
 async fn read(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {

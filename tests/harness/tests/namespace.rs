@@ -1,4 +1,4 @@
-//! A pulled cable holds packets up, a plugged one lets them pass again.
+//! A cut cable holds back packets, and a reconnected one delivers them.
 
 use std::{process::Stdio, time::Duration};
 
@@ -19,7 +19,7 @@ async fn a_cut_cable_holds_up_what_is_sent_until_it_is_healed() {
     };
     let listener = TcpListener::bind((namespace.host(), 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    // Connects from inside and sends back what it gets.
+    // Connects from inside the namespace and echoes what it receives.
     let echo = format!("exec 3<>/dev/tcp/{}/{}; cat <&3 >&3", address.ip(), address.port());
     let mut child = namespace.command("bash").args(["-c", &echo]).stdin(Stdio::null()).spawn().unwrap();
     let (mut stream, _) = tokio::time::timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The fault proxy does what it is told, before anything is concluded from what processes do behind it.
+//! The proxy injects the faults it is set to. Tests of processes behind it rely on this.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -15,11 +15,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Long enough for anything to arrive that is not held up.
+/// Long enough for undelayed bytes to arrive.
 const MOMENT: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A proxy before a server that sends back what it gets.
+/// Returns a proxy in front of an echo server.
 async fn proxy() -> Proxy {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let target = listener.local_addr().unwrap();
@@ -40,7 +40,7 @@ async fn connected(proxy: &Proxy) -> TcpStream {
     stream
 }
 
-/// Sends bytes and reads them back.
+/// Sends bytes and receives them back.
 async fn echo(stream: &mut TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).await.unwrap();
     expect(stream, bytes).await;
@@ -96,7 +96,7 @@ async fn a_black_hole_swallows_nothing_for_good() {
         let arrived = if faults == Faults::deaf_client() { 7 } else { 0 };
         let is_so = || async { (proxy.bytes() - before == arrived).then_some(()) };
         eventually("what passes one way", PATIENCE, is_so).await.unwrap();
-        // A new connection is made, and then silent too.
+        // A new connection is established, and then silent as well.
         let mut other = TcpStream::connect(proxy.address()).await.unwrap();
         other.write_all(b"new").await.unwrap();
         assert!(is_silent(&mut other).await, "{faults:?}");

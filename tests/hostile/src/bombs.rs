@@ -1,4 +1,4 @@
-//! Within every cap, and yet dear: to compile, to keep, to link or to instantiate.
+//! Modules within every limit that are expensive to compile, store, link or instantiate.
 
 use wasm_encoder::{ExportKind, ValType};
 
@@ -68,7 +68,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
     ]
 }
 
-/// Functions of blocks in a row, each below every cap; the register allocator is not linear in them.
+/// Returns functions with sequences of blocks, each below every limit; the register allocator is not linear in them.
 fn many_functions(count: u32) -> Vec<u8> {
     let block = [0x02, 0x40, 0x20, 0, 0x41, 1, 0x6a, 0x21, 0, 0x0b];
     let body = [vec![1, 1, 0x7f], block.repeat(9_900), vec![0x0b]].concat();
@@ -81,8 +81,8 @@ fn many_functions(count: u32) -> Vec<u8> {
     ])
 }
 
-/// As many functions as there may be, each in a segment: each needs room in the instance.
-/// Four times as many are compiled in about 5 s, and where a machine has more to do, not at all.
+/// Returns functions that are all referenced by a segment, so that each needs space in the instance. Four times as many
+/// compile in about 5 s, which a busy machine may not achieve in time.
 fn escaping_functions() -> Vec<u8> {
     const COUNT: u32 = 10_000;
     let functions: Vec<u8> = (0..COUNT).flat_map(leb).collect();
@@ -102,7 +102,7 @@ fn name_section() -> Vec<u8> {
 fn type_bomb() -> Vec<u8> {
     let mut parts = Parts::default();
     for n in 0..4_999_u32 {
-        // No two alike, so that none is folded into another.
+        // No two types are equal, so that none are deduplicated.
         let kind =
             |at: u32| [ValType::I32, ValType::I64, ValType::F32, ValType::F64][((n >> (2 * (at % 7))) & 3) as usize];
         parts.types.ty().function((0..1_000).map(kind), []);
@@ -110,7 +110,7 @@ fn type_bomb() -> Vec<u8> {
     parts.finish()
 }
 
-/// i32.const 1, then i32.const 1 and i32.add a million times.
+/// Encodes i32.const 1, followed by i32.const 1 and i32.add a million times.
 fn sum() -> Vec<u8> {
     [vec![0x41, 1], [0x41, 1, 0x6a].repeat(1_000_000), vec![0x0b]].concat()
 }
@@ -127,13 +127,13 @@ fn offset_bomb() -> Vec<u8> {
 }
 
 fn element_bomb() -> Vec<u8> {
-    // One table of functions; one passive segment, of function 0 again and again.
+    // One table of functions, and one passive segment that repeats function 0.
     let segment = [vec![1, 1, 0], items(4_000_000, &[0])].concat();
     Parts { tables: vec![1, 0x70, 0, 1], elements: segment, ..Parts::default() }.finish()
 }
 
 fn expression_bomb() -> Vec<u8> {
-    // Passive, of funcref expressions: ref.func 0.
+    // A passive segment of funcref expressions: ref.func 0.
     let segment = [vec![1, 5, 0x70], items(4_000_000, &[0xd2, 0, 0x0b])].concat();
     Parts { tables: vec![1, 0x70, 0, 1], elements: segment, ..Parts::default() }.finish()
 }

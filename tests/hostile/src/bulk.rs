@@ -1,4 +1,4 @@
-//! One operator, much work. The engine looks at the clock between operators only.
+//! Single operators with much work. The engine checks the epoch only between operators.
 
 use crate::{
     Hostile, Must,

@@ -1,4 +1,5 @@
-//! One module above each structural cap, and one at it where that is cheap: the number is the bound, not a guess at it.
+//! For each structural limit a module above it, and one exactly at it if that is cheap, which verifies the number
+//! itself.
 
 use wasm_encoder::{ExportKind, ValType};
 
@@ -15,7 +16,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
     modules
 }
 
-/// `block`s that hold something, so that each costs the compiler.
+/// Returns non-empty blocks, each of which costs the compiler time.
 fn blocks(count: usize) -> Vec<u8> {
     // block; local.get 0; i32.const 1; i32.add; local.set 0; end
     [0x02, 0x40, 0x20, 0, 0x41, 1, 0x6a, 0x21, 0, 0x0b].repeat(count)
@@ -24,7 +25,7 @@ fn blocks(count: usize) -> Vec<u8> {
 fn code() -> Vec<Hostile> {
     let body = |body: Vec<u8>| Parts { body, locals: vec![(1, ValType::I32)], ..Parts::default() }.finish();
     let nested = |depth: usize| body([[0x02, 0x40].repeat(depth), [0x0b].repeat(depth)].concat());
-    // i32.const 0; br_table of so many targets, in a block of its own
+    // i32.const 0 and br_table with `count` targets, in a separate block.
     let targets = |count: u32| body([vec![0x02, 0x40, 0x41, 0, 0x0e], items(count, &[0]), vec![0, 0x0b]].concat());
     let locals = |count: u32| Parts { locals: vec![(count, ValType::I64)], ..Parts::default() }.finish();
     let bytes = |count: usize| body([0x01].repeat(count));
@@ -61,9 +62,9 @@ fn sections() -> Vec<Hostile> {
         let import = [b"\x07fusebox\x05clock\0\0".to_vec()].concat();
         module(&[section(1, &[1, 0x60, 0, 1, 0x7e]), section(2, &items(count, &import))])
     };
-    // immutable i32 = 0
+    // Immutable i32 globals of value 0.
     let globals = |count| Parts { globals: items(count, &[0x7f, 0, 0x41, 0, 0x0b]), ..Parts::default() }.finish();
-    // passive, of functions, with none
+    // Passive, empty segments of functions.
     let elements = |count| Parts { elements: items(count, &[1, 0, 0]), ..Parts::default() }.finish();
     let exports = |count: u32| {
         let mut parts = Parts::default();

@@ -1,23 +1,23 @@
-//! Modules put together section by section, for what text cannot say or would take too long to say.
+//! Encodes modules section by section, if their text form would be impossible or too slow.
 
 use wasm_encoder::{
     CodeSection, ConstExpr, DataSection, Encode as _, ExportKind, ExportSection, Function, FunctionSection,
     MemorySection, MemoryType, Module, RawSection, TypeSection, ValType,
 };
 
-/// The parts of a command that does nothing. Replace one, then [`Parts::finish`].
+/// Parts of a command that does nothing. Replace one of them, then call [`Parts::finish`].
 pub(crate) struct Parts {
     pub(crate) types: TypeSection,
-    /// Sections between the functions and the memory: tables.
+    /// Sections between functions and memory: tables.
     pub(crate) tables: Vec<u8>,
     pub(crate) functions: u32,
     pub(crate) pages: u64,
-    /// Sections between the memory and the exports: globals.
+    /// Sections between memory and exports: globals.
     pub(crate) globals: Vec<u8>,
     pub(crate) exports: ExportSection,
-    /// Sections between the exports and the code: elements, the count of data segments.
+    /// Sections between exports and code: elements, the number of data segments.
     pub(crate) elements: Vec<u8>,
-    /// The body of function 0, without locals and its end.
+    /// Body of function 0, without locals and the final `end`.
     pub(crate) body: Vec<u8>,
     pub(crate) locals: Vec<(u32, ValType)>,
     pub(crate) data: DataSection,
@@ -84,7 +84,7 @@ impl Parts {
         wasm
     }
 
-    /// Adds one-byte data segments, spread over the whole memory.
+    /// Adds one-byte data segments spread over the whole memory.
     pub(crate) fn spread_data(mut self, count: u32) -> Self {
         for n in 0..count {
             let at = (n * 2_677) % (64 << 20);
@@ -100,14 +100,14 @@ fn raw(module: &mut Module, id: u8, data: &[u8]) {
     }
 }
 
-/// A number as modules write it.
+/// Encodes a number as LEB128.
 pub(crate) fn leb(number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     number.encode(&mut bytes);
     bytes
 }
 
-/// So many items, each the same bytes: the content of a section.
+/// Encodes a vector of identical items, as the content of a section.
 pub(crate) fn items(count: u32, item: &[u8]) -> Vec<u8> {
     let mut bytes = leb(count);
     for _ in 0..count {
@@ -116,13 +116,13 @@ pub(crate) fn items(count: u32, item: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A section.
+/// Encodes a section.
 pub(crate) fn section(id: u8, content: &[u8]) -> Vec<u8> {
     let size = u32::try_from(content.len()).unwrap_or_default();
     [&[id][..], &leb(size), content].concat()
 }
 
-/// A module of these sections.
+/// Encodes a module with these sections.
 pub(crate) fn module(sections: &[Vec<u8>]) -> Vec<u8> {
     [b"\0asm\x01\0\0\0".to_vec(), sections.concat()].concat()
 }

@@ -1,4 +1,4 @@
-//! Proposals that are switched off, imports that are not offered, and files that are no modules.
+//! Disabled proposals, imports that are not provided, and files that are not modules.
 
 use crate::{
     Hostile, Must,

@@ -1,4 +1,4 @@
-//! Output, logs and random bytes without end, and exit codes.
+//! Endless output, logs and random bytes, and unusual exit codes.
 
 use crate::{
     Hostile, Must,

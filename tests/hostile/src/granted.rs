@@ -1,4 +1,4 @@
-//! What takes a grant: asked for without one, asked for too much, or for what nobody may have.
+//! Capabilities that require grants: used without a grant, in excess, or for forbidden targets.
 
 use crate::{
     Hostile, Must,
@@ -7,10 +7,10 @@ use crate::{
 };
 
 const KV: &str = "&grants=kv";
-/// Where a request goes is decided by its address, so the name is granted.
+/// The names are granted, since the target's address decides.
 const HTTP: &str = "&grants=http=127.0.0.1,http=localhost,http=169.254.169.254,http=0.0.0.0&wall_ms=2000";
 
-/// Refusals as an import returns them: too large, the quota is used up, not allowed, not valid.
+/// Refusals as returned by imports: too large, quota used up, not allowed, invalid.
 const TOO_LARGE: i64 = -3;
 const QUOTA: i64 = -4;
 const REFUSED: i64 = -5;
@@ -24,14 +24,14 @@ pub(crate) fn modules() -> Vec<Hostile> {
     modules
 }
 
-/// A registration without the grant that an import takes.
+/// Returns a registration without the grant that an import requires.
 fn ungranted(&(name, params, result, ..): &(&str, &str, &str, &[usize], &str)) -> Hostile {
     let module = core(&fusebox(name, params, result), "");
     let name = format!("ungranted-{}", name.replace('_', "-"));
     Hostile::new(&name, "imports what it was not granted", module, Must::BeRefused("grant-required"))
 }
 
-/// Traps unless `call` gives `number`: what must come to nothing is a call that is refused.
+/// Returns code that traps unless `call` returns `number`, for calls that must be refused.
 fn gives(call: &str, number: i64) -> String {
     format!("(if (i64.ne {call} (i64.const {number})) (then unreachable))")
 }
@@ -43,7 +43,7 @@ fn again(times: u32, body: &str) -> String {
     )
 }
 
-/// The function's own values.
+/// Modules that use the function's own values.
 fn values() -> Vec<Hostile> {
     let import = [
         fusebox("kv_get", "ii", "(result i64)"),
@@ -61,7 +61,7 @@ fn values() -> Vec<Hostile> {
              (i64.const {expects}))"
         )
     };
-    // The counter is the key's first bytes, so that every turn has a key of its own.
+    // The counter is the key's prefix, so that every iteration uses a new key.
     let fresh = |value: u32| {
         format!(
             "(i32.store (i32.const 2048) (local.get 2)) (local.set 4 (call $kv_set (i32.const 2048) (i32.const 4) \
@@ -103,7 +103,7 @@ fn values() -> Vec<Hostile> {
     ]
 }
 
-/// Names of settings, and what is kept of an answer.
+/// Modules that use names of settings and the kept answer.
 fn names() -> Vec<Hostile> {
     let import = [
         fusebox("answer", "ii", "(result i32)"),
@@ -145,7 +145,7 @@ fn names() -> Vec<Hostile> {
     ]
 }
 
-/// Requests to where no guest may reach, and requests that are none.
+/// Modules that send requests to forbidden targets, and malformed requests.
 fn places() -> Vec<Hostile> {
     let made = |name: &str, trick, request: &str, number| {
         let import = fusebox("http", "ii", "(result i64)");

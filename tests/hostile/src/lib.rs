@@ -1,22 +1,22 @@
-//! Modules that mean harm: one trick each, and what must become of it. Tests run them all through a real host; the
-//! fuzz targets start from them.
+//! Hostile modules, each with one attack and the required result. Tests run all of them on a real host; fuzz targets
+//! use them as seeds.
 //!
-//! | module | its modules |
+//! | module | attacks |
 //! |---|---|
-//! | `time` | never end, or look cheap and are not |
+//! | `time` | running without end, or for longer than the fuel suggests |
 //! | `bulk` | long operations over memory and tables, which no tick interrupts |
-//! | `recursion` | recurse in every way there is |
-//! | `memory` | want more memory and tables than there are |
-//! | `pointers` | give the host pointers and lengths that are wrong |
-//! | `granted` | ask for what takes a grant: without one, too much, or of places that nobody may reach |
-//! | `wasi` | the same for WASI |
-//! | `floods` | write, log and ask without end; exit with odd codes |
-//! | `waits` | sleep and look at clocks |
-//! | `traps` | trap in each way |
-//! | `caps` | have one part above its structural cap, or just below it |
-//! | `bombs` | cost more to compile, link or instantiate than they weigh |
-//! | `malformed` | are no valid modules |
-//! | `features` | use what is switched off, or are no modules |
+//! | `recursion` | recursion of every kind |
+//! | `memory` | excessive memory and tables |
+//! | `pointers` | invalid pointers and lengths passed to the host |
+//! | `granted` | use of capabilities without a grant, in excess, or for forbidden targets |
+//! | `wasi` | invalid pointers and descriptors passed to WASI |
+//! | `floods` | endless writing, logging and calling; unusual exit codes |
+//! | `waits` | sleeping and reading clocks |
+//! | `traps` | traps of every kind |
+//! | `caps` | one part just above or exactly at its structural limit |
+//! | `bombs` | disproportionate cost of compilation, linking or instantiation |
+//! | `malformed` | invalid modules |
+//! | `features` | disabled features, and files that are not modules |
 
 mod bombs;
 mod bulk;
@@ -35,33 +35,33 @@ mod waits;
 mod wasi;
 mod write;
 
-/// A module that means harm.
+/// A hostile module.
 #[derive(Clone, Debug)]
 pub struct Hostile {
-    /// What kind of harm.
+    /// Kind of attack.
     pub family: &'static str,
-    /// Its name, which a function can have.
+    /// Name, valid for a function.
     pub name: String,
-    /// Its trick, in a few words.
+    /// Short description of the attack.
     pub trick: &'static str,
     /// The module.
     pub wasm: Vec<u8>,
-    /// Limits and grants it is registered with, as parts of a query: `&wall_ms=200`.
+    /// Limits and grants for its registration, as a part of the query: `&wall_ms=200`.
     pub limits: &'static str,
-    /// The wall time those limits set.
+    /// Wall time set by these limits.
     pub wall_ms: u64,
-    /// What must become of it.
+    /// Required result.
     pub must: Must,
 }
 
-/// What must become of a module.
+/// Required result of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Must {
     /// Refused at registration, with this code.
     BeRefused(&'static str),
-    /// Runs and fails, with this code.
+    /// Runs and fails with this code.
     Fail(&'static str),
-    /// Runs and returns: its trick comes to nothing.
+    /// Runs and returns: the attack has no effect.
     Complete,
     /// Runs, and returns or traps.
     CompleteOrTrap,
@@ -72,21 +72,21 @@ impl Hostile {
         Self { family: "", name: name.to_owned(), trick, wasm, limits: "", wall_ms: 5_000, must }
     }
 
-    /// Much fuel and 200 ms: what ends it is the clock.
+    /// Sets much fuel and 200 ms, so that the clock ends the run.
     fn by_the_clock(self) -> Self {
         Self { limits: "&fuel=300000000000&wall_ms=200", wall_ms: 200, ..self }
     }
 
-    /// Little fuel.
+    /// Sets little fuel.
     fn by_fuel(self) -> Self {
         Self { limits: "&fuel=1000000", ..self }
     }
 }
 
-/// A family's name, and what makes its modules.
+/// Name of a family, and the function that returns its modules.
 type Family = (&'static str, fn() -> Vec<Hostile>);
 
-/// Every module, in families.
+/// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
     let families: [Family; 14] = [
@@ -109,23 +109,24 @@ pub fn corpus() -> Vec<Hostile> {
     families.into_iter().flat_map(of).collect()
 }
 
-/// A function that guests may import: its name, its parameters (i for i32, I for i64), its result as text.
+/// A function that guests may import: name, parameters (i for i32, I for i64), and result as text.
 pub type Function = (&'static str, &'static str, &'static str);
 
-/// What module `fusebox` offers.
+/// Returns the functions of module `fusebox`.
 #[must_use]
 pub fn fusebox_functions() -> Vec<Function> {
     pointers::IMPORTS.iter().map(|&(name, params, result, ..)| (name, params, result)).collect()
 }
 
-/// What WASI preview 1 offers.
+/// Returns the functions of WASI preview 1.
 #[must_use]
 pub fn wasi_functions() -> Vec<Function> {
     let answering = wasi::FUNCTIONS.iter().chain(wasi::ENDING).map(|&(name, params)| (name, params, "(result i32)"));
     answering.chain([("proc_exit", "i", "")]).collect()
 }
 
-/// The functions of module `fusebox` that the corpus plays pointer games on; each that a host offers must be among them.
+/// Returns the functions of module `fusebox` that the corpus attacks with pointers; they must include all that a host
+/// provides.
 #[must_use]
 pub fn imports_attacked() -> Vec<&'static str> {
     pointers::IMPORTS.iter().map(|import| import.0).collect()

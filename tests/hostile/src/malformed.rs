@@ -1,4 +1,4 @@
-//! Bytes that are no valid module, each wrong in one place.
+//! Invalid modules, each with one defect.
 
 use crate::{
     Hostile, Must,

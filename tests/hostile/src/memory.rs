@@ -1,4 +1,4 @@
-//! More memory and larger tables than there are.
+//! Excessive memory and tables.
 
 use crate::{
     Hostile, Must,

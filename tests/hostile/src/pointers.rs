@@ -1,16 +1,16 @@
-//! Pointers and lengths that are wrong, on every function of module `fusebox` and on every place where the host follows
-//! a guest's pointer.
+//! Invalid pointers and lengths, for every function of module `fusebox` and every place where the host follows a
+//! guest's pointer.
 
 use crate::{
     Hostile, Must,
     write::{command, core, core_of, fusebox, wasm},
 };
 
-/// A function of module `fusebox`: its name, its parameters, its result, where in its parameters a pointer with its
-/// length stands (others are given zeros), and the grant that it takes, as a part of a registration's query.
+/// A function of module `fusebox`: name, parameters, result, positions of pointers followed by their lengths (other
+/// parameters are 0), and the grant it requires, as a part of a registration's query.
 type Import = (&'static str, &'static str, &'static str, &'static [usize], &'static str);
 
-/// Every function that module `fusebox` offers.
+/// All functions of module `fusebox`.
 pub(crate) const IMPORTS: &[Import] = &[
     ("answer", "ii", "(result i32)", &[0], ""),
     ("clock", "", "(result i64)", &[], ""),
@@ -26,7 +26,7 @@ pub(crate) const IMPORTS: &[Import] = &[
     ("secret", "ii", "(result i64)", &[0], "&grants=secrets"),
 ];
 
-/// Wrong pointers and lengths in a memory of 131,072 bytes.
+/// Invalid pointers and lengths in a memory of 131,072 bytes.
 const WRONG: &[(&str, &str, i64, i64)] = &[
     ("straddle", "the last byte inside, the next one outside", 131_071, 2),
     ("past", "one byte, just after the end", 131_072, 1),
@@ -42,7 +42,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
     modules
 }
 
-/// Each wrong pointer in each place of one import.
+/// Returns a module for each invalid pointer in each position of one import.
 fn games(&(name, params, result, pointers, grants): &Import) -> Vec<Hostile> {
     let import = fusebox(name, params, result);
     let game = |at: usize, &(game, trick, ptr, len): &(&str, &'static str, i64, i64)| {
@@ -62,7 +62,7 @@ fn games(&(name, params, result, pointers, grants): &Import) -> Vec<Hostile> {
     pointers.iter().flat_map(|&at| WRONG.iter().map(move |wrong| game(at, wrong))).collect()
 }
 
-/// What a guest answers.
+/// Modules that return invalid results.
 fn results() -> Vec<Hostile> {
     let record = |tag: i64, ptr: i64, len: i64| {
         let word = |at, value| format!("(i32.store (i32.const {at}) (i32.const {value}))");
@@ -93,7 +93,7 @@ fn results() -> Vec<Hostile> {
     ]
 }
 
-/// Where the input may go.
+/// Modules that return invalid addresses for the input.
 fn inputs() -> Vec<Hostile> {
     let alloc = |body: &str| {
         wasm(&format!(

@@ -1,4 +1,4 @@
-//! Guests that never end, wherever code can run, and loops that are cheap in fuel and dear in time.
+//! Guests that never end, in every place where guest code runs, and loops that are cheap in fuel but slow.
 
 use crate::{
     Hostile, Must,
@@ -14,7 +14,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
     modules
 }
 
-/// Each place where a guest's code runs.
+/// Modules that loop in each place where guest code runs.
 fn places() -> Vec<Hostile> {
     let spin = format!("(func $spin {SPIN}) (start $spin)");
     let in_alloc = format!(
@@ -45,7 +45,7 @@ fn places() -> Vec<Hostile> {
     ]
 }
 
-/// Loops whose fuel says little of their time.
+/// Modules with loops whose fuel underestimates their time.
 fn loops() -> Vec<Hostile> {
     let by_clock = |name, trick, wasm| Hostile::new(name, trick, wasm, LATE).by_the_clock();
     let clock = fusebox("clock", "", "(result i64)");

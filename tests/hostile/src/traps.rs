@@ -1,4 +1,4 @@
-//! Each trap there is.
+//! Traps of every kind.
 
 use crate::{
     Hostile, Must,
@@ -8,7 +8,7 @@ use crate::{
 pub(crate) fn modules() -> Vec<Hostile> {
     let traps = |name, trick, more: &str, body: &str| Hostile::new(name, trick, core(more, body), Must::Fail("trap"));
     let table = "(type $t (func)) (type $u (func (param i64))) (table 4 funcref) (elem (i32.const 0) $f) (func $f)";
-    // Each calls the next; the last one traps.
+    // Each function calls the next; the last one traps.
     let name = "n".repeat(90_000);
     let long: String = (0..16).map(|n| format!("(func $f{n} (@name \"{name}{n}\") (call $f{}))", n + 1)).collect();
     let long = format!("{long} (func $f16 (unreachable))");

@@ -1,4 +1,4 @@
-//! Sleeping, and looking at clocks.
+//! Sleeping and reading clocks.
 
 use crate::{
     Hostile, Must,
@@ -7,7 +7,7 @@ use crate::{
 
 pub(crate) fn modules() -> Vec<Hostile> {
     let poll = wasi("poll_oneoff", "iiii");
-    // One subscription to a clock at 0: its id at 16, nanoseconds at 24, flags at 40; events at 128, their number at 256.
+    // One clock subscription at 0: id at 16, nanoseconds at 24, flags at 40; events at 128, their number at 256.
     let wait = |clock: u32, nanoseconds: &str, flags: u32| {
         format!(
             "(i32.store (i32.const 16) (i32.const {clock})) (i64.store (i32.const 24) (i64.const {nanoseconds}))

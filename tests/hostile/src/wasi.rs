@@ -1,12 +1,12 @@
-//! Every function of WASI preview 1, with descriptors that are not there and pointers that are wrong. Most are answered
-//! with an error number, so the guest goes on, and returns.
+//! All functions of WASI preview 1 with invalid descriptors and pointers. Most calls return an error number, so the
+//! guest continues and returns.
 
 use crate::{
     Hostile, Must,
     write::{command, wasi, wasm},
 };
 
-/// Every function that only answers, and its parameters; those that close descriptors last.
+/// Functions that return, with their parameters; those that close descriptors come last.
 pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("args_get", "ii"),
     ("args_sizes_get", "ii"),
@@ -53,10 +53,10 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("fd_renumber", "ii"),
 ];
 
-/// Those that wait or end a run.
+/// Functions that wait or end a run.
 pub(crate) const ENDING: &[(&str, &str)] = &[("poll_oneoff", "iiii"), ("proc_raise", "i")];
 
-/// Values for every argument but a descriptor.
+/// Values of all arguments except descriptors.
 const WILD: [(&str, &str, i64); 2] =
     [("ones", "each argument has all its bits set", -1), ("end", "each pointer is the memory's last byte", 131_071)];
 
@@ -65,8 +65,8 @@ pub(crate) fn modules() -> Vec<Hostile> {
     games.chain(alone()).collect()
 }
 
-/// Calls a function with each descriptor that may be there, and with one that is not. What WASI does not answer with a
-/// number traps, and which function does so is its own affair.
+/// Calls a function with each descriptor that may exist, and with one that does not. Errors without an error number are
+/// traps; the function determines which of them it reports in this way.
 fn game(&(function, params): &(&str, &str), (name, trick, wild): (&str, &'static str, i64)) -> Hostile {
     let call = |first: i64| {
         let argument = |(place, letter)| {
@@ -82,7 +82,7 @@ fn game(&(function, params): &(&str, &str), (name, trick, wild): (&str, &'static
     Hostile::new(&name, trick, command(&wasi(function, params), &calls), Must::CompleteOrTrap)
 }
 
-/// Those that end a run.
+/// Modules with functions that end a run.
 fn alone() -> Vec<Hostile> {
     let start = |function: &str, params: &str, body: &str| command(&wasi(function, params), body);
     let no_memory =

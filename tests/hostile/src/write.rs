@@ -1,6 +1,6 @@
-//! Modules written as text, in the shapes that a host accepts.
+//! Modules written as text, in the forms that a host accepts.
 
-/// A module of this text. Text that is wrong is a mistake in the corpus.
+/// Assembles a module from text. Invalid text is an error in the corpus.
 pub(crate) fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| {
         let start: String = text.chars().take(2_000).collect();
@@ -8,13 +8,13 @@ pub(crate) fn wasm(text: &str) -> Vec<u8> {
     })
 }
 
-/// A core function with 2 pages of memory whose `fusebox_handle` does `handle`, then answers the record at address 0,
-/// which says: returned nothing. `more` is what else the module has, imports first.
+/// Returns a core function with 2 pages of memory whose `fusebox_handle` executes `handle` and then returns the record
+/// at address 0, by default an empty output. `more` holds further parts of the module, imports first.
 pub(crate) fn core(more: &str, handle: &str) -> Vec<u8> {
     core_of("(memory (export \"memory\") 2)", more, handle)
 }
 
-/// As [`core`], with this memory.
+/// Same as [`core`], with this memory.
 pub(crate) fn core_of(memory: &str, more: &str, handle: &str) -> Vec<u8> {
     wasm(&format!(
         r#"(module {more} {memory}
@@ -24,7 +24,7 @@ pub(crate) fn core_of(memory: &str, more: &str, handle: &str) -> Vec<u8> {
     ))
 }
 
-/// A command that does `start`.
+/// Returns a command that executes `start`.
 pub(crate) fn command(more: &str, start: &str) -> Vec<u8> {
     wasm(&format!(
         r#"(module {more} (memory (export "memory") 2)
@@ -32,14 +32,14 @@ pub(crate) fn command(more: &str, start: &str) -> Vec<u8> {
     ))
 }
 
-/// The import of a function of WASI, called `$name` here. Parameters are written as one letter each: i for i32, I for
+/// Returns the import of a WASI function, named `$name` in the module. Each parameter is one letter: i for i32, I for
 /// i64.
 pub(crate) fn wasi(name: &str, params: &str) -> String {
     let result = if name == "proc_exit" { "" } else { "(result i32)" };
     import("wasi_snapshot_preview1", name, params, result)
 }
 
-/// The import of a function of module `fusebox`.
+/// Returns the import of a function of module `fusebox`.
 pub(crate) fn fusebox(name: &str, params: &str, result: &str) -> String {
     import("fusebox", name, params, result)
 }

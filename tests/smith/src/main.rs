@@ -1,24 +1,24 @@
-//! Makes modules with wasm-smith: valid ones, with the exports of a function and any of our imports. The same seed makes
-//! the same module. `fusebox-smith FIRST COUNT` writes those of the seeds from FIRST on to stdout, each after its length
-//! (4 bytes, little-endian); 0 stands for a seed that makes none.
+//! Generates modules with wasm-smith: valid ones, with the exports of a function and a selection of our imports. A seed
+//! determines its module. `fusebox-smith FIRST COUNT` writes the modules of COUNT seeds from FIRST to stdout, each
+//! preceded by its length (4 bytes, little-endian); 0 stands for a seed that yields no module.
 
 use std::io::Write as _;
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use wasm_smith::{Config, Module};
 
-/// What every core function exports.
+/// Exports of every core function.
 const EXPORTS: &str = r#"(module (memory (export "memory") 1 1024)
     (func (export "fusebox_alloc") (param i32) (result i32) unreachable)
     (func (export "fusebox_handle") (param i32 i32) (result i32) unreachable))"#;
-/// What it may import.
+/// Imports available to it.
 const IMPORTS: &str = r#"(module
     (import "fusebox" "answer" (func (param i32 i32) (result i32)))
     (import "fusebox" "clock" (func (result i64)))
     (import "fusebox" "context" (func (param i32 i32) (result i32)))
     (import "fusebox" "log" (func (param i32 i32 i32)))
     (import "fusebox" "random" (func (param i32 i32))))"#;
-/// Choices a module is made of.
+/// Number of random bytes from which a module is made.
 const ENTROPY_BYTES: usize = 16 << 10;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,16 +38,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn make(seed: u64, exports: &[u8], imports: &[u8]) -> Option<Vec<u8>> {
     let entropy = entropy(seed);
     let mut choices = Unstructured::new(&entropy);
-    // What each module has much of is drawn as well: some have only one kind of operator, others no memory to speak of.
+    // The proportions are drawn as well: some modules have a single kind of operator, others hardly use memory.
     let config = Config {
         exports: Some(exports.to_vec()),
         available_imports: Some(imports.to_vec()),
         max_instructions: 400,
         max_memory32_bytes: 64 << 20,
         max_table_elements: 20_000,
-        // References to the host's objects belong to them, and are off.
+        // References to host objects require them and are disabled.
         reference_types_enabled: false,
-        // Besides the one that is exported.
+        // In addition to the exported one.
         max_memories: 0,
         min_memories: 0,
         max_tables: 1,
@@ -66,7 +66,7 @@ fn make(seed: u64, exports: &[u8], imports: &[u8]) -> Option<Vec<u8>> {
     Some(Module::new(config, &mut choices).ok()?.to_bytes())
 }
 
-/// Bytes that the seed makes (splitmix64).
+/// Returns the bytes derived from a seed (splitmix64).
 fn entropy(seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {

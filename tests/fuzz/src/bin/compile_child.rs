@@ -1,4 +1,4 @@
-//! The compile child of the targets' sandbox.
+//! Compile child of the targets' sandbox.
 
 use std::process::ExitCode;
 

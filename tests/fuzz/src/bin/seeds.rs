@@ -1,4 +1,4 @@
-//! Writes each target's seeds into a folder of its name: `fuzz-seeds DIR`.
+//! Writes the seeds of each target into a folder of its name: `fuzz-seeds DIR`.
 
 use std::{env, fs, io, path::PathBuf};
 
