@@ -1,5 +1,5 @@
-//! Authority is checked when something is done, not only when it is asked for: a key that ends, or a first key that is
-//! made, between the head of a request and the end of its body refuses what was asked, on every route that takes a body.
+//! Authorization is checked when an action is performed, not only when it is requested: if a key ends or the first key
+//! is created between a request's head and the end of its body, every route that takes a body refuses it.
 
 use std::time::Duration;
 
@@ -31,10 +31,10 @@ use crate::{
     world::World,
 };
 
-/// For whatever should happen soon, on a busy machine.
+/// Maximum wait for events that are expected soon, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A request whose head has been read, and whose body has not come.
+/// A request whose head has been read and whose body is outstanding.
 struct Held {
     body: mpsc::UnboundedSender<Bytes>,
     answering: JoinHandle<Response>,
@@ -47,7 +47,7 @@ impl Held {
         let (asked, waits) = tokio::sync::oneshot::channel::<()>();
         let mut asked = Some(asked);
         let pieces = futures_util::stream::poll_fn(move |context| {
-            // A server that polls a body has read the head before.
+            // A server that polls the body has read the head.
             drop(asked.take());
             pieces.poll_recv(context).map(|piece| piece.map(Ok::<_, std::io::Error>))
         });
@@ -58,12 +58,12 @@ impl Held {
         let request = request.body(Body::from_stream(pieces)).unwrap();
         let router = rest.router();
         let answering = tokio::spawn(async move { router.oneshot(request).await.unwrap() });
-        // The sender is dropped, never used.
+        // The sender is dropped and never used.
         let _ = tokio::time::timeout(PATIENCE, waits).await.unwrap();
         Self { body, answering }
     }
 
-    /// Sends the body, and gives the answer.
+    /// Sends the body and returns the response.
     async fn finish(self, body: Bytes) -> Answer {
         self.body.send(body).unwrap();
         drop(self.body);
@@ -73,7 +73,7 @@ impl Held {
     }
 }
 
-/// A good body of each route that takes one.
+/// Returns a valid body for each route that takes one.
 fn body_of(path: &str) -> Option<Bytes> {
     let json = |value: Value| Some(Bytes::from(value.to_string()));
     match path {
@@ -96,7 +96,7 @@ fn body_of(path: &str) -> Option<Bytes> {
     }
 }
 
-/// All that is kept of tenants, keys, functions and tasks, but what tests here change themselves.
+/// Returns everything stored about tenants, keys, functions and tasks, except for what these tests change themselves.
 async fn kept(rest: &Rest) -> String {
     let page = PageRequest { cursor: None, rows: 1_000 };
     let tenants = rest.store.tenants().await.unwrap();
@@ -167,7 +167,7 @@ async fn a_held_back_body_makes_no_key_over_a_socket() {
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // The host asks for the body once it has admitted the head.
+    // The host requests the body once it has admitted the head.
     let mut said = [0; 25];
     tokio::time::timeout(PATIENCE, stream.read_exact(&mut said)).await.unwrap().unwrap();
     assert!(said.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&said));
@@ -205,7 +205,7 @@ async fn who_waits_with_a_key_that_ends_is_told_no_result() {
         )
     };
     let ends = async {
-        // They look for themselves now and then, so that it matters little whether they wait already.
+        // Waiters poll from time to time, so it does not matter whether they wait already.
         tokio::task::yield_now().await;
         rest.revoke(&world.invoke).await;
         let leased = rest.lease_of(&of, 1).await;

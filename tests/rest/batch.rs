@@ -1,4 +1,4 @@
-//! Many tasks with one request: each item has its own fate, and the batch its bounds.
+//! Many tasks in one request: each item has its own result, and the batch has limits.
 
 use std::{fmt::Write as _, time::Instant};
 

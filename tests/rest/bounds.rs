@@ -1,4 +1,4 @@
-//! Bodies, pages and waits have bounds; what is above one is refused before it costs anything.
+//! Bodies, pages and waits are limited; requests above a limit are refused before they incur costs.
 
 use axum::{
     body::Body,
@@ -9,7 +9,7 @@ use fusebox_core::limits::{INPUT_BYTES_MAX, MODULE_BYTES_MAX, SEED_BODY_BYTES_MA
 
 use crate::support::{Rest, Slots};
 
-/// A body that does not say how long it is.
+/// Returns a body without a declared length.
 fn of_unknown_length(bytes: u64) -> Body {
     let chunk = Bytes::from(vec![b'x'; 1 << 20]);
     let chunks = (0..bytes.div_ceil(1 << 20)).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));

@@ -1,4 +1,4 @@
-//! What every answer tells a browser, which pages may read it, and the id it has.
+//! Headers of every response for browsers: security, cross-origin access, and the request id.
 
 use axum::{
     body::Body,

@@ -1,4 +1,4 @@
-//! A REST node's clock and the store's: only the store's decides, however far the other is from it.
+//! Clocks of a REST node and of the store: only the store's determines times, however much they differ.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{hand::returned, support::Rest};
 
-/// The answers about a task that a node with a clock of its own accepted.
+/// Returns the responses about a task accepted by a node with a different clock.
 async fn told(rest: &Rest, query: &str) -> Value {
     let path = format!("/v1/functions/echo/tasks{query}");
     let answer = rest.send(Method::POST, &path, &[], Body::from("x")).await;

@@ -1,5 +1,5 @@
-//! Connections over real sockets: slow clients are cut off, their number is bounded, and TLS goes on with a certificate
-//! that changes.
+//! Connections over real sockets: slow clients are disconnected, the number of connections is limited, and a TLS server
+//! survives a change of its certificate.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::{Rest, Slots};
 
-/// For whatever should happen soon, on a busy machine.
+/// Maximum wait for events that are expected soon, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
-/// Cuts slow clients off at once, and none that a test goes on with within its time.
+/// Disconnects slow clients at once, but none that a test continues within its time.
 const STRICT: Bounds = Bounds { connections: 8, trusted: &[], headers: SHORT, keep_alive: SHORT, stall: SHORT };
 
 pub(crate) struct Served {
@@ -51,10 +51,10 @@ impl Served {
     }
 }
 
-/// Waits until the other side closes; gives what it said before.
+/// Waits until the peer closes the connection; returns what it sent before.
 async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
-    // A reset ends it as well as an orderly end does.
+    // A reset ends it as well as an orderly close.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.unwrap();
     said
 }
@@ -63,12 +63,12 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
 async fn half_sent_headers_are_cut_off_and_cannot_keep_others_out() {
     let served = serve(STRICT, None).await;
     let mut slow = JoinSet::new();
-    // More than there may be: the others wait in the backlog until these are cut off.
+    // More connections than allowed: the others wait in the backlog until these are closed.
     for number in 0..3 * STRICT.connections {
         let mut stream = served.connect().await;
         slow.spawn(async move {
             let half = ["", "GET", "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: "][number % 3];
-            // It may be closed before it is written to.
+            // The connection may be closed before the write.
             let _ = stream.write_all(half.as_bytes()).await;
             closed(&mut stream).await
         });
@@ -83,7 +83,7 @@ async fn half_sent_headers_are_cut_off_and_cannot_keep_others_out() {
 #[tokio::test]
 async fn one_that_takes_no_answer_is_cut_off() {
     let served = serve(Bounds { connections: 1, headers: 4 * PATIENCE, ..STRICT }, None).await;
-    // An answer that no buffers hold, of this side or the other.
+    // A response larger than the buffers on both sides.
     let input = vec![b'x'; usize::try_from(INPUT_BYTES_MAX).unwrap()];
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
@@ -94,7 +94,7 @@ async fn one_that_takes_no_answer_is_cut_off() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&input).await.unwrap();
-    // Whoever is not let in by the reserve is answered once this one is gone.
+    // Clients outside the reserve are served once this connection is gone.
     let client = Client::new(format!("http://{}", served.address));
     let answered =
         || async { client.get("/v1/functions").await.is_ok_and(|answer| answer.status.is_success()).then_some(()) };
@@ -117,7 +117,7 @@ async fn secured(served: &Served, trusted: &CertificateDer<'static>) -> std::io:
     secured_for(served, trusted, b"http/1.1").await
 }
 
-/// Speaks TLS, and offers one protocol.
+/// Opens a TLS connection that offers a single protocol.
 pub(crate) async fn secured_for(
     served: &Served,
     trusted: &CertificateDer<'static>,

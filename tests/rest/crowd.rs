@@ -1,4 +1,5 @@
-//! One tenant's connections leave others theirs, and health and the operator are answered where every other one is in use.
+//! Connections of one tenant leave room for other tenants, and health checks and the operator are served while all
+//! other connections are in use.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::{
 use crate::connections::{Served, serve};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A quarter is 2, the reserve 1.
+/// A quarter is 2, the reserve is 1.
 const BOUNDS: Bounds =
     Bounds { connections: 8, trusted: &[], headers: PATIENCE, keep_alive: PATIENCE, stall: PATIENCE };
 const TENANTS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -41,7 +42,7 @@ impl Node {
         Self { served, operator, keys }
     }
 
-    /// A task's events, which go on for as long as nobody runs it.
+    /// Opens a stream of a task's events, which does not end as long as nothing runs the task.
     async fn events(&self, key: &str) -> String {
         let bearer = format!("Bearer {key}");
         let headers = [("authorization", bearer.as_str())];
@@ -52,7 +53,7 @@ impl Node {
         format!("/v1/tasks/{}/events", task.json()["id"].as_str().unwrap())
     }
 
-    /// A connection, and the head of the answer to its first request.
+    /// Opens a connection, and returns it with the head of the response to its first request.
     async fn asks(&self, path: &str, key: &str) -> (TcpStream, String) {
         let mut stream = self.served.connect().await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {key}\r\n\r\n");

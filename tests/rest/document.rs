@@ -1,4 +1,4 @@
-//! The OpenAPI document: complete, and a snapshot, so that a change of the API is seen in review.
+//! The OpenAPI document is complete and equals a snapshot, so that changes of the API are visible in review.
 
 use axum::http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! A task's changes as server-sent events.
+//! Changes of a task as server-sent events.
 
 use axum::{
     body::Body,
@@ -29,7 +29,7 @@ impl Events {
         Self { body: answer.into_body(), text: String::new() }
     }
 
-    /// The next event's name, id and data; `None` at the end of the stream.
+    /// Returns the name, id and data of the next event; `None` at the end of the stream.
     async fn next(&mut self) -> Option<(String, String, Value)> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -46,7 +46,7 @@ impl Events {
         }
     }
 
-    /// The next event's id, which names the state.
+    /// Returns the id of the next event, which identifies the state.
     async fn state(&mut self) -> String {
         let (event, id, data) = self.next().await.unwrap();
         assert_eq!(event, "status");
@@ -114,7 +114,7 @@ async fn open_streams_have_a_bound() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let id = rest.submit("x").await;
     let mut open = Vec::new();
-    // A sixteenth of the room is the operator's.
+    // A sixteenth of the streams is reserved for the operator.
     for _ in 0..EVENT_STREAMS_MAX - EVENT_STREAMS_MAX / 16 {
         open.push(Events::of(&rest, &id).await);
     }

@@ -1,5 +1,5 @@
-//! Runs tasks by hand, as a dispatcher would: the host in these tests has none, so that each state lasts as long as a test
-//! likes.
+//! Runs tasks manually in place of a dispatcher, which the host in these tests lacks, so that each state lasts as long
+//! as the test requires.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -24,30 +24,30 @@ use fusebox_core::{
 
 use crate::support::Rest;
 
-/// Returned these bytes.
+/// Returns the verdict of a run that returned these bytes.
 pub(crate) fn returned(output: impl Into<Bytes>) -> Verdict {
     Verdict::End { failure: None, output: output.into(), log: Bytes::new(), receipt: Receipt::default() }
 }
 
-/// Trapped.
+/// Returns the verdict of a run that trapped.
 pub(crate) fn trapped() -> Verdict {
     let failure = Failure::new(ErrorCode::Trap, "the function trapped: unreachable");
     Verdict::End { failure: Some(failure), output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() }
 }
 
 impl Rest {
-    /// Submits a task of `echo`, and gives its id.
+    /// Submits a task of `echo` and returns its id.
     pub(crate) async fn submit(&self, input: &'static str) -> String {
         let task = self.post("/v1/functions/echo/tasks", Body::from(input)).await.json();
         task["id"].as_str().unwrap().to_owned()
     }
 
-    /// Leases the next tasks, at most so many.
+    /// Leases the next tasks, up to `count`.
     pub(crate) async fn lease(&self, count: usize) -> Vec<LeasedTask> {
         self.lease_of(&TenantId::default_tenant(), count).await
     }
 
-    /// Leases the next tasks of a tenant, at most so many.
+    /// Leases the next tasks of a tenant, up to `count`.
     pub(crate) async fn lease_of(&self, tenant: &TenantId, count: usize) -> Vec<LeasedTask> {
         let tokens = (0..count).map(|_| random::lease_token()).collect();
         let worker = random::worker_id(Clock::System.now());
@@ -55,7 +55,7 @@ impl Rest {
         self.store.lease(request).await.unwrap()
     }
 
-    /// Reports on a leased task.
+    /// Reports a leased task.
     pub(crate) async fn report(&self, leased: &LeasedTask, verdict: Verdict) {
         let token = match leased.task.state {
             fusebox_core::task::TaskState::Running(lease) => lease.token,
@@ -65,13 +65,13 @@ impl Rest {
         self.store.finish(vec![Finish { claim, verdict }]).await.unwrap();
     }
 
-    /// Runs the next task to this end.
+    /// Runs the next task with this result.
     pub(crate) async fn run(&self, verdict: Verdict) {
         let leased = self.lease(1).await;
         self.report(&leased[0], verdict).await;
     }
 
-    /// A task of another tenant, waiting.
+    /// Submits a task of another tenant.
     pub(crate) async fn foreign_task(&self) -> TaskId {
         let (tenant, now): (TenantId, _) = ("other".parse().unwrap(), Clock::System.now());
         let mine = FunctionRef::Name("echo".parse().unwrap());

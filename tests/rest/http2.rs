@@ -1,5 +1,5 @@
-//! HTTP/2 over real sockets: chosen in a TLS handshake or begun with its preface, with bounds on what one connection may
-//! take; frames by hand where a well-behaved client cannot be had to misbehave.
+//! HTTP/2 over real sockets: negotiated in the TLS handshake or started with its preface, with limits for each
+//! connection. Frames are written manually where a compliant client cannot misbehave.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Types and error codes of frames (RFC 9113, 6 and 7).
+/// Types and error codes of frames (RFC 9113, sections 6 and 7).
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -51,7 +51,7 @@ fn get(path: &str) -> Request<Body> {
     Request::get(format!("http://localhost{path}")).body(Body::empty()).unwrap()
 }
 
-/// The main job on one connection: many at a time, large bodies, streams and waits.
+/// Main functionality over one connection: concurrent requests, large bodies, streams and waits.
 async fn works(served: &Served, mut client: SendRequest<Body>) {
     assert_eq!(ask(&mut client, get("/healthz")).await, (StatusCode::OK, Bytes::from_static(b"ok")));
     let input = Bytes::from(vec![7; usize::try_from(INPUT_BYTES_MAX).unwrap()]);
@@ -100,13 +100,13 @@ async fn it_is_spoken_without_tls_to_whoever_begins_with_its_preface() {
     works(&served, client(served.connect().await).await).await;
 }
 
-/// A frame.
+/// Encodes a frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The head of a request without a body, by indices of the static table (RFC 7541, A).
+/// Encodes the head of a request without a body, using the static table (RFC 7541, appendix A).
 fn head(path: &str, stream: u32) -> Vec<u8> {
     const GET: u8 = 0x82;
     const END: u8 = 5;
@@ -126,7 +126,7 @@ impl Frames {
         Self(stream)
     }
 
-    /// The type, stream and payload of the next frame; `None` where the connection has ended.
+    /// Returns the type, stream and payload of the next frame; `None` if the connection has ended.
     async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         timeout(PATIENCE, self.0.read_exact(&mut head)).await.unwrap().ok()?;
@@ -136,7 +136,7 @@ impl Frames {
         Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
     }
 
-    /// The stream and error code of the next frame of a type; `None` where none comes before the end.
+    /// Returns the stream and error code of the next frame of a type; `None` if none arrives before the end.
     async fn code(&mut self, wanted: u8) -> Option<(u32, u32)> {
         while let Some((kind, stream, payload)) = self.next().await {
             let at = if wanted == GOAWAY { 4 } else { 0 };
@@ -183,7 +183,7 @@ async fn more_requests_at_a_time_than_may_be_are_refused_and_the_others_go_on() 
     let opened: Vec<u8> = (0..101).flat_map(|count| head(&events, 2 * count + 1)).collect();
     frames.0.write_all(&opened).await.unwrap();
     assert_eq!(frames.code(RST_STREAM).await, Some((201, REFUSED_STREAM)));
-    // The end of one makes room for another.
+    // The end of one stream makes room for another.
     let cancel = frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes());
     frames.0.write_all(&[cancel, head("/healthz", 203)].concat()).await.unwrap();
     while let Some((kind, stream, _)) = frames.next().await {
@@ -200,7 +200,7 @@ async fn a_flood_of_resets_ends_its_connection_and_no_other() {
     let served = serve(Bounds::default(), None).await;
     let mut other = client(served.connect().await).await;
     let mut frames = Frames::open(&served, &[]).await;
-    // As many as are read at once, so that the answer is not lost to bytes that are left unread.
+    // As many as are read at once, so that unread bytes do not cause the response to be lost.
     let flood = (0..40).flat_map(|count| {
         let stream = 2 * count + 1;
         [head("/v1/tasks", stream), frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())].concat()
@@ -210,7 +210,7 @@ async fn a_flood_of_resets_ends_its_connection_and_no_other() {
     assert_eq!(ask(&mut other, get("/healthz")).await.0, StatusCode::OK);
 }
 
-/// The bounds of a test in which one of these times runs out.
+/// Returns the bounds of a test in which one of these times expires.
 const fn bounds(headers: Duration, keep_alive: Duration, stall: Duration) -> Bounds {
     Bounds { connections: 64, trusted: &[], headers, keep_alive, stall }
 }
@@ -219,7 +219,7 @@ const fn bounds(headers: Duration, keep_alive: Duration, stall: Duration) -> Bou
 async fn an_answer_that_nobody_takes_is_dropped() {
     const LONG: Duration = Duration::from_secs(600);
     let served = serve(bounds(LONG, LONG, SHORT), None).await;
-    // One byte of each answer fits, and no more is ever asked for.
+    // One byte of each response fits, and no more is ever requested.
     let mut frames = Frames::open(&served, &[0, 4, 0, 0, 0, 1]).await;
     frames.0.write_all(&head("/docs/swagger-ui-bundle.js", 1)).await.unwrap();
     assert_eq!(frames.code(RST_STREAM).await, Some((1, CANCEL)));

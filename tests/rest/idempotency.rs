@@ -1,4 +1,4 @@
-//! The same request with the same key leads to the same task, however often and whenever it is sent.
+//! Requests with the same idempotency key lead to the same task, regardless of their number and timing.
 
 use axum::http::{Method, StatusCode};
 use fusebox_harness::guests;

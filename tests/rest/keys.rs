@@ -1,4 +1,5 @@
-//! Keys as they come and go: the first closes the host, rotated ones stay good for a while, revoked ones end streams too.
+//! Lifecycle of keys: the first key closes the host, rotated keys stay valid for a grace period, revoked keys end
+//! streams as well.
 
 use std::time::Duration;
 
@@ -39,12 +40,12 @@ async fn the_first_key_is_the_operators_and_closes_the_host() {
     let listed = send(&rest, Method::GET, "/v1/keys", &key, &json!(null)).await.json();
     assert_eq!((&listed["items"][0]["name"], &listed["items"][0]["status"]), (&json!("first"), &json!("good")));
     assert!(!listed.to_string().contains(key.rsplit('_').next().unwrap()), "shown once");
-    // A name that a page makes point here is of no use to it any more, and neither is its origin.
+    // A page whose name resolves to this address gains nothing, and its origin is refused as well.
     for header in [("host", "evil.example"), ("origin", "https://evil.example")] {
         let answer = rest.send(Method::GET, "/v1/functions", &[header], Body::empty()).await;
         assert_problem(&answer, StatusCode::UNAUTHORIZED, "unauthorized");
     }
-    // Its end opens nothing.
+    // Deleting the key does not reopen the host.
     let id = listed["items"][0]["id"].as_str().unwrap();
     assert_eq!(send(&rest, Method::DELETE, &format!("/v1/keys/{id}"), &key, &json!(null)).await.status, StatusCode::OK);
     assert_eq!(status(&rest, &key).await, StatusCode::UNAUTHORIZED);

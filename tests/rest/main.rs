@@ -1,34 +1,34 @@
-//! REST in process: the real router, store and sandbox, without a socket. What needs a double (a store that does not
-//! answer, slots that are all busy) is shown here; the main job is shown by the black-box tests.
+//! REST in process: the real router, store and sandbox without a socket. These tests cover what requires test doubles
+//! (a store that does not respond, slots that are all busy); the main functionality is covered by the black-box tests.
 //!
-//! | module | shows |
+//! | module | tests |
 //! |---|---|
-//! | `support`, `no_store` | the router with its parts, and the doubles |
-//! | `hand` | runs tasks by hand, since no dispatcher does here |
-//! | `document` | the OpenAPI document is complete, and a snapshot |
-//! | `problems` | each fault is a problem with its code, status and `Retry-After` |
-//! | `bounds` | bodies, pages and waits are bounded |
-//! | `shares` | what one tenant takes of a node leaves others, the operator and health their part; a node that closes |
-//! | `browsers` | what every answer tells a browser, which pages may read it, and its request's id |
-//! | `connections` | over sockets: slow clients are cut off, connections are bounded, TLS with a certificate that changes |
-//! | `http2` | over sockets: HTTP/2 with and without TLS, and its bounds |
-//! | `raw` | over sockets, in raw bytes: every request is answered, a malformed one with what is wrong |
-//! | `crowd` | over sockets: connections of one tenant leave others theirs, health and the operator are answered |
-//! | `quotas` | what a tenant may take, set and reached: each refusal says when to try again |
-//! | `idempotency` | a request sent again with its key leads to the same task |
-//! | `batch` | each item of a batch has its own fate |
-//! | `waits` | the end of a task wakes who waits for any or all of many |
-//! | `retries` | failed tasks are tried again, one by one and as dead letters |
-//! | `events` | a task's changes as a stream |
+//! | `support`, `no_store` | support: the router with its parts, and the doubles |
+//! | `hand` | support: runs tasks manually, since there is no dispatcher |
+//! | `document` | the OpenAPI document is complete and equals its snapshot |
+//! | `problems` | each error is a problem with its code, status and `Retry-After` |
+//! | `bounds` | bodies, pages and waits are limited |
+//! | `shares` | one tenant's use of a node leaves room for others, the operator and health checks; closing of a node |
+//! | `browsers` | headers for browsers, cross-origin access, and request ids |
+//! | `connections` | over sockets: slow clients, limits of connections, TLS with a changing certificate |
+//! | `http2` | over sockets: HTTP/2 with and without TLS, and its limits |
+//! | `raw` | over sockets, in raw bytes: every request is answered, malformed ones with the reason |
+//! | `crowd` | over sockets: connections of one tenant leave room for others, health checks and the operator |
+//! | `quotas` | quotas of tenants; each refusal states when to retry |
+//! | `idempotency` | a repeated request with its key leads to the same task |
+//! | `batch` | each item of a batch has its own result |
+//! | `waits` | the end of a task wakes requests that wait for any or all of several tasks |
+//! | `retries` | retries of failed tasks, individually and as dead letters |
+//! | `events` | changes of a task as a stream |
 //! | `settings` | grants, configuration and secrets |
-//! | `uploads` | that another tenant has uploaded the same bytes is not told |
-//! | `surfaces` | other tenants' tasks look absent; the Python platform's routes; who works |
-//! | `keys` | keys as they come and go |
-//! | `pages` | every list comes page by page |
-//! | `clocks` | the store's clock decides, however wrong a node's is |
-//! | `authority` | what a key may do is checked when it is done, after the body has come |
-//! | `words` | parameters, headers, codings and names are understood as they were meant, or refused |
-//! | `world`, `matrix` | every route meets every kind of caller |
+//! | `uploads` | an upload does not reveal that another tenant has the same module |
+//! | `surfaces` | isolation of tenants' tasks; the Python platform's routes; the list of workers |
+//! | `keys` | lifecycle of keys |
+//! | `pages` | every list is paged |
+//! | `clocks` | the store's clock determines times, however wrong a node's is |
+//! | `authority` | authorization is checked when an action is performed, after the body has arrived |
+//! | `words` | parameters, headers, encodings and names are understood as intended, or refused |
+//! | `world`, `matrix` | every route with every kind of caller |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod authority;

@@ -1,4 +1,4 @@
-//! Every route of the router's own table meets every kind of caller. A route for which nothing is said here fails.
+//! Every route of the router's table with every kind of caller. A route that is missing here fails the test.
 
 use axum::{
     body::Body,
@@ -15,24 +15,24 @@ use crate::{
     world::{CANARY, World},
 };
 
-/// What another tenant's caller is answered.
+/// Expected response to another tenant's caller.
 enum Other {
-    /// 404, the very answer that it gets for what is not there.
+    /// 404, identical to the response for absent items.
     Absent,
-    /// 200 with this word in its row.
+    /// 200 with this code in its row.
     Row(&'static str),
-    /// What is its own.
+    /// Its own data.
     Own,
-    /// 403: it takes the operator.
+    /// 403: requires the operator.
     Refused,
-    /// The same as everyone.
+    /// The same response as everyone.
     Open,
 }
 
-/// The body that a route takes.
+/// Returns the body for a route.
 type Make = fn(&World) -> Vec<u8>;
 
-/// A route: a body that it takes, what another tenant is answered, and what whoever may use it is.
+/// A route: a body that it accepts, the expected response to another tenant, and the status for an authorized caller.
 type Row = (&'static str, &'static str, Make, Other, u16);
 
 fn nothing(_: &World) -> Vec<u8> {
@@ -65,7 +65,7 @@ fn batch(world: &World) -> Vec<u8> {
     json!([{"function": world.function}]).to_string().into()
 }
 
-/// Rows that remove something are last, since what they remove is gone then.
+/// Rows that delete something come last.
 const ROWS: &[Row] = &[
     ("POST", "/register_function", seed_function, Other::Own, 200),
     ("POST", "/execute_function", seed_task, Other::Absent, 200),
@@ -112,7 +112,7 @@ const ROWS: &[Row] = &[
     ("DELETE", "/v1/tenants/{tenant}", nothing, Other::Refused, 204),
 ];
 
-/// The routes of the table that nothing is said of here.
+/// Returns the routes of the table that are missing here.
 fn unsaid(table: &[(Method, String, Needs)]) -> Vec<String> {
     let said = |method: &Method, path: &str| ROWS.iter().any(|row| row.0 == method.as_str() && row.1 == path);
     table.iter().filter(|row| !said(&row.0, &row.1)).map(|(method, path, _)| format!("{method} {path}")).collect()

@@ -1,4 +1,4 @@
-//! A store that never answers.
+//! Test double of a store that never responds.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ impl Identity for NoStore {
     async fn revoke_key(&self, _: Acting, _: &TenantId, _: KeyId) -> Result<Acted<Option<Key>>> {
         no()
     }
-    /// So that what is behind the guard is met too.
+    /// Allows requests to pass the guard.
     async fn has_keys(&self) -> Result<bool> {
         Ok(false)
     }

@@ -1,4 +1,4 @@
-//! Every list comes page by page, and no row is lost or told twice between two pages.
+//! Every list is paged, and no row is lost or repeated between two pages.
 
 use axum::{
     body::Body,
@@ -12,7 +12,7 @@ use crate::{
     support::{Rest, Slots},
 };
 
-/// Reads a list in pages of two, and gives a field of each row.
+/// Reads a list in pages of two; returns a field of each row.
 async fn all(rest: &Rest, path: &str, field: &str) -> Vec<String> {
     let (mut found, mut next) = (Vec::new(), None::<String>);
     loop {

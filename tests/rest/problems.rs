@@ -1,4 +1,4 @@
-//! Each fault is an `application/problem+json` with its own code, a sentence, and `Retry-After` where trying again helps.
+//! Each error is an `application/problem+json` with its own code, a message, and `Retry-After` if a retry can succeed.
 
 use axum::{
     body::Body,
@@ -121,7 +121,7 @@ async fn what_is_asked_wrongly_is_told_so() {
 
 #[tokio::test]
 async fn a_result_asked_for_too_early_says_when_to_ask_again() {
-    // Nothing leases here, so the task waits.
+    // Nothing leases tasks here, so the task waits.
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let id = rest.post("/v1/functions/echo/tasks", "x").await.json()["id"].as_str().unwrap().to_owned();
     let early = rest.get(&format!("/v1/tasks/{id}/result")).await;

@@ -1,4 +1,4 @@
-//! What a tenant may take: set by the operator, reached by requests; each refusal is a 429 that says when to try again.
+//! Quotas set by the operator and reached by requests; each refusal is a 429 that states when to retry.
 
 use axum::{
     body::Body,

@@ -1,5 +1,5 @@
-//! HTTP/1 as old clients, health checkers and attackers write it, in raw bytes: each request is answered at once with the
-//! status it earns, and the connection stays open or closes as the protocol says.
+//! HTTP/1 as written by old clients, health checkers and attackers, in raw bytes: each request is answered at once with
+//! the correct status, and the connection stays open or closes as the protocol requires.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use fusebox::rest::server::Bounds;
 
 use crate::connections::{PATIENCE, SHORT, Served, serve};
 
-/// How a connection goes on after its answers.
+/// State of a connection after its responses.
 #[derive(Clone, Copy)]
 enum Then {
-    /// The next request is answered.
+    /// Open: the next request is answered.
     Open,
-    /// The host closes it.
+    /// Closed by the host.
     Closed,
-    /// Once these bytes have come, there is another answer.
+    /// After these further bytes there is another response.
     Rest(&'static str, u16),
 }
 use Then::{Closed, Open, Rest};
@@ -28,7 +28,7 @@ struct Case(&'static str, &'static str, &'static [u16], Then);
 
 const PING: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// Each begins with a complete request, which is answered whatever follows.
+/// Each begins with a complete request, which is answered regardless of what follows.
 const FOLLOWED: &[Case] = &[
     Case("nothing", "GET /healthz HTTP/1.1\r\nhost: a.localhost:1\r\nhost: a.localhost:1\r\n\r\n", &[403], Open),
     Case("a request", "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", &[200], Open),
@@ -92,7 +92,7 @@ const FOLLOWED: &[Case] = &[
     ),
 ];
 
-/// Requests that the protocol lets a client write in another way.
+/// Unusual forms that the protocol permits.
 const UNUSUAL: &[Case] = &[
     Case("line feeds", "GET /healthz HTTP/1.1\nhost: localhost\n\n", &[200], Open),
     Case("empty lines before it", "\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", &[200], Open),
@@ -131,7 +131,7 @@ const UNUSUAL: &[Case] = &[
     ),
 ];
 
-/// Requests that no host can read, or must not.
+/// Requests that a host cannot or must not interpret.
 const WRONG: &[Case] = &[
     Case("no Host", "GET /healthz HTTP/1.1\r\n\r\n", &[400], Open),
     Case("two Hosts", "GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: 127.0.0.1\r\n\r\n", &[400], Open),
@@ -213,11 +213,11 @@ impl Peer {
     }
 
     async fn say(&mut self, bytes: &[u8]) {
-        // A request that is refused early may be closed before it is written whole.
+        // A request that is refused early may be closed before it is written completely.
         let _ = self.0.get_mut().write_all(bytes).await;
     }
 
-    /// The next answer's status, 0 where the connection closed without one.
+    /// Returns the status of the next response, 0 if the connection closed without one.
     async fn answer(&mut self, is_head: bool) -> u16 {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -237,7 +237,7 @@ impl Peer {
     }
 }
 
-/// Holds a case to what it says; the text says what differs.
+/// Runs a case; the error describes the difference.
 async fn check(served: &Served, Case(_, sent, statuses, then): &Case) -> Result<(), String> {
     let mut peer = Peer::of(served).await;
     peer.say(sent.as_bytes()).await;
@@ -303,7 +303,7 @@ async fn too_much_of_a_head_is_431() {
     }
 }
 
-/// The bounds of a test in which the time of a head runs out, and that of an idle connection does not, or the other way.
+/// Returns the bounds of a test in which either the time for a head or that for an idle connection expires.
 const fn bounds(headers: Duration, keep_alive: Duration) -> Bounds {
     Bounds { connections: 64, trusted: &[], headers, keep_alive, stall: PATIENCE }
 }

@@ -1,4 +1,4 @@
-//! Failed tasks are tried again: one by one, and as dead letters.
+//! Retries of failed tasks: individually, and as dead letters.
 
 use axum::{
     body::Body,

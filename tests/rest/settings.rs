@@ -1,4 +1,4 @@
-//! Grants, configuration and secrets: what is refused with which reason, and that no secret is ever read back.
+//! Grants, configuration and secrets: refusals with their reasons, and secrets that can never be read back.
 
 use axum::{
     body::Body,

@@ -1,5 +1,5 @@
-//! One tenant's part of a node's rooms leaves other tenants, the operator and health theirs. A node that closes answers
-//! its waiters at once.
+//! One tenant's use of a node's limited resources leaves room for other tenants, the operator and health checks. A node
+//! that closes answers its waiting requests at once.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 use crate::support::{Answer, Rest, Slots, assert_problem};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A quarter of each is a number that a test can fill.
+/// A quarter of each is small enough for a test to fill.
 const SMALL: RoomBounds = RoomBounds { body_bytes: 16 << 20, streams: 16, waits: 16, awaited: 1_600, batches: 16 };
 const QUARTER: usize = 4;
-/// Of the bodies' room.
+/// A quarter of the room for bodies.
 const QUARTER_BYTES: usize = 4 << 20;
 
 /// A host with keys: a tenant that takes all it can, another one, and the operator.
@@ -64,13 +64,13 @@ impl Host {
         self.rest.send(method, path, &headers, body).await
     }
 
-    /// A task that nothing runs.
+    /// Submits a task that nothing runs.
     async fn task(&self, key: &str) -> String {
         let task = self.ask(key, Method::POST, "/v1/functions/echo/tasks", &[], "x").await;
         task.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// A tenant that is not greedy is served, and health needs no room.
+    /// Checks that a tenant within its share is served, and that health checks need no room.
     async fn others_are_served(&self, path: impl Fn(&str) -> String, wait: &str) {
         for key in [&self.other, &self.operator] {
             let task = self.task(key).await;
@@ -83,7 +83,7 @@ impl Host {
     }
 }
 
-/// Asks in the background, as often as a quarter has room.
+/// Sends requests in the background, as many as a quarter has room for.
 fn fill<F: Future + Send + 'static>(ask: impl Fn() -> F) -> JoinSet<()> {
     let mut asked = JoinSet::new();
     for _ in 0..QUARTER {
@@ -156,7 +156,7 @@ async fn event_streams_of_one_tenant_leave_others_theirs() {
     assert_eq!(open(&host.greedy, &path).await.status(), StatusCode::OK, "one that ends makes room");
 }
 
-/// A body that sends so much, and then nothing.
+/// Returns a body that stalls after the given number of bytes.
 fn stalls_after(bytes: usize) -> Body {
     let sent = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![7; bytes]))]);
     Body::from_stream(sent.chain(stream::pending()))
@@ -167,7 +167,7 @@ async fn a_body_takes_room_as_it_comes_and_leaves_others_theirs() {
     let host = std::sync::Arc::new(Host::new().await);
     let invoke = "/v1/functions/echo/invoke";
     let large = || vec![7; 1 << 20];
-    // As many as were once enough for a node: announced at the most there may be, and never sent.
+    // As many as once sufficed to fill a node: declared with the maximum size, and never sent.
     let mut announced = JoinSet::new();
     for _ in 0..62 {
         let host = host.clone();
@@ -221,7 +221,7 @@ async fn a_node_that_closes_answers_whoever_waits_with_the_task_as_it_is() {
     let request = axum::http::Request::get(format!("/v1/tasks/{task}/events")).body(Body::empty()).unwrap();
     let events = rest.open(request).await;
     waits.spawn(async move { assert!(events.into_body().collect().await.is_ok(), "a clean end") });
-    // The task that one of them submits is there once they wait.
+    // The task submitted by one of them exists once they wait.
     let begun = || async { (rest.get("/v1/tasks").await.json()["items"].as_array().unwrap().len() == 2).then_some(()) };
     eventually("requests that wait", PATIENCE, begun).await.unwrap();
     rest.closing.cancel();

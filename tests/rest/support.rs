@@ -1,4 +1,4 @@
-//! The router with its parts, and a double of the slots.
+//! The router with its parts, and a test double of the slots.
 
 use std::{path::Path, sync::Arc};
 
@@ -39,7 +39,7 @@ use tower::ServiceExt as _;
 
 use crate::no_store::NoStore;
 
-/// What a sync invoke meets.
+/// Behaviour of the slots for sync invokes.
 #[derive(Clone, Copy)]
 pub(crate) enum Slots {
     Echo,
@@ -67,7 +67,7 @@ pub(crate) struct Rest {
     router: Router,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) readiness: Readiness,
-    /// Cancelled where the node takes no connections any more.
+    /// Cancelled when the node stops accepting connections.
     pub(crate) closing: CancellationToken,
     _home: TempDir,
 }
@@ -105,28 +105,28 @@ impl Rest {
         Self::with_store(Arc::new(NoStore), Slots::Echo, home)
     }
 
-    /// For pages of an origin, too.
+    /// Allows pages of an origin.
     pub(crate) fn with_cors(origin: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
         Self::with_all(store, Slots::Echo, home, Cors(vec![origin.parse().unwrap()]), Clock::System, Room::default())
     }
 
-    /// With a clock that a test advances.
+    /// Uses a clock that the test advances.
     pub(crate) fn with_clock(clock: Clock) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), clock.clone()).unwrap());
         Self::with_all(store, Slots::Echo, home, Cors::default(), clock, Room::default())
     }
 
-    /// With rooms of other sizes.
+    /// Uses other limits.
     pub(crate) fn with_room(bounds: RoomBounds) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
         Self::with_all(store, Slots::Echo, home, Cors::default(), Clock::System, Room::new(bounds))
     }
 
-    /// With a clock of the store's, and another one of this node's.
+    /// Uses one clock for the store and another one for this node.
     pub(crate) fn with_clocks(store: Clock, node: Clock) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), store).unwrap());
@@ -185,7 +185,7 @@ impl Rest {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// Sends a request, and gives the answer with its body yet to come.
+    /// Sends a request; returns the response before its body has arrived.
     pub(crate) async fn open(&self, request: Request<Body>) -> Response {
         self.router.clone().oneshot(request).await.unwrap()
     }
@@ -222,14 +222,14 @@ fn sandbox(home: &Path) -> Sandbox {
     .unwrap()
 }
 
-/// Sets what the default tenant may take.
+/// Sets the quotas of the default tenant.
 pub(crate) async fn set_quotas(rest: &Rest, quotas: Value) -> Answer {
     let answer = rest.send(Method::PUT, "/v1/tenants/default/quotas", &[], quotas.to_string()).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
     answer
 }
 
-/// Every method and path of the router's table, with ids put in for its parameters.
+/// Returns every method and path of the router's table, with ids in place of the parameters.
 pub(crate) fn routes() -> Vec<(Method, String)> {
     let mut routes = Vec::new();
     for (method, path, _) in table() {
@@ -242,13 +242,13 @@ pub(crate) fn routes() -> Vec<(Method, String)> {
     routes
 }
 
-/// The router's own table: each route, and what it needs.
+/// Returns the router's table: each route and its access rule.
 pub(crate) fn table() -> Vec<(Method, String, Needs)> {
     let (_, _, access) = rest::routes().split();
     access.rows().map(|(path, method, needs)| (method.clone(), path.to_owned(), needs)).collect()
 }
 
-/// A problem of this status and code, with all that every problem has.
+/// Checks that a response is a problem of this status and code, with everything common to problems.
 #[track_caller]
 pub(crate) fn assert_problem(answer: &Answer, status: StatusCode, code: &str) {
     assert_eq!(answer.status, status, "{:?}", answer.body);

@@ -1,5 +1,5 @@
-//! What every route keeps: another tenant's tasks look absent, and the Python platform's answers have their fields and no
-//! others. And who works.
+//! Common behaviour of routes: other tenants' tasks look absent, and the Python platform's responses have exactly its
+//! fields. Also the list of workers.
 
 use axum::{
     body::Body,

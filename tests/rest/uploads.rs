@@ -1,4 +1,4 @@
-//! Uploads of what another tenant has uploaded before: nothing tells it.
+//! Uploads of modules that another tenant has uploaded before do not reveal it.
 
 use axum::http::{Method, StatusCode};
 use fusebox_harness::guests;
@@ -25,7 +25,7 @@ async fn another_tenants_upload_of_the_same_bytes_shows_in_no_answer() {
     let operator = key("default", &[]).await;
     let acme = key("acme", &[("authorization", operator.as_str())]).await;
     let first = upload("one", &operator).await;
-    // A compile child takes some milliseconds to start at least.
+    // A compile child takes at least a few milliseconds to start.
     assert!(first > 0);
     let started = std::time::Instant::now();
     let other = upload("theirs", &acme).await;

@@ -1,4 +1,4 @@
-//! Waiting for many tasks: the end wakes who waits, and every wait has its bounds.
+//! Waiting for several tasks: the end of a task wakes the request, and every wait is limited.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn statuses(answer: &Value) -> Vec<&str> {
     answer["items"].as_array().unwrap().iter().map(|task| task["status"].as_str().unwrap()).collect()
 }
 
-/// A wait that looks every now and then instead of being woken takes minutes for these.
+/// A wait that polls instead of being woken takes minutes here.
 #[tokio::test]
 async fn the_end_wakes_who_waits_for_any_or_all() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
@@ -35,7 +35,7 @@ async fn the_end_wakes_who_waits_for_any_or_all() {
         let mut all = Box::pin(wait(&rest, &ids, "all", 50));
         assert!((&mut any).now_or_never().is_none() && (&mut all).now_or_never().is_none());
         let leased = rest.lease(2).await;
-        // Tasks of one millisecond are leased in either order.
+        // Tasks of the same millisecond are leased in either order.
         let of = |id: &str| leased.iter().find(|leased| leased.task.id.to_string() == id).unwrap();
         rest.report(of(&ids[1]), returned(format!("{round}"))).await;
         let any = any.await;
@@ -117,7 +117,7 @@ async fn tasks_that_are_waited_for_together_have_a_bound() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let id = rest.submit("x").await;
     let many = vec![id.clone(); WAIT_TASKS_MAX];
-    // A sixteenth of the room is the operator's.
+    // A sixteenth of the waits is reserved for the operator.
     let mut waits: Vec<_> = (0..93).map(|_| Box::pin(wait(&rest, &many, "any", 50))).collect();
     for wait in &mut waits {
         assert!(wait.now_or_never().is_none());

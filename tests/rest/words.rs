@@ -1,4 +1,4 @@
-//! Requests are understood as they were meant, or refused: parameters, headers, codings and names.
+//! Requests are understood as intended, or refused: parameters, headers, encodings and names.
 
 use axum::{
     body::Body,

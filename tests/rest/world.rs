@@ -1,4 +1,5 @@
-//! A host with keys: the operator, a tenant with a function, a task and a key, and another tenant that must not see them.
+//! A host with keys: the operator, a tenant with a function, a task and a key, and another tenant that must not see
+//! them.
 
 use axum::{
     body::Body,
@@ -20,10 +21,10 @@ use fusebox_core::{
 
 use crate::support::{Answer, Rest, Slots};
 
-/// In whatever the tenant has, and in no answer to another one.
+/// Contained in everything the tenant has, and in no response to another tenant.
 pub(crate) const CANARY: &str = "canary-of-acme";
 
-/// Keys, and what belongs to the tenant `acme`.
+/// Keys, and the items of the tenant `acme`.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) operator: String,
@@ -34,11 +35,11 @@ pub(crate) struct World {
     pub(crate) others: String,
     pub(crate) revoked: String,
     pub(crate) expired: String,
-    /// A function version's id.
+    /// Id of a function version.
     pub(crate) function: String,
-    /// A failed task's id.
+    /// Id of a failed task.
     pub(crate) task: String,
-    /// A key's id.
+    /// Id of a key.
     key: String,
     tenant: String,
 }
@@ -75,7 +76,7 @@ impl World {
         (rest, world)
     }
 
-    /// The task ends FAILED, so that every route of a task has an answer.
+    /// Ends the task as FAILED, so that every route of a task has a response.
     async fn fail(&self, rest: &Rest) {
         let worker = random::worker_id(Clock::System.now());
         let tenant = "acme".parse().unwrap();
@@ -87,12 +88,12 @@ impl World {
         rest.report(&leased[0], Verdict::End { failure, output, log, receipt: Receipt::default() }).await;
     }
 
-    /// A request of the tenant's own admin.
+    /// Sends a request of the tenant's own admin.
     async fn owner(&self, rest: &Rest, method: Method, path: &str, body: impl Into<Body>) -> Answer {
         rest.send(method, path, &[("authorization", &format!("Bearer {}", self.admin))], body).await
     }
 
-    /// A path with what belongs to the tenant.
+    /// Returns a path with ids of the tenant's items.
     pub(crate) fn fill(&self, path: &str) -> String {
         let path = path.replace("{function}", &self.function).replace("{task}", &self.task);
         let path = path.replace("{key}", &self.key).replace("{tenant}", &self.tenant);
@@ -101,32 +102,32 @@ impl World {
         path
     }
 
-    /// The same keys, and ids of what is not there.
+    /// Returns the same keys with ids of absent items.
     pub(crate) fn absent(&self) -> Self {
         let now = Clock::System.now();
         let (function, task) = (random::function_id(now).to_string(), random::task_id(now).to_string());
         Self { function, task, key: to_hex(&random::bytes::<8>()), tenant: "nobody".to_owned(), ..self.clone() }
     }
 
-    /// An answer's body without the ids that were asked for.
+    /// Returns a response's body without the requested ids.
     pub(crate) fn blank(&self, answer: &Answer) -> String {
         [&self.function, &self.task, &self.key]
             .iter()
             .fold(answer.text().to_owned(), |text, id| text.replace(*id, "ID"))
     }
 
-    /// The id of a good key with the secret of another.
+    /// Returns the id of a valid key with the secret of another.
     pub(crate) fn mixed(&self) -> String {
         let id = ApiKey::read(&self.admin).unwrap().id();
         format!("fb_{id}_{}", self.others.rsplit('_').next().unwrap())
     }
 
-    /// What the other tenant's admin sends.
+    /// Returns the credentials of the other tenant's admin.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.others)
     }
 
-    /// All that belongs to the tenant is as it was.
+    /// Checks that all items of the tenant are unchanged.
     pub(crate) async fn is_untouched(&self, rest: &Rest) {
         let tasks = self.owner(rest, Method::GET, "/v1/tasks", Body::empty()).await.json();
         assert_eq!(tasks["items"].as_array().unwrap().len(), 1, "{tasks}");
@@ -147,7 +148,7 @@ impl World {
 }
 
 impl Rest {
-    /// Makes a key as if at the store, and gives its text.
+    /// Creates a key directly in the store; returns its text.
     pub(crate) async fn key(&self, tenant: &str, scope: Scope, life_ms: Option<u64>) -> String {
         let secret = ApiKey::random();
         let tenant: TenantId = tenant.parse().unwrap();
@@ -158,7 +159,7 @@ impl Rest {
         secret.reveal()
     }
 
-    /// Revokes a key by its text, as if at the store.
+    /// Revokes a key by its text, directly in the store.
     pub(crate) async fn revoke(&self, key: &str) {
         let id = ApiKey::read(key).unwrap().id();
         let known = self.store.key(id).await.unwrap().unwrap().key;
