@@ -1,7 +1,7 @@
-//! The project's rules that no compiler checks. Each finding says what to do instead.
+//! Rules of the project that no compiler checks. Each finding suggests a remedy.
 //!
-//! A rule takes a file's path and text and answers findings, so that it can be tested on a planted violation: a rule
-//! that catches nothing is no rule.
+//! A rule takes a file's path and text and returns findings, so that it can be tested on a planted violation: a rule
+//! that never finds anything is useless.
 
 #[path = "tidy/pages.rs"]
 mod pages;
@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The line, counted from 1, and what to do.
+/// Line number, starting at 1, and the remedy.
 type Finding = (usize, String);
 type Rule = fn(path: &str, text: &str) -> Vec<Finding>;
 
@@ -32,13 +32,13 @@ const RULES: &[Rule] = &[
 
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
-/// Files with a bound of their own.
+/// Files with individual line limits.
 const LINES_MAX: &[(&str, usize, &str)] = &[
     ("host/src/main.rs", 40, "move work into host/src/commands"),
     ("ARCHITECTURE.md", 200, "keep what outlives a change; the rest belongs into the code"),
 ];
 
-/// Crates that only one place may name, a benchmark beside it.
+/// Crates that only one place may name, together with its benchmark.
 const OWNERS: &[(&str, [&str; 2])] = &[
     ("wasmtime", ["host/crates/sandbox/", "benches/sandbox.rs"]),
     ("wasmtime_wasi", ["host/crates/sandbox/", "benches/sandbox.rs"]),
@@ -49,7 +49,7 @@ const OWNERS: &[(&str, [&str; 2])] = &[
     ("nng", ["host/crates/link/src/pair.rs", "host/crates/link/src/pair.rs"]),
 ];
 
-/// What a part of `host/src` may name below `crate::`, besides itself.
+/// Modules below `crate::` that a part of `host/src` may name, besides itself.
 enum Edges {
     Only(&'static [&'static str]),
     AllBut(&'static [&'static str]),
@@ -68,7 +68,7 @@ const EDGES: &[(&str, Edges)] = &[
     ("tenancy", Edges::Only(&["clock", "random", "store"])),
 ];
 
-/// Words that code does without, where (everywhere, or in tests alone), and what takes their place.
+/// Banned words, whether they are banned only in tests, and their replacements.
 const BANNED: &[(&str, bool, &str)] = &[
     ("todo!(", false, "do it now, or leave the feature out"),
     ("dbg!(", false, "use tracing, or take it out"),
@@ -80,7 +80,7 @@ const BANNED: &[(&str, bool, &str)] = &[
     ("time::sleep(", true, "wait for a condition with a deadline: fusebox_harness::eventually"),
 ];
 
-/// Lines that a file must have: the start of one of its lines.
+/// Lines that a file must contain, by their beginning.
 const NEEDED: &[(&str, &str, &str)] = &[
     ("host/crates/core/src/lib.rs", "#![no_std]", "without it a clock or a socket compiles in the core"),
     ("CHANGELOG.md", "## [Unreleased]", "changes are written down as they are made"),
@@ -89,14 +89,14 @@ const NEEDED: &[(&str, &str, &str)] = &[
 ];
 
 const LIMITS: &str = "host/crates/core/src/limits.rs";
-/// Has the banned words as data.
+/// This file, which contains the banned words as data.
 const THIS_FILE: &str = "tests/tidy.rs";
 
 fn is_rust(path: &str) -> bool {
     path.ends_with(".rs")
 }
 
-/// The lines with their numbers, whole-line comments left out.
+/// Returns numbered lines except whole-line comments.
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
@@ -110,7 +110,8 @@ fn long_file(path: &str, text: &str) -> Vec<Finding> {
     }
 }
 
-/// Relies on rustfmt: a function ends at the first `}` that is indented as its first line is.
+/// Finds functions that are too long. Relies on rustfmt: a function ends at the first `}` with the indentation of its
+/// first line.
 fn long_function(path: &str, text: &str) -> Vec<Finding> {
     let lines: Vec<&str> = if is_rust(path) { text.lines().collect() } else { Vec::new() };
     let mut found = Vec::new();
@@ -132,7 +133,7 @@ fn long_function(path: &str, text: &str) -> Vec<Finding> {
 }
 
 fn missing_header(path: &str, text: &str) -> Vec<Finding> {
-    // What trybuild compiles is shown in its error messages line by line.
+    // Sources compiled by trybuild appear in its error messages line by line.
     if !is_rust(path) || path.starts_with("guest-sdk/tests/compile/") || text.starts_with("//!") {
         return Vec::new();
     }
@@ -173,7 +174,8 @@ fn forbidden_edge(path: &str, text: &str) -> Vec<Finding> {
     named.map(|(line, path)| (line, format!("{part} must not know crate::{path}: see ARCHITECTURE.md, 12"))).collect()
 }
 
-/// The paths below `crate::` that code names, groups unfolded: `crate::{a, b::{C, D}}` names a, b::C and b::D.
+/// Returns the paths below `crate::` named by code, with groups expanded: `crate::{a, b::{C, D}}` names a, b::C and
+/// b::D.
 fn crate_paths(text: &str) -> Vec<(usize, String)> {
     let mut code = String::new();
     let mut last = 0;
@@ -192,13 +194,13 @@ fn crate_paths(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Adds the paths of the use tree that `text` starts with, and answers what follows it.
+/// Adds the paths of the use tree at the start of `text`, and returns the remaining text.
 fn unfold<'a>(prefix: &str, text: &'a str, paths: &mut Vec<String>) -> &'a str {
     if let Some(group) = text.strip_prefix('{') {
         let mut rest = group.trim_start();
         while !rest.is_empty() && !rest.starts_with('}') {
             let after = unfold(prefix, rest, paths);
-            // Whatever stands between two members, `as` included, is skipped.
+            // Skips everything between two members, including `as`.
             rest = after.find([',', '}']).map_or("", |at| &after[at..]).trim_start_matches(',').trim_start();
         }
         return rest.strip_prefix('}').unwrap_or(rest);
@@ -212,7 +214,7 @@ fn unfold<'a>(prefix: &str, text: &'a str, paths: &mut Vec<String>) -> &'a str {
     &text[end..]
 }
 
-/// `super` must not lead out of a part of `host/src`, where [`forbidden_edge`] would not see it.
+/// Finds `super` paths that leave a part of `host/src`, which [`forbidden_edge`] does not detect.
 fn hidden_edge(path: &str, text: &str) -> Vec<Finding> {
     let inside = path.strip_prefix("host/src/").unwrap_or_default();
     let is_root = !inside.contains('/') || inside.matches('/').count() == 1 && inside.ends_with("/mod.rs");
@@ -260,7 +262,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The names in a folder, sorted, and whether each is a folder.
+/// Returns the sorted names in a folder, with a flag for folders.
 fn entries(folder: &Path) -> Vec<(String, bool)> {
     let listing = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<_> = listing
@@ -271,7 +273,7 @@ fn entries(folder: &Path) -> Vec<(String, bool)> {
     names
 }
 
-/// The text files below a folder, as paths from the root.
+/// Collects the text files below a folder, as paths from the root.
 fn files(folder: &str, found: &mut Vec<String>) {
     const SKIPPED: &[&str] = &[".git", "target", "fusebox-data", "demo-output"];
     const TEXT: &[&str] = &["rs", "md", "toml", "sh", "yml", "Makefile", "run"];

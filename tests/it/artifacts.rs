@@ -1,4 +1,4 @@
-//! Who compiles: a worker that knows a join token is given compiled modules, any other one compiles for itself.
+//! Compilation for workers: a worker with a join token receives compiled modules, others compile for themselves.
 
 use std::{
     fs::{self, File},
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 
 use crate::server;
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "a-token-that-only-this-test-knows";
 
-/// A process with a directory of its own, whose log can be read.
+/// A process with its own directory and a readable log.
 struct Part {
     program: Program,
     data: PathBuf,
@@ -26,7 +26,7 @@ struct Part {
 }
 
 impl Part {
-    /// Starts one until it prints a line with `ready`; each argument is a word of `line`.
+    /// Starts a process until it prints a line that contains `ready`; each argument is a word of `line`.
     fn start(line: &str, home: &Path, name: &str, ready: &str) -> Self {
         let (data, log) = (home.join(name), home.join(format!("{name}.log")));
         let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
@@ -35,14 +35,14 @@ impl Part {
         Self { program: Program::start(command, ready).unwrap(), data, log }
     }
 
-    /// What it has logged with this message.
+    /// Returns its log events with this message.
     fn logged(&self, message: &str) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["message"].as_str().is_some_and(|said| said.starts_with(message))).collect()
     }
 
-    /// The form in which it got its only module.
+    /// Returns the form in which it received its only module.
     async fn form(&self) -> String {
         let here = eventually("a module", PATIENCE, || async { self.logged("a module is here").pop() }).await.unwrap();
         assert_eq!(self.logged("a module is fetched").len(), 1, "it asked for nothing else");
@@ -52,14 +52,14 @@ impl Part {
     }
 
     fn artifacts(&self) -> usize {
-        // A worker has a directory of its own kind.
+        // A worker has a directory of a different name.
         let dirs = ["artifacts", "worker-artifacts"].map(|name| self.data.join(name));
         let files = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().map(|entry| entry.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")).count()
     }
 }
 
-/// Runs so many tasks at once.
+/// Runs `count` tasks concurrently.
 async fn echoes(client: &Client, count: usize) {
     let mut tasks = Vec::new();
     for _ in 0..count {
@@ -71,7 +71,7 @@ async fn echoes(client: &Client, count: usize) {
     }
 }
 
-/// How a fresh worker got the module of its first task from a host on the embedded store.
+/// Returns the form in which a new worker received the module of its first task from a host on the embedded store.
 async fn form_in(mode: &str, token: &str) -> String {
     let (server, _home) = server(&format!("-m {mode} -p 0{token}").split(' ').collect::<Vec<_>>());
     let url = server.program().word("tcp://").unwrap();
@@ -97,7 +97,7 @@ async fn a_worker_without_a_token_compiles_for_itself() {
     }
 }
 
-/// A dispatcher that shares no directory with the REST node.
+/// The dispatcher shares no directory with the REST node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dispatcher_compiles_once_for_all_its_workers() {
     let home: TempDir = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ async fn a_dispatcher_compiles_once_for_all_its_workers() {
     let store = redis.url();
     let rest = Part::start(&format!("serve --listen 127.0.0.1:0 --store {store}"), home.path(), "rest", "http://");
     let client = Client::new(rest.program.word("http://").unwrap());
-    // Slow enough that the first worker does not do it all.
+    // Slow enough that the first worker does not run all of them.
     client.register("echo", "", &guests::slow_echo()).await.unwrap();
     let line = format!("dispatcher -m push -p 0 --join-token {TOKEN} --store {store}");
     let dispatcher = Part::start(&line, home.path(), "dispatcher", "tcp://");

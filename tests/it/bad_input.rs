@@ -1,4 +1,4 @@
-//! What is no function is refused with a type and a sentence, within 15 seconds, and others are unaffected.
+//! Invalid modules are refused with a code and a message within 15 seconds, and other requests are unaffected.
 
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,7 @@ async fn what_is_no_http_and_headers_without_bound_are_refused() {
     let many = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "x: y\r\n".repeat(5_000));
     for bytes in ["\x16\x03\x01\x02\0 no http at all\r\n\r\n", &endless, &many] {
         let mut connection = TcpStream::connect(address).await.unwrap();
-        // The host may hang up while this is still sending.
+        // The host may close the connection before everything is sent.
         let _ = connection.write_all(bytes.as_bytes()).await;
         let mut answer = Vec::new();
         let closed = tokio::time::timeout(Duration::from_secs(30), connection.read_to_end(&mut answer));

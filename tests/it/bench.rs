@@ -1,4 +1,4 @@
-//! `fusebox bench` as shipped: a little of everything, the files it writes, two runs compared.
+//! `fusebox bench` as shipped: a small run of everything, the files it writes, and the comparison of two runs.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn a_smoke_run_writes_a_report_and_is_as_good_as_itself() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("out");
     let dir = out.to_str().unwrap();
-    // Tests run beside each other: the machine is busy.
+    // Tests run in parallel, so the machine is busy.
     let ran = bench(&["--smoke", "--allow-busy", "--out", dir, "--output", "json"]);
     assert!(ran.status.success(), "{}", text(&ran.stderr));
     let results: Value = serde_json::from_slice(&ran.stdout).unwrap();
@@ -62,7 +62,7 @@ fn a_smoke_run_writes_a_report_and_is_as_good_as_itself() {
     assert!(text(&slower.stderr).contains("0.50x"), "{}", text(&slower.stderr));
 }
 
-/// The same run at half the speed.
+/// Writes the same results at half the speed.
 fn slower(results: &Value, file: &Path) {
     let mut results = results.clone();
     for row in results["rows"].as_array_mut().unwrap() {

@@ -1,4 +1,4 @@
-//! What functions are granted: configuration, secrets and a namespace of their own, in every mode and on both stores.
+//! Granted capabilities: configuration, secrets and a namespace, in every mode and on both stores.
 
 use std::process::{Command, Stdio};
 
@@ -23,7 +23,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
 const ALL: &str = "&grants=config,secrets,kv";
 const SECRET: &str = "correct horse battery staple";
 
-/// What a task of a function answers: a number, and what is kept for it.
+/// Runs a task that makes a host call; returns the result and the kept answer.
 async fn ask(client: &Client, function: &str, question: &str) -> (i64, Vec<u8>) {
     let task = client.submit(function, question.as_bytes()).await.unwrap();
     let ended = client.ended(&task).await.unwrap();
@@ -38,7 +38,7 @@ async fn set(client: &Client, path: &str, value: &str) {
     assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}: {answer}");
 }
 
-/// Everything that a function may keep and be told; `client` speaks to REST, wherever its runs are.
+/// Tests every capability of a function; `client` uses REST, regardless of where runs take place.
 async fn a_function_keeps_its_own(client: &Client) {
     client.register("keeper", ALL, &guests::keeper()).await.unwrap();
     client.register("other", ALL, &guests::keeper()).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_function_keeps_its_own(client: &Client) {
     assert!(refused.contains("grant-required") && refused.contains("config,secrets"), "{refused}");
 }
 
-/// Many tasks at once add one to the same number.
+/// Increments the same number in many concurrent tasks.
 async fn no_increment_is_lost(client: &Client, tasks: usize) {
     join_all((0..tasks).map(|_| ask(client, "keeper", "i"))).await;
     let (_, kept) = ask(client, "keeper", "gn").await;
@@ -226,7 +226,7 @@ async fn the_command_line_deploys_with_grants_and_sets_what_runs_are_told() {
     assert!(run(&["config", "unset", "keeper", "CITY"], "").0 && run(&["secrets", "unset", "keeper", "KEY"], "").0);
     assert_eq!(ask(&client, "keeper", "sKEY").await.0, -1);
 
-    // With its last version everything of a function goes.
+    // Deleting the last version of a function deletes all of its data.
     ask(&client, "keeper", "pkvalue").await;
     assert!(run(&["functions", "keeper", "--delete"], "").0);
     client.register("keeper", ALL, &guests::keeper()).await.unwrap();
@@ -234,7 +234,7 @@ async fn the_command_line_deploys_with_grants_and_sets_what_runs_are_told() {
     assert_eq!(ask(&client, "keeper", "cEMPTY").await.0, -1);
 }
 
-/// A worker that asks for what is not its to know.
+/// A worker that makes calls it is not entitled to.
 struct Liar(Link);
 
 impl Liar {

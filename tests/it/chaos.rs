@@ -1,4 +1,4 @@
-//! `fusebox chaos` as shipped: 40 kill -9 over the three modes, and the proof that its check can fail.
+//! `fusebox chaos` as shipped: 40 kills with SIGKILL over the three modes, and evidence that its checker can fail.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn chaos(line: &str, keep: &Path) -> Output {
         .unwrap()
 }
 
-/// The one report that a run prints.
+/// Returns the single report printed by a run.
 fn report(output: &Output) -> Value {
     let reports: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
@@ -29,7 +29,7 @@ fn report(output: &Output) -> Value {
     reports[0].clone()
 }
 
-/// A run of nothing but kills, in which nothing may be found.
+/// Runs chaos with kills only, in which nothing may be found.
 fn survives(mode: &str, kills: u64, seed: u64) {
     let home = tempfile::tempdir().unwrap();
     let line = format!("--mode {mode} --rounds {kills} --tasks 400 --faults kill --seed {seed}");
@@ -77,7 +77,7 @@ fn one_process_on_its_own_store_survives_as_well() {
     let output = chaos(line, home.path());
     assert_eq!(report(&output)["findings"], json!([]));
 
-    // What was kept can be checked again, and a change of one result is found.
+    // The stored history can be checked again, and a change of one result is detected.
     let kept = home.path().join("local/history.jsonl");
     let recheck = format!("--recheck {}", kept.display());
     let again = chaos(&recheck, home.path());
@@ -91,7 +91,7 @@ fn one_process_on_its_own_store_survives_as_well() {
     assert!(rules.contains(&json!("wrong-result")) && rules.contains(&json!("end-changed")), "{rules:?}");
 }
 
-/// How many processes work in a directory, or name it on their command line.
+/// Returns the number of processes that work in a directory or name it on their command line.
 fn processes_of(home: &Path) -> usize {
     let name = home.display().to_string();
     let is_one = |process: PathBuf| {
@@ -122,7 +122,7 @@ async fn nothing_outlives_a_run_that_is_killed() {
     eventually("its end", patience, gone).await.unwrap();
 }
 
-/// The check would be worth nothing if a store that forgets could pass it.
+/// The checker would be worthless if a store that loses data passed it.
 #[test]
 fn a_store_without_a_log_is_found_out() {
     let home = tempfile::tempdir().unwrap();

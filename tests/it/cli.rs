@@ -1,4 +1,4 @@
-//! The command line as people and scripts use it: answers on stdout, remarks on stderr, exit codes that mean something.
+//! The command line as used by people and scripts: results on stdout, notes on stderr, meaningful exit codes.
 
 use std::{
     path::Path,
@@ -13,7 +13,7 @@ use crate::server;
 /// Runs `fusebox`; each argument is a word of `line`.
 pub(crate) fn fusebox(url: &str, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
-    // What the tests' caller has set must not reach them.
+    // The environment of the tests must not affect the command.
     command
         .env_clear()
         .args(line.split(' '))

@@ -1,5 +1,5 @@
-//! The command line and what is around it: environment variables, proxies, a host that restarts, files of other systems,
-//! stores that `doctor` looks at.
+//! The environment of the command line: variables, proxies, a host that restarts, files from other systems, stores
+//! examined by `doctor`.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -35,7 +35,7 @@ fn feed(url: &str, line: &str, stdin: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// A command that waits, whose stderr is read line by line.
+/// A waiting command whose stderr is read line by line.
 struct Waiter(Child, BufReader<ChildStderr>);
 
 impl Waiter {
@@ -52,7 +52,7 @@ impl Waiter {
         line.trim_end().to_owned()
     }
 
-    /// How it ended, with the rest of what it said.
+    /// Waits for its end; returns the exit status and the remaining output.
     fn end(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         self.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
@@ -111,7 +111,7 @@ async fn waits_print_the_id_first_and_go_on_over_a_restart_of_the_host() {
     assert_eq!(nobody.status.code(), Some(5), "a host that never answered is not waited for: {}", stderr(&nobody));
 }
 
-/// Answers one request as a host without functions does; gives the request's first line and its key.
+/// Serves one request like a host without functions; reports the request's first line and its key.
 fn proxy() -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -142,7 +142,7 @@ async fn a_proxy_is_for_other_machines_and_a_key_in_clear_is_warned_of() {
     let port = server.url().rsplit(':').next().unwrap();
     for host in ["127.0.0.1", "localhost", "127.0.0.1."] {
         let output = with(&format!("http://{host}:{port}"), "");
-        // A key that the host does not know is refused by the host itself.
+        // A key unknown to the host is refused by the host itself.
         let (said, code) = (stderr(&output), output.status.code());
         assert!(code == Some(0) || said.contains("unauthorized"), "{host}: {code:?} {said}");
         assert!(!said.contains("proxy"), "{host}: {said}");
@@ -161,7 +161,7 @@ async fn a_proxy_is_for_other_machines_and_a_key_in_clear_is_warned_of() {
     assert!(requests.try_recv().is_err(), "NO_PROXY is heeded");
 }
 
-/// The variables that a command's help names.
+/// Returns the variables named in a command's help.
 fn variables(help: &str) -> Vec<String> {
     let named = help.split("[env: ").skip(1).filter_map(|rest| rest.split([']', '=']).next());
     named.map(str::to_owned).collect()
@@ -219,7 +219,7 @@ async fn a_secret_loses_one_line_end_and_batches_of_other_systems_are_read() {
     for (stdin, kept) in [("a\r\n", "a"), ("a\n", "a"), ("a\r\n\r\n", "a\r\n"), ("a", "a")] {
         stdout(&feed(server.url(), "secrets set keeper KEY", stdin.as_bytes()));
         let answer = fusebox(server.url(), "invoke keeper --data sKEY");
-        // The length stands before it, in 8 bytes.
+        // The length precedes it, in 8 bytes.
         assert_eq!(&answer.stdout[8..], kept.as_bytes(), "{stdin:?}: {}", stderr(&answer));
     }
     client.register("echo", "", &guests::echo()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Many tasks on the command line: batches, failed tasks tried again, changes as they happen, who works.
+//! Tasks on the command line: batches, retries of failed tasks, streams of changes, the list of workers.
 
 use fusebox_harness::guests;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! REST nodes, dispatchers and workers as processes of their own around a real Redis.
+//! REST nodes, dispatchers and workers as separate processes around a real Redis.
 
 use std::{
     process::{Command, Output},
@@ -15,14 +15,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LONG: &str = "&wall_ms=300000&fuel=300000000000";
 
-/// What is left at least of a lease of 10 s that is renewed every third of it.
+/// Minimum remaining time of a lease of 10 s that is renewed every third of it.
 const LEASE_LEFT: Duration = Duration::from_secs(6);
 
-/// A Redis and what runs around it. Processes end before their Redis does.
+/// A Redis and the processes around it, which end before it does.
 struct Cluster {
     parts: Vec<Program>,
     redis: RedisServer,
@@ -75,7 +75,7 @@ async fn reaches(client: &Client, task: &str, status: &str) {
     .unwrap();
 }
 
-/// A worker has been sent an attempt, which is later than that the attempt is leased.
+/// Waits until a worker has received an attempt, which happens after its lease.
 async fn holds_one(client: &Client) {
     eventually("a worker with an attempt", PATIENCE, || async {
         let workers = client.get("/v1/workers").await.ok()?.json().ok()?;
@@ -108,7 +108,7 @@ async fn the_seeds_routes_work_in_every_mode() {
 async fn a_dispatchers_end_costs_no_run(mode: &str) {
     let mut cluster = Cluster::new();
     let client = cluster.rest();
-    // Longer than a lease: the next dispatcher must renew it.
+    // Longer than a lease, so the next dispatcher must renew it.
     client.register("sleep", "&wall_ms=12000", &guests::sleep_an_hour()).await.unwrap();
     client.register("echo", "", &guests::echo()).await.unwrap();
     let (mut dispatcher, url) = cluster.dispatcher(mode, "0");
@@ -126,7 +126,7 @@ async fn a_dispatchers_end_costs_no_run(mode: &str) {
     println!("{mode}: the first task after a dispatcher's restart ended {:?} after it", restarted.elapsed());
     let ended = client.ended(&task).await.unwrap();
     assert_eq!(ended["error"]["code"], "deadline-exceeded");
-    // A machine so busy that a process takes longer to start than a lease lasts is promised another attempt only.
+    // On a machine so busy that starting a process takes longer than a lease, only another attempt is guaranteed.
     assert!(ended["attempt"] == 1 || away > LEASE_LEFT, "the worker was away for {away:?}: {ended}");
 }
 
@@ -159,7 +159,7 @@ async fn a_cancel_finds_the_dispatcher_that_holds_the_lease() {
             let cancelled = other.send(Method::DELETE, &format!("/v1/tasks/{task}"), &[], []).await.unwrap();
             assert_eq!(cancelled.status, StatusCode::OK, "{cancelled}");
         }
-        // Both slots spun: one is free again only if a guest was really stopped.
+        // Both slots were spinning, so one is free only if a guest was really stopped.
         assert_eq!(output_of(&one.ended(&echo).await.unwrap()), b"waits", "{mode}");
     }
 }
@@ -227,8 +227,7 @@ fn what_cannot_start_says_what_to_do() {
     assert!(taken.status.code() == Some(1) && said(&taken).contains(port), "{}", said(&taken));
 }
 
-/// Answers of lease steps are lost on their way from Redis: what was leased runs all the same, at once and in its first
-/// attempt.
+/// Answers to lease steps are lost on their way from Redis; the leased tasks still run at once, in their first attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_to_leases_cost_no_attempt() {
     let mut cluster = Cluster::new();
@@ -240,11 +239,12 @@ async fn lost_answers_to_leases_cost_no_attempt() {
     let dispatcher = Program::start(cluster.command(&args, "dispatcher"), "Dispatcher").unwrap();
     cluster.parts.push(dispatcher);
     for round in 0..3 {
-        // Answers and hints take so long that the connection is lost while that of the lease is on its way.
+        // Answers and hints are delayed so much that the connection is lost while the answer to the lease is in
+        // transit.
         let to_client = Way { delay: Duration::from_millis(1_500), ..Way::default() };
         proxy.set(Faults { to_client, ..Faults::default() });
         let id = client.submit("echo", b"in").await.unwrap();
-        // Read past the proxy: the step was carried out.
+        // Reads without the proxy: the step was performed.
         let key = format!("task:{id}");
         let leased = || async {
             let status = cluster.redis.command(&["HGET", &key, "status"]).ok()?;

@@ -1,5 +1,5 @@
-//! Requests that functions send: to a server of this test, in `up` and from push and pull workers, with an operator's
-//! word for loopback and without it.
+//! HTTP requests of functions to a server of this test, in `up` and from push and pull workers, with and without the
+//! operator's permission for loopback.
 
 use std::process::Command;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::server;
 
 const ALLOW: [&str; 2] = ["--egress-allow-private", "127.0.0.0/8"];
-/// What the guest sees of a refusal.
+/// Number of the refusal as output by the guest.
 const NOT_ALLOWED: &str = "5";
 
-/// A server with an answer, and with a redirect to what nobody may reach.
+/// Starts a server with one regular response, and one redirect to a forbidden address.
 async fn web() -> Web {
     let redirect = "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/\r\ncontent-length: 0\r\n\r\n";
     let answers = [("/hi", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"), ("/away", redirect)];
@@ -29,7 +29,7 @@ fn get(web: &Web, path: &str) -> String {
     format!("GET http://{}{path}\nx-own: 1\n\n", web.address())
 }
 
-/// The output of a request's task, or its error.
+/// Runs a request as a task; returns its output or its error.
 async fn sent(client: &Client, request: &str) -> Result<String, String> {
     let task = client.submit("fetch", request.as_bytes()).await.unwrap();
     let ended = client.ended(&task).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_host_sends_what_it_may() {
     let client = server.client();
     register(&client, &web).await;
     requests_go_where_they_may(&client, &web).await;
-    // A sync invoke takes the same way.
+    // A sync invoke sends requests in the same way.
     let answer = client.post("/v1/functions/fetch/invoke", get(&web, "/hi")).await.unwrap();
     assert!(answer.body.ends_with(b"\n\nhi"), "{answer}");
     let metrics = String::from_utf8(client.get("/metrics").await.unwrap().body).unwrap();

@@ -1,4 +1,4 @@
-//! The modules of `examples/` answer what their READMEs say. `make guests` builds them.
+//! The modules of `examples/` return the results stated in their READMEs. `make guests` builds them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The bytes of an example's module.
+/// Returns the bytes of an example's module.
 fn module(name: &str) -> Vec<u8> {
     let path = root().join("target/guests").join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make guests` first", path.display()))
@@ -64,7 +64,7 @@ async fn thumbnail_makes_a_smaller_png() {
     let answer = client.post("/v1/functions/thumbnail/invoke", std::fs::read(picture).unwrap()).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.header("fusebox-receipt"));
     assert!(answer.body.starts_with(b"\x89PNG"));
-    // The width and height of a PNG are the two big-endian numbers after the header chunk's name.
+    // Width and height of a PNG are the two big-endian numbers after the name of the header chunk.
     let side = |at: usize| u32::from_be_bytes(answer.body[at..at + 4].try_into().unwrap());
     assert!(side(16).max(side(20)) <= 256, "{} x {}", side(16), side(20));
 

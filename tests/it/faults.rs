@@ -1,4 +1,4 @@
-//! Faults of the host itself: kill -9 under load, an orderly drain, two processes on one store.
+//! Faults of the host itself: SIGKILL under load, an orderly drain, two processes on one store.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{options, server};
 const KILLS: u32 = 20;
 const CLIENTS: u32 = 8;
 
-/// Task id → its unique input, of every task that was answered with an id.
+/// Unique input by task id, of every task that was accepted with an id.
 type Accepted = Arc<Mutex<BTreeMap<String, String>>>;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn no_accepted_task_is_lost_or_ended_twice_by_twenty_kills() {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| tokio::spawn(submit_until(server.client(), accepted.clone(), stop.clone(), kill * CLIENTS + n)))
             .collect();
-        // Killed at another point of the load each time: after 10, 20, 30, … accepted tasks.
+        // Killed at a different point of the load each time: after 10, 20, 30, … accepted tasks.
         let enough = before + 10 * (kill as usize + 1);
         eventually("accepted tasks", Duration::from_secs(60), || {
             let count = accepted.lock().unwrap().len();
@@ -70,7 +70,7 @@ async fn assert_all_ended_once(
                 assert_eq!(task["result"], json!(BASE64.encode(input)), "{task}");
                 completed += 1;
             }
-            // A task whose every attempt was lost with the process: legal after three kills, never silent.
+            // A task whose every attempt was lost with the process: permitted after three kills, but never silent.
             _ => assert_eq!(task["error"]["code"], "attempts-exhausted", "{task}"),
         }
         if let Some(before) = ended.get(id) {
@@ -88,7 +88,7 @@ async fn assert_all_ended_once(
     assert!(!ended.is_empty(), "some tasks had ended before a kill");
 }
 
-/// Submits tasks with unique inputs until the server is gone or told to stop.
+/// Submits tasks with unique inputs until the server ends or `stop` is set.
 async fn submit_until(client: Client, accepted: Accepted, stop: Arc<AtomicBool>, writer: u32) {
     for n in 0.. {
         let input = format!("writer {writer} task {n}");
@@ -97,7 +97,7 @@ async fn submit_until(client: Client, accepted: Accepted, stop: Arc<AtomicBool>,
                 let twice = accepted.lock().unwrap().insert(id, input);
                 assert_eq!(twice, None, "an id is given once");
             }
-            // The server was killed: this task got no id, so nothing is promised of it.
+            // The server was killed: this task received no id, so nothing is guaranteed.
             Err(_) => return,
         }
         if stop.load(Ordering::Relaxed) {
@@ -106,7 +106,7 @@ async fn submit_until(client: Client, accepted: Accepted, stop: Arc<AtomicBool>,
     }
 }
 
-/// Keeps the records of some tasks that have ended, to compare them after the kill.
+/// Records some ended tasks, for comparison after the kill.
 async fn remember_ended(client: &Client, accepted: &Accepted, ended: &mut BTreeMap<String, serde_json::Value>) {
     let some: Vec<String> = accepted.lock().unwrap().keys().take(20).cloned().collect();
     let newest: Vec<String> = accepted.lock().unwrap().keys().rev().take(20).cloned().collect();
@@ -158,7 +158,7 @@ async fn a_second_signal_ends_the_host_at_once() {
     .await
     .unwrap();
     server.terminate().unwrap();
-    // Not ready any more: the first signal has been taken in.
+    // No longer ready: the first signal has been processed.
     eventually("the drain", Duration::from_secs(20), || async {
         let ready = client.get("/readyz").await.is_ok_and(|answer| answer.status == StatusCode::OK);
         (!ready).then_some(())

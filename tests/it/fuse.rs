@@ -1,4 +1,4 @@
-//! Hostile guests end FAILED with their own code, whether invoked or run as tasks, and the host stays up.
+//! Hostile guests end as FAILED with their own code, both as invokes and as tasks, and the host keeps running.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 
 use crate::server;
 
-/// Each guest, the limits it is registered with, and the code it must end with.
+/// Returns guests with the limits of their registration and their required codes.
 fn hostile() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     vec![
         ("spin", "&fuel=1000000", guests::spin(), "out-of-fuel"),
@@ -24,7 +24,7 @@ fn hostile() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-/// Slots as processes of their own, wholly locked up.
+/// Slots as separate processes, completely jailed.
 const ISOLATED: &[&str] = &["--isolate", "process", "--jail", "require"];
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_running_task_is_cancelled(args: &[&str]) {
         assert_eq!(cancelled.status, StatusCode::OK, "{cancelled}");
         let task = client.ended(&id).await.unwrap();
         assert_eq!(task["error"]["code"], "cancelled", "{task}");
-        // The slot is free again: with one slot left busy for 300 s, these would not both end in time.
+        // The slot is free again: with one slot busy for 300 s, these would not both end in time.
         let again = client.send(Method::DELETE, &format!("/v1/tasks/{id}"), &[], []).await.unwrap();
         assert_eq!((again.status, again.code().as_str()), (StatusCode::CONFLICT, "task-ended"), "{again}");
     }

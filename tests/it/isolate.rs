@@ -1,5 +1,5 @@
-//! Runs in processes of their own: the same results, and what the death of such a process costs. How runs end badly in
-//! them is in `fuse`.
+//! Runs in separate processes: identical results, and the effects of such a process's death. Failing runs in this
+//! setting are covered by `fuse`.
 
 use std::{fs, time::Duration};
 
@@ -10,21 +10,21 @@ use tempfile::TempDir;
 
 use crate::server;
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn isolated(more: &[&str]) -> (Server, TempDir) {
     server(&[&["--isolate", "process", "--jail", "require"], more].concat())
 }
 
-/// Those that have ended already are as good.
+/// Kills processes; those that have already ended are ignored.
 fn kill(processes: &[Pid]) {
     for process in processes {
         let _ = kill_process(*process, Signal::KILL);
     }
 }
 
-/// The processes of slots that `server` has.
+/// Returns the slot processes of `server`.
 fn slots(server: &Server) -> Vec<Pid> {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let children = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -66,7 +66,7 @@ async fn a_process_that_is_killed_costs_its_run_alone() {
     assert_eq!((&ended["status"], &ended["result"]), (&"COMPLETED".into(), &BASE64.encode("twice").into()), "{ended}");
     assert!(ended["attempt"].as_u64() > Some(1), "the attempt that was lost counts: {ended}");
     assert!(slots(&server).iter().all(|pid| !killed.contains(pid)), "another process has taken its place");
-    // Who waits for an invoke is told to try again.
+    // The caller of an invoke is advised to retry.
     let url = client.base().to_owned();
     let invoke = tokio::spawn(async move {
         fusebox_harness::Client::new(url).post("/v1/functions/slow/invoke", "lost").await.unwrap()

@@ -1,4 +1,4 @@
-//! The second wall: processes that run or compile what strangers sent are locked up, work so, and say what they lack.
+//! Jailed processes: they are locked up, work in that state, and report missing layers.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::server;
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
 
@@ -29,7 +29,7 @@ fn json(output: &Output) -> Value {
     })
 }
 
-/// What of a drill did not come out as a whole jail has it.
+/// Returns the attempts of a drill whose results differ from those of a complete jail.
 fn wrong(drill: &Value) -> Vec<String> {
     let rows = drill["rows"].as_array().unwrap();
     assert!(rows.len() > 80, "the drill tries too little: {rows:?}");
@@ -64,7 +64,7 @@ fn native_code_without_a_jail_gets_out() {
     }
 }
 
-/// A field of `/proc/PID/status`.
+/// Returns a field of `/proc/PID/status`.
 fn status(pid: u32, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -113,7 +113,7 @@ async fn a_worker_whose_helper_ends_finishes_what_runs_and_says_why() {
     command.args(["push-worker", "1", &url, "--data"]).arg(home.path().join("worker"));
     command.stderr(fs::File::create(&log).unwrap());
     let mut worker = Program::start(command, "Joined").unwrap();
-    // Its module is there once a task has run.
+    // Its module is available once a task has run.
     let first = client.submit("slow", b"first").await.unwrap();
     assert_eq!(client.ended(&first).await.unwrap()["status"], "COMPLETED");
     let task = client.submit("slow", b"second").await.unwrap();
@@ -128,7 +128,7 @@ async fn a_worker_whose_helper_ends_finishes_what_runs_and_says_why() {
     let status = worker.exited(PATIENCE).await.unwrap();
     let said = fs::read_to_string(&log).unwrap();
     assert!(!status.success() && said.contains("start the worker again"), "{status}: {said}");
-    // Whatever it could not hand in any more, another worker runs again.
+    // Another worker repeats the runs that it could no longer report.
     let mut command = Command::new(BINARY);
     command.args(["push-worker", "1", &url, "--data"]).arg(home.path().join("worker"));
     let _second = Program::start(command, "Joined").unwrap();

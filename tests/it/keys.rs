@@ -1,5 +1,5 @@
-//! API keys and tenants on real hosts: the first key closes a host, live; a revoked one is refused by every node; no secret
-//! is in a log, an error or the store; what administrators did is in the log.
+//! API keys and tenants on real hosts: the first key closes a running host, every node refuses a revoked key, no secret
+//! appears in a log, an error or the store, and administrative actions are logged.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use crate::cli::{stderr, stdout};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs `fusebox` with a key and words.
+/// Runs `fusebox` with a key; each argument is a word of `line`.
 fn fusebox(key: &str, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
     command.env_clear().args(line.split(' ')).stdin(Stdio::null());
@@ -28,19 +28,19 @@ fn fusebox(key: &str, line: &str) -> Output {
     command.output().unwrap()
 }
 
-/// The key that a command has printed.
+/// Returns the key printed by a command.
 fn printed(output: &Output) -> String {
     let key = stdout(output).trim().to_owned();
     assert!(key.starts_with("fb_") && key.len() == 84, "a key, and nothing else");
     key
 }
 
-/// The first key, made at a store.
+/// Creates the first key in a store.
 fn first_key(store: &str) -> String {
     printed(&fusebox("", &format!("keys create --store {store} --scope admin --name operator")))
 }
 
-/// Starts a server whose log goes to a file.
+/// Starts a server whose log is written to a file.
 fn logged(args: &[&str], log: &Path) -> (Program, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
     command.env_clear().args(args).args(["--log-format", "json"]).stderr(File::create(log).unwrap());
@@ -68,7 +68,7 @@ fn secret(key: &str) -> &str {
     key.rsplit('_').next().unwrap()
 }
 
-/// The audit log's events of these acts: act, tenant, who, outcome.
+/// Returns the events of the audit log for administrative actions: action, tenant, actor, outcome.
 fn audited(log: &str) -> Vec<(String, String, String, String)> {
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
@@ -78,7 +78,7 @@ fn audited(log: &str) -> Vec<(String, String, String, String)> {
         .collect()
 }
 
-/// The deploy key is rotated, and revoked then; gives the new one.
+/// Rotates the deploy key and then revokes it; returns the new one.
 fn rotates_and_revokes(run: &dyn Fn(&str, &str) -> Output, admin: &str, deploy: &str) -> String {
     let keys: Value = serde_json::from_str(&stdout(&run(admin, "keys list --output json"))).unwrap();
     assert_eq!(
@@ -96,7 +96,7 @@ fn rotates_and_revokes(run: &dyn Fn(&str, &str) -> Output, admin: &str, deploy: 
     rotated
 }
 
-/// What a deploy key is for.
+/// Tests the actions permitted to a deploy key.
 fn deploys_and_sets(run: &dyn Fn(&str, &str) -> Output, deploy: &str, home: &TempDir) {
     let module = home.path().join("echo.wasm");
     fs::write(&module, guests::echo()).unwrap();
@@ -118,7 +118,7 @@ async fn a_host_of_one_process_with_keys_from_end_to_end() {
     assert!(stderr(&refused).contains("fusebox keys create --store"), "{}", stderr(&refused));
 
     let operator = first_key(&store);
-    // What is logged least has the acts of administrators all the same, and most has no secret.
+    // The lowest log level still contains administrative actions, and the highest contains no secret.
     let (host, url) = up(&home, "trace");
     let run = |key: &str, line: &str| fusebox(key, &format!("{line} --url {url}"));
     let locked = fusebox(&operator, &format!("keys list --store {store}"));
@@ -167,7 +167,7 @@ async fn a_host_of_one_process_with_keys_from_end_to_end() {
         ("key-rotated", admin.split('_').nth(1).unwrap(), "ok"),
         ("key-rotated", admin.split('_').nth(1).unwrap(), "key-ended"),
         ("key-revoked", admin.split('_').nth(1).unwrap(), "ok"),
-        // One denial of a tenant is written each second: the first, with whichever key.
+        // One denial of each tenant is logged per second: the first, whichever key it concerns.
         ("denied", deploy_id, "forbidden"),
         ("tenant-deleted", operator_id, "ok"),
         ("tenant-created", operator_id, "tenant-exists"),
@@ -203,7 +203,7 @@ async fn a_key_that_the_host_was_given_is_in_no_log_and_no_dump() {
     assert!(dump.contains("# api-key is set by the environment"), "{dump}");
 }
 
-/// Two REST nodes of one Redis.
+/// Two REST nodes on one Redis.
 struct Nodes {
     nodes: Vec<(Program, Client)>,
     redis: RedisServer,
@@ -230,7 +230,7 @@ impl Nodes {
         &self.nodes[number].1
     }
 
-    /// How long a node takes to answer a key like this.
+    /// Returns the time until a node answers a key with the expected status.
     async fn answers(&self, number: usize, key: &str, expected: StatusCode) -> Duration {
         let from = Instant::now();
         let answered = || async { (status(self.client(number), key).await == expected).then_some(()) };
@@ -267,7 +267,7 @@ async fn every_node_hears_of_the_first_key_and_of_revoked_ones() {
     let took = cluster.answers(1, key, StatusCode::UNAUTHORIZED).await;
     println!("the other node refused a revoked key after {took:?}");
 
-    // Without a word to anybody: then it takes the time for which a key is believed, and no more.
+    // Without a notification, it takes at most the time for which a key is trusted.
     let made = with_key(one, Method::POST, "/v1/keys", &operator, body).await.json().unwrap();
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
     assert_eq!(status(one, key).await, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Events that a server survives: nobody reads its output, its terminal hangs up, its file is replaced, it is the first
+//! Events that a server survives: unread output, a terminal that hangs up, a replaced binary, and running as the first
 //! process of a container.
 
 use std::{
@@ -16,10 +16,10 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-/// For whatever should happen soon, on a busy machine.
+/// Maximum wait for events that are expected soon, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A child that is killed where a test ends before it.
+/// A child that is killed if a test ends before it.
 struct Killed(Child);
 
 impl Killed {
@@ -43,7 +43,7 @@ impl Drop for Killed {
     }
 }
 
-/// A free port that nobody listens on now: for servers whose stdout nobody reads.
+/// Returns a port that is free now, for servers whose stdout is not read.
 fn port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -61,7 +61,7 @@ async fn well(client: &Client) {
     eventually("a host that is ready", PATIENCE, well).await.unwrap();
 }
 
-/// Starts a host whose stdout and stderr are as given; a run under way when it is told to end is drained.
+/// Starts a host with the given stdout and stderr, and checks that it drains an active run when terminated.
 async fn drains_a_run(stdout: Stdio, stderr: Stdio, unread: impl FnOnce()) {
     let home = tempfile::tempdir().unwrap();
     let port = port();
@@ -92,7 +92,7 @@ async fn a_host_whose_streams_are_full_or_closed_serves_and_drains() {
     tokio::join!(
         drains_a_run(full(), full(), || {}),
         drains_a_run(closed(), closed(), || {}),
-        // Its reader goes once it has begun to speak.
+        // Its reader ends after the host has started to write.
         async {
             let (reader, writer) = std::io::pipe().unwrap();
             let also = writer.try_clone().unwrap();
@@ -104,7 +104,7 @@ async fn a_host_whose_streams_are_full_or_closed_serves_and_drains() {
     );
 }
 
-/// A pipe that takes nothing more, and its reader, which does not read.
+/// Returns a full pipe with its reader, which does not read.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     ioctl_fionbio(&writer, true).unwrap();
@@ -166,7 +166,7 @@ async fn every_server_lives_through_sighup_and_takes_what_it_can() {
     fs::write(&settings, "log = \"debug\"\nattempts-max = 4\n").unwrap();
     for (server, log) in servers {
         server.hang_up().unwrap();
-        // The whole group, as a terminal does it: runs' processes too.
+        // The whole group, as a terminal does, including the processes of runs.
         for (child, _) in children(server.pid()) {
             kill_process(child, Signal::HUP).unwrap();
         }
@@ -182,12 +182,12 @@ async fn every_server_lives_through_sighup_and_takes_what_it_can() {
     }
 }
 
-/// The processes whose parent this one is, with their names.
+/// Returns the children of a process, with their names.
 fn children(of: u32) -> Vec<(Pid, String)> {
     let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name may hold anything, parentheses too.
+        // The name may contain any characters, including parentheses.
         let (name, after) = stat.rsplit_once(')')?;
         let parent = after.split_whitespace().nth(1)?;
         let name = name.split_once('(')?.1.to_owned();
@@ -287,7 +287,7 @@ async fn every_process_tells_its_health_on_a_listener_of_its_own() {
     assert_eq!(other.status, StatusCode::NOT_FOUND, "nothing else is there");
 }
 
-/// A client of where a server said that its health is.
+/// Returns a client of the address at which a server reports its health.
 fn told(server: &Program) -> Client {
     let address = server.word("http://").unwrap();
     Client::new(address)

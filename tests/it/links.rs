@@ -1,5 +1,5 @@
-//! What networks do to the link between a dispatcher and a worker: the worker's tasks end once all the same, other
-//! workers are not held up, and when the link is well again the worker works again.
+//! Network faults on the link between a dispatcher and a worker: the worker's tasks still end exactly once, other
+//! workers are not delayed, and the worker resumes once the link is restored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,16 +20,16 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const TOKEN: &str = "a-token-that-only-this-test-knows";
-/// For the whole of a test: a few leases that run out, on a busy machine.
+/// Maximum duration of a test: a few leases that expire, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(200);
 const BATCH: u32 = 60;
 
-/// A cluster of one node of each kind, and a worker that nothing happens to.
+/// A cluster with one node of each kind, and one worker that is not subject to faults.
 struct Cluster {
     client: Client,
     workers: SocketAddr,
     mode: &'static str,
-    /// The worker id of the worker that nothing happens to.
+    /// Id of the worker that is not subject to faults.
     steady: String,
     /// In the order in which they may end.
     _steady: Program,
@@ -39,7 +39,7 @@ struct Cluster {
     home: TempDir,
 }
 
-/// Starts `fusebox` until it prints a line with `ready`; each argument is a word of `line`.
+/// Starts `fusebox` until it prints a line that contains `ready`; each argument is a word of `line`.
 fn fusebox(line: &str, data: &Path, ready: &str) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
     command.args(line.split(' ')).args(["--log", "error", "--data"]).arg(data);
@@ -47,7 +47,7 @@ fn fusebox(line: &str, data: &Path, ready: &str) -> Program {
 }
 
 impl Cluster {
-    /// Starts it; `more` goes to the dispatcher.
+    /// Starts the cluster; `more` holds further arguments of the dispatcher.
     async fn start(mode: &'static str, more: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let data = |name: &str| home.path().join(name);
@@ -76,12 +76,12 @@ impl Cluster {
         }
     }
 
-    /// One more worker, which reaches the dispatcher at `address`.
+    /// Starts another worker, which reaches the dispatcher at `address`.
     fn worker(&self, name: &str, address: SocketAddr) -> Program {
         worker(self.mode, address, &self.home.path().join(name))
     }
 
-    /// Submits tasks with inputs of their own; task id → input.
+    /// Submits tasks with unique inputs; returns the input of each task by id.
     async fn submit(&self, what: &str) -> BTreeMap<String, String> {
         let mut tasks = BTreeMap::new();
         for n in 0..BATCH {
@@ -92,7 +92,7 @@ impl Cluster {
         tasks
     }
 
-    /// Waits until all have ended with their own result; task id → record.
+    /// Waits until all have ended with their own results; returns the records by id.
     async fn ended(&self, tasks: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
         let mut records = BTreeMap::new();
         for (id, input) in tasks {
@@ -107,7 +107,7 @@ impl Cluster {
         records
     }
 
-    /// How many tasks the steady worker ended before any that was lost with its attempt ended elsewhere.
+    /// Returns the number of tasks that the steady worker completed before the first retried task ended.
     fn ended_meanwhile(&self, records: &BTreeMap<String, Value>) -> usize {
         let ended_at = |task: &&Value| task["ended_at"].as_str().unwrap().to_owned();
         let first = records.values().filter(|task| is_retried(task)).map(|task| ended_at(&task)).min().unwrap();
@@ -115,7 +115,7 @@ impl Cluster {
         steady.filter(|task| ended_at(task) < first).count()
     }
 
-    /// Ended tasks stay as they are.
+    /// Checks that ended tasks do not change.
     async fn stay(&self, records: &BTreeMap<String, Value>) {
         for (id, before) in records {
             let now = self.client.ended(id).await.unwrap();
@@ -123,7 +123,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until so many other workers than the steady one have run a task that was submitted from now on.
+    /// Waits until `count` workers other than the steady one have run a task submitted from now on.
     async fn until_others_work(&self, count: usize) {
         let mut others = BTreeSet::new();
         for batch in 0.. {
@@ -149,7 +149,7 @@ fn worker_of(task: &Value) -> Option<String> {
     task["receipt"]["worker"].as_str().map(str::to_owned)
 }
 
-/// A worker behind each fault, all at once.
+/// Places a worker behind each fault, all at the same time.
 async fn tasks_end_once_behind_every_fault(mode: &'static str) {
     let cluster = Cluster::start(mode, "").await;
     let faults = [
@@ -186,7 +186,7 @@ async fn tasks_end_once_behind_every_fault(mode: &'static str) {
 
     links.iter().for_each(|(proxy, ..)| proxy.heal());
     cluster.until_others_work(links.len()).await;
-    // Late reports of the workers that were cut off have arrived by now, and changed nothing.
+    // Late reports of the disconnected workers have arrived by now and changed nothing.
     cluster.stay(&records).await;
 }
 
@@ -200,7 +200,7 @@ async fn tasks_end_once_behind_every_fault_of_a_pull_workers_link() {
     tokio::time::timeout(PATIENCE, tasks_end_once_behind_every_fault("pull")).await.unwrap();
 }
 
-/// Packets lost by the kernel, not held up by a proxy.
+/// Packets are dropped by the kernel rather than delayed by a proxy.
 #[tokio::test]
 async fn a_worker_whose_cable_is_pulled_loses_its_tasks_and_works_again_later() {
     let namespace = match Namespace::new() {

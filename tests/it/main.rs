@@ -1,31 +1,31 @@
-//! Black-box tests: the real binary, real processes, REST.
+//! Black-box tests with the real binary, real processes and REST.
 //!
-//! | module | shows |
+//! | module | tests |
 //! |---|---|
-//! | `main_job` | register, invoke, submit, wait, results and receipts; the seed's routes |
-//! | `fuse` | hostile guests end FAILED with their own code, and the host stays up |
-//! | `hostile` | the hostile corpus in every mode: contained, in time, neighbours unharmed |
-//! | `bad_input` | what is no function is refused with a reason, others unaffected |
-//! | `capabilities` | what functions are granted: configuration, secrets, a namespace |
+//! | `main_job` | register, invoke, submit, wait, results and receipts; the Python platform's routes |
+//! | `fuse` | hostile guests end as FAILED with their own code, and the host keeps running |
+//! | `hostile` | the hostile corpus in every mode: contained, in time, others unaffected |
+//! | `bad_input` | invalid modules are refused with a reason, others unaffected |
+//! | `capabilities` | granted capabilities: configuration, secrets, a namespace |
 //! | `cli` | the command line, its exit codes, the demo |
-//! | `cli_tasks` | batches, failed tasks tried again, changes as they happen, who works |
-//! | `cli_around` | environment variables, proxies, a host that restarts, files of other systems, `doctor` |
-//! | `bench` | a little of every measurement, and its report |
-//! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that it finds out |
-//! | `faults` | kill -9 under load, drain, two processes on one store |
-//! | `egress` | requests that functions send, and where they may not go |
-//! | `examples` | the modules of `examples/` answer |
-//! | `artifacts` | who compiles a module for a worker |
-//! | `jail`, `isolate` | processes that are locked up, and runs in processes of their own |
-//! | `life` | nobody reads the log, hang-ups, a file that is replaced, the first process of a container
-//! | `links` | what networks do to the link between a dispatcher and a worker |
-//! | `modes` | push and pull: workers of their own processes |
-//! | `quotas` | what tenants may have under way, and fairness between them |
+//! | `cli_tasks` | batches, retries, streams of changes, the list of workers |
+//! | `cli_around` | environment variables, proxies, a host that restarts, files from other systems, `doctor` |
+//! | `bench` | a small run of every measurement, and its report |
+//! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that fails its check |
+//! | `faults` | SIGKILL under load, drain, two processes on one store |
+//! | `egress` | HTTP requests of functions, and forbidden targets |
+//! | `examples` | results of the modules of `examples/` |
+//! | `artifacts` | compilation of modules for workers |
+//! | `jail`, `isolate` | jailed processes, and runs in separate processes |
+//! | `life` | unread logs, hang-ups, a replaced binary, the first process of a container |
+//! | `links` | network faults between a dispatcher and a worker |
+//! | `modes` | push and pull: workers in separate processes |
+//! | `quotas` | quotas of tenants, and fairness between them |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
-//! | `tls` | https with a certificate of one's own, renewed while it runs |
-//! | `upgrade` | releases side by side, tokens that change, the first key, goodbyes |
+//! | `tls` | https with a custom certificate that is renewed at run time |
+//! | `upgrade` | mixed releases, changing tokens, the first key, goodbyes |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
-//! | `keys` | API keys and tenants: the first key, revoked ones, no secret in any log |
+//! | `keys` | API keys and tenants: the first key, revoked keys, no secret in a log |
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -62,7 +62,7 @@ mod upgrade;
 use fusebox_harness::{Server, ServerOptions};
 use tempfile::TempDir;
 
-/// A server on a fresh store, and the directory that holds it.
+/// Returns a server on a new store, and the directory that contains it.
 fn server(args: &[&str]) -> (Server, TempDir) {
     let home = tempfile::tempdir().expect("a scratch directory");
     let server = Server::start(options(&home, args)).expect("the server starts");

@@ -1,4 +1,4 @@
-//! The main job over REST: register, invoke, submit, wait, collect.
+//! Main functionality over REST: register, invoke, submit, wait, collect.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use fusebox_harness::guests;
@@ -115,7 +115,7 @@ async fn versions_are_immutable_and_the_name_resolves_to_the_newest() {
 async fn clients_of_the_python_platform_find_their_routes() {
     let (server, _home) = server(&[]);
     let client = server.client();
-    // As Python's base64.encodebytes writes it: a line break every 76 characters and one at the end.
+    // Format of Python's base64.encodebytes: a line break every 76 characters and one at the end.
     let mime = |bytes: &[u8]| {
         let text = BASE64.encode(bytes);
         let lines: Vec<&str> = text.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();

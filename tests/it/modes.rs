@@ -1,4 +1,4 @@
-//! Push and pull: real workers of their own processes run what a host assigns, over the encrypted link.
+//! Push and pull: real workers in separate processes run the attempts assigned by a host over the encrypted link.
 
 use std::{
     fs::File,
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::{options, server};
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
 
-/// A host that remote workers join, and where they do.
+/// Starts a host that accepts remote workers; returns it with the address for them.
 fn host(mode: &str, more: &[&str]) -> (Server, TempDir, String) {
     let (server, home) = server(&[&["-m", mode, "-p", "0"], more].concat());
     let url = server.program().word("tcp://").unwrap();
@@ -32,7 +32,7 @@ pub(crate) fn worker(mode: &str, slots: u32, url: &str, home: &TempDir, more: &[
     Program::start(program, "Joined").unwrap()
 }
 
-/// What a worker that cannot join says, and how it ends.
+/// Runs a worker that cannot join; returns its output.
 fn refused(mode: &str, url: &str, home: &TempDir, more: &[&str]) -> Output {
     let data = home.path().join("refused").display().to_string();
     let command = format!("{mode}-worker");
@@ -57,7 +57,7 @@ async fn tasks_run_on_workers(mode: &str) {
     let client = server.client();
     client.register("echo", "", &guests::echo()).await.unwrap();
     client.register("trap", "", &guests::trap()).await.unwrap();
-    // What is submitted before any worker is there waits for it.
+    // Tasks submitted before any worker has joined wait for one.
     let early = client.submit("echo", b"early").await.unwrap();
     let _first = worker(mode, 2, &url, &home, &[]);
     let _second = worker(mode, 2, &url, &home, &[]);
@@ -132,7 +132,7 @@ async fn a_cancelled_run_frees_its_slot(mode: &str) {
         is_running(&server, &task).await;
         let next = client.submit("echo", b"next").await.unwrap();
         client.send(reqwest::Method::DELETE, &format!("/v1/tasks/{task}"), &[], []).await.unwrap();
-        // The one slot is free again only if the guest was really stopped.
+        // The only slot is free again only if the guest was really stopped.
         assert_eq!(output_of(&client.ended(&next).await.unwrap()), b"next", "after {function}");
     }
 }

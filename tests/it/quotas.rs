@@ -1,4 +1,4 @@
-//! What tenants may have under way, and that one tenant's flood is not another one's wait.
+//! Quotas of concurrent runs, and the independence of one tenant's waiting time from another tenant's flood.
 
 use std::{process::Command, time::Duration};
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{options, server};
 
-/// For what should happen soon, on a busy machine.
+/// Maximum wait for events that are expected soon, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Small, so that a run that burns all of it is short.
 const FUEL: u64 = 1_000_000;
@@ -44,7 +44,7 @@ async fn fuel_that_runs_lose_is_missing_until_time_brings_it_back() {
     assert_eq!(refused.code(), "fuel-quota");
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&wait) && refused.header("ratelimit-limit") == (5 * FUEL).to_string(), "{refused}");
-    // A task is not refused: it waits for fuel.
+    // A task is not refused but waits for fuel.
     let mut tasks = Vec::new();
     for _ in 0..12 {
         tasks.push(client.submit("spin", b"x").await.unwrap());
@@ -81,7 +81,7 @@ async fn no_more_tasks_run_than_a_tenant_may_have() {
     done.await.unwrap();
 }
 
-/// A key of a tenant, made at the store of a host that does not run yet.
+/// Creates a key of a tenant in the store of a host that is not running yet.
 pub(crate) fn key(home: &TempDir, tenant: &str) -> String {
     let run = |line: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
@@ -101,7 +101,7 @@ pub(crate) async fn ask(client: &Client, key: &str, method: Method, path: &str, 
     client.send(method, path, &headers, body).await.unwrap()
 }
 
-/// Tasks that wait or run, of all tenants.
+/// Returns the number of queued and running tasks of all tenants.
 async fn backlog(client: &Client, operator: &str) -> u64 {
     let metrics = ask(client, operator, Method::GET, "/metrics", []).await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
@@ -137,7 +137,8 @@ async fn five_thousand_waiting_tasks_leave_another_tenants_place_near_the_front(
         assert_eq!(ended["status"], "COMPLETED", "{ended}");
     }
     let ended = before.saturating_sub(backlog(&client, &operator).await);
-    // Alternately, and what was leased before: the flood has ended about as many as the other tenant.
+    // Both are served alternately, in addition to earlier leases: the flood has completed about as many tasks as the
+    // other tenant.
     assert!(ended < 1_000, "{ended} tasks ended before the other tenant's {STEADY} had");
 }
 
@@ -146,7 +147,7 @@ fn a_little_overload_is_refused_well_and_loses_nothing() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
     let args = "bench overload --seconds 2 --factor 20 --queue 50 --output json";
     let ran = command.args(args.split(' ')).output().unwrap();
-    // Whether it is fast enough beside other tests says nothing; what it must never do is looked at.
+    // Its speed beside other tests is irrelevant; the test checks for outcomes that must never occur.
     let report: Value = serde_json::from_slice(&ran.stdout).expect("a report");
     for outcome in ["once", "many"] {
         let outcome = &report[outcome];

@@ -1,4 +1,5 @@
-//! Long runs of one tenant beside short ones of another: whoever holds every slot leaves the next one a slot all the same.
+//! Long runs of one tenant beside short ones of another: a tenant that occupies every slot still leaves one for the
+//! next.
 
 use fusebox_harness::{Answer, Client, Server, guests};
 use reqwest::{Method, StatusCode};
@@ -11,12 +12,12 @@ use crate::{
     quotas::{ask, key},
 };
 
-/// For what should happen soon, on a busy machine.
+/// Maximum wait for events that are expected soon, on a busy machine.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-/// Wall time of a sleeper's run in milliseconds: its fuse ends it.
+/// Wall time limit of a sleeper's run in milliseconds, at which it is ended.
 const SLEEP_MS: u32 = 2_000;
 
-/// A host of two slots with two tenants: one that sleeps, and another one.
+/// A host with two slots and two tenants: one that sleeps, and another one.
 struct Two {
     server: Server,
     home: TempDir,
@@ -38,7 +39,7 @@ async fn two(more: &[&str]) -> Two {
 }
 
 async fn invokes_of_another_tenant_are_answered(more: &[&str]) {
-    /// As many as may wait, as many as run, and some to be refused.
+    /// As many as may wait and run, and some that are refused.
     const CROWD: usize = 256 + 2 + 22;
     let Two { server, home: _home, sleeper, other } = two(more).await;
     let base = server.client().base().to_owned();
@@ -74,7 +75,7 @@ async fn invokes_beside_a_crowd_of_sleepers_are_answered_by_processes_of_their_o
     invokes_of_another_tenant_are_answered(&["--isolate", "process"]).await;
 }
 
-/// Tasks of a tenant, handed in at once: their paths.
+/// Submits tasks of a tenant in one batch; returns their paths.
 async fn submit(client: &Client, key: &str, function: &str, count: usize) -> Vec<String> {
     let batch = json!(vec![json!({"text": "x"}); count]).to_string();
     let path = format!("/v1/functions/{function}/tasks/batch");
@@ -98,7 +99,7 @@ async fn tasks_of_another_tenant_end(two: &Two) {
         let ended = client.send(Method::GET, &task, &headers, []).await.unwrap().json().unwrap();
         assert_eq!(ended["status"], "COMPLETED", "{ended}");
     }
-    // Those that wait at a worker show as RUNNING, as its leases do: counted is how many have ended.
+    // Tasks that wait at a worker are RUNNING, since they are leased, so the test counts ended ones.
     let mut ended = 0;
     for task in &sleepers {
         let task = ask(&client, &two.sleeper, Method::GET, task, []).await.json().unwrap();

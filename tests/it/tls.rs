@@ -1,5 +1,5 @@
-//! https with a certificate of one's own: the command line trusts whom it is told to, and a renewed certificate is shown
-//! at SIGHUP, without a restart.
+//! https with a custom certificate: the command line trusts the configured authority, and a renewed certificate is used
+//! after SIGHUP without a restart.
 
 use std::{
     path::Path,
@@ -11,7 +11,7 @@ use fusebox_harness::{Client, Program, eventually, guests};
 
 use crate::cli::{fusebox, stderr, stdout};
 
-/// A new certificate for 127.0.0.1 in `dir`; gives it, in PEM.
+/// Writes a new certificate for 127.0.0.1 to `dir`; returns it in PEM.
 fn renew(dir: &Path) -> String {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
     std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();

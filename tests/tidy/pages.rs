@@ -1,15 +1,15 @@
-//! What pages must name: each folder, each example, and only tests that there are.
+//! Names that pages must mention: every folder, every example, and only existing tests.
 
 use super::{entries, read, root};
 
-/// The names that a page does not mention as code.
+/// Returns the names that a page does not mention as code.
 fn unnamed<'a>(page: &str, names: &'a [String]) -> Vec<&'a str> {
     let mentions =
         |name: &str| [format!("`{name}`"), format!("/{name}`"), format!("({name}/")].map(|as_| page.contains(&as_));
     names.iter().map(String::as_str).filter(|name| !mentions(name).contains(&true)).collect()
 }
 
-/// The Rust files that a page mentions as code, as paths from the root.
+/// Returns the Rust files that a page mentions as code, as paths from the root.
 fn rust_files(page: &str) -> Vec<String> {
     let code = page.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs"));
     let is_crate = |path: &str| ["core/", "jail/", "sandbox/"].iter().any(|name| path.starts_with(name));

@@ -1,4 +1,5 @@
-//! What goes on beside the attack: a well-behaved function that is called all the time, and the machine's own lateness.
+//! Activity during the attack: a well-behaved function that is called continuously, and the latency of the machine
+//! itself.
 
 use std::{
     sync::{
@@ -15,10 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::deployment::Deployment;
 
-/// Calls before the attack begins, to compare with.
+/// Number of calls before the attack, for comparison.
 const CALLS_ALONE: u32 = 300;
 
-/// Calls a function one call after the other.
+/// Calls a function continuously, one call at a time.
 pub(super) struct Neighbour {
     alone: Vec<Duration>,
     stop: Arc<AtomicBool>,
@@ -26,7 +27,7 @@ pub(super) struct Neighbour {
 }
 
 impl Neighbour {
-    /// Begins; every answer must be right.
+    /// Starts; every response must be correct.
     pub(super) async fn beside(deployment: &Deployment) -> Self {
         let client = deployment.client();
         client.register("neighbour", "", &guests::echo()).await.unwrap();
@@ -47,7 +48,7 @@ impl Neighbour {
         Self { alone, stop, calls }
     }
 
-    /// Ends, and says how long its calls took.
+    /// Stops; returns a summary of the calls' durations.
     pub(super) async fn leave(self, mode: &str) -> String {
         self.stop.store(true, Ordering::Relaxed);
         let attacked = self.calls.await.expect("every answer was right");
@@ -64,7 +65,7 @@ impl Neighbour {
     }
 }
 
-/// One task, from its submission to its answer.
+/// Runs one task from submission to response.
 async fn call(client: &Client, n: u32) -> Duration {
     let (input, started) = (format!("call {n}"), Instant::now());
     let path = "/v1/functions/neighbour/tasks";
@@ -82,8 +83,8 @@ fn percentile(calls: &[Duration], percent: usize) -> f64 {
     sorted.get(sorted.len() * percent / 100).map_or(0.0, |call| call.as_secs_f64() * 1_000.0)
 }
 
-/// Wakes every millisecond and notes by how much it is too late: on a machine with more to do than it can, a run is as
-/// late as this, and through no fault of the fuse.
+/// Wakes every millisecond and records its delay. On an overloaded machine a run is late by as much, which is not a
+/// fault of its limits.
 pub(super) struct Lateness {
     worst_us: Arc<AtomicU64>,
     _ends_it: Sender<()>,
@@ -106,7 +107,7 @@ impl Lateness {
         Self { worst_us, _ends_it: ends_it }
     }
 
-    /// From now on only what follows counts.
+    /// Discards earlier records.
     pub(super) fn forget(&self) {
         self.worst_us.store(0, Ordering::Relaxed);
     }

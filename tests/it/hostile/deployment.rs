@@ -1,4 +1,4 @@
-//! A host in one mode with two slots: in its own process, or in a worker's.
+//! A host in one mode with two slots, in its own process or in a worker.
 
 use std::{fs, process::Command};
 
@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use crate::server;
 
 const SLOTS: u64 = 2;
-/// Memory of a run where a function sets no limit.
+/// Memory of a run if a function sets no limit.
 const RUN_BYTES: u64 = 64 << 20;
-/// What a process may need beside its runs: bodies on their way, and the compiled modules that it keeps in memory.
+/// Memory of a process in addition to its runs: bodies in transit, and loaded modules.
 const BESIDE_RUNS_BYTES: u64 = 384 << 20;
 
 /// A running host. Its worker ends first.
@@ -19,7 +19,7 @@ pub(super) struct Deployment {
     mode: &'static str,
     worker: Option<Program>,
     server: Server,
-    /// When each process began: a process id alone may be another one's by now.
+    /// Start times of the processes, since a process id may be reused.
     began: Vec<(u32, String)>,
     base_bytes: u64,
     _home: TempDir,
@@ -52,7 +52,7 @@ impl Deployment {
         [self.server.pid()].into_iter().chain(self.worker.as_ref().map(Program::pid))
     }
 
-    /// That each process is the one that was started, and within its memory.
+    /// Checks that each process is the original one and within its memory limit.
     pub(super) fn still_the_same(&self) -> anyhow::Result<()> {
         for (pid, began) in &self.began {
             anyhow::ensure!(birth(*pid)? == *began, "process {pid} is another one");
@@ -62,7 +62,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// A sentence about its memory.
+    /// Returns a summary of its memory use.
     pub(super) fn memory(&self) -> String {
         let peaks: Vec<_> =
             self.pids().filter_map(|pid| peak_bytes(pid).ok()).map(|peak| format!("{} MiB", peak >> 20)).collect();
@@ -70,7 +70,7 @@ impl Deployment {
     }
 }
 
-/// The moment a process began, as its system counts; an error where it is gone or waits to be buried.
+/// Returns the start time of a process in ticks of the system; fails if it has ended or is a zombie.
 fn birth(pid: u32) -> anyhow::Result<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -78,7 +78,7 @@ fn birth(pid: u32) -> anyhow::Result<String> {
     Ok((*fields.get(19).context("a start time")?).to_owned())
 }
 
-/// The most memory that a process ever had resident.
+/// Returns the peak resident memory of a process.
 fn peak_bytes(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a peak")?;

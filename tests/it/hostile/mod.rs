@@ -1,7 +1,8 @@
-//! The hostile corpus through the real upload API of real processes, in each mode: every module gets what it must get, in
-//! time; the processes live, their memory stays bounded, and a well-behaved function beside it answers correctly.
+//! The hostile corpus through the real upload API of real processes, in each mode: every module has the required result
+//! in time, the processes survive within their memory limits, and a well-behaved function is answered correctly
+//! throughout.
 //!
-//! Prints the table of the corpus by mode, and leaves it in `target/tmp/hostile-corpus.md`.
+//! Prints a table of the corpus by mode, and writes it to `target/tmp/hostile-corpus.md`.
 
 mod beside;
 mod deployment;
@@ -20,24 +21,24 @@ use self::{
 };
 use crate::server;
 
-/// What a run may take above its wall time: this or a tenth, whichever is more.
+/// Permitted excess of a run over its wall time: this or a tenth, whichever is more.
 const SLACK_MS: u64 = 100;
-/// An upload is answered within this time, whatever it is: the compile child's wall time, and the check before it.
+/// Time within which any upload is answered: the compile child's wall time plus the preceding checks.
 const REGISTER_MS_MAX: u64 = 15_000;
 
-/// What is told of a module that was refused or failed, the names that it is told with included.
+/// Maximum size of the message about a refused or failed module, including names from the module.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
-/// What became of a module.
+/// Result of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fate {
-    /// A code, or `completed`.
+    /// Error code, or `completed`.
     outcome: String,
-    /// Whether it was refused at registration.
+    /// True if the module was refused at registration.
     refused: bool,
-    /// The upload's time, or the run's.
+    /// Duration of the upload or of the run.
     took_ms: u64,
-    /// What was said of it.
+    /// Message.
     said: String,
 }
 
@@ -67,7 +68,7 @@ async fn the_corpus_is_contained_in_every_mode() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Uploads a module and, where it is taken, runs it.
+/// Uploads a module and, if it is accepted, runs it.
 async fn meet(client: &Client, hostile: &Hostile) -> Fate {
     let started = Instant::now();
     let path = format!("/v1/functions?name={}{}", hostile.name, hostile.limits);
@@ -88,7 +89,8 @@ async fn meet(client: &Client, hostile: &Hostile) -> Fate {
     Fate { outcome, refused: false, took_ms, said: ended["error"].to_string() }
 }
 
-/// What is not as it must be. `late_ms` is what the machine itself was late by meanwhile: other tests run beside this one.
+/// Returns the deviations from the required result. `late_ms` is the machine's own delay in the meantime, caused by
+/// parallel tests.
 fn wrong(hostile: &Hostile, fate: &Fate, late_ms: u64) -> impl Iterator<Item = String> {
     let must: &[(bool, &str)] = match hostile.must {
         Must::BeRefused(code) => &[(true, code)],

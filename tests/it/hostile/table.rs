@@ -1,4 +1,4 @@
-//! The table of the corpus by mode, as Markdown.
+//! Table of the corpus by mode, in Markdown.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use fusebox_hostile::{Hostile, Must};
 
 use super::Fate;
 
-/// Rows are modules, and each mode adds a column.
+/// Table with a row for each module and a column for each mode.
 pub(super) struct Table<'a> {
     corpus: &'a [Hostile],
-    /// Mode by mode, in the order of the corpus.
+    /// Results by mode, in the order of the corpus.
     fates: Vec<Fate>,
     notes: Vec<String>,
 }
@@ -51,7 +51,7 @@ impl<'a> Table<'a> {
         text
     }
 
-    /// As it must be: the time alone.
+    /// Returns the content of a cell: only the time if the result is the required one.
     fn cell(fate: &Fate, must: &str) -> String {
         let outcome = if fate.refused { format!("refused: {}", fate.outcome) } else { fate.outcome.clone() };
         let is = if outcome == must { "" } else { &outcome };

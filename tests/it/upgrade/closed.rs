@@ -1,4 +1,4 @@
-//! Joining once there are keys, and while a token is replaced.
+//! Joining after the first key exists, and while a token is replaced.
 
 use std::{path::Path, process::Command};
 
@@ -10,7 +10,7 @@ use super::{PATIENCE, fusebox, logged};
 const OLD: &str = "a-token-that-goes-away-soon";
 const NEW: &str = "a-token-that-takes-its-place";
 
-/// A run goes on in a worker without a token; then the first key is made.
+/// A run continues in a worker without a token while the first key is created.
 async fn the_first_key_closes_the_port(client: Client, url: &str, mode: &str, home: &Path, host_log: &Path) {
     client.register("sleep", "&wall_ms=300000", &guests::sleep_an_hour()).await.unwrap();
     let line = format!("{mode}-worker 1 {url}");
@@ -25,7 +25,7 @@ async fn the_first_key_closes_the_port(client: Client, url: &str, mode: &str, ho
     for log in [&log, host_log] {
         assert!(logged(log, "openssl rand -hex 32").await.contains("--join-token"));
     }
-    // Unspent, and not after a silence: nobody was silent.
+    // Not consumed, and without waiting for a silence, since the worker was not silent.
     eventually("the attempt's return", PATIENCE, || async {
         let answer = client.send(reqwest::Method::GET, &format!("/v1/tasks/{task}"), &auth, []).await.ok()?;
         (answer.json().ok()?["status"] == "QUEUED").then_some(())
@@ -88,13 +88,13 @@ async fn a_worker_outlives_the_change_of_its_token_and_keeps_its_run() {
     eventually("the run", PATIENCE, || async { (client.task(&task).await.ok()?["status"] == "RUNNING").then_some(()) })
         .await
         .unwrap();
-    // A dispatcher with the new token alone has nothing for this worker.
+    // A dispatcher that accepts only the new token rejects this worker.
     dispatcher.kill().unwrap();
     let tokens = format!(" --join-token {NEW}");
     let (mut dispatcher, _) = fusebox(&line(&port, &tokens), home.path(), "second", "tcp://");
     logged(&log, "refuses this join token").await;
     dispatcher.kill().unwrap();
-    // With both it has, and the worker comes back with its run, which a cancellation still reaches.
+    // With both tokens the worker returns with its run, which a cancellation still reaches.
     let tokens = format!(" --join-token {NEW} --join-token {OLD}");
     let (_dispatcher, _) = fusebox(&line(&port, &tokens), home.path(), "third", "tcp://");
     worker.said("Joined").unwrap();

@@ -1,4 +1,4 @@
-//! Ends in order: nobody is missed, nothing waits for a silence, and workers go to where work is.
+//! Orderly ends: no process is considered silent, and workers move to dispatchers that have work.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ async fn a_worker_that_drained_is_not_missed() {
     client.ended(&task).await.unwrap();
     worker.terminate().unwrap();
     assert!(worker.exited(PATIENCE).await.unwrap().success());
-    // From then on the dispatcher knows nothing of it that could be silent.
+    // From then on the dispatcher has no record of it that could become silent.
     let said = logged(&log, "a worker has left").await;
     assert!(!said.contains("silent"), "{said}");
     eventually("nobody works here", PATIENCE, || async {
@@ -47,7 +47,7 @@ async fn a_worker_of_a_dispatcher_that_drains_joins_the_other_one_quietly() {
     let (mut first, first_log) = fusebox(&line, home.path(), "first", "tcp://");
     let (second, _) = fusebox(&line, home.path(), "second", "tcp://");
     let [one, two] = [&first, &second].map(|dispatcher| dispatcher.word("tcp://").unwrap());
-    // Nobody is at the last address, and a name is one of the others.
+    // Nothing listens at the last address, and a name is an alias of one of the others.
     let urls = format!("{one} {} tcp://127.0.0.1:1", two.replace("127.0.0.1", "localhost"));
     let (worker, worker_log) = fusebox(&format!("pull-worker 1 {urls}"), home.path(), "worker", "Joined");
     assert_eq!(worker.ready(), format!("Joined {one}"));

@@ -1,5 +1,5 @@
-//! Rolling upgrades and ends in order: a release beside the one before it, tokens that are replaced, hosts that get their
-//! first key, workers and dispatchers that say goodbye.
+//! Rolling upgrades and orderly ends: adjacent releases side by side, replaced tokens, hosts that get their first key,
+//! workers and dispatchers that say goodbye.
 
 mod closed;
 mod goodbye;
@@ -15,10 +15,10 @@ use std::{
 
 use fusebox_harness::{Program, eventually};
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Starts `fusebox` until it prints a line with `ready`; each argument is a word of `line`, and its log is kept.
+/// Starts `fusebox` until it prints a line that contains `ready`; each argument is a word of `line`. Its log is stored.
 fn fusebox(line: &str, home: &Path, name: &str, ready: &str) -> (Program, PathBuf) {
     let (data, log) = (home.join(name), home.join(format!("{name}.log")));
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
@@ -26,7 +26,7 @@ fn fusebox(line: &str, home: &Path, name: &str, ready: &str) -> (Program, PathBu
     (Program::start(command, ready).unwrap(), log)
 }
 
-/// Waits until a log has these words; gives all of it.
+/// Waits until a log contains these words; returns all of it.
 async fn logged(log: &Path, words: &str) -> String {
     let look = || async { std::fs::read_to_string(log).ok().filter(|log| log.contains(words)) };
     let found = eventually(words, PATIENCE, look).await;

@@ -1,4 +1,4 @@
-//! The release before on the other side, in both directions: a task end to end, and nothing that it does not know.
+//! The previous release as the peer, in both directions: a task from start to end, and no messages unknown to it.
 
 use std::{net::TcpListener, thread};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::server;
 
-/// The last message that a dispatcher of version 2 knew to send, and a worker.
+/// Kind of the last message known to a dispatcher of version 2, and to a worker.
 const NEWEST: [u8; 2] = [7, 8];
 /// Lines of the golden file.
 const JOIN: usize = 0;
@@ -64,7 +64,7 @@ async fn a_worker_of_the_release_before_does_a_task_for_a_dispatcher_of_this_one
     });
     let mut link = working.join().unwrap();
     let ended = client.ended(&task).await.unwrap();
-    // As the recorded report says.
+    // As stated in the recorded report.
     assert_eq!((&ended["status"], &ended["result"]), (&json!("COMPLETED"), &json!(BASE64.encode("out"))), "{ended}");
     server.terminate().unwrap();
     until_the_end(&mut link, NEWEST[0]);
@@ -104,7 +104,7 @@ fn digest(module: &[u8]) -> [u8; 32] {
     Sha256::digest(module).into()
 }
 
-/// The recorded assignment, of this module and with limits that it can run in.
+/// Returns the recorded assignment with this module, and with limits in which it can run.
 fn assignment(module: &[u8]) -> Vec<u8> {
     let limits: Vec<u8> = [1_000_000_000, 60_000, 64 << 20, 1 << 20, 64 << 10].into_iter().flat_map(varint).collect();
     let recorded = [&[4; 32][..], &[1, 2, 3, 4, 5]].concat();

@@ -1,5 +1,5 @@
-//! A peer of version 2 of the workers' protocol, as that release was: what it says are the lines of that version's golden
-//! file, with the ids of the moment in the places of the recorded ones. It shares no code with the host.
+//! A peer of version 2 of the workers' protocol, as implemented by that release: it sends the lines of that version's
+//! golden file, with current ids in place of the recorded ones. It shares no code with the host.
 
 use std::{
     collections::VecDeque,
@@ -10,45 +10,45 @@ use std::{
 
 use snow::{Builder, HandshakeState, StatelessTransportState};
 
-/// How each message of the version was sent: 15 of workers, then those of dispatchers.
+/// Encoding of each message of the version: 15 of workers, followed by those of dispatchers.
 const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire-2.txt");
-/// The attempt in the golden file: task, number and lease token.
+/// Size of the attempt in the golden file: task, number and lease token.
 const HELD: usize = 34;
-/// Task and number alone.
+/// Size of task and number alone.
 const ID: usize = 18;
-/// The key of links without a token.
+/// Key of links without a token.
 const OPEN_KEY: [u8; 32] = *b"fusebox worker link, no token!!!";
-/// Sent first on every link by nng: this is PAIR0.
+/// First bytes sent by nng on every link: protocol PAIR0.
 const NNG: &[u8] = b"\0SP\0\0\x10\0\0";
 const TAG: usize = 16;
-/// The bytes of a sealed piece at most.
+/// Maximum size of a sealed piece.
 const PIECE: usize = 65_535;
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait, longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A line of the golden file.
+/// Returns a line of the golden file.
 pub(super) fn golden(line: usize) -> Vec<u8> {
     let hex = GOLDEN.lines().nth(line).unwrap();
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-/// The attempt that the golden lines are about.
+/// Returns the attempt in the golden lines.
 pub(super) fn golden_held() -> Vec<u8> {
     golden(17)[3..3 + HELD].to_vec()
 }
 
-/// The attempt of an assignment.
+/// Returns the attempt in an assignment.
 pub(super) fn held_of(assign: &[u8]) -> Vec<u8> {
     assign[3..3 + HELD].to_vec()
 }
 
-/// A line about another attempt than the recorded one.
+/// Returns a line for another attempt than the recorded one.
 pub(super) fn about(line: usize, held: &[u8]) -> Vec<u8> {
     let with_token = replaced(&golden(line), &golden_held(), held);
     replaced(&with_token, &golden_held()[..ID], &held[..ID])
 }
 
-/// Puts something else into the place of recorded bytes, wherever they are.
+/// Replaces all occurrences of recorded bytes.
 pub(super) fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
     while at < message.len() {
@@ -66,7 +66,7 @@ pub(super) fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A number as postcard writes it.
+/// Encodes a number in postcard's format.
 pub(super) fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 128 {
@@ -87,7 +87,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Joins a dispatcher as a worker of version 2 did.
+    /// Joins a dispatcher like a worker of version 2.
     pub(super) fn join(address: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -104,7 +104,7 @@ impl Link {
         Self::open(stream, keys, 1, 0)
     }
 
-    /// Lets a worker in as a dispatcher of version 2 did: one of another version is told so and closed.
+    /// Accepts a worker like a dispatcher of version 2: a worker of another version is rejected and disconnected.
     pub(super) fn let_in(listener: &TcpListener) -> Self {
         loop {
             let (mut stream, _) = listener.accept().unwrap();
@@ -149,7 +149,7 @@ impl Link {
         self.stream.write_all(&[&length[..], &sealed].concat()).unwrap();
     }
 
-    /// The next message; `None` at the link's end.
+    /// Returns the next message; `None` at the end of the link.
     pub(super) fn receive(&mut self) -> Option<Vec<u8>> {
         while self.messages.is_empty() {
             let mut length = [0; 8];
