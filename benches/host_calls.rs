@@ -1,8 +1,8 @@
-//! Nanoseconds a unit of fuel for each function that a guest may call, beside loops of its own: no call may be cheaper per
-//! unit than what a guest could run instead, or a limit in fuel would bound nothing. Time and fuel of runs with calls, less
-//! those of runs without, each the least of interleaved rounds.
+//! Nanoseconds per unit of fuel of each function that a guest may call, beside loops of its own. A call that took
+//! longer per unit of fuel than the instructions that a guest could run instead would make limits in fuel ineffective.
+//! Measures time and fuel of runs with calls, less those of runs without, each the minimum of interleaved rounds.
 //!
-//! Run by `cargo bench --workspace --bench host_calls`; `-- --smoke` for a short one.
+//! Run by `cargo bench --workspace --bench host_calls`; `-- --smoke` for a short run.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{
@@ -26,13 +26,13 @@ use fusebox_sandbox::{
 
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Calls of a run: few enough that no output, log or clock ends it.
+/// Number of calls in a run: few enough that no output, log or clock limit ends it.
 const CALLS: u32 = 400;
-/// Bytes of those that handle many; and calls of a run with them.
+/// Size of calls that handle many bytes, and the number of such calls in a run.
 const LARGE: (u32, u32) = (65_536, 16);
 
-/// Calls with arguments other than zeros: a name to print, the function, its arguments, calls of a run. A vector at 0 points
-/// at 64 KiB from 1,024 on, one at 8 at 16 bytes there; at 262,144 there are 8,192 empty ones.
+/// Calls with arguments other than zeros: label, function, arguments, number of calls in a run. A vector at 0 points at
+/// 64 KiB from 1,024 on, one at 8 at 16 bytes there; 262,144 holds 8,192 empty ones.
 const CHOSEN: &[(&str, &str, &str, u32)] = &[
     ("answer, 64 KiB", "answer", "i32.const 1024 i32.const 65536", LARGE.1),
     ("context, in full", "context", "i32.const 1024 i32.const 256", CALLS),
@@ -80,10 +80,10 @@ const CHOSEN: &[(&str, &str, &str, u32)] = &[
     ("random_get, 1 MiB", "random_get", "i32.const 1024 i32.const 1048576", 4),
 ];
 
-/// Ends a run, and can be called once.
+/// Functions that end a run and can be called only once.
 const ENDING: [&str; 2] = ["fail", "proc_exit"];
 
-/// Loops of a guest's own instructions: a name, the body of a loop.
+/// Loops of a guest's own instructions: label and body of a loop.
 const LOOPS: &[(&str, &str)] = &[
     ("loop: additions", "(local.set $x (i32.add (local.get $x) (i32.const 7)))"),
     (
@@ -94,7 +94,7 @@ const LOOPS: &[(&str, &str)] = &[
     ("loop: 64 KiB copied", "(memory.copy (i32.const 131072) (i32.const 1024) (i32.const 65536))"),
 ];
 
-/// Answers everything at once with 64 KiB.
+/// Answers every call at once with 64 KiB.
 struct AtOnce;
 
 impl HostCalls for AtOnce {
@@ -110,12 +110,12 @@ impl HostCalls for AtOnce {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds = if std::env::args().any(|argument| argument == "--smoke") { 2 } else { 25 };
-    // As a slot does: a thread of its own, with a slot's stack.
+    // Runs like a slot, on a separate thread with a slot's stack.
     let bench = thread::Builder::new().stack_size(SLOT_STACK_BYTES).spawn(move || bench(rounds))?;
     bench.join().map_err(|_| "the bench panicked")?.map_err(|error| error.to_string().into())
 }
 
-/// A call or a loop that is measured.
+/// A call or loop to measure.
 struct Measured {
     name: String,
     with: LoadedModule,
@@ -185,7 +185,7 @@ fn import(module: &str, function: &str, params: &str, result: &str) -> String {
     format!("(import \"{module}\" \"{function}\" (func $call (param{params}) {result}))")
 }
 
-/// A command that runs `body` so often.
+/// Returns a command that runs `body` `count` times.
 fn guest(import: &str, body: &str, count: u32) -> String {
     format!(
         r#"(module {import} (memory (export "memory") 32)
@@ -213,7 +213,7 @@ fn run(sandbox: &Sandbox, module: &LoadedModule) -> Done<(Duration, u64)> {
         grants: Grants::parse_list("config,secrets,kv,http=a.example.com")?,
     };
     let limits = RunLimits::CEILING;
-    // As much of stdin as is read.
+    // As much stdin as is read.
     let input = Bytes::from(vec![7; 1 << 20]);
     let call = Call { input, limits, context, stop: StopFlag::default(), host_calls: Some(Arc::new(AtOnce)) };
     let started = Instant::now();

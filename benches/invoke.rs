@@ -1,7 +1,7 @@
-//! Sync invoke of `hello` against a bare axum echo: `wrk -t1 -c32`, POST of 3 bytes, rounds interleaved in one run, so
-//! that a noisy machine disturbs both alike. Prints requests a second, latency, and the ratio of the medians.
+//! Sync invoke of `hello` against a bare axum echo: `wrk -t1 -c32`, POST of 3 bytes, with interleaved rounds, so that a
+//! noisy machine disturbs both alike. Prints requests per second, latency, and the ratio of the medians.
 //!
-//! Run by `cargo bench --workspace --bench invoke`; needs wrk and `make guests`.
+//! Run by `cargo bench --workspace --bench invoke`; requires wrk and `make guests`.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Requests a second that wrk counts; anything but 2xx answers is an error.
+/// Returns the requests per second counted by wrk; responses other than 2xx are errors.
 fn wrk(script: &Path, url: &str) -> anyhow::Result<f64> {
     let output = Command::new("wrk")
         .args(["-t1", "-c32", "--latency", "-d", SECONDS_A_ROUND, "-s"])
@@ -62,7 +62,7 @@ fn wrk(script: &Path, url: &str) -> anyhow::Result<f64> {
     Ok(rate.trim().parse()?)
 }
 
-/// A second process, as the host is one, with nothing but axum in it.
+/// Starts a second process, like the host, that contains only axum.
 fn start_echo() -> anyhow::Result<(Child, String)> {
     let program: PathBuf = std::env::current_exe()?;
     let mut child = Command::new(program).arg("--echo").stdout(Stdio::piped()).spawn()?;

@@ -1,9 +1,9 @@
-//! One full run against bare wasmtime, in one process: a fresh instance with every limit on, 128 bytes in and out, and
-//! the same module instantiated and called with the same pooling, copy-on-write and `InstancePre` but without fuel,
-//! epochs or a limiter. Rounds are interleaved, so that a noisy machine disturbs both alike. Then how late the fuse ends a loop and
-//! a wait.
+//! One complete run compared with bare wasmtime in one process: a fresh instance with all limits, 128 bytes in and out,
+//! and the same module with the same pooling, copy-on-write and `InstancePre` but without fuel, epochs or a limiter.
+//! Rounds are interleaved, so that a noisy machine disturbs both alike. Also measures the delay with which limits end a
+//! loop and a wait.
 //!
-//! Run by `cargo bench --workspace --bench sandbox`; `-- --smoke` for a short one.
+//! Run by `cargo bench --workspace --bench sandbox`; `-- --smoke` for a short run.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{
@@ -43,7 +43,7 @@ const INPUT: [u8; 128] = [7; 128];
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let smoke = std::env::args().any(|arg| arg == "--smoke");
     let (rounds, runs, cut_offs) = if smoke { (3, 200, 2) } else { (31, 5_000, 50) };
-    // As a slot does: a thread of its own, with a slot's stack.
+    // Runs like a slot, on a separate thread with a slot's stack.
     let bench = thread::Builder::new().stack_size(SLOT_STACK_BYTES).spawn(move || bench(rounds, runs, cut_offs))?;
     bench.join().map_err(|_| "the bench panicked")?.map_err(|error| error.to_string().into())
 }
@@ -107,7 +107,7 @@ fn run(sandbox: &Sandbox, module: &LoadedModule, limits: RunLimits) -> Run {
     sandbox.run(module, Call { input, limits, context, stop, host_calls: None })
 }
 
-/// wasmtime with nothing of ours.
+/// wasmtime without any limits.
 struct Bare {
     engine: Engine,
     echo: InstancePre<()>,
@@ -115,7 +115,7 @@ struct Bare {
 
 impl Bare {
     fn new() -> wasmtime::Result<Self> {
-        // The pool as ours is set up: its default clears a slot by a system call, which costs more than a run.
+        // Configured like the sandbox's pool: the default clears a slot by a system call, which costs more than a run.
         let mut pool = PoolingAllocationConfig::new();
         pool.linear_memory_keep_resident(1 << 20).table_keep_resident(1 << 20).pagemap_scan(Enabled::Auto);
         let mut config = Config::new();

@@ -1,12 +1,12 @@
-//! Decisions of the dispatcher core a second: one is an attempt that is leased, assigned, reported and recorded. It should
-//! cost as much with a thousand workers as with ten.
+//! Decisions of the dispatcher core per second. A decision is an attempt that is leased, assigned, reported and
+//! recorded. Its cost should not depend on the number of workers.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
 use crate::fleet::Fleet;
 
 const SLOTS: u32 = 8;
-/// Decisions of an iteration: samples of ten come to a million and more.
+/// Number of decisions in an iteration; ten samples exceed a million.
 const DECISIONS: u64 = 100_000;
 
 pub(crate) fn bench(criterion: &mut Criterion) {

@@ -1,5 +1,5 @@
-//! A simulated fleet around the dispatcher core: workers, links and a store that answer in their own time and cost next to
-//! nothing, so that what is measured is the core. Every attempt is leased, assigned, reported and saved, and counted.
+//! A simulated fleet around the dispatcher core: workers, links and a store with delays and negligible cost, so that
+//! only the core is measured. Every attempt is leased, assigned, reported and saved, and counted.
 
 use std::collections::VecDeque;
 
@@ -11,14 +11,14 @@ use fusebox_core::{
     time::Millis,
 };
 
-/// Tasks of a hint.
+/// Number of tasks in a hint.
 const HINT: u64 = 64;
-/// Of the attempts that run, one in so many ends before the store has answered once.
+/// Average duration of a run, in rounds of the store.
 const RUN_ROUNDS: usize = 4;
-/// How long a run holds its slot.
+/// Slot time of a run in microseconds.
 const SLOT_US: u64 = 100;
 
-/// See the module's documentation.
+/// Dispatcher core with simulated surroundings. See the module's documentation.
 pub(crate) struct Fleet {
     core: Dispatcher,
     now: Millis,
@@ -30,16 +30,16 @@ pub(crate) struct Fleet {
     saves: Vec<(WorkerId, TaskId, Attempt)>,
     credit: Vec<WorkerId>,
     random: u64,
-    /// Tasks that were made ready, and of them those that a lease step gave out.
+    /// Number of tasks made ready; `leased` counts those of them that were leased.
     ready: u64,
     leased: u64,
-    /// Attempts that are over: told to their workers.
+    /// Number of attempts that are over, with their workers notified.
     decided: u64,
     beat_at: Millis,
 }
 
 impl Fleet {
-    /// So many push workers with so many slots each.
+    /// Returns a fleet of push workers with `slots` slots each.
     pub(crate) fn new(workers: usize, slots: u32) -> Self {
         let mut fleet = Self {
             core: Dispatcher::new(7),
@@ -65,7 +65,7 @@ impl Fleet {
         fleet
     }
 
-    /// Takes so many tasks from ready to recorded.
+    /// Takes tasks from ready to recorded.
     pub(crate) fn run(&mut self, tasks: u64) {
         let (wanted, made) = (self.decided + tasks, self.ready + tasks);
         while self.decided < wanted {
@@ -73,10 +73,10 @@ impl Fleet {
         }
     }
 
-    /// What happens while the store answers once.
+    /// Simulates one round of the store.
     fn round(&mut self, made: u64) {
         self.now = self.now.plus(1);
-        // Clients keep a little more ready than there is room for.
+        // Clients keep slightly more tasks ready than there is room for.
         let room = self.workers.len() as u64 * 16;
         while self.ready < made && self.ready - self.leased < room {
             let more = HINT.min(made - self.ready);
@@ -127,7 +127,7 @@ impl Fleet {
         }
     }
 
-    /// As a UUIDv7 sorts: by the moment, and within it in any order.
+    /// Returns an id that sorts like a UUIDv7: by time, and arbitrarily within the same time.
     fn id(&mut self) -> [u8; 16] {
         let mut id = [0; 16];
         let (head, tail) = id.split_at_mut(8);
@@ -136,7 +136,7 @@ impl Fleet {
         id
     }
 
-    /// Xorshift (Marsaglia, 2003).
+    /// Returns a random number by Xorshift (Marsaglia, 2003).
     fn next(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

@@ -1,15 +1,15 @@
-//! What small steps cost, by criterion: time with its spread, and against the run before.
+//! Cost of small steps, measured by criterion: time with its spread, compared with the previous run.
 //!
 //! | module | measures |
 //! |---|---|
 //! | `sandbox` | a whole run with every limit on, and a module taken from the cache |
-//! | `dispatch`, `fleet` | decisions of the dispatcher core, with few workers and with many |
-//! | `wire` | messages between dispatcher and workers, written and read |
-//! | `store`, `steps` | a task accepted, leased and finished, one and 64 a call, in each store |
+//! | `dispatch`, `fleet` | decisions of the dispatcher core, with few and many workers |
+//! | `wire` | encoding and decoding of messages between dispatcher and workers |
+//! | `store`, `steps` | accepting, leasing and finishing tasks, one and 64 per call, in each store |
 //! | `rest` | requests through the router, in process |
 //!
-//! Run by `cargo bench --workspace --bench micro`; `-- --test` to see that each works, `-- store` for those whose name has
-//! `store` in it.
+//! Run by `cargo bench --workspace --bench micro`; `-- --test` verifies that each benchmark works, `-- store` selects
+//! those with `store` in their name.
 #![expect(clippy::unwrap_used, reason = "what cannot be measured ends the bench")]
 
 mod dispatch;
@@ -21,7 +21,7 @@ mod steps;
 mod store;
 mod wire;
 
-// The doubles of the REST tests.
+// Test doubles of the REST tests.
 #[path = "../../tests/rest/no_store.rs"]
 mod no_store;
 #[expect(dead_code, reason = "tests ask for more")]
@@ -31,7 +31,7 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::time::Duration;
 
-/// All of it in two minutes.
+/// Configures all benchmarks to finish within two minutes.
 fn short() -> Criterion {
     Criterion::default()
         .sample_size(20)

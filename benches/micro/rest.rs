@@ -1,5 +1,5 @@
-//! Requests through the router, in process: what HTTP costs beside slots and store. The slots are a double that answers at
-//! once; the store is the embedded one, which syncs each task before its answer, so that submissions come 64 at a time.
+//! Requests through the router, in process: the cost of HTTP without slots and store. A test double answers in place of
+//! the slots; the embedded store syncs before each answer, so submissions are made 64 at a time.
 
 use axum::{body::Body, http::StatusCode};
 use criterion::{Criterion, Throughput};

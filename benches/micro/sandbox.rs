@@ -1,5 +1,5 @@
-//! A whole run of a guest: a fresh instance with every limit on, called and gone. `benches/sandbox.rs` sets the same beside
-//! bare wasmtime.
+//! A complete run of a guest: a fresh instance with all limits, called and dropped. `benches/sandbox.rs` compares the
+//! same with bare wasmtime.
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
@@ -13,7 +13,7 @@ use fusebox_core::{
 use fusebox_harness::guests;
 use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Sandbox, StopFlag};
 
-/// A program that returns at once.
+/// A command that returns at once.
 const COMMAND: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
 pub(crate) fn bench(criterion: &mut Criterion) {

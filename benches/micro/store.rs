@@ -1,5 +1,5 @@
-//! The steps of a task through each store. All three run in each iteration, so that the queue stays as long as it is, and
-//! one of them is timed.
+//! Steps of a task in each store. Each iteration performs all three, so that the queue's length stays constant, and
+//! measures one of them.
 
 use std::{
     sync::Arc,
@@ -28,7 +28,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let home = tempfile::tempdir().unwrap();
     let embedded = EmbeddedStore::open(home.path(), Clock::System).unwrap();
     of_store(criterion, &runtime, "embedded", Arc::new(embedded));
-    // It syncs its log once a second, where the embedded store syncs before each answer.
+    // It syncs its log once a second, while the embedded store syncs before each answer.
     let server = RedisServer::start(&["--appendfsync", "everysec"]).unwrap();
     let redis = runtime.block_on(RedisStore::connect(&server.url(), Options::default())).unwrap();
     of_store(criterion, &runtime, "redis", Arc::new(redis));
@@ -48,7 +48,7 @@ fn of_store(criterion: &mut Criterion, runtime: &Runtime, name: &str, store: Arc
     group.finish();
 }
 
-/// How long one step took in so many rounds of all three.
+/// Returns the time of one step over rounds of all three.
 async fn time(steps: &Steps, timed: Step, count: usize, rounds: u64) -> anyhow::Result<Duration> {
     let mut sum = Duration::ZERO;
     let mut add = |step, began: Instant| {

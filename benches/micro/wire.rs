@@ -1,4 +1,4 @@
-//! Messages between dispatcher and workers: 32 attempts each way, as under load.
+//! Messages between dispatcher and workers: 32 attempts in each direction, as under load.
 
 use std::hint::black_box;
 

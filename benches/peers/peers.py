@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Fusebox and its peers side by side on this machine, and prints the table of their ratios.
+"""Measures Fusebox and its peers on this machine, and prints a table of their ratios.
 
 `make peers` builds what is needed and calls this; benches/peers/README.md says what each row means.
 """
@@ -33,7 +33,7 @@ def main() -> int:
     chosen = [each for each in measures(programs, args.scale) if not args.only or args.only & each.keys.keys()]
     if not chosen:
         known = ", ".join(key for each in measures(programs, args.scale) for key in each.keys)
-        say(f"--only names nothing that is measured. There are: {known}")
+        say(f"--only does not name a measurement. Available: {known}")
         return 2
     if not is_calm(args.allow_busy):
         return 1
@@ -71,12 +71,12 @@ def is_calm(allow_busy: bool) -> bool:
     if share <= machine.BUSY_SHARE:
         return True
     say(f"Other processes take {share:.0%} of this machine's CPU time; figures would say as much of them.")
-    say("Measuring all the same." if allow_busy else "Try again when it is calm, or with --allow-busy.")
+    say("Measuring anyway." if allow_busy else "Try again when the machine is idle, or with --allow-busy.")
     return allow_busy
 
 
 def prepare(figures: list[Figures]) -> None:
-    """Installs first, so that nothing is downloaded while something is measured."""
+    """Installs everything first, so that nothing is downloaded during a measurement."""
     for each in figures:
         try:
             each.measure.prepare()
@@ -86,7 +86,7 @@ def prepare(figures: list[Figures]) -> None:
 
 
 def play(figures: list[Figures], which: str) -> None:
-    # What failed once fails again.
+    # A failed measurement would fail again.
     left = [each for each in figures if each.error is None]
     for place, each in enumerate(left, 1):
         title = ", ".join(each.measure.keys.values())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The driver's own tests: nothing is installed or started."""
+"""Tests of the driver. Nothing is installed or started."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Machine(unittest.TestCase):
 
 def is_gone(pid: str) -> bool:
     try:
-        # A zombie that nobody waits for has ended as well.
+        # A zombie without a waiting parent has ended as well.
         return " Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:
         return True

@@ -1,14 +1,13 @@
-//! Whether a task costs more where much is stored, and whether the embedded store keeps up with Redis. Each row is a ratio:
-//! two stores of one kind, one with much and one with little, take turns within one run, so that a noisy machine disturbs
-//! both alike.
+//! Cost of a task with many stored items relative to few, and of the embedded store relative to Redis. Each row is a
+//! ratio: two stores take turns within one run, so that a noisy machine disturbs both alike.
 //!
-//! | module | holds |
+//! | module | contains |
 //! |---|---|
-//! | `steps` | the steps of a task through a store |
-//! | `place` | a store that is measured: a directory, or a Redis server |
+//! | `steps` | steps of a task in a store |
+//! | `place` | a store to measure: a directory, or a Redis server |
 //!
-//! Run by `cargo bench --workspace --bench store`: about 6 minutes, 4 GB on disk and 3 GB of memory for Redis. `-- --smoke`
-//! for a short one, `-- --much N` for another number of queued tasks and results.
+//! Run by `cargo bench --workspace --bench store`: about 6 minutes, 4 GB on disk, and 3 GB of memory for Redis. `--
+//! --smoke` for a short run, `-- --much N` for another number of queued tasks and results.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 mod place;
@@ -21,20 +20,20 @@ use anyhow::Context as _;
 use place::{Kind, Place};
 use steps::{BYTES, Steps};
 
-/// Tasks of a call where their way is measured.
+/// Number of tasks in a measured call.
 const BATCH: usize = 64;
-/// Tasks of a call where a store is filled, and where what it holds is ended.
+/// Number of tasks in a call that fills a store; `DRAIN` applies to ending what it holds.
 const FILL: usize = 1_000;
 const DRAIN: usize = 256;
-/// What little is.
+/// Number of items that counts as few.
 const LITTLE: usize = 100;
 const CLIENTS: usize = 64;
 
 struct Plan {
     rounds: usize,
-    /// Calls of each step in a round.
+    /// Number of calls of each step in a round.
     calls: usize,
-    /// How long a round of accepts takes.
+    /// Duration of a round of accepts.
     accepts: Duration,
     much: usize,
 }
@@ -59,7 +58,7 @@ async fn bench(plan: &Plan) -> anyhow::Result<()> {
     accepts(plan).await
 }
 
-/// What a task's way costs with much queued and with much recorded, as a multiple of what it costs with little.
+/// Compares the cost of a task with many queued tasks, and with many results, to the cost with few.
 async fn growth(kind: Kind, plan: &Plan) -> anyhow::Result<()> {
     let (little, much) = (Place::open(kind).await?, Place::open(kind).await?);
     let (few, many) = (little.steps().await?, much.steps().await?);
@@ -78,7 +77,7 @@ async fn growth(kind: Kind, plan: &Plan) -> anyhow::Result<()> {
     println!("{kind}: ended {} tasks in {:.1?}: {}", plan.much, start.elapsed(), much.cost()?.since(&before));
     drop(few);
     drop(little);
-    // What the rounds themselves record is all that this one has.
+    // Contains only what the rounds themselves record.
     let none = Place::open(kind).await?;
     let few = none.steps().await?;
     compare(&format!("{kind}: {} results / none", plan.much), &few, &many, plan).await?;
@@ -89,12 +88,12 @@ async fn growth(kind: Kind, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes turns, and tells the ratio of what a task costs.
+/// Alternates between two stores; prints the ratio of the cost of a task.
 async fn compare(what: &str, few: &Steps, many: &Steps, plan: &Plan) -> anyhow::Result<()> {
     let (mut little, mut much, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=plan.rounds {
         let (base, cost) = (round_us(few, plan.calls).await?, round_us(many, plan.calls).await?);
-        // The first one fills caches.
+        // The first round fills caches.
         if round > 0 {
             little.push(base);
             much.push(cost);
@@ -106,7 +105,8 @@ async fn compare(what: &str, few: &Steps, many: &Steps, plan: &Plan) -> anyhow::
     Ok(())
 }
 
-/// What the whole way of a task takes: accepted, leased and finished, each step a batch. The queue stays as long as it is.
+/// Returns the time for all steps of a task: accepted, leased and finished, each step in a batch. The queue's length
+/// stays constant.
 async fn round_us(steps: &Steps, calls: usize) -> anyhow::Result<f64> {
     let start = Instant::now();
     for _ in 0..calls {
@@ -116,7 +116,7 @@ async fn round_us(steps: &Steps, calls: usize) -> anyhow::Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e6 / (calls * BATCH) as f64)
 }
 
-/// Durable accepts a second: 64 clients, a task a call, each sends the next when it has its answer.
+/// Measures durable accepts per second: 64 clients, one task per call, each client sending the next after its answer.
 async fn accepts(plan: &Plan) -> anyhow::Result<()> {
     let places = [Place::open(Kind::Embedded).await?, Place::open(Kind::Redis).await?];
     let stores = [places[0].steps().await?, places[1].steps().await?];
@@ -160,12 +160,12 @@ async fn accepts_of(steps: &Steps, round: Duration, waits: &mut Vec<Duration>) -
     Ok((waits.len() - before) as f64 / start.elapsed().as_secs_f64())
 }
 
-/// A number in parts of one size, the last one smaller.
+/// Splits a number into parts of one size, the last one possibly smaller.
 fn parts(number: usize, size: usize) -> impl Iterator<Item = usize> {
     (0..number).step_by(size).map(move |done| size.min(number - done))
 }
 
-/// The least, the middle and the most.
+/// Returns minimum, median and maximum.
 fn spread(mut figures: Vec<f64>) -> [f64; 3] {
     figures.sort_by(f64::total_cmp);
     [figures[0], figures[figures.len() / 2], figures[figures.len() - 1]]

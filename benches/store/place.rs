@@ -1,4 +1,4 @@
-//! A store that is measured, with what it costs beside time: memory of its process and room on disk.
+//! A store to measure, with its cost besides time: memory of its process and disk space.
 
 use std::{
     fmt,
@@ -17,16 +17,16 @@ use tempfile::TempDir;
 
 use crate::steps::Steps;
 
-/// Which store.
+/// Kind of store.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// In this process; synced before each answer.
+    /// In this process, synced before each answer.
     Embedded,
     /// A server whose log is synced once a second.
     Redis,
 }
 
-/// See the module's documentation. Dropping it ends its server.
+/// A store to measure. Dropping it ends its server.
 pub(crate) struct Place {
     kind: Kind,
     store: Arc<dyn Store>,
@@ -34,14 +34,14 @@ pub(crate) struct Place {
     server: Option<RedisServer>,
 }
 
-/// What a store takes up.
+/// Resources used by a store.
 pub(crate) struct Cost {
     memory: u64,
     disk: u64,
 }
 
 impl Place {
-    /// An empty one.
+    /// Opens an empty store.
     pub(crate) async fn open(kind: Kind) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let (store, server): (Arc<dyn Store>, _) = match kind {
@@ -54,12 +54,12 @@ impl Place {
         Ok(Self { kind, store, home, server })
     }
 
-    /// Its steps.
+    /// Returns the steps on this store.
     pub(crate) async fn steps(&self) -> anyhow::Result<Steps> {
         Steps::new(self.store.clone(), "default").await
     }
 
-    /// What it takes up now. The embedded store's memory is this process's.
+    /// Returns the current use of resources. The embedded store's memory is that of this process.
     pub(crate) fn cost(&self) -> anyhow::Result<Cost> {
         match &self.server {
             Some(server) => {
@@ -76,13 +76,13 @@ impl Place {
         }
     }
 
-    /// Opens it once more, where that is this process's work, and tells how long it took.
+    /// Reopens the store and returns the duration; `None` if a server does this.
     pub(crate) async fn reopen(self) -> anyhow::Result<Option<Duration>> {
         if self.kind == Kind::Redis {
             return Ok(None);
         }
         drop(self.store);
-        // Its writer ends behind its last handle, and only then lets go of the file.
+        // The writer ends after the last handle is dropped, and only then releases the file.
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let start = Instant::now();
@@ -105,7 +105,7 @@ fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
         let entry = entry?;
         bytes += match entry.file_type()?.is_dir() {
             true => bytes_in(&entry.path())?,
-            // Redis renames and removes parts of its log meanwhile.
+            // Redis may rename and remove parts of its log meanwhile.
             false => entry.metadata().map_or(0, |data| data.len()),
         };
     }
@@ -113,7 +113,7 @@ fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
 }
 
 impl Cost {
-    /// What came to it.
+    /// Returns a summary of the increase since `before`.
     pub(crate) fn since(&self, before: &Self) -> String {
         let mb = |now: u64, before: u64| (now as f64 - before as f64) / 1e6;
         format!("memory {:+.1} MB, disk {:+.1} MB", mb(self.memory, before.memory), mb(self.disk, before.disk))

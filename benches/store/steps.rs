@@ -1,4 +1,4 @@
-//! The steps of a task through a store, as a host takes them: accepted, leased, finished, so many at a time.
+//! Steps of a task in a store, as a host performs them: accept, lease, finish, several tasks at a time.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use fusebox_core::{
     task::{Priority, TaskState},
 };
 
-/// Inputs and outputs.
+/// Size of inputs and outputs.
 pub(crate) const BYTES: usize = 200;
 const INPUT: [u8; BYTES] = [7; BYTES];
 const OUTPUT: [u8; BYTES] = [8; BYTES];
 
-/// A store, and a function that is registered there.
+/// A store with a registered function.
 #[derive(Clone)]
 pub(crate) struct Steps {
     pub(crate) store: Arc<dyn Store>,
@@ -32,7 +32,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Registers the function for a tenant, who has a queue of its own.
+    /// Registers the function for a tenant with a separate queue.
     pub(crate) async fn new(store: Arc<dyn Store>, tenant: &str) -> anyhow::Result<Self> {
         let new = NewFunction {
             id: random::function_id(Clock::System.now()),
@@ -76,7 +76,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Leases the first of the queue in one call; gives what their worker then reports.
+    /// Leases the first tasks of the queue in one call; returns the subsequent reports of their worker.
     pub(crate) async fn lease(&self, count: usize) -> anyhow::Result<Vec<Finish>> {
         let request = LeaseRequest {
             tenant: self.function.tenant.clone(),

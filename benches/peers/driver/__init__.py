@@ -1,1 +1,1 @@
-"""What `peers.py` is made of: the standard library alone, so that it runs before anything is installed."""
+"""Modules of `peers.py`. They use the standard library only, so that they run before anything is installed."""

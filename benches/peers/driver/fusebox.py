@@ -1,4 +1,4 @@
-"""Durable tasks on Fusebox: REST, dispatcher, worker and Redis as processes of their own, by `fusebox bench`."""
+"""Durable tasks on Fusebox: REST, dispatcher, worker and Redis as separate processes, by `fusebox bench`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ TASKS = {"burst": 40_000, "batch": 100_000}
 
 
 def durable(program: Path, scenario: str, mode: str, scale: float) -> float:
-    """Tasks a second, from the first request until the last task has ended."""
-    # Batches are of 500.
+    """Returns tasks per second, from the first request until the last task has ended."""
+    # A batch holds 500 tasks.
     tasks = max(1, round(TASKS[scenario] * scale / 500)) * 500
     with scratch() as run:
         axes = {"mode": mode, "store": "redis", "workers": WORKERS, "slots": SLOTS, "connections": CONNECTIONS}
         words = [word for name, value in axes.items() for word in (f"--{name}", str(value))]
         words += ["--tasks", str(tasks), "--repeats", "1", "--output", "json"]
         command: Words = [program, "bench", scenario, *words]
-        # Its data belongs on the same disk as everyone's.
+        # Its data is on the same disk as that of the peers.
         report = json_of(output_of(command, cwd=run, env={"TMPDIR": str(run)}))
     rows = [row for row in report["rows"] if row["scenario"] == scenario and row["mode"] == mode]
     if not rows or any(row["tasks"] != tasks for row in rows):

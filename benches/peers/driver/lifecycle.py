@@ -1,4 +1,4 @@
-"""Processes of one measurement: a private Redis, servers and workers, a client; all ended when it ends."""
+"""Processes of one measurement: a private Redis, servers, workers and a client, all ended together with it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ HERE = ROOT / "benches" / "peers"
 TARGET = ROOT / "target" / "peers"
 
 READY_SECONDS = 30.0
-# A queue's worker may finish what it holds first.
+# A queue's worker may finish its current tasks first.
 END_SECONDS = 20.0
 CLIENT_SECONDS = 600.0
 
-# Said in the report too. No snapshots: their forks would hit whoever runs at that moment.
+# Listed in the report as well. No snapshots, since their forks would disturb whatever is being measured.
 REDIS_SETTINGS = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", ""]
 
 
@@ -35,7 +35,7 @@ Words = Sequence[str | Path]
 
 
 class Failed(Exception):
-    """A measurement that has no figure; says why, and what to do."""
+    """A measurement without a figure; states the reason and the remedy."""
 
 
 def free_port() -> int:
@@ -53,7 +53,7 @@ def tool(name: str, package: str) -> str:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory on the disk the project is on: a temporary directory in memory would make a log of writes free."""
+    """Returns a directory on the project's disk; one in memory would make the log of writes free."""
     TARGET.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix="run-", dir=TARGET))
     try:
@@ -66,7 +66,7 @@ def scratch() -> Iterator[Path]:
 def running(
     command: Words, log: Path, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in the background, in a group of its own, so that what it started ends with it."""
+    """Starts a background process in its own group, so that its children end with it."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [str(word) for word in command],
@@ -92,7 +92,7 @@ def said(command: Words, process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def gist(text: str) -> str:
-    """What a program says of its end: the line that calls itself an error, else the last one."""
+    """Returns a program's explanation of its end: the line marked as an error, or the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["(it said nothing)"]
     return next((line for line in lines if line.lower().startswith(("error", "npm error"))), lines[-1])
 
@@ -117,7 +117,7 @@ def until(ready: Callable[[], bool], what: str, *processes: subprocess.Popen[byt
 
 @contextlib.contextmanager
 def redis_server(home: Path) -> Iterator[int]:
-    """A Redis of its own with nothing in it; answers its port."""
+    """Starts an empty private Redis; returns its port."""
     port, data = free_port(), home / "redis"
     data.mkdir()
     server = tool("redis-server", "redis-server")
@@ -138,7 +138,7 @@ def pings(port: int) -> bool:
 
 
 def answers(url: str, body: bytes | None = None) -> bytes | None:
-    """The body of a 2xx answer."""
+    """Returns the body of a 2xx response."""
     request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"} if body else {})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -154,9 +154,9 @@ def output_of(
     env: Mapping[str, str] | None = None,
     beside: Sequence[subprocess.Popen[bytes]] = (),
 ) -> str:
-    """What a program prints that must succeed, and that none of the processes beside it may end before."""
+    """Returns the output of a program, which must succeed, and during which none of the other processes may end."""
     words = [str(word) for word in command]
-    # A group of its own: a client that is given up must leave no process behind.
+    # Its own group, so that an abandoned client leaves no process behind.
     client = subprocess.Popen(
         words,
         cwd=cwd,
@@ -173,7 +173,7 @@ def output_of(
     with client as process:
         try:
             while output is None or errors is None:
-                # The next call goes on where this one stopped.
+                # The next call continues from here.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     output, errors = process.communicate(timeout=0.5)
                 if output is None and any(other.poll() is not None for other in beside):

@@ -1,4 +1,4 @@
-"""What the hardware gives: Redis without a queue, and wasmtime without a host."""
+"""Limits of the hardware: Redis without a queue, and wasmtime without a host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIPELINE = ["-P", "64", "-c", "8", "-d", "128", "-r", "100000"]
 
 
 def pipelined_redis(scale: float) -> float:
-    """Writes a second of 128 B, 64 in a pipeline."""
+    """Returns writes of 128 B per second, with 64 in a pipeline."""
     requests = str(max(10_000, round(REDIS_SETS * scale)))
     with scratch() as run, redis_server(run) as port:
         command = [tool("redis-benchmark", "redis-tools"), "-p", str(port), "-t", "set", "-n", requests, *PIPELINE]
@@ -26,7 +26,7 @@ def pipelined_redis(scale: float) -> float:
 
 @functools.cache
 def built_sandbox() -> Path:
-    """The bench as cargo has it; one that `make peers` has built takes a moment."""
+    """Returns the path of cargo's benchmark, which is quick if `make peers` has built it."""
     words = ["bench", "--workspace", "--bench", "sandbox", "--no-run", "--message-format", "json"]
     messages = output_of([tool("cargo", "rustup"), *words]).splitlines()
     built = [json_of(line).get("executable") for line in messages if '"name":"sandbox"' in line]
@@ -36,7 +36,7 @@ def built_sandbox() -> Path:
 
 
 def sandbox(program: Path, smoke: bool) -> dict[str, float]:
-    """Microseconds a run, `full` with every limit and `bare` in wasmtime alone, as benches/sandbox.rs prints them."""
+    """Returns microseconds per run from benches/sandbox.rs: `full` with all limits, `bare` in wasmtime alone."""
     text = output_of([program, *(["--smoke"] if smoke else [])])
     figures = {}
     for key, line in (("full", r"^full run.*?: +([\d.]+) µs"), ("bare", r"^bare wasmtime.*?: +([\d.]+) µs")):

@@ -1,4 +1,4 @@
-"""The machine: what it is, and who else uses it."""
+"""The machine: its properties and its other load."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import subprocess
 import time
 from pathlib import Path
 
-# Of the whole machine. More than this, and a figure says as much of the others as of what was measured.
+# Maximum share of the whole machine that others may take without distorting a figure.
 BUSY_SHARE = 0.10
 LOOK_SECONDS = 2.0
-# What a killed process needs to be gone.
+# Time that a killed process needs to end.
 ORPHAN_SECONDS = 5.0
 
 
 class Others:
-    """The share of the machine's CPU time that others took: all that /proc/stat counts, less what was ours.
+    """Measures the share of the machine's CPU time taken by others: everything counted by /proc/stat less our own.
 
     Ours are this process and its descendants that have ended, so it is asked when all are told to. Interrupts count for
     nobody: the kernel does not say whose they were.
@@ -37,7 +37,7 @@ class Others:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of what its children leave behind, which would count as others' otherwise."""
+    """Makes this process the parent of its children's orphans, which would otherwise count as others."""
     pr_set_child_subreaper = 36
     ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
 
@@ -51,7 +51,7 @@ def wait_for_children() -> None:
 
 
 def cpu_seconds() -> tuple[float, float]:
-    """Used by processes or stolen by the hypervisor, and all there was."""
+    """Returns the time used by processes or stolen by the hypervisor, and the total."""
     with open("/proc/stat", encoding="ascii") as stat:
         user, nice, system, idle, iowait, irq, softirq, steal = map(int, stat.readline().split()[1:9])
     ticks = os.sysconf("SC_CLK_TCK")
@@ -90,7 +90,7 @@ def first_value(path: str, key: str) -> str:
 
 
 def line_of(command: list[str], word: int) -> str:
-    """A word of what a program says of its version; wrk says it with a failure."""
+    """Returns a word of a program's version output, for which wrk exits with a failure."""
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:

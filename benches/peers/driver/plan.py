@@ -1,4 +1,4 @@
-"""What is measured, and what is compared with what."""
+"""Measurements and comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUESTS, TASKS, WRITES, MICROSECONDS = "requests/s", "tasks/s", "writes/s", "µ
 
 @dataclass(frozen=True)
 class Programs:
-    """Built before: nothing compiles while something is measured."""
+    """Programs built in advance, so that nothing compiles during a measurement."""
 
     fusebox: Path
     echo: Path
@@ -22,7 +22,7 @@ class Programs:
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing to measure; `run` answers a figure for each of `keys`."""
+    """A measurement; `run` returns a figure for each of `keys`."""
 
     keys: Mapping[str, str]
     unit: str
@@ -34,7 +34,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row of the table: a ratio of two figures, and what it has to be. No target: for orientation."""
+    """A row of the table: a ratio of two figures and its target. Without a target it is for orientation."""
 
     what: str
     ours: str

@@ -1,4 +1,4 @@
-"""Celery, RQ, Dramatiq and BullMQ: workers and a client beside a Redis of their own.
+"""Celery, RQ, Dramatiq and BullMQ: workers and a client with a private Redis.
 
 What each is set to, and why, stands here, where the four can be compared.
 """
@@ -18,7 +18,7 @@ QUEUES = HERE / "queues"
 
 @dataclass(frozen=True)
 class Queue:
-    """Each command line starts with a program of the peer; all run in `queues`."""
+    """A queue. Each command line starts with a program of the peer; all run in `queues`."""
 
     peer: str
     workers: Sequence[Sequence[str]]
@@ -32,11 +32,11 @@ class Queue:
         return self.peer != "bullmq"
 
     def prepare(self) -> Path:
-        """Where its programs, or its packages, are."""
+        """Returns the directory of its programs or packages."""
         return install.python(self.peer) if self.is_python else install.npm(self.peer)
 
     def measure(self, scale: float) -> float:
-        """Tasks a second, from before the first enqueue until the last has ended."""
+        """Returns tasks per second, from before the first enqueue until the last has ended."""
         home = self.prepare()
         tasks = max(100, round(self.tasks * scale))
         with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""From figures to the report: a document for programs, and Markdown for people."""
+"""Turns figures into the report: a document for programs, and Markdown for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import machine
 from .lifecycle import REDIS_SETTINGS
 from .plan import COMPARISONS, MICROSECONDS, Comparison, Measure
 
-# Measured once on another machine, and not available to be measured here.
+# Measured once on another machine; not available for measurement here.
 REFERENCE = (
     "Stated for reference, not measured here: the Python platform whose routes Fusebox keeps ran 204 (local), "
     "5.3 (push) and 1.9 (pull) no-op tasks/s in a burst."
@@ -20,7 +20,7 @@ REFERENCE = (
 
 @dataclass
 class Figures:
-    """What the rounds gave for one measure."""
+    """Results of the rounds for one measure."""
 
     measure: Measure
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def row_of(figures: Figures, key: str, title: str) -> dict[str, Any]:
 def compare(row: Comparison, by_key: dict[str, dict[str, Any]]) -> dict[str, Any]:
     ours, peer = by_key[row.ours], by_key[row.peer]
     ratio = ours["median"] / peer["median"] if ours["median"] and peer["median"] else None
-    # A round's two figures were taken in the same minutes.
+    # Both figures of a round were measured within the same minutes.
     rounds = [mine / theirs for mine, theirs in zip(ours["values"], peer["values"])]
     disturbed = any(share > machine.BUSY_SHARE for each in (ours, peer) for share in each["others_share"])
     return {
@@ -86,7 +86,7 @@ def compare(row: Comparison, by_key: dict[str, dict[str, Any]]) -> dict[str, Any
         "target": row.target,
         "is_at_most": row.is_at_most,
         "disturbed": disturbed,
-        # A disturbance hits the two sides unequally: no verdict comes of it.
+        # A disturbance affects the two sides unequally, so there is no verdict.
         "met": None if ratio is None or disturbed else row.is_met(ratio),
     }
 
@@ -157,7 +157,7 @@ def times(ratio: float) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Aligned, so that it reads as it is; numbers to the right."""
+    """Returns a table aligned for reading as text, with numbers to the right."""
     lines = [head, *([cell.replace("|", "/") for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     right = [all(not row[column] or row[column][0] in "0123456789–≥≤" for row in rows) for column in range(len(head))]

@@ -1,4 +1,4 @@
-"""HTTP, a request and its answer: `hello` by Fusebox and by workerd, and an echo that does nothing else."""
+"""Synchronous HTTP: `hello` by Fusebox and by workerd, and a bare echo."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ HTTP = HERE / "http"
 WRK = ["-t1", "-c32"]
 WARM_UP_SECONDS = 1
 SECONDS = 5
-# What `post.lua` sends.
+# The body sent by `post.lua`.
 BODY = b'{"name":"Ada"}'
 HELLO = b'Hello, {"name":"Ada"}!'
 
 
 def fusebox(program: Path) -> float:
-    """Requests a second of `POST …/invoke` on `fusebox up` with its embedded store, every limit on."""
+    """Returns requests per second of `POST …/invoke` on `fusebox up` with its embedded store and all limits."""
     listen = f"127.0.0.1:{free_port()}"
     url = f"http://{listen}/v1/functions/hello/invoke"
     with scratch() as run:

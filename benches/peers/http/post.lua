@@ -1,4 +1,4 @@
--- What wrk sends: the same to everyone.
+-- The request sent by wrk, the same to every server.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"name":"Ada"}'

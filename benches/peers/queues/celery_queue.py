@@ -1,4 +1,4 @@
-"""Celery: the worker's app, and as a program its client."""
+"""Celery: app of the worker; run as a program, its client."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import redis
 from celery import Celery
 from measured import REDIS, measure
 
-# Results in a database of their own, so that its size is the number of ended tasks.
+# Results have a separate database, whose size is the number of ended tasks.
 RESULTS = f"{REDIS}/1"
 
 app = Celery("celery_queue", broker=f"{REDIS}/0", backend=RESULTS)
 app.conf.update(
     # "Optimizing", prefetch limits: many short tasks want a large number, "say 64, or 128".
     worker_prefetch_multiplier=128,
-    # "Tips and best practices": off where not used.
+    # "Tips and best practices": disable if not used.
     worker_disable_rate_limits=True,
-    # As a lease is: a task whose worker dies runs again.
+    # Like a lease: a task whose worker dies runs again.
     task_acks_late=True,
     worker_send_task_events=False,
 )
@@ -27,7 +27,7 @@ def noop() -> None:
 
 
 def enqueue(tasks: int) -> list[str]:
-    # One producer for all, as the guide "Calling tasks" has it for many.
+    # One producer for all, as the guide "Calling tasks" recommends for many tasks.
     with app.producer_pool.acquire(block=True) as producer:
         return [noop.apply_async(producer=producer).id for _ in range(tasks)]
 

@@ -1,4 +1,4 @@
-"""Dramatiq: the worker's actors, and as a program their client."""
+"""Dramatiq: actors of the worker; run as a program, their client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 from measured import REDIS, measure
 
-# Results in a database of their own, so that its size is the number of ended tasks.
+# Results have a separate database, whose size is the number of ended tasks.
 RESULTS = f"{REDIS}/1"
 
 broker = RedisBroker(url=f"{REDIS}/0")
@@ -33,7 +33,7 @@ def enqueue(tasks: int) -> list[str]:
 
 
 def succeeded(ids: list[str]) -> int:
-    # A failed actor's result is raised.
+    # The result of a failed actor is raised as an exception.
     return sum(sent[task].get_result(backend=backend) is None for task in ids)
 
 

@@ -1,4 +1,4 @@
-"""The clock of the Python queues: from before the first enqueue until the last task has ended.
+"""Timing of the Python queues: from before the first enqueue until the last task has ended.
 
 A queue's program is called with the number of tasks, and prints a line of JSON.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 REDIS = os.environ["PEERS_REDIS"]
-# Enough that workers are up, connections are open and code is loaded.
+# Enough for workers to be running, connections to be open and code to be loaded.
 WARM_UP_TASKS = 200
 LOOK_EVERY_SECONDS = 0.02
 GIVE_UP_SECONDS = 300.0
@@ -21,7 +21,7 @@ GIVE_UP_SECONDS = 300.0
 def measure(
     enqueue: Callable[[int], list[str]], ended: Callable[[], int], succeeded: Callable[[list[str]], int]
 ) -> None:
-    """`ended` must cost Redis O(1), since it is asked again and again; `succeeded` reads every task's record."""
+    """Measures a queue. `ended` must cost Redis O(1), since it is polled; `succeeded` reads every task's record."""
     tasks = int(sys.argv[1])
     enqueue(WARM_UP_TASKS)
     wait_for(ended, WARM_UP_TASKS)

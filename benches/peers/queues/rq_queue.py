@@ -1,4 +1,4 @@
-"""RQ: the workers' function, and as a program its client."""
+"""RQ: function of the workers; run as a program, its client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from measured import REDIS, measure
 from rq import Queue
 from rq.job import Job, JobStatus
 
-# As many a call as Fusebox's batches have.
+# As many per call as in Fusebox's batches.
 CHUNK = 500
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     def enqueue(tasks: int) -> list[str]:
         ids: list[str] = []
         for start in range(0, tasks, CHUNK):
-            # By its path: in the client this module is `__main__`, which a worker cannot import.
+            # Given by its path, since in the client this module is `__main__`, which a worker cannot import.
             chunk = [Queue.prepare_data("rq_queue.noop") for _ in range(min(CHUNK, tasks - start))]
             ids += [job.id for job in queue.enqueue_many(chunk)]
         return ids

@@ -1,4 +1,4 @@
-//! A bare axum server that answers what it is sent. `axum-echo ADDRESS:PORT`
+//! A bare axum server that returns the request's body. Usage: `axum-echo ADDRESS:PORT`
 
 use axum::{Router, body::Bytes, routing::post};
 use tokio::net::TcpListener;

@@ -1,8 +1,8 @@
 //! The only way to provide a host function to guests: with its cost in fuel, which is charged before the function runs.
 //! A table row without a cost does not compile, and functions are linked nowhere else.
 //!
-//! No host call may be cheaper per unit of fuel than a loop that the guest could run instead, which takes about a
-//! nanosecond a unit. Each figure below is the most expensive of its calls on a machine with 2 shared cores, rounded
+//! No host call may take more time per unit of fuel than a loop that the guest could run instead, about a
+//! nanosecond. Each figure below is the most expensive of its calls on a machine with 2 shared cores, rounded
 //! up; `benches/host_calls.rs` prints them all.
 
 use fusebox_core::function::RunLimits;
