@@ -1,5 +1,5 @@
-//! What slots' runs ask, put together: whoever keeps values answers for configuration, secrets and namespaces, and whoever
-//! may reach other hosts sends requests. And how a slot's thread waits for what async code answers.
+//! Routes host calls of slots' runs: HTTP requests to the sender of requests, all others to the keeper of
+//! configuration, secrets and key-value entries. Also blocks a slot's thread until async code has answered.
 
 use std::{
     sync::{
@@ -15,14 +15,14 @@ use fusebox_core::{
 };
 use fusebox_sandbox::{CallContext, HostCalls, Patience};
 
-/// How often a thread that waits looks whether its run is to stop.
+/// Interval at which a waiting thread checks whether its run was stopped.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Asks one for requests to other hosts, and another for everything else.
+/// Sends HTTP requests to one handler, and all other calls to another.
 pub struct Routed {
-    /// Sends requests to other hosts.
+    /// Handler of HTTP requests.
     pub http: Arc<dyn HostCalls>,
-    /// Answers the rest.
+    /// Handler of all other calls.
     pub rest: Arc<dyn HostCalls>,
 }
 
@@ -35,10 +35,11 @@ impl HostCalls for Routed {
     }
 }
 
-/// Waits for an answer on a slot's thread: as long as there is patience, and at most [`CALL_MS_MAX`].
+/// Waits on a slot's thread for an answer: until the deadline of `patience`, and at most [`CALL_MS_MAX`].
 ///
 /// # Errors
-/// What was answered; [`Refusal::Unavailable`] where nobody is going to answer, [`Refusal::TimedOut`] where nobody has.
+/// Fails with the answer's own refusal, with [`Refusal::Unavailable`] if the sender is dropped, or with
+/// [`Refusal::TimedOut`].
 pub fn wait(told: &Receiver<Result<Answer, Refusal>>, patience: &Patience) -> Result<Answer, Refusal> {
     let until = Instant::now() + Duration::from_millis(CALL_MS_MAX);
     loop {

@@ -29,17 +29,17 @@ mod tls;
 const PUBLIC: &str = "93.184.216.34";
 const OTHER: &str = "151.101.1.69";
 
-/// See the module's documentation.
+/// Network of the tests.
 struct FakeNetwork {
-    /// What the name server says, one list a question; the last one again and again.
+    /// Answers of the name server, one per query; the last one is repeated.
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
-    /// Where every connection leads.
+    /// Server that every connection reaches.
     server: SocketAddr,
-    /// Addresses that nobody is at.
+    /// Addresses without a server.
     dead: Vec<IpAddr>,
-    /// This machine's own address.
+    /// Address of this machine.
     own: IpAddr,
-    /// Whether the name server says nothing.
+    /// True if the name server never answers.
     is_stuck: bool,
     stuck: Mutex<Vec<Held>>,
     resolved: Mutex<Vec<String>>,
@@ -89,8 +89,8 @@ fn network(server: SocketAddr, answers: &[&[&str]]) -> FakeNetwork {
     }
 }
 
-/// A server that gives each connection the same bytes once it has the request's head, and then closes it. What it was
-/// sent is in the list.
+/// Starts a server that sends `answer` on each connection once it has the request's head, and then closes it. Returns
+/// its address and the list of requests that it receives.
 async fn server(answer: impl Into<Vec<u8>>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -108,7 +108,7 @@ async fn server(answer: impl Into<Vec<u8>>) -> (SocketAddr, Arc<Mutex<Vec<String
     (address, seen)
 }
 
-/// What arrives until the end of a request's head and, since it is sent at once, of its body.
+/// Reads the head of a request and, since it is sent at once, its body.
 async fn head(stream: &mut TcpStream) -> String {
     let (mut request, mut buffer) = (Vec::new(), [0; 4_096]);
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -129,7 +129,7 @@ fn public(server: SocketAddr) -> Egress {
     egress(network(server, &[&[PUBLIC]])).0
 }
 
-/// Sends with a minute's time.
+/// Sends a request with a deadline of a minute.
 async fn send(egress: &Egress, request: &str) -> Result<String, Refused> {
     send_within(egress, request, Duration::from_secs(60), &StopFlag::default()).await
 }
@@ -140,7 +140,7 @@ async fn send_within(egress: &Egress, request: &str, time: Duration, stop: &Stop
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A run of a function that was granted what the tests name.
+/// Returns the context of a function with the grants that the tests use.
 fn run() -> CallContext {
     let hosts = "http=a.example.com,http=a.example.com:8080,http=127.0.0.1,http=127.0.0.1:8080,http=169.254.169.254";
     CallContext {

@@ -141,7 +141,7 @@ mod tests {
         let error = helper.dial(&addresses[1]).await.unwrap_err();
         assert!(error.to_string().contains("refused"), "{error}");
         let error = helper.dial("127.0.0.1:1").await.unwrap_err();
-        assert!(error.to_string().contains("not told of"), "{error}");
+        assert!(error.to_string().contains("not started with"), "{error}");
     }
 
     #[tokio::test]

@@ -151,16 +151,16 @@ fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<
         }
         Accepted::Duplicate => Ok(Kept { id, new_at: None }),
         Accepted::Conflict => {
-            let detail = "this idempotency key came with another request before: send that one, or take another key";
+            let detail = "this idempotency key was used for another request: repeat that one, or use another key";
             Err(Problem::new(ErrorCode::IdempotencyConflict, detail))
         }
         Accepted::NoAnswer => {
-            let detail = "the store did not answer for this item, which may wait or not: send it again, with the \
-                          idempotency key that it had";
+            let detail = "the store did not answer for this item, which may be queued or not: send it again with its \
+                          idempotency key";
             Err(Problem::new(ErrorCode::StoreUnavailable, detail))
         }
         Accepted::InputGone => {
-            Err(Problem::new(ErrorCode::InputGone, "the input is kept no longer: submit the task again"))
+            Err(Problem::new(ErrorCode::InputGone, "the input is no longer kept: submit the task again"))
         }
         // Only [`of`] sets `expects`, and it handles this answer itself.
         Accepted::FunctionChanged => Err(no_answer()),

@@ -58,7 +58,7 @@ pub struct Metrics {
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
     running: Gauge<u64, AtomicU64>,
-    /// Counters owned by the transport, which counts without this crate's types.
+    /// Counters owned by the transport, which counts in plain atomics.
     links: OnceLock<Arc<Counters>>,
     links_joined: Gauge<u64, AtomicU64>,
     links_refused: Gauge<u64, AtomicU64>,

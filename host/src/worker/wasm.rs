@@ -146,7 +146,7 @@ impl MissingWasm {
             return None;
         }
         let (module, form) = self.wanted.pop_front()?;
-        tracing::info!(%module, form = form.as_str(), "fetching a module that has not run here");
+        tracing::info!(%module, form = form.as_str(), "a module is fetched: it has not run here");
         Some(self.fetch.insert(Fetch::new(module, form, now)).ask(now))
     }
 }

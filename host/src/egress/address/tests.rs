@@ -1,5 +1,5 @@
-//! The check of addresses: against a table, against the standard library, and against every bit pattern of a refused
-//! network.
+//! Tests of the classification of addresses: against a table, against the standard library, and against every bit
+//! pattern of a refused network.
 
 use proptest::prelude::*;
 
@@ -101,11 +101,11 @@ fn a_network_is_written_with_its_first_address() {
     assert_eq!(cidr("::/0"), Cidr { network: ip("::"), bits: 0 });
     assert!("10.0.0.1/8".parse::<Cidr>().unwrap_err().contains("write 10.0.0.0/8"));
     for wrong in ["", "10/8", "10.0.0.0/33", "10.0.0.0/-1", "fd00::/129", "localhost", "10.0.0.0/8/8"] {
-        assert!(wrong.parse::<Cidr>().unwrap_err().contains("is no network"), "{wrong}");
+        assert!(wrong.parse::<Cidr>().unwrap_err().contains("is not a network"), "{wrong}");
     }
 }
 
-/// What the standard library knows of an address, written apart from the tables.
+/// Classification by the standard library, independent of the tables.
 fn std_refuses(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -128,7 +128,7 @@ fn std_refuses(address: IpAddr) -> bool {
     }
 }
 
-/// A network of either table with a few bits behind it.
+/// Network of either table, with random bits after its prefix.
 fn inside_a_refused_network() -> impl Strategy<Value = IpAddr> {
     let v4 = (0..V4.len(), any::<u32>()).prop_map(|(row, noise)| {
         let (network, bits, _) = V4[row];

@@ -1,4 +1,4 @@
-//! How requests are read, and what tricks become of.
+//! Tests of the parser of requests, with tricks that must fail.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn get(url: &str) -> Result<Outbound, Refused> {
     parse(&format!("GET {url}\n\n"))
 }
 
-/// Host and port as they are matched and connected to.
+/// Host and port as matched and connected to.
 fn place(url: &str) -> String {
     let request = get(url).unwrap();
     format!("{}:{}", request.name(), request.port)
@@ -54,7 +54,7 @@ fn a_name_is_the_same_in_every_notation() {
     }
     assert_eq!(place("https://ｇood。example"), "good.example:443");
     assert_eq!(place("https://bücher.example"), "xn--bcher-kva.example:443");
-    // Looks the same, is another name: the Cyrillic о.
+    // Looks the same but is another name: the Cyrillic о.
     assert_eq!(place("https://gооd.example"), "xn--gd-fmca.example:443");
     assert_eq!(place("http://evil.org/@good.example"), "evil.org:80");
     assert_eq!(place("http://evil.org#@good.example"), "evil.org:80");
@@ -100,7 +100,7 @@ fn headers_of_the_connection_are_not_the_guests() {
     }
     for line in ["no colon", ": empty", "bad name: x", "x: a\rhost: b", "x: \0", "x\u{e9}: a", " x: folded", ""] {
         let refused = parse(&format!("GET http://a.org/\naccept: a\n{line}\n\n"));
-        // An empty line ends the head, and what follows is body.
+        // An empty line ends the head, and the rest is body.
         assert_eq!(refused.is_ok(), line.is_empty(), "{line:?}");
     }
 }
@@ -130,7 +130,7 @@ proptest! {
         let _ = Outbound::parse(&Bytes::from([b"GET http://".as_slice(), tail.as_bytes(), b"\n\n", &bytes].concat()));
     }
 
-    /// Whatever a URL looks like, the Host header names what is matched and connected to.
+    /// However a URL is written, the Host header names what is matched and connected to.
     #[test]
     fn the_host_header_is_the_host(authority in "[a-z0-9.@:%\\[\\]/#?-]{1,30}") {
         if let Ok(request) = get(&format!("http://{authority}/")) {

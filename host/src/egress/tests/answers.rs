@@ -1,4 +1,4 @@
-//! What servers answer, and what becomes of those that mean harm.
+//! Responses of servers, and how malicious ones are contained.
 
 use fusebox_core::limits::{HTTP_ANSWER_BYTES_MAX, HTTP_HEADERS_BYTES_MAX, HTTP_HEADERS_MAX};
 
@@ -10,7 +10,7 @@ async fn answered(answer: impl Into<Vec<u8>>) -> Result<String, Refused> {
     send(&public(server(answer).await.0), GET).await
 }
 
-/// A server that sends `start` and then `more`, again and again, with a pause after each of these.
+/// Starts a server that sends `start` and then `more` repeatedly, with a pause after each.
 async fn endless(start: &str, more: Vec<u8>, pause: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -135,7 +135,7 @@ async fn what_is_no_http_is_not_available() {
     assert!(answered(smuggled).await.is_err());
 }
 
-/// 10 MiB of zeros in 10 KiB: the guest gets the 10 KiB.
+/// 10 MiB of zeros compressed to 10 KiB: the guest gets the 10 KiB.
 #[tokio::test]
 async fn nothing_is_unpacked() {
     let packed = include_bytes!("zeros.gz");

@@ -1,4 +1,4 @@
-//! Where requests go, and where they do not.
+//! Destinations of requests: allowed and refused.
 
 use super::*;
 

@@ -12,7 +12,7 @@ use super::*;
 
 const GET: &str = "GET https://a.example.com/\n\n";
 
-/// A server with a certificate of this name, and the certificate.
+/// Starts a server with a certificate for this name; returns the certificate too.
 async fn server_as(name: &str) -> (SocketAddr, CertificateDer<'static>) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -23,7 +23,7 @@ async fn server_as(name: &str) -> (SocketAddr, CertificateDer<'static>) {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // One that does not trust this server closes.
+            // A client that does not trust this server closes the connection.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut byte = [0];
             let mut request = Vec::new();

@@ -1,4 +1,4 @@
-//! Slots with runs that wait for each other: a job that waits while a slot sleeps would wait for ever.
+//! Slots with runs that wait for each other: a job that waits while a slot sleeps would wait forever.
 
 use std::{
     sync::mpsc::{self, Receiver, Sender},
@@ -13,7 +13,7 @@ use super::*;
 const SLOTS: u32 = 4;
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Runs end when as many go on as there are slots.
+/// Ends runs once as many are in progress as there are slots.
 #[derive(Default)]
 struct Together {
     running: Mutex<u32>,
@@ -45,7 +45,7 @@ impl HostCalls for Nothing {
     }
 }
 
-/// An invoke of nobody's function.
+/// Job of a synchronous invocation.
 pub(in crate::worker) fn job() -> Job {
     Job {
         module: ModuleDigest([0; 32]),
@@ -85,7 +85,7 @@ fn a_burst_wakes_every_slot() {
     }
 }
 
-/// Says which tenant's run has begun, and ends it when told to.
+/// Reports the tenant of each run that begins, and ends the run on request.
 struct Held {
     begun: Sender<(TenantId, Sender<()>)>,
 }
@@ -117,7 +117,7 @@ impl Stage {
         }
     }
 
-    /// The next run that begins: whose it is, and what ends it.
+    /// Returns the next run that begins: its tenant, and the sender that ends it.
     fn next(&self) -> (String, Sender<()>) {
         let (tenant, end) = self.begun.recv_timeout(DEADLINE).expect("a run begins");
         (tenant.to_string(), end)
@@ -135,7 +135,8 @@ fn long_runs_leave_a_slot_for_another_tenant(lane: Lane) {
         assert_eq!(tenant, "other", "it is served one after the other while no slot is free");
         end.send(()).unwrap();
     }
-    // The sleeper has 48 waiting and the extra slot is free: had it a right to it, one would have begun before the others.
+    // The sleeper has 48 jobs waiting and the extra slot is free: with a right to it, one would have begun before the
+    // others.
     let [(_, end), _still_held] = held;
     stage.submit(lane, "third", 1);
     let (tenant, _third) = stage.next();
