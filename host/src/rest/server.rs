@@ -10,6 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 
 use self::{
     doors::{Door, Doors, Open},
@@ -76,8 +77,10 @@ pub async fn serve(
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) {
-    let doors = Doors::new(bounds);
-    let (stop, stopped) = watch::channel(false);
+    let stop = CancellationToken::new();
+    let doors = Doors::new(bounds, stop.clone());
+    // Each connection holds a receiver until it has ended.
+    let (held, hold) = watch::channel(());
     let server = Server { router, tls, bounds };
     let follow = async {
         match &server.tls {
@@ -89,17 +92,19 @@ pub async fn serve(
     loop {
         tokio::select! {
             (stream, open) = accept(&listener, &doors) => {
-                let (server, mut stop) = (server.clone(), stopped.clone());
-                tokio::spawn(async move { server.connection(stream, &open.0, &mut stop).await });
+                let (server, hold) = (server.clone(), hold.clone());
+                tokio::spawn(async move {
+                    server.connection(stream, &open.0).await;
+                    drop(hold);
+                });
             }
             () = &mut follow => {}
             () = &mut shutdown => break,
         }
     }
-    drop((listener, stopped));
-    let _ = stop.send(true);
-    // Each connection holds a receiver until it has ended.
-    let drained = tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), stop.closed());
+    drop((listener, hold));
+    stop.cancel();
+    let drained = tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), held.closed());
     if drained.await.is_err() {
         tracing::warn!("some requests were still open when the drain's time was over");
     }
@@ -115,31 +120,26 @@ struct Server {
 
 impl Server {
     /// Serves one connection to its end, or until it is to give way to others.
-    async fn connection(&self, stream: TcpStream, door: &Arc<Door>, stop: &mut watch::Receiver<bool>) {
-        let Some(tls) = &self.tls else { return self.requests(stream, door, stop).await };
+    async fn connection(&self, stream: TcpStream, door: &Arc<Door>) {
+        let Some(tls) = &self.tls else { return self.requests(stream, door).await };
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(self.bounds.headers, tls.acceptor().accept(stream)) => shaken,
-            () = door.closing() => return,
+            () = door.gives_way() => return,
         };
         match shaken {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) => {
-                Box::pin(two::serve(Line::of_streams(stream, self.bounds), self, door, stop)).await;
+                Box::pin(two::serve(Line::of_streams(stream, self.bounds), self, door)).await;
             }
-            Ok(Ok(stream)) => self.requests(stream, door, stop).await,
+            Ok(Ok(stream)) => self.requests(stream, door).await,
             // Whoever speaks no TLS, or not in time, is no event of the host's.
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake did not end in time"),
         }
     }
 
-    async fn requests(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        door: &Arc<Door>,
-        stop: &mut watch::Receiver<bool>,
-    ) {
-        if let Some(line) = one::serve(stream, self, door, stop).await {
-            Box::pin(two::serve(line, self, door, stop)).await;
+    async fn requests(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, door: &Arc<Door>) {
+        if let Some(line) = one::serve(stream, self, door).await {
+            Box::pin(two::serve(line, self, door)).await;
         }
     }
 }

@@ -75,6 +75,8 @@ impl Holder {
 /// The connections of a node.
 pub(super) struct Doors {
     bounds: Bounds,
+    /// Cancelled when the drain begins, and with it the token of each connection: one wait serves both ends.
+    stop: CancellationToken,
     book: Mutex<Book>,
     /// Numbers the uses of all doors, so that the one that was used first is found without a clock.
     uses: AtomicU64,
@@ -107,8 +109,8 @@ pub(crate) struct Door {
 pub(super) struct Open(pub(super) Arc<Door>);
 
 impl Doors {
-    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { bounds, book: Mutex::default(), uses: AtomicU64::new(0) })
+    pub(super) fn new(bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { bounds, stop, book: Mutex::default(), uses: AtomicU64::new(0) })
     }
 
     /// Lets a connection in; `None` where it must go.
@@ -136,7 +138,7 @@ impl Doors {
             last_use: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
             pace: OnceLock::new(),
             streams: AtomicUsize::new(0),
-            closing: CancellationToken::new(),
+            closing: self.stop.child_token(),
         });
         book.doors.insert(id, door.clone());
         Some(Open(door))
@@ -241,9 +243,17 @@ impl Door {
         self.streams.store(streams, Ordering::Relaxed);
     }
 
-    /// Waits until it is to give way.
+    /// Waits until it is to take no more requests: it gives way to another connection, or the drain begins.
     pub(super) async fn closing(&self) {
         self.closing.cancelled().await;
+    }
+
+    /// Waits until it is to give way to another connection.
+    pub(super) async fn gives_way(&self) {
+        self.closing().await;
+        if self.doors.stop.is_cancelled() {
+            std::future::pending().await
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -296,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_address_has_a_quarter_and_its_idle_ones_give_way() {
-        let doors = Doors::new(BOUNDS);
+        let doors = Doors::new(BOUNDS, CancellationToken::new());
         let first = open(&doors, "203.0.113.7").unwrap();
         let _second = busy(open(&doors, "203.0.113.7"));
         let third = busy(open(&doors, "203.0.113.7"));
@@ -314,7 +324,7 @@ mod tests {
     #[test]
     fn loopback_and_trusted_proxies_are_no_address() {
         let trusted = Vec::leak(vec!["198.51.100.0/24".parse().unwrap()]);
-        let doors = Doors::new(Bounds { trusted, ..BOUNDS });
+        let doors = Doors::new(Bounds { trusted, ..BOUNDS }, CancellationToken::new());
         let addresses = ["127.0.0.1", "::1", "198.51.100.9", "::ffff:198.51.100.9"];
         let all: Vec<Open> = addresses.iter().cycle().take(8).map(|address| busy(open(&doors, address))).collect();
         assert!(all.iter().all(|open| !open.0.is_extra()));
@@ -322,7 +332,7 @@ mod tests {
 
     #[test]
     fn where_all_are_in_use_the_reserve_is_left_and_counts_stay_right() {
-        let doors = Doors::new(BOUNDS);
+        let doors = Doors::new(BOUNDS, CancellationToken::new());
         let all: Vec<Open> = (0..8).map(|_| busy(open(&doors, "127.0.0.1"))).collect();
         let extra = open(&doors, "127.0.0.1").unwrap();
         assert!(extra.0.is_extra());

@@ -5,10 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    sync::watch,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{
     HEADER_BYTES_MAX, Server,
@@ -30,7 +27,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     server: &Server,
     door: &Arc<Door>,
-    stop: &mut watch::Receiver<bool>,
 ) -> Option<Line<S>> {
     let pace = Pace::new(server.bounds);
     door.paced_by(&pace);
@@ -45,8 +41,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .writev(false)
         .serve_connection(TokioIo::new(line), requests);
     let ended = tokio::select! {
+        biased;
         ended = &mut connection => Some(ended),
-        () = stopped(stop) => None,
         () = door.closing() => None,
     };
     let ended = match ended {
@@ -69,11 +65,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Ok(()) | Err(_) => {}
     }
     None
-}
-
-/// Waits for the drain to begin.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Says this, if anything, and closes once the client has, or in a moment.

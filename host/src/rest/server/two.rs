@@ -17,7 +17,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
     time::Instant,
 };
 
@@ -25,7 +24,6 @@ use super::{
     HEADER_BYTES_MAX, Server,
     doors::Door,
     line::Line,
-    one::stopped,
     pieces::{self, PIECE_BYTES, Pieces},
 };
 
@@ -47,7 +45,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     line: Line<S>,
     server: &Server,
     door: &Arc<Door>,
-    stop: &mut watch::Receiver<bool>,
 ) {
     let (bounds, streams) = (server.bounds, Arc::new(Streams::new(door.clone())));
     let requests = Requests { router: TowerToHyperService::new(server.router.clone()), door: door.clone() };
@@ -65,7 +62,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     tokio::select! {
         // A client that breaks off is no event of the host's.
         _ = &mut connection => return,
-        () = stopped(stop) => {}
         () = door.closing() => {}
         () = streams.idle(bounds.headers, bounds.keep_alive) => {}
     }
