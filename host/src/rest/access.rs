@@ -7,6 +7,7 @@ use axum::{
     Router,
     http::{HeaderValue, Method, header},
 };
+use foldhash::fast::RandomState;
 use fusebox_core::error::ErrorCode;
 use url::form_urlencoded;
 use utoipa::openapi::{
@@ -34,7 +35,7 @@ pub struct Routes {
 
 /// Access rules by path and method.
 #[derive(Clone, Debug, Default)]
-pub struct Access(HashMap<String, Vec<Row>>);
+pub struct Access(HashMap<String, Vec<Row>, RandomState>);
 
 /// Access rule of a route, and the query parameters that it takes.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::http::{HeaderName, HeaderValue, header};
+use foldhash::fast::RandomState;
 use fusebox_core::{
     error::ErrorCode,
     limits::COUNTED_TENANTS_MAX,
@@ -27,7 +28,7 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 pub struct Meter {
     quotas: Arc<QuotaBook>,
     requests: Mutex<HashMap<TenantId, RequestBucket>>,
-    invokes: Arc<Mutex<HashMap<TenantId, u64>>>,
+    invokes: Arc<Mutex<HashMap<TenantId, u64, RandomState>>>,
 }
 
 impl Meter {
@@ -85,7 +86,7 @@ impl Meter {
 
 /// Guard of an invocation in progress.
 pub(super) struct Invoking {
-    invokes: Arc<Mutex<HashMap<TenantId, u64>>>,
+    invokes: Arc<Mutex<HashMap<TenantId, u64, RandomState>>>,
     tenant: TenantId,
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use fusebox_core::{
     name::TenantId,
     quota::{QuotaSettings, Quotas},
@@ -27,7 +28,7 @@ pub struct QuotaBook {
 #[derive(Default)]
 struct Known {
     changes: u64,
-    tenants: HashMap<TenantId, Quotas>,
+    tenants: HashMap<TenantId, Quotas, RandomState>,
 }
 
 impl QuotaBook {
@@ -71,7 +72,7 @@ impl QuotaBook {
     pub async fn refresh(&self) -> store::Result<()> {
         let tenants = self.store.tenants().await?;
         let tenants = tenants.into_iter().map(|tenant| (tenant.id.clone(), Quotas::of(&tenant.id, &tenant.quotas)));
-        let tenants: HashMap<_, _> = tenants.collect();
+        let tenants: HashMap<_, _, _> = tenants.collect();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.tenants != tenants {
             *known = Known { changes: known.changes + 1, tenants };

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
 use fusebox_core::{
     limits::{INVOKE_WAITERS_MAX, INVOKE_WAITERS_PER_TENANT_MAX},
     name::TenantId,
@@ -32,7 +33,7 @@ pub enum Full {
 
 /// Queues of all tenants. `T` is a job.
 pub(super) struct Queues<T> {
-    tenants: HashMap<TenantId, Tenant<T>>,
+    tenants: HashMap<TenantId, Tenant<T>, RandomState>,
     /// Tenants with waiting jobs, by lane; the front one is served next.
     turns: [VecDeque<TenantId>; 2],
     /// Number of waiting jobs, by lane.
@@ -67,7 +68,7 @@ impl<T> Tenant<T> {
 impl<T> Default for Queues<T> {
     fn default() -> Self {
         Self {
-            tenants: HashMap::new(),
+            tenants: HashMap::default(),
             turns: Default::default(),
             waiting: [0; 2],
             first: Lane::Attempts,
@@ -84,27 +85,23 @@ impl<T> Queues<T> {
     /// than are still free, so that the next tenant finds some.
     pub(super) fn push(&mut self, lane: Lane, tenant: &TenantId, job: T) -> Result<(), Full> {
         let waiting = self.waiting(lane);
-        if !self.tenants.contains_key(tenant) {
-            self.forget_idle();
-            self.tenants.insert(tenant.clone(), Tenant::default());
-        }
-        let mut result = Ok(());
-        let mut is_first = false;
-        self.change(tenant, |known| {
-            let line = lane.of(&mut known.lines);
-            result = may_wait(lane, line.len(), waiting);
-            if result.is_ok() {
-                is_first = line.is_empty();
-                line.push_back(job);
+        let known = match self.tenants.get_mut(tenant) {
+            Some(known) => known,
+            None => {
+                self.forget_idle();
+                self.tenants.entry(tenant.clone()).or_default()
             }
-        });
-        if result.is_ok() {
-            *lane.of(&mut self.waiting) += 1;
-        }
-        if is_first {
+        };
+        let waited = known.waits();
+        let line = lane.of(&mut known.lines);
+        may_wait(lane, line.len(), waiting)?;
+        if line.is_empty() {
             lane.of(&mut self.turns).push_back(tenant.clone());
         }
-        result
+        line.push_back(job);
+        self.strangers += usize::from(!waited && known.running == 0);
+        *lane.of(&mut self.waiting) += 1;
+        Ok(())
     }
 
     /// Removes the next job, with its tenant: lanes alternate, and tenants alternate within a lane.
