@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
@@ -103,6 +103,9 @@ impl<'a> Arrival<'a> {
     ) -> Result<Bytes, Unread> {
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
         claim(self.bytes).map_err(Unread::NoRoom)?;
+        if self.body.is_end_stream() {
+            return Ok(first);
+        }
         let Some(second) = self.next().await? else { return Ok(first) };
         let ahead = declared.unwrap_or_default().min(AHEAD_BYTES_MAX);
         let mut whole = BytesMut::with_capacity(usize::try_from(ahead).unwrap_or_default());
