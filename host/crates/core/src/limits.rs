@@ -75,7 +75,7 @@ pub const LEASE_MS: u64 = 10_000;
 pub const HEARTBEAT_MS: u64 = 1_000;
 /// Silence after which a worker is considered dead: five heartbeats, as on the Python platform.
 pub const WORKER_SILENCE_MS_MAX: u64 = 5_000;
-/// Time within which a worker must acknowledge the receipt of an attempt; otherwise its link loses messages and is
+/// Time within which a worker must acknowledge the receipt of an attempt; otherwise its link is considered lossy and
 /// closed. Two round trips of a poor connection, and far below the silence after which a worker is dead.
 pub const RECEIPT_MS_MAX: u64 = 2_000;
 /// Time within which a pull worker's request is answered, if necessary with nothing: below the idle time-outs of

@@ -15,7 +15,7 @@ mod lists;
 
 use lists::{COMPUTE, FCNTLS, FILES, IOCTLS, LINK, NETWORK, READ, RUN, START};
 
-/// Flags of `clone` that are denied to threads: those that create namespaces.
+/// Flags of `clone` that create namespaces, which no inmate may do.
 const NAMESPACES: u64 = 0x7e02_0080;
 /// Mask of a socket's kind, excluding its flags.
 const SOCKET_KIND: u64 = 0xf;
@@ -69,7 +69,7 @@ fn install(rules: Rules, otherwise: SeccompAction, on_match: SeccompAction) -> R
     })
 }
 
-/// Returns the rules of the lists. The rules with conditions below apply to every inmate that has the call at all.
+/// Returns rules that allow the calls of the lists and, to every inmate, the calls with conditions below.
 fn allowed(lists: &[&[c_long]]) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = lists.iter().flat_map(|list| list.iter()).map(|call| (*call, Vec::new())).collect();
     let own = u64::from(std::process::id());

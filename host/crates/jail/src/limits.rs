@@ -20,7 +20,7 @@ pub(crate) fn set(limits: &[Limit]) -> Result<String, String> {
 /// called first, before this process opens any.
 #[expect(unsafe_code, reason = "no safe function closes descriptors that nobody owns")]
 pub fn close_inherited() {
-    // SAFETY: nothing in this process owns a descriptor above 2 yet. Where the kernel does not know the call, they stay.
+    // SAFETY: nothing in this process owns a descriptor above 2 yet. On kernels without the call they stay open.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
@@ -28,6 +28,6 @@ pub fn close_inherited() {
 /// process.
 #[expect(unsafe_code, reason = "no safe function sets what becomes of a signal")]
 pub fn ignore_hangup() {
-    // SAFETY: no handler is installed, so that nothing runs at the signal.
+    // SAFETY: no handler is installed, so no code runs on the signal.
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }

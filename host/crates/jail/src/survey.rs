@@ -33,7 +33,7 @@ pub fn survey() -> Survey {
 #[expect(unsafe_code, reason = "the crate for Landlock does not say the version without laying rules on the process")]
 fn landlock() -> u32 {
     const VERSION: libc::c_uint = 1;
-    // SAFETY: with this flag the kernel reads no memory and answers a number.
+    // SAFETY: with this flag the kernel reads no memory and returns a number.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) };
     u32::try_from(version).unwrap_or(0)
 }

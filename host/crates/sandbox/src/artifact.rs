@@ -14,7 +14,7 @@ const MAC_BYTES: usize = 32;
 
 /// Properties that an artifact must match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity<'a> {
+pub(crate) struct ArtifactIdentity<'a> {
     /// Digest of the module.
     pub(crate) digest: &'a ModuleDigest,
     /// Hash of the engine's version and settings.
@@ -34,13 +34,13 @@ impl fmt::Debug for ArtifactKey {
 
 impl ArtifactKey {
     /// Returns compiled code in its authenticated form.
-    pub(crate) fn seal(&self, identity: Identity<'_>, code: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, identity: ArtifactIdentity<'_>, code: &[u8]) -> Vec<u8> {
         let mac = self.mac(identity, code).finalize().into_bytes();
         [MAGIC.as_slice(), &mac, code].concat()
     }
 
     /// Returns the compiled code of an authenticated form, or `None` if it is not authentic.
-    pub(crate) fn open<'a>(&self, identity: Identity<'_>, file: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn open<'a>(&self, identity: ArtifactIdentity<'_>, file: &'a [u8]) -> Option<&'a [u8]> {
         let sealed = file.strip_prefix(MAGIC)?;
         let (mac, code) = sealed.split_at_checked(MAC_BYTES)?;
         self.mac(identity, code).verify_slice(mac).ok()?;
@@ -48,7 +48,7 @@ impl ArtifactKey {
     }
 
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-    fn mac(&self, identity: Identity<'_>, code: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, identity: ArtifactIdentity<'_>, code: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length");
         mac.update(MAGIC);
         mac.update(&identity.digest.0);
@@ -66,7 +66,7 @@ mod tests {
     fn any_change_is_noticed() {
         let key = ArtifactKey([1; 32]);
         let digest = ModuleDigest([2; 32]);
-        let identity = Identity { digest: &digest, engine: 3 };
+        let identity = ArtifactIdentity { digest: &digest, engine: 3 };
         let file = key.seal(identity, b"native code");
         assert_eq!(key.open(identity, &file), Some(b"native code".as_slice()));
         for at in 0..file.len() {
@@ -76,8 +76,8 @@ mod tests {
             assert_eq!(key.open(identity, &file[..at]), None, "cut at {at}");
         }
         let other = ModuleDigest([9; 32]);
-        assert_eq!(key.open(Identity { digest: &other, ..identity }, &file), None);
-        assert_eq!(key.open(Identity { engine: 4, ..identity }, &file), None);
+        assert_eq!(key.open(ArtifactIdentity { digest: &other, ..identity }, &file), None);
+        assert_eq!(key.open(ArtifactIdentity { engine: 4, ..identity }, &file), None);
         assert_eq!(ArtifactKey([9; 32]).open(identity, &file), None);
     }
 }

@@ -15,7 +15,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 
 use crate::{
     ModuleError, SandboxError,
-    artifact::{ArtifactKey, Identity},
+    artifact::{ArtifactIdentity, ArtifactKey},
     disk::Disk,
     host::Host,
     imports, wasi,
@@ -173,8 +173,8 @@ impl Cache {
         format!("{digest}-{:016x}-t.cwasm", self.engine_hash)
     }
 
-    fn identity<'a>(&self, digest: &'a ModuleDigest) -> Identity<'a> {
-        Identity { digest, engine: self.engine_hash }
+    fn identity<'a>(&self, digest: &'a ModuleDigest) -> ArtifactIdentity<'a> {
+        ArtifactIdentity { digest, engine: self.engine_hash }
     }
 
     fn link(&self, digest: &ModuleDigest, code: &[u8]) -> Result<LoadedModule, ModuleError> {

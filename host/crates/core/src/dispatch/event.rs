@@ -249,21 +249,21 @@ pub enum Answer {
 /// Verdict to record for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveVerdict {
-    /// The end, whose data the driver holds.
+    /// Records the end, whose data the driver holds.
     End,
-    /// The attempt was lost: queue the next one if any is left.
+    /// Records the loss of the attempt: the next one is queued if any is left.
     Retry {
         /// Delay before the next attempt, in milliseconds.
         delay_ms: u64,
     },
-    /// Release the attempt without consuming it.
+    /// Releases the attempt without consuming it.
     Release,
 }
 
-/// Output of the dispatcher.
+/// Output of the dispatcher: an action of the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Lease up to `count` attempts of `tenant` to `worker` in the store.
+    /// Leases up to `count` attempts of `tenant` to `worker` in the store.
     Lease {
         /// Id to be repeated in the answer.
         request: RequestId,
@@ -276,7 +276,7 @@ pub enum Effect {
         /// True for a single attempt for the worker's extra slot.
         extra: bool,
     },
-    /// Send an attempt to its worker; its lease is saved.
+    /// Sends an attempt to its worker; its lease is saved.
     Assign {
         /// Worker to run it.
         worker: WorkerId,
@@ -287,7 +287,7 @@ pub enum Effect {
         /// True if the attempt is for the worker's extra slot and consumes no credit.
         extra: bool,
     },
-    /// Record a verdict in the store.
+    /// Records a verdict in the store.
     Save {
         /// Worker that ran the attempt.
         worker: WorkerId,
@@ -298,12 +298,12 @@ pub enum Effect {
         /// Verdict to record.
         verdict: SaveVerdict,
     },
-    /// Renew leases in the store.
+    /// Renews leases in the store.
     Beat {
         /// The attempts.
         attempts: Vec<(TaskId, Attempt)>,
     },
-    /// Stop a run on its worker.
+    /// Stops a run on its worker.
     Stop {
         /// Worker that runs it.
         worker: WorkerId,
@@ -314,21 +314,21 @@ pub enum Effect {
         /// Reason to report.
         reason: StopReason,
     },
-    /// Draw fuel of a tenant from the store.
+    /// Draws fuel of a tenant from the store.
     Draw {
         /// The tenant.
         tenant: TenantId,
         /// Amount.
         fuel: u64,
     },
-    /// Return fuel of a tenant to the store.
+    /// Returns fuel of a tenant to the store.
     GiveBack {
         /// The tenant.
         tenant: TenantId,
         /// Amount.
         fuel: u64,
     },
-    /// Notify the worker that an attempt is recorded or no longer leased by this dispatcher, and discard the attempt's
+    /// Notifies the worker that an attempt is recorded or no longer leased by this dispatcher, and discards the attempt's
     /// data.
     Told {
         /// Worker that ran it.
@@ -338,19 +338,19 @@ pub enum Effect {
         /// The attempt.
         attempt: Attempt,
     },
-    /// Answer a pull worker's request with nothing: its credit expired unused.
+    /// Answers a pull worker's request with nothing, since its credit expired unused.
     NothingYet {
         /// The worker.
         worker: WorkerId,
         /// Number of expired credits.
         slots: u32,
     },
-    /// Disconnect a worker that was silent for too long; it must join again.
+    /// Disconnects a worker that was silent for too long; it must join again.
     GaveUp {
         /// The worker.
         worker: WorkerId,
     },
-    /// Send [`Event::Tick`] at the given time or later.
+    /// Requests [`Event::Tick`] at the given time or later.
     WakeAt {
         /// The time.
         at: Millis,

@@ -43,7 +43,7 @@ fn write_elsewhere() -> io::Result<()> {
 #[expect(unsafe_code, reason = "memory is mapped as the engine maps it")]
 fn executable_memory() -> io::Result<()> {
     const BYTES: usize = 4_096;
-    // SAFETY: the mapping is new, nothing points into it, and it is gone at the end.
+    // SAFETY: the mapping is new, nothing points into it, and it is unmapped at the end.
     unsafe {
         let page = mmap_anonymous(std::ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
         mprotect(page, BYTES, MprotectFlags::READ | MprotectFlags::EXEC)?;

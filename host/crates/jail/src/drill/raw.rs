@@ -145,8 +145,9 @@ pub(super) const CALLS: &[Call] = &[
 
 /// Makes a system call. The child of a fork exits at once.
 pub(super) fn call(number: c_long, [a, b, c, d, e]: [i64; 5]) -> io::Result<i64> {
-    // SAFETY: the pointers among the arguments are null or point to constants that the calls above only read; what the
-    // kernel writes would go to null or to constants, which it refuses. A forked child shares no memory and runs nothing but `_exit`.
+    // SAFETY: pointer arguments are null or refer to constants that these calls only read; where the kernel would
+    // write, it would do so to null or to constants, which it refuses. A forked child shares no memory and runs nothing
+    // but `_exit`.
     let answer = unsafe {
         let answer = libc::syscall(number, a, b, c, d, e, 0);
         if answer == 0 && is_fork(number) {
@@ -176,7 +177,7 @@ pub(super) fn undo(number: c_long, answer: i64) {
         libc::SYS_fanotify_init,
     ];
     let answer = libc::c_int::try_from(answer).unwrap_or(-1);
-    // SAFETY: the descriptor was just opened, and nobody owns it; the child is this process's own.
+    // SAFETY: the descriptor was just opened and has no other owner; the child is a child of this process.
     unsafe {
         if opens.contains(&number) {
             libc::close(answer);

@@ -48,20 +48,20 @@ fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleErro
     let _ = child.kill();
     let status = child.wait().map_err(failed)?;
     match answer {
-        Some(Answer { code, .. }) if status.success() && code.len() as u64 <= ARTIFACT_BYTES_MAX => Ok(code),
+        Some(ChildOutput { code, .. }) if status.success() && code.len() as u64 <= ARTIFACT_BYTES_MAX => Ok(code),
         Some(answer) => Err(refused(status, &answer.message)),
         None => Err(too_costly("it did not compile in time")),
     }
 }
 
-struct Answer {
+struct ChildOutput {
     code: Vec<u8>,
     message: Vec<u8>,
 }
 
 /// Sends the module and reads the answer in separate threads, so that neither side blocks on a full pipe; returns
 /// `None` if the wall time runs out first.
-fn converse(child: &mut Child, wasm: &[u8]) -> Option<Answer> {
+fn converse(child: &mut Child, wasm: &[u8]) -> Option<ChildOutput> {
     let (mut stdin, stdout, stderr) = (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
     let (done, answered) = mpsc::channel();
     thread::scope(|scope| {
@@ -71,7 +71,7 @@ fn converse(child: &mut Child, wasm: &[u8]) -> Option<Answer> {
             let (mut code, mut message) = (Vec::new(), Vec::new());
             let _ = stdout.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut code);
             let _ = stderr.take(MESSAGE_BYTES_MAX).read_to_end(&mut message);
-            let _ = done.send(Answer { code, message });
+            let _ = done.send(ChildOutput { code, message });
         });
         let answer = answered.recv_timeout(Duration::from_millis(COMPILE_WALL_MS_MAX)).ok();
         if answer.is_none() {
