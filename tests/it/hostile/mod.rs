@@ -115,7 +115,7 @@ async fn every_import_that_is_offered_is_attacked() {
     let unknown = corpus().into_iter().find(|hostile| hostile.name == "import-unknown").unwrap();
     let answer = server.client().post("/v1/functions?name=unknown", unknown.wasm).await.unwrap().json().unwrap();
     let detail = answer["detail"].as_str().unwrap();
-    let offered = detail.split_once("there are ").and_then(|(_, rest)| rest.split_once(';')).unwrap().0;
+    let offered = detail.split_once("fusebox has ").and_then(|(_, rest)| rest.split_once(';')).unwrap().0;
     for name in offered.split(", ") {
         assert!(imports_attacked().contains(&name), "{name}: add it to tests/hostile/src/pointers.rs");
     }
