@@ -56,7 +56,7 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
         }
     };
     let admitted = app.gate.admit(bearer(request.headers()), row.needs).await;
-    // Taken out: nothing after this asks for it, and the table need not grow for the caller.
+    // Removed, since nothing reads it later and the map then need not grow for the caller.
     if let (Ok(caller), Some(door)) = (&admitted, request.extensions_mut().remove::<Arc<Door>>()) {
         door.used_by(caller)?;
     }
@@ -88,7 +88,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Refuses contradictory headers: a proxy or a retry may take the other of the two values.
 fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Problem> {
-    // Without a header that comes twice, there is nothing to look for.
+    // Without repeated headers there is nothing to compare.
     if headers.len() == headers.keys_len() {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! Connections: what axum's own server does not bound. Handshakes and half-sent headers time out, whoever reads no answer
-//! is cut off, connections are limited in number, and a drain lets open requests end.
+//! HTTP server of REST, with bounds that axum's own server lacks: time-outs for handshakes, headers and unread
+//! responses, a limit on connections, and a drain that lets open requests end.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -27,34 +27,34 @@ mod pieces;
 mod requests;
 mod two;
 
-/// Headers of one request, together; by number hyper takes at most 100.
+/// Largest size of a request's headers together; hyper limits their number to 100.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-/// After an accept that failed (no descriptors left), others get time to close.
+/// Pause after a failed accept, as when no descriptors are left, so that other connections can close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Said to a connection that there is no room for.
+/// Response to a connection for which there is no room.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// What strangers may take of a REST node by connecting to it.
+/// Bounds on what unauthenticated clients can use of a REST node.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Open at once, and a sixteenth more as a reserve; see `doors.rs`.
+    /// Number of open connections, in addition to a reserve of a sixteenth; see `doors.rs`.
     pub connections: usize,
-    /// Networks of proxies, by which many come: their addresses are not bounded.
+    /// Networks of trusted proxies, whose addresses have no limit of their own.
     pub trusted: &'static [Cidr],
-    /// A TLS handshake, the first request's head from the connection's beginning, and the head of each later request
-    /// from its first byte must arrive whole within this time. A client that closes its half of the connection is
-    /// waited on for so long as well.
+    /// Longest time for a TLS handshake, for the head of the first request from the connection's start, and for the
+    /// head of each later request from its first byte. Also the longest wait for a response after the client has closed
+    /// its half.
     pub headers: Duration,
-    /// How long a connection may be idle, without a request under way.
+    /// Longest time that a connection may stay idle, without a request in progress.
     pub keep_alive: Duration,
-    /// A client that takes nothing of its answer for this long is cut off.
+    /// Time without progress after which a client that does not read its response is disconnected.
     pub stall: Duration,
 }
 
-/// Longer than the idle time of the balancers that are in use (60 s: Amazon, Azure, nginx), so that they close first and
-/// never send a request to a connection that is closing.
+/// Longer than the idle time-out of common load balancers (60 s: Amazon, Azure, nginx), so that they close first and
+/// never send a request to a connection that is being closed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 impl Default for Bounds {
@@ -106,11 +106,11 @@ pub async fn serve(
     stop.cancel();
     let drained = tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), held.closed());
     if drained.await.is_err() {
-        tracing::warn!("some requests were still open when the drain's time was over");
+        tracing::warn!("some requests were still open when the drain timed out");
     }
 }
 
-/// What every connection is served with.
+/// State shared by all connections.
 #[derive(Clone)]
 struct Server {
     router: Router,
@@ -119,7 +119,7 @@ struct Server {
 }
 
 impl Server {
-    /// Serves one connection to its end, or until it is to give way to others.
+    /// Serves one connection until it ends, or must give way to others.
     async fn connection(&self, stream: TcpStream, door: &Arc<Door>) {
         let Some(tls) = &self.tls else { return self.requests(stream, door).await };
         let shaken = tokio::select! {
@@ -131,7 +131,7 @@ impl Server {
                 Box::pin(two::serve(Line::of_streams(stream, self.bounds), self, door)).await;
             }
             Ok(Ok(stream)) => self.requests(stream, door).await,
-            // Whoever speaks no TLS, or not in time, is no event of the host's.
+            // A client without TLS, or a slow one, is not a fault of the host.
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake did not end in time"),
         }
@@ -144,7 +144,7 @@ impl Server {
     }
 }
 
-/// The next connection that may stay. One that may not is told so, where it speaks no TLS, and closed.
+/// Accepts the next connection that may stay. Others get a 503, which clients with TLS cannot read, and are closed.
 async fn accept(listener: &TcpListener, doors: &Arc<Doors>) -> (TcpStream, Open) {
     loop {
         match listener.accept().await {

@@ -1,8 +1,8 @@
-//! Shares of a node's connections. A connection belongs to the tenant of the last key that it was used with, before that
-//! to its address. Each tenant and each address has a quarter of all; loopback and the proxies that an operator trusts are no
-//! address, since many come by them. Nobody waits to be accepted: where there are as many connections as may be, the one that
-//! has been idle for longest gives way; where none is idle, the next ones are of a small reserve, in which health, readiness
-//! and the operator's keys are answered, and everything else with 503.
+//! Shares of a node's connections. A connection belongs to the tenant of the key last used on it, or before that to its
+//! address. Each tenant and each address may hold a quarter of all. Loopback and an operator's trusted proxies do not
+//! count as addresses, since many clients use them. Connections never wait to be accepted: at the limit, the one that
+//! has been idle longest is closed; if none is idle, new ones go to a small reserve, in which only health, readiness
+//! and the operator's keys are served, and everything else is answered 503.
 
 use std::{
     collections::HashMap,
@@ -20,23 +20,23 @@ use tokio_util::sync::CancellationToken;
 use super::{Bounds, pace::Pace};
 use crate::{rest::error::Problem, tenancy::Caller};
 
-/// The part of all connections that is one holder's.
+/// Divisor of the limit that gives one holder's share.
 const QUARTER: usize = 4;
-/// The reserve, as a part of all.
+/// Divisor of the limit that gives the reserve.
 const RESERVE: usize = 16;
 
-/// The holder of a connection.
+/// Holder of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
-    /// Nobody's yet, of an address; of IPv6, of the network that one customer has.
+    /// No tenant yet, from an address; for IPv6, from the /64 network, which one customer has.
     Address(IpAddr),
-    /// Nobody's yet, by an address that many come by.
+    /// No tenant yet, from an address that many clients share.
     Shared,
-    /// A caller's of a host without keys.
+    /// Caller of a host without keys.
     Anyone,
-    /// A tenant's.
+    /// Tenant.
     Tenant(TenantId),
-    /// An operator's.
+    /// Operator.
     Operator,
 }
 
@@ -72,13 +72,14 @@ impl Holder {
     }
 }
 
-/// The connections of a node.
+/// Connections of a node.
 pub(super) struct Doors {
     bounds: Bounds,
-    /// Cancelled when the drain begins, and with it the token of each connection: one wait serves both ends.
+    /// Cancelled when the drain begins, which also cancels the token of each connection, so that one wait serves both
+    /// ends.
     stop: CancellationToken,
     book: Mutex<Book>,
-    /// Numbers the uses of all doors, so that the one that was used first is found without a clock.
+    /// Counter of uses, which orders connections by their last use without a clock.
     uses: AtomicU64,
 }
 
@@ -86,7 +87,7 @@ pub(super) struct Doors {
 struct Book {
     doors: HashMap<u64, Arc<Door>>,
     held: HashMap<Holder, usize>,
-    /// Those that are not of the reserve.
+    /// Number of connections outside of the reserve.
     ordinary: usize,
     next: u64,
 }
@@ -98,14 +99,14 @@ pub(crate) struct Door {
     holder: Mutex<Holder>,
     is_extra: AtomicBool,
     last_use: AtomicU64,
-    /// Knows whether the client is between requests; there once requests are read.
+    /// Tells whether the client is between requests; set once requests are read.
     pace: OnceLock<Arc<Pace>>,
-    /// Requests under way, of an HTTP/2 connection.
+    /// Number of requests in progress, on an HTTP/2 connection.
     streams: AtomicUsize,
     closing: CancellationToken,
 }
 
-/// Keeps a connection among those that are open until it is dropped.
+/// Keeps a connection counted until it is dropped.
 pub(super) struct Open(pub(super) Arc<Door>);
 
 impl Doors {
@@ -113,7 +114,7 @@ impl Doors {
         Arc::new(Self { bounds, stop, book: Mutex::default(), uses: AtomicU64::new(0) })
     }
 
-    /// Lets a connection in; `None` where it must go.
+    /// Admits a connection; `None` if it must be closed.
     pub(super) fn open(self: &Arc<Self>, address: IpAddr) -> Option<Open> {
         let holder = Holder::at(address, &self.bounds);
         let mut book = self.book();
@@ -144,7 +145,7 @@ impl Doors {
         Some(Open(door))
     }
 
-    /// Whether a holder may have one more; the one of its own that has been idle for longest gives way to it.
+    /// Returns true if a holder may have another connection; if necessary, closes its own that has been idle longest.
     fn has_room_for(&self, book: &mut Book, holder: &Holder, but: Option<u64>) -> bool {
         let most = (self.bounds.connections / QUARTER).max(1);
         let held = book.held.get(holder).copied().unwrap_or_default();
@@ -156,13 +157,14 @@ impl Doors {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // It is sound at every moment a holder could panic, so a poisoned lock is still a good one.
+        // The state is consistent wherever a holder could panic, so poisoning can be ignored.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Book {
-    /// Closes the connection that has been idle for longest among some, those that have shown no key first.
+    /// Closes the connection that has been idle longest among those that match, first those without an authenticated
+    /// key.
     fn close_idle(&mut self, of: impl Fn(&Holder) -> bool, among: impl Fn(&Door) -> bool, but: Option<u64>) -> bool {
         let idle = self.doors.values().filter(|door| Some(door.id) != but && door.is_idle() && among(door));
         let idle = idle.filter_map(|door| {
@@ -194,10 +196,10 @@ impl Book {
 }
 
 impl Door {
-    /// Notes who uses the connection now.
+    /// Records the caller that uses the connection.
     ///
     /// # Errors
-    /// Where its tenant has as many as it may, all of them in use, or only the reserve is left.
+    /// `Overloaded` if its tenant's share is in use, or if only the reserve is left.
     pub(crate) fn used_by(&self, caller: &Caller) -> Result<(), Problem> {
         self.last_use.store(self.doors.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let holder = Holder::of(caller);
@@ -209,7 +211,7 @@ impl Door {
 
     fn belongs_to(&self, holder: Holder) -> Result<(), Problem> {
         let mut book = self.doors.book();
-        // One that gave way meanwhile ends with this request.
+        // A connection that was closed meanwhile ends with this request.
         if !book.doors.contains_key(&self.id) {
             return Ok(());
         }
@@ -218,14 +220,14 @@ impl Door {
             book.ordinary += 1;
         }
         if self.is_extra() && holder != Holder::Operator {
-            return Err(refused("as many connections are open as may be: try again in a moment"));
+            return Err(refused("the limit of open connections is reached: try again in a moment"));
         }
         let before = self.holder().clone();
         if before == holder {
             return Ok(());
         }
         if !self.doors.has_room_for(&mut book, &holder, Some(self.id)) {
-            return Err(refused("your tenant has as many connections in use as it may: try again in a moment"));
+            return Err(refused("the tenant's share of connections is in use: try again in a moment"));
         }
         book.leave(&before);
         *book.held.entry(holder.clone()).or_default() += 1;
@@ -233,22 +235,22 @@ impl Door {
         Ok(())
     }
 
-    /// Tells whether its client is between requests.
+    /// Sets the pace, which tells whether the client is between requests.
     pub(super) fn paced_by(&self, pace: &Arc<Pace>) {
         let _ = self.pace.set(pace.clone());
     }
 
-    /// Notes how many requests are under way on an HTTP/2 connection.
+    /// Records the number of requests in progress on an HTTP/2 connection.
     pub(super) fn carries(&self, streams: usize) {
         self.streams.store(streams, Ordering::Relaxed);
     }
 
-    /// Waits until it is to take no more requests: it gives way to another connection, or the drain begins.
+    /// Waits until the connection must take no more requests: to give way to another one, or because the drain begins.
     pub(super) async fn closing(&self) {
         self.closing.cancelled().await;
     }
 
-    /// Waits until it is to give way to another connection.
+    /// Waits until the connection must give way to another one; never ends because of a drain.
     pub(super) async fn gives_way(&self) {
         self.closing().await;
         if self.doors.stop.is_cancelled() {
@@ -297,7 +299,7 @@ mod tests {
         doors.open(address.parse().unwrap())
     }
 
-    /// A request is under way on it.
+    /// Marks a request as in progress on the connection.
     fn busy(open: Option<Open>) -> Open {
         let open = open.unwrap();
         open.0.paced_by(&Pace::new(BOUNDS));

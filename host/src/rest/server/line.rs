@@ -1,5 +1,5 @@
-//! The stream of a connection, between the socket and hyper. It notes what a connection's waits depend on, gives up on
-//! a peer that takes nothing, and keeps the end of a client's words from hyper while an answer is owed.
+//! Stream of a connection, between the socket and hyper. It records what the connection's time-outs depend on, fails
+//! when the peer reads nothing, and hides the client's half-close from hyper while a response is owed.
 
 use std::{
     io,
@@ -17,22 +17,22 @@ use tokio::{
 
 use super::{Bounds, pace::Pace};
 
-/// The first bytes of an HTTP/2 connection (RFC 9113, 3.4).
+/// First bytes of an HTTP/2 connection (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// See the module's documentation.
+/// Stream that enforces a connection's bounds.
 pub(super) struct Line<S> {
     stream: S,
     pace: Arc<Pace>,
-    /// A write that nothing comes of for so long fails.
+    /// Time without progress after which a write fails.
     stall: Duration,
-    /// Runs while a write waits.
+    /// Runs while a write is blocked.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Runs from the end of the client's words while an answer is owed.
+    /// Runs from the client's half-close until the owed response.
     parting: Option<Pin<Box<Sleep>>>,
     /// Bytes that were read and are to be read again.
     again: Bytes,
-    /// The beginning of a connection that may become the preface of HTTP/2; `None` once that is known.
+    /// Start of a connection that may become the preface of HTTP/2; `None` once that is decided.
     opening: Option<BytesMut>,
 }
 
@@ -42,12 +42,12 @@ impl<S> Line<S> {
         Self { stream, pace, stall, waiting: None, parting: None, again: Bytes::new(), opening }
     }
 
-    /// The line of a connection that is known to be one of HTTP/2.
+    /// Creates the line of a connection that is known to use HTTP/2.
     pub(super) fn of_streams(stream: S, bounds: Bounds) -> Self {
         Self::new(stream, Pace::new(bounds), bounds.stall).rewound(Bytes::new())
     }
 
-    /// The same stream for HTTP/2, with bytes to read first. There, the end of a client's words is the end.
+    /// Prepares the stream for HTTP/2, with bytes to be read first. In HTTP/2, a half-close ends the connection.
     pub(super) fn rewound(mut self, again: Bytes) -> Self {
         self.pace.retire();
         self.opening = None;
@@ -55,12 +55,12 @@ impl<S> Line<S> {
         self
     }
 
-    /// Returns whether bytes wait to be taken by the peer, so that others would come out of order.
+    /// Returns true if bytes wait for the peer, so that others would arrive out of order.
     pub(super) const fn is_stuck(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// An answer of the stream, or the end of patience.
+    /// Returns the stream's answer, or an error once it has been pending for too long.
     fn judge<T>(&mut self, context: &mut Context<'_>, answer: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if answer.is_ready() {
             self.waiting = None;
@@ -74,8 +74,8 @@ impl<S> Line<S> {
 }
 
 impl<S: AsyncRead + Unpin> Line<S> {
-    /// Reads on until it is known whether the connection begins with the preface of HTTP/2: one that comes in pieces is
-    /// handed over whole, since the parser of HTTP/1 refuses its first half.
+    /// Reads until it is decided whether the connection starts with the preface of HTTP/2. A preface in pieces is
+    /// passed on whole, since the HTTP/1 parser rejects its first half.
     fn poll_opening(&mut self, mut opening: BytesMut, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut piece = [0; PREFACE.len()];
@@ -97,8 +97,8 @@ impl<S: AsyncRead + Unpin> Line<S> {
         }
     }
 
-    /// The end of the client's words: it may still read, as `nc -N` and old health checkers do, so a request that it sent
-    /// whole is carried out and answered, if it is soon.
+    /// Handles the client's half-close. The client may still read, as `nc -N` and old health checkers do, so a complete
+    /// request is served, if it ends soon.
     fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.pace.owes_an_answer() {
             return Poll::Ready(Ok(()));

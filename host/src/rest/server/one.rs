@@ -1,5 +1,5 @@
-//! HTTP/1 connections. hyper answers most of what it cannot read with 400 or 431; what it ends without a word is
-//! answered here, and no answer is lost because its connection closes while the client still sends.
+//! HTTP/1 connections. hyper answers most malformed requests with 400 or 431; cases that it ends silently are answered
+//! here, and no response is lost because its connection closes while the client still sends.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -15,14 +15,14 @@ use super::{
     requests::Requests,
 };
 
-/// How long bytes are read and dropped after the last answer. A socket that is closed with bytes unread resets the
-/// connection, which can overtake the answer.
+/// Time for which bytes are read and discarded after the last response. Closing a socket with unread bytes resets the
+/// connection, which can overtake the response.
 const LINGER: Duration = Duration::from_secs(1);
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const CUT_SHORT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Serves a connection to its end, or until it turns out to be one of HTTP/2: then its line is given back, with all that
-/// was read to be read again.
+/// Serves a connection to its end, or until it turns out to use HTTP/2; then returns its line, with everything to be
+/// read again.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     server: &Server,
@@ -37,7 +37,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .timer(Pacer(pace.clone()))
         .header_read_timeout(server.bounds.keep_alive)
         .max_buf_size(HEADER_BYTES_MAX)
-        // One buffer for head and body. hyper's other ways hold an answer back, or cost small ones more.
+        // One buffer for head and body. hyper's alternatives delay responses, or make small ones more expensive.
         .writev(false)
         .serve_connection(TokioIo::new(line), requests);
     let ended = tokio::select! {
@@ -61,13 +61,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Err(error) if error.is_incomplete_message() && is_cut => farewell(&mut line, CUT_SHORT).await,
         Err(error) if error.is_parse() => farewell(&mut line, b"").await,
         Ok(()) if pace.is_body_left() => farewell(&mut line, b"").await,
-        // It closed, was silent, or takes nothing: no event of the host's.
+        // The client closed, was silent, or reads nothing: not a fault of the host.
         Ok(()) | Err(_) => {}
     }
     None
 }
 
-/// Says this, if anything, and closes once the client has, or in a moment.
+/// Sends the bytes, if any, and closes once the client has closed, or after a moment.
 async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, words: &[u8]) {
     if line.is_stuck() {
         return;

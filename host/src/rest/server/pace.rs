@@ -1,6 +1,6 @@
-//! The pace of one HTTP/1 connection: how long its client may be silent between requests and how long the head of a
-//! request may take. hyper has one time for both and asks its timer when to give up; this is that timer, and knows
-//! what has been heard since it was asked.
+//! Time-outs of one HTTP/1 connection: how long its client may be silent between requests, and how long the head of a
+//! request may take. hyper has one time-out for both and asks its timer; this is that timer, which also knows the bytes
+//! received since.
 
 use std::{
     pin::Pin,
@@ -14,20 +14,20 @@ use std::{
 
 use super::Bounds;
 
-/// See the module's documentation. Only the connection's own task uses it: the atomics and the lock are never contended.
+/// State of the time-outs. Only the connection's own task uses it: the atomics and the lock are never contended.
 pub(super) struct Pace {
     bounds: Bounds,
-    /// Bytes came since the last wait for a head began.
+    /// True if bytes have arrived since the last wait for a head began.
     heard: AtomicBool,
-    /// A head was read to its end before.
+    /// True if a head was read completely before.
     has_asked: AtomicBool,
-    /// A head is waited for.
+    /// True while a head is awaited.
     waits: AtomicBool,
-    /// The body of the request under way was not read to its end yet.
+    /// True until the body of the current request is read completely.
     is_body_open: AtomicBool,
-    /// The body of the last request was given up before its end.
+    /// True if the body of the last request was abandoned.
     is_body_left: AtomicBool,
-    /// One for all waits of a connection, so that a request costs no entry in the runtime's timers.
+    /// One timer for all waits of a connection, so that a request adds no entry to the runtime's timers.
     sleep: Mutex<Option<Pin<Box<tokio::time::Sleep>>>>,
 }
 
@@ -44,54 +44,54 @@ impl Pace {
         })
     }
 
-    /// Notes that bytes came.
+    /// Records that bytes have arrived.
     pub(super) fn hear(&self) {
         self.heard.store(true, Ordering::Relaxed);
     }
 
-    /// Notes a request whose head was read, and whether its body is to come.
+    /// Records the start of a request, and whether it has a body.
     pub(super) fn begin(&self, has_body: bool) {
         self.is_body_open.store(has_body, Ordering::Relaxed);
         self.is_body_left.store(false, Ordering::Relaxed);
     }
 
-    /// Notes the end of a body: read whole, or given up.
+    /// Records the end of a body: complete, or abandoned.
     pub(super) fn end_body(&self, is_whole: bool) {
         self.is_body_open.store(false, Ordering::Relaxed);
         self.is_body_left.store(!is_whole, Ordering::Relaxed);
     }
 
-    /// Ends its work: from now on no answer is owed.
+    /// Stops the timing: no response is owed from now on.
     pub(super) fn retire(&self) {
         self.waits.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether a request was read whole and is not answered yet.
+    /// Returns true if a request was read completely and is not answered.
     pub(super) fn owes_an_answer(&self) -> bool {
         !self.waits() && !self.is_body_open()
     }
 
-    /// Returns whether a head is waited for.
+    /// Returns true while a head is awaited.
     pub(super) fn waits(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the body of the request under way is not read to its end yet.
+    /// Returns true until the body of the current request is read completely.
     pub(super) fn is_body_open(&self) -> bool {
         self.is_body_open.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the client may still be sending the body of the last request.
+    /// Returns true if the client may still be sending the body of the last request.
     pub(super) fn is_body_left(&self) -> bool {
         self.is_body_left.load(Ordering::Relaxed)
     }
 
-    /// How long an answer is awaited for a client that has said its last word.
+    /// Returns the longest wait for a response after the client's half-close.
     pub(super) const fn parting(&self) -> Duration {
         self.bounds.headers
     }
 
-    /// Sleeps until then. A sleep that is set to an earlier time is left alone until that has come.
+    /// Sleeps until the deadline. A timer set to an earlier time is left alone until that has passed.
     fn poll_until(&self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         let mut sleep = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
         let due = tokio::time::Instant::from_std(deadline);
@@ -109,7 +109,7 @@ impl Pace {
     }
 }
 
-/// The timer that hyper asks.
+/// Timer for hyper.
 pub(super) struct Pacer(pub(super) Arc<Pace>);
 
 impl hyper::rt::Timer for Pacer {
@@ -117,19 +117,19 @@ impl hyper::rt::Timer for Pacer {
         self.sleep_until(Instant::now() + duration)
     }
 
-    /// Begins the wait for a head, until which hyper gives a connection the time of one that is idle.
+    /// Starts the wait for a head; hyper passes the idle time-out as the deadline.
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         let pace = self.0.clone();
         pace.heard.store(false, Ordering::Relaxed);
         pace.waits.store(true, Ordering::Relaxed);
-        // A stranger that has not asked anything yet is no client that is kept.
+        // A client that has not sent a request yet is not given the idle time-out.
         let is_first = !pace.has_asked.load(Ordering::Relaxed);
         let deadline = if is_first { Instant::now() + pace.bounds.headers } else { deadline };
         Box::pin(Head { pace, deadline, has_begun: is_first })
     }
 }
 
-/// The wait for a head; dropped with its end.
+/// Wait for a head; dropped when the head is complete.
 struct Head {
     pace: Arc<Pace>,
     deadline: Instant,
@@ -141,7 +141,7 @@ impl hyper::rt::Sleep for Head {}
 impl Future for Head {
     type Output = ();
 
-    /// Asked after each piece that does not complete the head.
+    /// Polled after each piece that does not complete the head.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if !self.has_begun && self.pace.heard.load(Ordering::Relaxed) {
             self.has_begun = true;

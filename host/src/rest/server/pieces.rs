@@ -1,5 +1,5 @@
-//! Answers of HTTP/2, in pieces. The library takes a body's next bytes only when the client has room for the last ones,
-//! so a client that takes nothing is seen by what is not asked for, and no more than a piece is held beside the body.
+//! HTTP/2 responses in pieces. hyper requests the next bytes of a body only when the client has room, so a stalled
+//! client shows in the absence of requests, and at most one piece is buffered beside the body.
 
 use std::{
     cell::Cell,
@@ -13,27 +13,27 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// The most of a body that is given away at once: a frame of HTTP/2, unless its client allows larger ones.
+/// Size of a piece: a frame of HTTP/2, unless the client allows larger ones.
 pub(super) const PIECE_BYTES: usize = 16 << 10;
 
 tokio::task_local! {
-    /// How far the answer of this task's request was taken.
+    /// Progress of the response of this task's request.
     static PROGRESS: Progress;
 }
 
 /// See [`PROGRESS`].
 #[derive(Default)]
 struct Progress {
-    /// Pieces that were given away.
+    /// Number of pieces taken.
     pieces: Cell<u64>,
-    /// The last piece that was given away is not followed by a question for the next yet.
+    /// True if the last piece has not been followed by a request for the next.
     is_given: Cell<bool>,
 }
 
 impl Progress {
-    /// Notes that the next bytes were asked for, and whether there were some.
+    /// Records a request for the next bytes, and whether there were any.
     fn note(is_given: bool) {
-        // Outside of a request's task, nobody looks.
+        // Outside of a request's task, nothing reads the progress.
         let _ = PROGRESS.try_with(|progress| {
             progress.pieces.set(progress.pieces.get() + u64::from(is_given));
             progress.is_given.set(is_given);
@@ -41,10 +41,10 @@ impl Progress {
     }
 }
 
-/// See the module's documentation.
+/// Body split into pieces.
 pub(super) struct Pieces {
     body: Body,
-    /// Of bytes that the body has given, those that were not given on.
+    /// Bytes received from the body and not yet passed on.
     rest: Bytes,
 }
 
@@ -92,12 +92,12 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-/// Runs a request's task until it has ended, or its client has taken nothing of the answer for as long as it may.
+/// Runs a request's task until it ends, or until the client has read nothing of the response for `stall`.
 pub(super) async fn taken(task: impl Future<Output = ()>, stall: Duration) {
     PROGRESS.scope(Progress::default(), Watch { task: Box::pin(task), stall, stuck: None }).await;
 }
 
-/// The task itself and, while the client has no room, a timer.
+/// Task of a request with a timer that runs while the client has no room.
 struct Watch<F> {
     task: Pin<Box<F>>,
     stall: Duration,
@@ -122,7 +122,7 @@ impl<F: Future<Output = ()>> Future for Watch<F> {
             *at = pieces;
             sleep.as_mut().reset(due);
         }
-        // Its end resets the stream, and what is left of the answer is dropped.
+        // Ending the task resets the stream and drops the rest of the response.
         sleep.as_mut().poll(context)
     }
 }

@@ -1,5 +1,5 @@
-//! The requests of an HTTP/1 connection, between hyper and the router: what only the protocol's version decides, and how
-//! far a request's body has come.
+//! Requests of an HTTP/1 connection, between hyper and the router: checks specific to the version, and tracking of the
+//! request's body.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use super::{doors::Door, pace::Pace};
 use crate::rest::{error::Problem, headers};
 
-/// See the module's documentation.
+/// Service of one connection.
 pub(super) struct Requests {
     pub(super) router: TowerToHyperService<Router>,
     pub(super) pace: Arc<Pace>,
@@ -42,9 +42,9 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.pace.begin(!request.body().is_end_stream());
-        // RFC 9112, 3.2: a request without one is ambiguous, and proxies before this host may read it differently.
+        // RFC 9112, 3.2: a request without a host is ambiguous, and proxies may have read it differently.
         if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
-            let detail = "an HTTP/1.1 request names its host: send one Host header";
+            let detail = "an HTTP/1.1 request must name its host: send one Host header";
             let mut response = Problem::new(ErrorCode::InvalidRequest, detail).into_response();
             headers::protect(response.headers_mut(), false, self.is_tls);
             return Either::Left(std::future::ready(Ok(response)));
@@ -54,7 +54,7 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-/// A body whose end its connection notes.
+/// Body that reports its end to the connection's pace.
 pub(super) struct Watched {
     body: Incoming,
     pace: Arc<Pace>,

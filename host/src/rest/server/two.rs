@@ -1,5 +1,5 @@
-//! HTTP/2 connections: over TLS where the client chose it (ALPN), and without it where it begins with the preface (prior
-//! knowledge). Each carries many requests, so it has bounds of its own beside those of every connection.
+//! HTTP/2 connections: over TLS if the client selected it (ALPN), without TLS if the connection starts with the preface
+//! (prior knowledge). Each carries many requests and so has further bounds.
 
 use std::{
     convert::Infallible,
@@ -27,17 +27,17 @@ use super::{
     pieces::{self, PIECE_BYTES, Pieces},
 };
 
-/// Requests at a time: what RFC 9113 (5.1.2) advises as the least.
+/// Number of concurrent requests: the minimum that RFC 9113 (5.1.2) recommends.
 const STREAMS_MAX: u32 = 100;
-/// Streams that a client opened and took back before they were looked at. One more ends the connection: this is how
-/// floods of resets (CVE-2023-44487) look, and few clients give up so fast.
+/// Number of streams that may be reset before they are accepted; one more ends the connection. Floods of resets
+/// (CVE-2023-44487) look like this, and few clients cancel so fast.
 const RESETS_MAX: usize = 20;
-/// Body bytes of one request that may come before they are asked for: 2.5 MB/s at 50 ms.
+/// Body bytes of one request that may arrive before they are read: 2.5 MB/s at a round trip of 50 ms.
 const STREAM_WINDOW: u32 = 128 << 10;
-/// Body bytes of all requests of a connection: what one client can make this process hold. With every connection open, 1
-/// GiB.
+/// The same for all requests of a connection, which bounds the memory one client can take: 1 GiB with every connection
+/// open.
 const CONNECTION_WINDOW: u32 = 256 << 10;
-/// A client that does not answer a ping is gone: asked this often, and given this long.
+/// Interval of pings, and the time after which a client that does not answer one is gone.
 const PING: Duration = Duration::from_secs(20);
 
 /// Serves a connection to its end.
@@ -60,7 +60,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .keep_alive_timeout(PING);
     let mut connection = http.serve_connection(TokioIo::new(line), requests);
     tokio::select! {
-        // A client that breaks off is no event of the host's.
+        // A client that disconnects is not a fault of the host.
         _ = &mut connection => return,
         () = door.closing() => {}
         () = streams.idle(bounds.headers, bounds.keep_alive) => {}
@@ -68,15 +68,15 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     Pin::new(&mut connection).graceful_shutdown();
     tokio::select! {
         _ = &mut connection => {}
-        // It was told to open no more, has nothing to get, and stays.
+        // The client has received GOAWAY, has nothing left to receive, and stays connected.
         () = streams.idle(bounds.headers, bounds.headers) => {}
     }
 }
 
-/// The requests of a connection that are under way.
+/// Requests in progress on a connection.
 struct Streams {
     under: Mutex<Under>,
-    /// Gives way to other connections only while none is under way.
+    /// The connection, which is closed for others only while it has no request in progress.
     door: Arc<Door>,
 }
 
@@ -97,7 +97,7 @@ impl Streams {
         self.door.carries(under.way);
     }
 
-    /// Ends once none has been under way for so long: `first` where there never was one.
+    /// Completes once no request has been in progress for `later`, or for `first` if there never was one.
     async fn idle(&self, first: Duration, later: Duration) {
         let began = Instant::now();
         loop {
@@ -118,7 +118,7 @@ impl Streams {
     }
 }
 
-/// A request under way, until it is dropped.
+/// Request in progress, until dropped.
 struct Stream(Arc<Streams>);
 
 impl Drop for Stream {
@@ -127,7 +127,7 @@ impl Drop for Stream {
     }
 }
 
-/// Runs each request as a task of its own, which ends where its client takes nothing of the answer.
+/// Runs each request as a task of its own, which ends if the client does not read the response.
 #[derive(Clone)]
 struct Spawner {
     streams: Arc<Streams>,
@@ -145,7 +145,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
     }
 }
 
-/// The router, for HTTP/2.
+/// Router for HTTP/2.
 struct Requests {
     router: TowerToHyperService<Router>,
     door: Arc<Door>,
