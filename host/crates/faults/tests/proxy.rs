@@ -6,10 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fusebox_harness::{
-    eventually,
-    proxy::{Faults, Proxy},
-};
+use fusebox_faults::proxy::{Faults, Proxy};
+use fusebox_harness::eventually;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -137,6 +135,27 @@ async fn a_reset_ends_a_connection_that_a_black_hole_holds() {
     proxy.reset();
     let read = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1])).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+/// A question arrives, its answer does not, and the connection goes with it.
+#[tokio::test]
+async fn what_is_held_up_is_lost_in_a_reset() {
+    let proxy = proxy().await;
+    for _ in 0..20 {
+        let mut stream = connected(&proxy).await;
+        let before = proxy.bytes();
+        proxy.set(Faults::deaf_client());
+        stream.write_all(b"held up").await.unwrap();
+        eventually("the question to arrive", PATIENCE, || async { (proxy.bytes() - before == 7).then_some(()) })
+            .await
+            .unwrap();
+        proxy.reset();
+        proxy.heal();
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1])).await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(proxy.bytes() - before, 7, "the answer was delivered");
+    }
+    connected(&proxy).await;
 }
 
 #[tokio::test]

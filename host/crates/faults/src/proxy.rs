@@ -1,8 +1,8 @@
 //! TCP proxy between two processes that injects network faults into their connection. Faults are switched at run time
 //! and apply to open and new connections.
 //!
-//! Bytes are delayed but never dropped: TCP retransmits what a network loses, so the stream resumes where it stopped
-//! after a partition is healed.
+//! Bytes are delayed and dropped only with their connection: TCP retransmits what a network loses, so the stream resumes
+//! where it stopped after a partition is healed.
 
 use std::{
     net::SocketAddr,
@@ -147,7 +147,8 @@ impl Proxy {
         self.set(Faults::default());
     }
 
-    /// Resets all open connections in both directions.
+    /// Resets all open connections in both directions. Bytes that are held back are lost, even if the proxy is healed
+    /// immediately afterwards.
     pub fn reset(&self) {
         self.control.send_modify(|control| control.resets += 1);
     }
@@ -214,8 +215,8 @@ async fn connection(
     let passed = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let out = Pump { control: control.clone(), way: |faults| faults.to_target, carried: &carried };
-        let back = Pump { control: control.clone(), way: |faults| faults.to_client, carried: &carried };
+        let out = Pump { control: control.clone(), way: |faults| faults.to_target, resets, carried: &carried };
+        let back = Pump { control: control.clone(), way: |faults| faults.to_client, resets, carried: &carried };
         tokio::select! {
             both = async { tokio::try_join!(out.run(from_client, to_server), back.run(from_server, to_client)) } => both.is_ok(),
             _ = control.wait_for(|control| control.resets != resets) => false,
@@ -237,6 +238,8 @@ fn reset(stream: &TcpStream) {
 struct Pump<'a> {
     control: watch::Receiver<Control>,
     way: fn(&Faults) -> Way,
+    /// As many resets as there were when the connection was made.
+    resets: u64,
     carried: &'a Carried,
 }
 
@@ -244,25 +247,25 @@ impl Pump<'_> {
     async fn run(self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> anyhow::Result<()> {
         let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_MAX);
         let (mut reading, mut writing) = (self.control.clone(), self.control.clone());
-        let way = self.way;
+        let (way, resets) = (self.way, self.resets);
         let read = async move {
             loop {
                 let mut chunk = vec![0; CHUNK_BYTES];
                 let count = from.read(&mut chunk).await?;
                 chunk.truncate(count);
                 // The end of the stream is delayed like its bytes.
-                let control = *reading.wait_for(|control| !way(&control.faults).blocked).await?;
+                let faults = open(&mut reading, way, resets).await?;
                 if count == 0 {
                     return anyhow::Ok(());
                 }
-                sender.send((Instant::now() + way(&control.faults).delay, chunk)).await?;
+                sender.send((Instant::now() + faults.delay, chunk)).await?;
             }
         };
         let write = async {
             while let Some((due, chunk)) = receiver.recv().await {
                 tokio::time::sleep_until(due).await;
-                let control = *writing.wait_for(|control| !way(&control.faults).blocked).await?;
-                let size = if way(&control.faults).sliced { 1 } else { CHUNK_BYTES };
+                let faults = open(&mut writing, way, resets).await?;
+                let size = if faults.sliced { 1 } else { CHUNK_BYTES };
                 // Counted before the write, so that the counts include everything that a receiver has.
                 self.carried.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                 for piece in chunk.chunks(size) {
@@ -274,4 +277,12 @@ impl Pump<'_> {
         };
         tokio::try_join!(read, write).map(drop)
     }
+}
+
+/// Waits until a direction lets bytes pass; an error where its connection was reset first.
+async fn open(control: &mut watch::Receiver<Control>, way: fn(&Faults) -> Way, resets: u64) -> anyhow::Result<Way> {
+    let is_over = |control: &Control| control.resets != resets;
+    let control = *control.wait_for(|control| is_over(control) || !way(&control.faults).blocked).await?;
+    anyhow::ensure!(!is_over(&control), "the connection is reset");
+    Ok(way(&control.faults))
 }
