@@ -76,9 +76,12 @@ peers: setup-peers build guests ## measures Fusebox beside other queues and host
 	$(say) "Measuring (a calm machine is needed: its cores are what is shared)"
 	@python3 benches/peers/peers.py $(PEERS)
 
-chaos: setup-test build ## kills parts of real clusters 1,000 times under 100,000 tasks (about half an hour)
+chaos: setup-test build ## kills parts of real clusters 1,000 times, and does 400 other faults (about 45 minutes)
 	$(say) "Killing (each mode prints its report; a history that breaks a promise is kept)"
 	target/release/fusebox chaos --rounds 340 --tasks 34000 --faults kill
+	$(say) "Losing answers and setting clocks, among other faults, on both stores"
+	target/release/fusebox chaos --rounds 67 --tasks 6700
+	target/release/fusebox chaos --rounds 67 --tasks 6700 --store embedded
 
 fuzz: setup-fuzz ## fuzzes what strangers' bytes meet first, each target for FUZZ_SECONDS (60)
 	@scripts/fuzz.sh

@@ -1,4 +1,5 @@
-//! `fusebox chaos` as shipped: 40 kills with SIGKILL over the three modes, and evidence that its checker can fail.
+//! `fusebox chaos` as shipped: 40 kills with SIGKILL over the three modes, lost answers, clock steps, and evidence that its
+//! checker can fail.
 
 use std::{
     fs,
@@ -68,6 +69,41 @@ fn pauses_and_drains_lose_nothing_either() {
     let output = chaos("--mode push --rounds 8 --tasks 200 --faults pause,terminate --seed 4", home.path());
     assert_eq!(report(&output)["findings"], json!([]));
     assert!(output.status.success());
+}
+
+/// A run of one kind of fault that must cost no run; `counted` is its column in the report.
+fn costs_nothing(line: &str, counted: &str, strikes_min: u64) {
+    let home = tempfile::tempdir().unwrap();
+    let output = chaos(line, home.path());
+    let report = report(&output);
+    assert_eq!(report["findings"], json!([]), "{report:#}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let strikes = report["strikes"].as_object().unwrap();
+    let struck: u64 = strikes.values().map(|strikes| strikes[counted].as_u64().unwrap()).sum();
+    assert!(struck >= strikes_min, "{report:#}");
+    assert_eq!(report["accepted"], report["completed"], "{report:#}");
+}
+
+#[test]
+fn lost_answers_cost_no_run() {
+    costs_nothing("--mode pull --rounds 12 --tasks 200 --faults answers --seed 7", "answers_lost", 12);
+}
+
+#[test]
+fn clocks_that_are_set_cost_no_run() {
+    costs_nothing("--mode push --rounds 12 --tasks 200 --faults clock --seed 8", "clock_set", 12);
+    costs_nothing("--store embedded --mode local --rounds 6 --tasks 100 --faults clock --seed 9", "clock_set", 6);
+}
+
+/// Leases in Redis go by its own clock: a step of that is a fault with a price, which is seen. So clocks are set, and the
+/// check for what that costs can fail.
+#[test]
+fn a_redis_whose_clock_is_set_is_found_out() {
+    let home = tempfile::tempdir().unwrap();
+    let output = chaos("--mode push --rounds 1 --tasks 20 --faults clock --parts redis --seed 1", home.path());
+    assert_eq!(output.status.code(), Some(1));
+    let findings = report(&output)["findings"].clone();
+    assert!(findings.as_array().unwrap().iter().all(|finding| finding["rule"] == "lost-run"), "{findings:#}");
 }
 
 #[test]

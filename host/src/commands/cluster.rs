@@ -15,9 +15,16 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+mod rig;
+
+pub(super) use rig::Rigged;
+
 use super::process::{Process, Start};
 use crate::random;
+use rig::Rig;
 
+/// A task that lost many attempts would FAIL in good order; here it must not, so that FAILED means a bug.
+pub(super) const ATTEMPTS_MAX: u32 = 1_000;
 /// A part may take so long to be ready, on a busy machine, with what it needs away for as long as anything is paused.
 pub(super) const READY: Duration = Duration::from_secs(30);
 /// Below the ports that Linux gives to outgoing connections, so that none is taken while its process is away.
@@ -87,6 +94,8 @@ pub(super) struct Shape {
     pub(super) slots: u32,
     /// The directory of compiled modules that all parts share, where each has not its own.
     pub(super) modules: Option<PathBuf>,
+    /// The faults that it is made ready for.
+    pub(super) rigged: Rigged,
     /// Where stores, artifacts and logs go.
     pub(super) home: PathBuf,
 }
@@ -94,6 +103,8 @@ pub(super) struct Shape {
 /// A running cluster. Dropping it kills every process.
 pub(super) struct Cluster {
     processes: BTreeMap<Part, Arc<Mutex<Process>>>,
+    /// By which faults are done to it.
+    pub(super) rig: Rig,
     /// Where REST listens.
     pub(super) urls: Vec<String>,
 }
@@ -161,15 +172,17 @@ impl Cluster {
         let logs = shape.home.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
         let ports = Ports::choose(&shape.parts())?;
+        let rig = Rig::set_up(shape, &ports)?;
         let mut processes = BTreeMap::new();
         for part in shape.parts() {
-            let start = ports.start(shape, part);
+            let start = ports.start(shape, &rig, part);
             let process = Process::start(start, READY).await.with_context(|| format!("start {part}"))?;
+            rig.check(part).with_context(|| format!("start {part}"))?;
             processes.insert(part, Arc::new(Mutex::new(process)));
         }
         let rest = ports.0.iter().filter(|(part, _)| matches!(part.role, Role::Rest | Role::Host));
         let urls = rest.map(|(_, port)| format!("http://127.0.0.1:{port}")).collect();
-        Ok(Self { processes, urls })
+        Ok(Self { processes, rig, urls })
     }
 
     /// A part's process; who holds it does something to it.
@@ -186,6 +199,7 @@ impl Cluster {
 /// The port of each part; a host has a second one for its workers, under the number after its own.
 struct Ports(BTreeMap<Part, u16>);
 
+const HOST: Part = Part { role: Role::Host, number: 1 };
 const HOSTS_DISPATCHER: Part = Part { role: Role::Dispatcher, number: 1 };
 
 impl Ports {
@@ -210,14 +224,27 @@ impl Ports {
         self.0.get(&Part { role, number }).copied().unwrap_or_default()
     }
 
+    /// Whom a part asks, where it asks another one, and the port of that.
+    fn asks(&self, shape: &Shape, part: Part) -> Option<(Part, u16)> {
+        let asked = match part.role {
+            Role::Redis => return None,
+            Role::Rest | Role::Dispatcher | Role::Host => shape.redis.map(|_| Part { role: Role::Redis, number: 1 })?,
+            // Shared out among the dispatchers; a host has one.
+            Role::Worker => Part { role: Role::Dispatcher, number: (part.number - 1) % shape.nodes.max(1) + 1 },
+        };
+        let port = self.of(asked.role, asked.number);
+        Some(if asked == HOSTS_DISPATCHER && shape.nodes == 0 { (HOST, port) } else { (asked, port) })
+    }
+
     /// How a part is started.
-    fn start(&self, shape: &Shape, part: Part) -> Start {
+    fn start(&self, shape: &Shape, rig: &Rig, part: Part) -> Start {
         let data = shape.home.join(part.to_string());
         let modules = shape.modules.as_ref().unwrap_or(&data).display();
         let (mode, slots, port) = (shape.mode.as_str(), shape.slots, self.of(part.role, part.number));
-        let redis = format!("redis://127.0.0.1:{}", self.of(Role::Redis, 1));
+        let asked = self.asks(shape, part).map_or(0, |(_, port)| rig.way(part).unwrap_or(port));
+        let redis = format!("redis://127.0.0.1:{asked}");
         let (line, ready) = match part.role {
-            Role::Redis => return redis_server(shape, part, port),
+            Role::Redis => return redis_server(shape, rig, part, port),
             Role::Rest => (
                 format!("serve --listen 127.0.0.1:{port} --drain-delay 0s --store {redis} --data {modules}"),
                 "listening on http",
@@ -226,11 +253,7 @@ impl Ports {
                 let line = format!("dispatcher -m {mode} -p {port} -w {slots} --store {redis} --data {modules}");
                 (line, "Dispatcher (")
             }
-            Role::Worker => {
-                // Shared out among the dispatchers; a host has one.
-                let port = self.of(Role::Dispatcher, (part.number - 1) % shape.nodes.max(1) + 1);
-                (format!("{mode}-worker {slots} tcp://127.0.0.1:{port} --data {modules}"), "Joined ")
-            }
+            Role::Worker => (format!("{mode}-worker {slots} tcp://127.0.0.1:{asked} --data {modules}"), "Joined "),
             Role::Host => {
                 let store = if shape.redis.is_some() { redis } else { data.display().to_string() };
                 // With workers of their own processes, its slots are for sync invokes alone.
@@ -242,17 +265,14 @@ impl Ports {
                 (line, "listening on http")
             }
         };
-        let env = vec![
-            // A task that lost many attempts would FAIL in good order; here it must not, so that FAILED means a bug.
-            ("FUSEBOX_ATTEMPTS_MAX", "1000".to_owned()),
-            ("FUSEBOX_LOG", "info".to_owned()),
-        ];
+        let mut env = rig.environment(part);
+        env.extend([("FUSEBOX_ATTEMPTS_MAX", ATTEMPTS_MAX.to_string()), ("FUSEBOX_LOG", "info".to_owned())]);
         let args = line.split(' ').map(str::to_owned).collect();
         Start { program: shape.program.clone(), args, env, log: log(&shape.home, part), ready }
     }
 }
 
-fn redis_server(shape: &Shape, part: Part, port: u16) -> Start {
+fn redis_server(shape: &Shape, rig: &Rig, part: Part, port: u16) -> Start {
     let (appendonly, fsync) = match shape.redis {
         Some(Fsync::Everysec) => ("yes", "everysec"),
         Some(Fsync::No) => ("yes", "no"),
@@ -267,7 +287,13 @@ fn redis_server(shape: &Shape, part: Part, port: u16) -> Start {
     args.extend(["--save", "", "--dir"].map(str::to_owned));
     args.push(shape.home.display().to_string());
     let log = log(&shape.home, part);
-    Start { program: "redis-server".into(), args, env: Vec::new(), log, ready: "Ready to accept connections" }
+    Start {
+        program: "redis-server".into(),
+        args,
+        env: rig.environment(part),
+        log,
+        ready: "Ready to accept connections",
+    }
 }
 
 fn log(home: &Path, part: Part) -> PathBuf {

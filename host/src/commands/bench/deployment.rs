@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cli::{Credentials, LimitArgs},
     client::Client,
-    commands::cluster::{Cluster, Fsync, Mode, Role, Shape},
+    commands::cluster::{Cluster, Fsync, Mode, Rigged, Role, Shape},
 };
 
 /// What workers take to be listed, on a busy machine.
@@ -167,6 +167,7 @@ fn shape(setting: Setting, program: &Path, home: &Path, number: usize) -> anyhow
         slots,
         // Each module is compiled once.
         modules: Some(home.join("modules")),
+        rigged: Rigged::default(),
         home,
     })
 }

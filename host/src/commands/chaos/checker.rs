@@ -7,6 +7,7 @@ use fusebox_core::task::Status;
 use super::{
     book::{Book, Seen, Task},
     finding::{Finding, Rule},
+    harmless,
     history::{Entry, Event, Sight},
     recovery,
     schedule::Kind,
@@ -26,6 +27,7 @@ pub(super) fn check(history: &[Entry]) -> Vec<Finding> {
     findings.extend(balance(&book));
     findings.extend(processes(history));
     findings.extend(floors(history, &book));
+    findings.extend(harmless::check(history, &book));
     findings.extend(recovery::times(history, &book).iter().filter_map(recovery::Recovery::finding));
     findings
 }

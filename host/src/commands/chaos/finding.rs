@@ -42,6 +42,10 @@ pub(super) enum Rule {
     BadDrain,
     /// What was struck did not recover in time.
     SlowRecovery,
+    /// A run was lost to a fault that must cost none: lost answers, or a clock that was set.
+    LostRun,
+    /// A task's end is told at a time that was not in the run, though no clock of its store was set.
+    WrongTime,
 }
 
 /// A breach of a rule.
@@ -57,7 +61,7 @@ pub(super) struct Finding {
 impl Rule {
     /// Every rule, to see that each has a bug that breaks it.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Lost,
         Self::Unended,
         Self::Failed,
@@ -75,6 +79,8 @@ impl Rule {
         Self::Died,
         Self::BadDrain,
         Self::SlowRecovery,
+        Self::LostRun,
+        Self::WrongTime,
     ];
 
     /// The word for people and programs.

@@ -4,6 +4,7 @@
 use std::{
     fmt,
     io::{BufRead, Write},
+    time::UNIX_EPOCH,
 };
 
 use anyhow::Context as _;
@@ -105,6 +106,9 @@ pub(super) struct End {
     pub(super) at: String,
     /// The receipt's attempt.
     pub(super) attempt: Attempt,
+    /// How many attempts the task may lose by then: more by one for each that was given back, since it had not begun.
+    #[serde(default)]
+    pub(super) attempts_max: u32,
     /// The receipt's worker.
     pub(super) worker: Option<String>,
     /// The whole receipt as JSON: it must stay the same, whatever is in it.
@@ -113,6 +117,14 @@ pub(super) struct End {
     pub(super) error: Option<String>,
     /// The output, base64; not every read asks for it.
     pub(super) result: Option<String>,
+}
+
+impl End {
+    /// Its time in Unix milliseconds, as the store told it.
+    pub(super) fn at_ms(&self) -> Option<u64> {
+        let at = humantime::parse_rfc3339(&self.at).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(at.as_millis()).ok()
+    }
 }
 
 impl Event {

@@ -7,7 +7,7 @@
 //! | `nodes`, `load` | REST as clients use it; the clients |
 //! | `nemesis` | plays the schedule |
 //! | `recorder`, `history` | what was done and seen, as plain data |
-//! | `book`, `checker`, `recovery`, `finding` | the history sorted, checked, timed; pure |
+//! | `book`, `checker`, `harmless`, `recovery`, `finding` | the history sorted, checked, timed; pure |
 //! | `run`, `report` | one run; what it showed |
 //! | `work` | the function that is run |
 
@@ -24,7 +24,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     cli::OutputFormat,
     commands::{
-        cluster::{Fsync, Mode, Role, Shape},
+        cluster::{Fsync, Mode, Rigged, Role, Shape},
         parts, signals,
     },
     random, ui,
@@ -38,6 +38,7 @@ pub mod schedule;
 mod book;
 mod checker;
 mod finding;
+mod harmless;
 mod history;
 mod load;
 mod nemesis;
@@ -61,8 +62,10 @@ const HISTORY: &str = "history.jsonl";
 /// What is run, and what must be reached.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A round is one strike: a process is killed and started again, paused for some seconds, or told to end. The same seed
-gives the same rounds and the same tasks. Exit code 1 where the history breaks a promise; then it is kept.")]
+A round is one strike: a process is killed and started again, paused for some seconds, or told to end; answers to what it
+asks are lost, by a proxy before whom it asks; or its wall clock is set, by a library that it is started with (which takes
+a C compiler, `cc`). The clock of Redis is set only with --parts redis: leases go by it, and what that does is found. The
+same seed gives the same rounds and the same tasks. Exit code 1 where the history breaks a promise; then it is kept.")]
 pub struct ChaosArgs {
     /// The way that workers come by their tasks
     #[arg(long, value_enum, default_value_t = Modes::All, value_name = "MODE")]
@@ -83,7 +86,13 @@ pub struct ChaosArgs {
     #[arg(long, value_enum, default_value_t = Fsync::Always, value_name = "WHEN")]
     fsync: Fsync,
     /// The faults of parts
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "kill,pause,terminate", value_name = "KINDS")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "kill,pause,terminate,answers,clock",
+        value_name = "KINDS"
+    )]
     faults: Vec<Kind>,
     /// The parts that are struck [default: all that there are]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
@@ -183,11 +192,17 @@ impl ChaosArgs {
         let redis = (self.store == StoreKind::Redis).then_some(self.fsync);
         let nodes = if redis.is_some() { NODES } else { 0 };
         let (workers, slots) = (WORKERS, SLOTS);
-        let shape = Shape { program, mode, redis, nodes, workers, slots, modules: None, home: home.to_owned() };
+        let mut kinds = self.faults.clone();
+        // One process on its own store asks nobody.
+        kinds.retain(|kind| *kind != Kind::Answers || redis.is_some() || mode != Mode::Local);
+        anyhow::ensure!(!kinds.is_empty(), "one process on the embedded store asks nobody: no answer can be lost");
+        let rigged = Rigged { answers: kinds.contains(&Kind::Answers), clocks: kinds.contains(&Kind::Clock) };
+        let (modules, home) = (None, home.to_owned());
+        let shape = Shape { program, mode, redis, nodes, workers, slots, modules, rigged, home };
         let is_asked_for = |role| self.parts.is_empty() || self.parts.contains(&role);
         let parts: Vec<_> = shape.parts().into_iter().filter(|part| is_asked_for(part.role)).collect();
         anyhow::ensure!(!parts.is_empty(), "there are no such parts in mode {} on this store", mode.as_str());
-        let plan = Plan { seed, rounds: self.rounds, parts, kinds: self.faults.clone() };
+        let plan = Plan { seed, rounds: self.rounds, parts, kinds };
         Ok(Run { shape, plan, tasks: self.tasks, time_limit: self.time_limit })
     }
 }

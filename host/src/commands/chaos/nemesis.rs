@@ -52,9 +52,10 @@ impl Nemesis {
             sleep(Duration::from_millis(round.gap_ms)).await;
             if round.alone {
                 while strikes.join_next().await.is_some() {}
+                self.settle(&round).await;
             }
             self.until_load_moves().await;
-            let running = if round.alone { self.running().await } else { Vec::new() };
+            let running = if round.alone { self.first_attempts().await } else { Vec::new() };
             let mut struck_with = running.clone();
             for part in &round.parts {
                 strikes.spawn(self.clone().strike(round.clone(), *part, std::mem::take(&mut struck_with)));
@@ -66,6 +67,14 @@ impl Nemesis {
         }
         while strikes.join_next().await.is_some() {}
         self.bury().await;
+    }
+
+    /// Before it is seen that a strike costs no run, the runs that earlier ones may have cost are over.
+    async fn settle(&self, round: &Round) {
+        if round.fault.kind.is_harmless() {
+            let running = self.running().await;
+            self.until(|| running.iter().all(|(task, _)| self.recorder.has_ended(task))).await;
+        }
     }
 
     /// A strike that meets no load shows nothing.
@@ -81,8 +90,10 @@ impl Nemesis {
         // Ends that were recorded before the strike may be seen after it.
         let back = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(Clock::System.now().0));
         let back = back.to_string();
+        let have_ended = || running.iter().all(|(task, _)| self.recorder.has_ended(task));
         self.until(|| match role {
-            Some(Role::Worker) => running.iter().all(|(task, _)| self.recorder.has_ended(task)),
+            _ if round.fault.kind.is_harmless() => have_ended(),
+            Some(Role::Worker) => have_ended(),
             Some(Role::Redis) => self.recorder.progress().accepted > before.accepted,
             _ => self.recorder.has_end_after(&back),
         })
@@ -97,13 +108,20 @@ impl Nemesis {
     }
 
     /// The first attempts that run now. Later ones are left out: they wait longer before another, on purpose.
+    async fn first_attempts(&self) -> Vec<(String, Attempt)> {
+        let mut running = self.running().await;
+        running.retain(|(_, attempt)| *attempt == 1);
+        running
+    }
+
+    /// The attempts that run now.
     async fn running(&self) -> Vec<(String, Attempt)> {
         let asked_us = self.recorder.now_us();
         let Ok(page) = self.nodes.page(0, None).await else { return Vec::new() };
         let mut running = Vec::new();
         for task in page.items {
             let sight = nodes::sight(&task);
-            if sight.status == Status::Running && sight.attempt == 1 {
+            if sight.status == Status::Running {
                 running.push((task.id.clone(), sight.attempt));
                 self.recorder.record(asked_us, Event::Seen { task: task.id, sight });
             }
@@ -129,6 +147,8 @@ impl Nemesis {
             Kind::Kill => process.kill().await,
             Kind::Pause => process.signal(Signal::STOP),
             Kind::Terminate => Ok(()),
+            Kind::Answers => self.cluster.rig.lose_answers(part),
+            Kind::Clock => self.cluster.rig.set_clock(part, fault.ahead_ms),
         };
         self.recorder.record(asked_us, struck);
         let done = match done {
@@ -140,6 +160,8 @@ impl Nemesis {
         let back = match (done, fault.kind) {
             (Err(error), _) => Err(error),
             (Ok(()), Kind::Pause) => process.signal(Signal::CONT),
+            (Ok(()), Kind::Answers) => self.cluster.rig.find_answers(part),
+            (Ok(()), Kind::Clock) => Ok(()),
             // A worker joins when a dispatcher is there, which may be away too.
             (Ok(()), _) if part.role == Role::Worker => process.spawn(),
             (Ok(()), _) => process.restart(READY).await,

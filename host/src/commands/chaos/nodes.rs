@@ -172,6 +172,7 @@ pub(super) fn sight(task: &TaskView) -> Sight {
     let end = status.is_ended().then(|| End {
         at: task.ended_at.clone().unwrap_or_default(),
         attempt: receipt.map(|receipt| receipt.attempt).unwrap_or_default(),
+        attempts_max: task.attempts_max,
         worker: receipt.and_then(|receipt| receipt.worker.clone()),
         receipt: serde_json::to_string(&receipt).unwrap_or_default(),
         error: task.error.as_ref().map(|error| error.code.clone()),

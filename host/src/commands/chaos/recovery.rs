@@ -7,6 +7,7 @@ use super::{
     book::{Book, Task},
     finding::{Finding, Rule},
     history::{Entry, Event},
+    schedule::Kind,
 };
 use crate::commands::cluster::Role;
 
@@ -35,12 +36,13 @@ impl Recovery {
     }
 }
 
-/// The recoveries of all rounds that struck one role alone.
+/// The recoveries of all rounds that killed one role alone.
 pub(super) fn times(history: &[Entry], book: &Book<'_>) -> Vec<Recovery> {
     let mut last = 0;
     let mut times = Vec::new();
     for entry in history {
-        if let Event::Struck { round, part, alone: true, running, .. } = &entry.event
+        if let Event::Struck { round, part, fault, alone: true, running } = &entry.event
+            && fault.kind == Kind::Kill
             && *round != last
         {
             last = *round;
@@ -95,8 +97,6 @@ fn restart(round: u32, role: Role, history: &[Entry], book: &Book<'_>) -> Option
 
 /// When the store recorded that a task COMPLETED, on the history's clock.
 fn ended_us(task: &Task<'_>, book: &Book<'_>) -> Option<u64> {
-    let end = task.ended_as(Status::Completed)?;
-    let at = humantime::parse_rfc3339(&end.at).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let at_ms = u64::try_from(at.as_millis()).ok()?;
+    let at_ms = task.ended_as(Status::Completed)?.at_ms()?;
     Some(at_ms.saturating_sub(book.setup?.began_ms) * 1_000)
 }

@@ -53,6 +53,10 @@ pub(super) struct Strikes {
     pub(super) killed: u64,
     pub(super) paused: u64,
     pub(super) terminated: u64,
+    /// Times that answers to it were lost.
+    pub(super) answers_lost: u64,
+    /// Times that its clock was set.
+    pub(super) clock_set: u64,
     /// From a new start until ready, at most.
     pub(super) ready_ms_max: u64,
 }
@@ -92,6 +96,8 @@ impl Report {
                     Kind::Kill => strikes.killed += 1,
                     Kind::Pause => strikes.paused += 1,
                     Kind::Terminate => strikes.terminated += 1,
+                    Kind::Answers => strikes.answers_lost += 1,
+                    Kind::Clock => strikes.clock_set += 1,
                 }
             }
             Event::Back { part, .. } => {
@@ -121,7 +127,9 @@ impl Report {
     pub(super) fn table(&self) -> String {
         let Self { what, seed, seconds, rounds, .. } = self;
         let slowest = self.slowest();
-        let mut table = Table::new(["PART", "KILLED", "PAUSED", "TERMINATED", "READY IN", "RECOVERED IN"]);
+        let struck =
+            ["PART", "KILLED", "PAUSED", "TERMINATED", "ANSWERS LOST", "CLOCK SET", "READY IN", "RECOVERED IN"];
+        let mut table = Table::new(struck);
         for (role, strikes) in &self.strikes {
             let recovered = slowest.get(role).map(|slowest| match slowest.took_ms {
                 Some(ms) => format!("{ms} ms (at most {})", slowest.limit_ms),
@@ -132,6 +140,8 @@ impl Report {
                 strikes.killed.to_string(),
                 strikes.paused.to_string(),
                 strikes.terminated.to_string(),
+                strikes.answers_lost.to_string(),
+                strikes.clock_set.to_string(),
                 // A worker is left to itself once it is started: whom it joins may be away.
                 if *role == Role::Worker { String::new() } else { format!("{} ms", strikes.ready_ms_max) },
                 recovered.unwrap_or_default(),

@@ -15,7 +15,11 @@ const GAP_MS: [u64; 2] = [200, 900];
 const DOWN_MS: [u64; 2] = [0, 800];
 /// Longer than a worker may be silent at its longest, shorter than most at its shortest.
 const PAUSE_MS: [u64; 2] = [1_000, 6_000];
-/// One round in so many happens alone, so that its recovery can be timed.
+/// Longer than a step of a store takes, shorter than a lease.
+const LOST_MS: [u64; 2] = [200, 3_000];
+/// A clock is set to be wrong by at most so much: seconds, minutes, hours.
+const WRONG_MS: [u64; 3] = [5_000, 300_000, 6 * 3_600_000];
+/// One round in so many happens alone, so that its recovery can be timed, or what it costs be seen.
 const ALONE_EVERY: u32 = 6;
 /// Whose recovery has a bound.
 const TIMED: [Role; 4] = [Role::Dispatcher, Role::Worker, Role::Redis, Role::Host];
@@ -32,6 +36,17 @@ pub enum Kind {
     Pause,
     /// SIGTERM, which drains, then a new start.
     Terminate,
+    /// What it asks of others arrives, and for 0.2 to 3 seconds the answers are lost; then its connections are reset.
+    Answers,
+    /// Its wall clock is set forward or back by up to six hours, and stays so.
+    Clock,
+}
+
+impl Kind {
+    /// Whether it must cost nothing but time: no run is lost by it.
+    pub(super) const fn is_harmless(self) -> bool {
+        matches!(self, Self::Answers | Self::Clock)
+    }
 }
 
 /// A fault: what is done, and for how long the part is away.
@@ -39,6 +54,9 @@ pub enum Kind {
 pub(super) struct Fault {
     pub(super) kind: Kind,
     pub(super) away_ms: u64,
+    /// For how long its clock is ahead of the machine's from then on, or behind it.
+    #[serde(default)]
+    pub(super) ahead_ms: i64,
 }
 
 /// One strike.
@@ -50,7 +68,7 @@ pub(super) struct Round {
     /// One part, or all parts of a role.
     pub(super) parts: Vec<Part>,
     pub(super) fault: Fault,
-    /// Begins when no other fault is on, and the next begins when what it met has recovered.
+    /// Begins when no other fault is on, and the next begins when what it met has recovered or ended.
     pub(super) alone: bool,
 }
 
@@ -75,28 +93,45 @@ impl Plan {
     fn round(&self, number: u32, roles: &[Role], dice: &mut Dice) -> Round {
         let gap_ms = dice.between(GAP_MS);
         let kind = dice.pick(&self.kinds).unwrap_or(Kind::Kill);
-        let mut round = Round { number, gap_ms, parts: Vec::new(), fault: Fault { kind, away_ms: 0 }, alone: false };
+        let fault = Fault { kind, away_ms: 0, ahead_ms: 0 };
+        let mut round = Round { number, gap_ms, parts: Vec::new(), fault, alone: false };
         let all_of = |role: Role| self.parts.iter().copied().filter(move |part| part.role == role);
         if let Some(role) = self.timed(number, roles) {
             // Every dispatcher at once, since one of two would hide how long the other's absence lasts; one worker.
             let count = if role == Role::Worker { 1 } else { usize::MAX };
             round.parts = all_of(role).take(count).collect();
             round.alone = true;
-            round.fault = Fault { kind: Kind::Kill, away_ms: 0 };
-        } else if let Some(role) = dice.pick(roles) {
+            round.fault.kind = Kind::Kill;
+        } else if let Some(role) = dice.pick(&self.meet(kind, roles)) {
             round.parts = all_of(role).collect();
             if !dice.percent(ALL_PERCENT) {
                 round.parts = dice.pick(&round.parts).into_iter().collect();
             }
-            round.fault.away_ms = dice.between(if kind == Kind::Pause { PAUSE_MS } else { DOWN_MS });
+            round.alone = kind.is_harmless() && number.is_multiple_of(ALONE_EVERY);
+            match kind {
+                Kind::Kill | Kind::Terminate => round.fault.away_ms = dice.between(DOWN_MS),
+                Kind::Pause => round.fault.away_ms = dice.between(PAUSE_MS),
+                Kind::Answers => round.fault.away_ms = dice.between(LOST_MS),
+                Kind::Clock => round.fault.ahead_ms = dice.wrong_ms(),
+            }
         }
         round
+    }
+
+    /// The roles that meet a kind of fault. The clock of Redis is set only where nothing else is struck, to see it found
+    /// out: leases are kept by that clock, and nobody promises that they outlive its steps.
+    fn meet(&self, kind: Kind, roles: &[Role]) -> Vec<Role> {
+        let is_met = |role: &&Role| kind != Kind::Clock || **role != Role::Redis || roles == [Role::Redis];
+        roles.iter().filter(is_met).copied().collect()
     }
 
     /// Whose recovery this round times, if any: each role in its turn.
     fn timed(&self, number: u32, roles: &[Role]) -> Option<Role> {
         let is_one = number % ALONE_EVERY == ALONE_EVERY / 2 && self.kinds.contains(&Kind::Kill);
-        let timed: Vec<Role> = TIMED.into_iter().filter(|role| is_one && roles.contains(role)).collect();
+        // A host that is started again with a wrong clock has another time than the run.
+        let is_meant = |role: &Role| *role != Role::Host || !self.kinds.contains(&Kind::Clock);
+        let timed = TIMED.into_iter().filter(|role| is_one && roles.contains(role) && is_meant(role));
+        let timed: Vec<Role> = timed.collect();
         let turn = usize::try_from(number / ALONE_EVERY).ok()?.checked_rem(timed.len())?;
         timed.get(turn).copied()
     }
@@ -119,6 +154,13 @@ impl Dice {
         self.between([0, 99]) < percent
     }
 
+    /// Forward or back by seconds, minutes or hours, each as often.
+    fn wrong_ms(&mut self) -> i64 {
+        let most = self.pick(&WRONG_MS).unwrap_or_default();
+        let wrong = i64::try_from(self.between([most / 10, most])).unwrap_or_default();
+        if self.percent(50) { wrong } else { -wrong }
+    }
+
     /// One of several, `None` of none.
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let last = u64::try_from(from.len()).ok()?.checked_sub(1)?;
@@ -130,10 +172,12 @@ impl Dice {
 mod tests {
     use super::*;
 
+    const KINDS: [Kind; 5] = [Kind::Kill, Kind::Pause, Kind::Terminate, Kind::Answers, Kind::Clock];
+
     fn plan(seed: u64, rounds: u32) -> Plan {
         let roles = [(Role::Redis, 1), (Role::Rest, 2), (Role::Dispatcher, 2), (Role::Worker, 3)];
         let parts = roles.iter().flat_map(|&(role, count)| (1..=count).map(move |number| Part { role, number }));
-        Plan { seed, rounds, parts: parts.collect(), kinds: vec![Kind::Kill, Kind::Pause, Kind::Terminate] }
+        Plan { seed, rounds, parts: parts.collect(), kinds: KINDS.to_vec() }
     }
 
     #[test]
@@ -144,14 +188,24 @@ mod tests {
 
     #[test]
     fn every_part_meets_every_kind() {
-        let rounds = plan(7, 400).rounds();
+        let rounds = plan(7, 600).rounds();
         for part in plan(7, 0).parts {
-            for kind in [Kind::Kill, Kind::Pause, Kind::Terminate] {
+            for kind in KINDS {
                 let met = |round: &&Round| round.parts.contains(&part) && round.fault.kind == kind;
-                assert!(rounds.iter().any(|round| met(&round)), "{part} never meets {kind:?}");
+                let meets = rounds.iter().any(|round| met(&round));
+                assert_eq!(meets, kind != Kind::Clock || part.role != Role::Redis, "{part} and {kind:?}");
             }
         }
-        let alone = |role| rounds.iter().filter(|round| round.alone && round.parts[0].role == role).count();
+        let alone = rounds.iter().filter(|round| round.alone && round.fault.kind.is_harmless());
+        assert!(alone.count() > 10);
+        let ahead = || rounds.iter().map(|round| round.fault.ahead_ms);
+        assert!(ahead().any(|ms| ms > 3_600_000) && ahead().any(|ms| ms < -3_600_000));
+        let alone = |role| {
+            rounds
+                .iter()
+                .filter(|round| round.alone && round.fault.kind == Kind::Kill && round.parts[0].role == role)
+                .count()
+        };
         assert!(alone(Role::Dispatcher) > 10 && alone(Role::Worker) > 10 && alone(Role::Rest) == 0);
         assert!(rounds.iter().all(|round| !round.parts.is_empty()));
     }
@@ -163,5 +217,11 @@ mod tests {
         plan.kinds = vec![Kind::Kill];
         let redis = Part { role: Role::Redis, number: 1 };
         assert!(plan.rounds().iter().all(|round| round.parts == [redis] && round.fault.kind == Kind::Kill));
+        plan.kinds = vec![Kind::Clock];
+        assert!(plan.rounds().iter().all(|round| round.parts == [redis] && round.fault.ahead_ms != 0));
+        // The times of a host whose clock is set are not the run's.
+        let host = Part { role: Role::Host, number: 1 };
+        plan = Plan { parts: vec![host], kinds: vec![Kind::Kill, Kind::Clock], ..plan };
+        assert!(plan.rounds().iter().all(|round| !round.alone || round.fault.kind == Kind::Clock));
     }
 }

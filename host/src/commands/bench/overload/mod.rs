@@ -16,7 +16,7 @@ use crate::{
     cli::{LimitArgs, OutputFormat},
     client::Client,
     commands::{
-        cluster::{Cluster, Mode, Part, Role, Shape},
+        cluster::{Cluster, Mode, Part, Rigged, Role, Shape},
         parts,
     },
     rest::quotas::QuotaValues,
@@ -138,6 +138,7 @@ impl Host {
             workers: 1,
             slots: args.slots,
             modules: Some(home.join("modules")),
+            rigged: Rigged::default(),
             home: own,
         };
         let cluster = Cluster::start(&shape).await?;
