@@ -3,18 +3,20 @@
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fusebox_api::{
+    functions::{FunctionPage, FunctionView},
+    problem::Problem,
+    tasks::ReceiptView,
+};
 use fusebox_core::{function::Grants, limits::PAGE_ROWS_MAX};
 use reqwest::{
     RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
     redirect::Policy,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
-use crate::{
-    cli::{Credentials, HostArgs, LimitArgs},
-    rest::view::{FunctionPage, FunctionView, ReceiptView},
-};
+use crate::cli::{Credentials, HostArgs, LimitArgs};
 
 use self::tls::Authorities;
 
@@ -127,25 +129,6 @@ impl ClientError {
             error => error.to_string(),
         }
     }
-}
-
-/// A problem as the host describes it.
-#[derive(Debug, Deserialize)]
-pub struct Problem {
-    /// The stable code.
-    pub code: String,
-    /// A sentence.
-    pub detail: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What the run used, where one ran.
-    pub receipt: Option<ReceiptView>,
-    /// Wasm frames of a trap, innermost first.
-    #[serde(default)]
-    pub backtrace: Vec<String>,
-    /// The end of the log, where it was asked for.
-    #[serde(skip)]
-    pub log: Vec<u8>,
 }
 
 type Result<T> = std::result::Result<T, ClientError>;

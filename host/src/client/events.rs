@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use fusebox_api::tasks::TaskView;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::{Client, ClientError, Problem, Result};
-use crate::rest::view::TaskView;
 
 /// A stream stays open as long as its task does, and begins anew after this.
 const TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,7 +1,7 @@
 //! Tenants and API keys, as the client asks for them.
 
 use super::{Client, Result};
-use crate::rest::{
+use fusebox_api::{
     keys::{CreateKey, KeyView, Keys, NewKeyView, RotateKey},
     quotas::{QuotaValues, QuotasView},
     tenants::{CreateTenant, TenantView, Tenants},

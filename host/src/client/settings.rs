@@ -1,7 +1,7 @@
 //! A function's configuration and secrets.
 
 use super::{Client, Result};
-use crate::rest::settings::{ConfigPage, ConfigValue, SecretName, SecretPage};
+use fusebox_api::settings::{ConfigPage, ConfigValue, SecretName, SecretPage};
 
 impl Client {
     /// A function's configuration.

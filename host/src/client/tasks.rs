@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
+use fusebox_api::{
+    batch::Rows,
+    tasks::{TaskPage, TaskView, Waited},
+    workers::{WorkerView, Workers},
+};
 use fusebox_core::limits::WAIT_SECONDS_MAX;
 use reqwest::Method;
 use serde_json::json;
 
 use super::{Client, Ran, Result};
-use crate::rest::{
-    rows::Rows,
-    view::{TaskPage, TaskView},
-    wait_many::Waited,
-    workers::{WorkerView, Workers},
-};
 
 /// How much later than promised a wait may be answered; a host that is silent for longer is gone.
 const SLACK: Duration = Duration::from_secs(30);

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
+use fusebox_api::tasks::TaskView;
 use fusebox_core::limits::WAIT_TASKS_MAX;
 use serde::Serialize;
 use serde_json::json;
@@ -20,7 +21,6 @@ use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
-    rest::view::TaskView,
     text,
     ui::{self, FunctionsFailed, progress, table::Table},
 };

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
+use fusebox_api::batch::{Row, Rows};
 use fusebox_core::limits::REPLAY_TASKS_MAX;
 
 use super::tasks;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
-    rest::rows::{Row, Rows},
     ui::{self, WrongUsage, progress::Spinner, table::Table},
 };
 

@@ -2,11 +2,11 @@
 
 use bytesize::ByteSize;
 use clap::Args;
+use fusebox_api::functions::FunctionView;
 
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
-    rest::view::FunctionView,
     ui::{self, table::Table},
 };
 

@@ -9,14 +9,14 @@ use std::{
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
+use fusebox_api::{problem::Problem, tasks::TaskView};
 use fusebox_core::limits::INPUT_BYTES_MAX;
 use serde_json::json;
 
 use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::{Client, ClientError, Problem, Ran},
-    rest::view::TaskView,
+    client::{Client, ClientError, Ran},
     ui::{self, WrongUsage, progress::Spinner, receipt},
 };
 

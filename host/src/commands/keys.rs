@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use fusebox_api::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey};
 use fusebox_core::name::TenantId;
 
 use super::parts::{self, StoreAddress};
@@ -11,7 +12,7 @@ use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
     clock::Clock,
-    rest::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey},
+    rest::keys,
     store::{self, Acting, Scope, Store},
     tenancy::admin::{self, NewKey},
     ui::{self, table::Table},
@@ -146,7 +147,7 @@ pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
                 Door::Store(store) => {
                     let keys = admin::keys(&*store, &tenant.unwrap_or_else(TenantId::default_tenant)).await?;
                     let now = store.now().await?;
-                    keys.iter().map(|key| KeyView::new(key, now)).collect()
+                    keys.iter().map(|key| keys::view(key, now)).collect()
                 }
             };
             match format {
@@ -161,7 +162,7 @@ pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
                 Door::Store(store) => {
                     let key = admin::find_key(&*store, None, &id).await?;
                     let key = admin::revoke_key(&*store, Acting::Store, &key).await?;
-                    KeyView::new(&key, key.created_at)
+                    keys::view(&key, key.created_at)
                 }
             };
             match format {
@@ -176,7 +177,7 @@ pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
                 Door::Store(store) => {
                     let old = admin::find_key(&*store, None, &id).await?;
                     let (key, secret) = admin::rotate_key(&*store, Acting::Store, old, grace_ms).await?;
-                    NewKeyView::new(&key, &secret)
+                    keys::new_view(&key, &secret)
                 }
             };
             tell(&key, format)
@@ -193,7 +194,7 @@ async fn create(args: CreateArgs, format: OutputFormat) -> anyhow::Result<()> {
             let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
             let new = NewKey { tenant, scope, name, life_ms };
             let (key, secret) = admin::create_key(&*store, Acting::Store, new).await?;
-            NewKeyView::new(&key, &secret)
+            keys::new_view(&key, &secret)
         }
     };
     tell(&key, format)

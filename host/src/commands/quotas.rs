@@ -1,12 +1,12 @@
 //! `fusebox tenants set` and `show`: what a tenant may take.
 
 use clap::Args;
+use fusebox_api::quotas::{QuotaValues, QuotasView};
 use fusebox_core::{name::TenantId, quota::QuotaSettings};
 
 use super::keys::{Door, DoorArgs};
 use crate::{
     cli::OutputFormat,
-    rest::quotas::{QuotaValues, QuotasView},
     store::Acting,
     tenancy::admin,
     ui::{self, table::Table},

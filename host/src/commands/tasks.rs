@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
+use fusebox_api::tasks::TaskView;
 use indicatif::ProgressBar;
 
 use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
-    rest::view::TaskView,
     ui::{self, progress::Spinner, receipt, table::Table},
 };
 

@@ -1,6 +1,7 @@
 //! `fusebox tenants`: makes, lists and deletes tenants, by way of a host or at its store.
 
 use clap::{Args, Subcommand};
+use fusebox_api::tenants::TenantView;
 use fusebox_core::name::TenantId;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::OutputFormat,
-    rest::tenants::TenantView,
+    rest,
     store::Acting,
     tenancy::admin,
     ui::{self, table::Table},
@@ -62,7 +63,7 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
         Action::Create(OneArgs { name, door }) => {
             let tenant = match door.open().await? {
                 Door::Host(client) => client.create_tenant(name.as_str()).await?,
-                Door::Store(store) => TenantView::from(&admin::create_tenant(&*store, Acting::Store, name).await?),
+                Door::Store(store) => rest::tenants::view(&admin::create_tenant(&*store, Acting::Store, name).await?),
             };
             match format {
                 OutputFormat::Json => ui::json(&tenant),
@@ -75,7 +76,7 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
         Action::List(door) => {
             let tenants = match door.open().await? {
                 Door::Host(client) => client.tenants().await?,
-                Door::Store(store) => admin::tenants(&*store).await?.iter().map(TenantView::from).collect(),
+                Door::Store(store) => admin::tenants(&*store).await?.iter().map(rest::tenants::view).collect(),
             };
             match format {
                 OutputFormat::Json => ui::json(&tenants),

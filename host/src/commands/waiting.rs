@@ -3,6 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
+use fusebox_api::tasks::TaskView;
 use fusebox_core::limits::WAIT_SECONDS_MAX;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -11,9 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::{
     cli::OutputFormat,
     client::{Client, ClientError},
-    random,
-    rest::view::TaskView,
-    ui,
+    random, ui,
 };
 
 /// The first pause before a host that does not answer is asked again; each is twice as long as the one before …

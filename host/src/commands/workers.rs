@@ -1,11 +1,11 @@
 //! `fusebox workers`: who runs tasks now.
 
 use clap::Args;
+use fusebox_api::workers::WorkerView;
 
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
-    rest::workers::WorkerView,
     store::Mode,
     ui::{self, table::Table},
 };

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use fusebox_api::batch::{BatchItem, Row, Rows};
 use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, name::TenantId};
 
 use super::{
@@ -21,8 +22,8 @@ use super::{
     extract::Path,
     functions,
     idempotency::Key,
-    items::{Batch, BatchItem, Item},
-    rows::{Row, Rows},
+    items::{Batch, Item},
+    rows,
 };
 use crate::{random, store::NewTask, tenancy::Caller};
 
@@ -104,7 +105,7 @@ async fn submit(
         Problem::new(ErrorCode::Internal, "the host could not read the batch; its log has the reason")
     })??;
     let fates = accept(app, tenant, items).await?;
-    let rows: Vec<Row> = fates.iter().map(Row::new).collect();
+    let rows: Vec<Row> = fates.iter().map(rows::row).collect();
     if names(headers, &header::ACCEPT, &["ndjson"]) {
         let mut lines = Vec::new();
         for row in &rows {

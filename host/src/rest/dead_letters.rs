@@ -5,6 +5,11 @@ use std::collections::HashMap;
 
 use axum::{Json, extract::State};
 use bytes::Bytes;
+use fusebox_api::{
+    Paging,
+    batch::{Row, Rows},
+    tasks::{Filter, Replay, TaskPage},
+};
 use fusebox_core::{
     error::ErrorCode,
     function::FunctionVersion,
@@ -13,46 +18,15 @@ use fusebox_core::{
     name::TenantId,
     task::Task,
 };
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    App, Shared, accept,
-    body::SmallJson,
-    error::Problem,
-    extract::Query,
-    functions::{self, Paging},
-    idempotency, retry,
-    rows::{Row, Rows},
+    App, Shared, accept, body::SmallJson, error::Problem, extract::Query, functions, idempotency, paging, retry, rows,
     tasks,
-    view::TaskPage,
 };
 use crate::{
     store::{FunctionRef, NewTask, PageRequest},
     tenancy::Caller,
 };
-
-/// Filter of a listing of dead letters.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Filter {
-    /// Function whose dead letters are listed: a name, for all its versions, or a version id. A page may then have
-    /// fewer rows than `limit`.
-    function: Option<String>,
-}
-
-/// Dead letters to replay: exactly one of `tasks` and `all`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Replay {
-    /// Ids of dead letters, at most 1000.
-    tasks: Option<Vec<String>>,
-    /// Replays every dead letter, the latest first; at most 1000 per request.
-    #[serde(default)]
-    all: bool,
-    /// With `all`: the `next` of the previous response.
-    cursor: Option<String>,
-}
 
 /// List dead letters
 ///
@@ -65,7 +39,7 @@ pub async fn list(
     Query(paging): Query<Paging>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<TaskPage>, Problem> {
-    let page = app.store.dead_letters(&tenant, &paging.request()).await?;
+    let page = app.store.dead_letters(&tenant, &paging::request(paging)).await?;
     let letters = match &filter.function {
         Some(function) => of_function(&app, &tenant, function, page.items).await?,
         None => page.items,
@@ -194,7 +168,7 @@ impl Replays<'_> {
         .into_iter();
         for (letter, refused) in fates {
             let fate = refused.map(Err).or_else(|| kept.next());
-            let rows = fate.iter().map(Row::new).map(|row| Row { retry_of: Some(letter.to_string()), ..row });
+            let rows = fate.iter().map(rows::row).map(|row| Row { retry_of: Some(letter.to_string()), ..row });
             self.rows.extend(rows);
         }
         Ok(())

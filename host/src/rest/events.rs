@@ -11,11 +11,12 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
+use fusebox_api::tasks::TaskView;
 use fusebox_core::{id::TaskId, task::Task};
 use futures_util::stream;
 use serde_json::json;
 
-use super::{Shared, error::Problem, extract::Path, room::Share, tasks, view::TaskView};
+use super::{Shared, error::Problem, extract::Path, room::Share, tasks};
 use crate::tenancy::Caller;
 
 /// Proxies close silent connections; the shortest usual time-out is 30 s.

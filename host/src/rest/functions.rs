@@ -7,30 +7,31 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use fusebox_api::{
+    Paging,
+    functions::{FunctionPage, FunctionView, GrantParams, LimitParams, Registration},
+};
 use fusebox_core::{
     capability::Grant,
     error::ErrorCode,
-    function::{FunctionVersion, Grants, LimitError, RunLimits},
+    function::{FunctionVersion, Grants, RunLimits},
     id::FunctionId,
-    limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::{
     App, Shared,
     body::ModuleBody,
     error::Problem,
     extract::{Path, Query},
-    grants::{self, GrantParams},
+    grants,
     keys::outcome,
+    paging,
     quota::refused,
-    view::{FunctionPage, FunctionView},
 };
 use crate::{
     random,
-    store::{FunctionRef, NewFunction, PageRequest, Registered, kv::Namespace},
+    store::{FunctionRef, NewFunction, Registered, kv::Namespace},
     tenancy::{
         Caller,
         audit::{self, Act},
@@ -39,80 +40,6 @@ use crate::{
 
 /// `Retry-After` of a full function quota, in milliseconds: it takes a deletion to make room.
 const DELETED_MS: u64 = 60_000;
-
-/// Rows per page without a `limit`.
-const PAGE_ROWS_DEFAULT: u32 = 100;
-
-/// Query of a registration.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Registration {
-    /// Name of the function: 1 to 128 characters, not shaped like a UUID. A name in use gets its next version.
-    name: String,
-}
-
-/// Limits of a run. A limit left out is the host's default at registration, and the function's own for a task.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct LimitParams {
-    /// CPU budget of a run in fuel units.
-    pub(super) fuel: Option<u64>,
-    /// Wall time of a run in milliseconds.
-    pub(super) wall_ms: Option<u32>,
-    /// Linear memory of a run in bytes.
-    pub(super) memory_bytes: Option<u64>,
-    /// Output of a run in bytes.
-    pub(super) output_bytes: Option<u64>,
-    /// Log kept of a run, in bytes.
-    pub(super) log_bytes: Option<u64>,
-}
-
-impl LimitParams {
-    /// Returns these limits, completed from `other`.
-    ///
-    /// # Errors
-    /// Fails with the first limit that is zero or above `ceiling`.
-    pub(super) fn over(&self, other: RunLimits, ceiling: &RunLimits) -> Result<RunLimits, LimitError> {
-        let limits = RunLimits {
-            fuel: self.fuel.unwrap_or(other.fuel),
-            wall_ms: self.wall_ms.unwrap_or(other.wall_ms),
-            memory_bytes: self.memory_bytes.unwrap_or(other.memory_bytes),
-            output_bytes: self.output_bytes.unwrap_or(other.output_bytes),
-            log_bytes: self.log_bytes.unwrap_or(other.log_bytes),
-        };
-        limits.check(ceiling).map(|()| limits)
-    }
-}
-
-/// Page of a listing.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Paging {
-    /// Rows per page, at most 1000.
-    limit: Option<u32>,
-    /// The `next` of the previous page.
-    cursor: Option<String>,
-}
-
-impl Paging {
-    /// Returns the page as a request to the store.
-    #[must_use]
-    pub fn request(self) -> PageRequest {
-        PageRequest { cursor: self.cursor, rows: self.limit.unwrap_or(PAGE_ROWS_DEFAULT).clamp(1, PAGE_ROWS_MAX) }
-    }
-
-    /// Cuts the page from a complete list, sorted by `key`; returns its rows and its `next`.
-    pub(super) fn of<T>(self, rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
-        let PageRequest { cursor, rows: most } = self.request();
-        let mut keyed: Vec<(String, T)> = rows.into_iter().map(|row| (key(&row), row)).collect();
-        keyed.retain(|(key, _)| cursor.as_ref().is_none_or(|cursor| key > cursor));
-        keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let more = keyed.len() > most as usize;
-        keyed.truncate(most as usize);
-        let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
-        (keyed.into_iter().map(|(_, row)| row).collect(), next)
-    }
-}
 
 /// Register a function
 ///
@@ -156,7 +83,7 @@ pub async fn list(
     Caller { tenant, .. }: Caller,
     Query(paging): Query<Paging>,
 ) -> Result<Json<FunctionPage>, Problem> {
-    let page = app.store.functions(&tenant, &paging.request()).await?;
+    let page = app.store.functions(&tenant, &paging::request(paging)).await?;
     Ok(Json(FunctionPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
 }
 
@@ -187,7 +114,7 @@ pub async fn versions(
     Query(paging): Query<Paging>,
 ) -> Result<Json<FunctionPage>, Problem> {
     let name = find(&app, &tenant, &function).await?.name;
-    let page = app.store.versions(&tenant, &name, &paging.request()).await?;
+    let page = app.store.versions(&tenant, &name, &paging::request(paging)).await?;
     Ok(Json(FunctionPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
 }
 

@@ -1,34 +1,12 @@
 //! Grants at registration: compares the capabilities that a module imports with those granted to it.
 
 use fusebox_core::{
-    capability::{Capability, GrantError, Grants},
+    capability::{Capability, Grants},
     error::ErrorCode,
     function::FunctionVersion,
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::error::Problem;
-
-/// Grants of a registration.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct GrantParams {
-    /// Capabilities beyond those that every function has, separated by commas: `config`, `secrets`, `kv` and
-    /// `http=HOST`, where a host is `api.example.com` or `*.example.com`, with `:PORT` for a port other than the
-    /// scheme's.
-    grants: Option<String>,
-}
-
-impl GrantParams {
-    /// Parses the grants.
-    ///
-    /// # Errors
-    /// Fails with the first entry that is not a grant.
-    pub(super) fn read(&self) -> Result<Grants, GrantError> {
-        self.grants.as_deref().map_or_else(|| Ok(Grants::default()), Grants::parse_list)
-    }
-}
 
 /// Refuses a module that imports capabilities it is not granted. `before` is the newest version of its name.
 ///
@@ -64,14 +42,6 @@ fn words(capabilities: &[Capability]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_asked_for_is_read_or_refused() {
-        let read = |text: &str| GrantParams { grants: Some(text.to_owned()) }.read();
-        assert_eq!(GrantParams::default().read(), Ok(Grants::default()));
-        assert_eq!(read("kv,config").unwrap().to_list(), "config,kv");
-        assert_eq!(read("kv,root"), Err(GrantError::Unknown("root".to_owned())));
-    }
 
     #[test]
     fn what_is_missing_is_listed() {

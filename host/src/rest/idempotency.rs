@@ -3,6 +3,7 @@
 //! the task's record.
 
 use axum::http::{HeaderMap, HeaderName};
+use fusebox_api::functions::LimitParams;
 use fusebox_core::{
     error::ErrorCode,
     id::TaskId,
@@ -12,7 +13,7 @@ use fusebox_core::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{error::Problem, functions::LimitParams};
+use super::error::Problem;
 
 /// Request header with the key.
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");

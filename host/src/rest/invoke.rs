@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use fusebox_api::tasks::ReceiptView;
 use fusebox_core::{
     error::ErrorCode,
     outcome::{Failure, Receipt},
@@ -20,7 +21,6 @@ use super::{
     extract::Path,
     functions,
     quota::refused,
-    view::ReceiptView,
 };
 use crate::{invoke::InvokeError, tenancy::Caller};
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use fusebox_api::{batch::BatchItem, functions::LimitParams};
 use fusebox_core::{
     error::ErrorCode,
     limits::{BATCH_ITEMS_MAX, INPUT_BYTES_MAX},
@@ -15,56 +16,13 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use super::{
     accept,
     body::{self, from_base64},
     error::Problem,
-    functions::LimitParams,
     idempotency::{Asked, Identity, Key},
 };
-
-/// One task of a batch. At most one of `input`, `text` and `json` may be given; without any, the input is empty.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BatchItem {
-    /// Input in base64.
-    input: Option<String>,
-    /// Input as text.
-    text: Option<String>,
-    /// Input as JSON; its bytes are passed on unchanged.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<serde_json::Value>)]
-    json: Option<Box<RawValue>>,
-    /// Function to run, if not the path's: version id or name.
-    function: Option<String>,
-    /// `low`, `normal` or `high`.
-    #[schema(value_type = Option<String>)]
-    priority: Option<Priority>,
-    /// Milliseconds before the task may start, at most 7 days.
-    delay_ms: Option<u64>,
-    /// Limits, each at most the function's own.
-    limits: Option<BatchLimits>,
-    /// Idempotency key of this item.
-    idempotency_key: Option<String>,
-}
-
-/// Limits of a run, each at most the function's own.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BatchLimits {
-    /// CPU budget in fuel units.
-    fuel: Option<u64>,
-    /// Wall time in milliseconds.
-    wall_ms: Option<u32>,
-    /// Linear memory in bytes.
-    memory_bytes: Option<u64>,
-    /// Output in bytes.
-    output_bytes: Option<u64>,
-    /// Log kept, in bytes.
-    log_bytes: Option<u64>,
-}
 
 /// Parsed item.
 pub(super) struct Item {
@@ -161,11 +119,6 @@ fn input(base64: Option<String>, text: Option<String>, json: Option<Box<RawValue
     Ok(input)
 }
 
-/// Wraps `null` in `Some`: JSON `null` is a valid input, unlike a missing member.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// Unparsed elements of an array, at most one more than a batch may have, so that an array of a million zeros takes no
 /// memory.
 struct Texts<'a>(Vec<&'a RawValue>);
@@ -189,13 +142,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
             }
         }
         deserializer.deserialize_seq(Elements).map(Texts)
-    }
-}
-
-impl From<BatchLimits> for LimitParams {
-    fn from(limits: BatchLimits) -> Self {
-        let BatchLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
-        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
     }
 }
 

@@ -1,17 +1,19 @@
 //! API keys: create, list, revoke, rotate. Callers manage the keys of their own tenant, the operator those of all.
 
 use axum::{Json, extract::State, http::StatusCode};
+use fusebox_api::{
+    Paging,
+    keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, Keys, NewKeyView, RotateKey, Whose},
+    rfc3339,
+};
 use fusebox_core::{error::ErrorCode, name::TenantId, time::Millis};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
     body::SmallJson,
     error::Problem,
     extract::{Path, Query},
-    functions::Paging,
-    view::rfc3339,
+    paging,
 };
 use crate::{
     store::{Key, Scope},
@@ -22,118 +24,30 @@ use crate::{
     },
 };
 
-/// Grace of a rotated key by default: a day in which its users switch to the new key.
-pub const GRACE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1_000;
-
-/// Request for an API key.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateKey {
-    /// Scope: `invoke`, `deploy` or `admin`; each includes the previous ones.
-    #[schema(value_type = String)]
-    pub scope: Scope,
-    /// Display name, at most 128 characters.
-    #[serde(default)]
-    pub name: String,
-    /// Tenant of the key; only the operator may name a tenant other than its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub tenant: Option<TenantId>,
-    /// Milliseconds until the key expires; never by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub life_ms: Option<u64>,
-}
-
-/// Options of a rotation.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RotateKey {
-    /// Milliseconds until the old key expires; a day by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grace_ms: Option<u64>,
-}
-
-/// Tenant whose keys are listed.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Whose {
-    /// Only the operator may name a tenant other than its own.
-    #[param(value_type = Option<String>)]
-    tenant: Option<TenantId>,
-}
-
-/// API key without its secret.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct KeyView {
-    /// Id of the key.
-    pub id: String,
-    /// Tenant of the key.
-    pub tenant: String,
-    /// Scope of the key.
-    #[schema(value_type = String)]
-    pub scope: Scope,
-    /// Display name.
-    pub name: String,
-    /// `good`, `expired` or `revoked`.
-    pub status: String,
-    /// Time of creation.
-    pub created_at: String,
-    /// Time from which the key is expired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<String>,
-    /// Time of revocation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<String>,
-}
-
-/// API key that was just created.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct NewKeyView {
-    /// The whole key, `fb_<id>_<secret>`. It is shown only in this response.
-    pub key: String,
-    /// Record of the key.
-    #[serde(flatten)]
-    pub view: KeyView,
-}
-
-/// Page of API keys.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Keys {
-    /// Keys, the oldest first.
-    pub items: Vec<KeyView>,
-    /// `cursor` of the next page; null on the last.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
-impl KeyView {
-    /// Returns the view of a key, with its status at `now`.
-    #[must_use]
-    pub fn new(key: &Key, now: Millis) -> Self {
-        let status = match (key.revoked_at, key.ended_at(now)) {
-            (Some(_), _) => "revoked",
-            (None, Some(_)) => "expired",
-            (None, None) => "good",
-        };
-        Self {
-            id: key.id.to_string(),
-            tenant: key.tenant.to_string(),
-            scope: key.scope,
-            name: key.name.clone(),
-            status: status.to_owned(),
-            created_at: rfc3339(key.created_at),
-            expires_at: key.expires_at.map(rfc3339),
-            revoked_at: key.revoked_at.map(rfc3339),
-        }
+/// Returns the view of a key, with its status at `now`.
+#[must_use]
+pub fn view(key: &Key, now: Millis) -> KeyView {
+    let status = match (key.revoked_at, key.ended_at(now)) {
+        (Some(_), _) => "revoked",
+        (None, Some(_)) => "expired",
+        (None, None) => "good",
+    };
+    KeyView {
+        id: key.id.to_string(),
+        tenant: key.tenant.to_string(),
+        scope: key.scope,
+        name: key.name.clone(),
+        status: status.to_owned(),
+        created_at: rfc3339(key.created_at),
+        expires_at: key.expires_at.map(rfc3339),
+        revoked_at: key.revoked_at.map(rfc3339),
     }
 }
 
-impl NewKeyView {
-    /// Returns the view of a key that was just created, with its secret.
-    #[must_use]
-    pub fn new(key: &Key, secret: &ApiKey) -> Self {
-        Self { key: secret.reveal(), view: KeyView::new(key, key.created_at) }
-    }
+/// Returns the view of a key that was just created, with its secret.
+#[must_use]
+pub fn new_view(key: &Key, secret: &ApiKey) -> NewKeyView {
+    NewKeyView { key: secret.reveal(), view: view(key, key.created_at) }
 }
 
 /// Create a key
@@ -160,7 +74,7 @@ pub async fn create(
     let id = made.as_ref().map(|(key, _)| key.id.to_string()).unwrap_or_default();
     audit::record(&caller, Act::KeyCreated, &tenant, &id, outcome(&made));
     let (key, secret) = made?;
-    Ok((StatusCode::CREATED, Json(NewKeyView::new(&key, &secret))))
+    Ok((StatusCode::CREATED, Json(new_view(&key, &secret))))
 }
 
 /// List keys
@@ -176,8 +90,8 @@ pub async fn list(
 ) -> Result<Json<Keys>, Problem> {
     let keys = admin::keys(&*app.store, &whose(&caller, tenant)?).await?;
     let now = app.store.now().await?;
-    let (page, next) = paging.of(keys, |key| format!("{:016x}-{}", key.created_at.0, key.id));
-    Ok(Json(Keys { items: page.iter().map(|key| KeyView::new(key, now)).collect(), next }))
+    let (page, next) = paging::of(paging, keys, |key| format!("{:016x}-{}", key.created_at.0, key.id));
+    Ok(Json(Keys { items: page.iter().map(|key| view(key, now)).collect(), next }))
 }
 
 /// Revoke a key
@@ -195,7 +109,7 @@ pub async fn revoke(
     let revoked = admin::revoke_key(&*app.store, caller.acting(), &key).await.map_err(Problem::from);
     audit::record(&caller, Act::KeyRevoked, &key.tenant, &key.id, outcome(&revoked));
     let revoked = revoked?;
-    Ok(Json(KeyView::new(&revoked, revoked.created_at)))
+    Ok(Json(view(&revoked, revoked.created_at)))
 }
 
 /// Rotate a key
@@ -219,7 +133,7 @@ pub async fn rotate(
     let id = made.as_ref().map(|(key, _)| format!("{old_id} {}", key.id)).unwrap_or_else(|_| old_id.to_string());
     audit::record(&caller, Act::KeyRotated, &tenant, &id, outcome(&made));
     let (key, secret) = made?;
-    Ok((StatusCode::CREATED, Json(NewKeyView::new(&key, &secret))))
+    Ok((StatusCode::CREATED, Json(new_view(&key, &secret))))
 }
 
 /// Returns the tenant that a request is about. Other tenants look absent to everyone but the operator.

@@ -17,7 +17,6 @@
 //! | [`keys`], [`tenants`] | API keys and tenants |
 //! | [`health`], [`admin`] | health, readiness and metrics; a separate listener for them |
 //! | [`error`] | the only mapping from error codes to HTTP statuses and problem bodies |
-//! | [`view`] | JSON types of the native routes |
 //! | [`body`], [`room`] | bounded bodies and base64; bounds on what concurrent requests use together |
 //! | [`quota`], [`quotas`] | rates enforced in this node; routes that get and set quotas |
 //! | [`extract`] | extractors of paths, queries and the caller |
@@ -69,6 +68,7 @@ pub mod invoke;
 mod items;
 pub mod keys;
 pub mod openapi;
+mod paging;
 mod prefer;
 pub mod quota;
 pub mod quotas;
@@ -82,7 +82,6 @@ pub mod settings;
 pub mod tasks;
 pub mod tenants;
 pub mod tls;
-pub mod view;
 pub mod wait;
 pub mod wait_many;
 pub mod workers;

@@ -2,6 +2,7 @@
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
+use fusebox_api::{functions::LimitParams, tasks::TaskView};
 use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, task::Task};
 
 use super::{
@@ -9,10 +10,8 @@ use super::{
     accept::{self, Kept, Wish},
     error::Problem,
     extract::Path,
-    functions::LimitParams,
     idempotency::{Asked, Key},
     tasks,
-    view::TaskView,
 };
 use crate::{
     random,

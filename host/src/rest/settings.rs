@@ -8,22 +8,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use fusebox_api::{
+    Paging,
+    settings::{ConfigPage, ConfigValue, SecretName, SecretPage},
+};
 use fusebox_core::{
     capability::{Refusal, SettingName},
     error::ErrorCode,
     limits::SETTINGS_MAX,
     name::TenantId,
 };
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{
     App, Shared,
     body::SettingBody,
     error::Problem,
     extract::{Path, Query},
-    functions::{self, Paging},
+    functions,
     keys::outcome,
+    paging,
 };
 use crate::{
     store::kv::{Namespace, SettingKind},
@@ -32,42 +35,6 @@ use crate::{
         audit::{self, Act},
     },
 };
-
-/// Page of configuration values.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ConfigPage {
-    /// Values, sorted by name.
-    pub items: Vec<ConfigValue>,
-    /// `cursor` of the next page; null on the last.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
-/// Configuration value.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ConfigValue {
-    /// Name of the value.
-    pub name: String,
-    /// The value itself.
-    pub value: String,
-}
-
-/// Page of names of secrets.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SecretPage {
-    /// Secrets, sorted by name.
-    pub items: Vec<SecretName>,
-    /// `cursor` of the next page; null on the last.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
-/// Secret, without its content.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SecretName {
-    /// Name of the secret.
-    pub name: String,
-}
 
 /// List a function's configuration
 #[utoipa::path(get, path = "/v1/functions/{function}/config", tag = "settings",
@@ -85,7 +52,7 @@ pub async fn list_config(
         name: name.to_string(),
         value: String::from_utf8_lossy(&value).into_owned(),
     };
-    let (page, next) = paging.of(all, |(name, _)| name.to_string());
+    let (page, next) = paging::of(paging, all, |(name, _)| name.to_string());
     Ok(Json(ConfigPage { items: page.into_iter().map(item).collect(), next }))
 }
 
@@ -158,7 +125,7 @@ pub async fn list_secrets(
 ) -> Result<Json<SecretPage>, Problem> {
     let of = namespace(&app, tenant, &function).await?;
     let all = app.store.settings(&of, SettingKind::Secret).await?;
-    let (page, next) = paging.of(all, |(name, _)| name.to_string());
+    let (page, next) = paging::of(paging, all, |(name, _)| name.to_string());
     let items = page.into_iter().map(|(name, _)| SecretName { name: name.to_string() }).collect();
     Ok(Json(SecretPage { items, next }))
 }

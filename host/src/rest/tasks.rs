@@ -6,15 +6,17 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use fusebox_api::{
+    Paging,
+    functions::LimitParams,
+    tasks::{Submission, TaskPage, TaskView},
+};
 use fusebox_core::{
     error::ErrorCode,
     function::FunctionVersion,
     id::TaskId,
-    task::{Priority, Status, TaskState},
+    task::{Status, TaskState},
 };
-
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::{
     App, Shared,
@@ -22,28 +24,14 @@ use super::{
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
-    functions::{LimitParams, Paging},
     idempotency::{self, Key},
-    invoke, prefer,
-    view::{TaskPage, TaskView},
-    wait,
+    invoke, paging, prefer, wait,
 };
 use crate::{
     random,
     store::{Cancelled, NewTask, TaskResult},
     tenancy::Caller,
 };
-
-/// Query of a submission.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Submission {
-    /// Priority among the tenant's queued tasks: `low`, `normal` or `high`.
-    #[param(value_type = Option<String>)]
-    priority: Option<Priority>,
-    /// Milliseconds before the task may start, at most 7 days.
-    delay_ms: Option<u64>,
-}
 
 /// Response header that confirms a wait.
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -123,7 +111,8 @@ pub(super) async fn accept_and_answer(
         return Ok(accepted(TaskView::from(&found.task)));
     }
     let applied = [(PREFERENCE_APPLIED, wait::applied(seconds))];
-    Ok((StatusCode::OK, location, replayed, applied, Json(TaskView::from(&found))).into_response())
+    Ok((StatusCode::OK, location, replayed, applied, Json(TaskView::with_result(&found.task, &found.output)))
+        .into_response())
 }
 
 /// List tasks
@@ -135,7 +124,7 @@ pub async fn list(
     Caller { tenant, .. }: Caller,
     Query(paging): Query<Paging>,
 ) -> Result<Json<TaskPage>, Problem> {
-    let page = app.store.tasks(&tenant, &paging.request()).await?;
+    let page = app.store.tasks(&tenant, &paging::request(paging)).await?;
     Ok(Json(TaskPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
 }
 
@@ -160,7 +149,8 @@ pub async fn get(
     };
     let _room = app.room.wait(&caller, 1)?;
     let found = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
-    Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::from(&found))).into_response())
+    Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::with_result(&found.task, &found.output)))
+        .into_response())
 }
 
 /// Cancel a task

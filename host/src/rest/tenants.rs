@@ -1,18 +1,19 @@
 //! Tenants: create, list, delete. For the operator only.
 
 use axum::{Json, extract::State, http::StatusCode};
+use fusebox_api::{
+    Paging, rfc3339,
+    tenants::{CreateTenant, TenantView, Tenants},
+};
 use fusebox_core::name::TenantId;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{
     Shared,
     body::SmallJson,
     error::Problem,
     extract::{Path, Query},
-    functions::Paging,
     keys::outcome,
-    view::rfc3339,
+    paging,
 };
 use crate::{
     store::Tenant,
@@ -23,39 +24,11 @@ use crate::{
     },
 };
 
-/// Request for a tenant.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateTenant {
-    /// Name of the tenant: 1 to 64 characters of `a-z`, `0-9`, `-`, `_`.
-    pub name: String,
-}
-
-/// Tenant.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct TenantView {
-    /// Name of the tenant.
-    pub name: String,
-    /// Time of creation; absent for the default tenant, which always exists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
-}
-
-/// Page of tenants.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Tenants {
-    /// Tenants, sorted by name.
-    pub items: Vec<TenantView>,
-    /// `cursor` of the next page; null on the last.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
-impl From<&Tenant> for TenantView {
-    fn from(tenant: &Tenant) -> Self {
-        let created_at = (tenant.created_at.0 > 0).then(|| rfc3339(tenant.created_at));
-        Self { name: tenant.id.to_string(), created_at }
-    }
+/// Returns the view of a tenant.
+#[must_use]
+pub fn view(tenant: &Tenant) -> TenantView {
+    let created_at = (tenant.created_at.0 > 0).then(|| rfc3339(tenant.created_at));
+    TenantView { name: tenant.id.to_string(), created_at }
 }
 
 /// Create a tenant
@@ -73,15 +46,15 @@ pub async fn create(
     let id: TenantId = name.parse()?;
     let made = admin::create_tenant(&*app.store, caller.acting(), id.clone()).await.map_err(Problem::from);
     audit::record(&caller, Act::TenantCreated, &id, &id, outcome(&made));
-    Ok((StatusCode::CREATED, Json(TenantView::from(&made?))))
+    Ok((StatusCode::CREATED, Json(view(&made?))))
 }
 
 /// List tenants
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Paging),
     responses((status = 200, body = Tenants)))]
 pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Result<Json<Tenants>, Problem> {
-    let (page, next) = paging.of(admin::tenants(&*app.store).await?, |tenant| tenant.id.to_string());
-    Ok(Json(Tenants { items: page.iter().map(Into::into).collect(), next }))
+    let (page, next) = paging::of(paging, admin::tenants(&*app.store).await?, |tenant| tenant.id.to_string());
+    Ok(Json(Tenants { items: page.iter().map(view).collect(), next }))
 }
 
 /// Delete a tenant

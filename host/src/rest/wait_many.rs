@@ -8,53 +8,18 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
+use fusebox_api::tasks::{TaskView, Until, WaitFor, Waited};
 use fusebox_core::{
     id::TaskId,
     limits::{WAIT_RESULTS_BYTES_MAX, WAIT_TASKS_MAX},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
-use super::{App, Shared, body::SmallJson, error::Problem, prefer, tasks, view::TaskView, wait};
+use super::{App, Shared, body::SmallJson, error::Problem, prefer, tasks, wait};
 use crate::{store::Hint, tenancy::Caller};
 
 /// Interval at which a wait for any of many tasks reads them all without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(5);
-
-/// Request to wait for tasks.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WaitFor {
-    /// Task ids, at most 1000.
-    tasks: Vec<String>,
-    /// `all`, the default, or `any`.
-    #[serde(default, rename = "for")]
-    until: Until,
-}
-
-/// Condition that ends a wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Until {
-    /// Every task has ended.
-    #[default]
-    All,
-    /// At least one task has ended.
-    Any,
-}
-
-/// State of the tasks.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Waited {
-    /// True if the condition is met.
-    pub done: bool,
-    /// Tasks in the order of the request. Ended ones have their `result`, as long as all results together stay within 6
-    /// MiB.
-    pub items: Vec<TaskView>,
-    /// Ids of tasks that do not exist.
-    pub missing: Vec<String>,
-}
 
 /// Wait for many tasks
 ///
@@ -140,7 +105,7 @@ async fn look(app: &App, caller: &Caller, ids: &[TaskId], until: Until) -> Resul
         let left = found.as_ref().and_then(|found| bytes_left.checked_sub(found.output.len() as u64));
         bytes_left = left.unwrap_or_default();
         match found.filter(|_| left.is_some()) {
-            Some(found) => items.push(TaskView::from(&found)),
+            Some(found) => items.push(TaskView::with_result(&found.task, &found.output)),
             None => items.push(TaskView::from(&task)),
         }
     }

@@ -8,7 +8,7 @@ use fusebox_core::{id::to_hex, name::TenantId, quota::QuotaSettings, time::Milli
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tokio::sync::watch;
 
-use super::Result;
+use super::{Result, Scope};
 
 /// A tenant. Stores keep it as JSON, so that it may get more fields: each with a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,47 +242,6 @@ pub trait Identity: Send + Sync + 'static {
     fn identity_changes(&self) -> watch::Receiver<u64>;
 }
 
-/// What a key may be used for. Each includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Run functions; submit, watch and cancel tasks; see what there is.
-    Invoke,
-    /// Register and delete functions as well.
-    Deploy,
-    /// Manage the tenant's keys as well. The default tenant's admin is the operator, and manages every tenant.
-    Admin,
-}
-
-impl Scope {
-    /// Every scope, the narrowest first.
-    pub const ALL: [Self; 3] = [Self::Invoke, Self::Deploy, Self::Admin];
-
-    /// The scope as people and programs write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoke => "invoke",
-            Self::Deploy => "deploy",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Scope {
-    type Err = String;
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found.ok_or_else(|| format!("{text:?} is no scope: take invoke, deploy or admin"))
-    }
-}
-
 /// Names a key; no secret. 64 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 8]);
@@ -345,16 +304,6 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn scopes_include_those_before_them() {
-        assert!(Scope::ALL.is_sorted());
-        for scope in Scope::ALL {
-            assert_eq!(scope.as_str().parse(), Ok(scope));
-            assert_eq!(serde_json::to_string(&scope).unwrap(), format!("\"{scope}\""));
-        }
-        assert!("root".parse::<Scope>().unwrap_err().contains("invoke, deploy or admin"));
-    }
 
     #[test]
     fn a_key_ends_with_the_first_of_its_ends() {

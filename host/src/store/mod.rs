@@ -38,11 +38,13 @@ mod new_task;
 mod options;
 pub mod redis;
 
+pub use fusebox_core::scope::Scope;
+
 pub use self::{
     error::Error,
     fuel::Fuel,
     identity::{
-        Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, Scope, SecretDigest, Tenant,
+        Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, SecretDigest, Tenant,
         TenantAdded,
     },
     new_task::{Accepted, Expects, NewTask},

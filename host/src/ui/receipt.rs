@@ -1,9 +1,9 @@
 //! A receipt as a line for people.
 
 use bytesize::ByteSize;
+use fusebox_api::tasks::ReceiptView;
 
 use super::count;
-use crate::rest::view::ReceiptView;
 
 /// What a run used, in one line.
 #[must_use]

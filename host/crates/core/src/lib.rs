@@ -61,6 +61,7 @@ pub mod limits;
 pub mod name;
 pub mod outcome;
 pub mod quota;
+pub mod scope;
 pub mod task;
 pub mod time;
 pub mod wire;

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use fusebox_api::batch::Rows;
 use futures_util::future::try_join_all;
 use hyper::header::LOCATION;
 
@@ -15,7 +16,6 @@ use super::{
     metronome::Metronome,
     stats::Times,
 };
-use crate::rest::rows::Rows;
 
 /// What became of a load.
 pub(super) struct Sent {

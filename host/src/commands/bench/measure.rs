@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use fusebox_api::tasks::{TaskView, Waited};
 use fusebox_core::limits::{WAIT_RESULTS_BYTES_MAX, WAIT_TASKS_MAX};
 use hyper::header::HeaderName;
 use serde_json::json;
@@ -17,7 +18,6 @@ use super::{
     plan::{BATCH, Case, Scenario},
     row::Row,
 };
-use crate::rest::{view::TaskView, wait_many::Waited};
 
 /// A queue that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_secs(60);

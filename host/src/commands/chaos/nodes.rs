@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fusebox_api::tasks::{TaskPage, TaskView};
 use fusebox_core::task::Status;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -11,10 +12,7 @@ use super::{
     history::{End, Sight},
     work,
 };
-use crate::{
-    client::tls::{self, Authorities},
-    rest::view::{TaskPage, TaskView},
-};
+use crate::client::tls::{self, Authorities};
 
 /// Shorter than a pause, so that clients of a paused node turn to another.
 const PATIENCE: Duration = Duration::from_secs(4);

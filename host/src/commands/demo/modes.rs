@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fusebox_api::tasks::TaskView;
 use fusebox_core::{dispatch::Mode, function::Grants};
 use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
@@ -18,7 +19,6 @@ use super::{
 use crate::{
     cli::LimitArgs,
     commands::signals::Signals,
-    rest::view::TaskView,
     ui::{self, progress, receipt, table::Table},
 };
 

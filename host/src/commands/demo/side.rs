@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fusebox_api::{tasks::TaskView, workers::WorkerView};
 use fusebox_core::dispatch::Mode;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use indicatif::ProgressBar;
@@ -19,7 +20,6 @@ use crate::{
         parts,
         process::{Process, Start},
     },
-    rest::{view::TaskView, workers::WorkerView},
 };
 
 /// Worker processes of push and pull, and the slots of each. Local mode has as many slots, in the host.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use fusebox_api::quotas::QuotaValues;
 use fusebox_core::capability::Grants;
 use serde::Serialize;
 
@@ -19,7 +20,6 @@ use crate::{
         cluster::{Cluster, Mode, Part, Rigged, Role, Shape},
         parts,
     },
-    rest::quotas::QuotaValues,
     ui::{self, table::Table},
 };
 use flood::{Flood, Offer};

@@ -1,63 +1,24 @@
-//! JSON types of the native routes. Sizes are bytes, times RFC 3339 in UTC.
+//! Tasks: submission, records, waits and dead letters. Sizes are bytes, times RFC 3339 in UTC.
 
-use std::time::{Duration, UNIX_EPOCH};
-
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fusebox_core::{
-    function::{FunctionVersion, RunLimits},
     outcome::{Failure, Receipt},
     task::{Priority, Task},
-    time::Millis,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::body::to_base64;
-use crate::store::TaskResult;
+use crate::rfc3339;
 
-/// One immutable version of a function.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct FunctionView {
-    /// Id of the version, a UUID.
-    pub id: String,
-    /// Name under which it was registered.
-    pub name: String,
-    /// 1 for the first version of a name, then 2, …
-    pub version: u32,
-    /// SHA-256 of the module's wasm bytes, hexadecimal.
-    pub module: String,
-    /// Size of the module in bytes.
-    pub module_bytes: u64,
-    /// Calling convention of the module: `core` or `command`.
-    pub abi: String,
-    /// Limits of one run.
-    pub limits: LimitsView,
-    /// Capabilities granted: `config`, `secrets`, `kv`, `http=HOST`.
-    #[serde(default)]
-    pub grants: Vec<String>,
-    /// Time of registration.
-    pub created_at: String,
-    /// Time that the module took to compile, in milliseconds; only in the response to its registration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compile_ms: Option<u64>,
-    /// Grants that the previous version did not have; only in the response to the registration of a later version with
-    /// grants.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_grants: Option<Vec<String>>,
-}
-
-/// Limits of one run.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-pub struct LimitsView {
-    /// CPU budget in fuel units.
-    pub fuel: u64,
-    /// Wall time in milliseconds.
-    pub wall_ms: u32,
-    /// Linear memory in bytes.
-    pub memory_bytes: u64,
-    /// Output in bytes.
-    pub output_bytes: u64,
-    /// Log kept, in bytes.
-    pub log_bytes: u64,
+/// Query of a submission.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Submission {
+    /// Priority among the tenant's queued tasks: `low`, `normal` or `high`.
+    #[param(value_type = Option<String>)]
+    pub priority: Option<Priority>,
+    /// Milliseconds before the task may start, at most 7 days.
+    pub delay_ms: Option<u64>,
 }
 
 /// A task.
@@ -130,15 +91,6 @@ pub struct ReceiptView {
     pub worker: Option<String>,
 }
 
-/// Page of function versions.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct FunctionPage {
-    /// Function versions.
-    pub items: Vec<FunctionView>,
-    /// The `cursor` of the next page; null on the last.
-    pub next: Option<String>,
-}
-
 /// Page of tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskPage {
@@ -148,32 +100,70 @@ pub struct TaskPage {
     pub next: Option<String>,
 }
 
-impl From<&FunctionVersion> for FunctionView {
-    fn from(function: &FunctionVersion) -> Self {
-        Self {
-            id: function.id.to_string(),
-            name: function.name.to_string(),
-            version: function.version,
-            module: function.module.to_string(),
-            module_bytes: function.module_bytes,
-            abi: function.abi.as_str().to_owned(),
-            limits: function.limits.into(),
-            grants: function.grants.each().map(|grant| grant.to_string()).collect(),
-            created_at: rfc3339(function.created_at),
-            compile_ms: None,
-            new_grants: None,
-        }
-    }
+/// Request to wait for tasks.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitFor {
+    /// Task ids, at most 1000.
+    pub tasks: Vec<String>,
+    /// `all`, the default, or `any`.
+    #[serde(default, rename = "for")]
+    pub until: Until,
 }
 
-impl From<RunLimits> for LimitsView {
-    fn from(limits: RunLimits) -> Self {
-        let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
-        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
-    }
+/// Condition that ends a wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// Every task has ended.
+    #[default]
+    All,
+    /// At least one task has ended.
+    Any,
+}
+
+/// State of the tasks.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Waited {
+    /// True if the condition is met.
+    pub done: bool,
+    /// Tasks in the order of the request. Ended ones have their `result`, as long as all results together stay within 6
+    /// MiB.
+    pub items: Vec<TaskView>,
+    /// Ids of tasks that do not exist.
+    pub missing: Vec<String>,
+}
+
+/// Filter of a listing of dead letters.
+#[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Filter {
+    /// Function whose dead letters are listed: a name, for all its versions, or a version id. A page may then have
+    /// fewer rows than `limit`.
+    pub function: Option<String>,
+}
+
+/// Dead letters to replay: exactly one of `tasks` and `all`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Ids of dead letters, at most 1000.
+    pub tasks: Option<Vec<String>>,
+    /// Replays every dead letter, the latest first; at most 1000 per request.
+    #[serde(default)]
+    pub all: bool,
+    /// With `all`: the `next` of the previous response.
+    pub cursor: Option<String>,
 }
 
 impl TaskView {
+    /// Returns a task with its output, or the guest's error bytes, if it has ended.
+    #[must_use]
+    pub fn with_result(task: &Task, output: &[u8]) -> Self {
+        let result = task.status().is_ended().then(|| STANDARD.encode(output));
+        Self { result, ..Self::from(task) }
+    }
+
     /// Returns true if the task is `COMPLETED` or `FAILED`.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -197,13 +187,6 @@ impl From<&Task> for TaskView {
             receipt: task.ended().map(|ended| (&ended.receipt).into()),
             result: None,
         }
-    }
-}
-
-impl From<&TaskResult> for TaskView {
-    fn from(found: &TaskResult) -> Self {
-        let result = found.task.status().is_ended().then(|| to_base64(&found.output));
-        Self { result, ..Self::from(&found.task) }
     }
 }
 
@@ -233,10 +216,4 @@ impl From<&Receipt> for ReceiptView {
             worker: receipt.worker.map(|worker| worker.to_string()),
         }
     }
-}
-
-pub(super) fn rfc3339(time: Millis) -> String {
-    // The format's last year is 9999.
-    let ms = time.0.min(253_402_300_799_999);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
 }

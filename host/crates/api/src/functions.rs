@@ -1,0 +1,164 @@
+//! Functions: registration, versions and their limits. Sizes are bytes, times RFC 3339 in UTC.
+
+use fusebox_core::{
+    capability::{GrantError, Grants},
+    function::{FunctionVersion, LimitError, RunLimits},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::rfc3339;
+
+/// Query of a registration.
+#[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Registration {
+    /// Name of the function: 1 to 128 characters, not shaped like a UUID. A name in use gets its next version.
+    pub name: String,
+}
+
+/// Grants of a registration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct GrantParams {
+    /// Capabilities beyond those that every function has, separated by commas: `config`, `secrets`, `kv` and
+    /// `http=HOST`, where a host is `api.example.com` or `*.example.com`, with `:PORT` for a port other than the
+    /// scheme's.
+    pub grants: Option<String>,
+}
+
+impl GrantParams {
+    /// Parses the grants.
+    ///
+    /// # Errors
+    /// Fails with the first entry that is not a grant.
+    pub fn read(&self) -> Result<Grants, GrantError> {
+        self.grants.as_deref().map_or_else(|| Ok(Grants::default()), Grants::parse_list)
+    }
+}
+
+/// Limits of a run. A limit left out is the host's default at registration, and the function's own for a task.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LimitParams {
+    /// CPU budget of a run in fuel units.
+    pub fuel: Option<u64>,
+    /// Wall time of a run in milliseconds.
+    pub wall_ms: Option<u32>,
+    /// Linear memory of a run in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Output of a run in bytes.
+    pub output_bytes: Option<u64>,
+    /// Log kept of a run, in bytes.
+    pub log_bytes: Option<u64>,
+}
+
+impl LimitParams {
+    /// Returns these limits, completed from `other`.
+    ///
+    /// # Errors
+    /// Fails with the first limit that is zero or above `ceiling`.
+    pub fn over(&self, other: RunLimits, ceiling: &RunLimits) -> Result<RunLimits, LimitError> {
+        let limits = RunLimits {
+            fuel: self.fuel.unwrap_or(other.fuel),
+            wall_ms: self.wall_ms.unwrap_or(other.wall_ms),
+            memory_bytes: self.memory_bytes.unwrap_or(other.memory_bytes),
+            output_bytes: self.output_bytes.unwrap_or(other.output_bytes),
+            log_bytes: self.log_bytes.unwrap_or(other.log_bytes),
+        };
+        limits.check(ceiling).map(|()| limits)
+    }
+}
+
+/// One immutable version of a function.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FunctionView {
+    /// Id of the version, a UUID.
+    pub id: String,
+    /// Name under which it was registered.
+    pub name: String,
+    /// 1 for the first version of a name, then 2, …
+    pub version: u32,
+    /// SHA-256 of the module's wasm bytes, hexadecimal.
+    pub module: String,
+    /// Size of the module in bytes.
+    pub module_bytes: u64,
+    /// Calling convention of the module: `core` or `command`.
+    pub abi: String,
+    /// Limits of one run.
+    pub limits: LimitsView,
+    /// Capabilities granted: `config`, `secrets`, `kv`, `http=HOST`.
+    #[serde(default)]
+    pub grants: Vec<String>,
+    /// Time of registration.
+    pub created_at: String,
+    /// Time that the module took to compile, in milliseconds; only in the response to its registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compile_ms: Option<u64>,
+    /// Grants that the previous version did not have; only in the response to the registration of a later version with
+    /// grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_grants: Option<Vec<String>>,
+}
+
+/// Limits of one run.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitsView {
+    /// CPU budget in fuel units.
+    pub fuel: u64,
+    /// Wall time in milliseconds.
+    pub wall_ms: u32,
+    /// Linear memory in bytes.
+    pub memory_bytes: u64,
+    /// Output in bytes.
+    pub output_bytes: u64,
+    /// Log kept, in bytes.
+    pub log_bytes: u64,
+}
+
+/// Page of function versions.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FunctionPage {
+    /// Function versions.
+    pub items: Vec<FunctionView>,
+    /// The `cursor` of the next page; null on the last.
+    pub next: Option<String>,
+}
+
+impl From<&FunctionVersion> for FunctionView {
+    fn from(function: &FunctionVersion) -> Self {
+        Self {
+            id: function.id.to_string(),
+            name: function.name.to_string(),
+            version: function.version,
+            module: function.module.to_string(),
+            module_bytes: function.module_bytes,
+            abi: function.abi.as_str().to_owned(),
+            limits: function.limits.into(),
+            grants: function.grants.each().map(|grant| grant.to_string()).collect(),
+            created_at: rfc3339(function.created_at),
+            compile_ms: None,
+            new_grants: None,
+        }
+    }
+}
+
+impl From<RunLimits> for LimitsView {
+    fn from(limits: RunLimits) -> Self {
+        let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_read_or_refused() {
+        let read = |text: &str| GrantParams { grants: Some(text.to_owned()) }.read();
+        assert_eq!(GrantParams::default().read(), Ok(Grants::default()));
+        assert_eq!(read("kv,config").unwrap().to_list(), "config,kv");
+        assert_eq!(read("kv,root"), Err(GrantError::Unknown("root".to_owned())));
+    }
+}

@@ -1,0 +1,24 @@
+//! Error responses: problem details (RFC 9457).
+
+use serde::Deserialize;
+
+use crate::tasks::ReceiptView;
+
+/// Body of an error response, as a client reads it. Members that some codes add beyond these are ignored.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Problem {
+    /// Stable code for programs.
+    pub code: String,
+    /// Explanation of the problem, and its remedy.
+    pub detail: String,
+    /// HTTP status.
+    pub status: u16,
+    /// Resources used by the run, if one ran.
+    pub receipt: Option<ReceiptView>,
+    /// Wasm frames of a trap, innermost first.
+    #[serde(default)]
+    pub backtrace: Vec<String>,
+    /// End of the run's log, from the response's header; empty unless requested.
+    #[serde(skip)]
+    pub log: Vec<u8>,
+}
