@@ -16,7 +16,7 @@
 //! | [`frames`] | bytes between this program's own processes |
 //! | [`text`] | text as other systems write it |
 //! | [`clock`], [`random`] | the only readers of time and randomness |
-//! | [`skew`] | how far the store's time is from this machine's |
+//! | [`skew`], [`loss`] | how far the store's time is from this machine's; whether it has lost what it had |
 
 pub mod cli;
 pub mod client;
@@ -29,6 +29,7 @@ pub mod environment;
 pub mod frames;
 pub mod helper;
 pub mod invoke;
+pub mod loss;
 pub mod modules;
 pub mod outside;
 pub mod random;

@@ -20,6 +20,7 @@
 //! | `life` | unread logs, hang-ups, a replaced binary, the first process of a container |
 //! | `links` | network faults between a dispatcher and a worker |
 //! | `modes` | push and pull: workers in separate processes |
+//! | `redis` | a Redis that starts late, refuses, or comes back empty |
 //! | `quotas` | quotas of tenants, and fairness between them |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a custom certificate that is renewed at run time |
@@ -55,6 +56,7 @@ mod links;
 mod main_job;
 mod modes;
 mod quotas;
+mod redis;
 mod sleepers;
 mod tls;
 mod upgrade;

@@ -22,6 +22,7 @@ use crate::{
         pieces::Pieces,
         upkeep,
     },
+    loss,
     modules::Modules,
     random, skew,
     store::Store,
@@ -147,6 +148,7 @@ impl Dispatching {
     fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
         let Parts { store, clock, outside, metrics, quotas, stop } = parts;
         tokio::spawn(skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
+        tokio::spawn(loss::watch(store.clone(), metrics.clone(), stop.clone()));
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),

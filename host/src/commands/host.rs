@@ -13,6 +13,7 @@ use super::{
     isolate::IsolateArgs,
     parts::{self, StoreAddress},
     serve,
+    store::{self, WaitArgs},
     web::{self, WebArgs},
 };
 use crate::{
@@ -38,6 +39,8 @@ pub struct HostOptions {
     pub admin: AdminArgs,
     /// Where functions and tasks are.
     pub store: StoreAddress,
+    /// How long they are waited for.
+    pub wait: WaitArgs,
     /// The directory of compiled modules.
     pub data: PathBuf,
     /// The file of the key of secrets; made where it is not there.
@@ -82,7 +85,7 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let clock = Clock::System.steady(Millis(0));
         let tls = options.web.tls()?;
-        let store = parts::open_store(&options.store, &clock).await?;
+        let store = store::open(&options.store, options.wait, &clock).await?;
         let gate = Gate::new(store.clone());
         let listener = serve::listen(options.listen, &gate, &options.store).await?;
         let address = listener.local_addr()?;
@@ -100,6 +103,7 @@ impl Host {
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
         options.admin.start(Own::new(&store, &metrics, &readiness))?;
+        tokio::spawn(gate.follow(stop.clone()));
         let quotas = QuotaBook::open(store.clone()).await;
         let own = Parts {
             store: store.clone(),

@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use fusebox_api::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey};
 use fusebox_core::name::TenantId;
 
-use super::parts::{self, StoreAddress};
+use super::{
+    parts::StoreAddress,
+    store::{self as at_store, WaitArgs},
+};
 use crate::{
     cli::{HostArgs, OutputFormat},
     client::Client,
@@ -122,14 +125,15 @@ impl DoorArgs {
     /// Where the store cannot be opened, or the address is none.
     pub async fn open(&self) -> anyhow::Result<Door> {
         let Some(address) = &self.store else { return Ok(Door::Host(Client::of(&self.host)?)) };
-        let opened = parts::open_store(address, &Clock::System).await.map_err(|error| {
-            match error.downcast_ref::<store::Error>() {
+        let opened =
+            at_store::open(address, WaitArgs { store_wait: 0 }, &Clock::System).await.map_err(|error| match error
+                .downcast_ref::<store::Error>(
+            ) {
                 Some(store::Error::InUse { path }) => anyhow::anyhow!(
                     "a host has {path} open: leave --store out to ask that host (--url, --api-key), or stop it first"
                 ),
                 _ => error,
-            }
-        });
+            });
         Ok(Door::Store(opened?))
     }
 }

@@ -43,6 +43,7 @@ pub mod reload;
 pub mod serve;
 pub mod settings;
 pub mod signals;
+pub mod store;
 pub mod tasks;
 pub mod tenants;
 pub mod up;

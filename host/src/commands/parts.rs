@@ -1,4 +1,4 @@
-//! Parts that several kinds of process are wired from: a store by its address, a sandbox, a data directory.
+//! Parts that several kinds of process are wired from: a store's address, a sandbox, a data directory.
 
 use std::{
     fmt,
@@ -12,12 +12,7 @@ use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
 use fusebox_sandbox::{CompileCommand, HostCalls, Sandbox, Unstarted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{
-    clock::Clock,
-    outside::Routed,
-    store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
-    worker::slots::EXTRA_SLOTS,
-};
+use crate::{outside::Routed, store::redis::RedisStore, worker::slots::EXTRA_SLOTS};
 
 /// Most slots of one process: each reserves address space and a thread.
 pub const SLOTS_MAX: i64 = 1_024;
@@ -63,26 +58,6 @@ impl fmt::Display for StoreAddress {
 impl fmt::Debug for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// Opens a store. Of an embedded one it takes back the leases of the process before this one: its slots are gone, and no
-/// other process can hold a lease of a store that only one process may open.
-///
-/// # Errors
-/// Where it cannot be opened or reached.
-pub async fn open_store(address: &StoreAddress, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
-    match address {
-        StoreAddress::Directory(dir) => {
-            let (dir, clock) = (dir.clone(), clock.clone());
-            let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, clock)).await??;
-            let reclaimed = store.reclaim_all_leases().await?;
-            if reclaimed > 0 {
-                tracing::warn!(reclaimed, "tasks were running when the last process ended; they run again");
-            }
-            Ok(Arc::new(store))
-        }
-        StoreAddress::Redis(url) => Ok(Arc::new(RedisStore::connect(url, Options::default()).await?)),
     }
 }
 

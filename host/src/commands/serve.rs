@@ -14,6 +14,7 @@ use super::{
     dispatcher::shared_store,
     parts::{self, StoreAddress},
     signals::Signals,
+    store::{self, WaitArgs},
     web::{self, WebArgs},
 };
 use crate::{
@@ -41,6 +42,9 @@ pub struct ServeArgs {
     /// Where functions and tasks are: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
+    /// How long it is waited for.
+    #[command(flatten)]
+    pub wait: WaitArgs,
     /// The directory of compiled modules; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
@@ -76,11 +80,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let limits = args.limits.or(RunLimits::default().capped(&ceiling));
     limits.check(&ceiling)?;
     parts::allow_open_files();
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let tls = args.web.tls()?;
     let secrets = args.secrets.read()?;
     let clock = Clock::System.steady(Millis(0));
-    let store = parts::open_store(&args.store, &clock).await?;
+    let Some(store) = signals.or(Box::pin(store::open(&args.store, args.wait, &clock))).await else { return Ok(()) };
+    let store = store?;
     let gate = Gate::new(store.clone());
     let listener = listen(args.listen, &gate, &args.store).await?;
     let address = listener.local_addr()?;
@@ -91,6 +96,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     args.admin.start(Own::new(&store, &metrics, &readiness))?;
     tokio::spawn(crate::skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
+    tokio::spawn(crate::loss::watch(store.clone(), metrics.clone(), stop.clone()));
+    tokio::spawn(gate.follow(stop.clone()));
     let quotas = QuotaBook::open(store.clone()).await;
     let crew = Crew::new(store.clone());
     let app = App {

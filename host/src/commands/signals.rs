@@ -27,6 +27,17 @@ impl Signals {
         }
     }
 
+    /// The output of a start; nothing where a signal comes first, which ends it.
+    pub async fn or<T>(&mut self, start: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            started = start => Some(started),
+            () = self.next() => {
+                tracing::info!("ended by a signal before it had started");
+                None
+            }
+        }
+    }
+
     /// Drains, unless another signal comes.
     pub async fn drain(&mut self, drain: impl Future<Output = ()>) {
         tracing::info!("draining: running tasks may end within 30 s; a second signal ends this process at once");

@@ -16,6 +16,7 @@ use super::{
     isolate::IsolateArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
+    store::WaitArgs,
     web::{self, WebArgs},
 };
 use crate::{
@@ -36,6 +37,9 @@ pub struct UpArgs {
     /// Where functions and tasks are: a directory, made where it is not there, or redis://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
     pub store: StoreAddress,
+    /// How long it is waited for.
+    #[command(flatten)]
+    pub wait: WaitArgs,
     /// The directory of compiled modules [default: the store's, or fusebox-data]
     #[arg(long, env = "FUSEBOX_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -89,6 +93,7 @@ impl UpArgs {
             web: self.web.clone(),
             admin: self.admin,
             store: self.store.clone(),
+            wait: self.wait,
             secrets_key: self.secrets.file().unwrap_or_else(|| data.join("secrets.key")),
             data,
             mode: Mode::from(self.mode),
@@ -113,7 +118,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     options.limits.check(&options.ceiling)?;
     parts::allow_open_files();
     let mut signals = Signals::listen()?;
-    let mut host = Host::start(options.clone()).await?;
+    let Some(host) = signals.or(Box::pin(Host::start(options.clone()))).await else { return Ok(()) };
+    let mut host = host?;
     ui::tell(format!("Fusebox is listening on {}", host.url()));
     ui::tell(format!("  store  {}", options.store));
     ui::tell(format!("  slots  {}", options.slots));

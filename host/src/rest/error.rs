@@ -171,6 +171,11 @@ impl From<store::Error> for Problem {
                 tracing::error!(%error, "a stored record cannot be read");
                 Self::new(ErrorCode::Internal, "a stored record cannot be read; the host's log has the reason")
             }
+            // Said in the log by the store itself.
+            store::Error::Emptied { .. } => Self::new(
+                ErrorCode::StoreUnavailable,
+                "the store has lost its functions, keys and tasks, or is another one: the host's log says what to do",
+            ),
             _ => {
                 tracing::warn!(%error, "the store does not answer");
                 Self::new(ErrorCode::StoreUnavailable, "the store does not answer: try again in a moment")

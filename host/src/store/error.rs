@@ -34,6 +34,19 @@ pub enum Error {
         /// What happened, and what to do.
         reason: String,
     },
+    /// The store refuses this host, and would tomorrow: it wants another password, permission, address or kind of link.
+    #[error("{0}")]
+    Refused(String),
+    /// The store has lost what this process saw in it: its functions, keys and tasks are gone, or those of another store are
+    /// in their place.
+    #[error(
+        "Redis at {address} is not the store that this process started with, its functions, API keys and tasks are gone: \
+         restore them, or accept the loss, and then restart every process of this store"
+    )]
+    Emptied {
+        /// Host and port.
+        address: String,
+    },
     /// The server cannot be the store.
     #[error("Redis 7.0 or newer is needed, and {address} is {version}")]
     WrongVersion {
@@ -42,4 +55,12 @@ pub enum Error {
         /// What it says it is.
         version: String,
     },
+}
+
+impl Error {
+    /// Whether it may be another one in a moment, with nothing done about it here.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable(_))
+    }
 }

@@ -54,6 +54,7 @@ pub struct Metrics {
     compile_seconds: Histogram,
     fuel: Counter,
     clock_skew: Gauge<f64, AtomicU64>,
+    store_lost: Gauge,
     slots_busy: Gauge,
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
@@ -92,6 +93,7 @@ impl Metrics {
             compile_seconds: seconds(),
             fuel: Counter::default(),
             clock_skew: Gauge::default(),
+            store_lost: Gauge::default(),
             slots_busy: Gauge::default(),
             ready: Gauge::default(),
             delayed: Gauge::default(),
@@ -134,6 +136,8 @@ impl Metrics {
         registry.register_with_unit("compile", "Time of module compilation", seconds.clone(), compile);
         let skew = "The store's time less this machine's";
         registry.register_with_unit("clock_skew", skew, seconds, self.clock_skew.clone());
+        let lost = "1 where the store has lost its functions, keys and tasks since this process started";
+        registry.register("store_lost", lost, self.store_lost.clone());
         registry.register("fuel_used", "Fuel units used by runs that returned", self.fuel.clone());
         let all_slots: Gauge = Gauge::default();
         all_slots.set(slots.into());
@@ -215,6 +219,11 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "a skew of more than 52 bits of milliseconds is no skew")]
     pub fn clock_skew(&self, ms: i64) {
         self.clock_skew.set(ms as f64 / 1_000.0);
+    }
+
+    /// Whether the store has lost what it had at the start.
+    pub fn store_lost(&self, is_lost: bool) {
+        self.store_lost.set(is_lost.into());
     }
 
     /// Counts a slot as busy.

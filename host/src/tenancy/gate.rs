@@ -12,11 +12,14 @@ use std::{
 use fusebox_core::limits::{KEY_BELIEVED_MS, KEYS_REMEMBERED_MAX};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{ApiKey, Caller, Checked, Needs};
 use crate::store::{self, KeyId, KnownKey, Store};
 
 const BELIEVED: Duration = Duration::from_millis(KEY_BELIEVED_MS);
+/// Interval of the look for a first key, since the store's news of changes is a hint that may be lost.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Reason for refusing a request.
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub enum Refusal {
 pub struct Gate {
     store: Arc<dyn Store>,
     /// True once the host has had a key; never becomes false again.
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
     /// Last check that found no key.
     open: Mutex<Option<Checked>>,
     keys: Cache<KeyId, (Arc<KnownKey>, Checked)>,
@@ -47,13 +50,7 @@ impl Gate {
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         let changes = store.identity_changes();
-        Self {
-            store,
-            closed: AtomicBool::new(false),
-            open: Mutex::new(None),
-            keys: Cache::new(KEYS_REMEMBERED_MAX),
-            changes,
-        }
+        Self { store, closed: Arc::default(), open: Mutex::new(None), keys: Cache::new(KEYS_REMEMBERED_MAX), changes }
     }
 
     /// Returns true if requests need a key: from the host's first key on, forever.
@@ -73,6 +70,25 @@ impl Gate {
         self.closed.fetch_or(closed, Ordering::Relaxed);
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         Ok(closed)
+    }
+
+    /// Notices the first key by itself, until `stop`: a process that was asked nothing meanwhile stays closed, too, where the
+    /// store then loses its keys.
+    pub fn follow(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let (store, closed, mut changes) = (self.store.clone(), self.closed.clone(), self.changes.clone());
+        let watching = async move {
+            while !closed.load(Ordering::Relaxed) {
+                tokio::select! {
+                    Ok(()) = changes.changed() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+                // A store that does not say is asked again, by requests at the latest.
+                closed.fetch_or(store.has_keys().await.unwrap_or_default(), Ordering::Relaxed);
+            }
+        };
+        async move {
+            let _ = stop.run_until_cancelled(watching).await;
+        }
     }
 
     /// Returns true if the host had a key at the last check, without a look at the store.
@@ -158,4 +174,36 @@ impl Gate {
 fn is_good(known: &KnownKey, read: Checked) -> bool {
     let passed = u64::try_from(read.at.elapsed().as_millis()).unwrap_or(u64::MAX);
     known.key.ended_at(known.at.plus(passed)).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_core::{name::TenantId, time::Millis};
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        store::{Acting, Scope, embedded::EmbeddedStore},
+        tenancy::admin::{self, NewKey},
+    };
+
+    #[tokio::test]
+    async fn a_gate_closes_by_itself_when_the_first_key_is_made() {
+        let home = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(EmbeddedStore::open(home.path(), Clock::manual(Millis(1_750_000_000_000))).unwrap());
+        let (gate, stop) = (Gate::new(store.clone()), CancellationToken::new());
+        let following = tokio::spawn(gate.follow(stop.clone()));
+        let new =
+            NewKey { tenant: TenantId::default_tenant(), scope: Scope::Admin, name: String::new(), life_ms: None };
+        admin::create_key(&*store, Acting::Store, new).await.unwrap();
+        let closed = async {
+            while !gate.was_closed() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), closed).await.unwrap();
+        following.await.unwrap();
+        stop.cancel();
+    }
 }

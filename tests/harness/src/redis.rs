@@ -21,6 +21,10 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 /// Maximum number of attempts to start a server, since another process may take the free port first.
 const STARTS_MAX: usize = 10;
+/// Variable that names another server binary than `redis-server`, such as that of Valkey.
+const BINARY: &str = "FUSEBOX_TEST_REDIS";
+/// Start of the error of a command that the server refused.
+const REFUSED: &str = "redis answered";
 /// Kills the server when its input ends: with this process, or on request of the test.
 const WATCH: &str = r#"exec 2>/dev/null; "$@" </dev/null >>server.log 2>&1 & echo $!; read -r _; kill -9 $!; wait $!"#;
 
@@ -44,6 +48,14 @@ impl RedisServer {
         Self::start_with(&all, "")
     }
 
+    /// Starts a Sentinel with this configuration and additional settings.
+    ///
+    /// # Errors
+    /// Fails if it does not respond.
+    pub fn start_sentinel(args: &[&str], config: &str) -> anyhow::Result<Self> {
+        Self::start_with(&[&["--sentinel"], args].concat(), config)
+    }
+
     fn start_with(args: &[&str], config: &str) -> anyhow::Result<Self> {
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let mut server = Self { watch: None, pid: 0, port: 0, args, dir: tempfile::tempdir()? };
@@ -60,7 +72,9 @@ impl RedisServer {
     /// Starts the process; returns whether it responds.
     fn spawn(&mut self) -> anyhow::Result<bool> {
         let mut child = Command::new("sh")
-            .args(["-c", WATCH, "sh", "redis-server", "./redis.conf", "--bind", "127.0.0.1", "--port"])
+            .args(["-c", WATCH, "sh"])
+            .arg(std::env::var_os(BINARY).unwrap_or_else(|| "redis-server".into()))
+            .args(["./redis.conf", "--bind", "127.0.0.1", "--port"])
             .arg(self.port.to_string())
             .args(&self.args)
             .current_dir(self.dir.path())
@@ -74,8 +88,9 @@ impl RedisServer {
         self.watch = Some(child);
         let deadline = Instant::now() + START_PATIENCE;
         while self.is_alive() {
-            // A server that is still loading responds as well.
-            if self.command(&["PING"]).is_ok() {
+            // One that loads its data, or wants a password, answers, too, that it does.
+            let answer = self.command(&["PING"]);
+            if answer.is_ok() || answer.is_err_and(|error| error.to_string().starts_with(REFUSED)) {
                 return Ok(true);
             }
             anyhow::ensure!(Instant::now() < deadline, "redis-server does not answer");
@@ -133,6 +148,31 @@ impl RedisServer {
         self.kill()?;
         anyhow::ensure!(self.spawn()?, "redis-server does not start again: {}", self.log());
         Ok(())
+    }
+
+    /// Kills it and starts it again with additional settings. It may still be loading its data afterwards.
+    ///
+    /// # Errors
+    /// Fails if it does not start again.
+    pub fn restart_with(&mut self, args: &[&str]) -> anyhow::Result<()> {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self.restart()
+    }
+
+    /// Kills it and starts it again on its port without its data.
+    ///
+    /// # Errors
+    /// Fails if it does not start again.
+    pub fn restart_empty(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        for left in ["appendonlydir", "dump.rdb"].map(|name| self.dir.path().join(name)) {
+            match left.is_dir() {
+                true => std::fs::remove_dir_all(left)?,
+                false if left.exists() => std::fs::remove_file(left)?,
+                false => {}
+            }
+        }
+        self.restart()
     }
 
     /// Pauses it with SIGSTOP: connections stay open without responses.
@@ -193,7 +233,7 @@ fn read_answer(reader: &mut impl std::io::BufRead, lines: &mut Vec<String>) -> a
     reader.read_line(&mut line)?;
     let (kind, text) = line.trim_end().split_at_checked(1).context("an answer")?;
     match (kind, text.parse::<i64>()) {
-        ("-", _) => anyhow::bail!("redis answered: {text}"),
+        ("-", _) => anyhow::bail!("{REFUSED}: {text}"),
         ("$" | "*", Ok(-1)) => lines.push(String::new()),
         ("$", Ok(length)) => {
             let mut bytes = vec![0; usize::try_from(length)? + 2];
@@ -212,7 +252,10 @@ fn read_answer(reader: &mut impl std::io::BufRead, lines: &mut Vec<String>) -> a
 
 /// Returns a free port below those that the system assigns to connections, one of which could otherwise take it while a
 /// killed server restarts.
-fn free_port() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// Fails if there is none.
+pub fn free_port() -> anyhow::Result<u16> {
     const FIRST: u64 = 10_000;
     const COUNT: u64 = 20_000;
     for _ in 0..100 {
@@ -320,7 +363,7 @@ impl RedisSentinel {
             "sentinel monitor {service} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {service} 500\n\
              sentinel failover-timeout {service} 3000\n"
         );
-        let sentinel = RedisServer::start_with(&["--sentinel"], &config)?;
+        let sentinel = RedisServer::start_sentinel(&[], &config)?;
         let all = Self { master, replica, sentinel };
         let deadline = Instant::now() + START_PATIENCE;
         let known = || {

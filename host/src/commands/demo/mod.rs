@@ -28,6 +28,7 @@ use super::{
     host::{Host, HostOptions},
     isolate::IsolateArgs,
     parts::{self, StoreAddress},
+    store::WaitArgs,
     waiting::Waiting,
     web::WebArgs,
 };
@@ -104,6 +105,7 @@ fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions
         web: WebArgs::default(),
         admin: AdminArgs::default(),
         store: StoreAddress::Directory(home.join(store)),
+        wait: WaitArgs::default(),
         data: home.join(MODULES),
         mode,
         workers: DispatchArgs::default(),

@@ -93,6 +93,11 @@ impl Address {
         Ok(Self { kind, hosts, database, user, password })
     }
 
+    /// The first server named.
+    pub(super) fn first(&self) -> Result<Host> {
+        self.hosts.first().cloned().ok_or_else(|| bad("a host is missing"))
+    }
+
     /// How to connect to a server that has the store's data.
     pub(super) fn server(&self, (host, port): Host) -> Result<ConnectionInfo> {
         let mut settings = RedisConnectionInfo::default().set_db(self.database).set_protocol(ProtocolVersion::RESP2);

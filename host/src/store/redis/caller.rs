@@ -9,6 +9,7 @@ use super::{
     keys::{self, Layout, Place},
     library::Library,
     link::Link,
+    mark::Mark,
 };
 use crate::{
     clock::Clock,
@@ -76,6 +77,12 @@ impl Caller {
         self.link.shown()
     }
 
+    /// Whether the store is known to have lost what it had.
+    #[cfg(test)]
+    pub(super) fn is_lost(&self) -> bool {
+        self.link.mark().is_lost()
+    }
+
     /// Calls that are to fail.
     #[cfg(test)]
     pub(super) const fn faults(&self) -> &super::tests::calls::Faults {
@@ -121,13 +128,27 @@ impl Caller {
         }
     }
 
-    /// Whether every place answers and has the library; loads it where it has not.
+    /// Whether every place answers, has the library and is of the store that it was at the start; loads the library where
+    /// it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Emptied`] where the store has lost what it had, and what every call may meet.
     pub(super) async fn check(&self) -> Result<()> {
-        let places = self.layout.places().chain([self.layout.shared()]);
-        let pings = places.map(|place| self.ask(self.call(place, "ping")));
-        for answer in futures_util::future::join_all(pings).await {
-            answers::text(answer?)?;
-        }
+        let ids = self.ask_all(|place| self.call(place, "ping")).await?;
+        self.link.mark().compare(&ids)
+    }
+
+    /// Gives the store its ids where it has none, and remembers them.
+    pub(super) async fn begin(&self) -> Result<()> {
+        let fresh = Mark::fresh();
+        let ids = self.ask_all(|place| self.call(place, "begin").arg(&fresh)).await?;
+        self.link.mark().remember(ids);
         Ok(())
+    }
+
+    /// The texts that every place answers a call with.
+    async fn ask_all(&self, call: impl Fn(Place) -> Call) -> Result<Vec<String>> {
+        let asked = self.layout.all().map(|place| self.ask(call(place)));
+        futures_util::future::join_all(asked).await.into_iter().map(|answer| answers::text(answer?)).collect()
     }
 }

@@ -36,8 +36,55 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
 pub(super) fn told(address: &str, error: &RedisError) -> Error {
     match error.code() {
         Some("WRONGTYPE") => Error::Corrupt(format!("a key at {address} has another type than this store gives it")),
+        _ if lasts(error) => Error::Refused(format!("Redis at {address} {}", reason(error))),
         _ => Error::Unavailable(format!("Redis at {address} {}", reason(error))),
     }
+}
+
+/// Whether waiting does not help: another password, permission or address is needed, or another kind of link.
+fn lasts(error: &RedisError) -> bool {
+    let says = |words: &str| error.detail().is_some_and(|text| text.contains(words));
+    matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED"))
+        || matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig)
+        || says("cluster support disabled")
+        || says("DB index is out of range")
+        || is_of_tls(error)
+}
+
+/// The cause in an error of the client library.
+type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+
+/// Whether the two sides could not agree on TLS.
+fn is_of_tls(error: &RedisError) -> bool {
+    let shared = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Shared>());
+    let io = shared.and_then(|shared| shared.downcast_ref::<std::io::Error>());
+    io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// The caller of a connection that could not be made is told this.
+pub(super) fn at_opening(address: &str, error: &RedisError) -> Error {
+    let sentence = format!("Redis at {address} {}", reason(error));
+    // Whatever answers there speaks something else.
+    if lasts(error) || error.kind() == ErrorKind::Parse {
+        Error::Refused(sentence)
+    } else {
+        Error::Unavailable(sentence)
+    }
+}
+
+/// A Sentinel could not be asked.
+pub(super) fn of_sentinel(address: &str, error: &RedisError) -> Error {
+    let sentence = format!("the Sentinel at {address} {}", reason(error));
+    if lasts(error) || error.kind() == ErrorKind::Parse {
+        Error::Refused(sentence)
+    } else {
+        Error::Unavailable(sentence)
+    }
+}
+
+/// A connection could not be made in time.
+pub(super) fn silent_at_opening(address: &str) -> Error {
+    Error::Unavailable(format!("Redis at {address} does not answer in time"))
 }
 
 /// A call got no answer in time.
@@ -53,9 +100,11 @@ pub(super) fn reason(error: &RedisError) -> String {
         Some("READONLY") => "is a replica, which takes no writes: name the master, or use redis+sentinel://",
         Some("MISCONF") => "cannot write to its disk and therefore takes no writes: see its log",
         Some("NOREPLICAS") => "has too few replicas and therefore takes no writes",
+        Some("MASTERDOWN") => "is a replica that has lost its master: it answers when it has one again",
         Some("CLUSTERDOWN") => "is part of a Cluster that does not have all of its slots",
         Some("MOVED") => "is part of a Cluster: use redis+cluster://",
         Some("NOAUTH") => "asks for a password: write redis://user:password@host:port",
+        Some("WRONGPASS") => "refuses the user or the password",
         _ if error.kind() == ErrorKind::AuthenticationFailed => "refuses the user or the password",
         Some("NOPERM") => {
             "does not permit its user what the store does: INFO, PING, FCALL, FUNCTION LOAD, SUBSCRIBE, and what its \
@@ -64,6 +113,10 @@ pub(super) fn reason(error: &RedisError) -> String {
         _ if error.detail().is_some_and(|text| text.contains("cluster support disabled")) => {
             "is no Cluster: use redis://"
         }
+        _ if error.detail().is_some_and(|text| text.contains("DB index is out of range")) => {
+            "has no database of that number: write a smaller one"
+        }
+        _ if error.kind() == ErrorKind::Parse => "does not speak Redis's protocol: where it wants TLS, use rediss://",
         _ if error.is_connection_refusal() => "refuses connections: is it running?",
         _ if error.is_timeout() => "does not answer in time",
         _ if error.is_connection_dropped() => "closed the connection",
@@ -95,15 +148,17 @@ mod tests {
             ("CLUSTERDOWN The cluster is down", "does not have all of its slots"),
             ("MOVED 3999 127.0.0.1:6381", "use redis+cluster://"),
             ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
+            ("MASTERDOWN Link with MASTER is down", "has lost its master"),
+            ("WRONGPASS invalid username-password pair", "refuses the user or the password"),
             ("NOAUTH Authentication required.", "asks for a password"),
             ("NOPERM this user has no permissions", "does not permit"),
             ("BUSY Redis is busy running a script.", "answered BUSY Redis is busy"),
         ];
         for (answer, expected) in known {
-            match told(answer) {
-                Error::Unavailable(reason) => assert!(reason.contains(expected), "{reason}"),
-                error => panic!("{error}"),
-            }
+            let error = told(answer);
+            assert!(error.to_string().contains(expected), "{error}");
+            let lasts = ["NOAUTH", "NOPERM", "WRONGPASS"].iter().any(|code| answer.starts_with(code));
+            assert_eq!(error.passes(), !lasts, "{error}");
         }
         assert!(matches!(told("WRONGTYPE Operation against a key"), Error::Corrupt(_)));
     }

@@ -22,6 +22,7 @@
 //! | `fusebox:accounts` | hash | each tenant's record |
 //! | `fusebox:key:<id>` | hash | an API key; of its secret, the SHA-256 |
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
+//! | `fusebox:store` | string | a random id: who finds another one, or none, knows that the store was emptied |
 //! | `fusebox:keyed` | string | there where an API key has ever been made: then requests need one |
 //! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and its end |
 //! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of those that have an end; by their end |
@@ -49,9 +50,10 @@ const MODULE: &str = "fusebox:module";
 const NAMES: &str = "fusebox:names";
 const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
+const STORE: &str = "fusebox:store";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 31] = [
+pub(super) const CONSTANTS: [(&str, &str); 32] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -73,6 +75,7 @@ pub(super) const CONSTANTS: [(&str, &str); 31] = [
     ("API_KEY", "fusebox:key"),
     ("API_KEYS", "fusebox:keys"),
     ("KEYED", KEYED),
+    ("STORE", STORE),
     ("VALUES", "fusebox:values"),
     ("VALUE_ENDS", "fusebox:value_ends"),
     ("VALUE_COUNTS", "fusebox:value_counts"),
@@ -148,6 +151,11 @@ impl Place {
         format!("{KEYED}{}", self.tag)
     }
 
+    /// The store's id.
+    pub(super) fn store(self) -> String {
+        format!("{STORE}{}", self.tag)
+    }
+
     /// A function's settings of a kind.
     pub(super) fn settings(self, kind: SettingKind, tenant: &TenantId, function: &FunctionName) -> String {
         let kind = match kind {
@@ -180,6 +188,12 @@ impl Layout {
             Self::Partitioned => &TAGS[..],
         };
         tags.iter().map(|tag| Place { tag })
+    }
+
+    /// Every place, each once.
+    pub(super) fn all(self) -> impl Iterator<Item = Place> + Clone {
+        let apart = matches!(self, Self::Partitioned).then(|| self.shared());
+        self.places().chain(apart)
     }
 
     /// Which of the places a task is in: the low four bits of its id.

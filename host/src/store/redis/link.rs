@@ -16,7 +16,9 @@ use tokio::{sync::Semaphore, time::timeout_at};
 
 use super::{
     address::{Address, Kind},
+    answers,
     errors::{self, Trouble},
+    mark::Mark,
     sentinel,
 };
 use crate::store::{Error, Result};
@@ -54,6 +56,9 @@ impl Default for Patience {
 pub(super) struct Link {
     address: Address,
     shown: String,
+    /// What the store was at the start, and the key that says so on one server.
+    mark: Mark,
+    mark_key: String,
     patience: Patience,
     calls: Semaphore,
     /// Held by the one call that connects; the others wait for what it brings.
@@ -75,7 +80,7 @@ struct State {
 struct Failed {
     until: Instant,
     pause: Duration,
-    reason: String,
+    error: Error,
 }
 
 #[derive(Clone)]
@@ -86,10 +91,12 @@ enum Connection {
 
 impl Link {
     /// A link without a connection yet.
-    pub(super) fn new(address: Address, patience: Patience) -> Self {
+    pub(super) fn new(address: Address, mark_key: String, patience: Patience) -> Self {
         let shown = address.to_string();
         Self {
             address,
+            mark: Mark::new(shown.clone()),
+            mark_key,
             shown,
             patience,
             calls: Semaphore::new(CALLS_MAX),
@@ -103,6 +110,11 @@ impl Link {
     /// The servers, as they are shown to people.
     pub(super) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// By which a loss of the store is noticed.
+    pub(super) const fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// As [`Link::send_now`]; a test may have a call fail.
@@ -171,11 +183,11 @@ impl Link {
                 state.failed = None;
                 Ok((open, state.number))
             }
-            Err(reason) => {
+            Err(error) => {
                 let pause = state.failed.as_ref().map_or(PAUSE_MIN, |failed| (failed.pause * 2).min(PAUSE_MAX));
                 let until = Instant::now() + pause;
-                state.failed = Some(Failed { until, pause, reason: reason.clone() });
-                Err(Error::Unavailable(reason))
+                state.failed = Some(Failed { until, pause, error: error.clone() });
+                Err(error)
             }
         }
     }
@@ -192,22 +204,41 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a connection, or gives a sentence.
-    async fn open(&self) -> std::result::Result<Connection, String> {
+    /// Makes a connection.
+    async fn open(&self) -> Result<Connection> {
         match &self.address.kind {
             Kind::Cluster => {
                 // A node that hangs takes all the patience; the others must be heard after it.
                 let opening = tokio::time::timeout(self.patience.connect * 2, self.open_cluster());
                 match opening.await {
                     Ok(Ok(connection)) => Ok(Connection::Cluster(connection)),
-                    Ok(Err(error)) => Err(format!("Redis at {} {}", self.shown, errors::reason(&error))),
-                    Err(_) => Err(format!("Redis at {} does not answer in time", self.shown)),
+                    Ok(Err(error)) => Err(errors::at_opening(&self.shown, &error)),
+                    Err(_) => Err(errors::silent_at_opening(&self.shown)),
                 }
             }
             Kind::Node | Kind::Sentinel { .. } => {
                 let client = client(&self.address, self.patience).await?;
-                open_node(&client, self.patience).await.map(Connection::Node)
+                let mut connection = Connection::Node(open_node(&client, self.patience).await?);
+                self.look_for_loss(&mut connection).await;
+                Ok(connection)
             }
+        }
+    }
+
+    /// Reads the store's id over a connection that was made again, so that a store that came back empty is noticed at once.
+    /// Where it cannot be read now, the next check finds out. On a Cluster, which makes its connections by itself, only
+    /// checks find out.
+    async fn look_for_loss(&self, connection: &mut Connection) {
+        if !self.mark.is_known() {
+            return;
+        }
+        let mut command = redis::cmd("GET");
+        command.arg(&self.mark_key);
+        let read = tokio::time::timeout(self.patience.connect, connection.send(&command)).await;
+        let id = read.ok().and_then(|read| answers::optional_text(read.ok()?).ok());
+        if let Some(id) = id {
+            // Said in the log; the calls themselves go on with what is there.
+            let _ = self.mark.compare(&[id.unwrap_or_default()]);
         }
     }
 
@@ -233,21 +264,21 @@ impl State {
             return Some(Ok((open.clone(), self.number)));
         }
         let failed = self.failed.as_ref().filter(|failed| Instant::now() < failed.until)?;
-        Some(Err(Error::Unavailable(failed.reason.clone())))
+        Some(Err(failed.error.clone()))
     }
 }
 
 /// A client of the server that has the data, Sentinels being asked first which one that is.
-pub(super) async fn client(address: &Address, patience: Patience) -> std::result::Result<Client, String> {
+pub(super) async fn client(address: &Address, patience: Patience) -> Result<Client> {
     let host = match &address.kind {
         Kind::Sentinel { service } => sentinel::master(&address.hosts, service, patience.connect).await?,
-        Kind::Node | Kind::Cluster => address.hosts.first().cloned().ok_or("no server is named")?,
+        Kind::Node | Kind::Cluster => address.first()?,
     };
-    let info = address.server(host).map_err(|error| error.to_string())?;
-    Client::open(info).map_err(|error| error.to_string())
+    let info = address.server(host)?;
+    Client::open(info).map_err(|error| errors::at_opening(&address.to_string(), &error))
 }
 
-async fn open_node(client: &Client, patience: Patience) -> std::result::Result<MultiplexedConnection, String> {
+async fn open_node(client: &Client, patience: Patience) -> Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(patience.connect))
         .set_response_timeout(Some(patience.answer));
@@ -255,8 +286,8 @@ async fn open_node(client: &Client, patience: Patience) -> std::result::Result<M
     let opening = client.get_multiplexed_async_connection_with_config(&config);
     match tokio::time::timeout(patience.connect, opening).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(format!("Redis at {address} {}", errors::reason(&error))),
-        Err(_) => Err(format!("Redis at {address} does not answer in time")),
+        Ok(Err(error)) => Err(errors::at_opening(&address, &error)),
+        Err(_) => Err(errors::silent_at_opening(&address)),
     }
 }
 

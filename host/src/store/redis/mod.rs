@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `address` | what a URL names |
 //! | `link`, `sentinel`, `errors` | the connection: made again when it is lost, and never waited for without a bound |
+//! | `mark` | whether the store is the one that it was at the start |
 //! | `server` | whether a server can be the store |
 //! | `keys`, `records`, `versions` | every name in Redis, and how tasks and function versions are written |
 //! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
@@ -64,6 +65,7 @@ mod kv;
 mod lease;
 mod library;
 mod link;
+mod mark;
 mod memory;
 mod pubsub;
 mod reads;
@@ -101,7 +103,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`Error::Address`] where the URL is none, [`Error::Unreachable`] where nothing answers there,
-    /// [`Error::WrongVersion`], and what every step may meet.
+    /// [`Error::Refused`] where waiting would not help, [`Error::WrongVersion`], and what every step may meet.
     pub async fn connect(url: &str, options: Options) -> Result<Self> {
         Self::connect_with(url, options, Patience::default(), None).await
     }
@@ -119,7 +121,7 @@ impl RedisStore {
         let (address, caller) = reach(url, options, patience, clock).await?;
         let layout = caller.layout();
         server::check(&caller).await?;
-        caller.check().await?;
+        caller.begin().await?;
         let pubsub = PubSub::start(address, patience);
         // Without it tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
@@ -145,17 +147,15 @@ async fn reach(url: &str, options: Options, patience: Patience, clock: Option<Cl
         Kind::Node | Kind::Sentinel { .. } => Layout::Whole,
         Kind::Cluster => Layout::Partitioned,
     };
-    let link = Link::new(address.clone(), patience);
-    link.connect().await.map_err(|error| unreachable(&address, &error))?;
+    let link = Link::new(address.clone(), layout.shared().store(), patience);
+    link.connect().await.map_err(|error| unreachable(&address, error))?;
     let caller = Caller::new(link, layout, address.database, options, clock);
     Ok((address, caller))
 }
 
-fn unreachable(address: &Address, error: &Error) -> Error {
-    let (address, reason) = match error {
-        Error::Unavailable(reason) => (address.to_string(), reason.clone()),
-        error => (address.to_string(), error.to_string()),
-    };
+fn unreachable(address: &Address, error: Error) -> Error {
+    let Error::Unavailable(reason) = error else { return error };
+    let address = address.to_string();
     let reason = match reason.strip_prefix(&format!("Redis at {address} ")) {
         Some(rest) => format!("it {rest}"),
         None => reason,

@@ -14,10 +14,14 @@ use tokio::{
 
 use super::{
     address::{Address, Kind},
+    errors,
     keys::{self, CANCELLED_CHANNEL, CHANGED_CHANNEL, ENDED_CHANNEL, IDENTITY_CHANNEL, READY_CHANNEL},
     link::{self, Patience},
 };
-use crate::store::hints::{Event, Hints};
+use crate::store::{
+    Result,
+    hints::{Event, Hints},
+};
 
 /// Whether the other side is still there is asked this often.
 const PING: Duration = Duration::from_secs(1);
@@ -92,7 +96,7 @@ async fn run(address: Address, patience: Patience, hints: Arc<Hints>, tell: watc
 async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints, tell: &watch::Sender<bool>) -> String {
     let client = match listener(address, at, patience).await {
         Ok(client) => client,
-        Err(reason) => return reason,
+        Err(error) => return error.to_string(),
     };
     let suffix = keys::channel_suffix(address.database);
     let opening = async {
@@ -104,7 +108,7 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
     };
     let (mut sink, mut messages) = match timeout(patience.connect, opening).await {
         Ok(Ok(pubsub)) => pubsub.split(),
-        Ok(Err(error)) => return super::errors::reason(&error),
+        Ok(Err(error)) => return errors::reason(&error),
         Err(_) => return "does not answer in time".to_owned(),
     };
     hints.wake_all();
@@ -119,7 +123,7 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
             },
             _ = pings.tick() => match timeout(patience.connect, sink.ping::<redis::Value>()).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return super::errors::reason(&error),
+                Ok(Err(error)) => return errors::reason(&error),
                 Err(_) => return "does not answer in time".to_owned(),
             },
         }
@@ -127,13 +131,13 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
 }
 
 /// On a Cluster every node tells everything: each of those named is tried in turn.
-async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Client, String> {
+async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Client> {
     match &address.kind {
         Kind::Node | Kind::Sentinel { .. } => link::client(address, patience).await,
         Kind::Cluster => {
-            let host = address.hosts.get(at % address.hosts.len().max(1)).cloned().ok_or("no server is named")?;
-            let info = address.server(host).map_err(|error| error.to_string())?;
-            Client::open(info).map_err(|error| error.to_string())
+            let host = address.hosts.get(at % address.hosts.len().max(1)).cloned();
+            let info = address.server(host.map_or_else(|| address.first(), Ok)?)?;
+            Client::open(info).map_err(|error| errors::at_opening(&address.to_string(), &error))
         }
     }
 }

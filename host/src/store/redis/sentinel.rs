@@ -8,21 +8,28 @@ use super::{
     address::{Address, Host},
     errors,
 };
+use crate::store::{Error, Result};
 
-/// The master of a service, as the first Sentinel that knows it says; else a sentence.
-pub(super) async fn master(sentinels: &[Host], service: &str, patience: Duration) -> std::result::Result<Host, String> {
-    let mut last = "no Sentinel is named".to_owned();
+/// The master of a service, as the first Sentinel that knows it says.
+///
+/// # Errors
+/// The last Sentinel's reason; one that may pass goes before one that does not.
+pub(super) async fn master(sentinels: &[Host], service: &str, patience: Duration) -> Result<Host> {
+    let mut told = None;
     for host in sentinels {
         let shown = format!("{}:{}", host.0, host.1);
         // A part of the whole patience, so that a silent Sentinel leaves time for the next one.
-        last = match tokio::time::timeout(patience / 2, ask(host.clone(), service, patience)).await {
+        let error = match tokio::time::timeout(patience / 2, ask(host.clone(), service, patience)).await {
             Ok(Ok(Some(master))) => return Ok(master),
-            Ok(Ok(None)) => format!("the Sentinel at {shown} knows no service {service:?}"),
-            Ok(Err(error)) => format!("the Sentinel at {shown} {}", errors::reason(&error)),
-            Err(_) => format!("the Sentinel at {shown} does not answer in time"),
+            Ok(Ok(None)) => Error::Unavailable(format!("the Sentinel at {shown} knows no service {service:?}")),
+            Ok(Err(error)) => errors::of_sentinel(&shown, &error),
+            Err(_) => Error::Unavailable(format!("the Sentinel at {shown} does not answer in time")),
         };
+        if error.passes() || told.is_none() {
+            told = Some(error);
+        }
     }
-    Err(last)
+    Err(told.unwrap_or_else(|| Error::Address("no Sentinel is named".to_owned())))
 }
 
 async fn ask(host: Host, service: &str, patience: Duration) -> RedisResult<Option<Host>> {

@@ -56,8 +56,7 @@ fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
         return Err(Error::WrongVersion { address: shown.to_owned(), version: version.to_owned() });
     }
     if layout == Layout::Whole && field(info, "redis_mode") == Some("cluster") {
-        let reason = "it is part of a Cluster: use redis+cluster://".to_owned();
-        return Err(Error::Unreachable { address: shown.to_owned(), reason });
+        return Err(Error::Refused(format!("Redis at {shown} is part of a Cluster: use redis+cluster://")));
     }
     Ok(())
 }

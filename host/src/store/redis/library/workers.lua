@@ -27,7 +27,14 @@ define('workers', { 'allow-oom' }, function(args)
   return found
 end)
 
--- ping: whether this library is here.
-define('ping', { 'no-writes' }, function() return 'OK' end)
+-- ping: whether this library is here; gives the store's id, empty where it has none.
+define('ping', { 'no-writes' }, function(args) return redis.call('GET', STORE .. args[1]) or '' end)
+
+-- begin: gives the store an id where it has none yet, and answers the one that it has.
+define('begin', { 'allow-oom' }, function(args)
+  local key = STORE .. args[1]
+  redis.call('SET', key, args[OWN], 'NX')
+  return redis.call('GET', key)
+end)
 
 define('now', { 'no-writes' }, function(args) return begin(args).at end)

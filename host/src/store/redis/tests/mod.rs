@@ -18,6 +18,7 @@ pub(super) mod calls;
 mod cluster;
 mod faults;
 mod kills;
+mod loss;
 mod node;
 mod records;
 mod sentinel;
