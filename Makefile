@@ -11,7 +11,7 @@ say := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build guests test check fmt-check clippy doc no-std unit bench-smoke bench peers chaos fuzz api-fuzz audit \
+.PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit bench-smoke bench peers chaos fuzz api-fuzz audit \
 	fmt clean setup-build setup-test setup-bench setup-peers setup-fuzz setup-api
 
 help: ## lists the commands
@@ -54,6 +54,10 @@ no-std:
 unit:
 	$(say) "Running the tests (about 5 minutes the first time, mostly compiling)"
 	cargo test --release --workspace
+
+test-redis: setup-test ## runs the tests of the store in Redis on another server: REDIS=/path/to/valkey-server
+	$(say) "Running the tests of the store in Redis on $(REDIS)"
+	FUSEBOX_TEST_REDIS=$(REDIS) cargo test --release --workspace --lib store::redis
 
 bench-smoke:
 	$(say) "Running each bench once, to see that it works"

@@ -9,7 +9,11 @@ use std::{
 use criterion::{BenchmarkId, Criterion, Throughput};
 use fusebox::{
     clock::Clock,
-    store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
+    store::{
+        Options, Store,
+        embedded::EmbeddedStore,
+        redis::{Access, RedisStore},
+    },
 };
 use fusebox_harness::redis::RedisServer;
 use tokio::runtime::Runtime;
@@ -30,7 +34,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     of_store(criterion, &runtime, "embedded", Arc::new(embedded));
     // It syncs its log once a second, while the embedded store syncs before each answer.
     let server = RedisServer::start(&["--appendfsync", "everysec"]).unwrap();
-    let redis = runtime.block_on(RedisStore::connect(&server.url(), Options::default())).unwrap();
+    let redis = runtime.block_on(RedisStore::connect(&server.url(), Access::default(), Options::default())).unwrap();
     of_store(criterion, &runtime, "redis", Arc::new(redis));
 }
 

@@ -10,7 +10,11 @@ use std::{
 use anyhow::Context as _;
 use fusebox::{
     clock::Clock,
-    store::{Options, Store, embedded::EmbeddedStore, redis::RedisStore},
+    store::{
+        Options, Store,
+        embedded::EmbeddedStore,
+        redis::{Access, RedisStore},
+    },
 };
 use fusebox_harness::redis::RedisServer;
 use tempfile::TempDir;
@@ -48,7 +52,10 @@ impl Place {
             Kind::Embedded => (embedded(home.path())?, None),
             Kind::Redis => {
                 let server = RedisServer::start(&["--appendfsync", "everysec"])?;
-                (Arc::new(RedisStore::connect(&server.url(), Options::default()).await?), Some(server))
+                (
+                    Arc::new(RedisStore::connect(&server.url(), Access::default(), Options::default()).await?),
+                    Some(server),
+                )
             }
         };
         Ok(Self { kind, store, home, server })

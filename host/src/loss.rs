@@ -1,5 +1,5 @@
-//! Looks now and then whether the store has lost what it had, and shows it in the metrics. The store itself says it in the
-//! log, and readiness asks the store each time.
+//! Checks periodically whether the store lost its data, and sets the metric. The store itself writes the log line, and
+//! `/readyz` checks the store with each request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// How often it is looked at: one small call of the store each time, on a Cluster one a partition.
+/// Interval of the checks. Each is one small call to the store, on a Cluster one for each partition.
 const LOOKS: Duration = Duration::from_secs(5);
 
-/// Watches until `stop`.
+/// Checks the store until `stop`.
 pub async fn watch(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut looks = tokio::time::interval(LOOKS);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,7 +22,7 @@ pub async fn watch(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: Cancellat
         match store.check().await {
             Ok(()) => metrics.store_lost(false),
             Err(Error::Emptied { .. }) => metrics.store_lost(true),
-            // A store that does not answer is told of elsewhere, and may have lost nothing.
+            // An unreachable store may have lost nothing; other parts report it.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! A Redis that comes late, refuses, or comes back empty, and the processes that need it.
+//! Tests of servers with a Redis that starts late, refuses, or comes back empty; and of its options.
 
 use std::{
     fs::{self, File},
@@ -12,10 +12,10 @@ use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
+/// Maximum wait for a condition, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process whose log is a file. It is killed where a test ends before it.
+/// A process with its log in a file. It is killed at the end of the test.
 struct Logged {
     child: Child,
     log: std::path::PathBuf,
@@ -151,4 +151,65 @@ async fn a_redis_that_comes_back_empty_is_told_and_opens_no_door() {
     let making = client.post_json("/v1/keys", &serde_json::json!({"scope": "admin"})).await.unwrap();
     assert_eq!(making.status, StatusCode::UNAUTHORIZED, "{making}");
     assert_eq!(redis.command(&["EXISTS", "fusebox:store", "fusebox:keyed"]).unwrap(), "0");
+}
+
+/// Returns the words of the `ACL SETUSER` line in the README, with a prefix and a password.
+fn readme_rules(password: &str) -> Vec<String> {
+    let readme = include_str!("../../README.md");
+    let block = readme.split("```text\n").find(|block| block.starts_with("ACL SETUSER")).unwrap();
+    let line = block.split("```").next().unwrap().replace("~*", "~acme:*").replace("&*", "&acme:*");
+    line.split_whitespace().map(|word| word.replace("PASSWORD", password)).collect()
+}
+
+#[tokio::test]
+async fn the_main_job_by_a_socket_with_a_prefix_and_the_permissions_of_the_readme() {
+    let home = tempfile::tempdir().unwrap();
+    let (socket, file) = (home.path().join("redis.sock"), home.path().join("password"));
+    let redis = RedisServer::start(&["--unixsocket", socket.to_str().unwrap()]).unwrap();
+    let password = "hunter2 #?/@%41:ü";
+    let rules = readme_rules(password);
+    redis.command(&rules.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    fs::write(&file, format!("{password}\r\n")).unwrap();
+    let url = format!("unix://fusebox@{}", socket.display());
+    let options = ["--store", &url, "--store-password-file", file.to_str().unwrap(), "--store-prefix", "acme"];
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_fusebox")).args(args).args(options).output().unwrap();
+        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!told.contains("hunter2"), "{told}");
+        (output, told)
+    };
+    let (_, told) = run(&["doctor", "--listen", "127.0.0.1:0"]);
+    assert!(told.contains("redis.sock"), "{told}");
+    assert_eq!(redis.command(&["DBSIZE"]).unwrap(), "0");
+    let (_, dumped) = run(&["--dump-config", "serve"]);
+    assert!(dumped.contains("store-prefix = \"acme\"") && dumped.contains("store-wait = 60"), "{dumped}");
+
+    let start = |args: &[&str], ready: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
+        command
+            .env_remove("FUSEBOX_STORE")
+            .args(args)
+            .args(options)
+            .args(["--log", "info", "--data"])
+            .arg(home.path().join("data"));
+        command.stderr(File::create(home.path().join(format!("{}.log", args[0]))).unwrap());
+        Program::start(command, ready).unwrap()
+    };
+    let rest = start(&SERVE, "listening");
+    let _dispatcher = start(&DISPATCHER, "Dispatcher");
+    let client = Client::new(rest.word("http://").unwrap());
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    let task = client.submit("echo", b"through a socket").await.unwrap();
+    let ended = client.ended(&task).await.unwrap();
+    assert_eq!(ended["status"], "COMPLETED", "{ended}");
+    let invoked = client.post("/v1/functions/echo/invoke", "now").await.unwrap();
+    assert_eq!((invoked.status, &invoked.body[..]), (StatusCode::OK, &b"now"[..]), "{invoked}");
+    let (created, told) = run(&["keys", "create", "--scope", "admin"]);
+    assert!(created.status.success(), "{told}");
+    let keys = redis.command(&["KEYS", "*"]).unwrap();
+    assert!(keys.lines().all(|key| key.starts_with("acme:")), "{keys}");
+    for log in ["serve.log", "dispatcher.log"] {
+        let said = fs::read_to_string(home.path().join(log)).unwrap();
+        assert!(!said.contains("hunter2") && !said.contains("ERROR"), "{said}");
+    }
 }

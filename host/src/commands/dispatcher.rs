@@ -13,7 +13,7 @@ use super::{
     isolate::IsolateArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
-    store::{self, WaitArgs},
+    store::ServerStoreArgs,
 };
 use crate::{
     cli::SecretsArgs,
@@ -52,9 +52,9 @@ pub struct DispatcherArgs {
     /// Where tasks are: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
-    /// How long it is waited for.
+    /// How it is reached.
     #[command(flatten)]
-    pub wait: WaitArgs,
+    pub reach: ServerStoreArgs,
     /// The directory of compiled modules, in local mode and for workers that know a join token; made where it is not
     /// there. What `serve` of this machine has compiled into it is not compiled again
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
@@ -93,7 +93,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let clock = Clock::System.steady(Millis(0));
     let mode = Mode::from(args.mode);
     let slots = args.slots.unwrap_or_else(parts::cores);
-    let Some(store) = signals.or(Box::pin(store::open(&args.store, args.wait, &clock))).await else { return Ok(()) };
+    let Some(store) = signals.or(Box::pin(args.reach.open(&args.store, &clock))).await else { return Ok(()) };
     let store = store?;
     let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
     let readiness = Readiness::new();

@@ -15,7 +15,10 @@ use fusebox_core::{function::RunLimits, limits::CONNECTIONS_MAX};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-use super::parts::{self, StoreAddress};
+use super::{
+    parts::{self, StoreAddress},
+    store::RedisArgs,
+};
 use crate::{
     cli::OutputFormat,
     ui::{self, table::Table},
@@ -34,6 +37,9 @@ pub struct DoctorArgs {
     /// The store of functions and tasks: a directory, or the address of a Redis. Nothing is made or written there
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
     pub store: StoreAddress,
+    /// How it is reached.
+    #[command(flatten)]
+    pub redis: RedisArgs,
     /// Show every attempt to break out of the jails, and what came of it
     #[arg(long)]
     pub drill: bool,
@@ -74,7 +80,7 @@ impl Finding {
 /// # Errors
 /// Where something is missing that a host needs.
 pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut findings = vec![sandbox(), store::finding(&args.store).await, port(args.listen)];
+    let mut findings = vec![sandbox(), store::finding(&args.store, &args.redis).await, port(args.listen)];
     findings.extend([memory(), open_files(), kernel(), rust()]);
     findings.extend(["wasm32-unknown-unknown", "wasm32-wasip1"].map(target));
     let drills = walls::INMATES.map(|(inmate, what)| (inmate, what, walls::drill(inmate)));

@@ -13,7 +13,7 @@ use super::{
     isolate::IsolateArgs,
     parts::{self, StoreAddress},
     serve,
-    store::{self, WaitArgs},
+    store::ServerStoreArgs,
     web::{self, WebArgs},
 };
 use crate::{
@@ -39,8 +39,8 @@ pub struct HostOptions {
     pub admin: AdminArgs,
     /// Where functions and tasks are.
     pub store: StoreAddress,
-    /// How long they are waited for.
-    pub wait: WaitArgs,
+    /// How that is reached.
+    pub reach: ServerStoreArgs,
     /// The directory of compiled modules.
     pub data: PathBuf,
     /// The file of the key of secrets; made where it is not there.
@@ -85,7 +85,7 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let clock = Clock::System.steady(Millis(0));
         let tls = options.web.tls()?;
-        let store = store::open(&options.store, options.wait, &clock).await?;
+        let store = options.reach.open(&options.store, &clock).await?;
         let gate = Gate::new(store.clone());
         let listener = serve::listen(options.listen, &gate, &options.store).await?;
         let address = listener.local_addr()?;

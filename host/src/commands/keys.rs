@@ -9,7 +9,7 @@ use fusebox_core::name::TenantId;
 
 use super::{
     parts::StoreAddress,
-    store::{self as at_store, WaitArgs},
+    store::{self as at_store, RedisArgs},
 };
 use crate::{
     cli::{HostArgs, OutputFormat},
@@ -108,6 +108,8 @@ pub struct DoorArgs {
     /// Ask no host: open its store, a directory that no host has open, or redis://…
     #[arg(long, hide_env_values = true, value_name = "DIR|URL")]
     store: Option<StoreAddress>,
+    #[command(flatten)]
+    redis: RedisArgs,
 }
 
 /// The way that was chosen.
@@ -125,15 +127,14 @@ impl DoorArgs {
     /// Where the store cannot be opened, or the address is none.
     pub async fn open(&self) -> anyhow::Result<Door> {
         let Some(address) = &self.store else { return Ok(Door::Host(Client::of(&self.host)?)) };
-        let opened =
-            at_store::open(address, WaitArgs { store_wait: 0 }, &Clock::System).await.map_err(|error| match error
-                .downcast_ref::<store::Error>(
-            ) {
+        let opened = at_store::open(address, &self.redis, &Clock::System).await.map_err(|error| {
+            match error.downcast_ref::<store::Error>() {
                 Some(store::Error::InUse { path }) => anyhow::anyhow!(
                     "a host has {path} open: leave --store out to ask that host (--url, --api-key), or stop it first"
                 ),
                 _ => error,
-            });
+            }
+        });
         Ok(Door::Store(opened?))
     }
 }

@@ -35,8 +35,8 @@ impl FromStr for StoreAddress {
             None => Ok(Self::Directory(text.into())),
             Some(_) if RedisStore::is_url(text) => Ok(Self::Redis(text.to_owned())),
             Some((scheme, _)) => Err(format!(
-                "there is no store for {scheme}:// addresses: give a directory, redis://HOST:PORT, \
-                 redis+sentinel://HOST:PORT/NAME or redis+cluster://HOST:PORT"
+                "there is no store for {scheme}:// addresses: give a directory, redis://HOST:PORT, unix:///PATH, \
+                 redis+sentinel://HOST:PORT/NAME or redis+cluster://HOST:PORT, with rediss for TLS"
             )),
         }
     }
@@ -47,10 +47,7 @@ impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => path.display().fmt(f),
-            Self::Redis(url) => match url.split_once("://") {
-                Some((scheme, rest)) => write!(f, "{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
-                None => f.write_str("redis"),
-            },
+            Self::Redis(url) => f.write_str(&RedisStore::shown(url)),
         }
     }
 }

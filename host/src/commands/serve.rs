@@ -14,7 +14,7 @@ use super::{
     dispatcher::shared_store,
     parts::{self, StoreAddress},
     signals::Signals,
-    store::{self, WaitArgs},
+    store::ServerStoreArgs,
     web::{self, WebArgs},
 };
 use crate::{
@@ -42,9 +42,9 @@ pub struct ServeArgs {
     /// Where functions and tasks are: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
-    /// How long it is waited for.
+    /// How it is reached.
     #[command(flatten)]
-    pub wait: WaitArgs,
+    pub reach: ServerStoreArgs,
     /// The directory of compiled modules; made where it is not there
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
@@ -84,7 +84,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let tls = args.web.tls()?;
     let secrets = args.secrets.read()?;
     let clock = Clock::System.steady(Millis(0));
-    let Some(store) = signals.or(Box::pin(store::open(&args.store, args.wait, &clock))).await else { return Ok(()) };
+    let Some(store) = signals.or(Box::pin(args.reach.open(&args.store, &clock))).await else { return Ok(()) };
     let store = store?;
     let gate = Gate::new(store.clone());
     let listener = listen(args.listen, &gate, &args.store).await?;

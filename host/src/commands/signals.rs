@@ -27,7 +27,7 @@ impl Signals {
         }
     }
 
-    /// The output of a start; nothing where a signal comes first, which ends it.
+    /// Returns the output of a start, or `None` if a signal arrives first, which cancels the start.
     pub async fn or<T>(&mut self, start: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             started = start => Some(started),

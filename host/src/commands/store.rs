@@ -1,46 +1,157 @@
-//! A store by its address, opened at once or when it is there: how long a server waits for its Redis, and when waiting is
-//! of no use.
+//! Opens a store by its address: the options for Redis, and the wait of servers for a Redis that is not available yet.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::parts::StoreAddress;
 use crate::{
     clock::Clock,
-    store::{self, Error, Options, Store, embedded::EmbeddedStore, redis::RedisStore},
+    store::{
+        self, Error, Options, Store,
+        embedded::EmbeddedStore,
+        redis::{Access, Prefix, RedisStore},
+    },
+    text,
 };
 
-/// After a failed attempt the next one is made after this long, then after twice as long, …
+#[cfg(test)]
+mod tests;
+
+/// Pause after the first failed attempt. It doubles with each attempt, …
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// A wait is logged when it begins, and then once in so long.
+/// Interval of log lines during a wait; the first one is written at its start.
 const SAID: Duration = Duration::from_secs(15);
 
-/// How long a server waits for its store at the start.
-#[derive(Clone, Copy, Debug, Default, Args)]
+/// Options for a store in Redis, beyond its address.
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Redis")]
-pub struct WaitArgs {
-    /// How long it is waited at the start for a Redis that is absent, loads its data or fails over; 0 does not wait. What
-    /// waiting does not change, such as a wrong password, ends it at once
-    #[arg(long, env = "FUSEBOX_STORE_WAIT", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
-    pub store_wait: u32,
+pub struct RedisArgs {
+    /// The file with the password of Redis, where the address has none: any characters, without one line end at their end
+    #[arg(long, env = "FUSEBOX_STORE_PASSWORD_FILE", value_name = "FILE")]
+    store_password_file: Option<PathBuf>,
+    /// The authority of Redis' certificate, in PEM, for rediss:// [default: the authorities of this system]
+    #[arg(long, env = "FUSEBOX_STORE_CA", value_name = "FILE")]
+    store_ca: Option<PathBuf>,
+    /// This side's certificate, in PEM, for a Redis that asks for one
+    #[arg(long, env = "FUSEBOX_STORE_CERT", value_name = "FILE")]
+    store_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, env = "FUSEBOX_STORE_KEY", value_name = "FILE")]
+    store_key: Option<PathBuf>,
+    /// The user that Sentinels know, where they want one
+    #[arg(long, env = "FUSEBOX_STORE_SENTINEL_USER", value_name = "NAME")]
+    store_sentinel_user: Option<String>,
+    /// The file with the password that Sentinels want
+    #[arg(long, env = "FUSEBOX_STORE_SENTINEL_PASSWORD_FILE", value_name = "FILE")]
+    store_sentinel_password_file: Option<PathBuf>,
+    /// The first word of all that this store has in Redis, so that several stores share one [default: none]
+    #[arg(long, env = "FUSEBOX_STORE_PREFIX", value_name = "WORD")]
+    store_prefix: Option<Prefix>,
 }
 
-impl WaitArgs {
-    const fn time(self) -> Duration {
-        Duration::from_secs(self.store_wait as u64)
+impl RedisArgs {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read or has the wrong content. The error names the file and never shows its content.
+    pub fn read(&self) -> anyhow::Result<Access> {
+        let password = |path: &Option<PathBuf>| path.as_deref().map(password).transpose();
+        let identity = match (&self.store_cert, &self.store_key) {
+            (Some(cert), Some(key)) => Some((certificates(cert)?, private_key(key)?)),
+            (None, None) => None,
+            _ => anyhow::bail!("--store-cert and --store-key go together: give both"),
+        };
+        let sentinel_password = password(&self.store_sentinel_password_file)?;
+        ensure!(
+            self.store_sentinel_user.is_none() || sentinel_password.is_some(),
+            "--store-sentinel-user needs --store-sentinel-password-file"
+        );
+        Ok(Access {
+            password: password(&self.store_password_file)?,
+            ca: self.store_ca.as_deref().map(certificates).transpose()?,
+            identity,
+            sentinel_user: self.store_sentinel_user.clone(),
+            sentinel_password,
+            prefix: self.store_prefix.unwrap_or_default(),
+        })
     }
 }
 
-/// Opens a store; one in Redis is waited for. Of an embedded one it takes back the leases of the process before this one:
-/// its slots are gone, and no other process can hold a lease of a store that only one process may open.
+fn file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn password(path: &Path) -> anyhow::Result<String> {
+    let bytes = file(path)?;
+    let password = String::from_utf8(text::without_line_end(&bytes).to_vec());
+    let password = password.map_err(|_| anyhow::anyhow!("the password in {} is no UTF-8", path.display()))?;
+    ensure!(!password.is_empty(), "there is no password in {}", path.display());
+    Ok(password)
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = file(path)?;
+    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let found = found.with_context(|| format!("{} holds no certificates in PEM", path.display()))?;
+    ensure!(!found.is_empty(), "there is no certificate in {}: it is to be in PEM", path.display());
+    Ok(bytes)
+}
+
+fn private_key(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = file(path)?;
+    let found = PrivateKeyDer::from_pem_slice(&bytes);
+    found.map_err(|_| anyhow::anyhow!("there is no key in {}: it is to be in PEM", path.display()))?;
+    Ok(bytes)
+}
+
+/// Options of servers for their store.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Redis")]
+pub struct ServerStoreArgs {
+    /// Maximum wait at the start for a Redis that is absent, loads its data or fails over; 0 does not wait. Errors that
+    /// waiting cannot fix, such as a wrong password, end the wait at once
+    #[arg(long, env = "FUSEBOX_STORE_WAIT", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
+    store_wait: u32,
+    /// Options for Redis.
+    #[command(flatten)]
+    redis: RedisArgs,
+}
+
+impl ServerStoreArgs {
+    /// Opens a store. Waits for one in Redis.
+    ///
+    /// # Errors
+    /// Fails as [`open`] does, and if the store does not become available in time.
+    pub async fn open(&self, address: &StoreAddress, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
+        open_within(Duration::from_secs(self.store_wait.into()), address, &self.redis, clock).await
+    }
+}
+
+/// Opens a store without waiting. Takes back the leases in an embedded store: the slots of the previous process are gone, and
+/// no other process can hold a lease of a store that only one process may open.
 ///
 /// # Errors
-/// Where it cannot be opened, or cannot be reached for too long.
-pub async fn open(address: &StoreAddress, wait: WaitArgs, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
+/// Fails if the store cannot be opened or reached.
+pub async fn open(address: &StoreAddress, redis: &RedisArgs, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
+    open_within(Duration::ZERO, address, redis, clock).await
+}
+
+async fn open_within(
+    wait: Duration,
+    address: &StoreAddress,
+    redis: &RedisArgs,
+    clock: &Clock,
+) -> anyhow::Result<Arc<dyn Store>> {
     match address {
         StoreAddress::Directory(dir) => {
             let (dir, clock) = (dir.clone(), clock.clone());
@@ -52,16 +163,17 @@ pub async fn open(address: &StoreAddress, wait: WaitArgs, clock: &Clock) -> anyh
             Ok(Arc::new(store))
         }
         StoreAddress::Redis(url) => {
-            let connect = || RedisStore::connect(url, Options::default());
-            Ok(Arc::new(when_there(wait.time(), connect).await?))
+            let access = redis.read()?;
+            let connect = || RedisStore::connect(url, access.clone(), Options::default());
+            Ok(Arc::new(when_there(wait, connect).await?))
         }
     }
 }
 
-/// Connects; where that fails in a way that may pass, tries again for as long as `wait`.
+/// Connects. Repeats attempts that failed temporarily until `wait` is over.
 ///
 /// # Errors
-/// An error that does not pass, or the last one once the time is over.
+/// Returns a permanent error at once, or the last error when the time is over.
 async fn when_there<S>(wait: Duration, connect: impl AsyncFn() -> store::Result<S>) -> anyhow::Result<S> {
     if wait.is_zero() {
         return Ok(connect().await?);
@@ -97,10 +209,7 @@ async fn when_there<S>(wait: Duration, connect: impl AsyncFn() -> store::Result<
 fn in_vain(wait: Duration, last: Option<Error>) -> anyhow::Error {
     let last = last.map_or_else(|| "the store does not answer".to_owned(), |error| error.to_string());
     anyhow::anyhow!(
-        "{last}. It was waited for {} s: start that Redis, name another one with --store, or wait longer with --store-wait",
+        "{last}. Waited for {} s: start that Redis, name another one with --store, or wait longer with --store-wait",
         wait.as_secs()
     )
 }
-
-#[cfg(test)]
-mod tests;

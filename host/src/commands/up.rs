@@ -16,7 +16,7 @@ use super::{
     isolate::IsolateArgs,
     parts::{self, SLOTS_MAX, StoreAddress},
     signals::Signals,
-    store::WaitArgs,
+    store::ServerStoreArgs,
     web::{self, WebArgs},
 };
 use crate::{
@@ -37,9 +37,9 @@ pub struct UpArgs {
     /// Where functions and tasks are: a directory, made where it is not there, or redis://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
     pub store: StoreAddress,
-    /// How long it is waited for.
+    /// How it is reached.
     #[command(flatten)]
-    pub wait: WaitArgs,
+    pub reach: ServerStoreArgs,
     /// The directory of compiled modules [default: the store's, or fusebox-data]
     #[arg(long, env = "FUSEBOX_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -93,7 +93,7 @@ impl UpArgs {
             web: self.web.clone(),
             admin: self.admin,
             store: self.store.clone(),
-            wait: self.wait,
+            reach: self.reach.clone(),
             secrets_key: self.secrets.file().unwrap_or_else(|| data.join("secrets.key")),
             data,
             mode: Mode::from(self.mode),

@@ -34,11 +34,10 @@ pub enum Error {
         /// What happened, and what to do.
         reason: String,
     },
-    /// The store refuses this host, and would tomorrow: it wants another password, permission, address or kind of link.
+    /// Permanent refusal: another password, permission, address or kind of connection is needed.
     #[error("{0}")]
     Refused(String),
-    /// The store has lost what this process saw in it: its functions, keys and tasks are gone, or those of another store are
-    /// in their place.
+    /// The store lost its data since the start of this process, or is a different store now.
     #[error(
         "Redis at {address} is not the store that this process started with, its functions, API keys and tasks are gone: \
          restore them, or accept the loss, and then restart every process of this store"
@@ -58,7 +57,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it may be another one in a moment, with nothing done about it here.
+    /// Returns true for temporary errors, which may disappear without any action.
     #[must_use]
     pub const fn passes(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unavailable(_))

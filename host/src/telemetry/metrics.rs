@@ -221,7 +221,7 @@ impl Metrics {
         self.clock_skew.set(ms as f64 / 1_000.0);
     }
 
-    /// Whether the store has lost what it had at the start.
+    /// Sets whether the store lost its data since the start.
     pub fn store_lost(&self, is_lost: bool) {
         self.store_lost.set(is_lost.into());
     }

@@ -18,7 +18,7 @@ use super::{ApiKey, Caller, Checked, Needs};
 use crate::store::{self, KeyId, KnownKey, Store};
 
 const BELIEVED: Duration = Duration::from_millis(KEY_BELIEVED_MS);
-/// Interval of the look for a first key, since the store's news of changes is a hint that may be lost.
+/// Interval of checks for a first key, since notifications of changes may be lost.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Reason for refusing a request.
@@ -72,7 +72,7 @@ impl Gate {
         Ok(closed)
     }
 
-    /// Notices the first key by itself, until `stop`: a process that was asked nothing meanwhile stays closed, too, where the
+    /// Watches for the first key until `stop`, so that a process that received no request in between also stays closed if the
     /// store then loses its keys.
     pub fn follow(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
         let (store, closed, mut changes) = (self.store.clone(), self.closed.clone(), self.changes.clone());
@@ -82,7 +82,7 @@ impl Gate {
                     Ok(()) = changes.changed() => {}
                     () = tokio::time::sleep(LOOK) => {}
                 }
-                // A store that does not say is asked again, by requests at the latest.
+                // If the store does not answer, the next check or request asks again.
                 closed.fetch_or(store.has_keys().await.unwrap_or_default(), Ordering::Relaxed);
             }
         };

@@ -28,7 +28,7 @@ use super::{
     host::{Host, HostOptions},
     isolate::IsolateArgs,
     parts::{self, StoreAddress},
-    store::WaitArgs,
+    store::ServerStoreArgs,
     waiting::Waiting,
     web::WebArgs,
 };
@@ -105,7 +105,7 @@ fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions
         web: WebArgs::default(),
         admin: AdminArgs::default(),
         store: StoreAddress::Directory(home.join(store)),
-        wait: WaitArgs::default(),
+        reach: ServerStoreArgs::default(),
         data: home.join(MODULES),
         mode,
         workers: DispatchArgs::default(),

@@ -6,15 +6,18 @@ use bytesize::ByteSize;
 use rustix::fs::{Access, access, statvfs};
 
 use super::{Finding, Verdict};
-use crate::{commands::parts::StoreAddress, store::redis::RedisStore};
+use crate::{
+    commands::{parts::StoreAddress, store::RedisArgs},
+    store::redis::RedisStore,
+};
 
 const WHAT: &str = "store";
 
 /// Looks at a directory, or asks a Redis what it says about itself.
-pub(super) async fn finding(address: &StoreAddress) -> Finding {
+pub(super) async fn finding(address: &StoreAddress, args: &RedisArgs) -> Finding {
     match address {
         StoreAddress::Directory(dir) => directory(dir),
-        StoreAddress::Redis(url) => redis(url).await,
+        StoreAddress::Redis(url) => redis(url, args).await,
     }
 }
 
@@ -43,8 +46,15 @@ fn directory(dir: &Path) -> Finding {
     )
 }
 
-async fn redis(url: &str) -> Finding {
-    match RedisStore::examine(url).await {
+async fn redis(url: &str, args: &RedisArgs) -> Finding {
+    let access = match args.read() {
+        Ok(access) => access,
+        Err(error) => {
+            let remedy = "name a file that this user may read";
+            return Finding::bad(WHAT, Verdict::Missing, format!("{error:#}"), remedy);
+        }
+    };
+    match RedisStore::examine(url, access).await {
         Ok(found) if found.advice.is_empty() => Finding::ok(WHAT, found.summary),
         Ok(found) => Finding::bad(WHAT, Verdict::Warning, found.summary, found.advice.join("; ")),
         Err(error) => {

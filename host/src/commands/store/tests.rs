@@ -1,4 +1,4 @@
-//! Stores that are not there yet, in doubles and on real servers.
+//! Tests of the wait for stores that are not available yet, with doubles and real servers.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use fusebox_harness::redis::{self, RedisCluster, RedisSentinel, RedisServer};
 use super::*;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: WaitArgs = WaitArgs { store_wait: 120 };
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Answers of a store, one an attempt, the last one again and again.
 async fn opened(wait: Duration, answers: &[Error]) -> (String, usize) {
@@ -51,11 +51,11 @@ async fn a_store_that_is_not_there_in_time_is_told_with_what_to_do() {
 
 /// Opens a store that becomes good by `heal`; before, an attempt fails for a reason with `words`, which may pass.
 async fn heals(url: &str, words: &str, heal: impl FnOnce() + Send + 'static) {
-    let error = RedisStore::connect(url, Options::default()).await.err().unwrap();
+    let error = RedisStore::connect(url, Access::default(), Options::default()).await.err().unwrap();
     assert!(error.passes() && error.to_string().contains(words), "{error}");
     let (address, clock) = (StoreAddress::Redis(url.to_owned()), Clock::System.steady(Millis(0)));
     let healing = tokio::task::spawn_blocking(heal);
-    let store = open(&address, PATIENCE, &clock).await.unwrap();
+    let store = open_within(PATIENCE, &address, &RedisArgs::default(), &clock).await.unwrap();
     healing.await.unwrap();
     store.check().await.unwrap();
 }
@@ -115,7 +115,8 @@ async fn a_failover_and_a_cluster_without_all_of_its_slots_are_waited_for() {
 
 #[tokio::test]
 async fn a_name_that_is_not_known_yet_may_be_known_soon() {
-    let error = RedisStore::connect("redis://no-such-host.invalid", Options::default()).await.err().unwrap();
+    let error =
+        RedisStore::connect("redis://no-such-host.invalid", Access::default(), Options::default()).await.err().unwrap();
     assert!(error.passes(), "{error}");
 }
 
@@ -131,7 +132,7 @@ async fn waiting_ends_at_once_where_it_is_of_no_use() {
         (format!("redis://127.0.0.1:{port}/x"), "the database must be a number"),
     ];
     for (url, words) in cases {
-        let opened = open(&StoreAddress::Redis(url), PATIENCE, &Clock::System).await;
+        let opened = open_within(PATIENCE, &StoreAddress::Redis(url), &RedisArgs::default(), &Clock::System).await;
         let told = format!("{:#}", opened.err().unwrap());
         assert!(told.contains(words) && !told.contains("--store-wait"), "{told}");
     }

@@ -8,7 +8,7 @@ use crate::{
     store::{Acted, Acting, Denied, Key, KeyAdded, KeyId, NewKey, Replaced, Scope, SecretDigest, Tenant, TenantAdded},
 };
 
-fn new_key(tenant: &TenantId) -> NewKey {
+pub(crate) fn new_key(tenant: &TenantId) -> NewKey {
     NewKey {
         id: KeyId(random::bytes()),
         tenant: tenant.clone(),

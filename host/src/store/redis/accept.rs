@@ -16,7 +16,6 @@ use redis::Value;
 use super::{
     answers, batches,
     caller::{Call, Caller},
-    keys::Layout,
     records,
 };
 use crate::store::{Accepted, Expects, NewTask, Result};
@@ -58,9 +57,9 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
     let mut answers = vec![Ok(Accepted::QueueFull); tasks.len()];
     let mut open: Vec<usize> = (0..tasks.len()).collect();
     while !open.is_empty() {
-        let has_room = match caller.layout() {
-            Layout::Whole => vec![true; open.len()],
-            Layout::Partitioned => {
+        let has_room = match caller.layout().is_partitioned() {
+            false => vec![true; open.len()],
+            true => {
                 let asked: Vec<_> = open.iter().map(|at| &tasks[*at]).collect();
                 match rooms(caller, counted, &asked).await {
                     Ok(rooms) => rooms,
@@ -91,7 +90,7 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
             }
             answers[*at] = answer;
         }
-        if caller.layout() == Layout::Partitioned && room_left {
+        if caller.layout().is_partitioned() && room_left {
             later.extend(refused);
             later.sort_unstable();
         }
@@ -108,7 +107,7 @@ async fn send(
     source: Source,
 ) -> Vec<Result<Option<Accepted>>> {
     // On a Cluster the caller has counted.
-    let counts = u8::from(caller.layout() == Layout::Whole);
+    let counts = u8::from(!caller.layout().is_partitioned());
     let function = match source {
         Source::Own => "accept",
         Source::Letter => "replay",

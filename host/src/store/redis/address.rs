@@ -1,24 +1,43 @@
-//! Reads a URL into what is to be connected to. Knows no connection. Never shows the password.
+//! Parses the URL of a store. Opens no connection. Never shows the password.
 //!
 //! | URL | is |
 //! |---|---|
 //! | `redis://[user:password@]host[:port][/database]` | one server |
+//! | `redis+unix://[user:password@]/path[?db=database]`, `unix://…` | one server, by its socket in the file system |
 //! | `redis+sentinel://[user:password@]host[:port],…/service[/database]` | the service's master, as Sentinels name it |
 //! | `redis+cluster://[user:password@]host[:port],…` | a Cluster, entered at one of these nodes |
+//!
+//! With `rediss` instead of `redis`, connections use TLS. A password ends at the last `@`, so it may contain any character;
+//! only `%` starts an escape.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
-use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo};
-
+use super::access::Access;
 use crate::store::{Error, Result};
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
-const FORMS: &str =
-    "redis://host:port, redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port";
+const FORMS: &str = "redis://host:port, redis+unix:///path, redis+sentinel://host:port,host:port/service or \
+                     redis+cluster://host:port,host:port, and rediss… for TLS";
+const ESCAPES: &str = "in a password write %25 for %, or have it read from a file with --store-password-file";
 
 /// A server.
-pub(super) type Host = (String, u16);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// By its name or address, and port.
+    Tcp(String, u16),
+    /// By its socket's path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
 
 /// What kind of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,46 +62,76 @@ pub(super) struct Address {
     pub(super) hosts: Vec<Host>,
     /// Which database.
     pub(super) database: i64,
-    user: Option<String>,
-    password: Option<String>,
+    /// Whether links are TLS.
+    pub(super) is_tls: bool,
+    /// The user, where it is not the default one.
+    pub(super) user: Option<String>,
+    /// The password.
+    pub(super) password: Option<String>,
+    /// The rest of what a connection takes.
+    pub(super) access: Access,
 }
 
-/// The schemes, TLS included so that it can be refused with the reason.
-pub(super) const SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
+/// Form of a URL, by its scheme.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Node,
+    Unix,
+    Sentinel,
+    Cluster,
+}
+
+/// Schemes, their form, and whether they use TLS.
+const SCHEMES: [(&str, Form, bool); 8] = [
+    ("redis://", Form::Node, false),
+    ("rediss://", Form::Node, true),
+    ("redis+unix://", Form::Unix, false),
+    ("unix://", Form::Unix, false),
+    ("redis+sentinel://", Form::Sentinel, false),
+    ("rediss+sentinel://", Form::Sentinel, true),
+    ("redis+cluster://", Form::Cluster, false),
+    ("rediss+cluster://", Form::Cluster, true),
+];
+
+/// Returns true for a URL of this store.
+pub(super) fn is_url(text: &str) -> bool {
+    SCHEMES.iter().any(|(scheme, ..)| text.starts_with(scheme))
+}
+
+/// Returns a URL without its credentials.
+pub(super) fn shown(url: &str) -> String {
+    split(url).map_or_else(|| "redis".to_owned(), |(scheme, _, _, (_, rest))| format!("{scheme}{rest}"))
+}
+
+type Split<'a> = (&'static str, Form, bool, (&'a str, &'a str));
+
+/// Splits a URL into scheme, form, TLS, credentials and the rest.
+fn split(url: &str) -> Option<Split<'_>> {
+    let (scheme, form, is_tls) = SCHEMES.into_iter().find(|(scheme, ..)| url.starts_with(scheme))?;
+    let rest = url.get(scheme.len()..)?;
+    let rest = match form {
+        // A path too may hold an @.
+        Form::Unix if rest.starts_with('/') => ("", rest),
+        Form::Unix => rest.rfind("@/").map_or(("", rest), |at| (&rest[..at], &rest[at + 1..])),
+        Form::Node | Form::Sentinel | Form::Cluster => rest.rsplit_once('@').unwrap_or(("", rest)),
+    };
+    Some((scheme, form, is_tls, rest))
+}
 
 impl Address {
-    /// Reads a URL.
-    pub(super) fn parse(url: &str) -> Result<Self> {
-        let scheme = SCHEMES.into_iter().find(|scheme| url.starts_with(scheme));
-        let rest = scheme.map_or("", |scheme| &url[scheme.len()..]);
-        let (kind, port) = match scheme {
-            Some("redis://") => (Kind::Node, PORT),
-            Some("redis+sentinel://") => (Kind::Sentinel { service: String::new() }, SENTINEL_PORT),
-            Some("redis+cluster://") => (Kind::Cluster, PORT),
-            Some(_) => {
-                let reason = "TLS to Redis is not built in: use redis:// over a private network or a TLS tunnel";
-                return Err(Error::Address(reason.to_owned()));
-            }
-            None => return Err(bad("the scheme is another one")),
+    /// Reads a URL, with a password from elsewhere where there is one.
+    pub(super) fn parse(url: &str, access: Access) -> Result<Self> {
+        let Some((_, form, is_tls, (credentials, rest))) = split(url) else {
+            return Err(bad("the scheme is another one"));
         };
-        if rest.contains(['?', '#']) {
-            return Err(bad("parameters are not known"));
+        let (user, password) = read_credentials(credentials, &access)?;
+        let (kind, hosts, database) = match form {
+            Form::Unix => read_socket(rest)?,
+            form => read_hosts(form, rest)?,
+        };
+        if access.has_tls() && !is_tls {
+            return Err(bad("certificates are given, and the link is to be without TLS: use rediss://"));
         }
-        let (credentials, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
-        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (user, password) = read_credentials(credentials)?;
-        let hosts = hosts.split(',').map(|host| read_host(host, port)).collect::<Result<Vec<_>>>()?;
-        let (kind, database) = match kind {
-            Kind::Node if hosts.len() > 1 => return Err(bad("redis:// names one server")),
-            Kind::Sentinel { .. } => {
-                let (service, database) = path.split_once('/').unwrap_or((path, ""));
-                if service.is_empty() {
-                    return Err(bad("the service's name is missing"));
-                }
-                (Kind::Sentinel { service: decoded(service)? }, database)
-            }
-            kind => (kind, path),
-        };
         let database = match database {
             "" => 0,
             number => number.parse().map_err(|_| bad("the database must be a number"))?,
@@ -90,36 +139,19 @@ impl Address {
         if kind == Kind::Cluster && database != 0 {
             return Err(bad("a Cluster has no databases"));
         }
-        Ok(Self { kind, hosts, database, user, password })
+        Ok(Self { kind, hosts, database, is_tls, user, password, access })
     }
 
     /// The first server named.
     pub(super) fn first(&self) -> Result<Host> {
         self.hosts.first().cloned().ok_or_else(|| bad("a host is missing"))
     }
-
-    /// How to connect to a server that has the store's data.
-    pub(super) fn server(&self, (host, port): Host) -> Result<ConnectionInfo> {
-        let mut settings = RedisConnectionInfo::default().set_db(self.database).set_protocol(ProtocolVersion::RESP2);
-        if let Some(user) = &self.user {
-            settings = settings.set_username(user);
-        }
-        if let Some(password) = &self.password {
-            settings = settings.set_password(password);
-        }
-        Ok(plain((host, port))?.set_redis_settings(settings))
-    }
-
-    /// How to connect to a Sentinel.
-    pub(super) fn sentinel(host: Host) -> Result<ConnectionInfo> {
-        Ok(plain(host)?.set_redis_settings(RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2)))
-    }
 }
 
 /// The servers, without credentials.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let hosts: Vec<_> = self.hosts.iter().map(Host::to_string).collect();
         match &self.kind {
             Kind::Sentinel { service } => write!(f, "{} ({service})", hosts.join(",")),
             Kind::Node | Kind::Cluster => f.write_str(&hosts.join(",")),
@@ -137,17 +169,58 @@ fn bad(reason: &str) -> Error {
     Error::Address(format!("this is no address of a Redis: {reason}; write {FORMS}"))
 }
 
-fn plain(host: Host) -> Result<ConnectionInfo> {
-    host.into_connection_info().map_err(|_| bad("the host cannot be one"))
+fn read_credentials(text: &str, access: &Access) -> Result<(Option<String>, Option<String>)> {
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (text, None),
+    };
+    let user = Some(user).filter(|user| !user.is_empty()).map(decoded).transpose()?;
+    // Without a user an empty password is none.
+    let password = password.filter(|password| user.is_some() || !password.is_empty()).map(decoded).transpose()?;
+    match (&user, password, &access.password) {
+        (_, Some(_), Some(_)) => Err(bad("the password is given in it and in --store-password-file: leave one out")),
+        (Some(_), None, None) => {
+            Err(bad("the user has no password: write user:password@, or use --store-password-file"))
+        }
+        (_, password, file) => Ok((user, password.or_else(|| file.clone()))),
+    }
 }
 
-fn read_credentials(text: &str) -> Result<(Option<String>, Option<String>)> {
-    let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let part = |text: &str| match text {
-        "" => Ok(None),
-        text => decoded(text).map(Some),
+/// The kind, the servers, and the database.
+type Place<'a> = (Kind, Vec<Host>, &'a str);
+
+fn read_socket(text: &str) -> Result<Place<'_>> {
+    let (path, parameters) = text.split_once('?').unwrap_or((text, ""));
+    let database = match parameters.split_once('=') {
+        None if parameters.is_empty() => "",
+        Some(("db", number)) => number,
+        _ => return Err(bad("a socket's only parameter is db")),
     };
-    Ok((part(user)?, part(password)?))
+    if !path.starts_with('/') {
+        return Err(bad("a socket's path starts with /"));
+    }
+    Ok((Kind::Node, vec![Host::Unix(decoded(path)?.into())], database))
+}
+
+fn read_hosts(form: Form, text: &str) -> Result<Place<'_>> {
+    if text.contains(['?', '#']) {
+        return Err(bad("parameters are not known"));
+    }
+    let (hosts, path) = text.split_once('/').unwrap_or((text, ""));
+    let port = if form == Form::Sentinel { SENTINEL_PORT } else { PORT };
+    let hosts = hosts.split(',').map(|host| read_host(host, port)).collect::<Result<Vec<_>>>()?;
+    match form {
+        Form::Sentinel => {
+            let (service, database) = path.split_once('/').unwrap_or((path, ""));
+            if service.is_empty() {
+                return Err(bad("the service's name is missing"));
+            }
+            Ok((Kind::Sentinel { service: decoded(service)? }, hosts, database))
+        }
+        Form::Cluster => Ok((Kind::Cluster, hosts, path)),
+        Form::Node | Form::Unix if hosts.len() > 1 => Err(bad("it names one server")),
+        Form::Node | Form::Unix => Ok((Kind::Node, hosts, path)),
+    }
 }
 
 fn read_host(text: &str, port: u16) -> Result<Host> {
@@ -163,13 +236,13 @@ fn read_host(text: &str, port: u16) -> Result<Host> {
     };
     match host {
         "" => Err(bad("a host is missing")),
-        host => Ok((host.to_owned(), port)),
+        host => Ok(Host::Tcp(host.to_owned(), port)),
     }
 }
 
 /// Percent-decoded text.
 fn decoded(text: &str) -> Result<String> {
-    let unreadable = || bad("what follows a % must be two hexadecimal digits");
+    let unreadable = || bad(&format!("two hexadecimal digits must follow a % ({ESCAPES})"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -191,8 +264,12 @@ fn decoded(text: &str) -> Result<String> {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Address> {
+        Address::parse(url, Access::default())
+    }
+
     fn read(url: &str) -> Address {
-        Address::parse(url).unwrap()
+        parse(url).unwrap()
     }
 
     #[test]
@@ -204,15 +281,50 @@ mod tests {
         assert_eq!(sentinel.kind, Kind::Sentinel { service: "main".to_owned() });
         let cluster = read("redis+cluster://[::1]:7001,b");
         assert_eq!((cluster.kind.clone(), cluster.to_string().as_str()), (Kind::Cluster, "::1:7001,b:6379"));
+        for plain in ["redis://a", "redis+sentinel://a/m", "redis+cluster://a"] {
+            let tls = read(&plain.replacen("redis", "rediss", 1));
+            assert_eq!(Address { is_tls: false, ..tls.clone() }, read(plain));
+            assert!(tls.is_tls && !read(plain).is_tls);
+        }
+        for socket in ["unix:///run/a@b%20c.sock?db=4", "redis+unix:///run/a@b%20c.sock?db=4"] {
+            let socket = read(socket);
+            assert_eq!((socket.database, socket.to_string().as_str()), (4, "/run/a@b c.sock"));
+        }
+        let socket = read("unix://me:p@/ss@/run/a@b.sock");
+        assert_eq!((socket.password.as_deref(), socket.to_string().as_str()), (Some("p@/ss"), "/run/a@b.sock"));
     }
 
     #[test]
-    fn credentials_are_used_and_never_shown() {
+    fn a_password_may_hold_any_character() {
+        let password = |url: &str| read(url).password.unwrap();
+        assert_eq!(password("redis://me:p%40ss:word@cache:1"), "p@ss:word");
+        assert_eq!(password("redis://me:a?b#c/d@e:f@cache:1/2"), "a?b#c/d@e:f");
+        assert_eq!(password("redis+sentinel://:?#/@@a,b/main"), "?#/@");
+        let escaped: String = (1..=127_u8).map(|byte| format!("%{byte:02X}")).collect();
+        let all: String = (1..=127_u8).map(char::from).collect();
+        assert_eq!(password(&format!("redis://:{escaped}@cache")), all);
+        let told = parse("redis://me:secret%@cache").unwrap_err().to_string();
+        assert!(told.contains("%25") && told.contains("--store-password-file"), "{told}");
+        let of_file = Access { password: Some(all.clone()), ..Access::default() };
+        assert_eq!(Address::parse("redis://me@cache", of_file.clone()).unwrap().password, Some(all));
+        let told = Address::parse("redis://me:secret@cache", of_file).unwrap_err().to_string();
+        assert!(told.contains("leave one out") && !told.contains("secret"), "{told}");
+        assert!(parse("redis://me@cache").unwrap_err().to_string().contains("the user has no password"));
+        assert_eq!(read("redis://me:@cache").password.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn credentials_are_never_shown() {
         let address = read("redis://me:p%40ss:word@cache:1");
-        let info = address.server(address.hosts[0].clone()).unwrap();
-        let settings = info.redis_settings();
-        assert_eq!((settings.username(), settings.password()), (Some("me"), Some("p@ss:word")));
         assert!(!format!("{address} {address:?}").contains("word"));
+        for (url, expected) in [
+            ("redis://me:sec@ret/@cache:1/2", "redis://cache:1/2"),
+            ("rediss+cluster://:se?c#ret@a,b", "rediss+cluster://a,b"),
+            ("unix://me:sec@/ret@/run/r@x.sock?db=1", "unix:///run/r@x.sock?db=1"),
+            ("unix:///run/r@x.sock", "unix:///run/r@x.sock"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
         let address = read("redis://:secret@cache");
         assert_eq!((address.user, address.password.as_deref()), (None, Some("secret")));
     }
@@ -226,17 +338,21 @@ mod tests {
             "redis://a,b",
             "redis://a/x",
             "redis://a?b=c",
+            "redis://a#b",
             "redis+sentinel://a",
             "redis+cluster://a/1",
             "redis://u:secret%4@a",
-            "rediss://u:secret@a",
+            "unix://run/redis.sock",
+            "unix:///run/redis.sock?x=secret",
+            "unix:///run/redis.sock?db=x",
             "http://u:secret@a",
             "redis://[::1]x",
         ];
         for url in bad {
-            let error = Address::parse(url).unwrap_err().to_string();
+            let error = parse(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
-        assert!(Address::parse("rediss://a").unwrap_err().to_string().contains("TLS"));
+        let with_ca = Access { ca: Some(Vec::new()), ..Access::default() };
+        assert!(Address::parse("redis://a", with_ca).unwrap_err().to_string().contains("rediss://"));
     }
 }

@@ -102,11 +102,14 @@ fn split(place: Place, items: &[(usize, usize)]) -> Vec<Batch> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::keys::Layout, *};
+    use super::{
+        super::{access::Prefix, keys::Layout},
+        *,
+    };
 
     #[test]
     fn a_batch_has_its_bounds() {
-        let place = Layout::Whole.shared();
+        let place = Layout::whole(Prefix::default()).shared();
         let sizes = |items: &[(usize, usize)]| -> Vec<_> {
             split(place, items).iter().map(|batch| batch.items.len()).collect()
         };

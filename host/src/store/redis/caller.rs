@@ -4,6 +4,7 @@
 use redis::{Cmd, ToRedisArgs, Value};
 
 use super::{
+    address::Address,
     answers,
     errors::Trouble,
     keys::{self, Layout, Place},
@@ -57,9 +58,9 @@ impl Call {
 
 impl Caller {
     /// Calls over a link.
-    pub(super) fn new(link: Link, layout: Layout, database: i64, options: Options, clock: Option<Clock>) -> Self {
-        let channels = keys::channel_suffix(database);
-        Self { link, library: Library::new(), layout, options, channels, clock }
+    pub(super) fn new(link: Link, layout: Layout, address: &Address, options: Options, clock: Option<Clock>) -> Self {
+        let channels = keys::channel_suffix(address.database);
+        Self { link, library: Library::new(address.access.prefix), layout, options, channels, clock }
     }
 
     /// How keys are spread.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
 
+use super::permissions;
 use crate::store::Error;
 
 /// What an error asks of the connection.
@@ -48,6 +49,7 @@ fn lasts(error: &RedisError) -> bool {
         || matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig)
         || says("cluster support disabled")
         || says("DB index is out of range")
+        || says("no permissions")
         || is_of_tls(error)
 }
 
@@ -94,6 +96,9 @@ pub(super) fn silent(address: &str, after: Duration) -> Error {
 
 /// The end of a sentence that starts with "Redis at host:port".
 pub(super) fn reason(error: &RedisError) -> String {
+    if error.code() == Some("NOPERM") || error.detail().is_some_and(|text| text.contains("no permissions")) {
+        return format!("does not permit its user what the store does; {}", permissions::all());
+    }
     let fixed = match error.code() {
         Some("LOADING") => "is loading its data: it answers when that is done",
         Some("OOM") => "has no memory left: raise its maxmemory, or wait until tasks have ended",
@@ -106,10 +111,6 @@ pub(super) fn reason(error: &RedisError) -> String {
         Some("NOAUTH") => "asks for a password: write redis://user:password@host:port",
         Some("WRONGPASS") => "refuses the user or the password",
         _ if error.kind() == ErrorKind::AuthenticationFailed => "refuses the user or the password",
-        Some("NOPERM") => {
-            "does not permit its user what the store does: INFO, PING, FCALL, FUNCTION LOAD, SUBSCRIBE, and what its \
-             functions call, on all keys and channels"
-        }
         _ if error.detail().is_some_and(|text| text.contains("cluster support disabled")) => {
             "is no Cluster: use redis://"
         }

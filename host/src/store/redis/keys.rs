@@ -31,6 +31,8 @@
 //! | `fusebox:dispatchers` | sorted set | dispatchers that have announced workers; by until when |
 //! | `fusebox:dispatcher:<id>` | string | its workers |
 //!
+//! Where the store has a prefix, each of these and each channel starts with it and a colon: `acme:task:<id>`.
+//!
 //! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. What concerns a task is in the slot of its
 //! partition, so that one function call reaches all of it; functions, keys and workers are in one slot of their own;
 //! what a function keeps is in the slot of the partition that its tenant and name make.
@@ -40,7 +42,7 @@ use fusebox_core::{
     name::{FunctionName, TenantId},
 };
 
-use super::library;
+use super::{access::Prefix, library};
 use crate::store::kv::SettingKind;
 
 const TASK: &str = "task";
@@ -53,7 +55,7 @@ const KEYED: &str = "fusebox:keyed";
 const STORE: &str = "fusebox:store";
 
 /// The names as the library knows them.
-pub(super) const CONSTANTS: [(&str, &str); 32] = [
+pub(super) const CONSTANTS: [(&str, &str); 33] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -86,6 +88,7 @@ pub(super) const CONSTANTS: [(&str, &str); 32] = [
     ("READY_CHANNEL", READY_CHANNEL),
     ("CANCELLED_CHANNEL", CANCELLED_CHANNEL),
     ("IDENTITY_CHANNEL", IDENTITY_CHANNEL),
+    ("SEED_CHANNEL", SEED_CHANNEL),
 ];
 
 /// A tenant's tasks.
@@ -117,6 +120,7 @@ const SHARED_TAG: &str = "{fusebox}";
 /// Where keys that one call reaches are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
+    prefix: &'static str,
     tag: &'static str,
 }
 
@@ -128,32 +132,32 @@ impl Place {
 
     /// A key by which a call to this place is routed.
     pub(super) fn route(self) -> String {
-        format!("{DUE}{}", self.tag)
+        format!("{}{DUE}{}", self.prefix, self.tag)
     }
 
     /// A function version's record.
     pub(super) fn function(self, function: FunctionId) -> String {
-        format!("{FUNCTION}{}:{function}", self.tag)
+        format!("{}{FUNCTION}{}:{function}", self.prefix, self.tag)
     }
 
     /// A task's record.
     pub(super) fn task(self, task: TaskId) -> String {
-        format!("{TASK}{}:{task}", self.tag)
+        format!("{}{TASK}{}:{task}", self.prefix, self.tag)
     }
 
     /// The tenants' records.
     pub(super) fn accounts(self) -> String {
-        format!("{ACCOUNTS}{}", self.tag)
+        format!("{}{ACCOUNTS}{}", self.prefix, self.tag)
     }
 
     /// Where an API key has ever been made.
     pub(super) fn keyed(self) -> String {
-        format!("{KEYED}{}", self.tag)
+        format!("{}{KEYED}{}", self.prefix, self.tag)
     }
 
     /// The store's id.
     pub(super) fn store(self) -> String {
-        format!("{STORE}{}", self.tag)
+        format!("{}{STORE}{}", self.prefix, self.tag)
     }
 
     /// A function's settings of a kind.
@@ -162,73 +166,80 @@ impl Place {
             SettingKind::Config => "fusebox:config",
             SettingKind::Secret => "fusebox:secrets",
         };
-        format!("{kind}{}:{tenant}:{function}", self.tag)
+        format!("{}{kind}{}:{tenant}:{function}", self.prefix, self.tag)
     }
 
     /// Versions whose payload is a module.
     pub(super) fn module(self, digest: &ModuleDigest) -> String {
-        format!("{MODULE}{}:{digest}", self.tag)
+        format!("{}{MODULE}{}:{digest}", self.prefix, self.tag)
     }
 }
 
-/// How keys are spread.
+/// How keys are spread, and what all of them start with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// One place for everything, and names without a tag.
-    Whole,
-    /// Sixteen partitions of tasks.
-    Partitioned,
+pub(super) struct Layout {
+    prefix: &'static str,
+    is_partitioned: bool,
 }
 
 impl Layout {
+    /// One place for everything, and names without a tag.
+    pub(super) const fn whole(prefix: Prefix) -> Self {
+        Self { prefix: prefix.as_str(), is_partitioned: false }
+    }
+
+    /// Sixteen partitions of tasks.
+    pub(super) const fn partitioned(prefix: Prefix) -> Self {
+        Self { prefix: prefix.as_str(), is_partitioned: true }
+    }
+
+    /// Whether there are partitions.
+    pub(super) const fn is_partitioned(self) -> bool {
+        self.is_partitioned
+    }
+
+    /// A name as it is in Redis: of an index without a tag, or of a channel.
+    pub(super) fn named(self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    const fn place(self, tag: &'static str) -> Place {
+        Place { prefix: self.prefix, tag }
+    }
+
     /// Where tasks are.
     pub(super) fn places(self) -> impl Iterator<Item = Place> + Clone {
-        let tags = match self {
-            Self::Whole => &[""][..],
-            Self::Partitioned => &TAGS[..],
-        };
-        tags.iter().map(|tag| Place { tag })
+        let tags = if self.is_partitioned { &TAGS[..] } else { &[""][..] };
+        tags.iter().map(move |tag| self.place(tag))
     }
 
     /// Every place, each once.
     pub(super) fn all(self) -> impl Iterator<Item = Place> + Clone {
-        let apart = matches!(self, Self::Partitioned).then(|| self.shared());
-        self.places().chain(apart)
+        self.places().chain(self.is_partitioned.then(|| self.shared()))
     }
 
     /// Which of the places a task is in: the low four bits of its id.
     pub(super) fn partition(self, task: TaskId) -> usize {
-        match self {
-            Self::Whole => 0,
-            Self::Partitioned => usize::from(task.as_bytes()[15] & 0x0f),
-        }
+        if self.is_partitioned { usize::from(task.as_bytes()[15] & 0x0f) } else { 0 }
     }
 
     /// Where a task is.
     pub(super) fn of(self, task: TaskId) -> Place {
-        match self {
-            Self::Whole => Place { tag: "" },
-            Self::Partitioned => Place { tag: TAGS[self.partition(task)] },
-        }
+        self.place(if self.is_partitioned { TAGS[self.partition(task)] } else { "" })
     }
 
     /// Where what a function keeps is.
     pub(super) fn of_function(self, tenant: &TenantId, function: &FunctionName) -> Place {
-        match self {
-            Self::Whole => Place { tag: "" },
-            Self::Partitioned => {
-                let text = format!("{tenant}:{function}");
-                Place { tag: TAGS[library::hash(text.as_bytes()) as usize % TAGS.len()] }
-            }
+        if !self.is_partitioned {
+            return self.place("");
         }
+        let text = format!("{tenant}:{function}");
+        self.place(TAGS[library::hash(text.as_bytes()) as usize % TAGS.len()])
     }
 
     /// Where functions, tenants, API keys and workers are.
     pub(super) const fn shared(self) -> Place {
-        match self {
-            Self::Whole => Place { tag: "" },
-            Self::Partitioned => Place { tag: SHARED_TAG },
-        }
+        self.place(if self.is_partitioned { SHARED_TAG } else { "" })
     }
 }
 
@@ -247,8 +258,26 @@ mod tests {
     #[test]
     fn a_node_has_the_names_of_the_python_platform() {
         let id = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
-        assert_eq!(Layout::Whole.of(id.parse().unwrap()).task(id.parse().unwrap()), format!("task:{id}"));
-        assert_eq!(Layout::Whole.shared().function(id.parse().unwrap()), format!("function:{id}"));
+        assert_eq!(
+            Layout::whole(Prefix::default()).of(id.parse().unwrap()).task(id.parse().unwrap()),
+            format!("task:{id}")
+        );
+        assert_eq!(Layout::whole(Prefix::default()).shared().function(id.parse().unwrap()), format!("function:{id}"));
+    }
+
+    #[test]
+    fn a_prefix_stands_before_every_name_and_changes_no_slot() {
+        let prefix = "acme".parse().unwrap();
+        let task = TaskId::from_bytes([7; 16]);
+        for (bare, prefixed) in [
+            (Layout::whole(Prefix::default()), Layout::whole(prefix)),
+            (Layout::partitioned(Prefix::default()), Layout::partitioned(prefix)),
+        ] {
+            let names =
+                |layout: Layout| [layout.of(task).task(task), layout.shared().store(), layout.named(READY_CHANNEL)];
+            assert_eq!(names(prefixed), names(bare).map(|name| format!("acme:{name}")));
+            assert_eq!(prefixed.of(task).tag(), bare.of(task).tag());
+        }
     }
 
     #[test]
@@ -257,8 +286,8 @@ mod tests {
         for partition in 0..16 {
             bytes[15] = 0xa0 | partition;
             let task = TaskId::from_bytes(bytes);
-            assert_eq!(Layout::Partitioned.partition(task), usize::from(partition));
-            let place = Layout::Partitioned.of(task);
+            assert_eq!(Layout::partitioned(Prefix::default()).partition(task), usize::from(partition));
+            let place = Layout::partitioned(Prefix::default()).of(task);
             assert_eq!(place.tag(), TAGS[usize::from(partition)]);
             assert!(place.task(task).starts_with(&format!("task{}:", place.tag())));
         }

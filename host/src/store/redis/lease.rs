@@ -15,7 +15,7 @@ use super::{
     answers,
     caller::{Call, Caller},
     functions,
-    keys::{Layout, Place},
+    keys::Place,
     memory::Memory,
     records,
 };
@@ -101,9 +101,9 @@ async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedT
         if request.tokens.is_empty() {
             break;
         }
-        let more = match caller.layout() {
-            Layout::Whole => whole(caller, &mut request, &mut leased).await?,
-            Layout::Partitioned => partitioned(caller, &mut request, &mut leased).await?,
+        let more = match caller.layout().is_partitioned() {
+            false => whole(caller, &mut request, &mut leased).await?,
+            true => partitioned(caller, &mut request, &mut leased).await?,
         };
         if !more {
             break;

@@ -12,12 +12,13 @@ use fusebox_core::{
     time::Millis,
 };
 
-use super::{keys, records, versions};
+use super::{access::Prefix, keys, records, versions};
 
 /// The layout of keys and records. A change that an older host cannot read makes a new number.
 const LAYOUT: u32 = 2;
 
-const SOURCES: [&str; 12] = [
+/// The functions, in Lua.
+pub(super) const SOURCES: [&str; 12] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
@@ -39,10 +40,12 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// The library of this version of the host.
-    pub(super) fn new() -> Self {
-        let body = format!("{}{}", constants(), SOURCES.concat());
-        let name = format!("fusebox_{LAYOUT}_{:08x}", hash(body.as_bytes()));
+    /// The library of this version of the host, for a store with a prefix. Names of libraries have no colon and no dash;
+    /// the hash, which the prefix goes into, tells apart what is alike then.
+    pub(super) fn new(store: Prefix) -> Self {
+        let body = format!("{}{}", constants(store), SOURCES.concat());
+        let own = store.as_str().replace([':', '-'], "_");
+        let name = format!("{own}fusebox_{LAYOUT}_{:08x}", hash(body.as_bytes()));
         let prefix = format!("{name}_");
         let code = format!("#!lua name={name}\nlocal PREFIX = '{prefix}'\n{body}");
         Self { prefix, code }
@@ -60,13 +63,12 @@ impl Library {
 }
 
 /// What the functions must know and another part decides.
-fn constants() -> String {
+fn constants(store: Prefix) -> String {
     let mut lines = String::new();
     let mut add = |name: &str, value: String| lines.push_str(&format!("local {name} = {value}\n"));
     for (name, value) in keys::CONSTANTS {
-        add(name, text(value));
+        add(name, text(&format!("{}{value}", store.as_str())));
     }
-    add("SEED_CHANNEL", text(keys::SEED_CHANNEL));
     add("DEFAULT_TENANT", text(TenantId::default_tenant().as_str()));
     for status in [Status::Queued, Status::Running, Status::Completed, Status::Failed] {
         add(status.as_str(), text(status.as_str()));
@@ -153,10 +155,16 @@ mod tests {
     #[test]
     fn another_content_has_another_name() {
         assert_ne!(hash(b"a"), hash(b"b"));
-        let library = Library::new();
+        let library = Library::new(Prefix::default());
         let name = library.function("ping");
         assert!(name.starts_with("fusebox_2_") && name.ends_with("_ping"), "{name}");
         assert!(library.code().starts_with(&format!("#!lua name={}\n", name.strip_suffix("_ping").unwrap())));
+    }
+
+    #[test]
+    fn another_prefix_has_another_library() {
+        let names = ["a-b", "a_b"].map(|prefix| Library::new(prefix.parse().unwrap()).function("ping"));
+        assert!(names.iter().all(|name| name.starts_with("a_b_fusebox_2_")) && names[0] != names[1], "{names:?}");
     }
 
     #[test]

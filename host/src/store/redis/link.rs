@@ -7,9 +7,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value,
     aio::{ConnectionLike as _, MultiplexedConnection},
-    cluster::ClusterClient,
     cluster_async::ClusterConnection,
 };
 use tokio::{sync::Semaphore, time::timeout_at};
@@ -211,8 +210,7 @@ impl Link {
                 // A node that hangs takes all the patience; the others must be heard after it.
                 let opening = tokio::time::timeout(self.patience.connect * 2, self.open_cluster());
                 match opening.await {
-                    Ok(Ok(connection)) => Ok(Connection::Cluster(connection)),
-                    Ok(Err(error)) => Err(errors::at_opening(&self.shown, &error)),
+                    Ok(opened) => opened.map(Connection::Cluster),
                     Err(_) => Err(errors::silent_at_opening(&self.shown)),
                 }
             }
@@ -242,18 +240,18 @@ impl Link {
         }
     }
 
-    async fn open_cluster(&self) -> RedisResult<ClusterConnection> {
-        let nodes: Vec<_> =
-            self.address.hosts.iter().filter_map(|host| self.address.server(host.clone()).ok()).collect();
-        let client = ClusterClient::builder(nodes)
+    async fn open_cluster(&self) -> Result<ClusterConnection> {
+        let builder = self
+            .address
+            .cluster()?
             .connection_timeout(self.patience.connect)
             .response_timeout(self.patience.answer)
             // For slots that have moved; what is down for longer is the caller's to know.
             .retries(CLUSTER_RETRIES)
             .min_retry_wait(CLUSTER_RETRY_MS_MIN)
-            .max_retry_wait(CLUSTER_RETRY_MS_MAX)
-            .build()?;
-        client.get_async_connection().await
+            .max_retry_wait(CLUSTER_RETRY_MS_MAX);
+        let opening = async { builder.build()?.get_async_connection().await };
+        opening.await.map_err(|error: RedisError| errors::at_opening(&self.shown, &error))
     }
 }
 
@@ -271,11 +269,10 @@ impl State {
 /// A client of the server that has the data, Sentinels being asked first which one that is.
 pub(super) async fn client(address: &Address, patience: Patience) -> Result<Client> {
     let host = match &address.kind {
-        Kind::Sentinel { service } => sentinel::master(&address.hosts, service, patience.connect).await?,
+        Kind::Sentinel { service } => sentinel::master(address, service, patience.connect).await?,
         Kind::Node | Kind::Cluster => address.first()?,
     };
-    let info = address.server(host)?;
-    Client::open(info).map_err(|error| errors::at_opening(&address.to_string(), &error))
+    address.server(host)
 }
 
 async fn open_node(client: &Client, patience: Patience) -> Result<MultiplexedConnection> {

@@ -1,6 +1,6 @@
-//! A random id that a store keeps from the first process that opens it on. By it a process notices that the store has lost
-//! everything, or is another one, after its Redis was away. On a Cluster each partition has its own, since each master can
-//! be lost by itself. Nothing is made again here while a process runs: a store without its data must not look well.
+//! Detects a store that lost its data. The first process that opens a store writes a random id into each place; every process
+//! remembers these ids and compares them at each reconnection and check. On a Cluster each partition has its own id, since
+//! each master can lose its data alone. No id is written after the start: a store without its data must not look healthy.
 
 use std::{
     fmt::Write as _,
@@ -15,21 +15,21 @@ use crate::{
     store::{Error, Result},
 };
 
-/// See the module's documentation.
+/// The ids of a store, and whether the last comparison found a difference.
 pub(super) struct Mark {
     shown: String,
-    /// The id at each place, as this process met it at its start.
+    /// Ids of the places at the start of this process.
     known: OnceLock<Vec<String>>,
     is_lost: AtomicBool,
 }
 
 impl Mark {
-    /// Nothing is known yet of the store at an address, as that is shown to people.
+    /// Creates a mark without ids, for a store at this address.
     pub(super) fn new(shown: String) -> Self {
         Self { shown, known: OnceLock::new(), is_lost: AtomicBool::new(false) }
     }
 
-    /// An id for a store that has none.
+    /// Returns a new random id of 32 hexadecimal digits.
     pub(super) fn fresh() -> String {
         random::bytes::<16>().iter().fold(String::new(), |mut id, byte| {
             let _ = write!(id, "{byte:02x}");
@@ -37,26 +37,26 @@ impl Mark {
         })
     }
 
-    /// Remembers the ids of the places, the first time.
+    /// Remembers the ids of the places. Later calls have no effect.
     pub(super) fn remember(&self, ids: Vec<String>) {
         let _ = self.known.set(ids);
     }
 
-    /// Whether there is something to compare with.
+    /// Returns true once the ids are known.
     pub(super) fn is_known(&self) -> bool {
         self.known.get().is_some()
     }
 
-    /// Whether the last comparison found a loss.
+    /// Returns true if the last comparison found a loss.
     #[cfg(test)]
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Compares the ids of the first places, or of all, with those of the start. Says it in the log when that changes.
+    /// Compares the ids of the first places, or of all places, with those of the start. Logs each change of the result.
     ///
     /// # Errors
-    /// [`Error::Emptied`] where they are others, or none.
+    /// Returns [`Error::Emptied`] if an id differs or is missing.
     pub(super) fn compare(&self, found: &[String]) -> Result<()> {
         let Some(known) = self.known.get() else { return Ok(()) };
         let is_lost = !known.starts_with(found);

@@ -3,10 +3,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `address` | what a URL names |
+//! | `address`, `access`, `client` | what a URL names, what else it takes to reach that, and what connects to it |
 //! | `link`, `sentinel`, `errors` | the connection: made again when it is lost, and never waited for without a bound |
 //! | `mark` | whether the store is the one that it was at the start |
-//! | `server` | whether a server can be the store |
+//! | `server`, `permissions` | whether a server can be the store, and whether its user may |
 //! | `keys`, `records`, `versions` | every name in Redis, and how tasks and function versions are written |
 //! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
 //! | `caller`, `batches`, `answers` | calls of those functions, split to size |
@@ -50,11 +50,13 @@ use crate::{
 };
 
 mod accept;
+mod access;
 mod address;
 mod answers;
 mod audit;
 mod batches;
 mod caller;
+mod client;
 mod errors;
 mod fuel;
 mod functions;
@@ -67,6 +69,7 @@ mod library;
 mod link;
 mod mark;
 mod memory;
+mod permissions;
 mod pubsub;
 mod reads;
 mod records;
@@ -78,7 +81,11 @@ mod tests;
 mod versions;
 mod workers;
 
-pub use self::{audit::Audited, server::Examined};
+pub use self::{
+    access::{Access, Prefix},
+    audit::Audited,
+    server::Examined,
+};
 
 /// See the module's documentation.
 pub struct RedisStore {
@@ -95,39 +102,52 @@ impl RedisStore {
     /// Whether a store of this name would be in Redis.
     #[must_use]
     pub fn is_url(text: &str) -> bool {
-        address::SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+        address::is_url(text)
     }
 
-    /// Connects to the Redis that a URL names: `redis://host:port`, `redis+sentinel://host:port,host:port/service` or
-    /// `redis+cluster://host:port,host:port`.
+    /// A URL without what may be a password.
+    #[must_use]
+    pub fn shown(url: &str) -> String {
+        address::shown(url)
+    }
+
+    /// Connects to the Redis that a URL names: `redis://host:port`, `unix:///path`,
+    /// `redis+sentinel://host:port,host:port/service` or `redis+cluster://host:port,host:port`.
     ///
     /// # Errors
     /// [`Error::Address`] where the URL is none, [`Error::Unreachable`] where nothing answers there,
     /// [`Error::Refused`] where waiting would not help, [`Error::WrongVersion`], and what every step may meet.
-    pub async fn connect(url: &str, options: Options) -> Result<Self> {
-        Self::connect_with(url, options, Patience::default(), None).await
+    pub async fn connect(url: &str, access: Access, options: Options) -> Result<Self> {
+        Self::connect_with(url, access, options, Patience::default(), None).await
     }
 
     /// Reads the version and settings of the Redis that a URL names. Writes nothing there: no key, and no library.
     ///
     /// # Errors
     /// As [`RedisStore::connect`].
-    pub async fn examine(url: &str) -> Result<Examined> {
-        let (_, caller) = reach(url, Options::default(), Patience::default(), None).await?;
+    pub async fn examine(url: &str, access: Access) -> Result<Examined> {
+        let (_, caller) = reach(url, access, Options::default(), Patience::default(), None).await?;
         server::examine(&caller).await
     }
 
-    async fn connect_with(url: &str, options: Options, patience: Patience, clock: Option<Clock>) -> Result<Self> {
-        let (address, caller) = reach(url, options, patience, clock).await?;
+    async fn connect_with(
+        url: &str,
+        access: Access,
+        options: Options,
+        patience: Patience,
+        clock: Option<Clock>,
+    ) -> Result<Self> {
+        let (address, caller) = reach(url, access, options, patience, clock).await?;
         let layout = caller.layout();
         server::check(&caller).await?;
+        permissions::check(&caller, &address).await?;
         caller.begin().await?;
         let pubsub = PubSub::start(address, patience);
         // Without it tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
         let audit = Audit::new(&caller);
         let (caller, counted) = (Arc::new(caller), Arc::new(Counted::default()));
-        let gather = (layout == Layout::Whole).then(|| Gather::start(caller.clone(), counted.clone()));
+        let gather = (!layout.is_partitioned()).then(|| Gather::start(caller.clone(), counted.clone()));
         Ok(Self { caller, pubsub, counted, gather, memory: Memory::new(), audit })
     }
 
@@ -141,15 +161,22 @@ impl RedisStore {
 }
 
 /// Connects, and has asked nothing yet.
-async fn reach(url: &str, options: Options, patience: Patience, clock: Option<Clock>) -> Result<(Address, Caller)> {
-    let address = Address::parse(url)?;
+async fn reach(
+    url: &str,
+    access: Access,
+    options: Options,
+    patience: Patience,
+    clock: Option<Clock>,
+) -> Result<(Address, Caller)> {
+    let address = Address::parse(url, access)?;
+    let prefix = address.access.prefix;
     let layout = match address.kind {
-        Kind::Node | Kind::Sentinel { .. } => Layout::Whole,
-        Kind::Cluster => Layout::Partitioned,
+        Kind::Node | Kind::Sentinel { .. } => Layout::whole(prefix),
+        Kind::Cluster => Layout::partitioned(prefix),
     };
     let link = Link::new(address.clone(), layout.shared().store(), patience);
     link.connect().await.map_err(|error| unreachable(&address, error))?;
-    let caller = Caller::new(link, layout, address.database, options, clock);
+    let caller = Caller::new(link, layout, &address, options, clock);
     Ok((address, caller))
 }
 

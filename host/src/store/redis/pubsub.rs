@@ -98,11 +98,11 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
         Ok(client) => client,
         Err(error) => return error.to_string(),
     };
-    let suffix = keys::channel_suffix(address.database);
+    let (prefix, suffix) = (address.access.prefix.as_str(), keys::channel_suffix(address.database));
     let opening = async {
         let mut pubsub = client.get_async_pubsub().await?;
         let channels = [CHANGED_CHANNEL, ENDED_CHANNEL, READY_CHANNEL, CANCELLED_CHANNEL, IDENTITY_CHANNEL];
-        let channels: Vec<_> = channels.iter().map(|channel| format!("{channel}{suffix}")).collect();
+        let channels: Vec<_> = channels.iter().map(|channel| format!("{prefix}{channel}{suffix}")).collect();
         pubsub.subscribe(channels).await?;
         redis::RedisResult::Ok(pubsub)
     };
@@ -118,7 +118,7 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
     loop {
         tokio::select! {
             message = messages.next() => match message {
-                Some(message) => hints.tell(&events(&message, &suffix)),
+                Some(message) => hints.tell(&events(&message, prefix, &suffix)),
                 None => return "closed the connection".to_owned(),
             },
             _ = pings.tick() => match timeout(patience.connect, sink.ping::<redis::Value>()).await {
@@ -136,17 +136,17 @@ async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Cl
         Kind::Node | Kind::Sentinel { .. } => link::client(address, patience).await,
         Kind::Cluster => {
             let host = address.hosts.get(at % address.hosts.len().max(1)).cloned();
-            let info = address.server(host.map_or_else(|| address.first(), Ok)?)?;
-            Client::open(info).map_err(|error| errors::at_opening(&address.to_string(), &error))
+            address.server(host.map_or_else(|| address.first(), Ok)?)
         }
     }
 }
 
 /// What a message says; nothing where it is none of ours.
-fn events(message: &Msg, suffix: &str) -> Vec<Event> {
+fn events(message: &Msg, prefix: &str, suffix: &str) -> Vec<Event> {
     let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
     let ids = text.split(' ').filter_map(|id| id.parse::<TaskId>().ok());
-    match message.get_channel_name().strip_suffix(suffix) {
+    let channel = message.get_channel_name().strip_prefix(prefix);
+    match channel.and_then(|channel| channel.strip_suffix(suffix)) {
         Some(READY_CHANNEL) => ready(text).collect(),
         Some(CHANGED_CHANNEL) => ids.map(Event::Changed).collect(),
         Some(ENDED_CHANNEL) => ids.map(Event::Ended).collect(),

@@ -61,7 +61,8 @@ pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: 
     };
     let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
     let call = |place: Place| {
-        let call = caller.call(place, "page").arg(index).arg(tenant.as_str()).arg(cursor).arg(rows + 1);
+        let call =
+            caller.call(place, "page").arg(caller.layout().named(index)).arg(tenant.as_str()).arg(cursor).arg(rows + 1);
         caller.ask(call)
     };
     let mut found = Vec::new();

@@ -14,17 +14,18 @@ use crate::store::{Error, Result};
 ///
 /// # Errors
 /// The last Sentinel's reason; one that may pass goes before one that does not.
-pub(super) async fn master(sentinels: &[Host], service: &str, patience: Duration) -> Result<Host> {
+pub(super) async fn master(address: &Address, service: &str, patience: Duration) -> Result<Host> {
     let mut told = None;
-    for host in sentinels {
-        let shown = format!("{}:{}", host.0, host.1);
+    for host in &address.hosts {
+        let shown = host.to_string();
         // A part of the whole patience, so that a silent Sentinel leaves time for the next one.
-        let error = match tokio::time::timeout(patience / 2, ask(host.clone(), service, patience)).await {
-            Ok(Ok(Some(master))) => return Ok(master),
-            Ok(Ok(None)) => Error::Unavailable(format!("the Sentinel at {shown} knows no service {service:?}")),
-            Ok(Err(error)) => errors::of_sentinel(&shown, &error),
-            Err(_) => Error::Unavailable(format!("the Sentinel at {shown} does not answer in time")),
-        };
+        let error =
+            match tokio::time::timeout(patience / 2, ask(address.sentinel(host.clone())?, service, patience)).await {
+                Ok(Ok(Some((host, port)))) => return Ok(Host::Tcp(host, port)),
+                Ok(Ok(None)) => Error::Unavailable(format!("the Sentinel at {shown} knows no service {service:?}")),
+                Ok(Err(error)) => errors::of_sentinel(&shown, &error),
+                Err(_) => Error::Unavailable(format!("the Sentinel at {shown} does not answer in time")),
+            };
         if error.passes() || told.is_none() {
             told = Some(error);
         }
@@ -32,10 +33,9 @@ pub(super) async fn master(sentinels: &[Host], service: &str, patience: Duration
     Err(told.unwrap_or_else(|| Error::Address("no Sentinel is named".to_owned())))
 }
 
-async fn ask(host: Host, service: &str, patience: Duration) -> RedisResult<Option<Host>> {
-    let info = Address::sentinel(host).map_err(|error| std::io::Error::other(error.to_string()))?;
+async fn ask(client: Client, service: &str, patience: Duration) -> RedisResult<Option<(String, u16)>> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
-    let mut connection = Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service).query_async(&mut connection).await
 }

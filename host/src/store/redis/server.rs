@@ -44,8 +44,16 @@ pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
     }
     advice.sort_unstable();
     advice.dedup();
-    let version = infos.first().and_then(|info| field(info, "redis_version")).unwrap_or_default();
-    Ok(Examined { summary: format!("Redis {version} at {}", caller.shown()), advice })
+    let name = infos.first().map(|info| name(info)).unwrap_or_default();
+    Ok(Examined { summary: format!("{name} at {}", caller.shown()), advice })
+}
+
+/// The server and its version. Valkey says which version of Redis it is as good as, too.
+fn name(info: &str) -> String {
+    match field(info, "valkey_version") {
+        Some(version) => format!("Valkey {version}"),
+        None => format!("Redis {}", field(info, "redis_version").unwrap_or_default()),
+    }
 }
 
 fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
@@ -55,7 +63,7 @@ fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
     if known < VERSION_MIN {
         return Err(Error::WrongVersion { address: shown.to_owned(), version: version.to_owned() });
     }
-    if layout == Layout::Whole && field(info, "redis_mode") == Some("cluster") {
+    if !layout.is_partitioned() && field(info, "redis_mode") == Some("cluster") {
         return Err(Error::Refused(format!("Redis at {shown} is part of a Cluster: use redis+cluster://")));
     }
     Ok(())
@@ -76,11 +84,16 @@ fn text(info: Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::redis::Prefix;
 
     #[test]
     fn redis_without_functions_is_refused() {
         let judge = |version: &str| {
-            judge("cache:6379", Layout::Whole, &format!("# Server\r\nredis_version:{version}\r\nx:1\r\n"))
+            judge(
+                "cache:6379",
+                Layout::whole(Prefix::default()),
+                &format!("# Server\r\nredis_version:{version}\r\nx:1\r\n"),
+            )
         };
         for good in ["7.0.0", "7.2.4", "8.0", "10.1.1"] {
             judge(good).unwrap();
@@ -89,14 +102,21 @@ mod tests {
             let error = judge(old).unwrap_err().to_string();
             assert_eq!(error, format!("Redis 7.0 or newer is needed, and cache:6379 is {old}"));
         }
-        assert!(super::judge("cache:6379", Layout::Whole, "").is_err());
+        assert!(super::judge("cache:6379", Layout::whole(Prefix::default()), "").is_err());
+    }
+
+    #[test]
+    fn valkey_is_as_good_as_the_redis_that_it_names() {
+        let info = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n";
+        judge("cache:6379", Layout::whole(Prefix::default()), info).unwrap();
+        assert_eq!((name(info), name("redis_version:8.0.3\r\n")), ("Valkey 8.0.1".into(), "Redis 8.0.3".into()));
     }
 
     #[test]
     fn a_node_of_a_cluster_is_no_whole_server() {
         let info = "redis_version:7.0.15\r\nredis_mode:cluster\r\n";
-        let error = judge("cache:6379", Layout::Whole, info).unwrap_err().to_string();
+        let error = judge("cache:6379", Layout::whole(Prefix::default()), info).unwrap_err().to_string();
         assert!(error.contains("redis+cluster://"), "{error}");
-        judge("cache:6379", Layout::Partitioned, info).unwrap();
+        judge("cache:6379", Layout::partitioned(Prefix::default()), info).unwrap();
     }
 }

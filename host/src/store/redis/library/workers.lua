@@ -38,3 +38,17 @@ define('begin', { 'allow-oom' }, function(args)
 end)
 
 define('now', { 'no-writes' }, function(args) return begin(args).at end)
+
+-- permissions: those of the commands named that whoever asks may not use, on the store's keys and channels.
+define('permissions', { 'no-writes' }, function(args)
+  local key, channel, missing = args[OWN], args[OWN + 1], {}
+  for at = OWN + 2, #args do
+    local name, sub = args[at]:match('^([^|]+)|?(.*)$')
+    local on = (name == 'publish' or name == 'subscribe') and channel or key
+    local words = sub == '' and { name, on } or { name, sub, on }
+    -- Redis 7.0 ends where the number of keys is missing.
+    if name == 'fcall' then words = { name, 'f', '1', key } end
+    if not redis.acl_check_cmd(unpack(words)) then missing[#missing + 1] = args[at] end
+  end
+  return missing
+end)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fusebox_core::{outcome::Receipt, task::Status};
 use fusebox_harness::{eventually, redis::RedisServer};
 
-use super::{OPTIONS, On, node, on};
+use super::{Access, OPTIONS, On, node, on};
 use crate::store::{
     Beaten, Error, Finish, Finished, NewTask, Options, Store, Verdict,
     conformance::{accept, cancel, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, tenant},
@@ -23,7 +23,8 @@ pub(super) const RECOVERY: Duration = Duration::from_secs(20);
 
 pub(super) async fn impatient<S>(server: S, url: &str) -> On<S> {
     let On { clock, server, .. } = on(server, url).await;
-    let store = RedisStore::connect_with(url, OPTIONS, IMPATIENT, Some(clock.clone())).await.unwrap();
+    let store =
+        RedisStore::connect_with(url, Access::default(), OPTIONS, IMPATIENT, Some(clock.clone())).await.unwrap();
     On { store, clock, server }
 }
 
@@ -94,7 +95,7 @@ async fn a_server_that_hangs_is_not_waited_for() {
     let reads = (0..20).map(|_| unavailable(subject.store.task(&tenant, task)));
     let reasons = futures_util::future::join_all(reads).await;
     assert!(reasons.iter().all(|reason| reason.contains("answer")), "{reasons:?}");
-    let fresh = RedisStore::connect_with(&subject.server.url(), OPTIONS, IMPATIENT, None).await;
+    let fresh = RedisStore::connect_with(&subject.server.url(), Access::default(), OPTIONS, IMPATIENT, None).await;
     assert!(matches!(fresh, Err(Error::Unreachable { .. })));
     subject.server.resume().unwrap();
     recovered(&subject.store).await;
@@ -159,7 +160,7 @@ async fn a_library_that_is_gone_is_loaded_again() {
     assert_eq!(subject.server.command(&["FCALL", "fusebox_1_00000000_ping", "0"]).unwrap(), "other");
     subject.server.command(&["FUNCTION", "FLUSH"]).unwrap();
     subject.store.check().await.unwrap();
-    let again = RedisStore::connect(&subject.server.url(), OPTIONS).await.unwrap();
+    let again = RedisStore::connect(&subject.server.url(), Access::default(), OPTIONS).await.unwrap();
     again.check().await.unwrap();
 }
 
@@ -187,7 +188,7 @@ async fn a_connection_that_the_server_closes_is_made_again_unnoticed() {
 #[tokio::test]
 async fn what_cannot_be_reached_is_named_without_its_password() {
     let connect = async |url: String| {
-        let store = RedisStore::connect_with(&url, Options::default(), IMPATIENT, None).await;
+        let store = RedisStore::connect_with(&url, Access::default(), Options::default(), IMPATIENT, None).await;
         store.err().expect("there is no such store").to_string()
     };
     let mut server = RedisServer::start(&[]).unwrap();
@@ -211,7 +212,8 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
     for told in [gone, sentinel, nobody, wrong, cluster] {
         assert!(!told.contains("hunter"), "{told}");
     }
-    let store = RedisStore::connect(&format!("redis://me:hunter2@127.0.0.1:{port}"), OPTIONS).await.unwrap();
+    let store =
+        RedisStore::connect(&format!("redis://me:hunter2@127.0.0.1:{port}"), Access::default(), OPTIONS).await.unwrap();
     store.check().await.unwrap();
 }
 

@@ -1,7 +1,7 @@
-//! A store that loses what it had while processes know it: each of them notices, and none makes it look well again.
+//! Tests of a store that loses its data while processes use it: each process notices.
 
 use super::{
-    Borrowed, RedisStore, cluster,
+    Access, Borrowed, RedisStore, cluster,
     faults::{impatient_node, recovered},
 };
 use crate::store::{Error, Options, Store, conformance::register, conformance::tenant};
@@ -16,7 +16,7 @@ async fn a_server_that_comes_back_empty_is_noticed_and_stays_noticed() {
     register(&subject, &tenant("acme"), "f").await;
     let id = subject.server.command(&["GET", "fusebox:store"]).unwrap();
     assert_eq!(id.len(), 32);
-    let other = RedisStore::connect(&subject.server.url(), Options::default()).await.unwrap();
+    let other = RedisStore::connect(&subject.server.url(), Access::default(), Options::default()).await.unwrap();
     other.check().await.unwrap();
     assert_eq!(subject.server.command(&["GET", "fusebox:store"]).unwrap(), id, "it is the first one's");
     // Restarts and lost libraries are no loss.
@@ -33,7 +33,7 @@ async fn a_server_that_comes_back_empty_is_noticed_and_stays_noticed() {
     assert!(is_emptied(&subject.store).await && is_emptied(&other).await);
     assert_eq!(subject.server.command(&["EXISTS", "fusebox:store"]).unwrap(), "0", "nothing makes it again");
     // A process that starts accepts the loss; those that knew the store do not.
-    let next = RedisStore::connect(&subject.server.url(), Options::default()).await.unwrap();
+    let next = RedisStore::connect(&subject.server.url(), Access::default(), Options::default()).await.unwrap();
     next.check().await.unwrap();
     assert!(is_emptied(&subject.store).await, "it is another store now");
     subject.server.command(&["SET", "fusebox:store", &id]).unwrap();
@@ -59,7 +59,7 @@ async fn each_master_of_a_cluster_is_watched() {
 #[tokio::test]
 async fn looking_makes_no_id() {
     let mut servers = Borrowed::take();
-    RedisStore::examine(&servers.cluster().url()).await.unwrap();
+    RedisStore::examine(&servers.cluster().url(), Access::default()).await.unwrap();
     for node in servers.cluster().nodes() {
         assert_eq!(node.command(&["DBSIZE"]).unwrap(), "0");
     }

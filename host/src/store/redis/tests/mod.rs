@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use fusebox_core::time::Millis;
 use fusebox_harness::redis::{RedisCluster, RedisServer};
 
-use super::{RedisStore, link::Patience};
+use super::{Access, RedisStore, link::Patience};
 use crate::{
     clock::Clock,
     store::{Options, Store, conformance::Subject},
@@ -17,12 +17,15 @@ mod audit;
 pub(super) mod calls;
 mod cluster;
 mod faults;
+mod guarded;
 mod kills;
 mod loss;
 mod node;
+mod prefixes;
 mod records;
 mod sentinel;
 mod shared;
+mod ways;
 
 /// Small, since the suite reaches them.
 const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };
@@ -54,8 +57,12 @@ impl<S: Send + Sync> Subject for On<S> {
 }
 
 async fn on<S>(server: S, url: &str) -> On<S> {
+    reached(server, url, Access::default()).await
+}
+
+async fn reached<S>(server: S, url: &str, access: Access) -> On<S> {
     let clock = Clock::manual(Millis(1_750_000_000_000));
-    let store = RedisStore::connect_with(url, OPTIONS, Patience::default(), Some(clock.clone())).await.unwrap();
+    let store = RedisStore::connect_with(url, access, OPTIONS, Patience::default(), Some(clock.clone())).await.unwrap();
     On { store, clock, server }
 }
 

@@ -11,7 +11,7 @@ use fusebox_core::{
 use fusebox_harness::redis::RedisServer;
 use futures_util::StreamExt as _;
 
-use super::{OPTIONS, node};
+use super::{Access, OPTIONS, node};
 use crate::{
     clock::Clock,
     store::{
@@ -78,7 +78,7 @@ async fn each_accepted_id_is_published() {
 #[tokio::test]
 async fn time_is_that_of_redis_unless_a_test_tells_it() {
     let server = RedisServer::start(&[]).unwrap();
-    let store = RedisStore::connect(&server.url(), OPTIONS).await.unwrap();
+    let store = RedisStore::connect(&server.url(), Access::default(), OPTIONS).await.unwrap();
     let subject = super::On { store, clock: Clock::System, server };
     let tenant = tenant("acme");
     let new = new_task(&subject, &register(&subject, &tenant, "f").await);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use fusebox_core::task::Status;
 use fusebox_harness::redis::RedisServer;
 
-use super::{OPTIONS, On, node};
+use super::{Access, OPTIONS, On, node};
 use crate::store::{
     Accepted, Expects, FunctionRef, NewTask, Store,
     conformance::{Subject, counts, lease, new_task, register, status, tenant},
@@ -16,7 +16,7 @@ use crate::store::{
 async fn another(subject: &On<RedisServer>) -> On<()> {
     let clock = subject.clock.clone();
     let (url, told) = (subject.server.url(), Some(clock.clone()));
-    let store = RedisStore::connect_with(&url, OPTIONS, Patience::default(), told).await.unwrap();
+    let store = RedisStore::connect_with(&url, Access::default(), OPTIONS, Patience::default(), told).await.unwrap();
     On { store, clock, server: () }
 }
 
