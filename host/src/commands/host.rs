@@ -88,7 +88,7 @@ impl Host {
         let store = options.reach.open(&options.store, &clock).await?;
         let gate = Gate::new(store.clone());
         let listener = serve::listen(options.listen, &gate, &options.store).await?;
-        let address = listener.local_addr()?;
+        let url = format!("{}://{}", web::scheme(tls.is_some()), listener.local_addr()?);
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling)?;
         let metrics = Arc::new(Metrics::new(options.slots));
         let modules = Modules::new(sandbox.clone(), metrics.clone());
@@ -142,7 +142,6 @@ impl Host {
                 is_tls: tls.is_some(),
             },
         };
-        let url = format!("{}://{address}", web::scheme(tls.is_some()));
         let rest = tokio::spawn(rest::server::serve(
             listener,
             tls,

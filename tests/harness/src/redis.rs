@@ -2,6 +2,8 @@
 //! directories. They end when the value is dropped, and also when the test's process is killed: a shell in between
 //! waits for the end of its input and then kills the server. Knows nothing of the stored data.
 
+mod sentinel;
+
 use std::{
     hash::{BuildHasher as _, RandomState},
     io::{BufRead as _, BufReader, Write as _},
@@ -14,6 +16,8 @@ use std::{
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+pub use self::sentinel::RedisSentinel;
 
 /// Maximum time until a server responds, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -334,71 +338,5 @@ impl RedisCluster {
     /// Returns its nodes.
     pub fn nodes(&mut self) -> &mut [RedisServer] {
         &mut self.nodes
-    }
-}
-
-/// A master, a replica, and a Sentinel that promotes the replica.
-pub struct RedisSentinel {
-    /// Server that starts as the master.
-    pub master: RedisServer,
-    /// Server that starts as the replica.
-    pub replica: RedisServer,
-    sentinel: RedisServer,
-}
-
-impl RedisSentinel {
-    /// The Sentinel's name of the master.
-    pub const SERVICE: &str = "main";
-
-    /// Starts them and waits until the replica follows and the Sentinel knows it.
-    ///
-    /// # Errors
-    /// Fails if that takes too long.
-    pub fn start() -> anyhow::Result<Self> {
-        let master = RedisServer::start(&["--repl-diskless-sync-delay", "0"])?;
-        let port = master.port.to_string();
-        let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"])?;
-        let service = Self::SERVICE;
-        let config = format!(
-            "sentinel monitor {service} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {service} 500\n\
-             sentinel failover-timeout {service} 3000\n"
-        );
-        let sentinel = RedisServer::start_sentinel(&[], &config)?;
-        let all = Self { master, replica, sentinel };
-        let deadline = Instant::now() + START_PATIENCE;
-        let known = || {
-            let found = all.sentinel.command(&["SENTINEL", "REPLICAS", service]).unwrap_or_default();
-            let follows = all.replica.command(&["INFO", "replication"]).unwrap_or_default();
-            found.contains(&all.replica.port.to_string()) && follows.contains("master_link_status:up")
-        };
-        while !known() {
-            anyhow::ensure!(Instant::now() < deadline, "the Sentinel does not find the replica");
-            std::thread::park_timeout(LOOK);
-        }
-        Ok(all)
-    }
-
-    /// Waits until the replica has everything that the master has now.
-    ///
-    /// # Errors
-    /// Fails if that takes too long.
-    pub fn wait_until_replicated(&self) -> anyhow::Result<()> {
-        let offset = |server: &RedisServer, name: &str| -> Option<u64> {
-            let info = server.command(&["INFO", "replication"]).ok()?;
-            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
-        };
-        let written = offset(&self.master, "master_repl_offset").context("the master's offset")?;
-        let deadline = Instant::now() + START_PATIENCE;
-        while offset(&self.replica, "slave_repl_offset").is_none_or(|read| read < written) {
-            anyhow::ensure!(Instant::now() < deadline, "the replica does not follow");
-            std::thread::park_timeout(LOOK);
-        }
-        Ok(())
-    }
-
-    /// Returns its address as a store URL.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("redis+sentinel://127.0.0.1:{}/{}", self.sentinel.port, Self::SERVICE)
     }
 }

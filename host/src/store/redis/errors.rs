@@ -8,6 +8,9 @@ use redis::{ErrorKind, RedisError};
 use super::permissions;
 use crate::store::Error;
 
+/// A server that does not speak TLS waits for the end of a command, and says nothing to a handshake.
+const SILENT: &str = "does not answer in time: if its port does not speak TLS, the URL must not be rediss://";
+
 /// What an error asks of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -86,7 +89,7 @@ pub(super) fn of_sentinel(address: &str, error: &RedisError) -> Error {
 
 /// A connection could not be made in time.
 pub(super) fn silent_at_opening(address: &str) -> Error {
-    Error::Unavailable(format!("Redis at {address} does not answer in time"))
+    Error::Unavailable(format!("Redis at {address} {SILENT}"))
 }
 
 /// A call got no answer in time.
@@ -119,8 +122,10 @@ pub(super) fn reason(error: &RedisError) -> String {
         }
         _ if error.kind() == ErrorKind::Parse => "does not speak Redis's protocol: where it wants TLS, use rediss://",
         _ if error.is_connection_refusal() => "refuses connections: is it running?",
-        _ if error.is_timeout() => "does not answer in time",
-        _ if error.is_connection_dropped() => "closed the connection",
+        _ if error.is_timeout() => SILENT,
+        _ if error.is_connection_dropped() => {
+            "closed the connection, as it does where it wants TLS and the URL is not rediss://"
+        }
         _ => "",
     };
     match (fixed, error.code(), error.detail()) {

@@ -87,10 +87,11 @@ async fn tls_with_certificates_on_both_sides() {
     refused(&url, Access { identity: stranger.access().identity, ..authority.access() }).await;
     let system = refused(&url, Access { ca: None, ..authority.access() }).await;
     assert!(system.contains("certificate"), "{system}");
-    let plain = refused(&format!("redis://:secret@127.0.0.1:{port}"), Access::default()).await;
-    assert!(plain.contains("rediss://"), "{plain}");
-    let onto_plain = refused(&format!("rediss://:secret@127.0.0.1:{}", server.port()), authority.access()).await;
-    assert!(onto_plain.contains("TLS"), "{onto_plain}");
+    // These two look like a server that restarts, or is busy, and are waited for.
+    let plain = works(&format!("redis://:secret@127.0.0.1:{port}"), Access::default()).await;
+    assert!(matches!(&plain, Err(Error::Unreachable { reason, .. }) if reason.contains("rediss://")), "{plain:?}");
+    let onto_plain = works(&format!("rediss://:secret@127.0.0.1:{}", server.port()), authority.access()).await;
+    assert!(matches!(&onto_plain, Err(Error::Unreachable { reason, .. }) if reason.contains("TLS")), "{onto_plain:?}");
     let wrong = refused(&url.replace("secret", "hunter2"), authority.access()).await;
     assert!(wrong.contains("refuses the user or the password") && !wrong.contains("hunter2"), "{wrong}");
 }
