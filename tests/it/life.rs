@@ -263,22 +263,28 @@ async fn the_first_process_of_a_container_buries_orphans_and_passes_signals_on()
 async fn every_process_tells_its_health_on_a_listener_of_its_own() {
     let home = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(&[]).unwrap();
-    let start = |line: &str| {
+    let start = |line: &str, ready: &str| {
         let name = line.split(' ').next().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fusebox"));
         command.args(line.split(' ')).args(["--admin-listen", "127.0.0.1:0", "--log", "warn", "--data"]);
         command.arg(home.path().join(name));
-        Program::start(command, "Health and metrics").unwrap()
+        Program::start(command, ready).unwrap()
     };
     let store = redis.url();
-    let serve = start(&format!("serve --listen 127.0.0.1:0 --store {store}"));
-    let up = start(&format!("up --listen 127.0.0.1:0 -w 1 --store {}", home.path().join("store").display()));
-    let dispatcher = start(&format!("dispatcher -m push -p 0 --store {store}"));
-    let healths = [&serve, &up, &dispatcher].map(told);
+    let serve = start(&format!("serve --listen 127.0.0.1:0 --store {store}"), "listening");
+    let up = format!("up --listen 127.0.0.1:0 -w 1 --store {}", home.path().join("store").display());
+    let up = start(&up, "listening");
+    let dispatcher = start(&format!("dispatcher -m push -p 0 --store {store}"), "listening");
+    // A server's own address comes first, since programs take it from the first line.
     let address = dispatcher.word("tcp://").unwrap();
+    for server in [&serve, &up] {
+        let own = Client::new(server.word("http://").unwrap());
+        assert_eq!(own.get("/v1/functions").await.unwrap().status, StatusCode::OK);
+    }
+    let healths = [&serve, &up, &dispatcher].map(told);
     for jail in ["auto", "off"] {
-        let worker = start(&format!("push-worker 1 {address} --jail {jail}"));
-        tells(&told(&worker)).await;
+        let worker = start(&format!("push-worker 1 {address} --jail {jail}"), "Health and metrics");
+        tells(&Client::new(worker.word("http://").unwrap())).await;
     }
     for health in &healths {
         tells(health).await;
@@ -289,8 +295,7 @@ async fn every_process_tells_its_health_on_a_listener_of_its_own() {
 
 /// Returns a client of the address at which a server reports its health.
 fn told(server: &Program) -> Client {
-    let address = server.word("http://").unwrap();
-    Client::new(address)
+    Client::new(server.said("Health and metrics").unwrap().split_whitespace().last().unwrap())
 }
 
 async fn tells(client: &Client) {

@@ -119,9 +119,9 @@ async fn a_redis_that_comes_back_empty_is_told_and_opens_no_door() {
     let args = [&SERVE[..], &["--admin-listen", "127.0.0.1:0"]].concat();
     let mut command = fusebox(home.path(), &args, &redis.url());
     command.stderr(File::create(&log).unwrap());
-    let serve = Program::start(command, "Health and metrics").unwrap();
-    let admin = Client::new(serve.word("http://").unwrap());
-    let client = Client::new(serve.said("listening").unwrap().split_whitespace().last().unwrap());
+    let serve = Program::start(command, "listening").unwrap();
+    let client = Client::new(serve.word("http://").unwrap());
+    let admin = Client::new(serve.said("Health and metrics").unwrap().split_whitespace().last().unwrap());
     client.register("echo", "", &guests::echo()).await.unwrap();
     // The first key is made at the store, as another process makes it.
     let mut keys = Command::new(env!("CARGO_BIN_EXE_fusebox"));

@@ -40,7 +40,7 @@ pub struct AdminArgs {
 }
 
 impl AdminArgs {
-    /// The listener, where one is asked for, and says where it is.
+    /// Binds the listener, if `--admin-listen` was given.
     ///
     /// # Errors
     /// Where the address is in use, or not this machine's.
@@ -48,18 +48,27 @@ impl AdminArgs {
         let Some(address) = self.admin_listen else { return Ok(None) };
         let listener = TcpListener::bind(address)
             .with_context(|| format!("cannot listen on {address}: choose another address with --admin-listen"))?;
-        ui::tell(format!("Health and metrics are at http://{}", listener.local_addr()?));
         Ok(Some(listener))
     }
 
-    /// Binds and serves, where it is asked for, until the process ends: also while it drains.
+    /// Binds and serves, if `--admin-listen` was given, until the process ends: also while it drains. Returns the
+    /// address.
     ///
     /// # Errors
     /// As [`AdminArgs::bind`].
-    pub fn start(&self, vitals: impl Vitals + 'static) -> anyhow::Result<()> {
-        let Some(listener) = self.bind()? else { return Ok(()) };
+    pub fn start(&self, vitals: impl Vitals + 'static) -> anyhow::Result<Option<SocketAddr>> {
+        let Some(listener) = self.bind()? else { return Ok(None) };
+        let address = listener.local_addr()?;
         tokio::spawn(serve(listener, Arc::new(vitals)));
-        Ok(())
+        Ok(Some(address))
+    }
+}
+
+/// Prints the address of health and metrics, if there is one. Servers print it after their own: programs take the first
+/// URL for that.
+pub fn tell(address: Option<SocketAddr>) {
+    if let Some(address) = address {
+        ui::tell(format!("Health and metrics are at http://{address}"));
     }
 }
 

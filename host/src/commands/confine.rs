@@ -14,7 +14,7 @@ use fusebox_jail::{Inmate, Limit, Plan, Report, Setting};
 use fusebox_sandbox::Unstarted;
 use rustix::process::{Resource, geteuid};
 
-use super::{egress_proxy::EgressProxyArgs, helper::HelperArgs, parts, work::WorkArgs};
+use super::{admin, egress_proxy::EgressProxyArgs, helper::HelperArgs, parts, work::WorkArgs};
 use crate::{
     helper::{client::Helper, proxy::Proxy, vitals::Questions},
     worker::slots::EXTRA_SLOTS,
@@ -79,6 +79,7 @@ pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     let dir = cache_dir(&args.data);
     let sandbox = parts::open_sandbox(dir.clone(), args.slots, RunLimits::CEILING)?;
     let listener = args.admin.bind()?;
+    admin::tell(listener.as_ref().and_then(|listener| listener.local_addr().ok()));
     if setting == Setting::Off {
         parts::allow_open_files();
         let admin = listener.map(Admin::Own);

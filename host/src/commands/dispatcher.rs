@@ -7,7 +7,7 @@ use fusebox_core::{dispatch::Mode, function::RunLimits, time::Millis};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admin::{AdminArgs, Own},
+    admin::{self, AdminArgs, Own},
     dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
     egress::EgressArgs,
     isolate::IsolateArgs,
@@ -97,7 +97,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let store = store?;
     let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
     let readiness = Readiness::new();
-    args.admin.start(Own::new(&store, &metrics, &readiness))?;
+    let health = args.admin.start(Own::new(&store, &metrics, &readiness))?;
     let stop = CancellationToken::new();
     let outside = StoreOutside::new(store.clone(), args.secrets.read()?);
     let own = Parts {
@@ -130,6 +130,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         None => ui::tell(format!("Dispatcher ({word}) is running with {slots} slots")),
     }
     ui::tell(format!("  store  {}", args.store));
+    admin::tell(health);
     if let Some(address) = dispatching.address() {
         ui::tell(format!("Next, in another terminal:  fusebox {word}-worker 4 tcp://{address}"));
     }

@@ -68,6 +68,7 @@ pub struct HostOptions {
 /// A running host.
 pub struct Host {
     url: String,
+    health: Option<SocketAddr>,
     stop: CancellationToken,
     readiness: Readiness,
     drain_delay: Duration,
@@ -102,7 +103,7 @@ impl Host {
         let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &Clock::System, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
-        options.admin.start(Own::new(&store, &metrics, &readiness))?;
+        let health = options.admin.start(Own::new(&store, &metrics, &readiness))?;
         tokio::spawn(gate.follow(stop.clone()));
         let quotas = QuotaBook::open(store.clone()).await;
         let own = Parts {
@@ -150,13 +151,19 @@ impl Host {
             stop.clone().cancelled_owned(),
         ));
         readiness.ready();
-        Ok(Self { url, stop, readiness, drain_delay: options.drain_delay, rest, dispatching, _slots: slots })
+        Ok(Self { url, health, stop, readiness, drain_delay: options.drain_delay, rest, dispatching, _slots: slots })
     }
 
     /// Where REST listens.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the address of the listener for health and metrics alone.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health
     }
 
     /// Where workers of other processes come in.

@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admin::{AdminArgs, Own},
+    admin::{self, AdminArgs, Own},
     dispatcher::shared_store,
     parts::{self, StoreAddress},
     signals::Signals,
@@ -94,7 +94,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
     let stop = CancellationToken::new();
-    args.admin.start(Own::new(&store, &metrics, &readiness))?;
+    let health = args.admin.start(Own::new(&store, &metrics, &readiness))?;
     tokio::spawn(crate::skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
     tokio::spawn(crate::loss::watch(store.clone(), metrics.clone(), stop.clone()));
     tokio::spawn(gate.follow(stop.clone()));
@@ -141,6 +141,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     ui::tell(format!("Fusebox is listening on {url}"));
     ui::tell(format!("  store  {}", args.store));
     ui::tell(format!("  docs   {url}/docs"));
+    admin::tell(health);
     until_drained(signals, rest, &readiness, &stop, args.drain_delay).await
 }
 

@@ -9,7 +9,7 @@ use fusebox_core::{
 };
 
 use super::{
-    admin::AdminArgs,
+    admin::{self, AdminArgs},
     dispatching::{DispatchArgs, ModeArg},
     egress::EgressArgs,
     host::{Host, HostOptions},
@@ -127,6 +127,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     if let Some(address) = host.workers_address() {
         ui::tell(format!("  join   fusebox {}-worker 4 tcp://{address}", options.mode.as_str()));
     }
+    admin::tell(host.health_address());
     ui::tell("Next, in another terminal:  fusebox deploy FILE.wasm --name NAME  and  fusebox invoke NAME --data TEXT");
     tokio::select! {
         () = signals.next() => {}
