@@ -22,6 +22,8 @@ use tokio::{
 
 /// A process that ended before it was ready, since what it needs was not there yet, is started again so soon.
 const AGAIN: Duration = Duration::from_millis(200);
+/// Interval at which a process that is to be told to end is asked whether it listens.
+const LISTENS: Duration = Duration::from_millis(5);
 
 /// How a process is started, each time.
 pub(super) struct Start {
@@ -140,11 +142,19 @@ impl Process {
         }
     }
 
-    /// Tells it to end and waits for that; `None` where it did not within `patience`, and was killed.
+    /// Tells it to end and waits for that; `None` where it did not within `patience`, and was killed. One that has only
+    /// just been started is given as long to listen for the signal first: without that it ends as one that was killed.
     ///
     /// # Errors
     /// Where it is gone already.
     pub(super) async fn terminate(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        while self.id().is_some_and(|id| !listens(id, Signal::TERM))
+            && self.ended().is_none()
+            && Instant::now() < deadline
+        {
+            sleep(LISTENS).await;
+        }
         self.signal(Signal::TERM)?;
         let mut running = self.running.take().context("the process is gone")?;
         match tokio::time::timeout(patience, running.child.wait()).await {
@@ -188,9 +198,35 @@ async fn read(stdout: ChildStdout, mut log: File, ready: &'static str, said: wat
     }
 }
 
+/// Whether a process has a handler of its own for a signal, as the system says in `SigCgt`, a mask with signal 1 lowest.
+fn listens(id: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
 /// The last lines of a log.
 fn tail(log: &Path) -> String {
     let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(5)..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_has_just_been_started_listens_before_it_is_told_to_end() {
+        let home = tempfile::tempdir().unwrap();
+        // It is busy at first, and would end by the signal then.
+        let script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; trap 'exit 0' TERM; while :; do :; done";
+        let args = ["-c", script].map(str::to_owned).to_vec();
+        let start = Start { program: "sh".into(), args, env: Vec::new(), log: home.path().join("log"), ready: "never" };
+        let mut process = Process { start, running: None };
+        process.spawn().unwrap();
+        let ended = process.terminate(Duration::from_secs(60)).await.unwrap();
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    }
 }

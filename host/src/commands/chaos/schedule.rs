@@ -127,10 +127,10 @@ impl Plan {
 
     /// Whose recovery this round times, if any: each role in its turn.
     fn timed(&self, number: u32, roles: &[Role]) -> Option<Role> {
-        let is_one = number % ALONE_EVERY == ALONE_EVERY / 2 && self.kinds.contains(&Kind::Kill);
-        // A host that is started again with a wrong clock has another time than the run.
-        let is_meant = |role: &Role| *role != Role::Host || !self.kinds.contains(&Kind::Clock);
-        let timed = TIMED.into_iter().filter(|role| is_one && roles.contains(role) && is_meant(role));
+        // Recoveries are timed by the store, and a host that starts again with a wrong clock keeps its store by that.
+        let is_skewed = roles.contains(&Role::Host) && self.kinds.contains(&Kind::Clock);
+        let is_due = number % ALONE_EVERY == ALONE_EVERY / 2 && self.kinds.contains(&Kind::Kill);
+        let timed = TIMED.into_iter().filter(|role| is_due && !is_skewed && roles.contains(role));
         let timed: Vec<Role> = timed.collect();
         let turn = usize::try_from(number / ALONE_EVERY).ok()?.checked_rem(timed.len())?;
         timed.get(turn).copied()
@@ -220,8 +220,8 @@ mod tests {
         plan.kinds = vec![Kind::Clock];
         assert!(plan.rounds().iter().all(|round| round.parts == [redis] && round.fault.ahead_ms != 0));
         // The times of a host whose clock is set are not the run's.
-        let host = Part { role: Role::Host, number: 1 };
-        plan = Plan { parts: vec![host], kinds: vec![Kind::Kill, Kind::Clock], ..plan };
+        let parts = [Role::Host, Role::Worker].map(|role| Part { role, number: 1 });
+        plan = Plan { parts: parts.to_vec(), kinds: vec![Kind::Kill, Kind::Clock], ..plan };
         assert!(plan.rounds().iter().all(|round| !round.alone || round.fault.kind == Kind::Clock));
     }
 }
