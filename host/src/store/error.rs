@@ -1,29 +1,29 @@
-//! What can go wrong in a store. Knows neither stores nor surfaces.
+//! Errors of every store. Independent of the store in use and of the API.
 
-/// What can go wrong in a store. Refusals that are part of an answer are in the answer's type.
+/// Failure of a store. Refusals that are part of an answer are variants of the answer's type.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// Another process has the directory open.
     #[error("{path} is in use by another process: stop it, or choose another directory with --store")]
     InUse {
-        /// The directory.
+        /// Path of the directory.
         path: String,
     },
-    /// The directory cannot be used.
+    /// The directory cannot be created, opened or read, or has an unknown format.
     #[error("cannot open the store in {path}: {reason}")]
     Open {
-        /// The directory.
+        /// Path of the directory.
         path: String,
-        /// What the system says.
+        /// Text of the underlying error.
         reason: String,
     },
-    /// The store does not answer or cannot write now; trying again can help.
+    /// The store does not answer or cannot write now; a later try may succeed.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// A record cannot be read: a bug, or another program wrote it.
+    /// A record cannot be decoded: a bug, or another program wrote it.
     #[error("the store holds a record that cannot be read: {0}")]
     Corrupt(String),
-    /// What names the store names none.
+    /// The store's address is invalid.
     #[error("{0}")]
     Address(String),
     /// Redis cannot be reached.
@@ -31,13 +31,13 @@ pub enum Error {
     Unreachable {
         /// Host and port.
         address: String,
-        /// What happened, and what to do.
+        /// Cause, and advice on how to fix it.
         reason: String,
     },
     /// Permanent refusal: another password, permission, address or kind of connection is needed.
     #[error("{0}")]
     Refused(String),
-    /// The store lost its data since the start of this process, or is a different store now.
+    /// The store lost its data since this process started, or a different store answers at its address.
     #[error(
         "Redis at {address} is not the store that this process started with, its functions, API keys and tasks are gone: \
          restore them, or accept the loss, and then restart every process of this store"
@@ -46,12 +46,12 @@ pub enum Error {
         /// Host and port.
         address: String,
     },
-    /// The server cannot be the store.
+    /// The server is too old to be the store.
     #[error("Redis 7.0 or newer is needed, and {address} is {version}")]
     WrongVersion {
         /// Host and port.
         address: String,
-        /// What it says it is.
+        /// Version that the server reports.
         version: String,
     },
 }

@@ -1,5 +1,5 @@
-//! Wake-ups: who waits for a task's end, for ready tasks, for cancellations or for changes of keys. Hints only; nothing depends on them for
-//! correctness. Knows no record.
+//! Wake-ups for callers that wait for a task's end, ready tasks, cancellations or changes of keys. They are hints:
+//! nothing depends on them for correctness. Reads no records.
 
 use std::{
     collections::HashMap,
@@ -12,29 +12,30 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::{Hint, Ready, ReadyHint};
 
-/// Maps of waiters: more than cores, so that one lock is seldom asked for twice at once.
+/// Number of waiter maps: more than cores, so that threads seldom contend for the same lock.
 const SHARDS: usize = 16;
-/// Cancellations that a slow receiver may lag behind; it learns the others from its beats.
+/// Number of cancellations that a slow receiver may lag behind. A run whose cancellation was dropped is stopped by its
+/// next lease renewal.
 const CANCELLATIONS: usize = 1_024;
-/// Tenants whose ready tasks are counted until somebody asks; with more, it is only said that something became ready.
+/// Number of tenants whose ready tasks are counted until they are taken; beyond it, only [`Ready::missed`] is set.
 const READY_TENANTS_MAX: usize = 1_024;
 
-/// What a committed step has led to.
+/// Effect of a committed step that waiters are notified of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A task has started, or waits again.
+    /// The task has started, or was queued again.
     Changed(TaskId),
-    /// A task has ended.
+    /// The task has ended.
     Ended(TaskId),
-    /// So many tasks of a tenant may be leased.
+    /// Number of additional tasks of the tenant that may be leased.
     Ready(TenantId, u64),
-    /// A task was cancelled while it ran.
+    /// The task was cancelled while it ran.
     Cancelled(TaskId),
     /// A tenant or a key has changed.
     Identity,
 }
 
-/// See the module's documentation.
+/// Registry of waiters, and the counters that they wait for.
 pub(crate) struct Hints {
     shards: [Mutex<HashMap<Awaited, Waiters>>; SHARDS],
     hasher: RandomState,
@@ -43,14 +44,14 @@ pub(crate) struct Hints {
     identity: watch::Sender<u64>,
 }
 
-/// What has become ready since somebody asked.
+/// Tasks that became ready since the last [`Ready`] was taken.
 #[derive(Default)]
 struct News {
     ready: Mutex<(HashMap<TenantId, u64>, bool)>,
     notify: Notify,
 }
 
-/// What is waited for.
+/// Key of a wake-up: the task and the transition.
 type Awaited = (TaskId, Moment);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +65,7 @@ struct Waiters {
     count: usize,
 }
 
-/// Takes a waiter out of its map, also where it goes away before the end.
+/// Removes a waiter from its map when it is dropped, including before the task has ended.
 struct Waiting {
     hints: Arc<Hints>,
     awaited: Awaited,
@@ -72,7 +73,7 @@ struct Waiting {
 }
 
 impl Hints {
-    /// Nobody waits.
+    /// Creates a registry without waiters.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             shards: Default::default(),
@@ -83,7 +84,7 @@ impl Hints {
         })
     }
 
-    /// Wakes whoever waits for one of these.
+    /// Wakes the waiters of these events.
     pub(crate) fn tell(&self, events: &[Event]) {
         self.news.add(events);
         for event in events {
@@ -94,14 +95,14 @@ impl Hints {
                     self.wake((task, Moment::Change));
                     self.wake((task, Moment::End));
                 }
-                // Without a receiver nobody runs anything that could be stopped.
+                // Without a receiver, no run could be stopped.
                 Event::Cancelled(task) => drop(self.cancelled.send(task)),
                 Event::Identity => self.identity_changed(),
             }
         }
     }
 
-    /// Wakes everyone: something may have happened that was not told.
+    /// Wakes all waiters, because events may have been missed.
     pub(crate) fn wake_all(&self) {
         for shard in &self.shards {
             let waiters = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
@@ -121,12 +122,12 @@ impl Hints {
         }
     }
 
-    /// Ends when the task has ended after this call.
+    /// Returns a future that completes when the task ends after this call.
     pub(crate) fn ended(self: &Arc<Self>, task: TaskId) -> Hint {
         self.hint((task, Moment::End))
     }
 
-    /// Ends when the task has changed after this call.
+    /// Returns a future that completes when the task changes after this call.
     pub(crate) fn changed(self: &Arc<Self>, task: TaskId) -> Hint {
         self.hint((task, Moment::Change))
     }
@@ -138,7 +139,7 @@ impl Hints {
             waiters.count += 1;
             waiters.notify.clone()
         };
-        // Made here rather than when it is first polled: from now on it cannot miss its wake-up.
+        // Created here rather than on the first poll, so that no wake-up from now on is missed.
         let notified = notify.clone().notified_owned();
         let waiting = Waiting { hints: self.clone(), awaited, notify };
         Box::pin(async move {
@@ -147,7 +148,7 @@ impl Hints {
         })
     }
 
-    /// Ends when a task has become ready since the last such hint ended.
+    /// Returns a future that completes when tasks have become ready since the last such hint completed.
     pub(crate) fn ready(&self) -> ReadyHint {
         let news = self.news.clone();
         Box::pin(async move {
@@ -156,12 +157,12 @@ impl Hints {
         })
     }
 
-    /// Counts changes of tenants and keys.
+    /// Returns the counter of changes of tenants and keys.
     pub(crate) fn identity(&self) -> watch::Receiver<u64> {
         self.identity.subscribe()
     }
 
-    /// The cancellations from now on.
+    /// Subscribes to cancellations from now on.
     pub(crate) fn cancellations(&self) -> broadcast::Receiver<TaskId> {
         self.cancelled.subscribe()
     }
@@ -216,7 +217,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let mut shard = self.hints.shard(self.awaited);
         let Some(waiters) = shard.get_mut(&self.awaited) else { return };
-        // After the end another hint may have been made under the same id.
+        // After the end, another hint may have been registered for the same task.
         if Arc::ptr_eq(&waiters.notify, &self.notify) {
             waiters.count -= 1;
             if waiters.count == 0 {

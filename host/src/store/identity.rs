@@ -1,5 +1,5 @@
-//! Tenants and API keys, and what a store keeps of them. A store keeps no secret: of each key it has the secret's
-//! SHA-256. Secrets are 256 random bits, which nobody can guess, so that a slow hash would protect nothing more.
+//! Tenants and API keys, and their records in a store. The store keeps no secrets, only the SHA-256 of each key's
+//! secret. A secret has 256 random bits and cannot be guessed, so a slow hash would add no protection.
 
 use std::{fmt, str::FromStr};
 
@@ -10,35 +10,36 @@ use tokio::sync::watch;
 
 use super::{Result, Scope};
 
-/// A tenant. Stores keep it as JSON, so that it may get more fields: each with a default.
+/// Tenant. Stores keep it as JSON so that fields can be added, each with a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
-    /// Its name.
+    /// Name, unique for ever.
     pub id: TenantId,
-    /// When it was made; 0 of the default tenant, which nobody makes.
+    /// Time of creation; 0 for the default tenant, which always exists.
     pub created_at: Millis,
-    /// When it was deleted. Its name is never given again, since what it left behind would be the next one's.
+    /// Time of deletion. The name is never reused, because a new tenant of that name would own the deleted one's
+    /// records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Millis>,
-    /// What an operator has set of what it may take.
+    /// Quotas set by an operator; the defaults apply where none is set.
     #[serde(default, skip_serializing_if = "QuotaSettings::is_none")]
     pub quotas: QuotaSettings,
 }
 
 impl Tenant {
-    /// A new tenant.
+    /// Creates a tenant with default quotas.
     #[must_use]
     pub const fn new(id: TenantId, created_at: Millis) -> Self {
         Self { id, created_at, deleted_at: None, quotas: QuotaSettings::NONE }
     }
 
-    /// The tenant that is always there.
+    /// Returns the default tenant, which always exists.
     #[must_use]
     pub fn default_tenant() -> Self {
         Self::new(TenantId::default_tenant(), Millis(0))
     }
 
-    /// These tenants and the default one, by name.
+    /// Adds the default tenant if it is missing, and sorts by name.
     pub(super) fn with_default(mut tenants: Vec<Self>) -> Vec<Self> {
         let default = Self::default_tenant();
         if !tenants.iter().any(|tenant| tenant.id == default.id) {
@@ -49,54 +50,54 @@ impl Tenant {
     }
 }
 
-/// What became of a tenant to be.
+/// Outcome of creating a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TenantAdded {
-    /// It is there.
+    /// The tenant was created.
     Added(Tenant),
-    /// There is one of this name, or there was.
+    /// A tenant with this name exists or existed.
     Taken,
-    /// There are as many as may be.
+    /// The largest number of tenants is reached.
     Full,
 }
 
-/// An API key, without its secret.
+/// API key without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
-    /// Names it.
+    /// Id, unique within the store; not secret.
     pub id: KeyId,
-    /// Whose it is.
+    /// Tenant that owns the key.
     pub tenant: TenantId,
-    /// The requests that it is good for.
+    /// Scope of requests that the key may make.
     pub scope: Scope,
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// Of its secret.
+    /// Digest of the secret.
     pub digest: SecretDigest,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Millis,
-    /// From when on it is good no more, if ever.
+    /// Time from which the key is invalid; `None` if it does not expire.
     pub expires_at: Option<Millis>,
-    /// When it was revoked.
+    /// Time of revocation.
     pub revoked_at: Option<Millis>,
 }
 
 impl Key {
-    /// Since when it is good no more.
+    /// Returns the time since which the key is invalid, or `None` if it is valid at `now`.
     #[must_use]
     pub fn ended_at(&self, now: Millis) -> Option<Millis> {
         let expired = self.expires_at.filter(|at| *at <= now);
         [self.revoked_at, expired].into_iter().flatten().min()
     }
 
-    /// These keys by age.
+    /// Sorts keys by age.
     pub(super) fn oldest_first(mut keys: Vec<Self>) -> Vec<Self> {
         keys.sort_by_key(|key| (key.created_at, key.id));
         keys
     }
 }
 
-/// The SHA-256 of a key's secret.
+/// SHA-256 of a key's secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretDigest(pub [u8; 32]);
 
@@ -106,7 +107,7 @@ impl fmt::Display for SecretDigest {
     }
 }
 
-/// Nobody needs to read it.
+/// Hides the digest from logs.
 impl fmt::Debug for SecretDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretDigest(..)")
@@ -126,47 +127,47 @@ impl<'de> Deserialize<'de> for SecretDigest {
     }
 }
 
-/// On whose authority something is done to tenants and keys. The step that does it decides whether that is enough: what
-/// was looked up before may be over by then.
+/// Authority under which a change to tenants and keys is made. The step itself checks it, because a key that was valid
+/// when it was looked up may have ended since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acting {
-    /// A key's. It must be good in that moment and of scope `admin`, and reaches its own tenant's keys; the default
-    /// tenant's reaches every tenant and key.
+    /// A key. It must be valid at that moment, have scope `admin`, and covers its own tenant's keys; a key of the
+    /// default tenant covers all tenants and keys.
     Key(KeyId),
-    /// Nobody's, as long as there has never been a key.
+    /// No key; sufficient while the store has never had one.
     Keyless,
-    /// Of whoever holds the store itself, with no host between.
+    /// Direct access to the store, without a host between.
     Store,
 }
 
-/// The authority that was named is not enough, or not any more. Nothing changed.
+/// Refusal: the authority does not cover the change or is no longer valid. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied;
 
-/// The answer of a step that needs authority.
+/// Answer of a step that needs authority.
 pub type Acted<T> = std::result::Result<T, Denied>;
 
-/// A key to be. The store's clock says when it is made and when it ends.
+/// Key to be created. The store's clock determines its creation and expiry.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Its id.
+    /// Id of the new key.
     pub id: KeyId,
-    /// The tenant that it will belong to.
+    /// Tenant that will own the key.
     pub tenant: TenantId,
-    /// The requests that it is good for.
+    /// Scope of requests that the key may make.
     pub scope: Scope,
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// The SHA-256 of its secret.
+    /// SHA-256 of the secret.
     pub digest: SecretDigest,
-    /// How long it is good, in milliseconds; for ever where there is none.
+    /// Lifetime in milliseconds; `None` if the key does not expire.
     pub life_ms: Option<u64>,
-    /// The key that it takes the place of.
+    /// Key that this one replaces.
     pub replaces: Option<Replaced>,
 }
 
 impl NewKey {
-    /// The key that it becomes when it is made.
+    /// Returns the record of this key, created at `at`.
     #[must_use]
     pub fn made(self, at: Millis) -> Key {
         Key {
@@ -182,67 +183,102 @@ impl NewKey {
     }
 }
 
-/// The key that a new one takes the place of.
+/// Key that is replaced by a new one.
 #[derive(Clone, Copy, Debug)]
 pub struct Replaced {
-    /// The old one.
+    /// Id of the old key.
     pub id: KeyId,
-    /// How long it stays good beside the new one, in milliseconds.
+    /// Time for which the old key stays valid beside the new one, in milliseconds.
     pub grace_ms: u64,
 }
 
-/// What became of a key to be.
+/// Outcome of creating a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAdded {
-    /// It is there.
+    /// The key was created.
     Added(Key),
-    /// There is no such tenant.
+    /// The tenant does not exist.
     NoTenant,
-    /// The tenant has no such key to be replaced, or it is good no more.
+    /// The key to be replaced does not exist in the tenant or is no longer valid.
     NoKey,
-    /// The tenant has as many good keys as it may have.
+    /// The tenant has the largest number of valid keys.
     Full,
 }
 
-/// A key, and the store's time at which it was so.
+/// Key, with the store's time when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownKey {
     /// The key.
     pub key: Key,
-    /// The store's time.
+    /// Store's time of the read.
     pub at: Millis,
 }
 
-/// Tenants and their keys. Each step decides by the store's clock, and checks the authority that it is done on.
+/// Tenants and their keys. Each step uses the store's clock and checks its authority.
 #[async_trait]
 pub trait Identity: Send + Sync + 'static {
-    /// Makes a tenant. The default tenant is always there.
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>>;
-    /// Every tenant, by name, deleted ones included.
+    /// Returns all tenants, sorted by name, including deleted ones and the default tenant.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn tenants(&self) -> Result<Vec<Tenant>>;
-    /// Deletes a tenant and revokes its keys, in one step. Whether there was one; the default tenant always stays.
+    /// Deletes a tenant and revokes its keys in one step. Returns false if there is no such tenant, and for the default
+    /// tenant, which cannot be deleted.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>>;
-    /// Sets what a tenant may take; replaces what was set. Whether there is one.
+    /// Replaces a tenant's quotas. Returns false if there is no such tenant.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn set_quotas(&self, by: Acting, tenant: &TenantId, quotas: QuotaSettings) -> Result<Acted<bool>>;
 
-    /// Keeps a new key, and sets the end of the one whose place it takes, in one step. Where the tenant has
-    /// [`fusebox_core::limits::KEYS_PER_TENANT_MAX`], the one that ended first is forgotten. The same key again answers
-    /// the one that was made before.
+    /// Stores a new key and, in the same step, sets the expiry of the key that it replaces. At
+    /// [`fusebox_core::limits::KEYS_PER_TENANT_MAX`] keys, the record of the key that ended first is removed. Sending
+    /// the same key again returns the key that was created before.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn add_key(&self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>>;
-    /// A key of any tenant: how a request's tenant is found.
+    /// Returns a key of any tenant, to find the tenant of a request.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn key(&self, key: KeyId) -> Result<Option<KnownKey>>;
-    /// A tenant's keys, the oldest first.
+    /// Returns a tenant's keys, oldest first.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>>;
-    /// Revokes a key, once: it keeps the moment of the first time. `None` where the tenant has none of this id. A key may
-    /// ask again for its own end.
+    /// Revokes a key. Repeating it keeps the time of the first revocation; a revoked key may repeat its own revocation.
+    /// Answers `None` if the tenant has no key with this id.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn revoke_key(&self, by: Acting, tenant: &TenantId, key: KeyId) -> Result<Acted<Option<Key>>>;
-    /// Whether there has ever been a key. Never becomes false again: keys that end must not open the host.
+    /// Returns true if there has ever been a key. Never becomes false again: the end of the last key must not open the
+    /// host.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn has_keys(&self) -> Result<bool>;
-    /// Changes when a tenant or a key may have. A hint: whoever remembers keys looks again now and then.
+    /// Counter that changes when a tenant or a key may have changed. A hint: callers that cache keys must also refresh
+    /// them from time to time.
     fn identity_changes(&self) -> watch::Receiver<u64>;
 }
 
-/// Names a key; no secret. 64 random bits.
+/// Public identifier of a key: 64 random bits, not secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 8]);
 
@@ -265,7 +301,7 @@ impl FromStr for KeyId {
     }
 }
 
-/// What could not be read as an id.
+/// Error of a text that is not a key id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("16 lowercase hexadecimal digits are expected")]
 pub struct NoHex;
@@ -282,7 +318,7 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// `N` bytes from their lowercase hexadecimal digits, and from no other text.
+/// Decodes exactly `N` bytes from lowercase hexadecimal digits; `None` for any other text.
 #[must_use]
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();

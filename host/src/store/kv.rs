@@ -1,5 +1,5 @@
-//! What functions keep between their runs, and what they are told: a key-value namespace, configuration and secrets, each
-//! a tenant's function's own. Every version of a name has the same.
+//! Data of functions outside their runs: a key-value namespace, configuration and secrets. Each belongs to one function
+//! name of a tenant and is shared by all versions of that name.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,67 +10,88 @@ use fusebox_core::{
 
 use super::Result;
 
-/// Whose values.
+/// Owner of a set of values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Namespace {
-    /// The tenant.
+    /// Tenant of the function.
     pub tenant: TenantId,
-    /// Its function.
+    /// Name of the function.
     pub function: FunctionName,
 }
 
-/// A value to be set.
+/// Value to be set.
 #[derive(Clone, Debug)]
 pub struct NewValue {
-    /// Where.
+    /// Key within the namespace.
     pub key: KvKey,
-    /// What.
+    /// Bytes of the value.
     pub value: KvValue,
-    /// For how long; for ever where there is none.
+    /// Time to live; `None` keeps the value until it is deleted.
     pub ttl: Option<Ttl>,
-    /// Only where this is there now.
+    /// Precondition on the current value.
     pub expects: Expects,
 }
 
-/// A value that is there.
+/// Stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// Never used again in its namespace.
+    /// Revision of this write; unique within the namespace, never reused.
     pub revision: Revision,
-    /// The value.
+    /// Bytes of the value.
     pub value: Bytes,
 }
 
-/// What people set for a function.
+/// Kind of a setting that operators and tenants make for a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SettingKind {
-    /// Configuration, kept as it is.
+    /// Configuration, stored as is.
     Config,
-    /// Secrets, which come to the store sealed: it knows no key.
+    /// Secret, sealed by the caller: the store has no key for it.
     Secret,
 }
 
-/// The answer of a store that works: what was asked for, or why not.
+/// Answer of a call that the store performed or refused.
 pub type Granted<T> = std::result::Result<T, Refusal>;
 
-/// See the module's documentation. A value whose time is over looks absent; it counts against the bounds until the next
-/// set in its namespace, which removes some of them.
+/// Values and settings of functions. An expired value looks absent; it counts against the bounds until a later set in
+/// its namespace removes it. Each set removes a bounded number of expired values.
 #[async_trait]
 pub trait Kv: Send + Sync + 'static {
-    /// A value.
+    /// Returns a value, or `None` if it does not exist or has expired.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn value(&self, of: &Namespace, key: &KvKey) -> Result<Option<Value>>;
-    /// Sets a value, where what is expected is there: [`Refusal::Conflict`] where not, [`Refusal::Quota`] where the
-    /// namespace would have more than it may. An error says nothing of whether it was set.
+    /// Sets a value if its precondition holds and returns its revision. Answers [`Refusal::Conflict`] if the
+    /// precondition fails and [`Refusal::Quota`] if the namespace would exceed its bounds.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn set_value(&self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>>;
-    /// Removes a value, where what is expected is there: [`Refusal::Conflict`] where not. Whether there was one. An error
-    /// says nothing of whether it was removed.
+    /// Deletes a value if the precondition holds and returns true if it existed. Answers [`Refusal::Conflict`] if the
+    /// precondition fails.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn delete_value(&self, of: &Namespace, key: &KvKey, expects: Expects) -> Result<Granted<bool>>;
 
-    /// A setting.
+    /// Returns a setting.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn setting(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<Option<Bytes>>;
-    /// All settings of a kind, by name.
+    /// Returns all settings of a kind, sorted by name.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn settings(&self, of: &Namespace, kind: SettingKind) -> Result<Vec<(SettingName, Bytes)>>;
-    /// Sets one: [`Refusal::Quota`] where the function has as many as it may.
+    /// Sets a setting. Answers [`Refusal::Quota`] if the function has the largest number of settings of this kind.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn set_setting(
         &self,
         of: &Namespace,
@@ -78,10 +99,18 @@ pub trait Kv: Send + Sync + 'static {
         name: &SettingName,
         value: Bytes,
     ) -> Result<Granted<()>>;
-    /// Removes one. Whether there was one.
+    /// Deletes a setting and returns true if it existed.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool>;
 
-    /// Forgets everything of a function, when its last version is deleted. A run that is still going on may set values
-    /// afterwards; they are there for the next function of this name.
+    /// Deletes all values and settings of a function, after its last version was deleted. A run that is still in
+    /// progress may set values afterwards; the next function with this name will see them.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
     async fn forget(&self, of: &Namespace) -> Result<()>;
 }

@@ -1,13 +1,13 @@
-//! Where functions, modules and tasks are kept, and who may run which attempt.
+//! Storage of functions, modules and tasks, and the queue that leases attempts.
 //!
 //! One trait, one conformance suite, several stores. The store owns the queue: it keeps ready indexes per tenant and
-//! priority, and every step here is atomic. It knows nothing of HTTP, sockets to workers, or wasm.
+//! priority, and every step is atomic. It has no access to HTTP, workers' sockets or wasm.
 //!
-//! Rules that every store keeps:
-//! * An answer is given only after what it promises is durable.
+//! Every store guarantees:
+//! * An answer is returned only after the change that it reports is durable.
 //! * Records change only through `fusebox_core::lifecycle`.
-//! * Each way a task can end goes through one routine: record, time to live, counters, wake-up.
-//! * Another tenant's records look absent.
+//! * Every end of a task goes through one routine: record, time to live, counters, wake-up.
+//! * Records of other tenants look absent.
 
 use std::{future::Future, pin::Pin};
 
@@ -51,10 +51,10 @@ pub use self::{
     options::Options,
 };
 
-/// What a store answers.
+/// Result of a store's call.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Names a function within its tenant: by version id, or by name for the newest version.
+/// Reference to a function within its tenant: by version id, or by name for the newest version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FunctionRef {
     /// One version.
@@ -63,336 +63,422 @@ pub enum FunctionRef {
     Name(FunctionName),
 }
 
-/// A registration whose module has been checked and compiled.
+/// Version to be registered, with a module that was checked and compiled.
 #[derive(Clone, Debug)]
 pub struct NewFunction {
-    /// The version's id.
+    /// Id of the version.
     pub id: FunctionId,
-    /// Whose it is.
+    /// Tenant that owns the version.
     pub tenant: TenantId,
-    /// Its name; registering a name again makes the next version.
+    /// Name of the function; registering a name again creates its next version.
     pub name: FunctionName,
-    /// The module's digest.
+    /// Digest of the module.
     pub module: ModuleDigest,
-    /// How the module is called.
+    /// Calling convention of the module.
     pub abi: fusebox_core::function::Abi,
-    /// What a run may use.
+    /// Limits of a run.
     pub limits: RunLimits,
-    /// What it may ask the host for.
+    /// Capabilities granted to runs.
     pub grants: Grants,
-    /// Refused where its tenant has so many versions.
+    /// The tenant's limit of versions; at it, the answer is [`Registered::QuotaReached`].
     pub versions_max: u64,
-    /// Refused where its tenant's modules would have more bytes together.
+    /// The tenant's limit of module bytes; beyond it, the answer is [`Registered::BytesReached`].
     pub module_bytes_max: u64,
 }
 
-/// The answer to a registration.
+/// Answer to a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registered {
-    /// The new version.
+    /// The version exists.
     Version(FunctionVersion),
-    /// The tenant has as many versions as it may have.
+    /// The tenant's limit of versions is reached.
     QuotaReached {
-        /// The most it may have.
+        /// The limit.
         max: u64,
     },
-    /// The tenant's modules would have more bytes than they may.
+    /// The tenant's limit of module bytes would be exceeded.
     BytesReached {
-        /// The most they may have.
+        /// The limit, in bytes.
         max: u64,
     },
 }
 
-/// Leases attempts of one tenant to one worker.
+/// Request to lease attempts of one tenant to one worker.
 #[derive(Clone, Debug)]
 pub struct LeaseRequest {
-    /// Whose tasks.
+    /// Tenant whose tasks are leased.
     pub tenant: TenantId,
-    /// Who will run them.
+    /// Worker that will run them.
     pub worker: WorkerId,
-    /// How long each lease lasts unless renewed, in milliseconds.
+    /// Duration of each lease, in milliseconds.
     pub lease_ms: u64,
-    /// One fresh token an attempt; their number is the most attempts to lease.
+    /// Fresh tokens, one per attempt; their number is the largest number of attempts leased.
     pub tokens: Vec<LeaseToken>,
-    /// Whether this is sent again because its answer was lost: what its tokens hold is then given first, which costs a
-    /// look through the latest leases.
+    /// True if the request is repeated because its answer was lost. Attempts that its tokens already hold are then
+    /// returned first, at the cost of a scan of the latest leases.
     pub again: bool,
 }
 
-/// One leased attempt and all that is needed to run it.
+/// Leased attempt with everything needed to run it.
 #[derive(Clone, Debug)]
 pub struct LeasedTask {
     /// The task, in state RUNNING with its lease.
     pub task: Task,
-    /// The input.
+    /// Input of the run.
     pub input: Bytes,
-    /// The module to run.
+    /// Digest of the module to run.
     pub module: ModuleDigest,
-    /// The function's name, for the run's context.
+    /// Name of the function, for the run's context.
     pub function_name: FunctionName,
-    /// What the function was granted.
+    /// Capabilities granted to the function.
     pub grants: Grants,
 }
 
-/// A lease holder's claim about one task.
+/// Claim of a lease holder on one task.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
-    /// The task.
+    /// Id of the task.
     pub task: TaskId,
-    /// Proves that the lease is held.
+    /// Attempt and token that prove the lease.
     pub fence: Fence,
 }
 
-/// A report that an attempt is over.
+/// Report that an attempt is over.
 #[derive(Clone, Debug)]
 pub struct Finish {
-    /// Who reports on what.
+    /// Task and lease that the report is about.
     pub claim: Claim,
-    /// What to record.
+    /// Outcome to record.
     pub verdict: Verdict,
 }
 
-/// What to record of an attempt that is over.
+/// Outcome of an attempt.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every report is an end")]
 pub enum Verdict {
     /// The task ends: COMPLETED without a failure, FAILED with one.
     End {
-        /// Why it failed.
+        /// Cause of the failure.
         failure: Option<Failure>,
-        /// The output, or the guest's error bytes.
+        /// Output of the run, or the guest's error bytes.
         output: Bytes,
-        /// The log kept.
+        /// Log of the run, as far as it is kept.
         log: Bytes,
-        /// What the run used.
+        /// Resources that the run used.
         receipt: Receipt,
     },
-    /// The attempt was lost to infrastructure: try again after this many milliseconds, if an attempt is left.
+    /// The attempt was lost to infrastructure: the task is queued again if an attempt is left.
     Retry {
-        /// The delay.
+        /// Delay before the next attempt, in milliseconds.
         delay_ms: u64,
     },
-    /// The attempt is given back unspent (drain).
+    /// The attempt was not used and is returned (drain).
     Release,
 }
 
-/// The answer to a report.
+/// Answer to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// The end is recorded.
     Ended(Status),
-    /// The task waits for another attempt.
+    /// The task is queued for another attempt.
     Requeued,
-    /// This very report was recorded before.
+    /// The same report was recorded before.
     Duplicate,
-    /// The attempt is not the current one, or the task has ended or is gone. Nothing changed.
+    /// The attempt is not the current one, or the task has ended or does not exist. Nothing changed.
     Stale,
 }
 
-/// The answer to a beat.
+/// Answer to a lease renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beaten {
     /// The lease is renewed.
     Renewed,
-    /// The lease is lost: stop the run.
+    /// The lease is lost; the run must be stopped.
     Lost,
 }
 
-/// The answer to a cancel.
+/// Answer to a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// The task is FAILED as cancelled. If it ran, its worker should be told to stop.
+    /// The task is FAILED as cancelled. If it was running, its worker must stop the run.
     Cancelled {
-        /// Who ran it.
+        /// Worker that held the lease, if any.
         worker: Option<WorkerId>,
     },
-    /// It had ended before.
+    /// The task had ended before.
     Ended(Status),
-    /// There is no such task.
+    /// The task does not exist.
     NotFound,
 }
 
-/// What one tick did.
+/// Work done by one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ticked {
-    /// Tasks whose lease ran out, and what became of them.
+    /// Tasks whose lease expired, with their next state.
     pub lapsed: Vec<(TaskId, Next)>,
-    /// Delayed tasks that became due.
+    /// Number of delayed tasks that became due.
     pub promoted: u64,
-    /// Waiting tasks that expired.
+    /// Number of queued tasks that expired.
     pub expired: u64,
-    /// Ended tasks removed after their time to live.
+    /// Number of ended tasks removed after their time to live.
     pub purged: u64,
 }
 
-/// What waits of one tenant.
+/// Number of unfinished tasks of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// The tenant.
+    /// Tenant that owns the tasks.
     pub tenant: TenantId,
-    /// Tasks that may be leased now.
+    /// Number of tasks that may be leased now.
     pub ready: u64,
-    /// Tasks that wait for their time.
+    /// Number of tasks that are delayed.
     pub delayed: u64,
-    /// Leased attempts.
+    /// Number of leased attempts.
     pub running: u64,
 }
 
-/// An ended task with its bytes.
+/// Task with its output.
 #[derive(Clone, Debug)]
 pub struct TaskResult {
-    /// The task.
+    /// Record of the task.
     pub task: Task,
-    /// The output or the guest's error bytes; empty until the task has ended.
+    /// Output, or the guest's error bytes; empty until the task has ended.
     pub output: Bytes,
 }
 
-/// A page of a listing.
+/// Page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The rows.
+    /// Rows of this page.
     pub items: Vec<T>,
-    /// Where the next page starts; `None` on the last.
+    /// Cursor of the next page; `None` on the last.
     pub next: Option<String>,
 }
 
-/// Which page of a listing.
+/// Request for one page of a listing.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// The `next` of the page before.
+    /// `next` of the previous page; `None` for the first page.
     pub cursor: Option<String>,
-    /// The most rows, at most `PAGE_ROWS_MAX`.
+    /// Largest number of rows, at most `PAGE_ROWS_MAX`.
     pub rows: u32,
 }
 
-/// The dispatchers and workers on a store's tasks.
+/// Dispatchers and workers that use the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crew {
-    /// Dispatchers that announced themselves, with or without workers.
+    /// Number of announced dispatchers, with or without workers.
     pub dispatchers: usize,
     /// Their workers, by age.
     pub workers: Vec<WorkerInfo>,
 }
 
-/// A worker as its dispatcher sees it. For people and their tools; nothing is decided by it.
+/// Worker as its dispatcher sees it. For display; no decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerInfo {
-    /// Names the worker: one incarnation of it.
+    /// Id of one incarnation of the worker.
     pub id: WorkerId,
-    /// How it gets its attempts.
+    /// Mode by which it receives attempts.
     pub mode: Mode,
-    /// What it calls itself: its host's name and its process.
+    /// Name that the worker reports: its host's name and its process id.
     pub name: String,
     /// Its version of Fusebox.
     pub version: String,
-    /// Runs that it can do at a time.
+    /// Number of runs that it can do at a time.
     pub slots: u32,
-    /// Attempts that it holds.
+    /// Number of attempts that it holds.
     pub running: u32,
-    /// Attempts that it has ended.
+    /// Number of attempts that it has ended.
     pub ended: u64,
-    /// When it joined.
+    /// Time at which it joined.
     pub joined_at: Millis,
-    /// When it was last heard of.
+    /// Time of its last message.
     pub seen_at: Millis,
-    /// Whether it ends and takes nothing more.
+    /// True while the worker drains and accepts no more attempts.
     pub draining: bool,
 }
 
-/// A future that ends when something has happened; a hint, so the caller reads the record again.
+/// Future that completes when something may have happened. A hint, so the caller reads the record again.
 pub type Hint = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Ends when tasks may have become ready.
+/// Future that completes when tasks may have become ready.
 pub type ReadyHint = Pin<Box<dyn Future<Output = Ready> + Send>>;
 
-/// What has become ready. Hints only: another dispatcher may have leased it, and some may not have been heard of.
+/// Tasks that became ready. A hint: another dispatcher may have leased them, and events may have been missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// How many more tasks, of which tenants.
+    /// Additional ready tasks per tenant.
     pub more: Vec<(TenantId, u64)>,
-    /// Something may not have been heard: the backlog knows.
+    /// True if events may have been missed; the backlog then has the true numbers.
     pub missed: bool,
 }
 
-/// See the module's documentation.
+/// Store of functions, modules and tasks. See the module's documentation for its guarantees.
 #[async_trait]
 pub trait Store: Fuel + Identity + kv::Kv {
-    /// Keeps a function version and its module. The same id again answers the version it made before.
+    /// Stores a function version and its module. Registering the same id again answers the version created before.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
+    /// [`Error::Unavailable`] also if another tenant has registered the id.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
-    /// One version.
+    /// Returns one version.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>>;
-    /// A version as it was a moment ago, where the store remembers it: what is accepted for it must expect it.
+    /// Returns a cached, possibly stale version, if the store caches it. Set [`NewTask::expects`] so that `accept`
+    /// revalidates it.
     fn remembered(&self, _tenant: &TenantId, _function: &FunctionRef) -> Option<FunctionVersion> {
         None
     }
-    /// The newest version of each name, by name.
+    /// Returns the newest version of each name, sorted by name.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>>;
-    /// The versions of a name, newest first.
+    /// Returns the versions of a name, newest first.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn versions(
         &self,
         tenant: &TenantId,
         name: &FunctionName,
         page: &PageRequest,
     ) -> Result<Page<FunctionVersion>>;
-    /// Removes one version by id, or every version of a name. Whether there was one. Tasks accepted before still run.
+    /// Deletes one version by id, or every version of a name, and returns true if there was one. Tasks accepted before
+    /// still run.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
     async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool>;
-    /// A module's wasm bytes.
+    /// Returns a module's wasm bytes.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>>;
 
-    /// Accepts tasks, each on its own; answers in their order. An error says that nothing is known of any; where some were
-    /// answered, the others are [`Accepted::NoAnswer`].
+    /// Accepts tasks independently of each other; returns the answers in their order.
+    ///
+    /// # Errors
+    /// Fails if nothing is known of any task, see [`Error`]; each may have been accepted. If some were answered, the
+    /// others are [`Accepted::NoAnswer`] instead.
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
-    /// Accepts tasks as other tries of dead letters, each on its own; answers in their order. Each has the input of the task
-    /// that its `retry_of` names, which the store copies within itself, and only where the try is new; its own is not
-    /// looked at. Its id must lie beside the letter's, see [`TaskId::beside`].
+    /// Accepts replays of dead letters independently of each other; returns the answers in their order. The store
+    /// copies each input from the dead letter named by `retry_of`, only if the replay is new; `NewTask::input` is
+    /// ignored. The replay's id must share the letter's partition, see [`TaskId::beside`].
+    ///
+    /// # Errors
+    /// As [`Self::accept`].
     async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
     /// Leases the first due tasks of a tenant: highest priority first, then oldest first.
     ///
-    /// A request is known by its tokens. Sent `again`, it is answered with the attempts that its tokens hold, for as long
-    /// as a new lease lasts and without another attempt spent, and with more under the tokens that hold none. Any error
-    /// may come after some or all was leased: whoever gets one sends the request again.
+    /// A request is identified by its tokens. Sent with `again`, it returns the attempts that its tokens hold, extended
+    /// to a full new lease without using up another attempt, and leases more under the tokens that hold none.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached, see [`Error`]. Attempts may have been leased all the same, so the caller
+    /// must send the request again.
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>>;
-    /// Renews leases for `lease_ms` from now; answers in their order.
+    /// Renews leases for `lease_ms` from now; returns the answers in their order.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
     async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>>;
-    /// Records reports; answers in their order.
+    /// Records reports; returns the answers in their order.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
     async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>>;
     /// Cancels a task.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
     async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled>;
-    /// Does what time asks for: lapses leases, promotes delayed tasks, expires waiting ones, purges ended ones. Bounded
-    /// work a call.
+    /// Performs the work that is due: lapses leases, promotes delayed tasks, expires queued ones, purges ended ones.
+    /// The work per call is bounded.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
     async fn tick(&self) -> Result<Ticked>;
 
-    /// A task.
+    /// Returns a task.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>>;
-    /// A task and its output.
+    /// Returns a task and its output.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>>;
-    /// The log kept of a task's last attempt; empty until it has ended.
+    /// Returns the log of a task's last attempt; empty until the task has ended.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
-    /// A task's input; kept until the task ends, and of a dead letter for as long as its record.
+    /// Returns a task's input. It is kept until the task ends, and for a dead letter as long as its record.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
-    /// A tenant's dead letters, the latest to fail first: tasks that FAILED and were not cancelled.
+    /// Returns a tenant's dead letters, most recent failure first: tasks that FAILED and were not cancelled.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
-    /// A tenant's tasks, newest first.
+    /// Returns a tenant's tasks, newest first.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
-    /// What waits and runs, of each tenant that has anything.
+    /// Returns the numbers of queued and running tasks, for each tenant that has any.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn backlog(&self) -> Result<Vec<Backlog>>;
 
-    /// Says who works for a dispatcher, nobody too; replaces what it said before, and is forgotten after `ttl_ms`, with 0
-    /// at once.
+    /// Announces a dispatcher and its workers, which may be none. Replaces its previous announcement and expires after
+    /// `ttl_ms`, at once if that is 0.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
     async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()>;
-    /// Who works for any dispatcher.
+    /// Returns the announced dispatchers and their workers.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn workers(&self) -> Result<Crew>;
 
-    /// Ends when the task may have started, be waiting again or have ended. Registered before it returns.
+    /// Returns a hint that completes when the task may have started, been queued again or ended. The hint is registered
+    /// before this returns.
     fn changed_hint(&self, task: TaskId) -> Hint;
-    /// Ends when the task may have ended. Registered before it returns, so read the record after calling this.
+    /// Returns a hint that completes when the task may have ended. The hint is registered before this returns, so read
+    /// the record after calling this.
     fn ended_hint(&self, task: TaskId) -> Hint;
-    /// Ends when tasks may have become ready since the last such hint ended; of several who wait, one is told.
+    /// Returns a hint that completes when tasks may have become ready since the last such hint completed; of several
+    /// waiters, one is notified.
     fn ready_hint(&self) -> ReadyHint;
-    /// Ids of tasks cancelled while they ran; a hint: who lags behind learns from the next beat.
+    /// Subscribes to the ids of tasks cancelled while they ran. A hint: a receiver that lags behind learns of the
+    /// cancellation at the next lease renewal.
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId>;
-    /// Whether the store answers.
+    /// Checks that the store answers.
+    ///
+    /// # Errors
+    /// Fails if it does not, see [`Error`].
     async fn check(&self) -> Result<()>;
-    /// The store's time, by which every step decides.
+    /// Returns the store's time, used by every step.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
     async fn now(&self) -> Result<Millis>;
 }

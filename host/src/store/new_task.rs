@@ -1,4 +1,4 @@
-//! A task that is to be accepted, and how a store answers.
+//! Task to be accepted, and the store's answer.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -9,56 +9,57 @@ use fusebox_core::{
     time::Millis,
 };
 
-/// What must still be so of a task's function when the task is accepted.
+/// State of the function that a task requires when it is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expects {
-    /// Its caller has just looked it up.
+    /// No check: the caller has just read the function from the store.
     #[default]
     Nothing,
-    /// The version is there. It was remembered, and asked for by its id.
+    /// The version must still exist. For a cached version that was requested by id.
     There,
-    /// The version is its name's newest. It was remembered, and asked for by its name.
+    /// The version must still be the newest of its name. For a cached version that was requested by name.
     Newest,
 }
 
-/// A request to run a function.
+/// Request to run a function.
 #[derive(Clone, Debug)]
 pub struct NewTask {
-    /// The task's id, made by the caller so that the step can be sent again.
+    /// Id of the task, chosen by the caller so that the step can be sent again.
     pub id: TaskId,
-    /// Whose it is.
+    /// Tenant that owns the task.
     pub tenant: TenantId,
-    /// The version to run; the caller has looked it up.
+    /// Version to run, as the caller resolved it.
     pub function: FunctionId,
-    /// What must still be so of that version.
+    /// Check of that version when the task is accepted.
     pub expects: Expects,
-    /// That version's name, for the run's context.
+    /// Name of that version, for the run's context.
     pub function_name: FunctionName,
-    /// That version's module.
+    /// Digest of that version's module.
     pub module: ModuleDigest,
-    /// What the run may use.
+    /// Limits of the run.
     pub limits: RunLimits,
-    /// Order within the tenant.
+    /// Priority within the tenant.
     pub priority: Priority,
-    /// Attempts it may have.
+    /// Largest number of attempts.
     pub attempts_max: Attempt,
-    /// How long after its acceptance it may be leased, in milliseconds; 0 for at once. Times are the store's to tell, and
-    /// only durations are sent to it: another clock may be set wrong.
+    /// Delay after acceptance before the task may be leased, in milliseconds; 0 for none. The caller sends durations
+    /// and the store computes the times, because the clocks of two machines may differ.
     pub delay_ms: u64,
-    /// Fails as expired unless started within so many milliseconds after its acceptance.
+    /// Time after acceptance within which the task must start, in milliseconds; after it, the task fails as expired.
     pub expires_in_ms: u64,
-    /// Told where the id is made from an idempotency key: the same id with another fingerprint is a conflict.
+    /// Fingerprint of the request, present if the id is derived from an idempotency key. The same id with another
+    /// fingerprint is a conflict.
     pub fingerprint: Option<Fingerprint>,
-    /// The task that this one is another try of.
+    /// Dead letter that this task replays.
     pub retry_of: Option<TaskId>,
-    /// Refused where its tenant has so many that wait.
+    /// The tenant's limit of queued tasks; at it, `accept` answers [`Accepted::QueueFull`].
     pub queued_max: u64,
-    /// The input.
+    /// Input of the run.
     pub input: Bytes,
 }
 
 impl NewTask {
-    /// The task that it becomes when it is accepted.
+    /// Returns the record of this task, accepted at `at`.
     #[must_use]
     pub fn accepted(&self, at: Millis) -> Task {
         Task {
@@ -79,29 +80,29 @@ impl NewTask {
     }
 }
 
-/// The answer to a request to run a function.
+/// Answer to a [`NewTask`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// The task is durable and waits.
+    /// The task is durable and queued.
     New {
-        /// When it was accepted.
+        /// Time of acceptance, by the store's clock.
         at: Millis,
     },
-    /// A task of this id was accepted before; nothing changed.
+    /// A task with this id was accepted before; nothing changed.
     Duplicate,
-    /// A task of this id was accepted before, and its client asked for something else; nothing changed.
+    /// A task with this id was accepted before for a different request or tenant; nothing changed.
     Conflict,
-    /// The tenant has as many waiting tasks as it may have.
+    /// The tenant's limit of queued tasks is reached.
     QueueFull,
-    /// Its function is not as it expects: look it up.
+    /// The function does not meet [`NewTask::expects`]; the caller must read it again.
     FunctionChanged,
-    /// The store accepted others of the same call and did not answer for this one: it waits or it does not. Handing it in
-    /// again under its id tells.
+    /// The store answered for other tasks of the call but not for this one, which may or may not have been accepted.
+    /// Sending it again with the same id gives the answer.
     NoAnswer,
-    /// The task that it is another try of is no dead letter of its tenant, so that there is no input.
+    /// `retry_of` names no dead letter of the tenant, so there is no input to copy.
     InputGone,
 }
 
-/// Bytes that one step copies from dead letters to their replays: bounds its memory, and how long others wait for it. The
-/// first letter of a step is copied whatever its size.
+/// Largest size of the inputs that one step copies from dead letters to their replays, in bytes. Bounds the step's
+/// memory and the time for which it delays others. The first input of a step is copied whatever its size.
 pub(super) const REPLAYED_BYTES_MAX: usize = 8 << 20;

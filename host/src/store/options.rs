@@ -1,16 +1,16 @@
-//! Options of any store, which an operator may set. A tenant's bounds are none of them: each step is given the tenant's
-//! own, which [`fusebox_core::quota::Quotas::CEILING`] bounds where it is set.
+//! Options of every store, set by an operator. Tenants' quotas are not among them: each step receives the tenant's own,
+//! which were bounded by [`fusebox_core::quota::Quotas::CEILING`] when they were set.
 
 use fusebox_core::limits::{ENDED_TASK_TTL_MS, KV_NAMESPACE_BYTES_MAX, KV_NAMESPACE_ENTRIES_MAX};
 
-/// Bounds that a store keeps.
+/// Bounds that the store enforces.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long an ended task is kept, in milliseconds.
+    /// Time for which an ended task is kept, in milliseconds.
     pub ended_ttl_ms: u64,
-    /// Values of one function's namespace.
+    /// Largest number of values in one function's namespace.
     pub kv_entries_max: u64,
-    /// Bytes of their keys and values.
+    /// Largest size of a namespace's keys and values, in bytes.
     pub kv_bytes_max: u64,
 }
 
