@@ -1,5 +1,5 @@
-//! The storage engine: three ordered maps, atomic durable batches, and snapshots. The only file that names redb. Knows
-//! neither tasks nor functions.
+//! The storage engine: three ordered maps, atomic durable batches, and snapshots. The only file that uses redb.
+//! Independent of tasks and functions.
 
 use std::{
     collections::BTreeMap,
@@ -18,15 +18,16 @@ use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase as _, RepairSessio
 use super::keys::Key;
 use crate::store::{Error, Result};
 
-/// Memory for pages of the file. Nothing else in the store's memory grows, so this is what a deep queue costs.
+/// Size of the page cache, in bytes. Nothing else in the store's memory grows, so this is the memory that a deep queue
+/// takes.
 const CACHE_BYTES: usize = 16 << 20;
-/// The file, in the engine's directory.
+/// Name of the file in the engine's directory.
 const FILE: &str = "store.redb";
 
-/// After a failed write the file is opened again at most this often: that can mean to read all of it.
+/// Shortest time between attempts to reopen the file after a failed write; reopening may read all of the file.
 const REOPEN: Duration = Duration::from_secs(1);
 
-/// Which map.
+/// One of the maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Space {
     /// Small values.
@@ -44,58 +45,58 @@ type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 const TABLES: [Definition; 3] =
     [TableDefinition::new("records"), TableDefinition::new("blobs"), TableDefinition::new("index")];
 
-/// What a batch does in each space: a value for a key, or `None` to remove it.
+/// Writes of a batch in each space: the value of a key, or `None` to remove it.
 pub(super) type Writes = [BTreeMap<Key, Option<Bytes>>; 3];
 
-/// See the module's documentation.
+/// Engine over one redb file.
 pub(super) struct Engine {
     state: RwLock<State>,
     file: PathBuf,
-    /// Last, so that the directory is free only when the engine has closed its file.
+    /// Last field, so that the directory is unlocked only after the engine has closed its file.
     _lock: File,
 }
 
 enum State {
     Open {
-        /// What is committed, opened once a commit and not once a read.
+        /// Snapshot of the committed state, opened once per commit rather than per read.
         committed: Arc<Snapshot>,
         database: Database,
     },
-    /// After a failed write, until the file is open again.
+    /// State after a failed write, until the file is reopened.
     Closed { since: Instant },
 }
 
-/// The committed state of one moment.
+/// Committed state at one moment.
 pub(super) struct Snapshot {
     tables: [Table; 3],
     moment: u64,
 }
 
-/// Snapshots that were made, so that each has a number of its own.
+/// Number of snapshots made, for numbering them.
 static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
-    /// Opens the engine's file in `dir`. `lock` is held as long as the engine is.
+    /// Opens the engine's file in `dir`. `lock` is held as long as the engine lives.
     pub(super) fn open(dir: &Path, lock: File) -> Result<Self> {
         let file = dir.join(FILE);
         let state = RwLock::new(State::open(&file)?);
         Ok(Self { state, file, _lock: lock })
     }
 
-    /// Makes the engine's file in an empty directory.
+    /// Creates the engine's file in an empty directory.
     pub(super) fn make(dir: &Path) -> Result<()> {
         let database = builder().create(dir.join(FILE)).map_err(failed)?;
         commit(&database, Writes::default())
     }
 
-    /// Writes a batch: all of it or nothing, and durable when this returns. Where it fails, whether it was written shows
-    /// when the file is open again.
+    /// Writes all of a batch or nothing; it is durable when this returns. After an error, only the reopened file shows
+    /// if the batch was written.
     pub(super) fn commit(&self, writes: Writes) -> Result<()> {
         self.write(|database| commit(database, writes))
     }
 
-    /// Makes the next opening fast, also after a kill: without this the engine reads the whole file then. Costs two
-    /// flushes of the disk, so it is for idle moments.
+    /// Makes the next opening fast even after a kill, for which the engine otherwise reads the whole file. Costs two
+    /// flushes of the disk, so it is called in idle moments.
     pub(super) fn settle(&self) -> Result<()> {
         self.write(|database| {
             let mut write = database.begin_write().map_err(failed)?;
@@ -112,10 +113,10 @@ impl Engine {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match (written, &mut *state) {
             (Ok(snapshot), State::Open { committed, .. }) => *committed = Arc::new(snapshot),
-            // Only this thread closes.
+            // Only this thread closes the file.
             (Ok(_), State::Closed { .. }) => {}
             (Err(error), state) => {
-                // The engine takes no writes after a failed one. Snapshots that are still read keep the old file open.
+                // The engine accepts no writes after a failed one. Snapshots in use keep the old file open.
                 *state = State::Closed { since: Instant::now() };
                 return Err(error);
             }
@@ -123,7 +124,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Opens the file again if a write has failed: the disk may have room by now.
+    /// Reopens the file after a failed write, since the disk may have room by now.
     pub(super) fn reopen(&self, now: Instant) -> Result<()> {
         match &*self.state() {
             State::Open { .. } => return Ok(()),
@@ -149,7 +150,7 @@ impl Engine {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is committed now.
+    /// Returns the current committed state.
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         match &*self.state() {
             State::Open { committed, .. } => Ok(committed.clone()),
@@ -157,7 +158,7 @@ impl Engine {
         }
     }
 
-    /// Bytes on disk.
+    /// Returns the size of the file, in bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         let metadata = std::fs::metadata(&self.file);
         Ok(metadata.map_err(|error| Error::Unavailable(error.to_string()))?.len())
@@ -178,18 +179,18 @@ impl Snapshot {
         Ok(Self { tables: [records?, blobs?, index?], moment: MOMENTS.fetch_add(1, Ordering::Relaxed) })
     }
 
-    /// Which moment it is: what was read at one is still true as long as that is the latest.
+    /// Returns the snapshot's number. Data read from a snapshot is current as long as the number is the latest.
     pub(super) fn moment(&self) -> u64 {
         self.moment
     }
 
-    /// A value.
+    /// Returns the value of a key.
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
         let value = self.tables[space as usize].get_owned(key).map_err(failed)?;
         Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
-    /// Entries from `from` on, before `to`.
+    /// Returns the entries from `from` on, before `to`.
     pub(super) fn entries(
         &self,
         space: Space,
@@ -235,7 +236,7 @@ fn closed() -> Error {
     Error::Unavailable("an earlier write failed; is the disk full?".to_owned())
 }
 
-/// What a caller can make of an error of the engine.
+/// Converts an error of the engine.
 fn failed(error: impl Into<redb::Error>) -> Error {
     match error.into() {
         redb::Error::Corrupted(reason) => Error::Corrupt(reason),
@@ -278,7 +279,7 @@ mod tests {
             writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(vec![n; 32 << 10].into()));
             engine.commit(writes).unwrap();
         }
-        // 16 MB were written; the state that is kept open for readers must not keep the ones before it.
+        // 16 MB were written; the snapshot that is kept for readers must not retain the earlier ones.
         assert!(engine.disk_bytes().unwrap() < 6 << 20, "{} bytes", engine.disk_bytes().unwrap());
     }
 }

@@ -1,5 +1,5 @@
-//! The steps of one group, not yet committed: what they wrote lies over what is committed, so that each step sees the
-//! ones before it. A step that fails is undone alone. Knows neither tasks nor functions.
+//! Uncommitted steps of one group. Their writes overlay the committed state, so each step sees the ones before it. A
+//! failed step is undone alone. Independent of tasks and functions.
 
 use std::sync::Arc;
 
@@ -11,27 +11,27 @@ use super::{
 };
 use crate::store::Result;
 
-/// See the module's documentation.
+/// Writes of a group over a snapshot of the committed state.
 pub(super) struct Group<'a> {
     engine: &'a Engine,
     committed: Arc<Snapshot>,
     writes: Writes,
-    /// What the step at work has overwritten, oldest first.
+    /// Previous values of the keys that the current step has written, oldest first.
     undo: Vec<(Space, Key, Option<Option<Bytes>>)>,
 }
 
 impl<'a> Group<'a> {
-    /// A group without steps.
+    /// Creates an empty group.
     pub(super) fn new(engine: &'a Engine) -> Result<Self> {
         Ok(Self { engine, committed: engine.snapshot()?, writes: Writes::default(), undo: Vec::new() })
     }
 
-    /// Starts a step: what was written so far stays.
+    /// Starts a step; earlier writes stay.
     pub(super) fn begin(&mut self) {
         self.undo.clear();
     }
 
-    /// Takes back what the step at work has written.
+    /// Reverts the writes of the current step.
     pub(super) fn undo(&mut self) {
         while let Some((space, key, before)) = self.undo.pop() {
             let writes = &mut self.writes[space as usize];
@@ -42,10 +42,11 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Writes the group: all of it or nothing, and durable when this returns. Whether there was anything to write.
+    /// Commits all writes of the group or none; they are durable when this returns. Returns false if there was nothing
+    /// to write.
     pub(super) fn commit(self) -> Result<bool> {
         let Self { engine, committed, writes, .. } = self;
-        // Pages that a snapshot could still read are not used again.
+        // Pages that an open snapshot could still read are not reused.
         drop(committed);
         match writes.iter().all(|writes| writes.is_empty()) {
             true => Ok(false),
@@ -53,12 +54,12 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Whether there is anything to write.
+    /// Returns true if there is anything to write.
     pub(super) fn has_writes(&self) -> bool {
         self.writes.iter().any(|writes| !writes.is_empty())
     }
 
-    /// A value.
+    /// Returns the value of a key.
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
         match self.writes[space as usize].get(key) {
             Some(written) => Ok(written.clone()),
@@ -66,7 +67,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Whether there is a value.
+    /// Returns true if the key has a value.
     pub(super) fn contains(&self, space: Space, key: &[u8]) -> Result<bool> {
         Ok(self.get(space, key)?.is_some())
     }
@@ -86,7 +87,7 @@ impl<'a> Group<'a> {
         self.undo.push((space, key, before));
     }
 
-    /// The first keys from `from` on, before `to`.
+    /// Returns the first `limit` keys from `from` on, before `to`.
     pub(super) fn keys(&self, space: Space, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Key>> {
         let mut found = Vec::new();
         if from >= to {

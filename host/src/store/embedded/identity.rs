@@ -1,4 +1,4 @@
-//! Tenants and API keys of this store: what the trait asks, handed to the steps and the reads.
+//! Tenants and API keys in the embedded store.
 
 use async_trait::async_trait;
 use fusebox_core::{name::TenantId, quota::QuotaSettings};
@@ -53,7 +53,7 @@ impl Identity for EmbeddedStore {
     }
 
     async fn has_keys(&self) -> Result<bool> {
-        // The record of an ended key goes only where another one takes its place.
+        // The record of an ended key is removed only when another key takes its place.
         let prefix = keys::api_keys();
         let first = self.reads.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))?.next();
         Ok(first.transpose()?.is_some())

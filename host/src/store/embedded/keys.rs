@@ -1,34 +1,34 @@
-//! Every key of the embedded store. One file, so that no two kinds of key can collide and a dump can be read. Knows no
-//! record's content.
+//! Every key of the embedded store. One file, so that no two kinds of key can collide and a dump can be read.
+//! Independent of the records' content.
 //!
-//! Numbers are big-endian, so that keys sort as numbers do. Tenants and function names cannot contain a zero byte, which
-//! therefore ends them.
+//! Numbers are big-endian, so that keys sort by number. Tenants and function names cannot contain a zero byte, which
+//! therefore terminates them.
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | records | `t` task | the task |
-//! | records | `f` function | the version, and whether it is deleted |
-//! | records | `u` function | its unfinished tasks |
+//! | records | `t` task | record of a task |
+//! | records | `f` function | record of a version, and whether it is deleted |
+//! | records | `u` function | number of its unfinished tasks |
 //! | records | `v` tenant name !version | the function's id; newest first |
 //! | records | `h` tenant name | the id of the newest version |
-//! | records | `n` tenant name | the last version number given, kept for ever |
-//! | records | `m` digest | versions that need the module |
-//! | records | `c` tenant | its counters |
-//! | records | `a` tenant | the tenant |
-//! | records | `y` key | the API key |
-//! | records | `z` tenant key | a tenant's API keys |
-//! | records | `q` tenant | wasm bytes of its versions together |
-//! | records | `s` | the time of the last step that wrote: the next process starts no earlier |
+//! | records | `n` tenant name | last version number used, kept for ever |
+//! | records | `m` digest | number of versions that need the module |
+//! | records | `c` tenant | counters of a tenant |
+//! | records | `a` tenant | record of a tenant |
+//! | records | `y` key | record of an API key |
+//! | records | `z` tenant key | empty: lists a tenant's API keys |
+//! | records | `q` tenant | wasm bytes of all its versions |
+//! | records | `s` | time of the last step that wrote; the next process starts no earlier |
 //! | blobs | `i` `o` `l` task | input, output, log |
-//! | records | `j` tenant name | a namespace: its last revision, its entries and bytes |
+//! | records | `j` tenant name | a namespace: its last revision, number of entries, and bytes |
 //! | records | `g` tenant name kind setting | a setting's value |
 //! | blobs | `m` digest | a module's wasm |
 //! | blobs | `w` tenant name key | a value of a namespace |
-//! | index | `r` tenant order created task | may be leased |
-//! | index | `d` `l` `e` `x` time task | delayed, leased, waiting (expiry), ended (end of its time to live) |
+//! | index | `r` tenant order created task | ready tasks |
+//! | index | `d` `l` `e` `x` time task | delayed, leased, queued (by expiry), ended (by the end of the time to live) |
 //! | index | `k` tenant created task | every task of a tenant |
 //! | index | `b` tenant failed task | dead letters of a tenant |
-//! | index | `w` tenant name time key | values of a namespace that have an end |
+//! | index | `w` tenant name time key | values of a namespace that expire |
 
 use fusebox_core::{
     id::{FunctionId, ModuleDigest, TaskId},
@@ -42,30 +42,30 @@ use crate::store::{
     kv::{Namespace, SettingKind},
 };
 
-/// A key.
+/// Encoded key.
 pub(super) type Key = Vec<u8>;
 
-/// Bytes of a moment.
+/// Length of a time, in bytes.
 pub(super) const TIME_BYTES: usize = 8;
 
-/// Bytes of a moment and a task's id, with which every index key ends.
+/// Length of a time and a task's id, with which every index key of tasks ends, in bytes.
 pub(super) const MOMENT_BYTES: usize = 8 + 16;
 
-/// An index ordered by time alone.
+/// Index ordered by time alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timed {
-    /// Waits for its time; by that time.
+    /// Delayed tasks, by the time they become due.
     Delayed,
-    /// Is leased; by the lease's end.
+    /// Leased tasks, by the end of the lease.
     Leased,
-    /// Waits; by its expiry.
+    /// Queued tasks, by their expiry.
     Waiting,
-    /// Has ended; by the end of its time to live.
+    /// Ended tasks, by the end of their time to live.
     Ended,
 }
 
 impl Timed {
-    /// How many there are.
+    /// Number of timed indexes.
     pub(super) const COUNT: usize = 4;
 
     const fn prefix(self) -> u8 {
@@ -77,12 +77,12 @@ impl Timed {
         }
     }
 
-    /// Where this index starts.
+    /// Returns the first possible key of this index.
     pub(super) fn start(self) -> Key {
         vec![self.prefix()]
     }
 
-    /// The first key later than `time`.
+    /// Returns the first possible key later than `time`.
     pub(super) fn after(self, time: Millis) -> Key {
         match time.0.checked_add(1) {
             Some(next) => join(&[&[self.prefix()], &next.to_be_bytes()]),
@@ -90,13 +90,13 @@ impl Timed {
         }
     }
 
-    /// A task's entry.
+    /// Returns the key of a task's entry.
     pub(super) fn key(self, time: Millis, task: TaskId) -> Key {
         join(&[&[self.prefix()], &time.0.to_be_bytes(), task.as_bytes()])
     }
 }
 
-/// `s`: the time of the last step that wrote.
+/// `s`: time of the last step that wrote.
 pub(super) fn written_at() -> Key {
     vec![b's']
 }
@@ -116,7 +116,7 @@ pub(super) fn unfinished(function: FunctionId) -> Key {
     join(&[b"u", function.as_bytes()])
 }
 
-/// `v`: the versions of a name, newest first.
+/// `v`: prefix of a name's versions, newest first.
 pub(super) fn versions(tenant: &TenantId, name: &FunctionName) -> Key {
     join(&[b"v", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes(), &[0]])
 }
@@ -126,7 +126,7 @@ pub(super) fn version(tenant: &TenantId, name: &FunctionName, version: u32) -> K
     join(&[&versions(tenant, name), &(!version).to_be_bytes()])
 }
 
-/// `h`: a tenant's names.
+/// `h`: prefix of a tenant's names.
 pub(super) fn newest_of_all(tenant: &TenantId) -> Key {
     join(&[b"h", tenant.as_str().as_bytes(), &[0]])
 }
@@ -136,17 +136,17 @@ pub(super) fn newest(tenant: &TenantId, name: &FunctionName) -> Key {
     join(&[&newest_of_all(tenant), name.as_str().as_bytes()])
 }
 
-/// `n`: the last version number given to a name.
+/// `n`: last version number used for a name.
 pub(super) fn last_version(tenant: &TenantId, name: &FunctionName) -> Key {
     join(&[b"n", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes()])
 }
 
-/// `m`: how many versions need a module, and in the blobs the module.
+/// `m`: number of versions that need a module, and in the blobs the module.
 pub(super) fn module(digest: &ModuleDigest) -> Key {
     join(&[b"m", &digest.0])
 }
 
-/// `c`: every tenant's counters.
+/// `c`: prefix of all tenants' counters.
 pub(super) fn counters_of_all() -> Key {
     b"c".to_vec()
 }
@@ -156,17 +156,17 @@ pub(super) fn counters(tenant: &TenantId) -> Key {
     join(&[b"c", tenant.as_str().as_bytes()])
 }
 
-/// `q`: wasm bytes of a tenant's versions together.
+/// `q`: wasm bytes of all versions of a tenant.
 pub(super) fn module_bytes(tenant: &TenantId) -> Key {
     join(&[b"q", tenant.as_str().as_bytes()])
 }
 
-/// The tenant of a counters' key.
+/// Returns the tenant of a counters key.
 pub(super) fn tenant_of_counters(key: &[u8]) -> Option<TenantId> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
-/// `a`: every tenant.
+/// `a`: prefix of all tenants.
 pub(super) fn tenants() -> Key {
     b"a".to_vec()
 }
@@ -176,7 +176,7 @@ pub(super) fn tenant(tenant: &TenantId) -> Key {
     join(&[b"a", tenant.as_str().as_bytes()])
 }
 
-/// `y`: every API key.
+/// `y`: prefix of all API keys.
 pub(super) fn api_keys() -> Key {
     b"y".to_vec()
 }
@@ -186,7 +186,7 @@ pub(super) fn api_key(key: KeyId) -> Key {
     join(&[b"y", &key.0])
 }
 
-/// `z`: a tenant's API keys.
+/// `z`: prefix of a tenant's API keys.
 pub(super) fn api_keys_of(tenant: &TenantId) -> Key {
     join(&[b"z", tenant.as_str().as_bytes(), &[0]])
 }
@@ -196,7 +196,7 @@ pub(super) fn api_key_of(tenant: &TenantId, key: KeyId) -> Key {
     join(&[&api_keys_of(tenant), &key.0])
 }
 
-/// The API key that a key of `z` ends with.
+/// Returns the API key that a `z` key ends with.
 pub(super) fn last_api_key(key: &[u8]) -> Option<KeyId> {
     key.last_chunk().copied().map(KeyId)
 }
@@ -216,7 +216,7 @@ pub(super) fn log(task: TaskId) -> Key {
     join(&[b"l", task.as_bytes()])
 }
 
-/// `r`: a tenant's ready tasks of one priority.
+/// `r`: prefix of a tenant's ready tasks of one priority.
 pub(super) fn ready_of(tenant: &TenantId, priority: Priority) -> Key {
     join(&[b"r", tenant.as_str().as_bytes(), &[0, order(priority)]])
 }
@@ -226,7 +226,7 @@ pub(super) fn ready(task: &Task) -> Key {
     join(&[&ready_of(&task.tenant, task.priority), &moment(task.created_at, task.id)])
 }
 
-/// `k`: a tenant's tasks.
+/// `k`: prefix of a tenant's tasks.
 pub(super) fn listed_of(tenant: &TenantId) -> Key {
     join(&[b"k", tenant.as_str().as_bytes(), &[0]])
 }
@@ -236,7 +236,7 @@ pub(super) fn listed(task: &Task) -> Key {
     join(&[&listed_of(&task.tenant), &moment(task.created_at, task.id)])
 }
 
-/// `b`: a tenant's dead letters.
+/// `b`: prefix of a tenant's dead letters.
 pub(super) fn dead_letters_of(tenant: &TenantId) -> Key {
     join(&[b"b", tenant.as_str().as_bytes(), &[0]])
 }
@@ -246,7 +246,7 @@ pub(super) fn dead_letter(task: &Task, failed_at: Millis) -> Key {
     join(&[&dead_letters_of(&task.tenant), &moment(failed_at, task.id)])
 }
 
-/// A moment and a task: what orders a queue.
+/// Encodes a time and a task id, the order of a queue.
 pub(super) fn moment(time: Millis, task: TaskId) -> [u8; MOMENT_BYTES] {
     let mut bytes = [0; MOMENT_BYTES];
     let (head, tail) = bytes.split_at_mut(8);
@@ -264,7 +264,7 @@ pub(super) fn namespace(of: &Namespace) -> Key {
     of_function(b'j', of)
 }
 
-/// `w`: the values of a namespace.
+/// `w`: prefix of the values of a namespace.
 pub(super) fn values(of: &Namespace) -> Key {
     of_function(b'w', of)
 }
@@ -274,22 +274,22 @@ pub(super) fn value(of: &Namespace, key: &[u8]) -> Key {
     join(&[&values(of), key])
 }
 
-/// `w`: the values of a namespace that have an end.
+/// `w`: prefix of the expiry entries of a namespace.
 pub(super) fn expiries(of: &Namespace) -> Key {
     of_function(b'w', of)
 }
 
-/// `w`: the end of one value.
+/// `w`: expiry entry of one value.
 pub(super) fn expiry(of: &Namespace, at: Millis, key: &[u8]) -> Key {
     join(&[&expiries(of), &at.0.to_be_bytes(), key])
 }
 
-/// The first key after the ends that have come by `until`.
+/// Returns the first key after the entries that expire by `until`.
 pub(super) fn expiries_until(of: &Namespace, until: Millis) -> Key {
     expiry(of, until.plus(1), &[])
 }
 
-/// `g`: a function's settings of a kind.
+/// `g`: prefix of a function's settings of a kind.
 pub(super) fn settings(of: &Namespace, kind: SettingKind) -> Key {
     let kind = match kind {
         SettingKind::Config => b'c',
@@ -303,17 +303,17 @@ pub(super) fn setting(of: &Namespace, kind: SettingKind, name: &str) -> Key {
     join(&[&settings(of, kind), name.as_bytes()])
 }
 
-/// The moment and task that an index key ends with.
+/// Returns the time and task that an index key ends with.
 pub(super) fn last_moment(key: &[u8]) -> Option<[u8; MOMENT_BYTES]> {
     key.last_chunk().copied()
 }
 
-/// The task that an index key ends with.
+/// Returns the task that an index key ends with.
 pub(super) fn last_task(key: &[u8]) -> Option<TaskId> {
     key.last_chunk().copied().map(TaskId::from_bytes)
 }
 
-/// The first key after every key that starts with `prefix`. Prefixes here never consist of 255s.
+/// Returns the first key after every key that starts with `prefix`. No prefix here consists only of 255s.
 pub(super) fn past(prefix: &[u8]) -> Key {
     let mut key = prefix.to_vec();
     while let Some(last) = key.pop() {
@@ -325,12 +325,12 @@ pub(super) fn past(prefix: &[u8]) -> Key {
     key
 }
 
-/// The first key after `key`.
+/// Returns the first key after `key`.
 pub(super) fn next(key: &[u8]) -> Key {
     join(&[key, &[0]])
 }
 
-/// 0 for the first to be leased.
+/// Returns the position of a priority in the queue; 0 is leased first.
 pub(super) const fn order(priority: Priority) -> u8 {
     match priority {
         Priority::High => 0,

@@ -1,4 +1,4 @@
-//! What functions keep: reads beside the writer, and the steps handed to it.
+//! Values and settings of functions in the embedded store.
 
 use async_trait::async_trait;
 use bytes::Bytes;

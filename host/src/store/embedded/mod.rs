@@ -1,20 +1,20 @@
-//! The embedded store: one directory, one process, nothing else to install. Durable when it answers, and safe against a
-//! kill at any time.
+//! The embedded store: one directory used by one process, with nothing else to install. Its answers are durable, and it
+//! survives a kill at any time.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `open` | the directory: lock, format |
 //! | `engine` | the storage engine, the only file that names it |
-//! | `keys`, `records` | what is kept under which key, and how it is written |
-//! | `writer` | the one thread that writes: group commit |
+//! | `keys`, `records` | every key, and the encoding of the values |
+//! | `writer` | the single writer thread: group commit |
 //! | `group` | writes of a group that are not committed yet |
-//! | `steps` | what each call does |
-//! | `queue` | where the indexes start |
+//! | `steps` | the changes that each call makes |
+//! | `queue` | start positions in the indexes |
 //! | `reads` | reads beside the writer |
 //! | `identity` | tenants and API keys |
-//! | `kv` | what functions keep |
-//! | `tanks` | fuel that tenants' runs may reserve; in memory |
-//! | `presence` | who works for this store; in memory, since it is true only while they do |
+//! | `kv` | values and settings of functions |
+//! | `tanks` | tenants' fuel; in memory |
+//! | `presence` | announced dispatchers and workers; in memory, since they end with the process |
 
 use std::{path::Path, sync::Arc};
 
@@ -55,11 +55,11 @@ mod writer;
 
 /// See the module's documentation.
 ///
-/// Its time is a steady clock's: it starts with the machine's, goes as time passes, and is never before the last
-/// moment at which something was written, in this process or one before it. So a machine whose clock is set, forward or back, lets no lease, task
-/// or key end early, and none live for ever.
+/// Uses a steady clock: it starts at the machine's time, advances with elapsed time, and is never earlier than the last
+/// write of this or an earlier process. So setting the machine's clock forward or back ends no lease, task or key early
+/// and keeps none alive for ever.
 pub struct EmbeddedStore {
-    /// First, so that it is dropped first: it ends when every step handed in is answered.
+    /// First field, so that it is dropped first; its drop returns once every submitted step is answered.
     writer: Writer,
     reads: Reads,
     hints: Arc<Hints>,
@@ -69,15 +69,16 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store in `dir`, or makes one. Blocks; after a kill for about 3 s for each GB, unless the store was idle.
+    /// Opens the store in `dir`, creating it if needed. Blocks; after a kill for about 3 s per GB, unless the store was
+    /// idle.
     ///
     /// # Errors
-    /// [`super::Error::InUse`] where another process has it open, [`super::Error::Open`] where it cannot be used.
+    /// [`super::Error::InUse`] if another process has it open, [`super::Error::Open`] if the directory cannot be used.
     pub fn open(dir: &Path, clock: Clock) -> Result<Self> {
         Self::open_with(dir, clock, Options::default())
     }
 
-    /// Opens a store with other bounds.
+    /// Opens the store in `dir` with other bounds.
     ///
     /// # Errors
     /// See [`Self::open`].
@@ -98,9 +99,9 @@ impl EmbeddedStore {
         })
     }
 
-    /// Gives back the leases of the process before this one, and says how many: nobody else can hold a lease of a store
-    /// that only one process may open. As a release does, this gives each task its attempt back up to
-    /// [`fusebox_core::limits::RELEASES_MAX`] times; from then on it counts.
+    /// Releases the leases of the previous process and returns their number. Only one process can open the store, so no
+    /// one else can hold a lease. As with any release, each task gets its attempt back up to
+    /// [`fusebox_core::limits::RELEASES_MAX`] times; from then on the attempt counts.
     ///
     /// # Errors
     /// See [`super::Error`].
@@ -114,7 +115,7 @@ impl EmbeddedStore {
         }
     }
 
-    /// Bytes that the store takes on disk.
+    /// Returns the size of the store on disk, in bytes.
     ///
     /// # Errors
     /// See [`super::Error`].

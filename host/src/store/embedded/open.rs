@@ -1,9 +1,8 @@
-//! The directory: making it, holding it for this process alone, and refusing what this version cannot read. Knows no
-//! record.
+//! Creates and locks the store's directory, and refuses formats that this version cannot read. Reads no records.
 //!
 //! ```text
 //! DIR/lock     held while a process has the store open
-//! DIR/format   which layout the files have; written last, so that it is there only where the rest is
+//! DIR/format   layout of the files; written last, so that it exists only if the rest does
 //! DIR/db       the engine's files
 //! ```
 
@@ -17,10 +16,11 @@ use std::{
 use super::engine::Engine;
 use crate::store::{Error, Result};
 
-/// What `format` holds. A change that older versions cannot read makes a new number.
+/// Content of `format`. A change that older versions cannot read increments the number.
 const FORMAT: &str = "fusebox store 2\n";
 
-/// Opens the directory's engine, or makes it. The directory is closed to other users, since inputs and outputs are in it.
+/// Opens the directory's engine, creating it if needed. Other users have no access, since the files contain inputs and
+/// outputs.
 pub(super) fn engine(dir: &Path) -> Result<Engine> {
     let failed = |reason: String| Error::Open { path: dir.display().to_string(), reason };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed(error.to_string()))?;
@@ -58,8 +58,8 @@ fn format(dir: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Makes the engine's files, then says which layout they have. What a kill left half made is thrown away: without
-/// `format`, nothing was ever promised.
+/// Creates the engine's files, then writes `format`. Removes leftovers of a creation that was killed: without `format`,
+/// no answer was ever given.
 fn make(dir: &Path) -> std::result::Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let database = dir.join("db");
@@ -78,7 +78,7 @@ fn make(dir: &Path) -> std::result::Result<(), String> {
     sync(dir).map_err(text)
 }
 
-/// Makes the names in a directory durable.
+/// Makes the entries of a directory durable.
 fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

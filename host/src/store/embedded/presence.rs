@@ -1,4 +1,4 @@
-//! Who works for this store's dispatcher. In memory: it is true only while they work, and nothing is decided by it.
+//! Announced dispatchers and workers. In memory, since they end with the process and no decision depends on them.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use crate::{
     store::{Crew, WorkerInfo},
 };
 
-/// See the module's documentation.
+/// Announcements of dispatchers, with their expiry.
 pub(super) struct Presence {
     clock: Clock,
     announced: Mutex<HashMap<DispatcherId, Announced>>,
@@ -24,12 +24,12 @@ struct Announced {
 }
 
 impl Presence {
-    /// Nobody is there.
+    /// Creates a registry without announcements.
     pub(super) fn new(clock: Clock) -> Self {
         Self { clock, announced: Mutex::default() }
     }
 
-    /// Replaces what a dispatcher said before.
+    /// Replaces a dispatcher's previous announcement.
     pub(super) fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) {
         let now = self.clock.now();
         let mut announced = self.lock();
@@ -37,7 +37,7 @@ impl Presence {
         announced.insert(dispatcher, Announced { workers, until: now.plus(ttl_ms) });
     }
 
-    /// Everyone who is there, by age.
+    /// Returns the dispatchers and workers whose announcement has not expired, by age.
     pub(super) fn workers(&self) -> Crew {
         let now = self.clock.now();
         let announced = self.lock();

@@ -1,7 +1,7 @@
-//! Where the indexes start. Entries that a group has removed but not committed are skipped only by reading past them, so
-//! a scan from an index's beginning for each task of a group would take time that grows with its square. This memory says
-//! up to where there is nothing, and holds few entries however many tasks wait. It may be forgotten at any time: the next
-//! scan starts at the beginning.
+//! Start positions of the indexes. Entries that a group has removed but not committed can only be skipped by reading
+//! past them, so scanning an index from its beginning for each task of a group would take quadratic time. This cache
+//! remembers up to where an index is empty, and holds few entries however many tasks are queued. It can be cleared at
+//! any time: the next scan then starts at the beginning.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,35 +14,35 @@ use super::{
 };
 use crate::store::Result;
 
-/// Entries of a queue read at a time.
+/// Number of a queue's entries read at a time.
 const READ: usize = 256;
-/// Entries held of one queue.
+/// Largest number of cached entries per queue.
 const HEAD_MAX: usize = 1_024;
-/// Queues remembered; with more, all are forgotten.
+/// Largest number of cached queues; beyond it, all are dropped.
 const QUEUES_MAX: usize = 10_000;
 
 type Moment = [u8; MOMENT_BYTES];
 
-/// See the module's documentation.
+/// Cached heads of ready queues, and start positions of timed indexes.
 #[derive(Default)]
 pub(super) struct Starts {
     queues: HashMap<(TenantId, Priority), Head>,
     timed: [Option<Key>; Timed::COUNT],
 }
 
-/// The head of one queue: each of its entries is in `first`, or in the engine at `rest` or later.
+/// Head of one queue: each entry of the queue is in `first`, or in the engine at `rest` or later.
 struct Head {
     first: BTreeSet<Moment>,
     rest: Key,
 }
 
 impl Starts {
-    /// Forgets everything: after writes that did not happen.
+    /// Clears the cache, after writes that did not take effect.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// An entry was written to a ready index.
+    /// Records that an entry was written to a ready index.
     pub(super) fn ready_added(&mut self, tenant: &TenantId, priority: Priority, entry: Moment) {
         let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };
         if entry[..] >= head.rest[..] {
@@ -56,14 +56,14 @@ impl Starts {
         }
     }
 
-    /// An entry was removed from a ready index.
+    /// Records that an entry was removed from a ready index.
     pub(super) fn ready_removed(&mut self, tenant: &TenantId, priority: Priority, entry: &Moment) {
         if let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) {
             head.first.remove(entry);
         }
     }
 
-    /// The first entry of a ready index.
+    /// Returns the first entry of a ready index.
     pub(super) fn first_ready(
         &mut self,
         group: &Group<'_>,
@@ -87,7 +87,7 @@ impl Starts {
         Ok(head.first.first().copied())
     }
 
-    /// An entry was written to a timed index.
+    /// Records that an entry was written to a timed index.
     pub(super) fn timed_added(&mut self, timed: Timed, key: &[u8]) {
         if let Some(start) = &mut self.timed[timed as usize]
             && key < &start[..]
@@ -96,12 +96,12 @@ impl Starts {
         }
     }
 
-    /// Where to start reading a timed index.
+    /// Returns the key from which to read a timed index.
     pub(super) fn timed(&self, timed: Timed) -> Key {
         self.timed[timed as usize].clone().unwrap_or_else(|| timed.start())
     }
 
-    /// There is nothing before `key`, or there will not be when the step at work is over.
+    /// Records that there is nothing before `key`, or will be nothing once the current step is over.
     pub(super) fn timed_read(&mut self, timed: Timed, key: Key) {
         self.timed[timed as usize] = Some(key);
     }

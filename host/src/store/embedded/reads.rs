@@ -1,4 +1,5 @@
-//! Reads: what is committed, straight from the engine, beside the writer. Each read is of one moment. Knows no step.
+//! Reads of the committed state, directly from the engine and concurrent with the writer. Each read sees one snapshot.
+//! Independent of the steps.
 
 use std::sync::Arc;
 
@@ -20,26 +21,27 @@ use super::{
 };
 use crate::store::{Backlog, Error, FunctionRef, Page, PageRequest, Result, TaskResult};
 
-/// Function versions remembered, about 300 bytes each. Where more are called in turn, they are read.
+/// Largest number of cached function versions, about 300 bytes each. Beyond it, versions are read from the engine.
 const VERSIONS_MAX: usize = 1_000;
 
 type Versions = Cache<(TenantId, FunctionRef), (u64, FunctionVersion)>;
 
-/// See the module's documentation. Cheap to clone.
+/// Reader of the committed state. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Reads {
     engine: Arc<Engine>,
-    /// Versions that were found, and at which moment: a sync invoke reads nothing else, and mostly nothing has changed.
+    /// Versions found, with the number of their snapshot: a sync invoke reads nothing else, and usually nothing has
+    /// changed.
     versions: Arc<Versions>,
 }
 
 impl Reads {
-    /// Reads of an engine.
+    /// Creates a reader of an engine.
     pub(super) fn new(engine: Arc<Engine>) -> Self {
         Self { engine, versions: Arc::new(Cache::new(VERSIONS_MAX)) }
     }
 
-    /// Performs a read that may take a while where it does not hold up others.
+    /// Performs a read that may take long on a thread for blocking work.
     pub(super) async fn aside<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Self) -> Result<T> + Send + 'static,
@@ -49,25 +51,25 @@ impl Reads {
         done.map_err(|error| Error::Unavailable(error.to_string()))?
     }
 
-    /// Returns the time of the last step that wrote, in whichever process; 0 where none did.
+    /// Returns the time of the last step that wrote, in this or an earlier process; 0 if there was none.
     pub(super) fn written_at(&self) -> Result<Millis> {
         let bytes = self.engine.snapshot()?.get(Space::Records, &keys::written_at())?;
         let written_at = bytes.map(|bytes| records::decode("the time", &bytes)).transpose()?;
         Ok(written_at.unwrap_or_default())
     }
 
-    /// What is committed now.
+    /// Returns the current committed state.
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.engine.snapshot()
     }
 
-    /// A task.
+    /// Returns a task.
     pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
         let snapshot = self.engine.snapshot()?;
         task_of(&snapshot, tenant, task)
     }
 
-    /// A task and its output.
+    /// Returns a task and its output.
     pub(super) fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
         let snapshot = self.engine.snapshot()?;
         let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
@@ -75,31 +77,31 @@ impl Reads {
         Ok(Some(TaskResult { task, output }))
     }
 
-    /// A task's log.
+    /// Returns a task's log.
     pub(super) fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
         let snapshot = self.engine.snapshot()?;
         let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
         Ok(Some(snapshot.get(Space::Blobs, &keys::log(task.id))?.unwrap_or_default()))
     }
 
-    /// A task's input.
+    /// Returns a task's input.
     pub(super) fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
         let snapshot = self.engine.snapshot()?;
         let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
         Ok(Some(snapshot.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_default()))
     }
 
-    /// A tenant's tasks, newest first.
+    /// Returns a tenant's tasks, newest first.
     pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
         self.latest_first(tenant, &keys::listed_of(tenant), page)
     }
 
-    /// A tenant's dead letters, the latest to fail first.
+    /// Returns a tenant's dead letters, most recent failure first.
     pub(super) fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
         self.latest_first(tenant, &keys::dead_letters_of(tenant), page)
     }
 
-    /// The tasks of an index whose keys are `prefix` and a moment.
+    /// Returns a page of the index whose keys consist of `prefix` and a moment, latest first.
     fn latest_first(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<Task>> {
         let to = match cursor(page) {
             None => keys::past(prefix),
@@ -114,7 +116,7 @@ impl Reads {
         })
     }
 
-    /// One version.
+    /// Returns one version.
     pub(super) fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
         let snapshot = self.engine.snapshot()?;
         let key = (tenant.clone(), function.clone());
@@ -137,12 +139,12 @@ impl Reads {
         Ok(found)
     }
 
-    /// The newest version of each name, by name.
+    /// Returns the newest version of each name, sorted by name.
     pub(super) fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
         self.functions_of(tenant, &keys::newest_of_all(tenant), page)
     }
 
-    /// The versions whose ids stand under a prefix, in the order of their keys.
+    /// Returns a page of the versions whose ids are stored under a prefix, in key order.
     fn functions_of(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<FunctionVersion>> {
         let from = match cursor(page) {
             None => prefix.to_vec(),
@@ -157,7 +159,7 @@ impl Reads {
         })
     }
 
-    /// The versions of a name, newest first.
+    /// Returns the versions of a name, newest first.
     pub(super) fn versions(
         &self,
         tenant: &TenantId,
@@ -167,12 +169,12 @@ impl Reads {
         self.functions_of(tenant, &keys::versions(tenant, name), page)
     }
 
-    /// A module's wasm bytes.
+    /// Returns a module's wasm bytes.
     pub(super) fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
         self.engine.snapshot()?.get(Space::Blobs, &keys::module(digest))
     }
 
-    /// What waits and runs, of each tenant that has anything.
+    /// Returns the numbers of unfinished tasks, for each tenant that has any.
     pub(super) fn backlog(&self) -> Result<Vec<Backlog>> {
         let prefix = keys::counters_of_all();
         let mut backlog = Vec::new();
@@ -186,12 +188,12 @@ impl Reads {
         Ok(backlog)
     }
 
-    /// Bytes on disk.
+    /// Returns the size of the store on disk, in bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         self.engine.disk_bytes()
     }
 
-    /// Whether the engine is open: it is not after a failed write.
+    /// Fails if the engine is closed, as it is after a failed write.
     pub(super) fn check(&self) -> Result<()> {
         self.engine.snapshot().map(drop)
     }
@@ -214,7 +216,8 @@ fn function_id(bytes: &[u8]) -> Result<FunctionId> {
     Ok(FunctionId::from_bytes(bytes))
 }
 
-/// What the cursor of a page stands for: no cursor, the end of the last row's key, or something that no page gave.
+/// Decodes the cursor of a page: `None` without one, `Some(None)` if it is invalid, otherwise the end of the last row's
+/// key.
 fn cursor(page: &PageRequest) -> Option<Option<Key>> {
     page.cursor.as_ref().map(|text| from_hex(text))
 }

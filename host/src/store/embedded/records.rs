@@ -1,6 +1,6 @@
-//! How records are written: a byte that says the layout, then postcard. The layouts are stated here rather than taken
-//! from the domain types wherever those name things by position, so that a new error code or field cannot change the
-//! meaning of what is on disk. Knows no key.
+//! Encoding of records: a byte for the layout, then postcard. Where a domain type is encoded by position, the layout is
+//! declared here instead, so that a new error code or field cannot change the meaning of data on disk. Independent of
+//! the keys.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -20,30 +20,30 @@ mod functions;
 
 pub(super) use self::functions::{decode_function, encode_function};
 
-/// The layout of every record but those of functions, which have one of their own. A change of any layout makes a new
-/// number, and `decode` learns to read the old one.
+/// Layout of every record except functions, which have their own. A change of any layout increments the number, and
+/// `decode` must still read the old one.
 const LAYOUT: u8 = 1;
 
-/// What is counted of a tenant.
+/// Counters of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Counters {
-    /// Tasks that may be leased, by the order of their priority.
+    /// Number of ready tasks, by the order of their priority.
     pub(super) ready: [u64; 3],
-    /// Tasks that wait for their time.
+    /// Number of delayed tasks.
     pub(super) delayed: u64,
-    /// Leased attempts.
+    /// Number of leased attempts.
     pub(super) running: u64,
-    /// Function versions.
+    /// Number of function versions.
     pub(super) versions: u64,
 }
 
 impl Counters {
-    /// Tasks that wait.
+    /// Returns the number of queued tasks.
     pub(super) fn waiting(&self) -> u64 {
         self.ready.iter().sum::<u64>() + self.delayed
     }
 
-    /// What waits and runs, if anything does.
+    /// Returns the tenant's backlog, or `None` if it has no unfinished tasks.
     pub(super) fn backlog(&self, tenant: TenantId) -> Option<Backlog> {
         let ready = self.ready.iter().sum();
         let any = ready + self.delayed + self.running > 0;
@@ -51,49 +51,49 @@ impl Counters {
     }
 }
 
-/// A function version. One that is deleted is kept until its last task has ended.
+/// Function version. A deleted one is kept until its last task has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FunctionRecord {
     /// The version.
     pub(super) version: FunctionVersion,
-    /// Whether it looks absent.
+    /// True if the version is deleted and must look absent.
     pub(super) deleted: bool,
 }
 
-/// What is counted of a namespace.
+/// Counters of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NamespaceRecord {
-    /// The last revision given.
+    /// Last revision used.
     pub(super) revision: u64,
-    /// Values, those whose time is over included.
+    /// Number of values, including expired ones.
     pub(super) entries: u64,
-    /// Bytes of their keys and themselves.
+    /// Size of the keys and values, in bytes.
     pub(super) bytes: u64,
 }
 
-/// A value of a namespace.
+/// Value of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ValueRecord {
-    /// Its revision.
+    /// Revision of the value.
     pub(super) revision: u64,
-    /// When it is over.
+    /// Time of expiry, if any.
     pub(super) expires_at: Option<Millis>,
-    /// The value.
+    /// Bytes of the value.
     pub(super) value: Bytes,
 }
 
-/// A value as it is kept.
+/// Encodes a record.
 ///
 /// # Errors
-/// [`Error::Corrupt`]; no value of this store's types is refused by postcard.
+/// [`Error::Corrupt`] if postcard refuses the value, as it refuses none of this store's types.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     postcard::to_extend(value, vec![LAYOUT]).map_err(|error| Error::Corrupt(format!("a record to be written: {error}")))
 }
 
-/// A value that was kept.
+/// Decodes a record.
 ///
 /// # Errors
-/// [`Error::Corrupt`] where the bytes are none, or of a layout that this version does not know.
+/// [`Error::Corrupt`] if the bytes are invalid or of a layout unknown to this version.
 pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     decode_layout(LAYOUT, what, bytes)
 }
@@ -110,23 +110,23 @@ fn decode_layout<T: DeserializeOwned>(layout: u8, what: &str, bytes: &[u8]) -> R
     }
 }
 
-/// A record that may get more fields, as JSON. Of such there are few, and they are small.
+/// Encodes a record that may get more fields as JSON. Such records are few and small.
 ///
 /// # Errors
-/// [`Error::Corrupt`]; no value of this store's types is refused.
+/// [`Error::Corrupt`] if the value cannot be encoded, as every value of this store's types can.
 pub(super) fn encode_open<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::Corrupt(format!("a record to be written: {error}")))
 }
 
-/// A record that [`encode_open`] wrote, perhaps of another version.
+/// Decodes a record of [`encode_open`], possibly written by another version.
 ///
 /// # Errors
-/// [`Error::Corrupt`] where the bytes are none.
+/// [`Error::Corrupt`] if the bytes are invalid.
 pub(super) fn decode_open<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| Error::Corrupt(format!("{what}: {error}")))
 }
 
-/// A task as it is kept.
+/// Encodes a task.
 ///
 /// # Errors
 /// See [`encode`].
@@ -134,7 +134,7 @@ pub(super) fn encode_task(task: &Task) -> Result<Vec<u8>> {
     encode(&TaskRecord::from(task))
 }
 
-/// A task that was kept.
+/// Decodes a task.
 ///
 /// # Errors
 /// See [`decode`].
@@ -165,7 +165,7 @@ enum StateRecord {
     Running(Lease),
     Completed(Ended),
     Failed(FailureRecord, Ended),
-    /// Runs, under a lease that was renewed.
+    /// Running, with a lease that was renewed.
     Renewed(Lease),
 }
 
@@ -284,8 +284,8 @@ mod tests {
         ]
     }
 
-    /// Where this fails, what older versions have written can no longer be read: keep the old layout readable, and give
-    /// the new one the next number.
+    /// If this fails, data written by older versions can no longer be read: keep the old layout readable, and give the
+    /// new one the next number.
     #[test]
     fn the_layout_is_the_one_on_disk() {
         let [one, two, three, four, five] = ["01", "02", "03", "04", "05"].map(|byte| byte.repeat(16));

@@ -1,4 +1,5 @@
-//! Tenants' fuel. In memory: only this process draws, and a start with full tanks gives a tenant at most a minute's worth.
+//! Tenants' fuel. In memory: only this process draws, and a restart with full tanks gives a tenant at most a minute's
+//! worth.
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ impl Tanks {
         let now = self.clock.now();
         let mut tanks = self.tanks.lock().unwrap_or_else(PoisonError::into_inner);
         if tanks.len() >= COUNTED_TENANTS_MAX && !tanks.contains_key(tenant) {
-            // After a minute a tank is full, as one is that is not known.
+            // After a minute a tank is full, as an unknown one is.
             tanks.retain(|_, tank| now.since(tank.at) < 60_000);
         }
         change(tanks.entry(tenant.clone()).or_insert_with(|| FuelTank::full(per_minute, now)), now)

@@ -1,5 +1,5 @@
-//! The conformance suite on the embedded store; and what only a store in a directory does: it survives, and it is one
-//! process's.
+//! The conformance suite on the embedded store, and behaviour that only a store in a directory has: it survives kills
+//! and belongs to one process.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 

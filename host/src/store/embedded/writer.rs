@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes as many waiting steps as fit into a group, performs them one after the other,
-//! commits them with one flush of the disk, and only then answers each. Knows no step's content.
+//! The single writer thread. It takes as many waiting steps as fit into a group, performs them in order, commits them
+//! with one flush of the disk, and only then answers each. Independent of the steps' content.
 
 use std::{
     sync::Arc,
@@ -16,20 +16,20 @@ use crate::{
     store::{Error, Options, Result, hints::Hints},
 };
 
-/// Steps that may wait; with more, callers wait to hand theirs in.
+/// Largest number of waiting steps; beyond it, callers wait for room.
 const WAITING_MAX: usize = 1_024;
-/// Steps of a group.
+/// Largest number of steps in a group.
 const GROUP_MAX: usize = 512;
-/// Bytes handed in with the steps of a group: bounds memory and the time of a flush. One step may have more.
+/// Size of a group's payloads at which no further step is added, in bytes. Bounds memory and the time of a flush.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// Without a write for so long, the store is idle.
+/// Time without a write after which the store is idle.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Told whether the group was committed.
+/// Answers a caller once its group was committed or could not be.
 type Answer = Box<dyn FnOnce(&Result<()>) + Send>;
 
-/// Performs a step, unless the group cannot be committed anyway.
+/// Performs a step, or nothing if the group cannot be committed anyway.
 type Perform = Box<dyn FnOnce(Option<&mut Steps<'_>>, &Clock) -> Answer + Send>;
 
 struct Job {
@@ -37,7 +37,7 @@ struct Job {
     perform: Perform,
 }
 
-/// See the module's documentation. Dropping it ends the thread once every step handed in is answered.
+/// Handle to the writer thread. Dropping it ends the thread once every submitted step is answered.
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -59,7 +59,7 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Performs a step that hands in about this many bytes; answers when it is durable.
+    /// Performs a step with a payload of about `bytes` bytes; returns when it is durable.
     pub(super) async fn step<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -75,7 +75,7 @@ impl Writer {
                     (Err(Error::Unavailable(reason)), _) => Err(Error::Unavailable(reason.clone())),
                     (Err(error), _) => Err(Error::Unavailable(error.to_string())),
                 };
-                // Whoever asked may have gone away.
+                // The caller may have gone away.
                 drop(tell.send(answer));
             })
         };
@@ -140,7 +140,7 @@ fn run(
     }
 }
 
-/// Performs the first job, and the ones that wait behind it or come meanwhile, as far as they fit into a group.
+/// Performs the first job and those that wait behind it or arrive meanwhile, as far as they fit into a group.
 fn perform(
     first: Job,
     waiting: &mut mpsc::Receiver<Job>,

@@ -1,4 +1,4 @@
-//! How function versions are written: with a layout of their own since they have grants. The one before is still read.
+//! Encoding of function versions, which have their own layout since grants were added. The layout before is still read.
 
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{FunctionRecord, LAYOUT, decode, decode_layout};
 use crate::store::{Error, Result};
 
-/// The layout of functions since they have grants.
+/// Layout of functions with grants.
 const FUNCTION_LAYOUT: u8 = 2;
 
-/// A function version as it is kept.
+/// Encodes a function version.
 ///
 /// # Errors
 /// As [`super::encode`].
@@ -26,7 +26,7 @@ pub(in crate::store::embedded) fn encode_function(record: &FunctionRecord) -> Re
     written.map_err(|error| Error::Corrupt(format!("a function to be written: {error}")))
 }
 
-/// A function version that was kept; one without grants where it is older than they are.
+/// Decodes a function version. Versions from before grants were added have none.
 ///
 /// # Errors
 /// As [`super::decode`].
@@ -42,7 +42,7 @@ pub(in crate::store::embedded) fn decode_function(bytes: &[u8]) -> Result<Functi
     Ok(record.with(grants))
 }
 
-/// What was kept of a version before there were grants.
+/// Record of a version from before grants were added.
 #[derive(Serialize, Deserialize)]
 struct PlainRecord {
     id: FunctionId,
@@ -100,7 +100,7 @@ mod tests {
         FunctionRecord { version, deleted: true }
     }
 
-    /// The first is of a version before there were grants.
+    /// The first is a version from before grants were added.
     #[test]
     fn the_layout_of_functions_is_the_one_on_disk() {
         let (one, three) = ("01".repeat(16), "03".repeat(32));

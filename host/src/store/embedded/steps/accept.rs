@@ -1,4 +1,4 @@
-//! Accept: new tasks.
+//! Acceptance of new tasks and replays.
 
 use fusebox_core::{
     error::ErrorCode,
@@ -18,13 +18,13 @@ use crate::store::{
 };
 
 impl Steps<'_> {
-    /// Accepts tasks, each on its own; answers in their order.
+    /// Accepts tasks independently of each other; returns the answers in their order.
     pub(in crate::store::embedded) fn accept(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
         tasks.into_iter().map(|task| self.accept_one(task)).collect()
     }
 
-    /// Accepts other tries of dead letters with their inputs, as many as one step copies, but one at least; answers in
-    /// their order.
+    /// Accepts replays of dead letters with the letters' inputs; returns the answers in their order. Handles only as
+    /// many as one step may copy, but at least one.
     pub(in crate::store::embedded) fn replay(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
         let (mut answers, mut copied) = (Vec::new(), 0);
         for task in tasks {
@@ -72,7 +72,7 @@ impl Steps<'_> {
         Ok(Accepted::New { at: self.now })
     }
 
-    /// Ends a task whose function was deleted after its caller had looked it up: nothing could ever run it.
+    /// Ends a task whose function was deleted after its caller had looked it up, since it could never run.
     fn fail_without_function(&self, task: &mut Task) {
         task.state = TaskState::Queued { not_before: self.now };
         let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
@@ -81,7 +81,7 @@ impl Steps<'_> {
             Failure::new(ErrorCode::FunctionNotFound, "the function was deleted before the task was accepted");
         if let Ok(attempt) = task.lease(lease) {
             let receipt = Receipt { attempt, ..Receipt::default() };
-            // Cannot be refused: the lease is the one just made.
+            // Never refused: the lease was just made.
             let _ = task.end(Fence { attempt, token }, Some(failure), receipt, self.now);
         }
     }

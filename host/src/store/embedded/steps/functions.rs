@@ -1,5 +1,5 @@
-//! Functions: register and delete; and how long a version and its module are kept. A version is kept until it is deleted
-//! and its last task has ended, a module until no version needs it.
+//! Registration and deletion of functions, and the lifetime of versions and modules. A version is kept until it is
+//! deleted and its last task has ended; a module until no version needs it.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -19,7 +19,7 @@ use crate::store::{
 };
 
 impl Steps<'_> {
-    /// Keeps a function version and its module. The same id again answers the version it made before.
+    /// Stores a function version and its module. Registering the same id again answers the version created before.
     pub(in crate::store::embedded) fn register(&mut self, new: NewFunction, module: Bytes) -> Result<Registered> {
         match self.function_record(new.id)? {
             Some(known) if known.version.tenant == new.tenant => return Ok(Registered::Version(known.version)),
@@ -58,7 +58,7 @@ impl Steps<'_> {
         Ok(Registered::Version(version))
     }
 
-    /// Removes one version by id, or every version of a name. Whether there was one.
+    /// Deletes one version by id, or every version of a name. Returns true if there was one.
     pub(in crate::store::embedded) fn delete_function(
         &mut self,
         tenant: &TenantId,
@@ -97,7 +97,7 @@ impl Steps<'_> {
         self.put_function(&record)
     }
 
-    /// Counts a new task of a function. False where there is no such function.
+    /// Counts a new task of a function. Returns false if the function does not exist.
     pub(super) fn hold_function(&mut self, tenant: &TenantId, function: FunctionId) -> Result<bool> {
         match self.function_record(function)? {
             Some(record) if record.version.tenant == *tenant => {}
@@ -109,7 +109,7 @@ impl Steps<'_> {
         Ok(true)
     }
 
-    /// Counts the end of a task of a function. With its last task, a deleted function goes.
+    /// Counts the end of a task of a function, and removes a deleted function with its last task.
     pub(super) fn release_function(&mut self, tenant: &TenantId, function: FunctionId) -> Result<()> {
         let Some(record) = self.function_record(function)? else { return Ok(()) };
         if record.version.tenant != *tenant {
@@ -148,7 +148,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The ids of a name's versions, newest first.
+    /// Returns the ids of a name's versions, newest first.
     fn version_ids(&self, tenant: &TenantId, name: &FunctionName, limit: usize) -> Result<Vec<FunctionId>> {
         let prefix = keys::versions(tenant, name);
         let found = self.group.keys(Space::Records, &prefix, &keys::past(&prefix), limit)?;
@@ -171,7 +171,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// A number that is 0 where there is none.
+    /// Returns a stored number, 0 if absent.
     fn number<T: serde::de::DeserializeOwned + Default>(&self, what: &str, key: &[u8]) -> Result<T> {
         let bytes = self.group.get(Space::Records, key)?;
         bytes.map_or(Ok(T::default()), |bytes| records::decode(what, &bytes))

@@ -1,4 +1,4 @@
-//! Tenants and API keys: few, small, and seldom written.
+//! Changes of tenants and API keys: few, small, and rare.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 impl Steps<'_> {
-    /// Makes a tenant.
+    /// Creates a tenant.
     pub(in crate::store::embedded) fn add_tenant(&mut self, by: Acting, id: TenantId) -> Result<Acted<TenantAdded>> {
         if !self.reaches(by, &TenantId::default_tenant())? {
             return Ok(Err(Denied));
@@ -49,7 +49,7 @@ impl Steps<'_> {
         Ok(Ok(true))
     }
 
-    /// Sets what a tenant may take.
+    /// Replaces a tenant's quotas.
     pub(in crate::store::embedded) fn set_quotas(
         &mut self,
         by: Acting,
@@ -64,7 +64,7 @@ impl Steps<'_> {
         Ok(Ok(true))
     }
 
-    /// Keeps a new key, and sets the end of the one whose place it takes.
+    /// Stores a new key, and sets the expiry of the key that it replaces.
     pub(in crate::store::embedded) fn add_key(&mut self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {
         let known = self.key_of(&new.tenant, new.id)?;
         if let Some(known) = known.filter(|known| known.digest == new.digest) {
@@ -124,7 +124,8 @@ impl Steps<'_> {
         Ok(Ok(Some(key)))
     }
 
-    /// Whether an authority is enough for what is a tenant's; what is the host's is the default tenant's.
+    /// Returns true if the authority covers a tenant's records. Records of the host itself belong to the default
+    /// tenant.
     fn reaches(&self, by: Acting, tenant: &TenantId) -> Result<bool> {
         let id = match by {
             Acting::Store => return Ok(true),

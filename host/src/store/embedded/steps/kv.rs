@@ -1,5 +1,5 @@
-//! What functions keep: values with their revisions and times, and settings. The entry of a value says all about it; the
-//! namespace's record counts them, and gives revisions.
+//! Changes of values and settings. The record of a value is complete in itself; the namespace's record counts the
+//! values and allots revisions.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -19,7 +19,7 @@ use crate::store::{
     kv::{Granted, Namespace, NewValue, SettingKind},
 };
 
-/// Values whose time is over that one set removes: bounds its work.
+/// Largest number of expired values that one set removes, to bound its work.
 const REMOVED_MAX: usize = 64;
 
 impl Steps<'_> {
@@ -111,7 +111,7 @@ impl Steps<'_> {
         Ok(there)
     }
 
-    /// Forgets everything of a function.
+    /// Deletes all values and settings of a function.
     pub(in crate::store::embedded) fn forget(&mut self, of: &Namespace) -> Result<()> {
         let ranges = [
             (Space::Records, keys::settings(of, SettingKind::Config)),
@@ -124,7 +124,7 @@ impl Steps<'_> {
                 self.group.remove(space, key);
             }
         }
-        // The revisions go on where they were: one is never used again.
+        // Revisions continue where they were, so that none is reused.
         let revision = self.namespace(of)?.revision;
         if revision > 0 {
             self.put_namespace(of, &NamespaceRecord { revision, ..NamespaceRecord::default() })?;
@@ -182,7 +182,7 @@ impl NamespaceRecord {
 }
 
 impl ValueRecord {
-    /// Whether its time is not over.
+    /// Returns true if the value has not expired at `now`.
     pub(in crate::store::embedded) fn is_live(&self, now: Millis) -> bool {
         self.expires_at.is_none_or(|at| at > now)
     }

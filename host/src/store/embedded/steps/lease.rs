@@ -1,4 +1,4 @@
-//! Lease: the first due tasks of a tenant.
+//! Leases of the first due tasks of a tenant.
 
 use std::collections::HashMap;
 
@@ -21,18 +21,18 @@ use crate::store::{
     },
 };
 
-/// Tasks looked at in one step: some may have expired, and each is ended on the way.
+/// Largest number of tasks examined in one step: expired ones are ended on the way.
 const LOOKED_AT_MAX: usize = 1_024;
 
-/// Leases looked at for those that a request asks for again: more than one process holds.
+/// Largest number of leases examined for a repeated request: more than one process holds.
 const HELD_MAX: usize = 10_000;
 
-/// What a lease needs of each function.
+/// Data of each function that a lease needs.
 type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName, Grants)>;
 
 impl Steps<'_> {
-    /// Leases the first due tasks of a tenant: highest priority first, then oldest first. What a request's tokens hold is
-    /// given before, where it is sent again.
+    /// Leases the first due tasks of a tenant: highest priority first, then oldest first. A repeated request first gets
+    /// the attempts that its tokens hold.
     pub(in crate::store::embedded) fn lease(&mut self, request: &LeaseRequest) -> Result<Vec<LeasedTask>> {
         let mut functions = Functions::new();
         let mut leased = if request.again { self.held(request, &mut functions)? } else { Vec::new() };
@@ -61,7 +61,7 @@ impl Steps<'_> {
         Ok(leased)
     }
 
-    /// Returns the attempts that the tokens of a request hold, each for as long as a new lease lasts.
+    /// Returns the attempts that a request's tokens hold, each extended to the duration of a new lease.
     fn held(&mut self, request: &LeaseRequest, functions: &mut Functions) -> Result<Vec<LeasedTask>> {
         let (from, to) = (Timed::Leased.after(self.now), Timed::Leased.after(Millis::NEVER));
         let expires_at = self.now.plus(request.lease_ms);
@@ -79,7 +79,7 @@ impl Steps<'_> {
         Ok(held)
     }
 
-    /// The first ready task; `Some(None)` where its entry named none that can be read, and was removed.
+    /// Returns the first ready task, or `Some(None)` if its entry named no readable queued task and was removed.
     fn first_ready(&mut self, request: &LeaseRequest, priority: Priority) -> Result<Option<Option<Task>>> {
         let tenant = &request.tenant;
         let Some(entry) = self.starts.first_ready(&self.group, tenant, priority)? else { return Ok(None) };
@@ -110,7 +110,8 @@ impl Steps<'_> {
             renewed: false,
         };
         let leased = !expired && task.lease(lease).is_ok();
-        // A task that is refused was promoted before the clock was set back: as it is, it goes where it now belongs.
+        // A task that refuses the lease was promoted before the clock was set back; it is indexed again by its current
+        // state.
         self.change(&before, Place::Ready, &task)?;
         if !leased {
             return Ok(None);
@@ -118,8 +119,8 @@ impl Steps<'_> {
         self.handed_over(task, functions)
     }
 
-    /// All that a run needs. Of a task whose function cannot be read there is nothing to hand over: that is reported, and
-    /// its lease lapses until its attempts are used up, so that it stops none behind it.
+    /// Returns everything that a run needs. A task whose function cannot be read is logged and skipped: its lease
+    /// lapses until its attempts are used up, so it blocks no task behind it.
     fn handed_over(&self, task: Task, functions: &mut Functions) -> Result<Option<LeasedTask>> {
         let (module, function_name, grants) = match self.function_of(&task, functions) {
             Ok(function) => function,

@@ -1,6 +1,6 @@
-//! The steps: what each call of the store that writes does to records, indexes and counters. This file holds what they
-//! share: how a task moves between the indexes, and the one routine for every end. Transitions are the lifecycle's.
-//! Knows no engine, no thread and no clock.
+//! The changes that each writing call makes to records, indexes and counters. This file has the shared parts: moving a
+//! task between indexes, and the one routine for every end. State transitions belong to the lifecycle. Independent of
+//! the engine, threads and clock.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -27,14 +27,14 @@ mod lease;
 mod report;
 mod tick;
 
-/// Where a task that waits is indexed.
+/// Index that a queued task is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Ready,
     Delayed,
 }
 
-/// One group of steps at work.
+/// Steps of one group.
 pub(super) struct Steps<'a> {
     group: Group<'a>,
     starts: &'a mut Starts,
@@ -42,17 +42,17 @@ pub(super) struct Steps<'a> {
     options: Options,
     now: Millis,
     events: Vec<Event>,
-    /// Events of the steps before the one at work.
+    /// Number of events from steps before the current one.
     events_kept: usize,
 }
 
 impl<'a> Steps<'a> {
-    /// Steps that will be committed together.
+    /// Creates the steps of a group that is committed as a whole.
     pub(super) fn new(group: Group<'a>, starts: &'a mut Starts, written_at: &'a mut Millis, options: Options) -> Self {
         Self { group, starts, written_at, options, now: Millis::default(), events: Vec::new(), events_kept: 0 }
     }
 
-    /// Performs one step at `now`. A step that fails changes nothing.
+    /// Performs one step at `now`. A failed step changes nothing.
     pub(super) fn perform<T>(&mut self, now: Millis, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.now = now;
         self.events_kept = self.events.len();
@@ -66,8 +66,8 @@ impl<'a> Steps<'a> {
         result
     }
 
-    /// Commits every step; gives what has happened, and whether anything was written. With what is written goes
-    /// its time, before which the next process's does not begin.
+    /// Commits every step. Returns the events, and true if anything was written. The commit includes its time, which
+    /// the clock of the next process starts no earlier than.
     pub(super) fn commit(self) -> Result<(Vec<Event>, bool)> {
         let Self { mut group, starts, written_at, now, events, .. } = self;
         let newer = (now > *written_at && group.has_writes()).then_some(now);
@@ -83,8 +83,8 @@ impl<'a> Steps<'a> {
         self.group.get(Space::Records, &keys::task(task))?.map(|bytes| records::decode_task(&bytes)).transpose()
     }
 
-    /// The task that an index entry names. An entry whose task cannot be read is of no use: it is reported, and whoever
-    /// asks removes it, since it would stop everything behind it.
+    /// Returns the task that an index entry names. An entry whose task cannot be read is logged; the caller removes it,
+    /// since it would block everything behind it.
     fn indexed(&self, key: &[u8]) -> Result<Option<Task>> {
         let Some(id) = keys::last_task(key) else { return Ok(None) };
         match self.task(id) {
@@ -102,14 +102,14 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// Replaces a task that was at `place` if it waited.
+    /// Replaces a task; `place` is the index it was in if it was queued.
     fn change(&mut self, before: &Task, place: Place, after: &Task) -> Result<()> {
         self.leave(before, place)?;
         self.enter(after)?;
         self.save(after)
     }
 
-    /// Where a waiting task is indexed: a delayed one that is due stays delayed until a tick promotes it.
+    /// Returns the index that a queued task is in: a delayed task that is due stays delayed until a tick promotes it.
     fn place(&self, task: &Task) -> Result<Place> {
         match task.state {
             TaskState::Queued { not_before } if not_before > Millis(0) => {
@@ -120,7 +120,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Indexes a task by its state, and counts it.
+    /// Indexes and counts a task by its state.
     fn enter(&mut self, task: &Task) -> Result<()> {
         match &task.state {
             TaskState::Queued { not_before } => {
@@ -152,7 +152,7 @@ impl<'a> Steps<'a> {
         self.count(&task.tenant, |counters| counters.ready[usize::from(keys::order(task.priority))] += 1)
     }
 
-    /// The one routine of every end: whichever way a task ends, it comes here once.
+    /// The one routine for every end of a task; called once per task.
     fn end(&mut self, task: &Task, at: Millis) -> Result<()> {
         self.put_timed(Timed::Ended, at.plus(self.options.ended_ttl_ms), task.id);
         match task.is_dead_letter() {
@@ -164,7 +164,7 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// Takes a task out of the indexes that its state put it into.
+    /// Removes a task from the indexes of its state.
     fn leave(&mut self, task: &Task, place: Place) -> Result<()> {
         match &task.state {
             TaskState::Queued { not_before } => {
@@ -204,7 +204,7 @@ impl<'a> Steps<'a> {
         self.group.put(Space::Index, key, Bytes::new());
     }
 
-    /// The first entries of a timed index that are due. Whoever asks takes each of them out of the index.
+    /// Returns the first due entries of a timed index. The caller removes each of them.
     fn due(&mut self, timed: Timed, until: Millis, limit: usize) -> Result<Vec<Key>> {
         let (from, to) = (self.starts.timed(timed), timed.after(until));
         let due = self.group.keys(Space::Index, &from, &to, limit)?;

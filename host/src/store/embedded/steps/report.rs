@@ -1,4 +1,4 @@
-//! What is reported on a task: beats, ends, cancellations; and the leases of a process that is gone.
+//! Reports on tasks: lease renewals, ends and cancellations; and the leases of a previous process.
 
 use fusebox_core::{
     id::TaskId,
@@ -18,11 +18,11 @@ use crate::store::{
     hints::Event,
 };
 
-/// Leases given back in one step.
+/// Largest number of leases released in one step.
 const RECLAIMED_MAX: usize = 1_000;
 
 impl Steps<'_> {
-    /// Renews leases; answers in their order.
+    /// Renews leases; returns the answers in their order.
     pub(in crate::store::embedded) fn beat(&mut self, claims: &[Claim], lease_ms: u64) -> Result<Vec<Beaten>> {
         claims.iter().map(|claim| self.beat_one(*claim, lease_ms)).collect()
     }
@@ -37,7 +37,7 @@ impl Steps<'_> {
         Ok(Beaten::Renewed)
     }
 
-    /// Records reports; answers in their order.
+    /// Records reports; returns the answers in their order.
     pub(in crate::store::embedded) fn finish(&mut self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
         reports.into_iter().map(|report| self.finish_one(report)).collect()
     }
@@ -90,10 +90,10 @@ impl Steps<'_> {
         Ok(Cancelled::Cancelled { worker })
     }
 
-    /// Gives back leases of a process that is gone, as if it had released them: whoever was killed five times in a row
-    /// keeps its attempts, and one that kills its host each time does not run for ever.
+    /// Releases leases of the previous process. A task keeps its attempts over a bounded number of kills, so one that
+    /// kills its host each time does not run for ever.
     ///
-    /// Gives the number of leases given back; 0 where none is left.
+    /// Returns the number of leases released; 0 once none is left.
     pub(in crate::store::embedded) fn reclaim(&mut self) -> Result<u64> {
         let mut reclaimed = 0;
         for key in self.due(Timed::Leased, Millis::NEVER, RECLAIMED_MAX)? {
@@ -109,7 +109,7 @@ impl Steps<'_> {
     fn give_back(&mut self, before: &Task) -> Result<()> {
         let TaskState::Running(lease) = before.state else { return Ok(()) };
         let mut task = before.clone();
-        // Cannot be refused: the fence is the task's own.
+        // Never refused: the fence is the task's own.
         let _ = task.release(Fence { attempt: task.attempt, token: lease.token }, self.now);
         self.change(before, Place::Ready, &task)
     }

@@ -1,4 +1,4 @@
-//! Tick: what time asks for. Bounded work a call.
+//! Work that is due: lapsing, promoting, expiring and purging. Bounded per call.
 
 use fusebox_core::task::{Task, TaskState};
 
@@ -11,7 +11,7 @@ use crate::store::{
     },
 };
 
-/// Tasks of each kind in one step: bounds the time one step holds the store.
+/// Largest number of tasks of each kind in one step, to bound the time for which it occupies the writer.
 const TASKS_MAX: usize = 1_000;
 
 impl Steps<'_> {
