@@ -1,8 +1,8 @@
-//! Accepting tasks, and how many of a tenant may wait.
+//! Acceptance of tasks, and the limit of queued tasks per tenant.
 //!
-//! On one server the step itself counts. On a Cluster a tenant's tasks are spread, so the host counts before it hands
-//! them in: exactly where the tenant is near its bound, else from what it counted a moment ago. Hosts that accept for one
-//! tenant at the same moment can together exceed the bound by what they have under way.
+//! On one server the step itself counts. On a Cluster a tenant's tasks are spread over partitions, so the host counts
+//! before it sends them: exactly if the tenant is near its limit, otherwise from a recent count. Hosts that accept for
+//! one tenant at the same moment can together exceed the limit by the tasks they have in flight.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,35 +20,35 @@ use super::{
 };
 use crate::store::{Accepted, Expects, NewTask, Result};
 
-/// What was counted is used for so long.
+/// Time for which a count is used.
 const COUNT_FRESH: Duration = Duration::from_secs(1);
-/// Tenants whose count is remembered; with more, all are forgotten.
+/// Largest number of cached counts; beyond it, all are dropped.
 const TENANTS_MAX: usize = 10_000;
 
-/// The kinds of a call that a task is compared with.
+/// Number of recent kinds in a call with which a task is compared.
 const KINDS_COMPARED: usize = 16;
 
-/// What was counted of tenants, and accepted since.
+/// Recent counts of tenants' queued tasks, plus the tasks accepted since.
 #[derive(Default)]
 pub(super) struct Counted {
     tenants: Mutex<HashMap<TenantId, (Instant, u64)>>,
 }
 
-/// Where the input of a task comes from, and which function of the library takes it.
+/// Source of a task's input, and so the library's function that accepts the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Its own.
+    /// The task itself.
     Own,
-    /// The dead letter's that it is another try of, beside which it lies.
+    /// The dead letter that it replays, in the same partition.
     Letter,
 }
 
-/// Accepts tasks; answers in their order, each with why there is no answer where there is none.
+/// Accepts tasks; returns the answers in their order, each with its own error if there is no answer.
 pub(super) async fn accept(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Result<Accepted>>> {
     take(caller, counted, tasks, Source::Own).await
 }
 
-/// Accepts other tries of dead letters, with their inputs; answers as [`accept`].
+/// Accepts replays of dead letters with the letters' inputs; answers as [`accept`].
 pub(super) async fn replay(caller: &Caller, counted: &Counted, tasks: &[NewTask]) -> Result<Vec<Result<Accepted>>> {
     take(caller, counted, tasks, Source::Letter).await
 }
@@ -64,7 +64,7 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
                 match rooms(caller, counted, &asked).await {
                     Ok(rooms) => rooms,
                     Err(error) if open.len() == tasks.len() => return Err(error),
-                    // Tasks accepted before stay so.
+                    // Tasks accepted in earlier rounds stay accepted.
                     Err(error) => {
                         open.iter().for_each(|at| answers[*at] = Err(error.clone()));
                         break;
@@ -75,7 +75,7 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
         let (mut refused, mut later, mut room_left) = (Vec::new(), Vec::new(), false);
         let sent = send(caller, tasks, &open, &has_room, source).await;
         for ((at, answer), has_room) in open.iter().zip(sent).zip(has_room) {
-            // As much was copied as one call may copy.
+            // The call reached its limit of copied bytes; the task goes into a later call.
             let Some(answer) = answer.transpose() else {
                 later.push(*at);
                 continue;
@@ -83,7 +83,7 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
             match &answer {
                 Ok(Accepted::QueueFull) => refused.push(*at),
                 Ok(Accepted::New { .. } | Accepted::NoAnswer) | Err(_) => {}
-                // It was known, so that its room is another one's.
+                // No new task was queued, so its room is free for another one.
                 Ok(Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged | Accepted::InputGone) => {
                     room_left |= has_room;
                 }
@@ -127,20 +127,20 @@ async fn send(
     batches::perform(caller, sizes, call, read).await
 }
 
-/// A task, for all that many of one call have in common, and the most tasks of its tenant that may wait.
+/// Task that stands for all tasks of one call with the same shared fields, and the limit of queued tasks.
 type Kind<'a> = (&'a NewTask, u64);
 
-/// The most tasks of its tenant that may wait; 0 where there is no room for it.
+/// Returns the limit of queued tasks; 0 if there is no room for the task.
 const fn most(task: &NewTask, has_room: bool) -> u64 {
     if has_room { task.queued_max } else { 0 }
 }
 
-/// The kinds of tasks there are, and the number of each task's kind, counted from 1.
+/// Returns the distinct kinds, and the index of each task's kind, counted from 1.
 fn kinds<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
     let mut kinds: Vec<Kind<'_>> = Vec::new();
     let mut numbers = Vec::with_capacity(tasks.len());
     for task in tasks {
-        // Another one of the same kind costs less than a long search.
+        // A duplicate kind costs less than a long search.
         let from = kinds.len().saturating_sub(KINDS_COMPARED);
         let known = kinds[from..].iter().rposition(|kind| is_same_kind(*kind, *task));
         numbers.push(known.map_or_else(
@@ -186,7 +186,7 @@ fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {
     }
 }
 
-/// An answer; none where the task is to be sent again.
+/// Reads an answer; `None` if the task must be sent again.
 fn read(answer: Value) -> Result<Option<Accepted>> {
     if let Value::Int(_) = answer {
         return Ok(Some(Accepted::New { at: Millis(answers::number(answer)?) }));
@@ -202,9 +202,9 @@ fn read(answer: Value) -> Result<Option<Accepted>> {
     }))
 }
 
-/// Which of the tasks have room, the first ones first.
+/// Returns true for each task that has room; earlier tasks take precedence.
 async fn rooms(caller: &Caller, counted: &Counted, tasks: &[&NewTask]) -> Result<Vec<bool>> {
-    // How many of each tenant, and the most that may wait.
+    // Number of tasks per tenant, and the limit.
     let mut asked: HashMap<&TenantId, (u64, u64)> = HashMap::new();
     for task in tasks {
         let (more, max) = asked.entry(&task.tenant).or_insert((0, u64::MAX));
@@ -229,7 +229,7 @@ async fn rooms(caller: &Caller, counted: &Counted, tasks: &[&NewTask]) -> Result
     Ok(tasks.iter().map(has_room).collect())
 }
 
-/// Waiting tasks of tenants, all partitions together.
+/// Returns the number of queued tasks of each tenant over all partitions.
 async fn depths(caller: &Caller, tenants: &[&TenantId]) -> Result<Vec<u64>> {
     let mut depths = vec![0_u64; tenants.len()];
     if tenants.is_empty() {
@@ -246,12 +246,12 @@ async fn depths(caller: &Caller, tenants: &[&TenantId]) -> Result<Vec<u64>> {
 }
 
 impl Counted {
-    /// Whether `more` tasks of a tenant surely have room; if so, they are counted.
+    /// Returns true if `more` tasks of the tenant certainly have room, and counts them in that case.
     fn far(&self, tenant: &TenantId, more: u64, max: u64) -> bool {
         let mut tenants = self.lock();
         let Some((at, waiting)) = tenants.get_mut(tenant) else { return false };
         let then = waiting.saturating_add(more);
-        // A tenth is left for what other hosts accept meanwhile.
+        // A tenth is reserved for tasks that other hosts accept meanwhile.
         let far = at.elapsed() < COUNT_FRESH && then < max - max / 10;
         if far {
             *waiting = then;

@@ -1,21 +1,21 @@
-//! Settings of a connection to Redis beyond its URL: a password from a file, certificates, the credentials of Sentinels, and
-//! the prefix that lets several stores share one Redis. Secrets are never shown.
+//! Settings of a connection to Redis beyond its URL: a password from a file, certificates, the credentials of
+//! Sentinels, and the prefix that lets several stores share one Redis. Never shows secrets.
 
 use std::{fmt, str::FromStr};
 
 use redis::{ClientTlsConfig, TlsCertificates};
 
-/// Maximum length of a prefix, which is part of each key.
+/// Largest length of a prefix, in letters. It is part of each key.
 const PREFIX_LETTERS_MAX: usize = 32;
-/// First words of the keys of a store without a prefix.
+/// First words of the keys of a store without a prefix, so no prefix may equal one.
 const TAKEN: [&str; 4] = ["fusebox", "function", "task", "Tasks"];
 
 /// Settings of a connection beyond the URL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Access {
-    /// Password, if the URL has none.
+    /// Password if the URL has none, from `--store-password-file`.
     pub password: Option<String>,
-    /// Certificate authorities of the servers, in PEM; by default those of the system.
+    /// Certificate authorities of the servers, in PEM; `None` for those of the system.
     pub ca: Option<Vec<u8>>,
     /// Client certificate and its key, in PEM.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
@@ -49,8 +49,8 @@ impl fmt::Debug for Access {
     }
 }
 
-/// First word of every key, channel and library of a store, with a colon; empty by default. The text is never freed, since a
-/// process opens one store.
+/// First word of every key, channel and library of a store, with a colon; empty by default. The text is never freed,
+/// since a process opens one store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(&'static str);
 

@@ -1,14 +1,14 @@
-//! Parses the URL of a store. Opens no connection. Never shows the password.
+//! Parses the URL of a store. Opens no connection, and never includes the password in a text.
 //!
-//! | URL | is |
+//! | URL | meaning |
 //! |---|---|
 //! | `redis://[user:password@]host[:port][/database]` | one server |
-//! | `redis+unix://[user:password@]/path[?db=database]`, `unix://…` | one server, by its socket in the file system |
-//! | `redis+sentinel://[user:password@]host[:port],…/service[/database]` | the service's master, as Sentinels name it |
+//! | `redis+unix://[user:password@]/path[?db=database]`, `unix://…` | one server, at a unix socket |
+//! | `redis+sentinel://[user:password@]host[:port],…/service[/database]` | the master of a Sentinel service |
 //! | `redis+cluster://[user:password@]host[:port],…` | a Cluster, entered at one of these nodes |
 //!
-//! With `rediss` instead of `redis`, connections use TLS. A password ends at the last `@`, so it may contain any character;
-//! only `%` starts an escape.
+//! With `rediss` instead of `redis`, connections use TLS. The password ends at the last `@`, so it may contain any
+//! character; only `%` starts an escape.
 
 use std::{fmt, path::PathBuf};
 
@@ -21,12 +21,12 @@ const FORMS: &str = "redis://host:port, redis+unix:///path, redis+sentinel://hos
                      redis+cluster://host:port,host:port, and rediss… for TLS";
 const ESCAPES: &str = "in a password write %25 for %, or have it read from a file with --store-password-file";
 
-/// A server.
+/// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Host {
-    /// By its name or address, and port.
+    /// Host name or address, and port.
     Tcp(String, u16),
-    /// By its socket's path.
+    /// Path of a unix socket.
     Unix(PathBuf),
 }
 
@@ -39,36 +39,36 @@ impl fmt::Display for Host {
     }
 }
 
-/// What kind of Redis.
+/// Kind of Redis deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// One server.
     Node,
-    /// Whichever server the Sentinels name the master of this service.
+    /// The server that the Sentinels name as the master of this service.
     Sentinel {
-        /// The service.
+        /// Name of the service.
         service: String,
     },
     /// A Cluster.
     Cluster,
 }
 
-/// See the module's documentation.
+/// Parsed URL, with the other settings of a connection.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Address {
-    /// What kind of Redis.
+    /// Kind of deployment.
     pub(super) kind: Kind,
-    /// The servers named, at least one: Sentinels where there are any.
+    /// Servers of the URL, at least one: the Sentinels for [`Kind::Sentinel`].
     pub(super) hosts: Vec<Host>,
-    /// Which database.
+    /// Number of the database.
     pub(super) database: i64,
-    /// Whether links are TLS.
+    /// True if connections use TLS.
     pub(super) is_tls: bool,
-    /// The user, where it is not the default one.
+    /// User; `None` for the default user.
     pub(super) user: Option<String>,
     /// The password.
     pub(super) password: Option<String>,
-    /// The rest of what a connection takes.
+    /// Settings beyond the URL.
     pub(super) access: Access,
 }
 
@@ -110,7 +110,7 @@ fn split(url: &str) -> Option<Split<'_>> {
     let (scheme, form, is_tls) = SCHEMES.into_iter().find(|(scheme, ..)| url.starts_with(scheme))?;
     let rest = url.get(scheme.len()..)?;
     let rest = match form {
-        // A path too may hold an @.
+        // The path may contain an @ too.
         Form::Unix if rest.starts_with('/') => ("", rest),
         Form::Unix => rest.rfind("@/").map_or(("", rest), |at| (&rest[..at], &rest[at + 1..])),
         Form::Node | Form::Sentinel | Form::Cluster => rest.rsplit_once('@').unwrap_or(("", rest)),
@@ -119,7 +119,7 @@ fn split(url: &str) -> Option<Split<'_>> {
 }
 
 impl Address {
-    /// Reads a URL, with a password from elsewhere where there is one.
+    /// Parses a URL, and adds the settings beyond it.
     pub(super) fn parse(url: &str, access: Access) -> Result<Self> {
         let Some((_, form, is_tls, (credentials, rest))) = split(url) else {
             return Err(bad("the scheme is another one"));
@@ -142,13 +142,13 @@ impl Address {
         Ok(Self { kind, hosts, database, is_tls, user, password, access })
     }
 
-    /// The first server named.
+    /// Returns the first server of the URL.
     pub(super) fn first(&self) -> Result<Host> {
         self.hosts.first().cloned().ok_or_else(|| bad("a host is missing"))
     }
 }
 
-/// The servers, without credentials.
+/// Shows the servers, without credentials.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<_> = self.hosts.iter().map(Host::to_string).collect();
@@ -175,7 +175,7 @@ fn read_credentials(text: &str, access: &Access) -> Result<(Option<String>, Opti
         None => (text, None),
     };
     let user = Some(user).filter(|user| !user.is_empty()).map(decoded).transpose()?;
-    // Without a user an empty password is none.
+    // Without a user, an empty password counts as none.
     let password = password.filter(|password| user.is_some() || !password.is_empty()).map(decoded).transpose()?;
     match (&user, password, &access.password) {
         (_, Some(_), Some(_)) => Err(bad("the password is given in it and in --store-password-file: leave one out")),
@@ -186,7 +186,7 @@ fn read_credentials(text: &str, access: &Access) -> Result<(Option<String>, Opti
     }
 }
 
-/// The kind, the servers, and the database.
+/// Kind, servers and database.
 type Place<'a> = (Kind, Vec<Host>, &'a str);
 
 fn read_socket(text: &str) -> Result<Place<'_>> {
@@ -224,7 +224,7 @@ fn read_hosts(form: Form, text: &str) -> Result<Place<'_>> {
 }
 
 fn read_host(text: &str, port: u16) -> Result<Host> {
-    // An IPv6 address stands in brackets.
+    // An IPv6 address is written in brackets.
     let (host, rest) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((host, rest)) => (host, rest),
         None => text.split_at(text.find(':').unwrap_or(text.len())),
@@ -240,7 +240,7 @@ fn read_host(text: &str, port: u16) -> Result<Host> {
     }
 }
 
-/// Percent-decoded text.
+/// Decodes percent-encoded text.
 fn decoded(text: &str) -> Result<String> {
     let unreadable = || bad(&format!("two hexadecimal digits must follow a % ({ESCAPES})"));
     let mut bytes = Vec::with_capacity(text.len());

@@ -1,16 +1,16 @@
-//! Reads what Redis answers into plain values. Knows no step and no record.
+//! Converts answers of Redis into plain values. Independent of steps and records.
 
 use bytes::Bytes;
 use redis::Value;
 
 use crate::store::{Error, Result};
 
-/// Something else was answered than the library answers.
+/// Returns the error of an answer in an unexpected form.
 pub(super) fn unexpected(what: &str) -> Error {
     Error::Corrupt(format!("{what} was answered by Redis in an unknown form"))
 }
 
-/// A list.
+/// Reads a list.
 pub(super) fn list(value: Value) -> Result<Vec<Value>> {
     match value {
         Value::Array(items) => Ok(items),
@@ -18,12 +18,12 @@ pub(super) fn list(value: Value) -> Result<Vec<Value>> {
     }
 }
 
-/// A list of a known length.
+/// Reads a list of a known length.
 pub(super) fn tuple<const N: usize>(value: Value) -> Result<[Value; N]> {
     list(value)?.try_into().map_err(|_| unexpected("a list"))
 }
 
-/// Bytes, or `None` where there are none.
+/// Reads bytes, or `None` for nil.
 pub(super) fn bytes(value: Value) -> Result<Option<Bytes>> {
     match value {
         Value::Nil => Ok(None),
@@ -32,7 +32,7 @@ pub(super) fn bytes(value: Value) -> Result<Option<Bytes>> {
     }
 }
 
-/// Text, or `None` where there is none.
+/// Reads text, or `None` for nil.
 pub(super) fn optional_text(value: Value) -> Result<Option<String>> {
     match value {
         Value::Nil => Ok(None),
@@ -43,12 +43,12 @@ pub(super) fn optional_text(value: Value) -> Result<Option<String>> {
     }
 }
 
-/// Text.
+/// Reads text.
 pub(super) fn text(value: Value) -> Result<String> {
     optional_text(value)?.ok_or_else(|| unexpected("a text"))
 }
 
-/// A number, in digits or not.
+/// Reads an unsigned number, as an integer or in digits.
 pub(super) fn number(value: Value) -> Result<u64> {
     match value {
         Value::Int(number) => u64::try_from(number).map_err(|_| unexpected("a number")),

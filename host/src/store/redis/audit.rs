@@ -1,37 +1,38 @@
-//! Compares records with the indexes, some at a time, and makes missing entries again: after someone removed a key, or a
-//! step was broken off by an error of Redis.
+//! Compares records with the indexes in small steps and restores missing entries, after a key was removed by hand or an
+//! error of Redis interrupted a step.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::{answers, caller::Caller, keys::Place};
 use crate::store::Result;
 
-/// Keys of one step, one with each tick: about 1 ms of Redis, and a million tasks in about an hour.
+/// Number of keys per step, one step with each tick: occupies Redis for about 1 ms, and covers a million tasks in about
+/// an hour.
 const KEYS: u64 = 50;
 const START: &str = "0";
 
-/// What an audit found.
+/// Repairs made by an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
-    /// Waiting tasks that were put back in line.
+    /// Number of queued tasks that were indexed again.
     pub requeued: u64,
-    /// Running tasks whose lease lapses now.
+    /// Number of running tasks whose lease was made to lapse now.
     pub lapsing: u64,
 }
 
-/// How far each partition is audited.
+/// Progress of the audit in each partition.
 pub(super) struct Audit {
     cursors: Vec<(Place, Mutex<String>)>,
 }
 
 impl Audit {
-    /// Nothing is audited yet.
+    /// Starts at the beginning of each partition.
     pub(super) fn new(caller: &Caller) -> Self {
         let places = caller.layout().places();
         Self { cursors: places.map(|place| (place, Mutex::new(START.to_owned()))).collect() }
     }
 
-    /// Audits some more keys of each partition.
+    /// Audits the next keys of each partition.
     pub(super) async fn step(&self, caller: &Caller) -> Result<Audited> {
         let steps = self.cursors.iter().map(|(place, cursor)| async move {
             let from = cursor.lock().unwrap_or_else(PoisonError::into_inner).clone();

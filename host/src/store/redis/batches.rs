@@ -1,5 +1,5 @@
-//! Splits what a caller hands in at once into calls that Redis performs in a short time, by partition and size, and puts
-//! the answers together again in their order. Knows no step.
+//! Splits a caller's items by partition and size into calls that occupy Redis for a short time, and reassembles the
+//! answers in order. Independent of the steps.
 
 use std::sync::OnceLock;
 
@@ -14,24 +14,24 @@ use super::{
 };
 use crate::store::{Error, Result};
 
-/// Items of one call: each holds up other callers for as long as Redis is busy with it, here about 5 ms.
+/// Largest number of items in one call. A call delays other callers for as long as it occupies Redis, here about 5 ms.
 const ITEMS_MAX: usize = 500;
-/// Bytes of one call, unless one item alone has more.
+/// Largest size of one call, in bytes, unless a single item is larger.
 const BYTES_MAX: usize = 8 << 20;
-/// Calls to one partition under way at a time: while Redis performs the one, the other is on its way.
+/// Number of calls in flight per partition: while Redis performs one, the next is in transit.
 const CALLS_MAX: usize = 2;
 
-/// The items of one call.
+/// Items of one call.
 pub(super) struct Batch {
-    /// Where they belong.
+    /// Place of the items' keys.
     pub(super) place: Place,
-    /// Which they are, in the order in which they were handed in.
+    /// Indexes of the items, in the order in which they were submitted.
     pub(super) items: Vec<usize>,
 }
 
-/// Makes the calls that `sizes` ask for, each with the task and the bytes of an item; gives an answer for each item, or
-/// why there is none. Items of one partition are performed in their order; after a call that failed those behind it are
-/// not sent, since they would meet the same.
+/// Makes the calls for the items in `sizes`, each given as its task and its size in bytes; returns an answer or an
+/// error for each. Items of one partition are performed in their order. After a failed call, the items behind it are
+/// not sent, since they would fail in the same way.
 pub(super) async fn perform<T>(
     caller: &Caller,
     sizes: impl Iterator<Item = (TaskId, usize)>,
@@ -74,7 +74,7 @@ pub(super) async fn perform<T>(
     answered
 }
 
-/// As [`perform`], for steps that are sent again as a whole where a part of them failed.
+/// As [`perform`], for steps that are repeated as a whole if any part fails.
 pub(super) async fn perform_all<T>(
     caller: &Caller,
     sizes: impl Iterator<Item = (TaskId, usize)>,

@@ -1,5 +1,5 @@
-//! Calls of the library's functions: what every call starts with, and loading the library where it is missing. Knows no
-//! function's meaning.
+//! Calls functions of the library: adds the common arguments, and loads the library if it is missing. Independent of
+//! the functions' meaning.
 
 use redis::{Cmd, ToRedisArgs, Value};
 
@@ -17,18 +17,18 @@ use crate::{
     store::{Error, Options, Result},
 };
 
-/// See the module's documentation.
+/// Makes calls over a link.
 pub(super) struct Caller {
     link: Link,
     library: Library,
     layout: Layout,
     options: Options,
     channels: String,
-    /// Tells the time instead of Redis: a test's.
+    /// Source of time instead of Redis; set by tests only.
     clock: Option<Clock>,
 }
 
-/// A call to be made.
+/// Call to be made.
 pub(super) struct Call {
     command: Cmd,
     again: bool,
@@ -49,7 +49,7 @@ impl Call {
         self
     }
 
-    /// Makes it a call whose answer would be another one if it arrived twice: it is sent once.
+    /// Marks a call that must be sent at most once, because performing it twice would give another answer.
     pub(super) fn once(mut self) -> Self {
         self.again = false;
         self
@@ -57,34 +57,34 @@ impl Call {
 }
 
 impl Caller {
-    /// Calls over a link.
+    /// Creates a caller over a link.
     pub(super) fn new(link: Link, layout: Layout, address: &Address, options: Options, clock: Option<Clock>) -> Self {
         let channels = keys::channel_suffix(address.database);
         Self { link, library: Library::new(address.access.prefix), layout, options, channels, clock }
     }
 
-    /// How keys are spread.
+    /// Returns the distribution of keys.
     pub(super) const fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The store's bounds.
+    /// Returns the store's bounds.
     pub(super) const fn options(&self) -> Options {
         self.options
     }
 
-    /// The servers, as they are shown to people.
+    /// Returns the servers, for display.
     pub(super) fn shown(&self) -> &str {
         self.link.shown()
     }
 
-    /// Whether the store is known to have lost what it had.
+    /// Returns true if the store is known to have lost its data.
     #[cfg(test)]
     pub(super) fn is_lost(&self) -> bool {
         self.link.mark().is_lost()
     }
 
-    /// Calls that are to fail.
+    /// Returns the calls that must fail.
     #[cfg(test)]
     pub(super) const fn faults(&self) -> &super::tests::calls::Faults {
         &self.link.faults
@@ -99,7 +99,7 @@ impl Caller {
         Call { command, again: true }
     }
 
-    /// Makes a call. Where the library is missing, it is loaded, once.
+    /// Makes a call. Loads the library and repeats the call once if the library is missing.
     pub(super) async fn ask(&self, call: Call) -> Result<Value> {
         match self.link.send(&call.command, call.again).await {
             Err((Trouble::NoLibrary, _)) => {
@@ -115,7 +115,7 @@ impl Caller {
         self.link.send(command, true).await.map_err(|(_, error)| error)
     }
 
-    /// Loads the library, on every master of a Cluster. A library of this name that is there is this one.
+    /// Loads the library, on every master of a Cluster. An existing library of the same name has the same content.
     async fn load(&self) -> Result<()> {
         let mut command = redis::cmd("FUNCTION");
         command.arg("LOAD").arg(self.library.code());
@@ -129,17 +129,17 @@ impl Caller {
         }
     }
 
-    /// Whether every place answers, has the library and is of the store that it was at the start; loads the library where
-    /// it is missing.
+    /// Checks that every place answers, has the library, and belongs to the store of this process's start; loads the
+    /// library if it is missing.
     ///
     /// # Errors
-    /// [`Error::Emptied`] where the store has lost what it had, and what every call may meet.
+    /// [`Error::Emptied`] if the store has lost its data, and the errors of every call.
     pub(super) async fn check(&self) -> Result<()> {
         let ids = self.ask_all(|place| self.call(place, "ping")).await?;
         self.link.mark().compare(&ids)
     }
 
-    /// Gives the store its ids where it has none, and remembers them.
+    /// Writes the store's ids where there are none, and remembers the ids.
     pub(super) async fn begin(&self) -> Result<()> {
         let fresh = Mark::fresh();
         let ids = self.ask_all(|place| self.call(place, "begin").arg(&fresh)).await?;
@@ -147,7 +147,7 @@ impl Caller {
         Ok(())
     }
 
-    /// The texts that every place answers a call with.
+    /// Makes a call at every place and returns the texts of the answers.
     async fn ask_all(&self, call: impl Fn(Place) -> Call) -> Result<Vec<String>> {
         let asked = self.layout.all().map(|place| self.ask(call(place)));
         futures_util::future::join_all(asked).await.into_iter().map(|answer| answers::text(answer?)).collect()

@@ -45,7 +45,8 @@ impl Address {
         user: Option<&str>,
         password: Option<&str>,
     ) -> RedisResult<ConnectionInfo> {
-        // The name of the client library goes first, so that a connection is known to work; a refusal of it is ignored.
+        // A connection is established once its first command, the client library's name, was sent; a refusal of it is
+        // ignored.
         let mut settings = RedisConnectionInfo::default().set_db(database).set_protocol(ProtocolVersion::RESP2);
         if let Some(user) = user {
             settings = settings.set_username(user);

@@ -1,5 +1,5 @@
-//! Turns errors of the connection and of the server into what a caller can make of them. Says what to do. Never shows an
-//! argument, since those are passwords, inputs and outputs.
+//! Converts errors of the connection and of the server, and adds advice. Never includes an argument of a command, since
+//! those are passwords, inputs and outputs.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use redis::{ErrorKind, RedisError};
 use super::permissions;
 use crate::store::Error;
 
-/// A server that does not speak TLS waits for the end of a command, and says nothing to a handshake.
+/// A server without TLS waits for the rest of a command, and does not answer a TLS handshake.
 const SILENT: &str = "does not answer in time: if its port does not speak TLS, the URL must not be rediss://";
 
-/// What an error asks of the connection.
+/// Consequence of an error for the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The library is not there: it is to be loaded.
+    /// The library is missing and must be loaded.
     NoLibrary,
-    /// The connection is gone: it is to be made again, and the call can be sent again.
+    /// The connection is gone: a new one is needed, and the call can be sent again.
     Dropped,
-    /// The server is not the one that takes writes: it is to be looked for.
+    /// The server is not the master, which must be located again.
     NotMaster,
-    /// Anything else: the connection is good.
+    /// Any other error: the connection is still usable.
     Answered,
 }
 
-/// What an error asks of the connection.
+/// Classifies an error by its consequence for the connection.
 pub(super) fn trouble(error: &RedisError) -> Trouble {
     match (error.code(), error.kind()) {
         (Some("ERR"), _) if error.detail().is_some_and(|text| text.starts_with("Function not found")) => {
@@ -36,7 +36,7 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
     }
 }
 
-/// What a caller is told.
+/// Converts an error of a call for the caller.
 pub(super) fn told(address: &str, error: &RedisError) -> Error {
     match error.code() {
         Some("WRONGTYPE") => Error::Corrupt(format!("a key at {address} has another type than this store gives it")),
@@ -45,7 +45,8 @@ pub(super) fn told(address: &str, error: &RedisError) -> Error {
     }
 }
 
-/// Whether waiting does not help: another password, permission or address is needed, or another kind of link.
+/// Returns true for an error that waiting does not resolve: it takes another password, permission, address or kind of
+/// connection.
 fn lasts(error: &RedisError) -> bool {
     let says = |words: &str| error.detail().is_some_and(|text| text.contains(words));
     matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED"))
@@ -56,20 +57,20 @@ fn lasts(error: &RedisError) -> bool {
         || is_of_tls(error)
 }
 
-/// The cause in an error of the client library.
+/// Form of the cause in an error of the client library.
 type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
 
-/// Whether the two sides could not agree on TLS.
+/// Returns true if the two sides could not agree on TLS.
 fn is_of_tls(error: &RedisError) -> bool {
     let shared = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Shared>());
     let io = shared.and_then(|shared| shared.downcast_ref::<std::io::Error>());
     io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
-/// The caller of a connection that could not be made is told this.
+/// Converts an error of opening a connection.
 pub(super) fn at_opening(address: &str, error: &RedisError) -> Error {
     let sentence = format!("Redis at {address} {}", reason(error));
-    // Whatever answers there speaks something else.
+    // The server speaks another protocol.
     if lasts(error) || error.kind() == ErrorKind::Parse {
         Error::Refused(sentence)
     } else {
@@ -77,7 +78,7 @@ pub(super) fn at_opening(address: &str, error: &RedisError) -> Error {
     }
 }
 
-/// A Sentinel could not be asked.
+/// Converts an error of a Sentinel.
 pub(super) fn of_sentinel(address: &str, error: &RedisError) -> Error {
     let sentence = format!("the Sentinel at {address} {}", reason(error));
     if lasts(error) || error.kind() == ErrorKind::Parse {
@@ -87,17 +88,17 @@ pub(super) fn of_sentinel(address: &str, error: &RedisError) -> Error {
     }
 }
 
-/// A connection could not be made in time.
+/// Returns the error of a connection that was not established in time.
 pub(super) fn silent_at_opening(address: &str) -> Error {
     Error::Unavailable(format!("Redis at {address} {SILENT}"))
 }
 
-/// A call got no answer in time.
+/// Returns the error of a call that got no answer in time.
 pub(super) fn silent(address: &str, after: Duration) -> Error {
     Error::Unavailable(format!("Redis at {address} did not answer within {} ms", after.as_millis()))
 }
 
-/// The end of a sentence that starts with "Redis at host:port".
+/// Returns the end of a sentence that starts with "Redis at host:port".
 pub(super) fn reason(error: &RedisError) -> String {
     if error.code() == Some("NOPERM") || error.detail().is_some_and(|text| text.contains("no permissions")) {
         return format!("does not permit its user what the store does; {}", permissions::all());

@@ -1,4 +1,4 @@
-//! Tenants' fuel: drawn from Redis, so that all hosts together draw no more than there is.
+//! Tenants' fuel. It is drawn from Redis, so that all hosts share one tank per tenant.
 
 use async_trait::async_trait;
 use fusebox_core::{limits::QUOTA_MAX, name::TenantId};
@@ -10,7 +10,7 @@ impl RedisStore {
     async fn draw(&self, tenant: &TenantId, per_minute: u64, fuel: String) -> Result<u64> {
         let call = self.caller.call(self.caller.layout().shared(), "draw");
         let call = call.arg(tenant.as_str()).arg(per_minute.min(QUOTA_MAX)).arg(fuel);
-        // Sent again, it would draw again.
+        // A repeated call would draw again.
         let drawn = answers::text(self.caller.ask(call.once()).await?)?;
         Ok(drawn.parse().unwrap_or_default())
     }

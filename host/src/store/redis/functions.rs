@@ -1,4 +1,4 @@
-//! Functions: register, find, list, delete; and modules. All of them are in one place.
+//! Registration, lookup, listing and deletion of functions; and modules. All functions are in one place.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -12,13 +12,13 @@ use redis::Value;
 use super::{answers, caller::Caller, versions};
 use crate::store::{Error, FunctionRef, NewFunction, Page, PageRequest, Registered, Result};
 
-/// A deleted version is kept for longer than a task that was accepted before can live: the longest delay, the longest
-/// wait, and a day for its runs.
+/// Time for which a deleted version is kept, in milliseconds. It exceeds the lifetime of any task accepted before: the
+/// longest delay, the longest wait, and a day for its runs.
 const DELETED_TTL_MS: u64 = DELAY_MS_MAX + TASK_AGE_MS_MAX + 24 * 60 * 60 * 1_000;
-/// Versions read or deleted in one call: bounds the time that Redis is busy with it.
+/// Largest number of versions read or deleted in one call, to bound the time it occupies Redis.
 const VERSIONS_MAX: usize = 500;
 
-/// Keeps a function version and its module.
+/// Stores a function version and its module.
 pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes) -> Result<Registered> {
     let call = caller
         .call(caller.layout().shared(), "register")
@@ -42,7 +42,7 @@ pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes)
     }
 }
 
-/// One version.
+/// Returns one version.
 pub(super) async fn function(
     caller: &Caller,
     tenant: &TenantId,
@@ -56,7 +56,7 @@ pub(super) async fn function(
     }
 }
 
-/// The newest version of each name, by name.
+/// Returns the newest version of each name, sorted by name.
 pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
     let after = match page.cursor.as_deref() {
         None => Vec::new(),
@@ -74,7 +74,7 @@ pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageReq
     Ok(Page { items, next })
 }
 
-/// The versions of a name, newest first. A page's cursor is the number of its last version.
+/// Returns the versions of a name, newest first. The cursor of a page is the number of its last version.
 pub(super) async fn versions(
     caller: &Caller,
     tenant: &TenantId,
@@ -95,7 +95,7 @@ pub(super) async fn versions(
     Ok(Page { items, next })
 }
 
-/// Removes one version by id, or every version of a name.
+/// Deletes one version by id, or every version of a name. Returns true if there was one.
 pub(super) async fn delete(caller: &Caller, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
     let mut any = false;
     loop {
@@ -109,11 +109,11 @@ pub(super) async fn delete(caller: &Caller, tenant: &TenantId, function: &Functi
     }
 }
 
-/// A module's wasm bytes: the payload of any version that has it.
+/// Returns a module's wasm bytes: the payload of any version that uses it.
 pub(super) async fn module(caller: &Caller, digest: &ModuleDigest) -> Result<Option<Bytes>> {
     let shared = caller.layout().shared();
     let mut command = redis::cmd("ZRANGE");
-    // The version that stays longest, and others in case that it is gone by now.
+    // The version that is kept longest, and two others in case it has just been removed.
     command.arg(shared.module(digest)).arg(0).arg(2).arg("REV");
     for id in answers::list(caller.send(&command).await?)? {
         let id: FunctionId = answers::text(id)?.parse().map_err(|_| answers::unexpected("a function's id"))?;
@@ -126,7 +126,7 @@ pub(super) async fn module(caller: &Caller, digest: &ModuleDigest) -> Result<Opt
     Ok(None)
 }
 
-/// What a version was granted, deleted or not.
+/// Returns the grants of a version, deleted or not.
 pub(super) async fn grants(caller: &Caller, function: FunctionId) -> Result<Grants> {
     let mut command = redis::cmd("HGET");
     command.arg(caller.layout().shared().function(function)).arg("grants");
@@ -148,7 +148,7 @@ fn versions_of(answer: Value) -> Result<Vec<FunctionVersion>> {
 fn read(version: Value) -> Result<FunctionVersion> {
     let [id, record] = answers::tuple(version)?;
     let mut fields = answers::list(record)?;
-    // The first says when it was deleted.
+    // The first field is the time of deletion.
     fields.drain(..fields.len().min(1));
     versions::function(&answers::text(id)?, fields)
 }

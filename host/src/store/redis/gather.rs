@@ -1,5 +1,5 @@
-//! Gathers the tasks that many callers hand in one by one at the same time: while a call is on its way, those that come
-//! wait for the next one, and it takes all of them. Redis then works much less for each.
+//! Batches the tasks that many callers submit one by one: tasks that arrive while a call is in flight wait and go
+//! together in the next one. This greatly reduces the work of Redis per task.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::store::{Accepted, Error, NewTask, Result};
 
-/// Tasks of one call, and tasks that may wait for the next one; beyond it callers wait for room.
+/// Largest number of tasks in one call, and of tasks waiting for the next; beyond it, callers wait for room.
 const TASKS_MAX: usize = 500;
 
 type Waiting = (NewTask, oneshot::Sender<Result<Accepted>>);
 
-/// See the module's documentation.
+/// Handle to the batching task. Dropping it stops the batching.
 pub(super) struct Gather {
     waiting: mpsc::Sender<Waiting>,
     task: JoinHandle<()>,
@@ -37,7 +37,7 @@ impl Gather {
         Self { waiting, task: tokio::spawn(run(caller, counted, tasks)) }
     }
 
-    /// Accepts a task, with those of other callers.
+    /// Accepts a task, in one call with those of other callers.
     pub(super) async fn accept(&self, task: NewTask) -> Result<Accepted> {
         let gone = || Error::Unavailable("the connection to Redis has ended".to_owned());
         let (answer, answered) = oneshot::channel();

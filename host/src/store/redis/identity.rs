@@ -1,4 +1,4 @@
-//! Tenants and API keys: what each call asks of Redis and is answered.
+//! Tenants and API keys: the arguments and answers of each call.
 
 use async_trait::async_trait;
 use fusebox_core::{
@@ -16,7 +16,7 @@ use crate::store::{
     TenantAdded, identity::from_hex,
 };
 
-/// A tenant's record that others change at the same time is read again this often.
+/// Number of tries to change a tenant's record that others change at the same time.
 const CHANGES_MAX: usize = 16;
 
 #[async_trait]
@@ -132,7 +132,7 @@ impl Identity for RedisStore {
     }
 }
 
-/// An authority as the library takes it.
+/// Returns an authority as the library expects it.
 fn authority(by: Acting) -> String {
     match by {
         Acting::Key(id) => id.to_string(),
@@ -141,13 +141,13 @@ fn authority(by: Acting) -> String {
     }
 }
 
-/// A word, and what may follow it.
+/// Reads a word and the value that may follow it.
 fn worded(answer: Value) -> Result<(String, Option<Value>)> {
     let mut answer = answers::list(answer)?.into_iter();
     Ok((answers::text(answer.next().unwrap_or_default())?, answer.next()))
 }
 
-/// Whether a change was made; or that it was denied.
+/// Reads if a change was made, or [`Denied`].
 fn done(answer: Value) -> Result<Acted<bool>> {
     match worded(answer)?.0.as_str() {
         "DONE" => Ok(Ok(true)),

@@ -1,41 +1,41 @@
-//! Every name that the store gives to a key or a channel in Redis. One file, so that no two kinds of key can collide and
-//! what is found in Redis can be read. The functions in `library` are told these names. Knows no record's content.
+//! Every name of a key or channel in Redis. One file, so that no two kinds of key can collide and a dump can be read.
+//! The functions in `library` receive these names as constants. Independent of the records' content.
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `task:<id>` | hash | a task; its `record` is the truth about it |
+//! | `task:<id>` | hash | a task; its `record` is authoritative |
 //! | `function:<id>` | hash | a function version and its module's bytes |
-//! | `fusebox:ready:<tenant>:<priority>` | sorted set | tasks that may be leased; by the time they were accepted |
-//! | `fusebox:lines` | sorted set | tenants and priorities that tasks wait of; by when the first of them expires |
-//! | `fusebox:due` | sorted set | delayed and running tasks; by when they are due, expire, or lose their lease |
-//! | `fusebox:ended` | list | what is to be forgotten of ended tasks, the first to be forgotten first |
-//! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | a tenant's tasks and dead letters; padded time, id |
-//! | `fusebox:counters:<tenant>` | hash | delayed tasks and leased attempts |
+//! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks, by their time of acceptance |
+//! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
+//! | `fusebox:due` | sorted set | delayed and running tasks, by the time they are due, expire, or lose their lease |
+//! | `fusebox:ended` | list | ended tasks to be purged, in the order of purging |
+//! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | tasks and dead letters: padded time and id |
+//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks and leased attempts |
 //! | `fusebox:tenants` | set | tenants that may have work |
-//! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions; by their number |
-//! | `fusebox:names:<tenant>` | sorted set | names; in the order of their bytes |
-//! | `fusebox:numbers:<tenant>` | hash | the last version number given to each name; kept for ever |
-//! | `fusebox:version_counts` | hash | versions of each tenant |
-//! | `fusebox:module_bytes` | hash | wasm bytes of each tenant's versions together |
-//! | `fusebox:fuel:<tenant>` | hash | fuel that its runs may reserve, and when that was so; absent where it is full |
-//! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module; by how long they stay |
-//! | `fusebox:accounts` | hash | each tenant's record |
-//! | `fusebox:key:<id>` | hash | an API key; of its secret, the SHA-256 |
+//! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions, by version number |
+//! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
+//! | `fusebox:numbers:<tenant>` | hash | last version number used for each name; kept for ever |
+//! | `fusebox:version_counts` | hash | number of versions of each tenant |
+//! | `fusebox:module_bytes` | hash | wasm bytes of all versions of each tenant |
+//! | `fusebox:fuel:<tenant>` | hash | fuel left in the tenant's tank, and the time of that level; absent if full |
+//! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module, by the end of their keep |
+//! | `fusebox:accounts` | hash | record of each tenant |
+//! | `fusebox:key:<id>` | hash | an API key, with the SHA-256 of its secret |
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
-//! | `fusebox:store` | string | a random id: who finds another one, or none, knows that the store was emptied |
-//! | `fusebox:keyed` | string | there where an API key has ever been made: then requests need one |
-//! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and its end |
-//! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of those that have an end; by their end |
-//! | `fusebox:value_counts:<tenant>:<name>` | hash | the last revision given, kept for ever, and the bytes |
+//! | `fusebox:store` | string | random id of the store; a missing or other id shows that the store was emptied |
+//! | `fusebox:keyed` | string | exists once an API key was ever made; requests then need a key |
+//! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and expiry |
+//! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of the values that expire, by expiry |
+//! | `fusebox:value_counts:<tenant>:<name>` | hash | last revision used, kept for ever, and the size in bytes |
 //! | `fusebox:config:<tenant>:<name>` `fusebox:secrets:<tenant>:<name>` | hashes | settings; secrets are sealed |
-//! | `fusebox:dispatchers` | sorted set | dispatchers that have announced workers; by until when |
-//! | `fusebox:dispatcher:<id>` | string | its workers |
+//! | `fusebox:dispatchers` | sorted set | announced dispatchers, by the end of their announcement |
+//! | `fusebox:dispatcher:<id>` | string | workers of a dispatcher |
 //!
-//! Where the store has a prefix, each of these and each channel starts with it and a colon: `acme:task:<id>`.
+//! If the store has a prefix, each of these names and each channel starts with it and a colon: `acme:task:<id>`.
 //!
-//! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. What concerns a task is in the slot of its
-//! partition, so that one function call reaches all of it; functions, keys and workers are in one slot of their own;
-//! what a function keeps is in the slot of the partition that its tenant and name make.
+//! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. All keys of a task are in the slot of its
+//! partition, so that one function call reaches them; functions, API keys and workers share one other slot; the values
+//! and settings of a function are in the slot of a partition chosen by its tenant and name.
 
 use fusebox_core::{
     id::{FunctionId, ModuleDigest, TaskId},
@@ -54,7 +54,7 @@ const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 const STORE: &str = "fusebox:store";
 
-/// The names as the library knows them.
+/// Names that the library receives as constants.
 pub(super) const CONSTANTS: [(&str, &str); 33] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
@@ -91,33 +91,34 @@ pub(super) const CONSTANTS: [(&str, &str); 33] = [
     ("SEED_CHANNEL", SEED_CHANNEL),
 ];
 
-/// A tenant's tasks.
+/// Index of a tenant's tasks.
 pub(super) const TASKS: &str = "fusebox:tasks";
-/// A tenant's dead letters.
+/// Index of a tenant's dead letters.
 pub(super) const DEAD: &str = "fusebox:dead";
 
-/// Each accepted task's id, as the Python platform published it: for old tools, nothing here listens.
+/// Channel for the id of each accepted task, as the Python platform published it. For old tools; this host does not
+/// subscribe.
 pub(super) const SEED_CHANNEL: &str = "Tasks";
-/// Ids of tasks that started or wait again.
+/// Channel for ids of tasks that started or were queued again.
 pub(super) const CHANGED_CHANNEL: &str = "fusebox:changed";
-/// Ids of tasks that ended.
+/// Channel for ids of tasks that ended.
 pub(super) const ENDED_CHANNEL: &str = "fusebox:ended";
-/// Says that a task may be leased.
+/// Channel for the tenants of tasks that became ready, with the number of tasks of each.
 pub(super) const READY_CHANNEL: &str = "fusebox:ready";
-/// Ids of tasks that were cancelled while they ran.
+/// Channel for ids of tasks that were cancelled while they ran.
 pub(super) const CANCELLED_CHANNEL: &str = "fusebox:cancelled";
-/// Says that a tenant or an API key has changed.
+/// Channel for changes of tenants and API keys; its messages are empty.
 pub(super) const IDENTITY_CHANNEL: &str = "fusebox:identity";
 
-/// Hash tags of the partitions: the letters are chosen so that each has its own sixteenth of the slots, and a Cluster of
-/// any size gets its even share of them.
+/// Hash tags of the partitions. The letters are chosen so that each tag is in its own sixteenth of the slots, which
+/// gives Clusters of any size an even share of the partitions per node.
 const TAGS: [&str; 16] = [
     "{p0c}", "{p1ab}", "{p2bb}", "{p3ba}", "{p4db}", "{p5da}", "{p6d}", "{p7fa}", "{p8fd}", "{p9fc}", "{p10c}",
     "{p11dc}", "{p12fa}", "{p13fb}", "{p14ac}", "{p15ad}",
 ];
 const SHARED_TAG: &str = "{fusebox}";
 
-/// Where keys that one call reaches are.
+/// Location of the keys that one call reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     prefix: &'static str,
@@ -125,42 +126,42 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The hash tag; empty where there is one place only.
+    /// Returns the hash tag; empty if there is only one place.
     pub(super) const fn tag(self) -> &'static str {
         self.tag
     }
 
-    /// A key by which a call to this place is routed.
+    /// Returns a key by which a call to this place is routed.
     pub(super) fn route(self) -> String {
         format!("{}{DUE}{}", self.prefix, self.tag)
     }
 
-    /// A function version's record.
+    /// Returns the key of a function version's record.
     pub(super) fn function(self, function: FunctionId) -> String {
         format!("{}{FUNCTION}{}:{function}", self.prefix, self.tag)
     }
 
-    /// A task's record.
+    /// Returns the key of a task's record.
     pub(super) fn task(self, task: TaskId) -> String {
         format!("{}{TASK}{}:{task}", self.prefix, self.tag)
     }
 
-    /// The tenants' records.
+    /// Returns the key of the tenants' records.
     pub(super) fn accounts(self) -> String {
         format!("{}{ACCOUNTS}{}", self.prefix, self.tag)
     }
 
-    /// Where an API key has ever been made.
+    /// Returns the key that exists once an API key was ever made.
     pub(super) fn keyed(self) -> String {
         format!("{}{KEYED}{}", self.prefix, self.tag)
     }
 
-    /// The store's id.
+    /// Returns the key of the store's id.
     pub(super) fn store(self) -> String {
         format!("{}{STORE}{}", self.prefix, self.tag)
     }
 
-    /// A function's settings of a kind.
+    /// Returns the key of a function's settings of a kind.
     pub(super) fn settings(self, kind: SettingKind, tenant: &TenantId, function: &FunctionName) -> String {
         let kind = match kind {
             SettingKind::Config => "fusebox:config",
@@ -169,13 +170,13 @@ impl Place {
         format!("{}{kind}{}:{tenant}:{function}", self.prefix, self.tag)
     }
 
-    /// Versions whose payload is a module.
+    /// Returns the index of the versions whose payload is a module.
     pub(super) fn module(self, digest: &ModuleDigest) -> String {
         format!("{}{MODULE}{}:{digest}", self.prefix, self.tag)
     }
 }
 
-/// How keys are spread, and what all of them start with.
+/// Distribution of keys, and their prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     prefix: &'static str,
@@ -183,22 +184,22 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// One place for everything, and names without a tag.
+    /// One place for all keys, and names without a tag.
     pub(super) const fn whole(prefix: Prefix) -> Self {
         Self { prefix: prefix.as_str(), is_partitioned: false }
     }
 
-    /// Sixteen partitions of tasks.
+    /// Sixteen partitions of tasks, and one place for everything else.
     pub(super) const fn partitioned(prefix: Prefix) -> Self {
         Self { prefix: prefix.as_str(), is_partitioned: true }
     }
 
-    /// Whether there are partitions.
+    /// Returns true if there are partitions.
     pub(super) const fn is_partitioned(self) -> bool {
         self.is_partitioned
     }
 
-    /// A name as it is in Redis: of an index without a tag, or of a channel.
+    /// Returns the full name of an index without a tag, or of a channel.
     pub(super) fn named(self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -207,28 +208,28 @@ impl Layout {
         Place { prefix: self.prefix, tag }
     }
 
-    /// Where tasks are.
+    /// Returns the places with tasks.
     pub(super) fn places(self) -> impl Iterator<Item = Place> + Clone {
         let tags = if self.is_partitioned { &TAGS[..] } else { &[""][..] };
         tags.iter().map(move |tag| self.place(tag))
     }
 
-    /// Every place, each once.
+    /// Returns every place once.
     pub(super) fn all(self) -> impl Iterator<Item = Place> + Clone {
         self.places().chain(self.is_partitioned.then(|| self.shared()))
     }
 
-    /// Which of the places a task is in: the low four bits of its id.
+    /// Returns the partition of a task: the low four bits of its id.
     pub(super) fn partition(self, task: TaskId) -> usize {
         if self.is_partitioned { usize::from(task.as_bytes()[15] & 0x0f) } else { 0 }
     }
 
-    /// Where a task is.
+    /// Returns the place of a task.
     pub(super) fn of(self, task: TaskId) -> Place {
         self.place(if self.is_partitioned { TAGS[self.partition(task)] } else { "" })
     }
 
-    /// Where what a function keeps is.
+    /// Returns the place of a function's values and settings.
     pub(super) fn of_function(self, tenant: &TenantId, function: &FunctionName) -> Place {
         if !self.is_partitioned {
             return self.place("");
@@ -237,13 +238,13 @@ impl Layout {
         self.place(TAGS[library::hash(text.as_bytes()) as usize % TAGS.len()])
     }
 
-    /// Where functions, tenants, API keys and workers are.
+    /// Returns the place of functions, tenants, API keys and workers.
     pub(super) const fn shared(self) -> Place {
         self.place(if self.is_partitioned { SHARED_TAG } else { "" })
     }
 }
 
-/// What follows a channel's name: databases of one Redis share its channels, but not their tasks.
+/// Returns the end of each channel's name: the databases of one Redis share its channels, but not their tasks.
 pub(super) fn channel_suffix(database: i64) -> String {
     match database {
         0 => String::new(),

@@ -1,4 +1,5 @@
-//! What functions keep. All of one function is in one place; on a Cluster functions are spread.
+//! Values and settings of functions. Those of one function are in one place; on a Cluster, functions are spread over
+//! partitions.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,7 +52,7 @@ impl Kv for RedisStore {
             .arg(expects(new.expects))
             .arg(options.kv_entries_max)
             .arg(options.kv_bytes_max);
-        // Sent again, it would meet what it has set itself.
+        // A repeated call with a precondition would be compared with its own result.
         let call = if new.expects == Expects::Anything { call } else { call.once() };
         let mut answer = answers::list(self.caller.ask(call).await?)?.into_iter();
         match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
@@ -119,7 +120,7 @@ impl Kv for RedisStore {
     }
 }
 
-/// The names and values of a hash: a map, or, in the older protocol, one after the other.
+/// Reads the names and values of a hash: a map, or alternating items in the older protocol.
 fn pairs(answer: Answer) -> Result<Vec<(Answer, Answer)>> {
     if let Answer::Map(pairs) = answer {
         return Ok(pairs);
@@ -131,7 +132,7 @@ fn pairs(answer: Answer) -> Result<Vec<(Answer, Answer)>> {
     Ok(pairs)
 }
 
-/// As the library knows it: a word, or the digits of the revision.
+/// Returns a precondition as the library expects it: a word, or the digits of the revision.
 fn expects(expects: Expects) -> String {
     match expects {
         Expects::Anything => "anything".to_owned(),

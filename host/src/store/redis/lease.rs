@@ -1,5 +1,5 @@
-//! Leasing attempts. On a Cluster a tenant's queue is spread: the heads of all its partitions are read, put in order, and
-//! those that come first are leased where they are.
+//! Leases of attempts. On a Cluster a tenant's queue is spread: the heads of all partitions are read and merged in
+//! order, and the first ones are leased in their partitions.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,27 +21,28 @@ use super::{
 };
 use crate::store::{Error, LeaseRequest, LeasedTask, Result};
 
-/// Inputs of one call: bounds the memory of Redis and the time it is busy.
+/// Size of the inputs in one call, in bytes, to bound Redis's memory and time.
 const BYTES_MAX: u64 = 8 << 20;
-/// Calls, or rounds of calls, of one request: each ends expired tasks or leases some, so more are asked for in vain.
+/// Largest number of calls, or rounds of calls, per request. Each ends expired tasks or leases some, so a request
+/// seldom needs more.
 const ROUNDS_MAX: usize = 16;
 
-/// Leases the first due tasks of a tenant. Whatever fails after something was leased fails the request, so that its
-/// caller sends it again and is given what its tokens hold.
+/// Leases the first due tasks of a tenant. An error after some were leased fails the request, so that the caller
+/// repeats it and receives the attempts that its tokens hold.
 pub(super) async fn lease(caller: &Caller, memory: &Memory, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     request.tokens.truncate(LEASE_BATCH_MAX as usize);
     let mut leased = if request.again { held(caller, &mut request).await? } else { Vec::new() };
     match fresh(caller, request).await {
         Ok(more) => leased.extend(more),
-        // The others are leased when their turn comes again: what is held is not to wait for that.
+        // The held attempts are returned now; the others are leased by a later request.
         Err(error) if !leased.is_empty() => tracing::warn!(%error, "leased only what was leased before"),
         Err(error) => return Err(error),
     }
     with_grants(caller, memory, leased).await
 }
 
-/// Adds what each function was granted. A task whose function's record cannot be read is passed over: its lease lapses,
-/// until its attempts are used up, and it stops no other one.
+/// Adds each function's grants. A task whose function cannot be read is skipped: its lease lapses until its attempts
+/// are used up, and it blocks no other task.
 async fn with_grants(caller: &Caller, memory: &Memory, leased: Vec<LeasedTask>) -> Result<Vec<LeasedTask>> {
     let mut granted = Vec::with_capacity(leased.len());
     for mut leased in leased {
@@ -66,7 +67,7 @@ async fn with_grants(caller: &Caller, memory: &Memory, leased: Vec<LeasedTask>) 
     Ok(granted)
 }
 
-/// Returns the attempts that the tokens of a request hold, in order, and takes those tokens from it.
+/// Returns the attempts that a request's tokens hold, in order, and removes those tokens from the request.
 async fn held(caller: &Caller, request: &mut LeaseRequest) -> Result<Vec<LeasedTask>> {
     let calls = caller.layout().places().map(|place| held_at(caller, place, request));
     let mut held: Vec<_> = futures_util::future::try_join_all(calls).await?.into_iter().flatten().collect();
@@ -87,14 +88,14 @@ async fn held_at(caller: &Caller, place: Place, request: &LeaseRequest) -> Resul
         let known: HashSet<_> = found.iter().flatten().filter_map(|leased| leased.task.token()).collect();
         tokens.retain(|token| !known.contains(token));
         held.extend(found.into_iter().flatten());
-        // One that cannot be read would be found for ever.
+        // A task that cannot be read would be found again for ever.
         if answers::number(more)? == 0 || tokens.len() == before {
             return Ok(held);
         }
     }
 }
 
-/// Leases what was not leased before.
+/// Leases new attempts.
 async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     let mut leased = Vec::new();
     for _ in 0..ROUNDS_MAX {
@@ -112,7 +113,7 @@ async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedT
     Ok(leased)
 }
 
-/// Leases from the one queue; whether there may be more.
+/// Leases from the single queue. Returns true if there may be more.
 async fn whole(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
     let place = caller.layout().shared();
     let answer = caller.ask(start(caller, place, request, &request.tokens)).await?;
@@ -122,7 +123,7 @@ async fn whole(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<Lea
     Ok(more)
 }
 
-/// Leases what comes first of all partitions; whether there may be more.
+/// Leases the first tasks of all partitions. Returns true if there may be more.
 async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
     let heads = heads(caller, request).await?;
     if heads.is_empty() {
@@ -152,7 +153,7 @@ async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut V
     Ok(true)
 }
 
-/// One entry at the head of a partition's queue.
+/// Entry at the head of a partition's queue.
 struct Head {
     place: Place,
     priority: Priority,
@@ -160,7 +161,7 @@ struct Head {
     task: TaskId,
 }
 
-/// The first entries of all partitions, in order, as many as there are tokens.
+/// Returns the first entries of all partitions, in order, at most as many as there are tokens.
 async fn heads(caller: &Caller, request: &LeaseRequest) -> Result<Vec<Head>> {
     let places = caller.layout().places();
     let call = |place| caller.call(place, "heads").arg(request.tenant.as_str()).arg(request.tokens.len());
@@ -193,18 +194,19 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseT
         .arg(BYTES_MAX)
         .arg(tokens.len())
         .args(tokens.iter().map(records::token))
-        // Arrived twice, it would lease other tasks under the same tokens: whoever got no answer asks again.
+        // Performed twice, it would lease other tasks under the same tokens. A caller without an answer sends the
+        // request again.
         .once()
 }
 
-/// Whether there may be more, and what was leased; `None` for a task whose record cannot be read.
+/// Reads if there may be more, and the leased tasks; `None` for a task whose record cannot be read.
 fn read(answer: Value, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
     let [more, tasks] = answers::tuple(answer)?;
     let tasks = answers::list(tasks)?.into_iter().zip(tokens).map(|(task, _)| read_one(task));
     Ok((answers::number(more)? > 0, tasks.collect::<Result<_>>()?))
 }
 
-/// A leased task, or `None` where its record cannot be read: its lease lapses, until its attempts are used up.
+/// Reads a leased task; `None` if its record cannot be read: its lease lapses until its attempts are used up.
 fn read_one(task: Value) -> Result<Option<LeasedTask>> {
     let [id, record, input] = answers::tuple(task)?;
     let id = answers::text(id)?;
@@ -222,7 +224,7 @@ fn leased(id: &str, record: Value, input: Value) -> Result<LeasedTask> {
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
     let records::TaskRecord { task, module, function_name } = records::read(id, &answers::text(record)?, None)?;
     match task.token() {
-        // Those that its function was granted are not in the task's record: see `lease`.
+        // The task's record has no grants; [`lease`] adds them.
         Some(_) => Ok(LeasedTask { task, input, module, function_name, grants: Grants::default() }),
         None => Err(answers::unexpected("a leased task")),
     }

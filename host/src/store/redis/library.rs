@@ -1,7 +1,7 @@
-//! The functions that Redis runs for the store, and the name under which they are there. Knows no connection.
+//! The Lua functions that Redis performs for the store, and their library's name. Opens no connection.
 //!
-//! The name carries a hash of all that the functions are made of, so that a library in Redis is never changed: two
-//! versions of the host each find their own.
+//! The name contains a hash of the library's content, so a library in Redis is never changed: different versions of the
+//! host use their own side by side.
 
 use fusebox_core::{
     function::RunLimits,
@@ -14,10 +14,10 @@ use fusebox_core::{
 
 use super::{access::Prefix, keys, records, versions};
 
-/// The layout of keys and records. A change that an older host cannot read makes a new number.
+/// Layout of keys and records. A change that an older host cannot read increments the number.
 const LAYOUT: u32 = 2;
 
-/// The functions, in Lua.
+/// Lua sources of the functions.
 pub(super) const SOURCES: [&str; 12] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
@@ -33,15 +33,15 @@ pub(super) const SOURCES: [&str; 12] = [
     include_str!("library/audit.lua"),
 ];
 
-/// See the module's documentation.
+/// Library of this version of the host.
 pub(super) struct Library {
     prefix: String,
     code: String,
 }
 
 impl Library {
-    /// The library of this version of the host, for a store with a prefix. Names of libraries have no colon and no dash;
-    /// the hash, which the prefix goes into, tells apart what is alike then.
+    /// Creates the library for a store with a prefix. Names of libraries cannot contain colons and dashes; the hash
+    /// covers the prefix, so prefixes that then look alike still differ.
     pub(super) fn new(store: Prefix) -> Self {
         let body = format!("{}{}", constants(store), SOURCES.concat());
         let own = store.as_str().replace([':', '-'], "_");
@@ -51,18 +51,18 @@ impl Library {
         Self { prefix, code }
     }
 
-    /// What `FUNCTION LOAD` takes.
+    /// Returns the argument of `FUNCTION LOAD`.
     pub(super) fn code(&self) -> &str {
         &self.code
     }
 
-    /// The name under which Redis knows a function.
+    /// Returns the name of a function in Redis.
     pub(super) fn function(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 }
 
-/// What the functions must know and another part decides.
+/// Returns the constants that the functions share with other parts of the host, as Lua.
 fn constants(store: Prefix) -> String {
     let mut lines = String::new();
     let mut add = |name: &str, value: String| lines.push_str(&format!("local {name} = {value}\n"));
@@ -84,7 +84,7 @@ fn constants(store: Prefix) -> String {
     lines
 }
 
-/// Tasks that the host has ended in each of its ways, so that codes and sentences are the lifecycle's.
+/// Returns tasks that the host ended in each of its ways, so that codes and messages are those of the lifecycle.
 fn ends_by_host() -> [(&'static str, Task); 3] {
     let now = Millis(1);
     let waiting = Task {
@@ -104,7 +104,7 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
     };
     let (mut expired, mut cancelled, mut exhausted) = (waiting.clone(), waiting.clone(), waiting);
     let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
-    // None of these can be refused; a test says so.
+    // None of these can be refused; a test checks that.
     let _ = expired.expire(now);
     let _ = cancelled.cancel(now);
     let _ = exhausted.lease(Lease { worker, token, started_at: now, expires_at: now, renewed: true });
@@ -129,7 +129,7 @@ fn list(texts: &[&str]) -> String {
     format!("{{ {} }}", texts.join(", "))
 }
 
-/// FNV-1a, folded: tells versions apart, and is the same whichever compiler builds the host.
+/// FNV-1a, folded to 32 bits: distinguishes versions, and does not depend on the compiler that built the host.
 pub(super) fn hash(bytes: &[u8]) -> u32 {
     let hash = bytes
         .iter()

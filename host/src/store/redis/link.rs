@@ -1,5 +1,5 @@
-//! The connection: made when it is needed, made again when it is lost, and never waited for without a bound. Knows how to
-//! send a command and what an error asks for, but no command's meaning.
+//! The connection: opened on demand, reopened after a loss, and never waited for without a bound. Sends commands and
+//! reacts to their errors, independent of the commands' meaning.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -22,26 +22,26 @@ use super::{
 };
 use crate::store::{Error, Result};
 
-/// Calls under way at a time: enough to keep Redis busy, few enough that what they carry fits into memory.
+/// Number of calls in flight: enough to keep Redis busy, few enough for their payloads to fit into memory.
 const CALLS_MAX: usize = 128;
 /// After a failed attempt to connect, calls fail at once for this long, then for twice as long, …
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A call to a Cluster is sent again this often, where a node says to ask another one or is not there …
+/// Number of times that a call to a Cluster is repeated if a node redirects it or is down …
 const CLUSTER_RETRIES: u32 = 4;
 /// … after a pause that grows from this …
 const CLUSTER_RETRY_MS_MIN: u64 = 50;
-/// … to this: together less than the patience of a call.
+/// … to this, in milliseconds; all pauses together are shorter than the timeout of a call.
 const CLUSTER_RETRY_MS_MAX: u64 = 400;
 
-/// How long is waited.
+/// Timeouts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// For a connection.
     pub(super) connect: Duration,
-    /// For an answer, a connection that must be made first included.
+    /// For an answer, including the time to connect first.
     pub(super) answer: Duration,
 }
 
@@ -51,19 +51,19 @@ impl Default for Patience {
     }
 }
 
-/// See the module's documentation.
+/// Connection to Redis that reopens itself.
 pub(super) struct Link {
     address: Address,
     shown: String,
-    /// What the store was at the start, and the key that says so on one server.
+    /// Ids of the store at the start, and the key that has the id on one server.
     mark: Mark,
     mark_key: String,
     patience: Patience,
     calls: Semaphore,
-    /// Held by the one call that connects; the others wait for what it brings.
+    /// Held by the call that is connecting; the others wait for its result.
     opening: tokio::sync::Mutex<()>,
     state: Mutex<State>,
-    /// Calls that are to fail.
+    /// Calls that must fail.
     #[cfg(test)]
     pub(super) faults: super::tests::calls::Faults,
 }
@@ -71,7 +71,7 @@ pub(super) struct Link {
 #[derive(Default)]
 struct State {
     open: Option<Connection>,
-    /// Tells connections apart: who reports one as lost may be late.
+    /// Number of the current connection: a report that one is lost may arrive after it was replaced.
     number: u64,
     failed: Option<Failed>,
 }
@@ -89,7 +89,7 @@ enum Connection {
 }
 
 impl Link {
-    /// A link without a connection yet.
+    /// Creates a link without a connection.
     pub(super) fn new(address: Address, mark_key: String, patience: Patience) -> Self {
         let shown = address.to_string();
         Self {
@@ -106,17 +106,17 @@ impl Link {
         }
     }
 
-    /// The servers, as they are shown to people.
+    /// Returns the servers, for display.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// By which a loss of the store is noticed.
+    /// Returns the mark by which a loss of data is detected.
     pub(super) const fn mark(&self) -> &Mark {
         &self.mark
     }
 
-    /// As [`Link::send_now`]; a test may have a call fail.
+    /// As [`Link::send_now`], except that tests can make calls fail.
     pub(super) async fn send(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
         #[cfg(test)]
         if let Some(fault) = self.faults.next() {
@@ -128,8 +128,8 @@ impl Link {
         self.send_now(command, again).await
     }
 
-    /// Sends a command; `again` says that it may be sent a second time where it is not known whether the first arrived.
-    /// The trouble is told beside the error.
+    /// Sends a command. With `again`, it is sent a second time if the connection was lost before the answer. Returns
+    /// the consequence for the connection with each error.
     async fn send_now(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
         let deadline = tokio::time::Instant::now() + self.patience.answer;
         let silent = || (Trouble::Answered, errors::silent(&self.shown, self.patience.answer));
@@ -142,7 +142,7 @@ impl Link {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    // Whatever hangs, the next call must not wait behind this one.
+                    // The connection may hang; the next call must not wait behind this one.
                     self.lost(number);
                     return Err(silent());
                 }
@@ -159,7 +159,7 @@ impl Link {
         }
     }
 
-    /// Connects if need be, and says why it is not possible.
+    /// Connects if necessary, and returns the error if that fails.
     pub(super) async fn connect(&self) -> Result<()> {
         self.connection().await.map(drop)
     }
@@ -169,7 +169,7 @@ impl Link {
             return known;
         }
         let _opening = self.opening.lock().await;
-        // Another call may have come to an end with it meanwhile.
+        // Another call may have finished connecting meanwhile.
         if let Some(known) = self.state().known() {
             return known;
         }
@@ -191,7 +191,7 @@ impl Link {
         }
     }
 
-    /// Lets go of a connection that is of no use. That of a Cluster is many, which it makes again by itself.
+    /// Drops a connection that is no longer usable. A Cluster's connection consists of many, which it reopens itself.
     fn lost(&self, number: u64) {
         let mut state = self.state();
         if state.number == number && !matches!(state.open, Some(Connection::Cluster(_))) {
@@ -203,11 +203,11 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a connection.
+    /// Opens a connection.
     async fn open(&self) -> Result<Connection> {
         match &self.address.kind {
             Kind::Cluster => {
-                // A node that hangs takes all the patience; the others must be heard after it.
+                // A node that hangs takes the whole timeout; the answers of the others must still be heard after it.
                 let opening = tokio::time::timeout(self.patience.connect * 2, self.open_cluster());
                 match opening.await {
                     Ok(opened) => opened.map(Connection::Cluster),
@@ -223,9 +223,8 @@ impl Link {
         }
     }
 
-    /// Reads the store's id over a connection that was made again, so that a store that came back empty is noticed at once.
-    /// Where it cannot be read now, the next check finds out. On a Cluster, which makes its connections by itself, only
-    /// checks find out.
+    /// Reads the store's id over a reopened connection, so that a store that came back empty is noticed at once. If it
+    /// cannot be read now, the next check notices. A Cluster's connection reopens itself, so there only checks notice.
     async fn look_for_loss(&self, connection: &mut Connection) {
         if !self.mark.is_known() {
             return;
@@ -235,7 +234,7 @@ impl Link {
         let read = tokio::time::timeout(self.patience.connect, connection.send(&command)).await;
         let id = read.ok().and_then(|read| answers::optional_text(read.ok()?).ok());
         if let Some(id) = id {
-            // Said in the log; the calls themselves go on with what is there.
+            // A loss is logged; the calls themselves continue with the data there is.
             let _ = self.mark.compare(&[id.unwrap_or_default()]);
         }
     }
@@ -246,7 +245,7 @@ impl Link {
             .cluster()?
             .connection_timeout(self.patience.connect)
             .response_timeout(self.patience.answer)
-            // For slots that have moved; what is down for longer is the caller's to know.
+            // For moved slots; longer outages are reported to the caller.
             .retries(CLUSTER_RETRIES)
             .min_retry_wait(CLUSTER_RETRY_MS_MIN)
             .max_retry_wait(CLUSTER_RETRY_MS_MAX);
@@ -256,7 +255,7 @@ impl Link {
 }
 
 impl State {
-    /// What is known without trying: a connection, or why there has been none a moment ago.
+    /// Returns the open connection, or the error of a recent attempt; `None` if an attempt is due.
     fn known(&self) -> Option<Result<(Connection, u64)>> {
         if let Some(open) = &self.open {
             return Some(Ok((open.clone(), self.number)));
@@ -266,7 +265,7 @@ impl State {
     }
 }
 
-/// A client of the server that has the data, Sentinels being asked first which one that is.
+/// Returns a client of the server with the data, which Sentinels are queried for first.
 pub(super) async fn client(address: &Address, patience: Patience) -> Result<Client> {
     let host = match &address.kind {
         Kind::Sentinel { service } => sentinel::master(address, service, patience.connect).await?,

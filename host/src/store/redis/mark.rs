@@ -1,6 +1,7 @@
-//! Detects a store that lost its data. The first process that opens a store writes a random id into each place; every process
-//! remembers these ids and compares them at each reconnection and check. On a Cluster each partition has its own id, since
-//! each master can lose its data alone. No id is written after the start: a store without its data must not look healthy.
+//! Detects a store that lost its data. The first process that opens a store writes a random id into each place; every
+//! process remembers these ids and compares them at each reconnection and check. On a Cluster each partition has its
+//! own id, since each master can lose its data alone. No id is written after the start: a store without its data must
+//! not look healthy.
 
 use std::{
     fmt::Write as _,

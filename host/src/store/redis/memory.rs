@@ -1,6 +1,6 @@
-//! Function versions as they were a moment ago. Nothing here is known to be true: a task that is accepted for one of them
-//! says what it expects, and Redis checks that in the same step. So nothing need be told when a version comes or goes.
-//! And what versions were granted: that is true for ever, since a version never changes.
+//! Cache of function versions and grants. A cached version may be stale: a task accepted for it states its expectation,
+//! which Redis checks in the same step, so no invalidation is needed. Cached grants are always valid, since a version
+//! never changes.
 
 use fusebox_core::{
     function::{FunctionVersion, Grants},
@@ -11,10 +11,10 @@ use quick_cache::sync::Cache;
 
 use crate::store::FunctionRef;
 
-/// Versions remembered, about 300 bytes each.
+/// Largest number of cached versions, about 300 bytes each.
 const VERSIONS_MAX: usize = 10_000;
 
-/// See the module's documentation.
+/// Cached versions and grants.
 pub(super) struct Memory {
     versions: Cache<(TenantId, FunctionRef), FunctionVersion>,
     grants: Cache<FunctionId, Grants>,
@@ -29,17 +29,17 @@ impl Memory {
         self.versions.get(&(tenant.clone(), function.clone()))
     }
 
-    /// What a version was granted, where that was read before.
+    /// Returns the cached grants of a version.
     pub(super) fn grants(&self, function: FunctionId) -> Option<Grants> {
         self.grants.get(&function)
     }
 
-    /// What a version was granted.
+    /// Caches the grants of a version.
     pub(super) fn granted(&self, function: FunctionId, grants: &Grants) {
         self.grants.insert(function, grants.clone());
     }
 
-    /// What was read just now; `None` where there is no such version.
+    /// Caches the result of a read; `None` removes the entry.
     pub(super) fn read(&self, tenant: &TenantId, function: &FunctionRef, version: Option<&FunctionVersion>) {
         let key = (tenant.clone(), function.clone());
         match version {

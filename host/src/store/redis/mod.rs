@@ -1,21 +1,21 @@
-//! The store in Redis 7.0 or newer: one server, a Sentinels' master or a Cluster, shared by any number of hosts. Each step
-//! is one call of a function that Redis performs as a whole.
+//! The store in Redis 7.0 or newer: one server, the master of a Sentinel setup, or a Cluster, shared by any number of
+//! hosts. Each step is one call of a Lua function, which Redis performs atomically.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `address`, `access`, `client` | what a URL names, what else it takes to reach that, and what connects to it |
-//! | `link`, `sentinel`, `errors` | the connection: made again when it is lost, and never waited for without a bound |
-//! | `mark` | whether the store is the one that it was at the start |
-//! | `server`, `permissions` | whether a server can be the store, and whether its user may |
-//! | `keys`, `records`, `versions` | every name in Redis, and how tasks and function versions are written |
-//! | `library` | the functions that Redis performs, in Lua: see `library/common.lua` first |
-//! | `caller`, `batches`, `answers` | calls of those functions, split to size |
-//! | `gather`, `memory` | what spares Redis work: tasks of many callers in one call, versions that are not looked up again |
-//! | `accept`, `lease`, `report`, `functions`, `fuel`, `identity`, `kv`, `reads`, `workers` | what each call asks and is answered |
-//! | `audit` | records compared with the indexes |
+//! | `address`, `access`, `client` | the URL, the other settings of a connection, and the client made from both |
+//! | `link`, `sentinel`, `errors` | the connection: reopened after a loss, and never waited for without a bound |
+//! | `mark` | detection of a store that lost its data |
+//! | `server`, `permissions` | checks of the server and of its user's permissions |
+//! | `keys`, `records`, `versions` | every name in Redis, and the encoding of tasks and function versions |
+//! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
+//! | `caller`, `batches`, `answers` | calls of those functions, split by size |
+//! | `gather`, `memory` | savings of work: tasks of many callers in one call, and cached versions |
+//! | `accept`, `lease`, `report`, `functions`, `fuel`, `identity`, `kv`, `reads`, `workers` | code of each call |
+//! | `audit` | comparison of the records with the indexes |
 //! | `pubsub` | wake-ups |
 //!
-//! What other stores promise and this one cannot: no loss when a master fails over to a replica that lagged behind.
+//! Unlike the other stores, this one can lose accepted tasks when a master fails over to a replica that lagged behind.
 
 use std::sync::Arc;
 
@@ -87,41 +87,41 @@ pub use self::{
     server::Examined,
 };
 
-/// See the module's documentation.
+/// Store in Redis. See the module's documentation.
 pub struct RedisStore {
     caller: Arc<Caller>,
     pubsub: PubSub,
     counted: Arc<Counted>,
-    /// On a Cluster there is none: there a partition that does not answer must not hold up the others.
+    /// `None` on a Cluster, where a partition that does not answer must not delay the others.
     gather: Option<Gather>,
     memory: Memory,
     audit: Audit,
 }
 
 impl RedisStore {
-    /// Whether a store of this name would be in Redis.
+    /// Returns true if `text` is a URL of this store.
     #[must_use]
     pub fn is_url(text: &str) -> bool {
         address::is_url(text)
     }
 
-    /// A URL without what may be a password.
+    /// Returns a URL without its credentials.
     #[must_use]
     pub fn shown(url: &str) -> String {
         address::shown(url)
     }
 
-    /// Connects to the Redis that a URL names: `redis://host:port`, `unix:///path`,
+    /// Connects to the Redis at a URL: `redis://host:port`, `unix:///path`,
     /// `redis+sentinel://host:port,host:port/service` or `redis+cluster://host:port,host:port`.
     ///
     /// # Errors
-    /// [`Error::Address`] where the URL is none, [`Error::Unreachable`] where nothing answers there,
-    /// [`Error::Refused`] where waiting would not help, [`Error::WrongVersion`], and what every step may meet.
+    /// [`Error::Address`] if the URL is invalid, [`Error::Unreachable`] if nothing answers there, [`Error::Refused`] if
+    /// a retry cannot succeed, [`Error::WrongVersion`] if the server is too old, and the errors of every step.
     pub async fn connect(url: &str, access: Access, options: Options) -> Result<Self> {
         Self::connect_with(url, access, options, Patience::default(), None).await
     }
 
-    /// Reads the version and settings of the Redis that a URL names. Writes nothing there: no key, and no library.
+    /// Reads the version and settings of the Redis at a URL. Writes nothing there: no key, and no library.
     ///
     /// # Errors
     /// As [`RedisStore::connect`].
@@ -143,7 +143,7 @@ impl RedisStore {
         permissions::check(&caller, &address).await?;
         caller.begin().await?;
         let pubsub = PubSub::start(address, patience);
-        // Without it tasks still run, only later: no reason to refuse to start.
+        // Without wake-ups tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
         let audit = Audit::new(&caller);
         let (caller, counted) = (Arc::new(caller), Arc::new(Counted::default()));
@@ -151,16 +151,16 @@ impl RedisStore {
         Ok(Self { caller, pubsub, counted, gather, memory: Memory::new(), audit })
     }
 
-    /// Compares every record with the indexes, and makes missing entries again. Each tick does a part of this.
+    /// Compares every record with the indexes, and restores missing entries. Each tick does a part of this.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// Fails if the store cannot be reached, see [`Error`].
     pub async fn audit(&self) -> Result<Audited> {
         self.audit.all(&self.caller).await
     }
 }
 
-/// Connects, and has asked nothing yet.
+/// Connects without making a call.
 async fn reach(
     url: &str,
     access: Access,
@@ -190,7 +190,7 @@ fn unreachable(address: &Address, error: Error) -> Error {
     Error::Unreachable { address, reason }
 }
 
-/// The answers to many, where there is any. The others are known to have none.
+/// Returns the answers if there is any, with [`Accepted::NoAnswer`] in place of errors; otherwise the first error.
 fn some_answers(answers: Vec<Result<Accepted>>) -> Result<Vec<Accepted>> {
     let failed = answers.iter().find_map(|answer| answer.as_ref().err());
     match failed {
@@ -216,7 +216,7 @@ impl Store for RedisStore {
     }
 
     fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
-        // On a Cluster a task and its function are in different places, and no step can look at both.
+        // On a Cluster a task and its function are in different places, so no step can check both.
         self.gather.as_ref().and_then(|_| self.memory.get(tenant, function))
     }
 

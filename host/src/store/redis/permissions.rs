@@ -1,4 +1,5 @@
-//! Permissions that the store needs from its user in Redis, and a check at the start that reports all missing ones together.
+//! Permissions that the store needs from its user in Redis, and a check at the start that reports all missing ones
+//! together.
 
 use super::{
     address::{Address, Kind},
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
     use crate::store::redis::library;
 
-    /// Commands that are sent from here, and not by functions.
+    /// Commands that the host sends itself, rather than functions.
     const OURS: [&str; 8] = ["info", "ping", "fcall", "function|load", "subscribe", "hgetall", "hvals", "exists"];
 
     #[test]

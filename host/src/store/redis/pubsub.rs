@@ -1,5 +1,5 @@
-//! Listens to what other hosts and this one have done, and wakes who waits for it. A message can be missed while the
-//! connection is lost, so everyone is woken when it is there again, and meanwhile now and then. Knows no record.
+//! Listens for messages of other hosts and of this one, and wakes waiters. Messages can be missed while the connection
+//! is lost, so all waiters are woken when it is back, and from time to time until then. Reads no records.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,15 +23,15 @@ use crate::store::{
     hints::{Event, Hints},
 };
 
-/// Whether the other side is still there is asked this often.
+/// Interval of checks that the server is still there.
 const PING: Duration = Duration::from_secs(1);
-/// After a lost connection another one is tried after this long, then after twice as long, …
+/// After a lost connection a new one is tried after this long, then after twice as long, …
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// While nothing can be heard, who waits looks this often.
+/// Interval at which waiters are woken while nothing can be received.
 const LOOK_DEAF: Duration = Duration::from_millis(250);
-/// See the module's documentation. Dropping it ends the listening.
+/// Listener for messages. Dropping it stops the listening.
 pub(super) struct PubSub {
     hints: Arc<Hints>,
     hears: watch::Receiver<bool>,
@@ -45,7 +45,7 @@ impl Drop for PubSub {
 }
 
 impl PubSub {
-    /// Starts to listen. What happens from then on is heard when `hears` says so.
+    /// Starts to listen. Messages sent after [`Self::listening`] returns are received.
     pub(super) fn start(address: Address, patience: Patience) -> Self {
         let hints = Hints::new();
         let (tell, hears) = watch::channel(false);
@@ -56,19 +56,19 @@ impl PubSub {
         Self { hints, hears, tasks }
     }
 
-    /// Ends when it listens.
+    /// Waits until it listens.
     pub(super) async fn listening(&self) {
-        // The sender goes away with this.
+        // The sender is dropped together with this struct.
         let _ = self.hears.clone().wait_for(|hears| *hears).await;
     }
 
-    /// Who waits.
+    /// Returns the registry of waiters.
     pub(super) const fn hints(&self) -> &Arc<Hints> {
         &self.hints
     }
 }
 
-/// Wakes everyone now and then while nothing can be heard.
+/// Wakes all waiters periodically while nothing can be received.
 async fn wake_the_deaf(hints: Arc<Hints>, mut hears: watch::Receiver<bool>) {
     while hears.wait_for(|hears| !*hears).await.is_ok() {
         if timeout(LOOK_DEAF, hears.wait_for(|hears| *hears)).await.is_err() {
@@ -92,7 +92,7 @@ async fn run(address: Address, patience: Patience, hints: Arc<Hints>, tell: watc
     }
 }
 
-/// Listens until it is not possible any more; gives the reason.
+/// Listens until the connection fails; returns the reason.
 async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints, tell: &watch::Sender<bool>) -> String {
     let client = match listener(address, at, patience).await {
         Ok(client) => client,
@@ -130,7 +130,8 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
     }
 }
 
-/// On a Cluster every node tells everything: each of those named is tried in turn.
+/// Returns a client to listen with. On a Cluster every node relays all messages; the nodes of the URL are tried in
+/// turn.
 async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Client> {
     match &address.kind {
         Kind::Node | Kind::Sentinel { .. } => link::client(address, patience).await,
@@ -141,7 +142,7 @@ async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Cl
     }
 }
 
-/// What a message says; nothing where it is none of ours.
+/// Decodes a message into events; none if it is not one of this store.
 fn events(message: &Msg, prefix: &str, suffix: &str) -> Vec<Event> {
     let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
     let ids = text.split(' ').filter_map(|id| id.parse::<TaskId>().ok());
@@ -156,7 +157,7 @@ fn events(message: &Msg, prefix: &str, suffix: &str) -> Vec<Event> {
     }
 }
 
-/// Tenants and how many tasks of each, one after the other.
+/// Decodes alternating tenants and numbers of tasks.
 fn ready(text: &str) -> impl Iterator<Item = Event> {
     let mut words = text.split(' ');
     std::iter::from_fn(move || Some((words.next()?, words.next()?)))

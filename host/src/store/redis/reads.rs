@@ -1,4 +1,4 @@
-//! Reads of tasks and of what waits. Knows no step.
+//! Reads of tasks and of the backlog. Independent of the steps.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use redis::Value;
 use super::{answers, caller::Caller, keys::Place, records};
 use crate::store::{Backlog, Page, PageRequest, Result, TaskResult};
 
-/// Digits of the time that a row's cursor starts with.
+/// Number of digits of the time at the start of a row's cursor.
 const TIME_DIGITS: usize = 16;
 
-/// A task.
+/// Returns a task.
 pub(super) async fn task(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
     let fields = fields(caller, task, &records::FIELDS).await?;
     read(tenant, task, fields)
 }
 
-/// A task and its output.
+/// Returns a task and its output.
 pub(super) async fn result(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
     let names: Vec<_> = records::FIELDS.into_iter().chain(["result"]).collect();
     let mut fields = fields(caller, task, &names).await?;
@@ -28,7 +28,7 @@ pub(super) async fn result(caller: &Caller, tenant: &TenantId, task: TaskId) -> 
     Ok(task.map(|task| TaskResult { task, output: output.unwrap_or_default() }))
 }
 
-/// The bytes that a task has under a name; empty where it has none.
+/// Returns the bytes of a task's field; empty if the task lacks the field.
 pub(super) async fn bytes(caller: &Caller, tenant: &TenantId, task: TaskId, name: &str) -> Result<Option<Bytes>> {
     let mut fields = fields(caller, task, &["record", name]).await?;
     let bytes = fields.pop().map(answers::bytes).transpose()?.flatten();
@@ -43,7 +43,7 @@ async fn fields(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Val
     answers::list(caller.send(&command).await?)
 }
 
-/// The task with these fields, unless there is none or it is another tenant's.
+/// Decodes a task; `None` if it does not exist or belongs to another tenant.
 fn read(tenant: &TenantId, task: TaskId, fields: Vec<Value>) -> Result<Option<Task>> {
     if fields.first().is_none_or(|status| *status == Value::Nil) {
         return Ok(None);
@@ -52,7 +52,7 @@ fn read(tenant: &TenantId, task: TaskId, fields: Vec<Value>) -> Result<Option<Ta
     Ok((task.tenant == *tenant).then_some(task))
 }
 
-/// A page of an index of tasks, the latest first.
+/// Returns a page of an index of tasks, latest first.
 pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
     let cursor = match page.cursor.as_deref() {
         None => "",
@@ -90,7 +90,7 @@ fn is_cursor(text: &str) -> bool {
     time.bytes().all(|byte| byte.is_ascii_digit()) && id.parse::<TaskId>().is_ok_and(|task| task.to_string() == id)
 }
 
-/// What waits and runs, of each tenant that has anything.
+/// Returns the numbers of unfinished tasks, for each tenant that has any.
 pub(super) async fn backlog(caller: &Caller) -> Result<Vec<Backlog>> {
     let mut all: BTreeMap<TenantId, Backlog> = BTreeMap::new();
     let parts = caller.layout().places().map(|place| backlog_of(caller, place));
@@ -113,7 +113,7 @@ async fn backlog_of(caller: &Caller, place: Place) -> Result<Vec<Backlog>> {
             let [tenant, ready, delayed, running] = answers::tuple(tenant)?;
             let tenant: TenantId = answers::text(tenant)?.parse().map_err(|_| answers::unexpected("a tenant"))?;
             let [ready, delayed, running] = [ready, delayed, running].map(answers::number);
-            // Redis may name a tenant twice while the set changes; the later count is the better one.
+            // Redis may return a tenant twice while the set changes; the later count is the better one.
             let backlog = Backlog { tenant: tenant.clone(), ready: ready?, delayed: delayed?, running: running? };
             found.insert(tenant, backlog);
         }

@@ -1,19 +1,19 @@
-//! How a task is written into its hash, and read from it. The names of fields that the Python platform had are its own:
-//! `function_id`, `param_payload`, `status`, `result`. Knows no key.
+//! Encoding of a task in its hash. Fields that the Python platform had keep its names: `function_id`, `param_payload`,
+//! `status`, `result`. Independent of the keys.
 //!
-//! A task's `record` is the truth about it, in one text, since each field more costs Redis time in every step; `status`
-//! and `function_id` say some of it again, for others. Its words, `-` for what is not there:
+//! A task's `record` is authoritative. It is one text, since each additional field costs Redis time in every step;
+//! `status` and `function_id` repeat parts of it for other readers. Its words, with `-` for an absent value:
 //!
-//! | words | say |
+//! | words | meaning |
 //! |---|---|
-//! | 1 | where it stands: `Q` waits, `D` is delayed, `R` runs, `B` runs under a lease that was renewed, `C` completed, `F` failed |
-//! | 2, 3 | attempts that it had, and the last one's token |
-//! | 4 | when it is due; once it runs, when it was leased; then when it ended |
-//! | 5, 6 | the end of its lease, and who holds it |
-//! | 7 to 10 | when it was accepted, when it expires, the fingerprint, the task it is another try of |
-//! | 11 to 15 | priority, attempts it may have, releases, tenant, the function's name |
+//! | 1 | state: `Q` queued, `D` delayed, `R` running, `B` running with a renewed lease, `C` completed, `F` failed |
+//! | 2, 3 | number of attempts so far, and the token of the last |
+//! | 4 | time at which it is due; while it runs, the time of the lease; then the time of its end |
+//! | 5, 6 | end of its lease, and the worker that holds it |
+//! | 7 to 10 | time of acceptance, expiry, fingerprint, and the dead letter that it replays |
+//! | 11 to 15 | priority, largest number of attempts, releases, tenant, name of the function |
 //! | 16 to 22 | version, module, limits: fuel, wall time, memory, output, log |
-//! | 23 to 33 | the receipt, where an attempt has reported the end; its fields in their order |
+//! | 23 to 33 | fields of the receipt in their order, if an attempt has reported the end |
 
 use std::str::{FromStr, Split};
 
@@ -34,26 +34,26 @@ use serde::{Deserialize, Serialize};
 use super::answers;
 use crate::store::{Error, NewTask, Result};
 
-/// What a task is read from.
+/// Fields from which a task is read.
 pub(super) const FIELDS: [&str; 2] = ["record", "error"];
 
-/// The place of the tenant among a record's words.
+/// Index of the tenant among a record's words.
 const TENANT: usize = 13;
 
-/// The word for what is not there.
+/// Word for an absent value.
 const NONE: &str = "-";
 
-/// A task, and what else its record says of the run.
+/// Task, with the other data of its record.
 pub(super) struct TaskRecord {
     /// The task.
     pub(super) task: Task,
-    /// The module it was accepted for.
+    /// Module that it was accepted for.
     pub(super) module: ModuleDigest,
-    /// The function's name at that time.
+    /// Name of the function at the time of acceptance.
     pub(super) function_name: FunctionName,
 }
 
-/// How a failure is written.
+/// Encoding of a failure.
 #[derive(Serialize, Deserialize)]
 struct FailureRecord {
     code: String,
@@ -62,7 +62,7 @@ struct FailureRecord {
     backtrace: Vec<String>,
 }
 
-/// The word for a priority.
+/// Returns the word for a priority.
 pub(super) const fn priority(priority: Priority) -> &'static str {
     match priority {
         Priority::High => "high",
@@ -71,21 +71,22 @@ pub(super) const fn priority(priority: Priority) -> &'static str {
     }
 }
 
-/// A failure as it is written.
+/// Encodes a failure.
 pub(super) fn failure(failure: &Failure) -> String {
     let Failure { code, message, backtrace } = failure.clone();
-    // Nothing in it can fail to be written.
+    // Every value of these types can be encoded.
     serde_json::to_string(&FailureRecord { code: code.as_str().to_owned(), message, backtrace }).unwrap_or_default()
 }
 
-/// The words of a new task's record that are its own: how long it may wait, from when on it is Redis that says, and on.
+/// Encodes the words specific to one new task, from its expiry to `retry_of`. The expiry is a duration, which Redis
+/// adds to its own clock.
 pub(super) fn own(task: &NewTask) -> String {
     let fingerprint = task.fingerprint.map(|fingerprint| BASE64.encode(fingerprint.0));
     let retry_of = task.retry_of.map(|task| BASE64.encode(task.as_bytes()));
     format!("{} {} {}", task.expires_in_ms, or_none(fingerprint), or_none(retry_of))
 }
 
-/// Those that it has in common with others: from the priority on.
+/// Encodes the words that a new task can share with others, from the priority on.
 pub(super) fn common(task: &NewTask) -> String {
     let NewTask { attempts_max, tenant, function_name, .. } = task;
     let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
@@ -97,7 +98,7 @@ pub(super) fn common(task: &NewTask) -> String {
     )
 }
 
-/// A receipt's words.
+/// Encodes a receipt.
 pub(super) fn receipt(receipt: &Receipt) -> String {
     let Receipt { wall_us, cpu_us, queue_us, load_us, instantiate_us, memory_bytes, .. } = receipt;
     let Receipt { output_bytes, log_bytes, attempt, .. } = receipt;
@@ -108,22 +109,22 @@ pub(super) fn receipt(receipt: &Receipt) -> String {
     )
 }
 
-/// The words that prove the right to report.
+/// Encodes a fence, the proof of the right to report.
 pub(super) fn fence(fence: &Fence) -> String {
     format!("{} {}", fence.attempt, token(&fence.token))
 }
 
-/// A worker as it is written.
+/// Encodes a worker's id.
 pub(super) fn worker(worker: &WorkerId) -> String {
     BASE64.encode(worker.as_bytes())
 }
 
-/// The worker that was written.
+/// Decodes a worker's id.
 pub(super) fn read_worker(word: &str) -> Option<WorkerId> {
     Some(WorkerId::from_bytes(BASE64.decode(word).ok()?.try_into().ok()?))
 }
 
-/// A token as it is written.
+/// Encodes a token.
 pub(super) fn token(token: &LeaseToken) -> String {
     BASE64.encode(token.0)
 }
@@ -132,19 +133,19 @@ fn or_none(word: Option<impl ToString>) -> String {
     word.map_or_else(|| NONE.to_owned(), |word| word.to_string())
 }
 
-/// Whose task a record is of.
+/// Returns the tenant in a record.
 pub(super) fn tenant(record: &str) -> Option<&str> {
     record.split(' ').nth(TENANT)
 }
 
-/// The task of this id with these fields.
+/// Decodes the task with this id from its fields.
 pub(super) fn task(id: TaskId, fields: Vec<Value>) -> Result<TaskRecord> {
     let [record, error] = fields.try_into().map_err(|_| answers::unexpected("a record"))?;
     let error = answers::optional_text(error)?;
     read(id, &answers::text(record)?, error.as_deref())
 }
 
-/// The task of this id with this record, and with this failure where it has failed.
+/// Decodes the task with this id from its record, and from its failure if it has failed.
 pub(super) fn read(id: TaskId, record: &str, error: Option<&str>) -> Result<TaskRecord> {
     let mut words = Words { id, words: record.split(' ') };
     let letter = words.some("state")?;
@@ -164,7 +165,7 @@ pub(super) fn read(id: TaskId, record: &str, error: Option<&str>) -> Result<Task
         attempts_max: words.parsed("attempts_max")?,
         releases: words.parsed("releases")?,
         tenant: words.parsed("tenant")?,
-        // Told behind the name.
+        // Set below: it follows the name.
         function: FunctionId::from_bytes([0; 16]),
         limits: RunLimits::default(),
         state: TaskState::Queued { not_before: since },
@@ -196,7 +197,7 @@ fn read_failure(text: &str) -> Option<Failure> {
     Some(Failure { code, message, backtrace })
 }
 
-/// The words of one record, each read once.
+/// Words of one record, each read once.
 struct Words<'a> {
     id: TaskId,
     words: Split<'a, char>,
@@ -248,7 +249,8 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// The receipt; where the host ended the task, that of no run. What a later version adds is behind it.
+    /// Decodes the receipt; if the host ended the task, returns an empty one. Words added by later versions follow it
+    /// and are ignored.
     fn receipt(&mut self, attempt: fusebox_core::id::Attempt) -> Result<Receipt> {
         let name = "receipt";
         let fuel = match self.words.next() {
@@ -305,7 +307,7 @@ mod tests {
         }
     }
 
-    /// The words that are a new task's own, as the library writes them of one accepted at 6.
+    /// The words specific to one new task, as the library writes them at time 6.
     fn written(task: &NewTask) -> String {
         let own = own(task);
         format!("100 {}", own.strip_prefix("94 ").unwrap())

@@ -1,4 +1,4 @@
-//! What is reported on tasks: beats, ends, cancellations; and the tick.
+//! Reports on tasks: lease renewals, ends and cancellations; and the tick.
 
 use fusebox_core::{error::ErrorCode, id::TaskId, lifecycle::Next, name::TenantId, task::Status};
 use futures_util::future;
@@ -12,12 +12,13 @@ use super::{
 };
 use crate::store::{Beaten, Cancelled, Claim, Finish, Finished, Result, Ticked, Verdict};
 
-/// Tasks of each kind in one call of the tick: holds up other callers for a few milliseconds.
+/// Largest number of tasks of each kind in one call of the tick, which delays other callers for a few milliseconds.
 const TICK_TASKS_MAX: u64 = 200;
-/// Calls of one tick to one partition: 5,000 tasks of each kind, so that purging keeps up with what ends.
+/// Largest number of calls of one tick to one partition: 5,000 tasks of each kind, so that purging keeps up with the
+/// ends.
 const TICK_CALLS_MAX: usize = 25;
 
-/// Renews leases; answers in their order.
+/// Renews leases; returns the answers in their order.
 pub(super) async fn beat(caller: &Caller, claims: &[Claim], lease_ms: u64) -> Result<Vec<Beaten>> {
     let call = |batch: &batches::Batch| {
         let call = caller.call(batch.place, "beat").arg(lease_ms);
@@ -30,7 +31,7 @@ pub(super) async fn beat(caller: &Caller, claims: &[Claim], lease_ms: u64) -> Re
     .await
 }
 
-/// Records reports; answers in their order.
+/// Records reports; returns the answers in their order.
 pub(super) async fn finish(caller: &Caller, reports: &[Finish]) -> Result<Vec<Finished>> {
     let call = |batch: &batches::Batch| {
         let call = caller.call(batch.place, "finish");
@@ -90,7 +91,7 @@ pub(super) async fn cancel(caller: &Caller, tenant: &TenantId, task: TaskId) -> 
     })
 }
 
-/// Does what time asks for, in every partition.
+/// Performs the work that is due, in every partition.
 pub(super) async fn tick(caller: &Caller) -> Result<Ticked> {
     let mut ticked = Ticked::default();
     for part in future::try_join_all(caller.layout().places().map(|place| tick_place(caller, place))).await? {

@@ -1,4 +1,4 @@
-//! Asks Sentinels which server is the master of a service. Knows nothing else of Redis.
+//! Queries Sentinels for the master of a service. Independent of the rest of the store.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use super::{
 };
 use crate::store::{Error, Result};
 
-/// The master of a service, as the first Sentinel that knows it says.
+/// Returns the master of a service, from the first Sentinel that knows it.
 ///
 /// # Errors
-/// The last Sentinel's reason; one that may pass goes before one that does not.
+/// The error of the last Sentinel; temporary errors take precedence over permanent ones.
 pub(super) async fn master(address: &Address, service: &str, patience: Duration) -> Result<Host> {
     let mut told = None;
     for host in &address.hosts {
         let shown = host.to_string();
-        // A part of the whole patience, so that a silent Sentinel leaves time for the next one.
+        // Half of the timeout, so that a silent Sentinel leaves time for the next one.
         let error =
             match tokio::time::timeout(patience / 2, ask(address.sentinel(host.clone())?, service, patience)).await {
                 Ok(Ok(Some((host, port)))) => return Ok(Host::Tcp(host, port)),

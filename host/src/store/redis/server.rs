@@ -1,22 +1,22 @@
-//! What a server says about itself: whether it can be the store. Knows no key.
+//! Checks that a server can be the store, from the information it reports. Reads no keys.
 
 use redis::Value;
 
 use super::{caller::Caller, keys::Layout};
 use crate::store::{Error, Result};
 
-/// The oldest that has functions.
+/// Oldest version with functions.
 const VERSION_MIN: (u32, u32) = (7, 0);
 
-/// The facts of a server that can be the store.
+/// Facts about a server that can be the store.
 pub struct Examined {
-    /// Where it is and of which version.
+    /// Product, version and address.
     pub summary: String,
-    /// Settings that lose tasks, each with what to do; of a Cluster's nodes each once.
+    /// Advice on settings that can lose tasks; each once, even if several nodes of a Cluster have it.
     pub advice: Vec<&'static str>,
 }
 
-/// Refuses servers that cannot be the store, and warns of settings that lose tasks.
+/// Refuses servers that cannot be the store, and logs a warning for settings that can lose tasks.
 pub(super) async fn check(caller: &Caller) -> Result<()> {
     for advice in examine(caller).await?.advice {
         tracing::warn!(redis = caller.shown(), "{advice}");
@@ -24,11 +24,11 @@ pub(super) async fn check(caller: &Caller) -> Result<()> {
     Ok(())
 }
 
-/// Reads what the servers say, and writes nothing.
+/// Reads the servers' information. Writes nothing.
 pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
     let info = caller.send(&redis::cmd("INFO")).await?;
     let infos: Vec<String> = match info {
-        // A Cluster answers with one text for each master.
+        // A Cluster returns one text per master.
         Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
         info => vec![text(info)],
     };
@@ -48,7 +48,7 @@ pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
     Ok(Examined { summary: format!("{name} at {}", caller.shown()), advice })
 }
 
-/// The server and its version. Valkey says which version of Redis it is as good as, too.
+/// Returns the product and its version. Valkey also reports the version of Redis that it is compatible with.
 fn name(info: &str) -> String {
     match field(info, "valkey_version") {
         Some(version) => format!("Valkey {version}"),

@@ -1,5 +1,5 @@
-//! How a function version is written into its hash, and read from it. The names of fields that the Python platform had
-//! are its own: `name`, `payload`. Knows no key.
+//! Encoding of a function version in its hash. Fields that the Python platform had keep its names: `name`, `payload`.
+//! Independent of the keys.
 
 use std::str::FromStr;
 
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::answers;
 use crate::store::{Error, Result};
 
-/// Its fields but for its module's bytes, in the order in which they are read.
+/// Fields of a version without the module's bytes, in the order in which they are read.
 pub(super) const FIELDS: [&str; 9] =
     ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "grants", "created_at"];
 
-/// How a function version's limits are written.
+/// Encoding of a function version's limits.
 #[derive(Serialize, Deserialize)]
 struct LimitsRecord {
     fuel: u64,
@@ -27,15 +27,15 @@ struct LimitsRecord {
     log_bytes: u64,
 }
 
-/// A function version's limits as they are written.
+/// Encodes limits.
 pub(super) fn limits(limits: &RunLimits) -> String {
     let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *limits;
     let record = LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes };
-    // Numbers can always be written.
+    // Numbers can always be encoded.
     serde_json::to_string(&record).unwrap_or_default()
 }
 
-/// The function version of this id with these fields.
+/// Decodes the function version with this id from its fields.
 pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> {
     let mut fields = Fields::new(id.to_owned(), &FIELDS, fields)?;
     let limits: LimitsRecord = fields.json("limits")?;
@@ -53,7 +53,7 @@ pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> 
     })
 }
 
-/// Grants that were written as [`Grants::to_list`] does; versions from before there were any have none.
+/// Decodes grants, as encoded by [`Grants::to_list`]; versions from before grants were added have none.
 pub(super) fn grants(text: Option<&str>) -> Option<Grants> {
     Grants::parse_list(text.unwrap_or_default()).ok()
 }
@@ -64,7 +64,7 @@ impl From<LimitsRecord> for RunLimits {
     }
 }
 
-/// The fields of one record, each read once.
+/// Fields of one record, each read once.
 struct Fields {
     record: String,
     names: &'static [&'static str],

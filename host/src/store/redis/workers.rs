@@ -1,11 +1,11 @@
-//! Who works for each dispatcher. For people and their tools; nothing is decided by it.
+//! Announced dispatchers and their workers. For display; no decision depends on them.
 
 use fusebox_core::id::DispatcherId;
 
 use super::{answers, caller::Caller};
 use crate::store::{Crew, Error, Result, WorkerInfo};
 
-/// Replaces what a dispatcher said before.
+/// Replaces a dispatcher's previous announcement.
 pub(super) async fn announce(
     caller: &Caller,
     dispatcher: DispatcherId,
@@ -20,14 +20,14 @@ pub(super) async fn announce(
     caller.ask(call.arg(ttl_ms.max(1)).arg(text)).await.map(drop)
 }
 
-/// Everyone who is there, by age.
+/// Returns the announced dispatchers and workers, by age.
 pub(super) async fn workers(caller: &Caller) -> Result<Crew> {
     let answer = caller.ask(caller.call(caller.layout().shared(), "workers")).await?;
     let mut all: Vec<WorkerInfo> = Vec::new();
     let announced = answers::list(answer)?;
     let dispatchers = announced.len();
     for said in announced {
-        // A dispatcher of another version may say more or less.
+        // A dispatcher of another version may announce other fields.
         match serde_json::from_str::<Vec<WorkerInfo>>(&answers::text(said)?) {
             Ok(workers) => all.extend(workers),
             Err(error) => tracing::debug!(%error, "a dispatcher's workers cannot be read"),

@@ -1,4 +1,4 @@
-//! Index keys removed by hand: the records are the truth, and the indexes come right again.
+//! Tests of the audit: index keys removed by hand are restored from the records.
 
 use fusebox_core::{lifecycle::Next, task::Status};
 use fusebox_harness::redis::{RedisServer, command};
@@ -12,7 +12,7 @@ use crate::store::{
     redis::Audited,
 };
 
-/// Removes every index that `name` matches.
+/// Removes every index whose name matches `name`.
 type Remove<'a> = &'a dyn Fn(&str);
 
 async fn indexes_are_made_again<S: Send + Sync>(subject: &On<S>, remove: Remove<'_>) {
@@ -93,7 +93,7 @@ async fn entries_without_a_record_are_dropped() {
     subject.server.command(&["DEL", &format!("task:{gone}")]).unwrap();
     let listed = subject.store.tasks(&tenant, &page(1, None)).await.unwrap();
     assert_eq!((listed.items.len(), listed.next), (1, None));
-    // A record that someone has made something else of is passed over, too.
+    // A record that was overwritten with something else is skipped too.
     let broken = accept(&subject, new_task(&subject, &function)).await;
     subject.server.command(&["DEL", &format!("task:{broken}")]).unwrap();
     subject.server.command(&["SET", &format!("task:{broken}"), "text"]).unwrap();

@@ -1,5 +1,5 @@
-//! Each call of a step in turn fails, before it arrives or after it was carried out: what a step has done so far must be
-//! found again by whoever sends it once more.
+//! Tests in which each call of a step fails in turn, before it arrives or after it was performed: a repetition of the
+//! step must find the work done so far.
 
 use std::{
     collections::BTreeSet,
@@ -13,16 +13,16 @@ use crate::store::{
     redis::memory::Memory,
 };
 
-/// How a call fails.
+/// Kind of failure of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::redis) enum Fault {
-    /// It does not arrive.
+    /// The call does not arrive.
     CallLost,
-    /// It is carried out, and its answer does not arrive.
+    /// The call is performed, and its answer does not arrive.
     AnswerLost,
 }
 
-/// The calls of a link that are to fail: one, after so many others.
+/// Planned failure of one call of a link, after a number of other calls.
 #[derive(Default)]
 pub(in crate::store::redis) struct Faults(Mutex<Option<(usize, Fault)>>);
 
@@ -32,12 +32,12 @@ impl Faults {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, fault));
     }
 
-    /// Whether no call has failed since; and none fails from now on.
+    /// Returns true if no call has failed since; from now on none fails.
     fn was_spared(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
-    /// How the call that begins now is to fail.
+    /// Returns the failure planned for the call that starts now.
     pub(in crate::store::redis) fn next(&self) -> Option<Fault> {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match next.take() {
@@ -63,7 +63,7 @@ async fn lease_surely<S>(subject: &On<S>, mut request: LeaseRequest) -> Vec<Leas
     panic!("one call failed, and the request failed twice")
 }
 
-/// Fails the first call, the second, and so on, until the step has no more.
+/// Fails the first call, then the second, and so on, until the step has no more calls.
 async fn each_call_of_a_lease_fails<S: Send + Sync>(mut subject: On<S>) {
     const TASKS: usize = 20;
     for fault in [Fault::CallLost, Fault::AnswerLost] {
@@ -77,7 +77,7 @@ async fn each_call_of_a_lease_fails<S: Send + Sync>(mut subject: On<S>) {
                 accepted.extend(tasks.iter().map(|task| task.id));
                 subject.store.accept(tasks).await.unwrap();
             }
-            // Grants are to be read, as on a host that has just started.
+            // Forces the grants to be read, as on a host that has just started.
             subject.store.memory = Memory::new();
             subject.store.caller.faults().fail_after(call, fault);
             let leased = lease_surely(&subject, lease_request(&tenant, TASKS)).await;
@@ -104,7 +104,7 @@ async fn each_call_of_a_lease_may_fail_on_a_cluster() {
     each_call_of_a_lease_fails(cluster().await).await;
 }
 
-/// A call of a batch fails: what was accepted is told, and the rest can be handed in again.
+/// If a call of a batch fails, accepted tasks are reported, and the rest can be sent again.
 #[tokio::test]
 async fn a_batch_that_fails_on_the_way_tells_what_it_accepted() {
     const TASKS: usize = 1_900;
@@ -128,7 +128,7 @@ async fn a_batch_that_fails_on_the_way_tells_what_it_accepted() {
         assert_eq!(duplicates, lost);
         assert_eq!(counts(&subject, &tenant).await, (TASKS as u64, 0, 0));
     }
-    // Where nothing is known of any, that is an error.
+    // If nothing is known of any task, that is an error.
     let tenant = tenant("none");
     let function = register(&subject, &tenant, "f").await;
     subject.store.caller.faults().fail_after(0, Fault::CallLost);

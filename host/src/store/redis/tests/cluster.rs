@@ -1,4 +1,4 @@
-//! The conformance suite on a Cluster, and what is there only on one.
+//! The conformance suite on a Cluster, and behaviour specific to one.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -31,7 +31,7 @@ async fn a_tenants_tasks_are_spread_over_all_nodes() {
     assert_eq!(tags.len(), 16);
 }
 
-/// A store in a Cluster that has on disk what it answers for.
+/// A store in a Cluster that saves each write to disk before it answers.
 async fn to_be_killed() -> On<Borrowed> {
     let mut servers = Borrowed::take();
     for node in servers.cluster().nodes() {
@@ -92,7 +92,7 @@ async fn a_library_that_one_node_lost_is_loaded_again() {
     assert_eq!(counts(&subject, &tenant).await, (64, 0, 0));
 }
 
-/// Every node tells what happens on any.
+/// Every node relays the messages of all.
 #[tokio::test]
 async fn who_listened_to_a_node_that_died_listens_to_another() {
     let mut subject = to_be_killed().await;

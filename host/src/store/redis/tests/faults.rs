@@ -1,5 +1,5 @@
-//! Servers that are killed, hang, are full, take no writes or lose the library: each call says so in time, and the store
-//! works again as soon as they do, without being opened again.
+//! Tests with servers that are killed, hang, are full, reject writes or lose the library: each call reports that in
+//! time, and the store works again as soon as they do, without being reopened.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use crate::store::{
     redis::{RedisStore, link::Patience},
 };
 
-/// Waits little, so that the tests do.
+/// Short timeouts, to keep the tests short.
 const IMPATIENT: Patience = Patience { connect: Duration::from_millis(500), answer: Duration::from_millis(1_000) };
-/// Far more than the patience of a call, so that a busy machine fails no test; a call that hangs is still found.
+/// Far longer than the timeout of a call, so that a busy machine fails no test; a call that hangs is still found.
 const SOON: Duration = Duration::from_secs(20);
-/// For a server to be there again, on a busy machine.
+/// Time for a server to be back, on a busy machine.
 pub(super) const RECOVERY: Duration = Duration::from_secs(20);
 
 pub(super) async fn impatient<S>(server: S, url: &str) -> On<S> {
@@ -34,7 +34,7 @@ pub(super) async fn impatient_node(args: &[&str]) -> On<RedisServer> {
     impatient(server, &url).await
 }
 
-/// The sentence of a call that must fail, and soon.
+/// Returns the error text of a call that must fail soon.
 pub(super) async fn unavailable<T>(call: impl Future<Output = crate::store::Result<T>>) -> String {
     let started = Instant::now();
     let error = call.await.err().expect("the store is unavailable");
@@ -49,7 +49,8 @@ pub(super) async fn recovered(store: &RedisStore) {
     eventually("the store to work again", RECOVERY, || async { store.check().await.ok() }).await.unwrap();
 }
 
-/// What is answered is on disk. With `everysec` a kill can take what Redis holds back while it waits for a slow disk.
+/// Answers are given only for data on disk. With `everysec` a kill can lose writes that Redis holds back while it waits
+/// for a slow disk.
 pub(super) const ALWAYS: [&str; 2] = ["--appendfsync", "always"];
 
 #[tokio::test]
@@ -77,7 +78,7 @@ async fn a_dead_server_is_told_and_comes_back() {
     let reason = unavailable(subject.store.accept(vec![new_task(&subject, &function)])).await;
     let address = format!("127.0.0.1:{}", subject.server.port());
     assert!(reason.contains(&address) && reason.contains("is it running?"), "{reason}");
-    // Nothing can be heard, so who waits looks for himself.
+    // No message can be received, so waiters are woken periodically.
     tokio::time::timeout(SOON, ended).await.unwrap();
     tokio::time::timeout(SOON, ready).await.unwrap();
     unavailable(subject.store.tick()).await;
@@ -156,7 +157,7 @@ async fn a_library_that_is_gone_is_loaded_again() {
     subject.server.command(&["FUNCTION", "FLUSH"]).unwrap();
     subject.server.command(&["FUNCTION", "LOAD", other]).unwrap();
     lease_one(&subject, &tenant).await;
-    // That of another version of the host is left alone.
+    // The library of another version of the host is left alone.
     assert_eq!(subject.server.command(&["FCALL", "fusebox_1_00000000_ping", "0"]).unwrap(), "other");
     subject.server.command(&["FUNCTION", "FLUSH"]).unwrap();
     subject.store.check().await.unwrap();

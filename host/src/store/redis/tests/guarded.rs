@@ -1,5 +1,5 @@
-//! Tests with a user who has exactly the needed permissions: the conformance suite passes, and with any permission less the
-//! start fails with an error that names all of them.
+//! Tests with a user who has exactly the needed permissions: the conformance suite passes, and with any permission less
+//! the start fails with an error that names all of them.
 
 use fusebox_harness::redis::RedisServer;
 
@@ -10,7 +10,7 @@ use crate::store::{
     redis::permissions::{COMMANDS, rules},
 };
 
-/// A server whose default user may do nothing, and one that may do what these rules say.
+/// A server whose default user may do nothing, with one user that has these rules.
 fn server(rules: &str, args: &[&str]) -> RedisServer {
     let server = RedisServer::start(args).unwrap();
     permit(&server, rules);
@@ -54,7 +54,7 @@ async fn each_permission_that_is_missing_is_told_at_the_start_with_all_that_are_
     for command in COMMANDS {
         let fewer = rules("", COMMANDS.into_iter().filter(|other| *other != command));
         permit(&server, &fewer);
-        // Without the library nothing is spared by who has loaded it before.
+        // Removes the library, so that each start must load it.
         server.command(&["FUNCTION", "FLUSH"]).unwrap();
         let told = refusal(&url).await;
         assert!(told.contains(&format!("+{command}")) && told.contains(&all), "{command}: {told}");
@@ -64,7 +64,7 @@ async fn each_permission_that_is_missing_is_told_at_the_start_with_all_that_are_
         let told = refusal(&url).await;
         assert!(told.contains(&all), "{told}");
     }
-    // Several at once are told at once.
+    // Several missing permissions are reported together.
     permit(&server, &rules("", COMMANDS.into_iter().filter(|other| !["hset", "zadd", "publish"].contains(other))));
     let told = refusal(&url).await;
     assert!(told.contains("its user +publish +hset +zadd on"), "{told}");

@@ -1,5 +1,5 @@
-//! Clients, workers and kills at once: what was accepted ends, once, with the output of its own run. Whoever gets no
-//! answer asks again, as a host does.
+//! Tests with clients, workers and kills at the same time: every accepted task ends once, with the output of its own
+//! run. Callers without an answer repeat the call, as a host does.
 
 use std::sync::{
     Arc, Mutex,
@@ -26,7 +26,7 @@ use crate::store::{
 
 const CLIENTS: usize = 4;
 const KILLS: usize = 5;
-/// Between two kills.
+/// Number of tasks accepted between two kills.
 const TASKS: usize = 150;
 
 struct Load {
@@ -102,7 +102,7 @@ async fn no_task_is_lost_to_kills() {
     while let Some(ended) = others.join_next().await {
         ended.unwrap();
     }
-    // Leases that nobody was told of lapse.
+    // Leases whose answer was lost lapse.
     while counts(&load.subject, &tenant).await != (0, 0, 0) {
         load.subject.pass(LEASE_MS).await;
         load.subject.store.tick().await.unwrap();

@@ -19,20 +19,20 @@ async fn a_server_that_comes_back_empty_is_noticed_and_stays_noticed() {
     let other = RedisStore::connect(&subject.server.url(), Access::default(), Options::default()).await.unwrap();
     other.check().await.unwrap();
     assert_eq!(subject.server.command(&["GET", "fusebox:store"]).unwrap(), id, "it is the first one's");
-    // Restarts and lost libraries are no loss.
+    // Restarts and lost libraries are not a loss.
     subject.server.restart().unwrap();
     recovered(&subject.store).await;
     subject.server.command(&["FUNCTION", "FLUSH"]).unwrap();
     subject.store.check().await.unwrap();
 
     subject.server.restart_empty().unwrap();
-    // A call that is no check connects again, and finds it out.
+    // A call that is not a check reconnects, and notices the loss.
     let now = || async { subject.store.now().await.ok() };
     fusebox_harness::eventually("Redis to answer", super::faults::RECOVERY, now).await.unwrap();
     assert!(subject.store.caller.is_lost());
     assert!(is_emptied(&subject.store).await && is_emptied(&other).await);
     assert_eq!(subject.server.command(&["EXISTS", "fusebox:store"]).unwrap(), "0", "nothing makes it again");
-    // A process that starts accepts the loss; those that knew the store do not.
+    // A new process accepts the loss; processes that knew the store do not.
     let next = RedisStore::connect(&subject.server.url(), Access::default(), Options::default()).await.unwrap();
     next.check().await.unwrap();
     assert!(is_emptied(&subject.store).await, "it is another store now");

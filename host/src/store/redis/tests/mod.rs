@@ -1,5 +1,5 @@
-//! The conformance suite on real servers, and what the tests of this store share. Time is told, so that nothing here
-//! depends on how fast a machine is; that the store goes by Redis's own time otherwise is in `records`.
+//! The conformance suite on real servers, and the shared parts of this store's tests. The tests set the time, so that
+//! nothing here depends on the speed of a machine; the tests in `records` use Redis's own time.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -27,10 +27,10 @@ mod sentinel;
 mod shared;
 mod ways;
 
-/// Small, since the suite reaches them.
+/// Small bounds, since the suite reaches them.
 const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };
 
-/// A store with the server that it is in.
+/// A store with its server.
 struct On<S> {
     store: RedisStore,
     clock: Clock,
@@ -73,10 +73,10 @@ async fn node() -> On<RedisServer> {
     on(server, &url).await
 }
 
-/// A Cluster takes a second or two to come together, so that tests use one after the other.
+/// Tests use one Cluster in turn, since a Cluster takes a second or two to form.
 static CLUSTERS: Mutex<Vec<RedisCluster>> = Mutex::new(Vec::new());
 
-/// A Cluster that nobody else uses, and empty.
+/// An empty Cluster for exclusive use.
 struct Borrowed(Option<RedisCluster>);
 
 impl Drop for Borrowed {

@@ -12,7 +12,7 @@ async fn beside(url: &str, prefix: &str) -> On<()> {
     reached((), url, Access { prefix: prefix.parse().unwrap(), ..Access::default() }).await
 }
 
-/// What one does is not there in the others.
+/// Data of one store is absent from the others.
 async fn see_nothing<S: Send + Sync, T: Send + Sync>(one: &On<S>, other: &On<T>) {
     let (acme, page) = (tenant("acme"), PageRequest { cursor: None, rows: 10 });
     let function = register(one, &acme, "f").await;

@@ -1,5 +1,5 @@
-//! What others may read in Redis: the names that the Python platform had, with plain commands; and what is left when all
-//! is over.
+//! Tests of the data that other programs can read in Redis: the names of the Python platform, with plain commands; and
+//! of the keys left when everything is over.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     }
 }
 
-/// A key made again from an idempotency key must not go when the record before it would have.
+/// An id used again by an idempotency key must not be purged when the earlier record would have been.
 #[tokio::test]
 async fn an_id_that_comes_again_is_purged_in_its_own_time() {
     let subject = node().await;
@@ -144,7 +144,7 @@ async fn an_id_that_comes_again_is_purged_in_its_own_time() {
     let new = new_task(&subject, &function);
     accept(&subject, new.clone()).await;
     cancel(&subject, &tenant, new.id).await;
-    // As if Redis had forgotten it a moment before a tick came.
+    // As if Redis had evicted the record just before a tick.
     subject.server.command(&["DEL", &format!("task:{}", new.id)]).unwrap();
     subject.pass(5_000).await;
     accept(&subject, new.clone()).await;

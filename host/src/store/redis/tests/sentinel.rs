@@ -1,4 +1,4 @@
-//! A master behind a Sentinel, and its replica when the master is gone.
+//! Tests of a master behind a Sentinel, and of its replica after the master is gone.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::store::{
     conformance::{accept, claim, counts, end, finish, lease, new_task, register, tenant},
 };
 
-/// What a failover may take: half a second until the Sentinel notices, a few until the replica is the master.
+/// Time for a failover: half a second until the Sentinel notices, a few until the replica is the master.
 const FAILOVER: Duration = Duration::from_secs(15);
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_failover_is_followed() {
         accept(&subject, new_task(&subject, &function)).await;
     }
     let leased = lease(&subject, &tenant, 1).await.remove(0);
-    // What a replica has not yet is lost with the master: the test is about the rest.
+    // Writes that have not reached the replica are lost with the master; the test is about the rest.
     subject.server.wait_until_replicated().unwrap();
     subject.server.master.kill().unwrap();
     unavailable(subject.store.accept(vec![new_task(&subject, &function)])).await;

@@ -1,4 +1,5 @@
-//! Two hosts on one server: what one remembers and the other changes, and what many callers hand in at once.
+//! Tests of two hosts on one server: cached data that the other host changes, and tasks that many callers submit at
+//! once.
 
 use std::collections::HashSet;
 
@@ -12,7 +13,7 @@ use crate::store::{
     redis::{RedisStore, link::Patience},
 };
 
-/// Another host's handle on the same server.
+/// A second host's handle on the same server.
 async fn another(subject: &On<RedisServer>) -> On<()> {
     let clock = subject.clock.clone();
     let (url, told) = (subject.server.url(), Some(clock.clone()));

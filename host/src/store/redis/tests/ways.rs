@@ -1,5 +1,5 @@
-//! Tests of connections: TLS with certificates on both sides, a unix socket, Sentinels with separate credentials, and passwords
-//! with any characters.
+//! Tests of connections: TLS with certificates on both sides, a unix socket, Sentinels with separate credentials, and
+//! passwords with any characters.
 
 use fusebox_harness::redis::{RedisServer, free_port};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{Access, OPTIONS, RedisStore};
 use crate::store::{Error, Result, Store, conformance::tenant};
 
-/// An authority, and the files of a certificate that it vouches for, as a server's settings name them.
+/// A certificate authority, with the files of a certificate that it issued, for a server's settings.
 struct Authority {
     home: TempDir,
     ca: String,
@@ -20,7 +20,7 @@ impl Authority {
         let home = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // A certificate whose issuer has its own name would count as one that vouches for itself.
+        // A certificate with the same subject as its issuer would count as self-signed.
         params.distinguished_name.push(DnType::CommonName, "authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let certified = || {
@@ -43,7 +43,7 @@ impl Authority {
         ["--tls-port".to_owned(), port.to_string()].into_iter().chain(files).collect()
     }
 
-    /// What a side with a certificate of this authority gives.
+    /// Settings of a side with a certificate of this authority.
     fn access(&self) -> Access {
         let (certificate, key) = &self.client;
         Access {
@@ -79,7 +79,7 @@ async fn tls_with_certificates_on_both_sides() {
     let url = format!("rediss://:secret@127.0.0.1:{port}");
     works(&url, authority.access()).await.unwrap();
     works(&format!("rediss://:secret@localhost:{port}/2"), authority.access()).await.unwrap();
-    // None of these gets better by waiting.
+    // Waiting resolves none of these.
     let stranger = Authority::new();
     let unknown = refused(&url, Access { ca: stranger.access().ca, ..authority.access() }).await;
     assert!(unknown.contains("certificate"), "{unknown}");
@@ -87,7 +87,7 @@ async fn tls_with_certificates_on_both_sides() {
     refused(&url, Access { identity: stranger.access().identity, ..authority.access() }).await;
     let system = refused(&url, Access { ca: None, ..authority.access() }).await;
     assert!(system.contains("certificate"), "{system}");
-    // These two look like a server that restarts, or is busy, and are waited for.
+    // These two resemble a server that restarts or is busy, so they count as temporary.
     let plain = works(&format!("redis://:secret@127.0.0.1:{port}"), Access::default()).await;
     assert!(matches!(&plain, Err(Error::Unreachable { reason, .. }) if reason.contains("rediss://")), "{plain:?}");
     let onto_plain = works(&format!("rediss://:secret@127.0.0.1:{}", server.port()), authority.access()).await;
