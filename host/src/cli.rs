@@ -1,5 +1,5 @@
-//! The command line: its commands, the settings they share, and the help that teaches them. Types only; each command's
-//! own arguments are beside it in `commands`.
+//! The command line: its commands, the arguments they share, and the help texts. Types only; the arguments of each
+//! command are beside it in `commands`.
 
 use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
@@ -68,7 +68,7 @@ Exit codes:
   4  there is no such function or task
   5  the host does not answer, is too busy, or --timeout is over: try again";
 
-/// Heads the options that every command has.
+/// Help heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
 
 /// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox on its own fuse
@@ -81,18 +81,18 @@ pub struct Cli {
     /// Format of answers
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE)]
     pub output: OutputFormat,
-    /// Settings of every command, in TOML; flags and the environment go before them
+    /// Settings file for every command, in TOML; flags and the environment take precedence
     #[arg(long, global = true, env = "FUSEBOX_CONFIG", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
-    /// Print the command's settings as such a file, and where each comes from, instead of running it
+    /// Print the command's settings as a settings file, with the source of each, instead of running it
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub dump_config: bool,
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What `fusebox` can do.
+/// Commands of `fusebox`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a whole host in this process: REST, queue and slots on an embedded store
@@ -103,7 +103,7 @@ pub enum Command {
     Dispatcher(DispatcherArgs),
     /// Run tasks that a push dispatcher sends
     PushWorker(WorkArgs),
-    /// Run tasks that are asked of a pull dispatcher
+    /// Run tasks requested from a pull dispatcher
     PullWorker(WorkArgs),
     /// Register a function, or the next version of one
     Deploy(DeployArgs),
@@ -121,7 +121,7 @@ pub enum Command {
     Tasks(TasksArgs),
     /// List tasks that failed, and try them again
     DeadLetters(DeadLettersArgs),
-    /// List who runs tasks
+    /// List workers
     Workers(WorkersArgs),
     /// Print what a task's run logged
     Logs(LogsArgs),
@@ -135,18 +135,18 @@ pub enum Command {
     Bench(BenchArgs),
     /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
     Chaos(ChaosArgs),
-    /// Say what this machine has, what is missing, and how to get it
+    /// Check this machine: available features, missing ones and how to get them
     Doctor(DoctorArgs),
     /// Compile one module from stdin to stdout; the host runs this in a child process of its own
     #[command(hide = true)]
     CompileModule(CompileArgs),
-    /// Compile and connect for a worker that is locked up; the worker runs this beside itself
+    /// Compile and connect for a jailed worker; started by the worker
     #[command(hide = true)]
     Helper(HelperArgs),
-    /// Send HTTP requests of guests for a worker that has locked itself up; run by the worker, not for people
+    /// Send HTTP requests of guests for a jailed worker; started by the worker
     #[command(hide = true)]
     EgressProxy(EgressProxyArgs),
-    /// Run one tenant's calls for a host, locked up; the host runs this
+    /// Run one tenant's calls for a host, in a jail; started by the host
     #[command(hide = true)]
     Slot(SlotArgs),
     /// Try to break out of a jail from inside; `doctor --drill` runs this
@@ -155,34 +155,34 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it serves until a signal ends it.
+    /// True for commands that serve until a signal ends them.
     #[must_use]
     pub const fn is_server(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Serve(_) | Self::Dispatcher(_) | Self::PushWorker(_) | Self::PullWorker(_))
     }
 
-    /// What is logged where nothing is said.
+    /// Default filter of the log: `info` for servers, `warn` for the other commands.
     #[must_use]
     pub const fn log_filter(&self) -> &'static str {
         if self.is_server() { "info" } else { "warn" }
     }
 }
 
-/// How answers are printed.
+/// Output format of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs: one JSON document.
+    /// One JSON document, for programs.
     Json,
 }
 
-/// Where the host's own log goes is stderr; this says how much and how.
+/// Settings of the host's own log, which goes to stderr.
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// The log's filter, such as `info` or `fusebox=debug,warn` [default: info for servers, warn otherwise]; servers log `audit`
-    /// whatever is said, unless it is named
+    /// Filter of the log, such as `info` or `fusebox=debug,warn` [default: info for servers, warn otherwise]; servers
+    /// always log `audit`, unless the filter names it
     #[arg(long, global = true, env = "FUSEBOX_LOG", value_name = "FILTER", help_heading = EVERYWHERE)]
     pub log: Option<String>,
     /// Format of log lines
@@ -191,41 +191,41 @@ pub struct LogArgs {
 }
 
 impl LogArgs {
-    /// Starts logging, at `default` where nothing is said.
+    /// Starts logging, with the filter `default` if none is given.
     ///
     /// # Errors
-    /// Where the filter cannot be read.
+    /// Fails if the filter cannot be parsed.
     pub fn start(&self, default: &str) -> anyhow::Result<LogControl> {
         let color = std::io::stderr().is_terminal();
         telemetry::logs::start(&self.filter(default), self.log_format, color)
     }
 
-    /// The filter of the log; `default` where none is given.
+    /// Returns the log's filter; `default` if none is given.
     #[must_use]
     pub fn filter(&self, default: &str) -> String {
         match self.log.as_deref() {
-            // What administrators do is written down wherever it is done.
+            // The audit log of administrative acts stays on unless the filter names it.
             Some(filter) if default == "info" && !filter.contains("audit") => format!("{filter},audit=info"),
             filter => filter.unwrap_or(default).to_owned(),
         }
     }
 }
 
-/// Which host a command speaks to.
+/// The host that a command connects to.
 #[derive(Clone, Debug, Args)]
 pub struct HostArgs {
     /// The host's address
     #[arg(long, env = "FUSEBOX_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
     pub url: String,
-    /// The authority of an https host's certificate, in PEM [default: the authorities of this system]
+    /// Certificate authority of an https host, in PEM [default: the authorities of this system]
     #[arg(long, env = "FUSEBOX_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// An API key, where the host has keys; in the environment no other user of the machine sees it
+    /// API key, if the host has keys; the environment hides it from other users of the machine
     #[arg(long, env = "FUSEBOX_API_KEY", hide_env_values = true, hide_default_value = true, value_name = "KEY")]
     pub api_key: Option<Credentials>,
 }
 
-/// What one run may use. Limits left out take the host's defaults.
+/// Limits of one run. Limits that are left out take the host's defaults.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "The fuse of each run")]
 pub struct LimitArgs {
@@ -247,7 +247,7 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// These limits, and those of `other` where none is given.
+    /// Returns these limits, with those of `other` where none is given.
     #[must_use]
     pub fn or(self, other: RunLimits) -> RunLimits {
         RunLimits {
@@ -260,11 +260,11 @@ impl LimitArgs {
     }
 }
 
-/// Where the key is that secrets are kept under.
+/// File of the key that encrypts secrets at rest.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SecretsArgs {
-    /// The file with the key that secrets are kept under, 64 hexadecimal digits; the same for each `serve` and
-    /// `dispatcher` of a store. Make one with: (umask 077; openssl rand -hex 32 > secrets.key)
+    /// File of the key that secrets are kept under, 64 hexadecimal digits; the same for each `serve` and `dispatcher`
+    /// of a store. Make one with: (umask 077; openssl rand -hex 32 > secrets.key)
     #[arg(
         long = "secrets-key",
         env = "FUSEBOX_SECRETS_KEY",
@@ -275,49 +275,49 @@ pub struct SecretsArgs {
 }
 
 impl SecretsArgs {
-    /// The file, where one is named.
+    /// Returns the file's path, if one is given.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
         self.secrets_key.clone()
     }
 
-    /// The key, where a file is named.
+    /// Reads the key, if a file is given.
     ///
     /// # Errors
-    /// Where there is no key in it.
+    /// Fails if the file cannot be read or holds no valid key.
     pub fn read(&self) -> Result<Option<SecretsKey>, SecretsKeyError> {
         self.secrets_key.as_deref().map(SecretsKey::read).transpose()
     }
 }
 
-/// How often a task is tried.
+/// Limit of attempts per task.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct AttemptArgs {
-    /// Attempts that a task may have where its worker, not its function, fails
+    /// Attempts per task; only failures of its worker, not of its function, start another one
     #[arg(long, env = "FUSEBOX_ATTEMPTS_MAX", help_heading = "Attempts", default_value_t = ATTEMPTS_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub attempts_max: u32,
 }
 
-/// The most any function may ask for; registrations above it are refused.
+/// Ceilings of the limits that a function may request; the host refuses registrations above them.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Ceilings")]
 pub struct MaxArgs {
-    /// The most fuel a function may ask for [default: 300,000,000,000]
+    /// Largest fuel limit of a function [default: 300,000,000,000]
     #[arg(long, value_name = "UNITS")]
     pub max_fuel: Option<u64>,
-    /// The longest wall time [default: 5m]
+    /// Longest wall time of a function [default: 5m]
     #[arg(long, value_parser = wall, value_name = "TIME")]
     pub max_wall: Option<u32>,
-    /// The most memory; the host needs this much for each slot [default: 256MiB]
+    /// Largest memory limit of a function; the host needs this much for each slot [default: 256MiB]
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub max_memory: Option<u64>,
 }
 
 impl MaxArgs {
-    /// These ceilings.
+    /// Returns these ceilings, with the host's own where none is given.
     ///
     /// # Errors
-    /// Where one is above what the host can keep, or zero.
+    /// Fails if a ceiling is zero or above the host's own.
     pub fn ceiling(self) -> Result<RunLimits, LimitError> {
         let most = RunLimits::CEILING;
         let asked = RunLimits {
@@ -330,12 +330,12 @@ impl MaxArgs {
     }
 }
 
-/// Reads a size such as `16MiB` or `4096`, in bytes.
+/// Parses a size such as `16MiB` or `4096` into bytes.
 fn size(text: &str) -> Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "a size such as 16MiB is expected".to_owned())
 }
 
-/// Reads a time such as `500ms`, in milliseconds.
+/// Parses a time such as `500ms` into milliseconds.
 fn wall(text: &str) -> Result<u32, String> {
     let time: Duration = humantime::parse_duration(text).map_err(|_| "a time such as 500ms is expected".to_owned())?;
     u32::try_from(time.as_millis()).map_err(|_| "the time is too long".to_owned())

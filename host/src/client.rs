@@ -27,79 +27,79 @@ mod settings;
 mod tasks;
 pub mod tls;
 
-/// Longer than the host keeps any request open.
+/// Timeout of a request: longer than the host keeps any request open.
 const TIMEOUT: Duration = Duration::from_secs(330);
-/// A host that takes no connection for this long is not there.
+/// Time after which a host that accepts no connection counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Rows read for a listing; who has more pages through REST.
+/// Most rows read for a listing; REST itself pages through more.
 const ROWS_MAX: usize = 10_000;
 
-/// Speaks to one host.
+/// REST client of one host.
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    /// The address without a name and password, as messages show it.
+    /// Address without user name and password, as messages show it.
     shown: String,
 }
 
-/// A run that ended well.
+/// Result of a successful run.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// The output.
+    /// Output of the run.
     pub output: Vec<u8>,
-    /// What it used.
+    /// Resources used.
     pub receipt: ReceiptView,
-    /// The end of the log, where it was asked for.
+    /// End of the log; empty unless requested.
     pub log: Vec<u8>,
 }
 
-/// Why there is no answer, or a bad one.
+/// Error of a request to the host.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nothing answers there.
+    /// No host answers at the address.
     #[error("no host answers at {url}: start one with `fusebox up`, or name another with --url ({reason})")]
     Unreachable {
-        /// Where.
+        /// Address of the host.
         url: String,
-        /// What the system says.
+        /// Reason as the system reports it.
         reason: String,
     },
-    /// The host refused, or the function failed.
+    /// The host refused the request, or the function failed.
     #[error("{}: {}", .0.code, .0.detail)]
     Problem(Box<Problem>),
-    /// Something answers, but no Fusebox host.
-    #[error("what answers at {url} is no Fusebox host of this version: {reason}")]
+    /// A server answers, but not as a Fusebox host.
+    #[error("the server at {url} is not a Fusebox host of this version: {reason}")]
     Protocol {
-        /// Where.
+        /// Address of the server.
         url: String,
-        /// What is wrong.
+        /// Mismatch that was found.
         reason: String,
     },
-    /// Something answers, but cannot prove that it is the host.
-    #[error("the certificate of {url} is not believed: name who vouches for it with --ca FILE ({reason})")]
+    /// The server's certificate is not trusted.
+    #[error("the certificate of {url} is not trusted: name its certificate authority with --ca FILE ({reason})")]
     Untrusted {
-        /// Where.
+        /// Address of the server.
         url: String,
-        /// What is wrong.
+        /// Reason as TLS reports it.
         reason: String,
     },
-    /// Nobody is known who could vouch for a host's certificate.
+    /// No certificate authority could be read.
     #[error("{0}")]
     Authorities(String),
-    /// The API key cannot be one.
-    #[error("what was given as an API key is none: it should be one such as fb_… that `fusebox keys create` prints")]
+    /// The API key cannot be sent as a header.
+    #[error("not an API key: give one such as fb_…, as printed by `fusebox keys create`")]
     BadKey,
-    /// The URL cannot be one.
-    #[error("{url:?} is no address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
+    /// The address of the host is not a valid URL.
+    #[error("{url:?} is not the address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
     BadUrl {
-        /// What was given.
+        /// Address as given.
         url: String,
-        /// What is wrong.
+        /// Reason it is invalid.
         reason: String,
     },
 }
 
-/// Answers of a host that is away, busy or restarting.
+/// Statuses of a host that is unavailable, busy or restarting.
 const AWAY: [StatusCode; 4] = [
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::BAD_GATEWAY,
@@ -108,8 +108,8 @@ const AWAY: [StatusCode; 4] = [
 ];
 
 impl ClientError {
-    /// Whether it is likely to pass by itself: nothing answers, or the host is busy or restarting. A run that failed does
-    /// not pass; its problem has a receipt.
+    /// True if a later try is likely to succeed: no host answers, or it is busy or restarting. A failed run is
+    /// permanent; its problem has a receipt.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
@@ -121,7 +121,7 @@ impl ClientError {
         }
     }
 
-    /// The reason alone.
+    /// Returns the reason alone, without the address.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -134,26 +134,26 @@ impl ClientError {
 type Result<T> = std::result::Result<T, ClientError>;
 
 impl Client {
-    /// A client of the host at `url`.
+    /// Creates a client of the host at `url`.
     ///
     /// # Errors
-    /// Where `url` is no URL.
+    /// Fails with [`ClientError::BadUrl`] if `url` is invalid.
     pub fn new(url: &str) -> Result<Self> {
         Self::build(url, None, None)
     }
 
-    /// A client of the host at `url`, with a key where there is one.
+    /// Creates a client of the host at `url`, with an API key if one is given.
     ///
     /// # Errors
-    /// Where `url` is no URL, or the key none.
+    /// Fails with [`ClientError::BadUrl`] if `url` is invalid, [`ClientError::BadKey`] if the key is.
     pub fn with_key(url: &str, key: Option<&Credentials>) -> Result<Self> {
         Self::build(url, None, key)
     }
 
-    /// A client of the host that the command line names.
+    /// Creates a client of the host that the command line names.
     ///
     /// # Errors
-    /// Where its address is none, its certificate authority cannot be read, or the key is none.
+    /// Fails if the address or the API key is invalid, or the certificate authority cannot be read.
     pub fn of(host: &HostArgs) -> Result<Self> {
         Self::build(&host.url, host.ca.as_deref(), host.api_key.as_ref())
     }
@@ -178,7 +178,7 @@ impl Client {
         }
         let http = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
         let http = proxies::set_up(http, &base, key.is_some()).tls_backend_preconfigured(tls);
-        // A host redirects nobody, and the key is for it alone.
+        // A host never redirects, and the key must not reach another server.
         let http = http.default_headers(headers).redirect(Policy::none()).build();
         let shown = without_password(&base);
         Ok(Self { http: http.map_err(|error| bad(error.to_string()))?, base, shown })
@@ -213,18 +213,18 @@ impl Client {
         self.json(request).await
     }
 
-    /// The newest version of each function.
+    /// Lists the newest version of each function.
     pub async fn functions(&self) -> Result<Vec<FunctionView>> {
         self.pages(self.url(&["v1", "functions"]), |page: FunctionPage| (page.items, page.next)).await
     }
 
-    /// The versions of a function, newest first.
+    /// Lists the versions of a function, newest first.
     pub async fn versions(&self, function: &str) -> Result<Vec<FunctionView>> {
         let url = self.url(&["v1", "functions", function, "versions"]);
         self.pages(url, |page: FunctionPage| (page.items, page.next)).await
     }
 
-    /// The rows of a list, page by page, up to [`ROWS_MAX`].
+    /// Reads a list page by page, up to [`ROWS_MAX`] rows.
     async fn pages<P: DeserializeOwned, T>(
         &self,
         list: Url,
@@ -245,19 +245,19 @@ impl Client {
         }
     }
 
-    /// Removes a version or a function.
+    /// Deletes a version or a function.
     pub async fn delete_function(&self, function: &str) -> Result<()> {
         self.send(self.http.delete(self.url(&["v1", "functions", function]))).await.map(drop)
     }
 
-    /// Runs a function now.
+    /// Runs a function and waits for its output.
     pub async fn invoke(&self, function: &str, input: Vec<u8>, with_log: bool) -> Result<Ran> {
         let request = self.http.post(self.url(&["v1", "functions", function, "invoke"])).body(input);
         let request = if with_log { request.header("fusebox-log", "tail") } else { request };
         self.ran(self.send(request).await?).await
     }
 
-    /// A path of segments that may hold any character.
+    /// URL of a path whose segments may hold any character.
     fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -276,9 +276,9 @@ impl Client {
         let body = self.body(answer).await?;
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Err(ClientError::Problem(Box::new(Problem { log, ..problem }))),
-            // A proxy in front of the host speaks for it while it is away.
+            // While the host is unavailable, a proxy in front of it answers in its place.
             Err(_) if AWAY.contains(&status) => {
-                let reason = format!("what is in front of it answers HTTP {}", status.as_u16());
+                let reason = format!("a proxy in front of it answers HTTP {}", status.as_u16());
                 Err(ClientError::Unreachable { url: self.shown.clone(), reason })
             }
             Err(_) => Err(self.protocol(format!("HTTP {}", status.as_u16()))),
@@ -325,15 +325,15 @@ impl Client {
     }
 }
 
-/// An address without the name and password that may stand in it.
+/// The address without the user name and password that it may hold.
 fn without_password(url: &Url) -> String {
     let mut url = url.clone();
-    // Only an address without a host refuses, and has neither.
+    // Fails only for an address without a host, which has no user name or password.
     let _ = url.set_password(None).and_then(|()| url.set_username(""));
     url.to_string()
 }
 
-/// The end of a run's log, from its header.
+/// End of a run's log, decoded from its header.
 fn log_tail(answer: &Response) -> Vec<u8> {
     let header = answer.headers().get("fusebox-log").map(HeaderValue::as_bytes).unwrap_or_default();
     STANDARD.decode(header).unwrap_or_default()

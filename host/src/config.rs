@@ -1,13 +1,13 @@
-//! The settings file: values for flags that neither the command line nor the environment gives. Its keys are the flags'
-//! names. At the top they hold for every command that has such a flag, in a table of a command's name for that command
-//! and its subcommands, in a table such as `[keys.create]` for that subcommand alone; the nearest one counts. A file's
-//! value becomes the flag's default, so that a flag goes before the environment and both go before the file.
+//! The settings file: values for flags that neither the command line nor the environment gives. Its keys are the names
+//! of flags. A key at the top applies to every command with that flag; in a table named after a command, to that
+//! command and its subcommands; in a table such as `[keys.create]`, to that subcommand alone. The most specific one
+//! wins. A value becomes the flag's default, so the flag and the environment take precedence over the file.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `apply` | from a file to defaults |
-//! | `dump` | from what counts to a file |
-//! | `compare` | what counts held against what counted before |
+//! | `apply` | turns a file's values into defaults |
+//! | `dump` | writes the effective settings as a file |
+//! | `compare` | compares the effective settings with those of a reload |
 
 use std::{
     ffi::OsString,
@@ -30,24 +30,24 @@ mod dump;
 #[cfg(test)]
 mod tests;
 
-/// Names the settings file where no flag does.
+/// Environment variable that names the settings file if `--config` does not.
 const VARIABLE: &str = "FUSEBOX_CONFIG";
-/// Shown in place of a secret.
+/// Placeholder for a secret.
 const HIDDEN: &str = "***";
 
-/// Reads the command line, with what a settings file adds to it. Ends the process where the command line asks for help or
-/// is wrong, as clap does.
+/// Parses the command line together with its settings file. Like clap, it ends the process if the command line requests
+/// help or is invalid.
 ///
 /// # Errors
-/// Where the settings file cannot be read, or has a setting that there is none of.
+/// Fails if the settings file cannot be read or has an unknown setting.
 pub fn parse() -> anyhow::Result<Parsed> {
     parse_with(|error| error.exit())
 }
 
-/// Reads the command line and its settings file once more, as a server does at SIGHUP.
+/// Parses the command line and its settings file once more, as a server does at SIGHUP.
 ///
 /// # Errors
-/// As [`parse`], and where the command line and the file are wrong together.
+/// As [`parse`]; also fails if the command line and the file are invalid together.
 pub fn again() -> anyhow::Result<Parsed> {
     parse_with(anyhow::Error::from)
 }
@@ -66,17 +66,17 @@ fn parse_with(refused: impl FnOnce(Error) -> anyhow::Error) -> anyhow::Result<Pa
     Ok(Parsed { cli, dump, settings: Settings::of(&command, &matches) })
 }
 
-/// The command line as it was read.
+/// The parsed command line.
 pub struct Parsed {
-    /// What to do.
+    /// Command and global options.
     pub cli: Cli,
-    /// The settings as a file, where they were asked for instead.
+    /// The settings as a file, if `--dump-config` requests it.
     pub dump: Option<String>,
-    /// The settings' values, to be held against others.
+    /// Values of the settings, for comparison with those of a later reload.
     pub settings: Settings,
 }
 
-/// Known before clap reads, since the file adds to what clap reads by.
+/// Finds the settings file before clap parses, since the file changes clap's defaults.
 fn path(args: &[OsString]) -> Option<PathBuf> {
     let flagged = args.iter().enumerate().find_map(|(at, arg)| match arg.to_str()? {
         "--config" => args.get(at + 1).cloned(),
@@ -87,12 +87,12 @@ fn path(args: &[OsString]) -> Option<PathBuf> {
 
 fn read(path: &Path) -> anyhow::Result<Table> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read the settings file {}", path.display()))?;
-    // Some editors write a byte order mark, which TOML has no place for.
+    // Some editors write a byte order mark, which TOML does not allow.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    text.parse().with_context(|| format!("the settings file {} is no TOML", path.display()))
+    text.parse().with_context(|| format!("the settings file {} is not valid TOML", path.display()))
 }
 
-/// A flag's name, or a positional argument's.
+/// Name of a flag or of a positional argument.
 fn name(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_else(|| arg.get_id().as_str())
 }
@@ -101,24 +101,25 @@ fn is_setting(arg: &Arg) -> bool {
     !["help", "version", "config", "dump-config"].contains(&name(arg))
 }
 
-/// The settings of a command itself, its subcommands' left out.
+/// Settings of the command itself, without those of its subcommands.
 fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|arg| is_setting(arg))
 }
 
-/// Whether it may hold a password or a key. Such arguments are marked with `hide_env_values`.
+/// True if the argument may hold a password or key: those are marked with `hide_env_values`.
 fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
 
-/// A command whose help shows no value of the environment: an address too may hold a password.
+/// Hides the values of environment variables in the help of the command and its subcommands: even an address may hold a
+/// password.
 fn discreet(command: Command) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = command.mut_args(|arg| arg.hide_env_values(true));
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, discreet))
 }
 
-/// An error of the command line that does not repeat the value of a secret.
+/// Replaces the value in a parse error with [`HIDDEN`] if the argument is a secret.
 fn without_secret(mut error: Error, command: &Command) -> Error {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return error };
     let flag = argument.split([' ', '=']).next().unwrap_or_default().trim_start_matches("--").to_owned();
@@ -128,7 +129,7 @@ fn without_secret(mut error: Error, command: &Command) -> Error {
     error
 }
 
-/// The names of all secrets of a command and its subcommands.
+/// Names of all secrets of a command and its subcommands.
 fn secrets(command: &Command) -> Vec<String> {
     let own = settings(command).filter(|arg| is_secret(arg)).map(|arg| name(arg).to_owned());
     own.chain(command.get_subcommands().flat_map(secrets)).collect()

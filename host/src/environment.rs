@@ -1,9 +1,9 @@
-//! The environment, put in order before anything reads it: a variable that is set to nothing counts as not set, for the
-//! command line's own settings and for those that its libraries read. Templates of deployments fill in empty values.
+//! Cleans up the environment before anything reads it: a variable with an empty value counts as unset, for the command
+//! line's own settings and for those that its libraries read. Deployment templates often fill in empty values.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
-/// Read by libraries: proxies, certificate authorities, colors, the directory of temporary files.
+/// Variables read by libraries: proxies, certificate authorities, colors, the directory of temporary files.
 const OTHERS: [&str; 14] = [
     "ALL_PROXY",
     "all_proxy",
@@ -21,7 +21,7 @@ const OTHERS: [&str; 14] = [
     "TMPDIR",
 ];
 
-/// Unsets what is set to nothing. To be called first thing, while the process has one thread.
+/// Unsets empty variables. Must be called first, while the process has one thread.
 #[expect(unsafe_code, reason = "Rust calls every change of the environment unsafe, since other threads may read it")]
 pub fn forget_empty() {
     for (name, _) in std::env::vars_os().filter(|(name, value)| value.is_empty() && is_ours(name)) {

@@ -1,22 +1,24 @@
-//! The Fusebox host: everything with I/O. Decisions are in `fusebox-core`, guests run in `fusebox-sandbox`.
+//! The Fusebox host: everything with I/O. Decisions are made in `fusebox-core`; guests run in `fusebox-sandbox`.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cli`], [`config`], [`environment`], [`commands`] | the command line, its settings file and variables; one file a command |
-//! | [`rest`], [`tenancy`] | the REST service; who asks |
+//! | [`cli`], [`config`], [`environment`], [`commands`] | the command line, its settings file and variables; the
+//! commands |
+//! | [`rest`], [`tenancy`] | the REST service; callers, tenants and keys |
 //! | [`store`] | functions, tasks and the queue |
-//! | [`dispatch`], [`worker`] | from the queue to slots and back; the slots |
+//! | [`dispatch`], [`worker`] | leasing, assignment and results of tasks; the slots that run them |
 //! | [`egress`] | HTTP requests that guests send |
-//! | [`helper`] | what a jailed worker has another process do for it |
-//! | [`invoke`], [`modules`] | the seams between REST and what runs and compiles |
-//! | [`outside`] | what runs ask for, put together |
-//! | [`secrets`] | secrets at rest: sealed and opened |
-//! | [`client`], [`ui`] | the REST client of the command line; what people see |
+//! | [`helper`] | services that another process provides to a jailed worker |
+//! | [`invoke`], [`modules`] | the interfaces between REST and the parts that run and compile functions |
+//! | [`outside`] | the host calls of runs, combined from their parts |
+//! | [`secrets`] | encryption of secrets at rest |
+//! | [`client`], [`ui`] | the REST client of the command line; its output |
 //! | [`telemetry`] | logs, metrics, readiness |
-//! | [`frames`] | bytes between this program's own processes |
-//! | [`text`] | text as other systems write it |
+//! | [`frames`] | framing between this program's own processes |
+//! | [`text`] | decoding of text from other systems |
 //! | [`clock`], [`random`] | the only readers of time and randomness |
-//! | [`skew`], [`loss`] | how far the store's time is from this machine's; whether it has lost what it had |
+//! | [`skew`], [`loss`] | offset between the store's clock and this machine's; detection of a store that lost its data
+//! |
 
 pub mod cli;
 pub mod client;

@@ -1,4 +1,5 @@
-//! The `fusebox` program: read the command line and the settings, start the log, run the command, exit code.
+//! The `fusebox` program: reads the command line and the settings, starts the log, runs the command and returns its
+//! exit code.
 
 use std::process::ExitCode;
 
@@ -10,7 +11,8 @@ use fusebox::{
     ui,
 };
 
-/// A request is some hundred small allocations, which this one does with a third of the system's work.
+/// A request makes about a hundred small allocations; this allocator serves them with a third of the system allocator's
+/// work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     if let Some(settings) = dump {
         return ui::say(settings.trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    // Nothing may be started before.
+    // Must come before any thread or runtime is started: some processes lock themselves up first.
     if let Some(code) = commands::first(&cli.command) {
         return code;
     }

@@ -1,13 +1,13 @@
-//! An API key on the command line.
+//! An API key given on the command line.
 
 use std::fmt;
 
-/// An API key as it was given; shown nowhere.
+/// API key as given; never printed, not even by `Debug`.
 #[derive(Clone)]
 pub struct Credentials(String);
 
 impl Credentials {
-    /// The key.
+    /// Returns the key.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -15,7 +15,7 @@ impl Credentials {
 }
 
 impl From<String> for Credentials {
-    /// Blanks around it do not count: files end with a line end.
+    /// Trims white space, since a file's content ends with a newline.
     fn from(text: String) -> Self {
         Self(text.trim().to_owned())
     }

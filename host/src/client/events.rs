@@ -1,4 +1,4 @@
-//! A task's event stream, as the client reads it.
+//! Client side of a task's event stream.
 
 use std::time::Duration;
 
@@ -8,31 +8,32 @@ use serde::Deserialize;
 
 use super::{Client, ClientError, Problem, Result};
 
-/// A stream stays open as long as its task does, and begins anew after this.
+/// Longest life of one stream; the caller then opens it again.
 const TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// A host says something every 15 s, if only to keep the connection open; after three of these it is gone.
+/// Time without data after which the stream counts as broken: three of the host's 15 s keep-alive periods.
 const SILENCE: Duration = Duration::from_secs(45);
-/// No event is as large.
+/// Upper bound on the size of an event.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
-/// An open stream.
+/// An open event stream.
 pub struct Events<'a> {
     client: &'a Client,
     answer: Option<Response>,
     bytes: Vec<u8>,
 }
 
-/// Where the task stands.
+/// A change of a task's state.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Names the state; whoever comes back gives it.
+    /// Event id, which identifies the state; passed as `last` to resume the stream.
     pub id: String,
-    /// The task.
+    /// The task in this state.
     pub task: TaskView,
 }
 
 impl Client {
-    /// A task's changes from now on, without the one that was told `last`.
+    /// Opens the stream of a task's changes. Leaves out the event with id `last`, which the caller has already
+    /// received.
     pub async fn events(&self, task: &str, last: Option<&str>) -> Result<Events<'_>> {
         let request = self.http.get(self.url(&["v1", "tasks", task, "events"])).timeout(TIMEOUT);
         let request = last.into_iter().fold(request, |request, last| request.header("last-event-id", last));
@@ -43,7 +44,8 @@ impl Client {
 }
 
 impl Events<'_> {
-    /// The next one. `None` where the stream has ended or broken off: at the task's end, or to be opened again.
+    /// Returns the next event, or `None` if the stream has ended: because the task has ended, or because it broke and
+    /// must be reopened.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(end) = self.bytes.windows(2).position(|pair| pair == b"\n\n") {
@@ -65,7 +67,7 @@ impl Events<'_> {
         }
     }
 
-    /// An event's lines; `None` for a comment that keeps the connection open.
+    /// Parses an event's lines; `None` for a comment that keeps the connection open.
     fn read(&self, lines: &str) -> Result<Option<Event>> {
         let field = |name: &str| lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         let (Some(name), Some(data)) = (field("event"), field("data")) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Tenants and API keys, as the client asks for them.
+//! Client calls on tenants, quotas and API keys.
 
 use super::{Client, Result};
 use fusebox_api::{
@@ -8,12 +8,12 @@ use fusebox_api::{
 };
 
 impl Client {
-    /// Makes a key.
+    /// Creates a key.
     pub async fn create_key(&self, key: &CreateKey) -> Result<NewKeyView> {
         self.json(self.http.post(self.url(&["v1", "keys"])).json(key)).await
     }
 
-    /// A tenant's keys; the caller's own where none is named.
+    /// Lists a tenant's keys; those of the caller's own tenant if none is named.
     pub async fn keys(&self, tenant: Option<&str>) -> Result<Vec<KeyView>> {
         let mut url = self.url(&["v1", "keys"]);
         if let Some(tenant) = tenant {
@@ -27,28 +27,28 @@ impl Client {
         self.json(self.http.delete(self.url(&["v1", "keys", key]))).await
     }
 
-    /// Makes a key in another one's place.
+    /// Creates a key that replaces another one.
     pub async fn rotate_key(&self, key: &str, rotate: RotateKey) -> Result<NewKeyView> {
         self.json(self.http.post(self.url(&["v1", "keys", key, "rotate"])).json(&rotate)).await
     }
 
-    /// Makes a tenant.
+    /// Creates a tenant.
     pub async fn create_tenant(&self, name: &str) -> Result<TenantView> {
         let tenant = CreateTenant { name: name.to_owned() };
         self.json(self.http.post(self.url(&["v1", "tenants"])).json(&tenant)).await
     }
 
-    /// Every tenant.
+    /// Lists every tenant.
     pub async fn tenants(&self) -> Result<Vec<TenantView>> {
         self.pages(self.url(&["v1", "tenants"]), |page: Tenants| (page.items, page.next)).await
     }
 
-    /// What a tenant may take.
+    /// Returns a tenant's quotas.
     pub async fn quotas(&self, tenant: &str) -> Result<QuotasView> {
         self.json(self.http.get(self.url(&["v1", "tenants", tenant, "quotas"]))).await
     }
 
-    /// Sets what a tenant may take; replaces what was set.
+    /// Replaces a tenant's quotas.
     pub async fn set_quotas(&self, tenant: &str, values: &QuotaValues) -> Result<QuotasView> {
         self.json(self.http.put(self.url(&["v1", "tenants", tenant, "quotas"])).json(values)).await
     }

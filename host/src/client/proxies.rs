@@ -1,12 +1,12 @@
-//! Proxies between the command line and a host: those of the environment, as curl reads them, and none on the way to this
-//! machine, whose loopback no proxy can reach.
+//! Proxies between the command line and a host: those of the environment, as curl reads them, and none for addresses of
+//! this machine, whose loopback no proxy can reach.
 
 use std::net::IpAddr;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Url};
 
-/// Tells the client about proxies. Warns where one reads the API key on its way: without TLS it sees every header.
+/// Configures the client's proxies. Warns if a proxy can read the API key: without TLS it sees every header.
 pub(super) fn set_up(http: ClientBuilder, base: &Url, with_key: bool) -> ClientBuilder {
     if is_this_machine(base) {
         return http.no_proxy();
@@ -15,14 +15,14 @@ pub(super) fn set_up(http: ClientBuilder, base: &Url, with_key: bool) -> ClientB
     if let Some(proxy) = proxy.filter(|_| with_key && base.scheme() == "http") {
         let (host, proxy) = (base.host_str().unwrap_or_default(), proxy.uri().authority().map_or("", |at| at.as_str()));
         tracing::warn!(
-            "the API key goes through the proxy {proxy} without TLS, which can read it: give an https:// address, or name \
+            "the API key goes without TLS through the proxy {proxy}, which can read it: give an https:// address, or name \
              {host} in no_proxy"
         );
     }
     http
 }
 
-/// Whether an address means this machine's loopback, by name or number.
+/// True if the address is this machine's loopback, by name or number.
 fn is_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

@@ -1,29 +1,29 @@
-//! A function's configuration and secrets.
+//! Client calls on a function's configuration and secrets.
 
 use super::{Client, Result};
 use fusebox_api::settings::{ConfigPage, ConfigValue, SecretName, SecretPage};
 
 impl Client {
-    /// A function's configuration.
+    /// Lists a function's configuration.
     pub async fn config(&self, function: &str) -> Result<Vec<ConfigValue>> {
         let url = self.url(&["v1", "functions", function, "config"]);
         self.pages(url, |page: ConfigPage| (page.items, page.next)).await
     }
 
-    /// The names of a function's secrets.
+    /// Lists the names of a function's secrets.
     pub async fn secrets(&self, function: &str) -> Result<Vec<SecretName>> {
         let url = self.url(&["v1", "functions", function, "secrets"]);
         self.pages(url, |page: SecretPage| (page.items, page.next)).await
     }
 
-    /// Sets one of `config` or `secrets`.
+    /// Sets a value; `kind` is `config` or `secrets`.
     pub async fn set_setting(&self, function: &str, kind: &str, name: &str, value: Vec<u8>) -> Result<()> {
         let url = self.url(&["v1", "functions", function, kind, name]);
         let request = self.http.put(url).header("content-type", "application/octet-stream").body(value);
         self.send(request).await.map(drop)
     }
 
-    /// Unsets one of `config` or `secrets`.
+    /// Unsets a value; `kind` is `config` or `secrets`.
     pub async fn unset_setting(&self, function: &str, kind: &str, name: &str) -> Result<()> {
         self.send(self.http.delete(self.url(&["v1", "functions", function, kind, name]))).await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! Tasks, as the client asks for them: one, many, dead letters; and who runs them.
+//! Client calls on tasks, batches, dead letters and workers.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use serde_json::json;
 
 use super::{Client, Ran, Result};
 
-/// How much later than promised a wait may be answered; a host that is silent for longer is gone.
+/// Time added to a wait's own before the request times out: a host that is silent for longer is gone.
 const SLACK: Duration = Duration::from_secs(30);
 
 impl Client {
-    /// Submits a task, to start after a delay.
+    /// Submits a task that starts after a delay.
     pub async fn submit(
         &self,
         function: &str,
@@ -32,25 +32,25 @@ impl Client {
         self.json(self.http.post(url).body(input)).await
     }
 
-    /// Submits a task and waits for its end with the same request; the answer has its result.
+    /// Submits a task and waits for its end in the same request; the answer holds its result.
     pub async fn submit_and_wait(&self, function: &str, input: Vec<u8>) -> Result<TaskView> {
         let request = self.http.post(self.url(&["v1", "functions", function, "tasks"])).body(input);
         self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await
     }
 
-    /// The newest tasks.
+    /// Lists the newest tasks, at most `limit`.
     pub async fn tasks(&self, limit: u32) -> Result<Vec<TaskView>> {
         let mut url = self.url(&["v1", "tasks"]);
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
         Ok(self.json::<TaskPage>(self.http.get(url)).await?.items)
     }
 
-    /// A task.
+    /// Returns a task.
     pub async fn task(&self, id: &str) -> Result<TaskView> {
         self.json(self.http.get(self.url(&["v1", "tasks", id]))).await
     }
 
-    /// A task once it has ended, or as it is after so many seconds.
+    /// Returns a task once it has ended, or its state after `seconds`.
     pub async fn look(&self, id: &str, seconds: u64) -> Result<TaskView> {
         let request = self.http.get(self.url(&["v1", "tasks", id])).timeout(Duration::from_secs(seconds) + SLACK);
         self.json(request.header("prefer", format!("wait={seconds}"))).await
@@ -61,19 +61,20 @@ impl Client {
         self.json(self.http.request(Method::DELETE, self.url(&["v1", "tasks", id]))).await
     }
 
-    /// The result of a task that has ended well.
+    /// Returns the result of a task that has succeeded.
     pub async fn result(&self, id: &str) -> Result<Ran> {
         let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "result"]))).await?;
         self.ran(answer).await
     }
 
-    /// What a task's last run logged.
+    /// Returns the log of a task's last run.
     pub async fn log(&self, id: &str) -> Result<Vec<u8>> {
         let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "logs"]))).await?;
         self.body(answer).await
     }
 
-    /// Submits a line of JSON for each task. With a key it is safe to send the same lines again.
+    /// Submits a batch: one line of JSON for each task. With an idempotency key the same lines can be sent again
+    /// safely.
     pub async fn batch(&self, function: &str, lines: Vec<u8>, key: Option<&str>) -> Result<Rows> {
         let request = self.http.post(self.url(&["v1", "functions", function, "tasks", "batch"])).body(lines);
         let request = request.header("content-type", "application/x-ndjson");
@@ -81,19 +82,19 @@ impl Client {
         self.json(request).await
     }
 
-    /// Where tasks stand once all have ended, or after so many seconds.
+    /// Returns the states of tasks once all have ended, or after `seconds`.
     pub async fn wait(&self, tasks: &[String], seconds: u64) -> Result<Waited> {
         let request = self.http.post(self.url(&["v1", "tasks", "wait"])).json(&json!({"tasks": tasks}));
         let request = request.timeout(Duration::from_secs(seconds) + SLACK);
         self.json(request.header("prefer", format!("wait={seconds}"))).await
     }
 
-    /// Tries a failed task again; gives the new one.
+    /// Retries a failed task; returns the new task.
     pub async fn retry(&self, id: &str) -> Result<TaskView> {
         self.json(self.http.post(self.url(&["v1", "tasks", id, "retry"]))).await
     }
 
-    /// The latest dead letters, of one function or of all.
+    /// Lists the latest dead letters, of one function or of all.
     pub async fn dead_letters(&self, function: Option<&str>, limit: u32) -> Result<Vec<TaskView>> {
         let mut letters = Vec::new();
         let mut cursor: Option<String> = None;
@@ -119,13 +120,13 @@ impl Client {
         self.json(self.http.post(url).json(&json!({"tasks": ids}))).await
     }
 
-    /// Replays some of all dead letters: the latest, or those that `cursor` leads to.
+    /// Replays a page of all dead letters: the latest, or the page at `cursor`.
     pub async fn replay_all(&self, cursor: Option<&str>) -> Result<Rows> {
         let url = self.url(&["v1", "dead-letters", "replay"]);
         self.json(self.http.post(url).json(&json!({"all": true, "cursor": cursor}))).await
     }
 
-    /// Who runs tasks now.
+    /// Lists the current workers.
     pub async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.pages(self.url(&["v1", "workers"]), |page: Workers| (page.items, page.next)).await
     }

@@ -1,4 +1,4 @@
-//! TLS as the client speaks it: whom it believes.
+//! TLS settings of the client: the certificate authorities it trusts.
 
 use std::{path::Path, sync::Arc};
 
@@ -8,21 +8,21 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-/// Whom a host's certificate must come from.
+/// Certificate authorities trusted for a host's certificate.
 #[derive(Clone, Copy, Debug)]
 pub enum Authorities<'a> {
-    /// Nobody: plain HTTP is spoken.
+    /// None, for plain HTTP.
     None,
-    /// Those of this system.
+    /// The system's authorities.
     System,
-    /// Those of a PEM file, and no others.
+    /// Only the authorities in a PEM file.
     File(&'a Path),
 }
 
-/// Settings for a connection.
+/// Builds the settings of a connection.
 ///
 /// # Errors
-/// Where no authority can be read; says what to do.
+/// Fails with a message that names the remedy if no authority can be read.
 pub fn config(authorities: Authorities<'_>) -> Result<ClientConfig, String> {
     let roots = match authorities {
         Authorities::None => RootCertStore::empty(),

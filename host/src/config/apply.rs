@@ -1,4 +1,4 @@
-//! Makes a file's values the defaults of the flags they name.
+//! Turns a file's values into defaults of the flags they name.
 
 use anyhow::bail;
 use clap::{
@@ -9,16 +9,16 @@ use toml::{Table, Value};
 
 use super::{HIDDEN, is_secret, name, settings};
 
-/// The command line with a file's values as defaults.
+/// Returns the command line with the file's values as defaults.
 ///
 /// # Errors
-/// Where the file names a setting or a command that there is none of, or gives it a value of the wrong kind.
+/// Fails if the file names an unknown setting or command, or has a value of the wrong kind.
 pub(super) fn apply(command: Command, file: &Table) -> anyhow::Result<Command> {
     check(&command, &[], file)?;
     Ok(set(command, &[], Some(file)))
 }
 
-/// Refuses tables of no command, and what [`check_value`] refuses.
+/// Refuses tables that name no command, and the values that [`check_value`] refuses.
 fn check(command: &Command, path: &[&str], table: &Table) -> anyhow::Result<()> {
     for (key, value) in table {
         match (value, command.find_subcommand(key)) {
@@ -33,8 +33,8 @@ fn check(command: &Command, path: &[&str], table: &Table) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Refuses a setting that no command reads, and a value that none of them takes. One that some take is theirs: `store` is
-/// an address for most commands, and the name of a kind for those that measure.
+/// Refuses a setting that no command has, and a value that every command with it refuses. A value that only some accept
+/// applies to those: `store` is an address for most commands, and a kind of store for those that measure.
 fn check_value(command: &Command, path: &[&str], key: &str, value: &Value) -> anyhow::Result<()> {
     let tries = named(command, key).into_iter().map(|arg| texts(arg, value).and_then(|texts| taken(arg, &texts)));
     let mut refusal = None;
@@ -51,7 +51,7 @@ fn check_value(command: &Command, path: &[&str], key: &str, value: &Value) -> an
     }
 }
 
-/// Refuses values that an argument would not take, and does not repeat those of a secret.
+/// Refuses values that the argument does not accept; does not repeat those of a secret.
 fn taken(arg: &Arg, values: &[String]) -> anyhow::Result<()> {
     let parser = arg.get_value_parser().clone();
     let mut alone = Arg::new("value").long("value").action(ArgAction::Append).value_parser(parser);
@@ -69,13 +69,13 @@ fn taken(arg: &Arg, values: &[String]) -> anyhow::Result<()> {
     })
 }
 
-/// The settings of this name, a command's own and its subcommands'.
+/// Settings of this name, of the command and its subcommands.
 fn named<'a>(command: &'a Command, key: &str) -> Vec<&'a Arg> {
     let own = settings(command).filter(|arg| name(arg) == key);
     own.chain(command.get_subcommands().flat_map(|sub| named(sub, key))).collect()
 }
 
-/// The names of a command's settings and its subcommands', each once.
+/// Names of the settings of a command and its subcommands, each once.
 fn all(command: &Command) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for found in settings(command).map(name).chain(command.get_subcommands().flat_map(all)) {
@@ -86,7 +86,7 @@ fn all(command: &Command) -> Vec<&str> {
     names
 }
 
-/// Sets a command's defaults: those of its own table, else those of tables around it that it takes, the last one first.
+/// Sets a command's defaults: from its own table, else from the innermost enclosing table with a value that it accepts.
 fn set(mut command: Command, around: &[&Table], own: Option<&Table>) -> Command {
     let args: Vec<Arg> = settings(&command).cloned().collect();
     for arg in args {
@@ -105,12 +105,12 @@ fn set(mut command: Command, around: &[&Table], own: Option<&Table>) -> Command 
     })
 }
 
-/// A table's value for an argument. A table of that name is a command's.
+/// A table's value for an argument. A nested table of that name belongs to a subcommand.
 fn value<'a>(table: &'a Table, arg: &Arg) -> Option<&'a Value> {
     table.get(name(arg)).filter(|value| !value.is_table())
 }
 
-/// A setting's values as the command line would have them.
+/// Converts a setting's values to text as on the command line.
 fn texts(arg: &Arg, value: &Value) -> anyhow::Result<Vec<String>> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
@@ -125,9 +125,9 @@ fn texts(arg: &Arg, value: &Value) -> anyhow::Result<Vec<String>> {
 }
 
 fn with_default(arg: Arg, values: Vec<String>) -> Arg {
-    // clap keeps defaults for as long as the process lives.
+    // clap keeps defaults for the life of the process.
     let values: Vec<&'static str> = values.into_iter().map(|value| &*value.leak()).collect();
-    // Help shows defaults.
+    // Help shows defaults, so those of secrets are hidden.
     let hidden = arg.is_hide_default_value_set() || is_secret(&arg);
     arg.default_values(values).required(false).hide_default_value(hidden)
 }

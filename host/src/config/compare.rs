@@ -1,4 +1,4 @@
-//! The settings that count, held against others: a server that reads its file again says what has changed.
+//! Compares two sets of settings: a server that reloads its file reports the changed ones.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::{name, settings};
 
-/// The values of a command's settings, by their names.
+/// Values of a command's settings, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, Vec<OsString>>);
 
@@ -26,14 +26,14 @@ impl Settings {
         Self(values)
     }
 
-    /// The names of the settings that are others in `other`.
+    /// Returns the names of the settings whose values differ in `other`.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<String> {
         let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
         names.filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect()
     }
 
-    /// Takes one setting's value from `other`.
+    /// Copies one setting's value from `other`.
     pub fn take(&mut self, name: &str, other: &Self) {
         match other.0.get(name) {
             Some(value) => drop(self.0.insert(name.to_owned(), value.clone())),

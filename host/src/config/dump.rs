@@ -1,4 +1,4 @@
-//! Writes the settings that count as a file, each with where it comes from. Secrets are named, not shown.
+//! Writes the effective settings as a file, each with its source. Secrets are named, not shown.
 
 use std::{ffi::OsStr, fmt::Write as _};
 
@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::{apply::takes_many, is_secret, name, settings};
 
-/// The settings of the command that `matches` names: those that every command has first, then its own.
+/// Renders the settings of the command that `matches` names: first the global ones, then its own.
 pub(super) fn dump(command: &Command, matches: &ArgMatches, file: &Table) -> String {
     let (mut leaf, mut found, mut path, mut tables) = (command, matches, Vec::new(), vec![file]);
     while let Some((sub, matches)) = found.subcommand() {
@@ -43,13 +43,13 @@ fn line(text: &mut String, arg: &Arg, matches: &ArgMatches, tables: &[&Table]) {
     };
 }
 
-/// `None` where a value is no Unicode, as the name of a file may be: TOML has no place for it.
+/// Returns `None` if a value is not Unicode, as a file name may be: TOML cannot represent it.
 fn toml(arg: &Arg, values: &[&OsStr]) -> Option<Value> {
     let mut values = values.iter().map(|value| value.to_str().map(typed)).collect::<Option<Vec<_>>>()?;
     if takes_many(arg) { Some(Value::Array(values)) } else { values.pop() }
 }
 
-/// A number or a truth value where it reads back as the same text.
+/// Returns a number or a boolean if it reads back as the same text, else a string.
 fn typed(text: &str) -> Value {
     match (text.parse::<i64>(), text) {
         (Ok(number), _) if number.to_string() == text => Value::Integer(number),

@@ -1,4 +1,4 @@
-//! The settings file against the real command line: each option of each command, dumped and read back.
+//! The settings file against the real command line: every option of every command, dumped and read back.
 
 use std::collections::BTreeSet;
 
@@ -70,7 +70,7 @@ fn a_setting_that_there_is_none_of_is_named() {
     assert!(refused("port = \"many\"").contains("many"));
 }
 
-/// Values of which each option takes one; they are tried in this order.
+/// Sample values; each option accepts at least one of them. Tried in this order.
 const SAMPLES: [&str; 17] = [
     "7",
     "1",
@@ -91,7 +91,7 @@ const SAMPLES: [&str; 17] = [
     "1000",
 ];
 
-/// A command without subcommands, its words, and what it must be given.
+/// A command without subcommands, its words, and its required arguments.
 struct Leaf {
     words: Vec<String>,
     command: Command,
@@ -118,7 +118,7 @@ fn given(arg: &Arg, value: &str) -> Vec<String> {
     }
 }
 
-/// A value that an option takes.
+/// Returns a value that the option accepts.
 fn sample(arg: &Arg) -> String {
     let possible = arg.get_possible_values();
     if let Some(value) = possible.first() {
@@ -131,14 +131,14 @@ fn sample(arg: &Arg) -> String {
     SAMPLES.iter().copied().find(takes).unwrap_or_else(|| panic!("a sample for {}", name(arg))).to_owned()
 }
 
-/// The settings that a dump has, without where they come from. The default of a secret is shown, and no other value.
+/// Settings in a dump, without their sources. A secret's default is shown, but no other value of it.
 fn values(dumped: &str, secrets: &[String]) -> BTreeSet<String> {
     let is_secret = |line: &str| secrets.iter().any(|secret| line.starts_with(&format!("{secret} = ")));
     let set = dumped.lines().filter(|line| !line.starts_with('#') && !is_secret(line));
     set.map(|line| line.rsplit_once("  # ").map_or(line, |(value, _)| value).to_owned()).collect()
 }
 
-/// Command lines that might give an option: some go only with a positional argument or a flag, some only without.
+/// Command lines that may accept an option: some options require a positional argument or a flag, some exclude it.
 fn lines(leaf: &Leaf, option: &[String]) -> Vec<Vec<String>> {
     let positional: Vec<String> = settings(&leaf.command)
         .filter(|arg| arg.get_long().is_none())

@@ -1,5 +1,4 @@
-//! What people see on the command line: answers on stdout, everything else on stderr, and exit codes that mean
-//! something.
+//! Output of the command line: answers on stdout, everything else on stderr, and the exit codes.
 
 use std::{
     io::{self, ErrorKind, Write as _},
@@ -18,22 +17,22 @@ pub mod table;
 /// Prints a line of an answer.
 ///
 /// # Errors
-/// Where stdout is closed.
+/// Fails if stdout is closed.
 pub fn say(line: impl AsRef<str>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{}", line.as_ref())?;
     Ok(stdout.flush()?)
 }
 
-/// Prints a line of a server, which goes on where nobody reads it.
+/// Prints a line of a server, which continues to run even if nothing reads its output.
 pub fn tell(line: impl AsRef<str>) {
     lines::stdout().push(format!("{}\n", line.as_ref()).as_bytes());
 }
 
-/// Prints bytes as they are.
+/// Prints raw bytes.
 ///
 /// # Errors
-/// Where stdout is closed.
+/// Fails if stdout is closed.
 pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
@@ -43,22 +42,22 @@ pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
 /// Prints a JSON document.
 ///
 /// # Errors
-/// Where stdout is closed.
+/// Fails if stdout is closed.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     say(serde_json::to_string_pretty(value)?)
 }
 
-/// Prints a remark to stderr, where it is in nobody's way. Without a stderr there is nobody to tell.
+/// Prints a remark to stderr, apart from the answer on stdout. Ignored if stderr is closed.
 pub fn note(line: impl AsRef<str>) {
     lines::stderr().push(format!("{}\n", line.as_ref()).as_bytes());
 }
 
-/// Functions failed among many; the answer has said which.
+/// Some of many functions failed; the output has already named them.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FunctionsFailed(pub String);
 
-/// The time that `--timeout` gives a wait is over.
+/// The wait exceeded `--timeout`.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "--timeout: not ended within {}; it goes on, and `fusebox tasks ID --wait` waits for it",
@@ -66,16 +65,16 @@ pub struct FunctionsFailed(pub String);
 )]
 pub struct Late(pub std::time::Duration);
 
-/// The arguments of a command do not go together.
+/// The arguments of a command cannot be combined.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongUsage(pub &'static str);
 
-/// Says why a command failed, and picks the exit code; `fusebox help` lists them.
+/// Prints the error and returns the exit code; `fusebox help` lists the codes.
 #[must_use]
 pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
-        // Whoever read the answer has seen enough of it.
+        // The reader closed its end early, as `head` does; not an error.
         return ExitCode::SUCCESS;
     }
     let cause = error.downcast_ref::<ClientError>();
@@ -125,7 +124,7 @@ fn exit_code(cause: Option<&ClientError>) -> u8 {
     }
 }
 
-/// A number with its thousands apart: `1,000,000`.
+/// Formats a number with separators: `1,000,000`.
 #[must_use]
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -1,14 +1,14 @@
-//! Progress of long work, on stderr and only where that is a terminal: scripts and logs stay clean.
+//! Progress of long operations, on stderr and only if that is a terminal: scripts and logs stay clean.
 
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// Turns while something is waited for; gone when it is dropped.
+/// Animation during a wait; dropping it clears the line.
 pub struct Spinner(ProgressBar);
 
 impl Spinner {
-    /// Starts to turn.
+    /// Starts the animation.
     #[must_use]
     pub fn start(message: String) -> Self {
         let bar = ProgressBar::new_spinner().with_message(message);
@@ -16,13 +16,13 @@ impl Spinner {
         Self(bar)
     }
 
-    /// The bar, above which remarks go.
+    /// Returns the bar, above which remarks can be printed.
     #[must_use]
     pub fn bar(&self) -> &ProgressBar {
         &self.0
     }
 
-    /// Stops and leaves nothing behind.
+    /// Stops the animation and clears the line.
     pub fn end(self) {}
 }
 
@@ -32,7 +32,7 @@ impl Drop for Spinner {
     }
 }
 
-/// A bar for work of a known size.
+/// Creates a bar for work of a known size.
 #[must_use]
 pub fn bar(what: &'static str, steps: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:5} [{bar:30}] {pos}/{len}");
@@ -40,14 +40,14 @@ pub fn bar(what: &'static str, steps: u64) -> ProgressBar {
     ProgressBar::new(steps).with_style(style).with_message(what)
 }
 
-/// Bars one below the other, for work of the same size that goes on at the same time.
+/// Creates bars below each other, for concurrent work of the same size.
 #[must_use]
 pub fn bars<const N: usize>(whats: [&'static str; N], steps: u64) -> [ProgressBar; N] {
     let all = MultiProgress::new();
     whats.map(|what| all.add(bar(what, steps)))
 }
 
-/// A count for work of an unknown size.
+/// Creates a counter for work of an unknown size.
 #[must_use]
 pub fn counter(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg} {pos}");

@@ -1,11 +1,11 @@
-//! A receipt as a line for people.
+//! Formats receipts for people.
 
 use bytesize::ByteSize;
 use fusebox_api::tasks::ReceiptView;
 
 use super::count;
 
-/// What a run used, in one line.
+/// Formats the resources that a run used as one line.
 #[must_use]
 pub fn line(receipt: &ReceiptView) -> String {
     let fuel = receipt.fuel.map_or_else(|| "unknown".to_owned(), count);
@@ -20,7 +20,7 @@ pub fn line(receipt: &ReceiptView) -> String {
     )
 }
 
-/// Microseconds in the unit that suits them: `37 µs`, `1.2 ms`, `5.0 s`.
+/// Formats microseconds in a suitable unit: `37 µs`, `1.2 ms`, `5.0 s`.
 #[must_use]
 pub fn time(us: u64) -> String {
     match us {

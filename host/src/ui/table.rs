@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// See the module's documentation.
+/// A table with a header and `N` columns.
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
-    /// A table with this header.
+    /// Creates a table with this header.
     #[must_use]
     pub fn new(header: [&str; N]) -> Self {
         Self { rows: vec![header.map(str::to_owned)] }
