@@ -1,4 +1,4 @@
-//! `--admin-listen`: health, readiness and metrics on a listener of their own, which no other request can fill.
+//! `--admin-listen`: health, readiness and metrics on a separate listener, which no other request can fill up.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -21,7 +21,8 @@ use crate::{
     ui,
 };
 
-/// Health checks and scrapers are a few machines; each connection may be in a probe's way for no longer than probes wait.
+/// Only a few health checkers and scrapers connect; a connection may block a probe no longer than probes themselves
+/// wait.
 const BOUNDS: Bounds = Bounds {
     connections: 64,
     trusted: &[],
@@ -30,11 +31,11 @@ const BOUNDS: Bounds = Bounds {
     stall: Duration::from_secs(5),
 };
 
-/// Where operators' machinery asks.
+/// Listener for health checks and scrapers.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct AdminArgs {
-    /// Where `/healthz`, `/readyz` and `/metrics` are answered without a key, on a listener of their own: nothing else is
-    /// there. None where nothing is said; port 0 takes a free one
+    /// Address of a separate listener that answers only `/healthz`, `/readyz` and `/metrics`, without a key; port 0
+    /// takes a free one [default: none]
     #[arg(long, env = "FUSEBOX_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
     pub admin_listen: Option<SocketAddr>,
 }
@@ -43,7 +44,7 @@ impl AdminArgs {
     /// Binds the listener, if `--admin-listen` was given.
     ///
     /// # Errors
-    /// Where the address is in use, or not this machine's.
+    /// Fails if the address is in use or does not belong to this machine.
     pub fn bind(&self) -> anyhow::Result<Option<TcpListener>> {
         let Some(address) = self.admin_listen else { return Ok(None) };
         let listener = TcpListener::bind(address)
@@ -72,7 +73,7 @@ pub fn tell(address: Option<SocketAddr>) {
     }
 }
 
-/// Answers for as long as the process lives.
+/// Serves for as long as the process lives.
 pub async fn serve(listener: TcpListener, vitals: Arc<dyn Vitals>) {
     let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
     match listener {
@@ -83,18 +84,18 @@ pub async fn serve(listener: TcpListener, vitals: Arc<dyn Vitals>) {
     }
 }
 
-/// A process's health and figures.
+/// Health and metrics of this process.
 pub struct Own {
-    /// Its store, where it has one.
+    /// Store of the process, if it has one.
     pub store: Option<Arc<dyn Store>>,
-    /// Its counters.
+    /// Metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// Whether it takes work.
+    /// Readiness of the process.
     pub readiness: Readiness,
 }
 
 impl Own {
-    /// Of a process with a store.
+    /// Creates the vitals of a process with a store.
     #[must_use]
     pub fn new(store: &Arc<dyn Store>, metrics: &Arc<Metrics>, readiness: &Readiness) -> Self {
         Self { store: Some(store.clone()), metrics: metrics.clone(), readiness: readiness.clone() }

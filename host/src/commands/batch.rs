@@ -1,4 +1,4 @@
-//! `fusebox batch`: a task for each line of a file.
+//! `fusebox batch`: submits a task for each line of a file.
 
 use std::{
     collections::BTreeMap,
@@ -25,16 +25,16 @@ use crate::{
     ui::{self, FunctionsFailed, progress, table::Table},
 };
 
-/// Items of one request: enough to be fast, few enough that the bar moves.
+/// Most items of one request: enough for throughput, few enough that the progress bar moves.
 const ITEMS_MAX: usize = 1_000;
-/// Bytes of one request, unless one line is larger.
+/// Most bytes of one request, unless a single line is larger.
 const BYTES_MAX: usize = 4 << 20;
-/// A wait is asked for again after this, so that the bar moves.
+/// Length of one wait request; short, so that the progress bar moves.
 const WAIT_SECONDS: u64 = 2;
-/// Refused lines that are told one by one.
+/// Most refused lines that are printed one by one.
 const TOLD_MAX: usize = 10;
 
-/// Which function, on what.
+/// Function, input file and options of a batch.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each line of the file, in UTF-8, is the input of one task; blank lines are skipped. With --items each line is a JSON object that says
@@ -58,7 +58,7 @@ pub struct BatchArgs {
     pub function: String,
     /// The file; - for stdin
     pub file: PathBuf,
-    /// Each line is a JSON object that describes its task
+    /// Read each line as a JSON object that describes its task
     #[arg(long)]
     pub items: bool,
     /// Wait until every task has ended
@@ -67,32 +67,32 @@ pub struct BatchArgs {
     /// With --wait: stop waiting after this time, such as 10m; the tasks go on [default: wait for ever]
     #[arg(long, requires = "wait", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub timeout: Option<Duration>,
-    /// Makes it safe to run the command again: 1 to 200 visible ASCII characters
+    /// Idempotency key, with which the command can safely be run again: 1 to 200 visible ASCII characters
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     #[command(flatten)]
     host: HostArgs,
 }
 
-/// A line and what became of it.
+/// A line of the file and its outcome.
 #[derive(Debug, Serialize)]
 struct Line {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     line: u64,
     task: Option<String>,
-    /// `accepted` or `refused`; once it has ended, the task's.
+    /// `accepted` or `refused`; after a wait, the status of the task.
     status: String,
     code: Option<String>,
     message: Option<String>,
-    /// Base64.
+    /// Result of the task, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<String>,
 }
 
-/// Submits them, and waits.
+/// Submits the lines; with `--wait`, waits for their tasks.
 ///
 /// # Errors
-/// Where lines were refused, tasks failed, or the host does not answer.
+/// Fails if lines were refused, tasks failed, or the host does not answer.
 pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
     let mut lines = submit(&client, &args).await?;
@@ -123,7 +123,8 @@ pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the file and submits it in parts. The parts of a file are always the same, so that a key finds its tasks again.
+/// Reads the file and submits it in parts. The same file always has the same parts, so that a key finds its tasks
+/// again.
 async fn submit(client: &Client, args: &BatchArgs) -> anyhow::Result<Vec<Line>> {
     let cannot_read = || format!("cannot read {}", args.file.display());
     let source: Box<dyn BufRead> = match args.file == Path::new("-") {
@@ -152,7 +153,7 @@ async fn submit(client: &Client, args: &BatchArgs) -> anyhow::Result<Vec<Line>> 
     Ok(lines)
 }
 
-/// Waits for every task that was accepted. With JSON their results are fetched as well.
+/// Waits for every accepted task. With JSON output it also fetches their results.
 async fn wait(
     client: &Client,
     lines: &mut [Line],
@@ -187,10 +188,10 @@ async fn wait(
                     bar.inc(1);
                 }
                 Some(_) => again.push((at, id)),
-                None => anyhow::bail!("task {id} is gone: its time to live was over before it was asked for"),
+                None => anyhow::bail!("task {id} is gone: its time to live ended before its result was read"),
             }
         }
-        // Those asked for first are the oldest: they stay in front.
+        // The tasks awaited first are the oldest: they stay at the front.
         open.splice(0..0, again);
         if open.len() == left {
             waiting.pace(started).await?;
@@ -212,7 +213,7 @@ fn summary(lines: &[Line]) -> String {
     table.to_string()
 }
 
-/// A file in parts that fit into a request.
+/// Splits a file into parts that fit into a request.
 struct Parts {
     source: Box<dyn BufRead>,
     items: bool,
@@ -220,7 +221,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// The numbers of the next lines, and a line of JSON for each.
+    /// Returns the numbers of the next lines, and the request body with one line of JSON for each. `None` at the end of
+    /// the file.
     fn next(&mut self) -> std::io::Result<Option<(Vec<u64>, Vec<u8>)>> {
         let (mut numbers, mut body, mut line) = (Vec::new(), Vec::new(), Vec::new());
         while numbers.len() < ITEMS_MAX && body.len() < BYTES_MAX {

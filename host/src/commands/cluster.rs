@@ -1,5 +1,4 @@
-//! A private cluster that a command starts for itself: which processes there are, on which ports and data, and how each
-//! is started.
+//! A private cluster started by a command: its processes, their ports and data, and how each one is started.
 
 use std::{
     collections::BTreeMap,
@@ -23,22 +22,23 @@ use super::process::{Process, Start};
 use crate::random;
 use rig::Rig;
 
-/// A task that lost many attempts would FAIL in good order; here it must not, so that FAILED means a bug.
+/// Attempts per task: so many that lost attempts alone never exhaust them, and a FAILED task means a bug.
 pub(super) const ATTEMPTS_MAX: u32 = 1_000;
-/// A part may take so long to be ready, on a busy machine, with what it needs away for as long as anything is paused.
+/// Longest time until a part is ready, on a busy machine and with its dependencies paused.
 pub(super) const READY: Duration = Duration::from_secs(30);
-/// Below the ports that Linux gives to outgoing connections, so that none is taken while its process is away.
+/// Range of ports, below those that Linux gives to outgoing connections, so that no port is taken while its process is
+/// down.
 const PORTS: [u16; 2] = [10_000, 32_000];
 
-/// What a process is for.
+/// Role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The store.
+    /// The Redis server.
     Redis,
     /// A REST node.
     Rest,
-    /// A dispatcher; in local mode it runs the tasks as well.
+    /// A dispatcher; in local mode it also runs the tasks.
     Dispatcher,
     /// A push or pull worker.
     Worker,
@@ -46,71 +46,71 @@ pub enum Role {
     Host,
 }
 
-/// One process of a cluster, counted from 1 among those of its role.
+/// One process of a cluster, numbered from 1 within its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Part {
     pub(super) role: Role,
     pub(super) number: u8,
 }
 
-/// How workers come by their tasks.
+/// How workers receive tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// In the dispatcher's own slots.
+    /// Slots of the dispatcher's own process run them.
     Local,
-    /// The dispatcher sends.
+    /// The dispatcher sends them.
     Push,
-    /// The worker asks.
+    /// The worker requests them.
     Pull,
 }
 
 /// When Redis writes its log to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fsync {
-    /// Before it answers.
+    /// Before each answer.
     Always,
     /// Once a second.
     Everysec,
-    /// When the system likes.
+    /// At the operating system's discretion.
     No,
-    /// It keeps no log: what it has is gone with it. Shows that the check finds what is lost.
+    /// Never, without a log: a kill loses all data. Proves that the check detects losses.
     Off,
 }
 
-/// What a cluster is made of.
+/// Composition of a cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     /// The `fusebox` program.
     pub(super) program: PathBuf,
     pub(super) mode: Mode,
-    /// `None`: the embedded store, which only one `fusebox up` can have.
+    /// Redis with this setting, or `None` for the embedded store, which allows only one `fusebox up`.
     pub(super) redis: Option<Fsync>,
-    /// REST nodes, and as many dispatchers; none of them: one `fusebox up` instead.
+    /// Number of REST nodes, and also of dispatchers; 0 starts one `fusebox up` instead.
     pub(super) nodes: u8,
-    /// Push or pull workers; local mode has none.
+    /// Number of push or pull workers; ignored in local mode.
     pub(super) workers: u8,
     /// Slots of each part that runs tasks.
     pub(super) slots: u32,
-    /// The directory of compiled modules that all parts share, where each has not its own.
+    /// Directory of compiled modules that all parts share; `None` gives each part its own.
     pub(super) modules: Option<PathBuf>,
-    /// The faults that it is made ready for.
+    /// Faults that can be injected.
     pub(super) rigged: Rigged,
-    /// Where stores, artifacts and logs go.
+    /// Directory for stores, artifacts and logs.
     pub(super) home: PathBuf,
 }
 
 /// A running cluster. Dropping it kills every process.
 pub(super) struct Cluster {
     processes: BTreeMap<Part, Arc<Mutex<Process>>>,
-    /// By which faults are done to it.
+    /// Fault injection for this cluster.
     pub(super) rig: Rig,
-    /// Where REST listens.
+    /// Addresses of the REST API.
     pub(super) urls: Vec<String>,
 }
 
 impl Role {
-    /// The word for people.
+    /// Name of the role in output.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Redis => "redis",
@@ -129,7 +129,7 @@ impl fmt::Display for Part {
 }
 
 impl Mode {
-    /// As the command line names it.
+    /// Name of the mode on the command line.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -140,7 +140,7 @@ impl Mode {
 }
 
 impl Shape {
-    /// The parts, in the order in which they are started.
+    /// Lists the parts in the order of their start.
     pub(super) fn parts(&self) -> Vec<Part> {
         let workers = if self.mode == Mode::Local { 0 } else { self.workers };
         let counts = [
@@ -154,7 +154,7 @@ impl Shape {
         parts.collect()
     }
 
-    /// Where a role's kill can meet a run.
+    /// True if killing a process of this role can interrupt a run.
     pub(super) fn runs_tasks(&self, role: Role) -> bool {
         role == Role::Worker || self.mode == Mode::Local && matches!(role, Role::Dispatcher | Role::Host)
     }
@@ -164,7 +164,7 @@ impl Cluster {
     /// Starts every part and waits until all are ready.
     ///
     /// # Errors
-    /// Where one does not start, or there is no Redis.
+    /// Fails if a part does not become ready, or Redis is not installed.
     pub(super) async fn start(shape: &Shape) -> anyhow::Result<Self> {
         if shape.redis.is_some() {
             find_redis()?;
@@ -185,25 +185,25 @@ impl Cluster {
         Ok(Self { processes, rig, urls })
     }
 
-    /// A part's process; who holds it does something to it.
+    /// Returns a part's process. The lock serializes operations on it.
     pub(super) fn process(&self, part: Part) -> anyhow::Result<Arc<Mutex<Process>>> {
         self.processes.get(&part).cloned().with_context(|| format!("there is no {part}"))
     }
 
-    /// Every part.
+    /// Iterates over all parts.
     pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
         self.processes.keys().copied()
     }
 }
 
-/// The port of each part; a host has a second one for its workers, under the number after its own.
+/// Ports of the parts. A host has a second one for its workers, stored under the number after its own.
 struct Ports(BTreeMap<Part, u16>);
 
 const HOST: Part = Part { role: Role::Host, number: 1 };
 const HOSTS_DISPATCHER: Part = Part { role: Role::Dispatcher, number: 1 };
 
 impl Ports {
-    /// Free ports, held until all are chosen so that none is chosen twice.
+    /// Picks free ports, all held open until the last is chosen so that no port is chosen twice.
     fn choose(parts: &[Part]) -> anyhow::Result<Self> {
         let mut held = Vec::new();
         let mut ports = BTreeMap::new();
@@ -224,19 +224,19 @@ impl Ports {
         self.0.get(&Part { role, number }).copied().unwrap_or_default()
     }
 
-    /// Whom a part asks, where it asks another one, and the port of that.
+    /// Returns the part that `part` connects to, if any, and that part's port.
     fn asks(&self, shape: &Shape, part: Part) -> Option<(Part, u16)> {
         let asked = match part.role {
             Role::Redis => return None,
             Role::Rest | Role::Dispatcher | Role::Host => shape.redis.map(|_| Part { role: Role::Redis, number: 1 })?,
-            // Shared out among the dispatchers; a host has one.
+            // Workers are spread over the dispatchers; a host has only one.
             Role::Worker => Part { role: Role::Dispatcher, number: (part.number - 1) % shape.nodes.max(1) + 1 },
         };
         let port = self.of(asked.role, asked.number);
         Some(if asked == HOSTS_DISPATCHER && shape.nodes == 0 { (HOST, port) } else { (asked, port) })
     }
 
-    /// How a part is started.
+    /// Returns the command that starts a part.
     fn start(&self, shape: &Shape, rig: &Rig, part: Part) -> Start {
         let data = shape.home.join(part.to_string());
         let modules = shape.modules.as_ref().unwrap_or(&data).display();
@@ -256,7 +256,7 @@ impl Ports {
             Role::Worker => (format!("{mode}-worker {slots} tcp://127.0.0.1:{asked} --data {modules}"), "Joined "),
             Role::Host => {
                 let store = if shape.redis.is_some() { redis } else { data.display().to_string() };
-                // With workers of their own processes, its slots are for sync invokes alone.
+                // With workers in separate processes, the host's own slots only serve sync invokes.
                 let work = match shape.mode {
                     Mode::Local => format!("-w {slots}"),
                     Mode::Push | Mode::Pull => format!("-m {mode} -p {}", self.of(Role::Dispatcher, 1)),
@@ -283,7 +283,7 @@ fn redis_server(shape: &Shape, rig: &Rig, part: Part, port: u16) -> Start {
         "--bind 127.0.0.1 --port {port} --appendonly {appendonly} --appendfsync {fsync} --maxmemory-policy noeviction"
     );
     let mut args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    // No snapshots: what a kill leaves is the log alone.
+    // No snapshots: only the log survives a kill.
     args.extend(["--save", "", "--dir"].map(str::to_owned));
     args.push(shape.home.display().to_string());
     let log = log(&shape.home, part);
@@ -300,10 +300,10 @@ fn log(home: &Path, part: Part) -> PathBuf {
     home.join("logs").join(format!("{part}.log"))
 }
 
-/// Whether Redis can be started.
+/// Checks that Redis can be started.
 ///
 /// # Errors
-/// Where it is not installed.
+/// Fails if Redis is not installed.
 pub(super) fn find_redis() -> anyhow::Result<()> {
     let version = std::process::Command::new("redis-server").arg("--version").output();
     version.map(drop).context(

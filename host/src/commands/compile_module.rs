@@ -1,5 +1,5 @@
-//! `fusebox compile-module`: one module from stdin to stdout, compiled, in a process that limits itself first. Run by the
-//! host; not for people.
+//! `fusebox compile-module`: compiles one module from stdin to stdout, in a process that limits itself first. Started
+//! by the host, not by people.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,10 @@ use clap::Args;
 use super::jail::JailArg;
 use crate::ui;
 
-/// How it is locked up.
+/// Settings of the compile child's jail.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct CompileArgs {
-    /// Whether it may start where the kernel lacks a part of the jail
+    /// How strictly to require the jail where the kernel lacks a part of it
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
 }

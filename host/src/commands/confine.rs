@@ -1,4 +1,4 @@
-//! What a worker does before its first thread: opens what it needs, starts its helper, and locks itself up.
+//! Confinement of a worker before its first thread: it opens its resources, starts its helper and enters its jail.
 
 use std::{
     fs,
@@ -21,39 +21,40 @@ use crate::{
 };
 use fusebox_link::{Dial, Direct};
 
-/// Descriptors of a worker: a memory image for each module in memory, and a few more.
+/// Limit of a worker's file descriptors: a memory image for each module in memory, and a few more.
 const DESCRIPTORS_MAX: u64 = 8_192;
-/// Threads of a worker's user, its other processes' included: far above what slots take, far below what a machine has.
+/// Limit of threads of the worker's user, including its other processes: far above the needs of slots, far below a
+/// machine's capacity.
 const THREADS_MAX: u64 = 16_384;
-/// Writable memory of a worker beside its guests': modules and inputs in memory, and room.
+/// Writable memory of a worker beyond its slots: modules and inputs in memory, and a reserve.
 const MEMORY_BYTES: u64 = 4 << 30;
-/// Writable memory of a slot beside its guest's: stack, table, output, log, and room.
+/// Writable memory of a slot beyond its guest's memory: stack, table, output, log, and a reserve.
 const SLOT_BYTES: u64 = 64 << 20;
 
-/// A worker that is locked up and has no threads yet.
+/// A confined worker that has not started threads yet.
 pub struct Confined {
-    /// Runs its guests.
+    /// Sandbox in which guests run.
     pub sandbox: Unstarted,
-    /// Does what it cannot do any more; `None` where it is not locked up.
+    /// Compiles and connects for the jailed worker; `None` without a jail.
     pub helper: Option<Helper>,
-    /// Sends its guests' requests; `None` where it is not locked up.
+    /// Sends HTTP requests of guests for the jailed worker; `None` without a jail.
     pub proxy: Option<Proxy>,
-    /// Where its health is asked for, where that is wanted.
+    /// Source of requests for health and metrics, if configured.
     pub admin: Option<Admin>,
-    /// What it has given up.
+    /// Layers of the jail that hold or are missing.
     pub report: Report,
 }
 
-/// Where a worker's health is asked for.
+/// Source of requests for a worker's health and metrics.
 pub enum Admin {
-    /// On a listener of its own.
+    /// A listener of the worker itself.
     Own(TcpListener),
-    /// Through its helper, which has the listener.
+    /// The helper, which owns the listener.
     Helpers(Questions),
 }
 
 impl Confined {
-    /// Connects to the worker's dispatchers.
+    /// Returns the means of connecting to the worker's dispatchers.
     #[must_use]
     pub fn dial(&self) -> Box<dyn Dial> {
         match &self.helper {
@@ -63,17 +64,18 @@ impl Confined {
     }
 }
 
-/// The directory of a worker's compiled modules. It is the workers' own: what a guest that has broken out could leave there
-/// is loaded by no process that is not locked up itself.
+/// Directory of a worker's compiled modules. It is separate from the host's: no unjailed process loads the files that
+/// an escaped guest could plant there.
 #[must_use]
 pub fn cache_dir(data: &Path) -> PathBuf {
     data.join("worker-artifacts")
 }
 
-/// Prepares a worker and locks this process up. There must be no other thread.
+/// Prepares a worker and confines this process. Must be called while the process has one thread.
 ///
 /// # Errors
-/// Where its parts cannot be made, or the whole jail is required and the kernel lacks some of it.
+/// Fails if a part of the worker cannot be created, or `--jail=require` is set and the kernel lacks a layer of the
+/// jail.
 pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     let setting = Setting::from(args.jail);
     let dir = cache_dir(&args.data);
@@ -109,12 +111,12 @@ fn limits(slots: u32) -> Vec<Limit> {
         (Resource::Core, 0),
         (Resource::Nofile, DESCRIPTORS_MAX),
         (Resource::Nproc, THREADS_MAX),
-        // Not of address space, of which pooled slots reserve much more than they ever touch.
+        // Not of the address space: pooled slots reserve far more of it than they ever touch.
         (Resource::Data, memory),
     ]
 }
 
-/// Gives the directory and the files in it to the user that this process becomes.
+/// Gives the directory and its files to the user that this process becomes.
 fn hand_over(dir: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
     lchown(dir, Some(uid), Some(gid))?;
     for entry in fs::read_dir(dir)? {
@@ -123,7 +125,7 @@ fn hand_over(dir: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Says what was given up.
+/// Logs the layers of the jail that hold and those that are missing.
 pub fn log(report: &Report) {
     let (holds, lacks) = (report.line(true), report.line(false));
     match (report.0.is_empty(), report.is_whole()) {

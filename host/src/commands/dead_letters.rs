@@ -1,4 +1,4 @@
-//! `fusebox dead-letters`: lists tasks that failed, and tries them again.
+//! `fusebox dead-letters`: lists failed tasks and replays them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     ui::{self, WrongUsage, progress::Spinner, table::Table},
 };
 
-/// Which dead letters, and what to do.
+/// Selection of dead letters, and the action on them.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -37,18 +37,18 @@ pub struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List them, the latest to fail first; also without a word
+    /// List them, the latest to fail first; the default action
     List(ListArgs),
-    /// Try some or all again, each as a new task
+    /// Replay some or all, each as a new task
     Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only those of this function: a name, for all its versions, or a version id
+    /// List only those of this function: a name, for all its versions, or a version id
     #[arg(long, value_name = "FUNCTION")]
     function: Option<String>,
-    /// Rows of the list
+    /// Number of rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
     #[command(flatten)]
@@ -60,17 +60,17 @@ struct ReplayArgs {
     /// Ids of dead letters
     #[arg(conflicts_with = "all", value_name = "TASK")]
     tasks: Vec<String>,
-    /// All of them
+    /// Replay all of them
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     host: HostArgs,
 }
 
-/// Lists or replays.
+/// Lists or replays dead letters.
 ///
 /// # Errors
-/// Where a letter cannot be replayed, or the host does not answer.
+/// Fails if a dead letter cannot be replayed, or the host does not answer.
 pub async fn run(args: DeadLettersArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.action {
         None => list(args.list, format).await,
@@ -130,7 +130,7 @@ async fn all(client: &Client) -> anyhow::Result<Vec<Row>> {
     }
 }
 
-/// A few are told one by one, many are counted.
+/// Prints a few rows one by one, or a count of many.
 fn summary(rows: &[Row]) -> String {
     const TOLD_MAX: usize = 20;
     let fate = |row: &Row| match &row.error {

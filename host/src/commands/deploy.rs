@@ -16,7 +16,7 @@ use crate::{
     ui::{self, progress::Spinner},
 };
 
-/// What to register.
+/// Function to register.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A function is a core wasm module: built with the guest SDK for wasm32-unknown-unknown, or any program that reads stdin
@@ -34,20 +34,20 @@ pub struct DeployArgs {
     /// The function's name [default: the file's name without .wasm]
     #[arg(long)]
     pub name: Option<String>,
-    /// Grant it a capability: config, secrets, kv or http=HOST; may be given several times
+    /// Grant a capability: config, secrets, kv or http=HOST; may be given several times
     #[arg(long = "grant", value_name = "GRANT")]
     pub grants: Vec<Grant>,
-    /// What one run may use.
+    /// Limits of one run.
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
     host: HostArgs,
 }
 
-/// Registers it.
+/// Registers the function.
 ///
 /// # Errors
-/// Where the file is no function, or the host does not answer.
+/// Fails if the file is not a valid function, or the host does not answer.
 pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let name = match args.name {
         Some(name) => name,

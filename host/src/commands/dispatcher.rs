@@ -1,4 +1,4 @@
-//! `fusebox dispatcher`: moves tasks from Redis to workers and their ends back, until a signal drains it.
+//! `fusebox dispatcher`: moves tasks from Redis to workers and their results back, until a signal drains it.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -27,7 +27,7 @@ use crate::{
     worker::slots::Slots,
 };
 
-/// How the dispatcher is set up.
+/// Settings of a dispatcher.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,43 +37,43 @@ Examples:
                                                    serve pull workers of other machines, which know the token too
 Several dispatchers may work on one store. SIGTERM drains: running tasks may end within 30 s.")]
 pub struct DispatcherArgs {
-    /// How workers get their tasks
+    /// How workers receive attempts
     #[arg(short, long, value_enum)]
     pub mode: ModeArg,
-    /// Slots in local mode: runs that may go on at once [default: the number of cores]
+    /// Slots in local mode: concurrent runs [default: the number of cores]
     #[arg(short = 'w', long = "slots", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
     pub slots: Option<u32>,
-    /// Workers' settings.
+    /// Settings of the workers' port.
     #[command(flatten)]
     pub workers: DispatchArgs,
-    /// How runs are kept apart.
+    /// Isolation of runs.
     #[command(flatten)]
     pub isolation: IsolateArgs,
-    /// Where tasks are: redis://…, redis+sentinel://… or redis+cluster://…
+    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
-    /// How it is reached.
+    /// Options of the store.
     #[command(flatten)]
     pub reach: ServerStoreArgs,
-    /// The directory of compiled modules, in local mode and for workers that know a join token; made where it is not
-    /// there. What `serve` of this machine has compiled into it is not compiled again
+    /// Directory of compiled modules, in local mode and for workers with a join token; created if missing. Shared with
+    /// `serve` on this machine, whose compiled modules are reused
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
-    /// Where the key of secrets is.
+    /// Key of secrets.
     #[command(flatten)]
     pub secrets: SecretsArgs,
-    /// Where its health and metrics are.
+    /// Listener for health and metrics.
     #[command(flatten)]
     pub admin: AdminArgs,
-    /// What functions may reach, in local mode.
+    /// Outgoing HTTP requests of functions, in local mode.
     #[command(flatten)]
     pub egress: EgressArgs,
 }
 
-/// A store that several processes may open.
+/// Parses the address of a store that several processes may open.
 ///
 /// # Errors
-/// Where it is a directory, which one process owns.
+/// Fails for a directory, which belongs to one process.
 pub fn shared_store(text: &str) -> Result<StoreAddress, String> {
     match text.parse()? {
         StoreAddress::Directory(_) => Err("a directory belongs to one process: `fusebox up` is a whole host on one; \
@@ -86,7 +86,7 @@ pub fn shared_store(text: &str) -> Result<StoreAddress, String> {
 /// Dispatches until a signal, then drains.
 ///
 /// # Errors
-/// Where it cannot start: the port is in use, or Redis cannot be reached.
+/// Fails if it cannot start: the port is in use, or Redis cannot be reached.
 pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     parts::allow_open_files();
     let mut signals = Signals::listen()?;
@@ -118,7 +118,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
         Dispatching::local(own, workers, &args.workers)
     } else {
-        // It runs nothing: the smallest pool will do.
+        // Nothing runs here, so the smallest pool is enough.
         let sandbox = (!args.workers.join_tokens.is_empty()).then(|| parts::sandbox(&args.data, 1, RunLimits::CEILING));
         let modules = sandbox.transpose()?.map(|sandbox| Modules::new(sandbox, metrics));
         Dispatching::remote(own, mode, modules, &args.workers).await?

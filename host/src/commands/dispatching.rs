@@ -31,15 +31,15 @@ use crate::{
 };
 use fusebox_link::{Admission, Counters, JoinToken, Listener};
 
-/// How workers get their attempts, as the command line says it.
+/// How workers receive attempts, as a command line option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ModeArg {
     /// Slots in this process
     #[default]
     Local,
-    /// Workers of other processes, which are sent attempts as they have room
+    /// Workers in other processes; the dispatcher sends attempts as they have room
     Push,
-    /// Workers of other processes, which ask for attempts
+    /// Workers in other processes, which request attempts
     Pull,
 }
 
@@ -53,22 +53,22 @@ impl From<ModeArg> for Mode {
     }
 }
 
-/// Where workers come in, and what holds for all runs.
+/// The workers' port, and limits of all runs.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Workers")]
 pub struct DispatchArgs {
-    /// The port that push and pull workers come in by; 0 takes a free one
+    /// Port for push and pull workers; 0 takes a free one
     #[arg(short, long, default_value_t = 5555, value_name = "PORT")]
     pub port: u16,
-    /// The address that port is on; another one than loopback needs a join token
+    /// Address of that port; any but loopback requires a join token
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     pub bind: IpAddr,
-    /// The secret that workers need to join; they are then given compiled modules too. Given twice, either token is good, so that
-    /// one replaces the other without a gap. Without it they come from this machine only, compile for themselves, and are
-    /// refused once the host has a key
+    /// Secret that workers need to join; with it they also receive compiled modules. Give it twice to accept either
+    /// token, so that one replaces the other without a gap. Without it workers must be on this machine, compile for
+    /// themselves, and are refused once the host has a key
     #[arg(long = "join-token", env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_tokens: Vec<JoinToken>,
-    /// The longest wall time of a task's run in seconds, whatever its function may use [default: 300]
+    /// Longest wall time of a task's run in seconds, even if its function's limit is higher [default: 300]
     #[arg(short = 't', long = "task-timeout", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=300))]
     pub task_timeout: Option<u32>,
 }
@@ -85,23 +85,23 @@ impl DispatchArgs {
     }
 }
 
-/// What all kinds of dispatcher are wired from.
+/// Components that every kind of dispatcher is built from.
 pub struct Parts {
-    /// Where tasks are.
+    /// Store of the tasks.
     pub store: Arc<dyn Store>,
-    /// What time it is.
+    /// Source of time.
     pub clock: Clock,
-    /// Answers what runs ask for.
+    /// Host calls of runs.
     pub outside: StoreOutside,
-    /// What is counted.
+    /// Metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// What tenants may take.
+    /// Quotas of the tenants.
     pub quotas: Arc<QuotaBook>,
-    /// Drains it.
+    /// Starts the drain.
     pub stop: CancellationToken,
 }
 
-/// A dispatcher at work.
+/// A running dispatcher.
 pub struct Dispatching {
     driver: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -110,17 +110,17 @@ pub struct Dispatching {
 }
 
 impl Dispatching {
-    /// Starts one over slots of this process.
+    /// Starts a dispatcher over slots of this process.
     #[must_use]
     pub fn local(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
         Self::start(parts, workers, args)
     }
 
-    /// Starts one that workers of other processes join. Where there are `modules` and a join token, workers are given what
-    /// these compile.
+    /// Starts a dispatcher for workers in other processes. With `modules` and a join token, workers receive the modules
+    /// compiled here.
     ///
     /// # Errors
-    /// Where its port cannot be listened on, or the store does not say whether it may be open to workers without a token.
+    /// Fails if the port cannot be bound, or, without a token, if the store cannot report whether the host has keys.
     pub async fn remote(
         parts: Parts,
         mode: Mode,
@@ -136,7 +136,8 @@ impl Dispatching {
         }
         let address = listener.local_addr();
         parts.metrics.count_links(&counters);
-        // Without a token anyone on this machine could pose as the dispatcher, and native code is believed blindly.
+        // Without a token any process on this machine could pose as the dispatcher, and workers trust its native code
+        // blindly.
         let modules = modules.filter(|_| !args.join_tokens.is_empty());
         let pieces = Arc::new(Pieces::new(parts.store.clone(), modules));
         let (gateway, links) = Gateway::new(listener, mode, pieces, counters);
@@ -165,13 +166,13 @@ impl Dispatching {
         Self { driver, upkeep, gateway: None, address: None }
     }
 
-    /// Where workers come in.
+    /// Address of the workers' port; `None` in local mode.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Ends only where a part ended by itself, which none should; says which.
+    /// Waits until a part ends by itself, which is a fault; returns its name.
     pub async fn broken(&mut self) -> &'static str {
         let gateway = async {
             match &mut self.gateway {
@@ -186,7 +187,7 @@ impl Dispatching {
         }
     }
 
-    /// Waits for the end of a drain that was begun.
+    /// Waits for the end of a drain that has begun.
     pub async fn drained(self) {
         let (driver, upkeep) = tokio::join!(self.driver, self.upkeep);
         for (part, end) in [("dispatcher", driver), ("upkeep", upkeep)] {
@@ -194,10 +195,10 @@ impl Dispatching {
                 tracing::error!(part, %error, "ended badly");
             }
         }
-        // What was queued on links, the last acknowledgements, has a moment to leave.
+        // Lets messages queued on links leave, the last acknowledgements among them.
         tokio::time::sleep(LAST_WORDS).await;
     }
 }
 
-/// Acknowledgements of a drain's last ends leave within this time; what does not is asked for again by its worker.
+/// Time for the acknowledgements of a drain's last reports; workers send unacknowledged reports again.
 const LAST_WORDS: Duration = Duration::from_millis(50);

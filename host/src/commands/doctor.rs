@@ -1,5 +1,5 @@
-//! `fusebox doctor`: what this machine has, what is missing, and how to get it. It looks at the real thing: it compiles
-//! and runs a module, binds the port, connects to the store. It leaves nothing behind.
+//! `fusebox doctor`: reports the features of this machine, missing ones and how to get them. It tests the real thing:
+//! it compiles and runs a module, binds the port, connects to the store. It leaves nothing behind.
 
 use std::{
     collections::BTreeMap,
@@ -28,19 +28,19 @@ mod store;
 mod trial;
 mod walls;
 
-/// What to look at.
+/// Subject of the checks.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// The address that REST would listen on
+    /// Address that REST would listen on
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// The store of functions and tasks: a directory, or the address of a Redis. Nothing is made or written there
+    /// Store of functions and tasks: a directory, or the address of a Redis. Nothing is created or written there
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
     pub store: StoreAddress,
-    /// How it is reached.
+    /// Options of the store.
     #[command(flatten)]
     pub redis: RedisArgs,
-    /// Show every attempt to break out of the jails, and what came of it
+    /// Show every attempt to break out of the jails, and its result
     #[arg(long)]
     pub drill: bool,
 }
@@ -49,9 +49,9 @@ pub struct DoctorArgs {
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Ok,
-    /// Works without it, but less well.
+    /// A host works without it, but less well.
     Warning,
-    /// A host cannot run.
+    /// A host cannot run without it.
     Missing,
 }
 
@@ -60,7 +60,7 @@ struct Finding {
     what: &'static str,
     verdict: Verdict,
     found: String,
-    /// What to do, where something is to be done.
+    /// Action to take, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
@@ -75,10 +75,10 @@ impl Finding {
     }
 }
 
-/// Looks and reports.
+/// Runs the checks and prints the report.
 ///
 /// # Errors
-/// Where something is missing that a host needs.
+/// Fails if something that a host requires is missing.
 pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut findings = vec![sandbox(), store::finding(&args.store, &args.redis).await, port(args.listen)];
     findings.extend([memory(), open_files(), kernel(), rust()]);
@@ -144,7 +144,7 @@ fn port(listen: SocketAddr) -> Finding {
     }
 }
 
-/// A warning only where not even functions with default limits fit: a host starts with less, and few runs take all they may.
+/// Warns only if not even functions with default limits fit: a host starts with less, and few runs reach their limit.
 fn memory() -> Finding {
     let all = |each: u64| u64::from(parts::cores()) * each;
     let (usual, ceiling) = (all(RunLimits::default().memory_bytes), all(RunLimits::CEILING.memory_bytes));
@@ -170,7 +170,7 @@ fn memory() -> Finding {
     }
 }
 
-/// Never a fault: a host with fewer serves fewer connections at once.
+/// Always passes: a host with fewer files serves fewer connections at once.
 fn open_files() -> Finding {
     // `up` raises the soft limit to the hard one.
     let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
@@ -186,7 +186,7 @@ fn open_files() -> Finding {
     )
 }
 
-/// Clearing a slot between runs asks the kernel which pages were written, which it can say since Linux 6.7.
+/// Clearing a slot between runs needs the list of written pages, which Linux reports since 6.7.
 fn kernel() -> Finding {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());

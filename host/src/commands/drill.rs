@@ -1,5 +1,5 @@
-//! `fusebox drill`: tries to break out of a jail from inside, as native code in a slot could, and prints what came of it.
-//! `fusebox doctor --drill` runs it; not for people.
+//! `fusebox drill`: tries to break out of a jail from inside, as native code in a slot could, and prints the results.
+//! Started by `fusebox doctor --drill`, not by people.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -16,28 +16,28 @@ use super::admin::AdminArgs;
 use super::{confine, egress::EgressArgs, jail::JailArg, work::WorkArgs};
 use crate::{cli::OutputFormat, ui, worker::apart::slot};
 
-/// From where it is tried.
+/// Process whose jail is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InmateArg {
     /// A slot of a push or pull worker
     Worker,
-    /// A process of a run, under `--isolate=process`
+    /// A process of runs, under `--isolate=process`
     Slot,
     /// A compile child
     Compiler,
-    /// A worker's helper, which compiles and connects for it
+    /// A worker's helper
     Helper,
-    /// A worker's egress proxy, which sends guests' requests
+    /// A worker's egress proxy
     Proxy,
 }
 
-/// What is tried.
+/// Settings of a drill.
 #[derive(Clone, Debug, Args)]
 pub struct DrillArgs {
-    /// From where it is tried
+    /// Process whose jail is tried
     #[arg(value_enum)]
     pub inmate: InmateArg,
-    /// How much of the jail there is
+    /// How strictly to require the jail
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
     /// The worker's directory
@@ -45,27 +45,27 @@ pub struct DrillArgs {
     pub data: PathBuf,
 }
 
-/// What came of a drill.
+/// Results of a drill.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Drilled {
-    /// The layers of the jail.
+    /// Layers of the jail.
     pub layers: Vec<DrilledLayer>,
-    /// What was tried.
+    /// Attempts to break out.
     pub rows: Vec<Row>,
 }
 
-/// A layer of the jail, as it is read back.
+/// A layer of the jail, as printed and read back.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DrilledLayer {
-    /// Its name.
+    /// Name of the layer.
     pub name: String,
-    /// Whether it holds.
+    /// True if the layer holds.
     pub holds: bool,
-    /// What it is, or why it is not there.
+    /// Description, or the reason it is missing.
     pub what: String,
 }
 
-/// Locks this process up and tries.
+/// Enters the jail, then tries to break out of it.
 #[must_use]
 pub fn run(args: &DrillArgs) -> ExitCode {
     match tried(args).and_then(|drilled| ui::json(&drilled)) {
@@ -80,7 +80,7 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
             let data = std::path::absolute(&args.data)?;
             let dir = confine::cache_dir(&data);
             std::fs::create_dir_all(&dir)?;
-            // Reached from here without a way there, which the user that it becomes may not have.
+            // Relative paths stay reachable this way even if the new user may not traverse the parent directories.
             std::env::set_current_dir(&dir)?;
             let args = WorkArgs {
                 slots: 1,
@@ -101,7 +101,7 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
         InmateArg::Helper => entered(plan(Inmate::Helper { ports: vec![1] }), args.jail)?,
         InmateArg::Proxy => entered(plan(Inmate::Proxy), args.jail)?,
     };
-    // On a thread that starts inside, as a slot does.
+    // On a thread started inside the jail, as slots are.
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let rows = slot.spawn(move || drill::run(&scene))?.join();
     let rows = rows.ok().context("the drill panicked")?;
@@ -115,7 +115,7 @@ fn plan(inmate: Inmate) -> Plan {
     Plan { inmate, user: User::NOBODY, limits: Vec::new() }
 }
 
-/// Enters a jail that leaves no directory.
+/// Enters a jail that keeps no directory.
 fn entered(plan: Plan, jail: JailArg) -> anyhow::Result<(Report, Scene)> {
     let report = plan.enter(jail.into())?;
     Ok((report, Scene { inmate: plan.inmate, cache: None }))

@@ -1,4 +1,4 @@
-//! What functions may reach over HTTP, as the command line says it. Wiring only.
+//! Command line options for the HTTP requests of functions. Wiring only.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Requests that functions send to the hosts that they are granted.
+/// Options for the HTTP requests that functions send to granted hosts.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "HTTP requests of functions")]
 pub struct EgressArgs {
-    /// Whether functions may send HTTP requests to hosts that they are granted
+    /// Allow HTTP requests of functions to hosts that they are granted
     #[arg(long, env = "FUSEBOX_EGRESS", value_enum, default_value_t)]
     pub egress: EgressArg,
-    /// A network that is not public and that they may reach all the same, such as 10.1.0.0/16; several with commas
+    /// Private network that functions may reach as well, such as 10.1.0.0/16; several with commas
     #[arg(long, env = "FUSEBOX_EGRESS_ALLOW_PRIVATE", value_delimiter = ',', value_name = "CIDR")]
     pub egress_allow_private: Vec<Cidr>,
-    /// A network or host that they may not reach, whatever is granted and allowed, such as 203.0.113.0/24, api.example.com
-    /// or *.example.com:8443; a host without a port at every port; several with commas
+    /// Network or host that functions may never reach, such as 203.0.113.0/24, api.example.com or *.example.com:8443; a
+    /// host without a port is denied at every port; several with commas
     #[arg(long, env = "FUSEBOX_EGRESS_DENY", value_delimiter = ',', value_name = "CIDR|HOST")]
     pub egress_deny: Vec<Denial>,
 }
 
-/// Whether there are any.
+/// Destinations of functions' HTTP requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EgressArg {
     /// Public addresses, and those of --egress-allow-private
@@ -42,10 +42,11 @@ pub enum EgressArg {
 }
 
 impl EgressArgs {
-    /// What sends them. Reads this machine's certificate authorities, which a process that jails itself later could not.
+    /// Creates the sender of requests. Reads this machine's certificate authorities, since a process in its jail no
+    /// longer can.
     ///
     /// # Errors
-    /// Where TLS cannot be set up.
+    /// Fails if TLS cannot be set up.
     pub fn start(&self, metrics: &Metrics) -> anyhow::Result<Egress> {
         let egress = match self.egress {
             EgressArg::Off => Egress::off(),
@@ -61,7 +62,7 @@ impl EgressArgs {
 
 fn authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    // Old ones in a system's store may be unreadable, which is no reason to trust none.
+    // A system's store may hold old, unreadable certificates; the others are still trusted.
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         tracing::warn!(

@@ -1,5 +1,5 @@
-//! `fusebox egress-proxy`: sends guests' HTTP requests for a worker that has locked itself up. Run by the worker, which is on
-//! its stdin; not for people.
+//! `fusebox egress-proxy`: sends guests' HTTP requests for a jailed worker. Started by the worker, which is connected
+//! to its stdin; not by people.
 
 use std::{
     io,
@@ -14,25 +14,25 @@ use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 use super::{egress::EgressArgs, jail::JailArg};
 use crate::{helper::proxy, telemetry::metrics::Metrics, ui};
 
-/// Its descriptors: two for each request on its way, and a few more.
+/// Limit of file descriptors: two for each request in progress, and a few more.
 const DESCRIPTORS_MAX: u64 = 1_024;
 
-/// What the proxy may reach.
+/// Settings of the proxy.
 #[derive(Clone, Debug, Args)]
 pub struct EgressProxyArgs {
-    /// As the worker was told.
+    /// Settings of the worker, passed on.
     #[command(flatten)]
     pub egress: EgressArgs,
-    /// Whether it may start where the kernel lacks a part of the jail
+    /// How strictly to require the jail where the kernel lacks a part of it
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
-    /// The user that it becomes where it is root
+    /// User to switch to if started as root
     #[arg(long, value_name = "UID[:GID]", default_value_t = User::NOBODY)]
     pub user: User,
 }
 
 impl EgressProxyArgs {
-    /// As a command line.
+    /// Returns the settings as command line arguments.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let egress =
@@ -50,7 +50,7 @@ impl EgressProxyArgs {
     }
 }
 
-/// Serves the worker on stdin until it is gone.
+/// Serves the worker on stdin until it disconnects.
 #[must_use]
 pub fn run(args: &EgressProxyArgs) -> ExitCode {
     match serve(args) {

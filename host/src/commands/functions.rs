@@ -1,4 +1,4 @@
-//! `fusebox functions`: lists functions, shows one, deletes one.
+//! `fusebox functions`: lists functions, shows one, or deletes one.
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -10,10 +10,10 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// Which functions.
+/// Selection of functions.
 #[derive(Debug, Args)]
 pub struct FunctionsArgs {
-    /// Show this one, with its versions: a name or a version id
+    /// Show one function with its versions: a name or a version id
     pub function: Option<String>,
     /// Delete it: one version by its id, or every version of a name
     #[arg(long, requires = "function")]
@@ -22,10 +22,10 @@ pub struct FunctionsArgs {
     host: HostArgs,
 }
 
-/// Lists, shows or deletes.
+/// Lists, shows or deletes functions.
 ///
 /// # Errors
-/// Where there is no such function, or the host does not answer.
+/// Fails if there is no such function, or the host does not answer.
 pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
     let functions = match (&args.function, args.delete) {

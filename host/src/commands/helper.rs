@@ -1,5 +1,5 @@
-//! `fusebox helper`: starts compile children and connects to the dispatchers for a worker that has locked itself up. Run by
-//! the worker, which is on its stdin; not for people.
+//! `fusebox helper`: starts compile children and connects to the dispatchers for a jailed worker. Started by the
+//! worker, which is connected to its stdin; not by people.
 
 use std::{
     io,
@@ -19,27 +19,27 @@ use crate::{
     ui,
 };
 
-/// Its descriptors: a few for each wish and each compile child.
+/// Limit of file descriptors: a few for each request and each compile child.
 const DESCRIPTORS_MAX: u64 = 256;
 /// Threads that wait for the worker's answers about its health.
 const VITALS_THREADS: usize = 4;
 
-/// What the helper is for.
+/// Settings of the helper.
 #[derive(Clone, Debug, Args)]
 pub struct HelperArgs {
-    /// An address that it connects to, and to no other
+    /// Address that it may connect to; any other is refused
     #[arg(long = "address", required = true, value_name = "HOST:PORT")]
     pub addresses: Vec<String>,
-    /// Whether it may start where the kernel lacks a part of the jail
+    /// How strictly to require the jail where the kernel lacks a part of it
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
-    /// The user that it becomes where it is root
+    /// User to switch to if started as root
     #[arg(long, value_name = "UID[:GID]", default_value_t = User::NOBODY)]
     pub user: User,
 }
 
 impl HelperArgs {
-    /// As a command line.
+    /// Returns the settings as command line arguments.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let (jail, user) = (Setting::from(self.jail).to_string(), self.user.to_string());
@@ -49,7 +49,7 @@ impl HelperArgs {
     }
 }
 
-/// Serves the worker on stdin until it is gone.
+/// Serves the worker on stdin until it disconnects.
 #[must_use]
 pub fn run(args: &HelperArgs) -> ExitCode {
     match serve(args) {
@@ -85,7 +85,7 @@ fn serve(args: &HelperArgs) -> anyhow::Result<()> {
     })?)
 }
 
-/// Answers on the listener that the worker hands over, on a thread of its own.
+/// Answers health requests on the listener that the worker hands over, on a separate thread.
 fn tell_vitals(channel: UnixStream) -> io::Result<()> {
     let (listener, worker) = Worker::take(channel)?;
     let runtime =

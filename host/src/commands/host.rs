@@ -28,40 +28,40 @@ use crate::{
     worker::slots::Slots,
 };
 
-/// How a host is set up.
+/// Settings of a host.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// Where REST listens; another address than loopback needs API keys.
+    /// Address of REST; any but loopback requires API keys.
     pub listen: SocketAddr,
-    /// TLS, and web pages that may read answers.
+    /// TLS, cross-origin requests and connections.
     pub web: WebArgs,
-    /// Where its health and metrics are.
+    /// Listener for health and metrics.
     pub admin: AdminArgs,
-    /// Where functions and tasks are.
+    /// Store of functions and tasks.
     pub store: StoreAddress,
-    /// How that is reached.
+    /// Options of the store.
     pub reach: ServerStoreArgs,
-    /// The directory of compiled modules.
+    /// Directory of compiled modules.
     pub data: PathBuf,
-    /// The file of the key of secrets; made where it is not there.
+    /// File of the key of secrets; created if missing.
     pub secrets_key: PathBuf,
-    /// How workers get their attempts.
+    /// How workers receive attempts.
     pub mode: Mode,
-    /// Where workers of other processes come in.
+    /// The port of workers in other processes.
     pub workers: DispatchArgs,
-    /// What functions may reach.
+    /// Outgoing HTTP requests of functions.
     pub egress: EgressArgs,
-    /// Runs that may go on at once.
+    /// Number of slots, that is of concurrent runs.
     pub slots: u32,
-    /// How they are kept apart.
+    /// Isolation of runs.
     pub isolation: IsolateArgs,
     /// Limits of functions that state none.
     pub limits: RunLimits,
-    /// The most a function may ask for.
+    /// Largest limits that a function may request.
     pub ceiling: RunLimits,
-    /// Attempts that a task may have.
+    /// Limit of attempts per task.
     pub attempts_max: Attempt,
-    /// How long new connections are served on when it drains.
+    /// Time for which a draining host still accepts new connections.
     pub drain_delay: Duration,
 }
 
@@ -74,7 +74,7 @@ pub struct Host {
     drain_delay: Duration,
     rest: JoinHandle<()>,
     dispatching: Dispatching,
-    /// Last, so that it outlives whatever uses it.
+    /// Declared last, so that it is dropped after everything that uses it.
     _slots: Arc<Slots>,
 }
 
@@ -82,7 +82,7 @@ impl Host {
     /// Starts a host. It is ready when this returns.
     ///
     /// # Errors
-    /// Where it cannot start: the address or the store is in use, or not allowed.
+    /// Fails if it cannot start: the address or the store is in use, or not allowed.
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let clock = Clock::System.steady(Millis(0));
         let tls = options.web.tls()?;
@@ -154,7 +154,7 @@ impl Host {
         Ok(Self { url, health, stop, readiness, drain_delay: options.drain_delay, rest, dispatching, _slots: slots })
     }
 
-    /// Where REST listens.
+    /// Address of REST.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -172,7 +172,7 @@ impl Host {
         self.dispatching.address()
     }
 
-    /// Ends only where a part of the host ended by itself, which none should; says which.
+    /// Waits until a part of the host ends by itself, which is a fault; returns its name.
     pub async fn broken(&mut self) -> &'static str {
         tokio::select! {
             _ = &mut self.rest => "REST",
@@ -180,8 +180,8 @@ impl Host {
         }
     }
 
-    /// Ends the host in an orderly way: not ready at once; after the drain's delay no new connections, who waits is answered,
-    /// running attempts end or are given back.
+    /// Drains the host: it reports not ready at once; after the drain's delay it accepts no new connections, answers
+    /// pending waits, and lets running attempts end or gives them back.
     pub async fn drain(self) {
         self.readiness.draining();
         tokio::time::sleep(self.drain_delay).await;

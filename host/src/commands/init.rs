@@ -1,6 +1,6 @@
-//! The first process of a container. The kernel gives it every orphan of its process namespace to bury, and no signal ends
-//! it that it does not handle: so a server that is started as the first process becomes two. This one passes signals on and
-//! buries whoever ends; the other one, its child, is the server.
+//! The first process of a container. The kernel makes it the parent of every orphan in its process namespace, and
+//! ignores signals that it has no handler for. A server started as the first process therefore becomes two: this one
+//! forwards signals and reaps ended processes; its child is the server.
 
 use std::{
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -13,21 +13,21 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::parts;
 
-/// Signals that are passed on: those that servers act on.
+/// Forwarded signals: those that servers handle.
 const PASSED_ON: [Signal; 6] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR1, Signal::USR2];
-/// Shells and container runtimes tell a process that a signal ended by this and the signal's number.
+/// Exit code base for a process ended by a signal, to which shells and container runtimes add the signal's number.
 const ENDED_BY_SIGNAL: i32 = 128;
 
-/// Whether this is the first process of its namespace.
+/// True if this is the first process of its namespace.
 #[must_use]
 pub fn is_first() -> bool {
     std::process::id() == 1
 }
 
-/// Starts this program again with the same arguments, and stays until that process ends; its exit code.
+/// Starts this program again with the same arguments, waits for its end and returns its exit code.
 ///
 /// # Errors
-/// Where it cannot be started.
+/// Fails if the process cannot be started.
 pub fn run() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -37,13 +37,14 @@ pub fn run() -> anyhow::Result<ExitCode> {
             streams.push((passed, signal(SignalKind::from_raw(passed.as_raw()))?));
         }
         let mut server = Command::new(parts::program()?);
-        // In a group of its own: what a terminal sends to this one is passed on, and must not come twice.
+        // In a separate process group: a terminal's signals reach this process, which forwards them, and must not
+        // arrive twice.
         let server = server.args(std::env::args_os().skip(1)).process_group(0).spawn().context("start the server")?;
         let server = i32::try_from(server.id()).ok().and_then(Pid::from_raw).context("a process id")?;
         for (passed, mut stream) in streams {
             tokio::spawn(async move {
                 while stream.recv().await.is_some() {
-                    // It may have ended by now.
+                    // The server may have ended by now.
                     let _ = kill_process(server, passed);
                 }
             });
@@ -58,7 +59,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Buries every child that has ended; how the server did, where it is among them.
+/// Reaps every child that has ended; returns the server's status if it is among them.
 fn bury(server: Pid) -> Option<ExitStatus> {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == server {

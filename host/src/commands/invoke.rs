@@ -1,4 +1,5 @@
-//! `fusebox invoke`: runs a function, now or as a task. Its output goes to stdout as it is, everything else to stderr.
+//! `fusebox invoke`: runs a function, at once or as a task. Its output goes to stdout unchanged, everything else to
+//! stderr.
 
 use std::{
     io::{IsTerminal as _, Read as _},
@@ -20,7 +21,7 @@ use crate::{
     ui::{self, WrongUsage, progress::Spinner, receipt},
 };
 
-/// What to run, on what.
+/// Function, input and options of an invocation.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --task the task's id is printed to stderr before it is waited for, as `task ID`, or with --output json as a line
@@ -50,7 +51,7 @@ pub struct InvokeArgs {
     /// Run it as a task and print its id at once
     #[arg(long)]
     pub detach: bool,
-    /// Order of the task among your own: low, normal or high
+    /// Priority of the task among your own: low, normal or high
     #[arg(long, value_parser = ["low", "normal", "high"])]
     pub priority: Option<String>,
     /// Start the task only after this time, such as 10m
@@ -66,10 +67,10 @@ pub struct InvokeArgs {
     host: HostArgs,
 }
 
-/// Runs it.
+/// Runs the function.
 ///
 /// # Errors
-/// Where it failed, there is no such function, or the host does not answer.
+/// Fails if the run failed, there is no such function, or the host does not answer.
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = Client::of(&args.host)?;
     let input = input(args.data.as_deref(), args.file.as_deref())?;

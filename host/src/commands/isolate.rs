@@ -1,4 +1,4 @@
-//! Where runs happen that no worker of another process does: on threads of this one, or in processes that are locked up.
+//! Isolation of runs in this process's own slots: on its threads, or in jailed processes.
 
 use std::sync::Arc;
 
@@ -14,33 +14,33 @@ use crate::worker::{
     slots::EXTRA_SLOTS,
 };
 
-/// What is between a guest and the rest of the host.
+/// Boundary between a guest and the rest of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum IsolateArg {
     /// WebAssembly alone: slots are threads of this process
     #[default]
     None,
-    /// Also a process that is locked up, for each tenant and run
+    /// Also a jailed process, which serves one tenant, one run at a time
     Process,
 }
 
-/// How runs are kept apart.
+/// Isolation of runs.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Isolation")]
 pub struct IsolateArgs {
-    /// The wall between guests and the rest of the host, in local mode
+    /// Boundary between guests and the rest of the host, in local mode
     #[arg(long, env = "FUSEBOX_ISOLATE", value_enum, default_value_t, value_name = "HOW")]
     pub isolate: IsolateArg,
-    /// Whether a process of a run may start where the kernel lacks a part of its jail
+    /// How strictly to require the jail of a run's process where the kernel lacks a part of it
     #[arg(long, env = "FUSEBOX_JAIL", value_enum, default_value_t)]
     pub jail: JailArg,
 }
 
 impl IsolateArgs {
-    /// What runs the calls of `slots` slots.
+    /// Returns the runner for the calls of `slots` slots.
     ///
     /// # Errors
-    /// Where processes of their own cannot be started, or lack a part of a jail that is required.
+    /// Fails if processes cannot be started, or a layer of a required jail is missing.
     pub fn runner(&self, sandbox: &Sandbox, slots: u32, ceiling: RunLimits) -> anyhow::Result<Arc<dyn Runner>> {
         if self.isolate == IsolateArg::None {
             return Ok(Arc::new(sandbox.clone()));
@@ -49,11 +49,11 @@ impl IsolateArgs {
         let arguments = ["slot", "--jail", &jail].map(str::to_owned).to_vec();
         let start = Start { program: parts::program()?, arguments, ceiling };
         let apart = Apart::new(sandbox.clone(), start, slots + EXTRA_SLOTS);
-        let apart = apart.map_err(|error| anyhow::anyhow!("runs cannot have processes of their own here: {error}"))?;
+        let apart = apart.map_err(|error| anyhow::anyhow!("cannot run functions in separate processes here: {error}"))?;
         Ok(Arc::new(apart))
     }
 
-    /// Says so where strangers share this process: whoever gives out keys expects more than one kind of guest.
+    /// Warns if different tenants' guests share this process: a host with keys likely has more than one tenant.
     pub fn warn_where_shared(&self, has_keys: bool) {
         if has_keys && self.isolate == IsolateArg::None {
             tracing::warn!(
@@ -64,15 +64,15 @@ impl IsolateArgs {
     }
 }
 
-/// How a slot's process is started; run by the host, not for people.
+/// Settings of a slot's process; started by the host, not by people.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SlotArgs {
-    /// Whether it may start where the kernel lacks a part of the jail
+    /// How strictly to require the jail where the kernel lacks a part of it
     #[arg(long, value_enum, default_value_t)]
     pub jail: JailArg,
 }
 
-/// Runs what the parent process sends.
+/// Runs the calls that the parent process sends.
 #[must_use]
 pub fn run_slot(args: SlotArgs) -> std::process::ExitCode {
     match crate::worker::apart::slot::run(args.jail.into(), User::NOBODY) {

@@ -1,15 +1,15 @@
-//! How much of a jail processes enter, as the command line says it.
+//! Command line option for the strictness of jails.
 
 use clap::ValueEnum;
 use fusebox_jail::Setting;
 
-/// Whether a process that runs what strangers sent locks itself up.
+/// Strictness of the jail around processes that handle untrusted input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum JailArg {
-    /// As far as this kernel lets it; the log says how far
+    /// As far as this kernel supports it; the log lists the missing layers
     #[default]
     Auto,
-    /// Wholly, or it does not start
+    /// Completely; otherwise the process does not start
     Require,
     /// Not at all
     Off,

@@ -1,4 +1,4 @@
-//! `fusebox keys`: makes, lists, revokes and rotates API keys, by way of a host or at its store.
+//! `fusebox keys`: creates, lists, revokes and rotates API keys, through a host or at its store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// What to do with keys.
+/// Action on keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 From the first key on, every request to the host needs one, at once and for ever. A key is of one tenant and reaches what is
@@ -44,28 +44,28 @@ pub struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a key; it is printed once, and kept nowhere
+    /// Create a key; it is printed once and stored nowhere
     Create(CreateArgs),
-    /// List a tenant's keys, ended ones included
+    /// List a tenant's keys, including ended ones
     List(ListArgs),
     /// Revoke a key
     Revoke(RevokeArgs),
-    /// Make a key in another one's place
+    /// Create a key that replaces another one
     Rotate(RotateArgs),
 }
 
 #[derive(Debug, Args)]
 struct CreateArgs {
-    /// The requests that it is good for: invoke, deploy or admin
+    /// Requests that the key allows: invoke, deploy or admin
     #[arg(long)]
     scope: Scope,
-    /// A name for people
+    /// Name for people
     #[arg(long, default_value = "", value_name = "TEXT")]
     name: String,
-    /// The tenant that it will belong to [default: the caller's tenant; at a store, `default`]
+    /// Tenant of the key [default: the caller's tenant; at a store, `default`]
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantId>,
-    /// Time until it ends, such as 90d [default: for ever]
+    /// Lifetime, such as 90d [default: for ever]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     life: Option<Duration>,
     #[command(flatten)]
@@ -74,7 +74,7 @@ struct CreateArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// The tenant whose keys are listed [default: the caller's tenant; at a store, `default`]
+    /// Tenant whose keys are listed [default: the caller's tenant; at a store, `default`]
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantId>,
     #[command(flatten)]
@@ -93,38 +93,38 @@ struct RevokeArgs {
 struct RotateArgs {
     /// The old key's id
     id: String,
-    /// Time for which the old key stays good [default: 24h]
+    /// Time for which the old key stays valid [default: 24h]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     grace: Option<Duration>,
     #[command(flatten)]
     door: DoorArgs,
 }
 
-/// By which way tenants and keys are reached.
+/// Access to tenants and keys: through a host or at a store.
 #[derive(Clone, Debug, Args)]
 pub struct DoorArgs {
     #[command(flatten)]
     host: HostArgs,
-    /// Ask no host: open its store, a directory that no host has open, or redis://…
+    /// Open the store itself instead of calling a host: a directory that no host has open, or redis://…
     #[arg(long, hide_env_values = true, value_name = "DIR|URL")]
     store: Option<StoreAddress>,
     #[command(flatten)]
     redis: RedisArgs,
 }
 
-/// The way that was chosen.
+/// The chosen access.
 pub enum Door {
-    /// By way of a host.
+    /// Through a host's API.
     Host(Client),
-    /// At the store, where nobody is asked for a key.
+    /// At the store, which requires no key.
     Store(Arc<dyn Store>),
 }
 
 impl DoorArgs {
-    /// Opens it.
+    /// Opens the host or the store.
     ///
     /// # Errors
-    /// Where the store cannot be opened, or the address is none.
+    /// Fails if the store cannot be opened, or the host's address is invalid.
     pub async fn open(&self) -> anyhow::Result<Door> {
         let Some(address) = &self.store else { return Ok(Door::Host(Client::of(&self.host)?)) };
         let opened = at_store::open(address, &self.redis, &Clock::System).await.map_err(|error| {
@@ -139,10 +139,10 @@ impl DoorArgs {
     }
 }
 
-/// Does it.
+/// Creates, lists, revokes or rotates keys.
 ///
 /// # Errors
-/// Where it is refused, or nobody answers.
+/// Fails if the action is refused, or the host or store does not answer.
 pub async fn run(args: KeysArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.action {
         Action::Create(args) => create(args, format).await,
@@ -209,7 +209,7 @@ fn millis(time: Duration) -> anyhow::Result<u64> {
     u64::try_from(time.as_millis()).context("the time is too long")
 }
 
-/// The key alone on stdout, so that a script can take it.
+/// Prints the key alone to stdout, so that a script can capture it.
 fn tell(key: &NewKeyView, format: OutputFormat) -> anyhow::Result<()> {
     if format == OutputFormat::Json {
         return ui::json(key);

@@ -1,4 +1,4 @@
-//! `fusebox logs`: what a task's last run logged.
+//! `fusebox logs`: prints the log of a task's last run.
 
 use clap::Args;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::{
     ui,
 };
 
-/// Which task.
+/// Task whose log is printed.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// The task's id
@@ -21,7 +21,7 @@ pub struct LogsArgs {
 /// Prints the log.
 ///
 /// # Errors
-/// Where there is no such task, or the host does not answer.
+/// Fails if there is no such task, or the host does not answer.
 pub async fn run(args: LogsArgs, format: OutputFormat) -> anyhow::Result<()> {
     let log = Client::of(&args.host)?.log(&args.task).await?;
     match format {

@@ -1,5 +1,7 @@
-//! What `fusebox` can do: one file a command, with its arguments. `host` wires the parts of a host together; nothing
-//! else here decides anything.
+//! The commands of `fusebox`, most of them with their arguments beside them; the composition roots (`up`, `serve`,
+//! `dispatcher`, `work`, with the parts that they share in `host`, `dispatching`, `parts` and `confine`); and the tools
+//! that start processes of their own: `demo`, `bench` and `chaos`, on the private cluster of `cluster` and `process`.
+//! The decisions of the host itself are elsewhere: in `fusebox-core` and the other modules of this crate.
 
 use std::{process::ExitCode, thread::available_parallelism};
 
@@ -56,8 +58,8 @@ mod waiting;
 
 use reload::Reload;
 
-/// Does what must be done before anything else is started: some processes lock themselves up first of all, and a server that
-/// is a container's first process becomes two. `None` where the command is still to be run.
+/// Handles the commands that must run before anything else starts: some processes enter their jail first, and a server
+/// that is a container's first process becomes two. Returns `None` if the command is still to be run.
 #[must_use]
 pub fn first(command: &Command) -> Option<ExitCode> {
     match command {
@@ -78,12 +80,12 @@ pub fn first(command: &Command) -> Option<ExitCode> {
     }
 }
 
-/// Runs a command to its end. A server takes its settings from `reload` at SIGHUP.
+/// Runs a command to its end. A server reloads its settings through `reload` at SIGHUP.
 ///
 /// # Errors
-/// Why it could not be done; [`crate::ui::report`] tells it and picks the exit code.
+/// Fails if the command failed; [`crate::ui::report`] prints the error and picks the exit code.
 pub fn run(command: Command, format: OutputFormat, reload: Reload) -> anyhow::Result<()> {
-    // A worker locks itself up, and the runtime starts threads.
+    // A worker confines itself before the runtime starts threads.
     let confined = match &command {
         Command::PushWorker(args) | Command::PullWorker(args) => Some(confine::worker(args)?),
         _ => None,
@@ -100,17 +102,17 @@ pub fn run(command: Command, format: OutputFormat, reload: Reload) -> anyhow::Re
             (command, _) => others(command, format).await,
         }
     });
-    // What still runs on a blocking thread, such as a compilation, must not hold up the end.
+    // Work on a blocking thread, such as a compilation, must not delay the end.
     runtime.shutdown_background();
     ran
 }
 
 fn runtime(command: &Command) -> Builder {
     match command {
-        // One state machine with its links: on one thread nothing waits for another thread to wake up.
+        // One state machine with its links: on one thread, no step waits for another thread to wake up.
         Command::Dispatcher(_) | Command::PushWorker(_) | Command::PullWorker(_) => Builder::new_current_thread(),
-        // A thread takes in more tasks than one Redis can store. Fewer of them wake each other less and hand in more at
-        // once: on two cores, one of them instead of two accepts 1.1 times as many.
+        // One thread accepts more tasks than one Redis can store. Fewer threads wake each other less and hand in more
+        // tasks at once: on two cores, one thread accepts 1.1 times as many tasks as two.
         Command::Serve(_) => {
             let mut runtime = Builder::new_multi_thread();
             runtime.worker_threads(available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)));
