@@ -37,17 +37,17 @@ const TOLD_MAX: usize = 10;
 /// Function, input file and options of a batch.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each line of the file, in UTF-8, is the input of one task; blank lines are skipped. With --items each line is a JSON object that says
-more: one of \"text\", \"json\" and \"input\" (base64), and \"priority\", \"delay_ms\", \"limits\", \"function\",
-\"idempotency_key\". A line that is refused does not keep the others from running.
+Each line of the file, in UTF-8, is the input of one task; blank lines are skipped. With --items each line is a JSON object:
+its input as \"text\", \"json\" or \"input\" (base64), and \"priority\", \"delay_ms\", \"limits\", \"function\",
+\"idempotency_key\". A refused line does not keep the others from running.
 
-With --key the command may be run again after a break, on the same file: what was submitted before is not run twice.
+With --key the command can be run again on the same file after an interruption: tasks submitted before do not run twice.
 
-With --wait the ids of the accepted tasks are printed to stderr before they are waited for, as `task ID`, up to ten, or
-with --output json all of them as a line {\"tasks\":[\"ID\",…]}. The wait goes on over a restart of the host.
+With --wait the ids of the accepted tasks are printed to stderr before the wait, as `task ID`, up to ten, or
+with --output json all of them as a line {\"tasks\":[\"ID\",…]}. The wait continues across a restart of the host.
 
-Exit codes: 0 all were accepted, and completed where they were waited for; 1 lines were refused; 3 tasks failed; 5 the
-host does not answer, or --timeout is over.
+Exit codes: 0 all lines were accepted and, with --wait, their tasks completed; 1 lines were refused; 3 tasks failed; 5 the
+host does not answer, or --timeout has passed.
 
 Examples:
   fusebox batch hello names.txt --wait

@@ -20,10 +20,10 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A function is a core wasm module: built with the guest SDK for wasm32-unknown-unknown, or any program that reads stdin
-and writes stdout, for wasm32-wasip1. Deploying a name again makes its next version; the name then means the newest.
+and writes stdout, for wasm32-wasip1. Deploying a name again creates its next version; the name then refers to the newest.
 
-What it imports decides which grants it needs: config, secrets, kv, and http=HOST for each host that it may send
-requests to, such as http=api.example.com, http=*.example.com or http=api.example.com:8443.
+Its imports determine the grants that it needs: config, secrets, kv, and http=HOST for each host to which it may send
+requests, such as http=api.example.com, http=*.example.com or http=api.example.com:8443.
 
 Example:
   fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB

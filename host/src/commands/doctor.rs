@@ -153,7 +153,7 @@ fn memory() -> Finding {
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1_024)
     });
     let Some(bytes) = available else {
-        return Finding::bad("memory", Verdict::Warning, "unknown", "run on Linux, where /proc says");
+        return Finding::bad("memory", Verdict::Warning, "unknown", "run on Linux, which reports it in /proc");
     };
     let found = format!("{} available", ByteSize(bytes));
     match bytes {

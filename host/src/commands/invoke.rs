@@ -24,8 +24,8 @@ use crate::{
 /// Function, input and options of an invocation.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --task the task's id is printed to stderr before it is waited for, as `task ID`, or with --output json as a line
-{\"tasks\":[\"ID\"]}. The wait goes on over a restart of the host; so does one that begins again with `fusebox tasks ID --wait`.
+With --task the task's id is printed to stderr before the wait, as `task ID`, or with --output json as a line
+{\"tasks\":[\"ID\"]}. The wait continues across a restart of the host; `fusebox tasks ID --wait` resumes it after an interruption.
 
 Exit codes: 0 done; 3 the function failed; 4 there is no such function; 5 the host does not answer, or --timeout is over.
 

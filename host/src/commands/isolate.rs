@@ -49,7 +49,7 @@ impl IsolateArgs {
         let arguments = ["slot", "--jail", &jail].map(str::to_owned).to_vec();
         let start = Start { program: parts::program()?, arguments, ceiling };
         let apart = Apart::new(sandbox.clone(), start, slots + EXTRA_SLOTS);
-        let apart = apart.map_err(|error| anyhow::anyhow!("cannot run functions in separate processes here: {error}"))?;
+        let apart = apart.map_err(|error| anyhow::anyhow!("cannot start separate processes for runs: {error}"))?;
         Ok(Arc::new(apart))
     }
 

@@ -24,18 +24,18 @@ use crate::{
 /// Action on keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-From the first key on, every request to the host needs one, at once and for ever. A key is of one tenant and reaches what is
-that tenant's. Scopes: `invoke` runs functions, `deploy` registers them as well, `admin` manages the tenant's keys as well.
+Once there is a first key, every request to the host needs one, at once and for ever. A key belongs to one tenant and gives
+access to that tenant only. Scopes: `invoke` runs functions, `deploy` also registers them, `admin` also manages its keys.
 An admin key of the tenant `default` is the operator's: it manages every tenant and key, and sees workers and metrics.
 
-The first key is made at the store, beside a host on Redis or before `fusebox up` starts on a directory:
+Create the first key at the store, beside a host on Redis or before `fusebox up` starts on a directory:
   fusebox keys create --store fusebox-data --scope admin --name operator
   fusebox keys create --store redis://127.0.0.1:6379 --scope admin --name operator
 
-The others by way of the host, with the key in FUSEBOX_API_KEY:
+Create the others through the host, with a key in FUSEBOX_API_KEY:
   fusebox keys create --scope deploy --tenant acme --name ci --life 90d
   fusebox keys list --tenant acme
-  fusebox keys rotate ID --grace 24h              a new key; the old one is good for another day
+  fusebox keys rotate ID --grace 24h              a new key; the old one is valid for another day
   fusebox keys revoke ID                          refused within a second, everywhere")]
 pub struct KeysArgs {
     #[command(subcommand)]

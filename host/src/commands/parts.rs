@@ -1,4 +1,4 @@
-//! Parts that several kinds of process are wired from: a store's address, a sandbox, a data directory.
+//! Parts shared by several kinds of process: a store's address, a sandbox, this program's path.
 
 use std::{
     fmt,
@@ -14,15 +14,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{outside::Routed, store::redis::RedisStore, worker::slots::EXTRA_SLOTS};
 
-/// Most slots of one process: each reserves address space and a thread.
+/// Limit of slots in one process: each reserves address space and a thread.
 pub const SLOTS_MAX: i64 = 1_024;
 
-/// Where a store is.
+/// Address of a store.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreAddress {
-    /// In a directory of this machine: the embedded store.
+    /// The embedded store in a directory of this machine.
     Directory(PathBuf),
-    /// In Redis; the address may hold a password.
+    /// A Redis at this address, which may hold a password.
     Redis(String),
 }
 
@@ -42,7 +42,7 @@ impl FromStr for StoreAddress {
     }
 }
 
-/// Without what may be a password.
+/// Formats the address without a password.
 impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,18 +58,18 @@ impl fmt::Debug for StoreAddress {
     }
 }
 
-/// A sandbox whose compiled modules are in `dir`; several processes of one machine may share it.
+/// Creates a sandbox with its compiled modules below `dir`; several processes of one machine may share them.
 ///
 /// # Errors
-/// Where it cannot be made.
+/// Fails if the sandbox cannot be created.
 pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits) -> anyhow::Result<Sandbox> {
     Ok(open_sandbox(dir.join("artifacts"), slots, ceiling)?.start()?)
 }
 
-/// A sandbox whose compiled modules are in this very directory, and whose threads do not run yet.
+/// Creates a sandbox with its compiled modules directly in `cache_dir`, and does not start its threads yet.
 ///
 /// # Errors
-/// Where it cannot be made.
+/// Fails if the sandbox cannot be created.
 pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyhow::Result<Unstarted> {
     Ok(Sandbox::open(fusebox_sandbox::Options {
         slots: slots + EXTRA_SLOTS,
@@ -80,38 +80,39 @@ pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyho
     })?)
 }
 
-/// What runs of slots ask: `rest` for what is kept, and `http` for other hosts.
+/// Combines the host calls of runs: HTTP requests go to `http`, all others to `rest`.
 #[must_use]
 pub fn outside(rest: impl HostCalls + 'static, http: Arc<dyn HostCalls>) -> Arc<dyn HostCalls> {
     Arc::new(Routed { http, rest: Arc::new(rest) })
 }
 
-/// This very program, to be started again: the kernel's own link to the file that runs, which leads there also after the
-/// file was deleted, or replaced by another version.
+/// Returns the path of this program, to start it again: the kernel's link to the running file, which stays valid even
+/// if the file was deleted or replaced by another version.
 ///
 /// # Errors
-/// Where there is no `/proc`.
+/// Fails if `/proc` is not mounted.
 pub fn program() -> anyhow::Result<PathBuf> {
     let link = PathBuf::from("/proc/self/exe");
     link.read_link().context("find this program: is /proc mounted?")?;
     Ok(link)
 }
 
-/// This program, as a compile child.
+/// Returns the command that starts this program as a compile child.
 ///
 /// # Errors
-/// Where there is no `/proc`.
+/// Fails if `/proc` is not mounted.
 pub fn compile_command() -> anyhow::Result<CompileCommand> {
     Ok(CompileCommand { program: program()?, args: vec!["compile-module".into()] })
 }
 
-/// The number of cores this process may use.
+/// Returns the number of cores that this process may use.
 #[must_use]
 pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
-/// Raises the soft limit of open files to the hard one, as servers do: it is low only for programs that use select(2).
+/// Raises the soft limit of open files to the hard one, as servers do: its low default protects only programs that use
+/// `select(2)`.
 pub fn allow_open_files() {
     let most = getrlimit(Resource::Nofile).maximum;
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {

@@ -1,5 +1,4 @@
-//! A process that a command starts for itself: started, stopped for a while, told to end, killed, started again on the
-//! same port and data.
+//! A child process of a command, which can be paused, terminated, killed, and started again on the same port and data.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,23 +19,24 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// A process that ended before it was ready, since what it needs was not there yet, is started again so soon.
+/// Pause before a process that ended before it was ready is started again: it may depend on a process that is not ready
+/// yet.
 const AGAIN: Duration = Duration::from_millis(200);
 /// Interval at which a process that is to be told to end is asked whether it listens.
 const LISTENS: Duration = Duration::from_millis(5);
 
-/// How a process is started, each time.
+/// Command that starts the process, each time.
 pub(super) struct Start {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(&'static str, String)>,
-    /// Where its output goes.
+    /// File that receives the output.
     pub(super) log: PathBuf,
-    /// It is ready when it prints a line with this.
+    /// Text of the line that the process prints when it is ready.
     pub(super) ready: &'static str,
 }
 
-/// See the module's documentation. Dropping it kills it.
+/// A child process. Dropping it kills the process.
 pub(super) struct Process {
     start: Start,
     running: Option<Running>,
@@ -48,20 +48,20 @@ struct Running {
 }
 
 impl Process {
-    /// Starts it and waits until it is ready; starts it again where it ends first.
+    /// Starts the process and waits until it is ready; starts it again if it ends before.
     ///
     /// # Errors
-    /// Where it is not ready within `patience`; the message has the end of its log.
+    /// Fails if the process is not ready within `patience`; the message includes the end of its log.
     pub(super) async fn start(start: Start, patience: Duration) -> anyhow::Result<Self> {
         let mut process = Self { start, running: None };
         process.restart(patience).await?;
         Ok(process)
     }
 
-    /// Starts it once more, as [`Process::start`] does.
+    /// Starts the process once more, as [`Process::start`] does.
     ///
     /// # Errors
-    /// As [`Process::start`].
+    /// Fails as [`Process::start`] does.
     pub(super) async fn restart(&mut self, patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
         loop {
@@ -75,15 +75,15 @@ impl Process {
         }
     }
 
-    /// Starts it and does not wait.
+    /// Starts the process without waiting until it is ready.
     ///
     /// # Errors
-    /// Where the system does not start it.
+    /// Fails if the operating system cannot start the process.
     pub(super) fn spawn(&mut self) -> anyhow::Result<()> {
         let Start { program, args, env, log, ready } = &self.start;
         let log = OpenOptions::new().create(true).append(true).open(log).context("open a log")?;
         let mut command = Command::new(program);
-        // What the caller has set for a host of its own must not reach these.
+        // Settings of the caller's own host must not reach the child.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FUSEBOX_")) {
             command.env_remove(name);
         }
@@ -93,7 +93,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?)
-            // Ctrl-C is for this command, which ends the others itself.
+            // Ctrl-C should reach only this command, which ends its children itself.
             .process_group(group()?)
             .kill_on_drop(true)
             .spawn()
@@ -107,16 +107,16 @@ impl Process {
 
     async fn ready(&mut self, deadline: Instant) -> bool {
         let Some(Running { ready, .. }) = &mut self.running else { return false };
-        // The sender is gone where the process ended.
+        // The sender is dropped when the process ends.
         timeout_at(deadline, ready.wait_for(|ready| *ready)).await.is_ok_and(|said| said.is_ok())
     }
 
-    /// How it ended, where it has.
+    /// Returns the exit status if the process has ended.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.running.as_mut().and_then(|running| running.child.try_wait().ok().flatten())
     }
 
-    /// Its number, while it runs.
+    /// Returns the process id while the process runs.
     pub(super) fn id(&self) -> Option<u32> {
         self.running.as_ref().and_then(|running| running.child.id())
     }
@@ -124,17 +124,17 @@ impl Process {
     /// Sends a signal.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// Fails if the process is gone.
     pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.id().context("the process is gone")?;
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills the process with SIGKILL and waits until it is gone.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Fails if the operating system refuses.
     pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
         match self.running.take() {
             Some(mut running) => Ok(running.child.kill().await?),
@@ -146,7 +146,7 @@ impl Process {
     /// just been started is given as long to listen for the signal first: without that it ends as one that was killed.
     ///
     /// # Errors
-    /// Where it is gone already.
+    /// Fails if the process is already gone.
     pub(super) async fn terminate(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + patience;
         while self.id().is_some_and(|id| !listens(id, Signal::TERM))
@@ -167,8 +167,8 @@ impl Process {
     }
 }
 
-/// The group of every process that is started here. A shell leads it, which waits for the end of its input: that comes with
-/// the end of this program, however it ends, and then the whole group is killed.
+/// Returns the process group of every child. Its leader is a shell that waits for the end of its input. The input ends
+/// with this program, however it ends, and the shell then kills the whole group.
 fn group() -> anyhow::Result<i32> {
     static LEADER: Mutex<Option<std::process::Child>> = Mutex::new(None);
     let mut leader = LEADER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,16 +181,16 @@ fn group() -> anyhow::Result<i32> {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
-            .context("start a shell that ends what this program leaves behind")?,
+            .context("start a shell that ends the processes that this program leaves behind")?,
     };
     Ok(i32::try_from(leader.insert(shell).id())?)
 }
 
-/// Copies a process's stdout to its log until it ends, and says when it is ready.
+/// Copies a process's stdout to its log until it ends, and signals when it is ready.
 async fn read(stdout: ChildStdout, mut log: File, ready: &'static str, said: watch::Sender<bool>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // A log that cannot be written is no reason to let the process block.
+        // If the log cannot be written, the process must still not block on its output.
         let _ = writeln!(log, "{line}");
         if line.contains(ready) {
             said.send_replace(true);

@@ -1,4 +1,4 @@
-//! `fusebox tenants set` and `show`: what a tenant may take.
+//! `fusebox tenants set` and `show`: quotas of a tenant.
 
 use clap::Args;
 use fusebox_api::quotas::{QuotaValues, QuotasView};
@@ -12,7 +12,7 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// Whose.
+/// Tenant whose quotas are shown.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The tenant
@@ -21,34 +21,34 @@ pub struct ShowArgs {
     door: DoorArgs,
 }
 
-/// Whose, and what is to be changed: a number, or `default`.
+/// Tenant and its new quotas: each a number, or `default`.
 #[derive(Debug, Args)]
 pub struct SetArgs {
     /// The tenant
     name: TenantId,
-    /// Function versions
+    /// Limit of function versions
     #[arg(long, value_name = "N|default")]
     functions: Option<Bound>,
-    /// Wasm bytes of all its versions together
+    /// Limit of wasm bytes, over all versions
     #[arg(long, value_name = "N|default")]
     module_bytes: Option<Bound>,
-    /// Tasks that wait
+    /// Limit of queued tasks
     #[arg(long, value_name = "N|default")]
     queued_tasks: Option<Bound>,
-    /// Leased attempts at one dispatcher; sync invokes at one REST node
+    /// Limit of leased attempts at one dispatcher, and of sync invokes at one REST node
     #[arg(long, value_name = "N|default")]
     running_tasks: Option<Bound>,
-    /// Fuel that its runs reserve: a run reserves its whole limit, and gets back what it has left where it ends normally
+    /// Limit of fuel that runs reserve: each reserves its fuel limit, and returns the rest if it ends normally
     #[arg(long, value_name = "N|default")]
     fuel_per_minute: Option<Bound>,
-    /// Requests to one REST node
+    /// Limit of requests to one REST node
     #[arg(long, value_name = "N|default")]
     requests_per_second: Option<Bound>,
     #[command(flatten)]
     door: DoorArgs,
 }
 
-/// A bound as it is given.
+/// A quota as given; `None` for `default`.
 #[derive(Clone, Copy, Debug)]
 struct Bound(Option<u64>);
 
@@ -66,10 +66,10 @@ impl std::str::FromStr for Bound {
     }
 }
 
-/// Shows what a tenant may take.
+/// Shows a tenant's quotas.
 ///
 /// # Errors
-/// Where there is no such tenant, or nobody answers.
+/// Fails if there is no such tenant, or the host or store does not answer.
 pub async fn show(args: ShowArgs, format: OutputFormat) -> anyhow::Result<()> {
     let view = match args.door.open().await? {
         Door::Host(client) => client.quotas(args.name.as_str()).await?,
@@ -78,10 +78,10 @@ pub async fn show(args: ShowArgs, format: OutputFormat) -> anyhow::Result<()> {
     tell(&view, format)
 }
 
-/// Sets what is given, and leaves the rest as it is.
+/// Sets the given quotas and leaves the others unchanged.
 ///
 /// # Errors
-/// Where there is no such tenant, or nobody answers.
+/// Fails if there is no such tenant, or the host or store does not answer.
 pub async fn set(args: SetArgs, format: OutputFormat) -> anyhow::Result<()> {
     let name = args.name.clone();
     let view = match args.door.open().await? {
@@ -99,7 +99,7 @@ pub async fn set(args: SetArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 impl SetArgs {
-    /// What is given, else what was set.
+    /// Returns `set` with the given quotas replaced.
     fn onto(&self, set: QuotaValues) -> QuotaValues {
         let pick = |given: Option<Bound>, set: Option<u64>| given.map_or(set, |bound| bound.0);
         QuotaValues {

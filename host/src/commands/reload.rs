@@ -1,5 +1,5 @@
-//! SIGHUP to a server: it reads its settings file again, takes what it can take while it runs, and says what waits for a
-//! restart. Its certificate is read again by whoever speaks TLS.
+//! Reload of a server at SIGHUP: it reads its settings file again, applies the settings that it can apply while it
+//! runs, and logs those that need a restart. The TLS code reloads the certificate by itself.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -8,19 +8,19 @@ use crate::{
     telemetry::logs::LogControl,
 };
 
-/// The one setting that is taken while a server runs.
+/// The only setting that applies while a server runs.
 const LOG: &str = "log";
 
-/// The settings that a server began with.
+/// Settings in effect, for comparison with those of a reload.
 pub struct Reload {
-    /// Its settings.
+    /// Settings in effect.
     pub settings: Settings,
-    /// Its log.
+    /// Control over the filter of the log.
     pub log: LogControl,
 }
 
 impl Reload {
-    /// Reads the settings again at each SIGHUP. Ends never.
+    /// Reloads the settings at each SIGHUP. Never returns, unless the signal cannot be handled.
     pub async fn follow(mut self) {
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
         while hangup.recv().await.is_some() {

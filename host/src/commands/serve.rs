@@ -1,5 +1,5 @@
-//! `fusebox serve`: a REST node over Redis, until a signal drains it. Any number may serve one store; dispatchers and
-//! workers run beside them.
+//! `fusebox serve`: a REST node over Redis, until a signal drains it. Any number of nodes may serve one store, beside
+//! dispatchers and workers.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
     ui,
 };
 
-/// How a REST node is set up.
+/// Settings of a REST node.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -36,37 +36,38 @@ Example:
 Without API keys it listens on loopback only and refuses requests that a web page could have sent; with them,
 which `fusebox keys` makes, every request needs one.")]
 pub struct ServeArgs {
-    /// Where REST listens; another address than loopback needs API keys
+    /// Address of REST; any but loopback requires API keys
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Where functions and tasks are: redis://…, redis+sentinel://… or redis+cluster://…
+    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
-    /// How it is reached.
+    /// Options of the store.
     #[command(flatten)]
     pub reach: ServerStoreArgs,
-    /// The directory of compiled modules; made where it is not there
+    /// Directory of compiled modules; created if missing
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
-    /// TLS and web pages.
+    /// TLS, cross-origin requests and connections.
     #[command(flatten)]
     pub web: WebArgs,
-    /// How long new connections are served on after SIGTERM, while `/readyz` tells balancers that it drains
+    /// Time after SIGTERM in which new connections are still accepted, while `/readyz` reports the drain to load
+    /// balancers
     #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "5s", value_parser = web::delay, value_name = "TIME")]
     pub drain_delay: Duration,
-    /// Where its health and metrics are.
+    /// Listener for health and metrics.
     #[command(flatten)]
     pub admin: AdminArgs,
-    /// Where the key of secrets is.
+    /// Key of secrets.
     #[command(flatten)]
     pub secrets: SecretsArgs,
-    /// How often a task is tried.
+    /// Limit of attempts per task.
     #[command(flatten)]
     pub attempts: AttemptArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// The most a function may ask for.
+    /// Largest limits that a function may request.
     #[command(flatten)]
     pub most: MaxArgs,
 }
@@ -74,7 +75,7 @@ pub struct ServeArgs {
 /// Serves until a signal, then drains.
 ///
 /// # Errors
-/// Where it cannot start: the address is in use or not allowed, or Redis cannot be reached.
+/// Fails if it cannot start: the address is in use or not allowed, or Redis cannot be reached.
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let ceiling = args.most.ceiling()?;
     let limits = args.limits.or(RunLimits::default().capped(&ceiling));
@@ -89,7 +90,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let gate = Gate::new(store.clone());
     let listener = listen(args.listen, &gate, &args.store).await?;
     let address = listener.local_addr()?;
-    // Compiles what is registered, and runs nothing: the smallest pool will do.
+    // Compiles registered modules but runs nothing: the smallest pool is enough.
     let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
@@ -145,7 +146,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     until_drained(signals, rest, &readiness, &stop, args.drain_delay).await
 }
 
-/// Waits for a signal, and then for the end of the drain that it begins.
+/// Waits for a signal, and then for the end of the drain that it starts.
 async fn until_drained(
     mut signals: Signals,
     mut rest: JoinHandle<()>,
@@ -167,10 +168,10 @@ async fn until_drained(
     Ok(())
 }
 
-/// Listens for REST: on loopback only where there are no API keys.
+/// Binds the listener of REST; without API keys only on loopback.
 ///
 /// # Errors
-/// Where the address is in use, or others could reach it and need no key.
+/// Fails if the address is in use, or reachable by others without API keys.
 pub async fn listen(address: SocketAddr, gate: &Gate, store: &StoreAddress) -> anyhow::Result<TcpListener> {
     let closed = gate.is_closed().await?;
     anyhow::ensure!(

@@ -1,4 +1,4 @@
-//! `fusebox config` and `fusebox secrets`: what people set for a function.
+//! `fusebox config` and `fusebox secrets`: values that people set for a function.
 
 use std::io::{IsTerminal as _, Read as _};
 
@@ -13,18 +13,18 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// What to do with a function's configuration.
+/// Arguments of `fusebox config`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   fusebox config set shop CURRENCY=EUR REGION=north
-Runs of functions that were deployed with --grant config read it by name; the next look sees a new value.")]
+Runs of functions that were deployed with --grant config read it by name; a new value applies to the next read.")]
 pub struct ConfigArgs {
     #[command(subcommand)]
     act: ConfigAct,
 }
 
-/// What to do with a function's configuration.
+/// Action on a function's configuration.
 #[derive(Debug, Subcommand)]
 enum ConfigAct {
     /// Set values
@@ -34,7 +34,7 @@ enum ConfigAct {
         /// Names and values
         #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
         values: Vec<(SettingName, String)>,
-        /// Where the function is.
+        /// The host with the function.
         #[command(flatten)]
         host: HostArgs,
     },
@@ -42,7 +42,7 @@ enum ConfigAct {
     List {
         /// The function's name
         function: String,
-        /// Where the function is.
+        /// The host with the function.
         #[command(flatten)]
         host: HostArgs,
     },
@@ -52,17 +52,17 @@ enum ConfigAct {
         function: String,
         /// The value's name
         name: SettingName,
-        /// Where the function is.
+        /// The host with the function.
         #[command(flatten)]
         host: HostArgs,
     },
 }
 
-/// What to do with a function's secrets.
+/// Arguments of `fusebox secrets`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fusebox secrets set shop API_KEY                 asks for it, and does not show it
+  fusebox secrets set shop API_KEY                 prompts for it and does not show it
   fusebox secrets set shop API_KEY < key.txt       the whole of stdin, without one line end at its end
 Secrets are kept sealed and never given back; runs of functions that were deployed with --grant secrets read them.")]
 pub struct SecretArgs {
@@ -70,16 +70,16 @@ pub struct SecretArgs {
     act: SecretAct,
 }
 
-/// What to do with a function's secrets.
+/// Action on a function's secrets.
 #[derive(Debug, Subcommand)]
 enum SecretAct {
-    /// Set a secret, which is read from stdin or asked for
+    /// Set a secret, read from a prompt or from stdin
     Set {
         /// The function's name
         function: String,
         /// The secret's name
         name: SettingName,
-        /// Where the function is.
+        /// The host with the function.
         #[command(flatten)]
         host: HostArgs,
     },
@@ -87,7 +87,7 @@ enum SecretAct {
     List {
         /// The function's name
         function: String,
-        /// Where the function is.
+        /// The host with the function.
         #[command(flatten)]
         host: HostArgs,
     },
@@ -97,7 +97,7 @@ enum SecretAct {
         function: String,
         /// The secret's name
         name: SettingName,
-        /// Where the function is.
+        /// The host with the function.
         #[command(flatten)]
         host: HostArgs,
     },
@@ -106,7 +106,7 @@ enum SecretAct {
 /// Sets, lists or unsets configuration.
 ///
 /// # Errors
-/// Where there is no such function or value, or the host does not answer.
+/// Fails if there is no such function or value, or the host does not answer.
 pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.act {
         ConfigAct::Set { function, values, host } => {
@@ -139,7 +139,7 @@ pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()
 /// Sets, lists or unsets secrets.
 ///
 /// # Errors
-/// Where there is no such function or secret, or the host does not answer or has no key for secrets.
+/// Fails if there is no such function or secret, the host does not answer, or it has no key of secrets.
 pub async fn secrets(args: SecretArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.act {
         SecretAct::Set { function, name, host } => {
@@ -167,7 +167,7 @@ pub async fn secrets(args: SecretArgs, format: OutputFormat) -> anyhow::Result<(
     }
 }
 
-/// From a prompt where stdin is a terminal, else all of stdin.
+/// Reads the secret from a prompt if stdin is a terminal, else all of stdin.
 fn read_secret(name: &SettingName) -> anyhow::Result<Vec<u8>> {
     if std::io::stdin().is_terminal() {
         let mut terminal = console::Term::stderr();

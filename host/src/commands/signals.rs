@@ -1,4 +1,4 @@
-//! How a process that serves ends: the first signal drains it, a second one ends it at once.
+//! Signals that end a server: the first one drains it, a second one ends it at once.
 
 use std::future::Future;
 
@@ -11,10 +11,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Starts to listen for the signals.
     ///
     /// # Errors
-    /// Where the system does not allow it.
+    /// Fails if the operating system refuses.
     pub fn listen() -> anyhow::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -38,21 +38,21 @@ impl Signals {
         }
     }
 
-    /// Drains, unless another signal comes.
+    /// Waits for the drain, unless another signal arrives.
     pub async fn drain(&mut self, drain: impl Future<Output = ()>) {
         tracing::info!("draining: running tasks may end within 30 s; a second signal ends this process at once");
         tokio::select! {
             () = drain => tracing::info!("drained"),
-            () = self.next() => tracing::warn!("ended at once; what was leased here runs again"),
+            () = self.next() => tracing::warn!("ended at once; attempts leased here run again"),
         }
     }
 }
 
-/// Ends with an error when a signal comes, so that every process that a command has started ends with it.
+/// Waits for a signal and returns an error, so that every process started by a command ends with it.
 ///
 /// # Errors
-/// Always: whatever was begun is not done.
+/// Always fails: the work is not complete.
 pub async fn stopped() -> anyhow::Result<()> {
     Signals::listen()?.next().await;
-    anyhow::bail!("stopped before its end: nothing is shown")
+    anyhow::bail!("stopped before the end: no result is shown")
 }

@@ -25,9 +25,9 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Pause after the first failed attempt. It doubles with each attempt, …
+/// Pause after the first failed attempt. It doubles with each attempt, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// … up to this.
+/// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Interval of log lines during a wait; the first one is written at its start.
 const SAID: Duration = Duration::from_secs(15);
@@ -36,25 +36,25 @@ const SAID: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Redis")]
 pub struct RedisArgs {
-    /// The file with the password of Redis, where the address has none: any characters, without one line end at their end
+    /// File with the password of Redis, for an address without one; one newline at its end is ignored
     #[arg(long, env = "FUSEBOX_STORE_PASSWORD_FILE", value_name = "FILE")]
     store_password_file: Option<PathBuf>,
-    /// The authority of Redis' certificate, in PEM, for rediss:// [default: the authorities of this system]
+    /// Certificate authority of Redis, in PEM, for rediss:// [default: the authorities of this system]
     #[arg(long, env = "FUSEBOX_STORE_CA", value_name = "FILE")]
     store_ca: Option<PathBuf>,
-    /// This side's certificate, in PEM, for a Redis that asks for one
+    /// Client certificate, in PEM, for a Redis that requires one
     #[arg(long, env = "FUSEBOX_STORE_CERT", value_name = "FILE")]
     store_cert: Option<PathBuf>,
-    /// The key of that certificate, in PEM
+    /// Key of the client certificate, in PEM
     #[arg(long, env = "FUSEBOX_STORE_KEY", value_name = "FILE")]
     store_key: Option<PathBuf>,
-    /// The user that Sentinels know, where they want one
+    /// User name for Sentinels, if they require one
     #[arg(long, env = "FUSEBOX_STORE_SENTINEL_USER", value_name = "NAME")]
     store_sentinel_user: Option<String>,
-    /// The file with the password that Sentinels want
+    /// File with the password for Sentinels
     #[arg(long, env = "FUSEBOX_STORE_SENTINEL_PASSWORD_FILE", value_name = "FILE")]
     store_sentinel_password_file: Option<PathBuf>,
-    /// The first word of all that this store has in Redis, so that several stores share one [default: none]
+    /// Prefix of all keys and channels of this store in Redis, so that several stores share one [default: none]
     #[arg(long, env = "FUSEBOX_STORE_PREFIX", value_name = "WORD")]
     store_prefix: Option<Prefix>,
 }

@@ -14,7 +14,7 @@ use crate::{
     ui::{self, progress::Spinner, receipt, table::Table},
 };
 
-/// Which tasks.
+/// Selection of tasks.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -32,21 +32,21 @@ asked for; 4 there is no such task; 5 the host does not answer, or --timeout is 
 pub struct TasksArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Show this one
+    /// Show this task
     pub task: Option<String>,
-    /// Wait until it has ended
+    /// Wait until the task has ended
     #[arg(long, requires = "task")]
     pub wait: bool,
     /// With --wait: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
     #[arg(long, requires = "wait", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub timeout: Option<Duration>,
-    /// Print its result, raw, and nothing else
+    /// Print only the task's result, raw
     #[arg(long, requires = "task", conflicts_with = "cancel")]
     pub result: bool,
-    /// Cancel it: it ends FAILED, its run is stopped
+    /// Cancel the task: it ends FAILED, and its run is stopped
     #[arg(long, requires = "task")]
     pub cancel: bool,
-    /// Rows of the list, newest first
+    /// Number of rows, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub limit: u32,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub struct TasksArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Try a failed task again, as a new one with the same function version, input, limits and priority
+    /// Retry a failed task as a new one with the same function version, input, limits and priority
     Retry(RetryArgs),
     /// Print a task's changes as they happen, until it has ended
     Events(EventsArgs),
@@ -63,9 +63,9 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct RetryArgs {
-    /// The failed task
+    /// The failed task's id
     task: String,
-    /// Print the id of the new one to stderr, and wait until it has ended
+    /// Print the new task's id to stderr, and wait until it has ended
     #[arg(long)]
     wait: bool,
     /// With --wait: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
@@ -77,7 +77,7 @@ struct RetryArgs {
 
 #[derive(Debug, Args)]
 struct EventsArgs {
-    /// The task
+    /// The task's id
     task: String,
     /// Stop watching after this time, such as 10m; the task goes on [default: watch for ever]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
@@ -86,10 +86,10 @@ struct EventsArgs {
     host: HostArgs,
 }
 
-/// Lists, shows, waits, cancels, retries or watches.
+/// Lists, shows, awaits, cancels, retries or watches tasks.
 ///
 /// # Errors
-/// Where there is no such task, or the host does not answer.
+/// Fails if there is no such task, or the host does not answer.
 pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.action {
         Some(Action::Retry(args)) => return retry(args, format).await,
@@ -137,7 +137,7 @@ async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
 }
 
-/// Waits for a task's end. One that is new has its id printed first.
+/// Waits for a task's end. Prints the id of a new task first.
 async fn ended(
     client: &Client,
     id: &str,
@@ -168,7 +168,7 @@ fn change(task: &TaskView) -> String {
     format!("{:<9}  {attempt}  {more}", task.status).trim_end().to_owned()
 }
 
-/// A table of tasks.
+/// Formats a table of tasks.
 pub(super) fn list(tasks: &[TaskView]) -> String {
     let mut table = Table::new(["ID", "STATUS", "ATTEMPT", "ACCEPTED", "WALL", "FUEL", "ERROR"]);
     for task in tasks {

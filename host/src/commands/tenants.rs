@@ -1,4 +1,4 @@
-//! `fusebox tenants`: makes, lists and deletes tenants, by way of a host or at its store.
+//! `fusebox tenants`: creates, lists and deletes tenants, through a host or at its store.
 
 use clap::{Args, Subcommand};
 use fusebox_api::tenants::TenantView;
@@ -16,11 +16,11 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// What to do with tenants.
+/// Arguments of `fusebox tenants`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A tenant has functions, tasks and keys of its own, and sees no other one's. It takes the operator's key, an admin key of the
-tenant `default`, or the store itself.
+A tenant has its own functions, tasks and keys, and no access to those of others. Managing tenants requires the operator's
+key, which is an admin key of the tenant `default`, or the store itself.
 
 Examples:
   fusebox tenants create acme
@@ -34,13 +34,13 @@ pub struct TenantsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a tenant; it has no keys yet
+    /// Create a tenant; it has no keys yet
     Create(OneArgs),
     /// List tenants
     List(DoorArgs),
-    /// Show what a tenant may take
+    /// Show a tenant's quotas
     Show(ShowArgs),
-    /// Set what a tenant may take
+    /// Set a tenant's quotas
     Set(SetArgs),
     /// Delete a tenant: its keys are revoked, its functions deleted; tasks accepted before still run
     Delete(OneArgs),
@@ -48,16 +48,16 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct OneArgs {
-    /// Its name: 1 to 64 of a-z, 0-9, - and _
+    /// Name of the tenant: 1 to 64 of a-z, 0-9, - and _
     name: TenantId,
     #[command(flatten)]
     door: DoorArgs,
 }
 
-/// Does it.
+/// Creates, lists, shows, changes or deletes tenants.
 ///
 /// # Errors
-/// Where it is refused, or nobody answers.
+/// Fails if the action is refused, or the host or store does not answer.
 pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.action {
         Action::Create(OneArgs { name, door }) => {

@@ -24,59 +24,60 @@ use crate::{
     ui,
 };
 
-/// How the host is set up.
+/// Settings of the host.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without API keys the host listens on loopback only and refuses requests that a web page could have sent; with them,
 which `fusebox keys` makes, every request needs one.
 SIGTERM drains it: running tasks may end within 30 s, the others wait in the store for the next start.")]
 pub struct UpArgs {
-    /// Where REST listens; another address than loopback needs API keys
+    /// Address of REST; any but loopback requires API keys
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Where functions and tasks are: a directory, made where it is not there, or redis://…
+    /// Store of functions and tasks: a directory, created if missing, or redis://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "fusebox-data", value_name = "DIR|URL")]
     pub store: StoreAddress,
-    /// How it is reached.
+    /// Options of the store.
     #[command(flatten)]
     pub reach: ServerStoreArgs,
-    /// The directory of compiled modules [default: the store's, or fusebox-data]
+    /// Directory of compiled modules [default: the store's, or fusebox-data]
     #[arg(long, env = "FUSEBOX_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// How workers get their tasks
+    /// How workers receive attempts
     #[arg(short, long, value_enum, default_value_t)]
     pub mode: ModeArg,
-    /// Slots: runs that may go on at once [default: the number of cores]
+    /// Slots: concurrent runs [default: the number of cores]
     #[arg(short, long = "slots", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
     pub workers: Option<u32>,
-    /// Workers' settings.
+    /// Settings of the workers' port.
     #[command(flatten)]
     pub link: DispatchArgs,
-    /// TLS and web pages.
+    /// TLS, cross-origin requests and connections.
     #[command(flatten)]
     pub web: WebArgs,
-    /// How long new connections are served on after SIGTERM, while `/readyz` tells balancers that it drains
+    /// Time after SIGTERM in which new connections are still accepted, while `/readyz` reports the drain to load
+    /// balancers
     #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "0s", value_parser = web::delay, value_name = "TIME")]
     pub drain_delay: Duration,
-    /// Where its health and metrics are.
+    /// Listener for health and metrics.
     #[command(flatten)]
     pub admin: AdminArgs,
-    /// Where the key of secrets is; here it is made where it is not there, beside the compiled modules by default.
+    /// Key of secrets; its file is created if missing, by default beside the compiled modules.
     #[command(flatten)]
     pub secrets: SecretsArgs,
-    /// How runs are kept apart.
+    /// Isolation of runs.
     #[command(flatten)]
     pub isolation: IsolateArgs,
-    /// How often a task is tried.
+    /// Limit of attempts per task.
     #[command(flatten)]
     pub attempts: AttemptArgs,
-    /// What functions may reach.
+    /// Outgoing HTTP requests of functions.
     #[command(flatten)]
     pub egress: EgressArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// The most a function may ask for.
+    /// Largest limits that a function may request.
     #[command(flatten)]
     pub most: MaxArgs,
 }
@@ -112,7 +113,7 @@ impl UpArgs {
 /// Runs a host until a signal, then drains it.
 ///
 /// # Errors
-/// Where it cannot start: the address or the store is in use, or not allowed.
+/// Fails if it cannot start: the address or the store is in use, or not allowed.
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let options = args.host_options()?;
     options.limits.check(&options.ceiling)?;

@@ -1,5 +1,5 @@
-//! Waiting for the end of tasks over whatever comes between: a host that restarts, drains or is busy. It is said once
-//! that the host does not answer, and once that it does again.
+//! Waits for the end of tasks across interruptions: a host that restarts, drains or is busy. Reports once that the host
+//! does not answer, and once that it answers again.
 
 use std::{future::Future, time::Duration};
 
@@ -15,28 +15,28 @@ use crate::{
     random, ui,
 };
 
-/// The first pause before a host that does not answer is asked again; each is twice as long as the one before …
+/// First pause before a request is repeated to a host that does not answer; it doubles each time, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// … up to this.
+/// Longest pause before a request is repeated.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A host that drains answers waits at once: they are asked for again no faster than this.
+/// Least interval between waits: a draining host answers them at once.
 const PACE: Duration = Duration::from_millis(500);
 
-/// One command's waiting.
+/// State of one command's waits.
 pub(super) struct Waiting<'a> {
     client: &'a Client,
     format: OutputFormat,
     bar: ProgressBar,
     end: Option<Instant>,
     timeout: Duration,
-    /// The host has answered this command before. One that never did is not waited for: its address may be wrong.
+    /// True once the host has answered this command. A host that never has is not waited for: its address may be wrong.
     has_answered: bool,
     is_away: bool,
     pause: Duration,
 }
 
 impl<'a> Waiting<'a> {
-    /// Waits for at most `timeout` from now on, for ever where there is none. Remarks go above `bar`.
+    /// Creates waits that end `timeout` from now, or never if there is none. Remarks are printed above `bar`.
     pub(super) fn new(client: &'a Client, timeout: Option<Duration>, format: OutputFormat, bar: &ProgressBar) -> Self {
         Self {
             client,
@@ -50,8 +50,8 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Prints the ids of tasks that the host has accepted for this command, before it waits for them: whoever stops it, or
-    /// loses it, finds them again.
+    /// Prints the ids of tasks that the host has accepted, before waiting for them, so that they can be found again
+    /// after an interruption.
     pub(super) fn accepted<'b>(mut self, ids: impl IntoIterator<Item = &'b str>) -> Self {
         const TOLD_MAX: usize = 10;
         self.has_answered = true;
@@ -68,10 +68,10 @@ impl<'a> Waiting<'a> {
         self
     }
 
-    /// A task once it has ended.
+    /// Waits for a task's end and returns the task.
     ///
     /// # Errors
-    /// Where there is no such task, `--timeout` is over, or the host has never answered.
+    /// Fails if there is no such task, `--timeout` has passed, or the host has never answered.
     pub(super) async fn ended(&mut self, task: &str) -> anyhow::Result<TaskView> {
         let client = self.client;
         loop {
@@ -84,10 +84,11 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Calls `told` with each change of a task until it has ended. A stream that breaks off is opened again where it was.
+    /// Calls `told` with each change of a task until it has ended. Resumes a stream that breaks off at the last event
+    /// received.
     ///
     /// # Errors
-    /// As [`Waiting::ended`], and what `told` says.
+    /// Fails as [`Waiting::ended`] does, and if `told` fails.
     pub(super) async fn events(
         &mut self,
         task: &str,
@@ -119,10 +120,10 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Sends a request that may be sent again, until it is answered.
+    /// Repeats an idempotent request until it is answered.
     ///
     /// # Errors
-    /// The answer's own error, `--timeout` is over, or the host has never answered.
+    /// Fails with the answer's own error, or if `--timeout` has passed, or if the host has never answered.
     pub(super) async fn ask<T, F>(&mut self, request: impl Fn() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = Result<T, ClientError>>,
@@ -138,10 +139,10 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Pauses where a wait was answered at once, and not because the task had ended.
+    /// Pauses if less than [`PACE`] has passed since `asked`, when a wait was answered before the task's end.
     ///
     /// # Errors
-    /// Where `--timeout` is over.
+    /// Fails if `--timeout` has passed.
     pub(super) async fn pace(&self, asked: Instant) -> anyhow::Result<()> {
         self.in_time(sleep_until(asked + PACE)).await
     }
@@ -153,7 +154,7 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Waits before the next try: a little at random, so that many who wait do not come back as one.
+    /// Waits before the next try, with random jitter so that many clients do not return at once.
     async fn away(&mut self, error: &ClientError) -> anyhow::Result<()> {
         if !self.is_away {
             self.is_away = true;

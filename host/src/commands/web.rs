@@ -1,4 +1,4 @@
-//! How REST meets the network, as the command line says it: TLS, web pages that may read answers, and idle connections.
+//! Command line options of REST's connections: TLS, cross-origin requests, and idle connections.
 
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,54 +11,56 @@ use crate::rest::{
     tls::{Tls, TlsFiles},
 };
 
-/// The bounds of `--keep-alive`: a client needs some time to send its next request, and the connection counts meanwhile.
+/// Range of `--keep-alive`: a client needs some time to send its next request, while its connection counts against the
+/// limit.
 const KEEP_ALIVE_MAY_BE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
-/// TLS, web pages and connections.
+/// TLS, cross-origin requests and connections.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "TLS, web pages and connections")]
 pub struct WebArgs {
-    /// Speak https: the certificate and those that lead to its authority, in PEM; read again when it changes, or at SIGHUP
+    /// Certificate for https and its chain, in PEM; reloaded when the file changes, or at SIGHUP
     #[arg(long, env = "FUSEBOX_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key, in PEM
     #[arg(long, env = "FUSEBOX_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Origins of web pages that may call this host, such as `https://app.example.com`; none where nothing is said
+    /// Origins of web pages that may call this host, such as `https://app.example.com` [default: none]
     #[arg(long, env = "FUSEBOX_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origin: Vec<Origin>,
-    /// Close connections that were idle for so long: longer than a balancer before this host keeps them [default: 75s]
+    /// Time after which idle connections are closed; set it longer than a load balancer in front keeps them [default:
+    /// 75s]
     #[arg(long, env = "FUSEBOX_KEEP_ALIVE", value_parser = keep_alive, value_name = "TIME")]
     pub keep_alive: Option<Duration>,
-    /// Networks of proxies that many clients come by: connections from there are not bounded by their address
+    /// Networks of proxies in front of many clients: their connections are not limited by address
     #[arg(long, env = "FUSEBOX_TRUSTED_PROXY", value_delimiter = ',', value_name = "CIDR")]
     pub trusted_proxy: Vec<Cidr>,
 }
 
-/// Reads an idle time such as `75s`.
+/// Parses an idle time such as `75s`.
 fn keep_alive(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|_| "a time such as 75s is expected".to_owned())?;
     let refused = || "idle connections are kept for 1s to 1h".to_owned();
     KEEP_ALIVE_MAY_BE.contains(&time).then_some(time).ok_or_else(refused)
 }
 
-/// The longest delay of a drain: beyond it, whoever watches the process has lost patience.
+/// Longest delay of a drain; supervisors kill a process that takes longer.
 const DELAY_MAX: Duration = Duration::from_secs(600);
 
-/// Reads the delay of a drain, such as `5s`.
+/// Parses the delay of a drain, such as `5s`.
 ///
 /// # Errors
-/// Where it is no time, or longer than ten minutes.
+/// Fails if it is not a time, or longer than ten minutes.
 pub fn delay(text: &str) -> Result<Duration, String> {
     let delay = humantime::parse_duration(text).map_err(|_| "a time such as 5s is expected".to_owned())?;
     if delay > DELAY_MAX { Err("at most 10m".to_owned()) } else { Ok(delay) }
 }
 
 impl WebArgs {
-    /// What speaks TLS, where it is asked for.
+    /// Returns the TLS settings, if configured.
     ///
     /// # Errors
-    /// Where only one of the two files is given, or they cannot be used.
+    /// Fails if only one of the two files is given, or they cannot be used.
     pub fn tls(&self) -> anyhow::Result<Option<Arc<Tls>>> {
         match (self.tls_cert.clone(), self.tls_key.clone()) {
             (None, None) => Ok(None),
@@ -68,22 +70,22 @@ impl WebArgs {
         }
     }
 
-    /// Bounds of connections.
+    /// Returns the bounds of connections.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
-        // As long as the process: every connection looks at them.
+        // Leaked on purpose: every connection reads them for as long as the process lives.
         let trusted = Vec::leak(self.trusted_proxy.clone());
         Bounds { keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE), trusted, ..Bounds::default() }
     }
 
-    /// Web pages that may read answers.
+    /// Returns the rules for cross-origin requests.
     #[must_use]
     pub fn cors(&self) -> Cors {
         Cors(self.cors_origin.clone())
     }
 }
 
-/// The scheme that a host's URL begins with.
+/// Returns the scheme of a host's URL.
 #[must_use]
 pub const fn scheme(is_tls: bool) -> &'static str {
     if is_tls { "https" } else { "http" }

@@ -1,4 +1,4 @@
-//! `fusebox push-worker` and `fusebox pull-worker`: run what a dispatcher assigns, until a signal drains them.
+//! `fusebox push-worker` and `fusebox pull-worker`: run attempts that a dispatcher assigns, until a signal drains them.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -33,44 +33,44 @@ use crate::{
 };
 use fusebox_link::JoinToken;
 
-/// Addresses of one worker: its helper knows them by a byte, and may connect to the ports of all.
+/// Limit of dispatcher addresses: the helper numbers them with one byte, and its jail permits the ports of all.
 const URLS_MAX: usize = 32;
 
-/// How a worker is set up.
+/// Settings of a worker.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   fusebox push-worker 4 tcp://127.0.0.1:5555       for `fusebox dispatcher -m push -p 5555`
   fusebox pull-worker 4 tcp://a:5555 tcp://b:5555  joins one of them, and another one when that ends
-A worker locks itself up before it runs anything: it gives up root, files but its own, the network but its dispatcher, other
-processes, and all system calls but those of running. `fusebox doctor` says what this machine gives to that.
-A worker joins again whenever its link breaks or it is refused, and its runs go on meanwhile; its log says why. It holds no
-credentials of Redis.
+A worker enters a jail before it runs anything: it gives up root, all files but its own, the network except its dispatchers,
+other processes, and all system calls that runs do not need. `fusebox doctor` reports how far this machine supports that.
+A worker rejoins whenever its link breaks or it is refused, while its runs continue; its log gives the reason. It holds no
+Redis credentials.
 SIGTERM drains it: running tasks may end within 30 s, the others are given back.")]
 pub struct WorkArgs {
-    /// Slots: runs that may go on at once
+    /// Slots: concurrent runs
     #[arg(value_name = "SLOTS", value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
     pub slots: u32,
     /// Dispatchers' addresses, such as tcp://10.0.0.1:5555, tried in turn; names are resolved again at each try
     #[arg(value_name = "URL", required = true, num_args = 1..=URLS_MAX)]
     pub urls: Vec<String>,
-    /// The dispatcher's join token; with it this worker takes compiled modules from the dispatcher, and
-    /// compiles only what it cannot get so
+    /// Join token of the dispatcher; with it this worker receives compiled modules from the dispatcher, and compiles
+    /// only those that it cannot get
     #[arg(long, env = "FUSEBOX_JOIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub join_token: Option<JoinToken>,
-    /// The directory of compiled modules, which workers alone use; made where it is not there
+    /// Directory of compiled modules, used by workers only; created if missing
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
-    /// What functions may reach.
+    /// Outgoing HTTP requests of functions.
     #[command(flatten)]
     pub egress: EgressArgs,
-    /// Where its health and metrics are.
+    /// Listener for health and metrics.
     #[command(flatten)]
     pub admin: AdminArgs,
-    /// Whether it locks itself up, so that a guest that broke out of WebAssembly would be no further
+    /// How strictly to require the worker's jail, which confines a guest that escapes from WebAssembly
     #[arg(long, env = "FUSEBOX_JAIL", value_enum, default_value_t)]
     pub jail: JailArg,
-    /// The user that it becomes where it is started as root
+    /// User to switch to if started as root
     #[arg(long, env = "FUSEBOX_USER", value_name = "UID[:GID]", default_value_t = User::NOBODY)]
     pub user: User,
 }
@@ -78,7 +78,7 @@ pub struct WorkArgs {
 /// Works until a signal, then drains.
 ///
 /// # Errors
-/// Where no dispatcher takes a worker that is started so, or its helper ends.
+/// Fails if the worker's own settings, such as its join token, prevent its first join, or its helper ends.
 pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let clock = Clock::System;
@@ -107,7 +107,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         urls: args.urls,
         dial,
         token: args.join_token,
-        // A program that started this worker may wait for the line.
+        // A program that started this worker may wait for this line.
         joined: Box::new(move |url| {
             ready.ready();
             ui::tell(format!("Joined {url}"));
@@ -122,7 +122,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         ended = &mut agent => return Ok(ended??),
         () = signals.next() => {}
         () = ended(helper) => {
-            tracing::error!("the helper of this worker has ended: what runs may end, then the worker does");
+            tracing::error!("the helper of this worker has ended: running tasks may end, then the worker ends");
             is_whole = false;
         }
     }
@@ -131,7 +131,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     signals
         .drain(async {
             if let Ok(Err(error)) = agent.await {
-                tracing::warn!(%error, "the dispatcher was not there to take the last reports; their tasks run again");
+                tracing::warn!(%error, "no dispatcher accepted the last reports; their tasks run again");
             }
         })
         .await;
@@ -143,7 +143,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     Ok(())
 }
 
-/// Waits for the end of a helper; for ever where there is none.
+/// Waits for the end of a helper; forever if there is none.
 async fn ended(helper: Option<oneshot::Receiver<()>>) {
     match helper {
         Some(helper) => drop(helper.await),

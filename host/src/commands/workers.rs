@@ -1,4 +1,4 @@
-//! `fusebox workers`: who runs tasks now.
+//! `fusebox workers`: lists the current workers.
 
 use clap::Args;
 use fusebox_api::workers::WorkerView;
@@ -10,11 +10,11 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// Whose workers.
+/// The host whose workers are listed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-SLOTS is how many runs a worker can do at a time, RUNNING how many it holds, ENDED how many it has ended. A worker that
-is not heard of for some seconds leaves the list; one that is started again is another.
+SLOTS, RUNNING and ENDED count a worker's slots, its current attempts and those that it has ended. A worker that has not
+reported for some seconds leaves the list; a restarted worker is a new one.
 
 Example:
   fusebox workers --output json | jq '[.[].slots] | add'")]
@@ -23,10 +23,10 @@ pub struct WorkersArgs {
     host: HostArgs,
 }
 
-/// Lists them.
+/// Lists the workers.
 ///
 /// # Errors
-/// Where the host does not answer.
+/// Fails if the host does not answer.
 pub async fn run(args: WorkersArgs, format: OutputFormat) -> anyhow::Result<()> {
     let workers = Client::of(&args.host)?.workers().await?;
     match format {

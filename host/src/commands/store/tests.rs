@@ -7,10 +7,10 @@ use fusebox_harness::redis::{self, RedisCluster, RedisSentinel, RedisServer};
 
 use super::*;
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than any test here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Answers of a store, one an attempt, the last one again and again.
+/// Opens a store with the given errors, one for each attempt; the last one repeats.
 async fn opened(wait: Duration, answers: &[Error]) -> (String, usize) {
     let attempts = Mutex::new(0);
     let connect = async || {
@@ -49,7 +49,8 @@ async fn a_store_that_is_not_there_in_time_is_told_with_what_to_do() {
     assert!(silent.await.unwrap_err().to_string().contains("does not answer"));
 }
 
-/// Opens a store that becomes good by `heal`; before, an attempt fails for a reason with `words`, which may pass.
+/// Waits for a store that `heal` repairs; before that, an attempt fails temporarily with an error that contains
+/// `words`.
 async fn heals(url: &str, words: &str, heal: impl FnOnce() + Send + 'static) {
     let error = RedisStore::connect(url, Access::default(), Options::default()).await.err().unwrap();
     assert!(error.passes() && error.to_string().contains(words), "{error}");
@@ -62,7 +63,7 @@ async fn heals(url: &str, words: &str, heal: impl FnOnce() + Send + 'static) {
 
 #[tokio::test]
 async fn a_server_that_is_absent_or_loads_is_waited_for() {
-    // A snapshot, and answers between a few keys of it while it is loaded.
+    // A snapshot; while it loads, the server answers requests between a few of its keys.
     let args = ["--appendonly", "no", "--rdbcompression", "no", "--loading-process-events-interval-bytes", "1024"];
     let mut server = RedisServer::start(&args).unwrap();
     let (url, port) = (server.url(), server.port());
@@ -79,7 +80,7 @@ async fn a_server_that_is_absent_or_loads_is_waited_for() {
     })
     .await;
     let mut server = told.recv().unwrap();
-    // 500 keys then take 10 s, or as long as it takes to take that back.
+    // Loading 500 keys then takes 10 s, unless the delay is reset sooner.
     server.restart_with(&["--key-load-delay", "20000"]).unwrap();
     heals(&url, "is loading its data", move || {
         redis::command(port, &["CONFIG", "SET", "key-load-delay", "0"]).unwrap();
