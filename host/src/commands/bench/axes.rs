@@ -1,4 +1,4 @@
-//! From the command line's axes to one case after the other.
+//! Expands the command line's axes into an ordered list of cases.
 
 use clap::ValueEnum as _;
 
@@ -9,14 +9,14 @@ use super::{
 };
 use crate::commands::cluster::Mode;
 
-/// The input of every task of a case together, in bytes at most: more would measure the machine's memory.
+/// Limit of a case's total input, in bytes; larger ones would measure the machine's memory.
 const INPUTS_BYTES_MAX: u64 = 128 << 20;
-/// Seconds that requests come at a fixed rate.
+/// Seconds of requests at a fixed rate, by size of the run.
 const OPEN_SECONDS: [u64; 3] = [1, 3, 10];
-/// The sizes of payloads where none are given.
+/// Sizes of payloads, in bytes, if none are given.
 const PAYLOADS: [usize; 3] = [128, 4 << 10, 64 << 10];
 
-/// The command line's axes; empty where the size decides.
+/// Axes from the command line; an empty one takes the default of the run's size.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Axes {
     pub(super) scenarios: Vec<Scenario>,
@@ -35,7 +35,7 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    /// What is measured.
+    /// Returns the scenarios to measure.
     pub(super) fn scenarios(&self, size: Size) -> &[Scenario] {
         let all: &[Scenario] = match size {
             Size::Smoke | Size::Full => Scenario::value_variants(),
@@ -51,17 +51,17 @@ impl Axes {
         or(&self.scenarios, all)
     }
 
-    /// Whether this is measured; a server that runs is not filled.
+    /// True if this scenario is measured. A server that is already running is not filled with data.
     fn has(&self, scenario: Scenario, size: Size) -> bool {
         self.scenarios(size).contains(&scenario) && self.stores != [StoreKind::Server]
     }
 
-    /// How much is stored where much is.
+    /// Number of stored tasks on the side with much data.
     pub(super) fn much(&self, size: Size) -> u64 {
         self.much.unwrap_or_else(|| size.of([1_000, 50_000, 1_000_000]))
     }
 
-    /// Of which a task's cost is measured, on two deployments of each setting.
+    /// Cases whose cost of a task is compared, with the levels of stored data; each takes two deployments.
     pub(super) fn comparisons(&self, size: Size) -> Vec<(Case, Vec<Beside>)> {
         if !self.has(Scenario::Cost, size) {
             return Vec::new();
@@ -77,7 +77,7 @@ impl Axes {
         comparisons
     }
 
-    /// Whose memory is measured: deployments where nobody works.
+    /// Settings whose memory is measured: deployments without workers.
     pub(super) fn memories(&self, size: Size) -> Vec<Setting> {
         match self.has(Scenario::Memory, size) {
             true => Self { stores: self.stores.clone(), ..Self::default() }.settings(Scenario::Memory, size),
@@ -85,13 +85,13 @@ impl Axes {
         }
     }
 
-    /// The cases, those of one setting one after the other.
+    /// Returns the cases, those of one setting in succession.
     pub(super) fn cases(&self, size: Size) -> Vec<Case> {
         let mut cases: Vec<Case> = Vec::new();
         for &scenario in self.scenarios(size).iter().filter(|scenario| scenario.is_a_case()) {
             for setting in self.settings(scenario, size) {
                 let of_it = self.of_setting(scenario, setting, size);
-                // Behind the others of its setting, so that each is started once.
+                // Placed after the others of its setting, so that each setting is started once.
                 let at = cases.iter().rposition(|case| case.setting == setting).map_or(cases.len(), |last| last + 1);
                 cases.splice(at..at, of_it);
             }
@@ -100,7 +100,7 @@ impl Axes {
     }
 
     pub(super) fn settings(&self, scenario: Scenario, size: Size) -> Vec<Setting> {
-        // A sync invoke passes neither store nor workers.
+        // A sync invoke uses neither store nor workers.
         let is_up = scenario == Scenario::Invoke;
         let modes: &[Mode] = match (scenario, size) {
             (Scenario::Invoke, _) => &[Mode::Local],
@@ -161,7 +161,7 @@ impl Axes {
     }
 }
 
-/// What was given, or else what holds where nothing is.
+/// Returns `given`, or `otherwise` if it is empty.
 fn or<'a, T>(given: &'a [T], otherwise: &'a [T]) -> &'a [T] {
     if given.is_empty() { otherwise } else { given }
 }

@@ -1,5 +1,5 @@
-//! Whether something else used the machine during a measurement: what the kernel counts of all processors, less what this
-//! command and all that it has started used. Figures of a busy machine say nothing.
+//! Detects other load on the machine during a measurement: processor time that the kernel counts in total, minus that
+//! of this command and everything it started. Figures from a busy machine are meaningless.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,48 +12,50 @@ use anyhow::Context as _;
 use rustix::param::clock_ticks_per_second;
 use serde::{Deserialize, Serialize};
 
-/// Others may use so much of the machine.
+/// Largest share of the machine that other processes may use.
 const PERCENT_MAX: f64 = 10.0;
-/// Of a short measurement a tick or two are many percent: less than this much processor time of others is never too much.
+/// Processor time of others, in seconds, that never counts as busy: in a short measurement a tick or two are many
+/// percent.
 const SECONDS_MIN: f64 = 0.1;
-/// Processes that are named.
+/// Most processes named in a message.
 const NAMED_MAX: usize = 5;
-/// What starts the threads of the kernel.
+/// Name of the parent of kernel threads.
 const KERNEL: &str = "kthreadd";
-/// What a server is made of that was not started here.
+/// Process names of a server that this command did not start.
 const SERVER: [&str; 2] = ["fusebox", "redis-server"];
 
-/// How much others used.
+/// Processor time used by others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Busy {
-    /// Of all processors together.
+    /// Share of all processors together.
     pub(super) others_percent: f64,
-    /// The busiest of them.
+    /// Names and shares of the largest users.
     pub(super) busiest: Vec<Other>,
-    /// Whether that was too much.
+    /// True if the share is too large.
     pub(super) is_busy: bool,
 }
 
-/// What another program used.
+/// Processor time used by another program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Other {
     pub(super) name: String,
     pub(super) percent: f64,
 }
 
-/// What everybody has used up to now, in ticks.
+/// Processor time used since boot, in total and by process, in ticks.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     machine: Machine,
     processes: BTreeMap<i32, Process>,
 }
 
-/// The kernel's counts of all processors.
+/// The kernel's counters over all processors, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Machine {
-    /// Passed, idle or not.
+    /// Elapsed, including idle time.
     total: u64,
-    /// Used by processes. Interrupts are nobody's, and much of them is a measurement's own traffic.
+    /// Used by processes. Interrupts are left out: they belong to no process, and many come from the measurement's own
+    /// traffic.
     used: u64,
     /// Used by other machines on the same hardware.
     stolen: u64,
@@ -65,21 +67,21 @@ struct Process {
     parent: i32,
     /// Its own ticks.
     used: u64,
-    /// Those of its children that have ended.
+    /// Ticks of its ended children.
     children: u64,
 }
 
 impl Sample {
-    /// Now.
+    /// Reads the counters.
     ///
     /// # Errors
-    /// Where the system does not tell.
+    /// Fails if `/proc` cannot be read.
     pub(super) fn take() -> anyhow::Result<Self> {
         let machine = fs::read_to_string("/proc/stat").context("read what the processors did")?.parse()?;
         let mut processes = BTreeMap::new();
         for entry in fs::read_dir("/proc").context("read the list of processes")?.flatten() {
             let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            // A process may end meanwhile.
+            // A process may end in the meantime.
             let stat = fs::read_to_string(entry.path().join("stat"));
             if let (Some(id), Ok(stat)) = (id, stat)
                 && let Ok(process) = stat.parse()
@@ -90,7 +92,7 @@ impl Sample {
         Ok(Self { machine, processes })
     }
 
-    /// What others have used since `before`, where this process has this number.
+    /// Returns the time that others have used since `before`; `own` is this process's id.
     pub(super) fn since(&self, before: &Self, own: i32, is_server: bool) -> Busy {
         let ticks = |after: u64, before: u64| super::load::to_f64(after.saturating_sub(before));
         let total = ticks(self.machine.total, before.machine.total).max(1.0);
@@ -117,8 +119,8 @@ impl Sample {
         Busy { others_percent: percent(others), busiest, is_busy }
     }
 
-    /// A process and all that it has started; of a server, its processes by their names. The kernel's threads are counted
-    /// here as well: they write to disk what a measurement stores.
+    /// A process and its descendants; for a server, its processes by name. Kernel threads are included, since they
+    /// write the measurement's data to disk.
     fn family(&self, own: i32, is_server: bool) -> BTreeSet<i32> {
         let mut family = BTreeSet::from([own]);
         family.extend(self.processes.iter().find(|(_, one)| one.parent == 0 && one.name == KERNEL).map(|(id, _)| *id));
@@ -140,7 +142,7 @@ impl Sample {
 }
 
 impl Busy {
-    /// What is to be said of it.
+    /// Formats the usage as a message.
     pub(super) fn tell(&self) -> String {
         let mut text = format!("other processes used {:.1} % of the machine", self.others_percent);
         let names = self.busiest.iter().map(|other| format!("{} {:.1} %", other.name, other.percent));
@@ -151,7 +153,7 @@ impl Busy {
         text
     }
 
-    /// The worse of two.
+    /// Returns the busier of the two.
     pub(super) fn worse(self, other: Self) -> Self {
         if other.others_percent > self.others_percent || other.is_busy && !self.is_busy { other } else { self }
     }
@@ -163,7 +165,7 @@ impl FromStr for Machine {
     fn from_str(stat: &str) -> anyhow::Result<Self> {
         let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).context("no line of all processors")?;
         let ticks: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        // Guests, the last two, are counted among the users before them.
+        // Guest time, the last two fields, is already included in the user time.
         let [user, nice, system, _idle, _waiting, _interrupts, _soft, stolen, ..] = ticks[..] else {
             anyhow::bail!("fewer counts than there should be");
         };
@@ -175,7 +177,7 @@ impl FromStr for Process {
     type Err = anyhow::Error;
 
     fn from_str(stat: &str) -> anyhow::Result<Self> {
-        // A name may have brackets and spaces of its own.
+        // A name may itself contain brackets and spaces.
         let (head, rest) = stat.rsplit_once(')').context("no name")?;
         let name = head.split_once('(').context("no name")?.1.to_owned();
         let fields: Vec<i64> = rest.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
@@ -219,14 +221,14 @@ mod tests {
             260,
             &[
                 (1, process("init", 0, 5, 0)),
-                // A child of it has ended: 20 ticks of it are counted here.
+                // One of its children has ended; its 20 ticks are included.
                 (10, process("bench", 1, 90, 20)),
                 (11, process("redis", 10, 60, 0)),
                 (12, process("cc", 1, 30, 0)),
             ],
         );
         let busy = after.since(&before, 10, false);
-        // 160 were used, 40 + 20 + 60 of them here.
+        // 160 ticks were used, 40 + 20 + 60 of them by this command.
         assert!((busy.others_percent - 20.0).abs() < 0.01 && busy.is_busy, "{busy:?}");
         assert_eq!(busy.busiest, [Other { name: "cc".to_owned(), percent: 15.0 }]);
         assert!(busy.tell().contains("cc 15.0 %"));

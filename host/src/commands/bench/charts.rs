@@ -1,4 +1,4 @@
-//! Which charts a run has: bars from zero, the middle of the repeats, and a line from the least to the most.
+//! The charts of a run: bars from zero at the median of the repeats, with a line from the minimum to the maximum.
 
 use super::{
     cost::{self, Ratio},
@@ -11,26 +11,26 @@ use super::{
 /// A chart as plain data.
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
-    /// The files' name.
+    /// File name without its extension.
     pub(super) name: String,
     pub(super) title: String,
-    /// What bars stand beside each other for.
+    /// Label of the x axis.
     pub(super) x: &'static str,
-    /// What their height is, with its unit.
+    /// Label of the y axis, with its unit.
     pub(super) y: &'static str,
     pub(super) groups: Vec<String>,
     pub(super) series: Vec<Series>,
-    /// What would be perfect, with its height for each group.
+    /// Ideal result: its label, and its height for each group.
     pub(super) ideal: Option<(&'static str, Vec<Option<f64>>)>,
-    /// Whether its figures say little, since others used the machine.
+    /// True if other processes used the machine, so that the figures are unreliable.
     pub(super) is_busy: bool,
 }
 
-/// Bars of one colour.
+/// Bars of one color.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) name: String,
-    /// For each group the least, the middle and the most.
+    /// Minimum, median and maximum for each group.
     pub(super) bars: Vec<Option<[f64; 3]>>,
 }
 
@@ -38,7 +38,7 @@ type Text = fn(&Row) -> String;
 type Value = fn(&Row) -> Option<f64>;
 
 impl Chart {
-    /// The charts of these rows; those that would be empty are left out.
+    /// Builds the charts of these rows, without empty ones.
     pub(super) fn of(rows: &[Row]) -> Vec<Self> {
         let of = |scenario: Scenario| -> Vec<&Row> { rows.iter().filter(|row| row.scenario == scenario).collect() };
         let per_second: Value = |row| Some(row.per_second);
@@ -90,7 +90,7 @@ impl Chart {
         Self { name, title, x, y, groups: Vec::new(), series: Vec::new(), ideal: None, is_busy: false }
     }
 
-    /// Adds bars, a colour for each `series`.
+    /// Adds bars, one color for each `series`.
     fn add(&mut self, rows: &[&Row], group: Text, series: Text, value: Value) {
         let mut names: Vec<String> = Vec::new();
         for name in rows.iter().map(|row| series(row)) {
@@ -104,7 +104,7 @@ impl Chart {
         }
     }
 
-    /// Adds bars of one colour.
+    /// Adds bars of one color.
     fn add_named(&mut self, name: &str, rows: &[&Row], group: Text, value: Value) {
         for group in rows.iter().map(|row| group(row)) {
             if !self.groups.contains(&group) {
@@ -120,7 +120,7 @@ impl Chart {
         self.series.push(Series { name: name.to_owned(), bars });
     }
 
-    /// The highest of all bars and lines.
+    /// Height of the highest bar or line.
     pub(super) fn highest(&self) -> f64 {
         let bars = self.series.iter().flat_map(|series| series.bars.iter().flatten());
         let ideal = self.ideal.iter().flat_map(|(_, heights)| heights.iter().flatten().copied());
@@ -128,7 +128,7 @@ impl Chart {
     }
 }
 
-/// A chart for each number of tasks that a slot has, or all have.
+/// One chart for each number of tasks, per slot in weak scaling, in total in strong scaling.
 fn scaling(rows: &[&Row], name: &str, title: &str) -> Vec<Chart> {
     let each = |row: &Row| match row.scenario {
         Scenario::Weak => row.tasks / (u64::from(row.workers) * u64::from(row.slots)).max(1),
@@ -151,7 +151,7 @@ fn scaling(rows: &[&Row], name: &str, title: &str) -> Vec<Chart> {
     charts.collect()
 }
 
-/// What a task costs beside much, as a multiple of beside little.
+/// Cost of a task beside much stored data, as a multiple of the cost beside little.
 fn cost(rows: &[Row]) -> Chart {
     let title = "Cost of a task beside much that is stored / beside little";
     let mut chart = Chart::new("cost", title, "stored beside / beside little", "times the cost beside little");
@@ -186,7 +186,7 @@ fn by_mode_and_store(row: &Row) -> String {
     format!("{}, {}", row.mode.as_str(), row.store.as_str())
 }
 
-/// A figure as it stands at its bar: three digits that say something.
+/// Formats a bar's value to about three significant digits.
 pub(super) fn short(value: f64) -> String {
     match value {
         value if value >= 1_000_000.0 => format!("{:.2}M", value / 1_000_000.0),
@@ -197,7 +197,7 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// A figure of an axis: no more digits than it has.
+/// Formats an axis label without trailing zeros.
 pub(super) fn tick(value: f64) -> String {
     let text = short(value);
     let (number, unit) = text.split_at(text.trim_end_matches(['k', 'M']).len());
@@ -207,14 +207,14 @@ pub(super) fn tick(value: f64) -> String {
     }
 }
 
-/// A step of 1, 2 or 5 times a power of ten, so that some six of them reach so high.
+/// Returns a step of 1, 2 or 5 times a power of ten that divides the height into about six.
 pub(super) fn step(highest: f64) -> f64 {
     let rough = (highest / 6.0).max(f64::MIN_POSITIVE);
     let power = 10.0_f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough).unwrap_or(10.0 * power)
 }
 
-/// Where bar `at` of `count` stands in its group, whose width is 1: its left and right edge.
+/// Left and right edge of bar `at` of `count` in its group, whose width is 1.
 pub(super) fn edges(group: usize, at: usize, count: usize) -> [f64; 2] {
     const FILLED: f64 = 0.8;
     let [group, at, count] = [group, at, count.max(1)].map(|number| to_f64(number as u64));

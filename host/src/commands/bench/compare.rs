@@ -1,5 +1,5 @@
-//! `fusebox bench compare`: two runs beside each other, row by row, as ratios. Above 1 the second is better: more a second,
-//! or less time.
+//! `fusebox bench compare`: compares two runs row by row, as ratios. Above 1 the second run is better: a higher rate or
+//! a shorter time.
 
 use std::path::PathBuf;
 
@@ -17,32 +17,32 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// What is compared.
+/// Arguments of `fusebox bench compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// results.json of the run before, or its directory
+    /// Earlier run: results.json, or its directory
     #[arg(value_name = "A")]
     before: PathBuf,
-    /// results.json of the run after, or its directory
+    /// Later run: results.json, or its directory
     #[arg(value_name = "B")]
     after: PathBuf,
-    /// Exit with 1 where a ratio is below this
+    /// Exit with 1 if a ratio is below this
     #[arg(long, value_name = "RATIO")]
     fail_below: Option<f64>,
 }
 
-/// A figure of both.
+/// A figure in both runs.
 #[derive(Debug, PartialEq, Serialize)]
 struct Ratio {
     what: String,
     figure: &'static str,
     before: f64,
     after: f64,
-    /// Above 1: better.
+    /// Above 1 the later run is better.
     ratio: f64,
 }
 
-/// All of them.
+/// Comparison of two runs.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Comparison {
     ratios: Vec<Ratio>,
@@ -50,10 +50,10 @@ struct Comparison {
     only_after: Vec<String>,
 }
 
-/// Compares.
+/// Compares two runs.
 ///
 /// # Errors
-/// Where there are no results, or a ratio is too low.
+/// Fails if there are no results, or a ratio is too low.
 pub(super) fn run(args: &CompareArgs, format: OutputFormat) -> anyhow::Result<()> {
     let (before, after) = (Results::read(&args.before)?, Results::read(&args.after)?);
     for (results, path) in [(&before, &args.before), (&after, &args.after)] {
@@ -119,7 +119,7 @@ impl Comparison {
     }
 }
 
-/// The middle of a figure's repeats.
+/// Median of a figure's repeats.
 struct Figure {
     kind: Kind,
     what: String,
@@ -134,7 +134,7 @@ impl Figure {
     }
 }
 
-/// A figure of a row.
+/// Selects a figure of a row.
 type Pick = fn(&Row) -> Option<f64>;
 
 fn figures(rows: &[Row]) -> Vec<Figure> {

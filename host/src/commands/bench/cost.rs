@@ -1,5 +1,5 @@
-//! What a task costs beside much that is stored: two deployments, one with much and one with little, take turns, and the
-//! figure is their ratio.
+//! Cost of a task beside much stored data: two deployments, one with much and one with little, are measured
+//! alternately, and the figure is their ratio.
 
 use clap::ValueEnum;
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
@@ -18,30 +18,30 @@ use super::{
 };
 use crate::{commands::cluster::Mode, ui};
 
-/// Functions that are called in turn.
+/// Number of functions called in turn.
 const CALLED: u64 = 10;
-/// Tasks that wait where little is stored.
+/// Waiting tasks on the side with little data.
 const FEW: u64 = 100;
-/// Room in the queue for the tasks that are measured.
+/// Room in the queue for the measured tasks.
 const ROOM: u64 = 20_000;
-/// Tasks of a measurement.
+/// Limit of tasks in one measurement.
 pub(super) const TASKS_MAX: u64 = ROOM - 1_000;
-/// For each hundred tasks that are stored, a function.
+/// Stored tasks for each registered function.
 const TASKS_A_FUNCTION: u64 = 100;
 
-/// What is stored.
+/// Kind of stored data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Stored {
-    /// Tasks whose time has not come
+    /// Delayed tasks that are not due
     Waiting,
-    /// Tasks that have ended
+    /// Ended tasks
     Results,
-    /// Functions, a hundredth of that number, each with a module of its own; ten are called, then all of them
+    /// Functions, a hundredth of that number, each with its own module; ten are called, then all of them
     Functions,
 }
 
-/// How much of it is there, and how many functions are called in turn.
+/// Amount of stored data, and number of functions called in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Beside {
     pub(super) stored: Stored,
@@ -50,7 +50,7 @@ pub(super) struct Beside {
 }
 
 impl Stored {
-    /// The word.
+    /// Name on the command line and in results.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -59,7 +59,7 @@ impl Stored {
         }
     }
 
-    /// Little and much of it, and where calls make a difference, the much with all of it called.
+    /// Levels to compare: little and much data; for functions also much data with every function called.
     pub(super) fn levels(self, much: u64) -> Vec<Beside> {
         let of = |count, called| Beside { stored: self, count, called };
         match self {
@@ -73,7 +73,7 @@ impl Stored {
     }
 }
 
-/// The two deployments of one comparison.
+/// The two deployments of a comparison.
 pub(super) struct Pair {
     pub(super) little: Deployment,
     pub(super) much: Deployment,
@@ -81,7 +81,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Fills them.
+    /// Fills both deployments.
     pub(super) async fn fill(
         mut little: Deployment,
         mut much: Deployment,
@@ -102,7 +102,7 @@ impl Pair {
         Ok(Self { little, much, levels })
     }
 
-    /// Takes turns so often as a case is measured.
+    /// Measures the levels alternately, as often as any case is repeated.
     pub(super) async fn measure(&self, bench: &Bench<'_>, case: &Case) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
         for repeat in 1..=bench.repeats {
@@ -121,7 +121,7 @@ impl Pair {
     }
 }
 
-/// The case that is measured on both, before it is said which.
+/// Returns the case measured on both deployments, without its level.
 pub(super) const fn case(setting: Setting, connections: usize, tasks: u64) -> Case {
     Case {
         scenario: Scenario::Cost,
@@ -135,18 +135,18 @@ pub(super) const fn case(setting: Setting, connections: usize, tasks: u64) -> Ca
     }
 }
 
-/// What a task costs with much, as a multiple of what it costs with little.
+/// Cost of a task beside much data, as a multiple of the cost beside little.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ratio {
-    /// What is compared with what.
+    /// The two levels.
     pub(super) what: String,
     pub(super) store: StoreKind,
     pub(super) mode: Mode,
-    /// The least, the middle and the most of the repeats.
+    /// Minimum, median and maximum of the repeats.
     pub(super) ratio: [f64; 3],
 }
 
-/// The ratios of these rows.
+/// Computes the ratios of these rows.
 pub(super) fn ratios(rows: &[Row]) -> Vec<Ratio> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.beside.is_some()).collect();
     let pair = |one: &Row, other: &Row| (one.store, one.mode, one.beside) == (other.store, other.mode, other.beside);
@@ -184,7 +184,8 @@ mod tests {
             for repeat in 1..=3 {
                 let case = Case { beside: Some(beside), ..case(setting, 64, 100) };
                 let mut row = Row::of(&case, repeat);
-                // The machine slows down from round to round; the many cost a tenth more, all of them a half more.
+                // The machine slows down from round to round; many functions cost a tenth more, calling all of them
+                // half more.
                 let slower = match beside {
                     Beside { count: CALLED, .. } => 1.0,
                     Beside { called: CALLED, .. } => 1.1,

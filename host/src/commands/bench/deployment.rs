@@ -1,4 +1,4 @@
-//! What is measured against: a private cluster that is started for it, or a server that runs already.
+//! The deployment under measurement: a private cluster started for it, or a running server.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,40 +22,40 @@ use crate::{
     commands::cluster::{Cluster, Fsync, Mode, Rigged, Role, Shape},
 };
 
-/// What workers take to be listed, on a busy machine.
+/// Longest time until workers are listed, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Hosts learn of their workers once a second.
+/// Interval of polling; hosts update their list of workers once a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// What a sleeping or computing function may take beyond what it is told to.
+/// Wall time allowed beyond the ideal time of a sleeping or computing function.
 const WALL_MS: u32 = 60_000;
 
-/// A deployment that is ready. Dropping it ends what was started for it.
+/// A deployment that is ready. Dropping it ends the processes started for it.
 pub(super) struct Deployment {
     pub(super) client: Client,
     pub(super) target: Target,
-    /// The version that was registered of each function.
+    /// Registered version of each function.
     pub(super) functions: BTreeMap<Function, String>,
-    /// Who works there.
+    /// Setting of the deployment.
     pub(super) setting: Setting,
-    /// Tasks that are there to wait, whatever is measured.
+    /// Tasks that stay queued throughout the measurements.
     pub(super) waiting: u64,
     cluster: Option<Cluster>,
 }
 
-/// Where a deployment comes from.
+/// Source of a deployment.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// This program is started, its data in this directory.
+    /// This program is started, with its data in this directory.
     Private { program: PathBuf, home: PathBuf },
-    /// It is there; perhaps it has keys.
+    /// A server is already running, possibly with API keys.
     Server(String, Option<Credentials>),
 }
 
 impl Deployment {
-    /// Starts it, or looks at it, and registers the functions of these cases.
+    /// Starts the deployment, or connects to the server.
     ///
     /// # Errors
-    /// Where a part does not start, or nobody works there.
+    /// Fails if a part does not start, or no workers are there.
     pub(super) async fn of(source: &Source, setting: Setting, number: usize) -> anyhow::Result<Self> {
         let (url, key, cluster) = match source {
             Source::Server(url, key) => (url.clone(), key.as_ref(), None),
@@ -72,10 +72,10 @@ impl Deployment {
         Ok(Self { client, target, functions: BTreeMap::new(), setting, waiting: 0, cluster })
     }
 
-    /// Registers what these cases run.
+    /// Registers the functions of these cases.
     ///
     /// # Errors
-    /// Where the host refuses one.
+    /// Fails if the host refuses a registration.
     pub(super) async fn register(&mut self, cases: &[Case]) -> anyhow::Result<()> {
         let payload = cases.iter().map(|case| case.payload as u64).max().unwrap_or_default();
         let limits = LimitArgs {
@@ -92,10 +92,10 @@ impl Deployment {
         Ok(())
     }
 
-    /// Registers one function, with the limits that are the default.
+    /// Registers one function with the default limits.
     ///
     /// # Errors
-    /// Where the host refuses it.
+    /// Fails if the host refuses it.
     pub(super) async fn register_plain(&mut self, function: Function) -> anyhow::Result<()> {
         let module = function.module().to_vec();
         let version = self.client.register(&function.name(), LimitArgs::default(), &Grants::default(), module).await?;
@@ -103,10 +103,10 @@ impl Deployment {
         Ok(())
     }
 
-    /// The processes that serve REST or dispatch, by name and number.
+    /// Returns the processes that serve REST or dispatch, by role and process id.
     ///
     /// # Errors
-    /// Where one is gone.
+    /// Fails if one of them has ended.
     pub(super) async fn host_processes(&self) -> anyhow::Result<Vec<(String, u32)>> {
         let cluster = self.cluster.as_ref().context("a server's processes are not known")?;
         let mut processes = Vec::new();
@@ -117,27 +117,27 @@ impl Deployment {
         Ok(processes)
     }
 
-    /// How many tasks have not ended.
+    /// Returns the request for the host's metrics, which hold the number of tasks that have not ended.
     ///
     /// # Errors
-    /// Where the host does not answer.
+    /// Never fails: the path is valid.
     pub(super) fn backlog_call() -> anyhow::Result<Call> {
         Call::get("/metrics")
     }
 
-    /// The request that a case sends again and again, without its body.
+    /// Returns the request that a case repeats.
     ///
     /// # Errors
-    /// Never: the names are good ones.
+    /// Never fails: the names are valid.
     pub(super) fn call(case: &Case, route: &str, work: Work) -> anyhow::Result<Call> {
         let path = format!("/v1/functions/{}/{route}", case.function.name());
         Call::post(&path, case.function.input(work, case.payload))
     }
 
-    /// The same for each function that a case calls in turn.
+    /// Returns one such request for each function that a case calls in turn.
     ///
     /// # Errors
-    /// As [`Deployment::call`].
+    /// Fails as [`Deployment::call`] does.
     pub(super) fn calls(case: &Case, route: &str, work: Work) -> anyhow::Result<Vec<Call>> {
         match case.beside {
             Some(Beside { stored: Stored::Functions, called, .. }) => {
@@ -165,14 +165,14 @@ fn shape(setting: Setting, program: &Path, home: &Path, number: usize) -> anyhow
         nodes: u8::from(!setting.is_up),
         workers,
         slots,
-        // Each module is compiled once.
+        // Shared, so that each module is compiled once.
         modules: Some(home.join("modules")),
         rigged: Rigged::default(),
         home,
     })
 }
 
-/// Waits until all workers are there; answers the setting, of a server as it is.
+/// Waits until all workers are listed. Returns the setting; for a server, the one found there.
 async fn workers(client: &Client, setting: Setting) -> anyhow::Result<Setting> {
     let wanted = match (setting.store, setting.mode) {
         (StoreKind::Server, _) | (_, Mode::Local) => 1,

@@ -1,5 +1,4 @@
-//! Draws charts as SVG and as PNG. Text in pictures is set in a font that comes with this program: no system has to have
-//! one.
+//! Draws charts as SVG and as PNG. The font of PNGs is part of this program, so that the system needs none.
 
 use std::sync::OnceLock;
 
@@ -23,15 +22,15 @@ use super::{
 };
 
 const WIDTH_MIN: u32 = 960;
-/// What a group needs so that its name does not run into the next one's, and what is beside all groups.
+/// Width of a group, so that neighboring names do not overlap; below, the width beside all groups.
 const GROUP_WIDTH: usize = 66;
 const BESIDE_GROUPS: usize = 108;
 const HEIGHT: u32 = 490;
-/// Rooms for the title and the legend, and for the groups' names.
+/// Height of the title and legend; below, the height of the groups' names.
 const HEAD: u32 = 64;
 const FOOT: u32 = 66;
 const FONT: &str = "sans-serif";
-/// Told apart by people who see few colours, too (Okabe and Ito).
+/// Colors that color-blind people can distinguish (Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -44,10 +43,10 @@ const COLOURS: [RGBColor; 7] = [
 const GREY: RGBColor = RGBColor(90, 90, 90);
 const RED: RGBColor = RGBColor(190, 0, 0);
 
-/// As SVG.
+/// Draws a chart as SVG.
 ///
 /// # Errors
-/// Where it cannot be drawn.
+/// Fails if it cannot be drawn.
 pub(super) fn svg(chart: &Chart) -> anyhow::Result<String> {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, (width(chart), HEIGHT)).into_drawing_area();
@@ -56,10 +55,10 @@ pub(super) fn svg(chart: &Chart) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// As PNG.
+/// Draws a chart as PNG.
 ///
 /// # Errors
-/// Where it cannot be drawn.
+/// Fails if it cannot be drawn.
 pub(super) fn png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
     let width = width(chart);
     let mut pixels = vec![0; width as usize * HEIGHT as usize * 3];
@@ -73,7 +72,7 @@ pub(super) fn png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
     Ok(file)
 }
 
-/// As wide as its groups' names need.
+/// Returns the width that the groups' names require.
 fn width(chart: &Chart) -> u32 {
     let needed = BESIDE_GROUPS + GROUP_WIDTH * chart.groups.len();
     u32::try_from(needed).unwrap_or(WIDTH_MIN).max(WIDTH_MIN)
@@ -94,7 +93,7 @@ where
     let (body, foot) = rest.split_vertically(HEIGHT - HEAD - FOOT);
     legend(&head, chart)?;
     let step = charts::step(chart.highest());
-    // Room above the highest bar for its figure.
+    // Space above the highest bar for its value.
     let top = (chart.highest() / step + 0.7).ceil() * step;
     let mut plot = ChartBuilder::on(&body)
         .margin_left(8)
@@ -117,7 +116,7 @@ where
     area.present().context("draw a chart")
 }
 
-/// The title, and below it what each colour is.
+/// Draws the title, and below it the meaning of each color.
 fn legend<B: DrawingBackend>(area: &Area<B>, chart: &Chart) -> anyhow::Result<()>
 where
     B::ErrorType: 'static,
@@ -148,7 +147,7 @@ where
     B::ErrorType: 'static,
 {
     let count = chart.series.len();
-    // Narrow bars have no room for a figure.
+    // Narrow bars have no room for a value.
     let has_figures = chart.groups.len() * count <= 24;
     let above = style(13, &BLACK).pos(Pos::new(HPos::Center, VPos::Bottom));
     for (at, (series, colour)) in chart.series.iter().zip(COLOURS.iter().cycle()).enumerate() {
@@ -173,7 +172,7 @@ where
     Ok(())
 }
 
-/// A line over each group where perfect bars would end.
+/// Draws a line over each group at the ideal height.
 fn ideal<B: DrawingBackend>(plot: &mut Plot<'_, B>, chart: &Chart) -> anyhow::Result<()>
 where
     B::ErrorType: 'static,
@@ -185,7 +184,7 @@ where
     Ok(())
 }
 
-/// The groups' names below their bars, and what they are.
+/// Draws the groups' names below their bars, and the axis label.
 fn names<B: DrawingBackend>(plot: &Plot<'_, B>, foot: &Area<B>, chart: &Chart) -> anyhow::Result<()>
 where
     B::ErrorType: 'static,
@@ -195,7 +194,7 @@ where
     for (group, name) in chart.groups.iter().enumerate() {
         let (x, _) = plot.backend_coord(&(to_f64(group as u64) + 0.5, 0.0));
         let (left, _) = foot.get_base_pixel();
-        // Where there are many, each part of a name has a line.
+        // With many groups, each part of a name takes its own line.
         let lines: Vec<&str> = if many { name.split(", ").collect() } else { vec![name] };
         for (line, y) in lines.into_iter().zip((3..).step_by(12)) {
             foot.draw(&Text::new(line.to_owned(), (x - left, y), below(if many { 11 } else { 13 }, &BLACK)))?;

@@ -1,4 +1,4 @@
-//! How long a run takes, from what it will do: a guess for who waits, with rates that a small machine has.
+//! Estimates the duration of a run from its cases, with the rates of a small machine.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use super::{
 /// Seconds until a deployment is ready, and more for each worker.
 const START: f64 = 1.5;
 const WORKER: f64 = 0.3;
-/// Seconds of a case's warm-up and of looking when it has ended.
+/// Seconds of a case's warm-up and of the polling for its end.
 const AROUND: f64 = 0.3;
-/// Tasks a second, one a request and in batches; invokes and results read.
+/// Tasks per second: one per request, in batches, and sync invokes; then results read per second.
 const TASKS: f64 = 5_000.0;
 const BATCHED: f64 = 8_000.0;
 const INVOKES: f64 = 25_000.0;
 const RESULTS: f64 = 60_000.0;
 /// Seconds of one task on an idle system.
 const IDLE: f64 = 0.002;
-/// Seconds of a step that the CPU function computes.
+/// Seconds of one step of the CPU function.
 const STEP: f64 = 1.5e-9;
-/// Functions registered a second, with modules of their own and with one.
+/// Functions registered per second, with their own modules and with a shared one.
 const OWN_MODULES: f64 = 40.0;
 const FUNCTIONS: f64 = 800.0;
 
-/// How long all of it takes.
+/// Estimates the total duration.
 pub(super) fn of(axes: &Axes, size: Size, repeats: u32, work: Work) -> Duration {
     let cases = axes.cases(size);
     let mut seconds = 0.0;
@@ -52,7 +52,7 @@ fn start(setting: Setting) -> f64 {
     START + WORKER * f64::from(setting.workers)
 }
 
-/// One measurement of a case, and reading its results.
+/// Estimates one measurement of a case, including reading its results.
 fn once(case: &Case, work: Work) -> f64 {
     let tasks = to_f64(case.tasks);
     let slots = f64::from(case.setting.workers) * f64::from(case.setting.slots);
@@ -78,7 +78,7 @@ fn fill(beside: &Beside) -> f64 {
     }
 }
 
-/// In words.
+/// Formats the estimate in words.
 pub(super) fn tell(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..100 => format!("about {} s", seconds.max(1).next_multiple_of(5)),
@@ -103,7 +103,7 @@ mod tests {
         assert!(times[0] < times[1] && times[1] < times[2], "{times:?}");
         let latency = Axes { scenarios: vec![Scenario::Latency], rates: vec![100], ..Axes::default() };
         let latency = Axes { tasks: Some(6_000), ..latency };
-        // Three modes, each a minute at this rate.
+        // Three modes, each for a minute at this rate.
         assert!((180.0..260.0).contains(&seconds(&latency, Size::Quick)));
         let much = |much| Axes { scenarios: vec![Scenario::Cost], much: Some(much), ..Axes::default() };
         assert!(seconds(&much(1_000_000), Size::Quick) > 2.0 * seconds(&much(100_000), Size::Quick));

@@ -1,5 +1,4 @@
-//! Fills a deployment with what is there besides the tasks that are measured: functions, tasks whose time has not come,
-//! results that nobody reads.
+//! Fills a deployment with data beside the measured tasks: functions, delayed tasks, and results that are never read.
 
 use std::ops::Range;
 
@@ -18,30 +17,30 @@ use super::{
 };
 use crate::cli::LimitArgs;
 
-/// Tasks of a request.
+/// Tasks in a request.
 const BATCH: u64 = 1_000;
-/// Connections that send them.
+/// Connections that send the requests.
 const CONNECTIONS: usize = 4;
-/// A host compiles two modules at a time, and lets a few more wait.
+/// Concurrent registrations: a host compiles two modules at a time and queues a few more.
 const REGISTRATIONS: usize = 4;
-/// Longer than any measurement.
+/// Delay of waiting tasks, longer than any measurement.
 const DELAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Whose modules they are.
+/// Modules of the registered functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Modules {
-    /// All have the same one.
+    /// All functions share one module.
     Shared,
-    /// Each has its own, which differs in nothing that runs.
+    /// Each function has its own module; they differ only in a custom section.
     Own,
 }
 
-/// The name of one of many no-ops.
+/// Name of the no-op with this number.
 pub(super) fn name(number: u64) -> String {
     format!("{}-{number}", Function::NoOp.name())
 }
 
-/// Registers no-ops of these numbers.
+/// Registers the no-ops with these numbers.
 pub(super) async fn functions(
     deployment: &Deployment,
     numbers: Range<u64>,
@@ -60,30 +59,30 @@ pub(super) async fn functions(
     stream::iter(numbers).map(register).buffer_unordered(REGISTRATIONS).try_collect().await
 }
 
-/// The no-op with a section that says its number.
+/// Returns the no-op's module with an additional custom section that holds its number.
 fn own_module(number: u64) -> Vec<u8> {
     let mut module = Function::NoOp.module().to_vec();
-    // A custom section: its kind, its length, the length of its name, its name, and what it holds.
+    // A custom section: its kind, its length, the length of its name, its name, its content.
     module.extend([0, 11, 2, b'n', b'o']);
     module.extend(number.to_le_bytes());
     module
 }
 
-/// Makes tasks whose time does not come; `deployment` knows that they stay.
+/// Submits delayed tasks, and counts them as waiting in `deployment`.
 pub(super) async fn waiting(deployment: &mut Deployment, count: u64, bar: &ProgressBar) -> anyhow::Result<()> {
     submit(deployment, count, Some(DELAY_MS), bar).await?;
     deployment.waiting += count;
     Ok(())
 }
 
-/// Makes tasks that stay, since nobody works here.
+/// Submits tasks that stay queued, since the deployment has no workers.
 pub(super) async fn queued(deployment: &mut Deployment, count: u64, bar: &ProgressBar) -> anyhow::Result<()> {
     submit(deployment, count, None, bar).await?;
     deployment.waiting += count;
     Ok(())
 }
 
-/// Makes tasks and waits for their ends.
+/// Submits tasks and waits until they have ended.
 pub(super) async fn results(deployment: &Deployment, count: u64, bar: &ProgressBar) -> anyhow::Result<()> {
     let began = submit(deployment, count, None, bar).await?;
     measure::drained(deployment, began).await.map(drop)
@@ -97,7 +96,7 @@ async fn submit(
 ) -> anyhow::Result<std::time::Instant> {
     let began = std::time::Instant::now();
     let mut left = count;
-    // Some steps, so that the bar moves.
+    // In several steps, so that the progress bar moves.
     while left > 0 {
         let size = left.min(BATCH);
         let requests = (left / size).min(20);
@@ -123,7 +122,7 @@ mod tests {
         let (one, other) = (own_module(1), own_module(2));
         assert_ne!(one, other);
         assert!(one.starts_with(Function::NoOp.module()));
-        // The section's length is that of what follows it.
+        // The section's length counts the bytes after it.
         let section = &one[Function::NoOp.module().len()..];
         assert_eq!(usize::from(section[1]), section.len() - 2);
         assert_eq!(usize::from(section[2]), b"no".len());

@@ -1,5 +1,5 @@
-//! A lean HTTP/1.1 client: a prepared request over a connection that is kept. Client, server, store and workers share the
-//! machine's cores, so what this costs is missing elsewhere.
+//! A lean HTTP/1.1 client: a prepared request over a persistent connection. Client, server, store and workers share the
+//! machine's cores, so the client's cost reduces the measured rates.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::cli::Credentials;
 
-/// Where requests go.
+/// Address of the server.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     authority: String,
@@ -23,7 +23,7 @@ pub(super) struct Target {
     authorization: Option<HeaderValue>,
 }
 
-/// A request, to be sent many times.
+/// A prepared request, to be sent many times.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     method: Method,
@@ -39,17 +39,17 @@ pub(super) struct Connection {
     authorization: Option<HeaderValue>,
 }
 
-/// An answer, read to its end.
+/// An answer with its whole body.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
 impl Target {
-    /// The server at a URL, with a key where it has one.
+    /// Creates the target at a URL, with an API key if the server has keys.
     ///
     /// # Errors
-    /// Where the URL is none of a server that speaks HTTP without TLS.
+    /// Fails if the URL is not a plain `http://` address.
     pub(super) fn new(url: &str, key: Option<&Credentials>) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
         let is_plain = uri.scheme_str() == Some("http");
@@ -65,21 +65,21 @@ impl Target {
     /// Opens a connection.
     ///
     /// # Errors
-    /// Where nothing answers.
+    /// Fails if no server answers.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
         let stream = TcpStream::connect(&self.authority).await;
         let stream = stream.with_context(|| format!("no host answers at {}", self.authority))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // Whoever sends next is told of an error here.
+        // The next sender gets any error of the connection.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Connection { sender, host: self.host.clone(), authorization: self.authorization.clone() })
     }
 
-    /// Opens so many connections.
+    /// Opens `count` connections.
     ///
     /// # Errors
-    /// As [`Target::connect`].
+    /// Fails as [`Target::connect`] does.
     pub(super) async fn connections(&self, count: usize) -> anyhow::Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for _ in 0..count {
@@ -90,39 +90,39 @@ impl Target {
 }
 
 impl Call {
-    /// A request without a body.
+    /// Creates a request without a body.
     ///
     /// # Errors
-    /// Where the path is none.
+    /// Fails if the path is invalid.
     pub(super) fn get(path: &str) -> anyhow::Result<Self> {
         Ok(Self { method: Method::GET, path: path.parse()?, headers: HeaderMap::new(), body: Bytes::new() })
     }
 
-    /// A request with a body.
+    /// Creates a request with a body.
     ///
     /// # Errors
-    /// Where the path is none.
+    /// Fails if the path is invalid.
     pub(super) fn post(path: &str, body: impl Into<Bytes>) -> anyhow::Result<Self> {
         Ok(Self { method: Method::POST, body: body.into(), ..Self::get(path)? })
     }
 
-    /// With a header.
+    /// Adds a header.
     pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.insert(name, HeaderValue::from_static(value));
         self
     }
 
-    /// Whose body is JSON.
+    /// Marks the body as JSON.
     pub(super) fn json(self) -> Self {
         self.with(CONTENT_TYPE, "application/json")
     }
 }
 
 impl Connection {
-    /// Sends a request and reads its answer, whatever it is.
+    /// Sends a request and reads its answer, whatever its status.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// Fails if the connection breaks.
     pub(super) async fn exchange(&mut self, call: &Call) -> anyhow::Result<(StatusCode, Answer)> {
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
@@ -140,7 +140,7 @@ impl Connection {
     /// Sends a request and reads its answer.
     ///
     /// # Errors
-    /// Where the connection breaks, or the answer is a problem.
+    /// Fails if the connection breaks, or the answer is a problem.
     pub(super) async fn send(&mut self, call: &Call) -> anyhow::Result<Answer> {
         let (status, answer) = self.exchange(call).await?;
         anyhow::ensure!(
@@ -155,10 +155,10 @@ impl Connection {
 }
 
 impl Answer {
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// Fails if it is not valid JSON of this type.
     pub(super) fn json<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         serde_json::from_slice(&self.body).context("the answer is not of this version of Fusebox")
     }

@@ -1,4 +1,4 @@
-//! The load: sends requests on one thread of its own, and keeps when each was answered.
+//! The load generator: sends requests on its own thread and records the time of each answer.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,45 +17,45 @@ use super::{
     stats::Times,
 };
 
-/// What became of a load.
+/// Result of a load.
 pub(super) struct Sent {
-    /// When the first request was sent.
+    /// Time of the first request.
     pub(super) began: Instant,
-    /// When the last one was answered.
+    /// Time of the last answer.
     pub(super) answered: Instant,
-    /// How long each answer took.
+    /// Latencies of the answers.
     pub(super) times: Times,
-    /// The tasks that were made; none where answers told more than that.
+    /// Ids of the submitted tasks; empty if the answers already hold their results.
     pub(super) tasks: Vec<String>,
-    /// What answered requests that waited, or some of it.
+    /// Kept bodies of answers.
     pub(super) bodies: Vec<Bytes>,
 }
 
-/// What is kept of an answer.
+/// Part of an answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// The task in its location.
+    /// The task's id from the `Location` header.
     Task,
-    /// The tasks in its rows.
+    /// The task ids from a batch's rows.
     Tasks,
-    /// Nothing, since its rows only have to name tasks.
+    /// Nothing; the rows are only checked for refusals.
     NoTask,
-    /// Its body.
+    /// The body.
     Body,
-    /// Nothing, since its body has to be this one.
+    /// Nothing; the body must equal this one.
     Nothing(Bytes),
 }
 
-/// When requests are sent.
+/// Timing of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Each connection sends the next as soon as it has its answer.
+    /// Closed loop: each connection sends the next request after its answer.
     Closed,
-    /// So many a second, whatever is answered meanwhile; times count from when each was meant to be sent.
+    /// Open loop: sends at this rate regardless of answers; latencies count from the scheduled time of each request.
     Open { per_second: u32 },
 }
 
-/// What is sent: some requests again and again, in turn.
+/// A load: requests sent in turn, repeatedly.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) target: Target,
@@ -67,10 +67,10 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Sends it all and waits for the last answer, on a thread of its own, so that it costs no hand-over between threads.
+    /// Sends all requests and waits for the last answer, on its own thread, which avoids hand-overs between threads.
     ///
     /// # Errors
-    /// Where anything is answered with a problem.
+    /// Fails if any answer is a problem.
     pub(super) async fn run(self) -> anyhow::Result<Sent> {
         on_own_thread(move || self.send()).await
     }
@@ -119,7 +119,7 @@ impl Kept {
     }
 }
 
-/// The tasks that a batch has made: all that it asked for.
+/// Returns the ids of a batch's tasks; fails if any was refused.
 fn made(answer: &Answer) -> anyhow::Result<Vec<String>> {
     let rows: Rows = answer.json()?;
     let refused = rows.items.iter().find_map(|row| row.error.as_ref());
@@ -129,7 +129,7 @@ fn made(answer: &Answer) -> anyhow::Result<Vec<String>> {
     Ok(rows.items.into_iter().filter_map(|row| row.task).collect())
 }
 
-/// What all connections draw from.
+/// State shared by all connections.
 struct Line<'a> {
     load: &'a Load,
     metronome: Option<Metronome>,
@@ -158,10 +158,10 @@ impl Line<'_> {
     }
 }
 
-/// Runs a future on a thread with a runtime of its own.
+/// Runs a future on a separate thread with its own runtime.
 ///
 /// # Errors
-/// Those of the future, or where the system gives no thread.
+/// Fails with the future's error, or if no runtime can be created.
 pub(super) async fn on_own_thread<T, F>(future: impl FnOnce() -> F + Send + 'static) -> anyhow::Result<T>
 where
     T: Send + 'static,
@@ -174,8 +174,8 @@ where
     tokio::task::spawn_blocking(run).await.context("the load's thread ended by itself")?
 }
 
-/// How long to leave a queue alone that has shrunk from one length to another meanwhile: half of what it will still take, and
-/// no more than a two hundredth of the time that has passed, since by so much its end may be seen too late.
+/// Returns the pause before the next poll of a queue that shrank from `before` to `after` within `meanwhile`: half of
+/// the expected rest, and at most 1/200 of the `passed` time, which bounds the error of the measured end.
 pub(super) fn until_next_look(before: u64, after: u64, meanwhile: Duration, passed: Duration) -> Duration {
     const SHORTEST: Duration = Duration::from_millis(1);
     let longest = (passed / 200).max(SHORTEST);

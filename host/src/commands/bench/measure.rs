@@ -1,4 +1,4 @@
-//! Measures a case: warm, run, wait for the last end, and then look whether every task ended as it has to.
+//! Measures a case: warm-up, run, wait for the last end, and then a check of how every task ended.
 
 use std::time::{Duration, Instant};
 
@@ -19,20 +19,20 @@ use super::{
     row::Row,
 };
 
-/// A queue that does not move for so long is stuck.
+/// Time without progress after which a queue counts as stuck.
 const STUCK: Duration = Duration::from_secs(60);
-/// Results that are looked at, of all the tasks of a case: two seconds of reading; failed ones are looked for among the dead
-/// letters as well.
+/// Most results of a case that are checked, which takes about two seconds; failures are also looked up among the dead
+/// letters.
 const CHECKED_MAX: usize = 100_000;
-/// Runs of a function before it is measured, for each slot.
+/// Runs of a function for each slot before it is measured.
 const WARM_UP: u64 = 25;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const COMPLETED: &str = "COMPLETED";
 
-/// Measures it once.
+/// Measures a case once.
 ///
 /// # Errors
-/// Where the host does not answer, or a task does not end as it has to.
+/// Fails if the host does not answer, or a task does not end as expected.
 pub(super) async fn once(deployment: &Deployment, case: &Case, work: Work, repeat: u32) -> anyhow::Result<Row> {
     let case = &Case { setting: deployment.setting, ..*case }.whole();
     let mut row = Row::of(case, repeat);
@@ -52,10 +52,10 @@ pub(super) async fn once(deployment: &Deployment, case: &Case, work: Work, repea
     Ok(row)
 }
 
-/// Runs a case's function a few times in each slot, so that modules are compiled, loaded and known to all.
+/// Runs a case's function a few times in each slot, so that its module is compiled, loaded and cached everywhere.
 ///
 /// # Errors
-/// As [`once`].
+/// Fails as [`once`] does.
 pub(super) async fn warm(deployment: &Deployment, case: &Case, work: Work) -> anyhow::Result<()> {
     let slots = u64::from(deployment.setting.workers) * u64::from(deployment.setting.slots);
     let each = if case.scenario.is_rate() { WARM_UP } else { 2 };
@@ -63,7 +63,7 @@ pub(super) async fn warm(deployment: &Deployment, case: &Case, work: Work) -> an
     once(deployment, &Case { tasks, rate: None, ..*case }, work, 0).await.map(drop)
 }
 
-/// What the sleeping alone takes, where that is what is measured.
+/// Time of the sleeps alone, in scaling scenarios.
 fn ideal_seconds(case: &Case, work: Work) -> Option<f64> {
     let is_scaling = matches!(case.scenario, Scenario::Weak | Scenario::Strong) && case.function == Function::Sleep;
     let slots = u64::from(case.setting.workers) * u64::from(case.setting.slots);
@@ -98,7 +98,7 @@ async fn send(deployment: &Deployment, case: &Case, work: Work) -> anyhow::Resul
     Load { target: deployment.target.clone(), calls, keep, pace, requests, connections }.run().await
 }
 
-/// A request with a batch.
+/// Creates a request with a batch.
 fn batch(case: &Case, work: Work) -> anyhow::Result<Call> {
     let input = case.function.input(work, case.payload);
     let item = match std::str::from_utf8(&input) {
@@ -114,10 +114,10 @@ fn batch_size(case: &Case) -> usize {
     usize::try_from(case.tasks).unwrap_or(BATCH).min(BATCH)
 }
 
-/// Waits until every task has ended, but for those that are there to wait; answers when.
+/// Waits until every task has ended, except those that stay queued; returns the time of the end.
 ///
-/// The queue's length costs the host one step of its store to tell, whatever was queued: asking for each task would cost
-/// more than many of these tasks do.
+/// Polls the length of the queue, which takes one step of the store regardless of its size. Reading each task would
+/// cost more than many of these tasks do.
 pub(super) async fn drained(deployment: &Deployment, began: Instant) -> anyhow::Result<Instant> {
     let (target, waiting) = (deployment.target.clone(), deployment.waiting);
     load::on_own_thread(move || async move {
@@ -144,7 +144,7 @@ pub(super) async fn drained(deployment: &Deployment, began: Instant) -> anyhow::
     .await
 }
 
-/// Tasks that wait or run, as a host's metrics tell it.
+/// Number of ready, delayed and running tasks in a host's metrics.
 fn backlog(metrics: &str) -> anyhow::Result<u64> {
     let of = |name: &str| {
         let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -156,7 +156,7 @@ fn backlog(metrics: &str) -> anyhow::Result<u64> {
     Ok(of("fusebox_tasks_ready")? + of("fusebox_tasks_delayed")? + of("fusebox_tasks_running")?)
 }
 
-/// Whether tasks ended as they have to.
+/// Checks that tasks ended as expected.
 async fn check(deployment: &Deployment, case: &Case, work: Work, sent: &Sent) -> anyhow::Result<()> {
     let output = STANDARD.encode(case.function.output(work, case.payload));
     for body in &sent.bodies {

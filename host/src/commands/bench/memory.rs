@@ -1,5 +1,5 @@
-//! What a host keeps in memory: idle, for each registered function that nobody calls, and for the tasks that are queued
-//! while nobody works. Read from the system, of the processes that serve REST and dispatch.
+//! Memory of a host: idle, per registered function that is never called, and for tasks queued without workers. Read
+//! from `/proc`, for the processes that serve REST and dispatch.
 
 use std::{fs, ops::Range};
 
@@ -14,27 +14,27 @@ use super::{
     plan::StoreKind,
 };
 
-/// Of what is counted, the first tenth warms up: what it takes is the program's, whatever comes after it.
+/// Divisor for the warm-up: the first tenth is not counted, since its memory belongs to the program itself.
 const WARM_UP: u64 = 10;
-/// For each hundred tasks, a function.
+/// Queued tasks for each registered function.
 const TASKS_A_FUNCTION: u64 = 100;
 
-/// What a process holds for something.
+/// Memory of a process under a kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) store: StoreKind,
-    /// Which process.
+    /// Role of the process.
     pub(super) process: String,
     pub(super) what: What,
-    /// How many of them there are.
+    /// Number of functions or tasks.
     pub(super) count: u64,
-    /// In memory then, of all that the process has.
+    /// Resident memory of the whole process at that point.
     pub(super) resident_bytes: u64,
-    /// For each of them after the first tenth; null of an idle host.
+    /// Bytes per function or task, counted after the first tenth; null for an idle host.
     pub(super) bytes_each: Option<f64>,
 }
 
-/// What memory is held for.
+/// Load that occupies memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum What {
@@ -44,7 +44,7 @@ pub(super) enum What {
 }
 
 impl What {
-    /// The word.
+    /// Name in results.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -54,7 +54,7 @@ impl What {
     }
 }
 
-/// What is added in all, for a bar.
+/// Number of functions and tasks to add, for a progress bar.
 pub(super) const fn steps(much: u64) -> u64 {
     much + functions(much)
 }
@@ -64,7 +64,7 @@ const fn functions(much: u64) -> u64 {
     if count < WARM_UP { WARM_UP } else { count }
 }
 
-/// Measures a deployment without workers; `much` tasks are queued, and a hundredth as many functions registered.
+/// Measures a deployment without workers, with `much` queued tasks and a hundredth as many functions.
 pub(super) async fn measure(
     deployment: &mut Deployment,
     store: StoreKind,
@@ -97,7 +97,7 @@ async fn add(deployment: &mut Deployment, what: What, numbers: Range<u64>, bar: 
     }
 }
 
-/// What each process of the host has in memory.
+/// Resident memory of each of the host's processes.
 async fn resident(deployment: &Deployment) -> anyhow::Result<Vec<(String, u64)>> {
     let of = |(name, id): (String, u32)| {
         let status = fs::read_to_string(format!("/proc/{id}/status")).with_context(|| format!("{name} is gone"))?;
@@ -106,7 +106,7 @@ async fn resident(deployment: &Deployment) -> anyhow::Result<Vec<(String, u64)>>
     deployment.host_processes().await?.into_iter().map(of).collect()
 }
 
-/// The kernel's line of it.
+/// Parses resident memory from the kernel's status file.
 fn resident_bytes(status: &str) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the system does not tell")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("a number of kB")?;
@@ -118,7 +118,7 @@ const fn to_f64(bytes: u64) -> f64 {
     bytes as f64
 }
 
-/// As a table for people: heads, and a line for each.
+/// Formats a table for people: the header, and a row for each entry.
 pub(super) fn table(held: &[Held]) -> ([&'static str; 5], Vec<[String; 5]>) {
     let head = ["MEMORY OF", "STORE", "WITH", "RESIDENT MB", "EACH"];
     let line = |held: &Held| {

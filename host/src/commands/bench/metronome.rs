@@ -1,5 +1,5 @@
-//! Tells when each request of an open loop is meant to be sent, to some 50 µs: the runtime's own timers know whole
-//! milliseconds only.
+//! Schedules the requests of an open loop, accurate to about 50 µs: the runtime's own timers only have millisecond
+//! resolution.
 
 use std::time::{Duration, Instant};
 
@@ -11,45 +11,46 @@ use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-/// From the start to the first beat.
+/// Time from the start to the first beat.
 const LEAD: Duration = Duration::from_millis(5);
 
-/// See the module's documentation.
+/// A schedule of evenly spaced beats.
 pub(super) struct Metronome {
     beats: Mutex<UnboundedReceiver<Instant>>,
     began: Instant,
 }
 
 impl Metronome {
-    /// Beats `count` times, so often a second, from a moment after now.
+    /// Starts a thread that beats `count` times at this rate, shortly after now.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// Fails if the thread cannot be started.
     pub(super) fn start(per_second: u32, count: u64) -> anyhow::Result<Self> {
         let began = Instant::now() + LEAD;
         let interval = Duration::from_secs(1) / per_second.max(1);
-        // No beat waits for another: who comes late finds all that have been, and there are no more than requests.
+        // Unbounded, so that no beat waits: a late receiver finds all past beats, and there are no more of them than
+        // requests.
         let (told, beats) = unbounded_channel();
         let beat = move || beat(began, interval, count, &told);
         std::thread::Builder::new().name("metronome".to_owned()).spawn(beat).context("start a thread")?;
         Ok(Self { beats: Mutex::new(beats), began })
     }
 
-    /// The time of the first beat.
+    /// Returns the time of the first beat.
     pub(super) fn began(&self) -> Instant {
         self.began
     }
 
-    /// Waits for the next beat, and answers when it was meant to be.
+    /// Waits for the next beat and returns its scheduled time.
     ///
     /// # Errors
-    /// Where there are no more.
+    /// Fails after the last beat.
     pub(super) async fn beat(&self) -> anyhow::Result<Instant> {
         self.beats.lock().await.recv().await.context("the metronome has stopped")
     }
 }
 
-/// Ends early where nobody listens any more.
+/// Sends the beats. Ends early if the receiver is gone.
 fn beat(began: Instant, interval: Duration, count: u64, told: &UnboundedSender<Instant>) {
     for number in 0..count {
         let meant = meant(began, interval, number);
@@ -64,7 +65,7 @@ fn beat(began: Instant, interval: Duration, count: u64, told: &UnboundedSender<I
     }
 }
 
-/// When a request is meant to be sent.
+/// Scheduled time of a request.
 fn meant(began: Instant, interval: Duration, number: u64) -> Instant {
     began + Duration::from_secs_f64(interval.as_secs_f64() * super::load::to_f64(number))
 }

@@ -1,18 +1,18 @@
-//! `fusebox bench`: measures a deployment, of its own or one that runs.
+//! `fusebox bench`: measures a private deployment or a running server.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`plan`], `axes` | scenarios, and the cases that come of the command line's axes |
-//! | [`guests`] | what is run |
-//! | `deployment` | what it is run on |
-//! | `http`, `metronome`, `load` | a lean client, when it sends, how much |
-//! | `run`, `measure`, `busy` | all cases; one of them; what else used the machine meanwhile |
-//! | [`cost`], `fill`, `memory` | tasks beside much that is stored, and what hosts hold in memory |
-//! | `estimate` | how long it will take |
-//! | `stats`, `row`, `results` | times, figures, all of them and the machine |
-//! | `charts`, `draw`, `report` | which charts there are, how they look, the page around them |
-//! | [`overload`] | a host that is asked for many times what it can do |
-//! | [`compare`] | two runs beside each other |
+//! | [`plan`], `axes` | scenarios, and the cases that follow from the command line's axes |
+//! | [`guests`] | the functions |
+//! | `deployment` | the deployment under measurement |
+//! | `http`, `metronome`, `load` | a lean client, its schedule, the load |
+//! | `run`, `measure`, `busy` | all cases; one of them; other load on the machine |
+//! | [`cost`], `fill`, `memory` | cost of tasks beside much stored data, and memory of hosts |
+//! | `estimate` | expected duration |
+//! | `stats`, `row`, `results` | latencies, figures, all of them with the machine |
+//! | `charts`, `draw`, `report` | the charts, their drawing, the page around them |
+//! | [`overload`] | a host under a multiple of the load that it can handle |
+//! | [`compare`] | comparison of two runs |
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ mod run;
 mod stats;
 
 const HELP: &str = "\
-What is measured, and in which unit:
+Measurements and their units:
   burst    durable tasks a second: N tasks, a request each over --connections, first request to last task's end
   batch    the same in batches of 500 over 4 connections
   latency  milliseconds from submission to result, with `Prefer: wait`: first one task after the other on an idle system,
@@ -70,16 +70,16 @@ What is measured, and in which unit:
   cost     durable tasks a second beside --much waiting tasks, results or a hundredth as many functions, and beside few: two
            deployments take turns, and the figure is what a task costs beside much, as a multiple of beside few
   memory   megabytes that a host has in memory idle, bytes for each function beside its module, megabytes for a million
-           queued tasks; nobody works meanwhile
+           queued tasks; no workers run meanwhile
 Functions: no-op (core ABI, returns at once), sleep (a WASI command in poll_oneoff), cpu (a loop), echo. All limits are on.
 
 Durability: with Redis, REST, dispatcher, workers and a redis-server with `appendonly yes, appendfsync everysec` run as
 processes of their own: an accepted task survives kill -9 of any, power loss may cost the last second. The embedded store
 has synced each task to disk before its answer. Client, server, store and workers share this machine.
 
-Every task's end is checked: all COMPLETED, and results byte for byte (all, or of more than 100,000 so many, spread evenly).
-Where other processes use more than 10 % of the machine during a measurement, it is repeated, and the third time no figures
-are shown. How long it will take is said first: a guess, from what is to be done and the rates of a small machine.
+Every task's end is checked: all COMPLETED, and results byte for byte (all, or an evenly spread sample of 100,000).
+If other processes use more than 10 % of the machine during a measurement, it is repeated, and after the third time no
+figures are shown. The expected duration is printed first: an estimate for a small machine.
 
 Examples:
   fusebox bench
@@ -90,52 +90,53 @@ Examples:
   fusebox bench overload --seconds 60 --factor 10
   fusebox bench compare before after --fail-below 0.95";
 
-/// What is done with results.
+/// Other actions of `fusebox bench`.
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Compare two runs, row by row
     Compare(CompareArgs),
-    /// Ask a host for many times what it can do: it must do as much, refuse the rest well, and lose nothing
+    /// Offer a host a multiple of the load that it can handle: it must keep its throughput, refuse the rest properly,
+    /// and lose nothing
     Overload(OverloadArgs),
 }
 
-/// What is measured, and on what.
+/// Measurements to make, and their subject.
 #[derive(Debug, Args)]
 #[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// The measurements to make [default: all but strong scaling, cost and memory]
+    /// Measurements to make [default: all but strong scaling, cost and memory]
     #[arg(value_enum, value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
-    /// The ways that workers come by their tasks
+    /// How workers receive tasks
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MODES")]
     mode: Vec<Mode>,
-    /// The kinds of store
+    /// Kinds of store
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STORES")]
     store: Vec<StoreKind>,
-    /// Worker processes; in local mode, so many times the slots in one process
+    /// Worker processes; in local mode a multiple of the slots in one process
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Vec<u8>,
-    /// Runs that go on at once in each worker
+    /// Concurrent runs in each worker
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     slots: Vec<u32>,
-    /// The functions to run
+    /// Functions to run
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FUNCTIONS")]
     function: Vec<Function>,
     /// Connections of the client
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     connections: Option<u16>,
-    /// Tasks of each measurement, but of weak scaling
+    /// Tasks of each measurement, except weak scaling
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=500_000))]
     tasks: Option<u64>,
-    /// Weak scaling's tasks for each slot
+    /// Tasks per slot in weak scaling
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     each: Vec<u64>,
     /// Size of inputs in bytes
     #[arg(long, value_delimiter = ',', value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=6 << 20))]
     payload: Vec<u32>,
-    /// Requests a second, of open-loop latency
+    /// Requests per second in open-loop latency
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Vec<u32>,
     /// Wait of the sleep function, in milliseconds
@@ -144,10 +145,10 @@ pub struct BenchArgs {
     /// Steps that the CPU function computes
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=50_000_000))]
     cpu_steps: u32,
-    /// The load of the store beside which a task's cost is measured
+    /// Kind of stored data beside which a task's cost is measured
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     beside: Vec<Stored>,
-    /// Size of that load; and tasks queued where memory is measured
+    /// Amount of that data; also the number of queued tasks in the memory measurement
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..=QUEUED_TASKS_PER_TENANT_MAX))]
     much: Option<u64>,
     /// Measurements of each case
@@ -159,16 +160,16 @@ pub struct BenchArgs {
     /// Measure a little of everything in a few seconds, to see that it works
     #[arg(long)]
     smoke: bool,
-    /// Measure a server that runs, which should have nothing else to do, instead of a deployment of its own
+    /// Measure a running server, which should have no other load, instead of a private deployment
     #[arg(long, value_name = "URL", conflicts_with_all = ["mode", "store", "workers", "slots", "program"])]
     server: Option<String>,
-    /// An API key of the operator, where that server has keys
+    /// An API key of the operator, if that server has keys
     #[arg(long, env = "FUSEBOX_API_KEY", hide_env_values = true, hide_default_value = true, value_name = "KEY")]
     api_key: Option<Credentials>,
     /// Write results.json, results.csv, charts and report.html here
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Show figures of a busy machine as well, marked as not to be published
+    /// Also show figures of a busy machine, marked as not to be published
     #[arg(long)]
     allow_busy: bool,
     /// The `fusebox` to run [default: this one]
@@ -176,10 +177,10 @@ pub struct BenchArgs {
     program: Option<PathBuf>,
 }
 
-/// Measures, or compares what was measured.
+/// Runs the measurements, or another action.
 ///
 /// # Errors
-/// Where a deployment does not start, a task does not end as it has to, or the machine is busy.
+/// Fails if a deployment does not start, a task does not end as expected, or the machine is busy.
 pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
     match &args.action {
         Some(Action::Compare(args)) => return compare::run(args, format),

@@ -1,4 +1,4 @@
-//! What is measured: the scenarios, and what each of them is made of where nothing is said.
+//! The scenarios, and their defaults.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -9,55 +9,56 @@ use crate::commands::cluster::Mode;
 /// Tasks of a batch.
 pub(super) const BATCH: usize = 500;
 
-/// A way of asking for work.
+/// Kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
-    /// Tasks, a request each: from the first request to the last task's end
+    /// Tasks, one per request: from the first request to the last task's end
     Burst,
     /// Tasks in batches of 500: from the first request to the last task's end
     Batch,
     /// One task after the other on an idle system, then tasks at fixed rates: from the submission to its result
     Latency,
-    /// As many sleeping tasks for each slot, with ever more workers: the time should stay the same
+    /// A fixed number of sleeping tasks per slot, with more and more workers: the time should stay constant
     Weak,
-    /// The same tasks, with ever more workers: the time should shrink
+    /// The same tasks, with more and more workers: the time should shrink
     Strong,
     /// Sync invokes, answered without a store
     Invoke,
-    /// Tasks that answer their input, by its size
+    /// Tasks that return their input, by its size
     Payload,
-    /// Tasks beside much that is stored, and beside little: two deployments take turns, and the figure is their ratio
+    /// Tasks beside much stored data, and beside little: two deployments are measured alternately, and the figure is
+    /// their ratio
     Cost,
-    /// What a host holds in memory: idle, for each function, for queued tasks
+    /// Memory of a host: idle, for each function, for queued tasks
     Memory,
 }
 
-/// Where tasks are.
+/// Store of the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
-    /// REST, dispatcher, workers and Redis as processes of their own; Redis syncs its log once a second
+    /// REST, dispatcher, workers and Redis as separate processes; Redis syncs its log once a second
     Redis,
     /// One `up` process, and workers; synced before each answer
     Embedded,
-    /// Wherever the server that was named has them
+    /// The store of the given server
     #[value(skip)]
     Server,
 }
 
-/// What runs.
+/// A deployment's composition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) store: StoreKind,
     pub(super) mode: Mode,
     pub(super) workers: u8,
     pub(super) slots: u32,
-    /// One `up` process, whatever the store.
+    /// True for one `up` process, regardless of the store.
     pub(super) is_up: bool,
 }
 
-/// One thing to measure.
+/// A single measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) scenario: Scenario,
@@ -66,14 +67,14 @@ pub(super) struct Case {
     pub(super) connections: usize,
     pub(super) payload: usize,
     pub(super) tasks: u64,
-    /// Requests a second; `None`: each after the answer before.
+    /// Requests per second; `None` sends each request after the previous answer.
     pub(super) rate: Option<u32>,
-    /// What is stored besides, where that is what is measured.
+    /// Stored data beside the tasks, in the cost scenario.
     pub(super) beside: Option<Beside>,
 }
 
 impl Case {
-    /// With as many tasks as whole batches have.
+    /// Rounds the number of tasks of the batch scenario down to whole batches.
     pub(super) fn whole(self) -> Self {
         let batch = BATCH as u64;
         match self.scenario {
@@ -82,7 +83,7 @@ impl Case {
         }
     }
 
-    /// In words, for people who wait.
+    /// Describes the case for people.
     pub(super) fn what(&self) -> String {
         let Setting { store, mode, workers, slots, .. } = self.setting;
         let place = store.as_str();
@@ -94,7 +95,7 @@ impl Case {
     }
 }
 
-/// How much is measured where nothing is said.
+/// Size of a run, which sets the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
     Smoke,
@@ -111,14 +112,14 @@ impl Size {
         }
     }
 
-    /// How often each case is measured.
+    /// Number of measurements of each case.
     pub(super) const fn repeats(self) -> u32 {
         self.of([1, 3, 5])
     }
 }
 
 impl StoreKind {
-    /// The word.
+    /// Name on the command line and in results.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Redis => "redis",
@@ -129,7 +130,7 @@ impl StoreKind {
 }
 
 impl Scenario {
-    /// The word.
+    /// Name on the command line and in results.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Burst => "burst",
@@ -144,12 +145,12 @@ impl Scenario {
         }
     }
 
-    /// Whether its figure is how many tasks end in a second; otherwise it is a time.
+    /// True if the figure is a rate of ended tasks; otherwise it is a time.
     pub(super) const fn is_rate(self) -> bool {
         matches!(self, Self::Burst | Self::Batch | Self::Invoke | Self::Payload | Self::Cost)
     }
 
-    /// Whether it is measured on one deployment, with others of its setting.
+    /// True if the scenario is measured on one deployment, shared with others of its setting.
     pub(super) const fn is_a_case(self) -> bool {
         !matches!(self, Self::Cost | Self::Memory)
     }

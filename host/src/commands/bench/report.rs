@@ -1,4 +1,4 @@
-//! The report: one page with charts, tables and what they were measured on, which needs nothing beside itself.
+//! The report: one self-contained page with charts, tables and the conditions of the measurement.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -20,7 +20,7 @@ svg{max-width:100%;height:auto}code{background:#f3f3f3;padding:.1rem .3rem}
 /// Writes the charts and the page beside `results.json`.
 ///
 /// # Errors
-/// Where they cannot be drawn or written.
+/// Fails if they cannot be drawn or written.
 pub(super) fn write(results: &Results, dir: &Path) -> anyhow::Result<()> {
     let mut pictures = Vec::new();
     for chart in Chart::of(&results.rows) {
@@ -60,7 +60,7 @@ fn page(results: &Results, pictures: &[(Chart, String)]) -> String {
     page + "</body></html>\n"
 }
 
-/// What it was measured on, and how.
+/// Describes the machine and the method.
 fn facts(results: &Results) -> String {
     let host = &results.host;
     let redis = host.redis.clone().map(|version| format!(", Redis {version}")).unwrap_or_default();
@@ -83,10 +83,10 @@ fn facts(results: &Results) -> String {
     format!("<table>\n{}</table>\n", rows.collect::<String>())
 }
 
-/// A title, heads, and lines.
+/// Title, header and rows of a table.
 type Extra = (&'static str, [&'static str; 5], Vec<[String; 5]>);
 
-/// Tables of what is no rate or time: ratios and memory, where there are any.
+/// Tables of ratios and memory, if there are any.
 fn extra(results: &Results) -> Vec<Extra> {
     let ratios = cost::ratios(&results.rows).into_iter().map(|ratio| {
         let [least, middle, most] = ratio.ratio;
@@ -105,7 +105,7 @@ fn extra(results: &Results) -> Vec<Extra> {
     tables.into_iter().filter(|(_, _, lines): &Extra| !lines.is_empty()).collect()
 }
 
-/// One of them for the page.
+/// Renders one of these tables for the page.
 fn rows_of((title, head, lines): &Extra) -> String {
     let row = |tag: &str, cells: &[String]| {
         let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
@@ -116,7 +116,7 @@ fn rows_of((title, head, lines): &Extra) -> String {
     format!("<h2>{}</h2>\n<table>\n{head}{lines}</table>\n", escaped(title))
 }
 
-/// A line for each case: the middle of its repeats, and from the least to the most.
+/// Renders a row for each case: the median of its repeats, with minimum and maximum.
 fn table(rows: &[Row]) -> String {
     let mut text = String::from(
         "<h2>All figures</h2>\n<p>Median of the repeats, least to most in brackets. Milliseconds are of answers: a burst's \
@@ -148,7 +148,7 @@ fn table(rows: &[Row]) -> String {
     text + "</table>\n"
 }
 
-/// The same for a terminal.
+/// Renders the same table for a terminal.
 pub(super) fn lines(results: &Results) -> String {
     let header = ["CASE", "SECONDS", "PER SECOND", "P50 MS", "P99 MS"];
     let mut table = ui::table::Table::new(header);

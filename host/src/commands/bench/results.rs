@@ -1,4 +1,4 @@
-//! All that a run of `bench` showed, and what it showed it on: `results.json`.
+//! The results of a run of `bench` and the machine that produced them: `results.json`.
 
 use std::{
     fs,
@@ -11,27 +11,27 @@ use serde::{Deserialize, Serialize};
 use super::{busy::Busy, memory::Held, plan::StoreKind, row::Row};
 use crate::clock::Clock;
 
-/// The file's name.
+/// Name of the file.
 const FILE: &str = "results.json";
 
-/// See the module's documentation.
+/// Results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Results {
-    /// The version of Fusebox.
+    /// Version of Fusebox.
     pub(super) version: String,
-    /// The command line.
+    /// Command line of the run.
     pub(super) command: String,
-    /// When it began, RFC 3339.
+    /// Start time, in RFC 3339.
     pub(super) date: String,
     pub(super) host: Host,
-    /// What is on disk when a task is answered with an id, by store.
+    /// State on disk when a task is accepted, by store.
     pub(super) durability: Vec<String>,
-    /// The worst of all measurements.
+    /// Busiest of all measurements.
     pub(super) busy: Busy,
-    /// Whether the figures may be shown to others as Fusebox's.
+    /// True if the figures may be published as Fusebox's.
     pub(super) publishable: bool,
     pub(super) rows: Vec<Row>,
-    /// What hosts hold in memory.
+    /// Memory of hosts.
     #[serde(default)]
     pub(super) memory: Vec<Held>,
 }
@@ -44,14 +44,14 @@ pub(super) struct Host {
     pub(super) processor: String,
     pub(super) cores: usize,
     pub(super) memory_bytes: u64,
-    /// The version of Redis, where it was used.
+    /// Version of Redis, if it was used.
     pub(super) redis: Option<String>,
-    /// Processes that wished to run on average, over the last minute before it began.
+    /// Load average over the last minute before the start.
     pub(super) load: f64,
 }
 
 impl Results {
-    /// Of these rows, begun now.
+    /// Starts results for a run on these stores.
     pub(super) fn begin(stores: &[StoreKind]) -> Self {
         let command: Vec<String> = std::env::args().skip(1).collect();
         let said = |store: &StoreKind| match store {
@@ -80,20 +80,20 @@ impl Results {
         }
     }
 
-    /// Reads them from a file, or from the directory that has it.
+    /// Reads results from a file, or from the directory that contains it.
     ///
     /// # Errors
-    /// Where there are none.
+    /// Fails if there are none.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let file: PathBuf = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
         let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no file of results", file.display()))
     }
 
-    /// Writes them into a directory, as JSON and as CSV.
+    /// Writes the results into a directory, as JSON and as CSV.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Fails if they cannot be written.
     pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
         let write = |name: &str, text: String| {
@@ -108,7 +108,8 @@ impl Results {
     }
 }
 
-/// The rows as a table: their JSON's names and values. None of them needs quotes: they are numbers and single words.
+/// Formats rows as CSV, with the names and values of their JSON. No field needs quotes: all are numbers and single
+/// words.
 fn csv<T: Serialize>(rows: &[T]) -> anyhow::Result<String> {
     let mut text = String::new();
     for row in rows {

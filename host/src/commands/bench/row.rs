@@ -1,4 +1,4 @@
-//! What was measured, as programs read it.
+//! The machine-readable form of a measurement.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{commands::cluster::Mode, ui};
 
-/// One measurement. What does not apply is null.
+/// One measurement. Fields that do not apply are null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) scenario: Scenario,
@@ -19,34 +19,34 @@ pub(super) struct Row {
     pub(super) mode: Mode,
     pub(super) store: StoreKind,
     pub(super) workers: u8,
-    /// Of each worker.
+    /// Slots of each worker.
     pub(super) slots: u32,
     pub(super) connections: usize,
-    /// Tasks of a request.
+    /// Tasks in a request.
     pub(super) batch: Option<usize>,
     pub(super) payload_bytes: usize,
     pub(super) tasks: u64,
-    /// Requests a second, of an open loop.
+    /// Requests per second of an open loop.
     pub(super) rate: Option<u32>,
-    /// What is stored besides, of which a task's cost is measured; how much of it; functions called in turn.
+    /// Stored data beside the tasks: its kind, its amount, and the number of functions called in turn.
     #[serde(default)]
     pub(super) beside: Option<Stored>,
     #[serde(default)]
     pub(super) stored: Option<u64>,
     #[serde(default)]
     pub(super) called: Option<u64>,
-    /// Counted from 1.
+    /// Number of the repeat, counted from 1.
     pub(super) repeat: u32,
-    /// From the first request to the last task's end, or to the last answer where answers wait for the end.
+    /// Seconds from the first request to the last task's end, or to the last answer if answers wait for the end.
     pub(super) seconds: f64,
-    /// What the tasks' sleep alone takes, of scaling.
+    /// Duration of the tasks' sleep alone, in scaling scenarios.
     #[serde(default)]
     pub(super) ideal_seconds: Option<f64>,
-    /// Tasks over seconds.
+    /// Tasks per second.
     pub(super) per_second: f64,
-    /// From the first request to the last answer, where tasks end after that.
+    /// Seconds from the first request to the last answer, if tasks end later.
     pub(super) accept_seconds: Option<f64>,
-    /// Of the answers to requests, in milliseconds.
+    /// Percentiles of the answers' latencies, in milliseconds.
     pub(super) p50_ms: Option<f64>,
     pub(super) p90_ms: Option<f64>,
     pub(super) p99_ms: Option<f64>,
@@ -54,7 +54,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The row of a case, without its figures.
+    /// Creates the row of a case, without its figures.
     pub(super) fn of(case: &Case, repeat: u32) -> Self {
         Self {
             scenario: case.scenario,
@@ -84,7 +84,7 @@ impl Row {
     }
 }
 
-/// What a row is a measurement of: the same in two runs means that their figures can be compared.
+/// Identity of a measurement: figures of two runs are comparable if it is equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) scenario: Scenario,
@@ -103,7 +103,7 @@ pub(super) struct Kind {
 }
 
 impl Row {
-    /// What it is a measurement of.
+    /// Returns the identity of the measurement.
     pub(super) const fn kind(&self) -> Kind {
         Kind {
             scenario: self.scenario,
@@ -144,7 +144,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Rows as a run may have them, two repeats of each.
+/// Sample rows of a run, two repeats of each.
 #[cfg(test)]
 pub(super) fn samples() -> Vec<Row> {
     use super::{axes::Axes, plan::Size};
@@ -153,7 +153,7 @@ pub(super) fn samples() -> Vec<Row> {
         for repeat in [1, 2] {
             let mut row = Row::of(&case, repeat);
             row.seconds = f64::from(at * repeat);
-            // Few digits: what is written is to be read as it was to the last bit.
+            // Rounded to few digits, so that the value survives writing and reading exactly.
             row.per_second = (1_000.0 / row.seconds * 16.0).round() / 16.0;
             row.p50_ms = Some(row.seconds);
             row.p99_ms = Some(row.seconds * 3.0);
@@ -163,12 +163,12 @@ pub(super) fn samples() -> Vec<Row> {
         }
     }
     rows.extend(samples_of_cost());
-    // The last one's kind has one row alone.
+    // The last kind has only one row.
     rows.pop();
     rows
 }
 
-/// Rows of cost, little and much.
+/// Sample rows of cost, with little and much data.
 #[cfg(test)]
 fn samples_of_cost() -> Vec<Row> {
     use super::{axes::Axes, cost, plan::Size};

@@ -1,4 +1,5 @@
-//! Measures all that was asked for: one deployment after the other, each case until the machine was quiet meanwhile.
+//! Runs all requested measurements: one deployment after the other, repeating each case until the machine was idle
+//! throughout.
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
@@ -22,26 +23,26 @@ use crate::{
     ui::{self, progress},
 };
 
-/// How often a case is measured before the machine is called busy.
+/// Measurements of a case before the machine counts as busy.
 const TRIES: u32 = 3;
 
-/// What measurements are made with.
+/// State of a run.
 pub(super) struct Bench<'a> {
     args: &'a BenchArgs,
     axes: Axes,
     size: Size,
     source: Source,
-    /// Deployments that were started.
+    /// Number of deployments started.
     started: usize,
     pub(super) work: Work,
     pub(super) repeats: u32,
     pub(super) bar: ProgressBar,
 }
 
-/// Measures.
+/// Runs all measurements.
 ///
 /// # Errors
-/// Where a deployment does not start, a task does not end as it has to, or the machine is busy.
+/// Fails if a deployment does not start, a task does not end as expected, or the machine is busy.
 pub(super) async fn all(args: &BenchArgs) -> anyhow::Result<Results> {
     let (axes, size) = (args.axes(), args.size());
     let stores = stores(&axes, size);
@@ -63,7 +64,7 @@ pub(super) async fn all(args: &BenchArgs) -> anyhow::Result<Results> {
     Ok(results)
 }
 
-/// Every store that is used.
+/// Lists the stores in use.
 fn stores(axes: &Axes, size: Size) -> Vec<StoreKind> {
     let mut settings: Vec<Setting> = axes.cases(size).iter().map(|case| case.setting).collect();
     settings.extend(axes.comparisons(size).iter().map(|(case, _)| case.setting));
@@ -74,7 +75,7 @@ fn stores(axes: &Axes, size: Size) -> Vec<StoreKind> {
     stores
 }
 
-/// What the bar counts: measurements, and what is stored besides.
+/// Steps of the progress bar: measurements and stored data.
 fn steps(axes: &Axes, size: Size, repeats: u32) -> u64 {
     let repeats = u64::from(repeats);
     let filled = |levels: &[Beside]| levels.iter().take(2).map(|beside| beside.count).sum::<u64>();
@@ -85,7 +86,7 @@ fn steps(axes: &Axes, size: Size, repeats: u32) -> u64 {
 }
 
 impl Bench<'_> {
-    /// Cases, those of one deployment one after the other.
+    /// Measures the cases, those of one deployment in succession.
     async fn cases(&mut self, results: &mut Results) -> anyhow::Result<()> {
         let cases = self.axes.cases(self.size);
         for of_one in cases.chunk_by(|one, next| one.setting == next.setting) {
@@ -113,7 +114,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Pairs of deployments that take turns.
+    /// Measures pairs of deployments alternately.
     async fn comparisons(&mut self, results: &mut Results) -> anyhow::Result<()> {
         for (case, levels) in self.axes.comparisons(self.size) {
             let beside = levels.first().copied();
@@ -129,7 +130,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Hosts that nobody works for.
+    /// Measures the memory of hosts without workers.
     async fn memories(&mut self, results: &mut Results) -> anyhow::Result<()> {
         for setting in self.axes.memories(self.size) {
             let mut deployment = self.start(setting).await.context("start what is to be measured")?;
@@ -151,7 +152,7 @@ impl Bench<'_> {
         Deployment::of(&self.source, setting, self.started).await
     }
 
-    /// Measures so often that the machine was quiet meanwhile. What measures is told whether it is the first time.
+    /// Repeats the measurement until the machine was idle throughout. Passes true to `measure` on the first attempt.
     async fn quietly(
         &self,
         what: &str,
@@ -177,7 +178,7 @@ impl Bench<'_> {
 }
 
 impl Results {
-    /// Takes in what was measured, and how busy the machine was.
+    /// Adds rows, and the load of the machine during them.
     fn add(&mut self, rows: Vec<Row>, busy: Busy) {
         self.rows.extend(rows);
         self.publishable &= !busy.is_busy;

@@ -1,39 +1,39 @@
-//! Times of many requests, kept as a histogram, and what is told of them.
+//! Latencies of many requests, kept as a histogram, and their percentiles.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 
-/// Digits that a time is kept to.
+/// Significant digits of a recorded time.
 const DIGITS: u8 = 3;
-/// Longer times are kept as this one.
+/// Upper bound of recorded times, in nanoseconds; longer ones are recorded as this one.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// See the module's documentation.
+/// Histogram of latencies.
 #[derive(Clone, Debug)]
 pub(super) struct Times(Histogram<u64>);
 
 impl Times {
-    /// None yet.
+    /// Creates an empty histogram.
     ///
     /// # Errors
-    /// Never: the bounds are good ones.
+    /// Never fails: the bounds are valid.
     pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Self(Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).context("bounds of a histogram")?))
     }
 
-    /// One more.
+    /// Records a latency.
     pub(super) fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(LONGEST_NS));
     }
 
-    /// So many in a hundred were at most as long, in milliseconds; `None` where there are no times.
+    /// Returns a percentile in milliseconds; `None` without records.
     pub(super) fn percentile_ms(&self, percent: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| to_ms(self.0.value_at_percentile(percent)))
     }
 
-    /// The longest, in milliseconds.
+    /// Returns the longest latency in milliseconds.
     pub(super) fn max_ms(&self) -> Option<f64> {
         self.percentile_ms(100.0)
     }
@@ -41,11 +41,11 @@ impl Times {
 
 #[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds fits into 52 bits")]
 fn to_ms(ns: u64) -> f64 {
-    // Microseconds are what is known: no more digits than that.
+    // Rounded down to the microseconds that are known.
     (ns / 1_000) as f64 / 1_000.0
 }
 
-/// The least, the middle and the most of some figures; `None` of none.
+/// Returns the minimum, median and maximum; `None` if there are no figures.
 pub(super) fn spread(figures: &[f64]) -> Option<[f64; 3]> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! A history sorted by what it is about: keys and their answers, tasks and what was seen of them. The checker, the
-//! recovery times and the report read this.
+//! A history indexed by subject: keys with their answers, tasks with their observations. Input of the checker, the
+//! recovery times and the report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,41 +7,41 @@ use fusebox_core::task::Status;
 
 use super::history::{End, Entry, Event, Setup, Sight};
 
-/// See the module's documentation.
+/// An indexed history.
 #[derive(Default)]
 pub(super) struct Book<'a> {
     pub(super) setup: Option<&'a Setup>,
     pub(super) keys: BTreeMap<&'a str, Key<'a>>,
     pub(super) tasks: BTreeMap<&'a str, Task<'a>>,
-    /// The status and code of the last refusal, by key or task.
+    /// Status and code of the last refusal, by key or task.
     pub(super) refused: BTreeMap<&'a str, (u16, &'a str)>,
-    /// What the store listed at the end; `None` where it was not asked.
+    /// Tasks that the store lists at the end; `None` if it was not read.
     pub(super) listed: Option<BTreeMap<&'a str, Status>>,
-    /// Ready, delayed and running tasks at the end.
+    /// Numbers of ready, delayed and running tasks at the end.
     pub(super) backlog: Option<[u64; 3]>,
 }
 
-/// What became of an idempotency key.
+/// Answers to an idempotency key.
 #[derive(Default)]
 pub(super) struct Key<'a> {
     pub(super) wait_ms: u16,
     pub(super) tasks: BTreeSet<&'a str>,
-    /// How often it was answered with a task.
+    /// Number of answers that named a task.
     pub(super) answers: u64,
 }
 
-/// What was seen of a task.
+/// Observations of a task.
 #[derive(Default)]
 pub(super) struct Task<'a> {
     pub(super) keys: BTreeSet<&'a str>,
-    /// When a client first knew of it.
+    /// Time at which a client first knew of the task.
     pub(super) accepted_us: Option<u64>,
     pub(super) seen: Vec<Seen<'a>>,
-    /// When it was asked for and was not there.
+    /// Times of the requests for the task that found none.
     pub(super) missing_us: Vec<u64>,
 }
 
-/// One look at a task: true at some moment between the two.
+/// An observation of a task, true at some moment between the two times.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) asked_us: u64,
@@ -50,7 +50,7 @@ pub(super) struct Seen<'a> {
 }
 
 impl<'a> Book<'a> {
-    /// Sorts a history.
+    /// Indexes a history.
     pub(super) fn of(history: &'a [Entry]) -> Self {
         let mut book = Self::default();
         for entry in history {
@@ -86,34 +86,34 @@ impl<'a> Book<'a> {
         }
     }
 
-    /// Tasks that a client was given.
+    /// Iterates over the tasks whose ids clients received.
     pub(super) fn accepted(&self) -> impl Iterator<Item = (&'a str, &Task<'a>)> {
         self.tasks.iter().filter(|(_, task)| task.accepted_us.is_some()).map(|(id, task)| (*id, task))
     }
 
-    /// How many of the accepted tasks were seen to end COMPLETED.
+    /// Counts the accepted tasks that were observed as COMPLETED.
     pub(super) fn completed(&self) -> u64 {
         self.accepted().filter(|(_, task)| task.ended_as(Status::Completed).is_some()).map(|_| 1).sum()
     }
 
-    /// How many of the accepted tasks needed more than one attempt.
+    /// Counts the accepted tasks that needed more than one attempt.
     pub(super) fn retried(&self) -> u64 {
         self.accepted().filter(|(_, task)| task.end().is_some_and(|end| end.attempt > 1)).map(|_| 1).sum()
     }
 }
 
 impl<'a> Task<'a> {
-    /// The first look that found it ended.
+    /// Returns the first observation of the ended task.
     pub(super) fn ended(&self) -> Option<&Seen<'a>> {
         self.seen.iter().find(|seen| seen.sight.status.is_ended())
     }
 
-    /// How it ended.
+    /// Returns the end of the task.
     pub(super) fn end(&self) -> Option<&'a End> {
         self.ended().and_then(|seen| seen.sight.end.as_ref())
     }
 
-    /// How it ended, where it did so with this status.
+    /// Returns the end of the task if it has this status.
     pub(super) fn ended_as(&self, status: Status) -> Option<&'a End> {
         self.ended().filter(|seen| seen.sight.status == status).and_then(|seen| seen.sight.end.as_ref())
     }

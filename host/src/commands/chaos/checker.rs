@@ -1,5 +1,5 @@
-//! Holds a history against what Fusebox promises. Pure: the same history has the same findings. `plants` has a bug for
-//! each rule that must be found.
+//! Checks a history against the guarantees of Fusebox. Pure: the same history yields the same findings. `plants` has a
+//! bug for each rule that must be found.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fusebox_core::task::Status;
@@ -14,7 +14,7 @@ use super::{
     work,
 };
 
-/// Everything that is wrong with a history.
+/// Returns everything that is wrong with a history.
 pub(super) fn check(history: &[Entry]) -> Vec<Finding> {
     let book = Book::of(history);
     let mut findings = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn check(history: &[Entry]) -> Vec<Finding> {
     findings
 }
 
-/// An accepted task is there whenever it is asked for, and ends.
+/// An accepted task exists whenever it is requested, and ends.
 fn presence(id: &str, task: &Task<'_>) -> Option<Finding> {
     let accepted_us = task.accepted_us.unwrap_or_default();
     if task.missing_us.iter().any(|asked_us| *asked_us >= accepted_us) {
@@ -46,7 +46,7 @@ fn presence(id: &str, task: &Task<'_>) -> Option<Finding> {
     None
 }
 
-/// Whatever one look found, a look begun after that was answered finds the same or something later.
+/// An observation requested after another was answered shows the same state or a later one.
 fn order(id: &str, task: &Task<'_>) -> Option<Finding> {
     let mut by_question: Vec<&Seen<'_>> = task.seen.iter().collect();
     let mut by_answer = by_question.clone();
@@ -68,7 +68,7 @@ fn order(id: &str, task: &Task<'_>) -> Option<Finding> {
     None
 }
 
-/// How far a task has come: within one attempt it runs, then waits again or has ended.
+/// Progress of a task: within one attempt it runs, then waits again or has ended.
 fn rank(sight: &Sight) -> (u32, u8) {
     let step = match sight.status {
         Status::Running => 0,
@@ -80,18 +80,19 @@ fn rank(sight: &Sight) -> (u32, u8) {
 
 fn may_follow(before: &Sight, now: &Sight) -> bool {
     if before.status.is_ended() {
-        // Whether it is the same end is another rule's.
+        // Another rule checks that it is the same end.
         return now.status.is_ended();
     }
     match (before.status, now.status) {
         _ if now.attempt != before.attempt => now.attempt > before.attempt,
-        // An attempt that lost its lease can neither run on nor complete.
+        // An attempt that lost its lease can neither continue nor complete.
         (Status::Queued, Status::Running | Status::Completed) => false,
         _ => true,
     }
 }
 
-/// One end, the same at every look, with the result of the task's own input and the receipt of its last attempt.
+/// A task has one end, the same in every observation, with the result of its own input and the receipt of its last
+/// attempt.
 fn end(id: &str, task: &Task<'_>, book: &Book<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let ends: Vec<&Sight> = task.seen.iter().map(|seen| seen.sight).filter(|sight| sight.status.is_ended()).collect();
@@ -127,7 +128,7 @@ fn end(id: &str, task: &Task<'_>, book: &Book<'_>) -> Vec<Finding> {
 
 fn is_same_end(first: &Sight, other: &Sight) -> bool {
     let (Some(end), Some(again)) = (&first.end, &other.end) else { return first.end == other.end };
-    // Not every look asks for the result.
+    // Not every observation includes the result.
     let mut again = again.clone();
     if again.result.is_none() || end.result.is_none() {
         again.result.clone_from(&end.result);
@@ -139,7 +140,7 @@ fn expected(key: &str, wait_ms: u16) -> String {
     STANDARD.encode(work::output(&work::input(wait_ms, key)))
 }
 
-/// One key, one task; one task, one key.
+/// Each key belongs to one task, and each task to one key.
 fn keys(book: &Book<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (about, (status, code)) in &book.refused {
@@ -165,7 +166,7 @@ fn keys(book: &Book<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The store lists at the end exactly the tasks that its clients were given, as they were seen to end.
+/// At the end, the store lists exactly the tasks that clients received, with the ends that they observed.
 fn balance(book: &Book<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut unbalanced = |about: &str, what: String| findings.push(Rule::Unbalanced.broken(about, what));
@@ -193,7 +194,7 @@ fn balance(book: &Book<'_>) -> Vec<Finding> {
             _ => {}
         }
     }
-    // A client that was never answered may have a task.
+    // A client that never got an answer may still have created a task.
     let unanswered = book.keys.values().filter(|key| key.tasks.is_empty()).count();
     let foreign = listed.keys().filter(|id| book.tasks.get(*id).is_none_or(|task| task.accepted_us.is_none()));
     let foreign: Vec<&&str> = foreign.collect();
@@ -204,7 +205,7 @@ fn balance(book: &Book<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Only what is struck ends, and what is told to end does so in good order.
+/// Only parts that were struck end, and those that are terminated exit cleanly.
 fn processes(history: &[Entry]) -> Vec<Finding> {
     let finding = |entry: &Entry| match &entry.event {
         Event::Died { part, exit } => Some(Rule::Died.broken("", format!("{part} ended by itself: {exit}"))),

@@ -1,28 +1,28 @@
-//! What a history can be found guilty of: each property has its name, so that a planted bug can be held against it.
+//! The rules that a history can break. Each has a name, so that tests can tie a planted bug to it.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A property that a history must have, named by its breach.
+/// A property that every history must have, named by its breach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Rule {
-    /// An accepted task is not there.
+    /// An accepted task does not exist.
     Lost,
-    /// An accepted task was not seen to end.
+    /// An accepted task was not observed to end.
     Unended,
     /// A task that cannot fail FAILED.
     Failed,
-    /// A result is not that of the task's own input.
+    /// A result does not match the task's own input.
     WrongResult,
     /// A task COMPLETED, and its result was never read.
     Unread,
-    /// An ended task was read again and had ended otherwise.
+    /// An ended task was read again with another end.
     EndChanged,
-    /// A task was seen in a state that it had left before.
+    /// A task was observed in a state that it had already left.
     Backwards,
-    /// The receipt is not that of the attempt that ended the task.
+    /// The receipt is not from the attempt that ended the task.
     WrongReceipt,
     /// One idempotency key made two tasks.
     KeyWithTwoTasks,
@@ -30,21 +30,21 @@ pub(super) enum Rule {
     TaskWithTwoKeys,
     /// A client never learned whether its task was accepted.
     Unanswered,
-    /// A good request was refused.
+    /// A valid request was refused.
     Refused,
-    /// What the store lists and counts is not what its clients were told.
+    /// The tasks that the store lists and counts differ from those that its clients received.
     Unbalanced,
-    /// A floor was not reached: the run proves nothing.
+    /// A minimum was not reached, so the run proves nothing.
     TooFew,
-    /// A process ended that nobody had struck.
+    /// A process ended that had not been struck.
     Died,
-    /// A process told to end did not, or said that something went wrong.
+    /// A terminated process did not end, or reported an error.
     BadDrain,
-    /// What was struck did not recover in time.
+    /// A struck part did not recover in time.
     SlowRecovery,
-    /// A run was lost to a fault that must cost none: lost answers, or a clock that was set.
+    /// A run was lost to a fault that must cost none: lost answers, or a changed clock.
     LostRun,
-    /// A task's end is told at a time that was not in the run, though no clock of its store was set.
+    /// A task's end has a time outside the run, though no clock of its store was changed.
     WrongTime,
 }
 
@@ -52,14 +52,14 @@ pub(super) enum Rule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) rule: Rule,
-    /// The task or key whose entries tell the story; empty where it is the whole run's.
+    /// Task or key whose entries show the breach; empty if it concerns the whole run.
     pub(super) about: String,
-    /// A sentence.
+    /// Description, one sentence.
     pub(super) what: String,
 }
 
 impl Rule {
-    /// Every rule, to see that each has a bug that breaks it.
+    /// Every rule, to check that a bug breaks each of them.
     #[cfg(test)]
     pub(super) const ALL: [Self; 19] = [
         Self::Lost,
@@ -83,13 +83,13 @@ impl Rule {
         Self::WrongTime,
     ];
 
-    /// The word for people and programs.
+    /// Name for people and programs.
     pub(super) fn as_str(self) -> String {
         let word = serde_json::to_value(self).unwrap_or_default();
         word.as_str().unwrap_or_default().to_owned()
     }
 
-    /// A breach of this rule.
+    /// Creates a finding of this rule.
     pub(super) fn broken(self, about: impl Into<String>, what: impl Into<String>) -> Finding {
         Finding { rule: self, about: about.into(), what: what.into() }
     }

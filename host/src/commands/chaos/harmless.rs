@@ -1,5 +1,5 @@
-//! Faults that must cost nothing but time: lost answers, and clocks that are set. No run is lost by them, and no time that
-//! the store tells is another process's.
+//! Checks faults that must cost nothing but time: lost answers and changed clocks. They lose no run, and the store's
+//! times never come from another process's clock.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,18 @@ use super::{
 };
 use crate::commands::cluster::{ATTEMPTS_MAX, Part, Role};
 
-/// The store's clock and the run's may be so far apart; clocks are set by more in most rounds.
+/// Tolerated difference between the store's clock and the run's; most rounds change clocks by more.
 const APART_MS: u64 = 10_000;
 
-/// Everything that such faults did.
+/// Returns all harm that such faults did.
 pub(super) fn check(history: &[Entry], book: &Book<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = lost_runs(history, book).into_values().collect();
     findings.extend(wrong_times(history, book));
     findings
 }
 
-/// Runs that were under way when nothing else was wrong, and did not end; any, where nothing was done but clocks set.
+/// Finds runs that were in progress when such a fault occurred alone, and did not end; if only clocks were changed, any
+/// lost run.
 fn lost_runs<'a>(history: &'a [Entry], book: &'a Book<'_>) -> BTreeMap<&'a str, Finding> {
     let mut found = BTreeMap::new();
     for (round, part, fault, running) in struck(history).filter(|(_, _, fault, _)| fault.kind.is_harmless()) {
@@ -49,15 +50,15 @@ fn lost_runs<'a>(history: &'a [Entry], book: &'a Book<'_>) -> BTreeMap<&'a str, 
     found
 }
 
-/// The attempts of a task, without those that a fault of this kind may cost: where answers are lost, an assignment may be,
-/// and its attempt is given back.
+/// Attempts of a task, without those that a fault of this kind may cost: when answers are lost, an assignment can be
+/// lost too, and its attempt is given back.
 fn attempts(end: &End, kind: Kind) -> u32 {
     let given_back = end.attempts_max.saturating_sub(ATTEMPTS_MAX);
     end.attempt.saturating_sub(if kind == Kind::Answers { given_back } else { 0 })
 }
 
-/// Ends before the run began, or after they were seen. Where the clock of whoever keeps the store was set, its times are
-/// that clock's.
+/// Finds ends with a time before the run began or after they were observed. Skipped if the clock of the store's process
+/// was changed, since its times follow that clock.
 fn wrong_times(history: &[Entry], book: &Book<'_>) -> Vec<Finding> {
     let keeps_time = |part: Part| matches!(part.role, Role::Redis | Role::Host);
     let is_set = struck(history).any(|(_, part, fault, _)| fault.kind == Kind::Clock && keeps_time(part));

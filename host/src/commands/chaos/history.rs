@@ -1,5 +1,5 @@
-//! What was done to a cluster and what its clients saw: plain data, a JSON document a line, so that the history of a run
-//! that failed can be kept, read, and checked again.
+//! The faults of a run and the observations of its clients: plain data, one JSON document per line, so that the history
+//! of a failed run can be kept, read, and checked again.
 
 use std::{
     fmt,
@@ -14,30 +14,30 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Fault;
 use crate::commands::cluster::{Part, Role};
 
-/// One thing that happened. Times are microseconds since the run began, on one clock that only moves forward.
+/// An entry of the history. Times are in microseconds since the start of the run, on one monotonic clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// When it was asked for; what it says was so at some moment between this and `at_us`.
+    /// Time of the request. The event was true at some moment between this and `at_us`.
     pub(super) asked_us: u64,
-    /// When it was known.
+    /// Time of the answer.
     pub(super) at_us: u64,
     #[serde(flatten)]
     pub(super) event: Event,
 }
 
-/// See the module's documentation.
+/// An event of a history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(super) enum Event {
-    /// The first entry: what is run.
+    /// The first entry: the setup of the run.
     Began(Setup),
-    /// A client means to submit a task. It sends the same key until it has an answer.
+    /// A client is about to submit a task. It repeats the same key until it gets an answer.
     Meant { key: String, wait_ms: u16 },
-    /// No answer that says whether the task was accepted: a 503, or a connection that broke.
+    /// No definite answer: a 503, or a broken connection.
     Unanswered { key: String, why: String },
-    /// The task is accepted, or was already.
+    /// The task is accepted, or already was.
     Accepted { key: String, task: String },
-    /// An answer that a good request must not get: to the task of a key, or to a look at a task.
+    /// An answer that a valid request must not get: to the submission under a key, or to a read of a task.
     Refused { about: String, status: u16, code: String },
     /// A task's record was read.
     Seen {
@@ -45,82 +45,82 @@ pub(super) enum Event {
         #[serde(flatten)]
         sight: Sight,
     },
-    /// A task was asked for, and there is none.
+    /// A requested task does not exist.
     Missing { task: String },
     /// Some of the tasks that the store lists at the end.
     Listed { tasks: Vec<(String, Status)> },
-    /// What the store counts at the end.
+    /// Numbers that the store counts at the end.
     Backlog { ready: u64, delayed: u64, running: u64 },
-    /// A part was struck. Where `alone`, nothing else was wrong, and the first part's `running` are the first attempts that
-    /// ran then.
+    /// A part was struck. If `alone`, no other fault was active, and the entry of the first part lists in `running` the
+    /// first attempts in progress.
     Struck { round: u32, part: Part, fault: Fault, alone: bool, running: Vec<(String, Attempt)> },
-    /// The part is there again: asked when it was started or continued, known when it was ready.
+    /// The part is back: requested when it was started or continued, answered when it was ready.
     Back { round: u32, part: Part },
-    /// A part told to end did so, by itself, in this way.
+    /// A terminated part ended by itself, with this status.
     Drained { round: u32, part: Part, exit: String, clean: bool },
-    /// A part ended though nobody had struck it, or did not come back.
+    /// A part ended without being struck, or did not come back.
     Died { part: Part, exit: String },
 }
 
-/// What is run, and what it must reach to prove anything.
+/// Setup of a run, and the minimums that it must reach to prove anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Setup {
-    /// `push on redis`.
+    /// Mode and store, such as `push on redis`.
     pub(super) what: String,
     pub(super) seed: u64,
-    /// Unix time of the run's beginning in milliseconds, to compare it with the store's times.
+    /// Unix time of the start in milliseconds, for comparison with the store's times.
     pub(super) began_ms: u64,
     pub(super) rounds: u32,
-    /// Whose processes run the tasks.
+    /// Roles whose processes run the tasks.
     pub(super) runners: Vec<Role>,
     pub(super) floors: Floors,
 }
 
-/// Below these a run proves nothing.
+/// Minimums below which a run proves nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Floors {
-    /// Tasks answered with an id.
+    /// Accepted tasks.
     pub(super) accepted: u64,
     /// Tasks that ended COMPLETED.
     pub(super) completed: u64,
     /// Processes killed with SIGKILL.
     pub(super) killed: u64,
-    /// Tasks that needed more than one attempt: without any, no kill met a run.
+    /// Tasks that needed more than one attempt: without any, no kill interrupted a run.
     pub(super) retried: u64,
 }
 
-/// A task's record as one read found it.
+/// A task's record as read once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sight {
     pub(super) status: Status,
     pub(super) attempt: Attempt,
-    /// Of an ended task only.
+    /// The end, of an ended task only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) end: Option<End>,
 }
 
-/// How a task ended.
+/// End of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct End {
-    /// RFC 3339.
+    /// Time of the end, in RFC 3339.
     pub(super) at: String,
-    /// The receipt's attempt.
+    /// Attempt in the receipt.
     pub(super) attempt: Attempt,
-    /// How many attempts the task may lose by then: more by one for each that was given back, since it had not begun.
+    /// Limit of lost attempts by then: it grows by one for each attempt that was given back because it had not begun.
     #[serde(default)]
     pub(super) attempts_max: u32,
-    /// The receipt's worker.
+    /// Worker in the receipt.
     pub(super) worker: Option<String>,
-    /// The whole receipt as JSON: it must stay the same, whatever is in it.
+    /// The whole receipt as JSON; it must not change between reads.
     pub(super) receipt: String,
-    /// The code of a failure.
+    /// Error code of a failure.
     pub(super) error: Option<String>,
-    /// The output, base64; not every read asks for it.
+    /// Output in base64; only some reads request it.
     pub(super) result: Option<String>,
 }
 
 impl End {
-    /// Its time in Unix milliseconds, as the store told it.
+    /// Time of the end in Unix milliseconds, as reported by the store.
     pub(super) fn at_ms(&self) -> Option<u64> {
         let at = humantime::parse_rfc3339(&self.at).ok()?.duration_since(UNIX_EPOCH).ok()?;
         u64::try_from(at.as_millis()).ok()
@@ -128,7 +128,7 @@ impl End {
 }
 
 impl Event {
-    /// The key and the task it is about.
+    /// Key and task of the event.
     pub(super) fn subjects(&self) -> [Option<&str>; 2] {
         match self {
             Self::Meant { key, .. } | Self::Unanswered { key, .. } => [Some(key), None],
@@ -140,7 +140,7 @@ impl Event {
     }
 }
 
-/// As findings show it: the times in seconds, then the event as it is kept.
+/// Formats an entry for findings: the times in seconds, then the event as JSON.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |us: u64| format!("{}.{:03}", us / 1_000_000, us / 1_000 % 1_000);
@@ -152,7 +152,7 @@ impl fmt::Display for Entry {
 /// Writes a history.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// Fails if it cannot be written.
 pub(super) fn write(mut to: impl Write, entries: &[Entry]) -> anyhow::Result<()> {
     for entry in entries {
         serde_json::to_writer(&mut to, entry)?;
@@ -164,7 +164,7 @@ pub(super) fn write(mut to: impl Write, entries: &[Entry]) -> anyhow::Result<()>
 /// Reads a history.
 ///
 /// # Errors
-/// Where a line is none of a history.
+/// Fails if a line is not an entry of a history.
 pub(super) fn read(from: impl BufRead) -> anyhow::Result<Vec<Entry>> {
     let entry = |(number, line): (usize, std::io::Result<String>)| {
         serde_json::from_str(&line?).with_context(|| format!("line {number} is no line of a history"))

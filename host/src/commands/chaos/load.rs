@@ -1,5 +1,5 @@
-//! The clients of a run: each submits tasks, sends a key again until it has an answer, looks at its tasks while they run
-//! and after they have ended, and writes down what it sees.
+//! The clients of a run: each submits tasks, repeats a key until it gets an answer, reads its tasks while they run and
+//! after they have ended, and records its observations.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,35 +13,35 @@ use super::{
     schedule::Dice,
 };
 
-/// Tasks of one client that have not ended: together they keep every slot busy, and a drain at the end short.
+/// Limit of one client's unended tasks: together they occupy every slot, yet end soon after the last round.
 const OPEN_MAX: usize = 8;
-/// Milliseconds between an answer that says nothing and the next try.
+/// Range of milliseconds between an indefinite answer and the next try.
 const RETRY_MS: [u64; 2] = [10, 150];
-/// Some tasks are over at once, most kills meet one of the others.
+/// Ranges of a task's duration: some end at once; most kills interrupt one of the slow ones.
 const QUICK_MS: [u64; 2] = [0, 20];
 const SLOW_MS: [u64; 2] = [50, 300];
 const SLOW_PERCENT: u64 = 40;
-/// How often a client looks back at a task that has ended, and sends an old key again.
+/// Share of steps in which a client reads an ended task again, and in which it repeats an old key.
 const LOOK_BACK_PERCENT: u64 = 10;
 const RESEND_PERCENT: u64 = 5;
 
-/// One client.
+/// A client.
 pub(super) struct Client {
     name: String,
     nodes: Nodes,
     recorder: Recorder,
     dice: Dice,
-    /// The node it turns to; the next one after an answer that says nothing.
+    /// Index of the current node; the next one after an indefinite answer.
     node: usize,
-    /// Gives up then.
+    /// Time at which the client gives up.
     deadline: Instant,
-    /// Keys it has used.
+    /// Number of keys used.
     keys: u64,
-    /// Its tasks that have ended.
+    /// Tasks that were followed to their end.
     tasks: Vec<Known>,
 }
 
-/// A task that a client was given.
+/// A task that the client received.
 #[derive(Clone)]
 struct Known {
     key: String,
@@ -50,14 +50,14 @@ struct Known {
 }
 
 impl Client {
-    /// The client of this number.
+    /// Creates the client with this number.
     pub(super) fn new(seed: u64, number: u32, nodes: Nodes, recorder: Recorder, deadline: Instant) -> Self {
         let dice = Dice::new(seed ^ u64::from(number).rotate_left(32));
         let node = usize::try_from(number).unwrap_or_default();
         Self { name: format!("{seed}-{number}"), nodes, recorder, dice, node, deadline, keys: 0, tasks: Vec::new() }
     }
 
-    /// Submits until it is told to stop, follows every task to its end, and at last looks at each once more.
+    /// Submits tasks until `stop`, follows each to its end, and finally reads each once more.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut open = VecDeque::new();
         while !stop.is_cancelled() && !self.is_late() {
@@ -92,7 +92,7 @@ impl Client {
         Instant::now() >= self.deadline
     }
 
-    /// Submits a task with a key of its own.
+    /// Submits a task with a new key.
     async fn submit_next(&mut self) -> Option<Known> {
         let key = format!("{}-{}", self.name, self.keys);
         self.keys += 1;
@@ -129,7 +129,7 @@ impl Client {
         None
     }
 
-    /// Looks until a task has ended.
+    /// Reads a task until it has ended.
     async fn follow(&mut self, known: Known) {
         while !self.recorder.has_ended(&known.task) && !self.is_late() {
             if !self.look(&known.task, 2).await {
@@ -139,7 +139,7 @@ impl Client {
         self.tasks.push(known);
     }
 
-    /// Looks at a task; whether it makes sense to look again.
+    /// Reads a task; returns true if it should be read again.
     async fn look(&mut self, task: &str, wait_s: u64) -> bool {
         while !self.is_late() {
             let asked_us = self.recorder.now_us();
@@ -161,7 +161,7 @@ impl Client {
         false
     }
 
-    /// Now and then at a task that ended long ago, and at what its key is answered now.
+    /// Occasionally reads a task that ended long ago, and sends its key again.
     async fn look_back(&mut self) {
         let last = (self.tasks.len() as u64).saturating_sub(1);
         let old = usize::try_from(self.dice.between([0, last])).unwrap_or_default();

@@ -1,15 +1,15 @@
-//! `fusebox chaos`: starts a private cluster, kills and pauses its parts on a seeded schedule under load, and then holds
-//! what its clients saw against what Fusebox promises.
+//! `fusebox chaos`: starts a private cluster, kills and pauses its parts on a seeded schedule under load, and then
+//! checks the clients' observations against the guarantees of Fusebox.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`schedule`] | which part is struck, how, when: drawn from a seed |
+//! | [`schedule`] | the strikes and their times, drawn from a seed |
 //! | `nodes`, `load` | REST as clients use it; the clients |
-//! | `nemesis` | plays the schedule |
-//! | `recorder`, `history` | what was done and seen, as plain data |
-//! | `book`, `checker`, `harmless`, `recovery`, `finding` | the history sorted, checked, timed; pure |
-//! | `run`, `report` | one run; what it showed |
-//! | `work` | the function that is run |
+//! | `nemesis` | runs the schedule |
+//! | `recorder`, `history` | faults and observations, as plain data |
+//! | `book`, `checker`, `harmless`, `recovery`, `finding` | the history indexed, checked, timed; pure |
+//! | `run`, `report` | one run; its results |
+//! | `work` | the function that tasks call |
 
 use std::{
     fs::{self, File},
@@ -51,32 +51,32 @@ mod report;
 mod run;
 mod work;
 
-/// REST nodes, and dispatchers; workers of push and pull; slots of each, more than cores, since the tasks wait more than
-/// they compute.
+/// Numbers of REST nodes and dispatchers, of push or pull workers, and of slots each: more than cores, since the tasks
+/// mostly wait.
 const NODES: u8 = 2;
 const WORKERS: u8 = 3;
 const SLOTS: u32 = 8;
-/// What is kept of a run.
+/// Name of the file with the history.
 const HISTORY: &str = "history.jsonl";
 
-/// What is run, and what must be reached.
+/// Arguments of `fusebox chaos`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A round is one strike: a process is killed and started again, paused for some seconds, or told to end; answers to what it
-asks are lost, by a proxy before whom it asks; or its wall clock is set, by a library that it is started with (which takes
-a C compiler, `cc`). The clock of Redis is set only with --parts redis: leases go by it, and what that does is found. The
-same seed gives the same rounds and the same tasks. Exit code 1 where the history breaks a promise; then it is kept.")]
+A round is one strike: a process is killed and restarted, paused for some seconds, or terminated; answers to its requests
+are lost in a proxy; or its wall clock is changed, by a preloaded library (which requires a C compiler, `cc`). The clock of
+Redis is changed only with --parts redis: leases follow it, and the effect is reported. The same seed gives the same rounds
+and the same tasks. Exit code 1 if the history breaks a guarantee; the history is then kept.")]
 pub struct ChaosArgs {
-    /// The way that workers come by their tasks
+    /// How workers receive attempts
     #[arg(long, value_enum, default_value_t = Modes::All, value_name = "MODE")]
     mode: Modes,
-    /// Strikes in each mode
+    /// Number of strikes in each mode
     #[arg(long, default_value_t = 40, value_name = "N")]
     rounds: u32,
-    /// Accepted tasks in each mode, at least
+    /// Minimum of accepted tasks in each mode
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     tasks: u64,
-    /// Draws the schedule and the load [default: another one each time]
+    /// Seed of the schedule and the load [default: a random one]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// The store: Redis, with two REST nodes, two dispatchers, three workers; or embedded, one `up` process
@@ -85,7 +85,7 @@ pub struct ChaosArgs {
     /// When Redis writes its log to disk
     #[arg(long, value_enum, default_value_t = Fsync::Always, value_name = "WHEN")]
     fsync: Fsync,
-    /// The faults of parts
+    /// Kinds of faults
     #[arg(
         long,
         value_enum,
@@ -94,16 +94,16 @@ pub struct ChaosArgs {
         value_name = "KINDS"
     )]
     faults: Vec<Kind>,
-    /// The parts that are struck [default: all that there are]
+    /// Parts that are struck [default: all]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
     parts: Vec<Role>,
     /// Keep history, logs and stores here
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// No round begins after so long, in each mode
+    /// Time limit in each mode; no round begins after it
     #[arg(long, default_value = "15m", value_parser = humantime::parse_duration, value_name = "TIME")]
     time_limit: Duration,
-    /// Check a history that was kept, and run nothing
+    /// Check a kept history instead of running anything
     #[arg(long, value_name = "FILE")]
     recheck: Option<PathBuf>,
     /// The `fusebox` to run [default: this one]
@@ -111,7 +111,7 @@ pub struct ChaosArgs {
     program: Option<PathBuf>,
 }
 
-/// One mode, or each in turn.
+/// Modes to run, in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Modes {
     Local,
@@ -120,17 +120,17 @@ enum Modes {
     All,
 }
 
-/// Where tasks are.
+/// Store of the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum StoreKind {
     Redis,
     Embedded,
 }
 
-/// Runs and reports.
+/// Runs the modes and reports on each.
 ///
 /// # Errors
-/// Where a cluster does not start, or a history breaks a promise.
+/// Fails if a cluster does not start, or a history breaks a guarantee.
 pub async fn run(args: ChaosArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut reports = Vec::new();
     if let Some(file) = &args.recheck {
@@ -154,7 +154,7 @@ pub async fn run(args: ChaosArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 impl ChaosArgs {
-    /// One mode: run, checked, told, and kept where that was asked for or something was found.
+    /// Runs one mode, checks it and prints the report. Keeps its data if requested or if anything was found.
     async fn one(&self, mode: Mode, seed: u64, format: OutputFormat) -> anyhow::Result<Report> {
         let scratch = tempfile::tempdir().context("make a directory for the cluster")?;
         let home = match &self.keep {
@@ -193,9 +193,9 @@ impl ChaosArgs {
         let nodes = if redis.is_some() { NODES } else { 0 };
         let (workers, slots) = (WORKERS, SLOTS);
         let mut kinds = self.faults.clone();
-        // One process on its own store asks nobody.
+        // One process on its own store connects to no other part.
         kinds.retain(|kind| *kind != Kind::Answers || redis.is_some() || mode != Mode::Local);
-        anyhow::ensure!(!kinds.is_empty(), "one process on the embedded store asks nobody: no answer can be lost");
+        anyhow::ensure!(!kinds.is_empty(), "one process on the embedded store has no connections, so no answer can be lost");
         let rigged = Rigged { answers: kinds.contains(&Kind::Answers), clocks: kinds.contains(&Kind::Clock) };
         let (modules, home) = (None, home.to_owned());
         let shape = Shape { program, mode, redis, nodes, workers, slots, modules, rigged, home };
@@ -218,7 +218,7 @@ impl Modes {
     }
 }
 
-/// Checks a history and tells what it shows.
+/// Checks a history and prints its report.
 fn report(history: &[history::Entry], format: OutputFormat) -> anyhow::Result<Report> {
     let report = Report::of(history);
     if format == OutputFormat::Text {

@@ -1,4 +1,4 @@
-//! Plays a schedule: strikes the parts of a cluster while its clients go on, brings them back, and writes both down.
+//! Runs a schedule: strikes the parts of a cluster under load, brings them back, and records both.
 
 use std::{
     sync::Arc,
@@ -26,13 +26,13 @@ use crate::{
     },
 };
 
-/// An orderly end may take so long: what runs may end within 30 s, and then a moment.
+/// Longest time of an orderly end: running tasks may take 30 s, and the process a moment more.
 const DRAIN: Duration = Duration::from_secs(35);
-/// A round waits so long for the load to move and, where it is timed, for the recovery.
+/// Longest wait for progress of the load before a round and, in timed rounds, for the recovery.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// See the module's documentation.
+/// The driver of a schedule.
 pub(super) struct Nemesis {
     pub(super) cluster: Arc<Cluster>,
     pub(super) nodes: Nodes,
@@ -42,7 +42,7 @@ pub(super) struct Nemesis {
 }
 
 impl Nemesis {
-    /// Plays the rounds, and returns when every part is back.
+    /// Plays the rounds; returns when every part is back.
     pub(super) async fn play(self: Arc<Self>, rounds: Vec<Round>) {
         let mut strikes = JoinSet::new();
         for round in rounds {
@@ -69,7 +69,7 @@ impl Nemesis {
         self.bury().await;
     }
 
-    /// Before it is seen that a strike costs no run, the runs that earlier ones may have cost are over.
+    /// Before a round that must lose no run, waits for the end of runs that earlier rounds may have cost.
     async fn settle(&self, round: &Round) {
         if round.fault.kind.is_harmless() {
             let running = self.running().await;
@@ -77,17 +77,17 @@ impl Nemesis {
         }
     }
 
-    /// A strike that meets no load shows nothing.
+    /// Waits for progress: a strike without load proves nothing.
     async fn until_load_moves(&self) {
         let before = self.recorder.progress();
         self.until(|| self.recorder.progress() != before).await;
     }
 
-    /// Each role has recovered in its own way; the checker says whether it was in time.
+    /// Waits until the struck role has recovered, as defined for it; the checker decides if that was in time.
     async fn until_recovered(&self, round: &Round, running: &[(String, Attempt)]) {
         let role = round.parts.first().map(|part| part.role);
         let before = self.recorder.progress();
-        // Ends that were recorded before the strike may be seen after it.
+        // The time excludes ends recorded before the strike but observed after it.
         let back = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(Clock::System.now().0));
         let back = back.to_string();
         let have_ended = || running.iter().all(|(task, _)| self.recorder.has_ended(task));
@@ -107,14 +107,14 @@ impl Nemesis {
         }
     }
 
-    /// The first attempts that run now. Later ones are left out: they wait longer before another, on purpose.
+    /// Returns the running first attempts. Later ones are left out, since retries are delayed on purpose.
     async fn first_attempts(&self) -> Vec<(String, Attempt)> {
         let mut running = self.running().await;
         running.retain(|(_, attempt)| *attempt == 1);
         running
     }
 
-    /// The attempts that run now.
+    /// Returns the running attempts.
     async fn running(&self) -> Vec<(String, Attempt)> {
         let asked_us = self.recorder.now_us();
         let Ok(page) = self.nodes.page(0, None).await else { return Vec::new() };
@@ -129,7 +129,7 @@ impl Nemesis {
         running
     }
 
-    /// Strikes one part and brings it back. Nobody else touches it meanwhile.
+    /// Strikes one part and brings it back. The lock on its process excludes other strikes.
     async fn strike(self: Arc<Self>, round: Round, part: Part, running: Vec<(String, Attempt)>) {
         let Ok(process) = self.cluster.process(part) else { return };
         let mut process = process.lock().await;
@@ -162,7 +162,7 @@ impl Nemesis {
             (Ok(()), Kind::Pause) => process.signal(Signal::CONT),
             (Ok(()), Kind::Answers) => self.cluster.rig.find_answers(part),
             (Ok(()), Kind::Clock) => Ok(()),
-            // A worker joins when a dispatcher is there, which may be away too.
+            // A worker only becomes ready once it joins a dispatcher, which may be down too.
             (Ok(()), _) if part.role == Role::Worker => process.spawn(),
             (Ok(()), _) => process.restart(READY).await,
         };
@@ -181,7 +181,7 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Finds what ended by itself.
+    /// Records the parts that ended by themselves.
     async fn bury(&self) {
         for part in self.cluster.parts() {
             if let Ok(process) = self.cluster.process(part)

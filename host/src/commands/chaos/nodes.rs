@@ -1,4 +1,4 @@
-//! REST as the clients of a run use it: one attempt a call, and every answer sorted into what it means for the history.
+//! REST as the clients of a run use it: one attempt per call, and every answer classified for the history.
 
 use std::time::Duration;
 
@@ -14,41 +14,42 @@ use super::{
 };
 use crate::client::tls::{self, Authorities};
 
-/// Shorter than a pause, so that clients of a paused node turn to another.
+/// Timeout of a request, shorter than a pause, so that clients of a paused node turn to another.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Rows of a page: the most that REST gives.
+/// Rows of a page: the most that REST returns.
 const PAGE: u32 = 1_000;
-/// A run that is paused half-way must not meet its wall time: the pause is not the function's fault.
+/// Wall time of the function: a run that is paused half-way must not exceed it, since that would look like the
+/// function's failure.
 const WALL_MS: u32 = 120_000;
 
-/// The REST nodes of a cluster.
+/// REST nodes of a cluster.
 #[derive(Clone)]
 pub(super) struct Nodes {
     http: reqwest::Client,
     urls: Vec<String>,
 }
 
-/// What a node said.
+/// Classified answer of a node.
 pub(super) enum Answer<T> {
-    /// This.
+    /// The value.
     Is(T),
-    /// Nothing definite: busy, or gone half-way.
+    /// Nothing definite: the node is busy, or the connection broke.
     Unknown(String),
-    /// It does not exist.
+    /// The task does not exist.
     Missing,
-    /// What a good request must not be answered.
+    /// An answer that a valid request must not get.
     Refused { status: u16, code: String },
 }
 
 impl Nodes {
-    /// Nodes at these URLs.
+    /// Creates a client of the nodes at these URLs.
     ///
     /// # Errors
-    /// Where the system has no HTTP client.
+    /// Fails if no HTTP client can be created.
     pub(super) fn new(urls: Vec<String>) -> anyhow::Result<Self> {
         let tls = tls::config(Authorities::None).map_err(anyhow::Error::msg)?;
         let http = reqwest::Client::builder().tls_backend_preconfigured(tls);
-        // The nodes are this machine's, which no proxy of the environment can reach.
+        // The nodes are on this machine, which no proxy of the environment can reach.
         let http = http.no_proxy().connect_timeout(Duration::from_secs(1)).timeout(PATIENCE).build()?;
         Ok(Self { http, urls })
     }
@@ -56,7 +57,7 @@ impl Nodes {
     /// Registers the function.
     ///
     /// # Errors
-    /// Where it is refused.
+    /// Fails if it is refused.
     pub(super) async fn register(&self) -> anyhow::Result<()> {
         let path = format!("/v1/functions?name={}&wall_ms={WALL_MS}", work::NAME);
         let request = self.http.post(self.url(0, &path)).timeout(Duration::from_secs(30)).body(work::MODULE);
@@ -66,23 +67,23 @@ impl Nodes {
         Ok(())
     }
 
-    /// Submits the task of a key; answers its id.
+    /// Submits the task of a key; returns its id.
     pub(super) async fn submit(&self, node: usize, key: &str, wait_ms: u16) -> Answer<String> {
         let path = format!("/v1/functions/{}/tasks", work::NAME);
         let request = self.http.post(self.url(node, &path)).header("idempotency-key", key);
         self.answer(request.body(work::input(wait_ms, key))).await.map(|task: TaskView| task.id)
     }
 
-    /// Looks at a task, once it has ended or after so many seconds.
+    /// Reads a task once it has ended, or after `wait_s` seconds.
     pub(super) async fn look(&self, node: usize, task: &str, wait_s: u64) -> Answer<Sight> {
         let request = self.http.get(self.url(node, &format!("/v1/tasks/{task}")));
         self.answer(request.header("prefer", format!("wait={wait_s}"))).await.map(|task: TaskView| sight(&task))
     }
 
-    /// A page of the newest tasks, and where the next one begins.
+    /// Reads a page of the newest tasks, and the cursor of the next page.
     ///
     /// # Errors
-    /// Where no page came.
+    /// Fails if no page is received.
     pub(super) async fn page(&self, node: usize, cursor: Option<&str>) -> anyhow::Result<TaskPage> {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let request = self.http.get(self.url(node, &format!("/v1/tasks?limit={PAGE}{cursor}")));
@@ -94,10 +95,10 @@ impl Nodes {
         }
     }
 
-    /// Ready, delayed and running tasks, as the store counts them.
+    /// Reads the numbers of ready, delayed and running tasks from the metrics.
     ///
     /// # Errors
-    /// Where they are not among the metrics.
+    /// Fails if the metrics lack them.
     pub(super) async fn backlog(&self, node: usize) -> anyhow::Result<[u64; 3]> {
         let answer = self.http.get(self.url(node, "/metrics")).send().await?.error_for_status()?;
         let text = answer.text().await?;
@@ -144,7 +145,7 @@ async fn read(request: RequestBuilder) -> reqwest::Result<(StatusCode, Vec<u8>)>
     Ok((answer.status(), answer.bytes().await?.to_vec()))
 }
 
-/// The innermost cause, which is what differs.
+/// Returns the innermost cause, the part that differs between errors.
 fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
@@ -158,7 +159,7 @@ fn code(body: &[u8]) -> String {
     problem.and_then(|problem| problem.get("code")?.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// What a task's record says.
+/// Extracts the state of a task's record.
 pub(super) fn sight(task: &TaskView) -> Sight {
     let status = match task.status.as_str() {
         "QUEUED" => Status::Queued,

@@ -1,5 +1,5 @@
-//! A clean history, and a planted bug for each rule: what a broken host would have left in it. The checker must find each
-//! bug under its own name, and nothing else.
+//! A clean history, and a planted bug for each rule: the trace of a faulty host. The checker must find each bug under
+//! its own name, and nothing else.
 
 use std::{
     collections::BTreeSet,
@@ -65,7 +65,7 @@ fn struck(round: u32, part: Part, kind: Kind, alone: bool) -> Event {
     Event::Struck { round, part, fault: Fault { kind, away_ms: 100, ahead_ms: 0 }, alone, running }
 }
 
-/// Five tasks, three rounds: task 1 loses its first attempt with a worker, the answer to key 2 is lost once.
+/// Five tasks, three rounds: task 1 loses its first attempt with a worker, and the answer to key 2 is lost once.
 pub(super) fn clean() -> History {
     let mut history = History::new();
     let h = &mut history;
@@ -86,7 +86,7 @@ pub(super) fn clean() -> History {
     push(h, Event::Back { round: 1, part: WORKER });
     push(h, look(1, Status::Queued, 1));
     push(h, look(1, Status::Running, 2));
-    // Its question was asked before task 0 ended, its answer came after another look had found the end.
+    // This observation was requested before task 0 ended, and answered after another had found the end.
     let slow_us = h.last().map_or(0, |entry| entry.at_us);
     let ended_us = slow_us;
     for n in 0..TASKS {
@@ -110,7 +110,7 @@ pub(super) fn clean() -> History {
     history
 }
 
-/// Changes every look at a task that has ended; with `from`, those after so many.
+/// Changes every observation of the ended task `n`, except the first `from`.
 fn change_ends(history: &mut History, n: usize, from: usize, change: impl Fn(&mut Sight)) {
     let ends = history.iter_mut().filter_map(|entry| match &mut entry.event {
         Event::Seen { task: id, sight } if *id == task(n) && sight.end.is_some() => Some(sight),
@@ -123,7 +123,7 @@ fn change_end(history: &mut History, n: usize, from: usize, change: impl Fn(&mut
     change_ends(history, n, from, |sight| sight.end.iter_mut().for_each(&change));
 }
 
-/// Puts an event at the end of the rounds, before the last looks.
+/// Inserts an event at the end of the rounds, before the last observations.
 fn insert(history: &mut History, event: Event) {
     let is_last = |entry: &Entry| matches!(entry.event, Event::Back { round: 3, .. });
     let at = history.iter().position(is_last).unwrap() + 1;
@@ -194,7 +194,7 @@ const BUGS: &[Bug] = &[
             sight.attempt = 1;
             sight.end.iter_mut().for_each(|end| end.attempt = 1);
         });
-        // One task is retried all the same.
+        // The minimum of retried tasks must still be reached.
         change_ends(h, 4, 0, |sight| {
             sight.attempt = 2;
             sight.end.iter_mut().for_each(|end| end.attempt = 2);

@@ -1,4 +1,4 @@
-//! Writes the history down while it happens, and knows at any moment how far the run has come.
+//! Records the history of a run, and tracks the run's progress.
 
 use std::{
     collections::HashSet,
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::history::{Entry, Event};
 
-/// Shared by everyone who does or sees something.
+/// The recorder, shared by the nemesis and all clients.
 #[derive(Clone)]
 pub(super) struct Recorder {
     started: Instant,
@@ -23,34 +23,34 @@ struct Written {
     accepted: HashSet<String>,
     completed: HashSet<String>,
     ended: HashSet<String>,
-    /// RFC 3339 with milliseconds: later times are greater texts.
+    /// RFC 3339 with milliseconds, so that later times compare greater as text.
     latest_end: String,
     rounds: u32,
 }
 
-/// How far a run has come.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// Tasks answered with an id.
+    /// Accepted tasks.
     pub(super) accepted: u64,
-    /// Tasks seen COMPLETED.
+    /// Tasks observed as COMPLETED.
     pub(super) completed: u64,
     /// Rounds begun.
     pub(super) rounds: u32,
 }
 
 impl Recorder {
-    /// An empty history, beginning now.
+    /// Starts an empty history.
     pub(super) fn start() -> Self {
         Self { started: Instant::now(), book: Arc::default() }
     }
 
-    /// The time on the history's clock.
+    /// Returns the time on the history's clock.
     pub(super) fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Writes down what was asked for at `asked_us` and is known now.
+    /// Records an event that was requested at `asked_us` and is known now.
     pub(super) fn record(&self, asked_us: u64, event: Event) {
         let mut written = self.lock();
         match &event {
@@ -73,24 +73,24 @@ impl Recorder {
         written.entries.push(Entry { asked_us, at_us, event });
     }
 
-    /// How far the run has come.
+    /// Returns the run's progress.
     pub(super) fn progress(&self) -> Progress {
         let written = self.lock();
         let [accepted, completed] = [&written.accepted, &written.completed].map(|tasks| tasks.len() as u64);
         Progress { accepted, completed, rounds: written.rounds }
     }
 
-    /// Whether a task was seen to end.
+    /// Returns true if a task was observed to have ended.
     pub(super) fn has_ended(&self, task: &str) -> bool {
         self.lock().ended.contains(task)
     }
 
-    /// Whether a task was seen to have ended after a moment, in RFC 3339.
+    /// Returns true if any task was observed with an end after this moment, in RFC 3339.
     pub(super) fn has_end_after(&self, moment: &str) -> bool {
         self.lock().latest_end.as_str() > moment
     }
 
-    /// The history so far; the recorder begins another.
+    /// Takes the history and leaves an empty one.
     pub(super) fn take(&self) -> Vec<Entry> {
         std::mem::take(&mut self.lock().entries)
     }

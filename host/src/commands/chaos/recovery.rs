@@ -1,4 +1,4 @@
-//! How long it took until what was struck alone worked again, and how long it may take.
+//! Recovery times of parts that were killed alone, and their limits.
 
 use fusebox_core::{limits::LEASE_MS, task::Status};
 use serde::Serialize;
@@ -11,9 +11,9 @@ use super::{
 };
 use crate::commands::cluster::Role;
 
-/// From a new start to the next task that ends.
+/// Limit of the time from a restart to the next task that ends, in milliseconds.
 const RESTART_MS_MAX: u64 = 2_000;
-/// A lease runs out, and the task runs again.
+/// Limit of the time for a lease to expire and the task to run again, in milliseconds.
 const LEASE_OVER_MS_MAX: u64 = LEASE_MS + 1_000;
 
 /// One recovery.
@@ -21,13 +21,13 @@ const LEASE_OVER_MS_MAX: u64 = LEASE_MS + 1_000;
 pub(super) struct Recovery {
     pub(super) round: u32,
     pub(super) role: Role,
-    /// `None` where it did not recover.
+    /// `None` if the part did not recover.
     pub(super) took_ms: Option<u64>,
     pub(super) limit_ms: u64,
 }
 
 impl Recovery {
-    /// Where it took too long.
+    /// Returns a finding if the recovery took too long.
     pub(super) fn finding(&self) -> Option<Finding> {
         let Self { round, role, took_ms, limit_ms } = self;
         let took = took_ms.map_or_else(|| "it did not recover".to_owned(), |ms| format!("it took {ms} ms to recover"));
@@ -36,7 +36,7 @@ impl Recovery {
     }
 }
 
-/// The recoveries of all rounds that killed one role alone.
+/// Returns the recoveries of all rounds that killed one role alone.
 pub(super) fn times(history: &[Entry], book: &Book<'_>) -> Vec<Recovery> {
     let mut last = 0;
     let mut times = Vec::new();
@@ -55,7 +55,8 @@ pub(super) fn times(history: &[Entry], book: &Book<'_>) -> Vec<Recovery> {
     times
 }
 
-/// The attempts that were lost with a worker, until the last of their tasks has ended. A kill that met none shows nothing.
+/// Recovery from the loss of a worker: the time until the last task with a lost attempt has ended. `None` if the kill
+/// interrupted no attempt.
 fn worker(round: u32, struck_us: u64, running: &[(String, u32)], book: &Book<'_>) -> Option<Recovery> {
     let mut took_ms = None;
     for (id, attempt) in running {
@@ -71,8 +72,8 @@ fn worker(round: u32, struck_us: u64, running: &[(String, u32)], book: &Book<'_>
     took_ms.map(|ms| Recovery { round, role: Role::Worker, took_ms: Some(ms), limit_ms: LEASE_OVER_MS_MAX })
 }
 
-/// A dispatcher or a host: from its start to the next end that the store records. Redis: from when it has loaded its data
-/// to the next task that is accepted.
+/// Recovery from a restart. For a dispatcher or a host: from its start to the next end that the store records. For
+/// Redis: from the loading of its data to the next accepted task.
 fn restart(round: u32, role: Role, history: &[Entry], book: &Book<'_>) -> Option<Recovery> {
     let back = |entry: &Entry| match entry.event {
         Event::Back { round: other, .. } if other == round => Some((entry.asked_us, entry.at_us)),
@@ -89,13 +90,13 @@ fn restart(round: u32, role: Role, history: &[Entry], book: &Book<'_>) -> Option
         (started_us, ends.filter(|ended_us| *ended_us >= started_us).min())
     };
     let took_ms = until_us.map(|until_us| until_us.saturating_sub(from_us) / 1_000);
-    // A dispatcher in local mode may have leased every task there was; a host takes its leases back when it starts.
+    // A dispatcher in local mode may have leased every task there was; a host reclaims its leases when it starts.
     let held_all = role == Role::Dispatcher && book.setup?.runners.contains(&role);
     let limit_ms = if held_all { LEASE_OVER_MS_MAX } else { RESTART_MS_MAX };
     Some(Recovery { round, role, took_ms, limit_ms })
 }
 
-/// When the store recorded that a task COMPLETED, on the history's clock.
+/// Time at which the store recorded a task as COMPLETED, on the history's clock.
 fn ended_us(task: &Task<'_>, book: &Book<'_>) -> Option<u64> {
     let at_ms = task.ended_as(Status::Completed)?.at_ms()?;
     Some(at_ms.saturating_sub(book.setup?.began_ms) * 1_000)

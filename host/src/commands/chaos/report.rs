@@ -1,4 +1,4 @@
-//! What a run showed: figures for people and for programs.
+//! The report of a run, for people and for programs.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use crate::{
     ui::{self, table::Table},
 };
 
-/// Findings of one rule that are told with their whole history; the others are counted.
+/// Most findings of one rule that are printed with their whole history; the others are counted.
 const TOLD_MAX: usize = 5;
-/// Entries told of one task or key.
+/// Most entries printed for one task or key.
 const ENTRIES_MAX: usize = 60;
 
-/// See the module's documentation.
+/// Report of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) what: String,
@@ -31,23 +31,23 @@ pub(super) struct Report {
     pub(super) rounds: u32,
     /// Strikes by role and kind, and the longest time until a part was back.
     pub(super) strikes: BTreeMap<Role, Strikes>,
-    /// Tasks answered with an id.
+    /// Accepted tasks.
     pub(super) accepted: u64,
     /// Tasks that ended COMPLETED.
     pub(super) completed: u64,
     /// Tasks that needed more than one attempt.
     pub(super) retried: u64,
-    /// Submissions that were not answered, and sent again under the same key.
+    /// Submissions without an answer that were repeated under the same key.
     pub(super) resent: u64,
-    /// Answers that gave a key the id that it had.
+    /// Answers that repeated the id a key already had.
     pub(super) same_id: u64,
-    /// Looks at tasks.
+    /// Observations of tasks.
     pub(super) looks: u64,
     pub(super) recoveries: Vec<Recovery>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// How often parts of a role were struck.
+/// Number of strikes against parts of a role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Strikes {
     pub(super) killed: u64,
@@ -55,14 +55,14 @@ pub(super) struct Strikes {
     pub(super) terminated: u64,
     /// Times that answers to it were lost.
     pub(super) answers_lost: u64,
-    /// Times that its clock was set.
+    /// Times that its clock was changed.
     pub(super) clock_set: u64,
-    /// From a new start until ready, at most.
+    /// Longest time from a restart until it was ready.
     pub(super) ready_ms_max: u64,
 }
 
 impl Report {
-    /// What a history shows.
+    /// Summarizes a history.
     pub(super) fn of(history: &[Entry]) -> Self {
         let book = Book::of(history);
         let setup = book.setup;
@@ -109,12 +109,12 @@ impl Report {
         }
     }
 
-    /// The longest recovery of each role.
+    /// Returns the longest recovery of each role.
     fn slowest(&self) -> BTreeMap<Role, Recovery> {
         let mut slowest: BTreeMap<Role, Recovery> = BTreeMap::new();
         for recovery in &self.recoveries {
             let known = slowest.entry(recovery.role).or_insert(*recovery);
-            // One that never came is the longest.
+            // A missing recovery counts as the longest.
             let time = |recovery: &Recovery| recovery.took_ms.unwrap_or(u64::MAX);
             if time(recovery) > time(known) {
                 *known = *recovery;
@@ -123,7 +123,7 @@ impl Report {
         slowest
     }
 
-    /// For people.
+    /// Formats the report as a table for people.
     pub(super) fn table(&self) -> String {
         let Self { what, seed, seconds, rounds, .. } = self;
         let slowest = self.slowest();
@@ -142,7 +142,7 @@ impl Report {
                 strikes.terminated.to_string(),
                 strikes.answers_lost.to_string(),
                 strikes.clock_set.to_string(),
-                // A worker is left to itself once it is started: whom it joins may be away.
+                // A worker is not awaited after its start: the dispatcher that it joins may be down.
                 if *role == Role::Worker { String::new() } else { format!("{} ms", strikes.ready_ms_max) },
                 recovered.unwrap_or_default(),
             ]);
@@ -161,7 +161,7 @@ impl Report {
         )
     }
 
-    /// Each finding, with all that was seen of its task or key.
+    /// Formats each finding with all entries of its task or key.
     pub(super) fn tell(&self, history: &[Entry]) -> Vec<String> {
         let mut told: BTreeMap<Rule, usize> = BTreeMap::new();
         let mut lines = Vec::new();
@@ -180,7 +180,7 @@ impl Report {
     }
 }
 
-/// The entries about a task and its keys, or a key and its tasks.
+/// Returns the entries about a task and its keys, or a key and its tasks.
 fn story(history: &[Entry], about: &str) -> Vec<String> {
     let mut names = vec![about];
     for entry in history {

@@ -1,4 +1,4 @@
-//! One run: a cluster, its clients, the strikes, and at the end everything that the store has.
+//! One run: a cluster, its clients, the strikes, and finally everything in the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,37 +23,38 @@ use crate::{
     ui::{self, progress},
 };
 
-/// Clients at once.
+/// Number of concurrent clients.
 const CLIENTS: u32 = 16;
-/// After the last round every task may take so long to end: a lease that runs out, and the pauses before it.
+/// Longest time for tasks to end after the last round: an expired lease, and the delays of retries before it.
 const END: Duration = Duration::from_secs(90);
-/// Of the kills that could have met a run so many must have: a worker may be struck when it has none.
+/// Divisor for the minimum of retried tasks: of the kills that can interrupt a run, only this share must, since a
+/// worker may be idle when struck.
 const MET_DIVISOR: u64 = 4;
-/// And its tasks may take so long to be listed.
+/// Longest time to list the tasks at the end.
 const COUNT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What is run.
+/// Settings of a run.
 pub(super) struct Run {
     pub(super) shape: Shape,
     pub(super) plan: Plan,
-    /// Accepted tasks, at least.
+    /// Minimum of accepted tasks.
     pub(super) tasks: u64,
-    /// No round begins after so long.
+    /// Time after which no round begins.
     pub(super) time_limit: Duration,
 }
 
 impl Run {
-    /// What is run, in words.
+    /// Describes the run.
     pub(super) fn what(&self) -> String {
         let store = if self.shape.redis.is_some() { "redis" } else { "the embedded store" };
         format!("{} on {store}", self.shape.mode.as_str())
     }
 
-    /// Runs it to its end, and answers its history.
+    /// Runs to the end and returns the history.
     ///
     /// # Errors
-    /// Where the cluster does not start, or the store cannot be read at the end.
+    /// Fails if the cluster does not start, the function cannot be registered, or the nemesis panics.
     pub(super) async fn play(&self) -> anyhow::Result<Vec<Entry>> {
         let cluster = Arc::new(Cluster::start(&self.shape).await?);
         let nodes = Nodes::new(cluster.urls.clone())?;
@@ -81,7 +82,7 @@ impl Run {
             self.show(&bar, &recorder);
             let _ = tokio::time::timeout(LOOK_AGAIN, clients.join_next()).await;
         }
-        // What cannot be counted is missing in the history, and found missing.
+        // Anything that cannot be counted is missing in the history, which the checker reports.
         let counted = tokio::time::timeout(COUNT, count(&nodes, &recorder)).await;
         if counted.is_err() {
             tracing::warn!("the store was not counted at the end: no REST node answered within {COUNT:?}");
@@ -117,7 +118,7 @@ impl Run {
     }
 }
 
-/// Writes down what the store has at the end, whichever node answers.
+/// Records the tasks in the store at the end; any node may answer.
 async fn count(nodes: &Nodes, recorder: &Recorder) {
     let mut cursor: Option<String> = None;
     for node in 0.. {

@@ -1,4 +1,4 @@
-//! Which part is struck, how, and when: drawn from a seed before anything starts, so that a run can be had again.
+//! The schedule: parts, faults and times drawn from a seed before anything starts, so that a run can be repeated.
 
 use clap::ValueEnum;
 use rand_chacha::{
@@ -9,52 +9,52 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::cluster::{Part, Role};
 
-/// A round begins so long after the one before it began.
+/// Range of milliseconds between the starts of two rounds.
 const GAP_MS: [u64; 2] = [200, 900];
-/// A killed or ended part is away for so long.
+/// Range of milliseconds for which a killed or ended part is down.
 const DOWN_MS: [u64; 2] = [0, 800];
-/// Longer than a worker may be silent at its longest, shorter than most at its shortest.
+/// Range of a pause: up to more than the longest silence allowed to a worker, mostly more than the shortest.
 const PAUSE_MS: [u64; 2] = [1_000, 6_000];
-/// Longer than a step of a store takes, shorter than a lease.
+/// Range of lost answers: longer than a step of a store takes, shorter than a lease.
 const LOST_MS: [u64; 2] = [200, 3_000];
-/// A clock is set to be wrong by at most so much: seconds, minutes, hours.
+/// Largest error of a clock, in milliseconds: seconds, minutes, hours.
 const WRONG_MS: [u64; 3] = [5_000, 300_000, 6 * 3_600_000];
-/// One round in so many happens alone, so that its recovery can be timed, or what it costs be seen.
+/// Every so many rounds one runs alone, so that its recovery can be timed, or its cost observed.
 const ALONE_EVERY: u32 = 6;
-/// Whose recovery has a bound.
+/// Roles with a limit on their recovery.
 const TIMED: [Role; 4] = [Role::Dispatcher, Role::Worker, Role::Redis, Role::Host];
-/// So many rounds in a hundred strike all parts of a role at once.
+/// Percentage of rounds that strike all parts of a role at once.
 const ALL_PERCENT: u64 = 10;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// SIGKILL, then a new start.
+    /// SIGKILL, then a restart.
     Kill,
     /// SIGSTOP, and SIGCONT after 1 to 6 seconds.
     Pause,
-    /// SIGTERM, which drains, then a new start.
+    /// SIGTERM, which drains, then a restart.
     Terminate,
-    /// What it asks of others arrives, and for 0.2 to 3 seconds the answers are lost; then its connections are reset.
+    /// Its requests arrive, but for 0.2 to 3 seconds the answers are lost; then its connections are reset.
     Answers,
-    /// Its wall clock is set forward or back by up to six hours, and stays so.
+    /// Its wall clock is changed by up to six hours, forward or back, and stays so.
     Clock,
 }
 
 impl Kind {
-    /// Whether it must cost nothing but time: no run is lost by it.
+    /// True if the fault may cost only time, and no run.
     pub(super) const fn is_harmless(self) -> bool {
         matches!(self, Self::Answers | Self::Clock)
     }
 }
 
-/// A fault: what is done, and for how long the part is away.
+/// A fault: its kind, and the time for which the part is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fault {
     pub(super) kind: Kind,
     pub(super) away_ms: u64,
-    /// For how long its clock is ahead of the machine's from then on, or behind it.
+    /// Offset of the part's clock from the machine's after a clock fault; negative if behind.
     #[serde(default)]
     pub(super) ahead_ms: i64,
 }
@@ -63,16 +63,17 @@ pub(super) struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Round {
     pub(super) number: u32,
-    /// Waits so long first.
+    /// Delay before the round.
     pub(super) gap_ms: u64,
     /// One part, or all parts of a role.
     pub(super) parts: Vec<Part>,
     pub(super) fault: Fault,
-    /// Begins when no other fault is on, and the next begins when what it met has recovered or ended.
+    /// True if the round begins when no other fault is active, and the next one waits until affected runs have
+    /// recovered or ended.
     pub(super) alone: bool,
 }
 
-/// Everything a schedule is drawn from.
+/// Input of a schedule.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -82,7 +83,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The rounds.
+    /// Draws the rounds.
     pub(super) fn rounds(&self) -> Vec<Round> {
         let mut dice = Dice::new(self.seed);
         let mut roles: Vec<Role> = self.parts.iter().map(|part| part.role).collect();
@@ -97,7 +98,7 @@ impl Plan {
         let mut round = Round { number, gap_ms, parts: Vec::new(), fault, alone: false };
         let all_of = |role: Role| self.parts.iter().copied().filter(move |part| part.role == role);
         if let Some(role) = self.timed(number, roles) {
-            // Every dispatcher at once, since one of two would hide how long the other's absence lasts; one worker.
+            // All dispatchers at once, since the other one would hide the recovery time; of workers only one.
             let count = if role == Role::Worker { 1 } else { usize::MAX };
             round.parts = all_of(role).take(count).collect();
             round.alone = true;
@@ -118,14 +119,14 @@ impl Plan {
         round
     }
 
-    /// The roles that meet a kind of fault. The clock of Redis is set only where nothing else is struck, to see it found
-    /// out: leases are kept by that clock, and nobody promises that they outlive its steps.
+    /// Returns the roles that a kind of fault can strike. The clock of Redis is changed only if nothing else is struck,
+    /// to show that its effect is found: leases follow that clock and need not survive its jumps.
     fn meet(&self, kind: Kind, roles: &[Role]) -> Vec<Role> {
         let is_met = |role: &&Role| kind != Kind::Clock || **role != Role::Redis || roles == [Role::Redis];
         roles.iter().filter(is_met).copied().collect()
     }
 
-    /// Whose recovery this round times, if any: each role in its turn.
+    /// Returns the role whose recovery this round times, if any: each role in turn.
     fn timed(&self, number: u32, roles: &[Role]) -> Option<Role> {
         // Recoveries are timed by the store, and a host that starts again with a wrong clock keeps its store by that.
         let is_skewed = roles.contains(&Role::Host) && self.kinds.contains(&Kind::Clock);
@@ -145,7 +146,7 @@ impl Dice {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Evenly from the least to the most.
+    /// Draws uniformly from the least to the most.
     pub(super) fn between(&mut self, [least, most]: [u64; 2]) -> u64 {
         least + self.0.next_u64() % (most - least + 1)
     }
@@ -154,14 +155,14 @@ impl Dice {
         self.between([0, 99]) < percent
     }
 
-    /// Forward or back by seconds, minutes or hours, each as often.
+    /// Draws an offset forward or back by seconds, minutes or hours, with equal probability.
     fn wrong_ms(&mut self) -> i64 {
         let most = self.pick(&WRONG_MS).unwrap_or_default();
         let wrong = i64::try_from(self.between([most / 10, most])).unwrap_or_default();
         if self.percent(50) { wrong } else { -wrong }
     }
 
-    /// One of several, `None` of none.
+    /// Draws one of several values; `None` if there are none.
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let last = u64::try_from(from.len()).ok()?.checked_sub(1)?;
         from.get(usize::try_from(self.between([0, last])).ok()?).copied()

@@ -1,20 +1,20 @@
-//! The function that a run's tasks call: each input is unique, its output follows from it alone, and it may wait half-way
-//! for a while, so that a kill can meet it there.
+//! The function that a run's tasks call: each input is unique and determines the output, and the function can wait
+//! half-way, so that a kill can interrupt it there.
 
-/// The name it is registered under.
+/// Name of the registered function.
 pub(super) const NAME: &str = "chaos";
-/// `work.wat`, compiled: a host takes no text.
+/// `work.wat`, compiled, since a host accepts no text.
 pub(super) const MODULE: &[u8] = include_bytes!("work.wasm");
 
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x100_0000_01b3;
 
-/// The input of the task with this key.
+/// Returns the input of the task with this key.
 pub(super) fn input(wait_ms: u16, key: &str) -> Vec<u8> {
     [&wait_ms.to_le_bytes(), key.as_bytes()].concat()
 }
 
-/// What the function answers to an input: the low byte of the FNV-1a digest up to each byte, then the whole digest.
+/// Returns the expected output: the low byte of the FNV-1a digest up to each byte, then the whole digest.
 pub(super) fn output(input: &[u8]) -> Vec<u8> {
     let mut hash = FNV_BASIS;
     let mut bytes: Vec<u8> = input

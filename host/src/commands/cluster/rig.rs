@@ -1,5 +1,5 @@
-//! By what faults are done to a cluster that a signal to a process cannot do: a proxy before each part that another one
-//! asks, and a wall clock of each process's own.
+//! Fault injection beyond signals: a proxy in front of each part that another one connects to, and a separate wall
+//! clock for each process.
 
 use std::{
     collections::BTreeMap,
@@ -14,27 +14,27 @@ use fusebox_faults::{
 
 use super::{Part, Ports, Role, Shape};
 
-/// The faults that a cluster is made ready for.
+/// Faults that can be injected into a cluster.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::commands) struct Rigged {
     /// Answers can be lost.
     pub(in crate::commands) answers: bool,
-    /// Clocks can be set.
+    /// Clocks can be changed.
     pub(in crate::commands) clocks: bool,
 }
 
-/// See the module's documentation.
+/// Fault injection for a cluster.
 pub(in crate::commands) struct Rig {
-    /// From the part that asks: the part that it asks, and the proxy before that.
+    /// For each connecting part: the part it connects to, and the proxy in between.
     wires: BTreeMap<Part, (Part, Proxy)>,
     clocks: BTreeMap<Part, WallClock>,
 }
 
 impl Rig {
-    /// Sets up what a cluster is made ready for, before its processes start.
+    /// Sets up the requested fault injection, before the cluster's processes start.
     ///
     /// # Errors
-    /// Where no port is free for a proxy, or there is no C compiler for the clocks.
+    /// Fails if no port is free for a proxy, or no C compiler is installed for the clocks.
     pub(super) fn set_up(shape: &Shape, ports: &Ports) -> anyhow::Result<Self> {
         let mut rig = Self { wires: BTreeMap::new(), clocks: BTreeMap::new() };
         for part in shape.parts().into_iter().filter(|_| shape.rigged.answers) {
@@ -52,39 +52,39 @@ impl Rig {
         Ok(rig)
     }
 
-    /// The port by which a part asks, where that is a proxy's.
+    /// Returns the port of the proxy through which a part connects, if there is one.
     pub(super) fn way(&self, part: Part) -> Option<u16> {
         self.wires.get(&part).map(|(_, wire)| wire.address().port())
     }
 
-    /// Variables for the process of a part.
+    /// Returns environment variables for a part's process.
     pub(super) fn environment(&self, part: Part) -> Vec<(&'static str, String)> {
         self.clocks.get(&part).map(|clock| clock.environment().into()).unwrap_or_default()
     }
 
-    /// Whether the process of a part, once it is started, has the clock that is its own.
+    /// Checks that a part's process, once started, uses its separate clock.
     ///
     /// # Errors
-    /// Where it goes by another: then setting that would show nothing.
+    /// Fails if it uses another one: changing the clock would then have no effect.
     pub(super) fn check(&self, part: Part) -> anyhow::Result<()> {
         self.clocks.get(&part).map_or(Ok(()), |clock| clock.reader().map(drop))
     }
 
-    /// From now on answers to a part are lost: those of whom it asks, and those of its workers to what it sends them. A
-    /// part that asks nobody loses its own to all.
+    /// Starts to lose answers to a part: those of the part it connects to, and those of its workers to its messages. A
+    /// part that connects to no other one loses its own answers to all.
     ///
     /// # Errors
-    /// Where it has no connection that is made ready for this.
+    /// Fails if the part has no connection through a proxy.
     pub(in crate::commands) fn lose_answers(&self, part: Part) -> anyhow::Result<()> {
         self.each_wire(part, |wire, asks| {
             wire.set(if asks || part.role == Role::Redis { Faults::deaf_client() } else { Faults::deaf_target() });
         })
     }
 
-    /// Answers arrive again, on new connections: those that had lost some are reset.
+    /// Lets answers through again, on new connections: those that lost answers are reset.
     ///
     /// # Errors
-    /// As [`Rig::lose_answers`].
+    /// Fails as [`Rig::lose_answers`] does.
     pub(in crate::commands) fn find_answers(&self, part: Part) -> anyhow::Result<()> {
         self.each_wire(part, |wire, _| {
             wire.reset();
@@ -92,7 +92,7 @@ impl Rig {
         })
     }
 
-    /// Does something to each wire of a part, and says whether the part is the one that asks.
+    /// Applies `act` to each proxy of a part, with true if the part is the connecting side.
     fn each_wire(&self, part: Part, act: impl Fn(&Proxy, bool)) -> anyhow::Result<()> {
         let wires = self.wires.iter().filter(|(asker, (asked, _))| [*asker, asked].contains(&&part));
         let count = wires.map(|(asker, (_, wire))| act(wire, *asker == part)).count();
@@ -100,10 +100,10 @@ impl Rig {
         Ok(())
     }
 
-    /// Sets the clock of a part so many milliseconds ahead of the machine's, or behind it.
+    /// Sets the clock of a part ahead of the machine's by `ahead_ms` milliseconds, or behind it if negative.
     ///
     /// # Errors
-    /// Where it has none of its own.
+    /// Fails if the part has no separate clock.
     pub(in crate::commands) fn set_clock(&self, part: Part, ahead_ms: i64) -> anyhow::Result<()> {
         self.clocks.get(&part).with_context(|| format!("{part} has no clock of its own"))?.set(ahead_ms)
     }

@@ -1,10 +1,10 @@
-//! `fusebox demo`: the main job from end to end, on hosts of its own: register, invoke, tasks, two functions that meet
-//! their fuse, and the same tasks in each mode. Everything goes through REST, as a user's requests would.
+//! `fusebox demo`: the main features end to end, on private hosts: registration, invocation, tasks, two functions that
+//! exceed their limits, and the same tasks in each mode. All requests go through REST, as a user's would.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `modes` | local, push and pull beside each other |
-//! | `side` | one of them: a host, its workers, what became of its tasks |
+//! | `modes` | local, push and pull side by side |
+//! | `side` | one of them: a host, its workers, the results of its tasks |
 
 use std::{
     fs,
@@ -41,28 +41,28 @@ use crate::{
 mod modes;
 mod side;
 
-/// Tasks that the first host is given.
+/// Number of tasks on the first host.
 const TASKS: u64 = 200;
-/// The directory of compiled modules, beside the stores.
+/// Directory of compiled modules, beside the stores.
 const MODULES: &str = "modules";
 /// Lines of a text output that are shown.
 const LINES_SHOWN: usize = 8;
 
-/// Where the demo's functions and inputs are.
+/// Arguments of `fusebox demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// The compiled examples; `make guests` builds them
+    /// Directory of the compiled examples; `make guests` builds them
     #[arg(long, default_value = "target/guests", value_name = "DIR")]
     pub guests: PathBuf,
-    /// A text, a Markdown document and a picture
+    /// Directory with a text, a Markdown document and a picture
     #[arg(long, default_value = "examples/data", value_name = "DIR")]
     pub data: PathBuf,
-    /// Where the picture and the page that the demo makes go
+    /// Directory for the picture and the page that the demo creates
     #[arg(long, default_value = "demo-output", value_name = "DIR")]
     pub out: PathBuf,
 }
 
-/// Each example, with the limits it is registered with.
+/// The examples, with the limits they are registered with.
 fn examples() -> [(&'static str, LimitArgs); 6] {
     let none = LimitArgs::default();
     [
@@ -78,7 +78,7 @@ fn examples() -> [(&'static str, LimitArgs); 6] {
 /// Runs the demo.
 ///
 /// # Errors
-/// Where anything does not go as it should.
+/// Fails if any result differs from the expected one.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a directory for the demo's store")?;
     let host = Host::start(host_options(home.path(), "store", Mode::Local, parts::cores())).await?;
@@ -97,7 +97,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     ui::say("  target/release/fusebox invoke hello --data Ada --receipt")
 }
 
-/// A host on a store of its own in `home`. All of them share the compiled modules, so that each is compiled once.
+/// Settings of a host with its own store in `home`. All hosts share the compiled modules, so that each module is
+/// compiled once.
 fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions {
     HostOptions {
         secrets_key: home.join("secrets.key"),
@@ -134,7 +135,7 @@ async fn register(client: &Client, guests: &Path) -> anyhow::Result<()> {
     ui::say(table.to_string())
 }
 
-/// The module of an example.
+/// Reads the module of an example.
 fn guest(guests: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
     let path = guests.join(name).with_extension("wasm");
     fs::read(&path).with_context(|| format!("{} is missing: run `make guests`", path.display()))
@@ -182,7 +183,7 @@ async fn tasks(client: &Client) -> anyhow::Result<()> {
     last.map_or(Ok(()), |ran| ui::say(format!("  the last one's receipt: {}", receipt::line(&ran.receipt))))
 }
 
-/// Two that misbehave: what matters is that each is cut off, and that the next function runs as if nothing had been.
+/// Runs two misbehaving functions: each must be cut off, and the next function must run unaffected.
 async fn fuses(client: &Client) -> anyhow::Result<()> {
     for (name, what, code) in [
         ("spin-forever", "loops for ever; its wall time is 250 ms", "deadline-exceeded"),
@@ -229,7 +230,7 @@ fn size(bytes: &[u8]) -> String {
     ByteSize(bytes.len() as u64).to_string()
 }
 
-/// The first file of a directory with one of these extensions, by name.
+/// Returns the first file of a directory, by name, with one of these extensions.
 fn input(dir: &Path, extensions: &[&str]) -> anyhow::Result<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}: give --data", dir.display()))?;
     let has = |path: &PathBuf| path.extension().is_some_and(|kind| extensions.iter().any(|wanted| kind == *wanted));

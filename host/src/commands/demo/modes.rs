@@ -1,5 +1,5 @@
-//! The same tasks in local, push and pull mode, side by side: each has to give the same results, and a table says how
-//! fast, and where they ran.
+//! The same tasks in local, push and pull mode, side by side: all must give the same results. A table shows their
+//! speed, and where they ran.
 
 use std::{
     path::Path,
@@ -23,27 +23,27 @@ use crate::{
 };
 
 const MODES: [Mode; 3] = [Mode::Local, Mode::Push, Mode::Pull];
-/// Tasks of the batch: greetings, word counts, and one that meets its fuse.
+/// Tasks of the batch: greetings, word counts, and one that runs out of fuel.
 const HELLOS: usize = 400;
 const WORD_COUNTS: usize = 20;
-/// About 50 ms of loops.
+/// Fuel for about 50 ms of loops.
 const SPIN_FUEL: u64 = 50_000_000;
-/// Tasks that are submitted one after the other.
+/// Number of tasks submitted one after the other.
 const SINGLES: usize = 50;
-/// Many times what all of this takes.
+/// Many times the duration of the whole comparison.
 const PATIENCE: Duration = Duration::from_secs(120);
 const COMPLETED: &str = "COMPLETED";
 
-/// A task of the batch, and how it has to end.
+/// A task of the batch, and its expected end.
 struct Item {
     line: Value,
-    /// `COMPLETED` or the code of its error.
+    /// `COMPLETED` or the expected error code.
     end: &'static str,
-    /// Base64, where it is known beforehand.
+    /// Expected output in base64, if known beforehand.
     output: Option<String>,
 }
 
-/// Shows it. The workers have ended when this returns, whatever happened.
+/// Runs the comparison. All workers have ended when this returns, even after an error.
 pub(super) async fn run(home: &Path, args: &DemoArgs) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut sides = Vec::new();
@@ -66,7 +66,7 @@ async fn compare(sides: &mut Vec<Side>, home: &Path, args: &DemoArgs) -> anyhow:
     for mode in MODES {
         sides.push(Side::start(home, mode).await?);
     }
-    // Each to its end, also where another one fails, so that no process is left behind.
+    // Waits for all of them even if one fails, so that no process is left behind.
     let joined = join_all(sides.iter_mut().map(|side| side.join_workers(home))).await;
     joined.into_iter().collect::<anyhow::Result<()>>()?;
     for side in &*sides {
@@ -105,7 +105,7 @@ fn items(text: &str) -> Vec<Item> {
     std::iter::once(spin).chain(counts).chain(hellos).collect()
 }
 
-/// Whether each task has ended as it has to, with the same result as elsewhere.
+/// Checks that each task has ended as expected, with the same result as in the other mode.
 fn check(mode: Mode, items: &[Item], tasks: &[TaskView], elsewhere: &[TaskView]) -> anyhow::Result<()> {
     for ((item, task), other) in items.iter().zip(tasks).zip(elsewhere) {
         let (mode, id) = (mode.as_str(), &task.id);
@@ -119,8 +119,8 @@ fn check(mode: Mode, items: &[Item], tasks: &[TaskView], elsewhere: &[TaskView])
     Ok(())
 }
 
-/// Submits single tasks, one after the other and to each side in turn, so that what else the machine does meets all
-/// alike. Gives each side's median time from the submission to the result, in microseconds.
+/// Submits single tasks, one after the other and to each side in turn, so that other load on the machine affects all
+/// alike. Returns each side's median time from submission to result, in microseconds.
 async fn medians_of_singles(sides: &[Side]) -> anyhow::Result<Vec<u64>> {
     let bar = progress::bar("single tasks", (SINGLES * sides.len()) as u64);
     let mut times = vec![Vec::new(); sides.len()];

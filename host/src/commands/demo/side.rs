@@ -1,5 +1,4 @@
-//! One mode of the comparison: a host on a store of its own, the worker processes that join it, and the tasks that it is
-//! given.
+//! One mode of the comparison: a host with its own store, the worker processes that join it, and its tasks.
 
 use std::{
     collections::BTreeMap,
@@ -25,14 +24,14 @@ use crate::{
 /// Worker processes of push and pull, and the slots of each. Local mode has as many slots, in the host.
 const WORKERS: u32 = 2;
 const SLOTS_EACH: u32 = 2;
-/// What a worker takes to join and to end, also on a busy machine.
+/// Longest time for a worker to join or to end, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Hosts learn of their workers once a second.
+/// Interval of polling; hosts update their list of workers once a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Event streams that are open at a time.
+/// Number of concurrent event streams.
 const STREAMS: usize = 16;
 
-/// See the module's documentation. Dropping it kills the workers.
+/// One side of the comparison. Dropping it kills the workers.
 pub(super) struct Side {
     pub(super) mode: Mode,
     pub(super) client: Client,
@@ -40,26 +39,26 @@ pub(super) struct Side {
     processes: Vec<Process>,
 }
 
-/// What a side made of a batch.
+/// Results of a batch on one side.
 pub(super) struct Ran {
     /// The tasks with their results, in the order of the batch.
     pub(super) tasks: Vec<TaskView>,
-    /// From the submission until the last end was heard of.
+    /// Time from the submission to the last end.
     pub(super) took: Duration,
-    /// How many tasks ran where.
+    /// Number of tasks by worker.
     pub(super) places: BTreeMap<String, u64>,
 }
 
 impl Side {
     /// Starts the host, without workers.
     pub(super) async fn start(home: &Path, mode: Mode) -> anyhow::Result<Self> {
-        // In push and pull mode the host's own slots serve sync invokes only, of which there are none here.
+        // In push and pull mode the host's own slots serve only sync invokes, and the demo has none here.
         let slots = if mode == Mode::Local { WORKERS * SLOTS_EACH } else { 1 };
         let host = Host::start(host_options(home, mode.as_str(), mode, slots)).await?;
         Ok(Self { mode, client: Client::new(host.url())?, host, processes: Vec::new() })
     }
 
-    /// Starts the worker processes, all at once, and waits until the host has them.
+    /// Starts all worker processes at once, and waits until the host lists them.
     pub(super) async fn join_workers(&mut self, home: &Path) -> anyhow::Result<()> {
         if let Some(address) = self.host.workers_address() {
             let program = parts::program()?;
@@ -96,7 +95,8 @@ impl Side {
         Ok(())
     }
 
-    /// Who works for the host: exactly the processes started for it, or the host itself.
+    /// Returns the host's workers; fails if any is neither a process started for it nor, without such processes, the
+    /// host itself.
     pub(super) async fn workers(&self) -> anyhow::Result<Vec<WorkerView>> {
         let workers = self.client.workers().await?;
         let mut numbers: Vec<u32> = self.processes.iter().filter_map(Process::id).collect();
@@ -110,12 +110,12 @@ impl Side {
         Ok(workers)
     }
 
-    /// Worker processes beside the host's.
+    /// Returns the number of worker processes.
     pub(super) fn processes(&self) -> usize {
         self.processes.len()
     }
 
-    /// Submits a batch, follows each task by its events, and gets what became of them once all have ended.
+    /// Submits a batch, follows each task by its events, and returns the results once all have ended.
     pub(super) async fn batch(&self, lines: Vec<u8>, count: usize, bar: &ProgressBar) -> anyhow::Result<Ran> {
         let started = Instant::now();
         let rows = self.client.batch("hello", lines, None).await?;
@@ -134,12 +134,12 @@ impl Side {
         Ok(Ran { tasks: waited.items, took, places })
     }
 
-    /// Reads a task's events until it has ended; a stream that breaks off is opened again.
+    /// Reads a task's events until it has ended; reopens a stream that breaks off.
     async fn ended(&self, id: &str) -> anyhow::Result<()> {
         let (mut last, mut is_over) = (None, false);
         while !is_over {
             let mut events = self.client.events(id, last.as_deref()).await?;
-            // Read to its end, so that its connection serves the next one.
+            // Reads the stream to its end, so that its connection can be reused.
             while let Some(event) = events.next().await? {
                 is_over = event.task.is_ended();
                 last = Some(event.id);
@@ -148,7 +148,7 @@ impl Side {
         Ok(())
     }
 
-    /// The workers by name, with how many of these tasks each has run, as the receipts say it.
+    /// Counts by worker name, from the receipts, how many of these tasks each worker ran.
     async fn places(&self, tasks: &[TaskView]) -> anyhow::Result<BTreeMap<String, u64>> {
         let workers = self.workers().await?;
         let mut places: BTreeMap<String, u64> = workers.iter().map(|worker| (worker.name.clone(), 0)).collect();
@@ -161,7 +161,7 @@ impl Side {
         Ok(places)
     }
 
-    /// Ends the workers and then the host, so that the last reports are taken.
+    /// Ends the workers and then the host, so that the last reports are accepted.
     pub(super) async fn end(self) -> anyhow::Result<()> {
         let mut ends = Vec::new();
         for mut process in self.processes {

@@ -1,4 +1,4 @@
-//! Whether a host could keep its tasks at a store's address, found out without making or writing anything there.
+//! Checks that a host could keep its tasks at a store's address, without creating or writing anything there.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const WHAT: &str = "store";
 
-/// Looks at a directory, or asks a Redis what it says about itself.
+/// Examines a directory or a Redis.
 pub(super) async fn finding(address: &StoreAddress, args: &RedisArgs) -> Finding {
     match address {
         StoreAddress::Directory(dir) => directory(dir),
@@ -26,7 +26,7 @@ fn directory(dir: &Path) -> Finding {
         let remedy = "choose a directory that you may write with --store";
         Finding::bad(WHAT, Verdict::Missing, format!("{}: {reason}", dir.display()), remedy)
     };
-    // The parent of a relative path is the empty one at last, which stands for the working directory.
+    // The last ancestor of a relative path is the empty one, which stands for the working directory.
     let mut places = dir.ancestors().map(|place| if place.as_os_str().is_empty() { Path::new(".") } else { place });
     let Some(place) = places.find(|place| place.exists()) else { return missing("there is no such place".to_owned()) };
     if !place.is_dir() {

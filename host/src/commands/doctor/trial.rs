@@ -1,4 +1,4 @@
-//! One module through the whole sandbox: checked, compiled in a child process, run.
+//! A trial of the whole sandbox with one module: checked, compiled in a child process, run.
 
 use std::time::Instant;
 
@@ -19,10 +19,10 @@ use super::parts;
 const NOTHING: [u8; 36] =
     *b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
 
-/// What was done and how long it took.
+/// Runs the trial; returns its steps and their duration.
 ///
 /// # Errors
-/// What this machine does not let the sandbox do.
+/// Fails at the first step that this machine does not allow.
 pub(super) fn run() -> anyhow::Result<String> {
     let home = tempfile::tempdir().context("make a directory")?;
     let sandbox = Sandbox::new(Options {

@@ -1,5 +1,5 @@
-//! What this kernel gives to the second wall: the jail is entered in processes of their own, which say what they got, and,
-//! where that is asked for, try to get out.
+//! Support of this kernel for jails: separate processes enter each kind of jail, report its layers and, on request, try
+//! to break out.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::{
     ui::table::Table,
 };
 
-/// Who is locked up: what the drill calls it, and what people do.
+/// Processes with a jail: the drill's name, and the name in the report.
 pub(super) const INMATES: [(&str, &str); 5] = [
     ("worker", "jail of workers"),
     ("slot", "jail of runs"),
@@ -22,19 +22,19 @@ pub(super) const INMATES: [(&str, &str); 5] = [
     ("proxy", "jail of egress proxies"),
 ];
 
-/// Enters the jail of `inmate` in another process and tries to get out.
+/// Enters the jail of `inmate` in another process and tries to break out.
 ///
 /// # Errors
-/// Where that process does not do it.
+/// Fails if that process fails.
 pub(super) fn drill(inmate: &str) -> anyhow::Result<Drilled> {
     let home = tempfile::tempdir().context("make a directory")?;
     let program = parts::program()?;
     let output = Command::new(program).args(["drill", inmate, "--data"]).arg(home.path()).output()?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    serde_json::from_slice(&output.stdout).context("read what the drill says")
+    serde_json::from_slice(&output.stdout).context("read the drill's report")
 }
 
-/// What there is of a jail, and what `--jail=require` would say.
+/// Reports the state of a jail, and whether `--jail=require` would start.
 pub(super) fn finding(what: &'static str, drilled: &anyhow::Result<Drilled>) -> Finding {
     let drilled = match drilled {
         Ok(drilled) => drilled,
@@ -59,7 +59,7 @@ pub(super) fn finding(what: &'static str, drilled: &anyhow::Result<Drilled>) -> 
     }
 }
 
-/// What came of each attempt to get out.
+/// Formats a table of the attempts to break out.
 pub(super) fn table(inmate: &str, drilled: &Drilled) -> String {
     let mut table = Table::new(["", inmate.to_uppercase().as_str(), "CAME OF IT"]);
     for row in &drilled.rows {
@@ -74,7 +74,7 @@ pub(super) fn table(inmate: &str, drilled: &Drilled) -> String {
     table.to_string()
 }
 
-/// What the kernel and the surroundings give, whoever is locked up.
+/// Reports the kernel's features that every jail uses.
 pub(super) fn kernel() -> Finding {
     let survey = survey();
     let landlock = match survey.landlock {

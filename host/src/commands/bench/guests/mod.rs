@@ -1,9 +1,9 @@
-//! What is run: four functions, each of which costs something else.
+//! The measured functions: four of them, each with a different cost.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// A function. Its output follows from its input alone, so that every result can be checked.
+/// A function. Its output is determined by its input, so that every result can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Function {
@@ -13,11 +13,11 @@ pub enum Function {
     Sleep,
     /// Computes
     Cpu,
-    /// Answers its input
+    /// Returns its input
     Echo,
 }
 
-/// How much a run is given to do.
+/// Amount of work of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     /// Milliseconds that [`Function::Sleep`] waits.
@@ -29,7 +29,7 @@ pub(super) struct Work {
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Function {
-    /// The word.
+    /// Name on the command line and in results.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::NoOp => "no-op",
@@ -39,12 +39,12 @@ impl Function {
         }
     }
 
-    /// The name it is registered under.
+    /// Name of the registered function.
     pub(super) fn name(self) -> String {
         format!("fusebox-bench-{}", self.as_str())
     }
 
-    /// The `.wat` beside this file, compiled: a host takes no text.
+    /// The module: the `.wat` beside this file, compiled, since a host accepts no text.
     pub(super) const fn module(self) -> &'static [u8] {
         match self {
             Self::NoOp => include_bytes!("noop.wasm"),
@@ -54,7 +54,7 @@ impl Function {
         }
     }
 
-    /// The input of every run; `payload` counts for those that read no number.
+    /// Returns the input of every run; `payload` applies to functions that read no number.
     pub(super) fn input(self, work: Work, payload: usize) -> Vec<u8> {
         match self {
             Self::Sleep => work.sleep_ms.to_le_bytes().into(),
@@ -64,7 +64,7 @@ impl Function {
         }
     }
 
-    /// What it answers to that.
+    /// Returns the expected output for that input.
     pub(super) fn output(self, work: Work, payload: usize) -> Vec<u8> {
         match self {
             Self::NoOp | Self::Sleep => Vec::new(),

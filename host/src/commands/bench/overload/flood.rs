@@ -1,4 +1,4 @@
-//! Offers tasks at a fixed rate, whatever is answered, and counts the answers.
+//! Offers tasks at a fixed rate, regardless of the answers, and counts the answers.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,17 +16,17 @@ use crate::commands::bench::{
     stats::Times,
 };
 
-/// Connections that requests go over: enough that none waits for another one's answer.
+/// Number of connections: enough that no request waits for the answer to another.
 const CONNECTIONS: usize = 64;
-/// How often the host's memory is looked at.
+/// Interval between readings of the host's memory.
 const LOOK: Duration = Duration::from_millis(200);
-/// A queue that has not emptied after this is stuck.
+/// Time after which a queue that has not emptied counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What is offered.
+/// Load to offer.
 pub(super) struct Offer {
     pub(super) url: String,
-    /// The host's process.
+    /// Process id of the host.
     pub(super) process: u32,
     pub(super) path: String,
     pub(super) body: Vec<u8>,
@@ -34,26 +34,26 @@ pub(super) struct Offer {
     pub(super) seconds: u64,
 }
 
-/// What came of it.
+/// Counts of the answers, and the host's memory.
 pub(super) struct Flood {
     pub(super) seconds: f64,
     pub(super) accepted: u64,
     pub(super) refused: u64,
-    /// Refusals that did not say when to come again.
+    /// Refusals without `Retry-After`.
     pub(super) unsaid: u64,
     pub(super) broken: u64,
-    /// Tasks that ended while it lasted.
+    /// Tasks that ended during the load.
     pub(super) ended: u64,
     pub(super) resident_bytes: u64,
-    /// Of the answers, from when each was meant to be sent.
+    /// Latencies of the answers, from the scheduled time of each request.
     pub(super) times: Times,
 }
 
 impl Offer {
-    /// Sends it all, on a thread of its own.
+    /// Sends all requests, on a separate thread.
     ///
     /// # Errors
-    /// Where the host cannot be reached at all.
+    /// Fails if the host cannot be reached at all.
     pub(super) async fn make(self) -> anyhow::Result<Flood> {
         on_own_thread(move || self.send()).await
     }
@@ -95,7 +95,7 @@ struct Counts {
     broken: u64,
 }
 
-/// What all connections draw from.
+/// State shared by all connections.
 struct Line<'a> {
     target: &'a Target,
     call: Call,
@@ -134,7 +134,7 @@ impl Line<'_> {
     }
 }
 
-/// The most that a process has in memory until it is `over`.
+/// Returns the largest resident memory of a process until `over` is set.
 async fn resident(process: u32, over: &Cell<bool>) -> anyhow::Result<u64> {
     let mut most = 0;
     while !over.get() {
@@ -148,10 +148,10 @@ async fn resident(process: u32, over: &Cell<bool>) -> anyhow::Result<u64> {
     Ok(most)
 }
 
-/// Waits until nothing waits or runs, and gives how many tasks have completed.
+/// Waits until no task waits or runs; returns the number of completed tasks.
 ///
 /// # Errors
-/// Where the host does not answer, or does not empty its queue.
+/// Fails if the host does not answer, or does not empty its queue.
 pub(super) async fn drained(url: &str) -> anyhow::Result<u64> {
     let target = Target::new(url, None)?;
     let began = Instant::now();
@@ -176,7 +176,7 @@ async fn metrics(target: &Target) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&answer.body).into_owned())
 }
 
-/// A figure of the metrics; one that was never counted is 0.
+/// Reads a metric; one that was never counted is 0.
 fn figure(metrics: &str, name: &str) -> anyhow::Result<u64> {
     let found = metrics.lines().find_map(|line| line.strip_prefix(name));
     found.map_or(Ok(0), |value| value.trim().parse().with_context(|| format!("{name} is no number")))

@@ -1,8 +1,8 @@
-//! `fusebox bench overload`: what becomes of a host that is asked for many times what it can do. It must go on doing what it
-//! can, refuse the rest so that clients know when to come again, need no more memory, and lose nothing that it accepted.
+//! `fusebox bench overload`: behavior of a host under a multiple of the load that it can handle. It must keep its
+//! throughput, refuse the rest with a time to retry, need no more memory, and lose no accepted task.
 //!
-//! Three hosts of its own, one after the other, on the embedded store: the first says how many tasks a second end while a
-//! queue is always there; the second is offered nine tenths of that, the third `--factor` times as much.
+//! Starts three hosts in turn, on the embedded store: the first measures how many tasks a second end while the queue is
+//! never empty; the second is offered nine tenths of that rate, the third `--factor` times that rate.
 
 use std::path::{Path, PathBuf};
 
@@ -26,21 +26,21 @@ use flood::{Flood, Offer};
 
 mod flood;
 
-/// Tasks a second that are offered to find out how many end: far more than two slots can do.
+/// Rate of offered tasks that measures the throughput: far more than two slots can handle.
 const CALIBRATION_RATE: u32 = 1_000;
-/// What a host is offered that is not overloaded: a little less than it can do.
+/// Share of the throughput offered to the host that is not overloaded.
 const SUSTAINABLE: f64 = 0.9;
 
-/// How much, and for how long.
+/// Arguments of `fusebox bench overload`.
 #[derive(Debug, Args)]
 pub struct OverloadArgs {
     /// Seconds of each of the two measurements
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Load offered, as a multiple of what the host can do
+    /// Offered load, as a multiple of the host's throughput
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100))]
     factor: u32,
-    /// Waiting tasks that the host takes: a few seconds' worth, so that the queue is full for most of the time
+    /// Limit of the host's queue: a few seconds' worth of tasks, so that it is full for most of the time
     #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     queue: u64,
     /// Slots of the host
@@ -54,18 +54,18 @@ pub struct OverloadArgs {
     program: Option<PathBuf>,
 }
 
-/// What came of an offer.
+/// Result of an offer.
 #[derive(Clone, Debug, Serialize)]
 struct Outcome {
     offered_per_second: u32,
     seconds: f64,
     accepted: u64,
     refused: u64,
-    /// Refusals that did not say when to come again.
+    /// Refusals without `Retry-After`.
     refused_without_retry_after: u64,
     /// Requests that were neither accepted nor refused.
     broken: u64,
-    /// Tasks that ended while the offer lasted, a second.
+    /// Tasks per second that ended during the offer.
     ended_per_second: f64,
     /// Accepted tasks that had not completed once the queue was empty.
     lost: u64,
@@ -73,7 +73,7 @@ struct Outcome {
     resident_bytes: u64,
 }
 
-/// Both, and how they compare.
+/// Results of both hosts, and their comparison.
 #[derive(Clone, Debug, Serialize)]
 struct Report {
     factor: u32,
@@ -81,21 +81,21 @@ struct Report {
     many: Outcome,
     goodput_ratio: f64,
     memory_ratio: f64,
-    /// Whether it did as it must.
+    /// True if the overloaded host met every requirement.
     holds: bool,
 }
 
-/// Measures it.
+/// Runs the measurement.
 ///
 /// # Errors
-/// Where a host does not start, or the overloaded one does not do as it must.
+/// Fails if a host does not start, or the overloaded one misses a requirement.
 pub(super) async fn run(args: &OverloadArgs, format: OutputFormat) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a directory for the hosts")?;
     let host = |name: &str| Host::start(args, home.path(), name.to_owned());
     let calibration = host("capacity").await?.offer(args, CALIBRATION_RATE, args.seconds.min(10)).await?;
     let once = per_second(calibration.ended_per_second * SUSTAINABLE);
     ui::note(format!(
-        "{:.0} tasks a second end; offered are {once} a second, then {}",
+        "{:.0} tasks a second end; the offered load is {once} a second, then {}",
         calibration.ended_per_second,
         once * args.factor
     ));
@@ -116,7 +116,7 @@ fn per_second(rate: f64) -> u32 {
     (rate as u32).max(1)
 }
 
-/// A host that can do little.
+/// A host with a small queue.
 struct Host {
     cluster: Cluster,
     url: String,
@@ -152,7 +152,7 @@ impl Host {
         Ok(Self { cluster, url })
     }
 
-    /// Offers it tasks, waits until it has done all that it accepted, and counts.
+    /// Offers tasks, waits until the host has run all that it accepted, and counts them.
     async fn offer(self, args: &OverloadArgs, per_second: u32, seconds: u64) -> anyhow::Result<Outcome> {
         let work = Work { sleep_ms: 0, cpu_steps: args.cpu_steps };
         let process = self.cluster.process(Part { role: Role::Host, number: 1 })?.lock().await.id();
@@ -182,7 +182,8 @@ impl Host {
 }
 
 impl Report {
-    /// What must hold: 90 % of the goodput, 1.5 times the memory, every refusal says when to come again, nothing is lost.
+    /// Checks the requirements: 90 % of the goodput, 1.5 times the memory, `Retry-After` with every refusal, no lost
+    /// task.
     fn new(factor: u32, once: Outcome, many: Outcome) -> Self {
         let goodput_ratio = many.ended_per_second / once.ended_per_second;
         let memory_ratio = super::load::to_f64(many.resident_bytes) / super::load::to_f64(once.resident_bytes);

@@ -1,4 +1,4 @@
-//! Planted bugs of faults that must cost no run, and what such faults may do.
+//! Planted bugs of faults that must cost no run, and effects that such faults may have.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use super::{
     BEGAN_MS, Event, History, Kind, REDIS, REST, WORKER, change_end, check, clean, floors, insert, struck, task,
 };
 
-/// By so much a clock is set.
+/// Change of a clock.
 pub(super) const HOUR_MS: u64 = 3_600_000;
 
 pub(super) fn end_at(history: &mut History, n: usize, at_ms: u64) {
@@ -14,7 +14,7 @@ pub(super) fn end_at(history: &mut History, n: usize, at_ms: u64) {
     change_end(history, n, 0, |end| end.at = humantime::format_rfc3339_millis(at).to_string());
 }
 
-/// Makes another fault of the kill that task 1 lost its first attempt by.
+/// Replaces the kill that cost task 1 its first attempt by another kind of fault.
 pub(super) fn make_harmless(history: &mut History, kind: Kind) {
     for entry in history.iter_mut() {
         if let Event::Struck { round: 1, fault, .. } = &mut entry.event {
