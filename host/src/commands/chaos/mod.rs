@@ -195,7 +195,10 @@ impl ChaosArgs {
         let mut kinds = self.faults.clone();
         // One process on its own store connects to no other part.
         kinds.retain(|kind| *kind != Kind::Answers || redis.is_some() || mode != Mode::Local);
-        anyhow::ensure!(!kinds.is_empty(), "one process on the embedded store has no connections, so no answer can be lost");
+        anyhow::ensure!(
+            !kinds.is_empty(),
+            "one process on the embedded store has no connections, so no answer can be lost"
+        );
         let rigged = Rigged { answers: kinds.contains(&Kind::Answers), clocks: kinds.contains(&Kind::Clock) };
         let (modules, home) = (None, home.to_owned());
         let shape = Shape { program, mode, redis, nodes, workers, slots, modules, rigged, home };
