@@ -137,7 +137,7 @@ pub enum Command {
     Chaos(ChaosArgs),
     /// Check this machine: available features, missing ones and how to get them
     Doctor(DoctorArgs),
-    /// Compile one module from stdin to stdout; the host runs this in a child process of its own
+    /// Compile one module from stdin to stdout; started by the host as a child process
     #[command(hide = true)]
     CompileModule(CompileArgs),
     /// Compile and connect for a jailed worker; started by the worker

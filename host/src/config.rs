@@ -47,7 +47,7 @@ pub fn parse() -> anyhow::Result<Parsed> {
 /// Parses the command line and its settings file once more, as a server does at SIGHUP.
 ///
 /// # Errors
-/// As [`parse`]; also fails if the command line and the file are invalid together.
+/// Fails as [`parse`] does, and if the command line and the file are invalid together.
 pub fn again() -> anyhow::Result<Parsed> {
     parse_with(anyhow::Error::from)
 }

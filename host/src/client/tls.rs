@@ -52,7 +52,7 @@ fn file(path: &Path) -> Result<RootCertStore, String> {
     let bytes = std::fs::read(path).map_err(|error| named(format!("cannot be read: {error}")))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let certificate = certificate.map_err(|error| named(format!("is no PEM file: {error}")))?;
+        let certificate = certificate.map_err(|error| named(format!("is not a PEM file: {error}")))?;
         roots.add(certificate).map_err(|error| named(format!("holds a certificate that cannot be read: {error}")))?;
     }
     if roots.is_empty() {

@@ -80,7 +80,7 @@ fn serve(args: &HelperArgs) -> anyhow::Result<()> {
     };
     Ok(serve::serve(&control, &Arc::new(compile), &args.addresses, |channel| {
         if let Err(error) = tell_vitals(channel) {
-            ui::note(format!("the helper of a worker does not tell its health: {error}"));
+            ui::note(format!("the helper of a worker cannot serve its health: {error}"));
         }
     })?)
 }

@@ -130,7 +130,7 @@ impl DoorArgs {
         let opened = at_store::open(address, &self.redis, &Clock::System).await.map_err(|error| {
             match error.downcast_ref::<store::Error>() {
                 Some(store::Error::InUse { path }) => anyhow::anyhow!(
-                    "a host has {path} open: leave --store out to ask that host (--url, --api-key), or stop it first"
+                    "a host has {path} open: leave --store out to use that host (--url, --api-key), or stop it first"
                 ),
                 _ => error,
             }

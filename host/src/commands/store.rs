@@ -94,7 +94,7 @@ fn file(path: &Path) -> anyhow::Result<Vec<u8>> {
 fn password(path: &Path) -> anyhow::Result<String> {
     let bytes = file(path)?;
     let password = String::from_utf8(text::without_line_end(&bytes).to_vec());
-    let password = password.map_err(|_| anyhow::anyhow!("the password in {} is no UTF-8", path.display()))?;
+    let password = password.map_err(|_| anyhow::anyhow!("the password in {} is not valid UTF-8", path.display()))?;
     ensure!(!password.is_empty(), "there is no password in {}", path.display());
     Ok(password)
 }
@@ -103,14 +103,14 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = file(path)?;
     let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let found = found.with_context(|| format!("{} holds no certificates in PEM", path.display()))?;
-    ensure!(!found.is_empty(), "there is no certificate in {}: it is to be in PEM", path.display());
+    ensure!(!found.is_empty(), "there is no certificate in {}: it must be in PEM", path.display());
     Ok(bytes)
 }
 
 fn private_key(path: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = file(path)?;
     let found = PrivateKeyDer::from_pem_slice(&bytes);
-    found.map_err(|_| anyhow::anyhow!("there is no key in {}: it is to be in PEM", path.display()))?;
+    found.map_err(|_| anyhow::anyhow!("there is no key in {}: it must be in PEM", path.display()))?;
     Ok(bytes)
 }
 

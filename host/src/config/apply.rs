@@ -132,7 +132,7 @@ fn with_default(arg: Arg, values: Vec<String>) -> Arg {
     arg.default_values(values).required(false).hide_default_value(hidden)
 }
 
-/// Whether a flag may be given several times, or a positional argument has many values.
+/// True if a flag may be given several times, or a positional argument takes many values.
 pub(super) fn takes_many(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }

@@ -51,7 +51,7 @@ impl Target {
     /// # Errors
     /// Fails if the URL is not a plain `http://` address.
     pub(super) fn new(url: &str, key: Option<&Credentials>) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
+        let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
         let is_plain = uri.scheme_str() == Some("http");
         let authority = uri.authority().filter(|_| is_plain);
         let authority = authority.with_context(|| format!("{url} should be one such as http://127.0.0.1:8000"))?;

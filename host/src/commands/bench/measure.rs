@@ -151,7 +151,7 @@ fn backlog(metrics: &str) -> anyhow::Result<u64> {
         lines
             .next()
             .and_then(|value| value.parse::<u64>().ok())
-            .with_context(|| format!("the host does not tell {name}"))
+            .with_context(|| format!("the host's metrics lack {name}"))
     };
     Ok(of("fusebox_tasks_ready")? + of("fusebox_tasks_delayed")? + of("fusebox_tasks_running")?)
 }
@@ -174,7 +174,7 @@ async fn check(deployment: &Deployment, case: &Case, work: Work, sent: &Sent) ->
         let mut connection = deployment.target.connect().await?;
         let waited: Waited = connection.send(&call).await?.json()?;
         anyhow::ensure!(waited.missing.is_empty(), "{} tasks are gone", waited.missing.len());
-        anyhow::ensure!(waited.items.len() == ids.len(), "{} of {} tasks are told", waited.items.len(), ids.len());
+        anyhow::ensure!(waited.items.len() == ids.len(), "{} of {} tasks were returned", waited.items.len(), ids.len());
         waited.items.iter().try_for_each(|task| is_right(task, &output))?;
     }
     let failed =

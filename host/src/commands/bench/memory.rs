@@ -108,7 +108,7 @@ async fn resident(deployment: &Deployment) -> anyhow::Result<Vec<(String, u64)>>
 
 /// Parses resident memory from the kernel's status file.
 fn resident_bytes(status: &str) -> anyhow::Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the system does not tell")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the status file has no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("a number of kB")?;
     Ok(kib << 10)
 }

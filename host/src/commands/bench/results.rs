@@ -87,7 +87,7 @@ impl Results {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let file: PathBuf = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
         let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is no file of results", file.display()))
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a results file", file.display()))
     }
 
     /// Writes the results into a directory, as JSON and as CSV.

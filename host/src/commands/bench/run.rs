@@ -133,7 +133,7 @@ impl Bench<'_> {
     /// Measures the memory of hosts without workers.
     async fn memories(&mut self, results: &mut Results) -> anyhow::Result<()> {
         for setting in self.axes.memories(self.size) {
-            let mut deployment = self.start(setting).await.context("start what is to be measured")?;
+            let mut deployment = self.start(setting).await.context("start the deployment")?;
             self.bar.set_message(format!("memory {}", setting.store.as_str()));
             let much = self.axes.much(self.size);
             let held = memory::measure(&mut deployment, setting.store, much, &self.bar).await?;
@@ -143,8 +143,8 @@ impl Bench<'_> {
     }
 
     async fn deploy(&mut self, case: &Case) -> anyhow::Result<Deployment> {
-        self.bar.set_message(format!("starting what is measured, for {}", case.what()));
-        self.start(case.setting).await.with_context(|| format!("start what is to be measured, for {}", case.what()))
+        self.bar.set_message(format!("starting the deployment for {}", case.what()));
+        self.start(case.setting).await.with_context(|| format!("start the deployment for {}", case.what()))
     }
 
     async fn start(&mut self, setting: Setting) -> anyhow::Result<Deployment> {
@@ -168,7 +168,7 @@ impl Bench<'_> {
             }
             anyhow::ensure!(
                 attempt < TRIES,
-                "{}: the figures would say nothing; end the others, or add --allow-busy, which marks the report",
+                "{}: the figures would be meaningless; end those processes, or add --allow-busy, which marks the report",
                 busy.tell()
             );
             ui::note(format!("{}: measuring {what} again", busy.tell()));

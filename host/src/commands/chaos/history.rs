@@ -167,7 +167,7 @@ pub(super) fn write(mut to: impl Write, entries: &[Entry]) -> anyhow::Result<()>
 /// Fails if a line is not an entry of a history.
 pub(super) fn read(from: impl BufRead) -> anyhow::Result<Vec<Entry>> {
     let entry = |(number, line): (usize, std::io::Result<String>)| {
-        serde_json::from_str(&line?).with_context(|| format!("line {number} is no line of a history"))
+        serde_json::from_str(&line?).with_context(|| format!("line {number} is not an entry of a history"))
     };
     (1..).zip(from.lines()).map(entry).collect()
 }

@@ -149,7 +149,7 @@ pub async fn run(args: ChaosArgs, format: OutputFormat) -> anyhow::Result<()> {
         ui::json(&reports)?;
     }
     let findings: usize = reports.iter().map(|report| report.findings.len()).sum();
-    anyhow::ensure!(findings == 0, "{findings} findings: what was seen is not what Fusebox promises");
+    anyhow::ensure!(findings == 0, "{findings} findings: the history breaks guarantees of Fusebox");
     Ok(())
 }
 
