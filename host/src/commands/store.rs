@@ -137,8 +137,8 @@ impl ServerStoreArgs {
     }
 }
 
-/// Opens a store without waiting. Takes back the leases in an embedded store: the slots of the previous process are gone, and
-/// no other process can hold a lease of a store that only one process may open.
+/// Opens a store without waiting. Takes back the leases in an embedded store: the slots of the previous process are gone,
+/// and no other process can hold a lease of a store that only one process may open.
 ///
 /// # Errors
 /// Fails if the store cannot be opened or reached.
