@@ -1,4 +1,4 @@
-//! Accepting tasks.
+//! Tests of accepting tasks.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -55,7 +55,7 @@ pub(crate) async fn an_id_is_accepted_once(subject: &dyn Subject) {
 pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Subject) {
     let (tenant, other) = (tenant("acme"), tenant("other"));
     let function = register(subject, &tenant, "f").await;
-    // The step's bound is the only one: a tenant may have been given more than any default.
+    // The step's limit applies alone: a tenant's quota may exceed every default.
     let queued_max = 2_000;
     let bounded = || NewTask { queued_max, ..new_task(subject, &function) };
     let delayed = NewTask { delay_ms: 60_000, ..bounded() };
@@ -77,8 +77,8 @@ pub(crate) async fn a_full_queue_refuses_until_a_task_leaves_it(subject: &dyn Su
     accept(subject, bounded()).await;
 }
 
-/// A store that keeps functions apart from tasks cannot look at both in one step. Whoever deletes a function while a task
-/// of it is accepted gets one of two ends, but always an end.
+/// A store that keeps functions apart from tasks cannot check both in one step. A task whose function is deleted while
+/// it is accepted ends in one of two ways, but it always ends.
 pub(crate) async fn a_task_of_a_missing_function_fails_at_once_or_runs(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "g").await;

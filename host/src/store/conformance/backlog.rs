@@ -1,4 +1,4 @@
-//! What is counted of each tenant.
+//! Tests of the counters of each tenant.
 
 use super::{
     LEASE_MS, Subject, accept, cancel, claim, counts, end, finish, lease, lease_one, new_task, one_task, register,
@@ -30,7 +30,7 @@ pub(crate) async fn every_transition_is_counted(subject: &dyn Subject) {
     assert_eq!(counts(subject, &tenant).await, (3, 0, 0));
     lease(subject, &tenant, 3).await;
     subject.pass(LEASE_MS).await;
-    // Two of them used up their second attempt; the third task's lease was its first.
+    // Two tasks used up their second attempt; the third task's lease was its first.
     subject.store().tick().await.unwrap();
     let (ready, delayed, running) = counts(subject, &tenant).await;
     assert_eq!((delayed, running), (0, 0));

@@ -1,4 +1,4 @@
-//! Fuel: one tank a tenant, whoever draws.
+//! Tests of fuel: one tank per tenant, for all nodes that draw.
 
 use super::{Subject, tenant};
 

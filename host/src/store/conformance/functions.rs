@@ -1,4 +1,4 @@
-//! Functions, their versions and modules.
+//! Tests of functions, their versions and modules.
 
 use bytes::Bytes;
 use fusebox_core::{function::FunctionVersion, name::TenantId, task::Status};
@@ -102,7 +102,7 @@ pub(crate) async fn a_module_is_kept_while_a_version_needs_it(subject: &dyn Subj
     delete(subject, &two, &by_name("f")).await;
     assert_eq!(subject.store().module(&digest).await.unwrap(), Some(wasm.clone()));
     delete(subject, &one, &by_name("g")).await;
-    // When it goes is each store's own; registered again, it must be there.
+    // The time of its removal differs between stores; after another registration it must exist.
     let new = NewFunction { module: digest, ..new_function(subject, &one, "f") };
     subject.store().register(new, wasm.clone()).await.unwrap();
     assert_eq!(subject.store().module(&digest).await.unwrap(), Some(wasm));
@@ -144,7 +144,7 @@ pub(crate) async fn the_quota_of_versions_is_kept(subject: &dyn Subject) {
     register(subject, &tenant, "g").await;
 }
 
-/// Whether a function of this many bytes is taken where so many versions and bytes may be kept.
+/// Registers a function of a small module with these limits and returns the answer.
 async fn answer(subject: &dyn Subject, name: &str, versions_max: u64, module_bytes_max: u64) -> Registered {
     let new = NewFunction { versions_max, module_bytes_max, ..new_function(subject, &tenant("acme"), name) };
     subject.store().register(new, module(name).1).await.unwrap()

@@ -1,4 +1,4 @@
-//! Wake-ups.
+//! Tests of wake-ups.
 
 use std::{task::Context, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::{LEASE_MS, Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant};
 use crate::store::{Hint, NewTask, Verdict};
 
-/// Longer than any store takes to tell.
+/// Longer than any store takes to notify.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn woken(hint: Hint) {
@@ -75,7 +75,7 @@ pub(crate) async fn becoming_ready_wakes(subject: &dyn Subject) {
     told(subject, &tenant, 20).await;
 }
 
-/// So many tasks of the tenant become ready, in one message or several.
+/// Waits until `count` tasks of the tenant were reported ready, in one message or several.
 async fn told(subject: &dyn Subject, tenant: &TenantId, count: u64) {
     let mut told = 0;
     while told < count {

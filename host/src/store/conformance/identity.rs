@@ -1,4 +1,4 @@
-//! Tenants and API keys.
+//! Tests of tenants and API keys.
 
 use fusebox_core::{limits::KEYS_PER_TENANT_MAX, name::TenantId, quota::QuotaSettings};
 
@@ -43,7 +43,7 @@ async fn revoke(subject: &dyn Subject, tenant: &TenantId, key: KeyId) -> Option<
     subject.store().revoke_key(Acting::Store, tenant, key).await.unwrap().unwrap()
 }
 
-/// Each act that takes authority, on what is a tenant's: whether it was denied.
+/// Performs each act that needs authority over a tenant's records; returns true for each that was denied.
 async fn acts_denied(subject: &dyn Subject, by: Acting, of: &TenantId) -> [bool; 5] {
     fn is_denied<T>(answer: Acted<T>) -> bool {
         matches!(answer, Err(Denied))
@@ -62,7 +62,7 @@ fn absent() -> Option<Replaced> {
     Some(Replaced { id: KeyId([0; 8]), grace_ms: 0 })
 }
 
-/// All that a store keeps of tenants and keys.
+/// Returns all tenants and keys of a store.
 async fn kept(subject: &dyn Subject) -> (Vec<Tenant>, Vec<Key>) {
     let tenants = subject.store().tenants().await.unwrap();
     let mut keys = Vec::new();

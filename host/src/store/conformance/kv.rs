@@ -1,4 +1,4 @@
-//! What functions keep between their runs, and what they are told.
+//! Tests of values and settings of functions.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -48,7 +48,7 @@ pub(crate) async fn a_value_is_kept_with_its_revision(subject: &dyn Subject) {
     let second = set(subject, &of, new("k", b"")).await.unwrap();
     assert!(second > first);
     assert_eq!(value(subject, &of, "k").await, Some(Value { revision: second, value: Bytes::new() }));
-    // Any bytes are a key, also those that separate parts of keys, and one that another begins with.
+    // Any bytes are a valid key, including separators of key parts and a prefix of another key.
     for odd in ["k\0", "kk", "7 0 ", ":"] {
         set(subject, &of, new(odd, odd.as_bytes())).await.unwrap();
     }
@@ -94,7 +94,7 @@ pub(crate) async fn a_value_is_gone_after_its_time(subject: &dyn Subject) {
     let late = NewValue { expects: Expects::Revision(first), ..new("k", b"v") };
     assert_eq!(set(subject, &of, late).await, Err(Refusal::Conflict));
     assert_eq!(delete(subject, &of, "k", Expects::Anything).await, Ok(false));
-    // What is set for ever after a set with an end has none.
+    // A value set without a time to live after one with it does not expire.
     set(subject, &of, NewValue { expects: Expects::Nothing, ..for_a_second }).await.unwrap();
     set(subject, &of, new("k", b"stays")).await.unwrap();
     subject.pass(5_000).await;
@@ -159,7 +159,7 @@ pub(crate) async fn namespaces_are_their_functions_own(subject: &dyn Subject) {
     }
 }
 
-/// Many at once, each of which tries again where another one was faster.
+/// Increments by many callers at once, each of which tries again after a conflict.
 pub(crate) async fn no_increment_is_lost(subject: &dyn Subject) {
     const CALLERS: usize = 20;
     const TIMES: usize = 5;

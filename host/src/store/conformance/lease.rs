@@ -1,4 +1,4 @@
-//! Leasing attempts.
+//! Tests of leases.
 
 use std::collections::HashSet;
 
@@ -103,7 +103,7 @@ pub(crate) async fn a_long_queue_with_gaps_is_leased_in_order(subject: &dyn Subj
     for _ in 0..3 {
         let batch: Vec<_> = (0..600).map(|_| new_task(subject, &function)).collect();
         let mut of_batch: Vec<_> = batch.iter().map(|task| task.id).collect();
-        // Tasks of one moment are ordered by their id.
+        // Tasks accepted at the same moment are ordered by id.
         of_batch.sort_unstable();
         accepted.extend(of_batch);
         subject.store().accept(batch).await.unwrap();
@@ -112,7 +112,7 @@ pub(crate) async fn a_long_queue_with_gaps_is_leased_in_order(subject: &dyn Subj
     for at in [1_500, 700, 300, 0] {
         cancel(subject, &tenant, accepted.remove(at)).await;
     }
-    // What is given back comes before what was never leased.
+    // Released tasks come before tasks that were never leased.
     for leased in lease(subject, &tenant, 100).await {
         finish(subject, claim(&leased), Verdict::Release).await;
     }
@@ -147,15 +147,15 @@ pub(crate) async fn a_request_sent_again_gets_what_its_tokens_hold(subject: &dyn
     let second = subject.store().lease(again.clone()).await.unwrap();
     assert_eq!(rows(&second), rows(&first), "the same attempts, with all that a run needs");
     assert_eq!(counts(subject, &tenant).await, (0, 0, 4));
-    // They last as long as new ones.
+    // They last as long as new leases.
     subject.pass(LEASE_MS - 1).await;
     assert_eq!(subject.store().lease(again.clone()).await.unwrap().len(), 4);
     subject.pass(LEASE_MS - 1).await;
     assert_eq!(subject.store().tick().await.unwrap().lapsed, []);
-    // Other tokens have no part in them.
+    // Other tokens hold none of them.
     let other = LeaseRequest { again: true, ..lease_request(&tenant, 4) };
     assert_eq!(subject.store().lease(other).await.unwrap().len(), 0);
-    // Leases that have ended or lapsed are not held any more.
+    // Leases that have ended or lapsed are no longer held.
     assert_eq!(finish(subject, claim(&first[0]), end("out")).await, Finished::Ended(Status::Completed));
     assert_eq!(ids(&subject.store().lease(again).await.unwrap()), ids(&first[1..]));
 }
@@ -175,12 +175,12 @@ pub(crate) async fn a_request_sent_again_leases_for_tokens_that_hold_nothing(sub
     let tokens: HashSet<_> = again.iter().map(|leased| lease_of(leased).token).collect();
     assert_eq!(tokens, request.tokens.into_iter().collect());
     assert!(again.iter().all(|leased| leased.task.attempt == 1));
-    // One that the store has never seen leases like a new one.
+    // A repeated request that the store has never received leases like a new one.
     let unseen = LeaseRequest { again: true, ..lease_request(&tenant, 3) };
     assert_eq!(ids(&subject.store().lease(unseen).await.unwrap()), [more[2]]);
 }
 
-/// The parts of a run of each.
+/// Returns each leased task as text.
 fn rows(leased: &[LeasedTask]) -> Vec<String> {
     leased.iter().map(|leased| format!("{leased:?}")).collect()
 }

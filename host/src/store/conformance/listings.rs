@@ -1,11 +1,11 @@
-//! Listings, page by page.
+//! Tests of listings, page by page.
 
 use fusebox_core::limits::PAGE_ROWS_MAX;
 
 use super::{Subject, accept, new_task, one_task, register, tenant};
 use crate::store::{NewTask, PageRequest, Verdict};
 
-/// Asks for a page.
+/// Creates a request for a page.
 pub(crate) fn page(rows: u32, cursor: Option<String>) -> PageRequest {
     PageRequest { cursor, rows }
 }
@@ -27,7 +27,7 @@ pub(crate) async fn tasks_are_paged_newest_first(subject: &dyn Subject) {
         if cursor.is_none() {
             break;
         }
-        // A version made meanwhile belongs to no later page.
+        // A task accepted meanwhile belongs to no later page.
         accept(subject, new_task(subject, &function)).await;
     }
     assert_eq!((found, sizes), (expected, vec![3, 3, 1]));
@@ -65,7 +65,7 @@ pub(crate) async fn versions_are_paged_newest_first(subject: &dyn Subject) {
         if cursor.is_none() {
             break;
         }
-        // What is new belongs to no later page.
+        // A version registered meanwhile belongs to no later page.
         register(subject, &tenant, "f").await;
     }
     assert_eq!((found, sizes), (vec![5, 4, 3, 2, 1], vec![2, 2, 1]));

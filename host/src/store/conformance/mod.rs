@@ -1,7 +1,7 @@
-//! The behaviour of every store, one named test each. Knows no store: how one is made and how time passes for it is told
-//! by a [`Subject`].
+//! The behaviour of every store, as one named test each. Independent of any store: a [`Subject`] provides the store and
+//! its clock.
 //!
-//! `conformance!(make)` makes the tests of one store, where `make` is an async function that gives a new, empty subject.
+//! `conformance!(make)` defines the tests of one store; `make` is an async function that returns a new, empty subject.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,23 +38,23 @@ pub(super) mod tenants;
 pub(super) mod tick;
 pub(super) mod workers;
 
-/// How long the suite's leases last.
+/// Duration of the suite's leases, in milliseconds.
 pub(super) const LEASE_MS: u64 = 1_000;
 
-/// A store, and the time that it goes by.
+/// Store under test, with its clock.
 #[async_trait]
 pub(super) trait Subject: Send + Sync {
     /// The store.
     fn store(&self) -> &dyn Store;
-    /// The time by which it decides.
+    /// Current time of the store's clock.
     fn now(&self) -> Millis;
-    /// Lets time pass.
+    /// Advances the store's clock.
     async fn pass(&self, ms: u64);
-    /// Its bounds; small ones, since the suite reaches them.
+    /// Bounds of the store; small, since the suite reaches them.
     fn bounds(&self) -> Options;
 }
 
-/// Makes the tests of one store.
+/// Defines the tests of one store.
 macro_rules! conformance {
     ($make:path) => {
         $crate::store::conformance::conformance! { @tests $make;
@@ -123,19 +123,19 @@ macro_rules! conformance {
 }
 pub(super) use conformance;
 
-/// A tenant.
+/// Parses a tenant's name.
 pub(super) fn tenant(name: &str) -> TenantId {
     name.parse().unwrap()
 }
 
-/// A module that is made up of its name.
+/// Returns a module whose bytes and digest are made from its name.
 pub(super) fn module(name: &str) -> (ModuleDigest, Bytes) {
     let mut digest = [0; 32];
     digest[..name.len()].copy_from_slice(name.as_bytes());
     (ModuleDigest(digest), Bytes::copy_from_slice(name.as_bytes()))
 }
 
-/// A registration of `name` with the module called the same.
+/// Creates a registration of `name` with the module of the same name.
 pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str) -> NewFunction {
     NewFunction {
         id: random::function_id(subject.now()),
@@ -150,12 +150,12 @@ pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str)
     }
 }
 
-/// What each function here was granted.
+/// Grants of every function in this suite.
 pub(super) fn grants() -> Grants {
     Grants::parse_list("secrets,kv,http=*.example.com:8443").unwrap()
 }
 
-/// Registers `name` with the module called the same.
+/// Registers `name` with the module of the same name.
 pub(super) async fn register(subject: &dyn Subject, tenant: &TenantId, name: &str) -> FunctionVersion {
     let new = new_function(subject, tenant, name);
     match subject.store().register(new, module(name).1).await.unwrap() {
@@ -164,7 +164,7 @@ pub(super) async fn register(subject: &dyn Subject, tenant: &TenantId, name: &st
     }
 }
 
-/// A task as clients send it.
+/// Creates a task as clients send it.
 pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> NewTask {
     NewTask {
         id: random::task_id(subject.now()),
@@ -185,14 +185,14 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
     }
 }
 
-/// Accepts a task.
+/// Accepts a task and returns its id.
 pub(super) async fn accept(subject: &dyn Subject, task: NewTask) -> TaskId {
     let id = task.id;
     assert_eq!(subject.store().accept(vec![task]).await.unwrap(), [Accepted::New { at: subject.now() }]);
     id
 }
 
-/// A tenant's function and one accepted task of it.
+/// Registers a function of a tenant and accepts one task of it.
 pub(super) async fn one_task(subject: &dyn Subject) -> (TenantId, TaskId) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
@@ -200,7 +200,7 @@ pub(super) async fn one_task(subject: &dyn Subject) -> (TenantId, TaskId) {
     (tenant, task)
 }
 
-/// Asks for up to `most` attempts.
+/// Creates a request for up to `most` attempts.
 pub(super) fn lease_request(tenant: &TenantId, most: usize) -> LeaseRequest {
     let tokens = std::iter::repeat_with(random::lease_token).take(most).collect();
     LeaseRequest {
@@ -217,14 +217,14 @@ pub(super) async fn lease(subject: &dyn Subject, tenant: &TenantId, most: usize)
     subject.store().lease(lease_request(tenant, most)).await.unwrap()
 }
 
-/// Leases the one attempt there is.
+/// Leases the only attempt there is.
 pub(super) async fn lease_one(subject: &dyn Subject, tenant: &TenantId) -> LeasedTask {
     let mut leased = lease(subject, tenant, 2).await;
     assert_eq!(leased.len(), 1);
     leased.remove(0)
 }
 
-/// The lease of a leased task.
+/// Returns the lease of a leased task.
 pub(super) fn lease_of(leased: &LeasedTask) -> Lease {
     match leased.task.state {
         TaskState::Running(lease) => lease,
@@ -232,13 +232,13 @@ pub(super) fn lease_of(leased: &LeasedTask) -> Lease {
     }
 }
 
-/// What the holder of a lease shows.
+/// Returns the claim of a lease's holder.
 pub(super) fn claim(leased: &LeasedTask) -> Claim {
     let fence = Fence { attempt: leased.task.attempt, token: lease_of(leased).token };
     Claim { task: leased.task.id, fence }
 }
 
-/// A good end.
+/// Returns a successful end.
 pub(super) fn end(output: &'static str) -> Verdict {
     let output = Bytes::from_static(output.as_bytes());
     let receipt = Receipt { fuel: Some(42), ..Receipt::default() };
@@ -257,12 +257,12 @@ pub(super) async fn cancel(subject: &dyn Subject, tenant: &TenantId, task: TaskI
     subject.store().cancel(tenant, task).await.unwrap()
 }
 
-/// A task's status.
+/// Returns a task's status.
 pub(super) async fn status(subject: &dyn Subject, tenant: &TenantId, task: TaskId) -> Status {
     subject.store().task(tenant, task).await.unwrap().unwrap().status()
 }
 
-/// Ready, delayed and running tasks of a tenant.
+/// Returns the numbers of a tenant's ready, delayed and running tasks.
 pub(super) async fn counts(subject: &dyn Subject, tenant: &TenantId) -> (u64, u64, u64) {
     let backlog = subject.store().backlog().await.unwrap();
     let found = backlog.iter().find(|backlog| backlog.tenant == *tenant);

@@ -1,4 +1,4 @@
-//! Random steps on a store and on a model of it that is too simple to be wrong: lists, no indexes, no batches. Answers,
+//! Random steps on a store and on a model simple enough to be obviously right: lists, no indexes, no batches. Answers,
 //! statuses and backlog must agree after every step.
 
 use std::future::Future;
@@ -20,9 +20,9 @@ use proptest::{
 use super::{LEASE_MS, Subject, claim, counts, end, lease_of, lease_request, new_task, register, status, tenant};
 use crate::store::{Accepted, Beaten, Cancelled, Claim, Finish, Finished, NewTask, Verdict};
 
-/// Sequences tried; few, since every step of one waits for the disk.
+/// Number of sequences tried; few, since every step of one waits for the disk.
 const CASES: u32 = 24;
-/// The unit in which time passes.
+/// Unit in which time passes, in milliseconds.
 const UNIT_MS: u64 = 500;
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 enum State {
     Delayed(Millis),
     Ready,
-    /// Until when, and whether the lease was renewed.
+    /// End of the lease, and true if it was renewed.
     Running(Millis, bool),
     Ended(Status),
 }
@@ -75,7 +75,7 @@ struct Modelled {
     attempts_max: Attempt,
     releases: u32,
     token: LeaseToken,
-    /// The token that recorded the end.
+    /// Token that recorded the end.
     ended_by: Option<LeaseToken>,
     state: State,
 }
@@ -146,12 +146,12 @@ impl Modelled {
     }
 }
 
-/// One sequence: a tenant of its own, so that all can share a store.
+/// One sequence, with a tenant of its own, so that all can share a store.
 struct Case<'a> {
     subject: &'a dyn Subject,
     tenant: TenantId,
     tasks: Vec<Modelled>,
-    /// Every claim that was ever good, the latest first.
+    /// Every claim that was ever valid, latest first.
     claims: Vec<Claim>,
 }
 
@@ -243,7 +243,7 @@ impl Case<'_> {
         });
     }
 
-    /// With `again`, the answer is lost and asked for once more.
+    /// With `again`, the answer is treated as lost and the request is repeated.
     async fn lease(&mut self, most: usize, again: bool) {
         let now = self.subject.now();
         let mut request = lease_request(&self.tenant, most);

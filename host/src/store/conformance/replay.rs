@@ -1,4 +1,4 @@
-//! Dead letters that are tried again with the inputs that the store has.
+//! Tests of replays of dead letters with inputs from the store.
 
 use bytes::Bytes;
 use fusebox_core::{function::FunctionVersion, id::TaskId, quota::UNLIMITED, task::Status};
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{Accepted, Finished, NewTask, Verdict};
 
-/// A dead letter with this input.
+/// Creates a dead letter with this input.
 async fn letter(subject: &dyn Subject, function: &FunctionVersion, input: &Bytes) -> TaskId {
     let new = NewTask { attempts_max: 1, input: input.clone(), ..new_task(subject, function) };
     let id = accept(subject, new).await;
@@ -18,7 +18,7 @@ async fn letter(subject: &dyn Subject, function: &FunctionVersion, input: &Bytes
     id
 }
 
-/// Another try of it, with no input of its own.
+/// Creates a replay of the letter, without an input of its own.
 fn again(subject: &dyn Subject, function: &FunctionVersion, letter: TaskId) -> NewTask {
     let new = new_task(subject, function);
     NewTask { id: new.id.beside(letter), retry_of: Some(letter), input: Bytes::new(), ..new }

@@ -1,4 +1,4 @@
-//! Beats, ends, retries, releases and cancellations.
+//! Tests of lease renewals, ends, retries, releases and cancellations.
 
 use bytes::Bytes;
 use fusebox_core::{

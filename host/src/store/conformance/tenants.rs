@@ -1,4 +1,4 @@
-//! Tenants: each alone.
+//! Tests of the isolation of tenants.
 
 use fusebox_core::task::Status;
 
@@ -33,8 +33,8 @@ pub(crate) async fn steps_of_another_tenant_change_nothing(subject: &dyn Subject
     for function in [FunctionRef::Id(function.id), FunctionRef::Name(function.name.clone())] {
         assert!(!subject.store().delete_function(&other, &function).await.unwrap());
     }
-    // Whether the caller has looked the function up is not every store's to know; that it stays a task of the tenant that
-    // asked is.
+    // Not every store can check the caller's lookup of the function; but the task must stay with the tenant that sent
+    // it.
     let foreign = NewTask { tenant: other.clone(), ..new_task(subject, &function) };
     let foreign = accept(subject, foreign).await;
     assert!(subject.store().task(&owner, foreign).await.unwrap().is_none());

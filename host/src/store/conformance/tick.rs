@@ -1,4 +1,4 @@
-//! What time does.
+//! Tests of ticks.
 
 use fusebox_core::{error::ErrorCode, lifecycle::Next, limits::RELEASES_MAX, task::Status};
 
@@ -34,7 +34,7 @@ pub(crate) async fn a_last_lapsed_lease_fails_the_task(subject: &dyn Subject) {
     assert_eq!((task.failure().unwrap().code, task.attempt), (ErrorCode::AttemptsExhausted, 2));
 }
 
-/// Nobody may have known of it, unless it happens too often.
+/// Its holder may never have received it, unless that happens too often.
 pub(crate) async fn a_lapsed_lease_that_was_never_renewed_costs_no_attempt(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
@@ -78,7 +78,7 @@ pub(crate) async fn a_waiting_task_expires_wherever_it_waits(subject: &dyn Subje
     subject.pass(1_000).await;
     subject.store().beat(vec![], LEASE_MS).await.unwrap();
     subject.store().tick().await.unwrap();
-    // The lease lapsed: its task waits again, and expires with the others.
+    // The lease lapsed: its task is queued again, and expires with the others.
     assert_eq!(status(subject, &tenant, running).await, Status::Queued);
     subject.pass(1_000).await;
     assert_eq!(subject.store().tick().await.unwrap(), Ticked { expired: 4, ..Ticked::default() });

@@ -1,4 +1,4 @@
-//! Who works for a dispatcher.
+//! Tests of announced dispatchers and workers.
 
 use fusebox_core::id::{DispatcherId, WorkerId};
 

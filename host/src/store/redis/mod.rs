@@ -1,5 +1,5 @@
 //! The store in Redis 7.0 or newer: one server, the master of a Sentinel setup, or a Cluster, shared by any number of
-//! hosts. Each step is one call of a Lua function, which Redis performs atomically.
+//! hosts. Each step is one call of a Lua function, during which Redis performs no other command.
 //!
 //! | file | holds |
 //! |---|---|

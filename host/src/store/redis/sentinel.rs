@@ -13,7 +13,7 @@ use crate::store::{Error, Result};
 /// Returns the master of a service, from the first Sentinel that knows it.
 ///
 /// # Errors
-/// The error of the last Sentinel; temporary errors take precedence over permanent ones.
+/// The last temporary error of a Sentinel, or the first permanent one if there is none.
 pub(super) async fn master(address: &Address, service: &str, patience: Duration) -> Result<Host> {
     let mut told = None;
     for host in &address.hosts {

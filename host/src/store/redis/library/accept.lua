@@ -1,10 +1,10 @@
--- accept: new tasks, each on its own.
+-- accept: accepts new tasks, independently of each other.
 
--- What many tasks of a call have in common is told once.
+-- Number of arguments per kind, which has the data shared by many tasks of a call, and per task.
 local KIND = 7
 local ROW = 5
 
--- Waiting tasks of a tenant.
+-- Returns the number of a tenant's queued tasks.
 local function depth(c, tenant)
   local known = c.depths[tenant]
   if known then return known end
@@ -16,7 +16,7 @@ local function depth(c, tenant)
   return waiting
 end
 
--- Whether a version that the caller only remembered is still there, or is still its name's newest.
+-- Returns true if a version that the caller has cached still exists, or is still the newest of its name.
 local function is_as_expected(c, kind)
   if kind.expects == 'newest' then
     return call('ZRANGE', versions_key(c, kind.tenant, kind.name), 0, 0, 'REV')[1] == kind.version
@@ -42,14 +42,14 @@ local function read_kinds(c, args, from, many)
   return kinds
 end
 
--- Whether anybody listens for ids, which each take a command more. On a Cluster each node knows its own
--- listeners only.
+-- Returns true if anyone subscribes to ids of accepted tasks, which take one more command each. On a Cluster each node
+-- knows only its own subscribers, so the answer is always true.
 local function someone_listens(c)
   return c.tag ~= '' or call('PUBSUB', 'NUMSUB', SEED_CHANNEL)[2] > 0 or call('PUBSUB', 'NUMPAT') > 0
 end
 
--- As `enter_line` does it, with a new record. A delay and how long it may wait are told as durations: only Redis' own
--- clock says when that is.
+-- Queues a task as `enter_line` does, with a new record. Delay and expiry are durations, since Redis's own clock
+-- determines the times.
 local function write_new(c, id, kind, delay, own, input)
   local delayed = delay ~= '0'
   local since = delayed and text(c.now + delay) or c.at
@@ -71,7 +71,7 @@ end
 
 local function fingerprint(own) return own:match('^%d+ (%S+)') end
 
--- Whether any of these ids, or one of them twice, may have a record.
+-- Returns true if any of these ids may have a record, or occurs twice.
 local function any_known(c, args, from)
   local keys, seen = {}, {}
   for at = from, #args, ROW do
@@ -86,22 +86,23 @@ local function any_known(c, args, from)
   return false
 end
 
--- Bytes of inputs that one call copies at most, but one input at least: other clients wait meanwhile.
+-- Largest size of the inputs that one call copies, in bytes, to bound the time for which other clients wait. One input
+-- is copied whatever its size.
 local COPIED_MAX = 8 * 1024 * 1024
 
--- The input of a tenant's dead letter; nil where there is no such letter.
+-- Returns the input of a tenant's dead letter; nil if there is no such letter.
 local function letter_input(c, tenant, id)
   local letter = read_task(c, id)
   if not letter or letter.tenant ~= tenant or letter.status ~= FAILED then return nil end
   local kept = call('HMGET', letter.key, 'error', 'param_payload')
-  -- One that was cancelled has lost its input, and is none.
+  -- A cancelled task has lost its input and is not a dead letter.
   if kept[1] == CANCELLED.json then return nil end
   return kept[2] or ''
 end
 
--- Answers with the time for a task that is new, else with a word.
--- Each kind says how many of its tenant may wait, 0 for none. Where the caller has counted, that is all that is looked at.
--- Where tasks are replays, each row names a dead letter instead of an input, which is copied only if the task is new.
+-- Accepts tasks or replays. Answers with the time for a new task, otherwise with a word. Each kind has the tenant's
+-- limit of queued tasks, 0 for no room; if the caller has counted, only 0 is significant. In a replay, each row has a
+-- dead letter instead of an input, which is copied only if the task is new.
 local function take(args, replays)
   local c, copied = begin(args), 0
   local counts, many = args[OWN] == '1', tonumber(args[OWN + 1])
@@ -145,7 +146,7 @@ end
 define('accept', {}, function(args) return take(args, false) end)
 define('replay', {}, function(args) return take(args, true) end)
 
--- depths: waiting tasks of tenants.
+-- depths: returns the numbers of queued tasks of tenants.
 define('depths', { 'no-writes' }, function(args)
   local c = begin(args)
   local answers = {}

@@ -1,5 +1,5 @@
--- audit: some more records, compared with the indexes; entries that are missing are made again. Gives the cursor for the
--- next call, tasks put back in line and leases made to lapse.
+-- audit: compares some more records with the indexes and restores missing entries. Returns the cursor for the next
+-- call, the number of tasks queued again, and the number of leases made to lapse.
 
 local function mended(c, t)
   if t.delayed then

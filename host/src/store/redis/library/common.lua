@@ -1,14 +1,15 @@
--- What every step shares: time, how a task moves between the indexes, and the one routine for every end.
+-- Shared parts of every step: time, the moves of a task between the indexes, and the one routine for every end.
 --
--- Redis does not take back what a function wrote before it failed. So a step reads and checks a task first and writes
--- its record then; index entries, counters and messages are gathered and written when every record is (`flush`).
--- The record is the truth: an index entry that is missing after all is made again by the audit, and one whose record
--- says something else is dropped by whoever meets it.
+-- Redis does not undo the writes of a function that fails. So a step first reads and checks a task and then writes its
+-- record; index entries, counters and messages are collected and written after all records (`flush`). The record is
+-- authoritative: a missing index entry is restored by the audit, and an entry that contradicts its record is dropped by
+-- the call that reads it.
 --
--- What a task costs is mostly its calls of Redis and what goes through them. So what can be done for many tasks in one
--- call is, and all that decides about a task is one text, its `record`. Its words are explained in `records.rs`.
+-- The cost of a task is mostly its Redis commands and the data that passes through them. So commands cover many tasks
+-- where possible, and everything that decides about a task is one text, its `record`. Its words are explained in
+-- `records.rs`.
 
--- Redis's, which are not there yet while the library is loaded.
+-- Redis's functions, which are not available while the library is loaded.
 local call, try_call
 
 local function now_ms()
@@ -16,19 +17,19 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Redis would write a number with all its digits, which takes long.
+-- Formats a number. Redis would write it with all its digits, which is slow.
 local function text(number) return string.format('%.0f', number) end
 
--- Sorts as the number does.
+-- Formats a number so that texts sort like the numbers.
 local function padded(number) return string.format('%016.0f', tonumber(number)) end
 
--- Every call starts with: the partition's hash tag, the time told, the suffix of channels, how long an ended task is
--- kept. What is the call's own follows.
+-- Index of the first argument specific to a call. Common to all calls are the partition's hash tag, the time (empty
+-- except in tests), the suffix of channels, and the time for which an ended task is kept.
 local OWN = 5
 
 local function begin(args)
   call, try_call = redis.call, redis.pcall
-  -- Time is Redis's own; a test may tell another.
+  -- Redis's own time, unless a test sets another.
   local now = args[2] == '' and now_ms() or tonumber(args[2])
   return {
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
@@ -42,7 +43,7 @@ end
 local function function_key(c, id) return FUNCTION .. c.tag .. ':' .. id end
 local function versions_key(c, tenant, name) return VERSIONS .. c.tag .. ':' .. tenant .. ':' .. name end
 local function tenant_key(c, name, tenant) return name .. c.tag .. ':' .. tenant end
--- Tasks of a tenant and a priority wait in one line.
+-- Name of the line in which the ready tasks of a tenant and a priority are queued.
 local function line_of(tenant, priority) return tenant .. ':' .. priority end
 local function line_key(c, line) return READY .. c.tag .. ':' .. line end
 local function ready_key(c, tenant, priority) return line_key(c, line_of(tenant, priority)) end
@@ -56,7 +57,7 @@ local function entries(of, key)
   return known
 end
 
--- An index entry to be written. Of one that is removed by the same call, too, this is what counts.
+-- Adds an index entry in `flush`. Takes precedence over a removal of the same entry in the same call.
 local function add(c, key, member, score)
   local added = entries(c.added, key)
   local at = #added
@@ -64,13 +65,13 @@ local function add(c, key, member, score)
   added[at + 2] = member
 end
 
--- An index entry to be removed.
+-- Removes an index entry in `flush`.
 local function drop(c, key, member)
   local removed = entries(c.removed, key)
   removed[#removed + 1] = member
 end
 
--- A line has a task that expires then: it is looked at no later.
+-- Records that a task of a line expires at `at`: the line is examined no later.
 local function expires_in(c, line, at)
   at = tonumber(at)
   if at < (c.lines[line] or math.huge) then c.lines[line] = at end
@@ -81,7 +82,7 @@ local function count(c, tenant, what, change)
   counts[what] = (counts[what] or 0) + change
 end
 
--- Lua cannot unpack much more than this at a time.
+-- Lua cannot unpack many more values than this at a time.
 local CHUNK = 1000
 
 local function in_chunks(command, key, items)
@@ -127,7 +128,7 @@ local function record_text(t)
   }, ' ')
 end
 
--- What decides about a task; nil where there is none that can be read.
+-- Returns the data that decide about a task; nil if it does not exist or cannot be read.
 local function read_task(c, id)
   local key = c.tasks .. id
   local record = try_call('HGET', key, 'record')
@@ -144,15 +145,16 @@ end
 
 local function is_ended(status) return status == COMPLETED or status == FAILED end
 
--- When time next asks for something of a task by itself: that it may be leased, or that its lease has run out. One that
--- waits in line has its line looked at: an entry for each would cost the most of all, and most are leased long before.
+-- Returns the time at which a task is due by itself: for lease, expiry, or the lapse of its lease. Nil for a ready
+-- task, since its line is examined instead: an entry per task would be the largest cost of all, and most are leased
+-- long before.
 local function next_due(t)
   if t.status == RUNNING then return t.lease_until end
   if not t.delayed then return nil end
   return tonumber(t.since) < tonumber(t.expires_at) and t.since or t.expires_at
 end
 
--- A waiting task takes its place, by the time it was accepted, also where it comes back; the caller writes its record.
+-- Queues a task by its time of acceptance, also when it is queued again. The caller writes its record.
 local function enter_line(c, t)
   t.status, t.token, t.lease_until, t.worker = QUEUED, '-', '-', '-'
   t.delayed = tonumber(t.since) > c.now
@@ -180,8 +182,8 @@ local function leave_lease(c, id, tenant)
   count(c, tenant, 'running', -1)
 end
 
--- The one routine of every end. `dead` says whether it is a dead letter, which keeps its input; what follows are further
--- fields that this way of ending sets.
+-- The one routine for every end. `dead` marks a dead letter, which keeps its input; the further arguments are
+-- additional fields.
 local function end_task(c, id, tenant, created_at, status, record, dead, ...)
   local key = c.tasks .. id
   if dead then
@@ -190,19 +192,19 @@ local function end_task(c, id, tenant, created_at, status, record, dead, ...)
   else
     call('HSET', key, 'status', status, 'record', record, 'param_payload', '', ...)
   end
-  -- All that is needed to forget the task, also where its record is gone by then.
+  -- Contains everything needed to purge the task, even if its record is gone by then.
   c.forgotten[#c.forgotten + 1] = c.ended_until .. id .. created_at .. c.padded .. tenant
   c.ended[#c.ended + 1] = id
 end
 
--- An end that no attempt has reported.
+-- Fails a task without a report of an attempt.
 local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.tenant) else leave_line(c, t) end
   t.status, t.delayed, t.since, t.token, t.lease_until, t.worker = FAILED, false, c.at, '-', '-', '-'
   end_task(c, t.id, t.tenant, t.created_at, FAILED, record_text(t), failure.dead, 'error', failure.json)
 end
 
--- The task may have one attempt more, in the place of one that cost nothing.
+-- Allows the task one more attempt, in place of one that does not count.
 local function give_attempt_back(t)
   if tonumber(t.releases) < RELEASES_MAX then
     t.releases = t.releases + 1
@@ -210,7 +212,7 @@ local function give_attempt_back(t)
   end
 end
 
--- After an attempt that led to nothing: the task waits for another one, or fails where none is left.
+-- Ends an attempt without a result: queues the task for another attempt, or fails it if none is left.
 local function requeue_or_fail(c, t, not_before)
   if tonumber(t.attempt) >= tonumber(t.attempts_max) then
     fail_task(c, t, EXHAUSTED)
@@ -224,7 +226,8 @@ local function requeue_or_fail(c, t, not_before)
   return QUEUED
 end
 
--- Flags: `allow-oom` on what only makes room or ends work, so that a full Redis still drains; `no-writes` on reads.
+-- Registers a function. Flags: `allow-oom` for calls that free memory or end work, so that a full Redis still drains;
+-- `no-writes` for reads.
 local function define(name, flags, body)
   redis.register_function { function_name = PREFIX .. name, flags = flags, callback = function(_, args) return body(args) end }
 end

@@ -1,9 +1,9 @@
--- Fuel that tenants' runs may reserve: a tank each, of which every dispatcher and REST node draws. One that is not there is
--- full: it is forgotten when it would be.
+-- Tenants' fuel: one tank per tenant, from which every dispatcher and REST node draws. An absent tank is full: a key
+-- expires after a minute, in which its tank refills.
 
 local MINUTE = 60000
 
--- draw: fuel out of a tank, as much as it has; below 0, fuel that goes back into it. Gives how much was drawn.
+-- draw: takes up to an amount of fuel from a tank; a negative amount returns fuel to it. Returns the amount taken.
 define('draw', { 'allow-oom' }, function(args)
   local c = begin(args)
   local key, most, want = tenant_key(c, FUEL, args[OWN]), tonumber(args[OWN + 1]), tonumber(args[OWN + 2])

@@ -1,10 +1,10 @@
 -- Function versions: register, find, list, delete. A deleted version looks absent, but its record, and with it the
--- module, is kept for longer than any task that was accepted before can live.
+-- module, is kept for longer than any task accepted before can live.
 
--- A version that is not deleted has this score in its module's index.
+-- Score in its module's index of a version that is not deleted.
 local LIVE = 'inf'
 
--- The record of a version of this tenant, unless it is deleted.
+-- Returns a version of this tenant; false if it does not exist or is deleted.
 local function find(c, tenant, id)
   if not id then return false end
   local record = call('HMGET', function_key(c, id), 'deleted_at', unpack(FUNCTION_RECORD))
@@ -12,7 +12,7 @@ local function find(c, tenant, id)
   return { id, record }
 end
 
--- register: a new version. Not `allow-oom`: a module is large.
+-- register: creates a new version. Not `allow-oom`, since a module is large.
 define('register', {}, function(args)
   local c = begin(args)
   local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
@@ -43,7 +43,7 @@ define('register', {}, function(args)
   return { 'VERSION', find(c, tenant, id) }
 end)
 
--- find: a version by id, or the newest one of a name.
+-- find: returns a version by id, or the newest one of a name.
 define('find', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, id = args[OWN], args[OWN + 1]
@@ -51,7 +51,7 @@ define('find', { 'no-writes' }, function(args)
   return find(c, tenant, id)
 end)
 
--- names: the newest version of each name, by name, after a name.
+-- names: returns the newest version of each name after a given name, sorted by name.
 define('names', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, found = args[OWN], {}
@@ -64,7 +64,7 @@ define('names', { 'no-writes' }, function(args)
   return found
 end)
 
--- versions: those of a name, the newest first, before a version number.
+-- versions: returns the versions of a name before a version number, newest first.
 define('versions', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, found = args[OWN], {}
@@ -88,7 +88,7 @@ local function delete_one(c, tenant, id, kept_ms)
   if call('HINCRBY', VERSION_COUNTS .. c.tag, tenant, -1) <= 0 then
     call('HDEL', VERSION_COUNTS .. c.tag, tenant)
   end
-  -- Versions of before this was counted leave it at 0.
+  -- Versions registered before this was counted would make it negative.
   if call('HINCRBY', MODULE_BYTES .. c.tag, tenant, -tonumber(v[5] or 0)) <= 0 then
     call('HDEL', MODULE_BYTES .. c.tag, tenant)
   end
@@ -97,8 +97,8 @@ local function delete_one(c, tenant, id, kept_ms)
   return 1
 end
 
--- delete: a version by id, or versions of a name, the oldest first, so that the name leads to the newest until the last
--- of them goes. Gives how many it deleted and whether there may be more.
+-- delete: deletes a version by id, or versions of a name, oldest first, so that the name resolves to the newest until
+-- that is deleted too. Returns the number of deleted versions, and 1 if there may be more, otherwise 0.
 define('delete', { 'allow-oom' }, function(args)
   local c = begin(args)
   local tenant, kept_ms, most = args[OWN], tonumber(args[OWN + 3]), tonumber(args[OWN + 4])

@@ -1,23 +1,23 @@
--- Tenants and API keys. A tenant's record is JSON as the host writes it, with fields that this library need not know; a
--- key's is a hash. All of them are in one place.
+-- Tenants and API keys. A tenant's record is JSON written by the host, whose fields this library mostly ignores; a
+-- key's record is a hash. All of them are in one place.
 
 local KEY_RECORD = { 'tenant', 'scope', 'name', 'digest', 'created_at', 'expires_at', 'revoked_at' }
 
--- Beyond this moment numbers are not told apart: no key ends later.
+-- Latest time at which a key ends: Lua's numbers are exact up to here.
 local FAR = 2 ^ 53
 
 local function api_key(c, id) return API_KEY .. c.tag .. ':' .. id end
 
 local function tell(c) redis.call('PUBLISH', IDENTITY_CHANNEL .. c.channels, '') end
 
--- Whether a tenant is there and not deleted.
+-- Returns true if a tenant exists and is not deleted.
 local function is_tenant(c, tenant)
   local record = redis.call('HGET', ACCOUNTS .. c.tag, tenant)
   if not record then return tenant == DEFAULT_TENANT end
   return not cjson.decode(record).deleted_at
 end
 
--- Since when a key is good no more; nil where it is.
+-- Returns the time since which a key is invalid; nil if it is valid.
 local function ended_at(c, id)
   local v = redis.call('HMGET', api_key(c, id), 'expires_at', 'revoked_at')
   local ended
@@ -28,8 +28,9 @@ local function ended_at(c, id)
   return ended
 end
 
--- Whether an authority is enough for what is a tenant's; what is the host's is the default tenant's. It is a key's id,
--- `keyless` where there must never have been a key, or `store` for whoever holds the store itself.
+-- Returns true if an authority covers a tenant's records. Records of the host itself belong to the default tenant. An
+-- authority is a key's id, `keyless`, which is valid while there has never been a key, or `store` for direct access to
+-- the store.
 local function reaches(c, by, tenant)
   if by == 'store' then return true end
   if by == 'keyless' then return redis.call('EXISTS', KEYED .. c.tag) == 0 end
@@ -38,7 +39,7 @@ local function reaches(c, by, tenant)
   return is_near and key[2] == 'admin' and not ended_at(c, by)
 end
 
--- The key of a tenant that ended first; nil where none has.
+-- Returns the tenant's key that ended first; nil if none has ended.
 local function first_ended(c, ids)
   local first, since
   for _, id in ipairs(redis.call('SMEMBERS', ids)) do
@@ -67,7 +68,7 @@ define('add_tenant', {}, function(args)
   return { 'ADDED', record }
 end)
 
--- change_tenant: another record where it is still the one that was read; an empty one changes nothing.
+-- change_tenant: replaces a record if it is still the one that was read; an empty record changes nothing.
 define('change_tenant', { 'allow-oom' }, function(args)
   local c = begin(args)
   local by, tenant, read, record = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3]
@@ -79,7 +80,7 @@ define('change_tenant', { 'allow-oom' }, function(args)
   return { 'DONE' }
 end)
 
--- delete_tenant: its record says when, and its keys are revoked.
+-- delete_tenant: records the time of deletion and revokes the tenant's keys.
 define('delete_tenant', { 'allow-oom' }, function(args)
   local c = begin(args)
   local by, tenant, accounts = args[OWN], args[OWN + 1], ACCOUNTS .. c.tag
@@ -96,12 +97,12 @@ define('delete_tenant', { 'allow-oom' }, function(args)
   return { 'DONE' }
 end)
 
--- add_key: the authority, the key, how long it is good, the most of a tenant, and where it replaces one, which and for
--- how long that stays good.
+-- add_key: arguments are the authority, the key, its lifetime, the limit of keys per tenant, and optionally the key
+-- that it replaces with the time for which that one stays valid.
 define('add_key', {}, function(args)
   local c = begin(args)
   local by, id, tenant, scope, name, digest, life, most, old, grace = unpack(args, OWN, OWN + 9)
-  -- The same call, arrived a second time.
+  -- The same call arrived a second time.
   if redis.call('HGET', api_key(c, id), 'digest') == digest then return { 'ADDED', read_key(c, id) } end
   if not reaches(c, by, tenant) then return { 'DENIED' } end
   if not is_tenant(c, tenant) then return { 'NO_TENANT' } end
@@ -117,7 +118,7 @@ define('add_key', {}, function(args)
     if not gone then return { 'FULL' } end
   end
   local expires_at = life == '' and '' or text(math.min(c.now + tonumber(life), FAR))
-  -- First, since it must be there wherever there is a key.
+  -- Written first, since it must exist wherever there is a key.
   redis.call('SET', KEYED .. c.tag, 1)
   redis.call('HSET', api_key(c, id), 'tenant', tenant, 'scope', scope, 'name', name, 'digest', digest, 'created_at', c.at,
     'expires_at', expires_at, 'revoked_at', '')
@@ -154,7 +155,7 @@ define('keys', { 'no-writes' }, function(args)
   return found
 end)
 
--- key: the time, and the key if there is one.
+-- key: returns the time, and the key if it exists.
 define('key', { 'no-writes' }, function(args)
   local c = begin(args)
   return { c.at, read_key(c, args[OWN]) or false }

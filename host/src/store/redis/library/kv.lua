@@ -1,9 +1,9 @@
--- What functions keep: values with their revisions and times, and settings.
+-- Values and settings of functions.
 --
--- A value is written as `<revision> <until> <bytes>`; `until` is 0 where it has no end. Its entry says all about it: the
--- index of ends only finds those whose time is over. A value whose time is over looks absent.
+-- A value is written as `<revision> <until> <bytes>`; `until` is 0 if it does not expire. This entry is complete: the
+-- index of expiries only serves to find expired values. An expired value looks absent.
 
--- Values whose time is over that one set removes: bounds its work.
+-- Largest number of expired values that one set removes, to bound its work.
 local REMOVED_MAX = 64
 
 local function names(c, tenant, name)
@@ -11,7 +11,8 @@ local function names(c, tenant, name)
   return { values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of }
 end
 
--- The value's revision, where its bytes begin, and its entry; nothing where there is none or its time is over.
+-- Returns the value's revision, the position of its bytes, and its entry. The first two are nil if it has expired, all
+-- three if it does not exist.
 local function live(c, n, key)
   local entry = redis.call('HGET', n.values, key)
   if not entry then return nil, nil, nil end
@@ -45,7 +46,7 @@ local function is_met(expects, revision)
   return revision == expects
 end
 
--- value: its revision and bytes.
+-- value: returns its revision and bytes.
 define('value', { 'no-writes' }, function(args)
   local c = begin(args)
   local revision, from, entry = live(c, names(c, args[OWN], args[OWN + 1]), args[OWN + 2])
@@ -53,7 +54,7 @@ define('value', { 'no-writes' }, function(args)
   return { revision, string.sub(entry, from) }
 end)
 
--- set_value: where what is expected is there, and the namespace has room.
+-- set_value: sets a value if its precondition holds and the namespace has room.
 define('set_value', {}, function(args)
   local c = begin(args)
   local n = names(c, args[OWN], args[OWN + 1])
@@ -76,7 +77,7 @@ define('set_value', {}, function(args)
   return { 'SET', new }
 end)
 
--- delete_value: where what is expected is there.
+-- delete_value: deletes a value if its precondition holds.
 define('delete_value', { 'allow-oom' }, function(args)
   local c = begin(args)
   local n = names(c, args[OWN], args[OWN + 1])
@@ -88,7 +89,7 @@ define('delete_value', { 'allow-oom' }, function(args)
   return { 'DELETED' }
 end)
 
--- set_setting: of a key that holds a function's settings of a kind.
+-- set_setting: sets a setting in the key of a function's settings of one kind.
 define('set_setting', {}, function(args)
   local key, name, value, most = args[OWN], args[OWN + 1], args[OWN + 2], tonumber(args[OWN + 3])
   if redis.call('HEXISTS', key, name) == 0 and redis.call('HLEN', key) >= most then return { 'QUOTA' } end
@@ -96,7 +97,7 @@ define('set_setting', {}, function(args)
   return { 'SET' }
 end)
 
--- forget: everything of a function but the last revision, since none is used again.
+-- forget: deletes all data of a function except the last revision, since revisions are not reused.
 define('forget', { 'allow-oom' }, function(args)
   local c = begin(args)
   local n = names(c, args[OWN], args[OWN + 1])

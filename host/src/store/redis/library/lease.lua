@@ -1,12 +1,13 @@
--- lease: the first due tasks of a tenant, the highest priority first, then the oldest.
+-- lease: leases the first due tasks of a tenant, highest priority first, then oldest first.
 
--- Tasks looked at in one call: some may have expired, and each is ended on the way.
+-- Largest number of tasks examined in one call: expired ones are ended on the way.
 local LOOKED_AT_MAX = 1024
 
--- What a lease needs of a waiting task's record: attempts, when it is due, all that stays, and when it expires.
+-- Pattern of a queued task's record, with the parts that a lease needs: attempts, due time, the unchanged rest, and
+-- expiry.
 local WAITING = '^Q (%d+) %S+ (%d+) %S+ %S+ (%d+ (%d+) .*)$'
 
--- Leases the task of a ready entry; its id, its record and its input, or nil.
+-- Leases the task of a ready entry; returns its id, record and input, or nil.
 local function lease_one(c, id, token, lease)
   local key = c.tasks .. id
   local found = try_call('HMGET', key, 'record', 'param_payload')
@@ -32,8 +33,8 @@ local function lease_one(c, id, token, lease)
   return { id, record, found[2] or '' }
 end
 
--- Gives: whether bytes ended it before the tokens did, and the leased tasks. With `wanted` ids only those are
--- leased, in their order.
+-- Returns 1 if the bytes or the tasks to examine ran out before the tokens, otherwise 0, and the leased tasks. With
+-- `wanted` ids, leases only those, in their order.
 define('lease', {}, function(args)
   local c = begin(args)
   local tenant, worker, bytes = args[OWN], args[OWN + 1], tonumber(args[OWN + 3])
@@ -71,7 +72,7 @@ define('lease', {}, function(args)
           tried = tried + 1
         end
       end
-      -- None of them stays: each is leased, has ended, is delayed, or is no waiting task at all.
+      -- None of these entries stays: each task is leased, has ended, is delayed, or is not queued.
       if tried > 0 then call('ZREMRANGEBYRANK', key, 0, tried - 1) end
     end
   end
@@ -81,12 +82,12 @@ define('lease', {}, function(args)
   return { more and 1 or 0, leased }
 end)
 
--- Leases looked at for those that a caller asks for again: the latest ones, so that Redis is busy for about 10 ms at most.
+-- Largest number of leases examined for a repeated request: the latest, so that Redis is busy for about 10 ms at most.
 local HELD_MAX = 10000
 
--- held: the leases of these tokens, which now last as long as new ones. Gives: whether bytes ended it before all were
--- looked at, and the leased tasks. No index leads from a token to its task, since only a lost answer needs it: the latest
--- leases are looked through.
+-- held: extends the leases of these tokens to the duration of new ones. Returns 1 if the bytes ran out before all were
+-- examined, otherwise 0, and the leased tasks. No index leads from a token to its task, since it is needed only after a
+-- lost answer; the latest leases are scanned instead.
 define('held', { 'allow-oom' }, function(args)
   local c = begin(args)
   local lease_until, bytes = text(c.now + tonumber(args[OWN])), tonumber(args[OWN + 1])
@@ -109,7 +110,7 @@ define('held', { 'allow-oom' }, function(args)
   return { #leased < left and bytes <= 0 and 1 or 0, leased }
 end)
 
--- heads: the first ready entries of a tenant in this partition: priority, time, id, one after the other.
+-- heads: returns the first ready entries of a tenant in this partition, as alternating priority, time and id.
 define('heads', { 'no-writes' }, function(args)
   local c = begin(args)
   local tenant, most = args[OWN], tonumber(args[OWN + 1])

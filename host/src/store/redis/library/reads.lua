@@ -1,9 +1,9 @@
--- Reads of more than one key: pages of tasks, and what waits of each tenant.
+-- Reads of more than one key: pages of tasks, and the backlog of each tenant.
 
--- Entries looked at beyond a page: those without a record are dropped on the way.
+-- Largest number of entries without a record that one page drops.
 local STALE_MAX = 1000
 
--- page: the records of an index whose members are a padded time and an id, the latest first.
+-- page: returns the records of an index whose members are a padded time and an id, latest first.
 define('page', { 'allow-oom' }, function(args)
   local c = begin(args)
   local key, rows = tenant_key(c, args[OWN], args[OWN + 1]), tonumber(args[OWN + 3])
@@ -27,7 +27,8 @@ define('page', { 'allow-oom' }, function(args)
   return found
 end)
 
--- backlog: a cursor for the next call, and by tenant what waits and runs. Tenants without anything are dropped.
+-- backlog: returns a cursor for the next call, and the numbers of unfinished tasks by tenant. Drops tenants without
+-- any.
 define('backlog', { 'allow-oom' }, function(args)
   local c = begin(args)
   local scanned = call('SSCAN', TENANTS .. c.tag, args[OWN], 'COUNT', 500)
@@ -37,7 +38,7 @@ define('backlog', { 'allow-oom' }, function(args)
     local key = tenant_key(c, COUNTERS, tenant)
     local counted = call('HMGET', key, 'delayed', 'running')
     local delayed, running = tonumber(counted[1] or 0), tonumber(counted[2] or 0)
-    -- Counters that went wrong, because someone removed a key by hand, come right where nothing is left to count.
+    -- Counters that are wrong because a key was removed by hand are reset once there is nothing left to count.
     if running ~= 0 and nothing_is_left then
       call('HDEL', key, 'running')
       running = 0

@@ -1,4 +1,5 @@
--- What is reported on a task: beats, ends, cancellations. Only the holder of the current lease is heard.
+-- Reports on tasks: lease renewals, ends and cancellations. Reports other than the current lease holder's change
+-- nothing.
 
 local function fence(t) return t.attempt .. ' ' .. t.token end
 
@@ -22,18 +23,19 @@ define('beat', { 'allow-oom' }, function(args)
   return answers
 end)
 
--- What an end needs of a running task's record: its fence, all that stays, when it was accepted, and whose it is.
+-- Pattern of a running task's record, with the parts that an end needs: fence, the unchanged rest, time of acceptance,
+-- and tenant.
 local HELD = '^[RB] (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) .*)$'
 
--- The attempt is over, but not the task.
+-- Ends the attempt, but not the task unless no attempt is left.
 local function give_back(c, id, verdict, delay)
   local t = read_task(c, id)
   if verdict == 'release' then give_attempt_back(t) end
   return requeue_or_fail(c, t, c.now + tonumber(delay))
 end
 
--- `verdict` is `end`, `dead` for an end that makes a dead letter, `retry` or `release`; of the latter two, `output` is the
--- delay.
+-- `verdict` is `end`, `dead` for an end that makes a dead letter, `retry` or `release`; for the latter two, `output` is
+-- the delay in milliseconds.
 local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
   local record = try_call('HGET', c.tasks .. id, 'record')
   local held, stays, created_at, tenant = (type(record) == 'string' and record or ''):match(HELD)
@@ -64,7 +66,7 @@ define('finish', { 'allow-oom' }, function(args)
   return answers
 end)
 
--- cancel: fails a task that has not ended. Gives the word for what it found, and who ran it.
+-- cancel: fails a task that has not ended. Returns a word for the outcome, and the worker of a running attempt.
 define('cancel', { 'allow-oom' }, function(args)
   local c = begin(args)
   local t = read_task(c, args[OWN + 1])

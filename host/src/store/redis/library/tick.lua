@@ -1,12 +1,12 @@
--- tick: what time asks for. Bounded work a call: the first `most` tasks that are due, and the first ended ones.
+-- tick: performs the work that is due. Bounded per call: the first `most` due tasks, and the first ended ones.
 
--- Lines looked at in one call.
+-- Number of lines examined in one call.
 local LINES_MAX = 20
--- Of a long line the first tasks are looked at, and again after so many milliseconds: what expires behind them is found
--- then, or when it would be its turn.
+-- Interval in milliseconds at which the first tasks of a long line are examined again. Tasks behind them that expire
+-- are found then, or when it is their turn.
 local LINE_AGAIN_MS = 60000
 
--- The task of an entry that says that it is due.
+-- Performs the work that is due for the task of a due entry.
 local function pass_one(c, id, done)
   local t = read_task(c, id)
   local due = t and not is_ended(t.status) and next_due(t)
@@ -15,7 +15,7 @@ local function pass_one(c, id, done)
   elseif tonumber(due) > c.now then
     add(c, c.due, id, due)
   elseif t.status == RUNNING then
-    -- Of a lease that was never renewed perhaps nobody knew.
+    -- The worker may never have received a lease that was never renewed.
     if not t.renewed then give_attempt_back(t) end
     done.lapsed[#done.lapsed + 1] = id
     done.lapsed[#done.lapsed + 1] = requeue_or_fail(c, t, c.now)
@@ -30,7 +30,7 @@ local function pass_one(c, id, done)
   end
 end
 
--- Fails the tasks of a line that have expired.
+-- Fails the expired tasks of a line.
 local function look_at_line(c, line, most, done)
   local ids, again, failed = call('ZRANGE', line_key(c, line), 0, most - 1), math.huge, 0
   for _, id in ipairs(ids) do
@@ -53,8 +53,8 @@ local function look_at_line(c, line, most, done)
   done.expired = done.expired + failed
 end
 
--- What an ended task left in the indexes. Entries are in the order of their time, unless a host keeps ended tasks for
--- longer than another one: then they wait for the ones before.
+-- Removes the index entries of ended tasks. Entries are in the order of their time unless another host keeps ended
+-- tasks for longer; later entries then wait for the earlier ones.
 local function purge(c, most)
   local entries = call('LRANGE', ENDED .. c.tag, 0, most - 1)
   local purged = 0
@@ -63,7 +63,7 @@ local function purge(c, most)
     purged = purged + 1
     local id, created_at, ended_at, tenant = entry:sub(17, 52), entry:sub(53, 68), entry:sub(69, 84), entry:sub(85)
     local known = read_task(c, id)
-    -- An id that is made from an idempotency key can come again once its record is gone: that one is not yet due.
+    -- An id made from an idempotency key can be used again once its record is gone; that task is not yet due.
     if known and is_ended(known.status) and padded(known.since) == ended_at then call('UNLINK', known.key) end
     drop(c, tenant_key(c, TASKS, tenant), created_at .. id)
     drop(c, tenant_key(c, DEAD, tenant), ended_at .. id)
@@ -73,7 +73,7 @@ local function purge(c, most)
   return purged
 end
 
--- A task can be due for two reasons, the one after the other: its lease has run out, and it has expired.
+-- Largest number of passes: a task can be due for two reasons in turn, a lapsed lease and then its expiry.
 local PASSES = 3
 
 define('tick', { 'allow-oom' }, function(args)

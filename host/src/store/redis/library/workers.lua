@@ -1,4 +1,4 @@
--- Who works for each dispatcher. For people and their tools; nothing is decided by it.
+-- Announced dispatchers and their workers. For display; no decision depends on them.
 
 define('announce', { 'allow-oom' }, function(args)
   local c = begin(args)
@@ -27,10 +27,10 @@ define('workers', { 'allow-oom' }, function(args)
   return found
 end)
 
--- ping: whether this library is here; gives the store's id, empty where it has none.
+-- ping: proves that this library is loaded; returns the store's id, empty if it has none.
 define('ping', { 'no-writes' }, function(args) return redis.call('GET', STORE .. args[1]) or '' end)
 
--- begin: gives the store an id where it has none yet, and answers the one that it has.
+-- begin: gives the store an id if it has none, and returns its id.
 define('begin', { 'allow-oom' }, function(args)
   local key = STORE .. args[1]
   redis.call('SET', key, args[OWN], 'NX')
@@ -39,14 +39,14 @@ end)
 
 define('now', { 'no-writes' }, function(args) return begin(args).at end)
 
--- permissions: those of the commands named that whoever asks may not use, on the store's keys and channels.
+-- permissions: returns those of the given commands that the calling user may not use on the store's keys and channels.
 define('permissions', { 'no-writes' }, function(args)
   local key, channel, missing = args[OWN], args[OWN + 1], {}
   for at = OWN + 2, #args do
     local name, sub = args[at]:match('^([^|]+)|?(.*)$')
     local on = (name == 'publish' or name == 'subscribe') and channel or key
     local words = sub == '' and { name, on } or { name, sub, on }
-    -- Redis 7.0 ends where the number of keys is missing.
+    -- Redis 7.0 crashes if the number of keys is missing.
     if name == 'fcall' then words = { name, 'f', '1', key } end
     if not redis.acl_check_cmd(unpack(words)) then missing[#missing + 1] = args[at] end
   end
