@@ -24,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Maximum number of chunks in transit in one direction; times [`CHUNK_BYTES`], the most that a delay keeps in memory.
+/// Largest number of chunks in transit in one direction; times [`CHUNK_BYTES`], the most memory that a delay takes.
 const CHUNKS_MAX: usize = 64;
 const CHUNK_BYTES: usize = 16 << 10;
 
@@ -238,7 +238,7 @@ fn reset(stream: &TcpStream) {
 struct Pump<'a> {
     control: watch::Receiver<Control>,
     way: fn(&Faults) -> Way,
-    /// As many resets as there were when the connection was made.
+    /// Number of resets when the connection was made.
     resets: u64,
     carried: &'a Carried,
 }
@@ -279,7 +279,7 @@ impl Pump<'_> {
     }
 }
 
-/// Waits until a direction lets bytes pass; an error where its connection was reset first.
+/// Waits until a direction delivers bytes; fails if its connection is reset first.
 async fn open(control: &mut watch::Receiver<Control>, way: fn(&Faults) -> Way, resets: u64) -> anyhow::Result<Way> {
     let is_over = |control: &Control| control.resets != resets;
     let control = *control.wait_for(|control| is_over(control) || !way(&control.faults).blocked).await?;

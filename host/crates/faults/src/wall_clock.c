@@ -1,7 +1,7 @@
-// The wall clock of a process that loads this library before all others (LD_PRELOAD): the machine's, and the milliseconds
-// that the first word of the file WALL_CLOCK says. The file is mapped once, before the process can lock itself up; its
-// second word becomes the process's id then, by which is seen that the library is there. Clocks that cannot be set are
-// left alone, and so are the kernel's own times, such as those of files.
+// Wall clock of a process that preloads this library (LD_PRELOAD): the machine's time, plus the milliseconds in the
+// first word of the file WALL_CLOCK. The file is mapped once, before the process locks itself up; its second word is
+// then set to the process's id, which shows that the library is loaded. Clocks that cannot be set are unaffected, and
+// so are the kernel's own times, such as those of files.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,7 +29,7 @@ __attribute__((constructor)) static void begin(void) {
   words[1] = getpid();
 }
 
-// The word may be written meanwhile: it is read until it is the same twice.
+// Reads the word until it is the same twice, since it may be written meanwhile.
 static int64_t ahead_ms(void) {
   int64_t first, again;
   if (!words) return 0;
@@ -41,7 +41,7 @@ static int64_t ahead_ms(void) {
 }
 
 int clock_gettime(clockid_t id, struct timespec *at) {
-  // Other libraries may ask before this one is set up.
+  // Other libraries may call this before the constructor has run.
   int failed = machine_gettime ? machine_gettime(id, at) : (int)syscall(SYS_clock_gettime, id, at);
   if (failed || (id != CLOCK_REALTIME && id != CLOCK_REALTIME_COARSE)) return failed;
   int64_t ms = ahead_ms();

@@ -1,10 +1,9 @@
-//! A wall clock of one process's own, which can be set while the process runs. The machine's clock is everybody's and
-//! root's to set, and Linux has namespaces only for clocks that cannot be set. So the process is started with a small
-//! library before its others, which adds to the machine's time what a file says: `wall_clock.c`, compiled where it is
-//! wanted.
+//! Wall clock for a single process, which can be set while the process runs. The machine's clock is shared and only
+//! root can set it, and Linux has namespaces only for clocks that cannot be set. So the process is started with a
+//! preloaded library that adds an offset, read from a file, to the machine's time: `wall_clock.c`, compiled on demand.
 //!
-//! Only a process that is linked dynamically has such a clock, and of those that it starts only the ones that are given
-//! its environment.
+//! Works only for dynamically linked processes. Of the processes that they start, only those with the same environment
+//! are affected.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,11 +16,12 @@ use std::{
 use anyhow::Context as _;
 
 const SOURCE: &str = include_str!("wall_clock.c");
-/// A word of a clock's file, in bytes: the first is its milliseconds ahead, the second the process that reads it.
+/// Size of a word of a clock's file, in bytes: the first word is the offset in milliseconds, the second the process
+/// that reads it.
 const WORD: usize = size_of::<i64>();
 const READER_AT: u64 = WORD as u64;
 
-/// The library, as a file.
+/// Path of the compiled library.
 #[derive(Clone, Debug)]
 pub struct Library(PathBuf);
 
@@ -29,7 +29,7 @@ impl Library {
     /// Compiles the library into a directory.
     ///
     /// # Errors
-    /// Where there is no C compiler, or it fails.
+    /// Fails if there is no C compiler, or if it fails.
     pub fn build(dir: &Path) -> anyhow::Result<Self> {
         let library = dir.join("wall-clock.so");
         let mut compiler = Command::new("cc")
@@ -39,7 +39,7 @@ impl Library {
             .stderr(Stdio::piped())
             .spawn()
             .context("there is no C compiler `cc`, which the clock of a process needs to be set")?;
-        // A compiler that does not read says why at its end.
+        // A compiler that stops reading reports the reason when it ends.
         let _ = compiler.stdin.take().context("its stdin is piped")?.write_all(SOURCE.as_bytes());
         let done = compiler.wait_with_output()?;
         let said = String::from_utf8_lossy(&done.stderr);
@@ -47,10 +47,10 @@ impl Library {
         Ok(Self(library))
     }
 
-    /// A clock that shows the machine's time until it is set, for one process at a time. `file` is where it is kept.
+    /// Creates a clock in `file`, for one process at a time. It shows the machine's time until it is set.
     ///
     /// # Errors
-    /// Where the file cannot be made.
+    /// Fails if the file cannot be created.
     pub fn clock(&self, file: PathBuf) -> anyhow::Result<WallClock> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&file);
         let words = options.with_context(|| format!("make {}", file.display()))?;
@@ -59,7 +59,7 @@ impl Library {
     }
 }
 
-/// See the module's documentation.
+/// Settable wall clock of one process. See the module's documentation.
 #[derive(Debug)]
 pub struct WallClock {
     library: PathBuf,
@@ -68,25 +68,25 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// Variables of the environment with which a process that has this clock is started.
+    /// Returns the environment variables with which a process must be started to use this clock.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 2] {
         [("LD_PRELOAD", self.library.display().to_string()), ("WALL_CLOCK", self.file.display().to_string())]
     }
 
-    /// Sets it so many milliseconds ahead of the machine's clock, or behind it. A process that is started again finds its
-    /// clock as it was set.
+    /// Sets the clock `ahead_ms` milliseconds ahead of the machine's clock, or behind it if negative. The setting
+    /// survives a restart of the process.
     ///
     /// # Errors
-    /// Where its file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn set(&self, ahead_ms: i64) -> anyhow::Result<()> {
         Ok(self.words.write_all_at(&ahead_ms.to_ne_bytes(), 0)?)
     }
 
-    /// The process that goes by it, the last one of several.
+    /// Returns the process that uses the clock; of several, the last that started.
     ///
     /// # Errors
-    /// Where none has begun to: then setting it does nothing.
+    /// Fails if no process uses it, so that setting it has no effect.
     pub fn reader(&self) -> anyhow::Result<u32> {
         let mut word = [0; WORD];
         self.words.read_exact_at(&mut word, READER_AT)?;

@@ -137,7 +137,7 @@ async fn a_reset_ends_a_connection_that_a_black_hole_holds() {
     assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
-/// A question arrives, its answer does not, and the connection goes with it.
+/// A request arrives, its answer does not, and the connection is lost with it.
 #[tokio::test]
 async fn what_is_held_up_is_lost_in_a_reset() {
     let proxy = proxy().await;

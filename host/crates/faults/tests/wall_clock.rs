@@ -1,14 +1,14 @@
-//! A process whose clock is set reads that time, forward and back, while others read the machine's.
+//! Tests of a process with its own clock, set forward and back, while other processes read the machine's.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{process::Command, time::UNIX_EPOCH};
 
 use fusebox_harness::wall_clock::{Library, WallClock};
 
-/// Further than any test takes, in seconds.
+/// Longer than any test takes, in seconds.
 const FAR_S: i64 = 600;
 
-/// The time that a process reads, less this process's own, in seconds.
+/// Returns the time that a process reads minus this process's own, in seconds.
 fn ahead_s(clock: Option<&WallClock>) -> i64 {
     let mut date = Command::new("date");
     date.arg("+%s");

@@ -14,20 +14,20 @@ use super::{
     link::Link,
 };
 
-/// What connecting may take: a first packet that is lost twice is sent again within 3 s.
+/// Time limit of a connection: a first packet that is lost twice is sent again within 3 s.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Makes a connection: this process by itself, or another one for it.
+/// Opens connections, either in this process or through a helper process.
 #[async_trait]
 pub trait Dial: Send + Sync {
-    /// A connection to `HOST:PORT`.
+    /// Connects to `HOST:PORT`.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     async fn dial(&self, address: &str) -> io::Result<TcpStream>;
 }
 
-/// Connects by itself.
+/// Opens connections in this process.
 pub struct Direct;
 
 #[async_trait]
@@ -37,41 +37,41 @@ impl Dial for Direct {
     }
 }
 
-/// Why a worker did not join.
+/// Error of joining.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address cannot be read.
+    /// The URL is invalid.
     #[error("`{url}` is not a dispatcher's address: write tcp://HOST:PORT, such as tcp://10.0.0.1:7070")]
     BadUrl {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
     },
-    /// Without a token only this machine is trusted.
+    /// The dispatcher is on another machine, which takes a token.
     #[error("{url} is another machine: set the join token that the dispatcher there has")]
     TokenNeeded {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
     },
-    /// There is no connection.
+    /// The connection failed.
     #[error(
         "cannot connect to {url} ({reason}): check that the dispatcher runs and that its port is open to this machine"
     )]
     Unreachable {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
-        /// What the system says.
+        /// Error of the operating system.
         reason: String,
     },
     /// The tokens of the two sides differ, or only one side has one.
     #[error("the dispatcher at {url} refuses this join token, or the lack of one: set the same on both sides")]
     Refused {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
     },
-    /// The dispatcher's host has keys, and the dispatcher no token.
+    /// The dispatcher's host has keys, and the dispatcher has no token.
     #[error("the dispatcher at {url} lets no worker in: {TOKEN_NEEDED}")]
     Closed {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
     },
     /// The two sides come from releases that are too far apart.
@@ -80,35 +80,35 @@ pub enum ConnectError {
          {newest}: each release speaks its own and the one before, so install releases that follow each other"
     )]
     Version {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
-        /// The oldest version that this side speaks.
+        /// Oldest version that this side speaks.
         oldest: u16,
-        /// The newest one.
+        /// Newest version that this side speaks.
         newest: u16,
-        /// The dispatcher's newest version.
+        /// Newest version that the dispatcher speaks.
         theirs: u16,
     },
-    /// Something else answers, or the connection was cut.
+    /// Another service answers, or the connection was closed.
     #[error("what answers at {url} is not a dispatcher ({reason}): check host and port")]
     NotADispatcher {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
-        /// What it did.
+        /// Behaviour that shows it.
         reason: String,
     },
-    /// It is there and says nothing.
+    /// The connection is open, and the peer sends nothing.
     #[error("{url} does not answer in time: check that this is a dispatcher's port for workers, or try again later")]
     Timeout {
-        /// The address.
+        /// URL of the dispatcher.
         url: String,
     },
 }
 
-/// Joins the dispatcher at `url`, such as `tcp://10.0.0.1:7070`. Dropping the future ends the attempt.
+/// Joins the dispatcher at `url`, such as `tcp://10.0.0.1:7070`. Dropping the future cancels the attempt.
 ///
 /// # Errors
-/// Where it cannot join; the error says what to do.
+/// Fails if the worker cannot join; the error includes advice.
 pub async fn connect(url: &str, token: Option<&JoinToken>, dial: &dyn Dial) -> Result<Link, ConnectError> {
     connect_as(url, token, dial, VERSIONS, HANDSHAKE_TIME).await
 }
@@ -124,7 +124,7 @@ pub(super) async fn connect_as(
     loop {
         let stream = reach(url, token, dial).await?;
         match tokio::time::timeout(time, join(stream, token, version)).await {
-            // An older dispatcher says its newest version. Each try is of an older one, so there are few.
+            // An older dispatcher returns its newest version. Each try uses an older one, so there are few.
             Ok(Err(Why::Version(theirs))) if theirs < version && versions.contains(&theirs) => version = theirs,
             Ok(joined) => return joined.map_err(|why| why.at(url, &versions)),
             Err(_) => return Err(ConnectError::Timeout { url: url.into() }),
@@ -132,7 +132,7 @@ pub(super) async fn connect_as(
     }
 }
 
-/// A connection to where `url` leads now.
+/// Connects to the current address of `url`.
 async fn reach(url: &str, token: Option<&JoinToken>, dial: &dyn Dial) -> Result<TcpStream, ConnectError> {
     let address = address(url)?;
     let unreachable = |reason: String| ConnectError::Unreachable { url: url.into(), reason };
@@ -147,10 +147,10 @@ async fn reach(url: &str, token: Option<&JoinToken>, dial: &dyn Dial) -> Result<
     Ok(stream)
 }
 
-/// `HOST:PORT` of a dispatcher's URL.
+/// Returns `HOST:PORT` of a dispatcher's URL.
 ///
 /// # Errors
-/// Where it is no such URL.
+/// [`ConnectError::BadUrl`] if `url` is not `tcp://HOST:PORT`.
 pub fn address(url: &str) -> Result<&str, ConnectError> {
     read(url).ok_or_else(|| ConnectError::BadUrl { url: url.into() })
 }
@@ -163,7 +163,7 @@ fn read(url: &str) -> Option<&str> {
     (is_host && is_port).then_some(address)
 }
 
-/// Why the handshake ended.
+/// Reason for the end of a handshake.
 enum Why {
     Refused,
     Closed,
@@ -207,7 +207,7 @@ async fn join(mut stream: TcpStream, token: Option<&JoinToken>, version: u16) ->
     }
     let mut message = [0; NOISE_BYTES];
     stream.read_exact(&mut message).await?;
-    // It welcomes this worker but does not know the token itself.
+    // An error here means that the dispatcher welcomes this worker but does not know the token itself.
     let (session, confirm) = waiting.confirm(&message).map_err(|_| Why::Refused)?;
     stream.write_all(&confirm).await?;
     Ok(Link::open(stream, session, version, token.cloned(), Arc::new(Counters::default())).await?)

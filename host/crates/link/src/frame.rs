@@ -1,28 +1,28 @@
-//! What is sealed and sent at once: messages, one after the other, each after its length. Several that wait make one frame,
-//! since each one costs both sides some switches between threads, whatever its size. Bytes in, bytes out, no I/O.
+//! Frames, the units that are sealed and sent: one or more messages, each after its length. Waiting messages share a
+//! frame, since each frame costs both sides several thread switches whatever its size. Bytes in, bytes out, no I/O.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::MESSAGE_BYTES_MAX;
 
-/// Before each message.
+/// Size of the length before each message, in bytes.
 const LENGTH_BYTES: usize = size_of::<u32>();
-/// A frame that has so many bytes takes no further message: a larger one gains nothing.
+/// Size at which a frame takes no further message, in bytes: a larger frame gains nothing.
 const GATHERED_BYTES: usize = 64 << 10;
-/// The largest frame: a few small messages, and one of the largest.
+/// Largest frame, in bytes: small messages up to [`GATHERED_BYTES`], and one of the largest.
 pub(super) const FRAME_BYTES_MAX: usize = GATHERED_BYTES + LENGTH_BYTES + MESSAGE_BYTES_MAX;
 
-/// A frame to be sent.
+/// Frame to be sent.
 #[derive(Default)]
 pub(super) struct Frame(BytesMut);
 
 impl Frame {
-    /// Whether another message may be added.
+    /// Returns true if another message may be added.
     pub(super) fn has_room(&self) -> bool {
         self.0.len() < GATHERED_BYTES
     }
 
-    /// Adds a message, of at most [`MESSAGE_BYTES_MAX`].
+    /// Adds a message of at most [`MESSAGE_BYTES_MAX`].
     pub(super) fn add(&mut self, message: &[u8]) {
         self.0.reserve(LENGTH_BYTES + message.len());
         // The sender has checked the length.
@@ -30,17 +30,17 @@ impl Frame {
         self.0.put_slice(message);
     }
 
-    /// The bytes; the frame is empty then.
+    /// Returns the bytes and empties the frame.
     pub(super) fn take(&mut self) -> Bytes {
         self.0.split().freeze()
     }
 }
 
-/// A frame that came.
+/// Received frame.
 #[derive(Default)]
 pub(super) struct Parts(Bytes);
 
-/// The lengths in a frame do not make up the frame.
+/// Error of a frame whose lengths do not add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Torn;
 
@@ -49,7 +49,7 @@ impl Parts {
         Self(frame)
     }
 
-    /// The next message; `None` after the last.
+    /// Returns the next message; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, Torn> {
         if self.0.is_empty() {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! The handshake that opens a link: bytes in, bytes out, no I/O. Every message has a fixed size, so a stranger's bytes
-//! are never taken for a length.
+//! The handshake that opens a link: bytes in, bytes out, no I/O. Every message has a fixed size, so a peer's bytes are
+//! never used as a length.
 //!
 //! ```text
 //! worker                                                dispatcher
@@ -8,11 +8,11 @@
 //!   an empty sealed message (16 bytes)            ──▶   the link is open
 //! ```
 //!
-//! Noise is `NNpsk0` with a key made from the join token: both sides prove that they know it, and every link has keys of
-//! its own that the token does not reveal later. What is sent in clear is part of the prologue, so that a changed byte
-//! of it fails the handshake. The worker's version is the newest it speaks, or what the dispatcher answered last time; see
-//! `VERSIONS`. The first two messages can be replayed or be those of somebody else; the third cannot, and
-//! only then does the dispatcher believe.
+//! Noise is `NNpsk0` with a key derived from the join token: both sides prove that they know it, and every link has
+//! keys of its own, which the token does not reveal later. The clear parts are in the prologue, so that a changed byte
+//! of them fails the handshake. The worker sends the newest version it speaks, or the one that the dispatcher answered
+//! last time; see `VERSIONS`. The first two messages can be replayed or forwarded by an attacker; the third cannot, so
+//! the dispatcher trusts the worker only after it.
 
 use snow::{Builder, HandshakeState, StatelessTransportState};
 
@@ -21,23 +21,23 @@ use super::seal::{Broken, Opener, Sealer, TAG_BYTES};
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const MAGIC: [u8; 4] = *b"FBOX";
 
-/// The clear start of the worker's first message.
+/// Length of the clear start of the worker's first message, in bytes.
 pub(super) const HELLO_HEADER_BYTES: usize = MAGIC.len() + size_of::<u16>();
-/// The clear start of the dispatcher's answer.
+/// Length of the clear start of the dispatcher's answer, in bytes.
 pub(super) const ANSWER_HEADER_BYTES: usize = HELLO_HEADER_BYTES + 1;
-/// A Noise message of this pattern: a key of X25519 and the tag of an empty payload.
+/// Length of a Noise message of this pattern, in bytes: an X25519 key and the tag of an empty payload.
 pub(super) const NOISE_BYTES: usize = 32 + TAG_BYTES;
-/// The worker's last message.
+/// Length of the worker's last message, in bytes.
 pub(super) const CONFIRM_BYTES: usize = TAG_BYTES;
 
-/// What the dispatcher says to a worker that speaks the protocol.
+/// Dispatcher's answer to a worker that speaks the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Verdict {
     Welcome = 0,
     WrongToken = 1,
     WrongVersion = 2,
-    /// Since version 3; an older worker is told of a wrong token.
+    /// Since version 3; an older worker receives [`Self::WrongToken`].
     TokenNeeded = 3,
 }
 
@@ -45,13 +45,13 @@ impl Verdict {
     const ALL: [Self; 4] = [Self::Welcome, Self::WrongToken, Self::WrongVersion, Self::TokenNeeded];
 }
 
-/// The keys of an open link, for each direction.
+/// Keys of an open link, one per direction.
 pub(super) struct Session {
     pub(super) sealer: Sealer,
     pub(super) opener: Opener,
 }
 
-/// A side that waits for the other's next message.
+/// State of a side that waits for the other's next message.
 pub(super) struct Waiting(HandshakeState);
 
 pub(super) fn hello_header(version: u16) -> [u8; HELLO_HEADER_BYTES] {
@@ -65,27 +65,27 @@ pub(super) fn answer_header(version: u16, verdict: Verdict) -> [u8; ANSWER_HEADE
     [a, b, c, d, high, low, verdict as u8]
 }
 
-/// The peer's version; `None` where it speaks something else.
+/// Returns the peer's version; `None` if it speaks another protocol.
 pub(super) fn version_of(header: &[u8; HELLO_HEADER_BYTES]) -> Option<u16> {
     let [a, b, c, d, high, low] = *header;
     ([a, b, c, d] == MAGIC).then_some(u16::from_be_bytes([high, low]))
 }
 
-/// The dispatcher's version and verdict; `None` where it speaks something else.
+/// Returns the dispatcher's version and verdict; `None` if it speaks another protocol.
 pub(super) fn verdict_of(header: &[u8; ANSWER_HEADER_BYTES]) -> Option<(u16, Verdict)> {
     let [hello @ .., verdict] = *header;
     let verdict = Verdict::ALL.into_iter().find(|known| *known as u8 == verdict)?;
     Some((version_of(&hello)?, verdict))
 }
 
-/// The worker's Noise message 1, and what opens the answer.
+/// Creates the worker's Noise message 1, and the state that reads the answer.
 pub(super) fn begin(key: &[u8; 32], version: u16) -> Result<(Waiting, [u8; NOISE_BYTES]), Broken> {
     let mut state = state(key, version, |builder| builder.build_initiator())?;
     let message = write(&mut state)?;
     Ok((Waiting(state), message))
 }
 
-/// The dispatcher's Noise message 2, and what opens the worker's last message.
+/// Creates the dispatcher's Noise message 2, and the state that reads the worker's last message.
 pub(super) fn answer(
     key: &[u8; 32],
     version: u16,
@@ -98,7 +98,7 @@ pub(super) fn answer(
 }
 
 impl Waiting {
-    /// The worker's end: takes Noise message 2, makes the last message.
+    /// Finishes the worker's side: reads Noise message 2, creates the last message.
     pub(super) fn confirm(mut self, message: &[u8; NOISE_BYTES]) -> Result<(Session, [u8; CONFIRM_BYTES]), Broken> {
         read(&mut self.0, message)?;
         let mut session = self.session()?;
@@ -107,7 +107,7 @@ impl Waiting {
         Ok((session, confirm))
     }
 
-    /// The dispatcher's end: takes the last message.
+    /// Finishes the dispatcher's side: reads the last message.
     pub(super) fn finish(self, confirm: &[u8; CONFIRM_BYTES]) -> Result<Session, Broken> {
         let mut session = self.session()?;
         session.opener.open(confirm, &mut [])?;
@@ -141,7 +141,7 @@ fn read(state: &mut HandshakeState, message: &[u8; NOISE_BYTES]) -> Result<(), B
     if state.read_message(message, &mut payload)? == 0 { Ok(()) } else { Err(Broken) }
 }
 
-/// Two ends of an open link.
+/// Returns both ends of an open link.
 #[cfg(test)]
 pub(super) fn sessions() -> (Session, Session) {
     let key = [7; 32];

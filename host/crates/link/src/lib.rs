@@ -1,10 +1,11 @@
-//! The encrypted message link between a dispatcher and its workers: whole messages, in order, both ways, over one TCP
-//! connection that nng carries and Noise encrypts.
+//! Encrypted message link between a dispatcher and its workers: whole messages, in order, in both directions, over one
+//! TCP connection. nng frames the messages and Noise encrypts them.
 //!
-//! A stranger meets only the handshake: a few fixed-size reads, bounded in time and number. Whoever knows the join token
-//! gets a [`Link`]. A link lives as long as its connection and never reconnects, so that nothing queued for one peer can
-//! reach another; joining again is the worker's business. That a message was sent does not mean that it arrived: leases
-//! and acknowledgements above carry correctness, and heartbeats find a peer that is gone without a word.
+//! A peer without the join token only reaches the handshake: a few fixed-size reads, bounded in time and number. A peer
+//! with the token gets a [`Link`]. A link lives as long as its connection and never reconnects, so that no message
+//! queued for one peer can reach another; the worker joins again instead. A message that was sent may not have arrived:
+//! correctness rests on the leases and acknowledgements of the layer above, and heartbeats detect a peer that
+//! disappears silently.
 
 mod admission;
 mod connect;
@@ -32,31 +33,32 @@ pub use self::{
     token::{BadToken, JoinToken},
 };
 
-/// The largest message: one input of 6 MiB, which is the largest, and a batch beside it.
+/// Largest message, in bytes: the largest input, 6 MiB, and a batch beside it.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
-/// The versions that this release speaks, of the messages and of this link: its own, and that of the release before. A worker
-/// says its newest; the dispatcher takes it, or answers with its own newest, and the worker comes again with that where it
-/// speaks it. So the two find the newest that both speak. Somebody between the two can make them take the older one, and
-/// nothing more.
+/// Versions of the protocol that this release speaks, of the messages and of this link: its own and that of the
+/// previous release. A worker proposes its newest; the dispatcher accepts it or answers with its own newest, and the
+/// worker connects again with that version if it speaks it. So both agree on the newest version that both speak. An
+/// attacker on the network can at most force the older one.
 const VERSIONS: RangeInclusive<u16> = PROTOCOL_OLDEST..=PROTOCOL;
 
-/// The refusal of workers without a token by a host with keys.
+/// Reason given to workers without a token by a host that has API keys.
 pub const TOKEN_NEEDED: &str = "the host has API keys, so workers must prove that they belong to it: make a join token with \
      `openssl rand -hex 32`, and give it to dispatchers and workers by --join-token or FUSEBOX_JOIN_TOKEN";
 
-/// What a handshake may take: three small messages over a bad long line, retransmissions included.
+/// Time limit of a handshake: three small messages over a bad long-distance line, including retransmissions.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
-/// What happened to those who connected, to be shown as metrics.
+/// Counters of connections and links, for metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Workers that joined.
+    /// Number of workers that joined.
     pub accepted: AtomicU64,
-    /// Connections that did not speak the protocol, or no version of it that is spoken here, or not with this token, or left too early.
+    /// Number of connections that were refused: not the protocol, no common version, another token, or closed too
+    /// early.
     pub refused_handshakes: AtomicU64,
-    /// Connections that took too long to join, or that had to make room for newer ones.
+    /// Number of connections that took too long to join, or were dropped to make room for newer ones.
     pub expired_handshakes: AtomicU64,
-    /// Messages on a link that its peer did not seal, or not for this place; each ends its link.
+    /// Number of messages that the peer did not seal, or that arrived out of place; each closes its link.
     pub broken_messages: AtomicU64,
 }

@@ -1,4 +1,4 @@
-//! An open link: a half that sends and a half that receives. A task of its own seals and sends what is queued, in order.
+//! An open link: a sending half and a receiving half. A separate task seals and sends the queued messages, in order.
 
 use std::{
     fmt,
@@ -19,25 +19,26 @@ use super::{
     seal::{Broken, Opener, Opening, Sealer, sealed_bytes},
 };
 
-/// Messages that wait to be sent. Credit keeps them to some tens; a peer this far behind does not read.
+/// Largest number of queued messages. Credit keeps it to some tens; a peer this far behind does not read.
 const QUEUE_MESSAGES_MAX: usize = 1_024;
-/// The bytes of these: room for a few of the largest messages, and what a peer that does not read can cost at most.
+/// Largest size of the queued messages, in bytes: room for a few of the largest, and the most memory that a peer that
+/// does not read can cost.
 const QUEUE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 
-/// An open link to a peer that knows the join token.
+/// Open link to a peer that knows the join token, or that needed none.
 #[derive(Debug)]
 pub struct Link {
-    /// Sends; may be cloned.
+    /// Sending half; may be cloned.
     pub sender: LinkSender,
-    /// Receives. Dropping it closes the link.
+    /// Receiving half. Dropping it closes the link.
     pub receiver: LinkReceiver,
-    /// The peer's address, for people.
+    /// Address of the peer, for display.
     pub peer: String,
-    /// The token that both sides have proven to know.
+    /// Token that both sides have proven to know.
     pub token: Option<JoinToken>,
 }
 
-/// The half that sends. Where all of them are gone, what was queued is still sent.
+/// Sending half. After all clones are dropped, queued messages are still sent.
 #[derive(Clone)]
 pub struct LinkSender {
     queue: mpsc::Sender<Bytes>,
@@ -46,12 +47,12 @@ pub struct LinkSender {
     version: u16,
 }
 
-/// The half that receives. Dropping it closes the link.
+/// Receiving half. Dropping it closes the link.
 pub struct LinkReceiver {
     incoming: Incoming,
     opener: Opener,
     opening: Option<Opening<Message>>,
-    /// What is left of the frame that came last.
+    /// Rest of the last received frame.
     parts: Parts,
     is_broken: bool,
     socket: Arc<Socket>,
@@ -59,22 +60,22 @@ pub struct LinkReceiver {
     counters: Arc<Counters>,
 }
 
-/// Why a message was not queued.
+/// Reason why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The link is closed.
     #[error("the link is closed: join again")]
     Closed,
-    /// The peer is too far behind; the link is closed now.
+    /// The peer is too far behind; the link is now closed.
     #[error("the peer does not read what it is sent, and the link was closed: join again")]
     Full,
-    /// The message is larger than [`MESSAGE_BYTES_MAX`]; the link is as it was.
+    /// The message is larger than [`MESSAGE_BYTES_MAX`]; the link is unaffected.
     #[error("the message is larger than {MESSAGE_BYTES_MAX} bytes: send it in parts")]
     TooLarge,
 }
 
 impl Link {
-    /// Makes a link of a connection whose handshake, for this version of the protocol, is over.
+    /// Creates a link from a connection after its handshake with this version of the protocol.
     pub(super) async fn open(
         stream: TcpStream,
         session: Session,
@@ -108,16 +109,17 @@ impl Link {
 }
 
 impl LinkSender {
-    /// The version of the protocol that both sides speak: the peer knows no message that came later.
+    /// Returns the version of the protocol that both sides speak; the peer does not know messages of later ones.
     #[must_use]
     pub fn version(&self) -> u16 {
         self.version
     }
 
-    /// Queues a message and never waits. That it was queued does not mean that it will arrive.
+    /// Queues a message without waiting. A queued message may not arrive.
     ///
     /// # Errors
-    /// Where the link is closed, the message too large, or the peer so far behind that this closes the link.
+    /// [`SendError`] if the link is closed, the message too large, or the peer so far behind that this call closes the
+    /// link.
     pub fn send(&self, message: Bytes) -> Result<(), SendError> {
         let bytes = message.len();
         if bytes > MESSAGE_BYTES_MAX {
@@ -135,18 +137,18 @@ impl LinkSender {
             }),
         };
         if result.is_err() {
-            // Where one message is left out, none after it may pass for the next.
+            // After a lost message, none after it may be taken for the next.
             self.close();
         }
         result
     }
 
-    /// Closes the link both ways, at once: what is queued or on its way may be lost.
+    /// Closes the link in both directions at once: messages queued or in transit may be lost.
     pub fn close(&self) {
         self.socket.close();
     }
 
-    /// Whether the link is closed, by either side.
+    /// Returns true if the link is closed, by either side.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.socket.closed().is_cancelled()
@@ -154,7 +156,7 @@ impl LinkSender {
 }
 
 impl LinkReceiver {
-    /// The next message; `None` once the link is closed or its peer broke the protocol. Cancellation safe.
+    /// Receives the next message; `None` once the link is closed or the peer violated the protocol. Cancellation safe.
     pub async fn recv(&mut self) -> Option<Bytes> {
         while !self.is_broken {
             match self.parts.next() {
@@ -172,7 +174,7 @@ impl LinkReceiver {
         None
     }
 
-    /// Opens the next frame, or finds that it is broken.
+    /// Opens the next frame, or marks the link as broken.
     async fn open_next(&mut self) -> Option<()> {
         loop {
             if self.opening.is_none() {
@@ -191,7 +193,7 @@ impl LinkReceiver {
                     self.parts = Parts::new(frame);
                     return Some(());
                 }
-                // A large message: others may run before it goes on.
+                // A large message: other tasks may run before it continues.
                 Some(Ok(None)) => tokio::task::yield_now().await,
                 Some(Err(Broken)) => {
                     self.is_broken = true;
@@ -203,7 +205,8 @@ impl LinkReceiver {
     }
 }
 
-/// Seals and sends what is queued: the only user of the sealer, so messages are numbered as they were queued.
+/// Seals and sends queued messages. It is the only user of the sealer, so messages are numbered in the order of the
+/// queue.
 struct Pump {
     queued: mpsc::Receiver<Bytes>,
     queued_bytes: Arc<AtomicUsize>,
@@ -214,7 +217,7 @@ struct Pump {
 impl Pump {
     async fn run(mut self) {
         let socket = self.outgoing.socket().clone();
-        // Where the link closes, whatever it does is dropped.
+        // Once the link closes, work in progress is dropped.
         if let Some(Err(Stopped)) = socket.closed().run_until_cancelled(self.send_all()).await {
             socket.close();
         }
@@ -248,7 +251,7 @@ impl Pump {
     }
 }
 
-/// The link cannot go on sending.
+/// The link can send no more.
 struct Stopped;
 
 impl fmt::Debug for LinkSender {

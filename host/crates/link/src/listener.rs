@@ -1,5 +1,5 @@
-//! The dispatcher's side: one TCP port where workers join. Handshakes run beside each other, bounded in number and time,
-//! so that whoever connects and says nothing, or nonsense, holds up nobody.
+//! The dispatcher's side: one TCP port where workers join. Handshakes run concurrently, bounded in number and time, so
+//! that silent or malformed connections delay no one.
 
 use std::{
     collections::VecDeque,
@@ -28,16 +28,17 @@ use super::{
     seldom::Seldom,
 };
 
-/// Handshakes at once. Each costs a descriptor and a few kilobytes; a fleet that joins again all at once fits.
+/// Largest number of concurrent handshakes. Each takes a descriptor and a few kilobytes; a whole fleet can reconnect at
+/// once.
 const HANDSHAKES_MAX: usize = 256;
 
-/// How long to wait where the system has no descriptor left: long enough to cost nothing, short enough for a worker.
+/// Pause when the system has no descriptor left: long enough to cost nothing, short enough for a worker.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a refused peer may still send before it is cut off: the rest of any handshake.
+/// Number of bytes that a refused peer may still send before it is cut off: the rest of any handshake.
 const REFUSED_BYTES_MAX: u64 = 1_024;
 
-/// The port where workers join.
+/// Port where workers join.
 pub struct Listener {
     listener: TcpListener,
     local_addr: SocketAddr,
@@ -46,41 +47,42 @@ pub struct Listener {
     counters: Arc<Counters>,
     handshake_time: Duration,
     handshakes: JoinSet<Result<Link, NotIn>>,
-    /// The same handshakes, the oldest first.
+    /// Handles of the same handshakes, oldest first.
     oldest: VecDeque<AbortHandle>,
     said: Seldom,
 }
 
-/// Why there is no listener.
+/// Error of listening.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Others than this machine could join.
+    /// Other machines could join without a token.
     #[error("{addr} can be reached from other machines: set a join token, or listen on 127.0.0.1")]
     TokenNeeded {
-        /// The address asked for.
+        /// Requested address.
         addr: SocketAddr,
     },
-    /// Somebody else listens there.
+    /// The address is in use.
     #[error("{addr} is in use: stop what listens there, or choose another port for workers")]
     InUse {
-        /// The address asked for.
+        /// Requested address.
         addr: SocketAddr,
     },
-    /// The system refuses.
+    /// The operating system refuses.
     #[error("cannot listen for workers on {addr}: {source}")]
     Failed {
-        /// The address asked for.
+        /// Requested address.
         addr: SocketAddr,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
 impl Listener {
-    /// Listens on `addr`. Without a token only loopback addresses are allowed.
+    /// Listens on `addr`. Without a token, only loopback addresses are allowed.
     ///
     /// # Errors
-    /// Where the address is open to others, in use or not this machine's.
+    /// [`BindError`] if the address is reachable from other machines without a token, is in use, or is not this
+    /// machine's.
     pub async fn bind(addr: SocketAddr, admission: Admission, counters: Arc<Counters>) -> Result<Self, BindError> {
         if admission.tokens.is_empty() && !addr.ip().to_canonical().is_loopback() {
             return Err(BindError::TokenNeeded { addr });
@@ -103,19 +105,21 @@ impl Listener {
         })
     }
 
-    /// Where workers connect to; has the port that the system chose where 0 was asked for.
+    /// Returns the address to connect to; its port is the one chosen by the system if 0 was requested.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Is cancelled once workers without a token are not let in any more, and those that are in have to go.
+    /// Returns a token that is cancelled once workers without a token are no longer admitted. Those that have joined
+    /// must then leave.
     #[must_use]
     pub fn closed(&self) -> CancellationToken {
         self.admission.closed.clone()
     }
 
-    /// The next worker that joins. Handshakes go on between calls, but new connections wait for one. Cancellation safe.
+    /// Returns the next worker that joins. Handshakes continue between calls, but new connections wait for a call.
+    /// Cancellation safe.
     pub async fn accept(&mut self) -> Link {
         loop {
             tokio::select! {
@@ -126,7 +130,7 @@ impl Listener {
                         return link;
                     }
                     Ok(Err(not_in)) => self.note(&not_in),
-                    // It made room for another one.
+                    // It was aborted to make room for another one.
                     Err(_) => {}
                 },
                 accepted = self.listener.accept() => match accepted {
@@ -153,7 +157,7 @@ impl Listener {
         self.oldest.push_back(self.handshakes.spawn(handshake));
     }
 
-    /// Counts who was not let in, and says why where it is a worker: a person has to change something then.
+    /// Counts a refused connection, and logs a warning if it is a worker's, since an operator has to act.
     fn note(&mut self, NotIn { peer, why }: &NotIn) {
         match why {
             Refused::Late => count(&self.counters.expired_handshakes),
@@ -166,8 +170,8 @@ impl Listener {
         }
     }
 
-    /// The oldest handshake makes room for the newest: a worker's takes milliseconds, so a crowd of silent strangers
-    /// drives out its own.
+    /// Aborts the oldest handshake if there are too many. A worker's handshake takes milliseconds, so silent
+    /// connections mostly displace each other.
     fn make_room(&mut self) {
         if self.oldest.len() < HANDSHAKES_MAX {
             return;
@@ -198,13 +202,13 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// A connection that did not become a link.
+/// Connection that did not become a link.
 struct NotIn {
     peer: SocketAddr,
     why: Refused,
 }
 
-/// Why a connection did not become a link.
+/// Reason why a connection did not become a link.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error("it speaks another protocol")]
@@ -254,7 +258,7 @@ async fn welcome(
 async fn refuse(mut stream: TcpStream, version: u16, verdict: Verdict) -> io::Result<()> {
     stream.write_all(&handshake::answer_header(version, verdict)).await?;
     stream.shutdown().await?;
-    // Closing while there is something unread would take the answer back on its way.
+    // Closing with unread bytes would discard the answer on its way.
     tokio::io::copy(&mut stream.take(REFUSED_BYTES_MAX), &mut tokio::io::sink()).await?;
     Ok(())
 }

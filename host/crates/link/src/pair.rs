@@ -1,11 +1,13 @@
-//! The only file that calls nng: one connected TCP stream as a PAIR0 socket that carries whole messages, for async code.
+//! The only file that uses nng: wraps one connected TCP stream in a PAIR0 socket that carries whole messages, for async
+//! code.
 //!
-//! The stream is handed over to nng's `socket://` transport after the handshake, so nng never reads a stranger's bytes
-//! and never dials, listens or reconnects. A socket has one connection and ends with it. It buffers nothing of its own: a
-//! message is either with the connection or still the caller's, and all that the peer wrote before it closed is received.
+//! The stream is passed to nng's `socket://` transport after the handshake, so nng never reads bytes of a peer without
+//! the token and never dials, listens or reconnects. A socket has one connection and ends with it. It has no buffer of
+//! its own: a message is either with the connection or still with the caller, and everything that the peer wrote before
+//! it closed is received.
 //!
-//! Each direction has one nng operation (an "aio") and allows one at a time, which is why its methods take `&mut self`.
-//! nng's callbacks only wake a task. Closing and freeing wait for callbacks to end, so a thread of its own does that.
+//! Each direction has one nng operation (an "aio") at a time, so its methods take `&mut self`. nng's callbacks only
+//! wake a task. Closing and freeing wait for callbacks to end, so a dedicated thread does that.
 //!
 //! nng writes with `writev`, so SIGPIPE must be ignored, as it is in every Rust program that does not change it.
 #![expect(unsafe_code, reason = "nng is a C library, and this is its wrapper")]
@@ -26,18 +28,18 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Hands a connected stream to nng and waits until the peer's nng has answered. `bytes_max` bounds what the peer may make
-/// this side allocate. Dropping the future closes the stream.
+/// Passes a connected stream to nng and waits until the peer's nng has answered. `bytes_max` bounds the memory that the
+/// peer can make this side allocate. Dropping the future closes the stream.
 ///
 /// # Errors
-/// Where nng has no room for it or the peer is gone. There is no time limit in here.
+/// Fails if nng is out of memory or the peer is gone. Has no time limit.
 pub(super) async fn attach(stream: TcpStream, bytes_max: usize) -> io::Result<(Outgoing, Incoming)> {
     let stream = OwnedFd::from(stream);
     let closer = closer()?;
     let (sent, received) = (Aio::new(closer.clone())?, Aio::new(closer.clone())?);
     let socket = Socket::open(closer)?;
     let outgoing = Outgoing { socket: socket.clone(), aio: sent, busy: false };
-    // From here on its drop closes the socket.
+    // From here on, dropping `incoming` closes the socket.
     let mut incoming = Incoming { socket: socket.clone(), aio: received, ended: false };
     socket.start(stream, bytes_max)?;
     tokio::select! {
@@ -56,8 +58,8 @@ pub(super) struct Socket {
     closing: AtomicBool,
     closed: CancellationToken,
     attached: Notify,
-    /// Whether nng must not be given operations any more. nng 2.0.0 forgets to end one that starts while the socket is
-    /// being closed, and then touches freed memory; so starting holds this lock, and closing sets it first.
+    /// True once nng must not be given operations any more. nng 2.0.0 fails to end an operation that starts while the
+    /// socket is being closed, and then uses freed memory; so starting holds this lock, and closing sets it first.
     is_shut: RwLock<bool>,
 }
 
@@ -89,16 +91,16 @@ impl Socket {
                 check_error(nng::nng_pipe_notify(self.raw, event, Some(on_pipe), this))?;
             }
             check(nng::nng_listener_create(&raw mut listener, self.raw, c"socket://".as_ptr()))?;
-            // Started before it gets the stream: what a listener has not taken yet, nng 2.0.0 closes twice.
+            // Started before it gets the stream: nng 2.0.0 closes a stream twice that a listener has not yet taken.
             check(nng::nng_listener_start(listener, 0))?;
             check(nng::nng_listener_set_int(listener, fd_option, stream.as_raw_fd()))?;
         }
-        // nng closes it from now on.
+        // nng closes the stream from now on.
         let _ = stream.into_raw_fd();
         Ok(())
     }
 
-    /// Starts an operation, unless the socket is being closed. Whether it did.
+    /// Starts an operation unless the socket is being closed. Returns true if it did.
     fn begin(&self, operation: impl FnOnce()) -> bool {
         let is_shut = self.is_shut.read().unwrap_or_else(PoisonError::into_inner);
         if !*is_shut {
@@ -107,23 +109,23 @@ impl Socket {
         !*is_shut
     }
 
-    /// Ends the connection; soon after, operations end with an error. Returns at once.
+    /// Ends the connection; operations fail soon after. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
         if !self.closing.swap(true, Ordering::SeqCst) {
             self.closed.cancel();
-            // This clone keeps the callbacks' pointer valid until nng has closed the socket and calls no more; before
-            // this point `Incoming` did, since its drop comes through here.
+            // This clone keeps the callbacks' pointer valid until nng has closed the socket and makes no more calls.
+            // Before this point `Incoming` did, since its drop calls this.
             self.closer.send(Leftover::Socket(self.clone()));
         }
     }
 
-    /// Is cancelled once the connection has ended or is about to.
+    /// Returns a token that is cancelled once the connection has ended or is about to.
     pub(super) fn closed(&self) -> &CancellationToken {
         &self.closed
     }
 }
 
-/// Called by nng on threads of its own.
+/// Called by nng on its own threads.
 unsafe extern "C" fn on_pipe(_: nng::nng_pipe, event: nng::nng_pipe_ev, socket: *mut c_void) {
     let socket = socket.cast::<Socket>().cast_const();
     // SAFETY: the pointer came from `Arc::as_ptr`, and an `Arc` of it lives until the socket is closed: see `close`.
@@ -137,7 +139,7 @@ unsafe extern "C" fn on_pipe(_: nng::nng_pipe, event: nng::nng_pipe_ev, socket: 
     }
 }
 
-/// The direction to the peer.
+/// Direction to the peer.
 pub(super) struct Outgoing {
     socket: Arc<Socket>,
     aio: Aio,
@@ -149,12 +151,12 @@ impl Outgoing {
         &self.socket
     }
 
-    /// Hands a message to the connection once there is room for it. That says nothing about its arrival.
+    /// Passes a message to the connection once there is room. The message may not arrive.
     ///
     /// # Errors
-    /// Where the connection has ended.
+    /// Fails if the connection has ended.
     pub(super) async fn send(&mut self, message: Message) -> io::Result<()> {
-        // A call that was dropped may have left its operation behind.
+        // A cancelled call may have left its operation running.
         if self.busy {
             self.sent().await?;
         }
@@ -174,12 +176,12 @@ impl Outgoing {
     async fn sent(&mut self) -> io::Result<()> {
         self.aio.done.notified().await;
         self.busy = false;
-        // Where nng did not take the message, it is freed here.
+        // Frees the message if nng did not take it.
         self.aio.take().map(drop)
     }
 }
 
-/// The direction from the peer. Dropping it closes the socket.
+/// Direction from the peer. Dropping it closes the socket.
 pub(super) struct Incoming {
     socket: Arc<Socket>,
     aio: Aio,
@@ -187,7 +189,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// The next message; `None` once the connection has ended. Cancellation safe.
+    /// Receives the next message; `None` once the connection has ended. Cancellation safe.
     pub(super) async fn recv(&mut self) -> Option<Message> {
         if self.ended {
             return None;
@@ -206,7 +208,7 @@ impl Incoming {
         }
     }
 
-    /// Starts the next operation ahead of time, so that the next message is on its way while this one is looked at.
+    /// Starts the next operation early, so that the next message arrives while this one is processed.
     fn begin(&mut self) {
         self.ended = !self.socket.begin(|| {
             // SAFETY: the aio's last operation, if any, has ended: its result was taken.
@@ -221,7 +223,7 @@ impl Drop for Incoming {
     }
 }
 
-/// An operation that can be started again and again, one at a time.
+/// Reusable operation, one at a time.
 struct Aio {
     raw: NonNull<nng::nng_aio>,
     done: Arc<Notify>,
@@ -237,13 +239,13 @@ impl Aio {
     fn new(closer: Closer) -> io::Result<Self> {
         let done = Arc::new(Notify::new());
         let mut raw = null_mut();
-        // SAFETY: `raw` is valid for the call. `on_done` gets a pointer to what lives until the aio is freed: see `free`.
+        // SAFETY: `raw` is valid for the call. `on_done` gets a pointer that is valid until the aio is freed: see `free`.
         check_error(unsafe { nng::nng_aio_alloc(&raw mut raw, Some(on_done), Arc::as_ptr(&done).cast_mut().cast()) })?;
         let raw = NonNull::new(raw).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self { raw, done, closer })
     }
 
-    /// The result of an operation that has ended, and the message that is left in the aio.
+    /// Returns the result of an operation that has ended, with the message left in the aio.
     fn take(&mut self) -> io::Result<Option<Message>> {
         // SAFETY: the operation has ended, so nng does not touch the aio; a message in it is the caller's.
         let (result, message) = unsafe {
@@ -268,14 +270,14 @@ unsafe extern "C" fn on_done(done: *mut c_void) {
     unsafe { &*done.cast::<Notify>() }.notify_one();
 }
 
-/// A message in nng's memory.
+/// Message in nng's memory.
 pub(super) struct Message(NonNull<nng::nng_msg>);
 
 // SAFETY: a message belongs to whoever holds it; nng ties it to no thread.
 unsafe impl Send for Message {}
 
 impl Message {
-    /// A message of zeros; `None` where there is no memory for it.
+    /// Allocates a message of zeros; `None` if there is no memory.
     pub(super) fn zeros(bytes: usize) -> Option<Self> {
         let mut raw = null_mut();
         // SAFETY: `raw` is valid for the call.
@@ -287,7 +289,7 @@ impl Message {
         std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
-    /// Where its bytes are and how many; never null.
+    /// Returns the address and length of the bytes; the address is never null.
     fn body(&self) -> (*mut u8, usize) {
         // SAFETY: the message is valid as long as `self`.
         let (start, bytes) = unsafe { (nng::nng_msg_body(self.0.as_ptr()), nng::nng_msg_len(self.0.as_ptr())) };
@@ -318,7 +320,7 @@ impl Drop for Message {
     }
 }
 
-/// What must be closed or freed where waiting is allowed.
+/// Resource whose closing or freeing has to wait.
 enum Leftover {
     Socket(Arc<Socket>),
     Aio(NonNull<nng::nng_aio>, Arc<Notify>),
@@ -335,8 +337,8 @@ impl Leftover {
                 // SAFETY: nng checks the id. It returns once no callback runs or will run, so the `Arc` may go then.
                 unsafe { nng::nng_socket_close(socket.raw) };
             }
-            // SAFETY: its owner is gone. Stopping ends its operation and waits for the callback, which uses `done`; then
-            // the message that may be left in it is ours.
+            // SAFETY: its owner is gone. Stopping ends its operation and waits for the callback, which uses `done`;
+            // then a message left in it is ours.
             Self::Aio(aio, done) => unsafe {
                 nng::nng_aio_stop(aio.as_ptr());
                 drop(NonNull::new(nng::nng_aio_get_msg(aio.as_ptr())).map(Message));
@@ -347,20 +349,20 @@ impl Leftover {
     }
 }
 
-/// Takes leftovers to the thread that frees them.
+/// Sends leftovers to the thread that frees them.
 #[derive(Clone)]
 struct Closer(mpsc::Sender<Leftover>);
 
 impl Closer {
     fn send(&self, leftover: Leftover) {
-        // The thread runs as long as the process; were it gone, leaking would be all that is safe.
+        // The thread runs as long as the process; if it were gone, leaking would be the only safe option.
         if let Err(mpsc::SendError(leftover)) = self.0.send(leftover) {
             std::mem::forget(leftover);
         }
     }
 }
 
-/// The process's closer. Starts it and nng where nobody did yet.
+/// Returns the process's closer. Starts it and nng on the first call.
 fn closer() -> io::Result<Closer> {
     static CLOSER: Mutex<Option<Closer>> = Mutex::new(None);
     let mut closer = CLOSER.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,9 @@
 //! Seals and opens messages with the keys of an open link: bytes in, bytes out, no I/O.
 //!
-//! A sealed message is its length, sealed, and then its bytes in sealed pieces, each as large as Noise allows but the
-//! last. The length says in advance what must follow, so a message cut short between two pieces is noticed. Pieces are
-//! numbered from the link's start and the number is part of each tag, though not sent: what was dropped, repeated or
-//! swapped does not open.
+//! A sealed message is its sealed length followed by its bytes in sealed pieces, each as large as Noise allows except
+//! the last. The length announces what must follow, so a message truncated between two pieces is detected. Pieces are
+//! numbered from the link's start, and the number is part of each tag but not sent, so dropped, repeated or reordered
+//! pieces cannot be opened.
 
 use std::sync::Arc;
 
@@ -12,38 +12,39 @@ use snow::StatelessTransportState;
 
 use super::frame::FRAME_BYTES_MAX;
 
-/// What sealing adds to a piece.
+/// Number of bytes that sealing adds to a piece.
 pub(super) const TAG_BYTES: usize = 16;
-/// Noise's largest message is 65,535 bytes.
+/// Largest piece, in bytes: Noise's largest message is 65,535 bytes.
 const PIECE_BYTES_MAX: usize = 65_535 - TAG_BYTES;
-/// The sealed length.
+/// Size of the sealed length, in bytes.
 const HEAD_BYTES: usize = size_of::<u32>() + TAG_BYTES;
-/// A step is about 1 MiB, which takes about a millisecond: as long as a task may keep an async thread.
+/// Number of pieces per step: about 1 MiB, which takes about a millisecond, as long as a task may occupy an async
+/// thread.
 const STEP_PIECES: usize = 16;
 
-/// These bytes were not sealed by the peer, or not for this place.
+/// Error of bytes that the peer did not seal, or that arrived out of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
 impl From<snow::Error> for Broken {
     fn from(_: snow::Error) -> Self {
-        // Why a tag does not fit is never worth telling: that would help only whoever forged it.
+        // The reason why a tag is wrong would help only the attacker.
         Self
     }
 }
 
-/// How long a message of `plain_bytes` is once it is sealed.
+/// Returns the size of a message of `plain_bytes` bytes once sealed.
 pub(super) const fn sealed_bytes(plain_bytes: usize) -> usize {
     HEAD_BYTES + plain_bytes + plain_bytes.div_ceil(PIECE_BYTES_MAX) * TAG_BYTES
 }
 
-/// Seals what this side sends.
+/// Seals the messages that this side sends.
 pub(super) struct Sealer {
     keys: Arc<StatelessTransportState>,
     number: u64,
 }
 
-/// A message on its way into `sealed`.
+/// Progress of sealing a message into `sealed`.
 pub(super) struct Sealing<'a> {
     pieces: std::iter::Zip<std::slice::Chunks<'a, u8>, std::slice::ChunksMut<'a, u8>>,
 }
@@ -60,7 +61,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Begins to seal `plain` into `sealed`, which is as long as [`sealed_bytes`] says.
+    /// Starts to seal `plain` into `sealed`, which has the length of [`sealed_bytes`].
     pub(super) fn start<'a>(&mut self, plain: &'a [u8], sealed: &'a mut [u8]) -> Result<Sealing<'a>, Broken> {
         let length = u32::try_from(plain.len()).map_err(|_| Broken)?;
         if sealed.len() != sealed_bytes(plain.len()) {
@@ -73,7 +74,7 @@ impl Sealer {
 }
 
 impl Sealing<'_> {
-    /// Seals some more; whether that was all.
+    /// Seals the next pieces; returns true after the last.
     pub(super) fn step(&mut self, sealer: &mut Sealer) -> Result<bool, Broken> {
         for (plain, sealed) in self.pieces.by_ref().take(STEP_PIECES) {
             sealer.seal(plain, sealed)?;
@@ -82,13 +83,13 @@ impl Sealing<'_> {
     }
 }
 
-/// Opens what the other side sealed.
+/// Opens the messages that the other side sealed.
 pub(super) struct Opener {
     keys: Arc<StatelessTransportState>,
     number: u64,
 }
 
-/// A message on its way out of `sealed`.
+/// Progress of opening a message from `sealed`.
 pub(super) struct Opening<S> {
     sealed: S,
     opened_bytes: usize,
@@ -108,7 +109,7 @@ impl Opener {
         Ok(())
     }
 
-    /// Begins to open `sealed`, a whole message.
+    /// Starts to open `sealed`, a whole message.
     pub(super) fn start<S: AsRef<[u8]>>(&mut self, sealed: S) -> Result<Opening<S>, Broken> {
         let head = sealed.as_ref().get(..HEAD_BYTES).ok_or(Broken)?;
         let mut length = [0; size_of::<u32>()];
@@ -122,7 +123,7 @@ impl Opener {
 }
 
 impl<S: AsRef<[u8]>> Opening<S> {
-    /// Opens some more; the message once that was all.
+    /// Opens the next pieces; returns the message after the last.
     pub(super) fn step(&mut self, opener: &mut Opener) -> Result<Option<Bytes>, Broken> {
         let sealed = self.sealed.as_ref().get(self.opened_bytes..).ok_or(Broken)?;
         for piece in sealed.chunks(PIECE_BYTES_MAX + TAG_BYTES).take(STEP_PIECES) {
@@ -157,7 +158,7 @@ mod tests {
         }
     }
 
-    /// What a piece is filled with, so that pieces differ.
+    /// Fills a piece, so that pieces differ.
     fn text(bytes: usize) -> Vec<u8> {
         (0..251).cycle().take(bytes).collect()
     }
@@ -216,7 +217,7 @@ mod tests {
         let (_, mut opener, [one, two, six]) = start();
         open(&mut opener, &one).unwrap();
         assert_eq!(open(&mut opener, &six), Err(Broken), "dropped");
-        // What a link does after that is to end; the state as such has not moved on.
+        // A link ends after that; the state itself has not advanced.
         open(&mut opener, &two).unwrap();
         assert_eq!(open(&mut opener, &two), Err(Broken), "repeated");
 

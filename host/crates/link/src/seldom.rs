@@ -1,21 +1,21 @@
-//! Lines for events that may come again and again: each is logged once a minute.
+//! Limits the logging of events that may repeat: each text is logged at most once a minute.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-/// The same text is logged again after this time.
+/// Time after which the same text is logged again.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Texts that are remembered; while so many are, no other one is logged.
+/// Largest number of remembered texts; at it, no other text is logged.
 const TEXTS_MAX: usize = 16;
 
-/// Remembers what was logged within the last minute.
+/// Texts that were logged within the last minute.
 #[derive(Debug, Default)]
 pub struct Seldom(HashMap<String, Instant>);
 
 impl Seldom {
-    /// Whether `text` is to be logged now.
+    /// Returns true if `text` should be logged now.
     pub fn allows(&mut self, text: &str, now: Instant) -> bool {
         self.0.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
         if self.0.contains_key(text) || self.0.len() >= TEXTS_MAX {
@@ -25,7 +25,7 @@ impl Seldom {
         true
     }
 
-    /// Logs everything again: what was wrong was right in between.
+    /// Forgets all texts, so that they are logged again after the fault was fixed in between.
     pub fn forget(&mut self) {
         self.0.clear();
     }

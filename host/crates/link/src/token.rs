@@ -1,41 +1,42 @@
-//! The join token: the secret that dispatcher and workers share. Only keys made from it are kept.
+//! The join token: the secret shared by dispatcher and workers. Only keys derived from it are kept.
 
 use std::{fmt, str::FromStr};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// Whoever records a handshake can try tokens at leisure, so a token must not be guessable; 16 random letters are not.
+/// Shortest token, in bytes. An attacker who records a handshake can try tokens offline, so a token must not be
+/// guessable; 16 random letters are not.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// Set the uses of a token apart: no key says anything of another.
+/// Labels that separate the uses of a token: no derived key reveals another.
 const LINK_LABEL: &[u8] = b"fusebox worker link, join token";
 const ARTIFACT_LABEL: &[u8] = b"fusebox artifacts, join token";
 
-/// The key where no token is set: known to all, so it keeps nobody out. [`super::Listener`] and [`super::connect`] allow
-/// it on loopback addresses alone, and not once the host has a key.
+/// Key without a token: publicly known, so it keeps no one out. [`super::Listener`] and [`super::connect`] allow it on
+/// loopback addresses only, and not once the host has a key.
 const OPEN_KEY: [u8; 32] = *b"fusebox worker link, no token!!!";
 
-/// The secret that admits workers to a dispatcher. Never printed.
+/// Secret that admits workers to a dispatcher. Never printed.
 #[derive(Clone)]
 pub struct JoinToken {
     link: [u8; 32],
     artifact: [u8; 32],
 }
 
-/// The text is no join token.
+/// Error of a text that is not a join token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a join token has {TOKEN_BYTES_MIN} characters or more: take random ones, since whoever guesses it may join")]
 pub struct BadToken;
 
 impl JoinToken {
-    /// The key of the handshake.
+    /// Returns the key of the handshake.
     pub(super) fn key(token: Option<&Self>) -> [u8; 32] {
         token.map_or(OPEN_KEY, |token| token.link)
     }
 
-    /// The key that compiled code is sealed with on its way to a worker. It has no counterpart without a token: native
-    /// code is taken from nobody who did not prove to know one.
+    /// Returns the key that seals compiled code on its way to a worker. There is none without a token: native code is
+    /// accepted only from a peer that proved to know one.
     #[must_use]
     pub fn artifact_key(&self) -> [u8; 32] {
         self.artifact
@@ -45,7 +46,7 @@ impl JoinToken {
 impl FromStr for JoinToken {
     type Err = BadToken;
 
-    /// Blanks around it do not count: files end with a newline.
+    /// Parses a token. Surrounding white space is ignored, since files end with a newline.
     fn from_str(text: &str) -> Result<Self, BadToken> {
         let text = text.trim();
         if text.len() < TOKEN_BYTES_MIN {

@@ -1,4 +1,4 @@
-//! Who may join, and who may not.
+//! Tests of admission: peers that may join, and peers that may not.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -85,7 +85,7 @@ async fn without_tokens_a_worker_of_the_same_machine_joins() {
 #[tokio::test]
 async fn releases_that_follow_each_other_speak_the_newest_version_of_both() {
     let token = token();
-    // Versions of the worker, of the dispatcher, and what they agree on.
+    // Versions of the worker and of the dispatcher, and the version they agree on.
     let cases = [(2..=3, 2..=3, 3), (1..=2, 2..=3, 2), (2..=3, 1..=2, 2), (3..=4, 2..=3, 3), (2..=3, 3..=4, 3)];
     for (ours, theirs, agreed) in cases {
         let (mut listener, url, counters) = bind(Some(token.clone())).await;
@@ -135,7 +135,7 @@ async fn strangers_are_dropped_and_counted_while_a_worker_joins() {
     let mut silent = Vec::new();
     for text in says {
         let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
-        // It may be cut off while it still speaks.
+        // It may be cut off while it still sends.
         let _ = stream.write_all(&text).await;
         let _ = stream.shutdown().await;
         silent.push(stream);
@@ -201,7 +201,7 @@ async fn a_crowd_of_silent_strangers_makes_room_for_a_worker() {
 #[tokio::test]
 async fn a_recorded_handshake_joins_nobody() {
     let (mut listener, url, counters) = bind(Some(token())).await;
-    // Somebody between the two, who writes down what the worker says.
+    // An attacker between the two, who records the worker's messages.
     let between = TcpListener::bind(LOCAL).await.unwrap();
     let worker_url = format!("tcp://{}", between.local_addr().unwrap());
     let addr = listener.local_addr();

@@ -1,4 +1,4 @@
-//! What open links do, and what ends them.
+//! Tests of open links, and of the ways in which they end.
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -194,7 +194,7 @@ async fn a_peer_that_does_not_read_costs_a_bounded_queue_and_its_link() {
         };
         assert_eq!(error, SendError::Full);
         assert!(dispatcher.sender.is_closed());
-        // What had left before is received, and then the end.
+        // Messages sent before are received, and then the end.
         in_time("the end", async { while worker.receiver.recv().await.is_some() {} }).await;
     }
 }
@@ -211,7 +211,7 @@ async fn a_link_leaves_no_descriptor_behind() {
     eventually("only the listener is open", || sockets(port) == 1).await;
 }
 
-/// This process's sockets with `port` on either end. Other tests may run beside this one.
+/// Counts this process's sockets with `port` on either end. Other tests may run concurrently.
 fn sockets(port: u16) -> usize {
     let port = format!(":{port:04X}");
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();

@@ -1,4 +1,4 @@
-//! Dispatcher and workers on real connections: what the tests of a subject share.
+//! Tests of dispatcher and workers on real connections; this file has the shared parts.
 
 mod joining;
 mod links;
@@ -19,10 +19,10 @@ use tokio::{
 
 use super::{Admission, ConnectError, Counters, Direct, JoinToken, Link, Listener, PROTOCOL, connect, handshake};
 
-/// Far more than anything here takes, however busy the machine is.
+/// Far longer than anything here takes, however busy the machine is.
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// What nng sends first on a connection: this is PAIR0.
+/// First bytes of nng on a connection: they announce PAIR0.
 const NNG_HEADER: &[u8] = b"\0SP\0\0\x10\0\0";
 
 fn token() -> JoinToken {
@@ -37,7 +37,7 @@ async fn bind(token: Option<JoinToken>) -> (Listener, String, Arc<Counters>) {
     (listener, url, counters)
 }
 
-/// A dispatcher's link and a worker's.
+/// Returns the dispatcher's end and the worker's end of a link.
 async fn join(listener: &mut Listener, url: &str) -> (Link, Link) {
     let token = token();
     let (dispatcher, worker) = tokio::join!(listener.accept(), connect(url, Some(&token), &Direct));
@@ -50,7 +50,7 @@ async fn pair() -> (Link, Link, Arc<Counters>) {
     (dispatcher, worker, counters)
 }
 
-/// The error of a worker that does not join, while the dispatcher goes on accepting.
+/// Returns the error of a worker that cannot join, while the dispatcher continues to accept.
 async fn refusal(listener: &mut Listener, joining: impl Future<Output = Result<Link, ConnectError>>) -> ConnectError {
     tokio::select! {
         link = listener.accept() => panic!("{link:?} joined"),
@@ -75,7 +75,7 @@ fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// Completes the handshake by hand, so that what follows may break the rules.
+/// Completes the handshake by hand, so that later messages may violate the protocol.
 async fn join_by_hand(url: &str) -> (TcpStream, handshake::Session) {
     let mut stream = TcpStream::connect(url.strip_prefix("tcp://").unwrap()).await.unwrap();
     let (waiting, message) = handshake::begin(&JoinToken::key(Some(&token())), PROTOCOL).unwrap();
