@@ -75,14 +75,14 @@ pub(crate) async fn becoming_ready_wakes(subject: &dyn Subject) {
     told(subject, &tenant, 20).await;
 }
 
-/// Waits until `count` tasks of the tenant were reported ready, in one message or several.
+/// Waits until `count` tasks of the tenant were reported ready, in one message or several. More may be reported: a step
+/// whose answer comes late is sent again, and each time says that the task is ready.
 async fn told(subject: &dyn Subject, tenant: &TenantId, count: u64) {
     let mut told = 0;
     while told < count {
         let ready = tokio::time::timeout(PATIENCE, subject.store().ready_hint()).await.unwrap();
         told += ready.more.iter().map(|(whose, more)| if whose == tenant { *more } else { 0 }).sum::<u64>();
     }
-    assert_eq!(told, count);
 }
 
 pub(crate) async fn only_a_running_tasks_cancellation_is_told(subject: &dyn Subject) {
