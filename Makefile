@@ -1,8 +1,8 @@
-# The commands of this project; `make` lists them. `make demo` and `make test` install what they lack and never ask.
+# Commands of the project; `make` lists them. `make demo` and `make test` install missing packages without a prompt.
 #
-# Everything is built in one profile, release, and for the whole workspace, so that features unify the same way each
-# time: wasmtime compiles once, and `make test` takes it over from `make demo`. Cargo's `-p` or a debug build would
-# compile it again.
+# Everything is built in one profile, release, and for the whole workspace, so that features always unify the same way:
+# wasmtime is compiled once, and `make test` reuses it from `make demo`. Cargo's `-p` or a debug build would compile it
+# again.
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -14,15 +14,15 @@ say := @printf '\n== %s\n'
 .PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit bench-smoke bench peers chaos fuzz api-fuzz audit \
 	fmt clean setup-build setup-test setup-bench setup-peers setup-fuzz setup-api
 
-help: ## lists the commands
+help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-build build guests ## builds all, shows real functions, the fuse, and worker processes
+demo: setup-build build guests ## builds everything and runs a tour: functions, limits, worker processes
 	$(say) "Running the demo"
 	target/release/fusebox demo
 
 build: setup-build ## builds target/release/fusebox
-	$(say) "Building Fusebox (the first time about 10 minutes on two cores, most of it wasmtime)"
+	$(say) "Building Fusebox (the first time about 10 minutes on two cores, mostly for wasmtime)"
 	cargo build --release --workspace --bin fusebox
 
 guests: setup-build ## builds the example functions into target/guests
@@ -49,57 +49,57 @@ no-std:
 	$(say) "Checking that fusebox-core needs no operating system"
 	@if rustc=$$(scripts/wasm-targets.sh wasm32v1-none); then \
 		RUSTC=$$rustc cargo check --release -p fusebox-core --target wasm32v1-none; \
-	else echo '!! NOT CHECKED: the target wasm32v1-none cannot be had here'; fi
+	else echo '!! NOT CHECKED: the target wasm32v1-none is not available here'; fi
 
 unit:
 	$(say) "Running the tests (about 5 minutes the first time, mostly compiling)"
 	cargo test --release --workspace
 
-test-redis: setup-test ## runs the tests of the store in Redis on another server: REDIS=/path/to/valkey-server
-	$(say) "Running the tests of the store in Redis on $(REDIS)"
+test-redis: setup-test ## runs the tests of the Redis store on another server: REDIS=/path/to/valkey-server
+	$(say) "Running the tests of the Redis store on $(REDIS)"
 	FUSEBOX_TEST_REDIS=$(REDIS) cargo test --release --workspace --lib store::redis
 
 bench-smoke:
-	$(say) "Running each bench once, to see that it works"
+	$(say) "Running each benchmark briefly, to check that it works"
 	cargo bench --workspace --bench store --bench sandbox --bench host_calls -- --smoke
 	cargo bench --workspace --bench micro -- --test
 	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then python3 benches/peers/tests.py; \
-	else echo '!! NOT CHECKED: benches/peers, which need Python 3.10'; fi
+	else echo '!! NOT CHECKED: benches/peers, which requires Python 3.10'; fi
 	target/release/fusebox bench --smoke --allow-busy
 
-bench: setup-bench build guests ## measures small steps, stores, sandbox, sync invoke, and whole deployments
-	$(say) "Measuring (about 15 minutes; a quiet machine gives steadier numbers)"
+bench: setup-bench build guests ## measures small steps, stores, sandbox, sync invokes and deployments
+	$(say) "Measuring (about 15 minutes; an idle machine gives steadier figures)"
 	cargo bench --workspace --bench micro
 	cargo bench --workspace --bench store --bench sandbox --bench host_calls --bench invoke
 	target/release/fusebox bench --out bench-output
 
 peers: setup-peers build guests ## measures Fusebox beside other queues and hosts (10 minutes; PEERS='--rounds 5')
-	$(say) "Building what is measured beside it"
+	$(say) "Building the reference programs"
 	cargo build --release --workspace --bin axum-echo
 	cargo bench --workspace --bench sandbox --no-run
-	$(say) "Measuring (a calm machine is needed: its cores are what is shared)"
+	$(say) "Measuring (requires an idle machine)"
 	@python3 benches/peers/peers.py $(PEERS)
 
-chaos: setup-test build ## kills parts of real clusters 1,000 times, and does 400 other faults (about 45 minutes)
-	$(say) "Killing (each mode prints its report; a history that breaks a promise is kept)"
+chaos: setup-test build ## kills parts of real clusters 1,000 times, with 400 other faults (about 45 minutes)
+	$(say) "Killing (each mode prints a report; a history that breaks a guarantee is kept)"
 	target/release/fusebox chaos --rounds 340 --tasks 34000 --faults kill
-	$(say) "Losing answers and setting clocks, among other faults, on both stores"
+	$(say) "Injecting all kinds of faults, on both stores"
 	target/release/fusebox chaos --rounds 67 --tasks 6700
 	target/release/fusebox chaos --rounds 67 --tasks 6700 --store embedded
 
-fuzz: setup-fuzz ## fuzzes what strangers' bytes meet first, each target for FUZZ_SECONDS (60)
+fuzz: setup-fuzz ## fuzzes the first consumers of untrusted bytes, each for FUZZ_SECONDS (60)
 	@scripts/fuzz.sh
 
-api-fuzz: setup-api build ## lets schemathesis at a server of its own, by its OpenAPI document
+api-fuzz: setup-api build ## runs schemathesis against a private server and its OpenAPI document
 	@scripts/api-fuzz.sh
 
-audit: ## checks licences, advisories and spelling, where cargo-deny and typos are installed
+audit: ## checks licences, advisories and spelling, with cargo-deny and typos
 	@scripts/audit.sh
 
 fmt: ## formats all Rust code
 	cargo fmt --all
 
-clean: ## removes everything that was built
+clean: ## removes all build products
 	cargo clean
 
 setup-build setup-test setup-bench setup-peers setup-fuzz setup-api:

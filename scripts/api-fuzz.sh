@@ -1,6 +1,6 @@
 #!/bin/sh
-# Lets schemathesis, which makes requests of the served /openapi.json, at a server of its own on an empty store: every
-# answer must be one that the document has, and none a fault of the server's. Needs Python 3.10; installs schemathesis
+# Runs schemathesis, which generates requests from the served /openapi.json, against a private server with an empty store.
+# Every response must be documented there, and none may be an internal error. Requires Python 3.10; installs schemathesis
 # into target/api-fuzz. Usage: scripts/api-fuzz.sh [schemathesis options]
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ if ! [ -x "$dir/venv/bin/schemathesis" ]; then
 fi
 
 rm -rf "$dir/store"
-# With a key, so that what needs one is seen to need it. It is the operator's, who may ask for everything.
+# With a key, so that routes that require one are tested as such. It is the operator's, which no route refuses.
 key=$("$target_dir/release/fusebox" keys create --store "$dir/store" --scope admin --name api-fuzz 2>/dev/null)
 "$target_dir/release/fusebox" up --listen 127.0.0.1:0 --store "$dir/store" --log error >"$dir/server" 2>"$dir/log" &
 server=$!
@@ -30,9 +30,9 @@ done
 [ -n "$url" ] || { warn "The server did not start."; exit 1; }
 
 say "Sending requests to $url"
-# One function that can be called, so that more than refusals are seen.
+# One callable function, so that not all requests are refused.
 curl -sSf -o /dev/null -H "Authorization: Bearer $key" --data-binary @host/src/commands/bench/guests/echo.wasm "$url/v1/functions?name=echo"
-# Not every request that fits the document can be taken: it cannot say what a module is (positive_data_acceptance).
+# Valid requests may still be refused, since the document cannot describe modules: hence no positive_data_acceptance.
 code=0
 PYTHONPATH=scripts SCHEMATHESIS_HOOKS=api_fuzz_hooks "$dir/venv/bin/schemathesis" --config-file scripts/api-fuzz.toml \
     run "$url/openapi.json" -H "Authorization: Bearer $key" \

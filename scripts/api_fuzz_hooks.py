@@ -1,4 +1,4 @@
-"""What schemathesis does not know: how modules are sent, and how answers in lines and in bytes are read."""
+"""Extensions of schemathesis: how to send modules, and how to read responses of lines and of bytes."""
 
 import json
 
@@ -19,6 +19,6 @@ def octets(_context, response):
 
 @schemathesis.hook
 def filter_case(_context, case):
-    """Bounds that are set for the caller's own tenant would end the test: everything would be refused with 429."""
+    """Skips setting quotas of the caller's own tenant, after which every request would be refused with 429."""
     parameters = case.path_parameters or {}
     return not (case.method == "PUT" and case.path.endswith("/quotas") and parameters.get("tenant") == "default")

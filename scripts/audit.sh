@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks licences and advisories of the dependencies, and spelling, with the tools that are there. They are no part of
-# `make test`, since they are large and most changes cannot break them.
+# Checks licences and advisories of the dependencies, and spelling, with the installed tools. Not a part of `make test`,
+# since the tools are large and most changes cannot break these checks.
 # Usage: scripts/audit.sh
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,14 +9,14 @@ cd "$(dirname "$0")/.."
 code=0
 if command -v cargo-deny >/dev/null; then
     cargo deny --workspace check bans licenses sources || code=1
-    # Without a network a copy that was fetched before is better than nothing; none at all is a failure.
+    # Without a network an earlier copy is used; without any copy the check fails.
     if cargo deny fetch db 2>/dev/null; then
         cargo deny --workspace check advisories || code=1
     elif ls "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/crates >/dev/null 2>&1; then
-        warn "The advisory database cannot be fetched: a copy that was fetched before is used."
+        warn "The advisory database cannot be fetched: using an earlier copy."
         cargo deny --workspace --offline check advisories || code=1
     else
-        warn "NOT CHECKED: the advisories. Their database cannot be fetched from here."
+        warn "NOT CHECKED: the advisories. Their database cannot be fetched."
         code=1
     fi
 else

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes what strangers' bytes meet first: each target for FUZZ_SECONDS (60), or only those that are named.
-# What it finds is in target/fuzz/TARGET/found; tests/fuzz/README.md says what to do then.
+# Fuzzes the first consumers of untrusted bytes: all targets or the given ones, each for FUZZ_SECONDS (60).
+# Findings are written to target/fuzz/TARGET/found; tests/fuzz/README.md describes how to handle them.
 # Usage: scripts/fuzz.sh [TARGET...]
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ say "Building the seeds and the compile child"
 cargo build --release --workspace --bin fuzz-seeds --bin fuzz-compile-child
 "$target_dir/release/fuzz-seeds" "$target_dir/fuzz-seeds"
 
-say "Building the targets (the first time some minutes: libFuzzer, and what of wasmtime it changes)"
+say "Building the targets (the first time some minutes, for libFuzzer and a part of wasmtime)"
 bins=
 for target in $targets; do bins="$bins --bin fuzz-$target"; done
 # shellcheck disable=SC2086 # words
@@ -33,6 +33,6 @@ for target in $targets; do
     grep -E 'cov: [0-9]+' "$log" | tail -n 1
 done
 if [ $code != 0 ]; then
-    warn "A promise was broken: copy what is in target/fuzz/*/found to tests/fuzz/regressions/TARGET/, and mend it."
+    warn "A property was violated: copy the files in target/fuzz/*/found to tests/fuzz/regressions/TARGET/, and fix the code."
 fi
 exit $code

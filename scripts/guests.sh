@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the example functions and copies each module to target/guests/NAME.wasm. Where this machine cannot build
-# WebAssembly, copies the prebuilt modules of examples/prebuilt instead, and says so.
+# Builds the example functions and copies each module to target/guests/NAME.wasm. If this machine cannot build
+# WebAssembly, copies the modules of examples/prebuilt instead, with a warning.
 # Usage: scripts/guests.sh        FUSEBOX_WASM: see wasm-targets.sh
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,13 +9,13 @@ cd "$(dirname "$0")/.."
 build() { # TARGET PACKAGE...
     target=$1
     shift
-    # A module names the files of its panics: without the paths of this machine, it is the same on every one.
+    # Panic messages contain file names: without this machine's paths, builds are identical on all machines.
     # shellcheck disable=SC2046 # a list
     RUSTC=$rustc RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates --remap-path-prefix=$PWD=." \
         cargo build --profile guest --target "$target" $(printf -- '-p %s ' "$@")
     for package; do
         built=${CARGO_TARGET_DIR:-target}/$target/guest/$package.wasm
-        # Cargo writes a library's name with underscores, a program's as it is.
+        # Cargo replaces hyphens by underscores in the file names of libraries only.
         [ -e "$built" ] || built=${built%/*}/$(echo "$package" | tr - _).wasm
         cp "$built" "target/guests/$package.wasm"
     done
@@ -30,7 +30,7 @@ if [ $code -eq 0 ]; then
     build wasm32-wasip1 word-count
 elif [ $code -eq 3 ]; then
     cp examples/prebuilt/*.wasm target/guests/
-    warn "NOT BUILT HERE: target/guests has the prebuilt modules of examples/prebuilt, not what examples/ says now."
+    warn "NOT BUILT: target/guests contains the modules of examples/prebuilt, which may differ from the sources in examples/."
 else
     exit $code
 fi

@@ -1,4 +1,4 @@
-# Shared by the scripts: messages to people (on stderr), and which Rust is there.
+# Shared by the scripts: messages on stderr, and the check of the Rust version.
 # shellcheck shell=sh
 
 PATH=$PATH:${HOME:-}/.cargo/bin
@@ -6,7 +6,7 @@ PATH=$PATH:${HOME:-}/.cargo/bin
 say() { printf '\n== %s\n' "$*" >&2; }
 warn() { printf '!! %s\n' "$*" >&2; }
 
-# The oldest Rust that builds Fusebox; Cargo.toml has it.
+# Oldest supported Rust, from Cargo.toml.
 rust_min=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 rust_is_new_enough() { # VERSION

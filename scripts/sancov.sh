@@ -1,7 +1,7 @@
 #!/bin/sh
-# Compiles the crates that are fuzzed so that libFuzzer sees which of their branches ran: cargo calls this instead of
-# rustc for this workspace's crates (RUSTC_WORKSPACE_WRAPPER), so dependencies, wasmtime above all, stay as they are.
-# The flags are those of cargo-fuzz without a sanitizer; the stable compiler knows them.
+# Instruments the fuzzed crates for libFuzzer's branch coverage. Cargo calls this script in place of rustc for the crates
+# of this workspace (RUSTC_WORKSPACE_WRAPPER), so dependencies such as wasmtime are not rebuilt. The flags are those of
+# cargo-fuzz without a sanitizer; the stable compiler supports them.
 rustc=$1
 shift
 case " $* " in

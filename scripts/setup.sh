@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what this machine lacks, and says so first. Never asks; quick where nothing is missing.
+# Installs missing packages and prints their names first. Never prompts; quick if nothing is missing.
 # Usage: scripts/setup.sh build|test|bench|peers|fuzz|api        (WebAssembly targets: wasm-targets.sh)
 set -eu
 cd "$(dirname "$0")/.."
@@ -7,17 +7,17 @@ cd "$(dirname "$0")/.."
 
 apt_install() { # PACKAGE...
     say "Installing Debian packages: $*"
-    command -v apt-get >/dev/null || { warn "There is no apt-get: install them another way and try again."; exit 1; }
+    command -v apt-get >/dev/null || { warn "apt-get is missing: install the packages another way and try again."; exit 1; }
     if [ "$(id -u)" = 0 ]; then
         root=
     elif sudo -n true 2>/dev/null; then
         root='sudo -n'
     else
-        warn "That needs root, and sudo would ask for a password. Run this line, then try again:"
+        warn "This requires root, and sudo would prompt for a password. Run this line, then try again:"
         echo "apt-get update && apt-get install -y --no-install-recommends $*" | sed 's/apt-get/sudo apt-get/g' >&2
         exit 1
     fi
-    $root apt-get update -qq >&2 || true # one bad source must not hide the others
+    $root apt-get update -qq >&2 || true # a broken source must not prevent the use of others
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >&2
 }
 
@@ -25,7 +25,7 @@ c_compiler() {
     echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null 2>/dev/null || apt_install gcc libc6-dev
 }
 
-# Builds libFuzzer.
+# For libFuzzer.
 cxx() {
     echo 'int main() { return 0; }' | c++ -x c++ - -o /dev/null 2>/dev/null || apt_install g++
 }
@@ -34,12 +34,12 @@ curl_() {
     command -v curl >/dev/null || apt_install curl
 }
 
-# Builds nng, which is written in C.
+# For nng, which is written in C.
 cmake_() {
     command -v cmake >/dev/null || apt_install cmake
 }
 
-# The tests start Redis servers of their own; none is left running.
+# The tests start private Redis servers and stop them.
 redis() {
     command -v redis-server >/dev/null || apt_install redis-server
 }
@@ -48,7 +48,7 @@ wrk_() {
     command -v wrk >/dev/null || apt_install wrk
 }
 
-# Peers of other languages install below target/peers; without Node.js, which is large, theirs say so.
+# Peers are installed below target/peers. Node.js is large and not installed: without it, its rows report that.
 python() {
     python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
 }

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes WebAssembly targets buildable and prints the rustc that can build them. It takes the first way that works:
-#   1. the installed Rust has them already;
-#   2. rustup adds them;
-#   3. Debian's Rust for the web is unpacked into target/wasm-toolchain: no root, nothing installed system-wide.
-# Usage: RUSTC=$(scripts/wasm-targets.sh TARGET...)        Exit code 3: no way works on this machine.
+# Provides WebAssembly targets and prints the path of a rustc that supports them. Uses the first of these that works:
+#   1. the installed Rust, if it has the targets;
+#   2. rustup, which adds them;
+#   3. Debian's Rust for the web, unpacked into target/wasm-toolchain: no root, nothing installed system-wide.
+# Usage: RUSTC=$(scripts/wasm-targets.sh TARGET...)        Exit code 3: none works on this machine.
 # FUSEBOX_WASM=rustup allows 1 and 2 only, =debian 3 only, =prebuilt none.
 set -eu
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ by_rustup() { # TARGET...
 prefix=$PWD/target/wasm-toolchain
 usr=$prefix/usr
 
-# Debian's packages have the compiler and the sources of the standard library, but no compiled standard library.
+# Debian's packages contain the compiler and the sources of the standard library, but no compiled standard library.
 by_debian() { # TARGET...
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || return
     [ -x "$prefix/bin/rustc" ] || unpack || return
@@ -35,7 +35,7 @@ by_debian() { # TARGET...
     done
 }
 
-apt() { # apt-get|apt-cache ARGUMENT...; with package lists of its own, so that no root is needed
+apt() { # apt-get|apt-cache ARGUMENT...; uses private package lists, so that no root is needed
     program=$1
     shift
     "$program" -o "Dir::State::Lists=$prefix/apt/lists" -o "Dir::Cache=$prefix/apt/cache" \
@@ -50,7 +50,7 @@ unpack() {
     say "Unpacking Debian's Rust for WebAssembly into target/wasm-toolchain (140 MB to download, 1 GB on disk)"
     rm -rf "$prefix"
     mkdir -p "$prefix/apt/lists/partial" "$prefix/apt/cache/archives/partial" "$prefix/debs" "$prefix/bin"
-    apt apt-get update >&2 || true # one bad source must not hide the others: what is missing shows below
+    apt apt-get update >&2 || true # a broken source must not prevent the use of others; missing packages are detected below
     std=$(depends_on libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')
     llvm=$(depends_on "$std" 'libllvm[0-9]*')
     if [ -z "$std" ] || [ -z "$llvm" ]; then
@@ -59,7 +59,7 @@ unpack() {
     fi
     rust_is_new_enough "${std#libstd-rust-web-}" || { warn "Debian's rustc-web is ${std##*-}, too old."; return 1; }
     packages="rustc-web $std libstd-rust-web-dev rust-web-src wasi-libc $llvm lld-${llvm#libllvm}"
-    # What these need in turn and this machine lacks.
+    # Their dependencies that this machine lacks.
     # shellcheck disable=SC2086 # a list
     more=$(apt apt-get --simulate install --no-install-recommends $packages | sed -n 's/^Inst \([^ ]*\).*/\1/p')
     # shellcheck disable=SC2046,SC2086
@@ -74,7 +74,7 @@ unpack() {
     chmod +x "$prefix/rustc"
     "$prefix/rustc" --version >&2 || return
     rm -rf "$prefix/apt" "$prefix/debs"
-    mv "$prefix/rustc" "$prefix/bin/rustc" # last: it marks that all of this is done
+    mv "$prefix/rustc" "$prefix/bin/rustc" # last: marks the toolchain as complete
 }
 
 build_std() { # TARGET
@@ -87,7 +87,7 @@ build_std() { # TARGET
         cp "$usr"/lib/wasm32-wasi/crt1-*.o "$usr/lib/wasm32-wasi/libc.a" "$usr/lib/rustlib/$1/lib/self-contained/"
         ;;
     esac
-    # An empty crate whose build compiles the standard library; the bitcode lets modules be linked with lto.
+    # Building an empty crate compiles the standard library; the bitcode allows LTO of modules.
     mkdir -p "$prefix/seed/src"
     echo '#![no_std]' >"$prefix/seed/src/lib.rs"
     printf '[package]\nname = "seed"\nedition = "2024"\n[workspace]\n' >"$prefix/seed/Cargo.toml"
@@ -102,13 +102,13 @@ way=${FUSEBOX_WASM:-any}
 case $way in
 any | rustup | debian) ;;
 prebuilt) exit 3 ;;
-*) warn "FUSEBOX_WASM=$way is none of rustup, debian, prebuilt."; exit 2 ;;
+*) warn "FUSEBOX_WASM=$way: must be rustup, debian or prebuilt."; exit 2 ;;
 esac
 if [ "$way" != debian ] && by_rustup "$@"; then
     command -v rustc
 elif [ "$way" != rustup ] && by_debian "$@"; then
     echo "$prefix/bin/rustc"
 else
-    warn "Nothing here makes Rust build $*: neither rustup nor Debian's packages."
+    warn "Rust cannot build $* here: neither rustup nor Debian's packages provide it."
     exit 3
 fi
