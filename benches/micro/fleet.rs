@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use fusebox_core::{
-    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, UNTIL_SPENT},
+    dispatch::{Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::HEARTBEAT_MS,
     name::TenantId,
@@ -97,7 +97,7 @@ impl Fleet {
             self.handle(Event::Finished { worker, task, attempt, report: Report::Ended, cost });
         }
         for (_, task, attempt) in std::mem::take(&mut self.saves) {
-            self.handle(Event::Saved { task, attempt, answer: Answer::Ended });
+            self.handle(Event::Saved { task, attempt });
         }
         for worker in std::mem::take(&mut self.credit) {
             self.handle(Event::CreditGranted { worker, slots: 1, expires_at: UNTIL_SPENT });

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use fusebox_core::{
-    dispatch::{Answer, Effect, Event, RequestId, SaveVerdict},
+    dispatch::{Effect, Event, RequestId, SaveVerdict},
     error::ErrorCode,
     id::{Attempt, TaskId, WorkerId},
     limits::LEASE_MS,
     name::TenantId,
     outcome::StopReason,
+    task::Status,
     wire::{Assignment, AttemptId, FromDispatcher, HeldAttempt},
 };
 
@@ -182,10 +183,12 @@ impl Driver {
     /// Handles the store's answer to a verdict.
     pub(super) fn on_saved(&mut self, save: Save, finished: Finished) {
         let AttemptId { task, attempt } = save.id;
-        let answer = self.count(task, attempt, finished);
+        if let Finished::Ended(status) = finished {
+            self.count(task, attempt, status);
+        }
         match save.foreign {
             Some(worker) => self.recorded.entry(worker).or_default().push(save.id),
-            None => self.handle(Event::Saved { task, attempt, answer }),
+            None => self.handle(Event::Saved { task, attempt }),
         }
     }
 
@@ -245,24 +248,16 @@ impl Driver {
         });
     }
 
-    /// Counts an end, and translates the store's answer for the core.
-    fn count(&mut self, task: TaskId, attempt: Attempt, finished: Finished) -> Answer {
-        match finished {
-            Finished::Ended(status) => {
-                let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
-                    Some(Verdict::End { failure, receipt, .. }) => {
-                        self.metrics.ran(receipt);
-                        failure.as_ref().map(|failure| failure.code)
-                    }
-                    // Released or lost on its last attempt.
-                    _ => Some(ErrorCode::AttemptsExhausted),
-                };
-                self.metrics.task_ended(status, code);
-                Answer::Ended
+    /// Counts an end.
+    fn count(&mut self, task: TaskId, attempt: Attempt, status: Status) {
+        let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
+            Some(Verdict::End { failure, receipt, .. }) => {
+                self.metrics.ran(receipt);
+                failure.as_ref().map(|failure| failure.code)
             }
-            Finished::Duplicate => Answer::Ended,
-            Finished::Requeued => Answer::Requeued,
-            Finished::Stale => Answer::Stale,
-        }
+            // Released or lost on its last attempt.
+            _ => Some(ErrorCode::AttemptsExhausted),
+        };
+        self.metrics.task_ended(status, code);
     }
 }

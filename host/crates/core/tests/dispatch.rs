@@ -1,7 +1,7 @@
 //! Single rules of the dispatcher, in cases that the simulation found or reaches too rarely.
 
 use fusebox_core::{
-    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
+    dispatch::{Cost, Dispatcher, Effect, Event, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::{LEASE_BATCH_MAX, STORE_RETRY_MS, WORKER_CAPACITY_MAX, WORKER_SILENCE_MS_MAX},
     name::TenantId,
@@ -140,7 +140,7 @@ fn what_a_worker_holds_at_its_goodbye_is_given_back_at_once() {
     let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
     assert_eq!(bench.handle(2, Event::WorkerLeft { worker: WORKER }), [release]);
     let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
-    let saved = Event::Saved { task: TASK, attempt: 1, answer: Answer::Requeued };
+    let saved = Event::Saved { task: TASK, attempt: 1 };
     assert_eq!(bench.handle(3, saved), [told]);
     assert_eq!(bench.handle(60_000, Event::Tick), [], "nobody waits for it any more");
 }
@@ -191,7 +191,7 @@ fn a_lease_lost_while_its_verdict_is_saved_is_told_by_the_save() {
     let save = Effect::Save { worker, task, attempt, verdict: SaveVerdict::End };
     assert_eq!(bench.handle(2, finished(WORKER, 1)), [save]);
     assert_eq!(bench.handle(3, Event::LeaseLost { task, attempt }), []);
-    let saved = Event::Saved { task, attempt, answer: Answer::Stale };
+    let saved = Event::Saved { task, attempt };
     assert_eq!(bench.handle(4, saved), [Effect::Told { worker, task, attempt }]);
 }
 
@@ -239,7 +239,7 @@ fn a_tenant_at_its_quota_waits_and_others_are_served() {
     assert_eq!(bench.handle(2, backlog("b", 9)), [lease(1, "b", WORKER, 3)]);
     bench.handle(3, finished(WORKER, 1));
     bench.handle(3, granted(WORKER, 1));
-    let saved = Event::Saved { task: TASK, attempt: 1, answer: Answer::Ended };
+    let saved = Event::Saved { task: TASK, attempt: 1 };
     bench.handle(4, leased(1, &[]));
     let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
     assert_eq!(bench.handle(5, saved), [told, lease(2, "a", WORKER, 1)], "its place is free once its end is saved");

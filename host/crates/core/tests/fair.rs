@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fusebox_core::{
-    dispatch::{Answer, Cost, Dispatcher, Effect, Event, Report, Reserved, Room, UNTIL_SPENT},
+    dispatch::{Cost, Dispatcher, Effect, Event, Report, Reserved, Room, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     name::TenantId,
     quota::UNLIMITED,
@@ -114,7 +114,7 @@ impl World {
                 self.begin();
                 None
             }
-            Effect::Save { task, attempt, .. } => Some(Event::Saved { task, attempt, answer: Answer::Ended }),
+            Effect::Save { task, attempt, .. } => Some(Event::Saved { task, attempt }),
             _ => None,
         }
     }

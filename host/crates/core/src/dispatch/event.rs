@@ -169,14 +169,12 @@ pub enum Event {
         /// Cost charged to the tenant.
         cost: Cost,
     },
-    /// The store has recorded a verdict.
+    /// The store has answered a verdict. Whether it was recorded, now or earlier, or is stale makes no difference here.
     Saved {
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
-        /// Answer of the store.
-        answer: Answer,
     },
     /// The store did not respond to a save.
     SaveFailed {
@@ -233,17 +231,6 @@ pub enum Report {
     Interrupted,
     /// The run was lost to an infrastructure fault; the attempt is consumed.
     Lost,
-}
-
-/// Answer of the store to a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The end is recorded, by this or an earlier save.
-    Ended,
-    /// The task is queued for another attempt.
-    Requeued,
-    /// The attempt is not the current one; nothing changed.
-    Stale,
 }
 
 /// Verdict to record for an attempt.

@@ -36,7 +36,7 @@ use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-pub use event::{Answer, Cost, Effect, Event, Mode, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT};
+pub use event::{Cost, Effect, Event, Mode, Report, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT};
 
 use self::{
     credit::{Grant, Workers},
@@ -127,7 +127,7 @@ impl Dispatcher {
                 self.workers.saw(worker, now);
                 self.finished(worker, task, attempt, (report, cost), now, effects);
             }
-            Event::Saved { task, attempt, answer: _ } => self.saved(task, attempt, effects),
+            Event::Saved { task, attempt } => self.saved(task, attempt, effects),
             Event::SaveFailed { task, attempt } => self.save_failed(task, attempt, now),
             Event::LeaseLost { task, attempt } => self.stop(task, attempt, StopReason::Interrupted, now, effects),
             Event::CancelRequested { task } => {

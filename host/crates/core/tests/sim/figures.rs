@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use fusebox_core::dispatch::{Answer, Effect, Event, Report, SaveVerdict};
+use fusebox_core::dispatch::{Effect, Event, Report, SaveVerdict};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
@@ -61,7 +61,6 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::Finished { report: Report::Ended, .. } => "report of an end",
         Event::Finished { report: Report::Interrupted, .. } => "report of an interruption",
         Event::Finished { report: Report::Lost, .. } => "report of a loss",
-        Event::Saved { answer: Answer::Stale, .. } => "stale save",
         Event::Saved { .. } => "saved",
         Event::SaveFailed { .. } => "save failed",
         Event::LeaseLost { .. } => "lease lost",

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_core::{
-    dispatch::{Answer, Dispatcher, Effect, Event, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
+    dispatch::{Dispatcher, Effect, Event, RequestId, Reserved, Room, SaveVerdict, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     name::TenantId,
     time::Millis,
@@ -175,7 +175,7 @@ impl Planted {
             (Some(Plant::LoseOnDrain), &Effect::Save { task, attempt, verdict: SaveVerdict::Release, .. })
                 if self.draining =>
             {
-                let lost = Event::Saved { task, attempt, answer: Answer::Requeued };
+                let lost = Event::Saved { task, attempt };
                 let mut after = Vec::new();
                 self.core.handle(lost, now, &mut after);
                 effects.extend(after.into_iter().filter(|effect| !matches!(effect, Effect::Told { .. })));

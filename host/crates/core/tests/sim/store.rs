@@ -7,9 +7,9 @@ use std::{
 };
 
 use fusebox_core::{
-    dispatch::{Answer, RequestId, Reserved, SaveVerdict},
+    dispatch::{RequestId, Reserved, SaveVerdict},
     id::{Attempt, LeaseToken, TaskId, WorkerId},
-    lifecycle::{Fence, Next, Refused},
+    lifecycle::{Fence, Refused},
     limits::LEASE_MS,
     name::TenantId,
     outcome::Receipt,
@@ -104,7 +104,7 @@ impl Store {
         self.change(task, now, |task| task.beat(fence(task.id, attempt), now.plus(LEASE_MS))).is_ok()
     }
 
-    /// Records a verdict. `receipt` belongs to the run whose end is recorded.
+    /// Records a verdict, and returns false if it is stale. `receipt` belongs to the run whose end is recorded.
     pub(crate) fn save(
         &mut self,
         task: TaskId,
@@ -112,18 +112,14 @@ impl Store {
         verdict: SaveVerdict,
         receipt: Option<Receipt>,
         now: Millis,
-    ) -> Answer {
+    ) -> bool {
         let fence = fence(task, attempt);
         let saved = self.change(task, now, |task| match verdict {
-            SaveVerdict::End => task.end(fence, None, receipt.unwrap_or_default(), now).map(|()| Answer::Ended),
-            SaveVerdict::Retry { delay_ms } => task.retry(fence, now.plus(delay_ms), now).map(answer),
-            SaveVerdict::Release => task.release(fence, now).map(answer),
+            SaveVerdict::End => task.end(fence, None, receipt.unwrap_or_default(), now),
+            SaveVerdict::Retry { delay_ms } => task.retry(fence, now.plus(delay_ms), now).map(drop),
+            SaveVerdict::Release => task.release(fence, now).map(drop),
         });
-        match saved {
-            Ok(answer) => answer,
-            Err(Refused::Recorded) => Answer::Ended,
-            Err(Refused::Stale | Refused::Ended | Refused::NotReady) => Answer::Stale,
-        }
+        matches!(saved, Ok(()) | Err(Refused::Recorded))
     }
 
     pub(crate) fn cancel(&mut self, task: TaskId, now: Millis) -> bool {
@@ -213,12 +209,5 @@ impl Store {
             }
         }
         answer
-    }
-}
-
-const fn answer(next: Next) -> Answer {
-    match next {
-        Next::Queued => Answer::Requeued,
-        Next::Failed => Answer::Ended,
     }
 }
