@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call as Asked, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     function::{Grants, RunLimits},
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
@@ -98,11 +98,11 @@ const LOOPS: &[(&str, &str)] = &[
 struct AtOnce;
 
 impl HostCalls for AtOnce {
-    fn call(&self, _: &CallContext, asked: Asked, _: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, _: &CallContext, asked: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         match asked {
-            Asked::KvGet(_) => Ok(Answer::Value { revision: 1, value: Bytes::from_static(&[7; 65_536]) }),
-            Asked::KvSet { .. } => Ok(Answer::Set(1)),
-            Asked::Http(_) => Ok(Answer::Http(Bytes::from_static(&[7; 65_536]))),
+            HostCall::KvGet(_) => Ok(HostAnswer::Value { revision: 1, value: Bytes::from_static(&[7; 65_536]) }),
+            HostCall::KvSet { .. } => Ok(HostAnswer::Set(1)),
+            HostCall::Http(_) => Ok(HostAnswer::Http(Bytes::from_static(&[7; 65_536]))),
             _ => Err(Refusal::Absent),
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use fusebox_core::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     limits::CALL_MS_MAX,
 };
 use fusebox_sandbox::{CallContext, HostCalls, Patience};
@@ -27,9 +27,9 @@ pub struct Routed {
 }
 
 impl HostCalls for Routed {
-    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         match call {
-            Call::Http(_) => self.http.call(context, call, patience),
+            HostCall::Http(_) => self.http.call(context, call, patience),
             _ => self.rest.call(context, call, patience),
         }
     }
@@ -40,7 +40,7 @@ impl HostCalls for Routed {
 /// # Errors
 /// Fails with the answer's own refusal, with [`Refusal::Unavailable`] if the sender is dropped, or with
 /// [`Refusal::TimedOut`].
-pub fn wait(told: &Receiver<Result<Answer, Refusal>>, patience: &Patience) -> Result<Answer, Refusal> {
+pub fn wait(told: &Receiver<Result<HostAnswer, Refusal>>, patience: &Patience) -> Result<HostAnswer, Refusal> {
     let until = Instant::now() + Duration::from_millis(CALL_MS_MAX);
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -69,8 +69,8 @@ mod tests {
         let stop = StopFlag::default();
         let patience = |ms| Patience::new(Instant::now() + Duration::from_millis(ms), stop.clone());
         let (tell, told) = mpsc::sync_channel(1);
-        tell.send(Ok(Answer::Set(7))).unwrap();
-        assert_eq!(wait(&told, &patience(60_000)), Ok(Answer::Set(7)));
+        tell.send(Ok(HostAnswer::Set(7))).unwrap();
+        assert_eq!(wait(&told, &patience(60_000)), Ok(HostAnswer::Set(7)));
         assert_eq!(wait(&told, &patience(20)), Err(Refusal::TimedOut));
         stop.raise(StopReason::Cancelled);
         assert_eq!(wait(&told, &patience(60_000)), Err(Refusal::TimedOut));

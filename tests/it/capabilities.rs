@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{self, Call, HttpRequest, KvKey, Refusal},
+    capability::{self, HostCall, HttpRequest, KvKey, Refusal},
     dispatch::Mode,
     id::{LeaseToken, WorkerId},
     name::TenantId,
@@ -268,7 +268,7 @@ impl Liar {
         }
     }
 
-    async fn ask(&mut self, number: u64, held: HeldAttempt, call: Call) -> Result<capability::Answer, Refusal> {
+    async fn ask(&mut self, number: u64, held: HeldAttempt, call: HostCall) -> Result<capability::HostAnswer, Refusal> {
         self.say(&FromWorker::Call { number, tenant: TenantId::default_tenant(), held, call });
         loop {
             let bytes = self.0.receiver.recv().await.expect("the link stays");
@@ -290,13 +290,19 @@ async fn a_worker_is_told_only_what_the_attempts_that_it_holds_are_granted() {
     let mut liar = Liar::join(&server.program().word("tcp://").unwrap()).await;
     client.submit("granted", b"").await.unwrap();
     let held = liar.assigned().await;
-    let get = || Call::KvGet(KvKey::try_from(Bytes::from_static(b"key")).unwrap());
+    let get = || HostCall::KvGet(KvKey::try_from(Bytes::from_static(b"key")).unwrap());
     assert_eq!(liar.ask(1, held, get()).await, Err(Refusal::Absent), "this is granted");
-    for (number, call) in [(2, Call::Secret("KEY".parse().unwrap())), (3, Call::Config("CITY".parse().unwrap()))] {
+    for (number, call) in
+        [(2, HostCall::Secret("KEY".parse().unwrap())), (3, HostCall::Config("CITY".parse().unwrap()))]
+    {
         assert_eq!(liar.ask(number, held, call).await, Err(Refusal::Refused));
     }
     let request = HttpRequest::try_from(Bytes::from_static(b"GET http://127.0.0.1/\n\n")).unwrap();
-    assert_eq!(liar.ask(4, held, Call::Http(request)).await, Err(Refusal::Refused), "a dispatcher sends no requests");
+    assert_eq!(
+        liar.ask(4, held, HostCall::Http(request)).await,
+        Err(Refusal::Refused),
+        "a dispatcher sends no requests"
+    );
     let forged = HeldAttempt { token: LeaseToken([7; 16]), ..held };
     let later = HeldAttempt { id: AttemptId { attempt: held.id.attempt + 1, ..held.id }, ..held };
     for (number, claimed) in [(5, forged), (6, later)] {

@@ -1,7 +1,7 @@
 //! Turns results of the driver's store operations into events of the core.
 
 use fusebox_core::{
-    capability::{Answer, Refusal},
+    capability::{HostAnswer, Refusal},
     dispatch::{Event, RequestId, Reserved},
     id::{Attempt, TaskId, WorkerId},
     name::TenantId,
@@ -20,7 +20,7 @@ pub(super) enum FromStore {
     Beaten(Vec<(TaskId, Attempt)>),
     AdoptedLost(Vec<(WorkerId, AttemptId)>),
     Announced,
-    Called { worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal> },
+    Called { worker: WorkerId, number: u64, answer: std::result::Result<HostAnswer, Refusal> },
     Drawn { tenant: TenantId, fuel: u64 },
     Backlog(Vec<(TenantId, u64)>),
 }

@@ -2,7 +2,7 @@
 //! within the grants of the attempt's function. A worker may have no more open calls than slots.
 
 use fusebox_core::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     function::Grants,
     id::WorkerId,
     name::TenantId,
@@ -21,7 +21,14 @@ pub(super) struct Guest {
 }
 
 impl Driver {
-    pub(super) fn on_call(&mut self, worker: WorkerId, number: u64, tenant: TenantId, held: HeldAttempt, call: Call) {
+    pub(super) fn on_call(
+        &mut self,
+        worker: WorkerId,
+        number: u64,
+        tenant: TenantId,
+        held: HeldAttempt,
+        call: HostCall,
+    ) {
         let AttemptId { task, attempt } = held.id;
         let Some(remote) = self.remotes.get_mut(worker) else { return };
         if !remote.begin_call() {
@@ -57,14 +64,19 @@ impl Driver {
     }
 
     /// Completes a call.
-    pub(super) fn on_called(&mut self, worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal>) {
+    pub(super) fn on_called(
+        &mut self,
+        worker: WorkerId,
+        number: u64,
+        answer: std::result::Result<HostAnswer, Refusal>,
+    ) {
         if let Some(remote) = self.remotes.get_mut(worker) {
             remote.end_call();
         }
         self.answer_call(worker, number, answer);
     }
 
-    fn answer_call(&self, worker: WorkerId, number: u64, answer: std::result::Result<Answer, Refusal>) {
+    fn answer_call(&self, worker: WorkerId, number: u64, answer: std::result::Result<HostAnswer, Refusal>) {
         self.remotes.send(worker, &FromDispatcher::Answer { number, answer });
     }
 }

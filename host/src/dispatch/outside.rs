@@ -6,7 +6,7 @@ use std::{
 };
 
 use fusebox_core::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     limits::CALL_MS_MAX,
 };
 use fusebox_sandbox::{CallContext, HostCalls, Patience};
@@ -41,46 +41,46 @@ impl StoreOutside {
     ///
     /// # Errors
     /// Fails with the refusal that the guest receives.
-    pub async fn answer(&self, of: &Namespace, call: Call) -> Result<Answer, Refusal> {
+    pub async fn answer(&self, of: &Namespace, call: HostCall) -> Result<HostAnswer, Refusal> {
         let answer = tokio::time::timeout(Duration::from_millis(CALL_MS_MAX), self.ask(of, call));
         answer.await.unwrap_or(Err(Refusal::TimedOut))
     }
 
-    async fn ask(&self, of: &Namespace, call: Call) -> Result<Answer, Refusal> {
+    async fn ask(&self, of: &Namespace, call: HostCall) -> Result<HostAnswer, Refusal> {
         match call {
-            Call::Config(name) => {
+            HostCall::Config(name) => {
                 let value = self.store.setting(of, SettingKind::Config, &name).await.map_err(unavailable)?;
-                value.map(Answer::Config).ok_or(Refusal::Absent)
+                value.map(HostAnswer::Config).ok_or(Refusal::Absent)
             }
-            Call::Secret(name) => {
+            HostCall::Secret(name) => {
                 let sealed = self.store.setting(of, SettingKind::Secret, &name).await.map_err(unavailable)?;
                 let sealed = sealed.ok_or(Refusal::Absent)?;
                 let secret = self.secrets.as_ref().and_then(|key| key.open(of, &name, &sealed));
-                secret.map(Answer::Secret).ok_or_else(|| {
+                secret.map(HostAnswer::Secret).ok_or_else(|| {
                     let function = &of.function;
                     tracing::error!(%function, %name, "cannot decrypt a secret: --secrets-key is missing or differs");
                     Refusal::Unavailable
                 })
             }
-            Call::KvGet(key) => {
+            HostCall::KvGet(key) => {
                 let found = self.store.value(of, &key).await.map_err(unavailable)?.ok_or(Refusal::Absent)?;
-                Ok(Answer::Value { revision: found.revision, value: found.value })
+                Ok(HostAnswer::Value { revision: found.revision, value: found.value })
             }
-            Call::KvSet { key, value, ttl, expects } => {
+            HostCall::KvSet { key, value, ttl, expects } => {
                 let new = NewValue { key, value, ttl, expects };
-                self.store.set_value(of, new).await.map_err(unavailable)?.map(Answer::Set)
+                self.store.set_value(of, new).await.map_err(unavailable)?.map(HostAnswer::Set)
             }
-            Call::KvDelete { key, expects } => {
-                self.store.delete_value(of, &key, expects).await.map_err(unavailable)?.map(Answer::Deleted)
+            HostCall::KvDelete { key, expects } => {
+                self.store.delete_value(of, &key, expects).await.map_err(unavailable)?.map(HostAnswer::Deleted)
             }
             // HTTP requests are sent by the worker's host, not from the store.
-            Call::Http(_) => Err(Refusal::Refused),
+            HostCall::Http(_) => Err(Refusal::Refused),
         }
     }
 }
 
 impl HostCalls for StoreOutside {
-    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         let of = Namespace { tenant: context.tenant.clone(), function: context.function.clone() };
         let (tell, told) = mpsc::sync_channel(1);
         let asked = self.clone();

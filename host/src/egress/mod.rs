@@ -28,7 +28,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     limits::HTTP_MS_MAX,
 };
 use fusebox_sandbox::{CallContext, HostCalls, Patience};
@@ -116,10 +116,10 @@ impl Egress {
 }
 
 impl HostCalls for Egress {
-    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
-        let Call::Http(request) = call else { return Err(Refusal::Invalid) };
+    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+        let HostCall::Http(request) = call else { return Err(Refusal::Invalid) };
         let answer = self.0.runtime.block_on(self.send(&request.into(), context, patience));
-        answer.map(Answer::Http).map_err(|refused| refused.refusal())
+        answer.map(HostAnswer::Http).map_err(|refused| refused.refusal())
     }
 }
 

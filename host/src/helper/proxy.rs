@@ -12,7 +12,7 @@ use std::{
 };
 
 use fusebox_core::{
-    capability::{Answer, Call, Grants, HttpRequest, Refusal},
+    capability::{Grants, HostAnswer, HostCall, HttpRequest, Refusal},
     limits::{HTTP_ANSWER_BYTES_MAX, HTTP_MS_MAX, HTTP_REQUEST_BYTES_MAX},
     name::{FunctionName, TenantId},
     time::Millis,
@@ -58,7 +58,7 @@ impl Proxy {
         Ok(Self { control, _process: Some(process) })
     }
 
-    fn send(&self, wish: &Wish, patience: &Patience) -> io::Result<Result<Answer, Refusal>> {
+    fn send(&self, wish: &Wish, patience: &Patience) -> io::Result<Result<HostAnswer, Refusal>> {
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(TICK))?;
         passing::send(&self.control, REQUEST, Some(&theirs))?;
@@ -70,8 +70,8 @@ impl Proxy {
 }
 
 impl HostCalls for Proxy {
-    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
-        let Call::Http(request) = call else { return Err(Refusal::Invalid) };
+    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+        let HostCall::Http(request) = call else { return Err(Refusal::Invalid) };
         let left = patience.left().ok_or(Refusal::TimedOut)?;
         let wish = Wish {
             tenant: context.tenant.clone(),
@@ -125,7 +125,7 @@ fn answer(mut asker: UnixStream, egress: &Egress) -> io::Result<()> {
     let Wish { tenant, function, grants, request, ms } = postcard::from_bytes(&wish).map_err(io::Error::other)?;
     let context = CallContext { task: None, attempt: 0, tenant, function, deadline: Millis(0), grants };
     let until = Instant::now() + Duration::from_millis(ms.min(HTTP_MS_MAX));
-    let answer = egress.call(&context, Call::Http(request), &Patience::new(until, StopFlag::default()));
+    let answer = egress.call(&context, HostCall::Http(request), &Patience::new(until, StopFlag::default()));
     frames::write(&mut asker, &postcard::to_allocvec(&answer).map_err(io::Error::other)?)
 }
 
@@ -143,10 +143,10 @@ mod tests {
         CallContext { task: None, attempt: 1, tenant, function, deadline: Millis(0), grants }
     }
 
-    fn ask(proxy: &Proxy, request: &str) -> Result<Answer, Refusal> {
+    fn ask(proxy: &Proxy, request: &str) -> Result<HostAnswer, Refusal> {
         let request = HttpRequest::try_from(bytes::Bytes::from(request.to_owned())).unwrap();
         let patience = Patience::new(Instant::now() + Duration::from_secs(20), StopFlag::default());
-        proxy.call(&context(), Call::Http(request), &patience)
+        proxy.call(&context(), HostCall::Http(request), &patience)
     }
 
     #[tokio::test(flavor = "multi_thread")]

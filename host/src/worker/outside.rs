@@ -8,7 +8,7 @@ use std::{
 };
 
 use fusebox_core::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     name::TenantId,
     wire::{AttemptId, FromWorker},
 };
@@ -22,9 +22,9 @@ use crate::outside;
 pub struct Question {
     tenant: TenantId,
     attempt: AttemptId,
-    call: Call,
+    call: HostCall,
     until: Instant,
-    tell: SyncSender<Result<Answer, Refusal>>,
+    tell: SyncSender<Result<HostAnswer, Refusal>>,
 }
 
 /// Passes host calls to the agent of this process.
@@ -41,7 +41,7 @@ pub fn channel() -> (LinkOutside, UnboundedReceiver<Question>) {
 }
 
 impl HostCalls for LinkOutside {
-    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         // Only tasks run in a worker's process.
         let task = context.task.ok_or(Refusal::Unavailable)?;
         let (tell, told) = mpsc::sync_channel(1);
@@ -55,7 +55,7 @@ impl HostCalls for LinkOutside {
 /// Calls that were sent over the link and are not answered.
 #[derive(Default)]
 pub(super) struct OpenQuestions {
-    open: HashMap<u64, SyncSender<Result<Answer, Refusal>>>,
+    open: HashMap<u64, SyncSender<Result<HostAnswer, Refusal>>>,
     last: u64,
 }
 
@@ -74,7 +74,7 @@ impl OpenQuestions {
     }
 
     /// Passes an answer to the run that waits for it.
-    pub(super) fn answer(&mut self, number: u64, answer: Result<Answer, Refusal>) {
+    pub(super) fn answer(&mut self, number: u64, answer: Result<HostAnswer, Refusal>) {
         if let Some(tell) = self.open.remove(&number) {
             // Errors are ignored: the run may have timed out.
             drop(tell.send(answer));
@@ -101,9 +101,9 @@ mod tests {
     const ID: AttemptId = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
     const HELD: HeldAttempt = HeldAttempt { id: ID, token: LeaseToken([2; 16]) };
 
-    fn question(attempt: AttemptId, left: Duration) -> (Question, mpsc::Receiver<Result<Answer, Refusal>>) {
+    fn question(attempt: AttemptId, left: Duration) -> (Question, mpsc::Receiver<Result<HostAnswer, Refusal>>) {
         let (tell, told) = mpsc::sync_channel(1);
-        let call = Call::Config("NAME".parse().unwrap());
+        let call = HostCall::Config("NAME".parse().unwrap());
         let until = Instant::now() + left;
         (Question { tenant: TenantId::default_tenant(), attempt, call, until, tell }, told)
     }
@@ -115,10 +115,10 @@ mod tests {
         let (asked, told) = question(ID, Duration::from_secs(60));
         let Some(FromWorker::Call { number, held: shown, .. }) = open.ask(asked, &held) else { panic!("it is asked") };
         assert_eq!(shown, HELD);
-        open.answer(number + 1, Ok(Answer::Set(1)));
+        open.answer(number + 1, Ok(HostAnswer::Set(1)));
         assert!(told.try_recv().is_err());
         open.answer(number, Err(Refusal::Absent));
-        open.answer(number, Ok(Answer::Set(1)));
+        open.answer(number, Ok(HostAnswer::Set(1)));
         assert_eq!(told.recv(), Ok(Err(Refusal::Absent)));
         assert!(told.recv().is_err());
     }

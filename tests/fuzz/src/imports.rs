@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call as Asked, Grants, Redacted, Refusal},
+    capability::{Grants, HostAnswer, HostCall, Redacted, Refusal},
     function::RunLimits,
     name::TenantId,
     outcome::{Outcome, StopReason},
@@ -91,16 +91,16 @@ fn guest(module: &str, functions: &[(&str, &str, &str)], entry: &str) -> String 
 struct Answers;
 
 impl HostCalls for Answers {
-    fn call(&self, _: &CallContext, call: Asked, _: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, _: &CallContext, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         let value = Bytes::from_static(b"an answer");
         match call {
-            Asked::Config(_) => Ok(Answer::Config(value)),
-            Asked::Secret(_) => Ok(Answer::Secret(Redacted(value))),
-            Asked::KvGet(key) if key.as_bytes().len() == 1 => Err(Refusal::Absent),
-            Asked::KvGet(_) => Ok(Answer::Value { revision: u64::MAX, value }),
-            Asked::KvSet { .. } => Ok(Answer::Set(u64::MAX)),
-            Asked::KvDelete { .. } => Ok(Answer::Deleted(true)),
-            Asked::Http(_) => Ok(Answer::Http(value)),
+            HostCall::Config(_) => Ok(HostAnswer::Config(value)),
+            HostCall::Secret(_) => Ok(HostAnswer::Secret(Redacted(value))),
+            HostCall::KvGet(key) if key.as_bytes().len() == 1 => Err(Refusal::Absent),
+            HostCall::KvGet(_) => Ok(HostAnswer::Value { revision: u64::MAX, value }),
+            HostCall::KvSet { .. } => Ok(HostAnswer::Set(u64::MAX)),
+            HostCall::KvDelete { .. } => Ok(HostAnswer::Deleted(true)),
+            HostCall::Http(_) => Ok(HostAnswer::Http(value)),
         }
     }
 }

@@ -26,7 +26,7 @@ pub use host_pattern::{HostPattern, HostPatternError};
 
 /// A call from a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Call {
+pub enum HostCall {
     /// Reads a configuration value of the function.
     Config(SettingName),
     /// Reads a secret of the function.
@@ -55,7 +55,7 @@ pub enum Call {
     Http(HttpRequest),
 }
 
-impl Call {
+impl HostCall {
     /// Returns the capability that the call requires.
     #[must_use]
     pub const fn capability(&self) -> Capability {
@@ -70,23 +70,23 @@ impl Call {
 
 /// Answer of the host to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
-    /// The value requested by [`Call::Config`].
+pub enum HostAnswer {
+    /// The value requested by [`HostCall::Config`].
     Config(Bytes),
-    /// The value requested by [`Call::Secret`].
+    /// The value requested by [`HostCall::Secret`].
     Secret(Redacted),
-    /// The entry requested by [`Call::KvGet`].
+    /// The entry requested by [`HostCall::KvGet`].
     Value {
         /// Revision of the value; it changes with each set and is never reused within the namespace.
         revision: Revision,
         /// The value.
         value: Bytes,
     },
-    /// New revision, in answer to [`Call::KvSet`].
+    /// New revision, in answer to [`HostCall::KvSet`].
     Set(Revision),
-    /// True if [`Call::KvDelete`] removed an entry.
+    /// True if [`HostCall::KvDelete`] removed an entry.
     Deleted(bool),
-    /// The response to [`Call::Http`]. Format: `STATUS\n`, header lines, `\n`, body.
+    /// The response to [`HostCall::Http`]. Format: `STATUS\n`, header lines, `\n`, body.
     Http(Bytes),
 }
 

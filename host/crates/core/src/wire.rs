@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     dispatch::Mode,
     function::{Grants, RunLimits},
     id::{Attempt, DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
@@ -76,7 +76,7 @@ pub enum FromWorker {
         /// Attempt of the run, with its lease token.
         held: HeldAttempt,
         /// The call.
-        call: Call,
+        call: HostCall,
     },
     /// Last message of a worker that ends: it will never report on attempts that it still holds.
     Goodbye,
@@ -135,7 +135,7 @@ pub enum FromDispatcher {
         /// Number of the call.
         number: u64,
         /// Result of the call.
-        answer: Result<Answer, Refusal>,
+        answer: Result<HostAnswer, Refusal>,
     },
     /// The dispatcher ends after the attempts that it has assigned; it assigns no more.
     Drains,

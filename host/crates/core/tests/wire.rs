@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call, Expects, KvKey, KvValue, Redacted, Refusal, Ttl},
+    capability::{Expects, HostAnswer, HostCall, KvKey, KvValue, Redacted, Refusal, Ttl},
     dispatch::Mode,
     error::ErrorCode,
     function::{Grants, RunLimits},
@@ -55,11 +55,11 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Fetch { module: MODULE, form: Form::Artifact { engine: 1 << 63 }, offset: 0 },
         FromWorker::Fetch { module: MODULE, form: Form::Wasm, offset: 1 << 20 },
         FromWorker::Drains,
-        asks(Call::Config("NAME".parse().unwrap())),
-        asks(Call::Secret("NAME".parse().unwrap())),
-        asks(Call::KvGet(key())),
-        asks(Call::KvSet { key: key(), value, ttl: Some(Ttl::try_from(9).unwrap()), expects: Expects::Nothing }),
-        asks(Call::KvDelete { key: key(), expects: Expects::Revision(300) }),
+        asks(HostCall::Config("NAME".parse().unwrap())),
+        asks(HostCall::Secret("NAME".parse().unwrap())),
+        asks(HostCall::KvGet(key())),
+        asks(HostCall::KvSet { key: key(), value, ttl: Some(Ttl::try_from(9).unwrap()), expects: Expects::Nothing }),
+        asks(HostCall::KvDelete { key: key(), expects: Expects::Revision(300) }),
         FromWorker::Goodbye,
     ]
 }
@@ -87,11 +87,11 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         FromDispatcher::Recorded(vec![ID]),
         FromDispatcher::Piece { module: MODULE, form: Form::Artifact { engine: 11 }, offset: 0, total: 0, bytes: none },
         FromDispatcher::Piece { module: MODULE, form: Form::Wasm, offset: 0, total: 5, bytes: piece.clone() },
-        answers(Ok(Answer::Config(piece.clone()))),
-        answers(Ok(Answer::Secret(Redacted(piece.clone())))),
-        answers(Ok(Answer::Value { revision: 300, value: piece })),
-        answers(Ok(Answer::Set(300))),
-        answers(Ok(Answer::Deleted(true))),
+        answers(Ok(HostAnswer::Config(piece.clone()))),
+        answers(Ok(HostAnswer::Secret(Redacted(piece.clone())))),
+        answers(Ok(HostAnswer::Value { revision: 300, value: piece })),
+        answers(Ok(HostAnswer::Set(300))),
+        answers(Ok(HostAnswer::Deleted(true))),
         answers(Err(Refusal::Conflict)),
         FromDispatcher::Drains,
         FromDispatcher::AssignExtra(extra),

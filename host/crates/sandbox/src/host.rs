@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
 };
 use wasmtime::{Result, UpdateDeadline};
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// Makes a host call, which may block until the run's deadline.
-    pub(crate) fn ask(&self, call: Call) -> Result<Result<Answer, Refusal>, Ending> {
+    pub(crate) fn ask(&self, call: HostCall) -> Result<Result<HostAnswer, Refusal>, Ending> {
         self.check()?;
         let Some(host_calls) = &self.host_calls else { return Ok(Err(Refusal::Unavailable)) };
         let patience = Patience::new(self.deadline, self.stop.clone());

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use fusebox_core::capability::{Answer, Call, Refusal};
+use fusebox_core::capability::{HostAnswer, HostCall, Refusal};
 
 use crate::{CallContext, StopFlag};
 
@@ -15,7 +15,7 @@ pub trait HostCalls: Send + Sync {
     ///
     /// # Errors
     /// Returns the refusal to pass to the guest.
-    fn call(&self, context: &CallContext, call: Call, patience: &Patience) -> Result<Answer, Refusal>;
+    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal>;
 }
 
 /// Time limit of a host call: the run's deadline, or an earlier stop of the run.

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call as Question, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
     id::ModuleDigest,
     name::TenantId,
@@ -205,7 +205,7 @@ impl Patient<'_> {
 }
 
 /// Performs a host call of the run, within its grants. A process that requests more is compromised.
-fn ask(call: &Call, question: Question, until: Instant) -> Result<Answer, Refusal> {
+fn ask(call: &Call, question: HostCall, until: Instant) -> Result<HostAnswer, Refusal> {
     match &call.host_calls {
         Some(outside) if call.context.grants.allow(&question) => {
             outside.call(&call.context, question, &Patience::new(until, call.stop.clone()))

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call as Question, Grants, Refusal},
+    capability::{Grants, HostAnswer, HostCall, Refusal},
     function::RunLimits,
     id::{Attempt, ModuleDigest, TaskId},
     limits::{ARTIFACT_BYTES_MAX, LOG_BYTES_MAX, OUTPUT_BYTES_MAX},
@@ -47,7 +47,7 @@ pub(super) enum ToSlot {
         grants: Grants,
     },
     /// Answer to a host call of the run.
-    Told(Result<Answer, Refusal>),
+    Told(Result<HostAnswer, Refusal>),
 }
 
 /// Message from the slot: one answer to each message, preceded by host calls if it is a run.
@@ -60,7 +60,7 @@ pub(super) enum FromSlot {
     /// The process lacks the module.
     Missing,
     /// Host call of the run, which waits for the answer.
-    Asks(Question),
+    Asks(HostCall),
     /// Result of the run.
     Ended { outcome: Outcome, used: Used, log: Bytes },
 }

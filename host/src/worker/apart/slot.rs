@@ -9,7 +9,7 @@ use std::{
 };
 
 use fusebox_core::{
-    capability::{Answer, Call as Question, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
     limits::{LOADED_BYTES_MAX, SLOT_STACK_BYTES},
 };
@@ -97,7 +97,7 @@ fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Ho
 struct Parent(Mutex<UnixStream>);
 
 impl HostCalls for Parent {
-    fn call(&self, _: &CallContext, call: Question, _: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, _: &CallContext, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = messages::write(&mut *calls, &FromSlot::Asks(call));
         match asked.and_then(|()| messages::read(&mut *calls, TO_SLOT_BYTES_MAX)) {

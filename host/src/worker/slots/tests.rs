@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fusebox_core::capability::{Answer, Call as Question, Refusal};
+use fusebox_core::capability::{HostAnswer, HostCall, Refusal};
 use fusebox_sandbox::Patience;
 
 use super::*;
@@ -40,7 +40,7 @@ impl Runner for Together {
 struct Nothing;
 
 impl HostCalls for Nothing {
-    fn call(&self, _: &CallContext, _: Question, _: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, _: &CallContext, _: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         Err(Refusal::Unavailable)
     }
 }

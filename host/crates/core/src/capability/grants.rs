@@ -8,7 +8,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, HostPattern, HostPatternError, ports};
+use super::{HostCall, HostPattern, HostPatternError, ports};
 use crate::limits::HTTP_HOSTS_MAX;
 
 /// Capability that requires a grant.
@@ -210,7 +210,7 @@ impl Grants {
     /// Returns whether the capability of a call is granted. Hosts of HTTP requests are not checked here, since the
     /// request has not been parsed; see [`Grants::allow_host`].
     #[must_use]
-    pub fn allow(&self, call: &Call) -> bool {
+    pub fn allow(&self, call: &HostCall) -> bool {
         self.has(call.capability())
     }
 

@@ -85,22 +85,22 @@ fn what_is_missing_and_what_is_new_is_told() {
     let before = Grants::parse_list("kv,config").unwrap();
     assert_eq!(grants.beyond(&before), [Grant::Http(pattern("a.example.com"))]);
     assert!(grants.allow_host("a.example.com", 443, 443) && !grants.allow_host("b.example.com", 443, 443));
-    assert!(!Grants::default().allow(&Call::Config("x".parse().unwrap())));
+    assert!(!Grants::default().allow(&HostCall::Config("x".parse().unwrap())));
 }
 
 #[test]
 fn what_cannot_be_asked_for_cannot_be_decoded() {
     let key = |bytes: usize| KvKey::try_from(Bytes::from(vec![7; bytes]));
     assert_eq!((key(0), key(513)), (Err(Refusal::Invalid), Err(Refusal::TooLarge)));
-    let call = Call::KvGet(key(512).unwrap());
+    let call = HostCall::KvGet(key(512).unwrap());
     let bytes = postcard::to_allocvec(&call).unwrap();
-    assert_eq!(postcard::from_bytes::<Call>(&bytes).unwrap(), call);
+    assert_eq!(postcard::from_bytes::<HostCall>(&bytes).unwrap(), call);
     let mut longer = bytes;
     // The length is encoded in the second and third byte: 512 is 0x80 0x04, 513 is 0x81 0x04.
     assert_eq!(longer[1..3], [0x80, 0x04]);
     longer[1] = 0x81;
     longer.push(7);
-    assert!(postcard::from_bytes::<Call>(&longer).is_err());
+    assert!(postcard::from_bytes::<HostCall>(&longer).is_err());
     for ttl in [0, KV_TTL_MS_MAX + 1] {
         assert!(Ttl::try_from(ttl).is_err());
         assert!(postcard::from_bytes::<Ttl>(&postcard::to_allocvec(&ttl).unwrap()).is_err());
@@ -125,7 +125,7 @@ fn a_guest_says_what_it_expects_with_one_number() {
 
 #[test]
 fn no_log_shows_a_secret() {
-    let answer = Answer::Secret(Redacted::from(b"hunter2".to_vec()));
+    let answer = HostAnswer::Secret(Redacted::from(b"hunter2".to_vec()));
     assert_eq!(alloc::format!("{answer:?}"), "Secret(Redacted(..))");
 }
 

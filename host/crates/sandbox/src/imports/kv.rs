@@ -5,7 +5,7 @@
 //! `kv_delete(key_ptr, key_len, expects: i64) -> i64`: returns 1 if an entry was removed, 0 if there was none.
 //! `expects` is -1 for anything, 0 for no entry, or a revision. A negative return value is a refusal.
 
-use fusebox_core::capability::{Call, Expects, KvKey, KvValue, Refusal, Ttl};
+use fusebox_core::capability::{Expects, HostCall, KvKey, KvValue, Refusal, Ttl};
 use wasmtime::{Caller, Result};
 
 use super::{ask, bounded};
@@ -13,7 +13,7 @@ use crate::host::Host;
 
 pub(super) fn get(caller: &mut Caller<'_, Host>, ptr: u32, len: u32) -> Result<i64> {
     let key = bounded::<KvKey>(caller, "kv_get", ptr, len, KvKey::check)?;
-    ask(caller, key.map(Call::KvGet))
+    ask(caller, key.map(HostCall::KvGet))
 }
 
 pub(super) fn set(
@@ -27,15 +27,17 @@ pub(super) fn set(
 ) -> Result<i64> {
     let key = bounded::<KvKey>(caller, "kv_set", ptr, len, KvKey::check)?;
     let value = bounded::<KvValue>(caller, "kv_set", value_ptr, value_len, KvValue::check)?;
-    let call = || -> Result<Call, Refusal> {
-        Ok(Call::KvSet { key: key?, value: value?, ttl: ttl(ttl_ms)?, expects: Expects::from_guest(expects)? })
+    let call = || -> Result<HostCall, Refusal> {
+        Ok(HostCall::KvSet { key: key?, value: value?, ttl: ttl(ttl_ms)?, expects: Expects::from_guest(expects)? })
     };
     ask(caller, call())
 }
 
 pub(super) fn delete(caller: &mut Caller<'_, Host>, ptr: u32, len: u32, expects: i64) -> Result<i64> {
     let key = bounded::<KvKey>(caller, "kv_delete", ptr, len, KvKey::check)?;
-    let call = || -> Result<Call, Refusal> { Ok(Call::KvDelete { key: key?, expects: Expects::from_guest(expects)? }) };
+    let call = || -> Result<HostCall, Refusal> {
+        Ok(HostCall::KvDelete { key: key?, expects: Expects::from_guest(expects)? })
+    };
     ask(caller, call())
 }
 

@@ -4,7 +4,7 @@
 //! Grants of a module's imports are checked once, before its instance is created: see `run`.
 
 use bytes::Bytes;
-use fusebox_core::capability::{Answer, Call, Capability, Refusal};
+use fusebox_core::capability::{Capability, HostAnswer, HostCall, Refusal};
 use wasmtime::{Caller, Extern, Memory, Result};
 
 use crate::{
@@ -59,7 +59,7 @@ pub(crate) fn needs(name: &str) -> Option<Capability> {
 
 /// Makes a host call. A result with content is kept for `answer`, and its length is returned; a revision, a boolean or
 /// a refusal is returned directly, and nothing is kept.
-fn ask(caller: &mut Caller<'_, Host>, call: Result<Call, Refusal>) -> Result<i64> {
+fn ask(caller: &mut Caller<'_, Host>, call: Result<HostCall, Refusal>) -> Result<i64> {
     caller.data_mut().answer = Bytes::new();
     let answer = match call {
         Ok(call) => caller.data().ask(call)?,
@@ -67,11 +67,11 @@ fn ask(caller: &mut Caller<'_, Host>, call: Result<Call, Refusal>) -> Result<i64
     };
     let kept = match answer {
         Err(refusal) => return Ok(refusal.code()),
-        Ok(Answer::Set(revision)) => return Ok(i64::try_from(revision).unwrap_or(i64::MAX)),
-        Ok(Answer::Deleted(there)) => return Ok(there.into()),
-        Ok(Answer::Config(value) | Answer::Http(value)) => value,
-        Ok(Answer::Secret(secret)) => secret.0,
-        Ok(Answer::Value { revision, value }) => [&revision.to_le_bytes(), &value[..]].concat().into(),
+        Ok(HostAnswer::Set(revision)) => return Ok(i64::try_from(revision).unwrap_or(i64::MAX)),
+        Ok(HostAnswer::Deleted(there)) => return Ok(there.into()),
+        Ok(HostAnswer::Config(value) | HostAnswer::Http(value)) => value,
+        Ok(HostAnswer::Secret(secret)) => secret.0,
+        Ok(HostAnswer::Value { revision, value }) => [&revision.to_le_bytes(), &value[..]].concat().into(),
     };
     charge(caller, copied(u32::try_from(kept.len()).unwrap_or(u32::MAX)))?;
     let len = i64::try_from(kept.len())?;

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Answer, Call as Asked, Capability, Expects, Grants, Redacted, Refusal},
+    capability::{Capability, Expects, Grants, HostAnswer, HostCall, Redacted, Refusal},
     error::ErrorCode,
     function::RunLimits,
     limits::{HTTP_REQUEST_BYTES_MAX, KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX},
@@ -33,12 +33,12 @@ const IMPORTS: &str = r#"
 
 /// Answers every call in the same way and records the calls.
 struct Planted {
-    answer: Result<Answer, Refusal>,
-    asked: Mutex<Vec<Asked>>,
+    answer: Result<HostAnswer, Refusal>,
+    asked: Mutex<Vec<HostCall>>,
 }
 
 impl HostCalls for Planted {
-    fn call(&self, context: &CallContext, call: Asked, _: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, context: &CallContext, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         assert_eq!(context.function.as_str(), "tested");
         self.asked.lock().unwrap().push(call);
         self.answer.clone()
@@ -49,7 +49,7 @@ impl HostCalls for Planted {
 struct Silent(AtomicU32);
 
 impl HostCalls for Silent {
-    fn call(&self, _: &CallContext, _: Asked, patience: &Patience) -> Result<Answer, Refusal> {
+    fn call(&self, _: &CallContext, _: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         self.0.fetch_add(1, Ordering::SeqCst);
         while let Some(left) = patience.left() {
             thread::park_timeout(left.min(Duration::from_millis(5)));
@@ -79,7 +79,7 @@ fn tell(import: &str) -> String {
 }
 
 /// Makes a call; returns its result, the kept answer, and the calls received.
-fn ask(import: &str, input: &[u8], answer: Result<Answer, Refusal>) -> (i64, Vec<u8>, Vec<Asked>) {
+fn ask(import: &str, input: &[u8], answer: Result<HostAnswer, Refusal>) -> (i64, Vec<u8>, Vec<HostCall>) {
     let planted = Arc::new(Planted { answer, asked: Mutex::default() });
     let run = granted(&tell(import), input, ample(), all_grants(), Some(planted.clone()));
     let (number, kept) = returned(&run).split_at(8);
@@ -102,27 +102,27 @@ fn set(value: (&str, usize), ttl: i64, expects: i64) -> String {
 fn values_are_kept_for_the_guest_to_fetch() {
     let value = Bytes::from_static(b"value");
     let name = || "NAME".parse().unwrap();
-    let (number, kept, asked) = ask(CONFIG, b"NAME", Ok(Answer::Config(value.clone())));
-    assert_eq!((number, &kept[..], asked), (5, &b"value"[..], vec![Asked::Config(name())]));
+    let (number, kept, asked) = ask(CONFIG, b"NAME", Ok(HostAnswer::Config(value.clone())));
+    assert_eq!((number, &kept[..], asked), (5, &b"value"[..], vec![HostCall::Config(name())]));
 
     let secret = "(call $secret (local.get 0) (local.get 1))";
-    let (number, kept, asked) = ask(secret, b"NAME", Ok(Answer::Secret(Redacted(value.clone()))));
-    assert_eq!((number, &kept[..], asked), (5, &b"value"[..], vec![Asked::Secret(name())]));
+    let (number, kept, asked) = ask(secret, b"NAME", Ok(HostAnswer::Secret(Redacted(value.clone()))));
+    assert_eq!((number, &kept[..], asked), (5, &b"value"[..], vec![HostCall::Secret(name())]));
 
-    let (number, kept, _) = ask(GET, b"key", Ok(Answer::Value { revision: 258, value: value.clone() }));
+    let (number, kept, _) = ask(GET, b"key", Ok(HostAnswer::Value { revision: 258, value: value.clone() }));
     assert_eq!((number, &kept[..]), (13, &b"\x02\x01\0\0\0\0\0\0value"[..]));
 
     let http = "(call $http (local.get 0) (local.get 1))";
-    let (number, kept, _) = ask(http, b"GET https://example.com/\n\n", Ok(Answer::Http(value)));
+    let (number, kept, _) = ask(http, b"GET https://example.com/\n\n", Ok(HostAnswer::Http(value)));
     assert_eq!((number, &kept[..]), (5, &b"value"[..]));
 }
 
 #[test]
 fn a_set_and_a_delete_say_what_they_expect() {
-    let (number, kept, asked) = ask(&set(("0", 3), 50, 7), b"key", Ok(Answer::Set(8)));
+    let (number, kept, asked) = ask(&set(("0", 3), 50, 7), b"key", Ok(HostAnswer::Set(8)));
     assert_eq!((number, kept.len()), (8, 0));
     match &asked[..] {
-        [Asked::KvSet { key, value, ttl, expects }] => {
+        [HostCall::KvSet { key, value, ttl, expects }] => {
             assert_eq!((key.as_bytes(), value.as_bytes()), (&b"key"[..], &[0; 3][..]));
             assert_eq!((ttl.map(|ttl| ttl.ms()), *expects), (Some(50), Expects::Revision(7)));
         }
@@ -130,7 +130,7 @@ fn a_set_and_a_delete_say_what_they_expect() {
     }
     let delete = "(call $kv_delete (local.get 0) (local.get 1) (i64.const -1))";
     for (there, said) in [(true, 1), (false, 0)] {
-        assert_eq!(ask(delete, b"key", Ok(Answer::Deleted(there))).0, said);
+        assert_eq!(ask(delete, b"key", Ok(HostAnswer::Deleted(there))).0, said);
     }
 }
 
@@ -142,11 +142,11 @@ fn a_refusal_is_its_number_and_leaves_no_answer() {
     }
     let body = format!("(drop {CONFIG}) (drop {GET})");
     let twice = tell(&format!("(block (result i64) {body} (i64.const 0))"));
-    let planted = Planted { answer: Ok(Answer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
+    let planted = Planted { answer: Ok(HostAnswer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
     // The first name is valid, and so is the second call's key, so its answer is kept. A refused call clears it.
     let run = granted(&twice, b"NAME", ample(), all_grants(), Some(Arc::new(planted)));
     assert_eq!(&returned(&run)[8..], b"value");
-    let planted = Planted { answer: Ok(Answer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
+    let planted = Planted { answer: Ok(HostAnswer::Config(Bytes::from_static(b"value"))), asked: Mutex::default() };
     let then_bad = "(call $kv_get (local.get 0) (i32.const 0))";
     let cleared = tell(&format!("(block (result i64) (drop {CONFIG}) {then_bad})"));
     let run = granted(&cleared, b"NAME", ample(), all_grants(), Some(Arc::new(planted)));
@@ -178,7 +178,7 @@ fn what_makes_no_sense_or_is_too_large_is_refused_before_it_is_asked() {
     ];
     for (import, input, expected) in cases {
         let text = import.contains("$http").then(|| tell(&import).replace("\"memory\") 2", "\"memory\") 20"));
-        let planted = Arc::new(Planted { answer: Ok(Answer::Set(1)), asked: Mutex::default() });
+        let planted = Arc::new(Planted { answer: Ok(HostAnswer::Set(1)), asked: Mutex::default() });
         let text = text.unwrap_or_else(|| tell(&import));
         let run = granted(&text, input, ample(), all_grants(), Some(planted.clone()));
         assert_eq!(returned(&run), expected.to_le_bytes(), "{import}");
@@ -221,7 +221,7 @@ fn an_import_without_its_grant_is_not_run() {
 #[test]
 fn calls_and_their_bytes_cost_fuel() {
     let used = |value: usize, kept: usize| {
-        let answer = Ok(Answer::Value { revision: 1, value: vec![0; kept].into() });
+        let answer = Ok(HostAnswer::Value { revision: 1, value: vec![0; kept].into() });
         let planted = Planted { answer, asked: Mutex::default() };
         let text = core_with(&format!("(drop {})", set(("0", value), 0, -1)), IMPORTS);
         granted(&text, b"key", ample(), all_grants(), Some(Arc::new(planted))).usage.fuel.unwrap()
@@ -286,7 +286,7 @@ proptest! {
             5 => format!("(drop (call $kv_delete {here} (i64.const {expects})))"),
             _ => format!("(drop (call $answer {here}))"),
         };
-        let planted = Planted { answer: Ok(Answer::Deleted(true)), asked: Mutex::default() };
+        let planted = Planted { answer: Ok(HostAnswer::Deleted(true)), asked: Mutex::default() };
         let run = granted(&core_with(&body, IMPORTS), b"", ample(), all_grants(), Some(Arc::new(planted)));
         let inside = u64::from(ptr) + u64::from(len) <= 2 << 16;
         match inside {
