@@ -26,7 +26,7 @@ READY_SECONDS = 30.0
 END_SECONDS = 20.0
 CLIENT_SECONDS = 600.0
 
-# Listed in the report as well. No snapshots, since their forks would disturb whatever is being measured.
+# Listed in the report as well. No snapshots, since their forks would disturb the measurement.
 REDIS_SETTINGS = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", ""]
 
 

@@ -21,8 +21,8 @@ ORPHAN_SECONDS = 5.0
 class Others:
     """Measures the share of the machine's CPU time taken by others: everything counted by /proc/stat less our own.
 
-    Ours are this process and its descendants that have ended, so it is asked when all are told to. Interrupts count for
-    nobody: the kernel does not say whose they were.
+    Our own are this process and its ended descendants, so the share is read after all have ended. Interrupts are not
+    counted: the kernel does not attribute them to processes.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
-// BullMQ: `worker` works until it is told to end; `bulk N` and `single N` are its client, timed from before the first
-// add until the last job has completed.
+// BullMQ: `worker` works until a signal; `bulk N` and `single N` are its client, timed from before the first add until
+// the last job has completed.
 //
 // CommonJS, since only `require` finds packages by NODE_PATH.
 'use strict';
@@ -8,8 +8,8 @@ const { Queue, Worker } = require('bullmq');
 
 const QUEUE = 'peers';
 const WORKER_CONCURRENCY = 100; // jobs of one process: they wait for Redis only
-const CHUNK = 500; // as many a call as Fusebox's batches have
-const IN_FLIGHT = 64; // as many as Fusebox's client has connections
+const CHUNK = 500; // as many per call as in Fusebox's batches
+const IN_FLIGHT = 64; // as many as connections of Fusebox's client
 const WARM_UP_JOBS = 1000; // enough for the compiler of V8
 const LOOK_EVERY_MS = 10;
 const GIVE_UP_MS = 300_000;
