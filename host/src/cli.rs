@@ -5,12 +5,13 @@ use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fusebox_api::functions::LimitParams;
+use fusebox_client::{Client, ClientError, Credentials};
 use fusebox_core::{
     function::{LimitError, RunLimits},
     limits::ATTEMPTS_MAX,
 };
 
-pub use self::credentials::Credentials;
 use crate::{
     commands::{
         batch::BatchArgs,
@@ -44,8 +45,6 @@ use crate::{
         logs::{LogControl, LogFormat},
     },
 };
-
-mod credentials;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -225,6 +224,16 @@ pub struct HostArgs {
     pub api_key: Option<Credentials>,
 }
 
+impl HostArgs {
+    /// Creates a client of this host.
+    ///
+    /// # Errors
+    /// Fails if the address or the API key is invalid, or the certificate authority cannot be read.
+    pub fn client(&self) -> Result<Client, ClientError> {
+        Client::build(&self.url, self.ca.as_deref(), self.api_key.as_ref())
+    }
+}
+
 /// Limits of one run. Limits that are left out take the host's defaults.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "The fuse of each run")]
@@ -247,6 +256,13 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
+    /// Returns these limits as a request has them.
+    #[must_use]
+    pub fn params(self) -> LimitParams {
+        let Self { fuel, wall, memory, output_size, log_size } = self;
+        LimitParams { fuel, wall_ms: wall, memory_bytes: memory, output_bytes: output_size, log_bytes: log_size }
+    }
+
     /// Returns these limits, with those of `other` where none is given.
     #[must_use]
     pub fn or(self, other: RunLimits) -> RunLimits {

@@ -12,7 +12,7 @@
 //! | [`invoke`], [`modules`] | the interfaces between REST and the parts that run and compile functions |
 //! | [`outside`] | the host calls of runs, combined from their parts |
 //! | [`secrets`] | encryption of secrets at rest |
-//! | [`client`], [`ui`] | the REST client of the command line; its output |
+//! | [`ui`] | output of the command line |
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | framing between this program's own processes |
 //! | [`text`] | decoding of text from other systems |
@@ -21,7 +21,6 @@
 //! |
 
 pub mod cli;
-pub mod client;
 pub mod clock;
 pub mod commands;
 pub mod config;

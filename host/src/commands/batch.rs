@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use fusebox_api::tasks::TaskView;
+use fusebox_client::Client;
 use fusebox_core::limits::WAIT_TASKS_MAX;
 use serde::Serialize;
 use serde_json::json;
@@ -20,7 +21,6 @@ use tokio::time::Instant;
 use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     text,
     ui::{self, FunctionsFailed, progress, table::Table},
 };
@@ -94,7 +94,7 @@ struct Line {
 /// # Errors
 /// Fails if lines were refused, tasks failed, or the host does not answer.
 pub async fn run(args: BatchArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let mut lines = submit(&client, &args).await?;
     if format == OutputFormat::Text {
         for line in lines.iter().filter(|line| line.status == "refused").take(TOLD_MAX) {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 use fusebox_api::batch::{Row, Rows};
+use fusebox_client::Client;
 use fusebox_core::limits::REPLAY_TASKS_MAX;
 
 use super::tasks;
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     ui::{self, WrongUsage, progress::Spinner, table::Table},
 };
 
@@ -80,7 +80,7 @@ pub async fn run(args: DeadLettersArgs, format: OutputFormat) -> anyhow::Result<
 }
 
 async fn list(args: ListArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let letters = Client::of(&args.host)?.dead_letters(args.function.as_deref(), args.limit).await?;
+    let letters = args.host.client()?.dead_letters(args.function.as_deref(), args.limit).await?;
     match format {
         OutputFormat::Json => ui::json(&letters),
         OutputFormat::Text if letters.is_empty() => ui::say("There are no dead letters"),
@@ -92,7 +92,7 @@ async fn replay(args: ReplayArgs, format: OutputFormat) -> anyhow::Result<()> {
     if !args.all && args.tasks.is_empty() {
         return Err(WrongUsage("name the dead letters to replay, or give --all").into());
     }
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let spinner = Spinner::start("replaying dead letters".to_owned());
     let rows = match args.all {
         true => all(&client).await,

@@ -12,7 +12,6 @@ use fusebox_core::{
 
 use crate::{
     cli::{HostArgs, LimitArgs, OutputFormat},
-    client::Client,
     ui::{self, progress::Spinner},
 };
 
@@ -58,7 +57,7 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let grants = Grants::of(args.grants)?;
     let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
-    let deployed = Client::of(&args.host)?.register(&name, args.limits, &grants, wasm).await;
+    let deployed = args.host.client()?.register(&name, args.limits.params(), &grants, wasm).await;
     spinner.end();
     let function = deployed?;
     if format == OutputFormat::Json {

@@ -6,7 +6,6 @@ use fusebox_api::functions::FunctionView;
 
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     ui::{self, table::Table},
 };
 
@@ -27,7 +26,7 @@ pub struct FunctionsArgs {
 /// # Errors
 /// Fails if there is no such function, or the host does not answer.
 pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let functions = match (&args.function, args.delete) {
         (Some(function), true) => {
             client.delete_function(function).await?;

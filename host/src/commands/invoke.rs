@@ -11,13 +11,13 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use fusebox_api::{problem::Problem, tasks::TaskView};
+use fusebox_client::{Client, ClientError, Ran};
 use fusebox_core::limits::INPUT_BYTES_MAX;
 use serde_json::json;
 
 use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::{Client, ClientError, Ran},
     ui::{self, WrongUsage, progress::Spinner, receipt},
 };
 
@@ -72,7 +72,7 @@ pub struct InvokeArgs {
 /// # Errors
 /// Fails if the run failed, there is no such function, or the host does not answer.
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let input = input(args.data.as_deref(), args.file.as_deref())?;
     if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some()) {
         return Err(WrongUsage("only a task has a priority and a delay: give --task or --detach as well").into());

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fusebox_api::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey};
+use fusebox_client::Client;
 use fusebox_core::name::TenantId;
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
 };
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     clock::Clock,
     rest::keys,
     store::{self, Acting, Scope, Store},
@@ -126,7 +126,7 @@ impl DoorArgs {
     /// # Errors
     /// Fails if the store cannot be opened, or the host's address is invalid.
     pub async fn open(&self) -> anyhow::Result<Door> {
-        let Some(address) = &self.store else { return Ok(Door::Host(Client::of(&self.host)?)) };
+        let Some(address) = &self.store else { return Ok(Door::Host(self.host.client()?)) };
         let opened = at_store::open(address, &self.redis, &Clock::System).await.map_err(|error| {
             match error.downcast_ref::<store::Error>() {
                 Some(store::Error::InUse { path }) => anyhow::anyhow!(

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     ui,
 };
 
@@ -23,7 +22,7 @@ pub struct LogsArgs {
 /// # Errors
 /// Fails if there is no such task, or the host does not answer.
 pub async fn run(args: LogsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let log = Client::of(&args.host)?.log(&args.task).await?;
+    let log = args.host.client()?.log(&args.task).await?;
     match format {
         OutputFormat::Text => ui::raw(&log),
         OutputFormat::Json => ui::json(&json!({"task": args.task, "log": String::from_utf8_lossy(&log)})),

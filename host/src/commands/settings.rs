@@ -8,7 +8,6 @@ use fusebox_core::{capability::SettingName, limits::SETTING_VALUE_BYTES_MAX};
 
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     text,
     ui::{self, table::Table},
 };
@@ -110,7 +109,7 @@ enum SecretAct {
 pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.act {
         ConfigAct::Set { function, values, host } => {
-            let client = Client::of(&host)?;
+            let client = host.client()?;
             for (name, value) in values {
                 client.set_setting(&function, "config", name.as_str(), value.into_bytes()).await?;
                 ui::say(format!("{name} is set"))?;
@@ -118,7 +117,7 @@ pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()
             Ok(())
         }
         ConfigAct::List { function, host } => {
-            let page = Client::of(&host)?.config(&function).await?;
+            let page = host.client()?.config(&function).await?;
             if format == OutputFormat::Json {
                 return ui::json(&page);
             }
@@ -130,7 +129,7 @@ pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()
             ui::say(table.to_string())
         }
         ConfigAct::Unset { function, name, host } => {
-            Client::of(&host)?.unset_setting(&function, "config", name.as_str()).await?;
+            host.client()?.unset_setting(&function, "config", name.as_str()).await?;
             ui::say(format!("{name} is unset"))
         }
     }
@@ -143,13 +142,13 @@ pub async fn config(args: ConfigArgs, format: OutputFormat) -> anyhow::Result<()
 pub async fn secrets(args: SecretArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.act {
         SecretAct::Set { function, name, host } => {
-            let client = Client::of(&host)?;
+            let client = host.client()?;
             let secret = read_secret(&name)?;
             client.set_setting(&function, "secrets", name.as_str(), secret).await?;
             ui::say(format!("{name} is set"))
         }
         SecretAct::List { function, host } => {
-            let page = Client::of(&host)?.secrets(&function).await?;
+            let page = host.client()?.secrets(&function).await?;
             if format == OutputFormat::Json {
                 return ui::json(&page);
             }
@@ -161,7 +160,7 @@ pub async fn secrets(args: SecretArgs, format: OutputFormat) -> anyhow::Result<(
             ui::say(table.to_string())
         }
         SecretAct::Unset { function, name, host } => {
-            Client::of(&host)?.unset_setting(&function, "secrets", name.as_str()).await?;
+            host.client()?.unset_setting(&function, "secrets", name.as_str()).await?;
             ui::say(format!("{name} is unset"))
         }
     }

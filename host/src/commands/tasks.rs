@@ -5,12 +5,12 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
 use fusebox_api::tasks::TaskView;
+use fusebox_client::Client;
 use indicatif::ProgressBar;
 
 use super::waiting::Waiting;
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     ui::{self, progress::Spinner, receipt, table::Table},
 };
 
@@ -96,7 +96,7 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
         Some(Action::Events(args)) => return events(args, format).await,
         None => {}
     }
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let Some(id) = &args.task else {
         let tasks = client.tasks(args.limit).await?;
         return match format {
@@ -125,7 +125,7 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let mut task = client.retry(&args.task).await?;
     if args.wait {
         task = ended(&client, &task.id, args.timeout, format, true).await?;
@@ -152,7 +152,7 @@ async fn ended(
 }
 
 async fn events(args: EventsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let client = Client::of(&args.host)?;
+    let client = args.host.client()?;
     let mut waiting = Waiting::new(&client, args.timeout, format, &ProgressBar::hidden());
     let told = waiting.events(&args.task, |task| match format {
         OutputFormat::Json => ui::say(serde_json::to_string(task)?),

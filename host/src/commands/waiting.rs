@@ -4,16 +4,13 @@
 use std::{future::Future, time::Duration};
 
 use fusebox_api::tasks::TaskView;
+use fusebox_client::{Client, ClientError};
 use fusebox_core::limits::WAIT_SECONDS_MAX;
 use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::{
-    cli::OutputFormat,
-    client::{Client, ClientError},
-    random, ui,
-};
+use crate::{cli::OutputFormat, random, ui};
 
 /// First pause before a request is repeated to a host that does not answer; it doubles each time, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -76,7 +73,7 @@ impl<'a> Waiting<'a> {
         let client = self.client;
         loop {
             let asked = Instant::now();
-            let view = self.ask(|| client.look(task, WAIT_SECONDS_MAX)).await?;
+            let view = self.ask(|| client.wait_for(task, WAIT_SECONDS_MAX)).await?;
             if view.is_ended() {
                 return Ok(view);
             }
@@ -109,7 +106,7 @@ impl<'a> Waiting<'a> {
                         last = Some(event.id);
                     }
                     Ok(None) => break,
-                    Err(error) if error.is_passing() => {
+                    Err(error) if error.is_transient() => {
                         self.away(&error).await?;
                         break;
                     }
@@ -130,7 +127,7 @@ impl<'a> Waiting<'a> {
     {
         loop {
             match self.in_time(request()).await? {
-                Err(error) if self.has_answered && error.is_passing() => self.away(&error).await?,
+                Err(error) if self.has_answered && error.is_transient() => self.away(&error).await?,
                 answer => {
                     self.back();
                     return Ok(answer?);

@@ -5,7 +5,6 @@ use fusebox_api::workers::WorkerView;
 
 use crate::{
     cli::{HostArgs, OutputFormat},
-    client::Client,
     store::Mode,
     ui::{self, table::Table},
 };
@@ -28,7 +27,7 @@ pub struct WorkersArgs {
 /// # Errors
 /// Fails if the host does not answer.
 pub async fn run(args: WorkersArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let workers = Client::of(&args.host)?.workers().await?;
+    let workers = args.host.client()?.workers().await?;
     match format {
         OutputFormat::Json => ui::json(&workers),
         OutputFormat::Text if workers.is_empty() => ui::say("No workers: accepted tasks wait until there is one"),

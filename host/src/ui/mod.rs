@@ -5,10 +5,11 @@ use std::{
     process::ExitCode,
 };
 
+use fusebox_client::ClientError;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{cli::OutputFormat, client::ClientError, telemetry::lines};
+use crate::{cli::OutputFormat, telemetry::lines};
 
 pub mod progress;
 pub mod receipt;

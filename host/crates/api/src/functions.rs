@@ -38,7 +38,7 @@ impl GrantParams {
 }
 
 /// Limits of a run. A limit left out is the host's default at registration, and the function's own for a task.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LimitParams {
     /// CPU budget of a run in fuel units.

@@ -7,6 +7,8 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fusebox_api::functions::LimitParams;
+use fusebox_client::Credentials;
 use fusebox_core::{function::Grants, limits::OUTPUT_BYTES_DEFAULT};
 
 use super::{
@@ -16,11 +18,8 @@ use super::{
     http::{Call, Target},
     plan::{Case, Setting, StoreKind},
 };
-use crate::{
-    cli::{Credentials, LimitArgs},
-    client::Client,
-    commands::cluster::{Cluster, Fsync, Mode, Rigged, Role, Shape},
-};
+use crate::commands::cluster::{Cluster, Fsync, Mode, Rigged, Role, Shape};
+use fusebox_client::Client;
 
 /// Longest time until workers are listed, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,7 +65,7 @@ impl Deployment {
                 (url, None, Some(cluster))
             }
         };
-        let client = Client::with_key(&url, key)?;
+        let client = Client::build(&url, None, key)?;
         let setting = workers(&client, setting).await?;
         let target = Target::new(&url, key)?;
         Ok(Self { client, target, functions: BTreeMap::new(), setting, waiting: 0, cluster })
@@ -78,10 +77,10 @@ impl Deployment {
     /// Fails if the host refuses a registration.
     pub(super) async fn register(&mut self, cases: &[Case]) -> anyhow::Result<()> {
         let payload = cases.iter().map(|case| case.payload as u64).max().unwrap_or_default();
-        let limits = LimitArgs {
-            wall: Some(WALL_MS),
-            output_size: Some(payload.max(OUTPUT_BYTES_DEFAULT)),
-            ..LimitArgs::default()
+        let limits = LimitParams {
+            wall_ms: Some(WALL_MS),
+            output_bytes: Some(payload.max(OUTPUT_BYTES_DEFAULT)),
+            ..LimitParams::default()
         };
         let functions: BTreeSet<Function> = cases.iter().map(|case| case.function).collect();
         for function in functions {
@@ -98,7 +97,8 @@ impl Deployment {
     /// Fails if the host refuses it.
     pub(super) async fn register_plain(&mut self, function: Function) -> anyhow::Result<()> {
         let module = function.module().to_vec();
-        let version = self.client.register(&function.name(), LimitArgs::default(), &Grants::default(), module).await?;
+        let version =
+            self.client.register(&function.name(), LimitParams::default(), &Grants::default(), module).await?;
         self.functions.insert(function, version.id);
         Ok(())
     }

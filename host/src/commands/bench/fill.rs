@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use anyhow::Context as _;
+use fusebox_api::functions::LimitParams;
 use fusebox_core::function::Grants;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::ProgressBar;
@@ -15,7 +16,6 @@ use super::{
     load::{Keep, Load, Pace},
     measure,
 };
-use crate::cli::LimitArgs;
 
 /// Tasks in a request.
 const BATCH: u64 = 1_000;
@@ -52,7 +52,7 @@ pub(super) async fn functions(
             Modules::Shared => Function::NoOp.module().to_vec(),
             Modules::Own => own_module(number),
         };
-        deployment.client.register(&name(number), LimitArgs::default(), &Grants::default(), module).await?;
+        deployment.client.register(&name(number), LimitParams::default(), &Grants::default(), module).await?;
         bar.inc(1);
         anyhow::Ok(())
     };

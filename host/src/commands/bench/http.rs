@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use fusebox_client::Credentials;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri,
@@ -12,8 +13,6 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
-
-use crate::cli::Credentials;
 
 /// Address of the server.
 #[derive(Clone, Debug)]

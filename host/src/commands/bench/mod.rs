@@ -17,13 +17,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use fusebox_client::Credentials;
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
 
 use super::{cluster::Mode, parts, signals};
-use crate::{
-    cli::{Credentials, OutputFormat},
-    ui,
-};
+use crate::{cli::OutputFormat, ui};
 use axes::Axes;
 use compare::CompareArgs;
 use cost::Stored;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fusebox_api::tasks::{TaskPage, TaskView};
+use fusebox_client::tls::{self, Authorities};
 use fusebox_core::task::Status;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -12,7 +13,6 @@ use super::{
     history::{End, Sight},
     work,
 };
-use crate::client::tls::{self, Authorities};
 
 /// Timeout of a request, shorter than a pause, so that clients of a paused node turn to another.
 const PATIENCE: Duration = Duration::from_secs(4);

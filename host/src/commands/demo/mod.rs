@@ -15,6 +15,8 @@ use std::{
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
+use fusebox_api::functions::LimitParams;
+use fusebox_client::{Client, ClientError, Ran};
 use fusebox_core::{
     dispatch::Mode,
     function::{Grants, RunLimits},
@@ -33,8 +35,7 @@ use super::{
     web::WebArgs,
 };
 use crate::{
-    cli::{LimitArgs, OutputFormat},
-    client::{Client, ClientError, Ran},
+    cli::OutputFormat,
     ui::{self, progress, receipt, table::Table},
 };
 
@@ -63,15 +64,15 @@ pub struct DemoArgs {
 }
 
 /// The examples, with the limits they are registered with.
-fn examples() -> [(&'static str, LimitArgs); 6] {
-    let none = LimitArgs::default();
+fn examples() -> [(&'static str, LimitParams); 6] {
+    let none = LimitParams::default();
     [
         ("hello", none),
         ("word-count", none),
-        ("thumbnail", LimitArgs { fuel: Some(20_000_000_000), wall: Some(30_000), ..none }),
+        ("thumbnail", LimitParams { fuel: Some(20_000_000_000), wall_ms: Some(30_000), ..none }),
         ("markdown", none),
-        ("spin-forever", LimitArgs { fuel: Some(RunLimits::CEILING.fuel), wall: Some(250), ..none }),
-        ("eat-memory", LimitArgs { memory: Some(16 << 20), ..none }),
+        ("spin-forever", LimitParams { fuel: Some(RunLimits::CEILING.fuel), wall_ms: Some(250), ..none }),
+        ("eat-memory", LimitParams { memory_bytes: Some(16 << 20), ..none }),
     ]
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fusebox_api::functions::LimitParams;
 use fusebox_api::tasks::TaskView;
 use fusebox_core::{dispatch::Mode, function::Grants};
 use futures_util::future::{join_all, try_join_all};
@@ -17,7 +18,6 @@ use super::{
     side::{Ran, Side},
 };
 use crate::{
-    cli::LimitArgs,
     commands::signals::Signals,
     ui::{self, progress, receipt, table::Table},
 };
@@ -71,7 +71,7 @@ async fn compare(sides: &mut Vec<Side>, home: &Path, args: &DemoArgs) -> anyhow:
     joined.into_iter().collect::<anyhow::Result<()>>()?;
     for side in &*sides {
         for name in ["hello", "word-count", "spin-forever"] {
-            side.client.register(name, LimitArgs::default(), &Grants::default(), guest(&args.guests, name)?).await?;
+            side.client.register(name, LimitParams::default(), &Grants::default(), guest(&args.guests, name)?).await?;
         }
     }
     let lines: String = items.iter().map(|item| format!("{}\n", item.line)).collect();

@@ -8,17 +8,15 @@ use std::{
 
 use anyhow::Context as _;
 use fusebox_api::{tasks::TaskView, workers::WorkerView};
+use fusebox_client::Client;
 use fusebox_core::dispatch::Mode;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use indicatif::ProgressBar;
 
 use super::{Host, MODULES, host_options};
-use crate::{
-    client::Client,
-    commands::{
-        parts,
-        process::{Process, Start},
-    },
+use crate::commands::{
+    parts,
+    process::{Process, Start},
 };
 
 /// Worker processes of push and pull, and the slots of each. Local mode has as many slots, in the host.

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use fusebox_api::quotas::QuotaValues;
+use fusebox_api::{functions::LimitParams, quotas::QuotaValues};
+use fusebox_client::Client;
 use fusebox_core::capability::Grants;
 use serde::Serialize;
 
 use super::guests::{Function, Work};
 use crate::{
-    cli::{LimitArgs, OutputFormat},
-    client::Client,
+    cli::OutputFormat,
     commands::{
         cluster::{Cluster, Mode, Part, Rigged, Role, Shape},
         parts,
@@ -145,7 +145,12 @@ impl Host {
         let url = cluster.urls.first().context("a host has an address")?.clone();
         let client = Client::new(&url)?;
         client
-            .register(&Function::Cpu.name(), LimitArgs::default(), &Grants::default(), Function::Cpu.module().to_vec())
+            .register(
+                &Function::Cpu.name(),
+                LimitParams::default(),
+                &Grants::default(),
+                Function::Cpu.module().to_vec(),
+            )
             .await?;
         let bound = QuotaValues { queued_tasks: Some(args.queue), ..QuotaValues::default() };
         client.set_quotas("default", &bound).await?;

@@ -18,6 +18,10 @@ const SLACK: Duration = Duration::from_secs(30);
 
 impl Client {
     /// Submits a task that starts after a delay.
+    ///
+    /// # Errors
+    /// Fails if there is no such function, the input is too large, the queue is full, or the host does not answer. After
+    /// an error other than [`ClientError::Problem`] the task may still have been accepted.
     pub async fn submit(
         &self,
         function: &str,
@@ -33,12 +37,18 @@ impl Client {
     }
 
     /// Submits a task and waits for its end in the same request; the answer holds its result.
+    ///
+    /// # Errors
+    /// Fails as [`Client::submit`] does. A task that fails is no error: its state says so.
     pub async fn submit_and_wait(&self, function: &str, input: Vec<u8>) -> Result<TaskView> {
         let request = self.http.post(self.url(&["v1", "functions", function, "tasks"])).body(input);
         self.json(request.header("prefer", format!("wait={WAIT_SECONDS_MAX}"))).await
     }
 
     /// Lists the newest tasks, at most `limit`.
+    ///
+    /// # Errors
+    /// Fails if the host does not answer.
     pub async fn tasks(&self, limit: u32) -> Result<Vec<TaskView>> {
         let mut url = self.url(&["v1", "tasks"]);
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
@@ -46,28 +56,44 @@ impl Client {
     }
 
     /// Returns a task.
+    ///
+    /// # Errors
+    /// Fails if there is no such task, or the host does not answer.
     pub async fn task(&self, id: &str) -> Result<TaskView> {
         self.json(self.http.get(self.url(&["v1", "tasks", id]))).await
     }
 
     /// Returns a task once it has ended, or its state after `seconds`.
-    pub async fn look(&self, id: &str, seconds: u64) -> Result<TaskView> {
+    ///
+    /// # Errors
+    /// Fails if there is no such task, or the host does not answer.
+    pub async fn wait_for(&self, id: &str, seconds: u64) -> Result<TaskView> {
         let request = self.http.get(self.url(&["v1", "tasks", id])).timeout(Duration::from_secs(seconds) + SLACK);
         self.json(request.header("prefer", format!("wait={seconds}"))).await
     }
 
     /// Cancels a task.
+    ///
+    /// # Errors
+    /// Fails if there is no such task, it has already ended, or the host does not answer.
     pub async fn cancel(&self, id: &str) -> Result<TaskView> {
         self.json(self.http.request(Method::DELETE, self.url(&["v1", "tasks", id]))).await
     }
 
     /// Returns the result of a task that has succeeded.
+    ///
+    /// # Errors
+    /// Fails with the task's own problem if it failed, or if there is no such task, it has not ended, or the host does not
+    /// answer.
     pub async fn result(&self, id: &str) -> Result<Ran> {
         let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "result"]))).await?;
         self.ran(answer).await
     }
 
     /// Returns the log of a task's last run.
+    ///
+    /// # Errors
+    /// Fails if there is no such task, it has not run, or the host does not answer.
     pub async fn log(&self, id: &str) -> Result<Vec<u8>> {
         let answer = self.send(self.http.get(self.url(&["v1", "tasks", id, "logs"]))).await?;
         self.body(answer).await
@@ -75,6 +101,10 @@ impl Client {
 
     /// Submits a batch: one line of JSON for each task. With an idempotency key the same lines can be sent again
     /// safely.
+    ///
+    /// # Errors
+    /// Fails if the batch as a whole is refused, or the host does not answer. Lines that are refused have their error in
+    /// their row.
     pub async fn batch(&self, function: &str, lines: Vec<u8>, key: Option<&str>) -> Result<Rows> {
         let request = self.http.post(self.url(&["v1", "functions", function, "tasks", "batch"])).body(lines);
         let request = request.header("content-type", "application/x-ndjson");
@@ -83,6 +113,9 @@ impl Client {
     }
 
     /// Returns the states of tasks once all have ended, or after `seconds`.
+    ///
+    /// # Errors
+    /// Fails if there are too many tasks, or the host does not answer. Unknown tasks are named in the answer.
     pub async fn wait(&self, tasks: &[String], seconds: u64) -> Result<Waited> {
         let request = self.http.post(self.url(&["v1", "tasks", "wait"])).json(&json!({"tasks": tasks}));
         let request = request.timeout(Duration::from_secs(seconds) + SLACK);
@@ -90,11 +123,17 @@ impl Client {
     }
 
     /// Retries a failed task; returns the new task.
+    ///
+    /// # Errors
+    /// Fails if there is no such task, it has not failed, or the host does not answer.
     pub async fn retry(&self, id: &str) -> Result<TaskView> {
         self.json(self.http.post(self.url(&["v1", "tasks", id, "retry"]))).await
     }
 
     /// Lists the latest dead letters, of one function or of all.
+    ///
+    /// # Errors
+    /// Fails if there is no such function, or the host does not answer.
     pub async fn dead_letters(&self, function: Option<&str>, limit: u32) -> Result<Vec<TaskView>> {
         let mut letters = Vec::new();
         let mut cursor: Option<String> = None;
@@ -115,18 +154,27 @@ impl Client {
     }
 
     /// Replays these dead letters.
+    ///
+    /// # Errors
+    /// Fails if there are too many tasks, or the host does not answer. Tasks that are refused have their error in their row.
     pub async fn replay(&self, ids: &[String]) -> Result<Rows> {
         let url = self.url(&["v1", "dead-letters", "replay"]);
         self.json(self.http.post(url).json(&json!({"tasks": ids}))).await
     }
 
     /// Replays a page of all dead letters: the latest, or the page at `cursor`.
+    ///
+    /// # Errors
+    /// Fails if the cursor is invalid, or the host does not answer.
     pub async fn replay_all(&self, cursor: Option<&str>) -> Result<Rows> {
         let url = self.url(&["v1", "dead-letters", "replay"]);
         self.json(self.http.post(url).json(&json!({"all": true, "cursor": cursor}))).await
     }
 
     /// Lists the current workers.
+    ///
+    /// # Errors
+    /// Fails if the host does not answer.
     pub async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.pages(self.url(&["v1", "workers"]), |page: Workers| (page.items, page.next)).await
     }

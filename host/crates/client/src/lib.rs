@@ -1,14 +1,69 @@
-//! The REST client of the command line: typed answers, and errors that keep the problem's code.
+//! REST client of a Fusebox host: registers functions, runs them, submits tasks and reads how they end.
+//!
+//! Answers are the types of [`fusebox_api`]. Errors keep the stable code of the host's problem document; see
+//! [`ClientError`]. A [`Client`] keeps connections open between requests, so make one and share it.
+//!
+//! | to | call |
+//! |---|---|
+//! | make a client | [`Client::new`], or [`Client::build`] with an API key or a certificate authority |
+//! | register and list functions | [`Client::register`], [`Client::functions`], [`Client::versions`] |
+//! | run a function now | [`Client::invoke`] |
+//! | run it as a task, which survives a crash of the host | [`Client::submit`], [`Client::batch`] |
+//! | wait for tasks | [`Client::submit_and_wait`], [`Client::wait_for`], [`Client::wait`], [`Client::events`] |
+//! | read tasks | [`Client::task`], [`Client::tasks`], [`Client::result`], [`Client::log`] |
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use fusebox_client::{Client, LimitParams};
+//!
+//! # // Stands for a host: it accepts any function and greets whoever its input names.
+//! # async fn host() -> std::io::Result<String> {
+//! #     use axum::{Json, Router, routing::{get, post}};
+//! #     use serde_json::json;
+//! #     let receipt = json!({"fuel": 1900, "wall_us": 40, "cpu_us": 40, "queue_us": 0, "load_us": 0, "instantiate_us": 9,
+//! #         "memory_bytes": 65536, "output_bytes": 11, "log_bytes": 0, "attempt": 1, "worker": null});
+//! #     let function = json!({"id": "f", "name": "hello", "version": 1, "module": "m", "module_bytes": 8, "abi": "core",
+//! #         "limits": {"fuel": 1, "wall_ms": 1, "memory_bytes": 1, "output_bytes": 1, "log_bytes": 1}, "created_at": "now"});
+//! #     let task = |status: &str| json!({"id": "t", "function_id": "f", "status": status, "attempt": 1, "attempts_max": 3,
+//! #         "priority": "normal", "created_at": "now", "ended_at": null, "error": null, "receipt": null});
+//! #     let header = [("fusebox-receipt", receipt.to_string())];
+//! #     let (queued, ended) = (task("QUEUED"), task("COMPLETED"));
+//! #     let router = Router::new()
+//! #         .route("/v1/functions", post(async || Json(function)))
+//! #         .route("/v1/functions/hello/invoke", post(async |name: String| (header, format!("Hello, {name}!"))))
+//! #         .route("/v1/functions/hello/tasks", post(async || Json(queued)))
+//! #         .route("/v1/tasks/t", get(async || Json(ended)));
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let url = format!("http://{}", listener.local_addr()?);
+//! #     tokio::spawn(async { axum::serve(listener, router).await });
+//! #     Ok(url)
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let url = host().await?;
+//! # let module = b"\0asm\x01\0\0\0".to_vec();
+//! let client = Client::new(&url)?; // such as http://127.0.0.1:8000
+//!
+//! let limits = LimitParams { wall_ms: Some(500), ..LimitParams::default() };
+//! client.register("hello", limits, &Default::default(), module).await?;
+//!
+//! let ran = client.invoke("hello", b"Ada".to_vec(), false).await?;
+//! assert_eq!(ran.output, b"Hello, Ada!");
+//! println!("{} units of fuel", ran.receipt.fuel.unwrap_or_default());
+//!
+//! let task = client.submit("hello", None, Duration::ZERO, b"Ada".to_vec()).await?;
+//! let ended = client.wait_for(&task.id, 10).await?;
+//! assert!(ended.is_ended());
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fusebox_api::{
-    functions::{FunctionPage, FunctionView},
-    problem::Problem,
-    tasks::ReceiptView,
-};
-use fusebox_core::{function::Grants, limits::PAGE_ROWS_MAX};
+use fusebox_api::{problem::Problem, tasks::ReceiptView};
+use fusebox_core::limits::PAGE_ROWS_MAX;
 use reqwest::{
     RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
@@ -16,11 +71,22 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::cli::{Credentials, HostArgs, LimitArgs};
+pub use fusebox_api::functions::LimitParams;
 
-use self::tls::Authorities;
+pub use self::{
+    credentials::Credentials,
+    error::ClientError,
+    events::{Event, Events},
+};
+use self::{
+    error::{AWAY, Result},
+    tls::Authorities,
+};
 
-pub mod events;
+mod credentials;
+mod error;
+mod events;
+mod functions;
 mod identity;
 mod proxies;
 mod settings;
@@ -53,86 +119,6 @@ pub struct Ran {
     pub log: Vec<u8>,
 }
 
-/// Error of a request to the host.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No host answers at the address.
-    #[error("no host answers at {url}: start one with `fusebox up`, or name another with --url ({reason})")]
-    Unreachable {
-        /// Address of the host.
-        url: String,
-        /// Reason as the system reports it.
-        reason: String,
-    },
-    /// The host refused the request, or the function failed.
-    #[error("{}: {}", .0.code, .0.detail)]
-    Problem(Box<Problem>),
-    /// A server answers, but not as a Fusebox host.
-    #[error("the server at {url} is not a Fusebox host of this version: {reason}")]
-    Protocol {
-        /// Address of the server.
-        url: String,
-        /// Mismatch that was found.
-        reason: String,
-    },
-    /// The server's certificate is not trusted.
-    #[error("the certificate of {url} is not trusted: name its certificate authority with --ca FILE ({reason})")]
-    Untrusted {
-        /// Address of the server.
-        url: String,
-        /// Reason as TLS reports it.
-        reason: String,
-    },
-    /// No certificate authority could be read.
-    #[error("{0}")]
-    Authorities(String),
-    /// The API key cannot be sent as a header.
-    #[error("not an API key: give one such as fb_…, as printed by `fusebox keys create`")]
-    BadKey,
-    /// The address of the host is not a valid URL.
-    #[error("{url:?} is not the address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
-    BadUrl {
-        /// Address as given.
-        url: String,
-        /// Reason it is invalid.
-        reason: String,
-    },
-}
-
-/// Statuses of a host that is unavailable, busy or restarting.
-const AWAY: [StatusCode; 4] = [
-    StatusCode::TOO_MANY_REQUESTS,
-    StatusCode::BAD_GATEWAY,
-    StatusCode::SERVICE_UNAVAILABLE,
-    StatusCode::GATEWAY_TIMEOUT,
-];
-
-impl ClientError {
-    /// True if a later try is likely to succeed: no host answers, or it is busy or restarting. A failed run is
-    /// permanent; its problem has a receipt.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Problem(problem) => {
-                problem.receipt.is_none() && AWAY.iter().any(|status| status.as_u16() == problem.status)
-            }
-            _ => false,
-        }
-    }
-
-    /// Returns the reason alone, without the address.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Unreachable { reason, .. } => reason.clone(),
-            error => error.to_string(),
-        }
-    }
-}
-
-type Result<T> = std::result::Result<T, ClientError>;
-
 impl Client {
     /// Creates a client of the host at `url`.
     ///
@@ -142,23 +128,13 @@ impl Client {
         Self::build(url, None, None)
     }
 
-    /// Creates a client of the host at `url`, with an API key if one is given.
+    /// Creates a client of the host at `url`, which sends `key` with each request. An https host's certificate must be
+    /// signed by an authority in the PEM file `ca`, or by one of the system's if no file is given.
     ///
     /// # Errors
-    /// Fails with [`ClientError::BadUrl`] if `url` is invalid, [`ClientError::BadKey`] if the key is.
-    pub fn with_key(url: &str, key: Option<&Credentials>) -> Result<Self> {
-        Self::build(url, None, key)
-    }
-
-    /// Creates a client of the host that the command line names.
-    ///
-    /// # Errors
-    /// Fails if the address or the API key is invalid, or the certificate authority cannot be read.
-    pub fn of(host: &HostArgs) -> Result<Self> {
-        Self::build(&host.url, host.ca.as_deref(), host.api_key.as_ref())
-    }
-
-    fn build(url: &str, ca: Option<&Path>, key: Option<&Credentials>) -> Result<Self> {
+    /// Fails with [`ClientError::BadUrl`] if `url` is not the URL of a host, [`ClientError::BadKey`] if the key cannot be
+    /// sent, and [`ClientError::Authorities`] if no authority can be read.
+    pub fn build(url: &str, ca: Option<&Path>, key: Option<&Credentials>) -> Result<Self> {
         let bad = |reason: String| ClientError::BadUrl { url: url.to_owned(), reason };
         let base: Url = url.parse().map_err(|error| bad(format!("{error}")))?;
         let authorities = match (base.scheme(), ca) {
@@ -184,46 +160,6 @@ impl Client {
         Ok(Self { http: http.map_err(|error| bad(error.to_string()))?, base, shown })
     }
 
-    /// Registers a function.
-    pub async fn register(
-        &self,
-        name: &str,
-        limits: LimitArgs,
-        grants: &Grants,
-        wasm: Vec<u8>,
-    ) -> Result<FunctionView> {
-        let mut url = self.url(&["v1", "functions"]);
-        url.query_pairs_mut().append_pair("name", name);
-        let limits = [
-            ("fuel", limits.fuel),
-            ("wall_ms", limits.wall.map(u64::from)),
-            ("memory_bytes", limits.memory),
-            ("output_bytes", limits.output_size),
-            ("log_bytes", limits.log_size),
-        ];
-        for (name, value) in limits {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(name, &value.to_string());
-            }
-        }
-        if *grants != Grants::default() {
-            url.query_pairs_mut().append_pair("grants", &grants.to_list());
-        }
-        let request = self.http.post(url).header("content-type", "application/wasm").body(wasm);
-        self.json(request).await
-    }
-
-    /// Lists the newest version of each function.
-    pub async fn functions(&self) -> Result<Vec<FunctionView>> {
-        self.pages(self.url(&["v1", "functions"]), |page: FunctionPage| (page.items, page.next)).await
-    }
-
-    /// Lists the versions of a function, newest first.
-    pub async fn versions(&self, function: &str) -> Result<Vec<FunctionView>> {
-        let url = self.url(&["v1", "functions", function, "versions"]);
-        self.pages(url, |page: FunctionPage| (page.items, page.next)).await
-    }
-
     /// Reads a list page by page, up to [`ROWS_MAX`] rows.
     async fn pages<P: DeserializeOwned, T>(
         &self,
@@ -243,18 +179,6 @@ impl Client {
                 _ => return Ok(all),
             }
         }
-    }
-
-    /// Deletes a version or a function.
-    pub async fn delete_function(&self, function: &str) -> Result<()> {
-        self.send(self.http.delete(self.url(&["v1", "functions", function]))).await.map(drop)
-    }
-
-    /// Runs a function and waits for its output.
-    pub async fn invoke(&self, function: &str, input: Vec<u8>, with_log: bool) -> Result<Ran> {
-        let request = self.http.post(self.url(&["v1", "functions", function, "invoke"])).body(input);
-        let request = if with_log { request.header("fusebox-log", "tail") } else { request };
-        self.ran(self.send(request).await?).await
     }
 
     /// URL of a path whose segments may hold any character.

@@ -1,0 +1,77 @@
+//! Client calls on functions and their versions.
+
+use fusebox_api::functions::{FunctionPage, FunctionView, LimitParams};
+use fusebox_core::capability::Grants;
+
+use super::{Client, Ran, Result};
+
+impl Client {
+    /// Registers a function.
+    ///
+    /// # Errors
+    /// Fails if the name, the module, a limit or a grant is refused, or the host does not answer.
+    pub async fn register(
+        &self,
+        name: &str,
+        limits: LimitParams,
+        grants: &Grants,
+        wasm: Vec<u8>,
+    ) -> Result<FunctionView> {
+        let mut url = self.url(&["v1", "functions"]);
+        url.query_pairs_mut().append_pair("name", name);
+        let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
+        let limits = [
+            ("fuel", fuel),
+            ("wall_ms", wall_ms.map(u64::from)),
+            ("memory_bytes", memory_bytes),
+            ("output_bytes", output_bytes),
+            ("log_bytes", log_bytes),
+        ];
+        for (name, value) in limits {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value.to_string());
+            }
+        }
+        if *grants != Grants::default() {
+            url.query_pairs_mut().append_pair("grants", &grants.to_list());
+        }
+        let request = self.http.post(url).header("content-type", "application/wasm").body(wasm);
+        self.json(request).await
+    }
+
+    /// Lists the newest version of each function.
+    ///
+    /// # Errors
+    /// Fails if the host does not answer.
+    pub async fn functions(&self) -> Result<Vec<FunctionView>> {
+        self.pages(self.url(&["v1", "functions"]), |page: FunctionPage| (page.items, page.next)).await
+    }
+
+    /// Lists the versions of a function, newest first.
+    ///
+    /// # Errors
+    /// Fails if there is no such function, or the host does not answer.
+    pub async fn versions(&self, function: &str) -> Result<Vec<FunctionView>> {
+        let url = self.url(&["v1", "functions", function, "versions"]);
+        self.pages(url, |page: FunctionPage| (page.items, page.next)).await
+    }
+
+    /// Deletes a version or a function.
+    ///
+    /// # Errors
+    /// Fails if there is no such function or version, or the host does not answer.
+    pub async fn delete_function(&self, function: &str) -> Result<()> {
+        self.send(self.http.delete(self.url(&["v1", "functions", function]))).await.map(drop)
+    }
+
+    /// Runs a function and waits for its output.
+    ///
+    /// # Errors
+    /// Fails with the run's problem and receipt if the function failed, or if there is no such function, the input is too
+    /// large, the host is too busy, or it does not answer.
+    pub async fn invoke(&self, function: &str, input: Vec<u8>, with_log: bool) -> Result<Ran> {
+        let request = self.http.post(self.url(&["v1", "functions", function, "invoke"])).body(input);
+        let request = if with_log { request.header("fusebox-log", "tail") } else { request };
+        self.ran(self.send(request).await?).await
+    }
+}
