@@ -11,10 +11,7 @@ use chacha20poly1305::{
     XChaCha20Poly1305, XNonce,
     aead::{Aead as _, KeyInit as _, Payload},
 };
-use fusebox_core::{
-    capability::{Redacted, SettingName},
-    id::to_hex,
-};
+use fusebox_core::capability::{Redacted, SettingName};
 
 use crate::{random, store::kv::Namespace};
 
@@ -72,7 +69,7 @@ impl SecretsKey {
             fs::create_dir_all(dir)?;
             // Created with mode 0600.
             let mut file = tempfile::NamedTempFile::new_in(dir)?;
-            writeln!(file, "{}", to_hex(&random::bytes::<32>()))?;
+            writeln!(file, "{}", hex::encode(random::bytes::<32>()))?;
             file.as_file().sync_all()?;
             match file.persist_noclobber(path) {
                 Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error),
@@ -86,10 +83,8 @@ impl SecretsKey {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
-        bytes.filter(|_| rest.is_empty())?.try_into().ok().map(Self)
+        let mut key = [0; 32];
+        hex::decode_to_slice(text, &mut key).ok().map(|()| Self(key))
     }
 
     /// Seals a secret for the store; `None` if it is longer than the cipher allows, far above any limit here.

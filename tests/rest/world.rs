@@ -14,7 +14,6 @@ use fusebox::{
 };
 use fusebox_core::{
     error::ErrorCode,
-    id::to_hex,
     name::TenantId,
     outcome::{Failure, Receipt},
 };
@@ -106,7 +105,7 @@ impl World {
     pub(crate) fn absent(&self) -> Self {
         let now = Clock::System.now();
         let (function, task) = (random::function_id(now).to_string(), random::task_id(now).to_string());
-        Self { function, task, key: to_hex(&random::bytes::<8>()), tenant: "nobody".to_owned(), ..self.clone() }
+        Self { function, task, key: hex::encode(random::bytes::<8>()), tenant: "nobody".to_owned(), ..self.clone() }
     }
 
     /// Returns a response's body without the requested ids.

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use async_trait::async_trait;
-use fusebox_core::{id::to_hex, name::TenantId, quota::QuotaSettings, time::Millis};
+use fusebox_core::{name::TenantId, quota::QuotaSettings, time::Millis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tokio::sync::watch;
 
@@ -103,7 +103,7 @@ pub struct SecretDigest(pub [u8; 32]);
 
 impl fmt::Display for SecretDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_hex(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -284,7 +284,7 @@ pub struct KeyId(pub [u8; 8]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_hex(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -321,20 +321,9 @@ impl<'de> Deserialize<'de> for KeyId {
 /// Decodes exactly `N` bytes from lowercase hexadecimal digits; `None` for any other text.
 #[must_use]
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return None;
-    }
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
     let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
+    let is_lowercase = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (is_lowercase && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use fusebox_core::id::to_hex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -61,7 +60,7 @@ impl ApiKey {
     /// Returns the whole text, for the response that creates the key.
     #[must_use]
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}_{}_{}", self.id, to_hex(&self.secret))
+        format!("{PREFIX}_{}_{}", self.id, hex::encode(self.secret))
     }
 }
 

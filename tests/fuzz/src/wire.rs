@@ -25,10 +25,5 @@ fn meet<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) {
 /// Returns the seeds. See the crate's documentation.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    GOLDEN.lines().map(bytes).collect()
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
-    digits.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]).collect()
+    GOLDEN.lines().filter_map(|line| hex::decode(line).ok()).collect()
 }

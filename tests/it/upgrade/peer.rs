@@ -28,8 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns a line of the golden file.
 pub(super) fn golden(line: usize) -> Vec<u8> {
-    let hex = GOLDEN.lines().nth(line).unwrap();
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    hex::decode(GOLDEN.lines().nth(line).unwrap()).unwrap()
 }
 
 /// Returns the attempt in the golden lines.

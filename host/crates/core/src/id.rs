@@ -1,7 +1,6 @@
 //! Machine-generated ids. UUIDs are version 7, which sort by creation time, or version 8 if derived from a digest.
 //! Time, random bytes and digests are arguments, since this crate has no source of them.
 
-use alloc::string::String;
 use core::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
@@ -138,7 +137,9 @@ pub struct ModuleDigest(pub [u8; 32]);
 
 impl fmt::Display for ModuleDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(core::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -151,16 +152,9 @@ impl fmt::Debug for ModuleDigest {
 impl FromStr for ModuleDigest {
     type Err = ParseIdError;
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = ParseIdError { expected: "64 hexadecimal digits" };
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(error);
-        }
         let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let pair = core::str::from_utf8(pair).map_err(|_| error)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| error)?;
-        }
-        Ok(Self(digest))
+        let decoded = hex::decode_to_slice(text, &mut digest);
+        decoded.map(|()| Self(digest)).map_err(|_| ParseIdError { expected: "64 hexadecimal digits" })
     }
 }
 
@@ -179,16 +173,6 @@ impl fmt::Debug for LeaseToken {
 #[must_use]
 pub fn is_uuid_shaped(text: &str) -> bool {
     Uuid::parse_str(text).is_ok()
-}
-
-/// Returns the lowercase hexadecimal form of `bytes`.
-#[must_use]
-pub fn to_hex(bytes: &[u8]) -> String {
-    use core::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use fusebox_core::{
     dispatch::Mode,
     error::ErrorCode,
     function::{Grants, RunLimits},
-    id::{DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId, to_hex},
+    id::{DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     name::TenantId,
     outcome::{Failure, Receipt, StopReason},
     wire::{
@@ -107,7 +107,7 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message:
     }
     assert_eq!(decode::<T>(&[&bytes[..], &[0]].concat()), Err(WireError::TooLong));
     assert_eq!(decode::<T>(&[&[bytes[0] + 1], &bytes[1..]].concat()), Err(WireError::Layout));
-    writeln!(golden, "{}", to_hex(&bytes)).unwrap();
+    writeln!(golden, "{}", hex::encode(&bytes)).unwrap();
 }
 
 /// Returns the lines of all messages of a version, in the order of the golden files.

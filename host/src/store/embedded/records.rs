@@ -247,7 +247,7 @@ impl TaskRecord {
 mod tests {
     use super::*;
     use fusebox_core::{
-        id::{LeaseToken, WorkerId, to_hex},
+        id::{LeaseToken, WorkerId},
         outcome::Receipt,
     };
 
@@ -299,7 +299,7 @@ mod tests {
             format!("0410{three}{four}0b0c"),
         ];
         for (state, on_disk) in states().into_iter().zip(states_on_disk) {
-            assert_eq!(to_hex(&encode_task(&task(state)).unwrap()), format!("{head}{on_disk}"));
+            assert_eq!(hex::encode(encode_task(&task(state)).unwrap()), format!("{head}{on_disk}"));
         }
     }
 

@@ -252,9 +252,7 @@ fn decoded(text: &str) -> Result<String> {
             continue;
         }
         let (digits, after) = rest.split_at_checked(2).ok_or_else(unreadable)?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.ok_or_else(unreadable)?);
+        bytes.extend(hex::decode(digits).map_err(|_| unreadable())?);
         rest = after;
     }
     String::from_utf8(bytes).map_err(|_| unreadable())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, Grants},
-    id::{FunctionId, ModuleDigest, to_hex},
+    id::{FunctionId, ModuleDigest},
     limits::{DELAY_MS_MAX, PAGE_ROWS_MAX, TASK_AGE_MS_MAX},
     name::{FunctionName, TenantId},
 };
@@ -60,9 +60,9 @@ pub(super) async fn function(
 pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
     let after = match page.cursor.as_deref() {
         None => Vec::new(),
-        Some(cursor) => match from_hex(cursor) {
-            Some(name) => name,
-            None => return Ok(Page { items: Vec::new(), next: None }),
+        Some(cursor) => match hex::decode(cursor) {
+            Ok(name) => name,
+            Err(_) => return Ok(Page { items: Vec::new(), next: None }),
         },
     };
     let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
@@ -70,7 +70,7 @@ pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageReq
     let mut items = versions_of(caller.ask(call).await?)?;
     let more = items.len() > rows;
     items.truncate(rows);
-    let next = items.last().filter(|_| more).map(|last| to_hex(last.name.as_str().as_bytes()));
+    let next = items.last().filter(|_| more).map(|last| hex::encode(last.name.as_str()));
     Ok(Page { items, next })
 }
 
@@ -151,10 +151,4 @@ fn read(version: Value) -> Result<FunctionVersion> {
     // The first field is the time of deletion.
     fields.drain(..fields.len().min(1));
     versions::function(&answers::text(id)?, fields)
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.bytes().map(|byte| char::from(byte).to_digit(16)?.try_into().ok()).collect();
-    let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }

@@ -3,12 +3,9 @@
 //! own id, since each master can lose its data alone. No id is written after the start: a store without its data must
 //! not look healthy.
 
-use std::{
-    fmt::Write as _,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
 };
 
 use crate::{
@@ -32,10 +29,7 @@ impl Mark {
 
     /// Returns a new random id of 32 hexadecimal digits.
     pub(super) fn fresh() -> String {
-        random::bytes::<16>().iter().fold(String::new(), |mut id, byte| {
-            let _ = write!(id, "{byte:02x}");
-            id
-        })
+        hex::encode(random::bytes::<16>())
     }
 
     /// Remembers the ids of the places. Later calls have no effect.

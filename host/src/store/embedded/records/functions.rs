@@ -80,8 +80,6 @@ impl PlainRecord {
 
 #[cfg(test)]
 mod tests {
-    use fusebox_core::id::to_hex;
-
     use super::*;
 
     fn function(grants: Grants) -> FunctionRecord {
@@ -105,19 +103,14 @@ mod tests {
     fn the_layout_of_functions_is_the_one_on_disk() {
         let (one, three) = ("01".repeat(16), "03".repeat(32));
         let plain = format!("10{one}0764656661756c74016602{three}040101020304050601");
-        let older = from_hex(&format!("01{plain}"));
+        let older = hex::decode(format!("01{plain}")).unwrap();
         assert_eq!(decode_function(&older).unwrap(), function(Grants::default()));
         let granted = function(Grants::parse_list("kv,http=a.b").unwrap());
         let bytes = encode_function(&granted).unwrap();
-        assert_eq!(to_hex(&bytes), format!("02{plain}0000010103612e62"));
+        assert_eq!(hex::encode(&bytes), format!("02{plain}0000010103612e62"));
         assert_eq!(decode_function(&bytes).unwrap(), granted);
         for bad in [&[][..], &bytes[..bytes.len() - 1], &[&[3], &bytes[1..]].concat()] {
             assert!(matches!(decode_function(bad), Err(Error::Corrupt(_))), "{bad:?}");
         }
-    }
-
-    fn from_hex(text: &str) -> Vec<u8> {
-        let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-        (0..text.len()).step_by(2).map(digit).collect()
     }
 }
