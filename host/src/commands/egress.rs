@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use rustls::RootCertStore;
 
 use crate::{
     egress::{
-        Egress,
-        address::Cidr,
+        Egress, address,
         network::System,
         reach::{Denial, Reachable},
     },
@@ -23,8 +23,8 @@ pub struct EgressArgs {
     #[arg(long, env = "FUSEBOX_EGRESS", value_enum, default_value_t)]
     pub egress: EgressArg,
     /// Private network that functions may reach as well, such as 10.1.0.0/16; several with commas
-    #[arg(long, env = "FUSEBOX_EGRESS_ALLOW_PRIVATE", value_delimiter = ',', value_name = "CIDR")]
-    pub egress_allow_private: Vec<Cidr>,
+    #[arg(long, env = "FUSEBOX_EGRESS_ALLOW_PRIVATE", value_delimiter = ',', value_parser = address::network, value_name = "CIDR")]
+    pub egress_allow_private: Vec<IpNet>,
     /// Network or host that functions may never reach, such as 203.0.113.0/24, api.example.com or *.example.com:8443; a
     /// host without a port is denied at every port; several with commas
     #[arg(long, env = "FUSEBOX_EGRESS_DENY", value_delimiter = ',', value_name = "CIDR|HOST")]

@@ -3,12 +3,15 @@
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use ipnet::IpNet;
 
-use crate::egress::address::Cidr;
-use crate::rest::{
-    cors::{Cors, Origin},
-    server::{Bounds, KEEP_ALIVE},
-    tls::{Tls, TlsFiles},
+use crate::{
+    egress::address,
+    rest::{
+        cors::{Cors, Origin},
+        server::{Bounds, KEEP_ALIVE},
+        tls::{Tls, TlsFiles},
+    },
 };
 
 /// Range of `--keep-alive`: a client needs some time to send its next request, while its connection counts against the
@@ -33,8 +36,8 @@ pub struct WebArgs {
     #[arg(long, env = "FUSEBOX_KEEP_ALIVE", value_parser = keep_alive, value_name = "TIME")]
     pub keep_alive: Option<Duration>,
     /// Networks of proxies in front of many clients: their connections are not limited by address
-    #[arg(long, env = "FUSEBOX_TRUSTED_PROXY", value_delimiter = ',', value_name = "CIDR")]
-    pub trusted_proxy: Vec<Cidr>,
+    #[arg(long, env = "FUSEBOX_TRUSTED_PROXY", value_delimiter = ',', value_parser = address::network, value_name = "CIDR")]
+    pub trusted_proxy: Vec<IpNet>,
 }
 
 /// Parses an idle time such as `75s`.

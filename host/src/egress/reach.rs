@@ -3,14 +3,15 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use fusebox_core::capability::HostPattern;
+use ipnet::IpNet;
 
-use super::address::{Cidr, Kind, not_public, platform};
+use super::address::{self, Kind, not_public, platform};
 
 /// Denial by the operator, which holds for every function whatever its grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// Every address of the network, by whatever name a request reaches it.
-    Network(Cidr),
+    Network(IpNet),
     /// Hosts as named in a request; at every port if the pattern has none.
     Host(HostPattern),
 }
@@ -20,7 +21,7 @@ impl FromStr for Denial {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // A single address is a network of one, and is denied under any name that resolves to it.
-        text.parse().map(Self::Network).or_else(|network| match text.parse() {
+        address::network(text).map(Self::Network).or_else(|network| match text.parse() {
             Ok(host) => Ok(Self::Host(host)),
             Err(_) if text.contains('/') => Err(network),
             Err(_) => Err(format!(
@@ -51,14 +52,14 @@ pub enum Closed {
 /// Rules that decide which addresses guests may reach.
 #[derive(Clone, Debug, Default)]
 pub struct Reachable {
-    private: Vec<Cidr>,
+    private: Vec<IpNet>,
     denied: Vec<Denial>,
 }
 
 impl Reachable {
     /// Allows the public internet and the `private` networks, except for what is `denied`.
     #[must_use]
-    pub fn new(private: Vec<Cidr>, denied: Vec<Denial>) -> Self {
+    pub fn new(private: Vec<IpNet>, denied: Vec<Denial>) -> Self {
         Self { private, denied }
     }
 
@@ -96,7 +97,7 @@ impl Reachable {
         // An IPv4-mapped IPv6 address leads to the same machine as the IPv4 address.
         let same = [address, address.to_canonical()];
         let denies =
-            |denial: &&Denial| matches!(denial, Denial::Network(network) if same.iter().any(|a| network.contains(*a)));
+            |denial: &&Denial| matches!(denial, Denial::Network(network) if same.iter().any(|a| network.contains(a)));
         self.denied.iter().find(denies).map_or(Ok(()), |denial| Err(Closed::Denied(denial.to_string())))
     }
 
@@ -104,8 +105,8 @@ impl Reachable {
     /// wider than the platform's row, so that `10.0.0.0/8` or `::/0` does not expose the machine's credentials by
     /// accident.
     fn is_added(&self, address: IpAddr) -> bool {
-        let bits_min = platform(address).map_or(0, |(network, _)| network.bits());
-        self.private.iter().any(|network| network.contains(address) && network.bits() >= bits_min)
+        let bits_min = platform(address).map_or(0, |(network, _)| network.prefix_len());
+        self.private.iter().any(|network| network.contains(&address) && network.prefix_len() >= bits_min)
     }
 }
 
@@ -119,7 +120,7 @@ mod tests {
 
     fn reachable(private: &[&str], denied: &[&str]) -> Reachable {
         Reachable::new(
-            private.iter().map(|text| text.parse().unwrap()).collect(),
+            private.iter().map(|text| address::network(text).unwrap()).collect(),
             denied.iter().map(|text| text.parse().unwrap()).collect(),
         )
     }

@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
 use fusebox_core::limits::{CONNECTIONS_MAX, DRAIN_MS_MAX};
+use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -17,7 +18,6 @@ use self::{
     line::Line,
 };
 use super::tls::{self, Tls};
-use crate::egress::address::Cidr;
 
 pub(super) mod doors;
 mod line;
@@ -42,7 +42,7 @@ pub struct Bounds {
     /// Number of open connections, in addition to a reserve of a sixteenth; see `doors.rs`.
     pub connections: usize,
     /// Networks of trusted proxies, whose addresses have no limit of their own.
-    pub trusted: &'static [Cidr],
+    pub trusted: &'static [IpNet],
     /// Longest time for a TLS handshake, for the head of the first request from the connection's start, and for the
     /// head of each later request from its first byte. Also the longest wait for a response after the client has closed
     /// its half.

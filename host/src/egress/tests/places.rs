@@ -80,7 +80,7 @@ async fn what_an_operator_denies_is_not_connected_to() {
     for (denied, is_resolved) in [("93.184.216.0/24", true), ("a.example.com", false), ("*.example.com:80", false)] {
         let network = Arc::new(network(server, &[&[PUBLIC]]));
         // Deny goes before allow.
-        let reachable = Reachable::new(vec!["93.184.216.34".parse().unwrap()], vec![denied.parse().unwrap()]);
+        let reachable = Reachable::new(vec!["93.184.216.34/32".parse().unwrap()], vec![denied.parse().unwrap()]);
         let egress = Egress::new(network.clone(), reachable, RootCertStore::empty()).unwrap();
         let refused = send(&egress, GET).await.unwrap_err();
         assert_eq!(refused, Refused::Denied("a.example.com".to_owned(), denied.to_owned()));

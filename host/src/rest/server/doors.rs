@@ -52,7 +52,7 @@ impl Holder {
     fn at(address: IpAddr, bounds: &Bounds) -> Self {
         let address = address.to_canonical();
         match address {
-            _ if address.is_loopback() || bounds.trusted.iter().any(|network| network.contains(address)) => {
+            _ if address.is_loopback() || bounds.trusted.iter().any(|network| network.contains(&address)) => {
                 Self::Shared
             }
             IpAddr::V4(_) => Self::Address(address),
