@@ -75,9 +75,7 @@ impl Place {
                 Ok(Cost { memory: line.trim().parse()?, disk: bytes_in(server.dir())? })
             }
             None => {
-                let status = std::fs::read_to_string("/proc/self/status")?;
-                let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-                let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+                let kib = procfs::process::Process::myself()?.status()?.vmrss.context("its memory")?;
                 Ok(Cost { memory: kib << 10, disk: bytes_in(self.home.path())? })
             }
         }

@@ -198,12 +198,11 @@ async fn read(stdout: ChildStdout, mut log: File, ready: &'static str, said: wat
     }
 }
 
-/// Whether a process has a handler of its own for a signal, as the system says in `SigCgt`, a mask with signal 1 lowest.
+/// Whether a process has a handler of its own for a signal; the lowest bit of the mask is signal 1.
 fn listens(id: u32, signal: Signal) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    mask >> (signal.as_raw() - 1) & 1 == 1
+    let process = i32::try_from(id).ok().and_then(|id| procfs::process::Process::new(id).ok());
+    let status = process.and_then(|process| process.status().ok());
+    status.is_some_and(|status| status.sigcgt >> (signal.as_raw() - 1) & 1 == 1)
 }
 
 /// The last lines of a log.

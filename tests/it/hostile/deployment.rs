@@ -1,9 +1,10 @@
 //! A host in one mode with two slots, in its own process or in a worker.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use anyhow::Context as _;
 use fusebox_harness::{Client, Program, Server};
+use procfs::process::Process;
 use tempfile::TempDir;
 
 use crate::server;
@@ -20,7 +21,7 @@ pub(super) struct Deployment {
     worker: Option<Program>,
     server: Server,
     /// Start times of the processes, since a process id may be reused.
-    began: Vec<(u32, String)>,
+    began: Vec<(u32, u64)>,
     base_bytes: u64,
     _home: TempDir,
 }
@@ -70,17 +71,18 @@ impl Deployment {
     }
 }
 
+fn process(pid: u32) -> anyhow::Result<Process> {
+    Process::new(pid.try_into()?).context("the process is gone")
+}
+
 /// Returns the start time of a process in ticks of the system; fails if it has ended or is a zombie.
-fn birth(pid: u32) -> anyhow::Result<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    anyhow::ensure!(fields.first() != Some(&"Z"), "process {pid} has ended");
-    Ok((*fields.get(19).context("a start time")?).to_owned())
+fn birth(pid: u32) -> anyhow::Result<u64> {
+    let stat = process(pid)?.stat()?;
+    anyhow::ensure!(stat.state != 'Z', "process {pid} has ended");
+    Ok(stat.starttime)
 }
 
 /// Returns the peak resident memory of a process.
 fn peak_bytes(pid: u32) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a peak")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+    Ok(process(pid)?.status()?.vmhwm.context("a peak")? << 10)
 }

@@ -4,11 +4,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    fs,
-    str::FromStr,
 };
 
 use anyhow::Context as _;
+use procfs::{CpuTime, CurrentSI as _, KernelStats, process::Stat};
 use rustix::param::clock_ticks_per_second;
 use serde::{Deserialize, Serialize};
 
@@ -77,19 +76,11 @@ impl Sample {
     /// # Errors
     /// Fails if `/proc` cannot be read.
     pub(super) fn take() -> anyhow::Result<Self> {
-        let machine = fs::read_to_string("/proc/stat").context("read what the processors did")?.parse()?;
-        let mut processes = BTreeMap::new();
-        for entry in fs::read_dir("/proc").context("read the list of processes")?.flatten() {
-            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            // A process may end in the meantime.
-            let stat = fs::read_to_string(entry.path().join("stat"));
-            if let (Some(id), Ok(stat)) = (id, stat)
-                && let Ok(process) = stat.parse()
-            {
-                processes.insert(id, process);
-            }
-        }
-        Ok(Self { machine, processes })
+        let machine = KernelStats::current().context("read what the processors did")?.total.into();
+        let listed = procfs::process::all_processes().context("read the list of processes")?;
+        // A process may end in the meantime.
+        let stats = listed.filter_map(|process| process.ok()?.stat().ok());
+        Ok(Self { machine, processes: stats.map(|stat| (stat.pid, stat.into())).collect() })
     }
 
     /// Returns the time that others have used since `before`; `own` is this process's id.
@@ -159,31 +150,20 @@ impl Busy {
     }
 }
 
-impl FromStr for Machine {
-    type Err = anyhow::Error;
-
-    fn from_str(stat: &str) -> anyhow::Result<Self> {
-        let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).context("no line of all processors")?;
-        let ticks: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        // Guest time, the last two fields, is already included in the user time.
-        let [user, nice, system, _idle, _waiting, _interrupts, _soft, stolen, ..] = ticks[..] else {
-            anyhow::bail!("fewer counts than there should be");
-        };
-        Ok(Self { total: ticks[..8].iter().sum(), used: user + nice + system, stolen })
+impl From<CpuTime> for Machine {
+    fn from(ticks: CpuTime) -> Self {
+        let used = ticks.user + ticks.nice + ticks.system;
+        let stolen = ticks.steal.unwrap_or_default();
+        // Guest time is already included in the user time.
+        let others = [ticks.iowait, ticks.irq, ticks.softirq].into_iter().flatten().sum::<u64>();
+        Self { total: used + ticks.idle + others + stolen, used, stolen }
     }
 }
 
-impl FromStr for Process {
-    type Err = anyhow::Error;
-
-    fn from_str(stat: &str) -> anyhow::Result<Self> {
-        // A name may itself contain brackets and spaces.
-        let (head, rest) = stat.rsplit_once(')').context("no name")?;
-        let name = head.split_once('(').context("no name")?.1.to_owned();
-        let fields: Vec<i64> = rest.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
-        let ticks = |at: usize| fields.get(at).copied().and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or_default();
-        let parent = fields.first().copied().and_then(|parent| i32::try_from(parent).ok()).context("no parent")?;
-        Ok(Self { name, parent, used: ticks(10) + ticks(11), children: ticks(12) + ticks(13) })
+impl From<Stat> for Process {
+    fn from(stat: Stat) -> Self {
+        let children = u64::try_from(stat.cutime + stat.cstime).unwrap_or_default();
+        Self { name: stat.comm, parent: stat.ppid, used: stat.utime + stat.stime, children }
     }
 }
 
@@ -201,12 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_lines_are_read() {
-        let machine: Machine = "cpu  10 2 3 100 5 6 7 8 1 0\ncpu0 1 2 3\n".parse().unwrap();
-        assert_eq!(machine, Machine { total: 141, used: 15, stolen: 8 });
-        assert!("cpu  1 2 3\n".parse::<Machine>().is_err());
-        let line = "7 (a (b) c) S 3 7 7 0 -1 4194304 100 0 0 0 11 12 13 14 20 0 1 0 99";
-        assert_eq!(line.parse::<Process>().unwrap(), process("a (b) c", 3, 23, 27));
+    fn the_kernels_counters_are_read() {
+        let sample = Sample::take().unwrap();
+        let own = &sample.processes[&i32::try_from(std::process::id()).unwrap()];
+        assert!(own.parent > 0 && !own.name.is_empty(), "{own:?}");
+        assert!(0 < sample.machine.used && sample.machine.used < sample.machine.total, "{:?}", sample.machine);
     }
 
     #[test]

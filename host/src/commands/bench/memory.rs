@@ -1,7 +1,7 @@
 //! Memory of a host: idle, per registered function that is never called, and for tasks queued without workers. Read
 //! from `/proc`, for the processes that serve REST and dispatch.
 
-use std::{fs, ops::Range};
+use std::ops::Range;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
@@ -99,17 +99,14 @@ async fn add(deployment: &mut Deployment, what: What, numbers: Range<u64>, bar: 
 
 /// Resident memory of each of the host's processes.
 async fn resident(deployment: &Deployment) -> anyhow::Result<Vec<(String, u64)>> {
-    let of = |(name, id): (String, u32)| {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).with_context(|| format!("{name} is gone"))?;
-        Ok((name, resident_bytes(&status)?))
-    };
+    let of = |(name, id): (String, u32)| Ok((name, resident_bytes(id)?));
     deployment.host_processes().await?.into_iter().map(of).collect()
 }
 
-/// Parses resident memory from the kernel's status file.
-fn resident_bytes(status: &str) -> anyhow::Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the status file has no VmRSS")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("a number of kB")?;
+/// Returns the resident memory of a process.
+pub(super) fn resident_bytes(id: u32) -> anyhow::Result<u64> {
+    let status = procfs::process::Process::new(id.try_into()?).and_then(|process| process.status());
+    let kib = status.with_context(|| format!("process {id} is gone"))?.vmrss.context("the system tells no memory")?;
     Ok(kib << 10)
 }
 
@@ -142,11 +139,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_line_is_read() {
-        assert_eq!(resident_bytes("VmPeak:\t 9 kB\nVmRSS:\t    1234 kB\nThreads: 3\n").unwrap(), 1_234 << 10);
-        assert!(resident_bytes("VmPeak: 9 kB\n").is_err());
-        let own = fs::read_to_string("/proc/self/status").unwrap();
-        assert!(resident_bytes(&own).unwrap() > 1 << 20);
+    fn the_memory_of_a_process_is_read() {
+        assert!(resident_bytes(std::process::id()).unwrap() > 1 << 20);
+        assert!(resident_bytes(u32::MAX).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use procfs::{CpuInfo, Current as _, LoadAverage, Meminfo};
 use serde::{Deserialize, Serialize};
 
 use super::{busy::Busy, memory::Held, plan::StoreKind, row::Row};
@@ -129,28 +130,22 @@ fn csv<T: Serialize>(rows: &[T]) -> anyhow::Result<String> {
 
 impl Host {
     fn look(with_redis: bool) -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let line = |text: &str, name: &str, split: char| {
-            let found = text.lines().find_map(|line| {
-                let (key, value) = line.split_once(split)?;
-                (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
-            });
-            found.unwrap_or_else(|| "unknown".to_owned())
-        };
-        let memory = line(&read("/proc/meminfo"), "MemTotal", ':');
-        let memory_kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let system = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+        let unknown = || "unknown".to_owned();
+        let processor = CpuInfo::current().ok().and_then(|info| info.model_name(0).map(str::to_owned));
         let redis = with_redis.then(|| std::process::Command::new("redis-server").arg("--version").output().ok());
         let redis = redis.flatten().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let version =
             |text: String| text.split_whitespace().find_map(|word| word.strip_prefix("v=").map(str::to_owned));
         Self {
-            system: line(&read("/etc/os-release"), "PRETTY_NAME", '='),
+            system: system.map_or_else(unknown, |name| name.trim_matches('"').to_owned()),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            processor: line(&read("/proc/cpuinfo"), "model name", ':'),
+            processor: processor.unwrap_or_else(unknown),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_bytes: memory_kib << 10,
+            memory_bytes: Meminfo::current().map_or(0, |memory| memory.mem_total),
             redis: redis.and_then(version),
-            load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+            load: LoadAverage::current().map_or(0.0, |load| (f64::from(load.one) * 100.0).round() / 100.0),
         }
     }
 }

@@ -12,6 +12,7 @@ use hyper::{StatusCode, header::RETRY_AFTER};
 use crate::commands::bench::{
     http::{Answer, Call, Connection, Target},
     load::on_own_thread,
+    memory::resident_bytes,
     metronome::Metronome,
     stats::Times,
 };
@@ -138,11 +139,7 @@ impl Line<'_> {
 async fn resident(process: u32, over: &Cell<bool>) -> anyhow::Result<u64> {
     let mut most = 0;
     while !over.get() {
-        let status =
-            tokio::fs::read_to_string(format!("/proc/{process}/status")).await.context("the host has ended")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the system tells no memory")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("the system tells no memory")?;
-        most = most.max(kib << 10);
+        most = most.max(resident_bytes(process)?);
         tokio::time::sleep(LOOK).await;
     }
     Ok(most)
