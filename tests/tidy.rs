@@ -18,7 +18,6 @@ type Rule = fn(path: &str, text: &str) -> Vec<Finding>;
 
 const RULES: &[Rule] = &[
     long_file,
-    long_function,
     missing_header,
     foreign_name,
     foreign_dependency,
@@ -31,7 +30,6 @@ const RULES: &[Rule] = &[
 ];
 
 const FILE_LINES_MAX: usize = 400;
-const FUNCTION_LINES_MAX: usize = 70;
 /// Files with individual line limits.
 const LINES_MAX: &[(&str, usize, &str)] = &[
     ("host/src/main.rs", 40, "move work into host/src/commands"),
@@ -108,28 +106,6 @@ fn long_file(path: &str, text: &str) -> Vec<Finding> {
         Some((max, remedy)) if text.lines().count() > max => vec![(max, format!("more than {max} lines: {remedy}"))],
         _ => Vec::new(),
     }
-}
-
-/// Finds functions that are too long. Relies on rustfmt: a function ends at the first `}` with the indentation of its
-/// first line.
-fn long_function(path: &str, text: &str) -> Vec<Finding> {
-    let lines: Vec<&str> = if is_rust(path) { text.lines().collect() } else { Vec::new() };
-    let mut found = Vec::new();
-    for (start, line) in lines.iter().enumerate() {
-        let code = line.trim_start();
-        let indent = &line[..line.len() - code.len()];
-        let starts = code.split(['(', '<']).next().is_some_and(|head| head.rsplit(' ').nth(1) == Some("fn"));
-        if !starts || code.starts_with("//") || code.ends_with('}') {
-            continue;
-        }
-        let own = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest.starts_with(['}', ')', '{']));
-        let end = |line: &&str| own(line) && line.trim_start().starts_with('}') || own(line) && line.ends_with(';');
-        let length = lines[start..].iter().position(end).map_or(0, |last| last + 1);
-        if !code.ends_with(';') && length > FUNCTION_LINES_MAX {
-            found.push((start + 1, format!("a function of {length} lines: at most {FUNCTION_LINES_MAX}; split it")));
-        }
-    }
-    found
 }
 
 fn missing_header(path: &str, text: &str) -> Vec<Finding> {
@@ -307,19 +283,10 @@ fn every_file_keeps_the_rules() {
 #[test]
 fn each_rule_catches_a_planted_violation() {
     let lines = |count: usize| "x\n".repeat(count);
-    let function =
-        |head: &str, count: usize| format!("impl A {{\n    {head} {{\n{}    }}\n}}\n", "        x;\n".repeat(count));
     let cases: &[(Rule, &str, String, String)] = &[
         (long_file, "a.rs", lines(401), lines(400)),
         (long_file, "host/src/main.rs", lines(41), lines(40)),
         (long_file, "ARCHITECTURE.md", lines(201), lines(200)),
-        (long_function, "a.rs", function("pub async fn a<T>(b: T) -> C", 69), function("fn a()", 68)),
-        (
-            long_function,
-            "a.rs",
-            function("fn a(\n        b: B,\n    ) -> C", 67),
-            function("const A: fn(B) = || C", 90),
-        ),
         (missing_header, "a.rs", "use a;\n".into(), "//! A.\n".into()),
         (foreign_name, "host/src/a.rs", "use wasmtime::Store;".into(), "// wasmtime::Store".into()),
         (foreign_name, "host/src/store/mod.rs", "use redis::cmd;".into(), "use redis_store::A;".into()),

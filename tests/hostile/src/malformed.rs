@@ -7,22 +7,32 @@ use crate::{
 };
 
 pub(crate) fn modules() -> Vec<Hostile> {
-    let invalid = |name, trick, wasm| Hostile::new(name, trick, wasm, Must::BeRefused("invalid-module"));
-    let types = section(1, &[1, 0x60, 0, 0]);
-    let functions = section(3, &[1, 0]);
-    let start = section(7, b"\x01\x06_start\0\0");
-    let code = section(10, &[1, 2, 0, 0x0b]);
-    let with_body = |body: &[u8]| {
-        let size = u32::try_from(body.len()).unwrap_or_default();
-        module(&[
-            types.clone(),
-            functions.clone(),
-            start.clone(),
-            section(10, &[vec![1], leb(size), body.to_vec()].concat()),
-        ])
-    };
+    [framing(), references(), bodies(), declarations()].concat()
+}
+
+fn invalid(name: &str, trick: &'static str, wasm: Vec<u8>) -> Hostile {
+    Hostile::new(name, trick, wasm, Must::BeRefused("invalid-module"))
+}
+
+fn types() -> Vec<u8> {
+    section(1, &[1, 0x60, 0, 0])
+}
+
+fn functions() -> Vec<u8> {
+    section(3, &[1, 0])
+}
+
+fn start() -> Vec<u8> {
+    section(7, b"\x01\x06_start\0\0")
+}
+
+fn code() -> Vec<u8> {
+    section(10, &[1, 2, 0, 0x0b])
+}
+
+/// Headers, lengths, numbers, and the order of sections.
+fn framing() -> Vec<Hostile> {
     let whole = Parts::default().finish();
-    let sections = |parts: &[&Vec<u8>]| module(&parts.iter().map(|&part| part.clone()).collect::<Vec<_>>());
     vec![
         invalid("cut", "the file ends within its last section", whole[..whole.len() - 3].to_vec()),
         invalid("only-header", "eight bytes, and nothing that could be called", module(&[])),
@@ -40,41 +50,63 @@ pub(crate) fn modules() -> Vec<Hostile> {
             module(&[[vec![1], leb(u32::MAX), vec![0; 8]].concat()]),
         ),
         invalid("section-too-short", "a section that ends before its items", module(&[vec![1, 1, 1, 0x60, 0, 0]])),
-        invalid("section-order", "the code stands before its types", sections(&[&code, &types, &functions, &start])),
-        invalid("section-twice", "two sections of types", sections(&[&types, &types, &functions, &start, &code])),
+        invalid("section-order", "the code stands before its types", module(&[code(), types(), functions(), start()])),
+        invalid("section-twice", "two sections of types", module(&[types(), types(), functions(), start(), code()])),
         invalid("section-unknown", "a section that there is not", module(&[section(99, &[0])])),
-        invalid("code-without-function", "more bodies than functions", sections(&[&types, &code])),
-        invalid("function-without-code", "a function that has no body", sections(&[&types, &functions, &start])),
+    ]
+}
+
+/// References to missing parts, and duplicate or malformed names.
+fn references() -> Vec<Hostile> {
+    vec![
+        invalid("code-without-function", "more bodies than functions", module(&[types(), code()])),
+        invalid("function-without-code", "a function that has no body", module(&[types(), functions(), start()])),
         invalid(
             "type-unknown",
             "a function of a type that is not there",
-            sections(&[&types, &section(3, &[1, 9]), &start, &code]),
+            module(&[types(), section(3, &[1, 9]), start(), code()]),
         ),
         invalid(
             "export-unknown",
             "exports a function that is not there",
-            sections(&[&types, &functions, &section(7, b"\x01\x06_start\0\x09"), &code]),
+            module(&[types(), functions(), section(7, b"\x01\x06_start\0\x09"), code()]),
         ),
         invalid(
             "export-twice",
             "two exports of one name",
-            sections(&[&types, &functions, &section(7, b"\x02\x06_start\0\0\x06_start\0\0"), &code]),
+            module(&[types(), functions(), section(7, b"\x02\x06_start\0\0\x06_start\0\0"), code()]),
         ),
         invalid(
             "name-not-text",
             "an export's name that is no UTF-8",
-            sections(&[&types, &functions, &section(7, b"\x01\x02\xff\xfe\0\0"), &code]),
+            module(&[types(), functions(), section(7, b"\x01\x02\xff\xfe\0\0"), code()]),
         ),
         invalid(
             "start-unknown",
             "a start function that is not there",
-            sections(&[&types, &functions, &start, &section(8, &[7]), &code]),
+            module(&[types(), functions(), start(), section(8, &[7]), code()]),
         ),
+    ]
+}
+
+/// Bodies of functions.
+fn bodies() -> Vec<Hostile> {
+    let with_body = |body: &[u8]| {
+        let size = u32::try_from(body.len()).unwrap_or_default();
+        module(&[types(), functions(), start(), section(10, &[vec![1], leb(size), body.to_vec()].concat())])
+    };
+    vec![
         invalid("body-without-end", "a function that does not end", with_body(&[0, 0x01])),
         invalid("body-after-end", "operators after a function's end", with_body(&[0, 0x0b, 0x01])),
         invalid("body-unknown-operator", "an operator that there is not", with_body(&[0, 0xff, 0x0b])),
         invalid("body-empty-stack", "takes what nobody gave", with_body(&[0, 0x1a, 0x0b])),
         invalid("body-wrong-branch", "branches out of a block that is not there", with_body(&[0, 0x0c, 0x63, 0x0b])),
+    ]
+}
+
+/// Memories, data and entries.
+fn declarations() -> Vec<Hostile> {
+    vec![
         invalid(
             "data-without-memory",
             "data for a memory that is not there",

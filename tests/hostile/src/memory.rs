@@ -6,8 +6,13 @@ use crate::{
 };
 
 pub(crate) fn modules() -> Vec<Hostile> {
+    [memories(), tables()].concat()
+}
+
+const FULL: Must = Must::Fail("out-of-memory");
+
+fn memories() -> Vec<Hostile> {
     let first = |pages: &str| format!("(memory (export \"memory\") {pages})");
-    let full = Must::Fail("out-of-memory");
     let grow = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)";
     let touch = "(loop (i32.store (local.get 2) (i32.const -1)) (local.set 2 (i32.add (local.get 2) (i32.const 4096)))
                    (br_if 0 (i32.lt_u (local.get 2) (i32.const 67108864))))
@@ -29,7 +34,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
             "first-above-limit",
             "a first memory above the function's own limit",
             core_of(&first("1025"), "", ""),
-            full,
+            FULL,
         ),
         Hostile::new(
             "maximum-four-gib",
@@ -37,12 +42,12 @@ pub(crate) fn modules() -> Vec<Hostile> {
             core_of(&first("1 65536"), "", ""),
             Must::Complete,
         ),
-        Hostile::new("grow-until-refused", "grows in small steps, and traps when it is refused", core("", grow), full),
+        Hostile::new("grow-until-refused", "grows in small steps, and traps when it is refused", core("", grow), FULL),
         Hostile::new(
             "grow-at-once",
             "grows by 4 GiB in one step",
             core("", "(if (i32.eq (memory.grow (i32.const 65534)) (i32.const -1)) (then (unreachable)))"),
-            full,
+            FULL,
         ),
         Hostile::new(
             "grow-wraps",
@@ -63,6 +68,11 @@ pub(crate) fn modules() -> Vec<Hostile> {
             ),
             Must::Complete,
         ),
+    ]
+}
+
+fn tables() -> Vec<Hostile> {
+    vec![
         Hostile::new(
             "table-huge",
             "a table of 4,000,000,000 elements",
@@ -88,7 +98,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
                 "(table 1 funcref)",
                 "(loop (br_if 0 (i32.ne (table.grow (ref.null func) (i32.const 1000)) (i32.const -1)))) (unreachable)",
             ),
-            full,
+            FULL,
         ),
         Hostile::new(
             "table-grow-at-once",

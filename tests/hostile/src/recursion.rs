@@ -6,14 +6,20 @@ use crate::{
 };
 
 pub(crate) fn modules() -> Vec<Hostile> {
-    let deep = |name, trick, wasm| Hostile::new(name, trick, wasm, Must::Fail("stack-overflow"));
+    [alone(), with_the_host()].concat()
+}
+
+fn deep(name: &str, trick: &'static str, wasm: Vec<u8>) -> Hostile {
+    Hostile::new(name, trick, wasm, Must::Fail("stack-overflow"))
+}
+
+/// Recursion among the guest's own functions.
+fn alone() -> Vec<Hostile> {
     let locals = "i64 ".repeat(2_000);
     let sum: String =
         (0..2_000).step_by(7).map(|n| format!("(local.set {n} (i64.add (local.get {n}) (i64.const 1)))")).collect();
     let params = "i64 ".repeat(500);
     let pushed: String = (0..500).map(|n| format!("(local.get {n})")).collect();
-    let log = fusebox("log", "iii", "");
-    let get = wasi("clock_time_get", "iIi");
     vec![
         deep("thin", "the smallest frames", core("(func $f (call $f))", "(call $f)")),
         deep("fat", "frames of 16 KB", core(&format!("(func $f (local {locals}) {sum} (call $f) {sum})"), "(call $f)")),
@@ -40,6 +46,14 @@ pub(crate) fn modules() -> Vec<Hostile> {
             "the host's first call of a guest",
             core("(func $f (result i32) (call $f))", "(drop (call $f))"),
         ),
+    ]
+}
+
+/// Recursion with host calls on each level.
+fn with_the_host() -> Vec<Hostile> {
+    let log = fusebox("log", "iii", "");
+    let get = wasi("clock_time_get", "iIi");
+    vec![
         deep(
             "with-host-calls",
             "a host call on each level: the last one is made at the stack's very end",

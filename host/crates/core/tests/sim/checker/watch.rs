@@ -100,16 +100,7 @@ impl Watch {
                 }
                 self.leased(request, attempts, now);
             }
-            Event::LeaseFailed { request } => {
-                if let Some(Request { tenant, worker, count, slots, extra, .. }) = self.requests.remove(&request) {
-                    match extra {
-                        true => self.ledger.leased_extra(worker),
-                        false => self.ledger.leased(worker, slots, 0),
-                    }
-                    *self.ready.entry(tenant).or_default() += u64::from(count);
-                    self.paused_until = now.plus(STORE_RETRY_MS);
-                }
-            }
+            Event::LeaseFailed { request } => self.lease_failed(request, now),
             Event::Finished { worker, task, attempt, report, cost } => {
                 self.ledger.saw(worker, now);
                 self.ledger.over(worker, task, attempt);
@@ -143,16 +134,29 @@ impl Watch {
             Event::Tick => self.ledger.silent(now).into_iter().for_each(|worker| self.lose(worker)),
             Event::Backlog { ref tenant, ready } => {
                 self.ready.insert(tenant.clone(), ready);
-                let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
-                requests.for_each(|request| request.backlog_came = true);
+                self.backlog_came(tenant);
             }
             Event::MoreReady { ref tenant, more } => {
                 *self.ready.entry(tenant.clone()).or_default() += more;
-                let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
-                requests.for_each(|request| request.backlog_came = true);
+                self.backlog_came(tenant);
             }
             Event::LeaseLost { .. } | Event::CancelRequested { .. } => {}
         }
+    }
+
+    fn backlog_came(&mut self, tenant: &TenantId) {
+        let requests = self.requests.values_mut().filter(|request| request.tenant == *tenant);
+        requests.for_each(|request| request.backlog_came = true);
+    }
+
+    fn lease_failed(&mut self, request: RequestId, now: Millis) {
+        let Some(request) = self.requests.remove(&request) else { return };
+        match request.extra {
+            true => self.ledger.leased_extra(request.worker),
+            false => self.ledger.leased(request.worker, request.slots, 0),
+        }
+        *self.ready.entry(request.tenant).or_default() += u64::from(request.count);
+        self.paused_until = now.plus(STORE_RETRY_MS);
     }
 
     fn leased(&mut self, request: RequestId, attempts: &[(TaskId, Attempt)], now: Millis) {
