@@ -21,14 +21,16 @@ demo: setup-build build guests ## builds everything and runs a tour: functions, 
 	$(say) "Running the demo"
 	target/release/fusebox demo
 
-build: setup-build ## builds target/release/fusebox
+build: setup-build ## builds target/release/fusebox, with its debug information beside it
 	$(say) "Building Fusebox (the first time about 10 minutes on two cores, mostly for wasmtime)"
 	cargo build --release --workspace --bin fusebox
+	@scripts/strip.sh target/release/fusebox
 
 guests: setup-build ## builds the example functions into target/guests
 	@scripts/guests.sh
 
 test: setup-test build guests check no-std unit bench-smoke ## runs every check and every test
+	@scripts/strip.sh target/release/fusebox
 	$(say) "All checks and tests passed"
 
 check: setup-test fmt-check clippy doc ## checks format, lints and documentation
