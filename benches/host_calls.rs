@@ -15,14 +15,13 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     function::{Grants, RunLimits},
+    id::ModuleDigest,
+    invocation::Invocation,
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
-    time::Millis,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{
-    Call, CallContext, CompileCommand, HostCalls, LoadedModule, Options, Patience, Sandbox, StopFlag,
-};
+use fusebox_sandbox::{Call, CompileCommand, Guest, HostCalls, LoadedModule, Options, Patience, Sandbox};
 
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -98,7 +97,7 @@ const LOOPS: &[(&str, &str)] = &[
 struct AtOnce;
 
 impl HostCalls for AtOnce {
-    fn call(&self, _: &CallContext, asked: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, asked: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         match asked {
             HostCall::KvGet(_) => Ok(HostAnswer::Value { revision: 1, value: Bytes::from_static(&[7; 65_536]) }),
             HostCall::KvSet { .. } => Ok(HostAnswer::Set(1)),
@@ -204,23 +203,22 @@ fn load(sandbox: &Sandbox, text: &str) -> Done<LoadedModule> {
 }
 
 fn run(sandbox: &Sandbox, module: &LoadedModule) -> Done<(Duration, u64)> {
-    let context = CallContext {
-        task: None,
-        attempt: 1,
+    let invocation = Invocation {
         tenant: TenantId::default_tenant(),
         function: "bench".parse()?,
-        deadline: Millis::NEVER,
+        module: ModuleDigest([0; 32]),
+        limits: RunLimits::CEILING,
         grants: Grants::parse_list("config,secrets,kv,http=a.example.com")?,
+        waited_ms: 0,
+        // As much stdin as is read.
+        input: Bytes::from(vec![7; 1 << 20]),
     };
-    let limits = RunLimits::CEILING;
-    // As much stdin as is read.
-    let input = Bytes::from(vec![7; 1 << 20]);
-    let call = Call { input, limits, context, stop: StopFlag::default(), host_calls: Some(Arc::new(AtOnce)) };
+    let call = Call { host_calls: Some(Arc::new(AtOnce)), ..Call::new(invocation) };
     let started = Instant::now();
     let run = sandbox.run(module, call);
     let time = started.elapsed();
     if let Some(failure) = run.outcome.failure() {
         return Err(format!("a guest failed: {failure:?}").into());
     }
-    Ok((time, run.usage.fuel.ok_or("a run without its fuel")?))
+    Ok((time, run.receipt.fuel.ok_or("a run without its fuel")?))
 }

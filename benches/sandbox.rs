@@ -15,12 +15,13 @@ use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::{Grants, RunLimits},
+    id::ModuleDigest,
+    invocation::Invocation,
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
     outcome::Outcome,
-    time::Millis,
 };
-use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Run, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, CompileCommand, LoadedModule, Options, Run, Sandbox};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig,
     Store,
@@ -95,16 +96,16 @@ fn load(sandbox: &Sandbox, text: &str) -> Result<LoadedModule, Box<dyn std::erro
 }
 
 fn run(sandbox: &Sandbox, module: &LoadedModule, limits: RunLimits) -> Run {
-    let context = CallContext {
-        task: None,
-        attempt: 1,
+    let invocation = Invocation {
         tenant: TenantId::default_tenant(),
         function: "bench".parse().unwrap_or_else(|_| unreachable!("a name")),
-        deadline: Millis::NEVER,
+        module: ModuleDigest([0; 32]),
+        limits,
         grants: Grants::default(),
+        waited_ms: 0,
+        input: Bytes::from_static(&INPUT),
     };
-    let (input, stop) = (Bytes::from_static(&INPUT), StopFlag::default());
-    sandbox.run(module, Call { input, limits, context, stop, host_calls: None })
+    sandbox.run(module, Call::new(invocation))
 }
 
 /// wasmtime without any limits.

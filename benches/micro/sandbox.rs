@@ -5,13 +5,14 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use fusebox_core::{
     function::{Grants, RunLimits},
+    id::ModuleDigest,
+    invocation::Invocation,
     limits::ARTIFACTS_BYTES_MAX,
     name::TenantId,
     outcome::Outcome,
-    time::Millis,
 };
 use fusebox_harness::guests;
-use fusebox_sandbox::{Call, CallContext, CompileCommand, LoadedModule, Options, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, CompileCommand, LoadedModule, Options, Sandbox};
 
 /// A command that returns at once.
 const COMMAND: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
@@ -50,16 +51,16 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 fn run(sandbox: &Sandbox, module: &LoadedModule, input: Bytes) -> Bytes {
-    let context = CallContext {
-        task: None,
-        attempt: 1,
+    let invocation = Invocation {
         tenant: TenantId::default_tenant(),
         function: "bench".parse().unwrap(),
-        deadline: Millis::NEVER,
+        module: ModuleDigest([0; 32]),
+        limits: RunLimits::default(),
         grants: Grants::default(),
+        waited_ms: 0,
+        input,
     };
-    let call = Call { input, limits: RunLimits::default(), context, stop: StopFlag::default(), host_calls: None };
-    match sandbox.run(module, call).outcome {
+    match sandbox.run(module, Call::new(invocation)).outcome {
         Outcome::Returned(output) => output,
         other => panic!("{other:?}"),
     }

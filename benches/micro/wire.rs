@@ -7,8 +7,9 @@ use criterion::{Criterion, Throughput};
 use fusebox_core::{
     function::{Grants, RunLimits},
     id::{LeaseToken, ModuleDigest, TaskId, WorkerId},
+    invocation::Invocation,
     name::TenantId,
-    outcome::Receipt,
+    outcome::{Ended, Receipt},
     wire::{Assignment, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, decode, encode},
 };
 
@@ -37,8 +38,7 @@ fn held(number: u8) -> HeldAttempt {
 }
 
 fn assign() -> FromDispatcher {
-    let assignment = |number| Assignment {
-        held: held(number),
+    let invocation = Invocation {
         tenant: TenantId::default_tenant(),
         function: "hello".parse().unwrap(),
         module: ModuleDigest([4; 32]),
@@ -47,6 +47,7 @@ fn assign() -> FromDispatcher {
         waited_ms: 10,
         input: Bytes::from_static(&BODY),
     };
+    let assignment = |number| Assignment { held: held(number), invocation: invocation.clone() };
     FromDispatcher::Assign((0..ATTEMPTS).map(assignment).collect())
 }
 
@@ -55,7 +56,7 @@ fn reports() -> FromWorker {
         Receipt { fuel: Some(1_234), wall_us: 56, worker: Some(WorkerId::from_bytes([5; 16])), ..Receipt::default() };
     let report = |number| {
         let (output, log) = (Bytes::from_static(&BODY), Bytes::new());
-        let end = End::Ended { failure: None, output, log, receipt: receipt.clone() };
+        let end = End::Ended(Ended { failure: None, output, log, receipt: receipt.clone() });
         AttemptReport { held: held(number), cpu_us: 50, end }
     };
     FromWorker::Reports((0..ATTEMPTS).map(report).collect())

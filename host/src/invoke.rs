@@ -2,10 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox_core::{
-    function::FunctionVersion,
-    outcome::{Failure, Receipt},
-};
+use fusebox_core::{function::FunctionVersion, outcome::Ended};
 
 /// Executes synchronous invocations. Dropping the future stops the run.
 #[async_trait]
@@ -14,20 +11,7 @@ pub trait Invoker: Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails if there was no run, or its result was lost.
-    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError>;
-}
-
-/// Finished run.
-#[derive(Clone, Debug)]
-pub struct Invoked {
-    /// Failure of the function, if it failed.
-    pub failure: Option<Failure>,
-    /// Output, or the guest's error bytes.
-    pub output: Bytes,
-    /// Resources used.
-    pub receipt: Receipt,
-    /// Log of the run, up to its limit.
-    pub log: Bytes,
+    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError>;
 }
 
 /// Reason why there is no result.

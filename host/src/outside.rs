@@ -13,7 +13,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     limits::CALL_MS_MAX,
 };
-use fusebox_sandbox::{CallContext, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, Patience};
 
 /// Interval at which a waiting thread checks whether its run was stopped.
 const LOOK: Duration = Duration::from_millis(10);
@@ -27,10 +27,10 @@ pub struct Routed {
 }
 
 impl HostCalls for Routed {
-    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         match call {
-            HostCall::Http(_) => self.http.call(context, call, patience),
-            _ => self.rest.call(context, call, patience),
+            HostCall::Http(_) => self.http.call(guest, call, patience),
+            _ => self.rest.call(guest, call, patience),
         }
     }
 }

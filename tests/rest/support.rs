@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox::{
     clock::Clock,
-    invoke::{InvokeError, Invoked, Invoker},
+    invoke::{InvokeError, Invoker},
     modules::Modules,
     rest::{
         self, App, RestSettings,
@@ -28,7 +28,7 @@ use fusebox::{
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     limits::ARTIFACTS_BYTES_MAX,
-    outcome::Receipt,
+    outcome::{Ended, Receipt},
 };
 use fusebox_sandbox::{CompileCommand, Options, Sandbox};
 use http_body_util::BodyExt as _;
@@ -52,9 +52,9 @@ pub(crate) enum Slots {
 
 #[async_trait]
 impl Invoker for Slots {
-    async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
+    async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
         match self {
-            Self::Echo => Ok(Invoked { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() }),
+            Self::Echo => Ok(Ended { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() }),
             Self::Stuck => std::future::pending().await,
             Self::Busy => Err(InvokeError::Overloaded),
             Self::Ending => Err(InvokeError::ShuttingDown),

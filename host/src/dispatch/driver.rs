@@ -16,7 +16,7 @@ use fusebox_core::{
     id::{Attempt, DispatcherId, TaskId, WorkerId},
     limits::DRAIN_MS_MAX,
     name::TenantId,
-    outcome::StopReason,
+    outcome::{Ended, StopReason},
     time::Millis,
     wire::{Assignment, AttemptId, AttemptReport, End, FromDispatcher},
 };
@@ -289,7 +289,7 @@ impl Driver {
             tracing::error!(%worker, %task, attempt, reason, "cannot run an attempt");
         }
         let core_report = match &end {
-            End::Ended { .. } => CoreReport::Ended,
+            End::Ended(_) => CoreReport::Ended,
             End::Interrupted => CoreReport::Interrupted,
             End::Broken { .. } => CoreReport::Lost,
         };
@@ -297,7 +297,7 @@ impl Driver {
             Some(held) if held.token == reported.token && held.worker == worker => {
                 held.reported = true;
                 let mut cost = Cost::default();
-                if let End::Ended { failure, output, log, receipt } = end {
+                if let End::Ended(Ended { failure, output, log, receipt }) = end {
                     // A run that did not end normally has no fuel count, and nothing is refunded.
                     cost.slot_us = receipt.wall_us.saturating_add(receipt.load_us);
                     cost.fuel_left = receipt.fuel.map_or(0, |used| held.fuel.saturating_sub(used));

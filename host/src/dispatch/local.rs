@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use fusebox_core::{
     dispatch::Room,
     id::WorkerId,
+    invocation::Invocation,
     task::{Lease, TaskState},
     wire::{AttemptId, AttemptReport, End, HeldAttempt},
 };
@@ -16,6 +17,7 @@ use crate::{
     store::LeasedTask,
     worker::{
         appetite::Appetite,
+        runner::NotRun,
         slots::{Done, Job, Lane, Slots},
     },
 };
@@ -101,19 +103,16 @@ impl LocalWorker {
     pub(super) fn assign(&self, leased: LeasedTask, stop: StopFlag) {
         let TaskState::Running(Lease { token, .. }) = leased.task.state else { return };
         let (task, attempt, waited_ms) = (leased.task.id, leased.task.attempt, leased.task.waited_ms());
-        let job = Job {
-            module: leased.module,
-            task: Some(task),
-            attempt,
+        let invocation = Invocation {
             tenant: leased.task.tenant,
             function: leased.function_name,
+            module: leased.module,
             limits: leased.task.limits,
             grants: leased.grants,
-            input: leased.input,
-            stop,
             waited_ms,
-            came_at: Instant::now(),
+            input: leased.input,
         };
+        let job = Job { invocation, task: Some(task), attempt, stop, came_at: Instant::now() };
         self.submit(job, HeldAttempt { id: AttemptId { task, attempt }, token }, true);
     }
 
@@ -121,19 +120,19 @@ impl LocalWorker {
         let worker = self.clone();
         let runtime = tokio::runtime::Handle::current();
         let done = Box::new(move |done: Done| match done {
-            Done::Ran(ran) => worker.report(held, ran.receipt.cpu_us, ran.into_end()),
-            Done::ModuleMissing(job) if may_prepare => {
-                runtime.spawn(async move { worker.prepare_and_submit(job, held).await });
+            Ok(ended) => worker.report(held, ended.receipt.cpu_us, ended.into()),
+            Err(NotRun::ModuleMissing(job)) if may_prepare => {
+                runtime.spawn(async move { worker.prepare_and_submit(*job, held).await });
             }
-            Done::ModuleMissing(_) => worker.broken(held, "its compiled module vanished".to_owned()),
-            Done::Lost(reason) | Done::Broken(reason) => worker.broken(held, reason),
+            Err(NotRun::ModuleMissing(_)) => worker.broken(held, "its compiled module vanished".to_owned()),
+            Err(NotRun::Lost(reason) | NotRun::Broken(reason)) => worker.broken(held, reason),
         });
         // The credit already bounds this lane.
         let _ = self.slots.submit(Lane::Attempts, job, done);
     }
 
     async fn prepare_and_submit(&self, job: Job, held: HeldAttempt) {
-        match self.missing.prepare(Some(job.tenant.clone()), &job.module).await {
+        match self.missing.prepare(Some(job.invocation.tenant.clone()), &job.invocation.module).await {
             Ok(()) => self.submit(job, held, false),
             Err(reason) => self.broken(held, reason),
         }

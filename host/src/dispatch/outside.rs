@@ -9,7 +9,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     limits::CALL_MS_MAX,
 };
-use fusebox_sandbox::{CallContext, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, Patience};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -80,8 +80,8 @@ impl StoreOutside {
 }
 
 impl HostCalls for StoreOutside {
-    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
-        let of = Namespace { tenant: context.tenant.clone(), function: context.function.clone() };
+    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+        let of = Namespace { tenant: guest.tenant.clone(), function: guest.function.clone() };
         let (tell, told) = mpsc::sync_channel(1);
         let asked = self.clone();
         self.runtime.spawn(async move {

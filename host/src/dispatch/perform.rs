@@ -6,6 +6,7 @@ use fusebox_core::{
     dispatch::{Effect, Event, RequestId, SaveVerdict},
     error::ErrorCode,
     id::{Attempt, TaskId, WorkerId},
+    invocation::Invocation,
     limits::LEASE_MS,
     name::TenantId,
     outcome::StopReason,
@@ -119,8 +120,8 @@ impl Driver {
         let waited_ms = leased.task.waited_ms();
         let LeasedTask { task, input, module, function_name, grants } = leased;
         let (tenant, limits) = (task.tenant, task.limits);
-        let function = function_name;
-        let assignment = Assignment { held, tenant, function, module, limits, grants, waited_ms, input };
+        let invocation = Invocation { tenant, function: function_name, module, limits, grants, waited_ms, input };
+        let assignment = Assignment { held, invocation };
         if !extra {
             self.assignments.entry(worker).or_default().push(assignment);
         } else if !self.remotes.assign_extra(worker, assignment, self.clock.now()) {

@@ -238,11 +238,11 @@ fn parts(batch: Vec<Assignment>) -> Vec<Vec<Assignment>> {
     let mut parts: Vec<Vec<Assignment>> = Vec::new();
     let mut bytes = usize::MAX;
     for assignment in batch {
-        bytes = bytes.saturating_add(assignment.input.len());
+        bytes = bytes.saturating_add(assignment.invocation.input.len());
         match parts.last_mut().filter(|_| bytes <= ASSIGN_BYTES_MAX) {
             Some(part) => part.push(assignment),
             None => {
-                bytes = assignment.input.len();
+                bytes = assignment.invocation.input.len();
                 parts.push(vec![assignment]);
             }
         }
@@ -256,6 +256,7 @@ mod tests {
     use fusebox_core::{
         function::{Grants, RunLimits},
         id::{ModuleDigest, TaskId},
+        invocation::Invocation,
         name::TenantId,
         wire::HeldAttempt,
     };
@@ -264,8 +265,7 @@ mod tests {
 
     fn assignment(bytes: usize) -> Assignment {
         let id = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
-        Assignment {
-            held: HeldAttempt { id, token: LeaseToken([2; 16]) },
+        let invocation = Invocation {
             tenant: TenantId::default_tenant(),
             function: "f".parse().unwrap(),
             module: ModuleDigest([3; 32]),
@@ -273,7 +273,8 @@ mod tests {
             grants: Grants::default(),
             waited_ms: 0,
             input: Bytes::from(vec![0; bytes]),
-        }
+        };
+        Assignment { held: HeldAttempt { id, token: LeaseToken([2; 16]) }, invocation }
     }
 
     #[test]

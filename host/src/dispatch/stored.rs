@@ -9,6 +9,7 @@ use fusebox_core::{
     function::FunctionVersion,
     id::{Attempt, TaskId},
     name::TenantId,
+    outcome::Ended,
     task::{Priority, TaskState},
 };
 use tokio::{runtime::Handle, time::Instant};
@@ -16,7 +17,7 @@ use tokio::{runtime::Handle, time::Instant};
 use super::crew::Crew;
 use crate::{
     clock::Clock,
-    invoke::{InvokeError, Invoked, Invoker},
+    invoke::{InvokeError, Invoker},
     random,
     store::{self, Accepted, Expects, Hint, NewTask, Store},
     tenancy::QuotaBook,
@@ -43,7 +44,7 @@ pub struct StoredInvoker {
 
 #[async_trait]
 impl Invoker for StoredInvoker {
-    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
+    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
         if let Some(missing) = self.crew.missing_now().await {
             return Err(missing.into());
         }
@@ -96,7 +97,7 @@ impl StoredInvoker {
         id: TaskId,
         mut hint: Hint,
         deadline: Instant,
-    ) -> Result<Invoked, InvokeError> {
+    ) -> Result<Ended, InvokeError> {
         let gone = || InvokeError::Internal("its task is gone".to_owned());
         loop {
             let _ = tokio::time::timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
@@ -114,7 +115,7 @@ impl StoredInvoker {
                 0 => Bytes::new(),
                 _ => self.store.log(tenant, id).await.map_err(unavailable)?.unwrap_or_default(),
             };
-            return Ok(Invoked { failure, output: found.output, receipt: ended.receipt, log });
+            return Ok(Ended { failure, output: found.output, receipt: ended.receipt, log });
         }
     }
 }

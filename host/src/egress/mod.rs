@@ -31,7 +31,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     limits::HTTP_MS_MAX,
 };
-use fusebox_sandbox::{CallContext, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, Patience};
 use rustls::RootCertStore;
 use tokio::{runtime::Handle, time};
 
@@ -88,26 +88,26 @@ impl Egress {
     ///
     /// # Errors
     /// Fails if the request is invalid or not allowed, or if no complete response arrives in time.
-    pub async fn send(&self, request: &Bytes, run: &CallContext, patience: &Patience) -> Result<Bytes, Refused> {
+    pub async fn send(&self, request: &Bytes, guest: Guest<'_>, patience: &Patience) -> Result<Bytes, Refused> {
         let answer = tokio::select! {
-            answer = self.sent(request, run, patience) => answer,
+            answer = self.sent(request, guest, patience) => answer,
             () = stopped(patience) => Err(Refused::Stopped),
         };
         self.0.counters.count(&answer);
         if let Err(refused) = &answer {
-            tracing::debug!(tenant = %run.tenant, function = %run.function, %refused, "a guest's request failed");
+            tracing::debug!(tenant = %guest.tenant, function = %guest.function, %refused, "a guest's request failed");
         }
         answer
     }
 
-    async fn sent(&self, request: &Bytes, run: &CallContext, patience: &Patience) -> Result<Bytes, Refused> {
+    async fn sent(&self, request: &Bytes, guest: Guest<'_>, patience: &Patience) -> Result<Bytes, Refused> {
         let connector = self.0.connector.as_ref().ok_or(Refused::Off)?;
         let outbound = Outbound::parse(request)?;
-        if !run.grants.allow_host(&outbound.name(), outbound.port, outbound.scheme_port) {
+        if !guest.grants.allow_host(&outbound.name(), outbound.port, outbound.scheme_port) {
             return Err(Refused::Host(outbound.place()));
         }
         // Taken before name resolution, so that a deliberately slow name server uses up only its own tenant's share.
-        let place = Arc::new(self.0.places.take(&run.tenant).ok_or(Refused::Busy)?);
+        let place = Arc::new(self.0.places.take(guest.tenant).ok_or(Refused::Busy)?);
         let until = patience.until().min(Instant::now() + Duration::from_millis(HTTP_MS_MAX));
         let exchanged =
             async { exchange::exchange(connector.connect(&outbound, place.clone()).await?, outbound).await };
@@ -116,9 +116,9 @@ impl Egress {
 }
 
 impl HostCalls for Egress {
-    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         let HostCall::Http(request) = call else { return Err(Refusal::Invalid) };
-        let answer = self.0.runtime.block_on(self.send(&request.into(), context, patience));
+        let answer = self.0.runtime.block_on(self.send(&request.into(), guest, patience));
         answer.map(HostAnswer::Http).map_err(|refused| refused.refusal())
     }
 }

@@ -5,11 +5,15 @@ use std::{
     collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Mutex,
+    sync::{LazyLock, Mutex},
 };
 
 use async_trait::async_trait;
-use fusebox_core::{capability::Grants, name::TenantId, outcome::StopReason, time::Millis};
+use fusebox_core::{
+    capability::Grants,
+    name::{FunctionName, TenantId},
+    outcome::StopReason,
+};
 use fusebox_sandbox::StopFlag;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -136,19 +140,16 @@ async fn send(egress: &Egress, request: &str) -> Result<String, Refused> {
 
 async fn send_within(egress: &Egress, request: &str, time: Duration, stop: &StopFlag) -> Result<String, Refused> {
     let patience = Patience::new(Instant::now() + time, stop.clone());
-    let answer = egress.send(&Bytes::copy_from_slice(request.as_bytes()), &run(), &patience).await?;
+    let answer = egress.send(&Bytes::copy_from_slice(request.as_bytes()), guest(), &patience).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Returns the context of a function with the grants that the tests use.
-fn run() -> CallContext {
-    let hosts = "http=a.example.com,http=a.example.com:8080,http=127.0.0.1,http=127.0.0.1:8080,http=169.254.169.254";
-    CallContext {
-        task: None,
-        attempt: 1,
-        tenant: TenantId::default_tenant(),
-        function: "f".parse().unwrap(),
-        deadline: Millis(0),
-        grants: Grants::parse_list(hosts).unwrap(),
-    }
+/// Returns a guest with the grants that the tests use.
+fn guest() -> Guest<'static> {
+    const HOSTS: &str = "http=a.example.com,http=a.example.com:8080,http=127.0.0.1,http=127.0.0.1:8080,\
+                         http=169.254.169.254";
+    static GUEST: LazyLock<(TenantId, FunctionName, Grants)> =
+        LazyLock::new(|| (TenantId::default_tenant(), "f".parse().unwrap(), Grants::parse_list(HOSTS).unwrap()));
+    let (tenant, function, grants) = &*GUEST;
+    Guest { tenant, function, grants, attempt: None }
 }

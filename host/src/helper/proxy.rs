@@ -15,9 +15,8 @@ use fusebox_core::{
     capability::{Grants, HostAnswer, HostCall, HttpRequest, Refusal},
     limits::{HTTP_ANSWER_BYTES_MAX, HTTP_MS_MAX, HTTP_REQUEST_BYTES_MAX},
     name::{FunctionName, TenantId},
-    time::Millis,
 };
-use fusebox_sandbox::{CallContext, HostCalls, Patience, StopFlag};
+use fusebox_sandbox::{Guest, HostCalls, Patience, StopFlag};
 use serde::{Deserialize, Serialize};
 
 use super::passing;
@@ -32,7 +31,7 @@ const REQUEST: u8 = b'h';
 
 /// Request with its tenant, function and grants.
 #[derive(Serialize, Deserialize)]
-struct Wish {
+struct GuestRequest {
     tenant: TenantId,
     function: FunctionName,
     grants: Grants,
@@ -58,29 +57,29 @@ impl Proxy {
         Ok(Self { control, _process: Some(process) })
     }
 
-    fn send(&self, wish: &Wish, patience: &Patience) -> io::Result<Result<HostAnswer, Refusal>> {
+    fn send(&self, asked: &GuestRequest, patience: &Patience) -> io::Result<Result<HostAnswer, Refusal>> {
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(TICK))?;
         passing::send(&self.control, REQUEST, Some(&theirs))?;
         drop(theirs);
-        frames::write(&mut ours, &postcard::to_allocvec(wish).map_err(io::Error::other)?)?;
+        frames::write(&mut ours, &postcard::to_allocvec(asked).map_err(io::Error::other)?)?;
         let answer = frames::read(&mut Waiting { socket: ours, patience }, bytes(HTTP_ANSWER_BYTES_MAX) + FRAME_BYTES)?;
         postcard::from_bytes(&answer).map_err(io::Error::other)
     }
 }
 
 impl HostCalls for Proxy {
-    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         let HostCall::Http(request) = call else { return Err(Refusal::Invalid) };
         let left = patience.left().ok_or(Refusal::TimedOut)?;
-        let wish = Wish {
-            tenant: context.tenant.clone(),
-            function: context.function.clone(),
-            grants: context.grants.clone(),
+        let asked = GuestRequest {
+            tenant: guest.tenant.clone(),
+            function: guest.function.clone(),
+            grants: guest.grants.clone(),
             request,
             ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         };
-        self.send(&wish, patience).unwrap_or_else(|error| match error.kind() {
+        self.send(&asked, patience).unwrap_or_else(|error| match error.kind() {
             ErrorKind::TimedOut => Err(Refusal::TimedOut),
             _ => Err(Refusal::Unavailable),
         })
@@ -121,11 +120,12 @@ pub fn serve(control: &UnixStream, egress: &Egress) -> io::Result<()> {
 }
 
 fn answer(mut asker: UnixStream, egress: &Egress) -> io::Result<()> {
-    let wish = frames::read(&mut asker, bytes(HTTP_REQUEST_BYTES_MAX) + FRAME_BYTES)?;
-    let Wish { tenant, function, grants, request, ms } = postcard::from_bytes(&wish).map_err(io::Error::other)?;
-    let context = CallContext { task: None, attempt: 0, tenant, function, deadline: Millis(0), grants };
+    let asked = frames::read(&mut asker, bytes(HTTP_REQUEST_BYTES_MAX) + FRAME_BYTES)?;
+    let GuestRequest { tenant, function, grants, request, ms } =
+        postcard::from_bytes(&asked).map_err(io::Error::other)?;
+    let guest = Guest { tenant: &tenant, function: &function, grants: &grants, attempt: None };
     let until = Instant::now() + Duration::from_millis(ms.min(HTTP_MS_MAX));
-    let answer = egress.call(&context, HostCall::Http(request), &Patience::new(until, StopFlag::default()));
+    let answer = egress.call(guest, HostCall::Http(request), &Patience::new(until, StopFlag::default()));
     frames::write(&mut asker, &postcard::to_allocvec(&answer).map_err(io::Error::other)?)
 }
 
@@ -137,16 +137,13 @@ fn bytes(bound: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn context() -> CallContext {
-        let (tenant, function) = (TenantId::default_tenant(), "notify".parse().unwrap());
-        let grants = Grants::parse_list("http=api.example.com").unwrap();
-        CallContext { task: None, attempt: 1, tenant, function, deadline: Millis(0), grants }
-    }
-
     fn ask(proxy: &Proxy, request: &str) -> Result<HostAnswer, Refusal> {
         let request = HttpRequest::try_from(bytes::Bytes::from(request.to_owned())).unwrap();
         let patience = Patience::new(Instant::now() + Duration::from_secs(20), StopFlag::default());
-        proxy.call(&context(), HostCall::Http(request), &patience)
+        let (tenant, function) = (TenantId::default_tenant(), "notify".parse().unwrap());
+        let grants = Grants::parse_list("http=api.example.com").unwrap();
+        let guest = Guest { tenant: &tenant, function: &function, grants: &grants, attempt: None };
+        proxy.call(guest, HostCall::Http(request), &patience)
     }
 
     #[tokio::test(flavor = "multi_thread")]

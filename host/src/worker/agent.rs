@@ -23,6 +23,7 @@ use super::{
     joining::{Doors, Joining, NotJoined},
     outside::{OpenQuestions, Question},
     pace,
+    runner::NotRun,
     slots::{Done, Job, Lane, Slots},
     wasm::{MissingWasm, Ready},
 };
@@ -249,14 +250,13 @@ impl Agent {
 
     /// Runs an attempt, unless it is already held.
     fn begin(&self, assignment: Assignment, stop: Option<StopFlag>) {
-        let Assignment { held, tenant, function, module, limits, grants, waited_ms, input } = assignment;
+        let Assignment { held, invocation } = assignment;
         let Some(stop) = stop else { return };
         if self.draining {
             stop.raise(StopReason::Interrupted);
         }
-        let came_at = Instant::now();
         let (task, attempt) = (Some(held.id.task), held.id.attempt);
-        let job = Job { module, task, attempt, tenant, function, limits, grants, input, stop, waited_ms, came_at };
+        let job = Job { invocation, task, attempt, stop, came_at: Instant::now() };
         self.submit(job, held);
     }
 
@@ -266,9 +266,9 @@ impl Agent {
             let report = |cpu_us, end| FromSlots::Report(AttemptReport { held, cpu_us, end });
             // The agent is gone only when the process ends; the lease then lapses.
             let _ = to_agent.send(match done {
-                Done::Ran(ran) => report(ran.receipt.cpu_us, ran.into_end()),
-                Done::ModuleMissing(job) => FromSlots::Missing(job, held),
-                Done::Lost(reason) | Done::Broken(reason) => report(0, End::Broken { reason }),
+                Ok(ended) => report(ended.receipt.cpu_us, ended.into()),
+                Err(NotRun::ModuleMissing(job)) => FromSlots::Missing(*job, held),
+                Err(NotRun::Lost(reason) | NotRun::Broken(reason)) => report(0, End::Broken { reason }),
             });
         });
         // The worker's own requests bound this lane.

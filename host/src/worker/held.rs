@@ -167,7 +167,7 @@ impl HeldAttempts {
 
 fn size(end: &End) -> usize {
     match end {
-        End::Ended { output, log, .. } => output.len() + log.len(),
+        End::Ended(ended) => ended.output.len() + ended.log.len(),
         End::Interrupted | End::Broken { .. } => 0,
     }
 }
@@ -175,7 +175,10 @@ fn size(end: &End) -> usize {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use fusebox_core::{id::TaskId, outcome::Receipt};
+    use fusebox_core::{
+        id::TaskId,
+        outcome::{Ended, Receipt},
+    };
 
     use super::*;
 
@@ -185,7 +188,7 @@ mod tests {
 
     fn report(n: u8, bytes: usize) -> AttemptReport {
         let output = Bytes::from(vec![0; bytes]);
-        let end = End::Ended { failure: None, output, log: Bytes::new(), receipt: Receipt::default() };
+        let end = End::Ended(Ended { failure: None, output, log: Bytes::new(), receipt: Receipt::default() });
         AttemptReport { held: attempt(n), cpu_us: 0, end }
     }
 

@@ -12,7 +12,7 @@ use fusebox_core::{
     name::TenantId,
     wire::{AttemptId, FromWorker},
 };
-use fusebox_sandbox::{CallContext, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, Patience};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::held::HeldAttempts;
@@ -41,12 +41,11 @@ pub fn channel() -> (LinkOutside, UnboundedReceiver<Question>) {
 }
 
 impl HostCalls for LinkOutside {
-    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         // Only tasks run in a worker's process.
-        let task = context.task.ok_or(Refusal::Unavailable)?;
+        let attempt = guest.attempt.ok_or(Refusal::Unavailable)?;
         let (tell, told) = mpsc::sync_channel(1);
-        let attempt = AttemptId { task, attempt: context.attempt };
-        let question = Question { tenant: context.tenant.clone(), attempt, call, until: patience.until(), tell };
+        let question = Question { tenant: guest.tenant.clone(), attempt, call, until: patience.until(), tell };
         self.questions.send(question).map_err(|_| Refusal::Unavailable)?;
         outside::wait(&told, patience)
     }

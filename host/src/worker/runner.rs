@@ -2,42 +2,40 @@
 
 use std::time::Instant;
 
-use fusebox_core::id::ModuleDigest;
 use fusebox_sandbox::{Call, Run, Sandbox};
 
 /// Runs calls on the caller's thread.
 pub trait Runner: Send + Sync {
-    /// Runs one call of a module to its end.
-    fn run(&self, module: &ModuleDigest, call: Call) -> Attempted;
+    /// Runs a call to its end. The run's receipt has the time to load the module, 0 if it was in memory.
+    ///
+    /// # Errors
+    /// Fails with the reason why there is no run.
+    fn run(&self, call: Call) -> Result<Run, NotRun<Call>>;
 }
 
-/// Result of a call.
-pub enum Attempted {
-    /// The call ran.
-    Ran {
-        /// Its run.
-        run: Run,
-        /// Time to load the compiled module; 0 if it was in memory.
-        load_us: u64,
-    },
-    /// The module has no compiled artifact.
-    Missing,
-    /// The process that ran the call is gone.
+/// Reason why a call has no run.
+#[derive(Debug)]
+pub enum NotRun<C> {
+    /// The module has no compiled artifact: prepare it and run the call, which is given back, again.
+    ModuleMissing(Box<C>),
+    /// The process that ran the call is gone; another attempt may succeed.
     Lost(String),
     /// The sandbox failed.
     Broken(String),
 }
 
 impl Runner for Sandbox {
-    fn run(&self, module: &ModuleDigest, call: Call) -> Attempted {
+    fn run(&self, call: Call) -> Result<Run, NotRun<Call>> {
         let started = Instant::now();
-        match self.load(module) {
+        match self.load(&call.invocation.module) {
             Ok(Some(module)) => {
                 let load_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                Attempted::Ran { run: Self::run(self, &module, call), load_us }
+                let mut run = Self::run(self, &module, call);
+                run.receipt.load_us = load_us;
+                Ok(run)
             }
-            Ok(None) => Attempted::Missing,
-            Err(error) => Attempted::Broken(error.to_string()),
+            Ok(None) => Err(NotRun::ModuleMissing(Box::new(call))),
+            Err(error) => Err(NotRun::Broken(error.to_string())),
         }
     }
 }

@@ -13,71 +13,39 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    function::{Grants, RunLimits},
-    id::{Attempt, ModuleDigest, TaskId, WorkerId},
+    id::{Attempt, TaskId, WorkerId},
+    invocation::Invocation,
     limits::SLOT_STACK_BYTES,
-    name::{FunctionName, TenantId},
-    outcome::{Outcome, Receipt, StopReason},
-    wire::End,
+    name::TenantId,
+    outcome::{Ended, Outcome, Receipt, StopReason},
 };
-use fusebox_sandbox::{Call, CallContext, HostCalls, Run, StopFlag};
+use fusebox_sandbox::{Call, HostCalls, Run, StopFlag};
 
 use super::{
     queues::{Full, Queues},
-    runner::{Attempted, Runner},
+    runner::{NotRun, Runner},
 };
 use crate::{clock::Clock, telemetry::metrics::Metrics};
 
-/// One call to run.
+/// Invocation that waits for a slot.
+#[derive(Debug)]
 pub struct Job {
-    /// Module to run.
-    pub module: ModuleDigest,
+    /// The run.
+    pub invocation: Invocation,
     /// Task; `None` for a synchronous invocation.
     pub task: Option<TaskId>,
     /// Number of the attempt.
     pub attempt: Attempt,
-    /// Tenant of the function.
-    pub tenant: TenantId,
-    /// Name of the function.
-    pub function: FunctionName,
-    /// Limits of the run.
-    pub limits: RunLimits,
-    /// Capabilities granted to the function.
-    pub grants: Grants,
-    /// Input of the function.
-    pub input: Bytes,
     /// Stops the run; if raised before the start, nothing runs.
     pub stop: StopFlag,
-    /// Milliseconds waited before it arrived here, by the clock of the process that measured it.
-    pub waited_ms: u64,
     /// Time of its arrival, from which the rest of the receipt's queue time is measured.
     pub came_at: Instant,
 }
 
+/// Result of a job.
+pub type Done = Result<Ended, NotRun<Job>>;
 /// Called with a job's result on the slot's thread; must not block.
 pub type OnDone = Box<dyn FnOnce(Done) + Send>;
-
-/// Result of a job.
-pub enum Done {
-    /// The run is over.
-    Ran(Ran),
-    /// The module has no compiled artifact: prepare it and submit the job again.
-    ModuleMissing(Job),
-    /// The process that ran it is gone; another attempt may succeed.
-    Lost(String),
-    /// The sandbox failed.
-    Broken(String),
-}
-
-/// Finished run, with its receipt.
-pub struct Ran {
-    /// Outcome of the run.
-    pub outcome: Outcome,
-    /// Resources used.
-    pub receipt: Receipt,
-    /// Log of the run, up to its limit.
-    pub log: Bytes,
-}
 
 /// Lane in which a job waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,20 +106,6 @@ enum Seat {
     Extra,
 }
 
-impl Ran {
-    /// Converts the run into the content of a report.
-    #[must_use]
-    pub fn into_end(self) -> End {
-        match self.outcome {
-            Outcome::Stopped(StopReason::Interrupted) => End::Interrupted,
-            outcome => {
-                let (failure, output) = outcome.into_parts();
-                End::Ended { failure, output, log: self.log, receipt: self.receipt }
-            }
-        }
-    }
-}
-
 impl Slots {
     /// Starts `count` slots and the extra one; host calls of their runs go to `outside`.
     ///
@@ -193,7 +147,7 @@ impl Slots {
     /// [`Full`] if the lane takes no more jobs of this tenant; the job is dropped.
     pub fn submit(&self, lane: Lane, job: Job, done: OnDone) -> Result<(), Full> {
         // Clones a reference count, since the job itself is moved into the queue.
-        let tenant = job.tenant.clone();
+        let tenant = job.invocation.tenant.clone();
         let mut state = self.shared.lock();
         state.queues.push(lane, &tenant, Waiting { job, done })?;
         self.shared.call(state);
@@ -316,50 +270,30 @@ impl Shared {
     }
 
     fn run(&self, job: Job) -> Done {
-        let waited_here = u64::try_from(job.came_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let queue_us = job.waited_ms.saturating_mul(1_000).saturating_add(waited_here);
-        if let Some(reason) = job.stop.reason() {
-            let receipt = Receipt { queue_us, attempt: job.attempt, ..Receipt::default() };
-            return Done::Ran(Ran { outcome: Outcome::Stopped(reason), receipt, log: Bytes::new() });
+        let Job { invocation, task, attempt, stop, came_at } = job;
+        let waited_here = u64::try_from(came_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let queue_us = invocation.waited_ms.saturating_mul(1_000).saturating_add(waited_here);
+        if let Some(reason) = stop.reason() {
+            let receipt = Receipt { queue_us, attempt, ..Receipt::default() };
+            return Ok(Ended::new(Outcome::Stopped(reason), Bytes::new(), receipt));
         }
-        let call = Call {
-            input: job.input.clone(),
-            limits: job.limits,
-            context: CallContext {
-                task: job.task,
-                attempt: job.attempt,
-                tenant: job.tenant.clone(),
-                function: job.function.clone(),
-                deadline: self.clock.now().plus(job.limits.wall_ms.into()),
-                grants: job.grants.clone(),
-            },
-            stop: job.stop.clone(),
-            host_calls: Some(self.outside.clone()),
-        };
-        let (Run { outcome, usage, log }, load_us) = match self.runner.run(&job.module, call) {
-            Attempted::Ran { run, load_us } => (run, load_us),
-            Attempted::Missing => return Done::ModuleMissing(job),
-            Attempted::Lost(reason) => return Done::Lost(reason),
-            Attempted::Broken(reason) => return Done::Broken(reason),
-        };
+        let deadline = self.clock.now().plus(invocation.limits.wall_ms.into());
+        let call = Call { invocation, task, attempt, deadline, stop, host_calls: Some(self.outside.clone()) };
+        let Run { outcome, receipt, log } = self.runner.run(call).map_err(|error| match error {
+            NotRun::ModuleMissing(call) => {
+                let Call { invocation, task, attempt, stop, .. } = *call;
+                NotRun::ModuleMissing(Box::new(Job { invocation, task, attempt, stop, came_at }))
+            }
+            NotRun::Lost(reason) => NotRun::Lost(reason),
+            NotRun::Broken(reason) => NotRun::Broken(reason),
+        })?;
         let output_bytes = match &outcome {
             Outcome::Returned(output) | Outcome::GuestError { error: output, .. } => output.len() as u64,
             _ => 0,
         };
-        let receipt = Receipt {
-            fuel: usage.fuel,
-            wall_us: usage.wall_us,
-            cpu_us: usage.cpu_us,
-            queue_us,
-            load_us,
-            instantiate_us: usage.instantiate_us,
-            memory_bytes: usage.memory_bytes,
-            output_bytes,
-            log_bytes: log.len() as u64,
-            attempt: job.attempt,
-            worker: job.task.map(|_| self.worker),
-        };
-        Done::Ran(Ran { outcome, receipt, log })
+        let (log_bytes, worker) = (log.len() as u64, task.map(|_| self.worker));
+        let receipt = Receipt { queue_us, output_bytes, log_bytes, attempt, worker, ..receipt };
+        Ok(Ended::new(outcome, log, receipt))
     }
 }
 

@@ -60,7 +60,7 @@ impl MissingWasm {
 
     /// Adds a job whose module is missing; returns the message to send if the fetch can start.
     pub fn want(&mut self, job: Job, held: HeldAttempt, now: Instant) -> Option<FromWorker> {
-        let module = job.module;
+        let module = job.invocation.module;
         let waiting = self.waiting.entry(module).or_default();
         waiting.push((job, held));
         if waiting.len() == 1 {
@@ -92,7 +92,7 @@ impl MissingWasm {
         };
         if let Some(Fetch { form, began_at, bytes, .. }) = self.fetch.take() {
             let (modules, key) = (self.modules.clone(), self.key.clone());
-            let tenant = self.waiting.get(&module).and_then(|jobs| Some(jobs.first()?.0.tenant.clone()));
+            let tenant = self.waiting.get(&module).and_then(|jobs| Some(jobs.first()?.0.invocation.tenant.clone()));
             self.prepared.spawn(async move {
                 let result = match failed {
                     Some(reason) => Err(reason),
@@ -211,7 +211,8 @@ mod tests {
 
         fn want(&mut self) -> Option<FromWorker> {
             let id = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
-            let job = Job { module: MODULE, task: Some(id.task), ..job() };
+            let mut job = Job { task: Some(id.task), ..job() };
+            job.invocation.module = MODULE;
             self.missing.want(job, HeldAttempt { id, token: LeaseToken([2; 16]) }, Instant::now())
         }
 

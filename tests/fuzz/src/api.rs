@@ -14,7 +14,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox::{
     clock::Clock,
-    invoke::{InvokeError, Invoked, Invoker},
+    invoke::{InvokeError, Invoker},
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
@@ -29,7 +29,7 @@ use fusebox::{
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     name::TenantId,
-    outcome::Receipt,
+    outcome::{Ended, Receipt},
     quota::QuotaSettings,
 };
 use http_body_util::BodyExt as _;
@@ -70,8 +70,8 @@ struct Echo;
 
 #[async_trait]
 impl Invoker for Echo {
-    async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Invoked, InvokeError> {
-        Ok(Invoked { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() })
+    async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
+        Ok(Ended { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() })
     }
 }
 

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{Grants, HostAnswer, HostCall, Redacted, Refusal},
     function::RunLimits,
+    id::ModuleDigest,
+    invocation::Invocation,
     name::TenantId,
     outcome::{Outcome, StopReason},
     time::Millis,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{Call, CallContext, HostCalls, LoadedModule, Patience, StopFlag};
+use fusebox_sandbox::{Call, Guest, HostCalls, LoadedModule, Patience};
 
 use crate::sandbox;
 
@@ -91,7 +93,7 @@ fn guest(module: &str, functions: &[(&str, &str, &str)], entry: &str) -> String 
 struct Answers;
 
 impl HostCalls for Answers {
-    fn call(&self, _: &CallContext, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         let value = Bytes::from_static(b"an answer");
         match call {
             HostCall::Config(_) => Ok(HostAnswer::Config(value)),
@@ -112,26 +114,22 @@ pub fn run(data: &[u8]) {
     let guest = &GUESTS[usize::from(which % 2)];
     let run = sandbox().run(guest, call(script));
     assert_ne!(run.outcome, Outcome::Stopped(StopReason::Interrupted), "a host call panicked");
-    assert!(run.usage.memory_bytes <= LIMITS.memory_bytes, "{:?}", run.usage);
+    assert!(run.receipt.memory_bytes <= LIMITS.memory_bytes, "{:?}", run.receipt);
     assert!(run.log.len() < 2 * 1_024, "a log of {} bytes", run.log.len());
 }
 
 fn call(script: &[u8]) -> Call {
-    Call {
-        input: Bytes::copy_from_slice(script),
+    let invocation = Invocation {
+        tenant: TenantId::default_tenant(),
+        function: "fuzzed".parse().unwrap_or_else(|error| panic!("a name: {error:?}")),
+        module: ModuleDigest([0; 32]),
         limits: LIMITS,
-        context: CallContext {
-            task: None,
-            attempt: 1,
-            tenant: TenantId::default_tenant(),
-            function: "fuzzed".parse().unwrap_or_else(|error| panic!("a name: {error:?}")),
-            deadline: Millis(0),
-            grants: Grants::parse_list("config,secrets,kv,http=example.com")
-                .unwrap_or_else(|error| panic!("grants: {error}")),
-        },
-        stop: StopFlag::default(),
-        host_calls: Some(Arc::new(Answers)),
-    }
+        grants: Grants::parse_list("config,secrets,kv,http=example.com")
+            .unwrap_or_else(|error| panic!("grants: {error}")),
+        waited_ms: 0,
+        input: Bytes::copy_from_slice(script),
+    };
+    Call { deadline: Millis(0), host_calls: Some(Arc::new(Answers)), ..Call::new(invocation) }
 }
 
 /// Returns the seeds: each import once with each of these values for all its parameters. See the crate's documentation.

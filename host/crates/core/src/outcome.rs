@@ -102,6 +102,35 @@ impl Failure {
     }
 }
 
+/// Ended run, from the slot to the store or to the caller that waits. Part of [`crate::wire::End`], so its fields keep
+/// their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Failure of the run, if any.
+    pub failure: Option<Failure>,
+    /// Output, or the guest's error bytes.
+    pub output: Bytes,
+    /// Retained log.
+    pub log: Bytes,
+    /// Resources used.
+    pub receipt: Receipt,
+}
+
+impl Ended {
+    /// Returns the end of a run with this outcome.
+    #[must_use]
+    pub fn new(outcome: Outcome, log: Bytes, receipt: Receipt) -> Self {
+        let (failure, output) = outcome.into_parts();
+        Self { failure, output, log, receipt }
+    }
+
+    /// Returns whether the host stopped the run for its own reasons, so that another attempt may follow.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.code == ErrorCode::Interrupted)
+    }
+}
+
 impl Outcome {
     /// Splits the outcome into the failure, if any, and the bytes to store: the output or the guest's error.
     #[must_use]

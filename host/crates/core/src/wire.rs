@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     capability::{HostAnswer, HostCall, Refusal},
     dispatch::Mode,
-    function::{Grants, RunLimits},
     id::{Attempt, DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
-    name::{FunctionName, TenantId},
-    outcome::{Failure, Receipt, StopReason},
+    invocation::Invocation,
+    name::TenantId,
+    outcome::{Ended, StopReason},
 };
 
 /// Newest protocol version supported by this release.
@@ -214,25 +214,13 @@ pub struct HeldAttempt {
     pub token: LeaseToken,
 }
 
-/// An attempt with everything needed to run it.
+/// An attempt to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The attempt, with its lease token.
     pub held: HeldAttempt,
-    /// Tenant of the function.
-    pub tenant: TenantId,
-    /// Function name, for the run's context.
-    pub function: FunctionName,
-    /// Digest of the module.
-    pub module: ModuleDigest,
-    /// Limits of the run.
-    pub limits: RunLimits,
-    /// Capabilities granted to the function.
-    pub grants: Grants,
-    /// Milliseconds that the task has waited so far. A duration, since clocks of two machines cannot be compared.
-    pub waited_ms: u64,
-    /// Input of the task.
-    pub input: Bytes,
+    /// The run.
+    pub invocation: Invocation,
 }
 
 /// Report of an attempt that is over.
@@ -250,16 +238,7 @@ pub struct AttemptReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The run ended by itself or at a limit; to be recorded.
-    Ended {
-        /// Failure of the run, if any.
-        failure: Option<Failure>,
-        /// Output, or the guest's error bytes.
-        output: Bytes,
-        /// Retained log.
-        log: Bytes,
-        /// Resources used.
-        receipt: Receipt,
-    },
+    Ended(Ended),
     /// The run was stopped or never started; the attempt is not consumed.
     Interrupted,
     /// The worker could not run the attempt; another worker may succeed.
@@ -267,6 +246,12 @@ pub enum End {
         /// Reason, for the log.
         reason: String,
     },
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        if ended.is_interrupted() { Self::Interrupted } else { Self::Ended(ended) }
+    }
 }
 
 /// Error of decoding a message.

@@ -11,8 +11,9 @@ use fusebox_core::{
     error::ErrorCode,
     function::{Grants, RunLimits},
     id::{DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    invocation::Invocation,
     name::TenantId,
-    outcome::{Failure, Receipt, StopReason},
+    outcome::{Ended, Failure, Receipt, StopReason},
     wire::{
         Assignment, AttemptId, AttemptReport, End, Form, FromDispatcher, FromWorker, HeldAttempt, Join, PROTOCOL,
         PROTOCOL_OLDEST, WireError, decode, encode,
@@ -38,8 +39,8 @@ fn from_worker() -> Vec<FromWorker> {
     let receipt = Receipt { fuel: Some(6), wall_us: 7, worker: Some(join.worker), ..Receipt::default() };
     let failure = Failure { backtrace: vec!["f".to_owned()], ..Failure::new(ErrorCode::Trap, "it trapped") };
     let (output, log) = (Bytes::from_static(b"out"), Bytes::from_static(b"log"));
-    let good = End::Ended { failure: None, output: output.clone(), log: log.clone(), receipt: receipt.clone() };
-    let bad = End::Ended { failure: Some(failure), output, log, receipt };
+    let good = End::Ended(Ended { failure: None, output: output.clone(), log: log.clone(), receipt: receipt.clone() });
+    let bad = End::Ended(Ended { failure: Some(failure), output, log, receipt });
     let report = |end| AttemptReport { held: HELD, cpu_us: 8, end };
     let key = || KvKey::try_from(Bytes::from_static(b"key")).unwrap();
     let value = KvValue::try_from(Bytes::from_static(b"value")).unwrap();
@@ -65,8 +66,7 @@ fn from_worker() -> Vec<FromWorker> {
 }
 
 fn from_dispatcher() -> Vec<FromDispatcher> {
-    let assignment = Assignment {
-        held: HELD,
+    let invocation = Invocation {
         tenant: TenantId::default_tenant(),
         function: "hello".parse().unwrap(),
         module: MODULE,
@@ -75,6 +75,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         waited_ms: 10,
         input: Bytes::from_static(b"in"),
     };
+    let assignment = Assignment { held: HELD, invocation };
     let extra = assignment.clone();
     let answers = |answer| FromDispatcher::Answer { number: 7, answer };
     let (none, piece) = (Bytes::new(), Bytes::from_static(b"piece"));

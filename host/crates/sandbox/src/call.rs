@@ -1,4 +1,4 @@
-//! A call of a function: its input, limits and context, the flag that stops its run, and the run that results.
+//! A call of a function: its invocation, the flag that stops its run, and the run that results.
 
 use std::sync::{
     Arc,
@@ -7,15 +7,14 @@ use std::sync::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::Grants,
-    function::RunLimits,
     id::{Attempt, TaskId},
-    name::{FunctionName, TenantId},
-    outcome::{Outcome, StopReason},
+    invocation::Invocation,
+    outcome::{Outcome, Receipt, StopReason},
     time::Millis,
+    wire::AttemptId,
 };
 
-use crate::HostCalls;
+use crate::{Guest, HostCalls};
 
 /// Requests that one run stop. Cheap to clone; can be raised once.
 #[derive(Clone, Debug, Default)]
@@ -42,32 +41,17 @@ impl StopFlag {
     }
 }
 
-/// Properties of a call. All but the grants are visible to the guest.
-#[derive(Clone, Debug)]
-pub struct CallContext {
+/// One call of a function. Task, attempt, deadline, tenant and function are visible to the guest.
+#[derive(Clone)]
+pub struct Call {
+    /// Function, input, limits and grants; the limits are reduced to the sandbox's ceiling.
+    pub invocation: Invocation,
     /// Task of the call; `None` for a sync invoke, which is not stored.
     pub task: Option<TaskId>,
     /// Number of the attempt.
     pub attempt: Attempt,
-    /// Tenant of the function.
-    pub tenant: TenantId,
-    /// Name of the function.
-    pub function: FunctionName,
     /// Time at which the run is ended.
     pub deadline: Millis,
-    /// Capabilities granted to the function.
-    pub grants: Grants,
-}
-
-/// One call of a function.
-#[derive(Clone)]
-pub struct Call {
-    /// Input of the call.
-    pub input: Bytes,
-    /// Limits of the run; reduced to the sandbox's ceiling.
-    pub limits: RunLimits,
-    /// Properties of the call.
-    pub context: CallContext,
     /// Stops the run from outside.
     pub stop: StopFlag,
     /// Answers the calls that require grants; without it they are refused as
@@ -75,29 +59,30 @@ pub struct Call {
     pub host_calls: Option<Arc<dyn HostCalls>>,
 }
 
+impl Call {
+    /// Returns a sync invoke without a deadline and without host calls.
+    #[must_use]
+    pub fn new(invocation: Invocation) -> Self {
+        let (deadline, stop) = (Millis::NEVER, StopFlag::default());
+        Self { invocation, task: None, attempt: 1, deadline, stop, host_calls: None }
+    }
+
+    /// Returns the guest, as its host calls show it.
+    #[must_use]
+    pub fn guest(&self) -> Guest<'_> {
+        let Invocation { tenant, function, grants, .. } = &self.invocation;
+        let attempt = self.task.map(|task| AttemptId { task, attempt: self.attempt });
+        Guest { tenant, function, grants, attempt }
+    }
+}
+
 /// Result of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Outcome of the run.
     pub outcome: Outcome,
-    /// Resources used.
-    pub usage: Usage,
+    /// Resources used, as far as the sandbox knows them: fuel, times of the run itself, and memory.
+    pub receipt: Receipt,
     /// Retained log as lines of text; ends with a note if it was truncated.
     pub log: Bytes,
-}
-
-/// Resources used by a run. Times are in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Fuel units used; `None` if the engine lost the count.
-    pub fuel: Option<u64>,
-    /// Wall time.
-    pub wall_us: u64,
-    /// CPU time of the thread since its previous run, at most the wall time. For most runs below 50 us it equals the
-    /// wall time.
-    pub cpu_us: u64,
-    /// Time to instantiate the module, including its start function.
-    pub instantiate_us: u64,
-    /// Largest linear memory in bytes.
-    pub memory_bytes: u64,
 }

@@ -1,7 +1,6 @@
 //! Data of a run in the engine's store: limits, log, stop flag, deadline and host calls.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -14,24 +13,16 @@ use fusebox_core::{
 use wasmtime::{Result, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::{
-    CallContext, StopFlag,
-    ending::Ending,
-    epoch::TICK,
-    host_calls::{HostCalls, Patience},
-    limiter::Limiter,
-    log::Log,
-};
+use crate::{Call, ending::Ending, epoch::TICK, host_calls::Patience, limiter::Limiter, log::Log};
 
 /// State of one run, accessible to its host functions.
 pub(crate) struct Host {
     pub(crate) limits: RunLimits,
     pub(crate) limiter: Limiter,
     pub(crate) log: Log,
-    pub(crate) context: CallContext,
-    pub(crate) stop: StopFlag,
+    /// The call; its input is taken by the run.
+    pub(crate) call: Call,
     pub(crate) deadline: Instant,
-    pub(crate) host_calls: Option<Arc<dyn HostCalls>>,
     /// Result of the last host call, to be fetched by the guest.
     pub(crate) answer: Bytes,
     /// Set for the command ABI only.
@@ -41,7 +32,7 @@ pub(crate) struct Host {
 impl Host {
     /// Ends the run if it was stopped or its deadline has passed.
     pub(crate) fn check(&self) -> Result<(), Ending> {
-        if let Some(reason) = self.stop.reason() {
+        if let Some(reason) = self.call.stop.reason() {
             return Err(Ending::Stopped(reason));
         }
         if Instant::now() >= self.deadline {
@@ -59,9 +50,9 @@ impl Host {
     /// Makes a host call, which may block until the run's deadline.
     pub(crate) fn ask(&self, call: HostCall) -> Result<Result<HostAnswer, Refusal>, Ending> {
         self.check()?;
-        let Some(host_calls) = &self.host_calls else { return Ok(Err(Refusal::Unavailable)) };
-        let patience = Patience::new(self.deadline, self.stop.clone());
-        let answer = host_calls.call(&self.context, call, &patience);
+        let Some(host_calls) = &self.call.host_calls else { return Ok(Err(Refusal::Unavailable)) };
+        let patience = Patience::new(self.deadline, self.call.stop.clone());
+        let answer = host_calls.call(self.call.guest(), call, &patience);
         self.check()?;
         Ok(answer)
     }

@@ -3,19 +3,36 @@
 
 use std::time::{Duration, Instant};
 
-use fusebox_core::capability::{HostAnswer, HostCall, Refusal};
+use fusebox_core::{
+    capability::{Grants, HostAnswer, HostCall, Refusal},
+    name::{FunctionName, TenantId},
+    wire::AttemptId,
+};
 
-use crate::{CallContext, StopFlag};
+use crate::StopFlag;
+
+/// Guest that makes a host call.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'a> {
+    /// Tenant of the function.
+    pub tenant: &'a TenantId,
+    /// Name of the function.
+    pub function: &'a FunctionName,
+    /// Capabilities granted to the function.
+    pub grants: &'a Grants,
+    /// Attempt of its task; `None` for a sync invoke.
+    pub attempt: Option<AttemptId>,
+}
 
 /// Answers the calls of a run that require a grant. Invoked on the slot's thread, and only for capabilities in
-/// [`CallContext::grants`]; the implementation checks the host of an HTTP request.
+/// [`Guest::grants`]; the implementation checks the host of an HTTP request.
 pub trait HostCalls: Send + Sync {
     /// Answers one call. Must return by the end of `patience`: the guest waits meanwhile, and neither its fuel nor the
     /// epoch can end it.
     ///
     /// # Errors
     /// Returns the refusal to pass to the guest.
-    fn call(&self, context: &CallContext, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal>;
+    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal>;
 }
 
 /// Time limit of a host call: the run's deadline, or an earlier stop of the run.

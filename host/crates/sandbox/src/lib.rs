@@ -24,8 +24,10 @@
 //! ```standalone_crate
 //! use std::thread;
 //!
-//! use fusebox_core::{capability::Grants, function::RunLimits, limits, name::TenantId, outcome::Outcome, time::Millis};
-//! use fusebox_sandbox::{Call, CallContext, CompileCommand, Options, Sandbox, StopFlag, compile_child};
+//! use fusebox_core::{
+//!     capability::Grants, function::RunLimits, invocation::Invocation, limits, name::TenantId, outcome::Outcome,
+//! };
+//! use fusebox_sandbox::{Call, CompileCommand, Options, Sandbox, compile_child};
 //!
 //! const ECHO: &str = r#"
 //!     (module
@@ -55,21 +57,19 @@
 //!     let prepared = sandbox.prepare(&wat::parse_str(ECHO)?)?;
 //!     let module = sandbox.load(&prepared.inspected.digest)?.ok_or("no artifact")?;
 //!
-//!     let context = CallContext {
-//!         task: None,
-//!         attempt: 1,
+//!     let call = Call::new(Invocation {
 //!         tenant: TenantId::default_tenant(),
 //!         function: "echo".parse()?,
-//!         deadline: Millis(5_000),
+//!         module: prepared.inspected.digest,
+//!         limits: RunLimits { fuel: 100_000, ..RunLimits::default() },
 //!         grants: Grants::default(),
-//!     };
-//!     let limits = RunLimits { fuel: 100_000, ..RunLimits::default() };
-//!     let input = "hello".into();
-//!     let call = Call { input, limits, context, stop: StopFlag::default(), host_calls: None };
+//!         waited_ms: 0,
+//!         input: "hello".into(),
+//!     });
 //!     let slot = thread::Builder::new().stack_size(limits::SLOT_STACK_BYTES);
 //!     let run = slot.spawn(move || sandbox.run(&module, call))?.join().expect("a run never panics");
 //!     assert_eq!(run.outcome, Outcome::Returned("hello".into()));
-//!     assert!(run.usage.fuel.is_some_and(|fuel| fuel < 100));
+//!     assert!(run.receipt.fuel.is_some_and(|fuel| fuel < 100));
 //!     Ok(())
 //! }
 //! ```
@@ -106,9 +106,9 @@ use wasmtime::Engine;
 
 pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
-pub use call::{Call, CallContext, Run, StopFlag, Usage};
+pub use call::{Call, Run, StopFlag};
 pub use compile::compile_child;
-pub use host_calls::{HostCalls, Patience};
+pub use host_calls::{Guest, HostCalls, Patience};
 pub use prepare::digest;
 
 use cache::Cache;

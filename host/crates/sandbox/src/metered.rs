@@ -121,31 +121,30 @@ mod tests {
     };
 
     use bytes::Bytes;
-    use fusebox_core::{function::Grants, name::TenantId, time::Millis};
+    use fusebox_core::{capability::Grants, id::ModuleDigest, invocation::Invocation, name::TenantId};
     use wasmtime::{Linker, Module, Store};
 
     use super::*;
-    use crate::{CallContext, StopFlag, engine, imports, limiter::Limiter, log::Log, wasi};
+    use crate::{Call, engine, imports, limiter::Limiter, log::Log, wasi};
 
     fn host() -> Host {
-        let context = CallContext {
-            task: None,
-            attempt: 1,
+        let call = Call::new(Invocation {
             tenant: TenantId::default_tenant(),
             function: "f".parse().unwrap(),
-            deadline: Millis(0),
+            module: ModuleDigest([0; 32]),
+            limits: RunLimits::default(),
             grants: Grants::default(),
-        };
+            waited_ms: 0,
+            input: Bytes::new(),
+        });
         let log = Log::new(100);
         Host {
             limits: RunLimits::default(),
             limiter: Limiter::new(1 << 20),
             wasi: Some(wasi::context("f", Bytes::new(), 100, &log).0),
             log,
-            context,
-            stop: StopFlag::default(),
+            call,
             deadline: Instant::now() + Duration::from_secs(60),
-            host_calls: None,
             answer: Bytes::new(),
         }
     }

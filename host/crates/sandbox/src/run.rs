@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use fusebox_core::{
     function::RunLimits,
-    outcome::{Outcome, StopReason},
+    outcome::{Outcome, Receipt, StopReason},
 };
 use wasmtime::{
     AsContext, AsContextMut, Engine, Extern, Instance, Memory, ModuleExport, Result, Store, TypedFunc, WasmParams,
@@ -17,7 +17,7 @@ use wasmtime::{
 };
 
 use crate::{
-    Call, LoadedModule, Run, Usage,
+    Call, LoadedModule, Run,
     cache::Entry,
     cpu,
     ending::{Ending, classify},
@@ -34,20 +34,21 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &
     guarded.unwrap_or_else(|_| {
         tracing::error!("a run caused a panic in the host; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
-        Run { outcome, usage: Usage::default(), log: Bytes::new() }
+        Run { outcome, receipt: Receipt::default(), log: Bytes::new() }
     })
 }
 
-fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
+fn run_unguarded(engine: &Engine, module: &LoadedModule, mut call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
     cpu::start();
-    let limits = call.limits.capped(ceiling);
+    let limits = call.invocation.limits.capped(ceiling);
+    let input = std::mem::take(&mut call.invocation.input);
     let log = Log::new(limits.log_bytes);
     let (wasi, stdout) = match module.0.entry {
         Entry::Core { .. } => (None, None),
         Entry::Command { .. } => {
-            let name = call.context.function.as_str();
-            let (wasi, stdout) = wasi::context(name, call.input.clone(), limits.output_bytes, &log);
+            let name = call.invocation.function.as_str();
+            let (wasi, stdout) = wasi::context(name, input.clone(), limits.output_bytes, &log);
             (Some(wasi), Some(stdout))
         }
     };
@@ -55,10 +56,8 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
         limits,
         limiter: Limiter::new(limits.memory_bytes),
         log: log.clone(),
-        context: call.context,
-        stop: call.stop,
+        call,
         deadline: started + Duration::from_millis(limits.wall_ms.into()),
-        host_calls: call.host_calls,
         answer: Bytes::new(),
         wasi,
     };
@@ -67,7 +66,7 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
     let ended = arm(&mut store).and_then(|()| granted(module, store.data())).and_then(|()| {
         let instance = module.0.instance.instantiate(&mut store);
         (instantiated, is_made) = (started.elapsed(), instance.is_ok());
-        enter(&mut store, &instance?, &module.0.entry, &call.input)
+        enter(&mut store, &instance?, &module.0.entry, &input)
     });
     let stdout = || stdout.as_ref().map(wasi::Output::take).unwrap_or_default();
     let (outcome, fuel_is_known) = match ended {
@@ -79,20 +78,21 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &R
     let memory_bytes = store.data().limiter.memory_bytes_peak as u64;
     drop(store);
     let wall = started.elapsed();
-    let usage = Usage {
+    let receipt = Receipt {
         fuel,
         wall_us: micros(wall),
         cpu_us: micros(cpu::charge(wall)),
         instantiate_us: micros(instantiated),
         memory_bytes,
+        ..Receipt::default()
     };
-    Run { outcome, usage, log: log.take() }
+    Run { outcome, receipt, log: log.take() }
 }
 
 /// Refuses a module that imports functions without the required grants. Registration has already refused it, so this
 /// applies to calls from peers that claim otherwise.
 fn granted(module: &LoadedModule, host: &Host) -> Result<()> {
-    match host.context.grants.missing(&module.0.needs).first() {
+    match host.call.invocation.grants.missing(&module.0.needs).first() {
         Some(missing) => Err(wasmtime::Error::msg(format!("it imports a function that requires the grant {missing}"))),
         None => Ok(()),
     }

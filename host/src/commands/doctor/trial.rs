@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use fusebox_core::{
     function::{Grants, RunLimits},
+    invocation::Invocation,
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
     outcome::Outcome,
-    time::Millis,
 };
-use fusebox_sandbox::{Call, CallContext, Options, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, Options, Sandbox};
 
 use super::parts;
 
@@ -36,20 +36,15 @@ pub(super) fn run() -> anyhow::Result<String> {
     let prepared = sandbox.prepare(&NOTHING)?;
     let compiled = started.elapsed();
     let module = sandbox.load(&prepared.inspected.digest)?.context("the compiled module is not there")?;
-    let call = Call {
-        input: Bytes::new(),
+    let call = Call::new(Invocation {
+        tenant: TenantId::default_tenant(),
+        function: "nothing".parse()?,
+        module: prepared.inspected.digest,
         limits: RunLimits::default(),
-        context: CallContext {
-            task: None,
-            attempt: 1,
-            tenant: TenantId::default_tenant(),
-            function: "nothing".parse()?,
-            deadline: Millis::NEVER,
-            grants: Grants::default(),
-        },
-        stop: StopFlag::default(),
-        host_calls: None,
-    };
+        grants: Grants::default(),
+        waited_ms: 0,
+        input: Bytes::new(),
+    });
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let run = slot.spawn(move || sandbox.run(&module, call))?.join();
     let run = run.map_err(|_| anyhow::anyhow!("the run panicked"))?;
@@ -58,5 +53,5 @@ pub(super) fn run() -> anyhow::Result<String> {
         "a function that does nothing ended: {:?}",
         run.outcome
     );
-    Ok(format!("compiles (in {} ms) and runs (in {} µs) a module", compiled.as_millis(), run.usage.wall_us))
+    Ok(format!("compiles (in {} ms) and runs (in {} µs) a module", compiled.as_millis(), run.receipt.wall_us))
 }

@@ -99,7 +99,7 @@ async fn a_port_that_browsers_block_is_not_connected_to() {
     let grants = serde_json::from_str(r#"{"http":["a.example.com:25"]}"#).unwrap();
     let patience = Patience::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
     let request = Bytes::from_static(b"GET http://a.example.com:25/\n\n");
-    let refused = egress.send(&request, &CallContext { grants, ..run() }, &patience).await;
+    let refused = egress.send(&request, Guest { grants: &grants, ..guest() }, &patience).await;
     assert_eq!(refused, Err(Refused::Port(25)));
     assert!(network.resolved.lock().unwrap().is_empty() && network.connected().is_empty());
 }

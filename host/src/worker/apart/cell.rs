@@ -12,14 +12,13 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
-    id::ModuleDigest,
     name::TenantId,
-    outcome::{Outcome, StopReason},
+    outcome::{Outcome, Receipt, StopReason},
 };
-use fusebox_sandbox::{Call, Patience, Run, Sandbox, StopFlag, Usage};
+use fusebox_sandbox::{Call, Patience, Run, Sandbox, StopFlag};
 
 use super::{
-    Start,
+    NotRun, Start,
     messages::{self, FROM_SLOT_BYTES_MAX, FromSlot, Stop, ToSlot},
 };
 
@@ -40,20 +39,8 @@ pub(super) struct Cell {
     tenant: TenantId,
     runs: u64,
     report: (String, String),
-}
-
-/// Result of a run.
-pub(super) enum End {
-    /// The call ran.
-    Ran { run: Run, load_us: u64 },
-    /// The module has no compiled code.
-    Missing,
-    /// The module cannot be loaded.
-    Broken(String),
-    /// The run did not end in time: the process must be killed.
-    Overdue(Run),
-    /// The process is gone, or misbehaves.
-    Lost(String),
+    /// True once a run was overdue, or the process is gone or misbehaves: it must be killed.
+    is_spent: bool,
 }
 
 impl Cell {
@@ -69,7 +56,8 @@ impl Cell {
         let process = command.spawn()?;
         // The command holds copies of the child's ends; they must be closed here to detect the child's end.
         drop(command);
-        let mut cell = Self { process, calls, stops, tenant, runs: 0, report: (String::new(), String::new()) };
+        let report = (String::new(), String::new());
+        let mut cell = Self { process, calls, stops, tenant, runs: 0, report, is_spent: false };
         messages::write(&mut cell.calls, &ToSlot::Begin { ceiling: start.ceiling })?;
         match cell.answer(Instant::now() + START_TIME, None)? {
             Some(FromSlot::Begun { holds, lacks }) => {
@@ -91,46 +79,47 @@ impl Cell {
         &self.tenant
     }
 
-    /// Runs a call, and sends the module first if the process lacks it.
-    pub(super) fn run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, module: &ModuleDigest, call: &Call) -> End {
-        let ended = self.try_run(sandbox, ceiling, module, call);
-        ended.unwrap_or_else(|error| End::Lost(format!("the process of the run is gone: {error}")))
+    /// Returns true if it can run another call.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.is_spent
     }
 
-    fn try_run(
-        &mut self,
-        sandbox: &Sandbox,
-        ceiling: &RunLimits,
-        module: &ModuleDigest,
-        call: &Call,
-    ) -> io::Result<End> {
+    /// Runs a call, and sends the module first if the process lacks it.
+    pub(super) fn run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, call: &Call) -> Result<Run, NotRun<()>> {
+        let ran = self.try_run(sandbox, ceiling, call);
+        self.is_spent |= matches!(ran, Err(NotRun::Lost(_)));
+        ran
+    }
+
+    fn try_run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, call: &Call) -> Result<Run, NotRun<()>> {
         let begun = Instant::now();
-        let limits = call.limits.capped(ceiling);
-        match self.call(module, call, &limits)? {
+        let limits = call.invocation.limits.capped(ceiling);
+        match self.call(call, &limits)? {
             Some(FromSlot::Missing) => {}
-            answer => return Ok(ended(answer, &limits, begun, 0)),
+            answer => return self.ended(answer, &limits, begun, 0),
         }
+        let module = &call.invocation.module;
         let code = match sandbox.code(module) {
             Ok(Some(code)) => code,
-            Ok(None) => return Ok(End::Missing),
-            Err(error) => return Ok(End::Broken(error.to_string())),
+            Ok(None) => return Err(NotRun::ModuleMissing(Box::new(()))),
+            Err(error) => return Err(NotRun::Broken(error.to_string())),
         };
         messages::write(&mut self.calls, &ToSlot::Admit { module: *module, code: code.into() })?;
         match self.answer(Instant::now() + LOAD_TIME, None)? {
             Some(FromSlot::Admitted(None)) => {}
-            Some(FromSlot::Admitted(Some(reason))) => return Ok(End::Broken(reason)),
-            _ => return Ok(End::Lost("the process of the run does not load its module".to_owned())),
+            Some(FromSlot::Admitted(Some(reason))) => return Err(NotRun::Broken(reason)),
+            _ => return Err(NotRun::Lost("the process of the run does not load its module".to_owned())),
         }
         let load_us = micros(begun.elapsed());
         let begun = Instant::now();
-        let answer = self.call(module, call, &limits)?;
-        Ok(ended(answer, &limits, begun, load_us))
+        let answer = self.call(call, &limits)?;
+        self.ended(answer, &limits, begun, load_us)
     }
 
     /// Sends a call and waits for its result; `None` if it is late.
-    fn call(&mut self, module: &ModuleDigest, call: &Call, limits: &RunLimits) -> io::Result<Option<FromSlot>> {
+    fn call(&mut self, call: &Call, limits: &RunLimits) -> io::Result<Option<FromSlot>> {
         self.runs += 1;
-        messages::write(&mut self.calls, &ToSlot::run(self.runs, *module, call))?;
+        messages::write(&mut self.calls, &ToSlot::run(self.runs, call))?;
         let until = Instant::now() + Duration::from_millis(limits.wall_ms.into());
         loop {
             match self.answer(until + MARGIN, Some(&call.stop))? {
@@ -153,6 +142,29 @@ impl Cell {
         }
     }
 
+    /// Returns the run that an answer reports; without an answer it did not end in time. The times to load the module are
+    /// the parent's own.
+    fn ended(
+        &mut self,
+        answer: Option<FromSlot>,
+        limits: &RunLimits,
+        begun: Instant,
+        load_us: u64,
+    ) -> Result<Run, NotRun<()>> {
+        match answer {
+            Some(FromSlot::Ended { outcome, receipt, log }) if messages::is_possible(&outcome, &log, limits) => {
+                Ok(Run { outcome, receipt: Receipt { load_us, ..receipt }, log })
+            }
+            Some(_) => Err(NotRun::Lost("the process of the run violates its protocol".to_owned())),
+            None => {
+                self.is_spent = true;
+                let outcome = Outcome::DeadlineExceeded { limit_ms: limits.wall_ms };
+                let receipt = Receipt { wall_us: micros(begun.elapsed()), ..Receipt::default() };
+                Ok(Run { outcome, receipt, log: Bytes::new() })
+            }
+        }
+    }
+
     /// Adds the process's exit status to an error, if it has ended.
     fn why(&mut self, error: io::Error) -> io::Error {
         match self.process.try_wait() {
@@ -166,6 +178,12 @@ impl Drop for Cell {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+impl From<io::Error> for NotRun<()> {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(format!("the process of the run is gone: {error}"))
     }
 }
 
@@ -207,25 +225,11 @@ impl Patient<'_> {
 /// Performs a host call of the run, within its grants. A process that requests more is compromised.
 fn ask(call: &Call, question: HostCall, until: Instant) -> Result<HostAnswer, Refusal> {
     match &call.host_calls {
-        Some(outside) if call.context.grants.allow(&question) => {
-            outside.call(&call.context, question, &Patience::new(until, call.stop.clone()))
+        Some(host_calls) if call.invocation.grants.allow(&question) => {
+            host_calls.call(call.guest(), question, &Patience::new(until, call.stop.clone()))
         }
         Some(_) => Err(Refusal::Refused),
         None => Err(Refusal::Unavailable),
-    }
-}
-
-fn ended(answer: Option<FromSlot>, limits: &RunLimits, begun: Instant, load_us: u64) -> End {
-    match answer {
-        Some(FromSlot::Ended { outcome, used, log }) if messages::is_possible(&outcome, &log, limits) => {
-            End::Ran { run: Run { outcome, usage: used.into(), log }, load_us }
-        }
-        Some(_) => End::Lost("the process of the run violates its protocol".to_owned()),
-        None => {
-            let outcome = Outcome::DeadlineExceeded { limit_ms: limits.wall_ms };
-            let usage = Usage { wall_us: micros(begun.elapsed()), ..Usage::default() };
-            End::Overdue(Run { outcome, usage, log: Bytes::new() })
-        }
     }
 }
 

@@ -8,15 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Grants, HostAnswer, HostCall, Refusal},
+    capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
     id::{Attempt, ModuleDigest, TaskId},
+    invocation::Invocation,
     limits::{ARTIFACT_BYTES_MAX, LOG_BYTES_MAX, OUTPUT_BYTES_MAX},
-    name::{FunctionName, TenantId},
-    outcome::{Outcome, StopReason},
+    outcome::{Outcome, Receipt, StopReason},
     time::Millis,
 };
-use fusebox_sandbox::{Call, CallContext, HostCalls, Run, StopFlag, Usage};
+use fusebox_sandbox::{Call, HostCalls, Run, StopFlag};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::frames;
@@ -34,18 +34,7 @@ pub(super) enum ToSlot {
     /// Compiled code of a module.
     Admit { module: ModuleDigest, code: Bytes },
     /// Call to run.
-    Run {
-        number: u64,
-        module: ModuleDigest,
-        input: Bytes,
-        limits: RunLimits,
-        task: Option<TaskId>,
-        attempt: Attempt,
-        tenant: TenantId,
-        function: FunctionName,
-        deadline: Millis,
-        grants: Grants,
-    },
+    Run { number: u64, invocation: Invocation, task: Option<TaskId>, attempt: Attempt, deadline: Millis },
     /// Answer to a host call of the run.
     Told(Result<HostAnswer, Refusal>),
 }
@@ -62,17 +51,7 @@ pub(super) enum FromSlot {
     /// Host call of the run, which waits for the answer.
     Asks(HostCall),
     /// Result of the run.
-    Ended { outcome: Outcome, used: Used, log: Bytes },
-}
-
-/// See [`Usage`].
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Used {
-    fuel: Option<u64>,
-    wall_us: u64,
-    cpu_us: u64,
-    instantiate_us: u64,
-    memory_bytes: u64,
+    Ended { outcome: Outcome, receipt: Receipt, log: Bytes },
 }
 
 /// Stops one run. Sent on a socket of its own, since the slot's thread is busy.
@@ -93,44 +72,21 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read, bytes_max: u64) ->
 }
 
 impl ToSlot {
-    pub(super) fn run(number: u64, module: ModuleDigest, call: &Call) -> Self {
-        let Call { input, limits, context, .. } = call;
-        let CallContext { task, attempt, tenant, function, deadline, grants } = context;
-        Self::Run {
-            number,
-            module,
-            input: input.clone(),
-            limits: *limits,
-            task: *task,
-            attempt: *attempt,
-            tenant: tenant.clone(),
-            function: function.clone(),
-            deadline: *deadline,
-            grants: grants.clone(),
-        }
+    pub(super) fn run(number: u64, call: &Call) -> Self {
+        let Call { invocation, task, attempt, deadline, .. } = call;
+        Self::Run { number, invocation: invocation.clone(), task: *task, attempt: *attempt, deadline: *deadline }
     }
 
-    /// Returns the number, module and call of a run.
-    pub(super) fn into_call(self, stop: StopFlag, outside: Arc<dyn HostCalls>) -> Option<(u64, ModuleDigest, Call)> {
-        let Self::Run { number, module, input, limits, task, attempt, tenant, function, deadline, grants } = self
-        else {
-            return None;
-        };
-        let context = CallContext { task, attempt, tenant, function, deadline, grants };
-        Some((number, module, Call { input, limits, context, stop, host_calls: Some(outside) }))
+    /// Returns the number and call of a run.
+    pub(super) fn into_call(self, stop: StopFlag, host_calls: Arc<dyn HostCalls>) -> Option<(u64, Call)> {
+        let Self::Run { number, invocation, task, attempt, deadline } = self else { return None };
+        Some((number, Call { invocation, task, attempt, deadline, stop, host_calls: Some(host_calls) }))
     }
 }
 
 impl From<Run> for FromSlot {
-    fn from(Run { outcome, usage, log }: Run) -> Self {
-        let Usage { fuel, wall_us, cpu_us, instantiate_us, memory_bytes } = usage;
-        Self::Ended { outcome, used: Used { fuel, wall_us, cpu_us, instantiate_us, memory_bytes }, log }
-    }
-}
-
-impl From<Used> for Usage {
-    fn from(Used { fuel, wall_us, cpu_us, instantiate_us, memory_bytes }: Used) -> Self {
-        Self { fuel, wall_us, cpu_us, instantiate_us, memory_bytes }
+    fn from(Run { outcome, receipt, log }: Run) -> Self {
+        Self::Ended { outcome, receipt, log }
     }
 }
 

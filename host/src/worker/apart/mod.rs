@@ -19,11 +19,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use fusebox_core::{function::RunLimits, id::ModuleDigest, name::TenantId};
-use fusebox_sandbox::{Call, Sandbox};
+use fusebox_core::{function::RunLimits, name::TenantId};
+use fusebox_sandbox::{Call, Run, Sandbox};
 
-use super::runner::{Attempted, Runner};
-use cell::{Cell, End};
+use super::runner::{NotRun, Runner};
+use cell::Cell;
 
 /// Command that starts a slot's process.
 #[derive(Clone, Debug)]
@@ -99,28 +99,19 @@ impl Apart {
 }
 
 impl Runner for Apart {
-    fn run(&self, module: &ModuleDigest, call: Call) -> Attempted {
-        let mut cell = match self.take(&call.context.tenant) {
-            Ok(cell) => cell,
-            Err(error) => return Attempted::Broken(format!("a slot's process cannot be started: {error}")),
-        };
-        let end = cell.run(&self.sandbox, &self.start.ceiling, module, &call);
-        match end {
-            End::Ran { run, load_us } => {
-                self.give_back(cell);
-                Attempted::Ran { run, load_us }
-            }
-            End::Missing => {
-                self.give_back(cell);
-                Attempted::Missing
-            }
-            End::Broken(reason) => {
-                self.give_back(cell);
-                Attempted::Broken(reason)
-            }
-            // Dropping the process kills it.
-            End::Overdue(run) => Attempted::Ran { run, load_us: 0 },
-            End::Lost(reason) => Attempted::Lost(reason),
+    fn run(&self, call: Call) -> Result<Run, NotRun<Call>> {
+        let mut cell = self
+            .take(&call.invocation.tenant)
+            .map_err(|error| NotRun::Broken(format!("a slot's process cannot be started: {error}")))?;
+        let ran = cell.run(&self.sandbox, &self.start.ceiling, &call);
+        // Dropping a process kills it.
+        if cell.is_usable() {
+            self.give_back(cell);
         }
+        ran.map_err(|error| match error {
+            NotRun::ModuleMissing(_) => NotRun::ModuleMissing(Box::new(call)),
+            NotRun::Lost(reason) => NotRun::Lost(reason),
+            NotRun::Broken(reason) => NotRun::Broken(reason),
+        })
     }
 }

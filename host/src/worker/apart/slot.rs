@@ -14,7 +14,7 @@ use fusebox_core::{
     limits::{LOADED_BYTES_MAX, SLOT_STACK_BYTES},
 };
 use fusebox_jail::{Inmate, Plan, Setting, User};
-use fusebox_sandbox::{CallContext, HostCalls, Patience, Sandbox, StopFlag};
+use fusebox_sandbox::{Guest, HostCalls, Patience, Sandbox, StopFlag};
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::messages::{self, FromSlot, Stop, TO_SLOT_BYTES_MAX, ToSlot};
@@ -82,8 +82,8 @@ fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &A
 
 fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn HostCalls>) -> io::Result<FromSlot> {
     let stop = StopFlag::default();
-    let (number, module, call) = run.into_call(stop.clone(), parent.clone()).ok_or(ErrorKind::InvalidData)?;
-    match sandbox.load(&module).map_err(io::Error::other)? {
+    let (number, call) = run.into_call(stop.clone(), parent.clone()).ok_or(ErrorKind::InvalidData)?;
+    match sandbox.load(&call.invocation.module).map_err(io::Error::other)? {
         None => Ok(FromSlot::Missing),
         Some(module) => {
             current.begin(number, stop);
@@ -97,7 +97,7 @@ fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Ho
 struct Parent(Mutex<UnixStream>);
 
 impl HostCalls for Parent {
-    fn call(&self, _: &CallContext, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = messages::write(&mut *calls, &FromSlot::Asks(call));
         match asked.and_then(|()| messages::read(&mut *calls, TO_SLOT_BYTES_MAX)) {

@@ -5,8 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fusebox_core::capability::{HostAnswer, HostCall, Refusal};
-use fusebox_sandbox::Patience;
+use fusebox_core::{
+    capability::{Grants, HostAnswer, HostCall, Refusal},
+    function::RunLimits,
+    id::ModuleDigest,
+};
+use fusebox_sandbox::{Guest, Patience};
 
 use super::*;
 
@@ -21,7 +25,7 @@ struct Together {
 }
 
 impl Runner for Together {
-    fn run(&self, _: &ModuleDigest, _: Call) -> Attempted {
+    fn run(&self, _: Call) -> Result<Run, NotRun<Call>> {
         let mut running = self.running.lock().unwrap();
         *running += 1;
         self.more.notify_all();
@@ -29,37 +33,34 @@ impl Runner for Together {
         while *running < SLOTS {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Attempted::Broken("it ran alone".to_owned());
+                return Err(NotRun::Broken("it ran alone".to_owned()));
             }
             running = self.more.wait_timeout(running, left).unwrap().0;
         }
-        Attempted::Lost("it ran with all others".to_owned())
+        Err(NotRun::Lost("it ran with all others".to_owned()))
     }
 }
 
 struct Nothing;
 
 impl HostCalls for Nothing {
-    fn call(&self, _: &CallContext, _: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, _: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
         Err(Refusal::Unavailable)
     }
 }
 
 /// Job of a synchronous invocation.
 pub(in crate::worker) fn job() -> Job {
-    Job {
-        module: ModuleDigest([0; 32]),
-        task: None,
-        attempt: 1,
+    let invocation = Invocation {
         tenant: TenantId::default_tenant(),
         function: "f".parse().unwrap(),
+        module: ModuleDigest([0; 32]),
         limits: RunLimits::default(),
         grants: Grants::default(),
-        input: Bytes::new(),
-        stop: StopFlag::default(),
         waited_ms: 0,
-        came_at: Instant::now(),
-    }
+        input: Bytes::new(),
+    };
+    Job { invocation, task: None, attempt: 1, stop: StopFlag::default(), came_at: Instant::now() }
 }
 
 fn slots(count: u32, runner: Arc<dyn Runner>) -> Slots {
@@ -75,7 +76,7 @@ fn a_burst_wakes_every_slot() {
         let (ended, ends) = mpsc::channel();
         for _ in 0..SLOTS {
             let ended = ended.clone();
-            let done = Box::new(move |done| ended.send(matches!(done, Done::Lost(_))).unwrap());
+            let done = Box::new(move |done| ended.send(matches!(done, Err(NotRun::Lost(_)))).unwrap());
             slots.submit(Lane::Attempts, job(), done).unwrap();
         }
         for _ in 0..SLOTS {
@@ -91,11 +92,11 @@ struct Held {
 }
 
 impl Runner for Held {
-    fn run(&self, _: &ModuleDigest, call: Call) -> Attempted {
+    fn run(&self, call: Call) -> Result<Run, NotRun<Call>> {
         let (end, ends) = mpsc::channel();
-        self.begun.send((call.context.tenant, end)).unwrap();
+        self.begun.send((call.invocation.tenant, end)).unwrap();
         let _ = ends.recv_timeout(DEADLINE);
-        Attempted::Lost("it was told to end".to_owned())
+        Err(NotRun::Lost("it was told to end".to_owned()))
     }
 }
 
@@ -112,7 +113,8 @@ impl Stage {
 
     fn submit(&self, lane: Lane, tenant: &str, jobs: usize) {
         for _ in 0..jobs {
-            let job = Job { tenant: tenant.parse().unwrap(), ..job() };
+            let mut job = job();
+            job.invocation.tenant = tenant.parse().unwrap();
             self.slots.submit(lane, job, Box::new(drop)).unwrap();
         }
     }

@@ -5,7 +5,7 @@
 use wasmtime::{Caller, Result};
 
 use super::bytes_at;
-use crate::host::Host;
+use crate::{Call, host::Host};
 
 pub(super) fn context(caller: &mut Caller<'_, Host>, ptr: u32, cap: u32) -> Result<u32> {
     let text = text(caller.data());
@@ -15,7 +15,7 @@ pub(super) fn context(caller: &mut Caller<'_, Host>, ptr: u32, cap: u32) -> Resu
 }
 
 fn text(host: &Host) -> String {
-    let context = &host.context;
-    let task = context.task.map(|task| task.to_string()).unwrap_or_default();
-    format!("{task}\n{}\n{}\n{}\n{}\n", context.attempt, context.deadline.0, context.tenant, context.function)
+    let Call { task, attempt, deadline, invocation, .. } = &host.call;
+    let task = task.map(|task| task.to_string()).unwrap_or_default();
+    format!("{task}\n{attempt}\n{}\n{}\n{}\n", deadline.0, invocation.tenant, invocation.function)
 }

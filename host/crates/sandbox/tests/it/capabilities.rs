@@ -17,7 +17,7 @@ use fusebox_core::{
     limits::{HTTP_REQUEST_BYTES_MAX, KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX},
     outcome::{Outcome, StopReason},
 };
-use fusebox_sandbox::{Call, CallContext, HostCalls, Patience, Run};
+use fusebox_sandbox::{Call, Guest, HostCalls, Patience, Run};
 use proptest::prelude::*;
 
 use crate::support::{ample, answer, call, code, core_with, returned, run_call, sandbox, timed, wasm};
@@ -38,8 +38,8 @@ struct Planted {
 }
 
 impl HostCalls for Planted {
-    fn call(&self, context: &CallContext, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
-        assert_eq!(context.function.as_str(), "tested");
+    fn call(&self, guest: Guest<'_>, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+        assert_eq!(guest.function.as_str(), "tested");
         self.asked.lock().unwrap().push(call);
         self.answer.clone()
     }
@@ -49,7 +49,7 @@ impl HostCalls for Planted {
 struct Silent(AtomicU32);
 
 impl HostCalls for Silent {
-    fn call(&self, _: &CallContext, _: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, _: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         self.0.fetch_add(1, Ordering::SeqCst);
         while let Some(left) = patience.left() {
             thread::park_timeout(left.min(Duration::from_millis(5)));
@@ -64,7 +64,7 @@ fn all_grants() -> Grants {
 
 fn granted(text: &str, input: &[u8], limits: RunLimits, grants: Grants, host_calls: Option<Arc<dyn HostCalls>>) -> Run {
     let mut call = call(input, limits);
-    call.context.grants = grants;
+    call.invocation.grants = grants;
     run_call(sandbox(), &wasm(text), Call { host_calls, ..call })
 }
 
@@ -224,7 +224,7 @@ fn calls_and_their_bytes_cost_fuel() {
         let answer = Ok(HostAnswer::Value { revision: 1, value: vec![0; kept].into() });
         let planted = Planted { answer, asked: Mutex::default() };
         let text = core_with(&format!("(drop {})", set(("0", value), 0, -1)), IMPORTS);
-        granted(&text, b"key", ample(), all_grants(), Some(Arc::new(planted))).usage.fuel.unwrap()
+        granted(&text, b"key", ample(), all_grants(), Some(Arc::new(planted))).receipt.fuel.unwrap()
     };
     let (small, large_value, large_answer) = (used(0, 0), used(64_000, 0), used(0, 64_000));
     assert!(small >= 20_000, "{small}");
@@ -245,7 +245,7 @@ fn a_call_ends_with_the_runs_time() {
     let limits = RunLimits { wall_ms: 100, ..ample() };
     let run = granted(&tell(GET), b"key", limits, all_grants(), Some(silent.clone()));
     assert_eq!(code(&run), ErrorCode::DeadlineExceeded);
-    assert!(run.usage.wall_us < 1_000_000, "{:?}", run.usage);
+    assert!(run.receipt.wall_us < 1_000_000, "{:?}", run.receipt);
     assert_eq!(silent.0.load(Ordering::SeqCst), 1);
 }
 
@@ -253,7 +253,7 @@ fn a_call_ends_with_the_runs_time() {
 fn a_call_ends_when_the_run_is_stopped() {
     let silent = Arc::new(Silent(AtomicU32::new(0)));
     let mut call = call(b"key", ample());
-    call.context.grants = all_grants();
+    call.invocation.grants = all_grants();
     call.host_calls = Some(silent.clone());
     let stop = call.stop.clone();
     let (run, took) = thread::scope(|scope| {

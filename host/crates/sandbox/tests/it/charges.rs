@@ -23,17 +23,18 @@ fn random_bytes_are_not_made_on_fuel_that_cannot_pay_for_them() {
         (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000))))";
     let run = run(&command(RANDOM, 0, body), b"", RunLimits { fuel: 20_000, ..ample() });
     assert_eq!(code(&run), ErrorCode::OutOfFuel);
-    assert_eq!(run.usage.fuel, Some(20_000));
+    assert_eq!(run.receipt.fuel, Some(20_000));
 }
 
 #[test]
 fn each_byte_that_a_call_handles_is_charged() {
     let wasi = |import: &str, call: &dyn Fn(u32) -> String| {
-        [16, 65_536].map(|bytes| run(&command(import, bytes, &call(bytes)), &[7; 65_536], ample()).usage.fuel.unwrap())
+        [16, 65_536]
+            .map(|bytes| run(&command(import, bytes, &call(bytes)), &[7; 65_536], ample()).receipt.fuel.unwrap())
     };
     let core = |import: &str, call: &dyn Fn(u32) -> String| {
         let import = format!(r#"(import "fusebox" {import})"#);
-        [16, 65_536].map(|bytes| run(&core_with(&call(bytes), &import), b"", ample()).usage.fuel.unwrap())
+        [16, 65_536].map(|bytes| run(&core_with(&call(bytes), &import), b"", ample()).receipt.fuel.unwrap())
     };
     let table = [
         (
@@ -77,7 +78,7 @@ fn each_byte_that_a_call_handles_is_charged() {
 fn vectors_that_are_passed_over_are_charged_and_no_more_are_looked_at_than_paid_for() {
     let write =
         |count: i32| format!("(drop (call $write (i32.const 1) (i32.const 8) (i32.const {count}) (i32.const 16)))");
-    let used = |count| run(&command(WRITE, 0, &write(count)), b"", ample()).usage.fuel.unwrap();
+    let used = |count| run(&command(WRITE, 0, &write(count)), b"", ample()).receipt.fuel.unwrap();
     assert_eq!(used(10_000) - used(1), 4 * 9_999);
     // More vectors than its memory can hold, each of them empty.
     let run = run(&command(WRITE, 0, &write(-1)), b"", RunLimits { fuel: 20_000, ..ample() });

@@ -67,7 +67,7 @@ fn the_clock_is_unix_milliseconds_and_random_is_random() {
 fn host_calls_cost_fuel_by_the_call_and_by_the_byte() {
     let used = |bytes: u32| {
         let body = format!("(call $log (i32.const 3) (i32.const 0) (i32.const {bytes}))");
-        run(&core_with(&body, IMPORTS), b"", ample()).usage.fuel.unwrap()
+        run(&core_with(&body, IMPORTS), b"", ample()).receipt.fuel.unwrap()
     };
     let (small, large) = (used(0), used(16_000));
     assert!(small >= 100 && large - small >= 1_000, "{small} and {large}");

@@ -29,7 +29,7 @@ fn ask(tenant: &str, what: u8, end: u8, pages: u16, wall_ms: u32) -> Call {
     let [low, high] = pages.to_le_bytes();
     let limits = RunLimits { memory_bytes: u64::from(pages) * PAGE_BYTES, wall_ms, ..ample() };
     let mut call = call(&[what, end, low, high], limits);
-    call.context.tenant = tenant.parse::<TenantId>().unwrap();
+    call.invocation.tenant = tenant.parse::<TenantId>().unwrap();
     call
 }
 

@@ -22,7 +22,7 @@ fn wall(ms: u32) -> RunLimits {
 fn a_loop_ends_with_its_fuel() {
     let run = run(&core(SPIN), b"", RunLimits { fuel: 1_000_000, ..ample() });
     assert_eq!(run.outcome, Outcome::OutOfFuel { limit: 1_000_000 });
-    assert_eq!(run.usage.fuel, Some(1_000_000));
+    assert_eq!(run.receipt.fuel, Some(1_000_000));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn memory_beyond_the_limit_is_refused_and_what_follows_is_out_of_memory() {
     let grow = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)";
     let run = run(&core(grow), b"", RunLimits { memory_bytes: 4 << 20, ..ample() });
     assert_eq!(run.outcome, Outcome::OutOfMemory { limit: 4 << 20 });
-    assert!(run.usage.memory_bytes <= 4 << 20 && run.usage.memory_bytes > 3 << 20, "{:?}", run.usage);
+    assert!(run.receipt.memory_bytes <= 4 << 20 && run.receipt.memory_bytes > 3 << 20, "{:?}", run.receipt);
 }
 
 #[test]

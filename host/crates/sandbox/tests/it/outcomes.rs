@@ -11,9 +11,9 @@ use crate::support::{ample, answer, call, code, core, core_with, echo, returned,
 fn a_function_returns_its_output_and_its_fuel_is_counted() {
     let run = run(&echo(), b"hello", ample());
     assert_eq!(returned(&run), b"hello");
-    assert!(run.usage.fuel.is_some_and(|fuel| fuel > 0 && fuel < 1_000), "{:?}", run.usage);
-    assert_eq!(run.usage.memory_bytes, 2 << 16);
-    assert!(run.usage.wall_us >= run.usage.instantiate_us);
+    assert!(run.receipt.fuel.is_some_and(|fuel| fuel > 0 && fuel < 1_000), "{:?}", run.receipt);
+    assert_eq!(run.receipt.memory_bytes, 2 << 16);
+    assert!(run.receipt.wall_us >= run.receipt.instantiate_us);
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_guest_error_keeps_its_bytes() {
     let text = core(&answer("(i32.const 1)", "(local.get 0)", "(local.get 1)"));
     let run = run(&text, b"no such user", ample());
     assert_eq!(run.outcome, Outcome::GuestError { error: b"no such user".as_slice().into(), exit_code: None });
-    assert!(run.usage.fuel.is_some());
+    assert!(run.receipt.fuel.is_some());
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_trap_tells_its_kind_and_where() {
         let Outcome::Trapped { kind: found, backtrace } = &run.outcome else { panic!("{:?}", run.outcome) };
         assert!(found.contains(kind), "{found}");
         assert!(backtrace[0].starts_with("handle +0x"), "{backtrace:?}");
-        assert_eq!(run.usage.fuel, None, "the engine loses the count on a trap");
+        assert_eq!(run.receipt.fuel, None, "the engine loses the count on a trap");
     }
 }
 

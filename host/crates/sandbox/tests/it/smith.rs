@@ -55,7 +55,7 @@ fn random_modules_stay_within_their_limits() {
         let panicked = run.outcome == Outcome::Stopped(StopReason::Interrupted);
         assert!(!panicked, "seed {seed} made the host panic");
         assert!(took.as_millis() < WALL_MS_MAX, "seed {seed} took {took:?}");
-        assert!(run.usage.memory_bytes <= LIMITS.memory_bytes, "seed {seed}: {:?}", run.usage);
+        assert!(run.receipt.memory_bytes <= LIMITS.memory_bytes, "seed {seed}: {:?}", run.receipt);
         returned += usize::from(run.outcome.failure().is_none());
     }
     println!(

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::{Grants, RunLimits},
-    id::TaskId,
+    id::{ModuleDigest, TaskId},
+    invocation::Invocation,
     limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
     name::TenantId,
     outcome::Outcome,
     time::Millis,
 };
-use fusebox_sandbox::{Call, CallContext, CompileCommand, ModuleError, Options, Run, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, CompileCommand, ModuleError, Options, Run, Sandbox};
 use tempfile::TempDir;
 
 /// Sandbox shared by most tests, since an engine reserves much address space.
@@ -51,20 +52,17 @@ pub(crate) fn ample() -> RunLimits {
 }
 
 pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {
-    Call {
-        input: Bytes::copy_from_slice(input),
+    let invocation = Invocation {
+        tenant: TenantId::default_tenant(),
+        function: "tested".parse().unwrap(),
+        module: ModuleDigest([0; 32]),
         limits,
-        context: CallContext {
-            task: Some(TaskId::new(Millis(1_000), [7; 10])),
-            attempt: 3,
-            tenant: TenantId::default_tenant(),
-            function: "tested".parse().unwrap(),
-            deadline: Millis(99),
-            grants: Grants::default(),
-        },
-        stop: StopFlag::default(),
-        host_calls: None,
-    }
+        grants: Grants::default(),
+        waited_ms: 0,
+        input: Bytes::copy_from_slice(input),
+    };
+    let task = Some(TaskId::new(Millis(1_000), [7; 10]));
+    Call { task, attempt: 3, deadline: Millis(99), ..Call::new(invocation) }
 }
 
 /// Runs a module given as text.
