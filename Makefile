@@ -59,7 +59,7 @@ unit:
 
 test-redis: setup-test ## runs the tests of the Redis store on another server: REDIS=/path/to/valkey-server
 	$(say) "Running the tests of the Redis store on $(REDIS)"
-	FUSEBOX_TEST_REDIS=$(REDIS) cargo test --release --workspace --lib store::redis
+	FUSEBOX_TEST_REDIS=$(REDIS) cargo test --release --workspace --lib redis::
 
 bench-smoke:
 	$(say) "Running each benchmark briefly, to check that it works"

@@ -7,15 +7,13 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use fusebox::{
-    clock::Clock,
-    store::{
-        Options, Store,
-        embedded::EmbeddedStore,
-        redis::{Access, RedisStore},
-    },
-};
 use fusebox_harness::redis::RedisServer;
+use fusebox_store::{
+    Options, Store,
+    embedded::EmbeddedStore,
+    redis::{Access, RedisStore},
+};
+use fusebox_system::clock::Clock;
 use tokio::runtime::Runtime;
 
 use crate::steps::Steps;

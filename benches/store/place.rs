@@ -8,15 +8,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use fusebox::{
-    clock::Clock,
-    store::{
-        Options, Store,
-        embedded::EmbeddedStore,
-        redis::{Access, RedisStore},
-    },
-};
 use fusebox_harness::redis::RedisServer;
+use fusebox_store::{
+    Options, Store,
+    embedded::EmbeddedStore,
+    redis::{Access, RedisStore},
+};
+use fusebox_system::clock::Clock;
 use tempfile::TempDir;
 
 use crate::steps::Steps;

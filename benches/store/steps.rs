@@ -3,11 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fusebox::{
-    clock::Clock,
-    random,
-    store::{Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Registered, Store, Verdict},
-};
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
     id::ModuleDigest,
@@ -18,6 +13,8 @@ use fusebox_core::{
     quota::UNLIMITED,
     task::{Priority, TaskState},
 };
+use fusebox_store::{Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Registered, Store, Verdict};
+use fusebox_system::{clock::Clock, random};
 
 /// Size of inputs and outputs.
 pub(crate) const BYTES: usize = 200;
@@ -87,7 +84,7 @@ impl Steps {
         };
         let leased = self.store.lease(request).await?;
         anyhow::ensure!(leased.len() == count, "{} of {count} tasks were leased", leased.len());
-        let report = |leased: fusebox::store::LeasedTask| {
+        let report = |leased: fusebox_store::LeasedTask| {
             let TaskState::Running(lease) = leased.task.state else { anyhow::bail!("a leased task runs") };
             let fence = Fence { attempt: leased.task.attempt, token: lease.token };
             let (output, log, receipt) = (Bytes::from_static(&OUTPUT), Bytes::new(), Receipt::default());
@@ -101,7 +98,7 @@ impl Steps {
     pub(crate) async fn finish(&self, reports: Vec<Finish>) -> anyhow::Result<()> {
         let count = reports.len();
         let answers = self.store.finish(reports).await?;
-        let ended = answers.iter().filter(|answer| matches!(answer, fusebox::store::Finished::Ended(_))).count();
+        let ended = answers.iter().filter(|answer| matches!(answer, fusebox_store::Finished::Ended(_))).count();
         anyhow::ensure!(ended == count, "{ended} of {count} tasks were ended");
         Ok(())
     }

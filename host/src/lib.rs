@@ -5,7 +5,6 @@
 //! | [`cli`], [`config`], [`environment`], [`commands`] | the command line, its settings file and variables; the
 //! commands |
 //! | [`rest`], [`tenancy`] | the REST service; callers, tenants and keys |
-//! | [`store`] | functions, tasks and the queue |
 //! | [`dispatch`], [`worker`] | leasing, assignment and results of tasks; the slots that run them |
 //! | [`egress`] | HTTP requests that guests send |
 //! | [`helper`] | services that another process provides to a jailed worker |
@@ -16,12 +15,10 @@
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | framing between this program's own processes |
 //! | [`text`] | decoding of text from other systems |
-//! | [`clock`], [`random`] | the only readers of time and randomness |
 //! | [`skew`], [`loss`] | offset between the store's clock and this machine's; detection of a store that lost its data
 //! |
 
 pub mod cli;
-pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod dispatch;
@@ -33,11 +30,9 @@ pub mod invoke;
 pub mod loss;
 pub mod modules;
 pub mod outside;
-pub mod random;
 pub mod rest;
 pub mod secrets;
 pub mod skew;
-pub mod store;
 pub mod telemetry;
 pub mod tenancy;
 pub mod text;

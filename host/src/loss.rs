@@ -6,10 +6,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    store::{Error, Store},
-    telemetry::metrics::Metrics,
-};
+use crate::telemetry::metrics::Metrics;
+use fusebox_store::{Error, Store};
 
 /// Interval of the checks. Each is one small call to the store, on a Cluster one for each partition.
 const LOOKS: Duration = Duration::from_secs(5);

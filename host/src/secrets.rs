@@ -13,7 +13,8 @@ use chacha20poly1305::{
 };
 use fusebox_core::capability::{Redacted, SettingName};
 
-use crate::{random, store::kv::Namespace};
+use fusebox_store::kv::Namespace;
+use fusebox_system::random;
 
 /// First byte of a sealed secret; identifies the format.
 const LAYOUT: u8 = 1;

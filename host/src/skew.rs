@@ -10,11 +10,9 @@ use std::{
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    clock::Clock,
-    store::{self, Store},
-    telemetry::metrics::Metrics,
-};
+use crate::telemetry::metrics::Metrics;
+use fusebox_store::Store;
+use fusebox_system::clock::Clock;
 
 /// Interval of measurements; each is one small operation of the store.
 const LOOKS: Duration = Duration::from_secs(10);
@@ -61,7 +59,7 @@ pub async fn watch(store: Arc<dyn Store>, wall: Clock, metrics: Arc<Metrics>, st
 }
 
 /// Returns the store's time minus this machine's, in milliseconds. Half of the round trip is taken as the answer's way.
-async fn measure(store: &dyn Store, wall: &Clock) -> store::Result<i64> {
+async fn measure(store: &dyn Store, wall: &Clock) -> fusebox_store::Result<i64> {
     let asked = Instant::now();
     let told = store.now().await?;
     let way = u64::try_from((asked.elapsed() / 2).as_millis()).unwrap_or(u64::MAX);
@@ -75,7 +73,7 @@ mod tests {
     use fusebox_core::time::Millis;
 
     use super::*;
-    use crate::store::embedded::EmbeddedStore;
+    use fusebox_store::embedded::EmbeddedStore;
 
     #[tokio::test]
     async fn a_machine_that_is_set_differs_from_its_store_and_the_metrics_say_so() {

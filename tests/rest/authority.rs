@@ -9,11 +9,9 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use fusebox::{
-    rest::server,
-    store::{PageRequest, Scope},
-};
+use fusebox::rest::server;
 use fusebox_harness::guests;
+use fusebox_store::{PageRequest, Scope};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::{

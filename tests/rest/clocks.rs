@@ -4,8 +4,8 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use fusebox::clock::Clock;
 use fusebox_core::time::Millis;
+use fusebox_system::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::{hand::returned, support::Rest};

@@ -4,10 +4,8 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use fusebox::{
-    rest::server::Bounds,
-    store::{Acting, Scope},
-};
+use fusebox::rest::server::Bounds;
+use fusebox_store::{Acting, Scope};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

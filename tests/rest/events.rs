@@ -4,8 +4,8 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use fusebox::store::Verdict;
 use fusebox_core::limits::EVENT_STREAMS_MAX;
+use fusebox_store::Verdict;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 

@@ -3,14 +3,6 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use fusebox::{
-    clock::Clock,
-    random,
-    store::{
-        Accepted, Claim, Expects, Finish, FunctionRef, LeaseRequest, LeasedTask, NewFunction, NewTask, Registered,
-        Verdict,
-    },
-};
 use fusebox_core::{
     error::ErrorCode,
     function::{Abi, Grants, RunLimits},
@@ -21,6 +13,10 @@ use fusebox_core::{
     quota::UNLIMITED,
     task::Priority,
 };
+use fusebox_store::{
+    Accepted, Claim, Expects, Finish, FunctionRef, LeaseRequest, LeasedTask, NewFunction, NewTask, Registered, Verdict,
+};
+use fusebox_system::{clock::Clock, random};
 
 use crate::support::Rest;
 

@@ -7,7 +7,8 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use fusebox::{store::Acting, tenancy::ApiKey};
+use fusebox::tenancy::ApiKey;
+use fusebox_store::Acting;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 

@@ -4,10 +4,8 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use fusebox::{
-    store::Scope,
-    tenancy::{ApiKey, Needs},
-};
+use fusebox::tenancy::{ApiKey, Needs};
+use fusebox_store::Scope;
 use serde_json::{Value, json};
 
 use crate::{

@@ -2,10 +2,6 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox::store::{
-    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
-    *,
-};
 use fusebox_core::{
     capability::{self, KvKey, Revision, SettingName},
     function::FunctionVersion,
@@ -14,6 +10,10 @@ use fusebox_core::{
     quota::QuotaSettings,
     task::Task,
     time::Millis,
+};
+use fusebox_store::{
+    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
+    *,
 };
 
 pub(crate) struct NoStore;

@@ -4,9 +4,9 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use fusebox::clock::Clock;
 use fusebox_core::time::Millis;
 use fusebox_harness::guests;
+use fusebox_system::clock::Clock;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 

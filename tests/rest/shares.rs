@@ -8,12 +8,10 @@ use axum::{
     http::{Method, StatusCode},
 };
 use bytes::Bytes;
-use fusebox::{
-    rest::room::RoomBounds,
-    store::{Acting, Scope},
-};
+use fusebox::rest::room::RoomBounds;
 use fusebox_core::time::Millis;
 use fusebox_harness::eventually;
+use fusebox_store::{Acting, Scope};
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use tokio::task::JoinSet;
@@ -124,7 +122,7 @@ async fn waits_of_one_tenant_leave_others_theirs() {
 #[tokio::test]
 async fn tasks_that_one_tenant_waits_for_at_a_time_are_bounded_too() {
     let host = Host::new().await;
-    let ids: Vec<String> = (0..500).map(|_| fusebox::random::task_id(Millis(1)).to_string()).collect();
+    let ids: Vec<String> = (0..500).map(|_| fusebox_system::random::task_id(Millis(1)).to_string()).collect();
     let ask = async |key: &str, until: &str| {
         let body = serde_json::json!({"tasks": ids, "for": until}).to_string();
         host.ask(key, Method::POST, "/v1/tasks/wait", &[("prefer", "wait=0")], body).await.status

@@ -11,7 +11,6 @@ use axum::{
 };
 use bytes::Bytes;
 use fusebox::{
-    clock::Clock,
     invoke::{InvokeError, Invoker},
     modules::Modules,
     rest::{
@@ -21,7 +20,6 @@ use fusebox::{
         room::{Room, RoomBounds},
     },
     secrets::SecretsKey,
-    store::{Store, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, Needs, QuotaBook, audit::Denials},
 };
@@ -31,6 +29,8 @@ use fusebox_core::{
     outcome::{Ended, Receipt},
 };
 use fusebox_sandbox::{CompileCommand, Options, Sandbox};
+use fusebox_store::{Store, embedded::EmbeddedStore};
+use fusebox_system::clock::Clock;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::TempDir;

@@ -5,12 +5,9 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use fusebox::{
-    clock::Clock,
-    random,
-    store::{Mode, WorkerInfo},
-};
 use fusebox_core::{id::DispatcherId, time::Millis};
+use fusebox_store::{Mode, WorkerInfo};
+use fusebox_system::{clock::Clock, random};
 use serde_json::{Value, json};
 
 use crate::{

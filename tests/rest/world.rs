@@ -6,17 +6,14 @@ use axum::{
     http::{Method, StatusCode},
 };
 use bytes::Bytes;
-use fusebox::{
-    clock::Clock,
-    random,
-    store::{Acting, KeyAdded, LeaseRequest, NewKey, Scope, Verdict},
-    tenancy::ApiKey,
-};
+use fusebox::tenancy::ApiKey;
 use fusebox_core::{
     error::ErrorCode,
     name::TenantId,
     outcome::{Failure, Receipt},
 };
+use fusebox_store::{Acting, KeyAdded, LeaseRequest, NewKey, Scope, Verdict};
+use fusebox_system::{clock::Clock, random};
 
 use crate::support::{Answer, Rest, Slots};
 

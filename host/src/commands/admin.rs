@@ -12,7 +12,6 @@ use clap::Args;
 
 use crate::{
     rest::{self, server::Bounds},
-    store::Store,
     telemetry::{
         health::Readiness,
         metrics::Metrics,
@@ -20,6 +19,7 @@ use crate::{
     },
     ui,
 };
+use fusebox_store::Store;
 
 /// Only a few health checkers and scrapers connect; a connection may block a probe no longer than probes themselves
 /// wait.

@@ -19,7 +19,7 @@ mod rig;
 pub(super) use rig::Rigged;
 
 use super::process::{Process, Start};
-use crate::random;
+use fusebox_system::random;
 use rig::Rig;
 
 /// Attempts per task: so many that lost attempts alone never exhaust them, and a FAILED task means a bug.

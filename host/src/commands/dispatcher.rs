@@ -17,15 +17,14 @@ use super::{
 };
 use crate::{
     cli::SecretsArgs,
-    clock::Clock,
     dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside},
     modules::Modules,
-    random,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::QuotaBook,
     ui,
     worker::slots::Slots,
 };
+use fusebox_system::{clock::Clock, random};
 
 /// Settings of a dispatcher.
 #[derive(Debug, Args)]

@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
     dispatch::{
         closing,
         driver::{self, Driver, Workers},
@@ -24,12 +23,13 @@ use crate::{
     },
     loss,
     modules::Modules,
-    random, skew,
-    store::Store,
+    skew,
     telemetry::metrics::Metrics,
     tenancy::QuotaBook,
 };
 use fusebox_link::{Admission, Counters, JoinToken, Listener};
+use fusebox_store::Store;
+use fusebox_system::{clock::Clock, random};
 
 /// How workers receive attempts, as a command line option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -17,16 +17,15 @@ use super::{
     web::{self, WebArgs},
 };
 use crate::{
-    clock::Clock,
     dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside, short::SlotInvoker},
     modules::Modules,
-    random,
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{FuelMeter, Gate, QuotaBook, audit::Denials},
     worker::slots::Slots,
 };
+use fusebox_system::{clock::Clock, random};
 
 /// Settings of a host.
 #[derive(Clone, Debug)]

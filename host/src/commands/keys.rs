@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     cli::{HostArgs, OutputFormat},
-    clock::Clock,
     rest::keys,
-    store::{self, Acting, Scope, Store},
     tenancy::admin::{self, NewKey},
     ui::{self, table::Table},
 };
+use fusebox_store::{Acting, Scope, Store};
+use fusebox_system::clock::Clock;
 
 /// Action on keys.
 #[derive(Debug, Args)]
@@ -128,8 +128,8 @@ impl DoorArgs {
     pub async fn open(&self) -> anyhow::Result<Door> {
         let Some(address) = &self.store else { return Ok(Door::Host(self.host.client()?)) };
         let opened = at_store::open(address, &self.redis, &Clock::System).await.map_err(|error| {
-            match error.downcast_ref::<store::Error>() {
-                Some(store::Error::InUse { path }) => anyhow::anyhow!(
+            match error.downcast_ref::<fusebox_store::Error>() {
+                Some(fusebox_store::Error::InUse { path }) => anyhow::anyhow!(
                     "a host has {path} open: leave --store out to use that host (--url, --api-key), or stop it first"
                 ),
                 _ => error,

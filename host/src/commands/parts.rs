@@ -12,7 +12,8 @@ use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
 use fusebox_sandbox::{CompileCommand, HostCalls, Sandbox, Unstarted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{outside::Routed, store::redis::RedisStore, worker::slots::EXTRA_SLOTS};
+use crate::{outside::Routed, worker::slots::EXTRA_SLOTS};
+use fusebox_store::redis::RedisStore;
 
 /// Limit of slots in one process: each reserves address space and a thread.
 pub const SLOTS_MAX: i64 = 1_024;

@@ -7,10 +7,10 @@ use fusebox_core::{name::TenantId, quota::QuotaSettings};
 use super::keys::{Door, DoorArgs};
 use crate::{
     cli::OutputFormat,
-    store::Acting,
     tenancy::admin,
     ui::{self, table::Table},
 };
+use fusebox_store::Acting;
 
 /// Tenant whose quotas are shown.
 #[derive(Debug, Args)]

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
-    clock::Clock,
     dispatch::{crew::Crew, stored::StoredInvoker},
     modules::Modules,
     rest::{self, App, RestSettings, quota::Meter, room::Room},
@@ -27,6 +26,7 @@ use crate::{
     tenancy::{Gate, QuotaBook, audit::Denials},
     ui,
 };
+use fusebox_system::clock::Clock;
 
 /// Settings of a REST node.
 #[derive(Debug, Args)]

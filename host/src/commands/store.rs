@@ -12,15 +12,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::parts::StoreAddress;
-use crate::{
-    clock::Clock,
-    store::{
-        self, Error, Options, Store,
-        embedded::EmbeddedStore,
-        redis::{Access, Prefix, RedisStore},
-    },
-    text,
+use crate::text;
+use fusebox_store::{
+    Error, Options, Store,
+    embedded::EmbeddedStore,
+    redis::{Access, Prefix, RedisStore},
 };
+use fusebox_system::clock::Clock;
 
 #[cfg(test)]
 mod tests;
@@ -174,7 +172,7 @@ async fn open_within(
 ///
 /// # Errors
 /// Returns a permanent error at once, or the last error when the time is over.
-async fn when_there<S>(wait: Duration, connect: impl AsyncFn() -> store::Result<S>) -> anyhow::Result<S> {
+async fn when_there<S>(wait: Duration, connect: impl AsyncFn() -> fusebox_store::Result<S>) -> anyhow::Result<S> {
     if wait.is_zero() {
         return Ok(connect().await?);
     }

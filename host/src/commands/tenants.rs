@@ -11,10 +11,10 @@ use super::{
 use crate::{
     cli::OutputFormat,
     rest,
-    store::Acting,
     tenancy::admin,
     ui::{self, table::Table},
 };
+use fusebox_store::Acting;
 
 /// Arguments of `fusebox tenants`.
 #[derive(Debug, Args)]

@@ -10,7 +10,8 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::{cli::OutputFormat, random, ui};
+use crate::{cli::OutputFormat, ui};
+use fusebox_system::random;
 
 /// First pause before a request is repeated to a host that does not answer; it doubles each time, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);

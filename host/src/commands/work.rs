@@ -18,10 +18,8 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    clock::Clock,
     helper::client::Helper,
     modules::Modules,
-    random,
     telemetry::{health::Readiness, metrics::Metrics},
     ui,
     worker::{
@@ -32,6 +30,7 @@ use crate::{
     },
 };
 use fusebox_link::JoinToken;
+use fusebox_system::{clock::Clock, random};
 
 /// Limit of dispatcher addresses: the helper numbers them with one byte, and its jail permits the ports of all.
 const URLS_MAX: usize = 32;

@@ -5,9 +5,9 @@ use fusebox_api::workers::WorkerView;
 
 use crate::{
     cli::{HostArgs, OutputFormat},
-    store::Mode,
     ui::{self, table::Table},
 };
+use fusebox_store::Mode;
 
 /// The host whose workers are listed.
 #[derive(Debug, Args)]

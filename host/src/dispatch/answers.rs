@@ -9,7 +9,7 @@ use fusebox_core::{
 };
 
 use super::driver::Driver;
-use crate::store::{Finished, LeasedTask};
+use fusebox_store::{Finished, LeasedTask};
 
 /// Result of a store operation, for the core.
 pub(super) enum FromStore {

@@ -13,7 +13,7 @@ use fusebox_core::{
 use fusebox_sandbox::StopFlag;
 
 use super::calls::Guest;
-use crate::store::{Claim, LeasedTask, Verdict, kv::Namespace};
+use fusebox_store::{Claim, LeasedTask, Verdict, kv::Namespace};
 
 /// Leased attempt.
 pub(super) struct Held {

@@ -11,7 +11,7 @@ use fusebox_core::{
 };
 
 use super::driver::{Driver, FromStore};
-use crate::store::{FunctionRef, Result, Store, kv::Namespace};
+use fusebox_store::{FunctionRef, Result, Store, kv::Namespace};
 
 /// Namespace and grants of a run.
 #[derive(Clone)]

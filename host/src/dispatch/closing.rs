@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, Store};
 use fusebox_link::TOKEN_NEEDED;
+use fusebox_store::Store;
 
 /// Interval of checks for the first key, since reports of changes can be lost: the port stays open for at most this
 /// long after the first key.
@@ -17,7 +17,11 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Fails if the store does not answer at first: it is then unknown whether the port may be open.
-pub async fn watch(store: Arc<dyn Store>, closed: CancellationToken, stop: CancellationToken) -> store::Result<()> {
+pub async fn watch(
+    store: Arc<dyn Store>,
+    closed: CancellationToken,
+    stop: CancellationToken,
+) -> fusebox_store::Result<()> {
     if store.has_keys().await? {
         close(&closed);
     } else {

@@ -9,7 +9,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{invoke::InvokeError, store::Store};
+use crate::invoke::InvokeError;
+use fusebox_store::Store;
 
 /// Interval of reads.
 const LOOK: Duration = Duration::from_secs(2);
@@ -110,11 +111,8 @@ mod tests {
     use fusebox_core::id::DispatcherId;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        random,
-        store::{Mode, WorkerInfo, embedded::EmbeddedStore},
-    };
+    use fusebox_store::{Mode, WorkerInfo, embedded::EmbeddedStore};
+    use fusebox_system::{clock::Clock, random};
 
     #[tokio::test]
     async fn what_is_missing_is_told_after_a_while_and_whoever_comes_back_is_seen_at_once() {

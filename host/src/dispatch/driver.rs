@@ -36,14 +36,9 @@ use super::{
     outside::StoreOutside,
     remote::Remotes,
 };
-use crate::{
-    clock::Clock,
-    random,
-    store::{Claim, Finish, Ready, ReadyHint, Store, Verdict},
-    telemetry::metrics::Metrics,
-    tenancy::QuotaBook,
-    worker::slots::Slots,
-};
+use crate::{telemetry::metrics::Metrics, tenancy::QuotaBook, worker::slots::Slots};
+use fusebox_store::{Claim, Finish, Ready, ReadyHint, Store, Verdict};
+use fusebox_system::{clock::Clock, random};
 
 /// Interval at which links are checked, leases of adopted attempts are renewed, and workers are announced.
 const ROUND: Duration = Duration::from_millis(1_000);

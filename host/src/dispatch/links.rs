@@ -18,11 +18,9 @@ use super::{
     local::LocalWorker,
     remote::claim,
 };
-use crate::{
-    store::{Beaten, Finish, Mode, Verdict, WorkerInfo},
-    worker,
-};
+use crate::worker;
 use fusebox_link::LinkSender;
+use fusebox_store::{Beaten, Finish, Mode, Verdict, WorkerInfo};
 
 /// Validity of an announcement of workers, in milliseconds: three rounds may be missed.
 const ANNOUNCED_MS: u64 = 4_000;

@@ -13,14 +13,12 @@ use fusebox_sandbox::StopFlag;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::missing::MissingModules;
-use crate::{
-    store::LeasedTask,
-    worker::{
-        appetite::Appetite,
-        runner::NotRun,
-        slots::{Done, Job, Lane, Slots},
-    },
+use crate::worker::{
+    appetite::Appetite,
+    runner::NotRun,
+    slots::{Done, Job, Lane, Slots},
 };
+use fusebox_store::LeasedTask;
 
 /// Credit of the slots of this process. Kept small, since attempts that wait here wait behind each other, whatever
 /// their tenant.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use fusebox_core::{id::ModuleDigest, name::TenantId};
 
-use crate::{modules::Modules, store::Store};
+use crate::modules::Modules;
+use fusebox_store::Store;
 
 /// Compiles missing modules.
 #[derive(Clone)]

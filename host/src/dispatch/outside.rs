@@ -12,13 +12,10 @@ use fusebox_core::{
 use fusebox_sandbox::{Guest, HostCalls, Patience};
 use tokio::runtime::Handle;
 
-use crate::{
-    outside,
-    secrets::SecretsKey,
-    store::{
-        self, Store,
-        kv::{Namespace, NewValue, SettingKind},
-    },
+use crate::{outside, secrets::SecretsKey};
+use fusebox_store::{
+    Store,
+    kv::{Namespace, NewValue, SettingKind},
 };
 
 /// Serves host calls from the store. Cheap to clone.
@@ -92,7 +89,7 @@ impl HostCalls for StoreOutside {
     }
 }
 
-fn unavailable(error: store::Error) -> Refusal {
+fn unavailable(error: fusebox_store::Error) -> Refusal {
     tracing::warn!(%error, "the store does not answer a host call");
     Refusal::Unavailable
 }

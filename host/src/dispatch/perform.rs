@@ -15,10 +15,8 @@ use fusebox_core::{
 };
 
 use super::driver::{Driver, FromStore, Save};
-use crate::{
-    random,
-    store::{self, Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict},
-};
+use fusebox_store::{Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict};
+use fusebox_system::random;
 
 /// Pause before the backlog is read again after a failure.
 const BACKLOG_RETRY: Duration = Duration::from_millis(500);
@@ -30,7 +28,7 @@ const LEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Leases tasks, repeating a step without an answer. Such a step may have leased all the same; with the same tokens the
 /// repetition returns what it leased. Gives up after the lease time: any lease unknown by then has lapsed or soon will.
-async fn lease_surely(store: &dyn Store, mut request: LeaseRequest) -> store::Result<Vec<LeasedTask>> {
+async fn lease_surely(store: &dyn Store, mut request: LeaseRequest) -> fusebox_store::Result<Vec<LeasedTask>> {
     let until = Instant::now() + Duration::from_millis(request.lease_ms);
     let mut pause = LEASE_PAUSE_MIN;
     loop {

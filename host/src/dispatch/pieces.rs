@@ -17,11 +17,9 @@ use fusebox_sandbox::ArtifactKey;
 use tokio::sync::{OnceCell, watch};
 
 use super::missing::MissingModules;
-use crate::{
-    modules::Modules,
-    store::{self, Store},
-};
+use crate::modules::Modules;
 use fusebox_link::LinkSender;
+use fusebox_store::Store;
 
 /// Request of a worker for a piece of a module.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +121,7 @@ impl Pieces {
         whole
     }
 
-    async fn read(&self, module: ModuleDigest, form: Form, key: Option<&ArtifactKey>) -> store::Result<Bytes> {
+    async fn read(&self, module: ModuleDigest, form: Form, key: Option<&ArtifactKey>) -> fusebox_store::Result<Bytes> {
         let (engine, artifacts, key) = match (form, self.artifacts.as_ref().zip(key)) {
             (Form::Wasm, _) => return Ok(self.store.module(&module).await?.unwrap_or_default()),
             (Form::Artifact { .. }, None) => return Ok(Bytes::new()),
@@ -165,12 +163,9 @@ mod tests {
     use fusebox_sandbox::{CompileCommand, Options, Sandbox};
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        random,
-        store::{NewFunction, embedded::EmbeddedStore},
-        telemetry::metrics::Metrics,
-    };
+    use crate::telemetry::metrics::Metrics;
+    use fusebox_store::{NewFunction, embedded::EmbeddedStore};
+    use fusebox_system::{clock::Clock, random};
 
     const MODULE: ModuleDigest = ModuleDigest([4; 32]);
 

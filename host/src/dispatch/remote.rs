@@ -12,11 +12,9 @@ use fusebox_core::{
 };
 
 use super::gateway::LinkId;
-use crate::{
-    store::{Claim, WorkerInfo},
-    worker::slots::EXTRA_SLOTS,
-};
+use crate::worker::slots::EXTRA_SLOTS;
 use fusebox_link::LinkSender;
+use fusebox_store::{Claim, WorkerInfo};
 
 /// Bytes of inputs after which a batch continues in another message: half of a message's size, so that one input of the
 /// largest size always fits beside them.

@@ -16,12 +16,11 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::crew::Crew;
 use crate::{
-    clock::Clock,
     invoke::{InvokeError, Invoker},
-    random,
-    store::{self, Accepted, Expects, Hint, NewTask, Store},
     tenancy::QuotaBook,
 };
+use fusebox_store::{Accepted, Expects, Hint, NewTask, Store};
+use fusebox_system::{clock::Clock, random};
 
 /// Longest wait for a worker, in milliseconds, in addition to the wall time of the run. About as long as clients wait.
 const QUEUE_MS: u64 = 30_000;
@@ -120,7 +119,7 @@ impl StoredInvoker {
     }
 }
 
-fn unavailable(error: store::Error) -> InvokeError {
+fn unavailable(error: fusebox_store::Error) -> InvokeError {
     InvokeError::Unavailable(error.to_string())
 }
 
@@ -152,7 +151,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::{LeaseRequest, NewFunction, PageRequest, Registered, embedded::EmbeddedStore};
+    use fusebox_store::{LeaseRequest, NewFunction, PageRequest, Registered, embedded::EmbeddedStore};
 
     async fn function(store: &Arc<dyn Store>, tenant: &TenantId) -> FunctionVersion {
         let new = NewFunction {

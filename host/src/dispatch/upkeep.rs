@@ -6,10 +6,8 @@ use fusebox_core::{error::ErrorCode, lifecycle::Next, task::Status};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    store::{Store, Ticked},
-    telemetry::metrics::Metrics,
-};
+use crate::telemetry::metrics::Metrics;
+use fusebox_store::{Store, Ticked};
 
 /// Interval of ticks: short, so that retries are little later than their delay.
 const TICK: Duration = Duration::from_millis(200);

@@ -13,10 +13,8 @@ use fusebox_core::{
 };
 
 use super::{App, error::Problem, functions, idempotency::Identity, quota::refused};
-use crate::{
-    random,
-    store::{Accepted, Expects, FunctionRef, NewTask},
-};
+use fusebox_store::{Accepted, Expects, FunctionRef, NewTask};
+use fusebox_system::random;
 
 /// `Retry-After` of a full queue, in milliseconds. Short, since queued tasks start all the time.
 const FULL_MS: u64 = 1_000;

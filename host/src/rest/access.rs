@@ -180,7 +180,7 @@ fn tell(operation: &mut Operation, needs: Needs) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Scope;
+    use fusebox_store::Scope;
 
     fn row(method: Method, needs: Needs, parameters: &[&str]) -> Row {
         Row { method, needs, parameters: parameters.iter().map(|&name| name.to_owned()).collect() }

@@ -25,7 +25,9 @@ use super::{
     items::{Batch, Item},
     rows,
 };
-use crate::{random, store::NewTask, tenancy::Caller};
+use crate::tenancy::Caller;
+use fusebox_store::NewTask;
+use fusebox_system::random;
 
 /// Media type of one JSON text per line.
 const NDJSON: &str = "application/x-ndjson";

@@ -23,10 +23,8 @@ use super::{
     App, Shared, accept, body::SmallJson, error::Problem, extract::Query, functions, idempotency, paging, retry, rows,
     tasks,
 };
-use crate::{
-    store::{FunctionRef, NewTask, PageRequest},
-    tenancy::Caller,
-};
+use crate::tenancy::Caller;
+use fusebox_store::{FunctionRef, NewTask, PageRequest};
 
 /// List dead letters
 ///

@@ -17,10 +17,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::request_id;
-use crate::{
-    store::{self, Acting},
-    tenancy::{Refusal, admin::AdminError},
-};
+use crate::tenancy::{Refusal, admin::AdminError};
+use fusebox_store::Acting;
 
 /// Prefix of a problem's type URI; the code follows.
 const TYPE_BASE: &str = "https://fusebox.dev/problems/";
@@ -164,15 +162,15 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
+impl From<fusebox_store::Error> for Problem {
+    fn from(error: fusebox_store::Error) -> Self {
         match error {
-            store::Error::Corrupt(_) => {
+            fusebox_store::Error::Corrupt(_) => {
                 tracing::error!(%error, "a stored record cannot be read");
                 Self::new(ErrorCode::Internal, "a stored record cannot be read; the host's log has the reason")
             }
             // Said in the log by the store itself.
-            store::Error::Emptied { .. } => Self::new(
+            fusebox_store::Error::Emptied { .. } => Self::new(
                 ErrorCode::StoreUnavailable,
                 "the store has lost its functions, keys and tasks, or is another one: the host's log says what to do",
             ),

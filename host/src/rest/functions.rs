@@ -29,14 +29,12 @@ use super::{
     paging,
     quota::refused,
 };
-use crate::{
-    random,
-    store::{FunctionRef, NewFunction, Registered, kv::Namespace},
-    tenancy::{
-        Caller,
-        audit::{self, Act},
-    },
+use crate::tenancy::{
+    Caller,
+    audit::{self, Act},
 };
+use fusebox_store::{FunctionRef, NewFunction, Registered, kv::Namespace};
+use fusebox_system::random;
 
 /// `Retry-After` of a full function quota, in milliseconds: it takes a deletion to make room.
 const DELETED_MS: u64 = 60_000;

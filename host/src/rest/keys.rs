@@ -15,14 +15,12 @@ use super::{
     extract::{Path, Query},
     paging,
 };
-use crate::{
-    store::{Key, Scope},
-    tenancy::{
-        ApiKey, Caller,
-        admin::{self, AdminError, NewKey},
-        audit::{self, Act},
-    },
+use crate::tenancy::{
+    ApiKey, Caller,
+    admin::{self, AdminError, NewKey},
+    audit::{self, Act},
 };
+use fusebox_store::{Key, Scope};
 
 /// Returns the view of a key, with its status at `now`.
 #[must_use]

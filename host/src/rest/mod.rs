@@ -36,14 +36,14 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    clock::Clock,
     invoke::Invoker,
     modules::Modules,
     secrets::SecretsKey,
-    store::{Scope, Store},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, Needs, audit::Denials},
 };
+use fusebox_store::{Scope, Store};
+use fusebox_system::clock::Clock;
 
 use self::{access::Routes, front::Front};
 

@@ -3,7 +3,7 @@
 use fusebox_api::Paging;
 use fusebox_core::limits::PAGE_ROWS_MAX;
 
-use crate::store::PageRequest;
+use fusebox_store::PageRequest;
 
 /// Rows per page without a `limit`.
 const PAGE_ROWS_DEFAULT: u32 = 100;

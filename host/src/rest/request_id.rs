@@ -9,7 +9,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use crate::random;
+use fusebox_system::random;
 
 /// Header with the id, in requests and responses.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

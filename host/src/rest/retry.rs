@@ -13,11 +13,9 @@ use super::{
     idempotency::{Asked, Key},
     tasks,
 };
-use crate::{
-    random,
-    store::{FunctionRef, NewTask},
-    tenancy::Caller,
-};
+use crate::tenancy::Caller;
+use fusebox_store::{FunctionRef, NewTask};
+use fusebox_system::random;
 
 /// Retry a failed task
 ///

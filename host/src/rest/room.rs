@@ -211,10 +211,8 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        store::{KeyId, Scope},
-        tenancy::Checked,
-    };
+    use crate::tenancy::Checked;
+    use fusebox_store::{KeyId, Scope};
 
     fn caller(tenant: &str, scope: Scope) -> Caller {
         let key = Some(KeyId([7; 8]));

@@ -28,13 +28,11 @@ use super::{
     keys::outcome,
     paging,
 };
-use crate::{
-    store::kv::{Namespace, SettingKind},
-    tenancy::{
-        Caller,
-        audit::{self, Act},
-    },
+use crate::tenancy::{
+    Caller,
+    audit::{self, Act},
 };
+use fusebox_store::kv::{Namespace, SettingKind};
 
 /// List a function's configuration
 #[utoipa::path(get, path = "/v1/functions/{function}/config", tag = "settings",

@@ -27,11 +27,9 @@ use super::{
     idempotency::{self, Key},
     invoke, paging, prefer, wait,
 };
-use crate::{
-    random,
-    store::{Cancelled, NewTask, TaskResult},
-    tenancy::Caller,
-};
+use crate::tenancy::Caller;
+use fusebox_store::{Cancelled, NewTask, TaskResult};
+use fusebox_system::random;
 
 /// Response header that confirms a wait.
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");

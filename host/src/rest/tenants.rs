@@ -15,14 +15,12 @@ use super::{
     keys::outcome,
     paging,
 };
-use crate::{
-    store::Tenant,
-    tenancy::{
-        Caller,
-        admin::{self, AdminError},
-        audit::{self, Act},
-    },
+use crate::tenancy::{
+    Caller,
+    admin::{self, AdminError},
+    audit::{self, Act},
 };
+use fusebox_store::Tenant;
 
 /// Returns the view of a tenant.
 #[must_use]

@@ -9,10 +9,8 @@ use fusebox_core::id::TaskId;
 use tokio::time::{Instant, timeout_at};
 
 use super::{App, error::Problem};
-use crate::{
-    store::{Hint, TaskResult},
-    tenancy::Caller,
-};
+use crate::tenancy::Caller;
+use fusebox_store::{Hint, TaskResult};
 
 /// Interval at which a waiter reads the record without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(1);

@@ -16,7 +16,8 @@ use fusebox_core::{
 use tokio::time::Instant;
 
 use super::{App, Shared, body::SmallJson, error::Problem, prefer, tasks, wait};
-use crate::{store::Hint, tenancy::Caller};
+use crate::tenancy::Caller;
+use fusebox_store::Hint;
 
 /// Interval at which a wait for any of many tasks reads them all without a hint, since hints can be lost.
 const FALLBACK: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use fusebox_api::{
 };
 
 use super::{Shared, error::Problem, extract::Query, paging};
-use crate::store::WorkerInfo;
+use fusebox_store::WorkerInfo;
 
 /// List workers
 ///

@@ -16,8 +16,9 @@ use prometheus_client::{
 };
 
 use super::lines;
-use crate::{egress::refused::Counters as EgressCounters, store::Backlog};
+use crate::egress::refused::Counters as EgressCounters;
 use fusebox_link::Counters;
+use fusebox_store::Backlog;
 
 /// Buckets in seconds, from a fast run to a long one.
 const SECONDS_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];

@@ -7,8 +7,8 @@ use fusebox_core::{
 };
 
 use super::ApiKey;
-use crate::store::{
-    self, Acting, FunctionRef, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
+use fusebox_store::{
+    Acting, FunctionRef, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
 };
 
 /// Request for a key.
@@ -59,7 +59,7 @@ pub enum AdminError {
     AboveCeiling(QuotaError),
     /// The store does not answer.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] fusebox_store::Error),
 }
 
 /// Result of an act.
@@ -91,7 +91,7 @@ async fn add(store: &dyn Identity, by: Acting, new: NewKey, replaces: Option<Rep
     let secret = ApiKey::random();
     let (id, digest) = (secret.id(), secret.digest());
     let NewKey { tenant, scope, name, life_ms } = new;
-    let new = store::NewKey { id, tenant: tenant.clone(), scope, name, digest, life_ms, replaces };
+    let new = fusebox_store::NewKey { id, tenant: tenant.clone(), scope, name, digest, life_ms, replaces };
     match store.add_key(by, new).await?.map_err(|_| AdminError::Denied(by))? {
         KeyAdded::Added(key) => Ok((key, secret)),
         KeyAdded::NoTenant => Err(AdminError::NoTenant(tenant)),

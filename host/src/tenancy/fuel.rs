@@ -13,7 +13,7 @@ use fusebox_core::{
 };
 
 use super::QuotaBook;
-use crate::store::{self, Store};
+use fusebox_store::Store;
 
 /// Reserves and refunds fuel.
 pub struct FuelMeter {
@@ -34,7 +34,7 @@ pub enum NoFuel {
         wait_ms: u64,
     },
     /// The store does not answer.
-    Store(store::Error),
+    Store(fusebox_store::Error),
 }
 
 impl FuelMeter {

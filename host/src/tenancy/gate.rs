@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiKey, Caller, Checked, Needs};
-use crate::store::{self, KeyId, KnownKey, Store};
+use fusebox_store::{KeyId, KnownKey, Store};
 
 const BELIEVED: Duration = Duration::from_millis(KEY_BELIEVED_MS);
 /// Interval of checks for a first key, since notifications of changes may be lost.
@@ -31,7 +31,7 @@ pub enum Refusal {
     /// The key is valid, but lacks the scope.
     Forbidden(Caller),
     /// The store does not answer.
-    Store(store::Error),
+    Store(fusebox_store::Error),
 }
 
 /// Authenticates requests against the keys in the store.
@@ -57,7 +57,7 @@ impl Gate {
     ///
     /// # Errors
     /// Fails if the store does not answer.
-    pub async fn is_closed(&self) -> store::Result<bool> {
+    pub async fn is_closed(&self) -> fusebox_store::Result<bool> {
         if self.was_closed() {
             return Ok(true);
         }
@@ -145,7 +145,7 @@ impl Gate {
     }
 
     /// Finds a key by its id. Absence is not cached, so that a new key is valid at once.
-    async fn find(&self, id: KeyId) -> store::Result<Option<(Arc<KnownKey>, Checked)>> {
+    async fn find(&self, id: KeyId) -> fusebox_store::Result<Option<(Arc<KnownKey>, Checked)>> {
         if let Some(known) = self.keys.get(&id)
             && self.is_fresh(known.1)
         {
@@ -181,11 +181,9 @@ mod tests {
     use fusebox_core::{name::TenantId, time::Millis};
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        store::{Acting, Scope, embedded::EmbeddedStore},
-        tenancy::admin::{self, NewKey},
-    };
+    use crate::tenancy::admin::{self, NewKey};
+    use fusebox_store::{Acting, Scope, embedded::EmbeddedStore};
+    use fusebox_system::clock::Clock;
 
     #[tokio::test]
     async fn a_gate_closes_by_itself_when_the_first_key_is_made() {

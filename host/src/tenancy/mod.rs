@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use fusebox_core::name::TenantId;
 
-use crate::store::{Acting, KeyId, Scope};
+use fusebox_store::{Acting, KeyId, Scope};
 
 pub mod admin;
 pub mod audit;

@@ -14,7 +14,7 @@ use fusebox_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, Store};
+use fusebox_store::Store;
 
 /// Interval of reads without a reported change, since a report can be lost.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ impl QuotaBook {
     ///
     /// # Errors
     /// Fails if the store does not answer.
-    pub async fn refresh(&self) -> store::Result<()> {
+    pub async fn refresh(&self) -> fusebox_store::Result<()> {
         let tenants = self.store.tenants().await?;
         let tenants = tenants.into_iter().map(|tenant| (tenant.id.clone(), Quotas::of(&tenant.id, &tenant.quotas)));
         let tenants: HashMap<_, _, _> = tenants.collect();

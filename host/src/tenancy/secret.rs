@@ -6,10 +6,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::{
-    random,
-    store::{KeyId, SecretDigest, identity::from_hex},
-};
+use fusebox_store::{KeyId, SecretDigest, identity::from_hex};
+use fusebox_system::random;
 
 /// Prefix of every key, by which people and secret scanners recognize one.
 const PREFIX: &str = "fb";

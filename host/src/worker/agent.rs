@@ -27,8 +27,9 @@ use super::{
     slots::{Done, Job, Lane, Slots},
     wasm::{MissingWasm, Ready},
 };
-use crate::{clock::Clock, modules::Modules};
+use crate::modules::Modules;
 use fusebox_link::{Link, LinkReceiver, LinkSender};
+use fusebox_system::clock::Clock;
 
 /// Interval of acknowledgements, well within [`fusebox_core::limits::RECEIPT_MS_MAX`]. Attempts that have ended by then
 /// need none, since a report acknowledges too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fusebox_core::limits::LEASE_MS;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::random;
+use fusebox_system::random;
 
 /// First and longest pause before rejoining. Drawn between half and all of it, so that the workers of a restarted
 /// dispatcher do not all rejoin at once.

@@ -25,7 +25,8 @@ use super::{
     queues::{Full, Queues},
     runner::{NotRun, Runner},
 };
-use crate::{clock::Clock, telemetry::metrics::Metrics};
+use crate::telemetry::metrics::Metrics;
+use fusebox_system::clock::Clock;
 
 /// Invocation that waits for a slot.
 #[derive(Debug)]

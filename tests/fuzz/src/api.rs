@@ -13,12 +13,10 @@ use axum::{
 };
 use bytes::Bytes;
 use fusebox::{
-    clock::Clock,
     invoke::{InvokeError, Invoker},
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
-    store::{Acting, Scope, embedded::EmbeddedStore},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{
         Gate, QuotaBook,
@@ -32,6 +30,8 @@ use fusebox_core::{
     outcome::{Ended, Receipt},
     quota::QuotaSettings,
 };
+use fusebox_store::{Acting, Scope, embedded::EmbeddedStore};
+use fusebox_system::clock::Clock;
 use http_body_util::BodyExt as _;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;

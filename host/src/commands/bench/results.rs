@@ -10,7 +10,7 @@ use procfs::{CpuInfo, Current as _, LoadAverage, Meminfo};
 use serde::{Deserialize, Serialize};
 
 use super::{busy::Busy, memory::Held, plan::StoreKind, row::Row};
-use crate::clock::Clock;
+use fusebox_system::clock::Clock;
 
 /// Name of the file.
 const FILE: &str = "results.json";

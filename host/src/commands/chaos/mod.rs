@@ -27,8 +27,9 @@ use crate::{
         cluster::{Fsync, Mode, Rigged, Role, Shape},
         parts, signals,
     },
-    random, ui,
+    ui,
 };
+use fusebox_system::random;
 use report::Report;
 use run::Run;
 use schedule::{Kind, Plan};

@@ -18,13 +18,11 @@ use super::{
     recorder::Recorder,
     schedule::{Kind, Round},
 };
-use crate::{
-    clock::Clock,
-    commands::{
-        cluster::{Cluster, Part, READY, Role},
-        process::Process,
-    },
+use crate::commands::{
+    cluster::{Cluster, Part, READY, Role},
+    process::Process,
 };
+use fusebox_system::clock::Clock;
 
 /// Longest time of an orderly end: running tasks may take 30 s, and the process a moment more.
 const DRAIN: Duration = Duration::from_secs(35);

@@ -18,10 +18,10 @@ use super::{
     schedule::{Kind, Plan},
 };
 use crate::{
-    clock::Clock,
     commands::cluster::{Cluster, Part, Role, Shape},
     ui::{self, progress},
 };
+use fusebox_system::clock::Clock;
 
 /// Number of concurrent clients.
 const CLIENTS: u32 = 16;

@@ -6,10 +6,8 @@ use bytesize::ByteSize;
 use rustix::fs::{Access, access, statvfs};
 
 use super::{Finding, Verdict};
-use crate::{
-    commands::{parts::StoreAddress, store::RedisArgs},
-    store::redis::RedisStore,
-};
+use crate::commands::{parts::StoreAddress, store::RedisArgs};
+use fusebox_store::redis::RedisStore;
 
 const WHAT: &str = "store";
 

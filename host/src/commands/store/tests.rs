@@ -45,7 +45,7 @@ async fn a_store_that_is_not_there_in_time_is_told_with_what_to_do() {
     let (told, attempts) = opened(PAUSE_MIN * 2, &vec![absent; 100]).await;
     assert!(told.contains("refuses connections") && told.contains("--store-wait"), "{told}");
     assert_eq!(attempts, 2);
-    let silent = when_there(PAUSE_MIN, async || std::future::pending::<store::Result<()>>().await);
+    let silent = when_there(PAUSE_MIN, async || std::future::pending::<fusebox_store::Result<()>>().await);
     assert!(silent.await.unwrap_err().to_string().contains("does not answer"));
 }
 

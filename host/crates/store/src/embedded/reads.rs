@@ -1,0 +1,263 @@
+//! Reads of the committed state, directly from the engine and concurrent with the writer. Each read sees one snapshot.
+//! Independent of the steps.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{FunctionId, ModuleDigest, TaskId},
+    limits::PAGE_ROWS_MAX,
+    name::{FunctionName, TenantId},
+    task::Task,
+    time::Millis,
+};
+use quick_cache::sync::Cache;
+
+use super::{
+    engine::{Engine, Snapshot, Space},
+    keys::{self, Key},
+    records::{self, Counters, FunctionRecord},
+};
+use crate::{Backlog, Error, FunctionRef, Page, PageRequest, Result, TaskResult};
+
+/// Largest number of cached function versions, about 300 bytes each. Beyond it, versions are read from the engine.
+const VERSIONS_MAX: usize = 1_000;
+
+type Versions = Cache<(TenantId, FunctionRef), (u64, FunctionVersion)>;
+
+/// Reader of the committed state. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Reads {
+    engine: Arc<Engine>,
+    /// Versions found, with the number of their snapshot: a sync invoke reads nothing else, and usually nothing has
+    /// changed.
+    versions: Arc<Versions>,
+}
+
+impl Reads {
+    /// Creates a reader of an engine.
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, versions: Arc::new(Cache::new(VERSIONS_MAX)) }
+    }
+
+    /// Performs a read that may take long on a thread for blocking work.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let reads = self.clone();
+        let done = tokio::task::spawn_blocking(move || read(&reads)).await;
+        done.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
+    /// Returns the time of the last step that wrote, in this or an earlier process; 0 if there was none.
+    pub(super) fn written_at(&self) -> Result<Millis> {
+        let bytes = self.engine.snapshot()?.get(Space::Records, &keys::written_at())?;
+        let written_at = bytes.map(|bytes| records::decode("the time", &bytes)).transpose()?;
+        Ok(written_at.unwrap_or_default())
+    }
+
+    /// Returns the current committed state.
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.engine.snapshot()
+    }
+
+    /// Returns a task.
+    pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+        let snapshot = self.engine.snapshot()?;
+        task_of(&snapshot, tenant, task)
+    }
+
+    /// Returns a task and its output.
+    pub(super) fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
+        let snapshot = self.engine.snapshot()?;
+        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
+        let output = snapshot.get(Space::Blobs, &keys::output(task.id))?.unwrap_or_default();
+        Ok(Some(TaskResult { task, output }))
+    }
+
+    /// Returns a task's log.
+    pub(super) fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        let snapshot = self.engine.snapshot()?;
+        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
+        Ok(Some(snapshot.get(Space::Blobs, &keys::log(task.id))?.unwrap_or_default()))
+    }
+
+    /// Returns a task's input.
+    pub(super) fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
+        let snapshot = self.engine.snapshot()?;
+        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
+        Ok(Some(snapshot.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_default()))
+    }
+
+    /// Returns a tenant's tasks, newest first.
+    pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        self.latest_first(tenant, &keys::listed_of(tenant), page)
+    }
+
+    /// Returns a tenant's dead letters, most recent failure first.
+    pub(super) fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        self.latest_first(tenant, &keys::dead_letters_of(tenant), page)
+    }
+
+    /// Returns a page of the index whose keys consist of `prefix` and a moment, latest first.
+    fn latest_first(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<Task>> {
+        let to = match cursor(page) {
+            None => keys::past(prefix),
+            Some(Some(moment)) if moment.len() == keys::MOMENT_BYTES => [prefix, &moment].concat(),
+            Some(_) => return Ok(empty()),
+        };
+        let snapshot = self.engine.snapshot()?;
+        let entries = snapshot.entries(Space::Index, prefix, &to)?.rev().map(|entry| Ok(entry?.0));
+        fill(page, prefix.len(), entries, |key| {
+            let Some(id) = keys::last_task(key) else { return Ok(None) };
+            task_of(&snapshot, tenant, id)
+        })
+    }
+
+    /// Returns one version.
+    pub(super) fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        let snapshot = self.engine.snapshot()?;
+        let key = (tenant.clone(), function.clone());
+        if let Some((moment, version)) = self.versions.get(&key)
+            && moment == snapshot.moment()
+        {
+            return Ok(Some(version));
+        }
+        let id = match function {
+            FunctionRef::Id(id) => Some(*id),
+            FunctionRef::Name(name) => {
+                let id = snapshot.get(Space::Records, &keys::newest(tenant, name))?;
+                id.map(|id| function_id(&id)).transpose()?
+            }
+        };
+        let found = id.map(|id| function_of(&snapshot, tenant, id)).transpose()?.flatten();
+        if let Some(version) = &found {
+            self.versions.insert(key, (snapshot.moment(), version.clone()));
+        }
+        Ok(found)
+    }
+
+    /// Returns the newest version of each name, sorted by name.
+    pub(super) fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        self.functions_of(tenant, &keys::newest_of_all(tenant), page)
+    }
+
+    /// Returns a page of the versions whose ids are stored under a prefix, in key order.
+    fn functions_of(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        let from = match cursor(page) {
+            None => prefix.to_vec(),
+            Some(Some(last)) => keys::next(&[prefix, &last[..]].concat()),
+            Some(None) => return Ok(empty()),
+        };
+        let snapshot = self.engine.snapshot()?;
+        let entries = snapshot.entries(Space::Records, &from, &keys::past(prefix))?.map(|entry| Ok(entry?.0));
+        fill(page, prefix.len(), entries, |key| match snapshot.get(Space::Records, key)? {
+            Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
+            None => Ok(None),
+        })
+    }
+
+    /// Returns the versions of a name, newest first.
+    pub(super) fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>> {
+        self.functions_of(tenant, &keys::versions(tenant, name), page)
+    }
+
+    /// Returns a module's wasm bytes.
+    pub(super) fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+        self.engine.snapshot()?.get(Space::Blobs, &keys::module(digest))
+    }
+
+    /// Returns the numbers of unfinished tasks, for each tenant that has any.
+    pub(super) fn backlog(&self) -> Result<Vec<Backlog>> {
+        let prefix = keys::counters_of_all();
+        let mut backlog = Vec::new();
+        for entry in self.engine.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))? {
+            let (key, value) = entry?;
+            let counters: Counters = records::decode("a tenant's counters", &value)?;
+            let tenant = keys::tenant_of_counters(&key);
+            let tenant = tenant.ok_or_else(|| Error::Corrupt("the key of a tenant's counters".to_owned()))?;
+            backlog.extend(counters.backlog(tenant));
+        }
+        Ok(backlog)
+    }
+
+    /// Returns the size of the store on disk, in bytes.
+    pub(super) fn disk_bytes(&self) -> Result<u64> {
+        self.engine.disk_bytes()
+    }
+
+    /// Fails if the engine is closed, as it is after a failed write.
+    pub(super) fn check(&self) -> Result<()> {
+        self.engine.snapshot().map(drop)
+    }
+}
+
+fn task_of(snapshot: &Snapshot, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+    let bytes = snapshot.get(Space::Records, &keys::task(task))?;
+    let task = bytes.map(|bytes| records::decode_task(&bytes)).transpose()?;
+    Ok(task.filter(|task| task.tenant == *tenant))
+}
+
+fn function_of(snapshot: &Snapshot, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
+    let Some(bytes) = snapshot.get(Space::Records, &keys::function(function))? else { return Ok(None) };
+    let FunctionRecord { version, deleted } = records::decode_function(&bytes)?;
+    Ok((version.tenant == *tenant && !deleted).then_some(version))
+}
+
+fn function_id(bytes: &[u8]) -> Result<FunctionId> {
+    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| Error::Corrupt("a function's id".to_owned()))?;
+    Ok(FunctionId::from_bytes(bytes))
+}
+
+/// Decodes the cursor of a page: `None` without one, `Some(None)` if it is invalid, otherwise the end of the last row's
+/// key.
+fn cursor(page: &PageRequest) -> Option<Option<Key>> {
+    page.cursor.as_ref().map(|text| hex::decode(text).ok())
+}
+
+fn empty<T>() -> Page<T> {
+    Page { items: Vec::new(), next: None }
+}
+
+/// Reads a page's rows; the cursor of the next page is the end of the last row's key.
+fn fill<T>(
+    page: &PageRequest,
+    prefix: usize,
+    keys: impl Iterator<Item = Result<Key>>,
+    row: impl Fn(&[u8]) -> Result<Option<T>>,
+) -> Result<Page<T>> {
+    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+    let (mut items, mut last) = (Vec::new(), None);
+    for key in keys {
+        let key = key?;
+        if items.len() == rows {
+            let next = last.map(|last: Key| hex::encode(last.get(prefix..).unwrap_or_default()));
+            return Ok(Page { items, next });
+        }
+        items.extend(row(&key)?);
+        last = Some(key);
+    }
+    Ok(Page { items, next: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_hexadecimal_or_nothing() {
+        let read = |text: &str| cursor(&PageRequest { cursor: Some(text.to_owned()), rows: 1 });
+        assert_eq!(read("00fF"), Some(Some(vec![0, 255])));
+        assert_eq!(read(""), Some(Some(Vec::new())));
+        for none in ["0", "0g", "é", "+1"] {
+            assert_eq!(read(none), Some(None), "{none}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Acceptance of new tasks and replays.
+
+use fusebox_core::{
+    error::ErrorCode,
+    id::{LeaseToken, WorkerId},
+    lifecycle::Fence,
+    outcome::{Failure, Receipt},
+    task::{Lease, Task, TaskState},
+};
+
+use bytes::Bytes;
+
+use super::Steps;
+use crate::{
+    Accepted, NewTask, Result,
+    embedded::{engine::Space, keys},
+    new_task::REPLAYED_BYTES_MAX,
+};
+
+impl Steps<'_> {
+    /// Accepts tasks independently of each other; returns the answers in their order.
+    pub(in crate::embedded) fn accept(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        tasks.into_iter().map(|task| self.accept_one(task)).collect()
+    }
+
+    /// Accepts replays of dead letters with the letters' inputs; returns the answers in their order. Handles only as
+    /// many as one step may copy, but at least one.
+    pub(in crate::embedded) fn replay(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        let (mut answers, mut copied) = (Vec::new(), 0);
+        for task in tasks {
+            if copied >= REPLAYED_BYTES_MAX {
+                break;
+            }
+            let known = self.task(task.id)?.is_some();
+            let input = if known { Some(Bytes::new()) } else { self.letter_input(&task)? };
+            answers.push(match input {
+                Some(input) => {
+                    copied += input.len();
+                    self.accept_one(NewTask { input, ..task })?
+                }
+                None => Accepted::InputGone,
+            });
+        }
+        Ok(answers)
+    }
+
+    fn letter_input(&self, task: &NewTask) -> Result<Option<Bytes>> {
+        let letter = task.retry_of.map(|letter| self.task(letter)).transpose()?.flatten();
+        match letter.filter(|letter| letter.tenant == task.tenant && letter.is_dead_letter()) {
+            Some(letter) => Ok(Some(self.group.get(Space::Blobs, &keys::input(letter.id))?.unwrap_or_default())),
+            None => Ok(None),
+        }
+    }
+
+    fn accept_one(&mut self, new: NewTask) -> Result<Accepted> {
+        if let Some(known) = self.task(new.id)? {
+            let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
+            return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
+        }
+        if self.counters(&new.tenant)?.waiting() >= new.queued_max {
+            return Ok(Accepted::QueueFull);
+        }
+        let mut task = new.accepted(self.now);
+        match self.hold_function(&task.tenant, task.function)? {
+            true if !new.input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), new.input),
+            true => {}
+            false => self.fail_without_function(&mut task),
+        }
+        self.group.put(Space::Index, keys::listed(&task), Vec::new());
+        self.enter(&task)?;
+        self.save(&task)?;
+        Ok(Accepted::New { at: self.now })
+    }
+
+    /// Ends a task whose function was deleted after its caller had looked it up, since it could never run.
+    fn fail_without_function(&self, task: &mut Task) {
+        task.state = TaskState::Queued { not_before: self.now };
+        let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
+        let lease = Lease { worker, token, started_at: self.now, expires_at: self.now, renewed: false };
+        let failure =
+            Failure::new(ErrorCode::FunctionNotFound, "the function was deleted before the task was accepted");
+        if let Ok(attempt) = task.lease(lease) {
+            let receipt = Receipt { attempt, ..Receipt::default() };
+            // Never refused: the lease was just made.
+            let _ = task.end(Fence { attempt, token }, Some(failure), receipt, self.now);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Registration and deletion of functions, and the lifetime of versions and modules. A version is kept until it is
+//! deleted and its last task has ended; a module until no version needs it.
+
+use bytes::Bytes;
+use fusebox_core::{
+    function::FunctionVersion,
+    id::{FunctionId, ModuleDigest},
+    name::{FunctionName, TenantId},
+};
+
+use super::Steps;
+use crate::{
+    Error, FunctionRef, NewFunction, Registered, Result,
+    embedded::{
+        engine::Space,
+        keys::{self, Key},
+        records::{self, FunctionRecord},
+    },
+};
+
+impl Steps<'_> {
+    /// Stores a function version and its module. Registering the same id again answers the version created before.
+    pub(in crate::embedded) fn register(&mut self, new: NewFunction, module: Bytes) -> Result<Registered> {
+        match self.function_record(new.id)? {
+            Some(known) if known.version.tenant == new.tenant => return Ok(Registered::Version(known.version)),
+            Some(_) => return Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
+            None => {}
+        }
+        if self.counters(&new.tenant)?.versions >= new.versions_max {
+            return Ok(Registered::QuotaReached { max: new.versions_max });
+        }
+        let module_bytes = u64::try_from(module.len()).unwrap_or(u64::MAX);
+        let key = keys::module_bytes(&new.tenant);
+        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_add(module_bytes);
+        if kept > new.module_bytes_max {
+            return Ok(Registered::BytesReached { max: new.module_bytes_max });
+        }
+        self.group.put(Space::Records, key, records::encode(&kept)?);
+        let last = keys::last_version(&new.tenant, &new.name);
+        let version = FunctionVersion {
+            id: new.id,
+            tenant: new.tenant,
+            name: new.name,
+            version: self.number::<u32>("a version number", &last)?.saturating_add(1),
+            module: new.module,
+            module_bytes,
+            abi: new.abi,
+            limits: new.limits,
+            grants: new.grants,
+            created_at: self.now,
+        };
+        self.group.put(Space::Records, last, records::encode(&version.version)?);
+        self.hold_module(&version.module, module)?;
+        self.put_id(keys::version(&version.tenant, &version.name, version.version), version.id);
+        self.put_id(keys::newest(&version.tenant, &version.name), version.id);
+        self.count(&version.tenant, |counters| counters.versions += 1)?;
+        self.put_function(&FunctionRecord { version: version.clone(), deleted: false })?;
+        Ok(Registered::Version(version))
+    }
+
+    /// Deletes one version by id, or every version of a name. Returns true if there was one.
+    pub(in crate::embedded) fn delete_function(&mut self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
+        let ids = match function {
+            FunctionRef::Id(id) => vec![*id],
+            FunctionRef::Name(name) => self.version_ids(tenant, name, usize::MAX)?,
+        };
+        let mut any = false;
+        for id in ids {
+            let Some(record) = self.function_record(id)? else { continue };
+            if record.version.tenant == *tenant && !record.deleted {
+                self.delete_version(record)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    fn delete_version(&mut self, mut record: FunctionRecord) -> Result<()> {
+        let FunctionVersion { id, tenant, name, version, module_bytes, .. } = record.version.clone();
+        let key = keys::module_bytes(&tenant);
+        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_sub(module_bytes);
+        self.group.put(Space::Records, key, records::encode(&kept)?);
+        self.group.remove(Space::Records, keys::version(&tenant, &name, version));
+        match self.version_ids(&tenant, &name, 1)?.first() {
+            Some(newest) => self.put_id(keys::newest(&tenant, &name), *newest),
+            None => self.group.remove(Space::Records, keys::newest(&tenant, &name)),
+        }
+        self.count(&tenant, |counters| counters.versions = counters.versions.saturating_sub(1))?;
+        if self.number::<u64>("a count of tasks", &keys::unfinished(id))? == 0 {
+            return self.drop_function(&record.version);
+        }
+        record.deleted = true;
+        self.put_function(&record)
+    }
+
+    /// Counts a new task of a function. Returns false if the function does not exist.
+    pub(super) fn hold_function(&mut self, tenant: &TenantId, function: FunctionId) -> Result<bool> {
+        match self.function_record(function)? {
+            Some(record) if record.version.tenant == *tenant => {}
+            _ => return Ok(false),
+        }
+        let key = keys::unfinished(function);
+        let tasks = self.number::<u64>("a count of tasks", &key)?;
+        self.group.put(Space::Records, key, records::encode(&(tasks + 1))?);
+        Ok(true)
+    }
+
+    /// Counts the end of a task of a function, and removes a deleted function with its last task.
+    pub(super) fn release_function(&mut self, tenant: &TenantId, function: FunctionId) -> Result<()> {
+        let Some(record) = self.function_record(function)? else { return Ok(()) };
+        if record.version.tenant != *tenant {
+            return Ok(());
+        }
+        let key = keys::unfinished(function);
+        let tasks = self.number::<u64>("a count of tasks", &key)?.saturating_sub(1);
+        if tasks > 0 {
+            self.group.put(Space::Records, key, records::encode(&tasks)?);
+            return Ok(());
+        }
+        self.group.remove(Space::Records, key);
+        if record.deleted { self.drop_function(&record.version) } else { Ok(()) }
+    }
+
+    fn drop_function(&mut self, version: &FunctionVersion) -> Result<()> {
+        self.group.remove(Space::Records, keys::function(version.id));
+        let key = keys::module(&version.module);
+        let needed = self.number::<u64>("a count of versions", &key)?.saturating_sub(1);
+        if needed > 0 {
+            self.group.put(Space::Records, key, records::encode(&needed)?);
+        } else {
+            self.group.remove(Space::Records, key.clone());
+            self.group.remove(Space::Blobs, key);
+        }
+        Ok(())
+    }
+
+    fn hold_module(&mut self, digest: &ModuleDigest, module: Bytes) -> Result<()> {
+        let key = keys::module(digest);
+        let needed = self.number::<u64>("a count of versions", &key)?;
+        if needed == 0 {
+            self.group.put(Space::Blobs, key.clone(), module);
+        }
+        self.group.put(Space::Records, key, records::encode(&(needed + 1))?);
+        Ok(())
+    }
+
+    /// Returns the ids of a name's versions, newest first.
+    fn version_ids(&self, tenant: &TenantId, name: &FunctionName, limit: usize) -> Result<Vec<FunctionId>> {
+        let prefix = keys::versions(tenant, name);
+        let found = self.group.keys(Space::Records, &prefix, &keys::past(&prefix), limit)?;
+        let ids = found.iter().map(|key| self.id(key));
+        ids.collect()
+    }
+
+    fn id(&self, key: &[u8]) -> Result<FunctionId> {
+        let bytes = self.group.get(Space::Records, key)?.unwrap_or_default();
+        let bytes = <[u8; 16]>::try_from(&bytes[..]).map_err(|_| Error::Corrupt("a function's id".to_owned()))?;
+        Ok(FunctionId::from_bytes(bytes))
+    }
+
+    fn put_id(&mut self, key: Key, id: FunctionId) {
+        self.group.put(Space::Records, key, id.as_bytes().to_vec());
+    }
+
+    fn put_function(&mut self, record: &FunctionRecord) -> Result<()> {
+        self.group.put(Space::Records, keys::function(record.version.id), records::encode_function(record)?);
+        Ok(())
+    }
+
+    /// Returns a stored number, 0 if absent.
+    fn number<T: serde::de::DeserializeOwned + Default>(&self, what: &str, key: &[u8]) -> Result<T> {
+        let bytes = self.group.get(Space::Records, key)?;
+        bytes.map_or(Ok(T::default()), |bytes| records::decode(what, &bytes))
+    }
+}

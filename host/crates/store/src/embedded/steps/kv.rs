@@ -1,0 +1,184 @@
+//! Changes of values and settings. The record of a value is complete in itself; the namespace's record counts the
+//! values and allots revisions.
+
+use bytes::Bytes;
+use fusebox_core::{
+    capability::{Expects, Refusal, Revision, SettingName},
+    limits::SETTINGS_MAX,
+    time::Millis,
+};
+
+use super::Steps;
+use crate::{
+    Result,
+    embedded::{
+        engine::Space,
+        keys,
+        records::{self, NamespaceRecord, ValueRecord},
+    },
+    kv::{Granted, Namespace, NewValue, SettingKind},
+};
+
+/// Largest number of expired values that one set removes, to bound its work.
+const REMOVED_MAX: usize = 64;
+
+impl Steps<'_> {
+    /// Sets a value.
+    pub(in crate::embedded) fn set_value(&mut self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>> {
+        self.remove_expired(of)?;
+        let NewValue { key, value, ttl, expects } = new;
+        let (key, value) = (key.as_bytes(), Bytes::from(value));
+        let before = self.value_record(of, key)?;
+        let live = before.as_ref().filter(|before| before.is_live(self.now)).map(|before| before.revision);
+        if !expects.is_met(live) {
+            return Ok(Err(Refusal::Conflict));
+        }
+        let mut namespace = self.namespace(of)?;
+        let place = keys::value(of, key);
+        if let Some(before) = &before {
+            namespace.remove(key, before);
+        }
+        namespace.entries += 1;
+        namespace.bytes += (key.len() + value.len()) as u64;
+        if namespace.entries > self.options.kv_entries_max || namespace.bytes > self.options.kv_bytes_max {
+            return Ok(Err(Refusal::Quota));
+        }
+        namespace.revision += 1;
+        let (revision, expires_at) = (namespace.revision, ttl.map(|ttl| self.now.plus(ttl.ms())));
+        self.drop_expiry(of, key, before.as_ref());
+        if let Some(at) = expires_at {
+            self.group.put(Space::Index, keys::expiry(of, at, key), Bytes::new());
+        }
+        let record = ValueRecord { revision, expires_at, value };
+        self.group.put(Space::Blobs, place, records::encode(&record)?);
+        self.put_namespace(of, &namespace)?;
+        Ok(Ok(revision))
+    }
+
+    /// Removes a value.
+    pub(in crate::embedded) fn delete_value(
+        &mut self,
+        of: &Namespace,
+        key: &[u8],
+        expects: Expects,
+    ) -> Result<Granted<bool>> {
+        let before = self.value_record(of, key)?;
+        let live = before.as_ref().filter(|before| before.is_live(self.now)).map(|before| before.revision);
+        if live.is_none() && !matches!(expects, Expects::Revision(_)) {
+            return Ok(Ok(false));
+        }
+        if !expects.is_met(live) {
+            return Ok(Err(Refusal::Conflict));
+        }
+        if let Some(before) = before {
+            self.remove_value(of, key, &before)?;
+        }
+        Ok(Ok(true))
+    }
+
+    /// Sets a setting.
+    pub(in crate::embedded) fn set_setting(
+        &mut self,
+        of: &Namespace,
+        kind: SettingKind,
+        name: &SettingName,
+        value: Bytes,
+    ) -> Result<Granted<()>> {
+        let key = keys::setting(of, kind, name.as_str());
+        if !self.group.contains(Space::Records, &key)? {
+            let all = keys::settings(of, kind);
+            let known = self.group.keys(Space::Records, &all, &keys::past(&all), SETTINGS_MAX)?;
+            if known.len() >= SETTINGS_MAX {
+                return Ok(Err(Refusal::Quota));
+            }
+        }
+        self.group.put(Space::Records, key, value);
+        Ok(Ok(()))
+    }
+
+    /// Removes a setting.
+    pub(in crate::embedded) fn unset(&mut self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {
+        let key = keys::setting(of, kind, name.as_str());
+        let there = self.group.contains(Space::Records, &key)?;
+        if there {
+            self.group.remove(Space::Records, key);
+        }
+        Ok(there)
+    }
+
+    /// Deletes all values and settings of a function.
+    pub(in crate::embedded) fn forget(&mut self, of: &Namespace) -> Result<()> {
+        let ranges = [
+            (Space::Records, keys::settings(of, SettingKind::Config)),
+            (Space::Records, keys::settings(of, SettingKind::Secret)),
+            (Space::Blobs, keys::values(of)),
+            (Space::Index, keys::expiries(of)),
+        ];
+        for (space, prefix) in ranges {
+            for key in self.group.keys(space, &prefix, &keys::past(&prefix), usize::MAX)? {
+                self.group.remove(space, key);
+            }
+        }
+        // Revisions continue where they were, so that none is reused.
+        let revision = self.namespace(of)?.revision;
+        if revision > 0 {
+            self.put_namespace(of, &NamespaceRecord { revision, ..NamespaceRecord::default() })?;
+        }
+        Ok(())
+    }
+
+    fn remove_expired(&mut self, of: &Namespace) -> Result<()> {
+        let all = keys::expiries(of);
+        for entry in self.group.keys(Space::Index, &all, &keys::expiries_until(of, self.now), REMOVED_MAX)? {
+            let key = entry.get(all.len() + keys::TIME_BYTES..).unwrap_or_default().to_vec();
+            match self.value_record(of, &key)? {
+                Some(record) if !record.is_live(self.now) => self.remove_value(of, &key, &record)?,
+                _ => self.group.remove(Space::Index, entry),
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_value(&mut self, of: &Namespace, key: &[u8], record: &ValueRecord) -> Result<()> {
+        self.drop_expiry(of, key, Some(record));
+        self.group.remove(Space::Blobs, keys::value(of, key));
+        let mut namespace = self.namespace(of)?;
+        namespace.remove(key, record);
+        self.put_namespace(of, &namespace)
+    }
+
+    fn drop_expiry(&mut self, of: &Namespace, key: &[u8], record: Option<&ValueRecord>) {
+        if let Some(at) = record.and_then(|record| record.expires_at) {
+            self.group.remove(Space::Index, keys::expiry(of, at, key));
+        }
+    }
+
+    fn value_record(&self, of: &Namespace, key: &[u8]) -> Result<Option<ValueRecord>> {
+        let bytes = self.group.get(Space::Blobs, &keys::value(of, key))?;
+        bytes.map(|bytes| records::decode("a value", &bytes)).transpose()
+    }
+
+    fn namespace(&self, of: &Namespace) -> Result<NamespaceRecord> {
+        let bytes = self.group.get(Space::Records, &keys::namespace(of))?;
+        bytes.map_or_else(|| Ok(NamespaceRecord::default()), |bytes| records::decode("a namespace", &bytes))
+    }
+
+    fn put_namespace(&mut self, of: &Namespace, record: &NamespaceRecord) -> Result<()> {
+        self.group.put(Space::Records, keys::namespace(of), records::encode(record)?);
+        Ok(())
+    }
+}
+
+impl NamespaceRecord {
+    fn remove(&mut self, key: &[u8], value: &ValueRecord) {
+        self.entries = self.entries.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub((key.len() + value.value.len()) as u64);
+    }
+}
+
+impl ValueRecord {
+    /// Returns true if the value has not expired at `now`.
+    pub(in crate::embedded) fn is_live(&self, now: Millis) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
+}

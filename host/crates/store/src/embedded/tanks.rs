@@ -1,0 +1,47 @@
+//! Tenants' fuel. In memory: only this process draws, and a restart with full tanks gives a tenant at most a minute's
+//! worth.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use fusebox_core::{limits::COUNTED_TENANTS_MAX, name::TenantId, quota::FuelTank, time::Millis};
+
+use super::EmbeddedStore;
+use crate::{Fuel, Result};
+use fusebox_system::clock::Clock;
+
+pub(super) struct Tanks {
+    clock: Clock,
+    tanks: Mutex<HashMap<TenantId, FuelTank>>,
+}
+
+impl Tanks {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, tanks: Mutex::default() }
+    }
+
+    fn with<T>(&self, tenant: &TenantId, per_minute: u64, change: impl FnOnce(&mut FuelTank, Millis) -> T) -> T {
+        let now = self.clock.now();
+        let mut tanks = self.tanks.lock().unwrap_or_else(PoisonError::into_inner);
+        if tanks.len() >= COUNTED_TENANTS_MAX && !tanks.contains_key(tenant) {
+            // After a minute a tank is full, as an unknown one is.
+            tanks.retain(|_, tank| now.since(tank.at) < 60_000);
+        }
+        change(tanks.entry(tenant.clone()).or_insert_with(|| FuelTank::full(per_minute, now)), now)
+    }
+}
+
+#[async_trait]
+impl Fuel for EmbeddedStore {
+    async fn draw_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<u64> {
+        Ok(self.tanks.with(tenant, per_minute, |tank, now| tank.draw(per_minute, fuel, now)))
+    }
+
+    async fn give_back_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<()> {
+        self.tanks.with(tenant, per_minute, |tank, now| tank.give_back(per_minute, fuel, now));
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! Every name of a key or channel in Redis. One file, so that no two kinds of key can collide and a dump can be read.
+//! The functions in `library` receive these names as constants. Independent of the records' content.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `task:<id>` | hash | a task; its `record` is authoritative |
+//! | `function:<id>` | hash | a function version and its module's bytes |
+//! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks, by their time of acceptance |
+//! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
+//! | `fusebox:due` | sorted set | delayed and running tasks, by the time they are due, expire, or lose their lease |
+//! | `fusebox:ended` | list | ended tasks to be purged, in the order of purging |
+//! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | tasks and dead letters: padded time and id |
+//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks and leased attempts |
+//! | `fusebox:tenants` | set | tenants that may have work |
+//! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions, by version number |
+//! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
+//! | `fusebox:numbers:<tenant>` | hash | last version number used for each name; kept for ever |
+//! | `fusebox:version_counts` | hash | number of versions of each tenant |
+//! | `fusebox:module_bytes` | hash | wasm bytes of all versions of each tenant |
+//! | `fusebox:fuel:<tenant>` | hash | fuel left in the tenant's tank, and the time of that level; absent if full |
+//! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module, by the end of their keep |
+//! | `fusebox:accounts` | hash | record of each tenant |
+//! | `fusebox:key:<id>` | hash | an API key, with the SHA-256 of its secret |
+//! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
+//! | `fusebox:store` | string | random id of the store; a missing or other id shows that the store was emptied |
+//! | `fusebox:keyed` | string | exists once an API key was ever made; requests then need a key |
+//! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and expiry |
+//! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of the values that expire, by expiry |
+//! | `fusebox:value_counts:<tenant>:<name>` | hash | last revision used, kept for ever, and the size in bytes |
+//! | `fusebox:config:<tenant>:<name>` `fusebox:secrets:<tenant>:<name>` | hashes | settings; secrets are sealed |
+//! | `fusebox:dispatchers` | sorted set | announced dispatchers, by the end of their announcement |
+//! | `fusebox:dispatcher:<id>` | string | workers of a dispatcher |
+//!
+//! If the store has a prefix, each of these names and each channel starts with it and a colon: `acme:task:<id>`.
+//!
+//! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. All keys of a task are in the slot of its
+//! partition, so that one function call reaches them; functions, API keys and workers share one other slot; the values
+//! and settings of a function are in the slot of a partition chosen by its tenant and name.
+
+use fusebox_core::{
+    id::{FunctionId, ModuleDigest, TaskId},
+    name::{FunctionName, TenantId},
+};
+
+use super::{access::Prefix, library};
+use crate::kv::SettingKind;
+
+const TASK: &str = "task";
+const FUNCTION: &str = "function";
+const DUE: &str = "fusebox:due";
+const MODULE: &str = "fusebox:module";
+const NAMES: &str = "fusebox:names";
+const ACCOUNTS: &str = "fusebox:accounts";
+const KEYED: &str = "fusebox:keyed";
+const STORE: &str = "fusebox:store";
+
+/// Names that the library receives as constants.
+pub(super) const CONSTANTS: [(&str, &str); 33] = [
+    ("TASK", TASK),
+    ("FUNCTION", FUNCTION),
+    ("READY", "fusebox:ready"),
+    ("DUE", DUE),
+    ("LINES", "fusebox:lines"),
+    ("ENDED", "fusebox:ended"),
+    ("TASKS", TASKS),
+    ("DEAD", DEAD),
+    ("COUNTERS", "fusebox:counters"),
+    ("TENANTS", "fusebox:tenants"),
+    ("VERSIONS", "fusebox:versions"),
+    ("NAMES", NAMES),
+    ("NUMBERS", "fusebox:numbers"),
+    ("VERSION_COUNTS", "fusebox:version_counts"),
+    ("MODULE_BYTES", "fusebox:module_bytes"),
+    ("FUEL", "fusebox:fuel"),
+    ("MODULE", MODULE),
+    ("ACCOUNTS", ACCOUNTS),
+    ("API_KEY", "fusebox:key"),
+    ("API_KEYS", "fusebox:keys"),
+    ("KEYED", KEYED),
+    ("STORE", STORE),
+    ("VALUES", "fusebox:values"),
+    ("VALUE_ENDS", "fusebox:value_ends"),
+    ("VALUE_COUNTS", "fusebox:value_counts"),
+    ("DISPATCHERS", "fusebox:dispatchers"),
+    ("DISPATCHER", "fusebox:dispatcher"),
+    ("CHANGED", CHANGED_CHANNEL),
+    ("ENDED_CHANNEL", ENDED_CHANNEL),
+    ("READY_CHANNEL", READY_CHANNEL),
+    ("CANCELLED_CHANNEL", CANCELLED_CHANNEL),
+    ("IDENTITY_CHANNEL", IDENTITY_CHANNEL),
+    ("SEED_CHANNEL", SEED_CHANNEL),
+];
+
+/// Index of a tenant's tasks.
+pub(super) const TASKS: &str = "fusebox:tasks";
+/// Index of a tenant's dead letters.
+pub(super) const DEAD: &str = "fusebox:dead";
+
+/// Channel for the id of each accepted task, as the Python platform published it. For old tools; this host does not
+/// subscribe.
+pub(super) const SEED_CHANNEL: &str = "Tasks";
+/// Channel for ids of tasks that started or were queued again.
+pub(super) const CHANGED_CHANNEL: &str = "fusebox:changed";
+/// Channel for ids of tasks that ended.
+pub(super) const ENDED_CHANNEL: &str = "fusebox:ended";
+/// Channel for the tenants of tasks that became ready, with the number of tasks of each.
+pub(super) const READY_CHANNEL: &str = "fusebox:ready";
+/// Channel for ids of tasks that were cancelled while they ran.
+pub(super) const CANCELLED_CHANNEL: &str = "fusebox:cancelled";
+/// Channel for changes of tenants and API keys; its messages are empty.
+pub(super) const IDENTITY_CHANNEL: &str = "fusebox:identity";
+
+/// Hash tags of the partitions. The letters are chosen so that each tag is in its own sixteenth of the slots, which
+/// gives Clusters of any size an even share of the partitions per node.
+const TAGS: [&str; 16] = [
+    "{p0c}", "{p1ab}", "{p2bb}", "{p3ba}", "{p4db}", "{p5da}", "{p6d}", "{p7fa}", "{p8fd}", "{p9fc}", "{p10c}",
+    "{p11dc}", "{p12fa}", "{p13fb}", "{p14ac}", "{p15ad}",
+];
+const SHARED_TAG: &str = "{fusebox}";
+
+/// Location of the keys that one call reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    prefix: &'static str,
+    tag: &'static str,
+}
+
+impl Place {
+    /// Returns the hash tag; empty if there is only one place.
+    pub(super) const fn tag(self) -> &'static str {
+        self.tag
+    }
+
+    /// Returns a key by which a call to this place is routed.
+    pub(super) fn route(self) -> String {
+        format!("{}{DUE}{}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of a function version's record.
+    pub(super) fn function(self, function: FunctionId) -> String {
+        format!("{}{FUNCTION}{}:{function}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of a task's record.
+    pub(super) fn task(self, task: TaskId) -> String {
+        format!("{}{TASK}{}:{task}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of the tenants' records.
+    pub(super) fn accounts(self) -> String {
+        format!("{}{ACCOUNTS}{}", self.prefix, self.tag)
+    }
+
+    /// Returns the key that exists once an API key was ever made.
+    pub(super) fn keyed(self) -> String {
+        format!("{}{KEYED}{}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of the store's id.
+    pub(super) fn store(self) -> String {
+        format!("{}{STORE}{}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of a function's settings of a kind.
+    pub(super) fn settings(self, kind: SettingKind, tenant: &TenantId, function: &FunctionName) -> String {
+        let kind = match kind {
+            SettingKind::Config => "fusebox:config",
+            SettingKind::Secret => "fusebox:secrets",
+        };
+        format!("{}{kind}{}:{tenant}:{function}", self.prefix, self.tag)
+    }
+
+    /// Returns the index of the versions whose payload is a module.
+    pub(super) fn module(self, digest: &ModuleDigest) -> String {
+        format!("{}{MODULE}{}:{digest}", self.prefix, self.tag)
+    }
+}
+
+/// Distribution of keys, and their prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    prefix: &'static str,
+    is_partitioned: bool,
+}
+
+impl Layout {
+    /// One place for all keys, and names without a tag.
+    pub(super) const fn whole(prefix: Prefix) -> Self {
+        Self { prefix: prefix.as_str(), is_partitioned: false }
+    }
+
+    /// Sixteen partitions of tasks, and one place for everything else.
+    pub(super) const fn partitioned(prefix: Prefix) -> Self {
+        Self { prefix: prefix.as_str(), is_partitioned: true }
+    }
+
+    /// Returns true if there are partitions.
+    pub(super) const fn is_partitioned(self) -> bool {
+        self.is_partitioned
+    }
+
+    /// Returns the full name of an index without a tag, or of a channel.
+    pub(super) fn named(self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    const fn place(self, tag: &'static str) -> Place {
+        Place { prefix: self.prefix, tag }
+    }
+
+    /// Returns the places with tasks.
+    pub(super) fn places(self) -> impl Iterator<Item = Place> + Clone {
+        let tags = if self.is_partitioned { &TAGS[..] } else { &[""][..] };
+        tags.iter().map(move |tag| self.place(tag))
+    }
+
+    /// Returns every place once.
+    pub(super) fn all(self) -> impl Iterator<Item = Place> + Clone {
+        self.places().chain(self.is_partitioned.then(|| self.shared()))
+    }
+
+    /// Returns the partition of a task: the low four bits of its id.
+    pub(super) fn partition(self, task: TaskId) -> usize {
+        if self.is_partitioned { usize::from(task.as_bytes()[15] & 0x0f) } else { 0 }
+    }
+
+    /// Returns the place of a task.
+    pub(super) fn of(self, task: TaskId) -> Place {
+        self.place(if self.is_partitioned { TAGS[self.partition(task)] } else { "" })
+    }
+
+    /// Returns the place of a function's values and settings.
+    pub(super) fn of_function(self, tenant: &TenantId, function: &FunctionName) -> Place {
+        if !self.is_partitioned {
+            return self.place("");
+        }
+        let text = format!("{tenant}:{function}");
+        self.place(TAGS[library::hash(text.as_bytes()) as usize % TAGS.len()])
+    }
+
+    /// Returns the place of functions, tenants, API keys and workers.
+    pub(super) const fn shared(self) -> Place {
+        self.place(if self.is_partitioned { SHARED_TAG } else { "" })
+    }
+}
+
+/// Returns the end of each channel's name: the databases of one Redis share its channels, but not their tasks.
+pub(super) fn channel_suffix(database: i64) -> String {
+    match database {
+        0 => String::new(),
+        database => format!(":{database}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_the_names_of_the_python_platform() {
+        let id = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
+        assert_eq!(
+            Layout::whole(Prefix::default()).of(id.parse().unwrap()).task(id.parse().unwrap()),
+            format!("task:{id}")
+        );
+        assert_eq!(Layout::whole(Prefix::default()).shared().function(id.parse().unwrap()), format!("function:{id}"));
+    }
+
+    #[test]
+    fn a_prefix_stands_before_every_name_and_changes_no_slot() {
+        let prefix = "acme".parse().unwrap();
+        let task = TaskId::from_bytes([7; 16]);
+        for (bare, prefixed) in [
+            (Layout::whole(Prefix::default()), Layout::whole(prefix)),
+            (Layout::partitioned(Prefix::default()), Layout::partitioned(prefix)),
+        ] {
+            let names =
+                |layout: Layout| [layout.of(task).task(task), layout.shared().store(), layout.named(READY_CHANNEL)];
+            assert_eq!(names(prefixed), names(bare).map(|name| format!("acme:{name}")));
+            assert_eq!(prefixed.of(task).tag(), bare.of(task).tag());
+        }
+    }
+
+    #[test]
+    fn the_low_bits_of_a_tasks_id_choose_its_partition() {
+        let mut bytes = [0; 16];
+        for partition in 0..16 {
+            bytes[15] = 0xa0 | partition;
+            let task = TaskId::from_bytes(bytes);
+            assert_eq!(Layout::partitioned(Prefix::default()).partition(task), usize::from(partition));
+            let place = Layout::partitioned(Prefix::default()).of(task);
+            assert_eq!(place.tag(), TAGS[usize::from(partition)]);
+            assert!(place.task(task).starts_with(&format!("task{}:", place.tag())));
+        }
+    }
+}

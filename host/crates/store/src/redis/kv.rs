@@ -1,0 +1,142 @@
+//! Values and settings of functions. Those of one function are in one place; on a Cluster, functions are spread over
+//! partitions.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    capability::{Expects, KvKey, Refusal, Revision, SettingName},
+    limits::SETTINGS_MAX,
+};
+use redis::Value as Answer;
+
+use super::{RedisStore, answers, caller::Call, keys::Place};
+use crate::{
+    Result,
+    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
+};
+
+impl RedisStore {
+    fn place(&self, of: &Namespace) -> Place {
+        self.caller.layout().of_function(&of.tenant, &of.function)
+    }
+
+    fn start(&self, of: &Namespace, function: &str) -> Call {
+        self.caller.call(self.place(of), function).arg(of.tenant.as_str()).arg(of.function.as_str())
+    }
+
+    fn key(&self, of: &Namespace, kind: SettingKind) -> String {
+        self.place(of).settings(kind, &of.tenant, &of.function)
+    }
+}
+
+#[async_trait]
+impl Kv for RedisStore {
+    async fn value(&self, of: &Namespace, key: &KvKey) -> Result<Option<Value>> {
+        match self.caller.ask(self.start(of, "value").arg(key.as_bytes())).await? {
+            Answer::Nil => Ok(None),
+            answer => {
+                let [revision, value] = answers::tuple(answer)?;
+                let value = answers::bytes(value)?.ok_or_else(|| answers::unexpected("a value"))?;
+                Ok(Some(Value { revision: answers::number(revision)?, value }))
+            }
+        }
+    }
+
+    async fn set_value(&self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>> {
+        let options = self.caller.options();
+        let call = self
+            .start(of, "set_value")
+            .arg(new.key.as_bytes())
+            .arg(new.value.as_bytes())
+            .arg(new.ttl.map(|ttl| ttl.ms().to_string()).unwrap_or_default())
+            .arg(expects(new.expects))
+            .arg(options.kv_entries_max)
+            .arg(options.kv_bytes_max);
+        // A repeated call with a precondition would be compared with its own result.
+        let call = if new.expects == Expects::Anything { call } else { call.once() };
+        let mut answer = answers::list(self.caller.ask(call).await?)?.into_iter();
+        match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
+            ("SET", Some(revision)) => Ok(Ok(answers::number(revision)?)),
+            ("CONFLICT", _) => Ok(Err(Refusal::Conflict)),
+            ("QUOTA", _) => Ok(Err(Refusal::Quota)),
+            _ => Err(answers::unexpected("set_value")),
+        }
+    }
+
+    async fn delete_value(&self, of: &Namespace, key: &KvKey, expected: Expects) -> Result<Granted<bool>> {
+        let call = self.start(of, "delete_value").arg(key.as_bytes()).arg(expects(expected)).once();
+        let [word] = answers::tuple(self.caller.ask(call).await?)?;
+        match answers::text(word)?.as_str() {
+            "DELETED" => Ok(Ok(true)),
+            "ABSENT" => Ok(Ok(false)),
+            "CONFLICT" => Ok(Err(Refusal::Conflict)),
+            _ => Err(answers::unexpected("delete_value")),
+        }
+    }
+
+    async fn setting(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<Option<Bytes>> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.key(of, kind)).arg(name.as_str());
+        answers::bytes(self.caller.send(&command).await?)
+    }
+
+    async fn settings(&self, of: &Namespace, kind: SettingKind) -> Result<Vec<(SettingName, Bytes)>> {
+        let mut command = redis::cmd("HGETALL");
+        command.arg(self.key(of, kind));
+        let mut settings = Vec::new();
+        for (name, value) in pairs(self.caller.send(&command).await?)? {
+            let name = answers::text(name)?.parse().map_err(|_| answers::unexpected("a setting's name"))?;
+            settings.push((name, answers::bytes(value)?.ok_or_else(|| answers::unexpected("a setting"))?));
+        }
+        settings.sort();
+        Ok(settings)
+    }
+
+    async fn set_setting(
+        &self,
+        of: &Namespace,
+        kind: SettingKind,
+        name: &SettingName,
+        value: Bytes,
+    ) -> Result<Granted<()>> {
+        let call = self.caller.call(self.place(of), "set_setting").arg(self.key(of, kind)).arg(name.as_str());
+        let [word] = answers::tuple(self.caller.ask(call.arg(&value[..]).arg(SETTINGS_MAX)).await?)?;
+        match answers::text(word)?.as_str() {
+            "SET" => Ok(Ok(())),
+            "QUOTA" => Ok(Err(Refusal::Quota)),
+            _ => Err(answers::unexpected("set_setting")),
+        }
+    }
+
+    async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {
+        let mut command = redis::cmd("HDEL");
+        command.arg(self.key(of, kind)).arg(name.as_str());
+        Ok(answers::number(self.caller.send(&command).await?)? > 0)
+    }
+
+    async fn forget(&self, of: &Namespace) -> Result<()> {
+        let call = self.start(of, "forget").arg(self.key(of, SettingKind::Config));
+        self.caller.ask(call.arg(self.key(of, SettingKind::Secret))).await.map(drop)
+    }
+}
+
+/// Reads the names and values of a hash: a map, or alternating items in the older protocol.
+fn pairs(answer: Answer) -> Result<Vec<(Answer, Answer)>> {
+    if let Answer::Map(pairs) = answer {
+        return Ok(pairs);
+    }
+    let (mut pairs, mut items) = (Vec::new(), answers::list(answer)?.into_iter());
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        pairs.push((name, value));
+    }
+    Ok(pairs)
+}
+
+/// Returns a precondition as the library expects it: a word, or the digits of the revision.
+fn expects(expects: Expects) -> String {
+    match expects {
+        Expects::Anything => "anything".to_owned(),
+        Expects::Nothing => "nothing".to_owned(),
+        Expects::Revision(revision) => revision.to_string(),
+    }
+}

@@ -1,0 +1,144 @@
+//! Permissions that the store needs from its user in Redis, and a check at the start that reports all missing ones
+//! together.
+
+use super::{
+    address::{Address, Kind},
+    answers,
+    caller::Caller,
+    keys::SEED_CHANNEL,
+};
+use crate::{Error, Result};
+
+/// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
+pub(super) const COMMANDS: [&str; 44] = [
+    "info",
+    "ping",
+    "fcall",
+    "function|load",
+    "subscribe",
+    "publish",
+    "time",
+    "scan",
+    "get",
+    "set",
+    "del",
+    "unlink",
+    "exists",
+    "pexpire",
+    "persist",
+    "pttl",
+    "hget",
+    "hset",
+    "hdel",
+    "hexists",
+    "hgetall",
+    "hincrby",
+    "hlen",
+    "hmget",
+    "hvals",
+    "sadd",
+    "scard",
+    "sismember",
+    "smembers",
+    "srem",
+    "sscan",
+    "zadd",
+    "zcard",
+    "zcount",
+    "zrange",
+    "zrem",
+    "zremrangebyrank",
+    "zremrangebyscore",
+    "zscore",
+    "rpush",
+    "lrange",
+    "ltrim",
+    "pubsub|numsub",
+    "pubsub|numpat",
+];
+/// Additional command for a Cluster.
+const CLUSTER: &str = "cluster|slots";
+/// Additional command for a database other than 0.
+const DATABASE: &str = "select";
+
+/// Returns the commands that a store at this address needs.
+fn commands(address: &Address) -> impl Iterator<Item = &'static str> {
+    let cluster = (address.kind == Kind::Cluster).then_some(CLUSTER);
+    COMMANDS.into_iter().chain(cluster).chain((address.database != 0).then_some(DATABASE))
+}
+
+/// Returns the rules for `ACL SETUSER` that permit exactly these commands on the keys and channels with a prefix.
+pub(super) fn rules<'a>(prefix: &str, commands: impl Iterator<Item = &'a str>) -> String {
+    let commands: Vec<_> = commands.map(|command| format!("+{command}")).collect();
+    format!("~{prefix}* &{prefix}* -@all {}", commands.join(" "))
+}
+
+/// Returns a clause that lists every permission.
+pub(super) fn all() -> String {
+    let rules = rules("", COMMANDS.into_iter());
+    format!(
+        "it needs all that this gives: ACL SETUSER name {rules}, with +{DATABASE} for another database than 0, and with \
+             +{CLUSTER} on a Cluster"
+    )
+}
+
+/// Checks that the user has every permission.
+///
+/// # Errors
+/// Returns [`Error::Refused`] if one is missing. The error names the missing ones and all that are needed.
+pub(super) async fn check(caller: &Caller, address: &Address) -> Result<()> {
+    let prefix = address.access.prefix.as_str();
+    for place in caller.layout().all() {
+        let call = caller.call(place, "permissions").arg(place.store()).arg(format!("{prefix}{SEED_CHANNEL}"));
+        let missing = answers::list(caller.ask(call.args(commands(address))).await?)?;
+        let missing = missing.into_iter().map(answers::text).collect::<Result<Vec<_>>>()?;
+        if !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|command| format!("+{command}")).collect();
+            return Err(Error::Refused(format!(
+                "Redis at {address} does not permit its user {} on the store's keys and channels; it needs all that this \
+                 gives: ACL SETUSER {} {}",
+                missing.join(" "),
+                address.user.as_deref().unwrap_or("default"),
+                rules(prefix, commands(address)),
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::library;
+
+    /// Commands that the host sends itself, rather than functions.
+    const OURS: [&str; 8] = ["info", "ping", "fcall", "function|load", "subscribe", "hgetall", "hvals", "exists"];
+
+    #[test]
+    fn each_command_is_named_once_and_used() {
+        let mut used: Vec<String> = OURS.map(str::to_owned).into();
+        for text in library::SOURCES {
+            for call in ["call('", "call(\"", "in_chunks('"] {
+                used.extend(text.split(call).skip(1).filter_map(|rest| {
+                    let command = rest.split(['\'', '"']).next()?.to_lowercase();
+                    let after = rest.get(command.len()..)?.strip_prefix("', '").filter(|_| command == "pubsub");
+                    let sub =
+                        after.and_then(|rest| rest.split('\'').next()).map(|sub| format!("|{}", sub.to_lowercase()));
+                    Some(command + &sub.unwrap_or_default())
+                }));
+            }
+        }
+        used.sort_unstable();
+        used.dedup();
+        let mut named = COMMANDS.to_vec();
+        named.sort_unstable();
+        assert_eq!(named, used);
+    }
+
+    #[test]
+    fn the_readme_has_the_line() {
+        let line = format!("ACL SETUSER fusebox on >PASSWORD {}", rules("", COMMANDS.into_iter()));
+        let readme = include_str!("../../../../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(readme.contains(&line), "the README is to have: {line}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads of tasks and of the backlog. Independent of the steps.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use fusebox_core::{id::TaskId, limits::PAGE_ROWS_MAX, name::TenantId, task::Task};
+use futures_util::future;
+use redis::Value;
+
+use super::{answers, caller::Caller, keys::Place, records};
+use crate::{Backlog, Page, PageRequest, Result, TaskResult};
+
+/// Number of digits of the time at the start of a row's cursor.
+const TIME_DIGITS: usize = 16;
+
+/// Returns a task.
+pub(super) async fn task(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+    let fields = fields(caller, task, &records::FIELDS).await?;
+    read(tenant, task, fields)
+}
+
+/// Returns a task and its output.
+pub(super) async fn result(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
+    let names: Vec<_> = records::FIELDS.into_iter().chain(["result"]).collect();
+    let mut fields = fields(caller, task, &names).await?;
+    let output = fields.pop().map(answers::bytes).transpose()?.flatten();
+    let task = read(tenant, task, fields)?;
+    Ok(task.map(|task| TaskResult { task, output: output.unwrap_or_default() }))
+}
+
+/// Returns the bytes of a task's field; empty if the task lacks the field.
+pub(super) async fn bytes(caller: &Caller, tenant: &TenantId, task: TaskId, name: &str) -> Result<Option<Bytes>> {
+    let mut fields = fields(caller, task, &["record", name]).await?;
+    let bytes = fields.pop().map(answers::bytes).transpose()?.flatten();
+    let record = fields.pop().map(answers::optional_text).transpose()?.flatten();
+    let owner = record.as_deref().and_then(records::tenant);
+    Ok((owner == Some(tenant.as_str())).then(|| bytes.unwrap_or_default()))
+}
+
+async fn fields(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Value>> {
+    let mut command = redis::cmd("HMGET");
+    command.arg(caller.layout().of(task).task(task)).arg(names);
+    answers::list(caller.send(&command).await?)
+}
+
+/// Decodes a task; `None` if it does not exist or belongs to another tenant.
+fn read(tenant: &TenantId, task: TaskId, fields: Vec<Value>) -> Result<Option<Task>> {
+    if fields.first().is_none_or(|status| *status == Value::Nil) {
+        return Ok(None);
+    }
+    let task = records::task(task, fields)?.task;
+    Ok((task.tenant == *tenant).then_some(task))
+}
+
+/// Returns a page of an index of tasks, latest first.
+pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+    let cursor = match page.cursor.as_deref() {
+        None => "",
+        Some(cursor) if is_cursor(cursor) => cursor,
+        Some(_) => return Ok(Page { items: Vec::new(), next: None }),
+    };
+    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+    let call = |place: Place| {
+        let call =
+            caller.call(place, "page").arg(caller.layout().named(index)).arg(tenant.as_str()).arg(cursor).arg(rows + 1);
+        caller.ask(call)
+    };
+    let mut found = Vec::new();
+    for answer in future::try_join_all(caller.layout().places().map(call)).await? {
+        for row in answers::list(answer)? {
+            let [member, record] = answers::tuple(row)?;
+            found.push((answers::text(member)?, record));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| other.cmp(one));
+    let more = found.len() > rows;
+    found.truncate(rows);
+    let next = found.last().filter(|_| more).map(|(member, _)| member.clone());
+    let mut items = Vec::new();
+    for (member, record) in found {
+        let id = member.get(TIME_DIGITS..).and_then(|id| id.parse().ok());
+        let id = id.ok_or_else(|| answers::unexpected("an index of tasks"))?;
+        items.extend(read(tenant, id, answers::list(record)?)?);
+    }
+    Ok(Page { items, next })
+}
+
+fn is_cursor(text: &str) -> bool {
+    let (time, id) = text.split_at_checked(TIME_DIGITS).unwrap_or_default();
+    time.bytes().all(|byte| byte.is_ascii_digit()) && id.parse::<TaskId>().is_ok_and(|task| task.to_string() == id)
+}
+
+/// Returns the numbers of unfinished tasks, for each tenant that has any.
+pub(super) async fn backlog(caller: &Caller) -> Result<Vec<Backlog>> {
+    let mut all: BTreeMap<TenantId, Backlog> = BTreeMap::new();
+    let parts = caller.layout().places().map(|place| backlog_of(caller, place));
+    for part in future::try_join_all(parts).await?.into_iter().flatten() {
+        let none = Backlog { tenant: part.tenant.clone(), ready: 0, delayed: 0, running: 0 };
+        let sum = all.entry(part.tenant).or_insert(none);
+        sum.ready += part.ready;
+        sum.delayed += part.delayed;
+        sum.running += part.running;
+    }
+    Ok(all.into_values().collect())
+}
+
+async fn backlog_of(caller: &Caller, place: Place) -> Result<Vec<Backlog>> {
+    let (mut found, mut cursor): (BTreeMap<TenantId, Backlog>, _) = (BTreeMap::new(), "0".to_owned());
+    loop {
+        let mut answer = answers::list(caller.ask(caller.call(place, "backlog").arg(&cursor)).await?)?.into_iter();
+        cursor = answers::text(answer.next().unwrap_or_default())?;
+        for tenant in answer {
+            let [tenant, ready, delayed, running] = answers::tuple(tenant)?;
+            let tenant: TenantId = answers::text(tenant)?.parse().map_err(|_| answers::unexpected("a tenant"))?;
+            let [ready, delayed, running] = [ready, delayed, running].map(answers::number);
+            // Redis may return a tenant twice while the set changes; the later count is the better one.
+            let backlog = Backlog { tenant: tenant.clone(), ready: ready?, delayed: delayed?, running: running? };
+            found.insert(tenant, backlog);
+        }
+        if cursor == "0" {
+            return Ok(found.into_values().collect());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Checks that a server can be the store, from the information it reports. Reads no keys.
+
+use redis::Value;
+
+use super::{caller::Caller, keys::Layout};
+use crate::{Error, Result};
+
+/// Oldest version with functions.
+const VERSION_MIN: (u32, u32) = (7, 0);
+
+/// Facts about a server that can be the store.
+pub struct Examined {
+    /// Product, version and address.
+    pub summary: String,
+    /// Advice on settings that can lose tasks; each once, even if several nodes of a Cluster have it.
+    pub advice: Vec<&'static str>,
+}
+
+/// Refuses servers that cannot be the store, and logs a warning for settings that can lose tasks.
+pub(super) async fn check(caller: &Caller) -> Result<()> {
+    for advice in examine(caller).await?.advice {
+        tracing::warn!(redis = caller.shown(), "{advice}");
+    }
+    Ok(())
+}
+
+/// Reads the servers' information. Writes nothing.
+pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
+    let info = caller.send(&redis::cmd("INFO")).await?;
+    let infos: Vec<String> = match info {
+        // A Cluster returns one text per master.
+        Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
+        info => vec![text(info)],
+    };
+    let mut advice = Vec::new();
+    for info in &infos {
+        judge(caller.shown(), caller.layout(), info)?;
+        if field(info, "maxmemory_policy").is_some_and(|policy| policy != "noeviction") {
+            advice.push("Redis may evict tasks when its memory is full: set maxmemory-policy to noeviction");
+        }
+        if field(info, "aof_enabled") == Some("0") {
+            advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
+        }
+    }
+    advice.sort_unstable();
+    advice.dedup();
+    let name = infos.first().map(|info| name(info)).unwrap_or_default();
+    Ok(Examined { summary: format!("{name} at {}", caller.shown()), advice })
+}
+
+/// Returns the product and its version. Valkey also reports the version of Redis that it is compatible with.
+fn name(info: &str) -> String {
+    match field(info, "valkey_version") {
+        Some(version) => format!("Valkey {version}"),
+        None => format!("Redis {}", field(info, "redis_version").unwrap_or_default()),
+    }
+}
+
+fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
+    let version = field(info, "redis_version").unwrap_or("of an unknown version");
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let known = (numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0));
+    if known < VERSION_MIN {
+        return Err(Error::WrongVersion { address: shown.to_owned(), version: version.to_owned() });
+    }
+    if !layout.is_partitioned() && field(info, "redis_mode") == Some("cluster") {
+        return Err(Error::Refused(format!("Redis at {shown} is part of a Cluster: use redis+cluster://")));
+    }
+    Ok(())
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+fn text(info: Value) -> String {
+    match info {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::Prefix;
+
+    #[test]
+    fn redis_without_functions_is_refused() {
+        let judge = |version: &str| {
+            judge(
+                "cache:6379",
+                Layout::whole(Prefix::default()),
+                &format!("# Server\r\nredis_version:{version}\r\nx:1\r\n"),
+            )
+        };
+        for good in ["7.0.0", "7.2.4", "8.0", "10.1.1"] {
+            judge(good).unwrap();
+        }
+        for old in ["6.2.14", "5.0.7", "unknown"] {
+            let error = judge(old).unwrap_err().to_string();
+            assert_eq!(error, format!("Redis 7.0 or newer is needed, and cache:6379 is {old}"));
+        }
+        assert!(super::judge("cache:6379", Layout::whole(Prefix::default()), "").is_err());
+    }
+
+    #[test]
+    fn valkey_is_as_good_as_the_redis_that_it_names() {
+        let info = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n";
+        judge("cache:6379", Layout::whole(Prefix::default()), info).unwrap();
+        assert_eq!((name(info), name("redis_version:8.0.3\r\n")), ("Valkey 8.0.1".into(), "Redis 8.0.3".into()));
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_no_whole_server() {
+        let info = "redis_version:7.0.15\r\nredis_mode:cluster\r\n";
+        let error = judge("cache:6379", Layout::whole(Prefix::default()), info).unwrap_err().to_string();
+        assert!(error.contains("redis+cluster://"), "{error}");
+        judge("cache:6379", Layout::partitioned(Prefix::default()), info).unwrap();
+    }
+}

@@ -1,0 +1,187 @@
+//! Tests of the data that other programs can read in Redis: the names of the Python platform, with plain commands; and
+//! of the keys left when everything is over.
+
+use std::time::Duration;
+
+use fusebox_core::{
+    error::ErrorCode,
+    outcome::{Failure, Receipt},
+    task::Status,
+};
+use fusebox_harness::redis::RedisServer;
+use futures_util::StreamExt as _;
+
+use super::{Access, OPTIONS, node};
+use crate::{
+    Accepted, Finished, FunctionRef, NewTask, Store, Verdict,
+    conformance::{Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant},
+    redis::RedisStore,
+};
+use fusebox_system::clock::Clock;
+
+fn field(server: &RedisServer, key: &str, name: &str) -> String {
+    server.command(&["HGET", key, name]).unwrap()
+}
+
+#[tokio::test]
+async fn records_have_the_keys_and_fields_of_the_python_platform() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let task = accept(&subject, new_task(&subject, &function)).await;
+    let server = &subject.server;
+    let key = format!("function:{}", function.id);
+    assert_eq!((field(server, &key, "name"), field(server, &key, "payload")), ("f".to_owned(), "f".to_owned()));
+    let key = format!("task:{task}");
+    let read = |name: &str| field(server, &key, name);
+    assert_eq!((read("function_id"), read("param_payload")), (function.id.to_string(), "input".to_owned()));
+    assert_eq!((read("status"), read("result")), ("QUEUED".to_owned(), String::new()));
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(read("status"), "RUNNING");
+    finish(&subject, claim(&leased), end("out")).await;
+    assert_eq!((read("status"), read("result"), read("log")), ("COMPLETED".into(), "out".into(), "log".into()));
+    let record = read("record");
+    let now = subject.now().0;
+    assert!(record.starts_with("C 1 "), "{record}");
+    assert!(record.contains(&format!(" {now:016} {} - - normal 3 0 acme f ", now + 3_600_000)), "{record}");
+    assert!(record.contains(" 42 0 0 0 0 0 0 0 0 0 -"), "{record}");
+    assert_eq!(read("param_payload"), "");
+
+    let failing = accept(&subject, new_task(&subject, &function)).await;
+    let leased = lease_one(&subject, &tenant).await;
+    let failure = Some(Failure::new(ErrorCode::Trap, "it \"trapped\""));
+    let (output, log) = (bytes::Bytes::from_static(b"\x00\xff"), bytes::Bytes::new());
+    finish(&subject, claim(&leased), Verdict::End { failure, output, log, receipt: Receipt::default() }).await;
+    let error = field(server, &format!("task:{failing}"), "error");
+    assert_eq!(error, r#"{"code":"trap","message":"it \"trapped\"","backtrace":[]}"#);
+    assert_eq!(field(server, &format!("task:{failing}"), "status"), "FAILED");
+}
+
+#[tokio::test]
+async fn each_accepted_id_is_published() {
+    let subject = node().await;
+    let client = redis::Client::open(subject.server.url()).unwrap();
+    let mut listener = client.get_async_pubsub().await.unwrap();
+    listener.subscribe("Tasks").await.unwrap();
+    let (tenant, first) = one_task(&subject).await;
+    let function = register(&subject, &tenant, "f").await;
+    let second = accept(&subject, new_task(&subject, &function)).await;
+    let mut messages = listener.on_message();
+    for task in [first, second] {
+        let message = tokio::time::timeout(Duration::from_secs(10), messages.next()).await.unwrap().unwrap();
+        assert_eq!(message.get_payload::<String>().unwrap(), task.to_string());
+    }
+}
+
+#[tokio::test]
+async fn time_is_that_of_redis_unless_a_test_tells_it() {
+    let server = RedisServer::start(&[]).unwrap();
+    let store = RedisStore::connect(&server.url(), Access::default(), OPTIONS).await.unwrap();
+    let subject = super::On { store, clock: Clock::System, server };
+    let tenant = tenant("acme");
+    let new = new_task(&subject, &register(&subject, &tenant, "f").await);
+    let task = new.id;
+    let before = subject.now();
+    let accepted = subject.store.accept(vec![new]).await.unwrap();
+    let after = subject.now();
+    let created_at = subject.store.task(&tenant, task).await.unwrap().unwrap().created_at;
+    assert_eq!(accepted, [Accepted::New { at: created_at }]);
+    assert!(before <= created_at && created_at <= after, "{before} {created_at} {after}");
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(finish(&subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
+}
+
+#[tokio::test]
+async fn nothing_of_ended_tasks_is_left_after_their_time() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let server = &subject.server;
+    let keys = || {
+        let keys = server.command(&["KEYS", "*"]).unwrap();
+        let mut keys: Vec<_> = keys.lines().map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let before = keys();
+    let completed = accept(&subject, new_task(&subject, &function)).await;
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(leased.task.id, completed);
+    finish(&subject, claim(&leased), end("out")).await;
+    let cancelled = accept(&subject, new_task(&subject, &function)).await;
+    cancel(&subject, &tenant, cancelled).await;
+    let delayed = NewTask { delay_ms: 500, ..new_task(&subject, &function) };
+    accept(&subject, NewTask { expires_in_ms: 1_000, ..delayed }).await;
+    let lapsing = accept(&subject, NewTask { attempts_max: 1, ..new_task(&subject, &function) }).await;
+    let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(leased.task.id, lapsing);
+    subject.store.beat(vec![claim(&leased)], 1_000).await.unwrap();
+    subject.pass(1_000).await;
+    let ticked = subject.store.tick().await.unwrap();
+    assert_eq!((ticked.lapsed.len(), ticked.promoted, ticked.expired), (1, 1, 1));
+    let records: Vec<_> = keys().into_iter().filter(|key| key.starts_with("task:")).collect();
+    assert_eq!(records.len(), 4);
+    subject.pass(OPTIONS.ended_ttl_ms).await;
+    assert_eq!(subject.store.tick().await.unwrap().purged, 4);
+    assert_eq!(subject.store.backlog().await.unwrap(), []);
+    assert_eq!(keys(), before);
+    let name = FunctionRef::Name("f".parse().unwrap());
+    assert!(subject.store.delete_function(&tenant, &name).await.unwrap());
+    for key in keys() {
+        let kept = key.starts_with("fusebox:numbers") || key == "fusebox:store";
+        assert!(kept || server.command(&["PTTL", &key]).unwrap() != "-1", "{key} stays for ever");
+    }
+}
+
+/// An id used again by an idempotency key must not be purged when the earlier record would have been.
+#[tokio::test]
+async fn an_id_that_comes_again_is_purged_in_its_own_time() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let new = new_task(&subject, &function);
+    accept(&subject, new.clone()).await;
+    cancel(&subject, &tenant, new.id).await;
+    // As if Redis had evicted the record just before a tick.
+    subject.server.command(&["DEL", &format!("task:{}", new.id)]).unwrap();
+    subject.pass(5_000).await;
+    accept(&subject, new.clone()).await;
+    cancel(&subject, &tenant, new.id).await;
+    subject.pass(OPTIONS.ended_ttl_ms - 5_000).await;
+    subject.store.tick().await.unwrap();
+    assert!(subject.store.task(&tenant, new.id).await.unwrap().is_some());
+    subject.pass(5_000).await;
+    subject.store.tick().await.unwrap();
+    assert!(subject.store.task(&tenant, new.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_replay_moves_no_input_out_of_redis_or_into_it() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let mut replays = Vec::new();
+    for _ in 0..3 {
+        let new = NewTask { attempts_max: 1, input: vec![7; 3 << 20].into(), ..new_task(&subject, &function) };
+        let letter = accept(&subject, new).await;
+        let leased = lease_one(&subject, &tenant).await;
+        finish(&subject, claim(&leased), Verdict::Retry { delay_ms: 0 }).await;
+        let new = new_task(&subject, &function);
+        replays.push(NewTask { id: new.id.beside(letter), retry_of: Some(letter), ..new });
+    }
+    let moved = || {
+        let info = subject.server.command(&["INFO", "stats"]).unwrap();
+        let number = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        };
+        number("total_net_input_bytes") + number("total_net_output_bytes")
+    };
+    let before = moved();
+    for first in [true, false] {
+        let answers = subject.store.replay(replays.clone()).await.unwrap();
+        assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. }) == first), "{answers:?}");
+    }
+    let moved = moved() - before;
+    assert!(moved < 1 << 20, "{moved} bytes were moved");
+}
