@@ -68,7 +68,7 @@ impl Fuel for NoStore {
 }
 
 #[async_trait]
-impl Store for NoStore {
+impl Functions for NoStore {
     async fn register(&self, _: NewFunction, _: Bytes) -> Result<Registered> {
         no()
     }
@@ -87,6 +87,10 @@ impl Store for NoStore {
     async fn module(&self, _: &ModuleDigest) -> Result<Option<Bytes>> {
         no()
     }
+}
+
+#[async_trait]
+impl Queue for NoStore {
     async fn accept(&self, _: Vec<NewTask>) -> Result<Vec<Accepted>> {
         no()
     }
@@ -108,6 +112,13 @@ impl Store for NoStore {
     async fn tick(&self) -> Result<Ticked> {
         no()
     }
+    async fn backlog(&self) -> Result<Vec<Backlog>> {
+        no()
+    }
+}
+
+#[async_trait]
+impl Tasks for NoStore {
     async fn task(&self, _: &TenantId, _: TaskId) -> Result<Option<Task>> {
         no()
     }
@@ -126,17 +137,21 @@ impl Store for NoStore {
     async fn tasks(&self, _: &TenantId, _: &PageRequest) -> Result<Page<Task>> {
         no()
     }
+}
+
+#[async_trait]
+impl Presence for NoStore {
     async fn announce(&self, _: DispatcherId, _: Vec<WorkerInfo>, _: u64) -> Result<()> {
         no()
     }
     async fn workers(&self) -> Result<Crew> {
         no()
     }
+}
+
+impl Wakeups for NoStore {
     fn changed_hint(&self, _: TaskId) -> Hint {
         Box::pin(std::future::pending())
-    }
-    async fn backlog(&self) -> Result<Vec<Backlog>> {
-        no()
     }
     fn ended_hint(&self, _: TaskId) -> Hint {
         Box::pin(std::future::pending())
@@ -147,6 +162,10 @@ impl Store for NoStore {
     fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {
         tokio::sync::broadcast::channel(1).1
     }
+}
+
+#[async_trait]
+impl Store for NoStore {
     async fn check(&self) -> Result<()> {
         no()
     }

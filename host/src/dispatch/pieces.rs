@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::telemetry::metrics::Metrics;
-    use fusebox_store::{NewFunction, embedded::EmbeddedStore};
+    use fusebox_store::{Functions as _, NewFunction, embedded::EmbeddedStore};
     use fusebox_system::{clock::Clock, random};
 
     const MODULE: ModuleDigest = ModuleDigest([4; 32]);

@@ -1,108 +1,57 @@
-//! Start positions of the indexes. Entries that a group has removed but not committed can only be skipped by reading
-//! past them, so scanning an index from its beginning for each task of a group would take quadratic time. This cache
-//! remembers up to where an index is empty, and holds few entries however many tasks are queued. It can be cleared at
-//! any time: the next scan then starts at the beginning.
+//! The queue in the embedded store: each step goes to the writer.
 
-use std::collections::{BTreeSet, HashMap};
+use async_trait::async_trait;
+use fusebox_core::{id::TaskId, name::TenantId};
 
-use fusebox_core::{name::TenantId, task::Priority};
-
-use super::{
-    engine::Space,
-    group::Group,
-    keys::{self, Key, MOMENT_BYTES, Timed},
+use super::EmbeddedStore;
+use crate::{
+    Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Result,
+    Ticked, Verdict, new_task::REPLAYED_BYTES_MAX,
 };
-use crate::Result;
 
-/// Number of a queue's entries read at a time.
-const READ: usize = 256;
-/// Largest number of cached entries per queue.
-const HEAD_MAX: usize = 1_024;
-/// Largest number of cached queues; beyond it, all are dropped.
-const QUEUES_MAX: usize = 10_000;
-
-type Moment = [u8; MOMENT_BYTES];
-
-/// Cached heads of ready queues, and start positions of timed indexes.
-#[derive(Default)]
-pub(super) struct Starts {
-    queues: HashMap<(TenantId, Priority), Head>,
-    timed: [Option<Key>; Timed::COUNT],
-}
-
-/// Head of one queue: each entry of the queue is in `first`, or in the engine at `rest` or later.
-struct Head {
-    first: BTreeSet<Moment>,
-    rest: Key,
-}
-
-impl Starts {
-    /// Clears the cache, after writes that did not take effect.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
+#[async_trait]
+impl Queue for EmbeddedStore {
+    async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        let bytes = tasks.iter().map(|task| task.input.len()).sum();
+        self.writer.step(bytes, |steps| steps.accept(tasks)).await
     }
 
-    /// Records that an entry was written to a ready index.
-    pub(super) fn ready_added(&mut self, tenant: &TenantId, priority: Priority, entry: Moment) {
-        let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };
-        if entry[..] >= head.rest[..] {
-            return;
+    async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        let mut answers = Vec::with_capacity(tasks.len());
+        while answers.len() < tasks.len() {
+            let rest = tasks.get(answers.len()..).unwrap_or_default().to_vec();
+            let done = self.writer.step(REPLAYED_BYTES_MAX, |steps| steps.replay(rest)).await?;
+            answers.extend(done);
         }
-        head.first.insert(entry);
-        if head.first.len() > HEAD_MAX
-            && let Some(last) = head.first.pop_last()
-        {
-            head.rest = last.to_vec();
-        }
+        Ok(answers)
     }
 
-    /// Records that an entry was removed from a ready index.
-    pub(super) fn ready_removed(&mut self, tenant: &TenantId, priority: Priority, entry: &Moment) {
-        if let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) {
-            head.first.remove(entry);
-        }
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+        self.writer.step(0, move |steps| steps.lease(&request)).await
     }
 
-    /// Returns the first entry of a ready index.
-    pub(super) fn first_ready(
-        &mut self,
-        group: &Group<'_>,
-        tenant: &TenantId,
-        priority: Priority,
-    ) -> Result<Option<Moment>> {
-        let queue = (tenant.clone(), priority);
-        if self.queues.len() >= QUEUES_MAX && !self.queues.contains_key(&queue) {
-            self.queues.clear();
-        }
-        let head = self.queues.entry(queue).or_insert(Head { first: BTreeSet::new(), rest: Key::new() });
-        if head.first.is_empty() {
-            let prefix = keys::ready_of(tenant, priority);
-            let from = [&prefix[..], &head.rest].concat();
-            let read = group.keys(Space::Index, &from, &keys::past(&prefix), READ)?;
-            head.first.extend(read.iter().filter_map(|key| keys::last_moment(key)));
-            if let Some(last) = head.first.last() {
-                head.rest = keys::next(last);
-            }
-        }
-        Ok(head.first.first().copied())
+    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
+        self.writer.step(0, move |steps| steps.beat(&claims, lease_ms)).await
     }
 
-    /// Records that an entry was written to a timed index.
-    pub(super) fn timed_added(&mut self, timed: Timed, key: &[u8]) {
-        if let Some(start) = &mut self.timed[timed as usize]
-            && key < &start[..]
-        {
-            *start = key.to_vec();
-        }
+    async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
+        let bytes = reports.iter().map(|report| match &report.verdict {
+            Verdict::End { output, log, .. } => output.len() + log.len(),
+            Verdict::Retry { .. } | Verdict::Release => 0,
+        });
+        self.writer.step(bytes.sum(), |steps| steps.finish(reports)).await
     }
 
-    /// Returns the key from which to read a timed index.
-    pub(super) fn timed(&self, timed: Timed) -> Key {
-        self.timed[timed as usize].clone().unwrap_or_else(|| timed.start())
+    async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
+        let tenant = tenant.clone();
+        self.writer.step(0, move |steps| steps.cancel(&tenant, task)).await
     }
 
-    /// Records that there is nothing before `key`, or will be nothing once the current step is over.
-    pub(super) fn timed_read(&mut self, timed: Timed, key: Key) {
-        self.timed[timed as usize] = Some(key);
+    async fn tick(&self) -> Result<Ticked> {
+        self.writer.step(0, |steps| steps.tick()).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>> {
+        self.reads.backlog()
     }
 }

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use super::EmbeddedStore;
 use crate::{
-    Acting, Error, Finished, FunctionRef, Identity as _, KeyAdded, KeyId, NewKey, NewTask, Options, Scope,
-    SecretDigest, Store, Ticked,
+    Acting, Error, Finished, FunctionRef, Functions as _, Identity as _, KeyAdded, KeyId, NewKey, NewTask, Options,
+    Queue as _, Scope, SecretDigest, Store, Tasks as _, Ticked,
     conformance::{
         LEASE_MS, Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one, listings::page,
         new_task, one_task, register, status, tenant,

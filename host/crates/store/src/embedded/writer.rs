@@ -10,7 +10,7 @@ use std::{
 use fusebox_core::time::Millis;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{engine::Engine, group::Group, queue::Starts, steps::Steps};
+use super::{engine::Engine, group::Group, starts::Starts, steps::Steps};
 use crate::{Error, Options, Result, hints::Hints};
 use fusebox_system::clock::Clock;
 

@@ -1,5 +1,6 @@
 //! Registration, lookup, listing and deletion of functions; and modules. All functions are in one place.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, Grants},
@@ -9,8 +10,8 @@ use fusebox_core::{
 };
 use redis::Value;
 
-use super::{answers, caller::Caller, versions};
-use crate::{Error, FunctionRef, NewFunction, Page, PageRequest, Registered, Result};
+use super::{RedisStore, answers, caller::Caller, versions};
+use crate::{Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result};
 
 /// Time for which a deleted version is kept, in milliseconds. It exceeds the lifetime of any task accepted before: the
 /// longest delay, the longest wait, and a day for its runs.
@@ -151,4 +152,43 @@ fn read(version: Value) -> Result<FunctionVersion> {
     // The first field is the time of deletion.
     fields.drain(..fields.len().min(1));
     versions::function(&answers::text(id)?, fields)
+}
+
+#[async_trait]
+impl Functions for RedisStore {
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
+        self::register(&self.caller, &new, &module).await
+    }
+
+    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        let found = self::function(&self.caller, tenant, function).await?;
+        self.memory.read(tenant, function, found.as_ref());
+        Ok(found)
+    }
+
+    fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
+        // On a Cluster a task and its function are in different places, so no step can check both.
+        self.gather.as_ref().and_then(|_| self.memory.get(tenant, function))
+    }
+
+    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        self::functions(&self.caller, tenant, page).await
+    }
+
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>> {
+        self::versions(&self.caller, tenant, name, page).await
+    }
+
+    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
+        self::delete(&self.caller, tenant, function).await
+    }
+
+    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+        self::module(&self.caller, digest).await
+    }
 }

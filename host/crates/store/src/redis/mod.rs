@@ -11,23 +11,17 @@
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `gather`, `memory` | savings of work: tasks of many callers in one call, and cached versions |
-//! | `accept`, `lease`, `report`, `functions`, `fuel`, `identity`, `kv`, `reads`, `workers` | code of each call |
+//! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `presence`, `wakeups` | a trait of the store each |
+//! | `accept`, `lease`, `report`, `reads` | the calls of the queue and of the reads of tasks |
 //! | `audit` | comparison of the records with the indexes |
-//! | `pubsub` | wake-ups |
+//! | `pubsub` | messages about changes, which become wake-ups |
 //!
 //! Unlike the other stores, this one can lose accepted tasks when a master fails over to a replica that lagged behind.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use fusebox_core::{
-    function::FunctionVersion,
-    id::{DispatcherId, ModuleDigest, TaskId},
-    name::{FunctionName, TenantId},
-    task::Task,
-    time::Millis,
-};
+use fusebox_core::time::Millis;
 
 use self::{
     accept::Counted,
@@ -40,11 +34,7 @@ use self::{
     memory::Memory,
     pubsub::PubSub,
 };
-use crate::{
-    Accepted, Backlog, Beaten, Cancelled, Claim, Crew, Error, Finish, Finished, FunctionRef, Hint, LeaseRequest,
-    LeasedTask, NewFunction, NewTask, Options, Page, PageRequest, ReadyHint, Registered, Result, Store, TaskResult,
-    Ticked, WorkerInfo,
-};
+use crate::{Error, Options, Result, Store};
 use fusebox_system::clock::Clock;
 
 mod accept;
@@ -68,16 +58,19 @@ mod link;
 mod mark;
 mod memory;
 mod permissions;
+mod presence;
 mod pubsub;
+mod queue;
 mod reads;
 mod records;
 mod report;
 mod sentinel;
 mod server;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod versions;
-mod workers;
+mod wakeups;
 
 pub use self::{
     access::{Access, Prefix},
@@ -188,144 +181,8 @@ fn unreachable(address: &Address, error: Error) -> Error {
     Error::Unreachable { address, reason }
 }
 
-/// Returns the answers if there is any, with [`Accepted::NoAnswer`] in place of errors; otherwise the first error.
-fn some_answers(answers: Vec<Result<Accepted>>) -> Result<Vec<Accepted>> {
-    let failed = answers.iter().find_map(|answer| answer.as_ref().err());
-    match failed {
-        Some(error) if answers.iter().all(Result::is_err) => Err(error.clone()),
-        Some(error) => {
-            tracing::warn!(%error, "a part of a batch was accepted, and of the rest nothing is known");
-            Ok(answers.into_iter().map(|answer| answer.unwrap_or(Accepted::NoAnswer)).collect())
-        }
-        None => answers.into_iter().collect(),
-    }
-}
-
 #[async_trait]
 impl Store for RedisStore {
-    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
-        functions::register(&self.caller, &new, &module).await
-    }
-
-    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
-        let found = functions::function(&self.caller, tenant, function).await?;
-        self.memory.read(tenant, function, found.as_ref());
-        Ok(found)
-    }
-
-    fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
-        // On a Cluster a task and its function are in different places, so no step can check both.
-        self.gather.as_ref().and_then(|_| self.memory.get(tenant, function))
-    }
-
-    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
-        functions::functions(&self.caller, tenant, page).await
-    }
-
-    async fn versions(
-        &self,
-        tenant: &TenantId,
-        name: &FunctionName,
-        page: &PageRequest,
-    ) -> Result<Page<FunctionVersion>> {
-        functions::versions(&self.caller, tenant, name, page).await
-    }
-
-    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
-        functions::delete(&self.caller, tenant, function).await
-    }
-
-    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-        functions::module(&self.caller, digest).await
-    }
-
-    async fn accept(&self, mut tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
-        if let (Some(gather), 1) = (&self.gather, tasks.len())
-            && let Some(task) = tasks.pop()
-        {
-            return Ok(vec![gather.accept(task).await?]);
-        }
-        some_answers(accept::accept(&self.caller, &self.counted, &tasks).await?)
-    }
-
-    async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
-        some_answers(accept::replay(&self.caller, &self.counted, &tasks).await?)
-    }
-
-    async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
-        lease::lease(&self.caller, &self.memory, request).await
-    }
-
-    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
-        report::beat(&self.caller, &claims, lease_ms).await
-    }
-
-    async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
-        report::finish(&self.caller, &reports).await
-    }
-
-    async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
-        report::cancel(&self.caller, tenant, task).await
-    }
-
-    async fn tick(&self) -> Result<Ticked> {
-        let ticked = report::tick(&self.caller).await?;
-        self.audit.step(&self.caller).await?;
-        Ok(ticked)
-    }
-
-    async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-        reads::task(&self.caller, tenant, task).await
-    }
-
-    async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
-        reads::result(&self.caller, tenant, task).await
-    }
-
-    async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
-        reads::bytes(&self.caller, tenant, task, "log").await
-    }
-
-    async fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
-        reads::bytes(&self.caller, tenant, task, "param_payload").await
-    }
-
-    async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        reads::page(&self.caller, keys::DEAD, tenant, page).await
-    }
-
-    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        reads::page(&self.caller, keys::TASKS, tenant, page).await
-    }
-
-    async fn backlog(&self) -> Result<Vec<Backlog>> {
-        reads::backlog(&self.caller).await
-    }
-
-    async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()> {
-        workers::announce(&self.caller, dispatcher, &workers, ttl_ms).await
-    }
-
-    async fn workers(&self) -> Result<Crew> {
-        workers::workers(&self.caller).await
-    }
-
-    fn changed_hint(&self, task: TaskId) -> Hint {
-        self.pubsub.hints().changed(task)
-    }
-
-    fn ended_hint(&self, task: TaskId) -> Hint {
-        self.pubsub.hints().ended(task)
-    }
-
-    fn ready_hint(&self) -> ReadyHint {
-        self.pubsub.hints().ready()
-    }
-
-    fn cancellations(&self) -> tokio::sync::broadcast::Receiver<TaskId> {
-        self.pubsub.hints().cancellations()
-    }
-
     async fn check(&self) -> Result<()> {
         self.caller.check().await
     }

@@ -14,8 +14,8 @@ use super::{
     engine::Space,
     group::Group,
     keys::{self, Key, Timed},
-    queue::Starts,
     records::{self, Counters, FunctionRecord},
+    starts::Starts,
 };
 use crate::{Options, Result, hints::Event};
 

@@ -5,7 +5,7 @@ use fusebox_harness::redis::{RedisServer, command};
 
 use super::{On, cluster, node};
 use crate::{
-    NewTask, Store,
+    NewTask, Queue as _, Tasks as _,
     conformance::{
         Subject, accept, claim, counts, end, finish, lease, listings::page, new_task, register, status, tenant,
     },

@@ -8,7 +8,7 @@ use std::{
 
 use super::{On, cluster, node};
 use crate::{
-    Accepted, Error, LeaseRequest, LeasedTask, Store,
+    Accepted, Error, LeaseRequest, LeasedTask, Queue as _,
     conformance::{counts, grants, lease_request, new_task, register, tenant},
     redis::memory::Memory,
 };

@@ -9,7 +9,7 @@ use super::{
     faults::{impatient, recovered, unavailable},
 };
 use crate::{
-    Store,
+    Queue as _,
     conformance::{conformance, counts, lease, new_task, register, tenant},
 };
 

@@ -9,7 +9,7 @@ use fusebox_harness::{eventually, redis::RedisServer};
 
 use super::{Access, OPTIONS, On, node, on};
 use crate::{
-    Beaten, Error, Finish, Finished, NewTask, Options, Store, Verdict,
+    Beaten, Error, Finish, Finished, NewTask, Options, Queue as _, Store, Tasks as _, Verdict, Wakeups as _,
     conformance::{accept, cancel, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, tenant},
     redis::{RedisStore, link::Patience},
 };

@@ -20,7 +20,7 @@ use super::{
     faults::{ALWAYS, RECOVERY, impatient_node},
 };
 use crate::{
-    Accepted, Finish, Finished, NewTask, Store, Verdict,
+    Accepted, Finish, Finished, NewTask, Queue as _, Tasks as _, Verdict,
     conformance::{LEASE_MS, Subject, claim, counts, lease_request, new_task, register, tenant},
 };
 

@@ -4,7 +4,7 @@ use fusebox_core::name::TenantId;
 
 use super::{Access, On, cluster, node, reached};
 use crate::{
-    Acting, FunctionRef, Identity as _, PageRequest, Store,
+    Acting, FunctionRef, Functions as _, Identity as _, PageRequest, Presence as _, Queue as _, Store, Tasks as _,
     conformance::{accept, claim, counts, end, finish, identity::new_key, lease_one, new_task, register, tenant},
 };
 

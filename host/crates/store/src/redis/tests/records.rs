@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 
 use super::{Access, OPTIONS, node};
 use crate::{
-    Accepted, Finished, FunctionRef, NewTask, Store, Verdict,
+    Accepted, Finished, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _, Verdict,
     conformance::{Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant},
     redis::RedisStore,
 };

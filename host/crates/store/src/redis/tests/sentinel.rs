@@ -7,7 +7,7 @@ use fusebox_harness::{eventually, redis::RedisSentinel};
 
 use super::faults::{impatient, unavailable};
 use crate::{
-    Finished, Store,
+    Finished, Queue as _, Store,
     conformance::{accept, claim, counts, end, finish, lease, new_task, register, tenant},
 };
 

@@ -8,7 +8,7 @@ use fusebox_harness::redis::RedisServer;
 
 use super::{Access, OPTIONS, On, node};
 use crate::{
-    Accepted, Expects, FunctionRef, NewTask, Store,
+    Accepted, Expects, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _,
     conformance::{Subject, counts, lease, new_task, register, status, tenant},
     redis::{RedisStore, link::Patience},
 };

@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tempfile::TempDir;
 
 use super::{Access, OPTIONS, RedisStore};
-use crate::{Error, Result, Store, conformance::tenant};
+use crate::{Error, Queue as _, Result, Store, Tasks as _, conformance::tenant};
 
 /// A certificate authority, with the files of a certificate that it issued, for a server's settings.
 struct Authority {

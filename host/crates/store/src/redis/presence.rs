@@ -1,9 +1,10 @@
-//! Announced dispatchers and their workers. For display; no decision depends on them.
+//! Announced dispatchers and their workers.
 
+use async_trait::async_trait;
 use fusebox_core::id::DispatcherId;
 
-use super::{answers, caller::Caller};
-use crate::{Crew, Error, Result, WorkerInfo};
+use super::{RedisStore, answers, caller::Caller};
+use crate::{Crew, Error, Presence, Result, WorkerInfo};
 
 /// Replaces a dispatcher's previous announcement.
 pub(super) async fn announce(
@@ -35,4 +36,15 @@ pub(super) async fn workers(caller: &Caller) -> Result<Crew> {
     }
     all.sort_by_key(|worker| worker.id);
     Ok(Crew { dispatchers, workers: all })
+}
+
+#[async_trait]
+impl Presence for RedisStore {
+    async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()> {
+        self::announce(&self.caller, dispatcher, &workers, ttl_ms).await
+    }
+
+    async fn workers(&self) -> Result<Crew> {
+        self::workers(&self.caller).await
+    }
 }

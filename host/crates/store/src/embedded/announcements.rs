@@ -5,13 +5,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use async_trait::async_trait;
 use fusebox_core::{id::DispatcherId, time::Millis};
 
-use crate::{Crew, WorkerInfo};
+use super::EmbeddedStore;
+use crate::{Crew, Presence, Result, WorkerInfo};
 use fusebox_system::clock::Clock;
 
 /// Announcements of dispatchers, with their expiry.
-pub(super) struct Presence {
+pub(super) struct Announcements {
     clock: Clock,
     announced: Mutex<HashMap<DispatcherId, Announced>>,
 }
@@ -21,7 +23,7 @@ struct Announced {
     until: Millis,
 }
 
-impl Presence {
+impl Announcements {
     /// Creates a registry without announcements.
     pub(super) fn new(clock: Clock) -> Self {
         Self { clock, announced: Mutex::default() }
@@ -47,5 +49,17 @@ impl Presence {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DispatcherId, Announced>> {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Presence for EmbeddedStore {
+    async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()> {
+        self.announcements.announce(dispatcher, workers, ttl_ms);
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Crew> {
+        Ok(self.announcements.workers())
     }
 }

@@ -1,0 +1,109 @@
+//! Function versions and their modules.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fusebox_core::{
+    function::{Abi, FunctionVersion, Grants, RunLimits},
+    id::{FunctionId, ModuleDigest},
+    name::{FunctionName, TenantId},
+};
+
+use crate::{Page, PageRequest, Result};
+
+/// Registry of function versions and their modules.
+#[async_trait]
+pub trait Functions: Send + Sync + 'static {
+    /// Stores a function version and its module. Registering the same id again answers the version created before.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
+    /// [`Error::Unavailable`] also if another tenant has registered the id.
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
+    /// Returns one version.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>>;
+    /// Returns a cached, possibly stale version, if the store caches it. Set [`NewTask::expects`] so that `accept`
+    /// revalidates it.
+    fn remembered(&self, _tenant: &TenantId, _function: &FunctionRef) -> Option<FunctionVersion> {
+        None
+    }
+    /// Returns the newest version of each name, sorted by name.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>>;
+    /// Returns the versions of a name, newest first.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>>;
+    /// Deletes one version by id, or every version of a name, and returns true if there was one. Tasks accepted before
+    /// still run.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
+    /// all the same.
+    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool>;
+    /// Returns a module's wasm bytes.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>>;
+}
+
+/// Reference to a function within its tenant: by version id, or by name for the newest version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FunctionRef {
+    /// One version.
+    Id(FunctionId),
+    /// The newest version of a name.
+    Name(FunctionName),
+}
+
+/// Version to be registered, with a module that was checked and compiled.
+#[derive(Clone, Debug)]
+pub struct NewFunction {
+    /// Id of the version.
+    pub id: FunctionId,
+    /// Tenant that owns the version.
+    pub tenant: TenantId,
+    /// Name of the function; registering a name again creates its next version.
+    pub name: FunctionName,
+    /// Digest of the module.
+    pub module: ModuleDigest,
+    /// Calling convention of the module.
+    pub abi: Abi,
+    /// Limits of a run.
+    pub limits: RunLimits,
+    /// Capabilities granted to runs.
+    pub grants: Grants,
+    /// The tenant's limit of versions; at it, the answer is [`Registered::QuotaReached`].
+    pub versions_max: u64,
+    /// The tenant's limit of module bytes; beyond it, the answer is [`Registered::BytesReached`].
+    pub module_bytes_max: u64,
+}
+
+/// Answer to a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// The version exists.
+    Version(FunctionVersion),
+    /// The tenant's limit of versions is reached.
+    QuotaReached {
+        /// The limit.
+        max: u64,
+    },
+    /// The tenant's limit of module bytes would be exceeded.
+    BytesReached {
+        /// The limit, in bytes.
+        max: u64,
+    },
+}

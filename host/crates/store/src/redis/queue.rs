@@ -1,0 +1,65 @@
+//! The queue in Redis: each step is a call of a function.
+
+use async_trait::async_trait;
+use fusebox_core::{id::TaskId, name::TenantId};
+
+use super::{RedisStore, accept, lease, reads, report};
+use crate::{
+    Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Result,
+    Ticked,
+};
+
+#[async_trait]
+impl Queue for RedisStore {
+    async fn accept(&self, mut tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        if let (Some(gather), 1) = (&self.gather, tasks.len())
+            && let Some(task) = tasks.pop()
+        {
+            return Ok(vec![gather.accept(task).await?]);
+        }
+        some_answers(accept::accept(&self.caller, &self.counted, &tasks).await?)
+    }
+
+    async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+        some_answers(accept::replay(&self.caller, &self.counted, &tasks).await?)
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+        lease::lease(&self.caller, &self.memory, request).await
+    }
+
+    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
+        report::beat(&self.caller, &claims, lease_ms).await
+    }
+
+    async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
+        report::finish(&self.caller, &reports).await
+    }
+
+    async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
+        report::cancel(&self.caller, tenant, task).await
+    }
+
+    async fn tick(&self) -> Result<Ticked> {
+        let ticked = report::tick(&self.caller).await?;
+        self.audit.step(&self.caller).await?;
+        Ok(ticked)
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>> {
+        reads::backlog(&self.caller).await
+    }
+}
+
+/// Returns the answers if there is any, with [`Accepted::NoAnswer`] in place of errors; otherwise the first error.
+fn some_answers(answers: Vec<Result<Accepted>>) -> Result<Vec<Accepted>> {
+    let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+    match failed {
+        Some(error) if answers.iter().all(Result::is_err) => Err(error.clone()),
+        Some(error) => {
+            tracing::warn!(%error, "a part of a batch was accepted, and of the rest nothing is known");
+            Ok(answers.into_iter().map(|answer| answer.unwrap_or(Accepted::NoAnswer)).collect())
+        }
+        None => answers.into_iter().collect(),
+    }
+}
