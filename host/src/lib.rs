@@ -9,6 +9,7 @@
 //! | [`egress`] | HTTP requests that guests send |
 //! | [`helper`] | services that another process provides to a jailed worker |
 //! | [`invoke`], [`modules`] | the interfaces between REST and the parts that run and compile functions |
+//! | [`wait`] | waits for tasks, woken by the store's hints |
 //! | [`outside`] | the host calls of runs, combined from their parts |
 //! | [`secrets`] | encryption of secrets at rest |
 //! | [`ui`] | output of the command line |
@@ -37,4 +38,5 @@ pub mod telemetry;
 pub mod tenancy;
 pub mod text;
 pub mod ui;
+pub mod wait;
 pub mod worker;

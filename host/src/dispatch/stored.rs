@@ -1,7 +1,7 @@
 //! Synchronous invocations where REST and workers are different processes: a stored task whose caller waits for its
 //! end. If the caller goes away, the task is cancelled.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use fusebox_core::{
     id::{Attempt, TaskId},
     name::TenantId,
     outcome::Ended,
-    task::{Priority, TaskState},
+    task::{Priority, Status, TaskState},
 };
 use tokio::{runtime::Handle, time::Instant};
 
@@ -18,8 +18,9 @@ use super::crew::Crew;
 use crate::{
     invoke::{InvokeError, Invoker},
     tenancy::QuotaBook,
+    wait::Wait,
 };
-use fusebox_store::{Accepted, Expects, Hint, NewTask, Store};
+use fusebox_store::{Accepted, Expects, Hint, NewTask, Store, TaskResult};
 use fusebox_system::{clock::Clock, random};
 
 /// Longest wait for a worker, in milliseconds, in addition to the wall time of the run. About as long as clients wait.
@@ -90,32 +91,28 @@ impl Invoker for StoredInvoker {
 }
 
 impl StoredInvoker {
-    async fn ended(
-        &self,
-        tenant: &TenantId,
-        id: TaskId,
-        mut hint: Hint,
-        deadline: Instant,
-    ) -> Result<Ended, InvokeError> {
-        let gone = || InvokeError::Internal("its task is gone".to_owned());
-        loop {
-            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + FALLBACK), hint).await;
-            // Registered before the record is read, so that an end between the two is not missed.
-            hint = self.store.ended_hint(id);
-            let found = self.store.result(tenant, id).await.map_err(unavailable)?.ok_or_else(gone)?;
-            let (failure, ended) = match found.task.state {
-                TaskState::Completed(ended) => (None, ended),
-                TaskState::Failed(failure, ended) => (Some(failure), ended),
-                TaskState::Queued { .. } if let Some(missing) = self.crew.missing() => return Err(missing.into()),
-                TaskState::Queued { .. } | TaskState::Running(_) if Instant::now() < deadline => continue,
-                TaskState::Queued { .. } | TaskState::Running(_) => return Err(InvokeError::Overloaded),
-            };
-            let log = match ended.receipt.log_bytes {
-                0 => Bytes::new(),
-                _ => self.store.log(tenant, id).await.map_err(unavailable)?.unwrap_or_default(),
-            };
-            return Ok(Ended { failure, output: found.output, receipt: ended.receipt, log });
-        }
+    async fn ended(&self, tenant: &TenantId, id: TaskId, hint: Hint, deadline: Instant) -> Result<Ended, InvokeError> {
+        let read = || async {
+            let found = self.store.result(tenant, id).await.map_err(unavailable)?;
+            let found = found.ok_or_else(|| InvokeError::Internal("its task is gone".to_owned()))?;
+            match found.task.status() {
+                Status::Completed | Status::Failed => Ok(ControlFlow::Break(found)),
+                Status::Queued if let Some(missing) = self.crew.missing() => Err(InvokeError::from(missing)),
+                Status::Queued | Status::Running => Ok(ControlFlow::Continue(found)),
+            }
+        };
+        let wait = Wait { deadline, fallback: FALLBACK, closing: None };
+        let TaskResult { task, output } = wait.until(Some(hint), || self.store.ended_hint(id), read).await?;
+        let (failure, ended) = match task.state {
+            TaskState::Completed(ended) => (None, ended),
+            TaskState::Failed(failure, ended) => (Some(failure), ended),
+            TaskState::Queued { .. } | TaskState::Running(_) => return Err(InvokeError::Overloaded),
+        };
+        let log = match ended.receipt.log_bytes {
+            0 => Bytes::new(),
+            _ => self.store.log(tenant, id).await.map_err(unavailable)?.unwrap_or_default(),
+        };
+        Ok(Ended { failure, output, log, receipt: ended.receipt })
     }
 }
 

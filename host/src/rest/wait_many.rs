@@ -1,6 +1,6 @@
 //! Waits for all or any of many tasks in one request, woken by the store's hints.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{future::poll_fn, ops::ControlFlow, task::Poll, time::Duration};
 
 use axum::{
     Json,
@@ -64,9 +64,14 @@ async fn for_all(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) 
 }
 
 async fn for_any(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) -> Result<(), Problem> {
-    loop {
-        // Registered before the records are read, so that an end between the two is not missed.
+    let any_hint = || {
         let mut hints: Vec<Hint> = ids.iter().map(|id| app.store.ended_hint(*id)).collect();
+        poll_fn(move |context| match hints.iter_mut().any(|hint| hint.as_mut().poll(context).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+    };
+    let read = || async {
         app.gate.confirm(caller).await?;
         let (mut there, mut ended) = (false, false);
         for id in ids {
@@ -74,15 +79,9 @@ async fn for_any(app: &App, caller: &Caller, ids: &[TaskId], deadline: Instant) 
             there |= task.is_some();
             ended |= task.is_some_and(|task| task.status().is_ended());
         }
-        if ended || !there || app.closing.is_cancelled() || Instant::now() >= deadline {
-            return Ok(());
-        }
-        let woken = poll_fn(|context| match hints.iter_mut().any(|hint| hint.as_mut().poll(context).is_ready()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        });
-        wait::pause(app, deadline.min(Instant::now() + FALLBACK), woken).await;
-    }
+        Ok(if ended || !there { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    wait::within(app, deadline, FALLBACK).until(None, any_hint, read).await
 }
 
 async fn look(app: &App, caller: &Caller, ids: &[TaskId], until: Until) -> Result<Waited, Problem> {
