@@ -154,13 +154,12 @@ impl Dispatching {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),
             outside,
-            workers,
             wall_ms_max: args.wall_ms_max(),
             quotas: quotas.clone(),
             clock,
             metrics: metrics.clone(),
         };
-        let driver = tokio::spawn(Driver::run(options, stop.clone()));
+        let driver = tokio::spawn(Driver::run(options, workers, stop.clone()));
         tokio::spawn(quotas.follow(stop.clone()));
         let upkeep = tokio::spawn(upkeep::run(store, metrics, stop));
         Self { driver, upkeep, gateway: None, address: None }

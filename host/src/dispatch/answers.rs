@@ -42,11 +42,11 @@ impl Driver {
                     self.handle(Event::Backlog { tenant, ready });
                 }
                 // May count some tasks twice, if the read included them; the next lease corrects that.
-                for (tenant, more) in std::mem::take(&mut self.more_ready) {
+                for (tenant, more) in std::mem::take(&mut self.backlog.more_ready) {
                     self.handle(Event::MoreReady { tenant, more });
                 }
-                self.reading_backlog = false;
-                if std::mem::take(&mut self.backlog_is_old) {
+                self.backlog.reading = false;
+                if std::mem::take(&mut self.backlog.is_old) {
                     self.ask_backlog();
                 }
             }

@@ -40,12 +40,12 @@ impl Driver {
             Some(own) if own.worker == worker && own.token == held.token && !own.reported => Some(own.guest.clone()),
             None if is_adopted => None,
             _ => {
-                self.metrics.report_refused();
+                self.options.metrics.report_refused();
                 tracing::warn!(%worker, %task, attempt, "host call refused: not the lease's holder");
                 return self.on_called(worker, number, Err(Refusal::Refused));
             }
         };
-        let (store, outside) = (self.store.clone(), self.outside.clone());
+        let (store, outside) = (self.options.store.clone(), self.options.outside.clone());
         self.io.spawn(async move {
             let guest = match guest {
                 Some(guest) => Ok(Some(guest)),

@@ -31,7 +31,7 @@ pub(super) use super::answers::{FromStore, Save};
 use super::{
     attempts::Attempts,
     gateway::FromLink,
-    local::{LocalCredit, LocalWorker},
+    local::{Local, LocalWorker},
     missing::MissingModules,
     outside::StoreOutside,
     remote::Remotes,
@@ -43,14 +43,12 @@ use fusebox_system::{clock::Clock, random};
 /// Interval at which links are checked, leases of adopted attempts are renewed, and workers are announced.
 const ROUND: Duration = Duration::from_millis(1_000);
 
-/// Parts of the driver.
+/// Parts of the driver that never change.
 pub struct Options {
     /// Id of this dispatcher.
     pub dispatcher: DispatcherId,
     /// Store that tasks are leased from and ends are saved to.
     pub store: Arc<dyn Store>,
-    /// Workers that run attempts.
-    pub workers: Workers,
     /// Serves the host calls of runs in other processes.
     pub outside: StoreOutside,
     /// Largest wall time of a run in milliseconds, even if its function allows more.
@@ -78,83 +76,76 @@ pub enum Workers {
 
 /// State of the driver.
 pub struct Driver {
-    pub(super) dispatcher: DispatcherId,
-    pub(super) core: Dispatcher,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) outside: StoreOutside,
-    pub(super) clock: Clock,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) wall_ms_max: u32,
-    pub(super) quotas: Arc<QuotaBook>,
-    /// Counter of quota changes as last passed to the core.
-    pub(super) quota_changes: u64,
-    pub(super) started_at: Millis,
-    /// Number of attempts that slots of this process have ended.
-    pub(super) ended: u64,
-    pub(super) local: Option<LocalWorker>,
-    pub(super) local_credit: Option<LocalCredit>,
+    pub(super) options: Options,
+    pub(super) machine: Machine,
+    /// Slots of this process, if it has any.
+    pub(super) local: Option<Local>,
     pub(super) remotes: Remotes,
     pub(super) attempts: Attempts,
-    pub(super) effects: Vec<Effect>,
+    pub(super) outbox: Outbox,
+    pub(super) backlog: BacklogRead,
+    /// Counter of quota changes as last passed to the core.
+    pub(super) quota_changes: u64,
+    pub(super) announcing: bool,
     /// Store operations in progress.
     pub(super) io: JoinSet<FromStore>,
+    /// Time at which a drain interrupts attempts that still run.
+    hard_stop_at: Millis,
+}
+
+/// The core, and what it last wanted of its driver.
+pub(super) struct Machine {
+    pub(super) core: Dispatcher,
+    pub(super) effects: Vec<Effect>,
+    pub(super) wake_at: Millis,
+    pub(super) drained: bool,
+}
+
+/// Writes and messages of one wake-up, which go out together.
+#[derive(Default)]
+pub(super) struct Outbox {
     pub(super) saves: Vec<(Save, Finish)>,
     pub(super) beats: Vec<(TaskId, Attempt, Claim)>,
     pub(super) assignments: HashMap<WorkerId, Vec<Assignment>>,
     pub(super) recorded: HashMap<WorkerId, Vec<AttemptId>>,
-    pub(super) reading_backlog: bool,
-    /// True if something became ready after the current read of the backlog began.
-    pub(super) backlog_is_old: bool,
+}
+
+/// Progress of reading the backlog.
+#[derive(Default)]
+pub(super) struct BacklogRead {
+    pub(super) reading: bool,
+    /// True if something became ready after the current read began.
+    pub(super) is_old: bool,
     /// Tasks that became ready since that read began, which may not include them.
     pub(super) more_ready: HashMap<TenantId, u64>,
-    pub(super) announcing: bool,
-    pub(super) wake_at: Millis,
-    pub(super) drained: bool,
-    /// Time at which a drain interrupts attempts that still run.
-    hard_stop_at: Millis,
 }
 
 impl Driver {
     /// Runs until `stop` is cancelled and the following drain is over: running attempts may end within
     /// [`DRAIN_MS_MAX`], the others are returned to the store.
-    pub async fn run(options: Options, stop: CancellationToken) {
+    pub async fn run(options: Options, workers: Workers, stop: CancellationToken) {
         let (reports, from_slots) = mpsc::unbounded_channel();
         // Without links this channel is never used; its sender is kept so that the channel stays open.
         let (silent, no_links) = mpsc::channel(1);
-        let (local, from_links) = match options.workers {
-            Workers::Local { slots, missing } => (Some(LocalWorker { slots, missing, reports }), no_links),
+        let (local, from_links) = match workers {
+            Workers::Local { slots, missing } => {
+                let worker = LocalWorker { slots, missing, reports };
+                (Some(Local::new(worker, options.clock.now())), no_links)
+            }
             Workers::Remote(links) => (None, links),
         };
-        let local_credit = local.as_ref().map(|local| LocalCredit::new(&local.slots, Instant::now()));
-        let started_at = options.clock.now();
+        let core = Dispatcher::new(u64::from_le_bytes(random::bytes()));
         let driver = Self {
-            dispatcher: options.dispatcher,
-            core: Dispatcher::new(u64::from_le_bytes(random::bytes())),
-            store: options.store,
-            outside: options.outside,
-            clock: options.clock,
-            metrics: options.metrics,
-            wall_ms_max: options.wall_ms_max,
-            quotas: options.quotas,
-            quota_changes: 0,
-            started_at,
-            ended: 0,
+            options,
+            machine: Machine { core, effects: Vec::new(), wake_at: Millis::NEVER, drained: false },
             local,
-            local_credit,
             remotes: Remotes::default(),
             attempts: Attempts::default(),
-            effects: Vec::new(),
-            io: JoinSet::new(),
-            saves: Vec::new(),
-            beats: Vec::new(),
-            assignments: HashMap::new(),
-            recorded: HashMap::new(),
-            reading_backlog: false,
-            backlog_is_old: false,
-            more_ready: HashMap::new(),
+            outbox: Outbox::default(),
+            backlog: BacklogRead::default(),
+            quota_changes: 0,
             announcing: false,
-            wake_at: Millis::NEVER,
-            drained: false,
+            io: JoinSet::new(),
             hard_stop_at: Millis::NEVER,
         };
         driver.run_until_drained(from_slots, from_links, stop).await;
@@ -167,14 +158,14 @@ impl Driver {
         mut from_links: mpsc::Receiver<FromLink>,
         stop: CancellationToken,
     ) {
-        let mut cancelled = self.store.cancellations();
-        let mut ready: ReadyHint = self.store.ready_hint();
+        let mut cancelled = self.options.store.cancellations();
+        let mut ready: ReadyHint = self.options.store.ready_hint();
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.join_local();
         self.ask_backlog();
         let mut draining = false;
-        while !self.drained {
+        while !self.machine.drained {
             let wake = self.until_wake();
             tokio::select! {
                 Some(report) = from_slots.recv() => {
@@ -199,7 +190,7 @@ impl Driver {
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 news = &mut ready => {
-                    ready = self.store.ready_hint();
+                    ready = self.options.store.ready_hint();
                     self.on_ready(news);
                 }
                 task = cancelled.recv() => self.on_cancelled(task),
@@ -207,40 +198,42 @@ impl Driver {
                 () = tokio::time::sleep(wake) => self.on_time(),
                 () = stop.cancelled(), if !draining => {
                     draining = true;
-                    self.hard_stop_at = self.clock.now().plus(DRAIN_MS_MAX);
+                    self.hard_stop_at = self.options.clock.now().plus(DRAIN_MS_MAX);
                     self.handle(Event::Drain);
                     self.remotes.drain();
                     if let Some(local) = &self.local {
-                        local.give_back_waiting();
+                        local.worker.give_back_waiting();
                     }
                 }
             }
             self.perform();
         }
-        if let Err(error) = self.store.announce(self.dispatcher, Vec::new(), 0).await {
+        if let Err(error) = self.options.store.announce(self.options.dispatcher, Vec::new(), 0).await {
             tracing::debug!(%error, "cannot withdraw this dispatcher's announcement; it expires soon");
         }
     }
 
     fn until_wake(&self) -> Duration {
-        Duration::from_millis(self.wake_at.0.min(self.hard_stop_at.0).saturating_sub(self.clock.now().0).min(60_000))
+        Duration::from_millis(
+            self.machine.wake_at.0.min(self.hard_stop_at.0).saturating_sub(self.options.clock.now().0).min(60_000),
+        )
     }
 
     pub(super) fn handle(&mut self, event: Event) {
-        self.core.handle(event, self.clock.now(), &mut self.effects);
+        self.machine.core.handle(event, self.options.clock.now(), &mut self.machine.effects);
     }
 
     fn on_time(&mut self) {
-        let now = self.clock.now();
+        let now = self.options.clock.now();
         if self.hard_stop_at <= now {
             self.hard_stop_at = Millis::NEVER;
             for (worker, id) in self.attempts.stop_all(StopReason::Interrupted) {
                 self.remotes.send(worker, &FromDispatcher::Stop(vec![(id, StopReason::Interrupted)]));
             }
         }
-        if self.wake_at <= now {
-            self.wake_at = Millis::NEVER;
-            if let Some(worker) = self.local.as_ref().map(LocalWorker::id) {
+        if self.machine.wake_at <= now {
+            self.machine.wake_at = Millis::NEVER;
+            if let Some(worker) = self.local.as_ref().map(|local| local.worker.id()) {
                 // Slots of this process are alive whenever the driver is.
                 self.handle(Event::Heartbeat { worker });
             }
@@ -250,8 +243,8 @@ impl Driver {
 
     /// Joins the slots of this process as a worker.
     fn join_local(&mut self) {
-        if let (Some(local), Some(credit)) = (&self.local, &self.local_credit) {
-            let (worker, room) = (local.id(), credit.room());
+        if let Some(local) = &self.local {
+            let (worker, room) = (local.worker.id(), local.credit.room());
             self.handle(Event::WorkerJoined { worker, room });
             self.grant_local(0);
         }
@@ -259,19 +252,18 @@ impl Driver {
 
     /// Grants the slots of this process further credit, after `ended` attempts have ended.
     fn grant_local(&mut self, ended: usize) {
-        let Some(worker) = self.local.as_ref().map(LocalWorker::id) else { return };
-        let slots = self.local_credit.as_mut().map_or(0, |credit| credit.more(ended, Instant::now()));
+        let Some(local) = &mut self.local else { return };
+        let (worker, slots) = (local.worker.id(), local.credit.more(ended, Instant::now()));
         if slots > 0 {
             self.handle(Event::CreditGranted { worker, slots, expires_at: UNTIL_SPENT });
         }
     }
 
     fn on_local_report(&mut self, report: AttemptReport) {
-        if let Some(worker) = self.local.as_ref().map(LocalWorker::id) {
-            self.ended += 1;
-            if let Some(credit) = &mut self.local_credit {
-                credit.reported(report.held.id);
-            }
+        if let Some(local) = &mut self.local {
+            local.ended += 1;
+            local.credit.reported(report.held.id);
+            let worker = local.worker.id();
             self.on_report(worker, report);
         }
     }
@@ -301,7 +293,7 @@ impl Driver {
                 self.handle(Event::Finished { worker, task, attempt, report: core_report, cost });
             }
             Some(_) => {
-                self.metrics.report_refused();
+                self.options.metrics.report_refused();
                 tracing::warn!(%worker, %task, attempt, "report refused: it does not hold the attempt's lease");
             }
             None => self.on_foreign_report(worker, AttemptReport { held: reported, cpu_us, end }),
@@ -314,8 +306,8 @@ impl Driver {
             self.ask_backlog();
         }
         for (tenant, more) in news.more {
-            if self.reading_backlog {
-                *self.more_ready.entry(tenant.clone()).or_default() += more;
+            if self.backlog.reading {
+                *self.backlog.more_ready.entry(tenant.clone()).or_default() += more;
             }
             self.tell_quota(&tenant);
             self.handle(Event::MoreReady { tenant, more });

@@ -15,7 +15,6 @@ use fusebox_core::{
 use super::{
     driver::{Driver, FromStore, Save},
     gateway::{FromLink, LinkId},
-    local::LocalWorker,
     remote::claim,
 };
 use crate::worker;
@@ -49,8 +48,8 @@ impl Driver {
         let room = Room { slots: join.slots, capacity: join.capacity, has_extra };
         // The end of the worker's older link may not have been noticed yet.
         self.handle(Event::WorkerAway { worker });
-        self.remotes.join(link, sender, join, self.clock.now());
-        self.remotes.welcome(worker, self.dispatcher);
+        self.remotes.join(link, sender, join, self.options.clock.now());
+        self.remotes.welcome(worker, self.options.dispatcher);
         let sent = self.attempts.of_worker(worker);
         let arrived: HashSet<AttemptId> = held.iter().map(|held| held.id).collect();
         let known: HashSet<AttemptId> = held
@@ -73,7 +72,7 @@ impl Driver {
     }
 
     fn on_message(&mut self, worker: WorkerId, message: FromWorker) {
-        let now = self.clock.now();
+        let now = self.options.clock.now();
         let Some(remote) = self.remotes.get_mut(worker) else { return };
         remote.info.seen_at = now;
         match message {
@@ -119,7 +118,7 @@ impl Driver {
     fn on_goodbye(&mut self, worker: WorkerId) {
         for HeldAttempt { id, token } in self.remotes.dismiss(worker) {
             let release = Finish { claim: claim(id, token), verdict: Verdict::Release };
-            self.saves.push((Save { id, foreign: Some(worker) }, release));
+            self.outbox.saves.push((Save { id, foreign: Some(worker) }, release));
         }
         self.handle(Event::WorkerLeft { worker });
         tracing::info!(%worker, "a worker has left");
@@ -142,7 +141,8 @@ impl Driver {
             End::Interrupted => Verdict::Release,
             End::Broken { .. } => Verdict::Retry { delay_ms: RETRY_MS_BASE },
         };
-        self.saves
+        self.outbox
+            .saves
             .push((Save { id: held.id, foreign: Some(worker) }, Finish { claim: claim(held.id, held.token), verdict }));
         if let Some(remote) = self.remotes.get_mut(worker) {
             remote.release(held.id);
@@ -159,10 +159,10 @@ impl Driver {
     }
 
     pub(super) fn on_round(&mut self) {
-        if let Some(credit) = &mut self.local_credit {
-            credit.look(Instant::now());
+        if let Some(local) = &mut self.local {
+            local.credit.look(Instant::now());
         }
-        self.remotes.close_deaf(self.clock.now());
+        self.remotes.close_deaf(self.options.clock.now());
         self.renew_adopted();
         self.announce();
         self.tell_quotas();
@@ -175,7 +175,7 @@ impl Driver {
         if claims.is_empty() {
             return;
         }
-        let store = self.store.clone();
+        let store = self.options.store.clone();
         self.io.spawn(async move {
             let ids: Vec<_> = claims.iter().map(|c| AttemptId { task: c.task, attempt: c.fence.attempt }).collect();
             match store.beat(claims, LEASE_MS).await {
@@ -199,7 +199,7 @@ impl Driver {
             return;
         }
         let workers = self.infos();
-        let (store, dispatcher) = (self.store.clone(), self.dispatcher);
+        let (store, dispatcher) = (self.options.store.clone(), self.options.dispatcher);
         self.io.spawn(async move {
             if let Err(error) = store.announce(dispatcher, workers, ANNOUNCED_MS).await {
                 tracing::debug!(%error, "cannot announce workers; retrying in the next round");
@@ -210,16 +210,16 @@ impl Driver {
 
     fn infos(&self) -> Vec<WorkerInfo> {
         let running = |worker| u32::try_from(self.attempts.of_worker(worker).len()).unwrap_or(u32::MAX);
-        let now = self.clock.now();
-        let local = self.local.as_ref().map(|local: &LocalWorker| WorkerInfo {
-            id: local.id(),
+        let now = self.options.clock.now();
+        let local = self.local.as_ref().map(|local| WorkerInfo {
+            id: local.worker.id(),
             mode: Mode::Local,
             name: worker::name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            slots: local.slots.count(),
+            slots: local.worker.slots.count(),
             running: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
-            ended: self.ended,
-            joined_at: self.started_at,
+            ended: local.ended,
+            joined_at: local.joined_at,
             seen_at: now,
             draining: false,
         });

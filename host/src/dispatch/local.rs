@@ -7,6 +7,7 @@ use fusebox_core::{
     id::WorkerId,
     invocation::Invocation,
     task::{Lease, TaskState},
+    time::Millis,
     wire::{AttemptId, AttemptReport, End, HeldAttempt},
 };
 use fusebox_sandbox::StopFlag;
@@ -75,6 +76,23 @@ impl LocalCredit {
         let more = self.appetite.more(self.open, self.asked);
         self.asked = self.asked.saturating_add(more);
         more
+    }
+}
+
+/// State of the slots of this process.
+pub(super) struct Local {
+    pub(super) worker: LocalWorker,
+    pub(super) credit: LocalCredit,
+    /// Number of attempts that they have ended.
+    pub(super) ended: u64,
+    pub(super) joined_at: Millis,
+}
+
+impl Local {
+    /// Starts with nothing granted and nothing ended.
+    pub(super) fn new(worker: LocalWorker, joined_at: Millis) -> Self {
+        let credit = LocalCredit::new(&worker.slots, Instant::now());
+        Self { worker, credit, ended: 0, joined_at }
     }
 }
 

@@ -48,11 +48,11 @@ impl Driver {
     /// Performs effects until none is left, since a failure can cause further ones.
     pub(super) fn perform(&mut self) {
         loop {
-            for effect in std::mem::take(&mut self.effects) {
+            for effect in std::mem::take(&mut self.machine.effects) {
                 self.perform_one(effect);
             }
             self.flush_assignments();
-            if self.effects.is_empty() {
+            if self.machine.effects.is_empty() {
                 break;
             }
         }
@@ -71,7 +71,7 @@ impl Driver {
             Effect::Told { worker, task, attempt } => {
                 self.attempts.forget(task, attempt);
                 if self.local.is_none() {
-                    self.recorded.entry(worker).or_default().push(AttemptId { task, attempt });
+                    self.outbox.recorded.entry(worker).or_default().push(AttemptId { task, attempt });
                 }
             }
             Effect::NothingYet { worker, slots } => {
@@ -83,13 +83,13 @@ impl Driver {
             }
             Effect::Draw { tenant, fuel } => self.draw(tenant, fuel),
             Effect::GiveBack { tenant, fuel } => self.give_back(tenant, fuel),
-            Effect::WakeAt { at } => self.wake_at = self.wake_at.min(at),
-            Effect::Drained => self.drained = true,
+            Effect::WakeAt { at } => self.machine.wake_at = self.machine.wake_at.min(at),
+            Effect::Drained => self.machine.drained = true,
         }
     }
 
     fn lease(&mut self, request: RequestId, tenant: TenantId, worker: WorkerId, count: u32) {
-        let store = self.store.clone();
+        let store = self.options.store.clone();
         let tokens = (0..count).map(|_| random::lease_token()).collect();
         let lease = LeaseRequest { tenant, worker, lease_ms: LEASE_MS, tokens, again: false };
         self.io.spawn(async move {
@@ -104,14 +104,14 @@ impl Driver {
     }
 
     fn assign(&mut self, worker: WorkerId, id: AttemptId, extra: bool) {
-        let wall_ms_max = self.wall_ms_max;
+        let wall_ms_max = self.options.wall_ms_max;
         let Some(held) = self.attempts.get(id.task, id.attempt) else { return };
         let (stop, token) = (held.stop.clone(), held.token);
         let Some(mut leased) = held.leased.take() else { return };
         leased.task.limits.wall_ms = leased.task.limits.wall_ms.min(wall_ms_max);
-        if let (Some(local), Some(credit)) = (&self.local, &mut self.local_credit) {
-            credit.assigned(id, extra);
-            return local.assign(leased, stop);
+        if let Some(local) = &mut self.local {
+            local.credit.assigned(id, extra);
+            return local.worker.assign(leased, stop);
         }
         let held = HeldAttempt { id, token };
         // Both times come from the store's clock, so only their difference leaves it.
@@ -121,16 +121,16 @@ impl Driver {
         let invocation = Invocation { tenant, function: function_name, module, limits, grants, waited_ms, input };
         let assignment = Assignment { held, invocation };
         if !extra {
-            self.assignments.entry(worker).or_default().push(assignment);
-        } else if !self.remotes.assign_extra(worker, assignment, self.clock.now()) {
+            self.outbox.assignments.entry(worker).or_default().push(assignment);
+        } else if !self.remotes.assign_extra(worker, assignment, self.options.clock.now()) {
             self.interrupted(worker, id.task, id.attempt);
         }
     }
 
     /// Sends the batched assignments. Those that cannot be sent count as interrupted before their start.
     fn flush_assignments(&mut self) {
-        let now = self.clock.now();
-        for (worker, batch) in std::mem::take(&mut self.assignments) {
+        let now = self.options.clock.now();
+        for (worker, batch) in std::mem::take(&mut self.outbox.assignments) {
             for AttemptId { task, attempt } in self.remotes.assign(worker, batch, now) {
                 self.interrupted(worker, task, attempt);
             }
@@ -159,15 +159,15 @@ impl Driver {
             },
         };
         let save = Save { id: AttemptId { task, attempt }, foreign: None };
-        self.saves.push((save, Finish { claim, verdict }));
+        self.outbox.saves.push((save, Finish { claim, verdict }));
     }
 
     fn flush_saves(&mut self) {
-        if self.saves.is_empty() {
+        if self.outbox.saves.is_empty() {
             return;
         }
-        let (saves, reports): (Vec<_>, Vec<_>) = self.saves.drain(..).unzip();
-        let store = self.store.clone();
+        let (saves, reports): (Vec<_>, Vec<_>) = self.outbox.saves.drain(..).unzip();
+        let store = self.options.store.clone();
         self.io.spawn(async move {
             match store.finish(reports).await {
                 Ok(answers) => FromStore::Saved(saves.into_iter().zip(answers).collect()),
@@ -186,7 +186,7 @@ impl Driver {
             self.count(task, attempt, status);
         }
         match save.foreign {
-            Some(worker) => self.recorded.entry(worker).or_default().push(save.id),
+            Some(worker) => self.outbox.recorded.entry(worker).or_default().push(save.id),
             None => self.handle(Event::Saved { task, attempt }),
         }
     }
@@ -194,18 +194,18 @@ impl Driver {
     fn gather_beats(&mut self, attempts: Vec<(TaskId, Attempt)>) {
         for (task, attempt) in attempts {
             if let Some(claim) = self.attempts.claim(task, attempt) {
-                self.beats.push((task, attempt, claim));
+                self.outbox.beats.push((task, attempt, claim));
             }
         }
     }
 
     fn flush_beats(&mut self) {
-        if self.beats.is_empty() {
+        if self.outbox.beats.is_empty() {
             return;
         }
         let (attempts, claims): (Vec<_>, Vec<_>) =
-            self.beats.drain(..).map(|(task, attempt, claim)| ((task, attempt), claim)).unzip();
-        let store = self.store.clone();
+            self.outbox.beats.drain(..).map(|(task, attempt, claim)| ((task, attempt), claim)).unzip();
+        let store = self.options.store.clone();
         self.io.spawn(async move {
             match store.beat(claims, LEASE_MS).await {
                 Ok(answers) => {
@@ -221,7 +221,7 @@ impl Driver {
     }
 
     fn flush_recorded(&mut self) {
-        for (worker, ids) in std::mem::take(&mut self.recorded) {
+        for (worker, ids) in std::mem::take(&mut self.outbox.recorded) {
             self.remotes.send(worker, &FromDispatcher::Recorded(ids));
         }
     }
@@ -229,11 +229,11 @@ impl Driver {
     /// Reads the backlog. One read at a time: of two, the older could arrive last and hide tasks that became ready
     /// since.
     pub(super) fn ask_backlog(&mut self) {
-        if std::mem::replace(&mut self.reading_backlog, true) {
-            self.backlog_is_old = true;
+        if std::mem::replace(&mut self.backlog.reading, true) {
+            self.backlog.is_old = true;
             return;
         }
-        let store = self.store.clone();
+        let store = self.options.store.clone();
         self.io.spawn(async move {
             loop {
                 match store.backlog().await {
@@ -251,12 +251,12 @@ impl Driver {
     fn count(&mut self, task: TaskId, attempt: Attempt, status: Status) {
         let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
             Some(Verdict::End { failure, receipt, .. }) => {
-                self.metrics.ran(receipt);
+                self.options.metrics.ran(receipt);
                 failure.as_ref().map(|failure| failure.code)
             }
             // Released or lost on its last attempt.
             _ => Some(ErrorCode::AttemptsExhausted),
         };
-        self.metrics.task_ended(status, code);
+        self.options.metrics.task_ended(status, code);
     }
 }
