@@ -4,13 +4,14 @@
 use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use fusebox_api::functions::LimitParams;
 use fusebox_client::{Client, ClientError, Credentials};
 use fusebox_core::{
     function::{LimitError, RunLimits},
     limits::ATTEMPTS_MAX,
 };
+pub use fusebox_ui::OutputFormat;
 
 use crate::{
     commands::{
@@ -45,6 +46,8 @@ use crate::{
         logs::{LogControl, LogFormat},
     },
 };
+
+pub mod report;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -165,16 +168,6 @@ impl Command {
     pub const fn log_filter(&self) -> &'static str {
         if self.is_server() { "info" } else { "warn" }
     }
-}
-
-/// Output format of a command.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// Text for people.
-    #[default]
-    Text,
-    /// One JSON document, for programs.
-    Json,
 }
 
 /// Settings of the host's own log, which goes to stderr.

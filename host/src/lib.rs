@@ -12,7 +12,6 @@
 //! | [`wait`] | waits for tasks, woken by the store's hints |
 //! | [`outside`] | the host calls of runs, combined from their parts |
 //! | [`secrets`] | encryption of secrets at rest |
-//! | [`ui`] | output of the command line |
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | framing between this program's own processes |
 //! | [`text`] | decoding of text from other systems |
@@ -37,6 +36,5 @@ pub mod skew;
 pub mod telemetry;
 pub mod tenancy;
 pub mod text;
-pub mod ui;
 pub mod wait;
 pub mod worker;

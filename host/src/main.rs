@@ -4,12 +4,11 @@
 use std::process::ExitCode;
 
 use fusebox::{
-    cli::{Cli, OutputFormat},
+    cli::{Cli, OutputFormat, report},
     commands::{self, reload::Reload},
     config, environment,
-    telemetry::lines,
-    ui,
 };
+use fusebox_ui::{self as ui, lines};
 
 /// A request makes about a hundred small allocations; this allocator serves them with a third of the system allocator's
 /// work.
@@ -20,7 +19,7 @@ fn main() -> ExitCode {
     environment::forget_empty();
     let config::Parsed { cli, dump, settings } = match config::parse() {
         Ok(parsed) => parsed,
-        Err(error) => return ui::report(&error, OutputFormat::Text),
+        Err(error) => return report::report(&error, OutputFormat::Text),
     };
     if let Some(settings) = dump {
         return ui::say(settings.trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
     let Cli { log, command, output, .. } = cli;
     let started = log.start(command.log_filter());
     let ran = started.and_then(|log| commands::run(command, output, Reload { settings, log }));
-    let code = ran.map_or_else(|error| ui::report(&error, output), |()| ExitCode::SUCCESS);
+    let code = ran.map_or_else(|error| report::report(&error, output), |()| ExitCode::SUCCESS);
     lines::flush();
     code
 }

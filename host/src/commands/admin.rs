@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use async_trait::async_trait;
 use clap::Args;
+use fusebox_ui as ui;
 
 use crate::{
     rest::{self, server::Bounds},
@@ -17,7 +18,6 @@ use crate::{
         metrics::Metrics,
         vitals::{Asked, NotWell, Told, Vitals},
     },
-    ui,
 };
 use fusebox_store::Store;
 

@@ -14,15 +14,15 @@ use clap::Args;
 use fusebox_api::tasks::TaskView;
 use fusebox_client::Client;
 use fusebox_core::limits::WAIT_TASKS_MAX;
+use fusebox_ui::{self as ui, progress, table::Table};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::waiting::Waiting;
 use crate::{
-    cli::{HostArgs, OutputFormat},
+    cli::{HostArgs, OutputFormat, report::FunctionsFailed},
     text,
-    ui::{self, FunctionsFailed, progress, table::Table},
 };
 
 /// Most items of one request: enough for throughput, few enough that the progress bar moves.

@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use fusebox_ui as ui;
 
 use super::jail::JailArg;
-use crate::ui;
 
 /// Settings of the compile child's jail.
 #[derive(Clone, Copy, Debug, Args)]

@@ -6,12 +6,10 @@ use clap::{Args, Subcommand};
 use fusebox_api::batch::{Row, Rows};
 use fusebox_client::Client;
 use fusebox_core::limits::REPLAY_TASKS_MAX;
+use fusebox_ui::{self as ui, progress::Spinner, table::Table};
 
 use super::tasks;
-use crate::{
-    cli::{HostArgs, OutputFormat},
-    ui::{self, WrongUsage, progress::Spinner, table::Table},
-};
+use crate::cli::{HostArgs, OutputFormat, report::WrongUsage};
 
 /// Selection of dead letters, and the action on them.
 #[derive(Debug, Args)]

@@ -9,11 +9,9 @@ use fusebox_core::{
     capability::{Grant, Grants},
     limits::MODULE_BYTES_MAX,
 };
+use fusebox_ui::{self as ui, progress::Spinner};
 
-use crate::{
-    cli::{HostArgs, LimitArgs, OutputFormat},
-    ui::{self, progress::Spinner},
-};
+use crate::cli::{HostArgs, LimitArgs, OutputFormat};
 
 /// Function to register.
 #[derive(Debug, Args)]

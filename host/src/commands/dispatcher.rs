@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use fusebox_core::{dispatch::Mode, function::RunLimits, time::Millis};
+use fusebox_ui as ui;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,7 +22,6 @@ use crate::{
     modules::Modules,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::QuotaBook,
-    ui,
     worker::slots::Slots,
 };
 use fusebox_system::{clock::Clock, random};

@@ -12,6 +12,7 @@ use std::{
 use bytesize::ByteSize;
 use clap::Args;
 use fusebox_core::{function::RunLimits, limits::CONNECTIONS_MAX};
+use fusebox_ui::{self as ui, table::Table};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
@@ -19,10 +20,7 @@ use super::{
     parts::{self, StoreAddress},
     store::RedisArgs,
 };
-use crate::{
-    cli::OutputFormat,
-    ui::{self, table::Table},
-};
+use crate::cli::OutputFormat;
 
 mod store;
 mod trial;

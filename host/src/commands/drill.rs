@@ -10,11 +10,15 @@ use fusebox_jail::{
     Inmate, Layer, Plan, Report, User,
     drill::{self, Row, Scene},
 };
+use fusebox_ui as ui;
 use serde::{Deserialize, Serialize};
 
 use super::admin::AdminArgs;
 use super::{confine, egress::EgressArgs, jail::JailArg, work::WorkArgs};
-use crate::{cli::OutputFormat, ui, worker::apart::slot};
+use crate::{
+    cli::{OutputFormat, report},
+    worker::apart::slot,
+};
 
 /// Process whose jail is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,7 +74,7 @@ pub struct DrilledLayer {
 pub fn run(args: &DrillArgs) -> ExitCode {
     match tried(args).and_then(|drilled| ui::json(&drilled)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ui::report(&error, OutputFormat::Text),
+        Err(error) => report::report(&error, OutputFormat::Text),
     }
 }
 

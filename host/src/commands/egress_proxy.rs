@@ -9,10 +9,11 @@ use std::{
 
 use clap::{Args, ValueEnum as _};
 use fusebox_jail::{Inmate, Plan, Setting, User};
+use fusebox_ui as ui;
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::{egress::EgressArgs, jail::JailArg};
-use crate::{helper::proxy, telemetry::metrics::Metrics, ui};
+use crate::{helper::proxy, telemetry::metrics::Metrics};
 
 /// Limit of file descriptors: two for each request in progress, and a few more.
 const DESCRIPTORS_MAX: u64 = 1_024;

@@ -3,11 +3,9 @@
 use bytesize::ByteSize;
 use clap::Args;
 use fusebox_api::functions::FunctionView;
+use fusebox_ui::{self as ui, table::Table};
 
-use crate::{
-    cli::{HostArgs, OutputFormat},
-    ui::{self, table::Table},
-};
+use crate::cli::{HostArgs, OutputFormat};
 
 /// Selection of functions.
 #[derive(Debug, Args)]

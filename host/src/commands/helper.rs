@@ -11,13 +11,11 @@ use std::{
 use clap::Args;
 use fusebox_jail::{Inmate, Plan, Setting, User};
 use fusebox_sandbox::CompileCommand;
+use fusebox_ui as ui;
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::{admin, jail::JailArg, parts};
-use crate::{
-    helper::{serve, vitals::Worker},
-    ui,
-};
+use crate::helper::{serve, vitals::Worker};
 
 /// Limit of file descriptors: a few for each request and each compile child.
 const DESCRIPTORS_MAX: u64 = 256;

@@ -13,13 +13,11 @@ use clap::Args;
 use fusebox_api::{problem::Problem, tasks::TaskView};
 use fusebox_client::{Client, ClientError, Ran};
 use fusebox_core::limits::INPUT_BYTES_MAX;
+use fusebox_ui::{self as ui, progress::Spinner, receipt};
 use serde_json::json;
 
 use super::waiting::Waiting;
-use crate::{
-    cli::{HostArgs, OutputFormat},
-    ui::{self, WrongUsage, progress::Spinner, receipt},
-};
+use crate::cli::{HostArgs, OutputFormat, report::WrongUsage};
 
 /// Function, input and options of an invocation.
 #[derive(Debug, Args)]

@@ -78,7 +78,7 @@ pub fn run_slot(args: SlotArgs) -> std::process::ExitCode {
     match crate::worker::apart::slot::run(args.jail.into(), User::NOBODY) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            crate::ui::note(format!("the process of a slot ends: {error}"));
+            fusebox_ui::note(format!("the process of a slot ends: {error}"));
             std::process::ExitCode::FAILURE
         }
     }

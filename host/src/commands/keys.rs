@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use fusebox_api::keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, NewKeyView, RotateKey};
 use fusebox_client::Client;
 use fusebox_core::name::TenantId;
+use fusebox_ui::{self as ui, table::Table};
 
 use super::{
     parts::StoreAddress,
@@ -16,7 +17,6 @@ use crate::{
     cli::{HostArgs, OutputFormat},
     rest::keys,
     tenancy::admin::{self, NewKey},
-    ui::{self, table::Table},
 };
 use fusebox_store::{Acting, Scope, Store};
 use fusebox_system::clock::Clock;

@@ -1,12 +1,10 @@
 //! `fusebox logs`: prints the log of a task's last run.
 
 use clap::Args;
+use fusebox_ui as ui;
 use serde_json::json;
 
-use crate::{
-    cli::{HostArgs, OutputFormat},
-    ui,
-};
+use crate::cli::{HostArgs, OutputFormat};
 
 /// Task whose log is printed.
 #[derive(Debug, Args)]

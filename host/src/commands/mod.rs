@@ -6,13 +6,10 @@
 use std::{process::ExitCode, thread::available_parallelism};
 
 use fusebox_core::dispatch::Mode;
+use fusebox_ui::lines;
 use tokio::runtime::Builder;
 
-use crate::{
-    cli::{Command, OutputFormat},
-    telemetry::lines,
-    ui,
-};
+use crate::cli::{Command, OutputFormat, report};
 
 pub mod admin;
 pub mod batch;
@@ -71,7 +68,7 @@ pub fn first(command: &Command) -> Option<ExitCode> {
         command if command.is_server() => {
             fusebox_jail::ignore_hangup();
             if init::is_first() {
-                return Some(init::run().unwrap_or_else(|error| ui::report(&error, OutputFormat::Text)));
+                return Some(init::run().unwrap_or_else(|error| report::report(&error, OutputFormat::Text)));
             }
             lines::queue();
             None
@@ -83,7 +80,7 @@ pub fn first(command: &Command) -> Option<ExitCode> {
 /// Runs a command to its end. A server reloads its settings through `reload` at SIGHUP.
 ///
 /// # Errors
-/// Fails if the command failed; [`crate::ui::report`] prints the error and picks the exit code.
+/// Fails if the command failed; [`crate::cli::report`] prints the error and picks the exit code.
 pub fn run(command: Command, format: OutputFormat, reload: Reload) -> anyhow::Result<()> {
     // A worker confines itself before the runtime starts threads.
     let confined = match &command {

@@ -3,14 +3,11 @@
 use clap::Args;
 use fusebox_api::quotas::{QuotaValues, QuotasView};
 use fusebox_core::{name::TenantId, quota::QuotaSettings};
+use fusebox_store::Acting;
+use fusebox_ui::{self as ui, table::Table};
 
 use super::keys::{Door, DoorArgs};
-use crate::{
-    cli::OutputFormat,
-    tenancy::admin,
-    ui::{self, table::Table},
-};
-use fusebox_store::Acting;
+use crate::{cli::OutputFormat, tenancy::admin};
 
 /// Tenant whose quotas are shown.
 #[derive(Debug, Args)]

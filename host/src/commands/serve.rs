@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use fusebox_core::{function::RunLimits, time::Millis};
+use fusebox_ui as ui;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,6 @@ use crate::{
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, QuotaBook, audit::Denials},
-    ui,
 };
 use fusebox_system::clock::Clock;
 

@@ -5,11 +5,11 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fusebox_core::{capability::SettingName, limits::SETTING_VALUE_BYTES_MAX};
+use fusebox_ui::{self as ui, table::Table};
 
 use crate::{
     cli::{HostArgs, OutputFormat},
     text,
-    ui::{self, table::Table},
 };
 
 /// Arguments of `fusebox config`.

@@ -6,13 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
 use fusebox_api::tasks::TaskView;
 use fusebox_client::Client;
+use fusebox_ui::{self as ui, progress::Spinner, receipt, table::Table};
 use indicatif::ProgressBar;
 
 use super::waiting::Waiting;
-use crate::{
-    cli::{HostArgs, OutputFormat},
-    ui::{self, progress::Spinner, receipt, table::Table},
-};
+use crate::cli::{HostArgs, OutputFormat};
 
 /// Selection of tasks.
 #[derive(Debug, Args)]

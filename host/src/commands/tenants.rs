@@ -3,18 +3,14 @@
 use clap::{Args, Subcommand};
 use fusebox_api::tenants::TenantView;
 use fusebox_core::name::TenantId;
+use fusebox_store::Acting;
+use fusebox_ui::{self as ui, table::Table};
 
 use super::{
     keys::{Door, DoorArgs},
     quotas::{self, SetArgs, ShowArgs},
 };
-use crate::{
-    cli::OutputFormat,
-    rest,
-    tenancy::admin,
-    ui::{self, table::Table},
-};
-use fusebox_store::Acting;
+use crate::{cli::OutputFormat, rest, tenancy::admin};
 
 /// Arguments of `fusebox tenants`.
 #[derive(Debug, Args)]

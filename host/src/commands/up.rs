@@ -7,6 +7,7 @@ use fusebox_core::{
     dispatch::Mode,
     function::{LimitError, RunLimits},
 };
+use fusebox_ui as ui;
 
 use super::{
     admin::{self, AdminArgs},
@@ -19,10 +20,7 @@ use super::{
     store::ServerStoreArgs,
     web::{self, WebArgs},
 };
-use crate::{
-    cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
-    ui,
-};
+use crate::cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs};
 
 /// Settings of the host.
 #[derive(Debug, Args)]

@@ -6,12 +6,13 @@ use std::{future::Future, time::Duration};
 use fusebox_api::tasks::TaskView;
 use fusebox_client::{Client, ClientError};
 use fusebox_core::limits::WAIT_SECONDS_MAX;
+use fusebox_system::random;
+use fusebox_ui as ui;
 use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::{cli::OutputFormat, ui};
-use fusebox_system::random;
+use crate::cli::{OutputFormat, report::Late};
 
 /// First pause before a request is repeated to a host that does not answer; it doubles each time, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -148,7 +149,7 @@ impl<'a> Waiting<'a> {
     async fn in_time<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
         match self.end {
             None => Ok(work.await),
-            Some(end) => timeout_at(end, work).await.map_err(|_| ui::Late(self.timeout).into()),
+            Some(end) => timeout_at(end, work).await.map_err(|_| Late(self.timeout).into()),
         }
     }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use fusebox_core::dispatch::Mode;
 use fusebox_jail::User;
 use fusebox_sandbox::HostCalls;
+use fusebox_ui as ui;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,6 @@ use crate::{
     helper::client::Helper,
     modules::Modules,
     telemetry::{health::Readiness, metrics::Metrics},
-    ui,
     worker::{
         self,
         agent::{self, Agent},

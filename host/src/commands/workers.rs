@@ -2,12 +2,10 @@
 
 use clap::Args;
 use fusebox_api::workers::WorkerView;
-
-use crate::{
-    cli::{HostArgs, OutputFormat},
-    ui::{self, table::Table},
-};
 use fusebox_store::Mode;
+use fusebox_ui::{self as ui, table::Table};
+
+use crate::cli::{HostArgs, OutputFormat};
 
 /// The host whose workers are listed.
 #[derive(Debug, Args)]

@@ -1,9 +1,8 @@
 //! Log setup: one line per event to stderr, for people or as JSON. Errors of writing a line are ignored.
 
 use anyhow::Context as _;
+use fusebox_ui::lines;
 use tracing_subscriber::EnvFilter;
-
-use super::lines;
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

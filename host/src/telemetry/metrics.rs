@@ -9,16 +9,16 @@ use std::{
 };
 
 use fusebox_core::{error::ErrorCode, outcome::Receipt, task::Status};
+use fusebox_link::Counters;
+use fusebox_store::Backlog;
+use fusebox_ui::lines;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use super::lines;
 use crate::egress::refused::Counters as EgressCounters;
-use fusebox_link::Counters;
-use fusebox_store::Backlog;
 
 /// Buckets in seconds, from a fast run to a long one.
 const SECONDS_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];

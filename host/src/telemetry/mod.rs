@@ -2,7 +2,6 @@
 //! backlog; the other modules know no part of the host.
 
 pub mod health;
-pub mod lines;
 pub mod logs;
 pub mod metrics;
 pub mod vitals;

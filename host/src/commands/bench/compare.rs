@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use fusebox_ui::{self as ui, table::Table};
 use serde::Serialize;
 
 use super::{
@@ -12,10 +13,7 @@ use super::{
     row::{Kind, Row},
     stats::spread,
 };
-use crate::{
-    cli::OutputFormat,
-    ui::{self, table::Table},
-};
+use crate::cli::OutputFormat;
 
 /// Arguments of `fusebox bench compare`.
 #[derive(Debug, Args)]

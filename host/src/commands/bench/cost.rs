@@ -3,6 +3,7 @@
 
 use clap::ValueEnum;
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
+use fusebox_ui as ui;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use super::{
     run::Bench,
     stats::spread,
 };
-use crate::{commands::cluster::Mode, ui};
+use crate::commands::cluster::Mode;
 
 /// Number of functions called in turn.
 const CALLED: u64 = 10;

@@ -121,7 +121,7 @@ pub(super) fn table(held: &[Held]) -> ([&'static str; 5], Vec<[String; 5]>) {
     let line = |held: &Held| {
         let with = match held.what {
             What::Idle => held.what.as_str().to_owned(),
-            _ => format!("{} {}", crate::ui::count(held.count), held.what.as_str()),
+            _ => format!("{} {}", fusebox_ui::count(held.count), held.what.as_str()),
         };
         let each = match (held.what, held.bytes_each) {
             (What::Queued, Some(bytes)) => format!("{bytes:.2} MB a million"),

@@ -19,9 +19,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use fusebox_client::Credentials;
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
+use fusebox_ui as ui;
 
 use super::{cluster::Mode, parts, signals};
-use crate::{cli::OutputFormat, ui};
+use crate::cli::OutputFormat;
 use axes::Axes;
 use compare::CompareArgs;
 use cost::Stored;

@@ -4,9 +4,9 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
+use fusebox_ui as ui;
 
 use super::{charts::Chart, cost, draw, memory, results::Results, row::Row, stats::spread};
-use crate::ui;
 
 const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use fusebox_ui as ui;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     guests::Function,
     plan::{BATCH, Case, Scenario, StoreKind},
 };
-use crate::{commands::cluster::Mode, ui};
+use crate::commands::cluster::Mode;
 
 /// One measurement. Fields that do not apply are null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //! throughout.
 
 use anyhow::Context as _;
+use fusebox_ui::{self as ui, progress};
 use indicatif::ProgressBar;
 use rustix::process::getpid;
 
@@ -18,10 +19,7 @@ use super::{
     results::Results,
     row::Row,
 };
-use crate::{
-    commands::cluster::find_redis,
-    ui::{self, progress},
-};
+use crate::commands::cluster::find_redis;
 
 /// Measurements of a case before the machine counts as busy.
 const TRIES: u32 = 3;

@@ -20,6 +20,8 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use fusebox_system::random;
+use fusebox_ui as ui;
 
 use crate::{
     cli::OutputFormat,
@@ -27,9 +29,7 @@ use crate::{
         cluster::{Fsync, Mode, Rigged, Role, Shape},
         parts, signals,
     },
-    ui,
 };
-use fusebox_system::random;
 use report::Report;
 use run::Run;
 use schedule::{Kind, Plan};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fusebox_ui::{self as ui, table::Table};
 use serde::Serialize;
 
 use super::{
@@ -12,10 +13,7 @@ use super::{
     recovery::{self, Recovery},
     schedule::Kind,
 };
-use crate::{
-    commands::cluster::Role,
-    ui::{self, table::Table},
-};
+use crate::commands::cluster::Role;
 
 /// Most findings of one rule that are printed with their whole history; the others are counted.
 const TOLD_MAX: usize = 5;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fusebox_ui::{self as ui, progress};
 use indicatif::ProgressBar;
 use tokio::{
     task::JoinSet,
@@ -17,10 +18,7 @@ use super::{
     recorder::Recorder,
     schedule::{Kind, Plan},
 };
-use crate::{
-    commands::cluster::{Cluster, Part, Role, Shape},
-    ui::{self, progress},
-};
+use crate::commands::cluster::{Cluster, Part, Role, Shape};
 use fusebox_system::clock::Clock;
 
 /// Number of concurrent clients.

@@ -22,6 +22,7 @@ use fusebox_core::{
     function::{Grants, RunLimits},
     limits::ATTEMPTS_MAX,
 };
+use fusebox_ui::{self as ui, progress, receipt, table::Table};
 
 use super::{
     admin::AdminArgs,
@@ -34,10 +35,7 @@ use super::{
     waiting::Waiting,
     web::WebArgs,
 };
-use crate::{
-    cli::OutputFormat,
-    ui::{self, progress, receipt, table::Table},
-};
+use crate::cli::OutputFormat;
 
 mod modes;
 mod side;

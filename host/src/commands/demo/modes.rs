@@ -10,6 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fusebox_api::functions::LimitParams;
 use fusebox_api::tasks::TaskView;
 use fusebox_core::{dispatch::Mode, function::Grants};
+use fusebox_ui::{self as ui, progress, receipt, table::Table};
 use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 
@@ -17,10 +18,7 @@ use super::{
     DemoArgs, guest, heading, input,
     side::{Ran, Side},
 };
-use crate::{
-    commands::signals::Signals,
-    ui::{self, progress, receipt, table::Table},
-};
+use crate::commands::signals::Signals;
 
 const MODES: [Mode; 3] = [Mode::Local, Mode::Push, Mode::Pull];
 /// Tasks of the batch: greetings, word counts, and one that runs out of fuel.

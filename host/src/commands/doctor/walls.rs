@@ -6,12 +6,10 @@ use std::process::Command;
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use fusebox_jail::{drill::Verdict as Came, survey};
+use fusebox_ui::table::Table;
 
 use super::{Finding, Verdict};
-use crate::{
-    commands::{drill::Drilled, parts},
-    ui::table::Table,
-};
+use crate::commands::{drill::Drilled, parts};
 
 /// Processes with a jail: the drill's name, and the name in the report.
 pub(super) const INMATES: [(&str, &str); 5] = [

@@ -11,6 +11,7 @@ use clap::Args;
 use fusebox_api::{functions::LimitParams, quotas::QuotaValues};
 use fusebox_client::Client;
 use fusebox_core::capability::Grants;
+use fusebox_ui::{self as ui, table::Table};
 use serde::Serialize;
 
 use super::guests::{Function, Work};
@@ -20,7 +21,6 @@ use crate::{
         cluster::{Cluster, Mode, Part, Rigged, Role, Shape},
         parts,
     },
-    ui::{self, table::Table},
 };
 use flood::{Flood, Offer};
 

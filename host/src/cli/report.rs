@@ -1,57 +1,15 @@
-//! Output of the command line: answers on stdout, everything else on stderr, and the exit codes.
+//! Errors of commands: how they are printed, and their exit codes.
 
 use std::{
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind},
     process::ExitCode,
 };
 
 use fusebox_client::ClientError;
-use serde::Serialize;
+use fusebox_ui::{self as ui, receipt};
 use serde_json::json;
 
-use crate::{cli::OutputFormat, telemetry::lines};
-
-pub mod progress;
-pub mod receipt;
-pub mod table;
-
-/// Prints a line of an answer.
-///
-/// # Errors
-/// Fails if stdout is closed.
-pub fn say(line: impl AsRef<str>) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{}", line.as_ref())?;
-    Ok(stdout.flush()?)
-}
-
-/// Prints a line of a server, which continues to run even if nothing reads its output.
-pub fn tell(line: impl AsRef<str>) {
-    lines::stdout().push(format!("{}\n", line.as_ref()).as_bytes());
-}
-
-/// Prints raw bytes.
-///
-/// # Errors
-/// Fails if stdout is closed.
-pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    Ok(stdout.flush()?)
-}
-
-/// Prints a JSON document.
-///
-/// # Errors
-/// Fails if stdout is closed.
-pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    say(serde_json::to_string_pretty(value)?)
-}
-
-/// Prints a remark to stderr, apart from the answer on stdout. Ignored if stderr is closed.
-pub fn note(line: impl AsRef<str>) {
-    lines::stderr().push(format!("{}\n", line.as_ref()).as_bytes());
-}
+use super::OutputFormat;
 
 /// Some of many functions failed; the output has already named them.
 #[derive(Debug, thiserror::Error)]
@@ -86,14 +44,14 @@ pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
                 Some(ClientError::Unreachable { .. }) => "unreachable",
                 _ => "failed",
             };
-            note(json!({"code": code, "detail": format!("{error:#}")}).to_string());
+            ui::note(json!({"code": code, "detail": format!("{error:#}")}).to_string());
         }
         OutputFormat::Text => {
-            note(format!("error: {error:#}"));
+            ui::note(format!("error: {error:#}"));
             if let Some(ClientError::Problem(problem)) = cause {
-                problem.backtrace.iter().for_each(|frame| note(format!("  at {frame}")));
+                problem.backtrace.iter().for_each(|frame| ui::note(format!("  at {frame}")));
                 if let Some(used) = &problem.receipt {
-                    note(format!("  {}", receipt::line(used)));
+                    ui::note(format!("  {}", receipt::line(used)));
                 }
             }
         }
@@ -122,29 +80,5 @@ fn exit_code(cause: Option<&ClientError>) -> u8 {
             _ => FAILED,
         },
         _ => FAILED,
-    }
-}
-
-/// Formats a number with separators: `1,000,000`.
-#[must_use]
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"].map(str::to_owned));
     }
 }
