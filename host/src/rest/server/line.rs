@@ -1,5 +1,6 @@
 //! Stream of a connection, between the socket and hyper. It records what the connection's time-outs depend on, fails
 //! when the peer reads nothing, and hides the client's half-close from hyper while a response is owed.
+//! tokio-io-timeout would do the second alone, pinned, and without a sign that a write is stuck.
 
 use std::{
     io,
