@@ -71,7 +71,7 @@ async fn a_listing_comes_in_pages() {
 #[tokio::test]
 async fn a_wait_ends_with_the_task_as_it_is() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
-    let wait = [("prefer", "wait=1")];
+    let wait = [("prefer", "wait=0")];
     let answer = rest.send(Method::POST, "/v1/functions/echo/tasks", &wait, "x").await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "nothing runs it here");
     assert_eq!(answer.json()["status"], "QUEUED");

@@ -53,7 +53,7 @@ async fn a_retry_sent_again_with_its_key_is_the_same_task() {
     let path = format!("/v1/tasks/{}/retry", old.as_str().unwrap());
     let conflict = rest.send(Method::POST, &path, &key, "").await;
     assert_problem(&conflict, StatusCode::UNPROCESSABLE_ENTITY, "idempotency-conflict");
-    let key = [("idempotency-key", "l"), ("prefer", "wait=1")];
+    let key = [("idempotency-key", "l"), ("prefer", "wait=0")];
     let first = rest.send(Method::POST, &path, &key, "").await;
     rest.run(returned("y")).await;
     let again = rest.send(Method::POST, &path, &key, "").await;

@@ -111,7 +111,7 @@ async fn waits_of_one_tenant_leave_others_theirs() {
     let unwaited = host.ask(&host.greedy, Method::GET, &path, &[], Body::empty()).await;
     assert_eq!(unwaited.status, StatusCode::OK, "who does not wait needs no room");
     let before = host.ask(&host.greedy, Method::GET, "/v1/tasks", &[], Body::empty()).await.json();
-    let submit = host.ask(&host.greedy, Method::POST, "/v1/functions/echo/tasks", &[("prefer", "wait=1")], "x").await;
+    let submit = host.ask(&host.greedy, Method::POST, "/v1/functions/echo/tasks", &[("prefer", "wait=0")], "x").await;
     assert_eq!(submit.status, StatusCode::SERVICE_UNAVAILABLE);
     let after = host.ask(&host.greedy, Method::GET, "/v1/tasks", &[], Body::empty()).await.json();
     assert_eq!(before, after, "what is refused is not accepted");

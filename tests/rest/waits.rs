@@ -56,7 +56,7 @@ async fn without_a_preference_or_at_its_end_the_tasks_are_told_as_they_are() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let ids = [rest.submit("a").await];
     for until in ["all", "any"] {
-        let late = wait(&rest, &ids, until, 1).await;
+        let late = wait(&rest, &ids, until, 0).await;
         assert_eq!((late.status, &late.json()["done"]), (StatusCode::OK, &false.into()));
         assert_eq!(statuses(&late.json()), ["QUEUED"]);
     }

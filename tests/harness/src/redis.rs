@@ -10,7 +10,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -18,11 +18,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use self::sentinel::RedisSentinel;
+use crate::eventually_blocking;
 
 /// Maximum time until a server responds, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// Interval of polling a server.
-const LOOK: Duration = Duration::from_millis(2);
 /// Maximum number of attempts to start a server, since another process may take the free port first.
 const STARTS_MAX: usize = 10;
 /// Variable that names another server binary than `redis-server`, such as that of Valkey.
@@ -90,18 +89,19 @@ impl RedisServer {
         BufReader::new(child.stdout.take().context("a shell's output")?).read_line(&mut pid)?;
         self.pid = pid.trim().parse().context("the server's process id")?;
         self.watch = Some(child);
-        let deadline = Instant::now() + START_PATIENCE;
-        while self.is_alive() {
+        let answers = eventually_blocking("an answer of redis-server", START_PATIENCE, || {
+            if !self.is_alive() {
+                return Some(false);
+            }
             // One that loads its data, or wants a password, answers, too, that it does.
             let answer = self.command(&["PING"]);
-            if answer.is_ok() || answer.is_err_and(|error| error.to_string().starts_with(REFUSED)) {
-                return Ok(true);
-            }
-            anyhow::ensure!(Instant::now() < deadline, "redis-server does not answer");
-            std::thread::park_timeout(LOOK);
+            let is_up = answer.is_ok() || answer.is_err_and(|error| error.to_string().starts_with(REFUSED));
+            is_up.then_some(true)
+        })?;
+        if !answers {
+            self.kill()?;
         }
-        self.kill()?;
-        Ok(false)
+        Ok(answers)
     }
 
     fn is_alive(&self) -> bool {
@@ -316,16 +316,12 @@ impl RedisCluster {
     /// # Errors
     /// Fails if that takes too long.
     pub fn wait_until_whole(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
         let whole = |node: &RedisServer| {
             let info = node.command(&["CLUSTER", "INFO"]).unwrap_or_default();
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
         };
-        while !self.nodes.iter().all(whole) {
-            anyhow::ensure!(Instant::now() < deadline, "the cluster does not come together");
-            std::thread::park_timeout(LOOK);
-        }
-        Ok(())
+        let all_whole = || self.nodes.iter().all(whole).then_some(());
+        eventually_blocking("the cluster to come together", START_PATIENCE, all_whole)
     }
 
     /// Returns its address as a store URL.

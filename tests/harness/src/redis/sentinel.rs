@@ -1,10 +1,9 @@
 //! A master, its replica and their Sentinel.
 
-use std::time::Instant;
-
 use anyhow::Context as _;
 
-use super::{LOOK, RedisServer, START_PATIENCE};
+use super::{RedisServer, START_PATIENCE};
+use crate::eventually_blocking;
 
 /// A master, a replica, and a Sentinel that promotes the replica.
 pub struct RedisSentinel {
@@ -34,16 +33,13 @@ impl RedisSentinel {
         );
         let sentinel = RedisServer::start_sentinel(&[], &config)?;
         let all = Self { master, replica, sentinel };
-        let deadline = Instant::now() + START_PATIENCE;
         let known = || {
             let found = all.sentinel.command(&["SENTINEL", "REPLICAS", service]).unwrap_or_default();
             let follows = all.replica.command(&["INFO", "replication"]).unwrap_or_default();
-            found.contains(&all.replica.port.to_string()) && follows.contains("master_link_status:up")
+            let is_known = found.contains(&all.replica.port.to_string());
+            (is_known && follows.contains("master_link_status:up")).then_some(())
         };
-        while !known() {
-            anyhow::ensure!(Instant::now() < deadline, "the Sentinel does not find the replica");
-            std::thread::park_timeout(LOOK);
-        }
+        eventually_blocking("the Sentinel to find the replica", START_PATIENCE, known)?;
         Ok(all)
     }
 
@@ -57,12 +53,8 @@ impl RedisSentinel {
             info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
         };
         let written = offset(&self.master, "master_repl_offset").context("the master's offset")?;
-        let deadline = Instant::now() + START_PATIENCE;
-        while offset(&self.replica, "slave_repl_offset").is_none_or(|read| read < written) {
-            anyhow::ensure!(Instant::now() < deadline, "the replica does not follow");
-            std::thread::park_timeout(LOOK);
-        }
-        Ok(())
+        let follows = || offset(&self.replica, "slave_repl_offset").filter(|read| *read >= written).map(drop);
+        eventually_blocking("the replica to follow", START_PATIENCE, follows)
     }
 
     /// Returns its address as a store URL.
