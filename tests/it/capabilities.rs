@@ -1,6 +1,6 @@
 //! Granted capabilities: configuration, secrets and a namespace, in every mode and on both stores.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
@@ -11,13 +11,15 @@ use fusebox_core::{
     name::TenantId,
     wire::{self, AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
-use fusebox_harness::{Client, Program, guests, redis::RedisServer};
+use fusebox_harness::{Client, Program, Server, guests, redis::RedisServer};
 use fusebox_link::{Direct, Link, connect};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
 
 use crate::server;
+
+mod typed;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
 const ALL: &str = "&grants=config,secrets,kv";
@@ -38,27 +40,39 @@ async fn set(client: &Client, path: &str, value: &str) {
     assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}: {answer}");
 }
 
-/// Tests every capability of a function; `client` uses REST, regardless of where runs take place.
-async fn a_function_keeps_its_own(client: &Client) {
+/// Tests the capabilities of functions; `client` uses REST, regardless of where runs take place.
+async fn functions_use_what_they_are_granted(client: &Client) {
     client.register("keeper", ALL, &guests::keeper()).await.unwrap();
     client.register("other", ALL, &guests::keeper()).await.unwrap();
+    settings_are_read(client).await;
+    a_value_is_kept_until_it_is_deleted(client).await;
+    nothing_of_a_function_is_anothers(client).await;
+}
+
+async fn settings_are_read(client: &Client) {
     set(client, "/v1/functions/keeper/config/CITY", "Trondheim").await;
     set(client, "/v1/functions/keeper/secrets/KEY", SECRET).await;
     assert_eq!(ask(client, "keeper", "cCITY").await, (9, b"Trondheim".to_vec()));
     assert_eq!(ask(client, "keeper", "sKEY").await, (28, SECRET.as_bytes().to_vec()));
     assert_eq!(ask(client, "keeper", "cKEY").await, (-1, Vec::new()), "a secret is no configuration");
+}
+
+async fn a_value_is_kept_until_it_is_deleted(client: &Client) {
     let (revision, _) = ask(client, "keeper", "pkvalue").await;
     assert!(revision >= 1);
     let kept = [&revision.to_le_bytes()[..], b"value"].concat();
     assert_eq!(ask(client, "keeper", "gk").await, (13, kept));
-    for question in ["cCITY", "sKEY", "gk"] {
-        assert_eq!(ask(client, "other", question).await, (-1, Vec::new()), "{question} is another function's");
+    for deleted in [1, 0] {
+        assert_eq!(ask(client, "keeper", "dk").await.0, deleted);
     }
-    assert_eq!(ask(client, "keeper", "dk").await.0, 1);
-    assert_eq!(ask(client, "keeper", "dk").await.0, 0);
     assert_eq!(ask(client, "keeper", "gk").await.0, -1);
-    let refused = client.register("keeper", "&grants=kv", &guests::keeper()).await.unwrap_err().to_string();
-    assert!(refused.contains("grant-required") && refused.contains("config,secrets"), "{refused}");
+}
+
+async fn nothing_of_a_function_is_anothers(client: &Client) {
+    ask(client, "keeper", "pkvalue").await;
+    for question in ["cCITY", "sKEY", "gk"] {
+        assert_eq!(ask(client, "other", question).await, (-1, Vec::new()), "{question}");
+    }
 }
 
 /// Increments the same number in many concurrent tasks.
@@ -70,6 +84,31 @@ async fn no_increment_is_lost(client: &Client, tasks: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_of_the_hosts_process_are_answered() {
+    let (server, _home) = server(&[]);
+    let client = server.client();
+    functions_use_what_they_are_granted(&client).await;
+    no_increment_is_lost(&client, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_invokes_are_answered_too() {
+    let (server, _home) = server(&[]);
+    let client = server.client();
+    client.register("keeper", ALL, &guests::keeper()).await.unwrap();
+    set(&client, "/v1/functions/keeper/config/CITY", "Trondheim").await;
+    let invoked = client.post("/v1/functions/keeper/invoke", "cCITY").await.unwrap();
+    assert_eq!(&invoked.body[8..], b"Trondheim");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fewer_grants_than_a_module_needs_are_refused() {
+    let (server, _home) = server(&[]);
+    let refused = server.client().register("keeper", "&grants=kv", &guests::keeper()).await.unwrap_err().to_string();
+    assert!(refused.contains("grant-required") && refused.contains("config,secrets"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_cannot_be_read_on_disk() {
     let (server, home) = server(&[]);
     let client = server.client();
     client.register("keeper", ALL, &guests::keeper()).await.unwrap();
@@ -79,10 +118,6 @@ async fn slots_of_the_hosts_process_are_answered() {
         let is_there = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
         assert!(!is_there, "{}: the secret can be read", file.display());
     }
-    a_function_keeps_its_own(&client).await;
-    no_increment_is_lost(&client, 100).await;
-    let invoked = client.post("/v1/functions/keeper/invoke", "cCITY").await.unwrap();
-    assert_eq!(&invoked.body[8..], b"Trondheim", "the short path is answered too");
 }
 
 fn files(home: &TempDir) -> Vec<std::path::PathBuf> {
@@ -102,7 +137,7 @@ fn files(home: &TempDir) -> Vec<std::path::PathBuf> {
 async fn slots_in_processes_of_their_own_are_answered() {
     let (server, _home) = server(&["--isolate", "process"]);
     let client = server.client();
-    a_function_keeps_its_own(&client).await;
+    functions_use_what_they_are_granted(&client).await;
     no_increment_is_lost(&client, 50).await;
 }
 
@@ -113,7 +148,7 @@ async fn workers_of_other_processes_are_answered(mode: &str) {
     worker.args([&format!("{mode}-worker"), "4", &url, "--log", "warn", "--data"]).arg(home.path().join("worker"));
     let _worker = Program::start(worker, "Joined").unwrap();
     let client = server.client();
-    a_function_keeps_its_own(&client).await;
+    functions_use_what_they_are_granted(&client).await;
     no_increment_is_lost(&client, 50).await;
 }
 
@@ -132,7 +167,7 @@ struct Cluster {
     client: Client,
     _parts: Vec<Program>,
     _redis: RedisServer,
-    home: TempDir,
+    _home: TempDir,
 }
 
 fn cluster(mode: &str, with_key: bool) -> Cluster {
@@ -162,20 +197,20 @@ fn cluster(mode: &str, with_key: bool) -> Cluster {
         parts.push(Program::start(worker, "Joined").unwrap());
     }
     parts.push(dispatcher);
-    Cluster { client, _parts: parts, _redis: redis, home }
+    Cluster { client, _parts: parts, _redis: redis, _home: home }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_around_redis_are_answered_in_every_mode() {
     for mode in ["local", "push", "pull"] {
         let cluster = cluster(mode, true);
-        a_function_keeps_its_own(&cluster.client).await;
+        functions_use_what_they_are_granted(&cluster.client).await;
         no_increment_is_lost(&cluster.client, 30).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_key_secrets_are_refused_and_the_way_to_one_is_told() {
+async fn without_a_key_secrets_are_refused_with_the_way_to_one() {
     let cluster = cluster("local", false);
     let client = &cluster.client;
     client.register("keeper", ALL, &guests::keeper()).await.unwrap();
@@ -183,55 +218,21 @@ async fn without_a_key_secrets_are_refused_and_the_way_to_one_is_told() {
     assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{answer}");
     let detail = answer.json().unwrap()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("openssl rand -hex 32") && detail.contains("--secrets-key"), "{detail}");
-    set(client, "/v1/functions/keeper/config/CITY", "Trondheim").await;
-    assert_eq!(ask(client, "keeper", "cCITY").await.0, 9);
-    let bad = Command::new(BINARY).args(["serve", "--secrets-key"]).arg(cluster.home.path()).output().unwrap();
-    assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("openssl rand -hex 32"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_deploys_with_grants_and_sets_what_runs_are_told() {
-    let (server, home) = server(&[]);
-    let wasm = home.path().join("keeper.wasm");
-    std::fs::write(&wasm, guests::keeper()).unwrap();
-    let run = |args: &[&str], stdin: &str| {
-        let mut command = Command::new(BINARY);
-        command.args(args).args(["--url", server.url()]).stdin(Stdio::piped());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(said).unwrap())
-    };
-    let file = wasm.to_str().unwrap();
-    let (ended, said) = run(&["deploy", file, "--grant", "kv"], "");
-    assert!(!ended && said.contains("--grant config --grant secrets"), "{said}");
-    let (ended, said) = run(&["deploy", file, "--grant", "kv", "--grant", "config", "--grant", "secrets"], "");
-    assert!(ended && said.contains("Granted: config, secrets, kv"), "{said}");
-    let more =
-        ["deploy", file, "--grant", "kv", "--grant", "config", "--grant", "secrets", "--grant", "http=a.example.com"];
-    let (ended, said) = run(&more, "");
-    assert!(ended && said.contains("New since the version before: http=a.example.com"), "{said}");
-    assert!(run(&["functions", "keeper"], "").1.contains("config,secrets,kv,http=a.example.com"));
+async fn without_a_key_configuration_is_still_read() {
+    let cluster = cluster("local", false);
+    cluster.client.register("keeper", ALL, &guests::keeper()).await.unwrap();
+    set(&cluster.client, "/v1/functions/keeper/config/CITY", "Trondheim").await;
+    assert_eq!(ask(&cluster.client, "keeper", "cCITY").await.0, 9);
+}
 
-    assert!(run(&["config", "set", "keeper", "CITY=Oslo", "EMPTY="], "").0);
-    assert!(run(&["secrets", "set", "keeper", "KEY"], "hunter2\n").0);
-    let client = server.client();
-    assert_eq!(ask(&client, "keeper", "cCITY").await, (4, b"Oslo".to_vec()));
-    assert_eq!(ask(&client, "keeper", "cEMPTY").await, (0, Vec::new()));
-    assert_eq!(ask(&client, "keeper", "sKEY").await, (7, b"hunter2".to_vec()));
-    assert!(run(&["config", "list", "keeper"], "").1.contains("Oslo"));
-    let (_, listed) = run(&["secrets", "list", "keeper"], "");
-    assert!(listed.contains("KEY") && !listed.contains("hunter2"), "{listed}");
-    assert!(run(&["config", "unset", "keeper", "CITY"], "").0 && run(&["secrets", "unset", "keeper", "KEY"], "").0);
-    assert_eq!(ask(&client, "keeper", "sKEY").await.0, -1);
-
-    // Deleting the last version of a function deletes all of its data.
-    ask(&client, "keeper", "pkvalue").await;
-    assert!(run(&["functions", "keeper", "--delete"], "").0);
-    client.register("keeper", ALL, &guests::keeper()).await.unwrap();
-    assert_eq!(ask(&client, "keeper", "gk").await.0, -1);
-    assert_eq!(ask(&client, "keeper", "cEMPTY").await.0, -1);
+#[test]
+fn a_file_without_a_key_is_refused_with_the_way_to_one() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = Command::new(BINARY).args(["serve", "--secrets-key"]).arg(home.path()).output().unwrap();
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("openssl rand -hex 32"));
 }
 
 /// A worker that makes calls it is not entitled to.
@@ -280,9 +281,13 @@ impl Liar {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_told_only_what_the_attempts_that_it_holds_are_granted() {
-    let (server, _home) = server(&["-m", "push", "-p", "0"]);
+fn get() -> HostCall {
+    HostCall::KvGet(KvKey::try_from(Bytes::from_static(b"key")).unwrap())
+}
+
+/// Starts a host with a function that is granted `kv` alone, and a worker that holds an attempt of it.
+async fn held() -> (Server, TempDir, Liar, HeldAttempt) {
+    let (server, home) = server(&["-m", "push", "-p", "0"]);
     let client = server.client();
     client.register("granted", "&grants=kv", &guests::echo()).await.unwrap();
     set(&client, "/v1/functions/granted/secrets/KEY", SECRET).await;
@@ -290,25 +295,35 @@ async fn a_worker_is_told_only_what_the_attempts_that_it_holds_are_granted() {
     let mut liar = Liar::join(&server.program().word("tcp://").unwrap()).await;
     client.submit("granted", b"").await.unwrap();
     let held = liar.assigned().await;
-    let get = || HostCall::KvGet(KvKey::try_from(Bytes::from_static(b"key")).unwrap());
+    (server, home, liar, held)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_answered_only_what_its_attempts_function_was_granted() {
+    let (_server, _home, mut liar, held) = held().await;
     assert_eq!(liar.ask(1, held, get()).await, Err(Refusal::Absent), "this is granted");
-    for (number, call) in
-        [(2, HostCall::Secret("KEY".parse().unwrap())), (3, HostCall::Config("CITY".parse().unwrap()))]
-    {
+    let others = [HostCall::Secret("KEY".parse().unwrap()), HostCall::Config("CITY".parse().unwrap())];
+    for (number, call) in (2..).zip(others) {
         assert_eq!(liar.ask(number, held, call).await, Err(Refusal::Refused));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher_sends_no_requests_for_a_worker() {
+    let (_server, _home, mut liar, held) = held().await;
     let request = HttpRequest::try_from(Bytes::from_static(b"GET http://127.0.0.1/\n\n")).unwrap();
-    assert_eq!(
-        liar.ask(4, held, HostCall::Http(request)).await,
-        Err(Refusal::Refused),
-        "a dispatcher sends no requests"
-    );
+    assert_eq!(liar.ask(1, held, HostCall::Http(request)).await, Err(Refusal::Refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_answered_for_no_attempt_that_it_does_not_hold() {
+    let (_server, _home, mut liar, held) = held().await;
     let forged = HeldAttempt { token: LeaseToken([7; 16]), ..held };
     let later = HeldAttempt { id: AttemptId { attempt: held.id.attempt + 1, ..held.id }, ..held };
-    for (number, claimed) in [(5, forged), (6, later)] {
+    for (number, claimed) in [(1, forged), (2, later)] {
         assert_eq!(liar.ask(number, claimed, get()).await, Err(Refusal::Refused));
     }
     let report = AttemptReport { held, cpu_us: 1, end: End::Interrupted };
     liar.say(&FromWorker::Reports(vec![report]));
-    assert_eq!(liar.ask(7, held, get()).await, Err(Refusal::Refused), "the attempt is over");
+    assert_eq!(liar.ask(3, held, get()).await, Err(Refusal::Refused), "the attempt is over");
 }

@@ -5,16 +5,17 @@ use std::{
     fs::{self, File},
     path::Path,
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use fusebox_harness::{Answer, Client, Program, eventually, guests, redis::RedisServer};
+use fusebox_harness::{Answer, Client, Program, eventually, guests};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::{stderr, stdout};
+
+mod nodes;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -78,106 +79,195 @@ fn audited(log: &str) -> Vec<(String, String, String, String)> {
         .collect()
 }
 
-/// Rotates the deploy key and then revokes it; returns the new one.
-fn rotates_and_revokes(run: &dyn Fn(&str, &str) -> Output, admin: &str, deploy: &str) -> String {
-    let keys: Value = serde_json::from_str(&stdout(&run(admin, "keys list --output json"))).unwrap();
-    assert_eq!(
-        (&keys[0]["name"], &keys[0]["status"], &keys[1]["scope"]),
-        (&json!("owner"), &json!("good"), &json!("deploy"))
-    );
-    let id = keys[1]["id"].as_str().unwrap();
-    let rotated = printed(&run(admin, &format!("keys rotate {id} --grace 1h")));
-    for key in [deploy, &rotated] {
-        assert_eq!(stdout(&run(key, "invoke echo --data both")), "both");
+/// A host with the operator's key, and a tenant with an admin and a deploy key.
+struct House {
+    home: TempDir,
+    host: Program,
+    url: String,
+    operator: String,
+    admin: String,
+    deploy: String,
+}
+
+impl House {
+    fn new(level: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let operator = first_key(&home.path().join("store").display().to_string());
+        let (host, url) = up(&home, level);
+        let mut house = Self { home, host, url, operator, admin: String::new(), deploy: String::new() };
+        assert!(house.says(&house.operator, "tenants create acme").contains("acme is there"));
+        house.admin = printed(&house.run(&house.operator, "keys create --tenant acme --scope admin --name owner"));
+        house.deploy = printed(&house.run(&house.admin, "keys create --scope deploy --life 90d"));
+        house
     }
-    assert!(stdout(&run(admin, &format!("keys revoke {id}"))).contains("revoked"));
-    assert!(stderr(&run(deploy, "functions")).contains("unauthorized: "));
-    assert!(stderr(&run(admin, &format!("keys rotate {id}"))).contains("key-ended: "));
-    rotated
+
+    fn run(&self, key: &str, line: &str) -> Output {
+        fusebox(key, &format!("{line} --url {}", self.url))
+    }
+
+    /// Returns the output of a command that succeeds.
+    fn says(&self, key: &str, line: &str) -> String {
+        stdout(&self.run(key, line))
+    }
+
+    /// Checks that a command fails with this error code.
+    #[track_caller]
+    fn refuses(&self, key: &str, line: &str, code: &str) {
+        let said = stderr(&self.run(key, line));
+        assert!(said.contains(&format!("{code}: ")), "{line}: {said}");
+    }
+
+    fn deploy_echo(&self) {
+        let module = self.home.path().join("echo.wasm");
+        fs::write(&module, guests::echo()).unwrap();
+        self.says(&self.deploy, &format!("deploy {} --name echo", module.display()));
+    }
+
+    /// Uses every kind of key for every kind of administrative action; returns the key that replaced the deploy key.
+    fn is_administered(&self) -> String {
+        self.deploy_echo();
+        self.says(&self.deploy, "config set echo MODE=canary-of-config");
+        self.says(&self.deploy, "config unset echo MODE");
+        self.says(&self.deploy, "secrets set echo TOKEN");
+        self.refuses(&self.deploy, "secrets unset echo OTHER", "setting-not-found");
+        self.refuses(&self.deploy, "keys list", "forbidden");
+        let id = id_of(&self.deploy);
+        let rotated = printed(&self.run(&self.admin, &format!("keys rotate {id} --grace 1h")));
+        self.says(&self.admin, &format!("keys revoke {id}"));
+        self.refuses(&self.admin, &format!("keys rotate {id}"), "key-ended");
+        self.says(&self.operator, "tenants delete acme");
+        self.refuses(&self.operator, "tenants create acme", "tenant-exists");
+        rotated
+    }
+
+    /// Ends the host and returns its log.
+    fn log(self) -> (String, TempDir) {
+        drop(self.host);
+        (fs::read_to_string(self.home.path().join("log")).unwrap(), self.home)
+    }
 }
 
-/// Tests the actions permitted to a deploy key.
-fn deploys_and_sets(run: &dyn Fn(&str, &str) -> Output, deploy: &str, home: &TempDir) {
-    let module = home.path().join("echo.wasm");
-    fs::write(&module, guests::echo()).unwrap();
-    stdout(&run(deploy, &format!("deploy {} --name echo", module.display())));
-    assert_eq!(stdout(&run(deploy, "invoke echo --data mine")), "mine");
-    assert_eq!(stdout(&run(deploy, "invoke echo --data mine --task")), "mine");
-    stdout(&run(deploy, "config set echo MODE=canary-of-config"));
-    stdout(&run(deploy, "config unset echo MODE"));
-    stdout(&run(deploy, "secrets set echo TOKEN"));
-    assert!(stderr(&run(deploy, "secrets unset echo OTHER")).contains("setting-not-found: "));
+fn id_of(key: &str) -> &str {
+    key.split('_').nth(1).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_of_one_process_with_keys_from_end_to_end() {
+#[test]
+fn a_host_for_everyone_needs_a_key_first() {
     let home = tempfile::tempdir().unwrap();
-    let store = home.path().join("store").display().to_string();
-    let refused = fusebox("", &format!("up --listen 0.0.0.0:0 --store {store}"));
+    let refused = fusebox("", &format!("up --listen 0.0.0.0:0 --store {}", home.path().join("store").display()));
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("fusebox keys create --store"), "{}", stderr(&refused));
+}
 
-    let operator = first_key(&store);
-    // The lowest log level still contains administrative actions, and the highest contains no secret.
-    let (host, url) = up(&home, "trace");
-    let run = |key: &str, line: &str| fusebox(key, &format!("{line} --url {url}"));
-    let locked = fusebox(&operator, &format!("keys list --store {store}"));
+#[test]
+fn keys_of_a_running_host_are_not_read_from_its_store() {
+    let house = House::new("warn");
+    let store = house.home.path().join("store").display().to_string();
+    let locked = fusebox(&house.operator, &format!("keys list --store {store}"));
     assert!(stderr(&locked).contains("leave --store out"), "{}", stderr(&locked));
+}
+
+#[test]
+fn without_a_key_every_command_is_refused_and_says_how_to_create_one() {
+    let house = House::new("warn");
     for line in ["functions", "tasks", "workers", "keys list", "tenants list", "invoke echo --data x"] {
-        let output = run("", line);
+        let output = house.run("", line);
         assert_eq!(output.status.code(), Some(1), "{line}");
-        assert!(
-            stderr(&output).contains("unauthorized: ") && stderr(&output).contains("fusebox keys create"),
-            "{line}"
-        );
+        let said = stderr(&output);
+        assert!(said.contains("unauthorized: ") && said.contains("fusebox keys create"), "{line}: {said}");
     }
+}
 
-    assert!(stdout(&run(&operator, "tenants create acme")).contains("acme is there"));
-    let admin = printed(&run(&operator, "keys create --tenant acme --scope admin --name owner"));
-    let deploy = printed(&run(&admin, "keys create --scope deploy --life 90d"));
-    deploys_and_sets(&run, &deploy, &home);
-    assert!(stderr(&run(&operator, "invoke echo --data x")).contains("function-not-found"));
-    assert!(stderr(&run(&deploy, "keys list")).contains("forbidden: "));
-    assert!(stderr(&run(&admin, "tenants list")).contains("forbidden: "));
-    assert!(stderr(&run(&admin, "keys list --tenant default")).contains("tenant-not-found: "));
+#[test]
+fn a_deploy_key_deploys_and_invokes() {
+    let house = House::new("warn");
+    house.deploy_echo();
+    assert_eq!(house.says(&house.deploy, "invoke echo --data mine"), "mine");
+    assert_eq!(house.says(&house.deploy, "invoke echo --data mine --task"), "mine");
+}
 
-    let rotated = rotates_and_revokes(&run, &admin, &deploy);
-    assert!(stdout(&run(&operator, "tenants delete acme")).contains("gone"));
-    assert!(stderr(&run(&rotated, "functions")).contains("unauthorized: "));
-    assert!(stderr(&run(&operator, "tenants create acme")).contains("tenant-exists: "));
+#[test]
+fn a_key_reaches_neither_another_tenant_nor_beyond_its_scope() {
+    let house = House::new("warn");
+    house.deploy_echo();
+    house.refuses(&house.operator, "invoke echo --data x", "function-not-found");
+    house.refuses(&house.deploy, "keys list", "forbidden");
+    house.refuses(&house.admin, "tenants list", "forbidden");
+    house.refuses(&house.admin, "keys list --tenant default", "tenant-not-found");
+}
 
-    drop(host);
-    let log = fs::read_to_string(home.path().join("log")).unwrap();
+#[test]
+fn keys_are_listed_with_their_names_scopes_and_states() {
+    let house = House::new("warn");
+    let keys: Value = serde_json::from_str(&house.says(&house.admin, "keys list --output json")).unwrap();
+    assert_eq!((&keys[0]["name"], &keys[0]["status"]), (&json!("owner"), &json!("good")));
+    assert_eq!(keys[1]["scope"], "deploy");
+}
+
+#[test]
+fn a_rotated_key_is_good_beside_the_new_one_until_it_is_revoked() {
+    let house = House::new("warn");
+    house.deploy_echo();
+    let id = id_of(&house.deploy);
+    let rotated = printed(&house.run(&house.admin, &format!("keys rotate {id} --grace 1h")));
+    for key in [&house.deploy, &rotated] {
+        assert_eq!(house.says(key, "invoke echo --data both"), "both");
+    }
+    assert!(house.says(&house.admin, &format!("keys revoke {id}")).contains("revoked"));
+    house.refuses(&house.deploy, "functions", "unauthorized");
+    house.refuses(&house.admin, &format!("keys rotate {id}"), "key-ended");
+    assert_eq!(house.says(&rotated, "invoke echo --data new"), "new");
+}
+
+#[test]
+fn a_deleted_tenants_keys_end_and_its_name_stays_taken() {
+    let house = House::new("warn");
+    assert!(house.says(&house.operator, "tenants delete acme").contains("gone"));
+    house.refuses(&house.deploy, "functions", "unauthorized");
+    house.refuses(&house.operator, "tenants create acme", "tenant-exists");
+}
+
+#[test]
+fn no_secret_is_in_the_most_detailed_log_or_in_the_store() {
+    let house = House::new("trace");
+    let keys = [house.is_administered(), house.admin.clone(), house.deploy.clone()];
+    let (log, home) = house.log();
     let database = fs::read(home.path().join("store").join("db").join("store.redb")).unwrap();
-    for key in [&admin, &deploy, &rotated] {
+    for key in &keys {
         assert!(!log.contains(secret(key)), "a secret is in the log");
         assert!(!database.windows(64).any(|bytes| bytes == secret(key).as_bytes()), "a secret is in the store");
     }
     assert!(!log.contains("canary-of-config"), "a configuration value is in the log");
-    let acts = audited(&log);
-    let [operator_id, deploy_id] = [&operator, &deploy].map(|key| key.split('_').nth(1).unwrap());
+}
+
+#[test]
+fn administrative_actions_are_logged_with_their_keys() {
+    let house = House::new("info");
+    house.is_administered();
+    let [operator, admin, deploy] = [&house.operator, &house.admin, &house.deploy].map(|key| id_of(key).to_owned());
+    let acts = audited(&house.log().0);
     for (act, by, outcome) in [
-        ("tenant-created", operator_id, "ok"),
-        ("key-created", operator_id, "ok"),
-        ("function-registered", deploy_id, "ok"),
-        ("config-set", deploy_id, "ok"),
-        ("config-unset", deploy_id, "ok"),
-        ("secret-set", deploy_id, "ok"),
-        ("secret-unset", deploy_id, "setting-not-found"),
-        ("key-rotated", admin.split('_').nth(1).unwrap(), "ok"),
-        ("key-rotated", admin.split('_').nth(1).unwrap(), "key-ended"),
-        ("key-revoked", admin.split('_').nth(1).unwrap(), "ok"),
+        ("tenant-created", &operator, "ok"),
+        ("key-created", &operator, "ok"),
+        ("function-registered", &deploy, "ok"),
+        ("config-set", &deploy, "ok"),
+        ("config-unset", &deploy, "ok"),
+        ("secret-set", &deploy, "ok"),
+        ("secret-unset", &deploy, "setting-not-found"),
+        ("key-rotated", &admin, "ok"),
+        ("key-rotated", &admin, "key-ended"),
+        ("key-revoked", &admin, "ok"),
         // One denial of each tenant is logged per second: the first, whichever key it concerns.
-        ("denied", deploy_id, "forbidden"),
-        ("tenant-deleted", operator_id, "ok"),
-        ("tenant-created", operator_id, "tenant-exists"),
+        ("denied", &deploy, "forbidden"),
+        ("tenant-deleted", &operator, "ok"),
+        ("tenant-created", &operator, "tenant-exists"),
     ] {
         assert!(acts.iter().any(|(was, _, who, came)| was == act && who == by && came == outcome), "{act}: {acts:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_the_host_was_given_is_in_no_log_and_no_dump() {
+async fn a_key_that_the_host_was_given_is_in_no_log() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("store").display().to_string();
     let key = first_key(&store);
@@ -192,6 +282,12 @@ async fn a_key_that_the_host_was_given_is_in_no_log_and_no_dump() {
     let log = eventually("the log", PATIENCE, is_written).await.unwrap();
     drop(host);
     assert!(!log.contains(secret(&key)), "a secret is in the log");
+}
+
+#[test]
+fn a_key_of_the_environment_is_in_no_output_of_the_command_line() {
+    let home = tempfile::tempdir().unwrap();
+    let key = first_key(&home.path().join("store").display().to_string());
     for line in
         ["functions --dump-config", "invoke echo --data x --log trace", "invoke --help", "keys list --log trace"]
     {
@@ -201,108 +297,4 @@ async fn a_key_that_the_host_was_given_is_in_no_log_and_no_dump() {
     }
     let dump = stdout(&fusebox(&key, "functions --dump-config"));
     assert!(dump.contains("# api-key is set by the environment"), "{dump}");
-}
-
-/// Two REST nodes on one Redis.
-struct Nodes {
-    nodes: Vec<(Program, Client)>,
-    redis: RedisServer,
-    home: TempDir,
-}
-
-impl Nodes {
-    fn new() -> Self {
-        let (redis, home) = (RedisServer::start(&[]).unwrap(), tempfile::tempdir().unwrap());
-        let mut nodes = Self { nodes: Vec::new(), redis, home };
-        for number in 0..2 {
-            let (data, log) =
-                (nodes.home.path().join(format!("data{number}")), nodes.home.path().join(format!("{number}")));
-            let data = data.display().to_string();
-            let args =
-                ["serve", "--listen", "127.0.0.1:0", "--store", &nodes.redis.url(), "--data", &data, "--log", "warn"];
-            let (program, url) = logged(&args, &log);
-            nodes.nodes.push((program, Client::new(url)));
-        }
-        nodes
-    }
-
-    fn client(&self, number: usize) -> &Client {
-        &self.nodes[number].1
-    }
-
-    /// Returns the time until a node answers a key with the expected status.
-    async fn answers(&self, number: usize, key: &str, expected: StatusCode) -> Duration {
-        let from = Instant::now();
-        let answered = || async { (status(self.client(number), key).await == expected).then_some(()) };
-        eventually("the node's answer", PATIENCE, answered).await.unwrap();
-        from.elapsed()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_node_hears_of_the_first_key_and_of_revoked_ones() {
-    let cluster = Nodes::new();
-    for number in 0..2 {
-        assert_eq!(cluster.client(number).get("/v1/functions").await.unwrap().status, StatusCode::OK);
-        let foreign = cluster.client(number).send(Method::GET, "/v1/functions", &[("host", "evil.example")], []).await;
-        assert_eq!(foreign.unwrap().code(), "foreign-origin");
-    }
-    let operator = first_key(&cluster.redis.url());
-    for number in 0..2 {
-        let took = cluster.answers(number, "none", StatusCode::UNAUTHORIZED).await;
-        println!("node {number} wanted a key {took:?} after the first was made");
-        assert_eq!(status(cluster.client(number), &operator).await, StatusCode::OK);
-        let foreign = cluster.client(number).send(Method::GET, "/healthz", &[("host", "evil.example")], []).await;
-        assert_eq!(foreign.unwrap().status, StatusCode::OK, "keys protect the host, whatever it is called");
-    }
-
-    let (one, other) = (cluster.client(0), cluster.client(1));
-    let body = r#"{"scope":"deploy","name":"ci"}"#;
-    let made = with_key(one, Method::POST, "/v1/keys", &operator, body).await.json().unwrap();
-    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
-    assert_eq!(status(other, key).await, StatusCode::OK, "a new key is good everywhere at once");
-    let revoked = with_key(one, Method::DELETE, &format!("/v1/keys/{id}"), &operator, []).await;
-    assert_eq!(revoked.json().unwrap()["status"], "revoked");
-    assert_eq!(status(one, key).await, StatusCode::UNAUTHORIZED, "at once where it was revoked");
-    let took = cluster.answers(1, key, StatusCode::UNAUTHORIZED).await;
-    println!("the other node refused a revoked key after {took:?}");
-
-    // Without a notification, it takes at most the time for which a key is trusted.
-    let made = with_key(one, Method::POST, "/v1/keys", &operator, body).await.json().unwrap();
-    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
-    assert_eq!(status(one, key).await, StatusCode::OK);
-    cluster.redis.command(&["HSET", &format!("fusebox:key:{id}"), "revoked_at", "1"]).unwrap();
-    let took = cluster.answers(0, key, StatusCode::UNAUTHORIZED).await;
-    println!("a node that was not told refused a revoked key after {took:?}");
-
-    let mut dump = String::new();
-    for name in cluster.redis.command(&["KEYS", "fusebox:key*"]).unwrap().lines() {
-        let kind = if name.contains(":key:") { "HGETALL" } else { "TYPE" };
-        dump.push_str(&cluster.redis.command(&[kind, name]).unwrap());
-    }
-    assert!(dump.contains("operator") && !dump.contains(secret(&operator)) && !dump.contains(secret(key)), "{dump}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_python_platforms_routes_work_with_a_key_in_its_own_tenant() {
-    let cluster = Nodes::new();
-    let operator = first_key(&cluster.redis.url());
-    let run = |line: &str| fusebox("", &format!("{line} --store {}", cluster.redis.url()));
-    stdout(&run("tenants create acme"));
-    let key = printed(&run("keys create --tenant acme --scope deploy"));
-    let (one, other) = (cluster.client(0), cluster.client(1));
-    let register = json!({"name": "echo", "payload": BASE64.encode(guests::echo())}).to_string();
-    let function = with_key(one, Method::POST, "/register_function", &key, register).await.json().unwrap();
-    let execute = json!({"function_id": function["function_id"], "payload": BASE64.encode("x")}).to_string();
-    let foreign = with_key(one, Method::POST, "/execute_function", &operator, execute.clone()).await;
-    assert_eq!((foreign.status, foreign.code()), (StatusCode::NOT_FOUND, "function-not-found".to_owned()));
-    let task = with_key(other, Method::POST, "/execute_function", &key, execute).await.json().unwrap();
-    let id = task["task_id"].as_str().unwrap();
-    let path = format!("/status/{id}");
-    assert_eq!(with_key(one, Method::GET, &path, &key, []).await.json().unwrap()["status"], "QUEUED");
-    assert_eq!(with_key(one, Method::GET, &path, &operator, []).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(one.get(&path).await.unwrap().status, StatusCode::UNAUTHORIZED);
-    let listed = stdout(&run("tenants list --output json"));
-    let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&json!("acme"), &json!("default")));
 }
