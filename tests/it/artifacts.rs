@@ -47,7 +47,6 @@ impl Part {
         let here = eventually("a module", PATIENCE, || async { self.logged("a module is here").pop() }).await.unwrap();
         assert_eq!(self.logged("a module is fetched").len(), 1, "it asked for nothing else");
         assert_eq!(self.artifacts(), 1);
-        println!("a module was here as {} after {}", here["form"], here["took"]);
         here["form"].as_str().unwrap().to_owned()
     }
 

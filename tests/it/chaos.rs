@@ -42,10 +42,6 @@ fn survives(mode: &str, kills: u64, seed: u64) {
     let killed: u64 = strikes.values().map(|strikes| strikes["killed"].as_u64().unwrap()).sum();
     assert!(killed >= kills, "{report:#}");
     assert_eq!(report["accepted"], report["completed"], "{report:#}");
-    println!(
-        "{mode}: {killed} kills in {} s, {} accepted, {} retried, {} sent again",
-        report["seconds"], report["accepted"], report["retried"], report["resent"]
-    );
 }
 
 #[test]

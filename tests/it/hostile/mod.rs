@@ -63,7 +63,6 @@ async fn the_corpus_is_contained_in_every_mode() {
         table.note(deployment.memory());
     }
     let text = table.text();
-    println!("{text}");
     std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/hostile-corpus.md"), &text).unwrap();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
