@@ -31,7 +31,7 @@ done
 
 say "Sending requests to $url"
 # One callable function, so that not all requests are refused.
-curl -sSf -o /dev/null -H "Authorization: Bearer $key" --data-binary @host/src/commands/bench/guests/echo.wasm "$url/v1/functions?name=echo"
+curl -sSf -o /dev/null -H "Authorization: Bearer $key" --data-binary @host/crates/lab/src/bench/guests/echo.wasm "$url/v1/functions?name=echo"
 # Valid requests may still be refused, since the document cannot describe modules: hence no positive_data_acceptance.
 code=0
 PYTHONPATH=scripts SCHEMATHESIS_HOOKS=api_fuzz_hooks "$dir/venv/bin/schemathesis" --config-file scripts/api-fuzz.toml \

@@ -16,11 +16,8 @@ pub use fusebox_ui::OutputFormat;
 use crate::{
     commands::{
         batch::BatchArgs,
-        bench::BenchArgs,
-        chaos::ChaosArgs,
         compile_module::CompileArgs,
         dead_letters::DeadLettersArgs,
-        demo::DemoArgs,
         deploy::DeployArgs,
         dispatcher::DispatcherArgs,
         doctor::DoctorArgs,
@@ -58,10 +55,20 @@ Examples:
   fusebox batch hello names.txt --wait            a task for each line
   fusebox tasks                                   what was run, and how it ended
   fusebox dead-letters replay --all               what failed, once more
+";
+
+/// Examples of the lab's commands.
+const LAB_EXAMPLES: &str = if cfg!(feature = "lab") {
+    "\
   fusebox demo                                    all of it in half a minute, on a host of its own
   fusebox bench --out bench-output                how fast it is on this machine, with charts
   fusebox chaos --mode push                       40 kills and pauses of a cluster of its own, and what came of them
+"
+} else {
+    ""
+};
 
+const EXIT_CODES: &str = "
 Exit codes:
   0  done
   1  failed
@@ -75,7 +82,7 @@ const EVERYWHERE: &str = "Options of every command";
 
 /// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox on its own fuse
 #[derive(Debug, Parser)]
-#[command(name = "fusebox", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "fusebox", version, after_help = [EXAMPLES, LAB_EXAMPLES, EXIT_CODES].concat(), max_term_width = 110)]
 pub struct Cli {
     /// Log settings.
     #[command(flatten)]
@@ -132,11 +139,20 @@ pub enum Command {
     /// Make, list and delete tenants
     Tenants(TenantsArgs),
     /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
-    Demo(DemoArgs),
-    /// Measure a deployment: throughput, latency, scaling
-    Bench(BenchArgs),
-    /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
-    Chaos(ChaosArgs),
+    #[cfg(feature = "lab")]
+    Demo(crate::commands::demo::DemoArgs),
+    /// Commands of the lab.
+    #[cfg(feature = "lab")]
+    #[command(flatten)]
+    Lab(fusebox_lab::Command),
+    /// Commands of the lab in a build without it, which answers with an error that says so.
+    #[cfg(not(feature = "lab"))]
+    #[command(name = "demo", aliases = ["bench", "chaos"], hide = true, disable_help_flag = true)]
+    Lab {
+        /// Any arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _rest: Vec<std::ffi::OsString>,
+    },
     /// Check this machine: available features, missing ones and how to get them
     Doctor(DoctorArgs),
     /// Compile one module from stdin to stdout; started by the host as a child process

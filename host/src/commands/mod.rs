@@ -1,7 +1,7 @@
 //! The commands of `fusebox`, most of them with their arguments beside them; the composition roots (`up`, `serve`,
-//! `dispatcher`, `work`, with the parts that they share in `host`, `dispatching`, `parts` and `confine`); and the tools
-//! that start processes of their own: `demo`, `bench` and `chaos`, on the private cluster of `cluster` and `process`.
-//! The decisions of the host itself are elsewhere: in `fusebox-core` and the other modules of this crate.
+//! `dispatcher`, `work`, with the parts that they share in `host`, `dispatching`, `parts` and `confine`); and `demo`. The
+//! tools that measure and break clusters are in `fusebox-lab`; the decisions of the host itself are in `fusebox-core` and
+//! the other modules of this crate.
 
 use std::{process::ExitCode, thread::available_parallelism};
 
@@ -13,12 +13,10 @@ use crate::cli::{Command, OutputFormat, report};
 
 pub mod admin;
 pub mod batch;
-pub mod bench;
-pub mod chaos;
-pub mod cluster;
 pub mod compile_module;
 pub mod confine;
 pub mod dead_letters;
+#[cfg(feature = "lab")]
 pub mod demo;
 pub mod deploy;
 pub mod dispatcher;
@@ -50,7 +48,6 @@ pub mod web;
 pub mod work;
 pub mod workers;
 
-mod process;
 mod waiting;
 
 use reload::Reload;
@@ -136,9 +133,15 @@ async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(args, format).await,
         Command::Keys(args) => keys::run(args, format).await,
         Command::Tenants(args) => tenants::run(args, format).await,
+        #[cfg(feature = "lab")]
         Command::Demo(args) => demo::run(args).await,
-        Command::Bench(args) => bench::run(args, format).await,
-        Command::Chaos(args) => chaos::run(args, format).await,
+        #[cfg(feature = "lab")]
+        Command::Lab(command) => fusebox_lab::run(command, format).await,
+        #[cfg(not(feature = "lab"))]
+        Command::Lab { .. } => Err(report::WrongUsage(
+            "this build has no lab: build with the feature `lab`, a default one, for demo, bench and chaos",
+        )
+        .into()),
         Command::Doctor(args) => doctor::run(args, format).await,
         Command::CompileModule(_)
         | Command::Helper(_)

@@ -47,12 +47,3 @@ impl Signals {
         }
     }
 }
-
-/// Waits for a signal and returns an error, so that every process started by a command ends with it.
-///
-/// # Errors
-/// Always fails: the work is not complete.
-pub async fn stopped() -> anyhow::Result<()> {
-    Signals::listen()?.next().await;
-    anyhow::bail!("stopped before the end: no result is shown")
-}

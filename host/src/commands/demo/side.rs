@@ -10,14 +10,11 @@ use anyhow::Context as _;
 use fusebox_api::{tasks::TaskView, workers::WorkerView};
 use fusebox_client::Client;
 use fusebox_core::dispatch::Mode;
+use fusebox_lab::process::{self, Process, Start};
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use indicatif::ProgressBar;
 
 use super::{Host, MODULES, host_options};
-use crate::commands::{
-    parts,
-    process::{Process, Start},
-};
 
 /// Worker processes of push and pull, and the slots of each. Local mode has as many slots, in the host.
 const WORKERS: u32 = 2;
@@ -59,7 +56,7 @@ impl Side {
     /// Starts all worker processes at once, and waits until the host lists them.
     pub(super) async fn join_workers(&mut self, home: &Path) -> anyhow::Result<()> {
         if let Some(address) = self.host.workers_address() {
-            let program = parts::program()?;
+            let program = process::this_program()?;
             let command = format!("{}-worker", self.mode.as_str());
             let data = home.join(MODULES).display().to_string();
             let start = |number| Start {

@@ -1,0 +1,55 @@
+//! The lab: tools that measure Fusebox and tools that break it. They start real processes of the running program and
+//! use them as anyone would, over REST; they know nothing of the inside of a host.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`bench`] | `fusebox bench`: throughput, latency, scaling, cost; charts and a report |
+//! | [`chaos`] | `fusebox chaos`: faults on a schedule, and a checker of what clients saw |
+//! | `cluster` | the private cluster that both start |
+//! | [`process`] | a child process, which can be paused, ended and started again |
+
+use clap::Subcommand;
+use fusebox_ui::OutputFormat;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{bench::BenchArgs, chaos::ChaosArgs};
+
+pub mod bench;
+pub mod chaos;
+pub mod process;
+
+mod cluster;
+
+/// Commands of the lab.
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, read from the command line")]
+pub enum Command {
+    /// Measure a deployment: throughput, latency, scaling
+    Bench(BenchArgs),
+    /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
+    Chaos(ChaosArgs),
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Fails if the command failed; see [`bench::run`] and [`chaos::run`].
+pub async fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
+    match command {
+        Command::Bench(args) => bench::run(args, format).await,
+        Command::Chaos(args) => chaos::run(args, format).await,
+    }
+}
+
+/// Waits for SIGTERM or SIGINT and returns an error, so that every process started by a command ends with it.
+///
+/// # Errors
+/// Always fails: the work is not complete.
+async fn stopped() -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    anyhow::bail!("stopped before the end: no result is shown")
+}
