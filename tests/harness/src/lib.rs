@@ -23,7 +23,7 @@ pub mod redis;
 pub mod web;
 
 pub use client::{Answer, Client};
-pub use eventually::{eventually, eventually_blocking};
+pub use eventually::{eventually, eventually_blocking, stays_silent};
 pub use fusebox_faults::{proxy, wall_clock};
 pub use process::{Server, ServerOptions};
 pub use program::Program;

@@ -7,14 +7,12 @@ use std::{
 };
 
 use fusebox_faults::proxy::{Faults, Proxy};
-use fusebox_harness::eventually;
+use fusebox_harness::{eventually, stays_silent};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
-/// Long enough for undelayed bytes to arrive.
-const MOMENT: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns a proxy in front of an echo server.
@@ -48,10 +46,6 @@ async fn expect(stream: &mut TcpStream, bytes: &[u8]) {
     let mut back = vec![0; bytes.len()];
     tokio::time::timeout(PATIENCE, stream.read_exact(&mut back)).await.unwrap().unwrap();
     assert!(back == bytes);
-}
-
-async fn is_silent(stream: &mut TcpStream) -> bool {
-    tokio::time::timeout(MOMENT, stream.read(&mut [0; 1])).await.is_err()
 }
 
 #[tokio::test]
@@ -90,14 +84,14 @@ async fn a_black_hole_swallows_nothing_for_good() {
         let before = proxy.bytes();
         proxy.set(faults);
         stream.write_all(b"held up").await.unwrap();
-        assert!(is_silent(&mut stream).await, "{faults:?}");
+        assert!(stays_silent(&stream).await.unwrap(), "{faults:?}");
         let arrived = if faults == Faults::deaf_client() { 7 } else { 0 };
         let is_so = || async { (proxy.bytes() - before == arrived).then_some(()) };
         eventually("what passes one way", PATIENCE, is_so).await.unwrap();
         // A new connection is established, and then silent as well.
         let mut other = TcpStream::connect(proxy.address()).await.unwrap();
         other.write_all(b"new").await.unwrap();
-        assert!(is_silent(&mut other).await, "{faults:?}");
+        assert!(stays_silent(&other).await.unwrap(), "{faults:?}");
         proxy.heal();
         expect(&mut stream, b"held up").await;
         expect(&mut other, b"new").await;
