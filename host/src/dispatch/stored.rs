@@ -20,7 +20,7 @@ use crate::{
     tenancy::QuotaBook,
     wait::Wait,
 };
-use fusebox_store::{Accepted, Expects, Hint, NewTask, Store, TaskResult};
+use fusebox_store::{Accepted, Hint, Store, TaskRequest, TaskResult};
 use fusebox_system::{clock::Clock, random};
 
 /// Longest wait for a worker, in milliseconds, in addition to the wall time of the run. About as long as clients wait.
@@ -49,26 +49,12 @@ impl Invoker for StoredInvoker {
             return Err(missing.into());
         }
         let id = random::task_id(self.clock.now());
-        let (tenant, wall_ms) = (function.tenant.clone(), u64::from(function.limits.wall_ms));
-        let queued_max = self.quotas.of(&tenant).queued_tasks;
-        let task = NewTask {
-            id,
-            tenant: function.tenant,
-            function: function.id,
-            expects: Expects::Nothing,
-            function_name: function.name,
-            module: function.module,
-            limits: function.limits,
-            // A caller is waiting.
-            priority: Priority::High,
-            attempts_max: self.attempts_max,
-            delay_ms: 0,
-            expires_in_ms: QUEUE_MS,
-            fingerprint: None,
-            retry_of: None,
-            queued_max,
-            input,
-        };
+        let queued_max = self.quotas.of(&function.tenant).queued_tasks;
+        // Of high priority, since a caller is waiting.
+        let (priority, start_within_ms) = (Priority::High, QUEUE_MS);
+        let request = TaskRequest { priority, start_within_ms, ..TaskRequest::new(&function, input) };
+        let task = request.into_task(id, self.attempts_max, queued_max);
+        let tenant = &function.tenant;
         let mut unwanted = CancelWhenDropped { store: self.store.clone(), tenant: tenant.clone(), task: Some(id) };
         // Registered before the task exists, so that its end cannot be missed.
         let hint = self.store.ended_hint(id);
@@ -83,8 +69,8 @@ impl Invoker for StoredInvoker {
                 return Err(InvokeError::Overloaded);
             }
         }
-        let deadline = Instant::now() + Duration::from_millis(QUEUE_MS + wall_ms);
-        let ended = self.ended(&tenant, id, hint, deadline).await?;
+        let deadline = Instant::now() + Duration::from_millis(QUEUE_MS + u64::from(function.limits.wall_ms));
+        let ended = self.ended(tenant, id, hint, deadline).await?;
         unwanted.task = None;
         Ok(ended)
     }

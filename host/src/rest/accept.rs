@@ -1,43 +1,20 @@
 //! Turns task requests of the REST routes into durable tasks: submissions, batches, retries and replays of dead letters
-//! all end here. Synchronous invocations that run as tasks do not; [`crate::invoke::Invoker`] stores those.
+//! all end here. Synchronous invocations that run as tasks do not: see [`crate::invoke::Invoker`].
 
-use bytes::Bytes;
 use fusebox_core::{
-    error::ErrorCode,
-    function::{FunctionVersion, RunLimits},
-    id::TaskId,
-    limits::{DELAY_MS_MAX, TASK_AGE_MS_MAX},
-    name::TenantId,
-    task::Priority,
-    time::Millis,
+    error::ErrorCode, function::FunctionVersion, id::TaskId, limits::DELAY_MS_MAX, name::TenantId, time::Millis,
 };
 
 use super::{App, error::Problem, functions, idempotency::Identity, quota::refused};
-use fusebox_store::{Accepted, Expects, FunctionRef, NewTask};
+use fusebox_store::{Accepted, Expects, FunctionRef, NewTask, TaskRequest};
 use fusebox_system::random;
 
 /// `Retry-After` of a full queue, in milliseconds. Short, since queued tasks start all the time.
 const FULL_MS: u64 = 1_000;
 
-/// Request for one task, before it has an id.
-pub(super) struct Wish<'a> {
-    /// Version to run, as the caller looked it up.
-    pub function: &'a FunctionVersion,
-    /// Limits of each run.
-    pub limits: RunLimits,
-    /// Priority within the tenant.
-    pub priority: Priority,
-    /// Milliseconds before the task may start, as checked by [`check_delay`].
-    pub delay_ms: u64,
-    /// Failed task that this one retries.
-    pub retry_of: Option<TaskId>,
-    /// Input of the function.
-    pub input: Bytes,
-}
-
 /// Durable task.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
+pub(super) struct AcceptedTask {
     /// Id of the task.
     pub id: TaskId,
     /// Time of acceptance; `None` if an earlier request created the task.
@@ -57,37 +34,20 @@ pub(super) fn check_delay(delay_ms: Option<u64>) -> Result<u64, Problem> {
     Ok(delay_ms)
 }
 
-impl Wish<'_> {
-    /// Builds the task under the id that its idempotency key yields, or under a new one.
-    pub(super) fn task(self, app: &App, tenant: &TenantId, identity: Option<Identity>) -> NewTask {
-        let id = identity.map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
-        NewTask { fingerprint: identity.map(|identity| identity.fingerprint), ..self.task_of_id(app, tenant, id) }
-    }
+/// Builds the task under the id that its idempotency key yields, or under a new one.
+pub(super) fn task(app: &App, request: TaskRequest<'_>, identity: Option<Identity>) -> NewTask {
+    let id = identity.map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
+    NewTask { fingerprint: identity.map(|identity| identity.fingerprint), ..task_of_id(app, request, id) }
+}
 
-    /// Builds the task under this id, without a fingerprint.
-    pub(super) fn task_of_id(self, app: &App, tenant: &TenantId, id: TaskId) -> NewTask {
-        NewTask {
-            id,
-            tenant: tenant.clone(),
-            function: self.function.id,
-            expects: Expects::Nothing,
-            function_name: self.function.name.clone(),
-            module: self.function.module,
-            limits: self.limits,
-            priority: self.priority,
-            attempts_max: app.settings.attempts_max,
-            delay_ms: self.delay_ms,
-            expires_in_ms: self.delay_ms.saturating_add(TASK_AGE_MS_MAX),
-            fingerprint: None,
-            retry_of: self.retry_of,
-            queued_max: app.meter.quotas().of(tenant).queued_tasks,
-            input: self.input,
-        }
-    }
+/// Builds the task under this id, without a fingerprint.
+pub(super) fn task_of_id(app: &App, request: TaskRequest<'_>, id: TaskId) -> NewTask {
+    let queued_max = app.meter.quotas().of(&request.function.tenant).queued_tasks;
+    request.into_task(id, app.settings.attempts_max, queued_max)
 }
 
 /// Accepts a task, which is durable once this returns.
-pub(super) async fn one(app: &App, task: NewTask) -> Result<Kept, Problem> {
+pub(super) async fn one(app: &App, task: NewTask) -> Result<AcceptedTask, Problem> {
     let mut answers = many(app, vec![task]).await?;
     answers.pop().unwrap_or_else(|| Err(no_answer()))
 }
@@ -100,7 +60,7 @@ pub(super) async fn of(
     tenant: &TenantId,
     function: &str,
     make: impl Fn(&FunctionVersion) -> Result<NewTask, Problem>,
-) -> Result<(NewTask, Kept), Problem> {
+) -> Result<(NewTask, AcceptedTask), Problem> {
     let reference = functions::reference(function)?;
     let expects = match reference {
         FunctionRef::Id(_) => Expects::There,
@@ -111,43 +71,43 @@ pub(super) async fn of(
         let task = NewTask { expects, ..task };
         match app.store.accept(vec![task.clone()]).await?.pop() {
             Some(Accepted::FunctionChanged) => {}
-            Some(answer) => return kept(app, (task.id, task.queued_max), answer).map(|kept| (task, kept)),
+            Some(answer) => return accepted(app, (task.id, task.queued_max), answer).map(|accepted| (task, accepted)),
             None => return Err(no_answer()),
         }
     }
     let task = make(&functions::find(app, tenant, function).await?)?;
-    let kept = one(app, task.clone()).await?;
-    Ok((task, kept))
+    let accepted = one(app, task.clone()).await?;
+    Ok((task, accepted))
 }
 
 /// Accepts tasks in one step of the store, each independently; results are in the order of `tasks`.
-pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
+pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<AcceptedTask, Problem>>, Problem> {
     let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
     let answers = app.store.accept(tasks).await?;
     if answers.len() != ids.len() {
         return Err(no_answer());
     }
-    Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
+    Ok(ids.into_iter().zip(answers).map(|(id, answer)| accepted(app, id, answer)).collect())
 }
 
 /// Accepts retries of dead letters in one step of the store, each independently; the store copies their inputs. Results
 /// are in the order of `tasks`.
-pub(super) async fn again(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<Kept, Problem>>, Problem> {
+pub(super) async fn again(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<AcceptedTask, Problem>>, Problem> {
     let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
     let answers = app.store.replay(tasks).await?;
     if answers.len() != ids.len() {
         return Err(no_answer());
     }
-    Ok(ids.into_iter().zip(answers).map(|(id, answer)| kept(app, id, answer)).collect())
+    Ok(ids.into_iter().zip(answers).map(|(id, answer)| accepted(app, id, answer)).collect())
 }
 
-fn kept(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<Kept, Problem> {
+fn accepted(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<AcceptedTask, Problem> {
     match answer {
         Accepted::New { at } => {
             app.metrics.task_accepted();
-            Ok(Kept { id, new_at: Some(at) })
+            Ok(AcceptedTask { id, new_at: Some(at) })
         }
-        Accepted::Duplicate => Ok(Kept { id, new_at: None }),
+        Accepted::Duplicate => Ok(AcceptedTask { id, new_at: None }),
         Accepted::Conflict => {
             let detail = "this idempotency key was used for another request: repeat that one, or use another key";
             Err(Problem::new(ErrorCode::IdempotencyConflict, detail))

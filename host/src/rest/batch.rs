@@ -16,7 +16,7 @@ use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, name
 
 use super::{
     App, Shared,
-    accept::{self, Kept, Wish},
+    accept::{self, AcceptedTask},
     body::BatchBody,
     error::Problem,
     extract::Path,
@@ -26,7 +26,7 @@ use super::{
     rows,
 };
 use crate::tenancy::Caller;
-use fusebox_store::NewTask;
+use fusebox_store::{NewTask, TaskRequest};
 use fusebox_system::random;
 
 /// Media type of one JSON text per line.
@@ -124,7 +124,7 @@ async fn accept(
     app: &App,
     tenant: &TenantId,
     items: Vec<Result<Item, Problem>>,
-) -> Result<Vec<Result<Kept, Problem>>, Problem> {
+) -> Result<Vec<Result<AcceptedTask, Problem>>, Problem> {
     let functions = lookup(app, tenant, items.iter().flatten()).await?;
     let now = app.clock.now();
     let make = |place: u32, item: Item| -> Result<NewTask, Problem> {
@@ -132,10 +132,10 @@ async fn accept(
         let version = version.ok_or_else(|| functions::not_found(&item.function))?;
         let limits = item.limits.over(version.limits, &version.limits)?;
         let Item { priority, delay_ms, identity, input, .. } = item;
-        let wish = Wish { function: version, limits, priority, delay_ms, retry_of: None, input };
+        let request = TaskRequest { limits, priority, delay_ms, ..TaskRequest::new(version, input) };
         Ok(match identity {
-            Some(_) => wish.task(app, tenant, identity),
-            None => wish.task_of_id(app, tenant, TaskId::in_batch(now, place, random::bytes())),
+            Some(_) => accept::task(app, request, identity),
+            None => accept::task_of_id(app, request, TaskId::in_batch(now, place, random::bytes())),
         })
     };
     let mut tasks = Vec::new();
@@ -149,13 +149,13 @@ async fn accept(
             Err(problem) => fates.push(Some(problem)),
         }
     }
-    let mut kept = match tasks.is_empty() {
+    let mut accepted = match tasks.is_empty() {
         true => Vec::new(),
         false => accept::many(app, tasks).await?,
     }
     .into_iter();
     // The store returned one result per task, in order.
-    Ok(fates.into_iter().filter_map(|fate| fate.map(Err).or_else(|| kept.next())).collect())
+    Ok(fates.into_iter().filter_map(|fate| fate.map(Err).or_else(|| accepted.next())).collect())
 }
 
 /// Looks each of the items' functions up once; `None` for one that does not exist.

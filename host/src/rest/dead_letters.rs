@@ -143,7 +143,7 @@ impl Replays<'_> {
         let version = self.functions.get(&letter.function).and_then(Option::as_ref);
         let version = version.ok_or_else(|| retry::function_gone(letter))?;
         let id = idempotency::replay_id(self.tenant, letter.id);
-        Ok(retry::again(letter, version, Bytes::new()).task_of_id(self.app, self.tenant, id))
+        Ok(accept::task_of_id(self.app, retry::again(letter, version, Bytes::new()), id))
     }
 
     /// Accepts the group in one step of the store.
@@ -159,13 +159,13 @@ impl Replays<'_> {
                 Err(problem) => fates.push((letter, Some(problem))),
             }
         }
-        let mut kept = match tasks.is_empty() {
+        let mut accepted = match tasks.is_empty() {
             true => Vec::new(),
             false => accept::again(self.app, tasks).await?,
         }
         .into_iter();
         for (letter, refused) in fates {
-            let fate = refused.map(Err).or_else(|| kept.next());
+            let fate = refused.map(Err).or_else(|| accepted.next());
             let rows = fate.iter().map(rows::row).map(|row| Row { retry_of: Some(letter.to_string()), ..row });
             self.rows.extend(rows);
         }

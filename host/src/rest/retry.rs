@@ -7,14 +7,14 @@ use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, task
 
 use super::{
     App, Shared,
-    accept::{self, Kept, Wish},
+    accept::{self, AcceptedTask},
     error::Problem,
     extract::Path,
     idempotency::{Asked, Key},
     tasks,
 };
 use crate::tenancy::Caller;
-use fusebox_store::{FunctionRef, NewTask};
+use fusebox_store::{FunctionRef, NewTask, TaskRequest};
 use fusebox_system::random;
 
 /// Retry a failed task
@@ -51,18 +51,17 @@ pub async fn retry(
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &[]));
     let new_id = identity.map_or_else(|| random::task_id(app.clock.now()).beside(id), |identity| identity.id);
     let fingerprint = identity.map(|identity| identity.fingerprint);
-    let task =
-        NewTask { fingerprint, ..again(&failed, &version, Bytes::new()).task_of_id(&app, &caller.tenant, new_id) };
+    let task = NewTask { fingerprint, ..accept::task_of_id(&app, again(&failed, &version, Bytes::new()), new_id) };
     let accepting = async { Ok((task.clone(), accept_again(&app, task.clone(), id).await?)) };
     tasks::accept_and_answer(&app, &caller, task.id, &headers, accepting).await
 }
 
 /// Accepts a retry. If its id lies beside the failed task's, the store copies the input. An idempotency key yields an
 /// id that need not, and then the input is read and submitted again, unless the retry already exists.
-async fn accept_again(app: &App, task: NewTask, failed: TaskId) -> Result<Kept, Problem> {
+async fn accept_again(app: &App, task: NewTask, failed: TaskId) -> Result<AcceptedTask, Problem> {
     if task.id.beside(failed) == task.id {
-        let kept = accept::again(app, vec![task]).await?.pop();
-        return kept.unwrap_or_else(|| Err(Problem::new(ErrorCode::Internal, "the store gave no answer")));
+        let accepted = accept::again(app, vec![task]).await?.pop();
+        return accepted.unwrap_or_else(|| Err(Problem::new(ErrorCode::Internal, "the store gave no answer")));
     }
     let input = match app.store.task(&task.tenant, task.id).await? {
         Some(_) => Bytes::new(),
@@ -89,9 +88,9 @@ pub(super) fn check(task: &Task) -> Result<(), Problem> {
 }
 
 /// Builds the request for a retry.
-pub(super) fn again<'a>(failed: &Task, version: &'a FunctionVersion, input: Bytes) -> Wish<'a> {
+pub(super) fn again<'a>(failed: &Task, version: &'a FunctionVersion, input: Bytes) -> TaskRequest<'a> {
     let Task { limits, priority, id, .. } = *failed;
-    Wish { function: version, limits, priority, delay_ms: 0, retry_of: Some(id), input }
+    TaskRequest { limits, priority, retry_of: Some(id), ..TaskRequest::new(version, input) }
 }
 
 /// Builds the problem for a task whose function version was deleted.

@@ -2,13 +2,13 @@
 
 use fusebox_api::batch::{Row, RowError};
 
-use super::{accept::Kept, error::Problem};
+use super::{accept::AcceptedTask, error::Problem};
 
 /// Returns the row of an item.
-pub(super) fn row(fate: &Result<Kept, Problem>) -> Row {
+pub(super) fn row(fate: &Result<AcceptedTask, Problem>) -> Row {
     let none = Row { status: String::new(), task: None, replayed: false, retry_of: None, error: None };
     match fate {
-        Ok(Kept { id, new_at }) => {
+        Ok(AcceptedTask { id, new_at }) => {
             Row { status: "accepted".to_owned(), task: Some(id.to_string()), replayed: new_at.is_none(), ..none }
         }
         Err(problem) => {

@@ -2,19 +2,19 @@
 //! breaks are accepted; a function's payload is a wasm module, parameters and results are bytes.
 
 use axum::{Json, extract::State};
-use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::FunctionId, task::Priority};
+use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::FunctionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Shared,
-    accept::{self, Wish},
+    Shared, accept,
     body::{SeedJson, from_base64, to_base64},
     error::Problem,
     extract::Path,
     functions, tasks,
 };
 use crate::tenancy::Caller;
+use fusebox_store::TaskRequest;
 
 /// Request to register a function.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -113,11 +113,7 @@ pub async fn execute_function(
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     })?;
     let input = from_base64("payload", &payload)?;
-    let make = |function: &FunctionVersion| {
-        let (limits, input) = (function.limits, input.clone());
-        let wish = Wish { function, limits, priority: Priority::Normal, delay_ms: 0, retry_of: None, input };
-        Ok(wish.task(&app, &tenant, None))
-    };
+    let make = |function: &FunctionVersion| Ok(accept::task(&app, TaskRequest::new(function, input.clone()), None));
     let (task, _) = accept::of(&app, &tenant, &id.to_string(), make).await.map_err(|problem| match problem.code() {
         ErrorCode::FunctionNotFound => Problem::new(ErrorCode::FunctionNotFound, "Function not found"),
         _ => problem,

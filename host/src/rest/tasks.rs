@@ -20,7 +20,7 @@ use fusebox_core::{
 
 use super::{
     App, Shared,
-    accept::{self, Kept, Wish},
+    accept::{self, AcceptedTask},
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
@@ -28,7 +28,7 @@ use super::{
     invoke, paging, prefer, wait,
 };
 use crate::tenancy::Caller;
-use fusebox_store::{Cancelled, NewTask, TaskResult};
+use fusebox_store::{Cancelled, NewTask, TaskRequest, TaskResult};
 use fusebox_system::random;
 
 /// Response header that confirms a wait.
@@ -75,9 +75,9 @@ pub async fn submit(
     let make = |version: &FunctionVersion| {
         let limits = limits.over(version.limits, &version.limits)?;
         let input = input.clone();
-        let wish = Wish { function: version, limits, priority, delay_ms, retry_of: None, input };
+        let request = TaskRequest { limits, priority, delay_ms, ..TaskRequest::new(version, input) };
         let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
-        Ok(NewTask { fingerprint, ..wish.task_of_id(&app, &caller.tenant, id) })
+        Ok(NewTask { fingerprint, ..accept::task_of_id(&app, request, id) })
     };
     accept_and_answer(&app, &caller, id, &headers, accept::of(&app, &caller.tenant, &function, make)).await
 }
@@ -88,14 +88,14 @@ pub(super) async fn accept_and_answer(
     caller: &Caller,
     id: TaskId,
     headers: &HeaderMap,
-    accepting: impl Future<Output = Result<(NewTask, Kept), Problem>>,
+    accepting: impl Future<Output = Result<(NewTask, AcceptedTask), Problem>>,
 ) -> Result<Response, Problem> {
     let waits = prefer::wait(headers);
     // Reserved before the task is accepted, so that a refused request can be repeated safely.
     let _room = waits.map(|_| app.room.wait(caller, 1)).transpose()?;
     // Registered before the task exists, so that its end cannot be missed.
     let hint = waits.map(|_| app.store.ended_hint(id));
-    let (new, Kept { id, new_at }) = accepting.await?;
+    let (new, AcceptedTask { id, new_at }) = accepting.await?;
     let location = [(header::LOCATION, format!("/v1/tasks/{id}"))];
     let replayed = new_at.is_none().then_some([(idempotency::REPLAYED, "true")]);
     let accepted =

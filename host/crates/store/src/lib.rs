@@ -44,7 +44,7 @@ pub use self::{
         Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, SecretDigest, Tenant,
         TenantAdded,
     },
-    new_task::{Accepted, Expects, NewTask},
+    new_task::{Accepted, Expects, NewTask, TaskRequest},
     options::Options,
     page::{Page, PageRequest},
     presence::{Crew, Presence, WorkerInfo},

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use fusebox_core::{
-    function::RunLimits,
+    function::{FunctionVersion, RunLimits},
     id::{Attempt, FunctionId, ModuleDigest, TaskId},
+    limits::TASK_AGE_MS_MAX,
     name::{FunctionName, TenantId},
     task::{Fingerprint, Priority, Task, TaskState},
     time::Millis,
@@ -21,7 +22,58 @@ pub enum Expects {
     Newest,
 }
 
-/// Request to run a function.
+/// Request for a task of a function, before it has an id.
+#[derive(Clone, Debug)]
+pub struct TaskRequest<'a> {
+    /// Version to run, as the caller looked it up.
+    pub function: &'a FunctionVersion,
+    /// Limits of each run.
+    pub limits: RunLimits,
+    /// Priority within the tenant.
+    pub priority: Priority,
+    /// Milliseconds before the task may start.
+    pub delay_ms: u64,
+    /// Milliseconds after that within which it must start.
+    pub start_within_ms: u64,
+    /// Failed task that this one retries.
+    pub retry_of: Option<TaskId>,
+    /// Input of the function.
+    pub input: Bytes,
+}
+
+impl<'a> TaskRequest<'a> {
+    /// Returns a request within the function's own limits, of normal priority, without a delay.
+    #[must_use]
+    pub fn new(function: &'a FunctionVersion, input: Bytes) -> Self {
+        let (limits, priority) = (function.limits, Priority::Normal);
+        Self { function, limits, priority, delay_ms: 0, start_within_ms: TASK_AGE_MS_MAX, retry_of: None, input }
+    }
+
+    /// Returns the task, without a fingerprint. `attempts_max` and `queued_max` are the limits of attempts and of the
+    /// tenant's queued tasks.
+    #[must_use]
+    pub fn into_task(self, id: TaskId, attempts_max: Attempt, queued_max: u64) -> NewTask {
+        NewTask {
+            id,
+            tenant: self.function.tenant.clone(),
+            function: self.function.id,
+            expects: Expects::Nothing,
+            function_name: self.function.name.clone(),
+            module: self.function.module,
+            limits: self.limits,
+            priority: self.priority,
+            attempts_max,
+            delay_ms: self.delay_ms,
+            expires_in_ms: self.delay_ms.saturating_add(self.start_within_ms),
+            fingerprint: None,
+            retry_of: self.retry_of,
+            queued_max,
+            input: self.input,
+        }
+    }
+}
+
+/// Task to be accepted.
 #[derive(Clone, Debug)]
 pub struct NewTask {
     /// Id of the task, chosen by the caller so that the step can be sent again.
