@@ -9,7 +9,7 @@ use fusebox_core::{
     lifecycle::Fence,
     limits::LEASE_MS,
     name::TenantId,
-    outcome::Receipt,
+    outcome::{Ended, Receipt},
     quota::UNLIMITED,
     task::{Priority, TaskState},
 };
@@ -88,7 +88,7 @@ impl Steps {
             let TaskState::Running(lease) = leased.task.state else { anyhow::bail!("a leased task runs") };
             let fence = Fence { attempt: leased.task.attempt, token: lease.token };
             let (output, log, receipt) = (Bytes::from_static(&OUTPUT), Bytes::new(), Receipt::default());
-            let verdict = Verdict::End { failure: None, output, log, receipt };
+            let verdict = Verdict::End(Ended { failure: None, output, log, receipt });
             Ok(Finish { claim: Claim { task: leased.task.id, fence }, verdict })
         };
         leased.into_iter().map(report).collect()

@@ -49,7 +49,7 @@ async fn each_item_has_its_own_fate_and_the_others_run_in_order() {
     assert_eq!(codes(&answer), expected);
     assert_eq!((&answer.json()["accepted"], &answer.json()["refused"]), (&4.into(), &6.into()));
     let leased = rest.lease(10).await;
-    let inputs: Vec<_> = leased.iter().map(|leased| leased.input.clone()).collect();
+    let inputs: Vec<_> = leased.iter().map(|leased| leased.invocation.input.clone()).collect();
     assert_eq!(inputs, ["g", "a", "{\"c\":1}", "f"]);
     assert_eq!(leased[3].task.limits.wall_ms, 10);
     assert_eq!(leased[0].task.id.to_string(), answer.json()["items"][9]["task"]);
@@ -109,7 +109,7 @@ async fn ten_thousand_items_are_one_batch_and_one_more_is_too_many() {
     }
     let answer = rest.send(Method::POST, PATH, &[LINES], lines.clone()).await;
     assert_eq!(answer.json()["accepted"], BATCH_ITEMS_MAX);
-    let inputs: Vec<_> = rest.lease(200).await.into_iter().map(|leased| leased.input).collect();
+    let inputs: Vec<_> = rest.lease(200).await.into_iter().map(|leased| leased.invocation.input).collect();
     let expected: Vec<_> = (0..200).map(|n| n.to_string()).collect();
     assert_eq!(inputs, expected, "the items run in their order");
 

@@ -9,7 +9,7 @@ use fusebox_core::{
     id::{ModuleDigest, TaskId},
     lifecycle::Fence,
     name::TenantId,
-    outcome::{Failure, Receipt},
+    outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
     task::Priority,
 };
@@ -22,13 +22,13 @@ use crate::support::Rest;
 
 /// Returns the verdict of a run that returned these bytes.
 pub(crate) fn returned(output: impl Into<Bytes>) -> Verdict {
-    Verdict::End { failure: None, output: output.into(), log: Bytes::new(), receipt: Receipt::default() }
+    Verdict::End(Ended { failure: None, output: output.into(), log: Bytes::new(), receipt: Receipt::default() })
 }
 
 /// Returns the verdict of a run that trapped.
 pub(crate) fn trapped() -> Verdict {
     let failure = Failure::new(ErrorCode::Trap, "the function trapped: unreachable");
-    Verdict::End { failure: Some(failure), output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() }
+    Verdict::End(Ended { failure: Some(failure), output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() })
 }
 
 impl Rest {

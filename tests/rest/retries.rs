@@ -35,7 +35,7 @@ async fn a_retry_is_a_new_task_with_what_the_old_one_had() {
     assert_eq!(answer.header("location"), format!("/v1/tasks/{}", new["id"].as_str().unwrap()));
     let leased = rest.lease(1).await.remove(0);
     assert_eq!(
-        (leased.input.as_ref(), leased.task.limits.wall_ms, &new["priority"]),
+        (leased.invocation.input.as_ref(), leased.task.limits.wall_ms, &new["priority"]),
         (&b"input"[..], 77, &"high".into())
     );
     assert_eq!(leased.task.function.to_string(), new["function_id"], "the version it had, not the newest");
@@ -144,7 +144,7 @@ async fn large_letters_are_replayed_in_groups_and_a_full_queue_refuses_the_rest(
     let rows = rest.post_json(REPLAY, json!({"all": true})).await.json();
     assert_eq!((&rows["accepted"], &rows["items"][3]["error"]["code"]), (&3.into(), &"queue-full".into()));
     let leased = rest.lease(10).await;
-    assert!(leased.len() == 3 && leased.iter().all(|leased| leased.input.len() == 3 << 20));
+    assert!(leased.len() == 3 && leased.iter().all(|leased| leased.invocation.input.len() == 3 << 20));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use fusebox::tenancy::ApiKey;
 use fusebox_core::{
     error::ErrorCode,
     name::TenantId,
-    outcome::{Failure, Receipt},
+    outcome::{Ended, Failure, Receipt},
 };
 use fusebox_store::{Acting, KeyAdded, LeaseRequest, NewKey, Scope, Verdict};
 use fusebox_system::{clock::Clock, random};
@@ -81,7 +81,7 @@ impl World {
         let leased = rest.store.lease(request).await.unwrap();
         let failure = Some(Failure::new(ErrorCode::Trap, CANARY));
         let (output, log) = (Bytes::from_static(CANARY.as_bytes()), Bytes::from_static(CANARY.as_bytes()));
-        rest.report(&leased[0], Verdict::End { failure, output, log, receipt: Receipt::default() }).await;
+        rest.report(&leased[0], Verdict::End(Ended { failure, output, log, receipt: Receipt::default() })).await;
     }
 
     /// Sends a request of the tenant's own admin.

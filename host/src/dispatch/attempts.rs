@@ -5,15 +5,16 @@ use std::collections::HashMap;
 
 use fusebox_core::{
     id::{Attempt, LeaseToken, TaskId, WorkerId},
+    invocation::Invocation,
     lifecycle::Fence,
-    outcome::StopReason,
-    task::{Lease, TaskState},
+    outcome::{Ended, StopReason},
+    task::{Lease, Task, TaskState},
     wire::AttemptId,
 };
 use fusebox_sandbox::StopFlag;
 
-use super::calls::Guest;
-use fusebox_store::{Claim, LeasedTask, Verdict, kv::Namespace};
+use super::calls::RemoteGuest;
+use fusebox_store::{Claim, LeasedTask};
 
 /// Leased attempt.
 pub(super) struct Held {
@@ -27,12 +28,12 @@ pub(super) struct Held {
     pub(super) fuel: u64,
     /// Stops the run, if it is in this process.
     pub(super) stop: StopFlag,
-    /// Namespace and grants of the run.
-    pub(super) guest: Guest,
-    /// Task and input; taken when the attempt is assigned.
-    pub(super) leased: Option<LeasedTask>,
-    /// Result of the run, from its report until it is saved.
-    pub(super) end: Option<Verdict>,
+    /// The run; taken when the attempt is assigned.
+    pub(super) invocation: Option<Invocation>,
+    /// Rights of the run's host calls, once it is assigned to another process.
+    pub(super) guest: Option<RemoteGuest>,
+    /// End of the run, from its report until it is saved.
+    pub(super) end: Option<Ended>,
     /// True once the worker has reported on the attempt.
     pub(super) reported: bool,
 }
@@ -47,17 +48,22 @@ impl Attempts {
     /// Holds a leased attempt. Stops an older attempt of the same task, whose lease is over. If a newer one is already
     /// held, this answer was overtaken, and the core reports the attempt as over.
     pub(super) fn hold(&mut self, leased: LeasedTask) -> Option<(TaskId, Attempt)> {
-        let (task, attempt) = (leased.task.id, leased.task.attempt);
-        let TaskState::Running(Lease { token, worker, .. }) = leased.task.state else { return None };
+        let LeasedTask { task: Task { id: task, attempt, state, .. }, invocation } = leased;
+        let TaskState::Running(Lease { token, worker, .. }) = state else { return None };
         if self.current(task).is_some_and(|held| held > attempt) {
             return Some((task, attempt));
         }
-        let (stop, fuel) = (StopFlag::default(), leased.task.limits.fuel);
-        let guest = Guest {
-            of: Namespace { tenant: leased.task.tenant.clone(), function: leased.function_name.clone() },
-            grants: leased.grants.clone(),
+        let held = Held {
+            attempt,
+            worker,
+            token,
+            fuel: invocation.limits.fuel,
+            stop: StopFlag::default(),
+            invocation: Some(invocation),
+            guest: None,
+            end: None,
+            reported: false,
         };
-        let held = Held { attempt, worker, token, fuel, stop, guest, leased: Some(leased), end: None, reported: false };
         if let Some(older) = self.held.insert(task, held) {
             older.stop.raise(StopReason::Interrupted);
         }
@@ -77,7 +83,7 @@ impl Attempts {
     }
 
     fn assigned(&self) -> impl Iterator<Item = (TaskId, &Held)> {
-        let assigned = self.held.iter().filter(|(_, held)| held.leased.is_none() && !held.reported);
+        let assigned = self.held.iter().filter(|(_, held)| held.invocation.is_none() && !held.reported);
         assigned.map(|(task, held)| (*task, held))
     }
 

@@ -13,9 +13,9 @@ use fusebox_core::{
 use super::driver::{Driver, FromStore};
 use fusebox_store::{FunctionRef, Result, Store, kv::Namespace};
 
-/// Namespace and grants of a run.
+/// Namespace and grants of a run in another process.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(super) struct RemoteGuest {
     pub(super) of: Namespace,
     pub(super) grants: Grants,
 }
@@ -37,7 +37,7 @@ impl Driver {
         }
         let is_adopted = remote.holds_adopted(&held);
         let guest = match self.attempts.get(task, attempt) {
-            Some(own) if own.worker == worker && own.token == held.token && !own.reported => Some(own.guest.clone()),
+            Some(own) if own.worker == worker && own.token == held.token && !own.reported => own.guest.clone(),
             None if is_adopted => None,
             _ => {
                 self.options.metrics.report_refused();
@@ -52,7 +52,7 @@ impl Driver {
                 None => adopted(&*store, worker, &tenant, held).await,
             };
             let answer = match guest {
-                Ok(Some(Guest { of, grants })) if grants.allow(&call) => outside.answer(&of, call).await,
+                Ok(Some(RemoteGuest { of, grants })) if grants.allow(&call) => outside.answer(&of, call).await,
                 Ok(_) => Err(Refusal::Refused),
                 Err(error) => {
                     tracing::warn!(%error, "cannot look up the lease of a host call");
@@ -82,7 +82,12 @@ impl Driver {
 }
 
 /// Returns the namespace and grants of an adopted attempt, if the store confirms its lease.
-async fn adopted(store: &dyn Store, worker: WorkerId, tenant: &TenantId, held: HeldAttempt) -> Result<Option<Guest>> {
+async fn adopted(
+    store: &dyn Store,
+    worker: WorkerId,
+    tenant: &TenantId,
+    held: HeldAttempt,
+) -> Result<Option<RemoteGuest>> {
     let Some(task) = store.task(tenant, held.id.task).await? else { return Ok(None) };
     let is_held = match task.state {
         TaskState::Running(lease) => {
@@ -94,7 +99,7 @@ async fn adopted(store: &dyn Store, worker: WorkerId, tenant: &TenantId, held: H
         return Ok(None);
     }
     let version = store.function(tenant, &FunctionRef::Id(task.function)).await?;
-    Ok(version.map(|version| Guest {
+    Ok(version.map(|version| RemoteGuest {
         of: Namespace { tenant: version.tenant, function: version.name },
         grants: version.grants,
     }))

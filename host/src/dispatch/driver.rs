@@ -16,7 +16,7 @@ use fusebox_core::{
     id::{Attempt, DispatcherId, TaskId, WorkerId},
     limits::DRAIN_MS_MAX,
     name::TenantId,
-    outcome::{Ended, StopReason},
+    outcome::StopReason,
     time::Millis,
     wire::{Assignment, AttemptId, AttemptReport, End, FromDispatcher},
 };
@@ -37,7 +37,7 @@ use super::{
     remote::Remotes,
 };
 use crate::{telemetry::metrics::Metrics, tenancy::QuotaBook, worker::slots::Slots};
-use fusebox_store::{Claim, Finish, Ready, ReadyHint, Store, Verdict};
+use fusebox_store::{Claim, Finish, Ready, ReadyHint, Store};
 use fusebox_system::{clock::Clock, random};
 
 /// Interval at which links are checked, leases of adopted attempts are renewed, and workers are announced.
@@ -284,11 +284,12 @@ impl Driver {
             Some(held) if held.token == reported.token && held.worker == worker => {
                 held.reported = true;
                 let mut cost = Cost::default();
-                if let End::Ended(Ended { failure, output, log, receipt }) = end {
+                if let End::Ended(ended) = end {
+                    let receipt = &ended.receipt;
                     // A run that did not end normally has no fuel count, and nothing is refunded.
                     cost.slot_us = receipt.wall_us.saturating_add(receipt.load_us);
                     cost.fuel_left = receipt.fuel.map_or(0, |used| held.fuel.saturating_sub(used));
-                    held.end.get_or_insert(Verdict::End { failure, output, log, receipt });
+                    held.end.get_or_insert(ended);
                 }
                 self.handle(Event::Finished { worker, task, attempt, report: core_report, cost });
             }

@@ -8,7 +8,7 @@ use fusebox_core::{
     dispatch::{Cost, Event, Report as CoreReport, Room, UNTIL_SPENT},
     id::{Attempt, TaskId, WorkerId},
     limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE},
-    outcome::{Ended, StopReason},
+    outcome::StopReason,
     wire::{AttemptId, AttemptReport, EXTRA_SINCE, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 
@@ -137,7 +137,7 @@ impl Driver {
     pub(super) fn on_foreign_report(&mut self, worker: WorkerId, report: AttemptReport) {
         let AttemptReport { held, end, .. } = report;
         let verdict = match end {
-            End::Ended(Ended { failure, output, log, receipt }) => Verdict::End { failure, output, log, receipt },
+            End::Ended(ended) => Verdict::End(ended),
             End::Interrupted => Verdict::Release,
             End::Broken { .. } => Verdict::Retry { delay_ms: RETRY_MS_BASE },
         };

@@ -6,7 +6,6 @@ use fusebox_core::{
     dispatch::Room,
     id::WorkerId,
     invocation::Invocation,
-    task::{Lease, TaskState},
     time::Millis,
     wire::{AttemptId, AttemptReport, End, HeldAttempt},
 };
@@ -19,7 +18,6 @@ use crate::worker::{
     runner::NotRun,
     slots::{Done, Job, Lane, Slots},
 };
-use fusebox_store::LeasedTask;
 
 /// Credit of the slots of this process. Kept small, since attempts that wait here wait behind each other, whatever
 /// their tenant.
@@ -116,20 +114,8 @@ impl LocalWorker {
     }
 
     /// Starts an attempt; its report follows.
-    pub(super) fn assign(&self, leased: LeasedTask, stop: StopFlag) {
-        let TaskState::Running(Lease { token, .. }) = leased.task.state else { return };
-        let (task, attempt, waited_ms) = (leased.task.id, leased.task.attempt, leased.task.waited_ms());
-        let invocation = Invocation {
-            tenant: leased.task.tenant,
-            function: leased.function_name,
-            module: leased.module,
-            limits: leased.task.limits,
-            grants: leased.grants,
-            waited_ms,
-            input: leased.input,
-        };
-        let job = Job { invocation, task: Some(task), attempt, stop, came_at: Instant::now() };
-        self.submit(job, HeldAttempt { id: AttemptId { task, attempt }, token }, true);
+    pub(super) fn assign(&self, held: HeldAttempt, invocation: Invocation, stop: StopFlag) {
+        self.submit(Job::attempt(held.id, invocation, stop), held, true);
     }
 
     fn submit(&self, job: Job, held: HeldAttempt, may_prepare: bool) {

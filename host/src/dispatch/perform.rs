@@ -6,16 +6,18 @@ use fusebox_core::{
     dispatch::{Effect, Event, RequestId, SaveVerdict},
     error::ErrorCode,
     id::{Attempt, TaskId, WorkerId},
-    invocation::Invocation,
     limits::LEASE_MS,
     name::TenantId,
-    outcome::StopReason,
+    outcome::{Ended, StopReason},
     task::Status,
     wire::{Assignment, AttemptId, FromDispatcher, HeldAttempt},
 };
 
-use super::driver::{Driver, FromStore, Save};
-use fusebox_store::{Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict};
+use super::{
+    calls::RemoteGuest,
+    driver::{Driver, FromStore, Save},
+};
+use fusebox_store::{Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict, kv::Namespace};
 use fusebox_system::random;
 
 /// Pause before the backlog is read again after a failure.
@@ -107,19 +109,15 @@ impl Driver {
         let wall_ms_max = self.options.wall_ms_max;
         let Some(held) = self.attempts.get(id.task, id.attempt) else { return };
         let (stop, token) = (held.stop.clone(), held.token);
-        let Some(mut leased) = held.leased.take() else { return };
-        leased.task.limits.wall_ms = leased.task.limits.wall_ms.min(wall_ms_max);
+        let Some(mut invocation) = held.invocation.take() else { return };
+        invocation.limits.wall_ms = invocation.limits.wall_ms.min(wall_ms_max);
         if let Some(local) = &mut self.local {
             local.credit.assigned(id, extra);
-            return local.worker.assign(leased, stop);
+            return local.worker.assign(HeldAttempt { id, token }, invocation, stop);
         }
-        let held = HeldAttempt { id, token };
-        // Both times come from the store's clock, so only their difference leaves it.
-        let waited_ms = leased.task.waited_ms();
-        let LeasedTask { task, input, module, function_name, grants } = leased;
-        let (tenant, limits) = (task.tenant, task.limits);
-        let invocation = Invocation { tenant, function: function_name, module, limits, grants, waited_ms, input };
-        let assignment = Assignment { held, invocation };
+        let of = Namespace { tenant: invocation.tenant.clone(), function: invocation.function.clone() };
+        held.guest = Some(RemoteGuest { of, grants: invocation.grants.clone() });
+        let assignment = Assignment { held: HeldAttempt { id, token }, invocation };
         if !extra {
             self.outbox.assignments.entry(worker).or_default().push(assignment);
         } else if !self.remotes.assign_extra(worker, assignment, self.options.clock.now()) {
@@ -154,7 +152,7 @@ impl Driver {
             SaveVerdict::Release => Verdict::Release,
             SaveVerdict::Retry { delay_ms } => Verdict::Retry { delay_ms },
             SaveVerdict::End => match self.attempts.get(task, attempt).and_then(|held| held.end.clone()) {
-                Some(verdict) => verdict,
+                Some(ended) => Verdict::End(ended),
                 None => return,
             },
         };
@@ -250,7 +248,7 @@ impl Driver {
     /// Counts an end.
     fn count(&mut self, task: TaskId, attempt: Attempt, status: Status) {
         let code = match self.attempts.get(task, attempt).and_then(|held| held.end.as_ref()) {
-            Some(Verdict::End { failure, receipt, .. }) => {
+            Some(Ended { failure, receipt, .. }) => {
                 self.options.metrics.ran(receipt);
                 failure.as_ref().map(|failure| failure.code)
             }

@@ -1,7 +1,7 @@
 //! Short path of synchronous invocations: straight to a slot, without the store. Limits and receipt are those of a
 //! task.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -59,9 +59,7 @@ impl SlotInvoker {
         let stop = StopFlag::default();
         // If the client goes away, this future is dropped and the run is stopped.
         let _stop_when_dropped = StopWhenDropped(stop.clone());
-        let invocation = Invocation::new(function, input);
-        let job = Job { invocation, task: None, attempt: 1, stop, came_at: Instant::now() };
-        let ran = match self.run(job).await? {
+        let ran = match self.run(Job::invoke(Invocation::new(function, input), stop)).await? {
             Err(NotRun::ModuleMissing(job)) => {
                 let (tenant, module) = (job.invocation.tenant.clone(), job.invocation.module);
                 self.missing.prepare(Some(tenant), &module).await.map_err(InvokeError::Internal)?;

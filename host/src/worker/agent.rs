@@ -256,9 +256,7 @@ impl Agent {
         if self.draining {
             stop.raise(StopReason::Interrupted);
         }
-        let (task, attempt) = (Some(held.id.task), held.id.attempt);
-        let job = Job { invocation, task, attempt, stop, came_at: Instant::now() };
-        self.submit(job, held);
+        self.submit(Job::attempt(held.id, invocation, stop), held);
     }
 
     fn submit(&self, job: Job, held: HeldAttempt) {

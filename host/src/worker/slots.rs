@@ -18,6 +18,7 @@ use fusebox_core::{
     limits::SLOT_STACK_BYTES,
     name::TenantId,
     outcome::{Ended, Outcome, Receipt, StopReason},
+    wire::AttemptId,
 };
 use fusebox_sandbox::{Call, HostCalls, Run, StopFlag};
 
@@ -41,6 +42,20 @@ pub struct Job {
     pub stop: StopFlag,
     /// Time of its arrival, from which the rest of the receipt's queue time is measured.
     pub came_at: Instant,
+}
+
+impl Job {
+    /// Returns a job that arrives now, of an attempt of a task.
+    #[must_use]
+    pub fn attempt(AttemptId { task, attempt }: AttemptId, invocation: Invocation, stop: StopFlag) -> Self {
+        Self { invocation, task: Some(task), attempt, stop, came_at: Instant::now() }
+    }
+
+    /// Returns a job that arrives now, of a synchronous invocation.
+    #[must_use]
+    pub fn invoke(invocation: Invocation, stop: StopFlag) -> Self {
+        Self { invocation, task: None, attempt: 1, stop, came_at: Instant::now() }
+    }
 }
 
 /// Result of a job.

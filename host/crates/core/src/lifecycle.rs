@@ -14,7 +14,7 @@ use crate::{
     id::{Attempt, LeaseToken},
     limits::RELEASES_MAX,
     outcome::{Failure, Receipt},
-    task::{Ended, Lease, Task, TaskState},
+    task::{EndRecord, Lease, Task, TaskState},
     time::Millis,
 };
 
@@ -109,7 +109,7 @@ impl Task {
         now: Millis,
     ) -> Result<(), Refused> {
         self.held(fence)?;
-        let ended = Ended { at: now, token: Some(fence.token), receipt };
+        let ended = EndRecord { at: now, token: Some(fence.token), receipt };
         self.state = match failure {
             None => TaskState::Completed(ended),
             Some(failure) => TaskState::Failed(failure, ended),
@@ -215,6 +215,6 @@ impl Task {
 
     fn fail(&mut self, code: ErrorCode, message: &str, now: Millis) {
         let receipt = Receipt { attempt: self.attempt, ..Receipt::default() };
-        self.state = TaskState::Failed(Failure::new(code, message), Ended { at: now, token: None, receipt });
+        self.state = TaskState::Failed(Failure::new(code, message), EndRecord { at: now, token: None, receipt });
     }
 }

@@ -75,9 +75,9 @@ pub enum TaskState {
     /// An attempt is leased to a worker.
     Running(Lease),
     /// The function returned.
-    Completed(Ended),
+    Completed(EndRecord),
     /// The task ended without a result of its function.
-    Failed(Failure, Ended),
+    Failed(Failure, EndRecord),
 }
 
 /// The exclusive right to run one attempt until a given time.
@@ -97,9 +97,9 @@ pub struct Lease {
     pub renewed: bool,
 }
 
-/// End of a task.
+/// Record of the end of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct EndRecord {
     /// Time of the end.
     pub at: Millis,
     /// Token of the attempt that recorded the end, which identifies a repeated report; `None` if the host ended the
@@ -174,7 +174,7 @@ impl Task {
 
     /// Returns the end, if the task has ended.
     #[must_use]
-    pub const fn ended(&self) -> Option<&Ended> {
+    pub const fn ended(&self) -> Option<&EndRecord> {
         match &self.state {
             TaskState::Completed(ended) | TaskState::Failed(_, ended) => Some(ended),
             TaskState::Queued { .. } | TaskState::Running(_) => None,

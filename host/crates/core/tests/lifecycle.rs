@@ -9,7 +9,7 @@ use fusebox_core::{
     limits::RELEASES_MAX,
     name::TenantId,
     outcome::{Failure, Receipt},
-    task::{Ended, Lease, Priority, Status, Task, TaskState},
+    task::{EndRecord, Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
 use proptest::prelude::*;
@@ -44,8 +44,8 @@ fn lease(token: LeaseToken, expires_at: Millis) -> Lease {
     Lease { worker: WorkerId::from_bytes([5; 16]), token, started_at: NOW, expires_at, renewed: false }
 }
 
-fn ended(token: Option<LeaseToken>) -> Ended {
-    Ended { at: Millis(9_000), token, receipt: receipt() }
+fn ended(token: Option<LeaseToken>) -> EndRecord {
+    EndRecord { at: Millis(9_000), token, receipt: receipt() }
 }
 
 fn receipt() -> Receipt {
@@ -146,7 +146,7 @@ fn a_transition_changes_only_what_it_is_about() {
     let queued = |not_before| TaskState::Queued { not_before };
     let cancelled = Failure::new(ErrorCode::Cancelled, "the task was cancelled");
     let by_host = Receipt { attempt: FENCE.attempt, ..Receipt::default() };
-    let ended = |token, receipt| Ended { at: NOW, token, receipt };
+    let ended = |token, receipt| EndRecord { at: NOW, token, receipt };
     let before = task(TaskState::Running(Lease { renewed: true, ..lease(TOKEN, NOW) }));
     for (transition, state) in [
         (Transition::Beat, TaskState::Running(Lease { renewed: true, ..lease(TOKEN, Millis(30_000)) })),

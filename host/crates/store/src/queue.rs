@@ -1,13 +1,12 @@
 //! The queue: tasks are accepted, leased by attempts, and ended.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use fusebox_core::{
-    function::Grants,
-    id::{LeaseToken, ModuleDigest, TaskId, WorkerId},
+    id::{LeaseToken, TaskId, WorkerId},
+    invocation::Invocation,
     lifecycle::{Fence, Next},
-    name::{FunctionName, TenantId},
-    outcome::{Failure, Receipt},
+    name::TenantId,
+    outcome::Ended,
     task::{Status, Task},
 };
 
@@ -86,19 +85,13 @@ pub struct LeaseRequest {
     pub again: bool,
 }
 
-/// Leased attempt with everything needed to run it.
+/// Leased attempt.
 #[derive(Clone, Debug)]
 pub struct LeasedTask {
     /// The task, in state RUNNING with its lease.
     pub task: Task,
-    /// Input of the run.
-    pub input: Bytes,
-    /// Digest of the module to run.
-    pub module: ModuleDigest,
-    /// Name of the function, for the run's context.
-    pub function_name: FunctionName,
-    /// Capabilities granted to the function.
-    pub grants: Grants,
+    /// The run.
+    pub invocation: Invocation,
 }
 
 /// Claim of a lease holder on one task.
@@ -133,16 +126,7 @@ pub struct Finish {
 #[expect(clippy::large_enum_variant, reason = "nearly every report is an end")]
 pub enum Verdict {
     /// The task ends: COMPLETED without a failure, FAILED with one.
-    End {
-        /// Cause of the failure.
-        failure: Option<Failure>,
-        /// Output of the run, or the guest's error bytes.
-        output: Bytes,
-        /// Log of the run, as far as it is kept.
-        log: Bytes,
-        /// Resources that the run used.
-        receipt: Receipt,
-    },
+    End(Ended),
     /// The attempt was lost to infrastructure: the task is queued again if an attempt is left.
     Retry {
         /// Delay before the next attempt, in milliseconds.

@@ -60,7 +60,7 @@ pub(in crate::worker) fn job() -> Job {
         waited_ms: 0,
         input: Bytes::new(),
     };
-    Job { invocation, task: None, attempt: 1, stop: StopFlag::default(), came_at: Instant::now() }
+    Job::invoke(invocation, StopFlag::default())
 }
 
 fn slots(count: u32, runner: Arc<dyn Runner>) -> Slots {

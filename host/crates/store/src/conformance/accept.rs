@@ -22,7 +22,7 @@ pub(crate) async fn a_task_waits_with_what_it_was_given(subject: &dyn Subject) {
     let result = subject.store().result(&tenant, id).await.unwrap().unwrap();
     assert_eq!((result.task, result.output), (task, Bytes::new()));
     assert_eq!(subject.store().log(&tenant, id).await.unwrap(), Some(Bytes::new()));
-    assert_eq!(lease_one(subject, &tenant).await.input, new.input);
+    assert_eq!(lease_one(subject, &tenant).await.invocation.input, new.input);
 }
 
 pub(crate) async fn each_task_of_a_batch_is_answered(subject: &dyn Subject) {
@@ -44,7 +44,7 @@ pub(crate) async fn an_id_is_accepted_once(subject: &dyn Subject) {
     let again = NewTask { input: Bytes::from_static(b"other"), priority: Priority::High, ..new.clone() };
     assert_eq!(subject.store().accept(vec![again.clone()]).await.unwrap(), [Accepted::Duplicate]);
     let leased = lease_one(subject, &tenant).await;
-    assert_eq!((leased.input.clone(), leased.task.priority), (new.input, Priority::Normal));
+    assert_eq!((leased.invocation.input.clone(), leased.task.priority), (new.input, Priority::Normal));
     assert_eq!(subject.store().accept(vec![again.clone()]).await.unwrap(), [Accepted::Duplicate]);
     assert_eq!(finish(subject, super::claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     assert_eq!(subject.store().accept(vec![again]).await.unwrap(), [Accepted::Duplicate]);
@@ -89,8 +89,8 @@ pub(crate) async fn a_task_of_a_missing_function_fails_at_once_or_runs(subject: 
         assert_eq!(failure.code, ErrorCode::FunctionNotFound);
     } else {
         let leased = lease_one(subject, &tenant).await;
-        assert_eq!((leased.task.id, leased.function_name.as_str()), (task, "g"));
-        let module = subject.store().module(&leased.module).await.unwrap();
+        assert_eq!((leased.task.id, leased.invocation.function.as_str()), (task, "g"));
+        let module = subject.store().module(&leased.invocation.module).await.unwrap();
         assert_eq!(module, Some(Bytes::from_static(b"g")), "what is leased can be run");
         assert_eq!(finish(subject, super::claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     }

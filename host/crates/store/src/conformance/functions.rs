@@ -120,8 +120,8 @@ pub(crate) async fn tasks_of_a_deleted_function_still_run(subject: &dyn Subject)
     assert_eq!(finish(subject, claim(&running), end("out")).await, Finished::Ended(Status::Completed));
     assert_eq!(wasm().await, Some(Bytes::from_static(b"f")));
     let leased = lease_one(subject, &tenant).await;
-    assert_eq!((leased.module, leased.function_name.as_str()), (function.module, "f"));
-    assert_eq!(leased.grants, function.grants);
+    assert_eq!((leased.invocation.module, leased.invocation.function.as_str()), (function.module, "f"));
+    assert_eq!(leased.invocation.grants, function.grants);
     assert_eq!(finish(subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     for task in [task, other] {
         assert_eq!(status(subject, &tenant, task).await, Status::Completed);

@@ -26,9 +26,9 @@ pub(crate) async fn an_attempt_has_all_that_a_run_needs(subject: &dyn Subject) {
     assert_eq!((leased.task.id, leased.task.attempt), (task, 1));
     assert_eq!((lease.token, lease.worker), (request.tokens[0], WorkerId::from_bytes([7; 16])));
     assert_eq!((lease.started_at, lease.expires_at), (subject.now(), subject.now().plus(LEASE_MS)));
-    assert_eq!((leased.module, leased.function_name.as_str()), (module("f").0, "f"));
-    assert_eq!(leased.grants, grants());
-    assert_eq!(&leased.input[..], b"input");
+    assert_eq!((leased.invocation.module, leased.invocation.function.as_str()), (module("f").0, "f"));
+    assert_eq!(leased.invocation.grants, grants());
+    assert_eq!(&leased.invocation.input[..], b"input");
     assert_eq!(subject.store().task(&tenant, task).await.unwrap(), Some(leased.task));
 }
 

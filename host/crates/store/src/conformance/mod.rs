@@ -10,7 +10,7 @@ use fusebox_core::{
     id::{ModuleDigest, TaskId, WorkerId},
     lifecycle::Fence,
     name::TenantId,
-    outcome::Receipt,
+    outcome::{Ended, Receipt},
     quota::UNLIMITED,
     task::{Lease, Priority, Status, TaskState},
     time::Millis,
@@ -242,7 +242,7 @@ pub(super) fn claim(leased: &LeasedTask) -> Claim {
 pub(super) fn end(output: &'static str) -> Verdict {
     let output = Bytes::from_static(output.as_bytes());
     let receipt = Receipt { fuel: Some(42), ..Receipt::default() };
-    Verdict::End { failure: None, output, log: Bytes::from_static(b"log"), receipt }
+    Verdict::End(Ended { failure: None, output, log: Bytes::from_static(b"log"), receipt })
 }
 
 /// Reports on one attempt.

@@ -109,7 +109,7 @@ impl Modelled {
         let same_attempt = fence.attempt == self.attempt;
         match self.state {
             State::Running(..) if same_attempt && fence.token == self.token => match verdict {
-                Verdict::End { .. } => {
+                Verdict::End(_) => {
                     (self.state, self.ended_by) = (State::Ended(Status::Completed), Some(fence.token));
                     Finished::Ended(Status::Completed)
                 }

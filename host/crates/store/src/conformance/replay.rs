@@ -38,8 +38,8 @@ pub(crate) async fn a_replay_has_the_letters_input_and_is_made_once(subject: &dy
     let new = Accepted::New { at: subject.now() };
     assert_eq!(replay(subject, replays.clone()).await, [new; 3]);
     let mut leased = lease(subject, &function.tenant, 9).await;
-    leased.sort_by_key(|leased| leased.input.clone());
-    let inputs: Vec<_> = leased.iter().map(|leased| (&leased.input[..], leased.task.retry_of)).collect();
+    leased.sort_by_key(|leased| leased.invocation.input.clone());
+    let inputs: Vec<_> = leased.iter().map(|leased| (&leased.invocation.input[..], leased.task.retry_of)).collect();
     let expected = replays.iter().map(|task| task.retry_of).zip([&b""[..], b"one", b"two"]);
     assert_eq!(inputs, expected.map(|(letter, input)| (input, letter)).collect::<Vec<_>>());
     finish(subject, claim(&leased[0]), end("out")).await;

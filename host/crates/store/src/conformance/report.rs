@@ -6,7 +6,7 @@ use fusebox_core::{
     id::{LeaseToken, TaskId, WorkerId},
     lifecycle::Fence,
     limits::RELEASES_MAX,
-    outcome::{Failure, Receipt},
+    outcome::{Ended, Failure, Receipt},
     task::Status,
 };
 
@@ -69,12 +69,12 @@ pub(crate) async fn an_end_with_a_failure_fails(subject: &dyn Subject) {
     let leased = lease_one(subject, &tenant).await;
     let mut failure = Failure::new(ErrorCode::Trap, "the function trapped: unreachable");
     failure.backtrace = vec!["inner".to_owned(), "outer".to_owned()];
-    let verdict = Verdict::End {
+    let verdict = Verdict::End(Ended {
         failure: Some(failure.clone()),
         output: Bytes::from_static(b"error"),
         log: Bytes::new(),
         receipt: Receipt::default(),
-    };
+    });
     assert_eq!(finish(subject, claim(&leased), verdict).await, Finished::Ended(Status::Failed));
     let result = subject.store().result(&tenant, task).await.unwrap().unwrap();
     assert_eq!((result.task.failure(), &result.output[..]), (Some(&failure), &b"error"[..]));
@@ -140,7 +140,7 @@ pub(crate) async fn a_retry_waits_for_its_delay(subject: &dyn Subject) {
     subject.pass(1_000).await;
     assert_eq!(subject.store().tick().await.unwrap().promoted, 1);
     let again = lease_one(subject, &tenant).await;
-    assert_eq!((again.task.id, again.task.attempt, &again.input[..]), (task, 2, &b"input"[..]));
+    assert_eq!((again.task.id, again.task.attempt, &again.invocation.input[..]), (task, 2, &b"input"[..]));
 }
 
 pub(crate) async fn a_retry_without_an_attempt_left_fails(subject: &dyn Subject) {
@@ -245,7 +245,7 @@ pub(crate) async fn a_dead_letter_keeps_its_input(subject: &dyn Subject) {
     assert_eq!(store.input(&tenant, failing).await.unwrap(), Some(input.clone()));
     let leased = lease_one(subject, &tenant).await;
     let failure = Some(Failure::new(ErrorCode::Trap, "it trapped"));
-    let verdict = Verdict::End { failure, output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() };
+    let verdict = Verdict::End(Ended { failure, output: Bytes::new(), log: Bytes::new(), receipt: Receipt::default() });
     finish(subject, claim(&leased), verdict).await;
     assert_eq!(store.input(&tenant, failing).await.unwrap(), Some(input));
 

@@ -36,7 +36,7 @@ impl Queue for EmbeddedStore {
 
     async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
         let bytes = reports.iter().map(|report| match &report.verdict {
-            Verdict::End { output, log, .. } => output.len() + log.len(),
+            Verdict::End(ended) => ended.output.len() + ended.log.len(),
             Verdict::Retry { .. } | Verdict::Release => 0,
         });
         self.writer.step(bytes.sum(), |steps| steps.finish(reports)).await

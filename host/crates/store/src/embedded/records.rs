@@ -9,7 +9,7 @@ use fusebox_core::{
     id::{Attempt, FunctionId, TaskId},
     name::TenantId,
     outcome::Failure,
-    task::{Ended, Fingerprint, Lease, Priority, Task, TaskState},
+    task::{EndRecord, Fingerprint, Lease, Priority, Task, TaskState},
     time::Millis,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -163,8 +163,8 @@ struct TaskRecord {
 enum StateRecord {
     Queued(Millis),
     Running(Lease),
-    Completed(Ended),
-    Failed(FailureRecord, Ended),
+    Completed(EndRecord),
+    Failed(FailureRecord, EndRecord),
     /// Running, with a lease that was renewed.
     Renewed(Lease),
 }
@@ -273,7 +273,7 @@ mod tests {
         let (worker, token) = (WorkerId::from_bytes([3; 16]), LeaseToken([4; 16]));
         let lease = Lease { worker, token, started_at: Millis(11), expires_at: Millis(12), renewed: false };
         let receipt = Receipt { fuel: Some(13), wall_us: 14, attempt: 8, worker: Some(worker), ..Receipt::default() };
-        let ended = Ended { at: Millis(15), token: Some(token), receipt };
+        let ended = EndRecord { at: Millis(15), token: Some(token), receipt };
         let failure = Failure { backtrace: vec!["b".to_owned()], ..Failure::new(ErrorCode::Trap, "m") };
         [
             TaskState::Queued { not_before: Millis(16) },

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use fusebox_core::{
     function::Grants,
     id::{LeaseToken, TaskId},
+    invocation::Invocation,
     limits::LEASE_BATCH_MAX,
     task::Priority,
 };
@@ -47,7 +48,7 @@ async fn with_grants(caller: &Caller, memory: &Memory, leased: Vec<LeasedTask>) 
     let mut granted = Vec::with_capacity(leased.len());
     for mut leased in leased {
         let function = leased.task.function;
-        leased.grants = match memory.grants(function) {
+        leased.invocation.grants = match memory.grants(function) {
             Some(grants) => grants,
             None => match functions::grants(caller, function).await {
                 Ok(grants) => {
@@ -225,7 +226,12 @@ fn leased(id: &str, record: Value, input: Value) -> Result<LeasedTask> {
     let records::TaskRecord { task, module, function_name } = records::read(id, &answers::text(record)?, None)?;
     match task.token() {
         // The task's record has no grants; [`lease`] adds them.
-        Some(_) => Ok(LeasedTask { task, input, module, function_name, grants: Grants::default() }),
+        Some(_) => {
+            let (tenant, limits, waited_ms) = (task.tenant.clone(), task.limits, task.waited_ms());
+            let (function, grants) = (function_name, Grants::default());
+            let invocation = Invocation { tenant, function, module, limits, grants, waited_ms, input };
+            Ok(LeasedTask { task, invocation })
+        }
         None => Err(answers::unexpected("a leased task")),
     }
 }

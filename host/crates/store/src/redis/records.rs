@@ -25,7 +25,7 @@ use fusebox_core::{
     lifecycle::Fence,
     name::FunctionName,
     outcome::{Failure, Receipt},
-    task::{Ended, Fingerprint, Lease, Priority, Task, TaskState},
+    task::{EndRecord, Fingerprint, Lease, Priority, Task, TaskState},
     time::Millis,
 };
 use redis::Value;
@@ -175,7 +175,7 @@ pub(super) fn read(id: TaskId, record: &str, error: Option<&str>) -> Result<Task
     let module = ModuleDigest(words.bytes("module")?.ok_or_else(|| words.bad("module"))?);
     task.limits = words.limits()?;
     let bad = |name: &str| Error::Corrupt(format!("{id}: {name}"));
-    let mut ended = || Ok::<_, Error>(Ended { at: since, token, receipt: words.receipt(attempt)? });
+    let mut ended = || Ok::<_, Error>(EndRecord { at: since, token, receipt: words.receipt(attempt)? });
     task.state = match letter {
         "Q" | "D" => TaskState::Queued { not_before: since },
         "R" | "B" => match (worker, token, expires_at) {
@@ -354,7 +354,7 @@ mod tests {
         let whole = Receipt { attempt: 10, worker: Some(WorkerId::from_bytes([7; 16])), ..numbers };
         let head = |letter: &str| format!("{letter} {} 8 9 {SEVENS}", fence(&FENCE));
         for receipt in [whole, Receipt::default()] {
-            let ended = Ended { at: Millis(8), token: Some(FENCE.token), receipt };
+            let ended = EndRecord { at: Millis(8), token: Some(FENCE.token), receipt };
             let tail = format!(" {}", super::receipt(&ended.receipt));
             let completed = read(&head("C"), &tail, None).unwrap().task.state;
             assert_eq!(completed, TaskState::Completed(ended.clone()));
@@ -364,7 +364,7 @@ mod tests {
         }
         let by_host = read("C 2 - 8 - -", "", None).unwrap().task.state;
         let receipt = Receipt { attempt: 2, ..Receipt::default() };
-        assert_eq!(by_host, TaskState::Completed(Ended { at: Millis(8), token: None, receipt }));
+        assert_eq!(by_host, TaskState::Completed(EndRecord { at: Millis(8), token: None, receipt }));
     }
 
     #[test]

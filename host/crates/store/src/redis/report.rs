@@ -1,6 +1,6 @@
 //! Reports on tasks: lease renewals, ends and cancellations; and the tick.
 
-use fusebox_core::{error::ErrorCode, id::TaskId, lifecycle::Next, name::TenantId, task::Status};
+use fusebox_core::{error::ErrorCode, id::TaskId, lifecycle::Next, name::TenantId, outcome::Ended, task::Status};
 use futures_util::future;
 use redis::Value;
 
@@ -38,7 +38,7 @@ pub(super) async fn finish(caller: &Caller, reports: &[Finish]) -> Result<Vec<Fi
         batch.items.iter().fold(call, |call, item| row(call, &reports[*item]))
     };
     let sizes = reports.iter().map(|report| match &report.verdict {
-        Verdict::End { output, log, .. } => (report.claim.task, output.len() + log.len()),
+        Verdict::End(ended) => (report.claim.task, ended.output.len() + ended.log.len()),
         Verdict::Retry { .. } | Verdict::Release => (report.claim.task, 0),
     });
     batches::perform_all(caller, sizes, call, finished).await
@@ -51,7 +51,7 @@ fn claim(call: Call, claim: &Claim) -> Call {
 fn row(call: Call, report: &Finish) -> Call {
     let call = claim(call, &report.claim);
     let (verdict, delay) = match &report.verdict {
-        Verdict::End { failure, output, log, receipt } => {
+        Verdict::End(Ended { failure, output, log, receipt }) => {
             let dead = failure.as_ref().is_some_and(|failure| failure.code != ErrorCode::Cancelled);
             let failure = failure.as_ref().map(records::failure).unwrap_or_default();
             let call = call.arg(if dead { "dead" } else { "end" }).arg(&output[..]).arg(records::receipt(receipt));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::Grants,
     id::{FunctionId, LeaseToken, ModuleDigest},
+    invocation::Invocation,
     limits::LEASE_BATCH_MAX,
     name::FunctionName,
     task::{Lease, Priority, Status, Task},
@@ -122,7 +123,7 @@ impl Steps<'_> {
     /// Returns everything that a run needs. A task whose function cannot be read is logged and skipped: its lease
     /// lapses until its attempts are used up, so it blocks no task behind it.
     fn handed_over(&self, task: Task, functions: &mut Functions) -> Result<Option<LeasedTask>> {
-        let (module, function_name, grants) = match self.function_of(&task, functions) {
+        let (module, function, grants) = match self.function_of(&task, functions) {
             Ok(function) => function,
             Err(Error::Corrupt(reason)) => {
                 tracing::error!(task = %task.id, reason, "a task whose function cannot be read is passed over");
@@ -131,7 +132,9 @@ impl Steps<'_> {
             Err(error) => return Err(error),
         };
         let input = self.group.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_else(Bytes::new);
-        Ok(Some(LeasedTask { task, input, module, function_name, grants }))
+        let (tenant, limits, waited_ms) = (task.tenant.clone(), task.limits, task.waited_ms());
+        let invocation = Invocation { tenant, function, module, limits, grants, waited_ms, input };
+        Ok(Some(LeasedTask { task, invocation }))
     }
 
     fn function_of(&self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName, Grants)> {

@@ -4,6 +4,7 @@ use fusebox_core::{
     id::TaskId,
     lifecycle::{Fence, Next, Refused},
     name::TenantId,
+    outcome::Ended,
     task::{Status, Task, TaskState},
     time::Millis,
 };
@@ -47,7 +48,7 @@ impl Steps<'_> {
         let mut task = before.clone();
         let mut kept = None;
         let next = match verdict {
-            Verdict::End { failure, output, log, receipt } => {
+            Verdict::End(Ended { failure, output, log, receipt }) => {
                 kept = Some((output, log));
                 task.end(fence, failure, receipt, self.now).map(|()| None)
             }

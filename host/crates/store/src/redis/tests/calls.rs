@@ -84,7 +84,7 @@ async fn each_call_of_a_lease_fails<S: Send + Sync>(mut subject: On<S>) {
             let spared = subject.store.caller.faults().was_spared();
             let found: BTreeSet<_> = leased.iter().map(|leased| leased.task.id).collect();
             assert_eq!((found, leased.len()), (accepted, TASKS), "{fault:?} at call {call}");
-            assert!(leased.iter().all(|leased| leased.task.attempt == 1 && leased.grants == grants()));
+            assert!(leased.iter().all(|leased| leased.task.attempt == 1 && leased.invocation.grants == grants()));
             assert_eq!(counts(&subject, &tenant).await, (0, 0, TASKS as u64));
             if spared {
                 assert!(call > 2, "the step has several calls");

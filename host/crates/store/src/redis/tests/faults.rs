@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fusebox_core::{outcome::Receipt, task::Status};
+use fusebox_core::{
+    outcome::{Ended, Receipt},
+    task::Status,
+};
 use fusebox_harness::{eventually, redis::RedisServer};
 
 use super::{Access, OPTIONS, On, node, on};
@@ -229,16 +232,16 @@ async fn large_inputs_and_outputs_pass() {
     subject.store.accept(tasks).await.unwrap();
     let leased = lease(&subject, &tenant, 9).await;
     assert_eq!(leased.len(), ids.len(), "a bound on bytes is no bound on tasks");
-    assert!(leased.iter().all(|leased| leased.input == input));
+    assert!(leased.iter().all(|leased| leased.invocation.input == input));
     let output = Bytes::from(vec![0; 6 << 20]);
     let reports = leased.iter().map(|leased| Finish {
         claim: claim(leased),
-        verdict: Verdict::End {
+        verdict: Verdict::End(Ended {
             failure: None,
             output: output.clone(),
             log: input.slice(..1 << 20),
             receipt: Receipt::default(),
-        },
+        }),
     });
     subject.store.finish(reports.collect()).await.unwrap();
     for id in ids {

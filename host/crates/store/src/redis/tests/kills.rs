@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
     id::TaskId,
-    outcome::Receipt,
+    outcome::{Ended, Receipt},
     task::{Status, Task},
 };
 use fusebox_harness::eventually;
@@ -66,7 +66,8 @@ impl Load {
             .iter()
             .map(|leased| {
                 let receipt = Receipt { attempt: leased.task.attempt, ..Receipt::default() };
-                let verdict = Verdict::End { failure: None, output: output(&leased.task), log: Bytes::new(), receipt };
+                let verdict =
+                    Verdict::End(Ended { failure: None, output: output(&leased.task), log: Bytes::new(), receipt });
                 Finish { claim: claim(leased), verdict }
             })
             .collect();

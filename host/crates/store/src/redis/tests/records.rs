@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fusebox_core::{
     error::ErrorCode,
-    outcome::{Failure, Receipt},
+    outcome::{Ended, Failure, Receipt},
     task::Status,
 };
 use fusebox_harness::redis::RedisServer;
@@ -51,7 +51,7 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     let leased = lease_one(&subject, &tenant).await;
     let failure = Some(Failure::new(ErrorCode::Trap, "it \"trapped\""));
     let (output, log) = (bytes::Bytes::from_static(b"\x00\xff"), bytes::Bytes::new());
-    finish(&subject, claim(&leased), Verdict::End { failure, output, log, receipt: Receipt::default() }).await;
+    finish(&subject, claim(&leased), Verdict::End(Ended { failure, output, log, receipt: Receipt::default() })).await;
     let error = field(server, &format!("task:{failing}"), "error");
     assert_eq!(error, r#"{"code":"trap","message":"it \"trapped\"","backtrace":[]}"#);
     assert_eq!(field(server, &format!("task:{failing}"), "status"), "FAILED");
