@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::missing::MissingModules;
 use crate::worker::{
-    appetite::Appetite,
+    prefetch::Prefetch,
     runner::NotRun,
     slots::{Done, Job, Lane, Slots},
 };
@@ -22,7 +22,7 @@ use crate::worker::{
 /// Credit of the slots of this process. Kept small, since attempts that wait here wait behind each other, whatever
 /// their tenant.
 pub(super) struct LocalCredit {
-    appetite: Appetite,
+    prefetch: Prefetch,
     slots: u32,
     /// Granted and not spent.
     asked: u32,
@@ -36,12 +36,12 @@ impl LocalCredit {
     /// Starts without granted credit.
     pub(super) fn new(slots: &Slots, now: Instant) -> Self {
         let slots = slots.count();
-        Self { appetite: Appetite::local(slots, now), slots, asked: 0, open: 0, extras: Vec::new() }
+        Self { prefetch: Prefetch::local(slots, now), slots, asked: 0, open: 0, extras: Vec::new() }
     }
 
     /// Returns the room of the slots.
     pub(super) fn room(&self) -> Room {
-        Room { slots: self.slots, capacity: self.appetite.most(), has_extra: true }
+        Room { slots: self.slots, capacity: self.prefetch.most(), has_extra: true }
     }
 
     /// Records an assignment.
@@ -64,14 +64,14 @@ impl LocalCredit {
     /// Records that the slots have been holding attempts until now.
     pub(super) fn look(&mut self, now: Instant) {
         if self.open > 0 {
-            self.appetite.holds(now);
+            self.prefetch.holds(now);
         }
     }
 
     /// Records ended attempts, and returns the credit to grant now.
     pub(super) fn more(&mut self, ended: usize, now: Instant) -> u32 {
-        self.appetite.ended(ended, now);
-        let more = self.appetite.more(self.open, self.asked);
+        self.prefetch.ended(ended, now);
+        let more = self.prefetch.more(self.open, self.asked);
         self.asked = self.asked.saturating_add(more);
         more
     }

@@ -18,11 +18,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    appetite::Appetite,
     held::HeldAttempts,
     joining::{Doors, Joining, NotJoined},
     outside::{OpenQuestions, Question},
     pace,
+    prefetch::Prefetch,
     runner::NotRun,
     slots::{Done, Job, Lane, Slots},
     wasm::{MissingWasm, Ready},
@@ -71,7 +71,7 @@ pub struct Agent {
     options: Options,
     joining: Joining,
     held: HeldAttempts,
-    appetite: Appetite,
+    prefetch: Prefetch,
     wasm: MissingWasm,
     to_agent: mpsc::UnboundedSender<FromSlots>,
     from_slots: mpsc::UnboundedReceiver<FromSlots>,
@@ -98,7 +98,7 @@ impl Agent {
         let artifact_key = doors.token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
         let agent = Self {
             held: HeldAttempts::default(),
-            appetite: Appetite::new(options.slots.count(), Instant::now()),
+            prefetch: Prefetch::new(options.slots.count(), Instant::now()),
             wasm: MissingWasm::new(options.modules.clone(), artifact_key),
             joining: Joining::new(doors),
             options,
@@ -155,7 +155,7 @@ impl Agent {
             name: super::name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: slots.count(),
-            capacity: self.appetite.most(),
+            capacity: self.prefetch.most(),
             held: self.held.all(),
         }
     }
@@ -194,7 +194,7 @@ impl Agent {
                 _ = beats.tick() => {
                     send(&sender, &FromWorker::Beat);
                     if self.held.open() > 0 {
-                        self.appetite.holds(Instant::now());
+                        self.prefetch.holds(Instant::now());
                     }
                     self.held.send_overdue(Instant::now());
                     let overdue = self.wasm_overdue(false);
@@ -290,7 +290,7 @@ impl Agent {
             }
             said = self.from_slots.try_recv().ok();
         }
-        self.appetite.ended(ended, Instant::now());
+        self.prefetch.ended(ended, Instant::now());
     }
 
     fn on_wasm(&mut self, sender: &LinkSender, ready: Ready) {
@@ -333,7 +333,7 @@ impl Agent {
 
     /// Requests attempts beyond those held and already requested.
     fn ask(&mut self, sender: &LinkSender) {
-        let slots = self.appetite.more(self.held.open(), self.asked);
+        let slots = self.prefetch.more(self.held.open(), self.asked);
         if self.draining || self.is_parting || slots == 0 {
             return;
         }

@@ -10,17 +10,17 @@
 //! | [`held`] | attempts held, and their reports until they are recorded |
 //! | `pace` | intervals of heartbeats and retries |
 //! | [`outside`] | host calls of runs, passed to the dispatcher |
-//! | [`appetite`] | number of attempts to prefetch |
+//! | [`prefetch`] | number of attempts to prefetch |
 //! | [`wasm`], `fetch` | missing modules: fetched in pieces as artifacts, or as wasm and compiled here |
 
 pub mod agent;
 pub mod apart;
-pub mod appetite;
 mod fetch;
 pub mod held;
 pub mod joining;
 pub mod outside;
 mod pace;
+pub mod prefetch;
 pub mod queues;
 pub mod runner;
 pub mod slots;

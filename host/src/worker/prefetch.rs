@@ -22,7 +22,7 @@ const AHEAD_PER_SLOT_MAX_LOCAL: u32 = 31;
 const AHEAD_OF_FEW: u32 = 512;
 
 /// Estimate of the number of attempts to hold.
-pub struct Appetite {
+pub struct Prefetch {
     slots: u32,
     look_ahead: Duration,
     ahead_max: u32,
@@ -31,7 +31,7 @@ pub struct Appetite {
     since: Instant,
 }
 
-impl Appetite {
+impl Prefetch {
     /// Starts the estimate of a remote worker, with one prefetched attempt per slot.
     #[must_use]
     pub fn new(slots: u32, now: Instant) -> Self {
@@ -100,29 +100,29 @@ mod tests {
     #[test]
     fn slow_runs_are_not_hoarded_and_fast_ones_are_not_waited_for() {
         let mut now = Instant::now();
-        let mut appetite = Appetite::new(4, now);
-        assert_eq!(appetite.wanted(), 8);
+        let mut prefetch = Prefetch::new(4, now);
+        assert_eq!(prefetch.wanted(), 8);
         for _ in 0..50 {
             now += Duration::from_millis(3);
-            appetite.ended(60, now);
+            prefetch.ended(60, now);
         }
-        assert_eq!(appetite.wanted(), 4 + AHEAD_OF_FEW);
-        appetite.holds(now + SLOW);
-        assert_eq!(appetite.wanted(), 8, "a second without an end");
+        assert_eq!(prefetch.wanted(), 4 + AHEAD_OF_FEW);
+        prefetch.holds(now + SLOW);
+        assert_eq!(prefetch.wanted(), 8, "a second without an end");
     }
 
     #[test]
     fn a_few_are_not_asked_for_while_others_are_on_their_way() {
-        let appetite = Appetite::new(8, Instant::now());
-        assert_eq!((appetite.more(0, 0), appetite.more(8, 0), appetite.more(9, 0)), (16, 8, 7));
-        assert_eq!((appetite.more(9, 4), appetite.more(4, 4), appetite.more(20, u32::MAX)), (0, 8, 0));
+        let prefetch = Prefetch::new(8, Instant::now());
+        assert_eq!((prefetch.more(0, 0), prefetch.more(8, 0), prefetch.more(9, 0)), (16, 8, 7));
+        assert_eq!((prefetch.more(9, 4), prefetch.more(4, 4), prefetch.more(20, u32::MAX)), (0, 8, 0));
     }
 
     #[test]
     fn a_moment_is_no_rate() {
         let now = Instant::now();
-        let mut appetite = Appetite::new(1, now);
-        appetite.ended(1, now + Duration::from_micros(10));
-        assert_eq!(appetite.wanted(), 2);
+        let mut prefetch = Prefetch::new(1, now);
+        prefetch.ended(1, now + Duration::from_micros(10));
+        assert_eq!(prefetch.wanted(), 2);
     }
 }
