@@ -162,13 +162,13 @@ impl Functions for RedisStore {
 
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
         let found = self::function(&self.caller, tenant, function).await?;
-        self.memory.read(tenant, function, found.as_ref());
+        self.cache.read(tenant, function, found.as_ref());
         Ok(found)
     }
 
     fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
         // On a Cluster a task and its function are in different places, so no step can check both.
-        self.gather.as_ref().and_then(|_| self.memory.get(tenant, function))
+        self.batcher.as_ref().and_then(|_| self.cache.get(tenant, function))
     }
 
     async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {

@@ -17,8 +17,8 @@ use super::{
     caller::{Call, Caller},
     functions,
     keys::Place,
-    memory::Memory,
     records,
+    version_cache::VersionCache,
 };
 use crate::{Error, LeaseRequest, LeasedTask, Result};
 
@@ -30,7 +30,7 @@ const ROUNDS_MAX: usize = 16;
 
 /// Leases the first due tasks of a tenant. An error after some were leased fails the request, so that the caller
 /// repeats it and receives the attempts that its tokens hold.
-pub(super) async fn lease(caller: &Caller, memory: &Memory, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+pub(super) async fn lease(caller: &Caller, cache: &VersionCache, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     request.tokens.truncate(LEASE_BATCH_MAX as usize);
     let mut leased = if request.again { held(caller, &mut request).await? } else { Vec::new() };
     match fresh(caller, request).await {
@@ -39,20 +39,20 @@ pub(super) async fn lease(caller: &Caller, memory: &Memory, mut request: LeaseRe
         Err(error) if !leased.is_empty() => tracing::warn!(%error, "leased only what was leased before"),
         Err(error) => return Err(error),
     }
-    with_grants(caller, memory, leased).await
+    with_grants(caller, cache, leased).await
 }
 
 /// Adds each function's grants. A task whose function cannot be read is skipped: its lease lapses until its attempts
 /// are used up, and it blocks no other task.
-async fn with_grants(caller: &Caller, memory: &Memory, leased: Vec<LeasedTask>) -> Result<Vec<LeasedTask>> {
+async fn with_grants(caller: &Caller, cache: &VersionCache, leased: Vec<LeasedTask>) -> Result<Vec<LeasedTask>> {
     let mut granted = Vec::with_capacity(leased.len());
     for mut leased in leased {
         let function = leased.task.function;
-        leased.invocation.grants = match memory.grants(function) {
+        leased.invocation.grants = match cache.grants(function) {
             Some(grants) => grants,
             None => match functions::grants(caller, function).await {
                 Ok(grants) => {
-                    memory.granted(function, &grants);
+                    cache.granted(function, &grants);
                     grants
                 }
                 Err(Error::Corrupt(reason)) => {

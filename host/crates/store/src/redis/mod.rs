@@ -10,7 +10,7 @@
 //! | `keys`, `records`, `versions` | every name in Redis, and the encoding of tasks and function versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
-//! | `gather`, `memory` | savings of work: tasks of many callers in one call, and cached versions |
+//! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `presence`, `wakeups` | a trait of the store each |
 //! | `accept`, `lease`, `report`, `reads` | the calls of the queue and of the reads of tasks |
 //! | `audit` | comparison of the records with the indexes |
@@ -27,12 +27,12 @@ use self::{
     accept::Counted,
     address::{Address, Kind},
     audit::Audit,
+    batcher::Batcher,
     caller::Caller,
-    gather::Gather,
     keys::Layout,
     link::{Link, Patience},
-    memory::Memory,
     pubsub::PubSub,
+    version_cache::VersionCache,
 };
 use crate::{Error, Options, Result, Store};
 use fusebox_system::clock::Clock;
@@ -42,13 +42,13 @@ mod access;
 mod address;
 mod answers;
 mod audit;
+mod batcher;
 mod batches;
 mod caller;
 mod client;
 mod errors;
 mod fuel;
 mod functions;
-mod gather;
 mod identity;
 mod keys;
 mod kv;
@@ -56,7 +56,6 @@ mod lease;
 mod library;
 mod link;
 mod mark;
-mod memory;
 mod permissions;
 mod presence;
 mod pubsub;
@@ -69,6 +68,7 @@ mod server;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod version_cache;
 mod versions;
 mod wakeups;
 
@@ -84,8 +84,8 @@ pub struct RedisStore {
     pubsub: PubSub,
     counted: Arc<Counted>,
     /// `None` on a Cluster, where a partition that does not answer must not delay the others.
-    gather: Option<Gather>,
-    memory: Memory,
+    batcher: Option<Batcher>,
+    cache: VersionCache,
     audit: Audit,
 }
 
@@ -138,8 +138,8 @@ impl RedisStore {
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
         let audit = Audit::new(&caller);
         let (caller, counted) = (Arc::new(caller), Arc::new(Counted::default()));
-        let gather = (!layout.is_partitioned()).then(|| Gather::start(caller.clone(), counted.clone()));
-        Ok(Self { caller, pubsub, counted, gather, memory: Memory::new(), audit })
+        let batcher = (!layout.is_partitioned()).then(|| Batcher::start(caller.clone(), counted.clone()));
+        Ok(Self { caller, pubsub, counted, batcher, cache: VersionCache::new(), audit })
     }
 
     /// Compares every record with the indexes, and restores missing entries. Each tick does a part of this.

@@ -12,10 +12,10 @@ use crate::{
 #[async_trait]
 impl Queue for RedisStore {
     async fn accept(&self, mut tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
-        if let (Some(gather), 1) = (&self.gather, tasks.len())
+        if let (Some(batcher), 1) = (&self.batcher, tasks.len())
             && let Some(task) = tasks.pop()
         {
-            return Ok(vec![gather.accept(task).await?]);
+            return Ok(vec![batcher.accept(task).await?]);
         }
         some_answers(accept::accept(&self.caller, &self.counted, &tasks).await?)
     }
@@ -25,7 +25,7 @@ impl Queue for RedisStore {
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
-        lease::lease(&self.caller, &self.memory, request).await
+        lease::lease(&self.caller, &self.cache, request).await
     }
 
     async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {

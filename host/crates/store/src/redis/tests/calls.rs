@@ -10,7 +10,7 @@ use super::{On, cluster, node};
 use crate::{
     Accepted, Error, LeaseRequest, LeasedTask, Queue as _,
     conformance::{counts, grants, lease_request, new_task, register, tenant},
-    redis::memory::Memory,
+    redis::version_cache::VersionCache,
 };
 
 /// Kind of failure of a call.
@@ -78,7 +78,7 @@ async fn each_call_of_a_lease_fails<S: Send + Sync>(mut subject: On<S>) {
                 subject.store.accept(tasks).await.unwrap();
             }
             // Forces the grants to be read, as on a host that has just started.
-            subject.store.memory = Memory::new();
+            subject.store.cache = VersionCache::new();
             subject.store.caller.faults().fail_after(call, fault);
             let leased = lease_surely(&subject, lease_request(&tenant, TASKS)).await;
             let spared = subject.store.caller.faults().was_spared();

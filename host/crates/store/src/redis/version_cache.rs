@@ -15,12 +15,12 @@ use crate::FunctionRef;
 const VERSIONS_MAX: usize = 10_000;
 
 /// Cached versions and grants.
-pub(super) struct Memory {
+pub(super) struct VersionCache {
     versions: Cache<(TenantId, FunctionRef), FunctionVersion>,
     grants: Cache<FunctionId, Grants>,
 }
 
-impl Memory {
+impl VersionCache {
     pub(super) fn new() -> Self {
         Self { versions: Cache::new(VERSIONS_MAX), grants: Cache::new(VERSIONS_MAX) }
     }

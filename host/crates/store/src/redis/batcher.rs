@@ -20,18 +20,18 @@ const TASKS_MAX: usize = 500;
 type Waiting = (NewTask, oneshot::Sender<Result<Accepted>>);
 
 /// Handle to the batching task. Dropping it stops the batching.
-pub(super) struct Gather {
+pub(super) struct Batcher {
     waiting: mpsc::Sender<Waiting>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Gather {
+impl Drop for Batcher {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Gather {
+impl Batcher {
     pub(super) fn start(caller: Arc<Caller>, counted: Arc<Counted>) -> Self {
         let (waiting, tasks) = mpsc::channel(TASKS_MAX);
         Self { waiting, task: tokio::spawn(run(caller, counted, tasks)) }
@@ -47,9 +47,9 @@ impl Gather {
 }
 
 async fn run(caller: Arc<Caller>, counted: Arc<Counted>, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut gathered = Vec::new();
-    while waiting.recv_many(&mut gathered, TASKS_MAX).await > 0 {
-        let (tasks, callers): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
+    let mut batch = Vec::new();
+    while waiting.recv_many(&mut batch, TASKS_MAX).await > 0 {
+        let (tasks, callers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
         // A caller that has gone away needs no answer.
         match accept::accept(&caller, &counted, &tasks).await {
             Ok(answers) => callers.into_iter().zip(answers).for_each(|(caller, answer)| drop(caller.send(answer))),
