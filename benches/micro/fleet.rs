@@ -35,7 +35,7 @@ pub(crate) struct Fleet {
     leased: u64,
     /// Number of attempts that are over, with their workers notified.
     decided: u64,
-    beat_at: Millis,
+    renew_at: Millis,
 }
 
 impl Fleet {
@@ -55,7 +55,7 @@ impl Fleet {
             ready: 0,
             leased: 0,
             decided: 0,
-            beat_at: Millis(0),
+            renew_at: Millis(0),
         };
         for _ in 0..workers {
             let worker = WorkerId::from_bytes(fleet.id());
@@ -102,8 +102,8 @@ impl Fleet {
         for worker in std::mem::take(&mut self.credit) {
             self.handle(Event::CreditGranted { worker, slots: 1, expires_at: UNTIL_SPENT });
         }
-        if self.beat_at <= self.now {
-            self.beat_at = self.now.plus(HEARTBEAT_MS);
+        if self.renew_at <= self.now {
+            self.renew_at = self.now.plus(HEARTBEAT_MS);
             for at in 0..self.workers.len() {
                 let worker = self.workers[at];
                 self.handle(Event::Heartbeat { worker });

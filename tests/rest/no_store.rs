@@ -100,7 +100,7 @@ impl Queue for NoStore {
     async fn lease(&self, _: LeaseRequest) -> Result<Vec<LeasedTask>> {
         no()
     }
-    async fn beat(&self, _: Vec<Claim>, _: u64) -> Result<Vec<Beaten>> {
+    async fn renew(&self, _: Vec<Claim>, _: u64) -> Result<Vec<Renewal>> {
         no()
     }
     async fn finish(&self, _: Vec<Finish>) -> Result<Vec<Finished>> {

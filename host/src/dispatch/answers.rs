@@ -17,7 +17,7 @@ pub(super) enum FromStore {
     LeaseFailed { request: RequestId },
     Saved(Vec<(Save, Finished)>),
     SaveFailed(Vec<Save>),
-    Beaten(Vec<(TaskId, Attempt)>),
+    LeasesLost(Vec<(TaskId, Attempt)>),
     AdoptedLost(Vec<(WorkerId, AttemptId)>),
     Announced,
     Called { worker: WorkerId, number: u64, answer: std::result::Result<HostAnswer, Refusal> },
@@ -67,7 +67,7 @@ impl Driver {
                     self.handle(Event::SaveFailed { task, attempt });
                 }
             }
-            FromStore::Beaten(lost) => {
+            FromStore::LeasesLost(lost) => {
                 for (task, attempt) in lost {
                     self.handle(Event::LeaseLost { task, attempt });
                 }

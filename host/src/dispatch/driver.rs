@@ -105,7 +105,7 @@ pub(super) struct Machine {
 #[derive(Default)]
 pub(super) struct Outbox {
     pub(super) saves: Vec<(Save, Finish)>,
-    pub(super) beats: Vec<(TaskId, Attempt, Claim)>,
+    pub(super) renewals: Vec<(TaskId, Attempt, Claim)>,
     pub(super) assignments: HashMap<WorkerId, Vec<Assignment>>,
     pub(super) recorded: HashMap<WorkerId, Vec<AttemptId>>,
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::worker;
 use fusebox_link::LinkSender;
-use fusebox_store::{Beaten, Finish, Mode, Verdict, WorkerInfo};
+use fusebox_store::{Finish, Mode, Renewal, Verdict, WorkerInfo};
 
 /// Validity of an announcement of workers, in milliseconds: three rounds may be missed.
 const ANNOUNCED_MS: u64 = 4_000;
@@ -76,7 +76,7 @@ impl Driver {
         let Some(remote) = self.remotes.get_mut(worker) else { return };
         remote.info.seen_at = now;
         match message {
-            FromWorker::Beat => self.handle(Event::Heartbeat { worker }),
+            FromWorker::Heartbeat => self.handle(Event::Heartbeat { worker }),
             FromWorker::Credit { slots } => {
                 self.handle(Event::CreditGranted { worker, slots, expires_at: UNTIL_SPENT });
             }
@@ -178,10 +178,10 @@ impl Driver {
         let store = self.options.store.clone();
         self.io.spawn(async move {
             let ids: Vec<_> = claims.iter().map(|c| AttemptId { task: c.task, attempt: c.fence.attempt }).collect();
-            match store.beat(claims, LEASE_MS).await {
+            match store.renew(claims, LEASE_MS).await {
                 Ok(answers) => {
                     let all = holders.into_iter().zip(ids).zip(answers);
-                    let lost = all.filter(|(_, answer)| *answer == Beaten::Lost).map(|(held, _)| held);
+                    let lost = all.filter(|(_, answer)| *answer == Renewal::Lost).map(|(held, _)| held);
                     FromStore::AdoptedLost(lost.collect())
                 }
                 Err(error) => {

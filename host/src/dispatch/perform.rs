@@ -17,7 +17,7 @@ use super::{
     calls::RemoteGuest,
     driver::{Driver, FromStore, Save},
 };
-use fusebox_store::{Beaten, Finish, Finished, LeaseRequest, LeasedTask, Store, Verdict, kv::Namespace};
+use fusebox_store::{Finish, Finished, LeaseRequest, LeasedTask, Renewal, Store, Verdict, kv::Namespace};
 use fusebox_system::random;
 
 /// Pause before the backlog is read again after a failure.
@@ -59,7 +59,7 @@ impl Driver {
             }
         }
         self.flush_saves();
-        self.flush_beats();
+        self.flush_renewals();
         self.flush_recorded();
     }
 
@@ -68,7 +68,7 @@ impl Driver {
             Effect::Lease { request, tenant, worker, count, .. } => self.lease(request, tenant, worker, count),
             Effect::Assign { worker, task, attempt, extra } => self.assign(worker, AttemptId { task, attempt }, extra),
             Effect::Save { task, attempt, verdict, .. } => self.save(task, attempt, verdict),
-            Effect::Beat { attempts } => self.gather_beats(attempts),
+            Effect::Renew { attempts } => self.add_renewals(attempts),
             Effect::Stop { worker, task, attempt, reason } => self.stop(worker, task, attempt, reason),
             Effect::Told { worker, task, attempt } => {
                 self.attempts.forget(task, attempt);
@@ -189,30 +189,30 @@ impl Driver {
         }
     }
 
-    fn gather_beats(&mut self, attempts: Vec<(TaskId, Attempt)>) {
+    fn add_renewals(&mut self, attempts: Vec<(TaskId, Attempt)>) {
         for (task, attempt) in attempts {
             if let Some(claim) = self.attempts.claim(task, attempt) {
-                self.outbox.beats.push((task, attempt, claim));
+                self.outbox.renewals.push((task, attempt, claim));
             }
         }
     }
 
-    fn flush_beats(&mut self) {
-        if self.outbox.beats.is_empty() {
+    fn flush_renewals(&mut self) {
+        if self.outbox.renewals.is_empty() {
             return;
         }
         let (attempts, claims): (Vec<_>, Vec<_>) =
-            self.outbox.beats.drain(..).map(|(task, attempt, claim)| ((task, attempt), claim)).unzip();
+            self.outbox.renewals.drain(..).map(|(task, attempt, claim)| ((task, attempt), claim)).unzip();
         let store = self.options.store.clone();
         self.io.spawn(async move {
-            match store.beat(claims, LEASE_MS).await {
+            match store.renew(claims, LEASE_MS).await {
                 Ok(answers) => {
-                    let lost = attempts.into_iter().zip(answers).filter(|(_, answer)| *answer == Beaten::Lost);
-                    FromStore::Beaten(lost.map(|(attempt, _)| attempt).collect())
+                    let lost = attempts.into_iter().zip(answers).filter(|(_, answer)| *answer == Renewal::Lost);
+                    FromStore::LeasesLost(lost.map(|(attempt, _)| attempt).collect())
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot renew leases; retrying at the next renewal");
-                    FromStore::Beaten(Vec::new())
+                    FromStore::LeasesLost(Vec::new())
                 }
             }
         });

@@ -172,7 +172,7 @@ impl Agent {
         }
         let overdue = self.wasm_overdue(true);
         self.say(&sender, overdue);
-        let (mut beats, mut receipts) = (pace::every(Duration::from_millis(HEARTBEAT_MS)), pace::every(RECEIPTS));
+        let (mut heartbeats, mut receipts) = (pace::every(Duration::from_millis(HEARTBEAT_MS)), pace::every(RECEIPTS));
         loop {
             self.send_due(&sender);
             self.ask(&sender);
@@ -191,8 +191,8 @@ impl Agent {
                     self.say(&sender, asked);
                 }
                 ready = self.wasm.ready() => self.on_wasm(&sender, ready),
-                _ = beats.tick() => {
-                    send(&sender, &FromWorker::Beat);
+                _ = heartbeats.tick() => {
+                    send(&sender, &FromWorker::Heartbeat);
                     if self.held.open() > 0 {
                         self.prefetch.holds(Instant::now());
                     }

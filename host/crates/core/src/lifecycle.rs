@@ -76,7 +76,7 @@ impl Task {
     /// # Errors
     /// Returns [`Refused::Stale`], [`Refused::Recorded`] or [`Refused::Ended`] if the lease is not held; the worker
     /// must then stop the run.
-    pub fn beat(&mut self, fence: Fence, expires_at: Millis) -> Result<(), Refused> {
+    pub fn renew(&mut self, fence: Fence, expires_at: Millis) -> Result<(), Refused> {
         let lease = self.held(fence)?;
         lease.expires_at = expires_at;
         lease.renewed = true;

@@ -38,7 +38,7 @@ pub enum FromWorker {
     /// First message of a link, never sent later.
     Join(Join),
     /// Heartbeat, sent every [`crate::limits::HEARTBEAT_MS`].
-    Beat,
+    Heartbeat,
     /// Push mode: adds credit for this many attempts.
     Credit {
         /// Number of attempts.

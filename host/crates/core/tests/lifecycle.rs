@@ -82,7 +82,7 @@ const TRANSITIONS: [Transition; 9] = {
 fn apply(task: &mut Task, transition: Transition) -> Result<Status, Refused> {
     match transition {
         Transition::Lease => task.lease(lease(TOKEN, LATER)).map(|_| ()),
-        Transition::Beat => task.beat(FENCE, Millis(30_000)),
+        Transition::Beat => task.renew(FENCE, Millis(30_000)),
         Transition::Return => task.end(FENCE, None, receipt(), NOW),
         Transition::Fail => task.end(FENCE, Some(trap()), receipt(), NOW),
         Transition::Retry => task.retry(FENCE, LATER, NOW).map(|_| ()),
@@ -252,7 +252,7 @@ fn walk(task: &mut Task, step: Step, now: Millis) -> Result<(), Refused> {
     let lease = Lease { started_at: now, ..lease(token, now.plus(2_000)) };
     match step.transition {
         Transition::Lease => task.lease(lease).map(|_| ()),
-        Transition::Beat => task.beat(fence, now.plus(2_000)),
+        Transition::Beat => task.renew(fence, now.plus(2_000)),
         Transition::Return => task.end(fence, None, receipt(), now),
         Transition::Fail => task.end(fence, Some(trap()), receipt(), now),
         Transition::Retry => task.retry(fence, now.plus(1_000), now).map(|_| ()),

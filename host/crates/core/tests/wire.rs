@@ -47,7 +47,7 @@ fn from_worker() -> Vec<FromWorker> {
     let asks = |call| FromWorker::Call { number: 7, tenant: TenantId::default_tenant(), held: HELD, call };
     vec![
         FromWorker::Join(join),
-        FromWorker::Beat,
+        FromWorker::Heartbeat,
         FromWorker::Credit { slots: 9 },
         FromWorker::Ask { slots: 9, wait_ms: 20_000 },
         FromWorker::Received(vec![ID]),

@@ -42,7 +42,7 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
     /// all the same.
-    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>>;
+    async fn renew(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Renewal>>;
     /// Records reports; returns the answers in their order.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ pub struct Claim {
 
 /// Answer to a lease renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beaten {
+pub enum Renewal {
     /// The lease is renewed.
     Renewed,
     /// The lease is lost; the run must be stopped.

@@ -8,7 +8,7 @@
 //! | [`Effect::Assign`] | [`Event::Finished`], or the worker is lost |
 //! | [`Effect::Save`] | [`Event::Saved`] or [`Event::SaveFailed`], once each |
 //! | [`Effect::Draw`] | [`Event::Drawn`], once |
-//! | [`Effect::Beat`] | [`Event::LeaseLost`] for each lease that is lost |
+//! | [`Effect::Renew`] | [`Event::LeaseLost`] for each lease that is lost |
 //! | [`Effect::WakeAt`] | [`Event::Tick`] at that time or later |
 //! | the others | nothing |
 
@@ -286,7 +286,7 @@ pub enum Effect {
         verdict: SaveVerdict,
     },
     /// Renews leases in the store.
-    Beat {
+    Renew {
         /// The attempts.
         attempts: Vec<(TaskId, Attempt)>,
     },

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Interval of lease renewals. A third of the lease's duration, so a lease survives one lost renewal.
-const BEAT_MS: u64 = LEASE_MS / 3;
+const RENEW_MS: u64 = LEASE_MS / 3;
 /// Window in which upcoming renewals are combined with those already due. Renewal scans all leases, at most once in
 /// this time. Most leases end before their first renewal, so an index by time would not pay off.
-const GATHER_MS: u64 = BEAT_MS / 4;
+const COMBINED_MS: u64 = RENEW_MS / 4;
 
 /// Progress of a leased attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct Lease {
     pub(super) attempt: Attempt,
     pub(super) tenant: TenantId,
     pub(super) stage: Stage,
-    beat_at: Millis,
+    renew_at: Millis,
 }
 
 /// Leased attempts by task; a task has at most one current attempt.
@@ -46,14 +46,14 @@ pub(super) struct Lease {
 pub(super) struct Leases {
     leases: HashMap<TaskId, Lease, FixedState>,
     /// Time before which no lease is due for renewal.
-    beats_at: Millis,
+    renewals_at: Millis,
     saves: BTreeSet<(Millis, TaskId)>,
 }
 
 impl Leases {
     /// Returns an empty set.
     pub(super) fn new(hashes: FixedState) -> Self {
-        Self { leases: HashMap::with_hasher(hashes), beats_at: Millis::NEVER, saves: BTreeSet::new() }
+        Self { leases: HashMap::with_hasher(hashes), renewals_at: Millis::NEVER, saves: BTreeSet::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -70,9 +70,9 @@ impl Leases {
         stage: Stage,
         now: Millis,
     ) -> Option<Lease> {
-        let beat_at = now.plus(BEAT_MS);
-        self.beats_at = self.beats_at.min(beat_at);
-        let older = self.leases.insert(task, Lease { worker, attempt, tenant, stage, beat_at });
+        let renew_at = now.plus(RENEW_MS);
+        self.renewals_at = self.renewals_at.min(renew_at);
+        let older = self.leases.insert(task, Lease { worker, attempt, tenant, stage, renew_at });
         if let Some(Lease { stage: Stage::SaveAt(at, _), .. }) = older {
             self.saves.remove(&(at, task));
         }
@@ -109,18 +109,18 @@ impl Leases {
     }
 
     /// Returns attempts whose leases are due for renewal at `now` or soon after, and schedules their next renewal.
-    pub(super) fn due_beats(&mut self, now: Millis) -> Vec<(TaskId, Attempt)> {
+    pub(super) fn due_renewals(&mut self, now: Millis) -> Vec<(TaskId, Attempt)> {
         let mut due = Vec::new();
-        if now < self.beats_at {
+        if now < self.renewals_at {
             return due;
         }
-        self.beats_at = Millis::NEVER;
+        self.renewals_at = Millis::NEVER;
         for (task, lease) in &mut self.leases {
-            if lease.beat_at <= now.plus(GATHER_MS) {
-                lease.beat_at = now.plus(BEAT_MS);
+            if lease.renew_at <= now.plus(COMBINED_MS) {
+                lease.renew_at = now.plus(RENEW_MS);
                 due.push((*task, lease.attempt));
             }
-            self.beats_at = self.beats_at.min(lease.beat_at);
+            self.renewals_at = self.renewals_at.min(lease.renew_at);
         }
         due
     }
@@ -137,6 +137,6 @@ impl Leases {
 
     /// Returns the time of the next renewal or save.
     pub(super) fn wake_at(&self) -> Millis {
-        self.beats_at.min(self.saves.first().map_or(Millis::NEVER, |(at, _)| *at))
+        self.renewals_at.min(self.saves.first().map_or(Millis::NEVER, |(at, _)| *at))
     }
 }

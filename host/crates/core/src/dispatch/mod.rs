@@ -284,9 +284,9 @@ impl Dispatcher {
                 self.save(worker, task, attempt, verdict, effects);
             }
         }
-        let attempts = self.leases.due_beats(now);
+        let attempts = self.leases.due_renewals(now);
         if !attempts.is_empty() {
-            effects.push(Effect::Beat { attempts });
+            effects.push(Effect::Renew { attempts });
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) enum Call {
         verdict: SaveVerdict,
         receipt: Option<Receipt>,
     },
-    Beat {
+    Renew {
         attempts: Vec<(TaskId, Attempt)>,
     },
     Draw {
@@ -128,7 +128,7 @@ impl World {
                 Call::Lease { request, .. } => vec![Event::LeaseFailed { request }],
                 Call::Save { task, attempt, .. } => vec![Event::SaveFailed { task, attempt }],
                 Call::Draw { tenant, .. } => vec![Event::Drawn { tenant, fuel: 0 }],
-                Call::Beat { .. } | Call::GiveBack { .. } => Vec::new(),
+                Call::Renew { .. } | Call::GiveBack { .. } => Vec::new(),
             };
         }
         for event in events {
@@ -174,9 +174,9 @@ impl World {
                 }
                 vec![Event::Saved { task, attempt }]
             }
-            Call::Beat { ref attempts } => {
+            Call::Renew { ref attempts } => {
                 let store = &mut self.store;
-                let lost = attempts.iter().filter(|(task, attempt)| !store.beat(*task, *attempt, now));
+                let lost = attempts.iter().filter(|(task, attempt)| !store.renew(*task, *attempt, now));
                 lost.map(|&(task, attempt)| Event::LeaseLost { task, attempt }).collect()
             }
         }

@@ -83,7 +83,7 @@ const fn effect_kind(effect: &Effect) -> &'static str {
         Effect::Save { verdict: SaveVerdict::Release, .. } => "release",
         Effect::Draw { .. } => "draw",
         Effect::GiveBack { .. } => "give back",
-        Effect::Beat { .. } => "beat",
+        Effect::Renew { .. } => "renew",
         Effect::Stop { .. } => "stop",
         Effect::Told { .. } => "told",
         Effect::NothingYet { .. } => "nothing yet",

@@ -161,7 +161,7 @@ impl World {
             }
             Effect::Draw { tenant, fuel } => self.send_call(host, Call::Draw { tenant, fuel }),
             Effect::GiveBack { tenant, fuel } => self.send_call(host, Call::GiveBack { tenant, fuel }),
-            Effect::Beat { attempts } => self.send_call(host, Call::Beat { attempts }),
+            Effect::Renew { attempts } => self.send_call(host, Call::Renew { attempts }),
             Effect::Stop { worker, task, attempt, reason } => {
                 self.send(worker, WorkerStep::Stop { task, attempt, reason });
             }

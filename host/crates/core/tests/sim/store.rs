@@ -100,8 +100,8 @@ impl Store {
     }
 
     /// Renews a lease; returns whether it was still held.
-    pub(crate) fn beat(&mut self, task: TaskId, attempt: Attempt, now: Millis) -> bool {
-        self.change(task, now, |task| task.beat(fence(task.id, attempt), now.plus(LEASE_MS))).is_ok()
+    pub(crate) fn renew(&mut self, task: TaskId, attempt: Attempt, now: Millis) -> bool {
+        self.change(task, now, |task| task.renew(fence(task.id, attempt), now.plus(LEASE_MS))).is_ok()
     }
 
     /// Records a verdict, and returns false if it is stale. `receipt` belongs to the run whose end is recorded.

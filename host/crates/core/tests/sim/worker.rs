@@ -127,7 +127,7 @@ impl World {
                 worker.untold.remove(&(task, attempt));
             }
             WorkerStep::RunEnds { task, attempt } => self.run_ends(id, task, attempt),
-            WorkerStep::Beat => self.beat(id),
+            WorkerStep::Beat => self.renew(id),
             WorkerStep::NothingYet => {
                 worker.asks_until = now;
                 self.ask(id);
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    fn beat(&mut self, id: WorkerId) {
+    fn renew(&mut self, id: WorkerId) {
         let Worker { host, retires, ref running, ref untold, .. } = self.workers[&id];
         if self.mode == Mode::Push && self.checker.has_lost(host, id) {
             // It was given up while silent. Its last reports arrive late, and it restarts with a new id.

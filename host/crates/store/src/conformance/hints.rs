@@ -39,7 +39,7 @@ pub(crate) async fn each_end_wakes_who_waits_for_it(subject: &dyn Subject) {
     let lapsing = NewTask { attempts_max: 1, ..new_task(subject, &function) };
     let lapsing = store.ended_hint(accept(subject, lapsing).await);
     let leased = super::lease(subject, &tenant, 2).await;
-    store.beat(leased.iter().map(claim).collect(), LEASE_MS).await.unwrap();
+    store.renew(leased.iter().map(claim).collect(), LEASE_MS).await.unwrap();
     let expiring = NewTask { expires_in_ms: LEASE_MS, ..new_task(subject, &function) };
     let expiring = store.ended_hint(accept(subject, expiring).await);
     subject.pass(LEASE_MS).await;

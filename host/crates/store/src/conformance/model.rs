@@ -18,7 +18,7 @@ use proptest::{
 };
 
 use super::{LEASE_MS, Subject, claim, counts, end, lease_of, lease_request, new_task, register, status, tenant};
-use crate::{Accepted, Beaten, Cancelled, Claim, Finish, Finished, NewTask, Verdict};
+use crate::{Accepted, Cancelled, Claim, Finish, Finished, NewTask, Renewal, Verdict};
 
 /// Number of sequences tried; few, since every step of one waits for the disk.
 const CASES: u32 = 24;
@@ -29,7 +29,7 @@ const UNIT_MS: u64 = 500;
 enum Step {
     Accept { priority: usize, delay: u64, age: u64, attempts_max: Attempt },
     Lease { most: usize, again: bool },
-    Beat { at: usize, forged: bool },
+    Renew { at: usize, forged: bool },
     End { at: usize, forged: bool },
     Retry { at: usize, delay: u64 },
     Release { at: usize },
@@ -45,7 +45,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => accept,
         5 => (1..4_usize, prop::bool::weighted(0.2)).prop_map(|(most, again)| Step::Lease { most, again }),
-        1 => (0..16_usize, prop::bool::weighted(0.2)).prop_map(|(at, forged)| Step::Beat { at, forged }),
+        1 => (0..16_usize, prop::bool::weighted(0.2)).prop_map(|(at, forged)| Step::Renew { at, forged }),
         3 => (0..16_usize, prop::bool::weighted(0.1)).prop_map(|(at, forged)| Step::End { at, forged }),
         2 => (0..16_usize, 0..3_u64).prop_map(|(at, delay)| Step::Retry { at, delay }),
         1 => (0..16_usize).prop_map(|at| Step::Release { at }),
@@ -207,7 +207,7 @@ impl Case<'_> {
                 self.accept(priority, delay * UNIT_MS, age * UNIT_MS, attempts_max).await;
             }
             Step::Lease { most, again } => self.lease(most, again).await,
-            Step::Beat { at, forged } => self.beat(at, forged).await,
+            Step::Renew { at, forged } => self.renew(at, forged).await,
             Step::End { at, forged } => self.finish(at, forged, end("out")).await,
             Step::Retry { at, delay } => self.finish(at, false, Verdict::Retry { delay_ms: delay * UNIT_MS }).await,
             Step::Release { at } => self.finish(at, false, Verdict::Release).await,
@@ -284,17 +284,17 @@ impl Case<'_> {
         Some(claim)
     }
 
-    async fn beat(&mut self, at: usize, forged: bool) {
+    async fn renew(&mut self, at: usize, forged: bool) {
         let now = self.subject.now();
         let Some(claim) = self.claim(at, forged) else { return };
-        let answer = self.subject.store().beat(vec![claim], LEASE_MS).await.unwrap();
+        let answer = self.subject.store().renew(vec![claim], LEASE_MS).await.unwrap();
         let task = self.tasks.iter_mut().find(|task| task.id == claim.task).unwrap();
         let fence = Fence { attempt: task.attempt, token: task.token };
         let held = fence == claim.fence && matches!(task.state, State::Running(..));
         if held {
             task.state = State::Running(now.plus(LEASE_MS), true);
         }
-        assert_eq!(answer, [if held { Beaten::Renewed } else { Beaten::Lost }]);
+        assert_eq!(answer, [if held { Renewal::Renewed } else { Renewal::Lost }]);
     }
 
     async fn finish(&mut self, at: usize, forged: bool, verdict: Verdict) {

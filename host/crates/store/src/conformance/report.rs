@@ -14,11 +14,11 @@ use super::{
     LEASE_MS, Subject, accept, cancel, claim, end, finish, lease, lease_of, lease_one, new_task, one_task, register,
     status, tenant,
 };
-use crate::{Beaten, Cancelled, Claim, Finish, Finished, NewTask, Verdict};
+use crate::{Cancelled, Claim, Finish, Finished, NewTask, Renewal, Verdict};
 use fusebox_system::random;
 
-async fn beat(subject: &dyn Subject, claim: Claim) -> Beaten {
-    subject.store().beat(vec![claim], LEASE_MS).await.unwrap()[0]
+async fn renew(subject: &dyn Subject, claim: Claim) -> Renewal {
+    subject.store().renew(vec![claim], LEASE_MS).await.unwrap()[0]
 }
 
 pub(crate) async fn a_beat_renews(subject: &dyn Subject) {
@@ -26,7 +26,7 @@ pub(crate) async fn a_beat_renews(subject: &dyn Subject) {
     let leased = lease_one(subject, &tenant).await;
     for _ in 0..3 {
         subject.pass(LEASE_MS - 100).await;
-        assert_eq!(beat(subject, claim(&leased)).await, Beaten::Renewed);
+        assert_eq!(renew(subject, claim(&leased)).await, Renewal::Renewed);
         assert!(subject.store().tick().await.unwrap().lapsed.is_empty());
     }
     assert_eq!(status(subject, &tenant, task).await, Status::Running);
@@ -40,16 +40,16 @@ pub(crate) async fn a_beat_without_the_lease_is_lost(subject: &dyn Subject) {
     let forged = Claim { fence: Fence { token: LeaseToken([0; 16]), ..held.fence }, ..held };
     let other = Claim { fence: Fence { attempt: 2, ..held.fence }, ..held };
     let absent = Claim { task: TaskId::from_bytes([1; 16]), ..held };
-    let answers = subject.store().beat(vec![forged, held, other, absent], LEASE_MS).await.unwrap();
-    assert_eq!(answers, [Beaten::Lost, Beaten::Renewed, Beaten::Lost, Beaten::Lost]);
+    let answers = subject.store().renew(vec![forged, held, other, absent], LEASE_MS).await.unwrap();
+    assert_eq!(answers, [Renewal::Lost, Renewal::Renewed, Renewal::Lost, Renewal::Lost]);
     subject.pass(LEASE_MS).await;
     subject.store().tick().await.unwrap();
-    assert_eq!(beat(subject, held).await, Beaten::Lost);
+    assert_eq!(renew(subject, held).await, Renewal::Lost);
     let again = lease_one(subject, &tenant).await;
-    assert_eq!(beat(subject, held).await, Beaten::Lost);
-    assert_eq!(beat(subject, claim(&again)).await, Beaten::Renewed);
+    assert_eq!(renew(subject, held).await, Renewal::Lost);
+    assert_eq!(renew(subject, claim(&again)).await, Renewal::Renewed);
     cancel(subject, &tenant, task).await;
-    assert_eq!(beat(subject, claim(&again)).await, Beaten::Lost);
+    assert_eq!(renew(subject, claim(&again)).await, Renewal::Lost);
 }
 
 pub(crate) async fn an_end_is_recorded_with_its_bytes(subject: &dyn Subject) {

@@ -6,7 +6,7 @@ use super::{
     LEASE_MS, Subject, accept, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, status,
     tenant,
 };
-use crate::{Beaten, NewTask, Ticked};
+use crate::{NewTask, Renewal, Ticked};
 
 pub(crate) async fn a_lapsed_lease_queues_the_task_again(subject: &dyn Subject) {
     let (tenant, task) = one_task(subject).await;
@@ -26,7 +26,7 @@ pub(crate) async fn a_last_lapsed_lease_fails_the_task(subject: &dyn Subject) {
     let task = accept(subject, NewTask { attempts_max: 2, ..new_task(subject, &function) }).await;
     for next in [Next::Queued, Next::Failed] {
         let leased = lease_one(subject, &tenant).await;
-        assert_eq!(subject.store().beat(vec![claim(&leased)], LEASE_MS).await.unwrap(), [Beaten::Renewed]);
+        assert_eq!(subject.store().renew(vec![claim(&leased)], LEASE_MS).await.unwrap(), [Renewal::Renewed]);
         subject.pass(LEASE_MS).await;
         assert_eq!(subject.store().tick().await.unwrap().lapsed, [(task, next)]);
     }
@@ -76,7 +76,7 @@ pub(crate) async fn a_waiting_task_expires_wherever_it_waits(subject: &dyn Subje
     finish(subject, claim(&leased), end("out")).await;
     let waiting = [accept(subject, new()).await, accept(subject, delayed).await, accept(subject, due).await];
     subject.pass(1_000).await;
-    subject.store().beat(vec![], LEASE_MS).await.unwrap();
+    subject.store().renew(vec![], LEASE_MS).await.unwrap();
     subject.store().tick().await.unwrap();
     // The lease lapsed: its task is queued again, and expires with the others.
     assert_eq!(status(subject, &tenant, running).await, Status::Queued);

@@ -5,7 +5,7 @@ use fusebox_core::{id::TaskId, name::TenantId};
 
 use super::EmbeddedStore;
 use crate::{
-    Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Result,
+    Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Renewal, Result,
     Ticked, Verdict, new_task::REPLAYED_BYTES_MAX,
 };
 
@@ -30,8 +30,8 @@ impl Queue for EmbeddedStore {
         self.writer.step(0, move |steps| steps.lease(&request)).await
     }
 
-    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
-        self.writer.step(0, move |steps| steps.beat(&claims, lease_ms)).await
+    async fn renew(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Renewal>> {
+        self.writer.step(0, move |steps| steps.renew(&claims, lease_ms)).await
     }
 
     async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {

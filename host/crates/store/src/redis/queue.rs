@@ -5,7 +5,7 @@ use fusebox_core::{id::TaskId, name::TenantId};
 
 use super::{RedisStore, accept, lease, reads, report};
 use crate::{
-    Accepted, Backlog, Beaten, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Result,
+    Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Renewal, Result,
     Ticked,
 };
 
@@ -28,8 +28,8 @@ impl Queue for RedisStore {
         lease::lease(&self.caller, &self.cache, request).await
     }
 
-    async fn beat(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Beaten>> {
-        report::beat(&self.caller, &claims, lease_ms).await
+    async fn renew(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Renewal>> {
+        report::renew(&self.caller, &claims, lease_ms).await
     }
 
     async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {

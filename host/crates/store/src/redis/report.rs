@@ -10,7 +10,7 @@ use super::{
     keys::Place,
     records,
 };
-use crate::{Beaten, Cancelled, Claim, Finish, Finished, Result, Ticked, Verdict};
+use crate::{Cancelled, Claim, Finish, Finished, Renewal, Result, Ticked, Verdict};
 
 /// Largest number of tasks of each kind in one call of the tick, which delays other callers for a few milliseconds.
 const TICK_TASKS_MAX: u64 = 200;
@@ -19,14 +19,14 @@ const TICK_TASKS_MAX: u64 = 200;
 const TICK_CALLS_MAX: usize = 25;
 
 /// Renews leases; returns the answers in their order.
-pub(super) async fn beat(caller: &Caller, claims: &[Claim], lease_ms: u64) -> Result<Vec<Beaten>> {
+pub(super) async fn renew(caller: &Caller, claims: &[Claim], lease_ms: u64) -> Result<Vec<Renewal>> {
     let call = |batch: &batches::Batch| {
         let call = caller.call(batch.place, "beat").arg(lease_ms);
         batch.items.iter().fold(call, |call, item| claim(call, &claims[*item]))
     };
     let sizes = claims.iter().map(|claim| (claim.task, 0));
     batches::perform_all(caller, sizes, call, |answer| {
-        Ok(if answers::number(answer)? == 1 { Beaten::Renewed } else { Beaten::Lost })
+        Ok(if answers::number(answer)? == 1 { Renewal::Renewed } else { Renewal::Lost })
     })
     .await
 }

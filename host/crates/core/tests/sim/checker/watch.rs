@@ -200,7 +200,7 @@ impl Watch {
             }
             Effect::Assign { worker, task, attempt, extra } => self.assign((worker, extra), task, attempt, store),
             Effect::Save { worker, task, attempt, verdict } => self.save(worker, task, attempt, verdict),
-            Effect::Beat { ref attempts } => attempts.iter().try_for_each(|attempt| {
+            Effect::Renew { ref attempts } => attempts.iter().try_for_each(|attempt| {
                 let held = self.held.get_mut(attempt);
                 let renew = held.map(|held| held.renewed_at = now);
                 hold(renew.is_some(), Property::Renewed, || format!("renewed {attempt:?}, which is not held"))

@@ -11,7 +11,7 @@ use fusebox_core::{
 
 use super::{Place, Steps};
 use crate::{
-    Beaten, Cancelled, Claim, Finish, Finished, Result, Verdict,
+    Cancelled, Claim, Finish, Finished, Renewal, Result, Verdict,
     embedded::{
         engine::Space,
         keys::{self, Timed},
@@ -24,18 +24,18 @@ const RECLAIMED_MAX: usize = 1_000;
 
 impl Steps<'_> {
     /// Renews leases; returns the answers in their order.
-    pub(in crate::embedded) fn beat(&mut self, claims: &[Claim], lease_ms: u64) -> Result<Vec<Beaten>> {
-        claims.iter().map(|claim| self.beat_one(*claim, lease_ms)).collect()
+    pub(in crate::embedded) fn renew(&mut self, claims: &[Claim], lease_ms: u64) -> Result<Vec<Renewal>> {
+        claims.iter().map(|claim| self.renew_one(*claim, lease_ms)).collect()
     }
 
-    fn beat_one(&mut self, claim: Claim, lease_ms: u64) -> Result<Beaten> {
-        let Some(before) = self.task(claim.task)? else { return Ok(Beaten::Lost) };
+    fn renew_one(&mut self, claim: Claim, lease_ms: u64) -> Result<Renewal> {
+        let Some(before) = self.task(claim.task)? else { return Ok(Renewal::Lost) };
         let mut task = before.clone();
-        if task.beat(claim.fence, self.now.plus(lease_ms)).is_err() {
-            return Ok(Beaten::Lost);
+        if task.renew(claim.fence, self.now.plus(lease_ms)).is_err() {
+            return Ok(Renewal::Lost);
         }
         self.change(&before, Place::Ready, &task)?;
-        Ok(Beaten::Renewed)
+        Ok(Renewal::Renewed)
     }
 
     /// Records reports; returns the answers in their order.

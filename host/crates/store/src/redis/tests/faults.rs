@@ -12,7 +12,7 @@ use fusebox_harness::{eventually, redis::RedisServer};
 
 use super::{Access, OPTIONS, On, node, on};
 use crate::{
-    Beaten, Error, Finish, Finished, NewTask, Options, Queue as _, Store, Tasks as _, Verdict, Wakeups as _,
+    Error, Finish, Finished, NewTask, Options, Queue as _, Renewal, Store, Tasks as _, Verdict, Wakeups as _,
     conformance::{accept, cancel, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, tenant},
     redis::{RedisStore, link::Patience},
 };
@@ -126,7 +126,7 @@ async fn a_full_server_refuses_work_and_still_ends_what_it_has() {
         }
     };
     assert!(reason.contains("maxmemory"), "{reason}");
-    assert_eq!(subject.store.beat(vec![claim(&leased)], 1_000).await.unwrap(), [Beaten::Renewed]);
+    assert_eq!(subject.store.renew(vec![claim(&leased)], 1_000).await.unwrap(), [Renewal::Renewed]);
     assert_eq!(finish(&subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     assert!(subject.store.result(&tenant, running).await.unwrap().is_some());
     subject.store.tick().await.unwrap();

@@ -115,7 +115,7 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     let lapsing = accept(&subject, NewTask { attempts_max: 1, ..new_task(&subject, &function) }).await;
     let leased = lease_one(&subject, &tenant).await;
     assert_eq!(leased.task.id, lapsing);
-    subject.store.beat(vec![claim(&leased)], 1_000).await.unwrap();
+    subject.store.renew(vec![claim(&leased)], 1_000).await.unwrap();
     subject.pass(1_000).await;
     let ticked = subject.store.tick().await.unwrap();
     assert_eq!((ticked.lapsed.len(), ticked.promoted, ticked.expired), (1, 1, 1));
