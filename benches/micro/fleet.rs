@@ -118,7 +118,7 @@ impl Fleet {
                 Effect::Lease { request, count, .. } => self.leases.push_back((request, count)),
                 Effect::Assign { worker, task, attempt, .. } => self.running.push((worker, task, attempt)),
                 Effect::Save { worker, task, attempt, .. } => self.saves.push((worker, task, attempt)),
-                Effect::Told { worker, .. } => {
+                Effect::Acknowledge { worker, .. } => {
                     self.decided += 1;
                     self.credit.push(worker);
                 }

@@ -70,7 +70,7 @@ impl Driver {
             Effect::Save { task, attempt, verdict, .. } => self.save(task, attempt, verdict),
             Effect::Renew { attempts } => self.add_renewals(attempts),
             Effect::Stop { worker, task, attempt, reason } => self.stop(worker, task, attempt, reason),
-            Effect::Told { worker, task, attempt } => {
+            Effect::Acknowledge { worker, task, attempt } => {
                 self.attempts.forget(task, attempt);
                 if self.local.is_none() {
                     self.outbox.recorded.entry(worker).or_default().push(AttemptId { task, attempt });

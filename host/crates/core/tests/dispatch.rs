@@ -94,7 +94,7 @@ fn a_lease_that_was_overtaken_does_not_push_out_the_next_one() {
     assert_eq!(bench.handle(0, backlog("a", 2)), asked);
     // The first answer is delayed until its lease has lapsed; the other step leases the next attempt.
     assert_eq!(bench.handle(11_001, leased(1, &[(TASK, 2)])), [assign(OTHER_WORKER, 2)]);
-    let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
+    let told = Effect::Acknowledge { worker: WORKER, task: TASK, attempt: 1 };
     assert_eq!(bench.handle(11_002, leased(0, &[(TASK, 1)])), [told]);
     assert_eq!(bench.handle(11_003, backlog("a", 1)), [lease(2, "a", WORKER, 1)], "its credit is free again");
 }
@@ -139,7 +139,7 @@ fn what_a_worker_holds_at_its_goodbye_is_given_back_at_once() {
     bench.handle(1, leased(0, &[(TASK, 1)]));
     let release = Effect::Save { worker: WORKER, task: TASK, attempt: 1, verdict: SaveVerdict::Release };
     assert_eq!(bench.handle(2, Event::WorkerLeft { worker: WORKER }), [release]);
-    let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
+    let told = Effect::Acknowledge { worker: WORKER, task: TASK, attempt: 1 };
     let saved = Event::Saved { task: TASK, attempt: 1 };
     assert_eq!(bench.handle(3, saved), [told]);
     assert_eq!(bench.handle(60_000, Event::Tick), [], "nobody waits for it any more");
@@ -192,7 +192,7 @@ fn a_lease_lost_while_its_verdict_is_saved_is_told_by_the_save() {
     assert_eq!(bench.handle(2, finished(WORKER, 1)), [save]);
     assert_eq!(bench.handle(3, Event::LeaseLost { task, attempt }), []);
     let saved = Event::Saved { task, attempt };
-    assert_eq!(bench.handle(4, saved), [Effect::Told { worker, task, attempt }]);
+    assert_eq!(bench.handle(4, saved), [Effect::Acknowledge { worker, task, attempt }]);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_tenant_at_its_quota_waits_and_others_are_served() {
     bench.handle(3, granted(WORKER, 1));
     let saved = Event::Saved { task: TASK, attempt: 1 };
     bench.handle(4, leased(1, &[]));
-    let told = Effect::Told { worker: WORKER, task: TASK, attempt: 1 };
+    let told = Effect::Acknowledge { worker: WORKER, task: TASK, attempt: 1 };
     assert_eq!(bench.handle(5, saved), [told, lease(2, "a", WORKER, 1)], "its place is free once its end is saved");
 }
 

@@ -317,7 +317,7 @@ pub enum Effect {
     },
     /// Notifies the worker that an attempt is recorded or no longer leased by this dispatcher, and discards the attempt's
     /// data.
-    Told {
+    Acknowledge {
         /// Worker that ran it.
         worker: WorkerId,
         /// The task.

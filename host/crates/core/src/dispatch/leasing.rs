@@ -86,7 +86,7 @@ impl Dispatcher {
                 self.shares.unsent(&tenant);
                 self.shares.over(&tenant);
                 unsent += 1;
-                effects.push(Effect::Told { worker, task, attempt });
+                effects.push(Effect::Acknowledge { worker, task, attempt });
                 continue;
             }
             let slot = if accepts { slots.next() } else { None };

@@ -175,7 +175,7 @@ impl Dispatcher {
         let first = self.leaves(worker, task, attempt, slot_us, now);
         let Some(lease) = self.leases.get(task, attempt) else {
             // The attempt is not the current one, so the worker may forget it.
-            return effects.push(Effect::Told { worker, task, attempt });
+            return effects.push(Effect::Acknowledge { worker, task, attempt });
         };
         if lease.worker != worker || lease.stage != Stage::Assigned || !first {
             return; // Forged or repeated; the worker is notified once the verdict is saved.
@@ -216,7 +216,7 @@ impl Dispatcher {
         let saving = self.leases.get(task, attempt).filter(|lease| matches!(lease.stage, Stage::Saving(_)));
         if let Some(worker) = saving.map(|lease| lease.worker) {
             self.end_lease(task);
-            effects.push(Effect::Told { worker, task, attempt });
+            effects.push(Effect::Acknowledge { worker, task, attempt });
         }
     }
 

@@ -85,7 +85,7 @@ const fn effect_kind(effect: &Effect) -> &'static str {
         Effect::GiveBack { .. } => "give back",
         Effect::Renew { .. } => "renew",
         Effect::Stop { .. } => "stop",
-        Effect::Told { .. } => "told",
+        Effect::Acknowledge { .. } => "acknowledge",
         Effect::NothingYet { .. } => "nothing yet",
         Effect::GaveUp { .. } => "gave up",
         Effect::WakeAt { .. } => "wake at",

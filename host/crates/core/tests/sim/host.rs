@@ -165,7 +165,7 @@ impl World {
             Effect::Stop { worker, task, attempt, reason } => {
                 self.send(worker, WorkerStep::Stop { task, attempt, reason });
             }
-            Effect::Told { worker, task, attempt } => {
+            Effect::Acknowledge { worker, task, attempt } => {
                 self.hosts[host].held.remove(&(task, attempt));
                 self.send(worker, WorkerStep::Told { task, attempt });
             }

@@ -178,11 +178,11 @@ impl Planted {
                 let lost = Event::Saved { task, attempt };
                 let mut after = Vec::new();
                 self.core.handle(lost, now, &mut after);
-                effects.extend(after.into_iter().filter(|effect| !matches!(effect, Effect::Told { .. })));
+                effects.extend(after.into_iter().filter(|effect| !matches!(effect, Effect::Acknowledge { .. })));
                 return;
             }
             (Some(Plant::TellBeforeSaved), &Effect::Save { worker, task, attempt, .. }) => {
-                effects.push(Effect::Told { worker, task, attempt });
+                effects.push(Effect::Acknowledge { worker, task, attempt });
             }
             (Some(Plant::AssignTwice), Effect::Assign { .. }) => effects.push(effect.clone()),
             (Some(Plant::NeverWake), Effect::WakeAt { .. })

@@ -212,7 +212,7 @@ impl Watch {
                     format!("stopped attempt {attempt} of {task}, which is current")
                 })
             }
-            Effect::Told { worker, task, attempt } => {
+            Effect::Acknowledge { worker, task, attempt } => {
                 // Applies to any worker, since the driver discards the attempt's data.
                 hold(!self.held.contains_key(&(task, attempt)), Property::ToldLast, || {
                     format!("told {worker} of attempt {attempt} of {task}, which is not saved")
