@@ -5,7 +5,7 @@ use fusebox_core::{
     error::ErrorCode, function::FunctionVersion, id::TaskId, limits::DELAY_MS_MAX, name::TenantId, time::Millis,
 };
 
-use super::{App, error::Problem, functions, idempotency::Identity, quota::refused};
+use super::{App, error::Problem, functions, idempotency::TaskIdentity, quota::refused};
 use fusebox_store::{Accepted, Expects, FunctionRef, NewTask, TaskRequest};
 use fusebox_system::random;
 
@@ -35,7 +35,7 @@ pub(super) fn check_delay(delay_ms: Option<u64>) -> Result<u64, Problem> {
 }
 
 /// Builds the task under the id that its idempotency key yields, or under a new one.
-pub(super) fn task(app: &App, request: TaskRequest<'_>, identity: Option<Identity>) -> NewTask {
+pub(super) fn task(app: &App, request: TaskRequest<'_>, identity: Option<TaskIdentity>) -> NewTask {
     let id = identity.map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
     NewTask { fingerprint: identity.map(|identity| identity.fingerprint), ..task_of_id(app, request, id) }
 }

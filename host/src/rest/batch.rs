@@ -21,7 +21,7 @@ use super::{
     error::Problem,
     extract::Path,
     functions,
-    idempotency::Key,
+    idempotency::IdempotencyKey,
     items::{Batch, Item},
     rows,
 };
@@ -99,7 +99,7 @@ async fn submit(
     let _room = app.room.batch(caller)?;
     let tenant = &caller.tenant;
     let lines = names(headers, &header::CONTENT_TYPE, &["ndjson", "jsonl"]);
-    let batch = Batch { tenant: tenant.clone(), function, key: Key::of(headers)?, lines };
+    let batch = Batch { tenant: tenant.clone(), function, key: IdempotencyKey::of(headers)?, lines };
     // Parsing and hashing megabytes on a runtime thread would delay every other request.
     let read = tokio::task::spawn_blocking(move || batch.read(&body)).await;
     let items = read.map_err(|error| {

@@ -22,11 +22,11 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed")
 
 /// Idempotency key as the client sent it.
 #[derive(Clone, Debug)]
-pub struct Key(String);
+pub struct IdempotencyKey(String);
 
 /// Id and fingerprint derived from a key and its request.
 #[derive(Clone, Copy, Debug)]
-pub struct Identity {
+pub struct TaskIdentity {
     /// Id of the task.
     pub id: TaskId,
     /// Hash of the request, compared when the id is sent again.
@@ -35,7 +35,7 @@ pub struct Identity {
 
 /// Content of a request as the client sent it, not as it was resolved: if the function gets a new version between two
 /// equal requests, they are still equal.
-pub(super) struct Asked<'a> {
+pub(super) struct RequestContent<'a> {
     /// Function as named in the request.
     pub function: &'a str,
     /// Priority within the tenant.
@@ -48,7 +48,7 @@ pub(super) struct Asked<'a> {
     pub retry_of: Option<TaskId>,
 }
 
-impl Key {
+impl IdempotencyKey {
     /// Returns the request's key, `None` if it has none.
     ///
     /// # Errors
@@ -58,15 +58,21 @@ impl Key {
     }
 
     /// Derives the task's identity; `item` is the place in a batch whose key applies to all its items.
-    pub(super) fn identify(&self, tenant: &TenantId, item: Option<u32>, asked: &Asked<'_>, input: &[u8]) -> Identity {
+    pub(super) fn identify(
+        &self,
+        tenant: &TenantId,
+        item: Option<u32>,
+        asked: &RequestContent<'_>,
+        input: &[u8],
+    ) -> TaskIdentity {
         let item = item.map(u32::to_be_bytes);
         let item = item.as_ref().map_or(&[][..], |item| item);
         let id = TaskId::from_digest(&digest(&[b"key", tenant.as_str().as_bytes(), self.0.as_bytes(), item]));
-        Identity { id, fingerprint: asked.fingerprint(input) }
+        TaskIdentity { id, fingerprint: asked.fingerprint(input) }
     }
 }
 
-impl Asked<'_> {
+impl RequestContent<'_> {
     fn fingerprint(&self, input: &[u8]) -> Fingerprint {
         let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *self.limits;
         let limits = [fuel, wall_ms.map(u64::from), memory_bytes, output_bytes, log_bytes];
@@ -92,7 +98,7 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-impl std::str::FromStr for Key {
+impl std::str::FromStr for IdempotencyKey {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
@@ -111,11 +117,16 @@ mod tests {
 
     #[test]
     fn each_part_of_a_request_has_a_part_in_its_fingerprint() {
-        let key: Key = "k".parse().unwrap();
+        let key: IdempotencyKey = "k".parse().unwrap();
         let (tenant, other) = (TenantId::default_tenant(), "other".parse().unwrap());
         let none = LimitParams::default();
-        let asked =
-            |function, priority, delay_ms, limits, retry_of| Asked { function, priority, delay_ms, limits, retry_of };
+        let asked = |function, priority, delay_ms, limits, retry_of| RequestContent {
+            function,
+            priority,
+            delay_ms,
+            limits,
+            retry_of,
+        };
         let base = || asked("f", Priority::Normal, 0, &none, None);
         let first = key.identify(&tenant, None, &base(), b"x");
         let again = key.identify(&tenant, None, &base(), b"x");
@@ -136,7 +147,7 @@ mod tests {
             key.identify(&other, None, &base(), b"x").id,
             key.identify(&tenant, Some(0), &base(), b"x").id,
             key.identify(&tenant, Some(1), &base(), b"x").id,
-            "l".parse::<Key>().unwrap().identify(&tenant, None, &base(), b"x").id,
+            "l".parse::<IdempotencyKey>().unwrap().identify(&tenant, None, &base(), b"x").id,
             replay_id(&tenant, first.id),
         ] {
             assert_ne!(id, first.id);
@@ -146,10 +157,10 @@ mod tests {
     #[test]
     fn a_key_has_visible_characters_and_a_bound() {
         for good in ["k", "2026-01-01/order:7", &"k".repeat(IDEMPOTENCY_KEY_CHARS_MAX)] {
-            assert!(good.parse::<Key>().is_ok(), "{good}");
+            assert!(good.parse::<IdempotencyKey>().is_ok(), "{good}");
         }
         for bad in ["", "two words", "é", "tab\t", &"k".repeat(IDEMPOTENCY_KEY_CHARS_MAX + 1)] {
-            assert!(bad.parse::<Key>().is_err(), "{bad}");
+            assert!(bad.parse::<IdempotencyKey>().is_err(), "{bad}");
         }
     }
 }

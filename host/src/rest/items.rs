@@ -21,7 +21,7 @@ use super::{
     accept,
     body::{self, from_base64},
     error::Problem,
-    idempotency::{Asked, Identity, Key},
+    idempotency::{IdempotencyKey, RequestContent, TaskIdentity},
 };
 
 /// Parsed item.
@@ -34,8 +34,8 @@ pub(super) struct Item {
     pub delay_ms: u64,
     /// Limits given in the request.
     pub limits: LimitParams,
-    /// Identity derived from the idempotency key; `None` without one.
-    pub identity: Option<Identity>,
+    /// TaskIdentity derived from the idempotency key; `None` without one.
+    pub identity: Option<TaskIdentity>,
     /// Input of the function.
     pub input: Bytes,
 }
@@ -47,7 +47,7 @@ pub(super) struct Batch {
     /// Function of items that name none.
     pub function: Option<String>,
     /// Idempotency key of items without one of their own.
-    pub key: Option<Key>,
+    pub key: Option<IdempotencyKey>,
     /// True if the batch is one JSON object per line.
     pub lines: bool,
 }
@@ -91,9 +91,9 @@ impl Batch {
         })?;
         let (priority, delay_ms) = (item.priority.unwrap_or_default(), accept::check_delay(item.delay_ms)?);
         let limits = item.limits.map_or_else(LimitParams::default, Into::into);
-        let asked = Asked { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
+        let asked = RequestContent { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
         let identity = match (item.idempotency_key, &self.key) {
-            (Some(own), _) => Some(own.parse::<Key>()?.identify(&self.tenant, None, &asked, &input)),
+            (Some(own), _) => Some(own.parse::<IdempotencyKey>()?.identify(&self.tenant, None, &asked, &input)),
             (None, Some(key)) => Some(key.identify(&self.tenant, Some(place), &asked, &input)),
             (None, None) => None,
         };

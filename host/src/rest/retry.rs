@@ -10,7 +10,7 @@ use super::{
     accept::{self, AcceptedTask},
     error::Problem,
     extract::Path,
-    idempotency::{Asked, Key},
+    idempotency::{IdempotencyKey, RequestContent},
     tasks,
 };
 use crate::tenancy::Caller;
@@ -41,13 +41,14 @@ pub async fn retry(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = tasks::parse_id(&task)?;
-    let key = Key::of(&headers)?;
+    let key = IdempotencyKey::of(&headers)?;
     let failed = app.store.task(&caller.tenant, id).await?.ok_or_else(tasks::not_found)?;
     check(&failed)?;
     let version = app.store.function(&caller.tenant, &FunctionRef::Id(failed.function)).await?;
     let version = version.ok_or_else(|| function_gone(&failed))?;
     let limits = LimitParams::default();
-    let asked = Asked { function: "", priority: failed.priority, delay_ms: 0, limits: &limits, retry_of: Some(id) };
+    let asked =
+        RequestContent { function: "", priority: failed.priority, delay_ms: 0, limits: &limits, retry_of: Some(id) };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &[]));
     let new_id = identity.map_or_else(|| random::task_id(app.clock.now()).beside(id), |identity| identity.id);
     let fingerprint = identity.map(|identity| identity.fingerprint);

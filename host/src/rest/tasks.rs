@@ -24,7 +24,7 @@ use super::{
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
-    idempotency::{self, Key},
+    idempotency::{self, IdempotencyKey},
     invoke, paging, prefer, wait,
 };
 use crate::tenancy::Caller;
@@ -66,10 +66,11 @@ pub async fn submit(
     headers: HeaderMap,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
-    let key = Key::of(&headers)?;
+    let key = IdempotencyKey::of(&headers)?;
     let priority = submission.priority.unwrap_or_default();
     let delay_ms = accept::check_delay(submission.delay_ms)?;
-    let asked = idempotency::Asked { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
+    let asked =
+        idempotency::RequestContent { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &input));
     let id = identity.as_ref().map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
     let make = |version: &FunctionVersion| {
