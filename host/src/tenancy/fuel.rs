@@ -20,7 +20,7 @@ pub struct FuelMeter {
     store: Arc<dyn Store>,
     quotas: Arc<QuotaBook>,
     /// Fuel drawn from the store and not reserved by a run.
-    purses: Mutex<HashMap<TenantId, u64>>,
+    balances: Mutex<HashMap<TenantId, u64>>,
 }
 
 /// Reason for refusing a run.
@@ -41,7 +41,7 @@ impl FuelMeter {
     /// Creates the meter of this process.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, quotas: Arc<QuotaBook>) -> Self {
-        Self { store, quotas, purses: Mutex::default() }
+        Self { store, quotas, balances: Mutex::default() }
     }
 
     /// Reserves the most fuel that a run may use.
@@ -81,26 +81,26 @@ impl FuelMeter {
 
     /// Takes `fuel` from the tenant's balance, or returns how much is missing and takes nothing.
     fn take(&self, tenant: &TenantId, fuel: u64) -> Option<u64> {
-        let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
-        let purse = purses.get(tenant).copied().unwrap_or_default();
-        match purse.checked_sub(fuel) {
+        let mut balances = self.balances.lock().unwrap_or_else(PoisonError::into_inner);
+        let balance = balances.get(tenant).copied().unwrap_or_default();
+        match balance.checked_sub(fuel) {
             Some(left) => {
-                purses.insert(tenant.clone(), left);
+                balances.insert(tenant.clone(), left);
                 None
             }
-            None => Some(fuel - purse),
+            None => Some(fuel - balance),
         }
     }
 
     /// Adds `fuel` to the tenant's balance and returns the new balance.
     fn put(&self, tenant: &TenantId, fuel: u64) -> u64 {
-        let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
-        if purses.len() >= COUNTED_TENANTS_MAX && !purses.contains_key(tenant) {
+        let mut balances = self.balances.lock().unwrap_or_else(PoisonError::into_inner);
+        if balances.len() >= COUNTED_TENANTS_MAX && !balances.contains_key(tenant) {
             // The balances are lost, and refill with time.
-            purses.clear();
+            balances.clear();
         }
-        let purse = purses.entry(tenant.clone()).or_default();
-        *purse = purse.saturating_add(fuel);
-        *purse
+        let balance = balances.entry(tenant.clone()).or_default();
+        *balance = balance.saturating_add(fuel);
+        *balance
     }
 }
