@@ -10,7 +10,7 @@
 //! | [`helper`] | services that another process provides to a jailed worker |
 //! | [`invoke`], [`modules`] | the interfaces between REST and the parts that run and compile functions |
 //! | [`wait`] | waits for tasks, woken by the store's hints |
-//! | [`outside`] | the host calls of runs, combined from their parts |
+//! | [`host_calls`] | the host calls of runs, combined from their parts |
 //! | [`secrets`] | encryption of secrets at rest |
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | framing between this program's own processes |
@@ -26,10 +26,10 @@ pub mod egress;
 pub mod environment;
 pub mod frames;
 pub mod helper;
+pub mod host_calls;
 pub mod invoke;
 pub mod loss;
 pub mod modules;
-pub mod outside;
 pub mod rest;
 pub mod secrets;
 pub mod skew;

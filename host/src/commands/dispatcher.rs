@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cli::SecretsArgs,
-    dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside},
+    dispatch::{driver::Workers, missing::MissingModules, store_calls::StoreHostCalls},
     modules::Modules,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::QuotaBook,
@@ -98,11 +98,11 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     let health = args.admin.start(Own::new(&store, &metrics, &readiness))?;
     let stop = CancellationToken::new();
-    let outside = StoreOutside::new(store.clone(), args.secrets.read()?);
+    let host_calls = StoreHostCalls::new(store.clone(), args.secrets.read()?);
     let own = Parts {
         store: store.clone(),
         clock: clock.clone(),
-        outside: outside.clone(),
+        host_calls: host_calls.clone(),
         metrics: metrics.clone(),
         quotas: QuotaBook::open(store.clone()).await,
         stop: stop.clone(),
@@ -110,10 +110,10 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let mut dispatching = if mode == Mode::Local {
         let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING)?;
         let modules = Modules::new(sandbox.clone(), metrics.clone());
-        let outside = parts::outside(outside, Arc::new(args.egress.start(&metrics)?));
+        let host_calls = parts::host_calls(host_calls, Arc::new(args.egress.start(&metrics)?));
         args.isolation.warn_where_shared(store.has_keys().await?);
         let runner = args.isolation.runner(&sandbox, slots, RunLimits::CEILING)?;
-        let slots = Slots::start(slots, runner, outside, random::worker_id(clock.now()), &Clock::System, &metrics)?;
+        let slots = Slots::start(slots, runner, host_calls, random::worker_id(clock.now()), &Clock::System, &metrics)?;
         let workers = Workers::Local { slots: Arc::new(slots), missing: MissingModules { store, modules } };
         Dispatching::local(own, workers, &args.workers)
     } else {

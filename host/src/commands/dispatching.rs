@@ -17,8 +17,8 @@ use crate::{
         closing,
         driver::{self, Driver, Workers},
         gateway::Gateway,
-        outside::StoreOutside,
         pieces::Pieces,
+        store_calls::StoreHostCalls,
         upkeep,
     },
     loss,
@@ -92,7 +92,7 @@ pub struct Parts {
     /// Source of time.
     pub clock: Clock,
     /// Host calls of runs.
-    pub outside: StoreOutside,
+    pub host_calls: StoreHostCalls,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// Quotas of the tenants.
@@ -147,13 +147,13 @@ impl Dispatching {
     }
 
     fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
-        let Parts { store, clock, outside, metrics, quotas, stop } = parts;
+        let Parts { store, clock, host_calls, metrics, quotas, stop } = parts;
         tokio::spawn(skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
         tokio::spawn(loss::watch(store.clone(), metrics.clone(), stop.clone()));
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),
-            outside,
+            host_calls,
             wall_ms_max: args.wall_ms_max(),
             quotas: quotas.clone(),
             clock,

@@ -17,7 +17,7 @@ use super::{
     web::{self, WebArgs},
 };
 use crate::{
-    dispatch::{driver::Workers, missing::MissingModules, outside::StoreOutside, short::SlotInvoker},
+    dispatch::{driver::Workers, missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
     modules::Modules,
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     secrets::SecretsKey,
@@ -94,9 +94,9 @@ impl Host {
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let missing = MissingModules { store: store.clone(), modules: modules.clone() };
         let secrets = SecretsKey::read_or_make(&options.secrets_key)?;
-        let outside = StoreOutside::new(store.clone(), Some(secrets.clone()));
+        let host_calls = StoreHostCalls::new(store.clone(), Some(secrets.clone()));
         let worker = random::worker_id(clock.now());
-        let asked = parts::outside(outside.clone(), Arc::new(options.egress.start(&metrics)?));
+        let asked = parts::host_calls(host_calls.clone(), Arc::new(options.egress.start(&metrics)?));
         options.isolation.warn_where_shared(store.has_keys().await?);
         let runner = options.isolation.runner(&sandbox, options.slots, options.ceiling)?;
         let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &Clock::System, &metrics)?);
@@ -108,7 +108,7 @@ impl Host {
         let own = Parts {
             store: store.clone(),
             clock: clock.clone(),
-            outside,
+            host_calls,
             metrics: metrics.clone(),
             quotas: quotas.clone(),
             stop: stop.clone(),

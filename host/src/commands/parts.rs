@@ -12,7 +12,7 @@ use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
 use fusebox_sandbox::{CompileCommand, HostCalls, Sandbox, Unstarted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{outside::Routed, worker::slots::EXTRA_SLOTS};
+use crate::{host_calls::Routed, worker::slots::EXTRA_SLOTS};
 use fusebox_store::redis::RedisStore;
 
 /// Limit of slots in one process: each reserves address space and a thread.
@@ -83,7 +83,7 @@ pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyho
 
 /// Combines the host calls of runs: HTTP requests go to `http`, all others to `rest`.
 #[must_use]
-pub fn outside(rest: impl HostCalls + 'static, http: Arc<dyn HostCalls>) -> Arc<dyn HostCalls> {
+pub fn host_calls(rest: impl HostCalls + 'static, http: Arc<dyn HostCalls>) -> Arc<dyn HostCalls> {
     Arc::new(Routed { http, rest: Arc::new(rest) })
 }
 

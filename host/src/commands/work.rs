@@ -93,14 +93,14 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         Some(Admin::Helpers(questions)) => questions.answer(vitals)?,
         None => {}
     }
-    let (outside, questions) = worker::outside::channel();
+    let (host_calls, calls) = worker::link_calls::channel();
     let http: Arc<dyn HostCalls> = match confined.proxy {
         Some(proxy) => Arc::new(proxy),
         None => Arc::new(args.egress.start(&metrics)?),
     };
-    let outside = parts::outside(outside, http);
+    let host_calls = parts::host_calls(host_calls, http);
     let worker = random::worker_id(clock.now());
-    let slots = Slots::start(args.slots, Arc::new(sandbox.clone()), outside, worker, &clock, &metrics)?;
+    let slots = Slots::start(args.slots, Arc::new(sandbox.clone()), host_calls, worker, &clock, &metrics)?;
     let ready = readiness.clone();
     let doors = Doors {
         urls: args.urls,
@@ -113,7 +113,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         }),
     };
     let options =
-        agent::Options { mode, slots: Arc::new(slots), questions, modules: Modules::new(sandbox, metrics), clock };
+        agent::Options { mode, slots: Arc::new(slots), calls, modules: Modules::new(sandbox, metrics), clock };
     let stop = CancellationToken::new();
     let mut agent = tokio::spawn(Agent::run(doors, options, stop.clone()));
     let mut is_whole = true;

@@ -45,14 +45,14 @@ impl Driver {
                 return self.on_called(worker, number, Err(Refusal::Refused));
             }
         };
-        let (store, outside) = (self.options.store.clone(), self.options.outside.clone());
+        let (store, host_calls) = (self.options.store.clone(), self.options.host_calls.clone());
         self.io.spawn(async move {
             let guest = match guest {
                 Some(guest) => Ok(Some(guest)),
                 None => adopted(&*store, worker, &tenant, held).await,
             };
             let answer = match guest {
-                Ok(Some(RemoteGuest { of, grants })) if grants.allow(&call) => outside.answer(&of, call).await,
+                Ok(Some(RemoteGuest { of, grants })) if grants.allow(&call) => host_calls.answer(&of, call).await,
                 Ok(_) => Err(Refusal::Refused),
                 Err(error) => {
                     tracing::warn!(%error, "cannot look up the lease of a host call");

@@ -33,8 +33,8 @@ use super::{
     gateway::FromLink,
     local::{Local, LocalWorker},
     missing::MissingModules,
-    outside::StoreOutside,
     remote::Remotes,
+    store_calls::StoreHostCalls,
 };
 use crate::{telemetry::metrics::Metrics, tenancy::QuotaBook, worker::slots::Slots};
 use fusebox_store::{Claim, Finish, Ready, ReadyHint, Store};
@@ -50,7 +50,7 @@ pub struct Options {
     /// Store that tasks are leased from and ends are saved to.
     pub store: Arc<dyn Store>,
     /// Serves the host calls of runs in other processes.
-    pub outside: StoreOutside,
+    pub host_calls: StoreHostCalls,
     /// Largest wall time of a run in milliseconds, even if its function allows more.
     pub wall_ms_max: u32,
     /// Quotas of the tenants.

@@ -10,7 +10,7 @@
 //! | [`closing`] | closes the port to workers without a join token |
 //! | [`short`], [`stored`] | synchronous invocations: the short path, and as tasks |
 //! | [`crew`] | presence of dispatchers and workers, for waiting invocations |
-//! | [`outside`], [`calls`] | host calls of runs, here and in other processes |
+//! | [`store_calls`], [`calls`] | host calls of runs, here and in other processes |
 //! | [`quotas`] | quotas of running attempts and fuel |
 //! | [`pieces`] | modules for workers that lack them |
 //! | [`missing`] | modules without a compiled artifact |
@@ -28,11 +28,11 @@ pub mod gateway;
 pub mod links;
 pub mod local;
 pub mod missing;
-pub mod outside;
 pub mod perform;
 pub mod pieces;
 pub mod quotas;
 pub mod remote;
 pub mod short;
+pub mod store_calls;
 pub mod stored;
 pub mod upkeep;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     held::HeldAttempts,
     joining::{Doors, Joining, NotJoined},
-    outside::{OpenQuestions, Question},
+    link_calls::{OpenCalls, PendingCall},
     pace,
     prefetch::Prefetch,
     runner::NotRun,
@@ -47,7 +47,7 @@ pub struct Options {
     /// Slots that run them.
     pub slots: Arc<Slots>,
     /// Host calls of the runs.
-    pub questions: mpsc::UnboundedReceiver<Question>,
+    pub calls: mpsc::UnboundedReceiver<PendingCall>,
     /// Compiles missing modules.
     pub modules: Modules,
     /// Source of time.
@@ -75,7 +75,7 @@ pub struct Agent {
     wasm: MissingWasm,
     to_agent: mpsc::UnboundedSender<FromSlots>,
     from_slots: mpsc::UnboundedReceiver<FromSlots>,
-    open_questions: OpenQuestions,
+    open_calls: OpenCalls,
     /// Attempts whose arrival is not yet acknowledged. A report acknowledges too.
     arrived: Vec<AttemptId>,
     /// Number of attempts that the dispatcher may still send: credit, or open requests.
@@ -104,7 +104,7 @@ impl Agent {
             options,
             to_agent,
             from_slots,
-            open_questions: OpenQuestions::default(),
+            open_calls: OpenCalls::default(),
             arrived: Vec::new(),
             asked: 0,
             is_parting: false,
@@ -116,7 +116,7 @@ impl Agent {
 
     async fn join_over_and_over(mut self, stop: CancellationToken) -> Result<(), NotJoined> {
         loop {
-            self.open_questions.forget();
+            self.open_calls.forget();
             let join = self.presents_itself();
             if let Some(link) = self.joining.round(&join, &stop).await? {
                 match self.work(link, &stop).await {
@@ -186,8 +186,8 @@ impl Agent {
                     }
                 }
                 Some(said) = self.from_slots.recv() => self.on_slots(&sender, said),
-                Some(question) = self.options.questions.recv() => {
-                    let asked = self.open_questions.ask(question, &self.held);
+                Some(pending) = self.options.calls.recv() => {
+                    let asked = self.open_calls.ask(pending, &self.held);
                     self.say(&sender, asked);
                 }
                 ready = self.wasm.ready() => self.on_wasm(&sender, ready),
@@ -243,7 +243,7 @@ impl Agent {
                 let next = self.wasm.piece(module, form, offset, total, &bytes, Instant::now());
                 self.say(sender, next);
             }
-            FromDispatcher::Answer { number, answer } => self.open_questions.answer(number, answer),
+            FromDispatcher::Answer { number, answer } => self.open_calls.answer(number, answer),
             FromDispatcher::Drains => self.is_parting = true,
             FromDispatcher::Welcome { .. } | FromDispatcher::Refused { .. } => {}
         }

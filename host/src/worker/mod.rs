@@ -9,7 +9,7 @@
 //! | [`joining`] | choice of a dispatcher, and pauses between tries |
 //! | [`held`] | attempts held, and their reports until they are recorded |
 //! | `pace` | intervals of heartbeats and retries |
-//! | [`outside`] | host calls of runs, passed to the dispatcher |
+//! | [`link_calls`] | host calls of runs, passed to the dispatcher |
 //! | [`prefetch`] | number of attempts to prefetch |
 //! | [`wasm`], `fetch` | missing modules: fetched in pieces as artifacts, or as wasm and compiled here |
 
@@ -18,7 +18,7 @@ pub mod apart;
 mod fetch;
 pub mod held;
 pub mod joining;
-pub mod outside;
+pub mod link_calls;
 mod pace;
 pub mod prefetch;
 pub mod queues;

@@ -84,7 +84,7 @@ pub struct Slots {
 
 struct Shared {
     runner: Arc<dyn Runner>,
-    outside: Arc<dyn HostCalls>,
+    host_calls: Arc<dyn HostCalls>,
     worker: WorkerId,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -123,21 +123,21 @@ enum Seat {
 }
 
 impl Slots {
-    /// Starts `count` slots and the extra one; host calls of their runs go to `outside`.
+    /// Starts `count` slots and the extra one; host calls of their runs go to `host_calls`.
     ///
     /// # Errors
     /// Fails if the system cannot start the threads.
     pub fn start(
         count: u32,
         runner: Arc<dyn Runner>,
-        outside: Arc<dyn HostCalls>,
+        host_calls: Arc<dyn HostCalls>,
         worker: WorkerId,
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             runner,
-            outside,
+            host_calls,
             worker,
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -294,7 +294,7 @@ impl Shared {
             return Ok(Ended::new(Outcome::Stopped(reason), Bytes::new(), receipt));
         }
         let deadline = self.clock.now().plus(invocation.limits.wall_ms.into());
-        let call = Call { invocation, task, attempt, deadline, stop, host_calls: Some(self.outside.clone()) };
+        let call = Call { invocation, task, attempt, deadline, stop, host_calls: Some(self.host_calls.clone()) };
         let Run { outcome, receipt, log } = self.runner.run(call).map_err(|error| match error {
             NotRun::ModuleMissing(call) => {
                 let Call { invocation, task, attempt, stop, .. } = *call;

@@ -12,7 +12,7 @@ use fusebox_core::{
 use fusebox_sandbox::{Guest, HostCalls, Patience};
 use tokio::runtime::Handle;
 
-use crate::{outside, secrets::SecretsKey};
+use crate::{host_calls, secrets::SecretsKey};
 use fusebox_store::{
     Store,
     kv::{Namespace, NewValue, SettingKind},
@@ -20,13 +20,13 @@ use fusebox_store::{
 
 /// Serves host calls from the store. Cheap to clone.
 #[derive(Clone)]
-pub struct StoreOutside {
+pub struct StoreHostCalls {
     store: Arc<dyn Store>,
     secrets: Option<SecretsKey>,
     runtime: Handle,
 }
 
-impl StoreOutside {
+impl StoreHostCalls {
     /// Serves calls from `store`; secrets only if there is a key. Must be called within the runtime that serves the
     /// store.
     #[must_use]
@@ -76,7 +76,7 @@ impl StoreOutside {
     }
 }
 
-impl HostCalls for StoreOutside {
+impl HostCalls for StoreHostCalls {
     fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         let of = Namespace { tenant: guest.tenant.clone(), function: guest.function.clone() };
         let (tell, told) = mpsc::sync_channel(1);
@@ -85,7 +85,7 @@ impl HostCalls for StoreOutside {
             // Errors are ignored: the caller may have timed out.
             drop(tell.send(asked.answer(&of, call).await));
         });
-        outside::wait(&told, patience)
+        host_calls::wait(&told, patience)
     }
 }
 

@@ -16,10 +16,10 @@ use fusebox_sandbox::{Guest, HostCalls, Patience};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::held::HeldAttempts;
-use crate::outside;
+use crate::host_calls;
 
 /// Host call of a run.
-pub struct Question {
+pub struct PendingCall {
     tenant: TenantId,
     attempt: AttemptId,
     call: HostCall,
@@ -28,40 +28,40 @@ pub struct Question {
 }
 
 /// Passes host calls to the agent of this process.
-pub struct LinkOutside {
-    questions: UnboundedSender<Question>,
+pub struct LinkHostCalls {
+    calls: UnboundedSender<PendingCall>,
 }
 
 /// Returns the handler for the slots, with the channel that the agent reads.
 #[must_use]
-pub fn channel() -> (LinkOutside, UnboundedReceiver<Question>) {
+pub fn channel() -> (LinkHostCalls, UnboundedReceiver<PendingCall>) {
     // Unbounded in type, but bounded by the slots: each waits for the answer to one call.
-    let (questions, asked) = unbounded_channel();
-    (LinkOutside { questions }, asked)
+    let (calls, asked) = unbounded_channel();
+    (LinkHostCalls { calls }, asked)
 }
 
-impl HostCalls for LinkOutside {
+impl HostCalls for LinkHostCalls {
     fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
         // Only tasks run in a worker's process.
         let attempt = guest.attempt.ok_or(Refusal::Unavailable)?;
         let (tell, told) = mpsc::sync_channel(1);
-        let question = Question { tenant: guest.tenant.clone(), attempt, call, until: patience.until(), tell };
-        self.questions.send(question).map_err(|_| Refusal::Unavailable)?;
-        outside::wait(&told, patience)
+        let pending = PendingCall { tenant: guest.tenant.clone(), attempt, call, until: patience.until(), tell };
+        self.calls.send(pending).map_err(|_| Refusal::Unavailable)?;
+        host_calls::wait(&told, patience)
     }
 }
 
 /// Calls that were sent over the link and are not answered.
 #[derive(Default)]
-pub(super) struct OpenQuestions {
+pub(super) struct OpenCalls {
     open: HashMap<u64, SyncSender<Result<HostAnswer, Refusal>>>,
     last: u64,
 }
 
-impl OpenQuestions {
+impl OpenCalls {
     /// Returns the message for a call; `None` if its run no longer waits.
-    pub(super) fn ask(&mut self, question: Question, held: &HeldAttempts) -> Option<FromWorker> {
-        let Question { tenant, attempt, call, until, tell } = question;
+    pub(super) fn ask(&mut self, pending: PendingCall, held: &HeldAttempts) -> Option<FromWorker> {
+        let PendingCall { tenant, attempt, call, until, tell } = pending;
         // An attempt that is no longer held was stopped.
         let held = held.open_attempt(attempt)?;
         if until <= Instant::now() {
@@ -100,18 +100,18 @@ mod tests {
     const ID: AttemptId = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
     const HELD: HeldAttempt = HeldAttempt { id: ID, token: LeaseToken([2; 16]) };
 
-    fn question(attempt: AttemptId, left: Duration) -> (Question, mpsc::Receiver<Result<HostAnswer, Refusal>>) {
+    fn pending(attempt: AttemptId, left: Duration) -> (PendingCall, mpsc::Receiver<Result<HostAnswer, Refusal>>) {
         let (tell, told) = mpsc::sync_channel(1);
         let call = HostCall::Config("NAME".parse().unwrap());
         let until = Instant::now() + left;
-        (Question { tenant: TenantId::default_tenant(), attempt, call, until, tell }, told)
+        (PendingCall { tenant: TenantId::default_tenant(), attempt, call, until, tell }, told)
     }
 
     #[test]
     fn a_question_is_asked_with_its_lease_and_answered_once() {
-        let (mut open, mut held) = (OpenQuestions::default(), HeldAttempts::default());
+        let (mut open, mut held) = (OpenCalls::default(), HeldAttempts::default());
         held.begin(HELD).unwrap();
-        let (asked, told) = question(ID, Duration::from_secs(60));
+        let (asked, told) = pending(ID, Duration::from_secs(60));
         let Some(FromWorker::Call { number, held: shown, .. }) = open.ask(asked, &held) else { panic!("it is asked") };
         assert_eq!(shown, HELD);
         open.answer(number + 1, Ok(HostAnswer::Set(1)));
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_not_asked_and_a_broken_link_answers_all() {
-        let (mut open, mut held) = (OpenQuestions::default(), HeldAttempts::default());
+        let (mut open, mut held) = (OpenCalls::default(), HeldAttempts::default());
         held.begin(HELD).unwrap();
-        let (late, _told) = question(ID, Duration::ZERO);
+        let (late, _told) = pending(ID, Duration::ZERO);
         assert!(open.ask(late, &held).is_none());
-        let (stranger, told) = question(AttemptId { attempt: 2, ..ID }, Duration::from_secs(60));
+        let (stranger, told) = pending(AttemptId { attempt: 2, ..ID }, Duration::from_secs(60));
         assert!(open.ask(stranger, &held).is_none());
         assert!(told.recv().is_err(), "it is told at once");
-        let (asked, told) = question(ID, Duration::from_secs(60));
+        let (asked, told) = pending(ID, Duration::from_secs(60));
         open.ask(asked, &held).unwrap();
         open.forget();
         assert!(told.recv().is_err());
