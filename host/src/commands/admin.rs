@@ -16,7 +16,7 @@ use crate::{
     telemetry::{
         health::Readiness,
         metrics::Metrics,
-        vitals::{Asked, NotWell, Told, Vitals},
+        vitals::{Probe, ProbeResult, Unhealthy, Vitals},
     },
 };
 use fusebox_store::Store;
@@ -104,20 +104,20 @@ impl Own {
 
 #[async_trait]
 impl Vitals for Own {
-    async fn tell(&self, asked: Asked) -> Told {
-        let not_well = |error: &dyn std::fmt::Display| NotWell(error.to_string());
+    async fn tell(&self, asked: Probe) -> ProbeResult {
+        let not_well = |error: &dyn std::fmt::Display| Unhealthy(error.to_string());
         match asked {
-            Asked::Alive => Ok("ok".to_owned()),
-            Asked::Ready => {
+            Probe::Alive => Ok("ok".to_owned()),
+            Probe::Ready => {
                 if !self.readiness.is_ready() {
-                    return Err(NotWell(format!("it takes no work: it is {}", self.readiness.as_str())));
+                    return Err(Unhealthy(format!("it takes no work: it is {}", self.readiness.as_str())));
                 }
                 if let Some(store) = &self.store {
                     store.check().await.map_err(|error| not_well(&error))?;
                 }
                 Ok(self.readiness.as_str().to_owned())
             }
-            Asked::Metrics => {
+            Probe::Metrics => {
                 let backlog = match &self.store {
                     Some(store) => store.backlog().await.map_err(|error| not_well(&error))?,
                     None => Vec::new(),

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use super::{client::Helper, passing};
 use crate::{
     frames,
-    telemetry::vitals::{Asked, NotWell, Told, Vitals},
+    telemetry::vitals::{Probe, ProbeResult, Unhealthy, Vitals},
 };
 
 /// Longest time for an answer. A healthy worker answers in milliseconds.
@@ -46,7 +46,7 @@ impl Questions {
         let runtime = Handle::current();
         let answer = move || {
             while let Ok(Some((letter, asker))) = passing::receive(&self.0) {
-                let (Some(asked), Some(asker)) = (Asked::of(letter), asker) else { continue };
+                let (Some(asked), Some(asker)) = (Probe::of(letter), asker) else { continue };
                 let vitals = vitals.clone();
                 // If the runtime ends first, the requester sees its connection closed.
                 runtime.spawn(async move {
@@ -60,7 +60,7 @@ impl Questions {
     }
 }
 
-fn reply(mut asker: UnixStream, told: &Told) -> io::Result<()> {
+fn reply(mut asker: UnixStream, told: &ProbeResult) -> io::Result<()> {
     asker.set_write_timeout(Some(ANSWER_TIME))?;
     frames::write(&mut asker, &postcard::to_allocvec(told).map_err(io::Error::other)?)
 }
@@ -86,8 +86,8 @@ impl Worker {
 
 #[async_trait]
 impl Vitals for Worker {
-    async fn tell(&self, asked: Asked) -> Told {
-        let silent = |_| NotWell("the worker does not answer its helper".to_owned());
+    async fn tell(&self, asked: Probe) -> ProbeResult {
+        let silent = |_| Unhealthy("the worker does not answer its helper".to_owned());
         let Ok(_room) = self.room.acquire().await else { return Err(silent(())) };
         let channel = self.channel.clone();
         let told = tokio::task::spawn_blocking(move || ask(&channel, asked)).await;
@@ -95,7 +95,7 @@ impl Vitals for Worker {
     }
 }
 
-fn ask(channel: &UnixStream, asked: Asked) -> io::Result<Told> {
+fn ask(channel: &UnixStream, asked: Probe) -> io::Result<ProbeResult> {
     let (mut ours, theirs) = UnixStream::pair()?;
     ours.set_read_timeout(Some(ANSWER_TIME))?;
     passing::send(channel, asked.byte(), Some(&theirs))?;
@@ -111,9 +111,9 @@ mod tests {
 
     #[async_trait]
     impl Vitals for Named {
-        async fn tell(&self, asked: Asked) -> Told {
+        async fn tell(&self, asked: Probe) -> ProbeResult {
             match asked {
-                Asked::Ready => Err(NotWell("it drains".to_owned())),
+                Probe::Ready => Err(Unhealthy("it drains".to_owned())),
                 asked => Ok(format!("{asked:?}")),
             }
         }
@@ -129,12 +129,12 @@ mod tests {
         let (taken, worker) = Worker::take(channel.unwrap().into()).unwrap();
         assert_eq!(taken.local_addr().unwrap(), address);
         questions.answer(Arc::new(Named)).unwrap();
-        assert_eq!(worker.tell(Asked::Alive).await, Ok("Alive".to_owned()));
-        assert_eq!(worker.tell(Asked::Ready).await, Err(NotWell("it drains".to_owned())));
-        assert_eq!(worker.tell(Asked::Metrics).await, Ok("Metrics".to_owned()));
+        assert_eq!(worker.tell(Probe::Alive).await, Ok("Alive".to_owned()));
+        assert_eq!(worker.tell(Probe::Ready).await, Err(Unhealthy("it drains".to_owned())));
+        assert_eq!(worker.tell(Probe::Metrics).await, Ok("Metrics".to_owned()));
         let (channel, gone) = UnixStream::pair().unwrap();
         drop(gone);
         let gone = Worker { channel: Arc::new(channel), room: Semaphore::new(1) };
-        assert!(gone.tell(Asked::Alive).await.is_err());
+        assert!(gone.tell(Probe::Alive).await.is_err());
     }
 }

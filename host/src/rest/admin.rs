@@ -16,7 +16,7 @@ use super::{
     error::{self, Problem},
     health::{METRICS_TYPE, Ready},
 };
-use crate::telemetry::vitals::{Asked, NotWell, Vitals};
+use crate::telemetry::vitals::{Probe, Unhealthy, Vitals};
 
 type Shared = Arc<dyn Vitals>;
 
@@ -31,19 +31,19 @@ pub fn router(vitals: Shared) -> Router {
 }
 
 async fn healthz(State(vitals): State<Shared>) -> Result<String, Problem> {
-    vitals.tell(Asked::Alive).await.map_err(not_well)
+    vitals.tell(Probe::Alive).await.map_err(not_well)
 }
 
 async fn readyz(State(vitals): State<Shared>) -> Result<Json<Ready>, Problem> {
-    vitals.tell(Asked::Ready).await.map_err(not_well)?;
+    vitals.tell(Probe::Ready).await.map_err(not_well)?;
     Ok(Json(Ready::new("ready")))
 }
 
 async fn metrics(State(vitals): State<Shared>) -> Result<Response, Problem> {
-    let text = vitals.tell(Asked::Metrics).await.map_err(not_well)?;
+    let text = vitals.tell(Probe::Metrics).await.map_err(not_well)?;
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 
-fn not_well(NotWell(why): NotWell) -> Problem {
+fn not_well(Unhealthy(why): Unhealthy) -> Problem {
     Problem::new(ErrorCode::ShuttingDown, why)
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Request for one aspect of a process's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Probe {
     /// Liveness.
     Alive,
     /// Readiness.
@@ -14,7 +14,7 @@ pub enum Asked {
     Metrics,
 }
 
-impl Asked {
+impl Probe {
     /// Returns the letter that stands for the request between processes.
     #[must_use]
     pub const fn byte(self) -> u8 {
@@ -33,16 +33,16 @@ impl Asked {
 }
 
 /// Answer: the text requested, or the reason why the process is not well.
-pub type Told = Result<String, NotWell>;
+pub type ProbeResult = Result<String, Unhealthy>;
 
 /// Reason why a process is not ready, or cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
-pub struct NotWell(pub String);
+pub struct Unhealthy(pub String);
 
 /// Process that reports its health.
 #[async_trait]
 pub trait Vitals: Send + Sync {
     /// Returns the requested text; for liveness and readiness, a word for people.
-    async fn tell(&self, asked: Asked) -> Told;
+    async fn tell(&self, asked: Probe) -> ProbeResult;
 }
