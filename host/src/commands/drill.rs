@@ -17,7 +17,7 @@ use super::admin::AdminArgs;
 use super::{confine, egress::EgressArgs, jail::JailArg, work::WorkArgs};
 use crate::{
     cli::{OutputFormat, report},
-    worker::apart::slot,
+    worker::isolate::slot,
 };
 
 /// Process whose jail is tried.

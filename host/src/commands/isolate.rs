@@ -9,7 +9,7 @@ use fusebox_sandbox::Sandbox;
 
 use super::{jail::JailArg, parts};
 use crate::worker::{
-    apart::{Apart, Start},
+    isolate::{ProcessPool, Start},
     runner::Runner,
     slots::EXTRA_SLOTS,
 };
@@ -48,7 +48,7 @@ impl IsolateArgs {
         let jail = Setting::from(self.jail).to_string();
         let arguments = ["slot", "--jail", &jail].map(str::to_owned).to_vec();
         let start = Start { program: parts::program()?, arguments, ceiling };
-        let apart = Apart::new(sandbox.clone(), start, slots + EXTRA_SLOTS);
+        let apart = ProcessPool::new(sandbox.clone(), start, slots + EXTRA_SLOTS);
         let apart = apart.map_err(|error| anyhow::anyhow!("cannot start separate processes for runs: {error}"))?;
         Ok(Arc::new(apart))
     }
@@ -75,7 +75,7 @@ pub struct SlotArgs {
 /// Runs the calls that the parent process sends.
 #[must_use]
 pub fn run_slot(args: SlotArgs) -> std::process::ExitCode {
-    match crate::worker::apart::slot::run(args.jail.into(), User::NOBODY) {
+    match crate::worker::isolate::slot::run(args.jail.into(), User::NOBODY) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             fusebox_ui::note(format!("the process of a slot ends: {error}"));

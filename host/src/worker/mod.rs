@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`slots`], [`runner`] | threads that run guests, in this process or through another one |
 //! | [`queues`] | fair queues in front of the slots |
-//! | [`apart`] | jailed processes that run guests for slots, each of one tenant |
+//! | [`isolate`] | jailed processes that run guests for slots, each of one tenant |
 //! | [`agent`] | the worker of a process of its own, with its link to a dispatcher |
 //! | [`joining`] | choice of a dispatcher, and pauses between tries |
 //! | [`held`] | attempts held, and their reports until they are recorded |
@@ -14,9 +14,9 @@
 //! | [`wasm`], `fetch` | missing modules: fetched in pieces as artifacts, or as wasm and compiled here |
 
 pub mod agent;
-pub mod apart;
 mod fetch;
 pub mod held;
+pub mod isolate;
 pub mod joining;
 pub mod link_calls;
 mod pace;

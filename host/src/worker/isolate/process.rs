@@ -32,7 +32,7 @@ const LOAD_TIME: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Process of a slot. Dropping it kills the process.
-pub(super) struct Cell {
+pub(super) struct GuestProcess {
     process: Child,
     calls: UnixStream,
     stops: UnixStream,
@@ -43,7 +43,7 @@ pub(super) struct Cell {
     is_spent: bool,
 }
 
-impl Cell {
+impl GuestProcess {
     /// Starts a process and waits until it is locked up.
     pub(super) fn start(start: &Start, tenant: TenantId) -> io::Result<Self> {
         let (calls, their_calls) = UnixStream::pair()?;
@@ -57,12 +57,12 @@ impl Cell {
         // The command holds copies of the child's ends; they must be closed here to detect the child's end.
         drop(command);
         let report = (String::new(), String::new());
-        let mut cell = Self { process, calls, stops, tenant, runs: 0, report, is_spent: false };
-        messages::write(&mut cell.calls, &ToSlot::Begin { ceiling: start.ceiling })?;
-        match cell.answer(Instant::now() + START_TIME, None)? {
+        let mut process = Self { process, calls, stops, tenant, runs: 0, report, is_spent: false };
+        messages::write(&mut process.calls, &ToSlot::Begin { ceiling: start.ceiling })?;
+        match process.answer(Instant::now() + START_TIME, None)? {
             Some(FromSlot::Begun { holds, lacks }) => {
-                cell.report = (holds, lacks);
-                Ok(cell)
+                process.report = (holds, lacks);
+                Ok(process)
             }
             Some(_) => Err(ErrorKind::InvalidData.into()),
             None => Err(io::Error::new(ErrorKind::TimedOut, "it does not start in time")),
@@ -134,7 +134,7 @@ impl Cell {
 
     /// Returns the next message; `None` if it is late. Passes on a stop flag that is raised meanwhile.
     fn answer(&mut self, until: Instant, stop: Option<&StopFlag>) -> io::Result<Option<FromSlot>> {
-        let mut patient = Patient { cell: self, until, stop, told: None };
+        let mut patient = Patient { process: self, until, stop, told: None };
         match messages::read(&mut patient, FROM_SLOT_BYTES_MAX) {
             Ok(message) => Ok(Some(message)),
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
@@ -174,7 +174,7 @@ impl Cell {
     }
 }
 
-impl Drop for Cell {
+impl Drop for GuestProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -189,7 +189,7 @@ impl From<io::Error> for NotRun<()> {
 
 /// Reads from the process, and checks the stop flag and the clock while nothing arrives.
 struct Patient<'a> {
-    cell: &'a mut Cell,
+    process: &'a mut GuestProcess,
     until: Instant,
     stop: Option<&'a StopFlag>,
     told: Option<StopReason>,
@@ -198,7 +198,7 @@ struct Patient<'a> {
 impl Read for Patient<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.cell.calls.read(buffer) {
+            match self.process.calls.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.look()?,
                 done => return done,
             }
@@ -212,7 +212,7 @@ impl Patient<'_> {
             self.told = self.stop.and_then(StopFlag::reason);
             if let Some(reason) = self.told {
                 self.until = self.until.min(Instant::now() + MARGIN);
-                messages::write(&mut self.cell.stops, &Stop { number: self.cell.runs, reason })?;
+                messages::write(&mut self.process.stops, &Stop { number: self.process.runs, reason })?;
             }
         }
         match Instant::now() >= self.until {

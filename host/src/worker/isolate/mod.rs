@@ -4,14 +4,14 @@
 //! | module | holds |
 //! |---|---|
 //! | `messages` | messages between parent and process |
-//! | `cell` | the parent's side of one process |
+//! | `process` | the parent's side of one process |
 //! | [`slot`] | the process itself |
 //!
 //! A process starts for a tenant's first run, is kept for the next ones, and ends when another tenant needs its place.
 //! It never changes its tenant.
 
-mod cell;
 mod messages;
+mod process;
 pub mod slot;
 
 use std::{
@@ -23,7 +23,7 @@ use fusebox_core::{function::RunLimits, name::TenantId};
 use fusebox_sandbox::{Call, Run, Sandbox};
 
 use super::runner::{NotRun, Runner};
-use cell::Cell;
+use process::GuestProcess;
 
 /// Command that starts a slot's process.
 #[derive(Clone, Debug)]
@@ -37,24 +37,24 @@ pub struct Start {
 }
 
 /// Runner that uses separate processes.
-pub struct Apart {
+pub struct ProcessPool {
     /// Holds the compiled modules; runs nothing.
     sandbox: Sandbox,
     start: Start,
     /// Processes without a run, the most recently used one last.
-    idle: Mutex<Vec<Cell>>,
+    idle: Mutex<Vec<GuestProcess>>,
     idle_max: usize,
 }
 
-impl Apart {
+impl ProcessPool {
     /// Starts one process as a trial, so that faults show before the first run. At most `slots` run, and as many are
     /// kept idle.
     ///
     /// # Errors
     /// Fails if a process cannot be started or locked up here.
     pub fn new(sandbox: Sandbox, start: Start, slots: u32) -> std::io::Result<Self> {
-        let cell = Cell::start(&start, TenantId::default_tenant())?;
-        let (holds, lacks) = cell.report();
+        let process = GuestProcess::start(&start, TenantId::default_tenant())?;
+        let (holds, lacks) = process.report();
         match lacks.is_empty() {
             true => tracing::info!(holds, "runs of each tenant are isolated in jailed processes"),
             false => {
@@ -64,49 +64,49 @@ impl Apart {
         Ok(Self {
             sandbox,
             start,
-            idle: Mutex::new(vec![cell]),
+            idle: Mutex::new(vec![process]),
             idle_max: usize::try_from(slots).unwrap_or(usize::MAX),
         })
     }
 
     /// Takes an idle process of this tenant, or starts a new one.
-    fn take(&self, tenant: &TenantId) -> std::io::Result<Cell> {
+    fn take(&self, tenant: &TenantId) -> std::io::Result<GuestProcess> {
         let own = {
             let mut idle = self.idle();
-            let at = idle.iter().rposition(|cell| cell.tenant() == tenant);
+            let at = idle.iter().rposition(|process| process.tenant() == tenant);
             at.map(|at| idle.remove(at))
         };
         match own {
-            Some(cell) => Ok(cell),
-            None => Cell::start(&self.start, tenant.clone()),
+            Some(process) => Ok(process),
+            None => GuestProcess::start(&self.start, tenant.clone()),
         }
     }
 
-    fn give_back(&self, cell: Cell) {
+    fn give_back(&self, process: GuestProcess) {
         let leaving = {
             let mut idle = self.idle();
-            idle.push(cell);
+            idle.push(process);
             (idle.len() > self.idle_max).then(|| idle.remove(0))
         };
         // Killed and reaped without the lock.
         drop(leaving);
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Cell>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<GuestProcess>> {
         // The list is consistent wherever a holder could panic, so poisoning can be ignored.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Runner for Apart {
+impl Runner for ProcessPool {
     fn run(&self, call: Call) -> Result<Run, NotRun<Call>> {
-        let mut cell = self
+        let mut process = self
             .take(&call.invocation.tenant)
             .map_err(|error| NotRun::Broken(format!("a slot's process cannot be started: {error}")))?;
-        let ran = cell.run(&self.sandbox, &self.start.ceiling, &call);
+        let ran = process.run(&self.sandbox, &self.start.ceiling, &call);
         // Dropping a process kills it.
-        if cell.is_usable() {
-            self.give_back(cell);
+        if process.is_usable() {
+            self.give_back(process);
         }
         ran.map_err(|error| match error {
             NotRun::ModuleMissing(_) => NotRun::ModuleMissing(Box::new(call)),
