@@ -15,7 +15,7 @@ use axum::{
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{App, access::Access, cors::Cors, error::Problem, idempotency, server::doors::Door};
+use super::{App, access::Access, cors::Cors, error::Problem, idempotency, server::connections::Connection};
 use crate::tenancy::{Needs, Refusal};
 
 /// Authorizes a request, runs it and counts the response.
@@ -57,8 +57,8 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
     };
     let admitted = app.gate.admit(bearer(request.headers()), row.needs).await;
     // Removed, since nothing reads it later and the map then need not grow for the caller.
-    if let (Ok(caller), Some(door)) = (&admitted, request.extensions_mut().remove::<Arc<Door>>()) {
-        door.used_by(caller)?;
+    if let (Ok(caller), Some(connection)) = (&admitted, request.extensions_mut().remove::<Arc<Connection>>()) {
+        connection.used_by(caller)?;
     }
     if let Ok(caller) | Err(Refusal::Forbidden(caller)) = &admitted {
         app.meter.request(&caller.tenant, app.clock.now())?;

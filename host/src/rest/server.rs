@@ -14,12 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    doors::{Door, Doors, Open},
+    connections::{Connection, Connections, Open},
     line::Line,
 };
 use super::tls::{self, Tls};
 
-pub(super) mod doors;
+pub(super) mod connections;
 mod line;
 mod one;
 mod pace;
@@ -39,7 +39,7 @@ const FULL: &[u8] =
 /// Bounds on what unauthenticated clients can use of a REST node.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Number of open connections, in addition to a reserve of a sixteenth; see `doors.rs`.
+    /// Number of open connections, in addition to a reserve of a sixteenth; see `connections.rs`.
     pub connections: usize,
     /// Networks of trusted proxies, whose addresses have no limit of their own.
     pub trusted: &'static [IpNet],
@@ -78,7 +78,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let stop = CancellationToken::new();
-    let doors = Doors::new(bounds, stop.clone());
+    let connections = Connections::new(bounds, stop.clone());
     // Each connection holds a receiver until it has ended.
     let (held, hold) = watch::channel(());
     let server = Server { router, tls, bounds };
@@ -91,7 +91,7 @@ pub async fn serve(
     tokio::pin!(shutdown, follow);
     loop {
         tokio::select! {
-            (stream, open) = accept(&listener, &doors) => {
+            (stream, open) = accept(&listener, &connections) => {
                 let (server, hold) = (server.clone(), hold.clone());
                 tokio::spawn(async move {
                     server.connection(stream, &open.0).await;
@@ -120,37 +120,41 @@ struct Server {
 
 impl Server {
     /// Serves one connection until it ends, or must give way to others.
-    async fn connection(&self, stream: TcpStream, door: &Arc<Door>) {
-        let Some(tls) = &self.tls else { return self.requests(stream, door).await };
+    async fn connection(&self, stream: TcpStream, connection: &Arc<Connection>) {
+        let Some(tls) = &self.tls else { return self.requests(stream, connection).await };
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(self.bounds.headers, tls.acceptor().accept(stream)) => shaken,
-            () = door.gives_way() => return,
+            () = connection.gives_way() => return,
         };
         match shaken {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) => {
-                Box::pin(two::serve(Line::of_streams(stream, self.bounds), self, door)).await;
+                Box::pin(two::serve(Line::of_streams(stream, self.bounds), self, connection)).await;
             }
-            Ok(Ok(stream)) => self.requests(stream, door).await,
+            Ok(Ok(stream)) => self.requests(stream, connection).await,
             // A client without TLS, or a slow one, is not a fault of the host.
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake did not end in time"),
         }
     }
 
-    async fn requests(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, door: &Arc<Door>) {
-        if let Some(line) = one::serve(stream, self, door).await {
-            Box::pin(two::serve(line, self, door)).await;
+    async fn requests(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        connection: &Arc<Connection>,
+    ) {
+        if let Some(line) = one::serve(stream, self, connection).await {
+            Box::pin(two::serve(line, self, connection)).await;
         }
     }
 }
 
 /// Accepts the next connection that may stay. Others get a 503, which clients with TLS cannot read, and are closed.
-async fn accept(listener: &TcpListener, doors: &Arc<Doors>) -> (TcpStream, Open) {
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpStream, Open) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let _ = stream.set_nodelay(true);
-                match doors.open(address.ip()) {
+                match connections.open(address.ip()) {
                     Some(open) => return (stream, open),
                     None => drop(stream.try_write(FULL)),
                 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{
     HEADER_BYTES_MAX, Server,
-    doors::Door,
+    connections::Connection,
     line::Line,
     pace::{Pace, Pacer},
     requests::Requests,
@@ -26,14 +26,15 @@ const CUT_SHORT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncont
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     server: &Server,
-    door: &Arc<Door>,
+    connection: &Arc<Connection>,
 ) -> Option<Line<S>> {
     let pace = Pace::new(server.bounds);
-    door.paced_by(&pace);
+    connection.paced_by(&pace);
     let line = Line::new(stream, pace.clone(), server.bounds.stall);
     let router = TowerToHyperService::new(server.router.clone());
-    let requests = Requests { router, pace: pace.clone(), door: door.clone(), is_tls: server.tls.is_some() };
-    let mut connection = http1::Builder::new()
+    let requests =
+        Requests { router, pace: pace.clone(), connection: connection.clone(), is_tls: server.tls.is_some() };
+    let mut serving = http1::Builder::new()
         .timer(Pacer(pace.clone()))
         .header_read_timeout(server.bounds.keep_alive)
         .max_buf_size(HEADER_BYTES_MAX)
@@ -42,18 +43,18 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .serve_connection(TokioIo::new(line), requests);
     let ended = tokio::select! {
         biased;
-        ended = &mut connection => Some(ended),
-        () = door.closing() => None,
+        ended = &mut serving => Some(ended),
+        () = connection.closing() => None,
     };
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+            Pin::new(&mut serving).graceful_shutdown();
+            (&mut serving).await
         }
     };
     let waits = pace.waits();
-    let parts = connection.into_parts();
+    let parts = serving.into_parts();
     let (mut line, is_cut) = (parts.io.into_inner(), waits && !parts.read_buf.is_empty());
     match ended {
         Err(error) if error.is_parse_version_h2() => return Some(line.rewound(parts.read_buf)),

@@ -24,14 +24,14 @@ use hyper::{
 };
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 
-use super::{doors::Door, pace::Pace};
+use super::{connections::Connection, pace::Pace};
 use crate::rest::{error::Problem, headers};
 
 /// Service of one connection.
 pub(super) struct Requests {
     pub(super) router: TowerToHyperService<Router>,
     pub(super) pace: Arc<Pace>,
-    pub(super) door: Arc<Door>,
+    pub(super) connection: Arc<Connection>,
     pub(super) is_tls: bool,
 }
 
@@ -49,7 +49,7 @@ impl Service<Request<Incoming>> for Requests {
             headers::protect(response.headers_mut(), false, self.is_tls);
             return Either::Left(std::future::ready(Ok(response)));
         }
-        request.extensions_mut().insert(self.door.clone());
+        request.extensions_mut().insert(self.connection.clone());
         Either::Right(self.router.call(request.map(|body| Watched { body, pace: self.pace.clone() })))
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     HEADER_BYTES_MAX, Server,
-    doors::Door,
+    connections::Connection,
     line::Line,
     pieces::{self, PIECE_BYTES, Pieces},
 };
@@ -44,10 +44,10 @@ const PING: Duration = Duration::from_secs(20);
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     line: Line<S>,
     server: &Server,
-    door: &Arc<Door>,
+    connection: &Arc<Connection>,
 ) {
-    let (bounds, streams) = (server.bounds, Arc::new(Streams::new(door.clone())));
-    let requests = Requests { router: TowerToHyperService::new(server.router.clone()), door: door.clone() };
+    let (bounds, streams) = (server.bounds, Arc::new(Streams::new(connection.clone())));
+    let requests = Requests { router: TowerToHyperService::new(server.router.clone()), connection: connection.clone() };
     let mut http = http2::Builder::new(Spawner { streams: streams.clone(), stall: bounds.stall });
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -58,16 +58,16 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_send_buf_size(4 * PIECE_BYTES)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
-    let mut connection = http.serve_connection(TokioIo::new(line), requests);
+    let mut serving = http.serve_connection(TokioIo::new(line), requests);
     tokio::select! {
         // A client that disconnects is not a fault of the host.
-        _ = &mut connection => return,
-        () = door.closing() => {}
+        _ = &mut serving => return,
+        () = connection.closing() => {}
         () = streams.idle(bounds.headers, bounds.keep_alive) => {}
     }
-    Pin::new(&mut connection).graceful_shutdown();
+    Pin::new(&mut serving).graceful_shutdown();
     tokio::select! {
-        _ = &mut connection => {}
+        _ = &mut serving => {}
         // The client has received GOAWAY, has nothing left to receive, and stays connected.
         () = streams.idle(bounds.headers, bounds.headers) => {}
     }
@@ -77,7 +77,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 struct Streams {
     under: Mutex<Under>,
     /// The connection, which is closed for others only while it has no request in progress.
-    door: Arc<Door>,
+    connection: Arc<Connection>,
 }
 
 struct Under {
@@ -87,14 +87,14 @@ struct Under {
 }
 
 impl Streams {
-    fn new(door: Arc<Door>) -> Self {
-        Self { under: Mutex::new(Under { way: 0, has_asked: false, changed_at: Instant::now() }), door }
+    fn new(connection: Arc<Connection>) -> Self {
+        Self { under: Mutex::new(Under { way: 0, has_asked: false, changed_at: Instant::now() }), connection }
     }
 
     fn change(&self, change: impl FnOnce(usize) -> usize) {
         let mut under = self.under.lock().unwrap_or_else(PoisonError::into_inner);
         *under = Under { way: change(under.way), has_asked: true, changed_at: Instant::now() };
-        self.door.carries(under.way);
+        self.connection.carries(under.way);
     }
 
     /// Completes once no request has been in progress for `later`, or for `first` if there never was one.
@@ -148,7 +148,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
 /// Router for HTTP/2.
 struct Requests {
     router: TowerToHyperService<Router>,
-    door: Arc<Door>,
+    connection: Arc<Connection>,
 }
 
 type Routed = TowerToHyperServiceFuture<Router, Request<Incoming>>;
@@ -159,7 +159,7 @@ impl Service<Request<Incoming>> for Requests {
     type Future = MapOk<Routed, fn(Response) -> hyper::Response<Pieces>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.door.clone());
+        request.extensions_mut().insert(self.connection.clone());
         self.router.call(request).map_ok(|response| response.map(Pieces::new))
     }
 }

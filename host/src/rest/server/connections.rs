@@ -73,7 +73,7 @@ impl Holder {
 }
 
 /// Connections of a node.
-pub(super) struct Doors {
+pub(super) struct Connections {
     bounds: Bounds,
     /// Cancelled when the drain begins, which also cancels the token of each connection, so that one wait serves both
     /// ends.
@@ -85,7 +85,7 @@ pub(super) struct Doors {
 
 #[derive(Default)]
 struct Book {
-    doors: HashMap<u64, Arc<Door>>,
+    connections: HashMap<u64, Arc<Connection>>,
     held: HashMap<Holder, usize>,
     /// Number of connections outside of the reserve.
     ordinary: usize,
@@ -93,9 +93,9 @@ struct Book {
 }
 
 /// One connection.
-pub(crate) struct Door {
+pub(crate) struct Connection {
     id: u64,
-    doors: Arc<Doors>,
+    connections: Arc<Connections>,
     holder: Mutex<Holder>,
     is_extra: AtomicBool,
     last_use: AtomicU64,
@@ -107,9 +107,9 @@ pub(crate) struct Door {
 }
 
 /// Keeps a connection counted until it is dropped.
-pub(super) struct Open(pub(super) Arc<Door>);
+pub(super) struct Open(pub(super) Arc<Connection>);
 
-impl Doors {
+impl Connections {
     pub(super) fn new(bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self { bounds, stop, book: Mutex::default(), uses: AtomicU64::new(0) })
     }
@@ -122,18 +122,18 @@ impl Doors {
             return None;
         }
         let is_full = book.ordinary >= self.bounds.connections;
-        let is_extra = is_full && !book.close_idle(|_| true, |door| !door.is_extra(), None);
-        let extra = book.doors.len().saturating_sub(book.ordinary);
-        if is_extra && extra >= self.reserve() && !book.close_idle(|_| true, Door::is_extra, None) {
+        let is_extra = is_full && !book.close_idle(|_| true, |connection| !connection.is_extra(), None);
+        let extra = book.connections.len().saturating_sub(book.ordinary);
+        if is_extra && extra >= self.reserve() && !book.close_idle(|_| true, Connection::is_extra, None) {
             return None;
         }
         let id = book.next;
         book.next += 1;
         book.ordinary += usize::from(!is_extra);
         *book.held.entry(holder.clone()).or_default() += 1;
-        let door = Arc::new(Door {
+        let connection = Arc::new(Connection {
             id,
-            doors: self.clone(),
+            connections: self.clone(),
             holder: Mutex::new(holder),
             is_extra: AtomicBool::new(is_extra),
             last_use: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
@@ -141,8 +141,8 @@ impl Doors {
             streams: AtomicUsize::new(0),
             closing: self.stop.child_token(),
         });
-        book.doors.insert(id, door.clone());
-        Some(Open(door))
+        book.connections.insert(id, connection.clone());
+        Some(Open(connection))
     }
 
     /// Returns true if a holder may have another connection; if necessary, closes its own that has been idle longest.
@@ -165,24 +165,32 @@ impl Doors {
 impl Book {
     /// Closes the connection that has been idle longest among those that match, first those without an authenticated
     /// key.
-    fn close_idle(&mut self, of: impl Fn(&Holder) -> bool, among: impl Fn(&Door) -> bool, but: Option<u64>) -> bool {
-        let idle = self.doors.values().filter(|door| Some(door.id) != but && door.is_idle() && among(door));
-        let idle = idle.filter_map(|door| {
-            let holder = door.holder();
-            of(&holder).then(|| (holder.has_shown_a_key(), door.last_use.load(Ordering::Relaxed), door.id))
+    fn close_idle(
+        &mut self,
+        of: impl Fn(&Holder) -> bool,
+        among: impl Fn(&Connection) -> bool,
+        but: Option<u64>,
+    ) -> bool {
+        let idle = self
+            .connections
+            .values()
+            .filter(|connection| Some(connection.id) != but && connection.is_idle() && among(connection));
+        let idle = idle.filter_map(|connection| {
+            let holder = connection.holder();
+            of(&holder).then(|| (holder.has_shown_a_key(), connection.last_use.load(Ordering::Relaxed), connection.id))
         });
         let Some((.., id)) = idle.min() else { return false };
-        if let Some(door) = self.remove(id) {
-            door.closing.cancel();
+        if let Some(connection) = self.remove(id) {
+            connection.closing.cancel();
         }
         true
     }
 
-    fn remove(&mut self, id: u64) -> Option<Arc<Door>> {
-        let door = self.doors.remove(&id)?;
-        self.ordinary -= usize::from(!door.is_extra());
-        self.leave(&door.holder());
-        Some(door)
+    fn remove(&mut self, id: u64) -> Option<Arc<Connection>> {
+        let connection = self.connections.remove(&id)?;
+        self.ordinary -= usize::from(!connection.is_extra());
+        self.leave(&connection.holder());
+        Some(connection)
     }
 
     fn leave(&mut self, holder: &Holder) {
@@ -195,13 +203,13 @@ impl Book {
     }
 }
 
-impl Door {
+impl Connection {
     /// Records the caller that uses the connection.
     ///
     /// # Errors
     /// `Overloaded` if its tenant's share is in use, or if only the reserve is left.
     pub(crate) fn used_by(&self, caller: &Caller) -> Result<(), Problem> {
-        self.last_use.store(self.doors.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.last_use.store(self.connections.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let holder = Holder::of(caller);
         if *self.holder() == holder && !self.is_extra() {
             return Ok(());
@@ -210,12 +218,12 @@ impl Door {
     }
 
     fn belongs_to(&self, holder: Holder) -> Result<(), Problem> {
-        let mut book = self.doors.book();
+        let mut book = self.connections.book();
         // A connection that was closed meanwhile ends with this request.
-        if !book.doors.contains_key(&self.id) {
+        if !book.connections.contains_key(&self.id) {
             return Ok(());
         }
-        if self.is_extra() && book.ordinary < self.doors.bounds.connections {
+        if self.is_extra() && book.ordinary < self.connections.bounds.connections {
             self.is_extra.store(false, Ordering::Relaxed);
             book.ordinary += 1;
         }
@@ -226,7 +234,7 @@ impl Door {
         if before == holder {
             return Ok(());
         }
-        if !self.doors.has_room_for(&mut book, &holder, Some(self.id)) {
+        if !self.connections.has_room_for(&mut book, &holder, Some(self.id)) {
             return Err(refused("the tenant's share of connections is in use: try again in a moment"));
         }
         book.leave(&before);
@@ -253,7 +261,7 @@ impl Door {
     /// Waits until the connection must give way to another one; never ends because of a drain.
     pub(super) async fn gives_way(&self) {
         self.closing().await;
-        if self.doors.stop.is_cancelled() {
+        if self.connections.stop.is_cancelled() {
             std::future::pending().await
         }
     }
@@ -278,7 +286,7 @@ fn refused(detail: &'static str) -> Problem {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        drop(self.0.doors.book().remove(self.0.id));
+        drop(self.0.connections.book().remove(self.0.id));
     }
 }
 
@@ -295,8 +303,8 @@ mod tests {
         stall: std::time::Duration::MAX,
     };
 
-    fn open(doors: &Arc<Doors>, address: &str) -> Option<Open> {
-        doors.open(address.parse().unwrap())
+    fn open(connections: &Arc<Connections>, address: &str) -> Option<Open> {
+        connections.open(address.parse().unwrap())
     }
 
     /// Marks a request as in progress on the connection.
@@ -308,44 +316,45 @@ mod tests {
 
     #[test]
     fn an_address_has_a_quarter_and_its_idle_ones_give_way() {
-        let doors = Doors::new(BOUNDS, CancellationToken::new());
-        let first = open(&doors, "203.0.113.7").unwrap();
-        let _second = busy(open(&doors, "203.0.113.7"));
-        let third = busy(open(&doors, "203.0.113.7"));
+        let connections = Connections::new(BOUNDS, CancellationToken::new());
+        let first = open(&connections, "203.0.113.7").unwrap();
+        let _second = busy(open(&connections, "203.0.113.7"));
+        let third = busy(open(&connections, "203.0.113.7"));
         assert!(first.0.closing.is_cancelled(), "it was idle");
-        assert!(open(&doors, "203.0.113.7").is_none(), "all are in use");
-        assert!(open(&doors, "203.0.113.8").is_some());
+        assert!(open(&connections, "203.0.113.7").is_none(), "all are in use");
+        assert!(open(&connections, "203.0.113.8").is_some());
         drop(third);
-        assert!(open(&doors, "203.0.113.7").is_some());
-        let _network = [busy(open(&doors, "2001:db8::1")), busy(open(&doors, "2001:db8::2"))];
-        assert!(open(&doors, "2001:db8::3").is_none(), "a network of IPv6 is one address");
-        assert!(open(&doors, "2001:db8:0:1::1").is_some());
+        assert!(open(&connections, "203.0.113.7").is_some());
+        let _network = [busy(open(&connections, "2001:db8::1")), busy(open(&connections, "2001:db8::2"))];
+        assert!(open(&connections, "2001:db8::3").is_none(), "a network of IPv6 is one address");
+        assert!(open(&connections, "2001:db8:0:1::1").is_some());
         drop(first);
     }
 
     #[test]
     fn loopback_and_trusted_proxies_are_no_address() {
         let trusted = Vec::leak(vec!["198.51.100.0/24".parse().unwrap()]);
-        let doors = Doors::new(Bounds { trusted, ..BOUNDS }, CancellationToken::new());
+        let connections = Connections::new(Bounds { trusted, ..BOUNDS }, CancellationToken::new());
         let addresses = ["127.0.0.1", "::1", "198.51.100.9", "::ffff:198.51.100.9"];
-        let all: Vec<Open> = addresses.iter().cycle().take(8).map(|address| busy(open(&doors, address))).collect();
+        let all: Vec<Open> =
+            addresses.iter().cycle().take(8).map(|address| busy(open(&connections, address))).collect();
         assert!(all.iter().all(|open| !open.0.is_extra()));
     }
 
     #[test]
     fn where_all_are_in_use_the_reserve_is_left_and_counts_stay_right() {
-        let doors = Doors::new(BOUNDS, CancellationToken::new());
-        let all: Vec<Open> = (0..8).map(|_| busy(open(&doors, "127.0.0.1"))).collect();
-        let extra = open(&doors, "127.0.0.1").unwrap();
+        let connections = Connections::new(BOUNDS, CancellationToken::new());
+        let all: Vec<Open> = (0..8).map(|_| busy(open(&connections, "127.0.0.1"))).collect();
+        let extra = open(&connections, "127.0.0.1").unwrap();
         assert!(extra.0.is_extra());
         assert!(extra.0.used_by(&Caller::without_keys(Checked::now())).is_err());
-        let next = busy(open(&doors, "127.0.0.1"));
+        let next = busy(open(&connections, "127.0.0.1"));
         assert!(extra.0.closing.is_cancelled() && next.0.is_extra(), "the reserve's idle one gives way");
-        assert!(open(&doors, "127.0.0.1").is_none(), "nothing is left");
+        assert!(open(&connections, "127.0.0.1").is_none(), "nothing is left");
         drop(all);
         assert!(next.0.used_by(&Caller::without_keys(Checked::now())).is_ok() && !next.0.is_extra());
         drop((next, extra));
-        let book = doors.book();
-        assert_eq!((book.doors.len(), book.held.len(), book.ordinary), (0, 0, 0));
+        let book = connections.book();
+        assert_eq!((book.connections.len(), book.held.len(), book.ordinary), (0, 0, 0));
     }
 }
