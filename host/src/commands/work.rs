@@ -25,7 +25,7 @@ use crate::{
     worker::{
         self,
         agent::{self, Agent},
-        joining::Doors,
+        joining::Dispatchers,
         slots::Slots,
     },
 };
@@ -102,7 +102,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     let worker = random::worker_id(clock.now());
     let slots = Slots::start(args.slots, Arc::new(sandbox.clone()), host_calls, worker, &clock, &metrics)?;
     let ready = readiness.clone();
-    let doors = Doors {
+    let dispatchers = Dispatchers {
         urls: args.urls,
         dial,
         token: args.join_token,
@@ -115,7 +115,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     let options =
         agent::Options { mode, slots: Arc::new(slots), calls, modules: Modules::new(sandbox, metrics), clock };
     let stop = CancellationToken::new();
-    let mut agent = tokio::spawn(Agent::run(doors, options, stop.clone()));
+    let mut agent = tokio::spawn(Agent::run(dispatchers, options, stop.clone()));
     let mut is_whole = true;
     tokio::select! {
         ended = &mut agent => return Ok(ended??),

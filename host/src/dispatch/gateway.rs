@@ -16,7 +16,7 @@ use fusebox_sandbox::ArtifactKey;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::pieces::{Pieces, Question};
+use super::pieces::{PieceRequest, Pieces};
 use fusebox_link::{Counters, Link, LinkReceiver, LinkSender, Listener, TOKEN_NEEDED};
 
 /// Longest time between the handshake and the join.
@@ -62,10 +62,10 @@ pub enum FromLink {
 /// Accepts workers' links.
 pub struct Gateway {
     listener: Listener,
-    door: Arc<Door>,
+    server: Arc<LinkServer>,
 }
 
-struct Door {
+struct LinkServer {
     mode: Mode,
     pieces: Arc<Pieces>,
     counters: Arc<Counters>,
@@ -84,8 +84,8 @@ impl Gateway {
         counters: Arc<Counters>,
     ) -> (Self, mpsc::Receiver<FromLink>) {
         let (to_driver, links) = mpsc::channel(WAITING_MAX);
-        let door = Door { mode, pieces, counters, to_driver, closed: listener.closed() };
-        (Self { listener, door: Arc::new(door) }, links)
+        let server = LinkServer { mode, pieces, counters, to_driver, closed: listener.closed() };
+        (Self { listener, server: Arc::new(server) }, links)
     }
 
     /// Admits workers until `stop`; open links stay.
@@ -93,12 +93,12 @@ impl Gateway {
         let mut next = 0;
         while let Some(link) = stop.run_until_cancelled(self.listener.accept()).await {
             next += 1;
-            tokio::spawn(self.door.clone().serve(LinkId(next), link));
+            tokio::spawn(self.server.clone().serve(LinkId(next), link));
         }
     }
 }
 
-impl Door {
+impl LinkServer {
     async fn serve(self: Arc<Self>, id: LinkId, link: Link) {
         let Link { sender, mut receiver, peer, token } = link;
         let Some(join) = self.join(&sender, &mut receiver).await else {
@@ -156,7 +156,7 @@ impl Door {
         while let Some(bytes) = receiver.recv().await {
             match wire::decode(&bytes) {
                 Ok(FromWorker::Fetch { module, form, offset }) => {
-                    ask.send_replace(Some(Question { module, form, offset }));
+                    ask.send_replace(Some(PieceRequest { module, form, offset }));
                 }
                 Ok(FromWorker::Join(_)) | Err(_) => {
                     self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);

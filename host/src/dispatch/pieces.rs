@@ -23,7 +23,7 @@ use fusebox_store::Store;
 
 /// Request of a worker for a piece of a module.
 #[derive(Clone, Copy, Debug)]
-pub struct Question {
+pub struct PieceRequest {
     /// Digest of the module.
     pub module: ModuleDigest,
     /// Form of the module.
@@ -33,7 +33,7 @@ pub struct Question {
 }
 
 /// Module in one form, with the key that seals its compiled code.
-type What = (ModuleDigest, Form, Option<[u8; 32]>);
+type ModuleForm = (ModuleDigest, Form, Option<[u8; 32]>);
 /// Bytes of the module, kept while a link needs them; empty if the form is unavailable.
 type Whole = Arc<OnceCell<Bytes>>;
 
@@ -41,7 +41,7 @@ type Whole = Arc<OnceCell<Bytes>>;
 pub struct Pieces {
     store: Arc<dyn Store>,
     artifacts: Option<Artifacts>,
-    handed_out: Mutex<HashMap<What, Weak<OnceCell<Bytes>>>>,
+    handed_out: Mutex<HashMap<ModuleForm, Weak<OnceCell<Bytes>>>>,
 }
 
 struct Artifacts {
@@ -60,12 +60,12 @@ impl Pieces {
     /// Serves a link until the returned sender is dropped. A worker fetches one module at a time, so a new request
     /// replaces one that has not been served yet. Compiled code is sealed with the link's key; a link without a key
     /// gets none.
-    pub fn answer(self: Arc<Self>, link: LinkSender, key: Option<ArtifactKey>) -> watch::Sender<Option<Question>> {
+    pub fn answer(self: Arc<Self>, link: LinkSender, key: Option<ArtifactKey>) -> watch::Sender<Option<PieceRequest>> {
         let (ask, mut questions) = watch::channel(None);
         tokio::spawn(async move {
             let mut kept = None;
             while questions.changed().await.is_ok() {
-                let question: Option<Question> = *questions.borrow_and_update();
+                let question: Option<PieceRequest> = *questions.borrow_and_update();
                 let answer = match question {
                     Some(question) => self.piece(&mut kept, key.as_ref(), question).await,
                     None => None,
@@ -83,11 +83,11 @@ impl Pieces {
     /// until its last piece or another module is requested.
     async fn piece(
         &self,
-        kept: &mut Option<(What, Whole)>,
+        kept: &mut Option<(ModuleForm, Whole)>,
         key: Option<&ArtifactKey>,
-        question: Question,
+        question: PieceRequest,
     ) -> Option<FromDispatcher> {
-        let Question { module, form, offset } = question;
+        let PieceRequest { module, form, offset } = question;
         // The wasm form needs no key and is shared between all links.
         let key = key.filter(|_| form != Form::Wasm);
         let what = (module, form, key.map(|key| key.0));
@@ -110,7 +110,7 @@ impl Pieces {
     }
 
     /// Returns the copy shared with other links, or a new empty one.
-    fn shared(&self, what: What) -> Whole {
+    fn shared(&self, what: ModuleForm) -> Whole {
         let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(whole) = handed_out.get(&what).and_then(Weak::upgrade) {
             return whole;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     /// Returns offset and size of the piece in a reply, and the total size.
-    async fn ask(pieces: &Pieces, kept: &mut Option<(What, Whole)>, question: Question) -> (u64, u64, usize) {
+    async fn ask(pieces: &Pieces, kept: &mut Option<(ModuleForm, Whole)>, question: PieceRequest) -> (u64, u64, usize) {
         match pieces.piece(kept, Some(&ArtifactKey([1; 32])), question).await {
             Some(FromDispatcher::Piece { module, form, offset, total, bytes }) => {
                 assert_eq!((module, form), (question.module, question.form));
@@ -203,7 +203,7 @@ mod tests {
         let size = MODULE_PIECE_BYTES + 7;
         let (store, _home) = store_with(vec![1; usize::try_from(size).unwrap()].into()).await;
         let (pieces, mut kept) = (Pieces::new(store, None), None);
-        let question = |offset| Question { module: MODULE, form: Form::Wasm, offset };
+        let question = |offset| PieceRequest { module: MODULE, form: Form::Wasm, offset };
         assert_eq!(ask(&pieces, &mut kept, question(0)).await, (0, size, 256 << 10));
         assert!(kept.is_some());
         let mut other = None;
@@ -215,7 +215,7 @@ mod tests {
         assert!(kept.is_none());
         assert!(pieces.handed_out.lock().unwrap().values().all(|whole| whole.strong_count() == 0));
         assert_eq!(ask(&pieces, &mut kept, question(u64::MAX)).await, (u64::MAX, size, 0));
-        let unknown = Question { module: ModuleDigest([5; 32]), ..question(0) };
+        let unknown = PieceRequest { module: ModuleDigest([5; 32]), ..question(0) };
         assert_eq!(ask(&pieces, &mut kept, unknown).await, (0, 0, 0));
     }
 
@@ -231,7 +231,7 @@ mod tests {
         });
         let modules = Modules::new(sandbox.unwrap(), Arc::new(Metrics::new(0)));
         let engine = modules.engine_hash();
-        let question = |engine| Question { module: MODULE, form: Form::Artifact { engine }, offset: 0 };
+        let question = |engine| PieceRequest { module: MODULE, form: Form::Artifact { engine }, offset: 0 };
         let able = Pieces::new(store.clone(), Some(modules));
         for (what, pieces, engine) in [
             ("nothing is compiled here", &Pieces::new(store, None), engine),

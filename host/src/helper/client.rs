@@ -18,7 +18,7 @@ use fusebox_core::{
 use fusebox_sandbox::{Compiler, ModuleError};
 use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{CONNECT_TIME, DONE, REASON_BYTES_MAX, Wish, passing};
+use super::{CONNECT_TIME, DONE, HelperRequest, REASON_BYTES_MAX, passing};
 use crate::frames;
 use fusebox_link::Dial;
 
@@ -67,19 +67,19 @@ impl Helper {
 
     /// Passes the helper the channel on which it requests this worker's health.
     pub(super) fn keep_vitals(&self, channel: &UnixStream) -> io::Result<()> {
-        passing::send(&self.control, Wish::Vitals.byte(), Some(channel))
+        passing::send(&self.control, HelperRequest::Vitals.byte(), Some(channel))
     }
 
     /// Opens a connection for one request.
-    fn ask(&self, wish: Wish, time: Duration) -> io::Result<UnixStream> {
+    fn ask(&self, request: HelperRequest, time: Duration) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(time))?;
-        passing::send(&self.control, wish.byte(), Some(&theirs))?;
+        passing::send(&self.control, request.byte(), Some(&theirs))?;
         Ok(ours)
     }
 
     fn compiled(&self, wasm: &[u8]) -> io::Result<Result<Vec<u8>, ModuleError>> {
-        let mut answers = self.ask(Wish::Compile, Duration::from_millis(COMPILE_WALL_MS_MAX) + PATIENCE)?;
+        let mut answers = self.ask(HelperRequest::Compile, Duration::from_millis(COMPILE_WALL_MS_MAX) + PATIENCE)?;
         frames::write(&mut answers, wasm)?;
         match passing::receive(&answers)? {
             Some((DONE, _)) => frames::read(&mut answers, ARTIFACT_BYTES_MAX).map(Ok),
@@ -96,7 +96,7 @@ impl Helper {
         let place = self.addresses.iter().position(|known| known == address);
         let place = place.and_then(|place| u8::try_from(place).ok());
         let place = place.ok_or_else(|| io::Error::other("this worker's helper was not started with this address"))?;
-        let mut answers = self.ask(Wish::Connect, CONNECT_TIME + PATIENCE)?;
+        let mut answers = self.ask(HelperRequest::Connect, CONNECT_TIME + PATIENCE)?;
         answers.write_all(&[place])?;
         match passing::receive(&answers)? {
             Some((DONE, Some(descriptor))) => {

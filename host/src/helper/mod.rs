@@ -46,7 +46,7 @@ fn start_beside(program: &Path, arguments: &[String], names_kept: &[&str]) -> io
 
 /// Request of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum HelperRequest {
     /// Compile the module that follows.
     Compile,
     /// Connect to the dispatcher whose index among the addresses follows, as a byte, and pass the connection back.
@@ -56,7 +56,7 @@ enum Wish {
     Vitals,
 }
 
-impl Wish {
+impl HelperRequest {
     const fn byte(self) -> u8 {
         match self {
             Self::Compile => b'c',
@@ -66,7 +66,7 @@ impl Wish {
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Compile, Self::Connect, Self::Vitals].into_iter().find(|wish| wish.byte() == byte)
+        [Self::Compile, Self::Connect, Self::Vitals].into_iter().find(|request| request.byte() == byte)
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use fusebox_core::limits::MODULE_BYTES_MAX;
 use fusebox_sandbox::Compiler;
 
-use super::{CONNECT_TIME, DONE, FAILED, WISHES_MAX, Wish, passing};
+use super::{CONNECT_TIME, DONE, FAILED, HelperRequest, WISHES_MAX, passing};
 
 use crate::frames;
 
@@ -33,8 +33,8 @@ pub fn serve<C: Compiler + 'static>(
     let granting = Arc::new(AtomicUsize::new(0));
     let mut vitals = Some(vitals);
     while let Some((byte, descriptor)) = passing::receive(control)? {
-        let (Some(wish), Some(descriptor)) = (Wish::of(byte), descriptor) else { continue };
-        if wish == Wish::Vitals {
+        let (Some(request), Some(descriptor)) = (HelperRequest::of(byte), descriptor) else { continue };
+        if request == HelperRequest::Vitals {
             if let Some(vitals) = vitals.take() {
                 vitals(UnixStream::from(descriptor));
             }
@@ -49,7 +49,7 @@ pub fn serve<C: Compiler + 'static>(
         thread::Builder::new().spawn(move || {
             let _granted = granted;
             // Errors are ignored: the requester may be gone by now.
-            let _ = grant(wish, descriptor, compiler.as_ref(), &addresses);
+            let _ = grant(request, descriptor, compiler.as_ref(), &addresses);
         })?;
     }
     Ok(())
@@ -73,10 +73,15 @@ impl Drop for Granting {
     }
 }
 
-fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, addresses: &[String]) -> io::Result<()> {
+fn grant(
+    request: HelperRequest,
+    descriptor: OwnedFd,
+    compiler: &impl Compiler,
+    addresses: &[String],
+) -> io::Result<()> {
     let mut asker = UnixStream::from(descriptor);
-    match wish {
-        Wish::Compile => {
+    match request {
+        HelperRequest::Compile => {
             let wasm = frames::read(&mut asker, MODULE_BYTES_MAX)?;
             match compiler.compile(&wasm) {
                 Ok(code) => answer(&mut asker, DONE, &code),
@@ -86,7 +91,7 @@ fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, addresses: &
                 }
             }
         }
-        Wish::Connect => {
+        HelperRequest::Connect => {
             asker.set_read_timeout(Some(CONNECT_TIME))?;
             let mut place = [0];
             asker.read_exact(&mut place)?;
@@ -95,7 +100,7 @@ fn grant(wish: Wish, descriptor: OwnedFd, compiler: &impl Compiler, addresses: &
                 Err(error) => answer(&mut asker, FAILED, error.to_string().as_bytes()),
             }
         }
-        Wish::Vitals => Ok(()),
+        HelperRequest::Vitals => Ok(()),
     }
 }
 

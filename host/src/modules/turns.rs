@@ -7,7 +7,7 @@ use fusebox_core::name::TenantId;
 
 /// Owner of a ticket: a tenant, or `None` for the host itself, on behalf of workers of all tenants. `None` has a queue
 /// of its own that only the total bounds.
-pub(super) type Whose = Option<TenantId>;
+pub(super) type Owner = Option<TenantId>;
 
 /// Number of a caller that waits or compiles.
 pub(super) type Ticket = u64;
@@ -27,9 +27,9 @@ pub(super) struct Room {
 pub(super) struct Turns {
     room: Room,
     next: Ticket,
-    compiling: Vec<(Ticket, Whose)>,
+    compiling: Vec<(Ticket, Owner)>,
     /// Waiting callers by owner; the front owner is next. No queue is empty.
-    lines: VecDeque<(Whose, VecDeque<Ticket>)>,
+    lines: VecDeque<(Owner, VecDeque<Ticket>)>,
 }
 
 impl Turns {
@@ -38,8 +38,8 @@ impl Turns {
     }
 
     /// Adds a caller; `None` if a bound is reached.
-    pub(super) fn enter(&mut self, whose: Whose) -> Option<Ticket> {
-        let waiting = |of: &(Whose, VecDeque<Ticket>)| of.1.len();
+    pub(super) fn enter(&mut self, whose: Owner) -> Option<Ticket> {
+        let waiting = |of: &(Owner, VecDeque<Ticket>)| of.1.len();
         let all = self.compiling.len() + self.lines.iter().map(waiting).sum::<usize>();
         let compiling = self.compiling.iter().filter(|(_, who)| *who == whose).count();
         let own = compiling + self.lines.iter().find(|(who, _)| *who == whose).map_or(0, waiting);
@@ -61,7 +61,7 @@ impl Turns {
         if self.compiling.len() >= self.room.at_once {
             return None;
         }
-        let is_free = |whose: &Whose| whose.is_none() || self.compiling.iter().all(|(_, who)| who != whose);
+        let is_free = |whose: &Owner| whose.is_none() || self.compiling.iter().all(|(_, who)| who != whose);
         let at = self.lines.iter().position(|(whose, _)| is_free(whose))?;
         let (whose, mut line) = self.lines.remove(at)?;
         let ticket = line.pop_front()?;
@@ -88,7 +88,7 @@ mod tests {
         Turns::new(Room { at_once: 2, all: 8, of_one: 4 })
     }
 
-    fn of(name: &str) -> Whose {
+    fn of(name: &str) -> Owner {
         Some(name.parse().unwrap())
     }
 

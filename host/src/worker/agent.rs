@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     held::HeldAttempts,
-    joining::{Doors, Joining, NotJoined},
+    joining::{Dispatchers, Joining, NotJoined},
     link_calls::{OpenCalls, PendingCall},
     pace,
     prefetch::Prefetch,
@@ -92,15 +92,15 @@ impl Agent {
     ///
     /// # Errors
     /// Fails if the worker's own settings keep every dispatcher from admitting it, and it has never joined.
-    pub async fn run(doors: Doors, options: Options, stop: CancellationToken) -> Result<(), NotJoined> {
+    pub async fn run(dispatchers: Dispatchers, options: Options, stop: CancellationToken) -> Result<(), NotJoined> {
         // Unbounded in type, but bounded by the held attempts: each sends one report and misses its module once.
         let (to_agent, from_slots) = mpsc::unbounded_channel();
-        let artifact_key = doors.token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
+        let artifact_key = dispatchers.token.as_ref().map(|token| ArtifactKey(token.artifact_key()));
         let agent = Self {
             held: HeldAttempts::default(),
             prefetch: Prefetch::new(options.slots.count(), Instant::now()),
             wasm: MissingWasm::new(options.modules.clone(), artifact_key),
-            joining: Joining::new(doors),
+            joining: Joining::new(dispatchers),
             options,
             to_agent,
             from_slots,

@@ -13,7 +13,7 @@ use fusebox_link::{ConnectError, Dial, JoinToken, Link, Seldom};
 const WELCOME_TIME: Duration = Duration::from_secs(5);
 
 /// Dispatchers that a worker may join, and how it connects.
-pub struct Doors {
+pub struct Dispatchers {
     /// Addresses of the dispatchers in the order of trial. Names are resolved again at each try.
     pub urls: Vec<String>,
     /// Opens connections.
@@ -68,7 +68,7 @@ impl NotJoined {
 
 /// State of the joins.
 pub(super) struct Joining {
-    doors: Doors,
+    dispatchers: Dispatchers,
     /// Index of the next address to try.
     at: usize,
     wait: Duration,
@@ -77,8 +77,8 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    pub(super) fn new(doors: Doors) -> Self {
-        Self { doors, at: 0, wait: pace::REJOIN.0, has_joined: false, said: Seldom::default() }
+    pub(super) fn new(dispatchers: Dispatchers) -> Self {
+        Self { dispatchers, at: 0, wait: pace::REJOIN.0, has_joined: false, said: Seldom::default() }
     }
 
     /// Tries each address once, starting with the last one that succeeded; `None` after a pause if none did.
@@ -87,7 +87,7 @@ impl Joining {
     /// Fails if the worker's own settings keep every dispatcher from admitting it, and it has never joined.
     pub(super) async fn round(&mut self, join: &Join, stop: &CancellationToken) -> Result<Option<Link>, NotJoined> {
         let mut is_refused = false;
-        for _ in 0..self.doors.urls.len() {
+        for _ in 0..self.dispatchers.urls.len() {
             let Some(tried) = self.try_one(join, stop).await else { return Ok(None) };
             match tried {
                 Ok(link) => {
@@ -109,7 +109,7 @@ impl Joining {
 
     /// Makes the next round begin with another address, if there is one.
     pub(super) fn next(&mut self) {
-        self.at = (self.at + 1) % self.doors.urls.len().max(1);
+        self.at = (self.at + 1) % self.dispatchers.urls.len().max(1);
     }
 
     /// Handles the end of a link. A dispatcher that announced its end is tried last.
@@ -134,7 +134,7 @@ impl Joining {
 
     /// Returns the address that is tried next, or that the worker has joined.
     pub(super) fn url(&self) -> &str {
-        self.doors.urls.get(self.at).map_or("", String::as_str)
+        self.dispatchers.urls.get(self.at).map_or("", String::as_str)
     }
 
     fn say(&mut self, error: &NotJoined) {
@@ -162,7 +162,7 @@ impl Joining {
 
     /// Connects and joins; `None` if the worker is to end and holds nothing.
     async fn try_one(&self, join: &Join, stop: &CancellationToken) -> Option<Result<Link, NotJoined>> {
-        let Doors { dial, token, joined, .. } = &self.doors;
+        let Dispatchers { dial, token, joined, .. } = &self.dispatchers;
         let connect = || fusebox_link::connect(self.url(), token.as_ref(), dial.as_ref());
         let connected = match stop.run_until_cancelled(connect()).await {
             Some(connected) => connected,
