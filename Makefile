@@ -42,6 +42,7 @@ fmt-check:
 clippy:
 	$(say) "Checking lints (the first time about 3 minutes: the dependencies are checked, not compiled)"
 	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release --workspace --no-default-features -- -D warnings
 
 doc:
 	$(say) "Checking documentation (about a minute)"
