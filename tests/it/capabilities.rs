@@ -46,7 +46,7 @@ async fn functions_use_what_they_are_granted(client: &Client) {
     client.register("other", ALL, &guests::keeper()).await.unwrap();
     settings_are_read(client).await;
     a_value_is_kept_until_it_is_deleted(client).await;
-    nothing_of_a_function_is_anothers(client).await;
+    other_functions_see_nothing_of_it(client).await;
 }
 
 async fn settings_are_read(client: &Client) {
@@ -68,7 +68,7 @@ async fn a_value_is_kept_until_it_is_deleted(client: &Client) {
     assert_eq!(ask(client, "keeper", "gk").await.0, -1);
 }
 
-async fn nothing_of_a_function_is_anothers(client: &Client) {
+async fn other_functions_see_nothing_of_it(client: &Client) {
     ask(client, "keeper", "pkvalue").await;
     for question in ["cCITY", "sKEY", "gk"] {
         assert_eq!(ask(client, "other", question).await, (-1, Vec::new()), "{question}");
