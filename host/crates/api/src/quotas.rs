@@ -42,15 +42,7 @@ impl QuotasView {
     #[must_use]
     pub fn new(tenant: &TenantId, set: QuotaSettings) -> Self {
         let may = Quotas::of(tenant, &set);
-        let bound = |value: u64| (value != UNLIMITED).then_some(value);
-        let may = QuotaValues {
-            functions: bound(may.functions),
-            module_bytes: bound(may.module_bytes),
-            queued_tasks: bound(may.queued_tasks),
-            running_tasks: bound(may.running_tasks),
-            fuel_per_minute: bound(may.fuel_per_minute),
-            requests_per_second: bound(may.requests_per_second),
-        };
+        let may = may.map(|value| (value != UNLIMITED).then_some(value)).into();
         Self { tenant: tenant.to_string(), set: set.into(), may }
     }
 }

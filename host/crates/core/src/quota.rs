@@ -11,21 +11,84 @@ use crate::{limits, name::TenantId, time::Millis};
 pub const UNLIMITED: u64 = u64::MAX;
 const MS_PER_MINUTE: u64 = 60_000;
 
-/// Effective quotas of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quotas {
+/// One value for each quota of a tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, bound(serialize = "T: Serialize + Setting", deserialize = "T: Deserialize<'de> + Default"))]
+pub struct PerQuota<T> {
     /// Maximum number of function versions.
-    pub functions: u64,
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub functions: T,
     /// Maximum total wasm bytes of all versions.
-    pub module_bytes: u64,
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub module_bytes: T,
     /// Maximum number of queued tasks.
-    pub queued_tasks: u64,
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub queued_tasks: T,
     /// Maximum number of leased attempts at one dispatcher, and of sync invokes at one REST node.
-    pub running_tasks: u64,
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub running_tasks: T,
     /// Fuel units per minute that runs may reserve.
-    pub fuel_per_minute: u64,
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub fuel_per_minute: T,
     /// Requests per second to one REST node.
-    pub requests_per_second: u64,
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub requests_per_second: T,
+}
+
+/// Effective quotas of one tenant.
+pub type Quotas = PerQuota<u64>;
+
+/// Quotas set by an operator for a tenant; unset ones have their defaults.
+pub type QuotaSettings = PerQuota<Option<u64>>;
+
+/// Value that is left out of a record while it is unset.
+pub trait Setting {
+    /// Returns whether it is unset.
+    fn is_unset(&self) -> bool;
+}
+
+impl Setting for Option<u64> {
+    fn is_unset(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> PerQuota<T> {
+    /// Returns the values of `change`.
+    pub fn map<U>(self, change: impl Fn(T) -> U) -> PerQuota<U> {
+        PerQuota {
+            functions: change(self.functions),
+            module_bytes: change(self.module_bytes),
+            queued_tasks: change(self.queued_tasks),
+            running_tasks: change(self.running_tasks),
+            fuel_per_minute: change(self.fuel_per_minute),
+            requests_per_second: change(self.requests_per_second),
+        }
+    }
+
+    /// Pairs each value with that of `other`.
+    pub fn zip<U>(self, other: PerQuota<U>) -> PerQuota<(T, U)> {
+        PerQuota {
+            functions: (self.functions, other.functions),
+            module_bytes: (self.module_bytes, other.module_bytes),
+            queued_tasks: (self.queued_tasks, other.queued_tasks),
+            running_tasks: (self.running_tasks, other.running_tasks),
+            fuel_per_minute: (self.fuel_per_minute, other.fuel_per_minute),
+            requests_per_second: (self.requests_per_second, other.requests_per_second),
+        }
+    }
+
+    /// Returns the values with the names of their quotas.
+    pub fn named(self) -> [(&'static str, T); 6] {
+        [
+            ("functions", self.functions),
+            ("module_bytes", self.module_bytes),
+            ("queued_tasks", self.queued_tasks),
+            ("running_tasks", self.running_tasks),
+            ("fuel_per_minute", self.fuel_per_minute),
+            ("requests_per_second", self.requests_per_second),
+        ]
+    }
 }
 
 impl Quotas {
@@ -64,45 +127,9 @@ impl Quotas {
     #[must_use]
     pub fn of(tenant: &TenantId, settings: &QuotaSettings) -> Self {
         let unset = if *tenant == TenantId::default_tenant() { Self::OPERATOR } else { Self::DEFAULT };
-        let pick = |set: Option<u64>, ceiling: u64, unset| set.map_or(unset, |set| set.min(ceiling));
-        let most = Self::CEILING;
-        Self {
-            functions: pick(settings.functions, most.functions, unset.functions),
-            module_bytes: pick(settings.module_bytes, most.module_bytes, unset.module_bytes),
-            queued_tasks: pick(settings.queued_tasks, most.queued_tasks, unset.queued_tasks),
-            running_tasks: pick(settings.running_tasks, most.running_tasks, unset.running_tasks),
-            fuel_per_minute: pick(settings.fuel_per_minute, most.fuel_per_minute, unset.fuel_per_minute),
-            requests_per_second: pick(
-                settings.requests_per_second,
-                most.requests_per_second,
-                unset.requests_per_second,
-            ),
-        }
+        let bounds = Self::CEILING.zip(unset);
+        settings.zip(bounds).map(|(set, (ceiling, unset))| set.map_or(unset, |set| set.min(ceiling)))
     }
-}
-
-/// Quotas set by an operator for a tenant; unset ones have their defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct QuotaSettings {
-    /// See [`Quotas::functions`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub functions: Option<u64>,
-    /// See [`Quotas::module_bytes`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub module_bytes: Option<u64>,
-    /// See [`Quotas::queued_tasks`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queued_tasks: Option<u64>,
-    /// See [`Quotas::running_tasks`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub running_tasks: Option<u64>,
-    /// See [`Quotas::fuel_per_minute`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel_per_minute: Option<u64>,
-    /// See [`Quotas::requests_per_second`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requests_per_second: Option<u64>,
 }
 
 impl QuotaSettings {
@@ -128,16 +155,8 @@ impl QuotaSettings {
     /// # Errors
     /// Returns the first setting above its ceiling.
     pub fn check(&self) -> Result<(), QuotaError> {
-        let most = Quotas::CEILING;
-        let bounds = [
-            ("functions", self.functions, most.functions),
-            ("module_bytes", self.module_bytes, most.module_bytes),
-            ("queued_tasks", self.queued_tasks, most.queued_tasks),
-            ("running_tasks", self.running_tasks, most.running_tasks),
-            ("fuel_per_minute", self.fuel_per_minute, most.fuel_per_minute),
-            ("requests_per_second", self.requests_per_second, most.requests_per_second),
-        ];
-        let above = bounds.into_iter().find_map(|(name, set, max)| match set {
+        let bounds = self.zip(Quotas::CEILING).named();
+        let above = bounds.into_iter().find_map(|(name, (set, max))| match set {
             Some(asked) if asked > max => Some(QuotaError { name, asked, max }),
             _ => None,
         });
@@ -287,16 +306,7 @@ mod tests {
         assert_eq!((error.name, error.max), ("queued_tasks", limits::QUEUED_TASKS_PER_TENANT_MAX));
         let acme: TenantId = "acme".parse().unwrap();
         assert_eq!(Quotas::of(&acme, &above).queued_tasks, limits::QUEUED_TASKS_PER_TENANT_MAX);
-        let Quotas { functions, module_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second } =
-            Quotas::CEILING;
-        let most = QuotaSettings {
-            functions: Some(functions),
-            module_bytes: Some(module_bytes),
-            queued_tasks: Some(queued_tasks),
-            running_tasks: Some(running_tasks),
-            fuel_per_minute: Some(fuel_per_minute),
-            requests_per_second: Some(requests_per_second),
-        };
+        let most = Quotas::CEILING.map(Some);
         assert_eq!((most.check(), Quotas::of(&acme, &most)), (Ok(()), Quotas::CEILING));
         let one_more = |bound: Option<u64>| bound.map(|bound| bound + 1);
         for above in [
