@@ -138,9 +138,6 @@ pub enum Command {
     Keys(KeysArgs),
     /// Make, list and delete tenants
     Tenants(TenantsArgs),
-    /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
-    #[cfg(feature = "lab")]
-    Demo(crate::commands::demo::DemoArgs),
     /// Commands of the lab.
     #[cfg(feature = "lab")]
     #[command(flatten)]

@@ -1,5 +1,5 @@
 //! The commands of `fusebox`, most of them with their arguments beside them; the composition roots (`up`, `serve`,
-//! `dispatcher`, `work`, with the parts that they share in `host`, `dispatching`, `parts` and `confine`); and `demo`. The
+//! `dispatcher`, `work`, with the parts that they share in `host`, `dispatching`, `parts` and `confine`). The demo and the
 //! tools that measure and break clusters are in `fusebox-lab`; the decisions of the host itself are in `fusebox-core` and
 //! the other modules of this crate.
 
@@ -16,8 +16,6 @@ pub mod batch;
 pub mod compile_module;
 pub mod confine;
 pub mod dead_letters;
-#[cfg(feature = "lab")]
-pub mod demo;
 pub mod deploy;
 pub mod dispatcher;
 pub mod dispatching;
@@ -133,8 +131,6 @@ async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(args, format).await,
         Command::Keys(args) => keys::run(args, format).await,
         Command::Tenants(args) => tenants::run(args, format).await,
-        #[cfg(feature = "lab")]
-        Command::Demo(args) => demo::run(args).await,
         #[cfg(feature = "lab")]
         Command::Lab(command) => fusebox_lab::run(command, format).await,
         #[cfg(not(feature = "lab"))]

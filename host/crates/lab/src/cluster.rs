@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use fusebox_client::Client;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -183,6 +184,36 @@ impl Cluster {
         let rest = ports.0.iter().filter(|(part, _)| matches!(part.role, Role::Rest | Role::Host));
         let urls = rest.map(|(_, port)| format!("http://127.0.0.1:{port}")).collect();
         Ok(Self { processes, rig, urls })
+    }
+
+    /// Returns the address of the first REST node.
+    ///
+    /// # Errors
+    /// Fails if the cluster has none.
+    pub(super) fn url(&self) -> anyhow::Result<&str> {
+        self.urls.first().map(String::as_str).context("the cluster has no REST node")
+    }
+
+    /// Creates a client of the first REST node.
+    ///
+    /// # Errors
+    /// Fails if the cluster has none.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(self.url()?)?)
+    }
+
+    /// Ends every process in order: the workers first, so that their last reports are accepted.
+    ///
+    /// # Errors
+    /// Fails if a process does not end by itself, or not with success.
+    pub(super) async fn end(self) -> anyhow::Result<()> {
+        let (workers, others): (Vec<_>, Vec<_>) =
+            self.processes.into_iter().partition(|(part, _)| part.role == Role::Worker);
+        for (part, process) in workers.into_iter().chain(others) {
+            let status = process.lock().await.terminate(READY).await?;
+            anyhow::ensure!(status.is_some_and(|status| status.success()), "{part} did not end as it should");
+        }
+        Ok(())
     }
 
     /// Returns a part's process. The lock serializes operations on it.

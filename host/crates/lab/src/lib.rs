@@ -1,29 +1,33 @@
-//! The lab: tools that measure Fusebox and tools that break it. They start real processes of the running program and
+//! The lab: tools that show Fusebox, measure it and break it. They start real processes of the running program and
 //! use them as anyone would, over REST; they know nothing of the inside of a host.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`demo`] | `fusebox demo`: the main features, from end to end |
 //! | [`bench`] | `fusebox bench`: throughput, latency, scaling, cost; charts and a report |
 //! | [`chaos`] | `fusebox chaos`: faults on a schedule, and a checker of what clients saw |
-//! | `cluster` | the private cluster that both start |
-//! | [`process`] | a child process, which can be paused, ended and started again |
+//! | `cluster` | the private cluster that each of them starts |
+//! | `process` | a child process, which can be paused, ended and started again |
 
 use clap::Subcommand;
 use fusebox_ui::OutputFormat;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{bench::BenchArgs, chaos::ChaosArgs};
+use crate::{bench::BenchArgs, chaos::ChaosArgs, demo::DemoArgs};
 
 pub mod bench;
 pub mod chaos;
-pub mod process;
+pub mod demo;
 
 mod cluster;
+mod process;
 
 /// Commands of the lab.
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is one, read from the command line")]
 pub enum Command {
+    /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
+    Demo(DemoArgs),
     /// Measure a deployment: throughput, latency, scaling
     Bench(BenchArgs),
     /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
@@ -33,9 +37,13 @@ pub enum Command {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// Fails if the command failed; see [`bench::run`] and [`chaos::run`].
+/// Fails if the command failed; see [`demo::run`], [`bench::run`] and [`chaos::run`].
 pub async fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
     match command {
+        Command::Demo(args) => tokio::select! {
+            shown = demo::run(args) => shown,
+            stopped = stopped() => stopped,
+        },
         Command::Bench(args) => bench::run(args, format).await,
         Command::Chaos(args) => chaos::run(args, format).await,
     }

@@ -30,28 +30,28 @@ const LISTENS: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// Fails if `/proc` is not mounted.
-pub fn this_program() -> anyhow::Result<PathBuf> {
+pub(super) fn this_program() -> anyhow::Result<PathBuf> {
     let link = PathBuf::from("/proc/self/exe");
     link.read_link().context("find this program: is /proc mounted?")?;
     Ok(link)
 }
 
 /// Command that starts the process, each time.
-pub struct Start {
+pub(super) struct Start {
     /// Program to run.
-    pub program: PathBuf,
+    pub(super) program: PathBuf,
     /// Its arguments.
-    pub args: Vec<String>,
+    pub(super) args: Vec<String>,
     /// Variables added to the environment of this process, without those of Fusebox.
-    pub env: Vec<(&'static str, String)>,
+    pub(super) env: Vec<(&'static str, String)>,
     /// File that receives the output.
-    pub log: PathBuf,
+    pub(super) log: PathBuf,
     /// Text of the line that the process prints when it is ready.
-    pub ready: &'static str,
+    pub(super) ready: &'static str,
 }
 
 /// A child process. Dropping it kills the process.
-pub struct Process {
+pub(super) struct Process {
     start: Start,
     running: Option<Running>,
 }
@@ -66,7 +66,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails if the process is not ready within `patience`; the message includes the end of its log.
-    pub async fn start(start: Start, patience: Duration) -> anyhow::Result<Self> {
+    pub(super) async fn start(start: Start, patience: Duration) -> anyhow::Result<Self> {
         let mut process = Self { start, running: None };
         process.restart(patience).await?;
         Ok(process)
@@ -76,7 +76,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails as [`Process::start`] does.
-    pub async fn restart(&mut self, patience: Duration) -> anyhow::Result<()> {
+    pub(super) async fn restart(&mut self, patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
         loop {
             self.spawn()?;
@@ -93,7 +93,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails if the operating system cannot start the process.
-    pub fn spawn(&mut self) -> anyhow::Result<()> {
+    pub(super) fn spawn(&mut self) -> anyhow::Result<()> {
         let Start { program, args, env, log, ready } = &self.start;
         let log = OpenOptions::new().create(true).append(true).open(log).context("open a log")?;
         let mut command = Command::new(program);
@@ -126,12 +126,12 @@ impl Process {
     }
 
     /// Returns the exit status if the process has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.running.as_mut().and_then(|running| running.child.try_wait().ok().flatten())
     }
 
     /// Returns the process id while the process runs.
-    pub fn id(&self) -> Option<u32> {
+    pub(super) fn id(&self) -> Option<u32> {
         self.running.as_ref().and_then(|running| running.child.id())
     }
 
@@ -139,7 +139,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails if the process is gone.
-    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+    pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.id().context("the process is gone")?;
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
         Ok(kill_process(pid, signal)?)
@@ -149,7 +149,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails if the operating system refuses.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
         match self.running.take() {
             Some(mut running) => Ok(running.child.kill().await?),
             None => Ok(()),
@@ -161,7 +161,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails if the process is already gone.
-    pub async fn terminate(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
+    pub(super) async fn terminate(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + patience;
         while self.id().is_some_and(|id| !listens(id, Signal::TERM))
             && self.ended().is_none()

@@ -7,18 +7,17 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fusebox_api::functions::LimitParams;
-use fusebox_api::tasks::TaskView;
-use fusebox_core::{dispatch::Mode, function::Grants};
+use fusebox_api::{functions::LimitParams, tasks::TaskView};
+use fusebox_core::capability::Grants;
 use fusebox_ui::{self as ui, progress, receipt, table::Table};
 use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 
 use super::{
     DemoArgs, guest, heading, input,
-    side::{Ran, Side},
+    side::{Ran, Side, WORKERS},
 };
-use crate::commands::signals::Signals;
+use crate::cluster::Mode;
 
 const MODES: [Mode; 3] = [Mode::Local, Mode::Push, Mode::Pull];
 /// Tasks of the batch: greetings, word counts, and one that runs out of fuel.
@@ -41,16 +40,11 @@ struct Item {
     output: Option<String>,
 }
 
-/// Runs the comparison. All workers have ended when this returns, even after an error.
+/// Runs the comparison. All hosts and workers have ended when this returns.
 pub(super) async fn run(home: &Path, args: &DemoArgs) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
     let mut sides = Vec::new();
-    let compared = tokio::select! {
-        compared = tokio::time::timeout(PATIENCE, compare(&mut sides, home, args)) => {
-            compared.unwrap_or_else(|_| Err(anyhow::anyhow!("the tasks have not ended within {PATIENCE:?}")))
-        }
-        () = signals.next() => Err(anyhow::anyhow!("stopped before its end")),
-    };
+    let compared = tokio::time::timeout(PATIENCE, compare(&mut sides, home, args)).await;
+    let compared = compared.unwrap_or_else(|_| Err(anyhow::anyhow!("the tasks have not ended within {PATIENCE:?}")));
     let ended: anyhow::Result<()> = join_all(sides.into_iter().map(Side::end)).await.into_iter().collect();
     compared.and(ended)
 }
@@ -61,12 +55,7 @@ async fn compare(sides: &mut Vec<Side>, home: &Path, args: &DemoArgs) -> anyhow:
         "{} tasks on each of three hosts at the same time: in the host, by push workers, by pull workers",
         items.len()
     ))?;
-    for mode in MODES {
-        sides.push(Side::start(home, mode).await?);
-    }
-    // Waits for all of them even if one fails, so that no process is left behind.
-    let joined = join_all(sides.iter_mut().map(|side| side.join_workers(home))).await;
-    joined.into_iter().collect::<anyhow::Result<()>>()?;
+    *sides = try_join_all(MODES.map(|mode| Side::start(home, mode))).await?;
     for side in &*sides {
         for name in ["hello", "word-count", "spin-forever"] {
             side.client.register(name, LimitParams::default(), &Grants::default(), guest(&args.guests, name)?).await?;
@@ -151,9 +140,9 @@ async fn table(sides: &[Side], ran: &[Ran], medians: &[u64]) -> anyhow::Result<S
         let a_second = ran.tasks.len() as f64 / ran.took.as_secs_f64();
         table.row([
             side.mode.as_str().to_owned(),
-            match side.processes() {
-                0 => "in the host".to_owned(),
-                workers => format!("{workers} processes"),
+            match side.mode {
+                Mode::Local => "in the host".to_owned(),
+                Mode::Push | Mode::Pull => format!("{WORKERS} processes"),
             },
             slots.to_string(),
             ran.tasks.len().to_string(),

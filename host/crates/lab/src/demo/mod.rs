@@ -17,25 +17,13 @@ use bytesize::ByteSize;
 use clap::Args;
 use fusebox_api::functions::LimitParams;
 use fusebox_client::{Client, ClientError, Ran};
-use fusebox_core::{
-    dispatch::Mode,
-    function::{Grants, RunLimits},
-    limits::ATTEMPTS_MAX,
-};
+use fusebox_core::{capability::Grants, function::RunLimits, limits::WAIT_SECONDS_MAX};
 use fusebox_ui::{self as ui, progress, receipt, table::Table};
 
-use super::{
-    admin::AdminArgs,
-    dispatching::DispatchArgs,
-    egress::EgressArgs,
-    host::{Host, HostOptions},
-    isolate::IsolateArgs,
-    parts::{self, StoreAddress},
-    store::ServerStoreArgs,
-    waiting::Waiting,
-    web::WebArgs,
+use crate::{
+    cluster::{Cluster, Mode, Rigged, Shape},
+    process,
 };
-use crate::cli::OutputFormat;
 
 mod modes;
 mod side;
@@ -80,15 +68,16 @@ fn examples() -> [(&'static str, LimitParams); 6] {
 /// Fails if any result differs from the expected one.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a directory for the demo's store")?;
-    let host = Host::start(host_options(home.path(), "store", Mode::Local, parts::cores())).await?;
-    let client = Client::new(host.url())?;
-    heading(&format!("A host on {}, its store in {}", host.url(), home.path().display()))?;
+    let slots = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
+    let host = Cluster::start(&shape(home.path(), "store", Mode::Local, 0, slots)?).await?;
+    let client = host.client()?;
+    heading(&format!("A host on {}, its store in {}", host.url()?, home.path().display()))?;
     fs::create_dir_all(&args.out).with_context(|| format!("make {}", args.out.display()))?;
     register(&client, &args.guests).await?;
     invoke(&client, &args).await?;
     tasks(&client).await?;
     fuses(&client).await?;
-    host.drain().await;
+    host.end().await?;
     modes::run(home.path(), &args).await?;
     heading("Done: the hosts drained and ended. Now your own:")?;
     ui::say("  target/release/fusebox up")?;
@@ -96,27 +85,20 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     ui::say("  target/release/fusebox invoke hello --data Ada --receipt")
 }
 
-/// Settings of a host with its own store in `home`. All hosts share the compiled modules, so that each module is
-/// compiled once.
-fn host_options(home: &Path, store: &str, mode: Mode, slots: u32) -> HostOptions {
-    HostOptions {
-        secrets_key: home.join("secrets.key"),
-        listen: ([127, 0, 0, 1], 0).into(),
-        web: WebArgs::default(),
-        admin: AdminArgs::default(),
-        store: StoreAddress::Directory(home.join(store)),
-        reach: ServerStoreArgs::default(),
-        data: home.join(MODULES),
+/// Composition of a host with its own store in `home`, and its workers. All hosts share the compiled modules, so that
+/// each module is compiled once.
+fn shape(home: &Path, store: &str, mode: Mode, workers: u8, slots: u32) -> anyhow::Result<Shape> {
+    Ok(Shape {
+        program: process::this_program()?,
         mode,
-        workers: DispatchArgs::default(),
-        egress: EgressArgs::default(),
+        redis: None,
+        nodes: 0,
+        workers,
         slots,
-        isolation: IsolateArgs::default(),
-        limits: RunLimits::default(),
-        ceiling: RunLimits::CEILING,
-        attempts_max: ATTEMPTS_MAX,
-        drain_delay: Duration::ZERO,
-    }
+        modules: Some(home.join(MODULES)),
+        rigged: Rigged::default(),
+        home: home.join(store),
+    })
 }
 
 async fn register(client: &Client, guests: &Path) -> anyhow::Result<()> {
@@ -168,9 +150,8 @@ async fn tasks(client: &Client) -> anyhow::Result<()> {
         accepted.push(client.submit("hello", None, Duration::ZERO, format!("task {n}").into_bytes()).await?.id);
     }
     let mut last = None;
-    let mut waiting = Waiting::new(client, None, OutputFormat::Text, &bar);
     for (n, id) in accepted.iter().enumerate() {
-        waiting.ended(id).await?;
+        while !client.wait_for(id, WAIT_SECONDS_MAX).await?.is_ended() {}
         let ran = client.result(id).await?;
         let expected = format!("Hello, task {n}!");
         anyhow::ensure!(ran.output == expected.as_bytes(), "task {id} answered something else than {expected:?}");

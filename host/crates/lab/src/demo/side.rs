@@ -9,29 +9,27 @@ use std::{
 use anyhow::Context as _;
 use fusebox_api::{tasks::TaskView, workers::WorkerView};
 use fusebox_client::Client;
-use fusebox_core::dispatch::Mode;
-use fusebox_lab::process::{self, Process, Start};
-use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::ProgressBar;
 
-use super::{Host, MODULES, host_options};
+use super::shape;
+use crate::cluster::{Cluster, Mode, Role};
 
 /// Worker processes of push and pull, and the slots of each. Local mode has as many slots, in the host.
-const WORKERS: u32 = 2;
+pub(super) const WORKERS: u8 = 2;
 const SLOTS_EACH: u32 = 2;
-/// Longest time for a worker to join or to end, on a busy machine.
+/// Longest time until the workers are listed, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Interval of polling; hosts update their list of workers once a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Number of concurrent event streams.
 const STREAMS: usize = 16;
 
-/// One side of the comparison. Dropping it kills the workers.
+/// One side of the comparison. Dropping it kills its processes.
 pub(super) struct Side {
     pub(super) mode: Mode,
     pub(super) client: Client,
-    host: Host,
-    processes: Vec<Process>,
+    cluster: Cluster,
 }
 
 /// Results of a batch on one side.
@@ -45,69 +43,41 @@ pub(super) struct Ran {
 }
 
 impl Side {
-    /// Starts the host, without workers.
+    /// Starts the host and its workers, and waits until the host lists them.
+    ///
+    /// # Errors
+    /// Fails if a process does not start, or a worker does not join.
     pub(super) async fn start(home: &Path, mode: Mode) -> anyhow::Result<Self> {
-        // In push and pull mode the host's own slots serve only sync invokes, and the demo has none here.
-        let slots = if mode == Mode::Local { WORKERS * SLOTS_EACH } else { 1 };
-        let host = Host::start(host_options(home, mode.as_str(), mode, slots)).await?;
-        Ok(Self { mode, client: Client::new(host.url())?, host, processes: Vec::new() })
-    }
-
-    /// Starts all worker processes at once, and waits until the host lists them.
-    pub(super) async fn join_workers(&mut self, home: &Path) -> anyhow::Result<()> {
-        if let Some(address) = self.host.workers_address() {
-            let program = process::this_program()?;
-            let command = format!("{}-worker", self.mode.as_str());
-            let data = home.join(MODULES).display().to_string();
-            let start = |number| Start {
-                program: program.clone(),
-                args: [
-                    &command,
-                    &SLOTS_EACH.to_string(),
-                    &format!("tcp://{address}"),
-                    "--data",
-                    &data,
-                    "--log",
-                    "warn",
-                ]
-                .map(str::to_owned)
-                .into(),
-                env: Vec::new(),
-                log: home.join(format!("{command}-{number}.log")),
-                ready: "Joined",
-            };
-            let starts = (0..WORKERS).map(|number| Process::start(start(number), PATIENCE));
-            let (started, failed): (Vec<_>, Vec<_>) = join_all(starts).await.into_iter().partition(Result::is_ok);
-            self.processes = started.into_iter().flatten().collect();
-            let failed = failed.into_iter().find_map(Result::err);
-            failed.map_or(Ok(()), |error| Err(error.context(format!("start a {command}"))))?;
-        }
+        let slots = if mode == Mode::Local { u32::from(WORKERS) * SLOTS_EACH } else { SLOTS_EACH };
+        let cluster = Cluster::start(&shape(home, mode.as_str(), mode, WORKERS, slots)?).await?;
+        let side = Self { mode, client: cluster.client()?, cluster };
         let deadline = Instant::now() + PATIENCE;
-        while self.workers().await?.len() < self.processes.len().max(1) {
-            anyhow::ensure!(Instant::now() < deadline, "the {} host does not list its workers", self.mode.as_str());
+        while side.workers().await?.len() < side.ids().await?.len() {
+            anyhow::ensure!(Instant::now() < deadline, "the {} host does not list its workers", mode.as_str());
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        Ok(())
+        Ok(side)
     }
 
-    /// Returns the host's workers; fails if any is neither a process started for it nor, without such processes, the
-    /// host itself.
-    pub(super) async fn workers(&self) -> anyhow::Result<Vec<WorkerView>> {
-        let workers = self.client.workers().await?;
-        let mut numbers: Vec<u32> = self.processes.iter().filter_map(Process::id).collect();
-        if numbers.is_empty() {
-            numbers.push(std::process::id());
+    /// Returns the ids of the processes that run tasks.
+    async fn ids(&self) -> anyhow::Result<Vec<u32>> {
+        let role = if self.mode == Mode::Local { Role::Host } else { Role::Worker };
+        let mut ids = Vec::new();
+        for part in self.cluster.parts().filter(|part| part.role == role) {
+            ids.push(self.cluster.process(part)?.lock().await.id().with_context(|| format!("{part} has ended"))?);
         }
+        Ok(ids)
+    }
+
+    /// Returns the host's workers; fails if any is not a process of this side.
+    pub(super) async fn workers(&self) -> anyhow::Result<Vec<WorkerView>> {
+        let (workers, ids) = (self.client.workers().await?, self.ids().await?);
         for worker in &workers {
-            let is_ours = numbers.iter().any(|number| worker.name.ends_with(&format!("/{number}")));
-            anyhow::ensure!(is_ours && worker.mode == self.mode, "{} should not be a worker here", worker.name);
+            let is_ours = ids.iter().any(|id| worker.name.ends_with(&format!("/{id}")));
+            let is_mode = worker.mode.as_str() == self.mode.as_str();
+            anyhow::ensure!(is_ours && is_mode, "{} should not be a worker here", worker.name);
         }
         Ok(workers)
-    }
-
-    /// Returns the number of worker processes.
-    pub(super) fn processes(&self) -> usize {
-        self.processes.len()
     }
 
     /// Submits a batch, follows each task by its events, and returns the results once all have ended.
@@ -157,16 +127,10 @@ impl Side {
     }
 
     /// Ends the workers and then the host, so that the last reports are accepted.
+    ///
+    /// # Errors
+    /// Fails if a process does not end in order.
     pub(super) async fn end(self) -> anyhow::Result<()> {
-        let mut ends = Vec::new();
-        for mut process in self.processes {
-            ends.push(process.terminate(PATIENCE).await);
-        }
-        self.host.drain().await;
-        for end in ends {
-            let is_orderly = end?.is_some_and(|status| status.success());
-            anyhow::ensure!(is_orderly, "a {} worker did not end as it should", self.mode.as_str());
-        }
-        Ok(())
+        self.cluster.end().await
     }
 }
