@@ -39,7 +39,7 @@ pub(super) struct Connection {
 }
 
 /// An answer with its whole body.
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -122,7 +122,7 @@ impl Connection {
     ///
     /// # Errors
     /// Fails if the connection breaks.
-    pub(super) async fn exchange(&mut self, call: &Call) -> anyhow::Result<(StatusCode, Answer)> {
+    pub(super) async fn exchange(&mut self, call: &Call) -> anyhow::Result<(StatusCode, HttpAnswer)> {
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = call.path.clone();
@@ -133,14 +133,14 @@ impl Connection {
         self.sender.ready().await.with_context(broke)?;
         let (head, body) = self.sender.send_request(request).await.with_context(broke)?.into_parts();
         let body = body.collect().await.with_context(broke)?.to_bytes();
-        Ok((head.status, Answer { headers: head.headers, body }))
+        Ok((head.status, HttpAnswer { headers: head.headers, body }))
     }
 
     /// Sends a request and reads its answer.
     ///
     /// # Errors
     /// Fails if the connection breaks, or the answer is a problem.
-    pub(super) async fn send(&mut self, call: &Call) -> anyhow::Result<Answer> {
+    pub(super) async fn send(&mut self, call: &Call) -> anyhow::Result<HttpAnswer> {
         let (status, answer) = self.exchange(call).await?;
         anyhow::ensure!(
             status.is_success(),
@@ -153,7 +153,7 @@ impl Connection {
     }
 }
 
-impl Answer {
+impl HttpAnswer {
     /// Parses the body as JSON.
     ///
     /// # Errors

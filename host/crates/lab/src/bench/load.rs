@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use hyper::header::LOCATION;
 
 use super::{
-    http::{Answer, Call, Connection, Target},
+    http::{Call, Connection, HttpAnswer, Target},
     metronome::Metronome,
     stats::Times,
 };
@@ -101,7 +101,7 @@ impl Kept {
         Ok(Self { times: Times::new()?, tasks: Vec::new(), bodies: Vec::new() })
     }
 
-    fn keep(&mut self, keep: &Keep, answer: Answer) -> anyhow::Result<()> {
+    fn keep(&mut self, keep: &Keep, answer: HttpAnswer) -> anyhow::Result<()> {
         match keep {
             Keep::Task => {
                 let location = answer.headers.get(LOCATION).and_then(|path| path.to_str().ok());
@@ -120,7 +120,7 @@ impl Kept {
 }
 
 /// Returns the ids of a batch's tasks; fails if any was refused.
-fn made(answer: &Answer) -> anyhow::Result<Vec<String>> {
+fn made(answer: &HttpAnswer) -> anyhow::Result<Vec<String>> {
     let rows: Rows = answer.json()?;
     let refused = rows.items.iter().find_map(|row| row.error.as_ref());
     if let Some(error) = refused {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     history::Event,
-    nodes::{Answer, Nodes},
+    nodes::{NodeAnswer, Nodes},
     recorder::Recorder,
     schedule::Dice,
 };
@@ -111,13 +111,13 @@ impl Client {
             let answer = self.nodes.submit(self.node, key, wait_ms).await;
             let key = key.to_owned();
             match answer {
-                Answer::Is(task) => {
+                NodeAnswer::Is(task) => {
                     self.recorder.record(asked_us, Event::Accepted { key, task: task.clone() });
                     return Some(task);
                 }
-                Answer::Unknown(why) => self.recorder.record(asked_us, Event::Unanswered { key, why }),
-                Answer::Missing => return self.refused(asked_us, key, 404, "task-not-found".to_owned()),
-                Answer::Refused { status, code } => return self.refused(asked_us, key, status, code),
+                NodeAnswer::Unknown(why) => self.recorder.record(asked_us, Event::Unanswered { key, why }),
+                NodeAnswer::Missing => return self.refused(asked_us, key, 404, "task-not-found".to_owned()),
+                NodeAnswer::Refused { status, code } => return self.refused(asked_us, key, status, code),
             }
             self.pause().await;
         }
@@ -146,16 +146,18 @@ impl Client {
             let answer = self.nodes.look(self.node, task, wait_s).await;
             let task = task.to_owned();
             match answer {
-                Answer::Is(sight) => {
+                NodeAnswer::Is(sight) => {
                     self.recorder.record(asked_us, Event::Seen { task, sight });
                     return true;
                 }
-                Answer::Unknown(_) => self.pause().await,
-                Answer::Missing => {
+                NodeAnswer::Unknown(_) => self.pause().await,
+                NodeAnswer::Missing => {
                     self.recorder.record(asked_us, Event::Missing { task });
                     return false;
                 }
-                Answer::Refused { status, code } => return self.refused::<()>(asked_us, task, status, code).is_some(),
+                NodeAnswer::Refused { status, code } => {
+                    return self.refused::<()>(asked_us, task, status, code).is_some();
+                }
             }
         }
         false

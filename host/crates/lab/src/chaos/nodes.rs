@@ -30,7 +30,7 @@ pub(super) struct Nodes {
 }
 
 /// Classified answer of a node.
-pub(super) enum Answer<T> {
+pub(super) enum NodeAnswer<T> {
     /// The value.
     Is(T),
     /// Nothing definite: the node is busy, or the connection broke.
@@ -68,14 +68,14 @@ impl Nodes {
     }
 
     /// Submits the task of a key; returns its id.
-    pub(super) async fn submit(&self, node: usize, key: &str, wait_ms: u16) -> Answer<String> {
+    pub(super) async fn submit(&self, node: usize, key: &str, wait_ms: u16) -> NodeAnswer<String> {
         let path = format!("/v1/functions/{}/tasks", work::NAME);
         let request = self.http.post(self.url(node, &path)).header("idempotency-key", key);
         self.answer(request.body(work::input(wait_ms, key))).await.map(|task: TaskView| task.id)
     }
 
     /// Reads a task once it has ended, or after `wait_s` seconds.
-    pub(super) async fn look(&self, node: usize, task: &str, wait_s: u64) -> Answer<Sight> {
+    pub(super) async fn look(&self, node: usize, task: &str, wait_s: u64) -> NodeAnswer<Sight> {
         let request = self.http.get(self.url(node, &format!("/v1/tasks/{task}")));
         self.answer(request.header("prefer", format!("wait={wait_s}"))).await.map(|task: TaskView| sight(&task))
     }
@@ -88,10 +88,10 @@ impl Nodes {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let request = self.http.get(self.url(node, &format!("/v1/tasks?limit={PAGE}{cursor}")));
         match self.answer(request).await {
-            Answer::Is(page) => Ok(page),
-            Answer::Unknown(why) => anyhow::bail!("the tasks are not listed: {why}"),
-            Answer::Missing => anyhow::bail!("the tasks are not listed: 404"),
-            Answer::Refused { status, code } => anyhow::bail!("the tasks are not listed: {status} {code}"),
+            NodeAnswer::Is(page) => Ok(page),
+            NodeAnswer::Unknown(why) => anyhow::bail!("the tasks are not listed: {why}"),
+            NodeAnswer::Missing => anyhow::bail!("the tasks are not listed: 404"),
+            NodeAnswer::Refused { status, code } => anyhow::bail!("the tasks are not listed: {status} {code}"),
         }
     }
 
@@ -114,28 +114,28 @@ impl Nodes {
         format!("{base}{path}")
     }
 
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answer<T> {
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> NodeAnswer<T> {
         let (status, body) = match read(request).await {
             Ok(answer) => answer,
-            Err(error) => return Answer::Unknown(reason(&error)),
+            Err(error) => return NodeAnswer::Unknown(reason(&error)),
         };
         let is_busy = matches!(status.as_u16(), 408 | 429 | 502..=504);
         match serde_json::from_slice(&body) {
-            Ok(body) if status.is_success() => Answer::Is(body),
-            _ if is_busy => Answer::Unknown(status.as_u16().to_string()),
-            _ if status == StatusCode::NOT_FOUND && code(&body) == "task-not-found" => Answer::Missing,
-            _ => Answer::Refused { status: status.as_u16(), code: code(&body) },
+            Ok(body) if status.is_success() => NodeAnswer::Is(body),
+            _ if is_busy => NodeAnswer::Unknown(status.as_u16().to_string()),
+            _ if status == StatusCode::NOT_FOUND && code(&body) == "task-not-found" => NodeAnswer::Missing,
+            _ => NodeAnswer::Refused { status: status.as_u16(), code: code(&body) },
         }
     }
 }
 
-impl<T> Answer<T> {
-    fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
+impl<T> NodeAnswer<T> {
+    fn map<U>(self, to: impl FnOnce(T) -> U) -> NodeAnswer<U> {
         match self {
-            Self::Is(body) => Answer::Is(to(body)),
-            Self::Unknown(why) => Answer::Unknown(why),
-            Self::Missing => Answer::Missing,
-            Self::Refused { status, code } => Answer::Refused { status, code },
+            Self::Is(body) => NodeAnswer::Is(to(body)),
+            Self::Unknown(why) => NodeAnswer::Unknown(why),
+            Self::Missing => NodeAnswer::Missing,
+            Self::Refused { status, code } => NodeAnswer::Refused { status, code },
         }
     }
 }

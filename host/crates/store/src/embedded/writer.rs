@@ -25,10 +25,10 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Answers a caller once its group was committed or could not be.
-type Answer = Box<dyn FnOnce(&Result<()>) + Send>;
+type Reply = Box<dyn FnOnce(&Result<()>) + Send>;
 
 /// Performs a step, or nothing if the group cannot be committed anyway.
-type Perform = Box<dyn FnOnce(Option<&mut Steps<'_>>, &Clock) -> Answer + Send>;
+type Perform = Box<dyn FnOnce(Option<&mut Steps<'_>>, &Clock) -> Reply + Send>;
 
 struct Job {
     bytes: usize,
@@ -64,7 +64,7 @@ impl Writer {
         step: impl FnOnce(&mut Steps<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tell, told) = oneshot::channel();
-        let perform = move |steps: Option<&mut Steps<'_>>, clock: &Clock| -> Answer {
+        let perform = move |steps: Option<&mut Steps<'_>>, clock: &Clock| -> Reply {
             let result = steps.map(|steps| steps.perform(clock.now(), step));
             Box::new(move |committed| {
                 let answer = match (committed, result) {
@@ -142,8 +142,8 @@ fn run(
 fn perform(
     first: Job,
     waiting: &mut mpsc::Receiver<Job>,
-    answers: &mut Vec<Answer>,
-    mut perform: impl FnMut(Job) -> Answer,
+    answers: &mut Vec<Reply>,
+    mut perform: impl FnMut(Job) -> Reply,
 ) {
     let (mut job, mut bytes) = (Some(first), 0);
     while let Some(next) = job {

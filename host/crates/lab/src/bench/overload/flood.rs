@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use hyper::{StatusCode, header::RETRY_AFTER};
 
 use crate::bench::{
-    http::{Answer, Call, Connection, Target},
+    http::{Call, Connection, HttpAnswer, Target},
     load::on_own_thread,
     memory::resident_bytes,
     metronome::Metronome,
@@ -122,7 +122,7 @@ impl Line<'_> {
         Ok(())
     }
 
-    fn count(&self, answer: anyhow::Result<(StatusCode, Answer)>) {
+    fn count(&self, answer: anyhow::Result<(StatusCode, HttpAnswer)>) {
         let mut counts = self.counts.borrow_mut();
         match answer {
             Ok((StatusCode::ACCEPTED, _)) => counts.accepted += 1,
