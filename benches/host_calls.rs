@@ -21,7 +21,7 @@ use fusebox_core::{
     name::TenantId,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{Call, CompileCommand, Guest, HostCalls, LoadedModule, Options, Patience, Sandbox};
+use fusebox_sandbox::{Call, CompileCommand, Guest, HostCalls, LoadedModule, Options, Sandbox, WaitLimit};
 
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -97,7 +97,7 @@ const LOOPS: &[(&str, &str)] = &[
 struct AtOnce;
 
 impl HostCalls for AtOnce {
-    fn call(&self, _: Guest<'_>, asked: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, asked: HostCall, _: &WaitLimit) -> Result<HostAnswer, Refusal> {
         match asked {
             HostCall::KvGet(_) => Ok(HostAnswer::Value { revision: 1, value: Bytes::from_static(&[7; 65_536]) }),
             HostCall::KvSet { .. } => Ok(HostAnswer::Set(1)),

@@ -13,7 +13,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     limits::CALL_MS_MAX,
 };
-use fusebox_sandbox::{Guest, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, WaitLimit};
 
 /// Interval at which a waiting thread checks whether its run was stopped.
 const LOOK: Duration = Duration::from_millis(10);
@@ -27,24 +27,24 @@ pub struct Routed {
 }
 
 impl HostCalls for Routed {
-    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
         match call {
-            HostCall::Http(_) => self.http.call(guest, call, patience),
-            _ => self.rest.call(guest, call, patience),
+            HostCall::Http(_) => self.http.call(guest, call, limit),
+            _ => self.rest.call(guest, call, limit),
         }
     }
 }
 
-/// Waits on a slot's thread for an answer: until the deadline of `patience`, and at most [`CALL_MS_MAX`].
+/// Waits on a slot's thread for an answer: until the deadline of `limit`, and at most [`CALL_MS_MAX`].
 ///
 /// # Errors
 /// Fails with the answer's own refusal, with [`Refusal::Unavailable`] if the sender is dropped, or with
 /// [`Refusal::TimedOut`].
-pub fn wait(told: &Receiver<Result<HostAnswer, Refusal>>, patience: &Patience) -> Result<HostAnswer, Refusal> {
+pub fn wait(told: &Receiver<Result<HostAnswer, Refusal>>, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
     let until = Instant::now() + Duration::from_millis(CALL_MS_MAX);
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let Some(left) = patience.left().map(|own| own.min(left)).filter(|left| !left.is_zero()) else {
+        let Some(left) = limit.left().map(|own| own.min(left)).filter(|left| !left.is_zero()) else {
             return Err(Refusal::TimedOut);
         };
         match told.recv_timeout(left.min(LOOK)) {
@@ -67,15 +67,15 @@ mod tests {
     #[test]
     fn a_wait_ends_with_an_answer_with_its_time_or_with_a_stop() {
         let stop = StopFlag::default();
-        let patience = |ms| Patience::new(Instant::now() + Duration::from_millis(ms), stop.clone());
+        let limit = |ms| WaitLimit::new(Instant::now() + Duration::from_millis(ms), stop.clone());
         let (tell, told) = mpsc::sync_channel(1);
         tell.send(Ok(HostAnswer::Set(7))).unwrap();
-        assert_eq!(wait(&told, &patience(60_000)), Ok(HostAnswer::Set(7)));
-        assert_eq!(wait(&told, &patience(20)), Err(Refusal::TimedOut));
+        assert_eq!(wait(&told, &limit(60_000)), Ok(HostAnswer::Set(7)));
+        assert_eq!(wait(&told, &limit(20)), Err(Refusal::TimedOut));
         stop.raise(StopReason::Cancelled);
-        assert_eq!(wait(&told, &patience(60_000)), Err(Refusal::TimedOut));
+        assert_eq!(wait(&told, &limit(60_000)), Err(Refusal::TimedOut));
         drop(tell);
-        let unstopped = Patience::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
+        let unstopped = WaitLimit::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
         assert_eq!(wait(&told, &unstopped), Err(Refusal::Unavailable));
     }
 }

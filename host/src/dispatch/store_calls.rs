@@ -9,7 +9,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     limits::CALL_MS_MAX,
 };
-use fusebox_sandbox::{Guest, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, WaitLimit};
 use tokio::runtime::Handle;
 
 use crate::{host_calls, secrets::SecretsKey};
@@ -77,7 +77,7 @@ impl StoreHostCalls {
 }
 
 impl HostCalls for StoreHostCalls {
-    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
         let of = Namespace { tenant: guest.tenant.clone(), function: guest.function.clone() };
         let (tell, told) = mpsc::sync_channel(1);
         let asked = self.clone();
@@ -85,7 +85,7 @@ impl HostCalls for StoreHostCalls {
             // Errors are ignored: the caller may have timed out.
             drop(tell.send(asked.answer(&of, call).await));
         });
-        host_calls::wait(&told, patience)
+        host_calls::wait(&told, limit)
     }
 }
 

@@ -31,7 +31,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     limits::HTTP_MS_MAX,
 };
-use fusebox_sandbox::{Guest, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, WaitLimit};
 use rustls::RootCertStore;
 use tokio::{runtime::Handle, time};
 
@@ -88,10 +88,10 @@ impl Egress {
     ///
     /// # Errors
     /// Fails if the request is invalid or not allowed, or if no complete response arrives in time.
-    pub async fn send(&self, request: &Bytes, guest: Guest<'_>, patience: &Patience) -> Result<Bytes, Refused> {
+    pub async fn send(&self, request: &Bytes, guest: Guest<'_>, limit: &WaitLimit) -> Result<Bytes, Refused> {
         let answer = tokio::select! {
-            answer = self.sent(request, guest, patience) => answer,
-            () = stopped(patience) => Err(Refused::Stopped),
+            answer = self.sent(request, guest, limit) => answer,
+            () = stopped(limit) => Err(Refused::Stopped),
         };
         self.0.counters.count(&answer);
         if let Err(refused) = &answer {
@@ -100,7 +100,7 @@ impl Egress {
         answer
     }
 
-    async fn sent(&self, request: &Bytes, guest: Guest<'_>, patience: &Patience) -> Result<Bytes, Refused> {
+    async fn sent(&self, request: &Bytes, guest: Guest<'_>, limit: &WaitLimit) -> Result<Bytes, Refused> {
         let connector = self.0.connector.as_ref().ok_or(Refused::Off)?;
         let outbound = Outbound::parse(request)?;
         if !guest.grants.allow_host(&outbound.name(), outbound.port, outbound.scheme_port) {
@@ -108,7 +108,7 @@ impl Egress {
         }
         // Taken before name resolution, so that a deliberately slow name server uses up only its own tenant's share.
         let place = Arc::new(self.0.places.take(guest.tenant).ok_or(Refused::Busy)?);
-        let until = patience.until().min(Instant::now() + Duration::from_millis(HTTP_MS_MAX));
+        let until = limit.until().min(Instant::now() + Duration::from_millis(HTTP_MS_MAX));
         let exchanged =
             async { exchange::exchange(connector.connect(&outbound, place.clone()).await?, outbound).await };
         time::timeout_at(until.into(), exchanged).await.map_err(|_| Refused::TimedOut)?
@@ -116,17 +116,17 @@ impl Egress {
 }
 
 impl HostCalls for Egress {
-    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
         let HostCall::Http(request) = call else { return Err(Refusal::Invalid) };
-        let answer = self.0.runtime.block_on(self.send(&request.into(), guest, patience));
+        let answer = self.0.runtime.block_on(self.send(&request.into(), guest, limit));
         answer.map(HostAnswer::Http).map_err(|refused| refused.refusal())
     }
 }
 
 /// Completes once the run is stopped. The deadline is not checked here: `sent` enforces it.
-async fn stopped(patience: &Patience) {
+async fn stopped(limit: &WaitLimit) {
     let mut ticks = time::interval(STOP_CHECK);
-    while patience.left().is_some() || Instant::now() >= patience.until() {
+    while limit.left().is_some() || Instant::now() >= limit.until() {
         ticks.tick().await;
     }
 }

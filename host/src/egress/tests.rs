@@ -139,8 +139,8 @@ async fn send(egress: &Egress, request: &str) -> Result<String, Refused> {
 }
 
 async fn send_within(egress: &Egress, request: &str, time: Duration, stop: &StopFlag) -> Result<String, Refused> {
-    let patience = Patience::new(Instant::now() + time, stop.clone());
-    let answer = egress.send(&Bytes::copy_from_slice(request.as_bytes()), guest(), &patience).await?;
+    let limit = WaitLimit::new(Instant::now() + time, stop.clone());
+    let answer = egress.send(&Bytes::copy_from_slice(request.as_bytes()), guest(), &limit).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

@@ -16,7 +16,7 @@ use fusebox_core::{
     limits::{HTTP_ANSWER_BYTES_MAX, HTTP_MS_MAX, HTTP_REQUEST_BYTES_MAX},
     name::{FunctionName, TenantId},
 };
-use fusebox_sandbox::{Guest, HostCalls, Patience, StopFlag};
+use fusebox_sandbox::{Guest, HostCalls, StopFlag, WaitLimit};
 use serde::{Deserialize, Serialize};
 
 use super::passing;
@@ -57,21 +57,21 @@ impl Proxy {
         Ok(Self { control, _process: Some(process) })
     }
 
-    fn send(&self, asked: &GuestRequest, patience: &Patience) -> io::Result<Result<HostAnswer, Refusal>> {
+    fn send(&self, asked: &GuestRequest, limit: &WaitLimit) -> io::Result<Result<HostAnswer, Refusal>> {
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(TICK))?;
         passing::send(&self.control, REQUEST, Some(&theirs))?;
         drop(theirs);
         frames::write(&mut ours, &postcard::to_allocvec(asked).map_err(io::Error::other)?)?;
-        let answer = frames::read(&mut Waiting { socket: ours, patience }, bytes(HTTP_ANSWER_BYTES_MAX) + FRAME_BYTES)?;
+        let answer = frames::read(&mut Waiting { socket: ours, limit }, bytes(HTTP_ANSWER_BYTES_MAX) + FRAME_BYTES)?;
         postcard::from_bytes(&answer).map_err(io::Error::other)
     }
 }
 
 impl HostCalls for Proxy {
-    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
         let HostCall::Http(request) = call else { return Err(Refusal::Invalid) };
-        let left = patience.left().ok_or(Refusal::TimedOut)?;
+        let left = limit.left().ok_or(Refusal::TimedOut)?;
         let asked = GuestRequest {
             tenant: guest.tenant.clone(),
             function: guest.function.clone(),
@@ -79,24 +79,24 @@ impl HostCalls for Proxy {
             request,
             ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         };
-        self.send(&asked, patience).unwrap_or_else(|error| match error.kind() {
+        self.send(&asked, limit).unwrap_or_else(|error| match error.kind() {
             ErrorKind::TimedOut => Err(Refusal::TimedOut),
             _ => Err(Refusal::Unavailable),
         })
     }
 }
 
-/// Reader that blocks until the deadline of `patience`.
+/// Reader that blocks until the deadline of `limit`.
 struct Waiting<'a> {
     socket: UnixStream,
-    patience: &'a Patience,
+    limit: &'a WaitLimit,
 }
 
 impl Read for Waiting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.socket.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock && self.patience.left().is_some() => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && self.limit.left().is_some() => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
                 done => return done,
             }
@@ -125,7 +125,7 @@ fn answer(mut asker: UnixStream, egress: &Egress) -> io::Result<()> {
         postcard::from_bytes(&asked).map_err(io::Error::other)?;
     let guest = Guest { tenant: &tenant, function: &function, grants: &grants, attempt: None };
     let until = Instant::now() + Duration::from_millis(ms.min(HTTP_MS_MAX));
-    let answer = egress.call(guest, HostCall::Http(request), &Patience::new(until, StopFlag::default()));
+    let answer = egress.call(guest, HostCall::Http(request), &WaitLimit::new(until, StopFlag::default()));
     frames::write(&mut asker, &postcard::to_allocvec(&answer).map_err(io::Error::other)?)
 }
 
@@ -139,11 +139,11 @@ mod tests {
 
     fn ask(proxy: &Proxy, request: &str) -> Result<HostAnswer, Refusal> {
         let request = HttpRequest::try_from(bytes::Bytes::from(request.to_owned())).unwrap();
-        let patience = Patience::new(Instant::now() + Duration::from_secs(20), StopFlag::default());
+        let limit = WaitLimit::new(Instant::now() + Duration::from_secs(20), StopFlag::default());
         let (tenant, function) = (TenantId::default_tenant(), "notify".parse().unwrap());
         let grants = Grants::parse_list("http=api.example.com").unwrap();
         let guest = Guest { tenant: &tenant, function: &function, grants: &grants, attempt: None };
-        proxy.call(guest, HostCall::Http(request), &patience)
+        proxy.call(guest, HostCall::Http(request), &limit)
     }
 
     #[tokio::test(flavor = "multi_thread")]

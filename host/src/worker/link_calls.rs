@@ -12,7 +12,7 @@ use fusebox_core::{
     name::TenantId,
     wire::{AttemptId, FromWorker},
 };
-use fusebox_sandbox::{Guest, HostCalls, Patience};
+use fusebox_sandbox::{Guest, HostCalls, WaitLimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::held::HeldAttempts;
@@ -41,13 +41,13 @@ pub fn channel() -> (LinkHostCalls, UnboundedReceiver<PendingCall>) {
 }
 
 impl HostCalls for LinkHostCalls {
-    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
         // Only tasks run in a worker's process.
         let attempt = guest.attempt.ok_or(Refusal::Unavailable)?;
         let (tell, told) = mpsc::sync_channel(1);
-        let pending = PendingCall { tenant: guest.tenant.clone(), attempt, call, until: patience.until(), tell };
+        let pending = PendingCall { tenant: guest.tenant.clone(), attempt, call, until: limit.until(), tell };
         self.calls.send(pending).map_err(|_| Refusal::Unavailable)?;
-        host_calls::wait(&told, patience)
+        host_calls::wait(&told, limit)
     }
 }
 

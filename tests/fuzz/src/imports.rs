@@ -17,7 +17,7 @@ use fusebox_core::{
     time::Millis,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{Call, Guest, HostCalls, LoadedModule, Patience};
+use fusebox_sandbox::{Call, Guest, HostCalls, LoadedModule, WaitLimit};
 
 use crate::sandbox;
 
@@ -93,7 +93,7 @@ fn guest(module: &str, functions: &[(&str, &str, &str)], entry: &str) -> String 
 struct Answers;
 
 impl HostCalls for Answers {
-    fn call(&self, _: Guest<'_>, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, call: HostCall, _: &WaitLimit) -> Result<HostAnswer, Refusal> {
         let value = Bytes::from_static(b"an answer");
         match call {
             HostCall::Config(_) => Ok(HostAnswer::Config(value)),

@@ -13,7 +13,7 @@ use fusebox_core::{
 use wasmtime::{Result, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::{Call, ending::Ending, epoch::TICK, host_calls::Patience, limiter::Limiter, log::Log};
+use crate::{Call, ending::Ending, epoch::TICK, host_calls::WaitLimit, limiter::Limiter, log::Log};
 
 /// State of one run, accessible to its host functions.
 pub(crate) struct Host {
@@ -51,8 +51,8 @@ impl Host {
     pub(crate) fn ask(&self, call: HostCall) -> Result<Result<HostAnswer, Refusal>, Ending> {
         self.check()?;
         let Some(host_calls) = &self.call.host_calls else { return Ok(Err(Refusal::Unavailable)) };
-        let patience = Patience::new(self.deadline, self.call.stop.clone());
-        let answer = host_calls.call(self.call.guest(), call, &patience);
+        let limit = WaitLimit::new(self.deadline, self.call.stop.clone());
+        let answer = host_calls.call(self.call.guest(), call, &limit);
         self.check()?;
         Ok(answer)
     }

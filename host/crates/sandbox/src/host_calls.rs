@@ -27,22 +27,22 @@ pub struct Guest<'a> {
 /// Answers the calls of a run that require a grant. Invoked on the slot's thread, and only for capabilities in
 /// [`Guest::grants`]; the implementation checks the host of an HTTP request.
 pub trait HostCalls: Send + Sync {
-    /// Answers one call. Must return by the end of `patience`: the guest waits meanwhile, and neither its fuel nor the
+    /// Answers one call. Must return by the end of `limit`: the guest waits meanwhile, and neither its fuel nor the
     /// epoch can end it.
     ///
     /// # Errors
     /// Returns the refusal to pass to the guest.
-    fn call(&self, guest: Guest<'_>, call: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal>;
+    fn call(&self, guest: Guest<'_>, call: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal>;
 }
 
 /// Time limit of a host call: the run's deadline, or an earlier stop of the run.
 #[derive(Clone, Debug)]
-pub struct Patience {
+pub struct WaitLimit {
     pub(crate) until: Instant,
     pub(crate) stop: StopFlag,
 }
 
-impl Patience {
+impl WaitLimit {
     /// Returns a limit that ends at `until`, or when `stop` is raised.
     #[must_use]
     pub fn new(until: Instant, stop: StopFlag) -> Self {

@@ -108,7 +108,7 @@ pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use call::{Call, Run, StopFlag};
 pub use compile::compile_child;
-pub use host_calls::{Guest, HostCalls, Patience};
+pub use host_calls::{Guest, HostCalls, WaitLimit};
 pub use prepare::digest;
 
 use cache::Cache;

@@ -141,8 +141,8 @@ async fn nothing_is_unpacked() {
     let packed = include_bytes!("zeros.gz");
     let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
     let (address, seen) = server([head.as_bytes(), packed].concat()).await;
-    let patience = Patience::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
-    let answer = public(address).send(&Bytes::from_static(GET.as_bytes()), guest(), &patience).await.unwrap();
+    let limit = WaitLimit::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
+    let answer = public(address).send(&Bytes::from_static(GET.as_bytes()), guest(), &limit).await.unwrap();
     assert!(answer.ends_with(packed) && answer.starts_with(b"200\ncontent-encoding: gzip\n"));
     assert!(!seen.lock().unwrap()[0].contains("accept-encoding"), "nothing is asked for either");
 }

@@ -97,9 +97,9 @@ async fn a_port_that_browsers_block_is_not_connected_to() {
     let (egress, network) = egress(network(server, &[&[PUBLIC]]));
     // A version that was granted it before this rule.
     let grants = serde_json::from_str(r#"{"http":["a.example.com:25"]}"#).unwrap();
-    let patience = Patience::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
+    let limit = WaitLimit::new(Instant::now() + Duration::from_secs(60), StopFlag::default());
     let request = Bytes::from_static(b"GET http://a.example.com:25/\n\n");
-    let refused = egress.send(&request, Guest { grants: &grants, ..guest() }, &patience).await;
+    let refused = egress.send(&request, Guest { grants: &grants, ..guest() }, &limit).await;
     assert_eq!(refused, Err(Refused::Port(25)));
     assert!(network.resolved.lock().unwrap().is_empty() && network.connected().is_empty());
 }

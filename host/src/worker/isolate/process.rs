@@ -15,7 +15,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Outcome, Receipt, StopReason},
 };
-use fusebox_sandbox::{Call, Patience, Run, Sandbox, StopFlag};
+use fusebox_sandbox::{Call, Run, Sandbox, StopFlag, WaitLimit};
 
 use super::{
     NotRun, Start,
@@ -226,7 +226,7 @@ impl Patient<'_> {
 fn ask(call: &Call, question: HostCall, until: Instant) -> Result<HostAnswer, Refusal> {
     match &call.host_calls {
         Some(host_calls) if call.invocation.grants.allow(&question) => {
-            host_calls.call(call.guest(), question, &Patience::new(until, call.stop.clone()))
+            host_calls.call(call.guest(), question, &WaitLimit::new(until, call.stop.clone()))
         }
         Some(_) => Err(Refusal::Refused),
         None => Err(Refusal::Unavailable),

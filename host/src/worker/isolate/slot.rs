@@ -14,7 +14,7 @@ use fusebox_core::{
     limits::{LOADED_BYTES_MAX, SLOT_STACK_BYTES},
 };
 use fusebox_jail::{Inmate, Plan, Setting, User};
-use fusebox_sandbox::{Guest, HostCalls, Patience, Sandbox, StopFlag};
+use fusebox_sandbox::{Guest, HostCalls, Sandbox, StopFlag, WaitLimit};
 use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::messages::{self, FromSlot, Stop, TO_SLOT_BYTES_MAX, ToSlot};
@@ -97,7 +97,7 @@ fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn Ho
 struct Parent(Mutex<UnixStream>);
 
 impl HostCalls for Parent {
-    fn call(&self, _: Guest<'_>, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, call: HostCall, _: &WaitLimit) -> Result<HostAnswer, Refusal> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = messages::write(&mut *calls, &FromSlot::Asks(call));
         match asked.and_then(|()| messages::read(&mut *calls, TO_SLOT_BYTES_MAX)) {

@@ -10,7 +10,7 @@ use fusebox_core::{
     function::RunLimits,
     id::ModuleDigest,
 };
-use fusebox_sandbox::{Guest, Patience};
+use fusebox_sandbox::{Guest, WaitLimit};
 
 use super::*;
 
@@ -44,7 +44,7 @@ impl Runner for Together {
 struct Nothing;
 
 impl HostCalls for Nothing {
-    fn call(&self, _: Guest<'_>, _: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, _: HostCall, _: &WaitLimit) -> Result<HostAnswer, Refusal> {
         Err(Refusal::Unavailable)
     }
 }

@@ -17,7 +17,7 @@ use fusebox_core::{
     limits::{HTTP_REQUEST_BYTES_MAX, KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX},
     outcome::{Outcome, StopReason},
 };
-use fusebox_sandbox::{Call, Guest, HostCalls, Patience, Run};
+use fusebox_sandbox::{Call, Guest, HostCalls, Run, WaitLimit};
 use proptest::prelude::*;
 
 use crate::support::{ample, answer, call, code, core_with, returned, run_call, sandbox, timed, wasm};
@@ -38,20 +38,20 @@ struct Planted {
 }
 
 impl HostCalls for Planted {
-    fn call(&self, guest: Guest<'_>, call: HostCall, _: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, guest: Guest<'_>, call: HostCall, _: &WaitLimit) -> Result<HostAnswer, Refusal> {
         assert_eq!(guest.function.as_str(), "tested");
         self.asked.lock().unwrap().push(call);
         self.answer.clone()
     }
 }
 
-/// Never answers: waits until its patience is exhausted.
+/// Never answers: waits until its limit is exhausted.
 struct Silent(AtomicU32);
 
 impl HostCalls for Silent {
-    fn call(&self, _: Guest<'_>, _: HostCall, patience: &Patience) -> Result<HostAnswer, Refusal> {
+    fn call(&self, _: Guest<'_>, _: HostCall, limit: &WaitLimit) -> Result<HostAnswer, Refusal> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        while let Some(left) = patience.left() {
+        while let Some(left) = limit.left() {
             thread::park_timeout(left.min(Duration::from_millis(5)));
         }
         Err(Refusal::TimedOut)
