@@ -22,9 +22,9 @@ use crate::telemetry::metrics::Metrics;
 
 mod turns;
 
-use turns::{Room, Ticket, Turns};
+use turns::{Bounds, Ticket, Turns};
 
-const ROOM: Room = Room { at_once: COMPILES_MAX, all: COMPILE_WAITERS_MAX, of_one: COMPILE_WAITERS_PER_TENANT_MAX };
+const ROOM: Bounds = Bounds { at_once: COMPILES_MAX, all: COMPILE_WAITERS_MAX, of_one: COMPILE_WAITERS_PER_TENANT_MAX };
 
 /// Compiler of modules. Cheap to clone.
 #[derive(Clone)]

@@ -85,7 +85,7 @@ pub async fn serve(listener: TcpListener, vitals: Arc<dyn Vitals>) {
 }
 
 /// Health and metrics of this process.
-pub struct Own {
+pub struct OwnVitals {
     /// Store of the process, if it has one.
     pub store: Option<Arc<dyn Store>>,
     /// Metrics of the process.
@@ -94,7 +94,7 @@ pub struct Own {
     pub readiness: Readiness,
 }
 
-impl Own {
+impl OwnVitals {
     /// Creates the vitals of a process with a store.
     #[must_use]
     pub fn new(store: &Arc<dyn Store>, metrics: &Arc<Metrics>, readiness: &Readiness) -> Self {
@@ -103,7 +103,7 @@ impl Own {
 }
 
 #[async_trait]
-impl Vitals for Own {
+impl Vitals for OwnVitals {
     async fn tell(&self, asked: Probe) -> ProbeResult {
         let not_well = |error: &dyn std::fmt::Display| Unhealthy(error.to_string());
         match asked {

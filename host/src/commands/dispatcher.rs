@@ -8,7 +8,7 @@ use fusebox_ui as ui;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admin::{self, AdminArgs, Own},
+    admin::{self, AdminArgs, OwnVitals},
     dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
     egress::EgressArgs,
     isolate::IsolateArgs,
@@ -96,7 +96,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let store = store?;
     let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
     let readiness = Readiness::new();
-    let health = args.admin.start(Own::new(&store, &metrics, &readiness))?;
+    let health = args.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
     let stop = CancellationToken::new();
     let host_calls = StoreHostCalls::new(store.clone(), args.secrets.read()?);
     let own = Parts {

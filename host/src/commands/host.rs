@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admin::{AdminArgs, Own},
+    admin::{AdminArgs, OwnVitals},
     dispatching::{DispatchArgs, Dispatching, Parts},
     egress::EgressArgs,
     isolate::IsolateArgs,
@@ -102,7 +102,7 @@ impl Host {
         let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &Clock::System, &metrics)?);
         let stop = CancellationToken::new();
         let readiness = Readiness::new();
-        let health = options.admin.start(Own::new(&store, &metrics, &readiness))?;
+        let health = options.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
         tokio::spawn(gate.follow(stop.clone()));
         let quotas = QuotaBook::open(store.clone()).await;
         let own = Parts {

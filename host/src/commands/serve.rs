@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admin::{self, AdminArgs, Own},
+    admin::{self, AdminArgs, OwnVitals},
     dispatcher::shared_store,
     parts::{self, StoreAddress},
     signals::Signals,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cli::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
-    dispatch::{crew::Crew, stored::StoredInvoker},
+    dispatch::{crew::CrewWatch, stored::StoredInvoker},
     modules::Modules,
     rest::{self, App, RestSettings, quota::Meter, room::Room},
     telemetry::{health::Readiness, metrics::Metrics},
@@ -95,12 +95,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
     let stop = CancellationToken::new();
-    let health = args.admin.start(Own::new(&store, &metrics, &readiness))?;
+    let health = args.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
     tokio::spawn(crate::skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
     tokio::spawn(crate::loss::watch(store.clone(), metrics.clone(), stop.clone()));
     tokio::spawn(gate.follow(stop.clone()));
     let quotas = QuotaBook::open(store.clone()).await;
-    let crew = Crew::new(store.clone());
+    let crew = CrewWatch::new(store.clone());
     let app = App {
         gate,
         store: store.clone(),

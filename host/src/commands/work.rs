@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admin::{self, AdminArgs, Own},
+    admin::{self, AdminArgs, OwnVitals},
     confine::{self, Admin, Confined},
     egress::EgressArgs,
     jail::JailArg,
@@ -87,7 +87,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
     let sandbox = confined.sandbox.start()?;
     let metrics = Arc::new(Metrics::new(args.slots));
     let readiness = Readiness::new();
-    let vitals = Arc::new(Own { store: None, metrics: metrics.clone(), readiness: readiness.clone() });
+    let vitals = Arc::new(OwnVitals { store: None, metrics: metrics.clone(), readiness: readiness.clone() });
     match confined.admin {
         Some(Admin::Own(listener)) => drop(tokio::spawn(admin::serve(listener, vitals))),
         Some(Admin::Helpers(questions)) => questions.answer(vitals)?,

@@ -17,7 +17,7 @@ use super::calls::RemoteGuest;
 use fusebox_store::{Claim, LeasedTask};
 
 /// Leased attempt.
-pub(super) struct Held {
+pub(super) struct LeasedAttempt {
     /// Number of the attempt.
     pub(super) attempt: Attempt,
     /// Worker that it is assigned to.
@@ -38,10 +38,10 @@ pub(super) struct Held {
     pub(super) reported: bool,
 }
 
-/// Held attempts by task. A task has at most one current attempt.
+/// LeasedAttempt attempts by task. A task has at most one current attempt.
 #[derive(Default)]
 pub(super) struct Attempts {
-    held: HashMap<TaskId, Held>,
+    held: HashMap<TaskId, LeasedAttempt>,
 }
 
 impl Attempts {
@@ -53,7 +53,7 @@ impl Attempts {
         if self.current(task).is_some_and(|held| held > attempt) {
             return Some((task, attempt));
         }
-        let held = Held {
+        let held = LeasedAttempt {
             attempt,
             worker,
             token,
@@ -82,13 +82,13 @@ impl Attempts {
         own.map(|(task, held)| AttemptId { task, attempt: held.attempt }).collect()
     }
 
-    fn assigned(&self) -> impl Iterator<Item = (TaskId, &Held)> {
+    fn assigned(&self) -> impl Iterator<Item = (TaskId, &LeasedAttempt)> {
         let assigned = self.held.iter().filter(|(_, held)| held.invocation.is_none() && !held.reported);
         assigned.map(|(task, held)| (*task, held))
     }
 
     /// Returns the attempt if it is the current one of its task.
-    pub(super) fn get(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut Held> {
+    pub(super) fn get(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut LeasedAttempt> {
         self.held.get_mut(&task).filter(|held| held.attempt == attempt)
     }
 

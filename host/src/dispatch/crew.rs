@@ -38,7 +38,7 @@ impl From<Missing> for InvokeError {
 }
 
 /// Cache of the announcements.
-pub struct Crew {
+pub struct CrewWatch {
     store: Arc<dyn Store>,
     patience: Duration,
     seen: Mutex<Seen>,
@@ -50,7 +50,7 @@ struct Seen {
     absent: Option<(Instant, Missing)>,
 }
 
-impl Crew {
+impl CrewWatch {
     /// Creates a cache for this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
@@ -118,10 +118,10 @@ mod tests {
     async fn what_is_missing_is_told_after_a_while_and_whoever_comes_back_is_seen_at_once() {
         let home = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), Clock::System).unwrap());
-        let patient = Crew::with_patience(store.clone(), Duration::from_secs(3_600));
+        let patient = CrewWatch::with_patience(store.clone(), Duration::from_secs(3_600));
         patient.look().await;
         assert_eq!(patient.missing(), None, "nobody is there, but not for long");
-        let crew = Crew::with_patience(store.clone(), Duration::ZERO);
+        let crew = CrewWatch::with_patience(store.clone(), Duration::ZERO);
         assert_eq!(crew.missing_now().await, None, "nobody has looked yet");
         crew.look().await;
         assert_eq!(crew.missing(), Some(Missing::Dispatcher));

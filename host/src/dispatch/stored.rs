@@ -14,7 +14,7 @@ use fusebox_core::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
-use super::crew::Crew;
+use super::crew::CrewWatch;
 use crate::{
     invoke::{InvokeError, Invoker},
     tenancy::QuotaBook,
@@ -39,7 +39,7 @@ pub struct StoredInvoker {
     /// Number of attempts, the same as for any task.
     pub attempts_max: Attempt,
     /// Presence of dispatchers and workers.
-    pub crew: Arc<Crew>,
+    pub crew: Arc<CrewWatch>,
 }
 
 #[async_trait]
@@ -168,7 +168,7 @@ mod tests {
             clock: clock.clone(),
             quotas,
             attempts_max: 7,
-            crew: Crew::new(store.clone()),
+            crew: CrewWatch::new(store.clone()),
         };
         let invoke = tokio::spawn(async move { invoker.invoke(function, Bytes::new()).await });
         ready.await;
@@ -184,7 +184,7 @@ mod tests {
         let (clock, tenant) = (Clock::System, TenantId::default_tenant());
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
         let function = function(&store, &tenant).await;
-        let crew = Crew::with_patience(store.clone(), Duration::ZERO);
+        let crew = CrewWatch::with_patience(store.clone(), Duration::ZERO);
         let quotas = QuotaBook::new(store.clone());
         let invoker = StoredInvoker { store: store.clone(), clock, quotas, attempts_max: 3, crew: crew.clone() };
         let ready = store.ready_hint();

@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use url::Host;
 
 use super::{
-    network::{Connected, Held, Network},
+    network::{Connected, Network, Permit},
     reach::{Closed, Reachable},
     refused::Refused,
     request::Outbound,
@@ -56,7 +56,7 @@ impl Connector {
 
     /// Connects to the request's host. `held` is dropped when name resolution is over, even if the caller has stopped
     /// waiting.
-    pub(super) async fn connect(&self, request: &Outbound, held: Held) -> Result<Box<dyn Stream>, Refused> {
+    pub(super) async fn connect(&self, request: &Outbound, held: Permit) -> Result<Box<dyn Stream>, Refused> {
         if ports::is_blocked(request.port) {
             return Err(Refused::Port(request.port));
         }
@@ -80,7 +80,7 @@ impl Connector {
     }
 
     /// Connects to the first reachable address that accepts.
-    async fn connect_any(&self, request: &Outbound, held: Held) -> Result<TcpStream, Refused> {
+    async fn connect_any(&self, request: &Outbound, held: Permit) -> Result<TcpStream, Refused> {
         let addresses = match &request.host {
             Host::Domain(name) => {
                 self.network.resolve(name, held).await.map_err(|error| unreachable(request, &error))?

@@ -15,14 +15,14 @@ use tokio::net::TcpStream;
 pub trait Network: Send + Sync {
     /// Returns all addresses of a name. `held` is dropped when the look-up is over, even if the caller has stopped
     /// waiting.
-    async fn resolve(&self, name: &str, held: Held) -> io::Result<Vec<IpAddr>>;
+    async fn resolve(&self, name: &str, held: Permit) -> io::Result<Vec<IpAddr>>;
 
     /// Connects to exactly this address.
     async fn connect(&self, address: SocketAddr) -> io::Result<Connected>;
 }
 
 /// Value dropped when a look-up is over.
-pub type Held = Arc<dyn Send + Sync>;
+pub type Permit = Arc<dyn Send + Sync>;
 
 /// Connection, with the addresses of both ends as the system reports them.
 pub struct Connected {
@@ -39,7 +39,7 @@ pub struct System;
 
 #[async_trait]
 impl Network for System {
-    async fn resolve(&self, name: &str, held: Held) -> io::Result<Vec<IpAddr>> {
+    async fn resolve(&self, name: &str, held: Permit) -> io::Result<Vec<IpAddr>> {
         let name = name.to_owned();
         let look_up = tokio::task::spawn_blocking(move || {
             // The system's resolver may take half a minute and cannot be interrupted.

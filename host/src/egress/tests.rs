@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    network::{Connected, Held},
+    network::{Connected, Permit},
     *,
 };
 
@@ -45,14 +45,14 @@ struct FakeNetwork {
     own: IpAddr,
     /// True if the name server never answers.
     is_stuck: bool,
-    stuck: Mutex<Vec<Held>>,
+    stuck: Mutex<Vec<Permit>>,
     resolved: Mutex<Vec<String>>,
     connected: Mutex<Vec<SocketAddr>>,
 }
 
 #[async_trait]
 impl Network for FakeNetwork {
-    async fn resolve(&self, name: &str, held: Held) -> io::Result<Vec<IpAddr>> {
+    async fn resolve(&self, name: &str, held: Permit) -> io::Result<Vec<IpAddr>> {
         self.resolved.lock().unwrap().push(name.to_owned());
         if self.is_stuck {
             self.stuck.lock().unwrap().push(held);

@@ -14,7 +14,7 @@ pub(super) type Ticket = u64;
 
 /// Bounds on callers.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct Bounds {
     /// Callers that compile at a time.
     pub(super) at_once: usize,
     /// Callers that wait or compile.
@@ -25,7 +25,7 @@ pub(super) struct Room {
 
 /// Queues of all owners.
 pub(super) struct Turns {
-    room: Room,
+    room: Bounds,
     next: Ticket,
     compiling: Vec<(Ticket, Owner)>,
     /// Waiting callers by owner; the front owner is next. No queue is empty.
@@ -33,7 +33,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(room: Room) -> Self {
+    pub(super) fn new(room: Bounds) -> Self {
         Self { room, next: 0, compiling: Vec::new(), lines: VecDeque::new() }
     }
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn turns() -> Turns {
-        Turns::new(Room { at_once: 2, all: 8, of_one: 4 })
+        Turns::new(Bounds { at_once: 2, all: 8, of_one: 4 })
     }
 
     fn of(name: &str) -> Owner {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn tenants_take_turns_however_much_one_of_them_asks_for() {
-        let mut turns = Turns::new(Room { at_once: 1, all: 100, of_one: 50 });
+        let mut turns = Turns::new(Bounds { at_once: 1, all: 100, of_one: 50 });
         let a: Vec<_> = (0..10).map(|_| turns.enter(of("a")).unwrap()).collect();
         let b: Vec<_> = (0..2).map(|_| turns.enter(of("b")).unwrap()).collect();
         let host = turns.enter(None).unwrap();

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use fusebox_api::{
     Paging,
-    keys::{CreateKey, GRACE_MS_DEFAULT, KeyView, Keys, NewKeyView, RotateKey, Whose},
+    keys::{CreateKey, GRACE_MS_DEFAULT, KeyFilter, KeyView, Keys, NewKeyView, RotateKey},
     rfc3339,
 };
 use fusebox_core::{error::ErrorCode, name::TenantId, time::Millis};
@@ -78,12 +78,12 @@ pub async fn create(
 /// List keys
 ///
 /// The keys of a tenant, the oldest first, including expired and revoked ones.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(Whose, Paging),
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(KeyFilter, Paging),
     responses((status = 200, body = Keys), (status = 404, description = "tenant-not-found")))]
 pub async fn list(
     State(app): State<Shared>,
     caller: Caller,
-    Query(Whose { tenant }): Query<Whose>,
+    Query(KeyFilter { tenant }): Query<KeyFilter>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Keys>, Problem> {
     let keys = admin::keys(&*app.store, &whose(&caller, tenant)?).await?;

@@ -7,7 +7,7 @@ use fusebox_core::wire::{self, FromDispatcher, FromWorker, Join};
 use tokio_util::sync::CancellationToken;
 
 use super::pace;
-use fusebox_link::{ConnectError, Dial, JoinToken, Link, Seldom};
+use fusebox_link::{ConnectError, Dial, JoinToken, Link, LogLimiter};
 
 /// Longest wait for the answer to a join.
 const WELCOME_TIME: Duration = Duration::from_secs(5);
@@ -73,12 +73,12 @@ pub(super) struct Joining {
     at: usize,
     wait: Duration,
     has_joined: bool,
-    said: Seldom,
+    said: LogLimiter,
 }
 
 impl Joining {
     pub(super) fn new(dispatchers: Dispatchers) -> Self {
-        Self { dispatchers, at: 0, wait: pace::REJOIN.0, has_joined: false, said: Seldom::default() }
+        Self { dispatchers, at: 0, wait: pace::REJOIN.0, has_joined: false, said: LogLimiter::default() }
     }
 
     /// Tries each address once, starting with the last one that succeeded; `None` after a pause if none did.

@@ -38,7 +38,7 @@ pub struct RotateKey {
 /// Tenant whose keys are listed.
 #[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Whose {
+pub struct KeyFilter {
     /// Only the operator may name a tenant other than its own.
     #[param(value_type = Option<String>)]
     pub tenant: Option<TenantId>,

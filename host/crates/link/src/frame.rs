@@ -42,7 +42,7 @@ pub(super) struct Parts(Bytes);
 
 /// Error of a frame whose lengths do not add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Torn;
+pub(super) struct BadFrame;
 
 impl Parts {
     pub(super) const fn new(frame: Bytes) -> Self {
@@ -50,13 +50,13 @@ impl Parts {
     }
 
     /// Returns the next message; `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<Bytes>, Torn> {
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, BadFrame> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let length = usize::try_from(self.0.try_get_u32().map_err(|_| Torn)?).map_err(|_| Torn)?;
+        let length = usize::try_from(self.0.try_get_u32().map_err(|_| BadFrame)?).map_err(|_| BadFrame)?;
         if length > MESSAGE_BYTES_MAX || length > self.0.len() {
-            return Err(Torn);
+            return Err(BadFrame);
         }
         Ok(Some(self.0.split_to(length)))
     }
@@ -66,7 +66,7 @@ impl Parts {
 mod tests {
     use super::*;
 
-    fn all(frame: Bytes) -> Result<Vec<Bytes>, Torn> {
+    fn all(frame: Bytes) -> Result<Vec<Bytes>, BadFrame> {
         let mut parts = Parts::new(frame);
         std::iter::from_fn(|| parts.next().transpose()).take(10).collect()
     }
@@ -92,8 +92,8 @@ mod tests {
         let frame = frame.take();
         let whole = [0, 7, 14];
         for length in (0..frame.len()).filter(|length| !whole.contains(length)) {
-            assert_eq!(all(frame.slice(..length)), Err(Torn), "{length}");
+            assert_eq!(all(frame.slice(..length)), Err(BadFrame), "{length}");
         }
-        assert_eq!(all(Bytes::from_static(&[255; 8])), Err(Torn));
+        assert_eq!(all(Bytes::from_static(&[255; 8])), Err(BadFrame));
     }
 }

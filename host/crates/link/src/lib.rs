@@ -13,9 +13,9 @@ mod frame;
 mod handshake;
 mod link;
 mod listener;
+mod log_limiter;
 mod pair;
 mod seal;
-mod seldom;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -29,7 +29,7 @@ pub use self::{
     connect::{ConnectError, Dial, Direct, address, connect},
     link::{Link, LinkReceiver, LinkSender, SendError},
     listener::{BindError, Listener},
-    seldom::Seldom,
+    log_limiter::LogLimiter,
     token::{BadToken, JoinToken},
 };
 

@@ -13,7 +13,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
     Counters, JoinToken, MESSAGE_BYTES_MAX,
-    frame::{FRAME_BYTES_MAX, Frame, Parts, Torn},
+    frame::{BadFrame, FRAME_BYTES_MAX, Frame, Parts},
     handshake::Session,
     pair::{self, Incoming, Message, Outgoing, Socket},
     seal::{Broken, Opener, Opening, Sealer, sealed_bytes},
@@ -162,7 +162,7 @@ impl LinkReceiver {
             match self.parts.next() {
                 Ok(Some(message)) => return Some(message),
                 Ok(None) => self.open_next().await?,
-                Err(Torn) => self.is_broken = true,
+                Err(BadFrame) => self.is_broken = true,
             }
             if self.is_broken {
                 self.opening = None;

@@ -25,7 +25,7 @@ use super::{
     admission::Answered,
     handshake::{self, CONFIRM_BYTES, HELLO_HEADER_BYTES, NOISE_BYTES, Verdict},
     link::Link,
-    seldom::Seldom,
+    log_limiter::LogLimiter,
 };
 
 /// Largest number of concurrent handshakes. Each takes a descriptor and a few kilobytes; a whole fleet can reconnect at
@@ -49,7 +49,7 @@ pub struct Listener {
     handshakes: JoinSet<Result<Link, NotIn>>,
     /// Handles of the same handshakes, oldest first.
     oldest: VecDeque<AbortHandle>,
-    said: Seldom,
+    said: LogLimiter,
 }
 
 /// Error of listening.
@@ -101,7 +101,7 @@ impl Listener {
             handshake_time: HANDSHAKE_TIME,
             handshakes: JoinSet::new(),
             oldest: VecDeque::new(),
-            said: Seldom::default(),
+            said: LogLimiter::default(),
         })
     }
 

@@ -36,7 +36,7 @@ pub(super) enum ToSlot {
     /// Call to run.
     Run { number: u64, invocation: Invocation, task: Option<TaskId>, attempt: Attempt, deadline: Millis },
     /// Answer to a host call of the run.
-    Told(Result<HostAnswer, Refusal>),
+    Answered(Result<HostAnswer, Refusal>),
 }
 
 /// Message from the slot: one answer to each message, preceded by host calls if it is a run.

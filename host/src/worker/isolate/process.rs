@@ -125,7 +125,7 @@ impl GuestProcess {
             match self.answer(until + MARGIN, Some(&call.stop))? {
                 Some(FromSlot::Asks(question)) => {
                     let told = ask(call, question, until);
-                    messages::write(&mut self.calls, &ToSlot::Told(told))?;
+                    messages::write(&mut self.calls, &ToSlot::Answered(told))?;
                 }
                 answer => return Ok(answer),
             }

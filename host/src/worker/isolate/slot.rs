@@ -101,7 +101,7 @@ impl HostCalls for Parent {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = messages::write(&mut *calls, &FromSlot::Asks(call));
         match asked.and_then(|()| messages::read(&mut *calls, TO_SLOT_BYTES_MAX)) {
-            Ok(ToSlot::Told(answer)) => answer,
+            Ok(ToSlot::Answered(answer)) => answer,
             _ => Err(Refusal::Unavailable),
         }
     }
@@ -109,10 +109,10 @@ impl HostCalls for Parent {
 
 /// Current run, shared with the thread that receives stops.
 #[derive(Default)]
-struct Current(Mutex<Told>);
+struct Current(Mutex<RunState>);
 
 #[derive(Default)]
-struct Told {
+struct RunState {
     running: Option<(u64, StopFlag)>,
     /// Last stop, which can arrive before its run begins.
     last: Option<Stop>,
@@ -120,25 +120,25 @@ struct Told {
 
 impl Current {
     fn begin(&self, number: u64, stop: StopFlag) {
-        let mut told = self.told();
-        if let Some(last) = told.last.filter(|last| last.number == number) {
+        let mut state = self.state();
+        if let Some(last) = state.last.filter(|last| last.number == number) {
             stop.raise(last.reason);
         }
-        told.running = Some((number, stop));
+        state.running = Some((number, stop));
     }
 
     fn listen(&self, mut stops: UnixStream) {
         // The longest message takes 11 bytes.
         while let Ok(stop) = messages::read::<Stop>(&mut stops, 64) {
-            let mut told = self.told();
-            told.last = Some(stop);
-            if let Some((_, flag)) = told.running.as_ref().filter(|(number, _)| *number == stop.number) {
+            let mut state = self.state();
+            state.last = Some(stop);
+            if let Some((_, flag)) = state.running.as_ref().filter(|(number, _)| *number == stop.number) {
                 flag.raise(stop.reason);
             }
         }
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn state(&self) -> MutexGuard<'_, RunState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

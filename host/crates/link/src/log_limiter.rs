@@ -12,9 +12,9 @@ const TEXTS_MAX: usize = 16;
 
 /// Texts that were logged within the last minute.
 #[derive(Debug, Default)]
-pub struct Seldom(HashMap<String, Instant>);
+pub struct LogLimiter(HashMap<String, Instant>);
 
-impl Seldom {
+impl LogLimiter {
     /// Returns true if `text` should be logged now.
     pub fn allows(&mut self, text: &str, now: Instant) -> bool {
         self.0.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_text_is_logged_once_a_minute_and_texts_are_bounded() {
-        let (mut seldom, now) = (Seldom::default(), Instant::now());
+        let (mut seldom, now) = (LogLimiter::default(), Instant::now());
         assert!(seldom.allows("a", now) && !seldom.allows("a", now) && seldom.allows("b", now));
         assert!(seldom.allows("a", now + AGAIN));
         seldom.forget();
