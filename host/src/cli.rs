@@ -51,18 +51,17 @@ Examples:
   fusebox up                                      a host on http://127.0.0.1:8000, its store in ./fusebox-data
   fusebox deploy hello.wasm --name hello          register a function
   fusebox invoke hello --data Ada                 run it now: its output on stdout
-  fusebox invoke hello --data Ada --task          run it as a task, which survives a crash, and wait for its end
+  fusebox invoke hello --data Ada --task          run it as a durable task, and wait for its end
   fusebox batch hello names.txt --wait            a task for each line
-  fusebox tasks                                   what was run, and how it ended
-  fusebox dead-letters replay --all               what failed, once more
+  fusebox tasks                                   tasks and their states, newest first
+  fusebox dead-letters replay --all               retry all failed tasks
 ";
 
 /// Examples of the lab's commands.
 const LAB_EXAMPLES: &str = if cfg!(feature = "lab") {
-    "\
-  fusebox demo                                    all of it in half a minute, on a host of its own
-  fusebox bench --out bench-output                how fast it is on this machine, with charts
-  fusebox chaos --mode push                       40 kills and pauses of a cluster of its own, and what came of them
+    "  fusebox demo                                    a tour in half a minute, on a private host
+  fusebox bench --out bench-output                throughput and latency on this machine, with charts
+  fusebox chaos --mode push                       40 faults in a private cluster, and a check of every task
 "
 } else {
     ""
@@ -72,22 +71,22 @@ const EXIT_CODES: &str = "
 Exit codes:
   0  done
   1  failed
-  2  the command line was wrong
-  3  the function failed: its own error, a trap, or its fuse
+  2  the command line is invalid
+  3  the function failed: its own error, a trap, or a limit
   4  there is no such function or task
-  5  the host does not answer, is too busy, or --timeout is over: try again";
+  5  the host does not answer or is too busy, or --timeout has passed: try again";
 
 /// Help heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
 
-/// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox on its own fuse
+/// Runs other people's functions, compiled to WebAssembly, each run in its own sandbox with its own limits
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, after_help = [EXAMPLES, LAB_EXAMPLES, EXIT_CODES].concat(), max_term_width = 110)]
 pub struct Cli {
     /// Log settings.
     #[command(flatten)]
     pub log: LogArgs,
-    /// Format of answers
+    /// Format of output
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE)]
     pub output: OutputFormat,
     /// Settings file for every command, in TOML; flags and the environment take precedence
@@ -128,15 +127,15 @@ pub enum Command {
     Secrets(SecretArgs),
     /// List tasks; show, watch, cancel or retry one
     Tasks(TasksArgs),
-    /// List tasks that failed, and try them again
+    /// List failed tasks, and retry them
     DeadLetters(DeadLettersArgs),
     /// List workers
     Workers(WorkersArgs),
-    /// Print what a task's run logged
+    /// Print the log of a task's run
     Logs(LogsArgs),
-    /// Make, list, revoke and rotate API keys
+    /// Create, list, revoke and rotate API keys
     Keys(KeysArgs),
-    /// Make, list and delete tenants
+    /// Create, list and delete tenants; show and set their quotas
     Tenants(TenantsArgs),
     /// Commands of the lab.
     #[cfg(feature = "lab")]
@@ -242,9 +241,9 @@ impl HostArgs {
 
 /// Limits of one run. Limits that are left out take the host's defaults.
 #[derive(Clone, Copy, Debug, Default, Args)]
-#[command(next_help_heading = "The fuse of each run")]
+#[command(next_help_heading = "Limits of each run")]
 pub struct LimitArgs {
-    /// CPU budget in fuel units; 1,000,000,000 is about a second of loops
+    /// CPU budget in fuel units, about one per instruction; 1,000,000,000 last for 0.1 to 1 s
     #[arg(long, value_name = "UNITS")]
     pub fuel: Option<u64>,
     /// Wall time, such as 500ms or 10s
@@ -256,7 +255,7 @@ pub struct LimitArgs {
     /// Output, such as 2MiB
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub output_size: Option<u64>,
-    /// Log kept, such as 128KiB
+    /// Log, such as 128KiB; the excess is dropped
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub log_size: Option<u64>,
 }
@@ -285,7 +284,7 @@ impl LimitArgs {
 /// File of the key that encrypts secrets at rest.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SecretsArgs {
-    /// File of the key that secrets are kept under, 64 hexadecimal digits; the same for each `serve` and `dispatcher`
+    /// File of the key that seals secrets, 64 hexadecimal digits; the same for each `serve` and `dispatcher`
     /// of a store. Make one with: (umask 077; openssl rand -hex 32 > secrets.key)
     #[arg(
         long = "secrets-key",
@@ -354,13 +353,13 @@ impl MaxArgs {
 
 /// Parses a size such as `16MiB` or `4096` into bytes.
 fn size(text: &str) -> Result<u64, String> {
-    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "a size such as 16MiB is expected".to_owned())
+    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "expected a size such as 16MiB".to_owned())
 }
 
 /// Parses a time such as `500ms` into milliseconds.
 fn wall(text: &str) -> Result<u32, String> {
-    let time: Duration = humantime::parse_duration(text).map_err(|_| "a time such as 500ms is expected".to_owned())?;
-    u32::try_from(time.as_millis()).map_err(|_| "the time is too long".to_owned())
+    let time: Duration = humantime::parse_duration(text).map_err(|_| "expected a time such as 500ms".to_owned())?;
+    u32::try_from(time.as_millis()).map_err(|_| "the time exceeds the maximum".to_owned())
 }
 
 #[cfg(test)]
@@ -371,6 +370,8 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        let examples = EXAMPLES.lines().skip(1).chain(LAB_EXAMPLES.lines());
+        examples.for_each(|line| assert!(line.starts_with("  fusebox "), "{line}"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum InvokeError {
         max: usize,
     },
     /// No dispatcher uses the store.
-    #[error("nothing runs tasks: no dispatcher uses this store; start `fusebox dispatcher`")]
+    #[error("no dispatcher uses this store, so no task can run: start `fusebox dispatcher`")]
     NoDispatcher,
     /// Dispatchers use the store, but have no worker.
     #[error(

@@ -37,7 +37,7 @@ pub enum SecretsKeyError {
         error: io::Error,
     },
     /// The file does not contain a key.
-    #[error("{} is not a secrets key of 64 hexadecimal digits; make one with: {}", .0.display(), how_to_make(.0))]
+    #[error("{} contains no secrets key of 64 hexadecimal digits; make one with: {}", .0.display(), how_to_make(.0))]
     NoKey(PathBuf),
 }
 

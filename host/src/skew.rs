@@ -51,8 +51,8 @@ pub async fn watch(store: Arc<dyn Store>, wall: Clock, metrics: Arc<Metrics>, st
         if log.wants(skew_ms, Instant::now()) {
             tracing::warn!(
                 skew_ms,
-                "the store's time and this machine's differ by more than a second: tasks use the store's; fix the clock \
-                 that is wrong, and restart what has the store's directory open"
+                "the store's time and this machine's differ by more than a second: tasks use the store's; fix the wrong \
+                 clock, and restart what has the store's directory open"
             );
         }
     }

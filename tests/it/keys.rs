@@ -95,7 +95,7 @@ impl House {
         let operator = first_key(&home.path().join("store").display().to_string());
         let (host, url) = up(&home, level);
         let mut house = Self { home, host, url, operator, admin: String::new(), deploy: String::new() };
-        assert!(house.says(&house.operator, "tenants create acme").contains("acme is there"));
+        assert!(house.says(&house.operator, "tenants create acme").contains("acme is created"));
         house.admin = printed(&house.run(&house.operator, "keys create --tenant acme --scope admin --name owner"));
         house.deploy = printed(&house.run(&house.admin, "keys create --scope deploy --life 90d"));
         house

@@ -171,7 +171,7 @@ async fn every_server_lives_through_sighup_and_takes_what_it_can() {
             kill_process(child, Signal::HUP).unwrap();
         }
         let is_worker = std::ptr::eq(log, &raw const worker.1);
-        logged(log, if is_worker { "SIGHUP:" } else { "what is logged has changed" }).await;
+        logged(log, if is_worker { "SIGHUP:" } else { "the log filter has changed" }).await;
     }
     logged(&serve.1, "settings=\"attempts-max\"").await;
     for url in [serve.0.word("http://").unwrap(), up.0.word("http://").unwrap()] {

@@ -75,7 +75,7 @@ async fn servers_wait_for_their_redis_and_say_so_once() {
     }
     redis.restart().unwrap();
     for server in &waiting {
-        server.says("the store is there").await;
+        server.says("the store is available").await;
         assert_eq!(server.said().matches("waiting up to").count(), 1, "{}", server.said());
     }
 }

@@ -19,7 +19,7 @@ pub struct FunctionsFailed(pub String);
 /// The wait exceeded `--timeout`.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "--timeout: not ended within {}; it goes on, and `fusebox tasks ID --wait` waits for it",
+    "--timeout: not ended within {}; it continues, and `fusebox tasks ID --wait` waits for it",
     humantime::format_duration(*.0)
 )]
 pub struct Late(pub std::time::Duration);

@@ -110,7 +110,7 @@ impl Vitals for OwnVitals {
             Probe::Alive => Ok("ok".to_owned()),
             Probe::Ready => {
                 if !self.readiness.is_ready() {
-                    return Err(Unhealthy(format!("it takes no work: it is {}", self.readiness.as_str())));
+                    return Err(Unhealthy(format!("the process accepts no work: it is {}", self.readiness.as_str())));
                 }
                 if let Some(store) = &self.store {
                     store.check().await.map_err(|error| not_well(&error))?;

@@ -138,10 +138,10 @@ async fn submit(client: &Client, args: &BatchArgs) -> anyhow::Result<Vec<Line>> 
     while let Some((numbers, body)) = parts.next().with_context(cannot_read)? {
         let key = args.key.as_ref().map(|key| format!("{key}.{part_number}"));
         let rows = client.batch(&args.function, body, key.as_deref()).await.inspect_err(|_| {
-            let again = if args.key.is_some() { ": run the command again to go on" } else { "" };
+            let again = if args.key.is_some() { ": run the command again to continue" } else { "" };
             ui::note(format!("{} lines were submitted before this failed{again}", lines.len()));
         })?;
-        anyhow::ensure!(rows.items.len() == numbers.len(), "the host has not answered for every line");
+        anyhow::ensure!(rows.items.len() == numbers.len(), "the host did not answer for every line");
         bar.inc(numbers.len() as u64);
         part_number += 1;
         lines.extend(numbers.into_iter().zip(rows.items).map(|(line, row)| {

@@ -129,10 +129,10 @@ fn hand_over(dir: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
 pub fn log(report: &Report) {
     let (holds, lacks) = (report.line(true), report.line(false));
     match (report.0.is_empty(), report.is_whole()) {
-        (true, _) => tracing::warn!(
-            "this process is not locked up: a guest that breaks out of WebAssembly has its user's rights"
-        ),
-        (_, true) => tracing::info!(holds, "this process is locked up"),
-        (_, false) => tracing::warn!(holds, lacks, "this process is locked up as far as this kernel lets it"),
+        (true, _) => {
+            tracing::warn!("this process is not jailed: a guest that breaks out of WebAssembly has its user's rights")
+        }
+        (_, true) => tracing::info!(holds, "this process is jailed"),
+        (_, false) => tracing::warn!(holds, lacks, "this process is jailed as far as this kernel supports it"),
     }
 }

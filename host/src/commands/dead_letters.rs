@@ -17,14 +17,14 @@ use crate::cli::{HostArgs, OutputFormat, report::WrongUsage};
     args_conflicts_with_subcommands = true,
     after_help = "\
 A dead letter is a task that FAILED and was not cancelled. It keeps its input as long as its record, a day by default.
-Each is replayed once, as a new task: `replay --all` may be run again and again. What fails again is a dead letter of its
-own, and stays apart from the one it came from.
+Each is replayed once, as a new task, so `replay --all` can safely be repeated. A replay that fails is a dead letter of its
+own, separate from the original one.
 
 Examples:
-  fusebox dead-letters                            the latest that failed, and why
+  fusebox dead-letters                            the newest, with their errors
   fusebox dead-letters list --function thumbnail  those of one function
   fusebox dead-letters replay 0190d5a0-7b1a-7c3e-8f00-0123456789ab
-  fusebox dead-letters replay --all               all of them, once their reason is gone"
+  fusebox dead-letters replay --all               all of them, after fixing the cause"
 )]
 pub struct DeadLettersArgs {
     #[command(subcommand)]
@@ -88,7 +88,7 @@ async fn list(args: ListArgs, format: OutputFormat) -> anyhow::Result<()> {
 
 async fn replay(args: ReplayArgs, format: OutputFormat) -> anyhow::Result<()> {
     if !args.all && args.tasks.is_empty() {
-        return Err(WrongUsage("name the dead letters to replay, or give --all").into());
+        return Err(WrongUsage("name the dead letters to replay, or use --all").into());
     }
     let client = args.host.client()?;
     let spinner = Spinner::start("replaying dead letters".to_owned());
@@ -137,7 +137,7 @@ fn summary(rows: &[Row]) -> String {
         None => "replayed".to_owned(),
     };
     if rows.len() <= TOLD_MAX {
-        let mut table = Table::new(["DEAD LETTER", "WHAT BECAME OF IT", "NEW TASK"]);
+        let mut table = Table::new(["DEAD LETTER", "RESULT", "NEW TASK"]);
         for row in rows {
             let cell = |text: &Option<String>| text.clone().unwrap_or_default();
             table.row([cell(&row.retry_of), fate(row), cell(&row.task)]);
@@ -146,7 +146,7 @@ fn summary(rows: &[Row]) -> String {
     }
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     rows.iter().for_each(|row| *counts.entry(fate(row)).or_default() += 1);
-    let mut table = Table::new(["WHAT BECAME OF THEM", "DEAD LETTERS"]);
+    let mut table = Table::new(["RESULT", "DEAD LETTERS"]);
     counts.into_iter().for_each(|(fate, count)| table.row([fate, ui::count(count)]));
     table.to_string()
 }

@@ -48,10 +48,10 @@ pub struct DeployArgs {
 pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let name = match args.name {
         Some(name) => name,
-        None => args.file.file_stem().context("the file has no name: give --name")?.to_string_lossy().into_owned(),
+        None => args.file.file_stem().context("the file has no name: use --name")?.to_string_lossy().into_owned(),
     };
     let size = std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?.len();
-    anyhow::ensure!(size <= MODULE_BYTES_MAX, "{} is larger than a module may be, 16 MiB", args.file.display());
+    anyhow::ensure!(size <= MODULE_BYTES_MAX, "{} is larger than 16 MiB, the maximum of a module", args.file.display());
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let grants = Grants::of(args.grants)?;
     let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
@@ -78,7 +78,7 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     }
     match function.new_grants.as_deref() {
         None | Some([]) => {}
-        Some(new) => ui::say(format!("New since the version before: {}", new.join(", ")))?,
+        Some(new) => ui::say(format!("New since the previous version: {}", new.join(", ")))?,
     }
     ui::say(format!("Run it:  fusebox invoke {} --data TEXT", function.name))
 }

@@ -75,7 +75,7 @@ pub struct DispatcherArgs {
 /// Fails for a directory, which belongs to one process.
 pub fn shared_store(text: &str) -> Result<StoreAddress, String> {
     match text.parse()? {
-        StoreAddress::Directory(_) => Err("a directory belongs to one process: `fusebox up` is a whole host on one; \
+        StoreAddress::Directory(_) => Err("a directory belongs to one process: use `fusebox up` with it; \
              here give an address such as redis://127.0.0.1:6379"
             .to_owned()),
         redis @ StoreAddress::Redis(_) => Ok(redis),
@@ -135,7 +135,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     }
     tokio::select! {
         () = signals.next() => {}
-        part = dispatching.broken() => anyhow::bail!("{part} ended by itself, see the log; start it again, nothing is lost"),
+        part = dispatching.broken() => anyhow::bail!("{part} stopped unexpectedly: see the log, and restart it; nothing is lost"),
     }
     readiness.draining();
     stop.cancel();

@@ -97,12 +97,12 @@ pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
             drills.into_iter().try_for_each(|(inmate, drilled)| ui::say(walls::table(inmate, &drilled)))?;
         }
     }
-    anyhow::ensure!(missing == 0, "a host cannot run here yet: see what is missing above");
+    anyhow::ensure!(missing == 0, "a host cannot run here yet: fix the failed checks above");
     Ok(())
 }
 
 fn report(findings: &[Finding]) -> String {
-    let mut table = Table::new(["", "WHAT", "FOUND"]);
+    let mut table = Table::new(["", "CHECK", "RESULT"]);
     for Finding { what, verdict, found, remedy } in findings {
         let mark = match verdict {
             Verdict::Ok => "ok",
@@ -206,7 +206,12 @@ fn rust() -> Finding {
         Ok(output) if output.status.success() => {
             Finding::ok("rust", String::from_utf8_lossy(&output.stdout).trim().to_owned())
         }
-        _ => Finding::bad("rust", Verdict::Warning, "no cargo", "only to write functions in Rust: https://rustup.rs"),
+        _ => Finding::bad(
+            "rust",
+            Verdict::Warning,
+            "no cargo",
+            "needed only to write functions in Rust: https://rustup.rs",
+        ),
     }
 }
 

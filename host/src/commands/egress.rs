@@ -66,7 +66,7 @@ fn authorities() -> RootCertStore {
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         tracing::warn!(
-            "this machine knows no certificate authorities: https requests of functions fail; install ca-certificates, or \
+            "this machine has no certificate authorities: https requests of functions fail; install ca-certificates, or \
              name a file in SSL_CERT_FILE"
         );
     }

@@ -28,7 +28,7 @@ pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()
     let functions = match (&args.function, args.delete) {
         (Some(function), true) => {
             client.delete_function(function).await?;
-            return ui::say(format!("{function} is gone; tasks accepted before still run"));
+            return ui::say(format!("{function} is deleted; tasks accepted before still run"));
         }
         (Some(function), false) => client.versions(function).await?,
         (None, _) => client.functions().await?,

@@ -187,7 +187,7 @@ impl Host {
         self.stop.cancel();
         let (rest, ()) = tokio::join!(self.rest, self.dispatching.drained());
         if let Err(error) = rest {
-            tracing::error!(%error, "REST ended badly");
+            tracing::error!(%error, "REST failed");
         }
     }
 }

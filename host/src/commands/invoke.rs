@@ -25,7 +25,7 @@ use crate::cli::{HostArgs, OutputFormat, report::WrongUsage};
 With --task the task's id is printed to stderr before the wait, as `task ID`, or with --output json as a line
 {\"tasks\":[\"ID\"]}. The wait continues across a restart of the host; `fusebox tasks ID --wait` resumes it after an interruption.
 
-Exit codes: 0 done; 3 the function failed; 4 there is no such function; 5 the host does not answer, or --timeout is over.
+Exit codes: 0 done; 3 the function failed; 4 there is no such function; 5 the host does not answer, or --timeout passed.
 
 Examples:
   fusebox invoke hello --data Ada
@@ -73,7 +73,7 @@ pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = args.host.client()?;
     let input = input(args.data.as_deref(), args.file.as_deref())?;
     if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some()) {
-        return Err(WrongUsage("only a task has a priority and a delay: give --task or --detach as well").into());
+        return Err(WrongUsage("--priority and --delay apply to tasks only: add --task or --detach").into());
     }
     if args.detach {
         let task = submit(&client, &args, input).await?;
@@ -151,7 +151,7 @@ fn input(data: Option<&str>, file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
         return bounded(file).with_context(|| format!("cannot read {}", path.display()));
     }
     if std::io::stdin().is_terminal() {
-        ui::note("reading the input from the terminal: end it with Ctrl-D, or give --data or --file");
+        ui::note("reading the input from the terminal: end it with Ctrl-D, or use --data or --file");
     }
     bounded(std::io::stdin().lock()).context("cannot read stdin")
 }

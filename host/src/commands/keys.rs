@@ -206,7 +206,7 @@ async fn create(args: CreateArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 fn millis(time: Duration) -> anyhow::Result<u64> {
-    u64::try_from(time.as_millis()).context("the time is too long")
+    u64::try_from(time.as_millis()).context("the time exceeds the maximum")
 }
 
 /// Prints the key alone to stdout, so that a script can capture it.
@@ -215,9 +215,9 @@ fn tell(key: &NewKeyView, format: OutputFormat) -> anyhow::Result<()> {
         return ui::json(key);
     }
     ui::say(&key.key)?;
-    let until = key.view.expires_at.as_ref().map(|at| format!(", good until {at}")).unwrap_or_default();
+    let until = key.view.expires_at.as_ref().map(|at| format!(", valid until {at}")).unwrap_or_default();
     ui::note(format!("This is key {} of {}, scope {}{until}.", key.view.id, key.view.tenant, key.view.scope));
-    ui::note("It is shown once and kept nowhere. Commands take it as FUSEBOX_API_KEY.");
+    ui::note("It is shown once and stored nowhere. Commands read it from FUSEBOX_API_KEY.");
     Ok(())
 }
 

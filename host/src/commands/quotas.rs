@@ -57,7 +57,7 @@ impl std::str::FromStr for Bound {
             "default" => Ok(Self(None)),
             number => match number.replace(['_', ','], "").parse() {
                 Ok(number) => Ok(Self(Some(number))),
-                Err(_) => Err("a number is expected, or `default`".to_owned()),
+                Err(_) => Err("expected a number or `default`".to_owned()),
             },
         }
     }
@@ -115,7 +115,7 @@ fn tell(view: &QuotasView, format: OutputFormat) -> anyhow::Result<()> {
         return ui::json(view);
     }
     let (set, may) = (&view.set, &view.may);
-    let mut table = Table::new(["BOUND", "MAY", "SET"]);
+    let mut table = Table::new(["QUOTA", "LIMIT", "SOURCE"]);
     for (name, may, set) in [
         ("functions", may.functions, set.functions),
         ("module-bytes", may.module_bytes, set.module_bytes),

@@ -26,7 +26,10 @@ impl Reload {
         while hangup.recv().await.is_some() {
             match self.again() {
                 Ok(()) => {}
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "SIGHUP: the settings stay as they are"),
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "SIGHUP: the settings file is invalid; the settings are unchanged"
+                ),
             }
         }
     }
@@ -40,13 +43,10 @@ impl Reload {
             let filter = read.cli.log.filter(read.cli.command.log_filter());
             self.log.set(&filter)?;
             self.settings.take(LOG, &read.settings);
-            tracing::info!(log = filter, "SIGHUP: what is logged has changed");
+            tracing::info!(log = filter, "SIGHUP: the log filter has changed");
         }
         if !waiting.is_empty() {
-            tracing::warn!(
-                settings = waiting.join(", "),
-                "SIGHUP: these have changed, and are taken at the next start"
-            );
+            tracing::warn!(settings = waiting.join(", "), "SIGHUP: settings that need a restart have changed");
         }
         if changed.is_empty() {
             tracing::info!("SIGHUP: no setting has changed");

@@ -156,7 +156,7 @@ async fn until_drained(
 ) -> anyhow::Result<()> {
     tokio::select! {
         () = signals.next() => {}
-        _ = &mut rest => anyhow::bail!("REST ended by itself, see the log; start it again, nothing is lost"),
+        _ = &mut rest => anyhow::bail!("REST stopped unexpectedly: see the log, and restart it; nothing is lost"),
     }
     readiness.draining();
     let drain = async {
@@ -181,7 +181,7 @@ pub async fn listen(address: SocketAddr, gate: &Gate, store: &StoreAddress) -> a
     );
     if !closed {
         tracing::info!(
-            "there are no API keys: who reaches this machine's loopback may do everything; requests with a foreign Host \
+            "there are no API keys: any client on this machine's loopback has full access; requests with a foreign Host \
              or Origin are refused"
         );
     }

@@ -61,9 +61,9 @@ enum ConfigAct {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fusebox secrets set shop API_KEY                 prompts for it and does not show it
-  fusebox secrets set shop API_KEY < key.txt       the whole of stdin, without one line end at its end
-Secrets are kept sealed and never given back; runs of functions that were deployed with --grant secrets read them.")]
+  fusebox secrets set shop API_KEY                 prompts for it and hides the input
+  fusebox secrets set shop API_KEY < key.txt       all of stdin, without one newline at its end
+Secrets are stored sealed and never returned; runs of functions that were deployed with --grant secrets read them.")]
 pub struct SecretArgs {
     #[command(subcommand)]
     act: SecretAct,
@@ -181,6 +181,6 @@ fn read_secret(name: &SettingName) -> anyhow::Result<Vec<u8>> {
 }
 
 fn pair(text: &str) -> Result<(SettingName, String), String> {
-    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.parse().map_err(|error| format!("{name:?}: {error}"))?, value.to_owned()))
 }

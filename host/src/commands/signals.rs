@@ -32,7 +32,7 @@ impl Signals {
         tokio::select! {
             started = start => Some(started),
             () = self.next() => {
-                tracing::info!("ended by a signal before it had started");
+                tracing::info!("ended by a signal during the start");
                 None
             }
         }
@@ -43,7 +43,7 @@ impl Signals {
         tracing::info!("draining: running tasks may end within 30 s; a second signal ends this process at once");
         tokio::select! {
             () = drain => tracing::info!("drained"),
-            () = self.next() => tracing::warn!("ended at once; attempts leased here run again"),
+            () = self.next() => tracing::warn!("ended at once; attempts leased here will run again"),
         }
     }
 }

@@ -67,7 +67,7 @@ impl RedisArgs {
         let identity = match (&self.store_cert, &self.store_key) {
             (Some(cert), Some(key)) => Some((certificates(cert)?, private_key(key)?)),
             (None, None) => None,
-            _ => anyhow::bail!("--store-cert and --store-key go together: give both"),
+            _ => anyhow::bail!("--store-cert and --store-key require each other: use both"),
         };
         let sentinel_password = password(&self.store_sentinel_password_file)?;
         ensure!(
@@ -93,7 +93,7 @@ fn password(path: &Path) -> anyhow::Result<String> {
     let bytes = file(path)?;
     let password = String::from_utf8(text::without_line_end(&bytes).to_vec());
     let password = password.map_err(|_| anyhow::anyhow!("the password in {} is not valid UTF-8", path.display()))?;
-    ensure!(!password.is_empty(), "there is no password in {}", path.display());
+    ensure!(!password.is_empty(), "{} contains no password", path.display());
     Ok(password)
 }
 
@@ -101,14 +101,14 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = file(path)?;
     let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let found = found.with_context(|| format!("{} holds no certificates in PEM", path.display()))?;
-    ensure!(!found.is_empty(), "there is no certificate in {}: it must be in PEM", path.display());
+    ensure!(!found.is_empty(), "{} contains no certificate in PEM", path.display());
     Ok(bytes)
 }
 
 fn private_key(path: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = file(path)?;
     let found = PrivateKeyDer::from_pem_slice(&bytes);
-    found.map_err(|_| anyhow::anyhow!("there is no key in {}: it must be in PEM", path.display()))?;
+    found.map_err(|_| anyhow::anyhow!("{} contains no key in PEM", path.display()))?;
     Ok(bytes)
 }
 
@@ -182,7 +182,7 @@ async fn when_there<S>(wait: Duration, connect: impl AsyncFn() -> fusebox_store:
         match timeout_at(deadline, connect()).await {
             Ok(Ok(store)) => {
                 if said.is_some() {
-                    tracing::info!("the store is there");
+                    tracing::info!("the store is available");
                 }
                 return Ok(store);
             }

@@ -18,14 +18,14 @@ use crate::cli::{HostArgs, OutputFormat};
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  fusebox tasks                                   the newest, and how they ended
+  fusebox tasks                                   the newest, with their states
   fusebox tasks ID --wait                         one, once it has ended
   fusebox tasks ID --result > out                 its output
   fusebox tasks events ID                         its changes as they happen, until it has ended
-  fusebox tasks retry ID --wait                   a failed one again, as a new task
+  fusebox tasks retry ID --wait                   a failed one, retried as a new task
 
-A wait goes on over a restart of the host. Exit codes: 0 done, however the task ended; 3 it failed and its --result was
-asked for; 4 there is no such task; 5 the host does not answer, or --timeout is over."
+Waits continue across a restart of the host. Exit codes: 0 done, however the task ended; 3 it failed and its --result was
+requested; 4 there is no such task; 5 the host does not answer, or --timeout has passed."
 )]
 pub struct TasksArgs {
     #[command(subcommand)]

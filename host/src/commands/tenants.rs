@@ -64,7 +64,7 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
             match format {
                 OutputFormat::Json => ui::json(&tenant),
                 OutputFormat::Text => {
-                    ui::say(format!("{} is there", tenant.name))?;
+                    ui::say(format!("{} is created", tenant.name))?;
                     ui::say(format!("Next:  fusebox keys create --tenant {} --scope admin", tenant.name))
                 }
             }
@@ -88,7 +88,7 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
             }
             match format {
                 OutputFormat::Json => ui::json(&serde_json::json!({"deleted": name})),
-                OutputFormat::Text => ui::say(format!("{name} is gone; its name is not given again")),
+                OutputFormat::Text => ui::say(format!("{name} is deleted; its name cannot be used again")),
             }
         }
     }

@@ -130,7 +130,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     ui::tell("Next, in another terminal:  fusebox deploy FILE.wasm --name NAME  and  fusebox invoke NAME --data TEXT");
     tokio::select! {
         () = signals.next() => {}
-        part = host.broken() => anyhow::bail!("{part} ended by itself, see the log; start the host again, nothing is lost"),
+        part = host.broken() => anyhow::bail!("{part} stopped unexpectedly: see the log, and restart; nothing is lost"),
     }
     signals.drain(host.drain()).await;
     Ok(())

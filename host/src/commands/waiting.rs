@@ -60,7 +60,7 @@ impl<'a> Waiting<'a> {
             OutputFormat::Text => {
                 ids.iter().take(TOLD_MAX).for_each(|id| ui::note(format!("task {id}")));
                 if let Some(more) = ids.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
-                    ui::note(format!("and {} more: --output json names all", ui::count(more as u64)));
+                    ui::note(format!("and {} more: --output json lists all", ui::count(more as u64)));
                 }
             }
         });

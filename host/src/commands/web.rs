@@ -42,8 +42,8 @@ pub struct WebArgs {
 
 /// Parses an idle time such as `75s`.
 fn keep_alive(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|_| "a time such as 75s is expected".to_owned())?;
-    let refused = || "idle connections are kept for 1s to 1h".to_owned();
+    let time = humantime::parse_duration(text).map_err(|_| "expected a time such as 75s".to_owned())?;
+    let refused = || "must be from 1s to 1h".to_owned();
     KEEP_ALIVE_MAY_BE.contains(&time).then_some(time).ok_or_else(refused)
 }
 
@@ -55,7 +55,7 @@ const DELAY_MAX: Duration = Duration::from_secs(600);
 /// # Errors
 /// Fails if it is not a time, or longer than ten minutes.
 pub fn delay(text: &str) -> Result<Duration, String> {
-    let delay = humantime::parse_duration(text).map_err(|_| "a time such as 5s is expected".to_owned())?;
+    let delay = humantime::parse_duration(text).map_err(|_| "expected a time such as 5s".to_owned())?;
     if delay > DELAY_MAX { Err("at most 10m".to_owned()) } else { Ok(delay) }
 }
 

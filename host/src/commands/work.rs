@@ -136,7 +136,7 @@ pub async fn run(args: WorkArgs, confined: Confined, mode: Mode) -> anyhow::Resu
         .await;
     anyhow::ensure!(
         is_whole,
-        "the helper of this worker ended, and without it nothing is compiled and no link made: see why, and start the worker \
+        "the helper of this worker ended, which compiles and connects for it: check the log, and start the worker \
          again; nothing is lost"
     );
     Ok(())

@@ -28,7 +28,7 @@ pub async fn run(args: WorkersArgs, format: OutputFormat) -> anyhow::Result<()> 
     let workers = args.host.client()?.workers().await?;
     match format {
         OutputFormat::Json => ui::json(&workers),
-        OutputFormat::Text if workers.is_empty() => ui::say("No workers: accepted tasks wait until there is one"),
+        OutputFormat::Text if workers.is_empty() => ui::say("No workers: accepted tasks wait until one joins"),
         OutputFormat::Text => ui::say(table(&workers)),
     }
 }

@@ -25,7 +25,7 @@ fn check(command: &Command, path: &[&str], table: &Table) -> anyhow::Result<()> 
             (Value::Table(table), Some(sub)) => check(sub, &[path, &[key]].concat(), table)?,
             (Value::Table(_), None) => {
                 let (name, help) = ([path, &[key]].concat().join("."), [&["help"], path].concat().join(" "));
-                bail!("[{name}] is no command: `fusebox {help}` lists them");
+                bail!("[{name}] is not a command: `fusebox {help}` lists them");
             }
             (value, _) => check_value(command, path, key, value)?,
         }
@@ -115,11 +115,11 @@ fn texts(arg: &Arg, value: &Value) -> anyhow::Result<Vec<String>> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Ok(value.to_string()),
-        _ => bail!("`{}` is to be a text, a number, true or false", name(arg)),
+        _ => bail!("`{}` must be a string, a number, true or false", name(arg)),
     };
     match value {
         Value::Array(values) if takes_many(arg) => values.iter().map(text).collect(),
-        Value::Array(_) => bail!("`{}` is to be one value, not a list", name(arg)),
+        Value::Array(_) => bail!("`{}` must be a single value, not a list", name(arg)),
         value => Ok(vec![text(value)?]),
     }
 }

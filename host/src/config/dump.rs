@@ -17,7 +17,7 @@ pub(super) fn dump(command: &Command, matches: &ArgMatches, file: &Table) -> Str
         (leaf, found) = (command, matches);
     }
     let mut text = format!(
-        "# Settings of `fusebox {}`: a flag goes before the environment, and both before this file.\n",
+        "# Settings of `fusebox {}`: flags take precedence over the environment, and both over this file.\n",
         path.join(" ")
     );
     settings(command).for_each(|arg| line(&mut text, arg, matches, &tables));
@@ -39,7 +39,7 @@ fn line(text: &mut String, arg: &Arg, matches: &ArgMatches, tables: &[&Table]) {
         _ if values.is_empty() => writeln!(text, "# {key} is not set"),
         _ if is_secret(arg) && from != "default" => writeln!(text, "# {key} is set by {from}"),
         Some(value) => writeln!(text, "{key} = {value}  # {from}"),
-        None => writeln!(text, "# {key} is set by {from} to bytes that are no text"),
+        None => writeln!(text, "# {key} is set by {from} to bytes that are not UTF-8"),
     };
 }
 

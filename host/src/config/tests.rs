@@ -62,11 +62,11 @@ fn a_setting_that_there_is_none_of_is_named() {
     let refused = |file: &str| format!("{:#}", with(file, &["dispatcher", "-m", "push"]).unwrap_err());
     assert!(refused("[dispatcher]\nprot = 1").contains("`prot`: it has mode, slots, port"));
     assert!(refused("[keys]\nscop = 1").contains("`scop`: it has scope, name, tenant"));
-    assert!(refused("[dispatch]\nport = 1").contains("[dispatch] is no command"));
-    assert!(refused("[keys.make]\nscope = 1").contains("[keys.make] is no command"));
+    assert!(refused("[dispatch]\nport = 1").contains("[dispatch] is not a command"));
+    assert!(refused("[keys.make]\nscope = 1").contains("[keys.make] is not a command"));
     assert!(refused("prot = 1").contains("no command has a setting `prot`"));
-    assert!(refused("port = [1]").contains("`port` is to be one value"));
-    assert!(refused("cors-origin = [[1]]").contains("`cors-origin` is to be a text"));
+    assert!(refused("port = [1]").contains("`port` must be a single value"));
+    assert!(refused("cors-origin = [[1]]").contains("`cors-origin` must be a string"));
     assert!(refused("port = \"many\"").contains("many"));
 }
 

@@ -126,7 +126,7 @@ impl LocalWorker {
             Err(NotRun::ModuleMissing(job)) if may_prepare => {
                 runtime.spawn(async move { worker.prepare_and_submit(*job, held).await });
             }
-            Err(NotRun::ModuleMissing(_)) => worker.broken(held, "its compiled module vanished".to_owned()),
+            Err(NotRun::ModuleMissing(_)) => worker.broken(held, "its compiled module is missing".to_owned()),
             Err(NotRun::Lost(reason) | NotRun::Broken(reason)) => worker.broken(held, reason),
         });
         // The credit already bounds this lane.

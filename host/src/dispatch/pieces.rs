@@ -144,7 +144,7 @@ impl Artifacts {
             return Ok(artifact);
         }
         self.missing.prepare(None, &module).await?;
-        self.read(module, key).await?.ok_or_else(|| "it is gone again, or too large".to_owned())
+        self.read(module, key).await?.ok_or_else(|| "it is missing or too large".to_owned())
     }
 
     async fn read(&self, module: ModuleDigest, key: &ArtifactKey) -> Result<Option<Bytes>, String> {

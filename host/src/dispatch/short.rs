@@ -68,7 +68,7 @@ impl SlotInvoker {
             ran => ran,
         };
         ran.map_err(|error| match error {
-            NotRun::ModuleMissing(_) => InvokeError::Internal("its compiled module vanished".into()),
+            NotRun::ModuleMissing(_) => InvokeError::Internal("its compiled module is missing".into()),
             NotRun::Lost(reason) => InvokeError::Lost(reason),
             NotRun::Broken(reason) => InvokeError::Internal(reason),
         })

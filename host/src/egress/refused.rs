@@ -18,7 +18,7 @@ pub enum Refused {
     #[error("the function has no grant for {0}: deploy it with --grant http={0}")]
     Host(String),
     /// The port belongs to a protocol other than HTTP.
-    #[error("port {0} is not a web server's: browsers block it too")]
+    #[error("port {0} is blocked, as by browsers: it is not a web server's")]
     Port(u16),
     /// The operator denies this host or its address.
     #[error("{0} is denied by this host's or worker's --egress-deny {1}")]

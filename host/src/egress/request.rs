@@ -116,7 +116,7 @@ fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refused> {
     let value = value.get(1..).unwrap_or_default().trim_ascii();
     let value = HeaderValue::from_bytes(value).map_err(|_| NO_HEADER)?;
     if OURS.contains(&name) || OURS_BY_NAME.contains(&name.as_str()) {
-        return Err(Refused::Invalid("Host, Content-Length and headers of the connection are the host's to set"));
+        return Err(Refused::Invalid("Host, Content-Length and connection headers are set by the host"));
     }
     Ok((name, value))
 }
@@ -134,7 +134,7 @@ fn parsed(text: &str) -> Result<Url, Refused> {
         return Err(Refused::Invalid("the URL has a user or a password: send an Authorization header"));
     }
     if url.port() == Some(0) {
-        return Err(Refused::Invalid("there is no port 0"));
+        return Err(Refused::Invalid("port 0 is not valid"));
     }
     Ok(url)
 }

@@ -28,7 +28,7 @@ pub(super) struct AcceptedTask {
 pub(super) fn check_delay(delay_ms: Option<u64>) -> Result<u64, Problem> {
     let delay_ms = delay_ms.unwrap_or_default();
     if delay_ms > DELAY_MS_MAX {
-        let detail = format!("a task can be delayed by at most {DELAY_MS_MAX} ms, which is 7 days");
+        let detail = format!("a task can be delayed by at most {DELAY_MS_MAX} ms (7 days)");
         return Err(Problem::new(ErrorCode::InvalidRequest, detail).with("max", DELAY_MS_MAX));
     }
     Ok(delay_ms)
@@ -109,7 +109,7 @@ fn accepted(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Res
         }
         Accepted::Duplicate => Ok(AcceptedTask { id, new_at: None }),
         Accepted::Conflict => {
-            let detail = "this idempotency key was used for another request: repeat that one, or use another key";
+            let detail = "this idempotency key was used for another request: repeat that request, or use another key";
             Err(Problem::new(ErrorCode::IdempotencyConflict, detail))
         }
         Accepted::NoAnswer => {

@@ -108,7 +108,7 @@ impl Access {
         }
         let known: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
         let allowed = HeaderValue::try_from(known.join(", ")).unwrap_or(HeaderValue::from_static(""));
-        let detail = format!("{path} has no {method}: /docs lists what it has");
+        let detail = format!("{path} does not support {method}: /docs lists the methods of each route");
         Err(Problem::new(ErrorCode::MethodNotAllowed, detail).with_header(header::ALLOW, allowed))
     }
 }
@@ -127,12 +127,12 @@ impl Row {
         let likeness = |known: &&String| strsim::jaro_winkler(known, &unknown);
         let nearest = self.parameters.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
         let advice = match nearest {
-            None => "this route takes none".to_owned(),
+            None => "this route has none".to_owned(),
             Some(nearest) if likeness(&nearest) >= ALIKE => format!("did you mean {nearest}?"),
             Some(_) => format!("this route takes {}", self.parameters.join(", ")),
         };
         let shown: String = unknown.chars().take(SHOWN_CHARS_MAX).collect();
-        let detail = format!("there is no query parameter {shown:?} here: {advice}");
+        let detail = format!("unknown query parameter {shown:?}: {advice}");
         let problem = Problem::new(ErrorCode::UnprocessableRequest, detail).with("parameter", shown);
         Err(nearest.iter().fold(problem, |problem, nearest| problem.with("nearest", nearest.as_str())))
     }

@@ -114,7 +114,7 @@ impl FromRequest<Shared> for BatchBody {
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let refused = |error: &str| {
-        let detail = format!("the body is not the JSON object that is expected: {error}");
+        let detail = format!("the body is not the expected JSON object: {error}");
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     };
     let body = unmarked(body)?;
@@ -201,10 +201,10 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
             arrival::linger(&mut body, bytes_max).await;
             Err(refusal)
         }
-        Err(Unread::Broken) => Err(Problem::new(ErrorCode::InvalidRequest, "the body did not arrive whole")),
+        Err(Unread::Broken) => Err(Problem::new(ErrorCode::InvalidRequest, "the body is incomplete")),
         Err(Unread::TooSlow) => {
             let detail = format!(
-                "the body came too slowly: after {} s it has to come at {} KiB/s on average, and it may stop for {} s",
+                "the body came too slowly: after {} s it must average {} KiB/s, with pauses of at most {} s",
                 PACE.grace.as_secs(),
                 PACE.bytes_per_second >> 10,
                 PACE.stall.as_secs()

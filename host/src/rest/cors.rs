@@ -36,7 +36,7 @@ impl std::str::FromStr for Origin {
             Some(origin) if origin.eq_ignore_ascii_case(text) && !origin.contains('@') => {
                 Ok(Self(origin.to_ascii_lowercase()))
             }
-            _ => Err(format!("{text:?} is not an origin: give one such as https://app.example.com, without a path")),
+            _ => Err(format!("{text:?} is not an origin: write one such as https://app.example.com, without a path")),
         }
     }
 }

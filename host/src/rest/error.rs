@@ -172,7 +172,7 @@ impl From<fusebox_store::Error> for Problem {
             // Said in the log by the store itself.
             fusebox_store::Error::Emptied { .. } => Self::new(
                 ErrorCode::StoreUnavailable,
-                "the store has lost its functions, keys and tasks, or is another one: the host's log says what to do",
+                "the store has lost its functions, keys and tasks, or was replaced: the host's log describes the remedy",
             ),
             _ => {
                 tracing::warn!(%error, "the store does not answer");
@@ -192,7 +192,7 @@ impl From<Refusal> for Problem {
                 (ErrorCode::Unauthorized, detail, "Bearer realm=\"fusebox\"")
             }
             Refusal::BadKey => {
-                let detail = "the API key is unknown, expired or revoked: take another one";
+                let detail = "the API key is unknown, expired or revoked: use another one";
                 (ErrorCode::Unauthorized, detail, "Bearer realm=\"fusebox\", error=\"invalid_token\"")
             }
             Refusal::Forbidden(_) => {
@@ -262,7 +262,7 @@ pub async fn no_route(method: Method, uri: Uri) -> Result<StatusCode, Problem> {
     if method == Method::OPTIONS && uri.path() == "*" {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let detail = format!("there is nothing at {}: /docs lists every route", uri.path());
+    let detail = format!("no route {}: /docs lists every route", uri.path());
     Err(Problem::new(ErrorCode::RouteNotFound, detail))
 }
 

@@ -227,7 +227,7 @@ async fn compile_and_register(
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
         Registered::BytesReached { max } => {
-            let detail = format!("the modules of this tenant may have {max} bytes together: delete some versions");
+            let detail = format!("the tenant's modules would exceed {max} bytes, its quota: delete some versions");
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn check(needs: &[Capability], grants: &Grants, before: Option<&Funct
     let asked: Vec<_> = missing.iter().map(|capability| capability.example()).collect();
     let options: Vec<_> = asked.iter().map(|example| format!("--grant {example}")).collect();
     let mut detail = format!(
-        "the module imports need grants: register it with the parameter grants={}, or deploy it with {}",
+        "the module's imports require grants: register it with the parameter grants={}, or deploy it with {}",
         asked.join(","),
         options.join(" ")
     );

@@ -81,7 +81,7 @@ pub(super) fn check(task: &Task) -> Result<(), Problem> {
     }
     let status = task.status().as_str();
     if task.failure().is_none() {
-        let detail = format!("only a failed task can be tried again, and this one is {status}");
+        let detail = format!("only a failed task can be retried, and this one is {status}");
         return Err(Problem::new(ErrorCode::TaskNotFailed, detail).with("task_status", status));
     }
     let detail = "the task was cancelled, which discards its input: submit it again";

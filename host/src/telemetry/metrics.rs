@@ -137,7 +137,7 @@ impl Metrics {
         registry.register_with_unit("compile", "Time of module compilation", seconds.clone(), compile);
         let skew = "The store's time less this machine's";
         registry.register_with_unit("clock_skew", skew, seconds, self.clock_skew.clone());
-        let lost = "1 where the store has lost its functions, keys and tasks since this process started";
+        let lost = "1 if the store has lost its functions, keys and tasks since this process started";
         registry.register("store_lost", lost, self.store_lost.clone());
         registry.register("fuel_used", "Fuel units used by runs that returned", self.fuel.clone());
         let all_slots: Gauge = Gauge::default();
@@ -217,7 +217,7 @@ impl Metrics {
     }
 
     /// Sets the difference of the store's time to this machine's, in milliseconds.
-    #[expect(clippy::cast_precision_loss, reason = "a skew of more than 52 bits of milliseconds is no skew")]
+    #[expect(clippy::cast_precision_loss, reason = "a real skew needs no more than 52 bits of milliseconds")]
     pub fn clock_skew(&self, ms: i64) {
         self.clock_skew.set(ms as f64 / 1_000.0);
     }

@@ -28,7 +28,7 @@ pub struct NewKey {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AdminError {
     /// The authority is insufficient, or has ended meanwhile.
-    #[error("a valid API key is required: the request's is expired or revoked, or the host has keys by now")]
+    #[error("a valid API key is required: the request's is expired or revoked, or the host now has keys")]
     Denied(Acting),
     /// The name of the key is too long or has control characters.
     #[error("a key's name has at most {KEY_NAME_CHARS_MAX} characters, none of them a control character")]
@@ -37,7 +37,7 @@ pub enum AdminError {
     #[error("there is no tenant {0}: `fusebox tenants list` lists them, `fusebox tenants create {0}` creates it")]
     NoTenant(TenantId),
     /// The name is in use, or a deleted tenant had it.
-    #[error("the name {0} is in use or was used by a deleted tenant: take another one")]
+    #[error("the name {0} is in use or was used by a deleted tenant: choose another one")]
     TenantTaken(TenantId),
     /// The default tenant cannot be deleted.
     #[error("the tenant {0} cannot be deleted: revoke its keys one by one instead")]
@@ -49,7 +49,7 @@ pub enum AdminError {
     #[error("there is no key {0}: `fusebox keys list` lists them")]
     NoKey(String),
     /// The key to rotate is expired, revoked or missing.
-    #[error("the key {0} is expired or revoked, or there is none: make a new one with `fusebox keys create`")]
+    #[error("the key {0} is expired, revoked or unknown: create a new one with `fusebox keys create`")]
     NotGood(KeyId),
     /// The tenant's limit of valid keys is reached.
     #[error("the tenant's limit of valid keys is reached: revoke some")]
@@ -101,7 +101,7 @@ async fn add(store: &dyn Identity, by: Acting, new: NewKey, replaces: Option<Rep
 }
 
 /// Returns the key of this id that a caller may manage: one of `tenant`, or any with `None`. A whole key is accepted in
-/// place of an id, since whoever lost a key may have nothing else; errors repeat only its id.
+/// place of an id, since the owner of a leaked key may know nothing else; errors repeat only its id.
 ///
 /// # Errors
 /// `NoKey` if there is none, or `Store`.

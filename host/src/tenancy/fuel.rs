@@ -74,7 +74,7 @@ impl FuelMeter {
         if surplus > part && self.take(tenant, surplus).is_none() {
             // On failure the tenant only waits somewhat longer for the fuel to refill.
             if let Err(error) = self.store.give_back_fuel(tenant, per_minute, surplus).await {
-                tracing::warn!(%error, "cannot give fuel back");
+                tracing::warn!(%error, "cannot return fuel");
             }
         }
     }

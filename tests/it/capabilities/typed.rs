@@ -52,7 +52,7 @@ fn deploy_shows_which_grants_are_missing_given_and_new() {
     assert!(!ended && said.contains("--grant config --grant secrets"), "{said}");
     assert!(typed.deploy("").contains("Granted: config, secrets, kv"));
     let said = typed.deploy(" --grant http=a.example.com");
-    assert!(said.contains("New since the version before: http=a.example.com"), "{said}");
+    assert!(said.contains("New since the previous version: http=a.example.com"), "{said}");
     assert!(typed.says("functions keeper", "").contains("config,secrets,kv,http=a.example.com"));
 }
 

@@ -10,7 +10,7 @@ pub(crate) type Result<T> = std::result::Result<T, ClientError>;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No host answers at the address.
-    #[error("no host answers at {url}: start one with `fusebox up`, or name another with --url ({reason})")]
+    #[error("no host answers at {url}: start one with `fusebox up`, or choose another with --url ({reason})")]
     Unreachable {
         /// Address of the host.
         url: String,
@@ -40,10 +40,10 @@ pub enum ClientError {
     #[error("{0}")]
     Authorities(String),
     /// The API key cannot be sent as a header.
-    #[error("not an API key: give one such as fb_…, as printed by `fusebox keys create`")]
+    #[error("not an API key: use one such as fb_…, as printed by `fusebox keys create`")]
     BadKey,
     /// The address of the host is not a valid URL.
-    #[error("{url:?} is not the address of a host: give one such as http://127.0.0.1:8000 ({reason})")]
+    #[error("{url:?} is not the address of a host: use one such as http://127.0.0.1:8000 ({reason})")]
     BadUrl {
         /// Address as given.
         url: String,

@@ -59,6 +59,8 @@
 //! # }
 //! ```
 
+#![warn(clippy::missing_errors_doc)]
+
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

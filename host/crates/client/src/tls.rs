@@ -40,9 +40,7 @@ fn system() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
-        return Err(
-            "this system knows no certificate authorities: install ca-certificates, or give --ca FILE".to_owned()
-        );
+        return Err("this system has no certificate authorities: install ca-certificates, or use --ca FILE".to_owned());
     }
     Ok(roots)
 }

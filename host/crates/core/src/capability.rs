@@ -94,28 +94,28 @@ pub enum HostAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The value does not exist.
-    #[error("there is no such value")]
+    #[error("the value does not exist")]
     Absent,
     /// The current entry does not meet the expected condition.
-    #[error("the value is another one than expected")]
+    #[error("the entry does not meet the expected condition")]
     Conflict,
     /// A key, value, request or response exceeds its size limit.
-    #[error("it is too large")]
+    #[error("a size limit is exceeded")]
     TooLarge,
     /// The quota of the namespace or the tenant is used up.
     #[error("the quota is used up")]
     Quota,
     /// The call was not granted, or the address is blocked for everyone.
-    #[error("it is not allowed")]
+    #[error("the call is not allowed")]
     Refused,
     /// The service is temporarily unavailable; a retry may succeed.
-    #[error("it is not available now")]
+    #[error("the service is temporarily unavailable")]
     Unavailable,
     /// The service did not answer in time.
-    #[error("there was no answer in time")]
+    #[error("no answer arrived in time")]
     TimedOut,
     /// The call is malformed.
-    #[error("the call is not valid")]
+    #[error("the call is malformed")]
     Invalid,
 }
 
@@ -267,7 +267,7 @@ pub struct SettingName(String);
 
 /// Error of parsing the name of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("such a name has 1 to {SETTING_NAME_CHARS_MAX} of A-Z, a-z, 0-9, -, _ and .")]
+#[error("use 1 to {SETTING_NAME_CHARS_MAX} characters of A-Z, a-z, 0-9, -, _ and ., not dots alone")]
 pub struct SettingNameError;
 
 impl SettingName {

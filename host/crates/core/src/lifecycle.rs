@@ -31,13 +31,13 @@ pub struct Fence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The task is not queued, or not yet due.
-    #[error("the task does not wait for an attempt")]
+    #[error("the task is not ready for an attempt")]
     NotReady,
     /// The task is held by another attempt or by none.
     #[error("the attempt is not the current one")]
     Stale,
     /// The same report was recorded before; the sender may discard it.
-    #[error("the end is recorded already")]
+    #[error("the end is already recorded")]
     Recorded,
     /// The task has ended.
     #[error("the task has ended")]
@@ -163,7 +163,7 @@ impl Task {
     pub fn expire(&mut self, now: Millis) -> Result<(), Refused> {
         match self.state {
             TaskState::Queued { .. } if self.expires_at <= now => {
-                self.fail(ErrorCode::Expired, "the task expired while it waited", now);
+                self.fail(ErrorCode::Expired, "the task expired before it started", now);
                 Ok(())
             }
             TaskState::Queued { .. } | TaskState::Running(_) => Err(Refused::NotReady),

@@ -40,10 +40,10 @@ pub enum NameError {
         allowed: &'static str,
     },
     /// The name is `.` or `..`, which clients remove from a URL's path before they send it (RFC 3986, section 5.2.4).
-    #[error("a function cannot be named {0:?}: no URL can carry it; choose another name")]
+    #[error("a function cannot be named {0:?}, which URLs cannot contain: choose another name")]
     DotSegment(&'static str),
     /// The name is shaped like a UUID.
-    #[error("a function name must not look like a UUID, because ids do: choose another name")]
+    #[error("a function name must not look like a UUID, the form of ids: choose another name")]
     LooksLikeAnId,
 }
 
@@ -107,7 +107,7 @@ impl FromStr for FunctionName {
             return Err(NameError::TooLong { what, max: FUNCTION_NAME_CHARS_MAX });
         }
         if let Some(found) = text.chars().find(|c| c.is_control()) {
-            return Err(NameError::BadCharacter { what, found, allowed: "control characters are refused" });
+            return Err(NameError::BadCharacter { what, found, allowed: "control characters are not allowed" });
         }
         if let Some(dots) = [".", ".."].into_iter().find(|dots| *dots == text) {
             return Err(NameError::DotSegment(dots));

@@ -43,7 +43,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found.ok_or_else(|| format!("{text:?} is no scope: take invoke, deploy or admin"))
+        found.ok_or_else(|| format!("{text:?} is not a scope: use invoke, deploy or admin"))
     }
 }
 

@@ -38,12 +38,12 @@ impl Library {
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("there is no C compiler `cc`, which the clock of a process needs to be set")?;
+            .context("the C compiler `cc`, which setting the clock of a process requires, is missing")?;
         // A compiler that stops reading reports the reason when it ends.
-        let _ = compiler.stdin.take().context("its stdin is piped")?.write_all(SOURCE.as_bytes());
+        let _ = compiler.stdin.take().context("the compiler has no stdin")?.write_all(SOURCE.as_bytes());
         let done = compiler.wait_with_output()?;
         let said = String::from_utf8_lossy(&done.stderr);
-        anyhow::ensure!(done.status.success(), "the library of wall clocks does not compile: {said}");
+        anyhow::ensure!(done.status.success(), "cannot compile the wall clock library: {said}");
         Ok(Self(library))
     }
 
@@ -91,7 +91,10 @@ impl WallClock {
         let mut word = [0; WORD];
         self.words.read_exact_at(&mut word, READER_AT)?;
         let reader = u32::try_from(i64::from_ne_bytes(word)).unwrap_or_default();
-        anyhow::ensure!(reader != 0, "its clock cannot be set: is it linked statically?");
+        anyhow::ensure!(
+            reader != 0,
+            "the clock cannot be set, since no process uses it: is the program statically linked?"
+        );
         Ok(reader)
     }
 }

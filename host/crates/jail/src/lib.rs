@@ -94,7 +94,7 @@ pub struct Report(pub Vec<Layer>);
 #[derive(Debug, thiserror::Error)]
 pub enum JailError {
     /// A layer is missing although a complete jail is required.
-    #[error("the jail is incomplete: {0}; provide what is missing, or start with --jail=auto")]
+    #[error("the jail is incomplete: {0}; provide the missing parts, or start with --jail=auto")]
     Lacks(String),
     /// Threads are already running and would stay outside the jail.
     #[error("the jail must be entered before any thread starts, but {0} are running")]

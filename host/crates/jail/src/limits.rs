@@ -18,7 +18,7 @@ pub(crate) fn set(limits: &[Limit]) -> Result<String, String> {
 
 /// Closes all descriptors except stdin, stdout and stderr, since C libraries open some that children inherit. Must be
 /// called first, before this process opens any.
-#[expect(unsafe_code, reason = "no safe function closes descriptors that nobody owns")]
+#[expect(unsafe_code, reason = "no safe function closes descriptors without an owner")]
 pub fn close_inherited() {
     // SAFETY: nothing in this process owns a descriptor above 2 yet. On kernels without the call they stay open.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
@@ -26,7 +26,7 @@ pub fn close_inherited() {
 
 /// Ignores SIGHUP, so that closing the terminal or a signal meant for another process of the group does not end this
 /// process.
-#[expect(unsafe_code, reason = "no safe function sets what becomes of a signal")]
+#[expect(unsafe_code, reason = "no safe function sets the disposition of a signal")]
 pub fn ignore_hangup() {
     // SAFETY: no handler is installed, so no code runs on the signal.
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };

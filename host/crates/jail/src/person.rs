@@ -36,9 +36,9 @@ impl User {
             // May be forbidden if there are no groups to drop.
             let _ = set_thread_groups(&[]);
             set_thread_gid(Gid::from_raw(self.gid))
-                .map_err(|error| format!("cannot become group {}: {error}", self.gid))?;
+                .map_err(|error| format!("cannot switch to group {}: {error}", self.gid))?;
             set_thread_uid(Uid::from_raw(self.uid))
-                .map_err(|error| format!("cannot become user {}: {error}", self.uid))?;
+                .map_err(|error| format!("cannot switch to user {}: {error}", self.uid))?;
         }
         match geteuid() {
             Uid::ROOT => Err("is root".to_owned()),
@@ -51,7 +51,7 @@ impl FromStr for User {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no user: write UID or UID:GID in numbers, neither of them 0");
+        let wrong = || format!("`{text}` is not a user: write UID or UID:GID as numbers other than 0");
         let (uid, gid) = text.split_once(':').unwrap_or((text, text));
         let number = |text: &str| text.parse().ok().filter(|number| *number != 0).ok_or_else(wrong);
         Ok(Self { uid: number(uid)?, gid: number(gid)? })

@@ -30,7 +30,7 @@ pub fn survey() -> Survey {
     }
 }
 
-#[expect(unsafe_code, reason = "the crate for Landlock does not say the version without laying rules on the process")]
+#[expect(unsafe_code, reason = "the crate landlock reports the version only when it restricts the process")]
 fn landlock() -> u32 {
     const VERSION: libc::c_uint = 1;
     // SAFETY: with this flag the kernel reads no memory and returns a number.

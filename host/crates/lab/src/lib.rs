@@ -26,11 +26,11 @@ mod process;
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is one, read from the command line")]
 pub enum Command {
-    /// Show what Fusebox does: real functions, their receipts, two that meet their fuse, and worker processes
+    /// Run a tour: functions with their receipts, two that exceed their limits, and worker processes
     Demo(DemoArgs),
     /// Measure a deployment: throughput, latency, scaling
     Bench(BenchArgs),
-    /// Kill and pause the parts of a private cluster under load, and check that nothing is lost or done twice
+    /// Inject faults into a private cluster under load, and check the end of every task
     Chaos(ChaosArgs),
 }
 
@@ -59,5 +59,5 @@ async fn stopped() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    anyhow::bail!("stopped before the end: no result is shown")
+    anyhow::bail!("stopped before the end: there is no result")
 }

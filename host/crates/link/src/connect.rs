@@ -47,7 +47,7 @@ pub enum ConnectError {
         url: String,
     },
     /// The dispatcher is on another machine, which takes a token.
-    #[error("{url} is another machine: set the join token that the dispatcher there has")]
+    #[error("{url} is on another machine: set the join token of the dispatcher there")]
     TokenNeeded {
         /// URL of the dispatcher.
         url: String,
@@ -63,21 +63,21 @@ pub enum ConnectError {
         reason: String,
     },
     /// The tokens of the two sides differ, or only one side has one.
-    #[error("the dispatcher at {url} refuses this join token, or the lack of one: set the same on both sides")]
+    #[error("the dispatcher at {url} refuses this join token, or its absence: set the same on both sides")]
     Refused {
         /// URL of the dispatcher.
         url: String,
     },
     /// The dispatcher's host has keys, and the dispatcher has no token.
-    #[error("the dispatcher at {url} lets no worker in: {TOKEN_NEEDED}")]
+    #[error("the dispatcher at {url} admits no workers: {TOKEN_NEEDED}")]
     Closed {
         /// URL of the dispatcher.
         url: String,
     },
     /// The two sides come from releases that are too far apart.
     #[error(
-        "the dispatcher at {url} speaks version {theirs} of the workers' protocol and this worker versions {oldest} to \
-         {newest}: each release speaks its own and the one before, so install releases that follow each other"
+        "the dispatcher at {url} uses version {theirs} of the workers' protocol, and this worker supports versions \
+         {oldest} to {newest}: install consecutive releases, since each supports the protocol of the one before"
     )]
     Version {
         /// URL of the dispatcher.
@@ -90,7 +90,7 @@ pub enum ConnectError {
         theirs: u16,
     },
     /// Another service answers, or the connection was closed.
-    #[error("what answers at {url} is not a dispatcher ({reason}): check host and port")]
+    #[error("the server at {url} is not a dispatcher ({reason}): check host and port")]
     NotADispatcher {
         /// URL of the dispatcher.
         url: String,
@@ -203,7 +203,7 @@ async fn join(mut stream: TcpStream, token: Option<&JoinToken>, version: u16) ->
         Some((_, Verdict::WrongToken)) => return Err(Why::Refused),
         Some((_, Verdict::TokenNeeded)) => return Err(Why::Closed),
         Some((theirs, _)) => return Err(Why::Version(theirs)),
-        None => return Err(Why::NotADispatcher("it speaks another protocol".into())),
+        None => return Err(Why::NotADispatcher("it uses another protocol".into())),
     }
     let mut message = [0; NOISE_BYTES];
     stream.read_exact(&mut message).await?;

@@ -43,7 +43,7 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const VERSIONS: RangeInclusive<u16> = PROTOCOL_OLDEST..=PROTOCOL;
 
 /// Reason given to workers without a token by a host that has API keys.
-pub const TOKEN_NEEDED: &str = "the host has API keys, so workers must prove that they belong to it: make a join token with \
+pub const TOKEN_NEEDED: &str = "the host has API keys, so workers must authenticate: create a join token with \
      `openssl rand -hex 32`, and give it to dispatchers and workers by --join-token or FUSEBOX_JOIN_TOKEN";
 
 /// Time limit of a handshake: three small messages over a bad long-distance line, including retransmissions.

@@ -67,7 +67,7 @@ pub enum SendError {
     #[error("the link is closed: join again")]
     Closed,
     /// The peer is too far behind; the link is now closed.
-    #[error("the peer does not read what it is sent, and the link was closed: join again")]
+    #[error("the peer does not read its messages, and the link was closed: join again")]
     Full,
     /// The message is larger than [`MESSAGE_BYTES_MAX`]; the link is unaffected.
     #[error("the message is larger than {MESSAGE_BYTES_MAX} bytes: send it in parts")]
@@ -167,7 +167,7 @@ impl LinkReceiver {
             if self.is_broken {
                 self.opening = None;
                 self.counters.broken_messages.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(peer = self.peer, "a message was changed on its way, or made up; the link is closed");
+                tracing::warn!(peer = self.peer, "link closed: a message was modified or forged in transit");
                 self.socket.close();
             }
         }

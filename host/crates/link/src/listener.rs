@@ -136,7 +136,7 @@ impl Listener {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => self.begin(stream, peer),
                     Err(error) => {
-                        tracing::warn!(%error, "cannot take a worker's connection");
+                        tracing::warn!(%error, "cannot accept a worker's connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -165,8 +165,8 @@ impl Listener {
         }
         let is_worker = matches!(why, Refused::Version(_) | Refused::Token | Refused::TokenNeeded);
         match is_worker && self.said.allows(&why.to_string(), Instant::now()) {
-            true => tracing::warn!(%peer, "a worker is not let in: {why}"),
-            false => tracing::debug!(%peer, %why, "a connection did not join"),
+            true => tracing::warn!(%peer, "worker refused: {why}"),
+            false => tracing::debug!(%peer, %why, "connection closed without joining"),
         }
     }
 
@@ -211,15 +211,15 @@ struct NotIn {
 /// Reason why a connection did not become a link.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("it speaks another protocol")]
+    #[error("it uses another protocol")]
     Stranger,
-    #[error("it speaks version {0} of the protocol: install releases that follow each other")]
+    #[error("it uses version {0} of the protocol: install consecutive releases")]
     Version(u16),
-    #[error("its join token is another one, or it has none")]
+    #[error("its join token differs or is missing")]
     Token,
     #[error("{TOKEN_NEEDED}")]
     TokenNeeded,
-    #[error("it took too long")]
+    #[error("its handshake did not end in time")]
     Late,
     #[error("{0}")]
     Gone(#[from] io::Error),

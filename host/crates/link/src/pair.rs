@@ -273,7 +273,7 @@ unsafe extern "C" fn on_done(done: *mut c_void) {
 /// Message in nng's memory.
 pub(super) struct Message(NonNull<nng::nng_msg>);
 
-// SAFETY: a message belongs to whoever holds it; nng ties it to no thread.
+// SAFETY: a message belongs to its holder; nng binds it to no thread.
 unsafe impl Send for Message {}
 
 impl Message {

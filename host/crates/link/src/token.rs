@@ -26,7 +26,9 @@ pub struct JoinToken {
 
 /// Error of a text that is not a join token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a join token has {TOKEN_BYTES_MIN} characters or more: take random ones, since whoever guesses it may join")]
+#[error(
+    "a join token has at least {TOKEN_BYTES_MIN} characters: use random ones, since anyone who guesses it can join"
+)]
 pub struct BadToken;
 
 impl JoinToken {

@@ -78,7 +78,7 @@ impl Cache {
     }
 
     fn over(disk: Option<Disk>, key: ArtifactKey, engine: &Engine) -> Result<Self, SandboxError> {
-        let failed = |error: &dyn std::fmt::Display| SandboxError(format!("the imports cannot be linked: {error}"));
+        let failed = |error: &dyn std::fmt::Display| SandboxError(format!("cannot link the imports: {error}"));
         let mut core = Linker::new(engine);
         imports::add_to(&mut core).map_err(|error| failed(&error))?;
         let mut command = core.clone();
@@ -229,7 +229,7 @@ fn entry(module: &Module) -> Option<(Abi, Entry)> {
     Some((Abi::Command, Entry::Command { start: export("_start")? }))
 }
 
-#[expect(unsafe_code, reason = "loading compiled code is what this crate exists for, and this is the one place")]
+#[expect(unsafe_code, reason = "the only place that loads compiled code")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
     // SAFETY: the code was written by a compile child of a trusted host: it comes from the pipe of this host's own
     // child, or its authentication code was verified over exactly these bytes in memory, by this process or by the

@@ -14,7 +14,7 @@ const FRAME_NAME_CHARS_MAX: usize = 500;
 /// Reason for which the host ended a run; passes through the engine as an error.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Ending {
-    #[error("the wall time is over")]
+    #[error("the wall time has passed")]
     Deadline,
     #[error("the run was stopped")]
     Stopped(StopReason),

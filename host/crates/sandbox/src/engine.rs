@@ -39,12 +39,12 @@ pub(crate) fn pooled(slots: u32, ceiling: &RunLimits) -> Result<Engine, SandboxE
         .pagemap_scan(Enabled::Auto);
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).map_err(|error| SandboxError(format!("the engine cannot be made: {error:#}")))
+    Engine::new(&config).map_err(|error| SandboxError(format!("cannot create the engine: {error:#}")))
 }
 
 /// Returns the compile child's engine, which never instantiates a module.
 pub(crate) fn compiling() -> Result<Engine, SandboxError> {
-    Engine::new(&config()).map_err(|error| SandboxError(format!("the engine cannot be made: {error:#}")))
+    Engine::new(&config()).map_err(|error| SandboxError(format!("cannot create the engine: {error:#}")))
 }
 
 fn config() -> Config {

@@ -20,5 +20,5 @@ pub(crate) fn start(engine: &Engine) -> Result<(), SandboxError> {
         }
     };
     let started = thread::Builder::new().name("epoch-ticker".to_owned()).spawn(tick);
-    started.map(drop).map_err(|error| SandboxError(format!("the ticker cannot be started: {error}")))
+    started.map(drop).map_err(|error| SandboxError(format!("cannot start the epoch ticker: {error}")))
 }

@@ -93,7 +93,9 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, mut call: Call, ceiling
 /// applies to calls from peers that claim otherwise.
 fn granted(module: &LoadedModule, host: &Host) -> Result<()> {
     match host.call.invocation.grants.missing(&module.0.needs).first() {
-        Some(missing) => Err(wasmtime::Error::msg(format!("it imports a function that requires the grant {missing}"))),
+        Some(missing) => {
+            Err(wasmtime::Error::msg(format!("the module imports a function that requires the grant {missing}")))
+        }
         None => Ok(()),
     }
 }

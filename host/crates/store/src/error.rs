@@ -47,7 +47,7 @@ pub enum Error {
         address: String,
     },
     /// The server is too old to be the store.
-    #[error("Redis 7.0 or newer is needed, and {address} is {version}")]
+    #[error("Redis 7.0 or newer is required, and {address} is {version}")]
     WrongVersion {
         /// Host and port.
         address: String,

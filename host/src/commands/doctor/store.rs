@@ -21,14 +21,14 @@ pub(super) async fn finding(address: &StoreAddress, args: &RedisArgs) -> Finding
 
 fn directory(dir: &Path) -> Finding {
     let missing = |reason: String| {
-        let remedy = "choose a directory that you may write with --store";
+        let remedy = "choose a writable directory with --store";
         Finding::bad(WHAT, Verdict::Missing, format!("{}: {reason}", dir.display()), remedy)
     };
     // The last ancestor of a relative path is the empty one, which stands for the working directory.
     let mut places = dir.ancestors().map(|place| if place.as_os_str().is_empty() { Path::new(".") } else { place });
-    let Some(place) = places.find(|place| place.exists()) else { return missing("there is no such place".to_owned()) };
+    let Some(place) = places.find(|place| place.exists()) else { return missing("the path is invalid".to_owned()) };
     if !place.is_dir() {
-        return missing(format!("{} is no directory", place.display()));
+        return missing(format!("{} is not a directory", place.display()));
     }
     if let Err(error) = access(place, Access::WRITE_OK | Access::EXEC_OK) {
         return missing(format!("{} cannot be written: {error}", place.display()));
@@ -38,8 +38,8 @@ fn directory(dir: &Path) -> Finding {
     Finding::ok(
         WHAT,
         match place == dir {
-            true => format!("{} can be written{free}", dir.display()),
-            false => format!("{} is not there yet, and a host can make it{free}", dir.display()),
+            true => format!("{} is writable{free}", dir.display()),
+            false => format!("{} does not exist yet, and can be created{free}", dir.display()),
         },
     )
 }
@@ -48,7 +48,7 @@ async fn redis(url: &str, args: &RedisArgs) -> Finding {
     let access = match args.read() {
         Ok(access) => access,
         Err(error) => {
-            let remedy = "name a file that this user may read";
+            let remedy = "use a file that this user can read";
             return Finding::bad(WHAT, Verdict::Missing, format!("{error:#}"), remedy);
         }
     };
@@ -72,7 +72,7 @@ mod tests {
         let verdict = |path: &Path| directory(path).verdict;
         let new = home.path().join("a").join("b");
         assert_eq!((verdict(home.path()), verdict(&new)), (Verdict::Ok, Verdict::Ok));
-        assert!(directory(&new).found.contains("not there yet"));
+        assert!(directory(&new).found.contains("does not exist yet"));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is made");
         let file = home.path().join("file");
         std::fs::write(&file, "").unwrap();

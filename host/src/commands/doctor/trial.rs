@@ -48,10 +48,6 @@ pub(super) fn run() -> anyhow::Result<String> {
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let run = slot.spawn(move || sandbox.run(&module, call))?.join();
     let run = run.map_err(|_| anyhow::anyhow!("the run panicked"))?;
-    anyhow::ensure!(
-        matches!(run.outcome, Outcome::Returned(_)),
-        "a function that does nothing ended: {:?}",
-        run.outcome
-    );
+    anyhow::ensure!(matches!(run.outcome, Outcome::Returned(_)), "the trial function failed: {:?}", run.outcome);
     Ok(format!("compiles (in {} ms) and runs (in {} µs) a module", compiled.as_millis(), run.receipt.wall_us))
 }

@@ -37,7 +37,7 @@ pub(super) fn finding(what: &'static str, drilled: &anyhow::Result<Drilled>) -> 
     let drilled = match drilled {
         Ok(drilled) => drilled,
         Err(error) => {
-            let remedy = "workers start with --jail=off, but see why first";
+            let remedy = "find the cause first; workers start with --jail=off";
             return Finding::bad(what, Verdict::Warning, format!("{error:#}"), remedy);
         }
     };
@@ -47,24 +47,24 @@ pub(super) fn finding(what: &'static str, drilled: &anyhow::Result<Drilled>) -> 
     };
     let (lacks, got_out) = (line(false), drilled.rows.iter().filter(|row| !row.is_right()).count());
     match (lacks.is_empty(), got_out) {
-        (true, 0) => Finding::ok(what, format!("whole, --jail=require starts; {}", line(true))),
+        (true, 0) => Finding::ok(what, format!("complete, --jail=require starts; {}", line(true))),
         (_, got_out) => Finding::bad(
             what,
             Verdict::Warning,
-            format!("{}; lacks {lacks}; {got_out} attempts to get out are not refused", line(true)),
-            "--jail=auto starts with what there is, --jail=require does not; a newer kernel, or one with lsm=landlock, has it",
+            format!("{}; lacks {lacks}; {got_out} escape attempts succeed", line(true)),
+            "--jail=auto starts without them, --jail=require does not; use a newer kernel, or one with lsm=landlock",
         ),
     }
 }
 
 /// Formats a table of the attempts to break out.
 pub(super) fn table(inmate: &str, drilled: &Drilled) -> String {
-    let mut table = Table::new(["", inmate.to_uppercase().as_str(), "CAME OF IT"]);
+    let mut table = Table::new(["", inmate.to_uppercase().as_str(), "RESULT"]);
     for row in &drilled.rows {
         let mark = if row.is_right() { "ok" } else { "wrong" };
         let came = match &row.verdict {
             Came::Refused(why) => format!("refused: {why}"),
-            Came::Reached(why) => format!("let through, and failed: {why}"),
+            Came::Reached(why) => format!("allowed, and failed: {why}"),
             Came::Done => "done".to_owned(),
         };
         table.row([mark.to_owned(), row.attempt.clone(), came]);

@@ -126,10 +126,10 @@ async fn waiting_ends_at_once_where_it_is_of_no_use() {
     let server = RedisServer::start(&["--requirepass", "secret"]).unwrap();
     let port = server.port();
     let cases = [
-        (format!("redis://127.0.0.1:{port}"), "asks for a password"),
+        (format!("redis://127.0.0.1:{port}"), "requires a password"),
         (format!("redis://:wrong@127.0.0.1:{port}"), "refuses the user or the password"),
-        (format!("redis://:secret@127.0.0.1:{port}/99"), "no database of that number"),
-        (format!("redis+cluster://:secret@127.0.0.1:{port}"), "is no Cluster"),
+        (format!("redis://:secret@127.0.0.1:{port}/99"), "no database of this number"),
+        (format!("redis+cluster://:secret@127.0.0.1:{port}"), "is not a Cluster"),
         (format!("redis://127.0.0.1:{port}/x"), "the database must be a number"),
     ];
     for (url, words) in cases {

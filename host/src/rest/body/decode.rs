@@ -35,7 +35,7 @@ impl Coding {
             None => Ok(None),
             Some("gzip" | "x-gzip") => Ok(Some(Self::Gzip)),
             Some("zstd") => Ok(Some(Self::Zstd)),
-            Some(other) => Err(refused(other, "a module comes as it is, or as gzip or zstd", "gzip, zstd")),
+            Some(other) => Err(refused(other, "send modules uncompressed, or as gzip or zstd", "gzip, zstd")),
         }
     }
 
@@ -54,7 +54,7 @@ impl Coding {
                 let mut rest = coded;
                 let frame = StreamingDecoder::new(&mut rest).map_err(|error| malformed(error.to_string()))?;
                 let decoded = bounded(frame, bytes_max)?;
-                if rest.is_empty() { Ok(decoded) } else { Err(malformed("bytes follow its frame")) }
+                if rest.is_empty() { Ok(decoded) } else { Err(malformed("extra bytes follow the frame")) }
             }
         }
     }
@@ -65,8 +65,7 @@ impl Coding {
 /// # Errors
 /// `UnsupportedEncoding` if it has a coding.
 pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Problem> {
-    named(headers)
-        .map_or(Ok(()), |coding| Err(refused(&coding, "this body comes as it is, not compressed", "identity")))
+    named(headers).map_or(Ok(()), |coding| Err(refused(&coding, "send this body uncompressed", "identity")))
 }
 
 /// Returns the request's content coding, `None` if it has none or `identity`.

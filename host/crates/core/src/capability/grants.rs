@@ -111,14 +111,14 @@ pub enum Grant {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
     /// The word is not a grant.
-    #[error("{0:?} is no grant: there are config, secrets, kv and http=HOST")]
+    #[error("{0:?} is not a grant: use config, secrets, kv or http=HOST")]
     Unknown(String),
     /// The host in `http=HOST` is not a valid pattern.
     #[error(transparent)]
     Host(#[from] HostPatternError),
     /// The port in `http=HOST:PORT` is blocked, see [`ports`]. Versions that were granted such a port earlier keep the
     /// grant, but their requests are refused.
-    #[error("no function may be granted port {0}, which browsers block too: it is not a web server's")]
+    #[error("port {0} cannot be granted: browsers block it, since it is not a web server's")]
     Port(u16),
     /// More patterns than a version may have.
     #[error("a function may be granted at most {HTTP_HOSTS_MAX} hosts: use *.example.com for many of one domain")]

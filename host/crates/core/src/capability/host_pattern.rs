@@ -25,7 +25,7 @@ pub struct HostPattern {
 /// Error of parsing a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no host to grant: write api.example.com or *.example.com, with :PORT for another port than the scheme's"
+    "{0:?} is not a host pattern: write api.example.com or *.example.com, with :PORT for a port other than the scheme's"
 )]
 pub struct HostPatternError(String);
 

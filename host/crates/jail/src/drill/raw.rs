@@ -1,5 +1,5 @@
 //! Raw system calls, as native code makes them without a library.
-#![expect(unsafe_code, reason = "an attempt to break out is not safe code")]
+#![expect(unsafe_code, reason = "attempts to break out require raw system calls")]
 
 use std::{io, ptr};
 

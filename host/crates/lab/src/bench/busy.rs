@@ -76,7 +76,7 @@ impl Sample {
     /// # Errors
     /// Fails if `/proc` cannot be read.
     pub(super) fn take() -> anyhow::Result<Self> {
-        let machine = KernelStats::current().context("read what the processors did")?.total.into();
+        let machine = KernelStats::current().context("read the processor counters")?.total.into();
         let listed = procfs::process::all_processes().context("read the list of processes")?;
         // A process may end in the meantime.
         let stats = listed.filter_map(|process| process.ok()?.stat().ok());
@@ -99,7 +99,7 @@ impl Sample {
             let used = ticks(process.used, earlier.map_or(0, |earlier| earlier.used));
             *names.entry(&process.name).or_default() += used;
         }
-        names.insert("the machine's own host", stolen);
+        names.insert("the hypervisor", stolen);
         let mut busiest: Vec<Other> =
             names.into_iter().map(|(name, used)| Other { name: name.to_owned(), percent: percent(used) }).collect();
         busiest.retain(|other| other.percent > 0.0);
@@ -135,7 +135,7 @@ impl Sample {
 impl Busy {
     /// Formats the usage as a message.
     pub(super) fn tell(&self) -> String {
-        let mut text = format!("other processes used {:.1} % of the machine", self.others_percent);
+        let mut text = format!("other processes used {:.1} % of the CPU time", self.others_percent);
         let names = self.busiest.iter().map(|other| format!("{} {:.1} %", other.name, other.percent));
         let names: Vec<String> = names.collect();
         if !names.is_empty() {

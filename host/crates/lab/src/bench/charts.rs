@@ -78,7 +78,7 @@ impl Chart {
             chart.add(&open, |row| row.rate.unwrap_or_default().to_string(), by_mode_and_store, value);
             charts.push(chart);
         }
-        charts.extend(scaling(&of(Scenario::Weak), "weak", "Weak scaling: sleeping tasks, as many for each slot"));
+        charts.extend(scaling(&of(Scenario::Weak), "weak", "Weak scaling: a fixed number of sleeping tasks per slot"));
         charts.extend(scaling(&of(Scenario::Strong), "strong", "Strong scaling: the same tasks, more workers"));
         charts.push(cost(rows));
         charts.retain(|chart| !chart.groups.is_empty());
@@ -153,7 +153,7 @@ fn scaling(rows: &[&Row], name: &str, title: &str) -> Vec<Chart> {
 
 /// Cost of a task beside much stored data, as a multiple of the cost beside little.
 fn cost(rows: &[Row]) -> Chart {
-    let title = "Cost of a task beside much that is stored / beside little";
+    let title = "Cost of a task with much stored data, relative to little";
     let mut chart = Chart::new("cost", title, "stored beside / beside little", "times the cost beside little");
     let ratios = cost::ratios(rows);
     for ratio in &ratios {

@@ -112,7 +112,7 @@ impl Comparison {
         for what in &self.only_after {
             table.row([what.clone(), none(), none(), "only here".to_owned(), none()]);
         }
-        format!("{table}\nabove 1.00x B is better; each figure is the middle of its repeats")
+        format!("{table}\nabove 1.00x, B is better; each figure is the median of its repeats")
     }
 }
 

@@ -108,7 +108,7 @@ impl Deployment {
     /// # Errors
     /// Fails if one of them has ended.
     pub(super) async fn host_processes(&self) -> anyhow::Result<Vec<(String, u32)>> {
-        let cluster = self.cluster.as_ref().context("a server's processes are not known")?;
+        let cluster = self.cluster.as_ref().context("the processes of a given server are unknown")?;
         let mut processes = Vec::new();
         for part in cluster.parts().filter(|part| !matches!(part.role, Role::Redis | Role::Worker)) {
             let id = cluster.process(part)?.lock().await.id().with_context(|| format!("{part} is gone"))?;

@@ -135,7 +135,7 @@ where
     }
     let (note, colour) = match chart.is_busy {
         true => ("not to be published: the machine was busy", &RED),
-        false => ("bar: median, line: least to most of the repeats", &GREY),
+        false => ("bar: median; line: minimum to maximum of the repeats", &GREY),
     };
     let right = style(12, colour).pos(Pos::new(HPos::Right, VPos::Top));
     area.draw(&Text::new(note, (i32::try_from(width(chart))? - 20, 43), right))?;

@@ -112,7 +112,7 @@ impl Kept {
             Keep::NoTask => drop(made(&answer)?),
             Keep::Body => self.bodies.push(answer.body),
             Keep::Nothing(body) => {
-                anyhow::ensure!(answer.body == body, "the function answered something else than it should");
+                anyhow::ensure!(answer.body == body, "the function returned an unexpected result");
             }
         }
         Ok(())
@@ -150,7 +150,7 @@ impl Line<'_> {
                 None => Instant::now(),
             };
             let turn = usize::try_from(number % self.load.calls.len() as u64)?;
-            let answer = connection.send(self.load.calls.get(turn).context("there is nothing to send")?).await?;
+            let answer = connection.send(self.load.calls.get(turn).context("the load has no requests")?).await?;
             let mut kept = self.kept.borrow_mut();
             kept.times.record(meant.elapsed());
             kept.keep(&self.load.keep, answer)?;
@@ -171,7 +171,7 @@ where
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(future())
     };
-    tokio::task::spawn_blocking(run).await.context("the load's thread ended by itself")?
+    tokio::task::spawn_blocking(run).await.context("the load's thread stopped unexpectedly")?
 }
 
 /// Returns the pause before the next poll of a queue that shrank from `before` to `after` within `meanwhile`: half of

@@ -73,7 +73,7 @@ fn ideal_seconds(case: &Case, work: Work) -> Option<f64> {
 async fn send(deployment: &Deployment, case: &Case, work: Work) -> anyhow::Result<Sent> {
     let (mut requests, mut keep) = (case.tasks, Keep::Task);
     let calls = match case.scenario {
-        Scenario::Memory => anyhow::bail!("nothing is sent where memory is measured"),
+        Scenario::Memory => anyhow::bail!("the memory measurement sends no requests"),
         Scenario::Cost => Deployment::calls(case, "tasks", work)?,
         Scenario::Invoke => {
             keep = Keep::Nothing(case.function.output(work, case.payload).into());
@@ -160,12 +160,12 @@ fn backlog(metrics: &str) -> anyhow::Result<u64> {
 async fn check(deployment: &Deployment, case: &Case, work: Work, sent: &Sent) -> anyhow::Result<()> {
     let output = STANDARD.encode(case.function.output(work, case.payload));
     for body in &sent.bodies {
-        is_right(&serde_json::from_slice(body).context("the answer is no task")?, &output)?;
+        is_right(&serde_json::from_slice(body).context("the response is not a task")?, &output)?;
     }
     if sent.tasks.is_empty() {
         return Ok(());
     }
-    anyhow::ensure!(sent.tasks.len() as u64 == case.tasks, "{} of {} tasks were made", sent.tasks.len(), case.tasks);
+    anyhow::ensure!(sent.tasks.len() as u64 == case.tasks, "{} of {} tasks were created", sent.tasks.len(), case.tasks);
     let step = sent.tasks.len().div_ceil(CHECKED_MAX).max(1);
     let sample: Vec<&String> = sent.tasks.iter().step_by(step).collect();
     let fitting = usize::try_from(WAIT_RESULTS_BYTES_MAX).unwrap_or(usize::MAX) / output.len().max(1);
@@ -173,7 +173,7 @@ async fn check(deployment: &Deployment, case: &Case, work: Work, sent: &Sent) ->
         let call = Call::post("/v1/tasks/wait", Bytes::from(json!({"tasks": ids}).to_string()))?.json();
         let mut connection = deployment.target.connect().await?;
         let waited: Waited = connection.send(&call).await?.json()?;
-        anyhow::ensure!(waited.missing.is_empty(), "{} tasks are gone", waited.missing.len());
+        anyhow::ensure!(waited.missing.is_empty(), "{} tasks no longer exist", waited.missing.len());
         anyhow::ensure!(waited.items.len() == ids.len(), "{} of {} tasks were returned", waited.items.len(), ids.len());
         waited.items.iter().try_for_each(|task| is_right(task, &output))?;
     }
@@ -187,9 +187,9 @@ async fn check(deployment: &Deployment, case: &Case, work: Work, sent: &Sent) ->
 
 fn is_right(task: &TaskView, output: &str) -> anyhow::Result<()> {
     let why = task.error.as_ref().map(|error| format!(": {}: {}", error.code, error.message)).unwrap_or_default();
-    anyhow::ensure!(task.status == COMPLETED, "task {} is {}, where it should be COMPLETED{why}", task.id, task.status);
+    anyhow::ensure!(task.status == COMPLETED, "task {} is {} instead of COMPLETED{why}", task.id, task.status);
     let is_same = task.result.as_deref() == Some(output);
-    anyhow::ensure!(is_same, "task {} answered something else than it should", task.id);
+    anyhow::ensure!(is_same, "task {} returned an unexpected result", task.id);
     Ok(())
 }
 

@@ -106,7 +106,8 @@ async fn resident(deployment: &Deployment) -> anyhow::Result<Vec<(String, u64)>>
 /// Returns the resident memory of a process.
 pub(super) fn resident_bytes(id: u32) -> anyhow::Result<u64> {
     let status = procfs::process::Process::new(id.try_into()?).and_then(|process| process.status());
-    let kib = status.with_context(|| format!("process {id} is gone"))?.vmrss.context("the system tells no memory")?;
+    let kib =
+        status.with_context(|| format!("process {id} is gone"))?.vmrss.context("the system does not report memory")?;
     Ok(kib << 10)
 }
 

@@ -56,23 +56,23 @@ mod stats;
 
 const HELP: &str = "\
 Measurements and their units:
-  burst    durable tasks a second: N tasks, a request each over --connections, first request to last task's end
+  burst    durable tasks per second: N tasks, one per request over --connections, from first request to last end
   batch    the same in batches of 500 over 4 connections
-  latency  milliseconds from submission to result, with `Prefer: wait`: first one task after the other on an idle system,
-           then at each --rate, where each time counts from when its request was meant to be sent, so that a slow answer
-           does not hide the wait of those behind it
-  weak     seconds for --each sleeping tasks in every slot, with ever more workers: flat is perfect
-  strong   seconds for the same sleeping tasks with ever more workers: halved by twice as many is perfect
-  invoke   sync invokes a second over --connections, on one `up` process; nothing is stored
-  payload  durable tasks a second that answer inputs of each --payload size
-  cost     durable tasks a second beside --much waiting tasks, results or a hundredth as many functions, and beside few: two
-           deployments take turns, and the figure is what a task costs beside much, as a multiple of beside few
-  memory   megabytes that a host has in memory idle, bytes for each function beside its module, megabytes for a million
+  latency  milliseconds from submission to result, with `Prefer: wait`: first sequentially on an idle system, then at
+           each --rate, timed from the intended start of each request, so that a slow response does not hide the wait of
+           the requests after it
+  weak     seconds for --each sleeping tasks per slot, with more and more workers: ideally constant
+  strong   seconds for the same sleeping tasks, with more and more workers: ideally halved by twice as many
+  invoke   sync invokes per second over --connections, on one `up` process; nothing is stored
+  payload  durable tasks per second that return their input, for each --payload size
+  cost     cost of a task beside --much waiting tasks, results or a hundredth as many functions, relative to few: two
+           deployments are measured alternately
+  memory   memory of a host: megabytes idle, bytes per function in addition to its module, megabytes per million
            queued tasks; no workers run meanwhile
 Functions: no-op (core ABI, returns at once), sleep (a WASI command in poll_oneoff), cpu (a loop), echo. All limits are on.
 
 Durability: with Redis, REST, dispatcher, workers and a redis-server with `appendonly yes, appendfsync everysec` run as
-processes of their own: an accepted task survives kill -9 of any, power loss may cost the last second. The embedded store
+separate processes: an accepted task survives kill -9 of any; power loss may cost the last second. The embedded store
 has synced each task to disk before its answer. Client, server, store and workers share this machine.
 
 Every task's end is checked: all COMPLETED, and results byte for byte (all, or an evenly spread sample of 100,000).
@@ -193,7 +193,7 @@ pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
     let needs_two = |scenario: &Scenario| matches!(scenario, Scenario::Cost | Scenario::Memory);
     anyhow::ensure!(
         args.server.is_none() || !args.scenarios.iter().any(needs_two),
-        "cost and memory are measured on deployments of their own: leave out --server"
+        "cost and memory require private deployments: leave out --server"
     );
     let results = tokio::select! {
         results = run::all(&args) => results?,

@@ -75,8 +75,7 @@ fn facts(results: &Results) -> String {
         ("Limits", "fuel, wall time, memory, output and log: all on".to_owned()),
         (
             "Checked",
-            "every task ended COMPLETED; results byte for byte, all, or of more than 100,000 so many, spread evenly"
-                .to_owned(),
+            "every task ended COMPLETED; results byte for byte, all or an evenly spread sample of 100,000".to_owned(),
         ),
     ];
     let rows = facts.iter().map(|(name, fact)| format!("<tr><th>{name}</th><td>{}</td></tr>\n", escaped(fact)));

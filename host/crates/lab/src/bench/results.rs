@@ -63,7 +63,7 @@ impl Results {
             StoreKind::Embedded => {
                 "embedded: on disk, synced, before the answer: survives kill -9 of any process and power loss"
             }
-            StoreKind::Server => "server: as it was set up; not known here",
+            StoreKind::Server => "server: unknown, depends on its settings",
         };
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -166,7 +166,7 @@ impl Bench<'_> {
             }
             anyhow::ensure!(
                 attempt < TRIES,
-                "{}: the figures would be meaningless; end those processes, or add --allow-busy, which marks the report",
+                "{}: the figures would be meaningless: stop those processes, or mark the report with --allow-busy",
                 busy.tell()
             );
             ui::note(format!("{}: measuring {what} again", busy.tell()));

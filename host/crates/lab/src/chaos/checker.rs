@@ -36,11 +36,11 @@ pub(super) fn check(history: &[Entry]) -> Vec<Finding> {
 fn presence(id: &str, task: &Task<'_>) -> Option<Finding> {
     let accepted_us = task.accepted_us.unwrap_or_default();
     if task.missing_us.iter().any(|asked_us| *asked_us >= accepted_us) {
-        return Some(Rule::Lost.broken(id, format!("task {id} was accepted, and is not there")));
+        return Some(Rule::Lost.broken(id, format!("task {id} was accepted and does not exist")));
     }
     if task.ended().is_none() {
         let last = task.seen.iter().max_by_key(|seen| seen.at_us);
-        let last = last.map_or_else(|| "it was never seen".to_owned(), |seen| describe(seen.sight));
+        let last = last.map_or_else(|| "it was never observed".to_owned(), |seen| describe(seen.sight));
         return Some(Rule::Unended.broken(id, format!("task {id} did not end: {last}")));
     }
     None
@@ -102,13 +102,13 @@ fn end(id: &str, task: &Task<'_>, book: &Book<'_>) -> Vec<Finding> {
         findings.push(Rule::EndChanged.broken(id, what));
     }
     if first.status == Status::Failed {
-        findings.push(Rule::Failed.broken(id, format!("task {id} cannot fail, and is {}", describe(first))));
+        findings.push(Rule::Failed.broken(id, format!("task {id} is {}, and cannot fail", describe(first))));
         return findings;
     }
     for end in ends.iter().filter(|sight| sight.status == Status::Completed) {
         let receipt = end.end.as_ref().filter(|receipt| receipt.attempt == end.attempt && receipt.worker.is_some());
         if receipt.is_none() || end.attempt == 0 {
-            let what = format!("task {id} is {}, whose receipt is of another attempt or of nobody", describe(end));
+            let what = format!("task {id} is {}, with the receipt of another attempt or none", describe(end));
             findings.push(Rule::WrongReceipt.broken(id, what));
             break;
         }
@@ -208,9 +208,9 @@ fn balance(book: &Book<'_>) -> Vec<Finding> {
 /// Only parts that were struck end, and those that are terminated exit cleanly.
 fn processes(history: &[Entry]) -> Vec<Finding> {
     let finding = |entry: &Entry| match &entry.event {
-        Event::Died { part, exit } => Some(Rule::Died.broken("", format!("{part} ended by itself: {exit}"))),
+        Event::Died { part, exit } => Some(Rule::Died.broken("", format!("{part} stopped unexpectedly: {exit}"))),
         Event::Drained { part, exit, clean: false, .. } => {
-            Some(Rule::BadDrain.broken("", format!("{part} was told to end: {exit}")))
+            Some(Rule::BadDrain.broken("", format!("{part} was terminated, and exited with {exit}")))
         }
         _ => None,
     };
@@ -239,7 +239,9 @@ fn floors(history: &[Entry], book: &Book<'_>) -> Vec<Finding> {
         ("rounds were played", rounds, setup.rounds.into()),
     ] {
         if found < floor {
-            findings.push(Rule::TooFew.broken("", format!("{found} {what}, and below {floor} the run proves nothing")));
+            findings.push(
+                Rule::TooFew.broken("", format!("{found} {what}, and with less than {floor} the run proves nothing")),
+            );
         }
     }
     findings

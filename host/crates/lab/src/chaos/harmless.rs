@@ -42,7 +42,8 @@ fn lost_runs<'a>(history: &'a [Entry], book: &'a Book<'_>) -> BTreeMap<&'a str, 
     if kinds.peek().is_some() && kinds.all(|kind| kind == Kind::Clock) {
         for (id, task) in book.accepted() {
             if let Some(end) = task.end().filter(|end| end.attempt > 1) {
-                let what = format!("task {id} ended with attempt {}, and nothing was done but clocks set", end.attempt);
+                let what =
+                    format!("task {id} ended with attempt {}, and the only faults were changed clocks", end.attempt);
                 found.entry(id).or_insert_with(|| Rule::LostRun.broken(id, what));
             }
         }
@@ -71,7 +72,7 @@ fn wrong_times(history: &[Entry], book: &Book<'_>) -> Vec<Finding> {
         let latest = setup.began_ms + seen.at_us / 1_000 + APART_MS;
         if end.at_ms().is_none_or(|at_ms| !(earliest..=latest).contains(&at_ms)) {
             let what =
-                format!("task {id} ended at {}, which was not between the run's beginning and its sight", end.at);
+                format!("task {id} ended at {}, which is not between the start of the run and its observation", end.at);
             findings.push(Rule::WrongTime.broken(id, what));
         }
     }

@@ -170,14 +170,14 @@ impl ChaosArgs {
         let history = match played {
             Ok(history) => history,
             Err(error) => {
-                keep("the run broke off");
+                keep("the run was aborted");
                 return Err(error);
             }
         };
         history::write(BufWriter::new(File::create(home.join(HISTORY))?), &history)?;
         let report = report(&history, format)?;
         if self.keep.is_none() && !report.findings.is_empty() {
-            keep("something is wrong");
+            keep("there are findings");
         }
         Ok(report)
     }

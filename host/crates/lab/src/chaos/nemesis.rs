@@ -174,7 +174,7 @@ impl Nemesis {
         let asked_us = self.recorder.now_us();
         let status = process.terminate(DRAIN).await?;
         let clean = status.is_some_and(|status| status.success());
-        let exit = status.map_or_else(|| format!("it had not ended after {DRAIN:?}"), |status| status.to_string());
+        let exit = status.map_or_else(|| format!("not ended after {DRAIN:?}"), |status| status.to_string());
         self.recorder.record(asked_us, Event::Drained { round, part, exit, clean });
         Ok(())
     }

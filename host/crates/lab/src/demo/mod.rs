@@ -79,7 +79,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     fuses(&client).await?;
     host.end().await?;
     modes::run(home.path(), &args).await?;
-    heading("Done: the hosts drained and ended. Now your own:")?;
+    heading("Done: the hosts have drained and ended. Next, start your own:")?;
     ui::say("  target/release/fusebox up")?;
     ui::say("  target/release/fusebox deploy target/guests/hello.wasm --name hello")?;
     ui::say("  target/release/fusebox invoke hello --data Ada --receipt")
@@ -154,7 +154,7 @@ async fn tasks(client: &Client) -> anyhow::Result<()> {
         while !client.wait_for(id, WAIT_SECONDS_MAX).await?.is_ended() {}
         let ran = client.result(id).await?;
         let expected = format!("Hello, task {n}!");
-        anyhow::ensure!(ran.output == expected.as_bytes(), "task {id} answered something else than {expected:?}");
+        anyhow::ensure!(ran.output == expected.as_bytes(), "task {id} returned something other than {expected:?}");
         last = Some(ran);
         bar.inc(1);
     }
@@ -166,8 +166,8 @@ async fn tasks(client: &Client) -> anyhow::Result<()> {
 /// Runs two misbehaving functions: each must be cut off, and the next function must run unaffected.
 async fn fuses(client: &Client) -> anyhow::Result<()> {
     for (name, what, code) in [
-        ("spin-forever", "loops for ever; its wall time is 250 ms", "deadline-exceeded"),
-        ("eat-memory", "takes all the memory it can get; its limit is 16 MiB", "out-of-memory"),
+        ("spin-forever", "loops forever; its wall time is 250 ms", "deadline-exceeded"),
+        ("eat-memory", "allocates without end; its limit is 16 MiB", "out-of-memory"),
     ] {
         heading(&format!("{name} {what}"))?;
         match client.invoke(name, Vec::new(), false).await {

@@ -101,7 +101,7 @@ fn check(mode: Mode, items: &[Item], tasks: &[TaskView], elsewhere: &[TaskView])
         anyhow::ensure!(task.result.is_some(), "task {id} of mode {mode} has no result");
         anyhow::ensure!(task.result == other.result, "task {id} has another result in mode {mode}");
         let is_known = item.output.is_none() || item.output == task.result;
-        anyhow::ensure!(is_known, "task {id} of mode {mode} answered something else than it should");
+        anyhow::ensure!(is_known, "task {id} of mode {mode} returned an unexpected result");
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ async fn medians_of_singles(sides: &[Side]) -> anyhow::Result<Vec<u64>> {
 }
 
 async fn table(sides: &[Side], ran: &[Ran], medians: &[u64]) -> anyhow::Result<String> {
-    let header = ["MODE", "WORKERS", "SLOTS", "TASKS", "COMPLETED", "FAILED", "TASKS/S", "P50", "WHERE THEY RAN"];
+    let header = ["MODE", "WORKERS", "SLOTS", "TASKS", "COMPLETED", "FAILED", "TASKS/S", "P50", "RAN IN"];
     let mut table = Table::new(header);
     for ((side, ran), median) in sides.iter().zip(ran).zip(medians) {
         let slots: u32 = side.workers().await?.iter().map(|worker| worker.slots).sum();

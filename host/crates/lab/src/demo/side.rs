@@ -75,7 +75,7 @@ impl Side {
         for worker in &workers {
             let is_ours = ids.iter().any(|id| worker.name.ends_with(&format!("/{id}")));
             let is_mode = worker.mode.as_str() == self.mode.as_str();
-            anyhow::ensure!(is_ours && is_mode, "{} should not be a worker here", worker.name);
+            anyhow::ensure!(is_ours && is_mode, "{} is not a worker of this host", worker.name);
         }
         Ok(workers)
     }
@@ -94,7 +94,7 @@ impl Side {
         .await?;
         let took = started.elapsed();
         let waited = self.client.wait(&ids, 1).await?;
-        anyhow::ensure!(waited.done && waited.items.len() == count, "a task has ended, and then it has not");
+        anyhow::ensure!(waited.done && waited.items.len() == count, "a task left its ended state");
         let places = self.places(&waited.items).await?;
         Ok(Ran { tasks: waited.items, took, places })
     }

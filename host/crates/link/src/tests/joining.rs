@@ -110,7 +110,7 @@ async fn releases_that_are_too_far_apart_are_told_their_versions() {
         let error = refusal(&mut listener, connecting).await;
         let ConnectError::Version { oldest, newest, theirs: told, .. } = &error else { panic!("{error}") };
         assert_eq!((*oldest..=*newest, *told), (ours, *theirs.end()));
-        assert!(error.to_string().contains("install releases that follow each other"), "{error}");
+        assert!(error.to_string().contains("install consecutive releases"), "{error}");
     }
 }
 

@@ -33,7 +33,7 @@ impl Compiler for CompileCommand {
 fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
     let failed = |error: std::io::Error| ModuleError {
         code: ErrorCode::Internal,
-        message: format!("the compile child cannot be run: {error}"),
+        message: format!("cannot run the compile child: {error}"),
     };
     let mut child = Command::new(&command.program)
         .args(&command.args)
@@ -50,7 +50,7 @@ fn in_child(command: &CompileCommand, wasm: &[u8]) -> Result<Vec<u8>, ModuleErro
     match answer {
         Some(ChildOutput { code, .. }) if status.success() && code.len() as u64 <= ARTIFACT_BYTES_MAX => Ok(code),
         Some(answer) => Err(refused(status, &answer.message)),
-        None => Err(too_costly("it did not compile in time")),
+        None => Err(too_costly("the module did not compile in time")),
     }
 }
 
@@ -87,13 +87,13 @@ fn refused(status: ExitStatus, message: &[u8]) -> ModuleError {
             code: ErrorCode::InvalidModule,
             message: format!("the module does not compile: {}", String::from_utf8_lossy(message).trim()),
         },
-        _ => too_costly("its compilation was ended"),
+        _ => too_costly("the module's compilation was stopped"),
     }
 }
 
 fn too_costly(what: &str) -> ModuleError {
     let message = format!(
-        "{what}: a module may take {COMPILE_CPU_S_MAX} s of CPU time and {} s in all; split large functions, or build \
+        "{what}: the limits are {COMPILE_CPU_S_MAX} s of CPU time and {} s in total; split large functions, or build \
          with optimisation for size",
         COMPILE_WALL_MS_MAX / 1_000
     );

@@ -135,7 +135,7 @@ impl Engine {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match opened {
             Ok(open) => {
-                tracing::info!("the store takes writes again");
+                tracing::info!("the store accepts writes again");
                 *state = open;
                 Ok(())
             }
@@ -215,7 +215,7 @@ fn builder() -> Builder {
 }
 
 fn told_of_repair(session: &mut RepairSession) {
-    tracing::info!(progress = session.progress(), "the store was not closed; checking it, about 3 s for each GB");
+    tracing::info!(progress = session.progress(), "the store was not closed properly; checking it, about 3 s per GB");
 }
 
 fn commit(database: &Database, writes: Writes) -> Result<()> {

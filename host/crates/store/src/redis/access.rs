@@ -68,10 +68,10 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_');
         if text.is_empty() || text.len() > PREFIX_LETTERS_MAX || !text.bytes().all(is_letter) {
-            return Err(format!("a prefix is 1 to {PREFIX_LETTERS_MAX} letters, digits, `-` and `_`"));
+            return Err(format!("a prefix has 1 to {PREFIX_LETTERS_MAX} letters, digits, `-` and `_`"));
         }
         if TAKEN.contains(&text) {
-            return Err("stores without a prefix have keys that start so: choose another one".to_owned());
+            return Err("keys of stores without a prefix start with this: choose another one".to_owned());
         }
         Ok(Self(format!("{text}:").leak()))
     }

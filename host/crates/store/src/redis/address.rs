@@ -19,7 +19,7 @@ const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 const FORMS: &str = "redis://host:port, redis+unix:///path, redis+sentinel://host:port,host:port/service or \
                      redis+cluster://host:port,host:port, and rediss… for TLS";
-const ESCAPES: &str = "in a password write %25 for %, or have it read from a file with --store-password-file";
+const ESCAPES: &str = "in a password write %25 for %, or use --store-password-file";
 
 /// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Address {
     /// Parses a URL, and adds the settings beyond it.
     pub(super) fn parse(url: &str, access: Access) -> Result<Self> {
         let Some((_, form, is_tls, (credentials, rest))) = split(url) else {
-            return Err(bad("the scheme is another one"));
+            return Err(bad("the scheme is unknown"));
         };
         let (user, password) = read_credentials(credentials, &access)?;
         let (kind, hosts, database) = match form {
@@ -130,7 +130,7 @@ impl Address {
             form => read_hosts(form, rest)?,
         };
         if access.has_tls() && !is_tls {
-            return Err(bad("certificates are given, and the link is to be without TLS: use rediss://"));
+            return Err(bad("certificates require TLS: use rediss://"));
         }
         let database = match database {
             "" => 0,
@@ -166,7 +166,7 @@ impl fmt::Debug for Address {
 }
 
 fn bad(reason: &str) -> Error {
-    Error::Address(format!("this is no address of a Redis: {reason}; write {FORMS}"))
+    Error::Address(format!("not an address of a Redis: {reason}; write {FORMS}"))
 }
 
 fn read_credentials(text: &str, access: &Access) -> Result<(Option<String>, Option<String>)> {
@@ -178,7 +178,7 @@ fn read_credentials(text: &str, access: &Access) -> Result<(Option<String>, Opti
     // Without a user, an empty password counts as none.
     let password = password.filter(|password| user.is_some() || !password.is_empty()).map(decoded).transpose()?;
     match (&user, password, &access.password) {
-        (_, Some(_), Some(_)) => Err(bad("the password is given in it and in --store-password-file: leave one out")),
+        (_, Some(_), Some(_)) => Err(bad("it and --store-password-file both have a password: leave one out")),
         (Some(_), None, None) => {
             Err(bad("the user has no password: write user:password@, or use --store-password-file"))
         }

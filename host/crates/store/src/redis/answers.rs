@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// Returns the error of an answer in an unexpected form.
 pub(super) fn unexpected(what: &str) -> Error {
-    Error::Corrupt(format!("{what} was answered by Redis in an unknown form"))
+    Error::Corrupt(format!("Redis answered {what} in an unknown form"))
 }
 
 /// Reads a list.

@@ -39,7 +39,7 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
 /// Converts an error of a call for the caller.
 pub(super) fn told(address: &str, error: &RedisError) -> Error {
     match error.code() {
-        Some("WRONGTYPE") => Error::Corrupt(format!("a key at {address} has another type than this store gives it")),
+        Some("WRONGTYPE") => Error::Corrupt(format!("a key at {address} does not have the type that this store uses")),
         _ if lasts(error) => Error::Refused(format!("Redis at {address} {}", reason(error))),
         _ => Error::Unavailable(format!("Redis at {address} {}", reason(error))),
     }
@@ -101,32 +101,30 @@ pub(super) fn silent(address: &str, after: Duration) -> Error {
 /// Returns the end of a sentence that starts with "Redis at host:port".
 pub(super) fn reason(error: &RedisError) -> String {
     if error.code() == Some("NOPERM") || error.detail().is_some_and(|text| text.contains("no permissions")) {
-        return format!("does not permit its user what the store does; {}", permissions::all());
+        return format!("does not permit its user a command that the store needs; {}", permissions::all());
     }
     let fixed = match error.code() {
-        Some("LOADING") => "is loading its data: it answers when that is done",
+        Some("LOADING") => "is loading its data: it answers afterwards",
         Some("OOM") => "has no memory left: raise its maxmemory, or wait until tasks have ended",
-        Some("READONLY") => "is a replica, which takes no writes: name the master, or use redis+sentinel://",
-        Some("MISCONF") => "cannot write to its disk and therefore takes no writes: see its log",
-        Some("NOREPLICAS") => "has too few replicas and therefore takes no writes",
+        Some("READONLY") => "is a replica, which is read-only: use the master's address, or redis+sentinel://",
+        Some("MISCONF") => "refuses writes because it cannot write to its disk: see its log",
+        Some("NOREPLICAS") => "refuses writes because it has too few replicas",
         Some("MASTERDOWN") => "is a replica that has lost its master: it answers when it has one again",
         Some("CLUSTERDOWN") => "is part of a Cluster that does not have all of its slots",
         Some("MOVED") => "is part of a Cluster: use redis+cluster://",
-        Some("NOAUTH") => "asks for a password: write redis://user:password@host:port",
+        Some("NOAUTH") => "requires a password: write redis://user:password@host:port",
         Some("WRONGPASS") => "refuses the user or the password",
         _ if error.kind() == ErrorKind::AuthenticationFailed => "refuses the user or the password",
         _ if error.detail().is_some_and(|text| text.contains("cluster support disabled")) => {
-            "is no Cluster: use redis://"
+            "is not a Cluster: use redis://"
         }
         _ if error.detail().is_some_and(|text| text.contains("DB index is out of range")) => {
-            "has no database of that number: write a smaller one"
+            "has no database of this number: write a smaller one"
         }
-        _ if error.kind() == ErrorKind::Parse => "does not speak Redis's protocol: where it wants TLS, use rediss://",
+        _ if error.kind() == ErrorKind::Parse => "does not use Redis's protocol: if it requires TLS, use rediss://",
         _ if error.is_connection_refusal() => "refuses connections: is it running?",
         _ if error.is_timeout() => SILENT,
-        _ if error.is_connection_dropped() => {
-            "closed the connection, as it does where it wants TLS and the URL is not rediss://"
-        }
+        _ if error.is_connection_dropped() => "closed the connection: if it requires TLS, use rediss://",
         _ => "",
     };
     match (fixed, error.code(), error.detail()) {
@@ -157,7 +155,7 @@ mod tests {
             ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
             ("MASTERDOWN Link with MASTER is down", "has lost its master"),
             ("WRONGPASS invalid username-password pair", "refuses the user or the password"),
-            ("NOAUTH Authentication required.", "asks for a password"),
+            ("NOAUTH Authentication required.", "requires a password"),
             ("NOPERM this user has no permissions", "does not permit"),
             ("BUSY Redis is busy running a script.", "answered BUSY Redis is busy"),
         ];

@@ -38,7 +38,7 @@ pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes)
         ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
         ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
         ("LARGE", _) => Ok(Registered::BytesReached { max: new.module_bytes_max }),
-        ("TAKEN", _) => Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
+        ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
         _ => Err(answers::unexpected("register")),
     }
 }

@@ -67,7 +67,7 @@ impl Identity for RedisStore {
                 answer => return Ok(answer),
             }
         }
-        Err(Error::Unavailable("others change the tenant at the same time: try again".to_owned()))
+        Err(Error::Unavailable("the tenant is being changed concurrently: try again".to_owned()))
     }
 
     async fn add_key(&self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {

@@ -36,7 +36,7 @@ pub(super) async fn lease(caller: &Caller, cache: &VersionCache, mut request: Le
     match fresh(caller, request).await {
         Ok(more) => leased.extend(more),
         // The held attempts are returned now; the others are leased by a later request.
-        Err(error) if !leased.is_empty() => tracing::warn!(%error, "leased only what was leased before"),
+        Err(error) if !leased.is_empty() => tracing::warn!(%error, "the lease step returned only earlier leases"),
         Err(error) => return Err(error),
     }
     with_grants(caller, cache, leased).await
@@ -57,7 +57,7 @@ async fn with_grants(caller: &Caller, cache: &VersionCache, leased: Vec<LeasedTa
                 }
                 Err(Error::Corrupt(reason)) => {
                     let task = leased.task.id;
-                    tracing::error!(%task, reason, "a task whose function cannot be read is passed over");
+                    tracing::error!(%task, reason, "task skipped: its function cannot be read");
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -214,7 +214,7 @@ fn read_one(task: Value) -> Result<Option<LeasedTask>> {
     match leased(&id, record, input) {
         Ok(leased) => Ok(Some(leased)),
         Err(error) => {
-            tracing::error!(task = id, %error, "a task cannot be read and is passed over");
+            tracing::error!(task = id, %error, "task skipped: its record cannot be read");
             Ok(None)
         }
     }

@@ -56,7 +56,7 @@ impl Mark {
         let emptied = Error::Emptied { address: self.shown.clone() };
         match (self.is_lost.swap(is_lost, Ordering::Relaxed), is_lost) {
             (false, true) => tracing::error!("{emptied}"),
-            (true, false) => tracing::info!(redis = self.shown, "the store has its data again"),
+            (true, false) => tracing::info!(redis = self.shown, "the store's data is back"),
             _ => {}
         }
         if is_lost { Err(emptied) } else { Ok(()) }

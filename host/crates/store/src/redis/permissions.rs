@@ -77,7 +77,7 @@ pub(super) fn rules<'a>(prefix: &str, commands: impl Iterator<Item = &'a str>) -
 pub(super) fn all() -> String {
     let rules = rules("", COMMANDS.into_iter());
     format!(
-        "it needs all that this gives: ACL SETUSER name {rules}, with +{DATABASE} for another database than 0, and with \
+        "it needs the permissions of: ACL SETUSER name {rules}, with +{DATABASE} for a database other than 0, and with \
              +{CLUSTER} on a Cluster"
     )
 }
@@ -95,8 +95,8 @@ pub(super) async fn check(caller: &Caller, address: &Address) -> Result<()> {
         if !missing.is_empty() {
             let missing: Vec<_> = missing.iter().map(|command| format!("+{command}")).collect();
             return Err(Error::Refused(format!(
-                "Redis at {address} does not permit its user {} on the store's keys and channels; it needs all that this \
-                 gives: ACL SETUSER {} {}",
+                "Redis at {address} does not permit its user {} on the store's keys and channels; it needs the permissions \
+                 of: ACL SETUSER {} {}",
                 missing.join(" "),
                 address.user.as_deref().unwrap_or("default"),
                 rules(prefix, commands(address)),

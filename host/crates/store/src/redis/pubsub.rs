@@ -82,10 +82,10 @@ async fn run(address: Address, patience: Patience, hints: Arc<Hints>, tell: watc
     for at in 0.. {
         let ended = listen(&address, at, patience, &hints, &tell).await;
         if tell.send_replace(false) {
-            tracing::warn!(redis = %address, reason = ended, "cannot hear of changes; looking for them instead");
+            tracing::warn!(redis = %address, reason = ended, "cannot receive notifications; polling instead");
             pause = PAUSE_MIN;
         } else {
-            tracing::debug!(redis = %address, reason = ended, "still cannot hear of changes");
+            tracing::debug!(redis = %address, reason = ended, "still cannot receive notifications");
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);

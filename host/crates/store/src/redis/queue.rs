@@ -57,7 +57,7 @@ fn some_answers(answers: Vec<Result<Accepted>>) -> Result<Vec<Accepted>> {
     match failed {
         Some(error) if answers.iter().all(Result::is_err) => Err(error.clone()),
         Some(error) => {
-            tracing::warn!(%error, "a part of a batch was accepted, and of the rest nothing is known");
+            tracing::warn!(%error, "a part of a batch was accepted; the outcome of the rest is unknown");
             Ok(answers.into_iter().map(|answer| answer.unwrap_or(Accepted::NoAnswer)).collect())
         }
         None => answers.into_iter().collect(),

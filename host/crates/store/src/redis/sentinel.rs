@@ -22,7 +22,9 @@ pub(super) async fn master(address: &Address, service: &str, patience: Duration)
         let error =
             match tokio::time::timeout(patience / 2, ask(address.sentinel(host.clone())?, service, patience)).await {
                 Ok(Ok(Some((host, port)))) => return Ok(Host::Tcp(host, port)),
-                Ok(Ok(None)) => Error::Unavailable(format!("the Sentinel at {shown} knows no service {service:?}")),
+                Ok(Ok(None)) => {
+                    Error::Unavailable(format!("the Sentinel at {shown} does not know the service {service:?}"))
+                }
                 Ok(Err(error)) => errors::of_sentinel(&shown, &error),
                 Err(_) => Error::Unavailable(format!("the Sentinel at {shown} does not answer in time")),
             };

@@ -100,7 +100,7 @@ mod tests {
         }
         for old in ["6.2.14", "5.0.7", "unknown"] {
             let error = judge(old).unwrap_err().to_string();
-            assert_eq!(error, format!("Redis 7.0 or newer is needed, and cache:6379 is {old}"));
+            assert_eq!(error, format!("Redis 7.0 or newer is required, and cache:6379 is {old}"));
         }
         assert!(super::judge("cache:6379", Layout::whole(Prefix::default()), "").is_err());
     }

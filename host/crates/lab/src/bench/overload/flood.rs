@@ -157,7 +157,7 @@ pub(super) async fn drained(url: &str) -> anyhow::Result<u64> {
         if figure(&metrics, "fusebox_tasks_ready ")? + figure(&metrics, "fusebox_tasks_running ")? == 0 {
             return figure(&metrics, COMPLETED);
         }
-        anyhow::ensure!(began.elapsed() < PATIENCE, "the queue does not empty");
+        anyhow::ensure!(began.elapsed() < PATIENCE, "the queue does not drain");
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -176,5 +176,5 @@ async fn metrics(target: &Target) -> anyhow::Result<String> {
 /// Reads a metric; one that was never counted is 0.
 fn figure(metrics: &str, name: &str) -> anyhow::Result<u64> {
     let found = metrics.lines().find_map(|line| line.strip_prefix(name));
-    found.map_or(Ok(0), |value| value.trim().parse().with_context(|| format!("{name} is no number")))
+    found.map_or(Ok(0), |value| value.trim().parse().with_context(|| format!("{name} is not a number")))
 }

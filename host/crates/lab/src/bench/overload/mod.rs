@@ -104,7 +104,10 @@ pub(super) async fn run(args: &OverloadArgs, format: OutputFormat) -> anyhow::Re
         OutputFormat::Json => ui::json(&report)?,
         OutputFormat::Text => ui::say(report.table())?,
     }
-    anyhow::ensure!(report.holds, "an overloaded host must do as much, in as little memory, and lose and hide nothing");
+    anyhow::ensure!(
+        report.holds,
+        "an overloaded host must keep its throughput and memory, lose no task, and report every refusal"
+    );
     Ok(())
 }
 

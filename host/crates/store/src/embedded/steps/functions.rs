@@ -23,7 +23,7 @@ impl Steps<'_> {
     pub(in crate::embedded) fn register(&mut self, new: NewFunction, module: Bytes) -> Result<Registered> {
         match self.function_record(new.id)? {
             Some(known) if known.version.tenant == new.tenant => return Ok(Registered::Version(known.version)),
-            Some(_) => return Err(Error::Unavailable("the id is taken: register under another one".to_owned())),
+            Some(_) => return Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             None => {}
         }
         if self.counters(&new.tenant)?.versions >= new.versions_max {

@@ -126,7 +126,7 @@ impl Steps<'_> {
         let (module, function, grants) = match self.function_of(&task, functions) {
             Ok(function) => function,
             Err(Error::Corrupt(reason)) => {
-                tracing::error!(task = %task.id, reason, "a task whose function cannot be read is passed over");
+                tracing::error!(task = %task.id, reason, "task skipped: its function cannot be read");
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -90,7 +90,7 @@ impl<'a> Steps<'a> {
         match self.task(id) {
             Ok(task) => Ok(task),
             Err(crate::Error::Corrupt(reason)) => {
-                tracing::error!(task = %id, reason, "a task cannot be read and is passed over");
+                tracing::error!(task = %id, reason, "task skipped: its record cannot be read");
                 Ok(None)
             }
             Err(error) => Err(error),

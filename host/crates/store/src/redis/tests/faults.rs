@@ -212,7 +212,7 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
     let wrong = connect(format!("redis://me:hunter4@127.0.0.1:{port}")).await;
     assert!(wrong.contains("refuses the user or the password"), "{wrong}");
     let cluster = connect(format!("redis+cluster://me:hunter2@127.0.0.1:{port}")).await;
-    assert!(cluster.contains("is no Cluster: use redis://"), "{cluster}");
+    assert!(cluster.contains("is not a Cluster: use redis://"), "{cluster}");
     for told in [gone, sentinel, nobody, wrong, cluster] {
         assert!(!told.contains("hunter"), "{told}");
     }
