@@ -21,7 +21,7 @@ impl Client {
     ///
     /// # Errors
     /// Fails if there is no such function, the input is too large, the queue is full, or the host does not answer. After
-    /// an error other than [`ClientError::Problem`] the task may still have been accepted.
+    /// an error other than [`crate::ClientError::Problem`] the task may still have been accepted.
     pub async fn submit(
         &self,
         function: &str,

@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`demo`] | `fusebox demo`: the main features, from end to end |
-//! | [`bench`] | `fusebox bench`: throughput, latency, scaling, cost; charts and a report |
+//! | [`mod@bench`] | `fusebox bench`: throughput, latency, scaling, cost; charts and a report |
 //! | [`chaos`] | `fusebox chaos`: faults on a schedule, and a checker of what clients saw |
 //! | `cluster` | the private cluster that each of them starts |
 //! | `process` | a child process, which can be paused, ended and started again |

@@ -16,29 +16,29 @@ pub trait Functions: Send + Sync + 'static {
     /// Stores a function version and its module. Registering the same id again answers the version created before.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
-    /// [`Error::Unavailable`] also if another tenant has registered the id.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
+    /// [`crate::Error::Unavailable`] also if another tenant has registered the id.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
     /// Returns one version.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>>;
-    /// Returns a cached, possibly stale version, if the store caches it. Set [`NewTask::expects`] so that `accept`
-    /// revalidates it.
+    /// Returns a cached, possibly stale version, if the store caches it. Set [`crate::NewTask::expects`] so that
+    /// `accept` revalidates it.
     fn remembered(&self, _tenant: &TenantId, _function: &FunctionRef) -> Option<FunctionVersion> {
         None
     }
     /// Returns the newest version of each name, sorted by name.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>>;
     /// Returns the versions of a name, newest first.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn versions(
         &self,
         tenant: &TenantId,
@@ -49,13 +49,13 @@ pub trait Functions: Send + Sync + 'static {
     /// still run.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
     async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool>;
     /// Returns a module's wasm bytes.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>>;
 }
 

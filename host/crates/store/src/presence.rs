@@ -17,13 +17,13 @@ pub trait Presence: Send + Sync + 'static {
     /// `ttl_ms`, at once if that is 0.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
     async fn announce(&self, dispatcher: DispatcherId, workers: Vec<WorkerInfo>, ttl_ms: u64) -> Result<()>;
     /// Returns the announced dispatchers and their workers.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn workers(&self) -> Result<Crew>;
 }
 

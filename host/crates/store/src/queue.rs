@@ -18,8 +18,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Accepts tasks independently of each other; returns the answers in their order.
     ///
     /// # Errors
-    /// Fails if nothing is known of any task, see [`Error`]; each may have been accepted. If some were answered, the
-    /// others are [`Accepted::NoAnswer`] instead.
+    /// Fails if nothing is known of any task, see [`crate::Error`]; each may have been accepted. If some were answered,
+    /// the others are [`Accepted::NoAnswer`] instead.
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>>;
     /// Accepts replays of dead letters independently of each other; returns the answers in their order. The store
     /// copies each input from the dead letter named by `retry_of`, only if the replay is new; `NewTask::input` is
@@ -34,38 +34,38 @@ pub trait Queue: Send + Sync + 'static {
     /// to a full new lease without using up another attempt, and leases more under the tokens that hold none.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached, see [`Error`]. Attempts may have been leased all the same, so the caller
-    /// must send the request again.
+    /// Fails if the store cannot be reached, see [`crate::Error`]. Attempts may have been leased all the same, so the
+    /// caller must send the request again.
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>>;
     /// Renews leases for `lease_ms` from now; returns the answers in their order.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
     async fn renew(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Renewal>>;
     /// Records reports; returns the answers in their order.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
     async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>>;
     /// Cancels a task.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
     async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled>;
     /// Performs the work that is due: lapses leases, promotes delayed tasks, expires queued ones, purges ended ones.
     /// The work per call is bounded.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`]. The change may have been made
-    /// all the same.
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
     async fn tick(&self) -> Result<Ticked>;
     /// Returns the numbers of queued and running tasks, for each tenant that has any.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn backlog(&self) -> Result<Vec<Backlog>>;
 }
 

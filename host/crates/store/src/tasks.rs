@@ -12,32 +12,32 @@ pub trait Tasks: Send + Sync + 'static {
     /// Returns a task.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>>;
     /// Returns a task and its output.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>>;
     /// Returns the log of a task's last attempt; empty until the task has ended.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
     /// Returns a task's input. It is kept until the task ends, and for a dead letter as long as its record.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>>;
     /// Returns a tenant's dead letters, most recent failure first: tasks that FAILED and were not cancelled.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
     /// Returns a tenant's tasks, newest first.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`].
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
 }
 
