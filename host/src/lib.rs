@@ -2,8 +2,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cli`], [`config`], [`environment`], [`commands`] | the command line, its settings file and variables; the
-//! commands |
+//! | [`cli`] | what people type: the commands, their arguments and settings |
+//! | [`node`] | the processes, and the wiring of each |
 //! | [`rest`], [`tenancy`] | the REST service; callers, tenants and keys |
 //! | [`dispatch`], [`worker`] | leasing, assignment and results of tasks; the slots that run them |
 //! | [`egress`] | HTTP requests that guests send |
@@ -19,17 +19,15 @@
 //! |
 
 pub mod cli;
-pub mod commands;
-pub mod config;
 pub mod dispatch;
 pub mod egress;
-pub mod environment;
 pub mod frames;
 pub mod helper;
 pub mod host_calls;
 pub mod invoke;
 pub mod loss;
 pub mod modules;
+pub mod node;
 pub mod rest;
 pub mod secrets;
 pub mod skew;

@@ -3,12 +3,8 @@
 
 use std::process::ExitCode;
 
-use fusebox::{
-    cli::{Cli, OutputFormat, report},
-    commands::{self, reload::Reload},
-    config, environment,
-};
-use fusebox_ui::{self as ui, lines};
+use fusebox::cli::{Cli, config, environment, reload::Reload, report, run};
+use fusebox_ui::{self as ui, OutputFormat, lines};
 
 /// A request makes about a hundred small allocations; this allocator serves them with a third of the system allocator's
 /// work.
@@ -25,12 +21,12 @@ fn main() -> ExitCode {
         return ui::say(settings.trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     // Must come before any thread or runtime is started: some processes lock themselves up first.
-    if let Some(code) = commands::first(&cli.command) {
+    if let Some(code) = run::first(&cli.command) {
         return code;
     }
     let Cli { log, command, output, .. } = cli;
     let started = log.start(command.log_filter());
-    let ran = started.and_then(|log| commands::run(command, output, Reload { settings, log }));
+    let ran = started.and_then(|log| run::run(command, output, Reload { settings, log }));
     let code = ran.map_or_else(|error| report::report(&error, output), |()| ExitCode::SUCCESS);
     lines::flush();
     code

@@ -6,10 +6,8 @@ use std::{
 };
 
 use fusebox_client::ClientError;
-use fusebox_ui::{self as ui, receipt};
+use fusebox_ui::{self as ui, OutputFormat, receipt};
 use serde_json::json;
-
-use super::OutputFormat;
 
 /// Some of many functions failed; the output has already named them.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,167 @@
+//! `fusebox invoke`: runs a function, at once or as a task. Its output goes to stdout unchanged, everything else to
+//! stderr.
+
+use std::{
+    io::{IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Args;
+use fusebox_api::{problem::Problem, tasks::TaskView};
+use fusebox_client::{Client, ClientError, Ran};
+use fusebox_core::limits::INPUT_BYTES_MAX;
+use fusebox_ui::{self as ui, progress::Spinner, receipt};
+use serde_json::json;
+
+use crate::{
+    cli::waiting::Waiting,
+    cli::{args::HostArgs, report::WrongUsage},
+};
+use fusebox_ui::OutputFormat;
+
+/// Function, input and options of an invocation.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --task the task's id is printed to stderr before the wait, as `task ID`, or with --output json as a line
+{\"tasks\":[\"ID\"]}. The wait continues across a restart of the host; `fusebox tasks ID --wait` resumes it after an interruption.
+
+Exit codes: 0 done; 3 the function failed; 4 there is no such function; 5 the host does not answer, or --timeout passed.
+
+Examples:
+  fusebox invoke hello --data Ada
+  fusebox invoke thumbnail --file photo.jpg > small.png
+  curl -s https://example.com/ | fusebox invoke word-count --receipt")]
+pub struct InvokeArgs {
+    /// The function: a name, for its newest version, or a version id
+    pub function: String,
+    /// The input, as text
+    #[arg(long, short, value_name = "TEXT", conflicts_with = "file")]
+    pub data: Option<String>,
+    /// The input, from a file; without --data and --file it is read from stdin
+    #[arg(long, short, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Run it as a task, which survives a crash of the host, and wait for its end
+    #[arg(long)]
+    pub task: bool,
+    /// With --task: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
+    #[arg(long, requires = "task", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
+    /// Run it as a task and print its id at once
+    #[arg(long)]
+    pub detach: bool,
+    /// Priority of the task among your own: low, normal or high
+    #[arg(long, value_parser = ["low", "normal", "high"])]
+    pub priority: Option<String>,
+    /// Start the task only after this time, such as 10m
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub delay: Option<Duration>,
+    /// Print the receipt to stderr
+    #[arg(long)]
+    pub receipt: bool,
+    /// Print the end of the log to stderr
+    #[arg(long)]
+    pub logs: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// Fails if the run failed, there is no such function, or the host does not answer.
+pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = args.host.client()?;
+    let input = input(args.data.as_deref(), args.file.as_deref())?;
+    if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some()) {
+        return Err(WrongUsage("--priority and --delay apply to tasks only: add --task or --detach").into());
+    }
+    if args.detach {
+        let task = submit(&client, &args, input).await?;
+        return match format {
+            OutputFormat::Text => ui::say(&task.id),
+            OutputFormat::Json => ui::json(&task),
+        };
+    }
+    let spinner = Spinner::start(format!("running {}", args.function));
+    let ran = match args.task {
+        true => as_task(&client, &args, input, format, &spinner).await,
+        false => now(&client, &args, input).await,
+    };
+    spinner.end();
+    if let Err(error) = &ran
+        && let Some(ClientError::Problem(problem)) = error.downcast_ref()
+        && !problem.log.is_empty()
+    {
+        ui::note(String::from_utf8_lossy(&problem.log).trim_end());
+    }
+    let Ran { output, receipt, log } = ran?;
+    if format == OutputFormat::Json {
+        let log = args.logs.then(|| String::from_utf8_lossy(&log).into_owned());
+        return ui::json(&json!({"output": STANDARD.encode(&output), "receipt": receipt, "log": log}));
+    }
+    if args.logs {
+        ui::note(String::from_utf8_lossy(&log).trim_end());
+    }
+    ui::raw(&output)?;
+    if std::io::stdout().is_terminal() && !output.ends_with(b"\n") {
+        ui::raw(b"\n")?;
+    }
+    if args.receipt {
+        ui::note(receipt::line(&receipt));
+    }
+    Ok(())
+}
+
+async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
+    Ok(client.invoke(&args.function, input, args.logs).await?)
+}
+
+async fn submit(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<TaskView> {
+    let (priority, delay) = (args.priority.as_deref(), args.delay.unwrap_or_default());
+    Ok(client.submit(&args.function, priority, delay, input).await?)
+}
+
+async fn as_task(
+    client: &Client,
+    args: &InvokeArgs,
+    input: Vec<u8>,
+    format: OutputFormat,
+    spinner: &Spinner,
+) -> anyhow::Result<Ran> {
+    let id = submit(client, args, input).await?.id;
+    let mut waiting = Waiting::new(client, args.timeout, format, spinner.bar()).accepted([id.as_str()]);
+    waiting.ended(&id).await?;
+    let log = if args.logs { waiting.ask(|| client.log(&id)).await? } else { Vec::new() };
+    match waiting.ask(|| client.result(&id)).await {
+        Ok(ran) => Ok(Ran { log, ..ran }),
+        Err(error) => Err(match error.downcast()? {
+            ClientError::Problem(problem) => ClientError::Problem(Box::new(Problem { log, ..*problem })),
+            error => error,
+        }
+        .into()),
+    }
+}
+
+fn input(data: Option<&str>, file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    if let Some(text) = data {
+        return Ok(text.as_bytes().to_vec());
+    }
+    if let Some(path) = file.filter(|path| *path != Path::new("-")) {
+        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return bounded(file).with_context(|| format!("cannot read {}", path.display()));
+    }
+    if std::io::stdin().is_terminal() {
+        ui::note("reading the input from the terminal: end it with Ctrl-D, or use --data or --file");
+    }
+    bounded(std::io::stdin().lock()).context("cannot read stdin")
+}
+
+fn bounded(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() as u64 <= INPUT_BYTES_MAX, "an input has at most {INPUT_BYTES_MAX} bytes");
+    Ok(bytes)
+}

@@ -1,0 +1,134 @@
+//! `fusebox tenants set` and `show`: quotas of a tenant.
+
+use clap::Args;
+use fusebox_api::quotas::{QuotaValues, QuotasView};
+use fusebox_core::{name::TenantId, quota::QuotaSettings};
+use fusebox_store::Acting;
+use fusebox_ui::{self as ui, table::Table};
+
+use crate::{
+    cli::keys::{Door, DoorArgs},
+    tenancy::admin,
+};
+use fusebox_ui::OutputFormat;
+
+/// Tenant whose quotas are shown.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The tenant
+    name: TenantId,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+/// Tenant and its new quotas: each a number, or `default`.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The tenant
+    name: TenantId,
+    /// Limit of function versions
+    #[arg(long, value_name = "N|default")]
+    functions: Option<Bound>,
+    /// Limit of wasm bytes, over all versions
+    #[arg(long, value_name = "N|default")]
+    module_bytes: Option<Bound>,
+    /// Limit of queued tasks
+    #[arg(long, value_name = "N|default")]
+    queued_tasks: Option<Bound>,
+    /// Limit of leased attempts at one dispatcher, and of sync invokes at one REST node
+    #[arg(long, value_name = "N|default")]
+    running_tasks: Option<Bound>,
+    /// Limit of fuel that runs reserve: each reserves its fuel limit, and returns the rest if it ends normally
+    #[arg(long, value_name = "N|default")]
+    fuel_per_minute: Option<Bound>,
+    /// Limit of requests to one REST node
+    #[arg(long, value_name = "N|default")]
+    requests_per_second: Option<Bound>,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+/// A quota as given; `None` for `default`.
+#[derive(Clone, Copy, Debug)]
+struct Bound(Option<u64>);
+
+impl std::str::FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "default" => Ok(Self(None)),
+            number => match number.replace(['_', ','], "").parse() {
+                Ok(number) => Ok(Self(Some(number))),
+                Err(_) => Err("expected a number or `default`".to_owned()),
+            },
+        }
+    }
+}
+
+/// Shows a tenant's quotas.
+///
+/// # Errors
+/// Fails if there is no such tenant, or the host or store does not answer.
+pub async fn show(args: ShowArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let view = match args.door.open().await? {
+        Door::Host(client) => client.quotas(args.name.as_str()).await?,
+        Door::Store(store) => QuotasView::new(&args.name, admin::quotas(&*store, &args.name).await?),
+    };
+    tell(&view, format)
+}
+
+/// Sets the given quotas and leaves the others unchanged.
+///
+/// # Errors
+/// Fails if there is no such tenant, or the host or store does not answer.
+pub async fn set(args: SetArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let name = args.name.clone();
+    let view = match args.door.open().await? {
+        Door::Host(client) => {
+            let set = client.quotas(name.as_str()).await?.set;
+            client.set_quotas(name.as_str(), &args.onto(set)).await?
+        }
+        Door::Store(store) => {
+            let set: QuotaSettings = args.onto(admin::quotas(&*store, &name).await?.into()).into();
+            admin::set_quotas(&*store, Acting::Store, &name, set).await?;
+            QuotasView::new(&name, set)
+        }
+    };
+    tell(&view, format)
+}
+
+impl SetArgs {
+    /// Returns `set` with the given quotas replaced.
+    fn onto(&self, set: QuotaValues) -> QuotaValues {
+        let pick = |given: Option<Bound>, set: Option<u64>| given.map_or(set, |bound| bound.0);
+        QuotaValues {
+            functions: pick(self.functions, set.functions),
+            module_bytes: pick(self.module_bytes, set.module_bytes),
+            queued_tasks: pick(self.queued_tasks, set.queued_tasks),
+            running_tasks: pick(self.running_tasks, set.running_tasks),
+            fuel_per_minute: pick(self.fuel_per_minute, set.fuel_per_minute),
+            requests_per_second: pick(self.requests_per_second, set.requests_per_second),
+        }
+    }
+}
+
+fn tell(view: &QuotasView, format: OutputFormat) -> anyhow::Result<()> {
+    if format == OutputFormat::Json {
+        return ui::json(view);
+    }
+    let (set, may) = (&view.set, &view.may);
+    let mut table = Table::new(["QUOTA", "LIMIT", "SOURCE"]);
+    for (name, may, set) in [
+        ("functions", may.functions, set.functions),
+        ("module-bytes", may.module_bytes, set.module_bytes),
+        ("queued-tasks", may.queued_tasks, set.queued_tasks),
+        ("running-tasks", may.running_tasks, set.running_tasks),
+        ("fuel-per-minute", may.fuel_per_minute, set.fuel_per_minute),
+        ("requests-per-second", may.requests_per_second, set.requests_per_second),
+    ] {
+        let shown = may.map_or_else(|| "no bound".to_owned(), ui::count);
+        table.row([name.to_owned(), shown, if set.is_some() { "set" } else { "default" }.to_owned()]);
+    }
+    ui::say(table.to_string())
+}

@@ -1,0 +1,161 @@
+//! Arguments that several processes have: limits and their ceilings, attempts, and the key of secrets.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::Args;
+use fusebox_api::functions::LimitParams;
+use fusebox_core::{
+    function::{LimitError, RunLimits},
+    limits::ATTEMPTS_MAX,
+};
+
+use crate::secrets::{SecretsKey, SecretsKeyError};
+
+/// Limits of one run. Limits that are left out take the host's defaults.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "Limits of each run")]
+pub struct LimitArgs {
+    /// CPU budget in fuel units, about one per instruction; 1,000,000,000 last for 0.1 to 1 s
+    #[arg(long, value_name = "UNITS")]
+    pub fuel: Option<u64>,
+    /// Wall time, such as 500ms or 10s
+    #[arg(long, value_parser = wall, value_name = "TIME")]
+    pub wall: Option<u32>,
+    /// Linear memory, such as 16MiB
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub memory: Option<u64>,
+    /// Output, such as 2MiB
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub output_size: Option<u64>,
+    /// Log, such as 128KiB; the excess is dropped
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub log_size: Option<u64>,
+}
+
+impl LimitArgs {
+    /// Returns these limits as a request has them.
+    #[must_use]
+    pub fn params(self) -> LimitParams {
+        let Self { fuel, wall, memory, output_size, log_size } = self;
+        LimitParams { fuel, wall_ms: wall, memory_bytes: memory, output_bytes: output_size, log_bytes: log_size }
+    }
+
+    /// Returns these limits, with those of `other` where none is given.
+    #[must_use]
+    pub fn or(self, other: RunLimits) -> RunLimits {
+        RunLimits {
+            fuel: self.fuel.unwrap_or(other.fuel),
+            wall_ms: self.wall.unwrap_or(other.wall_ms),
+            memory_bytes: self.memory.unwrap_or(other.memory_bytes),
+            output_bytes: self.output_size.unwrap_or(other.output_bytes),
+            log_bytes: self.log_size.unwrap_or(other.log_bytes),
+        }
+    }
+}
+
+/// File of the key that encrypts secrets at rest.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SecretsArgs {
+    /// File of the key that seals secrets, 64 hexadecimal digits; the same for each `serve` and `dispatcher`
+    /// of a store. Make one with: (umask 077; openssl rand -hex 32 > secrets.key)
+    #[arg(
+        long = "secrets-key",
+        env = "FUSEBOX_SECRETS_KEY",
+        value_name = "FILE",
+        help_heading = "Secrets of functions"
+    )]
+    secrets_key: Option<PathBuf>,
+}
+
+impl SecretsArgs {
+    /// Returns the file's path, if one is given.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.secrets_key.clone()
+    }
+
+    /// Reads the key, if a file is given.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or holds no valid key.
+    pub fn read(&self) -> Result<Option<SecretsKey>, SecretsKeyError> {
+        self.secrets_key.as_deref().map(SecretsKey::read).transpose()
+    }
+}
+
+/// Limit of attempts per task.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct AttemptArgs {
+    /// Attempts per task; only failures of its worker, not of its function, start another one
+    #[arg(long, env = "FUSEBOX_ATTEMPTS_MAX", help_heading = "Attempts", default_value_t = ATTEMPTS_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub attempts_max: u32,
+}
+
+/// Ceilings of the limits that a function may request; the host refuses registrations above them.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "Ceilings")]
+pub struct MaxArgs {
+    /// Largest fuel limit of a function [default: 300,000,000,000]
+    #[arg(long, value_name = "UNITS")]
+    pub max_fuel: Option<u64>,
+    /// Longest wall time of a function [default: 5m]
+    #[arg(long, value_parser = wall, value_name = "TIME")]
+    pub max_wall: Option<u32>,
+    /// Largest memory limit of a function; the host needs this much for each slot [default: 256MiB]
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub max_memory: Option<u64>,
+}
+
+impl MaxArgs {
+    /// Returns these ceilings, with the host's own where none is given.
+    ///
+    /// # Errors
+    /// Fails if a ceiling is zero or above the host's own.
+    pub fn ceiling(self) -> Result<RunLimits, LimitError> {
+        let most = RunLimits::CEILING;
+        let asked = RunLimits {
+            fuel: self.max_fuel.unwrap_or(most.fuel),
+            wall_ms: self.max_wall.unwrap_or(most.wall_ms),
+            memory_bytes: self.max_memory.unwrap_or(most.memory_bytes),
+            ..most
+        };
+        asked.check(&most).map(|()| asked)
+    }
+}
+
+/// Parses a size such as `16MiB` or `4096` into bytes.
+fn size(text: &str) -> Result<u64, String> {
+    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "expected a size such as 16MiB".to_owned())
+}
+
+/// Parses a time such as `500ms` into milliseconds.
+fn wall(text: &str) -> Result<u32, String> {
+    let time: Duration = humantime::parse_duration(text).map_err(|_| "expected a time such as 500ms".to_owned())?;
+    u32::try_from(time.as_millis()).map_err(|_| "the time exceeds the maximum".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceiling_that_the_host_cannot_keep_is_refused_and_not_lowered() {
+        let asked = MaxArgs { max_memory: Some(RunLimits::CEILING.memory_bytes), ..MaxArgs::default() };
+        assert_eq!(asked.ceiling(), Ok(RunLimits::CEILING));
+        let above = MaxArgs { max_memory: Some(RunLimits::CEILING.memory_bytes + 1), ..asked };
+        assert_eq!(above.ceiling().unwrap_err().max, RunLimits::CEILING.memory_bytes);
+        assert!(MaxArgs { max_fuel: Some(u64::MAX), ..MaxArgs::default() }.ceiling().is_err());
+        assert!(MaxArgs { max_wall: Some(0), ..MaxArgs::default() }.ceiling().is_err());
+    }
+
+    #[test]
+    fn sizes_and_times_are_read_with_their_units() {
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("4096"), Ok(4_096));
+        assert!(size("much").is_err());
+        assert_eq!(wall("500ms"), Ok(500));
+        assert_eq!(wall("2m"), Ok(120_000));
+        assert!(wall("5").is_err() && wall("10years").is_err());
+    }
+}

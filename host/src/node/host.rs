@@ -1,0 +1,193 @@
+//! A whole host in one process: store, REST, dispatcher and slots. A composition root: wiring only.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt, time::Millis};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    dispatch::{driver::Workers, missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
+    modules::Modules,
+    node::{
+        admin::{AdminArgs, OwnVitals},
+        dispatching::{DispatchArgs, Dispatching, Parts},
+        egress::EgressArgs,
+        parts::{self, StoreAddress},
+        serve,
+        slot::IsolateArgs,
+        store::ServerStoreArgs,
+        web::{self, WebArgs},
+    },
+    rest::{self, App, RestSettings, quota::Meter, room::Room},
+    secrets::SecretsKey,
+    telemetry::{health::Readiness, metrics::Metrics},
+    tenancy::{FuelMeter, Gate, QuotaBook, audit::Denials},
+    worker::slots::Slots,
+};
+use fusebox_system::{clock::Clock, random};
+
+/// Settings of a host.
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// Address of REST; any but loopback requires API keys.
+    pub listen: SocketAddr,
+    /// TLS, cross-origin requests and connections.
+    pub web: WebArgs,
+    /// Listener for health and metrics.
+    pub admin: AdminArgs,
+    /// Store of functions and tasks.
+    pub store: StoreAddress,
+    /// Options of the store.
+    pub reach: ServerStoreArgs,
+    /// Directory of compiled modules.
+    pub data: PathBuf,
+    /// File of the key of secrets; created if missing.
+    pub secrets_key: PathBuf,
+    /// How workers receive attempts.
+    pub mode: Mode,
+    /// The port of workers in other processes.
+    pub workers: DispatchArgs,
+    /// Outgoing HTTP requests of functions.
+    pub egress: EgressArgs,
+    /// Number of slots, that is of concurrent runs.
+    pub slots: u32,
+    /// Isolation of runs.
+    pub isolation: IsolateArgs,
+    /// Limits of functions that state none.
+    pub limits: RunLimits,
+    /// Largest limits that a function may request.
+    pub ceiling: RunLimits,
+    /// Limit of attempts per task.
+    pub attempts_max: Attempt,
+    /// Time for which a draining host still accepts new connections.
+    pub drain_delay: Duration,
+}
+
+/// A running host.
+pub struct Host {
+    url: String,
+    health: Option<SocketAddr>,
+    stop: CancellationToken,
+    readiness: Readiness,
+    drain_delay: Duration,
+    rest: JoinHandle<()>,
+    dispatching: Dispatching,
+    /// Declared last, so that it is dropped after everything that uses it.
+    _slots: Arc<Slots>,
+}
+
+impl Host {
+    /// Starts a host. It is ready when this returns.
+    ///
+    /// # Errors
+    /// Fails if it cannot start: the address or the store is in use, or not allowed.
+    pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
+        let clock = Clock::System.steady(Millis(0));
+        let tls = options.web.tls()?;
+        let store = options.reach.open(&options.store, &clock).await?;
+        let gate = Gate::new(store.clone());
+        let listener = serve::listen(options.listen, &gate, &options.store).await?;
+        let url = format!("{}://{}", web::scheme(tls.is_some()), listener.local_addr()?);
+        let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling)?;
+        let metrics = Arc::new(Metrics::new(options.slots));
+        let modules = Modules::new(sandbox.clone(), metrics.clone());
+        let missing = MissingModules { store: store.clone(), modules: modules.clone() };
+        let secrets = SecretsKey::read_or_make(&options.secrets_key)?;
+        let host_calls = StoreHostCalls::new(store.clone(), Some(secrets.clone()));
+        let worker = random::worker_id(clock.now());
+        let asked = parts::host_calls(host_calls.clone(), Arc::new(options.egress.start(&metrics)?));
+        options.isolation.warn_where_shared(store.has_keys().await?);
+        let runner = options.isolation.runner(&sandbox, options.slots, options.ceiling)?;
+        let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &Clock::System, &metrics)?);
+        let stop = CancellationToken::new();
+        let readiness = Readiness::new();
+        let health = options.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
+        tokio::spawn(gate.follow(stop.clone()));
+        let quotas = QuotaBook::open(store.clone()).await;
+        let own = Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            host_calls,
+            metrics: metrics.clone(),
+            quotas: quotas.clone(),
+            stop: stop.clone(),
+        };
+        let dispatching = match options.mode {
+            Mode::Local => {
+                let workers = Workers::Local { slots: slots.clone(), missing: missing.clone() };
+                Dispatching::local(own, workers, &options.workers)
+            }
+            remote => Dispatching::remote(own, remote, Some(modules.clone()), &options.workers).await?,
+        };
+        let fuel = FuelMeter::new(store.clone(), quotas.clone());
+        let app = App {
+            gate,
+            store,
+            modules,
+            invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, fuel }),
+            meter: Meter::new(quotas),
+            clock,
+            metrics,
+            readiness: readiness.clone(),
+            secrets: Some(secrets),
+            denials: Denials::default(),
+            room: Room::default(),
+            closing: stop.clone(),
+            settings: RestSettings {
+                limits: options.limits,
+                ceiling: options.ceiling,
+                attempts_max: options.attempts_max,
+                cors: options.web.cors(),
+                is_tls: tls.is_some(),
+            },
+        };
+        let rest = tokio::spawn(rest::server::serve(
+            listener,
+            tls,
+            rest::router(app),
+            options.web.bounds(),
+            stop.clone().cancelled_owned(),
+        ));
+        readiness.ready();
+        Ok(Self { url, health, stop, readiness, drain_delay: options.drain_delay, rest, dispatching, _slots: slots })
+    }
+
+    /// Address of REST.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns the address of the listener for health and metrics alone.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health
+    }
+
+    /// Where workers of other processes come in.
+    #[must_use]
+    pub fn workers_address(&self) -> Option<SocketAddr> {
+        self.dispatching.address()
+    }
+
+    /// Waits until a part of the host ends by itself, which is a fault; returns its name.
+    pub async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.rest => "REST",
+            part = self.dispatching.broken() => part,
+        }
+    }
+
+    /// Drains the host: it reports not ready at once; after the drain's delay it accepts no new connections, answers
+    /// pending waits, and lets running attempts end or gives them back.
+    pub async fn drain(self) {
+        self.readiness.draining();
+        tokio::time::sleep(self.drain_delay).await;
+        self.stop.cancel();
+        let (rest, ()) = tokio::join!(self.rest, self.dispatching.drained());
+        if let Err(error) = rest {
+            tracing::error!(%error, "REST failed");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `fusebox serve`: a REST node over Redis, until a signal drains it. Any number of nodes may serve one store, beside
+//! dispatchers and workers.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use fusebox_core::{function::RunLimits, time::Millis};
+use fusebox_ui as ui;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    dispatch::{crew::CrewWatch, stored::StoredInvoker},
+    modules::Modules,
+    node::args::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
+    node::{
+        admin::{self, AdminArgs, OwnVitals},
+        dispatcher::shared_store,
+        parts::{self, StoreAddress},
+        signals::Signals,
+        store::ServerStoreArgs,
+        web::{self, WebArgs},
+    },
+    rest::{self, App, RestSettings, quota::Meter, room::Room},
+    telemetry::{health::Readiness, metrics::Metrics},
+    tenancy::{Gate, QuotaBook, audit::Denials},
+};
+use fusebox_system::clock::Clock;
+
+/// Settings of a REST node.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  fusebox serve &  fusebox dispatcher -m push &  fusebox push-worker 4 tcp://127.0.0.1:5555 &
+Without API keys it listens on loopback only and refuses requests that a web page could have sent; with them,
+which `fusebox keys` makes, every request needs one.")]
+pub struct ServeArgs {
+    /// Address of REST; any but loopback requires API keys
+    #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
+    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
+    pub store: StoreAddress,
+    /// Options of the store.
+    #[command(flatten)]
+    pub reach: ServerStoreArgs,
+    /// Directory of compiled modules; created if missing
+    #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// TLS, cross-origin requests and connections.
+    #[command(flatten)]
+    pub web: WebArgs,
+    /// Time after SIGTERM in which new connections are still accepted, while `/readyz` reports the drain to load
+    /// balancers
+    #[arg(long, env = "FUSEBOX_DRAIN_DELAY", default_value = "5s", value_parser = web::delay, value_name = "TIME")]
+    pub drain_delay: Duration,
+    /// Listener for health and metrics.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Key of secrets.
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
+    /// Limit of attempts per task.
+    #[command(flatten)]
+    pub attempts: AttemptArgs,
+    /// Limits of functions that state none.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Largest limits that a function may request.
+    #[command(flatten)]
+    pub most: MaxArgs,
+}
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// Fails if it cannot start: the address is in use or not allowed, or Redis cannot be reached.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let ceiling = args.most.ceiling()?;
+    let limits = args.limits.or(RunLimits::default().capped(&ceiling));
+    limits.check(&ceiling)?;
+    parts::allow_open_files();
+    let mut signals = Signals::listen()?;
+    let tls = args.web.tls()?;
+    let secrets = args.secrets.read()?;
+    let clock = Clock::System.steady(Millis(0));
+    let Some(store) = signals.or(Box::pin(args.reach.open(&args.store, &clock))).await else { return Ok(()) };
+    let store = store?;
+    let gate = Gate::new(store.clone());
+    let listener = listen(args.listen, &gate, &args.store).await?;
+    let address = listener.local_addr()?;
+    // Compiles registered modules but runs nothing: the smallest pool is enough.
+    let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
+    let metrics = Arc::new(Metrics::new(0));
+    let readiness = Readiness::new();
+    let stop = CancellationToken::new();
+    let health = args.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
+    tokio::spawn(crate::skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
+    tokio::spawn(crate::loss::watch(store.clone(), metrics.clone(), stop.clone()));
+    tokio::spawn(gate.follow(stop.clone()));
+    let quotas = QuotaBook::open(store.clone()).await;
+    let crew = CrewWatch::new(store.clone());
+    let app = App {
+        gate,
+        store: store.clone(),
+        modules: Modules::new(sandbox, metrics.clone()),
+        invoker: Arc::new(StoredInvoker {
+            store,
+            clock: clock.clone(),
+            quotas: quotas.clone(),
+            attempts_max: args.attempts.attempts_max,
+            crew: crew.clone(),
+        }),
+        meter: Meter::new(quotas.clone()),
+        clock,
+        metrics,
+        readiness: readiness.clone(),
+        secrets,
+        denials: Denials::default(),
+        room: Room::default(),
+        closing: stop.clone(),
+        settings: RestSettings {
+            limits,
+            ceiling,
+            attempts_max: args.attempts.attempts_max,
+            cors: args.web.cors(),
+            is_tls: tls.is_some(),
+        },
+    };
+    tokio::spawn(quotas.follow(stop.clone()));
+    tokio::spawn(crew.follow(stop.clone()));
+    let url = format!("{}://{address}", web::scheme(tls.is_some()));
+    let rest = tokio::spawn(rest::server::serve(
+        listener,
+        tls,
+        rest::router(app),
+        args.web.bounds(),
+        stop.clone().cancelled_owned(),
+    ));
+    readiness.ready();
+    ui::tell(format!("Fusebox is listening on {url}"));
+    ui::tell(format!("  store  {}", args.store));
+    ui::tell(format!("  docs   {url}/docs"));
+    admin::tell(health);
+    until_drained(signals, rest, &readiness, &stop, args.drain_delay).await
+}
+
+/// Waits for a signal, and then for the end of the drain that it starts.
+async fn until_drained(
+    mut signals: Signals,
+    mut rest: JoinHandle<()>,
+    readiness: &Readiness,
+    stop: &CancellationToken,
+    delay: Duration,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        () = signals.next() => {}
+        _ = &mut rest => anyhow::bail!("REST stopped unexpectedly: see the log, and restart it; nothing is lost"),
+    }
+    readiness.draining();
+    let drain = async {
+        tokio::time::sleep(delay).await;
+        stop.cancel();
+        drop(rest.await);
+    };
+    signals.drain(drain).await;
+    Ok(())
+}
+
+/// Binds the listener of REST; without API keys only on loopback.
+///
+/// # Errors
+/// Fails if the address is in use, or reachable by others without API keys.
+pub async fn listen(address: SocketAddr, gate: &Gate, store: &StoreAddress) -> anyhow::Result<TcpListener> {
+    let closed = gate.is_closed().await?;
+    anyhow::ensure!(
+        closed || address.ip().is_loopback(),
+        "without API keys REST listens on loopback only, and {address} is not: make the first key with \
+         `fusebox keys create --store {store} --scope admin`, or use --listen 127.0.0.1:PORT"
+    );
+    if !closed {
+        tracing::info!(
+            "there are no API keys: any client on this machine's loopback has full access; requests with a foreign Host \
+             or Origin are refused"
+        );
+    }
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: choose another address with --listen"))
+}
