@@ -39,13 +39,16 @@ pub enum Command {
 /// # Errors
 /// Fails if the command failed; see [`demo::run`], [`bench::run`] and [`chaos::run`].
 pub async fn run(command: Command, format: OutputFormat) -> anyhow::Result<()> {
-    match command {
-        Command::Demo(args) => tokio::select! {
-            shown = demo::run(args) => shown,
-            stopped = stopped() => stopped,
-        },
-        Command::Bench(args) => bench::run(args, format).await,
-        Command::Chaos(args) => chaos::run(args, format).await,
+    let run = async {
+        match command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(args, format).await,
+            Command::Chaos(args) => chaos::run(args, format).await,
+        }
+    };
+    tokio::select! {
+        ran = run => ran,
+        stopped = stopped() => stopped,
     }
 }
 

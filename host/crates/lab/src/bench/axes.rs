@@ -3,7 +3,7 @@
 use clap::ValueEnum as _;
 
 use super::{
-    cost::{self, Beside, Stored},
+    beside::{self, Beside, Stored},
     guests::Function,
     plan::{Case, Scenario, Setting, Size, StoreKind},
 };
@@ -67,11 +67,11 @@ impl Axes {
             return Vec::new();
         }
         let connections = self.connections.unwrap_or_else(|| Scenario::Cost.connections());
-        let tasks = self.tasks.unwrap_or_else(|| Scenario::Cost.tasks(size)).min(cost::TASKS_MAX);
+        let tasks = self.tasks.unwrap_or_else(|| Scenario::Cost.tasks(size)).min(beside::TASKS_MAX);
         let mut comparisons = Vec::new();
         for setting in self.settings(Scenario::Cost, size) {
             for stored in or(&self.beside, Stored::value_variants()) {
-                comparisons.push((cost::case(setting, connections, tasks), stored.levels(self.much(size))));
+                comparisons.push((Case::of_cost(setting, connections, tasks), stored.levels(self.much(size))));
             }
         }
         comparisons

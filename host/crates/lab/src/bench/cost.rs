@@ -1,78 +1,21 @@
 //! Cost of a task beside much stored data: two deployments, one with much and one with little, are measured
 //! alternately, and the figure is their ratio.
 
-use clap::ValueEnum;
-use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
 use fusebox_ui as ui;
 use indicatif::ProgressBar;
-use serde::{Deserialize, Serialize};
 
 use super::{
+    beside::{Beside, Stored},
     deployment::Deployment,
     fill::{self, Modules},
     guests::Function,
     measure,
-    plan::{Case, Scenario, Setting, StoreKind},
+    plan::{Case, StoreKind},
     row::Row,
     run::Bench,
     stats::spread,
 };
 use crate::cluster::Mode;
-
-/// Number of functions called in turn.
-const CALLED: u64 = 10;
-/// Waiting tasks on the side with little data.
-const FEW: u64 = 100;
-/// Room in the queue for the measured tasks.
-const ROOM: u64 = 20_000;
-/// Limit of tasks in one measurement.
-pub(super) const TASKS_MAX: u64 = ROOM - 1_000;
-/// Stored tasks for each registered function.
-const TASKS_A_FUNCTION: u64 = 100;
-
-/// Kind of stored data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Stored {
-    /// Delayed tasks that are not due
-    Waiting,
-    /// Ended tasks
-    Results,
-    /// Functions, a hundredth of that number, each with its own module; ten are called, then all of them
-    Functions,
-}
-
-/// Amount of stored data, and number of functions called in turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Beside {
-    pub(super) stored: Stored,
-    pub(super) count: u64,
-    pub(super) called: u64,
-}
-
-impl Stored {
-    /// Name on the command line and in results.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Results => "results",
-            Self::Functions => "functions",
-        }
-    }
-
-    /// Levels to compare: little and much data; for functions also much data with every function called.
-    pub(super) fn levels(self, much: u64) -> Vec<Beside> {
-        let of = |count, called| Beside { stored: self, count, called };
-        match self {
-            Self::Waiting => vec![of(FEW, 1), of(much.min(QUEUED_TASKS_PER_TENANT_MAX - ROOM), 1)],
-            Self::Results => vec![of(0, 1), of(much, 1)],
-            Self::Functions => {
-                let many = (much / TASKS_A_FUNCTION).max(2 * CALLED);
-                vec![of(CALLED, CALLED), of(many, CALLED), of(many, many)]
-            }
-        }
-    }
-}
 
 /// The two deployments of a comparison.
 pub(super) struct Pair {
@@ -122,20 +65,6 @@ impl Pair {
     }
 }
 
-/// Returns the case measured on both deployments, without its level.
-pub(super) const fn case(setting: Setting, connections: usize, tasks: u64) -> Case {
-    Case {
-        scenario: Scenario::Cost,
-        function: Function::NoOp,
-        setting,
-        connections,
-        payload: 0,
-        tasks,
-        rate: None,
-        beside: None,
-    }
-}
-
 /// Cost of a task beside much data, as a multiple of the cost beside little.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ratio {
@@ -176,6 +105,7 @@ pub(super) fn ratios(rows: &[Row]) -> Vec<Ratio> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::{beside::CALLED, plan::Setting};
 
     #[test]
     fn each_ratio_is_of_rounds_that_took_turns() {
@@ -183,7 +113,7 @@ mod tests {
         let mut rows = Vec::new();
         for beside in Stored::Functions.levels(100_000) {
             for repeat in 1..=3 {
-                let case = Case { beside: Some(beside), ..case(setting, 64, 100) };
+                let case = Case { beside: Some(beside), ..Case::of_cost(setting, 64, 100) };
                 let mut row = Row::of(&case, repeat);
                 // The machine slows down from round to round; many functions cost a tenth more, calling all of them
                 // half more.
@@ -202,13 +132,5 @@ mod tests {
         assert_eq!(ratios[1].what, "1,000 functions / 10, all of them called");
         assert!(ratios[0].ratio.iter().all(|ratio| (ratio - 1.1).abs() < 1e-9), "{ratios:?}");
         assert!(ratios[1].ratio.iter().all(|ratio| (ratio - 1.5).abs() < 1e-9), "{ratios:?}");
-    }
-
-    #[test]
-    fn the_queue_keeps_room_for_what_is_measured() {
-        let levels = Stored::Waiting.levels(1_000_000);
-        assert_eq!([levels[0].count, levels[1].count], [100, 980_000]);
-        assert_eq!(Stored::Results.levels(7)[0].count, 0);
-        assert_eq!(Stored::Functions.levels(0)[1].count, 20);
     }
 }

@@ -12,9 +12,8 @@ use fusebox_client::Credentials;
 use fusebox_core::{function::Grants, limits::OUTPUT_BYTES_DEFAULT};
 
 use super::{
-    cost::{Beside, Stored},
-    fill,
-    guests::{Function, Work},
+    beside::{Beside, Stored},
+    guests::{self, Function, Work},
     http::{Call, Target},
     plan::{Case, Setting, StoreKind},
 };
@@ -141,7 +140,7 @@ impl Deployment {
     pub(super) fn calls(case: &Case, route: &str, work: Work) -> anyhow::Result<Vec<Call>> {
         match case.beside {
             Some(Beside { stored: Stored::Functions, called, .. }) => {
-                let path = |number| format!("/v1/functions/{}/{route}", fill::name(number));
+                let path = |number| format!("/v1/functions/{}/{route}", guests::numbered(number));
                 (0..called).map(|number| Call::post(&path(number), case.function.input(work, case.payload))).collect()
             }
             _ => Ok(vec![Self::call(case, route, work)?]),

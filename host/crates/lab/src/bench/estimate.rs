@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     axes::Axes,
-    cost::{Beside, Stored},
+    beside::{Beside, Stored},
     guests::{Function, Work},
     load::to_f64,
     plan::{Case, Scenario, Setting, Size},

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     deployment::Deployment,
-    guests::Function,
+    guests::{self, Function},
     http::Call,
     load::{Keep, Load, Pace},
     measure,
@@ -35,11 +35,6 @@ pub(super) enum Modules {
     Own,
 }
 
-/// Name of the no-op with this number.
-pub(super) fn name(number: u64) -> String {
-    format!("{}-{number}", Function::NoOp.name())
-}
-
 /// Registers the no-ops with these numbers.
 pub(super) async fn functions(
     deployment: &Deployment,
@@ -52,7 +47,10 @@ pub(super) async fn functions(
             Modules::Shared => Function::NoOp.module().to_vec(),
             Modules::Own => own_module(number),
         };
-        deployment.client.register(&name(number), LimitParams::default(), &Grants::default(), module).await?;
+        deployment
+            .client
+            .register(&guests::numbered(number), LimitParams::default(), &Grants::default(), module)
+            .await?;
         bar.inc(1);
         anyhow::Ok(())
     };

@@ -7,7 +7,7 @@
 //! | `deployment` | the deployment under measurement |
 //! | `http`, `metronome`, `load` | a lean client, its schedule, the load |
 //! | `run`, `measure`, `busy` | all cases; one of them; other load on the machine |
-//! | [`cost`], `fill`, `memory` | cost of tasks beside much stored data, and memory of hosts |
+//! | [`beside`], `fill`, `cost`, `memory` | stored data; cost of tasks beside much of it, and memory of hosts |
 //! | `estimate` | expected duration |
 //! | `stats`, `row`, `results` | latencies, figures, all of them with the machine |
 //! | `charts`, `draw`, `report` | the charts, their drawing, the page around them |
@@ -21,17 +21,17 @@ use fusebox_client::Credentials;
 use fusebox_core::limits::QUEUED_TASKS_PER_TENANT_MAX;
 use fusebox_ui::{self as ui, OutputFormat};
 
-use crate::{cluster::Mode, process, stopped};
+use crate::{cluster::Mode, process};
 use axes::Axes;
+use beside::Stored;
 use compare::CompareArgs;
-use cost::Stored;
 use deployment::Source;
 use guests::{Function, Work};
 use overload::OverloadArgs;
 use plan::{Scenario, Size, StoreKind};
 
+pub mod beside;
 pub mod compare;
-pub mod cost;
 pub mod guests;
 pub mod overload;
 pub mod plan;
@@ -39,6 +39,7 @@ pub mod plan;
 mod axes;
 mod busy;
 mod charts;
+mod cost;
 mod deployment;
 mod draw;
 mod estimate;
@@ -183,10 +184,7 @@ pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
     match &args.action {
         Some(Action::Compare(args)) => return compare::run(args, format),
         Some(Action::Overload(args)) => {
-            return tokio::select! {
-                measured = overload::run(args, format) => measured,
-                stopped = stopped() => stopped,
-            };
+            return overload::run(args, format).await;
         }
         None => {}
     }
@@ -195,10 +193,7 @@ pub async fn run(args: BenchArgs, format: OutputFormat) -> anyhow::Result<()> {
         args.server.is_none() || !args.scenarios.iter().any(needs_two),
         "cost and memory require private deployments: leave out --server"
     );
-    let results = tokio::select! {
-        results = run::all(&args) => results?,
-        stopped = stopped() => return stopped,
-    };
+    let results = run::all(&args).await?;
     if let Some(dir) = &args.out {
         results.write(dir)?;
         report::write(&results, dir)?;

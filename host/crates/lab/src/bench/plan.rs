@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{cost::Beside, guests::Function};
+use super::{beside::Beside, guests::Function};
 use crate::cluster::Mode;
 
 /// Tasks of a batch.
@@ -74,6 +74,20 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// Returns the case of a comparison of much and little stored data, without its level.
+    pub(super) const fn of_cost(setting: Setting, connections: usize, tasks: u64) -> Self {
+        Self {
+            scenario: Scenario::Cost,
+            function: Function::NoOp,
+            setting,
+            connections,
+            payload: 0,
+            tasks,
+            rate: None,
+            beside: None,
+        }
+    }
+
     /// Rounds the number of tasks of the batch scenario down to whole batches.
     pub(super) fn whole(self) -> Self {
         let batch = BATCH as u64;

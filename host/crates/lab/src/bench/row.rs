@@ -6,7 +6,7 @@ use fusebox_ui as ui;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cost::Stored,
+    beside::Stored,
     guests::Function,
     plan::{BATCH, Case, Scenario, StoreKind},
 };
@@ -172,13 +172,13 @@ pub(super) fn samples() -> Vec<Row> {
 /// Sample rows of cost, with little and much data.
 #[cfg(test)]
 fn samples_of_cost() -> Vec<Row> {
-    use super::{axes::Axes, cost, plan::Size};
+    use super::{axes::Axes, plan::Size};
     let mut rows = Vec::new();
     for setting in Axes::default().settings(Scenario::Cost, Size::Full) {
         for stored in [Stored::Waiting, Stored::Results, Stored::Functions] {
             for (at, beside) in (1..).zip(stored.levels(100_000)) {
                 for repeat in [1, 2] {
-                    let case = Case { beside: Some(beside), ..cost::case(setting, 64, 1_000) };
+                    let case = Case { beside: Some(beside), ..Case::of_cost(setting, 64, 1_000) };
                     let mut row = Row::of(&case, repeat);
                     row.seconds = 0.5 * f64::from(at);
                     row.per_second = 2_000.0 / f64::from(at);

@@ -9,8 +9,9 @@ use rustix::process::getpid;
 use super::{
     BenchArgs,
     axes::Axes,
+    beside::Beside,
     busy::{Busy, Sample},
-    cost::{Beside, Pair},
+    cost::Pair,
     deployment::{Deployment, Source},
     estimate,
     guests::Work,
@@ -187,7 +188,7 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{cost::Stored, plan::Scenario};
+    use crate::bench::{beside::Stored, plan::Scenario};
 
     #[test]
     fn the_bar_counts_what_is_stored_and_what_is_measured() {

@@ -25,7 +25,7 @@ use fusebox_ui::{self as ui, OutputFormat};
 
 use crate::{
     cluster::{Fsync, Mode, Rigged, Role, Shape},
-    process, stopped,
+    process,
 };
 use report::Report;
 use run::Run;
@@ -137,10 +137,7 @@ pub async fn run(args: ChaosArgs, format: OutputFormat) -> anyhow::Result<()> {
     } else {
         let seed = args.seed.unwrap_or_else(|| u64::from(u32::from_le_bytes(random::bytes())));
         for mode in args.mode.each() {
-            tokio::select! {
-                report = args.one(*mode, seed, format) => reports.push(report?),
-                stopped = stopped() => return stopped,
-            }
+            reports.push(args.one(*mode, seed, format).await?);
         }
     }
     if format == OutputFormat::Json {

@@ -28,6 +28,11 @@ pub(super) struct Work {
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Returns the name of the no-op with this number.
+pub(super) fn numbered(number: u64) -> String {
+    format!("{}-{number}", Function::NoOp.name())
+}
+
 impl Function {
     /// Name on the command line and in results.
     pub(super) const fn as_str(self) -> &'static str {
