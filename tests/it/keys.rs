@@ -222,7 +222,7 @@ fn a_rotated_key_is_good_beside_the_new_one_until_it_is_revoked() {
 #[test]
 fn a_deleted_tenants_keys_end_and_its_name_stays_taken() {
     let house = House::new("warn");
-    assert!(house.says(&house.operator, "tenants delete acme").contains("gone"));
+    assert!(house.says(&house.operator, "tenants delete acme").contains("is deleted"));
     house.refuses(&house.deploy, "functions", "unauthorized");
     house.refuses(&house.operator, "tenants create acme", "tenant-exists");
 }
