@@ -17,7 +17,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{Shared, error::Problem};
+use super::{app::Shared, error::Problem};
 use crate::tenancy::Needs;
 
 /// Name of the security scheme in the OpenAPI document.

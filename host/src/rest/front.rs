@@ -12,8 +12,8 @@ use axum::{
 };
 
 use super::{
-    Shared,
     access::Access,
+    app::Shared,
     guard, headers,
     request_id::{self, RequestIds},
 };

@@ -15,7 +15,7 @@ use axum::{
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{App, access::Access, cors::Cors, error::Problem, idempotency, server::connections::Connection};
+use super::{access::Access, app::App, cors::Cors, error::Problem, idempotency, server::connections::Connection};
 use crate::tenancy::{Needs, Refusal};
 
 /// Authorizes a request, runs it and counts the response.

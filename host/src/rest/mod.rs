@@ -21,6 +21,7 @@
 //! | [`quota`], [`quotas`] | rates enforced in this node; routes that get and set quotas |
 //! | [`extract`] | extractors of paths, queries and the caller |
 //! | [`wait`], `prefer` | waits for the end of a task; the `Prefer` header |
+//! | `app` | the state that handlers share |
 //! | `front` | the one layer that every request passes |
 //! | [`guard`], [`access`] | authorization, foreign origins and request counts; access rules of the routes |
 //! | `headers`, `request_id`, [`cors`] | security headers, request ids and CORS headers of every response |
@@ -29,27 +30,20 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use fusebox_core::{function::RunLimits, id::Attempt};
-use tokio_util::sync::CancellationToken;
+use fusebox_store::Scope;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::{
-    invoke::Invoker,
-    modules::Modules,
-    secrets::SecretsKey,
-    telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{Gate, Needs, audit::Denials},
-};
-use fusebox_store::{Scope, Store};
-use fusebox_system::clock::Clock;
+use crate::tenancy::Needs;
 
+pub use self::app::{App, RestSettings, Shared};
 use self::{access::Routes, front::Front};
 
 mod accept;
 pub mod access;
 pub mod admin;
+mod app;
 pub mod batch;
 pub mod body;
 pub mod cors;
@@ -85,54 +79,6 @@ pub mod tls;
 pub mod wait;
 pub mod wait_many;
 pub mod workers;
-
-/// State shared by the handlers.
-pub struct App {
-    /// Functions, tasks, tenants and keys.
-    pub store: Arc<dyn Store>,
-    /// Checks and compiles modules.
-    pub modules: Modules,
-    /// Runs synchronous invocations.
-    pub invoker: Arc<dyn Invoker>,
-    /// Authenticates and authorizes requests.
-    pub gate: Gate,
-    /// Source of time.
-    pub clock: Clock,
-    /// Counters and histograms of this process.
-    pub metrics: Arc<Metrics>,
-    /// Readiness, as `/readyz` reports it.
-    pub readiness: Readiness,
-    /// Key that seals secrets. Without one, requests to set a secret are refused.
-    pub secrets: Option<SecretsKey>,
-    /// Rates per tenant, enforced in this node.
-    pub meter: quota::Meter,
-    /// Refusals for lack of scope, for the audit log.
-    pub denials: Denials,
-    /// Bounds on what concurrent requests use together.
-    pub room: room::Room,
-    /// Cancelled when the node stops serving; pending waits and streams then end.
-    pub closing: CancellationToken,
-    /// Settings that an operator chooses.
-    pub settings: RestSettings,
-}
-
-/// Settings that an operator chooses.
-#[derive(Clone, Debug)]
-pub struct RestSettings {
-    /// Limits of functions registered without limits.
-    pub limits: RunLimits,
-    /// Largest limits that a function may be registered with.
-    pub ceiling: RunLimits,
-    /// Number of attempts of a task before it fails for good.
-    pub attempts_max: Attempt,
-    /// Origins whose web pages may read responses.
-    pub cors: cors::Cors,
-    /// True if connections use TLS.
-    pub is_tls: bool,
-}
-
-/// State as the handlers receive it.
-pub type Shared = Arc<App>;
 
 /// Builds the router of all routes, with the layer that guards them.
 pub fn router(app: App) -> Router {

@@ -4,8 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
-use fusebox_core::limits::{CONNECTIONS_MAX, DRAIN_MS_MAX};
-use ipnet::IpNet;
+use fusebox_core::limits::DRAIN_MS_MAX;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -13,12 +12,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::bounds::{Bounds, KEEP_ALIVE};
 use self::{
     connections::{Connection, Connections, Open},
     line::Line,
 };
 use super::tls::{self, Tls};
 
+mod bounds;
 pub(super) mod connections;
 mod line;
 mod one;
@@ -35,39 +36,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Response to a connection for which there is no room.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-/// Bounds on what unauthenticated clients can use of a REST node.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Number of open connections, in addition to a reserve of a sixteenth; see `connections.rs`.
-    pub connections: usize,
-    /// Networks of trusted proxies, whose addresses have no limit of their own.
-    pub trusted: &'static [IpNet],
-    /// Longest time for a TLS handshake, for the head of the first request from the connection's start, and for the
-    /// head of each later request from its first byte. Also the longest wait for a response after the client has closed
-    /// its half.
-    pub headers: Duration,
-    /// Longest time that a connection may stay idle, without a request in progress.
-    pub keep_alive: Duration,
-    /// Time without progress after which a client that does not read its response is disconnected.
-    pub stall: Duration,
-}
-
-/// Longer than the idle time-out of common load balancers (60 s: Amazon, Azure, nginx), so that they close first and
-/// never send a request to a connection that is being closed.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            connections: CONNECTIONS_MAX,
-            trusted: &[],
-            headers: Duration::from_secs(10),
-            keep_alive: KEEP_ALIVE,
-            stall: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Serves until `shutdown`, then lets open requests end within [`DRAIN_MS_MAX`].
 pub async fn serve(

@@ -17,7 +17,7 @@ use axum::http::{HeaderValue, header};
 use fusebox_core::{error::ErrorCode, name::TenantId};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bounds, pace::Pace};
+use super::{bounds::Bounds, pace::Pace};
 use crate::{rest::error::Problem, tenancy::Caller};
 
 /// Divisor of the limit that gives one holder's share.

@@ -16,7 +16,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{Bounds, pace::Pace};
+use super::{bounds::Bounds, pace::Pace};
 
 /// First bytes of an HTTP/2 connection (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

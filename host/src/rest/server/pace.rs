@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Bounds;
+use super::bounds::Bounds;
 
 /// State of the time-outs. Only the connection's own task uses it: the atomics and the lock are never contended.
 pub(super) struct Pace {

@@ -131,7 +131,7 @@ impl RedisStore {
         let (address, caller) = reach(url, access, options, patience, clock).await?;
         let layout = caller.layout();
         server::check(&caller).await?;
-        permissions::check(&caller, &address).await?;
+        server::check_permissions(&caller, &address).await?;
         caller.begin().await?;
         let pubsub = PubSub::start(address, patience);
         // Without wake-ups tasks still run, only later: no reason to refuse to start.

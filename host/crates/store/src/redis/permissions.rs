@@ -1,13 +1,6 @@
-//! Permissions that the store needs from its user in Redis, and a check at the start that reports all missing ones
-//! together.
+//! Permissions that the store needs from its user in Redis.
 
-use super::{
-    address::{Address, Kind},
-    answers,
-    caller::Caller,
-    keys::SEED_CHANNEL,
-};
-use crate::{Error, Result};
+use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
 pub(super) const COMMANDS: [&str; 44] = [
@@ -62,7 +55,7 @@ const CLUSTER: &str = "cluster|slots";
 const DATABASE: &str = "select";
 
 /// Returns the commands that a store at this address needs.
-fn commands(address: &Address) -> impl Iterator<Item = &'static str> {
+pub(super) fn commands(address: &Address) -> impl Iterator<Item = &'static str> {
     let cluster = (address.kind == Kind::Cluster).then_some(CLUSTER);
     COMMANDS.into_iter().chain(cluster).chain((address.database != 0).then_some(DATABASE))
 }
@@ -80,30 +73,6 @@ pub(super) fn all() -> String {
         "it needs the permissions of: ACL SETUSER name {rules}, with +{DATABASE} for a database other than 0, and with \
              +{CLUSTER} on a Cluster"
     )
-}
-
-/// Checks that the user has every permission.
-///
-/// # Errors
-/// Returns [`Error::Refused`] if one is missing. The error names the missing ones and all that are needed.
-pub(super) async fn check(caller: &Caller, address: &Address) -> Result<()> {
-    let prefix = address.access.prefix.as_str();
-    for place in caller.layout().all() {
-        let call = caller.call(place, "permissions").arg(place.store()).arg(format!("{prefix}{SEED_CHANNEL}"));
-        let missing = answers::list(caller.ask(call.args(commands(address))).await?)?;
-        let missing = missing.into_iter().map(answers::text).collect::<Result<Vec<_>>>()?;
-        if !missing.is_empty() {
-            let missing: Vec<_> = missing.iter().map(|command| format!("+{command}")).collect();
-            return Err(Error::Refused(format!(
-                "Redis at {address} does not permit its user {} on the store's keys and channels; it needs the permissions \
-                 of: ACL SETUSER {} {}",
-                missing.join(" "),
-                address.user.as_deref().unwrap_or("default"),
-                rules(prefix, commands(address)),
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
-//! Checks that a server can be the store, from the information it reports. Reads no keys.
+//! Checks that a server can be the store, from the information it reports, and that its user may do what the store needs.
+//! Reads no keys.
 
 use redis::Value;
 
-use super::{caller::Caller, keys::Layout};
+use super::{
+    address::Address,
+    answers,
+    caller::Caller,
+    keys::{Layout, SEED_CHANNEL},
+    permissions,
+};
 use crate::{Error, Result};
 
 /// Oldest version with functions.
@@ -20,6 +27,30 @@ pub struct Examined {
 pub(super) async fn check(caller: &Caller) -> Result<()> {
     for advice in examine(caller).await?.advice {
         tracing::warn!(redis = caller.shown(), "{advice}");
+    }
+    Ok(())
+}
+
+/// Checks that the user has every permission.
+///
+/// # Errors
+/// Returns [`Error::Refused`] if one is missing. The error names the missing ones and all that are needed.
+pub(super) async fn check_permissions(caller: &Caller, address: &Address) -> Result<()> {
+    let prefix = address.access.prefix.as_str();
+    for place in caller.layout().all() {
+        let call = caller.call(place, "permissions").arg(place.store()).arg(format!("{prefix}{SEED_CHANNEL}"));
+        let missing = answers::list(caller.ask(call.args(permissions::commands(address))).await?)?;
+        let missing = missing.into_iter().map(answers::text).collect::<Result<Vec<_>>>()?;
+        if !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|command| format!("+{command}")).collect();
+            return Err(Error::Refused(format!(
+                "Redis at {address} does not permit its user {} on the store's keys and channels; it needs the permissions \
+                 of: ACL SETUSER {} {}",
+                missing.join(" "),
+                address.user.as_deref().unwrap_or("default"),
+                permissions::rules(prefix, permissions::commands(address)),
+            )));
+        }
     }
     Ok(())
 }
