@@ -38,7 +38,7 @@ pub(super) struct LeasedAttempt {
     pub(super) reported: bool,
 }
 
-/// LeasedAttempt attempts by task. A task has at most one current attempt.
+/// Leased attempts by task. A task has at most one current attempt.
 #[derive(Default)]
 pub(super) struct Attempts {
     held: HashMap<TaskId, LeasedAttempt>,

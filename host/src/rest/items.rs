@@ -34,7 +34,7 @@ pub(super) struct Item {
     pub delay_ms: u64,
     /// Limits given in the request.
     pub limits: LimitParams,
-    /// TaskIdentity derived from the idempotency key; `None` without one.
+    /// Identity derived from the idempotency key; `None` without one.
     pub identity: Option<TaskIdentity>,
     /// Input of the function.
     pub input: Bytes,

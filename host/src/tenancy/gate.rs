@@ -65,6 +65,10 @@ impl Gate {
         if believed.is_some_and(|read| self.is_fresh(read)) {
             return Ok(false);
         }
+        self.read_closed().await
+    }
+
+    async fn read_closed(&self) -> fusebox_store::Result<bool> {
         let read = self.checking();
         let closed = self.store.has_keys().await?;
         self.closed.fetch_or(closed, Ordering::Relaxed);
@@ -103,7 +107,12 @@ impl Gate {
     /// Fails if the credentials are missing, invalid or insufficient for `needs`, or if the store does not answer.
     pub async fn admit(&self, credentials: Option<&str>, needs: Needs) -> Result<Caller, Refusal> {
         let checked = self.checking();
-        let caller = match self.is_closed().await.map_err(Refusal::Store)? {
+        let closed = match credentials {
+            // The first key is valid at once, also where its creation is not known yet.
+            Some(_) if !self.was_closed() => self.read_closed().await,
+            _ => self.is_closed().await,
+        };
+        let caller = match closed.map_err(Refusal::Store)? {
             true => self.caller(credentials.ok_or(Refusal::NoKey)?, checked).await?,
             false => Caller::without_keys(checked),
         };
@@ -185,16 +194,35 @@ mod tests {
     use fusebox_store::{Acting, Scope, embedded::EmbeddedStore};
     use fusebox_system::clock::Clock;
 
+    fn store(home: &tempfile::TempDir) -> Arc<dyn Store> {
+        Arc::new(EmbeddedStore::open(home.path(), Clock::manual(Millis(1_750_000_000_000))).unwrap())
+    }
+
+    async fn first_key(store: &dyn Store) -> String {
+        let new =
+            NewKey { tenant: TenantId::default_tenant(), scope: Scope::Admin, name: String::new(), life_ms: None };
+        admin::create_key(store, Acting::Store, new).await.unwrap().1.reveal()
+    }
+
+    #[tokio::test]
+    async fn the_first_key_is_valid_at_once_where_its_creation_is_not_known_yet() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(&home);
+        let gate = Gate::new(store.clone());
+        let key = first_key(&*store).await;
+        *gate.open.lock().unwrap() = Some(gate.checking());
+        assert!(gate.admit(None, Needs::Operator).await.unwrap().key.is_none(), "the host is believed to be open");
+        assert!(gate.admit(Some(&key), Needs::Operator).await.unwrap().key.is_some());
+        assert!(matches!(gate.admit(None, Needs::Operator).await, Err(Refusal::NoKey)));
+    }
+
     #[tokio::test]
     async fn a_gate_closes_by_itself_when_the_first_key_is_made() {
         let home = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> =
-            Arc::new(EmbeddedStore::open(home.path(), Clock::manual(Millis(1_750_000_000_000))).unwrap());
+        let store = store(&home);
         let (gate, stop) = (Gate::new(store.clone()), CancellationToken::new());
         let following = tokio::spawn(gate.follow(stop.clone()));
-        let new =
-            NewKey { tenant: TenantId::default_tenant(), scope: Scope::Admin, name: String::new(), life_ms: None };
-        admin::create_key(&*store, Acting::Store, new).await.unwrap();
+        first_key(&*store).await;
         let closed = async {
             while !gate.was_closed() {
                 tokio::task::yield_now().await;
