@@ -15,10 +15,10 @@ use crate::{
         admin::{self, AdminArgs, OwnVitals},
         dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
         egress::EgressArgs,
-        parts::{self, SLOTS_MAX, StoreAddress},
+        parts::{self, SLOTS_MAX},
         signals::Signals,
         slot::IsolateArgs,
-        store::ServerStoreArgs,
+        store::SharedStoreArgs,
     },
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::QuotaBook,
@@ -48,12 +48,9 @@ pub struct DispatcherArgs {
     /// Isolation of runs.
     #[command(flatten)]
     pub isolation: IsolateArgs,
-    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
-    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
-    pub store: StoreAddress,
-    /// Options of the store.
+    /// The store.
     #[command(flatten)]
-    pub reach: ServerStoreArgs,
+    pub shared: SharedStoreArgs,
     /// Directory of compiled modules, in local mode and for workers with a join token; created if missing. Shared with
     /// `serve` on this machine, whose compiled modules are reused
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
@@ -69,19 +66,6 @@ pub struct DispatcherArgs {
     pub egress: EgressArgs,
 }
 
-/// Parses the address of a store that several processes may open.
-///
-/// # Errors
-/// Fails for a directory, which belongs to one process.
-pub fn shared_store(text: &str) -> Result<StoreAddress, String> {
-    match text.parse()? {
-        StoreAddress::Directory(_) => Err("a directory belongs to one process: use `fusebox up` with it; \
-             here give an address such as redis://127.0.0.1:6379"
-            .to_owned()),
-        redis @ StoreAddress::Redis(_) => Ok(redis),
-    }
-}
-
 /// Dispatches until a signal, then drains.
 ///
 /// # Errors
@@ -92,7 +76,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let clock = Clock::System.steady(Millis(0));
     let mode = Mode::from(args.mode);
     let slots = args.slots.unwrap_or_else(parts::cores);
-    let Some(store) = signals.or(Box::pin(args.reach.open(&args.store, &clock))).await else { return Ok(()) };
+    let Some(store) = signals.or(Box::pin(args.shared.open(&clock))).await else { return Ok(()) };
     let store = store?;
     let metrics = Arc::new(Metrics::new(if mode == Mode::Local { slots } else { 0 }));
     let readiness = Readiness::new();
@@ -128,7 +112,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         Some(address) => ui::tell(format!("Dispatcher ({word}) is listening on tcp://{address}")),
         None => ui::tell(format!("Dispatcher ({word}) is running with {slots} slots")),
     }
-    ui::tell(format!("  store  {}", args.store));
+    ui::tell(format!("  store  {}", args.shared.store));
     admin::tell(health);
     if let Some(address) = dispatching.address() {
         ui::tell(format!("Next, in another terminal:  fusebox {word}-worker 4 tcp://{address}"));

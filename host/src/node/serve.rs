@@ -16,10 +16,9 @@ use crate::{
     node::args::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},
-        dispatcher::shared_store,
         parts::{self, StoreAddress},
         signals::Signals,
-        store::ServerStoreArgs,
+        store::SharedStoreArgs,
         web::{self, WebArgs},
     },
     rest::{self, App, RestSettings, quota::Meter, room::Room},
@@ -39,12 +38,9 @@ pub struct ServeArgs {
     /// Address of REST; any but loopback requires API keys
     #[arg(long, env = "FUSEBOX_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
-    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
-    pub store: StoreAddress,
-    /// Options of the store.
+    /// The store.
     #[command(flatten)]
-    pub reach: ServerStoreArgs,
+    pub shared: SharedStoreArgs,
     /// Directory of compiled modules; created if missing
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
@@ -85,10 +81,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let tls = args.web.tls()?;
     let secrets = args.secrets.read()?;
     let clock = Clock::System.steady(Millis(0));
-    let Some(store) = signals.or(Box::pin(args.reach.open(&args.store, &clock))).await else { return Ok(()) };
+    let Some(store) = signals.or(Box::pin(args.shared.open(&clock))).await else { return Ok(()) };
     let store = store?;
     let gate = Gate::new(store.clone());
-    let listener = listen(args.listen, &gate, &args.store).await?;
+    let listener = listen(args.listen, &gate, &args.shared.store).await?;
     let address = listener.local_addr()?;
     // Compiles registered modules but runs nothing: the smallest pool is enough.
     let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
@@ -140,7 +136,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     ));
     readiness.ready();
     ui::tell(format!("Fusebox is listening on {url}"));
-    ui::tell(format!("  store  {}", args.store));
+    ui::tell(format!("  store  {}", args.shared.store));
     ui::tell(format!("  docs   {url}/docs"));
     admin::tell(health);
     until_drained(signals, rest, &readiness, &stop, args.drain_delay).await

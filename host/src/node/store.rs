@@ -134,6 +134,40 @@ impl ServerStoreArgs {
     }
 }
 
+/// Store that several processes open.
+#[derive(Clone, Debug, Args)]
+pub struct SharedStoreArgs {
+    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
+    #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
+    pub store: StoreAddress,
+    /// Options of the store.
+    #[command(flatten)]
+    reach: ServerStoreArgs,
+}
+
+impl SharedStoreArgs {
+    /// Opens the store. Waits for it.
+    ///
+    /// # Errors
+    /// Fails if the store does not become available in time, or cannot be used.
+    pub async fn open(&self, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
+        self.reach.open(&self.store, clock).await
+    }
+}
+
+/// Parses the address of a store that several processes may open.
+///
+/// # Errors
+/// Fails for a directory, which belongs to one process.
+fn shared_store(text: &str) -> Result<StoreAddress, String> {
+    match text.parse()? {
+        StoreAddress::Directory(_) => Err("a directory belongs to one process: use `fusebox up` with it; \
+             here give an address such as redis://127.0.0.1:6379"
+            .to_owned()),
+        redis @ StoreAddress::Redis(_) => Ok(redis),
+    }
+}
+
 /// Opens a store without waiting. Takes back the leases in an embedded store: the slots of the previous process are gone,
 /// and no other process can hold a lease of a store that only one process may open.
 ///

@@ -19,112 +19,119 @@ const DELETED_TTL_MS: u64 = DELAY_MS_MAX + TASK_AGE_MS_MAX + 24 * 60 * 60 * 1_00
 /// Largest number of versions read or deleted in one call, to bound the time it occupies Redis.
 const VERSIONS_MAX: usize = 500;
 
-/// Stores a function version and its module.
-pub(super) async fn register(caller: &Caller, new: &NewFunction, module: &Bytes) -> Result<Registered> {
-    let call = caller
-        .call(caller.layout().shared(), "register")
-        .arg(new.id.to_string())
-        .arg(new.tenant.as_str())
-        .arg(new.name.as_str())
-        .arg(new.module.to_string())
-        .arg(new.abi.as_str())
-        .arg(versions::limits(&new.limits))
-        .arg(new.versions_max)
-        .arg(&module[..])
-        .arg(new.grants.to_list())
-        .arg(new.module_bytes_max);
-    let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
-    match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
-        ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
-        ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
-        ("LARGE", _) => Ok(Registered::BytesReached { max: new.module_bytes_max }),
-        ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
-        _ => Err(answers::unexpected("register")),
-    }
-}
-
-/// Returns one version.
-pub(super) async fn function(
-    caller: &Caller,
-    tenant: &TenantId,
-    function: &FunctionRef,
-) -> Result<Option<FunctionVersion>> {
-    let (id, name) = either(function);
-    let call = caller.call(caller.layout().shared(), "find").arg(tenant.as_str()).arg(id).arg(name);
-    match caller.ask(call).await? {
-        Value::Nil => Ok(None),
-        version => read(version).map(Some),
-    }
-}
-
-/// Returns the newest version of each name, sorted by name.
-pub(super) async fn functions(caller: &Caller, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
-    let after = match page.cursor.as_deref() {
-        None => Vec::new(),
-        Some(cursor) => match hex::decode(cursor) {
-            Ok(name) => name,
-            Err(_) => return Ok(Page { items: Vec::new(), next: None }),
-        },
-    };
-    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
-    let call = caller.call(caller.layout().shared(), "names").arg(tenant.as_str()).arg(&after[..]).arg(rows + 1);
-    let mut items = versions_of(caller.ask(call).await?)?;
-    let more = items.len() > rows;
-    items.truncate(rows);
-    let next = items.last().filter(|_| more).map(|last| hex::encode(last.name.as_str()));
-    Ok(Page { items, next })
-}
-
-/// Returns the versions of a name, newest first. The cursor of a page is the number of its last version.
-pub(super) async fn versions(
-    caller: &Caller,
-    tenant: &TenantId,
-    name: &FunctionName,
-    page: &PageRequest,
-) -> Result<Page<FunctionVersion>> {
-    let before = match page.cursor.as_deref().map(str::parse::<u32>) {
-        None => "+inf".to_owned(),
-        Some(Ok(version)) => format!("({version}"),
-        Some(Err(_)) => return Ok(Page { items: Vec::new(), next: None }),
-    };
-    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
-    let call = caller.call(caller.layout().shared(), "versions").arg(tenant.as_str()).arg(name.as_str());
-    let mut items = versions_of(caller.ask(call.arg(before).arg(rows + 1)).await?)?;
-    let more = items.len() > rows;
-    items.truncate(rows);
-    let next = items.last().filter(|_| more).map(|last| last.version.to_string());
-    Ok(Page { items, next })
-}
-
-/// Deletes one version by id, or every version of a name. Returns true if there was one.
-pub(super) async fn delete(caller: &Caller, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
-    let mut any = false;
-    loop {
-        let (id, name) = either(function);
-        let call = caller.call(caller.layout().shared(), "delete").arg(tenant.as_str()).arg(id).arg(name);
-        let [deleted, more] = answers::tuple(caller.ask(call.arg(DELETED_TTL_MS).arg(VERSIONS_MAX).once()).await?)?;
-        any |= answers::number(deleted)? > 0;
-        if answers::number(more)? == 0 {
-            return Ok(any);
+#[async_trait]
+impl Functions for RedisStore {
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
+        let caller = &self.caller;
+        let call = caller
+            .call(caller.layout().shared(), "register")
+            .arg(new.id.to_string())
+            .arg(new.tenant.as_str())
+            .arg(new.name.as_str())
+            .arg(new.module.to_string())
+            .arg(new.abi.as_str())
+            .arg(versions::limits(&new.limits))
+            .arg(new.versions_max)
+            .arg(&module[..])
+            .arg(new.grants.to_list())
+            .arg(new.module_bytes_max);
+        let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
+        match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
+            ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
+            ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
+            ("LARGE", _) => Ok(Registered::BytesReached { max: new.module_bytes_max }),
+            ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
+            _ => Err(answers::unexpected("register")),
         }
     }
-}
 
-/// Returns a module's wasm bytes: the payload of any version that uses it.
-pub(super) async fn module(caller: &Caller, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-    let shared = caller.layout().shared();
-    let mut command = redis::cmd("ZRANGE");
-    // The version that is kept longest, and two others in case it has just been removed.
-    command.arg(shared.module(digest)).arg(0).arg(2).arg("REV");
-    for id in answers::list(caller.send(&command).await?)? {
-        let id: FunctionId = answers::text(id)?.parse().map_err(|_| answers::unexpected("a function's id"))?;
-        let mut command = redis::cmd("HGET");
-        command.arg(shared.function(id)).arg("payload");
-        if let Some(module) = answers::bytes(caller.send(&command).await?)? {
-            return Ok(Some(module));
+    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
+        let (caller, (id, name)) = (&self.caller, either(function));
+        let call = caller.call(caller.layout().shared(), "find").arg(tenant.as_str()).arg(id).arg(name);
+        let found = match caller.ask(call).await? {
+            Value::Nil => None,
+            version => Some(read(version)?),
+        };
+        self.cache.read(tenant, function, found.as_ref());
+        Ok(found)
+    }
+
+    fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
+        // On a Cluster a task and its function are in different places, so no step can check both.
+        self.batcher.as_ref().and_then(|_| self.cache.get(tenant, function))
+    }
+
+    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
+        let caller = &self.caller;
+        let after = match page.cursor.as_deref() {
+            None => Vec::new(),
+            Some(cursor) => match hex::decode(cursor) {
+                Ok(name) => name,
+                Err(_) => return Ok(Page { items: Vec::new(), next: None }),
+            },
+        };
+        let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+        let call = caller.call(caller.layout().shared(), "names").arg(tenant.as_str()).arg(&after[..]).arg(rows + 1);
+        let mut items = versions_of(caller.ask(call).await?)?;
+        let more = items.len() > rows;
+        items.truncate(rows);
+        let next = items.last().filter(|_| more).map(|last| hex::encode(last.name.as_str()));
+        Ok(Page { items, next })
+    }
+
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        name: &FunctionName,
+        page: &PageRequest,
+    ) -> Result<Page<FunctionVersion>> {
+        let caller = &self.caller;
+        // The cursor of a page is the number of its last version.
+        let before = match page.cursor.as_deref().map(str::parse::<u32>) {
+            None => "+inf".to_owned(),
+            Some(Ok(version)) => format!("({version}"),
+            Some(Err(_)) => return Ok(Page { items: Vec::new(), next: None }),
+        };
+        let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
+        let call = caller.call(caller.layout().shared(), "versions").arg(tenant.as_str()).arg(name.as_str());
+        let mut items = versions_of(caller.ask(call.arg(before).arg(rows + 1)).await?)?;
+        let more = items.len() > rows;
+        items.truncate(rows);
+        let next = items.last().filter(|_| more).map(|last| last.version.to_string());
+        Ok(Page { items, next })
+    }
+
+    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
+        let caller = &self.caller;
+        let mut any = false;
+        loop {
+            let (id, name) = either(function);
+            let call = caller.call(caller.layout().shared(), "delete").arg(tenant.as_str()).arg(id).arg(name);
+            let [deleted, more] = answers::tuple(caller.ask(call.arg(DELETED_TTL_MS).arg(VERSIONS_MAX).once()).await?)?;
+            any |= answers::number(deleted)? > 0;
+            if answers::number(more)? == 0 {
+                return Ok(any);
+            }
         }
     }
-    Ok(None)
+
+    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
+        let caller = &self.caller;
+        let shared = caller.layout().shared();
+        // The bytes are the payload of any version that uses the module.
+        let mut command = redis::cmd("ZRANGE");
+        // The version that is kept longest, and two others in case it has just been removed.
+        command.arg(shared.module(digest)).arg(0).arg(2).arg("REV");
+        for id in answers::list(caller.send(&command).await?)? {
+            let id: FunctionId = answers::text(id)?.parse().map_err(|_| answers::unexpected("a function's id"))?;
+            let mut command = redis::cmd("HGET");
+            command.arg(shared.function(id)).arg("payload");
+            if let Some(module) = answers::bytes(caller.send(&command).await?)? {
+                return Ok(Some(module));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Returns the grants of a version, deleted or not.
@@ -152,43 +159,4 @@ fn read(version: Value) -> Result<FunctionVersion> {
     // The first field is the time of deletion.
     fields.drain(..fields.len().min(1));
     versions::function(&answers::text(id)?, fields)
-}
-
-#[async_trait]
-impl Functions for RedisStore {
-    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
-        self::register(&self.caller, &new, &module).await
-    }
-
-    async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
-        let found = self::function(&self.caller, tenant, function).await?;
-        self.cache.read(tenant, function, found.as_ref());
-        Ok(found)
-    }
-
-    fn remembered(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
-        // On a Cluster a task and its function are in different places, so no step can check both.
-        self.batcher.as_ref().and_then(|_| self.cache.get(tenant, function))
-    }
-
-    async fn functions(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<FunctionVersion>> {
-        self::functions(&self.caller, tenant, page).await
-    }
-
-    async fn versions(
-        &self,
-        tenant: &TenantId,
-        name: &FunctionName,
-        page: &PageRequest,
-    ) -> Result<Page<FunctionVersion>> {
-        self::versions(&self.caller, tenant, name, page).await
-    }
-
-    async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
-        self::delete(&self.caller, tenant, function).await
-    }
-
-    async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-        self::module(&self.caller, digest).await
-    }
 }
