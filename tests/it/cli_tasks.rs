@@ -51,6 +51,22 @@ async fn a_refused_line_is_named_and_the_others_run() {
 }
 
 #[tokio::test]
+async fn an_ended_task_is_purged() {
+    let (server, _home) = server(&[]);
+    server.client().register("echo", "", &guests::echo()).await.unwrap();
+    let run = |line: &str| fusebox(server.url(), line);
+    let id = stdout(&run("invoke echo --data x --detach"));
+    let id = id.trim();
+    stdout(&run(&format!("tasks {id} --wait")));
+    let refused = run(&format!("tasks {id} --cancel"));
+    assert!(stderr(&refused).contains("purge=true"), "{}", stderr(&refused));
+    assert!(stdout(&run(&format!("tasks purge {id}"))).contains(&format!("{id} is deleted")));
+    for line in [format!("tasks {id}"), format!("tasks purge {id}")] {
+        assert_eq!(run(&line).status.code(), Some(4), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn what_failed_is_tried_again() {
     let (server, home) = server(&[]);
     server.client().register("trap", "", &guests::trap()).await.unwrap();

@@ -7,6 +7,7 @@
 //! | `hand` | support: runs tasks manually, since there is no dispatcher |
 //! | `document` | the OpenAPI document is complete and equals its snapshot |
 //! | `problems` | each error is a problem with its code, status and `Retry-After` |
+//! | `purge` | ended tasks are deleted on request, and only then |
 //! | `bounds` | bodies, pages and waits are limited |
 //! | `shares` | one tenant's use of a node leaves room for others, the operator and health checks; closing of a node |
 //! | `browsers` | headers for browsers, cross-origin access, and request ids |
@@ -48,6 +49,7 @@ mod matrix;
 mod no_store;
 mod pages;
 mod problems;
+mod purge;
 mod quotas;
 mod raw;
 mod retries;

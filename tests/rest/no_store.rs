@@ -106,6 +106,9 @@ impl Queue for NoStore {
     async fn finish(&self, _: Vec<Finish>) -> Result<Vec<Finished>> {
         no()
     }
+    async fn purge(&self, _: Vec<(TenantId, TaskId)>) -> Result<Vec<Purged>> {
+        no()
+    }
     async fn cancel(&self, _: &TenantId, _: TaskId) -> Result<Cancelled> {
         no()
     }

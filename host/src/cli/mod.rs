@@ -133,7 +133,7 @@ pub enum Command {
     Config(ConfigArgs),
     /// Set, list and unset a function's secrets, which only its runs can read
     Secrets(SecretArgs),
-    /// List tasks; show, watch, cancel or retry one
+    /// List tasks; show, watch, cancel, retry or purge one
     Tasks(TasksArgs),
     /// List failed tasks, and retry them
     DeadLetters(DeadLettersArgs),

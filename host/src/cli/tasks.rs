@@ -1,4 +1,4 @@
-//! `fusebox tasks`: lists tasks; shows, watches, cancels or retries one.
+//! `fusebox tasks`: lists tasks; shows, watches, cancels, retries or purges one.
 
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ Examples:
   fusebox tasks ID --result > out                 its output
   fusebox tasks events ID                         its changes as they happen, until it has ended
   fusebox tasks retry ID --wait                   a failed one, retried as a new task
+  fusebox tasks purge ID                          deletes an ended one with its input, output and log
 
 Waits continue across a restart of the host. Exit codes: 0 done, however the task ended; 3 it failed and its --result was
 requested; 4 there is no such task; 5 the host does not answer, or --timeout has passed."
@@ -57,6 +58,8 @@ enum Action {
     Retry(RetryArgs),
     /// Print a task's changes as they happen, until it has ended
     Events(EventsArgs),
+    /// Delete an ended task with its input, output and log; a resend with its idempotency key may then run again
+    Purge(PurgeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -84,7 +87,15 @@ struct EventsArgs {
     host: HostArgs,
 }
 
-/// Lists, shows, awaits, cancels, retries or watches tasks.
+#[derive(Debug, Args)]
+struct PurgeArgs {
+    /// The ended task's id
+    task: String,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Lists, shows, awaits, cancels, retries, watches or purges tasks.
 ///
 /// # Errors
 /// Fails if there is no such task, or the host does not answer.
@@ -92,6 +103,7 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.action {
         Some(Action::Retry(args)) => return retry(args, format).await,
         Some(Action::Events(args)) => return events(args, format).await,
+        Some(Action::Purge(args)) => return purge(args, format).await,
         None => {}
     }
     let client = args.host.client()?;
@@ -132,6 +144,14 @@ async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
         OutputFormat::Json => ui::json(&task),
         OutputFormat::Text if args.wait => ui::say(detail(&task)),
         OutputFormat::Text => ui::say(&task.id),
+    }
+}
+
+async fn purge(PurgeArgs { task, host }: PurgeArgs, format: OutputFormat) -> anyhow::Result<()> {
+    host.client()?.purge(&task).await?;
+    match format {
+        OutputFormat::Json => ui::json(&serde_json::json!({"purged": task})),
+        OutputFormat::Text => ui::say(format!("{task} is deleted")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Routes of tasks: submit, get, list, cancel, result, logs.
+//! Routes of tasks: submit, get, list, cancel, purge, result, logs.
 
 use axum::{
     Json,
@@ -9,12 +9,13 @@ use axum::{
 use fusebox_api::{
     Paging,
     functions::LimitParams,
-    tasks::{Submission, TaskPage, TaskView},
+    tasks::{Deletion, Submission, TaskPage, TaskView},
 };
 use fusebox_core::{
     error::ErrorCode,
     function::FunctionVersion,
     id::TaskId,
+    name::TenantId,
     task::{Status, TaskState},
 };
 
@@ -28,7 +29,7 @@ use super::{
     invoke, paging, prefer, wait,
 };
 use crate::tenancy::Caller;
-use fusebox_store::{Cancelled, NewTask, TaskRequest, TaskResult};
+use fusebox_store::{Cancelled, NewTask, Purged, TaskRequest, TaskResult};
 use fusebox_system::random;
 
 /// Response header that confirms a wait.
@@ -152,30 +153,49 @@ pub async fn get(
         .into_response())
 }
 
-/// Cancel a task
+/// Cancel or purge a task
 ///
-/// The task is FAILED with the code `cancelled` once this returns; a run in progress is stopped.
+/// The task is FAILED with the code `cancelled` once this returns; a run in progress is stopped. With `purge=true` an
+/// ended task is deleted instead, with its input, output and log; a request with its idempotency key may then run again.
 #[utoipa::path(delete, path = "/v1/tasks/{task}", tag = "tasks",
-    params(("task" = String, Path, description = "Task id")),
-    responses((status = 200, body = TaskView), (status = 404, description = "task-not-found"),
-        (status = 409, description = "task-ended: the task has already ended")))]
+    params(("task" = String, Path, description = "Task id"), Deletion),
+    responses((status = 200, body = TaskView, description = "Cancelled"), (status = 204, description = "Purged"),
+        (status = 404, description = "task-not-found"),
+        (status = 409, description = "task-ended: it has ended, and only `purge=true` deletes it; \
+            task-not-ended: it cannot be purged yet")))]
 pub async fn cancel(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
     Path(task): Path<String>,
-) -> Result<Json<TaskView>, Problem> {
+    Query(Deletion { purge: is_purge }): Query<Deletion>,
+) -> Result<Response, Problem> {
     let task = parse_id(&task)?;
+    if is_purge {
+        return Ok(purge(&app, tenant, task).await?.into_response());
+    }
     match app.store.cancel(&tenant, task).await? {
         Cancelled::Cancelled { .. } => {
             app.metrics.task_ended(Status::Failed, Some(ErrorCode::Cancelled));
             let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
-            Ok(Json(TaskView::from(&found)))
+            Ok(Json(TaskView::from(&found)).into_response())
         }
         Cancelled::Ended(status) => {
-            let detail = format!("the task has already ended: it is {}", status.as_str());
+            let detail = format!("the task has already ended: it is {}; purge=true deletes it", status.as_str());
             Err(Problem::new(ErrorCode::TaskEnded, detail))
         }
         Cancelled::NotFound => Err(not_found()),
+    }
+}
+
+/// Deletes an ended task.
+async fn purge(app: &App, tenant: TenantId, task: TaskId) -> Result<StatusCode, Problem> {
+    match app.store.purge(vec![(tenant, task)]).await?.first() {
+        Some(Purged::Purged) => Ok(StatusCode::NO_CONTENT),
+        Some(Purged::NotEnded(status)) => {
+            let detail = "only an ended task can be purged: cancel it first, which is a DELETE without purge=true";
+            Err(Problem::new(ErrorCode::TaskNotEnded, detail).with("task_status", status.as_str()))
+        }
+        Some(Purged::NotFound) | None => Err(not_found()),
     }
 }
 

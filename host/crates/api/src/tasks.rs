@@ -134,6 +134,16 @@ pub struct Waited {
     pub missing: Vec<String>,
 }
 
+/// Query of a task's deletion.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Deletion {
+    /// With `true`, deletes an ended task with its input, output and log, instead of cancelling an unfinished one.
+    #[serde(default)]
+    #[param(required = false)]
+    pub purge: bool,
+}
+
 /// Filter of a listing of dead letters.
 #[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

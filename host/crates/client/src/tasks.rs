@@ -80,6 +80,16 @@ impl Client {
         self.json(self.http.request(Method::DELETE, self.url(&["v1", "tasks", id]))).await
     }
 
+    /// Deletes an ended task with its input, output and log.
+    ///
+    /// # Errors
+    /// Fails if there is no such task, it has not ended, or the host does not answer.
+    pub async fn purge(&self, id: &str) -> Result<()> {
+        let mut url = self.url(&["v1", "tasks", id]);
+        url.query_pairs_mut().append_pair("purge", "true");
+        self.send(self.http.delete(url)).await.map(drop)
+    }
+
     /// Returns the result of a task that has succeeded.
     ///
     /// # Errors

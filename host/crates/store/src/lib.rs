@@ -48,7 +48,9 @@ pub use self::{
     options::Options,
     page::{Page, PageRequest},
     presence::{Crew, Presence, WorkerInfo},
-    queue::{Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, Queue, Renewal, Ticked, Verdict},
+    queue::{
+        Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, Purged, Queue, Renewal, Ticked, Verdict,
+    },
     tasks::{TaskResult, Tasks},
     wakeups::{Hint, Ready, ReadyHint, Wakeups},
 };

@@ -55,6 +55,14 @@ pub trait Queue: Send + Sync + 'static {
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
     /// made all the same.
     async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled>;
+    /// Deletes ended tasks with their inputs, outputs, logs and index entries, independently of each other; returns the
+    /// answers in their order. An id is free again afterwards, so a request with the idempotency key of a purged task
+    /// is a new one.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
+    /// made all the same.
+    async fn purge(&self, tasks: Vec<(TenantId, TaskId)>) -> Result<Vec<Purged>>;
     /// Performs the work that is due: lapses leases, promotes delayed tasks, expires queued ones, purges ended ones.
     /// The work per call is bounded.
     ///
@@ -159,6 +167,17 @@ pub enum Cancelled {
     },
     /// The task had ended before.
     Ended(Status),
+    /// The task does not exist.
+    NotFound,
+}
+
+/// Answer to a purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// The task is gone.
+    Purged,
+    /// The task has not ended; nothing changed.
+    NotEnded(Status),
     /// The task does not exist.
     NotFound,
 }

@@ -32,6 +32,7 @@ pub(super) mod kv;
 pub(super) mod lease;
 pub(super) mod listings;
 pub(super) mod model;
+pub(super) mod purge;
 pub(super) mod replay;
 pub(super) mod report;
 pub(super) mod tenants;
@@ -75,6 +76,8 @@ macro_rules! conformance {
                 reports_are_answered_in_order, a_waiting_task_is_cancelled, a_running_task_is_cancelled,
                 an_ended_task_is_not_cancelled, a_missing_task_is_not_cancelled,
                 a_dead_letter_keeps_its_input;
+            purge: an_ended_task_is_purged_with_all_it_has, an_unfinished_task_is_not_purged,
+                a_purged_id_is_accepted_again, each_purge_of_a_batch_is_answered;
             replay: a_replay_has_the_letters_input_and_is_made_once, what_is_no_dead_letter_is_not_replayed,
                 large_letters_are_replayed_in_several_steps, a_replay_waits_where_there_is_room;
             tick: a_lapsed_lease_queues_the_task_again, a_last_lapsed_lease_fails_the_task,

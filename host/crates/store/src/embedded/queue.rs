@@ -5,8 +5,8 @@ use fusebox_core::{id::TaskId, name::TenantId};
 
 use super::EmbeddedStore;
 use crate::{
-    Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Renewal, Result,
-    Ticked, Verdict, new_task::REPLAYED_BYTES_MAX,
+    Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Purged, Queue, Renewal,
+    Result, Ticked, Verdict, new_task::REPLAYED_BYTES_MAX,
 };
 
 #[async_trait]
@@ -45,6 +45,10 @@ impl Queue for EmbeddedStore {
     async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
         let tenant = tenant.clone();
         self.writer.step(0, move |steps| steps.cancel(&tenant, task)).await
+    }
+
+    async fn purge(&self, tasks: Vec<(TenantId, TaskId)>) -> Result<Vec<Purged>> {
+        self.writer.step(0, move |steps| steps.purge(&tasks)).await
     }
 
     async fn tick(&self) -> Result<Ticked> {

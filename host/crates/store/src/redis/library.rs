@@ -18,12 +18,13 @@ use super::{access::Prefix, keys, records, versions};
 const LAYOUT: u32 = 2;
 
 /// Lua sources of the functions.
-pub(super) const SOURCES: [&str; 12] = [
+pub(super) const SOURCES: [&str; 13] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
     include_str!("library/report.lua"),
     include_str!("library/tick.lua"),
+    include_str!("library/purge.lua"),
     include_str!("library/reads.lua"),
     include_str!("library/functions.lua"),
     include_str!("library/kv.lua"),

@@ -12,7 +12,7 @@
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `presence`, `wakeups` | a trait of the store each |
-//! | `accept`, `lease`, `report`, `reads` | the calls of the queue and of the reads of tasks |
+//! | `accept`, `lease`, `report`, `purge`, `reads` | the calls of the queue and of the reads of tasks |
 //! | `audit` | comparison of the records with the indexes |
 //! | `pubsub` | messages about changes, which become wake-ups |
 //!
@@ -59,6 +59,7 @@ mod mark;
 mod permissions;
 mod presence;
 mod pubsub;
+mod purge;
 mod queue;
 mod reads;
 mod records;

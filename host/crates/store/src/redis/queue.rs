@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use fusebox_core::{id::TaskId, name::TenantId};
 
-use super::{RedisStore, accept, lease, reads, report};
+use super::{RedisStore, accept, lease, purge, reads, report};
 use crate::{
-    Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Queue, Renewal, Result,
-    Ticked,
+    Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Purged, Queue, Renewal,
+    Result, Ticked,
 };
 
 #[async_trait]
@@ -38,6 +38,10 @@ impl Queue for RedisStore {
 
     async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {
         report::cancel(&self.caller, tenant, task).await
+    }
+
+    async fn purge(&self, tasks: Vec<(TenantId, TaskId)>) -> Result<Vec<Purged>> {
+        purge::purge(&self.caller, &tasks).await
     }
 
     async fn tick(&self) -> Result<Ticked> {

@@ -24,6 +24,7 @@ mod functions;
 mod identity;
 mod kv;
 mod lease;
+mod purge;
 mod report;
 mod tick;
 

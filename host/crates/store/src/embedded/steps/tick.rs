@@ -5,10 +5,7 @@ use fusebox_core::task::{Task, TaskState};
 use super::{Place, Steps};
 use crate::{
     Result, Ticked,
-    embedded::{
-        engine::Space,
-        keys::{self, Timed},
-    },
+    embedded::{engine::Space, keys::Timed},
 };
 
 /// Largest number of tasks of each kind in one step, to bound the time for which it occupies the writer.
@@ -21,7 +18,7 @@ impl Steps<'_> {
         self.lapse(&mut ticked)?;
         self.promote(&mut ticked)?;
         self.expire(&mut ticked)?;
-        self.purge(&mut ticked)?;
+        self.purge_due(&mut ticked)?;
         Ok(ticked)
     }
 
@@ -76,21 +73,14 @@ impl Steps<'_> {
         Ok(())
     }
 
-    fn purge(&mut self, ticked: &mut Ticked) -> Result<()> {
+    fn purge_due(&mut self, ticked: &mut Ticked) -> Result<()> {
         for key in self.due(Timed::Ended, self.now, TASKS_MAX)? {
             let Some(task) = self.indexed(&key)?.filter(|task| task.status().is_ended()) else {
                 self.group.remove(Space::Index, key);
                 continue;
             };
             self.group.remove(Space::Index, key);
-            self.group.remove(Space::Index, keys::listed(&task));
-            if let Some(ended) = task.ended().filter(|_| task.is_dead_letter()) {
-                self.group.remove(Space::Index, keys::dead_letter(&task, ended.at));
-                self.group.remove(Space::Blobs, keys::input(task.id));
-            }
-            self.group.remove(Space::Records, keys::task(task.id));
-            self.group.remove(Space::Blobs, keys::output(task.id));
-            self.group.remove(Space::Blobs, keys::log(task.id));
+            self.remove_ended(&task);
             ticked.purged += 1;
         }
         Ok(())
