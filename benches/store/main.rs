@@ -5,11 +5,14 @@
 //! |---|---|
 //! | `steps` | steps of a task in a store |
 //! | `place` | a store to measure: a directory, or a Redis server |
+//! | `costs` | costs of each step in Redis, as the server counts them |
 //!
 //! Run by `cargo bench --workspace --bench store`: about 6 minutes, 4 GB on disk, and 3 GB of memory for Redis. `--
-//! --smoke` for a short run, `-- --much N` for another number of queued tasks and results.
+//! --smoke` for a short run, `-- --much N` for another number of queued tasks and results, `-- --costs` for the costs of
+//! each step in Redis alone.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
+mod costs;
 mod place;
 mod steps;
 
@@ -47,7 +50,11 @@ fn main() -> anyhow::Result<()> {
     if let Some(at) = args.iter().position(|arg| arg == "--much") {
         plan.much = args.get(at + 1).context("--much needs a number")?.parse()?;
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(bench(&plan))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if args.iter().any(|arg| arg == "--costs") {
+        return runtime.block_on(costs::of_redis(plan.rounds.min(3), 20_000));
+    }
+    runtime.block_on(bench(&plan))
 }
 
 async fn bench(plan: &Plan) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@
 //! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks, by their time of acceptance |
 //! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
 //! | `fusebox:due` | sorted set | delayed and running tasks, by the time they are due, expire, or lose their lease |
-//! | `fusebox:ended` | list | ended tasks to be purged, in the order of purging |
+//! | `fusebox:ended` | sorted set | ended tasks, up to 200 in a member, by the time for which they are kept |
 //! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | tasks and dead letters: padded time and id |
 //! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks and leased attempts |
 //! | `fusebox:tenants` | set | tenants that may have work |

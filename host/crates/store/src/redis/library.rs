@@ -15,7 +15,7 @@ use fusebox_core::{
 use super::{access::Prefix, keys, records, versions};
 
 /// Layout of keys and records. A change that an older host cannot read increments the number.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Lua sources of the functions.
 pub(super) const SOURCES: [&str; 13] = [
@@ -158,14 +158,15 @@ mod tests {
         assert_ne!(hash(b"a"), hash(b"b"));
         let library = Library::new(Prefix::default());
         let name = library.function("ping");
-        assert!(name.starts_with("fusebox_2_") && name.ends_with("_ping"), "{name}");
+        assert!(name.starts_with(&format!("fusebox_{LAYOUT}_")) && name.ends_with("_ping"), "{name}");
         assert!(library.code().starts_with(&format!("#!lua name={}\n", name.strip_suffix("_ping").unwrap())));
     }
 
     #[test]
     fn another_prefix_has_another_library() {
         let names = ["a-b", "a_b"].map(|prefix| Library::new(prefix.parse().unwrap()).function("ping"));
-        assert!(names.iter().all(|name| name.starts_with("a_b_fusebox_2_")) && names[0] != names[1], "{names:?}");
+        let start = format!("a_b_fusebox_{LAYOUT}_");
+        assert!(names.iter().all(|name| name.starts_with(&start)) && names[0] != names[1], "{names:?}");
     }
 
     #[test]

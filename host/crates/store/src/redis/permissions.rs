@@ -3,7 +3,7 @@
 use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
-pub(super) const COMMANDS: [&str; 44] = [
+pub(super) const COMMANDS: [&str; 41] = [
     "info",
     "ping",
     "fcall",
@@ -43,9 +43,6 @@ pub(super) const COMMANDS: [&str; 44] = [
     "zremrangebyrank",
     "zremrangebyscore",
     "zscore",
-    "rpush",
-    "lrange",
-    "ltrim",
     "pubsub|numsub",
     "pubsub|numpat",
 ];

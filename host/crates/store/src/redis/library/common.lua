@@ -33,7 +33,7 @@ local function begin(args)
   local now = args[2] == '' and now_ms() or tonumber(args[2])
   return {
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
-    ended_until = padded(now + tonumber(args[4])), tasks = TASK .. args[1] .. ':',
+    ended_until = text(now + tonumber(args[4])), tasks = TASK .. args[1] .. ':',
     due = DUE .. args[1],
     added = {}, removed = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
     forgotten = {}, lines = {},
@@ -95,11 +95,23 @@ local function publish(c, channel, ids)
   if #ids > 0 then call('PUBLISH', channel .. c.channels, table.concat(ids, ' ')) end
 end
 
+-- Largest number of tasks in one member of the index of ended tasks: a member costs as much as its first task.
+local ENDED_MAX = 200
+
+-- Indexes ended tasks by the time for which they are kept. A member is the time of their end, the tenant, and for each
+-- task its id and time of acceptance: everything needed to purge a task, even if its record is gone by then.
+local function write_ended(c, tenant, ended)
+  for from = 1, #ended, ENDED_MAX do
+    local member = c.padded .. tenant .. ' ' .. table.concat(ended, '', from, math.min(from + ENDED_MAX - 1, #ended))
+    call('ZADD', ENDED .. c.tag, c.ended_until, member)
+  end
+end
+
 local function flush(c)
   for key, members in pairs(c.removed) do in_chunks('ZREM', key, members) end
   for key, members in pairs(c.added) do in_chunks('ZADD', key, members) end
   for line, at in pairs(c.lines) do call('ZADD', LINES .. c.tag, 'LT', text(at), line) end
-  in_chunks('RPUSH', ENDED .. c.tag, c.forgotten)
+  for tenant, ended in pairs(c.forgotten) do write_ended(c, tenant, ended) end
   for tenant, counts in pairs(c.counts) do
     for what, change in pairs(counts) do
       if change ~= 0 then call('HINCRBY', tenant_key(c, COUNTERS, tenant), what, change) end
@@ -192,8 +204,8 @@ local function end_task(c, id, tenant, created_at, status, record, dead, ...)
   else
     call('HSET', key, 'status', status, 'record', record, 'param_payload', '', ...)
   end
-  -- Contains everything needed to purge the task, even if its record is gone by then.
-  c.forgotten[#c.forgotten + 1] = c.ended_until .. id .. created_at .. c.padded .. tenant
+  local forgotten = entries(c.forgotten, tenant)
+  forgotten[#forgotten + 1] = id .. created_at
   c.ended[#c.ended + 1] = id
 end
 

@@ -53,23 +53,42 @@ local function look_at_line(c, line, most, done)
   done.expired = done.expired + failed
 end
 
--- Removes the index entries of ended tasks. Entries are in the order of their time unless another host keeps ended
--- tasks for longer; later entries then wait for the earlier ones.
-local function purge(c, most)
-  local entries = call('LRANGE', ENDED .. c.tag, 0, most - 1)
-  local purged = 0
-  for _, entry in ipairs(entries) do
-    if tonumber(entry:sub(1, 16)) > c.now then break end
-    purged = purged + 1
-    local id, created_at, ended_at, tenant = entry:sub(17, 52), entry:sub(53, 68), entry:sub(69, 84), entry:sub(85)
+-- Number of members of the index of ended tasks that are read at a time.
+local ENDED_READ = 10
+-- Sizes of an id, and of an id with its time of acceptance.
+local ID, ENDED_ENTRY = 36, 52
+
+-- Removes the tasks of a member, and their index entries.
+local function forget(c, member, keys)
+  local ended_at, tenant, from = member:match('^(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d)(%S+) ()')
+  local listed, dead = tenant_key(c, TASKS, tenant), tenant_key(c, DEAD, tenant)
+  for at = from, #member, ENDED_ENTRY do
+    local id = member:sub(at, at + ID - 1)
     local known = read_task(c, id)
     -- An id made from an idempotency key can be used again once its record is gone; that task is not yet due.
-    if known and is_ended(known.status) and padded(known.since) == ended_at then call('UNLINK', known.key) end
-    drop(c, tenant_key(c, TASKS, tenant), created_at .. id)
-    drop(c, tenant_key(c, DEAD, tenant), ended_at .. id)
+    if known and is_ended(known.status) and padded(known.since) == ended_at then keys[#keys + 1] = known.key end
+    drop(c, listed, member:sub(at + ID, at + ENDED_ENTRY - 1) .. id)
+    drop(c, dead, ended_at .. id)
   end
+  return (#member - from + 1) / ENDED_ENTRY
+end
+
+-- Purges the ended tasks whose time is over, in the order of that time.
+local function purge(c, most)
+  local purged, taken, keys = 0, 0, {}
+  while purged < most do
+    local members = call('ZRANGE', ENDED .. c.tag, '-inf', c.at, 'BYSCORE', 'LIMIT', taken, ENDED_READ)
+    for _, member in ipairs(members) do
+      if purged >= most then break end
+      purged = purged + forget(c, member, keys)
+      taken = taken + 1
+    end
+    if #members < ENDED_READ then break end
+  end
+  if taken == 0 then return 0 end
+  for at = 1, #keys, CHUNK do call('UNLINK', unpack(keys, at, math.min(at + CHUNK - 1, #keys))) end
   flush(c)
-  if purged > 0 then call('LTRIM', ENDED .. c.tag, purged, -1) end
+  call('ZREMRANGEBYRANK', ENDED .. c.tag, 0, taken - 1)
   return purged
 end
 

@@ -7,6 +7,7 @@ use fusebox_core::{
     error::ErrorCode,
     outcome::{Ended, Failure, Receipt},
     task::Status,
+    time::Millis,
 };
 use fusebox_harness::redis::RedisServer;
 use futures_util::StreamExt as _;
@@ -15,7 +16,7 @@ use super::{Access, OPTIONS, node};
 use crate::{
     Accepted, Finished, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _, Verdict,
     conformance::{Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant},
-    redis::RedisStore,
+    redis::{RedisStore, link::Patience},
 };
 use fusebox_system::clock::Clock;
 
@@ -153,6 +154,26 @@ async fn an_id_that_comes_again_is_purged_in_its_own_time() {
     subject.pass(5_000).await;
     subject.store.tick().await.unwrap();
     assert!(subject.store.task(&tenant, new.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_clock_that_ran_ahead_holds_up_no_other_purge() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let late = accept(&subject, new_task(&subject, &function)).await;
+    let (url, ahead) = (subject.server.url(), Clock::manual(Millis(subject.now().0 + 3_600_000)));
+    let other = RedisStore::connect_with(&url, Access::default(), OPTIONS, Patience::default(), Some(ahead));
+    other.await.unwrap().cancel(&tenant, late).await.unwrap();
+    let ended = accept(&subject, new_task(&subject, &function)).await;
+    cancel(&subject, &tenant, ended).await;
+    subject.pass(OPTIONS.ended_ttl_ms).await;
+    assert_eq!(subject.store.tick().await.unwrap().purged, 1);
+    assert!(subject.store.task(&tenant, ended).await.unwrap().is_none());
+    assert!(subject.store.task(&tenant, late).await.unwrap().is_some());
+    subject.pass(3_600_000).await;
+    assert_eq!(subject.store.tick().await.unwrap().purged, 1);
+    assert!(subject.store.task(&tenant, late).await.unwrap().is_none());
 }
 
 #[tokio::test]
