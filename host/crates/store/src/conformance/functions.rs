@@ -1,7 +1,7 @@
 //! Tests of functions, their versions and modules.
 
 use bytes::Bytes;
-use fusebox_core::{function::FunctionVersion, name::TenantId, task::Status};
+use fusebox_core::{function::FunctionVersion, id::ModuleDigest, name::TenantId, task::Status};
 
 use super::{
     Subject, accept, claim, end, finish, lease, lease_one, listings::page, module, new_function, new_task, register,
@@ -87,6 +87,10 @@ pub(crate) async fn version_numbers_are_never_used_again(subject: &dyn Subject) 
     assert_eq!(register(subject, &tenant, "f").await.version, 3);
     delete(subject, &tenant, &by_name("f")).await;
     assert_eq!(register(subject, &tenant, "f").await.version, 4);
+    delete(subject, &tenant, &by_name("f")).await;
+    // Numbers of former names are folded into one of their tenant, after which every new name continues.
+    assert_eq!(register(subject, &tenant, "g").await.version, 5);
+    assert_eq!(register(subject, &tenant, "f").await.version, 5);
 }
 
 pub(crate) async fn a_module_is_kept_while_a_version_needs_it(subject: &dyn Subject) {
@@ -102,10 +106,69 @@ pub(crate) async fn a_module_is_kept_while_a_version_needs_it(subject: &dyn Subj
     delete(subject, &two, &by_name("f")).await;
     assert_eq!(subject.store().module(&digest).await.unwrap(), Some(wasm.clone()));
     delete(subject, &one, &by_name("g")).await;
-    // The time of its removal differs between stores; after another registration it must exist.
+    collect(subject).await;
+    assert_eq!(subject.store().module(&digest).await.unwrap(), None);
     let new = NewFunction { module: digest, ..new_function(subject, &one, "f") };
     subject.store().register(new, wasm.clone()).await.unwrap();
     assert_eq!(subject.store().module(&digest).await.unwrap(), Some(wasm));
+}
+
+/// Longest time for which a store keeps a deleted version that no task needs, in milliseconds.
+const DELETED_MS_MAX: u64 = 60_000;
+
+/// Waits until deleted versions that no task needs are gone.
+async fn collect(subject: &dyn Subject) {
+    subject.pass(DELETED_MS_MAX).await;
+    subject.store().tick().await.unwrap();
+}
+
+/// Registers a module of 7 MiB under a quota of 20 MiB; returns false if it is refused.
+async fn register_large(subject: &dyn Subject, number: u8) -> bool {
+    let new = NewFunction {
+        module: ModuleDigest([number; 32]),
+        module_bytes_max: 20 << 20,
+        ..new_function(subject, &tenant("acme"), "f")
+    };
+    match subject.store().register(new, vec![number; 7 << 20].into()).await.unwrap() {
+        Registered::Version(_) => true,
+        Registered::BytesReached { .. } => false,
+        refused @ Registered::QuotaReached { .. } => panic!("{refused:?}"),
+    }
+}
+
+pub(crate) async fn a_deleted_module_is_counted_until_it_is_gone(subject: &dyn Subject) {
+    let tenant = tenant("acme");
+    for number in 0..30 {
+        if !register_large(subject, number).await {
+            collect(subject).await;
+            assert!(register_large(subject, number).await, "what no task needs is gone");
+        }
+        assert!(delete(subject, &tenant, &by_name("f")).await);
+        let mut stored = 0;
+        for known in 0..=number {
+            let module = subject.store().module(&ModuleDigest([known; 32])).await.unwrap();
+            stored += module.map_or(0, |module| module.len());
+        }
+        assert!(stored <= 20 << 20, "{stored} bytes are stored");
+    }
+}
+
+pub(crate) async fn a_deleted_module_that_a_task_needs_is_counted(subject: &dyn Subject) {
+    let function = register(subject, &tenant("acme"), "four").await;
+    let task = accept(subject, new_task(subject, &function)).await;
+    assert!(delete(subject, &function.tenant, &by_name("four")).await);
+    collect(subject).await;
+    assert_eq!(answer(subject, "two", 9, 6).await, Registered::BytesReached { max: 6 });
+    let leased = lease_one(subject, &function.tenant).await;
+    assert_eq!(leased.task.id, task);
+    collect(subject).await;
+    assert!(subject.store().module(&function.module).await.unwrap().is_some());
+    // The lease has lapsed by then, and the task runs again.
+    let leased = lease_one(subject, &function.tenant).await;
+    assert_eq!(finish(subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
+    collect(subject).await;
+    assert_eq!(subject.store().module(&function.module).await.unwrap(), None);
+    assert!(matches!(answer(subject, "two", 9, 6).await, Registered::Version(_)));
 }
 
 pub(crate) async fn tasks_of_a_deleted_function_still_run(subject: &dyn Subject) {
@@ -159,5 +222,6 @@ pub(crate) async fn a_tenants_own_quotas_are_kept(subject: &dyn Subject) {
     assert!(matches!(answer(subject, "two", 9, 12).await, Registered::Version(_)));
     assert_eq!(answer(subject, "f", 9, 12).await, Registered::BytesReached { max: 12 });
     delete(subject, &tenant("acme"), &FunctionRef::Id(kept.id)).await;
+    collect(subject).await;
     assert!(matches!(answer(subject, "four", 3, 12).await, Registered::Version(_)));
 }

@@ -87,6 +87,7 @@ macro_rules! conformance {
             functions: versions_of_a_name_count_up, a_registration_sent_again_answers_the_same,
                 a_deleted_version_gives_way_to_the_one_before, a_deleted_name_is_gone,
                 version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
+                a_deleted_module_is_counted_until_it_is_gone, a_deleted_module_that_a_task_needs_is_counted,
                 tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept, a_tenants_own_quotas_are_kept;
             fuel: a_tank_gives_what_it_has_and_fills_with_time, a_tank_follows_another_rate;
             listings: tasks_are_paged_newest_first, functions_are_paged_by_name, versions_are_paged_newest_first, a_foreign_cursor_gives_no_rows,

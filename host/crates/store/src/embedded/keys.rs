@@ -11,13 +11,13 @@
 //! | records | `u` function | number of its unfinished tasks |
 //! | records | `v` tenant name !version | the function's id; newest first |
 //! | records | `h` tenant name | the id of the newest version |
-//! | records | `n` tenant name | last version number used, kept for ever |
+//! | records | `n` tenant name | last version number used; without a name, the highest of former names |
 //! | records | `m` digest | number of versions that need the module |
 //! | records | `c` tenant | counters of a tenant |
 //! | records | `a` tenant | record of a tenant |
 //! | records | `y` key | record of an API key |
 //! | records | `z` tenant key | empty: lists a tenant's API keys |
-//! | records | `q` tenant | wasm bytes of all its versions |
+//! | records | `q` tenant | wasm bytes of all its versions, with deleted ones that tasks need |
 //! | records | `s` | time of the last step that wrote; the next process starts no earlier |
 //! | blobs | `i` `o` `l` task | input, output, log |
 //! | records | `j` tenant name | a namespace: its last revision, number of entries, and bytes |
@@ -139,6 +139,11 @@ pub(super) fn newest(tenant: &TenantId, name: &FunctionName) -> Key {
 /// `n`: last version number used for a name.
 pub(super) fn last_version(tenant: &TenantId, name: &FunctionName) -> Key {
     join(&[b"n", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes()])
+}
+
+/// `n`: highest version number of the names that a tenant no longer has.
+pub(super) fn former_version(tenant: &TenantId) -> Key {
+    join(&[b"n", tenant.as_str().as_bytes(), &[0]])
 }
 
 /// `m`: number of versions that need a module, and in the blobs the module.

@@ -1,21 +1,24 @@
-//! Registration, lookup, listing and deletion of functions; and modules. All functions are in one place.
+//! Registration, lookup, listing and deletion of functions; and modules. All functions are in one place, and so is the
+//! one copy of each module.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, Grants},
     id::{FunctionId, ModuleDigest},
-    limits::{DELAY_MS_MAX, PAGE_ROWS_MAX, TASK_AGE_MS_MAX},
+    limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
 };
 use redis::Value;
 
-use super::{RedisStore, answers, caller::Caller, versions};
+use super::{RedisStore, answers, caller::Caller, records, versions};
 use crate::{Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result};
 
-/// Time for which a deleted version is kept, in milliseconds. It exceeds the lifetime of any task accepted before: the
-/// longest delay, the longest wait, and a day for its runs.
-const DELETED_TTL_MS: u64 = DELAY_MS_MAX + TASK_AGE_MS_MAX + 24 * 60 * 60 * 1_000;
+/// Time for which a deleted version is kept even if no task needs it, in milliseconds: longer than a request can take
+/// from its look-up of a version to the acceptance of its task, which may be in another place.
+const DELETED_MS_MIN: u64 = 60_000;
+/// Largest number of deleted versions examined in one step.
+const COLLECTED_MAX: usize = 100;
 /// Largest number of versions read or deleted in one call, to bound the time it occupies Redis.
 const VERSIONS_MAX: usize = 500;
 
@@ -107,7 +110,7 @@ impl Functions for RedisStore {
         loop {
             let (id, name) = either(function);
             let call = caller.call(caller.layout().shared(), "delete").arg(tenant.as_str()).arg(id).arg(name);
-            let [deleted, more] = answers::tuple(caller.ask(call.arg(DELETED_TTL_MS).arg(VERSIONS_MAX).once()).await?)?;
+            let [deleted, more] = answers::tuple(caller.ask(call.arg(VERSIONS_MAX).once()).await?)?;
             any |= answers::number(deleted)? > 0;
             if answers::number(more)? == 0 {
                 return Ok(any);
@@ -116,22 +119,39 @@ impl Functions for RedisStore {
     }
 
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-        let caller = &self.caller;
-        let shared = caller.layout().shared();
-        // The bytes are the payload of any version that uses the module.
-        let mut command = redis::cmd("ZRANGE");
-        // The version that is kept longest, and two others in case it has just been removed.
-        command.arg(shared.module(digest)).arg(0).arg(2).arg("REV");
-        for id in answers::list(caller.send(&command).await?)? {
-            let id: FunctionId = answers::text(id)?.parse().map_err(|_| answers::unexpected("a function's id"))?;
-            let mut command = redis::cmd("HGET");
-            command.arg(shared.function(id)).arg("payload");
-            if let Some(module) = answers::bytes(caller.send(&command).await?)? {
-                return Ok(Some(module));
-            }
-        }
-        Ok(None)
+        let mut command = redis::cmd("HGET");
+        command.arg(self.caller.layout().shared().module(digest)).arg("wasm");
+        answers::bytes(self.caller.send(&command).await?)
     }
+}
+
+/// Removes deleted versions that no task needs, and modules that no version uses.
+pub(super) async fn collect(caller: &Caller) -> Result<()> {
+    let shared = caller.layout().shared();
+    let call = caller.call(shared, "deleted").arg(DELETED_MS_MIN).arg(COLLECTED_MAX);
+    let mut versions = Vec::new();
+    for version in answers::list(caller.ask(call).await?)? {
+        let [id, tenant] = answers::tuple(version)?;
+        let id: FunctionId = answers::text(id)?.parse().map_err(|_| answers::unexpected("a function's id"))?;
+        versions.push((id, answers::text(tenant)?));
+    }
+    if versions.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<_> = versions.iter().flat_map(|(id, tenant)| [tenant.clone(), records::version(*id)]).collect();
+    let asked = caller.layout().places().map(|place| caller.ask(caller.call(place, "needed").args(&words)));
+    let mut needed = vec![false; versions.len()];
+    for answer in futures_util::future::try_join_all(asked).await? {
+        for (needed, here) in needed.iter_mut().zip(answers::list(answer)?) {
+            *needed |= answers::number(here)? > 0;
+        }
+    }
+    let call = caller.call(shared, "collect").arg(DELETED_MS_MIN);
+    let call = versions
+        .iter()
+        .zip(needed)
+        .fold(call, |call, ((id, _), needed)| call.arg(id.to_string()).arg(u8::from(needed)));
+    caller.ask(call).await.map(drop)
 }
 
 /// Returns the grants of a version, deleted or not.

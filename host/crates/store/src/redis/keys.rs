@@ -4,21 +4,22 @@
 //! | key | type | holds |
 //! |---|---|---|
 //! | `task:<id>` | hash | a task; its `record` is authoritative |
-//! | `function:<id>` | hash | a function version and its module's bytes |
+//! | `function:<id>` | hash | a function version |
 //! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks, by their time of acceptance |
 //! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
 //! | `fusebox:due` | sorted set | delayed and running tasks, by the time they are due, expire, or lose their lease |
 //! | `fusebox:ended` | sorted set | ended tasks, up to 200 in a member, by the time for which they are kept |
 //! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | tasks and dead letters: padded time and id |
-//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks and leased attempts |
+//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version |
 //! | `fusebox:tenants` | set | tenants that may have work |
 //! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions, by version number |
 //! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
-//! | `fusebox:numbers:<tenant>` | hash | last version number used for each name; kept for ever |
+//! | `fusebox:numbers:<tenant>` | hash | last version number used for each name, and under no name the highest of former ones |
 //! | `fusebox:version_counts` | hash | number of versions of each tenant |
-//! | `fusebox:module_bytes` | hash | wasm bytes of all versions of each tenant |
+//! | `fusebox:module_bytes` | hash | wasm bytes of all versions of each tenant, with deleted ones that tasks need |
+//! | `fusebox:deleted` | sorted set | deleted versions that may be needed, by the time from which they are examined |
 //! | `fusebox:fuel:<tenant>` | hash | fuel left in the tenant's tank, and the time of that level; absent if full |
-//! | `fusebox:module:<digest>` | sorted set | ids of versions whose payload is the module, by the end of their keep |
+//! | `fusebox:module:<digest>` | hash | a module, `wasm`, and the number of `versions` that use it |
 //! | `fusebox:accounts` | hash | record of each tenant |
 //! | `fusebox:key:<id>` | hash | an API key, with the SHA-256 of its secret |
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
@@ -55,7 +56,7 @@ const KEYED: &str = "fusebox:keyed";
 const STORE: &str = "fusebox:store";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 33] = [
+pub(super) const CONSTANTS: [(&str, &str); 34] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -71,6 +72,7 @@ pub(super) const CONSTANTS: [(&str, &str); 33] = [
     ("NUMBERS", "fusebox:numbers"),
     ("VERSION_COUNTS", "fusebox:version_counts"),
     ("MODULE_BYTES", "fusebox:module_bytes"),
+    ("DELETED", "fusebox:deleted"),
     ("FUEL", "fusebox:fuel"),
     ("MODULE", MODULE),
     ("ACCOUNTS", ACCOUNTS),
@@ -170,7 +172,7 @@ impl Place {
         format!("{}{kind}{}:{tenant}:{function}", self.prefix, self.tag)
     }
 
-    /// Returns the index of the versions whose payload is a module.
+    /// Returns the key of a module.
     pub(super) fn module(self, digest: &ModuleDigest) -> String {
         format!("{}{MODULE}{}:{digest}", self.prefix, self.tag)
     }

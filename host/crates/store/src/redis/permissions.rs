@@ -3,7 +3,7 @@
 use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
-pub(super) const COMMANDS: [&str; 41] = [
+pub(super) const COMMANDS: [&str; 39] = [
     "info",
     "ping",
     "fcall",
@@ -18,7 +18,6 @@ pub(super) const COMMANDS: [&str; 41] = [
     "unlink",
     "exists",
     "pexpire",
-    "persist",
     "pttl",
     "hget",
     "hset",
@@ -37,7 +36,6 @@ pub(super) const COMMANDS: [&str; 41] = [
     "sscan",
     "zadd",
     "zcard",
-    "zcount",
     "zrange",
     "zrem",
     "zremrangebyrank",

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use fusebox_core::{id::TaskId, name::TenantId};
 
-use super::{RedisStore, accept, lease, purge, reads, report};
+use super::{RedisStore, accept, functions, lease, purge, reads, report};
 use crate::{
     Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Purged, Queue, Renewal,
     Result, Ticked,
@@ -47,6 +47,7 @@ impl Queue for RedisStore {
     async fn tick(&self) -> Result<Ticked> {
         let ticked = report::tick(&self.caller).await?;
         self.audit.step(&self.caller).await?;
+        functions::collect(&self.caller).await?;
         Ok(ticked)
     }
 

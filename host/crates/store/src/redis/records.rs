@@ -90,12 +90,17 @@ pub(super) fn own(task: &NewTask) -> String {
 pub(super) fn common(task: &NewTask) -> String {
     let NewTask { attempts_max, tenant, function_name, .. } = task;
     let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
-    let (priority, version) = (priority(task.priority), BASE64.encode(task.function.as_bytes()));
+    let (priority, version) = (priority(task.priority), version(task.function));
     let module = BASE64.encode(task.module.0);
     format!(
         "{priority} {attempts_max} 0 {tenant} {function_name} {version} {module} {fuel} {wall_ms} {memory_bytes} \
          {output_bytes} {log_bytes}"
     )
+}
+
+/// Encodes a version's id.
+pub(super) fn version(version: FunctionId) -> String {
+    BASE64.encode(version.as_bytes())
 }
 
 /// Encodes a receipt.

@@ -1,5 +1,5 @@
-//! Encoding of a function version in its hash. Fields that the Python platform had keep its names: `name`, `payload`.
-//! Independent of the keys.
+//! Encoding of a function version in its hash. The field that the Python platform had keeps
+//! its name: `name`. Its `payload` is at the key of `module`, once for all versions. Independent of the keys.
 
 use std::str::FromStr;
 

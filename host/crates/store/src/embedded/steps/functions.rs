@@ -1,5 +1,5 @@
-//! Registration and deletion of functions, and the lifetime of versions and modules. A version is kept until it is
-//! deleted and its last task has ended; a module until no version needs it.
+//! Registration and deletion of functions, and the lifetime of versions and modules. A version is kept, and its module
+//! counted, until it is deleted and its last task has ended; a module is kept until no version needs it.
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -37,11 +37,15 @@ impl Steps<'_> {
         }
         self.group.put(Space::Records, key, records::encode(&kept)?);
         let last = keys::last_version(&new.tenant, &new.name);
+        let number = match self.number::<u32>("a version number", &last)? {
+            0 => self.number::<u32>("a version number", &keys::former_version(&new.tenant))?,
+            last => last,
+        };
         let version = FunctionVersion {
             id: new.id,
             tenant: new.tenant,
             name: new.name,
-            version: self.number::<u32>("a version number", &last)?.saturating_add(1),
+            version: number.saturating_add(1),
             module: new.module,
             module_bytes,
             abi: new.abi,
@@ -76,14 +80,11 @@ impl Steps<'_> {
     }
 
     fn delete_version(&mut self, mut record: FunctionRecord) -> Result<()> {
-        let FunctionVersion { id, tenant, name, version, module_bytes, .. } = record.version.clone();
-        let key = keys::module_bytes(&tenant);
-        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_sub(module_bytes);
-        self.group.put(Space::Records, key, records::encode(&kept)?);
+        let FunctionVersion { id, tenant, name, version, .. } = record.version.clone();
         self.group.remove(Space::Records, keys::version(&tenant, &name, version));
         match self.version_ids(&tenant, &name, 1)?.first() {
             Some(newest) => self.put_id(keys::newest(&tenant, &name), *newest),
-            None => self.group.remove(Space::Records, keys::newest(&tenant, &name)),
+            None => self.forget_name(&tenant, &name)?,
         }
         self.count(&tenant, |counters| counters.versions = counters.versions.saturating_sub(1))?;
         if self.number::<u64>("a count of tasks", &keys::unfinished(id))? == 0 {
@@ -91,6 +92,16 @@ impl Steps<'_> {
         }
         record.deleted = true;
         self.put_function(&record)
+    }
+
+    /// Forgets a name without versions. The next name continues after its numbers, so that none is ever used again.
+    fn forget_name(&mut self, tenant: &TenantId, name: &FunctionName) -> Result<()> {
+        let (last, former) = (keys::last_version(tenant, name), keys::former_version(tenant));
+        let highest = self.number::<u32>("a version number", &last)?.max(self.number("a version number", &former)?);
+        self.group.put(Space::Records, former, records::encode(&highest)?);
+        self.group.remove(Space::Records, last);
+        self.group.remove(Space::Records, keys::newest(tenant, name));
+        Ok(())
     }
 
     /// Counts a new task of a function. Returns false if the function does not exist.
@@ -123,6 +134,9 @@ impl Steps<'_> {
 
     fn drop_function(&mut self, version: &FunctionVersion) -> Result<()> {
         self.group.remove(Space::Records, keys::function(version.id));
+        let key = keys::module_bytes(&version.tenant);
+        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_sub(version.module_bytes);
+        self.group.put(Space::Records, key, records::encode(&kept)?);
         let key = keys::module(&version.module);
         let needed = self.number::<u64>("a count of versions", &key)?.saturating_sub(1);
         if needed > 0 {

@@ -34,6 +34,7 @@ local function read_kinds(c, args, from, many)
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most), words = words,
+      needs = words:match('^%S+ %S+ %S+ %S+ %S+ (%S+)'),
       line = line_of(tenant, priority), ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
     }
     kind.as_expected = is_as_expected(c, kind)
@@ -67,6 +68,7 @@ local function write_new(c, id, kind, delay, own, input)
   local record = (delayed and 'D 0 - ' or 'Q 0 - ') .. since .. ' - - ' .. c.padded .. ' ' .. own .. ' ' .. kind.words
   call('HSET', c.tasks .. id, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
   add(c, kind.tasks, c.padded .. id, '0')
+  count(c, kind.tenant, kind.needs, 1)
 end
 
 local function fingerprint(own) return own:match('^%d+ (%S+)') end

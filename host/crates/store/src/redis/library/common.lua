@@ -196,8 +196,9 @@ end
 
 -- The one routine for every end. `dead` marks a dead letter, which keeps its input; the further arguments are
 -- additional fields.
-local function end_task(c, id, tenant, created_at, status, record, dead, ...)
+local function end_task(c, id, tenant, version, created_at, status, record, dead, ...)
   local key = c.tasks .. id
+  count(c, tenant, version, -1)
   if dead then
     call('HSET', key, 'status', status, 'record', record, ...)
     add(c, tenant_key(c, DEAD, tenant), c.padded .. id, 0)
@@ -213,7 +214,8 @@ end
 local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.tenant) else leave_line(c, t) end
   t.status, t.delayed, t.since, t.token, t.lease_until, t.worker = FAILED, false, c.at, '-', '-', '-'
-  end_task(c, t.id, t.tenant, t.created_at, FAILED, record_text(t), failure.dead, 'error', failure.json)
+  local version = t.rest:match('^%S+ (%S+)')
+  end_task(c, t.id, t.tenant, version, t.created_at, FAILED, record_text(t), failure.dead, 'error', failure.json)
 end
 
 -- Allows the task one more attempt, in place of one that does not count.

@@ -1,8 +1,9 @@
--- Function versions: register, find, list, delete. A deleted version looks absent, but its record, and with it the
--- module, is kept for longer than any task accepted before can live.
+-- Function versions and their modules: register, find, list, delete, collect. A deleted version looks absent, but its
+-- record, and with it the module, is kept and counted until no task needs it. A module exists once, however many
+-- versions use it.
 
--- Score in its module's index of a version that is not deleted.
-local LIVE = 'inf'
+-- Field of a tenant's numbers with the highest one of all names that it no longer has. No name is empty.
+local FORMER = ''
 
 -- Returns a version of this tenant; false if it does not exist or is deleted.
 local function find(c, tenant, id)
@@ -27,8 +28,11 @@ define('register', {}, function(args)
   if tonumber(call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
   local bytes = MODULE_BYTES .. c.tag
   if tonumber(call('HGET', bytes, tenant) or 0) + #wasm > bytes_most then return { 'LARGE' } end
-  local version = call('HINCRBY', tenant_key(c, NUMBERS, tenant), name, 1)
-  call('HSET', key, 'name', name, 'payload', wasm, 'tenant', tenant, 'version', version,
+  local numbers, used = tenant_key(c, NUMBERS, tenant), tenant_key(c, MODULE, module)
+  local version = (call('HGET', numbers, name) or call('HGET', numbers, FORMER) or 0) + 1
+  if call('HINCRBY', used, 'versions', 1) == 1 then call('HSET', used, 'wasm', wasm) end
+  call('HSET', numbers, name, version)
+  call('HSET', key, 'name', name, 'tenant', tenant, 'version', version,
     'module', module, 'module_bytes', #wasm, 'abi', args[OWN + 4], 'limits', args[OWN + 5],
     'created_at', c.now)
   if args[OWN + 8] ~= '' then call('HSET', key, 'grants', args[OWN + 8]) end
@@ -36,10 +40,6 @@ define('register', {}, function(args)
   call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
   call('HINCRBY', counts, tenant, 1)
   call('HINCRBY', bytes, tenant, #wasm)
-  local index = tenant_key(c, MODULE, module)
-  call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', c.now))
-  call('ZADD', index, LIVE, id)
-  call('PERSIST', index)
   return { 'VERSION', find(c, tenant, id) }
 end)
 
@@ -77,23 +77,29 @@ define('versions', { 'no-writes' }, function(args)
   return found
 end)
 
-local function delete_one(c, tenant, id, kept_ms)
-  local v = call('HMGET', function_key(c, id), 'tenant', 'name', 'module', 'deleted_at', 'module_bytes')
-  if v[1] ~= tenant or v[4] then return 0 end
-  local versions, index = versions_key(c, tenant, v[2]), tenant_key(c, MODULE, v[3])
-  call('HSET', function_key(c, id), 'deleted_at', c.now)
-  call('PEXPIRE', function_key(c, id), kept_ms)
+-- Forgets a name without versions. The next name continues after its numbers, so that none is ever used again.
+local function forget_name(c, tenant, name)
+  local numbers = tenant_key(c, NUMBERS, tenant)
+  local known = call('HMGET', numbers, name, FORMER)
+  call('HSET', numbers, FORMER, math.max(tonumber(known[1] or 0), tonumber(known[2] or 0)))
+  call('HDEL', numbers, name)
+  call('ZREM', tenant_key(c, NAMES, tenant), name)
+end
+
+-- Takes an amount from a tenant's number in a hash, which has no entry for 0.
+local function take_from(hash, tenant, amount)
+  if call('HINCRBY', hash, tenant, -amount) <= 0 then call('HDEL', hash, tenant) end
+end
+
+local function delete_one(c, tenant, id)
+  local v = call('HMGET', function_key(c, id), 'tenant', 'name', 'deleted_at')
+  if v[1] ~= tenant or v[3] then return 0 end
+  local versions = versions_key(c, tenant, v[2])
+  call('HSET', function_key(c, id), 'deleted_at', c.at)
+  call('ZADD', DELETED .. c.tag, c.at, id)
   call('ZREM', versions, id)
-  if call('ZCARD', versions) == 0 then call('ZREM', tenant_key(c, NAMES, tenant), v[2]) end
-  if call('HINCRBY', VERSION_COUNTS .. c.tag, tenant, -1) <= 0 then
-    call('HDEL', VERSION_COUNTS .. c.tag, tenant)
-  end
-  -- Versions registered before this was counted would make it negative.
-  if call('HINCRBY', MODULE_BYTES .. c.tag, tenant, -tonumber(v[5] or 0)) <= 0 then
-    call('HDEL', MODULE_BYTES .. c.tag, tenant)
-  end
-  call('ZADD', index, c.now + kept_ms, id)
-  if call('ZCOUNT', index, LIVE, LIVE) == 0 then call('PEXPIRE', index, kept_ms) end
+  if call('ZCARD', versions) == 0 then forget_name(c, tenant, v[2]) end
+  take_from(VERSION_COUNTS .. c.tag, tenant, 1)
   return 1
 end
 
@@ -101,10 +107,57 @@ end
 -- that is deleted too. Returns the number of deleted versions, and 1 if there may be more, otherwise 0.
 define('delete', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local tenant, kept_ms, most = args[OWN], tonumber(args[OWN + 3]), tonumber(args[OWN + 4])
-  if args[OWN + 1] ~= '' then return { delete_one(c, tenant, args[OWN + 1], kept_ms), 0 } end
+  local tenant, most = args[OWN], tonumber(args[OWN + 3])
+  if args[OWN + 1] ~= '' then return { delete_one(c, tenant, args[OWN + 1]), 0 } end
   local ids = call('ZRANGE', versions_key(c, tenant, args[OWN + 2]), 0, most - 1)
   local deleted = 0
-  for _, id in ipairs(ids) do deleted = deleted + delete_one(c, tenant, id, kept_ms) end
+  for _, id in ipairs(ids) do deleted = deleted + delete_one(c, tenant, id) end
   return { deleted, #ids >= most and 1 or 0 }
+end)
+
+-- deleted: returns versions that were deleted by a time ago, each with its tenant, those not examined for longest first.
+define('deleted', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local until_then, found = text(c.now - tonumber(args[OWN])), {}
+  local ids = call('ZRANGE', DELETED .. c.tag, '-inf', until_then, 'BYSCORE', 'LIMIT', 0, args[OWN + 1])
+  for _, id in ipairs(ids) do found[#found + 1] = { id, call('HGET', function_key(c, id), 'tenant') or '' } end
+  return found
+end)
+
+-- needed: returns 1 for each version, given as its tenant and its word in records, that an unfinished task of this
+-- partition needs, otherwise 0; and drops counts of 0.
+define('needed', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local answers = {}
+  for at = OWN, #args, 2 do
+    local counters = tenant_key(c, COUNTERS, args[at])
+    local needs = tonumber(call('HGET', counters, args[at + 1]) or 0)
+    if needs <= 0 then call('HDEL', counters, args[at + 1]) end
+    answers[#answers + 1] = needs > 0 and 1 or 0
+  end
+  return answers
+end)
+
+-- Removes a deleted version, and its module with the last version that uses it.
+local function remove_version(c, id)
+  local v = call('HMGET', function_key(c, id), 'tenant', 'module', 'module_bytes', 'deleted_at')
+  call('ZREM', DELETED .. c.tag, id)
+  if not v[4] then return end
+  call('UNLINK', function_key(c, id))
+  take_from(MODULE_BYTES .. c.tag, v[1], tonumber(v[3]))
+  local used = tenant_key(c, MODULE, v[2])
+  if call('HINCRBY', used, 'versions', -1) <= 0 then call('UNLINK', used) end
+end
+
+-- collect: removes the versions with a 0, which no task needs; those with a 1 are examined again after the others.
+define('collect', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local again = text(c.now - tonumber(args[OWN]))
+  for at = OWN + 1, #args, 2 do
+    if args[at + 1] == '0' then
+      remove_version(c, args[at])
+    else
+      call('ZADD', DELETED .. c.tag, 'XX', again, args[at])
+    end
+  end
 end)

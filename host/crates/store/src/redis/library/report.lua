@@ -24,8 +24,8 @@ define('beat', { 'allow-oom' }, function(args)
 end)
 
 -- Pattern of a running task's record, with the parts that an end needs: fence, the unchanged rest, time of acceptance,
--- and tenant.
-local HELD = '^[RB] (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) .*)$'
+-- tenant, and version.
+local HELD = '^[RB] (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) %S+ (%S+) .*)$'
 
 -- Ends the attempt, but not the task unless no attempt is left.
 local function give_back(c, id, verdict, delay)
@@ -38,7 +38,7 @@ end
 -- the delay in milliseconds.
 local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
   local record = try_call('HGET', c.tasks .. id, 'record')
-  local held, stays, created_at, tenant = (type(record) == 'string' and record or ''):match(HELD)
+  local held, stays, created_at, tenant, version = (type(record) == 'string' and record or ''):match(HELD)
   if held ~= claim then
     local t = read_task(c, id)
     return t and is_ended(t.status) and fence(t) == claim and 'DUPLICATE' or 'STALE'
@@ -51,7 +51,7 @@ local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
   if output ~= '' then more[1], more[2] = 'result', output end
   if log ~= '' then more[#more + 1], more[#more + 2] = 'log', log end
   if failure ~= '' then more[#more + 1], more[#more + 2] = 'error', failure end
-  end_task(c, id, tenant, created_at, status, ended, verdict == 'dead', unpack(more))
+  end_task(c, id, tenant, version, created_at, status, ended, verdict == 'dead', unpack(more))
   return status
 end
 
