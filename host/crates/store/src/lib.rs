@@ -25,6 +25,7 @@ mod functions;
 mod hints;
 pub mod identity;
 pub mod kv;
+mod layout;
 mod new_task;
 mod options;
 mod page;

@@ -7,7 +7,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::{Finding, Verdict};
 use crate::node::{parts::StoreAddress, store::RedisArgs};
-use fusebox_store::redis::RedisStore;
+use fusebox_store::{embedded::EmbeddedStore, redis::RedisStore};
 
 const WHAT: &str = "store";
 
@@ -33,12 +33,19 @@ fn directory(dir: &Path) -> Finding {
     if let Err(error) = access(place, Access::WRITE_OK | Access::EXEC_OK) {
         return missing(format!("{} cannot be written: {error}", place.display()));
     }
+    let layout = match EmbeddedStore::layout(dir) {
+        Ok(layout) => layout.map(|layout| format!(", {layout}")).unwrap_or_default(),
+        Err(error) => {
+            let remedy = "do as it says, or choose another directory with --store";
+            return Finding::bad(WHAT, Verdict::Missing, error.to_string(), remedy);
+        }
+    };
     let free = statvfs(place).map(|disk| format!(", {} free", ByteSize(disk.f_bavail.saturating_mul(disk.f_frsize))));
     let free = free.unwrap_or_default();
     Finding::ok(
         WHAT,
         match place == dir {
-            true => format!("{} is writable{free}", dir.display()),
+            true => format!("{} is writable{layout}{free}", dir.display()),
             false => format!("{} does not exist yet, and can be created{free}", dir.display()),
         },
     )
@@ -65,6 +72,7 @@ async fn redis(url: &str, args: &RedisArgs) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fusebox_system::clock::Clock;
 
     #[test]
     fn a_directory_is_looked_at_and_never_made() {
@@ -77,6 +85,11 @@ mod tests {
         let file = home.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert_eq!((verdict(&file), verdict(&file.join("under"))), (Verdict::Missing, Verdict::Missing));
+        EmbeddedStore::open(&new, Clock::System).unwrap();
+        assert!(directory(&new).found.contains("is writable, fusebox layout 3"));
+        std::fs::write(new.join("format"), "fusebox layout 9").unwrap();
+        let newer = directory(&new);
+        assert!(newer.verdict == Verdict::Missing && newer.found.contains("its layout is 9"), "{}", newer.found);
         assert_eq!(verdict(Path::new("some-new-directory")), Verdict::Ok);
     }
 }

@@ -76,6 +76,9 @@ pub(super) struct Snapshot {
 static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
+    /// Names of the files in the engine's directory.
+    pub(super) const FILES: [&str; 1] = [FILE];
+
     /// Opens the engine's file in `dir`. `lock` is held as long as the engine lives.
     pub(super) fn open(dir: &Path, lock: File) -> Result<Self> {
         let file = dir.join(FILE);

@@ -74,7 +74,7 @@ impl EmbeddedStore {
     /// # Errors
     /// See [`Self::open`].
     pub fn open_with(dir: &Path, clock: Clock, options: Options) -> Result<Self> {
-        let engine: Arc<Engine> = Arc::new(open::engine(dir)?);
+        let engine: Arc<Engine> = Arc::new(open::engine(dir, open::LAYOUT)?);
         let hints = Hints::new();
         let reads = Reads::new(engine.clone());
         let written_at = reads.written_at()?;
@@ -88,6 +88,15 @@ impl EmbeddedStore {
             tanks: Tanks::new(clock.clone()),
             clock,
         })
+    }
+
+    /// Returns the layout of the store in a directory, as its file `format` names it; `None` if there is no store. Writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`super::Error::Open`] if this version cannot open the store.
+    pub fn layout(dir: &Path) -> Result<Option<String>> {
+        open::layout(dir)
     }
 
     /// Releases the leases of the previous process and returns their number. Only one process can open the store, so no

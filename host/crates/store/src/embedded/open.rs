@@ -8,32 +8,72 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
 use super::engine::Engine;
-use crate::{Error, Result};
+use crate::{Error, Result, layout::Marker};
 
-/// Content of `format`. A change that older versions cannot read increments the number.
-const FORMAT: &str = "fusebox store 2\n";
+/// Number of the layout that this version writes. A change that the version before cannot read increments it.
+pub(super) const LAYOUT: u32 = 3;
 
 /// Opens the directory's engine, creating it if needed. Other users have no access, since the files contain inputs and
-/// outputs.
-pub(super) fn engine(dir: &Path) -> Result<Engine> {
+/// outputs. Changes nothing in a directory that it refuses.
+pub(super) fn engine(dir: &Path, own: u32) -> Result<Engine> {
     let failed = |reason: String| Error::Open { path: dir.display().to_string(), reason };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed(error.to_string()))?;
+    // Before anything is written there.
+    if dir.exists() {
+        joined(dir, own).map_err(failed)?;
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed(advised(&error)))?;
     let lock = lock(dir)?;
-    match format(dir).map_err(|error| failed(error.to_string()))? {
-        Some(format) if format == FORMAT => {}
-        Some(format) => {
-            let reason = format!("its format is {:?}, and this version reads {:?}", format.trim(), FORMAT.trim());
-            return Err(failed(reason));
-        }
-        None => make(dir).map_err(failed)?,
+    match joined(dir, own).map_err(failed)? {
+        Joined::As(None) => {}
+        Joined::As(Some(raised)) => write_format(dir, &raised).map_err(|error| failed(advised(&error)))?,
+        Joined::New => make(dir, own).map_err(failed)?,
     }
     Engine::open(&dir.join("db"), lock).map_err(|error| failed(error.to_string()))
+}
+
+/// Returns the layout of a directory's store; `None` if it has none. Writes nothing.
+///
+/// # Errors
+/// Returns [`Error::Open`] if this version cannot open it.
+pub(super) fn layout(dir: &Path) -> Result<Option<String>> {
+    let failed = |reason: String| Error::Open { path: dir.display().to_string(), reason };
+    match joined(dir, LAYOUT).map_err(failed)? {
+        Joined::New => Ok(None),
+        Joined::As(_) => format(dir).map(|text| text.map(|text| text.trim_end().to_owned())).map_err(failed),
+    }
+}
+
+/// Decision about a directory.
+enum Joined {
+    /// It has a store, whose marker is to be replaced if there is another.
+    As(Option<Marker>),
+    /// It has none, or one whose creation was killed.
+    New,
+}
+
+fn joined(dir: &Path, own: u32) -> std::result::Result<Joined, String> {
+    if let Some(text) = format(dir)? {
+        return Marker::read(&text)?.join(own).map(Joined::As);
+    }
+    let entries = match fs::read_dir(dir.join("db")) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Joined::New),
+        Err(error) => return Err(advised(&error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| advised(&error))?.file_name();
+        if !Engine::FILES.iter().any(|file| name == *file) {
+            let name = dir.join("db").join(name).display().to_string();
+            return Err(format!("{name} belongs to another program: choose another directory with --store"));
+        }
+    }
+    Ok(Joined::New)
 }
 
 fn lock(dir: &Path) -> Result<File> {
@@ -41,7 +81,7 @@ fn lock(dir: &Path) -> Result<File> {
     let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"));
     let file = match open {
         Ok(file) => file,
-        Err(error) => return Err(Error::Open { path, reason: error.to_string() }),
+        Err(error) => return Err(Error::Open { path, reason: advised(&error) }),
     };
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -50,35 +90,73 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-fn format(dir: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(dir.join("format")) {
-        Ok(format) => Ok(Some(format)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// Returns an error's text with what to do about it.
+fn advised(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "let this user write there, or choose another directory with --store"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some room on its disk",
+        _ => return error.to_string(),
+    };
+    format!("{error}: {advice}")
+}
+
+/// Returns the content of `format`; `None` if there is no such file.
+fn format(dir: &Path) -> std::result::Result<Option<String>, String> {
+    match fs::read(dir.join("format")) {
+        Ok(format) => Ok(Some(String::from_utf8_lossy(&format).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(advised(&error)),
     }
 }
 
 /// Creates the engine's files, then writes `format`. Removes leftovers of a creation that was killed: without `format`,
 /// no answer was ever given.
-fn make(dir: &Path) -> std::result::Result<(), String> {
-    let text = |error: io::Error| error.to_string();
+fn make(dir: &Path, own: u32) -> std::result::Result<(), String> {
+    let text = |error: io::Error| advised(&error);
     let database = dir.join("db");
     match fs::remove_dir_all(&database) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(text(error)),
     }
     DirBuilder::new().mode(0o700).create(&database).map_err(text)?;
     Engine::make(&database).map_err(|error| error.to_string())?;
     sync(&database).map_err(text)?;
+    write_format(dir, &Marker::of(own)).map_err(text)
+}
+
+/// Replaces `format`; durable when this returns, and never half written.
+pub(super) fn write_format(dir: &Path, marker: &Marker) -> io::Result<()> {
     let written = dir.join("format.new");
-    let mut file = File::create(&written).map_err(text)?;
-    file.write_all(FORMAT.as_bytes()).and_then(|()| file.sync_all()).map_err(text)?;
-    fs::rename(&written, dir.join("format")).map_err(text)?;
-    sync(dir).map_err(text)
+    let mut file = File::create(&written)?;
+    file.write_all(format!("{marker}\n").as_bytes()).and_then(|()| file.sync_all())?;
+    fs::rename(&written, dir.join("format"))?;
+    sync(dir)
 }
 
 /// Makes the entries of a directory durable.
 fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_or_read_only_is_told_with_what_to_do() {
+        for (kind, words) in [
+            (ErrorKind::StorageFull, "free some room on its disk"),
+            (ErrorKind::QuotaExceeded, "free some room on its disk"),
+            (ErrorKind::ReadOnlyFilesystem, "choose another directory with --store"),
+            (ErrorKind::PermissionDenied, "choose another directory with --store"),
+        ] {
+            assert!(advised(&io::Error::from(kind)).ends_with(words), "{kind}");
+        }
+        // The kernel's own file system lets nobody make a directory.
+        let told = engine(Path::new("/proc/self/store"), LAYOUT).err().unwrap().to_string();
+        assert!(told.starts_with("cannot open the store in /proc/self/store: "), "{told}");
+    }
 }

@@ -147,10 +147,31 @@ fn what_cannot_be_a_store_is_refused_with_the_reason() {
     let file = home.path().join("file");
     std::fs::write(&file, "text").unwrap();
     assert!(refusal(&file).contains("cannot open the store in"));
-    let newer = home.path().join("newer");
-    open(&newer, &Clock::System);
-    std::fs::write(newer.join("format"), "fusebox store 3\n").unwrap();
-    assert!(refusal(&newer).contains("fusebox store 3"));
+    let dir = home.path().join("dir");
+    std::fs::create_dir(&dir).unwrap();
+    for (format, words) in [
+        ("fusebox store 2\n", "its layout is \"fusebox store 2\", which this version of Fusebox does not know"),
+        ("fusebox layout 9\n", "its layout is 9, and this version of Fusebox reads"),
+        ("fusebox layout 3 and 2, migrating, steps done: 0\n", "run `fusebox store migrate`"),
+        ("\u{fffd}", "use the version that made it, or another store"),
+    ] {
+        std::fs::write(dir.join("format"), format).unwrap();
+        let told = refusal(&dir);
+        assert!(told.contains(words) && !told.contains('\n'), "{format}: {told}");
+        assert_eq!(std::fs::read_to_string(dir.join("format")).unwrap(), format);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "nothing is made");
+    }
+}
+
+#[test]
+fn another_programs_directory_is_left_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("db")).unwrap();
+    std::fs::write(home.path().join("db").join("ledger"), "theirs").unwrap();
+    let told = EmbeddedStore::open(home.path(), Clock::System).err().unwrap().to_string();
+    assert!(told.contains("db/ledger belongs to another program: choose another directory"), "{told}");
+    assert_eq!(std::fs::read_to_string(home.path().join("db").join("ledger")).unwrap(), "theirs");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "nothing is made");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@
 //! | `fusebox:key:<id>` | hash | an API key, with the SHA-256 of its secret |
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
 //! | `fusebox:store` | string | random id of the store; a missing or other id shows that the store was emptied |
+//! | `fusebox:layout` | string | layout of the store, as readable text |
 //! | `fusebox:keyed` | string | exists once an API key was ever made; requests then need a key |
 //! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and expiry |
 //! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of the values that expire, by expiry |
@@ -54,9 +55,10 @@ const NAMES: &str = "fusebox:names";
 const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 const STORE: &str = "fusebox:store";
+const MARKER: &str = "fusebox:layout";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 34] = [
+pub(super) const CONSTANTS: [(&str, &str); 36] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -80,6 +82,8 @@ pub(super) const CONSTANTS: [(&str, &str); 34] = [
     ("API_KEYS", "fusebox:keys"),
     ("KEYED", KEYED),
     ("STORE", STORE),
+    ("MARKER", MARKER),
+    ("OWN_KEYS", "fusebox:"),
     ("VALUES", "fusebox:values"),
     ("VALUE_ENDS", "fusebox:value_ends"),
     ("VALUE_COUNTS", "fusebox:value_counts"),
@@ -161,6 +165,11 @@ impl Place {
     /// Returns the key of the store's id.
     pub(super) fn store(self) -> String {
         format!("{}{STORE}{}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of the marker of the layout.
+    pub(super) fn marker(self) -> String {
+        format!("{}{MARKER}{}", self.prefix, self.tag)
     }
 
     /// Returns the key of a function's settings of a kind.

@@ -12,13 +12,10 @@ use fusebox_core::{
     time::Millis,
 };
 
-use super::{access::Prefix, keys, records, versions};
-
-/// Layout of keys and records. A change that an older host cannot read increments the number.
-const LAYOUT: u32 = 3;
+use super::{access::Prefix, format::LAYOUT, keys, records, versions};
 
 /// Lua sources of the functions.
-pub(super) const SOURCES: [&str; 13] = [
+pub(super) const SOURCES: [&str; 14] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
@@ -32,6 +29,7 @@ pub(super) const SOURCES: [&str; 13] = [
     include_str!("library/workers.lua"),
     include_str!("library/identity.lua"),
     include_str!("library/audit.lua"),
+    include_str!("library/format.lua"),
 ];
 
 /// Library of this version of the host.

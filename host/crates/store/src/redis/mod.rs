@@ -6,6 +6,7 @@
 //! | `address`, `access`, `client` | the URL, the other settings of a connection, and the client made from both |
 //! | `link`, `sentinel`, `errors` | the connection: reopened after a loss, and never waited for without a bound |
 //! | `mark` | detection of a store that lost its data |
+//! | `format` | the layout of the store: its marker, and the refusal of unknown ones |
 //! | `server`, `permissions` | checks of the server and of its user's permissions |
 //! | `keys`, `records`, `versions` | every name in Redis, and the encoding of tasks and function versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
@@ -47,6 +48,7 @@ mod batches;
 mod caller;
 mod client;
 mod errors;
+mod format;
 mod fuel;
 mod functions;
 mod identity;
@@ -113,13 +115,15 @@ impl RedisStore {
         Self::connect_with(url, access, options, Patience::default(), None).await
     }
 
-    /// Reads the version and settings of the Redis at a URL. Writes nothing there: no key, and no library.
+    /// Reads the version, settings and layout of the Redis at a URL. Writes nothing there: no key, and no library.
     ///
     /// # Errors
     /// As [`RedisStore::connect`].
     pub async fn examine(url: &str, access: Access) -> Result<Examined> {
         let (_, caller) = reach(url, access, Options::default(), Patience::default(), None).await?;
-        server::examine(&caller).await
+        let mut examined = server::examine(&caller).await?;
+        examined.summary.push_str(&format::shown(&caller, format::LAYOUT).await?);
+        Ok(examined)
     }
 
     async fn connect_with(
@@ -133,7 +137,9 @@ impl RedisStore {
         let layout = caller.layout();
         server::check(&caller).await?;
         server::check_permissions(&caller, &address).await?;
+        format::check(&caller, format::LAYOUT).await?;
         caller.begin().await?;
+        format::begin(&caller, format::LAYOUT).await?;
         let pubsub = PubSub::start(address, patience);
         // Without wake-ups tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;

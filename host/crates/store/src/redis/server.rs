@@ -66,9 +66,6 @@ pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
     let mut advice = Vec::new();
     for info in &infos {
         judge(caller.shown(), caller.layout(), info)?;
-        if field(info, "maxmemory_policy").is_some_and(|policy| policy != "noeviction") {
-            advice.push("Redis may evict tasks when its memory is full: set maxmemory-policy to noeviction");
-        }
         if field(info, "aof_enabled") == Some("0") {
             advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
         }
@@ -96,6 +93,12 @@ fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
     }
     if !layout.is_partitioned() && field(info, "redis_mode") == Some("cluster") {
         return Err(Error::Refused(format!("Redis at {shown} is part of a Cluster: use redis+cluster://")));
+    }
+    if let Some(policy) = field(info, "maxmemory_policy").filter(|policy| *policy != "noeviction") {
+        return Err(Error::Refused(format!(
+            "Redis at {shown} may evict tasks when its memory is full, by its policy {policy}: set maxmemory-policy to \
+             noeviction"
+        )));
     }
     Ok(())
 }
@@ -134,6 +137,19 @@ mod tests {
             assert_eq!(error, format!("Redis 7.0 or newer is required, and cache:6379 is {old}"));
         }
         assert!(super::judge("cache:6379", Layout::whole(Prefix::default()), "").is_err());
+    }
+
+    #[test]
+    fn redis_that_evicts_is_refused() {
+        let told = |policy: &str| {
+            let info = format!("redis_version:7.0.15\r\nmaxmemory_policy:{policy}\r\n");
+            judge("cache:6379", Layout::whole(Prefix::default()), &info).map_err(|error| error.to_string())
+        };
+        told("noeviction").unwrap();
+        for policy in ["allkeys-lru", "volatile-ttl"] {
+            let told = told(policy).unwrap_err();
+            assert!(told.contains(policy) && told.contains("set maxmemory-policy to noeviction"), "{told}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod audit;
 pub(super) mod calls;
 mod cluster;
 mod faults;
+mod format;
 mod guarded;
 mod kills;
 mod loss;
