@@ -276,3 +276,22 @@ fn doctor_calls_no_limit_a_fault_that_up_lives_with() {
     assert_eq!(files["verdict"], "ok", "{findings}");
     assert!(files["found"].as_str().unwrap().starts_with("300 allowed"), "{files}");
 }
+
+#[test]
+fn a_store_is_migrated_and_what_cannot_be_one_is_refused_in_one_line() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("store");
+    let run = |words: &str| run(&format!("{words} --store {}", dir.display()), &[]);
+    let refused = run("store migrate");
+    assert!(!refused.status.success() && stderr(&refused).contains("there is no store"), "{}", stderr(&refused));
+    assert!(!dir.exists(), "nothing is made");
+    assert!(run("keys list").status.success());
+    assert!(stdout(&run("store migrate")).contains("nothing to do: every record has layout"));
+    std::fs::write(dir.join("format"), "another program's").unwrap();
+    for words in ["store migrate", "keys list", "up --listen 127.0.0.1:0"] {
+        let refused = run(words);
+        let told = stderr(&refused);
+        assert!(!refused.status.success() && told.contains("use the version that made it, or another store"), "{told}");
+        assert_eq!(told.trim_end().lines().count(), 1, "{told}");
+    }
+}

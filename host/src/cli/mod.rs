@@ -26,6 +26,7 @@ use self::{
     keys::KeysArgs,
     logs::LogsArgs,
     settings::{ConfigArgs, SecretArgs},
+    store::StoreArgs,
     tasks::TasksArgs,
     tenants::TenantsArgs,
     workers::WorkersArgs,
@@ -52,6 +53,7 @@ pub mod reload;
 pub mod report;
 pub mod run;
 pub mod settings;
+pub mod store;
 pub mod tasks;
 pub mod tenants;
 mod waiting;
@@ -157,6 +159,8 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         _rest: Vec<std::ffi::OsString>,
     },
+    /// Migrate a store after an upgrade
+    Store(StoreArgs),
     /// Check this machine: available features, missing ones and how to get them
     Doctor(DoctorArgs),
     /// Compile one module from stdin to stdout; started by the host as a child process

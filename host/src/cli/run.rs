@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use crate::{
     cli::{
         Command, batch, dead_letters, deploy, doctor, drill, functions, invoke, keys, logs, reload::Reload, report,
-        settings, tasks, tenants, workers,
+        settings, store, tasks, tenants, workers,
     },
     node::{compile_module, confine, dispatcher, egress_proxy, helper, init, serve, slot, up, worker},
 };
@@ -95,6 +95,7 @@ async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(args, format).await,
         Command::Keys(args) => keys::run(args, format).await,
         Command::Tenants(args) => tenants::run(args, format).await,
+        Command::Store(args) => store::run(args, format).await,
         #[cfg(feature = "lab")]
         Command::Lab(command) => fusebox_lab::run(command, format).await,
         #[cfg(not(feature = "lab"))]

@@ -7,6 +7,8 @@
 
 use std::{fmt, str::FromStr};
 
+pub(crate) mod migrate;
+
 /// Layouts of the records of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Marker {

@@ -45,6 +45,7 @@ pub use self::{
         Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, SecretDigest, Tenant,
         TenantAdded,
     },
+    layout::migrate::Migrated,
     new_task::{Accepted, Expects, NewTask, TaskRequest},
     options::Options,
     page::{Page, PageRequest},

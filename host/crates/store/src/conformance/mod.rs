@@ -31,6 +31,7 @@ pub(super) mod identity;
 pub(super) mod kv;
 pub(super) mod lease;
 pub(super) mod listings;
+pub(super) mod migrate;
 pub(super) mod model;
 pub(super) mod purge;
 pub(super) mod replay;

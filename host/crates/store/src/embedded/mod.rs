@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `open` | the directory: lock, format |
+//! | `open`, `migrate` | the directory: lock, format; its migration from one layout to the next |
 //! | `engine` | the storage engine, the only file that names it |
 //! | `keys`, `records` | every key, and the encoding of the values |
 //! | `writer` | the single writer thread: group commit |
@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use fusebox_core::time::Millis;
 
 use self::{announcements::Announcements, engine::Engine, reads::Reads, tanks::Tanks, writer::Writer};
-use crate::{Options, Result, Store, hints::Hints};
+use crate::{Migrated, Options, Result, Store, hints::Hints};
 use fusebox_system::clock::Clock;
 
 mod announcements;
@@ -31,6 +31,7 @@ mod group;
 mod identity;
 mod keys;
 mod kv;
+mod migrate;
 mod open;
 mod queue;
 mod reads;
@@ -69,12 +70,26 @@ impl EmbeddedStore {
         Self::open_with(dir, clock, Options::default())
     }
 
+    /// Migrates the store in `dir` to the layout of this version. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`super::Error::Refused`] if this version cannot migrate the store. After another error the
+    /// next call continues.
+    pub async fn migrate(dir: &Path) -> Result<Migrated> {
+        migrate::run(dir).await
+    }
+
     /// Opens the store in `dir` with other bounds.
     ///
     /// # Errors
     /// See [`Self::open`].
     pub fn open_with(dir: &Path, clock: Clock, options: Options) -> Result<Self> {
-        let engine: Arc<Engine> = Arc::new(open::engine(dir, open::LAYOUT)?);
+        Self::open_as(dir, clock, options, open::LAYOUT)
+    }
+
+    /// Opens the store as a process of a layout.
+    fn open_as(dir: &Path, clock: Clock, options: Options, layout: u32) -> Result<Self> {
+        let engine: Arc<Engine> = Arc::new(open::engine(dir, layout)?);
         let hints = Hints::new();
         let reads = Reads::new(engine.clone());
         let written_at = reads.written_at()?;

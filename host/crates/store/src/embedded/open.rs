@@ -31,9 +31,21 @@ pub(super) fn engine(dir: &Path, own: u32) -> Result<Engine> {
     let lock = lock(dir)?;
     match joined(dir, own).map_err(failed)? {
         Joined::As(None) => {}
-        Joined::As(Some(raised)) => write_format(dir, &raised).map_err(|error| failed(advised(&error)))?,
+        Joined::As(Some(raised)) => write_marker(dir, &raised).map_err(failed)?,
         Joined::New => make(dir, own).map_err(failed)?,
     }
+    Engine::open(&dir.join("db"), lock).map_err(|error| failed(error.to_string()))
+}
+
+/// Opens the engine of a directory that has a store, which may be half migrated to layout `own`.
+pub(super) fn existing(dir: &Path, own: u32) -> Result<Engine> {
+    let failed = |reason: String| Error::Open { path: dir.display().to_string(), reason };
+    let Some(text) = marker(dir).map_err(failed)? else { return Err(failed("there is no store".to_owned())) };
+    let known = Marker::read(&text).map_err(failed)?;
+    if known.newest != own || known.migrating.is_none() {
+        known.join(own).map_err(failed)?;
+    }
+    let lock = lock(dir)?;
     Engine::open(&dir.join("db"), lock).map_err(|error| failed(error.to_string()))
 }
 
@@ -45,7 +57,7 @@ pub(super) fn layout(dir: &Path) -> Result<Option<String>> {
     let failed = |reason: String| Error::Open { path: dir.display().to_string(), reason };
     match joined(dir, LAYOUT).map_err(failed)? {
         Joined::New => Ok(None),
-        Joined::As(_) => format(dir).map(|text| text.map(|text| text.trim_end().to_owned())).map_err(failed),
+        Joined::As(_) => marker(dir).map(|text| text.map(|text| text.trim_end().to_owned())).map_err(failed),
     }
 }
 
@@ -58,7 +70,7 @@ enum Joined {
 }
 
 fn joined(dir: &Path, own: u32) -> std::result::Result<Joined, String> {
-    if let Some(text) = format(dir)? {
+    if let Some(text) = marker(dir)? {
         return Marker::read(&text)?.join(own).map(Joined::As);
     }
     let entries = match fs::read_dir(dir.join("db")) {
@@ -103,7 +115,7 @@ fn advised(error: &io::Error) -> String {
 }
 
 /// Returns the content of `format`; `None` if there is no such file.
-fn format(dir: &Path) -> std::result::Result<Option<String>, String> {
+pub(super) fn marker(dir: &Path) -> std::result::Result<Option<String>, String> {
     match fs::read(dir.join("format")) {
         Ok(format) => Ok(Some(String::from_utf8_lossy(&format).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -124,16 +136,19 @@ fn make(dir: &Path, own: u32) -> std::result::Result<(), String> {
     DirBuilder::new().mode(0o700).create(&database).map_err(text)?;
     Engine::make(&database).map_err(|error| error.to_string())?;
     sync(&database).map_err(text)?;
-    write_format(dir, &Marker::of(own)).map_err(text)
+    write_marker(dir, &Marker::of(own))
 }
 
 /// Replaces `format`; durable when this returns, and never half written.
-pub(super) fn write_format(dir: &Path, marker: &Marker) -> io::Result<()> {
+pub(super) fn write_marker(dir: &Path, marker: &Marker) -> std::result::Result<(), String> {
     let written = dir.join("format.new");
-    let mut file = File::create(&written)?;
-    file.write_all(format!("{marker}\n").as_bytes()).and_then(|()| file.sync_all())?;
-    fs::rename(&written, dir.join("format"))?;
-    sync(dir)
+    let write = || {
+        let mut file = File::create(&written)?;
+        file.write_all(format!("{marker}\n").as_bytes()).and_then(|()| file.sync_all())?;
+        fs::rename(&written, dir.join("format"))?;
+        sync(dir)
+    };
+    write().map_err(|error: io::Error| advised(&error))
 }
 
 /// Makes the entries of a directory durable.

@@ -6,6 +6,9 @@ use crate::{Error, Result, layout::Marker};
 
 /// Number of the layout that this version writes. A change that the version before cannot read increments it.
 pub(super) const LAYOUT: u32 = 3;
+/// Time for which a process counts as using the store after it was last seen, in milliseconds; every server checks the
+/// store each 5 s.
+const SEEN_MS: u64 = 20_000;
 /// Number of keys per call of the search for keys of another program.
 const KEYS: u64 = 1_000;
 
@@ -34,6 +37,17 @@ async fn check_one(caller: &Caller, place: Place, own: u32) -> Result<()> {
     }
 }
 
+/// Announces a process of layout `own`, which a migration that would exclude it then sees.
+pub(super) async fn announce(caller: &Caller, own: u32) -> Result<()> {
+    caller.ask(caller.call(caller.layout().shared(), "use").arg(own)).await.map(drop)
+}
+
+/// Returns true if a process of an older layout than `own` was announced in the last [`SEEN_MS`].
+pub(super) async fn has_older(caller: &Caller, own: u32) -> Result<bool> {
+    let call = caller.call(caller.layout().shared(), "older").arg(own).arg(SEEN_MS);
+    Ok(answers::number(caller.ask(call).await?)? > 0)
+}
+
 /// Writes the marker of each place that has none, and raises those of the layout before.
 ///
 /// # Errors
@@ -43,9 +57,12 @@ pub(super) async fn begin(caller: &Caller, own: u32) -> Result<()> {
         write(caller, place, "", &Marker::of(own)).await?;
         if let Some((found, raised)) = joined(caller, place, own).await? {
             write(caller, place, &found, &raised).await?;
-            // Another process may have changed it at the same moment.
-            joined(caller, place, own).await?;
         }
+    }
+    announce(caller, own).await?;
+    // A migration that has begun before the announcement excludes this process now; a later one sees it.
+    for place in caller.layout().all() {
+        joined(caller, place, own).await?;
     }
     Ok(())
 }
@@ -73,14 +90,15 @@ async fn joined(caller: &Caller, place: Place, own: u32) -> Result<Option<(Strin
     Ok(joined.map(|raised| (text, raised)))
 }
 
-async fn marker(caller: &Caller, place: Place) -> Result<Option<String>> {
+/// Returns the text of a place's marker; `None` if it has none.
+pub(super) async fn marker(caller: &Caller, place: Place) -> Result<Option<String>> {
     let mut command = redis::cmd("GET");
     command.arg(place.marker());
     answers::optional_text(caller.send(&command).await?)
 }
 
 /// Replaces the marker of a place; has no effect if it is not `from`, which is empty for none.
-async fn write(caller: &Caller, place: Place, from: &str, to: &Marker) -> Result<()> {
+pub(super) async fn write(caller: &Caller, place: Place, from: &str, to: &Marker) -> Result<()> {
     caller.ask(caller.call(place, "mark").arg(from).arg(to.to_string())).await.map(drop)
 }
 

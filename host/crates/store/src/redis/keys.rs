@@ -25,6 +25,7 @@
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
 //! | `fusebox:store` | string | random id of the store; a missing or other id shows that the store was emptied |
 //! | `fusebox:layout` | string | layout of the store, as readable text |
+//! | `fusebox:layouts` | sorted set | layouts of the processes that use the store, by the time they were last seen |
 //! | `fusebox:keyed` | string | exists once an API key was ever made; requests then need a key |
 //! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and expiry |
 //! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of the values that expire, by expiry |
@@ -58,7 +59,7 @@ const STORE: &str = "fusebox:store";
 const MARKER: &str = "fusebox:layout";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 36] = [
+pub(super) const CONSTANTS: [(&str, &str); 37] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -83,6 +84,7 @@ pub(super) const CONSTANTS: [(&str, &str); 36] = [
     ("KEYED", KEYED),
     ("STORE", STORE),
     ("MARKER", MARKER),
+    ("LAYOUTS", "fusebox:layouts"),
     ("OWN_KEYS", "fusebox:"),
     ("VALUES", "fusebox:values"),
     ("VALUE_ENDS", "fusebox:value_ends"),

@@ -6,7 +6,7 @@
 //! | `address`, `access`, `client` | the URL, the other settings of a connection, and the client made from both |
 //! | `link`, `sentinel`, `errors` | the connection: reopened after a loss, and never waited for without a bound |
 //! | `mark` | detection of a store that lost its data |
-//! | `format` | the layout of the store: its marker, and the refusal of unknown ones |
+//! | `format`, `migrate` | the layout of the store: its marker, and the refusal of unknown ones; the migration to the next |
 //! | `server`, `permissions` | checks of the server and of its user's permissions |
 //! | `keys`, `records`, `versions` | every name in Redis, and the encoding of tasks and function versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
@@ -35,7 +35,7 @@ use self::{
     pubsub::PubSub,
     version_cache::VersionCache,
 };
-use crate::{Error, Options, Result, Store};
+use crate::{Error, Migrated, Options, Result, Store};
 use fusebox_system::clock::Clock;
 
 mod accept;
@@ -58,6 +58,7 @@ mod lease;
 mod library;
 mod link;
 mod mark;
+mod migrate;
 mod permissions;
 mod presence;
 mod pubsub;
@@ -90,6 +91,8 @@ pub struct RedisStore {
     batcher: Option<Batcher>,
     cache: VersionCache,
     audit: Audit,
+    /// Layout of this process.
+    own: u32,
 }
 
 impl RedisStore {
@@ -126,6 +129,18 @@ impl RedisStore {
         Ok(examined)
     }
 
+    /// Migrates the store in the Redis at a URL to the layout of this version, while processes of this version use it.
+    ///
+    /// # Errors
+    /// As [`RedisStore::connect`]; [`Error::Refused`] also if processes of an older version use the store. After another
+    /// error the next call continues.
+    pub async fn migrate(url: &str, access: Access) -> Result<Migrated> {
+        let (address, caller) = reach(url, access, Options::default(), Patience::default(), None).await?;
+        server::check(&caller).await?;
+        server::check_permissions(&caller, &address).await?;
+        migrate::run(&caller).await
+    }
+
     async fn connect_with(
         url: &str,
         access: Access,
@@ -133,20 +148,32 @@ impl RedisStore {
         patience: Patience,
         clock: Option<Clock>,
     ) -> Result<Self> {
+        Self::connect_as(url, access, options, patience, clock, format::LAYOUT).await
+    }
+
+    /// Connects as a process of a layout.
+    async fn connect_as(
+        url: &str,
+        access: Access,
+        options: Options,
+        patience: Patience,
+        clock: Option<Clock>,
+        own: u32,
+    ) -> Result<Self> {
         let (address, caller) = reach(url, access, options, patience, clock).await?;
         let layout = caller.layout();
         server::check(&caller).await?;
         server::check_permissions(&caller, &address).await?;
-        format::check(&caller, format::LAYOUT).await?;
+        format::check(&caller, own).await?;
         caller.begin().await?;
-        format::begin(&caller, format::LAYOUT).await?;
+        format::begin(&caller, own).await?;
         let pubsub = PubSub::start(address, patience);
         // Without wake-ups tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
         let audit = Audit::new(&caller);
         let (caller, counted) = (Arc::new(caller), Arc::new(Counted::default()));
         let batcher = (!layout.is_partitioned()).then(|| Batcher::start(caller.clone(), counted.clone()));
-        Ok(Self { caller, pubsub, counted, batcher, cache: VersionCache::new(), audit })
+        Ok(Self { caller, pubsub, counted, batcher, cache: VersionCache::new(), audit, own })
     }
 
     /// Compares every record with the indexes, and restores missing entries. Each tick does a part of this.
@@ -191,7 +218,8 @@ fn unreachable(address: &Address, error: Error) -> Error {
 #[async_trait]
 impl Store for RedisStore {
     async fn check(&self) -> Result<()> {
-        self.caller.check().await
+        self.caller.check().await?;
+        format::announce(&self.caller, self.own).await
     }
 
     async fn now(&self) -> Result<Millis> {

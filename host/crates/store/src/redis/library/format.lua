@@ -1,4 +1,5 @@
--- The marker of the store's layout, and the search for keys of another program in a place without one.
+-- The marker of the store's layout, the layouts of the processes that use the store, and the search for keys of another
+-- program in a place without a marker.
 
 -- mark: replaces the marker if it is the first text, which is empty for none.
 define('mark', { 'allow-oom' }, function(args)
@@ -17,4 +18,20 @@ define('search', { 'no-writes' }, function(args)
     end
   end
   return { scanned[1], '' }
+end)
+
+-- use: records that a process of a layout uses the store.
+define('use', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  call('ZADD', LAYOUTS .. c.tag, c.at, args[OWN])
+end)
+
+-- older: returns 1 if a process of an older layout has used the store in the last milliseconds, otherwise 0.
+define('older', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local since = text(c.now - tonumber(args[OWN + 1]))
+  for _, layout in ipairs(call('ZRANGE', LAYOUTS .. c.tag, since, '+inf', 'BYSCORE')) do
+    if tonumber(layout) < tonumber(args[OWN]) then return 1 end
+  end
+  return 0
 end)

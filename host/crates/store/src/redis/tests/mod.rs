@@ -19,6 +19,7 @@ mod format;
 mod guarded;
 mod kills;
 mod loss;
+mod migrate;
 mod node;
 mod prefixes;
 mod records;

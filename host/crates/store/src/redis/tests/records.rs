@@ -135,7 +135,7 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     assert!(subject.store.delete_function(&tenant, &name).await.unwrap());
     subject.pass(60_000).await;
     subject.store.tick().await.unwrap();
-    assert_eq!(keys(), ["fusebox:layout", "fusebox:numbers:acme", "fusebox:store"]);
+    assert_eq!(keys(), ["fusebox:layout", "fusebox:layouts", "fusebox:numbers:acme", "fusebox:store"]);
 }
 
 /// An id used again by an idempotency key must not be purged when the earlier record would have been.
