@@ -219,6 +219,23 @@ fn n_th(n: usize) -> SettingName {
     format!("S{n}").parse().unwrap()
 }
 
+pub(crate) async fn each_forgotten_namespace_is_continued(subject: &dyn Subject) {
+    let mut last = Vec::new();
+    for n in 0..4 {
+        for _ in 0..n {
+            set(subject, &of("acme", &format!("f{n}")), new("k", b"v")).await.unwrap();
+        }
+        last.push(set(subject, &of("acme", &format!("f{n}")), new("k", b"v")).await.unwrap());
+    }
+    for n in 0..4 {
+        subject.store().forget(&of("acme", &format!("f{n}"))).await.unwrap();
+    }
+    for (n, last) in last.into_iter().enumerate() {
+        let next = set(subject, &of("acme", &format!("f{n}")), new("k", b"v")).await.unwrap();
+        assert!(next > last, "f{n}: {next} after {last}");
+    }
+}
+
 pub(crate) async fn what_is_forgotten_is_gone_but_its_revisions(subject: &dyn Subject) {
     let (store, of) = (subject.store(), of("acme", "f"));
     let ttl = Some(Ttl::try_from(60_000).unwrap());

@@ -108,7 +108,8 @@ macro_rules! conformance {
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,
                 a_deleted_value_is_gone, no_increment_is_lost, settings_are_set_listed_and_unset,
-                settings_have_their_bound, what_is_forgotten_is_gone_but_its_revisions;
+                settings_have_their_bound, what_is_forgotten_is_gone_but_its_revisions,
+                each_forgotten_namespace_is_continued;
             backlog: every_transition_is_counted, a_tenant_without_work_is_left_out;
         }
 

@@ -21,6 +21,7 @@
 //! | records | `s` | time of the last step that wrote; the next process starts no earlier |
 //! | blobs | `i` `o` `l` task | input, output, log |
 //! | records | `j` tenant name | a namespace: its last revision, number of entries, and bytes |
+//! | records | `j` tenant | highest revision of the namespaces that were forgotten |
 //! | records | `g` tenant name kind setting | a setting's value |
 //! | blobs | `m` digest | a module's wasm |
 //! | blobs | `w` tenant name key | a value of a namespace |
@@ -267,6 +268,11 @@ fn of_function(kind: u8, of: &Namespace) -> Key {
 /// `j`: a namespace's record.
 pub(super) fn namespace(of: &Namespace) -> Key {
     of_function(b'j', of)
+}
+
+/// `j`: highest revision of a tenant's former namespaces.
+pub(super) fn former_revision(tenant: &TenantId) -> Key {
+    join(&[b"j", tenant.as_str().as_bytes(), &[0]])
 }
 
 /// `w`: prefix of the values of a namespace.

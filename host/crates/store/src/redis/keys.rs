@@ -29,7 +29,8 @@
 //! | `fusebox:keyed` | string | exists once an API key was ever made; requests then need a key |
 //! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and expiry |
 //! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of the values that expire, by expiry |
-//! | `fusebox:value_counts:<tenant>:<name>` | hash | last revision used, kept for ever, and the size in bytes |
+//! | `fusebox:value_counts:<tenant>:<name>` | hash | last revision used, and the size in bytes |
+//! | `fusebox:value_counts:<tenant>` | hash | highest revision of the namespaces that were forgotten |
 //! | `fusebox:config:<tenant>:<name>` `fusebox:secrets:<tenant>:<name>` | hashes | settings; secrets are sealed |
 //! | `fusebox:dispatchers` | sorted set | announced dispatchers, by the end of their announcement |
 //! | `fusebox:dispatcher:<id>` | string | workers of a dispatcher |

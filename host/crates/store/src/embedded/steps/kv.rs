@@ -119,12 +119,18 @@ impl Steps<'_> {
                 self.group.remove(space, key);
             }
         }
-        // Revisions continue where they were, so that none is reused.
-        let revision = self.namespace(of)?.revision;
-        if revision > 0 {
-            self.put_namespace(of, &NamespaceRecord { revision, ..NamespaceRecord::default() })?;
+        // Later namespaces of its tenant continue after its revisions, so that none is used again.
+        let highest = self.namespace(of)?.revision.max(self.former_revision(of)?);
+        if highest > 0 {
+            self.group.put(Space::Records, keys::former_revision(&of.tenant), records::encode(&highest)?);
         }
+        self.group.remove(Space::Records, keys::namespace(of));
         Ok(())
+    }
+
+    fn former_revision(&self, of: &Namespace) -> Result<Revision> {
+        let bytes = self.group.get(Space::Records, &keys::former_revision(&of.tenant))?;
+        bytes.map_or(Ok(0), |bytes| records::decode("a revision", &bytes))
     }
 
     fn remove_expired(&mut self, of: &Namespace) -> Result<()> {
@@ -160,7 +166,10 @@ impl Steps<'_> {
 
     fn namespace(&self, of: &Namespace) -> Result<NamespaceRecord> {
         let bytes = self.group.get(Space::Records, &keys::namespace(of))?;
-        bytes.map_or_else(|| Ok(NamespaceRecord::default()), |bytes| records::decode("a namespace", &bytes))
+        match bytes {
+            Some(bytes) => records::decode("a namespace", &bytes),
+            None => Ok(NamespaceRecord { revision: self.former_revision(of)?, ..NamespaceRecord::default() }),
+        }
     }
 
     fn put_namespace(&mut self, of: &Namespace, record: &NamespaceRecord) -> Result<()> {

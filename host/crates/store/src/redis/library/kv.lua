@@ -8,7 +8,8 @@ local REMOVED_MAX = 64
 
 local function names(c, tenant, name)
   local of = c.tag .. ':' .. tenant .. ':' .. name
-  return { values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of }
+  return { values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of,
+    former = VALUE_COUNTS .. c.tag .. ':' .. tenant }
 end
 
 -- Returns the value's revision, the position of its bytes, and its entry. The first two are nil if it has expired, all
@@ -68,7 +69,8 @@ define('set_value', {}, function(args)
   if before then change = change - bytes_of(key, before) end
   local entries = redis.call('HLEN', n.values) + (before and 0 or 1)
   if entries > entries_max or tonumber(counts[2] or 0) + change > bytes_max then return { 'QUOTA' } end
-  local new, ends = text(tonumber(counts[1] or 0) + 1), '0'
+  local last = counts[1] or redis.call('HGET', n.former, 'revision') or 0
+  local new, ends = text(last + 1), '0'
   if ttl ~= '' then ends = text(c.now + tonumber(ttl)) end
   redis.call('HSET', n.values, key, new .. ' ' .. ends .. ' ' .. value)
   redis.call('HSET', n.counts, 'revision', new)
@@ -97,11 +99,15 @@ define('set_setting', {}, function(args)
   return { 'SET' }
 end)
 
--- forget: deletes all data of a function except the last revision, since revisions are not reused.
+-- forget: deletes all data of a function. Later namespaces of its tenant in this place continue after its revisions, so
+-- that none is used again.
 define('forget', { 'allow-oom' }, function(args)
   local c = begin(args)
   local n = names(c, args[OWN], args[OWN + 1])
-  redis.call('UNLINK', n.values, n.ends, args[OWN + 2], args[OWN + 3])
-  redis.call('HDEL', n.counts, 'bytes')
+  local last = tonumber(redis.call('HGET', n.counts, 'revision') or 0)
+  if last > tonumber(redis.call('HGET', n.former, 'revision') or 0) then
+    redis.call('HSET', n.former, 'revision', text(last))
+  end
+  redis.call('UNLINK', n.values, n.ends, n.counts, args[OWN + 2], args[OWN + 3])
   return 1
 end)

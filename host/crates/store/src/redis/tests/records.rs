@@ -15,7 +15,11 @@ use futures_util::StreamExt as _;
 use super::{Access, OPTIONS, node};
 use crate::{
     Accepted, Finished, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _, Verdict,
-    conformance::{Subject, accept, cancel, claim, end, finish, lease_one, new_task, one_task, register, tenant},
+    conformance::{
+        Subject, accept, cancel, claim, end, finish, kv::each_forgotten_namespace_is_continued, lease_one, new_task,
+        one_task, register, tenant,
+    },
+    kv::{Kv as _, Namespace},
     redis::{RedisStore, link::Patience},
 };
 use fusebox_system::clock::Clock;
@@ -136,6 +140,23 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     subject.pass(60_000).await;
     subject.store.tick().await.unwrap();
     assert_eq!(keys(), ["fusebox:layout", "fusebox:layouts", "fusebox:numbers:acme", "fusebox:store"]);
+}
+
+#[tokio::test]
+async fn names_that_come_and_go_leave_one_record_of_their_tenant() {
+    let subject = node().await;
+    let of = |n| Namespace { tenant: tenant("acme"), function: format!("f{n}").parse().unwrap() };
+    each_forgotten_namespace_is_continued(&subject).await;
+    for n in 0..4 {
+        register(&subject, &tenant("acme"), &format!("f{n}")).await;
+        let name = FunctionRef::Name(format!("f{n}").parse().unwrap());
+        assert!(subject.store.delete_function(&tenant("acme"), &name).await.unwrap());
+        subject.store.forget(&of(n)).await.unwrap();
+    }
+    let left = |keys: &str| subject.server.command(&["KEYS", keys]).unwrap();
+    assert_eq!(left("fusebox:value*").trim_end(), "fusebox:value_counts:acme");
+    let numbers = subject.server.command(&["HGETALL", "fusebox:numbers:acme"]).unwrap();
+    assert_eq!(numbers.lines().collect::<Vec<_>>(), ["", "4"], "one number, under no name");
 }
 
 /// An id used again by an idempotency key must not be purged when the earlier record would have been.
