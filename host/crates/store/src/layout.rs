@@ -9,6 +9,12 @@ use std::{fmt, str::FromStr};
 
 pub(crate) mod migrate;
 
+/// Number of the layout that this version writes, in either store. A change of a layout increments it.
+pub(crate) const LAYOUT: u32 = 3;
+/// First layout that a release had, or will have: those before are refused, not migrated. Until there is a release it
+/// grows with [`LAYOUT`].
+const FIRST: u32 = LAYOUT;
+
 /// Layouts of the records of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Marker {
@@ -46,6 +52,10 @@ impl Marker {
     /// # Errors
     /// Returns the end of a sentence that starts with the store's address, and says what to do.
     pub(crate) fn join(&self, own: u32) -> Result<Option<Self>, String> {
+        self.join_since(FIRST, own)
+    }
+
+    fn join_since(&self, first: u32, own: u32) -> Result<Option<Self>, String> {
         let Self { newest, oldest, migrating } = self;
         if own < *oldest || (own < *newest && migrating.is_some()) {
             return Err(format!(
@@ -58,7 +68,13 @@ impl Marker {
                  that began it, which continues"
             ));
         }
-        let before = own.saturating_sub(1);
+        let before = own.saturating_sub(1).max(first.min(own));
+        if *oldest < before && before == own {
+            return Err(format!(
+                "its layout is {oldest}, and this version of Fusebox reads {own}: use the version that made it, or another \
+                 store"
+            ));
+        }
         if *oldest < before {
             return Err(format!(
                 "its layout is {oldest}, and this version of Fusebox reads {before} and {own}: run `fusebox store migrate` \
@@ -112,11 +128,11 @@ mod tests {
     use super::*;
 
     fn refusal(marker: &str, own: u32) -> String {
-        Marker::read(marker).and_then(|marker| marker.join(own)).unwrap_err()
+        Marker::read(marker).and_then(|marker| marker.join_since(3, own)).unwrap_err()
     }
 
     fn joined(marker: &str, own: u32) -> Option<String> {
-        Marker::read(marker).unwrap().join(own).unwrap().map(|marker| marker.to_string())
+        Marker::read(marker).unwrap().join_since(3, own).unwrap().map(|marker| marker.to_string())
     }
 
     #[test]
@@ -141,6 +157,11 @@ mod tests {
             ("fusebox layout 4, sorted by name", 4, "does not know"),
             ("fusebox store 2\n", 3, "its layout is \"fusebox store 2\", which this version"),
             ("", 3, "does not know"),
+            (
+                "fusebox layout 2",
+                3,
+                "and this version of Fusebox reads 3: use the version that made it, or another store",
+            ),
         ] {
             let told = refusal(marker, own);
             assert!(told.contains(words) && !told.contains('\n'), "{marker}: {told}");

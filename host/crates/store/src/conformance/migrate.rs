@@ -8,15 +8,15 @@ use fusebox_core::name::TenantId;
 use crate::{
     Acting, Error, Identity, Result,
     layout::{
-        Marker,
+        LAYOUT, Marker,
         migrate::{Migrated, Part, Step, migrate},
     },
 };
 
 /// Layout of this version.
-const OLD: u32 = 3;
+pub(crate) const OLD: u32 = LAYOUT;
 /// Layout of a version that adds two fields to each tenant.
-pub(crate) const NEW: u32 = 4;
+pub(crate) const NEW: u32 = OLD + 1;
 /// Fields that the new layout adds.
 pub(crate) const ADDED: [&str; 2] = ["named_at", "form"];
 /// Number of records that a step rewrites at a time.
@@ -108,6 +108,6 @@ pub(crate) async fn is_killed_at<P: Part>(part: &P, steps: [&dyn Step<P>; 2], ki
     assert!(marker.join(OLD).is_ok() == (marker.migrating.is_none() && marker.oldest == OLD), "{marker}");
     let ended = migrate(part, NEW, &[(NEW, &steps[..])]).await.unwrap();
     assert!(was_killed || ended == Migrated { from: NEW, to: NEW }, "{ended:?}");
-    assert_eq!(part.marker().await.unwrap().unwrap().trim_end(), "fusebox layout 4");
+    assert_eq!(part.marker().await.unwrap().unwrap().trim_end(), Marker::of(NEW).to_string());
     was_killed
 }

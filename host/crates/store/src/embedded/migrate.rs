@@ -8,7 +8,7 @@ use super::{engine::Engine, open};
 use crate::{
     Error, Result,
     layout::{
-        Marker,
+        LAYOUT, Marker,
         migrate::{Migrated, Part, migrate},
     },
 };
@@ -32,11 +32,11 @@ impl Directory {
 
 /// Migrates the store in a directory.
 pub(super) async fn run(dir: &Path) -> Result<Migrated> {
-    let directory = Directory::open(dir, open::LAYOUT)?;
+    let directory = Directory::open(dir, LAYOUT)?;
     // Files that cannot be read are reported before the marker changes.
     directory.engine.snapshot()?;
     // There are no migrations yet: this layout is the first that can be migrated.
-    migrate(&directory, open::LAYOUT, &[]).await
+    migrate(&directory, LAYOUT, &[]).await
 }
 
 #[async_trait]
@@ -109,7 +109,7 @@ mod tests {
     async fn a_migration_that_is_killed_anywhere_goes_on() {
         for kill_at in 0.. {
             let home = tempfile::tempdir().unwrap();
-            let store = open(home.path(), open::LAYOUT).unwrap();
+            let store = open(home.path(), LAYOUT).unwrap();
             add_tenants(&store).await;
             let before = store.tenants().await.unwrap();
             drop(store);
@@ -125,8 +125,8 @@ mod tests {
                 assert!(ADDED.iter().all(|field| with_field(&record, field).is_none()));
             }
             drop(part);
-            let told = open(home.path(), open::LAYOUT).err().unwrap().to_string();
-            assert!(told.contains("its layout is 4"), "{told}");
+            let told = open(home.path(), LAYOUT).err().unwrap().to_string();
+            assert!(told.contains(&format!("its layout is {NEW}")), "{told}");
             assert_eq!(open(home.path(), NEW).unwrap().tenants().await.unwrap(), before, "unknown fields are ignored");
             if !was_killed {
                 assert!(kill_at > 20, "there are points in every step");
@@ -141,10 +141,10 @@ mod tests {
         let told = async || EmbeddedStore::migrate(home.path()).await.map_err(|error| error.to_string());
         assert!(told().await.unwrap_err().contains("there is no store"));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is made");
-        drop(open(home.path(), open::LAYOUT).unwrap());
-        assert_eq!(told().await.unwrap().to_string(), "nothing to do: every record has layout 3");
+        drop(open(home.path(), LAYOUT).unwrap());
+        assert_eq!(told().await.unwrap().to_string(), format!("nothing to do: every record has layout {LAYOUT}"));
         drop(open(home.path(), NEW).unwrap());
-        drop(open(home.path(), open::LAYOUT).unwrap());
+        drop(open(home.path(), LAYOUT).unwrap());
         assert!(told().await.unwrap_err().contains("use the newer one"));
     }
 }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use fusebox_core::time::Millis;
 
 use self::{announcements::Announcements, engine::Engine, reads::Reads, tanks::Tanks, writer::Writer};
-use crate::{Migrated, Options, Result, Store, hints::Hints};
+use crate::{Migrated, Options, Result, Store, hints::Hints, layout::LAYOUT};
 use fusebox_system::clock::Clock;
 
 mod announcements;
@@ -84,7 +84,7 @@ impl EmbeddedStore {
     /// # Errors
     /// See [`Self::open`].
     pub fn open_with(dir: &Path, clock: Clock, options: Options) -> Result<Self> {
-        Self::open_as(dir, clock, options, open::LAYOUT)
+        Self::open_as(dir, clock, options, LAYOUT)
     }
 
     /// Opens the store as a process of a layout.

@@ -14,10 +14,10 @@ use std::{
 };
 
 use super::engine::Engine;
-use crate::{Error, Result, layout::Marker};
-
-/// Number of the layout that this version writes. A change that the version before cannot read increments it.
-pub(super) const LAYOUT: u32 = 3;
+use crate::{
+    Error, Result,
+    layout::{LAYOUT, Marker},
+};
 
 /// Opens the directory's engine, creating it if needed. Other users have no access, since the files contain inputs and
 /// outputs. Changes nothing in a directory that it refuses.

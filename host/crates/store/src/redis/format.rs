@@ -4,8 +4,6 @@
 use super::{answers, caller::Caller, keys::Place};
 use crate::{Error, Result, layout::Marker};
 
-/// Number of the layout that this version writes. A change that the version before cannot read increments it.
-pub(super) const LAYOUT: u32 = 3;
 /// Time for which a process counts as using the store after it was last seen, in milliseconds; every server checks the
 /// store each 5 s.
 const SEEN_MS: u64 = 20_000;

@@ -12,7 +12,8 @@ use fusebox_core::{
     time::Millis,
 };
 
-use super::{access::Prefix, format::LAYOUT, keys, records, versions};
+use super::{access::Prefix, keys, records, versions};
+use crate::layout::LAYOUT;
 
 /// Lua sources of the functions.
 pub(super) const SOURCES: [&str; 14] = [

@@ -6,7 +6,7 @@ use super::{caller::Caller, format, keys::Place};
 use crate::{
     Error, Result,
     layout::{
-        Marker,
+        LAYOUT, Marker,
         migrate::{Migrated, Part, migrate},
     },
 };
@@ -21,10 +21,10 @@ pub(super) struct Partition<'a> {
 
 /// Migrates every place to this version's layout.
 pub(super) async fn run(caller: &Caller) -> Result<Migrated> {
-    let mut migrated = Migrated { from: format::LAYOUT, to: format::LAYOUT };
+    let mut migrated = Migrated { from: LAYOUT, to: LAYOUT };
     for place in caller.layout().all() {
         // There are no migrations yet: this layout is the first that can be migrated.
-        let one = migrate(&Partition { caller, place }, format::LAYOUT, &[]).await?;
+        let one = migrate(&Partition { caller, place }, LAYOUT, &[]).await?;
         migrated.from = migrated.from.min(one.from);
     }
     Ok(migrated)

@@ -35,7 +35,7 @@ use self::{
     pubsub::PubSub,
     version_cache::VersionCache,
 };
-use crate::{Error, Migrated, Options, Result, Store};
+use crate::{Error, Migrated, Options, Result, Store, layout::LAYOUT};
 use fusebox_system::clock::Clock;
 
 mod accept;
@@ -125,7 +125,7 @@ impl RedisStore {
     pub async fn examine(url: &str, access: Access) -> Result<Examined> {
         let (_, caller) = reach(url, access, Options::default(), Patience::default(), None).await?;
         let mut examined = server::examine(&caller).await?;
-        examined.summary.push_str(&format::shown(&caller, format::LAYOUT).await?);
+        examined.summary.push_str(&format::shown(&caller, LAYOUT).await?);
         Ok(examined)
     }
 
@@ -148,7 +148,7 @@ impl RedisStore {
         patience: Patience,
         clock: Option<Clock>,
     ) -> Result<Self> {
-        Self::connect_as(url, access, options, patience, clock, format::LAYOUT).await
+        Self::connect_as(url, access, options, patience, clock, LAYOUT).await
     }
 
     /// Connects as a process of a layout.

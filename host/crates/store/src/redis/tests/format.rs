@@ -3,7 +3,7 @@
 use fusebox_harness::redis::RedisServer;
 
 use super::{Access, Borrowed, OPTIONS, RedisStore, node};
-use crate::{Error, Store};
+use crate::{Error, Store, layout::LAYOUT};
 
 /// Returns the refusal of a server, which must leave its keys as they are.
 async fn refusal(server: &RedisServer, prefix: Option<&str>) -> String {
@@ -24,11 +24,11 @@ async fn refusal(server: &RedisServer, prefix: Option<&str>) -> String {
 async fn a_store_names_its_layout_and_each_process_looks_at_it() {
     let subject = node().await;
     let marker = || subject.server.command(&["GET", "fusebox:layout"]).unwrap();
-    assert_eq!(marker(), "fusebox layout 3");
+    assert_eq!(marker(), format!("fusebox layout {LAYOUT}"));
     let examined = RedisStore::examine(&subject.server.url(), Access::default()).await.unwrap();
-    assert!(examined.summary.ends_with(", fusebox layout 3"), "{}", examined.summary);
+    assert!(examined.summary.ends_with(&format!(", fusebox layout {LAYOUT}")), "{}", examined.summary);
     for (layout, words) in [
-        ("fusebox layout 4", "its layout is 4, and this version of Fusebox reads 3"),
+        ("fusebox layout 99", "its layout is 99, and this version of Fusebox reads"),
         ("fusebox layout 3 and 2, migrating, steps done: 0", "run `fusebox store migrate`"),
         ("the other program's", "use the version that made it, or another store"),
     ] {
@@ -78,12 +78,12 @@ async fn each_partition_of_a_cluster_has_its_layout_named() {
     let node = &servers.cluster().nodes()[1];
     let keys = node.command(&["KEYS", "fusebox:layout{*}"]).unwrap();
     let key = keys.lines().next().unwrap();
-    node.command(&["SET", key, "fusebox layout 4"]).unwrap();
-    assert!(connect().await.err().unwrap().to_string().contains("its layout is 4"));
+    node.command(&["SET", key, "fusebox layout 99"]).unwrap();
+    assert!(connect().await.err().unwrap().to_string().contains("its layout is 99"));
     // A master that came back empty is a loss, which a new process accepts.
     node.command(&["FLUSHALL"]).unwrap();
     connect().await.unwrap();
-    assert_eq!(node.command(&["GET", key]).unwrap(), "fusebox layout 3");
+    assert_eq!(node.command(&["GET", key]).unwrap(), format!("fusebox layout {LAYOUT}"));
 }
 
 #[tokio::test]

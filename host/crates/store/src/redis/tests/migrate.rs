@@ -7,7 +7,7 @@ use crate::{
     Error, Identity as _, Result, Store,
     conformance::{
         Subject,
-        migrate::{ADDED, AT_A_TIME, NEW, add_tenants, is_killed_at, with_field},
+        migrate::{ADDED, AT_A_TIME, NEW, OLD, add_tenants, is_killed_at, with_field},
     },
     layout::migrate::{Step, migrate},
     redis::{answers, link::Patience, migrate::Partition},
@@ -39,6 +39,11 @@ impl<'a> Step<Partition<'a>> for Grow {
     }
 }
 
+/// Returns the marker of a store that both layouts share.
+fn shared() -> String {
+    format!("fusebox layout {NEW} and {OLD}")
+}
+
 fn part<S>(subject: &On<S>) -> Partition<'_> {
     let caller = &subject.store.caller;
     Partition { caller, place: caller.layout().shared() }
@@ -59,7 +64,7 @@ async fn a_migration_that_is_killed_anywhere_goes_on() {
     let before = subject.store.tenants().await.unwrap();
     subject.pass(30_000).await;
     for kill_at in 0.. {
-        server.command(&["SET", "fusebox:layout", "fusebox layout 4 and 3"]).unwrap();
+        server.command(&["SET", "fusebox:layout", &shared()]).unwrap();
         records.chunks(2).for_each(|record| drop(server.command(&["HSET", "fusebox:accounts", record[0], record[1]])));
         let [first, second] = ADDED.map(Grow);
         let was_killed = is_killed_at(&part(&subject), [&first, &second], kill_at).await;
@@ -80,24 +85,24 @@ async fn a_layout_and_the_next_share_a_store_until_it_is_migrated() {
     add_tenants(&subject.store).await;
     let marker = || server.command(&["GET", "fusebox:layout"]).unwrap();
     let newer = connect_new(&subject, &url).await.unwrap();
-    assert_eq!(marker(), "fusebox layout 4 and 3");
+    assert_eq!(marker(), shared());
     let clock = || Some(subject.clock.clone());
     let older = || RedisStore::connect_with(&url, Access::default(), OPTIONS, Patience::default(), clock());
     older().await.unwrap();
-    assert_eq!(marker(), "fusebox layout 4 and 3");
+    assert_eq!(marker(), shared());
     assert!(RedisStore::migrate(&url, Access::default()).await.unwrap_err().to_string().contains("use the newer one"));
 
     let migrated = async || migrate(&part(&subject), NEW, &[]).await;
     subject.store.check().await.unwrap();
     let told = migrated().await.unwrap_err();
     assert!(matches!(&told, Error::Refused(told) if told.contains("replace them first")), "{told}");
-    assert_eq!(marker(), "fusebox layout 4 and 3", "nothing has changed");
+    assert_eq!(marker(), shared(), "nothing has changed");
     subject.pass(30_000).await;
     newer.check().await.unwrap();
-    assert_eq!(migrated().await.unwrap().to_string(), "migrated from layout 3 to 4");
-    assert_eq!(migrated().await.unwrap().to_string(), "nothing to do: every record has layout 4");
-    assert_eq!(marker(), "fusebox layout 4");
-    assert!(older().await.err().unwrap().to_string().contains("its layout is 4"));
+    assert_eq!(migrated().await.unwrap().to_string(), format!("migrated from layout {OLD} to {NEW}"));
+    assert_eq!(migrated().await.unwrap().to_string(), format!("nothing to do: every record has layout {NEW}"));
+    assert_eq!(marker(), format!("fusebox layout {NEW}"));
+    assert!(older().await.err().unwrap().to_string().contains(&format!("its layout is {NEW}")));
     connect_new(&subject, &url).await.unwrap();
 }
 
