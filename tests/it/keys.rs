@@ -232,7 +232,7 @@ fn no_secret_is_in_the_most_detailed_log_or_in_the_store() {
     let house = House::new("trace");
     let keys = [house.is_administered(), house.admin.clone(), house.deploy.clone()];
     let (log, home) = house.log();
-    let database = fs::read(home.path().join("store").join("db").join("store.redb")).unwrap();
+    let database = fs::read(home.path().join("store").join("db").join("1").join("data.mdb")).unwrap();
     for key in &keys {
         assert!(!log.contains(secret(key)), "a secret is in the log");
         assert!(!database.windows(64).any(|bytes| bytes == secret(key).as_bytes()), "a secret is in the store");

@@ -1,31 +1,38 @@
-//! The storage engine: three ordered maps, atomic durable batches, and snapshots. The only file that uses redb.
-//! Independent of tasks and functions.
+//! The storage engine: three ordered maps, atomic durable batches, and snapshots. Opens its file again after a failed
+//! flush. Independent of tasks and functions.
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase as _, RepairSession, TableDefinition};
+use heed::EnvClosingEvent;
 
+use self::environment::Environment;
 use super::keys::Key;
 use crate::{Error, Result};
 
-/// Size of the page cache, in bytes. Nothing else in the store's memory grows, so this is the memory that a deep queue
-/// takes.
-const CACHE_BYTES: usize = 16 << 20;
-/// Name of the file in the engine's directory.
-const FILE: &str = "store.redb";
+mod environment;
 
-/// Shortest time between attempts to reopen the file after a failed write; reopening may read all of the file.
+pub(super) use self::environment::Snapshot;
+
+/// Folder of the environment in the engine's directory.
+const FOLDER: &str = "1";
+/// File of an environment that holds everything.
+const FILE: &str = "data.mdb";
+
+/// Shortest time between attempts to open the file again after a failed flush.
 const REOPEN: Duration = Duration::from_secs(1);
+/// Longest wait for the reads that see the file from before a failed flush.
+const READS_END: Duration = Duration::from_secs(1);
 
 /// One of the maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,112 +45,108 @@ pub(super) enum Space {
     Index,
 }
 
-type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
-type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
-
-/// The tables, in the order of [`Space`].
-const TABLES: [Definition; 3] =
-    [TableDefinition::new("records"), TableDefinition::new("blobs"), TableDefinition::new("index")];
+impl Space {
+    /// Every map, in the order of [`Writes`].
+    pub(super) const ALL: [Self; 3] = [Self::Records, Self::Blobs, Self::Index];
+}
 
 /// Writes of a batch in each space: the value of a key, or `None` to remove it.
 pub(super) type Writes = [BTreeMap<Key, Option<Bytes>>; 3];
 
-/// Engine over one redb file.
+/// Engine over one file.
 pub(super) struct Engine {
     state: RwLock<State>,
-    file: PathBuf,
+    folder: PathBuf,
+    commits: AtomicU64,
     /// Last field, so that the directory is unlocked only after the engine has closed its file.
     _lock: File,
 }
 
 enum State {
-    Open {
-        /// Snapshot of the committed state, opened once per commit rather than per read.
-        committed: Arc<Snapshot>,
-        database: Database,
+    Open(Environment),
+    /// State after a failed flush, until the file is opened again.
+    Closed {
+        since: Instant,
+        /// Event of the last read's end, before which the file cannot be opened again.
+        closed: EnvClosingEvent,
     },
-    /// State after a failed write, until the file is reopened.
-    Closed { since: Instant },
 }
-
-/// Committed state at one moment.
-pub(super) struct Snapshot {
-    tables: [Table; 3],
-    moment: u64,
-}
-
-/// Number of snapshots made, for numbering them.
-static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
-    /// Names of the files in the engine's directory.
-    pub(super) const FILES: [&str; 1] = [FILE];
+    /// Names of the folders in the engine's directory.
+    pub(super) const FILES: [&str; 1] = [FOLDER];
 
     /// Opens the engine's file in `dir`. `lock` is held as long as the engine lives.
-    pub(super) fn open(dir: &Path, lock: File) -> Result<Self> {
-        let file = dir.join(FILE);
-        let state = RwLock::new(State::open(&file)?);
-        Ok(Self { state, file, _lock: lock })
+    pub(super) fn open(dir: &Path, lock: File) -> std::result::Result<Self, String> {
+        let folder = dir.join(FOLDER);
+        let state = RwLock::new(State::Open(Environment::open(&folder)?));
+        Ok(Self { state, folder, commits: AtomicU64::new(0), _lock: lock })
     }
 
     /// Creates the engine's file in an empty directory.
-    pub(super) fn make(dir: &Path) -> Result<()> {
-        let database = builder().create(dir.join(FILE)).map_err(failed)?;
-        commit(&database, Writes::default())
+    pub(super) fn make(dir: &Path) -> std::result::Result<(), String> {
+        let folder = dir.join(FOLDER);
+        DirBuilder::new().mode(0o700).create(&folder).map_err(|error| error.to_string())?;
+        Environment::make(&folder)?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| error.to_string())
     }
 
-    /// Writes all of a batch or nothing; it is durable when this returns. After an error, only the reopened file shows
-    /// if the batch was written.
+    /// Writes all of a batch or nothing; it is durable when this returns. Reads go on after a failure, as does the next
+    /// batch. After an error, only a read shows if the batch was written.
     pub(super) fn commit(&self, writes: Writes) -> Result<()> {
-        self.write(|database| commit(database, writes))
-    }
-
-    /// Makes the next opening fast even after a kill, for which the engine otherwise reads the whole file. Costs two
-    /// flushes of the disk, so it is called in idle moments.
-    pub(super) fn settle(&self) -> Result<()> {
-        self.write(|database| {
-            let mut write = database.begin_write().map_err(failed)?;
-            write.set_quick_repair(true);
-            write.commit().map_err(failed)
-        })
-    }
-
-    fn write(&self, write: impl FnOnce(&Database) -> Result<()>) -> Result<()> {
-        let written = match &*self.state() {
-            State::Open { database, .. } => write(database).and_then(|()| Snapshot::of(database)),
-            State::Closed { .. } => Err(closed()),
+        let committed = match &*self.state() {
+            State::Open(environment) => environment.commit(writes),
+            State::Closed { .. } => return Err(closed()),
         };
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        match (written, &mut *state) {
-            (Ok(snapshot), State::Open { committed, .. }) => *committed = Arc::new(snapshot),
-            // Only this thread closes the file.
-            (Ok(_), State::Closed { .. }) => {}
-            (Err(error), state) => {
-                // The engine accepts no writes after a failed one. Snapshots in use keep the old file open.
-                *state = State::Closed { since: Instant::now() };
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reopens the file after a failed write, since the disk may have room by now.
-    pub(super) fn reopen(&self, now: Instant) -> Result<()> {
-        match &*self.state() {
-            State::Open { .. } => return Ok(()),
-            State::Closed { since } if now.saturating_duration_since(*since) < REOPEN => return Err(closed()),
-            State::Closed { .. } => {}
-        }
-        let opened = State::open(&self.file);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        match opened {
-            Ok(open) => {
-                tracing::info!("the store accepts writes again");
-                *state = open;
+        match committed {
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::Release);
                 Ok(())
             }
             Err(error) => {
-                *state = State::Closed { since: now };
+                if environment::is_fatal(&error) {
+                    tracing::error!(%error, "the store's file is opened again, since it may not have been flushed");
+                    self.close();
+                    drop(self.reopen(Instant::now()));
+                }
+                Err(environment::failed(error))
+            }
+        }
+    }
+
+    /// Closes the file as soon as its last read ends.
+    fn close(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let State::Open(environment) = &*state {
+            let closed = environment.closing();
+            let since = Instant::now().checked_sub(REOPEN).unwrap_or_else(Instant::now);
+            *state = State::Closed { since, closed };
+        }
+    }
+
+    /// Opens the file again after a failed flush.
+    ///
+    /// # Errors
+    /// Fails if reads of the old state are still under way, or the file cannot be opened now.
+    pub(super) fn reopen(&self, now: Instant) -> Result<()> {
+        let closed_event = match &*self.state() {
+            State::Open(_) => return Ok(()),
+            State::Closed { since, .. } if now.saturating_duration_since(*since) < REOPEN => return Err(closed()),
+            State::Closed { closed, .. } => closed.clone(),
+        };
+        let opened = match closed_event.wait_timeout(READS_END) {
+            true => Environment::open(&self.folder).map_err(Error::Unavailable),
+            false => Err(closed()),
+        };
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match opened {
+            Ok(environment) => {
+                tracing::info!("the store is open again");
+                *state = State::Open(environment);
+                Ok(())
+            }
+            Err(error) => {
+                *state = State::Closed { since: now, closed: closed_event };
                 Err(error)
             }
         }
@@ -154,135 +157,91 @@ impl Engine {
     }
 
     /// Returns the current committed state.
-    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
         match &*self.state() {
-            State::Open { committed, .. } => Ok(committed.clone()),
+            State::Open(environment) => environment.snapshot(),
             State::Closed { .. } => Err(closed()),
         }
     }
 
+    /// Returns the number of commits of this process. Data of a snapshot taken after this is current as long as the
+    /// number is.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
     /// Returns the size of the file, in bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
-        let metadata = std::fs::metadata(&self.file);
+        let metadata = std::fs::metadata(self.folder.join(FILE));
         Ok(metadata.map_err(|error| Error::Unavailable(error.to_string()))?.len())
     }
 }
 
-impl State {
-    fn open(file: &Path) -> Result<Self> {
-        let database = builder().open(file).map_err(failed)?;
-        Ok(Self::Open { committed: Arc::new(Snapshot::of(&database)?), database })
-    }
-}
-
-impl Snapshot {
-    fn of(database: &Database) -> Result<Self> {
-        let read = database.begin_read().map_err(failed)?;
-        let [records, blobs, index] = TABLES.map(|table| read.open_table(table).map_err(failed));
-        Ok(Self { tables: [records?, blobs?, index?], moment: MOMENTS.fetch_add(1, Ordering::Relaxed) })
-    }
-
-    /// Returns the snapshot's number. Data read from a snapshot is current as long as the number is the latest.
-    pub(super) fn moment(&self) -> u64 {
-        self.moment
-    }
-
-    /// Returns the value of a key.
-    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
-        let value = self.tables[space as usize].get_owned(key).map_err(failed)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
-    }
-
-    /// Returns the entries from `from` on, before `to`.
-    pub(super) fn entries(
-        &self,
-        space: Space,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<impl DoubleEndedIterator<Item = Result<(Key, Bytes)>> + use<>> {
-        let range = match from < to {
-            true => Some(self.tables[space as usize].range_owned(from..to).map_err(failed)?),
-            false => None,
-        };
-        Ok(range.into_iter().flatten().map(|entry| {
-            let (key, value) = entry.map_err(failed)?;
-            Ok((key.value().to_vec(), Bytes::copy_from_slice(value.value())))
-        }))
-    }
-}
-
-fn builder() -> Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES).set_repair_callback(told_of_repair);
-    builder
-}
-
-fn told_of_repair(session: &mut RepairSession) {
-    tracing::info!(progress = session.progress(), "the store was not closed properly; checking it, about 3 s per GB");
-}
-
-fn commit(database: &Database, writes: Writes) -> Result<()> {
-    let write = database.begin_write().map_err(failed)?;
-    for (table, writes) in TABLES.into_iter().zip(writes) {
-        let mut table = write.open_table(table).map_err(failed)?;
-        for (key, value) in writes {
-            match value {
-                Some(value) => drop(table.insert(&key[..], &value[..]).map_err(failed)?),
-                None => drop(table.remove(&key[..]).map_err(failed)?),
-            }
-        }
-    }
-    write.commit().map_err(failed)
-}
-
 fn closed() -> Error {
-    Error::Unavailable("an earlier write failed; is the disk full?".to_owned())
-}
-
-/// Converts an error of the engine.
-fn failed(error: impl Into<redb::Error>) -> Error {
-    match error.into() {
-        redb::Error::Corrupted(reason) => Error::Corrupt(reason),
-        redb::Error::PreviousIo => closed(),
-        error => Error::Unavailable(error.to_string()),
-    }
+    Error::Unavailable("its file is being opened again after a failed write".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn after_a_failed_write_the_file_is_opened_again() {
+    fn engine() -> (tempfile::TempDir, Engine) {
         let dir = tempfile::tempdir().unwrap();
         Engine::make(dir.path()).unwrap();
         let engine = Engine::open(dir.path(), File::create(dir.path().join("lock")).unwrap()).unwrap();
-        let put = |value: &'static [u8]| {
-            let mut writes = Writes::default();
-            writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(Bytes::from_static(value)));
-            writes
-        };
-        engine.commit(put(b"first")).unwrap();
-        engine.write(|_| Err(closed())).unwrap_err();
-        assert!(engine.commit(put(b"second")).is_err());
-        assert!(engine.snapshot().is_err());
-        assert!(engine.reopen(Instant::now()).is_err());
-        engine.reopen(Instant::now() + 2 * REOPEN).unwrap();
-        engine.settle().unwrap();
-        let value = engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap();
-        assert_eq!(value.as_deref(), Some(&b"first"[..]));
+        (dir, engine)
     }
+
+    fn put(value: impl Into<Bytes>) -> Writes {
+        let mut writes = Writes::default();
+        writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(value.into()));
+        writes
+    }
+
+    #[test]
+    fn after_a_failed_flush_the_file_is_opened_again_once_no_read_sees_the_old_one() {
+        let (_dir, engine) = engine();
+        engine.commit(put("first")).unwrap();
+        let read = engine.snapshot().unwrap();
+        engine.close();
+        assert!(engine.commit(put("second")).is_err());
+        assert!(engine.snapshot().is_err());
+        let now = Instant::now();
+        assert!(engine.reopen(now).is_err());
+        assert_eq!(read.get(Space::Blobs, b"key").unwrap().unwrap(), "first");
+        drop(read);
+        assert!(engine.reopen(now).is_err(), "not tried without a pause");
+        engine.reopen(now + REOPEN).unwrap();
+        engine.commit(put("second")).unwrap();
+        assert_eq!(engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap().unwrap(), "second");
+    }
+
     #[test]
     fn what_is_written_again_and_again_takes_no_more_room() {
-        let dir = tempfile::tempdir().unwrap();
-        Engine::make(dir.path()).unwrap();
-        let engine = Engine::open(dir.path(), File::create(dir.path().join("lock")).unwrap()).unwrap();
+        let (_dir, engine) = engine();
         for n in (0..=u8::MAX).chain(0..=u8::MAX) {
-            let mut writes = Writes::default();
-            writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(vec![n; 32 << 10].into()));
-            engine.commit(writes).unwrap();
+            engine.commit(put(vec![n; 32 << 10])).unwrap();
+            engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap();
         }
-        // 16 MB were written; the snapshot that is kept for readers must not retain the earlier ones.
-        assert!(engine.disk_bytes().unwrap() < 6 << 20, "{} bytes", engine.disk_bytes().unwrap());
+        // 16 MB were written; reads must not retain the earlier ones.
+        assert!(engine.disk_bytes().unwrap() < 1 << 20, "{} bytes", engine.disk_bytes().unwrap());
+    }
+
+    #[test]
+    fn a_read_sees_one_moment_and_its_pages_are_reused_after_it() {
+        let (_dir, engine) = engine();
+        engine.commit(put(vec![1; 64 << 10])).unwrap();
+        let read = engine.snapshot().unwrap();
+        for _ in 0..64 {
+            engine.commit(put(vec![2; 64 << 10])).unwrap();
+        }
+        assert_eq!(read.get(Space::Blobs, b"key").unwrap().unwrap(), vec![1; 64 << 10]);
+        let held = engine.disk_bytes().unwrap();
+        assert!(held > 4 << 20, "{held} bytes");
+        drop(read);
+        for _ in 0..64 {
+            engine.commit(put(vec![3; 64 << 10])).unwrap();
+        }
+        assert_eq!(engine.disk_bytes().unwrap(), held);
     }
 }

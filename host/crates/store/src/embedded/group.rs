@@ -1,8 +1,6 @@
 //! Uncommitted steps of one group. Their writes overlay the committed state, so each step sees the ones before it. A
 //! failed step is undone alone. Independent of tasks and functions.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::{
@@ -14,7 +12,7 @@ use crate::Result;
 /// Writes of a group over a snapshot of the committed state.
 pub(super) struct Group<'a> {
     engine: &'a Engine,
-    committed: Arc<Snapshot>,
+    committed: Snapshot,
     writes: Writes,
     /// Previous values of the keys that the current step has written, oldest first.
     undo: Vec<(Space, Key, Option<Option<Bytes>>)>,
@@ -42,15 +40,14 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Commits all writes of the group or none; they are durable when this returns. Returns false if there was nothing
-    /// to write.
-    pub(super) fn commit(self) -> Result<bool> {
+    /// Commits all writes of the group or none; they are durable when this returns.
+    pub(super) fn commit(self) -> Result<()> {
         let Self { engine, committed, writes, .. } = self;
         // Pages that an open snapshot could still read are not reused.
         drop(committed);
         match writes.iter().all(|writes| writes.is_empty()) {
-            true => Ok(false),
-            false => engine.commit(writes).map(|()| true),
+            true => Ok(()),
+            false => engine.commit(writes),
         }
     }
 
@@ -93,7 +90,7 @@ impl<'a> Group<'a> {
         if from >= to {
             return Ok(found);
         }
-        let mut committed = self.committed.entries(space, from, to)?.map(|entry| Ok(entry?.0)).peekable();
+        let mut committed = self.committed.keys(space, from, to)?.peekable();
         let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(to));
         let mut written = self.writes[space as usize].range::<[u8], _>(range).peekable();
         while found.len() < limit {

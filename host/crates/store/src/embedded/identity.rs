@@ -38,7 +38,7 @@ impl Identity for EmbeddedStore {
     }
 
     async fn key(&self, key: KeyId) -> Result<Option<KnownKey>> {
-        let found = key_of(&*self.reads.snapshot()?, key)?;
+        let found = key_of(&self.reads.snapshot()?, key)?;
         Ok(found.map(|key| KnownKey { key, at: self.clock.now() }))
     }
 
@@ -55,7 +55,8 @@ impl Identity for EmbeddedStore {
     async fn has_keys(&self) -> Result<bool> {
         // The record of an ended key is removed only when another key takes its place.
         let prefix = keys::api_keys();
-        let first = self.reads.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))?.next();
+        let snapshot = self.reads.snapshot()?;
+        let first = snapshot.keys(Space::Records, &prefix, &keys::past(&prefix))?.next();
         Ok(first.transpose()?.is_some())
     }
 
@@ -68,7 +69,8 @@ impl Reads {
     fn tenants(&self) -> Result<Vec<Tenant>> {
         let prefix = keys::tenants();
         let mut tenants = Vec::new();
-        for entry in self.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))? {
+        let snapshot = self.snapshot()?;
+        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))? {
             tenants.push(records::decode_open("a tenant", &entry?.1)?);
         }
         Ok(Tenant::with_default(tenants))

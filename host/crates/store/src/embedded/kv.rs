@@ -33,7 +33,8 @@ impl Reads {
             let name = key.get(prefix.len()..).and_then(|name| str::from_utf8(name).ok()?.parse().ok());
             Ok((name.ok_or_else(|| Error::Corrupt("the name of a setting".to_owned()))?, value))
         };
-        self.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))?.map(read).collect()
+        let snapshot = self.snapshot()?;
+        snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))?.map(read).collect()
     }
 }
 

@@ -89,7 +89,8 @@ mod tests {
         async fn rewrite(&self, part: &Directory, position: &str) -> Result<Option<String>> {
             let from = if position.is_empty() { keys::tenants() } else { keys::next(&hex::decode(position).unwrap()) };
             let (mut writes, mut last) = (Writes::default(), None);
-            let entries = part.engine.snapshot()?.entries(Space::Records, &from, &keys::past(&keys::tenants()))?;
+            let snapshot = part.engine.snapshot()?;
+            let entries = snapshot.entries(Space::Records, &from, &keys::past(&keys::tenants()))?;
             for entry in entries.take(AT_A_TIME) {
                 let (key, record) = entry?;
                 last = Some(hex::encode(&key));
@@ -118,12 +119,12 @@ mod tests {
             let [first, second] = ADDED.map(Grow);
             let was_killed = is_killed_at(&part, [&first, &second], kill_at).await;
             let tenants = keys::tenants();
-            let records =
-                part.engine.snapshot().unwrap().entries(Space::Records, &tenants, &keys::past(&tenants)).unwrap();
-            for record in records {
+            let snapshot = part.engine.snapshot().unwrap();
+            for record in snapshot.entries(Space::Records, &tenants, &keys::past(&tenants)).unwrap() {
                 let (_, record) = record.unwrap();
                 assert!(ADDED.iter().all(|field| with_field(&record, field).is_none()));
             }
+            drop(snapshot);
             drop(part);
             let told = open(home.path(), LAYOUT).err().unwrap().to_string();
             assert!(told.contains(&format!("its layout is {NEW}")), "{told}");

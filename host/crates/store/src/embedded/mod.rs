@@ -4,7 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `open`, `migrate` | the directory: lock, format; its migration from one layout to the next |
-//! | `engine` | the storage engine, the only file that names it |
+//! | `engine` | the storage engine: LMDB, which nothing else names |
 //! | `keys`, `records` | every key, and the encoding of the values |
 //! | `writer` | the single writer thread: group commit |
 //! | `group` | writes of a group that are not committed yet |
@@ -61,8 +61,7 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store in `dir`, creating it if needed. Blocks; after a kill for about 3 s per GB, unless the store was
-    /// idle.
+    /// Opens the store in `dir`, creating it if needed. Takes no longer after a kill, or if the store is large.
     ///
     /// # Errors
     /// [`super::Error::InUse`] if another process has it open, [`super::Error::Open`] if the directory cannot be used.

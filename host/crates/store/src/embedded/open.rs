@@ -34,7 +34,7 @@ pub(super) fn engine(dir: &Path, own: u32) -> Result<Engine> {
         Joined::As(Some(raised)) => write_marker(dir, &raised).map_err(failed)?,
         Joined::New => make(dir, own).map_err(failed)?,
     }
-    Engine::open(&dir.join("db"), lock).map_err(|error| failed(error.to_string()))
+    Engine::open(&dir.join("db"), lock).map_err(failed)
 }
 
 /// Opens the engine of a directory that has a store, which may be half migrated to layout `own`.
@@ -46,7 +46,7 @@ pub(super) fn existing(dir: &Path, own: u32) -> Result<Engine> {
         known.join(own).map_err(failed)?;
     }
     let lock = lock(dir)?;
-    Engine::open(&dir.join("db"), lock).map_err(|error| failed(error.to_string()))
+    Engine::open(&dir.join("db"), lock).map_err(failed)
 }
 
 /// Returns the layout of a directory's store; `None` if it has none. Writes nothing.
@@ -134,7 +134,7 @@ fn make(dir: &Path, own: u32) -> std::result::Result<(), String> {
         Err(error) => return Err(text(error)),
     }
     DirBuilder::new().mode(0o700).create(&database).map_err(text)?;
-    Engine::make(&database).map_err(|error| error.to_string())?;
+    Engine::make(&database)?;
     sync(&database).map_err(text)?;
     write_marker(dir, &Marker::of(own))
 }

@@ -9,10 +9,13 @@ use crate::{
     Result, Ticked, Verdict, new_task::REPLAYED_BYTES_MAX,
 };
 
+/// What a step writes of a task beside its payload, roughly, in bytes: its record and its index entries.
+const TASK_BYTES: usize = 1 << 10;
+
 #[async_trait]
 impl Queue for EmbeddedStore {
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
-        let bytes = tasks.iter().map(|task| task.input.len()).sum();
+        let bytes = tasks.iter().map(|task| TASK_BYTES + task.input.len()).sum();
         self.writer.step(bytes, |steps| steps.accept(tasks)).await
     }
 
@@ -27,17 +30,19 @@ impl Queue for EmbeddedStore {
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<LeasedTask>> {
-        self.writer.step(0, move |steps| steps.lease(&request)).await
+        let bytes = TASK_BYTES * request.tokens.len();
+        self.writer.step(bytes, move |steps| steps.lease(&request)).await
     }
 
     async fn renew(&self, claims: Vec<Claim>, lease_ms: u64) -> Result<Vec<Renewal>> {
-        self.writer.step(0, move |steps| steps.renew(&claims, lease_ms)).await
+        let bytes = TASK_BYTES * claims.len();
+        self.writer.step(bytes, move |steps| steps.renew(&claims, lease_ms)).await
     }
 
     async fn finish(&self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
         let bytes = reports.iter().map(|report| match &report.verdict {
-            Verdict::End(ended) => ended.output.len() + ended.log.len(),
-            Verdict::Retry { .. } | Verdict::Release => 0,
+            Verdict::End(ended) => TASK_BYTES + ended.output.len() + ended.log.len(),
+            Verdict::Retry { .. } | Verdict::Release => TASK_BYTES,
         });
         self.writer.step(bytes.sum(), |steps| steps.finish(reports)).await
     }

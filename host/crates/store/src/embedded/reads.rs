@@ -30,7 +30,7 @@ type Versions = Cache<(TenantId, FunctionRef), (u64, FunctionVersion)>;
 #[derive(Clone)]
 pub(super) struct Reads {
     engine: Arc<Engine>,
-    /// Versions found, with the number of their snapshot: a sync invoke reads nothing else, and usually nothing has
+    /// Versions found, with the number of commits before: a sync invoke reads nothing else, and usually nothing has
     /// changed.
     versions: Arc<Versions>,
 }
@@ -59,7 +59,7 @@ impl Reads {
     }
 
     /// Returns the current committed state.
-    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
         self.engine.snapshot()
     }
 
@@ -109,7 +109,7 @@ impl Reads {
             Some(_) => return Ok(empty()),
         };
         let snapshot = self.engine.snapshot()?;
-        let entries = snapshot.entries(Space::Index, prefix, &to)?.rev().map(|entry| Ok(entry?.0));
+        let entries = snapshot.keys_back(Space::Index, prefix, &to)?;
         fill(page, prefix.len(), entries, |key| {
             let Some(id) = keys::last_task(key) else { return Ok(None) };
             task_of(&snapshot, tenant, id)
@@ -118,13 +118,14 @@ impl Reads {
 
     /// Returns one version.
     pub(super) fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
-        let snapshot = self.engine.snapshot()?;
+        let commits = self.engine.commits();
         let key = (tenant.clone(), function.clone());
-        if let Some((moment, version)) = self.versions.get(&key)
-            && moment == snapshot.moment()
+        if let Some((at, version)) = self.versions.get(&key)
+            && at == commits
         {
             return Ok(Some(version));
         }
+        let snapshot = self.engine.snapshot()?;
         let id = match function {
             FunctionRef::Id(id) => Some(*id),
             FunctionRef::Name(name) => {
@@ -134,7 +135,7 @@ impl Reads {
         };
         let found = id.map(|id| function_of(&snapshot, tenant, id)).transpose()?.flatten();
         if let Some(version) = &found {
-            self.versions.insert(key, (snapshot.moment(), version.clone()));
+            self.versions.insert(key, (commits, version.clone()));
         }
         Ok(found)
     }
@@ -152,7 +153,7 @@ impl Reads {
             Some(None) => return Ok(empty()),
         };
         let snapshot = self.engine.snapshot()?;
-        let entries = snapshot.entries(Space::Records, &from, &keys::past(prefix))?.map(|entry| Ok(entry?.0));
+        let entries = snapshot.keys(Space::Records, &from, &keys::past(prefix))?;
         fill(page, prefix.len(), entries, |key| match snapshot.get(Space::Records, key)? {
             Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
             None => Ok(None),
@@ -178,7 +179,8 @@ impl Reads {
     pub(super) fn backlog(&self) -> Result<Vec<Backlog>> {
         let prefix = keys::counters_of_all();
         let mut backlog = Vec::new();
-        for entry in self.engine.snapshot()?.entries(Space::Records, &prefix, &keys::past(&prefix))? {
+        let snapshot = self.engine.snapshot()?;
+        for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))? {
             let (key, value) = entry?;
             let counters: Counters = records::decode("a tenant's counters", &value)?;
             let tenant = keys::tenant_of_counters(&key);
@@ -193,7 +195,7 @@ impl Reads {
         self.engine.disk_bytes()
     }
 
-    /// Fails if the engine is closed, as it is after a failed write.
+    /// Fails if the engine is closed, as it is after a failed flush until it is opened again.
     pub(super) fn check(&self) -> Result<()> {
         self.engine.snapshot().map(drop)
     }

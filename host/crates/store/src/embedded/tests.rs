@@ -179,7 +179,7 @@ async fn what_a_kill_left_half_made_is_made_again() {
     let home = tempfile::tempdir().unwrap();
     open(home.path(), &Clock::System);
     std::fs::remove_file(home.path().join("format")).unwrap();
-    std::fs::write(home.path().join("db").join("store.redb"), "half").unwrap();
+    std::fs::write(home.path().join("db").join("1").join("data.mdb"), "half").unwrap();
     open(home.path(), &Clock::System).check().await.unwrap();
 }
 

@@ -1,11 +1,7 @@
 //! The single writer thread. It takes as many waiting steps as fit into a group, performs them in order, commits them
 //! with one flush of the disk, and only then answers each. Independent of the steps' content.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread, time::Instant};
 
 use fusebox_core::time::Millis;
 use tokio::sync::{mpsc, oneshot};
@@ -18,11 +14,9 @@ use fusebox_system::clock::Clock;
 const WAITING_MAX: usize = 1_024;
 /// Largest number of steps in a group.
 const GROUP_MAX: usize = 512;
-/// Size of a group's payloads at which no further step is added, in bytes. Bounds memory and the time of a flush.
+/// Size of a group's writes at which no further step is added, in bytes. Bounds memory, the engine's list of changed
+/// pages, and the time of a flush.
 const GROUP_BYTES_MAX: usize = 8 << 20;
-
-/// Time without a write after which the store is idle.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// Answers a caller once its group was committed or could not be.
 type Reply = Box<dyn FnOnce(&Result<()>) + Send>;
@@ -57,7 +51,7 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Performs a step with a payload of about `bytes` bytes; returns when it is durable.
+    /// Performs a step that writes about `bytes` bytes; returns when it is durable.
     pub(super) async fn step<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -104,7 +98,6 @@ fn run(
     mut written_at: Millis,
 ) {
     let mut starts = Starts::default();
-    let mut last_write = None;
     while let Some(first) = waiting.blocking_recv() {
         let mut answers = Vec::new();
         let group = engine.reopen(Instant::now()).and_then(|()| Group::new(engine));
@@ -119,22 +112,11 @@ fn run(
                 Err(error)
             }
         };
-        let committed = committed.map(|(events, written)| {
-            hints.tell(&events);
-            if written {
-                last_write = Some(Instant::now());
-            }
-        });
+        let committed = committed.map(|events| hints.tell(&events));
         if let Err(error) = &committed {
             tracing::error!(%error, steps = answers.len(), "a group of steps could not be written");
         }
         answers.into_iter().for_each(|answer| answer(&committed));
-        if committed.is_ok() && last_write.is_some_and(|at| at.elapsed() > IDLE) {
-            last_write = None;
-            if let Err(error) = engine.settle() {
-                tracing::error!(%error, "the store could not be settled");
-            }
-        }
     }
 }
 

@@ -67,17 +67,17 @@ impl<'a> Steps<'a> {
         result
     }
 
-    /// Commits every step. Returns the events, and true if anything was written. The commit includes its time, which
-    /// the clock of the next process starts no earlier than.
-    pub(super) fn commit(self) -> Result<(Vec<Event>, bool)> {
+    /// Commits every step. Returns the events. The commit includes its time, which the clock of the next process starts
+    /// no earlier than.
+    pub(super) fn commit(self) -> Result<Vec<Event>> {
         let Self { mut group, starts, written_at, now, events, .. } = self;
         let newer = (now > *written_at && group.has_writes()).then_some(now);
         if let Some(at) = newer {
             group.put(Space::Records, keys::written_at(), records::encode(&at)?);
         }
-        let written = group.commit().inspect_err(|_| starts.forget())?;
+        group.commit().inspect_err(|_| starts.forget())?;
         *written_at = newer.unwrap_or(*written_at);
-        Ok((events, written))
+        Ok(events)
     }
 
     fn task(&self, task: TaskId) -> Result<Option<Task>> {

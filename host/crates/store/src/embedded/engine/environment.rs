@@ -1,0 +1,338 @@
+//! One LMDB environment: three tables in a file that is mapped into memory. Independent of when it is opened.
+//!
+//! LMDB writes changed pages to free places of the file, flushes them, and then flushes the page that names the new
+//! root. So a kill at any time leaves the last commit, and opening reads nothing but that page. It has no checksums of
+//! its own, therefore each value of the records and blobs ends with one.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use bytes::Bytes;
+use heed::{Database, Env, EnvClosingEvent, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls, types};
+use rustix::process::{Resource, getrlimit};
+
+use super::{Space, Writes};
+use crate::{Error, Result, embedded::keys::Key};
+
+/// Address space that the file is mapped into, in bytes: the bound of its size. Costs nothing until it is used.
+const MAP_BYTES: u64 = 1 << 40;
+/// Smallest map that is of use, in bytes.
+const MAP_BYTES_MIN: u64 = 256 << 20;
+/// A map's size is a multiple of this, in bytes: more than a page of any system.
+const MAP_BYTES_UNIT: u64 = 1 << 20;
+/// Largest number of concurrent reads: more than the threads of a process for blocking work, and its others.
+const READERS_MAX: u32 = 1_024;
+/// Length of a checksum, in bytes.
+const CHECKSUM_BYTES: usize = 4;
+
+type Table = Database<types::Bytes, types::Bytes>;
+
+/// Names of the tables, in the order of [`Space`].
+const TABLES: [&str; 3] = ["records", "blobs", "index"];
+
+/// Open environment.
+pub(super) struct Environment {
+    env: Env<WithoutTls>,
+    tables: [Table; 3],
+}
+
+/// Committed state at one moment. Pages that it can see are not reused, so it is held for one call only.
+pub(in crate::embedded) struct Snapshot {
+    read: RoTxn<'static, WithoutTls>,
+    tables: [Table; 3],
+}
+
+impl Environment {
+    /// Creates an environment in an empty directory.
+    pub(super) fn make(dir: &Path) -> std::result::Result<(), String> {
+        let env = map(dir, MAP_BYTES)?;
+        let made = || -> heed::Result<()> {
+            let mut write = env.write_txn()?;
+            for name in TABLES {
+                env.create_database::<types::Bytes, types::Bytes>(&mut write, Some(name))?;
+            }
+            write.commit()
+        };
+        made().map_err(|error| error.to_string())
+    }
+
+    /// Opens the environment in `dir`, which this process has locked.
+    pub(super) fn open(dir: &Path) -> std::result::Result<Self, String> {
+        Self::open_within(dir, MAP_BYTES)
+    }
+
+    fn open_within(dir: &Path, map_bytes: u64) -> std::result::Result<Self, String> {
+        let env = map(dir, map_bytes)?;
+        let table = |read: &RoTxn<'_>, name| match env.open_database(read, Some(name)) {
+            Ok(Some(table)) => Ok(table),
+            Ok(None) => Err(format!("its table {name:?} is missing")),
+            Err(error) => Err(error.to_string()),
+        };
+        let read = env.read_txn().map_err(|error| error.to_string())?;
+        let [records, blobs, index] = TABLES.map(|name| table(&read, name));
+        let tables = [records?, blobs?, index?];
+        // Keeps the handles of the tables.
+        read.commit().map_err(|error| error.to_string())?;
+        Ok(Self { env, tables })
+    }
+
+    /// Writes all of a batch or nothing; it is durable when this returns.
+    pub(super) fn commit(&self, writes: Writes) -> heed::Result<()> {
+        let mut write = self.env.write_txn()?;
+        for ((space, table), writes) in Space::ALL.into_iter().zip(self.tables).zip(writes) {
+            for (key, value) in writes {
+                match value {
+                    Some(value) => put(&mut write, space, table, &key, &value)?,
+                    None => drop(table.delete(&mut write, &key)?),
+                }
+            }
+        }
+        write.commit()
+    }
+
+    /// Returns the current committed state.
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        let read = self.env.clone().static_read_txn().map_err(failed)?;
+        Ok(Snapshot { read, tables: self.tables })
+    }
+
+    /// Returns the event of the environment's end, once it and its last snapshot are dropped.
+    pub(super) fn closing(&self) -> EnvClosingEvent {
+        self.env.clone().prepare_for_closing()
+    }
+}
+
+impl Snapshot {
+    /// Returns the value of a key.
+    pub(in crate::embedded) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
+        let stored = self.table(space).get(&self.read, key).map_err(failed)?;
+        stored.map(|stored| Ok(Bytes::copy_from_slice(checked(space, key, stored)?))).transpose()
+    }
+
+    /// Returns the entries from `from` on, before `to`.
+    pub(in crate::embedded) fn entries<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<(Key, Bytes)>> + use<'a>> {
+        let entries = self.table(space).range(&self.read, &range(from, to)).map_err(failed)?;
+        Ok(entries.map(move |entry| {
+            let (key, stored) = entry.map_err(failed)?;
+            Ok((key.to_vec(), Bytes::copy_from_slice(checked(space, key, stored)?)))
+        }))
+    }
+
+    /// Returns the keys from `from` on, before `to`.
+    pub(in crate::embedded) fn keys<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Key>> + use<'a>> {
+        let entries = self.table(space).range(&self.read, &range(from, to)).map_err(failed)?;
+        Ok(entries.map(|entry| Ok(entry.map_err(failed)?.0.to_vec())))
+    }
+
+    /// Returns the keys before `to`, last first, down to `from`.
+    pub(in crate::embedded) fn keys_back<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Key>> + use<'a>> {
+        let entries = self.table(space).rev_range(&self.read, &range(from, to)).map_err(failed)?;
+        Ok(entries.map(|entry| Ok(entry.map_err(failed)?.0.to_vec())))
+    }
+
+    fn table(&self, space: Space) -> Table {
+        let [records, blobs, index] = self.tables;
+        match space {
+            Space::Records => records,
+            Space::Blobs => blobs,
+            Space::Index => index,
+        }
+    }
+}
+
+type Range<'a> = (std::ops::Bound<&'a [u8]>, std::ops::Bound<&'a [u8]>);
+
+fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Range<'a> {
+    (std::ops::Bound::Included(from), std::ops::Bound::Excluded(to))
+}
+
+/// Maps the file of a directory into memory. The size is set once, since a change would have to wait for every reader.
+/// Where the address space is limited, takes half of it at most, and less if that is not free.
+fn map(dir: &Path, bytes: u64) -> std::result::Result<Env<WithoutTls>, String> {
+    let limit = getrlimit(Resource::As).current;
+    let least = MAP_BYTES_MIN.min(bytes);
+    let mut bytes = bytes.min(limit.unwrap_or(u64::MAX) / 2 / MAP_BYTES_UNIT * MAP_BYTES_UNIT);
+    while bytes >= least {
+        match map_exactly(dir, bytes) {
+            Err(heed::Error::Io(error)) if error.kind() == io::ErrorKind::OutOfMemory => {
+                bytes = bytes / 2 / MAP_BYTES_UNIT * MAP_BYTES_UNIT;
+            }
+            done => return done.map_err(|error| error.to_string()),
+        }
+    }
+    Err(no_room(limit))
+}
+
+fn no_room(limit: Option<u64>) -> String {
+    let limit = limit.map_or_else(|| "not limited".to_owned(), |limit| format!("{} MiB", limit >> 20));
+    format!(
+        "its file is mapped into memory, which takes {} MiB of address space and more as it grows: raise the limit of \
+         the address space (`ulimit -v`), now {limit}",
+        MAP_BYTES_MIN >> 20
+    )
+}
+
+#[expect(unsafe_code, reason = "a file that is mapped into memory must not be changed by others")]
+fn map_exactly(dir: &Path, bytes: u64) -> heed::Result<Env<WithoutTls>> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    let bytes = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    let tables = u32::try_from(TABLES.len()).unwrap_or(u32::MAX);
+    options.map_size(bytes).max_readers(READERS_MAX).max_dbs(tables);
+    // SAFETY: the store's lock keeps other processes away from the directory, no flag weakens LMDB's own locks, and
+    // this process changes the file through LMDB alone.
+    unsafe { options.open(dir) }
+}
+
+fn put(write: &mut RwTxn<'_>, space: Space, table: Table, key: &[u8], value: &[u8]) -> heed::Result<()> {
+    if space == Space::Index {
+        return table.put(write, key, value);
+    }
+    let checksum = checksum(key, value);
+    table.put_reserved(write, key, value.len() + CHECKSUM_BYTES, |room| {
+        room.write_all(value)?;
+        room.write_all(&checksum)
+    })
+}
+
+/// Returns the value of what is stored under a key.
+fn checked<'a>(space: Space, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8]> {
+    if space == Space::Index {
+        return Ok(stored);
+    }
+    match stored.split_last_chunk::<CHECKSUM_BYTES>() {
+        Some((value, found)) if *found == checksum(key, value) => Ok(value),
+        _ => Err(Error::Corrupt("its checksum is wrong: the disk or the memory has changed it".to_owned())),
+    }
+}
+
+/// Returns the checksum of a key and its value, so that a value in the place of another is noticed as well.
+fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(value);
+    hasher.finalize().to_be_bytes()
+}
+
+/// Returns true if the environment must be opened again before it is used: a flush may have failed, after which the
+/// system no longer knows what is not on the disk.
+pub(super) fn is_fatal(error: &heed::Error) -> bool {
+    match error {
+        heed::Error::Io(error) => !is_full(error),
+        heed::Error::Mdb(error) => matches!(error, MdbError::Panic),
+        _ => false,
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// Converts an error of LMDB.
+pub(super) fn failed(error: heed::Error) -> Error {
+    match error {
+        heed::Error::Mdb(error @ (MdbError::Corrupted | MdbError::PageNotFound | MdbError::Invalid)) => {
+            Error::Corrupt(error.to_string())
+        }
+        heed::Error::Mdb(MdbError::MapFull) => {
+            Error::Unavailable("the store is full: its file fills the address space that it could get".to_owned())
+        }
+        heed::Error::Io(error) if is_full(&error) => {
+            Error::Unavailable(format!("the store is full: its disk has no room ({error})"))
+        }
+        error => Error::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const KEY: &[u8] = b"key";
+
+    fn put_one(value: impl Into<Bytes>) -> Writes {
+        let mut writes = Writes::default();
+        writes[Space::Blobs as usize].insert(KEY.to_vec(), Some(value.into()));
+        writes
+    }
+
+    fn opened(map_bytes: u64) -> (tempfile::TempDir, Environment) {
+        let dir = tempfile::tempdir().unwrap();
+        Environment::make(dir.path()).unwrap();
+        let environment = Environment::open_within(dir.path(), map_bytes).unwrap();
+        (dir, environment)
+    }
+
+    #[test]
+    fn a_value_that_the_disk_changed_is_corrupt() {
+        let (dir, environment) = opened(MAP_BYTES);
+        environment.commit(put_one("canary")).unwrap();
+        drop(environment);
+        let file = dir.path().join("data.mdb");
+        let mut bytes = fs::read(&file).unwrap();
+        let found: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"canary")).collect();
+        assert_eq!(found.len(), 1);
+        bytes[found[0]] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let snapshot = Environment::open(dir.path()).unwrap().snapshot().unwrap();
+        assert!(matches!(snapshot.get(Space::Blobs, KEY), Err(Error::Corrupt(_))));
+        assert!(matches!(snapshot.entries(Space::Blobs, b"k", b"l").unwrap().next(), Some(Err(Error::Corrupt(_)))));
+    }
+
+    #[test]
+    fn a_full_file_fails_writes_and_no_reads_until_there_is_room() {
+        let (_dir, environment) = opened(1 << 20);
+        environment.commit(put_one(vec![1; 300 << 10])).unwrap();
+        let error = environment.commit(put_one(vec![2; 900 << 10])).unwrap_err();
+        assert!(!is_fatal(&error));
+        let error = failed(error);
+        assert!(matches!(&error, Error::Unavailable(reason) if reason.contains("full")), "{error}");
+        let value = environment.snapshot().unwrap().get(Space::Blobs, KEY).unwrap().unwrap();
+        assert_eq!((value.len(), value[0]), (300 << 10, 1));
+        environment.commit(put_one("small")).unwrap();
+        assert_eq!(environment.snapshot().unwrap().get(Space::Blobs, KEY).unwrap().unwrap(), "small");
+    }
+
+    #[test]
+    fn a_full_disk_is_no_reason_to_open_again_and_a_failed_flush_is() {
+        let of = |error: rustix::io::Errno| heed::Error::Io(error.into());
+        for full in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::FBIG] {
+            assert!(!is_fatal(&of(full)));
+            assert!(matches!(failed(of(full)), Error::Unavailable(reason) if reason.contains("disk has no room")));
+        }
+        assert!(is_fatal(&of(rustix::io::Errno::IO)));
+        assert!(is_fatal(&heed::Error::Mdb(MdbError::Panic)));
+    }
+
+    #[test]
+    fn the_longest_keys_fit() {
+        use fusebox_core::{limits, time::Millis};
+        let of = crate::kv::Namespace {
+            tenant: "t".repeat(limits::TENANT_NAME_BYTES_MAX).parse().unwrap(),
+            function: "\u{10ffff}".repeat(limits::FUNCTION_NAME_CHARS_MAX).parse().unwrap(),
+        };
+        let key = crate::embedded::keys::expiry(&of, Millis::NEVER, &[255; limits::KV_KEY_BYTES_MAX]);
+        let (_dir, environment) = opened(MAP_BYTES);
+        let mut writes = Writes::default();
+        writes[Space::Index as usize].insert(key.clone(), Some(Bytes::new()));
+        environment.commit(writes).unwrap();
+        assert!(environment.snapshot().unwrap().get(Space::Index, &key).unwrap().is_some());
+    }
+}
