@@ -3,7 +3,7 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `task:<id>` | hash | a task; its `record` is authoritative |
+//! | `task:<id>` | hash | a task; its `record` and `state` are authoritative |
 //! | `function:<id>` | hash | a function version |
 //! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks, by their time of acceptance |
 //! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |

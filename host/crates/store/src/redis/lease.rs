@@ -209,9 +209,9 @@ fn read(answer: Value, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<Leased
 
 /// Reads a leased task; `None` if its record cannot be read: its lease lapses until its attempts are used up.
 fn read_one(task: Value) -> Result<Option<LeasedTask>> {
-    let [id, record, input] = answers::tuple(task)?;
+    let [id, record, state, input] = answers::tuple(task)?;
     let id = answers::text(id)?;
-    match leased(&id, record, input) {
+    match leased(&id, record, state, input) {
         Ok(leased) => Ok(Some(leased)),
         Err(error) => {
             tracing::error!(task = id, %error, "task skipped: its record cannot be read");
@@ -220,10 +220,11 @@ fn read_one(task: Value) -> Result<Option<LeasedTask>> {
     }
 }
 
-fn leased(id: &str, record: Value, input: Value) -> Result<LeasedTask> {
+fn leased(id: &str, record: Value, state: Value, input: Value) -> Result<LeasedTask> {
     let input = answers::bytes(input)?.unwrap_or_default();
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
-    let records::TaskRecord { task, module, function_name } = records::read(id, &answers::text(record)?, None)?;
+    let (record, state) = (answers::text(record)?, answers::text(state)?);
+    let records::TaskRecord { task, module, function_name } = records::read(id, &record, Some(&state), None, None)?;
     match task.token() {
         // The task's record has no grants; [`lease`] adds them.
         Some(_) => {

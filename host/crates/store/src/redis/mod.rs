@@ -8,7 +8,7 @@
 //! | `mark` | detection of a store that lost its data |
 //! | `format`, `migrate` | the layout of the store: its marker, and the refusal of unknown ones; the migration to the next |
 //! | `server`, `permissions` | checks of the server and of its user's permissions |
-//! | `keys`, `records`, `versions` | every name in Redis, and the encoding of tasks and function versions |
+//! | `keys`, `records`, `states`, `words`, `versions` | every name in Redis, and the encoding of tasks and versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
@@ -69,12 +69,14 @@ mod records;
 mod report;
 mod sentinel;
 mod server;
+mod states;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod version_cache;
 mod versions;
 mod wakeups;
+mod words;
 
 pub use self::{
     access::{Access, Prefix},

@@ -34,7 +34,7 @@ local function read_kinds(c, args, from, many)
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most), words = words,
-      needs = words:match('^%S+ %S+ %S+ %S+ %S+ (%S+)'),
+      needs = words:match('^%S+'),
       line = line_of(tenant, priority), ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
     }
     kind.as_expected = is_as_expected(c, kind)
@@ -53,20 +53,26 @@ end
 -- determines the times.
 local function write_new(c, id, kind, delay, own, input)
   local delayed = delay ~= '0'
-  local since = delayed and text(c.now + delay) or c.at
-  local patience, rest = own:match('^(%d+)(.*)$')
-  local expires_at = text(c.now + patience)
-  own = expires_at .. rest
+  local gap = own:find(' ', 1, true)
+  local expires_at, state = padded(c.now + own:sub(1, gap - 1)), nil
   if delayed then
+    local since = padded(c.now + delay)
     count(c, kind.tenant, 'delayed', 1)
-    add(c, c.due, id, tonumber(since) < tonumber(expires_at) and since or expires_at)
+    add(c, c.due, id, since < expires_at and since or expires_at)
+    state = 'D' .. NEW .. since .. NO_LEASE
   else
     add(c, kind.ready, id, c.at)
     expires_in(c, kind.line, expires_at)
     c.ready[kind.tenant] = (c.ready[kind.tenant] or 0) + 1
   end
-  local record = (delayed and 'D 0 - ' or 'Q 0 - ') .. since .. ' - - ' .. c.padded .. ' ' .. own .. ' ' .. kind.words
-  call('HSET', c.tasks .. id, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
+  local record = c.padded .. ' ' .. expires_at .. ' ' .. kind.words .. own:sub(gap)
+  local key = c.tasks .. id
+  if state then
+    call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record,
+      'state', state)
+  else
+    call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
+  end
   add(c, kind.tasks, c.padded .. id, '0')
   count(c, kind.tenant, kind.needs, 1)
 end
@@ -116,7 +122,7 @@ local function take(args, replays)
     local kind, known = kinds[tonumber(number)], look and read_task(c, id)
     local answer
     if known then
-      local same = known.tenant == kind.tenant and known.own:match('^%S+') == fingerprint(own)
+      local same = known.tenant == kind.tenant and known.fingerprint == fingerprint(own)
       answer = same and 'DUPLICATE' or 'CONFLICT'
     elseif not kind.as_expected then
       answer = 'CHANGED'

@@ -11,11 +11,11 @@ local function mended(c, t)
     if call('ZSCORE', ready_key(c, t.tenant, t.priority), t.id) then return nil end
     leave_line(c, t)
     enter_line(c, t)
-    call('HSET', t.key, 'record', record_text(t))
+    call('HSET', t.key, 'state', state_text(t))
     return 'line'
   elseif not call('ZSCORE', c.due, t.id) then
-    t.lease_until = c.at
-    call('HSET', t.key, 'record', record_text(t))
+    t.lease_until = c.padded
+    call('HSET', t.key, 'state', state_text(t))
     add(c, c.due, t.id, c.at)
     return 'lease'
   end

@@ -6,8 +6,8 @@
 -- the call that reads it.
 --
 -- The cost of a task is mostly its Redis commands and the data that passes through them. So commands cover many tasks
--- where possible, and everything that decides about a task is one text, its `record`. Its words are explained in
--- `records.rs`.
+-- where possible, and what decides about a task is two texts: its `record`, which is written once, and its `state`.
+-- Their parts have fixed places, since a pattern costs more than several `sub`; `records.rs` explains them.
 
 -- Redis's functions, which are not available while the library is loaded.
 local call, try_call
@@ -130,28 +130,49 @@ end
 local STATUS = { Q = QUEUED, D = QUEUED, R = RUNNING, B = RUNNING, C = COMPLETED, F = FAILED }
 local LETTER = { [RUNNING] = 'R', [COMPLETED] = 'C', [FAILED] = 'F' }
 
-local RECORD_TEXT =
-  '^(%u) (%d+) (%S+) (%d+) (%S+) (%S+) (%d+) (%d+) (%S+ %S+) (%a+) (%d+) (%d+) (%S+) (.*)$'
+-- Absent values of a state: a token or a worker, and a time.
+local NO_ID, NO_TIME = '----------------------', '----------------'
 
-local function record_text(t)
-  return table.concat({
-    t.delayed and 'D' or t.renewed and t.status == RUNNING and 'B' or LETTER[t.status] or 'Q', t.attempt, t.token, t.since, t.lease_until, t.worker, t.created_at,
-    t.expires_at, t.own, t.priority, t.attempts_max, t.releases, t.tenant, t.rest,
-  }, ' ')
+local function counted(attempt) return string.format('%010.0f', attempt) end
+
+-- First letters of the states of a new task, up to its due time, and the letters behind that time.
+local NEW, NO_LEASE = '0000000000' .. NO_ID, NO_TIME .. NO_ID .. '0'
+
+local function state_text(t)
+  local letter = t.delayed and 'D' or t.renewed and t.status == RUNNING and 'B' or LETTER[t.status] or 'Q'
+  return table.concat({ letter, counted(t.attempt), t.token, t.since, t.lease_until, t.worker, t.releases })
 end
+
+-- Places in a record: time of acceptance, expiry, version, and the start of the words behind the version and the module, which
+-- the tenant is the first of.
+local function created_in(record) return record:sub(1, 16) end
+local function expiry_in(record) return record:sub(18, 33) end
+local function version_in(record) return record:sub(35, 56) end
+local WORDS = 102
+local RECORD_WORDS = '^(%S+) %S+ (%a+) (%d+) %S+ %S+ %S+ %S+ %S+ (%S+)'
+
+-- Places in a state.
+local function letter_in(state) return state:sub(1, 1) end
+local function claim_in(state) return state:sub(2, 33) end
+local function since_in(state) return state:sub(34, 49) end
+local function releases_in(state) return state:sub(88) end
 
 -- Returns the data that decide about a task; nil if it does not exist or cannot be read.
 local function read_task(c, id)
   local key = c.tasks .. id
-  local record = try_call('HGET', key, 'record')
-  if type(record) ~= 'string' then return nil end
-  local letter, attempt, token, since, lease_until, worker, created_at, expires_at, own, priority, attempts_max, releases,
-    tenant, rest = record:match(RECORD_TEXT)
-  if not letter then return nil end
+  local found = try_call('HMGET', key, 'record', 'state')
+  local record = found[1]
+  if not record then return nil end
+  local state = found[2] or 'Q' .. NEW .. created_in(record) .. NO_LEASE
+  local tenant, priority, attempts_max, fingerprint = record:match(RECORD_WORDS, WORDS)
+  local letter, attempt, releases = letter_in(state), tonumber(state:sub(2, 11)), tonumber(releases_in(state))
+  if not tenant or not STATUS[letter] or not attempt or not releases then return nil end
   return {
-    id = id, key = key, status = STATUS[letter], delayed = letter == 'D', renewed = letter == 'B', attempt = attempt, token = token,
-    since = since, lease_until = lease_until, worker = worker, created_at = created_at, expires_at = expires_at,
-    own = own, priority = priority, attempts_max = attempts_max, releases = releases, tenant = tenant, rest = rest,
+    id = id, key = key, record = record, created_at = created_in(record), expires_at = expiry_in(record),
+    tenant = tenant, priority = priority, fingerprint = fingerprint, status = STATUS[letter], delayed = letter == 'D',
+    renewed = letter == 'B', attempt = attempt, token = state:sub(12, 33), since = since_in(state),
+    lease_until = state:sub(50, 65), worker = state:sub(66, 87), releases = releases,
+    attempts_max = attempts_max + releases,
   }
 end
 
@@ -168,7 +189,7 @@ end
 
 -- Queues a task by its time of acceptance, also when it is queued again. The caller writes its record.
 local function enter_line(c, t)
-  t.status, t.token, t.lease_until, t.worker = QUEUED, '-', '-', '-'
+  t.status, t.token, t.lease_until, t.worker = QUEUED, NO_ID, NO_TIME, NO_ID
   t.delayed = tonumber(t.since) > c.now
   if t.delayed then
     add(c, c.due, t.id, next_due(t))
@@ -196,14 +217,14 @@ end
 
 -- The one routine for every end. `dead` marks a dead letter, which keeps its input; the further arguments are
 -- additional fields.
-local function end_task(c, id, tenant, version, created_at, status, record, dead, ...)
+local function end_task(c, id, tenant, version, created_at, status, state, dead, ...)
   local key = c.tasks .. id
   count(c, tenant, version, -1)
   if dead then
-    call('HSET', key, 'status', status, 'record', record, ...)
+    call('HSET', key, 'status', status, 'state', state, ...)
     add(c, tenant_key(c, DEAD, tenant), c.padded .. id, 0)
   else
-    call('HSET', key, 'status', status, 'record', record, 'param_payload', '', ...)
+    call('HSET', key, 'status', status, 'state', state, 'param_payload', '', ...)
   end
   local forgotten = entries(c.forgotten, tenant)
   forgotten[#forgotten + 1] = id .. created_at
@@ -213,12 +234,13 @@ end
 -- Fails a task without a report of an attempt.
 local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.tenant) else leave_line(c, t) end
-  t.status, t.delayed, t.since, t.token, t.lease_until, t.worker = FAILED, false, c.at, '-', '-', '-'
-  local version = t.rest:match('^%S+ (%S+)')
-  end_task(c, t.id, t.tenant, version, t.created_at, FAILED, record_text(t), failure.dead, 'error', failure.json)
+  t.status, t.delayed, t.since, t.token, t.lease_until, t.worker = FAILED, false, c.padded, NO_ID, NO_TIME, NO_ID
+  local version = version_in(t.record)
+  end_task(c, t.id, t.tenant, version, t.created_at, FAILED, state_text(t), failure.dead, 'error', failure.json)
 end
 
--- Allows the task one more attempt, in place of one that does not count.
+-- Allows the task one more attempt, in place of one that does not count. The record's number is not changed: each
+-- release adds one to it.
 local function give_attempt_back(t)
   if tonumber(t.releases) < RELEASES_MAX then
     t.releases = t.releases + 1
@@ -233,9 +255,9 @@ local function requeue_or_fail(c, t, not_before)
     return FAILED
   end
   leave_lease(c, t.id, t.tenant)
-  t.since = text(not_before)
+  t.since = padded(not_before)
   enter_line(c, t)
-  call('HSET', t.key, 'status', QUEUED, 'record', record_text(t))
+  call('HSET', t.key, 'status', QUEUED, 'state', state_text(t))
   c.changed[#c.changed + 1] = t.id
   return QUEUED
 end

@@ -3,34 +3,32 @@
 -- Largest number of tasks examined in one call: expired ones are ended on the way.
 local LOOKED_AT_MAX = 1024
 
--- Pattern of a queued task's record, with the parts that a lease needs: attempts, due time, the unchanged rest, and
--- expiry.
-local WAITING = '^Q (%d+) %S+ (%d+) %S+ %S+ (%d+ (%d+) .*)$'
-
--- Leases the task of a ready entry; returns its id, record and input, or nil.
+-- Leases the task of a ready entry; returns its id, record, state and input, or nil.
 local function lease_one(c, id, token, lease)
   local key = c.tasks .. id
-  local found = try_call('HMGET', key, 'record', 'param_payload')
-  local attempt, since, rest, expires_at = (found[1] or ''):match(WAITING)
-  if not attempt then return nil end
-  if tonumber(expires_at) <= c.now then
+  local found = try_call('HMGET', key, 'record', 'state', 'param_payload')
+  local record, state = found[1], found[2]
+  if not record or state and letter_in(state) ~= 'Q' then return nil end
+  if expiry_in(record) <= c.padded then
     local t = read_task(c, id)
     if t then fail_task(c, t, EXPIRED) end
     return nil
   end
-  if tonumber(since) > c.now then
+  if (state and since_in(state) or created_in(record)) > c.padded then
     -- It became ready before the clock was set back.
     local t = read_task(c, id)
     if t then
       enter_line(c, t)
-      call('HSET', key, 'record', record_text(t))
+      call('HSET', key, 'state', state_text(t))
     end
     return nil
   end
-  local record = 'R ' .. (attempt + 1) .. ' ' .. token .. ' ' .. lease .. ' ' .. rest
-  call('HSET', key, 'status', RUNNING, 'record', record)
+  local attempt, releases = 1, '0'
+  if state then attempt, releases = tonumber(state:sub(2, 11)) + 1, releases_in(state) end
+  state = 'R' .. counted(attempt) .. token .. lease .. releases
+  call('HSET', key, 'status', RUNNING, 'state', state)
   c.changed[#c.changed + 1] = id
-  return { id, record, found[2] or '' }
+  return { id, record, state, found[3] or '' }
 end
 
 -- Returns 1 if the bytes or the tasks to examine ran out before the tokens, otherwise 0, and the leased tasks. With
@@ -38,11 +36,11 @@ end
 define('lease', {}, function(args)
   local c = begin(args)
   local tenant, worker, bytes = args[OWN], args[OWN + 1], tonumber(args[OWN + 3])
-  local lease_until = text(c.now + tonumber(args[OWN + 2]))
+  local lease_until = padded(c.now + tonumber(args[OWN + 2]))
   local most = tonumber(args[OWN + 4])
   local tokens = OWN + 4
   local wanted = tokens + most
-  local lease = c.at .. ' ' .. lease_until .. ' ' .. worker
+  local lease = c.padded .. lease_until .. worker
   local leased, looked_at = {}, 0
   local function full() return #leased >= most or bytes <= 0 or looked_at >= LOOKED_AT_MAX end
   local function try(id)
@@ -51,7 +49,7 @@ define('lease', {}, function(args)
     if task then
       add(c, c.due, id, lease_until)
       leased[#leased + 1] = task
-      bytes = bytes - #task[3]
+      bytes = bytes - #task[4]
     end
   end
   if #args > wanted then
@@ -90,7 +88,7 @@ local HELD_MAX = 10000
 -- lost answer; the latest leases are scanned instead.
 define('held', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local lease_until, bytes = text(c.now + tonumber(args[OWN])), tonumber(args[OWN + 1])
+  local lease_until, bytes = padded(c.now + tonumber(args[OWN])), tonumber(args[OWN + 1])
   local asked, left = {}, #args - OWN - 1
   for at = OWN + 2, #args do asked[args[at]] = true end
   local leased = {}
@@ -99,11 +97,11 @@ define('held', { 'allow-oom' }, function(args)
     local t = read_task(c, id)
     if t and t.status == RUNNING and asked[t.token] then
       t.lease_until = lease_until
-      local record = record_text(t)
-      call('HSET', t.key, 'record', record)
+      local state = state_text(t)
+      call('HSET', t.key, 'state', state)
       add(c, c.due, id, lease_until)
-      leased[#leased + 1] = { id, record, call('HGET', t.key, 'param_payload') or '' }
-      bytes = bytes - #leased[#leased][3]
+      leased[#leased + 1] = { id, t.record, state, call('HGET', t.key, 'param_payload') or '' }
+      bytes = bytes - #leased[#leased][4]
     end
   end
   flush(c)

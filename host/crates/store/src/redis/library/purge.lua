@@ -5,8 +5,8 @@ local function purge_one(c, tenant, id)
   if not t or t.tenant ~= tenant then return 'NONE' end
   if not is_ended(t.status) then return t.status end
   call('UNLINK', t.key)
-  drop(c, tenant_key(c, TASKS, tenant), padded(t.created_at) .. id)
-  drop(c, tenant_key(c, DEAD, tenant), padded(t.since) .. id)
+  drop(c, tenant_key(c, TASKS, tenant), t.created_at .. id)
+  drop(c, tenant_key(c, DEAD, tenant), t.since .. id)
   return 'PURGED'
 end
 

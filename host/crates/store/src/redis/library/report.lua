@@ -1,18 +1,18 @@
 -- Reports on tasks: lease renewals, ends and cancellations. Reports other than the current lease holder's change
 -- nothing.
 
-local function fence(t) return t.attempt .. ' ' .. t.token end
+local function fence(t) return counted(t.attempt) .. t.token end
 
 -- beat: renews leases.
 define('beat', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local lease_until = text(c.now + tonumber(args[OWN]))
+  local lease_until = padded(c.now + tonumber(args[OWN]))
   local answers = {}
   for at = OWN + 1, #args, 2 do
     local t = read_task(c, args[at])
     if t and t.status == RUNNING and fence(t) == args[at + 1] then
       t.lease_until, t.renewed = lease_until, true
-      call('HSET', t.key, 'record', record_text(t))
+      call('HSET', t.key, 'state', state_text(t))
       add(c, c.due, t.id, lease_until)
       answers[#answers + 1] = 1
     else
@@ -22,10 +22,6 @@ define('beat', { 'allow-oom' }, function(args)
   flush(c)
   return answers
 end)
-
--- Pattern of a running task's record, with the parts that an end needs: fence, the unchanged rest, time of acceptance,
--- tenant, and version.
-local HELD = '^[RB] (%d+ %S+) %d+ (%S+ %S+ (%d+) %d+ %S+ %S+ %a+ %d+ %d+ (%S+) %S+ (%S+) .*)$'
 
 -- Ends the attempt, but not the task unless no attempt is left.
 local function give_back(c, id, verdict, delay)
@@ -37,21 +33,22 @@ end
 -- `verdict` is `end`, `dead` for an end that makes a dead letter, `retry` or `release`; for the latter two, `output` is
 -- the delay in milliseconds.
 local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
-  local record = try_call('HGET', c.tasks .. id, 'record')
-  local held, stays, created_at, tenant, version = (type(record) == 'string' and record or ''):match(HELD)
-  if held ~= claim then
-    local t = read_task(c, id)
-    return t and is_ended(t.status) and fence(t) == claim and 'DUPLICATE' or 'STALE'
-  end
+  local found = try_call('HMGET', c.tasks .. id, 'record', 'state')
+  local record, state = found[1], found[2]
+  if not record or not state or claim_in(state) ~= claim then return 'STALE' end
+  local letter, gap = letter_in(state), record:find(' ', WORDS, true)
+  if letter == 'C' or letter == 'F' then return 'DUPLICATE' end
+  if letter ~= 'R' and letter ~= 'B' or not gap then return 'STALE' end
+  local tenant = record:sub(WORDS, gap - 1)
   if verdict == 'retry' or verdict == 'release' then return give_back(c, id, verdict, output) end
   leave_lease(c, id, tenant)
   local status = failure == '' and COMPLETED or FAILED
-  local ended = LETTER[status] .. ' ' .. held .. ' ' .. c.at .. ' ' .. stays .. ' ' .. receipt
-  local more = {}
-  if output ~= '' then more[1], more[2] = 'result', output end
+  local ended = LETTER[status] .. claim .. c.padded .. state:sub(50)
+  local more = { 'receipt', receipt }
+  if output ~= '' then more[3], more[4] = 'result', output end
   if log ~= '' then more[#more + 1], more[#more + 2] = 'log', log end
   if failure ~= '' then more[#more + 1], more[#more + 2] = 'error', failure end
-  end_task(c, id, tenant, version, created_at, status, ended, verdict == 'dead', unpack(more))
+  end_task(c, id, tenant, version_in(record), created_in(record), status, ended, verdict == 'dead', unpack(more))
   return status
 end
 

@@ -22,7 +22,7 @@ local function pass_one(c, id, done)
   elseif t.delayed and tonumber(t.since) <= c.now then
     leave_line(c, t)
     enter_line(c, t)
-    call('HSET', t.key, 'record', record_text(t))
+    call('HSET', t.key, 'state', state_text(t))
     done.promoted = done.promoted + 1
   else
     fail_task(c, t, EXPIRED)
@@ -57,6 +57,7 @@ end
 local ENDED_READ = 10
 -- Sizes of an id, and of an id with its time of acceptance.
 local ID, ENDED_ENTRY = 36, 52
+local ENDED_LETTERS = { C = true, F = true }
 
 -- Removes the tasks of a member, and their index entries.
 local function forget(c, member, keys)
@@ -64,9 +65,11 @@ local function forget(c, member, keys)
   local listed, dead = tenant_key(c, TASKS, tenant), tenant_key(c, DEAD, tenant)
   for at = from, #member, ENDED_ENTRY do
     local id = member:sub(at, at + ID - 1)
-    local known = read_task(c, id)
+    local state = try_call('HGET', c.tasks .. id, 'state')
     -- An id made from an idempotency key can be used again once its record is gone; that task is not yet due.
-    if known and is_ended(known.status) and padded(known.since) == ended_at then keys[#keys + 1] = known.key end
+    if type(state) == 'string' and ENDED_LETTERS[letter_in(state)] and since_in(state) == ended_at then
+      keys[#keys + 1] = c.tasks .. id
+    end
     drop(c, listed, member:sub(at + ID, at + ENDED_ENTRY - 1) .. id)
     drop(c, dead, ended_at .. id)
   end

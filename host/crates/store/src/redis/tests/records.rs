@@ -50,11 +50,11 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     assert_eq!(read("status"), "RUNNING");
     finish(&subject, claim(&leased), end("out")).await;
     assert_eq!((read("status"), read("result"), read("log")), ("COMPLETED".into(), "out".into(), "log".into()));
-    let record = read("record");
-    let now = subject.now().0;
-    assert!(record.starts_with("C 1 "), "{record}");
-    assert!(record.contains(&format!(" {now:016} {} - - normal 3 0 acme f ", now + 3_600_000)), "{record}");
-    assert!(record.contains(" 42 0 0 0 0 0 0 0 0 0 -"), "{record}");
+    let (record, state, now) = (read("record"), read("state"), subject.now().0);
+    assert!(record.starts_with(&format!("{now:016} {:016} ", now + 3_600_000)), "{record}");
+    assert!(record.contains(" acme f normal 3 ") && record.ends_with(" - -"), "{record}");
+    assert!(state.starts_with("C0000000001") && state[33..].starts_with(&format!("{now:016}")), "{state}");
+    assert_eq!(read("receipt"), "42 0 0 0 0 0 0 0 0 0 -");
     assert_eq!(read("param_payload"), "");
 
     let failing = accept(&subject, new_task(&subject, &function)).await;

@@ -1,0 +1,75 @@
+//! The words of a text in a task's hash, which spaces separate. Independent of their meaning, apart from the words that
+//! several texts have.
+
+use std::str::{FromStr, Split};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use fusebox_core::{function::RunLimits, id::TaskId, task::Priority};
+
+use super::records::{NONE, priority};
+use crate::{Error, Result};
+
+/// Words of one record, each read once.
+pub(super) struct Words<'a> {
+    id: TaskId,
+    words: Split<'a, char>,
+}
+
+impl<'a> Words<'a> {
+    /// Starts at the first word.
+    pub(super) fn new(id: TaskId, text: &'a str) -> Self {
+        Self { id, words: text.split(' ') }
+    }
+
+    /// Returns the error of a word that cannot be read.
+    pub(super) fn bad(&self, name: &str) -> Error {
+        Error::Corrupt(format!("{}: {name}", self.id))
+    }
+
+    /// Returns the next word.
+    fn some(&mut self, name: &str) -> Result<&'a str> {
+        self.words.next().ok_or_else(|| self.bad(name))
+    }
+
+    /// Reads the next word.
+    pub(super) fn parsed<T: FromStr>(&mut self, name: &str) -> Result<T> {
+        self.some(name)?.parse().map_err(|_| self.bad(name))
+    }
+
+    /// Reads the next word; `None` if it stands for an absent value.
+    pub(super) fn optional<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
+        match self.some(name)? {
+            NONE => Ok(None),
+            word => word.parse().map(Some).map_err(|_| self.bad(name)),
+        }
+    }
+
+    /// Reads the next word as bytes; `None` if it stands for an absent value.
+    pub(super) fn bytes<const N: usize>(&mut self, name: &str) -> Result<Option<[u8; N]>> {
+        match self.some(name)? {
+            NONE => Ok(None),
+            word => {
+                let bytes = BASE64.decode(word).ok().and_then(|bytes| bytes.try_into().ok());
+                bytes.map(Some).ok_or_else(|| self.bad(name))
+            }
+        }
+    }
+
+    /// Reads a priority.
+    pub(super) fn priority(&mut self) -> Result<Priority> {
+        let word = self.some("priority")?;
+        let known = Priority::HIGHEST_FIRST.into_iter().find(|known| priority(*known) == word);
+        known.ok_or_else(|| self.bad("priority"))
+    }
+
+    /// Reads limits.
+    pub(super) fn limits(&mut self) -> Result<RunLimits> {
+        Ok(RunLimits {
+            fuel: self.parsed("limits")?,
+            wall_ms: self.parsed("limits")?,
+            memory_bytes: self.parsed("limits")?,
+            output_bytes: self.parsed("limits")?,
+            log_bytes: self.parsed("limits")?,
+        })
+    }
+}
