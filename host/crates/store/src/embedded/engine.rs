@@ -3,8 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{DirBuilder, File},
-    os::unix::fs::DirBuilderExt as _,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{
         PoisonError, RwLock, RwLockReadGuard,
@@ -21,13 +21,15 @@ use super::keys::Key;
 use crate::{Error, Result};
 
 mod environment;
+mod folders;
 
 pub(super) use self::environment::Snapshot;
 
-/// Folder of the environment in the engine's directory.
-const FOLDER: &str = "1";
 /// File of an environment that holds everything.
 const FILE: &str = "data.mdb";
+
+/// Size of a file below which it is not worth a copy, in bytes.
+const DENSE_BYTES: u64 = 16 << 20;
 
 /// Shortest time between attempts to open the file again after a failed flush.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -56,46 +58,52 @@ pub(super) type Writes = [BTreeMap<Key, Option<Bytes>>; 3];
 /// Engine over one file.
 pub(super) struct Engine {
     state: RwLock<State>,
-    folder: PathBuf,
+    dir: PathBuf,
     commits: AtomicU64,
     /// Last field, so that the directory is unlocked only after the engine has closed its file.
     _lock: File,
 }
 
 enum State {
-    Open(Environment),
+    Open {
+        environment: Environment,
+        /// Number of the environment's folder.
+        number: u64,
+    },
     /// State after a failed flush, until the file is opened again.
     Closed {
         since: Instant,
+        number: u64,
         /// Event of the last read's end, before which the file cannot be opened again.
         closed: EnvClosingEvent,
     },
 }
 
 impl Engine {
-    /// Names of the folders in the engine's directory.
-    pub(super) const FILES: [&str; 1] = [FOLDER];
+    /// Names of the folders in the directory of an engine that was only just made.
+    pub(super) const FILES: [&str; 1] = ["1"];
 
     /// Opens the engine's file in `dir`. `lock` is held as long as the engine lives.
     pub(super) fn open(dir: &Path, lock: File) -> std::result::Result<Self, String> {
-        let folder = dir.join(FOLDER);
-        let state = RwLock::new(State::Open(Environment::open(&folder)?));
-        Ok(Self { state, folder, commits: AtomicU64::new(0), _lock: lock })
+        let number = folders::keep_newest(dir).map_err(|error| error.to_string())?;
+        let environment = Environment::open(&folders::numbered(dir, number))?;
+        let state = RwLock::new(State::Open { environment, number });
+        Ok(Self { state, dir: dir.to_owned(), commits: AtomicU64::new(0), _lock: lock })
     }
 
     /// Creates the engine's file in an empty directory.
     pub(super) fn make(dir: &Path) -> std::result::Result<(), String> {
-        let folder = dir.join(FOLDER);
-        DirBuilder::new().mode(0o700).create(&folder).map_err(|error| error.to_string())?;
+        let folder = folders::numbered(dir, folders::FIRST);
+        folders::make(&folder).map_err(|error| error.to_string())?;
         Environment::make(&folder)?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| error.to_string())
+        folders::sync(&folder).and_then(|()| folders::sync(dir)).map_err(|error| error.to_string())
     }
 
     /// Writes all of a batch or nothing; it is durable when this returns. Reads go on after a failure, as does the next
     /// batch. After an error, only a read shows if the batch was written.
     pub(super) fn commit(&self, writes: Writes) -> Result<()> {
         let committed = match &*self.state() {
-            State::Open(environment) => environment.commit(writes),
+            State::Open { environment, .. } => environment.commit(writes),
             State::Closed { .. } => return Err(closed()),
         };
         match committed {
@@ -117,10 +125,10 @@ impl Engine {
     /// Closes the file as soon as its last read ends.
     fn close(&self) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(environment) = &*state {
-            let closed = environment.closing();
+        if let State::Open { environment, number } = &*state {
+            let (number, closed) = (*number, environment.closing());
             let since = Instant::now().checked_sub(REOPEN).unwrap_or_else(Instant::now);
-            *state = State::Closed { since, closed };
+            *state = State::Closed { since, number, closed };
         }
     }
 
@@ -129,24 +137,26 @@ impl Engine {
     /// # Errors
     /// Fails if reads of the old state are still under way, or the file cannot be opened now.
     pub(super) fn reopen(&self, now: Instant) -> Result<()> {
-        let closed_event = match &*self.state() {
-            State::Open(_) => return Ok(()),
+        let (number, closed_event) = match &*self.state() {
+            State::Open { .. } => return Ok(()),
             State::Closed { since, .. } if now.saturating_duration_since(*since) < REOPEN => return Err(closed()),
-            State::Closed { closed, .. } => closed.clone(),
+            State::Closed { number, closed, .. } => (*number, closed.clone()),
         };
         let opened = match closed_event.wait_timeout(READS_END) {
-            true => Environment::open(&self.folder).map_err(Error::Unavailable),
+            true => folders::sync(&self.dir)
+                .map_err(unavailable)
+                .and_then(|()| Environment::open(&folders::numbered(&self.dir, number)).map_err(Error::Unavailable)),
             false => Err(closed()),
         };
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match opened {
             Ok(environment) => {
                 tracing::info!("the store is open again");
-                *state = State::Open(environment);
+                *state = State::Open { environment, number };
                 Ok(())
             }
             Err(error) => {
-                *state = State::Closed { since: now, closed: closed_event };
+                *state = State::Closed { since: now, number, closed: closed_event };
                 Err(error)
             }
         }
@@ -158,10 +168,48 @@ impl Engine {
 
     /// Returns the current committed state.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        self.environment()?.0.snapshot()
+    }
+
+    /// Returns the environment and the number of its folder.
+    fn environment(&self) -> Result<(Environment, u64)> {
         match &*self.state() {
-            State::Open(environment) => environment.snapshot(),
+            State::Open { environment, number } => Ok((environment.clone(), *number)),
             State::Closed { .. } => Err(closed()),
         }
+    }
+
+    /// Returns true if more than half of the file is free, and enough to be worth a copy.
+    pub(super) fn is_sparse(&self) -> Result<bool> {
+        let (size, used) = (self.disk_bytes()?, self.environment()?.0.used_bytes()?);
+        Ok(size >= DENSE_BYTES && used < size / 2)
+    }
+
+    /// Copies what is in use into a folder beside the current one. Runs beside reads and writes.
+    pub(super) fn copy(&self) -> Result<()> {
+        let (environment, number) = self.environment()?;
+        let folder = folders::make_copy(&self.dir, number + 1).map_err(unavailable)?;
+        environment.copy(&folder)?;
+        folders::sync(&folder).map_err(unavailable)
+    }
+
+    /// Goes on with the copy, which contains the first `commits` commits, or drops it if there were more since. Reads
+    /// of the old file go on; it is gone from the disk with the last one. Called by the only thread that writes.
+    pub(super) fn replace(&self, commits: u64) -> Result<()> {
+        let (_, before) = self.environment()?;
+        let number = before + 1;
+        if self.commits() != commits {
+            return folders::drop_copy(&self.dir, number).map_err(unavailable);
+        }
+        // Opened first, since a copy with a number counts from then on.
+        let environment = Environment::open(&folders::copy(&self.dir, number)).map_err(Error::Unavailable)?;
+        folders::number_copy(&self.dir, number).map_err(unavailable)?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        *state = State::Open { environment, number };
+        drop(state);
+        // Nothing is written into the new folder while its name may be lost.
+        folders::sync(&self.dir).inspect_err(|_| self.close()).map_err(unavailable)?;
+        fs::remove_dir_all(folders::numbered(&self.dir, before)).map_err(unavailable)
     }
 
     /// Returns the number of commits of this process. Data of a snapshot taken after this is current as long as the
@@ -172,9 +220,14 @@ impl Engine {
 
     /// Returns the size of the file, in bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
-        let metadata = std::fs::metadata(self.folder.join(FILE));
-        Ok(metadata.map_err(|error| Error::Unavailable(error.to_string()))?.len())
+        let (_, number) = self.environment()?;
+        Ok(fs::metadata(folders::numbered(&self.dir, number).join(FILE)).map_err(unavailable)?.len())
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the argument of map_err")]
+fn unavailable(error: io::Error) -> Error {
+    Error::Unavailable(error.to_string())
 }
 
 fn closed() -> Error {
@@ -188,8 +241,70 @@ mod tests {
     fn engine() -> (tempfile::TempDir, Engine) {
         let dir = tempfile::tempdir().unwrap();
         Engine::make(dir.path()).unwrap();
-        let engine = Engine::open(dir.path(), File::create(dir.path().join("lock")).unwrap()).unwrap();
+        let engine = Engine::open(dir.path(), tempfile::tempfile().unwrap()).unwrap();
         (dir, engine)
+    }
+
+    fn value(engine: &Engine) -> Bytes {
+        engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap().unwrap()
+    }
+
+    /// Makes an engine with a large file that holds nothing but a small value.
+    fn sparse() -> (tempfile::TempDir, Engine) {
+        let (dir, engine) = engine();
+        engine.commit(put(vec![1; 32 << 20])).unwrap();
+        assert!(!engine.is_sparse().unwrap());
+        engine.commit(put("small")).unwrap();
+        assert!(engine.is_sparse().unwrap());
+        (dir, engine)
+    }
+
+    fn again(dir: &tempfile::TempDir, engine: Engine) -> Engine {
+        drop(engine);
+        let engine = Engine::open(dir.path(), tempfile::tempfile().unwrap()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        engine
+    }
+
+    #[test]
+    fn space_is_given_back_and_reads_go_on() {
+        let (dir, engine) = sparse();
+        let read = engine.snapshot().unwrap();
+        engine.copy().unwrap();
+        engine.replace(engine.commits()).unwrap();
+        assert!(engine.disk_bytes().unwrap() < 1 << 20);
+        assert_eq!(read.get(Space::Blobs, b"key").unwrap().unwrap(), "small");
+        drop(read);
+        engine.commit(put("after")).unwrap();
+        assert_eq!(value(&engine), "after");
+        let engine = again(&dir, engine);
+        assert_eq!(value(&engine), "after");
+    }
+
+    #[test]
+    fn a_copy_that_misses_a_write_is_dropped() {
+        let (dir, engine) = sparse();
+        let commits = engine.commits();
+        engine.copy().unwrap();
+        engine.commit(put("later")).unwrap();
+        engine.replace(commits).unwrap();
+        assert!(engine.is_sparse().unwrap());
+        assert_eq!(value(&engine), "later");
+        assert_eq!(value(&again(&dir, engine)), "later");
+    }
+
+    #[test]
+    fn a_kill_at_any_point_of_a_compaction_leaves_one_file() {
+        let (dir, engine) = sparse();
+        engine.copy().unwrap();
+        engine.commit(put("before the swap")).unwrap();
+        let engine = again(&dir, engine);
+        assert_eq!(value(&engine), "before the swap");
+        engine.copy().unwrap();
+        folders::number_copy(dir.path(), folders::FIRST + 1).unwrap();
+        let engine = again(&dir, engine);
+        assert_eq!(value(&engine), "before the swap");
+        assert!(engine.disk_bytes().unwrap() < 1 << 20);
     }
 
     fn put(value: impl Into<Bytes>) -> Writes {

@@ -6,6 +6,7 @@
 //! | `open`, `migrate` | the directory: lock, format; its migration from one layout to the next |
 //! | `engine` | the storage engine: LMDB, which nothing else names |
 //! | `keys`, `records` | every key, and the encoding of the values |
+//! | `compaction` | disk space given back while the store is idle |
 //! | `writer` | the single writer thread: group commit |
 //! | `group` | writes of a group that are not committed yet |
 //! | `steps` | the changes that each call makes |
@@ -25,6 +26,7 @@ use crate::{Migrated, Options, Result, Store, hints::Hints, layout::LAYOUT};
 use fusebox_system::clock::Clock;
 
 mod announcements;
+mod compaction;
 mod engine;
 mod functions;
 mod group;

@@ -135,7 +135,6 @@ fn make(dir: &Path, own: u32) -> std::result::Result<(), String> {
     }
     DirBuilder::new().mode(0o700).create(&database).map_err(text)?;
     Engine::make(&database)?;
-    sync(&database).map_err(text)?;
     write_marker(dir, &Marker::of(own))
 }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, thread, time::Instant};
 use fusebox_core::time::Millis;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{engine::Engine, group::Group, starts::Starts, steps::Steps};
+use super::{compaction::Compaction, engine::Engine, group::Group, starts::Starts, steps::Steps};
 use crate::{Error, Options, Result, hints::Hints};
 use fusebox_system::clock::Clock;
 
@@ -91,13 +91,14 @@ impl Drop for Writer {
 
 fn run(
     mut waiting: mpsc::Receiver<Job>,
-    engine: &Engine,
+    engine: &Arc<Engine>,
     hints: &Hints,
     options: Options,
     clock: &Clock,
     mut written_at: Millis,
 ) {
     let mut starts = Starts::default();
+    let mut compaction = Compaction::new(engine, Instant::now());
     while let Some(first) = waiting.blocking_recv() {
         let mut answers = Vec::new();
         let group = engine.reopen(Instant::now()).and_then(|()| Group::new(engine));
@@ -117,6 +118,9 @@ fn run(
             tracing::error!(%error, steps = answers.len(), "a group of steps could not be written");
         }
         answers.into_iter().for_each(|answer| answer(&committed));
+        if let Err(error) = compaction.advance(engine, Instant::now()) {
+            tracing::error!(%error, "disk space could not be given back");
+        }
     }
 }
 

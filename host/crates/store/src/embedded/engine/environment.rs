@@ -5,15 +5,19 @@
 //! its own, therefore each value of the records and blobs ends with one.
 
 use std::{
+    fs::OpenOptions,
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
 use bytes::Bytes;
-use heed::{Database, Env, EnvClosingEvent, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls, types};
+use heed::{
+    CompactionOption, Database, Env, EnvClosingEvent, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls, types,
+};
 use rustix::process::{Resource, getrlimit};
 
-use super::{Space, Writes};
+use super::{FILE, Space, Writes};
 use crate::{Error, Result, embedded::keys::Key};
 
 /// Address space that the file is mapped into, in bytes: the bound of its size. Costs nothing until it is used.
@@ -32,7 +36,8 @@ type Table = Database<types::Bytes, types::Bytes>;
 /// Names of the tables, in the order of [`Space`].
 const TABLES: [&str; 3] = ["records", "blobs", "index"];
 
-/// Open environment.
+/// Open environment; a clone is the same one.
+#[derive(Clone)]
 pub(super) struct Environment {
     env: Env<WithoutTls>,
     tables: [Table; 3],
@@ -96,6 +101,26 @@ impl Environment {
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
         let read = self.env.clone().static_read_txn().map_err(failed)?;
         Ok(Snapshot { read, tables: self.tables })
+    }
+
+    /// Returns the size of the pages in use, in bytes.
+    pub(super) fn used_bytes(&self) -> Result<u64> {
+        let read = self.env.read_txn().map_err(failed)?;
+        let mut bytes = 0;
+        for table in self.tables {
+            let stat = table.stat(&read).map_err(failed)?;
+            let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
+            bytes += pages as u64 * u64::from(stat.page_size);
+        }
+        Ok(bytes)
+    }
+
+    /// Writes the pages in use into a new file of a folder; they are durable when this returns.
+    pub(super) fn copy(&self, folder: &Path) -> Result<()> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(FILE));
+        let mut file = made.map_err(|error| failed(error.into()))?;
+        self.env.copy_to_file(&mut file, CompactionOption::Enabled).map_err(failed)?;
+        file.sync_all().map_err(|error| failed(error.into()))
     }
 
     /// Returns the event of the environment's end, once it and its last snapshot are dropped.
