@@ -20,11 +20,13 @@ pub(super) async fn check(caller: &Caller, own: u32) -> Result<()> {
 }
 
 async fn check_one(caller: &Caller, place: Place, own: u32) -> Result<()> {
-    if marker(caller, place).await?.is_some_and(|text| !text.is_empty()) {
+    if has_marker(caller, place).await? {
         return joined(caller, place, own).await.map(drop);
     }
     match foreign_key(caller, place).await? {
         None => Ok(()),
+        // Another process has just used the store for the first time, and the key is of its making.
+        Some(_) if has_marker(caller, place).await? => joined(caller, place, own).await.map(drop),
         Some(key) => Err(refused(
             caller,
             &format!(
@@ -33,6 +35,10 @@ async fn check_one(caller: &Caller, place: Place, own: u32) -> Result<()> {
             ),
         )),
     }
+}
+
+async fn has_marker(caller: &Caller, place: Place) -> Result<bool> {
+    Ok(marker(caller, place).await?.is_some_and(|text| !text.is_empty()))
 }
 
 /// Announces a process of layout `own`, which a migration that would exclude it then sees.

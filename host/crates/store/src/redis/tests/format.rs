@@ -40,6 +40,17 @@ async fn a_store_names_its_layout_and_each_process_looks_at_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_processes_may_be_the_first_at_a_time() {
+    let server = RedisServer::start(&[]).unwrap();
+    for round in 0..20 {
+        let access = || Access { prefix: format!("round{round}").parse().unwrap(), ..Access::default() };
+        let url = server.url();
+        let first = (0..8).map(|_| RedisStore::connect(&url, access(), OPTIONS));
+        futures_util::future::try_join_all(first).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_redis_with_keys_and_no_layout_is_another_programs() {
     let server = RedisServer::start(&[]).unwrap();
