@@ -18,7 +18,7 @@ use crate::steps::Steps;
 const BATCHES: [usize; 4] = [1, 10, 50, 500];
 const STEPS: [&str; 5] = ["accept", "lease", "finish", "read", "purge"];
 
-/// What the server has used so far: CPU time in microseconds, and bytes of its log.
+/// Use of the server since its start: CPU time in microseconds, and bytes of its log.
 #[derive(Clone, Copy, Default)]
 struct Used {
     cpu_us: f64,

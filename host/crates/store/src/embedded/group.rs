@@ -42,13 +42,13 @@ impl<'a> Group<'a> {
 
     /// Commits all writes of the group or none; they are durable when this returns.
     pub(super) fn commit(self) -> Result<()> {
+        if !self.has_writes() {
+            return Ok(());
+        }
         let Self { engine, committed, writes, .. } = self;
         // Pages that an open snapshot could still read are not reused.
         drop(committed);
-        match writes.iter().all(|writes| writes.is_empty()) {
-            true => Ok(()),
-            false => engine.commit(writes),
-        }
+        engine.commit(writes)
     }
 
     /// Returns true if there is anything to write.

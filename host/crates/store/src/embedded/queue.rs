@@ -9,7 +9,7 @@ use crate::{
     Result, Ticked, Verdict, new_task::REPLAYED_BYTES_MAX,
 };
 
-/// What a step writes of a task beside its payload, roughly, in bytes: its record and its index entries.
+/// Size of a task's record and index entries, which a step writes beside its payload; an estimate, in bytes.
 const TASK_BYTES: usize = 1 << 10;
 
 #[async_trait]

@@ -167,8 +167,9 @@ impl RedisStore {
         server::check(&caller).await?;
         server::check_permissions(&caller, &address).await?;
         format::check(&caller, own).await?;
-        caller.begin().await?;
+        // The marker comes first, so that another process that starts meanwhile finds no key without it.
         format::begin(&caller, own).await?;
+        caller.begin().await?;
         let pubsub = PubSub::start(address, patience);
         // Without wake-ups tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;

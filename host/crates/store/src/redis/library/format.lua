@@ -14,9 +14,7 @@ define('search', { 'no-writes' }, function(args)
   local scanned = call('SCAN', args[OWN], 'COUNT', args[OWN + 1])
   for _, key in ipairs(scanned[2]) do
     for _, name in ipairs({ c.tasks, FUNCTION .. c.tag .. ':', OWN_KEYS }) do
-      -- A process that uses the store for the first time writes its id before the marker.
-      local is_id = key == STORE .. c.tag
-      if not is_id and key:sub(1, #name) == name and key:find(c.tag, 1, true) then return { scanned[1], key } end
+      if key:sub(1, #name) == name and key:find(c.tag, 1, true) then return { scanned[1], key } end
     end
   end
   return { scanned[1], '' }
