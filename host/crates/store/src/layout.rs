@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 pub(crate) mod migrate;
 
 /// Number of the layout that this version writes, in either store. A change of a layout increments it.
-pub(crate) const LAYOUT: u32 = 4;
+pub(crate) const LAYOUT: u32 = 5;
 /// First layout that a release had, or will have: those before are refused, not migrated. Until there is a release it
 /// grows with [`LAYOUT`].
 const FIRST: u32 = LAYOUT;
