@@ -37,7 +37,8 @@ impl FromStr for StoreAddress {
             Some(_) if RedisStore::is_url(text) => Ok(Self::Redis(text.to_owned())),
             Some((scheme, _)) => Err(format!(
                 "there is no store for {scheme}:// addresses: give a directory, redis://HOST:PORT, unix:///PATH, \
-                 redis+sentinel://HOST:PORT/NAME or redis+cluster://HOST:PORT, with rediss for TLS"
+                 redis+sentinel://HOST:PORT/NAME, redis+cluster://HOST:PORT or redis+shard://HOST:PORT,HOST:PORT, with \
+                 rediss for TLS"
             )),
         }
     }

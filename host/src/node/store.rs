@@ -137,7 +137,7 @@ impl ServerStoreArgs {
 /// Store that several processes open.
 #[derive(Clone, Debug, Args)]
 pub struct SharedStoreArgs {
-    /// Address of the store: redis://…, redis+sentinel://… or redis+cluster://…
+    /// Address of the store: redis://…, redis+sentinel://…, redis+cluster://… or redis+shard://…
     #[arg(long, env = "FUSEBOX_STORE", hide_env_values = true, default_value = "redis://127.0.0.1:6379", value_parser = shared_store, value_name = "URL")]
     pub store: StoreAddress,
     /// Options of the store.

@@ -1,8 +1,9 @@
-//! Real Redis servers for tests: a single one, a Sentinel with its servers, or a Cluster, on free ports and in separate
+//! Real Redis servers for tests: a single one, a Sentinel with its servers, a Cluster, or shards, on free ports and in separate
 //! directories. They end when the value is dropped, and also when the test's process is killed: a shell in between
 //! waits for the end of its input and then kills the server. Knows nothing of the stored data.
 
 mod sentinel;
+mod shards;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -17,7 +18,10 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-pub use self::sentinel::RedisSentinel;
+pub use self::{
+    sentinel::RedisSentinel,
+    shards::{RedisShards, shards_url},
+};
 use crate::eventually_blocking;
 
 /// Maximum time until a server responds, on a busy machine.

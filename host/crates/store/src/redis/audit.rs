@@ -67,7 +67,12 @@ async fn some(caller: &Caller, place: Place, cursor: &str) -> Result<(String, Au
     let audited = Audited { requeued: answers::number(requeued)?, lapsing: answers::number(lapsing)? };
     if audited != Audited::default() {
         let Audited { requeued, lapsing } = audited;
-        tracing::warn!(redis = caller.shown(), requeued, lapsing, "restored tasks that were missing from the indexes");
+        tracing::warn!(
+            redis = caller.shown_at(place),
+            requeued,
+            lapsing,
+            "restored tasks that were missing from the indexes"
+        );
     }
     Ok((answers::text(next)?, audited))
 }

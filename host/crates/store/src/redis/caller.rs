@@ -9,15 +9,17 @@ use super::{
     errors::Trouble,
     keys::{self, Layout, Place},
     library::Library,
-    link::Link,
+    link::{Link, Patience},
     mark::Mark,
 };
 use crate::{Error, Options, Result};
 use fusebox_system::clock::Clock;
 
-/// Makes calls over a link.
+/// Makes calls, each over the link to the server of its place.
 pub(super) struct Caller {
-    link: Link,
+    /// A link for each server of [`Place::server`].
+    links: Vec<Link>,
+    shown: String,
     library: Library,
     layout: Layout,
     options: Options,
@@ -28,6 +30,7 @@ pub(super) struct Caller {
 
 /// Call to be made.
 pub(super) struct Call {
+    place: Place,
     command: Cmd,
     again: bool,
 }
@@ -55,10 +58,36 @@ impl Call {
 }
 
 impl Caller {
-    /// Creates a caller over a link.
-    pub(super) fn new(link: Link, layout: Layout, address: &Address, options: Options, clock: Option<Clock>) -> Self {
-        let channels = keys::channel_suffix(address.database);
-        Self { link, library: Library::new(address.access.prefix), layout, options, channels, clock }
+    /// Creates a caller with a link for each server.
+    pub(super) fn new(
+        address: &Address,
+        layout: Layout,
+        patience: Patience,
+        options: Options,
+        clock: Option<Clock>,
+    ) -> Self {
+        let links = address.links().into_iter().enumerate().map(|(server, address)| {
+            let first = layout.all().find(|place| place.server() == server).unwrap_or_else(|| layout.shared());
+            Link::new(address, first.store(), patience)
+        });
+        Self {
+            links: links.collect(),
+            shown: address.to_string(),
+            library: Library::new(address.access.prefix),
+            layout,
+            options,
+            channels: keys::channel_suffix(address.database),
+            clock,
+        }
+    }
+
+    /// Returns the links, in the order of the servers.
+    pub(super) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    fn link(&self, place: Place) -> &Link {
+        &self.links[place.server()]
     }
 
     /// Returns the distribution of keys.
@@ -73,19 +102,24 @@ impl Caller {
 
     /// Returns the servers, for display.
     pub(super) fn shown(&self) -> &str {
-        self.link.shown()
+        &self.shown
+    }
+
+    /// Returns the server of a place, for display.
+    pub(super) fn shown_at(&self, place: Place) -> &str {
+        self.link(place).shown()
     }
 
     /// Returns true if the store is known to have lost its data.
     #[cfg(test)]
     pub(super) fn is_lost(&self) -> bool {
-        self.link.mark().is_lost()
+        self.links.iter().any(|link| link.mark().is_lost())
     }
 
-    /// Returns the calls that must fail.
+    /// Returns the calls to the first server that must fail.
     #[cfg(test)]
-    pub(super) const fn faults(&self) -> &super::tests::calls::Faults {
-        &self.link.faults
+    pub(super) fn faults(&self) -> &super::tests::calls::Faults {
+        &self.links[0].faults
     }
 
     /// Starts a call of a function at a place.
@@ -94,32 +128,38 @@ impl Caller {
         command.arg(self.library.function(function)).arg(1).arg(place.route());
         let now = self.clock.as_ref().map(|clock| clock.now().0.to_string()).unwrap_or_default();
         command.arg(place.tag()).arg(now).arg(&self.channels).arg(self.options.ended_ttl_ms);
-        Call { command, again: true }
+        Call { place, command, again: true }
     }
 
     /// Makes a call. Loads the library and repeats the call once if the library is missing.
     pub(super) async fn ask(&self, call: Call) -> Result<Value> {
-        match self.link.send(&call.command, call.again).await {
+        let link = self.link(call.place);
+        match link.send(&call.command, call.again).await {
             Err((Trouble::NoLibrary, _)) => {
-                self.load().await?;
-                self.link.send(&call.command, call.again).await.map_err(|(_, error)| error)
+                self.load(link).await?;
+                link.send(&call.command, call.again).await.map_err(|(_, error)| error)
             }
             answer => answer.map_err(|(_, error)| error),
         }
     }
 
-    /// Sends a plain command.
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value> {
-        self.link.send(command, true).await.map_err(|(_, error)| error)
+    /// Sends a plain command about the keys of a place.
+    pub(super) async fn send(&self, place: Place, command: &Cmd) -> Result<Value> {
+        self.link(place).ask(command).await
     }
 
-    /// Loads the library, on every master of a Cluster. An existing library of the same name has the same content.
-    async fn load(&self) -> Result<()> {
+    /// Sends a plain command to every server, and returns the answers in the order of the servers.
+    pub(super) async fn send_all(&self, command: &Cmd) -> Result<Vec<Value>> {
+        futures_util::future::try_join_all(self.links.iter().map(|link| link.ask(command))).await
+    }
+
+    /// Loads the library over a link, on every master of a Cluster. An existing library of the same name has the same content.
+    async fn load(&self, link: &Link) -> Result<()> {
         let mut command = redis::cmd("FUNCTION");
         command.arg("LOAD").arg(self.library.code());
-        match self.send(&command).await {
+        match link.ask(&command).await {
             Ok(_) => {
-                tracing::info!(redis = self.shown(), library = self.library.function(""), "loaded the library");
+                tracing::info!(redis = link.shown(), library = self.library.function(""), "loaded the library");
                 Ok(())
             }
             Err(Error::Unavailable(reason)) if reason.contains("already exists") => Ok(()),
@@ -134,20 +174,24 @@ impl Caller {
     /// [`Error::Emptied`] if the store has lost its data, and the errors of every call.
     pub(super) async fn check(&self) -> Result<()> {
         let ids = self.ask_all(|place| self.call(place, "ping")).await?;
-        self.link.mark().compare(&ids)
+        self.links.iter().zip(ids).try_for_each(|(link, ids)| link.mark().compare(&ids))
     }
 
     /// Writes the store's ids where there are none, and remembers the ids.
     pub(super) async fn begin(&self) -> Result<()> {
         let fresh = Mark::fresh();
         let ids = self.ask_all(|place| self.call(place, "begin").arg(&fresh)).await?;
-        self.link.mark().remember(ids);
+        self.links.iter().zip(ids).for_each(|(link, ids)| link.mark().remember(ids));
         Ok(())
     }
 
-    /// Makes a call at every place and returns the texts of the answers.
-    async fn ask_all(&self, call: impl Fn(Place) -> Call) -> Result<Vec<String>> {
+    /// Makes a call at every place and returns the texts of each server's answers.
+    async fn ask_all(&self, call: impl Fn(Place) -> Call) -> Result<Vec<Vec<String>>> {
         let asked = self.layout.all().map(|place| self.ask(call(place)));
-        futures_util::future::join_all(asked).await.into_iter().map(|answer| answers::text(answer?)).collect()
+        let mut texts = vec![Vec::new(); self.links.len()];
+        for (place, answer) in self.layout.all().zip(futures_util::future::join_all(asked).await) {
+            texts[place.server()].push(answers::text(answer?)?);
+        }
+        Ok(texts)
     }
 }

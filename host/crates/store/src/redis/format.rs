@@ -28,7 +28,7 @@ async fn check_one(caller: &Caller, place: Place, own: u32) -> Result<()> {
         // Another process has just used the store for the first time, and the key is of its making.
         Some(_) if has_marker(caller, place).await? => joined(caller, place, own).await.map(drop),
         Some(key) => Err(refused(
-            caller,
+            caller.shown_at(place),
             &format!(
                 "it has no layout, but keys of an older version of Fusebox or of another program, such as {key:?}: use an \
                  empty Redis, another database, or --store-prefix"
@@ -90,7 +90,7 @@ pub(super) async fn shown(caller: &Caller, own: u32) -> Result<String> {
 async fn joined(caller: &Caller, place: Place, own: u32) -> Result<Option<(String, Marker)>> {
     let text = marker(caller, place).await?.unwrap_or_default();
     let joined = Marker::read(&text).and_then(|marker| marker.join(own));
-    let joined = joined.map_err(|reason| refused(caller, &reason))?;
+    let joined = joined.map_err(|reason| refused(caller.shown_at(place), &reason))?;
     Ok(joined.map(|raised| (text, raised)))
 }
 
@@ -98,7 +98,7 @@ async fn joined(caller: &Caller, place: Place, own: u32) -> Result<Option<(Strin
 pub(super) async fn marker(caller: &Caller, place: Place) -> Result<Option<String>> {
     let mut command = redis::cmd("GET");
     command.arg(place.marker());
-    answers::optional_text(caller.send(&command).await?)
+    answers::optional_text(caller.send(place, &command).await?)
 }
 
 /// Replaces the marker of a place; has no effect if it is not `from`, which is empty for none.
@@ -122,6 +122,7 @@ async fn foreign_key(caller: &Caller, place: Place) -> Result<Option<String>> {
     }
 }
 
-fn refused(caller: &Caller, reason: &str) -> Error {
-    Error::Refused(format!("cannot use the store in Redis at {}: {reason}", caller.shown()))
+/// Returns the error of a store that cannot be used, with what to do.
+pub(super) fn refused(shown: &str, reason: &str) -> Error {
+    Error::Refused(format!("cannot use the store in Redis at {shown}: {reason}"))
 }

@@ -120,8 +120,9 @@ impl Functions for RedisStore {
 
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
         let mut command = redis::cmd("HGET");
-        command.arg(self.caller.layout().shared().module(digest)).arg("wasm");
-        answers::bytes(self.caller.send(&command).await?)
+        let shared = self.caller.layout().shared();
+        command.arg(shared.module(digest)).arg("wasm");
+        answers::bytes(self.caller.send(shared, &command).await?)
     }
 }
 
@@ -157,8 +158,9 @@ pub(super) async fn collect(caller: &Caller) -> Result<()> {
 /// Returns the grants of a version, deleted or not.
 pub(super) async fn grants(caller: &Caller, function: FunctionId) -> Result<Grants> {
     let mut command = redis::cmd("HGET");
-    command.arg(caller.layout().shared().function(function)).arg("grants");
-    let text = answers::optional_text(caller.send(&command).await?)?;
+    let shared = caller.layout().shared();
+    command.arg(shared.function(function)).arg("grants");
+    let text = answers::optional_text(caller.send(shared, &command).await?)?;
     versions::grants(text.as_deref()).ok_or_else(|| answers::unexpected("a version's grants"))
 }
 

@@ -36,8 +36,9 @@ impl Identity for RedisStore {
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {
         let mut command = redis::cmd("HVALS");
-        command.arg(self.caller.layout().shared().accounts());
-        let records = answers::list(self.caller.send(&command).await?)?;
+        let shared = self.caller.layout().shared();
+        command.arg(shared.accounts());
+        let records = answers::list(self.caller.send(shared, &command).await?)?;
         let tenants: Result<Vec<_>> = records.into_iter().map(|record| from_json(&answers::text(record)?)).collect();
         Ok(Tenant::with_default(tenants?))
     }
@@ -52,7 +53,7 @@ impl Identity for RedisStore {
         for _ in 0..CHANGES_MAX {
             let mut command = redis::cmd("HGET");
             command.arg(shared.accounts()).arg(tenant.as_str());
-            let read = answers::optional_text(self.caller.send(&command).await?)?;
+            let read = answers::optional_text(self.caller.send(shared, &command).await?)?;
             let known = match &read {
                 Some(read) => from_json(read)?,
                 None if *tenant == TenantId::default_tenant() => Tenant::default_tenant(),
@@ -123,8 +124,9 @@ impl Identity for RedisStore {
 
     async fn has_keys(&self) -> Result<bool> {
         let mut command = redis::cmd("EXISTS");
-        command.arg(self.caller.layout().shared().keyed());
-        Ok(answers::number(self.caller.send(&command).await?)? > 0)
+        let shared = self.caller.layout().shared();
+        command.arg(shared.keyed());
+        Ok(answers::number(self.caller.send(shared, &command).await?)? > 0)
     }
 
     fn identity_changes(&self) -> watch::Receiver<u64> {

@@ -25,6 +25,7 @@
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
 //! | `fusebox:store` | string | random id of the store; a missing or other id shows that the store was emptied |
 //! | `fusebox:layout` | string | layout of the store, as readable text |
+//! | `fusebox:shard` | string | number of a server among those of `redis+shard://`, and the id of the store |
 //! | `fusebox:layouts` | sorted set | layouts of the processes that use the store, by the time they were last seen |
 //! | `fusebox:keyed` | string | exists once an API key was ever made; requests then need a key |
 //! | `fusebox:values:<tenant>:<name>` | hash | values of a function's namespace, each with its revision and expiry |
@@ -39,7 +40,8 @@
 //!
 //! On a Cluster the first word is followed by a hash tag: `task{p0c}:<id>`. All keys of a task are in the slot of its
 //! partition, so that one function call reaches them; functions, API keys and workers share one other slot; the values
-//! and settings of a function are in the slot of a partition chosen by its tenant and name.
+//! and settings of a function are in the slot of a partition chosen by its tenant and name. Shards have the names of a
+//! Cluster: the servers have the partitions in turn, and the first one also what is in the other slot.
 
 use fusebox_core::{
     id::{FunctionId, ModuleDigest, TaskId},
@@ -58,6 +60,7 @@ const ACCOUNTS: &str = "fusebox:accounts";
 const KEYED: &str = "fusebox:keyed";
 const STORE: &str = "fusebox:store";
 const MARKER: &str = "fusebox:layout";
+const SHARD: &str = "fusebox:shard";
 
 /// Names that the library receives as constants.
 pub(super) const CONSTANTS: [(&str, &str); 37] = [
@@ -119,9 +122,12 @@ pub(super) const CANCELLED_CHANNEL: &str = "fusebox:cancelled";
 /// Channel for changes of tenants and API keys; its messages are empty.
 pub(super) const IDENTITY_CHANNEL: &str = "fusebox:identity";
 
+/// Number of partitions of a store on several servers.
+pub(super) const PARTITIONS: usize = 16;
+
 /// Hash tags of the partitions. The letters are chosen so that each tag is in its own sixteenth of the slots, which
 /// gives Clusters of any size an even share of the partitions per node.
-const TAGS: [&str; 16] = [
+const TAGS: [&str; PARTITIONS] = [
     "{p0c}", "{p1ab}", "{p2bb}", "{p3ba}", "{p4db}", "{p5da}", "{p6d}", "{p7fa}", "{p8fd}", "{p9fc}", "{p10c}",
     "{p11dc}", "{p12fa}", "{p13fb}", "{p14ac}", "{p15ad}",
 ];
@@ -132,9 +138,15 @@ const SHARED_TAG: &str = "{fusebox}";
 pub(super) struct Place {
     prefix: &'static str,
     tag: &'static str,
+    server: usize,
 }
 
 impl Place {
+    /// Returns the index of the server with the keys, among those that are connected to on their own.
+    pub(super) const fn server(self) -> usize {
+        self.server
+    }
+
     /// Returns the hash tag; empty if there is only one place.
     pub(super) const fn tag(self) -> &'static str {
         self.tag
@@ -194,23 +206,57 @@ impl Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     prefix: &'static str,
-    is_partitioned: bool,
+    spread: Spread,
+}
+
+/// Spread of keys over servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
+    /// All on one.
+    Whole,
+    /// As the Cluster has the slots.
+    Cluster,
+    /// Over this number of servers.
+    Shards(usize),
 }
 
 impl Layout {
     /// One place for all keys, and names without a tag.
     pub(super) const fn whole(prefix: Prefix) -> Self {
-        Self { prefix: prefix.as_str(), is_partitioned: false }
+        Self { prefix: prefix.as_str(), spread: Spread::Whole }
     }
 
     /// Sixteen partitions of tasks, and one place for everything else.
     pub(super) const fn partitioned(prefix: Prefix) -> Self {
-        Self { prefix: prefix.as_str(), is_partitioned: true }
+        Self { prefix: prefix.as_str(), spread: Spread::Cluster }
+    }
+
+    /// As [`Self::partitioned`], over servers without a Cluster.
+    pub(super) const fn sharded(prefix: Prefix, servers: usize) -> Self {
+        Self { prefix: prefix.as_str(), spread: Spread::Shards(servers) }
+    }
+
+    /// Returns the name of the layout's marker in a store on one server.
+    pub(super) fn whole_marker(self) -> String {
+        self.named(MARKER)
     }
 
     /// Returns true if there are partitions.
     pub(super) const fn is_partitioned(self) -> bool {
-        self.is_partitioned
+        !matches!(self.spread, Spread::Whole)
+    }
+
+    /// Returns true if a Cluster has the partitions.
+    pub(super) const fn is_cluster(self) -> bool {
+        matches!(self.spread, Spread::Cluster)
+    }
+
+    /// Returns the number of servers that are connected to on their own.
+    pub(super) const fn servers(self) -> usize {
+        match self.spread {
+            Spread::Whole | Spread::Cluster => 1,
+            Spread::Shards(servers) => servers,
+        }
     }
 
     /// Returns the full name of an index without a tag, or of a channel.
@@ -218,43 +264,51 @@ impl Layout {
         format!("{}{name}", self.prefix)
     }
 
-    const fn place(self, tag: &'static str) -> Place {
-        Place { prefix: self.prefix, tag }
+    /// Returns the name of the claim of a server among several.
+    pub(super) fn claim(self) -> String {
+        self.named(SHARD)
+    }
+
+    /// Returns the place of a partition.
+    const fn place(self, partition: usize) -> Place {
+        let tag = if self.is_partitioned() { TAGS[partition] } else { "" };
+        Place { prefix: self.prefix, tag, server: partition % self.servers() }
     }
 
     /// Returns the places with tasks.
     pub(super) fn places(self) -> impl Iterator<Item = Place> + Clone {
-        let tags = if self.is_partitioned { &TAGS[..] } else { &[""][..] };
-        tags.iter().map(move |tag| self.place(tag))
+        let partitions = if self.is_partitioned() { PARTITIONS } else { 1 };
+        (0..partitions).map(move |partition| self.place(partition))
     }
 
     /// Returns every place once.
     pub(super) fn all(self) -> impl Iterator<Item = Place> + Clone {
-        self.places().chain(self.is_partitioned.then(|| self.shared()))
+        self.places().chain(self.is_partitioned().then(|| self.shared()))
     }
 
     /// Returns the partition of a task: the low four bits of its id.
     pub(super) fn partition(self, task: TaskId) -> usize {
-        if self.is_partitioned { usize::from(task.as_bytes()[15] & 0x0f) } else { 0 }
+        if self.is_partitioned() { usize::from(task.as_bytes()[15] & 0x0f) } else { 0 }
     }
 
     /// Returns the place of a task.
     pub(super) fn of(self, task: TaskId) -> Place {
-        self.place(if self.is_partitioned { TAGS[self.partition(task)] } else { "" })
+        self.place(self.partition(task))
     }
 
     /// Returns the place of a function's values and settings.
     pub(super) fn of_function(self, tenant: &TenantId, function: &FunctionName) -> Place {
-        if !self.is_partitioned {
-            return self.place("");
+        if !self.is_partitioned() {
+            return self.shared();
         }
         let text = format!("{tenant}:{function}");
-        self.place(TAGS[library::hash(text.as_bytes()) as usize % TAGS.len()])
+        self.place(library::hash(text.as_bytes()) as usize % PARTITIONS)
     }
 
     /// Returns the place of functions, tenants, API keys and workers.
     pub(super) const fn shared(self) -> Place {
-        self.place(if self.is_partitioned { SHARED_TAG } else { "" })
+        let tag = if self.is_partitioned() { SHARED_TAG } else { "" };
+        Place { prefix: self.prefix, tag, server: 0 }
     }
 }
 
@@ -306,5 +360,14 @@ mod tests {
             assert_eq!(place.tag(), TAGS[usize::from(partition)]);
             assert!(place.task(task).starts_with(&format!("task{}:", place.tag())));
         }
+    }
+
+    #[test]
+    fn shards_have_the_partitions_of_a_cluster_in_turn() {
+        let (cluster, shards) = (Layout::partitioned(Prefix::default()), Layout::sharded(Prefix::default(), 3));
+        let servers: Vec<_> = shards.places().map(Place::server).collect();
+        assert_eq!(servers, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
+        assert!(cluster.all().map(Place::tag).eq(shards.all().map(Place::tag)));
+        assert_eq!((shards.shared().server(), shards.servers(), cluster.servers()), (0, 3, 1));
     }
 }

@@ -77,14 +77,14 @@ impl Kv for RedisStore {
     async fn setting(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<Option<Bytes>> {
         let mut command = redis::cmd("HGET");
         command.arg(self.key(of, kind)).arg(name.as_str());
-        answers::bytes(self.caller.send(&command).await?)
+        answers::bytes(self.caller.send(self.place(of), &command).await?)
     }
 
     async fn settings(&self, of: &Namespace, kind: SettingKind) -> Result<Vec<(SettingName, Bytes)>> {
         let mut command = redis::cmd("HGETALL");
         command.arg(self.key(of, kind));
         let mut settings = Vec::new();
-        for (name, value) in pairs(self.caller.send(&command).await?)? {
+        for (name, value) in pairs(self.caller.send(self.place(of), &command).await?)? {
             let name = answers::text(name)?.parse().map_err(|_| answers::unexpected("a setting's name"))?;
             settings.push((name, answers::bytes(value)?.ok_or_else(|| answers::unexpected("a setting"))?));
         }
@@ -111,7 +111,7 @@ impl Kv for RedisStore {
     async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {
         let mut command = redis::cmd("HDEL");
         command.arg(self.key(of, kind)).arg(name.as_str());
-        Ok(answers::number(self.caller.send(&command).await?)? > 0)
+        Ok(answers::number(self.caller.send(self.place(of), &command).await?)? > 0)
     }
 
     async fn forget(&self, of: &Namespace) -> Result<()> {

@@ -116,6 +116,11 @@ impl Link {
         &self.mark
     }
 
+    /// Sends a plain command.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value> {
+        self.send(command, true).await.map_err(|(_, error)| error)
+    }
+
     /// As [`Link::send_now`], except that tests can make calls fail.
     pub(super) async fn send(&self, command: &Cmd, again: bool) -> std::result::Result<Value, (Trouble, Error)> {
         #[cfg(test)]
@@ -214,7 +219,7 @@ impl Link {
                     Err(_) => Err(errors::silent_at_opening(&self.shown)),
                 }
             }
-            Kind::Node | Kind::Sentinel { .. } => {
+            Kind::Node | Kind::Sentinel { .. } | Kind::Shards => {
                 let client = client(&self.address, self.patience).await?;
                 let mut connection = Connection::Node(open_node(&client, self.patience).await?);
                 self.look_for_loss(&mut connection).await;
@@ -269,7 +274,7 @@ impl State {
 pub(super) async fn client(address: &Address, patience: Patience) -> Result<Client> {
     let host = match &address.kind {
         Kind::Sentinel { service } => sentinel::master(address, service, patience.connect).await?,
-        Kind::Node | Kind::Cluster => address.first()?,
+        Kind::Node | Kind::Cluster | Kind::Shards => address.first()?,
     };
     address.server(host)
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(caller: &Caller) -> Result<Migrated> {
 #[async_trait]
 impl Part for Partition<'_> {
     fn shown(&self) -> String {
-        format!("Redis at {}", self.caller.shown())
+        format!("Redis at {}", self.caller.shown_at(self.place))
     }
 
     async fn marker(&self) -> Result<Option<String>> {

@@ -1,5 +1,6 @@
-//! The store in Redis 7.0 or newer: one server, the master of a Sentinel setup, or a Cluster, shared by any number of
-//! hosts. Each step is one call of a Lua function, during which Redis performs no other command.
+//! The store in Redis 7.0 or newer: one server, the master of a Sentinel setup, a Cluster, or several servers without
+//! one, shared by any number of hosts. Each step is one call of a Lua function, during which Redis performs no other
+//! command.
 //!
 //! | file | holds |
 //! |---|---|
@@ -7,6 +8,7 @@
 //! | `link`, `sentinel`, `errors` | the connection: reopened after a loss, and never waited for without a bound |
 //! | `mark` | detection of a store that lost its data |
 //! | `format`, `migrate` | the layout of the store: its marker, and the refusal of unknown ones; the migration to the next |
+//! | `shards` | the claims of several servers without a Cluster, which prove their order |
 //! | `server`, `permissions` | checks of the server and of its user's permissions |
 //! | `keys`, `records`, `states`, `words`, `versions` | every name in Redis, and the encoding of tasks and versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
@@ -69,6 +71,7 @@ mod records;
 mod report;
 mod sentinel;
 mod server;
+mod shards;
 mod states;
 mod tasks;
 #[cfg(test)]
@@ -89,7 +92,7 @@ pub struct RedisStore {
     caller: Arc<Caller>,
     pubsub: PubSub,
     counted: Arc<Counted>,
-    /// `None` on a Cluster, where a partition that does not answer must not delay the others.
+    /// `None` on a Cluster and on shards, where a partition that does not answer must not delay the others.
     batcher: Option<Batcher>,
     cache: VersionCache,
     audit: Audit,
@@ -111,7 +114,8 @@ impl RedisStore {
     }
 
     /// Connects to the Redis at a URL: `redis://host:port`, `unix:///path`,
-    /// `redis+sentinel://host:port,host:port/service` or `redis+cluster://host:port,host:port`.
+    /// `redis+sentinel://host:port,host:port/service`, `redis+cluster://host:port,host:port` or
+    /// `redis+shard://host:port,host:port`.
     ///
     /// # Errors
     /// [`Error::Address`] if the URL is invalid, [`Error::Unreachable`] if nothing answers there, [`Error::Refused`] if
@@ -167,10 +171,11 @@ impl RedisStore {
         server::check(&caller).await?;
         server::check_permissions(&caller, &address).await?;
         format::check(&caller, own).await?;
-        // The marker comes first, so that another process that starts meanwhile finds no key without it.
+        shards::begin(&caller).await?;
+        // The marker is the first key of a place, so that another process that starts meanwhile finds no key without it.
         format::begin(&caller, own).await?;
         caller.begin().await?;
-        let pubsub = PubSub::start(address, patience);
+        let pubsub = PubSub::start(&address, patience);
         // Without wake-ups tasks still run, only later: no reason to refuse to start.
         let _ = tokio::time::timeout(patience.answer, pubsub.listening()).await;
         let audit = Audit::new(&caller);
@@ -188,7 +193,7 @@ impl RedisStore {
     }
 }
 
-/// Connects without making a call.
+/// Connects without making a call of a function, and refuses servers that do not belong together.
 async fn reach(
     url: &str,
     access: Access,
@@ -201,16 +206,18 @@ async fn reach(
     let layout = match address.kind {
         Kind::Node | Kind::Sentinel { .. } => Layout::whole(prefix),
         Kind::Cluster => Layout::partitioned(prefix),
+        Kind::Shards => Layout::sharded(prefix, address.hosts.len()),
     };
-    let link = Link::new(address.clone(), layout.shared().store(), patience);
-    link.connect().await.map_err(|error| unreachable(&address, error))?;
-    let caller = Caller::new(link, layout, &address, options, clock);
+    let caller = Caller::new(&address, layout, patience, options, clock);
+    let connect = async |link: &Link| link.connect().await.map_err(|error| unreachable(link.shown(), error));
+    futures_util::future::try_join_all(caller.links().iter().map(connect)).await?;
+    shards::check(&caller).await?;
     Ok((address, caller))
 }
 
-fn unreachable(address: &Address, error: Error) -> Error {
+fn unreachable(address: &str, error: Error) -> Error {
     let Error::Unavailable(reason) = error else { return error };
-    let address = address.to_string();
+    let address = address.to_owned();
     let reason = match reason.strip_prefix(&format!("Redis at {address} ")) {
         Some(rest) => format!("it {rest}"),
         None => reason,

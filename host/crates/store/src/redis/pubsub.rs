@@ -34,11 +34,16 @@ const LOOK_DEAF: Duration = Duration::from_millis(250);
 /// Listener for messages. Dropping it stops the listening.
 pub(super) struct PubSub {
     hints: Arc<Hints>,
+    ears: Vec<Ear>,
+}
+
+/// Listener for the messages of one server, or of a Cluster.
+struct Ear {
     hears: watch::Receiver<bool>,
     tasks: [JoinHandle<()>; 2],
 }
 
-impl Drop for PubSub {
+impl Drop for Ear {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -46,20 +51,25 @@ impl Drop for PubSub {
 
 impl PubSub {
     /// Starts to listen. Messages sent after [`Self::listening`] returns are received.
-    pub(super) fn start(address: Address, patience: Patience) -> Self {
+    pub(super) fn start(address: &Address, patience: Patience) -> Self {
         let hints = Hints::new();
-        let (tell, hears) = watch::channel(false);
-        let tasks = [
-            tokio::spawn(run(address, patience, hints.clone(), tell)),
-            tokio::spawn(wake_the_deaf(hints.clone(), hears.clone())),
-        ];
-        Self { hints, hears, tasks }
+        let ears = address.links().into_iter().map(|address| {
+            let (tell, hears) = watch::channel(false);
+            let tasks = [
+                tokio::spawn(run(address, patience, hints.clone(), tell)),
+                tokio::spawn(wake_the_deaf(hints.clone(), hears.clone())),
+            ];
+            Ear { hears, tasks }
+        });
+        Self { ears: ears.collect(), hints }
     }
 
-    /// Waits until it listens.
+    /// Waits until it listens to every server.
     pub(super) async fn listening(&self) {
-        // The sender is dropped together with this struct.
-        let _ = self.hears.clone().wait_for(|hears| *hears).await;
+        for ear in &self.ears {
+            // The sender is dropped together with this struct.
+            let _ = ear.hears.clone().wait_for(|hears| *hears).await;
+        }
     }
 
     /// Returns the registry of waiters.
@@ -134,7 +144,7 @@ async fn listen(address: &Address, at: usize, patience: Patience, hints: &Hints,
 /// turn.
 async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Client> {
     match &address.kind {
-        Kind::Node | Kind::Sentinel { .. } => link::client(address, patience).await,
+        Kind::Node | Kind::Sentinel { .. } | Kind::Shards => link::client(address, patience).await,
         Kind::Cluster => {
             let host = address.hosts.get(at % address.hosts.len().max(1)).cloned();
             address.server(host.map_or_else(|| address.first(), Ok)?)

@@ -39,8 +39,9 @@ pub(super) async fn bytes(caller: &Caller, tenant: &TenantId, task: TaskId, name
 
 async fn fields(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Value>> {
     let mut command = redis::cmd("HMGET");
-    command.arg(caller.layout().of(task).task(task)).arg(names);
-    answers::list(caller.send(&command).await?)
+    let place = caller.layout().of(task);
+    command.arg(place.task(task)).arg(names);
+    answers::list(caller.send(place, &command).await?)
 }
 
 /// Decodes a task; `None` if it does not exist or belongs to another tenant.

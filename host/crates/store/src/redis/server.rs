@@ -7,6 +7,7 @@ use super::{
     address::Address,
     answers,
     caller::Caller,
+    format,
     keys::{Layout, SEED_CHANNEL},
     permissions,
 };
@@ -57,23 +58,38 @@ pub(super) async fn check_permissions(caller: &Caller, address: &Address) -> Res
 
 /// Reads the servers' information. Writes nothing.
 pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
-    let info = caller.send(&redis::cmd("INFO")).await?;
-    let infos: Vec<String> = match info {
-        // A Cluster returns one text per master.
-        Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
-        info => vec![text(info)],
-    };
-    let mut advice = Vec::new();
-    for info in &infos {
-        judge(caller.shown(), caller.layout(), info)?;
-        if field(info, "aof_enabled") == Some("0") {
-            advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
+    let answers = caller.send_all(&redis::cmd("INFO")).await?;
+    let (mut summary, mut advice, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+    for (link, info) in caller.links().iter().zip(answers) {
+        let infos: Vec<String> = match info {
+            // A Cluster returns one text per master.
+            Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
+            info => vec![text(info)],
+        };
+        for info in &infos {
+            judge(link.shown(), caller.layout(), info)?;
+            if field(info, "aof_enabled") == Some("0") {
+                advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
+            }
+            runs.extend(field(info, "run_id").map(|run| (run.to_owned(), link.shown())));
         }
+        let name = infos.first().map(|info| name(info)).unwrap_or_default();
+        summary.push(format!("{name} at {}", link.shown()));
     }
+    refuse_twins(&runs)?;
     advice.sort_unstable();
     advice.dedup();
-    let name = infos.first().map(|info| name(info)).unwrap_or_default();
-    Ok(Examined { summary: format!("{name} at {}", caller.shown()), advice })
+    Ok(Examined { summary: summary.join(", "), advice })
+}
+
+/// Refuses a server that is named twice, by two of its addresses.
+fn refuse_twins(runs: &[(String, &str)]) -> Result<()> {
+    for (at, (run, shown)) in runs.iter().enumerate() {
+        if let Some((_, twin)) = runs[..at].iter().find(|(other, _)| other == run) {
+            return Err(format::refused(shown, &format!("it is the same server as {twin}: name each server once")));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the product and its version. Valkey also reports the version of Redis that it is compatible with.
@@ -91,7 +107,7 @@ fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
     if known < VERSION_MIN {
         return Err(Error::WrongVersion { address: shown.to_owned(), version: version.to_owned() });
     }
-    if !layout.is_partitioned() && field(info, "redis_mode") == Some("cluster") {
+    if !layout.is_cluster() && field(info, "redis_mode") == Some("cluster") {
         return Err(Error::Refused(format!("Redis at {shown} is part of a Cluster: use redis+cluster://")));
     }
     if let Some(policy) = field(info, "maxmemory_policy").filter(|policy| *policy != "noeviction") {

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{On, cluster, node};
+use super::{On, cluster, node, shards};
 use crate::{
     Accepted, Error, LeaseRequest, LeasedTask, Queue as _,
     conformance::{counts, grants, lease_request, new_task, register, tenant},
@@ -102,6 +102,11 @@ async fn each_call_of_a_lease_may_fail_on_a_node() {
 #[tokio::test]
 async fn each_call_of_a_lease_may_fail_on_a_cluster() {
     each_call_of_a_lease_fails(cluster().await).await;
+}
+
+#[tokio::test]
+async fn each_call_of_a_lease_to_one_of_several_servers_may_fail() {
+    each_call_of_a_lease_fails(shards().await).await;
 }
 
 /// If a call of a batch fails, accepted tasks are reported, and the rest can be sent again.

@@ -21,7 +21,7 @@ impl<'a> Step<Partition<'a>> for Grow {
     async fn rewrite(&self, part: &Partition<'a>, position: &str) -> Result<Option<String>> {
         let accounts = part.place.accounts();
         let mut records = Vec::new();
-        for record in answers::list(part.caller.send(redis::cmd("HVALS").arg(&accounts)).await?)? {
+        for record in answers::list(part.caller.send(part.place, redis::cmd("HVALS").arg(&accounts)).await?)? {
             let record = answers::text(record)?;
             let json: serde_json::Value = serde_json::from_str(&record).unwrap();
             records.push((json["id"].as_str().unwrap().to_owned(), record));
@@ -31,7 +31,7 @@ impl<'a> Step<Partition<'a>> for Grow {
         let mut last = None;
         for (tenant, record) in rest.take(AT_A_TIME) {
             if let Some(grown) = with_field(record.as_bytes(), self.0) {
-                part.caller.send(redis::cmd("HSET").arg(&accounts).arg(&tenant).arg(grown)).await?;
+                part.caller.send(part.place, redis::cmd("HSET").arg(&accounts).arg(&tenant).arg(grown)).await?;
             }
             last = Some(tenant);
         }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fusebox_core::time::Millis;
-use fusebox_harness::redis::{RedisCluster, RedisServer};
+use fusebox_harness::redis::{RedisCluster, RedisServer, RedisShards};
 
 use super::{Access, RedisStore, link::Patience};
 use crate::{Options, Store, conformance::Subject};
@@ -24,6 +24,7 @@ mod node;
 mod prefixes;
 mod records;
 mod sentinel;
+mod shards;
 mod shared;
 mod ways;
 
@@ -105,4 +106,11 @@ async fn cluster() -> On<Borrowed> {
     let mut cluster = Borrowed::take();
     let url = cluster.cluster().url();
     on(cluster, &url).await
+}
+
+/// A store over three servers without a Cluster.
+async fn shards() -> On<RedisShards> {
+    let servers = RedisShards::start(&[]).unwrap();
+    let url = servers.url();
+    on(servers, &url).await
 }
