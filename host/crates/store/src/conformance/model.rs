@@ -153,6 +153,8 @@ struct Case<'a> {
     tasks: Vec<Modelled>,
     /// Every claim that was ever valid, latest first.
     claims: Vec<Claim>,
+    /// Time until which nothing that ends in this case is purged.
+    kept_until: Millis,
 }
 
 /// Compares a store with the model.
@@ -164,7 +166,8 @@ pub(crate) fn compare<S: Subject, F: Future<Output = S>>(make: impl Fn() -> F) {
     let mut run = |steps: Vec<Step>| {
         number += 1;
         let tenant = tenant(&format!("case-{number}"));
-        let mut case = Case { subject: &subject, tenant, tasks: Vec::new(), claims: Vec::new() };
+        let kept_until = subject.now().plus(subject.bounds().ended_ttl_ms);
+        let mut case = Case { subject: &subject, tenant, tasks: Vec::new(), claims: Vec::new(), kept_until };
         runtime.block_on(case.run(&steps));
     };
     let run = std::cell::RefCell::new(&mut run);
@@ -212,6 +215,7 @@ impl Case<'_> {
             Step::Retry { at, delay } => self.finish(at, false, Verdict::Retry { delay_ms: delay * UNIT_MS }).await,
             Step::Release { at } => self.finish(at, false, Verdict::Release).await,
             Step::Cancel { at } => self.cancel(at).await,
+            Step::Pass { units } if now.plus(units * UNIT_MS) >= self.kept_until => {}
             Step::Pass { units } => self.subject.pass(units * UNIT_MS).await,
             Step::Tick => {
                 self.subject.store().tick().await.unwrap();
