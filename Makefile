@@ -89,6 +89,8 @@ chaos: setup-test build ## kills parts of real clusters 1,000 times, with 400 ot
 	$(say) "Injecting all kinds of faults, on both stores"
 	target/release/fusebox chaos --rounds 67 --tasks 6700
 	target/release/fusebox chaos --rounds 67 --tasks 6700 --store embedded
+	$(say) "Cutting the power of an embedded store at every flush"
+	FUSEBOX_CUTS=200 cargo test --release --workspace --lib tests::cuts::what
 
 fuzz: setup-fuzz ## fuzzes the first consumers of untrusted bytes, each for FUZZ_SECONDS (60)
 	@scripts/fuzz.sh

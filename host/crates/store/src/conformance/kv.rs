@@ -9,7 +9,8 @@ use fusebox_core::{
 use super::{Subject, tenant};
 use crate::kv::{Granted, Namespace, NewValue, SettingKind, Value};
 
-fn of(tenant_name: &str, function: &str) -> Namespace {
+/// Returns the namespace of a function.
+pub(crate) fn of(tenant_name: &str, function: &str) -> Namespace {
     Namespace { tenant: tenant(tenant_name), function: function.parse().unwrap() }
 }
 
@@ -17,7 +18,8 @@ fn key(text: &str) -> KvKey {
     Bytes::copy_from_slice(text.as_bytes()).try_into().unwrap()
 }
 
-fn new(at: &str, value: &[u8]) -> NewValue {
+/// Returns a value to be set, without conditions.
+pub(crate) fn new(at: &str, value: &[u8]) -> NewValue {
     let value = Bytes::copy_from_slice(value).try_into().unwrap();
     NewValue { key: key(at), value, ttl: None, expects: Expects::Anything }
 }
