@@ -1,4 +1,4 @@
-"""Durable tasks on Fusebox: REST, dispatcher, worker and Redis as separate processes, by `fusebox bench`."""
+"""Durable tasks on Fusebox by `fusebox bench`: around Redis in separate processes, or in one with its own store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ WORKERS, SLOTS = 1, 2
 TASKS = {"burst": 40_000, "batch": 100_000}
 
 
-def durable(program: Path, scenario: str, mode: str, scale: float) -> float:
+def durable(program: Path, scenario: str, mode: str, store: str, scale: float) -> float:
     """Returns tasks per second, from the first request until the last task has ended."""
     # A batch holds 500 tasks.
     tasks = max(1, round(TASKS[scenario] * scale / 500)) * 500
     with scratch() as run:
-        axes = {"mode": mode, "store": "redis", "workers": WORKERS, "slots": SLOTS, "connections": CONNECTIONS}
+        axes = {"mode": mode, "store": store, "workers": WORKERS, "slots": SLOTS, "connections": CONNECTIONS}
         words = [word for name, value in axes.items() for word in (f"--{name}", str(value))]
         words += ["--tasks", str(tasks), "--repeats", "1", "--output", "json"]
         command: Words = [program, "bench", scenario, *words]

@@ -51,9 +51,9 @@ class Comparison:
 def measures(programs: Programs, scale: float) -> list[Measure]:
     return [
         *sync_measures(programs),
-        *(durable(programs, "burst", mode, scale) for mode in ("push", "pull")),
+        *(durable(programs, "burst", mode, scale) for mode in ("push", "pull", "embedded")),
         of_queue("bullmq.bulk", "BullMQ, add-bulk", queues.BULLMQ_BULK, scale),
-        *(durable(programs, "batch", mode, scale) for mode in ("push", "pull")),
+        *(durable(programs, "batch", mode, scale) for mode in ("push", "pull", "embedded")),
         of_queue("bullmq.single", "BullMQ, single adds", queues.BULLMQ_SINGLE, scale),
         of_queue("dramatiq", "Dramatiq", queues.DRAMATIQ, scale),
         of_queue("celery", "Celery", queues.CELERY, scale),
@@ -108,12 +108,15 @@ def sync_measures(programs: Programs) -> list[Measure]:
 def durable(programs: Programs, scenario: str, mode: str, scale: float) -> Measure:
     key = f"{scenario}.{mode}"
     asked = {"burst": "a request each", "batch": "batches of 500"}[scenario]
+    parts, setting = f"serve, dispatcher, {fusebox.WORKERS} worker of {fusebox.SLOTS} slots", (mode, "redis")
+    if mode == "embedded":
+        parts, setting = f"`fusebox up`, {fusebox.SLOTS} slots, each commit flushed to the disk", ("local", "embedded")
     return Measure(
         {key: f"Fusebox, {mode}, {asked}"},
         TASKS,
-        f"serve, dispatcher, {fusebox.WORKERS} worker of {fusebox.SLOTS} slots; {fusebox.CONNECTIONS} connections",
+        f"{parts}; {fusebox.CONNECTIONS} connections",
         "task's record with output and receipt",
-        lambda: {key: fusebox.durable(programs.fusebox, scenario, mode, scale)},
+        lambda: {key: fusebox.durable(programs.fusebox, scenario, *setting, scale)},
     )
 
 
@@ -132,8 +135,10 @@ COMPARISONS: Sequence[Comparison] = [
     Comparison("a sandboxed run, every limit on", "sandbox", "wasmtime", 1.3, is_at_most=True),
     Comparison("sync invoke of `hello`", "invoke", "workerd", 3),
     Comparison("sync invoke of `hello`", "invoke", "echo", 0.4),
-    Comparison("durable tasks, a request each, push", "burst.push", "bullmq.bulk", 1.5),
+    Comparison("durable tasks, a request each, embedded", "burst.embedded", "bullmq.bulk", 3),
+    Comparison("durable tasks, a request each, push", "burst.push", "bullmq.bulk", 2),
     Comparison("durable tasks, a request each, pull", "burst.pull", "bullmq.bulk", 1.5),
+    Comparison("durable tasks, batches of 500, embedded", "batch.embedded", "bullmq.bulk", 4),
     Comparison("durable tasks, batches of 500, push", "batch.push", "bullmq.bulk", 3),
     *(
         Comparison(f"durable tasks, a request each, {mode}", f"burst.{mode}", peer, target)
