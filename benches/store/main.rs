@@ -6,13 +6,15 @@
 //! | `steps` | steps of a task in a store |
 //! | `place` | a store to measure: a directory, or a Redis server |
 //! | `costs` | costs of each step in Redis, as the server counts them |
+//! | `embedded` | costs of each step in the embedded store |
 //!
 //! Run by `cargo bench --workspace --bench store`: about 6 minutes, 4 GB on disk, and 3 GB of memory for Redis. `--
 //! --smoke` for a short run, `-- --much N` for another number of queued tasks and results, `-- --costs` for the costs of
-//! each step in Redis alone.
+//! each step alone.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 mod costs;
+mod embedded;
 mod place;
 mod steps;
 
@@ -52,7 +54,9 @@ fn main() -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if args.iter().any(|arg| arg == "--costs") {
-        return runtime.block_on(costs::of_redis(plan.rounds.min(3), 20_000));
+        let rounds = plan.rounds.min(3);
+        runtime.block_on(embedded::costs(rounds, 20_000))?;
+        return runtime.block_on(costs::of_redis(rounds, 20_000));
     }
     runtime.block_on(bench(&plan))
 }

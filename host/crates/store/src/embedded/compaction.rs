@@ -66,7 +66,7 @@ impl Compaction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::engine::{Space, Writes};
+    use crate::embedded::engine::Space;
 
     #[test]
     fn an_idle_store_is_copied_once() {
@@ -75,9 +75,10 @@ mod tests {
         let lock = tempfile::tempfile().unwrap();
         let engine = Arc::new(Engine::open(dir.path(), lock).unwrap());
         for size in [32 << 20, 1] {
-            let mut writes = Writes::default();
-            writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(vec![1; size].into()));
-            engine.commit(writes).unwrap();
+            let environment = engine.writable().unwrap();
+            let mut batch = environment.batch().unwrap();
+            batch.put(Space::Blobs, b"key", &vec![1; size]).unwrap();
+            engine.commit(batch).unwrap();
         }
         let start = Instant::now();
         let mut compaction = Compaction::new(&engine, start);

@@ -2,7 +2,6 @@
 //! flush. Independent of tasks and functions.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -13,17 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use heed::EnvClosingEvent;
 
-use self::environment::Environment;
-use super::keys::Key;
+use self::environment::Table;
 use crate::{Error, Result};
 
+mod batch;
+mod checksum;
 mod environment;
 mod folders;
+mod snapshot;
 
-pub(super) use self::environment::Snapshot;
+pub(super) use self::{batch::Batch, environment::Environment, snapshot::Snapshot};
 
 /// File of an environment that holds everything.
 const FILE: &str = "data.mdb";
@@ -48,12 +48,14 @@ pub(super) enum Space {
 }
 
 impl Space {
-    /// Every map, in the order of [`Writes`].
-    pub(super) const ALL: [Self; 3] = [Self::Records, Self::Blobs, Self::Index];
+    fn table(self, [records, blobs, index]: &[Table; 3]) -> Table {
+        match self {
+            Self::Records => *records,
+            Self::Blobs => *blobs,
+            Self::Index => *index,
+        }
+    }
 }
-
-/// Writes of a batch in each space: the value of a key, or `None` to remove it.
-pub(super) type Writes = [BTreeMap<Key, Option<Bytes>>; 3];
 
 /// Engine over one file.
 pub(super) struct Engine {
@@ -99,14 +101,10 @@ impl Engine {
         folders::sync(&folder).and_then(|()| folders::sync(dir)).map_err(|error| error.to_string())
     }
 
-    /// Writes all of a batch or nothing; it is durable when this returns. Reads go on after a failure, as does the next
-    /// batch. After an error, only a read shows if the batch was written.
-    pub(super) fn commit(&self, writes: Writes) -> Result<()> {
-        let committed = match &*self.state() {
-            State::Open { environment, .. } => environment.commit(writes),
-            State::Closed { .. } => return Err(closed()),
-        };
-        match committed {
+    /// Commits a batch: all of it or nothing; it is durable when this returns. Reads go on after a failure, as does the
+    /// next batch. After an error, only a read shows if the batch was written.
+    pub(super) fn commit(&self, batch: Batch<'_>) -> Result<()> {
+        match batch.commit() {
             Ok(()) => {
                 self.commits.fetch_add(1, Ordering::Release);
                 Ok(())
@@ -115,7 +113,6 @@ impl Engine {
                 if environment::is_fatal(&error) {
                     tracing::error!(%error, "the store's file is opened again, since it may not have been flushed");
                     self.close();
-                    drop(self.reopen(Instant::now()));
                 }
                 Err(environment::failed(error))
             }
@@ -169,6 +166,11 @@ impl Engine {
     /// Returns the current committed state.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
         self.environment()?.0.snapshot()
+    }
+
+    /// Returns what batches are made of. Held no longer than a batch: the file is not closed before.
+    pub(super) fn writable(&self) -> Result<Environment> {
+        Ok(self.environment()?.0)
     }
 
     /// Returns the environment and the number of its folder.
@@ -236,6 +238,8 @@ fn closed() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn engine() -> (tempfile::TempDir, Engine) {
@@ -252,9 +256,9 @@ mod tests {
     /// Makes an engine with a large file that holds nothing but a small value.
     fn sparse() -> (tempfile::TempDir, Engine) {
         let (dir, engine) = engine();
-        engine.commit(put(vec![1; 32 << 20])).unwrap();
+        put(&engine, vec![1; 32 << 20]).unwrap();
         assert!(!engine.is_sparse().unwrap());
-        engine.commit(put("small")).unwrap();
+        put(&engine, "small").unwrap();
         assert!(engine.is_sparse().unwrap());
         (dir, engine)
     }
@@ -275,7 +279,7 @@ mod tests {
         assert!(engine.disk_bytes().unwrap() < 1 << 20);
         assert_eq!(read.get(Space::Blobs, b"key").unwrap().unwrap(), "small");
         drop(read);
-        engine.commit(put("after")).unwrap();
+        put(&engine, "after").unwrap();
         assert_eq!(value(&engine), "after");
         let engine = again(&dir, engine);
         assert_eq!(value(&engine), "after");
@@ -286,7 +290,7 @@ mod tests {
         let (dir, engine) = sparse();
         let commits = engine.commits();
         engine.copy().unwrap();
-        engine.commit(put("later")).unwrap();
+        put(&engine, "later").unwrap();
         engine.replace(commits).unwrap();
         assert!(engine.is_sparse().unwrap());
         assert_eq!(value(&engine), "later");
@@ -297,7 +301,7 @@ mod tests {
     fn a_kill_at_any_point_of_a_compaction_leaves_one_file() {
         let (dir, engine) = sparse();
         engine.copy().unwrap();
-        engine.commit(put("before the swap")).unwrap();
+        put(&engine, "before the swap").unwrap();
         let engine = again(&dir, engine);
         assert_eq!(value(&engine), "before the swap");
         engine.copy().unwrap();
@@ -307,19 +311,20 @@ mod tests {
         assert!(engine.disk_bytes().unwrap() < 1 << 20);
     }
 
-    fn put(value: impl Into<Bytes>) -> Writes {
-        let mut writes = Writes::default();
-        writes[Space::Blobs as usize].insert(b"key".to_vec(), Some(value.into()));
-        writes
+    fn put(engine: &Engine, value: impl AsRef<[u8]>) -> Result<()> {
+        let environment = engine.writable()?;
+        let mut batch = environment.batch()?;
+        batch.put(Space::Blobs, b"key", value.as_ref())?;
+        engine.commit(batch)
     }
 
     #[test]
     fn after_a_failed_flush_the_file_is_opened_again_once_no_read_sees_the_old_one() {
         let (_dir, engine) = engine();
-        engine.commit(put("first")).unwrap();
+        put(&engine, "first").unwrap();
         let read = engine.snapshot().unwrap();
         engine.close();
-        assert!(engine.commit(put("second")).is_err());
+        assert!(put(&engine, "second").is_err());
         assert!(engine.snapshot().is_err());
         let now = Instant::now();
         assert!(engine.reopen(now).is_err());
@@ -327,7 +332,7 @@ mod tests {
         drop(read);
         assert!(engine.reopen(now).is_err(), "not tried without a pause");
         engine.reopen(now + REOPEN).unwrap();
-        engine.commit(put("second")).unwrap();
+        put(&engine, "second").unwrap();
         assert_eq!(engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap().unwrap(), "second");
     }
 
@@ -335,7 +340,7 @@ mod tests {
     fn what_is_written_again_and_again_takes_no_more_room() {
         let (_dir, engine) = engine();
         for n in (0..=u8::MAX).chain(0..=u8::MAX) {
-            engine.commit(put(vec![n; 32 << 10])).unwrap();
+            put(&engine, vec![n; 32 << 10]).unwrap();
             engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap();
         }
         // 16 MB were written; reads must not retain the earlier ones.
@@ -345,17 +350,17 @@ mod tests {
     #[test]
     fn a_read_sees_one_moment_and_its_pages_are_reused_after_it() {
         let (_dir, engine) = engine();
-        engine.commit(put(vec![1; 64 << 10])).unwrap();
+        put(&engine, vec![1; 64 << 10]).unwrap();
         let read = engine.snapshot().unwrap();
         for _ in 0..64 {
-            engine.commit(put(vec![2; 64 << 10])).unwrap();
+            put(&engine, vec![2; 64 << 10]).unwrap();
         }
         assert_eq!(read.get(Space::Blobs, b"key").unwrap().unwrap(), vec![1; 64 << 10]);
         let held = engine.disk_bytes().unwrap();
         assert!(held > 4 << 20, "{held} bytes");
         drop(read);
         for _ in 0..64 {
-            engine.commit(put(vec![3; 64 << 10])).unwrap();
+            put(&engine, vec![3; 64 << 10]).unwrap();
         }
         assert_eq!(engine.disk_bytes().unwrap(), held);
     }

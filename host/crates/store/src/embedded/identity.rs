@@ -16,7 +16,7 @@ use crate::{Acted, Acting, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Res
 #[async_trait]
 impl Identity for EmbeddedStore {
     async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>> {
-        self.writer.step(0, move |steps| steps.add_tenant(by, tenant)).await
+        self.writer.step(0, move |steps| steps.add_tenant(by, tenant.clone())).await
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {
@@ -34,7 +34,7 @@ impl Identity for EmbeddedStore {
     }
 
     async fn add_key(&self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {
-        self.writer.step(0, move |steps| steps.add_key(by, new)).await
+        self.writer.step(0, move |steps| steps.add_key(by, &new)).await
     }
 
     async fn key(&self, key: KeyId) -> Result<Option<KnownKey>> {

@@ -46,7 +46,7 @@ impl Kv for EmbeddedStore {
 
     async fn set_value(&self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>> {
         let of = of.clone();
-        self.writer.step(new.value.as_bytes().len(), move |steps| steps.set_value(&of, new)).await
+        self.writer.step(new.value.as_bytes().len(), move |steps| steps.set_value(&of, &new)).await
     }
 
     async fn delete_value(&self, of: &Namespace, key: &KvKey, expects: Expects) -> Result<Granted<bool>> {
@@ -70,7 +70,7 @@ impl Kv for EmbeddedStore {
         value: Bytes,
     ) -> Result<Granted<()>> {
         let (of, name) = (of.clone(), name.clone());
-        self.writer.step(value.len(), move |steps| steps.set_setting(&of, kind, &name, value)).await
+        self.writer.step(value.len(), move |steps| steps.set_setting(&of, kind, &name, value.clone())).await
     }
 
     async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {

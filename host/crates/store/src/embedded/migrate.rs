@@ -66,17 +66,11 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::{
         Identity as _, Options,
         conformance::migrate::{ADDED, AT_A_TIME, NEW, add_tenants, is_killed_at, with_field},
-        embedded::{
-            EmbeddedStore,
-            engine::{Space, Writes},
-            keys,
-        },
+        embedded::{EmbeddedStore, engine::Space, keys},
         layout::migrate::Step,
     };
     use fusebox_system::clock::Clock;
@@ -88,16 +82,19 @@ mod tests {
     impl Step<Directory> for Grow {
         async fn rewrite(&self, part: &Directory, position: &str) -> Result<Option<String>> {
             let from = if position.is_empty() { keys::tenants() } else { keys::next(&hex::decode(position).unwrap()) };
-            let (mut writes, mut last) = (Writes::default(), None);
+            let mut last = None;
+            let environment = part.engine.writable()?;
+            let mut batch = environment.batch()?;
             let snapshot = part.engine.snapshot()?;
             let entries = snapshot.entries(Space::Records, &from, &keys::past(&keys::tenants()))?;
             for entry in entries.take(AT_A_TIME) {
                 let (key, record) = entry?;
                 last = Some(hex::encode(&key));
-                let grown = with_field(&record, self.0).map(|grown| (key, Some(Bytes::from(grown))));
-                writes[Space::Records as usize].extend(grown);
+                if let Some(grown) = with_field(&record, self.0) {
+                    batch.put(Space::Records, &key, grown.as_ref())?;
+                }
             }
-            part.engine.commit(writes)?;
+            part.engine.commit(batch)?;
             Ok(last)
         }
     }

@@ -10,6 +10,7 @@
 //! | `writer` | the single writer thread: group commit |
 //! | `group` | writes of a group that are not committed yet |
 //! | `steps` | the changes that each call makes |
+//! | `memory` | what the writer remembers from group to group |
 //! | `starts` | start positions in the indexes |
 //! | `reads` | reads beside the writer |
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
@@ -33,6 +34,7 @@ mod group;
 mod identity;
 mod keys;
 mod kv;
+mod memory;
 mod migrate;
 mod open;
 mod queue;

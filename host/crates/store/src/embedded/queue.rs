@@ -16,14 +16,14 @@ const TASK_BYTES: usize = 1 << 10;
 impl Queue for EmbeddedStore {
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
         let bytes = tasks.iter().map(|task| TASK_BYTES + task.input.len()).sum();
-        self.writer.step(bytes, |steps| steps.accept(tasks)).await
+        self.writer.step(bytes, move |steps| steps.accept(&tasks)).await
     }
 
     async fn replay(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
         let mut answers = Vec::with_capacity(tasks.len());
         while answers.len() < tasks.len() {
             let rest = tasks.get(answers.len()..).unwrap_or_default().to_vec();
-            let done = self.writer.step(REPLAYED_BYTES_MAX, |steps| steps.replay(rest)).await?;
+            let done = self.writer.step(REPLAYED_BYTES_MAX, move |steps| steps.replay(&rest)).await?;
             answers.extend(done);
         }
         Ok(answers)
@@ -44,7 +44,7 @@ impl Queue for EmbeddedStore {
             Verdict::End(ended) => TASK_BYTES + ended.output.len() + ended.log.len(),
             Verdict::Retry { .. } | Verdict::Release => TASK_BYTES,
         });
-        self.writer.step(bytes.sum(), |steps| steps.finish(reports)).await
+        self.writer.step(bytes.sum(), move |steps| steps.finish(&reports)).await
     }
 
     async fn cancel(&self, tenant: &TenantId, task: TaskId) -> Result<Cancelled> {

@@ -37,11 +37,6 @@ struct Head {
 }
 
 impl Starts {
-    /// Clears the cache, after writes that did not take effect.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
-
     /// Records that an entry was written to a ready index.
     pub(super) fn ready_added(&mut self, tenant: &TenantId, priority: Priority, entry: Moment) {
         let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };

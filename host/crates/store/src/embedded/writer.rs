@@ -6,7 +6,7 @@ use std::{sync::Arc, thread, time::Instant};
 use fusebox_core::time::Millis;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{compaction::Compaction, engine::Engine, group::Group, starts::Starts, steps::Steps};
+use super::{compaction::Compaction, engine::Engine, group::Group, memory::Memory, steps::Steps};
 use crate::{Error, Options, Result, hints::Hints};
 use fusebox_system::clock::Clock;
 
@@ -18,20 +18,47 @@ const GROUP_MAX: usize = 512;
 /// pages, and the time of a flush.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// Answers a caller once its group was committed or could not be.
-type Reply = Box<dyn FnOnce(&Result<()>) + Send>;
+/// Step that a caller waits for.
+trait Job: Send {
+    /// Size of its writes; an estimate, in bytes.
+    fn bytes(&self) -> usize;
+    /// Performs the step and keeps its result. May be called again in a group that was begun again.
+    fn perform(&mut self, steps: &mut Steps<'_>, now: Millis);
+    /// Answers the caller, once the group was committed or could not be.
+    fn answer(self: Box<Self>, committed: &Result<()>);
+}
 
-/// Performs a step, or nothing if the group cannot be committed anyway.
-type Perform = Box<dyn FnOnce(Option<&mut Steps<'_>>, &Clock) -> Reply + Send>;
-
-struct Job {
+struct Call<T, F> {
     bytes: usize,
-    perform: Perform,
+    step: F,
+    result: Option<Result<T>>,
+    tell: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnMut(&mut Steps<'_>) -> Result<T> + Send> Job for Call<T, F> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn perform(&mut self, steps: &mut Steps<'_>, now: Millis) {
+        self.result = Some(steps.perform(now, &mut self.step));
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<()>) {
+        let answer = match (committed, self.result) {
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(Error::Unavailable("the step was not performed".to_owned())),
+            (Err(Error::Unavailable(reason)), _) => Err(Error::Unavailable(reason.clone())),
+            (Err(error), _) => Err(Error::Unavailable(error.to_string())),
+        };
+        // The caller may have gone away.
+        drop(self.tell.send(answer));
+    }
 }
 
 /// Handle to the writer thread. Dropping it ends the thread once every submitted step is answered.
 pub(super) struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -51,29 +78,18 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Performs a step that writes about `bytes` bytes; returns when it is durable.
+    /// Performs a step that writes about `bytes` bytes; returns when it is durable. The step may be performed several
+    /// times, but only once in what is committed.
     pub(super) async fn step<T: Send + 'static>(
         &self,
         bytes: usize,
-        step: impl FnOnce(&mut Steps<'_>) -> Result<T> + Send + 'static,
+        step: impl FnMut(&mut Steps<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tell, told) = oneshot::channel();
-        let perform = move |steps: Option<&mut Steps<'_>>, clock: &Clock| -> Reply {
-            let result = steps.map(|steps| steps.perform(clock.now(), step));
-            Box::new(move |committed| {
-                let answer = match (committed, result) {
-                    (Ok(()), Some(result)) => result,
-                    (Ok(()), None) => Err(Error::Unavailable("the step was not performed".to_owned())),
-                    (Err(Error::Unavailable(reason)), _) => Err(Error::Unavailable(reason.clone())),
-                    (Err(error), _) => Err(Error::Unavailable(error.to_string())),
-                };
-                // The caller may have gone away.
-                drop(tell.send(answer));
-            })
-        };
         let stopped = || Error::Unavailable("the store has stopped".to_owned());
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(Job { bytes, perform: Box::new(perform) }).await.map_err(|_| stopped())?;
+        let call = Box::new(Call { bytes, step, result: None, tell });
+        jobs.send(call).await.map_err(|_| stopped())?;
         told.await.map_err(|_| stopped())?
     }
 }
@@ -90,34 +106,32 @@ impl Drop for Writer {
 }
 
 fn run(
-    mut waiting: mpsc::Receiver<Job>,
+    mut waiting: mpsc::Receiver<Box<dyn Job>>,
     engine: &Arc<Engine>,
     hints: &Hints,
     options: Options,
     clock: &Clock,
-    mut written_at: Millis,
+    written_at: Millis,
 ) {
-    let mut starts = Starts::default();
+    let mut memory = Memory::new(written_at);
     let mut compaction = Compaction::new(engine, Instant::now());
     while let Some(first) = waiting.blocking_recv() {
-        let mut answers = Vec::new();
-        let group = engine.reopen(Instant::now()).and_then(|()| Group::new(engine));
-        let committed = match group {
-            Ok(group) => {
-                let mut steps = Steps::new(group, &mut starts, &mut written_at, options);
-                perform(first, &mut waiting, &mut answers, |job| (job.perform)(Some(&mut steps), clock));
-                steps.commit()
+        let environment = engine.reopen(Instant::now()).and_then(|()| engine.writable());
+        let (jobs, committed) = match environment {
+            Ok(environment) => {
+                let mut steps = Steps::new(Group::new(&environment), &mut memory, options);
+                let jobs = perform(first, &mut waiting, &mut steps, clock);
+                (jobs, steps.commit(engine))
             }
-            Err(error) => {
-                perform(first, &mut waiting, &mut answers, |job| (job.perform)(None, clock));
-                Err(error)
-            }
+            Err(error) => (all(first, &mut waiting), Err(error)),
         };
         let committed = committed.map(|events| hints.tell(&events));
         if let Err(error) = &committed {
-            tracing::error!(%error, steps = answers.len(), "a group of steps could not be written");
+            tracing::error!(%error, steps = jobs.len(), "a group of steps could not be written");
+            // After a failed flush; fails as long as old reads go on.
+            drop(engine.reopen(Instant::now()));
         }
-        answers.into_iter().for_each(|answer| answer(&committed));
+        jobs.into_iter().for_each(|job| job.answer(&committed));
         if let Err(error) = compaction.advance(engine, Instant::now()) {
             tracing::error!(%error, "disk space could not be given back");
         }
@@ -125,19 +139,74 @@ fn run(
 }
 
 /// Performs the first job and those that wait behind it or arrive meanwhile, as far as they fit into a group.
+///
+/// A step that fails after it has written changes nothing: the steps before it are performed again without it, and the
+/// group ends with it. So only damaged records have this price, and no step keeps what would undo it.
 fn perform(
-    first: Job,
-    waiting: &mut mpsc::Receiver<Job>,
-    answers: &mut Vec<Reply>,
-    mut perform: impl FnMut(Job) -> Reply,
-) {
-    let (mut job, mut bytes) = (Some(first), 0);
-    while let Some(next) = job {
-        bytes += next.bytes;
-        answers.push(perform(next));
-        job = match answers.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX {
+    first: Box<dyn Job>,
+    waiting: &mut mpsc::Receiver<Box<dyn Job>>,
+    steps: &mut Steps<'_>,
+    clock: &Clock,
+) -> Vec<Box<dyn Job>> {
+    let (mut jobs, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+    while let Some(mut job) = next {
+        bytes += job.bytes();
+        job.perform(steps, clock.now());
+        let is_over = steps.is_broken();
+        if is_over {
+            steps.restart();
+            jobs.iter_mut().for_each(|job: &mut Box<dyn Job>| job.perform(steps, clock.now()));
+        }
+        jobs.push(job);
+        next = match !is_over && jobs.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX {
             true => waiting.try_recv().ok(),
             false => None,
         };
+    }
+    jobs
+}
+
+/// Returns the first job and those that wait behind it.
+fn all(first: Box<dyn Job>, waiting: &mut mpsc::Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    std::iter::once(first).chain(std::iter::from_fn(|| waiting.try_recv().ok())).take(GROUP_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::{engine::Space, open};
+
+    /// Waits behind steps that take long, so that the ones submitted meanwhile share a group.
+    #[tokio::test]
+    async fn a_step_that_fails_after_it_wrote_changes_nothing_and_the_others_are_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let engine = Arc::new(open::engine(home.path(), crate::layout::LAYOUT).unwrap());
+        let clock = Clock::manual(Millis(1));
+        let writer = Writer::start(engine.clone(), Hints::new(), Options::default(), clock, Millis(0)).unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let put = |key: &'static str| {
+            writer.step(0, move |steps| {
+                steps.put(key);
+                Ok(())
+            })
+        };
+        let broken = writer.step::<()>(0, |steps| {
+            steps.put("broken");
+            Err(Error::Corrupt("a record".to_owned()))
+        });
+        let (_, first, broken, last, ()) = tokio::join!(
+            writer.step(0, move |_| wait.lock().unwrap().recv().or(Ok(()))),
+            put("first"),
+            broken,
+            put("last"),
+            async move { go.send(()).unwrap() }
+        );
+        assert!(matches!(broken, Err(Error::Corrupt(_))));
+        assert!(first.is_ok() && last.is_ok());
+        let snapshot = engine.snapshot().unwrap();
+        for (key, is_there) in [("first", true), ("broken", false), ("last", true)] {
+            assert_eq!(snapshot.get(Space::Records, key.as_bytes()).unwrap().is_some(), is_there, "{key}");
+        }
     }
 }

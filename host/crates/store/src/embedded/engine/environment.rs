@@ -4,21 +4,13 @@
 //! root. So a kill at any time leaves the last commit, and opening reads nothing but that page. It has no checksums of
 //! its own, therefore each value of the records and blobs ends with one.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path};
 
-use bytes::Bytes;
-use heed::{
-    CompactionOption, Database, Env, EnvClosingEvent, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls, types,
-};
+use heed::{CompactionOption, Database, Env, EnvClosingEvent, EnvOpenOptions, MdbError, RoTxn, WithoutTls, types};
 use rustix::process::{Resource, getrlimit};
 
-use super::{FILE, Space, Writes};
-use crate::{Error, Result, embedded::keys::Key};
+use super::{FILE, batch::Batch, snapshot::Snapshot};
+use crate::{Error, Result};
 
 /// Address space that the file is mapped into, in bytes: the bound of its size. Costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
@@ -28,24 +20,16 @@ const MAP_BYTES_MIN: u64 = 256 << 20;
 const MAP_BYTES_UNIT: u64 = 1 << 20;
 /// Largest number of concurrent reads: more than the threads of a process for blocking work, and its others.
 const READERS_MAX: u32 = 1_024;
-/// Length of a checksum, in bytes.
-const CHECKSUM_BYTES: usize = 4;
 
-type Table = Database<types::Bytes, types::Bytes>;
+pub(super) type Table = Database<types::Bytes, types::Bytes>;
 
 /// Names of the tables, in the order of [`Space`].
 const TABLES: [&str; 3] = ["records", "blobs", "index"];
 
 /// Open environment; a clone is the same one.
 #[derive(Clone)]
-pub(super) struct Environment {
+pub(in crate::embedded) struct Environment {
     env: Env<WithoutTls>,
-    tables: [Table; 3],
-}
-
-/// Committed state at one moment. Pages that it can see are not reused, so it is held for one call only.
-pub(in crate::embedded) struct Snapshot {
-    read: RoTxn<'static, WithoutTls>,
     tables: [Table; 3],
 }
 
@@ -83,18 +67,9 @@ impl Environment {
         Ok(Self { env, tables })
     }
 
-    /// Writes all of a batch or nothing; it is durable when this returns.
-    pub(super) fn commit(&self, writes: Writes) -> heed::Result<()> {
-        let mut write = self.env.write_txn()?;
-        for ((space, table), writes) in Space::ALL.into_iter().zip(self.tables).zip(writes) {
-            for (key, value) in writes {
-                match value {
-                    Some(value) => put(&mut write, space, table, &key, &value)?,
-                    None => drop(table.delete(&mut write, &key)?),
-                }
-            }
-        }
-        write.commit()
+    /// Begins a batch. There is one at a time: another thread's would wait for its end.
+    pub(in crate::embedded) fn batch(&self) -> Result<Batch<'_>> {
+        Ok(Batch { write: self.env.write_txn().map_err(failed)?, tables: self.tables })
     }
 
     /// Returns the current committed state.
@@ -127,65 +102,6 @@ impl Environment {
     pub(super) fn closing(&self) -> EnvClosingEvent {
         self.env.clone().prepare_for_closing()
     }
-}
-
-impl Snapshot {
-    /// Returns the value of a key.
-    pub(in crate::embedded) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
-        let stored = self.table(space).get(&self.read, key).map_err(failed)?;
-        stored.map(|stored| Ok(Bytes::copy_from_slice(checked(space, key, stored)?))).transpose()
-    }
-
-    /// Returns the entries from `from` on, before `to`.
-    pub(in crate::embedded) fn entries<'a>(
-        &'a self,
-        space: Space,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<impl Iterator<Item = Result<(Key, Bytes)>> + use<'a>> {
-        let entries = self.table(space).range(&self.read, &range(from, to)).map_err(failed)?;
-        Ok(entries.map(move |entry| {
-            let (key, stored) = entry.map_err(failed)?;
-            Ok((key.to_vec(), Bytes::copy_from_slice(checked(space, key, stored)?)))
-        }))
-    }
-
-    /// Returns the keys from `from` on, before `to`.
-    pub(in crate::embedded) fn keys<'a>(
-        &'a self,
-        space: Space,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<impl Iterator<Item = Result<Key>> + use<'a>> {
-        let entries = self.table(space).range(&self.read, &range(from, to)).map_err(failed)?;
-        Ok(entries.map(|entry| Ok(entry.map_err(failed)?.0.to_vec())))
-    }
-
-    /// Returns the keys before `to`, last first, down to `from`.
-    pub(in crate::embedded) fn keys_back<'a>(
-        &'a self,
-        space: Space,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<impl Iterator<Item = Result<Key>> + use<'a>> {
-        let entries = self.table(space).rev_range(&self.read, &range(from, to)).map_err(failed)?;
-        Ok(entries.map(|entry| Ok(entry.map_err(failed)?.0.to_vec())))
-    }
-
-    fn table(&self, space: Space) -> Table {
-        let [records, blobs, index] = self.tables;
-        match space {
-            Space::Records => records,
-            Space::Blobs => blobs,
-            Space::Index => index,
-        }
-    }
-}
-
-type Range<'a> = (std::ops::Bound<&'a [u8]>, std::ops::Bound<&'a [u8]>);
-
-fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Range<'a> {
-    (std::ops::Bound::Included(from), std::ops::Bound::Excluded(to))
 }
 
 /// Maps the file of a directory into memory. The size is set once, since a change would have to wait for every reader.
@@ -225,36 +141,6 @@ fn map_exactly(dir: &Path, bytes: u64) -> heed::Result<Env<WithoutTls>> {
     unsafe { options.open(dir) }
 }
 
-fn put(write: &mut RwTxn<'_>, space: Space, table: Table, key: &[u8], value: &[u8]) -> heed::Result<()> {
-    if space == Space::Index {
-        return table.put(write, key, value);
-    }
-    let checksum = checksum(key, value);
-    table.put_reserved(write, key, value.len() + CHECKSUM_BYTES, |room| {
-        room.write_all(value)?;
-        room.write_all(&checksum)
-    })
-}
-
-/// Returns the value of what is stored under a key.
-fn checked<'a>(space: Space, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8]> {
-    if space == Space::Index {
-        return Ok(stored);
-    }
-    match stored.split_last_chunk::<CHECKSUM_BYTES>() {
-        Some((value, found)) if *found == checksum(key, value) => Ok(value),
-        _ => Err(Error::Corrupt("its checksum is wrong: the disk or the memory has changed it".to_owned())),
-    }
-}
-
-/// Returns the checksum of a key and its value, so that a value in the place of another is noticed as well.
-fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(value);
-    hasher.finalize().to_be_bytes()
-}
-
 /// Returns true if the environment must be opened again before it is used: a flush may have failed, after which the
 /// system no longer knows what is not on the disk.
 pub(super) fn is_fatal(error: &heed::Error) -> bool {
@@ -288,14 +174,15 @@ pub(super) fn failed(error: heed::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedded::engine::Space;
     use std::fs;
 
     const KEY: &[u8] = b"key";
 
-    fn put_one(value: impl Into<Bytes>) -> Writes {
-        let mut writes = Writes::default();
-        writes[Space::Blobs as usize].insert(KEY.to_vec(), Some(value.into()));
-        writes
+    fn put(environment: &Environment, value: impl AsRef<[u8]>) -> Result<()> {
+        let mut batch = environment.batch()?;
+        batch.put(Space::Blobs, KEY, value.as_ref())?;
+        batch.commit().map_err(failed)
     }
 
     fn opened(map_bytes: u64) -> (tempfile::TempDir, Environment) {
@@ -308,7 +195,7 @@ mod tests {
     #[test]
     fn a_value_that_the_disk_changed_is_corrupt() {
         let (dir, environment) = opened(MAP_BYTES);
-        environment.commit(put_one("canary")).unwrap();
+        put(&environment, "canary").unwrap();
         drop(environment);
         let file = dir.path().join("data.mdb");
         let mut bytes = fs::read(&file).unwrap();
@@ -324,14 +211,13 @@ mod tests {
     #[test]
     fn a_full_file_fails_writes_and_no_reads_until_there_is_room() {
         let (_dir, environment) = opened(1 << 20);
-        environment.commit(put_one(vec![1; 300 << 10])).unwrap();
-        let error = environment.commit(put_one(vec![2; 900 << 10])).unwrap_err();
-        assert!(!is_fatal(&error));
-        let error = failed(error);
+        put(&environment, vec![1; 300 << 10]).unwrap();
+        assert!(!is_fatal(&heed::Error::Mdb(MdbError::MapFull)));
+        let error = put(&environment, vec![2; 900 << 10]).unwrap_err();
         assert!(matches!(&error, Error::Unavailable(reason) if reason.contains("full")), "{error}");
         let value = environment.snapshot().unwrap().get(Space::Blobs, KEY).unwrap().unwrap();
         assert_eq!((value.len(), value[0]), (300 << 10, 1));
-        environment.commit(put_one("small")).unwrap();
+        put(&environment, "small").unwrap();
         assert_eq!(environment.snapshot().unwrap().get(Space::Blobs, KEY).unwrap().unwrap(), "small");
     }
 
@@ -355,9 +241,9 @@ mod tests {
         };
         let key = crate::embedded::keys::expiry(&of, Millis::NEVER, &[255; limits::KV_KEY_BYTES_MAX]);
         let (_dir, environment) = opened(MAP_BYTES);
-        let mut writes = Writes::default();
-        writes[Space::Index as usize].insert(key.clone(), Some(Bytes::new()));
-        environment.commit(writes).unwrap();
+        let mut batch = environment.batch().unwrap();
+        batch.put(Space::Index, &key, &[]).unwrap();
+        batch.commit().unwrap();
         assert!(environment.snapshot().unwrap().get(Space::Index, &key).unwrap().is_some());
     }
 }

@@ -19,24 +19,24 @@ use crate::{
 
 impl Steps<'_> {
     /// Accepts tasks independently of each other; returns the answers in their order.
-    pub(in crate::embedded) fn accept(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
-        tasks.into_iter().map(|task| self.accept_one(task)).collect()
+    pub(in crate::embedded) fn accept(&mut self, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
+        tasks.iter().map(|task| self.accept_one(task, &task.input)).collect()
     }
 
     /// Accepts replays of dead letters with the letters' inputs; returns the answers in their order. Handles only as
     /// many as one step may copy, but at least one.
-    pub(in crate::embedded) fn replay(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
+    pub(in crate::embedded) fn replay(&mut self, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
         let (mut answers, mut copied) = (Vec::new(), 0);
         for task in tasks {
             if copied >= REPLAYED_BYTES_MAX {
                 break;
             }
             let known = self.task(task.id)?.is_some();
-            let input = if known { Some(Bytes::new()) } else { self.letter_input(&task)? };
+            let input = if known { Some(Bytes::new()) } else { self.letter_input(task)? };
             answers.push(match input {
                 Some(input) => {
                     copied += input.len();
-                    self.accept_one(NewTask { input, ..task })?
+                    self.accept_one(task, &input)?
                 }
                 None => Accepted::InputGone,
             });
@@ -52,7 +52,7 @@ impl Steps<'_> {
         }
     }
 
-    fn accept_one(&mut self, new: NewTask) -> Result<Accepted> {
+    fn accept_one(&mut self, new: &NewTask, input: &Bytes) -> Result<Accepted> {
         if let Some(known) = self.task(new.id)? {
             let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
             return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
@@ -62,7 +62,7 @@ impl Steps<'_> {
         }
         let mut task = new.accepted(self.now);
         match self.hold_function(&task.tenant, task.function)? {
-            true if !new.input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), new.input),
+            true if !input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), input),
             true => {}
             false => self.fail_without_function(&mut task),
         }

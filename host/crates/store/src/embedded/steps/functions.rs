@@ -20,9 +20,11 @@ use crate::{
 
 impl Steps<'_> {
     /// Stores a function version and its module. Registering the same id again answers the version created before.
-    pub(in crate::embedded) fn register(&mut self, new: NewFunction, module: Bytes) -> Result<Registered> {
+    pub(in crate::embedded) fn register(&mut self, new: NewFunction, module: &Bytes) -> Result<Registered> {
         match self.function_record(new.id)? {
-            Some(known) if known.version.tenant == new.tenant => return Ok(Registered::Version(known.version)),
+            Some(known) if known.version.tenant == new.tenant => {
+                return Ok(Registered::Version(known.version.clone()));
+            }
             Some(_) => return Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             None => {}
         }
@@ -72,26 +74,25 @@ impl Steps<'_> {
         for id in ids {
             let Some(record) = self.function_record(id)? else { continue };
             if record.version.tenant == *tenant && !record.deleted {
-                self.delete_version(record)?;
+                self.delete_version(&record.version)?;
                 any = true;
             }
         }
         Ok(any)
     }
 
-    fn delete_version(&mut self, mut record: FunctionRecord) -> Result<()> {
-        let FunctionVersion { id, tenant, name, version, .. } = record.version.clone();
-        self.group.remove(Space::Records, keys::version(&tenant, &name, version));
-        match self.version_ids(&tenant, &name, 1)?.first() {
-            Some(newest) => self.put_id(keys::newest(&tenant, &name), *newest),
-            None => self.forget_name(&tenant, &name)?,
+    fn delete_version(&mut self, deleted: &FunctionVersion) -> Result<()> {
+        let FunctionVersion { id, tenant, name, version, .. } = deleted;
+        self.group.remove(Space::Records, keys::version(tenant, name, *version));
+        match self.version_ids(tenant, name, 1)?.first() {
+            Some(newest) => self.put_id(keys::newest(tenant, name), *newest),
+            None => self.forget_name(tenant, name)?,
         }
-        self.count(&tenant, |counters| counters.versions = counters.versions.saturating_sub(1))?;
-        if self.number::<u64>("a count of tasks", &keys::unfinished(id))? == 0 {
-            return self.drop_function(&record.version);
+        self.count(tenant, |counters| counters.versions = counters.versions.saturating_sub(1))?;
+        match self.unfinished(*id)? {
+            0 => self.drop_function(deleted),
+            _ => self.put_function(&FunctionRecord { version: deleted.clone(), deleted: true }),
         }
-        record.deleted = true;
-        self.put_function(&record)
     }
 
     /// Forgets a name without versions. The next name continues after its numbers, so that none is ever used again.
@@ -110,9 +111,7 @@ impl Steps<'_> {
             Some(record) if record.version.tenant == *tenant => {}
             _ => return Ok(false),
         }
-        let key = keys::unfinished(function);
-        let tasks = self.number::<u64>("a count of tasks", &key)?;
-        self.group.put(Space::Records, key, records::encode(&(tasks + 1))?);
+        self.count_unfinished(function, |tasks| *tasks += 1)?;
         Ok(true)
     }
 
@@ -122,17 +121,32 @@ impl Steps<'_> {
         if record.version.tenant != *tenant {
             return Ok(());
         }
-        let key = keys::unfinished(function);
-        let tasks = self.number::<u64>("a count of tasks", &key)?.saturating_sub(1);
-        if tasks > 0 {
-            self.group.put(Space::Records, key, records::encode(&tasks)?);
-            return Ok(());
+        self.count_unfinished(function, |tasks| *tasks = tasks.saturating_sub(1))?;
+        match record.deleted && self.unfinished(function)? == 0 {
+            true => self.drop_function(&record.version),
+            false => Ok(()),
         }
-        self.group.remove(Space::Records, key);
-        if record.deleted { self.drop_function(&record.version) } else { Ok(()) }
+    }
+
+    /// Returns the number of a function's unfinished tasks.
+    fn unfinished(&mut self, function: FunctionId) -> Result<u64> {
+        if let Some(tasks) = self.memory.unfinished.get(&function) {
+            return Ok(*tasks);
+        }
+        let tasks = self.number("a count of tasks", &keys::unfinished(function))?;
+        self.memory.unfinished.insert(function, tasks);
+        Ok(tasks)
+    }
+
+    fn count_unfinished(&mut self, function: FunctionId, change: impl FnOnce(&mut u64)) -> Result<()> {
+        self.unfinished(function)?;
+        self.group.wrote();
+        self.memory.unfinished.change(&function, change);
+        Ok(())
     }
 
     fn drop_function(&mut self, version: &FunctionVersion) -> Result<()> {
+        self.memory.functions.remove(&version.id);
         self.group.remove(Space::Records, keys::function(version.id));
         let key = keys::module_bytes(&version.tenant);
         let kept = self.number::<u64>("a count of bytes", &key)?.saturating_sub(version.module_bytes);
@@ -148,11 +162,11 @@ impl Steps<'_> {
         Ok(())
     }
 
-    fn hold_module(&mut self, digest: &ModuleDigest, module: Bytes) -> Result<()> {
+    fn hold_module(&mut self, digest: &ModuleDigest, module: &Bytes) -> Result<()> {
         let key = keys::module(digest);
         let needed = self.number::<u64>("a count of versions", &key)?;
         if needed == 0 {
-            self.group.put(Space::Blobs, key.clone(), module);
+            self.group.put(Space::Blobs, &key, module);
         }
         self.group.put(Space::Records, key, records::encode(&(needed + 1))?);
         Ok(())
@@ -177,6 +191,7 @@ impl Steps<'_> {
     }
 
     fn put_function(&mut self, record: &FunctionRecord) -> Result<()> {
+        self.memory.functions.remove(&record.version.id);
         self.group.put(Space::Records, keys::function(record.version.id), records::encode_function(record)?);
         Ok(())
     }

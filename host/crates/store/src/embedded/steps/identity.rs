@@ -65,7 +65,7 @@ impl Steps<'_> {
     }
 
     /// Stores a new key, and sets the expiry of the key that it replaces.
-    pub(in crate::embedded) fn add_key(&mut self, by: Acting, new: NewKey) -> Result<Acted<KeyAdded>> {
+    pub(in crate::embedded) fn add_key(&mut self, by: Acting, new: &NewKey) -> Result<Acted<KeyAdded>> {
         let known = self.key_of(&new.tenant, new.id)?;
         if let Some(known) = known.filter(|known| known.digest == new.digest) {
             return Ok(Ok(KeyAdded::Added(known)));
@@ -98,7 +98,7 @@ impl Steps<'_> {
         if let Some(replaced) = replaced {
             self.put_key(&replaced)?;
         }
-        let key = new.made(now);
+        let key = new.clone().made(now);
         self.group.put(Space::Records, keys::api_key_of(&key.tenant, key.id), Bytes::new());
         self.put_key(&key)?;
         Ok(Ok(KeyAdded::Added(key)))

@@ -24,10 +24,10 @@ const REMOVED_MAX: usize = 64;
 
 impl Steps<'_> {
     /// Sets a value.
-    pub(in crate::embedded) fn set_value(&mut self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>> {
+    pub(in crate::embedded) fn set_value(&mut self, of: &Namespace, new: &NewValue) -> Result<Granted<Revision>> {
         self.remove_expired(of)?;
         let NewValue { key, value, ttl, expects } = new;
-        let (key, value) = (key.as_bytes(), Bytes::from(value));
+        let (key, value) = (key.as_bytes(), value.as_bytes());
         let before = self.value_record(of, key)?;
         let live = before.as_ref().filter(|before| before.is_live(self.now)).map(|before| before.revision);
         if !expects.is_met(live) {
@@ -49,7 +49,7 @@ impl Steps<'_> {
         if let Some(at) = expires_at {
             self.group.put(Space::Index, keys::expiry(of, at, key), Bytes::new());
         }
-        let record = ValueRecord { revision, expires_at, value };
+        let record = ValueRecord { revision, expires_at, value: Bytes::copy_from_slice(value) };
         self.group.put(Space::Blobs, place, records::encode(&record)?);
         self.put_namespace(of, &namespace)?;
         Ok(Ok(revision))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use fusebox_core::{
-    function::Grants,
+    function::{FunctionVersion, Grants},
     id::{FunctionId, LeaseToken, ModuleDigest},
     invocation::Invocation,
     limits::LEASE_BATCH_MAX,
@@ -83,11 +83,11 @@ impl Steps<'_> {
     /// Returns the first ready task, or `Some(None)` if its entry named no readable queued task and was removed.
     fn first_ready(&mut self, request: &LeaseRequest, priority: Priority) -> Result<Option<Option<Task>>> {
         let tenant = &request.tenant;
-        let Some(entry) = self.starts.first_ready(&self.group, tenant, priority)? else { return Ok(None) };
+        let Some(entry) = self.memory.starts.first_ready(&self.group, tenant, priority)? else { return Ok(None) };
         if let Some(task) = self.indexed(&entry)?.filter(|task| task.status() == Status::Queued) {
             return Ok(Some(Some(task)));
         }
-        self.starts.ready_removed(tenant, priority, &entry);
+        self.memory.starts.ready_removed(tenant, priority, &entry);
         self.group.remove(Space::Index, [&keys::ready_of(tenant, priority)[..], &entry].concat());
         let at = usize::from(keys::order(priority));
         self.count(tenant, |counters| counters.ready[at] = counters.ready[at].saturating_sub(1))?;
@@ -122,7 +122,7 @@ impl Steps<'_> {
 
     /// Returns everything that a run needs. A task whose function cannot be read is logged and skipped: its lease
     /// lapses until its attempts are used up, so it blocks no task behind it.
-    fn handed_over(&self, task: Task, functions: &mut Functions) -> Result<Option<LeasedTask>> {
+    fn handed_over(&mut self, task: Task, functions: &mut Functions) -> Result<Option<LeasedTask>> {
         let (module, function, grants) = match self.function_of(&task, functions) {
             Ok(function) => function,
             Err(Error::Corrupt(reason)) => {
@@ -137,13 +137,14 @@ impl Steps<'_> {
         Ok(Some(LeasedTask { task, invocation }))
     }
 
-    fn function_of(&self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName, Grants)> {
+    fn function_of(&mut self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName, Grants)> {
         if let Some(known) = functions.get(&task.function) {
             return Ok(known.clone());
         }
         let record = self.function_record(task.function)?;
-        let version = record.ok_or_else(|| Error::Corrupt(format!("the function of task {}", task.id)))?.version;
-        let function = (version.module, version.name, version.grants);
+        let record = record.ok_or_else(|| Error::Corrupt(format!("the function of task {}", task.id)))?;
+        let FunctionVersion { module, name, grants, .. } = &record.version;
+        let function = (*module, name.clone(), grants.clone());
         functions.insert(task.function, function.clone());
         Ok(function)
     }

@@ -2,6 +2,8 @@
 //! task between indexes, and the one routine for every end. State transitions belong to the lifecycle. Independent of
 //! the engine, threads and clock.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fusebox_core::{
     id::{FunctionId, TaskId},
@@ -11,13 +13,13 @@ use fusebox_core::{
 };
 
 use super::{
-    engine::Space,
+    engine::{Engine, Space},
     group::Group,
     keys::{self, Key, Timed},
+    memory::Memory,
     records::{self, Counters, FunctionRecord},
-    starts::Starts,
 };
-use crate::{Options, Result, hints::Event};
+use crate::{Error, Options, Result, hints::Event};
 
 mod accept;
 mod functions;
@@ -38,50 +40,82 @@ enum Place {
 /// Steps of one group.
 pub(super) struct Steps<'a> {
     group: Group<'a>,
-    starts: &'a mut Starts,
-    written_at: &'a mut Millis,
+    memory: &'a mut Memory,
     options: Options,
     now: Millis,
     events: Vec<Event>,
-    /// Number of events from steps before the current one.
-    events_kept: usize,
+    /// True once a step has failed after it had written.
+    is_broken: bool,
 }
 
 impl<'a> Steps<'a> {
     /// Creates the steps of a group that is committed as a whole.
-    pub(super) fn new(group: Group<'a>, starts: &'a mut Starts, written_at: &'a mut Millis, options: Options) -> Self {
-        Self { group, starts, written_at, options, now: Millis::default(), events: Vec::new(), events_kept: 0 }
+    pub(super) fn new(group: Group<'a>, memory: &'a mut Memory, options: Options) -> Self {
+        Self { group, memory, options, now: Millis::default(), events: Vec::new(), is_broken: false }
     }
 
-    /// Performs one step at `now`. A failed step changes nothing.
+    /// Performs one step at `now`. One that fails before it has written changes nothing; after another the steps are
+    /// broken.
     pub(super) fn perform<T>(&mut self, now: Millis, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.now = now;
-        self.events_kept = self.events.len();
-        self.group.begin();
+        let (events, writes) = (self.events.len(), self.group.writes());
         let result = step(self);
         if result.is_err() {
-            self.group.undo();
-            self.starts.forget();
-            self.events.truncate(self.events_kept);
+            self.events.truncate(events);
+            self.is_broken |= self.group.writes() > writes;
         }
         result
     }
 
+    /// Returns true if nothing can be committed before the steps are begun again.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Drops everything, so that the steps but for the last can be performed again.
+    pub(super) fn restart(&mut self) {
+        self.group.restart();
+        self.memory.forget();
+        self.events.clear();
+        self.is_broken = false;
+    }
+
     /// Commits every step. Returns the events. The commit includes its time, which the clock of the next process starts
     /// no earlier than.
-    pub(super) fn commit(self) -> Result<Vec<Event>> {
-        let Self { mut group, starts, written_at, now, events, .. } = self;
-        let newer = (now > *written_at && group.has_writes()).then_some(now);
-        if let Some(at) = newer {
-            group.put(Space::Records, keys::written_at(), records::encode(&at)?);
+    pub(super) fn commit(mut self, engine: &Engine) -> Result<Vec<Event>> {
+        if self.is_broken {
+            self.group.fail(Error::Unavailable("a step of its group failed".to_owned()));
         }
-        group.commit().inspect_err(|_| starts.forget())?;
-        *written_at = newer.unwrap_or(*written_at);
+        let written = self.write_remembered();
+        let Self { group, memory, events, .. } = self;
+        written.and_then(|()| group.commit(engine)).inspect_err(|_| memory.forget())?;
+        memory.bound();
         Ok(events)
     }
 
+    /// Writes what the steps have changed in memory.
+    fn write_remembered(&mut self) -> Result<()> {
+        for (tenant, counters) in self.memory.counters.take_changed() {
+            match counters == Counters::default() {
+                true => self.group.remove(Space::Records, keys::counters(&tenant)),
+                false => self.group.put(Space::Records, keys::counters(&tenant), records::encode(&counters)?),
+            }
+        }
+        for (function, tasks) in self.memory.unfinished.take_changed() {
+            match tasks {
+                0 => self.group.remove(Space::Records, keys::unfinished(function)),
+                tasks => self.group.put(Space::Records, keys::unfinished(function), records::encode(&tasks)?),
+            }
+        }
+        if self.now > self.memory.written_at && self.group.writes() > 0 {
+            self.group.put(Space::Records, keys::written_at(), records::encode(&self.now)?);
+            self.memory.written_at = self.now;
+        }
+        Ok(())
+    }
+
     fn task(&self, task: TaskId) -> Result<Option<Task>> {
-        self.group.get(Space::Records, &keys::task(task))?.map(|bytes| records::decode_task(&bytes)).transpose()
+        self.group.read(Space::Records, &keys::task(task))?.map(records::decode_task).transpose()
     }
 
     /// Returns the task that an index entry names. An entry whose task cannot be read is logged; the caller removes it,
@@ -90,7 +124,7 @@ impl<'a> Steps<'a> {
         let Some(id) = keys::last_task(key) else { return Ok(None) };
         match self.task(id) {
             Ok(task) => Ok(task),
-            Err(crate::Error::Corrupt(reason)) => {
+            Err(Error::Corrupt(reason)) => {
                 tracing::error!(task = %id, reason, "task skipped: its record cannot be read");
                 Ok(None)
             }
@@ -148,7 +182,7 @@ impl<'a> Steps<'a> {
 
     fn enter_ready(&mut self, task: &Task) -> Result<()> {
         self.group.put(Space::Index, keys::ready(task), Bytes::new());
-        self.starts.ready_added(&task.tenant, task.priority, keys::moment(task.created_at, task.id));
+        self.memory.starts.ready_added(&task.tenant, task.priority, keys::moment(task.created_at, task.id));
         self.events.push(Event::Ready(task.tenant.clone(), 1));
         self.count(&task.tenant, |counters| counters.ready[usize::from(keys::order(task.priority))] += 1)
     }
@@ -192,7 +226,7 @@ impl<'a> Steps<'a> {
 
     fn leave_ready(&mut self, task: &Task) -> Result<()> {
         self.group.remove(Space::Index, keys::ready(task));
-        self.starts.ready_removed(&task.tenant, task.priority, &keys::moment(task.created_at, task.id));
+        self.memory.starts.ready_removed(&task.tenant, task.priority, &keys::moment(task.created_at, task.id));
         self.count(&task.tenant, |counters| {
             let ready = &mut counters.ready[usize::from(keys::order(task.priority))];
             *ready = ready.saturating_sub(1);
@@ -201,41 +235,54 @@ impl<'a> Steps<'a> {
 
     fn put_timed(&mut self, timed: Timed, time: Millis, task: TaskId) {
         let key = timed.key(time, task);
-        self.starts.timed_added(timed, &key);
+        self.memory.starts.timed_added(timed, &key);
         self.group.put(Space::Index, key, Bytes::new());
     }
 
     /// Returns the first due entries of a timed index. The caller removes each of them.
     fn due(&mut self, timed: Timed, until: Millis, limit: usize) -> Result<Vec<Key>> {
-        let (from, to) = (self.starts.timed(timed), timed.after(until));
+        let (from, to) = (self.memory.starts.timed(timed), timed.after(until));
         let due = self.group.keys(Space::Index, &from, &to, limit)?;
         match due.last() {
-            Some(last) if due.len() == limit => self.starts.timed_read(timed, keys::next(last)),
-            _ if from < to => self.starts.timed_read(timed, to),
+            Some(last) if due.len() == limit => self.memory.starts.timed_read(timed, keys::next(last)),
+            _ if from < to => self.memory.starts.timed_read(timed, to),
             _ => {}
         }
         Ok(due)
     }
 
-    fn counters(&self, tenant: &TenantId) -> Result<Counters> {
-        match self.group.get(Space::Records, &keys::counters(tenant))? {
-            Some(bytes) => records::decode("a tenant's counters", &bytes),
-            None => Ok(Counters::default()),
+    fn counters(&mut self, tenant: &TenantId) -> Result<Counters> {
+        if let Some(counters) = self.memory.counters.get(tenant) {
+            return Ok(counters.clone());
         }
+        let counters = match self.group.read(Space::Records, &keys::counters(tenant))? {
+            Some(bytes) => records::decode("a tenant's counters", bytes)?,
+            None => Counters::default(),
+        };
+        self.memory.counters.insert(tenant.clone(), counters.clone());
+        Ok(counters)
     }
 
     fn count(&mut self, tenant: &TenantId, change: impl FnOnce(&mut Counters)) -> Result<()> {
-        let mut counters = self.counters(tenant)?;
-        change(&mut counters);
-        match counters == Counters::default() {
-            true => self.group.remove(Space::Records, keys::counters(tenant)),
-            false => self.group.put(Space::Records, keys::counters(tenant), records::encode(&counters)?),
-        }
+        self.counters(tenant)?;
+        self.group.wrote();
+        self.memory.counters.change(tenant, change);
         Ok(())
     }
 
-    fn function_record(&self, function: FunctionId) -> Result<Option<FunctionRecord>> {
-        let bytes = self.group.get(Space::Records, &keys::function(function))?;
-        bytes.map(|bytes| records::decode_function(&bytes)).transpose()
+    fn function_record(&mut self, function: FunctionId) -> Result<Option<Arc<FunctionRecord>>> {
+        if let Some(known) = self.memory.functions.get(&function) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(bytes) = self.group.read(Space::Records, &keys::function(function))? else { return Ok(None) };
+        let record = Arc::new(records::decode_function(bytes)?);
+        self.memory.functions.insert(function, record.clone());
+        Ok(Some(record))
+    }
+
+    /// Writes a key of no meaning.
+    #[cfg(test)]
+    pub(super) fn put(&mut self, key: &str) {
+        self.group.put(Space::Records, key, "value");
     }
 }

@@ -39,21 +39,21 @@ impl Steps<'_> {
     }
 
     /// Records reports; returns the answers in their order.
-    pub(in crate::embedded) fn finish(&mut self, reports: Vec<Finish>) -> Result<Vec<Finished>> {
-        reports.into_iter().map(|report| self.finish_one(report)).collect()
+    pub(in crate::embedded) fn finish(&mut self, reports: &[Finish]) -> Result<Vec<Finished>> {
+        reports.iter().map(|report| self.finish_one(report)).collect()
     }
 
-    fn finish_one(&mut self, Finish { claim: Claim { task, fence }, verdict }: Finish) -> Result<Finished> {
-        let Some(before) = self.task(task)? else { return Ok(Finished::Stale) };
+    fn finish_one(&mut self, Finish { claim: Claim { task, fence }, verdict }: &Finish) -> Result<Finished> {
+        let Some(before) = self.task(*task)? else { return Ok(Finished::Stale) };
         let mut task = before.clone();
         let mut kept = None;
         let next = match verdict {
             Verdict::End(Ended { failure, output, log, receipt }) => {
                 kept = Some((output, log));
-                task.end(fence, failure, receipt, self.now).map(|()| None)
+                task.end(*fence, failure.clone(), receipt.clone(), self.now).map(|()| None)
             }
-            Verdict::Retry { delay_ms } => task.retry(fence, self.now.plus(delay_ms), self.now).map(Some),
-            Verdict::Release => task.release(fence, self.now).map(Some),
+            Verdict::Retry { delay_ms } => task.retry(*fence, self.now.plus(*delay_ms), self.now).map(Some),
+            Verdict::Release => task.release(*fence, self.now).map(Some),
         };
         match next {
             Err(Refused::Recorded) => return Ok(Finished::Duplicate),

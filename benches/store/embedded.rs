@@ -1,0 +1,87 @@
+//! Cost of a task's steps in the embedded store: CPU time of the process, and bytes that it writes, for calls of several
+//! sizes. CPU time is hardly changed by the load of the machine.
+
+use std::sync::Arc;
+
+use fusebox_core::name::TenantId;
+use fusebox_store::{Options, Store, embedded::EmbeddedStore};
+use fusebox_system::clock::Clock;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::steps::Steps;
+
+/// Number of tasks in a call of each step.
+const BATCHES: [usize; 4] = [1, 10, 64, 500];
+const STEPS: [&str; 5] = ["accept", "lease", "finish", "read", "purge"];
+
+/// Use of the machine by this process since its start: CPU time in microseconds, and bytes written.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    cpu_us: f64,
+    written: f64,
+}
+
+/// Prints the costs of each step; medians over the rounds.
+pub(crate) async fn costs(rounds: usize, tasks: usize) -> anyhow::Result<()> {
+    println!("embedded: CPU in µs a task / bytes written a task; median of {rounds} rounds");
+    for batch in BATCHES {
+        let mut all: Vec<[Used; STEPS.len()]> = Vec::new();
+        for _ in 0..rounds {
+            all.push(round(batch, tasks.min(batch * 1_000)).await?);
+        }
+        let median = |pick: &dyn Fn(&[Used; STEPS.len()]) -> f64| crate::spread(all.iter().map(pick).collect())[1];
+        let mut line = format!("batches of {batch}:");
+        for (at, step) in STEPS.iter().enumerate() {
+            line += &format!(" {step} {:.1}/{:.0}", median(&|used| used[at].cpu_us), median(&|used| used[at].written));
+        }
+        let cpu = median(&|used| used.iter().map(|used| used.cpu_us).sum());
+        let written = median(&|used| used.iter().map(|used| used.written).sum());
+        println!("{line} all {cpu:.1}/{written:.0}");
+    }
+    Ok(())
+}
+
+/// Performs all steps of `tasks` tasks, a step of all tasks after the other; returns the costs of a task.
+async fn round(batch: usize, tasks: usize) -> anyhow::Result<[Used; STEPS.len()]> {
+    let home = tempfile::tempdir()?;
+    // Ended tasks are purged by the next tick.
+    let options = Options { ended_ttl_ms: 0, ..Options::default() };
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open_with(&home.path().join("store"), Clock::System, options)?);
+    let (steps, tenant) = (Steps::new(store.clone(), "default").await?, TenantId::default_tenant());
+    let mut reports = Vec::new();
+    let mut marks = vec![used()?];
+    for count in crate::parts(tasks, batch) {
+        steps.accept(count).await?;
+    }
+    marks.push(used()?);
+    for count in crate::parts(tasks, batch) {
+        reports.push(steps.lease(count).await?);
+    }
+    marks.push(used()?);
+    let ids: Vec<_> = reports.iter().flatten().map(|report| report.claim.task).collect();
+    for some in reports {
+        steps.finish(some).await?;
+    }
+    marks.push(used()?);
+    for task in ids {
+        anyhow::ensure!(store.result(&tenant, task).await?.is_some(), "a result is missing");
+    }
+    marks.push(used()?);
+    let mut purged = 0;
+    while purged < tasks as u64 {
+        purged += store.tick().await?.purged;
+    }
+    marks.push(used()?);
+    let mut costs = [Used::default(); STEPS.len()];
+    for (cost, pair) in costs.iter_mut().zip(marks.windows(2)) {
+        let of = |mark: fn(&Used) -> f64| (mark(&pair[1]) - mark(&pair[0])) / tasks as f64;
+        *cost = Used { cpu_us: of(|used| used.cpu_us), written: of(|used| used.written) };
+    }
+    Ok(costs)
+}
+
+fn used() -> anyhow::Result<Used> {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    let written = procfs::process::Process::myself()?.io()?.write_bytes;
+    Ok(Used { cpu_us: cpu.tv_sec as f64 * 1e6 + cpu.tv_nsec as f64 / 1e3, written: written as f64 })
+}

@@ -1,0 +1,108 @@
+//! What the writer remembers from one group to the next, so that it reads and writes it once a group instead of once a
+//! task. All of it is on disk as well: it can be forgotten at any time.
+
+use std::{collections::HashMap, hash::Hash, sync::Arc};
+
+use fusebox_core::{id::FunctionId, name::TenantId, time::Millis};
+
+use super::{
+    records::{Counters, FunctionRecord},
+    starts::Starts,
+};
+
+/// Largest number of tenants, and of functions, that are remembered after a group.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// See the module's documentation.
+pub(super) struct Memory {
+    /// Start positions in the indexes.
+    pub(super) starts: Starts,
+    /// Counters of tenants.
+    pub(super) counters: Remembered<TenantId, Counters>,
+    /// Numbers of unfinished tasks of functions.
+    pub(super) unfinished: Remembered<FunctionId, u64>,
+    /// Records of functions.
+    pub(super) functions: HashMap<FunctionId, Arc<FunctionRecord>>,
+    /// Time of the last step that wrote.
+    pub(super) written_at: Millis,
+}
+
+impl Memory {
+    /// Creates a memory without content.
+    pub(super) fn new(written_at: Millis) -> Self {
+        Self {
+            starts: Starts::default(),
+            counters: Remembered::default(),
+            unfinished: Remembered::default(),
+            functions: HashMap::new(),
+            written_at,
+        }
+    }
+
+    /// Forgets everything, after writes that did not take effect.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.written_at);
+    }
+
+    /// Forgets some if there is much.
+    pub(super) fn bound(&mut self) {
+        self.counters.bound();
+        self.unfinished.bound();
+        if self.functions.len() > REMEMBERED_MAX {
+            self.functions.clear();
+        }
+    }
+}
+
+/// Values that are on disk as well, but for those that the current group has changed.
+pub(super) struct Remembered<K, V> {
+    values: HashMap<K, (V, IsChanged)>,
+    changed: Vec<K>,
+}
+
+type IsChanged = bool;
+
+impl<K, V> Default for Remembered<K, V> {
+    fn default() -> Self {
+        Self { values: HashMap::new(), changed: Vec::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
+    /// Returns a value.
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key).map(|(value, _)| value)
+    }
+
+    /// Remembers a value as it is on disk.
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.values.insert(key, (value, false));
+    }
+
+    /// Changes a remembered value, which is then to be written. Returns false if it is not remembered.
+    pub(super) fn change(&mut self, key: &K, change: impl FnOnce(&mut V)) -> bool {
+        let Some((value, is_changed)) = self.values.get_mut(key) else { return false };
+        change(value);
+        if !std::mem::replace(is_changed, true) {
+            self.changed.push(key.clone());
+        }
+        true
+    }
+
+    /// Returns the values to be written, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<(K, V)> {
+        let values = &mut self.values;
+        let taken = self.changed.drain(..).filter_map(|key| {
+            let (value, is_changed) = values.get_mut(&key)?;
+            *is_changed = false;
+            Some((key, value.clone()))
+        });
+        taken.collect()
+    }
+
+    fn bound(&mut self) {
+        if self.values.len() > REMEMBERED_MAX {
+            self.values.clear();
+        }
+    }
+}
