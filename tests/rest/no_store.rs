@@ -68,6 +68,13 @@ impl Fuel for NoStore {
 }
 
 #[async_trait]
+impl Usage for NoStore {
+    async fn room(&self) -> Result<Room> {
+        no()
+    }
+}
+
+#[async_trait]
 impl Functions for NoStore {
     async fn register(&self, _: NewFunction, _: Bytes) -> Result<Registered> {
         no()

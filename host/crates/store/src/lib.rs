@@ -1,8 +1,8 @@
 //! Storage of functions, modules and tasks, and the queue that leases attempts.
 //!
 //! A store has one small trait per capability: [`Functions`], [`Queue`], [`Tasks`], [`Kv`](kv::Kv), [`Identity`],
-//! [`Fuel`], [`Presence`] and [`Wakeups`]; [`Store`] is all of them. Each back end is a folder with a file per trait, and
-//! one conformance suite holds them all to the same behaviour. The store owns the queue: it keeps ready indexes per tenant and
+//! [`Fuel`], [`Usage`], [`Presence`] and [`Wakeups`]; [`Store`] is all of them. Each back end is a folder with a file per
+//! trait, and one conformance suite holds them all to the same behaviour. The store owns the queue: it keeps ready indexes per tenant and
 //! priority, and every step is atomic. It has no access to HTTP, workers' sockets or wasm.
 //!
 //! Every store guarantees:
@@ -33,6 +33,7 @@ mod presence;
 mod queue;
 pub mod redis;
 mod tasks;
+mod usage;
 mod wakeups;
 
 pub use fusebox_core::scope::Scope;
@@ -54,6 +55,7 @@ pub use self::{
         Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, Purged, Queue, Renewal, Ticked, Verdict,
     },
     tasks::{TaskResult, Tasks},
+    usage::{Room, Usage},
     wakeups::{Hint, Ready, ReadyHint, Wakeups},
 };
 
@@ -62,7 +64,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Store with all its capabilities. See the crate's documentation for its guarantees.
 #[async_trait]
-pub trait Store: Functions + Queue + Tasks + kv::Kv + Identity + Fuel + Presence + Wakeups {
+pub trait Store: Functions + Queue + Tasks + kv::Kv + Identity + Fuel + Usage + Presence + Wakeups {
     /// Checks that the store answers.
     ///
     /// # Errors

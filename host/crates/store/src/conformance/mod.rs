@@ -38,6 +38,7 @@ pub(super) mod replay;
 pub(super) mod report;
 pub(super) mod tenants;
 pub(super) mod tick;
+pub(super) mod usage;
 pub(super) mod workers;
 
 /// Duration of the suite's leases, in milliseconds.
@@ -104,6 +105,7 @@ macro_rules! conformance {
                 each_change_of_tenants_and_keys_is_told, quotas_are_kept_with_their_tenant,
                 an_act_takes_a_good_admin_key_of_its_tenant_or_the_operators, an_act_of_a_key_that_has_ended_is_denied,
                 without_a_key_only_the_first_one_is_made;
+            usage: a_store_has_room;
             workers: announced_workers_are_there_for_their_time;
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,

@@ -15,7 +15,7 @@ use std::{
 use heed::EnvClosingEvent;
 
 use self::environment::Table;
-use crate::{Error, Result};
+use crate::{Error, Result, Room};
 
 mod batch;
 mod checksum;
@@ -224,6 +224,11 @@ impl Engine {
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         let (_, number) = self.environment()?;
         Ok(fs::metadata(folders::numbered(&self.dir, number).join(FILE)).map_err(unavailable)?.len())
+    }
+
+    /// Returns the space of the file system.
+    pub(super) fn room(&self) -> Result<Room> {
+        folders::room(&self.dir).map_err(unavailable)
     }
 }
 

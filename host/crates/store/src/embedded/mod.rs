@@ -14,6 +14,7 @@
 //! | `starts` | start positions in the indexes |
 //! | `reads` | reads beside the writer |
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
+//! | `usage` | space of the file system |
 //! | `tanks` | tenants' fuel; in memory |
 //! | `announcements` | announced dispatchers and workers; in memory, since they end with the process |
 
@@ -46,6 +47,7 @@ mod tanks;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wakeups;
 mod writer;
 

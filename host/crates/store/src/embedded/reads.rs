@@ -19,7 +19,7 @@ use super::{
     keys::{self, Key},
     records::{self, Counters, FunctionRecord},
 };
-use crate::{Backlog, Error, FunctionRef, Page, PageRequest, Result, TaskResult};
+use crate::{Backlog, Error, FunctionRef, Page, PageRequest, Result, Room, TaskResult};
 
 /// Largest number of cached function versions, about 300 bytes each. Beyond it, versions are read from the engine.
 const VERSIONS_MAX: usize = 1_000;
@@ -193,6 +193,11 @@ impl Reads {
     /// Returns the size of the store on disk, in bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         self.engine.disk_bytes()
+    }
+
+    /// Returns the space of the file system.
+    pub(super) fn room(&self) -> Result<Room> {
+        self.engine.room()
     }
 
     /// Fails if the engine is closed, as it is after a failed flush until it is opened again.

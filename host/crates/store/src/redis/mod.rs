@@ -14,7 +14,7 @@
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
-//! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `presence`, `wakeups` | a trait of the store each |
+//! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
 //! | `accept`, `lease`, `report`, `purge`, `reads` | the calls of the queue and of the reads of tasks |
 //! | `audit` | comparison of the records with the indexes |
 //! | `pubsub` | messages about changes, which become wake-ups |
@@ -76,6 +76,7 @@ mod states;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod version_cache;
 mod versions;
 mod wakeups;

@@ -58,23 +58,17 @@ pub(super) async fn check_permissions(caller: &Caller, address: &Address) -> Res
 
 /// Reads the servers' information. Writes nothing.
 pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
-    let answers = caller.send_all(&redis::cmd("INFO")).await?;
     let (mut summary, mut advice, mut runs) = (Vec::new(), Vec::new(), Vec::new());
-    for (link, info) in caller.links().iter().zip(answers) {
-        let infos: Vec<String> = match info {
-            // A Cluster returns one text per master.
-            Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
-            info => vec![text(info)],
-        };
+    for (shown, infos) in infos(caller, None).await? {
         for info in &infos {
-            judge(link.shown(), caller.layout(), info)?;
+            judge(shown, caller.layout(), info)?;
             if field(info, "aof_enabled") == Some("0") {
                 advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
             }
-            runs.extend(field(info, "run_id").map(|run| (run.to_owned(), link.shown())));
+            runs.extend(field(info, "run_id").map(|run| (run.to_owned(), shown)));
         }
         let name = infos.first().map(|info| name(info)).unwrap_or_default();
-        summary.push(format!("{name} at {}", link.shown()));
+        summary.push(format!("{name} at {shown}"));
     }
     refuse_twins(&runs)?;
     advice.sort_unstable();
@@ -90,6 +84,21 @@ fn refuse_twins(runs: &[(String, &str)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the information of each master, or one section of it, by the address of its link.
+pub(super) async fn infos<'a>(caller: &'a Caller, section: Option<&str>) -> Result<Vec<(&'a str, Vec<String>)>> {
+    let mut command = redis::cmd("INFO");
+    section.iter().for_each(|section| {
+        command.arg(section);
+    });
+    let answers = caller.send_all(&command).await?;
+    let infos = |info| match info {
+        // A Cluster returns one text per master.
+        Value::Map(nodes) => nodes.into_iter().map(|(_, info)| text(info)).collect(),
+        info => vec![text(info)],
+    };
+    Ok(caller.links().iter().map(|link| link.shown()).zip(answers.into_iter().map(infos)).collect())
 }
 
 /// Returns the product and its version. Valkey also reports the version of Redis that it is compatible with.
@@ -119,7 +128,8 @@ fn judge(shown: &str, layout: Layout, info: &str) -> Result<()> {
     Ok(())
 }
 
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+/// Returns a value in the information of a server.
+pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
