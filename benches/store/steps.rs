@@ -40,7 +40,7 @@ impl Steps {
             limits: RunLimits::default(),
             grants: Grants::default(),
             versions_max: UNLIMITED,
-            module_bytes_max: UNLIMITED,
+            stored_max: UNLIMITED,
         };
         match store.register(new, Bytes::from_static(b"module")).await? {
             Registered::Version(function) => Ok(Self { store, function }),
@@ -66,6 +66,7 @@ impl Steps {
             fingerprint: None,
             retry_of: None,
             queued_max: UNLIMITED,
+            stored_max: UNLIMITED,
             input: Bytes::from_static(&INPUT),
         };
         let answers = self.store.accept(std::iter::repeat_with(task).take(count).collect()).await?;

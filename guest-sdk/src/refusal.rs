@@ -10,7 +10,7 @@ pub enum Refusal {
     Conflict,
     /// A key, value, request or response exceeds its size limit.
     TooLarge,
-    /// The function has reached its storage quota.
+    /// The function or its tenant has reached its storage quota.
     Quota,
     /// The function lacks the grant, or the request's host has an address that no function may reach.
     NotAllowed,
@@ -60,7 +60,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Conflict => "another run has changed the entry: read it again",
             Self::TooLarge => "it is larger than the host allows",
-            Self::Quota => "the function has stored as much as it may: delete what it does not need",
+            Self::Quota => "the function or its tenant has stored as much as it may: delete what it does not need",
             Self::NotAllowed => {
                 "it is not allowed: the function needs a grant for it, and no private address is reached"
             }

@@ -40,6 +40,12 @@ pub enum InvokeError {
         /// The limit.
         max: u64,
     },
+    /// The tenant's limit of stored bytes would be exceeded.
+    #[error("the tenant would store more than {max} bytes, its limit: delete what it no longer needs")]
+    BytesReached {
+        /// The limit, in bytes.
+        max: u64,
+    },
     /// The tenant's fuel for the minute is reserved.
     #[error("runs of this tenant may reserve {per_minute} fuel a minute: try again in {wait_ms} ms")]
     NoFuel {

@@ -2,12 +2,16 @@
 
 use std::{process::Command, time::Duration};
 
+use fusebox_core::limits::RECORD_BYTES;
 use fusebox_harness::{Answer, Client, Server, eventually, guests};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{options, server};
+use crate::{
+    cli::{fusebox, stdout},
+    options, server,
+};
 
 /// Maximum wait for events that are expected soon, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,6 +83,29 @@ async fn no_more_tasks_run_than_a_tenant_may_have() {
         }
     });
     done.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_stored_is_shown_bounded_and_given_back() {
+    let (server, _home) = server(&[]);
+    let (client, run) = (server.client(), |line: &str| stdout(&fusebox(server.url(), line)));
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    let used = || {
+        let shown: Value = serde_json::from_str(&run("tenants show default --output json")).unwrap();
+        shown["used"]["stored_bytes"].as_u64().unwrap()
+    };
+    let before = used();
+    let set = run(&format!("tenants set default --stored-bytes {}", before + RECORD_BYTES + 5));
+    let shown = set.lines().find(|line| line.starts_with("stored-bytes")).expect("the quota has a row");
+    assert!(shown.ends_with("set") && shown.contains(&fusebox_ui::count(before)), "{set}");
+    let task = client.submit("echo", b"hello").await.unwrap();
+    client.ended(&task).await.unwrap();
+    assert_eq!(used(), before + RECORD_BYTES + 5, "its output");
+    let refused = client.post("/v1/functions/echo/tasks", "x").await.unwrap();
+    assert_eq!((refused.status, &*refused.code()), (StatusCode::TOO_MANY_REQUESTS, "storage-quota"), "{refused}");
+    run(&format!("tasks purge {task}"));
+    assert_eq!(used(), before);
+    client.submit("echo", b"hello").await.unwrap();
 }
 
 /// Creates a key of a tenant in the store of a host that is not running yet.

@@ -83,7 +83,7 @@ impl Rest {
             limits: RunLimits::default(),
             grants: Grants::default(),
             versions_max: UNLIMITED,
-            module_bytes_max: UNLIMITED,
+            stored_max: UNLIMITED,
         };
         assert!(matches!(self.store.register(new, module).await.unwrap(), Registered::Version(_)));
         let task = NewTask {
@@ -101,6 +101,7 @@ impl Rest {
             fingerprint: None,
             retry_of: None,
             queued_max: UNLIMITED,
+            stored_max: UNLIMITED,
             input: Bytes::from_static(b"secret"),
         };
         let answers = self.store.accept(vec![task.clone()]).await.unwrap();

@@ -55,6 +55,7 @@ mod raw;
 mod retries;
 mod settings;
 mod shares;
+mod stored;
 mod support;
 mod surfaces;
 mod uploads;

@@ -12,7 +12,7 @@ use fusebox_core::{
     time::Millis,
 };
 use fusebox_store::{
-    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
+    kv::{Granted, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
     *,
 };
 
@@ -69,6 +69,9 @@ impl Fuel for NoStore {
 
 #[async_trait]
 impl Usage for NoStore {
+    async fn stored_bytes(&self, _: &TenantId) -> Result<u64> {
+        no()
+    }
     async fn room(&self) -> Result<Room> {
         no()
     }
@@ -201,7 +204,14 @@ impl Kv for NoStore {
     async fn settings(&self, _: &Namespace, _: SettingKind) -> Result<Vec<(SettingName, Bytes)>> {
         no()
     }
-    async fn set_setting(&self, _: &Namespace, _: SettingKind, _: &SettingName, _: Bytes) -> Result<Granted<()>> {
+    async fn set_setting(
+        &self,
+        _: &Namespace,
+        _: SettingKind,
+        _: &SettingName,
+        _: Bytes,
+        _: u64,
+    ) -> Result<SettingAnswer> {
         no()
     }
     async fn unset(&self, _: &Namespace, _: SettingKind, _: &SettingName) -> Result<bool> {

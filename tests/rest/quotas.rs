@@ -104,14 +104,10 @@ async fn no_more_tasks_wait_than_may_in_whichever_way_they_come() {
 }
 
 #[tokio::test]
-async fn functions_are_bounded_in_number_and_in_bytes() {
+async fn functions_are_bounded_in_number() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     set(&rest, json!({"functions": 1})).await;
     assert_refused(&rest.post("/v1/functions?name=two", guests::echo()).await, "function-quota", "1", "60");
-    let bytes = guests::echo().len() + 1;
-    set(&rest, json!({"module_bytes": bytes})).await;
-    let refused = rest.post("/v1/functions?name=two", guests::echo()).await;
-    assert_refused(&refused, "function-quota", &bytes.to_string(), "60");
     rest.send(Method::DELETE, "/v1/functions/echo", &[], Body::empty()).await;
     assert_eq!(rest.post("/v1/functions?name=two", guests::echo()).await.status, StatusCode::CREATED);
 }

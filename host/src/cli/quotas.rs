@@ -12,6 +12,9 @@ use crate::{
 };
 use fusebox_ui::OutputFormat;
 
+/// Quota of which the use is known.
+const STORED_BYTES: &str = "stored-bytes";
+
 /// Tenant whose quotas are shown.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
@@ -29,9 +32,9 @@ pub struct SetArgs {
     /// Limit of function versions
     #[arg(long, value_name = "N|default")]
     functions: Option<Bound>,
-    /// Limit of wasm bytes, over all versions
+    /// Limit of stored bytes: inputs, outputs, logs, values, settings and modules; at most half of the store
     #[arg(long, value_name = "N|default")]
-    module_bytes: Option<Bound>,
+    stored_bytes: Option<Bound>,
     /// Limit of queued tasks
     #[arg(long, value_name = "N|default")]
     queued_tasks: Option<Bound>,
@@ -73,7 +76,10 @@ impl std::str::FromStr for Bound {
 pub async fn show(args: ShowArgs, format: OutputFormat) -> anyhow::Result<()> {
     let view = match args.door.open().await? {
         Door::Host(client) => client.quotas(args.name.as_str()).await?,
-        Door::Store(store) => QuotasView::new(&args.name, admin::quotas(&*store, &args.name).await?),
+        Door::Store(store) => {
+            let set = admin::quotas(&*store, &args.name).await?;
+            admin::quotas_view(&*store, &args.name, set).await?
+        }
     };
     tell(&view, format)
 }
@@ -92,7 +98,7 @@ pub async fn set(args: SetArgs, format: OutputFormat) -> anyhow::Result<()> {
         Door::Store(store) => {
             let set: QuotaSettings = args.onto(admin::quotas(&*store, &name).await?.into()).into();
             admin::set_quotas(&*store, Acting::Store, &name, set).await?;
-            QuotasView::new(&name, set)
+            admin::quotas_view(&*store, &name, set).await?
         }
     };
     tell(&view, format)
@@ -104,7 +110,7 @@ impl SetArgs {
         let pick = |given: Option<Bound>, set: Option<u64>| given.map_or(set, |bound| bound.0);
         QuotaValues {
             functions: pick(self.functions, set.functions),
-            module_bytes: pick(self.module_bytes, set.module_bytes),
+            stored_bytes: pick(self.stored_bytes, set.stored_bytes),
             queued_tasks: pick(self.queued_tasks, set.queued_tasks),
             running_tasks: pick(self.running_tasks, set.running_tasks),
             fuel_per_minute: pick(self.fuel_per_minute, set.fuel_per_minute),
@@ -118,17 +124,18 @@ fn tell(view: &QuotasView, format: OutputFormat) -> anyhow::Result<()> {
         return ui::json(view);
     }
     let (set, may) = (&view.set, &view.may);
-    let mut table = Table::new(["QUOTA", "LIMIT", "SOURCE"]);
+    let mut table = Table::new(["QUOTA", "USED", "LIMIT", "SOURCE"]);
     for (name, may, set) in [
         ("functions", may.functions, set.functions),
-        ("module-bytes", may.module_bytes, set.module_bytes),
+        (STORED_BYTES, may.stored_bytes, set.stored_bytes),
         ("queued-tasks", may.queued_tasks, set.queued_tasks),
         ("running-tasks", may.running_tasks, set.running_tasks),
         ("fuel-per-minute", may.fuel_per_minute, set.fuel_per_minute),
         ("requests-per-second", may.requests_per_second, set.requests_per_second),
     ] {
         let shown = may.map_or_else(|| "no bound".to_owned(), ui::count);
-        table.row([name.to_owned(), shown, if set.is_some() { "set" } else { "default" }.to_owned()]);
+        let used = if name == STORED_BYTES { ui::count(view.used.stored_bytes) } else { String::new() };
+        table.row([name.to_owned(), used, shown, if set.is_some() { "set" } else { "default" }.to_owned()]);
     }
     ui::say(table.to_string())
 }

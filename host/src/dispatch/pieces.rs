@@ -181,7 +181,7 @@ mod tests {
             limits: RunLimits::default(),
             grants: Grants::default(),
             versions_max: fusebox_core::quota::UNLIMITED,
-            module_bytes_max: fusebox_core::quota::UNLIMITED,
+            stored_max: fusebox_core::quota::UNLIMITED,
         };
         store.register(new, wasm).await.unwrap();
         (Arc::new(store), home)

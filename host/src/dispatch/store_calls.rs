@@ -12,7 +12,7 @@ use fusebox_core::{
 use fusebox_sandbox::{Guest, HostCalls, WaitLimit};
 use tokio::runtime::Handle;
 
-use crate::{host_calls, secrets::SecretsKey};
+use crate::{host_calls, secrets::SecretsKey, tenancy::QuotaBook};
 use fusebox_store::{
     Store,
     kv::{Namespace, NewValue, SettingKind},
@@ -23,6 +23,7 @@ use fusebox_store::{
 pub struct StoreHostCalls {
     store: Arc<dyn Store>,
     secrets: Option<SecretsKey>,
+    quotas: Arc<QuotaBook>,
     runtime: Handle,
 }
 
@@ -30,8 +31,8 @@ impl StoreHostCalls {
     /// Serves calls from `store`; secrets only if there is a key. Must be called within the runtime that serves the
     /// store.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, secrets: Option<SecretsKey>) -> Self {
-        Self { store, secrets, runtime: Handle::current() }
+    pub fn new(store: Arc<dyn Store>, secrets: Option<SecretsKey>, quotas: Arc<QuotaBook>) -> Self {
+        Self { store, secrets, quotas, runtime: Handle::current() }
     }
 
     /// Serves a call, which must already be granted, in bounded time.
@@ -64,7 +65,8 @@ impl StoreHostCalls {
                 Ok(HostAnswer::Value { revision: found.revision, value: found.value })
             }
             HostCall::KvSet { key, value, ttl, expects } => {
-                let new = NewValue { key, value, ttl, expects };
+                let stored_max = self.quotas.of(&of.tenant).stored_bytes;
+                let new = NewValue { key, value, ttl, expects, stored_max };
                 self.store.set_value(of, new).await.map_err(unavailable)?.map(HostAnswer::Set)
             }
             HostCall::KvDelete { key, expects } => {
@@ -92,4 +94,32 @@ impl HostCalls for StoreHostCalls {
 fn unavailable(error: fusebox_store::Error) -> Refusal {
     tracing::warn!(%error, "the store does not answer a host call");
     Refusal::Unavailable
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_core::{capability::Expects, limits::VALUE_BYTES, name::TenantId, quota::QuotaSettings};
+    use fusebox_store::{Acting, Identity as _, embedded::EmbeddedStore};
+    use fusebox_system::clock::Clock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_beyond_the_tenants_quota_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(home.path(), Clock::System).unwrap());
+        let tenant = TenantId::default_tenant();
+        let settings = QuotaSettings { stored_bytes: Some(VALUE_BYTES + 2), ..QuotaSettings::NONE };
+        assert_eq!(store.set_quotas(Acting::Store, &tenant, settings).await.unwrap(), Ok(true));
+        let calls = StoreHostCalls::new(store.clone(), None, QuotaBook::open(store).await);
+        let of = Namespace { tenant, function: "f".parse().unwrap() };
+        let set = async |key: &'static [u8]| {
+            let key = bytes::Bytes::from_static(key).try_into().unwrap();
+            let value = bytes::Bytes::from_static(b"v").try_into().unwrap();
+            calls.answer(&of, HostCall::KvSet { key, value, ttl: None, expects: Expects::Anything }).await
+        };
+        assert_eq!(set(b"kk").await, Err(Refusal::Quota));
+        assert!(matches!(set(b"k").await, Ok(HostAnswer::Set(_))));
+        assert_eq!(set(b"l").await, Err(Refusal::Quota));
+    }
 }

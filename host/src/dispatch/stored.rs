@@ -49,11 +49,11 @@ impl Invoker for StoredInvoker {
             return Err(missing.into());
         }
         let id = random::task_id(self.clock.now());
-        let queued_max = self.quotas.of(&function.tenant).queued_tasks;
+        let quotas = self.quotas.of(&function.tenant);
         // Of high priority, since a caller is waiting.
         let (priority, start_within_ms) = (Priority::High, QUEUE_MS);
         let request = TaskRequest { priority, start_within_ms, ..TaskRequest::new(&function, input) };
-        let task = request.into_task(id, self.attempts_max, queued_max);
+        let task = request.into_task(id, self.attempts_max, &quotas);
         let tenant = &function.tenant;
         let mut unwanted = CancelWhenDropped { store: self.store.clone(), tenant: tenant.clone(), task: Some(id) };
         // Registered before the task exists, so that its end cannot be missed.
@@ -62,7 +62,11 @@ impl Invoker for StoredInvoker {
             Some(Accepted::New { .. } | Accepted::Duplicate) => {}
             Some(Accepted::QueueFull) => {
                 unwanted.task = None;
-                return Err(InvokeError::QueueFull { max: queued_max });
+                return Err(InvokeError::QueueFull { max: quotas.queued_tasks });
+            }
+            Some(Accepted::BytesReached) => {
+                unwanted.task = None;
+                return Err(InvokeError::BytesReached { max: quotas.stored_bytes });
             }
             _ => {
                 unwanted.task = None;
@@ -130,11 +134,11 @@ mod tests {
     use fusebox_core::{
         function::{Abi, Grants, RunLimits},
         id::ModuleDigest,
-        quota::UNLIMITED,
+        quota::{QuotaSettings, UNLIMITED},
     };
 
     use super::*;
-    use fusebox_store::{LeaseRequest, NewFunction, PageRequest, Registered, embedded::EmbeddedStore};
+    use fusebox_store::{Acting, LeaseRequest, NewFunction, PageRequest, Registered, embedded::EmbeddedStore};
 
     async fn function(store: &Arc<dyn Store>, tenant: &TenantId) -> FunctionVersion {
         let new = NewFunction {
@@ -146,7 +150,7 @@ mod tests {
             limits: RunLimits::default(),
             grants: Grants::default(),
             versions_max: UNLIMITED,
-            module_bytes_max: UNLIMITED,
+            stored_max: UNLIMITED,
         };
         match store.register(new, Bytes::from_static(b"f")).await.unwrap() {
             Registered::Version(function) => function,
@@ -176,6 +180,21 @@ mod tests {
         let leased = store.lease(LeaseRequest { tenant, worker, lease_ms: 1_000, tokens, again: false }).await.unwrap();
         assert_eq!(leased.iter().map(|leased| leased.task.attempts_max).collect::<Vec<_>>(), [7]);
         invoke.abort();
+    }
+
+    #[tokio::test]
+    async fn an_invoke_beyond_the_quota_of_stored_bytes_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), Clock::System).unwrap());
+        let tenant = TenantId::default_tenant();
+        let function = function(&store, &tenant).await;
+        let settings = QuotaSettings { stored_bytes: Some(1), ..QuotaSettings::NONE };
+        assert_eq!(store.set_quotas(Acting::Store, &tenant, settings).await.unwrap(), Ok(true));
+        let quotas = QuotaBook::open(store.clone()).await;
+        let crew = CrewWatch::new(store.clone());
+        let invoker = StoredInvoker { store, clock: Clock::System, quotas, attempts_max: 7, crew };
+        let refused = invoker.invoke(function, Bytes::new()).await;
+        assert_eq!(refused.unwrap_err(), InvokeError::BytesReached { max: 1 });
     }
 
     #[tokio::test]

@@ -82,13 +82,14 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     let health = args.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
     let stop = CancellationToken::new();
-    let host_calls = StoreHostCalls::new(store.clone(), args.secrets.read()?);
+    let quotas = QuotaBook::open(store.clone()).await;
+    let host_calls = StoreHostCalls::new(store.clone(), args.secrets.read()?, quotas.clone());
     let own = Parts {
         store: store.clone(),
         clock: clock.clone(),
         host_calls: host_calls.clone(),
         metrics: metrics.clone(),
-        quotas: QuotaBook::open(store.clone()).await,
+        quotas,
         stop: stop.clone(),
     };
     let mut dispatching = if mode == Mode::Local {

@@ -94,7 +94,8 @@ impl Host {
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let missing = MissingModules { store: store.clone(), modules: modules.clone() };
         let secrets = SecretsKey::read_or_make(&options.secrets_key)?;
-        let host_calls = StoreHostCalls::new(store.clone(), Some(secrets.clone()));
+        let quotas = QuotaBook::open(store.clone()).await;
+        let host_calls = StoreHostCalls::new(store.clone(), Some(secrets.clone()), quotas.clone());
         let worker = random::worker_id(clock.now());
         let asked = parts::host_calls(host_calls.clone(), Arc::new(options.egress.start(&metrics)?));
         options.isolation.warn_where_shared(store.has_keys().await?);
@@ -104,7 +105,6 @@ impl Host {
         let readiness = Readiness::new();
         let health = options.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
         tokio::spawn(gate.follow(stop.clone()));
-        let quotas = QuotaBook::open(store.clone()).await;
         let own = Parts {
             store: store.clone(),
             clock: clock.clone(),

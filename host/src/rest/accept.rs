@@ -5,7 +5,13 @@ use fusebox_core::{
     error::ErrorCode, function::FunctionVersion, id::TaskId, limits::DELAY_MS_MAX, name::TenantId, time::Millis,
 };
 
-use super::{App, error::Problem, functions, idempotency::TaskIdentity, quota::refused};
+use super::{
+    App,
+    error::Problem,
+    functions,
+    idempotency::TaskIdentity,
+    quota::{bytes_reached, refused},
+};
 use fusebox_store::{Accepted, Expects, FunctionRef, NewTask, TaskRequest};
 use fusebox_system::random;
 
@@ -42,8 +48,8 @@ pub(super) fn task(app: &App, request: TaskRequest<'_>, identity: Option<TaskIde
 
 /// Builds the task under this id, without a fingerprint.
 pub(super) fn task_of_id(app: &App, request: TaskRequest<'_>, id: TaskId) -> NewTask {
-    let queued_max = app.meter.quotas().of(&request.function.tenant).queued_tasks;
-    request.into_task(id, app.settings.attempts_max, queued_max)
+    let quotas = app.meter.quotas().of(&request.function.tenant);
+    request.into_task(id, app.settings.attempts_max, &quotas)
 }
 
 /// Accepts a task, which is durable once this returns.
@@ -71,7 +77,7 @@ pub(super) async fn of(
         let task = NewTask { expects, ..task };
         match app.store.accept(vec![task.clone()]).await?.pop() {
             Some(Accepted::FunctionChanged) => {}
-            Some(answer) => return accepted(app, (task.id, task.queued_max), answer).map(|accepted| (task, accepted)),
+            Some(answer) => return accepted(app, Sent::from(&task), answer).map(|accepted| (task, accepted)),
             None => return Err(no_answer()),
         }
     }
@@ -82,26 +88,40 @@ pub(super) async fn of(
 
 /// Accepts tasks in one step of the store, each independently; results are in the order of `tasks`.
 pub(super) async fn many(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<AcceptedTask, Problem>>, Problem> {
-    let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
+    let sent: Vec<_> = tasks.iter().map(Sent::from).collect();
     let answers = app.store.accept(tasks).await?;
-    if answers.len() != ids.len() {
+    if answers.len() != sent.len() {
         return Err(no_answer());
     }
-    Ok(ids.into_iter().zip(answers).map(|(id, answer)| accepted(app, id, answer)).collect())
+    Ok(sent.into_iter().zip(answers).map(|(sent, answer)| accepted(app, sent, answer)).collect())
 }
 
 /// Accepts retries of dead letters in one step of the store, each independently; the store copies their inputs. Results
 /// are in the order of `tasks`.
 pub(super) async fn again(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<AcceptedTask, Problem>>, Problem> {
-    let ids: Vec<_> = tasks.iter().map(|task| (task.id, task.queued_max)).collect();
+    let sent: Vec<_> = tasks.iter().map(Sent::from).collect();
     let answers = app.store.replay(tasks).await?;
-    if answers.len() != ids.len() {
+    if answers.len() != sent.len() {
         return Err(no_answer());
     }
-    Ok(ids.into_iter().zip(answers).map(|(id, answer)| accepted(app, id, answer)).collect())
+    Ok(sent.into_iter().zip(answers).map(|(sent, answer)| accepted(app, sent, answer)).collect())
 }
 
-fn accepted(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Result<AcceptedTask, Problem> {
+/// Id of a task that was sent to the store, and the limits that it was sent with.
+struct Sent {
+    id: TaskId,
+    queued_max: u64,
+    stored_max: u64,
+}
+
+impl From<&NewTask> for Sent {
+    fn from(task: &NewTask) -> Self {
+        Self { id: task.id, queued_max: task.queued_max, stored_max: task.stored_max }
+    }
+}
+
+fn accepted(app: &App, sent: Sent, answer: Accepted) -> Result<AcceptedTask, Problem> {
+    let Sent { id, queued_max, stored_max } = sent;
     match answer {
         Accepted::New { at } => {
             app.metrics.task_accepted();
@@ -126,6 +146,10 @@ fn accepted(app: &App, (id, queued_max): (TaskId, u64), answer: Accepted) -> Res
             app.metrics.task_refused();
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             Err(refused(ErrorCode::QueueFull, detail, queued_max, FULL_MS))
+        }
+        Accepted::BytesReached => {
+            app.metrics.task_refused();
+            Err(bytes_reached(stored_max))
         }
     }
 }

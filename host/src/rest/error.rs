@@ -111,7 +111,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::KeyEnded | Code::TenantExists | Code::TenantStays => StatusCode::CONFLICT,
         Code::QueueFull | Code::FunctionQuota | Code::SettingQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::RateLimited | Code::RunningQuota | Code::FuelQuota => StatusCode::TOO_MANY_REQUESTS,
-        Code::KeyQuota | Code::TenantQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::KeyQuota | Code::TenantQuota | Code::StorageQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable | Code::NoDispatcher => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -27,7 +27,7 @@ use super::{
     grants,
     keys::outcome,
     paging,
-    quota::refused,
+    quota::{DELETED_MS, bytes_reached, refused},
 };
 use crate::tenancy::{
     Caller,
@@ -35,9 +35,6 @@ use crate::tenancy::{
 };
 use fusebox_store::{FunctionRef, NewFunction, Registered, kv::Namespace};
 use fusebox_system::random;
-
-/// `Retry-After` of a full function quota, in milliseconds: it takes a deletion to make room.
-const DELETED_MS: u64 = 60_000;
 
 /// Register a function
 ///
@@ -52,7 +49,7 @@ const DELETED_MS: u64 = 60_000;
             module-too-complex, compile-limit, invalid-name or invalid-limits; or grant-required, with the \
             missing grants"),
         (status = 413, description = "payload-too-large"),
-        (status = 429, description = "function-quota"),
+        (status = 429, description = "function-quota or storage-quota"),
         (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
 pub async fn register(
     State(app): State<Shared>,
@@ -213,7 +210,7 @@ async fn compile_and_register(
         limits,
         grants,
         versions_max: quotas.functions,
-        module_bytes_max: quotas.module_bytes,
+        stored_max: quotas.stored_bytes,
     };
     app.gate.confirm(caller).await?;
     match app.store.register(new, wasm).await? {
@@ -226,10 +223,7 @@ async fn compile_and_register(
             let detail = format!("the tenant has {max} function versions, its quota: delete some");
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
-        Registered::BytesReached { max } => {
-            let detail = format!("the tenant's modules would exceed {max} bytes, its quota: delete some versions");
-            Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
-        }
+        Registered::BytesReached { max } => Err(bytes_reached(max)),
     }
 }
 

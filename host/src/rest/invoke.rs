@@ -20,7 +20,7 @@ use super::{
     error::Problem,
     extract::Path,
     functions,
-    quota::refused,
+    quota::{bytes_reached, refused},
 };
 use crate::{invoke::InvokeError, tenancy::Caller};
 
@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
         (status = 413, description = "payload-too-large"),
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
-        (status = 429, description = "running-quota or fuel-quota; see Retry-After"),
+        (status = 429, description = "running-quota, fuel-quota or storage-quota; see Retry-After"),
         (status = 503, description = "overloaded: every slot is busy; no-dispatcher: no worker; see Retry-After")))]
 pub async fn invoke(
     State(app): State<Shared>,
@@ -75,6 +75,7 @@ pub async fn invoke(
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)
         }
+        InvokeError::BytesReached { max } => bytes_reached(max),
         InvokeError::NoFuel { per_minute, wait_ms } => {
             let detail =
                 format!("this tenant's runs may reserve {per_minute} fuel a minute: try again in {wait_ms} ms");

@@ -102,6 +102,16 @@ impl Drop for Invoking {
     }
 }
 
+/// `Retry-After` of a quota that a deletion makes room in, in milliseconds.
+pub(super) const DELETED_MS: u64 = 60_000;
+
+/// Builds the problem for a tenant that would store more bytes than it may.
+pub(super) fn bytes_reached(max: u64) -> Problem {
+    let detail =
+        format!("the tenant would store more than {max} bytes, its quota: delete ended tasks, values or versions");
+    refused(ErrorCode::StorageQuota, detail, max, DELETED_MS)
+}
+
 /// Builds the problem for an exceeded limit, with the headers described above.
 pub(super) fn refused(code: ErrorCode, detail: String, limit: u64, wait_ms: u64) -> Problem {
     let wait_s = wait_ms.div_ceil(1_000).max(1);

@@ -12,13 +12,15 @@ use crate::tenancy::{
 };
 
 /// Get a tenant's quotas
+///
+/// With the bytes that it stores.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/quotas", tag = "tenants",
     params(("tenant" = String, Path, description = "Name of the tenant")),
     responses((status = 200, body = QuotasView), (status = 404, description = "tenant-not-found")))]
 pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Result<Json<QuotasView>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
     let set = admin::quotas(&*app.store, &id).await.map_err(|error| problem(error, &tenant))?;
-    Ok(Json(QuotasView::new(&id, set)))
+    Ok(Json(admin::quotas_view(&*app.store, &id, set).await?))
 }
 
 /// Set a tenant's quotas
@@ -41,7 +43,7 @@ pub async fn set(
     audit::record(&caller, Act::QuotasSet, &id, &id, outcome(&done));
     done?;
     app.meter.quotas().refresh().await?;
-    Ok(Json(QuotasView::new(&id, values.into())))
+    Ok(Json(admin::quotas_view(&*app.store, &id, values.into()).await?))
 }
 
 fn absent(tenant: &str) -> Problem {

@@ -32,7 +32,7 @@ use fusebox_system::random;
         (status = 404, description = "task-not-found; function-not-found: its version was deleted"),
         (status = 409, description = "task-not-failed; input-gone: the task was cancelled"),
         (status = 422, description = "idempotency-conflict: the key was used for another request"),
-        (status = 429, description = "queue-full; see Retry-After"),
+        (status = 429, description = "queue-full or storage-quota; see Retry-After"),
         (status = 503, description = "store-unavailable; see Retry-After")))]
 pub async fn retry(
     State(app): State<Shared>,

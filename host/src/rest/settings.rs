@@ -12,12 +12,7 @@ use fusebox_api::{
     Paging,
     settings::{ConfigPage, ConfigValue, SecretName, SecretPage},
 };
-use fusebox_core::{
-    capability::{Refusal, SettingName},
-    error::ErrorCode,
-    limits::SETTINGS_MAX,
-    name::TenantId,
-};
+use fusebox_core::{capability::SettingName, error::ErrorCode, limits::SETTINGS_MAX, name::TenantId};
 
 use super::{
     App, Shared,
@@ -27,12 +22,13 @@ use super::{
     functions,
     keys::outcome,
     paging,
+    quota::bytes_reached,
 };
 use crate::tenancy::{
     Caller,
     audit::{self, Act},
 };
-use fusebox_store::kv::{Namespace, SettingKind};
+use fusebox_store::kv::{Namespace, SettingAnswer, SettingKind};
 
 /// List a function's configuration
 #[utoipa::path(get, path = "/v1/functions/{function}/config", tag = "settings",
@@ -85,7 +81,7 @@ pub async fn get_config(
     responses((status = 204, description = "Set"),
         (status = 400, description = "invalid-name, or invalid-request: the value is not UTF-8"),
         (status = 404, description = "function-not-found"), (status = 413, description = "payload-too-large"),
-        (status = 429, description = "setting-quota")))]
+        (status = 429, description = "setting-quota or storage-quota")))]
 pub async fn set_config(
     State(app): State<Shared>,
     caller: Caller,
@@ -138,7 +134,7 @@ pub async fn list_secrets(
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 204, description = "Set"), (status = 400, description = "invalid-name"),
         (status = 404, description = "function-not-found"), (status = 413, description = "payload-too-large"),
-        (status = 429, description = "setting-quota"),
+        (status = 429, description = "setting-quota or storage-quota"),
         (status = 501, description = "no-secrets-key: the host was started without --secrets-key")))]
 pub async fn set_secret(
     State(app): State<Shared>,
@@ -197,13 +193,14 @@ async fn keep(
         None => value,
         Some(sealed) => sealed.ok_or_else(|| Problem::new(ErrorCode::Internal, "the secret cannot be sealed"))?.into(),
     };
-    match app.store.set_setting(&of, kind, &name, value).await? {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(Refusal::Quota) => {
+    let stored_max = app.meter.quotas().of(&of.tenant).stored_bytes;
+    match app.store.set_setting(&of, kind, &name, value, stored_max).await? {
+        SettingAnswer::Set => Ok(StatusCode::NO_CONTENT),
+        SettingAnswer::Full => {
             let detail = format!("the function already has {SETTINGS_MAX}, the maximum: unset one");
             Err(Problem::new(ErrorCode::SettingQuota, detail).with("max", SETTINGS_MAX))
         }
-        Err(refusal) => Err(Problem::new(ErrorCode::Internal, refusal.to_string())),
+        SettingAnswer::BytesReached => Err(bytes_reached(stored_max)),
     }
 }
 

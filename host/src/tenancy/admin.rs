@@ -1,5 +1,6 @@
 //! Administration of tenants and keys, shared by the REST routes and the commands that work on the store directly.
 
+use fusebox_api::quotas::{QuotaUse, QuotasView};
 use fusebox_core::{
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
@@ -163,6 +164,15 @@ pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> 
     let tenants = tenants(store).await?;
     let found = tenants.into_iter().find(|tenant| tenant.id == *id);
     found.map(|tenant| tenant.quotas).ok_or_else(|| AdminError::NoTenant(id.clone()))
+}
+
+/// Returns the quotas of a tenant for which these are set, and what it uses of them.
+///
+/// # Errors
+/// `Store`.
+pub async fn quotas_view(store: &dyn Store, id: &TenantId, set: QuotaSettings) -> Done<QuotasView> {
+    let used = QuotaUse { stored_bytes: store.stored_bytes(id).await? };
+    Ok(QuotasView::new(id, set, used, store.room().await?.total_bytes))
 }
 
 /// Replaces the quotas set for a tenant.

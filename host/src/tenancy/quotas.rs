@@ -10,11 +10,11 @@ use std::{
 use foldhash::fast::RandomState;
 use fusebox_core::{
     name::TenantId,
-    quota::{QuotaSettings, Quotas},
+    quota::{QuotaSettings, Quotas, UNLIMITED},
 };
 use tokio_util::sync::CancellationToken;
 
-use fusebox_store::Store;
+use fusebox_store::{Store, Tenant};
 
 /// Interval of reads without a reported change, since a report can be lost.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -25,10 +25,17 @@ pub struct QuotaBook {
     known: RwLock<Known>,
 }
 
-#[derive(Default)]
 struct Known {
     changes: u64,
     tenants: HashMap<TenantId, Quotas, RandomState>,
+    /// Size of the store, in bytes.
+    room_bytes: u64,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { changes: 0, tenants: HashMap::default(), room_bytes: UNLIMITED }
+    }
 }
 
 impl QuotaBook {
@@ -49,7 +56,8 @@ impl QuotaBook {
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Quotas {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.tenants.get(tenant).copied().unwrap_or_else(|| Quotas::of(tenant, &QuotaSettings::default()))
+        let unset = || Quotas::of(tenant, &QuotaSettings::NONE, known.room_bytes);
+        known.tenants.get(tenant).copied().unwrap_or_else(unset)
     }
 
     /// Returns a counter of changes.
@@ -70,12 +78,15 @@ impl QuotaBook {
     /// # Errors
     /// Fails if the store does not answer.
     pub async fn refresh(&self) -> fusebox_store::Result<()> {
-        let tenants = self.store.tenants().await?;
-        let tenants = tenants.into_iter().map(|tenant| (tenant.id.clone(), Quotas::of(&tenant.id, &tenant.quotas)));
-        let tenants: HashMap<_, _, _> = tenants.collect();
+        let (tenants, room_bytes) = (self.store.tenants().await?, self.store.room().await?.total_bytes);
+        let quotas = |tenant: Tenant| {
+            let quotas = Quotas::of(&tenant.id, &tenant.quotas, room_bytes);
+            (tenant.id, quotas)
+        };
+        let tenants: HashMap<_, _, _> = tenants.into_iter().map(quotas).collect();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.tenants != tenants {
-            *known = Known { changes: known.changes + 1, tenants };
+        if known.tenants != tenants || known.room_bytes != room_bytes {
+            *known = Known { changes: known.changes + 1, tenants, room_bytes };
         }
         Ok(())
     }

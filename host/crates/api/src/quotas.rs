@@ -13,8 +13,9 @@ use utoipa::ToSchema;
 pub struct QuotaValues {
     /// Function versions.
     pub functions: Option<u64>,
-    /// Wasm bytes of all versions together.
-    pub module_bytes: Option<u64>,
+    /// Bytes stored: inputs, outputs and logs of tasks, values, settings and modules. At most half of the store's size;
+    /// the default is a tenth of it.
+    pub stored_bytes: Option<u64>,
     /// Queued tasks.
     pub queued_tasks: Option<u64>,
     /// Leased attempts per dispatcher; concurrent synchronous invocations per REST node.
@@ -35,15 +36,25 @@ pub struct QuotasView {
     pub set: QuotaValues,
     /// Effective quotas: those set, completed by the defaults.
     pub may: QuotaValues,
+    /// What the tenant uses of them.
+    pub used: QuotaUse,
+}
+
+/// Part of the quotas that a tenant uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QuotaUse {
+    /// Bytes stored: those of inputs, outputs, logs, values, settings and modules, with 512 for each task and version, and
+    /// 128 for each value and setting.
+    pub stored_bytes: u64,
 }
 
 impl QuotasView {
-    /// Returns the view of a tenant's quotas, given those set for it.
+    /// Returns the view of a tenant's quotas, given those set for it and what it uses, in a store of this size in bytes.
     #[must_use]
-    pub fn new(tenant: &TenantId, set: QuotaSettings) -> Self {
-        let may = Quotas::of(tenant, &set);
+    pub fn new(tenant: &TenantId, set: QuotaSettings, used: QuotaUse, room_bytes: u64) -> Self {
+        let may = Quotas::of(tenant, &set, room_bytes);
         let may = may.map(|value| (value != UNLIMITED).then_some(value)).into();
-        Self { tenant: tenant.to_string(), set: set.into(), may }
+        Self { tenant: tenant.to_string(), set: set.into(), may, used }
     }
 }
 
@@ -51,20 +62,20 @@ impl From<QuotaSettings> for QuotaValues {
     fn from(set: QuotaSettings) -> Self {
         let QuotaSettings {
             functions,
-            module_bytes,
+            stored_bytes,
             queued_tasks,
             running_tasks,
             fuel_per_minute,
             requests_per_second,
         } = set;
-        Self { functions, module_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second }
+        Self { functions, stored_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second }
     }
 }
 
 impl From<QuotaValues> for QuotaSettings {
     fn from(values: QuotaValues) -> Self {
-        let QuotaValues { functions, module_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second } =
+        let QuotaValues { functions, stored_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second } =
             values;
-        Self { functions, module_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second }
+        Self { functions, stored_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second }
     }
 }

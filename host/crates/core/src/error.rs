@@ -109,7 +109,7 @@ codes! {
     IdempotencyConflict = "idempotency-conflict", Client;
     /// The tenant has reached its limit of queued tasks.
     QueueFull = "queue-full", Client;
-    /// The tenant has reached its limit of functions or of module bytes.
+    /// The tenant has reached its limit of functions.
     FunctionQuota = "function-quota", Client;
     /// The function has reached its limit of configuration values or secrets.
     SettingQuota = "setting-quota", Client;
@@ -165,6 +165,8 @@ codes! {
     UnsupportedEncoding = "unsupported-encoding", Client;
     /// Nothing runs tasks: no dispatcher serves this store, or none has workers.
     NoDispatcher = "no-dispatcher", Host;
+    /// The tenant has reached its limit of stored bytes.
+    StorageQuota = "storage-quota", Client;
 }
 
 impl core::fmt::Display for ErrorCode {

@@ -121,8 +121,15 @@ pub const KEY_BELIEVED_MS: u64 = 1_000;
 pub const KEYS_REMEMBERED_MAX: usize = 10_000;
 /// Default quota of function versions: far above the number that people write by hand.
 pub const FUNCTIONS_PER_TENANT: u64 = 1_000;
-/// Default quota of wasm bytes: 64 modules of the largest size, or all of [`FUNCTIONS_PER_TENANT`] at 1 MiB.
-pub const MODULE_BYTES_PER_TENANT: u64 = 1_024 * MIB;
+/// Bytes counted for each task and each function version beside what it stores: about the size of a record with its
+/// index entries, so that empty tasks are not free either.
+pub const RECORD_BYTES: u64 = 512;
+/// Bytes counted for each value and each setting beside its name and content: about the size of their entry.
+pub const VALUE_BYTES: u64 = 128;
+/// Default quota of stored bytes, as the part of the store's room that a tenant may use: ten tenants fit.
+pub const STORED_BYTES_PART: u64 = 10;
+/// Ceiling of that quota, as a part of the store's room: one tenant never fills a store.
+pub const STORED_BYTES_PART_MAX: u64 = 2;
 /// Default quota of queued tasks: ten of the largest batches, about 200 MB of small tasks in Redis.
 pub const QUEUED_TASKS_PER_TENANT: u64 = 100_000;
 /// Default quota of leased attempts at one dispatcher, and of sync invokes at one REST node: enough to keep a hundred

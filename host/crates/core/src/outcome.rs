@@ -100,6 +100,12 @@ impl Failure {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), backtrace: Vec::new() }
     }
+
+    /// Returns the size of its texts, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.backtrace.iter().chain([&self.message]).map(|text| text.len() as u64).sum()
+    }
 }
 
 /// Ended run, from the slot to the store or to the caller that waits. Part of [`crate::wire::End`], so its fields keep
@@ -122,6 +128,13 @@ impl Ended {
     pub fn new(outcome: Outcome, log: Bytes, receipt: Receipt) -> Self {
         let (failure, output) = outcome.into_parts();
         Self { failure, output, log, receipt }
+    }
+
+    /// Returns the receipt with the sizes of this output and log, whatever its sender wrote there.
+    #[must_use]
+    pub fn measured(&self) -> Receipt {
+        let (output_bytes, log_bytes) = (self.output.len() as u64, self.log.len() as u64);
+        Receipt { output_bytes, log_bytes, ..self.receipt.clone() }
     }
 
     /// Returns whether the host stopped the run for its own reasons, so that another attempt may follow.

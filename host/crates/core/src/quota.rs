@@ -18,9 +18,9 @@ pub struct PerQuota<T> {
     /// Maximum number of function versions.
     #[serde(skip_serializing_if = "Setting::is_unset")]
     pub functions: T,
-    /// Maximum total wasm bytes of all versions.
+    /// Maximum number of bytes stored: inputs, outputs and logs of tasks, values, settings, and modules.
     #[serde(skip_serializing_if = "Setting::is_unset")]
-    pub module_bytes: T,
+    pub stored_bytes: T,
     /// Maximum number of queued tasks.
     #[serde(skip_serializing_if = "Setting::is_unset")]
     pub queued_tasks: T,
@@ -58,7 +58,7 @@ impl<T> PerQuota<T> {
     pub fn map<U>(self, change: impl Fn(T) -> U) -> PerQuota<U> {
         PerQuota {
             functions: change(self.functions),
-            module_bytes: change(self.module_bytes),
+            stored_bytes: change(self.stored_bytes),
             queued_tasks: change(self.queued_tasks),
             running_tasks: change(self.running_tasks),
             fuel_per_minute: change(self.fuel_per_minute),
@@ -70,7 +70,7 @@ impl<T> PerQuota<T> {
     pub fn zip<U>(self, other: PerQuota<U>) -> PerQuota<(T, U)> {
         PerQuota {
             functions: (self.functions, other.functions),
-            module_bytes: (self.module_bytes, other.module_bytes),
+            stored_bytes: (self.stored_bytes, other.stored_bytes),
             queued_tasks: (self.queued_tasks, other.queued_tasks),
             running_tasks: (self.running_tasks, other.running_tasks),
             fuel_per_minute: (self.fuel_per_minute, other.fuel_per_minute),
@@ -82,7 +82,7 @@ impl<T> PerQuota<T> {
     pub fn named(self) -> [(&'static str, T); 6] {
         [
             ("functions", self.functions),
-            ("module_bytes", self.module_bytes),
+            ("stored_bytes", self.stored_bytes),
             ("queued_tasks", self.queued_tasks),
             ("running_tasks", self.running_tasks),
             ("fuel_per_minute", self.fuel_per_minute),
@@ -92,20 +92,20 @@ impl<T> PerQuota<T> {
 }
 
 impl Quotas {
-    /// Quotas of a tenant without settings.
+    /// Quotas of a tenant without settings, except that of stored bytes, which depends on the store.
     pub const DEFAULT: Self = Self {
         functions: limits::FUNCTIONS_PER_TENANT,
-        module_bytes: limits::MODULE_BYTES_PER_TENANT,
+        stored_bytes: UNLIMITED,
         queued_tasks: limits::QUEUED_TASKS_PER_TENANT,
         running_tasks: limits::RUNNING_TASKS_PER_TENANT,
         fuel_per_minute: limits::FUEL_PER_MINUTE,
         requests_per_second: limits::REQUESTS_PER_SECOND,
     };
     /// Quotas of the default tenant, which is the operator's own, or everyone's on a host without keys. Stored data is
-    /// bounded by the store; rates are the operator's choice.
+    /// bounded by the store, of which half stays free for others; rates are the operator's choice.
     pub const OPERATOR: Self = Self {
         functions: limits::FUNCTION_VERSIONS_PER_TENANT_MAX,
-        module_bytes: UNLIMITED,
+        stored_bytes: UNLIMITED,
         queued_tasks: limits::QUEUED_TASKS_PER_TENANT_MAX,
         running_tasks: UNLIMITED,
         fuel_per_minute: UNLIMITED,
@@ -115,19 +115,24 @@ impl Quotas {
     /// Ceilings of settings. Quotas without a specific ceiling end where numbers lose precision.
     pub const CEILING: Self = Self {
         functions: limits::FUNCTION_VERSIONS_PER_TENANT_MAX,
-        module_bytes: limits::QUOTA_MAX,
+        stored_bytes: limits::QUOTA_MAX,
         queued_tasks: limits::QUEUED_TASKS_PER_TENANT_MAX,
         running_tasks: limits::QUOTA_MAX,
         fuel_per_minute: limits::QUOTA_MAX,
         requests_per_second: limits::QUOTA_MAX,
     };
 
-    /// Returns the quotas of a tenant with the given settings. Values recorded under an earlier, higher ceiling are
-    /// reduced to the current one.
+    /// Returns the quotas of a tenant with the given settings, in a store of this size in bytes. Values recorded under an
+    /// earlier, higher ceiling, or for a larger store, are reduced to the current one.
     #[must_use]
-    pub fn of(tenant: &TenantId, settings: &QuotaSettings) -> Self {
-        let unset = if *tenant == TenantId::default_tenant() { Self::OPERATOR } else { Self::DEFAULT };
-        let bounds = Self::CEILING.zip(unset);
+    pub fn of(tenant: &TenantId, settings: &QuotaSettings, room_bytes: u64) -> Self {
+        let stored_bytes_max = room_bytes / limits::STORED_BYTES_PART_MAX;
+        let unset = match *tenant == TenantId::default_tenant() {
+            true => Self { stored_bytes: stored_bytes_max, ..Self::OPERATOR },
+            false => Self { stored_bytes: room_bytes / limits::STORED_BYTES_PART, ..Self::DEFAULT },
+        };
+        let ceiling = Self { stored_bytes: stored_bytes_max.min(Self::CEILING.stored_bytes), ..Self::CEILING };
+        let bounds = ceiling.zip(unset);
         settings.zip(bounds).map(|(set, (ceiling, unset))| set.map_or(unset, |set| set.min(ceiling)))
     }
 }
@@ -136,7 +141,7 @@ impl QuotaSettings {
     /// Settings with nothing set.
     pub const NONE: Self = Self {
         functions: None,
-        module_bytes: None,
+        stored_bytes: None,
         queued_tasks: None,
         running_tasks: None,
         fuel_per_minute: None,
@@ -290,13 +295,26 @@ pub fn refill_ms(per_minute: u64, missing: u64) -> u64 {
 mod tests {
     use super::*;
 
+    const ROOM: u64 = 1_000;
+
     #[test]
     fn what_is_set_goes_before_the_default_and_the_operator_is_not_slowed_down() {
         let settings = QuotaSettings { functions: Some(3), ..QuotaSettings::default() };
         let acme: TenantId = "acme".parse().unwrap();
-        assert_eq!(Quotas::of(&acme, &settings), Quotas { functions: 3, ..Quotas::DEFAULT });
-        let own = Quotas::of(&TenantId::default_tenant(), &settings);
-        assert_eq!(own, Quotas { functions: 3, ..Quotas::OPERATOR });
+        assert_eq!(Quotas::of(&acme, &settings, ROOM), Quotas { functions: 3, stored_bytes: 100, ..Quotas::DEFAULT });
+        let own = Quotas::of(&TenantId::default_tenant(), &settings, ROOM);
+        assert_eq!(own, Quotas { functions: 3, stored_bytes: 500, ..Quotas::OPERATOR });
+    }
+
+    #[test]
+    fn no_tenant_may_store_more_than_half_of_the_room() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let stored_bytes = |set: u64, room: u64| {
+            Quotas::of(&acme, &QuotaSettings { stored_bytes: Some(set), ..QuotaSettings::NONE }, room).stored_bytes
+        };
+        assert_eq!((stored_bytes(7, ROOM), stored_bytes(499, ROOM), stored_bytes(900, ROOM)), (7, 499, 500));
+        assert_eq!(stored_bytes(900, UNLIMITED), 900);
+        assert_eq!(stored_bytes(900, 0), 0);
     }
 
     #[test]
@@ -305,13 +323,13 @@ mod tests {
         let error = above.check().unwrap_err();
         assert_eq!((error.name, error.max), ("queued_tasks", limits::QUEUED_TASKS_PER_TENANT_MAX));
         let acme: TenantId = "acme".parse().unwrap();
-        assert_eq!(Quotas::of(&acme, &above).queued_tasks, limits::QUEUED_TASKS_PER_TENANT_MAX);
+        assert_eq!(Quotas::of(&acme, &above, ROOM).queued_tasks, limits::QUEUED_TASKS_PER_TENANT_MAX);
         let most = Quotas::CEILING.map(Some);
-        assert_eq!((most.check(), Quotas::of(&acme, &most)), (Ok(()), Quotas::CEILING));
+        assert_eq!((most.check(), Quotas::of(&acme, &most, UNLIMITED)), (Ok(()), Quotas::CEILING));
         let one_more = |bound: Option<u64>| bound.map(|bound| bound + 1);
         for above in [
             QuotaSettings { functions: one_more(most.functions), ..most },
-            QuotaSettings { module_bytes: one_more(most.module_bytes), ..most },
+            QuotaSettings { stored_bytes: one_more(most.stored_bytes), ..most },
             QuotaSettings { queued_tasks: one_more(most.queued_tasks), ..most },
             QuotaSettings { running_tasks: one_more(most.running_tasks), ..most },
             QuotaSettings { fuel_per_minute: one_more(most.fuel_per_minute), ..most },

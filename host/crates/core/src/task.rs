@@ -6,6 +6,7 @@ use crate::{
     error::ErrorCode,
     function::RunLimits,
     id::{Attempt, FunctionId, LeaseToken, TaskId, WorkerId},
+    limits::RECORD_BYTES,
     name::TenantId,
     outcome::{Failure, Receipt},
     time::Millis,
@@ -56,6 +57,8 @@ pub struct Task {
     pub fingerprint: Option<Fingerprint>,
     /// Task of which a client requested this retry.
     pub retry_of: Option<TaskId>,
+    /// Size of the input as accepted, in bytes.
+    pub input_bytes: u64,
     /// Current state.
     pub state: TaskState,
 }
@@ -185,6 +188,17 @@ impl Task {
     #[must_use]
     pub fn is_dead_letter(&self) -> bool {
         self.failure().is_some_and(|failure| failure.code != ErrorCode::Cancelled)
+    }
+
+    /// Returns the bytes that count against its tenant's quota of stored bytes: the input while it is kept, output, log
+    /// and texts of the failure, and [`RECORD_BYTES`].
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let input = if self.ended().is_none() || self.is_dead_letter() { self.input_bytes } else { 0 };
+        let kept =
+            self.ended().map_or(0, |EndRecord { receipt, .. }| receipt.output_bytes.saturating_add(receipt.log_bytes));
+        let texts = self.failure().map_or(0, Failure::text_bytes);
+        RECORD_BYTES.saturating_add(input).saturating_add(kept).saturating_add(texts)
     }
 
     /// Returns the failure, if the task has failed.

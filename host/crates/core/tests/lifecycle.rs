@@ -6,7 +6,7 @@ use fusebox_core::{
     function::RunLimits,
     id::{FunctionId, LeaseToken, TaskId, WorkerId},
     lifecycle::{Fence, Next, Refused},
-    limits::RELEASES_MAX,
+    limits::{RECORD_BYTES, RELEASES_MAX},
     name::TenantId,
     outcome::{Failure, Receipt},
     task::{EndRecord, Lease, Priority, Status, Task, TaskState},
@@ -36,6 +36,7 @@ fn task(state: TaskState) -> Task {
         releases: 0,
         fingerprint: None,
         retry_of: None,
+        input_bytes: 10,
         state,
     }
 }
@@ -263,6 +264,24 @@ fn walk(task: &mut Task, step: Step, now: Millis) -> Result<(), Refused> {
         Transition::Cancel if step.attempts_back == 0 && step.token == 0 => task.cancel(now),
         Transition::Cancel => Err(Refused::NotReady),
     }
+}
+
+#[test]
+fn a_task_counts_what_is_stored_of_it() {
+    let receipt = Receipt { output_bytes: 3, log_bytes: 4, ..Receipt::default() };
+    let ended = |failure: Option<Failure>| {
+        let mut task = running(TOKEN);
+        task.end(FENCE, failure, receipt.clone(), NOW).unwrap();
+        task.stored_bytes() - RECORD_BYTES
+    };
+    let failure = |code| Failure { backtrace: vec!["abc".to_owned()], ..Failure::new(code, "de") };
+    assert_eq!(running(TOKEN).stored_bytes(), RECORD_BYTES + 10, "the input, while it may be needed");
+    assert_eq!(ended(None), 7, "output and log");
+    assert_eq!(ended(Some(failure(ErrorCode::Trap))), 22, "and a dead letter's texts and input");
+    assert_eq!(ended(Some(failure(ErrorCode::Cancelled))), 12, "a cancelled task has no input");
+    let huge = Receipt { output_bytes: u64::MAX, log_bytes: 1, ..Receipt::default() };
+    let state = TaskState::Completed(EndRecord { at: NOW, token: None, receipt: huge });
+    assert_eq!(task(state).stored_bytes(), u64::MAX);
 }
 
 proptest! {

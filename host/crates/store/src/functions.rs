@@ -87,8 +87,8 @@ pub struct NewFunction {
     pub grants: Grants,
     /// The tenant's limit of versions; at it, the answer is [`Registered::QuotaReached`].
     pub versions_max: u64,
-    /// The tenant's limit of module bytes; beyond it, the answer is [`Registered::BytesReached`].
-    pub module_bytes_max: u64,
+    /// The tenant's limit of stored bytes; beyond it, the answer is [`Registered::BytesReached`].
+    pub stored_max: u64,
 }
 
 /// Answer to a registration.
@@ -101,7 +101,7 @@ pub enum Registered {
         /// The limit.
         max: u64,
     },
-    /// The tenant's limit of module bytes would be exceeded.
+    /// The tenant's limit of stored bytes would be exceeded.
     BytesReached {
         /// The limit, in bytes.
         max: u64,

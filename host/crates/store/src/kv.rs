@@ -30,6 +30,8 @@ pub struct NewValue {
     pub ttl: Option<Ttl>,
     /// Precondition on the current value.
     pub expects: Expects,
+    /// The tenant's limit of stored bytes.
+    pub stored_max: u64,
 }
 
 /// Stored value.
@@ -50,6 +52,17 @@ pub enum SettingKind {
     Secret,
 }
 
+/// Answer to a new setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingAnswer {
+    /// It is set.
+    Set,
+    /// The function has the largest number of settings of this kind.
+    Full,
+    /// The tenant's limit of stored bytes would be exceeded.
+    BytesReached,
+}
+
 /// Answer of a call that the store performed or refused.
 pub type Granted<T> = std::result::Result<T, Refusal>;
 
@@ -63,7 +76,8 @@ pub trait Kv: Send + Sync + 'static {
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn value(&self, of: &Namespace, key: &KvKey) -> Result<Option<Value>>;
     /// Sets a value if its precondition holds and returns its revision. Answers [`Refusal::Conflict`] if the
-    /// precondition fails and [`Refusal::Quota`] if the namespace would exceed its bounds.
+    /// precondition fails and [`Refusal::Quota`] if the namespace would exceed its bounds or the tenant its limit of stored
+    /// bytes. A value that takes no more bytes than the one it replaces is within that limit.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
@@ -87,7 +101,7 @@ pub trait Kv: Send + Sync + 'static {
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn settings(&self, of: &Namespace, kind: SettingKind) -> Result<Vec<(SettingName, Bytes)>>;
-    /// Sets a setting. Answers [`Refusal::Quota`] if the function has the largest number of settings of this kind.
+    /// Sets a setting. `stored_max` is the tenant's limit of stored bytes.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
@@ -98,7 +112,8 @@ pub trait Kv: Send + Sync + 'static {
         kind: SettingKind,
         name: &SettingName,
         value: Bytes,
-    ) -> Result<Granted<()>>;
+        stored_max: u64,
+    ) -> Result<SettingAnswer>;
     /// Deletes a setting and returns true if it existed.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use fusebox_core::{
     id::{Attempt, FunctionId, ModuleDigest, TaskId},
     limits::TASK_AGE_MS_MAX,
     name::{FunctionName, TenantId},
+    quota::Quotas,
     task::{Fingerprint, Priority, Task, TaskState},
     time::Millis,
 };
@@ -49,10 +50,9 @@ impl<'a> TaskRequest<'a> {
         Self { function, limits, priority, delay_ms: 0, start_within_ms: TASK_AGE_MS_MAX, retry_of: None, input }
     }
 
-    /// Returns the task, without a fingerprint. `attempts_max` and `queued_max` are the limits of attempts and of the
-    /// tenant's queued tasks.
+    /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
     #[must_use]
-    pub fn into_task(self, id: TaskId, attempts_max: Attempt, queued_max: u64) -> NewTask {
+    pub fn into_task(self, id: TaskId, attempts_max: Attempt, quotas: &Quotas) -> NewTask {
         NewTask {
             id,
             tenant: self.function.tenant.clone(),
@@ -67,7 +67,8 @@ impl<'a> TaskRequest<'a> {
             expires_in_ms: self.delay_ms.saturating_add(self.start_within_ms),
             fingerprint: None,
             retry_of: self.retry_of,
-            queued_max,
+            queued_max: quotas.queued_tasks,
+            stored_max: quotas.stored_bytes,
             input: self.input,
         }
     }
@@ -106,6 +107,8 @@ pub struct NewTask {
     pub retry_of: Option<TaskId>,
     /// The tenant's limit of queued tasks; at it, `accept` answers [`Accepted::QueueFull`].
     pub queued_max: u64,
+    /// The tenant's limit of stored bytes; beyond it, `accept` answers [`Accepted::BytesReached`].
+    pub stored_max: u64,
     /// Input of the run.
     pub input: Bytes,
 }
@@ -127,6 +130,7 @@ impl NewTask {
             releases: 0,
             fingerprint: self.fingerprint,
             retry_of: self.retry_of,
+            input_bytes: self.input.len() as u64,
             state: TaskState::Queued { not_before: at.plus(self.delay_ms) },
         }
     }
@@ -146,6 +150,8 @@ pub enum Accepted {
     Conflict,
     /// The tenant's limit of queued tasks is reached.
     QueueFull,
+    /// The tenant's limit of stored bytes would be exceeded.
+    BytesReached,
     /// The function does not meet [`NewTask::expects`]; the caller must read it again.
     FunctionChanged,
     /// The store answered for other tasks of the call but not for this one, which may or may not have been accepted.

@@ -50,6 +50,7 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
             releases: 0,
             fingerprint: None,
             retry_of: None,
+            input_bytes: 0,
             state: TaskState::Queued { not_before: created_at.plus(delay_ms) },
         });
     }

@@ -1,15 +1,17 @@
 //! Tests of functions, their versions and modules.
 
 use bytes::Bytes;
-use fusebox_core::{function::FunctionVersion, id::ModuleDigest, name::TenantId, task::Status};
+use fusebox_core::{
+    function::FunctionVersion, id::ModuleDigest, limits::RECORD_BYTES, name::TenantId, quota::UNLIMITED, task::Status,
+};
 
 use super::{
     Subject, accept, claim, end, finish, lease, lease_one, listings::page, module, new_function, new_task, register,
-    status, tenant,
+    status, tenant, usage::stored,
 };
 use crate::{Finished, FunctionRef, NewFunction, Registered};
 
-fn by_name(name: &str) -> FunctionRef {
+pub(super) fn by_name(name: &str) -> FunctionRef {
     FunctionRef::Name(name.parse().unwrap())
 }
 
@@ -17,7 +19,7 @@ async fn find(subject: &dyn Subject, tenant: &TenantId, function: &FunctionRef) 
     subject.store().function(tenant, function).await.unwrap()
 }
 
-async fn delete(subject: &dyn Subject, tenant: &TenantId, function: &FunctionRef) -> bool {
+pub(super) async fn delete(subject: &dyn Subject, tenant: &TenantId, function: &FunctionRef) -> bool {
     subject.store().delete_function(tenant, function).await.unwrap()
 }
 
@@ -117,7 +119,7 @@ pub(crate) async fn a_module_is_kept_while_a_version_needs_it(subject: &dyn Subj
 const DELETED_MS_MAX: u64 = 60_000;
 
 /// Waits until deleted versions that no task needs are gone.
-async fn collect(subject: &dyn Subject) {
+pub(super) async fn collect(subject: &dyn Subject) {
     subject.pass(DELETED_MS_MAX).await;
     subject.store().tick().await.unwrap();
 }
@@ -126,7 +128,7 @@ async fn collect(subject: &dyn Subject) {
 async fn register_large(subject: &dyn Subject, number: u8) -> bool {
     let new = NewFunction {
         module: ModuleDigest([number; 32]),
-        module_bytes_max: 20 << 20,
+        stored_max: 20 << 20,
         ..new_function(subject, &tenant("acme"), "f")
     };
     match subject.store().register(new, vec![number; 7 << 20].into()).await.unwrap() {
@@ -156,19 +158,21 @@ pub(crate) async fn a_deleted_module_is_counted_until_it_is_gone(subject: &dyn S
 pub(crate) async fn a_deleted_module_that_a_task_needs_is_counted(subject: &dyn Subject) {
     let function = register(subject, &tenant("acme"), "four").await;
     let task = accept(subject, new_task(subject, &function)).await;
+    let needed = stored(subject, &function.tenant).await;
     assert!(delete(subject, &function.tenant, &by_name("four")).await);
     collect(subject).await;
-    assert_eq!(answer(subject, "two", 9, 6).await, Registered::BytesReached { max: 6 });
+    assert_eq!(stored(subject, &function.tenant).await, needed);
     let leased = lease_one(subject, &function.tenant).await;
     assert_eq!(leased.task.id, task);
     collect(subject).await;
     assert!(subject.store().module(&function.module).await.unwrap().is_some());
+    assert_eq!(stored(subject, &function.tenant).await, needed);
     // The lease has lapsed by then, and the task runs again.
     let leased = lease_one(subject, &function.tenant).await;
     assert_eq!(finish(subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
     collect(subject).await;
     assert_eq!(subject.store().module(&function.module).await.unwrap(), None);
-    assert!(matches!(answer(subject, "two", 9, 6).await, Registered::Version(_)));
+    assert_eq!(stored(subject, &function.tenant).await, 0, "the task is purged by then");
 }
 
 pub(crate) async fn tasks_of_a_deleted_function_still_run(subject: &dyn Subject) {
@@ -208,8 +212,8 @@ pub(crate) async fn the_quota_of_versions_is_kept(subject: &dyn Subject) {
 }
 
 /// Registers a function of a small module with these limits and returns the answer.
-async fn answer(subject: &dyn Subject, name: &str, versions_max: u64, module_bytes_max: u64) -> Registered {
-    let new = NewFunction { versions_max, module_bytes_max, ..new_function(subject, &tenant("acme"), name) };
+async fn answer(subject: &dyn Subject, name: &str, versions_max: u64, stored_max: u64) -> Registered {
+    let new = NewFunction { versions_max, stored_max, ..new_function(subject, &tenant("acme"), name) };
     subject.store().register(new, module(name).1).await.unwrap()
 }
 
@@ -217,11 +221,12 @@ pub(crate) async fn a_tenants_own_quotas_are_kept(subject: &dyn Subject) {
     let kept = register(subject, &tenant("acme"), "four").await;
     register(subject, &tenant("acme"), "bytes").await;
     register(subject, &tenant("other"), "others-do-not-count").await;
-    assert_eq!(answer(subject, "f", 2, 100).await, Registered::QuotaReached { max: 2 });
-    assert_eq!(answer(subject, "two", 9, 11).await, Registered::BytesReached { max: 11 });
-    assert!(matches!(answer(subject, "two", 9, 12).await, Registered::Version(_)));
-    assert_eq!(answer(subject, "f", 9, 12).await, Registered::BytesReached { max: 12 });
+    let bytes = |modules: u64| 3 * RECORD_BYTES + modules;
+    assert_eq!(answer(subject, "f", 2, UNLIMITED).await, Registered::QuotaReached { max: 2 });
+    assert_eq!(answer(subject, "two", 9, bytes(11)).await, Registered::BytesReached { max: bytes(11) });
+    assert!(matches!(answer(subject, "two", 9, bytes(12)).await, Registered::Version(_)));
+    assert_eq!(answer(subject, "f", 9, bytes(12)).await, Registered::BytesReached { max: bytes(12) });
     delete(subject, &tenant("acme"), &FunctionRef::Id(kept.id)).await;
     collect(subject).await;
-    assert!(matches!(answer(subject, "four", 3, 12).await, Registered::Version(_)));
+    assert!(matches!(answer(subject, "four", 3, bytes(12)).await, Registered::Version(_)));
 }

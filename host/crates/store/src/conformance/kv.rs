@@ -4,24 +4,25 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{Expects, KvKey, Refusal, Revision, SettingName, Ttl},
     limits::SETTINGS_MAX,
+    quota::UNLIMITED,
 };
 
 use super::{Subject, tenant};
-use crate::kv::{Granted, Namespace, NewValue, SettingKind, Value};
+use crate::kv::{Granted, Namespace, NewValue, SettingAnswer, SettingKind, Value};
 
 /// Returns the namespace of a function.
 pub(crate) fn of(tenant_name: &str, function: &str) -> Namespace {
     Namespace { tenant: tenant(tenant_name), function: function.parse().unwrap() }
 }
 
-fn key(text: &str) -> KvKey {
+pub(super) fn key(text: &str) -> KvKey {
     Bytes::copy_from_slice(text.as_bytes()).try_into().unwrap()
 }
 
 /// Returns a value to be set, without conditions.
 pub(crate) fn new(at: &str, value: &[u8]) -> NewValue {
     let value = Bytes::copy_from_slice(value).try_into().unwrap();
-    NewValue { key: key(at), value, ttl: None, expects: Expects::Anything }
+    NewValue { key: key(at), value, ttl: None, expects: Expects::Anything, stored_max: UNLIMITED }
 }
 
 async fn set(subject: &dyn Subject, of: &Namespace, new: NewValue) -> Granted<Revision> {
@@ -151,7 +152,7 @@ pub(crate) async fn namespaces_are_their_functions_own(subject: &dyn Subject) {
         let name: SettingName = "NAME".parse().unwrap();
         let value = Bytes::from(n.to_string());
         assert_eq!(subject.store().setting(of, SettingKind::Secret, &name).await.unwrap(), None);
-        subject.store().set_setting(of, SettingKind::Secret, &name, value).await.unwrap().unwrap();
+        subject.store().set_setting(of, SettingKind::Secret, &name, value, UNLIMITED).await.unwrap();
     }
     subject.store().forget(&all[0]).await.unwrap();
     assert_eq!(value(subject, &all[0], "k").await, None);
@@ -192,8 +193,8 @@ pub(crate) async fn settings_are_set_listed_and_unset(subject: &dyn Subject) {
     let (store, of) = (subject.store(), of("acme", "f"));
     let name = |text: &str| text.parse::<SettingName>().unwrap();
     for (setting, value) in [("B", "2"), ("A", "1"), ("A", "3")] {
-        let set = store.set_setting(&of, SettingKind::Config, &name(setting), value.into()).await;
-        assert_eq!(set.unwrap(), Ok(()));
+        let set = store.set_setting(&of, SettingKind::Config, &name(setting), value.into(), UNLIMITED).await;
+        assert_eq!(set.unwrap(), SettingAnswer::Set);
     }
     let listed = store.settings(&of, SettingKind::Config).await.unwrap();
     assert_eq!(listed, [(name("A"), Bytes::from("3")), (name("B"), Bytes::from("2"))]);
@@ -207,14 +208,15 @@ pub(crate) async fn settings_are_set_listed_and_unset(subject: &dyn Subject) {
 pub(crate) async fn settings_have_their_bound(subject: &dyn Subject) {
     let (store, of) = (subject.store(), of("acme", "f"));
     let of = &of;
-    let set = |n: usize| async move { store.set_setting(of, SettingKind::Config, &n_th(n), Bytes::new()).await };
+    let set =
+        |n: usize| async move { store.set_setting(of, SettingKind::Config, &n_th(n), Bytes::new(), UNLIMITED).await };
     for n in 0..SETTINGS_MAX {
-        assert_eq!(set(n).await.unwrap(), Ok(()));
+        assert_eq!(set(n).await.unwrap(), SettingAnswer::Set);
     }
-    assert_eq!(set(SETTINGS_MAX).await.unwrap(), Err(Refusal::Quota));
-    assert_eq!(set(0).await.unwrap(), Ok(()), "one that is there is set again");
-    let secret = store.set_setting(of, SettingKind::Secret, &n_th(0), Bytes::new()).await;
-    assert_eq!(secret.unwrap(), Ok(()), "kinds are counted apart");
+    assert_eq!(set(SETTINGS_MAX).await.unwrap(), SettingAnswer::Full);
+    assert_eq!(set(0).await.unwrap(), SettingAnswer::Set, "one that is there is set again");
+    let secret = store.set_setting(of, SettingKind::Secret, &n_th(0), Bytes::new(), UNLIMITED).await;
+    assert_eq!(secret.unwrap(), SettingAnswer::Set, "kinds are counted apart");
 }
 
 fn n_th(n: usize) -> SettingName {
@@ -242,7 +244,7 @@ pub(crate) async fn what_is_forgotten_is_gone_but_its_revisions(subject: &dyn Su
     let (store, of) = (subject.store(), of("acme", "f"));
     let ttl = Some(Ttl::try_from(60_000).unwrap());
     let first = set(subject, &of, NewValue { ttl, ..new("k", b"v") }).await.unwrap();
-    store.set_setting(&of, SettingKind::Config, &n_th(0), Bytes::new()).await.unwrap().unwrap();
+    store.set_setting(&of, SettingKind::Config, &n_th(0), Bytes::new(), UNLIMITED).await.unwrap();
     store.forget(&of).await.unwrap();
     store.forget(&of).await.unwrap();
     assert_eq!(value(subject, &of, "k").await, None);

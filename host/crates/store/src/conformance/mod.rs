@@ -105,7 +105,12 @@ macro_rules! conformance {
                 each_change_of_tenants_and_keys_is_told, quotas_are_kept_with_their_tenant,
                 an_act_takes_a_good_admin_key_of_its_tenant_or_the_operators, an_act_of_a_key_that_has_ended_is_denied,
                 without_a_key_only_the_first_one_is_made;
-            usage: a_store_has_room;
+            usage: a_store_has_room, a_task_is_counted_once_with_what_is_stored_of_it,
+                each_end_leaves_what_it_is_counted_for, a_batch_is_accepted_up_to_the_limit,
+                an_end_is_saved_beyond_the_limit_and_counts, a_replay_is_counted_within_the_limit,
+                values_are_counted_within_the_limit, settings_are_counted_within_the_limit,
+                what_is_forgotten_is_not_counted,
+                a_version_is_counted_within_the_limit_until_its_module_is_gone;
             workers: announced_workers_are_there_for_their_time;
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,
@@ -154,7 +159,7 @@ pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str)
         limits: RunLimits::default(),
         grants: grants(),
         versions_max: UNLIMITED,
-        module_bytes_max: UNLIMITED,
+        stored_max: UNLIMITED,
     }
 }
 
@@ -189,6 +194,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         fingerprint: None,
         retry_of: None,
         queued_max: UNLIMITED,
+        stored_max: UNLIMITED,
         input: Bytes::from_static(b"input"),
     }
 }

@@ -1,12 +1,12 @@
 //! Random steps on a store and on a model simple enough to be obviously right: lists, no indexes, no batches. Answers,
-//! statuses and backlog must agree after every step.
+//! statuses, backlog and stored bytes must agree after every step.
 
 use std::future::Future;
 
 use fusebox_core::{
     id::{Attempt, LeaseToken, TaskId},
     lifecycle::Fence,
-    limits::RELEASES_MAX,
+    limits::{RECORD_BYTES, RELEASES_MAX},
     name::TenantId,
     task::{Priority, Status},
     time::Millis,
@@ -17,7 +17,12 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use super::{LEASE_MS, Subject, claim, counts, end, lease_of, lease_request, new_task, register, status, tenant};
+use super::{
+    LEASE_MS, Subject, cancel, claim, counts, end,
+    functions::{by_name, collect, delete},
+    lease_of, lease_request, new_task, register, tenant,
+    usage::stored,
+};
 use crate::{Accepted, Cancelled, Claim, Finish, Finished, NewTask, Renewal, Verdict};
 
 /// Number of sequences tried; few, since every step of one waits for the disk.
@@ -187,6 +192,18 @@ impl Case<'_> {
             self.step(*step).await;
             self.check(*step).await;
         }
+        self.clear().await;
+    }
+
+    /// Ends and deletes everything; nothing is counted for the tenant any more.
+    async fn clear(&self) {
+        for task in &self.tasks {
+            cancel(self.subject, &self.tenant, task.id).await;
+        }
+        delete(self.subject, &self.tenant, &by_name("f")).await;
+        // Longer than ended tasks are kept.
+        collect(self.subject).await;
+        assert_eq!(stored(self.subject, &self.tenant).await, 0);
     }
 
     async fn check(&self, step: Step) {
@@ -197,9 +214,13 @@ impl Case<'_> {
             count(|state| matches!(state, State::Running(..))),
         );
         assert_eq!(counts(self.subject, &self.tenant).await, expected, "backlog after {step:?}");
+        let mut bytes = RECORD_BYTES + 1;
         for task in &self.tasks {
-            assert_eq!(status(self.subject, &self.tenant, task.id).await, task.status(), "after {step:?}: {task:?}");
+            let found = self.subject.store().task(&self.tenant, task.id).await.unwrap().unwrap();
+            assert_eq!(found.status(), task.status(), "after {step:?}: {task:?}");
+            bytes += found.stored_bytes();
         }
+        assert_eq!(stored(self.subject, &self.tenant).await, bytes, "bytes after {step:?}");
     }
 
     async fn step(&mut self, step: Step) {

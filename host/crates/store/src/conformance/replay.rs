@@ -19,7 +19,7 @@ async fn letter(subject: &dyn Subject, function: &FunctionVersion, input: &Bytes
 }
 
 /// Creates a replay of the letter, without an input of its own.
-fn again(subject: &dyn Subject, function: &FunctionVersion, letter: TaskId) -> NewTask {
+pub(super) fn again(subject: &dyn Subject, function: &FunctionVersion, letter: TaskId) -> NewTask {
     let new = new_task(subject, function);
     NewTask { id: new.id.beside(letter), retry_of: Some(letter), input: Bytes::new(), ..new }
 }

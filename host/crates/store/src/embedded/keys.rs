@@ -162,11 +162,6 @@ pub(super) fn counters(tenant: &TenantId) -> Key {
     join(&[b"c", tenant.as_str().as_bytes()])
 }
 
-/// `q`: wasm bytes of all versions of a tenant.
-pub(super) fn module_bytes(tenant: &TenantId) -> Key {
-    join(&[b"q", tenant.as_str().as_bytes()])
-}
-
 /// Returns the tenant of a counters key.
 pub(super) fn tenant_of_counters(key: &[u8]) -> Option<TenantId> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
+    kv::{Granted, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
 };
 
 impl Reads {
@@ -68,9 +68,10 @@ impl Kv for EmbeddedStore {
         kind: SettingKind,
         name: &SettingName,
         value: Bytes,
-    ) -> Result<Granted<()>> {
+        stored_max: u64,
+    ) -> Result<SettingAnswer> {
         let (of, name) = (of.clone(), name.clone());
-        self.writer.step(value.len(), move |steps| steps.set_setting(&of, kind, &name, value.clone())).await
+        self.writer.step(value.len(), move |steps| steps.set_setting(&of, kind, &name, value.clone(), stored_max)).await
     }
 
     async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {

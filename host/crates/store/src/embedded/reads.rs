@@ -190,6 +190,13 @@ impl Reads {
         Ok(backlog)
     }
 
+    /// Returns the bytes stored for a tenant.
+    pub(super) fn stored_bytes(&self, tenant: &TenantId) -> Result<u64> {
+        let bytes = self.engine.snapshot()?.get(Space::Records, &keys::counters(tenant))?;
+        let counters = bytes.map(|bytes| records::decode::<Counters>("a tenant's counters", &bytes)).transpose()?;
+        Ok(counters.unwrap_or_default().stored_bytes)
+    }
+
     /// Returns the size of the store on disk, in bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         self.engine.disk_bytes()

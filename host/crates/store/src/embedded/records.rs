@@ -35,6 +35,8 @@ pub(super) struct Counters {
     pub(super) running: u64,
     /// Number of function versions.
     pub(super) versions: u64,
+    /// Bytes stored.
+    pub(super) stored_bytes: u64,
 }
 
 impl Counters {
@@ -156,6 +158,7 @@ struct TaskRecord {
     releases: u32,
     fingerprint: Option<Fingerprint>,
     retry_of: Option<TaskId>,
+    input_bytes: u64,
     state: StateRecord,
 }
 
@@ -191,6 +194,7 @@ impl From<&Task> for TaskRecord {
             releases: task.releases,
             fingerprint: task.fingerprint,
             retry_of: task.retry_of,
+            input_bytes: task.input_bytes,
             state: StateRecord::from(&task.state),
         }
     }
@@ -238,6 +242,7 @@ impl TaskRecord {
             releases: self.releases,
             fingerprint: self.fingerprint,
             retry_of: self.retry_of,
+            input_bytes: self.input_bytes,
             state,
         })
     }
@@ -265,6 +270,7 @@ mod tests {
             releases: 10,
             fingerprint: None,
             retry_of: Some(TaskId::from_bytes([5; 16])),
+            input_bytes: 6,
             state,
         }
     }
@@ -289,7 +295,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_one_on_disk() {
         let [one, two, three, four, five] = ["01", "02", "03", "04", "05"].map(|byte| byte.repeat(16));
-        let head = format!("0110{one}0764656661756c7410{two}010203040500060708090a000110{five}");
+        let head = format!("0110{one}0764656661756c7410{two}010203040500060708090a000110{five}06");
         let ended = format!("0f01{four}010d0e00000000000000080110{three}");
         let states_on_disk = [
             "0010".to_owned(),

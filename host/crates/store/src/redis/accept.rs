@@ -1,38 +1,18 @@
-//! Acceptance of tasks, and the limit of queued tasks per tenant.
-//!
-//! On one server the step itself counts. On a Cluster a tenant's tasks are spread over partitions, so the host counts
-//! before it sends them: exactly if the tenant is near its limit, otherwise from a recent count. Hosts that accept for
-//! one tenant at the same moment can together exceed the limit by the tasks they have in flight.
+//! Acceptance of tasks.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
-
-use fusebox_core::{name::TenantId, time::Millis};
+use fusebox_core::{limits::RECORD_BYTES, time::Millis};
 use redis::Value;
 
 use super::{
     answers, batches,
     caller::{Call, Caller},
+    counted::{Amounts, Asked, Counted, Fit},
     records,
 };
 use crate::{Accepted, Expects, NewTask, Result};
 
-/// Time for which a count is used.
-const COUNT_FRESH: Duration = Duration::from_secs(1);
-/// Largest number of cached counts; beyond it, all are dropped.
-const TENANTS_MAX: usize = 10_000;
-
 /// Number of recent kinds in a call with which a task is compared.
 const KINDS_COMPARED: usize = 16;
-
-/// Recent counts of tenants' queued tasks, plus the tasks accepted since.
-#[derive(Default)]
-pub(super) struct Counted {
-    tenants: Mutex<HashMap<TenantId, (Instant, u64)>>,
-}
 
 /// Source of a task's input, and so the library's function that accepts the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +37,12 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
     let mut answers = vec![Ok(Accepted::QueueFull); tasks.len()];
     let mut open: Vec<usize> = (0..tasks.len()).collect();
     while !open.is_empty() {
-        let has_room = match caller.layout().is_partitioned() {
-            false => vec![true; open.len()],
+        let fits = match caller.layout().is_partitioned() {
+            false => vec![Fit::Fits; open.len()],
             true => {
-                let asked: Vec<_> = open.iter().map(|at| &tasks[*at]).collect();
-                match rooms(caller, counted, &asked).await {
-                    Ok(rooms) => rooms,
+                let asked: Vec<_> = open.iter().map(|at| asked(&tasks[*at])).collect();
+                match counted.fit(caller, &asked).await {
+                    Ok(fits) => fits,
                     Err(error) if open.len() == tasks.len() => return Err(error),
                     // Tasks accepted in earlier rounds stay accepted.
                     Err(error) => {
@@ -73,19 +53,19 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
             }
         };
         let (mut refused, mut later, mut room_left) = (Vec::new(), Vec::new(), false);
-        let sent = send(caller, tasks, &open, &has_room, source).await;
-        for ((at, answer), has_room) in open.iter().zip(sent).zip(has_room) {
+        let sent = send(caller, tasks, &open, &fits, source).await;
+        for ((at, answer), fit) in open.iter().zip(sent).zip(fits) {
             // The call reached its limit of copied bytes; the task goes into a later call.
             let Some(answer) = answer.transpose() else {
                 later.push(*at);
                 continue;
             };
             match &answer {
-                Ok(Accepted::QueueFull) => refused.push(*at),
+                Ok(Accepted::QueueFull | Accepted::BytesReached) => refused.push(*at),
                 Ok(Accepted::New { .. } | Accepted::NoAnswer) | Err(_) => {}
                 // No new task was queued, so its room is free for another one.
                 Ok(Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged | Accepted::InputGone) => {
-                    room_left |= has_room;
+                    room_left |= fit == Fit::Fits;
                 }
             }
             answers[*at] = answer;
@@ -103,7 +83,7 @@ async fn send(
     caller: &Caller,
     tasks: &[NewTask],
     open: &[usize],
-    has_room: &[bool],
+    fits: &[Fit],
     source: Source,
 ) -> Vec<Result<Option<Accepted>>> {
     // On a Cluster the caller has counted.
@@ -116,7 +96,7 @@ async fn send(
     let call = |batch: &batches::Batch| {
         let kind_of = |item: &usize| {
             let task = &tasks[open[*item]];
-            (task, most(task, has_room[*item]))
+            (task, fits[*item])
         };
         let tasks: Vec<_> = batch.items.iter().map(kind_of).collect();
         let (kinds, numbers) = kinds(&tasks);
@@ -127,12 +107,22 @@ async fn send(
     batches::perform(caller, sizes, call, read).await
 }
 
-/// Task that stands for all tasks of one call with the same shared fields, and the limit of queued tasks.
-type Kind<'a> = (&'a NewTask, u64);
+/// Returns the amounts that a task adds. Those of a replay's input are found by the step.
+fn asked(task: &NewTask) -> Asked<'_> {
+    let more = Amounts { tasks: 1, bytes: RECORD_BYTES + task.input.len() as u64 };
+    Asked { tenant: &task.tenant, more, max: Amounts { tasks: task.queued_max, bytes: task.stored_max } }
+}
 
-/// Returns the limit of queued tasks; 0 if there is no room for the task.
-const fn most(task: &NewTask, has_room: bool) -> u64 {
-    if has_room { task.queued_max } else { 0 }
+/// Task that stands for all tasks of one call with the same shared fields, and whether they fit.
+type Kind<'a> = (&'a NewTask, Fit);
+
+/// Returns the limits of queued tasks and of stored bytes; 0 for the one that is reached.
+const fn limits((task, fit): Kind<'_>) -> [u64; 2] {
+    match fit {
+        Fit::Fits => [task.queued_max, task.stored_max],
+        Fit::QueueFull => [0, task.stored_max],
+        Fit::BytesReached => [task.queued_max, 0],
+    }
 }
 
 /// Returns the distinct kinds, and the index of each task's kind, counted from 1.
@@ -154,17 +144,20 @@ fn kinds<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
     (kinds, numbers)
 }
 
-fn is_same_kind((one, one_most): Kind<'_>, (other, other_most): Kind<'_>) -> bool {
+fn is_same_kind(one: Kind<'_>, other: Kind<'_>) -> bool {
+    let same_limits = limits(one) == limits(other);
+    let ((one, _), (other, _)) = (one, other);
     one.function == other.function
         && one.tenant == other.tenant
         && one.function_name == other.function_name
         && one.module == other.module
         && one.limits == other.limits
         && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
-        && one_most == other_most
+        && same_limits
 }
 
-fn kind(call: Call, (task, most): Kind<'_>) -> Call {
+fn kind(call: Call, kind: Kind<'_>) -> Call {
+    let (task, _) = kind;
     call.arg(task.function.to_string())
         .arg(task.tenant.as_str())
         .arg(task.function_name.as_str())
@@ -174,7 +167,7 @@ fn kind(call: Call, (task, most): Kind<'_>) -> Call {
             Expects::There => "there",
             Expects::Newest => "newest",
         })
-        .arg(most)
+        .args(limits(kind))
         .arg(records::common(task))
 }
 
@@ -197,77 +190,8 @@ fn read(answer: Value) -> Result<Option<Accepted>> {
         "DUPLICATE" => Accepted::Duplicate,
         "CONFLICT" => Accepted::Conflict,
         "FULL" => Accepted::QueueFull,
+        "LARGE" => Accepted::BytesReached,
         "CHANGED" => Accepted::FunctionChanged,
         _ => return Err(answers::unexpected("accept")),
     }))
-}
-
-/// Returns true for each task that has room; earlier tasks take precedence.
-async fn rooms(caller: &Caller, counted: &Counted, tasks: &[&NewTask]) -> Result<Vec<bool>> {
-    // Number of tasks per tenant, and the limit.
-    let mut asked: HashMap<&TenantId, (u64, u64)> = HashMap::new();
-    for task in tasks {
-        let (more, max) = asked.entry(&task.tenant).or_insert((0, u64::MAX));
-        *more += 1;
-        *max = task.queued_max.min(*max);
-    }
-    let near: BTreeSet<_> = asked.iter().filter(|(tenant, (more, max))| !counted.far(tenant, *more, *max)).collect();
-    let near: Vec<_> = near.into_iter().map(|(tenant, _)| *tenant).collect();
-    let mut rooms: HashMap<&TenantId, u64> = asked.keys().map(|tenant| (*tenant, u64::MAX)).collect();
-    for (tenant, waiting) in near.iter().zip(depths(caller, &near).await?) {
-        let (more, max) = asked.get(tenant).copied().unwrap_or_default();
-        counted.put(tenant, waiting.saturating_add(more));
-        rooms.insert(tenant, max.saturating_sub(waiting));
-    }
-    let has_room = |task: &&NewTask| match rooms.get_mut(&task.tenant) {
-        Some(room) if *room > 0 => {
-            *room -= 1;
-            true
-        }
-        _ => false,
-    };
-    Ok(tasks.iter().map(has_room).collect())
-}
-
-/// Returns the number of queued tasks of each tenant over all partitions.
-async fn depths(caller: &Caller, tenants: &[&TenantId]) -> Result<Vec<u64>> {
-    let mut depths = vec![0_u64; tenants.len()];
-    if tenants.is_empty() {
-        return Ok(depths);
-    }
-    let names = || tenants.iter().map(|tenant| tenant.as_str());
-    let calls = caller.layout().places().map(|place| caller.ask(caller.call(place, "depths").args(names())));
-    for answer in futures_util::future::try_join_all(calls).await? {
-        for (depth, more) in depths.iter_mut().zip(answers::list(answer)?) {
-            *depth = depth.saturating_add(answers::number(more)?);
-        }
-    }
-    Ok(depths)
-}
-
-impl Counted {
-    /// Returns true if `more` tasks of the tenant certainly have room, and counts them in that case.
-    fn far(&self, tenant: &TenantId, more: u64, max: u64) -> bool {
-        let mut tenants = self.lock();
-        let Some((at, waiting)) = tenants.get_mut(tenant) else { return false };
-        let then = waiting.saturating_add(more);
-        // A tenth is reserved for tasks that other hosts accept meanwhile.
-        let far = at.elapsed() < COUNT_FRESH && then < max - max / 10;
-        if far {
-            *waiting = then;
-        }
-        far
-    }
-
-    fn put(&self, tenant: &TenantId, waiting: u64) {
-        let mut tenants = self.lock();
-        if tenants.len() >= TENANTS_MAX {
-            tenants.clear();
-        }
-        tenants.insert(tenant.clone(), (Instant::now(), waiting));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, (Instant, u64)>> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -8,10 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    accept::{self, Counted},
-    caller::Caller,
-};
+use super::{accept, caller::Caller, counted::Counted};
 use crate::{Accepted, Error, NewTask, Result};
 
 /// Largest number of tasks in one call, and of tasks waiting for the next; beyond it, callers wait for room.

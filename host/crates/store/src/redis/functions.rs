@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, Grants},
     id::{FunctionId, ModuleDigest},
-    limits::PAGE_ROWS_MAX,
+    limits::{PAGE_ROWS_MAX, RECORD_BYTES},
     name::{FunctionName, TenantId},
 };
 use redis::Value;
@@ -25,7 +25,8 @@ const VERSIONS_MAX: usize = 500;
 #[async_trait]
 impl Functions for RedisStore {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
-        let caller = &self.caller;
+        let (caller, more) = (&self.caller, RECORD_BYTES + module.len() as u64);
+        let stored_max = self.counted.stored_max(caller, &new.tenant, more, new.stored_max).await?;
         let call = caller
             .call(caller.layout().shared(), "register")
             .arg(new.id.to_string())
@@ -37,12 +38,12 @@ impl Functions for RedisStore {
             .arg(new.versions_max)
             .arg(&module[..])
             .arg(new.grants.to_list())
-            .arg(new.module_bytes_max);
+            .arg(stored_max);
         let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
         match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
             ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
             ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
-            ("LARGE", _) => Ok(Registered::BytesReached { max: new.module_bytes_max }),
+            ("LARGE", _) => Ok(Registered::BytesReached { max: new.stored_max }),
             ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             _ => Err(answers::unexpected("register")),
         }

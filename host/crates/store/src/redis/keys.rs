@@ -16,7 +16,7 @@
 //! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
 //! | `fusebox:numbers:<tenant>` | hash | last version number used for each name, and under no name the highest of former ones |
 //! | `fusebox:version_counts` | hash | number of versions of each tenant |
-//! | `fusebox:module_bytes` | hash | wasm bytes of all versions of each tenant, with deleted ones that tasks need |
+//! | `fusebox:stored` | hash | bytes stored for each tenant in this place |
 //! | `fusebox:deleted` | sorted set | deleted versions that may be needed, by the time from which they are examined |
 //! | `fusebox:fuel:<tenant>` | hash | fuel left in the tenant's tank, and the time of that level; absent if full |
 //! | `fusebox:module:<digest>` | hash | a module, `wasm`, and the number of `versions` that use it |
@@ -78,7 +78,7 @@ pub(super) const CONSTANTS: [(&str, &str); 37] = [
     ("NAMES", NAMES),
     ("NUMBERS", "fusebox:numbers"),
     ("VERSION_COUNTS", "fusebox:version_counts"),
-    ("MODULE_BYTES", "fusebox:module_bytes"),
+    ("STORED", "fusebox:stored"),
     ("DELETED", "fusebox:deleted"),
     ("FUEL", "fusebox:fuel"),
     ("MODULE", MODULE),

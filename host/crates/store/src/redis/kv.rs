@@ -5,14 +5,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     capability::{Expects, KvKey, Refusal, Revision, SettingName},
-    limits::SETTINGS_MAX,
+    limits::{SETTINGS_MAX, VALUE_BYTES},
 };
 use redis::Value as Answer;
 
 use super::{RedisStore, answers, caller::Call, keys::Place};
 use crate::{
     Result,
-    kv::{Granted, Kv, Namespace, NewValue, SettingKind, Value},
+    kv::{Granted, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
 };
 
 impl RedisStore {
@@ -22,6 +22,11 @@ impl RedisStore {
 
     fn start(&self, of: &Namespace, function: &str) -> Call {
         self.caller.call(self.place(of), function).arg(of.tenant.as_str()).arg(of.function.as_str())
+    }
+
+    fn setting_call(&self, of: &Namespace, function: &str, kind: SettingKind, name: &SettingName) -> Call {
+        let call = self.caller.call(self.place(of), function).arg(of.tenant.as_str());
+        call.arg(self.key(of, kind)).arg(name.as_str())
     }
 
     fn key(&self, of: &Namespace, kind: SettingKind) -> String {
@@ -44,6 +49,8 @@ impl Kv for RedisStore {
 
     async fn set_value(&self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>> {
         let options = self.caller.options();
+        let more = VALUE_BYTES + (new.key.as_bytes().len() + new.value.as_bytes().len()) as u64;
+        let stored_max = self.counted.stored_max(&self.caller, &of.tenant, more, new.stored_max).await?;
         let call = self
             .start(of, "set_value")
             .arg(new.key.as_bytes())
@@ -51,7 +58,8 @@ impl Kv for RedisStore {
             .arg(new.ttl.map(|ttl| ttl.ms().to_string()).unwrap_or_default())
             .arg(expects(new.expects))
             .arg(options.kv_entries_max)
-            .arg(options.kv_bytes_max);
+            .arg(options.kv_bytes_max)
+            .arg(stored_max);
         // A repeated call with a precondition would be compared with its own result.
         let call = if new.expects == Expects::Anything { call } else { call.once() };
         let mut answer = answers::list(self.caller.ask(call).await?)?.into_iter();
@@ -98,20 +106,22 @@ impl Kv for RedisStore {
         kind: SettingKind,
         name: &SettingName,
         value: Bytes,
-    ) -> Result<Granted<()>> {
-        let call = self.caller.call(self.place(of), "set_setting").arg(self.key(of, kind)).arg(name.as_str());
-        let [word] = answers::tuple(self.caller.ask(call.arg(&value[..]).arg(SETTINGS_MAX)).await?)?;
+        stored_max: u64,
+    ) -> Result<SettingAnswer> {
+        let more = VALUE_BYTES + (name.as_str().len() + value.len()) as u64;
+        let stored_max = self.counted.stored_max(&self.caller, &of.tenant, more, stored_max).await?;
+        let call = self.setting_call(of, "set_setting", kind, name).arg(&value[..]).arg(SETTINGS_MAX).arg(stored_max);
+        let [word] = answers::tuple(self.caller.ask(call).await?)?;
         match answers::text(word)?.as_str() {
-            "SET" => Ok(Ok(())),
-            "QUOTA" => Ok(Err(Refusal::Quota)),
+            "SET" => Ok(SettingAnswer::Set),
+            "FULL" => Ok(SettingAnswer::Full),
+            "LARGE" => Ok(SettingAnswer::BytesReached),
             _ => Err(answers::unexpected("set_setting")),
         }
     }
 
     async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {
-        let mut command = redis::cmd("HDEL");
-        command.arg(self.key(of, kind)).arg(name.as_str());
-        Ok(answers::number(self.caller.send(self.place(of), &command).await?)? > 0)
+        Ok(answers::number(self.caller.ask(self.setting_call(of, "unset", kind, name)).await?)? > 0)
     }
 
     async fn forget(&self, of: &Namespace) -> Result<()> {

@@ -6,8 +6,9 @@
 use fusebox_core::{
     function::RunLimits,
     id::{FunctionId, LeaseToken, TaskId, WorkerId},
-    limits::RELEASES_MAX,
+    limits::{RECORD_BYTES, RELEASES_MAX, VALUE_BYTES},
     name::TenantId,
+    outcome::Failure,
     task::{Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
@@ -77,9 +78,12 @@ fn constants(store: Prefix) -> String {
     add("RECORD", list(&records::FIELDS));
     add("FUNCTION_RECORD", list(&versions::FIELDS));
     add("RELEASES_MAX", RELEASES_MAX.to_string());
+    add("RECORD_BYTES", RECORD_BYTES.to_string());
+    add("VALUE_BYTES", VALUE_BYTES.to_string());
     for (name, task) in ends_by_host() {
         let json = task.failure().map(records::failure).unwrap_or_default();
-        add(name, format!("{{ json = {}, dead = {} }}", text(&json), task.is_dead_letter()));
+        let (dead, bytes) = (task.is_dead_letter(), task.failure().map_or(0, Failure::text_bytes));
+        add(name, format!("{{ json = {}, dead = {dead}, bytes = {bytes} }}", text(&json)));
     }
     lines
 }
@@ -100,6 +104,7 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
         releases: 0,
         fingerprint: None,
         retry_of: None,
+        input_bytes: 0,
         state: TaskState::Queued { not_before: now },
     };
     let (mut expired, mut cancelled, mut exhausted) = (waiting.clone(), waiting.clone(), waiting);

@@ -15,6 +15,7 @@
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
+//! | `counted` | limits of tenants whose data are in several places |
 //! | `accept`, `lease`, `report`, `purge`, `reads` | the calls of the queue and of the reads of tasks |
 //! | `audit` | comparison of the records with the indexes |
 //! | `pubsub` | messages about changes, which become wake-ups |
@@ -27,11 +28,11 @@ use async_trait::async_trait;
 use fusebox_core::time::Millis;
 
 use self::{
-    accept::Counted,
     address::{Address, Kind},
     audit::Audit,
     batcher::Batcher,
     caller::Caller,
+    counted::Counted,
     keys::Layout,
     link::{Link, Patience},
     pubsub::PubSub,
@@ -49,6 +50,7 @@ mod batcher;
 mod batches;
 mod caller;
 mod client;
+mod counted;
 mod errors;
 mod format;
 mod fuel;

@@ -11,10 +11,11 @@
 //! | words | meaning |
 //! |---|---|
 //! | 1, 2 | time of acceptance and expiry, of 16 digits |
-//! | 3, 4 | version and module |
-//! | 5 to 8 | tenant, name of the function, priority, largest number of attempts without releases |
-//! | 9 to 13 | limits: fuel, wall time, memory, output, log |
-//! | 14, 15 | fingerprint, and the dead letter that it replays |
+//! | 3 | size of the input in bytes, of 10 digits |
+//! | 4, 5 | version and module |
+//! | 6 to 9 | tenant, name of the function, priority, largest number of attempts without releases |
+//! | 10 to 14 | limits: fuel, wall time, memory, output, log |
+//! | 15, 16 | fingerprint, and the dead letter that it replays |
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
@@ -37,7 +38,7 @@ use crate::{NewTask, Result};
 pub(super) const FIELDS: [&str; 4] = ["record", "state", "receipt", "error"];
 
 /// Index of the tenant among a record's words.
-const TENANT: usize = 4;
+const TENANT: usize = 5;
 
 /// Word for an absent value.
 pub(super) const NONE: &str = "-";
@@ -160,6 +161,7 @@ pub(super) fn read(
 ) -> Result<TaskRecord> {
     let mut words = Words::new(id, record);
     let (created_at, expires_at) = (Millis(words.parsed("acceptance")?), Millis(words.parsed("expiry")?));
+    let input_bytes = words.parsed("input size")?;
     let function = FunctionId::from_bytes(words.bytes("version")?.ok_or_else(|| words.bad("version"))?);
     let module = ModuleDigest(words.bytes("module")?.ok_or_else(|| words.bad("module"))?);
     let (tenant, function_name) = (words.parsed("tenant")?, words.parsed("function name")?);
@@ -182,6 +184,7 @@ pub(super) fn read(
         releases,
         fingerprint,
         retry_of,
+        input_bytes,
         state: state.decode(id, receipt, error)?,
     };
     Ok(TaskRecord { task, module, function_name })
@@ -246,6 +249,7 @@ mod tests {
             fingerprint: None,
             retry_of: None,
             queued_max: 9,
+            stored_max: 9,
             input: Bytes::new(),
         }
     }
@@ -253,7 +257,7 @@ mod tests {
     /// The record of a new task, as the library writes it at time 6.
     fn written(task: &NewTask) -> String {
         let own = own(task);
-        format!("{:016} {:016} {} {}", 6, 100, common(task), own.strip_prefix("94 ").unwrap())
+        format!("{:016} {:016} {:010} {} {}", 6, 100, 0, common(task), own.strip_prefix("94 ").unwrap())
     }
 
     /// A state of two attempts, as the library writes it.
@@ -278,7 +282,7 @@ mod tests {
         let expected = new_task().accepted(Millis(6));
         let record = written(&new_task());
         assert_eq!(
-            (&record[..16], &record[17..33], &record[101..109]),
+            (&record[..16], &record[17..33], &record[112..120]),
             ("0000000000000006", "0000000000000100", "default ")
         );
         let TaskRecord { task, module, function_name } = super::read(expected.id, &record, None, None, None).unwrap();
@@ -354,7 +358,7 @@ mod tests {
         for (text, receipt, name) in known {
             assert_eq!(bad(&text, receipt).as_deref(), Some(name), "{text}");
         }
-        let short = super::read(ID.parse().unwrap(), "6 7", None, None, None);
+        let short = super::read(ID.parse().unwrap(), "6 7 8", None, None, None);
         assert!(matches!(short, Err(Error::Corrupt(reason)) if reason.ends_with("version")));
         assert!(task(ID.parse().unwrap(), Vec::new()).is_err());
     }

@@ -51,10 +51,12 @@ fn claim(call: Call, claim: &Claim) -> Call {
 fn row(call: Call, report: &Finish) -> Call {
     let call = claim(call, &report.claim);
     let (verdict, delay) = match &report.verdict {
-        Verdict::End(Ended { failure, output, log, receipt }) => {
+        Verdict::End(ended) => {
+            let Ended { failure, output, log, .. } = ended;
             let dead = failure.as_ref().is_some_and(|failure| failure.code != ErrorCode::Cancelled);
             let failure = failure.as_ref().map(records::failure).unwrap_or_default();
-            let call = call.arg(if dead { "dead" } else { "end" }).arg(&output[..]).arg(records::receipt(receipt));
+            let call =
+                call.arg(if dead { "dead" } else { "end" }).arg(&output[..]).arg(records::receipt(&ended.measured()));
             return call.arg(&log[..]).arg(failure);
         }
         Verdict::Retry { delay_ms } => ("retry", *delay_ms),

@@ -7,7 +7,8 @@
 //! | 1 | `Q` queued, `D` delayed, `R` running, `B` running with a renewed lease, `C` completed, `F` failed |
 //! | 2 to 33 | number of attempts so far, of 10 digits, and the token of the last: what a report must prove |
 //! | 34 to 49 | time at which it is due; while it runs, the time of the lease; then the time of its end |
-//! | 50 to 87 | end of its last lease, and the worker that held it |
+//! | 50 to 65 | end of its last lease; once it has ended, the bytes that are counted for it |
+//! | 66 to 87 | worker that held its last lease |
 //! | 88 and on | number of releases, each of which allows one more attempt |
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};

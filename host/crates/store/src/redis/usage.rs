@@ -1,12 +1,18 @@
 //! Space of Redis, as its masters report it.
 
 use async_trait::async_trait;
+use fusebox_core::name::TenantId;
 
-use super::{RedisStore, answers, caller::Caller, server};
+use super::{RedisStore, answers, caller::Caller, counted, server};
 use crate::{Result, Room, Usage};
 
 #[async_trait]
 impl Usage for RedisStore {
+    async fn stored_bytes(&self, tenant: &TenantId) -> Result<u64> {
+        let amounts = counted::amounts(&self.caller, &[tenant]).await?;
+        Ok(amounts.first().map_or(0, |amounts| amounts.bytes))
+    }
+
     async fn room(&self) -> Result<Room> {
         room(&self.caller).await
     }

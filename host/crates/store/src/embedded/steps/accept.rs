@@ -57,10 +57,14 @@ impl Steps<'_> {
             let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
             return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
         }
-        if self.counters(&new.tenant)?.waiting() >= new.queued_max {
+        let counters = self.counters(&new.tenant)?;
+        if counters.waiting() >= new.queued_max {
             return Ok(Accepted::QueueFull);
         }
-        let mut task = new.accepted(self.now);
+        let mut task = Task { input_bytes: input.len() as u64, ..new.accepted(self.now) };
+        if counters.stored_bytes.saturating_add(task.stored_bytes()) > new.stored_max {
+            return Ok(Accepted::BytesReached);
+        }
         match self.hold_function(&task.tenant, task.function)? {
             true if !input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), input),
             true => {}
@@ -68,12 +72,15 @@ impl Steps<'_> {
         }
         self.group.put(Space::Index, keys::listed(&task), Vec::new());
         self.enter(&task)?;
+        self.recount(&task.tenant, 0, task.stored_bytes())?;
         self.save(&task)?;
         Ok(Accepted::New { at: self.now })
     }
 
-    /// Ends a task whose function was deleted after its caller had looked it up, since it could never run.
+    /// Ends a task whose function was deleted after its caller had looked it up, since it could never run. Its input is
+    /// not stored.
     fn fail_without_function(&self, task: &mut Task) {
+        task.input_bytes = 0;
         task.state = TaskState::Queued { not_before: self.now };
         let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
         let lease = Lease { worker, token, started_at: self.now, expires_at: self.now, renewed: false };

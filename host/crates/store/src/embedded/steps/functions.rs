@@ -5,6 +5,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
     id::{FunctionId, ModuleDigest},
+    limits::RECORD_BYTES,
     name::{FunctionName, TenantId},
 };
 
@@ -18,6 +19,11 @@ use crate::{
     },
 };
 
+/// Returns the bytes that count for a version with a module of this size.
+const fn stored_bytes(module_bytes: u64) -> u64 {
+    RECORD_BYTES.saturating_add(module_bytes)
+}
+
 impl Steps<'_> {
     /// Stores a function version and its module. Registering the same id again answers the version created before.
     pub(in crate::embedded) fn register(&mut self, new: NewFunction, module: &Bytes) -> Result<Registered> {
@@ -28,16 +34,14 @@ impl Steps<'_> {
             Some(_) => return Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             None => {}
         }
-        if self.counters(&new.tenant)?.versions >= new.versions_max {
+        let counters = self.counters(&new.tenant)?;
+        if counters.versions >= new.versions_max {
             return Ok(Registered::QuotaReached { max: new.versions_max });
         }
-        let module_bytes = u64::try_from(module.len()).unwrap_or(u64::MAX);
-        let key = keys::module_bytes(&new.tenant);
-        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_add(module_bytes);
-        if kept > new.module_bytes_max {
-            return Ok(Registered::BytesReached { max: new.module_bytes_max });
+        let module_bytes = module.len() as u64;
+        if counters.stored_bytes.saturating_add(stored_bytes(module_bytes)) > new.stored_max {
+            return Ok(Registered::BytesReached { max: new.stored_max });
         }
-        self.group.put(Space::Records, key, records::encode(&kept)?);
         let last = keys::last_version(&new.tenant, &new.name);
         let number = match self.number::<u32>("a version number", &last)? {
             0 => self.number::<u32>("a version number", &keys::former_version(&new.tenant))?,
@@ -60,6 +64,7 @@ impl Steps<'_> {
         self.put_id(keys::version(&version.tenant, &version.name, version.version), version.id);
         self.put_id(keys::newest(&version.tenant, &version.name), version.id);
         self.count(&version.tenant, |counters| counters.versions += 1)?;
+        self.recount(&version.tenant, 0, stored_bytes(module_bytes))?;
         self.put_function(&FunctionRecord { version: version.clone(), deleted: false })?;
         Ok(Registered::Version(version))
     }
@@ -148,9 +153,7 @@ impl Steps<'_> {
     fn drop_function(&mut self, version: &FunctionVersion) -> Result<()> {
         self.memory.functions.remove(&version.id);
         self.group.remove(Space::Records, keys::function(version.id));
-        let key = keys::module_bytes(&version.tenant);
-        let kept = self.number::<u64>("a count of bytes", &key)?.saturating_sub(version.module_bytes);
-        self.group.put(Space::Records, key, records::encode(&kept)?);
+        self.recount(&version.tenant, stored_bytes(version.module_bytes), 0)?;
         let key = keys::module(&version.module);
         let needed = self.number::<u64>("a count of versions", &key)?.saturating_sub(1);
         if needed > 0 {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use fusebox_core::{
     capability::{Expects, Refusal, Revision, SettingName},
-    limits::SETTINGS_MAX,
+    limits::{SETTINGS_MAX, VALUE_BYTES},
     time::Millis,
 };
 
@@ -16,17 +16,22 @@ use crate::{
         keys,
         records::{self, NamespaceRecord, ValueRecord},
     },
-    kv::{Granted, Namespace, NewValue, SettingKind},
+    kv::{Granted, Namespace, NewValue, SettingAnswer, SettingKind},
 };
 
 /// Largest number of expired values that one set removes, to bound its work.
 const REMOVED_MAX: usize = 64;
 
+/// Returns the bytes that count for a value or a setting.
+const fn counted(name: usize, value: usize) -> u64 {
+    VALUE_BYTES + name as u64 + value as u64
+}
+
 impl Steps<'_> {
     /// Sets a value.
     pub(in crate::embedded) fn set_value(&mut self, of: &Namespace, new: &NewValue) -> Result<Granted<Revision>> {
         self.remove_expired(of)?;
-        let NewValue { key, value, ttl, expects } = new;
+        let NewValue { key, value, ttl, expects, stored_max } = new;
         let (key, value) = (key.as_bytes(), value.as_bytes());
         let before = self.value_record(of, key)?;
         let live = before.as_ref().filter(|before| before.is_live(self.now)).map(|before| before.revision);
@@ -43,6 +48,12 @@ impl Steps<'_> {
         if namespace.entries > self.options.kv_entries_max || namespace.bytes > self.options.kv_bytes_max {
             return Ok(Err(Refusal::Quota));
         }
+        let stored = before.as_ref().map_or(0, |before| counted(key.len(), before.value.len()));
+        let bytes = counted(key.len(), value.len());
+        if !self.may_store(&of.tenant, stored, bytes, *stored_max)? {
+            return Ok(Err(Refusal::Quota));
+        }
+        self.recount(&of.tenant, stored, bytes)?;
         namespace.revision += 1;
         let (revision, expires_at) = (namespace.revision, ttl.map(|ttl| self.now.plus(ttl.ms())));
         self.drop_expiry(of, key, before.as_ref());
@@ -83,38 +94,49 @@ impl Steps<'_> {
         kind: SettingKind,
         name: &SettingName,
         value: Bytes,
-    ) -> Result<Granted<()>> {
+        stored_max: u64,
+    ) -> Result<SettingAnswer> {
         let key = keys::setting(of, kind, name.as_str());
-        if !self.group.contains(Space::Records, &key)? {
+        let before = self.group.get(Space::Records, &key)?;
+        if before.is_none() {
             let all = keys::settings(of, kind);
             let known = self.group.keys(Space::Records, &all, &keys::past(&all), SETTINGS_MAX)?;
             if known.len() >= SETTINGS_MAX {
-                return Ok(Err(Refusal::Quota));
+                return Ok(SettingAnswer::Full);
             }
         }
+        let stored = before.map_or(0, |before| counted(name.as_str().len(), before.len()));
+        let bytes = counted(name.as_str().len(), value.len());
+        if !self.may_store(&of.tenant, stored, bytes, stored_max)? {
+            return Ok(SettingAnswer::BytesReached);
+        }
+        self.recount(&of.tenant, stored, bytes)?;
         self.group.put(Space::Records, key, value);
-        Ok(Ok(()))
+        Ok(SettingAnswer::Set)
     }
 
     /// Removes a setting.
     pub(in crate::embedded) fn unset(&mut self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {
         let key = keys::setting(of, kind, name.as_str());
-        let there = self.group.contains(Space::Records, &key)?;
-        if there {
-            self.group.remove(Space::Records, key);
-        }
-        Ok(there)
+        let Some(before) = self.group.get(Space::Records, &key)? else { return Ok(false) };
+        self.recount(&of.tenant, counted(name.as_str().len(), before.len()), 0)?;
+        self.group.remove(Space::Records, key);
+        Ok(true)
     }
 
     /// Deletes all values and settings of a function.
     pub(in crate::embedded) fn forget(&mut self, of: &Namespace) -> Result<()> {
-        let ranges = [
-            (Space::Records, keys::settings(of, SettingKind::Config)),
-            (Space::Records, keys::settings(of, SettingKind::Secret)),
-            (Space::Blobs, keys::values(of)),
-            (Space::Index, keys::expiries(of)),
-        ];
-        for (space, prefix) in ranges {
+        let NamespaceRecord { entries, bytes, .. } = self.namespace(of)?;
+        let mut stored = bytes.saturating_add(entries.saturating_mul(VALUE_BYTES));
+        for prefix in [SettingKind::Config, SettingKind::Secret].map(|kind| keys::settings(of, kind)) {
+            for key in self.group.keys(Space::Records, &prefix, &keys::past(&prefix), usize::MAX)? {
+                let value = self.group.get(Space::Records, &key)?.unwrap_or_default();
+                stored = stored.saturating_add(counted(key.len() - prefix.len(), value.len()));
+                self.group.remove(Space::Records, key);
+            }
+        }
+        self.recount(&of.tenant, stored, 0)?;
+        for (space, prefix) in [(Space::Blobs, keys::values(of)), (Space::Index, keys::expiries(of))] {
             for key in self.group.keys(space, &prefix, &keys::past(&prefix), usize::MAX)? {
                 self.group.remove(space, key);
             }
@@ -150,6 +172,7 @@ impl Steps<'_> {
         self.group.remove(Space::Blobs, keys::value(of, key));
         let mut namespace = self.namespace(of)?;
         namespace.remove(key, record);
+        self.recount(&of.tenant, counted(key.len(), record.value.len()), 0)?;
         self.put_namespace(of, &namespace)
     }
 

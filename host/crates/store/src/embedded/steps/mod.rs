@@ -141,6 +141,7 @@ impl<'a> Steps<'a> {
     fn change(&mut self, before: &Task, place: Place, after: &Task) -> Result<()> {
         self.leave(before, place)?;
         self.enter(after)?;
+        self.recount(&after.tenant, before.stored_bytes(), after.stored_bytes())?;
         self.save(after)
     }
 
@@ -268,6 +269,21 @@ impl<'a> Steps<'a> {
         self.group.wrote();
         self.memory.counters.change(tenant, change);
         Ok(())
+    }
+
+    /// Returns true if a tenant may store bytes in place of others; fewer than before always.
+    fn may_store(&mut self, tenant: &TenantId, before: u64, after: u64, stored_max: u64) -> Result<bool> {
+        let stored = self.counters(tenant)?.stored_bytes.saturating_sub(before);
+        Ok(after <= before || stored.saturating_add(after) <= stored_max)
+    }
+
+    /// Counts bytes that are stored for a tenant in place of others.
+    fn recount(&mut self, tenant: &TenantId, before: u64, after: u64) -> Result<()> {
+        if before == after {
+            return Ok(());
+        }
+        let stored = |counters: &Counters| counters.stored_bytes.saturating_sub(before).saturating_add(after);
+        self.count(tenant, |counters| counters.stored_bytes = stored(counters))
     }
 
     fn function_record(&mut self, function: FunctionId) -> Result<Option<Arc<FunctionRecord>>> {

@@ -20,12 +20,12 @@ impl Steps<'_> {
             return Ok(Purged::NotEnded(task.status()));
         }
         self.leave(&task, Place::Ready)?;
-        self.remove_ended(&task);
+        self.remove_ended(&task)?;
         Ok(Purged::Purged)
     }
 
     /// Deletes an ended task that is in no timed index any more.
-    pub(super) fn remove_ended(&mut self, task: &Task) {
+    pub(super) fn remove_ended(&mut self, task: &Task) -> Result<()> {
         self.group.remove(Space::Index, keys::listed(task));
         if let Some(ended) = task.ended().filter(|_| task.is_dead_letter()) {
             self.group.remove(Space::Index, keys::dead_letter(task, ended.at));
@@ -34,5 +34,6 @@ impl Steps<'_> {
         self.group.remove(Space::Records, keys::task(task.id));
         self.group.remove(Space::Blobs, keys::output(task.id));
         self.group.remove(Space::Blobs, keys::log(task.id));
+        self.recount(&task.tenant, task.stored_bytes(), 0)
     }
 }

@@ -4,7 +4,6 @@ use fusebox_core::{
     id::TaskId,
     lifecycle::{Fence, Next, Refused},
     name::TenantId,
-    outcome::Ended,
     task::{Status, Task, TaskState},
     time::Millis,
 };
@@ -48,9 +47,9 @@ impl Steps<'_> {
         let mut task = before.clone();
         let mut kept = None;
         let next = match verdict {
-            Verdict::End(Ended { failure, output, log, receipt }) => {
-                kept = Some((output, log));
-                task.end(*fence, failure.clone(), receipt.clone(), self.now).map(|()| None)
+            Verdict::End(ended) => {
+                kept = Some((&ended.output, &ended.log));
+                task.end(*fence, ended.failure.clone(), ended.measured(), self.now).map(|()| None)
             }
             Verdict::Retry { delay_ms } => task.retry(*fence, self.now.plus(*delay_ms), self.now).map(Some),
             Verdict::Release => task.release(*fence, self.now).map(Some),

@@ -80,7 +80,7 @@ impl Steps<'_> {
                 continue;
             };
             self.group.remove(Space::Index, key);
-            self.remove_ended(&task);
+            self.remove_ended(&task)?;
             ticked.purged += 1;
         }
         Ok(())

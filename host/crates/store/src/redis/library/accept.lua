@@ -1,7 +1,7 @@
 -- accept: accepts new tasks, independently of each other.
 
 -- Number of arguments per kind, which has the data shared by many tasks of a call, and per task.
-local KIND = 7
+local KIND = 8
 local ROW = 5
 
 -- Returns the number of a tenant's queued tasks.
@@ -30,10 +30,11 @@ end
 local function read_kinds(c, args, from, many)
   local kinds = {}
   for number = 1, many do
-    local version, tenant, name, priority, expects, most, words =
+    local version, tenant, name, priority, expects, most, stored_most, words =
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
-      version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most), words = words,
+      version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most),
+      stored_most = tonumber(stored_most), words = words,
       needs = words:match('^%S+'),
       line = line_of(tenant, priority), ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
     }
@@ -65,7 +66,7 @@ local function write_new(c, id, kind, delay, own, input)
     expires_in(c, kind.line, expires_at)
     c.ready[kind.tenant] = (c.ready[kind.tenant] or 0) + 1
   end
-  local record = c.padded .. ' ' .. expires_at .. ' ' .. kind.words .. own:sub(gap)
+  local record = c.padded .. ' ' .. expires_at .. ' ' .. counted(#input) .. ' ' .. kind.words .. own:sub(gap)
   local key = c.tasks .. id
   if state then
     call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record,
@@ -75,6 +76,7 @@ local function write_new(c, id, kind, delay, own, input)
   end
   add(c, kind.tasks, c.padded .. id, '0')
   count(c, kind.tenant, kind.needs, 1)
+  count_bytes(c, kind.tenant, RECORD_BYTES + #input)
 end
 
 local function fingerprint(own) return own:match('^%d+ (%S+)') end
@@ -108,8 +110,14 @@ local function letter_input(c, tenant, id)
   return kept[2] or ''
 end
 
+-- Returns true if a task's input is within its tenant's limit of stored bytes.
+local function fits(c, kind, counts, input)
+  if kind.stored_most == 0 then return false end
+  return not counts or stored_bytes(c, kind.tenant) + RECORD_BYTES + #input <= kind.stored_most
+end
+
 -- Accepts tasks or replays. Answers with the time for a new task, otherwise with a word. Each kind has the tenant's
--- limit of queued tasks, 0 for no room; if the caller has counted, only 0 is significant. In a replay, each row has a
+-- limits of queued tasks and of stored bytes, 0 for no room; if the caller has counted, only 0 is significant. In a replay, each row has a
 -- dead letter instead of an input, which is copied only if the task is new.
 local function take(args, replays)
   local c, copied = begin(args), 0
@@ -132,7 +140,7 @@ local function take(args, replays)
       answer = 'LATER'
     else
       if replays then input = letter_input(c, kind.tenant, input) end
-      answer = input and c.now or 'GONE'
+      answer = not input and 'GONE' or fits(c, kind, counts, input) and c.now or 'LARGE'
     end
     if answer == c.now then
       copied = copied + #input
@@ -154,10 +162,13 @@ end
 define('accept', {}, function(args) return take(args, false) end)
 define('replay', {}, function(args) return take(args, true) end)
 
--- depths: returns the numbers of queued tasks of tenants.
-define('depths', { 'no-writes' }, function(args)
+-- amounts: returns the numbers of queued tasks and of stored bytes of tenants, in turn.
+define('amounts', { 'no-writes' }, function(args)
   local c = begin(args)
   local answers = {}
-  for at = OWN, #args do answers[#answers + 1] = depth(c, args[at]) end
+  for at = OWN, #args do
+    answers[#answers + 1] = depth(c, args[at])
+    answers[#answers + 1] = stored_bytes(c, args[at])
+  end
   return answers
 end)

@@ -35,7 +35,7 @@ local function begin(args)
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
     ended_until = text(now + tonumber(args[4])), tasks = TASK .. args[1] .. ':',
     due = DUE .. args[1],
-    added = {}, removed = {}, counts = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
+    added = {}, removed = {}, counts = {}, bytes = {}, stored = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
     forgotten = {}, lines = {},
   }
 end
@@ -82,6 +82,25 @@ local function count(c, tenant, what, change)
   counts[what] = (counts[what] or 0) + change
 end
 
+-- Counts bytes that are stored for a tenant, or no longer if negative, in `flush`.
+local function count_bytes(c, tenant, change) c.bytes[tenant] = (c.bytes[tenant] or 0) + change end
+
+-- Counts bytes at once. A tenant without any has no entry.
+local function add_bytes(c, tenant, change)
+  local stored = STORED .. c.tag
+  if change ~= 0 and call('HINCRBY', stored, tenant, text(change)) <= 0 then call('HDEL', stored, tenant) end
+end
+
+-- Returns the bytes stored for a tenant, with those that this call has counted.
+local function stored_bytes(c, tenant)
+  local known = c.stored[tenant]
+  if not known then
+    known = tonumber(call('HGET', STORED .. c.tag, tenant) or 0)
+    c.stored[tenant] = known
+  end
+  return known + (c.bytes[tenant] or 0)
+end
+
 -- Lua cannot unpack many more values than this at a time.
 local CHUNK = 1000
 
@@ -117,6 +136,7 @@ local function flush(c)
       if change ~= 0 then call('HINCRBY', tenant_key(c, COUNTERS, tenant), what, change) end
     end
   end
+  for tenant, change in pairs(c.bytes) do add_bytes(c, tenant, change) end
   publish(c, CHANGED, c.changed)
   publish(c, ENDED_CHANNEL, c.ended)
   publish(c, CANCELLED_CHANNEL, c.cancelled)
@@ -124,6 +144,7 @@ local function flush(c)
   for tenant, more in pairs(c.ready) do ready[#ready + 1] = tenant .. ' ' .. more end
   publish(c, READY_CHANNEL, ready)
   c.added, c.removed, c.counts, c.forgotten, c.lines = {}, {}, {}, {}, {}
+  c.bytes, c.stored = {}, {}
   c.changed, c.ended, c.cancelled, c.ready = {}, {}, {}, {}
 end
 
@@ -133,7 +154,7 @@ local LETTER = { [RUNNING] = 'R', [COMPLETED] = 'C', [FAILED] = 'F' }
 -- Absent values of a state: a token or a worker, and a time.
 local NO_ID, NO_TIME = '----------------------', '----------------'
 
-local function counted(attempt) return string.format('%010.0f', attempt) end
+local function counted(number) return string.format('%010.0f', number) end
 
 -- First letters of the states of a new task, up to its due time, and the letters behind that time.
 local NEW, NO_LEASE = '0000000000' .. NO_ID, NO_TIME .. NO_ID .. '0'
@@ -143,18 +164,21 @@ local function state_text(t)
   return table.concat({ letter, counted(t.attempt), t.token, t.since, t.lease_until, t.worker, t.releases })
 end
 
--- Places in a record: time of acceptance, expiry, version, and the start of the words behind the version and the module, which
--- the tenant is the first of.
+-- Places in a record: time of acceptance, expiry, size of the input, version, and the start of the words behind the
+-- version and the module, which the tenant is the first of.
 local function created_in(record) return record:sub(1, 16) end
 local function expiry_in(record) return record:sub(18, 33) end
-local function version_in(record) return record:sub(35, 56) end
-local WORDS = 102
+local function input_bytes_in(record) return tonumber(record:sub(35, 44)) or 0 end
+local function version_in(record) return record:sub(46, 67) end
+local WORDS = 113
 local RECORD_WORDS = '^(%S+) %S+ (%a+) (%d+) %S+ %S+ %S+ %S+ %S+ (%S+)'
 
 -- Places in a state.
 local function letter_in(state) return state:sub(1, 1) end
 local function claim_in(state) return state:sub(2, 33) end
 local function since_in(state) return state:sub(34, 49) end
+-- Bytes that are counted for an ended task, in the place of the end of its lease.
+local function bytes_in(state) return tonumber(state:sub(50, 65)) or 0 end
 local function releases_in(state) return state:sub(88) end
 
 -- Returns the data that decide about a task; nil if it does not exist or cannot be read.
@@ -215,6 +239,15 @@ local function leave_lease(c, id, tenant)
   count(c, tenant, 'running', -1)
 end
 
+-- Counts what is stored of a task from its end on: `kept` bytes, and the input of a dead letter. Returns the number of
+-- bytes for its state.
+local function count_end(c, tenant, record, dead, kept)
+  local input = input_bytes_in(record)
+  if dead then kept = kept + input end
+  count_bytes(c, tenant, kept - input)
+  return padded(RECORD_BYTES + kept)
+end
+
 -- The one routine for every end. `dead` marks a dead letter, which keeps its input; the further arguments are
 -- additional fields.
 local function end_task(c, id, tenant, version, created_at, status, state, dead, ...)
@@ -234,7 +267,8 @@ end
 -- Fails a task without a report of an attempt.
 local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.tenant) else leave_line(c, t) end
-  t.status, t.delayed, t.since, t.token, t.lease_until, t.worker = FAILED, false, c.padded, NO_ID, NO_TIME, NO_ID
+  t.status, t.delayed, t.since, t.token, t.worker = FAILED, false, c.padded, NO_ID, NO_ID
+  t.lease_until = count_end(c, t.tenant, t.record, failure.dead, failure.bytes)
   local version = version_in(t.record)
   end_task(c, t.id, t.tenant, version, t.created_at, FAILED, state_text(t), failure.dead, 'error', failure.json)
 end

@@ -17,7 +17,7 @@ end
 define('register', {}, function(args)
   local c = begin(args)
   local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
-  local wasm, bytes_most = args[OWN + 7], tonumber(args[OWN + 9])
+  local wasm, stored_most = args[OWN + 7], tonumber(args[OWN + 9])
   local key = function_key(c, id)
   local known = call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
   if known[2] then
@@ -26,8 +26,7 @@ define('register', {}, function(args)
   end
   local counts = VERSION_COUNTS .. c.tag
   if tonumber(call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
-  local bytes = MODULE_BYTES .. c.tag
-  if tonumber(call('HGET', bytes, tenant) or 0) + #wasm > bytes_most then return { 'LARGE' } end
+  if stored_bytes(c, tenant) + RECORD_BYTES + #wasm > stored_most then return { 'LARGE' } end
   local numbers, used = tenant_key(c, NUMBERS, tenant), tenant_key(c, MODULE, module)
   local version = (call('HGET', numbers, name) or call('HGET', numbers, FORMER) or 0) + 1
   if call('HINCRBY', used, 'versions', 1) == 1 then call('HSET', used, 'wasm', wasm) end
@@ -39,7 +38,7 @@ define('register', {}, function(args)
   call('ZADD', versions_key(c, tenant, name), version, id)
   call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
   call('HINCRBY', counts, tenant, 1)
-  call('HINCRBY', bytes, tenant, #wasm)
+  add_bytes(c, tenant, RECORD_BYTES + #wasm)
   return { 'VERSION', find(c, tenant, id) }
 end)
 
@@ -86,11 +85,6 @@ local function forget_name(c, tenant, name)
   call('ZREM', tenant_key(c, NAMES, tenant), name)
 end
 
--- Takes an amount from a tenant's number in a hash, which has no entry for 0.
-local function take_from(hash, tenant, amount)
-  if call('HINCRBY', hash, tenant, -amount) <= 0 then call('HDEL', hash, tenant) end
-end
-
 local function delete_one(c, tenant, id)
   local v = call('HMGET', function_key(c, id), 'tenant', 'name', 'deleted_at')
   if v[1] ~= tenant or v[3] then return 0 end
@@ -99,7 +93,8 @@ local function delete_one(c, tenant, id)
   call('ZADD', DELETED .. c.tag, c.at, id)
   call('ZREM', versions, id)
   if call('ZCARD', versions) == 0 then forget_name(c, tenant, v[2]) end
-  take_from(VERSION_COUNTS .. c.tag, tenant, 1)
+  local counts = VERSION_COUNTS .. c.tag
+  if call('HINCRBY', counts, tenant, -1) <= 0 then call('HDEL', counts, tenant) end
   return 1
 end
 
@@ -144,7 +139,7 @@ local function remove_version(c, id)
   call('ZREM', DELETED .. c.tag, id)
   if not v[4] then return end
   call('UNLINK', function_key(c, id))
-  take_from(MODULE_BYTES .. c.tag, v[1], tonumber(v[3]))
+  add_bytes(c, v[1], -(RECORD_BYTES + tonumber(v[3])))
   local used = tenant_key(c, MODULE, v[2])
   if call('HINCRBY', used, 'versions', -1) <= 0 then call('UNLINK', used) end
 end

@@ -8,7 +8,7 @@ local REMOVED_MAX = 64
 
 local function names(c, tenant, name)
   local of = c.tag .. ':' .. tenant .. ':' .. name
-  return { values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of,
+  return { tenant = tenant, values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of,
     former = VALUE_COUNTS .. c.tag .. ':' .. tenant }
 end
 
@@ -27,17 +27,22 @@ local function bytes_of(key, entry)
   return #key + #entry - from + 1
 end
 
-local function remove(n, key, entry)
-  redis.call('HINCRBY', n.counts, 'bytes', -bytes_of(key, entry))
+local function remove(c, n, key, entry)
+  local bytes = bytes_of(key, entry)
+  redis.call('HINCRBY', n.counts, 'bytes', -bytes)
+  add_bytes(c, n.tenant, -(VALUE_BYTES + bytes))
   redis.call('HDEL', n.values, key)
   redis.call('ZREM', n.ends, key)
 end
+
+-- Returns true if a tenant may store this many more bytes; fewer than before always.
+local function may_store(c, tenant, more, most) return more <= 0 or stored_bytes(c, tenant) + more <= most end
 
 local function remove_ended(c, n)
   local keys = redis.call('ZRANGE', n.ends, '-inf', c.at, 'BYSCORE', 'LIMIT', 0, REMOVED_MAX)
   for _, key in ipairs(keys) do
     local revision, _, entry = live(c, n, key)
-    if entry and not revision then remove(n, key, entry) else redis.call('ZREM', n.ends, key) end
+    if entry and not revision then remove(c, n, key, entry) else redis.call('ZREM', n.ends, key) end
   end
 end
 
@@ -60,7 +65,7 @@ define('set_value', {}, function(args)
   local c = begin(args)
   local n = names(c, args[OWN], args[OWN + 1])
   local key, value, ttl, expects = args[OWN + 2], args[OWN + 3], args[OWN + 4], args[OWN + 5]
-  local entries_max, bytes_max = tonumber(args[OWN + 6]), tonumber(args[OWN + 7])
+  local entries_max, bytes_max, stored_max = tonumber(args[OWN + 6]), tonumber(args[OWN + 7]), tonumber(args[OWN + 8])
   remove_ended(c, n)
   local revision, _, before = live(c, n, key)
   if not is_met(expects, revision) then return { 'CONFLICT' } end
@@ -69,12 +74,15 @@ define('set_value', {}, function(args)
   if before then change = change - bytes_of(key, before) end
   local entries = redis.call('HLEN', n.values) + (before and 0 or 1)
   if entries > entries_max or tonumber(counts[2] or 0) + change > bytes_max then return { 'QUOTA' } end
+  local more = before and change or VALUE_BYTES + change
+  if not may_store(c, n.tenant, more, stored_max) then return { 'QUOTA' } end
   local last = counts[1] or redis.call('HGET', n.former, 'revision') or 0
   local new, ends = text(last + 1), '0'
   if ttl ~= '' then ends = text(c.now + tonumber(ttl)) end
   redis.call('HSET', n.values, key, new .. ' ' .. ends .. ' ' .. value)
   redis.call('HSET', n.counts, 'revision', new)
   redis.call('HINCRBY', n.counts, 'bytes', change)
+  add_bytes(c, n.tenant, more)
   if ends == '0' then redis.call('ZREM', n.ends, key) else redis.call('ZADD', n.ends, ends, key) end
   return { 'SET', new }
 end)
@@ -87,16 +95,33 @@ define('delete_value', { 'allow-oom' }, function(args)
   local revision, _, entry = live(c, n, key)
   if not revision and (expects == 'anything' or expects == 'nothing') then return { 'ABSENT' } end
   if not is_met(expects, revision) then return { 'CONFLICT' } end
-  remove(n, key, entry)
+  remove(c, n, key, entry)
   return { 'DELETED' }
 end)
 
--- set_setting: sets a setting in the key of a function's settings of one kind.
+-- set_setting: sets a tenant's setting in the key of a function's settings of one kind.
 define('set_setting', {}, function(args)
-  local key, name, value, most = args[OWN], args[OWN + 1], args[OWN + 2], tonumber(args[OWN + 3])
-  if redis.call('HEXISTS', key, name) == 0 and redis.call('HLEN', key) >= most then return { 'QUOTA' } end
+  local c = begin(args)
+  local tenant, key, name, value = unpack(args, OWN, OWN + 3)
+  local most, stored_max = tonumber(args[OWN + 4]), tonumber(args[OWN + 5])
+  local before = redis.call('HGET', key, name)
+  if not before and redis.call('HLEN', key) >= most then return { 'FULL' } end
+  local more = before and #value - #before or VALUE_BYTES + #name + #value
+  if not may_store(c, tenant, more, stored_max) then return { 'LARGE' } end
   redis.call('HSET', key, name, value)
+  add_bytes(c, tenant, more)
   return { 'SET' }
+end)
+
+-- unset: deletes a tenant's setting. Returns the number of deleted ones.
+define('unset', { 'allow-oom' }, function(args)
+  local c = begin(args)
+  local tenant, key, name = unpack(args, OWN, OWN + 2)
+  local before = redis.call('HGET', key, name)
+  if not before then return 0 end
+  redis.call('HDEL', key, name)
+  add_bytes(c, tenant, -(VALUE_BYTES + #name + #before))
+  return 1
 end)
 
 -- forget: deletes all data of a function. Later namespaces of its tenant in this place continue after its revisions, so
@@ -108,6 +133,12 @@ define('forget', { 'allow-oom' }, function(args)
   if last > tonumber(redis.call('HGET', n.former, 'revision') or 0) then
     redis.call('HSET', n.former, 'revision', text(last))
   end
+  local bytes = redis.call('HLEN', n.values) * VALUE_BYTES + tonumber(redis.call('HGET', n.counts, 'bytes') or 0)
+  for _, key in ipairs({ args[OWN + 2], args[OWN + 3] }) do
+    local settings = redis.call('HGETALL', key)
+    for at = 1, #settings, 2 do bytes = bytes + VALUE_BYTES + #settings[at] + #settings[at + 1] end
+  end
+  add_bytes(c, n.tenant, -bytes)
   redis.call('UNLINK', n.values, n.ends, n.counts, args[OWN + 2], args[OWN + 3])
   return 1
 end)

@@ -5,6 +5,7 @@ local function purge_one(c, tenant, id)
   if not t or t.tenant ~= tenant then return 'NONE' end
   if not is_ended(t.status) then return t.status end
   call('UNLINK', t.key)
+  count_bytes(c, tenant, -(tonumber(t.lease_until) or 0))
   drop(c, tenant_key(c, TASKS, tenant), t.created_at .. id)
   drop(c, tenant_key(c, DEAD, tenant), t.since .. id)
   return 'PURGED'

@@ -30,6 +30,15 @@ local function give_back(c, id, verdict, delay)
   return requeue_or_fail(c, t, c.now + tonumber(delay))
 end
 
+-- Returns the size of a failure's texts.
+local function text_bytes(json)
+  if json == '' then return 0 end
+  local failure = cjson.decode(json)
+  local bytes = #failure.message
+  for _, frame in ipairs(failure.backtrace) do bytes = bytes + #frame end
+  return bytes
+end
+
 -- `verdict` is `end`, `dead` for an end that makes a dead letter, `retry` or `release`; for the latter two, `output` is
 -- the delay in milliseconds.
 local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
@@ -43,7 +52,8 @@ local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
   if verdict == 'retry' or verdict == 'release' then return give_back(c, id, verdict, output) end
   leave_lease(c, id, tenant)
   local status = failure == '' and COMPLETED or FAILED
-  local ended = LETTER[status] .. claim .. c.padded .. state:sub(50)
+  local stored = count_end(c, tenant, record, verdict == 'dead', #output + #log + text_bytes(failure))
+  local ended = LETTER[status] .. claim .. c.padded .. stored .. state:sub(66)
   local more = { 'receipt', receipt }
   if output ~= '' then more[3], more[4] = 'result', output end
   if log ~= '' then more[#more + 1], more[#more + 2] = 'log', log end

@@ -59,16 +59,19 @@ local ENDED_READ = 10
 local ID, ENDED_ENTRY = 36, 52
 local ENDED_LETTERS = { C = true, F = true }
 
--- Removes the tasks of a member, and their index entries.
+-- Removes the tasks of a member, and their index entries. Adds their keys to `keys`, each once.
 local function forget(c, member, keys)
   local ended_at, tenant, from = member:match('^(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d)(%S+) ()')
   local listed, dead = tenant_key(c, TASKS, tenant), tenant_key(c, DEAD, tenant)
   for at = from, #member, ENDED_ENTRY do
     local id = member:sub(at, at + ID - 1)
-    local state = try_call('HGET', c.tasks .. id, 'state')
+    local key = c.tasks .. id
+    local state = try_call('HGET', key, 'state')
     -- An id made from an idempotency key can be used again once its record is gone; that task is not yet due.
-    if type(state) == 'string' and ENDED_LETTERS[letter_in(state)] and since_in(state) == ended_at then
-      keys[#keys + 1] = c.tasks .. id
+    local is_due = type(state) == 'string' and ENDED_LETTERS[letter_in(state)] and since_in(state) == ended_at
+    if is_due and not keys[key] then
+      keys[#keys + 1], keys[key] = key, true
+      count_bytes(c, tenant, -bytes_in(state))
     end
     drop(c, listed, member:sub(at + ID, at + ENDED_ENTRY - 1) .. id)
     drop(c, dead, ended_at .. id)

@@ -54,7 +54,8 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     assert!(record.starts_with(&format!("{now:016} {:016} ", now + 3_600_000)), "{record}");
     assert!(record.contains(" acme f normal 3 ") && record.ends_with(" - -"), "{record}");
     assert!(state.starts_with("C0000000001") && state[33..].starts_with(&format!("{now:016}")), "{state}");
-    assert_eq!(read("receipt"), "42 0 0 0 0 0 0 0 0 0 -");
+    assert_eq!(read("receipt"), "42 0 0 0 0 0 0 3 3 0 -");
+    assert_eq!(&state[49..65], "0000000000000518", "bytes that are counted");
     assert_eq!(read("param_payload"), "");
 
     let failing = accept(&subject, new_task(&subject, &function)).await;

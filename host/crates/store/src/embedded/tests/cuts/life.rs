@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use fusebox_core::{function::FunctionVersion, outcome::Ended, time::Millis};
+use fusebox_core::{function::FunctionVersion, outcome::Ended, quota::UNLIMITED, time::Millis};
 use fusebox_system::clock::Clock;
 
 use super::{
@@ -74,8 +74,8 @@ impl Life {
             self.mark().await;
         }
         let name = "NAME".parse().unwrap();
-        let set = self.subject.store.set_setting(&of, SettingKind::Config, &name, Bytes::from_static(b"x"));
-        set.await.unwrap().unwrap();
+        let set = self.subject.store.set_setting(&of, SettingKind::Config, &name, Bytes::from_static(b"x"), UNLIMITED);
+        set.await.unwrap();
         self.mark().await;
     }
 
