@@ -23,7 +23,11 @@ mod environment;
 mod folders;
 mod snapshot;
 
-pub(super) use self::{batch::Batch, environment::Environment, snapshot::Snapshot};
+pub(super) use self::{
+    batch::{Batch, Entry},
+    environment::Environment,
+    snapshot::Snapshot,
+};
 
 /// File of an environment that holds everything.
 const FILE: &str = "data.mdb";

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    engine::{Batch, Engine, Environment, Space},
+    engine::{Batch, Engine, Entry, Environment, Space},
     keys::Key,
 };
 use crate::{Error, Result};
@@ -74,6 +74,16 @@ impl<'a> Group<'a> {
     /// Returns the first `limit` keys from `from` on, before `to`.
     pub(super) fn keys(&self, space: Space, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Key>> {
         self.batch()?.keys(space, from, to, limit)
+    }
+
+    /// Returns the first `limit` entries from `from` on, before `to`; the value of a damaged one is an error.
+    pub(super) fn entries(&self, space: Space, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>> {
+        self.batch()?.entries(space, from, to, limit)
+    }
+
+    /// Moves a damaged value as it is.
+    pub(super) fn set_aside(&mut self, space: Space, key: &[u8], to: &[u8]) {
+        self.write(|batch| batch.set_aside(space, key, to));
     }
 
     /// Writes a value. A failure shows at the latest when the group is committed.

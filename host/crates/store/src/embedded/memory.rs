@@ -6,7 +6,10 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 use fusebox_core::{id::FunctionId, name::TenantId, time::Millis};
 
 use super::{
+    aging::Aging,
+    leases::Leases,
     records::{Counters, FunctionRecord},
+    retention::Retention,
     starts::Starts,
 };
 
@@ -15,8 +18,16 @@ const REMEMBERED_MAX: usize = 10_000;
 
 /// See the module's documentation.
 pub(super) struct Memory {
-    /// Start positions in the indexes.
+    /// Start positions of the queues.
     pub(super) starts: Starts,
+    /// Leases in force.
+    pub(super) leases: Leases,
+    /// Queues by the age of their first task.
+    pub(super) aging: Aging,
+    /// Ended tasks that are yet to be written.
+    pub(super) retention: Retention,
+    /// True once `leases` and `aging` hold what is on disk.
+    pub(super) is_loaded: bool,
     /// Counters of tenants.
     pub(super) counters: Remembered<TenantId, Counters>,
     /// Numbers of unfinished tasks of functions.
@@ -32,6 +43,10 @@ impl Memory {
     pub(super) fn new(written_at: Millis) -> Self {
         Self {
             starts: Starts::default(),
+            leases: Leases::default(),
+            aging: Aging::default(),
+            retention: Retention::default(),
+            is_loaded: false,
             counters: Remembered::default(),
             unfinished: Remembered::default(),
             functions: HashMap::new(),

@@ -11,7 +11,7 @@
 //! | `group` | writes of a group that are not committed yet |
 //! | `steps` | the changes that each call makes |
 //! | `memory` | what the writer remembers from group to group |
-//! | `starts` | start positions in the indexes |
+//! | `starts`, `aging`, `leases`, `retention` | parts of it: queues by their first ready task and by their oldest; leases; ended tasks |
 //! | `reads` | reads beside the writer |
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
 //! | `usage` | space of the file system |
@@ -27,6 +27,7 @@ use self::{announcements::Announcements, engine::Engine, reads::Reads, tanks::Ta
 use crate::{Migrated, Options, Result, Store, hints::Hints, layout::LAYOUT};
 use fusebox_system::clock::Clock;
 
+mod aging;
 mod announcements;
 mod compaction;
 mod engine;
@@ -35,12 +36,14 @@ mod group;
 mod identity;
 mod keys;
 mod kv;
+mod leases;
 mod memory;
 mod migrate;
 mod open;
 mod queue;
 mod reads;
 mod records;
+mod retention;
 mod starts;
 mod steps;
 mod tanks;

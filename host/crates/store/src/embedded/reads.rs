@@ -15,9 +15,9 @@ use fusebox_core::{
 use quick_cache::sync::Cache;
 
 use super::{
-    engine::{Engine, Snapshot, Space},
-    keys::{self, Key},
-    records::{self, Counters, FunctionRecord},
+    engine::{Engine, Entry, Snapshot, Space},
+    keys::{self, Key, Origin, Place},
+    records::{self, Carried, Counters, FunctionRecord, Named, Piece},
 };
 use crate::{Backlog, Error, FunctionRef, Page, PageRequest, Result, Room, TaskResult};
 
@@ -65,55 +65,81 @@ impl Reads {
 
     /// Returns a task.
     pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-        let snapshot = self.engine.snapshot()?;
-        task_of(&snapshot, tenant, task)
+        Ok(record_of(&self.engine.snapshot()?, tenant, task)?.map(|(task, _)| task))
     }
 
     /// Returns a task and its output.
     pub(super) fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
         let snapshot = self.engine.snapshot()?;
-        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
-        let output = snapshot.get(Space::Blobs, &keys::output(task.id))?.unwrap_or_default();
+        let Some((task, carried)) = record_of(&snapshot, tenant, task)? else { return Ok(None) };
+        let output = whole(&snapshot, &keys::output(task.id), carried.output)?;
         Ok(Some(TaskResult { task, output }))
     }
 
     /// Returns a task's log.
     pub(super) fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
         let snapshot = self.engine.snapshot()?;
-        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
-        Ok(Some(snapshot.get(Space::Blobs, &keys::log(task.id))?.unwrap_or_default()))
+        let Some((task, carried)) = record_of(&snapshot, tenant, task)? else { return Ok(None) };
+        whole(&snapshot, &keys::log(task.id), carried.log).map(Some)
     }
 
     /// Returns a task's input.
     pub(super) fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
         let snapshot = self.engine.snapshot()?;
-        let Some(task) = task_of(&snapshot, tenant, task)? else { return Ok(None) };
-        Ok(Some(snapshot.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_default()))
+        let Some((task, carried)) = record_of(&snapshot, tenant, task)? else { return Ok(None) };
+        whole(&snapshot, &keys::input(task.id), carried.input).map(Some)
     }
 
-    /// Returns a tenant's tasks, newest first.
+    /// Returns a tenant's tasks, newest first: those of all its places, merged by their time of acceptance.
     pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        self.latest_first(tenant, &keys::listed_of(tenant), page)
+        let Some(before) = moment(page) else { return Ok(empty()) };
+        let snapshot = self.engine.snapshot()?;
+        let mut places = Vec::new();
+        for place in Place::READABLE {
+            let prefix = keys::tasks_of(tenant, place);
+            let to = before.map_or_else(|| keys::past(&prefix), |before| [&prefix[..], &before].concat());
+            let mut entries = snapshot.entries_back(Space::Records, &prefix, &to)?;
+            places.push((entries.next(), entries));
+        }
+        let time = |entry: &Result<Entry>| match entry {
+            Ok((key, _)) => keys::last_moment(key),
+            Err(_) => Some([u8::MAX; keys::MOMENT_BYTES]),
+        };
+        let newest_first = std::iter::from_fn(|| {
+            let (first, rest) = places.iter_mut().max_by_key(|(first, _)| first.as_ref().map(time))?;
+            std::mem::replace(first, rest.next())
+        });
+        fill(
+            page,
+            |key| key.last_chunk::<{ keys::MOMENT_BYTES }>().map_or(&[], |moment| &moment[..]),
+            newest_first,
+            |(key, record)| {
+                let Some((created_at, id)) = keys::last_moment(key).and_then(|moment| keys::split_moment(&moment))
+                else {
+                    return Ok(None);
+                };
+                let named = Named { id, tenant: tenant.clone(), created_at };
+                readable(record.clone().and_then(|record| Ok(Some(records::decode_task(named, &record)?.0))))
+            },
+        )
     }
 
     /// Returns a tenant's dead letters, most recent failure first.
     pub(super) fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        self.latest_first(tenant, &keys::dead_letters_of(tenant), page)
-    }
-
-    /// Returns a page of the index whose keys consist of `prefix` and a moment, latest first.
-    fn latest_first(&self, tenant: &TenantId, prefix: &[u8], page: &PageRequest) -> Result<Page<Task>> {
-        let to = match cursor(page) {
-            None => keys::past(prefix),
-            Some(Some(moment)) if moment.len() == keys::MOMENT_BYTES => [prefix, &moment].concat(),
-            Some(_) => return Ok(empty()),
-        };
+        let Some(before) = moment(page) else { return Ok(empty()) };
+        let prefix = keys::dead_letters_of(tenant);
+        let to = before.map_or_else(|| keys::past(&prefix), |before| [&prefix[..], &before].concat());
         let snapshot = self.engine.snapshot()?;
-        let entries = snapshot.keys_back(Space::Index, prefix, &to)?;
-        fill(page, prefix.len(), entries, |key| {
-            let Some(id) = keys::last_task(key) else { return Ok(None) };
-            task_of(&snapshot, tenant, id)
-        })
+        let entries = snapshot.keys_back(Space::Index, &prefix, &to)?;
+        fill(
+            page,
+            |key| key.get(prefix.len()..).unwrap_or_default(),
+            entries,
+            |key| {
+                let Some(id) = keys::last_task(key) else { return Ok(None) };
+                readable(record_of(&snapshot, tenant, id).map(|found| found.map(|(task, _)| task)))
+            },
+        )
     }
 
     /// Returns one version.
@@ -154,10 +180,15 @@ impl Reads {
         };
         let snapshot = self.engine.snapshot()?;
         let entries = snapshot.keys(Space::Records, &from, &keys::past(prefix))?;
-        fill(page, prefix.len(), entries, |key| match snapshot.get(Space::Records, key)? {
-            Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
-            None => Ok(None),
-        })
+        fill(
+            page,
+            |key| key.get(prefix.len()..).unwrap_or_default(),
+            entries,
+            |key| match snapshot.get(Space::Records, key)? {
+                Some(id) => function_of(&snapshot, tenant, function_id(&id)?),
+                None => Ok(None),
+            },
+        )
     }
 
     /// Returns the versions of a name, newest first.
@@ -213,10 +244,39 @@ impl Reads {
     }
 }
 
-fn task_of(snapshot: &Snapshot, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-    let bytes = snapshot.get(Space::Records, &keys::task(task))?;
-    let task = bytes.map(|bytes| records::decode_task(&bytes)).transpose()?;
-    Ok(task.filter(|task| task.tenant == *tenant))
+/// Returns a task with what its record carries.
+fn record_of(snapshot: &Snapshot, tenant: &TenantId, id: TaskId) -> Result<Option<(Task, Carried)>> {
+    let Some(origin) = snapshot.get(Space::Records, &keys::origin(id))? else { return Ok(None) };
+    let origin = Origin::decode(&origin).ok_or_else(|| Error::Corrupt(format!("the origin of task {id}")))?;
+    if origin.tenant != *tenant {
+        return Ok(None);
+    }
+    for place in [Place::Ended, Place::Queue(origin.priority), Place::Delayed] {
+        if let Some(record) = snapshot.get(Space::Records, &origin.record(place, id))? {
+            let named = Named { id, tenant: origin.tenant, created_at: origin.created_at };
+            return records::decode_task(named, &record).map(Some);
+        }
+    }
+    Err(Error::Corrupt(format!("the record of task {id}")))
+}
+
+/// Returns the bytes of a piece; `key` is that of large ones.
+fn whole(snapshot: &Snapshot, key: &[u8], piece: Piece) -> Result<Bytes> {
+    match piece {
+        Piece::Inline(bytes) => Ok(bytes),
+        Piece::Outside(_) => snapshot.get(Space::Blobs, key)?.ok_or_else(records::missing_piece),
+    }
+}
+
+/// Leaves out of a listing what cannot be read, since it would hide everything behind it.
+fn readable<T>(row: Result<Option<T>>) -> Result<Option<T>> {
+    match row {
+        Err(Error::Corrupt(reason)) => {
+            tracing::error!(reason, "a listing leaves out a task: its record cannot be read");
+            Ok(None)
+        }
+        row => row,
+    }
 }
 
 fn function_of(snapshot: &Snapshot, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
@@ -236,29 +296,54 @@ fn cursor(page: &PageRequest) -> Option<Option<Key>> {
     page.cursor.as_ref().map(|text| hex::decode(text).ok())
 }
 
+/// Returns the moment before which a page of tasks ends: `None` if the cursor is invalid, `Some(None)` without one.
+fn moment(page: &PageRequest) -> Option<Option<[u8; keys::MOMENT_BYTES]>> {
+    match cursor(page) {
+        None => Some(None),
+        Some(text) => text?.try_into().ok().map(Some),
+    }
+}
+
 fn empty<T>() -> Page<T> {
     Page { items: Vec::new(), next: None }
 }
 
 /// Reads a page's rows; the cursor of the next page is the end of the last row's key.
-fn fill<T>(
+fn fill<E: AsKey, T>(
     page: &PageRequest,
-    prefix: usize,
-    keys: impl Iterator<Item = Result<Key>>,
-    row: impl Fn(&[u8]) -> Result<Option<T>>,
+    end: impl Fn(&[u8]) -> &[u8],
+    entries: impl Iterator<Item = Result<E>>,
+    row: impl Fn(&E) -> Result<Option<T>>,
 ) -> Result<Page<T>> {
     let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
     let (mut items, mut last) = (Vec::new(), None);
-    for key in keys {
-        let key = key?;
+    for entry in entries {
+        let entry = entry?;
         if items.len() == rows {
-            let next = last.map(|last: Key| hex::encode(last.get(prefix..).unwrap_or_default()));
+            let next = last.map(|last: E| hex::encode(end(last.key())));
             return Ok(Page { items, next });
         }
-        items.extend(row(&key)?);
-        last = Some(key);
+        items.extend(row(&entry)?);
+        last = Some(entry);
     }
     Ok(Page { items, next: None })
+}
+
+/// Entry of a map, with or without its value.
+trait AsKey {
+    fn key(&self) -> &[u8];
+}
+
+impl AsKey for Key {
+    fn key(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsKey for Entry {
+    fn key(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[cfg(test)]

@@ -1,103 +1,104 @@
-//! Start positions of the indexes. Entries that a group has removed but not committed can only be skipped by reading
-//! past them, so scanning an index from its beginning for each task of a group would take quadratic time. This cache
-//! remembers up to where an index is empty, and holds few entries however many tasks are queued. It can be cleared at
-//! any time: the next scan then starts at the beginning.
+//! Start positions of the queues. A leased task stays where it waited, so each lease would have to read past those of
+//! others. This cache remembers up to where a queue has no ready task, but for the few that came back to it. It can be
+//! cleared at any time: the next scan then starts at the beginning.
 
 use std::collections::{BTreeSet, HashMap};
 
 use fusebox_core::{name::TenantId, task::Priority};
 
-use super::{
-    engine::Space,
-    group::Group,
-    keys::{self, Key, MOMENT_BYTES, Timed},
-};
-use crate::Result;
+use super::keys::{self, Key, MOMENT_BYTES, Place};
 
-/// Number of a queue's entries read at a time.
-const READ: usize = 256;
-/// Largest number of cached entries per queue.
-const HEAD_MAX: usize = 1_024;
+/// Largest number of remembered tasks that came back to a queue.
+const RETURNED_MAX: usize = 1_024;
 /// Largest number of cached queues; beyond it, all are dropped.
 const QUEUES_MAX: usize = 10_000;
 
 type Moment = [u8; MOMENT_BYTES];
 
-/// Cached heads of ready queues, and start positions of timed indexes.
+/// Start positions of queues.
 #[derive(Default)]
 pub(super) struct Starts {
-    queues: HashMap<(TenantId, Priority), Head>,
-    timed: [Option<Key>; Timed::COUNT],
+    queues: HashMap<(TenantId, Priority), Start>,
 }
 
-/// Head of one queue: each entry of the queue is in `first`, or in the engine at `rest` or later.
-struct Head {
-    first: BTreeSet<Moment>,
+/// Start of one queue: each ready task is in `returned`, or at `rest` or later.
+#[derive(Default)]
+struct Start {
+    returned: BTreeSet<Moment>,
+    /// End of the first key that has not been read, behind the queue's prefix.
     rest: Key,
 }
 
 impl Starts {
-    /// Records that an entry was written to a ready index.
-    pub(super) fn ready_added(&mut self, tenant: &TenantId, priority: Priority, entry: Moment) {
-        let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };
-        if entry[..] >= head.rest[..] {
+    /// Records that a task became ready.
+    pub(super) fn added(&mut self, tenant: &TenantId, priority: Priority, task: Moment) {
+        let Some(start) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };
+        if task[..] >= start.rest[..] {
             return;
         }
-        head.first.insert(entry);
-        if head.first.len() > HEAD_MAX
-            && let Some(last) = head.first.pop_last()
+        start.returned.insert(task);
+        if start.returned.len() > RETURNED_MAX
+            && let Some(last) = start.returned.pop_last()
         {
-            head.rest = last.to_vec();
+            start.rest = last.to_vec();
         }
     }
 
-    /// Records that an entry was removed from a ready index.
-    pub(super) fn ready_removed(&mut self, tenant: &TenantId, priority: Priority, entry: &Moment) {
-        if let Some(head) = self.queues.get_mut(&(tenant.clone(), priority)) {
-            head.first.remove(entry);
+    /// Records that a task is no longer ready.
+    pub(super) fn removed(&mut self, tenant: &TenantId, priority: Priority, task: &Moment) {
+        if let Some(start) = self.queues.get_mut(&(tenant.clone(), priority)) {
+            start.returned.remove(task);
         }
     }
 
-    /// Returns the first entry of a ready index.
-    pub(super) fn first_ready(
-        &mut self,
-        group: &Group<'_>,
-        tenant: &TenantId,
-        priority: Priority,
-    ) -> Result<Option<Moment>> {
+    /// Takes the first task that came back to a queue, which comes before the rest.
+    pub(super) fn take_returned(&mut self, tenant: &TenantId, priority: Priority) -> Option<Moment> {
+        self.queues.get_mut(&(tenant.clone(), priority))?.returned.pop_first()
+    }
+
+    /// Returns the key from which to read the rest of a queue.
+    pub(super) fn rest(&mut self, tenant: &TenantId, priority: Priority) -> Key {
         let queue = (tenant.clone(), priority);
         if self.queues.len() >= QUEUES_MAX && !self.queues.contains_key(&queue) {
             self.queues.clear();
         }
-        let head = self.queues.entry(queue).or_insert(Head { first: BTreeSet::new(), rest: Key::new() });
-        if head.first.is_empty() {
-            let prefix = keys::ready_of(tenant, priority);
-            let from = [&prefix[..], &head.rest].concat();
-            let read = group.keys(Space::Index, &from, &keys::past(&prefix), READ)?;
-            head.first.extend(read.iter().filter_map(|key| keys::last_moment(key)));
-            if let Some(last) = head.first.last() {
-                head.rest = keys::next(last);
-            }
-        }
-        Ok(head.first.first().copied())
+        let mut key = keys::tasks_of(tenant, Place::Queue(priority));
+        key.extend_from_slice(&self.queues.entry(queue).or_default().rest);
+        key
     }
 
-    /// Records that an entry was written to a timed index.
-    pub(super) fn timed_added(&mut self, timed: Timed, key: &[u8]) {
-        if let Some(start) = &mut self.timed[timed as usize]
-            && key < &start[..]
-        {
-            *start = key.to_vec();
+    /// Records that the rest of a queue was read up to a task, which is no longer ready once the step is over.
+    pub(super) fn read(&mut self, tenant: &TenantId, priority: Priority, task: &Moment) {
+        if let Some(start) = self.queues.get_mut(&(tenant.clone(), priority)) {
+            start.rest = keys::next(task);
         }
     }
+}
 
-    /// Returns the key from which to read a timed index.
-    pub(super) fn timed(&self, timed: Timed) -> Key {
-        self.timed[timed as usize].clone().unwrap_or_else(|| timed.start())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Records that there is nothing before `key`, or will be nothing once the current step is over.
-    pub(super) fn timed_read(&mut self, timed: Timed, key: Key) {
-        self.timed[timed as usize] = Some(key);
+    #[test]
+    fn what_comes_back_is_found_before_the_rest() {
+        let (mut starts, tenant, normal) = (Starts::default(), TenantId::default_tenant(), Priority::Normal);
+        let task = |n: usize| {
+            let mut moment = [0; MOMENT_BYTES];
+            moment[..8].copy_from_slice(&n.to_be_bytes());
+            moment
+        };
+        starts.rest(&tenant, normal);
+        starts.read(&tenant, normal, &task(RETURNED_MAX + 10));
+        starts.added(&tenant, normal, task(RETURNED_MAX + 11));
+        assert_eq!(starts.take_returned(&tenant, normal), None, "it is in the rest");
+        for n in (0..=RETURNED_MAX).rev() {
+            starts.added(&tenant, normal, task(n));
+        }
+        starts.removed(&tenant, normal, &task(0));
+        for n in 1..RETURNED_MAX {
+            assert_eq!(starts.take_returned(&tenant, normal), Some(task(n)));
+        }
+        assert_eq!(starts.take_returned(&tenant, normal), None);
+        assert!(starts.rest(&tenant, normal).ends_with(&task(RETURNED_MAX)), "too many are found by reading");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use heed::RwTxn;
 
 use super::{
@@ -11,6 +12,9 @@ use super::{
     snapshot::range,
 };
 use crate::{Result, embedded::keys::Key};
+
+/// Key with its value, or the error of a damaged one.
+pub(in crate::embedded) type Entry = (Key, Result<Bytes>);
 
 /// Uncommitted writes over the committed state. Without a commit they leave nothing.
 pub(in crate::embedded) struct Batch<'a> {
@@ -32,6 +36,33 @@ impl Batch<'_> {
         }
         let entries = space.table(&self.tables).range(&self.write, &range(from, to)).map_err(failed)?;
         entries.take(limit).map(|entry| Ok(entry.map_err(failed)?.0.to_vec())).collect()
+    }
+
+    /// Returns the first `limit` entries from `from` on, before `to`; the value of a damaged one is an error.
+    pub(in crate::embedded) fn entries(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let entries = space.table(&self.tables).range(&self.write, &range(from, to)).map_err(failed)?;
+        let read = |entry: heed::Result<(&[u8], &[u8])>| {
+            let (key, stored) = entry.map_err(failed)?;
+            Ok((key.to_vec(), checked(space, key, stored).map(Bytes::copy_from_slice)))
+        };
+        entries.take(limit).map(read).collect()
+    }
+
+    /// Moves a damaged value as it is, so that it can be looked at. After an error nothing of the batch can be committed.
+    pub(in crate::embedded) fn set_aside(&mut self, space: Space, key: &[u8], to: &[u8]) -> Result<()> {
+        let table = space.table(&self.tables);
+        let Some(stored) = table.get(&self.write, key).map_err(failed)?.map(<[u8]>::to_vec) else { return Ok(()) };
+        table.put(&mut self.write, to, &stored).map_err(failed)?;
+        self.remove(space, key)
     }
 
     /// Writes a value. After an error nothing of the batch can be committed.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use heed::{RoTxn, WithoutTls};
 
 use super::{
-    Space,
+    Entry, Space,
     checksum::checked,
     environment::{Table, failed},
 };
@@ -59,6 +59,20 @@ impl Snapshot {
     ) -> Result<impl Iterator<Item = Result<Key>> + use<'a>> {
         let entries = space.table(&self.tables).rev_range(&self.read, &range(from, to)).map_err(failed)?;
         Ok(entries.map(|entry| Ok(entry.map_err(failed)?.0.to_vec())))
+    }
+
+    /// Returns the entries before `to`, last first, down to `from`; the value of a damaged one is an error.
+    pub(in crate::embedded) fn entries_back<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Entry>> + use<'a>> {
+        let entries = space.table(&self.tables).rev_range(&self.read, &range(from, to)).map_err(failed)?;
+        Ok(entries.map(move |entry| {
+            let (key, stored) = entry.map_err(failed)?;
+            Ok((key.to_vec(), checked(space, key, stored).map(Bytes::copy_from_slice)))
+        }))
     }
 }
 

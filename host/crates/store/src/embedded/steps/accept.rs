@@ -10,10 +10,14 @@ use fusebox_core::{
 
 use bytes::Bytes;
 
-use super::Steps;
+use super::{Found, Steps};
 use crate::{
     Accepted, NewTask, Result,
-    embedded::{engine::Space, keys},
+    embedded::{
+        engine::Space,
+        keys::{self, Origin},
+        records::Carried,
+    },
     new_task::REPLAYED_BYTES_MAX,
 };
 
@@ -31,7 +35,7 @@ impl Steps<'_> {
             if copied >= REPLAYED_BYTES_MAX {
                 break;
             }
-            let known = self.task(task.id)?.is_some();
+            let known = self.group.contains(Space::Records, &keys::origin(task.id))?;
             let input = if known { Some(Bytes::new()) } else { self.letter_input(task)? };
             answers.push(match input {
                 Some(input) => {
@@ -45,15 +49,15 @@ impl Steps<'_> {
     }
 
     fn letter_input(&self, task: &NewTask) -> Result<Option<Bytes>> {
-        let letter = task.retry_of.map(|letter| self.task(letter)).transpose()?.flatten();
-        match letter.filter(|letter| letter.tenant == task.tenant && letter.is_dead_letter()) {
-            Some(letter) => Ok(Some(self.group.get(Space::Blobs, &keys::input(letter.id))?.unwrap_or_default())),
+        let letter = task.retry_of.map(|letter| self.find(letter)).transpose()?.flatten();
+        match letter.filter(|Found { task: letter, .. }| letter.tenant == task.tenant && letter.is_dead_letter()) {
+            Some(Found { task, carried, .. }) => self.whole(&keys::input(task.id), &carried.input).map(Some),
             None => Ok(None),
         }
     }
 
     fn accept_one(&mut self, new: &NewTask, input: &Bytes) -> Result<Accepted> {
-        if let Some(known) = self.task(new.id)? {
+        if let Some(Found { task: known, .. }) = self.find(new.id)? {
             let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
             return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
         }
@@ -65,15 +69,15 @@ impl Steps<'_> {
         if counters.stored_bytes.saturating_add(task.stored_bytes()) > new.stored_max {
             return Ok(Accepted::BytesReached);
         }
+        let mut carried = Carried::default();
         match self.hold_function(&task.tenant, task.function)? {
-            true if !input.is_empty() => self.group.put(Space::Blobs, keys::input(task.id), input),
-            true => {}
+            true => carried.input = self.piece(keys::input(task.id), input),
             false => self.fail_without_function(&mut task),
         }
-        self.group.put(Space::Index, keys::listed(&task), Vec::new());
-        self.enter(&task)?;
+        self.group.put(Space::Records, keys::origin(task.id), Origin::of(&task).encode());
+        let place = self.enter(&task, &mut carried)?;
         self.recount(&task.tenant, 0, task.stored_bytes())?;
-        self.save(&task)?;
+        self.save(&task, &carried, place)?;
         Ok(Accepted::New { at: self.now })
     }
 

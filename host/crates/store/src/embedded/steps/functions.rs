@@ -190,7 +190,7 @@ impl Steps<'_> {
     }
 
     fn put_id(&mut self, key: Key, id: FunctionId) {
-        self.group.put(Space::Records, key, id.as_bytes().to_vec());
+        self.group.put(Space::Records, key, id.as_bytes());
     }
 
     fn put_function(&mut self, record: &FunctionRecord) -> Result<()> {

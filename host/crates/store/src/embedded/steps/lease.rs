@@ -2,31 +2,31 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, Grants},
     id::{FunctionId, LeaseToken, ModuleDigest},
     invocation::Invocation,
     limits::LEASE_BATCH_MAX,
-    name::FunctionName,
-    task::{Lease, Priority, Status, Task},
-    time::Millis,
+    name::{FunctionName, TenantId},
+    task::{Lease, Priority, Task},
 };
 
-use super::{Place, Steps};
+use super::{Found, Steps};
 use crate::{
     Error, LeaseRequest, LeasedTask, Result,
     embedded::{
-        engine::Space,
-        keys::{self, Timed},
+        engine::{Entry, Space},
+        keys::{self, Origin, Place},
+        records::{Carried, is_queued},
     },
 };
 
 /// Largest number of tasks examined in one step: expired ones are ended on the way.
 const LOOKED_AT_MAX: usize = 1_024;
 
-/// Largest number of leases examined for a repeated request: more than one process holds.
-const HELD_MAX: usize = 10_000;
+/// Smallest and largest number of a queue's records that one step reads: leased ones are passed on the way.
+const READ_MIN: usize = 16;
+const READ_MAX: usize = 16_384;
 
 /// Data of each function that a lease needs.
 type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName, Grants)>;
@@ -39,23 +39,26 @@ impl Steps<'_> {
         let mut leased = if request.again { self.held(request, &mut functions)? } else { Vec::new() };
         let held: Vec<LeaseToken> = leased.iter().filter_map(|leased| leased.task.token()).collect();
         let asked = request.tokens.iter().take(LEASE_BATCH_MAX as usize);
-        let mut tokens = asked.copied().filter(|token| !held.contains(token)).peekable();
+        let tokens: Vec<_> = asked.copied().filter(|token| !held.contains(token)).collect();
+        let mut tokens = tokens.into_iter().peekable();
         let ready = self.counters(&request.tenant)?.ready;
         let mut looked_at = 0;
         for priority in Priority::HIGHEST_FIRST {
             if ready[usize::from(keys::order(priority))] == 0 {
                 continue;
             }
-            while looked_at < LOOKED_AT_MAX
-                && let Some(token) = tokens.peek()
-            {
-                let Some(task) = self.first_ready(request, priority)? else { break };
-                looked_at += 1;
-                if let Some(task) = task
-                    && let Some(task) = self.lease_one(task, request, *token, &mut functions)?
-                {
-                    leased.push(task);
-                    tokens.next();
+            while looked_at < LOOKED_AT_MAX && tokens.peek().is_some() {
+                let first = self.first_ready(&request.tenant, priority, tokens.len())?;
+                if first.is_empty() {
+                    break;
+                }
+                looked_at += first.len();
+                for found in first {
+                    let Some(token) = tokens.peek() else { break };
+                    if let Some(task) = self.lease_one(found, request, *token, &mut functions)? {
+                        leased.push(task);
+                        tokens.next();
+                    }
                 }
             }
         }
@@ -64,44 +67,87 @@ impl Steps<'_> {
 
     /// Returns the attempts that a request's tokens hold, each extended to the duration of a new lease.
     fn held(&mut self, request: &LeaseRequest, functions: &mut Functions) -> Result<Vec<LeasedTask>> {
-        let (from, to) = (Timed::Leased.after(self.now), Timed::Leased.after(Millis::NEVER));
         let expires_at = self.now.plus(request.lease_ms);
         let mut held = Vec::new();
-        for key in self.group.keys(Space::Index, &from, &to, HELD_MAX)? {
-            let Some(before) = self.indexed(&key)? else { continue };
-            let Some(token) = before.token().filter(|token| request.tokens.contains(token)) else { continue };
-            let mut task = before.clone();
-            if task.lease_again(token, expires_at).is_ok() {
-                self.change(&before, Place::Ready, &task)?;
-                held.extend(self.handed_over(task, functions)?);
+        for id in self.memory.leases.of_tokens(&request.tenant, &request.tokens) {
+            let Some(before) = self.readable(self.find(id))? else { continue };
+            let mut task = before.task.clone();
+            if let Some(token) = task.token()
+                && task.lease_again(token, expires_at).is_ok()
+            {
+                let carried = before.carried.clone();
+                self.change(before, &task)?;
+                held.extend(self.handed_over(task, &carried, functions)?);
             }
         }
         held.sort_by_key(|LeasedTask { task, .. }| (std::cmp::Reverse(task.priority), task.created_at, task.id));
         Ok(held)
     }
 
-    /// Returns the first ready task, or `Some(None)` if its entry named no readable queued task and was removed.
-    fn first_ready(&mut self, request: &LeaseRequest, priority: Priority) -> Result<Option<Option<Task>>> {
-        let tenant = &request.tenant;
-        let Some(entry) = self.memory.starts.first_ready(&self.group, tenant, priority)? else { return Ok(None) };
-        if let Some(task) = self.indexed(&entry)?.filter(|task| task.status() == Status::Queued) {
-            return Ok(Some(Some(task)));
+    /// Takes the first ready tasks of a queue, at most `limit`. Each of them must leave the queue in this step.
+    fn first_ready(&mut self, tenant: &TenantId, priority: Priority, limit: usize) -> Result<Vec<Found>> {
+        let (mut first, prefix, mut read) = (Vec::new(), keys::tasks_of(tenant, Place::Queue(priority)), 0);
+        while first.len() < limit
+            && let Some(task) = self.memory.starts.take_returned(tenant, priority)
+        {
+            let key = [&prefix[..], &task].concat();
+            let entries = self.group.entries(Space::Records, &key, &keys::next(&key), 1)?;
+            self.take(tenant, priority, entries, limit, &mut first)?;
         }
-        self.memory.starts.ready_removed(tenant, priority, &entry);
-        self.group.remove(Space::Index, [&keys::ready_of(tenant, priority)[..], &entry].concat());
-        let at = usize::from(keys::order(priority));
-        self.count(tenant, |counters| counters.ready[at] = counters.ready[at].saturating_sub(1))?;
-        Ok(Some(None))
+        while first.len() < limit && read < READ_MAX {
+            let from = self.memory.starts.rest(tenant, priority);
+            let some = (limit - first.len()).max(READ_MIN);
+            let entries = self.group.entries(Space::Records, &from, &keys::past(&prefix), some)?;
+            if entries.is_empty() {
+                break;
+            }
+            read += entries.len();
+            self.take(tenant, priority, entries, limit, &mut first)?;
+        }
+        Ok(first)
+    }
+
+    /// Adds the ready tasks among the entries of a queue to `first`, up to `limit`. Damaged ones are set aside.
+    fn take(
+        &mut self,
+        tenant: &TenantId,
+        priority: Priority,
+        entries: Vec<Entry>,
+        limit: usize,
+        first: &mut Vec<Found>,
+    ) -> Result<()> {
+        let place = Place::Queue(priority);
+        for (key, record) in entries {
+            if first.len() == limit {
+                break;
+            }
+            let Some(moment) = keys::last_moment(&key) else { continue };
+            let Some((created_at, id)) = keys::split_moment(&moment) else { continue };
+            self.memory.starts.read(tenant, priority, &moment);
+            let origin = Origin { tenant: tenant.clone(), priority, created_at };
+            match record
+                .and_then(|record| is_queued(&record).then(|| self.found(id, &origin, place, &record)).transpose())
+            {
+                Ok(found) => first.extend(found),
+                Err(Error::Corrupt(reason)) => {
+                    tracing::error!(task = %id, reason, "task set aside: its record cannot be read");
+                    self.group.set_aside(Space::Records, &key, &origin.record(Place::Damaged, id));
+                    self.count_out(tenant, priority)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn lease_one(
         &mut self,
-        before: Task,
+        before: Found,
         request: &LeaseRequest,
         token: LeaseToken,
         functions: &mut Functions,
     ) -> Result<Option<LeasedTask>> {
-        let mut task = before.clone();
+        let mut task = before.task.clone();
         let expired = task.expire(self.now).is_ok();
         let lease = Lease {
             worker: request.worker,
@@ -113,16 +159,17 @@ impl Steps<'_> {
         let leased = !expired && task.lease(lease).is_ok();
         // A task that refuses the lease was promoted before the clock was set back; it is indexed again by its current
         // state.
-        self.change(&before, Place::Ready, &task)?;
+        let carried = before.carried.clone();
+        self.change(before, &task)?;
         if !leased {
             return Ok(None);
         }
-        self.handed_over(task, functions)
+        self.handed_over(task, &carried, functions)
     }
 
     /// Returns everything that a run needs. A task whose function cannot be read is logged and skipped: its lease
     /// lapses until its attempts are used up, so it blocks no task behind it.
-    fn handed_over(&mut self, task: Task, functions: &mut Functions) -> Result<Option<LeasedTask>> {
+    fn handed_over(&mut self, task: Task, carried: &Carried, functions: &mut Functions) -> Result<Option<LeasedTask>> {
         let (module, function, grants) = match self.function_of(&task, functions) {
             Ok(function) => function,
             Err(Error::Corrupt(reason)) => {
@@ -131,7 +178,7 @@ impl Steps<'_> {
             }
             Err(error) => return Err(error),
         };
-        let input = self.group.get(Space::Blobs, &keys::input(task.id))?.unwrap_or_else(Bytes::new);
+        let input = self.whole(&keys::input(task.id), &carried.input)?;
         let (tenant, limits, waited_ms) = (task.tenant.clone(), task.limits, task.waited_ms());
         let invocation = Invocation { tenant, function, module, limits, grants, waited_ms, input };
         Ok(Some(LeasedTask { task, invocation }))

@@ -7,21 +7,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fusebox_core::{
     id::{FunctionId, TaskId},
+    limits::TASK_AGE_MS_MAX,
     name::TenantId,
-    task::{Task, TaskState},
+    task::{Lease, Priority, Task, TaskState},
     time::Millis,
 };
 
 use super::{
     engine::{Engine, Space},
     group::Group,
-    keys::{self, Key, Timed},
+    keys::{self, Key, Origin, Place, Timed},
+    leases::Held,
     memory::Memory,
-    records::{self, Counters, FunctionRecord},
+    records::{self, Carried, Counters, FunctionRecord, INLINE_BYTES_MAX, Piece},
 };
 use crate::{Error, Options, Result, hints::Event};
 
 mod accept;
+mod find;
 mod functions;
 mod identity;
 mod kv;
@@ -30,11 +33,18 @@ mod purge;
 mod report;
 mod tick;
 
-/// Index that a queued task is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Ready,
-    Delayed,
+/// Task as a step found it.
+#[derive(Clone)]
+struct Found {
+    task: Task,
+    carried: Carried,
+    place: Place,
+}
+
+/// Returns true for a queued task that expires at the greatest age, counted from its acceptance: it needs no entry.
+fn is_found_by_age(task: &Task) -> bool {
+    let is_as_accepted = task.attempt == 0 && task.state == TaskState::Queued { not_before: task.created_at };
+    is_as_accepted && task.expires_at == task.created_at.plus(TASK_AGE_MS_MAX)
 }
 
 /// Steps of one group.
@@ -58,6 +68,7 @@ impl<'a> Steps<'a> {
     /// broken.
     pub(super) fn perform<T>(&mut self, now: Millis, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.now = now;
+        self.load()?;
         let (events, writes) = (self.events.len(), self.group.writes());
         let result = step(self);
         if result.is_err() {
@@ -107,6 +118,10 @@ impl<'a> Steps<'a> {
                 tasks => self.group.put(Space::Records, keys::unfinished(function), records::encode(&tasks)?),
             }
         }
+        for chunk in self.memory.retention.take_changed() {
+            let Some(first) = chunk.ids.first() else { continue };
+            self.group.put(Space::Records, keys::kept(chunk.due, *first), chunk.encode());
+        }
         if self.now > self.memory.written_at && self.group.writes() > 0 {
             self.group.put(Space::Records, keys::written_at(), records::encode(&self.now)?);
             self.memory.written_at = self.now;
@@ -114,142 +129,147 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    fn task(&self, task: TaskId) -> Result<Option<Task>> {
-        self.group.read(Space::Records, &keys::task(task))?.map(records::decode_task).transpose()
-    }
-
-    /// Returns the task that an index entry names. An entry whose task cannot be read is logged; the caller removes it,
-    /// since it would block everything behind it.
-    fn indexed(&self, key: &[u8]) -> Result<Option<Task>> {
-        let Some(id) = keys::last_task(key) else { return Ok(None) };
-        match self.task(id) {
-            Ok(task) => Ok(task),
-            Err(Error::Corrupt(reason)) => {
-                tracing::error!(task = %id, reason, "task skipped: its record cannot be read");
-                Ok(None)
+    /// Replaces a task and what it carries.
+    fn change(&mut self, before: Found, after: &Task) -> Result<()> {
+        let Found { task, mut carried, place } = before;
+        let origin = Origin::of(&task);
+        let new_place = match (&task.state, &after.state) {
+            (TaskState::Running(_), TaskState::Running(lease)) => {
+                self.hold(task.id, origin.clone(), lease);
+                place
             }
-            Err(error) => Err(error),
+            _ => {
+                self.leave(&task, place)?;
+                self.enter(after, &mut carried)?
+            }
+        };
+        self.recount(&after.tenant, task.stored_bytes(), after.stored_bytes())?;
+        if new_place != place {
+            self.group.remove(Space::Records, origin.record(place, task.id));
         }
+        self.save(after, &carried, new_place)
     }
 
-    fn save(&mut self, task: &Task) -> Result<()> {
-        self.group.put(Space::Records, keys::task(task.id), records::encode_task(task)?);
+    fn save(&mut self, task: &Task, carried: &Carried, place: Place) -> Result<()> {
+        let record = records::encode_task(task, carried)?;
+        self.group.put(Space::Records, Origin::of(task).record(place, task.id), record);
         Ok(())
     }
 
-    /// Replaces a task; `place` is the index it was in if it was queued.
-    fn change(&mut self, before: &Task, place: Place, after: &Task) -> Result<()> {
-        self.leave(before, place)?;
-        self.enter(after)?;
-        self.recount(&after.tenant, before.stored_bytes(), after.stored_bytes())?;
-        self.save(after)
-    }
-
-    /// Returns the index that a queued task is in: a delayed task that is due stays delayed until a tick promotes it.
-    fn place(&self, task: &Task) -> Result<Place> {
-        match task.state {
-            TaskState::Queued { not_before } if not_before > Millis(0) => {
-                let delayed = self.group.contains(Space::Index, &Timed::Delayed.key(not_before, task.id))?;
-                Ok(if delayed { Place::Delayed } else { Place::Ready })
-            }
-            _ => Ok(Place::Ready),
-        }
-    }
-
-    /// Indexes and counts a task by its state.
-    fn enter(&mut self, task: &Task) -> Result<()> {
+    /// Indexes and counts a task by its state; returns the place for its record.
+    fn enter(&mut self, task: &Task, carried: &mut Carried) -> Result<Place> {
         match &task.state {
             TaskState::Queued { not_before } => {
-                self.put_timed(Timed::Waiting, task.expires_at, task.id);
+                match is_found_by_age(task) {
+                    true => self.memory.aging.added(&task.tenant, task.priority, task.created_at),
+                    false => self.group.put(Space::Index, Timed::Waiting.key(task.expires_at, task.id), []),
+                }
                 if task.attempt > 0 {
                     self.events.push(Event::Changed(task.id));
                 }
-                match *not_before <= self.now {
-                    true => self.enter_ready(task),
-                    false => {
-                        self.put_timed(Timed::Delayed, *not_before, task.id);
-                        self.count(&task.tenant, |counters| counters.delayed += 1)
-                    }
+                if *not_before <= self.now {
+                    return self.enter_ready(task);
                 }
+                self.group.put(Space::Index, Timed::Delayed.key(*not_before, task.id), []);
+                self.count(&task.tenant, |counters| counters.delayed += 1)?;
+                Ok(Place::Delayed)
             }
             TaskState::Running(lease) => {
-                self.put_timed(Timed::Leased, lease.expires_at, task.id);
-                self.events.push(Event::Changed(task.id));
-                self.count(&task.tenant, |counters| counters.running += 1)
+                let origin = Origin::of(task);
+                self.group.put(Space::Records, keys::leased(task.id), origin.encode());
+                self.hold(task.id, origin, lease);
+                self.count(&task.tenant, |counters| counters.running += 1)?;
+                Ok(Place::Queue(task.priority))
             }
-            TaskState::Completed(ended) | TaskState::Failed(_, ended) => self.end(task, ended.at),
+            TaskState::Completed(ended) | TaskState::Failed(_, ended) => {
+                self.end(task, ended.at, carried)?;
+                Ok(Place::Ended)
+            }
         }
     }
 
-    fn enter_ready(&mut self, task: &Task) -> Result<()> {
-        self.group.put(Space::Index, keys::ready(task), Bytes::new());
-        self.memory.starts.ready_added(&task.tenant, task.priority, keys::moment(task.created_at, task.id));
+    fn enter_ready(&mut self, task: &Task) -> Result<Place> {
+        self.memory.starts.added(&task.tenant, task.priority, keys::moment(task.created_at, task.id));
         self.events.push(Event::Ready(task.tenant.clone(), 1));
-        self.count(&task.tenant, |counters| counters.ready[usize::from(keys::order(task.priority))] += 1)
+        self.count(&task.tenant, |counters| counters.ready[usize::from(keys::order(task.priority))] += 1)?;
+        Ok(Place::Queue(task.priority))
+    }
+
+    /// Remembers a lease.
+    fn hold(&mut self, task: TaskId, origin: Origin, lease: &Lease) {
+        self.memory.leases.insert(task, Held { origin, token: lease.token, expires_at: lease.expires_at });
+        self.events.push(Event::Changed(task));
     }
 
     /// The one routine for every end of a task; called once per task.
-    fn end(&mut self, task: &Task, at: Millis) -> Result<()> {
-        self.put_timed(Timed::Ended, at.plus(self.options.ended_ttl_ms), task.id);
+    fn end(&mut self, task: &Task, at: Millis, carried: &mut Carried) -> Result<()> {
+        self.memory.retention.add(at.plus(self.options.ended_ttl_ms), task.id);
         match task.is_dead_letter() {
-            true => self.group.put(Space::Index, keys::dead_letter(task, at), Bytes::new()),
-            false => self.group.remove(Space::Blobs, keys::input(task.id)),
+            true => self.group.put(Space::Index, keys::dead_letter(task, at), []),
+            false => {
+                if let Piece::Outside(_) = std::mem::take(&mut carried.input) {
+                    self.group.remove(Space::Blobs, keys::input(task.id));
+                }
+            }
         }
         self.release_function(&task.tenant, task.function)?;
         self.events.push(Event::Ended(task.id));
         Ok(())
     }
 
-    /// Removes a task from the indexes of its state.
+    /// Removes an unfinished task from the indexes of its state.
     fn leave(&mut self, task: &Task, place: Place) -> Result<()> {
         match &task.state {
             TaskState::Queued { not_before } => {
-                self.group.remove(Space::Index, Timed::Waiting.key(task.expires_at, task.id));
+                if !is_found_by_age(task) {
+                    self.group.remove(Space::Index, Timed::Waiting.key(task.expires_at, task.id));
+                }
                 match place {
-                    Place::Ready => self.leave_ready(task),
-                    Place::Delayed => {
-                        self.group.remove(Space::Index, Timed::Delayed.key(*not_before, task.id));
-                        self.count(&task.tenant, |counters| counters.delayed = counters.delayed.saturating_sub(1))
-                    }
+                    Place::Delayed => self.leave_delayed(task, *not_before),
+                    _ => self.leave_ready(task),
                 }
             }
-            TaskState::Running(lease) => {
-                self.group.remove(Space::Index, Timed::Leased.key(lease.expires_at, task.id));
+            TaskState::Running(_) => {
+                self.group.remove(Space::Records, keys::leased(task.id));
+                self.memory.leases.remove(task.id);
                 self.count(&task.tenant, |counters| counters.running = counters.running.saturating_sub(1))
             }
-            TaskState::Completed(ended) | TaskState::Failed(_, ended) => {
-                let until = ended.at.plus(self.options.ended_ttl_ms);
-                self.group.remove(Space::Index, Timed::Ended.key(until, task.id));
-                Ok(())
-            }
+            TaskState::Completed(_) | TaskState::Failed(..) => Ok(()),
         }
     }
 
+    fn leave_delayed(&mut self, task: &Task, not_before: Millis) -> Result<()> {
+        self.group.remove(Space::Index, Timed::Delayed.key(not_before, task.id));
+        self.count(&task.tenant, |counters| counters.delayed = counters.delayed.saturating_sub(1))
+    }
+
     fn leave_ready(&mut self, task: &Task) -> Result<()> {
-        self.group.remove(Space::Index, keys::ready(task));
-        self.memory.starts.ready_removed(&task.tenant, task.priority, &keys::moment(task.created_at, task.id));
-        self.count(&task.tenant, |counters| {
-            let ready = &mut counters.ready[usize::from(keys::order(task.priority))];
+        self.memory.starts.removed(&task.tenant, task.priority, &keys::moment(task.created_at, task.id));
+        self.count_out(&task.tenant, task.priority)
+    }
+
+    /// Counts a task that is no longer ready.
+    fn count_out(&mut self, tenant: &TenantId, priority: Priority) -> Result<()> {
+        self.count(tenant, |counters| {
+            let ready = &mut counters.ready[usize::from(keys::order(priority))];
             *ready = ready.saturating_sub(1);
         })
     }
 
-    fn put_timed(&mut self, timed: Timed, time: Millis, task: TaskId) {
-        let key = timed.key(time, task);
-        self.memory.starts.timed_added(timed, &key);
-        self.group.put(Space::Index, key, Bytes::new());
+    /// Returns bytes as a record carries them; large ones are written under a key of their own.
+    fn piece(&mut self, key: Key, bytes: &Bytes) -> Piece {
+        match u32::try_from(bytes.len()) {
+            Ok(size) if bytes.len() > INLINE_BYTES_MAX => {
+                self.group.put(Space::Blobs, key, bytes);
+                Piece::Outside(size)
+            }
+            _ => Piece::Inline(bytes.clone()),
+        }
     }
 
     /// Returns the first due entries of a timed index. The caller removes each of them.
-    fn due(&mut self, timed: Timed, until: Millis, limit: usize) -> Result<Vec<Key>> {
-        let (from, to) = (self.memory.starts.timed(timed), timed.after(until));
-        let due = self.group.keys(Space::Index, &from, &to, limit)?;
-        match due.last() {
-            Some(last) if due.len() == limit => self.memory.starts.timed_read(timed, keys::next(last)),
-            _ if from < to => self.memory.starts.timed_read(timed, to),
-            _ => {}
-        }
-        Ok(due)
+    fn due(&self, timed: Timed, until: Millis, limit: usize) -> Result<Vec<Key>> {
+        self.group.keys(Space::Index, &timed.start(), &timed.after(until), limit)
     }
 
     fn counters(&mut self, tenant: &TenantId) -> Result<Counters> {

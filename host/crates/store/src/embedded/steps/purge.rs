@@ -1,11 +1,15 @@
 //! Deletion of ended tasks with all that belongs to them.
 
-use fusebox_core::{id::TaskId, name::TenantId, task::Task};
+use fusebox_core::{id::TaskId, name::TenantId};
 
-use super::{Place, Steps};
+use super::{Found, Steps};
 use crate::{
     Purged, Result,
-    embedded::{engine::Space, keys},
+    embedded::{
+        engine::Space,
+        keys::{self, Origin, Place},
+        records::Piece,
+    },
 };
 
 impl Steps<'_> {
@@ -15,25 +19,32 @@ impl Steps<'_> {
     }
 
     fn purge_one(&mut self, tenant: &TenantId, id: TaskId) -> Result<Purged> {
-        let Some(task) = self.task(id)?.filter(|task| task.tenant == *tenant) else { return Ok(Purged::NotFound) };
-        if !task.status().is_ended() {
-            return Ok(Purged::NotEnded(task.status()));
+        let found = self.find(id)?.filter(|found| found.task.tenant == *tenant);
+        let Some(found) = found else { return Ok(Purged::NotFound) };
+        if !found.task.status().is_ended() {
+            return Ok(Purged::NotEnded(found.task.status()));
         }
-        self.leave(&task, Place::Ready)?;
-        self.remove_ended(&task)?;
+        self.remove_ended(&found)?;
         Ok(Purged::Purged)
     }
 
-    /// Deletes an ended task that is in no timed index any more.
-    pub(super) fn remove_ended(&mut self, task: &Task) -> Result<()> {
-        self.group.remove(Space::Index, keys::listed(task));
+    /// Deletes an ended task. Its id stays where it waits for this, and is skipped there.
+    pub(super) fn remove_ended(&mut self, Found { task, carried, .. }: &Found) -> Result<()> {
         if let Some(ended) = task.ended().filter(|_| task.is_dead_letter()) {
             self.group.remove(Space::Index, keys::dead_letter(task, ended.at));
-            self.group.remove(Space::Blobs, keys::input(task.id));
         }
-        self.group.remove(Space::Records, keys::task(task.id));
-        self.group.remove(Space::Blobs, keys::output(task.id));
-        self.group.remove(Space::Blobs, keys::log(task.id));
+        let pieces = [
+            (keys::input(task.id), &carried.input),
+            (keys::output(task.id), &carried.output),
+            (keys::log(task.id), &carried.log),
+        ];
+        for (key, piece) in pieces {
+            if let Piece::Outside(_) = piece {
+                self.group.remove(Space::Blobs, key);
+            }
+        }
+        self.group.remove(Space::Records, Origin::of(task).record(Place::Ended, task.id));
+        self.group.remove(Space::Records, keys::origin(task.id));
         self.recount(&task.tenant, task.stored_bytes(), 0)
     }
 }

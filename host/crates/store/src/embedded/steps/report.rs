@@ -4,17 +4,14 @@ use fusebox_core::{
     id::TaskId,
     lifecycle::{Fence, Next, Refused},
     name::TenantId,
-    task::{Status, Task, TaskState},
-    time::Millis,
+    outcome::Ended,
+    task::{Status, TaskState},
 };
 
-use super::{Place, Steps};
+use super::{Found, Steps};
 use crate::{
     Cancelled, Claim, Finish, Finished, Renewal, Result, Verdict,
-    embedded::{
-        engine::Space,
-        keys::{self, Timed},
-    },
+    embedded::{engine::Space, keys},
     hints::Event,
 };
 
@@ -28,12 +25,12 @@ impl Steps<'_> {
     }
 
     fn renew_one(&mut self, claim: Claim, lease_ms: u64) -> Result<Renewal> {
-        let Some(before) = self.task(claim.task)? else { return Ok(Renewal::Lost) };
-        let mut task = before.clone();
+        let Some(before) = self.find(claim.task)? else { return Ok(Renewal::Lost) };
+        let mut task = before.task.clone();
         if task.renew(claim.fence, self.now.plus(lease_ms)).is_err() {
             return Ok(Renewal::Lost);
         }
-        self.change(&before, Place::Ready, &task)?;
+        self.change(before, &task)?;
         Ok(Renewal::Renewed)
     }
 
@@ -42,30 +39,24 @@ impl Steps<'_> {
         reports.iter().map(|report| self.finish_one(report)).collect()
     }
 
-    fn finish_one(&mut self, Finish { claim: Claim { task, fence }, verdict }: &Finish) -> Result<Finished> {
-        let Some(before) = self.task(*task)? else { return Ok(Finished::Stale) };
-        let mut task = before.clone();
-        let mut kept = None;
+    fn finish_one(&mut self, Finish { claim: Claim { task: id, fence }, verdict }: &Finish) -> Result<Finished> {
+        let Some(mut before) = self.find(*id)? else { return Ok(Finished::Stale) };
+        let mut task = before.task.clone();
         let next = match verdict {
-            Verdict::End(ended) => {
-                kept = Some((&ended.output, &ended.log));
-                task.end(*fence, ended.failure.clone(), ended.measured(), self.now).map(|()| None)
-            }
+            Verdict::End(ended) => task.end(*fence, ended.failure.clone(), ended.measured(), self.now).map(|()| None),
             Verdict::Retry { delay_ms } => task.retry(*fence, self.now.plus(*delay_ms), self.now).map(Some),
             Verdict::Release => task.release(*fence, self.now).map(Some),
         };
         match next {
             Err(Refused::Recorded) => return Ok(Finished::Duplicate),
             Err(Refused::Stale | Refused::Ended | Refused::NotReady) => return Ok(Finished::Stale),
-            Ok(_) => self.change(&before, Place::Ready, &task)?,
+            Ok(_) => {}
         }
-        if let Some((output, log)) = kept {
-            for (key, bytes) in [(keys::output(task.id), output), (keys::log(task.id), log)] {
-                if !bytes.is_empty() {
-                    self.group.put(Space::Blobs, key, bytes);
-                }
-            }
+        if let Verdict::End(Ended { output, log, .. }) = verdict {
+            before.carried.output = self.piece(keys::output(*id), output);
+            before.carried.log = self.piece(keys::log(*id), log);
         }
+        self.change(before, &task)?;
         Ok(match next {
             Ok(Some(Next::Queued)) => Finished::Requeued,
             _ => Finished::Ended(task.status()),
@@ -74,16 +65,17 @@ impl Steps<'_> {
 
     /// Cancels a task.
     pub(in crate::embedded) fn cancel(&mut self, tenant: &TenantId, id: TaskId) -> Result<Cancelled> {
-        let Some(before) = self.task(id)?.filter(|task| task.tenant == *tenant) else { return Ok(Cancelled::NotFound) };
-        let mut task = before.clone();
+        let found = self.find(id)?.filter(|found| found.task.tenant == *tenant);
+        let Some(before) = found else { return Ok(Cancelled::NotFound) };
+        let mut task = before.task.clone();
         if task.cancel(self.now).is_err() {
-            return Ok(Cancelled::Ended(before.status()));
+            return Ok(Cancelled::Ended(task.status()));
         }
-        let worker = match before.state {
+        let worker = match before.task.state {
             TaskState::Running(lease) => Some(lease.worker),
             _ => None,
         };
-        self.change(&before, self.place(&before)?, &task)?;
+        self.change(before, &task)?;
         if worker.is_some() {
             self.events.push(Event::Cancelled(id));
         }
@@ -95,22 +87,27 @@ impl Steps<'_> {
     ///
     /// Returns the number of leases released; 0 once none is left.
     pub(in crate::embedded) fn reclaim(&mut self) -> Result<u64> {
-        let mut reclaimed = 0;
-        for key in self.due(Timed::Leased, Millis::NEVER, RECLAIMED_MAX)? {
-            reclaimed += 1;
-            match self.indexed(&key)? {
-                Some(before) if before.status() == Status::Running => self.give_back(&before)?,
-                _ => self.group.remove(Space::Index, key),
+        let leased = self.memory.leases.some(RECLAIMED_MAX);
+        for id in &leased {
+            match self.readable(self.find(*id))? {
+                Some(before) if before.task.status() == Status::Running => self.give_back(before)?,
+                _ => self.forget_lease(*id),
             }
         }
-        Ok(reclaimed)
+        Ok(leased.len() as u64)
     }
 
-    fn give_back(&mut self, before: &Task) -> Result<()> {
-        let TaskState::Running(lease) = before.state else { return Ok(()) };
-        let mut task = before.clone();
+    /// Removes the lease of a task that cannot be read or does not run.
+    pub(super) fn forget_lease(&mut self, id: TaskId) {
+        self.group.remove(Space::Records, keys::leased(id));
+        self.memory.leases.remove(id);
+    }
+
+    fn give_back(&mut self, before: Found) -> Result<()> {
+        let mut task = before.task.clone();
+        let TaskState::Running(lease) = task.state else { return Ok(()) };
         // Never refused: the fence is the task's own.
         let _ = task.release(Fence { attempt: task.attempt, token: lease.token }, self.now);
-        self.change(before, Place::Ready, &task)
+        self.change(before, &task)
     }
 }

@@ -223,7 +223,8 @@ fn the_check_notices_each_flush_that_is_left_out() {
         command.args(["--exact", &name]).env(PLANT_VARIABLE, kind).env(CUTS_VARIABLE, "0").env("RUST_BACKTRACE", "0");
         let output = command.output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
-        assert!(told.contains(&format!("test {name} ... ")), "{told}");
+        // The test's name may be lost with a process that is ended.
+        assert!(told.contains("running 1 test"), "{told}");
         assert!(output.status.code().is_none() || told.contains(FOUND), "{kind}: {told}");
     }
 }

@@ -1,0 +1,324 @@
+//! Record of a task, with the bytes that it carries if they are small. Columns of fixed width come first, so that steps
+//! change a record in place and filters look at a few bytes. The id, tenant and time of acceptance are in the key.
+//!
+//! | at | bytes | column |
+//! |---|---|---|
+//! | 0 | 1 | layout |
+//! | 1 | 1 | state |
+//! | 2 | 1 | order of the priority |
+//! | 3 | 1 | which optional columns are there |
+//! | 4 | 16 | function |
+//! | 20 | 8 each | expiry; limits of fuel, memory, output, log; size of the input as it was accepted |
+//! | 68 | 4 each | limit of wall time, attempt, largest number of attempts, releases |
+//! | 84 | 48 | columns of the state |
+//! | 132 | 4 each | sizes of input, output, log; of the end's details |
+//! | 148 | | fingerprint, `retry_of`, the end's details, input, output, log; then whatever a later version adds |
+
+use bytes::Bytes;
+use fusebox_core::{
+    error::ErrorCode,
+    function::RunLimits,
+    id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    name::TenantId,
+    outcome::{Failure, Receipt},
+    task::{EndRecord, Fingerprint, Lease, Priority, Task, TaskState},
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, embedded::keys::order};
+
+/// Layout of the record; `decode` must still read older ones.
+const LAYOUT: u8 = 2;
+
+const STATE_AT: usize = 1;
+const STATE_BYTES: usize = 48;
+const FIXED_BYTES: usize = 148;
+
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+const RENEWED: u8 = 2;
+const COMPLETED: u8 = 3;
+const FAILED: u8 = 4;
+
+const HAS_FINGERPRINT: u8 = 1;
+const HAS_RETRY_OF: u8 = 2;
+const HAS_TOKEN: u8 = 4;
+
+/// Largest input, output or log that is kept in its task's record, in bytes. A lease and an end write the record again;
+/// larger ones have a key of their own, and the record only their size.
+pub(in crate::embedded) const INLINE_BYTES_MAX: usize = 1 << 10;
+/// Mark in a size of bytes that have a key of their own. Sizes are far below.
+const OUTSIDE: u32 = 1 << 31;
+
+/// Input, output or log of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::embedded) enum Piece {
+    /// Bytes in the record.
+    Inline(Bytes),
+    /// Number of bytes under a key of their own.
+    Outside(u32),
+}
+
+/// What a record carries besides the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::embedded) struct Carried {
+    /// Input, until the task ends; of a dead letter as long as its record.
+    pub(in crate::embedded) input: Piece,
+    /// Output.
+    pub(in crate::embedded) output: Piece,
+    /// Log.
+    pub(in crate::embedded) log: Piece,
+    /// Columns of a later version, which are kept as they are.
+    later: Bytes,
+}
+
+/// Columns that are in the key.
+#[derive(Clone, Debug)]
+pub(in crate::embedded) struct Named {
+    /// Id of the task.
+    pub(in crate::embedded) id: TaskId,
+    /// Tenant of the task.
+    pub(in crate::embedded) tenant: TenantId,
+    /// Time of acceptance.
+    pub(in crate::embedded) created_at: Millis,
+}
+
+/// Details of an end.
+#[derive(Serialize, Deserialize)]
+struct Details {
+    receipt: Receipt,
+    failure: Option<FailureRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailureRecord {
+    code: String,
+    message: String,
+    backtrace: Vec<String>,
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self::Inline(Bytes::new())
+    }
+}
+
+impl Piece {
+    fn size(&self) -> u32 {
+        match self {
+            // Bounded by INLINE_BYTES_MAX.
+            Self::Inline(bytes) => u32::try_from(bytes.len()).unwrap_or(0),
+            Self::Outside(size) => size | OUTSIDE,
+        }
+    }
+
+    fn inline(&self) -> &[u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Outside(_) => &[],
+        }
+    }
+}
+
+/// Returns true if the record is of a queued task.
+pub(in crate::embedded) fn is_queued(record: &[u8]) -> bool {
+    record.get(STATE_AT) == Some(&QUEUED)
+}
+
+/// Encodes a task with what it carries.
+///
+/// # Errors
+/// [`Error::Corrupt`] if postcard refuses the end's details, as it refuses none.
+pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result<Vec<u8>> {
+    let Carried { input, output, log, later } = carried;
+    let (state, columns, end) = encode_state(&task.state)?;
+    let mut bytes = Vec::with_capacity(FIXED_BYTES + 48 + end.len() + input.inline().len() + output.inline().len());
+    let token = task.ended().is_some_and(|ended| ended.token.is_some());
+    let there =
+        [(task.fingerprint.is_some(), HAS_FINGERPRINT), (task.retry_of.is_some(), HAS_RETRY_OF), (token, HAS_TOKEN)];
+    let there = there.iter().filter(|(there, _)| *there).map(|(_, bit)| bit).sum();
+    bytes.extend([LAYOUT, state, order(task.priority), there]);
+    bytes.extend(task.function.as_bytes());
+    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
+    for number in [task.expires_at.0, fuel, memory_bytes, output_bytes, log_bytes, task.input_bytes] {
+        bytes.extend(number.to_be_bytes());
+    }
+    for number in [wall_ms, task.attempt, task.attempts_max, task.releases] {
+        bytes.extend(number.to_be_bytes());
+    }
+    bytes.extend(columns);
+    for size in [input.size(), output.size(), log.size(), u32::try_from(end.len()).unwrap_or(0)] {
+        bytes.extend(size.to_be_bytes());
+    }
+    bytes.extend(task.fingerprint.iter().flat_map(|fingerprint| fingerprint.0));
+    bytes.extend(task.retry_of.iter().flat_map(|id| *id.as_bytes()));
+    for part in [&end, input.inline(), output.inline(), log.inline(), later] {
+        bytes.extend_from_slice(part);
+    }
+    Ok(bytes)
+}
+
+/// Returns the state, its columns, and the end's details.
+fn encode_state(state: &TaskState) -> Result<(u8, [u8; STATE_BYTES], Vec<u8>)> {
+    let mut columns = [0; STATE_BYTES];
+    let mut rest = &mut columns[..];
+    let mut put = |bytes: &[u8]| {
+        let (column, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+        column.copy_from_slice(bytes);
+        rest = behind;
+    };
+    let mut end = Vec::new();
+    let state = match state {
+        TaskState::Queued { not_before } => {
+            put(&not_before.0.to_be_bytes());
+            QUEUED
+        }
+        TaskState::Running(lease) => {
+            put(lease.worker.as_bytes());
+            put(&lease.token.0);
+            put(&lease.started_at.0.to_be_bytes());
+            put(&lease.expires_at.0.to_be_bytes());
+            if lease.renewed { RENEWED } else { RUNNING }
+        }
+        TaskState::Completed(ended) | TaskState::Failed(_, ended) => {
+            put(&ended.at.0.to_be_bytes());
+            put(&ended.token.map_or([0; 16], |token| token.0));
+            let failure = match state {
+                TaskState::Failed(Failure { code, message, backtrace }, _) => {
+                    let (message, backtrace) = (message.clone(), backtrace.clone());
+                    Some(FailureRecord { code: code.as_str().to_owned(), message, backtrace })
+                }
+                _ => None,
+            };
+            let state = if failure.is_some() { FAILED } else { COMPLETED };
+            end = super::encode(&Details { receipt: ended.receipt.clone(), failure })?;
+            state
+        }
+    };
+    Ok((state, columns, end))
+}
+
+/// Decodes a task and what it carries.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the bytes are invalid or of a layout unknown to this version.
+pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(Task, Carried)> {
+    let mut columns = Columns { record, rest: record };
+    let [layout, state, order, there] = columns.take()?;
+    if layout != LAYOUT {
+        return Err(Error::Corrupt(format!("a task: layout {layout} is not known to this version")));
+    }
+    let function = FunctionId::from_bytes(columns.take()?);
+    let [expires_at, fuel, memory_bytes, output_bytes, log_bytes, input_bytes] = columns.long()?;
+    let [wall_ms, attempt, attempts_max, releases] = columns.short()?;
+    let mut of_state = Columns { record, rest: columns.slice(STATE_BYTES)? };
+    let [input, output, log, end] = columns.short()?;
+    let fingerprint = if there & HAS_FINGERPRINT == 0 { None } else { Some(Fingerprint(columns.take()?)) };
+    let retry_of = if there & HAS_RETRY_OF == 0 { None } else { Some(TaskId::from_bytes(columns.take()?)) };
+    let end = columns.slice(end as usize)?;
+    let state = match state {
+        QUEUED => TaskState::Queued { not_before: Millis(u64::from_be_bytes(of_state.take()?)) },
+        RUNNING | RENEWED => TaskState::Running(Lease {
+            worker: WorkerId::from_bytes(of_state.take()?),
+            token: LeaseToken(of_state.take()?),
+            started_at: Millis(u64::from_be_bytes(of_state.take()?)),
+            expires_at: Millis(u64::from_be_bytes(of_state.take()?)),
+            renewed: state == RENEWED,
+        }),
+        COMPLETED | FAILED => {
+            let Details { receipt, failure } = super::decode("a task's end", end)?;
+            let (at, token) = (Millis(u64::from_be_bytes(of_state.take()?)), LeaseToken(of_state.take()?));
+            let ended = EndRecord { at, token: (there & HAS_TOKEN != 0).then_some(token), receipt };
+            match failure {
+                None => TaskState::Completed(ended),
+                Some(failure) => TaskState::Failed(failure.into_failure()?, ended),
+            }
+        }
+        state => return Err(Error::Corrupt(format!("a task: unknown state {state}"))),
+    };
+    let carried = Carried {
+        input: columns.piece(input)?,
+        output: columns.piece(output)?,
+        log: columns.piece(log)?,
+        later: record.slice_ref(columns.rest),
+    };
+    let priority = Priority::HIGHEST_FIRST.get(usize::from(order));
+    let Named { id, tenant, created_at } = named;
+    let task = Task {
+        id,
+        tenant,
+        function,
+        limits: RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes },
+        priority: *priority.ok_or_else(|| Error::Corrupt("a task: unknown priority".to_owned()))?,
+        created_at,
+        expires_at: Millis(expires_at),
+        attempt,
+        attempts_max,
+        releases,
+        fingerprint,
+        retry_of,
+        input_bytes,
+        state,
+    };
+    Ok((task, carried))
+}
+
+impl FailureRecord {
+    fn into_failure(self) -> Result<Failure> {
+        let Self { code, message, backtrace } = self;
+        let known = ErrorCode::ALL.iter().find(|known| known.as_str() == code);
+        let code = *known.ok_or_else(|| Error::Corrupt(format!("a task: unknown error code {code:?}")))?;
+        Ok(Failure { code, message, backtrace })
+    }
+}
+
+/// Rest of a record that is being read.
+struct Columns<'a> {
+    record: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Columns<'a> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (column, rest) = self.rest.split_first_chunk().ok_or_else(short)?;
+        self.rest = rest;
+        Ok(*column)
+    }
+
+    fn slice(&mut self, bytes: usize) -> Result<&'a [u8]> {
+        let (column, rest) = self.rest.split_at_checked(bytes).ok_or_else(short)?;
+        self.rest = rest;
+        Ok(column)
+    }
+
+    fn long<const N: usize>(&mut self) -> Result<[u64; N]> {
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = u64::from_be_bytes(self.take()?);
+        }
+        Ok(numbers)
+    }
+
+    fn short<const N: usize>(&mut self) -> Result<[u32; N]> {
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = u32::from_be_bytes(self.take()?);
+        }
+        Ok(numbers)
+    }
+
+    fn piece(&mut self, size: u32) -> Result<Piece> {
+        match size & OUTSIDE {
+            0 => Ok(Piece::Inline(self.record.slice_ref(self.slice(size as usize)?))),
+            _ => Ok(Piece::Outside(size & !OUTSIDE)),
+        }
+    }
+}
+
+fn short() -> Error {
+    Error::Corrupt("a task: its record is too short".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
