@@ -54,6 +54,9 @@ pub enum InvokeError {
         /// Time after which to retry, in milliseconds.
         wait_ms: u64,
     },
+    /// The store has no room for the invocation.
+    #[error("the store is full: {0}")]
+    StoreFull(String),
     /// The store does not answer.
     #[error("the store does not answer: {0}")]
     Unavailable(String),

@@ -107,7 +107,10 @@ impl StoredInvoker {
 }
 
 fn unavailable(error: fusebox_store::Error) -> InvokeError {
-    InvokeError::Unavailable(error.to_string())
+    match error {
+        fusebox_store::Error::Full(reason) => InvokeError::StoreFull(reason),
+        error => InvokeError::Unavailable(error.to_string()),
+    }
 }
 
 /// Cancels the task when its caller goes away.

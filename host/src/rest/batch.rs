@@ -55,7 +55,7 @@ const NDJSON: &str = "application/x-ndjson";
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large: too many bytes or items"),
         (status = 422, description = "unprocessable-request: not an array"),
-        (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
+        (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
 pub async fn of_function(
     State(app): State<Shared>,
     caller: Caller,
@@ -79,7 +79,7 @@ pub async fn of_function(
         (status = 400, description = "invalid-request: the idempotency key"),
         (status = 413, description = "payload-too-large: too many bytes or items"),
         (status = 422, description = "unprocessable-request: not an array"),
-        (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
+        (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
 pub async fn of_any(
     State(app): State<Shared>,
     caller: Caller,

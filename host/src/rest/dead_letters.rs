@@ -54,7 +54,7 @@ pub async fn list(
     responses((status = 200, body = Rows, description = "One row per dead letter"),
         (status = 413, description = "payload-too-large: too many ids"),
         (status = 422, description = "unprocessable-request: neither or both of `tasks` and `all`, or an invalid UUID"),
-        (status = 503, description = "store-unavailable; the request can safely be repeated")))]
+        (status = 503, description = "store-full or store-unavailable; the request can safely be repeated")))]
 pub async fn replay(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,

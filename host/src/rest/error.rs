@@ -24,6 +24,12 @@ use fusebox_store::Acting;
 const TYPE_BASE: &str = "https://fusebox.dev/problems/";
 /// `Retry-After` in seconds if no better value is known.
 const RETRY_AFTER_S: u32 = 1;
+/// `Retry-After` of a full store in seconds: it takes ends of tasks or an operator to make room.
+const FULL_S: u32 = 10;
+
+/// Sentence of a store that has no room.
+pub(super) const STORE_FULL: &str =
+    "the store is full: what it has goes on; delete tasks, values or functions, or try again later";
 
 /// Error response.
 #[derive(Debug)]
@@ -52,6 +58,11 @@ impl Problem {
     /// Creates a problem; `detail` is a sentence that says what to do.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+    }
+
+    /// Creates the problem of a store that has no room; `detail` is as in [`Problem::new`].
+    pub(super) fn store_full(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::StoreFull, detail).with_header(header::RETRY_AFTER, FULL_S.into())
     }
 
     /// Adds a member to the body.
@@ -112,7 +123,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::QueueFull | Code::FunctionQuota | Code::SettingQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::RateLimited | Code::RunningQuota | Code::FuelQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::KeyQuota | Code::TenantQuota | Code::StorageQuota => StatusCode::TOO_MANY_REQUESTS,
-        Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable | Code::NoDispatcher => {
+        Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable | Code::StoreFull | Code::NoDispatcher => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Code::NoSecretsKey => StatusCode::NOT_IMPLEMENTED,
@@ -169,6 +180,8 @@ impl From<fusebox_store::Error> for Problem {
                 tracing::error!(%error, "a stored record cannot be read");
                 Self::new(ErrorCode::Internal, "a stored record cannot be read; the host's log has the reason")
             }
+            // Said in the log once a minute.
+            fusebox_store::Error::Full(_) => Self::store_full(STORE_FULL),
             // Said in the log by the store itself.
             fusebox_store::Error::Emptied { .. } => Self::new(
                 ErrorCode::StoreUnavailable,

@@ -50,7 +50,7 @@ use fusebox_system::random;
             missing grants"),
         (status = 413, description = "payload-too-large"),
         (status = 429, description = "function-quota or storage-quota"),
-        (status = 503, description = "overloaded or store-unavailable; see Retry-After")))]
+        (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
 pub async fn register(
     State(app): State<Shared>,
     caller: Caller,

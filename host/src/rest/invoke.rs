@@ -17,7 +17,7 @@ use fusebox_core::{
 use super::{
     Shared,
     body::{InputBody, to_base64},
-    error::Problem,
+    error::{Problem, STORE_FULL},
     extract::Path,
     functions,
     quota::{bytes_reached, refused},
@@ -60,7 +60,8 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
         (status = 429, description = "running-quota, fuel-quota or storage-quota; see Retry-After"),
-        (status = 503, description = "overloaded: every slot is busy; no-dispatcher: no worker; see Retry-After")))]
+        (status = 503, description = "overloaded: every slot is busy; no-dispatcher: no worker; store-full; \
+            see Retry-After")))]
 pub async fn invoke(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
@@ -90,6 +91,7 @@ pub async fn invoke(
             tracing::warn!(reason, "an invocation could not be stored");
             Problem::new(ErrorCode::StoreUnavailable, "the store does not answer: try again in a moment")
         }
+        InvokeError::StoreFull(_) => Problem::store_full(STORE_FULL),
         InvokeError::ShuttingDown => Problem::new(ErrorCode::ShuttingDown, error.to_string()),
         InvokeError::Lost(reason) => {
             tracing::error!(reason, "the process that ran an invocation ended");

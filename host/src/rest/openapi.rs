@@ -59,6 +59,7 @@ fn answers(operation: &mut Value) {
         (body, "415", "unsupported-encoding: the body has a content coding that the route does not accept"),
         (key || body, "422", "unprocessable-request: a parameter is unknown, or a parameter or the body is malformed"),
         (key, "429", "rate-limited; see Retry-After"),
+        (key && body, "503", "store-full, store-unavailable or shutting-down; see Retry-After"),
         (key, "503", "store-unavailable or shutting-down; see Retry-After"),
     ];
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };

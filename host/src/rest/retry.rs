@@ -33,7 +33,7 @@ use fusebox_system::random;
         (status = 409, description = "task-not-failed; input-gone: the task was cancelled"),
         (status = 422, description = "idempotency-conflict: the key was used for another request"),
         (status = 429, description = "queue-full or storage-quota; see Retry-After"),
-        (status = 503, description = "store-unavailable; see Retry-After")))]
+        (status = 503, description = "store-full or store-unavailable; see Retry-After")))]
 pub async fn retry(
     State(app): State<Shared>,
     caller: Caller,

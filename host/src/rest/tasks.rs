@@ -57,7 +57,7 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
         (status = 413, description = "payload-too-large"),
         (status = 422, description = "idempotency-conflict: the key was used for another request"),
         (status = 429, description = "queue-full or storage-quota; see Retry-After"),
-        (status = 503, description = "store-unavailable; see Retry-After")))]
+        (status = 503, description = "store-full or store-unavailable; see Retry-After")))]
 pub async fn submit(
     State(app): State<Shared>,
     caller: Caller,

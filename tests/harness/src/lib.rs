@@ -8,7 +8,7 @@
 //! | [`client`] | small REST client for tests |
 //! | [`guests`] | small modules written as text, each with one behaviour |
 //! | [`namespace`] | network namespace of a process, connected by a virtual cable that can be cut |
-//! | [`proxy`], [`wall_clock`] | faults, shared with `fusebox chaos`: TCP proxy that injects network faults; clock that can be set |
+//! | [`proxy`], [`small_disk`], [`wall_clock`] | faults, shared with `fusebox chaos`: TCP proxy that injects network faults; disk that can be filled; clock that can be set |
 //! | [`redis`] | real Redis servers: a single one, one with a Sentinel, a Cluster |
 //! | [`web`] | web server that receives requests of guests |
 //! | [`mod@eventually`] | waiting for a condition with a deadline |
@@ -24,7 +24,7 @@ pub mod web;
 
 pub use client::{Answer, Client};
 pub use eventually::{eventually, eventually_blocking, stays_silent};
-pub use fusebox_faults::{proxy, wall_clock};
+pub use fusebox_faults::{proxy, small_disk, wall_clock};
 pub use process::{Server, ServerOptions};
 pub use program::Program;
 pub use web::Web;

@@ -167,6 +167,8 @@ codes! {
     NoDispatcher = "no-dispatcher", Host;
     /// The tenant has reached its limit of stored bytes.
     StorageQuota = "storage-quota", Client;
+    /// The store has no room for this, or not for this tenant; retry after `Retry-After` seconds.
+    StoreFull = "store-full", Host;
 }
 
 impl core::fmt::Display for ErrorCode {

@@ -17,6 +17,7 @@
 //! | [`lifecycle`] | the legal transitions of a task, fenced by attempt number and lease token |
 //! | [`outcome`] | the ways a run ends, and its receipt |
 //! | [`quota`] | tenant quotas, token buckets and fuel tanks |
+//! | [`room`] | the room of a store, and what a tenant may store when it is nearly full |
 //! | [`error`] | stable error codes |
 //! | [`dispatch`] | the dispatcher state machine: events and time go in, effects come out |
 //! | [`wire`] | messages between dispatchers and workers |
@@ -63,6 +64,7 @@ pub mod limits;
 pub mod name;
 pub mod outcome;
 pub mod quota;
+pub mod room;
 pub mod scope;
 pub mod task;
 pub mod time;

@@ -4,7 +4,9 @@
 //! | module | holds |
 //! |---|---|
 //! | [`proxy`] | a TCP proxy between two processes that injects faults: delays, black holes, lost answers, resets |
+//! | [`small_disk`] | a small disk that can be filled |
 //! | [`wall_clock`] | a wall clock for a single process, which can be set while it runs |
 
 pub mod proxy;
+pub mod small_disk;
 pub mod wall_clock;

@@ -20,6 +20,10 @@ pub enum Error {
     /// The store does not answer or cannot write now; a later try may succeed.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The store has no room for this; reads, ends, cancellations and deletions go on, and so does this once there is
+    /// room again.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// A record cannot be decoded: a bug, or another program wrote it.
     #[error("the store holds a record that cannot be read: {0}")]
     Corrupt(String),
@@ -60,6 +64,6 @@ impl Error {
     /// Returns true for temporary errors, which may disappear without any action.
     #[must_use]
     pub const fn passes(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Unavailable(_))
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable(_) | Self::Full(_))
     }
 }

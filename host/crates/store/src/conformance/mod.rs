@@ -25,6 +25,7 @@ use fusebox_system::random;
 pub(super) mod accept;
 pub(super) mod backlog;
 pub(super) mod fuel;
+pub(super) mod full;
 pub(super) mod functions;
 pub(super) mod hints;
 pub(super) mod identity;

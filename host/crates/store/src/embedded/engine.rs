@@ -13,6 +13,7 @@ use std::{
 };
 
 use heed::EnvClosingEvent;
+use rustix::fs::statvfs;
 
 use self::environment::Table;
 use crate::{Error, Result, Room};
@@ -21,6 +22,7 @@ mod batch;
 mod checksum;
 mod environment;
 mod folders;
+mod reserve;
 mod snapshot;
 
 pub(super) use self::{
@@ -35,6 +37,8 @@ const FILE: &str = "data.mdb";
 /// Size of a file below which it is not worth a copy, in bytes.
 const DENSE_BYTES: u64 = 16 << 20;
 
+/// Free space of a disk below which a write in part was cut by its end, in bytes: what others may have freed since.
+const FULL_BYTES: u64 = 1 << 20;
 /// Shortest time between attempts to open the file again after a failed flush.
 const REOPEN: Duration = Duration::from_secs(1);
 /// Longest wait for the reads that see the file from before a failed flush.
@@ -113,6 +117,10 @@ impl Engine {
                 self.commits.fetch_add(1, Ordering::Release);
                 Ok(())
             }
+            // What a batch that fails has written is no part of any state, so nothing depends on its flush.
+            Err(error) if environment::is_short_write(&error) && self.is_disk_full() => {
+                Err(Error::Full("its disk has no room".to_owned()))
+            }
             Err(error) => {
                 if environment::is_fatal(&error) {
                     tracing::error!(%error, "the store's file is opened again, since it may not have been flushed");
@@ -121,6 +129,11 @@ impl Engine {
                 Err(environment::failed(error))
             }
         }
+    }
+
+    /// Returns true if the disk had too little room for a write.
+    fn is_disk_full(&self) -> bool {
+        statvfs(&self.dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES)
     }
 
     /// Closes the file as soon as its last read ends.
@@ -185,18 +198,19 @@ impl Engine {
         }
     }
 
-    /// Returns true if more than half of the file is free, and enough to be worth a copy.
+    /// Returns true if more than half of the file is free, enough to be worth a copy, and the disk has room for it.
     pub(super) fn is_sparse(&self) -> Result<bool> {
-        let (size, used) = (self.disk_bytes()?, self.environment()?.0.used_bytes()?);
-        Ok(size >= DENSE_BYTES && used < size / 2)
+        let (size, extent) = (self.disk_bytes()?, self.environment()?.0.extent()?);
+        Ok(size >= DENSE_BYTES && extent.used < size / 2 && extent.used < extent.spare())
     }
 
     /// Copies what is in use into a folder beside the current one. Runs beside reads and writes.
     pub(super) fn copy(&self) -> Result<()> {
         let (environment, number) = self.environment()?;
         let folder = folders::make_copy(&self.dir, number + 1).map_err(unavailable)?;
-        environment.copy(&folder)?;
-        folders::sync(&folder).map_err(unavailable)
+        let copied = environment.copy(&folder).and_then(|()| folders::sync(&folder).map_err(unavailable));
+        // Half a copy takes room of the disk.
+        copied.inspect_err(|_| drop(folders::drop_copy(&self.dir, number + 1)))
     }
 
     /// Goes on with the copy, which contains the first `commits` commits, or drops it if there were more since. Reads
@@ -250,6 +264,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use fusebox_harness::small_disk::SmallDisk;
 
     fn engine() -> (tempfile::TempDir, Engine) {
         let dir = tempfile::tempdir().unwrap();
@@ -265,11 +280,15 @@ mod tests {
     /// Makes an engine with a large file that holds nothing but a small value.
     fn sparse() -> (tempfile::TempDir, Engine) {
         let (dir, engine) = engine();
-        put(&engine, vec![1; 32 << 20]).unwrap();
-        assert!(!engine.is_sparse().unwrap());
-        put(&engine, "small").unwrap();
-        assert!(engine.is_sparse().unwrap());
+        thin_out(&engine);
         (dir, engine)
+    }
+
+    fn thin_out(engine: &Engine) {
+        put(engine, vec![1; 32 << 20]).unwrap();
+        assert!(!engine.is_sparse().unwrap());
+        put(engine, "small").unwrap();
+        assert!(engine.is_sparse().unwrap());
     }
 
     fn again(dir: &tempfile::TempDir, engine: Engine) -> Engine {
@@ -343,6 +362,41 @@ mod tests {
         engine.reopen(now + REOPEN).unwrap();
         put(&engine, "second").unwrap();
         assert_eq!(engine.snapshot().unwrap().get(Space::Blobs, b"key").unwrap().unwrap(), "second");
+    }
+
+    #[test]
+    fn a_disk_without_room_for_a_copy_gets_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::mount(dir.path(), 64 << 20).unwrap();
+        Engine::make(dir.path()).unwrap();
+        let engine = Engine::open(dir.path(), tempfile::tempfile().unwrap()).unwrap();
+        thin_out(&engine);
+        disk.fill().unwrap();
+        assert!(!engine.is_sparse().unwrap());
+        assert!(engine.copy().is_err());
+        disk.free().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "half a copy is dropped");
+    }
+
+    #[test]
+    fn a_full_disk_fails_writes_and_no_reads_until_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::mount(dir.path(), 4 << 20).unwrap();
+        Engine::make(dir.path()).unwrap();
+        let engine = Engine::open(dir.path(), tempfile::tempfile().unwrap()).unwrap();
+        put(&engine, vec![1; 1 << 20]).unwrap();
+        let read = engine.snapshot().unwrap();
+        disk.fill().unwrap();
+        // Of many pages some fit, of few none: the system answers both in its own way.
+        for bytes in [2 << 20, 64 << 10, 2 << 20, 4 << 10] {
+            let error = put(&engine, vec![2; bytes]).unwrap_err();
+            assert!(matches!(&error, Error::Full(reason) if reason.contains("its disk")), "{error}");
+            assert_eq!(value(&engine), vec![1; 1 << 20]);
+        }
+        drop(read);
+        disk.free().unwrap();
+        put(&engine, "after").unwrap();
+        assert_eq!(value(&engine), "after");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, 
 #[async_trait]
 impl Functions for EmbeddedStore {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
-        self.writer.step(module.len(), move |steps| steps.register(new.clone(), &module)).await
+        self.writer.grow(module.len(), move |steps| steps.register(new.clone(), &module)).await
     }
 
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {

@@ -16,12 +16,29 @@ pub(super) struct Group<'a> {
     batch: Result<Batch<'a>>,
     /// Number of writes.
     writes: u64,
+    /// Bytes that the next steps may store.
+    growth: Result<u64>,
 }
 
 impl<'a> Group<'a> {
     /// Creates an empty group.
     pub(super) fn new(environment: &'a Environment) -> Self {
-        Self { environment, batch: environment.batch(), writes: 0 }
+        let growth = environment.growth();
+        Self { environment, batch: environment.batch(), writes: 0, growth }
+    }
+
+    /// Takes the room of a step that stores about `bytes` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if only the reserve is left.
+    pub(super) fn grow(&mut self, bytes: u64) -> Result<()> {
+        match self.growth.as_ref().map_err(Clone::clone)?.checked_sub(bytes) {
+            Some(left) => {
+                self.growth = Ok(left);
+                Ok(())
+            }
+            None => Err(Error::Full("the rest of its disk is kept for leases, ends and deletions".to_owned())),
+        }
     }
 
     /// Drops all writes.

@@ -46,7 +46,7 @@ impl Kv for EmbeddedStore {
 
     async fn set_value(&self, of: &Namespace, new: NewValue) -> Result<Granted<Revision>> {
         let of = of.clone();
-        self.writer.step(new.value.as_bytes().len(), move |steps| steps.set_value(&of, &new)).await
+        self.writer.grow(new.value.as_bytes().len(), move |steps| steps.set_value(&of, &new)).await
     }
 
     async fn delete_value(&self, of: &Namespace, key: &KvKey, expects: Expects) -> Result<Granted<bool>> {
@@ -71,7 +71,7 @@ impl Kv for EmbeddedStore {
         stored_max: u64,
     ) -> Result<SettingAnswer> {
         let (of, name) = (of.clone(), name.clone());
-        self.writer.step(value.len(), move |steps| steps.set_setting(&of, kind, &name, value.clone(), stored_max)).await
+        self.writer.grow(value.len(), move |steps| steps.set_setting(&of, kind, &name, value.clone(), stored_max)).await
     }
 
     async fn unset(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<bool> {

@@ -19,6 +19,7 @@ use crate::{
 use fusebox_system::{clock::Clock, random};
 
 mod cuts;
+mod full;
 mod tasks;
 
 const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };

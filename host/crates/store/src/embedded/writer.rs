@@ -1,7 +1,11 @@
 //! The single writer thread. It takes as many waiting steps as fit into a group, performs them in order, commits them
 //! with one flush of the disk, and only then answers each. Independent of the steps' content.
 
-use std::{sync::Arc, thread, time::Instant};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fusebox_core::time::Millis;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +21,8 @@ const GROUP_MAX: usize = 512;
 /// Size of a group's writes at which no further step is added, in bytes. Bounds memory, the engine's list of changed
 /// pages, and the time of a flush.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Shortest time between two log lines about a full disk, on which every group may fail.
+const FULL_SAID: Duration = Duration::from_secs(60);
 
 /// Step that a caller waits for.
 trait Job: Send {
@@ -48,7 +54,7 @@ impl<T: Send, F: FnMut(&mut Steps<'_>) -> Result<T> + Send> Job for Call<T, F> {
         let answer = match (committed, self.result) {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::Unavailable("the step was not performed".to_owned())),
-            (Err(Error::Unavailable(reason)), _) => Err(Error::Unavailable(reason.clone())),
+            (Err(error @ (Error::Unavailable(_) | Error::Full(_))), _) => Err(error.clone()),
             (Err(error), _) => Err(Error::Unavailable(error.to_string())),
         };
         // The caller may have gone away.
@@ -76,6 +82,22 @@ impl Writer {
         let thread = thread::Builder::new().name("store".to_owned()).spawn(body);
         let thread = thread.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Performs a step that stores about `bytes` bytes more, as [`Self::step`] does.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if the disk has no room for it, and the errors of the step.
+    pub(super) async fn grow<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        mut step: impl FnMut(&mut Steps<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let grown = move |steps: &mut Steps<'_>| {
+            steps.grow(bytes as u64)?;
+            step(steps)
+        };
+        self.step(bytes, grown).await
     }
 
     /// Performs a step that writes about `bytes` bytes; returns when it is durable. The step may be performed several
@@ -114,7 +136,7 @@ fn run(
     written_at: Millis,
 ) {
     let mut memory = Memory::new(written_at);
-    let mut compaction = Compaction::new(engine, Instant::now());
+    let (mut compaction, mut said) = (Compaction::new(engine, Instant::now()), None);
     while let Some(first) = waiting.blocking_recv() {
         let environment = engine.reopen(Instant::now()).and_then(|()| engine.writable());
         let (jobs, committed) = match environment {
@@ -127,7 +149,9 @@ fn run(
         };
         let committed = committed.map(|events| hints.tell(&events));
         if let Err(error) = &committed {
-            tracing::error!(%error, steps = jobs.len(), "a group of steps could not be written");
+            if is_news(error, &mut said, Instant::now()) {
+                tracing::error!(%error, steps = jobs.len(), "a group of steps could not be written");
+            }
             // After a failed flush; fails as long as old reads go on.
             drop(engine.reopen(Instant::now()));
         }
@@ -136,6 +160,18 @@ fn run(
             tracing::error!(%error, "disk space could not be given back");
         }
     }
+}
+
+/// Returns true if the failure of a group is to be logged. `said` is the time of the last line about a full store.
+fn is_news(error: &Error, said: &mut Option<Instant>, now: Instant) -> bool {
+    if !matches!(error, Error::Full(_)) {
+        return true;
+    }
+    let is_due = said.is_none_or(|said| now.saturating_duration_since(said) >= FULL_SAID);
+    if is_due {
+        *said = Some(now);
+    }
+    is_due
 }
 
 /// Performs the first job and those that wait behind it or arrive meanwhile, as far as they fit into a group.
@@ -175,6 +211,15 @@ fn all(first: Box<dyn Job>, waiting: &mut mpsc::Receiver<Box<dyn Job>>) -> Vec<B
 mod tests {
     use super::*;
     use crate::embedded::{engine::Space, open};
+
+    #[test]
+    fn a_full_disk_is_logged_once_a_minute_and_any_other_failure_each_time() {
+        let (mut said, start) = (None, Instant::now());
+        let (full, other) = (Error::Full("a disk".to_owned()), Error::Unavailable("a disk".to_owned()));
+        assert!(is_news(&full, &mut said, start) && !is_news(&full, &mut said, start + FULL_SAID / 2));
+        assert!(is_news(&other, &mut said, start) && is_news(&other, &mut said, start));
+        assert!(is_news(&full, &mut said, start + FULL_SAID));
+    }
 
     /// Waits behind steps that take long, so that the ones submitted meanwhile share a group.
     #[tokio::test]

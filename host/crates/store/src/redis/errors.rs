@@ -39,6 +39,7 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
 /// Converts an error of a call for the caller.
 pub(super) fn told(address: &str, error: &RedisError) -> Error {
     match error.code() {
+        Some("OOM") => Error::Full(format!("Redis at {address} {}", reason(error))),
         Some("WRONGTYPE") => Error::Corrupt(format!("a key at {address} does not have the type that this store uses")),
         _ if lasts(error) => Error::Refused(format!("Redis at {address} {}", reason(error))),
         _ => Error::Unavailable(format!("Redis at {address} {}", reason(error))),
@@ -164,6 +165,7 @@ mod tests {
             assert!(error.to_string().contains(expected), "{error}");
             let lasts = ["NOAUTH", "NOPERM", "WRONGPASS"].iter().any(|code| answer.starts_with(code));
             assert_eq!(error.passes(), !lasts, "{error}");
+            assert_eq!(matches!(error, Error::Full(_)), answer.starts_with("OOM"), "{error}");
         }
         assert!(matches!(told("WRONGTYPE Operation against a key"), Error::Corrupt(_)));
     }

@@ -4,12 +4,17 @@
 //! root. So a kill at any time leaves the last commit, and opening reads nothing but that page. It has no checksums of
 //! its own, therefore each value of the records and blobs ends with one.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
 
 use heed::{CompactionOption, Database, Env, EnvClosingEvent, EnvOpenOptions, MdbError, RoTxn, WithoutTls, types};
 use rustix::process::{Resource, getrlimit};
 
-use super::{FILE, batch::Batch, snapshot::Snapshot};
+use super::{
+    FILE,
+    batch::Batch,
+    reserve::{Extent, Reserve},
+    snapshot::Snapshot,
+};
 use crate::{Error, Result};
 
 /// Address space that the file is mapped into, in bytes: the bound of its size. Costs nothing until it is used.
@@ -31,6 +36,7 @@ const TABLES: [&str; 3] = ["records", "blobs", "index"];
 pub(in crate::embedded) struct Environment {
     env: Env<WithoutTls>,
     tables: [Table; 3],
+    reserve: Arc<Reserve>,
 }
 
 impl Environment {
@@ -64,7 +70,8 @@ impl Environment {
         let tables = [records?, blobs?, index?];
         // Keeps the handles of the tables.
         read.commit().map_err(|error| error.to_string())?;
-        Ok(Self { env, tables })
+        let reserve = Reserve::open(dir).map_err(|error| error.to_string())?;
+        Ok(Self { env, tables, reserve: Arc::new(reserve) })
     }
 
     /// Begins a batch. There is one at a time: another thread's would wait for its end.
@@ -78,8 +85,21 @@ impl Environment {
         Ok(Snapshot { read, tables: self.tables })
     }
 
+    /// Returns the bytes that a batch may store before only those that need no more room go on.
+    pub(in crate::embedded) fn growth(&self) -> Result<u64> {
+        Ok(self.extent()?.growth())
+    }
+
+    /// Returns the extent of the file, and renews its reserve.
+    pub(super) fn extent(&self) -> Result<Extent> {
+        let info = self.env.info();
+        let pages = (info.last_page_number as u64).saturating_add(1);
+        let file = pages.saturating_mul(self.env.stat().page_size.into());
+        self.reserve.extent(self.used_bytes()?, file, info.map_size as u64).map_err(|error| failed(error.into()))
+    }
+
     /// Returns the size of the pages in use, in bytes.
-    pub(super) fn used_bytes(&self) -> Result<u64> {
+    fn used_bytes(&self) -> Result<u64> {
         let read = self.env.read_txn().map_err(failed)?;
         let mut bytes = 0;
         for table in self.tables {
@@ -151,6 +171,11 @@ pub(super) fn is_fatal(error: &heed::Error) -> bool {
     }
 }
 
+/// Returns true for the error of a write that the system performed in part. LMDB gives a failed flush the same one.
+pub(super) fn is_short_write(error: &heed::Error) -> bool {
+    matches!(error, heed::Error::Io(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()))
+}
+
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
@@ -162,11 +187,9 @@ pub(super) fn failed(error: heed::Error) -> Error {
             Error::Corrupt(error.to_string())
         }
         heed::Error::Mdb(MdbError::MapFull) => {
-            Error::Unavailable("the store is full: its file fills the address space that it could get".to_owned())
+            Error::Full("its file fills the address space that it could get".to_owned())
         }
-        heed::Error::Io(error) if is_full(&error) => {
-            Error::Unavailable(format!("the store is full: its disk has no room ({error})"))
-        }
+        heed::Error::Io(error) if is_full(&error) => Error::Full(format!("its disk has no room ({error})")),
         error => Error::Unavailable(error.to_string()),
     }
 }
@@ -214,7 +237,7 @@ mod tests {
         put(&environment, vec![1; 300 << 10]).unwrap();
         assert!(!is_fatal(&heed::Error::Mdb(MdbError::MapFull)));
         let error = put(&environment, vec![2; 900 << 10]).unwrap_err();
-        assert!(matches!(&error, Error::Unavailable(reason) if reason.contains("full")), "{error}");
+        assert!(matches!(error, Error::Full(_)), "{error}");
         let value = environment.snapshot().unwrap().get(Space::Blobs, KEY).unwrap().unwrap();
         assert_eq!((value.len(), value[0]), (300 << 10, 1));
         put(&environment, "small").unwrap();
@@ -226,10 +249,24 @@ mod tests {
         let of = |error: rustix::io::Errno| heed::Error::Io(error.into());
         for full in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::FBIG] {
             assert!(!is_fatal(&of(full)));
-            assert!(matches!(failed(of(full)), Error::Unavailable(reason) if reason.contains("disk has no room")));
+            assert!(matches!(failed(of(full)), Error::Full(reason) if reason.contains("disk has no room")));
         }
         assert!(is_fatal(&of(rustix::io::Errno::IO)));
         assert!(is_fatal(&heed::Error::Mdb(MdbError::Panic)));
+    }
+
+    #[test]
+    fn more_pages_than_lmdb_lists_are_changed_in_one_commit() {
+        const PAGES: u32 = 140_000;
+        let (_dir, environment) = opened(MAP_BYTES);
+        // Each value fills a page of its own; LMDB lists 131,071 and writes others early.
+        let (mut batch, value) = (environment.batch().unwrap(), [7; 2_100]);
+        for n in 0..PAGES {
+            batch.put(Space::Blobs, &n.to_be_bytes(), &value).unwrap();
+        }
+        batch.commit().unwrap();
+        let snapshot = environment.snapshot().unwrap();
+        assert_eq!(snapshot.get(Space::Blobs, &(PAGES - 1).to_be_bytes()).unwrap().unwrap(), &value[..]);
     }
 
     #[test]

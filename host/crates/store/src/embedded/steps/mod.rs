@@ -78,6 +78,11 @@ impl<'a> Steps<'a> {
         result
     }
 
+    /// Takes the room of a step, see [`Group::grow`].
+    pub(super) fn grow(&mut self, bytes: u64) -> Result<()> {
+        self.group.grow(bytes)
+    }
+
     /// Returns true if nothing can be committed before the steps are begun again.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken

@@ -296,7 +296,8 @@ local function requeue_or_fail(c, t, not_before)
   return QUEUED
 end
 
--- Registers a function. Flags: `allow-oom` for calls that free memory or end work, so that a full Redis still drains;
+-- Registers a function. Flags: `allow-oom` for calls that free memory, lease or end work, and for administrative
+-- ones, which are small, so that a full Redis still drains and can be managed;
 -- `no-writes` for reads.
 local function define(name, flags, body)
   redis.register_function { function_name = PREFIX .. name, flags = flags, callback = function(_, args) return body(args) end }

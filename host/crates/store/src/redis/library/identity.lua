@@ -54,7 +54,7 @@ local function read_key(c, id)
   return record[1] and { id, record } or nil
 end
 
-define('add_tenant', {}, function(args)
+define('add_tenant', { 'allow-oom' }, function(args)
   local c = begin(args)
   local by, tenant, most = args[OWN], args[OWN + 1], tonumber(args[OWN + 2])
   local accounts = ACCOUNTS .. c.tag
@@ -99,7 +99,7 @@ end)
 
 -- add_key: arguments are the authority, the key, its lifetime, the limit of keys per tenant, and optionally the key
 -- that it replaces with the time for which that one stays valid.
-define('add_key', {}, function(args)
+define('add_key', { 'allow-oom' }, function(args)
   local c = begin(args)
   local by, id, tenant, scope, name, digest, life, most, old, grace = unpack(args, OWN, OWN + 9)
   -- The same call arrived a second time.

@@ -33,7 +33,7 @@ end
 
 -- Returns 1 if the bytes or the tasks to examine ran out before the tokens, otherwise 0, and the leased tasks. With
 -- `wanted` ids, leases only those, in their order.
-define('lease', {}, function(args)
+define('lease', { 'allow-oom' }, function(args)
   local c = begin(args)
   local tenant, worker, bytes = args[OWN], args[OWN + 1], tonumber(args[OWN + 3])
   local lease_until = padded(c.now + tonumber(args[OWN + 2]))

@@ -12,7 +12,7 @@ use fusebox_harness::{eventually, redis::RedisServer};
 
 use super::{Access, OPTIONS, On, node, on};
 use crate::{
-    Error, Finish, Finished, NewTask, Options, Queue as _, Renewal, Store, Tasks as _, Verdict, Wakeups as _,
+    Error, Finish, Finished, NewTask, Options, Queue as _, Store, Tasks as _, Verdict, Wakeups as _,
     conformance::{accept, cancel, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, tenant},
     redis::{RedisStore, link::Patience},
 };
@@ -104,37 +104,6 @@ async fn a_server_that_hangs_is_not_waited_for() {
     subject.server.resume().unwrap();
     recovered(&subject.store).await;
     assert!(subject.store.task(&tenant, task).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn a_full_server_refuses_work_and_still_ends_what_it_has() {
-    let subject = impatient_node(&["--maxmemory", "24mb"]).await;
-    let tenant = tenant("acme");
-    let function = register(&subject, &tenant, "f").await;
-    let running = accept(&subject, new_task(&subject, &function)).await;
-    let leased = lease_one(&subject, &tenant).await;
-    let large = || NewTask { input: vec![7; 1 << 20].into(), ..new_task(&subject, &function) };
-    let mut accepted = Vec::new();
-    let reason = loop {
-        assert!(accepted.len() < 40, "24 MB cannot hold 40");
-        let new = large();
-        let id = new.id;
-        match subject.store.accept(vec![new]).await {
-            Ok(_) => accepted.push(id),
-            Err(Error::Unavailable(reason)) => break reason,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    assert!(reason.contains("maxmemory"), "{reason}");
-    assert_eq!(subject.store.renew(vec![claim(&leased)], 1_000).await.unwrap(), [Renewal::Renewed]);
-    assert_eq!(finish(&subject, claim(&leased), end("out")).await, Finished::Ended(Status::Completed));
-    assert!(subject.store.result(&tenant, running).await.unwrap().is_some());
-    subject.store.tick().await.unwrap();
-    for task in accepted.drain(..3) {
-        cancel(&subject, &tenant, task).await;
-    }
-    let small = || async { subject.store.accept(vec![new_task(&subject, &function)]).await.ok() };
-    eventually("room", RECOVERY, small).await.unwrap();
 }
 
 #[tokio::test]

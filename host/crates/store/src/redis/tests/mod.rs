@@ -16,6 +16,7 @@ pub(super) mod calls;
 mod cluster;
 mod faults;
 mod format;
+mod full;
 mod guarded;
 mod kills;
 mod loss;
