@@ -26,6 +26,7 @@
 //! | `tls` | https with a custom certificate that is renewed at run time |
 //! | `upgrade` | mixed releases, changing tokens, the first key, goodbyes |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
+//! | `shards` | the same around three Redis servers without a Cluster |
 //! | `keys` | API keys and tenants: the first key, revoked keys, no secret in a log |
 #![expect(
     clippy::unwrap_used,
@@ -57,6 +58,7 @@ mod main_job;
 mod modes;
 mod quotas;
 mod redis;
+mod shards;
 mod sleepers;
 mod tls;
 mod upgrade;
