@@ -7,15 +7,17 @@
 //! | `place` | a store to measure: a directory, or a Redis server |
 //! | `costs` | costs of each step in Redis, as the server counts them |
 //! | `embedded` | costs of each step in the embedded store |
+//! | `queued` | memory, disk space and opening of the embedded store with a deep queue |
 //!
 //! Run by `cargo bench --workspace --bench store`: about 6 minutes, 4 GB on disk, and 3 GB of memory for Redis. `--
 //! --smoke` for a short run, `-- --much N` for another number of queued tasks and results, `-- --costs` for the costs of
-//! each step alone.
+//! each step alone, `-- --queued N` for the embedded store with N queued tasks, before and after a kill.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 mod costs;
 mod embedded;
 mod place;
+mod queued;
 mod steps;
 
 use std::time::{Duration, Instant};
@@ -53,6 +55,14 @@ fn main() -> anyhow::Result<()> {
         plan.much = args.get(at + 1).context("--much needs a number")?.parse()?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(at) = args.iter().position(|arg| arg == queued::FILLS) {
+        let (tasks, dir) = args.get(at + 1).zip(args.get(at + 2)).context("a number and a directory are missing")?;
+        return runtime.block_on(queued::fill(tasks.parse()?, dir.as_ref()));
+    }
+    if let Some(at) = args.iter().position(|arg| arg == "--queued") {
+        let tasks = args.get(at + 1).context("--queued needs a number")?.parse()?;
+        return runtime.block_on(queued::queued(tasks));
+    }
     if args.iter().any(|arg| arg == "--costs") {
         let rounds = plan.rounds.min(3);
         runtime.block_on(embedded::costs(rounds, 20_000))?;

@@ -102,7 +102,8 @@ fn embedded(home: &Path) -> anyhow::Result<Arc<EmbeddedStore>> {
     Ok(Arc::new(EmbeddedStore::open(&home.join("store"), Clock::System)?))
 }
 
-fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
+/// Returns the size of the files below a directory, in bytes.
+pub(crate) fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
