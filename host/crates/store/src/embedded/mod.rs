@@ -138,6 +138,17 @@ impl EmbeddedStore {
         }
     }
 
+    /// Copies the state of one moment into the directory `to`, which must be empty or missing; it is a store of its own.
+    /// Reads and writes go on meanwhile, and the file grows by what they write. The copy is durable when this returns;
+    /// after an error or a kill there is none.
+    ///
+    /// # Errors
+    /// [`super::Error::Open`] if the directory cannot be used, and those of a read.
+    pub async fn snapshot(&self, to: &Path) -> Result<()> {
+        let to = to.to_owned();
+        self.reads.aside(move |reads| reads.copy(&to)).await
+    }
+
     /// Returns the size of the store on disk, in bytes.
     ///
     /// # Errors

@@ -61,6 +61,38 @@ pub(super) fn layout(dir: &Path) -> Result<Option<String>> {
     }
 }
 
+/// Copies a store into the directory `to`, which must be empty or missing. It has the copy once all of that is durable,
+/// and until then nothing.
+pub(super) fn copy(engine: &Engine, to: &Path) -> Result<()> {
+    let failed = |reason: String| Error::Open { path: to.display().to_string(), reason };
+    let unusable = |error: io::Error| failed(advised(&error));
+    match fs::read_dir(to).map(|mut entries| entries.next().is_some()) {
+        Ok(false) => {}
+        Ok(true) => return Err(failed("it is not empty: choose another directory".to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    let from = engine.dir().parent().unwrap_or_else(|| engine.dir());
+    let text = marker(from).map_err(failed)?.ok_or_else(|| failed("the store has no layout".to_owned()))?;
+    let layout = Marker::read(&text).map_err(failed)?;
+    let (Some(home), Some(name)) = (to.parent(), to.file_name()) else {
+        return Err(failed("it has no name: choose another directory".to_owned()));
+    };
+    let home = if home.as_os_str().is_empty() { Path::new(".") } else { home };
+    let mut part = name.to_owned();
+    part.push(".new");
+    let part = home.join(part);
+    // A leftover of a copy that was killed.
+    match fs::remove_dir_all(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(error)),
+        _ => {}
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(part.join("db")).map_err(unusable)?;
+    engine.copy_into(&part.join("db"))?;
+    write_marker(&part, &layout).map_err(failed)?;
+    fs::rename(&part, to).and_then(|()| sync(home)).map_err(unusable)
+}
+
 /// Decision about a directory.
 enum Joined {
     /// It has a store, whose marker is to be replaced if there is another.

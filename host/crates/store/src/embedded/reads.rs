@@ -1,7 +1,7 @@
 //! Reads of the committed state, directly from the engine and concurrent with the writer. Each read sees one snapshot.
 //! Independent of the steps.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -17,6 +17,7 @@ use quick_cache::sync::Cache;
 use super::{
     engine::{Engine, Entry, Snapshot, Space},
     keys::{self, Key, Origin, Place},
+    open,
     records::{self, Carried, Counters, FunctionRecord, Named, Piece},
 };
 use crate::{Backlog, Error, FunctionRef, Page, PageRequest, Result, Room, TaskResult};
@@ -226,6 +227,11 @@ impl Reads {
         let bytes = self.engine.snapshot()?.get(Space::Records, &keys::counters(tenant))?;
         let counters = bytes.map(|bytes| records::decode::<Counters>("a tenant's counters", &bytes)).transpose()?;
         Ok(counters.unwrap_or_default().stored_bytes)
+    }
+
+    /// Copies the store into a directory, see [`super::EmbeddedStore::snapshot`].
+    pub(super) fn copy(&self, to: &Path) -> Result<()> {
+        open::copy(&self.engine, to)
     }
 
     /// Returns the size of the store on disk, in bytes.

@@ -20,6 +20,7 @@ use fusebox_system::{clock::Clock, random};
 
 mod cuts;
 mod full;
+mod snapshot;
 mod tasks;
 
 const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };
