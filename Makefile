@@ -83,12 +83,12 @@ peers: setup-peers build guests ## measures Fusebox beside other queues and host
 	$(say) "Measuring (requires an idle machine)"
 	@python3 benches/peers/peers.py $(PEERS)
 
-chaos: setup-test build ## kills parts of real clusters 1,000 times, with 400 other faults (about 45 minutes)
+chaos: setup-test build ## kills parts of real clusters 1,000 times, with 800 other faults (about 70 minutes)
 	$(say) "Killing (each mode prints a report; a history that breaks a guarantee is kept)"
 	target/release/fusebox chaos --rounds 340 --tasks 34000 --faults kill
 	$(say) "Injecting all kinds of faults, on both stores"
-	target/release/fusebox chaos --rounds 67 --tasks 6700
-	target/release/fusebox chaos --rounds 67 --tasks 6700 --store embedded
+	target/release/fusebox chaos --rounds 134 --tasks 13400
+	target/release/fusebox chaos --rounds 134 --tasks 13400 --store embedded
 	$(say) "Cutting the power of an embedded store at every flush"
 	FUSEBOX_CUTS=200 cargo test --release --workspace --lib tests::cuts::what
 

@@ -91,6 +91,12 @@ fn clocks_that_are_set_cost_no_run() {
     costs_nothing("--store embedded --mode local --rounds 6 --tasks 100 --faults clock --seed 9", "clock_set", 6);
 }
 
+#[test]
+fn full_stores_cost_no_run() {
+    costs_nothing("--mode pull --rounds 8 --tasks 200 --faults full --seed 10", "filled", 8);
+    costs_nothing("--store embedded --mode local --rounds 6 --tasks 100 --faults full --seed 11", "filled", 6);
+}
+
 /// Leases in Redis go by its own clock: a step of that is a fault with a price, which is seen. So clocks are set, and the
 /// check for what that costs can fail.
 #[test]

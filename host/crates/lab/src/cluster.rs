@@ -111,6 +111,12 @@ pub(super) struct Cluster {
 }
 
 impl Role {
+    /// True if the part's own memory or disk keeps the tasks. A host keeps them where there is no Redis, and is the only
+    /// part of its role then.
+    pub(super) const fn keeps_tasks(self) -> bool {
+        matches!(self, Self::Redis | Self::Host)
+    }
+
     /// Name of the role in output.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -153,6 +159,11 @@ impl Shape {
         ];
         let parts = counts.into_iter().flat_map(|(role, count)| (1..=count).map(move |number| Part { role, number }));
         parts.collect()
+    }
+
+    /// Returns the directory of a part's data.
+    fn data(&self, part: Part) -> PathBuf {
+        self.home.join(part.to_string())
     }
 
     /// True if killing a process of this role can interrupt a run.
@@ -269,7 +280,7 @@ impl Ports {
 
     /// Returns the command that starts a part.
     fn start(&self, shape: &Shape, rig: &Rig, part: Part) -> Start {
-        let data = shape.home.join(part.to_string());
+        let data = shape.data(part);
         let modules = shape.modules.as_ref().unwrap_or(&data).display();
         let (mode, slots, port) = (shape.mode.as_str(), shape.slots, self.of(part.role, part.number));
         let asked = self.asks(shape, part).map_or(0, |(_, port)| rig.way(part).unwrap_or(port));

@@ -1,4 +1,4 @@
-//! Checks faults that must cost nothing but time: lost answers and changed clocks. They lose no run, and the store's
+//! Checks faults that must cost nothing but time: lost answers, changed clocks and full stores. They lose no run, and the store's
 //! times never come from another process's clock.
 
 use std::collections::BTreeMap;
@@ -21,15 +21,19 @@ pub(super) fn check(history: &[Entry], book: &Book<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Finds runs that were in progress when such a fault occurred alone, and did not end; if only clocks were changed, any
-/// lost run.
+/// Finds runs that were in progress when such a fault occurred alone, and did not end; if only clocks were changed and
+/// stores full, any lost run.
 fn lost_runs<'a>(history: &'a [Entry], book: &'a Book<'_>) -> BTreeMap<&'a str, Finding> {
     let mut found = BTreeMap::new();
     for (round, part, fault, running) in struck(history).filter(|(_, _, fault, _)| fault.kind.is_harmless()) {
         for (id, attempt) in running {
             let end = book.tasks.get(id.as_str()).and_then(|task| task.end());
             if let Some(end) = end.filter(|end| attempts(end, fault.kind) > *attempt) {
-                let did = if fault.kind == Kind::Clock { "set the clock of" } else { "lost the answers to" };
+                let did = match fault.kind {
+                    Kind::Clock => "set the clock of",
+                    Kind::Full => "filled the store of",
+                    _ => "lost the answers to",
+                };
                 let what = format!(
                     "task {id} was at attempt {attempt} when round {round} {did} {part}, and ended with attempt {}",
                     end.attempt
@@ -39,11 +43,13 @@ fn lost_runs<'a>(history: &'a [Entry], book: &'a Book<'_>) -> BTreeMap<&'a str, 
         }
     }
     let mut kinds = struck(history).map(|(_, _, fault, _)| fault.kind).peekable();
-    if kinds.peek().is_some() && kinds.all(|kind| kind == Kind::Clock) {
+    if kinds.peek().is_some() && kinds.all(|kind| matches!(kind, Kind::Clock | Kind::Full)) {
         for (id, task) in book.accepted() {
             if let Some(end) = task.end().filter(|end| end.attempt > 1) {
-                let what =
-                    format!("task {id} ended with attempt {}, and the only faults were changed clocks", end.attempt);
+                let what = format!(
+                    "task {id} ended with attempt {}, and the only faults were changed clocks and full stores",
+                    end.attempt
+                );
                 found.entry(id).or_insert_with(|| Rule::LostRun.broken(id, what));
             }
         }

@@ -20,6 +20,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use fusebox_faults::small_disk::SmallDisk;
 use fusebox_system::random;
 use fusebox_ui::{self as ui, OutputFormat};
 
@@ -61,9 +62,10 @@ const HISTORY: &str = "history.jsonl";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A round is one strike: a process is killed and restarted, paused for some seconds, or terminated; answers to its requests
-are lost in a proxy; or its wall clock is changed, by a preloaded library (which requires a C compiler, `cc`). The clock of
-Redis is changed only with --parts redis: leases follow it, and the effect is reported. The same seed gives the same rounds
-and the same tasks. Exit code 1 if the history breaks a guarantee; the history is then kept.")]
+are lost in a proxy; its wall clock is changed, by a preloaded library (which requires a C compiler, `cc`); or its store
+is full for some seconds: `maxmemory` of Redis is reached, or the disk of an embedded store, a small one in memory (which
+requires the right to mount; nothing of it is kept). The clock of Redis is changed only with --parts redis: leases follow
+it, and the effect is reported. The same seed gives the same rounds and the same tasks. Exit code 1 if the history breaks a guarantee; the history is then kept.")]
 pub struct ChaosArgs {
     /// How workers receive attempts
     #[arg(long, value_enum, default_value_t = Modes::All, value_name = "MODE")]
@@ -88,7 +90,7 @@ pub struct ChaosArgs {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "kill,pause,terminate,answers,clock",
+        default_value = "kill,pause,terminate,answers,clock,full",
         value_name = "KINDS"
     )]
     faults: Vec<Kind>,
@@ -188,21 +190,43 @@ impl ChaosArgs {
         let nodes = if redis.is_some() { NODES } else { 0 };
         let (workers, slots) = (WORKERS, SLOTS);
         let mut kinds = self.faults.clone();
+        let is_asked_for = |role| self.parts.is_empty() || self.parts.contains(&role);
         // One process on its own store connects to no other part.
         kinds.retain(|kind| *kind != Kind::Answers || redis.is_some() || mode != Mode::Local);
         anyhow::ensure!(
             !kinds.is_empty(),
             "one process on the embedded store has no connections, so no answer can be lost"
         );
-        let rigged = Rigged { answers: kinds.contains(&Kind::Answers), clocks: kinds.contains(&Kind::Clock) };
+        if kinds.contains(&Kind::Full) {
+            let keeper = if redis.is_some() { Role::Redis } else { Role::Host };
+            let possible = match is_asked_for(keeper) {
+                true => redis.map_or_else(try_small_disk, |_| Ok(())),
+                false => Err(anyhow::anyhow!("none of these parts keeps the tasks")),
+            };
+            if let Err(why) = possible {
+                kinds.retain(|kind| *kind != Kind::Full);
+                anyhow::ensure!(!kinds.is_empty(), "no store can be full: {why:#}");
+                ui::note(format!("No store is full in this run: {why:#}"));
+            }
+        }
+        let rigged = Rigged {
+            answers: kinds.contains(&Kind::Answers),
+            clocks: kinds.contains(&Kind::Clock),
+            full: kinds.contains(&Kind::Full),
+        };
         let (modules, home) = (None, home.to_owned());
         let shape = Shape { program, mode, redis, nodes, workers, slots, modules, rigged, home };
-        let is_asked_for = |role| self.parts.is_empty() || self.parts.contains(&role);
         let parts: Vec<_> = shape.parts().into_iter().filter(|part| is_asked_for(part.role)).collect();
         anyhow::ensure!(!parts.is_empty(), "there are no such parts in mode {} on this store", mode.as_str());
         let plan = Plan { seed, rounds: self.rounds, parts, kinds };
         Ok(Run { shape, plan, tasks: self.tasks, time_limit: self.time_limit })
     }
+}
+
+/// Checks that this machine allows a small disk.
+fn try_small_disk() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    SmallDisk::mount(dir.path(), 1 << 20).map(drop)
 }
 
 impl Modes {

@@ -147,6 +147,7 @@ impl Nemesis {
             Kind::Terminate => Ok(()),
             Kind::Answers => self.cluster.rig.lose_answers(part),
             Kind::Clock => self.cluster.rig.set_clock(part, fault.ahead_ms),
+            Kind::Full => self.cluster.rig.fill(part),
         };
         self.recorder.record(asked_us, struck);
         let done = match done {
@@ -160,6 +161,7 @@ impl Nemesis {
             (Ok(()), Kind::Pause) => process.signal(Signal::CONT),
             (Ok(()), Kind::Answers) => self.cluster.rig.find_answers(part),
             (Ok(()), Kind::Clock) => Ok(()),
+            (Ok(()), Kind::Full) => self.cluster.rig.free(part),
             // A worker only becomes ready once it joins a dispatcher, which may be down too.
             (Ok(()), _) if part.role == Role::Worker => process.spawn(),
             (Ok(()), _) => process.restart(READY).await,

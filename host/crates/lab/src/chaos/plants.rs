@@ -304,6 +304,7 @@ const BUGS: &[Bug] = &[
     }),
     ("a clock that is set costs a run", Rule::LostRun, |h| make_harmless(h, Kind::Clock)),
     ("lost answers cost a run", Rule::LostRun, |h| make_harmless(h, Kind::Answers)),
+    ("a full store costs a run", Rule::LostRun, |h| make_harmless(h, Kind::Full)),
     ("a run is lost where nothing was done but clocks set", Rule::LostRun, |h| {
         h.iter_mut().for_each(|entry| {
             if let Event::Struck { fault, alone, running, .. } = &mut entry.event {

@@ -55,6 +55,8 @@ pub(super) struct Strikes {
     pub(super) answers_lost: u64,
     /// Times that its clock was changed.
     pub(super) clock_set: u64,
+    /// Times that its store was full.
+    pub(super) filled: u64,
     /// Longest time from a restart until it was ready.
     pub(super) ready_ms_max: u64,
 }
@@ -96,6 +98,7 @@ impl Report {
                     Kind::Terminate => strikes.terminated += 1,
                     Kind::Answers => strikes.answers_lost += 1,
                     Kind::Clock => strikes.clock_set += 1,
+                    Kind::Full => strikes.filled += 1,
                 }
             }
             Event::Back { part, .. } => {
@@ -125,8 +128,17 @@ impl Report {
     pub(super) fn table(&self) -> String {
         let Self { what, seed, seconds, rounds, .. } = self;
         let slowest = self.slowest();
-        let struck =
-            ["PART", "KILLED", "PAUSED", "TERMINATED", "ANSWERS LOST", "CLOCK SET", "READY IN", "RECOVERED IN"];
+        let struck = [
+            "PART",
+            "KILLED",
+            "PAUSED",
+            "TERMINATED",
+            "ANSWERS LOST",
+            "CLOCK SET",
+            "FILLED",
+            "READY IN",
+            "RECOVERED IN",
+        ];
         let mut table = Table::new(struck);
         for (role, strikes) in &self.strikes {
             let recovered = slowest.get(role).map(|slowest| match slowest.took_ms {
@@ -140,6 +152,7 @@ impl Report {
                 strikes.terminated.to_string(),
                 strikes.answers_lost.to_string(),
                 strikes.clock_set.to_string(),
+                strikes.filled.to_string(),
                 // A worker is not awaited after its start: the dispatcher that it joins may be down.
                 if *role == Role::Worker { String::new() } else { format!("{} ms", strikes.ready_ms_max) },
                 recovered.unwrap_or_default(),

@@ -17,6 +17,8 @@ const DOWN_MS: [u64; 2] = [0, 800];
 const PAUSE_MS: [u64; 2] = [1_000, 6_000];
 /// Range of lost answers: longer than a step of a store takes, shorter than a lease.
 const LOST_MS: [u64; 2] = [200, 3_000];
+/// Range of a full store: up to longer than the host takes to notice.
+const FULL_MS: [u64; 2] = [500, 4_000];
 /// Largest error of a clock, in milliseconds: seconds, minutes, hours.
 const WRONG_MS: [u64; 3] = [5_000, 300_000, 6 * 3_600_000];
 /// Every so many rounds one runs alone, so that its recovery can be timed, or its cost observed.
@@ -40,12 +42,14 @@ pub enum Kind {
     Answers,
     /// Its wall clock is changed by up to six hours, forward or back, and stays so.
     Clock,
+    /// Its store has no room for 0.5 to 4 seconds: `maxmemory` of Redis is reached, or the disk is full.
+    Full,
 }
 
 impl Kind {
     /// True if the fault may cost only time, and no run.
     pub(super) const fn is_harmless(self) -> bool {
-        matches!(self, Self::Answers | Self::Clock)
+        matches!(self, Self::Answers | Self::Clock | Self::Full)
     }
 }
 
@@ -114,15 +118,21 @@ impl Plan {
                 Kind::Pause => round.fault.away_ms = dice.between(PAUSE_MS),
                 Kind::Answers => round.fault.away_ms = dice.between(LOST_MS),
                 Kind::Clock => round.fault.ahead_ms = dice.wrong_ms(),
+                Kind::Full => round.fault.away_ms = dice.between(FULL_MS),
             }
         }
         round
     }
 
     /// Returns the roles that a kind of fault can strike. The clock of Redis is changed only if nothing else is struck,
-    /// to show that its effect is found: leases follow that clock and need not survive its jumps.
+    /// to show that its effect is found: leases follow that clock and need not survive its jumps. Only what keeps the
+    /// tasks can be full.
     fn meet(&self, kind: Kind, roles: &[Role]) -> Vec<Role> {
-        let is_met = |role: &&Role| kind != Kind::Clock || **role != Role::Redis || roles == [Role::Redis];
+        let is_met = |role: &&Role| match kind {
+            Kind::Clock => **role != Role::Redis || roles == [Role::Redis],
+            Kind::Full => role.keeps_tasks(),
+            _ => true,
+        };
         roles.iter().filter(is_met).copied().collect()
     }
 
@@ -173,7 +183,7 @@ impl Dice {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 5] = [Kind::Kill, Kind::Pause, Kind::Terminate, Kind::Answers, Kind::Clock];
+    const KINDS: [Kind; 6] = [Kind::Kill, Kind::Pause, Kind::Terminate, Kind::Answers, Kind::Clock, Kind::Full];
 
     fn plan(seed: u64, rounds: u32) -> Plan {
         let roles = [(Role::Redis, 1), (Role::Rest, 2), (Role::Dispatcher, 2), (Role::Worker, 3)];
@@ -194,7 +204,12 @@ mod tests {
             for kind in KINDS {
                 let met = |round: &&Round| round.parts.contains(&part) && round.fault.kind == kind;
                 let meets = rounds.iter().any(|round| met(&round));
-                assert_eq!(meets, kind != Kind::Clock || part.role != Role::Redis, "{part} and {kind:?}");
+                let expected = match kind {
+                    Kind::Clock => part.role != Role::Redis,
+                    Kind::Full => part.role == Role::Redis,
+                    _ => true,
+                };
+                assert_eq!(meets, expected, "{part} and {kind:?}");
             }
         }
         let alone = rounds.iter().filter(|round| round.alone && round.fault.kind.is_harmless());

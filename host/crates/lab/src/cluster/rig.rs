@@ -1,18 +1,21 @@
-//! Fault injection beyond signals: a proxy in front of each part that another one connects to, and a separate wall
-//! clock for each process.
+//! Fault injection beyond signals: a proxy in front of each part that another one connects to, a separate wall clock for
+//! each process, and a store whose room can be used up.
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use fusebox_faults::{
     proxy::{Faults, Proxy},
+    small_disk::SmallDisk,
     wall_clock::{Library, WallClock},
 };
 
-use super::{Part, Ports, Role, Shape};
+use super::{HOST, Part, Ports, Role, Shape};
 
 /// Faults that can be injected into a cluster.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,13 +24,25 @@ pub(crate) struct Rigged {
     pub(crate) answers: bool,
     /// Clocks can be changed.
     pub(crate) clocks: bool,
+    /// The store can be full.
+    pub(crate) full: bool,
 }
+
+/// Size of the disk of an embedded store that can be full, in bytes: large enough for all tasks of a run, small enough
+/// for this machine's memory.
+const DISK_BYTES: u64 = 128 << 20;
+/// Longest wait for an answer of Redis.
+const REDIS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Fault injection for a cluster.
 pub(crate) struct Rig {
     /// For each connecting part: the part it connects to, and the proxy in between.
     wires: BTreeMap<Part, (Part, Proxy)>,
     clocks: BTreeMap<Part, WallClock>,
+    /// Disk of the embedded store. Dropped with what is on it.
+    disk: Option<SmallDisk>,
+    /// Address of Redis, if there is one.
+    redis: Option<SocketAddr>,
 }
 
 impl Rig {
@@ -36,7 +51,13 @@ impl Rig {
     /// # Errors
     /// Fails if no port is free for a proxy, or no C compiler is installed for the clocks.
     pub(super) fn set_up(shape: &Shape, ports: &Ports) -> anyhow::Result<Self> {
-        let mut rig = Self { wires: BTreeMap::new(), clocks: BTreeMap::new() };
+        let redis = shape.redis.map(|_| (Ipv4Addr::LOCALHOST, ports.of(Role::Redis, 1)).into());
+        let mut rig = Self { wires: BTreeMap::new(), clocks: BTreeMap::new(), disk: None, redis };
+        if shape.rigged.full && redis.is_none() {
+            let data = shape.data(HOST);
+            std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
+            rig.disk = Some(SmallDisk::mount(&data, DISK_BYTES)?);
+        }
         for part in shape.parts().into_iter().filter(|_| shape.rigged.answers) {
             if let Some((asked, port)) = ports.asks(shape, part) {
                 rig.wires.insert(part, (asked, Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?));
@@ -92,6 +113,30 @@ impl Rig {
         })
     }
 
+    /// Uses up the room of a part's store: of Redis by a `maxmemory` that it exceeds.
+    ///
+    /// # Errors
+    /// Fails if the part keeps no tasks, or Redis does not obey.
+    pub(crate) fn fill(&self, part: Part) -> anyhow::Result<()> {
+        match (&self.disk, self.redis) {
+            (Some(disk), _) if part == HOST => disk.fill(),
+            (_, Some(redis)) if part.role == Role::Redis => set_maxmemory(redis, "1mb"),
+            _ => anyhow::bail!("{part} has no store that can be full"),
+        }
+    }
+
+    /// Gives room back to a part's store.
+    ///
+    /// # Errors
+    /// Fails as [`Rig::fill`] does.
+    pub(crate) fn free(&self, part: Part) -> anyhow::Result<()> {
+        match (&self.disk, self.redis) {
+            (Some(disk), _) if part == HOST => disk.free(),
+            (_, Some(redis)) if part.role == Role::Redis => set_maxmemory(redis, "0"),
+            _ => anyhow::bail!("{part} has no store that can be full"),
+        }
+    }
+
     /// Applies `act` to each proxy of a part, with true if the part is the connecting side.
     fn each_wire(&self, part: Part, act: impl Fn(&Proxy, bool)) -> anyhow::Result<()> {
         let wires = self.wires.iter().filter(|(asker, (asked, _))| [*asker, asked].contains(&&part));
@@ -107,4 +152,15 @@ impl Rig {
     pub(crate) fn set_clock(&self, part: Part, ahead_ms: i64) -> anyhow::Result<()> {
         self.clocks.get(&part).with_context(|| format!("{part} has no clock of its own"))?.set(ahead_ms)
     }
+}
+
+/// Sets the bound of Redis' memory; 0 is none.
+fn set_maxmemory(redis: SocketAddr, bytes: &str) -> anyhow::Result<()> {
+    let mut connection = TcpStream::connect_timeout(&redis, REDIS_PATIENCE)?;
+    connection.set_read_timeout(Some(REDIS_PATIENCE))?;
+    connection.write_all(format!("CONFIG SET maxmemory {bytes}\r\n").as_bytes())?;
+    let mut answer = [0; 5];
+    connection.read_exact(&mut answer).context("Redis does not answer")?;
+    anyhow::ensure!(answer == *b"+OK\r\n", "Redis does not set maxmemory: {}", String::from_utf8_lossy(&answer));
+    Ok(())
 }
