@@ -15,8 +15,8 @@
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | framing between this program's own processes |
 //! | [`text`] | decoding of text from other systems |
-//! | [`skew`], [`loss`] | offset between the store's clock and this machine's; detection of a store that lost its data
-//! |
+//! | [`skew`], [`loss`] | offset between the store's clock and this machine's; detection of a store that lost its data |
+//! | [`store_room`] | what happens while the store is nearly full |
 
 pub mod cli;
 pub mod dispatch;
@@ -31,6 +31,7 @@ pub mod node;
 pub mod rest;
 pub mod secrets;
 pub mod skew;
+pub mod store_room;
 pub mod telemetry;
 pub mod tenancy;
 pub mod text;

@@ -251,6 +251,10 @@ fn doctor_understands_each_store_and_leaves_nothing() {
         findings.as_array().unwrap().iter().find(|finding| finding["what"] == "store").unwrap().clone()
     };
     let found = store(&format!("redis://me:hunter2@127.0.0.1:{}", redis.port()), home.path());
+    assert_eq!(found["verdict"], "warning", "{found}");
+    assert!(found.to_string().contains("set maxmemory"), "{found}");
+    redis.command(&["CONFIG", "SET", "maxmemory", "1gb"]).unwrap();
+    let found = store(&format!("redis://me:hunter2@127.0.0.1:{}", redis.port()), home.path());
     assert_eq!(found["verdict"], "ok", "{found}");
     assert_eq!(redis.command(&["DBSIZE"]).unwrap(), "0");
     assert_eq!(redis.command(&["FUNCTION", "LIST"]).unwrap(), "", "no library is loaded");

@@ -21,6 +21,7 @@
 //! | `links` | network faults between a dispatcher and a worker |
 //! | `modes` | push and pull: workers in separate processes |
 //! | `redis` | a Redis that starts late, refuses, or comes back empty |
+//! | `full` | a Redis at its `maxmemory`, and a full disk |
 //! | `quotas` | quotas of tenants, and fairness between them |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a custom certificate that is renewed at run time |
@@ -47,6 +48,7 @@ mod cluster;
 mod egress;
 mod examples;
 mod faults;
+mod full;
 mod fuse;
 mod hostile;
 mod isolate;

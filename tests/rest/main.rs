@@ -16,6 +16,7 @@
 //! | `raw` | over sockets, in raw bytes: every request is answered, malformed ones with the reason |
 //! | `crowd` | over sockets: connections of one tenant leave room for others, health checks and the operator |
 //! | `quotas` | quotas of tenants; each refusal states when to retry |
+//! | `stored`, `full` | the quota of stored bytes; a store without room |
 //! | `idempotency` | a repeated request with its key leads to the same task |
 //! | `batch` | each item of a batch has its own result |
 //! | `waits` | the end of a task wakes requests that wait for any or all of several tasks |
@@ -41,6 +42,7 @@ mod connections;
 mod crowd;
 mod document;
 mod events;
+mod full;
 mod hand;
 mod http2;
 mod idempotency;

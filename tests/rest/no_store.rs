@@ -72,7 +72,10 @@ impl Usage for NoStore {
     async fn stored_bytes(&self, _: &TenantId) -> Result<u64> {
         no()
     }
-    async fn room(&self) -> Result<Room> {
+    async fn holdings(&self, _: &[TenantId]) -> Result<Holdings> {
+        no()
+    }
+    async fn room(&self) -> Result<Vec<Room>> {
         no()
     }
 }

@@ -86,7 +86,7 @@ async fn an_end_is_saved_beyond_the_quota_and_a_retry_of_it_is_refused() {
 #[tokio::test]
 async fn no_more_than_half_of_the_store_is_one_tenants() {
     let rest = Rest::new(Slots::Echo);
-    let room = rest.store.room().await.unwrap().total_bytes;
+    let room = fusebox_core::room::total_bytes(&rest.store.room().await.unwrap());
     let may = |shown: Value| shown["may"]["stored_bytes"].as_u64().unwrap();
     let own = set_quotas(&rest, json!({"stored_bytes": room})).await.json();
     assert_eq!((may(own.clone()), &own["set"]["stored_bytes"]), (room / 2, &json!(room)));

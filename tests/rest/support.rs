@@ -67,6 +67,8 @@ pub(crate) struct Rest {
     router: Router,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) readiness: Readiness,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) quotas: Arc<QuotaBook>,
     /// Cancelled when the node stops accepting connections.
     pub(crate) closing: CancellationToken,
     _home: TempDir,
@@ -98,6 +100,12 @@ impl Rest {
         let home = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
         Self::with_store(store, slots, home)
+    }
+
+    /// Keeps the store in a folder of the test.
+    pub(crate) fn with_store_in(folder: &Path) -> Self {
+        let store = Arc::new(EmbeddedStore::open(folder, Clock::System).unwrap());
+        Self::with_store(store, Slots::Echo, tempfile::tempdir().unwrap())
     }
 
     pub(crate) fn without_store() -> Self {
@@ -138,7 +146,7 @@ impl Rest {
     }
 
     fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors, clock: Clock, room: Room) -> Self {
-        let metrics = Arc::new(Metrics::new(1));
+        let (metrics, quotas) = (Arc::new(Metrics::new(1)), QuotaBook::new(store.clone()));
         let (readiness, closing) = (Readiness::new(), CancellationToken::new());
         readiness.ready();
         let app = App {
@@ -147,10 +155,10 @@ impl Rest {
             modules: Modules::new(sandbox(home.path()), metrics.clone()),
             invoker: Arc::new(slots),
             clock,
-            metrics,
+            metrics: metrics.clone(),
             readiness: readiness.clone(),
             secrets: Some(SecretsKey::read_or_make(&home.path().join("secrets.key")).unwrap()),
-            meter: Meter::new(QuotaBook::new(store.clone())),
+            meter: Meter::new(quotas.clone()),
             denials: Denials::default(),
             room,
             closing: closing.clone(),
@@ -162,7 +170,7 @@ impl Rest {
                 is_tls: false,
             },
         };
-        Self { router: rest::router(app), store, readiness, closing, _home: home }
+        Self { router: rest::router(app), store, readiness, metrics, quotas, closing, _home: home }
     }
 
     pub(crate) fn router(&self) -> Router {

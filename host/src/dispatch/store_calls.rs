@@ -92,7 +92,10 @@ impl HostCalls for StoreHostCalls {
 }
 
 fn unavailable(error: fusebox_store::Error) -> Refusal {
-    tracing::warn!(%error, "the store does not answer a host call");
+    // A full store is in the log once a minute.
+    if !matches!(error, fusebox_store::Error::Full(_)) {
+        tracing::warn!(%error, "the store does not answer a host call");
+    }
     Refusal::Unavailable
 }
 

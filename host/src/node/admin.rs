@@ -115,7 +115,7 @@ impl Vitals for OwnVitals {
                 if let Some(store) = &self.store {
                     store.check().await.map_err(|error| not_well(&error))?;
                 }
-                Ok(self.readiness.as_str().to_owned())
+                Ok(self.readiness.warnings().join(" "))
             }
             Probe::Metrics => {
                 let backlog = match &self.store {

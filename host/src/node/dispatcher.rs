@@ -90,6 +90,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         host_calls: host_calls.clone(),
         metrics: metrics.clone(),
         quotas,
+        readiness: readiness.clone(),
         stop: stop.clone(),
     };
     let mut dispatching = if mode == Mode::Local {

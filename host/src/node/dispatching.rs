@@ -23,8 +23,8 @@ use crate::{
     },
     loss,
     modules::Modules,
-    skew,
-    telemetry::metrics::Metrics,
+    skew, store_room,
+    telemetry::{health::Readiness, metrics::Metrics},
     tenancy::QuotaBook,
 };
 use fusebox_link::{Admission, Counters, JoinToken, Listener};
@@ -97,6 +97,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Quotas of the tenants.
     pub quotas: Arc<QuotaBook>,
+    /// Readiness of the process.
+    pub readiness: Readiness,
     /// Starts the drain.
     pub stop: CancellationToken,
 }
@@ -147,9 +149,10 @@ impl Dispatching {
     }
 
     fn start(parts: Parts, workers: Workers, args: &DispatchArgs) -> Self {
-        let Parts { store, clock, host_calls, metrics, quotas, stop } = parts;
+        let Parts { store, clock, host_calls, metrics, quotas, readiness, stop } = parts;
         tokio::spawn(skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
         tokio::spawn(loss::watch(store.clone(), metrics.clone(), stop.clone()));
+        tokio::spawn(store_room::watch(quotas.clone(), metrics.clone(), readiness, stop.clone()));
         let options = driver::Options {
             dispatcher: random::dispatcher_id(clock.now()),
             store: store.clone(),

@@ -101,8 +101,7 @@ impl Host {
         options.isolation.warn_where_shared(store.has_keys().await?);
         let runner = options.isolation.runner(&sandbox, options.slots, options.ceiling)?;
         let slots = Arc::new(Slots::start(options.slots, runner, asked, worker, &Clock::System, &metrics)?);
-        let stop = CancellationToken::new();
-        let readiness = Readiness::new();
+        let (stop, readiness) = (CancellationToken::new(), Readiness::new());
         let health = options.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
         tokio::spawn(gate.follow(stop.clone()));
         let own = Parts {
@@ -111,6 +110,7 @@ impl Host {
             host_calls,
             metrics: metrics.clone(),
             quotas: quotas.clone(),
+            readiness: readiness.clone(),
             stop: stop.clone(),
         };
         let dispatching = match options.mode {

@@ -110,7 +110,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         }),
         meter: Meter::new(quotas.clone()),
         clock,
-        metrics,
+        metrics: metrics.clone(),
         readiness: readiness.clone(),
         secrets,
         denials: Denials::default(),
@@ -124,6 +124,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             is_tls: tls.is_some(),
         },
     };
+    tokio::spawn(crate::store_room::watch(quotas.clone(), metrics, readiness.clone(), stop.clone()));
     tokio::spawn(quotas.follow(stop.clone()));
     tokio::spawn(crew.follow(stop.clone()));
     let url = format!("{}://{address}", web::scheme(tls.is_some()));

@@ -110,18 +110,19 @@ pub(super) async fn again(app: &App, tasks: Vec<NewTask>) -> Result<Vec<Result<A
 /// Id of a task that was sent to the store, and the limits that it was sent with.
 struct Sent {
     id: TaskId,
+    tenant: TenantId,
     queued_max: u64,
     stored_max: u64,
 }
 
 impl From<&NewTask> for Sent {
     fn from(task: &NewTask) -> Self {
-        Self { id: task.id, queued_max: task.queued_max, stored_max: task.stored_max }
+        Self { id: task.id, tenant: task.tenant.clone(), queued_max: task.queued_max, stored_max: task.stored_max }
     }
 }
 
 fn accepted(app: &App, sent: Sent, answer: Accepted) -> Result<AcceptedTask, Problem> {
-    let Sent { id, queued_max, stored_max } = sent;
+    let Sent { id, tenant, queued_max, stored_max } = sent;
     match answer {
         Accepted::New { at } => {
             app.metrics.task_accepted();
@@ -149,7 +150,7 @@ fn accepted(app: &App, sent: Sent, answer: Accepted) -> Result<AcceptedTask, Pro
         }
         Accepted::BytesReached => {
             app.metrics.task_refused();
-            Err(bytes_reached(stored_max))
+            Err(bytes_reached(app.meter.quotas(), &tenant, stored_max))
         }
     }
 }

@@ -35,8 +35,8 @@ async fn healthz(State(vitals): State<Shared>) -> Result<String, Problem> {
 }
 
 async fn readyz(State(vitals): State<Shared>) -> Result<Json<Ready>, Problem> {
-    vitals.tell(Probe::Ready).await.map_err(not_well)?;
-    Ok(Json(Ready::new("ready")))
+    let warnings = vitals.tell(Probe::Ready).await.map_err(not_well)?;
+    Ok(Json(Ready::new(warnings.split_whitespace())))
 }
 
 async fn metrics(State(vitals): State<Shared>) -> Result<Response, Problem> {

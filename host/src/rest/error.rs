@@ -169,6 +169,7 @@ impl IntoResponse for Problem {
         for (name, value) in self.headers {
             headers.insert(name, value);
         }
+        response.extensions_mut().insert(self.code);
         response
     }
 }

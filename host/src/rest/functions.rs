@@ -223,7 +223,7 @@ async fn compile_and_register(
             let detail = format!("the tenant has {max} function versions, its quota: delete some");
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))
         }
-        Registered::BytesReached { max } => Err(bytes_reached(max)),
+        Registered::BytesReached { max } => Err(bytes_reached(app.meter.quotas(), &caller.tenant, max)),
     }
 }
 

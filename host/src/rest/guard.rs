@@ -27,6 +27,9 @@ pub(super) async fn guard(app: &App, access: &Access, mut request: Request, next
         Err(problem) => problem.into_response(),
     };
     app.metrics.request(route.unwrap_or_default(), response.status().as_u16());
+    if response.extensions().get() == Some(&ErrorCode::StoreFull) {
+        app.metrics.store_full_refused();
+    }
     response
 }
 

@@ -19,12 +19,15 @@ pub struct Ready {
     status: &'static str,
     /// Version of the host.
     version: &'static str,
+    /// What an operator should look at, as error codes: `store-full` while the store is nearly full.
+    warnings: Vec<String>,
 }
 
 impl Ready {
-    /// Returns this status with the host's version.
-    pub(super) const fn new(status: &'static str) -> Self {
-        Self { status, version: env!("CARGO_PKG_VERSION") }
+    /// Returns the answer of a host that is ready.
+    pub(super) fn new<'a>(warnings: impl IntoIterator<Item = &'a str>) -> Self {
+        let warnings = warnings.into_iter().map(str::to_owned).collect();
+        Self { status: "ready", version: env!("CARGO_PKG_VERSION"), warnings }
     }
 }
 
@@ -40,16 +43,16 @@ pub async fn healthz() -> &'static str {
 
 /// Check readiness
 ///
-/// Fails while the host starts or drains, and if its store does not answer.
+/// Fails while the host starts or drains, and if its store does not answer. A store that is nearly full is a warning.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = Ready), (status = 503, description = "shutting-down or store-unavailable")))]
 pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
-    let status = app.readiness.as_str();
     if !app.readiness.is_ready() {
+        let status = app.readiness.as_str();
         return Err(Problem::new(ErrorCode::ShuttingDown, format!("the host accepts no work: it is {status}")));
     }
     app.store.check().await?;
-    Ok(Json(Ready::new(status)))
+    Ok(Json(Ready::new(app.readiness.warnings())))
 }
 
 /// Metrics

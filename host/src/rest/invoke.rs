@@ -76,7 +76,7 @@ pub async fn invoke(
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)
         }
-        InvokeError::BytesReached { max } => bytes_reached(max),
+        InvokeError::BytesReached { max } => bytes_reached(app.meter.quotas(), &tenant, max),
         InvokeError::NoFuel { per_minute, wait_ms } => {
             let detail =
                 format!("this tenant's runs may reserve {per_minute} fuel a minute: try again in {wait_ms} ms");

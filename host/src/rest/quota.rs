@@ -14,6 +14,7 @@ use fusebox_core::{
     limits::COUNTED_TENANTS_MAX,
     name::TenantId,
     quota::{Admission, RequestBucket, UNLIMITED},
+    room::Bound,
     time::Millis,
 };
 
@@ -105,8 +106,14 @@ impl Drop for Invoking {
 /// `Retry-After` of a quota that a deletion makes room in, in milliseconds.
 pub(super) const DELETED_MS: u64 = 60_000;
 
-/// Builds the problem for a tenant that would store more bytes than it may.
-pub(super) fn bytes_reached(max: u64) -> Problem {
+/// Builds the problem for a tenant that would store more bytes than it may: `max` is the bound that the store compared.
+pub(super) fn bytes_reached(quotas: &QuotaBook, tenant: &TenantId, max: u64) -> Problem {
+    if let Bound::Share(_) = quotas.bound(tenant) {
+        return Problem::store_full(format!(
+            "the store is nearly full, and the tenant would store more than {max} bytes, its fair share: delete ended \
+             tasks, values or versions, or try again later"
+        ));
+    }
     let detail =
         format!("the tenant would store more than {max} bytes, its quota: delete ended tasks, values or versions");
     refused(ErrorCode::StorageQuota, detail, max, DELETED_MS)

@@ -200,7 +200,7 @@ async fn keep(
             let detail = format!("the function already has {SETTINGS_MAX}, the maximum: unset one");
             Err(Problem::new(ErrorCode::SettingQuota, detail).with("max", SETTINGS_MAX))
         }
-        SettingAnswer::BytesReached => Err(bytes_reached(stored_max)),
+        SettingAnswer::BytesReached => Err(bytes_reached(app.meter.quotas(), &of.tenant, stored_max)),
     }
 }
 

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use fusebox_core::{error::ErrorCode, outcome::Receipt, task::Status};
+use fusebox_core::{error::ErrorCode, outcome::Receipt, room, task::Status};
 use fusebox_link::Counters;
-use fusebox_store::Backlog;
+use fusebox_store::{Backlog, Room};
 use fusebox_ui::lines;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -56,6 +56,10 @@ pub struct Metrics {
     fuel: Counter,
     clock_skew: Gauge<f64, AtomicU64>,
     store_lost: Gauge,
+    store_room: Gauge<u64, AtomicU64>,
+    store_used: Gauge<u64, AtomicU64>,
+    store_full: Gauge,
+    store_full_refusals: Counter,
     slots_busy: Gauge,
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
@@ -95,6 +99,10 @@ impl Metrics {
             fuel: Counter::default(),
             clock_skew: Gauge::default(),
             store_lost: Gauge::default(),
+            store_room: Gauge::default(),
+            store_used: Gauge::default(),
+            store_full: Gauge::default(),
+            store_full_refusals: Counter::default(),
             slots_busy: Gauge::default(),
             ready: Gauge::default(),
             delayed: Gauge::default(),
@@ -139,6 +147,14 @@ impl Metrics {
         registry.register_with_unit("clock_skew", skew, seconds, self.clock_skew.clone());
         let lost = "1 if the store has lost its functions, keys and tasks since this process started";
         registry.register("store_lost", lost, self.store_lost.clone());
+        let room = "Size of the store: of its disk, or the maxmemory of Redis";
+        registry.register_with_unit("store_room", room, Unit::Bytes, self.store_room.clone());
+        let used = "Bytes in use of the store's size, also by others";
+        registry.register_with_unit("store_used", used, Unit::Bytes, self.store_used.clone());
+        let full = "1 while the store is nearly full, and tenants with more than their share are refused more";
+        registry.register("store_full", full, self.store_full.clone());
+        let refusals = "Requests refused because the store was full, or nearly full and their tenant beyond its share";
+        registry.register("store_full_refusals", refusals, self.store_full_refusals.clone());
         registry.register("fuel_used", "Fuel units used by runs that returned", self.fuel.clone());
         let all_slots: Gauge = Gauge::default();
         all_slots.set(slots.into());
@@ -225,6 +241,18 @@ impl Metrics {
     /// Sets whether the store lost its data since the start.
     pub fn store_lost(&self, is_lost: bool) {
         self.store_lost.set(is_lost.into());
+    }
+
+    /// Sets the room of the store's places, and whether one is nearly full.
+    pub fn store_room(&self, places: &[Room], is_full: bool) {
+        self.store_room.set(room::total_bytes(places));
+        self.store_used.set(room::used_bytes(places));
+        self.store_full.set(is_full.into());
+    }
+
+    /// Counts a request that was refused because the store is full.
+    pub fn store_full_refused(&self) {
+        self.store_full_refusals.inc();
     }
 
     /// Counts a slot as busy.

@@ -43,6 +43,6 @@ pub struct Unhealthy(pub String);
 /// Process that reports its health.
 #[async_trait]
 pub trait Vitals: Send + Sync {
-    /// Returns the requested text; for liveness and readiness, a word for people.
+    /// Returns the requested text; for liveness, a word for people, for readiness, the warnings, separated by spaces.
     async fn tell(&self, asked: Probe) -> ProbeResult;
 }

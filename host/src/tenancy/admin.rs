@@ -5,6 +5,7 @@ use fusebox_core::{
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
     quota::{QuotaError, QuotaSettings},
+    room,
 };
 
 use super::ApiKey;
@@ -172,7 +173,7 @@ pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> 
 /// `Store`.
 pub async fn quotas_view(store: &dyn Store, id: &TenantId, set: QuotaSettings) -> Done<QuotasView> {
     let used = QuotaUse { stored_bytes: store.stored_bytes(id).await? };
-    Ok(QuotasView::new(id, set, used, store.room().await?.total_bytes))
+    Ok(QuotasView::new(id, set, used, room::total_bytes(&store.room().await?)))
 }
 
 /// Replaces the quotas set for a tenant.

@@ -11,10 +11,11 @@ use foldhash::fast::RandomState;
 use fusebox_core::{
     name::TenantId,
     quota::{QuotaSettings, Quotas, UNLIMITED},
+    room::{self, Bound},
 };
 use tokio_util::sync::CancellationToken;
 
-use fusebox_store::{Store, Tenant};
+use fusebox_store::{Holdings, Room, Store, Tenant};
 
 /// Interval of reads without a reported change, since a report can be lost.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -30,11 +31,27 @@ struct Known {
     tenants: HashMap<TenantId, Quotas, RandomState>,
     /// Size of the store, in bytes.
     room_bytes: u64,
+    /// Room of each place of the store.
+    places: Vec<Room>,
+    /// What tenants store, read while a place is nearly full.
+    all: Holdings,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { changes: 0, tenants: HashMap::default(), room_bytes: UNLIMITED }
+        let (places, all) = (Vec::new(), Holdings::default());
+        Self { changes: 0, tenants: HashMap::default(), room_bytes: UNLIMITED, places, all }
+    }
+}
+
+impl Known {
+    fn quotas(&self, tenant: &TenantId) -> Quotas {
+        let unset = || Quotas::of(tenant, &QuotaSettings::NONE, self.room_bytes);
+        self.tenants.get(tenant).copied().unwrap_or_else(unset)
+    }
+
+    fn bound(&self, quotas: &Quotas) -> Bound {
+        room::bound(&self.places, self.all, quotas.stored_bytes)
     }
 }
 
@@ -52,12 +69,19 @@ impl QuotaBook {
         book
     }
 
-    /// Returns the quotas of a tenant.
+    /// Returns the quotas of a tenant. While the store is nearly full, that of stored bytes is its fair share at most.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Quotas {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let unset = || Quotas::of(tenant, &QuotaSettings::NONE, known.room_bytes);
-        known.tenants.get(tenant).copied().unwrap_or_else(unset)
+        let quotas = known.quotas(tenant);
+        Quotas { stored_bytes: known.bound(&quotas).bytes(), ..quotas }
+    }
+
+    /// Returns the bound of the bytes that a tenant may store.
+    #[must_use]
+    pub fn bound(&self, tenant: &TenantId) -> Bound {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.bound(&known.quotas(tenant))
     }
 
     /// Returns a counter of changes.
@@ -78,7 +102,7 @@ impl QuotaBook {
     /// # Errors
     /// Fails if the store does not answer.
     pub async fn refresh(&self) -> fusebox_store::Result<()> {
-        let (tenants, room_bytes) = (self.store.tenants().await?, self.store.room().await?.total_bytes);
+        let (tenants, room_bytes) = (self.store.tenants().await?, room::total_bytes(&self.store.room().await?));
         let quotas = |tenant: Tenant| {
             let quotas = Quotas::of(&tenant.id, &tenant.quotas, room_bytes);
             (tenant.id, quotas)
@@ -86,9 +110,35 @@ impl QuotaBook {
         let tenants: HashMap<_, _, _> = tenants.into_iter().map(quotas).collect();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.tenants != tenants || known.room_bytes != room_bytes {
-            *known = Known { changes: known.changes + 1, tenants, room_bytes };
+            let (places, all) = (std::mem::take(&mut known.places), known.all);
+            *known = Known { changes: known.changes + 1, tenants, room_bytes, places, all };
         }
         Ok(())
+    }
+
+    /// Reads the room of the store, and what tenants store if it is nearly full. Returns the room of each place.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn refresh_room(&self) -> fusebox_store::Result<Vec<Room>> {
+        let places = self.store.room().await?;
+        let all = match room::is_nearly_full(&places) {
+            true => self.store.holdings(&self.tenants()).await?,
+            false => Holdings::default(),
+        };
+        let resized = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            (known.places, known.all) = (places.clone(), all);
+            known.room_bytes != room::total_bytes(&places)
+        };
+        if resized {
+            self.refresh().await?;
+        }
+        Ok(places)
+    }
+
+    fn tenants(&self) -> Vec<TenantId> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).tenants.keys().cloned().collect()
     }
 
     /// Refreshes the cache on changes and at intervals, until `stop`.

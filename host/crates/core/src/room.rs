@@ -11,9 +11,9 @@ const FREE_BYTES_MAX: u64 = 4_096 * MIB;
 /// Room of one place that keeps data, a disk or a server of Redis, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes that the place could hold for this store, with those it holds.
+    /// Size of the place.
     pub total_bytes: u64,
-    /// Bytes in use.
+    /// Bytes in use, also by others.
     pub used_bytes: u64,
 }
 
@@ -31,6 +31,18 @@ impl Room {
     }
 }
 
+/// Returns the size of all places together, in bytes.
+#[must_use]
+pub fn total_bytes(places: &[Room]) -> u64 {
+    places.iter().fold(0, |sum, place| sum.saturating_add(place.total_bytes))
+}
+
+/// Returns what is used of all places together, in bytes.
+#[must_use]
+pub fn used_bytes(places: &[Room]) -> u64 {
+    places.iter().fold(0, |sum, place| sum.saturating_add(place.used_bytes))
+}
+
 /// What all tenants store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
@@ -38,6 +50,14 @@ pub struct Holdings {
     pub tenants: u64,
     /// Bytes that they store.
     pub bytes: u64,
+}
+
+impl Holdings {
+    /// Adds what one tenant stores.
+    pub const fn add(&mut self, bytes: u64) {
+        self.tenants = self.tenants.saturating_add((bytes > 0) as u64);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }
 
 /// Bound of the bytes that a tenant may store.
@@ -59,15 +79,21 @@ impl Bound {
     }
 }
 
+/// Returns true if any place is nearly full.
+#[must_use]
+pub fn is_nearly_full(places: &[Room]) -> bool {
+    places.iter().any(|place| place.is_above_mark())
+}
+
 /// Returns the bound of a tenant with a quota. While any place is nearly full, it is no more than a fair share: what all
 /// tenants store, divided by their number and one more, so that a tenant that stores nothing finds room as well, and a
 /// single one cannot take the last. If tenants store little, since others fill the place, the room above the mark is
 /// divided instead.
 #[must_use]
 pub fn bound(places: &[Room], all: Holdings, quota: u64) -> Bound {
-    let above: u64 = places.iter().map(|place| place.total_bytes - place.mark()).sum();
+    let above = places.iter().fold(0_u64, |sum, place| sum.saturating_add(place.total_bytes - place.mark()));
     let share = all.bytes.max(above) / all.tenants.saturating_add(1);
-    match places.iter().any(|place| place.is_above_mark()) && share < quota {
+    match is_nearly_full(places) && share < quota {
         true => Bound::Share(share),
         false => Bound::Quota(quota),
     }

@@ -36,7 +36,10 @@ mod tasks;
 mod usage;
 mod wakeups;
 
-pub use fusebox_core::scope::Scope;
+pub use fusebox_core::{
+    room::{Holdings, Room},
+    scope::Scope,
+};
 
 pub use self::{
     error::Error,
@@ -55,7 +58,7 @@ pub use self::{
         Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, Purged, Queue, Renewal, Ticked, Verdict,
     },
     tasks::{TaskResult, Tasks},
-    usage::{Room, Usage},
+    usage::Usage,
     wakeups::{Hint, Ready, ReadyHint, Wakeups},
 };
 

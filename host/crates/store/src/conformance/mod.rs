@@ -106,7 +106,7 @@ macro_rules! conformance {
                 each_change_of_tenants_and_keys_is_told, quotas_are_kept_with_their_tenant,
                 an_act_takes_a_good_admin_key_of_its_tenant_or_the_operators, an_act_of_a_key_that_has_ended_is_denied,
                 without_a_key_only_the_first_one_is_made;
-            usage: a_store_has_room, a_task_is_counted_once_with_what_is_stored_of_it,
+            usage: a_store_has_room, what_tenants_store_together_is_summed, a_task_is_counted_once_with_what_is_stored_of_it,
                 each_end_leaves_what_it_is_counted_for, a_batch_is_accepted_up_to_the_limit,
                 an_end_is_saved_beyond_the_limit_and_counts, a_replay_is_counted_within_the_limit,
                 values_are_counted_within_the_limit, settings_are_counted_within_the_limit,

@@ -19,7 +19,7 @@ use super::{
     lease_one, new_function, new_task, register, replay, tenant,
 };
 use crate::{
-    Accepted, Cancelled, FunctionRef, NewFunction, NewTask, Purged, Registered, Verdict,
+    Accepted, Cancelled, FunctionRef, Holdings, NewFunction, NewTask, Purged, Registered, Verdict,
     kv::{Namespace, NewValue, SettingAnswer, SettingKind},
 };
 
@@ -41,8 +41,18 @@ async fn purge(subject: &dyn Subject, tenant: &TenantId, task: TaskId) {
 }
 
 pub(crate) async fn a_store_has_room(subject: &dyn Subject) {
-    let room = subject.store().room().await.unwrap();
-    assert!(room.total_bytes > 0 && room.free_bytes <= room.total_bytes, "{room:?}");
+    let places = subject.store().room().await.unwrap();
+    assert!(!places.is_empty() && places.iter().all(|room| room.total_bytes > 0 && room.used_bytes > 0), "{places:?}");
+}
+
+pub(crate) async fn what_tenants_store_together_is_summed(subject: &dyn Subject) {
+    let (first, second, empty) = (tenant("acme"), tenant("other"), tenant("empty"));
+    for tenant in [&first, &second] {
+        register(subject, tenant, "f").await;
+    }
+    let bytes = stored(subject, &first).await + stored(subject, &second).await;
+    let holdings = subject.store().holdings(&[first, empty, second]).await.unwrap();
+    assert_eq!(holdings, Holdings { tenants: 2, bytes });
 }
 
 pub(crate) async fn a_task_is_counted_once_with_what_is_stored_of_it(subject: &dyn Subject) {

@@ -198,6 +198,11 @@ impl Engine {
         }
     }
 
+    /// Returns the room of the file.
+    pub(super) fn room(&self) -> Result<Room> {
+        Ok(self.environment()?.0.extent()?.room())
+    }
+
     /// Returns true if more than half of the file is free, enough to be worth a copy, and the disk has room for it.
     pub(super) fn is_sparse(&self) -> Result<bool> {
         let (size, extent) = (self.disk_bytes()?, self.environment()?.0.extent()?);
@@ -256,11 +261,6 @@ impl Engine {
     pub(super) fn disk_bytes(&self) -> Result<u64> {
         let (_, number) = self.environment()?;
         Ok(fs::metadata(folders::numbered(&self.dir, number).join(FILE)).map_err(unavailable)?.len())
-    }
-
-    /// Returns the space of the file system.
-    pub(super) fn room(&self) -> Result<Room> {
-        folders::room(&self.dir).map_err(unavailable)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     open,
     records::{self, Carried, Counters, FunctionRecord, Named, Piece},
 };
-use crate::{Backlog, Error, FunctionRef, Page, PageRequest, Result, Room, TaskResult};
+use crate::{Backlog, Error, FunctionRef, Holdings, Page, PageRequest, Result, Room, TaskResult};
 
 /// Largest number of cached function versions, about 300 bytes each. Beyond it, versions are read from the engine.
 const VERSIONS_MAX: usize = 1_000;
@@ -224,9 +224,16 @@ impl Reads {
 
     /// Returns the bytes stored for a tenant.
     pub(super) fn stored_bytes(&self, tenant: &TenantId) -> Result<u64> {
-        let bytes = self.engine.snapshot()?.get(Space::Records, &keys::counters(tenant))?;
-        let counters = bytes.map(|bytes| records::decode::<Counters>("a tenant's counters", &bytes)).transpose()?;
-        Ok(counters.unwrap_or_default().stored_bytes)
+        stored_bytes(&self.engine.snapshot()?, tenant)
+    }
+
+    /// Returns what tenants store together.
+    pub(super) fn holdings(&self, tenants: &[TenantId]) -> Result<Holdings> {
+        let (snapshot, mut holdings) = (self.engine.snapshot()?, Holdings::default());
+        for tenant in tenants {
+            holdings.add(stored_bytes(&snapshot, tenant)?);
+        }
+        Ok(holdings)
     }
 
     /// Copies the store into a directory, see [`super::EmbeddedStore::snapshot`].
@@ -239,7 +246,7 @@ impl Reads {
         self.engine.disk_bytes()
     }
 
-    /// Returns the space of the file system.
+    /// Returns the room of the file.
     pub(super) fn room(&self) -> Result<Room> {
         self.engine.room()
     }
@@ -350,6 +357,12 @@ impl AsKey for Entry {
     fn key(&self) -> &[u8] {
         &self.0
     }
+}
+
+fn stored_bytes(snapshot: &Snapshot, tenant: &TenantId) -> Result<u64> {
+    let bytes = snapshot.get(Space::Records, &keys::counters(tenant))?;
+    let counters = bytes.map(|bytes| records::decode::<Counters>("a tenant's counters", &bytes)).transpose()?;
+    Ok(counters.unwrap_or_default().stored_bytes)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use fusebox_core::name::TenantId;
 
 use super::{EmbeddedStore, reads::Reads};
-use crate::{Result, Room, Usage};
+use crate::{Holdings, Result, Room, Usage};
 
 #[async_trait]
 impl Usage for EmbeddedStore {
@@ -12,7 +12,12 @@ impl Usage for EmbeddedStore {
         self.reads.stored_bytes(tenant)
     }
 
-    async fn room(&self) -> Result<Room> {
-        self.reads.aside(Reads::room).await
+    async fn holdings(&self, tenants: &[TenantId]) -> Result<Holdings> {
+        let tenants = tenants.to_vec();
+        self.reads.aside(move |reads| reads.holdings(&tenants)).await
+    }
+
+    async fn room(&self) -> Result<Vec<Room>> {
+        Ok(vec![self.reads.aside(Reads::room).await?])
     }
 }

@@ -65,6 +65,9 @@ pub(super) async fn examine(caller: &Caller) -> Result<Examined> {
             if field(info, "aof_enabled") == Some("0") {
                 advice.push("Redis may lose accepted tasks when it is killed: set appendonly to yes");
             }
+            if field(info, "maxmemory") == Some("0") {
+                advice.push("Redis has no bound of its memory, and may take all of its machine's: set maxmemory");
+            }
             runs.extend(field(info, "run_id").map(|run| (run.to_owned(), shown)));
         }
         let name = infos.first().map(|info| name(info)).unwrap_or_default();

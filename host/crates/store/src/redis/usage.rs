@@ -3,8 +3,11 @@
 use async_trait::async_trait;
 use fusebox_core::name::TenantId;
 
-use super::{RedisStore, answers, caller::Caller, counted, server};
-use crate::{Result, Room, Usage};
+use super::{RedisStore, answers, counted, server};
+use crate::{Holdings, Result, Room, Usage};
+
+/// Largest number of tenants in a call.
+const TENANTS_MAX: usize = 1_000;
 
 #[async_trait]
 impl Usage for RedisStore {
@@ -13,26 +16,31 @@ impl Usage for RedisStore {
         Ok(amounts.first().map_or(0, |amounts| amounts.bytes))
     }
 
-    async fn room(&self) -> Result<Room> {
-        room(&self.caller).await
+    async fn holdings(&self, tenants: &[TenantId]) -> Result<Holdings> {
+        let mut holdings = Holdings::default();
+        for tenants in tenants.chunks(TENANTS_MAX) {
+            let tenants: Vec<_> = tenants.iter().collect();
+            counted::amounts(&self.caller, &tenants).await?.into_iter().for_each(|amounts| holdings.add(amounts.bytes));
+        }
+        Ok(holdings)
+    }
+
+    async fn room(&self) -> Result<Vec<Room>> {
+        let infos = server::infos(&self.caller, Some("memory")).await?;
+        let rooms = infos
+            .iter()
+            .flat_map(|(_, infos)| infos)
+            .map(|info| room_in(info).ok_or_else(|| answers::unexpected("the memory of a server")));
+        rooms.collect()
     }
 }
 
-async fn room(caller: &Caller) -> Result<Room> {
-    let mut room = Room { total_bytes: 0, free_bytes: 0 };
-    for info in server::infos(caller, Some("memory")).await?.into_iter().flat_map(|(_, infos)| infos) {
-        let of = room_in(&info).ok_or_else(|| answers::unexpected("the memory of a server"))?;
-        room.total_bytes = room.total_bytes.saturating_add(of.total_bytes);
-        room.free_bytes = room.free_bytes.saturating_add(of.free_bytes);
-    }
-    Ok(room)
-}
-
-/// Reads the section `memory` of a server's information.
+/// Reads the section `memory` of a server's information. Redis does not count some buffers towards `maxmemory`.
 fn room_in(info: &str) -> Option<Room> {
     let number = |name: &str| server::field(info, name)?.parse::<u64>().ok();
     let total_bytes = number("maxmemory").filter(|max| *max > 0).or_else(|| number("total_system_memory"))?;
-    Some(Room { total_bytes, free_bytes: total_bytes.saturating_sub(number("used_memory")?) })
+    let uncounted = number("mem_not_counted_for_evict").unwrap_or(0);
+    Some(Room { total_bytes, used_bytes: number("used_memory")?.saturating_sub(uncounted) })
 }
 
 #[cfg(test)]
@@ -42,9 +50,10 @@ mod tests {
     #[test]
     fn a_servers_room_is_its_bound_or_else_the_machines_memory() {
         let info = |max: u64| format!("# Memory\r\nused_memory:10\r\ntotal_system_memory:500\r\nmaxmemory:{max}\r\n");
-        assert_eq!(room_in(&info(64)), Some(Room { total_bytes: 64, free_bytes: 54 }));
-        assert_eq!(room_in(&info(0)), Some(Room { total_bytes: 500, free_bytes: 490 }));
-        assert_eq!(room_in(&info(9)), Some(Room { total_bytes: 9, free_bytes: 0 }));
+        assert_eq!(room_in(&info(64)), Some(Room { total_bytes: 64, used_bytes: 10 }));
+        assert_eq!(room_in(&info(0)), Some(Room { total_bytes: 500, used_bytes: 10 }));
+        let with_buffers = format!("{}mem_not_counted_for_evict:4\r\n", info(9));
+        assert_eq!(room_in(&with_buffers), Some(Room { total_bytes: 9, used_bytes: 6 }));
         assert_eq!(room_in("maxmemory:64"), None);
         assert_eq!(room_in("used_memory:64\r\nmaxmemory:0"), None);
     }

@@ -8,8 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::Room;
-
 /// Number of the first folder.
 pub(super) const FIRST: u64 = 1;
 
@@ -59,13 +57,6 @@ pub(super) fn keep_newest(dir: &Path) -> io::Result<u64> {
         fs::remove_dir_all(dir.join(name))?;
     }
     Ok(newest)
-}
-
-/// Returns the space of the file system, without what it reserves for others.
-pub(super) fn room(dir: &Path) -> io::Result<Room> {
-    let disk = rustix::fs::statvfs(dir)?;
-    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-    Ok(Room { total_bytes: bytes(disk.f_blocks), free_bytes: bytes(disk.f_bavail) })
 }
 
 /// Makes the entries of a folder durable.

@@ -14,6 +14,7 @@ use rustix::{
 };
 
 use super::FILE;
+use crate::Room;
 
 /// Largest reserve, in bytes: the largest output and log, and thousands of small steps.
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
@@ -36,6 +37,8 @@ pub(super) struct Reserve {
 /// Extent of the file at one moment, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
+    /// Size of the disk, or the largest size of a file if that is less.
+    pub(super) size: u64,
     /// Pages in use.
     pub(super) used: u64,
     /// Pages of the file that are in use or were.
@@ -47,9 +50,13 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    /// Returns the bytes that the file could hold.
-    const fn total(self) -> u64 {
-        self.file.saturating_add(self.behind)
+    /// Returns the room of the disk. What others have there is used as well.
+    pub(super) const fn room(self) -> Room {
+        Room { total_bytes: self.size, used_bytes: self.size.saturating_sub(self.free()) }
+    }
+
+    const fn free(self) -> u64 {
+        self.file.saturating_sub(self.used).saturating_add(self.behind)
     }
 
     /// Returns the bytes that a copy may take beside the file and its reserve.
@@ -62,7 +69,7 @@ impl Extent {
     pub(super) fn growth(self) -> u64 {
         match self.behind < self.reserve / 2 {
             true => 0,
-            false => self.total().saturating_sub(self.used).saturating_sub(self.reserve) / BYTES_PER_BYTE,
+            false => self.free().saturating_sub(self.reserve) / BYTES_PER_BYTE,
         }
     }
 }
@@ -81,7 +88,8 @@ impl Reserve {
         let end = self.end.load(Ordering::Relaxed);
         let most = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(map);
         let behind = free.saturating_add(end.saturating_sub(file)).min(most.saturating_sub(file));
-        let reserve = (bytes(disk.f_blocks).min(most) / RESERVE_PART).min(RESERVE_BYTES_MAX);
+        let size = bytes(disk.f_blocks).min(most);
+        let reserve = (size / RESERVE_PART).min(RESERVE_BYTES_MAX);
         let wanted = file.saturating_add(reserve).min(most);
         // Not with each new page, since that takes a call and a change of the file's blocks.
         if free < reserve.saturating_mul(EARLY) && end < wanted.saturating_sub(reserve / 4) {
@@ -91,7 +99,7 @@ impl Reserve {
                 self.end.store(wanted, Ordering::Relaxed);
             }
         }
-        Ok(Extent { used, file, behind, reserve })
+        Ok(Extent { size, used, file, behind, reserve })
     }
 }
 
@@ -105,8 +113,8 @@ mod tests {
     #[test]
     fn growth_leaves_the_reserve_free() {
         let growth = |used, file, behind| {
-            let extent = Extent { used: used * MIB, file: file * MIB, behind: behind * MIB, reserve: 10 * MIB };
-            extent.growth() / MIB
+            let (size, reserve) = (200 * MIB, 10 * MIB);
+            Extent { size, used: used * MIB, file: file * MIB, behind: behind * MIB, reserve }.growth() / MIB
         };
         assert_eq!(growth(0, 0, 160), 75);
         assert_eq!(growth(100, 120, 40), 25, "pages that are free in the file count");
@@ -123,9 +131,11 @@ mod tests {
         let extent = || reserve.extent(4 * MIB, 4 * MIB, u64::MAX).unwrap();
         let before = extent();
         assert_eq!((before.behind, before.reserve), (12 * MIB, MIB));
+        assert_eq!(before.room(), Room { total_bytes: 16 * MIB, used_bytes: 4 * MIB });
         assert_eq!(before, extent(), "the reserve is a part of the room");
         disk.fill().unwrap();
         assert_eq!((extent().behind, extent().growth()), (MIB, 0));
+        assert_eq!(extent().room().used_bytes, 15 * MIB, "with what others use");
         let mut file = File::options().append(true).open(dir.path().join(FILE)).unwrap();
         io::Write::write_all(&mut file, &vec![2; MIB as usize]).unwrap();
         assert_eq!(reserve.extent(5 * MIB, 5 * MIB, u64::MAX).unwrap().behind, 0);
