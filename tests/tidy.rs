@@ -60,7 +60,7 @@ const EDGES: &[(&str, Edges)] = &[
     ("modules", Edges::AllBut(&["cli", "node", "dispatch", "rest", "store", "worker"])),
     ("invoke", Edges::Only(&[])),
     ("helper", Edges::Only(&["egress::Egress", "frames", "link", "telemetry::vitals"])),
-    ("telemetry", Edges::Only(&["egress::refused", "link", "store::Backlog"])),
+    ("telemetry", Edges::Only(&["egress::refused", "link", "store::Backlog", "store::Room"])),
     ("egress", Edges::Only(&[])),
     ("tenancy", Edges::Only(&["store"])),
 ];
