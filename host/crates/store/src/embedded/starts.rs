@@ -30,6 +30,11 @@ struct Start {
 }
 
 impl Starts {
+    /// Clears the cache.
+    pub(super) fn forget(&mut self) {
+        self.queues.clear();
+    }
+
     /// Records that a task became ready.
     pub(super) fn added(&mut self, tenant: &TenantId, priority: Priority, task: Moment) {
         let Some(start) = self.queues.get_mut(&(tenant.clone(), priority)) else { return };

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!((extent().behind, extent().growth()), (MIB, 0));
         assert_eq!(extent().room().used_bytes, 15 * MIB, "with what others use");
         let mut file = File::options().append(true).open(dir.path().join(FILE)).unwrap();
-        io::Write::write_all(&mut file, &vec![2; MIB as usize]).unwrap();
+        io::Write::write_all(&mut file, &vec![2; 1 << 20]).unwrap();
         assert_eq!(reserve.extent(5 * MIB, 5 * MIB, u64::MAX).unwrap().behind, 0);
         disk.free().unwrap();
         assert_eq!(reserve.extent(5 * MIB, 5 * MIB, u64::MAX).unwrap().behind, 11 * MIB);

@@ -73,6 +73,8 @@ impl<'a> Steps<'a> {
         let result = step(self);
         if result.is_err() {
             self.events.truncate(events);
+            // What it has taken from a queue is still there.
+            self.memory.starts.forget();
             self.is_broken |= self.group.writes() > writes;
         }
         result

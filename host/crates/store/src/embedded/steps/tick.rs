@@ -120,15 +120,15 @@ impl Steps<'_> {
     ) -> Result<usize> {
         let prefix = keys::tasks_of(tenant, Place::Queue(priority));
         let from = if from.is_empty() { &prefix } else { from };
-        let entries = self.group.entries(Space::Records, from, &keys::past(&prefix), TASKS_MAX)?;
-        let (count, mut last) = (entries.len(), None);
+        let to = [&prefix[..], &until.plus(1).0.to_be_bytes()].concat();
+        let entries = self.group.entries(Space::Records, from, &to, TASKS_MAX)?;
+        let next = match entries.last() {
+            Some((last, _)) if entries.len() == TASKS_MAX => Some(keys::next(last)),
+            _ => self.group.keys(Space::Records, &to, &keys::past(&prefix), 1)?.pop(),
+        };
+        let count = entries.len();
         for (key, record) in entries {
-            let moment = keys::last_moment(&key).and_then(|moment| keys::split_moment(&moment));
-            let Some((created_at, id)) = moment else { continue };
-            if created_at > until {
-                self.memory.aging.put_back(tenant.clone(), priority, created_at, key);
-                return Ok(count);
-            }
+            let Some((created_at, id)) = moment_of(&key) else { continue };
             let found = record.and_then(|record: Bytes| {
                 let origin = Origin { tenant: tenant.clone(), priority, created_at };
                 self.found(id, &origin, Place::Queue(priority), &record).map(Some)
@@ -136,9 +136,10 @@ impl Steps<'_> {
             if let Some(before) = self.readable(found)? {
                 self.expire_one(before, ticked)?;
             }
-            last = Some((created_at, keys::next(&key)));
         }
-        if let Some((created_at, next)) = last {
+        if let Some(next) = next {
+            // After a full step the rest is due as well.
+            let created_at = moment_of(&next).filter(|_| count < TASKS_MAX).map_or(until, |(created_at, _)| created_at);
             self.memory.aging.put_back(tenant.clone(), priority, created_at, next);
         }
         Ok(count)
@@ -178,4 +179,9 @@ impl Steps<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the time and task that a key ends with.
+fn moment_of(key: &[u8]) -> Option<(Millis, TaskId)> {
+    keys::last_moment(key).and_then(|moment| keys::split_moment(&moment))
 }

@@ -10,7 +10,8 @@ use fusebox_core::{
 use super::*;
 use crate::{
     Purged, Verdict,
-    embedded::{engine::Space, records::INLINE_BYTES_MAX},
+    conformance::lease_request,
+    embedded::{engine::Space, keys, records::INLINE_BYTES_MAX},
 };
 
 #[tokio::test]
@@ -140,4 +141,26 @@ async fn large_inputs_outputs_and_logs_have_keys_of_their_own_until_they_are_not
     assert_eq!(blobs(), 3);
     subject.store.purge(vec![(tenant.clone(), task), (tenant.clone(), letter)]).await.unwrap();
     assert_eq!(blobs(), 0);
+}
+
+#[tokio::test]
+async fn damaged_counters_stop_no_other_tenant() {
+    let subject = embedded().await;
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let (function, others) = (register(&subject, &acme, "f").await, register(&subject, &other, "f").await);
+    accept(&subject, new_task(&subject, &function)).await;
+    let Embedded { store, clock, dir } = subject;
+    drop(store);
+    let engine = crate::embedded::open::engine(dir.path(), crate::layout::LAYOUT).unwrap();
+    let environment = engine.writable().unwrap();
+    let mut batch = environment.batch().unwrap();
+    batch.put(Space::Records, &keys::counters(&acme), b"damaged").unwrap();
+    engine.commit(batch).unwrap();
+    drop((environment, engine));
+    let subject = Embedded { store: open(dir.path(), &clock), clock, dir };
+    let refused = subject.store.accept(vec![new_task(&subject, &function)]).await;
+    assert!(matches!(refused, Err(Error::Corrupt(_))));
+    assert!(matches!(subject.store.lease(lease_request(&acme, 1)).await, Err(Error::Corrupt(_))));
+    let task = accept(&subject, new_task(&subject, &others)).await;
+    assert_eq!(lease_one(&subject, &other).await.task.id, task);
 }
