@@ -7,6 +7,7 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use fusebox_core::keep::Keep;
 use fusebox_harness::redis::RedisServer;
 use fusebox_store::{
     Options, Store,
@@ -37,7 +38,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 fn of_store(criterion: &mut Criterion, runtime: &Runtime, name: &str, store: Arc<dyn Store>) {
-    let steps = runtime.block_on(Steps::new(store, "default")).unwrap();
+    let steps = runtime.block_on(Steps::new(store, "default", Keep::DEFAULT)).unwrap();
     let mut group = criterion.benchmark_group(format!("store {name}"));
     for count in [1, 64] {
         group.throughput(Throughput::Elements(count as u64));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use fusebox_core::name::TenantId;
+use fusebox_core::{keep::Keep, name::TenantId};
 use fusebox_harness::redis::RedisServer;
 use fusebox_store::{
     Options, Store,
@@ -48,10 +48,11 @@ pub(crate) async fn of_redis(rounds: usize, tasks: usize) -> anyhow::Result<()> 
 /// Performs all steps of `tasks` tasks, a step of all tasks after the other; returns the costs of a task.
 async fn round(batch: usize, tasks: usize) -> anyhow::Result<[Used; STEPS.len()]> {
     let server = RedisServer::start(&["--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"])?;
+    let store: Arc<dyn Store> =
+        Arc::new(RedisStore::connect(&server.url(), Access::default(), Options::default()).await?);
     // Ended tasks are purged by the next tick.
-    let options = Options { ended_ttl_ms: 0, ..Options::default() };
-    let store: Arc<dyn Store> = Arc::new(RedisStore::connect(&server.url(), Access::default(), options).await?);
-    let (steps, tenant) = (Steps::new(store.clone(), "default").await?, TenantId::default_tenant());
+    let keep = Keep { results_s: 0, failed_s: 0 };
+    let (steps, tenant) = (Steps::new(store.clone(), "default", keep).await?, TenantId::default_tenant());
     let mut reports = Vec::new();
     let mut marks = vec![used(&server)?];
     for count in crate::parts(tasks, batch) {

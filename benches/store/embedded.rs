@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use fusebox_core::name::TenantId;
-use fusebox_store::{Options, Store, embedded::EmbeddedStore};
+use fusebox_core::{keep::Keep, name::TenantId};
+use fusebox_store::{Store, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -48,9 +48,9 @@ pub(crate) async fn costs(rounds: usize, tasks: usize) -> anyhow::Result<()> {
 async fn round(batch: usize, tasks: usize) -> anyhow::Result<[Used; STEPS.len()]> {
     let home = tempfile::tempdir()?;
     // Ended tasks are purged by the next tick.
-    let options = Options { ended_ttl_ms: 0, ..Options::default() };
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open_with(&home.path().join("store"), Clock::System, options)?);
-    let (steps, tenant) = (Steps::new(store.clone(), "default").await?, TenantId::default_tenant());
+    let keep = Keep { results_s: 0, failed_s: 0 };
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System)?);
+    let (steps, tenant) = (Steps::new(store.clone(), "default", keep).await?, TenantId::default_tenant());
     let mut reports = Vec::new();
     let mut marks = vec![used()?];
     for count in crate::parts(tasks, batch) {

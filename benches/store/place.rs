@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fusebox_core::keep::Keep;
 use fusebox_harness::redis::RedisServer;
 use fusebox_store::{
     Options, Store,
@@ -61,7 +62,7 @@ impl Place {
 
     /// Returns the steps on this store.
     pub(crate) async fn steps(&self) -> anyhow::Result<Steps> {
-        Steps::new(self.store.clone(), "default").await
+        Steps::new(self.store.clone(), "default", Keep::DEFAULT).await
     }
 
     /// Returns the current use of resources. The embedded store's memory is that of this process.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fusebox_core::keep::Keep;
 use fusebox_store::{Store, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
 
@@ -43,7 +44,7 @@ pub(crate) async fn queued(tasks: usize) -> anyhow::Result<()> {
     let start = Instant::now();
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&dir, Clock::System)?);
     let opened = start.elapsed();
-    Steps::new(store, "default").await?.lease(1).await?;
+    Steps::new(store, "default", Keep::DEFAULT).await?.lease(1).await?;
     println!(
         "embedded: after kill -9 opened in {opened:.1?}, the first lease answered {:.1?} later",
         start.elapsed() - opened
@@ -54,7 +55,7 @@ pub(crate) async fn queued(tasks: usize) -> anyhow::Result<()> {
 /// Fills a store, tells it, and waits for its end.
 pub(crate) async fn fill(tasks: usize, dir: &Path) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(dir, Clock::System)?);
-    let steps = Steps::new(store, "default").await?;
+    let steps = Steps::new(store, "default", Keep::DEFAULT).await?;
     for count in crate::parts(tasks, FILL) {
         steps.accept(count).await?;
     }

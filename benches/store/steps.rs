@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
     id::ModuleDigest,
+    keep::Keep,
     lifecycle::Fence,
     limits::LEASE_MS,
     name::TenantId,
@@ -26,11 +27,12 @@ const OUTPUT: [u8; BYTES] = [8; BYTES];
 pub(crate) struct Steps {
     pub(crate) store: Arc<dyn Store>,
     function: FunctionVersion,
+    keep: Keep,
 }
 
 impl Steps {
-    /// Registers the function for a tenant with a separate queue.
-    pub(crate) async fn new(store: Arc<dyn Store>, tenant: &str) -> anyhow::Result<Self> {
+    /// Registers the function for a tenant with a separate queue, whose tasks are kept for `keep`.
+    pub(crate) async fn new(store: Arc<dyn Store>, tenant: &str, keep: Keep) -> anyhow::Result<Self> {
         let new = NewFunction {
             id: random::function_id(Clock::System.now()),
             tenant: tenant.parse::<TenantId>()?,
@@ -43,7 +45,7 @@ impl Steps {
             stored_max: UNLIMITED,
         };
         match store.register(new, Bytes::from_static(b"module")).await? {
-            Registered::Version(function) => Ok(Self { store, function }),
+            Registered::Version(function) => Ok(Self { store, function, keep }),
             Registered::QuotaReached { .. } | Registered::BytesReached { .. } => anyhow::bail!("the store is new"),
         }
     }
@@ -65,6 +67,7 @@ impl Steps {
             expires_in_ms: 6 * 3_600_000,
             fingerprint: None,
             retry_of: None,
+            keep: self.keep,
             queued_max: UNLIMITED,
             stored_max: UNLIMITED,
             input: Bytes::from_static(&INPUT),

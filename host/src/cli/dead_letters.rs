@@ -19,7 +19,7 @@ use fusebox_ui::OutputFormat;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-A dead letter is a task that FAILED and was not cancelled. It keeps its input as long as its record, a day by default.
+A dead letter is a task that FAILED and was not cancelled. It keeps its input as long as its record, 7 days by default.
 Each is replayed once, as a new task, so `replay --all` can safely be repeated. A replay that fails is a dead letter of its
 own, separate from the original one.
 

@@ -12,6 +12,7 @@
 //! | [`limits`] | every bound of the system, with the reason for its value |
 //! | [`capability`] | calls that a guest makes to its host, and the grants they require |
 //! | [`function`] | function versions and the limits of their runs |
+//! | [`keep`] | the time for which an ended task is kept |
 //! | [`invocation`] | one run of a function, from the lease to the sandbox |
 //! | [`task`] | tasks and their states; each state carries only the data valid in it |
 //! | [`lifecycle`] | the legal transitions of a task, fenced by attempt number and lease token |
@@ -59,6 +60,7 @@ pub mod error;
 pub mod function;
 pub mod id;
 pub mod invocation;
+pub mod keep;
 pub mod lifecycle;
 pub mod limits;
 pub mod name;

@@ -6,6 +6,7 @@ use crate::{
     error::ErrorCode,
     function::RunLimits,
     id::{Attempt, FunctionId, LeaseToken, TaskId, WorkerId},
+    keep::Keep,
     limits::RECORD_BYTES,
     name::TenantId,
     outcome::{Failure, Receipt},
@@ -59,6 +60,8 @@ pub struct Task {
     pub retry_of: Option<TaskId>,
     /// Size of the input as accepted, in bytes.
     pub input_bytes: u64,
+    /// Time for which the task is kept after its end.
+    pub keep: Keep,
     /// Current state.
     pub state: TaskState,
 }

@@ -5,6 +5,7 @@ use fusebox_core::{
     error::ErrorCode,
     function::RunLimits,
     id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    keep::Keep,
     lifecycle::{Fence, Next, Refused},
     limits::{RECORD_BYTES, RELEASES_MAX},
     name::TenantId,
@@ -37,6 +38,7 @@ fn task(state: TaskState) -> Task {
         fingerprint: None,
         retry_of: None,
         input_bytes: 10,
+        keep: Keep::DEFAULT,
         state,
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     id::{Attempt, FunctionId, ModuleDigest, TaskId},
+    keep::Keep,
     limits::TASK_AGE_MS_MAX,
     name::{FunctionName, TenantId},
     quota::Quotas,
@@ -38,16 +39,19 @@ pub struct TaskRequest<'a> {
     pub start_within_ms: u64,
     /// Failed task that this one retries.
     pub retry_of: Option<TaskId>,
+    /// Time for which the task is kept after its end.
+    pub keep: Keep,
     /// Input of the function.
     pub input: Bytes,
 }
 
 impl<'a> TaskRequest<'a> {
-    /// Returns a request within the function's own limits, of normal priority, without a delay.
+    /// Returns a request within the function's own limits, of normal priority, without a delay, with default retention.
     #[must_use]
     pub fn new(function: &'a FunctionVersion, input: Bytes) -> Self {
         let (limits, priority) = (function.limits, Priority::Normal);
-        Self { function, limits, priority, delay_ms: 0, start_within_ms: TASK_AGE_MS_MAX, retry_of: None, input }
+        let (start_within_ms, keep) = (TASK_AGE_MS_MAX, Keep::DEFAULT);
+        Self { function, limits, priority, delay_ms: 0, start_within_ms, retry_of: None, keep, input }
     }
 
     /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
@@ -67,6 +71,7 @@ impl<'a> TaskRequest<'a> {
             expires_in_ms: self.delay_ms.saturating_add(self.start_within_ms),
             fingerprint: None,
             retry_of: self.retry_of,
+            keep: self.keep,
             queued_max: quotas.queued_tasks,
             stored_max: quotas.stored_bytes,
             input: self.input,
@@ -105,6 +110,8 @@ pub struct NewTask {
     pub fingerprint: Option<Fingerprint>,
     /// Dead letter that this task replays.
     pub retry_of: Option<TaskId>,
+    /// Time for which the task is kept after its end.
+    pub keep: Keep,
     /// The tenant's limit of queued tasks; at it, `accept` answers [`Accepted::QueueFull`].
     pub queued_max: u64,
     /// The tenant's limit of stored bytes; beyond it, `accept` answers [`Accepted::BytesReached`].
@@ -131,6 +138,7 @@ impl NewTask {
             fingerprint: self.fingerprint,
             retry_of: self.retry_of,
             input_bytes: self.input.len() as u64,
+            keep: self.keep,
             state: TaskState::Queued { not_before: at.plus(self.delay_ms) },
         }
     }

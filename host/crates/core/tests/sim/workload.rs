@@ -5,6 +5,7 @@ use fusebox_core::{
     dispatch::Event,
     function::RunLimits,
     id::{FunctionId, TaskId},
+    keep::Keep,
     limits::{ATTEMPTS_MAX, FUEL_DEFAULT},
     name::TenantId,
     quota::UNLIMITED,
@@ -51,6 +52,7 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
             fingerprint: None,
             retry_of: None,
             input_bytes: 0,
+            keep: Keep::DEFAULT,
             state: TaskState::Queued { not_before: created_at.plus(delay_ms) },
         });
     }

@@ -119,7 +119,7 @@ pub(crate) async fn dead_letters_are_paged_latest_first(subject: &dyn Subject) {
     let found: Vec<_> = first.items.iter().chain(&last.items).map(|task| task.id).collect();
     assert_eq!((found, first.items.len(), last.next), (expected, 2, None));
     assert_eq!(store.dead_letters(&super::tenant("other"), &page(9, None)).await.unwrap().items, []);
-    subject.pass(subject.bounds().ended_ttl_ms + 1_000).await;
+    subject.pass(super::FAILED_MS + 1_000).await;
     store.tick().await.unwrap();
     assert_eq!(store.dead_letters(&tenant, &page(9, None)).await.unwrap().items, []);
 }

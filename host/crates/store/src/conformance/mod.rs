@@ -6,11 +6,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
+    error::ErrorCode,
     function::{Abi, FunctionVersion, Grants, RunLimits},
     id::{ModuleDigest, TaskId, WorkerId},
+    keep::Keep,
     lifecycle::Fence,
     name::TenantId,
-    outcome::{Ended, Receipt},
+    outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
     task::{Lease, Priority, Status, TaskState},
     time::Millis,
@@ -44,6 +46,13 @@ pub(super) mod workers;
 
 /// Duration of the suite's leases, in milliseconds.
 pub(super) const LEASE_MS: u64 = 1_000;
+
+/// Time for which the suite's completed and cancelled tasks are kept, in milliseconds.
+pub(super) const RESULTS_MS: u64 = 10_000;
+/// Time for which the suite's dead letters are kept, in milliseconds.
+pub(super) const FAILED_MS: u64 = 20_000;
+/// Both times.
+const KEEP: Keep = Keep { results_s: 10, failed_s: 20 };
 
 /// Store under test, with its clock.
 #[async_trait]
@@ -86,7 +95,8 @@ macro_rules! conformance {
             tick: a_lapsed_lease_queues_the_task_again, a_last_lapsed_lease_fails_the_task,
                 a_lapsed_lease_that_was_never_renewed_costs_no_attempt,
                 a_delayed_task_is_promoted, a_waiting_task_expires_wherever_it_waits,
-                an_ended_task_is_purged_after_its_time, many_due_tasks_are_all_done_in_some_ticks;
+                an_ended_task_is_purged_after_its_time, each_task_is_kept_for_its_own_time,
+                many_due_tasks_are_all_done_in_some_ticks;
             functions: versions_of_a_name_count_up, a_registration_sent_again_answers_the_same,
                 a_deleted_version_gives_way_to_the_one_before, a_deleted_name_is_gone,
                 version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
@@ -194,6 +204,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         expires_in_ms: 3_600_000,
         fingerprint: None,
         retry_of: None,
+        keep: KEEP,
         queued_max: UNLIMITED,
         stored_max: UNLIMITED,
         input: Bytes::from_static(b"input"),
@@ -258,6 +269,13 @@ pub(super) fn end(output: &'static str) -> Verdict {
     let output = Bytes::from_static(output.as_bytes());
     let receipt = Receipt { fuel: Some(42), ..Receipt::default() };
     Verdict::End(Ended { failure: None, output, log: Bytes::from_static(b"log"), receipt })
+}
+
+/// Returns an end that makes a dead letter.
+pub(super) fn failure(output: &'static str) -> Verdict {
+    let failure = Some(Failure::new(ErrorCode::GuestError, "it failed"));
+    let output = Bytes::from_static(output.as_bytes());
+    Verdict::End(Ended { failure, output, log: Bytes::from_static(b"log"), receipt: Receipt::default() })
 }
 
 /// Reports on one attempt.

@@ -18,7 +18,7 @@ use proptest::{
 };
 
 use super::{
-    LEASE_MS, Subject, cancel, claim, counts, end,
+    LEASE_MS, RESULTS_MS, Subject, cancel, claim, counts, end,
     functions::{by_name, collect, delete},
     lease_of, lease_request, new_task, register, tenant,
     usage::stored,
@@ -171,7 +171,7 @@ pub(crate) fn compare<S: Subject, F: Future<Output = S>>(make: impl Fn() -> F) {
     let mut run = |steps: Vec<Step>| {
         number += 1;
         let tenant = tenant(&format!("case-{number}"));
-        let kept_until = subject.now().plus(subject.bounds().ended_ttl_ms);
+        let kept_until = subject.now().plus(RESULTS_MS);
         let mut case = Case { subject: &subject, tenant, tasks: Vec::new(), claims: Vec::new(), kept_until };
         runtime.block_on(case.run(&steps));
     };

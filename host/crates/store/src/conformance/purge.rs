@@ -1,16 +1,10 @@
 //! Tests of the purge of ended tasks.
 
-use fusebox_core::{
-    error::ErrorCode,
-    id::TaskId,
-    name::TenantId,
-    outcome::{Ended, Failure},
-    task::Status,
-};
+use fusebox_core::{id::TaskId, name::TenantId, task::Status};
 
 use super::{
-    Subject, accept, cancel, claim, end, finish, lease_one, listings::page, new_task, one_task, register, status,
-    tenant,
+    FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, end, failure, finish, lease_one, listings::page, new_task,
+    one_task, register, status, tenant,
 };
 use crate::{Accepted, Cancelled, Purged, Ticked, Verdict};
 
@@ -25,13 +19,8 @@ async fn end_one(subject: &dyn Subject, tenant: &TenantId, verdict: Verdict) {
     finish(subject, claim(&leased), verdict).await;
 }
 
-fn failure() -> Verdict {
-    let Verdict::End(ended) = end("error") else { unreachable!() };
-    Verdict::End(Ended { failure: Some(Failure::new(ErrorCode::GuestError, "it failed")), ..ended })
-}
-
 pub(crate) async fn an_ended_task_is_purged_with_all_it_has(subject: &dyn Subject) {
-    for verdict in [end("out"), failure()] {
+    for verdict in [end("out"), failure("error")] {
         let (tenant, task) = one_task(subject).await;
         end_one(subject, &tenant, verdict).await;
         assert_eq!(purge(subject, &tenant, task).await, Purged::Purged);
@@ -45,7 +34,7 @@ pub(crate) async fn an_ended_task_is_purged_with_all_it_has(subject: &dyn Subjec
         assert_eq!(purge(subject, &tenant, task).await, Purged::NotFound);
         assert_eq!(cancel(subject, &tenant, task).await, Cancelled::NotFound);
     }
-    subject.pass(subject.bounds().ended_ttl_ms).await;
+    subject.pass(FAILED_MS).await;
     subject.store().tick().await.unwrap();
     assert_eq!(subject.store().tick().await.unwrap(), Ticked::default());
 }
@@ -72,7 +61,7 @@ pub(crate) async fn a_purged_id_is_accepted_again(subject: &dyn Subject) {
     accept(subject, new).await;
     end_one(subject, &tenant, end("second")).await;
     // The time of the first one passes, and takes nothing of the second.
-    subject.pass(subject.bounds().ended_ttl_ms - 1).await;
+    subject.pass(RESULTS_MS - 1).await;
     subject.store().tick().await.unwrap();
     let result = subject.store().result(&tenant, task).await.unwrap().unwrap();
     assert_eq!(&result.output[..], b"second");

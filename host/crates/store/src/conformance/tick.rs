@@ -1,12 +1,18 @@
 //! Tests of ticks.
 
-use fusebox_core::{error::ErrorCode, lifecycle::Next, limits::RELEASES_MAX, task::Status};
+use fusebox_core::{
+    error::ErrorCode,
+    keep::Keep,
+    lifecycle::Next,
+    limits::{KEEP_S_MAX, RELEASES_MAX},
+    task::Status,
+};
 
 use super::{
-    LEASE_MS, Subject, accept, claim, counts, end, finish, lease, lease_one, new_task, one_task, register, status,
-    tenant,
+    FAILED_MS, LEASE_MS, RESULTS_MS, Subject, accept, cancel, claim, counts, end, finish, lease, lease_one, new_task,
+    one_task, register, status, tenant,
 };
-use crate::{NewTask, Renewal, Ticked};
+use crate::{Finish, LeasedTask, NewTask, Renewal, Ticked, Verdict};
 
 pub(crate) async fn a_lapsed_lease_queues_the_task_again(subject: &dyn Subject) {
     let (tenant, task) = one_task(subject).await;
@@ -95,7 +101,7 @@ pub(crate) async fn an_ended_task_is_purged_after_its_time(subject: &dyn Subject
     let (tenant, task) = one_task(subject).await;
     let leased = lease_one(subject, &tenant).await;
     finish(subject, claim(&leased), end("out")).await;
-    subject.pass(subject.bounds().ended_ttl_ms - 1).await;
+    subject.pass(RESULTS_MS - 1).await;
     assert_eq!(subject.store().tick().await.unwrap(), Ticked::default());
     assert_eq!(status(subject, &tenant, task).await, Status::Completed);
     subject.pass(1).await;
@@ -105,6 +111,44 @@ pub(crate) async fn an_ended_task_is_purged_after_its_time(subject: &dyn Subject
     assert!(subject.store().log(&tenant, task).await.unwrap().is_none());
     let page = subject.store().tasks(&tenant, &super::listings::page(10, None)).await.unwrap();
     assert_eq!(page.items, []);
+}
+
+pub(crate) async fn each_task_is_kept_for_its_own_time(subject: &dyn Subject) {
+    let tenant = tenant("acme");
+    let function = register(subject, &tenant, "f").await;
+    let mut kept = Vec::new();
+    // Ends of every kind at one moment, in one call where they can be.
+    for (results_s, failed_s) in [(1, 4), (3, 2), (KEEP_S_MAX, KEEP_S_MAX), (0, 0)] {
+        let keep = Keep { results_s, failed_s };
+        let mut ids = Vec::new();
+        for _ in 0..4 {
+            ids.push(accept(subject, NewTask { keep, attempts_max: 1, ..new_task(subject, &function) }).await);
+        }
+        assert_eq!(subject.store().task(&tenant, ids[0]).await.unwrap().unwrap().keep, keep);
+        cancel(subject, &tenant, ids[3]).await;
+        kept.extend(ids.into_iter().zip([results_s, failed_s, failed_s, results_s]));
+    }
+    let report = |leased: &LeasedTask| {
+        let verdict = match kept.iter().position(|(id, _)| *id == leased.task.id).unwrap() % 4 {
+            0 => end("out"),
+            1 => super::failure("error"),
+            _ => Verdict::Retry { delay_ms: 0 },
+        };
+        Finish { claim: claim(leased), verdict }
+    };
+    let leased = lease(subject, &tenant, 12).await;
+    subject.store().finish(leased.iter().map(report).collect()).await.unwrap();
+    let mut left = kept.len() as u64;
+    for second in 0..=5 {
+        let over = kept.iter().filter(|(_, kept_s)| *kept_s == second).count() as u64;
+        assert_eq!(subject.store().tick().await.unwrap(), Ticked { purged: over, ..Ticked::default() });
+        for (id, kept_s) in &kept {
+            assert_eq!(subject.store().task(&tenant, *id).await.unwrap().is_some(), *kept_s > second);
+        }
+        left -= over;
+        subject.pass(1_000).await;
+    }
+    assert_eq!(left, 4);
 }
 
 pub(crate) async fn many_due_tasks_are_all_done_in_some_ticks(subject: &dyn Subject) {
@@ -121,7 +165,7 @@ pub(crate) async fn many_due_tasks_are_all_done_in_some_ticks(subject: &dyn Subj
     while expired < 1_500 {
         expired += some(subject.store().tick().await.unwrap()).expired;
     }
-    subject.pass(subject.bounds().ended_ttl_ms).await;
+    subject.pass(FAILED_MS).await;
     while purged < 1_500 {
         purged += some(subject.store().tick().await.unwrap()).purged;
     }

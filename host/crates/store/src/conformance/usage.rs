@@ -13,7 +13,7 @@ use fusebox_core::{
 };
 
 use super::{
-    LEASE_MS, Subject, accept, cancel, claim, end, finish,
+    FAILED_MS, LEASE_MS, Subject, accept, cancel, claim, end, finish,
     functions::{by_name, collect, delete},
     kv::{key, new, of},
     lease_one, new_function, new_task, register, replay, tenant,
@@ -126,7 +126,7 @@ pub(crate) async fn each_end_leaves_what_it_is_counted_for(subject: &dyn Subject
         purge(subject, &tenant, *task).await;
         assert_eq!(stored(subject, &tenant).await, left);
     }
-    subject.pass(subject.bounds().ended_ttl_ms).await;
+    subject.pass(FAILED_MS).await;
     subject.store().tick().await.unwrap();
     assert_eq!(stored(subject, &tenant).await, RECORD_BYTES + 1);
     delete(subject, &tenant, &by_name("f")).await;

@@ -23,7 +23,7 @@ mod full;
 mod snapshot;
 mod tasks;
 
-const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };
+const OPTIONS: Options = Options { kv_entries_max: 20, kv_bytes_max: 200_000 };
 
 struct Embedded {
     store: EmbeddedStore,

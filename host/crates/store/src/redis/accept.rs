@@ -153,6 +153,7 @@ fn is_same_kind(one: Kind<'_>, other: Kind<'_>) -> bool {
         && one.module == other.module
         && one.limits == other.limits
         && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
+        && one.keep == other.keep
         && same_limits
 }
 

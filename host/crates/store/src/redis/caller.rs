@@ -127,7 +127,7 @@ impl Caller {
         let mut command = redis::cmd("FCALL");
         command.arg(self.library.function(function)).arg(1).arg(place.route());
         let now = self.clock.as_ref().map(|clock| clock.now().0.to_string()).unwrap_or_default();
-        command.arg(place.tag()).arg(now).arg(&self.channels).arg(self.options.ended_ttl_ms);
+        command.arg(place.tag()).arg(now).arg(&self.channels);
         Call { place, command, again: true }
     }
 

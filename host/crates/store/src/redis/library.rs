@@ -6,6 +6,7 @@
 use fusebox_core::{
     function::RunLimits,
     id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    keep::Keep,
     limits::{RECORD_BYTES, RELEASES_MAX, VALUE_BYTES},
     name::TenantId,
     outcome::Failure,
@@ -105,6 +106,7 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
         fingerprint: None,
         retry_of: None,
         input_bytes: 0,
+        keep: Keep::DEFAULT,
         state: TaskState::Queued { not_before: now },
     };
     let (mut expired, mut cancelled, mut exhausted) = (waiting.clone(), waiting.clone(), waiting);

@@ -13,16 +13,19 @@
 //! | 1, 2 | time of acceptance and expiry, of 16 digits |
 //! | 3 | size of the input in bytes, of 10 digits |
 //! | 4, 5 | version and module |
-//! | 6 to 9 | tenant, name of the function, priority, largest number of attempts without releases |
-//! | 10 to 14 | limits: fuel, wall time, memory, output, log |
-//! | 15, 16 | fingerprint, and the dead letter that it replays |
+//! | 6, 7 | times for which a completed or cancelled task and a dead letter are kept, in seconds of 7 digits |
+//! | 8 to 11 | tenant, name of the function, priority, largest number of attempts without releases |
+//! | 12 to 16 | limits: fuel, wall time, memory, output, log |
+//! | 17, 18 | fingerprint, and the dead letter that it replays |
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
     error::ErrorCode,
     function::RunLimits,
     id::{Attempt, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    keep::Keep,
     lifecycle::Fence,
+    limits::KEEP_S_MAX,
     name::FunctionName,
     outcome::{Failure, Receipt},
     task::{Fingerprint, Priority, Task},
@@ -38,7 +41,7 @@ use crate::{NewTask, Result};
 pub(super) const FIELDS: [&str; 4] = ["record", "state", "receipt", "error"];
 
 /// Index of the tenant among a record's words.
-const TENANT: usize = 5;
+const TENANT: usize = 7;
 
 /// Word for an absent value.
 pub(super) const NONE: &str = "-";
@@ -92,8 +95,9 @@ pub(super) fn common(task: &NewTask) -> String {
     let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
     let (priority, version) = (priority(task.priority), version(task.function));
     let module = BASE64.encode(task.module.0);
+    let [results_s, failed_s] = [task.keep.results_s, task.keep.failed_s].map(|kept_s| kept_s.min(KEEP_S_MAX));
     format!(
-        "{version} {module} {tenant} {function_name} {priority} {attempts_max} {fuel} {wall_ms} {memory_bytes} \
+        "{version} {module} {results_s:07} {failed_s:07} {tenant} {function_name} {priority} {attempts_max} {fuel} {wall_ms} {memory_bytes} \
          {output_bytes} {log_bytes}"
     )
 }
@@ -164,6 +168,7 @@ pub(super) fn read(
     let input_bytes = words.parsed("input size")?;
     let function = FunctionId::from_bytes(words.bytes("version")?.ok_or_else(|| words.bad("version"))?);
     let module = ModuleDigest(words.bytes("module")?.ok_or_else(|| words.bad("module"))?);
+    let keep = Keep { results_s: words.parsed("retention")?, failed_s: words.parsed("retention")? };
     let (tenant, function_name) = (words.parsed("tenant")?, words.parsed("function name")?);
     let (priority, attempts_max) = (words.priority()?, words.parsed::<Attempt>("attempts_max")?);
     let limits = words.limits()?;
@@ -185,6 +190,7 @@ pub(super) fn read(
         fingerprint,
         retry_of,
         input_bytes,
+        keep,
         state: state.decode(id, receipt, error)?,
     };
     Ok(TaskRecord { task, module, function_name })
@@ -248,6 +254,7 @@ mod tests {
             expires_in_ms: 94,
             fingerprint: None,
             retry_of: None,
+            keep: Keep::DEFAULT,
             queued_max: 9,
             stored_max: 9,
             input: Bytes::new(),
@@ -282,8 +289,8 @@ mod tests {
         let expected = new_task().accepted(Millis(6));
         let record = written(&new_task());
         assert_eq!(
-            (&record[..16], &record[17..33], &record[112..120]),
-            ("0000000000000006", "0000000000000100", "default ")
+            (&record[..16], &record[17..33], &record[112..136]),
+            ("0000000000000006", "0000000000000100", "0086400 0604800 default ")
         );
         let TaskRecord { task, module, function_name } = super::read(expected.id, &record, None, None, None).unwrap();
         // It is due at its acceptance until a step writes a state.

@@ -9,16 +9,17 @@
 //! | 3 | 1 | which optional columns are there |
 //! | 4 | 16 | function |
 //! | 20 | 8 each | expiry; limits of fuel, memory, output, log; size of the input as it was accepted |
-//! | 68 | 4 each | limit of wall time, attempt, largest number of attempts, releases |
-//! | 84 | 48 | columns of the state |
-//! | 132 | 4 each | sizes of input, output, log; of the end's details |
-//! | 148 | | fingerprint, `retry_of`, the end's details, input, output, log; then whatever a later version adds |
+//! | 68 | 4 each | limit of wall time, attempt, largest number of attempts, releases; retentions in seconds |
+//! | 92 | 48 | columns of the state |
+//! | 140 | 4 each | sizes of input, output, log; of the end's details |
+//! | 156 | | fingerprint, `retry_of`, the end's details, input, output, log; then whatever a later version adds |
 
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::RunLimits,
     id::{FunctionId, LeaseToken, TaskId, WorkerId},
+    keep::Keep,
     name::TenantId,
     outcome::{Failure, Receipt},
     task::{EndRecord, Fingerprint, Lease, Priority, Task, TaskState},
@@ -33,7 +34,7 @@ const LAYOUT: u8 = 2;
 
 const STATE_AT: usize = 1;
 const STATE_BYTES: usize = 48;
-const FIXED_BYTES: usize = 148;
+const FIXED_BYTES: usize = 156;
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -144,7 +145,9 @@ pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result
     for number in [task.expires_at.0, fuel, memory_bytes, output_bytes, log_bytes, task.input_bytes] {
         bytes.extend(number.to_be_bytes());
     }
-    for number in [wall_ms, task.attempt, task.attempts_max, task.releases] {
+    let [results_s, failed_s] =
+        [task.keep.results_s, task.keep.failed_s].map(|kept_s| u32::try_from(kept_s).unwrap_or(u32::MAX));
+    for number in [wall_ms, task.attempt, task.attempts_max, task.releases, results_s, failed_s] {
         bytes.extend(number.to_be_bytes());
     }
     bytes.extend(columns);
@@ -211,7 +214,7 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
     }
     let function = FunctionId::from_bytes(columns.take()?);
     let [expires_at, fuel, memory_bytes, output_bytes, log_bytes, input_bytes] = columns.long()?;
-    let [wall_ms, attempt, attempts_max, releases] = columns.short()?;
+    let [wall_ms, attempt, attempts_max, releases, results_s, failed_s] = columns.short()?;
     let mut of_state = Columns { record, rest: columns.slice(STATE_BYTES)? };
     let [input, output, log, end] = columns.short()?;
     let fingerprint = if there & HAS_FINGERPRINT == 0 { None } else { Some(Fingerprint(columns.take()?)) };
@@ -259,6 +262,7 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         fingerprint,
         retry_of,
         input_bytes,
+        keep: Keep { results_s: results_s.into(), failed_s: failed_s.into() },
         state,
     };
     Ok((task, carried))

@@ -210,7 +210,7 @@ impl<'a> Steps<'a> {
 
     /// The one routine for every end of a task; called once per task.
     fn end(&mut self, task: &Task, at: Millis, carried: &mut Carried) -> Result<()> {
-        self.memory.retention.add(at.plus(self.options.ended_ttl_ms), task.id);
+        self.memory.retention.add(task.kept_until().unwrap_or(at), task.id);
         match task.is_dead_letter() {
             true => self.group.put(Space::Index, keys::dead_letter(task, at), []),
             false => {

@@ -163,8 +163,7 @@ impl Steps<'_> {
         let mut rest: Vec<(Millis, TaskId)> = Vec::new();
         for id in ids {
             let Some(found) = self.readable(self.find(*id))? else { continue };
-            let Some(ended) = found.task.ended() else { continue };
-            let due = ended.at.plus(self.options.ended_ttl_ms);
+            let Some(due) = found.task.kept_until() else { continue };
             if due > self.now {
                 rest.push((due, *id));
                 continue;

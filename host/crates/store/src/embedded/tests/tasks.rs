@@ -10,7 +10,7 @@ use fusebox_core::{
 use super::*;
 use crate::{
     Purged, Verdict,
-    conformance::lease_request,
+    conformance::{RESULTS_MS, lease_request},
     embedded::{engine::Space, keys, records::INLINE_BYTES_MAX},
 };
 
@@ -102,7 +102,7 @@ async fn ended_tasks_that_share_a_key_are_purged_each_in_its_time() {
     let again = tasks.remove(200);
     assert_eq!(subject.store.purge(vec![(tenant.clone(), again)]).await.unwrap(), [Purged::Purged]);
     accept(&subject, NewTask { id: again, ..new_task(&subject, &function) }).await;
-    subject.pass(OPTIONS.ended_ttl_ms - 3_000).await;
+    subject.pass(RESULTS_MS - 3_000).await;
     for (at, task) in tasks.iter().enumerate() {
         if at == 200 {
             subject.pass(10).await;

@@ -24,8 +24,8 @@ local function text(number) return string.format('%.0f', number) end
 local function padded(number) return string.format('%016.0f', tonumber(number)) end
 
 -- Index of the first argument specific to a call. Common to all calls are the partition's hash tag, the time (empty
--- except in tests), the suffix of channels, and the time for which an ended task is kept.
-local OWN = 5
+-- except in tests), and the suffix of channels.
+local OWN = 4
 
 local function begin(args)
   call, try_call = redis.call, redis.pcall
@@ -33,7 +33,7 @@ local function begin(args)
   local now = args[2] == '' and now_ms() or tonumber(args[2])
   return {
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
-    ended_until = text(now + tonumber(args[4])), tasks = TASK .. args[1] .. ':',
+    tasks = TASK .. args[1] .. ':',
     due = DUE .. args[1],
     added = {}, removed = {}, counts = {}, bytes = {}, stored = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
     forgotten = {}, lines = {},
@@ -117,12 +117,12 @@ end
 -- Largest number of tasks in one member of the index of ended tasks: a member costs as much as its first task.
 local ENDED_MAX = 200
 
--- Indexes ended tasks by the time for which they are kept. A member is the time of their end, the tenant, and for each
+-- Indexes ended tasks of a tenant by the end of the time for which they are kept. A member is the time of their end, the tenant, and for each
 -- task its id and time of acceptance: everything needed to purge a task, even if its record is gone by then.
-local function write_ended(c, tenant, ended)
+local function write_ended(c, tenant, kept_until, ended)
   for from = 1, #ended, ENDED_MAX do
     local member = c.padded .. tenant .. ' ' .. table.concat(ended, '', from, math.min(from + ENDED_MAX - 1, #ended))
-    call('ZADD', ENDED .. c.tag, c.ended_until, member)
+    call('ZADD', ENDED .. c.tag, kept_until, member)
   end
 end
 
@@ -130,7 +130,9 @@ local function flush(c)
   for key, members in pairs(c.removed) do in_chunks('ZREM', key, members) end
   for key, members in pairs(c.added) do in_chunks('ZADD', key, members) end
   for line, at in pairs(c.lines) do call('ZADD', LINES .. c.tag, 'LT', text(at), line) end
-  for tenant, ended in pairs(c.forgotten) do write_ended(c, tenant, ended) end
+  for of, ended in pairs(c.forgotten) do
+    write_ended(c, of:sub(8), text(c.now + 1000 * tonumber(of:sub(1, 7))), ended)
+  end
   for tenant, counts in pairs(c.counts) do
     for what, change in pairs(counts) do
       if change ~= 0 then call('HINCRBY', tenant_key(c, COUNTERS, tenant), what, change) end
@@ -164,13 +166,15 @@ local function state_text(t)
   return table.concat({ letter, counted(t.attempt), t.token, t.since, t.lease_until, t.worker, t.releases })
 end
 
--- Places in a record: time of acceptance, expiry, size of the input, version, and the start of the words behind the
--- version and the module, which the tenant is the first of.
+-- Places in a record: time of acceptance, expiry, size of the input, version, times for which a completed or cancelled
+-- task and a dead letter are kept, in seconds of 7 digits, and the start of the words behind them, of which the tenant is
+-- the first.
 local function created_in(record) return record:sub(1, 16) end
 local function expiry_in(record) return record:sub(18, 33) end
 local function input_bytes_in(record) return tonumber(record:sub(35, 44)) or 0 end
 local function version_in(record) return record:sub(46, 67) end
-local WORDS = 113
+local function kept_in(record, dead) return dead and record:sub(121, 127) or record:sub(113, 119) end
+local WORDS = 129
 local RECORD_WORDS = '^(%S+) %S+ (%a+) (%d+) %S+ %S+ %S+ %S+ %S+ (%S+)'
 
 -- Places in a state.
@@ -250,17 +254,17 @@ end
 
 -- The one routine for every end. `dead` marks a dead letter, which keeps its input; the further arguments are
 -- additional fields.
-local function end_task(c, id, tenant, version, created_at, status, state, dead, ...)
+local function end_task(c, id, tenant, record, status, state, dead, ...)
   local key = c.tasks .. id
-  count(c, tenant, version, -1)
+  count(c, tenant, version_in(record), -1)
   if dead then
     call('HSET', key, 'status', status, 'state', state, ...)
     add(c, tenant_key(c, DEAD, tenant), c.padded .. id, 0)
   else
     call('HSET', key, 'status', status, 'state', state, 'param_payload', '', ...)
   end
-  local forgotten = entries(c.forgotten, tenant)
-  forgotten[#forgotten + 1] = id .. created_at
+  local forgotten = entries(c.forgotten, kept_in(record, dead) .. tenant)
+  forgotten[#forgotten + 1] = id .. created_in(record)
   c.ended[#c.ended + 1] = id
 end
 
@@ -269,8 +273,7 @@ local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.tenant) else leave_line(c, t) end
   t.status, t.delayed, t.since, t.token, t.worker = FAILED, false, c.padded, NO_ID, NO_ID
   t.lease_until = count_end(c, t.tenant, t.record, failure.dead, failure.bytes)
-  local version = version_in(t.record)
-  end_task(c, t.id, t.tenant, version, t.created_at, FAILED, state_text(t), failure.dead, 'error', failure.json)
+  end_task(c, t.id, t.tenant, t.record, FAILED, state_text(t), failure.dead, 'error', failure.json)
 end
 
 -- Allows the task one more attempt, in place of one that does not count. The record's number is not changed: each

@@ -58,7 +58,7 @@ local function finish_one(c, id, claim, verdict, output, receipt, log, failure)
   if output ~= '' then more[3], more[4] = 'result', output end
   if log ~= '' then more[#more + 1], more[#more + 2] = 'log', log end
   if failure ~= '' then more[#more + 1], more[#more + 2] = 'error', failure end
-  end_task(c, id, tenant, version_in(record), created_in(record), status, ended, verdict == 'dead', unpack(more))
+  end_task(c, id, tenant, record, status, ended, verdict == 'dead', unpack(more))
   return status
 end
 

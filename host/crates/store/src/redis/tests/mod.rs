@@ -30,7 +30,7 @@ mod shared;
 mod ways;
 
 /// Small bounds, since the suite reaches them.
-const OPTIONS: Options = Options { ended_ttl_ms: 10_000, kv_entries_max: 20, kv_bytes_max: 200_000 };
+const OPTIONS: Options = Options { kv_entries_max: 20, kv_bytes_max: 200_000 };
 
 /// A store with its server.
 struct On<S> {

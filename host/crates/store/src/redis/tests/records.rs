@@ -16,8 +16,8 @@ use super::{Access, OPTIONS, node};
 use crate::{
     Accepted, Finished, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _, Verdict,
     conformance::{
-        Subject, accept, cancel, claim, end, finish, kv::each_forgotten_namespace_is_continued, lease_one, new_task,
-        one_task, register, tenant,
+        FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, end, finish, kv::each_forgotten_namespace_is_continued,
+        lease_one, new_task, one_task, register, tenant,
     },
     kv::{Kv as _, Namespace},
     redis::{RedisStore, link::Patience},
@@ -132,7 +132,7 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     assert_eq!((ticked.lapsed.len(), ticked.promoted, ticked.expired), (1, 1, 1));
     let records: Vec<_> = keys().into_iter().filter(|key| key.starts_with("task:")).collect();
     assert_eq!(records.len(), 4);
-    subject.pass(OPTIONS.ended_ttl_ms).await;
+    subject.pass(FAILED_MS).await;
     assert_eq!(subject.store.tick().await.unwrap().purged, 4);
     assert_eq!(subject.store.backlog().await.unwrap(), []);
     assert_eq!(keys(), before);
@@ -174,7 +174,7 @@ async fn an_id_that_comes_again_is_purged_in_its_own_time() {
     subject.pass(5_000).await;
     accept(&subject, new.clone()).await;
     cancel(&subject, &tenant, new.id).await;
-    subject.pass(OPTIONS.ended_ttl_ms - 5_000).await;
+    subject.pass(RESULTS_MS - 5_000).await;
     subject.store.tick().await.unwrap();
     assert!(subject.store.task(&tenant, new.id).await.unwrap().is_some());
     subject.pass(5_000).await;
@@ -193,7 +193,7 @@ async fn a_clock_that_ran_ahead_holds_up_no_other_purge() {
     other.await.unwrap().cancel(&tenant, late).await.unwrap();
     let ended = accept(&subject, new_task(&subject, &function)).await;
     cancel(&subject, &tenant, ended).await;
-    subject.pass(OPTIONS.ended_ttl_ms).await;
+    subject.pass(RESULTS_MS).await;
     assert_eq!(subject.store.tick().await.unwrap().purged, 1);
     assert!(subject.store.task(&tenant, ended).await.unwrap().is_none());
     assert!(subject.store.task(&tenant, late).await.unwrap().is_some());

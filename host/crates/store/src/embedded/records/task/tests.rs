@@ -22,6 +22,7 @@ fn task(state: TaskState) -> Task {
         fingerprint: None,
         retry_of: Some(TaskId::from_bytes([5; 16])),
         input_bytes: 6,
+        keep: Keep { results_s: 17, failed_s: 18 },
         state,
     }
 }
@@ -60,7 +61,7 @@ fn the_layout_is_the_one_on_disk() {
     let short = |number: u32| format!("{number:08x}");
     let columns = |there: &str, state: &str| {
         let head = format!("02{state}00{there}{two}");
-        let limits = [7, 1, 3, 4, 5, 6].map(long).concat() + &[2, 8, 9, 10].map(short).concat();
+        let limits = [7, 1, 3, 4, 5, 6].map(long).concat() + &[2, 8, 9, 10, 17, 18].map(short).concat();
         head + &limits
     };
     let queued = columns("02", "00") + &long(16) + &"00".repeat(40);
