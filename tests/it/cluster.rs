@@ -103,6 +103,12 @@ async fn the_seeds_routes_work_in_every_mode() {
         let invoked = client.post("/v1/functions/echo/invoke", mode).await.unwrap();
         assert_eq!((invoked.status, &invoked.body[..]), (StatusCode::OK, mode.as_bytes()), "{invoked}");
     }
+    eventually("the invokes' tasks to go", PATIENCE, || async {
+        let tasks = client.get("/v1/tasks").await.ok()?.json().ok()?;
+        (tasks["items"].as_array()?.len() == 3).then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 async fn a_dispatchers_end_costs_no_run(mode: &str) {

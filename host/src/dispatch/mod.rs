@@ -33,6 +33,7 @@ pub mod pieces;
 pub mod quotas;
 pub mod remote;
 pub mod short;
+mod spent;
 pub mod store_calls;
 pub mod stored;
 pub mod upkeep;

@@ -1,5 +1,5 @@
 //! Synchronous invocations where REST and workers are different processes: a stored task whose caller waits for its
-//! end. If the caller goes away, the task is cancelled.
+//! end. If the caller goes away, the task is cancelled. In both cases nothing of it stays.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -14,7 +14,10 @@ use fusebox_core::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
-use super::crew::CrewWatch;
+use super::{
+    crew::CrewWatch,
+    spent::{Spent, UNDELETED},
+};
 use crate::{
     invoke::{InvokeError, Invoker},
     tenancy::QuotaBook,
@@ -30,16 +33,28 @@ const FALLBACK: Duration = Duration::from_secs(1);
 
 /// Runs invocations as tasks.
 pub struct StoredInvoker {
-    /// Store of the tasks.
-    pub store: Arc<dyn Store>,
-    /// Source of time.
-    pub clock: Clock,
-    /// Quotas of the tenants.
-    pub quotas: Arc<QuotaBook>,
-    /// Number of attempts, the same as for any task.
-    pub attempts_max: Attempt,
-    /// Presence of dispatchers and workers.
-    pub crew: Arc<CrewWatch>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    quotas: Arc<QuotaBook>,
+    attempts_max: Attempt,
+    crew: Arc<CrewWatch>,
+    spent: Spent,
+}
+
+impl StoredInvoker {
+    /// Returns an invoker whose tasks have at most `attempts_max` attempts, as any task. Starts the deletion of answered
+    /// ones.
+    #[must_use]
+    pub fn start(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        quotas: Arc<QuotaBook>,
+        attempts_max: Attempt,
+        crew: Arc<CrewWatch>,
+    ) -> Self {
+        let spent = Spent::start(store.clone());
+        Self { store, clock, quotas, attempts_max, crew, spent }
+    }
 }
 
 #[async_trait]
@@ -51,11 +66,12 @@ impl Invoker for StoredInvoker {
         let id = random::task_id(self.clock.now());
         let quotas = self.quotas.of(&function.tenant);
         // Of high priority, since a caller is waiting.
-        let (priority, start_within_ms) = (Priority::High, QUEUE_MS);
-        let request = TaskRequest { priority, start_within_ms, ..TaskRequest::new(&function, input) };
+        let (priority, start_within_ms, keep) = (Priority::High, QUEUE_MS, UNDELETED);
+        let request = TaskRequest { priority, start_within_ms, keep, ..TaskRequest::new(&function, input) };
         let task = request.into_task(id, self.attempts_max, &quotas);
         let tenant = &function.tenant;
-        let mut unwanted = CancelWhenDropped { store: self.store.clone(), tenant: tenant.clone(), task: Some(id) };
+        let (store, spent) = (self.store.clone(), self.spent.clone());
+        let mut unwanted = CancelWhenDropped { store, spent, tenant: tenant.clone(), task: Some(id) };
         // Registered before the task exists, so that its end cannot be missed.
         let hint = self.store.ended_hint(id);
         match self.store.accept(vec![task]).await.map_err(unavailable)?.first() {
@@ -76,6 +92,7 @@ impl Invoker for StoredInvoker {
         let deadline = Instant::now() + Duration::from_millis(QUEUE_MS + u64::from(function.limits.wall_ms));
         let ended = self.ended(tenant, id, hint, deadline).await?;
         unwanted.task = None;
+        self.spent.delete(tenant.clone(), id);
         Ok(ended)
     }
 }
@@ -113,9 +130,10 @@ fn unavailable(error: fusebox_store::Error) -> InvokeError {
     }
 }
 
-/// Cancels the task when its caller goes away.
+/// Cancels and deletes the task when its caller goes away.
 struct CancelWhenDropped {
     store: Arc<dyn Store>,
+    spent: Spent,
     tenant: TenantId,
     task: Option<TaskId>,
 }
@@ -123,109 +141,15 @@ struct CancelWhenDropped {
 impl Drop for CancelWhenDropped {
     fn drop(&mut self) {
         let (Some(task), Ok(runtime)) = (self.task, Handle::try_current()) else { return };
-        let (store, tenant) = (self.store.clone(), self.tenant.clone());
+        let (store, spent, tenant) = (self.store.clone(), self.spent.clone(), self.tenant.clone());
         runtime.spawn(async move {
-            if let Err(error) = store.cancel(&tenant, task).await {
-                tracing::debug!(%task, %error, "cannot cancel an invocation whose caller is gone");
+            match store.cancel(&tenant, task).await {
+                Ok(_) => spent.delete(tenant, task),
+                Err(error) => tracing::debug!(%task, %error, "cannot cancel an invocation whose caller is gone"),
             }
         });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use fusebox_core::{
-        function::{Abi, Grants, RunLimits},
-        id::ModuleDigest,
-        quota::{QuotaSettings, UNLIMITED},
-    };
-
-    use super::*;
-    use fusebox_store::{Acting, LeaseRequest, NewFunction, PageRequest, Registered, embedded::EmbeddedStore};
-
-    async fn function(store: &Arc<dyn Store>, tenant: &TenantId) -> FunctionVersion {
-        let new = NewFunction {
-            id: random::function_id(Clock::System.now()),
-            tenant: tenant.clone(),
-            name: "f".parse().unwrap(),
-            module: ModuleDigest([1; 32]),
-            abi: Abi::Core,
-            limits: RunLimits::default(),
-            grants: Grants::default(),
-            versions_max: UNLIMITED,
-            stored_max: UNLIMITED,
-        };
-        match store.register(new, Bytes::from_static(b"f")).await.unwrap() {
-            Registered::Version(function) => function,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_invoke_may_be_tried_as_often_as_the_operator_says() {
-        let home = tempfile::tempdir().unwrap();
-        let clock = Clock::System;
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
-        let tenant = TenantId::default_tenant();
-        let function = function(&store, &tenant).await;
-        let ready = store.ready_hint();
-        let quotas = QuotaBook::new(store.clone());
-        let invoker = StoredInvoker {
-            store: store.clone(),
-            clock: clock.clone(),
-            quotas,
-            attempts_max: 7,
-            crew: CrewWatch::new(store.clone()),
-        };
-        let invoke = tokio::spawn(async move { invoker.invoke(function, Bytes::new()).await });
-        ready.await;
-        let (worker, tokens) = (random::worker_id(clock.now()), vec![random::lease_token()]);
-        let leased = store.lease(LeaseRequest { tenant, worker, lease_ms: 1_000, tokens, again: false }).await.unwrap();
-        assert_eq!(leased.iter().map(|leased| leased.task.attempts_max).collect::<Vec<_>>(), [7]);
-        invoke.abort();
-    }
-
-    #[tokio::test]
-    async fn an_invoke_beyond_the_quota_of_stored_bytes_is_refused() {
-        let home = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), Clock::System).unwrap());
-        let tenant = TenantId::default_tenant();
-        let function = function(&store, &tenant).await;
-        let settings = QuotaSettings { stored_bytes: Some(1), ..QuotaSettings::NONE };
-        assert_eq!(store.set_quotas(Acting::Store, &tenant, settings).await.unwrap(), Ok(true));
-        let quotas = QuotaBook::open(store.clone()).await;
-        let crew = CrewWatch::new(store.clone());
-        let invoker = StoredInvoker { store, clock: Clock::System, quotas, attempts_max: 7, crew };
-        let refused = invoker.invoke(function, Bytes::new()).await;
-        assert_eq!(refused.unwrap_err(), InvokeError::BytesReached { max: 1 });
-    }
-
-    #[tokio::test]
-    async fn an_invoke_that_nothing_will_run_is_refused_and_leaves_no_task() {
-        let home = tempfile::tempdir().unwrap();
-        let (clock, tenant) = (Clock::System, TenantId::default_tenant());
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(home.path(), clock.clone()).unwrap());
-        let function = function(&store, &tenant).await;
-        let crew = CrewWatch::with_patience(store.clone(), Duration::ZERO);
-        let quotas = QuotaBook::new(store.clone());
-        let invoker = StoredInvoker { store: store.clone(), clock, quotas, attempts_max: 3, crew: crew.clone() };
-        let ready = store.ready_hint();
-        let waiting = invoker.invoke(function.clone(), Bytes::new());
-        // The task is queued when the absence is noticed.
-        let (waited, ()) = tokio::join!(waiting, async {
-            ready.await;
-            crew.look().await;
-        });
-        assert_eq!(waited.unwrap_err(), InvokeError::NoDispatcher);
-        let gone = fusebox_harness::eventually("its task is cancelled", Duration::from_secs(30), || async {
-            let backlog = store.backlog().await.unwrap();
-            backlog.iter().all(|backlog| backlog.ready == 0).then_some(())
-        });
-        gone.await.unwrap();
-        let page = PageRequest { cursor: None, rows: 10 };
-        let before = store.tasks(&tenant, &page).await.unwrap().items.len();
-        let refused = invoker.invoke(function, Bytes::new()).await;
-        assert_eq!(refused.unwrap_err(), InvokeError::NoDispatcher);
-        assert_eq!(store.tasks(&tenant, &page).await.unwrap().items.len(), before, "at once, and nothing is stored");
-    }
-}
+mod tests;

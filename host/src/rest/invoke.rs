@@ -46,9 +46,10 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
 /// Run a function synchronously
 ///
 /// The body is the input; the response's body is the output, and its header `fusebox-receipt` holds the resources used, as
-/// JSON. `fusebox up` stores nothing; with workers in other processes the run is a task, which is cancelled if the client
-/// disconnects. With the request header `fusebox-log: tail`, the response carries the end of the run's log in that header,
-/// in base64. A function that fails answers 424 with its own code, never 500.
+/// JSON. Nothing is kept: `fusebox up` stores nothing; with workers in other processes the run is a task, which is cancelled
+/// if the client disconnects, and deleted with the answer. An `Idempotency-Key` has no effect. With the request header
+/// `fusebox-log: tail`, the response carries the end of the run's log in that header, in base64. A function that fails
+/// answers 424 with its own code, never 500.
 #[utoipa::path(post, path = "/v1/functions/{function}/invoke", tag = "functions",
     params(("function" = String, Path, description = "Version id or name")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
