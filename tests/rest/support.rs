@@ -25,6 +25,7 @@ use fusebox::{
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
+    keep::Keep,
     limits::ARTIFACTS_BYTES_MAX,
     outcome::{Ended, Receipt},
 };
@@ -146,7 +147,7 @@ impl Rest {
     }
 
     fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors, clock: Clock, room: Room) -> Self {
-        let (metrics, quotas) = (Arc::new(Metrics::new(1)), QuotaBook::new(store.clone()));
+        let (metrics, quotas) = (Arc::new(Metrics::new(1)), QuotaBook::new(store.clone(), Keep::DEFAULT));
         let (readiness, closing) = (Readiness::new(), CancellationToken::new());
         readiness.ready();
         let app = App {

@@ -1,13 +1,16 @@
 //! `fusebox tenants set` and `show`: quotas of a tenant.
 
+use std::time::Duration;
+
 use clap::Args;
 use fusebox_api::quotas::{QuotaValues, QuotasView};
-use fusebox_core::{name::TenantId, quota::QuotaSettings};
-use fusebox_store::Acting;
+use fusebox_core::{keep::Keep, name::TenantId, quota::QuotaSettings};
+use fusebox_store::{Acting, Store};
 use fusebox_ui::{self as ui, table::Table};
 
 use crate::{
     cli::keys::{Door, DoorArgs},
+    node::args,
     tenancy::admin,
 };
 use fusebox_ui::OutputFormat;
@@ -47,6 +50,12 @@ pub struct SetArgs {
     /// Limit of requests to one REST node
     #[arg(long, value_name = "N|default")]
     requests_per_second: Option<Bound>,
+    /// Time for which completed and cancelled tasks are kept, such as 1h; at most the host's own
+    #[arg(long, value_name = "TIME|default")]
+    keep_results: Option<Kept>,
+    /// Time for which dead letters are kept, such as 7d; at most the host's own
+    #[arg(long, value_name = "TIME|default")]
+    keep_failed: Option<Kept>,
     #[command(flatten)]
     door: DoorArgs,
 }
@@ -69,6 +78,18 @@ impl std::str::FromStr for Bound {
     }
 }
 
+/// A retention as given, in seconds; `None` for `default`.
+#[derive(Clone, Copy, Debug)]
+struct Kept(Option<u64>);
+
+impl std::str::FromStr for Kept {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "default" { Ok(Self(None)) } else { args::kept(text).map(|kept_s| Self(Some(kept_s))) }
+    }
+}
+
 /// Shows a tenant's quotas.
 ///
 /// # Errors
@@ -76,10 +97,7 @@ impl std::str::FromStr for Bound {
 pub async fn show(args: ShowArgs, format: OutputFormat) -> anyhow::Result<()> {
     let view = match args.door.open().await? {
         Door::Host(client) => client.quotas(args.name.as_str()).await?,
-        Door::Store(store) => {
-            let set = admin::quotas(&*store, &args.name).await?;
-            admin::quotas_view(&*store, &args.name, set).await?
-        }
+        Door::Store(store) => at_store(&*store, &args.name, admin::quotas(&*store, &args.name).await?).await?,
     };
     tell(&view, format)
 }
@@ -97,8 +115,8 @@ pub async fn set(args: SetArgs, format: OutputFormat) -> anyhow::Result<()> {
         }
         Door::Store(store) => {
             let set: QuotaSettings = args.onto(admin::quotas(&*store, &name).await?.into()).into();
-            admin::set_quotas(&*store, Acting::Store, &name, set).await?;
-            admin::quotas_view(&*store, &name, set).await?
+            admin::set_quotas(&*store, Acting::Store, &name, set, Keep::MOST).await?;
+            at_store(&*store, &name, set).await?
         }
     };
     tell(&view, format)
@@ -115,8 +133,17 @@ impl SetArgs {
             running_tasks: pick(self.running_tasks, set.running_tasks),
             fuel_per_minute: pick(self.fuel_per_minute, set.fuel_per_minute),
             requests_per_second: pick(self.requests_per_second, set.requests_per_second),
+            keep_results_s: self.keep_results.map_or(set.keep_results_s, |kept| kept.0),
+            keep_failed_s: self.keep_failed.map_or(set.keep_failed_s, |kept| kept.0),
         }
     }
+}
+
+/// Returns the view without a host, which alone knows its retention: in its place the default, where none is set.
+async fn at_store(store: &dyn Store, tenant: &TenantId, set: QuotaSettings) -> anyhow::Result<QuotasView> {
+    let Keep { results_s, failed_s } = Keep::DEFAULT;
+    let (results_s, failed_s) = (set.keep_results_s.unwrap_or(results_s), set.keep_failed_s.unwrap_or(failed_s));
+    Ok(admin::quotas_view(store, tenant, set, Keep { results_s, failed_s }).await?)
 }
 
 fn tell(view: &QuotasView, format: OutputFormat) -> anyhow::Result<()> {
@@ -135,7 +162,18 @@ fn tell(view: &QuotasView, format: OutputFormat) -> anyhow::Result<()> {
     ] {
         let shown = may.map_or_else(|| "no bound".to_owned(), ui::count);
         let used = if name == STORED_BYTES { ui::count(view.used.stored_bytes) } else { String::new() };
-        table.row([name.to_owned(), used, shown, if set.is_some() { "set" } else { "default" }.to_owned()]);
+        table.row([name.to_owned(), used, shown, source(set)]);
+    }
+    for (name, may, set) in [
+        ("keep-results", may.keep_results_s, set.keep_results_s),
+        ("keep-failed", may.keep_failed_s, set.keep_failed_s),
+    ] {
+        let time = Duration::from_secs(may.unwrap_or_default());
+        table.row([name.to_owned(), String::new(), humantime::format_duration(time).to_string(), source(set)]);
     }
     ui::say(table.to_string())
+}
+
+fn source(set: Option<u64>) -> String {
+    if set.is_some() { "set" } else { "default" }.to_owned()
 }

@@ -101,7 +101,7 @@ fn unavailable(error: fusebox_store::Error) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use fusebox_core::{capability::Expects, limits::VALUE_BYTES, name::TenantId, quota::QuotaSettings};
+    use fusebox_core::{capability::Expects, keep::Keep, limits::VALUE_BYTES, name::TenantId, quota::QuotaSettings};
     use fusebox_store::{Acting, Identity as _, embedded::EmbeddedStore};
     use fusebox_system::clock::Clock;
 
@@ -114,7 +114,7 @@ mod tests {
         let tenant = TenantId::default_tenant();
         let settings = QuotaSettings { stored_bytes: Some(VALUE_BYTES + 2), ..QuotaSettings::NONE };
         assert_eq!(store.set_quotas(Acting::Store, &tenant, settings).await.unwrap(), Ok(true));
-        let calls = StoreHostCalls::new(store.clone(), None, QuotaBook::open(store).await);
+        let calls = StoreHostCalls::new(store.clone(), None, QuotaBook::open(store, Keep::DEFAULT).await);
         let of = Namespace { tenant, function: "f".parse().unwrap() };
         let set = async |key: &'static [u8]| {
             let key = bytes::Bytes::from_static(key).try_into().unwrap();

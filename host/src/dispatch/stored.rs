@@ -23,7 +23,7 @@ use crate::{
     tenancy::QuotaBook,
     wait::Wait,
 };
-use fusebox_store::{Accepted, Hint, Store, TaskRequest, TaskResult};
+use fusebox_store::{Accepted, Hint, NewTask, Store, TaskRequest, TaskResult};
 use fusebox_system::{clock::Clock, random};
 
 /// Longest wait for a worker, in milliseconds, in addition to the wall time of the run. About as long as clients wait.
@@ -66,9 +66,9 @@ impl Invoker for StoredInvoker {
         let id = random::task_id(self.clock.now());
         let quotas = self.quotas.of(&function.tenant);
         // Of high priority, since a caller is waiting.
-        let (priority, start_within_ms, keep) = (Priority::High, QUEUE_MS, UNDELETED);
-        let request = TaskRequest { priority, start_within_ms, keep, ..TaskRequest::new(&function, input) };
-        let task = request.into_task(id, self.attempts_max, &quotas);
+        let (priority, start_within_ms) = (Priority::High, QUEUE_MS);
+        let request = TaskRequest { priority, start_within_ms, ..TaskRequest::new(&function, input) };
+        let task = NewTask { keep: UNDELETED, ..request.into_task(id, self.attempts_max, &quotas) };
         let tenant = &function.tenant;
         let (store, spent) = (self.store.clone(), self.spent.clone());
         let mut unwanted = CancelWhenDropped { store, spent, tenant: tenant.clone(), task: Some(id) };

@@ -1,4 +1,4 @@
-//! Arguments that several processes have: limits and their ceilings, attempts, and the key of secrets.
+//! Arguments that several processes have: limits and their ceilings, attempts, retention, and the key of secrets.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,7 +7,8 @@ use clap::Args;
 use fusebox_api::functions::LimitParams;
 use fusebox_core::{
     function::{LimitError, RunLimits},
-    limits::ATTEMPTS_MAX,
+    keep::Keep,
+    limits::{ATTEMPTS_MAX, KEEP_S_MAX, KEEP_S_MIN},
 };
 
 use crate::secrets::{SecretsKey, SecretsKeyError};
@@ -92,6 +93,26 @@ pub struct AttemptArgs {
     pub attempts_max: u32,
 }
 
+/// Retention of ended tasks; a tenant may have a shorter one.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Retention")]
+pub struct KeepArgs {
+    /// Time for which completed and cancelled tasks are kept with output and log, from 1m to 90d
+    #[arg(long, env = "FUSEBOX_KEEP_RESULTS", value_name = "TIME", default_value = "24h", value_parser = kept)]
+    pub keep_results: u64,
+    /// Time for which failed tasks are kept as dead letters with input, error and log, from 1m to 90d
+    #[arg(long, env = "FUSEBOX_KEEP_FAILED", value_name = "TIME", default_value = "7d", value_parser = kept)]
+    pub keep_failed: u64,
+}
+
+impl KeepArgs {
+    /// Returns the retention.
+    #[must_use]
+    pub const fn keep(self) -> Keep {
+        Keep { results_s: self.keep_results, failed_s: self.keep_failed }
+    }
+}
+
 /// Ceilings of the limits that a function may request; the host refuses registrations above them.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Ceilings")]
@@ -135,9 +156,26 @@ fn wall(text: &str) -> Result<u32, String> {
     u32::try_from(time.as_millis()).map_err(|_| "the time exceeds the maximum".to_owned())
 }
 
+/// Parses a retention such as `24h` into seconds.
+pub(crate) fn kept(text: &str) -> Result<u64, String> {
+    let time = humantime::parse_duration(text).map_err(|_| "expected a time such as 24h or 7d".to_owned())?;
+    match time.as_secs() {
+        kept_s if time.subsec_nanos() == 0 && (KEEP_S_MIN..=KEEP_S_MAX).contains(&kept_s) => Ok(kept_s),
+        _ => Err("expected whole seconds from 1m to 90d".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_retention_is_read_with_its_unit_and_has_bounds() {
+        assert_eq!([kept("1m"), kept("24h"), kept("90d")], [Ok(60), Ok(86_400), Ok(KEEP_S_MAX)]);
+        for refused in ["59s", "90d 1s", "1m 1ms", "1", "", "-1h", "for ever"] {
+            assert!(kept(refused).is_err(), "{refused}");
+        }
+    }
 
     #[test]
     fn a_ceiling_that_the_host_cannot_keep_is_refused_and_not_lowered() {

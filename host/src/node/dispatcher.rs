@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use fusebox_core::{dispatch::Mode, function::RunLimits, time::Millis};
+use fusebox_core::{dispatch::Mode, function::RunLimits, keep::Keep, time::Millis};
 use fusebox_ui as ui;
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +82,8 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     let health = args.admin.start(OwnVitals::new(&store, &metrics, &readiness))?;
     let stop = CancellationToken::new();
-    let quotas = QuotaBook::open(store.clone()).await;
+    // A dispatcher accepts no tasks, whose retention is recorded then.
+    let quotas = QuotaBook::open(store.clone(), Keep::DEFAULT).await;
     let host_calls = StoreHostCalls::new(store.clone(), args.secrets.read()?, quotas.clone());
     let own = Parts {
         store: store.clone(),

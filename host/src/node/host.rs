@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt, time::Millis};
+use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt, keep::Keep, time::Millis};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,8 @@ pub struct HostOptions {
     pub ceiling: RunLimits,
     /// Limit of attempts per task.
     pub attempts_max: Attempt,
+    /// Retention of ended tasks.
+    pub keep: Keep,
     /// Time for which a draining host still accepts new connections.
     pub drain_delay: Duration,
 }
@@ -94,7 +96,7 @@ impl Host {
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let missing = MissingModules { store: store.clone(), modules: modules.clone() };
         let secrets = SecretsKey::read_or_make(&options.secrets_key)?;
-        let quotas = QuotaBook::open(store.clone()).await;
+        let quotas = QuotaBook::open(store.clone(), options.keep).await;
         let host_calls = StoreHostCalls::new(store.clone(), Some(secrets.clone()), quotas.clone());
         let worker = random::worker_id(clock.now());
         let asked = parts::host_calls(host_calls.clone(), Arc::new(options.egress.start(&metrics)?));

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     dispatch::{crew::CrewWatch, stored::StoredInvoker},
     modules::Modules,
-    node::args::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
+    node::args::{AttemptArgs, KeepArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},
         parts::{self, StoreAddress},
@@ -60,6 +60,9 @@ pub struct ServeArgs {
     /// Limit of attempts per task.
     #[command(flatten)]
     pub attempts: AttemptArgs,
+    /// Retention of ended tasks.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Limits of functions that state none.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -95,7 +98,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(crate::skew::watch(store.clone(), Clock::System, metrics.clone(), stop.clone()));
     tokio::spawn(crate::loss::watch(store.clone(), metrics.clone(), stop.clone()));
     tokio::spawn(gate.follow(stop.clone()));
-    let quotas = QuotaBook::open(store.clone()).await;
+    let quotas = QuotaBook::open(store.clone(), args.keep.keep()).await;
     let crew = CrewWatch::new(store.clone());
     let app = App {
         gate,

@@ -10,7 +10,7 @@ use fusebox_core::{
 use fusebox_ui as ui;
 
 use crate::{
-    node::args::{AttemptArgs, LimitArgs, MaxArgs, SecretsArgs},
+    node::args::{AttemptArgs, KeepArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs},
         dispatching::{DispatchArgs, ModeArg},
@@ -71,6 +71,9 @@ pub struct UpArgs {
     /// Limit of attempts per task.
     #[command(flatten)]
     pub attempts: AttemptArgs,
+    /// Retention of ended tasks.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Outgoing HTTP requests of functions.
     #[command(flatten)]
     pub egress: EgressArgs,
@@ -105,6 +108,7 @@ impl UpArgs {
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
             attempts_max: self.attempts.attempts_max,
+            keep: self.keep.keep(),
             drain_delay: self.drain_delay,
         })
     }

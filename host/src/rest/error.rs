@@ -225,9 +225,9 @@ impl From<AdminError> for Problem {
             AdminError::Store(error) => return error.into(),
             AdminError::Denied(Acting::Keyless) => return Refusal::NoKey.into(),
             AdminError::Denied(_) => return Refusal::BadKey.into(),
-            AdminError::AboveCeiling(above) => {
-                let problem = Self::new(ErrorCode::UnprocessableRequest, above.to_string());
-                return problem.with("field", above.name).with("max", above.max);
+            AdminError::OutOfBounds(asked) => {
+                let problem = Self::new(ErrorCode::UnprocessableRequest, asked.to_string());
+                return problem.with("field", asked.name).with("min", asked.min).with("max", asked.max);
             }
             AdminError::BadName => ErrorCode::InvalidName,
             AdminError::NoTenant(_) => ErrorCode::TenantNotFound,

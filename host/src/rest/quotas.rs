@@ -20,7 +20,7 @@ use crate::tenancy::{
 pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Result<Json<QuotasView>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
     let set = admin::quotas(&*app.store, &id).await.map_err(|error| problem(error, &tenant))?;
-    Ok(Json(admin::quotas_view(&*app.store, &id, set).await?))
+    Ok(Json(admin::quotas_view(&*app.store, &id, set, app.meter.quotas().keep()).await?))
 }
 
 /// Set a tenant's quotas
@@ -30,7 +30,7 @@ pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Resul
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/quotas", tag = "tenants", request_body = QuotaValues,
     params(("tenant" = String, Path, description = "Name of the tenant")),
     responses((status = 200, body = QuotasView), (status = 404, description = "tenant-not-found"),
-        (status = 422, description = "unprocessable-request: unknown quota, or one above the maximum in `max`")))]
+        (status = 422, description = "unprocessable-request: unknown quota, or one outside of `min` and `max`")))]
 pub async fn set(
     State(app): State<Shared>,
     caller: Caller,
@@ -38,12 +38,13 @@ pub async fn set(
     SmallJson(values): SmallJson<QuotaValues>,
 ) -> Result<Json<QuotasView>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
-    let done = admin::set_quotas(&*app.store, caller.acting(), &id, values.into()).await;
+    let keep = app.meter.quotas().keep();
+    let done = admin::set_quotas(&*app.store, caller.acting(), &id, values.into(), keep).await;
     let done = done.map_err(|error| problem(error, &tenant));
     audit::record(&caller, Act::QuotasSet, &id, &id, outcome(&done));
     done?;
     app.meter.quotas().refresh().await?;
-    Ok(Json(admin::quotas_view(&*app.store, &id, values.into()).await?))
+    Ok(Json(admin::quotas_view(&*app.store, &id, values.into(), keep).await?))
 }
 
 fn absent(tenant: &str) -> Problem {

@@ -2,6 +2,7 @@
 
 use fusebox_api::quotas::{QuotaUse, QuotasView};
 use fusebox_core::{
+    keep::Keep,
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
     quota::{QuotaError, QuotaSettings},
@@ -56,9 +57,9 @@ pub enum AdminError {
     /// The tenant's limit of valid keys is reached.
     #[error("the tenant's limit of valid keys is reached: revoke some")]
     KeysFull,
-    /// A quota is above its maximum.
+    /// A quota is out of its bounds.
     #[error("{0}")]
-    AboveCeiling(QuotaError),
+    OutOfBounds(QuotaError),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] fusebox_store::Error),
@@ -167,21 +168,27 @@ pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> 
     found.map(|tenant| tenant.quotas).ok_or_else(|| AdminError::NoTenant(id.clone()))
 }
 
-/// Returns the quotas of a tenant for which these are set, and what it uses of them.
+/// Returns the quotas of a tenant for which these are set, on a host with this retention, and what it uses of them.
 ///
 /// # Errors
 /// `Store`.
-pub async fn quotas_view(store: &dyn Store, id: &TenantId, set: QuotaSettings) -> Done<QuotasView> {
+pub async fn quotas_view(store: &dyn Store, id: &TenantId, set: QuotaSettings, keep: Keep) -> Done<QuotasView> {
     let used = QuotaUse { stored_bytes: store.stored_bytes(id).await? };
-    Ok(QuotasView::new(id, set, used, room::total_bytes(&store.room().await?)))
+    Ok(QuotasView::new(id, set, used, room::total_bytes(&store.room().await?), keep))
 }
 
-/// Replaces the quotas set for a tenant.
+/// Replaces the quotas set for a tenant; `keep` is the longest retention.
 ///
 /// # Errors
-/// `AboveCeiling`, `NoTenant`, `Denied` or `Store`.
-pub async fn set_quotas(store: &dyn Identity, by: Acting, id: &TenantId, quotas: QuotaSettings) -> Done<()> {
-    quotas.check().map_err(AdminError::AboveCeiling)?;
+/// `OutOfBounds`, `NoTenant`, `Denied` or `Store`.
+pub async fn set_quotas(
+    store: &dyn Identity,
+    by: Acting,
+    id: &TenantId,
+    quotas: QuotaSettings,
+    keep: Keep,
+) -> Done<()> {
+    quotas.check(keep).map_err(AdminError::OutOfBounds)?;
     match store.set_quotas(by, id, quotas).await?.map_err(|_| AdminError::Denied(by))? {
         true => Ok(()),
         false => Err(AdminError::NoTenant(id.clone())),

@@ -9,6 +9,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use fusebox_core::{
+    keep::Keep,
     name::TenantId,
     quota::{QuotaSettings, Quotas, UNLIMITED},
     room::{self, Bound},
@@ -23,6 +24,8 @@ const BELIEVED: Duration = Duration::from_secs(5);
 /// Cache of the quotas.
 pub struct QuotaBook {
     store: Arc<dyn Store>,
+    /// Retention of this host.
+    keep: Keep,
     known: RwLock<Known>,
 }
 
@@ -45,8 +48,8 @@ impl Default for Known {
 }
 
 impl Known {
-    fn quotas(&self, tenant: &TenantId) -> Quotas {
-        let unset = || Quotas::of(tenant, &QuotaSettings::NONE, self.room_bytes);
+    fn quotas(&self, tenant: &TenantId, keep: Keep) -> Quotas {
+        let unset = || Quotas::of(tenant, &QuotaSettings::NONE, self.room_bytes, keep);
         self.tenants.get(tenant).copied().unwrap_or_else(unset)
     }
 
@@ -56,24 +59,30 @@ impl Known {
 }
 
 impl QuotaBook {
-    /// Creates a cache that returns the defaults until it is refreshed.
+    /// Creates a cache that returns the defaults until it is refreshed. `keep` is the retention of this host.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, known: RwLock::default() })
+    pub fn new(store: Arc<dyn Store>, keep: Keep) -> Arc<Self> {
+        Arc::new(Self { store, keep, known: RwLock::default() })
     }
 
     /// Creates a cache and reads the quotas. If the store does not answer, returns the defaults until it does.
-    pub async fn open(store: Arc<dyn Store>) -> Arc<Self> {
-        let book = Self::new(store);
+    pub async fn open(store: Arc<dyn Store>, keep: Keep) -> Arc<Self> {
+        let book = Self::new(store, keep);
         book.look().await;
         book
+    }
+
+    /// Returns the retention of this host, which is a tenant's own at most.
+    #[must_use]
+    pub const fn keep(&self) -> Keep {
+        self.keep
     }
 
     /// Returns the quotas of a tenant. While the store is nearly full, that of stored bytes is its fair share at most.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Quotas {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let quotas = known.quotas(tenant);
+        let quotas = known.quotas(tenant, self.keep);
         Quotas { stored_bytes: known.bound(&quotas).bytes(), ..quotas }
     }
 
@@ -81,7 +90,7 @@ impl QuotaBook {
     #[must_use]
     pub fn bound(&self, tenant: &TenantId) -> Bound {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.bound(&known.quotas(tenant))
+        known.bound(&known.quotas(tenant, self.keep))
     }
 
     /// Returns a counter of changes.
@@ -104,7 +113,7 @@ impl QuotaBook {
     pub async fn refresh(&self) -> fusebox_store::Result<()> {
         let (tenants, room_bytes) = (self.store.tenants().await?, room::total_bytes(&self.store.room().await?));
         let quotas = |tenant: Tenant| {
-            let quotas = Quotas::of(&tenant.id, &tenant.quotas, room_bytes);
+            let quotas = Quotas::of(&tenant.id, &tenant.quotas, room_bytes, self.keep);
             (tenant.id, quotas)
         };
         let tenants: HashMap<_, _, _> = tenants.into_iter().map(quotas).collect();

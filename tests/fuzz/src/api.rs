@@ -26,6 +26,7 @@ use fusebox::{
 };
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
+    keep::Keep,
     name::TenantId,
     outcome::{Ended, Receipt},
     quota::QuotaSettings,
@@ -105,7 +106,7 @@ async fn service(home: &Path) -> (Router, String) {
     let store = EmbeddedStore::open(&home.join("store"), Clock::System);
     let store = Arc::new(store.unwrap_or_else(|error| panic!("a store: {error}")));
     let bounded = QuotaSettings { queued_tasks: Some(QUEUED_TASKS_MAX), ..QuotaSettings::NONE };
-    let set = admin::set_quotas(&*store, Acting::Store, &TenantId::default_tenant(), bounded).await;
+    let set = admin::set_quotas(&*store, Acting::Store, &TenantId::default_tenant(), bounded, Keep::MOST).await;
     set.unwrap_or_else(|error| panic!("a bound: {error}"));
     let new = NewKey { tenant: TenantId::default_tenant(), scope: Scope::Admin, name: String::new(), life_ms: None };
     let made = admin::create_key(&*store, Acting::Store, new).await;
@@ -123,7 +124,7 @@ async fn service(home: &Path) -> (Router, String) {
         metrics,
         readiness,
         secrets: Some(secrets.unwrap_or_else(|error| panic!("a key for secrets: {error}"))),
-        meter: Meter::new(QuotaBook::open(store).await),
+        meter: Meter::new(QuotaBook::open(store, Keep::DEFAULT).await),
         denials: Denials::default(),
         room: Room::default(),
         closing: Default::default(),

@@ -1,6 +1,7 @@
 //! Quotas of a tenant.
 
 use fusebox_core::{
+    keep::Keep,
     name::TenantId,
     quota::{QuotaSettings, Quotas, UNLIMITED},
 };
@@ -25,6 +26,10 @@ pub struct QuotaValues {
     pub fuel_per_minute: Option<u64>,
     /// Requests per second to one REST node.
     pub requests_per_second: Option<u64>,
+    /// Seconds for which completed and cancelled tasks are kept; at most the host's own.
+    pub keep_results_s: Option<u64>,
+    /// Seconds for which dead letters are kept; at most the host's own.
+    pub keep_failed_s: Option<u64>,
 }
 
 /// Quotas of a tenant.
@@ -49,10 +54,11 @@ pub struct QuotaUse {
 }
 
 impl QuotasView {
-    /// Returns the view of a tenant's quotas, given those set for it and what it uses, in a store of this size in bytes.
+    /// Returns the view of a tenant's quotas, given those set for it and what it uses, in a store of this size in bytes, on a
+    /// host that keeps ended tasks for `keep`.
     #[must_use]
-    pub fn new(tenant: &TenantId, set: QuotaSettings, used: QuotaUse, room_bytes: u64) -> Self {
-        let may = Quotas::of(tenant, &set, room_bytes);
+    pub fn new(tenant: &TenantId, set: QuotaSettings, used: QuotaUse, room_bytes: u64, keep: Keep) -> Self {
+        let may = Quotas::of(tenant, &set, room_bytes, keep);
         let may = may.map(|value| (value != UNLIMITED).then_some(value)).into();
         Self { tenant: tenant.to_string(), set: set.into(), may, used }
     }
@@ -67,15 +73,43 @@ impl From<QuotaSettings> for QuotaValues {
             running_tasks,
             fuel_per_minute,
             requests_per_second,
+            keep_results_s,
+            keep_failed_s,
         } = set;
-        Self { functions, stored_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second }
+        Self {
+            functions,
+            stored_bytes,
+            queued_tasks,
+            running_tasks,
+            fuel_per_minute,
+            requests_per_second,
+            keep_results_s,
+            keep_failed_s,
+        }
     }
 }
 
 impl From<QuotaValues> for QuotaSettings {
     fn from(values: QuotaValues) -> Self {
-        let QuotaValues { functions, stored_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second } =
-            values;
-        Self { functions, stored_bytes, queued_tasks, running_tasks, fuel_per_minute, requests_per_second }
+        let QuotaValues {
+            functions,
+            stored_bytes,
+            queued_tasks,
+            running_tasks,
+            fuel_per_minute,
+            requests_per_second,
+            keep_results_s,
+            keep_failed_s,
+        } = values;
+        Self {
+            functions,
+            stored_bytes,
+            queued_tasks,
+            running_tasks,
+            fuel_per_minute,
+            requests_per_second,
+            keep_results_s,
+            keep_failed_s,
+        }
     }
 }

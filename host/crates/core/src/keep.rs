@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    limits::{KEEP_FAILED_S, KEEP_RESULTS_S},
+    limits::{KEEP_FAILED_S, KEEP_RESULTS_S, KEEP_S_MAX},
     task::Task,
     time::Millis,
 };
@@ -12,14 +12,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
     /// Time of a completed or cancelled task, in seconds.
-    pub results_s: u32,
+    pub results_s: u64,
     /// Time of a dead letter, in seconds.
-    pub failed_s: u32,
+    pub failed_s: u64,
 }
 
 impl Keep {
-    /// Times without a setting.
+    /// Times without a setting of the host or the tenant.
     pub const DEFAULT: Self = Self { results_s: KEEP_RESULTS_S, failed_s: KEEP_FAILED_S };
+    /// Ceilings of settings.
+    pub const MOST: Self = Self { results_s: KEEP_S_MAX, failed_s: KEEP_S_MAX };
 }
 
 impl Task {
@@ -27,6 +29,6 @@ impl Task {
     #[must_use]
     pub fn kept_until(&self) -> Option<Millis> {
         let kept_s = if self.is_dead_letter() { self.keep.failed_s } else { self.keep.results_s };
-        self.ended().map(|ended| ended.at.plus(u64::from(kept_s) * 1_000))
+        self.ended().map(|ended| ended.at.plus(kept_s.saturating_mul(1_000)))
     }
 }

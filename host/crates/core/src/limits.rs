@@ -101,11 +101,13 @@ pub const TASK_AGE_MS_MAX: u64 = 6 * 60 * 60 * 1_000;
 /// Longest delay of a task; work due later belongs in a scheduler.
 pub const DELAY_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Default retention of a completed or cancelled task, in seconds: clients read a result soon after it is there.
-pub const KEEP_RESULTS_S: u32 = 24 * 60 * 60;
+pub const KEEP_RESULTS_S: u64 = 24 * 60 * 60;
 /// Default retention of a dead letter, in seconds: long enough to notice a failure after days off, and to replay it.
-pub const KEEP_FAILED_S: u32 = 7 * 24 * 60 * 60;
+pub const KEEP_FAILED_S: u64 = 7 * 24 * 60 * 60;
+/// Floor of both retentions, in seconds: a client that looks for a result every few seconds must find it.
+pub const KEEP_S_MIN: u64 = 60;
 /// Ceiling of both retentions, in seconds: 90 days. A store is no archive.
-pub const KEEP_S_MAX: u32 = 90 * 24 * 60 * 60;
+pub const KEEP_S_MAX: u64 = 90 * 24 * 60 * 60;
 /// Ceiling of a tenant's queued tasks. Beyond it requests are answered 429, which protects the disk from floods.
 pub const QUEUED_TASKS_PER_TENANT_MAX: u64 = 1_000_000;
 /// Ceiling of quotas without a more specific one. Above it, numbers in Redis and in JSON in browsers lose precision.

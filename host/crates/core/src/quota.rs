@@ -1,11 +1,11 @@
-//! Tenant quotas: bounds on stored data, and rates of requests and fuel. Pure: time is an argument.
+//! Tenant quotas: bounds on stored data, retention of ended tasks, and rates of requests and fuel. Pure: time is an argument.
 //!
 //! Rates are token buckets rather than fixed windows: a burst is allowed once, and the wait after a refusal is the
 //! shortest that can be computed.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{limits, name::TenantId, time::Millis};
+use crate::{keep::Keep, limits, name::TenantId, time::Millis};
 
 /// Value of a quota without a bound.
 pub const UNLIMITED: u64 = u64::MAX;
@@ -33,6 +33,12 @@ pub struct PerQuota<T> {
     /// Requests per second to one REST node.
     #[serde(skip_serializing_if = "Setting::is_unset")]
     pub requests_per_second: T,
+    /// Retention of completed and cancelled tasks, in seconds.
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub keep_results_s: T,
+    /// Retention of dead letters, in seconds.
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub keep_failed_s: T,
 }
 
 /// Effective quotas of one tenant.
@@ -63,6 +69,8 @@ impl<T> PerQuota<T> {
             running_tasks: change(self.running_tasks),
             fuel_per_minute: change(self.fuel_per_minute),
             requests_per_second: change(self.requests_per_second),
+            keep_results_s: change(self.keep_results_s),
+            keep_failed_s: change(self.keep_failed_s),
         }
     }
 
@@ -75,11 +83,13 @@ impl<T> PerQuota<T> {
             running_tasks: (self.running_tasks, other.running_tasks),
             fuel_per_minute: (self.fuel_per_minute, other.fuel_per_minute),
             requests_per_second: (self.requests_per_second, other.requests_per_second),
+            keep_results_s: (self.keep_results_s, other.keep_results_s),
+            keep_failed_s: (self.keep_failed_s, other.keep_failed_s),
         }
     }
 
     /// Returns the values with the names of their quotas.
-    pub fn named(self) -> [(&'static str, T); 6] {
+    pub fn named(self) -> [(&'static str, T); 8] {
         [
             ("functions", self.functions),
             ("stored_bytes", self.stored_bytes),
@@ -87,6 +97,8 @@ impl<T> PerQuota<T> {
             ("running_tasks", self.running_tasks),
             ("fuel_per_minute", self.fuel_per_minute),
             ("requests_per_second", self.requests_per_second),
+            ("keep_results_s", self.keep_results_s),
+            ("keep_failed_s", self.keep_failed_s),
         ]
     }
 }
@@ -100,6 +112,8 @@ impl Quotas {
         running_tasks: limits::RUNNING_TASKS_PER_TENANT,
         fuel_per_minute: limits::FUEL_PER_MINUTE,
         requests_per_second: limits::REQUESTS_PER_SECOND,
+        keep_results_s: limits::KEEP_RESULTS_S,
+        keep_failed_s: limits::KEEP_FAILED_S,
     };
     /// Quotas of the default tenant, which is the operator's own, or everyone's on a host without keys. Stored data is
     /// bounded by the store, of which half stays free for others; rates are the operator's choice.
@@ -110,6 +124,20 @@ impl Quotas {
         running_tasks: UNLIMITED,
         fuel_per_minute: UNLIMITED,
         requests_per_second: UNLIMITED,
+        keep_results_s: limits::KEEP_RESULTS_S,
+        keep_failed_s: limits::KEEP_FAILED_S,
+    };
+
+    /// Floors of settings.
+    pub const FLOOR: Self = Self {
+        functions: 0,
+        stored_bytes: 0,
+        queued_tasks: 0,
+        running_tasks: 0,
+        fuel_per_minute: 0,
+        requests_per_second: 0,
+        keep_results_s: limits::KEEP_S_MIN,
+        keep_failed_s: limits::KEEP_S_MIN,
     };
 
     /// Ceilings of settings. Quotas without a specific ceiling end where numbers lose precision.
@@ -120,20 +148,35 @@ impl Quotas {
         running_tasks: limits::QUOTA_MAX,
         fuel_per_minute: limits::QUOTA_MAX,
         requests_per_second: limits::QUOTA_MAX,
+        keep_results_s: limits::KEEP_S_MAX,
+        keep_failed_s: limits::KEEP_S_MAX,
     };
 
-    /// Returns the quotas of a tenant with the given settings, in a store of this size in bytes. Values recorded under an
-    /// earlier, higher ceiling, or for a larger store, are reduced to the current one.
+    /// Returns the quotas of a tenant with the given settings, in a store of this size in bytes, on a host that keeps ended
+    /// tasks for `keep`. Values recorded under an earlier, higher ceiling, or for a larger store, are reduced to the
+    /// current one.
     #[must_use]
-    pub fn of(tenant: &TenantId, settings: &QuotaSettings, room_bytes: u64) -> Self {
+    pub fn of(tenant: &TenantId, settings: &QuotaSettings, room_bytes: u64, keep: Keep) -> Self {
         let stored_bytes_max = room_bytes / limits::STORED_BYTES_PART_MAX;
         let unset = match *tenant == TenantId::default_tenant() {
             true => Self { stored_bytes: stored_bytes_max, ..Self::OPERATOR },
             false => Self { stored_bytes: room_bytes / limits::STORED_BYTES_PART, ..Self::DEFAULT },
         };
         let ceiling = Self { stored_bytes: stored_bytes_max.min(Self::CEILING.stored_bytes), ..Self::CEILING };
-        let bounds = ceiling.zip(unset);
+        let bounds = ceiling.keeping(keep).zip(unset.keeping(keep));
         settings.zip(bounds).map(|(set, (ceiling, unset))| set.map_or(unset, |set| set.min(ceiling)))
+    }
+}
+
+impl Quotas {
+    /// Returns the retention of the tenant's tasks.
+    #[must_use]
+    pub const fn keep(&self) -> Keep {
+        Keep { results_s: self.keep_results_s, failed_s: self.keep_failed_s }
+    }
+
+    const fn keeping(self, keep: Keep) -> Self {
+        Self { keep_results_s: keep.results_s, keep_failed_s: keep.failed_s, ..self }
     }
 }
 
@@ -146,6 +189,8 @@ impl QuotaSettings {
         running_tasks: None,
         fuel_per_minute: None,
         requests_per_second: None,
+        keep_results_s: None,
+        keep_failed_s: None,
     };
 
     /// Returns whether nothing is set.
@@ -154,29 +199,35 @@ impl QuotaSettings {
         *self == Self::NONE
     }
 
-    /// Checks each setting against its ceiling. Values above it are refused rather than reduced, so that the displayed
-    /// settings are the effective ones.
+    /// Checks each setting against its bounds; `keep` is the ceiling of the retention. Values out of bounds are refused
+    /// rather than changed, so that the displayed settings are the effective ones.
     ///
     /// # Errors
-    /// Returns the first setting above its ceiling.
-    pub fn check(&self) -> Result<(), QuotaError> {
-        let bounds = self.zip(Quotas::CEILING).named();
-        let above = bounds.into_iter().find_map(|(name, (set, max))| match set {
-            Some(asked) if asked > max => Some(QuotaError { name, asked, max }),
+    /// Returns the first setting that is out of its bounds.
+    pub fn check(&self, keep: Keep) -> Result<(), QuotaError> {
+        let bounds = Quotas::FLOOR.zip(Quotas::CEILING.keeping(keep));
+        let refused = self.zip(bounds).named().into_iter().find_map(|(name, (set, (min, max)))| match set {
+            Some(asked) if asked < min || asked > max => Some(QuotaError { name, asked, min, max }),
             _ => None,
         });
-        above.map_or(Ok(()), Err)
+        refused.map_or(Ok(()), Err)
     }
 }
 
-/// Error of a setting above its ceiling.
+/// Error of a setting that is out of its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} must be at most {max}, and is {asked}")]
+#[error(
+    "{name} must be at {} {}, and is {asked}",
+    if .asked < .min { "least" } else { "most" },
+    if .asked < .min { .min } else { .max }
+)]
 pub struct QuotaError {
     /// Field name of the setting.
     pub name: &'static str,
     /// Requested value.
     pub asked: u64,
+    /// Floor.
+    pub min: u64,
     /// Ceiling.
     pub max: u64,
 }
@@ -293,6 +344,8 @@ pub fn refill_ms(per_minute: u64, missing: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
     use super::*;
 
     const ROOM: u64 = 1_000;
@@ -301,8 +354,11 @@ mod tests {
     fn what_is_set_goes_before_the_default_and_the_operator_is_not_slowed_down() {
         let settings = QuotaSettings { functions: Some(3), ..QuotaSettings::default() };
         let acme: TenantId = "acme".parse().unwrap();
-        assert_eq!(Quotas::of(&acme, &settings, ROOM), Quotas { functions: 3, stored_bytes: 100, ..Quotas::DEFAULT });
-        let own = Quotas::of(&TenantId::default_tenant(), &settings, ROOM);
+        assert_eq!(
+            Quotas::of(&acme, &settings, ROOM, Keep::DEFAULT),
+            Quotas { functions: 3, stored_bytes: 100, ..Quotas::DEFAULT }
+        );
+        let own = Quotas::of(&TenantId::default_tenant(), &settings, ROOM, Keep::DEFAULT);
         assert_eq!(own, Quotas { functions: 3, stored_bytes: 500, ..Quotas::OPERATOR });
     }
 
@@ -310,7 +366,8 @@ mod tests {
     fn no_tenant_may_store_more_than_half_of_the_room() {
         let acme: TenantId = "acme".parse().unwrap();
         let stored_bytes = |set: u64, room: u64| {
-            Quotas::of(&acme, &QuotaSettings { stored_bytes: Some(set), ..QuotaSettings::NONE }, room).stored_bytes
+            Quotas::of(&acme, &QuotaSettings { stored_bytes: Some(set), ..QuotaSettings::NONE }, room, Keep::DEFAULT)
+                .stored_bytes
         };
         assert_eq!((stored_bytes(7, ROOM), stored_bytes(499, ROOM), stored_bytes(900, ROOM)), (7, 499, 500));
         assert_eq!(stored_bytes(900, UNLIMITED), 900);
@@ -320,12 +377,15 @@ mod tests {
     #[test]
     fn a_bound_above_its_ceiling_is_refused_by_its_name_and_an_old_record_of_one_counts_as_the_ceiling() {
         let above = QuotaSettings { queued_tasks: Some(5_000_000), ..QuotaSettings::NONE };
-        let error = above.check().unwrap_err();
+        let error = above.check(Keep::MOST).unwrap_err();
         assert_eq!((error.name, error.max), ("queued_tasks", limits::QUEUED_TASKS_PER_TENANT_MAX));
         let acme: TenantId = "acme".parse().unwrap();
-        assert_eq!(Quotas::of(&acme, &above, ROOM).queued_tasks, limits::QUEUED_TASKS_PER_TENANT_MAX);
+        assert_eq!(Quotas::of(&acme, &above, ROOM, Keep::MOST).queued_tasks, limits::QUEUED_TASKS_PER_TENANT_MAX);
         let most = Quotas::CEILING.map(Some);
-        assert_eq!((most.check(), Quotas::of(&acme, &most, UNLIMITED)), (Ok(()), Quotas::CEILING));
+        assert_eq!(
+            (most.check(Keep::MOST), Quotas::of(&acme, &most, UNLIMITED, Keep::MOST)),
+            (Ok(()), Quotas::CEILING)
+        );
         let one_more = |bound: Option<u64>| bound.map(|bound| bound + 1);
         for above in [
             QuotaSettings { functions: one_more(most.functions), ..most },
@@ -334,9 +394,25 @@ mod tests {
             QuotaSettings { running_tasks: one_more(most.running_tasks), ..most },
             QuotaSettings { fuel_per_minute: one_more(most.fuel_per_minute), ..most },
             QuotaSettings { requests_per_second: one_more(most.requests_per_second), ..most },
+            QuotaSettings { keep_results_s: one_more(most.keep_results_s), ..most },
+            QuotaSettings { keep_failed_s: one_more(most.keep_failed_s), ..most },
         ] {
-            assert!(above.check().is_err(), "{above:?}");
+            assert!(above.check(Keep::MOST).is_err(), "{above:?}");
         }
+    }
+
+    #[test]
+    fn a_tenant_keeps_its_tasks_for_its_own_time_and_no_longer_than_its_host() {
+        let (acme, host): (TenantId, _) = ("acme".parse().unwrap(), Keep { results_s: 3_600, failed_s: 7_200 });
+        let of = |settings: &QuotaSettings| Quotas::of(&acme, settings, ROOM, host).keep();
+        assert_eq!(of(&QuotaSettings::NONE), host);
+        let own = QuotaSettings { keep_results_s: Some(60), ..QuotaSettings::NONE };
+        assert_eq!((own.check(host), of(&own)), (Ok(()), Keep { results_s: 60, ..host }));
+        let longer = QuotaSettings { keep_failed_s: Some(7_201), ..own };
+        assert_eq!(longer.check(host).unwrap_err().to_string(), "keep_failed_s must be at most 7200, and is 7201");
+        assert_eq!(of(&longer), Keep { results_s: 60, ..host }, "recorded while the host kept them longer");
+        let short = QuotaSettings { keep_results_s: Some(59), ..QuotaSettings::NONE };
+        assert_eq!(short.check(host).unwrap_err().to_string(), "keep_results_s must be at least 60, and is 59");
     }
 
     #[test]

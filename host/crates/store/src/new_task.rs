@@ -39,19 +39,16 @@ pub struct TaskRequest<'a> {
     pub start_within_ms: u64,
     /// Failed task that this one retries.
     pub retry_of: Option<TaskId>,
-    /// Time for which the task is kept after its end.
-    pub keep: Keep,
     /// Input of the function.
     pub input: Bytes,
 }
 
 impl<'a> TaskRequest<'a> {
-    /// Returns a request within the function's own limits, of normal priority, without a delay, with default retention.
+    /// Returns a request within the function's own limits, of normal priority, without a delay.
     #[must_use]
     pub fn new(function: &'a FunctionVersion, input: Bytes) -> Self {
         let (limits, priority) = (function.limits, Priority::Normal);
-        let (start_within_ms, keep) = (TASK_AGE_MS_MAX, Keep::DEFAULT);
-        Self { function, limits, priority, delay_ms: 0, start_within_ms, retry_of: None, keep, input }
+        Self { function, limits, priority, delay_ms: 0, start_within_ms: TASK_AGE_MS_MAX, retry_of: None, input }
     }
 
     /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
@@ -71,7 +68,7 @@ impl<'a> TaskRequest<'a> {
             expires_in_ms: self.delay_ms.saturating_add(self.start_within_ms),
             fingerprint: None,
             retry_of: self.retry_of,
-            keep: self.keep,
+            keep: quotas.keep(),
             queued_max: quotas.queued_tasks,
             stored_max: quotas.stored_bytes,
             input: self.input,

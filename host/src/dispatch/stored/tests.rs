@@ -38,7 +38,7 @@ impl World {
             Some(patience) => CrewWatch::with_patience(store.clone(), patience),
             None => CrewWatch::new(store.clone()),
         };
-        let quotas = QuotaBook::new(store.clone());
+        let quotas = QuotaBook::new(store.clone(), Keep::DEFAULT);
         let invoker = Arc::new(StoredInvoker::start(store.clone(), Clock::System, quotas, 7, crew.clone()));
         let new = NewFunction {
             id: random::function_id(Clock::System.now()),
