@@ -46,7 +46,7 @@ impl Steps {
         };
         match store.register(new, Bytes::from_static(b"module")).await? {
             Registered::Version(function) => Ok(Self { store, function, keep }),
-            Registered::QuotaReached { .. } | Registered::BytesReached { .. } => anyhow::bail!("the store is new"),
+            refused => anyhow::bail!("the store is new: {refused:?}"),
         }
     }
 

@@ -135,7 +135,7 @@ impl House {
         let rotated = printed(&self.run(&self.admin, &format!("keys rotate {id} --grace 1h")));
         self.says(&self.admin, &format!("keys revoke {id}"));
         self.refuses(&self.admin, &format!("keys rotate {id}"), "key-ended");
-        self.says(&self.operator, "tenants delete acme");
+        self.says(&self.operator, "tenants delete acme --yes");
         self.refuses(&self.operator, "tenants create acme", "tenant-exists");
         rotated
     }
@@ -222,7 +222,15 @@ fn a_rotated_key_is_good_beside_the_new_one_until_it_is_revoked() {
 #[test]
 fn a_deleted_tenants_keys_end_and_its_name_stays_taken() {
     let house = House::new("warn");
-    assert!(house.says(&house.operator, "tenants delete acme").contains("is deleted"));
+    let asked = house.run(&house.operator, "tenants delete acme");
+    assert!(stderr(&asked).contains("add --yes"), "{asked:?}");
+    house.deploy_echo();
+    assert_eq!(house.says(&house.deploy, "invoke echo --data kept"), "kept", "nothing was deleted");
+    let deleted = house.says(&house.operator, "tenants delete acme --yes");
+    assert!(
+        deleted.contains("acme is deleted: 0 tasks, 1 function versions, 0 values, 0 settings, 2 keys"),
+        "{deleted}"
+    );
     house.refuses(&house.deploy, "functions", "unauthorized");
     house.refuses(&house.operator, "tenants create acme", "tenant-exists");
 }

@@ -26,6 +26,7 @@
 //! | `uploads` | an upload does not reveal that another tenant has the same module |
 //! | `surfaces` | isolation of tenants' tasks; the Python platform's routes; the list of workers |
 //! | `keys` | lifecycle of keys |
+//! | `tenants` | deletion of tenants |
 //! | `pages` | every list is paged |
 //! | `clocks` | the store's clock determines times, however wrong a node's is |
 //! | `authority` | authorization is checked when an action is performed, after the body has arrived |
@@ -60,6 +61,7 @@ mod shares;
 mod stored;
 mod support;
 mod surfaces;
+mod tenants;
 mod uploads;
 mod waits;
 mod words;

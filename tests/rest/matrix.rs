@@ -96,6 +96,7 @@ const ROWS: &[Row] = &[
     ("POST", "/v1/keys/{key}/rotate", |_| b"{}".to_vec(), Other::Absent, 201),
     ("POST", "/v1/tenants", |_| br#"{"name":"fresh"}"#.to_vec(), Other::Refused, 201),
     ("GET", "/v1/tenants", nothing, Other::Refused, 200),
+    ("GET", "/v1/tenants/{tenant}", nothing, Other::Refused, 200),
     ("GET", "/v1/workers", nothing, Other::Refused, 200),
     ("GET", "/metrics", nothing, Other::Refused, 200),
     ("GET", "/healthz", nothing, Other::Open, 200),
@@ -107,7 +108,7 @@ const ROWS: &[Row] = &[
     ("DELETE", "/v1/keys/{key}", nothing, Other::Absent, 200),
     ("GET", "/v1/tenants/{tenant}/quotas", nothing, Other::Refused, 200),
     ("PUT", "/v1/tenants/{tenant}/quotas", |_| b"{}".to_vec(), Other::Refused, 200),
-    ("DELETE", "/v1/tenants/{tenant}", nothing, Other::Refused, 204),
+    ("DELETE", "/v1/tenants/{tenant}", nothing, Other::Refused, 200),
 ];
 
 /// Returns the routes of the table that are missing here.

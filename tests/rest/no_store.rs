@@ -33,6 +33,9 @@ impl Identity for NoStore {
     async fn delete_tenant(&self, _: Acting, _: &TenantId) -> Result<Acted<bool>> {
         no()
     }
+    async fn clear_tenant(&self, _: &TenantId) -> Result<Cleared> {
+        no()
+    }
     async fn set_quotas(&self, _: Acting, _: &TenantId, _: QuotaSettings) -> Result<Acted<bool>> {
         no()
     }

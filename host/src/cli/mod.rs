@@ -40,6 +40,7 @@ pub mod args;
 pub mod batch;
 pub mod config;
 pub mod dead_letters;
+pub mod deletion;
 pub mod deploy;
 pub mod doctor;
 pub mod drill;

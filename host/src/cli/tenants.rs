@@ -8,6 +8,7 @@ use fusebox_ui::{self as ui, table::Table};
 
 use crate::{
     cli::{
+        deletion::{self, DeleteArgs},
         keys::{Door, DoorArgs},
         quotas::{self, SetArgs, ShowArgs},
     },
@@ -26,7 +27,7 @@ Examples:
   fusebox tenants create acme
   fusebox keys create --tenant acme --scope admin --name owner
   fusebox tenants set acme --requests-per-second 100 --fuel-per-minute 60_000_000_000
-  fusebox tenants delete acme                     its keys are revoked, its functions deleted")]
+  fusebox tenants delete acme                     asks first; with --yes it does not, for programs")]
 pub struct TenantsArgs {
     #[command(subcommand)]
     action: Action,
@@ -42,8 +43,8 @@ enum Action {
     Show(ShowArgs),
     /// Set a tenant's quotas
     Set(SetArgs),
-    /// Delete a tenant: its keys are revoked, its functions deleted; tasks accepted before still run
-    Delete(OneArgs),
+    /// Delete a tenant with all it has: functions, tasks, results, values, settings, secrets and keys
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -76,7 +77,7 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
         Action::List(door) => {
             let tenants = match door.open().await? {
                 Door::Host(client) => client.tenants().await?,
-                Door::Store(store) => admin::tenants(&*store).await?.iter().map(rest::tenants::view).collect(),
+                Door::Store(store) => store.tenants().await?.iter().map(rest::tenants::view).collect(),
             };
             match format {
                 OutputFormat::Json => ui::json(&tenants),
@@ -85,23 +86,16 @@ pub async fn run(args: TenantsArgs, format: OutputFormat) -> anyhow::Result<()> 
         }
         Action::Show(args) => quotas::show(args, format).await,
         Action::Set(args) => quotas::set(args, format).await,
-        Action::Delete(OneArgs { name, door }) => {
-            match door.open().await? {
-                Door::Host(client) => client.delete_tenant(name.as_str()).await?,
-                Door::Store(store) => admin::delete_tenant(&*store, Acting::Store, &name).await?,
-            }
-            match format {
-                OutputFormat::Json => ui::json(&serde_json::json!({"deleted": name})),
-                OutputFormat::Text => ui::say(format!("{name} is deleted; its name cannot be used again")),
-            }
-        }
+        Action::Delete(args) => deletion::run(args, format).await,
     }
 }
 
 fn table(tenants: &[TenantView]) -> String {
     let mut table = Table::new(["NAME", "CREATED"]);
     for tenant in tenants {
-        table.row([tenant.name.clone(), tenant.created_at.clone().unwrap_or_else(|| "always there".to_owned())]);
+        let created_at = tenant.created_at.clone().unwrap_or_else(|| "always there".to_owned());
+        let deleting = if tenant.deleting { ", being deleted" } else { "" };
+        table.row([tenant.name.clone(), created_at + deleting]);
     }
     table.to_string()
 }

@@ -12,6 +12,7 @@ use super::{
     idempotency::TaskIdentity,
     quota::{bytes_reached, refused},
 };
+use crate::tenancy::Refusal;
 use fusebox_store::{Accepted, Expects, FunctionRef, NewTask, TaskRequest};
 use fusebox_system::random;
 
@@ -138,6 +139,8 @@ fn accepted(app: &App, sent: Sent, answer: Accepted) -> Result<AcceptedTask, Pro
                           idempotency key";
             Err(Problem::new(ErrorCode::StoreUnavailable, detail))
         }
+        // Its key was valid when the request arrived.
+        Accepted::NoTenant => Err(Refusal::BadKey.into()),
         Accepted::InputGone => {
             Err(Problem::new(ErrorCode::InputGone, "the input is no longer kept: submit the task again"))
         }

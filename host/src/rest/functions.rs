@@ -30,7 +30,7 @@ use super::{
     quota::{DELETED_MS, bytes_reached, refused},
 };
 use crate::tenancy::{
-    Caller,
+    Caller, Refusal,
     audit::{self, Act},
 };
 use fusebox_store::{FunctionRef, NewFunction, Registered, kv::Namespace};
@@ -219,6 +219,8 @@ async fn compile_and_register(
             let compile_ms = u64::try_from(prepared.compile.as_millis()).unwrap_or(u64::MAX);
             Ok((function, Added { compile_ms, new_grants }))
         }
+        // Its key was valid when the request arrived.
+        Registered::NoTenant => Err(Refusal::BadKey.into()),
         Registered::QuotaReached { max } => {
             let detail = format!("the tenant has {max} function versions, its quota: delete some");
             Err(refused(ErrorCode::FunctionQuota, detail, max, DELETED_MS).with("max", max))

@@ -133,7 +133,7 @@ pub fn routes() -> Routes {
         .add(ADMIN, routes!(keys::revoke))
         .add(ADMIN, routes!(keys::rotate))
         .add(Needs::Operator, routes!(tenants::create, tenants::list))
-        .add(Needs::Operator, routes!(tenants::delete))
+        .add(Needs::Operator, routes!(tenants::get, tenants::delete))
         .add(Needs::Operator, routes!(quotas::get, quotas::set))
         .add(Needs::Operator, routes!(workers::list))
         .add(Needs::Nothing, routes!(health::healthz))

@@ -2,12 +2,18 @@
 
 use axum::{Json, extract::State};
 use fusebox_api::quotas::{QuotaValues, QuotasView};
-use fusebox_core::{error::ErrorCode, name::TenantId};
+use fusebox_core::name::TenantId;
 
-use super::{Shared, body::SmallJson, error::Problem, extract::Path, keys::outcome};
+use super::{
+    Shared,
+    body::SmallJson,
+    error::Problem,
+    extract::Path,
+    keys::outcome,
+    tenants::{absent, problem},
+};
 use crate::tenancy::{
-    Caller,
-    admin::{self, AdminError},
+    Caller, admin,
     audit::{self, Act},
 };
 
@@ -45,15 +51,4 @@ pub async fn set(
     done?;
     app.meter.quotas().refresh().await?;
     Ok(Json(admin::quotas_view(&*app.store, &id, values.into(), keep).await?))
-}
-
-fn absent(tenant: &str) -> Problem {
-    Problem::new(ErrorCode::TenantNotFound, format!("there is no tenant {tenant:?}"))
-}
-
-fn problem(error: AdminError, tenant: &str) -> Problem {
-    match error {
-        AdminError::NoTenant(_) => absent(tenant),
-        error => error.into(),
-    }
 }

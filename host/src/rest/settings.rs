@@ -25,7 +25,7 @@ use super::{
     quota::bytes_reached,
 };
 use crate::tenancy::{
-    Caller,
+    Caller, Refusal,
     audit::{self, Act},
 };
 use fusebox_store::kv::{Namespace, SettingAnswer, SettingKind};
@@ -201,6 +201,8 @@ async fn keep(
             Err(Problem::new(ErrorCode::SettingQuota, detail).with("max", SETTINGS_MAX))
         }
         SettingAnswer::BytesReached => Err(bytes_reached(app.meter.quotas(), &of.tenant, stored_max)),
+        // Its key was valid when the request arrived.
+        SettingAnswer::NoTenant => Err(Refusal::BadKey.into()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Administration of tenants and keys, shared by the REST routes and the commands that work on the store directly.
 
+use std::time::{Duration, Instant};
+
 use fusebox_api::quotas::{QuotaUse, QuotasView};
 use fusebox_core::{
     keep::Keep,
@@ -11,8 +13,11 @@ use fusebox_core::{
 
 use super::ApiKey;
 use fusebox_store::{
-    Acting, FunctionRef, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
+    Acting, Cleared, Identity, Key, KeyAdded, KeyId, PageRequest, Replaced, Scope, Store, Tenant, TenantAdded,
 };
+
+/// Time after which a deletion returns to its caller, below the time-outs of clients and proxies.
+const DELETION: Duration = Duration::from_secs(5);
 
 /// Request for a key.
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ pub enum AdminError {
     #[error("the tenant {0} cannot be deleted: revoke its keys one by one instead")]
     TenantStays(TenantId),
     /// The limit of tenants is reached.
-    #[error("the limit of tenants is reached, deleted ones included")]
+    #[error("the limit of tenants is reached: delete some")]
     TenantsFull,
     /// The key does not exist, or belongs to another tenant.
     #[error("there is no key {0}: `fusebox keys list` lists them")]
@@ -195,29 +200,44 @@ pub async fn set_quotas(
     }
 }
 
-/// Deletes a tenant: revokes its keys, then deletes its functions. Tasks accepted before still run; nobody can reach
-/// them, and their records expire as usual. If it fails midway, it can be repeated.
+/// Returns a tenant, and the numbers of its functions and keys and of its queued and running tasks.
 ///
 /// # Errors
-/// `TenantStays` for the default tenant, `NoTenant`, `Denied` or `Store`.
-pub async fn delete_tenant(store: &dyn Store, by: Acting, id: &TenantId) -> Done<()> {
+/// `NoTenant` or `Store`.
+pub async fn details(store: &dyn Store, id: &TenantId) -> Done<(Tenant, [u64; 4])> {
+    let known = store.tenants().await?.into_iter().find(|tenant| tenant.id == *id);
+    let tenant = known.ok_or_else(|| AdminError::NoTenant(id.clone()))?;
+    let (mut functions, mut page) = (0, PageRequest { cursor: None, rows: PAGE_ROWS_MAX });
+    loop {
+        let read = store.functions(id, &page).await?;
+        functions += read.items.len() as u64;
+        page.cursor = read.next;
+        if page.cursor.is_none() {
+            break;
+        }
+    }
+    let keys = store.keys(id).await?.len() as u64;
+    let backlog = store.backlog().await?.into_iter().find(|backlog| backlog.tenant == *id);
+    let (queued, running) = backlog.map_or((0, 0), |backlog| (backlog.ready + backlog.delayed, backlog.running));
+    Ok((tenant, [functions, keys, queued, running]))
+}
+
+/// Deletes a tenant with all it has, or of a large one as much as fits into [`DELETION`]; returns what went. Once this
+/// was called, its keys are revoked and nothing new of it is accepted, and ticks delete the rest; a repeated call goes
+/// on.
+///
+/// # Errors
+/// `TenantStays` for the default tenant, `NoTenant`, also if it is gone by now, `Denied` or `Store`.
+pub async fn delete_tenant(store: &dyn Identity, by: Acting, id: &TenantId) -> Done<Cleared> {
     if *id == TenantId::default_tenant() {
         return Err(AdminError::TenantStays(id.clone()));
     }
-    let deleted = store.delete_tenant(by, id).await?.map_err(|_| AdminError::Denied(by))?;
-    if !deleted && !store.tenants().await?.iter().any(|tenant| tenant.id == *id) {
+    if !store.delete_tenant(by, id).await?.map_err(|_| AdminError::Denied(by))? {
         return Err(AdminError::NoTenant(id.clone()));
     }
-    let page = PageRequest { cursor: None, rows: PAGE_ROWS_MAX };
-    let mut any = deleted;
-    loop {
-        let functions = store.functions(id, &page).await?.items;
-        if functions.is_empty() {
-            return if any { Ok(()) } else { Err(AdminError::NoTenant(id.clone())) };
-        }
-        any = true;
-        for function in functions {
-            store.delete_function(id, &FunctionRef::Name(function.name)).await?;
-        }
+    let (until, mut all) = (Instant::now() + DELETION, Cleared::default());
+    while !all.is_done && Instant::now() < until {
+        all += store.clear_tenant(id).await?;
     }
+    Ok(all)
 }

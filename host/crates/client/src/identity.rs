@@ -4,7 +4,7 @@ use super::{Client, Result};
 use fusebox_api::{
     keys::{CreateKey, KeyView, Keys, NewKeyView, RotateKey},
     quotas::{QuotaValues, QuotasView},
-    tenants::{CreateTenant, TenantView, Tenants},
+    tenants::{CreateTenant, TenantDeleted, TenantDetails, TenantView, Tenants},
 };
 
 impl Client {
@@ -77,11 +77,19 @@ impl Client {
         self.json(self.http.put(self.url(&["v1", "tenants", tenant, "quotas"])).json(values)).await
     }
 
-    /// Deletes a tenant.
+    /// Returns a tenant with the number of its most important records.
     ///
     /// # Errors
-    /// Fails if there is no such tenant, it is not empty, the key is not an operator's, or the host does not answer.
-    pub async fn delete_tenant(&self, name: &str) -> Result<()> {
-        self.send(self.http.delete(self.url(&["v1", "tenants", name]))).await.map(drop)
+    /// Fails if there is no such tenant, the key is not an operator's, or the host does not answer.
+    pub async fn tenant(&self, name: &str) -> Result<TenantDetails> {
+        self.json(self.http.get(self.url(&["v1", "tenants", name]))).await
+    }
+
+    /// Deletes a tenant, or a part of a large one; returns what went. While it is not `done`, call it again.
+    ///
+    /// # Errors
+    /// Fails if there is no such tenant, or it is gone by now, the key is not an operator's, or the host does not answer.
+    pub async fn delete_tenant(&self, name: &str) -> Result<TenantDeleted> {
+        self.json(self.http.delete(self.url(&["v1", "tenants", name]))).await
     }
 }

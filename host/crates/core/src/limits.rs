@@ -114,7 +114,7 @@ pub const QUEUED_TASKS_PER_TENANT_MAX: u64 = 1_000_000;
 pub const QUOTA_MAX: u64 = 1 << 52;
 /// Ceiling of a tenant's function versions.
 pub const FUNCTION_VERSIONS_PER_TENANT_MAX: u64 = 100_000;
-/// Tenants of a host, including deleted ones. All are listed and read at once, in a few milliseconds.
+/// Tenants of a host, including those that are being deleted. All are listed and read at once, in a few milliseconds.
 pub const TENANTS_MAX: usize = 10_000;
 /// Keys of a tenant, including ended ones: one a day for years, all listed in one response.
 pub const KEYS_PER_TENANT_MAX: usize = 1_000;

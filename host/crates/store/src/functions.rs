@@ -96,6 +96,8 @@ pub struct NewFunction {
 pub enum Registered {
     /// The version exists.
     Version(FunctionVersion),
+    /// The tenant is being deleted, or was deleted.
+    NoTenant,
     /// The tenant's limit of versions is reached.
     QuotaReached {
         /// The limit.

@@ -1,11 +1,12 @@
 //! Tenants and API keys, and their records in a store. The store keeps no secrets, only the SHA-256 of each key's
 //! secret. A secret has 256 random bits and cannot be guessed, so a slow hash would add no protection.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::AddAssign, str::FromStr};
 
 use async_trait::async_trait;
 use fusebox_core::{name::TenantId, quota::QuotaSettings, time::Millis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::{Result, Scope};
@@ -17,8 +18,7 @@ pub struct Tenant {
     pub id: TenantId,
     /// Time of creation; 0 for the default tenant, which always exists.
     pub created_at: Millis,
-    /// Time of deletion. The name is never reused, because a new tenant of that name would own the deleted one's
-    /// records.
+    /// Time from which the tenant is being deleted. Its record goes last, and its name is never given again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Millis>,
     /// Quotas set by an operator; the defaults apply where none is set.
@@ -59,6 +59,45 @@ pub enum TenantAdded {
     Taken,
     /// The largest number of tenants is reached.
     Full,
+}
+
+/// Numbers of the records deleted with a tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Tasks, ended ones included.
+    pub tasks: u64,
+    /// Function versions.
+    pub functions: u64,
+    /// Values of functions' namespaces.
+    pub values: u64,
+    /// Configuration values and secrets.
+    pub settings: u64,
+    /// API keys.
+    pub keys: u64,
+    /// True if nothing is left, and the tenant is gone.
+    pub is_done: bool,
+}
+
+impl AddAssign for Cleared {
+    /// Adds the next part.
+    fn add_assign(&mut self, part: Self) {
+        let Self { tasks, functions, values, settings, keys, is_done } = part;
+        self.tasks += tasks;
+        self.functions += functions;
+        self.values += values;
+        self.settings += settings;
+        self.keys += keys;
+        self.is_done = is_done;
+    }
+}
+
+/// Digest of a deleted tenant's name, which keeps the name from being given again.
+pub(super) type Tombstone = [u8; 16];
+
+/// Returns the digest of a tenant's name: the first half of its SHA-256.
+pub(super) fn tombstone(tenant: &TenantId) -> Tombstone {
+    let digest = <[u8; 32]>::from(Sha256::digest(tenant.as_str()));
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// API key without its secret.
@@ -223,18 +262,27 @@ pub trait Identity: Send + Sync + 'static {
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
     /// have been made all the same.
     async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>>;
-    /// Returns all tenants, sorted by name, including deleted ones and the default tenant.
+    /// Returns all tenants, sorted by name, including those that are being deleted and the default tenant.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn tenants(&self) -> Result<Vec<Tenant>>;
-    /// Deletes a tenant and revokes its keys in one step. Returns false if there is no such tenant, and for the default
-    /// tenant, which cannot be deleted.
+    /// Begins to delete a tenant: revokes its keys, and from then on accepts no task, function, value, setting or key of
+    /// it. [`Self::clear_tenant`] and the ticks delete the rest. Returns false if there is no such tenant, and for the
+    /// default tenant, which cannot be deleted.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
     /// have been made all the same.
     async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>>;
+    /// Deletes a part of bounded size of the records of a tenant that is being deleted: tasks, of which running ones are
+    /// cancelled, values, settings, functions, keys, and with the last part the tenant. Only a digest of its name stays,
+    /// so that the name is never given again. It can be repeated, also after a crash at any point.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
+    /// have been made all the same.
+    async fn clear_tenant(&self, tenant: &TenantId) -> Result<Cleared>;
     /// Replaces a tenant's quotas. Returns false if there is no such tenant.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub enum SettingAnswer {
     Full,
     /// The tenant's limit of stored bytes would be exceeded.
     BytesReached,
+    /// The tenant is being deleted, or was deleted.
+    NoTenant,
 }
 
 /// Answer of a call that the store performed or refused.
@@ -76,8 +78,9 @@ pub trait Kv: Send + Sync + 'static {
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn value(&self, of: &Namespace, key: &KvKey) -> Result<Option<Value>>;
     /// Sets a value if its precondition holds and returns its revision. Answers [`Refusal::Conflict`] if the
-    /// precondition fails and [`Refusal::Quota`] if the namespace would exceed its bounds or the tenant its limit of stored
-    /// bytes. A value that takes no more bytes than the one it replaces is within that limit.
+    /// precondition fails, [`Refusal::Quota`] if the namespace would exceed its bounds or the tenant its limit of stored
+    /// bytes, and [`Refusal::Refused`] if the tenant is being deleted. A value that takes no more bytes than the one it
+    /// replaces is within that limit.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may

@@ -46,8 +46,8 @@ pub use self::{
     fuel::Fuel,
     functions::{FunctionRef, Functions, NewFunction, Registered},
     identity::{
-        Acted, Acting, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, SecretDigest, Tenant,
-        TenantAdded,
+        Acted, Acting, Cleared, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, SecretDigest,
+        Tenant, TenantAdded,
     },
     layout::migrate::Migrated,
     new_task::{Accepted, Expects, NewTask, TaskRequest},

@@ -162,6 +162,8 @@ pub enum Accepted {
     /// The store answered for other tasks of the call but not for this one, which may or may not have been accepted.
     /// Sending it again with the same id gives the answer.
     NoAnswer,
+    /// The tenant is being deleted, or was deleted.
+    NoTenant,
     /// `retry_of` names no dead letter of the tenant, so there is no input to copy.
     InputGone,
 }

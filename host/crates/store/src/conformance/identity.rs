@@ -18,7 +18,7 @@ pub(crate) fn new_key(tenant: &TenantId) -> NewKey {
     }
 }
 
-async fn add(subject: &dyn Subject, new: NewKey) -> Key {
+pub(crate) async fn add(subject: &dyn Subject, new: NewKey) -> Key {
     match subject.store().add_key(Acting::Store, new).await.unwrap() {
         Ok(KeyAdded::Added(key)) => key,
         refused => panic!("{refused:?}"),
@@ -31,7 +31,7 @@ async fn found(subject: &dyn Subject, key: KeyId) -> Option<Key> {
     found.map(|found| found.key)
 }
 
-async fn make_tenant(subject: &dyn Subject, name: &str) -> TenantId {
+pub(crate) async fn make_tenant(subject: &dyn Subject, name: &str) -> TenantId {
     let made = subject.store().add_tenant(Acting::Store, tenant(name)).await.unwrap();
     assert_eq!(made, Ok(TenantAdded::Added(Tenant::new(tenant(name), subject.now()))));
     tenant(name)
@@ -164,8 +164,9 @@ pub(crate) async fn a_deleted_tenant_has_no_good_key_and_its_name_stays_taken(su
     assert_eq!(found(subject, theirs.id).await, Some(theirs));
     assert_eq!(store.add_key(Acting::Store, new_key(&acme)).await.unwrap(), Ok(KeyAdded::NoTenant));
     assert_eq!(store.add_tenant(Acting::Store, acme.clone()).await.unwrap(), Ok(TenantAdded::Taken));
-    for gone in [&acme, &tenant("nobody"), &TenantId::default_tenant()] {
-        assert_eq!(store.delete_tenant(Acting::Store, gone).await.unwrap(), Ok(false), "{gone}");
+    assert_eq!(store.delete_tenant(Acting::Store, &acme).await.unwrap(), Ok(true), "it is being deleted");
+    for none in [&tenant("nobody"), &TenantId::default_tenant()] {
+        assert_eq!(store.delete_tenant(Acting::Store, none).await.unwrap(), Ok(false), "{none}");
     }
     let tenants = store.tenants().await.unwrap();
     let deleted = tenants.iter().find(|tenant| tenant.id == acme).unwrap();

@@ -26,6 +26,7 @@ use fusebox_system::random;
 
 pub(super) mod accept;
 pub(super) mod backlog;
+pub(super) mod deletion;
 pub(super) mod fuel;
 pub(super) mod full;
 pub(super) mod functions;
@@ -122,6 +123,9 @@ macro_rules! conformance {
                 values_are_counted_within_the_limit, settings_are_counted_within_the_limit,
                 what_is_forgotten_is_not_counted,
                 a_version_is_counted_within_the_limit_until_its_module_is_gone;
+            deletion: a_deleted_tenant_leaves_nothing_but_its_name, a_deletion_goes_on_after_a_crash_at_any_part,
+                nothing_new_of_a_deleted_tenant_is_accepted, a_deleted_tenants_runs_are_stopped,
+                a_deletion_takes_nothing_of_others;
             workers: announced_workers_are_there_for_their_time;
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,

@@ -11,7 +11,7 @@ use super::{
     reads::Reads,
     records,
 };
-use crate::{Acted, Acting, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Result, Tenant, TenantAdded};
+use crate::{Acted, Acting, Cleared, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Result, Tenant, TenantAdded};
 
 #[async_trait]
 impl Identity for EmbeddedStore {
@@ -26,6 +26,11 @@ impl Identity for EmbeddedStore {
     async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>> {
         let tenant = tenant.clone();
         self.writer.step(0, move |steps| steps.delete_tenant(by, &tenant)).await
+    }
+
+    async fn clear_tenant(&self, tenant: &TenantId) -> Result<Cleared> {
+        let tenant = tenant.clone();
+        self.writer.step(0, move |steps| steps.clear_tenant(&tenant)).await
     }
 
     async fn set_quotas(&self, by: Acting, tenant: &TenantId, quotas: QuotaSettings) -> Result<Acted<bool>> {
@@ -53,11 +58,7 @@ impl Identity for EmbeddedStore {
     }
 
     async fn has_keys(&self) -> Result<bool> {
-        // The record of an ended key is removed only when another key takes its place.
-        let prefix = keys::api_keys();
-        let snapshot = self.reads.snapshot()?;
-        let first = snapshot.keys(Space::Records, &prefix, &keys::past(&prefix))?.next();
-        Ok(first.transpose()?.is_some())
+        Ok(self.reads.snapshot()?.get(Space::Records, &keys::keyed())?.is_some())
     }
 
     fn identity_changes(&self) -> watch::Receiver<u64> {

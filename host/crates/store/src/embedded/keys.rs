@@ -20,10 +20,13 @@
 //! | records | `m` digest | number of versions that need the module |
 //! | records | `a` tenant | record of a tenant |
 //! | records | `y` key | record of an API key |
+//! | records | `y` | exists once an API key was ever made |
 //! | records | `z` tenant key | empty: lists a tenant's API keys |
 //! | records | `q` tenant | wasm bytes of all its versions, with deleted ones that tasks need |
 //! | records | `r` tenant | counters of a tenant |
 //! | records | `su` function | number of its unfinished tasks |
+//! | records | `d` tenant | exists while the tenant is being deleted |
+//! | records | `x` digest | exists once the tenant whose name has this digest is gone |
 //! | records | `s` | time of the last step that wrote; the next process starts no earlier |
 //! | blobs | `i` `o` `l` task | input, output, log that are too large for the record |
 //! | records | `j` tenant name | a namespace: its last revision, number of entries, and bytes |
@@ -42,7 +45,7 @@ use fusebox_core::{
 };
 
 use crate::{
-    KeyId,
+    KeyId, identity,
     kv::{Namespace, SettingKind},
 };
 
@@ -76,6 +79,11 @@ pub(super) fn versions(tenant: &TenantId, name: &FunctionName) -> Key {
     join(&[b"v", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes(), &[0]])
 }
 
+/// `v`: prefix of the versions of all names of a tenant.
+pub(super) fn versions_of_all(tenant: &TenantId) -> Key {
+    of_tenant(b'v', tenant)
+}
+
 /// `v`: one version of a name.
 pub(super) fn version(tenant: &TenantId, name: &FunctionName, version: u32) -> Key {
     join(&[&versions(tenant, name), &(!version).to_be_bytes()])
@@ -83,7 +91,7 @@ pub(super) fn version(tenant: &TenantId, name: &FunctionName, version: u32) -> K
 
 /// `h`: prefix of a tenant's names.
 pub(super) fn newest_of_all(tenant: &TenantId) -> Key {
-    join(&[b"h", tenant.as_str().as_bytes(), &[0]])
+    of_tenant(b'h', tenant)
 }
 
 /// `h`: the newest version of a name.
@@ -98,7 +106,7 @@ pub(super) fn last_version(tenant: &TenantId, name: &FunctionName) -> Key {
 
 /// `n`: highest version number of the names that a tenant no longer has.
 pub(super) fn former_version(tenant: &TenantId) -> Key {
-    join(&[b"n", tenant.as_str().as_bytes(), &[0]])
+    of_tenant(b'n', tenant)
 }
 
 /// `m`: number of versions that need a module, and in the blobs the module.
@@ -116,8 +124,8 @@ pub(super) fn counters(tenant: &TenantId) -> Key {
     join(&[b"r", tenant.as_str().as_bytes()])
 }
 
-/// Returns the tenant of a counters key.
-pub(super) fn tenant_of_counters(key: &[u8]) -> Option<TenantId> {
+/// Returns the tenant of a key that consists of its name behind a letter.
+pub(super) fn named_tenant(key: &[u8]) -> Option<TenantId> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
@@ -131,8 +139,23 @@ pub(super) fn tenant(tenant: &TenantId) -> Key {
     join(&[b"a", tenant.as_str().as_bytes()])
 }
 
-/// `y`: prefix of all API keys.
-pub(super) fn api_keys() -> Key {
+/// `d`: prefix of the tenants that are being deleted.
+pub(super) fn closed_tenants() -> Key {
+    b"d".to_vec()
+}
+
+/// `d`: exists while a tenant is being deleted.
+pub(super) fn closed_tenant(tenant: &TenantId) -> Key {
+    join(&[b"d", tenant.as_str().as_bytes()])
+}
+
+/// `x`: exists once a tenant is gone.
+pub(super) fn tombstone(tenant: &TenantId) -> Key {
+    join(&[b"x", &identity::tombstone(tenant)])
+}
+
+/// `y`: exists once an API key was ever made.
+pub(super) fn keyed() -> Key {
     b"y".to_vec()
 }
 
@@ -143,7 +166,7 @@ pub(super) fn api_key(key: KeyId) -> Key {
 
 /// `z`: prefix of a tenant's API keys.
 pub(super) fn api_keys_of(tenant: &TenantId) -> Key {
-    join(&[b"z", tenant.as_str().as_bytes(), &[0]])
+    of_tenant(b'z', tenant)
 }
 
 /// `z`: one of a tenant's API keys.
@@ -171,6 +194,11 @@ pub(super) fn log(task: TaskId) -> Key {
     join(&[b"l", task.as_bytes()])
 }
 
+/// Returns the prefix of a tenant's keys of a kind.
+fn of_tenant(kind: u8, tenant: &TenantId) -> Key {
+    join(&[&[kind], tenant.as_str().as_bytes(), &[0]])
+}
+
 fn of_function(kind: u8, of: &Namespace) -> Key {
     join(&[&[kind], of.tenant.as_str().as_bytes(), &[0], of.function.as_str().as_bytes(), &[0]])
 }
@@ -182,7 +210,22 @@ pub(super) fn namespace(of: &Namespace) -> Key {
 
 /// `j`: highest revision of a tenant's former namespaces.
 pub(super) fn former_revision(tenant: &TenantId) -> Key {
-    join(&[b"j", tenant.as_str().as_bytes(), &[0]])
+    of_tenant(b'j', tenant)
+}
+
+/// `j`: prefix of a tenant's namespaces.
+pub(super) fn namespaces_of_all(tenant: &TenantId) -> Key {
+    of_tenant(b'j', tenant)
+}
+
+/// `w`: prefix of all values of a tenant, and in the index of their expiry entries.
+pub(super) fn values_of_all(tenant: &TenantId) -> Key {
+    of_tenant(b'w', tenant)
+}
+
+/// `g`: prefix of all settings of a tenant.
+pub(super) fn settings_of_all(tenant: &TenantId) -> Key {
+    of_tenant(b'g', tenant)
 }
 
 /// `w`: prefix of the values of a namespace.

@@ -215,7 +215,7 @@ impl Reads {
         for entry in snapshot.entries(Space::Records, &prefix, &keys::past(&prefix))? {
             let (key, value) = entry?;
             let counters: Counters = records::decode("a tenant's counters", &value)?;
-            let tenant = keys::tenant_of_counters(&key);
+            let tenant = keys::named_tenant(&key);
             let tenant = tenant.ok_or_else(|| Error::Corrupt("the key of a tenant's counters".to_owned()))?;
             backlog.extend(counters.backlog(tenant));
         }

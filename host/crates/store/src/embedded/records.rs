@@ -33,6 +33,8 @@ pub(super) struct Counters {
     pub(super) versions: u64,
     /// Bytes stored.
     pub(super) stored_bytes: u64,
+    /// True if the tenant is being deleted, so that nothing new is accepted.
+    pub(super) is_closed: bool,
 }
 
 impl Counters {

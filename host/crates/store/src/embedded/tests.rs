@@ -19,6 +19,7 @@ use crate::{
 use fusebox_system::{clock::Clock, random};
 
 mod cuts;
+mod deletion;
 mod full;
 mod snapshot;
 mod tasks;

@@ -64,9 +64,13 @@ async fn take(caller: &Caller, counted: &Counted, tasks: &[NewTask], source: Sou
                 Ok(Accepted::QueueFull | Accepted::BytesReached) => refused.push(*at),
                 Ok(Accepted::New { .. } | Accepted::NoAnswer) | Err(_) => {}
                 // No new task was queued, so its room is free for another one.
-                Ok(Accepted::Duplicate | Accepted::Conflict | Accepted::FunctionChanged | Accepted::InputGone) => {
-                    room_left |= fit == Fit::Fits;
-                }
+                Ok(
+                    Accepted::Duplicate
+                    | Accepted::Conflict
+                    | Accepted::FunctionChanged
+                    | Accepted::InputGone
+                    | Accepted::NoTenant,
+                ) => room_left |= fit == Fit::Fits,
             }
             answers[*at] = answer;
         }
@@ -188,6 +192,7 @@ fn read(answer: Value) -> Result<Option<Accepted>> {
     Ok(Some(match answers::text(answer)?.as_str() {
         "LATER" => return Ok(None),
         "GONE" => Accepted::InputGone,
+        "NO_TENANT" => Accepted::NoTenant,
         "DUPLICATE" => Accepted::Duplicate,
         "CONFLICT" => Accepted::Conflict,
         "FULL" => Accepted::QueueFull,

@@ -12,7 +12,7 @@ use fusebox_core::{
 use redis::Value;
 
 use super::{RedisStore, answers, caller::Caller, records, versions};
-use crate::{Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result};
+use crate::{Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result, identity};
 
 /// Time for which a deleted version is kept even if no task needs it, in milliseconds: longer than a request can take
 /// from its look-up of a version to the acceptance of its task, which may be in another place.
@@ -38,12 +38,14 @@ impl Functions for RedisStore {
             .arg(new.versions_max)
             .arg(&module[..])
             .arg(new.grants.to_list())
-            .arg(stored_max);
+            .arg(stored_max)
+            .arg(&identity::tombstone(&new.tenant)[..]);
         let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
         match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
             ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
             ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
             ("LARGE", _) => Ok(Registered::BytesReached { max: new.stored_max }),
+            ("NO_TENANT", _) => Ok(Registered::NoTenant),
             ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             _ => Err(answers::unexpected("register")),
         }

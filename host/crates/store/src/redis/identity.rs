@@ -10,10 +10,11 @@ use fusebox_core::{
 use redis::Value;
 use tokio::sync::watch;
 
-use super::{RedisStore, answers};
+use super::{RedisStore, answers, tenants};
 use crate::{
-    Acted, Acting, Denied, Error, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Result, SecretDigest, Tenant,
-    TenantAdded, identity::from_hex,
+    Acted, Acting, Cleared, Denied, Error, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Result, SecretDigest,
+    Tenant, TenantAdded,
+    identity::{from_hex, tombstone},
 };
 
 /// Number of tries to change a tenant's record that others change at the same time.
@@ -22,8 +23,9 @@ const CHANGES_MAX: usize = 16;
 #[async_trait]
 impl Identity for RedisStore {
     async fn add_tenant(&self, by: Acting, tenant: TenantId) -> Result<Acted<TenantAdded>> {
+        let tombstone = tombstone(&tenant);
         let call = self.caller.call(self.caller.layout().shared(), "add_tenant");
-        let call = call.arg(authority(by)).arg(tenant.as_str()).arg(TENANTS_MAX);
+        let call = call.arg(authority(by)).arg(tenant.as_str()).arg(TENANTS_MAX).arg(&tombstone[..]);
         let (word, record) = worded(self.caller.ask(call.once()).await?)?;
         Ok(match (word.as_str(), record) {
             ("ADDED", Some(record)) => Ok(TenantAdded::Added(from_json(&answers::text(record)?)?)),
@@ -45,7 +47,16 @@ impl Identity for RedisStore {
 
     async fn delete_tenant(&self, by: Acting, tenant: &TenantId) -> Result<Acted<bool>> {
         let call = self.caller.call(self.caller.layout().shared(), "delete_tenant");
-        done(self.caller.ask(call.arg(authority(by)).arg(tenant.as_str())).await?)
+        let deleted = done(self.caller.ask(call.arg(authority(by)).arg(tenant.as_str())).await?)?;
+        if deleted == Ok(true) {
+            // Closes every place to the tenant.
+            tenants::clear(&self.caller, tenant, 0).await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn clear_tenant(&self, tenant: &TenantId) -> Result<Cleared> {
+        tenants::clear_tenant(&self.caller, tenant).await
     }
 
     async fn set_quotas(&self, by: Acting, tenant: &TenantId, quotas: QuotaSettings) -> Result<Acted<bool>> {

@@ -10,7 +10,7 @@
 //! | `fusebox:due` | sorted set | delayed and running tasks, by the time they are due, expire, or lose their lease |
 //! | `fusebox:ended` | sorted set | ended tasks, up to 200 in a member, by the time for which they are kept |
 //! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | tasks and dead letters: padded time and id |
-//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version |
+//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version; `closed` while the tenant is being deleted, and for an hour after |
 //! | `fusebox:tenants` | set | tenants that may have work |
 //! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions, by version number |
 //! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
@@ -21,6 +21,8 @@
 //! | `fusebox:fuel:<tenant>` | hash | fuel left in the tenant's tank, and the time of that level; absent if full |
 //! | `fusebox:module:<digest>` | hash | a module, `wasm`, and the number of `versions` that use it |
 //! | `fusebox:accounts` | hash | record of each tenant |
+//! | `fusebox:deleting` | set | tenants that are being deleted |
+//! | `fusebox:tombstones` | string | digests of the names of deleted tenants, 16 bytes each |
 //! | `fusebox:key:<id>` | hash | an API key, with the SHA-256 of its secret |
 //! | `fusebox:keys:<tenant>` | set | ids of a tenant's API keys |
 //! | `fusebox:store` | string | random id of the store; a missing or other id shows that the store was emptied |
@@ -32,6 +34,7 @@
 //! | `fusebox:value_ends:<tenant>:<name>` | sorted set | keys of the values that expire, by expiry |
 //! | `fusebox:value_counts:<tenant>:<name>` | hash | last revision used, and the size in bytes |
 //! | `fusebox:value_counts:<tenant>` | hash | highest revision of the namespaces that were forgotten |
+//! | `fusebox:namespaces:<tenant>` | set | names of functions that have values or settings |
 //! | `fusebox:config:<tenant>:<name>` `fusebox:secrets:<tenant>:<name>` | hashes | settings; secrets are sealed |
 //! | `fusebox:dispatchers` | sorted set | announced dispatchers, by the end of their announcement |
 //! | `fusebox:dispatcher:<id>` | string | workers of a dispatcher |
@@ -57,13 +60,16 @@ const DUE: &str = "fusebox:due";
 const MODULE: &str = "fusebox:module";
 const NAMES: &str = "fusebox:names";
 const ACCOUNTS: &str = "fusebox:accounts";
+const DELETING: &str = "fusebox:deleting";
+const CONFIG: &str = "fusebox:config";
+const SECRETS: &str = "fusebox:secrets";
 const KEYED: &str = "fusebox:keyed";
 const STORE: &str = "fusebox:store";
 const MARKER: &str = "fusebox:layout";
 const SHARD: &str = "fusebox:shard";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 37] = [
+pub(super) const CONSTANTS: [(&str, &str); 42] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("READY", "fusebox:ready"),
@@ -83,6 +89,8 @@ pub(super) const CONSTANTS: [(&str, &str); 37] = [
     ("FUEL", "fusebox:fuel"),
     ("MODULE", MODULE),
     ("ACCOUNTS", ACCOUNTS),
+    ("DELETING", DELETING),
+    ("TOMBSTONES", "fusebox:tombstones"),
     ("API_KEY", "fusebox:key"),
     ("API_KEYS", "fusebox:keys"),
     ("KEYED", KEYED),
@@ -93,6 +101,9 @@ pub(super) const CONSTANTS: [(&str, &str); 37] = [
     ("VALUES", "fusebox:values"),
     ("VALUE_ENDS", "fusebox:value_ends"),
     ("VALUE_COUNTS", "fusebox:value_counts"),
+    ("NAMESPACES", "fusebox:namespaces"),
+    ("CONFIG", CONFIG),
+    ("SECRETS", SECRETS),
     ("DISPATCHERS", "fusebox:dispatchers"),
     ("DISPATCHER", "fusebox:dispatcher"),
     ("CHANGED", CHANGED_CHANNEL),
@@ -190,8 +201,8 @@ impl Place {
     /// Returns the key of a function's settings of a kind.
     pub(super) fn settings(self, kind: SettingKind, tenant: &TenantId, function: &FunctionName) -> String {
         let kind = match kind {
-            SettingKind::Config => "fusebox:config",
-            SettingKind::Secret => "fusebox:secrets",
+            SettingKind::Config => CONFIG,
+            SettingKind::Secret => SECRETS,
         };
         format!("{}{kind}{}:{tenant}:{function}", self.prefix, self.tag)
     }

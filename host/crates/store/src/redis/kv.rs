@@ -67,6 +67,7 @@ impl Kv for RedisStore {
             ("SET", Some(revision)) => Ok(Ok(answers::number(revision)?)),
             ("CONFLICT", _) => Ok(Err(Refusal::Conflict)),
             ("QUOTA", _) => Ok(Err(Refusal::Quota)),
+            ("CLOSED", _) => Ok(Err(Refusal::Refused)),
             _ => Err(answers::unexpected("set_value")),
         }
     }
@@ -111,11 +112,13 @@ impl Kv for RedisStore {
         let more = VALUE_BYTES + (name.as_str().len() + value.len()) as u64;
         let stored_max = self.counted.stored_max(&self.caller, &of.tenant, more, stored_max).await?;
         let call = self.setting_call(of, "set_setting", kind, name).arg(&value[..]).arg(SETTINGS_MAX).arg(stored_max);
+        let call = call.arg(of.function.as_str());
         let [word] = answers::tuple(self.caller.ask(call).await?)?;
         match answers::text(word)?.as_str() {
             "SET" => Ok(SettingAnswer::Set),
             "FULL" => Ok(SettingAnswer::Full),
             "LARGE" => Ok(SettingAnswer::BytesReached),
+            "CLOSED" => Ok(SettingAnswer::NoTenant),
             _ => Err(answers::unexpected("set_setting")),
         }
     }

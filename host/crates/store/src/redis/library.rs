@@ -18,7 +18,7 @@ use super::{access::Prefix, keys, records, versions};
 use crate::layout::LAYOUT;
 
 /// Lua sources of the functions.
-pub(super) const SOURCES: [&str; 14] = [
+pub(super) const SOURCES: [&str; 15] = [
     include_str!("library/common.lua"),
     include_str!("library/accept.lua"),
     include_str!("library/lease.lua"),
@@ -31,6 +31,7 @@ pub(super) const SOURCES: [&str; 14] = [
     include_str!("library/fuel.lua"),
     include_str!("library/workers.lua"),
     include_str!("library/identity.lua"),
+    include_str!("library/tenants.lua"),
     include_str!("library/audit.lua"),
     include_str!("library/format.lua"),
 ];

@@ -17,6 +17,7 @@
 //! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
 //! | `counted` | limits of tenants whose data are in several places |
 //! | `accept`, `lease`, `report`, `purge`, `reads` | the calls of the queue and of the reads of tasks |
+//! | `tenants` | deletion of tenants |
 //! | `audit` | comparison of the records with the indexes |
 //! | `pubsub` | messages about changes, which become wake-ups |
 //!
@@ -76,6 +77,7 @@ mod server;
 mod shards;
 mod states;
 mod tasks;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod usage;

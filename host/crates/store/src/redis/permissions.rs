@@ -3,7 +3,7 @@
 use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
-pub(super) const COMMANDS: [&str; 39] = [
+pub(super) const COMMANDS: [&str; 41] = [
     "info",
     "ping",
     "fcall",
@@ -14,6 +14,7 @@ pub(super) const COMMANDS: [&str; 39] = [
     "scan",
     "get",
     "set",
+    "append",
     "del",
     "unlink",
     "exists",
@@ -40,6 +41,7 @@ pub(super) const COMMANDS: [&str; 39] = [
     "zrem",
     "zremrangebyrank",
     "zremrangebyscore",
+    "zscan",
     "zscore",
     "pubsub|numsub",
     "pubsub|numpat",

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use fusebox_core::{id::TaskId, name::TenantId};
 
-use super::{RedisStore, accept, functions, lease, purge, reads, report};
+use super::{RedisStore, accept, functions, lease, purge, reads, report, tenants};
 use crate::{
     Accepted, Backlog, Cancelled, Claim, Finish, Finished, LeaseRequest, LeasedTask, NewTask, Purged, Queue, Renewal,
     Result, Ticked,
@@ -48,6 +48,9 @@ impl Queue for RedisStore {
         let ticked = report::tick(&self.caller).await?;
         self.audit.step(&self.caller).await?;
         functions::collect(&self.caller).await?;
+        if let Err(error) = tenants::clear_some(&self.caller).await {
+            tracing::error!(%error, "the deletion of a tenant does not go on");
+        }
         Ok(ticked)
     }
 

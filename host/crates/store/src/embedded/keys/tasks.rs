@@ -127,6 +127,11 @@ pub(in crate::embedded) fn tasks_of(tenant: &TenantId, place: Place) -> Key {
     key
 }
 
+/// `w`: prefix of all of a tenant's tasks that have not ended, damaged ones included.
+pub(in crate::embedded) fn unfinished_of(tenant: &TenantId) -> Key {
+    super::of_tenant(b'w', tenant)
+}
+
 /// `p`: origin of a task.
 pub(in crate::embedded) fn origin(task: TaskId) -> Key {
     join(&[b"p", task.as_bytes()])

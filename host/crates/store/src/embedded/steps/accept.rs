@@ -62,6 +62,9 @@ impl Steps<'_> {
             return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
         }
         let counters = self.counters(&new.tenant)?;
+        if counters.is_closed {
+            return Ok(Accepted::NoTenant);
+        }
         if counters.waiting() >= new.queued_max {
             return Ok(Accepted::QueueFull);
         }
@@ -72,6 +75,7 @@ impl Steps<'_> {
         let mut carried = Carried::default();
         match self.hold_function(&task.tenant, task.function)? {
             true => carried.input = self.piece(keys::input(task.id), input),
+            false if self.is_gone(&task.tenant)? => return Ok(Accepted::NoTenant),
             false => self.fail_without_function(&mut task),
         }
         self.group.put(Space::Records, keys::origin(task.id), Origin::of(&task).encode());

@@ -28,7 +28,7 @@ impl Steps<'_> {
         for (key, counters) in self.group.entries(Space::Records, &prefix, &keys::past(&prefix), usize::MAX)? {
             let counters = counters.and_then(|counters| records::decode::<Counters>("a tenant's counters", &counters));
             // Damaged ones are an error to the steps of their tenant alone.
-            let (Some(tenant), Ok(counters)) = (keys::tenant_of_counters(&key), counters) else { continue };
+            let (Some(tenant), Ok(counters)) = (keys::named_tenant(&key), counters) else { continue };
             for priority in Priority::HIGHEST_FIRST {
                 if counters.ready[usize::from(keys::order(priority))] > 0 {
                     self.memory.aging.added(&tenant, priority, Millis(0));

@@ -34,6 +34,9 @@ impl Steps<'_> {
             Some(_) => return Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             None => {}
         }
+        if self.is_gone(&new.tenant)? {
+            return Ok(Registered::NoTenant);
+        }
         let counters = self.counters(&new.tenant)?;
         if counters.versions >= new.versions_max {
             return Ok(Registered::QuotaReached { max: new.versions_max });
@@ -86,7 +89,7 @@ impl Steps<'_> {
         Ok(any)
     }
 
-    fn delete_version(&mut self, deleted: &FunctionVersion) -> Result<()> {
+    pub(super) fn delete_version(&mut self, deleted: &FunctionVersion) -> Result<()> {
         let FunctionVersion { id, tenant, name, version, .. } = deleted;
         self.group.remove(Space::Records, keys::version(tenant, name, *version));
         match self.version_ids(tenant, name, 1)?.first() {
@@ -143,7 +146,7 @@ impl Steps<'_> {
         Ok(tasks)
     }
 
-    fn count_unfinished(&mut self, function: FunctionId, change: impl FnOnce(&mut u64)) -> Result<()> {
+    pub(super) fn count_unfinished(&mut self, function: FunctionId, change: impl FnOnce(&mut u64)) -> Result<()> {
         self.unfinished(function)?;
         self.group.wrote();
         self.memory.unfinished.change(&function, change);
@@ -183,7 +186,7 @@ impl Steps<'_> {
         ids.collect()
     }
 
-    fn id(&self, key: &[u8]) -> Result<FunctionId> {
+    pub(super) fn id(&self, key: &[u8]) -> Result<FunctionId> {
         let bytes = self.group.get(Space::Records, key)?.unwrap_or_default();
         let bytes = <[u8; 16]>::try_from(&bytes[..]).map_err(|_| Error::Corrupt("a function's id".to_owned()))?;
         Ok(FunctionId::from_bytes(bytes))

@@ -20,7 +20,7 @@ impl Steps<'_> {
         if !self.reaches(by, &TenantId::default_tenant())? {
             return Ok(Err(Denied));
         }
-        if self.tenant(&id)?.is_some() {
+        if self.tenant(&id)?.is_some() || self.group.contains(Space::Records, &keys::tombstone(&id))? {
             return Ok(Ok(TenantAdded::Taken));
         }
         let prefix = keys::tenants();
@@ -30,23 +30,6 @@ impl Steps<'_> {
         let tenant = Tenant::new(id, self.now);
         self.put_tenant(&tenant)?;
         Ok(Ok(TenantAdded::Added(tenant)))
-    }
-
-    /// Deletes a tenant and revokes its keys.
-    pub(in crate::embedded) fn delete_tenant(&mut self, by: Acting, id: &TenantId) -> Result<Acted<bool>> {
-        if !self.reaches(by, &TenantId::default_tenant())? {
-            return Ok(Err(Denied));
-        }
-        let is_default = *id == TenantId::default_tenant();
-        let tenant = self.tenant(id)?.filter(|tenant| !is_default && tenant.deleted_at.is_none());
-        let Some(mut tenant) = tenant else { return Ok(Ok(false)) };
-        tenant.deleted_at = Some(self.now);
-        self.put_tenant(&tenant)?;
-        for mut key in self.keys_of(id)? {
-            key.revoked_at.get_or_insert(self.now);
-            self.put_key(&key)?;
-        }
-        Ok(Ok(true))
     }
 
     /// Replaces a tenant's quotas.
@@ -99,6 +82,7 @@ impl Steps<'_> {
             self.put_key(&replaced)?;
         }
         let key = new.clone().made(now);
+        self.group.put(Space::Records, keys::keyed(), Bytes::new());
         self.group.put(Space::Records, keys::api_key_of(&key.tenant, key.id), Bytes::new());
         self.put_key(&key)?;
         Ok(Ok(KeyAdded::Added(key)))
@@ -126,13 +110,10 @@ impl Steps<'_> {
 
     /// Returns true if the authority covers a tenant's records. Records of the host itself belong to the default
     /// tenant.
-    fn reaches(&self, by: Acting, tenant: &TenantId) -> Result<bool> {
+    pub(super) fn reaches(&self, by: Acting, tenant: &TenantId) -> Result<bool> {
         let id = match by {
             Acting::Store => return Ok(true),
-            Acting::Keyless => {
-                let prefix = keys::api_keys();
-                return Ok(self.group.keys(Space::Records, &prefix, &keys::past(&prefix), 1)?.is_empty());
-            }
+            Acting::Keyless => return Ok(!self.group.contains(Space::Records, &keys::keyed())?),
             Acting::Key(id) => id,
         };
         let Some(bytes) = self.group.get(Space::Records, &keys::api_key(id))? else { return Ok(false) };
@@ -141,14 +122,14 @@ impl Steps<'_> {
         Ok(is_near && key.scope == Scope::Admin && key.ended_at(self.now).is_none())
     }
 
-    fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>> {
+    pub(super) fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>> {
         match self.group.get(Space::Records, &keys::tenant(id))? {
             Some(bytes) => records::decode_open("a tenant", &bytes).map(Some),
             None => Ok(Some(Tenant::default_tenant()).filter(|tenant| tenant.id == *id)),
         }
     }
 
-    fn put_tenant(&mut self, tenant: &Tenant) -> Result<()> {
+    pub(super) fn put_tenant(&mut self, tenant: &Tenant) -> Result<()> {
         self.group.put(Space::Records, keys::tenant(&tenant.id), records::encode_open(tenant)?);
         self.events.push(Event::Identity);
         Ok(())
@@ -160,14 +141,14 @@ impl Steps<'_> {
         Ok((key.tenant == *tenant).then_some(key))
     }
 
-    fn keys_of(&self, tenant: &TenantId) -> Result<Vec<Key>> {
+    pub(super) fn keys_of(&self, tenant: &TenantId) -> Result<Vec<Key>> {
         let prefix = keys::api_keys_of(tenant);
         let found = self.group.keys(Space::Records, &prefix, &keys::past(&prefix), usize::MAX)?;
         let ids = found.iter().filter_map(|key| keys::last_api_key(key));
         ids.filter_map(|id| self.key_of(tenant, id).transpose()).collect()
     }
 
-    fn put_key(&mut self, key: &Key) -> Result<()> {
+    pub(super) fn put_key(&mut self, key: &Key) -> Result<()> {
         self.group.put(Space::Records, keys::api_key(key.id), records::encode_open(key)?);
         self.events.push(Event::Identity);
         Ok(())

@@ -30,6 +30,9 @@ const fn counted(name: usize, value: usize) -> u64 {
 impl Steps<'_> {
     /// Sets a value.
     pub(in crate::embedded) fn set_value(&mut self, of: &Namespace, new: &NewValue) -> Result<Granted<Revision>> {
+        if self.is_gone(&of.tenant)? {
+            return Ok(Err(Refusal::Refused));
+        }
         self.remove_expired(of)?;
         let NewValue { key, value, ttl, expects, stored_max } = new;
         let (key, value) = (key.as_bytes(), value.as_bytes());
@@ -96,6 +99,9 @@ impl Steps<'_> {
         value: Bytes,
         stored_max: u64,
     ) -> Result<SettingAnswer> {
+        if self.is_gone(&of.tenant)? {
+            return Ok(SettingAnswer::NoTenant);
+        }
         let key = keys::setting(of, kind, name.as_str());
         let before = self.group.get(Space::Records, &key)?;
         if before.is_none() {

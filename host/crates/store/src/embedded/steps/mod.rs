@@ -31,6 +31,7 @@ mod kv;
 mod lease;
 mod purge;
 mod report;
+mod tenants;
 mod tick;
 
 /// Task as a step found it.

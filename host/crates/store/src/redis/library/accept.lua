@@ -8,7 +8,9 @@ local ROW = 5
 local function depth(c, tenant)
   local known = c.depths[tenant]
   if known then return known end
-  local waiting = math.max(0, tonumber(call('HGET', tenant_key(c, COUNTERS, tenant), 'delayed') or 0))
+  local counts = call('HMGET', tenant_key(c, COUNTERS, tenant), 'delayed', 'closed')
+  local waiting = math.max(0, tonumber(counts[1] or 0))
+  c.closed[tenant] = counts[2]
   for _, priority in ipairs(PRIORITIES) do
     waiting = waiting + call('ZCARD', ready_key(c, tenant, priority))
   end
@@ -136,6 +138,8 @@ local function take(args, replays)
       answer = 'CHANGED'
     elseif kind.most == 0 or counts and depth(c, kind.tenant) >= kind.most then
       answer = 'FULL'
+    elseif is_closed(c, kind.tenant) then
+      answer = 'NO_TENANT'
     elseif replays and copied >= COPIED_MAX then
       answer = 'LATER'
     else

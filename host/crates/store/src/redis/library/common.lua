@@ -35,7 +35,7 @@ local function begin(args)
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
     tasks = TASK .. args[1] .. ':',
     due = DUE .. args[1],
-    added = {}, removed = {}, counts = {}, bytes = {}, stored = {}, depths = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
+    added = {}, removed = {}, counts = {}, bytes = {}, stored = {}, depths = {}, closed = {}, changed = {}, ended = {}, cancelled = {}, ready = {},
     forgotten = {}, lines = {},
   }
 end
@@ -297,6 +297,12 @@ local function requeue_or_fail(c, t, not_before)
   call('HSET', t.key, 'status', QUEUED, 'state', state_text(t))
   c.changed[#c.changed + 1] = t.id
   return QUEUED
+end
+
+-- Returns true if a tenant is being deleted, or was lately, so that nothing new of it is accepted.
+local function is_closed(c, tenant)
+  if c.closed[tenant] == nil then c.closed[tenant] = call('HGET', tenant_key(c, COUNTERS, tenant), 'closed') end
+  return c.closed[tenant]
 end
 
 -- Registers a function. Flags: `allow-oom` for calls that free memory, lease or end work, and for administrative

@@ -13,6 +13,23 @@ local function find(c, tenant, id)
   return { id, record }
 end
 
+-- Returns true if the digest of a name is among those of deleted tenants.
+local function is_buried(c, digest)
+  local all, from = call('GET', TOMBSTONES .. c.tag) or '', 1
+  while true do
+    local at = all:find(digest, from, true)
+    if not at or at % #digest == 1 then return at ~= nil end
+    from = at + 1
+  end
+end
+
+-- Returns true if a tenant is being deleted or was deleted.
+local function is_gone(c, tenant, digest)
+  local record = call('HGET', ACCOUNTS .. c.tag, tenant)
+  if record then return cjson.decode(record).deleted_at ~= nil end
+  return is_buried(c, digest)
+end
+
 -- register: creates a new version. Not `allow-oom`, since a module is large.
 define('register', {}, function(args)
   local c = begin(args)
@@ -24,6 +41,7 @@ define('register', {}, function(args)
     if known[2] == tenant then return { 'VERSION', { id, known } } end
     return { 'TAKEN' }
   end
+  if is_gone(c, tenant, args[OWN + 10]) then return { 'NO_TENANT' } end
   local counts = VERSION_COUNTS .. c.tag
   if tonumber(call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
   if stored_bytes(c, tenant) + RECORD_BYTES + #wasm > stored_most then return { 'LARGE' } end

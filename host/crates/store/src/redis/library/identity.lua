@@ -10,7 +10,7 @@ local function api_key(c, id) return API_KEY .. c.tag .. ':' .. id end
 
 local function tell(c) redis.call('PUBLISH', IDENTITY_CHANNEL .. c.channels, '') end
 
--- Returns true if a tenant exists and is not deleted.
+-- Returns true if a tenant exists and is not being deleted.
 local function is_tenant(c, tenant)
   local record = redis.call('HGET', ACCOUNTS .. c.tag, tenant)
   if not record then return tenant == DEFAULT_TENANT end
@@ -59,7 +59,9 @@ define('add_tenant', { 'allow-oom' }, function(args)
   local by, tenant, most = args[OWN], args[OWN + 1], tonumber(args[OWN + 2])
   local accounts = ACCOUNTS .. c.tag
   if not reaches(c, by, DEFAULT_TENANT) then return { 'DENIED' } end
-  if tenant == DEFAULT_TENANT or redis.call('HEXISTS', accounts, tenant) == 1 then return { 'TAKEN' } end
+  if tenant == DEFAULT_TENANT or redis.call('HEXISTS', accounts, tenant) == 1 or is_buried(c, args[OWN + 3]) then
+    return { 'TAKEN' }
+  end
   if redis.call('HLEN', accounts) >= most then return { 'FULL' } end
   -- A name has no character that JSON would escape.
   local record = '{"id":"' .. tenant .. '","created_at":' .. c.at .. '}'
@@ -80,13 +82,15 @@ define('change_tenant', { 'allow-oom' }, function(args)
   return { 'DONE' }
 end)
 
--- delete_tenant: records the time of deletion and revokes the tenant's keys.
+-- delete_tenant: records the time from which a tenant is being deleted, and revokes its keys.
 define('delete_tenant', { 'allow-oom' }, function(args)
   local c = begin(args)
   local by, tenant, accounts = args[OWN], args[OWN + 1], ACCOUNTS .. c.tag
   if not reaches(c, by, DEFAULT_TENANT) then return { 'DENIED' } end
   local record = redis.call('HGET', accounts, tenant)
-  if tenant == DEFAULT_TENANT or not record or cjson.decode(record).deleted_at then return { 'NOT_DONE' } end
+  if tenant == DEFAULT_TENANT or not record then return { 'NOT_DONE' } end
+  if cjson.decode(record).deleted_at then return { 'DONE' } end
+  redis.call('SADD', DELETING .. c.tag, tenant)
   redis.call('HSET', accounts, tenant, record:sub(1, -2) .. ',"deleted_at":' .. c.at .. '}')
   for _, id in ipairs(redis.call('SMEMBERS', tenant_key(c, API_KEYS, tenant))) do
     if redis.call('HGET', api_key(c, id), 'revoked_at') == '' then

@@ -9,7 +9,7 @@ local REMOVED_MAX = 64
 local function names(c, tenant, name)
   local of = c.tag .. ':' .. tenant .. ':' .. name
   return { tenant = tenant, values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of,
-    former = VALUE_COUNTS .. c.tag .. ':' .. tenant }
+    former = VALUE_COUNTS .. c.tag .. ':' .. tenant, all = tenant_key(c, NAMESPACES, tenant) }
 end
 
 -- Returns the value's revision, the position of its bytes, and its entry. The first two are nil if it has expired, all
@@ -66,6 +66,7 @@ define('set_value', {}, function(args)
   local n = names(c, args[OWN], args[OWN + 1])
   local key, value, ttl, expects = args[OWN + 2], args[OWN + 3], args[OWN + 4], args[OWN + 5]
   local entries_max, bytes_max, stored_max = tonumber(args[OWN + 6]), tonumber(args[OWN + 7]), tonumber(args[OWN + 8])
+  if is_closed(c, args[OWN]) then return { 'CLOSED' } end
   remove_ended(c, n)
   local revision, _, before = live(c, n, key)
   if not is_met(expects, revision) then return { 'CONFLICT' } end
@@ -77,6 +78,7 @@ define('set_value', {}, function(args)
   local more = before and change or VALUE_BYTES + change
   if not may_store(c, n.tenant, more, stored_max) then return { 'QUOTA' } end
   local last = counts[1] or redis.call('HGET', n.former, 'revision') or 0
+  if not counts[1] then call('SADD', n.all, args[OWN + 1]) end
   local new, ends = text(last + 1), '0'
   if ttl ~= '' then ends = text(c.now + tonumber(ttl)) end
   redis.call('HSET', n.values, key, new .. ' ' .. ends .. ' ' .. value)
@@ -99,15 +101,18 @@ define('delete_value', { 'allow-oom' }, function(args)
   return { 'DELETED' }
 end)
 
--- set_setting: sets a tenant's setting in the key of a function's settings of one kind.
+-- set_setting: sets a tenant's setting in the key of a function's settings of one kind; the last argument is the
+-- function's name.
 define('set_setting', {}, function(args)
   local c = begin(args)
   local tenant, key, name, value = unpack(args, OWN, OWN + 3)
   local most, stored_max = tonumber(args[OWN + 4]), tonumber(args[OWN + 5])
+  if is_closed(c, tenant) then return { 'CLOSED' } end
   local before = redis.call('HGET', key, name)
   if not before and redis.call('HLEN', key) >= most then return { 'FULL' } end
   local more = before and #value - #before or VALUE_BYTES + #name + #value
   if not may_store(c, tenant, more, stored_max) then return { 'LARGE' } end
+  call('SADD', tenant_key(c, NAMESPACES, tenant), args[OWN + 6])
   redis.call('HSET', key, name, value)
   add_bytes(c, tenant, more)
   return { 'SET' }
@@ -139,6 +144,7 @@ define('forget', { 'allow-oom' }, function(args)
     for at = 1, #settings, 2 do bytes = bytes + VALUE_BYTES + #settings[at] + #settings[at + 1] end
   end
   add_bytes(c, n.tenant, -bytes)
+  redis.call('SREM', n.all, args[OWN + 1])
   redis.call('UNLINK', n.values, n.ends, n.counts, args[OWN + 2], args[OWN + 3])
   return 1
 end)

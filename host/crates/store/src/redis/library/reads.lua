@@ -36,7 +36,7 @@ define('backlog', { 'allow-oom' }, function(args)
   local found = { scanned[1] }
   for _, tenant in ipairs(scanned[2]) do
     local key = tenant_key(c, COUNTERS, tenant)
-    local counted = call('HMGET', key, 'delayed', 'running')
+    local counted = call('HMGET', key, 'delayed', 'running', 'closed')
     local delayed, running = tonumber(counted[1] or 0), tonumber(counted[2] or 0)
     -- Counters that are wrong because a key was removed by hand are reset once there is nothing left to count.
     if running ~= 0 and nothing_is_left then
@@ -54,7 +54,7 @@ define('backlog', { 'allow-oom' }, function(args)
     if ready == 0 and delayed == 0 and running == 0 then
       call('SREM', TENANTS .. c.tag, tenant)
       for _, priority in ipairs(PRIORITIES) do call('ZREM', LINES .. c.tag, line_of(tenant, priority)) end
-      call('DEL', key)
+      if not counted[3] then call('DEL', key) end
     else
       found[#found + 1] = { tenant, ready, math.max(0, delayed), math.max(0, running) }
     end

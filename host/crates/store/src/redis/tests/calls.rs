@@ -28,12 +28,12 @@ pub(in crate::redis) struct Faults(Mutex<Option<(usize, Fault)>>);
 
 impl Faults {
     /// Fails the call after the next `calls`.
-    fn fail_after(&self, calls: usize, fault: Fault) {
+    pub(super) fn fail_after(&self, calls: usize, fault: Fault) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, fault));
     }
 
     /// Returns true if no call has failed since; from now on none fails.
-    fn was_spared(&self) -> bool {
+    pub(super) fn was_spared(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 

@@ -14,6 +14,7 @@ use fusebox_system::clock::Clock;
 mod audit;
 pub(super) mod calls;
 mod cluster;
+mod deletion;
 mod faults;
 mod format;
 mod full;
