@@ -14,7 +14,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
-    task::{Lease, Priority, Status, TaskState},
+    task::{Fingerprint, Lease, Priority, Status, TaskState},
     time::Millis,
 };
 
@@ -213,6 +213,13 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         stored_max: UNLIMITED,
         input: Bytes::from_static(b"input"),
     }
+}
+
+/// Gives a task an id like one that is made from an idempotency key, which can come again.
+pub(super) fn made_from_a_key(new: NewTask) -> NewTask {
+    let mut digest = [1; 32];
+    digest[..16].copy_from_slice(new.id.as_bytes());
+    NewTask { id: TaskId::from_digest(&digest), fingerprint: Some(Fingerprint(digest)), ..new }
 }
 
 /// Accepts a task and returns its id.

@@ -250,8 +250,13 @@ impl Case<'_> {
         let name = crate::FunctionRef::Name("f".parse().unwrap());
         let function = self.subject.store().function(&self.tenant, &name).await.unwrap().unwrap();
         let expires_at = now.plus(age_ms);
-        let new =
-            NewTask { priority, delay_ms, expires_in_ms: age_ms, attempts_max, ..new_task(self.subject, &function) };
+        let new = new_task(self.subject, &function);
+        // Tasks accepted at the same moment are ordered by id or as they are sent: the same here.
+        let (mut id, number) = (*new.id.as_bytes(), u32::try_from(self.tasks.len()).unwrap());
+        id[6..8].copy_from_slice(&[0x70, 0]);
+        id[8..12].copy_from_slice(&(0x8000_0000 + number).to_be_bytes());
+        let id = TaskId::from_bytes(id);
+        let new = NewTask { id, priority, delay_ms, expires_in_ms: age_ms, attempts_max, ..new };
         let at = self.subject.now();
         assert_eq!(self.subject.store().accept(vec![new.clone()]).await.unwrap(), [Accepted::New { at }]);
         self.tasks.push(Modelled {

@@ -177,7 +177,8 @@ fn kind(call: Call, kind: Kind<'_>) -> Call {
 }
 
 fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {
-    let call = call.arg(task.id.to_string()).arg(kind).arg(task.delay_ms).arg(records::own(task));
+    let call =
+        call.arg(task.id.to_string()).arg(kind).arg(task.delay_ms).arg(task.expires_in_ms).arg(records::own(task));
     match source {
         Source::Own => call.arg(&task.input[..]),
         Source::Letter => call.arg(task.retry_of.map(|letter| letter.to_string()).unwrap_or_default()),

@@ -5,12 +5,19 @@
 //! |---|---|---|
 //! | `task:<id>` | hash | a task; its `record` and `state` are authoritative |
 //! | `function:<id>` | hash | a function version |
-//! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks, by their time of acceptance |
+//! | `fusebox:fresh:<tenant>:<priority>` | list | ready tasks that were never leased or delayed: padded time of acceptance, and id |
+//! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks that came back, by their time of acceptance |
+//! | `fusebox:gone:<tenant>` | set | ids of fresh tasks that have ended, whose entries are still there |
 //! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
-//! | `fusebox:due` | sorted set | delayed and running tasks, by the time they are due, expire, or lose their lease |
+//! | `fusebox:due` | sorted set | delayed tasks, by the time they are due or expire |
+//! | `fusebox:leased` | hash | the fence of each running task: attempt, token, time, releases, and number of its lease |
+//! | `fusebox:lease:<number>` | hash | what one call leased or renewed: end, worker, tenant, ids, and how many are left |
+//! | `fusebox:leases` | sorted set | numbers of leases, by their end |
+//! | `fusebox:unmarked` | list | times and numbers of the latest leases, whose tasks' `status` does not yet say RUNNING |
 //! | `fusebox:ended` | sorted set | ended tasks, up to 200 in a member, by the time for which they are kept |
-//! | `fusebox:tasks:<tenant>` `fusebox:dead:<tenant>` | sorted sets | tasks and dead letters: padded time and id |
-//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version; `closed` while the tenant is being deleted, and for an hour after |
+//! | `fusebox:tasks:<tenant>` | sorted set | tasks: padded time of acceptance, and up to 500 ids that were accepted then |
+//! | `fusebox:dead:<tenant>` | sorted set | dead letters: padded time of the end, and id |
+//! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version; the place up to which `tasks` was trimmed; `closed` while the tenant is being deleted, and for an hour after |
 //! | `fusebox:tenants` | set | tenants that may have work |
 //! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions, by version number |
 //! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
@@ -69,11 +76,17 @@ const MARKER: &str = "fusebox:layout";
 const SHARD: &str = "fusebox:shard";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 42] = [
+pub(super) const CONSTANTS: [(&str, &str); 48] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
+    ("FRESH", "fusebox:fresh"),
     ("READY", "fusebox:ready"),
+    ("GONE", "fusebox:gone"),
     ("DUE", DUE),
+    ("LEASED", "fusebox:leased"),
+    ("LEASE", "fusebox:lease"),
+    ("LEASES", "fusebox:leases"),
+    ("UNMARKED", "fusebox:unmarked"),
     ("LINES", "fusebox:lines"),
     ("ENDED", "fusebox:ended"),
     ("TASKS", TASKS),

@@ -1,15 +1,17 @@
 //! Leases of attempts. On a Cluster a tenant's queue is spread: the heads of all partitions are read and merged in
 //! order, and the first ones are leased in their partitions.
 
-use std::collections::{HashMap, HashSet};
+use std::{cmp::Reverse, collections::HashSet};
 
 use fusebox_core::{
     function::Grants,
     id::{LeaseToken, TaskId},
     invocation::Invocation,
     limits::LEASE_BATCH_MAX,
-    task::Priority,
+    task::{Lease, Priority},
+    time::Millis,
 };
+use fusebox_system::random;
 use redis::Value;
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
     caller::{Call, Caller},
     functions,
     keys::Place,
-    records,
+    records::{self, TaskRecord},
     version_cache::VersionCache,
 };
 use crate::{Error, LeaseRequest, LeasedTask, Result};
@@ -27,6 +29,9 @@ const BYTES_MAX: u64 = 8 << 20;
 /// Largest number of calls, or rounds of calls, per request. Each ends expired tasks or leases some, so a request
 /// seldom needs more.
 const ROUNDS_MAX: usize = 16;
+
+/// Largest number of entries of a line in one call; the library has a smaller one.
+const ENTRIES_MAX: usize = 1 << 20;
 
 /// Leases the first due tasks of a tenant. An error after some were leased fails the request, so that the caller
 /// repeats it and receives the attempts that its tokens hold.
@@ -74,7 +79,7 @@ async fn held(caller: &Caller, request: &mut LeaseRequest) -> Result<Vec<LeasedT
     let mut held: Vec<_> = futures_util::future::try_join_all(calls).await?.into_iter().flatten().collect();
     let tokens: HashSet<_> = held.iter().filter_map(|leased| leased.task.token()).collect();
     request.tokens.retain(|token| !tokens.contains(token));
-    held.sort_by_key(|LeasedTask { task, .. }| (std::cmp::Reverse(task.priority), task.created_at, task.id));
+    held.sort_by_key(order);
     Ok(held)
 }
 
@@ -84,7 +89,7 @@ async fn held_at(caller: &Caller, place: Place, request: &LeaseRequest) -> Resul
         let call = caller.call(place, "held").arg(request.lease_ms).arg(BYTES_MAX);
         let call = call.args(tokens.iter().map(records::token));
         let [more, tasks] = answers::tuple(caller.ask(call).await?)?;
-        let found = answers::list(tasks)?.into_iter().map(read_one).collect::<Result<Vec<_>>>()?;
+        let found = read_all(tasks, |id, record, state| records::read(id, record, state, None, None))?;
         let before = tokens.len();
         let known: HashSet<_> = found.iter().flatten().filter_map(|leased| leased.task.token()).collect();
         tokens.retain(|token| !known.contains(token));
@@ -116,9 +121,8 @@ async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedT
 
 /// Leases from the single queue. Returns true if there may be more.
 async fn whole(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
-    let place = caller.layout().shared();
-    let answer = caller.ask(start(caller, place, request, &request.tokens)).await?;
-    let (more, tasks) = read(answer, &request.tokens)?;
+    let call = start(caller, caller.layout().shared(), request, [ENTRIES_MAX; 3], &request.tokens);
+    let (more, tasks) = read(caller.ask(call).await?, request, &request.tokens)?;
     request.tokens.drain(..tasks.len().min(request.tokens.len()));
     leased.extend(tasks.into_iter().flatten());
     Ok(more)
@@ -130,34 +134,43 @@ async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut V
     if heads.is_empty() {
         return Ok(false);
     }
-    let mut by_place: Vec<(Place, Vec<&Head>)> = Vec::new();
+    // Numbers of each partition's entries among the first of all, by priority.
+    let mut by_place: Vec<(Place, [usize; 3])> = Vec::new();
     for head in &heads {
-        match by_place.iter_mut().find(|(place, _)| *place == head.place) {
-            Some((_, heads)) => heads.push(head),
-            None => by_place.push((head.place, vec![head])),
-        }
+        let at = by_place.iter().position(|(place, _)| *place == head.place).unwrap_or_else(|| {
+            by_place.push((head.place, [0; 3]));
+            by_place.len() - 1
+        });
+        by_place[at].1[head.priority] += 1;
     }
     let mut calls = Vec::new();
-    for (place, heads) in by_place {
-        let tokens: Vec<_> = request.tokens.drain(..heads.len().min(request.tokens.len())).collect();
-        let wanted = heads.iter().flat_map(|head| [records::priority(head.priority).to_owned(), head.task.to_string()]);
-        let call = start(caller, place, request, &tokens).args(wanted);
+    for (place, entries) in by_place {
+        let many: usize = entries.iter().sum();
+        let tokens: Vec<_> = request.tokens.drain(..many.min(request.tokens.len())).collect();
+        let call = start(caller, place, request, entries, &tokens);
         calls.push(async move { caller.ask(call).await.map(|answer| (answer, tokens)) });
     }
-    let mut found: HashMap<TaskId, LeasedTask> = HashMap::new();
+    let mut found = Vec::new();
     for (answer, tokens) in futures_util::future::try_join_all(calls).await? {
-        let (_, tasks) = read(answer, &tokens)?;
+        let (_, tasks) = read(answer, request, &tokens)?;
         request.tokens.extend(tokens.iter().skip(tasks.len()));
-        found.extend(tasks.into_iter().flatten().map(|leased| (leased.task.id, leased)));
+        found.extend(tasks.into_iter().flatten());
     }
-    leased.extend(heads.iter().filter_map(|head| found.remove(&head.task)));
+    found.sort_by_key(order);
+    leased.extend(found);
     Ok(true)
+}
+
+/// Returns the place of a task among leased ones.
+fn order(LeasedTask { task, .. }: &LeasedTask) -> (Reverse<Priority>, Millis, TaskId) {
+    (Reverse(task.priority), task.created_at, task.id)
 }
 
 /// Entry at the head of a partition's queue.
 struct Head {
     place: Place,
-    priority: Priority,
+    /// Index among the priorities, the highest first.
+    priority: usize,
     created_at: u64,
     task: TaskId,
 }
@@ -172,7 +185,7 @@ async fn heads(caller: &Caller, request: &LeaseRequest) -> Result<Vec<Head>> {
         let mut entries = answers::list(answer)?.into_iter();
         while let (Some(priority), Some(created_at), Some(task)) = (entries.next(), entries.next(), entries.next()) {
             let word = answers::text(priority)?;
-            let priority = Priority::HIGHEST_FIRST.into_iter().find(|known| records::priority(*known) == word);
+            let priority = Priority::HIGHEST_FIRST.iter().position(|known| records::priority(*known) == word);
             heads.push(Head {
                 place,
                 priority: priority.ok_or_else(|| answers::unexpected("a priority"))?,
@@ -181,19 +194,21 @@ async fn heads(caller: &Caller, request: &LeaseRequest) -> Result<Vec<Head>> {
             });
         }
     }
-    heads.sort_by_key(|head| (std::cmp::Reverse(head.priority), head.created_at, head.task));
+    heads.sort_by_key(|head| (head.priority, head.created_at, head.task));
     heads.truncate(request.tokens.len());
     Ok(heads)
 }
 
-fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseToken]) -> Call {
+/// Starts a lease of as many tasks as there are tokens, with a bound of entries taken from the line of each priority.
+fn start(caller: &Caller, place: Place, request: &LeaseRequest, entries: [usize; 3], tokens: &[LeaseToken]) -> Call {
     caller
         .call(place, "lease")
         .arg(request.tenant.as_str())
         .arg(records::worker(&request.worker))
         .arg(request.lease_ms)
         .arg(BYTES_MAX)
-        .arg(tokens.len())
+        .arg(records::token(&random::lease_token()))
+        .args(entries)
         .args(tokens.iter().map(records::token))
         // Performed twice, it would lease other tasks under the same tokens. A caller without an answer sends the
         // request again.
@@ -201,30 +216,51 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, tokens: &[LeaseT
 }
 
 /// Reads if there may be more, and the leased tasks; `None` for a task whose record cannot be read.
-fn read(answer: Value, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
-    let [more, tasks] = answers::tuple(answer)?;
-    let tasks = answers::list(tasks)?.into_iter().zip(tokens).map(|(task, _)| read_one(task));
-    Ok((answers::number(more)? > 0, tasks.collect::<Result<_>>()?))
+fn read(answer: Value, request: &LeaseRequest, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
+    let [more, now, tasks] = answers::tuple(answer)?;
+    let started_at = Millis(answers::number(now)?);
+    let (worker, expires_at) = (request.worker, started_at.plus(request.lease_ms));
+    let mut tokens = tokens.iter();
+    let tasks = read_all(tasks, |id, record, state| {
+        let token = *tokens.next().ok_or_else(|| answers::unexpected("a lease"))?;
+        let lease = Lease { worker, token, started_at, expires_at, renewed: false };
+        records::leased(id, record, state, &lease)
+    });
+    Ok((answers::number(more)? > 0, tasks?))
 }
 
-/// Reads a leased task; `None` if its record cannot be read: its lease lapses until its attempts are used up.
-fn read_one(task: Value) -> Result<Option<LeasedTask>> {
-    let [id, record, state, input] = answers::tuple(task)?;
-    let id = answers::text(id)?;
-    match leased(&id, record, state, input) {
-        Ok(leased) => Ok(Some(leased)),
-        Err(error) => {
-            tracing::error!(task = id, %error, "task skipped: its record cannot be read");
-            Ok(None)
-        }
+/// Reads leased tasks, of four values each; `None` for a task whose record cannot be read: its lease lapses until its
+/// attempts are used up.
+fn read_all(
+    tasks: Value,
+    mut decode: impl FnMut(TaskId, &str, Option<&str>) -> Result<TaskRecord>,
+) -> Result<Vec<Option<LeasedTask>>> {
+    let (mut values, mut read) = (answers::list(tasks)?.into_iter(), Vec::new());
+    while let (Some(id), Some(record), Some(state), Some(input)) =
+        (values.next(), values.next(), values.next(), values.next())
+    {
+        let id = answers::text(id)?;
+        let task = leased(&id, record, state, input, &mut decode);
+        read.push(
+            task.inspect_err(|error| tracing::error!(task = id, %error, "task skipped: its record cannot be read"))
+                .ok(),
+        );
     }
+    Ok(read)
 }
 
-fn leased(id: &str, record: Value, state: Value, input: Value) -> Result<LeasedTask> {
+fn leased(
+    id: &str,
+    record: Value,
+    state: Value,
+    input: Value,
+    decode: impl FnOnce(TaskId, &str, Option<&str>) -> Result<TaskRecord>,
+) -> Result<LeasedTask> {
     let input = answers::bytes(input)?.unwrap_or_default();
     let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
     let (record, state) = (answers::text(record)?, answers::text(state)?);
-    let records::TaskRecord { task, module, function_name } = records::read(id, &record, Some(&state), None, None)?;
+    let TaskRecord { task, module, function_name } =
+        decode(id, &record, Some(state.as_str()).filter(|state| !state.is_empty()))?;
     match task.token() {
         // The task's record has no grants; [`lease`] adds them.
         Some(_) => {

@@ -17,23 +17,32 @@ use fusebox_core::{
 use super::{access::Prefix, keys, records, versions};
 use crate::layout::LAYOUT;
 
-/// Lua sources of the functions.
-pub(super) const SOURCES: [&str; 15] = [
-    include_str!("library/common.lua"),
-    include_str!("library/accept.lua"),
-    include_str!("library/lease.lua"),
-    include_str!("library/report.lua"),
-    include_str!("library/tick.lua"),
-    include_str!("library/purge.lua"),
-    include_str!("library/reads.lua"),
-    include_str!("library/functions.lua"),
-    include_str!("library/kv.lua"),
-    include_str!("library/fuel.lua"),
-    include_str!("library/workers.lua"),
-    include_str!("library/identity.lua"),
-    include_str!("library/tenants.lua"),
-    include_str!("library/audit.lua"),
-    include_str!("library/format.lua"),
+/// Lua sources of the functions, in groups. All know the names of the first one; each of the others has its names to itself,
+/// since Lua allows 200 at a time.
+pub(super) const SOURCES: [&[&str]; 12] = [
+    &[
+        include_str!("library/common.lua"),
+        include_str!("library/leases.lua"),
+        include_str!("library/flush.lua"),
+        include_str!("library/tasks.lua"),
+        include_str!("library/lines.lua"),
+    ],
+    &[include_str!("library/accept.lua")],
+    &[include_str!("library/lease.lua")],
+    &[include_str!("library/report.lua")],
+    &[include_str!("library/forget.lua"), include_str!("library/tick.lua")],
+    &[include_str!("library/purge.lua")],
+    &[include_str!("library/reads.lua")],
+    &[include_str!("library/audit.lua")],
+    &[
+        include_str!("library/functions.lua"),
+        include_str!("library/kv.lua"),
+        include_str!("library/identity.lua"),
+        include_str!("library/tenants.lua"),
+    ],
+    &[include_str!("library/fuel.lua")],
+    &[include_str!("library/workers.lua")],
+    &[include_str!("library/format.lua")],
 ];
 
 /// Library of this version of the host.
@@ -46,9 +55,11 @@ impl Library {
     /// Creates the library for a store with a prefix. Names of libraries cannot contain colons and dashes; the hash
     /// covers the prefix, so prefixes that then look alike still differ.
     pub(super) fn new(store: Prefix) -> Self {
-        let body = format!("{}{}", constants(store), SOURCES.concat());
-        let own = store.as_str().replace([':', '-'], "_");
-        let name = format!("{own}fusebox_{LAYOUT}_{:08x}", hash(body.as_bytes()));
+        let groups = SOURCES.iter().map(|group| group.concat());
+        let own: String = groups.skip(1).map(|group| format!("do\n{group}end\n")).collect();
+        let body = format!("{}{}{own}", constants(store), SOURCES[0].concat());
+        let words = store.as_str().replace([':', '-'], "_");
+        let name = format!("{words}fusebox_{LAYOUT}_{:08x}", hash(body.as_bytes()));
         let prefix = format!("{name}_");
         let code = format!("#!lua name={name}\nlocal PREFIX = '{prefix}'\n{body}");
         Self { prefix, code }

@@ -3,7 +3,7 @@
 use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
-pub(super) const COMMANDS: [&str; 41] = [
+pub(super) const COMMANDS: [&str; 47] = [
     "info",
     "ping",
     "fcall",
@@ -29,10 +29,16 @@ pub(super) const COMMANDS: [&str; 41] = [
     "hlen",
     "hmget",
     "hvals",
+    "lindex",
+    "llen",
+    "lrange",
+    "ltrim",
+    "rpush",
     "sadd",
     "scard",
     "sismember",
     "smembers",
+    "smismember",
     "srem",
     "sscan",
     "zadd",
@@ -83,8 +89,8 @@ mod tests {
     #[test]
     fn each_command_is_named_once_and_used() {
         let mut used: Vec<String> = OURS.map(str::to_owned).into();
-        for text in library::SOURCES {
-            for call in ["call('", "call(\"", "in_chunks('"] {
+        for text in library::SOURCES.concat() {
+            for call in ["call('", "call(\"", "_chunks('"] {
                 used.extend(text.split(call).skip(1).filter_map(|rest| {
                     let command = rest.split(['\'', '"']).next()?.to_lowercase();
                     let after = rest.get(command.len()..)?.strip_prefix("', '").filter(|_| command == "pubsub");

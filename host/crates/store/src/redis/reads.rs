@@ -7,7 +7,7 @@ use fusebox_core::{id::TaskId, limits::PAGE_ROWS_MAX, name::TenantId, task::Task
 use futures_util::future;
 use redis::Value;
 
-use super::{answers, caller::Caller, keys::Place, records};
+use super::{answers, caller::Caller, keys::Place, records, states};
 use crate::{Backlog, Page, PageRequest, Result, TaskResult};
 
 /// Number of digits of the time at the start of a row's cursor.
@@ -15,14 +15,14 @@ const TIME_DIGITS: usize = 16;
 
 /// Returns a task.
 pub(super) async fn task(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-    let fields = fields(caller, task, &records::FIELDS).await?;
+    let fields = shown(caller, task, &records::FIELDS).await?;
     read(tenant, task, fields)
 }
 
 /// Returns a task and its output.
 pub(super) async fn result(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
     let names: Vec<_> = records::FIELDS.into_iter().chain(["result"]).collect();
-    let mut fields = fields(caller, task, &names).await?;
+    let mut fields = shown(caller, task, &names).await?;
     let output = fields.pop().map(answers::bytes).transpose()?.flatten();
     let task = read(tenant, task, fields)?;
     Ok(task.map(|task| TaskResult { task, output: output.unwrap_or_default() }))
@@ -35,6 +35,19 @@ pub(super) async fn bytes(caller: &Caller, tenant: &TenantId, task: TaskId, name
     let record = fields.pop().map(answers::optional_text).transpose()?.flatten();
     let owner = record.as_deref().and_then(records::tenant);
     Ok((owner == Some(tenant.as_str())).then(|| bytes.unwrap_or_default()))
+}
+
+/// Returns fields of a task, the first of which decode it. Only the library can tell if a task runs that has not ended.
+async fn shown(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Value>> {
+    let fields = fields(caller, task, names).await?;
+    match fields.as_slice() {
+        [Value::Nil, ..] => Ok(fields),
+        [_, Value::BulkString(state), ..] if states::has_ended(state) => Ok(fields),
+        _ => {
+            let call = caller.call(caller.layout().of(task), "task").arg(task.to_string());
+            answers::list(caller.ask(call.args(names)).await?)
+        }
+    }
 }
 
 async fn fields(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Value>> {
@@ -61,18 +74,8 @@ pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: 
         Some(_) => return Ok(Page { items: Vec::new(), next: None }),
     };
     let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
-    let call = |place: Place| {
-        let call =
-            caller.call(place, "page").arg(caller.layout().named(index)).arg(tenant.as_str()).arg(cursor).arg(rows + 1);
-        caller.ask(call)
-    };
-    let mut found = Vec::new();
-    for answer in future::try_join_all(caller.layout().places().map(call)).await? {
-        for row in answers::list(answer)? {
-            let [member, record] = answers::tuple(row)?;
-            found.push((answers::text(member)?, record));
-        }
-    }
+    let of = |place: Place| page_of(caller, place, (index, tenant), cursor, rows + 1);
+    let mut found = future::try_join_all(caller.layout().places().map(of)).await?.concat();
     found.sort_by(|(one, _), (other, _)| other.cmp(one));
     let more = found.len() > rows;
     found.truncate(rows);
@@ -84,6 +87,30 @@ pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: 
         items.extend(read(tenant, id, answers::list(record)?)?);
     }
     Ok(Page { items, next })
+}
+
+/// Returns the first rows of a place behind a cursor, each with its own cursor. A call reads some tasks at most, of which
+/// some may be gone.
+async fn page_of(
+    caller: &Caller,
+    place: Place,
+    (index, tenant): (&str, &TenantId),
+    cursor: &str,
+    rows: usize,
+) -> Result<Vec<(String, Value)>> {
+    let (mut found, mut cursor) = (Vec::new(), cursor.to_owned());
+    loop {
+        let call = caller.call(place, "page").arg(caller.layout().named(index)).arg(tenant.as_str());
+        let [next, more] = answers::tuple(caller.ask(call.arg(&cursor).arg(rows - found.len())).await?)?;
+        for row in answers::list(more)? {
+            let [member, record] = answers::tuple(row)?;
+            found.push((answers::text(member)?, record));
+        }
+        cursor = answers::text(next)?;
+        if cursor.is_empty() || found.len() >= rows {
+            return Ok(found);
+        }
+    }
 }
 
 fn is_cursor(text: &str) -> bool {

@@ -2,8 +2,8 @@
 //! `status`, `result`. Independent of the keys.
 //!
 //! A task's `record` and `state` are authoritative; `status` and `function_id` repeat parts of them for other readers.
-//! The record is written once, when the task is accepted; each step writes only the state, which is absent until the
-//! first step; `states` explains it. The receipt is a field of its own: no step reads it.
+//! The record is written once, when the task is accepted; later steps write only the state, which is absent until then;
+//! `states` explains it. The receipt is a field of its own: no step reads it.
 //!
 //! The words of a record, with `-` for an absent value. The words before the tenant have a fixed size, so that a step
 //! finds them without a pattern.
@@ -28,7 +28,7 @@ use fusebox_core::{
     limits::KEEP_S_MAX,
     name::FunctionName,
     outcome::{Failure, Receipt},
-    task::{Fingerprint, Priority, Task},
+    task::{Fingerprint, Lease, Priority, Task},
     time::Millis,
 };
 use redis::Value;
@@ -81,12 +81,11 @@ pub(super) fn failure(failure: &Failure) -> String {
     serde_json::to_string(&FailureRecord { code: code.as_str().to_owned(), message, backtrace }).unwrap_or_default()
 }
 
-/// Encodes the words specific to one new task: its expiry, fingerprint and `retry_of`. The expiry is a duration, which
-/// Redis adds to its own clock.
+/// Encodes the words specific to one new task, fingerprint and `retry_of`, each behind a space.
 pub(super) fn own(task: &NewTask) -> String {
     let fingerprint = task.fingerprint.map(|fingerprint| BASE64.encode(fingerprint.0));
     let retry_of = task.retry_of.map(|task| BASE64.encode(task.as_bytes()));
-    format!("{} {} {}", task.expires_in_ms, or_none(fingerprint), or_none(retry_of))
+    format!(" {} {}", or_none(fingerprint), or_none(retry_of))
 }
 
 /// Encodes the words that a new task can share with others, from the version to the limits.
@@ -163,6 +162,23 @@ pub(super) fn read(
     receipt: Option<&str>,
     error: Option<&str>,
 ) -> Result<TaskRecord> {
+    let state = state.map(|state| State::read(id, state)).transpose()?;
+    of_state(id, record, |created_at| state.unwrap_or_else(|| State::new(created_at)), receipt, error)
+}
+
+/// Decodes a task that a lease was just given, from its record and the state that it had before; `None` if it had none.
+pub(super) fn leased(id: TaskId, record: &str, state: Option<&str>, lease: &Lease) -> Result<TaskRecord> {
+    let state = state.map(|state| State::read(id, state)).transpose()?;
+    of_state(id, record, |created_at| state.unwrap_or_else(|| State::new(created_at)).leased(lease), None, None)
+}
+
+fn of_state(
+    id: TaskId,
+    record: &str,
+    state: impl FnOnce(Millis) -> State,
+    receipt: Option<&str>,
+    error: Option<&str>,
+) -> Result<TaskRecord> {
     let mut words = Words::new(id, record);
     let (created_at, expires_at) = (Millis(words.parsed("acceptance")?), Millis(words.parsed("expiry")?));
     let input_bytes = words.parsed("input size")?;
@@ -174,7 +190,7 @@ pub(super) fn read(
     let limits = words.limits()?;
     let fingerprint = words.bytes("fingerprint")?.map(Fingerprint);
     let retry_of = words.bytes("retry_of")?.map(TaskId::from_bytes);
-    let state = state.map_or_else(|| Ok(State::new(created_at)), |state| State::read(id, state))?;
+    let state = state(created_at);
     let State { attempt, releases, .. } = state;
     let task = Task {
         id,
@@ -228,7 +244,7 @@ mod tests {
     use bytes::Bytes;
     use fusebox_core::{
         name::TenantId,
-        task::{EndRecord, Lease, TaskState},
+        task::{EndRecord, TaskState},
     };
 
     use super::*;
@@ -263,21 +279,20 @@ mod tests {
 
     /// The record of a new task, as the library writes it at time 6.
     fn written(task: &NewTask) -> String {
-        let own = own(task);
-        format!("{:016} {:016} {:010} {} {}", 6, 100, 0, common(task), own.strip_prefix("94 ").unwrap())
+        format!("{:016} {:016} {:010} {}{}", 6, 100, 0, common(task), own(task))
     }
 
     /// A state of two attempts, as the library writes it.
     fn state(letter: &str, token: &str, since: u64, lease: &str, releases: u32) -> String {
-        format!("{letter}0000000002{token}{since:016}{lease}{releases}")
+        format!("{letter}0000000002{token}{since:016}{releases:02}{lease}")
     }
 
-    fn leased() -> String {
+    fn lease_part() -> String {
         format!("{:016}{SEVENS}", 9)
     }
 
     const NO_ID: &str = "----------------------";
-    const NO_LEASE: &str = "--------------------------------------";
+    const NO_LEASE: &str = "";
 
     fn read(state: &str, receipt: Option<&str>, error: Option<&str>) -> Result<TaskRecord> {
         let new = new_task();
@@ -315,9 +330,14 @@ mod tests {
             expires_at: Millis(9),
             renewed: false,
         };
-        let running = read(&state("R", SEVENS, 8, &leased(), 0), None, None).unwrap().task;
+        let running = read(&state("R", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
         assert_eq!((running.attempt, running.state), (2, TaskState::Running(lease)));
-        let renewed = read(&state("B", SEVENS, 8, &leased(), 0), None, None).unwrap().task;
+        let before = state("Q", NO_ID, 7, NO_LEASE, 1);
+        let started = leased(new_task().id, &written(&new_task()), Some(&before), &lease).unwrap().task;
+        assert_eq!((started.attempt, started.attempts_max, started.state), (3, 4, TaskState::Running(lease)));
+        let started = leased(new_task().id, &written(&new_task()), None, &lease).unwrap().task;
+        assert_eq!((started.attempt, started.state), (1, TaskState::Running(lease)));
+        let renewed = read(&state("B", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
         assert_eq!(renewed.state, TaskState::Running(Lease { renewed: true, ..lease }));
         assert_eq!((worker(&lease.worker), fence(&FENCE)), (SEVENS.to_owned(), format!("0000000002{SEVENS}")));
         assert_eq!(read_worker(SEVENS), Some(lease.worker));
@@ -328,7 +348,7 @@ mod tests {
         let numbers = Receipt { fuel: Some(1), wall_us: 2, cpu_us: 3, queue_us: 4, load_us: 5, ..Receipt::default() };
         let numbers = Receipt { instantiate_us: 6, memory_bytes: 7, output_bytes: 8, log_bytes: 9, ..numbers };
         let whole = Receipt { attempt: 10, worker: Some(WorkerId::from_bytes([7; 16])), ..numbers };
-        let ended_as = |letter: &str| state(letter, SEVENS, 8, &leased(), 0);
+        let ended_as = |letter: &str| state(letter, SEVENS, 8, NO_LEASE, 0);
         for receipt in [whole, Receipt::default()] {
             let ended = EndRecord { at: Millis(8), token: Some(FENCE.token), receipt };
             let text = super::receipt(&ended.receipt);
@@ -350,16 +370,16 @@ mod tests {
             Err(Error::Corrupt(reason)) => reason.strip_prefix(&format!("{ID}: ")).map(str::to_owned),
             other => panic!("{state}: {:?}", other.map(|record| record.task)),
         };
-        let whole = state("C", SEVENS, 8, &leased(), 0);
+        let (whole, running) = (state("C", SEVENS, 8, NO_LEASE, 0), state("R", SEVENS, 8, &lease_part(), 0));
         let known = [
             (state("S", NO_ID, 7, NO_LEASE, 0), None, "state"),
             (whole.replacen("C0", "C-", 1), None, "attempt"),
             (whole.replacen(SEVENS, &NO_ID.replacen('-', "x", 1), 1), None, "token"),
-            (whole.replace(&leased(), &format!("{:016}{}", 9, SEVENS.replace('B', "-!"))), None, "worker"),
+            (running.replace(&lease_part(), &format!("{:016}{}", 9, SEVENS.replace('B', "-!"))), None, "worker"),
             (state("R", SEVENS, 7, NO_LEASE, 0), None, "lease"),
             (state("F", NO_ID, 7, NO_LEASE, 0), None, "error"),
-            (whole[..87].to_owned(), None, "releases"),
-            (whole[..80].to_owned(), None, "worker"),
+            (whole[..49].to_owned(), None, "releases"),
+            (running[..80].to_owned(), None, "worker"),
             (whole.clone(), Some("1 2 x"), "receipt"),
         ];
         for (text, receipt, name) in known {

@@ -1,6 +1,7 @@
 //! Reports on tasks: lease renewals, ends and cancellations; and the tick.
 
 use fusebox_core::{error::ErrorCode, id::TaskId, lifecycle::Next, name::TenantId, outcome::Ended, task::Status};
+use fusebox_system::random;
 use futures_util::future;
 use redis::Value;
 
@@ -21,7 +22,7 @@ const TICK_CALLS_MAX: usize = 25;
 /// Renews leases; returns the answers in their order.
 pub(super) async fn renew(caller: &Caller, claims: &[Claim], lease_ms: u64) -> Result<Vec<Renewal>> {
     let call = |batch: &batches::Batch| {
-        let call = caller.call(batch.place, "beat").arg(lease_ms);
+        let call = caller.call(batch.place, "beat").arg(lease_ms).arg(records::token(&random::lease_token()));
         batch.items.iter().fold(call, |call, item| claim(call, &claims[*item]))
     };
     let sizes = claims.iter().map(|claim| (claim.task, 0));

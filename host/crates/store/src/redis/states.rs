@@ -1,15 +1,17 @@
-//! Decoding of a task's `state`, which each step writes. Independent of the keys.
+//! Decoding of a task's `state`. Independent of the keys.
 //!
-//! The letters of a state, with dashes in place of an absent value:
+//! The letters of a state, with dashes in place of an absent token:
 //!
 //! | letters | meaning |
 //! |---|---|
-//! | 1 | `Q` queued, `D` delayed, `R` running, `B` running with a renewed lease, `C` completed, `F` failed |
+//! | 1 | `Q` queued, `D` delayed, `C` completed, `F` failed |
 //! | 2 to 33 | number of attempts so far, of 10 digits, and the token of the last: what a report must prove |
-//! | 34 to 49 | time at which it is due; while it runs, the time of the lease; then the time of its end |
-//! | 50 to 65 | end of its last lease; once it has ended, the bytes that are counted for it |
-//! | 66 to 87 | worker that held its last lease |
-//! | 88 and on | number of releases, each of which allows one more attempt |
+//! | 34 to 49 | time at which it is due, then the time of its end |
+//! | 50, 51 | number of releases, each of which allows one more attempt |
+//! | 52 to 67 | bytes that are counted for an ended task |
+//!
+//! No state is written while a task runs. The library makes one of its fence and its lease: the letter is `R`, or `B` once
+//! the lease was renewed; the time is that of the lease; letters 52 to 89 are the end of the lease and its worker.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
@@ -20,6 +22,11 @@ use fusebox_core::{
 
 use super::records::{self, NONE};
 use crate::{Error, Result};
+
+/// Returns true if the task of a state has ended.
+pub(super) fn has_ended(state: &[u8]) -> bool {
+    matches!(state, [b'C' | b'F', ..])
+}
 
 /// Parts of a task's state.
 pub(super) struct State {
@@ -52,18 +59,35 @@ impl State {
                 }
             }
         };
-        let lease_until = part(49, 65, "lease end")?;
-        let worker = bytes(part(65, 87, "worker")?, "worker")?.map(WorkerId::from_bytes);
+        let releases = part(49, 51, "releases")?.parse().map_err(|_| bad("releases"))?;
+        let lease = match text.get(51..) {
+            Some(rest) if text.starts_with(['R', 'B']) && !rest.is_empty() => {
+                let (until, worker) = (part(51, 67, "lease end")?, part(67, 89, "worker")?);
+                let worker = bytes(worker, "worker")?.map_or(WorkerId::from_bytes([0; 16]), WorkerId::from_bytes);
+                Some((Millis(number(until, "lease end")?), worker))
+            }
+            _ => None,
+        };
         Ok(Self {
             letter: text.chars().next().ok_or_else(|| bad("state"))?,
             attempt: part(1, 11, "attempt")?.parse().map_err(|_| bad("attempt"))?,
             token: bytes(part(11, 33, "token")?, "token")?.map(LeaseToken),
             since: Millis(number(part(33, 49, "since")?, "since")?),
-            lease: worker
-                .map(|worker| Ok::<_, Error>((Millis(number(lease_until, "lease end")?), worker)))
-                .transpose()?,
-            releases: part(87, text.len(), "releases")?.parse().map_err(|_| bad("releases"))?,
+            lease,
+            releases,
         })
+    }
+
+    /// Returns the state of the next attempt, which a lease starts.
+    pub(super) const fn leased(self, lease: &Lease) -> Self {
+        Self {
+            letter: 'R',
+            attempt: self.attempt.saturating_add(1),
+            token: Some(lease.token),
+            since: lease.started_at,
+            lease: Some((lease.expires_at, lease.worker)),
+            releases: self.releases,
+        }
     }
 
     /// Returns the state, with the receipt and the failure of a task that has ended.

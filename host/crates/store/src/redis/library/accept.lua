@@ -2,21 +2,7 @@
 
 -- Number of arguments per kind, which has the data shared by many tasks of a call, and per task.
 local KIND = 8
-local ROW = 5
-
--- Returns the number of a tenant's queued tasks.
-local function depth(c, tenant)
-  local known = c.depths[tenant]
-  if known then return known end
-  local counts = call('HMGET', tenant_key(c, COUNTERS, tenant), 'delayed', 'closed')
-  local waiting = math.max(0, tonumber(counts[1] or 0))
-  c.closed[tenant] = counts[2]
-  for _, priority in ipairs(PRIORITIES) do
-    waiting = waiting + call('ZCARD', ready_key(c, tenant, priority))
-  end
-  c.depths[tenant] = waiting
-  return waiting
-end
+local ROW = 6
 
 -- Returns true if a version that the caller has cached still exists, or is still the newest of its name.
 local function is_as_expected(c, kind)
@@ -36,12 +22,12 @@ local function read_kinds(c, args, from, many)
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most),
-      stored_most = tonumber(stored_most), words = words,
-      needs = words:match('^%S+'),
-      line = line_of(tenant, priority), ready = ready_key(c, tenant, priority), tasks = tenant_key(c, TASKS, tenant),
+      stored_most = tonumber(stored_most), words = ' ' .. words,
+      needs = words:match('^%S+'), line = line_of(tenant, priority), expiries = {}, new = 0, ready = 0,
+      fresh = entries(c.fresh, line_of(tenant, priority)), listed = entries(c.listed, tenant),
     }
     kind.as_expected = is_as_expected(c, kind)
-    kinds[number] = kind
+    kinds[text(number)] = kind
   end
   return kinds
 end
@@ -52,50 +38,68 @@ local function someone_listens(c)
   return c.tag ~= '' or call('PUBSUB', 'NUMSUB', SEED_CHANNEL)[2] > 0 or call('PUBSUB', 'NUMPAT') > 0
 end
 
--- Queues a task as `enter_line` does, with a new record. Delay and expiry are durations, since Redis's own clock
--- determines the times.
-local function write_new(c, id, kind, delay, own, input)
-  local delayed = delay ~= '0'
-  local gap = own:find(' ', 1, true)
-  local expires_at, state = padded(c.now + own:sub(1, gap - 1)), nil
-  if delayed then
-    local since = padded(c.now + delay)
-    count(c, kind.tenant, 'delayed', 1)
-    add(c, c.due, id, since < expires_at and since or expires_at)
-    state = 'D' .. NEW .. since .. NO_LEASE
-  else
-    add(c, kind.ready, id, c.at)
-    expires_in(c, kind.line, expires_at)
-    c.ready[kind.tenant] = (c.ready[kind.tenant] or 0) + 1
-  end
-  local record = c.padded .. ' ' .. expires_at .. ' ' .. counted(#input) .. ' ' .. kind.words .. own:sub(gap)
-  local key = c.tasks .. id
-  if state then
-    call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record,
-      'state', state)
-  else
-    call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
-  end
-  add(c, kind.tasks, c.padded .. id, '0')
-  count(c, kind.tenant, kind.needs, 1)
-  count_bytes(c, kind.tenant, RECORD_BYTES + #input)
+-- Returns the time at which a task of a kind expires.
+local function expiry_of(c, kind, duration)
+  local expires_at = padded(c.now + duration)
+  kind.expiries[duration] = expires_at
+  return expires_at
 end
 
-local function fingerprint(own) return own:match('^%d+ (%S+)') end
+-- Queues a delayed task; returns its state.
+local function delayed_state(c, id, kind, delay, expires_at)
+  local since = padded(c.now + delay)
+  count(c, kind.tenant, 'delayed', 1)
+  add(c, c.due, id, since < expires_at and since or expires_at)
+  return 'D' .. NEW .. since .. NO_RELEASES
+end
 
--- Returns true if any of these ids may have a record, or occurs twice.
-local function any_known(c, args, from)
-  local keys, seen = {}, {}
+-- Queues a task as `enter_line` does, with a new record. Delay and expiry are durations, since Redis's own clock
+-- determines the times.
+local function write_new(c, key, id, kind, delay, duration, own, input)
+  local expires_at = kind.expiries[duration] or expiry_of(c, kind, duration)
+  local record = c.padded .. ' ' .. expires_at .. ' ' .. size_text(c, '%010.0f', #input) .. kind.words .. own
+  kind.new = kind.new + 1
+  count_bytes(c, kind.tenant, RECORD_BYTES + #input)
+  kind.listed[#kind.listed + 1] = id
+  if delay ~= '0' then
+    call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record, 'state',
+      delayed_state(c, id, kind, delay, expires_at))
+  else
+    call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
+    kind.ready = kind.ready + 1
+    kind.fresh[#kind.fresh + 1] = c.padded .. id
+    if expires_at < (kind.expires_at or '~') then kind.expires_at = expires_at end
+  end
+end
+
+-- Collects what the new tasks of a kind have in common.
+local function count_new(c, kind)
+  if kind.new == 0 then return end
+  count(c, kind.tenant, kind.needs, kind.new)
+  call('SADD', TENANTS .. c.tag, kind.tenant)
+  if kind.ready > 0 then
+    expires_in(c, kind.line, kind.expires_at)
+    c.ready[kind.tenant] = (c.ready[kind.tenant] or 0) + kind.ready
+  end
+end
+
+-- Reads what is known of the ids of a call: their keys, true if any may have a record or occurs twice, and the fences of
+-- ids made from keys. A task that is new has none, so such a fence is left over from a record that was removed.
+local function read_ids(c, args, from)
+  local keys, seen, made, known = {}, {}, {}, false
   for at = from, #args, ROW do
     local id = args[at]
-    if seen[id] then return true end
+    known = known or seen[id]
     seen[id] = true
+    if is_made(id) then made[#made + 1] = id end
     keys[#keys + 1] = c.tasks .. id
   end
   for at = 1, #keys, CHUNK do
-    if call('EXISTS', unpack(keys, at, math.min(at + CHUNK - 1, #keys))) > 0 then return true end
+    known = known or call('EXISTS', unpack(keys, at, math.min(at + CHUNK - 1, #keys))) > 0
   end
-  return false
+  local fences, held = ask_chunks('HMGET', c.leased, made), {}
+  for at, id in ipairs(made) do held[id] = fences[at] or nil end
+  return keys, known, held
 end
 
 -- Largest size of the inputs that one call copies, in bytes, to bound the time for which other clients wait. One input
@@ -119,20 +123,20 @@ local function fits(c, kind, counts, input)
 end
 
 -- Accepts tasks or replays. Answers with the time for a new task, otherwise with a word. Each kind has the tenant's
--- limits of queued tasks and of stored bytes, 0 for no room; if the caller has counted, only 0 is significant. In a replay, each row has a
--- dead letter instead of an input, which is copied only if the task is new.
+-- limits of queued tasks and of stored bytes, 0 for no room; if the caller has counted, only 0 is significant. In a
+-- replay, each row has a dead letter instead of an input, which is copied only if the task is new.
 local function take(args, replays)
   local c, copied = begin(args), 0
   local counts, many = args[OWN] == '1', tonumber(args[OWN + 1])
   local kinds, rows = read_kinds(c, args, OWN + 2, many), OWN + 2 + many * KIND
-  local look = any_known(c, args, rows)
-  local answers, tenants, new = {}, {}, {}
-  for at = rows, #args, ROW do
-    local id, number, delay, own, input = unpack(args, at, at + ROW - 1)
-    local kind, known = kinds[tonumber(number)], look and read_task(c, id)
+  local keys, look, held = read_ids(c, args, rows)
+  local answers, new = {}, {}
+  for n = 1, #keys do
+    local id, number, delay, duration, own, input = unpack(args, rows + (n - 1) * ROW, rows + n * ROW - 1)
+    local kind, known = kinds[number], look and read_task(c, id)
     local answer
     if known then
-      local same = known.tenant == kind.tenant and known.fingerprint == fingerprint(own)
+      local same = known.tenant == kind.tenant and known.fingerprint == own:match('^ (%S+)')
       answer = same and 'DUPLICATE' or 'CONFLICT'
     elseif not kind.as_expected then
       answer = 'CHANGED'
@@ -148,14 +152,14 @@ local function take(args, replays)
     end
     if answer == c.now then
       copied = copied + #input
-      write_new(c, id, kind, delay, own, input)
+      if held[id] then free_fence(c, id, held[id]) end
+      write_new(c, keys[n], id, kind, delay, duration, own, input)
       if counts then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
-      tenants[kind.tenant] = true
       new[#new + 1] = id
     end
-    answers[#answers + 1] = answer
+    answers[n] = answer
   end
-  for tenant in pairs(tenants) do call('SADD', TENANTS .. c.tag, tenant) end
+  for _, kind in pairs(kinds) do count_new(c, kind) end
   if #new > 0 and someone_listens(c) then
     for _, id in ipairs(new) do call('PUBLISH', SEED_CHANNEL, id) end
   end

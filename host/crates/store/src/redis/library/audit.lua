@@ -1,28 +1,48 @@
 -- audit: compares some more records with the indexes and restores missing entries. Returns the cursor for the next
 -- call, the number of tasks queued again, and the number of leases made to lapse.
 
+-- Puts a task into a lease of its own that is over.
+local function lease_over(c, t)
+  write_lease(c, t.token, 'R', c.padded, NO_ID, t.tenant, { t.id, counted(t.attempt) .. t.token .. t.since
+    .. string.format('%02.0f', t.releases) .. t.token })
+  c.left[t.lease] = (c.left[t.lease] or 0) + 1
+end
+
+-- Returns true if a fresh task is certainly missing from its line: the line is empty, or its first task was accepted later.
+-- A task that is missing behind others is found once they are leased.
+local function is_passed(c, t)
+  local line = line_of(t.tenant, t.priority)
+  local first = c.firsts[line]
+  if first == nil then
+    first = call('LINDEX', fresh_key(c, line), 0)
+    c.firsts[line] = first
+  end
+  return not first or t.created_at < sub(first, 1, 16)
+end
+
+-- Restores the index entries of a task that has not ended; returns a word for what was missing.
 local function mended(c, t)
   if t.delayed then
     if call('ZSCORE', c.due, t.id) then return nil end
     add(c, c.due, t.id, next_due(t))
     return 'line'
   elseif t.status == QUEUED then
-    expires_in(c, line_of(t.tenant, t.priority), t.expires_at)
-    if call('ZSCORE', ready_key(c, t.tenant, t.priority), t.id) then return nil end
-    leave_line(c, t)
+    local line, missing = line_of(t.tenant, t.priority), nil
+    expires_in(c, line, t.expires_at)
+    if t.fresh then missing = is_passed(c, t) else missing = not call('ZSCORE', ready_key(c, line), t.id) end
+    if not missing then return nil end
     enter_line(c, t)
     call('HSET', t.key, 'state', state_text(t))
     return 'line'
-  elseif not call('ZSCORE', c.due, t.id) then
-    t.lease_until = c.padded
-    call('HSET', t.key, 'state', state_text(t))
-    add(c, c.due, t.id, c.at)
+  elseif not read_lease(c, t.lease) or not call('ZSCORE', LEASES .. c.tag, t.lease) then
+    lease_over(c, t)
     return 'lease'
   end
 end
 
 define('audit', { 'allow-oom' }, function(args)
   local c = begin(args)
+  c.firsts = {}
   local scanned = call('SCAN', args[OWN], 'MATCH', c.tasks .. '*', 'COUNT', args[OWN + 1])
   local answer = { line = 0, lease = 0 }
   for _, key in ipairs(scanned[2]) do

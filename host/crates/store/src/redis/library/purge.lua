@@ -1,12 +1,12 @@
--- Deletion of ended tasks on request. Each has an entry that the tick's purge finds later without a task.
+-- Deletion of ended tasks on request. Each has an entry that the tick's purge finds later without a task; until then the
+-- listing names it too.
 
 local function purge_one(c, tenant, id)
   local t = read_task(c, id)
   if not t or t.tenant ~= tenant then return 'NONE' end
   if not is_ended(t.status) then return t.status end
   call('UNLINK', t.key)
-  count_bytes(c, tenant, -(tonumber(t.lease_until) or 0))
-  drop(c, tenant_key(c, TASKS, tenant), t.created_at .. id)
+  count_bytes(c, tenant, -bytes_of_task(t))
   drop(c, tenant_key(c, DEAD, tenant), t.since .. id)
   return 'PURGED'
 end

@@ -10,36 +10,47 @@ local ENDED_LOOKED_AT = 1000
 -- Removes an unfinished task from the index it is in, and tells those who wait for it and its worker.
 local function stop(c, t)
   if t.status == RUNNING then
-    leave_lease(c, t.id, t.tenant)
+    leave_lease(c, t.id, t.lease, t.tenant)
     c.cancelled[#c.cancelled + 1] = t.id
   else
     leave_line(c, t)
   end
-  c.ended[#c.ended + 1] = t.id
 end
 
--- Deletes the first tasks of a tenant; returns their number.
+-- Deletes a task, and its entries beside that of the listing. Returns true if others wait for its end.
+local function clear_task(c, t)
+  if is_ended(t.status) then drop(c, tenant_key(c, DEAD, t.tenant), t.since .. t.id) else stop(c, t) end
+  return not is_ended(t.status)
+end
+
+-- Deletes the tasks of the first members of a tenant's listing, `most` tasks or those of one member. Returns the number of
+-- tasks.
 local function clear_tasks(c, tenant, most)
-  local listed, dead = tenant_key(c, TASKS, tenant), tenant_key(c, DEAD, tenant)
-  local members, keys = call('ZRANGE', listed, 0, most - 1), {}
-  for _, member in ipairs(members) do
-    local t = read_task(c, member:sub(17))
-    if t and t.tenant == tenant then
-      if is_ended(t.status) then drop(c, dead, t.since .. t.id) else stop(c, t) end
-      keys[#keys + 1] = t.key
+  local listed, keys, ended, many = tenant_key(c, TASKS, tenant), {}, {}, 0
+  while many < most do
+    local member = call('ZRANGE', listed, 0, 0)[1]
+    if not member then break end
+    for _, id in ipairs(ids_in(member, 17)) do
+      local t = read_task(c, id)
+      many = many + 1
+      if t and t.tenant == tenant then
+        if clear_task(c, t) then ended[#ended + 1] = id end
+        keys[#keys + 1] = t.key
+      end
     end
-    drop(c, listed, member)
+    call('ZREM', listed, member)
   end
-  if #keys > 0 then call('UNLINK', unpack(keys)) end
+  for at = 1, #keys, CHUNK do call('UNLINK', unpack(keys, at, math.min(at + CHUNK - 1, #keys))) end
+  publish(c, ENDED_CHANNEL, ended)
   flush(c)
-  return #members
+  return many
 end
 
 -- Deletes the entries of a tenant among some more members of the index of ended tasks; returns true after the last.
 local function clear_ended(c, tenant, counters)
   local from = call('HGET', counters, 'looked_at') or '0'
   if from == 'all' then return true end
-  local pattern = ('?'):rep(16) .. tenant .. ' *'
+  local pattern = ('?'):rep(17) .. tenant .. ' *'
   local scanned = call('ZSCAN', ENDED .. c.tag, from, 'MATCH', pattern, 'COUNT', ENDED_LOOKED_AT)
   for at = 1, #scanned[2], 2 do drop(c, ENDED .. c.tag, scanned[2][at]) end
   flush(c)
@@ -86,10 +97,14 @@ define('clear', { 'allow-oom' }, function(args)
   if tasks >= most or not clear_ended(c, tenant, counters) then return { 1, tasks, 0, 0 } end
   local functions, values, settings = clear_namespaces(c, tenant, most)
   if functions > 0 then return { 1, tasks, values, settings } end
-  for _, priority in ipairs(PRIORITIES) do call('ZREM', LINES .. c.tag, line_of(tenant, priority)) end
+  for _, priority in ipairs(PRIORITIES) do
+    local line = line_of(tenant, priority)
+    call('ZREM', LINES .. c.tag, line)
+    call('UNLINK', fresh_key(c, line), ready_key(c, line))
+  end
   call('SREM', TENANTS .. c.tag, tenant)
   call('HDEL', STORED .. c.tag, tenant)
-  call('UNLINK', counters, tenant_key(c, VALUE_COUNTS, tenant))
+  call('UNLINK', counters, tenant_key(c, GONE, tenant), tenant_key(c, VALUE_COUNTS, tenant))
   call('HSET', counters, 'closed', 1, 'looked_at', 'all')
   call('PEXPIRE', counters, CLOSED)
   return { 0, tasks, values, settings }

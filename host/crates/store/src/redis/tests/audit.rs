@@ -5,7 +5,7 @@ use fusebox_harness::redis::{RedisServer, command};
 
 use super::{On, cluster, node};
 use crate::{
-    NewTask, Queue as _, Tasks as _,
+    Finished, NewTask, Queue as _, Tasks as _,
     conformance::{
         Subject, accept, claim, counts, end, finish, lease, listings::page, new_task, register, status, tenant,
     },
@@ -27,7 +27,7 @@ async fn indexes_are_made_again<S: Send + Sync>(subject: &On<S>, remove: Remove<
     assert_eq!(counts(subject, &tenant).await, (20, 1, 9));
     assert_eq!(subject.store.audit().await.unwrap(), Audited::default());
 
-    for index in ["ready", "due", "tenants"] {
+    for index in ["fresh", "ready", "due", "leases", "tenants"] {
         remove(&format!("fusebox:{index}"));
     }
     assert_eq!(lease(subject, &tenant, 30).await.len(), 0);
@@ -71,12 +71,53 @@ async fn indexes_of_a_cluster_are_made_again() {
 }
 
 #[tokio::test]
+async fn tasks_whose_fences_are_gone_are_queued_again() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    subject.store.accept((0..5).map(|_| new_task(&subject, &function)).collect()).await.unwrap();
+    let leased = lease(&subject, &tenant, 5).await;
+    subject.server.command(&["DEL", "fusebox:leased"]).unwrap();
+    assert_eq!(subject.store.audit().await.unwrap(), Audited { requeued: 5, lapsing: 0 });
+    assert_eq!(counts(&subject, &tenant).await, (5, 0, 0));
+    let again = lease(&subject, &tenant, 9).await;
+    assert_eq!(again.len(), 5);
+    assert_eq!(finish(&subject, claim(&leased[0]), end("late")).await, Finished::Stale);
+    for leased in &again {
+        assert_eq!(finish(&subject, claim(leased), end("out")).await, Finished::Ended(Status::Completed));
+    }
+    assert_eq!(counts(&subject, &tenant).await, (0, 0, 0));
+}
+
+/// An entry that is missing behind others is found once these are leased.
+#[tokio::test]
+async fn an_entry_that_is_missing_in_a_line_is_made_again() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(accept(&subject, new_task(&subject, &function)).await);
+        subject.pass(1).await;
+    }
+    let entry = subject.server.command(&["LINDEX", "fusebox:fresh:acme:normal", "1"]).unwrap();
+    assert!(entry.ends_with(&tasks[1].to_string()), "{entry}");
+    subject.server.command(&["LREM", "fusebox:fresh:acme:normal", "1", &entry]).unwrap();
+    assert_eq!(subject.store.audit().await.unwrap(), Audited::default());
+    assert_eq!(lease(&subject, &tenant, 1).await[0].task.id, tasks[0]);
+    assert_eq!(subject.store.audit().await.unwrap(), Audited { requeued: 1, lapsing: 0 });
+    assert_eq!(subject.store.audit().await.unwrap(), Audited::default());
+    let rest: Vec<_> = lease(&subject, &tenant, 9).await.iter().map(|leased| leased.task.id).collect();
+    assert_eq!(rest, tasks[1..]);
+}
+
+#[tokio::test]
 async fn each_tick_audits_some_records() {
     let subject = node().await;
     let tenant = tenant("acme");
     let function = register(&subject, &tenant, "f").await;
     subject.store.accept((0..300).map(|_| new_task(&subject, &function)).collect()).await.unwrap();
-    subject.server.command(&["DEL", "fusebox:ready:acme:normal"]).unwrap();
+    subject.server.command(&["DEL", "fusebox:fresh:acme:normal"]).unwrap();
     for _ in 0..10 {
         subject.store.tick().await.unwrap();
     }
@@ -99,5 +140,5 @@ async fn entries_without_a_record_are_dropped() {
     subject.server.command(&["SET", &format!("task:{broken}"), "text"]).unwrap();
     let leased = lease(&subject, &tenant, 9).await;
     assert_eq!(leased.iter().map(|leased| leased.task.id).collect::<Vec<_>>(), [there]);
-    assert_eq!(subject.server.command(&["ZCARD", "fusebox:ready:acme:normal"]).unwrap(), "0");
+    assert_eq!(subject.server.command(&["LLEN", "fusebox:fresh:acme:normal"]).unwrap(), "0");
 }

@@ -25,6 +25,7 @@ mod migrate;
 mod node;
 mod prefixes;
 mod records;
+mod removed;
 mod sentinel;
 mod shards;
 mod shared;

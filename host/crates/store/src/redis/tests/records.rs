@@ -16,8 +16,9 @@ use super::{Access, OPTIONS, node};
 use crate::{
     Accepted, Finished, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _, Verdict,
     conformance::{
-        FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, end, finish, kv::each_forgotten_namespace_is_continued,
-        lease_one, new_task, one_task, register, tenant,
+        FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, counts, end, finish,
+        kv::each_forgotten_namespace_is_continued, lease, lease_one, listings::page, new_task, one_task, register,
+        status, tenant,
     },
     kv::{Kv as _, Namespace},
     redis::{RedisStore, link::Patience},
@@ -47,15 +48,23 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     assert_eq!((read("function_id"), read("param_payload")), (function.id.to_string(), "input".to_owned()));
     assert_eq!((read("status"), read("result")), ("QUEUED".to_owned(), String::new()));
     let leased = lease_one(&subject, &tenant).await;
+    assert_eq!(status(&subject, &tenant, task).await, Status::Running);
+    assert_eq!(read("status"), "QUEUED", "it may end before anyone could read it");
+    subject.pass(99).await;
+    subject.store.tick().await.unwrap();
+    assert_eq!(read("status"), "QUEUED");
+    subject.pass(1).await;
+    subject.store.tick().await.unwrap();
     assert_eq!(read("status"), "RUNNING");
     finish(&subject, claim(&leased), end("out")).await;
     assert_eq!((read("status"), read("result"), read("log")), ("COMPLETED".into(), "out".into(), "log".into()));
     let (record, state, now) = (read("record"), read("state"), subject.now().0);
-    assert!(record.starts_with(&format!("{now:016} {:016} ", now + 3_600_000)), "{record}");
+    let then = now - 100;
+    assert!(record.starts_with(&format!("{then:016} {:016} ", then + 3_600_000)), "{record}");
     assert!(record.contains(" acme f normal 3 ") && record.ends_with(" - -"), "{record}");
     assert!(state.starts_with("C0000000001") && state[33..].starts_with(&format!("{now:016}")), "{state}");
     assert_eq!(read("receipt"), "42 0 0 0 0 0 0 3 3 0 -");
-    assert_eq!(&state[49..65], "0000000000000518", "bytes that are counted");
+    assert_eq!(&state[51..67], "0000000000000518", "bytes that are counted");
     assert_eq!(read("param_payload"), "");
 
     let failing = accept(&subject, new_task(&subject, &function)).await;
@@ -141,6 +150,80 @@ async fn nothing_of_ended_tasks_is_left_after_their_time() {
     subject.pass(60_000).await;
     subject.store.tick().await.unwrap();
     assert_eq!(keys(), ["fusebox:layout", "fusebox:layouts", "fusebox:numbers:acme", "fusebox:store"]);
+}
+
+/// The list of a line keeps the entries of cancelled tasks until they are met, so who cancels what it submits has a bound.
+#[tokio::test]
+async fn entries_of_cancelled_tasks_are_bounded_and_end() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let new = || NewTask { queued_max: 3, ..new_task(&subject, &function) };
+    let left = || subject.server.command(&["KEYS", "fusebox:*e*:acme*"]).unwrap();
+    let first = accept(&subject, new()).await;
+    for _ in 0..3 {
+        let task = accept(&subject, new()).await;
+        cancel(&subject, &tenant, task).await;
+        assert_eq!(counts(&subject, &tenant).await, (1, 0, 0));
+    }
+    assert_eq!(subject.store.accept(vec![new()]).await.unwrap(), [Accepted::QueueFull]);
+    assert_eq!(lease(&subject, &tenant, 9).await.iter().map(|leased| leased.task.id).collect::<Vec<_>>(), [first]);
+    assert!(!left().contains("fresh") && !left().contains("gone"), "{}", left());
+    let last = accept(&subject, new()).await;
+    cancel(&subject, &tenant, last).await;
+    assert!(left().contains("fresh") && left().contains("gone"), "{}", left());
+    cancel(&subject, &tenant, first).await;
+    assert_eq!(counts(&subject, &tenant).await, (0, 0, 0));
+    assert!(!left().contains("fresh") && !left().contains("gone"), "{}", left());
+}
+
+/// Tasks that are never purged hold up no other, and take no more of a listing than their own ids.
+#[tokio::test]
+async fn a_listing_shrinks_around_tasks_that_stay() {
+    let subject = node().await;
+    let tenant = tenant("acme");
+    let function = register(&subject, &tenant, "f").await;
+    let mut staying = Vec::new();
+    for _ in 0..20 {
+        let stays = NewTask { delay_ms: 1_000_000, ..new_task(&subject, &function) };
+        staying.insert(0, stays.id);
+        let passing = (0..50).map(|_| new_task(&subject, &function));
+        subject.store.accept(passing.chain([stays]).collect()).await.unwrap();
+        subject.pass(1).await;
+    }
+    let bytes = || {
+        let members = subject.server.command(&["ZRANGE", "fusebox:tasks:acme", "0", "-1"]).unwrap();
+        members.lines().map(str::len).sum::<usize>()
+    };
+    let before = bytes();
+    assert_eq!(before, 20 * (16 + 51 * 36));
+    for leased in lease(&subject, &tenant, 512).await.into_iter().chain(lease(&subject, &tenant, 512).await) {
+        finish(&subject, claim(&leased), end("out")).await;
+        subject.pass(1).await;
+    }
+    let (mut purged, mut calls) = (0, 0);
+    while purged < 1_000 {
+        subject.pass(RESULTS_MS / 50).await;
+        purged += subject.store.tick().await.unwrap().purged;
+        calls += 1;
+    }
+    assert!(calls > 20, "{calls} steps");
+    let page = subject.store.tasks(&tenant, &page(100, None)).await.unwrap();
+    assert_eq!(page.items.iter().map(|task| task.id).collect::<Vec<_>>(), staying);
+    assert!(bytes() < before / 2, "{} of {before} bytes", bytes());
+    // Each purge looks at some more of them.
+    let alone = 20 * (16 + 36);
+    for _ in 0..200 {
+        accept(&subject, new_task(&subject, &function)).await;
+        let leased = lease_one(&subject, &tenant).await;
+        finish(&subject, claim(&leased), end("out")).await;
+        subject.pass(RESULTS_MS + 1).await;
+        assert_eq!(subject.store.tick().await.unwrap().purged, 1);
+        if bytes() == alone {
+            break;
+        }
+    }
+    assert_eq!(bytes(), alone);
 }
 
 #[tokio::test]
