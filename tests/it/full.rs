@@ -91,7 +91,7 @@ async fn a_redis_at_its_maxmemory_refuses_what_stores_more_and_everything_else_g
     assert_eq!(made.status, StatusCode::CREATED, "{made}");
     refused_as_full(&client).await;
     let said = fs::read_to_string(log(&home, "serve")).unwrap();
-    assert_eq!(said.matches("the store is nearly full").count(), 1, "{said}");
+    assert!(said.contains("the store is nearly full"), "{said}");
 
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     let task = accepted_again(&client).await;

@@ -11,6 +11,7 @@ use fusebox::store_room;
 use fusebox_harness::{eventually, guests, small_disk::SmallDisk};
 use fusebox_store::{Acting, Scope};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     hand::returned,
@@ -87,6 +88,16 @@ async fn ready(rest: &Rest) -> Value {
     ready.json()["warnings"].clone()
 }
 
+/// Lets the room be watched until `/readyz` has these warnings.
+async fn watched(rest: &Rest, warnings: &[&str]) {
+    let (expected, stop) = (json!(warnings), CancellationToken::new());
+    let watch = store_room::watch(rest.quotas.clone(), rest.metrics.clone(), rest.readiness.clone(), stop.clone());
+    let watch = tokio::spawn(watch);
+    eventually("the warnings", SOON, || async { (ready(rest).await == expected).then_some(()) }).await.unwrap();
+    stop.cancel();
+    watch.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_fills_the_store_is_refused_and_others_go_on() {
     let home = tempfile::tempdir().unwrap();
@@ -106,12 +117,6 @@ async fn who_fills_the_store_is_refused_and_others_go_on() {
     assert_eq!(ready(&rest).await, json!([]));
 
     // Two tenants fill the store to its mark, each within its quota.
-    let watch = tokio::spawn(store_room::watch(
-        rest.quotas.clone(),
-        rest.metrics.clone(),
-        rest.readiness.clone(),
-        rest.closing.clone(),
-    ));
     let mut count = 0;
     while !fusebox_core::room::is_nearly_full(&rest.quotas.refresh_room().await.unwrap()) {
         for tenant in [&mut large, &mut big] {
@@ -120,6 +125,9 @@ async fn who_fills_the_store_is_refused_and_others_go_on() {
         count += 2;
         assert!(count < TASKS_MAX);
     }
+    watched(&rest, &["store-full"]).await;
+    let metrics = rest.metrics.exposition(&[]).unwrap();
+    assert!(metrics.contains("fusebox_store_full 1\n"), "{metrics}");
     for tenant in [&mut large, &mut big] {
         assert_full(&tenant.submit(&rest, MIB).await, "its fair share");
         assert_full(&tenant.ask(&rest, Method::POST, "/v1/functions?name=more", guests::echo()).await, "fair share");
@@ -128,10 +136,7 @@ async fn who_fills_the_store_is_refused_and_others_go_on() {
         tenant.goes_on(&rest).await;
     }
     assert_eq!(small.submit(&rest, MIB).await.status, StatusCode::ACCEPTED, "it stores less than its share");
-    let warned = || async { (ready(&rest).await == json!(["store-full"])).then_some(()) };
-    eventually("the warning", SOON, warned).await.unwrap();
     let metrics = rest.metrics.exposition(&[]).unwrap();
-    assert!(metrics.contains("fusebox_store_full 1\n"), "{metrics}");
     assert!(metrics.contains("fusebox_store_full_refusals_total 6\n"), "{metrics}");
 
     // Another program takes the rest of the disk.
@@ -157,7 +162,5 @@ async fn who_fills_the_store_is_refused_and_others_go_on() {
     for tenant in [&mut large, &mut big, &mut small] {
         assert_eq!(tenant.submit(&rest, 10).await.status, StatusCode::ACCEPTED);
     }
-    eventually("no warning", SOON, || async { (ready(&rest).await == json!([])).then_some(()) }).await.unwrap();
-    rest.closing.cancel();
-    watch.await.unwrap();
+    watched(&rest, &[]).await;
 }
