@@ -9,6 +9,9 @@ const IDS_MAX: usize = 120;
 /// are due later than its first.
 const SPAN_MS: u64 = 1_000;
 
+/// Largest number of chunks that take further tasks.
+const OPEN_MAX: usize = 8;
+
 /// Ended tasks under one key.
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
@@ -34,41 +37,46 @@ impl Chunk {
     }
 }
 
-/// Chunk that takes further tasks, and those to be written.
+/// Chunks that take further tasks, and those to be written. Tasks with other times to live are in other chunks.
 #[derive(Default)]
 pub(super) struct Retention {
-    open: Option<Chunk>,
+    open: Vec<Open>,
     full: Vec<Chunk>,
+}
+
+struct Open {
+    chunk: Chunk,
     is_changed: bool,
 }
 
 impl Retention {
     /// Adds a task that may be deleted at `due`.
     pub(super) fn add(&mut self, due: Millis, task: TaskId) {
-        let was_changed = std::mem::replace(&mut self.is_changed, true);
-        match &mut self.open {
-            Some(open) if open.takes(due) => open.ids.push(task),
-            open => {
-                let before = open.replace(Chunk { due, ids: vec![task] });
-                self.full.extend(before.filter(|_| was_changed));
-            }
+        if let Some(open) = self.open.iter_mut().find(|open| open.chunk.takes(due)) {
+            open.chunk.ids.push(task);
+            open.is_changed = true;
+            return;
         }
+        if self.open.len() >= OPEN_MAX {
+            let first = self.open.remove(0);
+            self.full.extend(first.is_changed.then_some(first.chunk));
+        }
+        self.open.push(Open { chunk: Chunk { due, ids: vec![task] }, is_changed: true });
     }
 
     /// Returns the chunks to be written.
     pub(super) fn take_changed(&mut self) -> Vec<Chunk> {
         let mut changed = std::mem::take(&mut self.full);
-        if std::mem::take(&mut self.is_changed) {
-            changed.extend(self.open.clone());
-        }
+        let open =
+            self.open.iter_mut().filter_map(|open| std::mem::take(&mut open.is_changed).then(|| open.chunk.clone()));
+        changed.extend(open);
         changed
     }
 
-    /// Adds no more to the chunk, whose key is about to be removed.
+    /// Adds no more to the chunks, since keys of some are about to be removed.
     pub(super) fn close(&mut self) {
-        let open = self.open.take().filter(|_| self.is_changed);
-        self.full.extend(open);
-        self.is_changed = false;
+        let changed = self.open.drain(..).filter(|open| open.is_changed);
+        self.full.extend(changed.map(|open| open.chunk));
     }
 }
 
@@ -89,14 +97,25 @@ mod tests {
         retention.add(Millis(10 + SPAN_MS), task(1));
         retention.add(Millis(11 + SPAN_MS), task(2));
         retention.add(Millis(10), task(3));
-        assert_eq!(lengths(&mut retention), [(10, 2), (11 + SPAN_MS, 1), (10, 1)]);
+        assert_eq!(lengths(&mut retention), [(10, 3), (11 + SPAN_MS, 1)]);
         (0..u8::try_from(IDS_MAX).unwrap()).for_each(|n| retention.add(Millis(11), task(n)));
-        assert_eq!(lengths(&mut retention), [(10, IDS_MAX), (11, 1)]);
+        assert_eq!(lengths(&mut retention), [(10, IDS_MAX), (11, 3)]);
         retention.add(Millis(11), task(1));
         retention.close();
         retention.add(Millis(11), task(9));
-        assert_eq!(lengths(&mut retention), [(11, 2), (11, 1)]);
+        assert_eq!(lengths(&mut retention), [(11, 4), (11, 1)]);
         let chunk = Chunk { due: Millis(1), ids: vec![task(1), task(2)] };
         assert_eq!(Chunk::decode(&chunk.encode()), chunk.ids);
+    }
+
+    #[test]
+    fn every_task_is_written_however_many_times_to_live_there_are() {
+        let mut retention = Retention::default();
+        let count = 3 * OPEN_MAX;
+        for n in (0..count).chain(0..count) {
+            retention.add(Millis(n as u64 * 2 * SPAN_MS), TaskId::from_bytes([1; 16]));
+        }
+        assert_eq!(retention.open.len(), OPEN_MAX);
+        assert_eq!(retention.take_changed().iter().map(|chunk| chunk.ids.len()).sum::<usize>(), 2 * count);
     }
 }
