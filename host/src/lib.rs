@@ -18,6 +18,9 @@
 //! | [`skew`], [`loss`] | offset between the store's clock and this machine's; detection of a store that lost its data |
 //! | [`store_room`] | what happens while the store is nearly full |
 
+// Futures of commands contain those of the REST client, which are nested more than 128 types deep.
+#![recursion_limit = "256"]
+
 pub mod cli;
 pub mod dispatch;
 pub mod egress;
