@@ -222,9 +222,8 @@ pub async fn details(store: &dyn Store, id: &TenantId) -> Done<(Tenant, [u64; 4]
     Ok((tenant, [functions, keys, queued, running]))
 }
 
-/// Deletes a tenant with all it has, or of a large one as much as fits into [`DELETION`]; returns what went. Once this
-/// was called, its keys are revoked and nothing new of it is accepted, and ticks delete the rest; a repeated call goes
-/// on.
+/// Deletes a tenant with all it has, or of a large one as much as fits into 5 s; returns what went. Once this was
+/// called, its keys are revoked and nothing new of it is accepted, and ticks delete the rest; a repeated call goes on.
 ///
 /// # Errors
 /// `TenantStays` for the default tenant, `NoTenant`, also if it is gone by now, `Denied` or `Store`.
