@@ -30,7 +30,7 @@ async fn delete(rest: &Rest, path: &str) -> StatusCode {
     rest.send(Method::DELETE, path, &[], Body::empty()).await.status
 }
 
-async fn submit(rest: &Rest, input: &'static str) -> Answer {
+async fn submit(rest: &Rest, input: impl Into<Body>) -> Answer {
     rest.post("/v1/functions/echo/tasks", input).await
 }
 
@@ -44,10 +44,11 @@ async fn what_would_exceed_the_quota_is_refused_until_something_is_deleted() {
     let rest = Rest::new(Slots::Echo).with_echo().await;
     let before = RECORD_BYTES + guests::echo().len() as u64;
     assert_eq!(used(&rest).await, before);
-    let limit = before + RECORD_BYTES + 5;
+    let input = "x".repeat(500);
+    let limit = before + RECORD_BYTES + 500;
     let set = set_quotas(&rest, json!({"stored_bytes": limit})).await.json();
     assert_eq!((&set["may"]["stored_bytes"], &set["used"]["stored_bytes"]), (&json!(limit), &json!(before)));
-    let task = id(&submit(&rest, "hello").await);
+    let task = id(&submit(&rest, input).await);
     assert_eq!(used(&rest).await, limit);
 
     assert_refused(&submit(&rest, "").await, limit);
