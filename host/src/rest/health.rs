@@ -19,7 +19,7 @@ pub struct Ready {
     status: &'static str,
     /// Version of the host.
     version: &'static str,
-    /// What an operator should look at, as error codes: `store-full` while the store is nearly full.
+    /// Conditions that an operator should look at, as error codes: `store-full` while the store is nearly full.
     warnings: Vec<String>,
 }
 

@@ -36,7 +36,7 @@ struct Known {
     room_bytes: u64,
     /// Room of each place of the store.
     places: Vec<Room>,
-    /// What tenants store, read while a place is nearly full.
+    /// Totals of what tenants store, read while a place is nearly full.
     all: Holdings,
 }
 

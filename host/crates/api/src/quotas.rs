@@ -41,7 +41,7 @@ pub struct QuotasView {
     pub set: QuotaValues,
     /// Effective quotas: those set, completed by the defaults.
     pub may: QuotaValues,
-    /// What the tenant uses of them.
+    /// Amounts that the tenant uses of them.
     pub used: QuotaUse,
 }
 

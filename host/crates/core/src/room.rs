@@ -43,7 +43,7 @@ pub fn used_bytes(places: &[Room]) -> u64 {
     places.iter().fold(0, |sum, place| sum.saturating_add(place.used_bytes))
 }
 
-/// What all tenants store.
+/// Totals of what all tenants store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// Number of tenants that store anything.

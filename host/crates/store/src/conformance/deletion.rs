@@ -126,7 +126,7 @@ pub(crate) async fn a_deleted_tenant_leaves_nothing_but_its_name(subject: &dyn S
     assert_eq!(subject.store().tick().await.unwrap(), Ticked::default());
 }
 
-/// Whoever deletes the tenant is gone after any number of parts, and ticks go on in its place.
+/// Stops the process that deletes a tenant after each number of parts; ticks then delete the rest.
 pub(crate) async fn a_deletion_goes_on_after_a_crash_at_any_part(subject: &dyn Subject) {
     for parts in 0.. {
         let acme = make_tenant(subject, &format!("acme{parts}")).await;

@@ -1,4 +1,4 @@
-//! What goes on in a store without room: everything but what stores more. Not part of the suite, since each store is
+//! Steps in a store without room: all but those that store more go on. Not part of the suite, since each store is
 //! filled in its own way.
 
 use fusebox_core::{id::TaskId, name::TenantId, quota::QuotaSettings, task::Status};

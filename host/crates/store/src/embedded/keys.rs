@@ -4,7 +4,8 @@
 //! Numbers are big-endian, so that keys sort by number. Tenants and function names cannot contain a zero byte, which
 //! therefore terminates them.
 //!
-//! What every step writes is close together, and to the newest origins: each page that a group changes is written whole.
+//! Keys that every step writes are close together, beside the newest origins: each page that a group changes is written
+//! whole.
 //!
 //! | space | key | value |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! What the writer remembers from one group to the next, so that it reads and writes it once a group instead of once a
-//! task. All of it is on disk as well: it can be forgotten at any time.
+//! Memory of the writer from one group to the next, so that it reads and writes a tenant's records once a group instead
+//! of once a task. All of it is on disk as well: it can be forgotten at any time.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 

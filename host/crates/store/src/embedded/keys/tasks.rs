@@ -69,7 +69,7 @@ impl Place {
     ];
 }
 
-/// What the keys of a task consist of besides its id.
+/// Parts of a task's keys besides its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::embedded) struct Origin {
     /// Tenant of the task.

@@ -61,7 +61,7 @@ pub(in crate::embedded) enum Piece {
     Outside(u32),
 }
 
-/// What a record carries besides the task.
+/// Contents of a record besides the task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::embedded) struct Carried {
     /// Input, until the task ends; of a dead letter as long as its record.

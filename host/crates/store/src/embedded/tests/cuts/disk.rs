@@ -22,7 +22,7 @@ type Names = BTreeMap<usize, BTreeMap<String, usize>>;
 /// Names of directories that change together: to another number, or to none.
 type Change = Vec<(usize, String, Option<usize>)>;
 
-/// What a cut leaves of what may be lost.
+/// Selection of the unflushed writes that a cut leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Left {
     /// Nothing.
