@@ -11,6 +11,8 @@ use std::{
     io::{self, ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::engine::Engine;
@@ -18,6 +20,13 @@ use crate::{
     Error, Result,
     layout::{LAYOUT, Marker},
 };
+
+/// Wait for the lock before the directory is reported to be in use. A process that starts another one shares its lock
+/// with it until that one executes its program, so a store that was closed, or a process that was killed, can hold the
+/// lock for some more milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// Time between two attempts to lock the directory.
+const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// Opens the directory's engine, creating it if needed. Other users have no access, since the files contain inputs and
 /// outputs. Changes nothing in a directory that it refuses.
@@ -127,10 +136,14 @@ fn lock(dir: &Path) -> Result<File> {
         Ok(file) => file,
         Err(error) => return Err(Error::Open { path, reason: advised(&error) }),
     };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path }),
-        Err(TryLockError::Error(error)) => Err(Error::Open { path, reason: error.to_string() }),
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path }),
+            Err(TryLockError::Error(error)) => return Err(Error::Open { path, reason: error.to_string() }),
+        }
     }
 }
 

@@ -134,6 +134,19 @@ async fn a_directory_is_one_stores() {
     open(dir.path(), &clock);
 }
 
+#[tokio::test]
+async fn a_lock_that_outlives_its_store_for_a_moment_is_waited_for() {
+    let Embedded { store, clock, dir } = embedded().await;
+    drop(store);
+    let lock = std::fs::File::open(dir.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let path = dir.path().to_owned();
+    let opening = std::thread::spawn(move || EmbeddedStore::open(&path, clock).map(|_| ()));
+    std::thread::yield_now();
+    drop(lock);
+    opening.join().unwrap().unwrap();
+}
+
 #[test]
 fn a_directory_is_closed_to_others_and_made_where_it_is_missing() {
     let home = tempfile::tempdir().unwrap();
