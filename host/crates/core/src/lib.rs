@@ -12,6 +12,7 @@
 //! | [`limits`] | every bound of the system, with the reason for its value |
 //! | [`capability`] | calls that a guest makes to its host, and the grants they require |
 //! | [`function`] | function versions and the limits of their runs |
+//! | [`http`] | HTTP messages as bytes, the form in which functions exchange them with their host |
 //! | [`keep`] | the time for which an ended task is kept |
 //! | [`invocation`] | one run of a function, from the lease to the sandbox |
 //! | [`task`] | tasks and their states; each state carries only the data valid in it |
@@ -58,6 +59,7 @@ pub mod capability;
 pub mod dispatch;
 pub mod error;
 pub mod function;
+pub mod http;
 pub mod id;
 pub mod invocation;
 pub mod keep;
