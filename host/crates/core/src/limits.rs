@@ -47,8 +47,14 @@ pub const MEMORY_BYTES_DEFAULT: u64 = 64 * MIB;
 /// Ceiling of linear memory. The host needs this much for each slot, and a single bulk operation over it takes up to
 /// about 0.3 s, which no epoch tick can interrupt.
 pub const MEMORY_BYTES_MAX: u64 = 256 * MIB;
-/// Number of elements in a run's table, 8 bytes each in the host. Large Rust programs have a few thousand.
+/// Number of elements in a run's tables, 8 bytes each in the host. Large Rust programs have a few thousand.
 pub const TABLE_ELEMENTS_MAX: u32 = 20_000;
+/// Tables of a run. A Rust program has one of functions and at most one of references; a component of JavaScript has 3.
+pub const TABLES_MAX: u32 = 8;
+/// Memories of a run: one of a module, up to 3 of a component. Each reserves more than 4 GiB of address space.
+pub const MEMORIES_MAX: u32 = 4;
+/// Core instances of a run: 1 of a module; CPython as a component has 14 (measured).
+pub const CORE_INSTANCES_MAX: u32 = 64;
 /// Default output size of a run; larger results belong in an object store.
 pub const OUTPUT_BYTES_DEFAULT: u64 = MIB;
 /// Ceiling of the output size: equal to the largest input, so that functions can be chained.
