@@ -203,16 +203,15 @@ fn load(sandbox: &Sandbox, text: &str) -> Done<LoadedModule> {
 }
 
 fn run(sandbox: &Sandbox, module: &LoadedModule) -> Done<(Duration, u64)> {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "bench".parse()?,
-        module: ModuleDigest([0; 32]),
-        limits: RunLimits::CEILING,
-        grants: Grants::parse_list("config,secrets,kv,http=a.example.com")?,
-        waited_ms: 0,
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "bench".parse()?,
+        ModuleDigest([0; 32]),
+        RunLimits::CEILING,
+        Grants::parse_list("config,secrets,kv,http=a.example.com")?,
         // As much stdin as is read.
-        input: Bytes::from(vec![7; 1 << 20]),
-    };
+        Bytes::from(vec![7; 1 << 20]),
+    );
     let call = Call { host_calls: Some(Arc::new(AtOnce)), ..Call::new(invocation) };
     let started = Instant::now();
     let run = sandbox.run(module, call);

@@ -96,15 +96,14 @@ fn load(sandbox: &Sandbox, text: &str) -> Result<LoadedModule, Box<dyn std::erro
 }
 
 fn run(sandbox: &Sandbox, module: &LoadedModule, limits: RunLimits) -> Run {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "bench".parse().unwrap_or_else(|_| unreachable!("a name")),
-        module: ModuleDigest([0; 32]),
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "bench".parse().unwrap_or_else(|_| unreachable!("a name")),
+        ModuleDigest([0; 32]),
         limits,
-        grants: Grants::default(),
-        waited_ms: 0,
-        input: Bytes::from_static(&INPUT),
-    };
+        Grants::default(),
+        Bytes::from_static(&INPUT),
+    );
     sandbox.run(module, Call::new(invocation))
 }
 

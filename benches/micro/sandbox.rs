@@ -51,15 +51,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 fn run(sandbox: &Sandbox, module: &LoadedModule, input: Bytes) -> Bytes {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "bench".parse().unwrap(),
-        module: ModuleDigest([0; 32]),
-        limits: RunLimits::default(),
-        grants: Grants::default(),
-        waited_ms: 0,
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "bench".parse().unwrap(),
+        ModuleDigest([0; 32]),
+        RunLimits::default(),
+        Grants::default(),
         input,
-    };
+    );
     match sandbox.run(module, Call::new(invocation)).outcome {
         Outcome::Returned(output) => output,
         other => panic!("{other:?}"),

@@ -38,17 +38,16 @@ fn held(number: u8) -> HeldAttempt {
 }
 
 fn assign() -> FromDispatcher {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "hello".parse().unwrap(),
-        module: ModuleDigest([4; 32]),
-        limits: RunLimits::default(),
-        grants: Grants::default(),
-        waited_ms: 10,
-        input: Bytes::from_static(&BODY),
-    };
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "hello".parse().unwrap(),
+        ModuleDigest([4; 32]),
+        RunLimits::default(),
+        Grants::default(),
+        Bytes::from_static(&BODY),
+    );
     let assignment = |number| Assignment { held: held(number), invocation: invocation.clone() };
-    FromDispatcher::Assign((0..ATTEMPTS).map(assignment).collect())
+    FromDispatcher::Run { attempts: (0..ATTEMPTS).map(assignment).collect(), extra: false }
 }
 
 fn reports() -> FromWorker {

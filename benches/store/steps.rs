@@ -12,6 +12,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Ended, Receipt},
     quota::UNLIMITED,
+    setup::{Setup, Start},
     task::{Priority, TaskState},
 };
 use fusebox_store::{Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Registered, Store, Verdict};
@@ -41,6 +42,8 @@ impl Steps {
             abi: Abi::Core,
             limits: RunLimits::default(),
             grants: Grants::default(),
+            setup: Setup::default(),
+            files: Bytes::new(),
             versions_max: UNLIMITED,
             stored_max: UNLIMITED,
         };
@@ -70,6 +73,7 @@ impl Steps {
             keep: self.keep,
             queued_max: UNLIMITED,
             stored_max: UNLIMITED,
+            start: Start::default(),
             input: Bytes::from_static(&INPUT),
         };
         let answers = self.store.accept(std::iter::repeat_with(task).take(count).collect()).await?;

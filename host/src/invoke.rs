@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox_core::{function::FunctionVersion, outcome::Ended};
+use fusebox_core::{function::FunctionVersion, outcome::Ended, setup::Start};
 
 /// Executes synchronous invocations. Dropping the future stops the run.
 #[async_trait]
@@ -11,7 +11,7 @@ pub trait Invoker: Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails if there was no run, or its result was lost.
-    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError>;
+    async fn invoke(&self, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError>;
 }
 
 /// Reason why there is no result.

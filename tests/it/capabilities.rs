@@ -262,8 +262,7 @@ impl Liar {
         loop {
             let bytes = self.0.receiver.recv().await.expect("the link stays");
             match wire::decode(&bytes).unwrap() {
-                FromDispatcher::Assign(batch) => return batch[0].held,
-                FromDispatcher::AssignExtra(assignment) => return assignment.held,
+                FromDispatcher::Run { attempts, .. } => return attempts[0].held,
                 _ => {}
             }
         }

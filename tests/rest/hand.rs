@@ -12,6 +12,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
+    setup::{Setup, Start},
     task::Priority,
 };
 use fusebox_store::{
@@ -83,6 +84,8 @@ impl Rest {
             abi: Abi::Core,
             limits: RunLimits::default(),
             grants: Grants::default(),
+            setup: Setup::default(),
+            files: Bytes::new(),
             versions_max: UNLIMITED,
             stored_max: UNLIMITED,
         };
@@ -104,6 +107,7 @@ impl Rest {
             keep: Keep::DEFAULT,
             queued_max: UNLIMITED,
             stored_max: UNLIMITED,
+            start: Start::default(),
             input: Bytes::from_static(b"secret"),
         };
         let answers = self.store.accept(vec![task.clone()]).await.unwrap();

@@ -23,6 +23,7 @@
 //! | `retries` | retries of failed tasks, individually and as dead letters |
 //! | `events` | changes of a task as a stream |
 //! | `settings` | grants, configuration and secrets |
+//! | `setup` | arguments, environment and export of versions and runs |
 //! | `uploads` | an upload does not reveal that another tenant has the same module |
 //! | `surfaces` | isolation of tenants' tasks; the Python platform's routes; the list of workers |
 //! | `keys` | lifecycle of keys |
@@ -57,6 +58,7 @@ mod quotas;
 mod raw;
 mod retries;
 mod settings;
+mod setup;
 mod shares;
 mod stored;
 mod support;

@@ -28,6 +28,7 @@ use fusebox_core::{
     keep::Keep,
     limits::ARTIFACTS_BYTES_MAX,
     outcome::{Ended, Receipt},
+    setup::Start,
 };
 use fusebox_sandbox::{CompileCommand, Options, Sandbox};
 use fusebox_store::{Store, embedded::EmbeddedStore};
@@ -53,7 +54,7 @@ pub(crate) enum Slots {
 
 #[async_trait]
 impl Invoker for Slots {
-    async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(&self, _: FunctionVersion, _: Start, input: Bytes) -> Result<Ended, InvokeError> {
         match self {
             Self::Echo => Ok(Ended { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() }),
             Self::Stuck => std::future::pending().await,

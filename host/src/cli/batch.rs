@@ -39,7 +39,7 @@ const TOLD_MAX: usize = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each line of the file, in UTF-8, is the input of one task; blank lines are skipped. With --items each line is a JSON object:
-its input as \"text\", \"json\" or \"input\" (base64), and \"priority\", \"delay_ms\", \"limits\", \"function\",
+its input as \"text\", \"json\" or \"input\" (base64), its \"args\", and \"priority\", \"delay_ms\", \"limits\", \"function\",
 \"idempotency_key\". A refused line does not keep the others from running.
 
 With --key the command can be run again on the same file after an interruption: tasks submitted before do not run twice.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
+use fusebox_api::setup::SetupParams;
 use fusebox_core::{
     capability::{Grant, Grants},
     limits::MODULE_BYTES_MAX,
@@ -25,7 +26,8 @@ requests, such as http=api.example.com, http=*.example.com or http=api.example.c
 
 Example:
   fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB
-  fusebox deploy counter.wasm --grant kv --grant http=api.example.com")]
+  fusebox deploy counter.wasm --grant kv --grant http=api.example.com
+  fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3")]
 pub struct DeployArgs {
     /// The module, a .wasm file
     pub file: PathBuf,
@@ -35,6 +37,18 @@ pub struct DeployArgs {
     /// Grant a capability: config, secrets, kv or http=HOST; may be given several times
     #[arg(long = "grant", value_name = "GRANT")]
     pub grants: Vec<Grant>,
+    /// Give each run this argument, before those of `fusebox invoke`; may be given several times
+    #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub args: Vec<String>,
+    /// Give each run this environment variable; may be given several times, and is no place for secrets
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Enter this exported function, if the module leaves the choice
+    #[arg(long, value_name = "NAME")]
+    pub export: Option<String>,
+    /// Serve the function's HTTP requests without an API key
+    #[arg(long)]
+    pub public: bool,
     /// Limits of one run.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -56,7 +70,8 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let grants = Grants::of(args.grants)?;
     let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
-    let deployed = args.host.client()?.register(&name, args.limits.params(), &grants, wasm).await;
+    let setup = SetupParams { arg: args.args, env: args.env, export: args.export, public: args.public.then_some(true) };
+    let deployed = args.host.client()?.deploy(&name, args.limits.params(), &grants, &setup, wasm).await;
     spinner.end();
     let function = deployed?;
     if format == OutputFormat::Json {

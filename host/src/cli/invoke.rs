@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
-use fusebox_api::{problem::Problem, tasks::TaskView};
+use fusebox_api::{problem::Problem, setup::StartParams, tasks::TaskView};
 use fusebox_client::{Client, ClientError, Ran};
 use fusebox_core::limits::INPUT_BYTES_MAX;
 use fusebox_ui::{self as ui, progress::Spinner, receipt};
@@ -33,7 +33,8 @@ Exit codes: 0 done; 3 the function failed; 4 there is no such function; 5 the ho
 Examples:
   fusebox invoke hello --data Ada
   fusebox invoke thumbnail --file photo.jpg > small.png
-  curl -s https://example.com/ | fusebox invoke word-count --receipt")]
+  curl -s https://example.com/ | fusebox invoke word-count --receipt
+  fusebox invoke resvg --file picture.svg -- --width 200 - -c")]
 pub struct InvokeArgs {
     /// The function: a name, for its newest version, or a version id
     pub function: String,
@@ -64,8 +65,20 @@ pub struct InvokeArgs {
     /// Print the end of the log to stderr
     #[arg(long)]
     pub logs: bool,
+    /// Enter this exported function instead of the version's
+    #[arg(long, value_name = "NAME")]
+    pub export: Option<String>,
+    /// Arguments of the run, behind those of the version
+    #[arg(last = true, value_name = "ARG")]
+    pub args: Vec<String>,
     #[command(flatten)]
     host: HostArgs,
+}
+
+impl InvokeArgs {
+    fn start(&self) -> StartParams {
+        StartParams { arg: self.args.clone(), export: self.export.clone() }
+    }
 }
 
 /// Runs the function.
@@ -116,12 +129,12 @@ pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
 }
 
 async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
-    Ok(client.invoke(&args.function, input, args.logs).await?)
+    Ok(client.invoke_with(&args.function, &args.start(), input, args.logs).await?)
 }
 
 async fn submit(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<TaskView> {
     let (priority, delay) = (args.priority.as_deref(), args.delay.unwrap_or_default());
-    Ok(client.submit(&args.function, priority, delay, input).await?)
+    Ok(client.submit_with(&args.function, &args.start(), priority, delay, input).await?)
 }
 
 async fn as_task(

@@ -9,7 +9,7 @@ use fusebox_core::{
     id::{Attempt, TaskId, WorkerId},
     limits::{ASK_MS, LEASE_MS, RETRY_MS_BASE},
     outcome::StopReason,
-    wire::{AttemptId, AttemptReport, EXTRA_SINCE, End, FromDispatcher, FromWorker, HeldAttempt, Join},
+    wire::{AttemptId, AttemptReport, End, FromDispatcher, FromWorker, HeldAttempt, Join},
 };
 
 use super::{
@@ -44,8 +44,7 @@ impl Driver {
     /// here are adopted.
     fn on_join(&mut self, link: LinkId, sender: LinkSender, join: Join) {
         let (worker, held) = (join.worker, join.held.clone());
-        let has_extra = sender.version() >= EXTRA_SINCE;
-        let room = Room { slots: join.slots, capacity: join.capacity, has_extra };
+        let room = Room { slots: join.slots, capacity: join.capacity, has_extra: true };
         // The end of the worker's older link may not have been noticed yet.
         self.handle(Event::WorkerAway { worker });
         self.remotes.join(link, sender, join, self.options.clock.now());
@@ -126,10 +125,22 @@ impl Driver {
 
     /// Reports an attempt that did not reach its worker as interrupted, so that it does not count as spent.
     pub(super) fn interrupted(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        self.not_sent(worker, task, attempt, CoreReport::Interrupted);
+    }
+
+    /// Reports an attempt that its worker's release cannot run as lost, so that another worker may run it after a delay.
+    pub(super) fn unfit(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        tracing::error!(
+            %worker, %task, attempt,
+            "cannot run an attempt: the worker's release knows no arguments, environment and files; upgrade it"
+        );
+        self.not_sent(worker, task, attempt, CoreReport::Lost);
+    }
+
+    fn not_sent(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, report: CoreReport) {
         if let Some(held) = self.attempts.get(task, attempt) {
             held.reported = true;
         }
-        let report = CoreReport::Interrupted;
         self.handle(Event::Finished { worker, task, attempt, report, cost: Cost::default() });
     }
 

@@ -117,8 +117,11 @@ impl Driver {
         }
         let of = Namespace { tenant: invocation.tenant.clone(), function: invocation.function.clone() };
         held.guest = Some(RemoteGuest { of, grants: invocation.grants.clone() });
+        let is_fit = invocation.is_plain() || self.remotes.knows_setups(worker);
         let assignment = Assignment { held: HeldAttempt { id, token }, invocation };
-        if !extra {
+        if !is_fit {
+            self.unfit(worker, id.task, id.attempt);
+        } else if !extra {
             self.outbox.assignments.entry(worker).or_default().push(assignment);
         } else if !self.remotes.assign_extra(worker, assignment, self.options.clock.now()) {
             self.interrupted(worker, id.task, id.attempt);

@@ -1,4 +1,4 @@
-//! Sends modules in pieces to workers that lack them: compiled if both sides know a join token and have the same
+//! Sends modules and files in pieces to workers that lack them. Modules are sent compiled if both sides know a join token and have the same
 //! engine, otherwise as wasm. Each link is served by a task of its own, since reading or compiling a module takes
 //! longer than a heartbeat may be delayed. Links that need the same module share one copy and one compilation.
 
@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    id::ModuleDigest,
+    id::{FilesDigest, ModuleDigest},
     limits::{ARTIFACT_BYTES_MAX, MODULE_PIECE_BYTES},
     wire::{self, Form, FromDispatcher},
 };
@@ -88,8 +88,8 @@ impl Pieces {
         question: PieceRequest,
     ) -> Option<FromDispatcher> {
         let PieceRequest { module, form, offset } = question;
-        // The wasm form needs no key and is shared between all links.
-        let key = key.filter(|_| form != Form::Wasm);
+        // The other forms need no key and are shared between all links.
+        let key = key.filter(|_| matches!(form, Form::Artifact { .. }));
         let what = (module, form, key.map(|key| key.0));
         let whole = match kept.take() {
             Some((kept, whole)) if kept == what => whole,
@@ -124,6 +124,7 @@ impl Pieces {
     async fn read(&self, module: ModuleDigest, form: Form, key: Option<&ArtifactKey>) -> fusebox_store::Result<Bytes> {
         let (engine, artifacts, key) = match (form, self.artifacts.as_ref().zip(key)) {
             (Form::Wasm, _) => return Ok(self.store.module(&module).await?.unwrap_or_default()),
+            (Form::Files, _) => return Ok(self.store.files(&FilesDigest(module.0)).await?.unwrap_or_default()),
             (Form::Artifact { .. }, None) => return Ok(Bytes::new()),
             (Form::Artifact { engine }, Some((artifacts, key))) => (engine, artifacts, key),
         };
@@ -180,6 +181,8 @@ mod tests {
             abi: Abi::Core,
             limits: RunLimits::default(),
             grants: Grants::default(),
+            setup: fusebox_core::setup::Setup::default(),
+            files: Bytes::new(),
             versions_max: fusebox_core::quota::UNLIMITED,
             stored_max: fusebox_core::quota::UNLIMITED,
         };

@@ -8,7 +8,7 @@ use fusebox_core::{
     lifecycle::Fence,
     limits::{RECEIPT_MS_MAX, WORKER_CAPACITY_MAX},
     time::Millis,
-    wire::{self, Assignment, AttemptId, FromDispatcher, Join},
+    wire::{self, Assignment, AttemptId, FromDispatcher, Join, SETUP_SINCE, older::PlainAssignment},
 };
 
 use super::gateway::LinkId;
@@ -114,12 +114,31 @@ impl Remotes {
         sender.send(bytes.into()).is_ok()
     }
 
+    /// Returns true if the worker's release knows arguments, environment, files and exports of runs.
+    pub(super) fn knows_setups(&self, worker: WorkerId) -> bool {
+        let link = self.workers.get(&worker).and_then(|remote| remote.link.as_ref());
+        link.is_some_and(|(_, sender)| sender.version() >= SETUP_SINCE)
+    }
+
+    /// Sends attempts in one message that the worker's release knows; returns true if it was queued.
+    fn send_attempts(&self, worker: WorkerId, attempts: Vec<Assignment>, extra: bool) -> bool {
+        if self.knows_setups(worker) {
+            return self.send(worker, &FromDispatcher::Run { attempts, extra });
+        }
+        let plain = attempts.into_iter().map(PlainAssignment::try_from).collect::<Result<Vec<_>, _>>();
+        match plain {
+            Ok(plain) if extra => plain.into_iter().all(|plain| self.send(worker, &FromDispatcher::AssignExtra(plain))),
+            Ok(plain) => self.send(worker, &FromDispatcher::Assign(plain)),
+            Err(_) => false,
+        }
+    }
+
     /// Sends attempts in as few messages as possible, and returns those that could not be queued.
     pub(super) fn assign(&mut self, worker: WorkerId, batch: Vec<Assignment>, now: Millis) -> Vec<AttemptId> {
         let mut unsent = Vec::new();
         for part in parts(batch) {
             let ids: Vec<AttemptId> = part.iter().map(|assignment| assignment.held.id).collect();
-            match self.send(worker, &FromDispatcher::Assign(part)) {
+            match self.send_attempts(worker, part, false) {
                 true => {
                     if let Some(remote) = self.workers.get_mut(&worker) {
                         remote.unreceived.extend(ids.into_iter().map(|id| (id, now)));
@@ -134,7 +153,7 @@ impl Remotes {
     /// Sends an attempt for the extra slot; returns true if it was queued.
     pub(super) fn assign_extra(&mut self, worker: WorkerId, assignment: Assignment, now: Millis) -> bool {
         let id = assignment.held.id;
-        let is_sent = self.send(worker, &FromDispatcher::AssignExtra(assignment));
+        let is_sent = self.send_attempts(worker, vec![assignment], true);
         if let Some(remote) = self.workers.get_mut(&worker).filter(|_| is_sent) {
             remote.unreceived.insert(id, now);
         }
@@ -236,11 +255,11 @@ fn parts(batch: Vec<Assignment>) -> Vec<Vec<Assignment>> {
     let mut parts: Vec<Vec<Assignment>> = Vec::new();
     let mut bytes = usize::MAX;
     for assignment in batch {
-        bytes = bytes.saturating_add(assignment.invocation.input.len());
+        bytes = bytes.saturating_add(assignment.invocation.bytes());
         match parts.last_mut().filter(|_| bytes <= ASSIGN_BYTES_MAX) {
             Some(part) => part.push(assignment),
             None => {
-                bytes = assignment.invocation.input.len();
+                bytes = assignment.invocation.bytes();
                 parts.push(vec![assignment]);
             }
         }
@@ -263,15 +282,14 @@ mod tests {
 
     fn assignment(bytes: usize) -> Assignment {
         let id = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
-        let invocation = Invocation {
-            tenant: TenantId::default_tenant(),
-            function: "f".parse().unwrap(),
-            module: ModuleDigest([3; 32]),
-            limits: RunLimits::default(),
-            grants: Grants::default(),
-            waited_ms: 0,
-            input: Bytes::from(vec![0; bytes]),
-        };
+        let invocation = Invocation::plain(
+            TenantId::default_tenant(),
+            "f".parse().unwrap(),
+            ModuleDigest([3; 32]),
+            RunLimits::default(),
+            Grants::default(),
+            Bytes::from(vec![0; bytes]),
+        );
         Assignment { held: HeldAttempt { id, token: LeaseToken([2; 16]) }, invocation }
     }
 

@@ -9,6 +9,7 @@ use fusebox_core::{
     function::FunctionVersion,
     invocation::Invocation,
     outcome::{Ended, StopReason},
+    setup::Start,
 };
 use fusebox_sandbox::StopFlag;
 use tokio::sync::oneshot;
@@ -36,13 +37,13 @@ pub struct SlotInvoker {
 
 #[async_trait]
 impl Invoker for SlotInvoker {
-    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(&self, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError> {
         let (tenant, limit) = (function.tenant.clone(), function.limits.fuel);
         self.fuel.reserve(&tenant, limit).await.map_err(|refusal| match refusal {
             NoFuel::Spent { per_minute, wait_ms } => InvokeError::NoFuel { per_minute, wait_ms },
             NoFuel::Store(error) => InvokeError::Unavailable(error.to_string()),
         })?;
-        let ended = self.invoke_fuelled(function, input).await;
+        let ended = self.invoke_fuelled(Invocation::new(function, start, input)).await;
         // A run that did not end normally has no fuel count; one that never began has used none.
         let left = match &ended {
             Ok(ended) => ended.receipt.fuel.map_or(0, |used| limit.saturating_sub(used)),
@@ -55,11 +56,11 @@ impl Invoker for SlotInvoker {
 }
 
 impl SlotInvoker {
-    async fn invoke_fuelled(&self, function: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke_fuelled(&self, invocation: Invocation) -> Result<Ended, InvokeError> {
         let stop = StopFlag::default();
         // If the client goes away, this future is dropped and the run is stopped.
         let _stop_when_dropped = StopWhenDropped(stop.clone());
-        let ran = match self.run(Job::invoke(Invocation::new(function, input), stop)).await? {
+        let ran = match self.run(Job::invoke(invocation, stop)).await? {
             Err(NotRun::ModuleMissing(job)) => {
                 let (tenant, module) = (job.invocation.tenant.clone(), job.invocation.module);
                 self.missing.prepare(Some(tenant), &module).await.map_err(InvokeError::Internal)?;

@@ -10,6 +10,7 @@ use fusebox_core::{
     id::{Attempt, TaskId},
     name::TenantId,
     outcome::Ended,
+    setup::Start,
     task::{Priority, Status, TaskState},
 };
 use tokio::{runtime::Handle, time::Instant};
@@ -59,7 +60,7 @@ impl StoredInvoker {
 
 #[async_trait]
 impl Invoker for StoredInvoker {
-    async fn invoke(&self, function: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(&self, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError> {
         if let Some(missing) = self.crew.missing_now().await {
             return Err(missing.into());
         }
@@ -67,7 +68,7 @@ impl Invoker for StoredInvoker {
         let quotas = self.quotas.of(&function.tenant);
         // Of high priority, since a caller is waiting.
         let (priority, start_within_ms) = (Priority::High, QUEUE_MS);
-        let request = TaskRequest { priority, start_within_ms, ..TaskRequest::new(&function, input) };
+        let request = TaskRequest { priority, start_within_ms, start, ..TaskRequest::new(&function, input) };
         let task = NewTask { keep: UNDELETED, ..request.into_task(id, self.attempts_max, &quotas) };
         let tenant = &function.tenant;
         let (store, spent) = (self.store.clone(), self.spent.clone());

@@ -131,8 +131,8 @@ async fn accept(
         let version = functions.get(&item.function).and_then(Option::as_ref);
         let version = version.ok_or_else(|| functions::not_found(&item.function))?;
         let limits = item.limits.over(version.limits, &version.limits)?;
-        let Item { priority, delay_ms, identity, input, .. } = item;
-        let request = TaskRequest { limits, priority, delay_ms, ..TaskRequest::new(version, input) };
+        let Item { priority, delay_ms, start, identity, input, .. } = item;
+        let request = TaskRequest { limits, priority, delay_ms, start, ..TaskRequest::new(version, input) };
         Ok(match identity {
             Some(_) => accept::task(app, request, identity),
             None => accept::task_of_id(app, request, TaskId::in_batch(now, place, random::bytes())),

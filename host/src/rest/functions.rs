@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fusebox_api::{
     Paging,
     functions::{FunctionPage, FunctionView, GrantParams, LimitParams, Registration},
+    setup::SetupParams,
 };
 use fusebox_core::{
     capability::Grant,
@@ -17,6 +18,7 @@ use fusebox_core::{
     function::{FunctionVersion, Grants, RunLimits},
     id::FunctionId,
     name::{FunctionName, TenantId},
+    setup::Setup,
 };
 
 use super::{
@@ -28,6 +30,7 @@ use super::{
     keys::outcome,
     paging,
     quota::{DELETED_MS, bytes_reached, refused},
+    setup::SetupQuery,
 };
 use crate::tenancy::{
     Caller, Refusal,
@@ -41,12 +44,12 @@ use fusebox_system::random;
 /// The body is a core WebAssembly module of at most 16 MiB that follows the core or the command ABI. It is checked and
 /// compiled before the response. Each registration creates a new immutable version with its own id; a name resolves to
 /// its newest version. The module's imports determine the grants it needs.
-#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams),
+#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams, SetupParams),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
         (status = 400, description = "Refused: invalid-module, unsupported-module, unknown-import, \
-            module-too-complex, compile-limit, invalid-name or invalid-limits; or grant-required, with the \
+            module-too-complex, compile-limit, invalid-name, invalid-limits or invalid-setup; or grant-required, with the \
             missing grants"),
         (status = 413, description = "payload-too-large"),
         (status = 429, description = "function-quota or storage-quota"),
@@ -57,10 +60,11 @@ pub async fn register(
     Query(asked): Query<Registration>,
     Query(limits): Query<LimitParams>,
     Query(grants): Query<GrantParams>,
+    SetupQuery(setup): SetupQuery,
     ModuleBody(wasm, _room): ModuleBody,
 ) -> Result<Response, Problem> {
     let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
-    let asked_for = Asked { limits, grants: grants.read()? };
+    let asked_for = Asked { limits, grants: grants.read()?, setup };
     let (function, added) = add(&app, &caller, &asked.name, asked_for, wasm).await?;
     let location = format!("/v1/functions/{}", function.id);
     let new_grants = added.new_grants.map(|grants| grants.iter().map(ToString::to_string).collect());
@@ -158,6 +162,8 @@ pub(super) struct Asked {
     pub(super) limits: RunLimits,
     /// Capabilities granted to the function.
     pub(super) grants: Grants,
+    /// Way to start the module.
+    pub(super) setup: Setup,
 }
 
 /// Facts about a registration that the version's record does not hold.
@@ -188,7 +194,7 @@ async fn compile_and_register(
     app: &App,
     caller: &Caller,
     name: FunctionName,
-    Asked { limits, grants }: Asked,
+    Asked { limits, grants, setup }: Asked,
     wasm: Bytes,
 ) -> Result<(FunctionVersion, Added), Problem> {
     let tenant = caller.tenant.clone();
@@ -209,6 +215,8 @@ async fn compile_and_register(
         abi: prepared.inspected.abi,
         limits,
         grants,
+        setup,
+        files: Bytes::new(),
         versions_max: quotas.functions,
         stored_max: quotas.stored_bytes,
     };

@@ -9,6 +9,7 @@ use fusebox_core::{
     id::TaskId,
     limits::IDEMPOTENCY_KEY_CHARS_MAX,
     name::TenantId,
+    setup::Start,
     task::{Fingerprint, Priority},
 };
 use sha2::{Digest as _, Sha256};
@@ -44,6 +45,8 @@ pub(super) struct RequestContent<'a> {
     pub delay_ms: u64,
     /// Limits given in the request.
     pub limits: &'a LimitParams,
+    /// Way in which the request starts the function.
+    pub start: &'a Start,
     /// Failed task that is retried.
     pub retry_of: Option<TaskId>,
 }
@@ -80,7 +83,12 @@ impl RequestContent<'_> {
         let limits = limits.map(|limit| limit.unwrap_or_default().to_be_bytes());
         let retry_of = self.retry_of.as_ref().map_or(&[][..], |task| task.as_bytes());
         let (priority, delay) = ([self.priority as u8], self.delay_ms.to_be_bytes());
-        Fingerprint(digest(&[self.function.as_bytes(), &priority, &delay, limits.as_flattened(), retry_of, input]))
+        let own = [self.function.as_bytes(), &priority, &delay, limits.as_flattened(), retry_of, input];
+        // A request without a start hashes as before there were any.
+        let Start { args, export } = self.start;
+        let args = args.iter().flat_map(|arg| [&b"arg"[..], arg.as_bytes()]);
+        let export = export.iter().flat_map(|export| [&b"export"[..], export.as_bytes()]);
+        Fingerprint(digest(&own.into_iter().chain(args).chain(export).collect::<Vec<_>>()))
     }
 }
 
@@ -120,11 +128,13 @@ mod tests {
         let key: IdempotencyKey = "k".parse().unwrap();
         let (tenant, other) = (TenantId::default_tenant(), "other".parse().unwrap());
         let none = LimitParams::default();
+        let start = Start::default();
         let asked = |function, priority, delay_ms, limits, retry_of| RequestContent {
             function,
             priority,
             delay_ms,
             limits,
+            start: &start,
             retry_of,
         };
         let base = || asked("f", Priority::Normal, 0, &none, None);
@@ -132,14 +142,24 @@ mod tests {
         let again = key.identify(&tenant, None, &base(), b"x");
         assert_eq!((first.id, first.fingerprint), (again.id, again.fingerprint));
         let limited = serde_json::from_str(r#"{"fuel": 1}"#).unwrap();
-        for other in [
+        let starts = [(vec!["a"], None), (vec!["a", "b"], None), (vec!["ab"], None), (vec![], Some("a"))];
+        let starts = starts.map(|(args, export)| Start {
+            args: args.into_iter().map(str::to_owned).collect(),
+            export: export.map(str::to_owned),
+        });
+        let started = starts.each_ref().map(|start| {
+            let asked = RequestContent { start, ..base() };
+            key.identify(&tenant, None, &asked, b"x")
+        });
+        assert!((1..4).all(|at| started[..at].iter().all(|other| other.fingerprint != started[at].fingerprint)));
+        for other in started.into_iter().chain([
             key.identify(&tenant, None, &base(), b"y"),
             key.identify(&tenant, None, &asked("g", Priority::Normal, 0, &none, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::High, 0, &none, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::Normal, 1, &none, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::Normal, 0, &limited, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::Normal, 0, &none, Some(first.id)), b"x"),
-        ] {
+        ]) {
             assert_eq!(other.id, first.id);
             assert_ne!(other.fingerprint, first.fingerprint);
         }

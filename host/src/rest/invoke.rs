@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use fusebox_api::tasks::ReceiptView;
+use fusebox_api::{setup::StartParams, tasks::ReceiptView};
 use fusebox_core::{
     error::ErrorCode,
     outcome::{Failure, Receipt},
@@ -21,6 +21,7 @@ use super::{
     extract::Path,
     functions,
     quota::{bytes_reached, refused},
+    setup::StartQuery,
 };
 use crate::{invoke::InvokeError, tenancy::Caller};
 
@@ -51,11 +52,12 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
 /// `fusebox-log: tail`, the response carries the end of the run's log in that header, in base64. A function that fails
 /// answers 424 with its own code, never 500.
 #[utoipa::path(post, path = "/v1/functions/{function}/invoke", tag = "functions",
-    params(("function" = String, Path, description = "Version id or name")),
+    params(("function" = String, Path, description = "Version id or name"), StartParams),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 200, content_type = "application/octet-stream", body = Vec<u8>,
             headers(("fusebox-receipt" = String, description = "Resources used by the run, as JSON"))),
+        (status = 400, description = "invalid-setup: the arguments or the export"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
@@ -67,12 +69,13 @@ pub async fn invoke(
     State(app): State<Shared>,
     Caller { tenant, .. }: Caller,
     Path(function): Path<String>,
+    StartQuery(start): StartQuery,
     WantsLog(wants_log): WantsLog,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find(&app, &tenant, &function).await?;
     let _counted = app.meter.invoke(&tenant)?;
-    let invoked = app.invoker.invoke(function, input).await.map_err(|error| match error {
+    let invoked = app.invoker.invoke(function, start, input).await.map_err(|error| match error {
         InvokeError::QueueFull { max } => {
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)

@@ -9,6 +9,7 @@ use fusebox_core::{
     error::ErrorCode,
     limits::{BATCH_ITEMS_MAX, INPUT_BYTES_MAX},
     name::TenantId,
+    setup::Start,
     task::Priority,
 };
 use serde::{
@@ -34,6 +35,8 @@ pub(super) struct Item {
     pub delay_ms: u64,
     /// Limits given in the request.
     pub limits: LimitParams,
+    /// Way in which the request starts the function.
+    pub start: Start,
     /// Identity derived from the idempotency key; `None` without one.
     pub identity: Option<TaskIdentity>,
     /// Input of the function.
@@ -91,13 +94,16 @@ impl Batch {
         })?;
         let (priority, delay_ms) = (item.priority.unwrap_or_default(), accept::check_delay(item.delay_ms)?);
         let limits = item.limits.map_or_else(LimitParams::default, Into::into);
-        let asked = RequestContent { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
+        let start = Start { args: item.args, export: item.export };
+        start.check()?;
+        let asked =
+            RequestContent { function: &function, priority, delay_ms, limits: &limits, start: &start, retry_of: None };
         let identity = match (item.idempotency_key, &self.key) {
             (Some(own), _) => Some(own.parse::<IdempotencyKey>()?.identify(&self.tenant, None, &asked, &input)),
             (None, Some(key)) => Some(key.identify(&self.tenant, Some(place), &asked, &input)),
             (None, None) => None,
         };
-        Ok(Item { function, priority, delay_ms, limits, identity, input })
+        Ok(Item { function, priority, delay_ms, limits, start, identity, input })
     }
 }
 
@@ -179,6 +185,7 @@ mod tests {
             (r#"{"input":"*"}"#, ErrorCode::InvalidBase64),
             (r#"{"delay_ms":604800001}"#, ErrorCode::InvalidRequest),
             (r#"{"idempotency_key":""}"#, ErrorCode::InvalidRequest),
+            (r#"{"args":["a\u0000"]}"#, ErrorCode::InvalidSetup),
         ] {
             for (body, lines) in [(format!("[{item},{{}}]"), false), (format!("{item}\n{{}}"), true)] {
                 let read = read(&body, lines);

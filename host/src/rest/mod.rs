@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`seed`] | the four routes of the Python platform, unchanged |
 //! | [`functions`], [`grants`] | register, list, get and delete functions; check their grants |
+//! | [`setup`] | ways to start a function, in queries |
 //! | [`settings`] | configuration and secrets of functions |
 //! | [`invoke`] | run a function synchronously |
 //! | [`tasks`] | submit, get, list and cancel tasks; results and logs |
@@ -73,6 +74,7 @@ pub mod rows;
 pub mod seed;
 pub mod server;
 pub mod settings;
+pub mod setup;
 pub mod tasks;
 pub mod tenants;
 pub mod tls;

@@ -9,6 +9,7 @@ use axum::{
 use fusebox_api::{
     Paging,
     functions::LimitParams,
+    setup::StartParams,
     tasks::{Deletion, Submission, TaskPage, TaskView},
 };
 use fusebox_core::{
@@ -26,7 +27,9 @@ use super::{
     error::Problem,
     extract::{Path, Query},
     idempotency::{self, IdempotencyKey},
-    invoke, paging, prefer, wait,
+    invoke, paging, prefer,
+    setup::StartQuery,
+    wait,
 };
 use crate::tenancy::Caller;
 use fusebox_store::{Cancelled, NewTask, Purged, TaskRequest, TaskResult};
@@ -46,13 +49,15 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 /// record.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks", tag = "tasks",
     params(("function" = String, Path, description = "Version id or name"), Submission, LimitParams,
+        StartParams,
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
         ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 202, body = TaskView, headers(("location" = String, description = "Path of the task"))),
         (status = 200, body = TaskView, description = "The task ended while the request waited"),
-        (status = 400, description = "invalid-limits or invalid-request, such as a limit above the function's"),
+        (status = 400, description = "invalid-limits, invalid-setup or invalid-request, such as a limit above the \
+            function's"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
         (status = 422, description = "idempotency-conflict: the key was used for another request"),
@@ -62,22 +67,28 @@ pub async fn submit(
     State(app): State<Shared>,
     caller: Caller,
     Path(function): Path<String>,
-    Query(submission): Query<Submission>,
-    Query(limits): Query<LimitParams>,
+    (Query(submission), Query(limits)): (Query<Submission>, Query<LimitParams>),
+    StartQuery(start): StartQuery,
     headers: HeaderMap,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let key = IdempotencyKey::of(&headers)?;
     let priority = submission.priority.unwrap_or_default();
     let delay_ms = accept::check_delay(submission.delay_ms)?;
-    let asked =
-        idempotency::RequestContent { function: &function, priority, delay_ms, limits: &limits, retry_of: None };
+    let asked = idempotency::RequestContent {
+        function: &function,
+        priority,
+        delay_ms,
+        limits: &limits,
+        start: &start,
+        retry_of: None,
+    };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &input));
     let id = identity.as_ref().map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
     let make = |version: &FunctionVersion| {
         let limits = limits.over(version.limits, &version.limits)?;
-        let input = input.clone();
-        let request = TaskRequest { limits, priority, delay_ms, ..TaskRequest::new(version, input) };
+        let (start, input) = (start.clone(), input.clone());
+        let request = TaskRequest { limits, priority, delay_ms, start, ..TaskRequest::new(version, input) };
         let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
         Ok(NewTask { fingerprint, ..accept::task_of_id(&app, request, id) })
     };

@@ -223,19 +223,9 @@ impl Agent {
 
     fn on_message(&mut self, sender: &LinkSender, message: FromDispatcher) {
         match message {
-            FromDispatcher::Assign(batch) => {
-                self.arrived.extend(batch.iter().map(|assignment| assignment.held.id));
-                self.asked = self.asked.saturating_sub(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-                for assignment in batch {
-                    let stop = self.held.begin(assignment.held);
-                    self.begin(assignment, stop);
-                }
-            }
-            FromDispatcher::AssignExtra(assignment) => {
-                self.arrived.push(assignment.held.id);
-                let stop = self.held.begin_extra(assignment.held);
-                self.begin(assignment, stop);
-            }
+            FromDispatcher::Run { attempts, extra } => self.on_attempts(attempts, extra),
+            FromDispatcher::Assign(plain) => self.on_attempts(plain.into_iter().map(Into::into).collect(), false),
+            FromDispatcher::AssignExtra(plain) => self.on_attempts(vec![plain.into()], true),
             FromDispatcher::NothingYet { slots } => self.asked = self.asked.saturating_sub(slots),
             FromDispatcher::Stop(stops) => stops.into_iter().for_each(|(id, reason)| self.held.stop(id, reason)),
             FromDispatcher::Recorded(ids) => ids.into_iter().for_each(|id| self.held.forget(id)),
@@ -246,6 +236,20 @@ impl Agent {
             FromDispatcher::Answer { number, answer } => self.open_calls.answer(number, answer),
             FromDispatcher::Drains => self.is_parting = true,
             FromDispatcher::Welcome { .. } | FromDispatcher::Refused { .. } => {}
+        }
+    }
+
+    fn on_attempts(&mut self, attempts: Vec<Assignment>, is_extra: bool) {
+        self.arrived.extend(attempts.iter().map(|assignment| assignment.held.id));
+        if !is_extra {
+            self.asked = self.asked.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
+        }
+        for assignment in attempts {
+            let stop = match is_extra {
+                true => self.held.begin_extra(assignment.held),
+                false => self.held.begin(assignment.held),
+            };
+            self.begin(assignment, stop);
         }
     }
 
@@ -364,14 +368,11 @@ impl Agent {
     }
 }
 
-/// Ends a link such that the dispatcher waits for nothing more. A dispatcher of the previous protocol version infers
-/// that from the end of the link if this worker holds nothing.
+/// Ends a link such that the dispatcher waits for nothing more.
 async fn say_goodbye(sender: &LinkSender, mut receiver: LinkReceiver) {
-    if FromWorker::Goodbye.since() <= sender.version() {
-        send(sender, &FromWorker::Goodbye);
-        let closed = async { while receiver.recv().await.is_some() {} };
-        let _ = tokio::time::timeout(GOODBYE_TIME, closed).await;
-    }
+    send(sender, &FromWorker::Goodbye);
+    let closed = async { while receiver.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(GOODBYE_TIME, closed).await;
 }
 
 fn send(sender: &LinkSender, message: &FromWorker) {

@@ -1,12 +1,12 @@
-//! Fetches one module from the dispatcher in pieces: first as an artifact, if allowed, and as wasm otherwise or if that
-//! fails. Pure: it returns the next message, and its owner sends it and passes on the replies.
+//! Fetches one module or archive of files from the dispatcher in pieces: a module first as an artifact, if allowed, and
+//! as wasm otherwise or if that fails. Pure: it returns the next message, and its owner sends it and passes on the replies.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use fusebox_core::{
     id::ModuleDigest,
-    limits::{ARTIFACT_BYTES_MAX, MODULE_BYTES_MAX},
+    limits::{ARTIFACT_BYTES_MAX, FILES_BYTES_MAX, MODULE_BYTES_MAX},
     wire::{Form, FromWorker},
 };
 
@@ -55,12 +55,13 @@ impl Fetch {
         let most = match form {
             Form::Artifact { .. } => ARTIFACT_BYTES_MAX,
             Form::Wasm => MODULE_BYTES_MAX,
+            Form::Files => FILES_BYTES_MAX,
         };
         // After a change of the dispatcher, the artifact may be another one.
         let is_other = offset > 0 && total != self.total;
         let have = offset + bytes.len() as u64;
         let wrong = match total {
-            0 => Some("the dispatcher does not have its module"),
+            0 => Some("the dispatcher does not have its module or its files"),
             _ if total > most || have > total => Some("the dispatcher sends a malformed module"),
             _ if bytes.is_empty() => Some("the dispatcher sends a module in part"),
             _ if is_other => Some("the dispatcher sends two modules as one"),
@@ -72,7 +73,7 @@ impl Fetch {
                 self.bytes.extend_from_slice(bytes);
                 if have < total { Step::Ask } else { Step::Whole }
             }
-            (Some(reason), Form::Wasm) => Step::Failed(reason),
+            (Some(reason), Form::Wasm | Form::Files) => Step::Failed(reason),
             (Some(reason), Form::Artifact { .. }) => {
                 let module = self.module;
                 match total {
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn pieces_become_a_whole_in_their_order() {
-        for form in [ARTIFACT, Form::Wasm] {
+        for form in [ARTIFACT, Form::Wasm, Form::Files] {
             let mut fetch = fetch(form);
             assert_eq!(piece(&mut fetch, form, 4, 6, b"ef"), Step::Stale);
             assert_eq!(piece(&mut fetch, form, 0, 6, b"abcd"), Step::Ask);
@@ -130,9 +131,11 @@ mod tests {
 
     #[test]
     fn what_is_no_module_cannot_be_had() {
-        for (total, bytes) in [(0, &b""[..]), (MODULE_BYTES_MAX + 1, b"ef"), (1, b"ef"), (8, b"")] {
-            let step = piece(&mut fetch(Form::Wasm), Form::Wasm, 0, total, bytes);
-            assert!(matches!(step, Step::Failed(_)), "{total} {bytes:?}");
+        for (form, most) in [(Form::Wasm, MODULE_BYTES_MAX), (Form::Files, FILES_BYTES_MAX)] {
+            for (total, bytes) in [(0, &b""[..]), (most + 1, b"ef"), (1, b"ef"), (8, b"")] {
+                let step = piece(&mut fetch(form), form, 0, total, bytes);
+                assert!(matches!(step, Step::Failed(_)), "{form:?} {total} {bytes:?}");
+            }
         }
     }
 }

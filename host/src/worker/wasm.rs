@@ -132,7 +132,9 @@ impl MissingWasm {
                 self.wanted.push_front((*module, Form::Wasm));
                 return (Vec::new(), self.next(now));
             }
-            (Err(reason), Form::Wasm) => tracing::warn!(%module, reason, "cannot get a module"),
+            (Err(reason), Form::Wasm | Form::Files) => {
+                tracing::warn!(%module, form = form.as_str(), reason, "cannot get a module or its files");
+            }
             (Ok(()), _) => {
                 let took = now.saturating_duration_since(ready.began_at);
                 tracing::info!(%module, form = form.as_str(), ?took, "a module is here");

@@ -30,6 +30,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Ended, Receipt},
     quota::QuotaSettings,
+    setup::Start,
 };
 use fusebox_store::{Acting, Scope, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
@@ -71,7 +72,7 @@ struct Echo;
 
 #[async_trait]
 impl Invoker for Echo {
-    async fn invoke(&self, _: FunctionVersion, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(&self, _: FunctionVersion, _: Start, input: Bytes) -> Result<Ended, InvokeError> {
         Ok(Ended { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() })
     }
 }

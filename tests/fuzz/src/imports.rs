@@ -119,16 +119,14 @@ pub fn run(data: &[u8]) {
 }
 
 fn call(script: &[u8]) -> Call {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "fuzzed".parse().unwrap_or_else(|error| panic!("a name: {error:?}")),
-        module: ModuleDigest([0; 32]),
-        limits: LIMITS,
-        grants: Grants::parse_list("config,secrets,kv,http=example.com")
-            .unwrap_or_else(|error| panic!("grants: {error}")),
-        waited_ms: 0,
-        input: Bytes::copy_from_slice(script),
-    };
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "fuzzed".parse().unwrap_or_else(|error| panic!("a name: {error:?}")),
+        ModuleDigest([0; 32]),
+        LIMITS,
+        Grants::parse_list("config,secrets,kv,http=example.com").unwrap_or_else(|error| panic!("grants: {error}")),
+        Bytes::copy_from_slice(script),
+    );
     Call { deadline: Millis(0), host_calls: Some(Arc::new(Answers)), ..Call::new(invocation) }
 }
 

@@ -13,23 +13,23 @@ use super::{
 };
 use crate::server;
 
-/// Kind of the last message known to a dispatcher of version 2, and to a worker.
-const NEWEST: [u8; 2] = [7, 8];
+/// Kind of the last message known to a dispatcher of version 3, and to a worker.
+const NEWEST: [u8; 2] = [9, 9];
 /// Lines of the golden file.
 const JOIN: usize = 0;
 const BEAT: usize = 1;
 const ASK: usize = 3;
 const RECEIVED: usize = 4;
 const REPORTS: usize = 5;
-const WELCOME: usize = 15;
-const ASSIGN: usize = 17;
-const RECORDED: usize = 20;
+const WELCOME: usize = 16;
+const ASSIGN: usize = 18;
+const RECORDED: usize = 21;
 
-/// Receives until a message of this kind; all must be known to version 2.
+/// Receives until a message of this kind; all must be known to version 3.
 fn until(link: &mut Link, kind: u8, newest: u8) -> Vec<u8> {
     loop {
         let message = link.receive().unwrap();
-        assert!(message[0] == 1 && message[1] <= newest, "not of version 2: {message:?}");
+        assert!(message[0] == 1 && message[1] <= newest, "not of version 3: {message:?}");
         if message[1] == kind {
             return message;
         }
@@ -38,7 +38,7 @@ fn until(link: &mut Link, kind: u8, newest: u8) -> Vec<u8> {
 
 fn until_the_end(link: &mut Link, newest: u8) {
     while let Some(message) = link.receive() {
-        assert!(message[0] == 1 && message[1] <= newest, "not of version 2: {message:?}");
+        assert!(message[0] == 1 && message[1] <= newest, "not of version 3: {message:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A peer of version 2 of the workers' protocol, as implemented by that release: it sends the lines of that version's
+//! A peer of version 3 of the workers' protocol, as implemented by that release: it sends the lines of that version's
 //! golden file, with current ids in place of the recorded ones. It shares no code with the host.
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 use snow::{Builder, HandshakeState, StatelessTransportState};
 
-/// Encoding of each message of the version: 15 of workers, followed by those of dispatchers.
-const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire-2.txt");
+/// Encoding of each message of the version: 16 of workers, followed by those of dispatchers.
+const GOLDEN: &str = include_str!("../../../host/crates/core/tests/golden/wire-3.txt");
 /// Size of the attempt in the golden file: task, number and lease token.
 const HELD: usize = 34;
 /// Size of task and number alone.
@@ -33,7 +33,7 @@ pub(super) fn golden(line: usize) -> Vec<u8> {
 
 /// Returns the attempt in the golden lines.
 pub(super) fn golden_held() -> Vec<u8> {
-    golden(17)[3..3 + HELD].to_vec()
+    golden(18)[3..3 + HELD].to_vec()
 }
 
 /// Returns the attempt in an assignment.
@@ -86,15 +86,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Joins a dispatcher like a worker of version 2.
+    /// Joins a dispatcher like a worker of version 3.
     pub(super) fn join(address: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut state = handshake().build_initiator().unwrap();
-        stream.write_all(&[b"FBOX\0\x02", &written(&mut state)[..]].concat()).unwrap();
+        stream.write_all(&[b"FBOX\0\x03", &written(&mut state)[..]].concat()).unwrap();
         let mut answer = [0; 7 + 48];
         stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer[..7], b"FBOX\0\x02\0", "it is welcome, in its own version");
+        assert_eq!(&answer[..7], b"FBOX\0\x03\0", "it is welcome, in its own version");
         state.read_message(&answer[7..], &mut [0; 48]).unwrap();
         let keys = state.into_stateless_transport_mode().unwrap();
         let mut confirm = [0; TAG];
@@ -103,15 +103,15 @@ impl Link {
         Self::open(stream, keys, 1, 0)
     }
 
-    /// Accepts a worker like a dispatcher of version 2: a worker of another version is rejected and disconnected.
+    /// Accepts a worker like a dispatcher of version 3: a worker of another version is rejected and disconnected.
     pub(super) fn let_in(listener: &TcpListener) -> Self {
         loop {
             let (mut stream, _) = listener.accept().unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut hello = [0; 6];
             stream.read_exact(&mut hello).unwrap();
-            if hello != *b"FBOX\0\x02" {
-                stream.write_all(b"FBOX\0\x02\x02").unwrap();
+            if hello != *b"FBOX\0\x03" {
+                stream.write_all(b"FBOX\0\x03\x02").unwrap();
                 stream.shutdown(Shutdown::Write).unwrap();
                 let _ = stream.read_to_end(&mut Vec::new());
                 continue;
@@ -120,7 +120,7 @@ impl Link {
             stream.read_exact(&mut message).unwrap();
             let mut state = handshake().build_responder().unwrap();
             state.read_message(&message, &mut [0; 48]).unwrap();
-            stream.write_all(&[b"FBOX\0\x02\0", &written(&mut state)[..]].concat()).unwrap();
+            stream.write_all(&[b"FBOX\0\x03\0", &written(&mut state)[..]].concat()).unwrap();
             let keys = state.into_stateless_transport_mode().unwrap();
             let mut confirm = [0; TAG];
             stream.read_exact(&mut confirm).unwrap();
@@ -185,7 +185,7 @@ impl Link {
 
 fn handshake() -> Builder<'static> {
     let builder = Builder::new("Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s".parse().unwrap());
-    builder.prologue(b"FBOX\0\x02FBOX\0\x02\0").unwrap().psk(0, &OPEN_KEY).unwrap()
+    builder.prologue(b"FBOX\0\x03FBOX\0\x03\0").unwrap().psk(0, &OPEN_KEY).unwrap()
 }
 
 fn written(state: &mut HandshakeState) -> [u8; 48] {

@@ -28,6 +28,11 @@ pub struct BatchItem {
     pub delay_ms: Option<u64>,
     /// Limits, each at most the function's own.
     pub limits: Option<BatchLimits>,
+    /// Arguments of the run, behind those of the version.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Name of the exported function to enter instead of the version's.
+    pub export: Option<String>,
     /// Idempotency key of this item.
     pub idempotency_key: Option<String>,
 }

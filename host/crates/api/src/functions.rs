@@ -3,11 +3,12 @@
 use fusebox_core::{
     capability::{GrantError, Grants},
     function::{FunctionVersion, LimitError, RunLimits},
+    setup::Setup,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::rfc3339;
+use crate::{rfc3339, setup::FilesView};
 
 /// Query of a registration.
 #[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
@@ -83,13 +84,28 @@ pub struct FunctionView {
     pub module: String,
     /// Size of the module in bytes.
     pub module_bytes: u64,
-    /// Calling convention of the module: `core` or `command`.
+    /// Calling convention of the module: `core`, `command`, `component`, `http`, `extism` or `reactor`.
     pub abi: String,
     /// Limits of one run.
     pub limits: LimitsView,
     /// Capabilities granted: `config`, `secrets`, `kv`, `http=HOST`.
     #[serde(default)]
     pub grants: Vec<String>,
+    /// Arguments of each run, before those of its request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment variables of each run, `NAME=VALUE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Files that each run sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesView>,
+    /// Name of the exported function that a run enters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<String>,
+    /// True if HTTP requests of the function need no API key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
     /// Time of registration.
     pub created_at: String,
     /// Time that the module took to compile, in milliseconds; only in the response to its registration.
@@ -127,6 +143,7 @@ pub struct FunctionPage {
 
 impl From<&FunctionVersion> for FunctionView {
     fn from(function: &FunctionVersion) -> Self {
+        let Setup { args, env, files, files_bytes, export, is_public } = function.setup.clone();
         Self {
             id: function.id.to_string(),
             name: function.name.to_string(),
@@ -136,6 +153,11 @@ impl From<&FunctionVersion> for FunctionView {
             abi: function.abi.as_str().to_owned(),
             limits: function.limits.into(),
             grants: function.grants.each().map(|grant| grant.to_string()).collect(),
+            args,
+            env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            files: files.map(|digest| FilesView { digest: digest.to_string(), bytes: files_bytes }),
+            export,
+            public: is_public,
             created_at: rfc3339(function.created_at),
             compile_ms: None,
             new_grants: None,

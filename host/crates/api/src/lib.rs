@@ -6,6 +6,7 @@ pub mod keys;
 pub mod problem;
 pub mod quotas;
 pub mod settings;
+pub mod setup;
 pub mod tasks;
 pub mod tenants;
 pub mod workers;

@@ -40,6 +40,12 @@ pub struct TaskView {
     /// Failed task that this one retries.
     #[serde(default)]
     pub retry_of: Option<String>,
+    /// Arguments behind those of the version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Name of the exported function that is entered instead of the version's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<String>,
     /// Time of acceptance.
     pub created_at: String,
     /// Time of its end.
@@ -191,6 +197,8 @@ impl From<&Task> for TaskView {
             attempts_max: task.attempts_max,
             priority: task.priority,
             retry_of: task.retry_of.map(|task| task.to_string()),
+            args: task.start.args.clone(),
+            export: task.start.export.clone(),
             created_at: rfc3339(task.created_at),
             ended_at: task.ended().map(|ended| rfc3339(ended.at)),
             error: task.failure().map(Into::into),

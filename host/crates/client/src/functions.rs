@@ -1,20 +1,38 @@
 //! Client calls on functions and their versions.
 
-use fusebox_api::functions::{FunctionPage, FunctionView, LimitParams};
+use fusebox_api::{
+    functions::{FunctionPage, FunctionView, LimitParams},
+    setup::{SetupParams, StartParams},
+};
 use fusebox_core::capability::Grants;
 
 use super::{Client, Ran, Result};
 
 impl Client {
-    /// Registers a function.
+    /// Registers a function with an empty setup.
     ///
     /// # Errors
-    /// Fails if the name, the module, a limit or a grant is refused, or the host does not answer.
+    /// As [`Client::deploy`].
     pub async fn register(
         &self,
         name: &str,
         limits: LimitParams,
         grants: &Grants,
+        wasm: Vec<u8>,
+    ) -> Result<FunctionView> {
+        self.deploy(name, limits, grants, &SetupParams::default(), wasm).await
+    }
+
+    /// Registers a function.
+    ///
+    /// # Errors
+    /// Fails if the name, the module, a limit, a grant or the setup is refused, or the host does not answer.
+    pub async fn deploy(
+        &self,
+        name: &str,
+        limits: LimitParams,
+        grants: &Grants,
+        setup: &SetupParams,
         wasm: Vec<u8>,
     ) -> Result<FunctionView> {
         let mut url = self.url(&["v1", "functions"]);
@@ -35,6 +53,7 @@ impl Client {
         if *grants != Grants::default() {
             url.query_pairs_mut().append_pair("grants", &grants.to_list());
         }
+        url.query_pairs_mut().extend_pairs(setup.pairs());
         let request = self.http.post(url).header("content-type", "application/wasm").body(wasm);
         self.json(request).await
     }
@@ -64,13 +83,31 @@ impl Client {
         self.send(self.http.delete(self.url(&["v1", "functions", function]))).await.map(drop)
     }
 
+    /// Runs a function without arguments and waits for its output.
+    ///
+    /// # Errors
+    /// As [`Client::invoke_with`].
+    pub async fn invoke(&self, function: &str, input: Vec<u8>, with_log: bool) -> Result<Ran> {
+        self.invoke_with(function, &StartParams::default(), input, with_log).await
+    }
+
     /// Runs a function and waits for its output.
     ///
     /// # Errors
     /// Fails with the run's problem and receipt if the function failed, or if there is no such function, the input is too
-    /// large, the host is too busy, or it does not answer.
-    pub async fn invoke(&self, function: &str, input: Vec<u8>, with_log: bool) -> Result<Ran> {
-        let request = self.http.post(self.url(&["v1", "functions", function, "invoke"])).body(input);
+    /// large, an argument is refused, the host is too busy, or it does not answer.
+    pub async fn invoke_with(
+        &self,
+        function: &str,
+        start: &StartParams,
+        input: Vec<u8>,
+        with_log: bool,
+    ) -> Result<Ran> {
+        let mut url = self.url(&["v1", "functions", function, "invoke"]);
+        if *start != StartParams::default() {
+            url.query_pairs_mut().extend_pairs(start.pairs());
+        }
+        let request = self.http.post(url).body(input);
         let request = if with_log { request.header("fusebox-log", "tail") } else { request };
         self.ran(self.send(request).await?).await
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fusebox_api::{
     batch::Rows,
+    setup::StartParams,
     tasks::{TaskPage, TaskView, Waited},
     workers::{WorkerView, Workers},
 };
@@ -17,11 +18,10 @@ use super::{Client, Ran, Result};
 const SLACK: Duration = Duration::from_secs(30);
 
 impl Client {
-    /// Submits a task that starts after a delay.
+    /// Submits a task without arguments that starts after a delay.
     ///
     /// # Errors
-    /// Fails if there is no such function, the input is too large, the queue is full, or the host does not answer. After
-    /// an error other than [`crate::ClientError::Problem`] the task may still have been accepted.
+    /// As [`Client::submit_with`].
     pub async fn submit(
         &self,
         function: &str,
@@ -29,10 +29,27 @@ impl Client {
         delay: Duration,
         input: Vec<u8>,
     ) -> Result<TaskView> {
+        self.submit_with(function, &StartParams::default(), priority, delay, input).await
+    }
+
+    /// Submits a task that starts after a delay.
+    ///
+    /// # Errors
+    /// Fails if there is no such function, the input is too large, the queue is full, or the host does not answer. After
+    /// an error other than [`crate::ClientError::Problem`] the task may still have been accepted.
+    pub async fn submit_with(
+        &self,
+        function: &str,
+        start: &StartParams,
+        priority: Option<&str>,
+        delay: Duration,
+        input: Vec<u8>,
+    ) -> Result<TaskView> {
         let mut url = self.url(&["v1", "functions", function, "tasks"]);
         url.query_pairs_mut()
             .append_pair("delay_ms", &delay.as_millis().to_string())
-            .extend_pairs(priority.map(|priority| ("priority", priority)));
+            .extend_pairs(priority.map(|priority| ("priority", priority)))
+            .extend_pairs(start.pairs());
         self.json(self.http.post(url).body(input)).await
     }
 

@@ -169,6 +169,8 @@ codes! {
     StorageQuota = "storage-quota", Client;
     /// The store has no room for this, or not for this tenant; retry after `Retry-After` seconds.
     StoreFull = "store-full", Host;
+    /// The arguments, environment, export or files of a function or run are not valid.
+    InvalidSetup = "invalid-setup", Client;
 }
 
 impl core::fmt::Display for ErrorCode {

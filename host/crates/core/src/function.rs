@@ -6,12 +6,14 @@ use crate::{
     id::{FunctionId, ModuleDigest},
     limits,
     name::{FunctionName, TenantId},
+    setup::Setup,
     time::Millis,
 };
 
 pub use crate::capability::Grants;
 
-/// Calling convention between host and module, detected from the module's exports.
+/// Calling convention between host and module, detected from the module's imports and exports. Records and messages
+/// encode one as its index: a new one goes at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Abi {
@@ -19,15 +21,30 @@ pub enum Abi {
     Core,
     /// Exports `_start`: input on stdin, output on stdout, log on stderr.
     Command,
+    /// Component with a handler of `fusebox:function`, or with `wasi:cli/run`.
+    Component,
+    /// Component with a handler of `wasi:http`.
+    Http,
+    /// Imports `extism:host/env`: a plug-in whose exported function is chosen by name.
+    Extism,
+    /// Imports WASI alone and exports functions of which one is chosen by name.
+    Reactor,
 }
 
 impl Abi {
+    /// All calling conventions.
+    pub const ALL: [Self; 6] = [Self::Core, Self::Command, Self::Component, Self::Http, Self::Extism, Self::Reactor];
+
     /// Returns the word used on every surface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Core => "core",
             Self::Command => "command",
+            Self::Component => "component",
+            Self::Http => "http",
+            Self::Extism => "extism",
+            Self::Reactor => "reactor",
         }
     }
 }
@@ -133,8 +150,19 @@ pub struct FunctionVersion {
     pub limits: RunLimits,
     /// Capabilities granted to the version.
     pub grants: Grants,
+    /// Way to start the module.
+    pub setup: Setup,
     /// Time of registration.
     pub created_at: Millis,
+}
+
+impl FunctionVersion {
+    /// Returns the bytes that count against its tenant's quota of stored bytes: those of the module, of the setup with its
+    /// files, and [`limits::RECORD_BYTES`].
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        limits::RECORD_BYTES.saturating_add(self.module_bytes).saturating_add(self.setup.stored_bytes())
+    }
 }
 
 #[cfg(test)]

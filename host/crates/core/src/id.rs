@@ -131,31 +131,45 @@ impl TaskId {
     }
 }
 
-/// SHA-256 digest of a module's wasm bytes. It carries no tenant: identical modules are stored once.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ModuleDigest(pub [u8; 32]);
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub [u8; 32]);
 
-impl fmt::Display for ModuleDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.write_str(core::str::from_utf8(&text).map_err(|_| fmt::Error)?)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut text = [0; 64];
+                hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+                f.write_str(core::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let mut digest = [0; 32];
+                let decoded = hex::decode_to_slice(text, &mut digest);
+                decoded.map(|()| Self(digest)).map_err(|_| ParseIdError { expected: "64 hexadecimal digits" })
+            }
+        }
+    };
 }
 
-impl fmt::Debug for ModuleDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+digest! {
+    /// SHA-256 digest of a module's wasm bytes. It carries no tenant: identical modules are stored once.
+    ModuleDigest
 }
 
-impl FromStr for ModuleDigest {
-    type Err = ParseIdError;
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let mut digest = [0; 32];
-        let decoded = hex::decode_to_slice(text, &mut digest);
-        decoded.map(|()| Self(digest)).map_err(|_| ParseIdError { expected: "64 hexadecimal digits" })
-    }
+digest! {
+    /// SHA-256 digest of an archive of files. It carries no tenant: identical archives are stored once.
+    FilesDigest
 }
 
 /// Secret of a lease: 128 random bits that prove the right to record the end of an attempt.

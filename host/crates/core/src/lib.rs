@@ -70,6 +70,7 @@ pub mod outcome;
 pub mod quota;
 pub mod room;
 pub mod scope;
+pub mod setup;
 pub mod task;
 pub mod time;
 pub mod wire;

@@ -166,6 +166,24 @@ pub const INVOKE_WAITERS_MAX: usize = 1_024;
 /// Share of [`INVOKE_WAITERS_MAX`] available to one tenant, bounded also by the free places; beyond it requests are
 /// answered 429 with `Retry-After`. Three such tenants still leave room for others.
 pub const INVOKE_WAITERS_PER_TENANT_MAX: usize = INVOKE_WAITERS_MAX / 4;
+/// Arguments of a version, and separately of a request: far above the command lines that people write.
+pub const ARGS_MAX: usize = 256;
+/// Total size of either's arguments, each with a zero byte at its end: enough for a small script. They are kept in the
+/// task's record, and cross a worker's link with each attempt; larger ones belong in the input or in files.
+pub const ARGS_BYTES_MAX: usize = 32 << 10;
+/// Environment variables of a version: far above what programs read.
+pub const ENV_MAX: usize = 128;
+/// Total size of a version's environment, two bytes for each variable included. It crosses a worker's link with each
+/// attempt.
+pub const ENV_BYTES_MAX: usize = 32 << 10;
+/// Size of the name of an exported function: names of Rust functions with their paths are shorter.
+pub const EXPORT_NAME_BYTES_MAX: usize = 256;
+/// Files, directories and links of a version: CPython's library has 2,400, and each is a record in memory.
+pub const FILES_MAX: usize = 16_384;
+/// Size of a version's archive of files, 512 bytes for each entry included: CPython's library has 40 MiB.
+pub const FILES_BYTES_MAX: u64 = 64 * MIB;
+/// Total size of archives of files kept in memory, at least the last one; others are read from disk again.
+pub const LOADED_FILES_BYTES_MAX: u64 = 256 * MIB;
 /// Functions in a module. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has
 /// 1,500.
 pub const MODULE_FUNCTIONS_MAX: u32 = 40_000;

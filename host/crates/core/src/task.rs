@@ -10,6 +10,7 @@ use crate::{
     limits::RECORD_BYTES,
     name::TenantId,
     outcome::{Failure, Receipt},
+    setup::Start,
     time::Millis,
 };
 
@@ -58,8 +59,10 @@ pub struct Task {
     pub fingerprint: Option<Fingerprint>,
     /// Task of which a client requested this retry.
     pub retry_of: Option<TaskId>,
-    /// Size of the input as accepted, in bytes.
+    /// Size of the input as accepted and of the start, in bytes.
     pub input_bytes: u64,
+    /// Way in which the request starts the function.
+    pub start: Start,
     /// Time for which the task is kept after its end.
     pub keep: Keep,
     /// Current state.

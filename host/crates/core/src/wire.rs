@@ -8,6 +8,8 @@
 //! Nothing here is trusted: messages are decoded within their own length, and a claim counts only if its lease token
 //! matches.
 
+pub mod older;
+
 use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;
@@ -21,14 +23,15 @@ use crate::{
     name::TenantId,
     outcome::{Ended, StopReason},
 };
+use older::PlainAssignment;
 
 /// Newest protocol version supported by this release.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 /// Oldest protocol version supported by this release: that of the previous release, which allows upgrading a cluster
 /// process by process.
 pub const PROTOCOL_OLDEST: u16 = PROTOCOL - 1;
-/// First version whose workers have an extra slot beyond those they announce.
-pub const EXTRA_SINCE: u16 = 3;
+/// First version whose runs have arguments, an environment, files and an export.
+pub const SETUP_SINCE: u16 = 4;
 /// First byte of each message.
 const LAYOUT: u8 = 1;
 
@@ -87,7 +90,7 @@ impl FromWorker {
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
-            Self::Goodbye => 3,
+            Self::Fetch { form: Form::Files, .. } => SETUP_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }
@@ -106,8 +109,8 @@ pub enum FromDispatcher {
         /// Sentence that describes the remedy.
         reason: String,
     },
-    /// Assigns attempts whose leases are saved.
-    Assign(Vec<Assignment>),
+    /// Assigns attempts whose leases are saved, to workers of the previous version.
+    Assign(Vec<PlainAssignment>),
     /// Pull mode: credit expired unused.
     NothingYet {
         /// Number of attempts.
@@ -139,8 +142,16 @@ pub enum FromDispatcher {
     },
     /// The dispatcher ends after the attempts that it has assigned; it assigns no more.
     Drains,
-    /// Assigns an attempt to the extra slot. Its lease is saved; it consumes no credit.
-    AssignExtra(Assignment),
+    /// Assigns an attempt to the extra slot of a worker of the previous version. Its lease is saved; it consumes no
+    /// credit.
+    AssignExtra(PlainAssignment),
+    /// Assigns attempts whose leases are saved.
+    Run {
+        /// The attempts.
+        attempts: Vec<Assignment>,
+        /// True if they are for the extra slot, which consumes no credit.
+        extra: bool,
+    },
 }
 
 impl FromDispatcher {
@@ -148,7 +159,7 @@ impl FromDispatcher {
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
-            Self::Drains | Self::AssignExtra(_) => EXTRA_SINCE,
+            Self::Run { .. } | Self::Piece { form: Form::Files, .. } => SETUP_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }
@@ -164,6 +175,8 @@ pub enum Form {
     },
     /// Wasm as registered, verified against its digest.
     Wasm,
+    /// Archive of a version's files, verified against its digest, which stands in place of the module's.
+    Files,
 }
 
 impl Form {
@@ -173,6 +186,7 @@ impl Form {
         match self {
             Self::Artifact { .. } => "artifact",
             Self::Wasm => "wasm",
+            Self::Files => "files",
         }
     }
 }

@@ -10,6 +10,7 @@ use fusebox_core::{
     limits::{RECORD_BYTES, RELEASES_MAX},
     name::TenantId,
     outcome::{Failure, Receipt},
+    setup::Start,
     task::{EndRecord, Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
@@ -38,6 +39,7 @@ fn task(state: TaskState) -> Task {
         fingerprint: None,
         retry_of: None,
         input_bytes: 10,
+        start: Start::default(),
         keep: Keep::DEFAULT,
         state,
     }

@@ -10,13 +10,13 @@ use fusebox_core::{
     dispatch::Mode,
     error::ErrorCode,
     function::{Grants, RunLimits},
-    id::{DispatcherId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    id::{DispatcherId, FilesDigest, LeaseToken, ModuleDigest, TaskId, WorkerId},
     invocation::Invocation,
     name::TenantId,
     outcome::{Ended, Failure, Receipt, StopReason},
     wire::{
         Assignment, AttemptId, AttemptReport, End, Form, FromDispatcher, FromWorker, HeldAttempt, Join, PROTOCOL,
-        PROTOCOL_OLDEST, WireError, decode, encode,
+        PROTOCOL_OLDEST, WireError, decode, encode, older::PlainAssignment,
     },
 };
 use proptest::prelude::*;
@@ -62,6 +62,7 @@ fn from_worker() -> Vec<FromWorker> {
         asks(HostCall::KvSet { key: key(), value, ttl: Some(Ttl::try_from(9).unwrap()), expects: Expects::Nothing }),
         asks(HostCall::KvDelete { key: key(), expects: Expects::Revision(300) }),
         FromWorker::Goodbye,
+        FromWorker::Fetch { module: MODULE, form: Form::Files, offset: 0 },
     ]
 }
 
@@ -74,15 +75,26 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         grants: Grants::parse_list("kv,http=*.example.com:8443").unwrap(),
         waited_ms: 10,
         input: Bytes::from_static(b"in"),
+        args: Vec::new(),
+        env: Vec::new(),
+        files: None,
+        export: None,
     };
     let assignment = Assignment { held: HELD, invocation };
-    let extra = assignment.clone();
+    let plain = || PlainAssignment::try_from(assignment.clone()).unwrap();
+    let mut started = assignment.clone();
+    started.invocation.args = vec!["-v".to_owned(), String::new()];
+    started.invocation.env = vec![("NAME".to_owned(), "value".to_owned())];
+    started.invocation.files = Some(FilesDigest([7; 32]));
+    started.invocation.export = Some("run".to_owned());
+    assert_eq!(PlainAssignment::try_from(started.clone()), Err(started.clone()));
+    assert_eq!(Assignment::from(plain()), assignment);
     let answers = |answer| FromDispatcher::Answer { number: 7, answer };
     let (none, piece) = (Bytes::new(), Bytes::from_static(b"piece"));
     vec![
         FromDispatcher::Welcome { dispatcher: DispatcherId::from_bytes([6; 16]) },
         FromDispatcher::Refused { reason: "start a pull worker".to_owned() },
-        FromDispatcher::Assign(vec![assignment]),
+        FromDispatcher::Assign(vec![plain()]),
         FromDispatcher::NothingYet { slots: 3 },
         FromDispatcher::Stop(vec![(ID, StopReason::Cancelled), (ID, StopReason::Interrupted)]),
         FromDispatcher::Recorded(vec![ID]),
@@ -95,7 +107,9 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         answers(Ok(HostAnswer::Deleted(true))),
         answers(Err(Refusal::Conflict)),
         FromDispatcher::Drains,
-        FromDispatcher::AssignExtra(extra),
+        FromDispatcher::AssignExtra(plain()),
+        FromDispatcher::Run { attempts: vec![assignment, started], extra: true },
+        FromDispatcher::Piece { module: MODULE, form: Form::Files, offset: 0, total: 5, bytes: "files".into() },
     ]
 }
 
@@ -126,9 +140,9 @@ fn lines(version: u16) -> String {
 /// variants, add a new one at the end with the next `PROTOCOL`, and write its line into a new golden file.
 #[test]
 fn each_version_that_is_spoken_has_its_golden_layout() {
-    assert_eq!(lines(PROTOCOL_OLDEST), include_str!("golden/wire-2.txt"));
-    assert_eq!(lines(PROTOCOL), include_str!("golden/wire-3.txt"));
-    assert_eq!((PROTOCOL_OLDEST, PROTOCOL), (2, 3), "the golden files are those of the versions that are spoken");
+    assert_eq!(lines(PROTOCOL_OLDEST), include_str!("golden/wire-3.txt"));
+    assert_eq!(lines(PROTOCOL), include_str!("golden/wire-4.txt"));
+    assert_eq!((PROTOCOL_OLDEST, PROTOCOL), (3, 4), "the golden files are those of the versions that are spoken");
 }
 
 #[test]

@@ -37,7 +37,6 @@ pub(super) enum Verdict {
     Welcome = 0,
     WrongToken = 1,
     WrongVersion = 2,
-    /// Since version 3; an older worker receives [`Self::WrongToken`].
     TokenNeeded = 3,
 }
 

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Counters, HANDSHAKE_TIME, PROTOCOL_OLDEST, TOKEN_NEEDED, VERSIONS,
+    Admission, Counters, HANDSHAKE_TIME, TOKEN_NEEDED, VERSIONS,
     admission::Answered,
     handshake::{self, CONFIRM_BYTES, HELLO_HEADER_BYTES, NOISE_BYTES, Verdict},
     link::Link,
@@ -243,8 +243,7 @@ async fn welcome(
     stream.read_exact(&mut message).await?;
     let Some(Answered { waiting, message, token }) = admission.answer(version, &message) else {
         let needs_token = admission.needs_token();
-        let is_known = needs_token && version > PROTOCOL_OLDEST;
-        refuse(stream, version, if is_known { Verdict::TokenNeeded } else { Verdict::WrongToken }).await?;
+        refuse(stream, version, if needs_token { Verdict::TokenNeeded } else { Verdict::WrongToken }).await?;
         return Err(if needs_token { Refused::TokenNeeded } else { Refused::Token });
     };
     let answer = [&handshake::answer_header(version, Verdict::Welcome)[..], &message].concat();

@@ -184,7 +184,7 @@ impl Cache {
         let (abi, entry) = entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
         let linker = match abi {
             Abi::Core => &self.core,
-            Abi::Command => &self.command,
+            _ => &self.command,
         };
         // Names were checked by `inspect`; the remaining errors are functions that WASI lacks, and wrong types.
         let instance = linker.instantiate_pre(&module).map_err(|error| ModuleError {

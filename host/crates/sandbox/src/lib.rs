@@ -57,15 +57,14 @@
 //!     let prepared = sandbox.prepare(&wat::parse_str(ECHO)?)?;
 //!     let module = sandbox.load(&prepared.inspected.digest)?.ok_or("no artifact")?;
 //!
-//!     let call = Call::new(Invocation {
-//!         tenant: TenantId::default_tenant(),
-//!         function: "echo".parse()?,
-//!         module: prepared.inspected.digest,
-//!         limits: RunLimits { fuel: 100_000, ..RunLimits::default() },
-//!         grants: Grants::default(),
-//!         waited_ms: 0,
-//!         input: "hello".into(),
-//!     });
+//!     let call = Call::new(Invocation::plain(
+//!         TenantId::default_tenant(),
+//!         "echo".parse()?,
+//!         prepared.inspected.digest,
+//!         RunLimits { fuel: 100_000, ..RunLimits::default() },
+//!         Grants::default(),
+//!         "hello".into(),
+//!     ));
 //!     let slot = thread::Builder::new().stack_size(limits::SLOT_STACK_BYTES);
 //!     let run = slot.spawn(move || sandbox.run(&module, call))?.join().expect("a run never panics");
 //!     assert_eq!(run.outcome, Outcome::Returned("hello".into()));

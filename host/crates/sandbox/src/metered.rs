@@ -128,15 +128,14 @@ mod tests {
     use crate::{Call, engine, imports, limiter::Limiter, log::Log, wasi};
 
     fn host() -> Host {
-        let call = Call::new(Invocation {
-            tenant: TenantId::default_tenant(),
-            function: "f".parse().unwrap(),
-            module: ModuleDigest([0; 32]),
-            limits: RunLimits::default(),
-            grants: Grants::default(),
-            waited_ms: 0,
-            input: Bytes::new(),
-        });
+        let call = Call::new(Invocation::plain(
+            TenantId::default_tenant(),
+            "f".parse().unwrap(),
+            ModuleDigest([0; 32]),
+            RunLimits::default(),
+            Grants::default(),
+            Bytes::new(),
+        ));
         let log = Log::new(100);
         Host {
             limits: RunLimits::default(),

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
-    id::{FunctionId, ModuleDigest},
+    id::{FilesDigest, FunctionId, ModuleDigest},
     name::{FunctionName, TenantId},
+    setup::Setup,
 };
 
 use crate::{Page, PageRequest, Result};
@@ -13,7 +14,7 @@ use crate::{Page, PageRequest, Result};
 /// Registry of function versions and their modules.
 #[async_trait]
 pub trait Functions: Send + Sync + 'static {
-    /// Stores a function version and its module. Registering the same id again answers the version created before.
+    /// Stores a function version, its module and its files. Registering the same id again answers the version created before.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
@@ -57,6 +58,14 @@ pub trait Functions: Send + Sync + 'static {
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>>;
+    /// Returns an archive of files, as it was registered.
+    ///
+    /// # Errors
+    /// As [`Self::module`].
+    async fn files(&self, digest: &FilesDigest) -> Result<Option<Bytes>> {
+        // Modules and archives are kept alike, by the digests of their bytes.
+        self.module(&ModuleDigest(digest.0)).await
+    }
 }
 
 /// Reference to a function within its tenant: by version id, or by name for the newest version.
@@ -85,6 +94,10 @@ pub struct NewFunction {
     pub limits: RunLimits,
     /// Capabilities granted to runs.
     pub grants: Grants,
+    /// Way to start the module.
+    pub setup: Setup,
+    /// Archive of the setup's files; empty without files.
+    pub files: Bytes,
     /// The tenant's limit of versions; at it, the answer is [`Registered::QuotaReached`].
     pub versions_max: u64,
     /// The tenant's limit of stored bytes; beyond it, the answer is [`Registered::BytesReached`].

@@ -8,6 +8,7 @@ use fusebox_core::{
     limits::TASK_AGE_MS_MAX,
     name::{FunctionName, TenantId},
     quota::Quotas,
+    setup::Start,
     task::{Fingerprint, Priority, Task, TaskState},
     time::Millis,
 };
@@ -39,6 +40,8 @@ pub struct TaskRequest<'a> {
     pub start_within_ms: u64,
     /// Failed task that this one retries.
     pub retry_of: Option<TaskId>,
+    /// Way in which the request starts the function.
+    pub start: Start,
     /// Input of the function.
     pub input: Bytes,
 }
@@ -47,8 +50,9 @@ impl<'a> TaskRequest<'a> {
     /// Returns a request within the function's own limits, of normal priority, without a delay.
     #[must_use]
     pub fn new(function: &'a FunctionVersion, input: Bytes) -> Self {
-        let (limits, priority) = (function.limits, Priority::Normal);
-        Self { function, limits, priority, delay_ms: 0, start_within_ms: TASK_AGE_MS_MAX, retry_of: None, input }
+        let (limits, priority, start) = (function.limits, Priority::Normal, Start::default());
+        let start_within_ms = TASK_AGE_MS_MAX;
+        Self { function, limits, priority, delay_ms: 0, start_within_ms, retry_of: None, start, input }
     }
 
     /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
@@ -71,6 +75,7 @@ impl<'a> TaskRequest<'a> {
             keep: quotas.keep(),
             queued_max: quotas.queued_tasks,
             stored_max: quotas.stored_bytes,
+            start: self.start,
             input: self.input,
         }
     }
@@ -113,11 +118,19 @@ pub struct NewTask {
     pub queued_max: u64,
     /// The tenant's limit of stored bytes; beyond it, `accept` answers [`Accepted::BytesReached`].
     pub stored_max: u64,
+    /// Way in which the request starts the function.
+    pub start: Start,
     /// Input of the run.
     pub input: Bytes,
 }
 
 impl NewTask {
+    /// Returns the bytes that count for an input of this size together with the start.
+    #[must_use]
+    pub fn input_bytes(&self, input: usize) -> u64 {
+        (input as u64).saturating_add(self.start.bytes())
+    }
+
     /// Returns the record of this task, accepted at `at`.
     #[must_use]
     pub fn accepted(&self, at: Millis) -> Task {
@@ -134,7 +147,8 @@ impl NewTask {
             releases: 0,
             fingerprint: self.fingerprint,
             retry_of: self.retry_of,
-            input_bytes: self.input.len() as u64,
+            input_bytes: self.input_bytes(self.input.len()),
+            start: self.start.clone(),
             keep: self.keep,
             state: TaskState::Queued { not_before: at.plus(self.delay_ms) },
         }

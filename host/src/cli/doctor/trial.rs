@@ -36,15 +36,14 @@ pub(super) fn run() -> anyhow::Result<String> {
     let prepared = sandbox.prepare(&NOTHING)?;
     let compiled = started.elapsed();
     let module = sandbox.load(&prepared.inspected.digest)?.context("the compiled module is not there")?;
-    let call = Call::new(Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "nothing".parse()?,
-        module: prepared.inspected.digest,
-        limits: RunLimits::default(),
-        grants: Grants::default(),
-        waited_ms: 0,
-        input: Bytes::new(),
-    });
+    let call = Call::new(Invocation::plain(
+        TenantId::default_tenant(),
+        "nothing".parse()?,
+        prepared.inspected.digest,
+        RunLimits::default(),
+        Grants::default(),
+        Bytes::new(),
+    ));
     let slot = std::thread::Builder::new().stack_size(SLOT_STACK_BYTES);
     let run = slot.spawn(move || sandbox.run(&module, call))?.join();
     let run = run.map_err(|_| anyhow::anyhow!("the run panicked"))?;

@@ -51,15 +51,14 @@ impl HostCalls for Nothing {
 
 /// Job of a synchronous invocation.
 pub(in crate::worker) fn job() -> Job {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "f".parse().unwrap(),
-        module: ModuleDigest([0; 32]),
-        limits: RunLimits::default(),
-        grants: Grants::default(),
-        waited_ms: 0,
-        input: Bytes::new(),
-    };
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "f".parse().unwrap(),
+        ModuleDigest([0; 32]),
+        RunLimits::default(),
+        Grants::default(),
+        Bytes::new(),
+    );
     Job::invoke(invocation, StopFlag::default())
 }
 

@@ -9,6 +9,7 @@ use fusebox_core::{
     limits::{ATTEMPTS_MAX, FUEL_DEFAULT},
     name::TenantId,
     quota::UNLIMITED,
+    setup::Start,
     task::{Priority, Task, TaskState},
     time::Millis,
 };
@@ -52,6 +53,7 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
             fingerprint: None,
             retry_of: None,
             input_bytes: 0,
+            start: Start::default(),
             keep: Keep::DEFAULT,
             state: TaskState::Queued { not_before: created_at.plus(delay_ms) },
         });

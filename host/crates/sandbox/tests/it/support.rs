@@ -52,15 +52,14 @@ pub(crate) fn ample() -> RunLimits {
 }
 
 pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {
-    let invocation = Invocation {
-        tenant: TenantId::default_tenant(),
-        function: "tested".parse().unwrap(),
-        module: ModuleDigest([0; 32]),
+    let invocation = Invocation::plain(
+        TenantId::default_tenant(),
+        "tested".parse().unwrap(),
+        ModuleDigest([0; 32]),
         limits,
-        grants: Grants::default(),
-        waited_ms: 0,
-        input: Bytes::copy_from_slice(input),
-    };
+        Grants::default(),
+        Bytes::copy_from_slice(input),
+    );
     let task = Some(TaskId::new(Millis(1_000), [7; 10]));
     Call { task, attempt: 3, deadline: Millis(99), ..Call::new(invocation) }
 }

@@ -14,6 +14,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
+    setup::{Setup, Start},
     task::{Fingerprint, Lease, Priority, Status, TaskState},
     time::Millis,
 };
@@ -40,6 +41,7 @@ pub(super) mod model;
 pub(super) mod purge;
 pub(super) mod replay;
 pub(super) mod report;
+pub(super) mod setup;
 pub(super) mod tenants;
 pub(super) mod tick;
 pub(super) mod usage;
@@ -103,6 +105,8 @@ macro_rules! conformance {
                 version_numbers_are_never_used_again, a_module_is_kept_while_a_version_needs_it,
                 a_deleted_module_is_counted_until_it_is_gone, a_deleted_module_that_a_task_needs_is_counted,
                 tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept, a_tenants_own_quotas_are_kept;
+            setup: an_attempt_starts_as_its_version_and_its_request_say, a_start_counts_as_its_tasks_input,
+                files_are_kept_and_counted_while_a_version_needs_them;
             fuel: a_tank_gives_what_it_has_and_fills_with_time, a_tank_follows_another_rate;
             listings: tasks_are_paged_newest_first, functions_are_paged_by_name, versions_are_paged_newest_first, a_foreign_cursor_gives_no_rows,
                 a_page_has_its_bounds, dead_letters_are_paged_latest_first;
@@ -173,6 +177,8 @@ pub(super) fn new_function(subject: &dyn Subject, tenant: &TenantId, name: &str)
         abi: Abi::Core,
         limits: RunLimits::default(),
         grants: grants(),
+        setup: Setup::default(),
+        files: Bytes::new(),
         versions_max: UNLIMITED,
         stored_max: UNLIMITED,
     }
@@ -211,6 +217,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         keep: KEEP,
         queued_max: UNLIMITED,
         stored_max: UNLIMITED,
+        start: Start::default(),
         input: Bytes::from_static(b"input"),
     }
 }

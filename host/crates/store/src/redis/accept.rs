@@ -113,7 +113,7 @@ async fn send(
 
 /// Returns the amounts that a task adds. Those of a replay's input are found by the step.
 fn asked(task: &NewTask) -> Asked<'_> {
-    let more = Amounts { tasks: 1, bytes: RECORD_BYTES + task.input.len() as u64 };
+    let more = Amounts { tasks: 1, bytes: RECORD_BYTES + task.input_bytes(task.input.len()) };
     Asked { tenant: &task.tenant, more, max: Amounts { tasks: task.queued_max, bytes: task.stored_max } }
 }
 
@@ -158,6 +158,7 @@ fn is_same_kind(one: Kind<'_>, other: Kind<'_>) -> bool {
         && one.limits == other.limits
         && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
         && one.keep == other.keep
+        && one.start == other.start
         && same_limits
 }
 
@@ -174,6 +175,8 @@ fn kind(call: Call, kind: Kind<'_>) -> Call {
         })
         .args(limits(kind))
         .arg(records::common(task))
+        .arg(task.start.bytes())
+        .arg(records::start(&task.start))
 }
 
 fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {

@@ -1,17 +1,19 @@
 //! Registration, lookup, listing and deletion of functions; and modules. All functions are in one place, and so is the
 //! one copy of each module.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
-    function::{FunctionVersion, Grants},
+    function::FunctionVersion,
     id::{FunctionId, ModuleDigest},
     limits::{PAGE_ROWS_MAX, RECORD_BYTES},
     name::{FunctionName, TenantId},
 };
 use redis::Value;
 
-use super::{RedisStore, answers, caller::Caller, records, versions};
+use super::{RedisStore, answers, caller::Caller, records, version_cache::Given, versions};
 use crate::{Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result, identity};
 
 /// Time for which a deleted version is kept even if no task needs it, in milliseconds: longer than a request can take
@@ -25,7 +27,8 @@ const VERSIONS_MAX: usize = 500;
 #[async_trait]
 impl Functions for RedisStore {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
-        let (caller, more) = (&self.caller, RECORD_BYTES + module.len() as u64);
+        let (caller, setup_bytes) = (&self.caller, new.setup.stored_bytes());
+        let more = RECORD_BYTES + module.len() as u64 + setup_bytes;
         let stored_max = self.counted.stored_max(caller, &new.tenant, more, new.stored_max).await?;
         let call = caller
             .call(caller.layout().shared(), "register")
@@ -39,7 +42,11 @@ impl Functions for RedisStore {
             .arg(&module[..])
             .arg(new.grants.to_list())
             .arg(stored_max)
-            .arg(&identity::tombstone(&new.tenant)[..]);
+            .arg(&identity::tombstone(&new.tenant)[..])
+            .arg(versions::setup(&new.setup))
+            .arg(setup_bytes)
+            .arg(new.setup.files.map(|files| files.to_string()).unwrap_or_default())
+            .arg(&new.files[..]);
         let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
         match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
             ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
@@ -158,13 +165,16 @@ pub(super) async fn collect(caller: &Caller) -> Result<()> {
     caller.ask(call).await.map(drop)
 }
 
-/// Returns the grants of a version, deleted or not.
-pub(super) async fn grants(caller: &Caller, function: FunctionId) -> Result<Grants> {
-    let mut command = redis::cmd("HGET");
+/// Returns the grants and the setup of a version, deleted or not.
+pub(super) async fn given(caller: &Caller, function: FunctionId) -> Result<Given> {
+    let mut command = redis::cmd("HMGET");
     let shared = caller.layout().shared();
-    command.arg(shared.function(function)).arg("grants");
-    let text = answers::optional_text(caller.send(shared, &command).await?)?;
-    versions::grants(text.as_deref()).ok_or_else(|| answers::unexpected("a version's grants"))
+    command.arg(shared.function(function)).arg(&["grants", "setup"]);
+    let [grants, setup] = answers::tuple(caller.send(shared, &command).await?)?;
+    let (grants, setup) = (answers::optional_text(grants)?, answers::optional_text(setup)?);
+    let grants = versions::grants(grants.as_deref()).ok_or_else(|| answers::unexpected("a version's grants"))?;
+    let setup = versions::read_setup(setup.as_deref()).ok_or_else(|| answers::unexpected("a version's setup"))?;
+    Ok(Arc::new((grants, setup)))
 }
 
 fn either(function: &FunctionRef) -> (String, &str) {

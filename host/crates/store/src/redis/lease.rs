@@ -44,33 +44,35 @@ pub(super) async fn lease(caller: &Caller, cache: &VersionCache, mut request: Le
         Err(error) if !leased.is_empty() => tracing::warn!(%error, "the lease step returned only earlier leases"),
         Err(error) => return Err(error),
     }
-    with_grants(caller, cache, leased).await
+    given(caller, cache, leased).await
 }
 
-/// Adds each function's grants. A task whose function cannot be read is skipped: its lease lapses until its attempts
+/// Adds each function's grants and setup. A task whose function cannot be read is skipped: its lease lapses until its attempts
 /// are used up, and it blocks no other task.
-async fn with_grants(caller: &Caller, cache: &VersionCache, leased: Vec<LeasedTask>) -> Result<Vec<LeasedTask>> {
-    let mut granted = Vec::with_capacity(leased.len());
-    for mut leased in leased {
-        let function = leased.task.function;
-        leased.invocation.grants = match cache.grants(function) {
-            Some(grants) => grants,
-            None => match functions::grants(caller, function).await {
-                Ok(grants) => {
-                    cache.granted(function, &grants);
-                    grants
+async fn given(caller: &Caller, cache: &VersionCache, leased: Vec<LeasedTask>) -> Result<Vec<LeasedTask>> {
+    let mut all = Vec::with_capacity(leased.len());
+    for LeasedTask { task, invocation } in leased {
+        let function = task.function;
+        let given = match cache.given(function) {
+            Some(given) => given,
+            None => match functions::given(caller, function).await {
+                Ok(given) => {
+                    cache.gave(function, &given);
+                    given
                 }
                 Err(Error::Corrupt(reason)) => {
-                    let task = leased.task.id;
+                    let task = task.id;
                     tracing::error!(%task, reason, "task skipped: its function cannot be read");
                     continue;
                 }
                 Err(error) => return Err(error),
             },
         };
-        granted.push(leased);
+        let (grants, setup) = (*given).clone();
+        let invocation = Invocation { grants, ..invocation }.started(setup, task.start.clone());
+        all.push(LeasedTask { task, invocation });
     }
-    Ok(granted)
+    Ok(all)
 }
 
 /// Returns the attempts that a request's tokens hold, in order, and removes those tokens from the request.
@@ -262,11 +264,11 @@ fn leased(
     let TaskRecord { task, module, function_name } =
         decode(id, &record, Some(state.as_str()).filter(|state| !state.is_empty()))?;
     match task.token() {
-        // The task's record has no grants; [`lease`] adds them.
+        // The task's record has neither grants nor a setup; [`lease`] adds them.
         Some(_) => {
-            let (tenant, limits, waited_ms) = (task.tenant.clone(), task.limits, task.waited_ms());
-            let (function, grants) = (function_name, Grants::default());
-            let invocation = Invocation { tenant, function, module, limits, grants, waited_ms, input };
+            let (tenant, limits, grants) = (task.tenant.clone(), task.limits, Grants::default());
+            let invocation = Invocation::plain(tenant, function_name, module, limits, grants, input);
+            let invocation = Invocation { waited_ms: task.waited_ms(), ..invocation };
             Ok(LeasedTask { task, invocation })
         }
         None => Err(answers::unexpected("a leased task")),

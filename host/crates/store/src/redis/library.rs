@@ -10,6 +10,7 @@ use fusebox_core::{
     limits::{RECORD_BYTES, RELEASES_MAX, VALUE_BYTES},
     name::TenantId,
     outcome::Failure,
+    setup::Start,
     task::{Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
@@ -118,6 +119,7 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
         fingerprint: None,
         retry_of: None,
         input_bytes: 0,
+        start: Start::default(),
         keep: Keep::DEFAULT,
         state: TaskState::Queued { not_before: now },
     };

@@ -17,6 +17,7 @@
 //! | 8 to 11 | tenant, name of the function, priority, largest number of attempts without releases |
 //! | 12 to 16 | limits: fuel, wall time, memory, output, log |
 //! | 17, 18 | fingerprint, and the dead letter that it replays |
+//! | 19 | the start, as JSON in base64; absent if it is empty and nothing follows |
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
@@ -28,6 +29,7 @@ use fusebox_core::{
     limits::KEEP_S_MAX,
     name::FunctionName,
     outcome::{Failure, Receipt},
+    setup::Start,
     task::{Fingerprint, Lease, Priority, Task},
     time::Millis,
 };
@@ -99,6 +101,15 @@ pub(super) fn common(task: &NewTask) -> String {
         "{version} {module} {results_s:07} {failed_s:07} {tenant} {function_name} {priority} {attempts_max} {fuel} {wall_ms} {memory_bytes} \
          {output_bytes} {log_bytes}"
     )
+}
+
+/// Encodes the word of a start behind a space; an empty one has no word.
+pub(super) fn start(start: &Start) -> String {
+    match start.is_empty() {
+        true => String::new(),
+        // Every start can be encoded.
+        false => format!(" {}", BASE64.encode(serde_json::to_vec(start).unwrap_or_default())),
+    }
 }
 
 /// Encodes a version's id.
@@ -190,6 +201,7 @@ fn of_state(
     let limits = words.limits()?;
     let fingerprint = words.bytes("fingerprint")?.map(Fingerprint);
     let retry_of = words.bytes("retry_of")?.map(TaskId::from_bytes);
+    let start = words.last("start")?.unwrap_or_default();
     let state = state(created_at);
     let State { attempt, releases, .. } = state;
     let task = Task {
@@ -206,6 +218,7 @@ fn of_state(
         fingerprint,
         retry_of,
         input_bytes,
+        start,
         keep,
         state: state.decode(id, receipt, error)?,
     };
@@ -273,13 +286,14 @@ mod tests {
             keep: Keep::DEFAULT,
             queued_max: 9,
             stored_max: 9,
+            start: Start::default(),
             input: Bytes::new(),
         }
     }
 
     /// The record of a new task, as the library writes it at time 6.
     fn written(task: &NewTask) -> String {
-        format!("{:016} {:016} {:010} {}{}", 6, 100, 0, common(task), own(task))
+        format!("{:016} {:016} {:010} {}{}{}", 6, 100, task.start.bytes(), common(task), own(task), start(&task.start))
     }
 
     /// A state of two attempts, as the library writes it.
@@ -323,6 +337,13 @@ mod tests {
         let task = super::read(told.id, &text, None, None, None).unwrap().task;
         assert_eq!(Task { state: expected.state, ..task }, told.accepted(Millis(6)));
         assert_eq!(super::tenant(&text), Some("default"));
+        let start = Start { args: vec!["a b".to_owned()], export: None };
+        let started = NewTask { start, ..new_task() };
+        assert!(written(&started).ends_with(" - - eyJhcmdzIjpbImEgYiJdfQ"), "{}", written(&started));
+        let task = super::read(started.id, &written(&started), None, None, None).unwrap().task;
+        assert_eq!((task.start, task.input_bytes), (started.start, 4));
+        let bad = format!("{} !", written(&new_task()));
+        assert!(super::read(started.id, &bad, None, None, None).is_err());
         let lease = Lease {
             worker: WorkerId::from_bytes([7; 16]),
             token: FENCE.token,

@@ -1,11 +1,14 @@
-//! Cache of function versions and grants. A cached version may be stale: a task accepted for it states its expectation,
-//! which Redis checks in the same step, so no invalidation is needed. Cached grants are always valid, since a version
+//! Cache of function versions, and of what their runs get. A cached version may be stale: a task accepted for it states its expectation,
+//! which Redis checks in the same step, so no invalidation is needed. Cached grants and setups are always valid, since a version
 //! never changes.
+
+use std::sync::Arc;
 
 use fusebox_core::{
     function::{FunctionVersion, Grants},
     id::FunctionId,
     name::TenantId,
+    setup::Setup,
 };
 use quick_cache::sync::Cache;
 
@@ -14,29 +17,32 @@ use crate::FunctionRef;
 /// Largest number of cached versions, about 300 bytes each.
 const VERSIONS_MAX: usize = 10_000;
 
-/// Cached versions and grants.
+/// Grants and setup of a version, which each of its runs gets.
+pub(super) type Given = Arc<(Grants, Setup)>;
+
+/// Cached versions, grants and setups.
 pub(super) struct VersionCache {
     versions: Cache<(TenantId, FunctionRef), FunctionVersion>,
-    grants: Cache<FunctionId, Grants>,
+    given: Cache<FunctionId, Given>,
 }
 
 impl VersionCache {
     pub(super) fn new() -> Self {
-        Self { versions: Cache::new(VERSIONS_MAX), grants: Cache::new(VERSIONS_MAX) }
+        Self { versions: Cache::new(VERSIONS_MAX), given: Cache::new(VERSIONS_MAX) }
     }
 
     pub(super) fn get(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {
         self.versions.get(&(tenant.clone(), function.clone()))
     }
 
-    /// Returns the cached grants of a version.
-    pub(super) fn grants(&self, function: FunctionId) -> Option<Grants> {
-        self.grants.get(&function)
+    /// Returns the cached grants and setup of a version.
+    pub(super) fn given(&self, function: FunctionId) -> Option<Given> {
+        self.given.get(&function)
     }
 
-    /// Caches the grants of a version.
-    pub(super) fn granted(&self, function: FunctionId, grants: &Grants) {
-        self.grants.insert(function, grants.clone());
+    /// Caches the grants and setup of a version.
+    pub(super) fn gave(&self, function: FunctionId, given: &Given) {
+        self.given.insert(function, given.clone());
     }
 
     /// Caches the result of a read; `None` removes the entry.

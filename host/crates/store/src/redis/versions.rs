@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
+    setup::Setup,
     time::Millis,
 };
 use redis::Value;
@@ -14,8 +15,8 @@ use super::answers;
 use crate::{Error, Result};
 
 /// Fields of a version without the module's bytes, in the order in which they are read.
-pub(super) const FIELDS: [&str; 9] =
-    ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "grants", "created_at"];
+pub(super) const FIELDS: [&str; 10] =
+    ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "grants", "setup", "created_at"];
 
 /// Encoding of a function version's limits.
 #[derive(Serialize, Deserialize)]
@@ -46,9 +47,10 @@ pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> 
         version: fields.parsed("version")?,
         module: fields.parsed("module")?,
         module_bytes: fields.parsed("module_bytes")?,
-        abi: fields.one_of("abi", &[Abi::Core, Abi::Command], Abi::as_str)?,
+        abi: fields.one_of("abi", &Abi::ALL, Abi::as_str)?,
         limits: limits.into(),
         grants: grants(fields.take("grants").as_deref()).ok_or_else(|| fields.bad("grants"))?,
+        setup: read_setup(fields.take("setup").as_deref()).ok_or_else(|| fields.bad("setup"))?,
         created_at: Millis(fields.parsed("created_at")?),
     })
 }
@@ -56,6 +58,20 @@ pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> 
 /// Decodes grants, as encoded by [`Grants::to_list`]; versions from before grants were added have none.
 pub(super) fn grants(text: Option<&str>) -> Option<Grants> {
     Grants::parse_list(text.unwrap_or_default()).ok()
+}
+
+/// Encodes a setup; an empty one has no text.
+pub(super) fn setup(setup: &Setup) -> String {
+    match *setup == Setup::default() {
+        true => String::new(),
+        // Every setup can be encoded.
+        false => serde_json::to_string(setup).unwrap_or_default(),
+    }
+}
+
+/// Decodes a setup; versions from before setups were added have none.
+pub(super) fn read_setup(text: Option<&str>) -> Option<Setup> {
+    text.map_or_else(|| Some(Setup::default()), |text| serde_json::from_str(text).ok())
 }
 
 impl From<LimitsRecord> for RunLimits {

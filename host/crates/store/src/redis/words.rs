@@ -6,6 +6,8 @@ use std::str::{FromStr, Split};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{function::RunLimits, id::TaskId, task::Priority};
 
+use serde::de::DeserializeOwned;
+
 use super::records::{NONE, priority};
 use crate::{Error, Result};
 
@@ -51,6 +53,18 @@ impl<'a> Words<'a> {
             word => {
                 let bytes = BASE64.decode(word).ok().and_then(|bytes| bytes.try_into().ok());
                 bytes.map(Some).ok_or_else(|| self.bad(name))
+            }
+        }
+    }
+
+    /// Reads JSON in base64 that may be the record's last word; `None` if the record ends before it or the word stands for
+    /// an absent value.
+    pub(super) fn last<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
+        match self.words.next() {
+            None | Some(NONE) => Ok(None),
+            Some(word) => {
+                let json = BASE64.decode(word).map_err(|_| self.bad(name))?;
+                serde_json::from_slice(&json).map(Some).map_err(|_| self.bad(name))
             }
         }
     }

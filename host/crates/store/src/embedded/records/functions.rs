@@ -1,18 +1,22 @@
-//! Encoding of function versions, which have their own layout since grants were added. The layout before is still read.
+//! Encoding of function versions. Their layout counts on its own since grants were added; the layouts before are still
+//! read. A version without a setup is written as before setups were added.
 
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits},
     id::{FunctionId, ModuleDigest},
     name::{FunctionName, TenantId},
+    setup::Setup,
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{FunctionRecord, LAYOUT, decode, decode_layout};
+use super::{FunctionRecord, LAYOUT, decode, decode_layout, decode_open};
 use crate::{Error, Result};
 
 /// Layout of functions with grants.
-const FUNCTION_LAYOUT: u8 = 2;
+const GRANTED_LAYOUT: u8 = 2;
+/// Layout of functions with grants and a setup, which is JSON, so that it can get more fields.
+const SETUP_LAYOUT: u8 = 3;
 
 /// Encodes a function version.
 ///
@@ -21,25 +25,35 @@ const FUNCTION_LAYOUT: u8 = 2;
 pub(in crate::embedded) fn encode_function(record: &FunctionRecord) -> Result<Vec<u8>> {
     let FunctionRecord { version, deleted } = record;
     let grants = version.grants.clone();
-    let on_disk = GrantedRecord { record: PlainRecord::new(version, *deleted), grants };
-    let written = postcard::to_extend(&on_disk, vec![FUNCTION_LAYOUT]);
+    let granted = GrantedRecord { record: PlainRecord::new(version, *deleted), grants };
+    let written = match version.setup == Setup::default() {
+        true => postcard::to_extend(&granted, vec![GRANTED_LAYOUT]),
+        false => {
+            let setup = super::encode_open(&version.setup)?;
+            postcard::to_extend(&SetupRecord { granted, setup }, vec![SETUP_LAYOUT])
+        }
+    };
     written.map_err(|error| Error::Corrupt(format!("a function to be written: {error}")))
 }
 
-/// Decodes a function version. Versions from before grants were added have none.
+/// Decodes a function version. Versions from before grants or setups were added have none.
 ///
 /// # Errors
 /// As [`super::decode`].
 pub(in crate::embedded) fn decode_function(bytes: &[u8]) -> Result<FunctionRecord> {
     let what = "a function";
-    let (record, grants) = match bytes.first() {
-        Some(&LAYOUT) => (decode::<PlainRecord>(what, bytes)?, Grants::default()),
+    let (GrantedRecord { record, grants }, setup) = match bytes.first() {
+        Some(&LAYOUT) => {
+            let (record, grants) = (decode(what, bytes)?, Grants::default());
+            (GrantedRecord { record, grants }, Setup::default())
+        }
+        Some(&GRANTED_LAYOUT) => (decode_layout(GRANTED_LAYOUT, what, bytes)?, Setup::default()),
         _ => {
-            let GrantedRecord { record, grants } = decode_layout(FUNCTION_LAYOUT, what, bytes)?;
-            (record, grants)
+            let SetupRecord { granted, setup } = decode_layout(SETUP_LAYOUT, what, bytes)?;
+            (granted, decode_open("a function's setup", &setup)?)
         }
     };
-    Ok(record.with(grants))
+    Ok(record.with(grants, setup))
 }
 
 /// Record of a version from before grants were added.
@@ -63,6 +77,12 @@ struct GrantedRecord {
     grants: Grants,
 }
 
+#[derive(Serialize, Deserialize)]
+struct SetupRecord {
+    granted: GrantedRecord,
+    setup: Vec<u8>,
+}
+
 impl PlainRecord {
     fn new(version: &FunctionVersion, deleted: bool) -> Self {
         let FunctionVersion { id, module, module_bytes, abi, limits, created_at, .. } = *version;
@@ -70,10 +90,10 @@ impl PlainRecord {
         Self { id, tenant, name, version, module, module_bytes, abi, limits, created_at, deleted }
     }
 
-    fn with(self, grants: Grants) -> FunctionRecord {
+    fn with(self, grants: Grants, setup: Setup) -> FunctionRecord {
         let Self { id, tenant, name, version, module, module_bytes, abi, limits, created_at, deleted } = self;
         let version =
-            FunctionVersion { id, tenant, name, version, module, module_bytes, abi, limits, grants, created_at };
+            FunctionVersion { id, tenant, name, version, module, module_bytes, abi, limits, grants, setup, created_at };
         FunctionRecord { version, deleted }
     }
 }
@@ -82,7 +102,7 @@ impl PlainRecord {
 mod tests {
     use super::*;
 
-    fn function(grants: Grants) -> FunctionRecord {
+    fn function(grants: Grants, setup: Setup) -> FunctionRecord {
         let version = FunctionVersion {
             id: FunctionId::from_bytes([1; 16]),
             tenant: TenantId::default_tenant(),
@@ -93,23 +113,31 @@ mod tests {
             abi: Abi::Command,
             limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
             grants,
+            setup,
             created_at: Millis(6),
         };
         FunctionRecord { version, deleted: true }
     }
 
-    /// The first is a version from before grants were added.
+    /// The first is a version from before grants were added, the second one from before setups were.
     #[test]
     fn the_layout_of_functions_is_the_one_on_disk() {
         let (one, three) = ("01".repeat(16), "03".repeat(32));
         let plain = format!("10{one}0764656661756c74016602{three}040101020304050601");
         let older = hex::decode(format!("01{plain}")).unwrap();
-        assert_eq!(decode_function(&older).unwrap(), function(Grants::default()));
-        let granted = function(Grants::parse_list("kv,http=a.b").unwrap());
+        assert_eq!(decode_function(&older).unwrap(), function(Grants::default(), Setup::default()));
+        let grants = Grants::parse_list("kv,http=a.b").unwrap();
+        let granted = function(grants.clone(), Setup::default());
         let bytes = encode_function(&granted).unwrap();
         assert_eq!(hex::encode(&bytes), format!("02{plain}0000010103612e62"));
         assert_eq!(decode_function(&bytes).unwrap(), granted);
-        for bad in [&[][..], &bytes[..bytes.len() - 1], &[&[3], &bytes[1..]].concat()] {
+        let setup = Setup { args: vec!["-v".to_owned()], ..Setup::default() };
+        let started = function(grants, setup);
+        let json = hex::encode(r#"{"args":["-v"]}"#);
+        let with_setup = encode_function(&started).unwrap();
+        assert_eq!(hex::encode(&with_setup), format!("03{plain}0000010103612e620f{json}"));
+        assert_eq!(decode_function(&with_setup).unwrap(), started);
+        for bad in [&[][..], &bytes[..bytes.len() - 1], &[&[3], &bytes[1..]].concat(), &[&[4], &bytes[1..]].concat()] {
             assert!(matches!(decode_function(bad), Err(Error::Corrupt(_))), "{bad:?}");
         }
     }

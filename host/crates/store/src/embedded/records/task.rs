@@ -12,7 +12,9 @@
 //! | 68 | 4 each | limit of wall time, attempt, largest number of attempts, releases; retentions in seconds |
 //! | 92 | 48 | columns of the state |
 //! | 140 | 4 each | sizes of input, output, log; of the end's details |
-//! | 156 | | fingerprint, `retry_of`, the end's details, input, output, log; then whatever a later version adds |
+//! | 156 | | fingerprint, `retry_of`, the end's details, input, output, log |
+//! | | | the size of the start in 4 bytes, and the start as JSON; absent if it is empty and nothing follows |
+//! | | | whatever a later version adds |
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -22,6 +24,7 @@ use fusebox_core::{
     keep::Keep,
     name::TenantId,
     outcome::{Failure, Receipt},
+    setup::Start,
     task::{EndRecord, Fingerprint, Lease, Priority, Task, TaskState},
     time::Millis,
 };
@@ -156,8 +159,14 @@ pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result
     }
     bytes.extend(task.fingerprint.iter().flat_map(|fingerprint| fingerprint.0));
     bytes.extend(task.retry_of.iter().flat_map(|id| *id.as_bytes()));
-    for part in [&end, input.inline(), output.inline(), log.inline(), later] {
+    for part in [&end, input.inline(), output.inline(), log.inline()] {
         bytes.extend_from_slice(part);
+    }
+    if !task.start.is_empty() || !later.is_empty() {
+        let start = if task.start.is_empty() { Vec::new() } else { super::encode_open(&task.start)? };
+        bytes.extend(u32::try_from(start.len()).unwrap_or(0).to_be_bytes());
+        bytes.extend(start);
+        bytes.extend_from_slice(later);
     }
     Ok(bytes)
 }
@@ -244,8 +253,10 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         input: columns.piece(input)?,
         output: columns.piece(output)?,
         log: columns.piece(log)?,
-        later: record.slice_ref(columns.rest),
+        later: Bytes::new(),
     };
+    let start = columns.start()?;
+    let carried = Carried { later: record.slice_ref(columns.rest), ..carried };
     let priority = Priority::HIGHEST_FIRST.get(usize::from(order));
     let Named { id, tenant, created_at } = named;
     let task = Task {
@@ -262,6 +273,7 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         fingerprint,
         retry_of,
         input_bytes,
+        start,
         keep: Keep { results_s: results_s.into(), failed_s: failed_s.into() },
         state,
     };
@@ -310,6 +322,18 @@ impl<'a> Columns<'a> {
             *number = u32::from_be_bytes(self.take()?);
         }
         Ok(numbers)
+    }
+
+    /// Returns the start; an empty one at the end of a record.
+    fn start(&mut self) -> Result<Start> {
+        if self.rest.is_empty() {
+            return Ok(Start::default());
+        }
+        let size = u32::from_be_bytes(self.take()?);
+        match self.slice(size as usize)? {
+            [] => Ok(Start::default()),
+            start => super::decode_open("a task's start", start),
+        }
     }
 
     fn piece(&mut self, size: u32) -> Result<Piece> {

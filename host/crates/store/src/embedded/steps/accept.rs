@@ -68,7 +68,7 @@ impl Steps<'_> {
         if counters.waiting() >= new.queued_max {
             return Ok(Accepted::QueueFull);
         }
-        let mut task = Task { input_bytes: input.len() as u64, ..new.accepted(self.now) };
+        let mut task = Task { input_bytes: new.input_bytes(input.len()), ..new.accepted(self.now) };
         if counters.stored_bytes.saturating_add(task.stored_bytes()) > new.stored_max {
             return Ok(Accepted::BytesReached);
         }

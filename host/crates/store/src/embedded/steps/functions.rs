@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
-    id::{FunctionId, ModuleDigest},
-    limits::RECORD_BYTES,
+    id::{FilesDigest, FunctionId, ModuleDigest},
     name::{FunctionName, TenantId},
 };
 
@@ -19,9 +18,9 @@ use crate::{
     },
 };
 
-/// Returns the bytes that count for a version with a module of this size.
-const fn stored_bytes(module_bytes: u64) -> u64 {
-    RECORD_BYTES.saturating_add(module_bytes)
+/// Returns the digest under which an archive of files is kept, beside the modules.
+const fn archive(files: &FilesDigest) -> ModuleDigest {
+    ModuleDigest(files.0)
 }
 
 impl Steps<'_> {
@@ -41,10 +40,6 @@ impl Steps<'_> {
         if counters.versions >= new.versions_max {
             return Ok(Registered::QuotaReached { max: new.versions_max });
         }
-        let module_bytes = module.len() as u64;
-        if counters.stored_bytes.saturating_add(stored_bytes(module_bytes)) > new.stored_max {
-            return Ok(Registered::BytesReached { max: new.stored_max });
-        }
         let last = keys::last_version(&new.tenant, &new.name);
         let number = match self.number::<u32>("a version number", &last)? {
             0 => self.number::<u32>("a version number", &keys::former_version(&new.tenant))?,
@@ -56,18 +51,25 @@ impl Steps<'_> {
             name: new.name,
             version: number.saturating_add(1),
             module: new.module,
-            module_bytes,
+            module_bytes: module.len() as u64,
             abi: new.abi,
             limits: new.limits,
             grants: new.grants,
+            setup: new.setup,
             created_at: self.now,
         };
+        if counters.stored_bytes.saturating_add(version.stored_bytes()) > new.stored_max {
+            return Ok(Registered::BytesReached { max: new.stored_max });
+        }
         self.group.put(Space::Records, last, records::encode(&version.version)?);
-        self.hold_module(&version.module, module)?;
+        self.hold_bytes(&version.module, module)?;
+        if let Some(files) = &version.setup.files {
+            self.hold_bytes(&archive(files), &new.files)?;
+        }
         self.put_id(keys::version(&version.tenant, &version.name, version.version), version.id);
         self.put_id(keys::newest(&version.tenant, &version.name), version.id);
         self.count(&version.tenant, |counters| counters.versions += 1)?;
-        self.recount(&version.tenant, 0, stored_bytes(module_bytes))?;
+        self.recount(&version.tenant, 0, version.stored_bytes())?;
         self.put_function(&FunctionRecord { version: version.clone(), deleted: false })?;
         Ok(Registered::Version(version))
     }
@@ -156,8 +158,16 @@ impl Steps<'_> {
     fn drop_function(&mut self, version: &FunctionVersion) -> Result<()> {
         self.memory.functions.remove(&version.id);
         self.group.remove(Space::Records, keys::function(version.id));
-        self.recount(&version.tenant, stored_bytes(version.module_bytes), 0)?;
-        let key = keys::module(&version.module);
+        self.recount(&version.tenant, version.stored_bytes(), 0)?;
+        if let Some(files) = &version.setup.files {
+            self.release_bytes(&archive(files))?;
+        }
+        self.release_bytes(&version.module)
+    }
+
+    /// Removes a module or archive with the last version that uses it.
+    fn release_bytes(&mut self, digest: &ModuleDigest) -> Result<()> {
+        let key = keys::module(digest);
         let needed = self.number::<u64>("a count of versions", &key)?.saturating_sub(1);
         if needed > 0 {
             self.group.put(Space::Records, key, records::encode(&needed)?);
@@ -168,7 +178,8 @@ impl Steps<'_> {
         Ok(())
     }
 
-    fn hold_module(&mut self, digest: &ModuleDigest, module: &Bytes) -> Result<()> {
+    /// Stores a module or archive with the first version that uses it.
+    fn hold_bytes(&mut self, digest: &ModuleDigest, module: &Bytes) -> Result<()> {
         let key = keys::module(digest);
         let needed = self.number::<u64>("a count of versions", &key)?;
         if needed == 0 {

@@ -8,6 +8,7 @@ use fusebox_core::{
     invocation::Invocation,
     limits::LEASE_BATCH_MAX,
     name::{FunctionName, TenantId},
+    setup::Setup,
     task::{Lease, Priority, Task},
 };
 
@@ -28,8 +29,10 @@ const LOOKED_AT_MAX: usize = 1_024;
 const READ_MIN: usize = 16;
 const READ_MAX: usize = 16_384;
 
+/// Data of a function that a lease needs.
+type Leased = (ModuleDigest, FunctionName, Grants, Setup);
 /// Data of each function that a lease needs.
-type Functions = HashMap<FunctionId, (ModuleDigest, FunctionName, Grants)>;
+type Functions = HashMap<FunctionId, Leased>;
 
 impl Steps<'_> {
     /// Leases the first due tasks of a tenant: highest priority first, then oldest first. A repeated request first gets
@@ -170,7 +173,7 @@ impl Steps<'_> {
     /// Returns everything that a run needs. A task whose function cannot be read is logged and skipped: its lease
     /// lapses until its attempts are used up, so it blocks no task behind it.
     fn handed_over(&mut self, task: Task, carried: &Carried, functions: &mut Functions) -> Result<Option<LeasedTask>> {
-        let (module, function, grants) = match self.function_of(&task, functions) {
+        let (module, function, grants, setup) = match self.function_of(&task, functions) {
             Ok(function) => function,
             Err(Error::Corrupt(reason)) => {
                 tracing::error!(task = %task.id, reason, "task skipped: its function cannot be read");
@@ -179,19 +182,19 @@ impl Steps<'_> {
             Err(error) => return Err(error),
         };
         let input = self.whole(&keys::input(task.id), &carried.input)?;
-        let (tenant, limits, waited_ms) = (task.tenant.clone(), task.limits, task.waited_ms());
-        let invocation = Invocation { tenant, function, module, limits, grants, waited_ms, input };
+        let invocation = Invocation::plain(task.tenant.clone(), function, module, task.limits, grants, input);
+        let invocation = Invocation { waited_ms: task.waited_ms(), ..invocation }.started(setup, task.start.clone());
         Ok(Some(LeasedTask { task, invocation }))
     }
 
-    fn function_of(&mut self, task: &Task, functions: &mut Functions) -> Result<(ModuleDigest, FunctionName, Grants)> {
+    fn function_of(&mut self, task: &Task, functions: &mut Functions) -> Result<Leased> {
         if let Some(known) = functions.get(&task.function) {
             return Ok(known.clone());
         }
         let record = self.function_record(task.function)?;
         let record = record.ok_or_else(|| Error::Corrupt(format!("the function of task {}", task.id)))?;
-        let FunctionVersion { module, name, grants, .. } = &record.version;
-        let function = (*module, name.clone(), grants.clone());
+        let FunctionVersion { module, name, grants, setup, .. } = &record.version;
+        let function = (*module, name.clone(), grants.clone(), setup.clone());
         functions.insert(task.function, function.clone());
         Ok(function)
     }

@@ -1,7 +1,7 @@
 -- accept: accepts new tasks, independently of each other.
 
 -- Number of arguments per kind, which has the data shared by many tasks of a call, and per task.
-local KIND = 8
+local KIND = 10
 local ROW = 6
 
 -- Returns true if a version that the caller has cached still exists, or is still the newest of its name.
@@ -18,11 +18,11 @@ end
 local function read_kinds(c, args, from, many)
   local kinds = {}
   for number = 1, many do
-    local version, tenant, name, priority, expects, most, stored_most, words =
+    local version, tenant, name, priority, expects, most, stored_most, words, start_bytes, start =
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most),
-      stored_most = tonumber(stored_most), words = ' ' .. words,
+      stored_most = tonumber(stored_most), words = ' ' .. words, start_bytes = tonumber(start_bytes), start = start,
       needs = words:match('^%S+'), line = line_of(tenant, priority), expiries = {}, new = 0, ready = 0,
       fresh = entries(c.fresh, line_of(tenant, priority)), listed = entries(c.listed, tenant),
     }
@@ -57,9 +57,10 @@ end
 -- determines the times.
 local function write_new(c, key, id, kind, delay, duration, own, input)
   local expires_at = kind.expiries[duration] or expiry_of(c, kind, duration)
-  local record = c.padded .. ' ' .. expires_at .. ' ' .. size_text(c, '%010.0f', #input) .. kind.words .. own
+  local bytes = #input + kind.start_bytes
+  local record = c.padded .. ' ' .. expires_at .. ' ' .. size_text(c, '%010.0f', bytes) .. kind.words .. own .. kind.start
   kind.new = kind.new + 1
-  count_bytes(c, kind.tenant, RECORD_BYTES + #input)
+  count_bytes(c, kind.tenant, RECORD_BYTES + bytes)
   kind.listed[#kind.listed + 1] = id
   if delay ~= '0' then
     call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record, 'state',
@@ -119,7 +120,7 @@ end
 -- Returns true if a task's input is within its tenant's limit of stored bytes.
 local function fits(c, kind, counts, input)
   if kind.stored_most == 0 then return false end
-  return not counts or stored_bytes(c, kind.tenant) + RECORD_BYTES + #input <= kind.stored_most
+  return not counts or stored_bytes(c, kind.tenant) + RECORD_BYTES + #input + kind.start_bytes <= kind.stored_most
 end
 
 -- Accepts tasks or replays. Answers with the time for a new task, otherwise with a word. Each kind has the tenant's

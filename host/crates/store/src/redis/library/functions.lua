@@ -30,11 +30,24 @@ local function is_gone(c, tenant, digest)
   return is_buried(c, digest)
 end
 
+-- Stores a module or archive with the first version that uses it.
+local function hold(c, digest, bytes)
+  local used = tenant_key(c, MODULE, digest)
+  if call('HINCRBY', used, 'versions', 1) == 1 then call('HSET', used, 'wasm', bytes) end
+end
+
+-- Removes a module or archive with the last version that uses it.
+local function release(c, digest)
+  local used = tenant_key(c, MODULE, digest)
+  if call('HINCRBY', used, 'versions', -1) <= 0 then call('UNLINK', used) end
+end
+
 -- register: creates a new version. Not `allow-oom`, since a module is large.
 define('register', {}, function(args)
   local c = begin(args)
   local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
   local wasm, stored_most = args[OWN + 7], tonumber(args[OWN + 9])
+  local setup, setup_bytes, files = args[OWN + 11], tonumber(args[OWN + 12]), args[OWN + 13]
   local key = function_key(c, id)
   local known = call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
   if known[2] then
@@ -44,19 +57,22 @@ define('register', {}, function(args)
   if is_gone(c, tenant, args[OWN + 10]) then return { 'NO_TENANT' } end
   local counts = VERSION_COUNTS .. c.tag
   if tonumber(call('HGET', counts, tenant) or 0) >= most then return { 'FULL' } end
-  if stored_bytes(c, tenant) + RECORD_BYTES + #wasm > stored_most then return { 'LARGE' } end
-  local numbers, used = tenant_key(c, NUMBERS, tenant), tenant_key(c, MODULE, module)
+  local bytes = RECORD_BYTES + #wasm + setup_bytes
+  if stored_bytes(c, tenant) + bytes > stored_most then return { 'LARGE' } end
+  local numbers = tenant_key(c, NUMBERS, tenant)
   local version = (call('HGET', numbers, name) or call('HGET', numbers, FORMER) or 0) + 1
-  if call('HINCRBY', used, 'versions', 1) == 1 then call('HSET', used, 'wasm', wasm) end
+  hold(c, module, wasm)
+  if files ~= '' then hold(c, files, args[OWN + 14]) end
   call('HSET', numbers, name, version)
   call('HSET', key, 'name', name, 'tenant', tenant, 'version', version,
     'module', module, 'module_bytes', #wasm, 'abi', args[OWN + 4], 'limits', args[OWN + 5],
     'created_at', c.now)
   if args[OWN + 8] ~= '' then call('HSET', key, 'grants', args[OWN + 8]) end
+  if setup ~= '' then call('HSET', key, 'setup', setup, 'setup_bytes', setup_bytes, 'files', files) end
   call('ZADD', versions_key(c, tenant, name), version, id)
   call('ZADD', tenant_key(c, NAMES, tenant), 0, name)
   call('HINCRBY', counts, tenant, 1)
-  add_bytes(c, tenant, RECORD_BYTES + #wasm)
+  add_bytes(c, tenant, bytes)
   return { 'VERSION', find(c, tenant, id) }
 end)
 
@@ -151,15 +167,15 @@ define('needed', { 'allow-oom' }, function(args)
   return answers
 end)
 
--- Removes a deleted version, and its module with the last version that uses it.
+-- Removes a deleted version, and its module and files with the last version that uses them.
 local function remove_version(c, id)
-  local v = call('HMGET', function_key(c, id), 'tenant', 'module', 'module_bytes', 'deleted_at')
+  local v = call('HMGET', function_key(c, id), 'tenant', 'module', 'module_bytes', 'deleted_at', 'setup_bytes', 'files')
   call('ZREM', DELETED .. c.tag, id)
   if not v[4] then return end
   call('UNLINK', function_key(c, id))
-  add_bytes(c, v[1], -(RECORD_BYTES + tonumber(v[3])))
-  local used = tenant_key(c, MODULE, v[2])
-  if call('HINCRBY', used, 'versions', -1) <= 0 then call('UNLINK', used) end
+  add_bytes(c, v[1], -(RECORD_BYTES + tonumber(v[3]) + tonumber(v[5] or 0)))
+  release(c, v[2])
+  if v[6] and v[6] ~= '' then release(c, v[6]) end
 end
 
 -- collect: removes the versions with a 0, which no task needs; those with a 1 are examined again after the others.

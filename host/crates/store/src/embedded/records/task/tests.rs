@@ -22,6 +22,7 @@ fn task(state: TaskState) -> Task {
         fingerprint: None,
         retry_of: Some(TaskId::from_bytes([5; 16])),
         input_bytes: 6,
+        start: Start::default(),
         keep: Keep { results_s: 17, failed_s: 18 },
         state,
     }
@@ -88,9 +89,20 @@ fn a_task_is_read_as_it_was_written() {
 }
 
 #[test]
+fn a_start_follows_the_log_and_is_absent_from_older_records() {
+    let plain = task(TaskState::Queued { not_before: Millis(0) });
+    let start = Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()) };
+    let started = Task { start, ..plain.clone() };
+    let json = r#"{"args":["-v"],"export":"run"}"#;
+    let on_disk = [&encoded(&plain)[..], &30_u32.to_be_bytes(), json.as_bytes()].concat();
+    assert_eq!(encoded(&started), on_disk);
+    assert_eq!(decode_task(named(), &encoded(&started)).unwrap(), (started, carried()));
+}
+
+#[test]
 fn columns_of_a_later_version_are_kept() {
     let task = task(TaskState::Queued { not_before: Millis(0) });
-    let later = Bytes::from([&encoded(&task)[..], b"later"].concat());
+    let later = Bytes::from([&encoded(&task)[..], &[0; 4], b"later"].concat());
     let (read, carried) = decode_task(named(), &later).unwrap();
     assert_eq!(encode_task(&read, &carried).unwrap(), later);
 }

@@ -1,0 +1,77 @@
+//! Extractors of setups and starts from a query, in which `arg` and `env` may be repeated.
+
+use std::borrow::Cow;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use fusebox_api::setup::{SetupParams, StartParams};
+use fusebox_core::{
+    error::ErrorCode,
+    setup::{Setup, SetupError, Start},
+};
+use url::form_urlencoded;
+
+use super::error::Problem;
+
+/// Setup of a registration, without files.
+pub struct SetupQuery(pub Setup);
+/// Start of a run.
+pub struct StartQuery(pub Start);
+
+impl<S: Send + Sync> FromRequestParts<S> for SetupQuery {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut params = SetupParams::default();
+        for (name, value) in pairs(parts) {
+            match &*name {
+                "arg" => params.arg.push(value.into_owned()),
+                "env" => params.env.push(value.into_owned()),
+                "export" => once(&mut params.export, "export", value.into_owned())?,
+                "public" => once(&mut params.public, "public", boolean("public", &value)?)?,
+                _ => {}
+            }
+        }
+        Ok(Self(params.read()?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for StartQuery {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut params = StartParams::default();
+        for (name, value) in pairs(parts) {
+            match &*name {
+                "arg" => params.arg.push(value.into_owned()),
+                "export" => once(&mut params.export, "export", value.into_owned())?,
+                _ => {}
+            }
+        }
+        Ok(Self(params.read()?))
+    }
+}
+
+fn pairs(parts: &Parts) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+}
+
+fn once<T>(param: &mut Option<T>, name: &str, value: T) -> Result<(), Problem> {
+    match param.replace(value) {
+        None => Ok(()),
+        Some(_) => {
+            let detail = format!("the query parameter {name:?} is given twice: give it once");
+            Err(Problem::new(ErrorCode::UnprocessableRequest, detail).with("parameter", name))
+        }
+    }
+}
+
+fn boolean(name: &str, value: &str) -> Result<bool, Problem> {
+    value.parse().map_err(|_| {
+        let detail = format!("the query parameter {name:?} is either true or false");
+        Problem::new(ErrorCode::UnprocessableRequest, detail).with("parameter", name)
+    })
+}
+
+impl From<SetupError> for Problem {
+    fn from(error: SetupError) -> Self {
+        Self::new(ErrorCode::InvalidSetup, error.to_string())
+    }
+}
