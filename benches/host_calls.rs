@@ -21,7 +21,9 @@ use fusebox_core::{
     name::TenantId,
 };
 use fusebox_hostile::{fusebox_functions, wasi_functions};
-use fusebox_sandbox::{Call, CompileCommand, Guest, HostCalls, LoadedModule, Options, Sandbox, WaitLimit};
+use fusebox_sandbox::{
+    Call, CompileCommand, Guest, HostCalls, LoadedModule, ModuleLimits, Options, Sandbox, WaitLimit,
+};
 
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -127,6 +129,7 @@ fn bench(rounds: u32) -> Done<()> {
     let sandbox = Sandbox::new(Options {
         slots: 2,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: home.path().join("artifacts"),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },

@@ -21,7 +21,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::Outcome,
 };
-use fusebox_sandbox::{Call, CompileCommand, LoadedModule, Options, Run, Sandbox};
+use fusebox_sandbox::{Call, CompileCommand, LoadedModule, ModuleLimits, Options, Run, Sandbox};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, PoolingAllocationConfig,
     Store,
@@ -54,6 +54,7 @@ fn bench(rounds: usize, runs: u32, cut_offs: u32) -> Result<(), Box<dyn std::err
     let sandbox = Sandbox::new(Options {
         slots: 2,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: home.path().join("artifacts"),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },

@@ -12,7 +12,7 @@ use fusebox_core::{
     outcome::Outcome,
 };
 use fusebox_harness::guests;
-use fusebox_sandbox::{Call, CompileCommand, LoadedModule, Options, Sandbox};
+use fusebox_sandbox::{Call, CompileCommand, LoadedModule, ModuleLimits, Options, Sandbox};
 
 /// A command that returns at once.
 const COMMAND: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
@@ -22,6 +22,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let sandbox = Sandbox::new(Options {
         slots: 2,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: home.path().to_owned(),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand {

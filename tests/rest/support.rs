@@ -30,7 +30,7 @@ use fusebox_core::{
     outcome::{Ended, Receipt},
     setup::Start,
 };
-use fusebox_sandbox::{CompileCommand, Options, Sandbox};
+use fusebox_sandbox::{CompileCommand, ModuleLimits, Options, Sandbox};
 use fusebox_store::{Store, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
 use http_body_util::BodyExt as _;
@@ -225,6 +225,7 @@ fn sandbox(home: &Path) -> Sandbox {
     Sandbox::new(Options {
         slots: 1,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: home.join("artifacts"),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program, args: vec!["compile-module".into()] },

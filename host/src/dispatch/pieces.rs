@@ -161,7 +161,7 @@ mod tests {
         function::{Abi, Grants, RunLimits},
         name::TenantId,
     };
-    use fusebox_sandbox::{CompileCommand, Options, Sandbox};
+    use fusebox_sandbox::{CompileCommand, ModuleLimits, Options, Sandbox};
 
     use super::*;
     use crate::telemetry::metrics::Metrics;
@@ -228,6 +228,7 @@ mod tests {
         let sandbox = Sandbox::new(Options {
             slots: 1,
             ceiling: RunLimits::CEILING,
+            modules: ModuleLimits::default(),
             cache_dir: home.path().join("artifacts"),
             cache_bytes_max: 1 << 30,
             compile_command: CompileCommand { program: "/nowhere/at/all".into(), args: Vec::new() },

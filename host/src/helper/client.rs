@@ -11,11 +11,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fusebox_core::{
-    error::ErrorCode,
-    limits::{ARTIFACT_BYTES_MAX, COMPILE_WALL_MS_MAX},
-};
-use fusebox_sandbox::{Compiler, ModuleError};
+use fusebox_core::{error::ErrorCode, limits::ARTIFACT_BYTES_MAX};
+use fusebox_sandbox::{Compiler, ModuleError, compile_time_max};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{CONNECT_TIME, DONE, HelperRequest, REASON_BYTES_MAX, passing};
@@ -79,7 +76,7 @@ impl Helper {
     }
 
     fn compiled(&self, wasm: &[u8]) -> io::Result<Result<Vec<u8>, ModuleError>> {
-        let mut answers = self.ask(HelperRequest::Compile, Duration::from_millis(COMPILE_WALL_MS_MAX) + PATIENCE)?;
+        let mut answers = self.ask(HelperRequest::Compile, compile_time_max(wasm) + PATIENCE)?;
         frames::write(&mut answers, wasm)?;
         match passing::receive(&answers)? {
             Some((DONE, _)) => frames::read(&mut answers, ARTIFACT_BYTES_MAX).map(Ok),

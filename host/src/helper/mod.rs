@@ -87,7 +87,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 mod tests {
     use std::{io, net::TcpListener, os::unix::net::UnixStream, sync::Arc, thread};
 
-    use fusebox_core::{error::ErrorCode, limits::MODULE_BYTES_MAX};
+    use fusebox_core::{error::ErrorCode, limits::MODULE_BYTES_CEILING};
     use fusebox_sandbox::{Compiler, ModuleError};
 
     use super::{client::Helper, passing, serve};
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(helper.compile(&vec![7; 3 << 20]).unwrap(), b"3145728");
         let refused = helper.compile(b"").unwrap_err();
         assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::InvalidModule, "there is nothing"));
-        let large = helper.compile(&vec![0; usize::try_from(MODULE_BYTES_MAX).unwrap() + 1]).unwrap_err();
+        let large = helper.compile(&vec![0; usize::try_from(MODULE_BYTES_CEILING).unwrap() + 1]).unwrap_err();
         assert_eq!(large.code, ErrorCode::Internal, "more than a module is not read");
         assert_eq!(helper.compile(b"ok").unwrap(), b"2", "and the helper goes on");
         drop(helper);

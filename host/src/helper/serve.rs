@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use fusebox_core::limits::MODULE_BYTES_MAX;
+use fusebox_core::limits::MODULE_BYTES_CEILING;
 use fusebox_sandbox::Compiler;
 
 use super::{CONNECT_TIME, DONE, FAILED, HelperRequest, WISHES_MAX, passing};
@@ -82,7 +82,7 @@ fn grant(
     let mut asker = UnixStream::from(descriptor);
     match request {
         HelperRequest::Compile => {
-            let wasm = frames::read(&mut asker, MODULE_BYTES_MAX)?;
+            let wasm = frames::read(&mut asker, MODULE_BYTES_CEILING)?;
             match compiler.compile(&wasm) {
                 Ok(code) => answer(&mut asker, DONE, &code),
                 Err(error) => {

@@ -8,8 +8,9 @@ use fusebox_api::functions::LimitParams;
 use fusebox_core::{
     function::{LimitError, RunLimits},
     keep::Keep,
-    limits::{ATTEMPTS_MAX, KEEP_S_MAX, KEEP_S_MIN},
+    limits::{ATTEMPTS_MAX, CODE_BYTES_CEILING, KEEP_S_MAX, KEEP_S_MIN, MODULE_BYTES_CEILING},
 };
+use fusebox_sandbox::ModuleLimits;
 
 use crate::secrets::{SecretsKey, SecretsKeyError};
 
@@ -126,6 +127,12 @@ pub struct MaxArgs {
     /// Largest memory limit of a function; the host needs this much for each slot [default: 256MiB]
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub max_memory: Option<u64>,
+    /// Largest module, up to 256MiB [default: 64MiB]
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub max_module: Option<u64>,
+    /// Largest code of a module, up to 64MiB; each MiB takes 2 s of CPU time to compile, or more [default: 12MiB]
+    #[arg(long, value_parser = size, value_name = "SIZE")]
+    pub max_code: Option<u64>,
 }
 
 impl MaxArgs {
@@ -142,6 +149,24 @@ impl MaxArgs {
             ..most
         };
         asked.check(&most).map(|()| asked)
+    }
+
+    /// Returns the limits of modules, with the defaults where none is given.
+    ///
+    /// # Errors
+    /// Fails if a limit is zero or above its ceiling.
+    pub fn modules(self) -> Result<ModuleLimits, LimitError> {
+        let default = ModuleLimits::default();
+        let modules = ModuleLimits {
+            bytes: self.max_module.unwrap_or(default.bytes),
+            code_bytes: self.max_code.unwrap_or(default.code_bytes),
+        };
+        let limits =
+            [("max_module", modules.bytes, MODULE_BYTES_CEILING), ("max_code", modules.code_bytes, CODE_BYTES_CEILING)];
+        match limits.into_iter().find(|(_, asked, max)| *asked == 0 || asked > max) {
+            Some((name, asked, max)) => Err(LimitError { name, asked, max }),
+            None => Ok(modules),
+        }
     }
 }
 
@@ -185,6 +210,9 @@ mod tests {
         assert_eq!(above.ceiling().unwrap_err().max, RunLimits::CEILING.memory_bytes);
         assert!(MaxArgs { max_fuel: Some(u64::MAX), ..MaxArgs::default() }.ceiling().is_err());
         assert!(MaxArgs { max_wall: Some(0), ..MaxArgs::default() }.ceiling().is_err());
+        assert_eq!(MaxArgs::default().modules(), Ok(ModuleLimits::default()));
+        let above = MaxArgs { max_code: Some(CODE_BYTES_CEILING + 1), ..MaxArgs::default() };
+        assert_eq!(above.modules().unwrap_err().name, "max_code");
     }
 
     #[test]

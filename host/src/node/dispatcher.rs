@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use fusebox_core::{dispatch::Mode, function::RunLimits, keep::Keep, time::Millis};
+use fusebox_sandbox::ModuleLimits;
 use fusebox_ui as ui;
 use tokio_util::sync::CancellationToken;
 
@@ -95,7 +96,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         stop: stop.clone(),
     };
     let mut dispatching = if mode == Mode::Local {
-        let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING)?;
+        let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING, ModuleLimits::CEILING)?;
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let host_calls = parts::host_calls(host_calls, Arc::new(args.egress.start(&metrics)?));
         args.isolation.warn_where_shared(store.has_keys().await?);
@@ -105,7 +106,8 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         Dispatching::local(own, workers, &args.workers)
     } else {
         // Nothing runs here, so the smallest pool is enough.
-        let sandbox = (!args.workers.join_tokens.is_empty()).then(|| parts::sandbox(&args.data, 1, RunLimits::CEILING));
+        let sandbox = (!args.workers.join_tokens.is_empty())
+            .then(|| parts::sandbox(&args.data, 1, RunLimits::CEILING, ModuleLimits::CEILING));
         let modules = sandbox.transpose()?.map(|sandbox| Modules::new(sandbox, metrics));
         Dispatching::remote(own, mode, modules, &args.workers).await?
     };

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fusebox_core::{dispatch::Mode, function::RunLimits, id::Attempt, keep::Keep, time::Millis};
+use fusebox_sandbox::ModuleLimits;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,8 @@ pub struct HostOptions {
     pub limits: RunLimits,
     /// Largest limits that a function may request.
     pub ceiling: RunLimits,
+    /// Limits of modules.
+    pub modules: ModuleLimits,
     /// Limit of attempts per task.
     pub attempts_max: Attempt,
     /// Retention of ended tasks.
@@ -91,7 +94,7 @@ impl Host {
         let gate = Gate::new(store.clone());
         let listener = serve::listen(options.listen, &gate, &options.store).await?;
         let url = format!("{}://{}", web::scheme(tls.is_some()), listener.local_addr()?);
-        let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling)?;
+        let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling, options.modules)?;
         let metrics = Arc::new(Metrics::new(options.slots));
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let missing = MissingModules { store: store.clone(), modules: modules.clone() };

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use fusebox_core::{function::RunLimits, limits::ARTIFACTS_BYTES_MAX};
-use fusebox_sandbox::{CompileCommand, HostCalls, Sandbox, Unstarted};
+use fusebox_sandbox::{CompileCommand, HostCalls, ModuleLimits, Sandbox, Unstarted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{host_calls::Routed, worker::slots::EXTRA_SLOTS};
@@ -64,18 +64,24 @@ impl fmt::Debug for StoreAddress {
 ///
 /// # Errors
 /// Fails if the sandbox cannot be created.
-pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits) -> anyhow::Result<Sandbox> {
-    Ok(open_sandbox(dir.join("artifacts"), slots, ceiling)?.start()?)
+pub fn sandbox(dir: &Path, slots: u32, ceiling: RunLimits, modules: ModuleLimits) -> anyhow::Result<Sandbox> {
+    Ok(open_sandbox(dir.join("artifacts"), slots, ceiling, modules)?.start()?)
 }
 
 /// Creates a sandbox with its compiled modules directly in `cache_dir`, and does not start its threads yet.
 ///
 /// # Errors
 /// Fails if the sandbox cannot be created.
-pub fn open_sandbox(cache_dir: PathBuf, slots: u32, ceiling: RunLimits) -> anyhow::Result<Unstarted> {
+pub fn open_sandbox(
+    cache_dir: PathBuf,
+    slots: u32,
+    ceiling: RunLimits,
+    modules: ModuleLimits,
+) -> anyhow::Result<Unstarted> {
     Ok(Sandbox::open(fusebox_sandbox::Options {
         slots: slots + EXTRA_SLOTS,
         ceiling,
+        modules,
         cache_dir,
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: compile_command()?,

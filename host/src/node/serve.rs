@@ -90,7 +90,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let listener = listen(args.listen, &gate, &args.shared.store).await?;
     let address = listener.local_addr()?;
     // Compiles registered modules but runs nothing: the smallest pool is enough.
-    let sandbox = parts::sandbox(&args.data, 1, ceiling)?;
+    let sandbox = parts::sandbox(&args.data, 1, ceiling, args.most.modules()?)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
     let stop = CancellationToken::new();

@@ -107,6 +107,7 @@ impl UpArgs {
             isolation: self.isolation,
             limits: self.limits.or(RunLimits::default().capped(&ceiling)),
             ceiling,
+            modules: self.most.modules()?,
             attempts_max: self.attempts.attempts_max,
             keep: self.keep.keep(),
             drain_delay: self.drain_delay,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use fusebox_core::{
     id::ModuleDigest,
-    limits::{ARTIFACT_BYTES_MAX, FILES_BYTES_MAX, MODULE_BYTES_MAX},
+    limits::{ARTIFACT_BYTES_MAX, FILES_BYTES_MAX, MODULE_BYTES_CEILING},
     wire::{Form, FromWorker},
 };
 
@@ -54,7 +54,7 @@ impl Fetch {
         }
         let most = match form {
             Form::Artifact { .. } => ARTIFACT_BYTES_MAX,
-            Form::Wasm => MODULE_BYTES_MAX,
+            Form::Wasm => MODULE_BYTES_CEILING,
             Form::Files => FILES_BYTES_MAX,
         };
         // After a change of the dispatcher, the artifact may be another one.
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_no_module_cannot_be_had() {
-        for (form, most) in [(Form::Wasm, MODULE_BYTES_MAX), (Form::Files, FILES_BYTES_MAX)] {
+        for (form, most) in [(Form::Wasm, MODULE_BYTES_CEILING), (Form::Files, FILES_BYTES_MAX)] {
             for (total, bytes) in [(0, &b""[..]), (most + 1, b"ef"), (1, b"ef"), (8, b"")] {
                 let step = piece(&mut fetch(form), form, 0, total, bytes);
                 assert!(matches!(step, Step::Failed(_)), "{form:?} {total} {bytes:?}");

@@ -180,7 +180,7 @@ mod tests {
         id::{LeaseToken, TaskId},
         wire::AttemptId,
     };
-    use fusebox_sandbox::{CompileCommand, Options, Sandbox};
+    use fusebox_sandbox::{CompileCommand, ModuleLimits, Options, Sandbox};
     use tempfile::TempDir;
 
     use super::*;
@@ -201,6 +201,7 @@ mod tests {
             let sandbox = Sandbox::new(Options {
                 slots: 1,
                 ceiling: RunLimits::CEILING,
+                modules: ModuleLimits::default(),
                 cache_dir: home.path().to_owned(),
                 cache_bytes_max: 1 << 30,
                 compile_command: CompileCommand { program: "/nowhere/at/all".into(), args: Vec::new() },

@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     let taken = sandbox().import(digest, &KEY, data).is_ok();
     assert_eq!(taken, data == genuine, "an artifact is taken where, and only where, it is the genuine one");
     // The same bytes as a file planted in the cache directory.
-    let file = cache().join(format!("{ABSENT}-{:016x}.cwasm", sandbox().engine_hash()));
+    let file = cache().join(format!("{ABSENT}-{:016x}-m.cwasm", sandbox().engine_hash()));
     fs::write(&file, data).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let loaded = sandbox().load(&ABSENT).unwrap_or_else(|error| panic!("the cache: {error}"));
     assert!(loaded.is_none(), "a file that nobody sealed was loaded");

@@ -21,7 +21,7 @@ use std::{
 };
 
 use fusebox_core::function::RunLimits;
-use fusebox_sandbox::{CompileCommand, Options, Sandbox};
+use fusebox_sandbox::{CompileCommand, ModuleLimits, Options, Sandbox};
 use tempfile::TempDir;
 
 /// A target: its name, its function, and its seeds.
@@ -46,6 +46,7 @@ static SANDBOX: LazyLock<(Sandbox, TempDir)> = LazyLock::new(|| {
     let made = Sandbox::new(Options {
         slots: 1,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: cache_dir(home.path()),
         cache_bytes_max: CACHE_BYTES_MAX,
         compile_command: CompileCommand { program, args: Vec::new() },

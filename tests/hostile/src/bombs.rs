@@ -19,7 +19,7 @@ pub(crate) fn modules() -> Vec<Hostile> {
             "compile-blocks",
             "many functions, each just below the caps",
             many_functions(150),
-            Must::BeRefused("compile-limit"),
+            Must::BeRefused("module-too-complex"),
         ),
         Hostile::new("export-names", "9 MB of exports' names", names.finish(), Must::Complete),
         Hostile::new(

@@ -1,7 +1,7 @@
 //! For each structural limit a module above it, and one exactly at it if that is cheap, which verifies the number
 //! itself.
 
-use wasm_encoder::{ExportKind, ValType};
+use wasm_encoder::{ConstExpr, ExportKind, ValType};
 
 use crate::{
     Hostile, Must,
@@ -29,12 +29,29 @@ fn code() -> Vec<Hostile> {
     let targets = |count: u32| body([vec![0x02, 0x40, 0x41, 0, 0x0e], items(count, &[0]), vec![0, 0x0b]].concat());
     let locals = |count: u32| Parts { locals: vec![(count, ValType::I64)], ..Parts::default() }.finish();
     let bytes = |count: usize| body([0x01].repeat(count));
+    // Functions of 1 MiB of nop.
+    let code_bytes = |count: u32| {
+        let body = [leb((1 << 20) - 2), vec![0], vec![0x01; (1 << 20) - 4], vec![0x0b]].concat();
+        module(&[
+            section(1, &[1, 0x60, 0, 0]),
+            section(3, &items(count, &[0])),
+            section(7, b"\x01\x06_start\0\0"),
+            section(10, &items(count, &body)),
+        ])
+    };
     let functions = |functions: u32| Parts { functions, ..Parts::default() }.finish();
     vec![
         Hostile::new("functions-above", "one function more than there may be", functions(40_001), COMPLEX),
         Hostile::new("blocks-above", "20,000 blocks in a row took 7.7 s to compile", body(blocks(10_001)), COMPLEX),
-        Hostile::new("nesting-above", "50,000 nested blocks took 11 s to compile", nested(1_001), COMPLEX),
-        Hostile::new("nesting-at", "as deep as it may be", nested(999), Must::Complete),
+        Hostile::new("nesting-above", "50,000 nested blocks took 11 s to compile", nested(10_001), COMPLEX),
+        Hostile::new("nesting-at", "as deep as it may be", nested(9_990), Must::Complete),
+        Hostile::new(
+            "code-above",
+            "more code than there may be, each function within its limit",
+            code_bytes(13),
+            COMPLEX,
+        ),
+        Hostile::new("code-at", "as much code as there may be, which does nothing", code_bytes(11), Must::Complete),
         Hostile::new("targets-above", "a branch table with a target too many", targets(10_001), COMPLEX),
         Hostile::new("targets-at", "the largest branch table", targets(10_000), Must::Complete),
         Hostile::new("locals-above", "a local too many", locals(5_001), COMPLEX),
@@ -74,8 +91,16 @@ fn sections() -> Vec<Hostile> {
         parts.finish()
     };
     let data = |count| Parts::default().spread_data(count).finish();
+    // 10 bytes, and 10 between them and the next ones.
+    let near = |count: u32| {
+        let mut parts = Parts::default();
+        for n in 0..count {
+            parts.data.active(0, &ConstExpr::i32_const(i32::try_from(n * 20).unwrap_or_default()), *b"0123456789");
+        }
+        parts.finish()
+    };
     let claimed = [leb(u32::MAX), vec![0; 8]].concat();
-    let padding = section(0, &[vec![1, b'x'], vec![0; 17 << 20]].concat());
+    let padding = section(0, &[vec![1, b'x'], vec![0; 65 << 20]].concat());
     vec![
         Hostile::new("types-above", "a type too many", types(5_001), COMPLEX),
         Hostile::new("imports-above", "an import too many", imports(5_001), COMPLEX),
@@ -91,6 +116,8 @@ fn sections() -> Vec<Hostile> {
             data(4_096),
             Must::Complete,
         ),
+        Hostile::new("data-near", "90,000 data segments side by side, which are one", near(90_000), Must::Complete),
+        Hostile::new("data-count-above", "more data segments than the format has", near(100_001), COMPLEX),
         Hostile::new(
             "count-claimed",
             "4,294,967,295 functions in nine bytes",
@@ -99,11 +126,11 @@ fn sections() -> Vec<Hostile> {
         ),
         Hostile::new(
             "too-large",
-            "17 MiB of nothing",
+            "65 MiB of nothing",
             [module(&[]), padding].concat(),
             Must::BeRefused("payload-too-large"),
         ),
         Hostile::new("memories-above", "two memories", module(&[section(5, &[2, 0, 1, 0, 1])]), COMPLEX),
-        Hostile::new("tables-above", "two tables", module(&[section(4, &[2, 0x70, 0, 1, 0x70, 0, 1])]), COMPLEX),
+        Hostile::new("tables-above", "a table too many", module(&[section(4, &items(9, &[0x70, 0, 1]))]), COMPLEX),
     ]
 }

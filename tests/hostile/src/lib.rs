@@ -6,6 +6,7 @@
 //! | `time` | running without end, or for longer than the fuel suggests |
 //! | `bulk` | long operations over memory and tables, which no tick interrupts |
 //! | `recursion` | recursion of every kind |
+//! | `exceptions` | exceptions and tail calls |
 //! | `memory` | excessive memory and tables |
 //! | `pointers` | invalid pointers and lengths passed to the host |
 //! | `granted` | use of capabilities without a grant, in excess, or for forbidden targets |
@@ -22,6 +23,7 @@ mod bombs;
 mod bulk;
 mod caps;
 mod encode;
+mod exceptions;
 mod features;
 mod floods;
 mod granted;
@@ -89,10 +91,11 @@ type Family = (&'static str, fn() -> Vec<Hostile>);
 /// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
-    let families: [Family; 14] = [
+    let families: [Family; 15] = [
         ("time", time::modules),
         ("bulk", bulk::modules),
         ("recursion", recursion::modules),
+        ("exceptions", exceptions::modules),
         ("memory", memory::modules),
         ("pointers", pointers::modules),
         ("granted", granted::modules),

@@ -111,9 +111,15 @@ fn tables() -> Vec<Hostile> {
         ),
         Hostile::new(
             "table-externref",
-            "references to the host's own objects",
+            "references to the host's own objects, of which there are none",
             core("(table 20000 externref)", "(table.fill (i32.const 0) (ref.null extern) (i32.const 20000))"),
-            Must::BeRefused("invalid-module"),
+            Must::Complete,
+        ),
+        Hostile::new(
+            "tables-together",
+            "eight tables, each as large as one may be",
+            core(&"(table 20000 funcref)".repeat(8), ""),
+            FULL,
         ),
     ]
 }

@@ -16,6 +16,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 use crate::{
     ModuleError, SandboxError,
     artifact::{ArtifactIdentity, ArtifactKey},
+    code::Code,
     disk::Disk,
     host::Host,
     imports, wasi,
@@ -49,7 +50,13 @@ pub(crate) struct Cache {
     core: Linker<Host>,
     command: Linker<Host>,
     memory: MemoryCache<ModuleDigest, LoadedModule, ByBytes>,
+    /// Modules that met a limit of the compile child, with the time that it took: they get the same answer again, even if
+    /// they would be within the limit another time.
+    refused: MemoryCache<ModuleDigest, (ModuleError, Duration)>,
 }
+
+/// Number of refusals that are remembered.
+const REFUSED_MAX: usize = 1_024;
 
 #[derive(Clone)]
 struct ByBytes;
@@ -93,6 +100,7 @@ impl Cache {
             core,
             command,
             memory: MemoryCache::with_weighter(1_024, LOADED_BYTES_MAX, ByBytes),
+            refused: MemoryCache::new(REFUSED_MAX),
         })
     }
 
@@ -101,66 +109,85 @@ impl Cache {
         if let Some(module) = self.memory.get(digest) {
             return Ok(Some(module));
         }
-        let linked = self.read(digest, |code, _| self.link(digest, code))?;
-        linked.transpose().map_err(|error| SandboxError(error.message))
+        let Some(disk) = &self.disk else { return Ok(None) };
+        let file = disk.open_file(&self.file_name(digest)).map_err(|error| unreadable(&error))?;
+        let Some(file) = file else { return Ok(None) };
+        match self.key.open_file(self.identity(digest), file).map_err(|error| unreadable(&error))? {
+            Some(code) => self.link(digest, &code).map(Some).map_err(|error| SandboxError(error.message)),
+            None => {
+                forged(digest);
+                Ok(None)
+            }
+        }
     }
 
     /// Returns the compiled code on disk and the time its compilation took, zero if another host compiled it; `None` if
     /// there is no authentic file.
     pub(crate) fn recorded(&self, digest: &ModuleDigest) -> Result<Option<(Vec<u8>, Duration)>, SandboxError> {
-        self.read(digest, |code, took| (code.to_vec(), took))
+        let Some(disk) = &self.disk else { return Ok(None) };
+        let file = disk.read(&self.file_name(digest)).map_err(|error| unreadable(&error))?;
+        let Some(mut file) = file else { return Ok(None) };
+        let Some((bytes, took)) = self.key.open(self.identity(digest), &file).map(|(code, took)| (code.len(), took))
+        else {
+            forged(digest);
+            return Ok(None);
+        };
+        file.truncate(bytes);
+        Ok(Some((file, took)))
     }
 
     /// Returns the compiled code on disk, authenticated with `key` instead of the directory's; `None` if there is no
     /// authentic file.
     pub(crate) fn export(&self, digest: &ModuleDigest, key: &ArtifactKey) -> Result<Option<Vec<u8>>, SandboxError> {
-        self.read(digest, |code, _| key.seal(self.identity(digest), code))
+        let code = self.code(digest)?;
+        Ok(code.map(|mut code| {
+            // The time that compilation took here means nothing to another host.
+            let tail = key.tail(self.identity(digest), &code, Duration::ZERO);
+            code.extend_from_slice(&tail);
+            code
+        }))
     }
 
     /// Adds the result of [`Cache::export`] of another host with the same key. Nothing in it is parsed before its
     /// authentication code is verified.
     pub(crate) fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
-        let code = key.open(self.identity(digest), sealed).ok_or_else(|| ModuleError {
+        let (code, _) = key.open(self.identity(digest), sealed).ok_or_else(|| ModuleError {
             code: ErrorCode::Internal,
             message: "the artifact is not authentic: wrong module, engine or key, or modified".to_owned(),
         })?;
         self.insert(digest, code, Duration::ZERO)
     }
 
-    /// Applies `then` to the compiled code on disk; returns `None` if there is no authentic file.
-    fn read<T>(
-        &self,
-        digest: &ModuleDigest,
-        then: impl FnOnce(&[u8], Duration) -> T,
-    ) -> Result<Option<T>, SandboxError> {
-        let Some(disk) = &self.disk else { return Ok(None) };
-        let file = disk.read(&self.file_name(digest));
-        let file = file.map_err(|error| SandboxError(format!("a compiled module cannot be read: {error}")))?;
-        let Some(file) = file else { return Ok(None) };
-        let kept = self.key.open(self.identity(digest), &file).and_then(|kept| kept.split_first_chunk());
-        let Some((took_us, code)) = kept else {
-            tracing::warn!(%digest, "a compiled module is not authentic and is not loaded; it is compiled again");
-            return Ok(None);
-        };
-        Ok(Some(then(code, Duration::from_micros(u64::from_le_bytes(*took_us)))))
-    }
-
     /// Returns the compiled code on disk, or `None` if there is no authentic file.
     pub(crate) fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
-        self.read(digest, |code, _| code.to_vec())
+        Ok(self.recorded(digest)?.map(|(code, _)| code))
     }
 
     /// Adds compiled code, which must be authentic or from this host's own compile child, and the time its compilation
     /// took. Stored only if it can be linked.
     pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8], took: Duration) -> Result<(), ModuleError> {
-        self.link(digest, code)?;
+        let mut copied = code;
+        let copy = Code::copy(&mut copied, code.len() as u64).map_err(|error| ModuleError {
+            code: ErrorCode::Internal,
+            message: format!("a compiled module cannot be kept in memory: {error}"),
+        })?;
+        self.link(digest, &copy)?;
         let Some(disk) = &self.disk else { return Ok(()) };
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).to_le_bytes();
-        let file = self.key.seal(self.identity(digest), &[took_us.as_slice(), code].concat());
-        disk.write(&self.file_name(digest), &file).map_err(|error| ModuleError {
+        let tail = self.key.tail(self.identity(digest), code, took);
+        disk.write(&self.file_name(digest), &[code, &tail]).map_err(|error| ModuleError {
             code: ErrorCode::Internal,
             message: format!("a compiled module cannot be stored: {error}"),
         })
+    }
+
+    /// Remembers that a module met a limit of the compile child after this time.
+    pub(crate) fn refuse(&self, digest: &ModuleDigest, refusal: ModuleError, took: Duration) {
+        self.refused.insert(*digest, (refusal, took));
+    }
+
+    /// Returns the refusal of a module and the time that it took.
+    pub(crate) fn refused(&self, digest: &ModuleDigest) -> Option<(ModuleError, Duration)> {
+        self.refused.get(digest)
     }
 
     /// Returns the hash of the engine's version and settings; code of a different one is rejected.
@@ -169,17 +196,18 @@ impl Cache {
     }
 
     fn file_name(&self, digest: &ModuleDigest) -> String {
-        // Files of older releases, which lack the time, lack the `t` and are not read.
-        format!("{digest}-{:016x}-t.cwasm", self.engine_hash)
+        // Files of older releases, which lack the tail, are not read.
+        format!("{digest}-{:016x}-m.cwasm", self.engine_hash)
     }
 
     fn identity<'a>(&self, digest: &'a ModuleDigest) -> ArtifactIdentity<'a> {
         ArtifactIdentity { digest, engine: self.engine_hash }
     }
 
-    fn link(&self, digest: &ModuleDigest, code: &[u8]) -> Result<LoadedModule, ModuleError> {
+    fn link(&self, digest: &ModuleDigest, code: &Code) -> Result<LoadedModule, ModuleError> {
         let failed = |reason: String| ModuleError { code: ErrorCode::Internal, message: reason };
-        let module = deserialize(&self.engine, code)
+        let module = code
+            .module(&self.engine)
             .map_err(|error| failed(format!("a compiled module cannot be loaded: {error:#}")))?;
         let (abi, entry) = entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
         let linker = match abi {
@@ -193,7 +221,7 @@ impl Cache {
         })?;
         let granted = module.imports().filter(|import| import.module() == imports::MODULE);
         let needs = granted.filter_map(|import| imports::needs(import.name())).collect();
-        let loaded = LoadedModule(Arc::new(Loaded { instance, entry, needs, bytes: code.len() as u64 }));
+        let loaded = LoadedModule(Arc::new(Loaded { instance, entry, needs, bytes: code.bytes() }));
         self.memory.insert(*digest, loaded.clone());
         Ok(loaded)
     }
@@ -229,12 +257,12 @@ fn entry(module: &Module) -> Option<(Abi, Entry)> {
     Some((Abi::Command, Entry::Command { start: export("_start")? }))
 }
 
-#[expect(unsafe_code, reason = "the only place that loads compiled code")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Module> {
-    // SAFETY: the code was written by a compile child of a trusted host: it comes from the pipe of this host's own
-    // child, or its authentication code was verified over exactly these bytes in memory, by this process or by the
-    // parent that passes them.
-    unsafe { Module::deserialize(engine, code) }
+fn unreadable(error: &std::io::Error) -> SandboxError {
+    SandboxError(format!("a compiled module cannot be read: {error}"))
+}
+
+fn forged(digest: &ModuleDigest) {
+    tracing::warn!(%digest, "a compiled module is not authentic and is not loaded; it is compiled again");
 }
 
 #[cfg(test)]

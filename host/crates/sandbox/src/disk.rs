@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use fusebox_core::limits::ARTIFACT_BYTES_MAX;
+use fusebox_core::limits::{ARTIFACT_BYTES_MAX, KIB};
 use rustix::{
     fs::{AtFlags, Dir, Mode, OFlags, fstat, linkat, openat, renameat, unlinkat},
     io::Errno,
@@ -20,6 +20,8 @@ use rustix::{
 
 /// File name extension of artifacts.
 const ENDING: &str = ".cwasm";
+/// Size of what is read of a file: an artifact and its tail.
+const FILE_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX + KIB;
 
 /// Directory of artifacts. See the module's documentation.
 pub(crate) struct Disk {
@@ -46,28 +48,32 @@ impl Disk {
         Ok(Self { bytes: Mutex::new(bytes), ..disk })
     }
 
-    /// Returns a file's content; `None` if it does not exist or belongs to another user.
-    pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+    /// Opens a file for reading; `None` if it does not exist or belongs to another user.
+    pub(crate) fn open_file(&self, name: &str) -> io::Result<Option<File>> {
         match openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                File::from(file).take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-                Ok(Some(bytes))
-            }
+            Ok(file) => Ok(Some(File::from(file))),
             Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Writes a file, and removes the oldest ones if the total exceeds the limit.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let temporary = self.write_temporary(bytes)?;
+    /// Returns a file's content; `None` if it does not exist or belongs to another user.
+    pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let Some(file) = self.open_file(name)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file of these parts, and removes the oldest ones if the total exceeds the limit.
+    pub(crate) fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let temporary = self.write_temporary(parts)?;
         if let Err(error) = renameat(&self.dir, &temporary, &self.dir, name) {
             self.remove(&temporary)?;
             return Err(error.into());
         }
         let mut total = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        *total += bytes.len() as u64;
+        *total += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         if *total > self.bytes_max {
             *total = self.shrink()?;
         }
@@ -76,7 +82,7 @@ impl Disk {
 
     /// Writes a small file beside the artifacts unless it exists; returns whether it was written.
     pub(crate) fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
-        let temporary = self.write_temporary(bytes)?;
+        let temporary = self.write_temporary(&[bytes])?;
         let linked = linkat(&self.dir, &temporary, &self.dir, name, AtFlags::empty());
         self.remove(&temporary)?;
         match linked {
@@ -95,13 +101,14 @@ impl Disk {
     }
 
     /// Writes a new file, synced and readable only by its owner; returns its name.
-    fn write_temporary(&self, bytes: &[u8]) -> io::Result<String> {
+    fn write_temporary(&self, parts: &[&[u8]]) -> io::Result<String> {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(|error| io::Error::other(error.to_string()))?;
         let name = format!("writing-{:016x}", u64::from_le_bytes(number));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.dir, &name, flags, Mode::RUSR | Mode::WUSR)?);
-        if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_data()) {
+        let written = parts.iter().try_for_each(|part| file.write_all(part));
+        if let Err(error) = written.and_then(|()| file.sync_data()) {
             self.remove(&name)?;
             return Err(error);
         }
@@ -156,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path(), 1_000).unwrap();
         for n in 0..20 {
-            disk.write(&format!("{n:02}.cwasm"), &[n; 100]).unwrap();
+            disk.write(&format!("{n:02}.cwasm"), &[&[n; 60], &[n; 40]]).unwrap();
             assert!(*disk.bytes.lock().unwrap() <= 1_000);
         }
         assert_eq!(disk.read("00.cwasm").unwrap(), None);

@@ -26,6 +26,8 @@ const POOLED_MEMORIES: u32 = MEMORIES_MAX + 1;
 /// Fuel of a throw, the most that there is for one operator. The engine walks the stack for a handler, at 20 to 50 ns a
 /// frame; each frame was a call, which has cost fuel as well.
 const THROW_FUEL: u8 = u8::MAX;
+/// Fuel of a block with handlers, of which it has up to 8: a search looks at each in 10 to 20 ns.
+const TRY_FUEL: u8 = 16;
 
 /// Returns the host's engine. Its slots are reserved at start, so a run allocates nothing from the system.
 pub(crate) fn pooled(slots: u32, ceiling: &RunLimits) -> Result<Engine, SandboxError> {
@@ -69,6 +71,7 @@ fn config() -> Config {
     cost.variable.memory_grow_per_page = 255;
     cost.Throw = THROW_FUEL;
     cost.ThrowRef = THROW_FUEL;
+    cost.TryTable = TRY_FUEL;
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)

@@ -5,10 +5,11 @@
 //! |---|---|
 //! | `engine` | configuration of the engine, for the host and the compile child |
 //! | `epoch` | ticker that lets runs notice their deadline and stop flag |
-//! | `inspect` | structural limits and ABI, checked before compilation |
+//! | `inspect` | limits, validity and ABI, checked before compilation |
+//! | `trim`, `segments`, `sections` | what compilation does not need: custom sections, boundaries of data segments |
 //! | `compile` | compile child, both sides |
 //! | `prepare` | from a module to its artifact, without revealing that another tenant has it |
-//! | `artifact`, `disk`, `cache` | compiled modules: authenticated, on disk within a limit, and in memory |
+//! | `artifact`, `code`, `disk`, `cache` | compiled modules: authenticated, mapped, on disk within a limit, and in memory |
 //! | `limiter` | memory and tables of a run |
 //! | `call` | calls of functions, their stop flags, and the resulting runs |
 //! | `host` | data of a run: limits, log, stop flag, deadline |
@@ -27,7 +28,7 @@
 //! use fusebox_core::{
 //!     capability::Grants, function::RunLimits, invocation::Invocation, limits, name::TenantId, outcome::Outcome,
 //! };
-//! use fusebox_sandbox::{Call, CompileCommand, Options, Sandbox, compile_child};
+//! use fusebox_sandbox::{Call, CompileCommand, ModuleLimits, Options, Sandbox, compile_child};
 //!
 //! const ECHO: &str = r#"
 //!     (module
@@ -47,6 +48,7 @@
 //!     let sandbox = Sandbox::new(Options {
 //!         slots: 1,
 //!         ceiling: RunLimits::CEILING,
+//!         modules: ModuleLimits::default(),
 //!         cache_dir: cache.path().into(),
 //!         cache_bytes_max: limits::ARTIFACTS_BYTES_MAX,
 //!         compile_command: CompileCommand {
@@ -76,6 +78,7 @@
 mod artifact;
 mod cache;
 mod call;
+mod code;
 mod compile;
 mod cpu;
 mod disk;
@@ -91,6 +94,9 @@ mod log;
 mod metered;
 mod prepare;
 mod run;
+mod sections;
+mod segments;
+mod trim;
 mod wasi;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
@@ -100,13 +106,14 @@ use fusebox_core::{
     error::ErrorCode,
     function::{Abi, RunLimits},
     id::ModuleDigest,
+    limits,
 };
 use wasmtime::Engine;
 
 pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use call::{Call, Run, StopFlag};
-pub use compile::compile_child;
+pub use compile::{compile_child, compile_time_max};
 pub use host_calls::{Guest, HostCalls, WaitLimit};
 pub use prepare::digest;
 
@@ -119,12 +126,34 @@ pub struct Options {
     pub slots: u32,
     /// Ceiling of the limits of every run.
     pub ceiling: RunLimits,
+    /// Limits of modules.
+    pub modules: ModuleLimits,
     /// Directory of compiled modules, created with mode 0700.
     pub cache_dir: PathBuf,
     /// Maximum size of compiled modules on disk in bytes; the oldest are removed first.
     pub cache_bytes_max: u64,
     /// Program that compiles one module in a separate process.
     pub compile_command: CompileCommand,
+}
+
+/// Limits of modules that an operator may set; all others are in `fusebox_core::limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModuleLimits {
+    /// Size of a module.
+    pub bytes: u64,
+    /// Size of its code, which determines the time of its compilation.
+    pub code_bytes: u64,
+}
+
+impl ModuleLimits {
+    /// Limits of a process that takes no uploads: other processes have accepted its modules, with limits of their own.
+    pub const CEILING: Self = Self { bytes: limits::MODULE_BYTES_CEILING, code_bytes: limits::CODE_BYTES_CEILING };
+}
+
+impl Default for ModuleLimits {
+    fn default() -> Self {
+        Self { bytes: limits::MODULE_BYTES_MAX, code_bytes: limits::CODE_BYTES_MAX }
+    }
 }
 
 /// A program whose `main` calls [`compile_child`].
@@ -190,6 +219,8 @@ pub struct Inspected {
     pub abi: Abi,
     /// Capabilities that it must be granted, without duplicates.
     pub needs: Vec<Capability>,
+    /// Size of its code.
+    pub code_bytes: u64,
 }
 
 /// A module whose compiled artifact is in the cache.
@@ -211,6 +242,7 @@ pub struct Sandbox {
     cache: Arc<Cache>,
     compiler: Arc<dyn Compiler>,
     ceiling: RunLimits,
+    modules: ModuleLimits,
 }
 
 /// Compiler of a process that never compiles.
@@ -260,7 +292,8 @@ impl Sandbox {
     pub fn open(options: Options) -> Result<Unstarted, SandboxError> {
         let engine = engine::pooled(options.slots, &options.ceiling)?;
         let cache = Arc::new(Cache::open(&options.cache_dir, options.cache_bytes_max, &engine)?);
-        Ok(Unstarted(Self { engine, cache, compiler: Arc::new(options.compile_command), ceiling: options.ceiling }))
+        let compiler = Arc::new(options.compile_command);
+        Ok(Unstarted(Self { engine, cache, compiler, ceiling: options.ceiling, modules: options.modules }))
     }
 
     /// Creates an engine with a single slot and neither a directory nor a compiler, for a jailed process that runs
@@ -271,7 +304,7 @@ impl Sandbox {
     pub fn bare(ceiling: RunLimits) -> Result<Unstarted, SandboxError> {
         let engine = engine::pooled(1, &ceiling)?;
         let cache = Arc::new(Cache::in_memory(&engine)?);
-        Ok(Unstarted(Self { engine, cache, compiler: Arc::new(NoCompiler), ceiling }))
+        Ok(Unstarted(Self { engine, cache, compiler: Arc::new(NoCompiler), ceiling, modules: ModuleLimits::default() }))
     }
 
     /// Adds a module's compiled code, obtained by [`Sandbox::code`] in the process that started this one.
@@ -296,7 +329,7 @@ impl Sandbox {
     /// # Errors
     /// Returns an error if this host cannot run the module.
     pub fn inspect(&self, wasm: &[u8]) -> Result<Inspected, ModuleError> {
-        inspect::inspect(wasm, self.ceiling.memory_bytes).map_err(ModuleError::bounded)
+        inspect::inspect(wasm, self.modules, self.ceiling.memory_bytes).map_err(ModuleError::bounded)
     }
 
     /// Returns the module with this digest from memory or the cache directory; `None` if there is no authentic

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fusebox_core::id::ModuleDigest;
+use fusebox_core::{error::ErrorCode, id::ModuleDigest};
 use sha2::{Digest as _, Sha256};
 
 use crate::{ModuleError, Prepared, Sandbox};
@@ -29,6 +29,9 @@ impl Sandbox {
     /// Returns an error if this host cannot run the module, or it does not compile within the limits.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let inspected = self.inspect(wasm)?;
+        if let Some((refusal, _)) = self.cache.refused(&inspected.digest) {
+            return Err(refusal);
+        }
         if self.cache.load(&inspected.digest)?.is_some() {
             return Ok(Prepared { inspected, compile: Duration::ZERO, is_compiled: false });
         }
@@ -43,22 +46,35 @@ impl Sandbox {
     pub fn prepare_as_new(&self, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let inspected = self.inspect(wasm)?;
         let started = Instant::now();
+        if let Some((refusal, took)) = self.cache.refused(&inspected.digest) {
+            wait(started, took);
+            return Err(refusal);
+        }
         let recorded = self.cache.recorded(&inspected.digest)?;
         let Some((code, took)) = recorded.filter(|(_, took)| !took.is_zero() && *took <= WAIT_MAX) else {
             return self.compiled(inspected, wasm);
         };
-        while let Some(left) = took.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
-            thread::park_timeout(left);
-        }
+        wait(started, took);
         self.cache.insert(&inspected.digest, &code, took).map_err(ModuleError::bounded)?;
         Ok(Prepared { inspected, compile: started.elapsed(), is_compiled: false })
     }
 
     fn compiled(&self, inspected: crate::Inspected, wasm: &[u8]) -> Result<Prepared, ModuleError> {
         let started = Instant::now();
-        let code = self.compiler.compile(wasm).map_err(ModuleError::bounded)?;
+        let code = self.compiler.compile(wasm).map_err(ModuleError::bounded).inspect_err(|refusal| {
+            if refusal.code == ErrorCode::CompileLimit {
+                self.cache.refuse(&inspected.digest, refusal.clone(), started.elapsed());
+            }
+        })?;
         self.cache.insert(&inspected.digest, &code, started.elapsed()).map_err(ModuleError::bounded)?;
         Ok(Prepared { inspected, compile: started.elapsed(), is_compiled: true })
+    }
+}
+
+/// Waits until `time` after `started`.
+fn wait(started: Instant, time: Duration) {
+    while let Some(left) = time.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+        thread::park_timeout(left);
     }
 }
 
@@ -97,6 +113,7 @@ mod tests {
         let options = Options {
             slots: 1,
             ceiling: RunLimits::CEILING,
+            modules: crate::ModuleLimits::default(),
             cache_dir: dir.to_owned(),
             cache_bytes_max: u64::MAX,
             compile_command,

@@ -11,7 +11,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::Outcome,
 };
-use fusebox_sandbox::{Call, Options, Sandbox};
+use fusebox_sandbox::{Call, ModuleLimits, Options, Sandbox};
 
 use super::parts;
 
@@ -28,6 +28,7 @@ pub(super) fn run() -> anyhow::Result<String> {
     let sandbox = Sandbox::new(Options {
         slots: 1,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: home.path().join("artifacts"),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: parts::compile_command()?,

@@ -2,10 +2,16 @@
 //! segment offsets, the elements themselves, and initial sizes. This costs time that fuel does not count and ticks do
 //! not interrupt.
 
-use fusebox_core::limits::{CONSTANT_OPERATORS_MAX, ELEMENTS_MAX, TABLE_ELEMENTS_MAX, TYPE_VALUES_MAX};
-use wasmparser::{CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind};
+use fusebox_core::limits::{
+    CONSTANT_OPERATORS_MAX, DATA_SEGMENTS_MAX, ELEMENTS_MAX, TABLE_ELEMENTS_MAX, TYPE_VALUES_MAX,
+};
+use wasmparser::{CompositeInnerType, ConstExpr, DataKind, DataSectionReader, ElementItems, ElementKind};
 
 use super::{ModuleError, Payload, invalid, too_complex};
+use crate::segments::Merged;
+
+/// Data segments that the format allows.
+const DATA_SEGMENTS_WRITTEN_MAX: u64 = 100_000;
 
 /// Size of a page of linear memory.
 const PAGE_BYTES: u64 = 64 << 10;
@@ -54,14 +60,21 @@ impl Constants {
                     self.segment(element.map_err(invalid)?)?;
                 }
             }
-            Payload::DataSection(section) => {
-                for data in section.clone() {
-                    if let DataKind::Active { offset_expr, .. } = data.map_err(invalid)?.kind {
-                        self.expression(&offset_expr)?;
-                    }
-                }
-            }
+            Payload::DataSection(section) => self.data(section)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts data segments as they remain after neighbours are merged.
+    fn data(&mut self, section: &DataSectionReader<'_>) -> Result<(), ModuleError> {
+        bounded(section.count().into(), DATA_SEGMENTS_WRITTEN_MAX, "a data section with", "segments")?;
+        let merged = Merged::new(section, 0).map_err(invalid)?;
+        bounded(merged.runs.len() as u64, DATA_SEGMENTS_MAX.into(), "data in", "places more than 64 bytes apart")?;
+        for first in merged.runs.iter().filter_map(|run| run.segments.first()) {
+            if let DataKind::Active { offset_expr, .. } = &first.kind {
+                self.expression(offset_expr)?;
+            }
         }
         Ok(())
     }

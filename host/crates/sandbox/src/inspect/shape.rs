@@ -4,11 +4,11 @@ use super::*;
 use wasmtime::Engine;
 
 /// Rejects everything but a core module of acceptable size.
-pub(super) fn check(wasm: &[u8]) -> Result<(), ModuleError> {
-    if wasm.len() as u64 > MODULE_BYTES_MAX {
+pub(super) fn check(wasm: &[u8], bytes_max: u64) -> Result<(), ModuleError> {
+    if wasm.len() as u64 > bytes_max {
         return Err(error(
             ErrorCode::PayloadTooLarge,
-            format!("the module has {} bytes, and the maximum is {MODULE_BYTES_MAX}", wasm.len()),
+            format!("the module has {} bytes, and the maximum is {bytes_max}", wasm.len()),
         ));
     }
     if wasm.is_empty() {

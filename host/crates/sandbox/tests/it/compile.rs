@@ -1,12 +1,19 @@
 //! The compile child from the caller's view: killed in time, its artifacts stored, authenticated, and shared between
 //! processes.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use fusebox_core::error::ErrorCode;
-use fusebox_sandbox::{ArtifactKey, CompileCommand, Sandbox};
+use fusebox_sandbox::{ArtifactKey, CompileCommand, Compiler, ModuleError, Sandbox};
 
-use crate::support::{ample, call, core, echo, open, options, returned, run_call, timed, wasm};
+use crate::support::{ample, call, core, core_with, echo, open, options, returned, run_call, wasm};
 
 fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(dir.join("artifacts")).unwrap().map(|entry| entry.unwrap().path());
@@ -100,27 +107,76 @@ fn the_key_and_the_directory_are_private() {
     assert_eq!(mode("artifacts/key"), 0o600);
 }
 
-#[test]
-fn a_module_that_is_too_costly_to_compile_is_refused_in_time() {
-    // Within every structural limit, yet too expensive for the compile child: many large functions.
+/// Returns functions with long sequences of blocks, of which the register allocator's cost is not linear.
+fn bomb(functions: u32) -> Vec<u8> {
     let body = "(block (local.set 0 (i32.add (i32.const 1) (local.get 0))))".repeat(9_900);
-    let functions: String = (0..60).map(|n| format!("(func $f{n} (param i32) {body})")).collect();
-    let bomb = wasm(&crate::support::core_with("", &functions));
+    let functions: String = (0..functions).map(|n| format!("(func $f{n} (param i32) {body})")).collect();
+    wasm(&core_with("", &functions))
+}
+
+#[test]
+fn a_module_that_costs_more_than_its_size_tells_is_refused_before_it_is_compiled() {
     let home = tempfile::tempdir().unwrap();
     let sandbox = open(home.path());
-    let (error, took) = timed(|| sandbox.prepare(&bomb).unwrap_err());
-    assert_eq!(error.code, ErrorCode::CompileLimit, "{error}");
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(sandbox.inspect(&bomb(2)).is_ok());
+    let error = sandbox.prepare(&bomb(3)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::ModuleTooComplex, "{error}");
     assert!(files(home.path()).is_empty());
+}
+
+/// Passes inspection by: the child's limits hold for whatever it is sent.
+#[test]
+fn a_compile_child_ends_at_its_limit_of_cpu_time() {
+    let command = options(Path::new("")).compile_command;
+    let error = command.compile(&bomb(15)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::CompileLimit, "{error}");
+    // 15 functions of 9,900 blocks of 10 bytes are more than 1 MiB of code, and take 33 s.
+    assert!(error.message.contains("more than 22 s of CPU time"), "{error}");
+}
+
+/// Compiles no module: it met the limit, each time.
+struct Limited(AtomicU32);
+
+impl Compiler for Limited {
+    fn compile(&self, _: &[u8]) -> Result<Vec<u8>, ModuleError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(ModuleError { code: ErrorCode::CompileLimit, message: "too costly".to_owned() })
+    }
+}
+
+#[test]
+fn a_module_that_met_the_limit_once_is_refused_again_without_a_second_chance() {
+    let home = tempfile::tempdir().unwrap();
+    let limited = Arc::new(Limited(AtomicU32::new(0)));
+    let sandbox = Sandbox::open(options(home.path())).unwrap().compile_with(limited.clone()).start().unwrap();
+    for _ in 0..3 {
+        assert_eq!(sandbox.prepare(&wasm(&echo())).unwrap_err().code, ErrorCode::CompileLimit);
+        assert_eq!(sandbox.prepare_as_new(&wasm(&echo())).unwrap_err().code, ErrorCode::CompileLimit);
+    }
+    assert_eq!(limited.0.load(Ordering::Relaxed), 1);
 }
 
 #[test]
 fn a_compile_child_that_cannot_be_run_or_answers_nonsense_is_the_hosts_fault() {
-    for (program, code) in [("/nowhere/at/all", ErrorCode::Internal), ("/bin/true", ErrorCode::Internal)] {
+    let ended_by =
+        |script: &str| CompileCommand { program: "/bin/sh".into(), args: ["-c", script].map(Into::into).to_vec() };
+    let program = |path: &str| CompileCommand { program: path.into(), args: Vec::new() };
+    for (command, code) in [
+        (program("/nowhere/at/all"), ErrorCode::Internal),
+        (program("/bin/true"), ErrorCode::Internal),
+        (ended_by("exit 7"), ErrorCode::Internal),
+        // A panic, a crash, and a lack of memory, of which the compiler's own errors are the module's.
+        (ended_by("exit 101"), ErrorCode::InvalidModule),
+        (ended_by("kill -SEGV $$"), ErrorCode::InvalidModule),
+        (ended_by("kill -ABRT $$"), ErrorCode::CompileLimit),
+        (ended_by("kill -XCPU $$"), ErrorCode::CompileLimit),
+        (ended_by("kill -KILL $$"), ErrorCode::Overloaded),
+    ] {
         let home = tempfile::tempdir().unwrap();
         let mut options = options(home.path());
-        options.compile_command = CompileCommand { program: program.into(), args: Vec::new() };
+        let shown = format!("{command:?}");
+        options.compile_command = command;
         let error = Sandbox::new(options).unwrap().prepare(&wasm(&echo())).unwrap_err();
-        assert_eq!(error.code, code, "{program}: {error}");
+        assert_eq!(error.code, code, "{shown}: {error}");
     }
 }

@@ -9,6 +9,7 @@
 //! | `wasi` | WASI preview 1 for commands |
 //! | `imports` | imports of core functions, and pointers outside their memory |
 //! | `capabilities` | imports that require a grant |
+//! | `proposals` | proposals of WebAssembly that modules may use, and those that they may not |
 //! | `isolation` | canary: a run observes nothing of its predecessor |
 //! | `smith` | random modules through the whole pipeline |
 //! | `spec` | malformed and invalid modules of the specification's test suite |
@@ -21,6 +22,7 @@ mod imports;
 mod isolation;
 mod limits;
 mod outcomes;
+mod proposals;
 mod refusals;
 mod smith;
 mod spec;

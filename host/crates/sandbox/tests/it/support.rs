@@ -18,7 +18,7 @@ use fusebox_core::{
     outcome::Outcome,
     time::Millis,
 };
-use fusebox_sandbox::{Call, CompileCommand, ModuleError, Options, Run, Sandbox};
+use fusebox_sandbox::{Call, CompileCommand, ModuleError, ModuleLimits, Options, Run, Sandbox};
 use tempfile::TempDir;
 
 /// Sandbox shared by most tests, since an engine reserves much address space.
@@ -40,6 +40,7 @@ pub(crate) fn options(dir: &Path) -> Options {
     Options {
         slots: 8,
         ceiling: RunLimits::CEILING,
+        modules: ModuleLimits::default(),
         cache_dir: dir.join("artifacts"),
         cache_bytes_max: ARTIFACTS_BYTES_MAX,
         compile_command: CompileCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: Vec::new() },

@@ -1,0 +1,116 @@
+//! Compiled code on its way into the engine. Large code is mapped from memory of its own that is sealed before its
+//! authentication code is verified: nobody can change it afterwards, and nothing is copied again.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek as _, Write as _},
+};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use wasmtime::{Engine, Module};
+
+/// Size from which code is mapped. Below it, a copy costs less than a mapping, and needs no descriptor for as long as
+/// the module is loaded.
+const MAPPED_BYTES_MIN: u64 = 1 << 20;
+/// Size of the pieces in which code is copied and read.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Compiled code that does not change.
+pub(crate) enum Code {
+    /// Small code.
+    Bytes(Vec<u8>),
+    /// Sealed memory of its own, and its size.
+    Sealed(File, u64),
+}
+
+impl Code {
+    /// Copies code of a certain size.
+    ///
+    /// # Errors
+    /// Fails if there is less of it, or no memory for it.
+    pub(crate) fn copy(from: &mut impl Read, bytes: u64) -> io::Result<Self> {
+        let memory = (bytes >= MAPPED_BYTES_MIN).then(memory).flatten();
+        let (code, copied) = match memory {
+            Some(mut memory) => {
+                let copied = each_piece(from, |piece| memory.write_all(piece))?;
+                fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+                (Self::Sealed(memory, copied), copied)
+            }
+            None => {
+                let mut code = Vec::new();
+                let copied = from.read_to_end(&mut code)? as u64;
+                (Self::Bytes(code), copied)
+            }
+        };
+        if copied == bytes { Ok(code) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Passes all of the code to `piece`, in pieces.
+    ///
+    /// # Errors
+    /// Fails if the memory cannot be read.
+    pub(crate) fn read(&self, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => piece(bytes),
+            Self::Sealed(memory, _) => {
+                let mut memory = memory;
+                memory.rewind()?;
+                each_piece(&mut memory, |read| Ok(piece(read)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the size of the code in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Sealed(_, bytes) => *bytes,
+        }
+    }
+
+    /// Loads a module. Where the system does not let this process map the memory, its content is copied.
+    ///
+    /// # Errors
+    /// Fails if the code is not of a module, or belongs to another engine.
+    #[expect(unsafe_code, reason = "the only place that loads compiled code")]
+    pub(crate) fn module(&self, engine: &Engine) -> wasmtime::Result<Module> {
+        // SAFETY: the code was written by a compile child of a trusted host: it comes from the pipe of this host's own
+        // child, or its authentication code was verified over exactly these bytes, by this process or by the parent
+        // that passes them. They do not change: they are in memory of this value, or sealed against every write.
+        let load = |bytes: &[u8]| unsafe { Module::deserialize(engine, bytes) };
+        let map = |memory| unsafe { Module::deserialize_open_file(engine, memory) };
+        match self {
+            Self::Bytes(bytes) => load(bytes),
+            Self::Sealed(memory, _) => {
+                memory.try_clone().map_err(Into::into).and_then(map).or_else(|_| load(&self.copied()?))
+            }
+        }
+    }
+
+    fn copied(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read(|piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+}
+
+/// Returns memory that has a descriptor, unless the system refuses it.
+fn memory() -> Option<File> {
+    memfd_create("fusebox-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map(File::from).ok()
+}
+
+/// Reads to the end, in pieces; returns the number of bytes.
+fn each_piece(from: &mut impl Read, mut then: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut bytes = 0;
+    loop {
+        match from.read(&mut piece)? {
+            0 => return Ok(bytes),
+            read => {
+                then(piece.get(..read).unwrap_or_default())?;
+                bytes += read as u64;
+            }
+        }
+    }
+}
