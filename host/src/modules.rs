@@ -10,11 +10,11 @@ use std::{
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    id::ModuleDigest,
+    id::{FilesDigest, ModuleDigest},
     limits::{COMPILE_WAITERS_MAX, COMPILE_WAITERS_PER_TENANT_MAX, COMPILES_MAX},
     name::TenantId,
 };
-use fusebox_sandbox::{ArtifactKey, ModuleError, Prepared, Sandbox};
+use fusebox_sandbox::{ArtifactKey, FilesArchive, ModuleError, Prepared, Sandbox};
 use quick_cache::sync::Cache;
 use tokio::sync::oneshot;
 
@@ -117,6 +117,52 @@ impl Modules {
     /// Fails if it is not authentic for this key, module and engine, or cannot be stored.
     pub async fn import(&self, module: ModuleDigest, key: ArtifactKey, sealed: Vec<u8>) -> Result<(), ModuleError> {
         self.aside(move |sandbox| sandbox.import(&module, &key, &sealed)).await
+    }
+
+    /// Returns true if a module's artifact is in the cache.
+    ///
+    /// # Errors
+    /// Fails if the cache cannot be read.
+    pub async fn has(&self, module: ModuleDigest) -> Result<bool, ModuleError> {
+        self.aside(move |sandbox| Ok(sandbox.load(&module)?.is_some())).await
+    }
+
+    /// Returns true if an archive of files is in the cache.
+    ///
+    /// # Errors
+    /// Fails if the cache cannot be read.
+    pub async fn has_files(&self, files: FilesDigest) -> Result<bool, ModuleError> {
+        self.aside(move |sandbox| Ok(sandbox.has_files(Some(&files))?)).await
+    }
+
+    /// Adds an archive of files to the cache.
+    ///
+    /// # Errors
+    /// Fails if it is not the archive of this digest, or cannot be stored.
+    pub async fn add_files(&self, files: FilesDigest, archive: Bytes) -> Result<(), ModuleError> {
+        self.aside(move |sandbox| {
+            let added = sandbox.add_files(&files, &archive);
+            added.map_err(|error| ModuleError { code: ErrorCode::Internal, message: error.to_string() })
+        })
+        .await
+    }
+
+    /// Checks a tar of files and brings it into the form in which it is kept.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidSetup`] with what to change if they cannot be deployed.
+    pub async fn archive(&self, tar: Bytes) -> Result<FilesArchive, ModuleError> {
+        self.aside(move |_| {
+            let archive = FilesArchive::of(&tar);
+            archive.map_err(|error| ModuleError { code: ErrorCode::InvalidSetup, message: error.to_string() })
+        })
+        .await
+    }
+
+    /// Returns true if a run's files are here, or it has none; a failure to read the cache counts as absent.
+    #[must_use]
+    pub fn holds_files(&self, files: Option<&FilesDigest>) -> bool {
+        self.sandbox.has_files(files).unwrap_or_default()
     }
 
     /// Runs blocking work on a thread for it.

@@ -23,6 +23,7 @@
 //! | `retries` | retries of failed tasks, individually and as dead letters |
 //! | `events` | changes of a task as a stream |
 //! | `settings` | grants, configuration and secrets |
+//! | `files` | files of versions, in forms |
 //! | `setup` | arguments, environment and export of versions and runs |
 //! | `uploads` | an upload does not reveal that another tenant has the same module |
 //! | `surfaces` | isolation of tenants' tasks; the Python platform's routes; the list of workers |
@@ -44,6 +45,7 @@ mod connections;
 mod crowd;
 mod document;
 mod events;
+mod files;
 mod full;
 mod hand;
 mod http2;

@@ -12,7 +12,13 @@ use fusebox_core::{
 };
 use fusebox_ui::{self as ui, progress::Spinner};
 
-use crate::{cli::args::HostArgs, node::args::LimitArgs};
+use crate::{
+    cli::{
+        args::HostArgs,
+        files::{self, Mount},
+    },
+    node::args::LimitArgs,
+};
 use fusebox_ui::OutputFormat;
 
 /// Function to register.
@@ -27,7 +33,7 @@ requests, such as http=api.example.com, http=*.example.com or http=api.example.c
 Example:
   fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB
   fusebox deploy counter.wasm --grant kv --grant http=api.example.com
-  fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3")]
+  fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3 --files fonts:/usr/share/fonts")]
 pub struct DeployArgs {
     /// The module, a .wasm file
     pub file: PathBuf,
@@ -43,6 +49,9 @@ pub struct DeployArgs {
     /// Give each run this environment variable; may be given several times, and is no place for secrets
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
+    /// Show each run the files of this directory, read-only, below / or below this path; may be given several times
+    #[arg(long, value_name = "DIR[:/AT]")]
+    pub files: Vec<Mount>,
     /// Enter this exported function, if the module leaves the choice
     #[arg(long, value_name = "NAME")]
     pub export: Option<String>,
@@ -70,8 +79,9 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let grants = Grants::of(args.grants)?;
     let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
+    let files = files::pack(&args.files)?;
     let setup = SetupParams { arg: args.args, env: args.env, export: args.export, public: args.public.then_some(true) };
-    let deployed = args.host.client()?.deploy(&name, args.limits.params(), &grants, &setup, wasm).await;
+    let deployed = args.host.client()?.deploy(&name, args.limits.params(), &grants, &setup, wasm, files).await;
     spinner.end();
     let function = deployed?;
     if format == OutputFormat::Json {

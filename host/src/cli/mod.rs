@@ -45,6 +45,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod drill;
 pub mod environment;
+pub mod files;
 pub mod functions;
 pub mod invoke;
 pub mod keys;

@@ -126,7 +126,9 @@ impl LocalWorker {
             Err(NotRun::ModuleMissing(job)) if may_prepare => {
                 runtime.spawn(async move { worker.prepare_and_submit(*job, held).await });
             }
-            Err(NotRun::ModuleMissing(_)) => worker.broken(held, "its compiled module is missing".to_owned()),
+            Err(NotRun::ModuleMissing(_)) => {
+                worker.broken(held, "its compiled module or its files are missing".to_owned())
+            }
             Err(NotRun::Lost(reason) | NotRun::Broken(reason)) => worker.broken(held, reason),
         });
         // The credit already bounds this lane.
@@ -134,7 +136,7 @@ impl LocalWorker {
     }
 
     async fn prepare_and_submit(&self, job: Job, held: HeldAttempt) {
-        match self.missing.prepare(Some(job.invocation.tenant.clone()), &job.invocation.module).await {
+        match self.missing.provide(&job.invocation).await {
             Ok(()) => self.submit(job, held, false),
             Err(reason) => self.broken(held, reason),
         }

@@ -62,14 +62,13 @@ impl SlotInvoker {
         let _stop_when_dropped = StopWhenDropped(stop.clone());
         let ran = match self.run(Job::invoke(invocation, stop)).await? {
             Err(NotRun::ModuleMissing(job)) => {
-                let (tenant, module) = (job.invocation.tenant.clone(), job.invocation.module);
-                self.missing.prepare(Some(tenant), &module).await.map_err(InvokeError::Internal)?;
+                self.missing.provide(&job.invocation).await.map_err(InvokeError::Internal)?;
                 self.run(*job).await?
             }
             ran => ran,
         };
         ran.map_err(|error| match error {
-            NotRun::ModuleMissing(_) => InvokeError::Internal("its compiled module is missing".into()),
+            NotRun::ModuleMissing(_) => InvokeError::Internal("its compiled module or its files are missing".into()),
             NotRun::Lost(reason) => InvokeError::Lost(reason),
             NotRun::Broken(reason) => InvokeError::Internal(reason),
         })

@@ -24,6 +24,10 @@ use crate::{tenancy::Caller, text};
 
 mod arrival;
 mod decode;
+mod form;
+mod registration;
+
+pub use registration::RegistrationBody;
 
 /// Accepts base64 without padding, which some encoders omit.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

@@ -23,7 +23,7 @@ use fusebox_core::{
 
 use super::{
     App, Shared,
-    body::ModuleBody,
+    body::RegistrationBody,
     error::Problem,
     extract::{Path, Query},
     grants,
@@ -42,10 +42,11 @@ use fusebox_system::random;
 /// Register a function
 ///
 /// The body is a core WebAssembly module of at most 16 MiB that follows the core or the command ABI. It is checked and
-/// compiled before the response. Each registration creates a new immutable version with its own id; a name resolves to
+/// compiled before the response. The body may also be a form (`multipart/form-data`) with the module as part `module`, a tar
+/// of the files that runs see as part `files`, and the setup's parameters as further parts. Each registration creates a new immutable version with its own id; a name resolves to
 /// its newest version. The module's imports determine the grants it needs.
 #[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams, SetupParams),
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content((Vec<u8> = "application/wasm"), (Vec<u8> = "multipart/form-data"))),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
         (status = 400, description = "Refused: invalid-module, unsupported-module, unknown-import, \
@@ -60,12 +61,22 @@ pub async fn register(
     Query(asked): Query<Registration>,
     Query(limits): Query<LimitParams>,
     Query(grants): Query<GrantParams>,
-    SetupQuery(setup): SetupQuery,
-    ModuleBody(wasm, _room): ModuleBody,
+    setup: SetupQuery,
+    body: RegistrationBody,
 ) -> Result<Response, Problem> {
+    let RegistrationBody { module, files, setup: form, room: _room } = body;
+    let mut setup = setup.with(form)?;
+    let files = match files {
+        Some(tar) => Some(app.modules.archive(tar).await?),
+        None => None,
+    };
+    if let Some(archive) = &files {
+        (setup.files, setup.files_bytes) = (Some(archive.digest), archive.bytes.len() as u64);
+    }
+    let files = files.map(|archive| archive.bytes).unwrap_or_default();
     let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
-    let asked_for = Asked { limits, grants: grants.read()?, setup };
-    let (function, added) = add(&app, &caller, &asked.name, asked_for, wasm).await?;
+    let asked_for = Asked { limits, grants: grants.read()?, setup, files };
+    let (function, added) = add(&app, &caller, &asked.name, asked_for, module).await?;
     let location = format!("/v1/functions/{}", function.id);
     let new_grants = added.new_grants.map(|grants| grants.iter().map(ToString::to_string).collect());
     let view = FunctionView { compile_ms: Some(added.compile_ms), new_grants, ..FunctionView::from(&function) };
@@ -164,6 +175,8 @@ pub(super) struct Asked {
     pub(super) grants: Grants,
     /// Way to start the module.
     pub(super) setup: Setup,
+    /// Archive of the setup's files; empty without files.
+    pub(super) files: Bytes,
 }
 
 /// Facts about a registration that the version's record does not hold.
@@ -194,7 +207,7 @@ async fn compile_and_register(
     app: &App,
     caller: &Caller,
     name: FunctionName,
-    Asked { limits, grants, setup }: Asked,
+    Asked { limits, grants, setup, files }: Asked,
     wasm: Bytes,
 ) -> Result<(FunctionVersion, Added), Problem> {
     let tenant = caller.tenant.clone();
@@ -216,7 +229,7 @@ async fn compile_and_register(
         limits,
         grants,
         setup,
-        files: Bytes::new(),
+        files,
         versions_max: quotas.functions,
         stored_max: quotas.stored_bytes,
     };

@@ -12,8 +12,8 @@ use url::form_urlencoded;
 
 use super::error::Problem;
 
-/// Setup of a registration, without files.
-pub struct SetupQuery(pub Setup);
+/// Setup of a registration, as far as the query has it.
+pub struct SetupQuery(SetupParams);
 /// Start of a run.
 pub struct StartQuery(pub Start);
 
@@ -22,16 +22,35 @@ impl<S: Send + Sync> FromRequestParts<S> for SetupQuery {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut params = SetupParams::default();
         for (name, value) in pairs(parts) {
-            match &*name {
-                "arg" => params.arg.push(value.into_owned()),
-                "env" => params.env.push(value.into_owned()),
-                "export" => once(&mut params.export, "export", value.into_owned())?,
-                "public" => once(&mut params.public, "public", boolean("public", &value)?)?,
-                _ => {}
-            }
+            add(&mut params, &name, value.into_owned())?;
         }
-        Ok(Self(params.read()?))
+        Ok(Self(params))
     }
+}
+
+impl SetupQuery {
+    /// Returns the setup, without files, completed from the parts of a form.
+    ///
+    /// # Errors
+    /// `InvalidSetup` and `UnprocessableRequest` with what to change.
+    pub fn with(mut self, form: Vec<(String, String)>) -> Result<Setup, Problem> {
+        for (name, value) in form {
+            add(&mut self.0, &name, value)?;
+        }
+        Ok(self.0.read()?)
+    }
+}
+
+/// Adds a parameter, if it is one of the setup.
+fn add(params: &mut SetupParams, name: &str, value: String) -> Result<(), Problem> {
+    match name {
+        "arg" => params.arg.push(value),
+        "env" => params.env.push(value),
+        "export" => once(&mut params.export, "export", value)?,
+        "public" => once(&mut params.public, "public", boolean("public", &value)?)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for StartQuery {
@@ -57,7 +76,7 @@ fn once<T>(param: &mut Option<T>, name: &str, value: T) -> Result<(), Problem> {
     match param.replace(value) {
         None => Ok(()),
         Some(_) => {
-            let detail = format!("the query parameter {name:?} is given twice: give it once");
+            let detail = format!("the parameter {name:?} is given twice: give it once");
             Err(Problem::new(ErrorCode::UnprocessableRequest, detail).with("parameter", name))
         }
     }
@@ -65,7 +84,7 @@ fn once<T>(param: &mut Option<T>, name: &str, value: T) -> Result<(), Problem> {
 
 fn boolean(name: &str, value: &str) -> Result<bool, Problem> {
     value.parse().map_err(|_| {
-        let detail = format!("the query parameter {name:?} is either true or false");
+        let detail = format!("the parameter {name:?} is either true or false");
         Problem::new(ErrorCode::UnprocessableRequest, detail).with("parameter", name)
     })
 }

@@ -16,7 +16,8 @@ pub trait Runner: Send + Sync {
 /// Reason why a call has no run.
 #[derive(Debug)]
 pub enum NotRun<C> {
-    /// The module has no compiled artifact: prepare it and run the call, which is given back, again.
+    /// The module has no compiled artifact, or the files are not here: get them and run the call, which is given back,
+    /// again.
     ModuleMissing(Box<C>),
     /// The process that ran the call is gone; another attempt may succeed.
     Lost(String),
@@ -27,6 +28,11 @@ pub enum NotRun<C> {
 impl Runner for Sandbox {
     fn run(&self, call: Call) -> Result<Run, NotRun<Call>> {
         let started = Instant::now();
+        match self.has_files(call.invocation.files.as_ref()) {
+            Ok(true) => {}
+            Ok(false) => return Err(NotRun::ModuleMissing(Box::new(call))),
+            Err(error) => return Err(NotRun::Broken(error.to_string())),
+        }
         match self.load(&call.invocation.module) {
             Ok(Some(module)) => {
                 let load_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
-//! Modules that a worker lacks: fetches each from the dispatcher in pieces, then runs the jobs that wait for it.
+//! Modules and files that a worker lacks: fetches each from the dispatcher in pieces, then runs the jobs that wait for it.
 //! Artifacts are accepted only with a valid authentication code; wasm is checked against its digest and compiled in a
-//! child process as always. Fetches one module at a time, which bounds memory; a few more may be prepared meanwhile.
+//! child process as always; so are files, of which a run may lack some before its module. Fetches one at a time, which bounds memory; a few more may be prepared meanwhile.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    id::ModuleDigest,
+    id::{FilesDigest, ModuleDigest},
     name::TenantId,
     wire::{Form, FromWorker, HeldAttempt},
 };
@@ -60,11 +60,14 @@ impl MissingWasm {
 
     /// Adds a job whose module is missing; returns the message to send if the fetch can start.
     pub fn want(&mut self, job: Job, held: HeldAttempt, now: Instant) -> Option<FromWorker> {
-        let module = job.invocation.module;
+        // Once its files are here, the job is tried again, and then its module may be missing.
+        let lacked = job.invocation.files.filter(|files| !self.modules.holds_files(Some(files)));
+        let module = lacked.map_or(job.invocation.module, |files| ModuleDigest(files.0));
         let waiting = self.waiting.entry(module).or_default();
         waiting.push((job, held));
         if waiting.len() == 1 {
             let form = match self.key {
+                _ if lacked.is_some() => Form::Files,
                 Some(_) => Form::Artifact { engine: self.modules.engine_hash() },
                 None => Form::Wasm,
             };
@@ -163,6 +166,10 @@ async fn prepare(
 ) -> Result<(), String> {
     if let (Form::Artifact { .. }, Some(key)) = (form, key) {
         return modules.import(module, key, bytes).await.map_err(|error| error.to_string());
+    }
+    if form == Form::Files {
+        let added = modules.add_files(FilesDigest(module.0), bytes.into()).await;
+        return added.map_err(|error| error.to_string());
     }
     match modules.prepare(tenant, bytes.into()).await {
         Ok(prepared) if prepared.inspected.digest == module => Ok(()),

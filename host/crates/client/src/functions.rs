@@ -6,7 +6,7 @@ use fusebox_api::{
 };
 use fusebox_core::capability::Grants;
 
-use super::{Client, Ran, Result};
+use super::{Client, Ran, Result, form::Form};
 
 impl Client {
     /// Registers a function with an empty setup.
@@ -20,13 +20,13 @@ impl Client {
         grants: &Grants,
         wasm: Vec<u8>,
     ) -> Result<FunctionView> {
-        self.deploy(name, limits, grants, &SetupParams::default(), wasm).await
+        self.deploy(name, limits, grants, &SetupParams::default(), wasm, None).await
     }
 
-    /// Registers a function.
+    /// Registers a function; `files` is a tar of the files that its runs see.
     ///
     /// # Errors
-    /// Fails if the name, the module, a limit, a grant or the setup is refused, or the host does not answer.
+    /// Fails if the name, the module, a limit, a grant, the setup or a file is refused, or the host does not answer.
     pub async fn deploy(
         &self,
         name: &str,
@@ -34,6 +34,7 @@ impl Client {
         grants: &Grants,
         setup: &SetupParams,
         wasm: Vec<u8>,
+        files: Option<Vec<u8>>,
     ) -> Result<FunctionView> {
         let mut url = self.url(&["v1", "functions"]);
         url.query_pairs_mut().append_pair("name", name);
@@ -54,7 +55,14 @@ impl Client {
             url.query_pairs_mut().append_pair("grants", &grants.to_list());
         }
         url.query_pairs_mut().extend_pairs(setup.pairs());
-        let request = self.http.post(url).header("content-type", "application/wasm").body(wasm);
+        let (content_type, body) = match files {
+            None => ("application/wasm".to_owned(), wasm),
+            Some(files) => {
+                let Form { content_type, body } = Form::new(&wasm, &files);
+                (content_type, body)
+            }
+        };
+        let request = self.http.post(url).header("content-type", content_type).body(body);
         self.json(request).await
     }
 

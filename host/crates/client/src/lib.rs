@@ -88,6 +88,7 @@ use self::{
 mod credentials;
 mod error;
 mod events;
+mod form;
 mod functions;
 mod identity;
 mod proxies;

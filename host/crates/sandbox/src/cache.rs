@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use fusebox_core::{
-    capability::Capability, error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX,
-};
+use fusebox_core::{capability::Capability, error::ErrorCode, id::ModuleDigest, limits::LOADED_BYTES_MAX};
 use quick_cache::{Weighter, sync::Cache as MemoryCache};
 use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 
@@ -18,6 +16,7 @@ use crate::{
     artifact::{ArtifactIdentity, ArtifactKey},
     code::Code,
     disk::Disk,
+    files::store::Trees,
     host::Host,
     imports, wasi,
 };
@@ -31,6 +30,8 @@ pub(crate) struct Loaded {
     pub(crate) entry: Entry,
     /// Capabilities that its function must be granted.
     pub(crate) needs: Vec<Capability>,
+    /// True if its runs have WASI state.
+    pub(crate) uses_wasi: bool,
     bytes: u64,
 }
 
@@ -42,13 +43,13 @@ pub(crate) enum Entry {
 
 pub(crate) struct Cache {
     /// `None` if another process keeps the files and passes modules to this one.
-    disk: Option<Disk>,
+    pub(crate) disk: Option<Disk>,
     key: ArtifactKey,
     engine: Engine,
     /// Part of each file's name and authentication code, so a new engine version recompiles.
     engine_hash: u64,
-    core: Linker<Host>,
-    command: Linker<Host>,
+    linker: Linker<Host>,
+    pub(crate) trees: Trees,
     memory: MemoryCache<ModuleDigest, LoadedModule, ByBytes>,
     /// Modules that met a limit of the compile child, with the time that it took: they get the same answer again, even if
     /// they would be within the limit another time.
@@ -86,10 +87,9 @@ impl Cache {
 
     fn over(disk: Option<Disk>, key: ArtifactKey, engine: &Engine) -> Result<Self, SandboxError> {
         let failed = |error: &dyn std::fmt::Display| SandboxError(format!("cannot link the imports: {error}"));
-        let mut core = Linker::new(engine);
-        imports::add_to(&mut core).map_err(|error| failed(&error))?;
-        let mut command = core.clone();
-        wasi::add_to(&mut command).map_err(|error| failed(&error))?;
+        let mut linker = Linker::new(engine);
+        imports::add_to(&mut linker).map_err(|error| failed(&error))?;
+        wasi::add_to(&mut linker).map_err(|error| failed(&error))?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
@@ -97,8 +97,8 @@ impl Cache {
             key,
             engine: engine.clone(),
             engine_hash: hasher.finish(),
-            core,
-            command,
+            linker,
+            trees: Trees::default(),
             memory: MemoryCache::with_weighter(1_024, LOADED_BYTES_MAX, ByBytes),
             refused: MemoryCache::new(REFUSED_MAX),
         })
@@ -209,19 +209,18 @@ impl Cache {
         let module = code
             .module(&self.engine)
             .map_err(|error| failed(format!("a compiled module cannot be loaded: {error:#}")))?;
-        let (abi, entry) = entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
-        let linker = match abi {
-            Abi::Core => &self.core,
-            _ => &self.command,
-        };
+        let entry = entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
         // Names were checked by `inspect`; the remaining errors are functions that WASI lacks, and wrong types.
-        let instance = linker.instantiate_pre(&module).map_err(|error| ModuleError {
+        let instance = self.linker.instantiate_pre(&module).map_err(|error| ModuleError {
             code: ErrorCode::UnknownImport,
             message: format!("the module imports a function that the host does not provide: {error:#}"),
         })?;
         let granted = module.imports().filter(|import| import.module() == imports::MODULE);
         let needs = granted.filter_map(|import| imports::needs(import.name())).collect();
-        let loaded = LoadedModule(Arc::new(Loaded { instance, entry, needs, bytes: code.bytes() }));
+        let uses_wasi =
+            matches!(entry, Entry::Command { .. }) || module.imports().any(|import| wasi::is_wasi(import.module()));
+        let loaded = Loaded { instance, entry, needs, uses_wasi, bytes: code.bytes() };
+        let loaded = LoadedModule(Arc::new(loaded));
         self.memory.insert(*digest, loaded.clone());
         Ok(loaded)
     }
@@ -247,14 +246,14 @@ fn key(disk: &Disk) -> std::io::Result<ArtifactKey> {
     }
 }
 
-/// Returns a module's ABI and the exports through which calls enter it.
-fn entry(module: &Module) -> Option<(Abi, Entry)> {
+/// Returns the exports through which calls enter a module.
+fn entry(module: &Module) -> Option<Entry> {
     let export = |name| module.get_export_index(name);
     if let Some(handle) = export("fusebox_handle") {
         let (memory, alloc) = (export("memory")?, export("fusebox_alloc")?);
-        return Some((Abi::Core, Entry::Core { memory, alloc, handle, initialize: export("_initialize") }));
+        return Some(Entry::Core { memory, alloc, handle, initialize: export("_initialize") });
     }
-    Some((Abi::Command, Entry::Command { start: export("_start")? }))
+    Some(Entry::Command { start: export("_start")? })
 }
 
 fn unreadable(error: &std::io::Error) -> SandboxError {

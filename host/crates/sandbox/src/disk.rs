@@ -18,8 +18,8 @@ use rustix::{
     io::Errno,
 };
 
-/// File name extension of artifacts.
-const ENDING: &str = ".cwasm";
+/// File name extensions of artifacts and of archives of files.
+const ENDINGS: [&str; 2] = [".cwasm", ".files"];
 /// Size of what is read of a file: an artifact and its tail.
 const FILE_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX + KIB;
 
@@ -138,7 +138,7 @@ impl Disk {
         for entry in Dir::read_from(&self.dir)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-            if !name.ends_with(ENDING) {
+            if !ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 continue;
             }
             // Uses a descriptor, since a jailed process may not query paths.

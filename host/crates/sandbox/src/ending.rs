@@ -47,7 +47,7 @@ pub(crate) fn classify(error: &wasmtime::Error, host: &Host, is_made: bool, stdo
     let outcome = match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return (Outcome::OutOfFuel { limit: host.limits.fuel }, true),
         Some(Trap::StackOverflow) => Outcome::StackOverflow { backtrace: frames() },
-        _ if host.limiter.refused => Outcome::OutOfMemory { limit: host.limits.memory_bytes },
+        _ if host.limiter.refused() => Outcome::OutOfMemory { limit: host.limits.memory_bytes },
         Some(trap) => Outcome::Trapped { kind: trap.to_string(), backtrace: frames() },
         // WASI errors without an error number, above all pointers outside the memory, "shall trap".
         None if is_made => Outcome::Trapped { kind: refusal(error), backtrace: frames() },

@@ -11,9 +11,8 @@ use fusebox_core::{
     function::RunLimits,
 };
 use wasmtime::{Result, UpdateDeadline};
-use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::{Call, ending::Ending, epoch::TICK, host_calls::WaitLimit, limiter::Limiter, log::Log};
+use crate::{Call, ending::Ending, epoch::TICK, host_calls::WaitLimit, limiter::Limiter, log::Log, wasi::Wasi};
 
 /// State of one run, accessible to its host functions.
 pub(crate) struct Host {
@@ -25,8 +24,8 @@ pub(crate) struct Host {
     pub(crate) deadline: Instant,
     /// Result of the last host call, to be fetched by the guest.
     pub(crate) answer: Bytes,
-    /// Set for the command ABI only.
-    pub(crate) wasi: Option<WasiP1Ctx>,
+    /// Set for modules that import WASI, and for commands.
+    pub(crate) wasi: Option<Wasi>,
 }
 
 impl Host {
@@ -39,6 +38,16 @@ impl Host {
             return Err(Ending::Deadline);
         }
         Ok(())
+    }
+
+    /// Returns the WASI state.
+    pub(crate) fn wasi(&mut self) -> Result<&mut Wasi> {
+        self.wasi.as_mut().ok_or_else(|| Ending::BadModule("the run has no WASI state").into())
+    }
+
+    /// Caps a number of bytes at the run's memory limit; more are refused later.
+    pub(crate) fn in_memory(&self, bytes: u64) -> u64 {
+        bytes.min(self.limits.memory_bytes)
     }
 
     /// Called at each tick while the guest runs.

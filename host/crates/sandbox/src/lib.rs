@@ -15,8 +15,10 @@
 //! | `host` | data of a run: limits, log, stop flag, deadline |
 //! | `metered` | links host functions to guests, each with its cost in fuel |
 //! | `imports` | functions that guests may call, one file for each capability |
+//! | `files` | files of runs: archives, read-only trees, a scratch for each run |
+//! | `time` | clocks of guests |
 //! | `host_calls` | interface to services that require grants: configuration, secrets, key-value namespace, HTTP |
-//! | `wasi` | WASI preview 1 for the command ABI |
+//! | `wasi` | WASI preview 1, for commands and for core functions that import it |
 //! | `run`, `ending`, `cpu` | one run: instantiation, call, outcome, and CPU time charged |
 //!
 //! # Example
@@ -85,6 +87,7 @@ mod disk;
 mod ending;
 mod engine;
 mod epoch;
+mod files;
 mod host;
 mod host_calls;
 mod imports;
@@ -96,6 +99,7 @@ mod prepare;
 mod run;
 mod sections;
 mod segments;
+mod time;
 mod trim;
 mod wasi;
 
@@ -114,6 +118,10 @@ pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use call::{Call, Run, StopFlag};
 pub use compile::{compile_child, compile_time_max};
+pub use files::{
+    archive::{FilesArchive, FilesError},
+    store::AddError,
+};
 pub use host_calls::{Guest, HostCalls, WaitLimit};
 pub use prepare::digest;
 
@@ -365,10 +373,13 @@ impl Sandbox {
         self.cache.import(digest, key, sealed)
     }
 
-    /// Runs one call on the current thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never
+    /// Runs one call, whose files must be here, on the current thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never
     /// panics, whatever the guest does.
     #[must_use]
     pub fn run(&self, module: &LoadedModule, call: Call) -> Run {
-        run::run(&self.engine, module, call, &self.ceiling)
+        match self.tree_of(&call) {
+            Ok(tree) => run::run(&self.engine, module, tree, call, &self.ceiling),
+            Err(interrupted) => interrupted,
+        }
     }
 }

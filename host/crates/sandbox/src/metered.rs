@@ -48,6 +48,7 @@ macro_rules! metered {
                 does $call:expr;
         )*
     ) => {
+        #[allow(dead_code, reason = "not every table is searched by name")]
         /// Functions provided, each with the capabilities it requires.
         pub(crate) const OFFERED: &[(&str, &[fusebox_core::capability::Capability])] =
             &[$(($name, &[$(fusebox_core::capability::Capability::$capability)?])),*];
@@ -92,14 +93,13 @@ const VECTOR: u64 = 4;
 
 /// Returns the fuel of a read or write with `count` vectors at `at`. WASI allows a call to handle only the first
 /// non-empty vector: its bytes are charged at `rate`, and the empty ones before it are charged as skipped. Examines no
-/// more vectors than the run could pay for. All writes are charged as writes to the log, since descriptors can be
-/// renumbered.
-pub(crate) fn vectors(rate: fn(u32) -> u64, caller: &mut Caller<'_, Host>, at: i32, count: i32) -> u64 {
+/// more vectors than the run could pay for.
+pub(crate) fn vectors(rate: fn(u32) -> u64, caller: &mut Caller<'_, Host>, at: u32, count: u32) -> u64 {
     let affordable = caller.get_fuel().unwrap_or_default() / VECTOR + 1;
-    let count = u64::from(count.cast_unsigned()).min(affordable);
+    let count = u64::from(count).min(affordable);
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return 0 };
     let data = memory.data(&*caller);
-    let from = usize::try_from(at.cast_unsigned()).ok().and_then(|at| data.get(at..)).unwrap_or_default();
+    let from = usize::try_from(at).ok().and_then(|at| data.get(at..)).unwrap_or_default();
     let vectors = from.chunks_exact(VECTOR_BYTES).take(usize::try_from(count).unwrap_or(usize::MAX));
     let mut fuel = 0;
     for vector in vectors {
@@ -114,7 +114,7 @@ pub(crate) fn vectors(rate: fn(u32) -> u64, caller: &mut Caller<'_, Host>, at: i
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         collections::BTreeSet,
         time::{Duration, Instant},
@@ -125,9 +125,9 @@ mod tests {
     use wasmtime::{Linker, Module, Store};
 
     use super::*;
-    use crate::{Call, engine, imports, limiter::Limiter, log::Log, wasi};
+    use crate::{Call, engine, files::tree::Tree, imports, limiter::Limiter, log::Log, wasi};
 
-    fn host() -> Host {
+    pub(crate) fn host() -> Host {
         let call = Call::new(Invocation::plain(
             TenantId::default_tenant(),
             "f".parse().unwrap(),
@@ -136,11 +136,20 @@ mod tests {
             Grants::default(),
             Bytes::new(),
         ));
-        let log = Log::new(100);
+        let (log, limiter) = (Log::new(100), Limiter::new(1 << 20));
+        let parts = wasi::Parts {
+            args: Vec::new(),
+            env: Vec::new(),
+            input: Bytes::new(),
+            output_bytes_max: Some(100),
+            log: log.clone(),
+            tree: Tree::empty().into(),
+            budget: limiter.budget(),
+        };
         Host {
             limits: RunLimits::default(),
-            limiter: Limiter::new(1 << 20),
-            wasi: Some(wasi::context("f", Bytes::new(), 100, &log).0),
+            limiter,
+            wasi: Some(wasi::Wasi::new(parts)),
             log,
             call,
             deadline: Instant::now() + Duration::from_secs(60),

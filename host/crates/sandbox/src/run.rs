@@ -3,6 +3,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,16 +22,17 @@ use crate::{
     cache::Entry,
     cpu,
     ending::{Ending, classify},
+    files::tree::Tree,
     host::Host,
     imports::checked,
     limiter::Limiter,
     log::Log,
-    wasi,
+    wasi::{Parts, Wasi},
 };
 
 /// Runs one call on the current thread.
-pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &RunLimits) -> Run {
-    let guarded = catch_unwind(AssertUnwindSafe(|| run_unguarded(engine, module, call, ceiling)));
+pub(crate) fn run(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, call: Call, ceiling: &RunLimits) -> Run {
+    let guarded = catch_unwind(AssertUnwindSafe(|| run_unguarded(engine, module, tree, call, ceiling)));
     guarded.unwrap_or_else(|_| {
         tracing::error!("a run caused a panic in the host; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
@@ -38,23 +40,18 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, call: Call, ceiling: &
     })
 }
 
-fn run_unguarded(engine: &Engine, module: &LoadedModule, mut call: Call, ceiling: &RunLimits) -> Run {
+fn run_unguarded(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, mut call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
     cpu::start();
     let limits = call.invocation.limits.capped(ceiling);
     let input = std::mem::take(&mut call.invocation.input);
     let log = Log::new(limits.log_bytes);
-    let (wasi, stdout) = match module.0.entry {
-        Entry::Core { .. } => (None, None),
-        Entry::Command { .. } => {
-            let name = call.invocation.function.as_str();
-            let (wasi, stdout) = wasi::context(name, input.clone(), limits.output_bytes, &log);
-            (Some(wasi), Some(stdout))
-        }
-    };
+    let limiter = Limiter::new(limits.memory_bytes);
+    call.invocation.limits = limits;
+    let wasi = module.0.uses_wasi.then(|| wasi_state(module, &mut call, &input, tree, &log, &limiter));
     let host = Host {
         limits,
-        limiter: Limiter::new(limits.memory_bytes),
+        limiter,
         log: log.clone(),
         call,
         deadline: started + Duration::from_millis(limits.wall_ms.into()),
@@ -68,14 +65,14 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, mut call: Call, ceiling
         (instantiated, is_made) = (started.elapsed(), instance.is_ok());
         enter(&mut store, &instance?, &module.0.entry, &input)
     });
-    let stdout = || stdout.as_ref().map(wasi::Output::take).unwrap_or_default();
+    let stdout = store.data_mut().wasi.as_mut().map(Wasi::take_output).unwrap_or_default();
     let (outcome, fuel_is_known) = match ended {
         Ok(Some(outcome)) => (outcome, true),
-        Ok(None) => (Outcome::Returned(stdout()), true),
-        Err(error) => classify(&error, store.data(), is_made, stdout()),
+        Ok(None) => (Outcome::Returned(stdout), true),
+        Err(error) => classify(&error, store.data(), is_made, stdout),
     };
     let fuel = fuel_is_known.then(|| limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
-    let memory_bytes = store.data().limiter.memory_bytes_peak as u64;
+    let memory_bytes = store.data().limiter.memory_bytes_peak();
     drop(store);
     let wall = started.elapsed();
     let receipt = Receipt {
@@ -87,6 +84,31 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, mut call: Call, ceiling
         ..Receipt::default()
     };
     Run { outcome, receipt, log: log.take() }
+}
+
+/// Returns the WASI state of a run. The input is stdin of a command, whose stdout is its output; of any other module stdout
+/// is part of the log.
+fn wasi_state(
+    module: &LoadedModule,
+    call: &mut Call,
+    input: &Bytes,
+    tree: Arc<Tree>,
+    log: &Log,
+    limiter: &Limiter,
+) -> Wasi {
+    let is_command = matches!(module.0.entry, Entry::Command { .. });
+    let invocation = &mut call.invocation;
+    let mut args = vec![invocation.function.to_string()];
+    args.append(&mut invocation.args);
+    Wasi::new(Parts {
+        args,
+        env: std::mem::take(&mut invocation.env),
+        input: if is_command { input.clone() } else { Bytes::new() },
+        output_bytes_max: is_command.then(|| invocation.limits.output_bytes),
+        log: log.clone(),
+        tree,
+        budget: limiter.budget(),
+    })
 }
 
 /// Refuses a module that imports functions without the required grants. Registration has already refused it, so this

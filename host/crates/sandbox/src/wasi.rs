@@ -1,201 +1,128 @@
-//! WASI preview 1 for the command ABI: arguments, stdin, stdout, stderr, clocks and random. No files, sockets or
-//! environment. Waits are implemented here, so a sleeping guest ends at its deadline or when stopped.
+//! WASI preview 1, and the draft before it: arguments, environment, streams, files, clocks and random numbers. All calls
+//! are implemented here, over memory of the run: no call reaches the system, except for time and random bytes.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `calls` | the table of functions, each with its cost in fuel |
+//! | `unstable` | functions of the draft `wasi_unstable` whose layouts differ |
+//! | `errno`, `guest` | error numbers; access to the guest's memory |
+//! | `strings`, `clocks` | arguments and environment; time and random numbers |
+//! | `fds`, `io`, `stat`, `paths` | descriptors, reads and writes, facts about files, calls with paths |
+//! | `poll` | waits, which end at the run's deadline or when it is stopped |
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWrite;
-use wasmtime::Result;
-use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, WasiCtxBuilder,
-    cli::{IsTerminal, StdoutStream},
-    p1::WasiP1Ctx,
-    p2::{OutputStream, Pollable, StreamError, StreamResult, pipe::MemoryInputPipe},
+
+use crate::{
+    ending::Ending,
+    files::{fs::Files, tree::Tree},
+    limiter::Budget,
+    log::Log,
+    time,
 };
 
-use crate::{ending::Ending, log::Log};
-
 mod calls;
+mod clocks;
+mod errno;
+mod fds;
+mod guest;
+mod io;
+mod paths;
 mod poll;
+mod stat;
+mod strings;
+mod unstable;
 
-/// Module name that commands import from.
+use fds::Fds;
+use strings::List;
+
+/// Module name of preview 1.
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
-/// Maximum number of random bytes in one call.
-const RANDOM_BYTES_MAX: u32 = 1 << 20;
-/// Size that a write may have at once.
-const WRITE_BYTES: usize = 64 << 10;
+/// Module name of the draft before.
+pub(crate) const UNSTABLE: &str = "wasi_unstable";
 
-/// Functions of preview 1, each with its cost.
 pub(crate) use calls::{OFFERED, add_to};
 
-/// Returns the WASI context of a run, and the buffer of its stdout.
-pub(crate) fn context(name: &str, input: Bytes, output_bytes_max: u64, log: &Log) -> (WasiP1Ctx, Output) {
-    let output = Output::new(output_bytes_max);
-    let context = WasiCtxBuilder::new()
-        .arg(name)
-        .stdin(MemoryInputPipe::new(input))
-        .stdout(output.clone())
-        .stderr(Stderr(log.clone()))
-        .wall_clock(Milliseconds)
-        .monotonic_clock(Milliseconds)
-        .max_random_size(RANDOM_BYTES_MAX.into())
-        .build_p1();
-    (context, output)
+/// Returns true if imports from a module are WASI's.
+pub(crate) fn is_wasi(module: &str) -> bool {
+    module == MODULE || module == UNSTABLE
 }
 
-/// Clocks with a resolution of one millisecond, so that they cannot be used to time other guests.
-struct Milliseconds;
-
-/// Returns the time since the origin of guests' monotonic clocks.
-fn since_start() -> Duration {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
+/// WASI state of a run.
+pub(crate) struct Wasi {
+    args: Vec<String>,
+    /// Variables as `NAME=VALUE`.
+    env: Vec<String>,
+    /// Input that is not read yet.
+    stdin: Bytes,
+    /// Stdout; `None` if it is part of the log.
+    output: Option<Output>,
+    log: Log,
+    fds: Fds,
+    pub(crate) files: Files,
 }
 
-/// Returns the monotonic time visible to guests, in nanoseconds.
-fn monotonic_ns() -> u64 {
-    u64::try_from(since_start().as_millis()).unwrap_or(u64::MAX).saturating_mul(1_000_000)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a guest's clock is the machine's; tests check its bounds only")]
-fn wall_ms() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl HostWallClock for Milliseconds {
-    fn resolution(&self) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_millis(wall_ms())
-    }
-}
-
-impl HostMonotonicClock for Milliseconds {
-    fn resolution(&self) -> u64 {
-        1_000_000
-    }
-
-    fn now(&self) -> u64 {
-        monotonic_ns()
-    }
-}
-
-/// Stdout of a command: a buffer that ends the run when it is full.
-#[derive(Clone)]
-pub(crate) struct Output {
-    buffer: Arc<Mutex<BytesMut>>,
+/// Stdout of a command, up to a limit.
+struct Output {
+    buffer: BytesMut,
     bytes_max: u64,
-    overrun: Arc<AtomicU64>,
 }
 
-impl Output {
-    fn new(bytes_max: u64) -> Self {
-        Self { buffer: Arc::default(), bytes_max, overrun: Arc::default() }
+/// Things that a run's WASI state is made of.
+pub(crate) struct Parts {
+    /// Arguments, the program's name first.
+    pub(crate) args: Vec<String>,
+    /// Environment variables: names and values.
+    pub(crate) env: Vec<(String, String)>,
+    /// Stdin.
+    pub(crate) input: Bytes,
+    /// Limit of stdout in bytes; `None` writes it to the log.
+    pub(crate) output_bytes_max: Option<u64>,
+    /// Log, which holds stderr.
+    pub(crate) log: Log,
+    /// Read-only files.
+    pub(crate) tree: Arc<Tree>,
+    /// Memory of the run.
+    pub(crate) budget: Budget,
+}
+
+impl Wasi {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { args, env, input, output_bytes_max, log, tree, budget } = parts;
+        let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let output = output_bytes_max.map(|bytes_max| Output { buffer: BytesMut::new(), bytes_max });
+        let files = Files::new(tree, budget, time::unix_ns());
+        Self { args, env, stdin: input, output, log, fds: Fds::new(), files }
     }
 
-    /// Removes and returns the bytes written.
-    pub(crate) fn take(&self) -> Bytes {
-        std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner)).freeze()
+    /// Removes and returns the bytes of stdout.
+    pub(crate) fn take_output(&mut self) -> Bytes {
+        self.output.as_mut().map(|output| std::mem::take(&mut output.buffer).freeze()).unwrap_or_default()
     }
 
-    fn put(&self, bytes: &[u8]) -> Result<(), Ending> {
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+    fn texts(&self, list: List) -> &[String] {
+        match list {
+            List::Args => &self.args,
+            List::Env => &self.env,
+        }
+    }
+
+    /// Moves bytes of stdin into a buffer; returns their number.
+    fn read_stdin(&mut self, buffer: &mut [u8]) -> usize {
+        let read = self.stdin.split_to(buffer.len().min(self.stdin.len()));
+        buffer.iter_mut().zip(&read).for_each(|(to, from)| *to = *from);
+        read.len()
+    }
+
+    /// Appends bytes to stdout, or to the log.
+    fn write_stdout(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+        let Some(Output { buffer, bytes_max }) = &mut self.output else { return self.log.text(bytes) };
         let size = buffer.len() as u64 + bytes.len() as u64;
-        if size > self.bytes_max {
-            self.overrun.store(size, Ordering::Relaxed);
+        if size > *bytes_max {
             return Err(Ending::OutputTooLarge { bytes: size });
         }
         buffer.extend_from_slice(bytes);
         Ok(())
-    }
-}
-
-/// Stderr of a command, written to its log.
-#[derive(Clone)]
-struct Stderr(Log);
-
-/// Common behaviour of both streams: always ready, and able to end the run.
-trait Sink: Clone + Send + Sync + 'static {
-    fn write(&self, bytes: &[u8]) -> Result<(), Ending>;
-}
-
-impl Sink for Output {
-    fn write(&self, bytes: &[u8]) -> Result<(), Ending> {
-        self.put(bytes)
-    }
-}
-
-impl Sink for Stderr {
-    fn write(&self, bytes: &[u8]) -> Result<(), Ending> {
-        self.0.text(bytes)
-    }
-}
-
-struct Stream<S>(S);
-
-macro_rules! stdout_stream {
-    ($name:ident) => {
-        impl IsTerminal for $name {
-            fn is_terminal(&self) -> bool {
-                false
-            }
-        }
-
-        impl StdoutStream for $name {
-            fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-                Box::new(Stream(self.clone()))
-            }
-
-            fn p2_stream(&self) -> Box<dyn OutputStream> {
-                Box::new(Stream(self.clone()))
-            }
-        }
-    };
-}
-stdout_stream!(Output);
-stdout_stream!(Stderr);
-
-#[wasmtime_wasi::async_trait]
-impl<S: Sink> Pollable for Stream<S> {
-    async fn ready(&mut self) {}
-}
-
-impl<S: Sink> OutputStream for Stream<S> {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.write(&bytes).map_err(|ending| StreamError::Trap(ending.into()))
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES)
-    }
-}
-
-impl<S: Sink> AsyncWrite for Stream<S> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.0.write(bytes).map(|()| bytes.len()).map_err(io::Error::other))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
-    id::{Attempt, ModuleDigest, TaskId},
+    id::{Attempt, FilesDigest, ModuleDigest, TaskId},
     invocation::Invocation,
     limits::{ARTIFACT_BYTES_MAX, LOG_BYTES_MAX, OUTPUT_BYTES_MAX},
     outcome::{Outcome, Receipt, StopReason},
@@ -33,6 +33,8 @@ pub(super) enum ToSlot {
     Begin { ceiling: RunLimits },
     /// Compiled code of a module.
     Admit { module: ModuleDigest, code: Bytes },
+    /// Archive of the files of a run.
+    AdmitFiles { files: FilesDigest, archive: Bytes },
     /// Call to run.
     Run { number: u64, invocation: Invocation, task: Option<TaskId>, attempt: Attempt, deadline: Millis },
     /// Answer to a host call of the run.
@@ -44,10 +46,10 @@ pub(super) enum ToSlot {
 pub(super) enum FromSlot {
     /// The process is locked up; lists the parts of its jail that hold and those that the kernel lacks.
     Begun { holds: String, lacks: String },
-    /// Result of loading the module, with the reason of a failure.
+    /// Result of loading the module or the files, with the reason of a failure.
     Admitted(Option<String>),
-    /// The process lacks the module.
-    Missing,
+    /// The process lacks the module or the files.
+    Missing { module: bool, files: bool },
     /// Host call of the run, which waits for the answer.
     Asks(HostCall),
     /// Result of the run.

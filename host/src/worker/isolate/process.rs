@@ -15,7 +15,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Outcome, Receipt, StopReason},
 };
-use fusebox_sandbox::{Call, Run, Sandbox, StopFlag, WaitLimit};
+use fusebox_sandbox::{Call, Run, Sandbox, SandboxError, StopFlag, WaitLimit};
 
 use super::{
     NotRun, Start,
@@ -84,7 +84,7 @@ impl GuestProcess {
         !self.is_spent
     }
 
-    /// Runs a call, and sends the module first if the process lacks it.
+    /// Runs a call, and sends module and files first if the process lacks them.
     pub(super) fn run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, call: &Call) -> Result<Run, NotRun<()>> {
         let ran = self.try_run(sandbox, ceiling, call);
         self.is_spent |= matches!(ran, Err(NotRun::Lost(_)));
@@ -94,26 +94,33 @@ impl GuestProcess {
     fn try_run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, call: &Call) -> Result<Run, NotRun<()>> {
         let begun = Instant::now();
         let limits = call.invocation.limits.capped(ceiling);
-        match self.call(call, &limits)? {
-            Some(FromSlot::Missing) => {}
+        let (lacks_module, lacks_files) = match self.call(call, &limits)? {
+            Some(FromSlot::Missing { module, files }) => (module, files),
             answer => return self.ended(answer, &limits, begun, 0),
-        }
-        let module = &call.invocation.module;
-        let code = match sandbox.code(module) {
-            Ok(Some(code)) => code,
-            Ok(None) => return Err(NotRun::ModuleMissing(Box::new(()))),
-            Err(error) => return Err(NotRun::Broken(error.to_string())),
         };
-        messages::write(&mut self.calls, &ToSlot::Admit { module: *module, code: code.into() })?;
-        match self.answer(Instant::now() + LOAD_TIME, None)? {
-            Some(FromSlot::Admitted(None)) => {}
-            Some(FromSlot::Admitted(Some(reason))) => return Err(NotRun::Broken(reason)),
-            _ => return Err(NotRun::Lost("the process of the run does not load its module".to_owned())),
+        let (module, files) = (call.invocation.module, call.invocation.files.filter(|_| lacks_files));
+        if lacks_module {
+            let code = held(sandbox.code(&module))?;
+            self.admit(&ToSlot::Admit { module, code: code.into() })?;
+        }
+        if let Some(files) = files {
+            let archive = held(sandbox.files(&files))?;
+            self.admit(&ToSlot::AdmitFiles { files, archive })?;
         }
         let load_us = micros(begun.elapsed());
         let begun = Instant::now();
         let answer = self.call(call, &limits)?;
         self.ended(answer, &limits, begun, load_us)
+    }
+
+    /// Sends a module or files, and waits until they are loaded.
+    fn admit(&mut self, message: &ToSlot) -> Result<(), NotRun<()>> {
+        messages::write(&mut self.calls, message)?;
+        match self.answer(Instant::now() + LOAD_TIME, None)? {
+            Some(FromSlot::Admitted(None)) => Ok(()),
+            Some(FromSlot::Admitted(Some(reason))) => Err(NotRun::Broken(reason)),
+            _ => Err(NotRun::Lost("the process of the run does not load its module or its files".to_owned())),
+        }
     }
 
     /// Sends a call and waits for its result; `None` if it is late.
@@ -184,6 +191,15 @@ impl Drop for GuestProcess {
 impl From<io::Error> for NotRun<()> {
     fn from(error: io::Error) -> Self {
         Self::Lost(format!("the process of the run is gone: {error}"))
+    }
+}
+
+/// Returns what the cache of the parent holds.
+fn held<T>(held: Result<Option<T>, SandboxError>) -> Result<T, NotRun<()>> {
+    match held {
+        Ok(Some(held)) => Ok(held),
+        Ok(None) => Err(NotRun::ModuleMissing(Box::new(()))),
+        Err(error) => Err(NotRun::Broken(error.to_string())),
     }
 }
 

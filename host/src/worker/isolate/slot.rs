@@ -11,7 +11,7 @@ use std::{
 use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
-    limits::{LOADED_BYTES_MAX, SLOT_STACK_BYTES},
+    limits::{LOADED_BYTES_MAX, LOADED_FILES_BYTES_MAX, SLOT_STACK_BYTES},
 };
 use fusebox_jail::{Inmate, Plan, Setting, User};
 use fusebox_sandbox::{Guest, HostCalls, Sandbox, StopFlag, WaitLimit};
@@ -58,7 +58,7 @@ pub fn plan(ceiling: &RunLimits, user: User) -> Plan {
     let limits = vec![
         (Resource::Core, 0),
         (Resource::Nofile, DESCRIPTORS_MAX),
-        (Resource::Data, ceiling.memory_bytes + LOADED_BYTES_MAX + MEMORY_BYTES),
+        (Resource::Data, ceiling.memory_bytes + LOADED_BYTES_MAX + LOADED_FILES_BYTES_MAX + MEMORY_BYTES),
     ];
     Plan { inmate: Inmate::Slot, user, limits }
 }
@@ -74,6 +74,9 @@ fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &A
             ToSlot::Admit { module, code } => {
                 FromSlot::Admitted(sandbox.admit(&module, &code).err().map(|error| error.message))
             }
+            ToSlot::AdmitFiles { files, archive } => {
+                FromSlot::Admitted(sandbox.add_files(&files, &archive).err().map(|error| error.to_string()))
+            }
             run => called(sandbox, current, run, parent)?,
         };
         messages::write(&mut calls, &answer)?;
@@ -83,8 +86,10 @@ fn serve(sandbox: &Sandbox, current: &Current, mut calls: UnixStream, parent: &A
 fn called(sandbox: &Sandbox, current: &Current, run: ToSlot, parent: &Arc<dyn HostCalls>) -> io::Result<FromSlot> {
     let stop = StopFlag::default();
     let (number, call) = run.into_call(stop.clone(), parent.clone()).ok_or(ErrorKind::InvalidData)?;
+    let has_files = sandbox.has_files(call.invocation.files.as_ref()).map_err(io::Error::other)?;
     match sandbox.load(&call.invocation.module).map_err(io::Error::other)? {
-        None => Ok(FromSlot::Missing),
+        None => Ok(FromSlot::Missing { module: true, files: !has_files }),
+        Some(_) if !has_files => Ok(FromSlot::Missing { module: false, files: true }),
         Some(module) => {
             current.begin(number, stop);
             Ok(sandbox.run(&module, call).into())

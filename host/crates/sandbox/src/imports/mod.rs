@@ -23,6 +23,8 @@ mod kv;
 mod log;
 mod random;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 /// Module name that guests import from.
 pub(crate) const MODULE: &str = "fusebox";

@@ -13,7 +13,6 @@ const I32: wasmparser::ValType = wasmparser::ValType::I32;
 #[derive(Default)]
 pub(super) struct Surface {
     exports: Vec<(String, ExternalKind, u32)>,
-    uses_wasi: Option<String>,
     needs: BTreeSet<Capability>,
 }
 
@@ -49,15 +48,16 @@ impl Surface {
                 self.needs.extend(imports::needs(name));
                 Ok(())
             }
-            wasi::MODULE if is_function && wasi::OFFERED.iter().any(|(offered, _)| *offered == name) => {
-                self.uses_wasi.get_or_insert_with(|| name.to_owned());
+            wasi::MODULE | wasi::UNSTABLE
+                if is_function && wasi::OFFERED.iter().any(|(offered, _)| *offered == name) =>
+            {
                 Ok(())
             }
             _ => {
                 let offered = imports::names().collect::<Vec<_>>().join(", ");
                 let message = format!(
-                    "the module imports {module}.{name}, which the host does not provide: fusebox has {offered}; \
-                     commands may import from {} as well",
+                    "the module imports {module}.{name}, which the host does not provide: fusebox has {offered}, and \
+                     {} is there as a whole",
                     wasi::MODULE
                 );
                 Err(error(ErrorCode::UnknownImport, message))
@@ -85,14 +85,6 @@ impl Surface {
     }
 
     fn core(&self, types: &Types) -> Result<Abi, ModuleError> {
-        if let Some(name) = &self.uses_wasi {
-            let message = format!(
-                "the module exports fusebox_handle and imports {}.{name}: a core function imports from fusebox only; \
-                 build it for wasm32-unknown-unknown, or as a command",
-                wasi::MODULE
-            );
-            return Err(error(ErrorCode::UnknownImport, message));
-        }
         self.needs_memory()?;
         self.needs_function(types, "fusebox_alloc", &[I32], &[I32])?;
         self.needs_function(types, "fusebox_handle", &[I32, I32], &[I32])?;
@@ -103,9 +95,6 @@ impl Surface {
     }
 
     fn command(&self, types: &Types) -> Result<Abi, ModuleError> {
-        if self.uses_wasi.is_some() {
-            self.needs_memory()?;
-        }
         self.needs_function(types, "_start", &[], &[])?;
         Ok(Abi::Command)
     }

@@ -18,6 +18,7 @@
 mod capabilities;
 mod charges;
 mod compile;
+mod files;
 mod imports;
 mod isolation;
 mod limits;

@@ -107,7 +107,7 @@ fn an_import_that_is_not_offered_is_named_with_what_is() {
         (r#"(import "env" "system" (func))"#, "env.system"),
         (r#"(import "fusebox" "exec" (func))"#, "fusebox.exec"),
         (r#"(import "fusebox" "log" (memory 1))"#, "fusebox.log"),
-        (r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#, "fd_write"),
+        (r#"(import "wasi_snapshot_preview1" "fd_teleport" (func))"#, "fd_teleport"),
     ] {
         let error = refused(&wasm(&core_with("", import)));
         assert_eq!(error.code, ErrorCode::UnknownImport, "{error}");
