@@ -28,7 +28,7 @@ async fn what_is_no_function_is_refused_with_the_reason() {
         ("text", b"(module)", "unsupported-module"),
         ("garbage", b"\x7fELF and so on", "unsupported-module"),
         ("truncated", truncated, "invalid-module"),
-        ("component", component, "unsupported-module"),
+        ("component", component, "invalid-module"),
         ("unknown import", &unknown_import, "unknown-import"),
         ("no abi", &guests::wasm("(module)"), "invalid-module"),
     ];

@@ -10,7 +10,7 @@ use fusebox_core::{
     keep::Keep,
     limits::{ATTEMPTS_MAX, CODE_BYTES_CEILING, KEEP_S_MAX, KEEP_S_MIN, MODULE_BYTES_CEILING},
 };
-use fusebox_sandbox::ModuleLimits;
+use fusebox_sandbox::{AbiSet, ModuleLimits};
 
 use crate::secrets::{SecretsKey, SecretsKeyError};
 
@@ -133,6 +133,10 @@ pub struct MaxArgs {
     /// Largest code of a module, up to 64MiB; each MiB takes 2 s of CPU time to compile, or more [default: 12MiB]
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub max_code: Option<u64>,
+    /// Kinds of modules that are run, of core, command, component, http, extism and reactor; a component needs its own
+    /// kind and `component` [default: all]
+    #[arg(long, env = "FUSEBOX_ABI", value_name = "KINDS")]
+    pub abi: Option<AbiSet>,
 }
 
 impl MaxArgs {
@@ -160,6 +164,7 @@ impl MaxArgs {
         let modules = ModuleLimits {
             bytes: self.max_module.unwrap_or(default.bytes),
             code_bytes: self.max_code.unwrap_or(default.code_bytes),
+            abis: self.abi.unwrap_or(default.abis),
         };
         let limits =
             [("max_module", modules.bytes, MODULE_BYTES_CEILING), ("max_code", modules.code_bytes, CODE_BYTES_CEILING)];

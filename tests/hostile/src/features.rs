@@ -81,10 +81,8 @@ fn imports() -> Vec<Hostile> {
 fn files() -> Vec<Hostile> {
     let other =
         |name, trick, bytes: &[u8]| Hostile::new(name, trick, bytes.to_vec(), Must::BeRefused("unsupported-module"));
-    let component = wasm("(component)");
     vec![
         other("text", "text, which a careless host would parse", b"(module (func (export \"_start\") (loop (br 0))))"),
-        other("component", "a component", &component),
         other(
             "native-program",
             "a program of this machine",

@@ -16,12 +16,15 @@
 //! | `traps` | traps of every kind |
 //! | `caps` | one part just above or exactly at its structural limit |
 //! | `bombs` | disproportionate cost of compilation, linking or instantiation |
+//! | `components` | components: structure, adapters, shared limits, resources |
 //! | `malformed` | invalid modules |
 //! | `features` | disabled features, and files that are not modules |
 
 mod bombs;
 mod bulk;
 mod caps;
+pub mod component;
+mod components;
 mod encode;
 mod exceptions;
 mod features;
@@ -91,7 +94,7 @@ type Family = (&'static str, fn() -> Vec<Hostile>);
 /// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
-    let families: [Family; 15] = [
+    let families: [Family; 16] = [
         ("time", time::modules),
         ("bulk", bulk::modules),
         ("recursion", recursion::modules),
@@ -105,6 +108,7 @@ pub fn corpus() -> Vec<Hostile> {
         ("traps", traps::modules),
         ("caps", caps::modules),
         ("bombs", bombs::modules),
+        ("components", components::modules),
         ("malformed", malformed::modules),
         ("features", features::modules),
     ];

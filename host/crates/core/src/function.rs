@@ -19,9 +19,9 @@ pub use crate::capability::Grants;
 pub enum Abi {
     /// Exports `memory`, `fusebox_alloc` and `fusebox_handle`: input bytes in, output or error bytes out.
     Core,
-    /// Exports `_start`: input on stdin, output on stdout, log on stderr.
+    /// Exports `_start`, or as a component `wasi:cli/run`: input on stdin, output on stdout, log on stderr.
     Command,
-    /// Component with a handler of `fusebox:function`, or with `wasi:cli/run`.
+    /// Component with a handler of `fusebox:function`: input bytes in, output or error bytes out.
     Component,
     /// Component with a handler of `wasi:http`.
     Http,

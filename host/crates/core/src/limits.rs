@@ -312,3 +312,23 @@ pub const HTTP_MS_MAX: u64 = 50_000;
 pub const HTTP_REQUESTS_MAX: usize = 256;
 /// Share of [`HTTP_REQUESTS_MAX`] available to one tenant: an eighth, so that no tenant blocks the others.
 pub const HTTP_REQUESTS_PER_TENANT_MAX: usize = 32;
+
+/// Instances of components within a component. Each may wait on a stack of its own.
+pub const COMPONENT_INSTANCES_MAX: u32 = 32;
+/// Stacks of a run: one for the call, and one for each instance.
+pub const STACKS_MAX: u32 = COMPONENT_INSTANCES_MAX + 1;
+/// Modules and components that a component contains. One from JavaScript has 36.
+pub const COMPONENT_COUNT_MAX: u32 = 128;
+/// Depth to which components contain components. Those from JavaScript have 4.
+pub const COMPONENT_NESTING_MAX: u32 = 8;
+/// Functions that a component lifts and lowers, each of which may need an adapter. One from Python has 203.
+pub const COMPONENT_CANONICALS_MAX: u32 = 2_000;
+/// Types in a component's type sections. One from JavaScript has 279.
+pub const COMPONENT_TYPES_MAX: u32 = 2_000;
+/// Imports, exports, aliases and instances of a component. One from Python has about 5,000.
+pub const COMPONENT_ITEMS_MAX: u32 = 20_000;
+/// Resources of the host that a run holds at once. Each may be the headers of a message, of up to
+/// [`HTTP_HEADERS_BYTES_MAX`]: 64 MiB in all, as much as the default memory of a run.
+pub const RESOURCES_MAX: usize = 2_048;
+/// Handles that the instances of a run hold at once, to resources of the host and to their own; about 50 bytes each.
+pub const COMPONENT_HANDLES_MAX: usize = 100_000;

@@ -7,18 +7,24 @@ use std::{
     time::Duration,
 };
 
-use fusebox_core::{capability::Capability, error::ErrorCode, id::ModuleDigest, limits::LOADED_BYTES_MAX};
+use fusebox_core::{
+    capability::Capability, error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX,
+};
 use quick_cache::{Weighter, sync::Cache as MemoryCache};
-use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
+use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport, Precompiled};
 
 use crate::{
     ModuleError, SandboxError,
+    abis::AbiSet,
     artifact::{ArtifactIdentity, ArtifactKey},
     code::Code,
+    component,
     disk::Disk,
     files::store::Trees,
     host::Host,
-    imports, wasi,
+    imports,
+    key::key,
+    wasi,
 };
 
 /// A compiled module in memory, linked and ready to be instantiated. Cheap to clone.
@@ -26,13 +32,26 @@ use crate::{
 pub struct LoadedModule(pub(crate) Arc<Loaded>);
 
 pub(crate) struct Loaded {
+    pub(crate) program: Program,
+    bytes: u64,
+}
+
+/// Linked code, of either kind.
+pub(crate) enum Program {
+    Module(LinkedModule),
+    Component(component::Program),
+    /// One that the operator does not allow, with the reason. Its code is not loaded.
+    Refused(String),
+}
+
+/// A core module, of any ABI.
+pub(crate) struct LinkedModule {
     pub(crate) instance: InstancePre<Host>,
     pub(crate) entry: Entry,
     /// Capabilities that its function must be granted.
     pub(crate) needs: Vec<Capability>,
     /// True if its runs have WASI state.
     pub(crate) uses_wasi: bool,
-    bytes: u64,
 }
 
 /// Exports through which a call enters the module, as indices that require no lookup by name.
@@ -50,6 +69,9 @@ pub(crate) struct Cache {
     engine_hash: u64,
     linker: Linker<Host>,
     pub(crate) trees: Trees,
+    component: component::Linker,
+    /// Calling conventions that are run.
+    pub(crate) abis: AbiSet,
     memory: MemoryCache<ModuleDigest, LoadedModule, ByBytes>,
     /// Modules that met a limit of the compile child, with the time that it took: they get the same answer again, even if
     /// they would be within the limit another time.
@@ -99,6 +121,8 @@ impl Cache {
             engine_hash: hasher.finish(),
             linker,
             trees: Trees::default(),
+            component: component::linker(engine).map_err(|error| failed(&error))?,
+            abis: AbiSet::ALL,
             memory: MemoryCache::with_weighter(1_024, LOADED_BYTES_MAX, ByBytes),
             refused: MemoryCache::new(REFUSED_MAX),
         })
@@ -160,7 +184,11 @@ impl Cache {
 
     /// Returns the compiled code on disk, or `None` if there is no authentic file.
     pub(crate) fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
-        Ok(self.recorded(digest)?.map(|(code, _)| code))
+        let Some((code, _)) = self.recorded(digest)? else { return Ok(None) };
+        if matches!(Engine::detect_precompiled(&code), Some(Precompiled::Component)) {
+            self.abis.check(Abi::Component, true).map_err(|refused| SandboxError(refused.message))?;
+        }
+        Ok(Some(code))
     }
 
     /// Adds compiled code, which must be authentic or from this host's own compile child, and the time its compilation
@@ -205,13 +233,46 @@ impl Cache {
     }
 
     fn link(&self, digest: &ModuleDigest, code: &Code) -> Result<LoadedModule, ModuleError> {
+        let program = self.program(code)?;
+        let loaded = LoadedModule(Arc::new(Loaded { program, bytes: code.bytes() }));
+        self.memory.insert(*digest, loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Loads and links compiled code, unless the operator does not allow its kind.
+    fn program(&self, code: &Code) -> Result<Program, ModuleError> {
+        let unloadable = |error: wasmtime::Error| ModuleError {
+            code: ErrorCode::Internal,
+            message: format!("a compiled module cannot be loaded: {error:#}"),
+        };
+        let is_component = code.is_component();
+        if is_component && let Err(refused) = self.abis.check(Abi::Component, true) {
+            return Ok(Program::Refused(refused.message));
+        }
+        let (program, abi) = if is_component {
+            let component = code.component(&self.engine).map_err(unloadable)?;
+            let program = component::Program::link(&component, &self.component)?;
+            let abi = program.abi();
+            (Program::Component(program), abi)
+        } else {
+            let (module, abi) = self.link_module(&code.module(&self.engine).map_err(unloadable)?)?;
+            (Program::Module(module), abi)
+        };
+        Ok(match self.abis.check(abi, is_component) {
+            Ok(()) => program,
+            Err(refused) => Program::Refused(refused.message),
+        })
+    }
+
+    fn link_module(&self, module: &Module) -> Result<(LinkedModule, Abi), ModuleError> {
         let failed = |reason: String| ModuleError { code: ErrorCode::Internal, message: reason };
-        let module = code
-            .module(&self.engine)
-            .map_err(|error| failed(format!("a compiled module cannot be loaded: {error:#}")))?;
-        let entry = entry(&module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
+        let entry = entry(module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
+        let abi = match entry {
+            Entry::Core { .. } => Abi::Core,
+            Entry::Command { .. } => Abi::Command,
+        };
         // Names were checked by `inspect`; the remaining errors are functions that WASI lacks, and wrong types.
-        let instance = self.linker.instantiate_pre(&module).map_err(|error| ModuleError {
+        let instance = self.linker.instantiate_pre(module).map_err(|error| ModuleError {
             code: ErrorCode::UnknownImport,
             message: format!("the module imports a function that the host does not provide: {error:#}"),
         })?;
@@ -219,30 +280,7 @@ impl Cache {
         let needs = granted.filter_map(|import| imports::needs(import.name())).collect();
         let uses_wasi =
             matches!(entry, Entry::Command { .. }) || module.imports().any(|import| wasi::is_wasi(import.module()));
-        let loaded = Loaded { instance, entry, needs, uses_wasi, bytes: code.bytes() };
-        let loaded = LoadedModule(Arc::new(loaded));
-        self.memory.insert(*digest, loaded.clone());
-        Ok(loaded)
-    }
-}
-
-/// Returns the directory's key, creating one if there is none; files authenticated with another key count as missing.
-/// The key file is created atomically and the first one wins, so processes that share a directory may start at the same
-/// time.
-fn key(disk: &Disk) -> std::io::Result<ArtifactKey> {
-    const NAME: &str = "key";
-    loop {
-        if let Some(bytes) = disk.read(NAME)? {
-            if let Ok(key) = bytes.try_into() {
-                return Ok(ArtifactKey(key));
-            }
-            disk.remove(NAME)?;
-        }
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| std::io::Error::other(error.to_string()))?;
-        if disk.write_first(NAME, &key)? {
-            return Ok(ArtifactKey(key));
-        }
+        Ok((LinkedModule { instance, entry, needs, uses_wasi }, abi))
     }
 }
 
@@ -284,20 +322,6 @@ mod tests {
     fn files(dir: &Path) -> usize {
         let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name != "key").count()
-    }
-
-    #[test]
-    fn processes_that_start_at_once_have_one_key() {
-        let dir = tempfile::tempdir().unwrap();
-        let of = |dir: &Path| key(&Disk::open(dir, u64::MAX).unwrap()).unwrap();
-        let keys = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| of(dir.path()).0)).collect();
-            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
-        });
-        assert!(keys.iter().all(|key| *key == keys[0]));
-        fs::write(dir.path().join("key"), b"cut short").unwrap();
-        assert_ne!(of(dir.path()).0, keys[0], "what is no key is replaced");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

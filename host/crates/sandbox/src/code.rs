@@ -4,16 +4,19 @@
 use std::{
     fs::File,
     io::{self, Read, Seek as _, Write as _},
+    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
 };
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use wasmtime::{Engine, Module};
+use wasmtime::{Engine, Module, Precompiled, component::Component};
 
 /// Size from which code is mapped. Below it, a copy costs less than a mapping, and needs no descriptor for as long as
 /// the module is loaded.
 const MAPPED_BYTES_MIN: u64 = 1 << 20;
 /// Size of the pieces in which code is copied and read.
 const PIECE_BYTES: usize = 256 << 10;
+/// Size of the start of compiled code that tells its kind.
+const HEAD_BYTES: usize = 4 << 10;
 
 /// Compiled code that does not change.
 pub(crate) enum Code {
@@ -86,6 +89,37 @@ impl Code {
                 memory.try_clone().map_err(Into::into).and_then(map).or_else(|_| load(&self.copied()?))
             }
         }
+    }
+
+    /// Loads a component, as [`Code::module`] a module.
+    ///
+    /// # Errors
+    /// Fails if the code is not of a component, or belongs to another engine.
+    #[expect(unsafe_code, reason = "the only place that loads compiled code of components")]
+    pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        // SAFETY: the same as for modules.
+        let load = |bytes: &[u8]| unsafe { Component::deserialize(engine, bytes) };
+        let map = |path: String| unsafe { Component::deserialize_file(engine, path) };
+        match self {
+            Self::Bytes(bytes) => load(bytes),
+            // A jailed process may not open the path of its own descriptor.
+            Self::Sealed(memory, _) => {
+                map(format!("/proc/self/fd/{}", memory.as_raw_fd())).or_else(|_| load(&self.copied()?))
+            }
+        }
+    }
+
+    /// Returns whether it is the code of a component, according to its header.
+    pub(crate) fn is_component(&self) -> bool {
+        let mut head = [0; HEAD_BYTES];
+        let head = match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Sealed(memory, _) => match memory.read_at(&mut head, 0) {
+                Ok(read) => head.get(..read).unwrap_or_default(),
+                Err(_) => return false,
+            },
+        };
+        matches!(Engine::detect_precompiled(head), Some(Precompiled::Component))
     }
 
     fn copied(&self) -> io::Result<Vec<u8>> {

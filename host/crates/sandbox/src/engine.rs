@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use fusebox_core::{
     function::RunLimits,
-    limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, WASM_STACK_BYTES},
+    limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, STACKS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, WASM_STACK_BYTES},
 };
 use wasmtime::{
     Collector, Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Strategy,
@@ -41,7 +41,7 @@ pub(crate) fn pooled(slots: u32, ceiling: &RunLimits) -> Result<Engine, SandboxE
         .total_gc_heaps(slots)
         .total_tables(slots.saturating_mul(TABLES_MAX))
         // Components run on stacks of their own.
-        .total_stacks(slots)
+        .total_stacks(slots.saturating_mul(STACKS_MAX))
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)

@@ -1,4 +1,4 @@
-//! Checks of a module before compilation: that it is core wasm, stays within the limits, is valid, follows an ABI, and
+//! Checks of a module before compilation: that it is wasm, stays within the limits, is valid, follows an ABI, and
 //! imports only functions that are provided. Done in a single pass, in time linear in its size. The limits bound what a
 //! module costs to compile, store and instantiate, after what [`crate::trim`] removes.
 
@@ -7,14 +7,14 @@ use fusebox_core::{
     function::Abi,
     limits::{MODULE_FUNCTIONS_MAX, MODULE_ITEMS_MAX, TABLES_MAX},
 };
-use wasmparser::{Encoding, Error, ExternalKind, Parser, Payload, TypeRef, ValidPayload, Validator};
+use wasmparser::{Error, ExternalKind, Parser, Payload, TypeRef, ValidPayload, Validator};
 
-use crate::{Inspected, ModuleError, ModuleLimits, imports, wasi};
+use crate::{Inspected, ModuleError, ModuleLimits, component, imports, wasi};
 
 mod abi;
-mod body;
-mod constants;
-mod proposals;
+pub(crate) mod body;
+pub(crate) mod constants;
+pub(crate) mod proposals;
 mod shape;
 mod toolchain;
 
@@ -24,6 +24,9 @@ const DOCS: &str = "https://github.com/fusebox/fusebox/blob/main/docs/toolchains
 /// Inspects a module. `memory_bytes_max` is the ceiling of a run's memory.
 pub(crate) fn inspect(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) -> Result<Inspected, ModuleError> {
     shape::check(wasm, limits.bytes)?;
+    if Parser::is_component(wasm) {
+        return component::inspect(wasm, limits, memory_bytes_max);
+    }
     examined(wasm, limits, memory_bytes_max).map_err(|error| toolchain::refusal(wasm).unwrap_or(error))
 }
 
@@ -58,8 +61,13 @@ fn examined(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) -> Result<
     Err(error(ErrorCode::InvalidModule, "the module is cut off before its end"))
 }
 
+/// Returns whether the bytes are those of a component.
+pub(crate) fn is_component(wasm: &[u8]) -> bool {
+    Parser::is_component(wasm)
+}
+
 /// Counts precede the items, so a module with too many is rejected without reading them.
-fn check_counts(payload: &Payload<'_>) -> Result<(), ModuleError> {
+pub(crate) fn check_counts(payload: &Payload<'_>) -> Result<(), ModuleError> {
     let (what, found, most) = match payload {
         Payload::TypeSection(section) => ("types", section.count(), MODULE_ITEMS_MAX),
         Payload::ImportSection(section) => ("imports", section.count(), MODULE_ITEMS_MAX),
@@ -75,7 +83,7 @@ fn check_counts(payload: &Payload<'_>) -> Result<(), ModuleError> {
     if found > most { Err(too_complex(&format!("{found} {what}"), most.into())) } else { Ok(()) }
 }
 
-fn check_code(bytes: u64, most: u64) -> Result<(), ModuleError> {
+pub(crate) fn check_code(bytes: u64, most: u64) -> Result<(), ModuleError> {
     if bytes <= most {
         return Ok(());
     }
@@ -86,15 +94,15 @@ fn check_code(bytes: u64, most: u64) -> Result<(), ModuleError> {
     Err(error(ErrorCode::ModuleTooComplex, message))
 }
 
-fn error(code: ErrorCode, message: impl Into<String>) -> ModuleError {
+pub(crate) fn error(code: ErrorCode, message: impl Into<String>) -> ModuleError {
     ModuleError { code, message: message.into() }
 }
 
-fn too_complex(found: &str, most: u64) -> ModuleError {
+pub(crate) fn too_complex(found: &str, most: u64) -> ModuleError {
     let message = format!("the module has {found}, and the maximum is {most}: split it, or optimise it for size");
     error(ErrorCode::ModuleTooComplex, message)
 }
 
-fn invalid(reason: Error) -> ModuleError {
+pub(crate) fn invalid(reason: Error) -> ModuleError {
     proposals::refusal(&reason)
 }

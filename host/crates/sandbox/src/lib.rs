@@ -7,9 +7,11 @@
 //! | `epoch` | ticker that lets runs notice their deadline and stop flag |
 //! | `inspect` | limits, validity and ABI, checked before compilation |
 //! | `trim`, `segments`, `sections` | what compilation does not need: custom sections, boundaries of data segments |
+//! | `component` | components: checks, imports, runs |
 //! | `compile` | compile child, both sides |
 //! | `prepare` | from a module to its artifact, without revealing that another tenant has it |
-//! | `artifact`, `code`, `disk`, `cache` | compiled modules: authenticated, mapped, on disk within a limit, and in memory |
+//! | `abis` | calling conventions that the operator allows |
+//! | `artifact`, `code`, `key`, `disk`, `cache` | compiled modules: authenticated, mapped, on disk within a limit, and in memory |
 //! | `limiter` | memory and tables of a run |
 //! | `call` | calls of functions, their stop flags, and the resulting runs |
 //! | `host` | data of a run: limits, log, stop flag, deadline |
@@ -77,11 +79,13 @@
 //! }
 //! ```
 
+mod abis;
 mod artifact;
 mod cache;
 mod call;
 mod code;
 mod compile;
+mod component;
 mod cpu;
 mod disk;
 mod ending;
@@ -92,6 +96,7 @@ mod host;
 mod host_calls;
 mod imports;
 mod inspect;
+mod key;
 mod limiter;
 mod log;
 mod metered;
@@ -114,6 +119,7 @@ use fusebox_core::{
 };
 use wasmtime::Engine;
 
+pub use abis::{AbiSet, AbiSetError};
 pub use artifact::ArtifactKey;
 pub use cache::LoadedModule;
 pub use call::{Call, Run, StopFlag};
@@ -151,16 +157,19 @@ pub struct ModuleLimits {
     pub bytes: u64,
     /// Size of its code, which determines the time of its compilation.
     pub code_bytes: u64,
+    /// Calling conventions that are run; a component requires that of its world and [`Abi::Component`].
+    pub abis: AbiSet,
 }
 
 impl ModuleLimits {
     /// Limits of a process that takes no uploads: other processes have accepted its modules, with limits of their own.
-    pub const CEILING: Self = Self { bytes: limits::MODULE_BYTES_CEILING, code_bytes: limits::CODE_BYTES_CEILING };
+    pub const CEILING: Self =
+        Self { bytes: limits::MODULE_BYTES_CEILING, code_bytes: limits::CODE_BYTES_CEILING, abis: AbiSet::ALL };
 }
 
 impl Default for ModuleLimits {
     fn default() -> Self {
-        Self { bytes: limits::MODULE_BYTES_MAX, code_bytes: limits::CODE_BYTES_MAX }
+        Self { bytes: limits::MODULE_BYTES_MAX, code_bytes: limits::CODE_BYTES_MAX, abis: AbiSet::ALL }
     }
 }
 
@@ -299,7 +308,9 @@ impl Sandbox {
     /// Same as [`Sandbox::new`].
     pub fn open(options: Options) -> Result<Unstarted, SandboxError> {
         let engine = engine::pooled(options.slots, &options.ceiling)?;
-        let cache = Arc::new(Cache::open(&options.cache_dir, options.cache_bytes_max, &engine)?);
+        let mut cache = Cache::open(&options.cache_dir, options.cache_bytes_max, &engine)?;
+        cache.abis = options.modules.abis;
+        let cache = Arc::new(cache);
         let compiler = Arc::new(options.compile_command);
         Ok(Unstarted(Self { engine, cache, compiler, ceiling: options.ceiling, modules: options.modules }))
     }
@@ -337,7 +348,10 @@ impl Sandbox {
     /// # Errors
     /// Returns an error if this host cannot run the module.
     pub fn inspect(&self, wasm: &[u8]) -> Result<Inspected, ModuleError> {
-        inspect::inspect(wasm, self.modules, self.ceiling.memory_bytes).map_err(ModuleError::bounded)
+        let inspected = inspect::inspect(wasm, self.modules, self.ceiling.memory_bytes);
+        let inspected = inspected.map_err(ModuleError::bounded)?;
+        self.modules.abis.check(inspected.abi, inspect::is_component(wasm))?;
+        Ok(inspected)
     }
 
     /// Returns the module with this digest from memory or the cache directory; `None` if there is no authentic

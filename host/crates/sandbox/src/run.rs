@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
+    capability::Capability,
     function::RunLimits,
     outcome::{Outcome, Receipt, StopReason},
 };
@@ -19,8 +20,8 @@ use wasmtime::{
 
 use crate::{
     Call, LoadedModule, Run,
-    cache::Entry,
-    cpu,
+    cache::{Entry, LinkedModule, Program},
+    component, cpu,
     ending::{Ending, classify},
     files::tree::Tree,
     host::Host,
@@ -32,7 +33,11 @@ use crate::{
 
 /// Runs one call on the current thread.
 pub(crate) fn run(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, call: Call, ceiling: &RunLimits) -> Run {
-    let guarded = catch_unwind(AssertUnwindSafe(|| run_unguarded(engine, module, tree, call, ceiling)));
+    let guarded = catch_unwind(AssertUnwindSafe(|| match &module.0.program {
+        Program::Module(module) => run_unguarded(engine, module, tree, call, ceiling),
+        Program::Component(program) => component::run(engine, program, call, ceiling),
+        Program::Refused(reason) => refused(reason),
+    }));
     guarded.unwrap_or_else(|_| {
         tracing::error!("a run caused a panic in the host; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
@@ -40,7 +45,13 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, call:
     })
 }
 
-fn run_unguarded(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, mut call: Call, ceiling: &RunLimits) -> Run {
+/// Returns the run of a module that was not loaded.
+fn refused(reason: &str) -> Run {
+    let outcome = Outcome::BadModule { reason: reason.to_owned() };
+    Run { outcome, receipt: Receipt::default(), log: Bytes::new() }
+}
+
+fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
     cpu::start();
     let limits = call.invocation.limits.capped(ceiling);
@@ -48,7 +59,7 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, mut ca
     let log = Log::new(limits.log_bytes);
     let limiter = Limiter::new(limits.memory_bytes);
     call.invocation.limits = limits;
-    let wasi = module.0.uses_wasi.then(|| wasi_state(module, &mut call, &input, tree, &log, &limiter));
+    let wasi = module.uses_wasi.then(|| wasi_state(module, &mut call, &input, tree, &log, &limiter));
     let host = Host {
         limits,
         limiter,
@@ -60,10 +71,10 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, mut ca
     };
     let mut store = Store::new(engine, host);
     let (mut instantiated, mut is_made) = (Duration::ZERO, false);
-    let ended = arm(&mut store).and_then(|()| granted(module, store.data())).and_then(|()| {
-        let instance = module.0.instance.instantiate(&mut store);
+    let ended = arm(&mut store).and_then(|()| granted(&module.needs, store.data())).and_then(|()| {
+        let instance = module.instance.instantiate(&mut store);
         (instantiated, is_made) = (started.elapsed(), instance.is_ok());
-        enter(&mut store, &instance?, &module.0.entry, &input)
+        enter(&mut store, &instance?, &module.entry, &input)
     });
     let stdout = store.data_mut().wasi.as_mut().map(Wasi::take_output).unwrap_or_default();
     let (outcome, fuel_is_known) = match ended {
@@ -89,14 +100,14 @@ fn run_unguarded(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, mut ca
 /// Returns the WASI state of a run. The input is stdin of a command, whose stdout is its output; of any other module stdout
 /// is part of the log.
 fn wasi_state(
-    module: &LoadedModule,
+    module: &LinkedModule,
     call: &mut Call,
     input: &Bytes,
     tree: Arc<Tree>,
     log: &Log,
     limiter: &Limiter,
 ) -> Wasi {
-    let is_command = matches!(module.0.entry, Entry::Command { .. });
+    let is_command = matches!(module.entry, Entry::Command { .. });
     let invocation = &mut call.invocation;
     let mut args = vec![invocation.function.to_string()];
     args.append(&mut invocation.args);
@@ -113,8 +124,8 @@ fn wasi_state(
 
 /// Refuses a module that imports functions without the required grants. Registration has already refused it, so this
 /// applies to calls from peers that claim otherwise.
-fn granted(module: &LoadedModule, host: &Host) -> Result<()> {
-    match host.call.invocation.grants.missing(&module.0.needs).first() {
+pub(crate) fn granted(needs: &[Capability], host: &Host) -> Result<()> {
+    match host.call.invocation.grants.missing(needs).first() {
         Some(missing) => {
             Err(wasmtime::Error::msg(format!("the module imports a function that requires the grant {missing}")))
         }
@@ -186,6 +197,6 @@ fn answer(store: &mut Store<Host>, memory: Memory, record: u32) -> Result<Outcom
     }
 }
 
-fn micros(time: Duration) -> u64 {
+pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

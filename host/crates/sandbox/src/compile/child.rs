@@ -11,7 +11,7 @@ use fusebox_jail::{Inmate, Plan, Setting, User};
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use wasmparser::Parser;
 
-use crate::{SandboxError, engine, trim::trimmed};
+use crate::{SandboxError, component, engine, trim::trimmed};
 
 /// Lower priority than running functions, so that compilation uses only idle processor time.
 const NICENESS: i32 = 10;
@@ -52,7 +52,7 @@ fn compiled(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let engine = engine::compiling().map_err(|error| wasmtime::Error::msg(error.0))?;
     let trimmed = trimmed(wasm);
     match Parser::is_component(wasm) {
-        true => engine.precompile_component(&trimmed),
+        true => engine.precompile_component(&component::with_final_names(&trimmed)),
         false => engine.precompile_module(&trimmed),
     }
 }

@@ -20,9 +20,6 @@ impl Surface {
     /// Records imports and exports; rejects an import that is not provided.
     pub(super) fn note(&mut self, payload: &Payload<'_>) -> Result<(), ModuleError> {
         match payload {
-            Payload::Version { encoding: Encoding::Component, .. } => {
-                Err(error(ErrorCode::UnsupportedModule, "components are not supported yet: build a core module"))
-            }
             Payload::ImportSection(section) => {
                 for import in section.clone().into_imports() {
                     let import = import.map_err(invalid)?;

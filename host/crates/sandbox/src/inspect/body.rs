@@ -12,11 +12,11 @@ use crate::ModuleError;
 
 /// Cost of all functions of a module beyond their size: for each, the square of its branches.
 #[derive(Default)]
-pub(super) struct Cost(u64);
+pub(crate) struct Cost(u64);
 
 impl Cost {
     /// Adds a function; refuses it if it, or the module so far, costs too much.
-    pub(super) fn add(&mut self, body: &FunctionBody<'_>) -> Result<(), ModuleError> {
+    pub(crate) fn add(&mut self, body: &FunctionBody<'_>) -> Result<(), ModuleError> {
         let at = body.range().start;
         let bytes = (body.range().end - at) as u64;
         if bytes > FUNCTION_BODY_BYTES_MAX {

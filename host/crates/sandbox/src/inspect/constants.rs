@@ -18,7 +18,7 @@ const PAGE_BYTES: u64 = 64 << 10;
 
 /// Totals over all sections.
 #[derive(Default)]
-pub(super) struct Constants {
+pub(crate) struct Constants {
     operators: u64,
     elements: u64,
     type_values: u64,
@@ -26,7 +26,7 @@ pub(super) struct Constants {
 
 impl Constants {
     /// Counts one section; rejects the module if a total is too large.
-    pub(super) fn count(&mut self, payload: &Payload<'_>, memory_bytes_max: u64) -> Result<(), ModuleError> {
+    pub(crate) fn count(&mut self, payload: &Payload<'_>, memory_bytes_max: u64) -> Result<(), ModuleError> {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section.clone() {

@@ -9,7 +9,7 @@ use fusebox_core::error::ErrorCode;
 
 /// Features that a module may use. The engine is configured for more, which the modules of a component need among
 /// themselves.
-pub(super) const ON: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+pub(crate) const ON: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::MULTI_VALUE)

@@ -1,9 +1,9 @@
-//! Detects the format of an upload by its first bytes, and suggests a remedy for anything but core wasm.
+//! Detects the format of an upload by its first bytes, and suggests a remedy for anything but wasm.
 
 use super::*;
 use wasmtime::Engine;
 
-/// Rejects everything but a core module of acceptable size.
+/// Rejects everything but a core module or a component of acceptable size.
 pub(super) fn check(wasm: &[u8], bytes_max: u64) -> Result<(), ModuleError> {
     if wasm.len() as u64 > bytes_max {
         return Err(error(
@@ -18,13 +18,8 @@ pub(super) fn check(wasm: &[u8], bytes_max: u64) -> Result<(), ModuleError> {
         let message = "the module is precompiled native code, which is never accepted: send the .wasm file";
         return Err(error(ErrorCode::UnsupportedModule, message));
     }
-    if Parser::is_core_wasm(wasm) {
+    if Parser::is_core_wasm(wasm) || Parser::is_component(wasm) {
         return Ok(());
-    }
-    if Parser::is_component(wasm) {
-        let message = "the module is a component, and components are not supported yet: build a core module, for \
-                       example for wasm32-unknown-unknown or wasm32-wasip1";
-        return Err(error(ErrorCode::UnsupportedModule, message));
     }
     Err(not_wasm(wasm))
 }

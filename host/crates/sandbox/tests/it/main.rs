@@ -6,6 +6,7 @@
 //! | `limits` | limits: fuel, wall time, memory, table, output, log, stack |
 //! | `refusals` | rejected modules, and structural limits |
 //! | `compile` | compile child and artifact cache |
+//! | `components` | components: worlds, limits, refusals, interfaces |
 //! | `wasi` | WASI preview 1 for commands |
 //! | `imports` | imports of core functions, and pointers outside their memory |
 //! | `capabilities` | imports that require a grant |
@@ -18,6 +19,7 @@
 mod capabilities;
 mod charges;
 mod compile;
+mod components;
 mod files;
 mod imports;
 mod isolation;

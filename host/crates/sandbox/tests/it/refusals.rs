@@ -20,7 +20,7 @@ fn what_is_not_wasm_is_told_what_it_is() {
         (b"PK\x03\x04", ErrorCode::UnsupportedModule, "archive"),
         (b"\0as", ErrorCode::InvalidModule, "cut off"),
         (b"\0asm\x02\0\0\0", ErrorCode::InvalidModule, "unknown version"),
-        (b"\0asm\x0d\0\x01\0", ErrorCode::UnsupportedModule, "component"),
+        (b"\0asm\x0d\0\x01\0", ErrorCode::InvalidModule, "the component exports nothing"),
         (b"nonsense", ErrorCode::InvalidModule, "00 61 73 6d"),
     ] {
         let error = refused(bytes);

@@ -1,0 +1,169 @@
+//! Interfaces of Spin's SDKs, which they use instead of those of WASI: the key-value store and variables, of version 2
+//! and, asynchronous, of version 3. A variable is a configuration value, or a secret where there is none.
+
+use std::pin::Pin;
+
+use fusebox_core::capability::{Capability, Expects, HostCall, Refusal};
+use wasmtime::{
+    AsContextMut as _, Result, StoreContextMut,
+    component::{
+        Accessor, ComponentNamedList, ComponentType, FutureReader, Lift, Linker, Lower, Resource, StreamReader,
+    },
+};
+
+use super::{Interface, charge, outside};
+use crate::component::State;
+
+/// A store that the guest opened.
+struct Store;
+
+/// Failure of an operation, as variant `key-value.error`.
+#[derive(ComponentType, Lower, Lift)]
+#[component(variant)]
+enum Failure {
+    #[component(name = "store-table-full")]
+    StoreTableFull,
+    #[component(name = "no-such-store")]
+    NoSuchStore,
+    #[component(name = "access-denied")]
+    AccessDenied,
+    #[component(name = "other")]
+    Other(String),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Refused => Self::AccessDenied,
+            refusal => Self::Other(refusal.to_string()),
+        }
+    }
+}
+
+/// Failure of a variable, as variant `variables.error`.
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+enum VariableFailure {
+    #[component(name = "invalid-name")]
+    InvalidName(String),
+    #[component(name = "undefined")]
+    Undefined(String),
+    #[component(name = "provider")]
+    Provider(String),
+    #[component(name = "other")]
+    #[expect(dead_code, reason = "part of the interface")]
+    Other(String),
+}
+
+type Key = (Resource<Store>, String);
+type Pair = (Resource<Store>, String, Vec<u8>);
+
+pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
+    let mut variables = Interface(linker.instance("fermyon:spin/variables@2.0.0")?);
+    variables.function("get", |(name,): &(String,)| 2 * outside(name.len()), variable)?;
+    let mut variables = Interface(linker.instance("spin:variables/variables@3.0.0")?);
+    variables.concurrent("get", |(name,): &(String,)| 2 * outside(name.len()), variable)?;
+
+    let mut stores = Interface(linker.instance("fermyon:spin/key-value@2.0.0")?);
+    stores.resource::<Store>("store")?;
+    stores.function("[static]store.open", |(name,): &(String,)| outside(name.len()), open)?;
+    stores.function("[method]store.get", |(_, key): &Key| outside(key.len()), get)?;
+    stores.function("[method]store.set", |(_, key, value): &Pair| outside(key.len() + value.len()), set)?;
+    stores.function("[method]store.delete", |(_, key): &Key| outside(key.len()), delete)?;
+    stores.function("[method]store.exists", |(_, key): &Key| outside(key.len()), exists)?;
+    stores.function(
+        "[method]store.get-keys",
+        |_: &(Resource<Store>,)| outside(0),
+        |_, _| Ok((Err::<Vec<String>, _>(no_lists()),)),
+    )?;
+
+    let mut stores = Interface(linker.instance("spin:key-value/key-value@3.0.0")?);
+    stores.resource::<Store>("store")?;
+    stores.concurrent("[static]store.open", |(name,): &(String,)| outside(name.len()), open)?;
+    stores.concurrent("[method]store.get", |(_, key): &Key| outside(key.len()), get)?;
+    stores.concurrent("[method]store.set", |(_, key, value): &Pair| outside(key.len() + value.len()), set)?;
+    stores.concurrent("[method]store.delete", |(_, key): &Key| outside(key.len()), delete)?;
+    stores.concurrent("[method]store.exists", |(_, key): &Key| outside(key.len()), exists)?;
+    stores.0.func_wrap_concurrent("[method]store.get-keys", |accessor: &Accessor<State>, _: (Resource<Store>,)| {
+        Box::pin(async move {
+            accessor.with(|mut access| {
+                let mut store = access.as_context_mut();
+                charge(&mut store, outside(0))?;
+                let keys = StreamReader::new(&mut store, Vec::<String>::new())?;
+                let ended = FutureReader::new(&mut store, async { wasmtime::error::Ok(Err::<(), _>(no_lists())) })?;
+                Ok(((keys, ended),))
+            })
+        })
+    })
+}
+
+fn variable(state: &mut State, (name,): (String,)) -> Result<(Result<String, VariableFailure>,)> {
+    let found = match state.setting(&name, HostCall::Config)? {
+        Ok(None) if state.run.call.invocation.grants.has(Capability::Secrets) => {
+            state.setting(&name, HostCall::Secret)?
+        }
+        found => found,
+    };
+    Ok((match found {
+        Ok(Some(value)) => {
+            String::from_utf8(value).map_err(|_| VariableFailure::Provider(format!("the value of {name} is not UTF-8")))
+        }
+        Ok(None) => Err(VariableFailure::Undefined(name)),
+        Err(Refusal::Invalid) => Err(VariableFailure::InvalidName(name)),
+        Err(refusal) => Err(VariableFailure::Provider(refusal.to_string())),
+    },))
+}
+
+fn open(state: &mut State, (name,): (String,)) -> Result<(Result<Resource<Store>, Failure>,)> {
+    Ok((match name.as_str() {
+        "default" => Ok(state.table.push(Store)?),
+        _ => Err(Failure::NoSuchStore),
+    },))
+}
+
+fn get(state: &mut State, (_, key): Key) -> Result<(Result<Option<Vec<u8>>, Failure>,)> {
+    Ok((state.kv_get(key.into())?.map(|found| found.map(|(_, value)| value)).map_err(Failure::from),))
+}
+
+fn set(state: &mut State, (_, key, value): Pair) -> Result<(Result<(), Failure>,)> {
+    let set = state.kv_set(key.into(), value, None, Expects::Anything)?;
+    Ok((set.map(drop).map_err(Failure::from),))
+}
+
+fn delete(state: &mut State, (_, key): Key) -> Result<(Result<(), Failure>,)> {
+    let deleted = state.kv_delete(key.into(), Expects::Anything)?;
+    Ok((deleted.map(drop).map_err(Failure::from),))
+}
+
+fn exists(state: &mut State, (_, key): Key) -> Result<(Result<bool, Failure>,)> {
+    Ok((state.kv_get(key.into())?.map(|found| found.is_some()).map_err(Failure::from),))
+}
+
+fn no_lists() -> Failure {
+    Failure::Other(super::NO_LISTS.to_owned())
+}
+
+impl Interface<'_> {
+    /// Same as [`Interface::function`], for a function that is asynchronous by its type.
+    fn concurrent<P, R>(
+        &mut self,
+        name: &str,
+        cost: impl Fn(&P) -> u64 + Send + Sync + 'static,
+        call: impl Fn(&mut State, P) -> Result<R> + Copy + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + Send + Sync + 'static,
+        R: ComponentNamedList + Lower + Send + Sync + 'static,
+    {
+        self.0.func_wrap_concurrent(name, move |accessor: &Accessor<State>, params: P| {
+            let fuel = cost(&params);
+            let work = async move {
+                accessor.with(|mut access| {
+                    let mut store: StoreContextMut<'_, State> = access.as_context_mut();
+                    super::metered(&mut store, fuel, |state| call(state, params))
+                })
+            };
+            Box::pin(work) as Pin<Box<dyn Future<Output = Result<R>> + Send + '_>>
+        })
+    }
+}

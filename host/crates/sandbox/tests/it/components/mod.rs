@@ -1,0 +1,8 @@
+//! Components: worlds, limits, refusals, and the interfaces that the host offers.
+
+mod commands;
+mod hostile;
+mod http;
+mod interfaces;
+mod refusals;
+mod runs;
