@@ -15,6 +15,11 @@ pub(crate) fn modules() -> Vec<Hostile> {
     [objects(), ends(), searches(), tail_calls()].concat()
 }
 
+/// Sets little memory, which exceptions fill soon.
+fn in_little(hostile: Hostile) -> Hostile {
+    Hostile { limits: "&memory_bytes=4194304", ..hostile }
+}
+
 /// Returns code that throws without end, and catches what it threw.
 fn caught(tag: &str, thrown: &str, more: &str) -> String {
     format!("(loop $again (block $b (try_table ({tag} $b) {thrown})) {more} (br $again))")
@@ -31,24 +36,24 @@ fn objects() -> Vec<Hostile> {
         (drop (table.grow $kept (block $b (result exnref) (try_table (catch_all_ref $b) (throw $t)) (unreachable)) (i32.const 1)))
         (br $again))";
     vec![
-        Hostile::new(
+        in_little(Hostile::new(
             "throw-flood",
             "throws and catches without end",
             core(TAG, &caught("catch $t", "(throw $t)", "")),
             FULL,
-        ),
-        Hostile::new(
+        )),
+        in_little(Hostile::new(
             "throw-large",
             "exceptions of 8 KB without end",
             core(&format!("(tag $l (param {params}))"), &large),
             FULL,
-        ),
-        Hostile::new(
+        )),
+        in_little(Hostile::new(
             "throw-kept",
             "keeps each exception in a table",
             core(&format!("{TAG} (table $kept 0 exnref)"), kept),
             FULL,
-        ),
+        )),
         Hostile::new(
             "throw-full-memory",
             "throws when its memory is already as large as it may be",
@@ -67,7 +72,7 @@ fn ends() -> Vec<Hostile> {
             "throw-in-start",
             "throws before any call",
             core(&format!("{TAG} (func $s (throw $t)) (start $s)"), ""),
-            TRAP,
+            Must::Fail("bad-module"),
         ),
         Hostile::new(
             "throw-null",
@@ -130,7 +135,7 @@ fn searches() -> Vec<Hostile> {
     vec![
         Hostile::new("throw-deep", "throws past 1,500 frames with 8 handlers each", core(&deep, &again(1_500)), SPENT)
             .by_fuel(),
-        Hostile::new("throw-far", "throws past 5,000 frames without handlers", core(&bare, &again(5_000)), SPENT)
+        Hostile::new("throw-far", "throws past 3,000 frames without handlers", core(&bare, &again(3_000)), SPENT)
             .by_fuel(),
         Hostile::new("throw-nested", "throws past 500 handlers of one function", nested(500), SPENT).by_fuel(),
         Hostile::new(
@@ -158,7 +163,7 @@ fn tail_calls() -> Vec<Hostile> {
             "recursion that needs no stack",
             core("(func $f (return_call $f))", "(call $f)"),
             SPENT,
-        ),
+        ).by_fuel(),
         Hostile::new(
             "tail-call-late",
             "the same with much fuel",
@@ -174,7 +179,7 @@ fn tail_calls() -> Vec<Hostile> {
                 "(call $g)",
             ),
             SPENT,
-        ),
+        ).by_fuel(),
         Hostile::new(
             "tail-call-indirect",
             "through a table",
@@ -183,7 +188,7 @@ fn tail_calls() -> Vec<Hostile> {
                 "(call $f)",
             ),
             SPENT,
-        ),
+        ).by_fuel(),
         Hostile::new(
             "tail-call-host",
             "the host's function in place of the guest's frame",
