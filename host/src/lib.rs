@@ -14,6 +14,7 @@
 //! | [`secrets`] | encryption of secrets at rest |
 //! | [`telemetry`] | logs, metrics, readiness |
 //! | [`frames`] | framing between this program's own processes |
+//! | `mapped` | files mapped into memory |
 //! | [`text`] | decoding of text from other systems |
 //! | [`skew`], [`loss`] | offset between the store's clock and this machine's; detection of a store that lost its data |
 //! | [`store_room`] | what happens while the store is nearly full |
@@ -29,6 +30,7 @@ pub mod helper;
 pub mod host_calls;
 pub mod invoke;
 pub mod loss;
+mod mapped;
 pub mod modules;
 pub mod node;
 pub mod rest;

@@ -1,37 +1,44 @@
 //! Checks and compiles modules, and exports and imports artifacts, off the async threads. Each compilation is a child
-//! process. Two run at a time, one per tenant, and a short queue in which tenants take turns keeps each response within
-//! the wall limit of a compilation.
+//! process. Two run at a time, one per tenant, and a short queue in which tenants take turns bounds the wait of each.
+//! Checks have a queue of their own, since they take milliseconds and decide whether a request waits for the compilation
+//! at all.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     id::{FilesDigest, ModuleDigest},
-    limits::{COMPILE_WAITERS_MAX, COMPILE_WAITERS_PER_TENANT_MAX, COMPILES_MAX},
+    limits::{COMPILE_WAITERS_MAX, COMPILE_WAITERS_PER_TENANT_MAX, COMPILES_MAX, INSPECT_WAITERS_MAX},
     name::TenantId,
 };
-use fusebox_sandbox::{ArtifactKey, FilesArchive, ModuleError, Prepared, Sandbox};
+use fusebox_sandbox::{ArtifactKey, FilesArchive, Inspected, ModuleError, Prepared, Sandbox};
 use quick_cache::sync::Cache;
-use tokio::sync::oneshot;
 
 use crate::telemetry::metrics::Metrics;
 
+pub mod compilations;
+mod place;
 mod turns;
 
-use turns::{Bounds, Ticket, Turns};
+pub use place::Place;
+use place::{Queue, Turn};
+use turns::Bounds;
 
 const ROOM: Bounds = Bounds { at_once: COMPILES_MAX, all: COMPILE_WAITERS_MAX, of_one: COMPILE_WAITERS_PER_TENANT_MAX };
+const INSPECT_ROOM: Bounds =
+    Bounds { at_once: COMPILES_MAX, all: INSPECT_WAITERS_MAX, of_one: INSPECT_WAITERS_MAX / 4 };
 
 /// Compiler of modules. Cheap to clone.
 #[derive(Clone)]
 pub struct Modules {
     sandbox: Sandbox,
     metrics: Arc<Metrics>,
-    queue: Arc<Mutex<Queue>>,
+    compiles: Queue,
+    inspections: Queue,
     /// Uploads of the latest [`UPLOADED_MAX`] pairs of tenant and module. A forgotten pair waits once more.
     uploaded: Arc<Cache<(TenantId, ModuleDigest), ()>>,
 }
@@ -39,13 +46,20 @@ pub struct Modules {
 /// Number of remembered uploads, of about 100 bytes each.
 const UPLOADED_MAX: usize = 16_384;
 
+/// Outcome of a compilation, and the time that it took, also if it failed.
+struct Compiled {
+    /// The outcome.
+    result: Result<Prepared, ModuleError>,
+    /// Time of the compilation, or of the wait in its place.
+    time: Duration,
+}
+
 impl Modules {
     /// Compiles modules for `sandbox`.
     #[must_use]
     pub fn new(sandbox: Sandbox, metrics: Arc<Metrics>) -> Self {
-        let queue = Queue { turns: Turns::new(ROOM), waiting: HashMap::new() };
         let uploaded = Arc::new(Cache::new(UPLOADED_MAX));
-        Self { sandbox, metrics, queue: Arc::new(Mutex::new(queue)), uploaded }
+        Self { sandbox, metrics, compiles: Queue::new(ROOM), inspections: Queue::new(INSPECT_ROOM), uploaded }
     }
 
     /// Ensures that a module's compiled artifact is in the cache. `tenant` is the one that waits for it; `None` for
@@ -54,7 +68,7 @@ impl Modules {
     /// # Errors
     /// Fails if the module is not a valid function of this host, or with [`ErrorCode::Overloaded`] if too many wait.
     pub async fn prepare(&self, tenant: Option<TenantId>, wasm: Bytes) -> Result<Prepared, ModuleError> {
-        let turn = Turn::wait(&self.queue, tenant).await?;
+        let turn = self.compiles.enter(tenant)?.turn().await?;
         let prepared = self.aside(move |sandbox| {
             // Held by the compilation itself, since the caller may go away before it ends.
             let _turn = turn;
@@ -65,36 +79,74 @@ impl Modules {
         Ok(prepared)
     }
 
-    /// Like [`Modules::prepare`], for a tenant's upload. Neither the result nor its timing reveals whether another
-    /// tenant has uploaded the module before: on a tenant's first upload it waits in its turn for as long as the
-    /// compilation took. `newest` is the module of the function's newest version.
+    /// Checks a tenant's module without compiling it.
     ///
     /// # Errors
-    /// As [`Modules::prepare`].
-    pub async fn upload(
+    /// Fails if the module is not a valid function of this host, or with [`ErrorCode::Overloaded`] if too many wait.
+    pub async fn inspect(&self, tenant: TenantId, wasm: Bytes) -> Result<Inspected, ModuleError> {
+        let turn = self.inspections.enter(Some(tenant))?.turn().await?;
+        self.aside(move |sandbox| {
+            let _turn = turn;
+            sandbox.inspect(&wasm)
+        })
+        .await
+    }
+
+    /// Takes a place in the queue of compilations.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`] if too many wait.
+    pub fn enter(&self, tenant: TenantId) -> Result<Place, ModuleError> {
+        self.compiles.enter(Some(tenant))
+    }
+
+    /// Takes a place for a version that was registered before, however many wait.
+    fn enter_accepted(&self, tenant: TenantId) -> Option<Place> {
+        self.compiles.enter_accepted(tenant)
+    }
+
+    /// Returns true if the artifact of a module is there, and the tenant may know it: it has uploaded the module before,
+    /// or `newest`, the module of the function's newest version, is the same.
+    ///
+    /// # Errors
+    /// Fails if the cache cannot be read.
+    pub async fn is_there(
         &self,
-        tenant: TenantId,
+        tenant: &TenantId,
         newest: Option<ModuleDigest>,
-        wasm: Bytes,
-    ) -> Result<Prepared, ModuleError> {
-        let turn = Turn::wait(&self.queue, Some(tenant.clone())).await?;
+        module: ModuleDigest,
+    ) -> Result<bool, ModuleError> {
+        if newest != Some(module) && self.uploaded.get(&(tenant.clone(), module)).is_none() {
+            return Ok(false);
+        }
+        self.aside(move |sandbox| Ok(sandbox.load(&module)?.is_some())).await
+    }
+
+    /// Like [`Modules::prepare`], in its turn, for a tenant's upload. Neither the result nor its timing reveals whether
+    /// another tenant has uploaded the module before: on a tenant's first upload it waits for as long as the compilation
+    /// took. `is_there` is the answer of [`Modules::is_there`].
+    async fn upload(&self, turn: Turn, tenant: TenantId, is_there: bool, wasm: Bytes) -> Compiled {
         let uploaded = self.uploaded.clone();
-        let prepared = self.aside(move |sandbox| {
+        let compiled = self.aside(move |sandbox| {
             // Held during the wait as during a compilation, since other requests would otherwise reveal the difference.
             let _turn = turn;
-            let key = (tenant, fusebox_sandbox::digest(&wasm));
-            if newest == Some(key.1) || uploaded.get(&key).is_some() {
-                return sandbox.prepare(&wasm);
+            let started = Instant::now();
+            let (result, time) = match is_there {
+                true => (sandbox.prepare(&wasm), Duration::ZERO),
+                false => (sandbox.prepare_as_new(&wasm), started.elapsed()),
+            };
+            if result.is_ok() {
+                uploaded.insert((tenant, fusebox_sandbox::digest(&wasm)), ());
             }
-            let prepared = sandbox.prepare_as_new(&wasm)?;
-            uploaded.insert(key, ());
-            Ok(prepared)
+            Ok(Compiled { result, time })
         });
-        let prepared = prepared.await?;
-        if prepared.is_compiled {
+        let compiled = compiled.await.unwrap_or_else(|error| Compiled { result: Err(error), time: Duration::ZERO });
+        if let Ok(prepared) = &compiled.result
+            && prepared.is_compiled
+        {
             self.metrics.compiled(prepared.compile);
         }
-        Ok(prepared)
+        compiled
     }
 
     /// Returns the hash of the engine's version and settings, which an artifact must match.
@@ -175,119 +227,5 @@ impl Modules {
             tracing::error!(%error, "preparing a module panicked");
             ModuleError { code: ErrorCode::Internal, message: "the host failed to check the module".to_owned() }
         })?
-    }
-}
-
-/// Queue of waiting callers, with the channels that notify them of their turn.
-struct Queue {
-    turns: Turns,
-    waiting: HashMap<Ticket, oneshot::Sender<()>>,
-}
-
-impl Queue {
-    /// Notifies all callers whose turn has come.
-    fn advance(&mut self) {
-        while let Some(ticket) = self.turns.start() {
-            // A caller that is gone drops its ticket, which notifies the next one.
-            if let Some(tell) = self.waiting.remove(&ticket) {
-                let _ = tell.send(());
-            }
-        }
-    }
-}
-
-/// Place in the queue, then a turn; given up when dropped, also when its client goes away.
-struct Turn {
-    queue: Arc<Mutex<Queue>>,
-    ticket: Ticket,
-}
-
-impl Turn {
-    async fn wait(queue: &Arc<Mutex<Queue>>, tenant: Option<TenantId>) -> Result<Self, ModuleError> {
-        let busy = |message: &str| ModuleError { code: ErrorCode::Overloaded, message: message.to_owned() };
-        let (tell, told) = oneshot::channel();
-        let turn = {
-            let mut locked = lock(queue);
-            let ticket = locked.turns.enter(tenant);
-            let ticket = ticket.ok_or_else(|| busy("too many modules wait to be compiled: try again in a moment"))?;
-            locked.waiting.insert(ticket, tell);
-            locked.advance();
-            Self { queue: queue.clone(), ticket }
-        };
-        told.await.map_err(|_| busy("the host is shutting down"))?;
-        Ok(turn)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut queue = lock(&self.queue);
-        queue.waiting.remove(&self.ticket);
-        queue.turns.leave(self.ticket);
-        queue.advance();
-    }
-}
-
-fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
-    // The queue is consistent wherever a holder could panic, so poisoning can be ignored.
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{future::Future, pin::pin, task::Poll};
-
-    use super::*;
-
-    fn queue() -> Arc<Mutex<Queue>> {
-        Arc::new(Mutex::new(Queue { turns: Turns::new(ROOM), waiting: HashMap::new() }))
-    }
-
-    fn tenant(name: &str) -> Option<TenantId> {
-        Some(name.parse().unwrap())
-    }
-
-    async fn is_ready<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-        let mut future = Some(future);
-        std::future::poll_fn(|context| match future.take().map(|future| future.poll(context)) {
-            Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
-            _ => Poll::Ready(None),
-        })
-        .await
-    }
-
-    #[tokio::test]
-    async fn who_waits_is_told_when_it_is_its_turn() {
-        let queue = queue();
-        let first = Turn::wait(&queue, tenant("a")).await.unwrap();
-        let mut second = pin!(Turn::wait(&queue, tenant("a")));
-        assert!(is_ready(second.as_mut()).await.is_none());
-        let other = Turn::wait(&queue, tenant("b")).await.unwrap();
-        drop(first);
-        let second = is_ready(second.as_mut()).await.unwrap().unwrap();
-        drop((second, other));
-        assert!(lock(&queue).waiting.is_empty());
-    }
-
-    #[tokio::test]
-    async fn who_goes_away_holds_nobody_up() {
-        let queue = queue();
-        let running = [Turn::wait(&queue, tenant("a")).await.unwrap(), Turn::wait(&queue, tenant("b")).await.unwrap()];
-        let mut last = pin!(Turn::wait(&queue, tenant("d")));
-        {
-            let mut gone = pin!(Turn::wait(&queue, tenant("c")));
-            assert!(is_ready(gone.as_mut()).await.is_none());
-            assert!(is_ready(last.as_mut()).await.is_none());
-        }
-        drop(running);
-        assert!(is_ready(last.as_mut()).await.unwrap().is_ok());
-        let _running = Turn::wait(&queue, tenant("e")).await.unwrap();
-        let mut full: Vec<_> =
-            (0..COMPILE_WAITERS_PER_TENANT_MAX).map(|_| Box::pin(Turn::wait(&queue, tenant("e")))).collect();
-        for waiting in &mut full {
-            is_ready(waiting.as_mut()).await;
-        }
-        let refused = Turn::wait(&queue, tenant("e")).await.err().unwrap();
-        assert_eq!(refused.code, ErrorCode::Overloaded);
     }
 }

@@ -145,6 +145,22 @@ async fn a_pull_dispatchers_end_costs_no_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_node_compiles_what_a_killed_one_has_begun() {
+    let mut cluster = Cluster::new();
+    let (one, other) = (cluster.rest(), cluster.rest());
+    let made = one.post("/v1/functions?name=slow", guests::slow_code(3_300_000)).await.unwrap();
+    assert_eq!(made.status, StatusCode::ACCEPTED, "{made}");
+    let id = made.json().unwrap()["id"].as_str().unwrap().to_owned();
+    let early = other.post("/v1/functions/slow/invoke", "x").await.unwrap();
+    assert_eq!((early.status, early.code()), (StatusCode::CONFLICT, "function-compiling".to_owned()));
+    cluster.parts.remove(0).kill().unwrap();
+    assert_eq!(other.compiled(&id).await.unwrap(), "ready");
+    let (_dispatcher, _) = cluster.dispatcher("local", "0");
+    let task = other.submit("slow", b"x").await.unwrap();
+    assert_eq!(other.ended(&task).await.unwrap()["status"], "COMPLETED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_finds_the_dispatcher_that_holds_the_lease() {
     let mut cluster = Cluster::new();
     let (one, other) = (cluster.rest(), cluster.rest());

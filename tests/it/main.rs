@@ -26,6 +26,7 @@
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a custom certificate that is renewed at run time |
 //! | `upgrade` | mixed releases, changing tokens, the first key, goodbyes |
+//! | `compiling` | a host that is killed while it compiles a version |
 //! | `cluster` | REST nodes, dispatchers and workers around a real Redis |
 //! | `shards` | the same around three Redis servers without a Cluster |
 //! | `keys` | API keys and tenants: the first key, revoked keys, no secret in a log |
@@ -45,6 +46,7 @@ mod cli;
 mod cli_around;
 mod cli_tasks;
 mod cluster;
+mod compiling;
 mod egress;
 mod examples;
 mod faults;

@@ -25,7 +25,8 @@
 //! | `settings` | grants, configuration and secrets |
 //! | `files` | files of versions, in forms |
 //! | `setup` | arguments, environment and export of versions and runs |
-//! | `uploads` | an upload does not reveal that another tenant has the same module |
+//! | `uploads` | large modules arrive through files; an upload does not reveal that another tenant has the same module |
+//! | `compiling` | modules with much code are compiled after their registration, within the tenant's compile time |
 //! | `surfaces` | isolation of tenants' tasks; the Python platform's routes; the list of workers |
 //! | `keys` | lifecycle of keys |
 //! | `tenants` | deletion of tenants |
@@ -41,6 +42,7 @@ mod batch;
 mod bounds;
 mod browsers;
 mod clocks;
+mod compiling;
 mod connections;
 mod crowd;
 mod document;

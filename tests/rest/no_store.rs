@@ -5,8 +5,9 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{self, KvKey, Revision, SettingName},
     function::FunctionVersion,
-    id::{DispatcherId, ModuleDigest, TaskId},
+    id::{DispatcherId, FunctionId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
+    outcome::Failure,
     quota::QuotaSettings,
     task::Task,
     time::Millis,
@@ -88,6 +89,9 @@ impl Functions for NoStore {
     async fn register(&self, _: NewFunction, _: Bytes) -> Result<Registered> {
         no()
     }
+    async fn register_compiling(&self, _: NewFunction, _: Bytes, _: u64) -> Result<Registered> {
+        no()
+    }
     async fn function(&self, _: &TenantId, _: &FunctionRef) -> Result<Option<FunctionVersion>> {
         no()
     }
@@ -101,6 +105,22 @@ impl Functions for NoStore {
         no()
     }
     async fn module(&self, _: &ModuleDigest) -> Result<Option<Bytes>> {
+        no()
+    }
+}
+
+#[async_trait]
+impl Compiles for NoStore {
+    async fn take_compiles(&self, _: usize, _: u64) -> Result<Vec<Compile>> {
+        no()
+    }
+    async fn hold_compile(&self, _: FunctionId, _: u64) -> Result<bool> {
+        no()
+    }
+    async fn settle(&self, _: FunctionId, _: Option<Failure>) -> Result<Option<FunctionVersion>> {
+        no()
+    }
+    async fn charge_compile(&self, _: &TenantId, _: u64, _: u64) -> Result<i64> {
         no()
     }
 }

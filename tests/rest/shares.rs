@@ -20,7 +20,8 @@ use crate::support::{Answer, Rest, Slots, assert_problem};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A quarter of each is small enough for a test to fill.
-const SMALL: RoomBounds = RoomBounds { body_bytes: 16 << 20, streams: 16, waits: 16, awaited: 1_600, batches: 16 };
+const SMALL: RoomBounds =
+    RoomBounds { body_bytes: 16 << 20, upload_bytes: 16 << 20, streams: 16, waits: 16, awaited: 1_600, batches: 16 };
 const QUARTER: usize = 4;
 /// A quarter of the room for bodies.
 const QUARTER_BYTES: usize = 4 << 20;

@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox::{
     invoke::{InvokeError, Invoker},
-    modules::Modules,
+    modules::{Modules, compilations::Compilations},
     rest::{
         self, App, RestSettings,
         cors::Cors,
@@ -26,7 +26,7 @@ use fusebox::{
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     keep::Keep,
-    limits::ARTIFACTS_BYTES_MAX,
+    limits::{ARTIFACTS_BYTES_MAX, MODULE_BYTES_MAX},
     outcome::{Ended, Receipt},
     setup::Start,
 };
@@ -71,9 +71,11 @@ pub(crate) struct Rest {
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) quotas: Arc<QuotaBook>,
+    pub(crate) modules: Modules,
+    pub(crate) compilations: Compilations,
     /// Cancelled when the node stops accepting connections.
     pub(crate) closing: CancellationToken,
-    _home: TempDir,
+    pub(crate) home: TempDir,
 }
 
 pub(crate) struct Answer {
@@ -151,10 +153,13 @@ impl Rest {
         let (metrics, quotas) = (Arc::new(Metrics::new(1)), QuotaBook::new(store.clone(), Keep::DEFAULT));
         let (readiness, closing) = (Readiness::new(), CancellationToken::new());
         readiness.ready();
+        let modules = Modules::new(sandbox(home.path()), metrics.clone());
+        let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
         let app = App {
             store: store.clone(),
             gate: Gate::new(store.clone()),
-            modules: Modules::new(sandbox(home.path()), metrics.clone()),
+            modules: modules.clone(),
+            compilations: compilations.clone(),
             invoker: Arc::new(slots),
             clock,
             metrics: metrics.clone(),
@@ -167,12 +172,14 @@ impl Rest {
             settings: RestSettings {
                 limits: RunLimits::default(),
                 ceiling: RunLimits::CEILING,
+                module_bytes_max: MODULE_BYTES_MAX,
+                upload_dir: home.path().to_owned(),
                 attempts_max: 3,
                 cors,
                 is_tls: false,
             },
         };
-        Self { router: rest::router(app), store, readiness, metrics, quotas, closing, _home: home }
+        Self { router: rest::router(app), store, readiness, metrics, quotas, modules, compilations, closing, home }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -270,5 +277,6 @@ pub(crate) fn assert_problem(answer: &Answer, status: StatusCode, code: &str) {
     assert_eq!(problem["type"], format!("https://fusebox.dev/problems/{code}"), "{problem}");
     assert!(problem["title"].is_string() && problem["detail"].as_str().is_some_and(|text| text.len() > 5), "{problem}");
     let again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(!answer.header("retry-after").is_empty(), again || code == "task-not-ended", "{problem}");
+    let again = again || ["task-not-ended", "function-compiling"].contains(&code);
+    assert_eq!(!answer.header("retry-after").is_empty(), again, "{problem}");
 }

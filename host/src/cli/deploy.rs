@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
-use fusebox_api::setup::SetupParams;
+use fusebox_api::{functions::FunctionView, setup::SetupParams};
+use fusebox_client::{Client, Module};
 use fusebox_core::{
     capability::{Grant, Grants},
-    limits::MODULE_BYTES_MAX,
+    limits::{MODULE_BYTES_CEILING, WAIT_SECONDS_MAX},
 };
-use fusebox_ui::{self as ui, progress::Spinner};
+use fusebox_ui::{self as ui, progress::Transfer};
 
 use crate::{
     cli::{
@@ -33,7 +34,10 @@ requests, such as http=api.example.com, http=*.example.com or http=api.example.c
 Example:
   fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB
   fusebox deploy counter.wasm --grant kv --grant http=api.example.com
-  fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3 --files fonts:/usr/share/fonts")]
+  fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3 --files fonts:/usr/share/fonts
+
+A module with more than 3 MiB of code is compiled after its registration: deploy waits for it and shows the progress,
+unless --no-wait is given. If that fails, the name still refers to the version before.")]
 pub struct DeployArgs {
     /// The module, a .wasm file
     pub file: PathBuf,
@@ -58,6 +62,9 @@ pub struct DeployArgs {
     /// Serve the function's HTTP requests without an API key
     #[arg(long)]
     pub public: bool,
+    /// Return once the module is sent and checked, while the host compiles one with more than 3 MiB of code
+    #[arg(long)]
+    pub no_wait: bool,
     /// Limits of one run.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -75,21 +82,32 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
         None => args.file.file_stem().context("the file has no name: use --name")?.to_string_lossy().into_owned(),
     };
     let size = std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?.len();
-    anyhow::ensure!(size <= MODULE_BYTES_MAX, "{} is larger than 16 MiB, the maximum of a module", args.file.display());
+    anyhow::ensure!(
+        size <= MODULE_BYTES_CEILING,
+        "{} has {}, and no host takes more than {}: strip debug information, or optimise it for size with wasm-opt -Oz",
+        args.file.display(),
+        ByteSize(size),
+        ByteSize(MODULE_BYTES_CEILING)
+    );
     let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let grants = Grants::of(args.grants)?;
-    let spinner = Spinner::start(format!("compiling {name} ({})", ByteSize(size)));
+    let client = args.host.client()?;
     let files = files::pack(&args.files)?;
     let setup = SetupParams { arg: args.args, env: args.env, export: args.export, public: args.public.then_some(true) };
-    let deployed = args.host.client()?.deploy(&name, args.limits.params(), &grants, &setup, wasm, files).await;
-    spinner.end();
-    let function = deployed?;
+    let all = size + files.as_ref().map_or(0, |files| files.len() as u64);
+    let progress = Transfer::start(format!("sending {name}"), all, format!("checking {name}"));
+    let sent = progress.clone();
+    let module = Module::watched(wasm, move |bytes| sent.sent(bytes));
+    let registered = client.deploy(&name, args.limits.params(), &grants, &setup, module, files).await?;
+    let function = if args.no_wait { registered } else { compiled(&client, registered, &progress).await? };
+    drop(progress);
     if format == OutputFormat::Json {
         return ui::json(&function);
     }
     let compiled = match function.compile_ms {
-        Some(0) | None => "already compiled".to_owned(),
+        Some(0) => "already compiled".to_owned(),
         Some(ms) => format!("compiled in {ms} ms"),
+        None => function.state.clone(),
     };
     ui::say(format!(
         "{} version {}  {}  {} ABI, {}, {compiled}",
@@ -106,5 +124,31 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
         None | Some([]) => {}
         Some(new) => ui::say(format!("New since the previous version: {}", new.join(", ")))?,
     }
+    if function.is_compiling() {
+        return ui::say(format!("It can run once it is ready:  fusebox functions {}", function.name));
+    }
     ui::say(format!("Run it:  fusebox invoke {} --data TEXT", function.name))
+}
+
+/// Waits until a version is no longer being compiled. Returns it with what only its registration says.
+///
+/// # Errors
+/// Fails with the reason and what to do if it could not be compiled, and if the host does not answer.
+async fn compiled(client: &Client, registered: FunctionView, progress: &Transfer) -> anyhow::Result<FunctionView> {
+    let (name, version) = (&registered.name, registered.version);
+    let mut function = registered.clone();
+    while function.is_compiling() {
+        progress.wait(format!("compiling {name} version {version} (Ctrl-C leaves it to the host)"));
+        function = client.compiled(&function.id, WAIT_SECONDS_MAX).await?;
+    }
+    if let Some(error) = function.error {
+        anyhow::bail!(
+            "{name} version {version} could not be compiled ({}): {}\nIt is kept as failed until you delete it: \
+             fusebox functions {} --delete",
+            error.code,
+            error.message,
+            function.id
+        );
+    }
+    Ok(FunctionView { compile_ms: registered.compile_ms, new_grants: registered.new_grants, ..function })
 }

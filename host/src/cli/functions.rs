@@ -39,13 +39,21 @@ pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()
         OutputFormat::Text if functions.is_empty() => {
             ui::say("There are no functions yet:  fusebox deploy FILE.wasm --name NAME")
         }
-        OutputFormat::Text => ui::say(table(&functions)),
+        OutputFormat::Text => {
+            ui::say(table(&functions))?;
+            for FunctionView { name, version, error, .. } in &functions {
+                if let Some(error) = error {
+                    ui::say(format!("{name} version {version} failed ({}): {}", error.code, error.message))?;
+                }
+            }
+            Ok(())
+        }
     }
 }
 
 fn table(functions: &[FunctionView]) -> String {
     let mut table =
-        Table::new(["NAME", "VERSION", "ID", "ABI", "SIZE", "FUEL", "WALL", "MEMORY", "GRANTS", "REGISTERED"]);
+        Table::new(["NAME", "VERSION", "ID", "ABI", "SIZE", "FUEL", "WALL", "MEMORY", "GRANTS", "STATE", "REGISTERED"]);
     for function in functions {
         table.row([
             function.name.clone(),
@@ -60,6 +68,7 @@ fn table(functions: &[FunctionView]) -> String {
                 true => "none".to_owned(),
                 false => function.grants.join(","),
             },
+            function.state.clone(),
             function.created_at.clone(),
         ]);
     }

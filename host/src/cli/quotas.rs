@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use fusebox_api::quotas::{QuotaValues, QuotasView};
+use fusebox_api::quotas::{QuotaUse, QuotaValues, QuotasView};
 use fusebox_core::{keep::Keep, name::TenantId, quota::QuotaSettings};
 use fusebox_store::{Acting, Store};
 use fusebox_ui::{self as ui, table::Table};
@@ -14,9 +14,6 @@ use crate::{
     tenancy::admin,
 };
 use fusebox_ui::OutputFormat;
-
-/// Quota of which the use is known.
-const STORED_BYTES: &str = "stored-bytes";
 
 /// Tenant whose quotas are shown.
 #[derive(Debug, Args)]
@@ -50,6 +47,9 @@ pub struct SetArgs {
     /// Limit of requests to one REST node
     #[arg(long, value_name = "N|default")]
     requests_per_second: Option<Bound>,
+    /// Limit of seconds per hour for the compilation of deploys
+    #[arg(long, value_name = "N|default")]
+    compile_s_per_hour: Option<Bound>,
     /// Time for which completed and cancelled tasks are kept, such as 1h; at most the host's own
     #[arg(long, value_name = "TIME|default")]
     keep_results: Option<Kept>,
@@ -133,6 +133,7 @@ impl SetArgs {
             running_tasks: pick(self.running_tasks, set.running_tasks),
             fuel_per_minute: pick(self.fuel_per_minute, set.fuel_per_minute),
             requests_per_second: pick(self.requests_per_second, set.requests_per_second),
+            compile_s_per_hour: pick(self.compile_s_per_hour, set.compile_s_per_hour),
             keep_results_s: self.keep_results.map_or(set.keep_results_s, |kept| kept.0),
             keep_failed_s: self.keep_failed.map_or(set.keep_failed_s, |kept| kept.0),
         }
@@ -152,17 +153,18 @@ fn tell(view: &QuotasView, format: OutputFormat) -> anyhow::Result<()> {
     }
     let (set, may) = (&view.set, &view.may);
     let mut table = Table::new(["QUOTA", "USED", "LIMIT", "SOURCE"]);
-    for (name, may, set) in [
-        ("functions", may.functions, set.functions),
-        (STORED_BYTES, may.stored_bytes, set.stored_bytes),
-        ("queued-tasks", may.queued_tasks, set.queued_tasks),
-        ("running-tasks", may.running_tasks, set.running_tasks),
-        ("fuel-per-minute", may.fuel_per_minute, set.fuel_per_minute),
-        ("requests-per-second", may.requests_per_second, set.requests_per_second),
+    let QuotaUse { stored_bytes, compile_s_per_hour } = view.used;
+    for (name, used, may, set) in [
+        ("functions", None, may.functions, set.functions),
+        ("stored-bytes", Some(stored_bytes), may.stored_bytes, set.stored_bytes),
+        ("queued-tasks", None, may.queued_tasks, set.queued_tasks),
+        ("running-tasks", None, may.running_tasks, set.running_tasks),
+        ("fuel-per-minute", None, may.fuel_per_minute, set.fuel_per_minute),
+        ("requests-per-second", None, may.requests_per_second, set.requests_per_second),
+        ("compile-s-per-hour", Some(compile_s_per_hour), may.compile_s_per_hour, set.compile_s_per_hour),
     ] {
         let shown = may.map_or_else(|| "no bound".to_owned(), ui::count);
-        let used = if name == STORED_BYTES { ui::count(view.used.stored_bytes) } else { String::new() };
-        table.row([name.to_owned(), used, shown, source(set)]);
+        table.row([name.to_owned(), used.map(ui::count).unwrap_or_default(), shown, source(set)]);
     }
     for (name, may, set) in [
         ("keep-results", may.keep_results_s, set.keep_results_s),

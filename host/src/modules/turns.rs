@@ -43,16 +43,18 @@ impl Turns {
         let all = self.compiling.len() + self.lines.iter().map(waiting).sum::<usize>();
         let compiling = self.compiling.iter().filter(|(_, who)| *who == whose).count();
         let own = compiling + self.lines.iter().find(|(who, _)| *who == whose).map_or(0, waiting);
-        if all >= self.room.all || own >= self.room.of_one {
-            return None;
-        }
+        (all < self.room.all && own < self.room.of_one).then(|| self.enter_accepted(whose))
+    }
+
+    /// Adds a caller, whatever the bounds.
+    pub(super) fn enter_accepted(&mut self, whose: Owner) -> Ticket {
         let ticket = self.next;
         self.next += 1;
         match self.lines.iter_mut().find(|(who, _)| *who == whose) {
             Some((_, line)) => line.push_back(ticket),
             None => self.lines.push_back((whose, VecDeque::from([ticket]))),
         }
-        Some(ticket)
+        ticket
     }
 
     /// Starts the next caller: the first of the next queue whose owner is not compiling. That queue moves to the end,

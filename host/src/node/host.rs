@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     dispatch::{driver::Workers, missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
-    modules::Modules,
+    modules::{Modules, compilations::Compilations},
     node::{
         admin::{AdminArgs, OwnVitals},
         dispatching::{DispatchArgs, Dispatching, Parts},
@@ -87,6 +87,7 @@ impl Host {
     ///
     /// # Errors
     /// Fails if it cannot start: the address or the store is in use, or not allowed.
+    #[expect(clippy::too_many_lines, reason = "the wiring of a whole host, without a decision")]
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let clock = Clock::System.steady(Millis(0));
         let tls = options.web.tls()?;
@@ -126,10 +127,13 @@ impl Host {
             remote => Dispatching::remote(own, remote, Some(modules.clone()), &options.workers).await?,
         };
         let fuel = FuelMeter::new(store.clone(), quotas.clone());
+        let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
+        tokio::spawn(compilations.clone().follow(stop.clone()));
         let app = App {
             gate,
             store,
             modules,
+            compilations,
             invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, fuel }),
             meter: Meter::new(quotas),
             clock,
@@ -142,6 +146,8 @@ impl Host {
             settings: RestSettings {
                 limits: options.limits,
                 ceiling: options.ceiling,
+                module_bytes_max: options.modules.bytes,
+                upload_dir: options.data,
                 attempts_max: options.attempts_max,
                 cors: options.web.cors(),
                 is_tls: tls.is_some(),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     dispatch::{crew::CrewWatch, stored::StoredInvoker},
-    modules::Modules,
+    modules::{Modules, compilations::Compilations},
     node::args::{AttemptArgs, KeepArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},
@@ -75,6 +75,7 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// Fails if it cannot start: the address is in use or not allowed, or Redis cannot be reached.
+#[expect(clippy::too_many_lines, reason = "the wiring of a whole node, without a decision")]
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let ceiling = args.most.ceiling()?;
     let limits = args.limits.or(RunLimits::default().capped(&ceiling));
@@ -89,8 +90,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let gate = Gate::new(store.clone());
     let listener = listen(args.listen, &gate, &args.shared.store).await?;
     let address = listener.local_addr()?;
+    let module_limits = args.most.modules()?;
     // Compiles registered modules but runs nothing: the smallest pool is enough.
-    let sandbox = parts::sandbox(&args.data, 1, ceiling, args.most.modules()?)?;
+    let sandbox = parts::sandbox(&args.data, 1, ceiling, module_limits)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
     let stop = CancellationToken::new();
@@ -100,10 +102,13 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(gate.follow(stop.clone()));
     let quotas = QuotaBook::open(store.clone(), args.keep.keep()).await;
     let crew = CrewWatch::new(store.clone());
+    let modules = Modules::new(sandbox, metrics.clone());
+    let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
     let app = App {
         gate,
         store: store.clone(),
-        modules: Modules::new(sandbox, metrics.clone()),
+        modules,
+        compilations: compilations.clone(),
         invoker: Arc::new(StoredInvoker::start(
             store,
             clock.clone(),
@@ -122,6 +127,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         settings: RestSettings {
             limits,
             ceiling,
+            module_bytes_max: module_limits.bytes,
+            upload_dir: args.data.clone(),
             attempts_max: args.attempts.attempts_max,
             cors: args.web.cors(),
             is_tls: tls.is_some(),
@@ -129,6 +136,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     tokio::spawn(crate::store_room::watch(quotas.clone(), metrics, readiness.clone(), stop.clone()));
     tokio::spawn(quotas.follow(stop.clone()));
+    tokio::spawn(compilations.follow(stop.clone()));
     tokio::spawn(crew.follow(stop.clone()));
     let url = format!("{}://{address}", web::scheme(tls.is_some()));
     let rest = tokio::spawn(rest::server::serve(

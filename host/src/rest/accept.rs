@@ -82,7 +82,7 @@ pub(super) async fn of(
             None => return Err(no_answer()),
         }
     }
-    let task = make(&functions::find(app, tenant, function).await?)?;
+    let task = make(&functions::find_ready(app, tenant, function).await?)?;
     let accepted = one(app, task.clone()).await?;
     Ok((task, accepted))
 }

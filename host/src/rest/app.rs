@@ -1,6 +1,6 @@
 //! State that the handlers share, and the settings of an operator.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use fusebox_core::{function::RunLimits, id::Attempt};
 use fusebox_store::Store;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{cors::Cors, quota::Meter, room::Room};
 use crate::{
     invoke::Invoker,
-    modules::Modules,
+    modules::{Modules, compilations::Compilations},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, audit::Denials},
@@ -22,6 +22,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Checks and compiles modules.
     pub modules: Modules,
+    /// Compiles versions after their registration, within tenants' compile time.
+    pub compilations: Compilations,
     /// Runs synchronous invocations.
     pub invoker: Arc<dyn Invoker>,
     /// Authenticates and authorizes requests.
@@ -53,6 +55,10 @@ pub struct RestSettings {
     pub limits: RunLimits,
     /// Largest limits that a function may be registered with.
     pub ceiling: RunLimits,
+    /// Largest module that may be registered, in bytes, after its decompression.
+    pub module_bytes_max: u64,
+    /// Directory of large modules while they arrive, in files without a name.
+    pub upload_dir: PathBuf,
     /// Number of attempts of a task before it fails for good.
     pub attempts_max: Attempt,
     /// Origins whose web pages may read responses.

@@ -18,6 +18,7 @@ use super::{
     App, Shared,
     accept::{self, AcceptedTask},
     body::BatchBody,
+    compiling,
     error::Problem,
     extract::Path,
     functions,
@@ -63,7 +64,7 @@ pub async fn of_function(
     headers: HeaderMap,
     BatchBody(body, _room): BatchBody,
 ) -> Result<Response, Problem> {
-    functions::find(&app, &caller.tenant, &function).await?;
+    functions::find_ready(&app, &caller.tenant, &function).await?;
     submit(&app, &caller, Some(function), &headers, body).await
 }
 
@@ -130,6 +131,7 @@ async fn accept(
     let make = |place: u32, item: Item| -> Result<NewTask, Problem> {
         let version = functions.get(&item.function).and_then(Option::as_ref);
         let version = version.ok_or_else(|| functions::not_found(&item.function))?;
+        compiling::check(version)?;
         let limits = item.limits.over(version.limits, &version.limits)?;
         let Item { priority, delay_ms, start, identity, input, .. } = item;
         let request = TaskRequest { limits, priority, delay_ms, start, ..TaskRequest::new(version, input) };

@@ -2,7 +2,7 @@
 //! declared length exceeds its bound is refused before any of it is read.
 
 use axum::{
-    body::HttpBody as _,
+    body::{Body, HttpBody as _},
     extract::{FromRequest, Request},
     http::header,
 };
@@ -13,21 +13,20 @@ use base64::{
 use bytes::Bytes;
 use fusebox_core::{error::ErrorCode, limits};
 use serde::de::DeserializeOwned;
-use tokio::task::spawn_blocking;
 
-use self::{
-    arrival::{Arrival, PACE, Unread},
-    decode::{Coding, Undecoded},
-};
+use self::arrival::{Arrival, PACE, Unread};
 use super::{App, Shared, error::Problem, room::Share};
 use crate::{tenancy::Caller, text};
 
 mod arrival;
 mod decode;
 mod form;
+mod module;
 mod registration;
+mod spool;
 
-pub use registration::RegistrationBody;
+use self::module::ModuleBody;
+pub use self::registration::RegistrationBody;
 
 /// Accepts base64 without padding, which some encoders omit.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -35,8 +34,6 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Wasm bytes of a module, decoded if they arrive as gzip or zstd.
-pub struct ModuleBody(pub Bytes, pub Option<Share>);
 /// Input of a function.
 pub struct InputBody(pub Bytes, pub Option<Share>);
 /// JSON body of a route of the Python platform.
@@ -47,34 +44,6 @@ pub struct SmallJson<T>(pub T);
 pub struct SettingBody(pub Bytes);
 /// Batch, as an array or as lines.
 pub struct BatchBody(pub Bytes, pub Option<Share>);
-
-impl FromRequest<Shared> for ModuleBody {
-    type Rejection = Problem;
-    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
-        let Some(coding) = Coding::of(request.headers())? else {
-            let (body, room) = read(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
-            return Ok(Self(body, room));
-        };
-        let caller = caller(&request)?;
-        let (coded, coded_room) = receive(request, app, limits::MODULE_BYTES_MAX, "a module").await?;
-        // Reserves the decoded size. Taken only once the body is here, so that a slow sender does not hold it.
-        let room = Some(app.room.body(&caller, limits::MODULE_BYTES_MAX)?);
-        let decoded = spawn_blocking(move || coding.decode(&coded, limits::MODULE_BYTES_MAX)).await;
-        drop(coded_room);
-        match decoded {
-            Ok(Ok(body)) => Ok(Self(body, room)),
-            Ok(Err(Undecoded::TooLarge)) => Err(too_large(limits::MODULE_BYTES_MAX, "a module")),
-            Ok(Err(Undecoded::Malformed(error))) => {
-                let detail = format!("the body does not match its Content-Encoding: {error}");
-                Err(Problem::new(ErrorCode::InvalidRequest, detail))
-            }
-            Err(error) => {
-                tracing::error!(%error, "decoding a module panicked");
-                Err(Problem::new(ErrorCode::Internal, "the module could not be decoded; the host's log has the reason"))
-            }
-        }
-    }
-}
 
 impl FromRequest<Shared> for InputBody {
     type Rejection = Problem;
@@ -180,6 +149,25 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
 
 async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, Option<Share>), Problem> {
     let mut room = InRoom { app, caller: caller(&request)?, share: None };
+    let (declared, mut body) = announced(request, bytes_max, what).await?;
+    match Arrival::new(&mut body, bytes_max, PACE).whole(declared, |bytes| room.holds(bytes)).await {
+        Ok(body) => {
+            // The body may have taken long, and the caller's key may have ended meanwhile.
+            app.gate.confirm(&room.caller).await?;
+            Ok((body, room.share))
+        }
+        Err(unread) => {
+            drop(room);
+            Err(refuse_unread(unread, &mut body, bytes_max, what).await)
+        }
+    }
+}
+
+/// Returns the body and its declared length.
+///
+/// # Errors
+/// `PayloadTooLarge` if that is above the bound.
+async fn announced(request: Request, bytes_max: u64, what: &str) -> Result<(Option<u64>, Body), Problem> {
     let (head, mut body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let declared: Option<u64> = length.or_else(|| body.size_hint().exact());
@@ -190,30 +178,29 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
         }
         return Err(too_large(bytes_max, what));
     }
-    match Arrival::new(&mut body, bytes_max, PACE).whole(declared, |bytes| room.holds(bytes)).await {
-        Ok(body) => {
-            // The body may have taken long, and the caller's key may have ended meanwhile.
-            app.gate.confirm(&room.caller).await?;
-            Ok((body, room.share))
+    Ok((declared, body))
+}
+
+/// Returns the problem of a body that was not read to its end.
+async fn refuse_unread(unread: Unread, body: &mut Body, bytes_max: u64, what: &str) -> Problem {
+    match unread {
+        Unread::TooLarge => {
+            arrival::linger(body, bytes_max).await;
+            too_large(bytes_max, what)
         }
-        Err(Unread::TooLarge) => {
-            arrival::linger(&mut body, bytes_max).await;
-            Err(too_large(bytes_max, what))
+        Unread::NoRoom(refusal) => {
+            arrival::linger(body, bytes_max).await;
+            refusal
         }
-        Err(Unread::NoRoom(refusal)) => {
-            drop(room);
-            arrival::linger(&mut body, bytes_max).await;
-            Err(refusal)
-        }
-        Err(Unread::Broken) => Err(Problem::new(ErrorCode::InvalidRequest, "the body is incomplete")),
-        Err(Unread::TooSlow) => {
+        Unread::Broken => Problem::new(ErrorCode::InvalidRequest, "the body is incomplete"),
+        Unread::TooSlow => {
             let detail = format!(
                 "the body came too slowly: after {} s it must average {} KiB/s, with pauses of at most {} s",
                 PACE.grace.as_secs(),
                 PACE.bytes_per_second >> 10,
                 PACE.stall.as_secs()
             );
-            Err(Problem::new(ErrorCode::RequestTimeout, detail))
+            Problem::new(ErrorCode::RequestTimeout, detail)
         }
     }
 }

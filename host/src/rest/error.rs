@@ -120,7 +120,10 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::TaskNotEnded | Code::TaskEnded | Code::TaskNotFailed | Code::InputGone => StatusCode::CONFLICT,
         Code::KeyEnded | Code::TenantExists | Code::TenantStays => StatusCode::CONFLICT,
-        Code::QueueFull | Code::FunctionQuota | Code::SettingQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::FunctionCompiling | Code::FunctionFailed => StatusCode::CONFLICT,
+        Code::QueueFull | Code::FunctionQuota | Code::SettingQuota | Code::CompileQuota => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::RateLimited | Code::RunningQuota | Code::FuelQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::KeyQuota | Code::TenantQuota | Code::StorageQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable | Code::StoreFull | Code::NoDispatcher => {

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -15,8 +15,9 @@ use fusebox_api::{
 use fusebox_core::{
     capability::Grant,
     error::ErrorCode,
-    function::{FunctionVersion, Grants, RunLimits},
+    function::{FunctionVersion, Grants, RunLimits, VersionState},
     id::FunctionId,
+    limits::{COMPILE_HOLD_MS, COMPILED_AT_ONCE_BYTES_MAX},
     name::{FunctionName, TenantId},
     setup::Setup,
 };
@@ -24,37 +25,49 @@ use fusebox_core::{
 use super::{
     App, Shared,
     body::RegistrationBody,
+    compiling,
     error::Problem,
     extract::{Path, Query},
     grants,
     keys::outcome,
-    paging,
+    paging, prefer,
     quota::{DELETED_MS, bytes_reached, refused},
     setup::SetupQuery,
+    tasks::PREFERENCE_APPLIED,
+    wait,
 };
 use crate::tenancy::{
     Caller, Refusal,
     audit::{self, Act},
 };
+use fusebox_sandbox::Inspected;
 use fusebox_store::{FunctionRef, NewFunction, Registered, kv::Namespace};
 use fusebox_system::random;
 
 /// Register a function
 ///
-/// The body is a core WebAssembly module of at most 16 MiB that follows the core or the command ABI. It is checked and
-/// compiled before the response. The body may also be a form (`multipart/form-data`) with the module as part `module`, a tar
-/// of the files that runs see as part `files`, and the setup's parameters as further parts. Each registration creates a new immutable version with its own id; a name resolves to
-/// its newest version. The module's imports determine the grants it needs.
-#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams, SetupParams),
+/// The body is a core WebAssembly module of at most 64 MiB, unless the host has another limit, that follows the core or
+/// the command ABI; it may be compressed as gzip or zstd. It is checked before the response, and compiled unless it has
+/// more than 3 MiB of code: then the answer is 202, and the version is `compiling` until it is `ready` or has `failed`.
+/// With `Prefer: wait=N` the response waits for that. The body may also be a form (`multipart/form-data`) with the module
+/// as part `module`, a tar of the files that runs see as part `files`, and the setup's parameters as further parts. Each
+/// registration creates a new immutable version with its own
+/// id; a name resolves to its newest version that is ready. The module's imports determine the grants it needs.
+#[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams,
+        SetupParams,
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the compilation")),
     request_body(content((Vec<u8> = "application/wasm"), (Vec<u8> = "multipart/form-data"))),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
+        (status = 202, body = FunctionView, description = "The version is being compiled",
+            headers(("location" = String, description = "The version's path"))),
         (status = 400, description = "Refused: invalid-module, unsupported-module, unknown-import, \
             module-too-complex, compile-limit, invalid-name, invalid-limits or invalid-setup; or grant-required, with the \
-            missing grants"),
+            missing grants. If a version that was waited for has failed, `version` is its id"),
         (status = 413, description = "payload-too-large"),
-        (status = 429, description = "function-quota or storage-quota"),
+        (status = 429, description = "function-quota, storage-quota or compile-quota; see Retry-After"),
         (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
+#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn register(
     State(app): State<Shared>,
     caller: Caller,
@@ -62,9 +75,13 @@ pub async fn register(
     Query(limits): Query<LimitParams>,
     Query(grants): Query<GrantParams>,
     setup: SetupQuery,
+    headers: HeaderMap,
     body: RegistrationBody,
 ) -> Result<Response, Problem> {
-    let RegistrationBody { module, files, setup: form, room: _room } = body;
+    let waits = prefer::wait(&headers);
+    // Reserved before anything is registered, so that a refused request can be repeated safely.
+    let _room = waits.map(|_| app.room.wait(&caller, 1)).transpose()?;
+    let RegistrationBody { module, files, setup: form, held: _held } = body;
     let mut setup = setup.with(form)?;
     let files = match files {
         Some(tar) => Some(app.modules.archive(tar).await?),
@@ -76,11 +93,23 @@ pub async fn register(
     let files = files.map(|archive| archive.bytes).unwrap_or_default();
     let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
     let asked_for = Asked { limits, grants: grants.read()?, setup, files };
-    let (function, added) = add(&app, &caller, &asked.name, asked_for, module).await?;
+    let (mut function, added) = add(&app, &caller, &asked.name, asked_for, module).await?;
+    let mut applied = None;
+    if let Some(seconds) = waits
+        && function.state == VersionState::Compiling
+    {
+        function = compiling::for_end(&app, &caller, &FunctionRef::Id(function.id), seconds).await?;
+        applied = Some([(PREFERENCE_APPLIED, wait::applied(seconds))]);
+    }
+    let status = match &function.state {
+        VersionState::Ready => StatusCode::CREATED,
+        VersionState::Compiling => StatusCode::ACCEPTED,
+        VersionState::Failed(failure) => return Err(compiling::failed(&function, failure)),
+    };
     let location = format!("/v1/functions/{}", function.id);
     let new_grants = added.new_grants.map(|grants| grants.iter().map(ToString::to_string).collect());
-    let view = FunctionView { compile_ms: Some(added.compile_ms), new_grants, ..FunctionView::from(&function) };
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
+    let view = FunctionView { compile_ms: added.compile_ms, new_grants, ..FunctionView::from(&function) };
+    Ok((status, [(header::LOCATION, location)], applied, Json(view)).into_response())
 }
 
 /// List functions
@@ -99,16 +128,25 @@ pub async fn list(
 
 /// Get a function
 ///
-/// By version id, or by name for the newest version.
+/// By version id, or by name for the newest version that is ready; if none is, for the newest. With `Prefer: wait=N` the
+/// response waits for the end of its compilation.
 #[utoipa::path(get, path = "/v1/functions/{function}", tag = "functions",
-    params(("function" = String, Path, description = "Version id or name")),
+    params(("function" = String, Path, description = "Version id or name"),
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the compilation")),
     responses((status = 200, body = FunctionView), (status = 404, description = "function-not-found")))]
 pub async fn get(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Path(function): Path<String>,
-) -> Result<Json<FunctionView>, Problem> {
-    Ok(Json(FunctionView::from(&find(&app, &tenant, &function).await?)))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Some(seconds) = prefer::wait(&headers) else {
+        let found = find(&app, &caller.tenant, &function).await?;
+        return Ok(Json(FunctionView::from(&found)).into_response());
+    };
+    let _room = app.room.wait(&caller, 1)?;
+    let found = compiling::for_end(&app, &caller, &reference(&function)?, seconds).await?;
+    Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(FunctionView::from(&found))).into_response())
 }
 
 /// List the versions of a function
@@ -181,8 +219,8 @@ pub(super) struct Asked {
 
 /// Facts about a registration that the version's record does not hold.
 pub(super) struct Added {
-    /// Time that the module took to compile, in milliseconds.
-    compile_ms: u64,
+    /// Time that the module took to compile, in milliseconds; `None` while it is being compiled.
+    compile_ms: Option<u64>,
     /// Grants that the previous version did not have; `None` for the first version.
     new_grants: Option<Vec<Grant>>,
 }
@@ -212,20 +250,22 @@ async fn compile_and_register(
 ) -> Result<(FunctionVersion, Added), Problem> {
     let tenant = caller.tenant.clone();
     let newest = app.store.function(&tenant, &FunctionRef::Name(name.clone())).await?;
-    let runs = newest.as_ref().map(|version| version.module);
-    let prepared = app.modules.upload(tenant.clone(), runs, wasm.clone()).await?;
-    let needs = &prepared.inspected.needs;
+    let Inspected { digest, abi, needs, code_bytes } = app.modules.inspect(tenant.clone(), wasm.clone()).await?;
+    let is_there = app.modules.is_there(&tenant, newest.as_ref().map(|version| version.module), digest).await?;
+    if !is_there && let Some(refusal) = app.compilations.refusal(&tenant).await? {
+        return Err(compiling::no_time(refusal));
+    }
     // The previous version matters only where grants do.
     let before = newest.filter(|_| !needs.is_empty() || grants != Grants::default());
-    grants::check(needs, &grants, before.as_ref())?;
+    grants::check(&needs, &grants, before.as_ref())?;
     let new_grants = before.map(|before| grants.beyond(&before.grants));
     let quotas = app.meter.quotas().of(&tenant);
     let new = NewFunction {
         id: random::function_id(app.clock.now()),
-        tenant,
+        tenant: tenant.clone(),
         name,
-        module: prepared.inspected.digest,
-        abi: prepared.inspected.abi,
+        module: digest,
+        abi,
         limits,
         grants,
         setup,
@@ -233,12 +273,30 @@ async fn compile_and_register(
         versions_max: quotas.functions,
         stored_max: quotas.stored_bytes,
     };
+    let place = app.modules.enter(tenant.clone())?;
+    if code_bytes > COMPILED_AT_ONCE_BYTES_MAX && !is_there {
+        app.gate.confirm(caller).await?;
+        let registered = app.store.register_compiling(new, wasm, COMPILE_HOLD_MS).await?;
+        let function = registered_version(app, caller, registered)?;
+        app.compilations.begin(function.clone(), place);
+        return Ok((function, Added { compile_ms: None, new_grants }));
+    }
+    let prepared = app.compilations.compile_now(place, tenant, is_there, wasm.clone()).await?;
+    let compile_ms = u64::try_from(prepared.compile.as_millis()).unwrap_or(u64::MAX);
     app.gate.confirm(caller).await?;
-    match app.store.register(new, wasm).await? {
+    let function = registered_version(app, caller, app.store.register(new, wasm).await?)?;
+    Ok((function, Added { compile_ms: Some(compile_ms), new_grants }))
+}
+
+/// Returns the version that was registered.
+///
+/// # Errors
+/// Fails if the store has refused it.
+fn registered_version(app: &App, caller: &Caller, registered: Registered) -> Result<FunctionVersion, Problem> {
+    match registered {
         Registered::Version(function) => {
             app.metrics.function_registered();
-            let compile_ms = u64::try_from(prepared.compile.as_millis()).unwrap_or(u64::MAX);
-            Ok((function, Added { compile_ms, new_grants }))
+            Ok(function)
         }
         // Its key was valid when the request arrived.
         Registered::NoTenant => Err(Refusal::BadKey.into()),
@@ -248,6 +306,16 @@ async fn compile_and_register(
         }
         Registered::BytesReached { max } => Err(bytes_reached(app.meter.quotas(), &caller.tenant, max)),
     }
+}
+
+/// Returns the function version that a path names, which can run.
+///
+/// # Errors
+/// `FunctionNotFound`, `FunctionCompiling` or `FunctionFailed`.
+pub(super) async fn find_ready(app: &App, tenant: &TenantId, text: &str) -> Result<FunctionVersion, Problem> {
+    let function = find(app, tenant, text).await?;
+    compiling::check(&function)?;
+    Ok(function)
 }
 
 /// Returns the function version that a path names.

@@ -59,6 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
             headers(("fusebox-receipt" = String, description = "Resources used by the run, as JSON"))),
         (status = 400, description = "invalid-setup: the arguments or the export"),
         (status = 404, description = "function-not-found"),
+        (status = 409, description = "function-compiling, function-failed"),
         (status = 413, description = "payload-too-large"),
         (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
@@ -73,7 +74,7 @@ pub async fn invoke(
     WantsLog(wants_log): WantsLog,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
-    let function = functions::find(&app, &tenant, &function).await?;
+    let function = functions::find_ready(&app, &tenant, &function).await?;
     let _counted = app.meter.invoke(&tenant)?;
     let invoked = app.invoker.invoke(function, start, input).await.map_err(|error| match error {
         InvokeError::QueueFull { max } => {

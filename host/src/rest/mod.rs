@@ -22,6 +22,7 @@
 //! | [`quota`], [`quotas`] | rates enforced in this node; routes that get and set quotas |
 //! | [`extract`] | extractors of paths, queries and the caller |
 //! | [`wait`], `prefer` | waits for the end of a task; the `Prefer` header |
+//! | `compiling` | versions that are being compiled or have failed |
 //! | `app` | the state that handlers share |
 //! | `front` | the one layer that every request passes |
 //! | [`guard`], [`access`] | authorization, foreign origins and request counts; access rules of the routes |
@@ -47,6 +48,7 @@ pub mod admin;
 mod app;
 pub mod batch;
 pub mod body;
+mod compiling;
 pub mod cors;
 pub mod dead_letters;
 pub mod error;

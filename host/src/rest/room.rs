@@ -1,4 +1,4 @@
-//! Bounds on what concurrent requests use together (body bytes, event streams, waits, batches), and each tenant's share
+//! Bounds on what concurrent requests use together (body bytes, uploads on disk, event streams, waits, batches), and each tenant's share
 //! of them. A request beyond a bound is answered 503 rather than exhausting memory or everyone else's share.
 //!
 //! A tenant with keys may use a quarter of each resource. A sixteenth is reserved for the operator's keys, which have a
@@ -25,6 +25,8 @@ const RESERVE: u64 = 16;
 pub struct RoomBounds {
     /// Bytes of large bodies that are arriving or in use.
     pub body_bytes: u64,
+    /// Bytes on disk of modules that are arriving or in use.
+    pub upload_bytes: u64,
     /// Open event streams.
     pub streams: u64,
     /// Requests that wait for tasks.
@@ -39,6 +41,7 @@ impl Default for RoomBounds {
     fn default() -> Self {
         Self {
             body_bytes: limits::BODIES_BYTES_MAX,
+            upload_bytes: limits::UPLOADS_BYTES_MAX,
             streams: limits::EVENT_STREAMS_MAX as u64,
             waits: limits::WAITS_MAX,
             awaited: limits::AWAITED_TASKS_MAX as u64,
@@ -50,6 +53,7 @@ impl Default for RoomBounds {
 /// Resources that the requests of a REST node share.
 pub struct Room {
     bodies: Shares,
+    uploads: Shares,
     streams: Shares,
     waits: Shares,
     awaited: Shares,
@@ -75,6 +79,7 @@ impl Room {
         let shares = |whole, refusal| Shares(Arc::new(Inner { whole, refusal, taken: Mutex::default() }));
         Self {
             bodies: shares(bounds.body_bytes, "too many large bodies are in transit: try again in a moment"),
+            uploads: shares(bounds.upload_bytes, "too many large modules are in transit: try again in a moment"),
             streams: shares(bounds.streams, "too many event streams are open: try again in a moment"),
             waits: shares(bounds.waits, "too many requests are waiting: try again in a moment"),
             awaited: shares(bounds.awaited, "too many tasks are being waited for: try again in a moment"),
@@ -85,6 +90,11 @@ impl Room {
     /// Reserves memory for the part of a large body received so far; the share grows with the body.
     pub(super) fn body(&self, caller: &Caller, bytes: u64) -> Result<Share, Problem> {
         self.bodies.take(caller, bytes)
+    }
+
+    /// Reserves disk space for the part of a large module received so far; the share grows with the module.
+    pub(super) fn upload(&self, caller: &Caller, bytes: u64) -> Result<Share, Problem> {
+        self.uploads.take(caller, bytes)
     }
 
     /// Reserves an event stream.
@@ -220,7 +230,14 @@ mod tests {
     }
 
     fn room() -> Room {
-        Room::new(RoomBounds { body_bytes: 1_600, streams: 16, waits: 16, awaited: 160, batches: 16 })
+        Room::new(RoomBounds {
+            body_bytes: 1_600,
+            upload_bytes: 1_600,
+            streams: 16,
+            waits: 16,
+            awaited: 160,
+            batches: 16,
+        })
     }
 
     #[test]

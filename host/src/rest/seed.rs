@@ -2,19 +2,25 @@
 //! breaks are accepted; a function's payload is a wasm module, parameters and results are bytes.
 
 use axum::{Json, extract::State};
-use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::FunctionId};
+use fusebox_core::{
+    error::ErrorCode,
+    function::{FunctionVersion, VersionState},
+    id::FunctionId,
+    limits::WAIT_SECONDS_MAX,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     Shared, accept,
     body::{SeedJson, from_base64, to_base64},
+    compiling,
     error::Problem,
     extract::Path,
     functions, tasks,
 };
 use crate::tenancy::Caller;
-use fusebox_store::TaskRequest;
+use fusebox_store::{FunctionRef, TaskRequest};
 
 /// Request to register a function.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -93,7 +99,16 @@ pub async fn register_function(
 ) -> Result<Json<FunctionRegistered>, Problem> {
     let wasm = from_base64("payload", &payload)?;
     let asked = functions::Asked { limits: app.settings.limits, ..Default::default() };
-    let (function, _) = functions::add(&app, &caller, &name, asked, wasm).await?;
+    let (mut function, _) = functions::add(&app, &caller, &name, asked, wasm).await?;
+    // The client of this route expects that the function can run. It is told if that takes longer still.
+    if function.state == VersionState::Compiling {
+        let _room = app.room.wait(&caller, 1)?;
+        let id = FunctionRef::Id(function.id);
+        function = compiling::for_end(&app, &caller, &id, WAIT_SECONDS_MAX).await?;
+    }
+    if let VersionState::Failed(failure) = &function.state {
+        return Err(compiling::failed(&function, failure));
+    }
     Ok(Json(FunctionRegistered { function_id: function.id.to_string() }))
 }
 

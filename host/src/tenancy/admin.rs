@@ -7,7 +7,7 @@ use fusebox_core::{
     keep::Keep,
     limits::{KEY_NAME_CHARS_MAX, PAGE_ROWS_MAX},
     name::TenantId,
-    quota::{QuotaError, QuotaSettings},
+    quota::{QuotaError, QuotaSettings, Quotas, UNLIMITED},
     room,
 };
 
@@ -178,8 +178,14 @@ pub async fn quotas(store: &dyn Identity, id: &TenantId) -> Done<QuotaSettings> 
 /// # Errors
 /// `Store`.
 pub async fn quotas_view(store: &dyn Store, id: &TenantId, set: QuotaSettings, keep: Keep) -> Done<QuotasView> {
-    let used = QuotaUse { stored_bytes: store.stored_bytes(id).await? };
-    Ok(QuotasView::new(id, set, used, room::total_bytes(&store.room().await?), keep))
+    let room_bytes = room::total_bytes(&store.room().await?);
+    let per_hour_ms = Quotas::of(id, &set, room_bytes, keep).compile_s_per_hour.saturating_mul(1_000);
+    let left_ms = store.charge_compile(id, per_hour_ms, 0).await?;
+    let used_ms = per_hour_ms.saturating_sub(left_ms.max(0).unsigned_abs());
+    // A budget without a bound is not charged.
+    let compile_s_per_hour = if per_hour_ms == UNLIMITED { 0 } else { used_ms.div_ceil(1_000) };
+    let used = QuotaUse { stored_bytes: store.stored_bytes(id).await?, compile_s_per_hour };
+    Ok(QuotasView::new(id, set, used, room_bytes, keep))
 }
 
 /// Replaces the quotas set for a tenant; `keep` is the longest retention.

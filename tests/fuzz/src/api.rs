@@ -14,7 +14,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox::{
     invoke::{InvokeError, Invoker},
-    modules::Modules,
+    modules::{Modules, compilations::Compilations},
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
@@ -116,22 +116,27 @@ async fn service(home: &Path) -> (Router, String) {
     let metrics = Arc::new(Metrics::new(1));
     let readiness = Readiness::new();
     readiness.ready();
+    let modules = Modules::new(sandbox().clone(), metrics.clone());
+    let quotas = QuotaBook::open(store.clone(), Keep::DEFAULT).await;
     let app = App {
         store: store.clone(),
         gate: Gate::new(store.clone()),
-        modules: Modules::new(sandbox().clone(), metrics.clone()),
+        compilations: Compilations::new(store, modules.clone(), quotas.clone()),
+        modules,
         invoker: Arc::new(Echo),
         clock: Clock::System,
         metrics,
         readiness,
         secrets: Some(secrets.unwrap_or_else(|error| panic!("a key for secrets: {error}"))),
-        meter: Meter::new(QuotaBook::open(store, Keep::DEFAULT).await),
+        meter: Meter::new(quotas),
         denials: Denials::default(),
         room: Room::default(),
         closing: Default::default(),
         settings: RestSettings {
             limits: RunLimits::default(),
             ceiling: RunLimits::CEILING,
+            module_bytes_max: MODULE_BYTES_MAX,
+            upload_dir: home.to_owned(),
             attempts_max: 3,
             cors: Cors::default(),
             is_tls: false,

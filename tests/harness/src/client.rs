@@ -1,6 +1,6 @@
 //! Small REST client for tests. It returns complete responses without interpreting them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use reqwest::{Method, StatusCode, header::HeaderMap};
@@ -10,6 +10,11 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use serde_json::Value;
+
+use crate::eventually;
+
+/// Longest wait for a compilation: for its takeover, and for the compilation itself on a busy machine.
+const COMPILED: Duration = Duration::from_secs(180);
 
 /// REST client of one server.
 #[derive(Clone)]
@@ -118,6 +123,20 @@ impl Client {
         let answer = self.post(&format!("/v1/functions?name={name}{query}"), wasm).await?;
         anyhow::ensure!(answer.status == StatusCode::CREATED, "register {name}: {answer}");
         answer.json()
+    }
+
+    /// Waits for the end of a version's compilation, and returns its state.
+    ///
+    /// # Errors
+    /// Fails if the version does not exist or its compilation does not end.
+    pub async fn compiled(&self, version: &str) -> anyhow::Result<String> {
+        eventually("the end of a compilation", COMPILED, || async {
+            let answer =
+                self.send(Method::GET, &format!("/v1/functions/{version}"), &[("prefer", "wait=50")], []).await;
+            let view = answer.ok()?.json().ok()?;
+            (view["state"] != "compiling").then(|| view["state"].as_str().unwrap_or_default().to_owned())
+        })
+        .await
     }
 
     /// Submits a task and returns its id; requires status 202.

@@ -223,3 +223,52 @@ pub fn keeper() -> Vec<u8> {
                 (i32.const 0)))"#,
     )
 }
+
+/// Returns a command that does nothing, with about this number of bytes of code that nothing reaches, so that it compiles
+/// at once. It differs by `mark`, below 64.
+#[must_use]
+pub fn large_code(bytes: usize, mark: u8) -> Vec<u8> {
+    // `nop` as often, behind an `unreachable`.
+    let idle = [vec![0], vec![1; BODY_BYTES]].concat();
+    command(bytes.div_ceil(BODY_BYTES), &idle, mark)
+}
+
+/// Returns a command that does nothing, with about this number of bytes of code, which takes about 2 s of CPU time a
+/// million to compile.
+#[must_use]
+pub fn slow_code(bytes: usize) -> Vec<u8> {
+    // Local 0 times 4,000,000 plus 3, squared and kept, again and again.
+    let step = [0x20, 0, 0x41, 0x80, 0x92, 0xf4, 1, 0x6c, 0x41, 3, 0x6a, 0x22, 0, 0x20, 0, 0x6c, 0x21, 0];
+    let steps = 1_000;
+    command(bytes.div_ceil(steps * step.len()), &step.repeat(steps), 0)
+}
+
+/// Size of a large body, below the largest.
+const BODY_BYTES: usize = 1_000_000;
+
+/// Returns a command with an empty `_start` and so many functions of these instructions, with a local of 32 bits.
+fn command(functions: usize, instructions: &[u8], mark: u8) -> Vec<u8> {
+    let leb = |mut number: usize| {
+        let mut leb = Vec::new();
+        while number > 0x7f {
+            leb.push(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        leb.push(number.to_le_bytes()[0]);
+        leb
+    };
+    let sized = |content: Vec<u8>| [leb(content.len()), content].concat();
+    let section = |id: u8, content: Vec<u8>| [vec![id], sized(content)].concat();
+    let body = sized([&[1, 1, 0x7f], instructions, &[0x0b]].concat());
+    // `_start` drops the mark.
+    let mut code = [leb(functions + 1), sized(vec![0, 0x41, mark & 0x3f, 0x1a, 0x0b])].concat();
+    (0..functions).for_each(|_| code.extend_from_slice(&body));
+    [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, vec![1, 0x60, 0, 0]),
+        section(3, [leb(functions + 1), vec![0; functions + 1]].concat()),
+        section(7, [&[1, 6][..], b"_start", &[0, 0]].concat()),
+        section(10, code),
+    ]
+    .concat()
+}

@@ -2,7 +2,8 @@
 
 use fusebox_core::{
     capability::{GrantError, Grants},
-    function::{FunctionVersion, LimitError, RunLimits},
+    function::{FunctionVersion, LimitError, RunLimits, VersionState},
+    outcome::Failure,
     setup::Setup,
 };
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,12 @@ pub struct FunctionView {
     pub public: bool,
     /// Time of registration.
     pub created_at: String,
+    /// State of the version: `ready`, `compiling`, or `failed`, with the reason in `error`.
+    #[serde(default = "ready")]
+    pub state: String,
+    /// Reason why the module could not be compiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CompileErrorView>,
     /// Time that the module took to compile, in milliseconds; only in the response to its registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compile_ms: Option<u64>,
@@ -115,6 +122,28 @@ pub struct FunctionView {
     /// grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_grants: Option<Vec<String>>,
+}
+
+impl FunctionView {
+    /// Returns true if the version waits for its compilation or is being compiled.
+    #[must_use]
+    pub fn is_compiling(&self) -> bool {
+        self.state == VersionState::Compiling.as_str()
+    }
+}
+
+/// State of a version of a host that names none.
+fn ready() -> String {
+    VersionState::Ready.as_str().to_owned()
+}
+
+/// Reason why a version failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CompileErrorView {
+    /// Stable code for programs.
+    pub code: String,
+    /// Sentence that describes the problem and the remedy.
+    pub message: String,
 }
 
 /// Limits of one run.
@@ -159,6 +188,13 @@ impl From<&FunctionVersion> for FunctionView {
             export,
             public: is_public,
             created_at: rfc3339(function.created_at),
+            state: function.state.as_str().to_owned(),
+            error: match &function.state {
+                VersionState::Failed(Failure { code, message, .. }) => {
+                    Some(CompileErrorView { code: code.to_string(), message: message.clone() })
+                }
+                VersionState::Ready | VersionState::Compiling => None,
+            },
             compile_ms: None,
             new_grants: None,
         }

@@ -26,6 +26,8 @@ pub struct QuotaValues {
     pub fuel_per_minute: Option<u64>,
     /// Requests per second to one REST node.
     pub requests_per_second: Option<u64>,
+    /// Seconds per hour that the compilation of registered modules may use.
+    pub compile_s_per_hour: Option<u64>,
     /// Seconds for which completed and cancelled tasks are kept; at most the host's own.
     pub keep_results_s: Option<u64>,
     /// Seconds for which dead letters are kept; at most the host's own.
@@ -51,6 +53,9 @@ pub struct QuotaUse {
     /// Bytes stored: those of inputs, outputs, logs, values, settings and modules, with 512 for each task and version, and
     /// 128 for each value and setting.
     pub stored_bytes: u64,
+    /// Seconds of compilation that the hour's budget lacks; 0 without a bound.
+    #[serde(default)]
+    pub compile_s_per_hour: u64,
 }
 
 impl QuotasView {
@@ -73,6 +78,7 @@ impl From<QuotaSettings> for QuotaValues {
             running_tasks,
             fuel_per_minute,
             requests_per_second,
+            compile_s_per_hour,
             keep_results_s,
             keep_failed_s,
         } = set;
@@ -83,6 +89,7 @@ impl From<QuotaSettings> for QuotaValues {
             running_tasks,
             fuel_per_minute,
             requests_per_second,
+            compile_s_per_hour,
             keep_results_s,
             keep_failed_s,
         }
@@ -98,6 +105,7 @@ impl From<QuotaValues> for QuotaSettings {
             running_tasks,
             fuel_per_minute,
             requests_per_second,
+            compile_s_per_hour,
             keep_results_s,
             keep_failed_s,
         } = values;
@@ -108,6 +116,7 @@ impl From<QuotaValues> for QuotaSettings {
             running_tasks,
             fuel_per_minute,
             requests_per_second,
+            compile_s_per_hour,
             keep_results_s,
             keep_failed_s,
         }

@@ -6,7 +6,7 @@ use fusebox_api::{
 };
 use fusebox_core::capability::Grants;
 
-use super::{Client, Ran, Result, form::Form};
+use super::{Client, Module, Ran, Result, form::Form};
 
 impl Client {
     /// Registers a function with an empty setup.
@@ -18,7 +18,7 @@ impl Client {
         name: &str,
         limits: LimitParams,
         grants: &Grants,
-        wasm: Vec<u8>,
+        wasm: impl Into<Module>,
     ) -> Result<FunctionView> {
         self.deploy(name, limits, grants, &SetupParams::default(), wasm, None).await
     }
@@ -33,7 +33,7 @@ impl Client {
         limits: LimitParams,
         grants: &Grants,
         setup: &SetupParams,
-        wasm: Vec<u8>,
+        wasm: impl Into<Module>,
         files: Option<Vec<u8>>,
     ) -> Result<FunctionView> {
         let mut url = self.url(&["v1", "functions"]);
@@ -55,15 +55,24 @@ impl Client {
             url.query_pairs_mut().append_pair("grants", &grants.to_list());
         }
         url.query_pairs_mut().extend_pairs(setup.pairs());
-        let (content_type, body) = match files {
-            None => ("application/wasm".to_owned(), wasm),
+        let module = wasm.into();
+        let (content_type, module) = match files {
+            None => ("application/wasm".to_owned(), module),
             Some(files) => {
-                let Form { content_type, body } = Form::new(&wasm, &files);
-                (content_type, body)
+                let Form { content_type, body } = Form::new(module.wasm(), &files);
+                (content_type, module.within(body))
             }
         };
-        let request = self.http.post(url).header("content-type", content_type).body(body);
-        self.json(request).await
+        self.json(module.onto(self.http.post(url).header("content-type", content_type))).await
+    }
+
+    /// Waits up to `seconds` until a version is no longer being compiled, and returns it as it is then.
+    ///
+    /// # Errors
+    /// Fails if there is no such version, or the host does not answer.
+    pub async fn compiled(&self, version: &str, seconds: u64) -> Result<FunctionView> {
+        let request = self.http.get(self.url(&["v1", "functions", version]));
+        self.json(request.header("prefer", format!("wait={seconds}"))).await
     }
 
     /// Lists the newest version of each function.

@@ -6,7 +6,7 @@
 //! | to | call |
 //! |---|---|
 //! | make a client | [`Client::new`], or [`Client::build`] with an API key or a certificate authority |
-//! | register and list functions | [`Client::register`], [`Client::functions`], [`Client::versions`] |
+//! | register and list functions | [`Client::register`], [`Client::compiled`], [`Client::functions`], [`Client::versions`] |
 //! | run a function now | [`Client::invoke`] |
 //! | run it as a task, which survives a crash of the host | [`Client::submit`], [`Client::batch`] |
 //! | wait for tasks | [`Client::submit_and_wait`], [`Client::wait_for`], [`Client::wait`], [`Client::events`] |
@@ -79,6 +79,7 @@ pub use self::{
     credentials::Credentials,
     error::ClientError,
     events::{Event, Events},
+    module::Module,
 };
 use self::{
     error::{AWAY, Result},
@@ -91,6 +92,7 @@ mod events;
 mod form;
 mod functions;
 mod identity;
+mod module;
 mod proxies;
 mod settings;
 mod tasks;

@@ -6,6 +6,7 @@ use crate::{
     id::{FunctionId, ModuleDigest},
     limits,
     name::{FunctionName, TenantId},
+    outcome::Failure,
     setup::Setup,
     time::Millis,
 };
@@ -154,11 +155,38 @@ pub struct FunctionVersion {
     pub setup: Setup,
     /// Time of registration.
     pub created_at: Millis,
+    /// State of its compilation.
+    pub state: VersionState,
+}
+
+/// State of a version's compilation. A name resolves to its newest ready version; only if it has none, to the newest
+/// other one, which cannot run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VersionState {
+    /// Compiled: tasks are accepted.
+    #[default]
+    Ready,
+    /// Stored, and waiting for its compilation or being compiled.
+    Compiling,
+    /// Refused by the compiler. The version stays until it is deleted, without its module.
+    Failed(Failure),
+}
+
+impl VersionState {
+    /// Returns the word used on every surface.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Compiling => "compiling",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 impl FunctionVersion {
     /// Returns the bytes that count against its tenant's quota of stored bytes: those of the module, of the setup with its
-    /// files, and [`limits::RECORD_BYTES`].
+    /// files, and [`limits::RECORD_BYTES`]. A store that keeps the module compressed counts less.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         limits::RECORD_BYTES.saturating_add(self.module_bytes).saturating_add(self.setup.stored_bytes())

@@ -32,6 +32,11 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
 /// Total size of request bodies in transit; beyond it requests are answered 503. A third of a small machine's memory.
 pub const BODIES_BYTES_MAX: u64 = 512 * MIB;
+/// Size up to which a module that arrives is kept in memory; a larger one goes into a file without a name.
+pub const UPLOAD_IN_MEMORY_BYTES_MAX: u64 = MIB;
+/// Total size of modules in such files; beyond it requests are answered 503. A tenant's quarter holds the largest module
+/// twice: as it arrives, and decompressed.
+pub const UPLOADS_BYTES_MAX: u64 = 2_048 * MIB;
 /// Largest body that does not count towards [`BODIES_BYTES_MAX`], so that slow large bodies cannot block small ones.
 /// [`CONNECTIONS_MAX`] bounds the number of small bodies.
 pub const SMALL_BODY_BYTES: u64 = 64 * KIB;
@@ -239,6 +244,17 @@ pub const ARTIFACTS_BYTES_MAX: u64 = 16 * 1_024 * MIB;
 pub const LOADED_BYTES_MAX: u64 = 512 * MIB;
 /// Random bytes returned by one host call.
 pub const RANDOM_BYTES_MAX: u32 = 64 << 10;
+/// Code above which a registration does not wait for its compilation: 3 MiB take about 5 s of CPU time (1.6 to 2.1 s
+/// per MiB, measured), as long as people wait for an answer without a sign of life.
+pub const COMPILED_AT_ONCE_BYTES_MAX: u64 = 3 * MIB;
+/// Time for which a node holds a compilation without a sign of life; after it another node takes it over.
+pub const COMPILE_HOLD_MS: u64 = 15_000;
+/// Nodes that may be lost while they compile a version; after it the version has failed.
+pub const COMPILE_STARTS_MAX: u32 = 3;
+/// Default quota of compile time per hour, in seconds: a sixth of a core, or a dozen of the largest modules.
+pub const COMPILE_S_PER_HOUR: u64 = 600;
+/// Ceiling of that quota: a thousand cores.
+pub const COMPILE_S_PER_HOUR_MAX: u64 = 3_600_000;
 /// Concurrent compilations, at most one of each tenant. Leaves the other cores of a small machine to running functions.
 pub const COMPILES_MAX: usize = 2;
 /// Modules that are being compiled or wait for it. Within the compile child's limits the last is answered in a minute.
@@ -246,6 +262,8 @@ pub const COMPILE_WAITERS_MAX: usize = 8;
 /// Share of [`COMPILE_WAITERS_MAX`] available to one tenant: compiled one at a time, they take as long as all 8 two at
 /// a time, and leave room for other tenants.
 pub const COMPILE_WAITERS_PER_TENANT_MAX: usize = 4;
+/// Modules that are checked or wait for it; a quarter of them may be one tenant's. A check takes up to a second.
+pub const INSPECT_WAITERS_MAX: usize = 32;
 /// Open REST connections. Each may hold a body, so this bounds memory; one tenant may hold a quarter of them.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Longest `Prefer: wait` in seconds: below the idle time-outs of common proxies (60 s).

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{keep::Keep, limits, name::TenantId, time::Millis};
 
+mod compile_time;
+
+pub use self::compile_time::{CompileBudget, compile_wait_ms};
+
 /// Value of a quota without a bound.
 pub const UNLIMITED: u64 = u64::MAX;
 const MS_PER_MINUTE: u64 = 60_000;
@@ -33,6 +37,9 @@ pub struct PerQuota<T> {
     /// Requests per second to one REST node.
     #[serde(skip_serializing_if = "Setting::is_unset")]
     pub requests_per_second: T,
+    /// Seconds per hour that the compilation of deploys may use.
+    #[serde(skip_serializing_if = "Setting::is_unset")]
+    pub compile_s_per_hour: T,
     /// Retention of completed and cancelled tasks, in seconds.
     #[serde(skip_serializing_if = "Setting::is_unset")]
     pub keep_results_s: T,
@@ -69,6 +76,7 @@ impl<T> PerQuota<T> {
             running_tasks: change(self.running_tasks),
             fuel_per_minute: change(self.fuel_per_minute),
             requests_per_second: change(self.requests_per_second),
+            compile_s_per_hour: change(self.compile_s_per_hour),
             keep_results_s: change(self.keep_results_s),
             keep_failed_s: change(self.keep_failed_s),
         }
@@ -83,13 +91,14 @@ impl<T> PerQuota<T> {
             running_tasks: (self.running_tasks, other.running_tasks),
             fuel_per_minute: (self.fuel_per_minute, other.fuel_per_minute),
             requests_per_second: (self.requests_per_second, other.requests_per_second),
+            compile_s_per_hour: (self.compile_s_per_hour, other.compile_s_per_hour),
             keep_results_s: (self.keep_results_s, other.keep_results_s),
             keep_failed_s: (self.keep_failed_s, other.keep_failed_s),
         }
     }
 
     /// Returns the values with the names of their quotas.
-    pub fn named(self) -> [(&'static str, T); 8] {
+    pub fn named(self) -> [(&'static str, T); 9] {
         [
             ("functions", self.functions),
             ("stored_bytes", self.stored_bytes),
@@ -97,6 +106,7 @@ impl<T> PerQuota<T> {
             ("running_tasks", self.running_tasks),
             ("fuel_per_minute", self.fuel_per_minute),
             ("requests_per_second", self.requests_per_second),
+            ("compile_s_per_hour", self.compile_s_per_hour),
             ("keep_results_s", self.keep_results_s),
             ("keep_failed_s", self.keep_failed_s),
         ]
@@ -112,6 +122,7 @@ impl Quotas {
         running_tasks: limits::RUNNING_TASKS_PER_TENANT,
         fuel_per_minute: limits::FUEL_PER_MINUTE,
         requests_per_second: limits::REQUESTS_PER_SECOND,
+        compile_s_per_hour: limits::COMPILE_S_PER_HOUR,
         keep_results_s: limits::KEEP_RESULTS_S,
         keep_failed_s: limits::KEEP_FAILED_S,
     };
@@ -124,6 +135,7 @@ impl Quotas {
         running_tasks: UNLIMITED,
         fuel_per_minute: UNLIMITED,
         requests_per_second: UNLIMITED,
+        compile_s_per_hour: UNLIMITED,
         keep_results_s: limits::KEEP_RESULTS_S,
         keep_failed_s: limits::KEEP_FAILED_S,
     };
@@ -136,6 +148,7 @@ impl Quotas {
         running_tasks: 0,
         fuel_per_minute: 0,
         requests_per_second: 0,
+        compile_s_per_hour: 0,
         keep_results_s: limits::KEEP_S_MIN,
         keep_failed_s: limits::KEEP_S_MIN,
     };
@@ -148,6 +161,7 @@ impl Quotas {
         running_tasks: limits::QUOTA_MAX,
         fuel_per_minute: limits::QUOTA_MAX,
         requests_per_second: limits::QUOTA_MAX,
+        compile_s_per_hour: limits::COMPILE_S_PER_HOUR_MAX,
         keep_results_s: limits::KEEP_S_MAX,
         keep_failed_s: limits::KEEP_S_MAX,
     };
@@ -189,6 +203,7 @@ impl QuotaSettings {
         running_tasks: None,
         fuel_per_minute: None,
         requests_per_second: None,
+        compile_s_per_hour: None,
         keep_results_s: None,
         keep_failed_s: None,
     };

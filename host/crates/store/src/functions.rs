@@ -21,6 +21,12 @@ pub trait Functions: Send + Sync + 'static {
     /// made all the same.
     /// [`crate::Error::Unavailable`] also if another tenant has registered the id.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
+    /// Stores a version that is to be compiled, and its module, as [`Self::register`] does. The caller holds the
+    /// compilation for `hold_ms`; [`crate::Compiles`] has what follows.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    async fn register_compiling(&self, new: NewFunction, module: Bytes, hold_ms: u64) -> Result<Registered>;
     /// Returns one version.
     ///
     /// # Errors
@@ -53,7 +59,7 @@ pub trait Functions: Send + Sync + 'static {
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`]. The change may have been
     /// made all the same.
     async fn delete_function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<bool>;
-    /// Returns a module's wasm bytes.
+    /// Returns a module's wasm bytes, as they were registered.
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
@@ -68,7 +74,8 @@ pub trait Functions: Send + Sync + 'static {
     }
 }
 
-/// Reference to a function within its tenant: by version id, or by name for the newest version.
+/// Reference to a function within its tenant: by version id, or by name for the newest version that is ready. A name
+/// without any has its newest one, which is not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FunctionRef {
     /// One version.
@@ -106,6 +113,7 @@ pub struct NewFunction {
 
 /// Answer to a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is made once a registration, and nearly always a version")]
 pub enum Registered {
     /// The version exists.
     Version(FunctionVersion),

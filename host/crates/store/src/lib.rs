@@ -1,6 +1,6 @@
 //! Storage of functions, modules and tasks, and the queue that leases attempts.
 //!
-//! A store has one small trait per capability: [`Functions`], [`Queue`], [`Tasks`], [`Kv`](kv::Kv), [`Identity`],
+//! A store has one small trait per capability: [`Functions`], [`Compiles`], [`Queue`], [`Tasks`], [`Kv`](kv::Kv), [`Identity`],
 //! [`Fuel`], [`Usage`], [`Presence`] and [`Wakeups`]; [`Store`] is all of them. Each back end is a folder with a file per
 //! trait, and one conformance suite holds them all to the same behaviour. The store owns the queue: it keeps ready indexes per tenant and
 //! priority, and every step is atomic. It has no access to HTTP, workers' sockets or wasm.
@@ -16,6 +16,7 @@ use fusebox_core::time::Millis;
 
 pub use fusebox_core::dispatch::Mode;
 
+mod compiles;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
@@ -28,6 +29,7 @@ pub mod kv;
 mod layout;
 mod new_task;
 mod options;
+mod packed;
 mod page;
 mod presence;
 mod queue;
@@ -42,6 +44,7 @@ pub use fusebox_core::{
 };
 
 pub use self::{
+    compiles::{Compile, Compiles},
     error::Error,
     fuel::Fuel,
     functions::{FunctionRef, Functions, NewFunction, Registered},
@@ -67,7 +70,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Store with all its capabilities. See the crate's documentation for its guarantees.
 #[async_trait]
-pub trait Store: Functions + Queue + Tasks + kv::Kv + Identity + Fuel + Usage + Presence + Wakeups {
+pub trait Store: Functions + Compiles + Queue + Tasks + kv::Kv + Identity + Fuel + Usage + Presence + Wakeups {
     /// Checks that the store answers.
     ///
     /// # Errors

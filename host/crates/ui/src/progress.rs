@@ -1,6 +1,6 @@
 //! Progress of long operations, on stderr and only if that is a terminal: scripts and logs stay clean.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -29,6 +29,42 @@ impl Spinner {
 impl Drop for Spinner {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Bar of a transfer, which becomes an animation once all bytes are sent. Cheap to clone; dropping the last clears it.
+#[derive(Clone)]
+pub struct Transfer {
+    bar: Arc<Spinner>,
+    bytes: u64,
+    /// Message once all is sent.
+    then: String,
+}
+
+impl Transfer {
+    /// Starts a bar for this number of bytes.
+    #[must_use]
+    pub fn start(message: String, bytes: u64, then: String) -> Self {
+        let spinner = Spinner::start(message);
+        let style = ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {bytes}/{total_bytes}");
+        spinner.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        spinner.0.set_length(bytes);
+        Self { bar: Arc::new(spinner), bytes, then }
+    }
+
+    /// Shows that this number of bytes is sent.
+    pub fn sent(&self, bytes: u64) {
+        self.bar.0.set_position(bytes);
+        if bytes >= self.bytes {
+            self.wait(self.then.clone());
+        }
+    }
+
+    /// Shows another message, without a bar.
+    pub fn wait(&self, message: String) {
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+        self.bar.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        self.bar.0.set_message(message);
     }
 }
 

@@ -36,7 +36,7 @@ const AHEAD_BYTES_MAX: u64 = 64 << 10;
 pub(super) enum Unread {
     /// Longer than its bound.
     TooLarge,
-    /// No memory left for what has arrived; holds the answer.
+    /// No memory or disk left for what has arrived; holds the answer.
     NoRoom(Problem),
     /// Stalled, or slower than its pace allows.
     TooSlow,
@@ -71,7 +71,7 @@ impl<'a> Arrival<'a> {
     ///
     /// # Errors
     /// Fails if they are late, too many or malformed.
-    async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
         loop {
             let frame = match self.body.frame().now_or_never() {
                 Some(frame) => frame,

@@ -1,15 +1,24 @@
 //! Compressed bodies. Only modules may be compressed. They are decoded up to a module's size limit, so that a small
 //! body cannot expand without bound.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use fusebox_core::error::ErrorCode;
+use fusebox_core::{
+    error::ErrorCode,
+    limits::{KIB, MIB},
+};
 use ruzstd::decoding::StreamingDecoder;
 
 use crate::rest::error::Problem;
+
+/// Largest window of a frame of zstd, which its decoder keeps in memory: that of level 21; level 19 has 8 MiB.
+const WINDOW_BYTES_MAX: u64 = 64 * MIB;
+/// Memory of a decoder of gzip.
+const GZIP_BYTES: u64 = 128 * KIB;
+/// Memory of a decoder of zstd beside the window: a block and its tables.
+const ZSTD_BYTES: u64 = 512 * KIB;
 
 /// Content codings accepted for modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,22 +48,34 @@ impl Coding {
         }
     }
 
-    /// Decodes a body.
+    /// Returns the memory that decoding a body takes, in bytes. The decoder of zstd returns nothing until it has filled
+    /// the frame's window or has read the whole frame.
+    pub(super) fn memory_bytes(self, coded: &[u8]) -> u64 {
+        match self {
+            Self::Gzip => GZIP_BYTES,
+            Self::Zstd => window(coded).unwrap_or_default().saturating_add(ZSTD_BYTES),
+        }
+    }
+
+    /// Decodes a body into `sink`.
     ///
     /// # Errors
-    /// Fails if the body is malformed or decodes to more than `bytes_max` bytes.
-    pub(super) fn decode(self, coded: &[u8], bytes_max: u64) -> Result<Bytes, Undecoded> {
+    /// Fails if the body is malformed or decodes to more than `bytes_max` bytes, or the sink fails.
+    pub(super) fn decode(self, coded: &[u8], bytes_max: u64, sink: &mut impl Write) -> Result<(), Undecoded> {
         match self {
-            Self::Gzip => bounded(MultiGzDecoder::new(coded), bytes_max),
+            Self::Gzip => bounded(MultiGzDecoder::new(coded), bytes_max, sink),
             Self::Zstd => {
-                // The decoder returns nothing until it has filled the frame's window or has read the whole frame.
-                if window(coded).is_some_and(|window| window > bytes_max) {
-                    return Err(Undecoded::TooLarge);
+                match window(coded) {
+                    Some(window) if window > bytes_max => return Err(Undecoded::TooLarge),
+                    Some(window) if window > WINDOW_BYTES_MAX => {
+                        return Err(malformed("its window is larger than 64 MiB: use a level of at most 21"));
+                    }
+                    _ => {}
                 }
                 let mut rest = coded;
                 let frame = StreamingDecoder::new(&mut rest).map_err(|error| malformed(error.to_string()))?;
-                let decoded = bounded(frame, bytes_max)?;
-                if rest.is_empty() { Ok(decoded) } else { Err(malformed("extra bytes follow the frame")) }
+                bounded(frame, bytes_max, sink)?;
+                if rest.is_empty() { Ok(()) } else { Err(malformed("extra bytes follow the frame")) }
             }
         }
     }
@@ -88,10 +109,9 @@ fn malformed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unde
     Undecoded::Malformed(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn bounded(source: impl Read, bytes_max: u64) -> Result<Bytes, Undecoded> {
-    let mut decoded = Vec::new();
-    source.take(bytes_max.saturating_add(1)).read_to_end(&mut decoded).map_err(Undecoded::Malformed)?;
-    if decoded.len() as u64 > bytes_max { Err(Undecoded::TooLarge) } else { Ok(decoded.into()) }
+fn bounded(source: impl Read, bytes_max: u64, sink: &mut impl Write) -> Result<(), Undecoded> {
+    let decoded = io::copy(&mut source.take(bytes_max.saturating_add(1)), sink).map_err(Undecoded::Malformed)?;
+    if decoded > bytes_max { Err(Undecoded::TooLarge) } else { Ok(()) }
 }
 
 /// Returns the window size of a zstd frame (RFC 8878, 3.1.1.1): from its header or, for a single-segment frame, the
@@ -126,6 +146,11 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn decode(coding: Coding, coded: &[u8], bytes_max: u64) -> Result<Vec<u8>, Undecoded> {
+        let mut decoded = Vec::new();
+        coding.decode(coded, bytes_max, &mut decoded).map(|()| decoded)
+    }
+
     fn zstd(bytes: &[u8]) -> Vec<u8> {
         compress_to_vec(bytes, CompressionLevel::Fastest)
     }
@@ -135,8 +160,8 @@ mod tests {
         let bytes = vec![7; 1 << 20];
         for (coding, coded) in [(Coding::Gzip, gzip(&bytes)), (Coding::Zstd, zstd(&bytes))] {
             assert!(coded.len() < 16 << 10, "{coding:?} makes it small: {}", coded.len());
-            assert_eq!(&coding.decode(&coded, 1 << 20).unwrap()[..], &bytes[..], "{coding:?}");
-            assert!(matches!(coding.decode(&coded, (1 << 20) - 1), Err(Undecoded::TooLarge)), "{coding:?}");
+            assert_eq!(&decode(coding, &coded, 1 << 20).unwrap()[..], &bytes[..], "{coding:?}");
+            assert!(matches!(decode(coding, &coded, (1 << 20) - 1), Err(Undecoded::TooLarge)), "{coding:?}");
         }
     }
 
@@ -144,13 +169,13 @@ mod tests {
     fn what_is_cut_off_or_something_else_is_malformed() {
         for (coding, coded) in [(Coding::Gzip, gzip(b"hello")), (Coding::Zstd, zstd(b"hello"))] {
             for length in 0..coded.len() {
-                let cut = coding.decode(&coded[..length], 1 << 20);
+                let cut = decode(coding, &coded[..length], 1 << 20);
                 assert!(matches!(cut, Err(Undecoded::Malformed(_))), "{coding:?} {length}: {cut:?}");
             }
-            assert!(coding.decode(b"\0asm\x01\0\0\0", 1 << 20).is_err(), "{coding:?}");
+            assert!(decode(coding, b"\0asm\x01\0\0\0", 1 << 20).is_err(), "{coding:?}");
             let mut more = coded.clone();
             more.extend_from_slice(b"more");
-            assert!(coding.decode(&more, 1 << 20).is_err(), "{coding:?}");
+            assert!(decode(coding, &more, 1 << 20).is_err(), "{coding:?}");
         }
     }
 
@@ -162,13 +187,13 @@ mod tests {
         for header in [&[0, 16 << 3][..], &[0xa0, 0, 0, 0, 4], &[0xe0, 0, 0, 0, 4, 0, 0, 0, 0]] {
             let frame = [&MAGIC, header, &EMPTY_LAST_BLOCK].concat();
             assert_eq!(window(&frame), Some(64 << 20), "{header:?}");
-            assert!(matches!(Coding::Zstd.decode(&frame, 16 << 20), Err(Undecoded::TooLarge)));
+            assert!(matches!(decode(Coding::Zstd, &frame, 16 << 20), Err(Undecoded::TooLarge)));
         }
         assert_eq!(window(&[&MAGIC[..], &[0x60, 0, 1]].concat()), Some(512));
         assert_eq!(window(&[&MAGIC[..], &[0x22, 9, 9, 7]].concat()), Some(7));
         // Frame with a small window whose blocks each repeat one byte 128 Ki times.
         let mut bomb = [&MAGIC[..], &[0, 0]].concat();
         bomb.extend((0..4_096).flat_map(|_| [2, 0, 16, 7]));
-        assert!(matches!(Coding::Zstd.decode(&bomb, 1 << 20), Err(Undecoded::TooLarge | Undecoded::Malformed(_))));
+        assert!(matches!(decode(Coding::Zstd, &bomb, 1 << 20), Err(Undecoded::TooLarge | Undecoded::Malformed(_))));
     }
 }

@@ -4,15 +4,15 @@ use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
-    limits::{FILES_BYTES_MAX, MODULE_BYTES_MAX, SMALL_BODY_BYTES},
+    limits::{FILES_BYTES_MAX, SMALL_BODY_BYTES},
 };
 use tokio::task::spawn_blocking;
 
-use super::{ModuleBody, form, read};
-use crate::rest::{Shared, error::Problem, room::Share};
+use super::{ModuleBody, decode, form, module::large, spool::Held};
+use crate::rest::{Shared, error::Problem};
 
-/// Size of a form: a module, files, and the largest setup with the headers of its parts.
-const FORM_BYTES_MAX: u64 = MODULE_BYTES_MAX + FILES_BYTES_MAX + 4 * SMALL_BODY_BYTES;
+/// Size of a form around its module: files, and the largest setup with the headers of its parts.
+const AROUND_BYTES_MAX: u64 = FILES_BYTES_MAX + 4 * SMALL_BODY_BYTES;
 /// Names of a form's fields.
 const FIELDS: [&str; 6] = ["module", "files", "arg", "env", "export", "public"];
 
@@ -24,18 +24,20 @@ pub struct RegistrationBody {
     pub files: Option<Bytes>,
     /// Parts of the setup, in their order: names and values.
     pub setup: Vec<(String, String)>,
-    /// Memory reserved for all of it.
-    pub room: Option<Share>,
+    /// Memory and disk reserved for all of it.
+    pub held: Held,
 }
 
 impl FromRequest<Shared> for RegistrationBody {
     type Rejection = Problem;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
         let Some(boundary) = form::boundary(request.headers())? else {
-            let ModuleBody(module, room) = ModuleBody::from_request(request, app).await?;
-            return Ok(Self { module, files: None, setup: Vec::new(), room });
+            let ModuleBody(module, held) = ModuleBody::from_request(request, app).await?;
+            return Ok(Self { module, files: None, setup: Vec::new(), held });
         };
-        let (body, room) = read(request, app, FORM_BYTES_MAX, "a form").await?;
+        decode::refuse(request.headers())?;
+        let form_bytes_max = app.settings.module_bytes_max + AROUND_BYTES_MAX;
+        let (body, held) = large(request, app, form_bytes_max, "a form").await?;
         // Searching megabytes on a runtime thread would delay every other request.
         let parts = spawn_blocking(move || form::parts(&body, &boundary)).await;
         let parts = parts.map_err(|error| {
@@ -58,7 +60,7 @@ impl FromRequest<Shared> for RegistrationBody {
             }
         }
         let module = module.ok_or_else(|| refused("the form has no part \"module\" with the wasm bytes"))?;
-        Ok(Self { module, files, setup, room })
+        Ok(Self { module, files, setup, held })
     }
 }
 

@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use fusebox_core::{
     capability::{Expects, KvKey, Refusal, SettingName, Ttl},
+    error::ErrorCode,
     id::TaskId,
     name::TenantId,
+    outcome::Failure,
     quota::UNLIMITED,
 };
 
 use super::{
-    LEASE_MS, Subject, accept, claim, counts, end, failure, finish,
+    LEASE_MS, Subject, accept, claim,
+    compiles::begin,
+    counts, end, failure, finish,
     identity::{add, make_tenant, new_key},
     lease, lease_one,
     listings::page,
@@ -66,11 +70,14 @@ pub(crate) async fn fill(subject: &dyn Subject, tenant: &TenantId, tasks: usize)
     ids.push(accept(subject, new_task(subject, &gone)).await);
     assert!(store.delete_function(tenant, &FunctionRef::Id(gone.id)).await.unwrap());
     store.set_value(&namespace(tenant, "never"), value("kept")).await.unwrap().unwrap();
+    let failed = begin(subject, tenant, "gone").await;
+    store.settle(failed.id, Some(Failure::new(ErrorCode::CompileLimit, "too large"))).await.unwrap();
+    begin(subject, tenant, "f0").await;
     let leased = lease(subject, tenant, 3).await;
     finish(subject, claim(&leased[0]), end("out")).await;
     finish(subject, claim(&leased[1]), failure("error")).await;
     add(subject, new_key(tenant)).await;
-    let (tasks, functions, per_function) = (ids.len() as u64, 2 * FUNCTIONS as u64, FUNCTIONS as u64);
+    let (tasks, functions, per_function) = (ids.len() as u64, 2 * FUNCTIONS as u64 + 2, FUNCTIONS as u64);
     (Cleared { tasks, functions, values: per_function + 1, settings: 2 * per_function, keys: 1, is_done: true }, ids)
 }
 
@@ -101,7 +108,7 @@ pub(crate) async fn assert_gone(subject: &dyn Subject, tenant: &TenantId, tasks:
         assert!(store.task(tenant, *task).await.unwrap().is_none());
         assert_eq!(store.input(tenant, *task).await.unwrap(), None);
     }
-    for name in (0..FUNCTIONS).map(|at| format!("f{at}")).chain(["never".to_owned()]) {
+    for name in (0..FUNCTIONS).map(|at| format!("f{at}")).chain(["gone".to_owned(), "never".to_owned()]) {
         let of = namespace(tenant, &name);
         assert_eq!(store.value(&of, &value("kept").key).await.unwrap(), None);
         for kind in [SettingKind::Config, SettingKind::Secret] {
@@ -208,7 +215,7 @@ pub(crate) async fn a_deletion_takes_nothing_of_others(subject: &dyn Subject) {
         }
         assert_eq!(found, tasks.into_iter().collect());
         assert_eq!(store.dead_letters(other, &page(10, None)).await.unwrap().items.len(), 1);
-        assert_eq!(store.functions(other, &page(100, None)).await.unwrap().items.len(), FUNCTIONS);
+        assert_eq!(store.functions(other, &page(100, None)).await.unwrap().items.len(), FUNCTIONS + 1);
         assert_eq!(store.keys(other).await.unwrap().len(), 1);
         for name in (0..FUNCTIONS).map(|at| format!("f{at}")) {
             assert!(store.value(&namespace(other, &name), &value("kept").key).await.unwrap().is_some());

@@ -6,8 +6,8 @@ use fusebox_core::{
 };
 
 use super::{
-    Subject, accept, claim, end, finish, lease, lease_one, listings::page, module, new_function, new_task, register,
-    status, tenant, usage::stored,
+    Subject, accept, claim, compiles::noise, end, finish, lease, lease_one, listings::page, module, new_function,
+    new_task, register, status, tenant, usage::stored,
 };
 use crate::{Finished, FunctionRef, NewFunction, Registered};
 
@@ -119,7 +119,7 @@ pub(crate) async fn a_module_is_kept_while_a_version_needs_it(subject: &dyn Subj
 const DELETED_MS_MAX: u64 = 60_000;
 
 /// Waits until deleted versions that no task needs are gone.
-pub(super) async fn collect(subject: &dyn Subject) {
+pub(crate) async fn collect(subject: &dyn Subject) {
     subject.pass(DELETED_MS_MAX).await;
     subject.store().tick().await.unwrap();
 }
@@ -131,7 +131,7 @@ async fn register_large(subject: &dyn Subject, number: u8) -> bool {
         stored_max: 20 << 20,
         ..new_function(subject, &tenant("acme"), "f")
     };
-    match subject.store().register(new, vec![number; 7 << 20].into()).await.unwrap() {
+    match subject.store().register(new, noise(number.into(), 7 << 20)).await.unwrap() {
         Registered::Version(_) => true,
         Registered::BytesReached { .. } => false,
         refused => panic!("{refused:?}"),

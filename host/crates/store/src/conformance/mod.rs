@@ -27,6 +27,7 @@ use fusebox_system::random;
 
 pub(super) mod accept;
 pub(super) mod backlog;
+pub(super) mod compiles;
 pub(super) mod deletion;
 pub(super) mod fuel;
 pub(super) mod full;
@@ -107,6 +108,9 @@ macro_rules! conformance {
                 tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept, a_tenants_own_quotas_are_kept;
             setup: an_attempt_starts_as_its_version_and_its_request_say, a_start_counts_as_its_tasks_input,
                 files_are_kept_and_counted_while_a_version_needs_them;
+            compiles: a_name_resolves_to_its_newest_ready_version, a_failed_version_stays_until_it_is_deleted,
+                a_compilation_is_taken_over_once_nobody_holds_it, a_module_is_counted_as_it_is_stored,
+                a_compile_budget_is_charged_and_fills_with_time;
             fuel: a_tank_gives_what_it_has_and_fills_with_time, a_tank_follows_another_rate;
             listings: tasks_are_paged_newest_first, functions_are_paged_by_name, versions_are_paged_newest_first, a_foreign_cursor_gives_no_rows,
                 a_page_has_its_bounds, dead_letters_are_paged_latest_first;

@@ -27,7 +27,7 @@ use crate::{
 const INPUT_BYTES: u64 = 5;
 
 /// Returns the bytes counted for a tenant.
-pub(super) async fn stored(subject: &dyn Subject, tenant: &TenantId) -> u64 {
+pub(crate) async fn stored(subject: &dyn Subject, tenant: &TenantId) -> u64 {
     subject.store().stored_bytes(tenant).await.unwrap()
 }
 

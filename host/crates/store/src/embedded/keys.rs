@@ -15,10 +15,12 @@
 //! | records | `sl` task | the same, while it is leased |
 //! | records | `k` time task | tasks that have ended, by the end of the first one's time to live |
 //! | records | `f` function | record of a version, and whether it is deleted |
+//! | records | `cd` function | state of a version that is not ready: compiling, or its failure |
+//! | records | `cw` function | the holder's end and the number of holders, while a version is compiling |
 //! | records | `v` tenant name !version | the function's id; newest first |
-//! | records | `h` tenant name | the id of the newest version |
+//! | records | `h` tenant name | the id of the newest version that is ready; if there is none, of the newest one |
 //! | records | `n` tenant name | last version number used; without a name, the highest of former names |
-//! | records | `m` digest | number of versions that need the module |
+//! | records | `m` digest | number of versions that need the module, and its form |
 //! | records | `a` tenant | record of a tenant |
 //! | records | `y` key | record of an API key |
 //! | records | `y` | exists once an API key was ever made |
@@ -33,7 +35,7 @@
 //! | records | `j` tenant name | a namespace: its last revision, number of entries, and bytes |
 //! | records | `j` tenant | highest revision of the namespaces that were forgotten |
 //! | records | `g` tenant name kind setting | a setting's value |
-//! | blobs | `m` digest | a module's wasm |
+//! | blobs | `m` digest number | a piece of a module's wasm; older modules are whole, without a number |
 //! | blobs | `w` tenant name key | a value of a namespace |
 //! | index | `d` `e` time task | delayed tasks; queued ones that expire at another age than the greatest |
 //! | index | `b` tenant failed task | dead letters of a tenant |
@@ -75,6 +77,26 @@ pub(super) fn unfinished(function: FunctionId) -> Key {
     join(&[b"su", function.as_bytes()])
 }
 
+/// `cd`: state of a version that is not ready.
+pub(super) fn draft(function: FunctionId) -> Key {
+    join(&[b"cd", function.as_bytes()])
+}
+
+/// `cw`: prefix of the compilations.
+pub(super) fn compiles() -> Key {
+    b"cw".to_vec()
+}
+
+/// `cw`: the compilation of a version.
+pub(super) fn compile(function: FunctionId) -> Key {
+    join(&[b"cw", function.as_bytes()])
+}
+
+/// Returns the function version that a `cw` key ends with.
+pub(super) fn last_function(key: &[u8]) -> Option<FunctionId> {
+    key.last_chunk().copied().map(FunctionId::from_bytes)
+}
+
 /// `v`: prefix of a name's versions, newest first.
 pub(super) fn versions(tenant: &TenantId, name: &FunctionName) -> Key {
     join(&[b"v", tenant.as_str().as_bytes(), &[0], name.as_str().as_bytes(), &[0]])
@@ -110,9 +132,14 @@ pub(super) fn former_version(tenant: &TenantId) -> Key {
     of_tenant(b'n', tenant)
 }
 
-/// `m`: number of versions that need a module, and in the blobs the module.
+/// `m`: number of versions that need a module, and in the blobs an older module.
 pub(super) fn module(digest: &ModuleDigest) -> Key {
     join(&[b"m", &digest.0])
+}
+
+/// `m`: a piece of a module.
+pub(super) fn module_piece(digest: &ModuleDigest, number: u32) -> Key {
+    join(&[&module(digest), &number.to_be_bytes()])
 }
 
 /// `r`: prefix of all tenants' counters.

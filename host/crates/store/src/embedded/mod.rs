@@ -13,9 +13,9 @@
 //! | `memory` | what the writer remembers from group to group |
 //! | `starts`, `aging`, `leases`, `retention` | parts of it: queues by their first ready task and by their oldest; leases; ended tasks |
 //! | `reads` | reads beside the writer |
-//! | `functions`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
+//! | `functions`, `compiles`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
 //! | `usage` | space of the file system |
-//! | `tanks` | tenants' fuel; in memory |
+//! | `tanks` | tenants' fuel and compile time; in memory |
 //! | `announcements` | announced dispatchers and workers; in memory, since they end with the process |
 
 use std::{path::Path, sync::Arc};
@@ -30,6 +30,7 @@ use fusebox_system::clock::Clock;
 mod aging;
 mod announcements;
 mod compaction;
+mod compiles;
 mod engine;
 mod functions;
 mod group;

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
-    id::{FunctionId, ModuleDigest, TaskId},
+    id::{FunctionId, TaskId},
     limits::PAGE_ROWS_MAX,
     name::{FunctionName, TenantId},
     task::Task,
@@ -202,11 +202,6 @@ impl Reads {
         self.functions_of(tenant, &keys::versions(tenant, name), page)
     }
 
-    /// Returns a module's wasm bytes.
-    pub(super) fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-        self.engine.snapshot()?.get(Space::Blobs, &keys::module(digest))
-    }
-
     /// Returns the numbers of unfinished tasks, for each tenant that has any.
     pub(super) fn backlog(&self) -> Result<Vec<Backlog>> {
         let prefix = keys::counters_of_all();
@@ -294,8 +289,12 @@ fn readable<T>(row: Result<Option<T>>) -> Result<Option<T>> {
 
 fn function_of(snapshot: &Snapshot, tenant: &TenantId, function: FunctionId) -> Result<Option<FunctionVersion>> {
     let Some(bytes) = snapshot.get(Space::Records, &keys::function(function))? else { return Ok(None) };
-    let FunctionRecord { version, deleted } = records::decode_function(&bytes)?;
-    Ok((version.tenant == *tenant && !deleted).then_some(version))
+    let FunctionRecord { mut version, deleted } = records::decode_function(&bytes)?;
+    if version.tenant != *tenant || deleted {
+        return Ok(None);
+    }
+    version.state = records::decode_state(snapshot.get(Space::Records, &keys::draft(function))?.as_deref())?;
+    Ok(Some(version))
 }
 
 fn function_id(bytes: &[u8]) -> Result<FunctionId> {

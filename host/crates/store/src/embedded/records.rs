@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Backlog, Error, Result};
 
 mod functions;
+mod modules;
 mod task;
 
 pub(super) use self::{
     functions::{decode_function, encode_function},
+    modules::{CompileRecord, ModuleRecord, decode_module, decode_state, encode_module, encode_state},
     task::{Carried, INLINE_BYTES_MAX, Named, Piece, decode_task, encode_task, is_queued},
 };
 
-/// Layout of every record except functions and tasks, which have their own. A change of any layout increments the number, and
+/// Layout of every record except functions, modules and tasks, which have their own. A change of any layout increments the number, and
 /// `decode` must still read the old one.
 const LAYOUT: u8 = 1;
 

@@ -4,7 +4,9 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use async_trait::async_trait;
-use fusebox_core::{error::ErrorCode, lifecycle::Next, name::TenantId, task::Status, time::Millis};
+use fusebox_core::{
+    error::ErrorCode, lifecycle::Next, limits::RECORD_BYTES, name::TenantId, task::Status, time::Millis,
+};
 use tempfile::TempDir;
 
 use super::EmbeddedStore;
@@ -13,7 +15,7 @@ use crate::{
     Queue as _, Scope, SecretDigest, Store, Tasks as _, Ticked,
     conformance::{
         LEASE_MS, Subject, accept, cancel, claim, conformance, counts, end, finish, lease, lease_one, listings::page,
-        new_task, one_task, register, status, tenant,
+        new_task, one_task, register, status, tenant, usage::stored,
     },
 };
 use fusebox_system::{clock::Clock, random};
@@ -218,6 +220,23 @@ async fn a_module_goes_with_the_last_that_needs_it() {
     let function = register(&subject, &tenant, "g").await;
     assert!(subject.store.delete_function(&tenant, &FunctionRef::Id(function.id)).await.unwrap());
     assert_eq!(subject.store.module(&function.module).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_module_of_the_layout_before_is_read_shared_and_removed() {
+    let subject = embedded().await;
+    let (tenant, name) = (tenant("acme"), FunctionRef::Name("f".parse().unwrap()));
+    let first = register(&subject, &tenant, "f").await;
+    let digest = first.module;
+    subject.store.writer.step(0, move |steps| steps.put_older_module(&digest, 1, b"f")).await.unwrap();
+    let subject = reopened(subject);
+    assert_eq!(subject.store.module(&digest).await.unwrap().unwrap(), "f");
+    register(&subject, &tenant, "f").await;
+    assert_eq!(stored(&subject, &tenant).await, 2 * (RECORD_BYTES + 1));
+    assert_eq!(subject.store.module(&digest).await.unwrap().unwrap(), "f");
+    assert!(subject.store.delete_function(&tenant, &name).await.unwrap());
+    assert_eq!(stored(&subject, &tenant).await, 0);
+    assert_eq!(subject.store.module(&digest).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -13,8 +13,10 @@ use fusebox_core::{
 };
 use redis::Value;
 
-use super::{RedisStore, answers, caller::Caller, records, version_cache::Given, versions};
-use crate::{Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result, identity};
+use super::{RedisStore, answers, caller::Caller, modules, records, version_cache::Given, versions};
+use crate::{
+    Error, FunctionRef, Functions, NewFunction, Page, PageRequest, Registered, Result, identity, packed::Packed,
+};
 
 /// Time for which a deleted version is kept even if no task needs it, in milliseconds: longer than a request can take
 /// from its look-up of a version to the acceptance of its task, which may be in another place.
@@ -24,12 +26,28 @@ const COLLECTED_MAX: usize = 100;
 /// Largest number of versions read or deleted in one call, to bound the time it occupies Redis.
 const VERSIONS_MAX: usize = 500;
 
-#[async_trait]
-impl Functions for RedisStore {
-    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
-        let (caller, setup_bytes) = (&self.caller, new.setup.stored_bytes());
-        let more = RECORD_BYTES + module.len() as u64 + setup_bytes;
+impl RedisStore {
+    async fn add(&self, new: NewFunction, module: Bytes, hold_ms: Option<u64>) -> Result<Registered> {
+        let (caller, packed) = (&self.caller, Packed::of(module).await?);
+        let more = RECORD_BYTES + packed.stored_bytes() + new.setup.stored_bytes();
         let stored_max = self.counted.stored_max(caller, &new.tenant, more, new.stored_max).await?;
+        let [piece] = &packed.pieces[..] else {
+            modules::stage(caller, &new, &packed).await?;
+            return self.put(&new, &Bytes::new(), &packed, stored_max, hold_ms).await;
+        };
+        self.put(&new, piece, &packed, stored_max, hold_ms).await
+    }
+
+    /// Registers a version. Its module's only piece comes with it; several are staged.
+    async fn put(
+        &self,
+        new: &NewFunction,
+        piece: &Bytes,
+        packed: &Packed,
+        stored_max: u64,
+        hold_ms: Option<u64>,
+    ) -> Result<Registered> {
+        let caller = &self.caller;
         let call = caller
             .call(caller.layout().shared(), "register")
             .arg(new.id.to_string())
@@ -39,14 +57,19 @@ impl Functions for RedisStore {
             .arg(new.abi.as_str())
             .arg(versions::limits(&new.limits))
             .arg(new.versions_max)
-            .arg(&module[..])
+            .arg(&piece[..])
             .arg(new.grants.to_list())
             .arg(stored_max)
             .arg(&identity::tombstone(&new.tenant)[..])
             .arg(versions::setup(&new.setup))
-            .arg(setup_bytes)
+            .arg(new.setup.stored_bytes())
             .arg(new.setup.files.map(|files| files.to_string()).unwrap_or_default())
-            .arg(&new.files[..]);
+            .arg(&new.files[..])
+            .arg(packed.module_bytes)
+            .arg(packed.pieces.len())
+            .arg(packed.stored_bytes())
+            .arg(if packed.is_deflated { modules::DEFLATE } else { "" })
+            .arg(hold_ms.map(|ms| ms.to_string()).unwrap_or_default());
         let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
         match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
             ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
@@ -54,8 +77,20 @@ impl Functions for RedisStore {
             ("LARGE", _) => Ok(Registered::BytesReached { max: new.stored_max }),
             ("NO_TENANT", _) => Ok(Registered::NoTenant),
             ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
+            ("STAGED", _) => Err(Error::Unavailable("the pieces of the module are gone: register it again".to_owned())),
             _ => Err(answers::unexpected("register")),
         }
+    }
+}
+
+#[async_trait]
+impl Functions for RedisStore {
+    async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
+        self.add(new, module, None).await
+    }
+
+    async fn register_compiling(&self, new: NewFunction, module: Bytes, hold_ms: u64) -> Result<Registered> {
+        self.add(new, module, Some(hold_ms)).await
     }
 
     async fn function(&self, tenant: &TenantId, function: &FunctionRef) -> Result<Option<FunctionVersion>> {
@@ -129,10 +164,7 @@ impl Functions for RedisStore {
     }
 
     async fn module(&self, digest: &ModuleDigest) -> Result<Option<Bytes>> {
-        let mut command = redis::cmd("HGET");
-        let shared = self.caller.layout().shared();
-        command.arg(shared.module(digest)).arg("wasm");
-        answers::bytes(self.caller.send(shared, &command).await?)
+        modules::read(&self.caller, digest).await
     }
 }
 
@@ -188,7 +220,8 @@ fn versions_of(answer: Value) -> Result<Vec<FunctionVersion>> {
     answers::list(answer)?.into_iter().map(read).collect()
 }
 
-fn read(version: Value) -> Result<FunctionVersion> {
+/// Decodes a version as the library answers it.
+pub(super) fn read(version: Value) -> Result<FunctionVersion> {
     let [id, record] = answers::tuple(version)?;
     let mut fields = answers::list(record)?;
     // The first field is the time of deletion.

@@ -19,14 +19,18 @@
 //! | `fusebox:dead:<tenant>` | sorted set | dead letters: padded time of the end, and id |
 //! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version; the place up to which `tasks` was trimmed; `closed` while the tenant is being deleted, and for an hour after |
 //! | `fusebox:tenants` | set | tenants that may have work |
-//! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions, by version number |
+//! | `fusebox:versions:<tenant>:<name>` | sorted set | ids of a name's versions that are ready, by version number |
+//! | `fusebox:drafts:<tenant>:<name>` | sorted set | ids of a name's versions that are being compiled or have failed, by version number |
+//! | `fusebox:compiling` | sorted set | versions to be compiled, by the time until which a node holds them |
 //! | `fusebox:names:<tenant>` | sorted set | names, in byte order |
 //! | `fusebox:numbers:<tenant>` | hash | last version number used for each name, and under no name the highest of former ones |
 //! | `fusebox:version_counts` | hash | number of versions of each tenant |
 //! | `fusebox:stored` | hash | bytes stored for each tenant in this place |
 //! | `fusebox:deleted` | sorted set | deleted versions that may be needed, by the time from which they are examined |
 //! | `fusebox:fuel:<tenant>` | hash | fuel left in the tenant's tank, and the time of that level; absent if full |
-//! | `fusebox:module:<digest>` | hash | a module, `wasm`, and the number of `versions` that use it |
+//! | `fusebox:compile_budget:<tenant>` | hash | compile time left in the tenant's budget, and the time of that level; absent if full |
+//! | `fusebox:module:<digest>` | hash | a module in `pieces` pieces `p0` and so on, their `coding`, their size in `bytes`, and the number of `versions` that use it; older ones have `wasm` |
+//! | `fusebox:module:<digest>:<function>` | hash | pieces of a module that is being registered; expires |
 //! | `fusebox:accounts` | hash | record of each tenant |
 //! | `fusebox:deleting` | set | tenants that are being deleted |
 //! | `fusebox:tombstones` | string | digests of the names of deleted tenants, 16 bytes each |
@@ -76,7 +80,7 @@ const MARKER: &str = "fusebox:layout";
 const SHARD: &str = "fusebox:shard";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 48] = [
+pub(super) const CONSTANTS: [(&str, &str); 51] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("FRESH", "fusebox:fresh"),
@@ -100,6 +104,9 @@ pub(super) const CONSTANTS: [(&str, &str); 48] = [
     ("STORED", "fusebox:stored"),
     ("DELETED", "fusebox:deleted"),
     ("FUEL", "fusebox:fuel"),
+    ("COMPILE_BUDGET", "fusebox:compile_budget"),
+    ("COMPILING", "fusebox:compiling"),
+    ("DRAFTS", "fusebox:drafts"),
     ("MODULE", MODULE),
     ("ACCOUNTS", ACCOUNTS),
     ("DELETING", DELETING),
@@ -224,6 +231,11 @@ impl Place {
     pub(super) fn module(self, digest: &ModuleDigest) -> String {
         format!("{}{MODULE}{}:{digest}", self.prefix, self.tag)
     }
+
+    /// Returns the key of the pieces of a module that is being registered for a version.
+    pub(super) fn staged(self, digest: &ModuleDigest, function: FunctionId) -> String {
+        format!("{}:{function}", self.module(digest))
+    }
 }
 
 /// Distribution of keys, and their prefix.
@@ -345,53 +357,4 @@ pub(super) fn channel_suffix(database: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_has_the_names_of_the_python_platform() {
-        let id = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
-        assert_eq!(
-            Layout::whole(Prefix::default()).of(id.parse().unwrap()).task(id.parse().unwrap()),
-            format!("task:{id}")
-        );
-        assert_eq!(Layout::whole(Prefix::default()).shared().function(id.parse().unwrap()), format!("function:{id}"));
-    }
-
-    #[test]
-    fn a_prefix_stands_before_every_name_and_changes_no_slot() {
-        let prefix = "acme".parse().unwrap();
-        let task = TaskId::from_bytes([7; 16]);
-        for (bare, prefixed) in [
-            (Layout::whole(Prefix::default()), Layout::whole(prefix)),
-            (Layout::partitioned(Prefix::default()), Layout::partitioned(prefix)),
-        ] {
-            let names =
-                |layout: Layout| [layout.of(task).task(task), layout.shared().store(), layout.named(READY_CHANNEL)];
-            assert_eq!(names(prefixed), names(bare).map(|name| format!("acme:{name}")));
-            assert_eq!(prefixed.of(task).tag(), bare.of(task).tag());
-        }
-    }
-
-    #[test]
-    fn the_low_bits_of_a_tasks_id_choose_its_partition() {
-        let mut bytes = [0; 16];
-        for partition in 0..16 {
-            bytes[15] = 0xa0 | partition;
-            let task = TaskId::from_bytes(bytes);
-            assert_eq!(Layout::partitioned(Prefix::default()).partition(task), usize::from(partition));
-            let place = Layout::partitioned(Prefix::default()).of(task);
-            assert_eq!(place.tag(), TAGS[usize::from(partition)]);
-            assert!(place.task(task).starts_with(&format!("task{}:", place.tag())));
-        }
-    }
-
-    #[test]
-    fn shards_have_the_partitions_of_a_cluster_in_turn() {
-        let (cluster, shards) = (Layout::partitioned(Prefix::default()), Layout::sharded(Prefix::default(), 3));
-        let servers: Vec<_> = shards.places().map(Place::server).collect();
-        assert_eq!(servers, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
-        assert!(cluster.all().map(Place::tag).eq(shards.all().map(Place::tag)));
-        assert_eq!((shards.shared().server(), shards.servers(), cluster.servers()), (0, 3, 1));
-    }
-}
+mod tests;

@@ -91,6 +91,7 @@ fn constants(store: Prefix) -> String {
     add("PRIORITIES", list(&Priority::HIGHEST_FIRST.map(records::priority)));
     add("RECORD", list(&records::FIELDS));
     add("FUNCTION_RECORD", list(&versions::FIELDS));
+    add("STATE_COMPILING", text(versions::COMPILING));
     add("RELEASES_MAX", RELEASES_MAX.to_string());
     add("RECORD_BYTES", RECORD_BYTES.to_string());
     add("VALUE_BYTES", VALUE_BYTES.to_string());

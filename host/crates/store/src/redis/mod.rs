@@ -14,7 +14,8 @@
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
-//! | `functions`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
+//! | `modules` | modules, in compressed pieces |
+//! | `functions`, `compiles`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
 //! | `counted` | limits of tenants whose data are in several places |
 //! | `accept`, `lease`, `report`, `purge`, `reads` | the calls of the queue and of the reads of tasks |
 //! | `tenants` | deletion of tenants |
@@ -51,6 +52,7 @@ mod batcher;
 mod batches;
 mod caller;
 mod client;
+mod compiles;
 mod counted;
 mod errors;
 mod format;
@@ -64,6 +66,7 @@ mod library;
 mod link;
 mod mark;
 mod migrate;
+mod modules;
 mod permissions;
 mod presence;
 mod pubsub;

@@ -3,7 +3,7 @@
 use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
-pub(super) const COMMANDS: [&str; 47] = [
+pub(super) const COMMANDS: [&str; 49] = [
     "info",
     "ping",
     "fcall",
@@ -18,8 +18,10 @@ pub(super) const COMMANDS: [&str; 47] = [
     "del",
     "unlink",
     "exists",
+    "persist",
     "pexpire",
     "pttl",
+    "rename",
     "hget",
     "hset",
     "hdel",

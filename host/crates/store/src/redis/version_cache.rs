@@ -1,11 +1,11 @@
-//! Cache of function versions, and of what their runs get. A cached version may be stale: a task accepted for it states its expectation,
-//! which Redis checks in the same step, so no invalidation is needed. Cached grants and setups are always valid, since a version
-//! never changes.
+//! Cache of function versions, and of what their runs get. A cached version may be stale: a task accepted for it states its
+//! expectation, which Redis checks in the same step, so no invalidation is needed. Cached grants and setups are always
+//! valid, since a version that is ready never changes.
 
 use std::sync::Arc;
 
 use fusebox_core::{
-    function::{FunctionVersion, Grants},
+    function::{FunctionVersion, Grants, VersionState},
     id::FunctionId,
     name::TenantId,
     setup::Setup,
@@ -45,10 +45,10 @@ impl VersionCache {
         self.given.insert(function, given.clone());
     }
 
-    /// Caches the result of a read; `None` removes the entry.
+    /// Caches the result of a read; `None` removes the entry, and so does a version that is not ready, which changes.
     pub(super) fn read(&self, tenant: &TenantId, function: &FunctionRef, version: Option<&FunctionVersion>) {
         let key = (tenant.clone(), function.clone());
-        match version {
+        match version.filter(|version| version.state == VersionState::Ready) {
             Some(version) => self.versions.insert(key, version.clone()),
             None => drop(self.versions.remove(&key)),
         }

@@ -4,19 +4,33 @@
 use std::str::FromStr;
 
 use fusebox_core::{
-    function::{Abi, FunctionVersion, Grants, RunLimits},
+    function::{Abi, FunctionVersion, Grants, RunLimits, VersionState},
     setup::Setup,
     time::Millis,
 };
 use redis::Value;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::answers;
+use super::{answers, records};
 use crate::{Error, Result};
 
 /// Fields of a version without the module's bytes, in the order in which they are read.
-pub(super) const FIELDS: [&str; 10] =
-    ["tenant", "name", "version", "module", "module_bytes", "abi", "limits", "grants", "setup", "created_at"];
+pub(super) const FIELDS: [&str; 12] = [
+    "tenant",
+    "name",
+    "version",
+    "module",
+    "module_bytes",
+    "abi",
+    "limits",
+    "grants",
+    "setup",
+    "created_at",
+    "state",
+    "failure",
+];
+/// State of a version that is to be compiled, as the library writes it. One that is ready has none.
+pub(super) const COMPILING: &str = "compiling";
 
 /// Encoding of a function version's limits.
 #[derive(Serialize, Deserialize)]
@@ -52,7 +66,19 @@ pub(super) fn function(id: &str, fields: Vec<Value>) -> Result<FunctionVersion> 
         grants: grants(fields.take("grants").as_deref()).ok_or_else(|| fields.bad("grants"))?,
         setup: read_setup(fields.take("setup").as_deref()).ok_or_else(|| fields.bad("setup"))?,
         created_at: Millis(fields.parsed("created_at")?),
+        state: state(&mut fields)?,
     })
+}
+
+fn state(fields: &mut Fields) -> Result<VersionState> {
+    match fields.take("state").as_deref() {
+        None => Ok(VersionState::Ready),
+        Some(COMPILING) => Ok(VersionState::Compiling),
+        Some(_) => {
+            let failure = fields.text("failure")?;
+            records::read_failure(&failure).map(VersionState::Failed).ok_or_else(|| fields.bad("failure"))
+        }
+    }
 }
 
 /// Decodes grants, as encoded by [`Grants::to_list`]; versions from before grants were added have none.

@@ -2,7 +2,7 @@
 //! read. A version without a setup is written as before setups were added.
 
 use fusebox_core::{
-    function::{Abi, FunctionVersion, Grants, RunLimits},
+    function::{Abi, FunctionVersion, Grants, RunLimits, VersionState},
     id::{FunctionId, ModuleDigest},
     name::{FunctionName, TenantId},
     setup::Setup,
@@ -36,7 +36,8 @@ pub(in crate::embedded) fn encode_function(record: &FunctionRecord) -> Result<Ve
     written.map_err(|error| Error::Corrupt(format!("a function to be written: {error}")))
 }
 
-/// Decodes a function version. Versions from before grants or setups were added have none.
+/// Decodes a function version, except for its state, which has a record of its own. Versions from before grants or setups
+/// were added have none.
 ///
 /// # Errors
 /// As [`super::decode`].
@@ -92,8 +93,21 @@ impl PlainRecord {
 
     fn with(self, grants: Grants, setup: Setup) -> FunctionRecord {
         let Self { id, tenant, name, version, module, module_bytes, abi, limits, created_at, deleted } = self;
-        let version =
-            FunctionVersion { id, tenant, name, version, module, module_bytes, abi, limits, grants, setup, created_at };
+        let state = VersionState::Ready;
+        let version = FunctionVersion {
+            id,
+            tenant,
+            name,
+            version,
+            module,
+            module_bytes,
+            abi,
+            limits,
+            grants,
+            setup,
+            created_at,
+            state,
+        };
         FunctionRecord { version, deleted }
     }
 }
@@ -115,6 +129,7 @@ mod tests {
             grants,
             setup,
             created_at: Millis(6),
+            state: VersionState::Ready,
         };
         FunctionRecord { version, deleted: true }
     }

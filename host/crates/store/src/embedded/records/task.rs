@@ -95,8 +95,9 @@ struct Details {
     failure: Option<FailureRecord>,
 }
 
+/// Encoding of a failure.
 #[derive(Serialize, Deserialize)]
-struct FailureRecord {
+pub(super) struct FailureRecord {
     code: String,
     message: String,
     backtrace: Vec<String>,
@@ -197,10 +198,7 @@ fn encode_state(state: &TaskState) -> Result<(u8, [u8; STATE_BYTES], Vec<u8>)> {
             put(&ended.at.0.to_be_bytes());
             put(&ended.token.map_or([0; 16], |token| token.0));
             let failure = match state {
-                TaskState::Failed(Failure { code, message, backtrace }, _) => {
-                    let (message, backtrace) = (message.clone(), backtrace.clone());
-                    Some(FailureRecord { code: code.as_str().to_owned(), message, backtrace })
-                }
+                TaskState::Failed(failure, _) => Some(FailureRecord::from(failure.clone())),
                 _ => None,
             };
             let state = if failure.is_some() { FAILED } else { COMPLETED };
@@ -280,8 +278,18 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
     Ok((task, carried))
 }
 
+impl From<Failure> for FailureRecord {
+    fn from(Failure { code, message, backtrace }: Failure) -> Self {
+        Self { code: code.as_str().to_owned(), message, backtrace }
+    }
+}
+
 impl FailureRecord {
-    fn into_failure(self) -> Result<Failure> {
+    /// Returns the failure.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for a code of another version.
+    pub(super) fn into_failure(self) -> Result<Failure> {
         let Self { code, message, backtrace } = self;
         let known = ErrorCode::ALL.iter().find(|known| known.as_str() == code);
         let code = *known.ok_or_else(|| Error::Corrupt(format!("a task: unknown error code {code:?}")))?;

@@ -1,10 +1,10 @@
 //! Registration and deletion of functions, and the lifetime of versions and modules. A version is kept, and its module
 //! counted, until it is deleted and its last task has ended; a module is kept until no version needs it.
 
-use bytes::Bytes;
 use fusebox_core::{
-    function::FunctionVersion,
+    function::{FunctionVersion, VersionState},
     id::{FilesDigest, FunctionId, ModuleDigest},
+    limits::RECORD_BYTES,
     name::{FunctionName, TenantId},
 };
 
@@ -16,6 +16,7 @@ use crate::{
         keys::{self, Key},
         records::{self, FunctionRecord},
     },
+    packed::Packed,
 };
 
 /// Returns the digest under which an archive of files is kept, beside the modules.
@@ -25,7 +26,13 @@ const fn archive(files: &FilesDigest) -> ModuleDigest {
 
 impl Steps<'_> {
     /// Stores a function version and its module. Registering the same id again answers the version created before.
-    pub(in crate::embedded) fn register(&mut self, new: NewFunction, module: &Bytes) -> Result<Registered> {
+    /// With `hold_ms`, the version is to be compiled, and the caller holds that for this time.
+    pub(in crate::embedded) fn register(
+        &mut self,
+        new: NewFunction,
+        module: &Packed,
+        hold_ms: Option<u64>,
+    ) -> Result<Registered> {
         match self.function_record(new.id)? {
             Some(known) if known.version.tenant == new.tenant => {
                 return Ok(Registered::Version(known.version.clone()));
@@ -40,6 +47,12 @@ impl Steps<'_> {
         if counters.versions >= new.versions_max {
             return Ok(Registered::QuotaReached { max: new.versions_max });
         }
+        let bytes = RECORD_BYTES
+            .saturating_add(self.module_bytes(&new.module, module)?)
+            .saturating_add(new.setup.stored_bytes());
+        if counters.stored_bytes.saturating_add(bytes) > new.stored_max {
+            return Ok(Registered::BytesReached { max: new.stored_max });
+        }
         let last = keys::last_version(&new.tenant, &new.name);
         let number = match self.number::<u32>("a version number", &last)? {
             0 => self.number::<u32>("a version number", &keys::former_version(&new.tenant))?,
@@ -51,26 +64,27 @@ impl Steps<'_> {
             name: new.name,
             version: number.saturating_add(1),
             module: new.module,
-            module_bytes: module.len() as u64,
+            module_bytes: module.module_bytes,
             abi: new.abi,
             limits: new.limits,
             grants: new.grants,
             setup: new.setup,
             created_at: self.now,
+            state: hold_ms.map_or(VersionState::Ready, |_| VersionState::Compiling),
         };
-        if counters.stored_bytes.saturating_add(version.stored_bytes()) > new.stored_max {
-            return Ok(Registered::BytesReached { max: new.stored_max });
-        }
         self.group.put(Space::Records, last, records::encode(&version.version)?);
-        self.hold_bytes(&version.module, module)?;
+        self.hold_module(&version.module, module)?;
         if let Some(files) = &version.setup.files {
-            self.hold_bytes(&archive(files), &new.files)?;
+            self.hold_module(&archive(files), &Packed::plain(&new.files))?;
         }
         self.put_id(keys::version(&version.tenant, &version.name, version.version), version.id);
-        self.put_id(keys::newest(&version.tenant, &version.name), version.id);
         self.count(&version.tenant, |counters| counters.versions += 1)?;
-        self.recount(&version.tenant, 0, version.stored_bytes())?;
+        self.recount(&version.tenant, 0, bytes)?;
         self.put_function(&FunctionRecord { version: version.clone(), deleted: false })?;
+        self.offer_newest(&version)?;
+        if let Some(hold_ms) = hold_ms {
+            self.put_compile(version.id, hold_ms, 1)?;
+        }
         Ok(Registered::Version(version))
     }
 
@@ -78,7 +92,8 @@ impl Steps<'_> {
     pub(in crate::embedded) fn delete_function(&mut self, tenant: &TenantId, function: &FunctionRef) -> Result<bool> {
         let ids = match function {
             FunctionRef::Id(id) => vec![*id],
-            FunctionRef::Name(name) => self.version_ids(tenant, name, usize::MAX)?,
+            // Oldest first, so that the name is looked up again only for the last.
+            FunctionRef::Name(name) => self.version_ids(tenant, name, usize::MAX)?.into_iter().rev().collect(),
         };
         let mut any = false;
         for id in ids {
@@ -94,15 +109,47 @@ impl Steps<'_> {
     pub(super) fn delete_version(&mut self, deleted: &FunctionVersion) -> Result<()> {
         let FunctionVersion { id, tenant, name, version, .. } = deleted;
         self.group.remove(Space::Records, keys::version(tenant, name, *version));
-        match self.version_ids(tenant, name, 1)?.first() {
-            Some(newest) => self.put_id(keys::newest(tenant, name), *newest),
-            None => self.forget_name(tenant, name)?,
+        self.group.remove(Space::Records, keys::compile(*id));
+        let newest = keys::newest(tenant, name);
+        if self.group.read(Space::Records, &newest)? == Some(id.as_bytes()) {
+            match self.newest_of(tenant, name)? {
+                Some(id) => self.put_id(newest, id),
+                None => self.forget_name(tenant, name)?,
+            }
         }
         self.count(tenant, |counters| counters.versions = counters.versions.saturating_sub(1))?;
         match self.unfinished(*id)? {
             0 => self.drop_function(deleted),
             _ => self.put_function(&FunctionRecord { version: deleted.clone(), deleted: true }),
         }
+    }
+
+    /// Lets a name resolve to a version, unless it resolves to a newer one, or to one that is ready in place of one that
+    /// is not.
+    pub(super) fn offer_newest(&mut self, version: &FunctionVersion) -> Result<()> {
+        let rank = |version: &FunctionVersion| (version.state == VersionState::Ready, version.version);
+        let key = keys::newest(&version.tenant, &version.name);
+        if self.group.contains(Space::Records, &key)? {
+            let newest = self.id(&key)?;
+            if self.function_record(newest)?.is_some_and(|newest| rank(&newest.version) > rank(version)) {
+                return Ok(());
+            }
+        }
+        self.put_id(key, version.id);
+        Ok(())
+    }
+
+    /// Returns the newest version of a name that is ready, or else the newest.
+    fn newest_of(&self, tenant: &TenantId, name: &FunctionName) -> Result<Option<FunctionId>> {
+        // Most are ready, so that the first decides.
+        for limit in [1, usize::MAX] {
+            for id in self.version_ids(tenant, name, limit)? {
+                if !self.group.contains(Space::Records, &keys::draft(id))? {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(self.version_ids(tenant, name, 1)?.first().copied())
     }
 
     /// Forgets a name without versions. The next name continues after its numbers, so that none is ever used again.
@@ -158,35 +205,15 @@ impl Steps<'_> {
     fn drop_function(&mut self, version: &FunctionVersion) -> Result<()> {
         self.memory.functions.remove(&version.id);
         self.group.remove(Space::Records, keys::function(version.id));
-        self.recount(&version.tenant, version.stored_bytes(), 0)?;
+        self.group.remove(Space::Records, keys::draft(version.id));
+        self.recount(&version.tenant, self.bytes_of(version)?, 0)?;
         if let Some(files) = &version.setup.files {
-            self.release_bytes(&archive(files))?;
+            self.release_module(&archive(files))?;
         }
-        self.release_bytes(&version.module)
-    }
-
-    /// Removes a module or archive with the last version that uses it.
-    fn release_bytes(&mut self, digest: &ModuleDigest) -> Result<()> {
-        let key = keys::module(digest);
-        let needed = self.number::<u64>("a count of versions", &key)?.saturating_sub(1);
-        if needed > 0 {
-            self.group.put(Space::Records, key, records::encode(&needed)?);
-        } else {
-            self.group.remove(Space::Records, key.clone());
-            self.group.remove(Space::Blobs, key);
+        match version.state {
+            VersionState::Failed(_) => Ok(()),
+            VersionState::Ready | VersionState::Compiling => self.release_module(&version.module),
         }
-        Ok(())
-    }
-
-    /// Stores a module or archive with the first version that uses it.
-    fn hold_bytes(&mut self, digest: &ModuleDigest, module: &Bytes) -> Result<()> {
-        let key = keys::module(digest);
-        let needed = self.number::<u64>("a count of versions", &key)?;
-        if needed == 0 {
-            self.group.put(Space::Blobs, &key, module);
-        }
-        self.group.put(Space::Records, key, records::encode(&(needed + 1))?);
-        Ok(())
     }
 
     /// Returns the ids of a name's versions, newest first.
@@ -207,8 +234,14 @@ impl Steps<'_> {
         self.group.put(Space::Records, key, id.as_bytes());
     }
 
-    fn put_function(&mut self, record: &FunctionRecord) -> Result<()> {
+    pub(super) fn put_function(&mut self, record: &FunctionRecord) -> Result<()> {
         self.memory.functions.remove(&record.version.id);
+        let draft = keys::draft(record.version.id);
+        match records::encode_state(&record.version.state)? {
+            Some(state) => self.group.put(Space::Records, draft, state),
+            None if self.group.contains(Space::Records, &draft)? => self.group.remove(Space::Records, draft),
+            None => {}
+        }
         self.group.put(Space::Records, keys::function(record.version.id), records::encode_function(record)?);
         Ok(())
     }

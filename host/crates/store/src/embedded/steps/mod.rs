@@ -24,11 +24,13 @@ use super::{
 use crate::{Error, Options, Result, hints::Event};
 
 mod accept;
+mod compiles;
 mod find;
 mod functions;
 mod identity;
 mod kv;
 mod lease;
+mod modules;
 mod purge;
 mod report;
 mod tenants;
@@ -319,7 +321,9 @@ impl<'a> Steps<'a> {
             return Ok(Some(known.clone()));
         }
         let Some(bytes) = self.group.read(Space::Records, &keys::function(function))? else { return Ok(None) };
-        let record = Arc::new(records::decode_function(bytes)?);
+        let mut record = records::decode_function(bytes)?;
+        record.version.state = records::decode_state(self.group.read(Space::Records, &keys::draft(function))?)?;
+        let record = Arc::new(record);
         self.memory.functions.insert(function, record.clone());
         Ok(Some(record))
     }

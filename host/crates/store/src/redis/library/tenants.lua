@@ -114,13 +114,14 @@ end)
 local function clear_functions(c, tenant, most)
   local all, cleared, left = tenant_key(c, NAMES, tenant), 0, most
   for _, name in ipairs(call('ZRANGE', all, 0, most - 1)) do
-    local versions = versions_key(c, tenant, name)
-    for _, id in ipairs(call('ZRANGE', versions, 0, left - 1)) do
-      cleared, left = cleared + delete_one(c, tenant, id), left - 1
-      remove_version(c, id)
-      call('ZREM', versions, id)
+    for _, versions in ipairs({ drafts_key(c, tenant, name), versions_key(c, tenant, name) }) do
+      for _, id in ipairs(call('ZRANGE', versions, 0, left - 1)) do
+        cleared, left = cleared + delete_one(c, tenant, id), left - 1
+        remove_version(c, id)
+        call('ZREM', versions, id)
+      end
+      if left == 0 then return cleared, true end
     end
-    if left == 0 then return cleared, true end
     call('ZREM', all, name)
   end
   -- Those that were deleted before; any beyond these are collected by a tick, as no task needs them.
@@ -141,7 +142,7 @@ define('bury', { 'allow-oom' }, function(args)
   local ids = tenant_key(c, API_KEYS, tenant)
   local keys = call('SMEMBERS', ids)
   for _, id in ipairs(keys) do call('DEL', api_key(c, id)) end
-  call('UNLINK', ids, tenant_key(c, NUMBERS, tenant), tenant_key(c, FUEL, tenant))
+  call('UNLINK', ids, tenant_key(c, NUMBERS, tenant), tenant_key(c, FUEL, tenant), tenant_key(c, COMPILE_BUDGET, tenant))
   call('HDEL', VERSION_COUNTS .. c.tag, tenant)
   call('HDEL', STORED .. c.tag, tenant)
   call('APPEND', TOMBSTONES .. c.tag, digest)

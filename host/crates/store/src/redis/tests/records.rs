@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fusebox_core::{
     error::ErrorCode,
+    limits::RECORD_BYTES,
     outcome::{Ended, Failure, Receipt},
     task::Status,
     time::Millis,
@@ -14,19 +15,55 @@ use futures_util::StreamExt as _;
 
 use super::{Access, OPTIONS, node};
 use crate::{
-    Accepted, Finished, FunctionRef, Functions as _, NewTask, Queue as _, Tasks as _, Verdict,
+    Accepted, Finished, FunctionRef, Functions as _, NewFunction, NewTask, Queue as _, Registered, Tasks as _, Verdict,
     conformance::{
-        FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, counts, end, finish,
-        kv::each_forgotten_namespace_is_continued, lease, lease_one, listings::page, new_task, one_task, register,
-        status, tenant,
+        FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, compiles::noise, counts, end, finish,
+        functions::collect, kv::each_forgotten_namespace_is_continued, lease, lease_one, listings::page, new_function,
+        new_task, one_task, register, status, tenant, usage::stored,
     },
     kv::{Kv as _, Namespace},
-    redis::{RedisStore, link::Patience},
+    packed::Packed,
+    redis::{RedisStore, link::Patience, modules},
 };
 use fusebox_system::clock::Clock;
 
 fn field(server: &RedisServer, key: &str, name: &str) -> String {
     server.command(&["HGET", key, name]).unwrap()
+}
+
+#[tokio::test]
+async fn a_module_of_the_layout_before_is_read_shared_and_removed() {
+    let subject = node().await;
+    let (tenant, name) = (tenant("acme"), FunctionRef::Name("f".parse().unwrap()));
+    let first = register(&subject, &tenant, "f").await;
+    let key = format!("fusebox:module:{}", first.module);
+    subject.server.command(&["DEL", &key]).unwrap();
+    subject.server.command(&["HSET", &key, "versions", "1", "wasm", "f"]).unwrap();
+    assert_eq!(subject.store.module(&first.module).await.unwrap().unwrap(), "f");
+    register(&subject, &tenant, "f").await;
+    assert_eq!(stored(&subject, &tenant).await, 2 * (RECORD_BYTES + 1));
+    assert_eq!(field(&subject.server, &key, "versions"), "2");
+    assert!(subject.store.delete_function(&tenant, &name).await.unwrap());
+    collect(&subject).await;
+    assert_eq!(stored(&subject, &tenant).await, 0);
+    assert_eq!(subject.server.command(&["EXISTS", &key]).unwrap().trim(), "0");
+}
+
+#[tokio::test]
+async fn pieces_of_a_module_whose_registration_never_came_expire() {
+    let subject = node().await;
+    let new = new_function(&subject, &tenant("acme"), "f");
+    let packed = Packed::of(noise(1, 3 << 20)).await.unwrap();
+    modules::stage(&subject.store.caller, &new, &packed).await.unwrap();
+    let key = format!("fusebox:module:{}:{}", new.module, new.id);
+    let left: u64 = subject.server.command(&["PTTL", &key]).unwrap().trim().parse().unwrap();
+    assert!((1..=600_000).contains(&left));
+    let refused = NewFunction { versions_max: 0, ..new };
+    assert!(matches!(
+        subject.store.register(refused, noise(1, 3 << 20)).await.unwrap(),
+        Registered::QuotaReached { .. }
+    ));
+    assert_eq!(subject.server.command(&["EXISTS", &key]).unwrap().trim(), "0", "a refusal leaves none");
 }
 
 #[tokio::test]
@@ -42,7 +79,7 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
         ("f".to_owned(), function.module.to_string())
     );
     let key = format!("fusebox:module:{}", function.module);
-    assert_eq!((field(server, &key, "wasm"), field(server, &key, "versions")), ("f".to_owned(), "1".to_owned()));
+    assert_eq!((field(server, &key, "p0"), field(server, &key, "versions")), ("f".to_owned(), "1".to_owned()));
     let key = format!("task:{task}");
     let read = |name: &str| field(server, &key, name);
     assert_eq!((read("function_id"), read("param_payload")), (function.id.to_string(), "input".to_owned()));
