@@ -27,6 +27,7 @@ use fusebox::{
 use fusebox_core::{
     function::{FunctionVersion, RunLimits},
     keep::Keep,
+    limits::MODULE_BYTES_MAX,
     name::TenantId,
     outcome::{Ended, Receipt},
     quota::QuotaSettings,
