@@ -26,7 +26,7 @@ code=0
 rustc=$(scripts/wasm-targets.sh wasm32-unknown-unknown wasm32-wasip1) || code=$?
 if [ $code -eq 0 ]; then
     say "Building the example functions (about a minute the first time)"
-    build wasm32-unknown-unknown hello thumbnail markdown counter notify spin-forever eat-memory
+    build wasm32-unknown-unknown hello thumbnail markdown counter notify http-guestbook spin-forever eat-memory
     build wasm32-wasip1 word-count
 elif [ $code -eq 3 ]; then
     cp examples/prebuilt/*.wasm target/guests/

@@ -8,7 +8,7 @@
 //! # fn main() { assert_eq!(hello("Ada"), "Hello, Ada!") }
 //! ```
 //!
-//! A crate contains one such function, has `crate-type = ["cdylib"]`, and is built for `wasm32-unknown-unknown`. The
+//! A crate contains one such function, or one that answers HTTP requests with [`#[http]`](macro@http), has `crate-type = ["cdylib"]`, and is built for `wasm32-unknown-unknown`. The
 //! attribute leaves the function unchanged and adds the code that the host calls, so the function can also be called
 //! and tested natively.
 //!
@@ -30,7 +30,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `input`, `output`, `error`, `json` | conversion of bytes to arguments, and of results to bytes |
-//! | `glue` | functions called by `#[function]`; only `glue/abi.rs` depends on the host's core ABI |
+//! | `glue` | functions called by `#[function]` and `#[http]`; only `glue/abi.rs` depends on the host's core ABI |
 //! | `clock`, `context`, `fail`, `logger`, `random` | one host capability each, with its native counterpart |
 //! | `config`, `secrets`, `kv`, `http` | one granted capability each; `host` holds their imports |
 //! | `fake` | native counterparts of these, for tests |
@@ -65,7 +65,7 @@ mod logger;
 #[cfg(target_arch = "wasm32")]
 mod panic;
 
-pub use fusebox_guest_macros::function;
+pub use fusebox_guest_macros::{function, http};
 pub use log;
 
 pub use context::{Context, context};

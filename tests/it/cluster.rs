@@ -23,14 +23,14 @@ const LONG: &str = "&wall_ms=300000&fuel=300000000000";
 const LEASE_LEFT: Duration = Duration::from_secs(6);
 
 /// A Redis and the processes around it, which end before it does.
-struct Cluster {
+pub(crate) struct Cluster {
     parts: Vec<Program>,
     redis: RedisServer,
     home: TempDir,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { parts: Vec::new(), redis: RedisServer::start(&[]).unwrap(), home: tempfile::tempdir().unwrap() }
     }
 
@@ -40,7 +40,7 @@ impl Cluster {
         command
     }
 
-    fn rest(&mut self) -> Client {
+    pub(crate) fn rest(&mut self) -> Client {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--store", &self.redis.url()], "rest");
         command.env_remove("FUSEBOX_STORE");
         let node = Program::start(command, "http://").unwrap();
@@ -49,14 +49,14 @@ impl Cluster {
         client
     }
 
-    fn dispatcher(&self, mode: &str, port: &str) -> (Program, String) {
+    pub(crate) fn dispatcher(&self, mode: &str, port: &str) -> (Program, String) {
         let args = ["dispatcher", "-m", mode, "-p", port, "-w", "2", "--store", &self.redis.url()];
         let dispatcher = Program::start(self.command(&args, "rest"), "Dispatcher").unwrap();
         let url = if mode == "local" { String::new() } else { dispatcher.word("tcp://").unwrap() };
         (dispatcher, url)
     }
 
-    fn worker(&self, mode: &str, url: &str) -> Program {
+    pub(crate) fn worker(&self, mode: &str, url: &str) -> Program {
         let args = [&format!("{mode}-worker"), "2", url];
         Program::start(self.command(&args, "worker"), "Joined").unwrap()
     }

@@ -14,6 +14,7 @@
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that fails its check |
 //! | `faults` | SIGKILL under load, drain, two processes on one store |
 //! | `egress` | HTTP requests of functions, and forbidden targets |
+//! | `endpoints` | functions that answer HTTP, in every mode |
 //! | `examples` | results of the modules of `examples/` |
 //! | `artifacts` | compilation of modules for workers |
 //! | `jail`, `isolate` | jailed processes, and runs in separate processes |
@@ -48,6 +49,7 @@ mod cli_tasks;
 mod cluster;
 mod compiling;
 mod egress;
+mod endpoints;
 mod examples;
 mod faults;
 mod full;

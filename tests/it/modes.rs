@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BINARY: &str = env!("CARGO_BIN_EXE_fusebox");
 
 /// Starts a host that accepts remote workers; returns it with the address for them.
-fn host(mode: &str, more: &[&str]) -> (Server, TempDir, String) {
+pub(crate) fn host(mode: &str, more: &[&str]) -> (Server, TempDir, String) {
     let (server, home) = server(&[&["-m", mode, "-p", "0"], more].concat());
     let url = server.program().word("tcp://").unwrap();
     (server, home, url)

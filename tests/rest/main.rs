@@ -21,6 +21,7 @@
 //! | `batch` | each item of a batch has its own result |
 //! | `waits` | the end of a task wakes requests that wait for any or all of several tasks |
 //! | `retries` | retries of failed tasks, individually and as dead letters |
+//! | `endpoints` | functions that answer HTTP: access, what passes in either direction, hosts of their own |
 //! | `events` | changes of a task as a stream |
 //! | `settings` | grants, configuration and secrets |
 //! | `files` | files of versions, in forms |
@@ -46,6 +47,7 @@ mod compiling;
 mod connections;
 mod crowd;
 mod document;
+mod endpoints;
 mod events;
 mod files;
 mod full;

@@ -16,6 +16,7 @@ use fusebox::{
     rest::{
         self, App, RestSettings,
         cors::Cors,
+        endpoints::hosts,
         quota::Meter,
         room::{Room, RoomBounds},
     },
@@ -54,14 +55,26 @@ pub(crate) enum Slots {
 
 #[async_trait]
 impl Invoker for Slots {
-    async fn invoke(&self, _: FunctionVersion, _: Start, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(&self, _: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError> {
         match self {
-            Self::Echo => Ok(Ended { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() }),
+            Self::Echo => {
+                let output = if start.is_http { response_to(&input) } else { input };
+                Ok(Ended { failure: None, output, receipt: Receipt::default(), log: Bytes::new() })
+            }
             Self::Stuck => std::future::pending().await,
             Self::Busy => Err(InvokeError::Overloaded),
             Self::Ending => Err(InvokeError::ShuttingDown),
             Self::Broken => Err(InvokeError::Internal("a secret reason".to_owned())),
         }
+    }
+}
+
+/// Returns the body of a request if it begins like a response, otherwise a response with the request as its body.
+fn response_to(request: &Bytes) -> Bytes {
+    let body = fusebox_core::http::Request::parse(request).unwrap().body;
+    match body.first() {
+        Some(b'0'..=b'9') => body,
+        _ => [b"200\n\n", &request[..]].concat().into(),
     }
 }
 
@@ -182,6 +195,12 @@ impl Rest {
         Self { router: rest::router(app), store, readiness, metrics, quotas, modules, compilations, closing, home }
     }
 
+    /// Serves functions on a domain, or on a listener of their own.
+    pub(crate) fn on_domain(mut self, domain: &str, is_for_functions: bool) -> Self {
+        self.router = hosts::directed(self.router, Some(domain.parse().unwrap()), is_for_functions, false);
+        self
+    }
+
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }
@@ -253,7 +272,7 @@ pub(crate) fn routes() -> Vec<(Method, String)> {
     for (method, path, _) in table() {
         let path = path.replace("{task}", "0190d5a0-7b1a-7c3e-8f00-0123456789ab").replace("{function}", "echo");
         let path = path.replace("{key}", "0123456789abcdef").replace("{tenant}", "acme");
-        let path = path.replace("{setting}", "NAME");
+        let path = path.replace("{setting}", "NAME").replace("{*path}", "a");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
         routes.push((method, path));
     }

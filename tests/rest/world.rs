@@ -93,7 +93,7 @@ impl World {
     pub(crate) fn fill(&self, path: &str) -> String {
         let path = path.replace("{function}", &self.function).replace("{task}", &self.task);
         let path = path.replace("{key}", &self.key).replace("{tenant}", &self.tenant);
-        let path = path.replace("{setting}", "NAME");
+        let path = path.replace("{setting}", "NAME").replace("{*path}", "a");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
         path
     }

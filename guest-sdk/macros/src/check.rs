@@ -4,16 +4,20 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Error, FnArg, GenericParam, ItemFn, Result, Signature, Type, parse2};
 
+use crate::glue::Kind;
+
 /// Returns the annotated function if the host can call it.
-pub(crate) fn function(arguments: TokenStream, item: TokenStream) -> Result<ItemFn> {
+pub(crate) fn function(kind: Kind, arguments: TokenStream, item: TokenStream) -> Result<ItemFn> {
+    let attribute = kind.attribute();
     let function: ItemFn = parse2(item).map_err(|error| {
-        Error::new(error.span(), format!("#[function] makes a function of a plain `fn` with a body: {error}"))
+        Error::new(error.span(), format!("{attribute} makes a function of a plain `fn` with a body: {error}"))
     })?;
     let mut errors = Vec::new();
     if !arguments.is_empty() {
-        errors.push(Error::new_spanned(arguments, "#[function] takes no arguments: the name is given at registration"));
+        let message = format!("{attribute} takes no arguments: the name is given at registration");
+        errors.push(Error::new_spanned(arguments, message));
     }
-    errors.extend(signature(&function.sig));
+    errors.extend(signature(kind, &function.sig));
     match errors.into_iter().reduce(|mut all, error| {
         all.combine(error);
         all
@@ -23,9 +27,9 @@ pub(crate) fn function(arguments: TokenStream, item: TokenStream) -> Result<Item
     }
 }
 
-fn signature(signature: &Signature) -> Vec<Error> {
+fn signature(kind: Kind, signature: &Signature) -> Vec<Error> {
     let mut errors = Vec::new();
-    let mut refuse = |what: &dyn ToTokens, message| errors.push(Error::new_spanned(what, message));
+    let mut refuse = |what: &dyn ToTokens, message: &str| errors.push(Error::new_spanned(what, message));
     if let Some(it) = &signature.asyncness {
         refuse(it, "a function cannot be async: there is nothing in a run to wait for; write a plain `fn`");
     }
@@ -33,7 +37,7 @@ fn signature(signature: &Signature) -> Vec<Error> {
         refuse(it, "a function cannot be unsafe: the host calls it with any input");
     }
     if let Some(it) = &signature.abi {
-        refuse(it, "a function has no ABI of its own: #[function] adds what the host calls");
+        refuse(it, &format!("a function has no ABI of its own: {} adds what the host calls", kind.attribute()));
     }
     for parameter in &signature.generics.params {
         if !matches!(parameter, GenericParam::Lifetime(_)) {

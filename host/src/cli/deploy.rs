@@ -9,6 +9,7 @@ use fusebox_api::{functions::FunctionView, setup::SetupParams};
 use fusebox_client::{Client, Module};
 use fusebox_core::{
     capability::{Grant, Grants},
+    function::Abi,
     limits::{MODULE_BYTES_CEILING, WAIT_SECONDS_MAX},
 };
 use fusebox_ui::{self as ui, progress::Transfer};
@@ -127,6 +128,9 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     if function.is_compiling() {
         return ui::say(format!("It can run once it is ready:  fusebox functions {}", function.name));
     }
+    if function.public || function.abi == Abi::Http.as_str() {
+        ui::say(format!("Open it:  {}", endpoint(&args.host.url, &function.name)))?;
+    }
     ui::say(format!("Run it:  fusebox invoke {} --data TEXT", function.name))
 }
 
@@ -151,4 +155,22 @@ async fn compiled(client: &Client, registered: FunctionView, progress: &Transfer
         );
     }
     Ok(FunctionView { compile_ms: registered.compile_ms, new_grants: registered.new_grants, ..function })
+}
+
+/// Returns the URL at which a function answers HTTP requests.
+fn endpoint(host: &str, name: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    // A path, unlike a form, has no plus signs for spaces.
+    format!("{}/fn/{}/", host.trim_end_matches('/'), encoded.replace('+', "%20"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_encoded_in_its_url() {
+        assert_eq!(endpoint("http://127.0.0.1:8000/", "hello-7"), "http://127.0.0.1:8000/fn/hello-7/");
+        assert_eq!(endpoint("https://h.example", "a b/é+"), "https://h.example/fn/a%20b%2F%C3%A9%2B/");
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fusebox_core::capability::Refusal;
+use fusebox_core::{capability::Refusal, http::MessageError};
 
 /// Reason why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,9 @@ pub enum Refused {
     /// The request is malformed.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The request has not the form of a message.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// The function has no grant for this host.
     #[error("the function has no grant for {0}: deploy it with --grant http={0}")]
     Host(String),
@@ -59,7 +62,7 @@ impl Refused {
     pub const fn refusal(&self) -> Refusal {
         match self {
             Self::Off | Self::Host(_) | Self::Port(_) | Self::Denied(..) | Self::Address { .. } => Refusal::Refused,
-            Self::Invalid(_) => Refusal::Invalid,
+            Self::Invalid(_) | Self::Message(_) => Refusal::Invalid,
             Self::Busy | Self::Unreachable { .. } | Self::Stopped => Refusal::Unavailable,
             Self::TooLarge => Refusal::TooLarge,
             Self::TimedOut => Refusal::TimedOut,
@@ -70,7 +73,7 @@ impl Refused {
     const fn reason(&self) -> usize {
         match self {
             Self::Off => 0,
-            Self::Invalid(_) => 1,
+            Self::Invalid(_) | Self::Message(_) => 1,
             Self::Host(_) => 2,
             Self::Address { .. } => 3,
             Self::Busy => 4,

@@ -3,7 +3,7 @@
 //! parts can read a URL differently.
 
 use bytes::Bytes;
-use fusebox_core::limits::{HTTP_HEADERS_BYTES_MAX, HTTP_HEADERS_MAX};
+use fusebox_core::http::{Header, METHODS, MessageError, Parts};
 use hyper::{
     HeaderMap, Method, Uri,
     header::{self, HeaderName, HeaderValue},
@@ -28,26 +28,8 @@ pub(super) struct Outbound {
     pub(super) body: Bytes,
 }
 
-/// Headers that control the connection, which only the host may set. With them a guest could make a server see another
-/// request than the one that was checked.
-const OURS: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-/// Further such headers, for which the `http` crate has no constant.
-const OURS_BY_NAME: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
-
-/// Without CONNECT, which opens a tunnel, and TRACE, which reveals headers; functions need neither.
-const METHODS: [Method; 7] =
-    [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
+/// Headers that the host sets, beside those of the connection.
+const OURS: [HeaderName; 2] = [header::CONTENT_LENGTH, header::HOST];
 
 const NO_HEAD: Refused = Refused::Invalid("a request is METHOD URL, header lines, an empty line, and the body");
 
@@ -57,23 +39,13 @@ impl Outbound {
     /// # Errors
     /// `Invalid` with the fault.
     pub(super) fn parse(request: &Bytes) -> Result<Self, Refused> {
-        let end = request.windows(2).position(|pair| pair == b"\n\n").ok_or(NO_HEAD)?;
-        if end > HTTP_HEADERS_BYTES_MAX {
-            return Err(Refused::Invalid("the request's head is too large"));
-        }
-        let head = request.get(..end).ok_or(NO_HEAD)?;
-        let mut lines = head.split(|byte| *byte == b'\n');
-        let line = lines.next().and_then(|line| std::str::from_utf8(line).ok()).ok_or(NO_HEAD)?;
-        let (method, url) = line.split_once(' ').ok_or(NO_HEAD)?;
-        let method = METHODS.into_iter().find(|known| known.as_str() == method);
-        let method =
-            method.ok_or(Refused::Invalid("the method is not GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"))?;
+        let Parts { first, headers: lines, body } = Parts::parse(request)?;
+        let (method, url) = first.split_once(' ').ok_or(NO_HEAD)?;
+        let method = METHODS.contains(&method).then(|| method.parse().ok()).flatten();
+        let method = method.ok_or(MessageError::BadMethod)?;
         let mut headers = HeaderMap::new();
         for line in lines {
-            let (name, value) = header_line(line)?;
-            if headers.len() >= HTTP_HEADERS_MAX {
-                return Err(Refused::Invalid("the request has too many headers"));
-            }
+            let (name, value) = header(line)?;
             headers.append(name, value);
         }
         let url = parsed(url)?;
@@ -87,7 +59,6 @@ impl Outbound {
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let target = url[Position::BeforePath..Position::AfterQuery].parse();
         let target = target.map_err(|_| Refused::Invalid("the URL's path is invalid"))?;
-        let body = request.slice(end + 2..);
         Ok(Self { method, is_tls, host, port, scheme_port, target, headers, body })
     }
 
@@ -107,18 +78,13 @@ const NO_HOST: Refused = Refused::Invalid("the URL's host is invalid");
 /// Default `User-Agent`.
 const AGENT: &str = concat!("fusebox/", env!("CARGO_PKG_VERSION"));
 
-fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refused> {
-    const NO_HEADER: Refused = Refused::Invalid("a header is a line such as `accept: text/plain`");
-    let colon = line.iter().position(|byte| *byte == b':').ok_or(NO_HEADER)?;
-    let (name, value) = line.split_at(colon);
-    let name = HeaderName::from_bytes(name).map_err(|_| NO_HEADER)?;
-    // `HeaderValue` refuses control characters, so a value cannot start another line.
-    let value = value.get(1..).unwrap_or_default().trim_ascii();
-    let value = HeaderValue::from_bytes(value).map_err(|_| NO_HEADER)?;
-    if OURS.contains(&name) || OURS_BY_NAME.contains(&name.as_str()) {
-        return Err(Refused::Invalid("Host, Content-Length and connection headers are set by the host"));
+fn header(line: Header) -> Result<(HeaderName, HeaderValue), Refused> {
+    let name = line.name.parse().map_err(|_| MessageError::BadHeader)?;
+    let value = HeaderValue::from_maybe_shared(line.value).map_err(|_| MessageError::BadHeader)?;
+    match OURS.contains(&name) {
+        true => Err(Refused::Invalid("Host and Content-Length are set by the host")),
+        false => Ok((name, value)),
     }
-    Ok((name, value))
 }
 
 fn parsed(text: &str) -> Result<Url, Refused> {

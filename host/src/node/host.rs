@@ -15,7 +15,6 @@ use crate::{
         dispatching::{DispatchArgs, Dispatching, Parts},
         egress::EgressArgs,
         parts::{self, StoreAddress},
-        serve,
         slot::IsolateArgs,
         store::ServerStoreArgs,
         web::{self, WebArgs},
@@ -72,6 +71,7 @@ pub struct HostOptions {
 /// A running host.
 pub struct Host {
     url: String,
+    functions: Option<SocketAddr>,
     health: Option<SocketAddr>,
     stop: CancellationToken,
     readiness: Readiness,
@@ -93,8 +93,9 @@ impl Host {
         let tls = options.web.tls()?;
         let store = options.reach.open(&options.store, &clock).await?;
         let gate = Gate::new(store.clone());
-        let listener = serve::listen(options.listen, &gate, &options.store).await?;
-        let url = format!("{}://{}", web::scheme(tls.is_some()), listener.local_addr()?);
+        let listeners = options.web.bind(options.listen, &gate, &options.store).await?;
+        let url = format!("{}://{}", web::scheme(tls.is_some()), listeners.address);
+        let functions = listeners.functions_address;
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling, options.modules)?;
         let metrics = Arc::new(Metrics::new(options.slots));
         let modules = Modules::new(sandbox.clone(), metrics.clone());
@@ -153,21 +154,31 @@ impl Host {
                 is_tls: tls.is_some(),
             },
         };
-        let rest = tokio::spawn(rest::server::serve(
-            listener,
-            tls,
-            rest::router(app),
-            options.web.bounds(),
-            stop.clone().cancelled_owned(),
-        ));
+        let rest = tokio::spawn(options.web.serve(listeners, tls, rest::router(app), stop.clone()));
         readiness.ready();
-        Ok(Self { url, health, stop, readiness, drain_delay: options.drain_delay, rest, dispatching, _slots: slots })
+        Ok(Self {
+            url,
+            functions,
+            health,
+            stop,
+            readiness,
+            drain_delay: options.drain_delay,
+            rest,
+            dispatching,
+            _slots: slots,
+        })
     }
 
     /// Address of REST.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the address of the listener of functions alone.
+    #[must_use]
+    pub fn functions_address(&self) -> Option<SocketAddr> {
+        self.functions
     }
 
     /// Returns the address of the listener for health and metrics alone.

@@ -3,11 +3,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use fusebox_core::{function::RunLimits, time::Millis};
 use fusebox_ui as ui;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
     node::args::{AttemptArgs, KeepArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},
-        parts::{self, StoreAddress},
+        parts,
         signals::Signals,
         store::SharedStoreArgs,
         web::{self, WebArgs},
@@ -88,8 +87,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let Some(store) = signals.or(Box::pin(args.shared.open(&clock))).await else { return Ok(()) };
     let store = store?;
     let gate = Gate::new(store.clone());
-    let listener = listen(args.listen, &gate, &args.shared.store).await?;
-    let address = listener.local_addr()?;
+    let listeners = args.web.bind(args.listen, &gate, &args.shared.store).await?;
+    let (address, functions) = (listeners.address, listeners.functions_address);
     let module_limits = args.most.modules()?;
     // Compiles registered modules but runs nothing: the smallest pool is enough.
     let sandbox = parts::sandbox(&args.data, 1, ceiling, module_limits)?;
@@ -138,18 +137,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(quotas.follow(stop.clone()));
     tokio::spawn(compilations.follow(stop.clone()));
     tokio::spawn(crew.follow(stop.clone()));
-    let url = format!("{}://{address}", web::scheme(tls.is_some()));
-    let rest = tokio::spawn(rest::server::serve(
-        listener,
-        tls,
-        rest::router(app),
-        args.web.bounds(),
-        stop.clone().cancelled_owned(),
-    ));
+    let is_tls = tls.is_some();
+    let url = format!("{}://{address}", web::scheme(is_tls));
+    let rest = tokio::spawn(args.web.clone().serve(listeners, tls, rest::router(app), stop.clone()));
     readiness.ready();
     ui::tell(format!("Fusebox is listening on {url}"));
     ui::tell(format!("  store  {}", args.shared.store));
     ui::tell(format!("  docs   {url}/docs"));
+    args.web.tell(functions, is_tls);
     admin::tell(health);
     until_drained(signals, rest, &readiness, &stop, args.drain_delay).await
 }
@@ -174,26 +169,4 @@ async fn until_drained(
     };
     signals.drain(drain).await;
     Ok(())
-}
-
-/// Binds the listener of REST; without API keys only on loopback.
-///
-/// # Errors
-/// Fails if the address is in use, or reachable by others without API keys.
-pub async fn listen(address: SocketAddr, gate: &Gate, store: &StoreAddress) -> anyhow::Result<TcpListener> {
-    let closed = gate.is_closed().await?;
-    anyhow::ensure!(
-        closed || address.ip().is_loopback(),
-        "without API keys REST listens on loopback only, and {address} is not: make the first key with \
-         `fusebox keys create --store {store} --scope admin`, or use --listen 127.0.0.1:PORT"
-    );
-    if !closed {
-        tracing::info!(
-            "there are no API keys: any client on this machine's loopback has full access; requests with a foreign Host \
-             or Origin are refused"
-        );
-    }
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: choose another address with --listen"))
 }

@@ -130,6 +130,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     ui::tell(format!("  store  {}", options.store));
     ui::tell(format!("  slots  {}", options.slots));
     ui::tell(format!("  docs   {}/docs", host.url()));
+    options.web.tell(host.functions_address(), host.url().starts_with("https:"));
     if let Some(address) = host.workers_address() {
         ui::tell(format!("  join   fusebox {}-worker 4 tcp://{address}", options.mode.as_str()));
     }

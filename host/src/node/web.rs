@@ -1,17 +1,26 @@
-//! Command line options of REST's connections: TLS, cross-origin requests, and idle connections.
+//! Command line options of REST's connections: TLS, cross-origin requests, idle connections, and the domain and the
+//! listener of functions.
 
-use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
+use axum::Router;
 use clap::Args;
+use fusebox_ui as ui;
 use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     egress::address,
+    node::parts::StoreAddress,
     rest::{
         cors::{Cors, Origin},
-        server::{Bounds, KEEP_ALIVE},
+        endpoints::hosts::{self, Domain},
+        server::{self, Bounds, KEEP_ALIVE},
         tls::{Tls, TlsFiles},
     },
+    tenancy::Gate,
 };
 
 /// Range of `--keep-alive`: a client needs some time to send its next request, while its connection counts against the
@@ -38,6 +47,25 @@ pub struct WebArgs {
     /// Networks of proxies in front of many clients: their connections are not limited by address
     #[arg(long, env = "FUSEBOX_TRUSTED_PROXY", value_delimiter = ',', value_parser = address::network, value_name = "CIDR")]
     pub trusted_proxy: Vec<IpNet>,
+    /// Domain of functions, such as `fn.example.com`: the function NAME has the host NAME.fn.example.com, one of a tenant
+    /// NAME.TENANT.fn.example.com [default: none]
+    #[arg(long, env = "FUSEBOX_FN_DOMAIN", value_name = "DOMAIN")]
+    pub fn_domain: Option<Domain>,
+    /// Address of a separate listener that answers only for functions, at /fn/NAME/ and on their domain; port 0 takes a
+    /// free one [default: none]
+    #[arg(long, env = "FUSEBOX_FN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub fn_listen: Option<SocketAddr>,
+}
+
+/// Bound listeners of REST and, if it has its own, of functions.
+#[derive(Debug)]
+pub struct Listeners {
+    rest: TcpListener,
+    functions: Option<TcpListener>,
+    /// Address of REST.
+    pub address: SocketAddr,
+    /// Address of the listener of functions.
+    pub functions_address: Option<SocketAddr>,
 }
 
 /// Parses an idle time such as `75s`.
@@ -81,11 +109,69 @@ impl WebArgs {
         Bounds { keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE), trusted, ..Bounds::default() }
     }
 
+    /// Binds the listeners; without API keys only on loopback.
+    ///
+    /// # Errors
+    /// Fails if an address is in use, or reachable by others without API keys.
+    pub async fn bind(&self, address: SocketAddr, gate: &Gate, store: &StoreAddress) -> anyhow::Result<Listeners> {
+        let closed = gate.is_closed().await?;
+        let rest = bind("--listen", address, closed, store).await?;
+        if !closed {
+            tracing::info!(
+                "there are no API keys: any client on this machine's loopback has full access; requests with a foreign \
+                 Host or Origin are refused"
+            );
+        }
+        let functions = match self.fn_listen {
+            Some(address) => Some(bind("--fn-listen", address, closed, store).await?),
+            None => None,
+        };
+        let functions_address = functions.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Listeners { address: rest.local_addr()?, rest, functions, functions_address })
+    }
+
+    /// Serves REST and functions until `stop`, then lets open requests end.
+    pub async fn serve(self, listeners: Listeners, tls: Option<Arc<Tls>>, router: Router, stop: CancellationToken) {
+        let (bounds, is_tls) = (self.bounds(), tls.is_some());
+        let one = |listener, is_for_functions| {
+            let router = hosts::directed(router.clone(), self.fn_domain.clone(), is_for_functions, is_tls);
+            server::serve(listener, tls.clone(), router, bounds, stop.clone().cancelled_owned())
+        };
+        let functions = async {
+            if let Some(listener) = listeners.functions {
+                one(listener, true).await;
+            }
+        };
+        tokio::join!(one(listeners.rest, false), functions);
+    }
+
+    /// Prints where functions answer, besides REST.
+    pub fn tell(&self, functions: Option<SocketAddr>, is_tls: bool) {
+        if let Some(address) = functions {
+            ui::tell(format!("  functions  {}://{address}/fn/NAME/", scheme(is_tls)));
+        }
+        if let Some(domain) = &self.fn_domain {
+            ui::tell(format!("  functions  {}://NAME.{domain}", scheme(is_tls)));
+        }
+    }
+
     /// Returns the rules for cross-origin requests.
     #[must_use]
     pub fn cors(&self) -> Cors {
         Cors(self.cors_origin.clone())
     }
+}
+
+/// Binds one listener, which an option names.
+async fn bind(option: &str, address: SocketAddr, closed: bool, store: &StoreAddress) -> anyhow::Result<TcpListener> {
+    anyhow::ensure!(
+        closed || address.ip().is_loopback(),
+        "without API keys REST listens on loopback only, and {address} is not: make the first key with \
+         `fusebox keys create --store {store} --scope admin`, or use {option} 127.0.0.1:PORT"
+    );
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: choose another address with {option}"))
 }
 
 /// Returns the scheme of a host's URL.

@@ -154,6 +154,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
         (Method::POST, &mut item.post),
         (Method::DELETE, &mut item.delete),
         (Method::PATCH, &mut item.patch),
+        (Method::OPTIONS, &mut item.options),
     ];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
@@ -165,10 +166,14 @@ fn tell(operation: &mut Operation, needs: Needs) {
             operation.security = Some(Vec::new());
             return;
         }
+        Needs::Endpoint => "a key of scope `invoke`, unless the function is public".to_owned(),
         Needs::Scope(scope) => format!("a key of scope `{scope}`"),
         Needs::Operator => "an `admin` key of the default tenant".to_owned(),
     };
-    operation.security = Some(vec![SecurityRequirement::new(SCHEME, std::iter::empty::<&str>())]);
+    let with_key = SecurityRequirement::new(SCHEME, std::iter::empty::<&str>());
+    // An empty requirement makes the key optional.
+    let without = (needs == Needs::Endpoint).then(SecurityRequirement::default);
+    operation.security = Some(without.into_iter().chain([with_key]).collect());
     let mut add = |status: &str, description: String| {
         let response = ResponseBuilder::new().description(description).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));

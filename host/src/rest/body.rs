@@ -147,6 +147,11 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
     receive(request, app, bytes_max, what).await
 }
 
+/// Reads the body of a request to a function, whatever its encoding. Trailers are dropped.
+pub(super) async fn of_endpoint(request: Request, app: &App) -> Result<(Bytes, Option<Share>), Problem> {
+    receive(request, app, limits::INPUT_BYTES_MAX, "the body of a request to a function").await
+}
+
 async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, Option<Share>), Problem> {
     let mut room = InRoom { app, caller: caller(&request)?, share: None };
     let (declared, mut body) = announced(request, bytes_max, what).await?;

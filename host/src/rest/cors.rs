@@ -14,7 +14,7 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 /// Response headers that a page may read.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
-    "fusebox-receipt, fusebox-log, location, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, \
+    "fusebox-receipt, fusebox-log, fusebox-status, location, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, \
      x-request-id",
 );
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");

@@ -10,6 +10,7 @@ use fusebox_core::{
     capability::GrantError,
     error::{ErrorClass, ErrorCode},
     function::LimitError,
+    http::MessageError,
     name::NameError,
 };
 use fusebox_sandbox::ModuleError;
@@ -38,6 +39,8 @@ pub struct Problem {
     detail: Cow<'static, str>,
     more: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// True if the client sent its request to a function, for which this host is a gateway.
+    is_of_gateway: bool,
 }
 
 #[derive(Serialize)]
@@ -57,7 +60,7 @@ struct Body<'a> {
 impl Problem {
     /// Creates a problem; `detail` is a sentence that says what to do.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+        Self { code, detail: detail.into(), more: Map::new(), headers: Vec::new(), is_of_gateway: false }
     }
 
     /// Creates the problem of a store that has no room; `detail` is as in [`Problem::new`].
@@ -77,6 +80,18 @@ impl Problem {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// Gives a failed run the status of a gateway: 504 if it took too long, otherwise 502.
+    #[must_use]
+    pub(super) fn of_gateway(mut self) -> Self {
+        self.is_of_gateway = true;
+        self
+    }
+
+    /// Returns true if what the request names is not there.
+    pub(super) fn is_absence(&self) -> bool {
+        status(self.code) == StatusCode::NOT_FOUND
     }
 
     /// Returns the stable code.
@@ -150,7 +165,13 @@ fn title(code: ErrorCode) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = status(self.code);
+        let status = match status(self.code) {
+            StatusCode::FAILED_DEPENDENCY if self.is_of_gateway => match self.code {
+                ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+                _ => StatusCode::BAD_GATEWAY,
+            },
+            status => status,
+        };
         let body = Body {
             kind: format!("{TYPE_BASE}{}", self.code),
             title: title(self.code),
@@ -264,6 +285,12 @@ impl From<GrantError> for Problem {
             GrantError::Port(port) => Self::new(ErrorCode::UnprocessableRequest, detail).with("port", port),
             _ => Self::new(ErrorCode::InvalidRequest, detail),
         }
+    }
+}
+
+impl From<MessageError> for Problem {
+    fn from(error: MessageError) -> Self {
+        Self::new(ErrorCode::InvalidRequest, error.to_string())
     }
 }
 

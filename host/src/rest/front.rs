@@ -14,6 +14,7 @@ use axum::{
 use super::{
     access::Access,
     app::Shared,
+    endpoints::{Apart, Served},
     guard, headers,
     request_id::{self, RequestIds},
 };
@@ -30,8 +31,18 @@ pub(super) async fn front(State(front): State<Arc<Front>>, request: Request, nex
     let Front { app, access, ids } = &*front;
     let is_docs = headers::is_docs(request.uri().path());
     let id = ids.of(request.headers());
-    let answering = app.settings.cors.answer(request, |request| guard::guard(app, access, request, next));
+    let is_apart = request.extensions().get::<Apart>().is_some();
+    let answering = async {
+        let guarded = |request| guard::guard(app, access, request, next);
+        // A function on a host of its own decides itself which pages may read its responses.
+        if is_apart { guarded(request).await } else { app.settings.cors.answer(request, guarded).await }
+    };
     let mut response = request_id::named(id, answering).await;
-    headers::protect(response.headers_mut(), is_docs, app.settings.is_tls);
+    match response.extensions().get().copied() {
+        Some(Served { is_apart }) => {
+            headers::protect_served(response.headers_mut(), is_apart, app.settings.is_tls);
+        }
+        None => headers::protect(response.headers_mut(), is_docs, app.settings.is_tls),
+    }
     response
 }

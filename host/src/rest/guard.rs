@@ -15,7 +15,15 @@ use axum::{
 };
 use fusebox_core::error::ErrorCode;
 
-use super::{access::Access, app::App, cors::Cors, error::Problem, idempotency, server::connections::Connection};
+use super::{
+    access::Access,
+    app::App,
+    cors::Cors,
+    endpoints::{self, Apart},
+    error::Problem,
+    idempotency,
+    server::connections::Connection,
+};
 use crate::tenancy::{Needs, Refusal};
 
 /// Authorizes a request, runs it and counts the response.
@@ -43,11 +51,13 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
         Err(_) if is_open || row.is_none() => app.gate.was_closed(),
         closed => closed?,
     };
-    if !closed && is_foreign(request.uri(), request.headers(), &app.settings.cors) {
+    let own_host = request.extensions().get::<Apart>().and_then(|apart| apart.host.as_deref());
+    if !closed && is_foreign(request.uri(), request.headers(), &app.settings.cors, own_host) {
         let detail = "requests from web pages and for other hosts are refused: send them to localhost, without Origin";
         return Err(Problem::new(ErrorCode::ForeignOrigin, detail));
     }
     let row = match row {
+        Some(Ok(row)) if row.needs == Needs::Endpoint => return endpoints::admit(app, request).await,
         Some(Ok(row)) if !is_open => row,
         Some(Ok(_)) => return Ok(()),
         // No such route. The caller is only identified, if it sends a valid key, so that the request counts.
@@ -83,7 +93,7 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
 }
 
 /// Returns the token of `Authorization: Bearer`; empty, which is never a valid key, for any other scheme.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?;
     let token = value.to_str().ok().and_then(|text| text.split_once(' '));
     Some(token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim()))
@@ -106,7 +116,11 @@ fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-fn is_foreign(target: &Uri, headers: &HeaderMap, listed: &Cors) -> bool {
+/// Returns true if a page of another host may have sent the request. `own_host` is the host that a function has for
+/// itself, whose pages may call it.
+fn is_foreign(target: &Uri, headers: &HeaderMap, listed: &Cors, own_host: Option<&str>) -> bool {
+    let is_local =
+        |authority: &str| is_local(authority) || own_host.is_some_and(|own| own.eq_ignore_ascii_case(authority));
     let foreign_host = headers.get(header::HOST).is_some_and(|host| !is_local(host.to_str().unwrap_or_default()))
         // HTTP/2 carries the host in the target, and HTTP/1 can too.
         || target.authority().is_some_and(|authority| !is_local(authority.as_str()));

@@ -85,10 +85,11 @@ impl RequestContent<'_> {
         let (priority, delay) = ([self.priority as u8], self.delay_ms.to_be_bytes());
         let own = [self.function.as_bytes(), &priority, &delay, limits.as_flattened(), retry_of, input];
         // A request without a start hashes as before there were any.
-        let Start { args, export } = self.start;
+        let Start { args, export, is_http } = self.start;
         let args = args.iter().flat_map(|arg| [&b"arg"[..], arg.as_bytes()]);
         let export = export.iter().flat_map(|export| [&b"export"[..], export.as_bytes()]);
-        Fingerprint(digest(&own.into_iter().chain(args).chain(export).collect::<Vec<_>>()))
+        let http = is_http.then_some(&b"http"[..]);
+        Fingerprint(digest(&own.into_iter().chain(args).chain(export).chain(http).collect::<Vec<_>>()))
     }
 }
 
@@ -146,6 +147,7 @@ mod tests {
         let starts = starts.map(|(args, export)| Start {
             args: args.into_iter().map(str::to_owned).collect(),
             export: export.map(str::to_owned),
+            is_http: false,
         });
         let started = starts.each_ref().map(|start| {
             let asked = RequestContent { start, ..base() };

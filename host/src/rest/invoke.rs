@@ -11,11 +11,14 @@ use bytes::Bytes;
 use fusebox_api::{setup::StartParams, tasks::ReceiptView};
 use fusebox_core::{
     error::ErrorCode,
-    outcome::{Failure, Receipt},
+    function::FunctionVersion,
+    http,
+    outcome::{Ended, Failure, Receipt},
+    setup::Start,
 };
 
 use super::{
-    Shared,
+    App, Shared,
     body::{InputBody, to_base64},
     error::{Problem, STORE_FULL},
     extract::Path,
@@ -29,13 +32,26 @@ use crate::{invoke::InvokeError, tenancy::Caller};
 pub const RECEIPT: HeaderName = HeaderName::from_static("fusebox-receipt");
 /// In a request, `tail` requests the end of the log; in the response, holds it in base64.
 pub const LOG: HeaderName = HeaderName::from_static("fusebox-log");
+/// Response header with the status of a function's HTTP response that is the result of a request of the API.
+const STATUS: HeaderName = HeaderName::from_static("fusebox-status");
 /// `Retry-After` in seconds if nothing runs tasks: a process has to be started first.
 const NOBODY_S: u32 = 5;
 /// Bytes of log that the header holds at most; servers and proxies limit the size of headers.
 const LOG_TAIL_BYTES: usize = 4 << 10;
 
 /// True if the request wants the end of the log. An extractor, since `HeaderMap` as an argument would copy all headers.
-pub struct WantsLog(bool);
+pub struct WantsLog(pub(super) bool);
+
+/// Content type of the request. An extractor, for the same reason.
+pub struct ContentType(pub(super) Option<Bytes>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ContentType {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let stated = parts.headers.get(header::CONTENT_TYPE);
+        Ok(Self(stated.map(|value| Bytes::copy_from_slice(value.as_bytes()))))
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
     type Rejection = Infallible;
@@ -72,11 +88,29 @@ pub async fn invoke(
     Path(function): Path<String>,
     StartQuery(start): StartQuery,
     WantsLog(wants_log): WantsLog,
+    ContentType(content_type): ContentType,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find_ready(&app, &tenant, &function).await?;
+    let (start, input) = start.entering(function.abi, content_type.as_deref(), input);
+    let is_http = start.is_http;
+    let ended = run(&app, function, start, input).await?;
+    let tail = wants_log.then(|| log_tail(&ended.log));
+    let mut response = match ended.failure {
+        None => answer(ended.output, is_http, &ended.receipt),
+        Some(failure) => failed(&failure, &ended.output, &ended.receipt).into_response(),
+    };
+    if let Some(tail) = tail {
+        response.headers_mut().insert(LOG, tail);
+    }
+    Ok(response)
+}
+
+/// Runs a function for a request, within its tenant's quotas, and counts the run.
+pub(super) async fn run(app: &App, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, Problem> {
+    let tenant = function.tenant.clone();
     let _counted = app.meter.invoke(&tenant)?;
-    let invoked = app.invoker.invoke(function, start, input).await.map_err(|error| match error {
+    let ended = app.invoker.invoke(function, start, input).await.map_err(|error| match error {
         InvokeError::QueueFull { max } => {
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)
@@ -107,23 +141,22 @@ pub async fn invoke(
             Problem::new(ErrorCode::Internal, "the host could not run the function; its log has the reason")
         }
     })?;
-    let tail = wants_log.then(|| log_tail(&invoked.log));
-    let (failure, bytes) = (invoked.failure, invoked.output);
-    app.metrics.invoked(failure.as_ref().map(|failure| failure.code), &invoked.receipt);
-    let mut response = match failure {
-        None => answer(bytes, &invoked.receipt),
-        Some(failure) => failed(&failure, &bytes, &invoked.receipt).into_response(),
-    };
-    if let Some(tail) = tail {
-        response.headers_mut().insert(LOG, tail);
-    }
-    Ok(response)
+    app.metrics.invoked(ended.failure.as_ref().map(|failure| failure.code), &ended.receipt);
+    Ok(ended)
 }
 
-/// Builds the response of a successful run.
-pub(super) fn answer(output: Bytes, receipt: &Receipt) -> Response {
-    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    (StatusCode::OK, [content_type, (RECEIPT, receipt_header(receipt))], output).into_response()
+/// Builds the response of a successful run. Of an HTTP response it has the body and the content type, and the status in
+/// a header: the request of the API has succeeded, whatever the function answered.
+pub(super) fn answer(output: Bytes, is_http: bool, receipt: &Receipt) -> Response {
+    let own = is_http.then(|| http::Response::parse(&output).ok()).flatten();
+    let stated = own.as_ref().and_then(|own| HeaderValue::from_maybe_shared(own.header("content-type")?.clone()).ok());
+    let content_type = stated.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let status = own.as_ref().map(|own| (STATUS, HeaderValue::from(own.status)));
+    let body = own.map_or(output, |own| own.body);
+    let headers = [(header::CONTENT_TYPE, content_type), (RECEIPT, receipt_header(receipt))];
+    let mut response = (StatusCode::OK, headers, body).into_response();
+    response.headers_mut().extend(status);
+    response
 }
 
 /// Builds the problem of a failed run.
@@ -140,12 +173,29 @@ pub(super) fn failed(failure: &Failure, error: &[u8], receipt: &Receipt) -> Prob
     problem
 }
 
-fn receipt_header(receipt: &Receipt) -> HeaderValue {
+/// Builds the problem of a run for a client that sent an HTTP request to the function. A stranger learns the reason
+/// alone.
+pub(super) fn failed_publicly(failure: &Failure, error: &[u8], receipt: &Receipt, caller: &Caller) -> Problem {
+    match caller.is_public {
+        true => Problem::new(failure.code, "the function failed: its owner finds the reason with its own key"),
+        false => failed(failure, error, receipt),
+    }
+    .of_gateway()
+}
+
+/// Builds the problem of a response that cannot be sent.
+pub(super) fn unreadable(fault: &dyn std::fmt::Display, receipt: &Receipt) -> Problem {
+    Problem::new(ErrorCode::GuestError, format!("the function's response cannot be sent: {fault}"))
+        .with_header(RECEIPT, receipt_header(receipt))
+        .of_gateway()
+}
+
+pub(super) fn receipt_header(receipt: &Receipt) -> HeaderValue {
     let json = serde_json::to_vec(receipt).unwrap_or_default();
     HeaderValue::from_maybe_shared(Bytes::from(json)).unwrap_or(HeaderValue::from_static("{}"))
 }
 
-fn log_tail(log: &[u8]) -> HeaderValue {
+pub(super) fn log_tail(log: &[u8]) -> HeaderValue {
     let tail = &log[log.len().saturating_sub(LOG_TAIL_BYTES)..];
     HeaderValue::try_from(to_base64(tail)).unwrap_or(HeaderValue::from_static(""))
 }

@@ -94,7 +94,7 @@ impl Batch {
         })?;
         let (priority, delay_ms) = (item.priority.unwrap_or_default(), accept::check_delay(item.delay_ms)?);
         let limits = item.limits.map_or_else(LimitParams::default, Into::into);
-        let start = Start { args: item.args, export: item.export };
+        let start = Start { args: item.args, export: item.export, ..Start::default() };
         start.check()?;
         let asked =
             RequestContent { function: &function, priority, delay_ms, limits: &limits, start: &start, retry_of: None };

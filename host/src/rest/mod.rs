@@ -8,6 +8,7 @@
 //! | [`setup`] | ways to start a function, in queries |
 //! | [`settings`] | configuration and secrets of functions |
 //! | [`invoke`] | run a function synchronously |
+//! | [`endpoints`] | functions that answer HTTP requests |
 //! | [`tasks`] | submit, get, list and cancel tasks; results and logs |
 //! | `accept`, [`idempotency`] | turns requests into durable tasks; idempotency keys |
 //! | [`batch`], `items` | submit many tasks: the routes, and the parser of a batch |
@@ -51,6 +52,7 @@ pub mod body;
 mod compiling;
 pub mod cors;
 pub mod dead_letters;
+pub mod endpoints;
 pub mod error;
 pub mod events;
 pub mod extract;
@@ -121,6 +123,8 @@ pub fn routes() -> Routes {
         .add(DEPLOY, routes!(settings::list_secrets))
         .add(DEPLOY, routes!(settings::set_secret, settings::unset_secret))
         .add(INVOKE, routes!(invoke::invoke))
+        .add(Needs::Endpoint, routes!(endpoints::serve))
+        .add(Needs::Endpoint, routes!(endpoints::serve_root))
         .add(INVOKE, routes!(tasks::submit))
         .add(INVOKE, routes!(tasks::list))
         .add(INVOKE, routes!(tasks::get, tasks::cancel))

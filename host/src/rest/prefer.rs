@@ -22,6 +22,14 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
     is_number.then(|| digits.parse().unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX))
 }
 
+/// Returns true if the client prefers a response before the work is done.
+#[must_use]
+pub(super) fn is_async(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(&PREFER).into_iter().filter_map(|field| field.to_str().ok());
+    let names = fields.flat_map(|field| pieces(field, ',')).filter_map(|preference| pieces(preference, ';').next());
+    names.map(str::trim).any(|name| name.eq_ignore_ascii_case("respond-async"))
+}
+
 /// Splits a text at separators outside of quotes.
 fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -88,5 +96,14 @@ mod tests {
             assert_eq!(asked(&[field]), None, "{field}");
         }
         assert_eq!(asked(&[]), None);
+    }
+
+    #[test]
+    fn an_early_response_is_asked_for_by_its_whole_name() {
+        let is_async = |field: &'static str| super::is_async(&HeaderMap::from_iter([(PREFER, field.parse().unwrap())]));
+        assert!(is_async("respond-async") && is_async("wait=7, Respond-Async ; x=1"));
+        assert!(
+            !is_async("respond-asynchronously") && !is_async("x=\"respond-async\"") && !is_async("x; respond-async")
+        );
     }
 }

@@ -144,6 +144,7 @@ enum Owner {
 impl Owner {
     fn of(caller: &Caller) -> Self {
         match caller.key {
+            None if caller.is_public => Self::Tenant(caller.tenant.clone()),
             None => Self::Anyone,
             Some(_) if caller.is_operator() => Self::Operator,
             Some(_) => Self::Tenant(caller.tenant.clone()),
@@ -226,7 +227,7 @@ mod tests {
 
     fn caller(tenant: &str, scope: Scope) -> Caller {
         let key = Some(KeyId([7; 8]));
-        Caller { tenant: tenant.parse().unwrap(), scope, key, checked: Checked::now() }
+        Caller { tenant: tenant.parse().unwrap(), scope, key, is_public: false, checked: Checked::now() }
     }
 
     fn room() -> Room {

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use fusebox_api::{
@@ -87,7 +87,8 @@ pub async fn submit(
     let id = identity.as_ref().map_or_else(|| random::task_id(app.clock.now()), |identity| identity.id);
     let make = |version: &FunctionVersion| {
         let limits = limits.over(version.limits, &version.limits)?;
-        let (start, input) = (start.clone(), input.clone());
+        let stated = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let (start, input) = start.clone().entering(version.abi, stated, input.clone());
         let request = TaskRequest { limits, priority, delay_ms, start, ..TaskRequest::new(version, input) };
         let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
         Ok(NewTask { fingerprint, ..accept::task_of_id(&app, request, id) })
@@ -233,7 +234,7 @@ pub async fn result(
     let seconds = waits.unwrap_or_default();
     let TaskResult { task, output } = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
     match &task.state {
-        TaskState::Completed(ended) => Ok(invoke::answer(output, &ended.receipt)),
+        TaskState::Completed(ended) => Ok(invoke::answer(output, task.start.is_http, &ended.receipt)),
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
         TaskState::Queued { .. } | TaskState::Running(_) => {
             let detail = "the task has not ended: try again later, or wait for it with `Prefer: wait=20`";

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fusebox_core::limits::{KEY_BELIEVED_MS, KEYS_REMEMBERED_MAX};
+use fusebox_core::{
+    limits::{KEY_BELIEVED_MS, KEYS_REMEMBERED_MAX},
+    name::TenantId,
+};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +133,7 @@ impl Gate {
     /// Fails if the key is no longer valid, or if the host has keys by now and the caller none. Succeeds if the store
     /// does not answer: the act itself then fails.
     pub async fn confirm(&self, caller: &Caller) -> Result<(), Refusal> {
-        if self.is_fresh(caller.checked) {
+        if caller.is_public || self.is_fresh(caller.checked) {
             return Ok(());
         }
         let Some(id) = caller.key else {
@@ -143,6 +146,12 @@ impl Gate {
         }
     }
 
+    /// Returns the caller of public functions of a tenant.
+    #[must_use]
+    pub fn public(&self, tenant: TenantId) -> Caller {
+        Caller::public(tenant, self.checking())
+    }
+
     async fn caller(&self, credentials: &str, checked: Checked) -> Result<Caller, Refusal> {
         let given = ApiKey::read(credentials).ok_or(Refusal::BadKey)?;
         let (known, read) = self.find(given.id()).await.map_err(Refusal::Store)?.ok_or(Refusal::BadKey)?;
@@ -150,7 +159,7 @@ impl Gate {
             return Err(Refusal::BadKey);
         }
         let key = &known.key;
-        Ok(Caller { tenant: key.tenant.clone(), scope: key.scope, key: Some(key.id), checked })
+        Ok(Caller { tenant: key.tenant.clone(), scope: key.scope, key: Some(key.id), is_public: false, checked })
     }
 
     /// Finds a key by its id. Absence is not cached, so that a new key is valid at once.
@@ -187,7 +196,7 @@ fn is_good(known: &KnownKey, read: Checked) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use fusebox_core::{name::TenantId, time::Millis};
+    use fusebox_core::time::Millis;
 
     use super::*;
     use crate::tenancy::admin::{self, NewKey};

@@ -36,8 +36,10 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Scope of its key.
     pub scope: Scope,
-    /// Id of its key; `None` on a host without keys.
+    /// Id of its key; `None` on a host without keys, and for a request without one to a public function.
     pub key: Option<KeyId>,
+    /// True for a request without a key to a public function. The tenant is the function's, which is charged.
+    pub is_public: bool,
     /// Time of its authentication.
     pub checked: Checked,
 }
@@ -61,7 +63,13 @@ impl Caller {
     /// Returns the caller of a host without keys: reaching loopback makes one its operator.
     #[must_use]
     pub fn without_keys(checked: Checked) -> Self {
-        Self { tenant: TenantId::default_tenant(), scope: Scope::Admin, key: None, checked }
+        Self { tenant: TenantId::default_tenant(), scope: Scope::Admin, key: None, is_public: false, checked }
+    }
+
+    /// Returns the caller of public functions of a tenant.
+    #[must_use]
+    pub fn public(tenant: TenantId, checked: Checked) -> Self {
+        Self { tenant, scope: Scope::Invoke, key: None, is_public: true, checked }
     }
 
     /// Returns the authority on which the store performs its acts.
@@ -82,6 +90,8 @@ impl Caller {
 pub enum Needs {
     /// No key: the route reveals no tenant's data and changes nothing.
     Nothing,
+    /// A key of scope `invoke` or a wider one, or none if the function that the request names is public.
+    Endpoint,
     /// A key of this scope or a wider one; it reaches its own tenant.
     Scope(Scope),
     /// An admin key of the default tenant; it reaches the whole host.
@@ -94,6 +104,7 @@ impl Needs {
     pub fn are_met_by(self, caller: &Caller) -> bool {
         match self {
             Self::Nothing => true,
+            Self::Endpoint => caller.scope >= Scope::Invoke,
             Self::Scope(scope) => caller.scope >= scope,
             Self::Operator => caller.is_operator(),
         }
@@ -107,9 +118,13 @@ mod tests {
     #[test]
     fn a_wider_scope_will_do_but_only_the_default_tenants_admin_is_the_operator() {
         let checked = Checked { at: Instant::now(), epoch: 0 };
-        let caller = |tenant: &str, scope| Caller { tenant: tenant.parse().unwrap(), scope, key: None, checked };
+        let caller = |tenant: &str, scope| {
+            let tenant = tenant.parse().unwrap();
+            Caller { tenant, scope, key: None, is_public: false, checked }
+        };
         let needs = [
             Needs::Nothing,
+            Needs::Endpoint,
             Needs::Scope(Scope::Invoke),
             Needs::Scope(Scope::Deploy),
             Needs::Scope(Scope::Admin),
@@ -117,10 +132,10 @@ mod tests {
         ];
         let met = |caller: &Caller| needs.iter().filter(|needs| needs.are_met_by(caller)).count();
         for tenant in ["acme", "default"] {
-            assert_eq!(met(&caller(tenant, Scope::Invoke)), 2);
-            assert_eq!(met(&caller(tenant, Scope::Deploy)), 3);
+            assert_eq!(met(&caller(tenant, Scope::Invoke)), 3);
+            assert_eq!(met(&caller(tenant, Scope::Deploy)), 4);
         }
-        assert_eq!((met(&caller("acme", Scope::Admin)), met(&caller("default", Scope::Admin))), (4, 5));
-        assert_eq!(met(&Caller::without_keys(checked)), 5);
+        assert_eq!((met(&caller("acme", Scope::Admin)), met(&caller("default", Scope::Admin))), (5, 6));
+        assert_eq!(met(&Caller::without_keys(checked)), 6);
     }
 }

@@ -37,6 +37,12 @@ impl ApiKey {
         Some(Self { id: id.parse().ok()?, secret: from_hex(secret)? })
     }
 
+    /// Returns true if a token is meant as a key, valid or not.
+    #[must_use]
+    pub fn looks_like(token: &str) -> bool {
+        token.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('_'))
+    }
+
     /// Returns the id.
     #[must_use]
     pub const fn id(&self) -> KeyId {

@@ -12,6 +12,7 @@
 //! | `granted` | use of capabilities without a grant, in excess, or for forbidden targets |
 //! | `wasi` | invalid pointers and descriptors passed to WASI |
 //! | `floods` | endless writing, logging and calling; unusual exit codes |
+//! | `http` | responses that cannot be sent |
 //! | `waits` | sleeping and reading clocks |
 //! | `traps` | traps of every kind |
 //! | `caps` | one part just above or exactly at its structural limit |
@@ -30,6 +31,7 @@ mod exceptions;
 mod features;
 mod floods;
 mod granted;
+mod http;
 mod malformed;
 mod memory;
 mod pointers;
@@ -94,7 +96,7 @@ type Family = (&'static str, fn() -> Vec<Hostile>);
 /// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
-    let families: [Family; 16] = [
+    let families: [Family; 17] = [
         ("time", time::modules),
         ("bulk", bulk::modules),
         ("recursion", recursion::modules),
@@ -104,6 +106,7 @@ pub fn corpus() -> Vec<Hostile> {
         ("granted", granted::modules),
         ("wasi", wasi::modules),
         ("floods", floods::modules),
+        ("http", http::modules),
         ("waits", waits::modules),
         ("traps", traps::modules),
         ("caps", caps::modules),

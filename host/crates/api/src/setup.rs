@@ -71,7 +71,7 @@ impl StartParams {
     /// # Errors
     /// Fails with the first part that exceeds its bound.
     pub fn read(self) -> Result<Start, SetupError> {
-        let start = Start { args: self.arg, export: self.export };
+        let start = Start { args: self.arg, export: self.export, ..Start::default() };
         start.check().map(|()| start)
     }
 

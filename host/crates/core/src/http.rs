@@ -188,6 +188,20 @@ impl Request {
         Ok(Self { method: method.to_string(), target: target.to_string(), headers, body })
     }
 
+    /// Returns, as bytes, the request that stands for an input of this content type: `POST /`. A content type that
+    /// cannot be sent is left out.
+    #[must_use]
+    pub fn of_input(content_type: &[u8], body: &[u8]) -> Bytes {
+        let mut message = Vec::with_capacity(body.len() + content_type.len() + 32);
+        message.extend_from_slice(b"POST /\n");
+        if let Ok(header) = Header::new("content-type", Bytes::copy_from_slice(content_type.trim_ascii())) {
+            header.write(&mut message);
+        }
+        message.push(b'\n');
+        message.extend_from_slice(body);
+        message.into()
+    }
+
     /// Returns the request as bytes.
     ///
     /// # Errors

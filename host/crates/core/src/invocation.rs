@@ -40,13 +40,16 @@ pub struct Invocation {
     pub files: Option<FilesDigest>,
     /// Name of the exported function to enter, if its ABI leaves the choice.
     pub export: Option<String>,
+    /// True if the input is an HTTP request and the output its response, in the form of [`crate::http`].
+    pub is_http: bool,
 }
 
 impl Invocation {
     /// Returns an invocation of `function` within its own limits.
     #[must_use]
     pub fn new(function: FunctionVersion, start: Start, input: Bytes) -> Self {
-        let FunctionVersion { tenant, name, module, limits, grants, setup, .. } = function;
+        let FunctionVersion { tenant, name, module, abi, limits, grants, setup, .. } = function;
+        let (start, input) = start.entering(abi, None, input);
         Self::plain(tenant, name, module, limits, grants, input).started(setup, start)
     }
 
@@ -72,6 +75,7 @@ impl Invocation {
             env: Vec::new(),
             files: None,
             export: None,
+            is_http: false,
         }
     }
 
@@ -80,13 +84,14 @@ impl Invocation {
     pub fn started(self, setup: Setup, start: Start) -> Self {
         let Setup { mut args, env, files, export, .. } = setup;
         args.extend(start.args);
-        Self { args, env, files, export: start.export.or(export), ..self }
+        Self { args, env, files, export: start.export.or(export), is_http: start.is_http, ..self }
     }
 
     /// Returns true if it has neither arguments nor environment, files or an export.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.args.is_empty() && self.env.is_empty() && self.files.is_none() && self.export.is_none()
+        let Self { args, env, files, export, is_http, .. } = self;
+        args.is_empty() && env.is_empty() && files.is_none() && export.is_none() && !is_http
     }
 
     /// Returns the bytes of input, arguments and environment, as a bound of the size of a message.

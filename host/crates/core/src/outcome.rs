@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ErrorCode,
+    http,
     id::{Attempt, WorkerId},
 };
 
@@ -197,9 +198,13 @@ impl Outcome {
     }
 }
 
-/// Returns the first line of the guest's error if it is text, which is the most useful message to its author.
-fn guest_error_message(error: &[u8], exit_code: Option<i32>) -> String {
+/// Returns the first line of the guest's error if it is text, which is the most useful message to its author; of an HTTP
+/// response, the status.
+fn guest_error_message(error: &Bytes, exit_code: Option<i32>) -> String {
     const SHOWN_CHARS_MAX: usize = 300;
+    if let Some(response) = http::Response::parse(error).ok().filter(http::Response::is_fault) {
+        return format!("the function answered with status {}", response.status);
+    }
     let text: String = core::str::from_utf8(error)
         .unwrap_or_default()
         .lines()
@@ -255,6 +260,13 @@ mod tests {
         let failure = failure.unwrap();
         assert_eq!((failure.code, failure.message.as_str()), (ErrorCode::GuestError, "no such user"));
         assert_eq!(&bytes[..], b"no such user\nat line 3");
+    }
+
+    #[test]
+    fn a_response_that_is_an_error_shows_its_status() {
+        let error = Bytes::from_static(b"503\nretry-after: 7\n\nbusy");
+        let failure = Outcome::GuestError { error, exit_code: None }.failure().unwrap();
+        assert_eq!(failure.message, "the function answered with status 503");
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use alloc::{string::String, vec::Vec};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    function::Abi,
+    http::Request,
     id::FilesDigest,
     limits::{ARGS_BYTES_MAX, ARGS_MAX, ENV_BYTES_MAX, ENV_MAX, EXPORT_NAME_BYTES_MAX},
 };
@@ -43,6 +46,9 @@ pub struct Start {
     /// Name of the exported function to enter instead of the version's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export: Option<String>,
+    /// True if the input is an HTTP request and the output its response, in the form of [`crate::http`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_http: bool,
 }
 
 /// Error of a setup or start that no run can have.
@@ -127,9 +133,22 @@ impl Start {
     /// Returns true if it adds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.args.is_empty() && self.export.is_none()
+        self.args.is_empty() && self.export.is_none() && !self.is_http
+    }
+
+    /// Returns the start and the input of a run of a module with this ABI. One that knows HTTP requests alone gets
+    /// other inputs as `POST /`, with their content type.
+    #[must_use]
+    pub fn entering(self, abi: Abi, content_type: Option<&[u8]>, input: Bytes) -> (Self, Bytes) {
+        if abi != Abi::Http || self.is_http {
+            return (self, input);
+        }
+        (Self { is_http: true, ..self }, Request::of_input(content_type.unwrap_or(OCTETS), &input))
     }
 }
+
+/// Content type of an input about which nothing is known.
+const OCTETS: &[u8] = b"application/octet-stream";
 
 /// Number of characters of a malformed variable that its error repeats.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -193,7 +212,7 @@ mod tests {
     use alloc::{borrow::ToOwned as _, string::ToString as _, vec};
 
     fn args(args: Vec<String>) -> Result<(), SetupError> {
-        Start { args, export: None }.check()
+        Start { args, ..Start::default() }.check()
     }
 
     fn env(env: &[(&str, &str)]) -> Result<(), SetupError> {
@@ -214,7 +233,7 @@ mod tests {
         assert_eq!(env(&[("A", "\0")]), Err(SetupError::Zero));
         assert_eq!(env(&[("A", &"x".repeat(ENV_BYTES_MAX))]), Err(SetupError::EnvLarge(ENV_BYTES_MAX + 3)));
         assert_eq!(env(&vec![("A", ""); ENV_MAX + 1]), Err(SetupError::EnvMany(ENV_MAX + 1)));
-        let export = |name: &str| Start { args: Vec::new(), export: Some(name.to_owned()) }.check();
+        let export = |name: &str| Start { export: Some(name.to_owned()), ..Start::default() }.check();
         assert_eq!((export("run"), export("")), (Ok(()), Err(SetupError::Export(0))));
         let long = export(&"x".repeat(EXPORT_NAME_BYTES_MAX + 1)).unwrap_err();
         assert!(long.to_string().contains("1 to 256 bytes"), "{long}");

@@ -79,6 +79,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         env: Vec::new(),
         files: None,
         export: None,
+        is_http: false,
     };
     let assignment = Assignment { held: HELD, invocation };
     let plain = || PlainAssignment::try_from(assignment.clone()).unwrap();
@@ -87,6 +88,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
     started.invocation.env = vec![("NAME".to_owned(), "value".to_owned())];
     started.invocation.files = Some(FilesDigest([7; 32]));
     started.invocation.export = Some("run".to_owned());
+    started.invocation.is_http = true;
     assert_eq!(PlainAssignment::try_from(started.clone()), Err(started.clone()));
     assert_eq!(Assignment::from(plain()), assignment);
     let answers = |answer| FromDispatcher::Answer { number: 7, answer };

@@ -56,8 +56,16 @@ pub(crate) struct LinkedModule {
 
 /// Exports through which a call enters the module, as indices that require no lookup by name.
 pub(crate) enum Entry {
-    Core { memory: ModuleExport, alloc: ModuleExport, handle: ModuleExport, initialize: Option<ModuleExport> },
-    Command { start: ModuleExport },
+    Core {
+        memory: ModuleExport,
+        alloc: ModuleExport,
+        handle: ModuleExport,
+        initialize: Option<ModuleExport>,
+        is_http: bool,
+    },
+    Command {
+        start: ModuleExport,
+    },
 }
 
 pub(crate) struct Cache {
@@ -287,9 +295,11 @@ impl Cache {
 /// Returns the exports through which calls enter a module.
 fn entry(module: &Module) -> Option<Entry> {
     let export = |name| module.get_export_index(name);
-    if let Some(handle) = export("fusebox_handle") {
+    let handlers = [("fusebox_handle", false), ("fusebox_http", true)];
+    if let Some((handle, is_http)) = handlers.into_iter().find_map(|(name, is_http)| Some((export(name)?, is_http))) {
         let (memory, alloc) = (export("memory")?, export("fusebox_alloc")?);
-        return Some(Entry::Core { memory, alloc, handle, initialize: export("_initialize") });
+        let initialize = export("_initialize");
+        return Some(Entry::Core { memory, alloc, handle, initialize, is_http });
     }
     Some(Entry::Command { start: export("_start")? })
 }

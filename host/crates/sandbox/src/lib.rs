@@ -20,7 +20,7 @@
 //! | `files` | files of runs: archives, read-only trees, a scratch for each run |
 //! | `time` | clocks of guests |
 //! | `host_calls` | interface to services that require grants: configuration, secrets, key-value namespace, HTTP |
-//! | `wasi` | WASI preview 1, for commands and for core functions that import it |
+//! | `web`, `wasi` | HTTP requests to functions, in the form of each ABI; WASI preview 1, for commands and for core functions that import it |
 //! | `run`, `ending`, `cpu` | one run: instantiation, call, outcome, and CPU time charged |
 //!
 //! # Example
@@ -107,6 +107,7 @@ mod segments;
 mod time;
 mod trim;
 mod wasi;
+mod web;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
@@ -391,9 +392,9 @@ impl Sandbox {
     /// panics, whatever the guest does.
     #[must_use]
     pub fn run(&self, module: &LoadedModule, call: Call) -> Run {
-        match self.tree_of(&call) {
+        web::run(module, call, &self.ceiling, |call| match self.tree_of(&call) {
             Ok(tree) => run::run(&self.engine, module, tree, call, &self.ceiling),
             Err(interrupted) => interrupted,
-        }
+        })
     }
 }

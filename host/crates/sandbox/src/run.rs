@@ -150,7 +150,7 @@ fn enter(store: &mut Store<Host>, instance: &Instance, entry: &Entry, input: &[u
             function::<(), ()>(store, instance, start)?.call(&mut *store, ())?;
             Ok(None)
         }
-        Entry::Core { memory, alloc, handle, initialize } => {
+        Entry::Core { memory, alloc, handle, initialize, .. } => {
             if let Some(initialize) = initialize {
                 function::<(), ()>(store, instance, initialize)?.call(&mut *store, ())?;
             }

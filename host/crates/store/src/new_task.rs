@@ -58,6 +58,7 @@ impl<'a> TaskRequest<'a> {
     /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
     #[must_use]
     pub fn into_task(self, id: TaskId, attempts_max: Attempt, quotas: &Quotas) -> NewTask {
+        let (start, input) = self.start.entering(self.function.abi, None, self.input);
         NewTask {
             id,
             tenant: self.function.tenant.clone(),
@@ -75,8 +76,8 @@ impl<'a> TaskRequest<'a> {
             keep: quotas.keep(),
             queued_max: quotas.queued_tasks,
             stored_max: quotas.stored_bytes,
-            start: self.start,
-            input: self.input,
+            start,
+            input,
         }
     }
 }

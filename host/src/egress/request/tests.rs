@@ -1,5 +1,9 @@
 //! Tests of the parser of requests, with tricks that must fail.
 
+use fusebox_core::{
+    capability::Refusal,
+    limits::{HTTP_HEADERS_BYTES_MAX, HTTP_HEADERS_MAX},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -96,7 +100,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
 fn headers_of_the_connection_are_not_the_guests() {
     for name in ["Host", "content-length", "Transfer-Encoding", "connection", "TE", "Upgrade", "keep-alive", "Expect"] {
         let refused = parse(&format!("GET http://a.org/\n{name}: x\n\n"));
-        assert!(matches!(refused, Err(Refused::Invalid(_))), "{name}");
+        assert_eq!(refused.map_err(|refused| refused.refusal()).err(), Some(Refusal::Invalid), "{name}");
     }
     for line in ["no colon", ": empty", "bad name: x", "x: a\rhost: b", "x: \0", "x\u{e9}: a", " x: folded", ""] {
         let refused = parse(&format!("GET http://a.org/\naccept: a\n{line}\n\n"));

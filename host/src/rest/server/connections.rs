@@ -95,6 +95,7 @@ struct Book {
 /// One connection.
 pub(crate) struct Connection {
     id: u64,
+    address: IpAddr,
     connections: Arc<Connections>,
     holder: Mutex<Holder>,
     is_extra: AtomicBool,
@@ -133,6 +134,7 @@ impl Connections {
         *book.held.entry(holder.clone()).or_default() += 1;
         let connection = Arc::new(Connection {
             id,
+            address: address.to_canonical(),
             connections: self.clone(),
             holder: Mutex::new(holder),
             is_extra: AtomicBool::new(is_extra),
@@ -210,7 +212,8 @@ impl Connection {
     /// `Overloaded` if its tenant's share is in use, or if only the reserve is left.
     pub(crate) fn used_by(&self, caller: &Caller) -> Result<(), Problem> {
         self.last_use.store(self.connections.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let holder = Holder::of(caller);
+        // Strangers are known by their addresses alone: a tenant's share is not theirs to take.
+        let holder = if caller.is_public { self.holder().clone() } else { Holder::of(caller) };
         if *self.holder() == holder && !self.is_extra() {
             return Ok(());
         }
@@ -241,6 +244,11 @@ impl Connection {
         *book.held.entry(holder.clone()).or_default() += 1;
         *self.holder() = holder;
         Ok(())
+    }
+
+    /// Returns the address of the client.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Sets the pace, which tells whether the client is between requests.

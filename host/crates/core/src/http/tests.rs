@@ -33,6 +33,14 @@ fn a_response_has_its_parts_and_its_trailers_apart() {
 }
 
 #[test]
+fn an_input_is_a_request_too() {
+    let request = Request::parse(&Request::of_input(b"text/csv ", b"a,b")).unwrap();
+    assert_eq!((request.method.as_str(), request.target.as_str(), &request.body[..]), ("POST", "/", &b"a,b"[..]));
+    assert_eq!(request.headers, [Header::new("content-type", "text/csv").unwrap()]);
+    assert_eq!(Request::parse(&Request::of_input(b"a\nb: c", b"")).unwrap().headers, []);
+}
+
+#[test]
 fn each_fault_has_its_error() {
     use MessageError as Fault;
     for (message, fault) in [

@@ -70,25 +70,31 @@ impl Surface {
     /// Returns the ABI according to the names and types of the exports.
     pub(super) fn abi(&self, types: &Types) -> Result<Abi, ModuleError> {
         let has = |name: &str| self.exports.iter().any(|(export, ..)| export == name);
-        if has("fusebox_handle") {
-            self.core(types)
+        if has("fusebox_handle") && has("fusebox_http") {
+            let message =
+                "the module exports fusebox_handle and fusebox_http: a function handles inputs or HTTP requests";
+            Err(error(ErrorCode::InvalidModule, message))
+        } else if has("fusebox_handle") {
+            self.core(types, "fusebox_handle").map(|()| Abi::Core)
+        } else if has("fusebox_http") {
+            self.core(types, "fusebox_http").map(|()| Abi::Http)
         } else if has("_start") {
             self.command(types)
         } else {
             let message = "the module follows neither ABI: a core function exports memory, fusebox_alloc and \
-                           fusebox_handle (the guest SDK does that), a command exports _start";
+                           fusebox_handle or fusebox_http (the guest SDK does that), a command exports _start";
             Err(error(ErrorCode::InvalidModule, message))
         }
     }
 
-    fn core(&self, types: &Types) -> Result<Abi, ModuleError> {
+    fn core(&self, types: &Types, handler: &str) -> Result<(), ModuleError> {
         self.needs_memory()?;
         self.needs_function(types, "fusebox_alloc", &[I32], &[I32])?;
-        self.needs_function(types, "fusebox_handle", &[I32, I32], &[I32])?;
+        self.needs_function(types, handler, &[I32, I32], &[I32])?;
         if self.exports.iter().any(|(name, ..)| name == "_initialize") {
             self.needs_function(types, "_initialize", &[], &[])?;
         }
-        Ok(Abi::Core)
+        Ok(())
     }
 
     fn command(&self, types: &Types) -> Result<Abi, ModuleError> {

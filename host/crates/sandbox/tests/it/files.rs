@@ -64,7 +64,7 @@ fn archive() -> FilesArchive {
 
 fn call_with(setup: Setup, args: &[&str], limits: RunLimits) -> Call {
     let call = call(b"", limits);
-    let start = Start { args: args.iter().map(|arg| (*arg).to_owned()).collect(), export: None };
+    let start = Start { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..Start::default() };
     Call { invocation: call.invocation.clone().started(setup, start), ..call }
 }
 

@@ -8,6 +8,7 @@
 //! | `compile` | compile child and artifact cache |
 //! | `components` | components: worlds, limits, refusals, interfaces |
 //! | `wasi` | WASI preview 1 for commands |
+//! | `web` | HTTP requests to functions of each ABI |
 //! | `imports` | imports of core functions, and pointers outside their memory |
 //! | `capabilities` | imports that require a grant |
 //! | `proposals` | proposals of WebAssembly that modules may use, and those that they may not |
@@ -31,3 +32,4 @@ mod smith;
 mod spec;
 mod support;
 mod wasi;
+mod web;

@@ -48,7 +48,7 @@ pub(crate) async fn an_attempt_starts_as_its_version_and_its_request_say(subject
     let function = register(subject, "f").await;
     let found = subject.store().function(&function.tenant, &FunctionRef::Id(function.id)).await.unwrap();
     assert_eq!(found.map(|found| found.setup), Some(setup()));
-    let start = Start { args: texts(&["in put", "é"]), export: Some("other".to_owned()) };
+    let start = Start { args: texts(&["in put", "é"]), export: Some("other".to_owned()), is_http: true };
     let plain = accept(subject, new_task(subject, &function)).await;
     let leased = lease_one(subject, &function.tenant).await;
     assert_eq!(leased.task.id, plain);
@@ -72,7 +72,7 @@ pub(crate) async fn an_attempt_starts_as_its_version_and_its_request_say(subject
 pub(crate) async fn a_start_counts_as_its_tasks_input(subject: &dyn Subject) {
     let function = register(subject, "f").await;
     let before = stored(subject, &function.tenant).await;
-    let start = Start { args: texts(&["x".repeat(1_000).as_str()]), export: None };
+    let start = Start { args: texts(&["x".repeat(1_000).as_str()]), ..Start::default() };
     let new = || NewTask { start: start.clone(), attempts_max: 1, ..new_task(subject, &function) };
     let bytes = RECORD_BYTES + 1_001 + 5;
     let refused = NewTask { stored_max: before + bytes - 1, ..new() };

@@ -337,7 +337,7 @@ mod tests {
         let task = super::read(told.id, &text, None, None, None).unwrap().task;
         assert_eq!(Task { state: expected.state, ..task }, told.accepted(Millis(6)));
         assert_eq!(super::tenant(&text), Some("default"));
-        let start = Start { args: vec!["a b".to_owned()], export: None };
+        let start = Start { args: vec!["a b".to_owned()], export: None, is_http: false };
         let started = NewTask { start, ..new_task() };
         assert!(written(&started).ends_with(" - - eyJhcmdzIjpbImEgYiJdfQ"), "{}", written(&started));
         let task = super::read(started.id, &written(&started), None, None, None).unwrap().task;

@@ -91,7 +91,7 @@ fn a_task_is_read_as_it_was_written() {
 #[test]
 fn a_start_follows_the_log_and_is_absent_from_older_records() {
     let plain = task(TaskState::Queued { not_before: Millis(0) });
-    let start = Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()) };
+    let start = Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()), is_http: true };
     let started = Task { start, ..plain.clone() };
     let json = r#"{"args":["-v"],"export":"run"}"#;
     let on_disk = [&encoded(&plain)[..], &30_u32.to_be_bytes(), json.as_bytes()].concat();

@@ -1,0 +1,9 @@
+#[fusebox_guest::http]
+fn answer() {}
+
+#[fusebox_guest::function]
+fn length(text: &str) -> String {
+    text.len().to_string()
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[fusebox_guest::http(path)]
+async fn answer() {}
+
+fn main() {}

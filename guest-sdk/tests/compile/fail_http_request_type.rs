@@ -1,0 +1,6 @@
+#[fusebox_guest::http]
+fn answer(body: String) -> String {
+    body
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[fusebox_guest::http]
+fn answer() -> usize {
+    200
+}
+
+fn main() {}
