@@ -106,9 +106,13 @@ pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     spinner.end();
     if let Err(error) = &ran
         && let Some(ClientError::Problem(problem)) = error.downcast_ref()
-        && !problem.log.is_empty()
     {
-        ui::note(String::from_utf8_lossy(&problem.log).trim_end());
+        if !problem.log.is_empty() {
+            ui::note(String::from_utf8_lossy(&problem.log).trim_end());
+        }
+        if format == OutputFormat::Text {
+            ui::raw(&output_of(problem))?;
+        }
     }
     let Ran { output, receipt, log } = ran?;
     if format == OutputFormat::Json {
@@ -126,6 +130,16 @@ pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
         ui::note(receipt::line(&receipt));
     }
     Ok(())
+}
+
+/// Returns the output of a failed command. A function's error is left out, since the message already has it.
+fn output_of(problem: &Problem) -> Vec<u8> {
+    let output = problem.output.as_ref().and_then(|output| STANDARD.decode(output).ok()).unwrap_or_default();
+    let is_told = String::from_utf8_lossy(&output)
+        .lines()
+        .next()
+        .is_some_and(|line| !line.is_empty() && problem.detail.contains(line));
+    if is_told { Vec::new() } else { output }
 }
 
 async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {

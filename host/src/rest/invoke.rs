@@ -168,7 +168,7 @@ pub(super) fn failed(failure: &Failure, error: &[u8], receipt: &Receipt) -> Prob
         problem = problem.with("backtrace", failure.backtrace.clone());
     }
     if failure.code == ErrorCode::GuestError {
-        problem = problem.with("error", to_base64(error));
+        problem = problem.with("error", to_base64(error)).with("output", to_base64(error));
     }
     problem
 }

@@ -15,6 +15,8 @@ pub struct Problem {
     pub status: u16,
     /// Resources used by the run, if one ran.
     pub receipt: Option<ReceiptView>,
+    /// Output of a run that failed by itself, in base64: stdout of a command, or the error that a function returned.
+    pub output: Option<String>,
     /// Wasm frames of a trap, innermost first.
     #[serde(default)]
     pub backtrace: Vec<String>,
