@@ -34,7 +34,7 @@ fn tower(innermost: &str, depth: usize, times: usize) -> String {
         let instances = format!("(instance (instantiate $c{level}))").repeat(times);
         text = format!("(component $c{} {text} {instances})", level + 1);
     }
-    echo().replacen("(component ", &format!("(component {text} (instance (instantiate $c{depth}))"), 1)
+    echo().replacen("(component", &format!("(component {text} (instance (instantiate $c{depth}))"), 1)
 }
 
 /// Returns a handler with further definitions.

@@ -3,13 +3,19 @@
 use std::future::{pending, poll_fn};
 
 use bytes::{Bytes, BytesMut};
+use fusebox_core::limits::RESOURCES_MAX;
 use futures_channel::oneshot;
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
-use wasmtime::{AsContextMut as _, Result, Store, component::ResourceTable};
+use wasmtime::{
+    AsContextMut as _, Result, Store,
+    component::{Resource, ResourceTable},
+};
+use wasmtime_wasi::p2::DynOutputStream;
 use wasmtime_wasi_http::{
     WasiBody, WasiHttpView as _,
     handler::{Prepared, Proxy},
+    p2::body::HostOutgoingBody,
 };
 
 use super::{message, outgoing::whole};
@@ -29,8 +35,7 @@ pub(in crate::component) async fn serve(store: &mut Store<State>, proxy: &Proxy,
                 wasmtime::error::Ok(())
             })
             .await??;
-        // A body that the guest has neither finished nor dropped ends here, incomplete.
-        store.data_mut().table = ResourceTable::new();
+        abort_bodies(&mut store.data_mut().table);
         wasmtime::error::Ok(())
     };
     let responding = async {
@@ -46,6 +51,18 @@ pub(in crate::component) async fn serve(store: &mut Store<State>, proxy: &Proxy,
     };
     let ((), message) = tokio::try_join!(handling, responding)?;
     Ok(message)
+}
+
+/// Ends bodies that the guest has neither finished nor dropped: they are incomplete.
+fn abort_bodies(table: &mut ResourceTable) {
+    if !table.iter_mut().any(|entry| entry.is::<HostOutgoingBody>()) {
+        return;
+    }
+    let places = 0..u32::try_from(RESOURCES_MAX).unwrap_or(u32::MAX);
+    // A stream is a child of its body, which cannot be removed before it.
+    places.clone().for_each(|place| drop(table.delete(Resource::<DynOutputStream>::new_own(place))));
+    let bodies = places.filter_map(|place| table.delete(Resource::<HostOutgoingBody>::new_own(place)).ok());
+    bodies.for_each(HostOutgoingBody::abort);
 }
 
 /// Collects a body and its trailers; ends the run above the limit, without waiting for the rest.

@@ -56,7 +56,7 @@ fn the_limits_of_a_run_end_a_response_too() {
         (loop (call $write (local.get 2) (i32.const 0) (i32.const 4096) (i32.const 8192)) (br 0))";
     let ended = get(&http(endless), RunLimits { output_bytes: 100_000, ..ample() });
     assert_eq!(code(&ended), ErrorCode::OutputTooLarge);
-    let ended = get(&http(endless), RunLimits { fuel: 20_000, output_bytes: 6 << 20, ..ample() });
+    let ended = get(&http(endless), RunLimits { fuel: 3_000, output_bytes: 6 << 20, ..ample() });
     assert_eq!(code(&ended), ErrorCode::OutOfFuel);
     assert_eq!(code(&get(&http("(drop (call $head (local.get 1) (i32.const 100)))"), ample())), ErrorCode::GuestError);
 }

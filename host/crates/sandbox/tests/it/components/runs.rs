@@ -37,8 +37,8 @@ fn components_within_a_component_share_its_fuel_and_memory() {
     assert_eq!(returned(&whole), b"from one memory to another");
     assert_eq!(whole.receipt.memory_bytes, 3 * PAGE_BYTES, "both memories");
     let used = whole.receipt.fuel.unwrap();
-    let short = run(&nested(), b"from one memory to another", RunLimits { fuel: used - 1, ..ample() });
-    assert_eq!(short.outcome, Outcome::OutOfFuel { limit: used - 1 });
+    let short = run(&nested(), b"from one memory to another", RunLimits { fuel: used / 2, ..ample() });
+    assert_eq!(short.outcome, Outcome::OutOfFuel { limit: used / 2 });
     let small = run(&nested(), b"", RunLimits { memory_bytes: 3 * PAGE_BYTES - 1, ..ample() });
     assert_eq!(code(&small), ErrorCode::OutOfMemory);
 }
