@@ -8,7 +8,7 @@ use fusebox_store::{Store, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::steps::Steps;
+use crate::{CLIENTS, Plan, steps::Steps};
 
 /// Number of tasks in a call of each step.
 const BATCHES: [usize; 4] = [1, 10, 64, 500];
@@ -41,6 +41,20 @@ pub(crate) async fn costs(rounds: usize, tasks: usize) -> anyhow::Result<()> {
         let system = median(&|used| used.iter().map(|used| used.system_us).sum());
         println!("{line} all {cpu:.1}/{written:.0}, of the CPU {system:.1} in the system");
     }
+    Ok(())
+}
+
+/// Prints the times after which durable accepts are answered.
+pub(crate) async fn accepts(plan: &Plan) -> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let store = EmbeddedStore::open(&home.path().join("store"), Clock::System)?;
+    let (steps, mut rates, mut waits) =
+        (Steps::new(Arc::new(store), "default", Keep::DEFAULT).await?, Vec::new(), Vec::new());
+    for _ in 0..plan.rounds {
+        rates.push(crate::accepts_of(&steps, plan.accepts, &mut waits).await?);
+    }
+    let ([p50, p99], [_, rate, _]) = (crate::percentiles(&mut waits), crate::spread(rates));
+    println!("embedded: {rate:.0} accepts a second, {CLIENTS} clients, each answered in p50 {p50:.1?}, p99 {p99:.1?}");
     Ok(())
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Run by `cargo bench --workspace --bench store`: about 6 minutes, 4 GB on disk, and 3 GB of memory for Redis. `--
 //! --smoke` for a short run, `-- --much N` for another number of queued tasks and results, `-- --costs` for the costs of
-//! each step alone, `-- --queued N` for the embedded store with N queued tasks, before and after a kill.
+//! each step alone (`-- --costs --embedded` without those of Redis), `-- --queued N` for the embedded store with N queued tasks, before and after a kill.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 mod costs;
@@ -66,6 +66,10 @@ fn main() -> anyhow::Result<()> {
     if args.iter().any(|arg| arg == "--costs") {
         let rounds = plan.rounds.min(3);
         runtime.block_on(embedded::costs(rounds, 20_000))?;
+        runtime.block_on(embedded::accepts(&plan))?;
+        if args.iter().any(|arg| arg == "--embedded") {
+            return Ok(());
+        }
         return runtime.block_on(costs::of_redis(rounds, 20_000));
     }
     runtime.block_on(bench(&plan))
@@ -149,8 +153,7 @@ async fn accepts(plan: &Plan) -> anyhow::Result<()> {
     }
     let ratios = rates[0].iter().zip(&rates[1]).map(|(embedded, redis)| embedded / redis).collect();
     for ((kind, rates), waits) in ["embedded", "redis everysec"].iter().zip(rates).zip(&mut waits) {
-        waits.sort_unstable();
-        let [p50, p99] = [50, 99].map(|percent| waits[waits.len() * percent / 100]);
+        let [p50, p99] = percentiles(waits);
         let [least, middle, most] = spread(rates);
         println!(
             "{kind}: {middle:.0} accepts a second ({least:.0} to {most:.0}), {CLIENTS} clients, each answered in \
@@ -179,6 +182,12 @@ async fn accepts_of(steps: &Steps, round: Duration, waits: &mut Vec<Duration>) -
         waits.extend(client.await??);
     }
     Ok((waits.len() - before) as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Returns the median and the 99th percentile.
+fn percentiles(waits: &mut [Duration]) -> [Duration; 2] {
+    waits.sort_unstable();
+    [50, 99].map(|percent| waits[waits.len() * percent / 100])
 }
 
 /// Splits a number into parts of one size, the last one possibly smaller.

@@ -10,10 +10,9 @@ use std::{fmt, str::FromStr};
 pub(crate) mod migrate;
 
 /// Number of the layout that this version writes, in either store. A change of a layout increments it.
-pub(crate) const LAYOUT: u32 = 5;
-/// First layout that a release had, or will have: those before are refused, not migrated. Until there is a release it
-/// grows with [`LAYOUT`].
-const FIRST: u32 = LAYOUT;
+pub(crate) const LAYOUT: u32 = 6;
+/// First layout that later ones read: those before are refused, not migrated.
+const FIRST: u32 = 5;
 
 /// Layouts of the records of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

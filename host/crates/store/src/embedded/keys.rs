@@ -12,7 +12,8 @@
 //! | records | `w` tenant place created task | record of a task that waits or is leased; damaged ones have their own place |
 //! | records | `t` tenant created task | record of a task that has ended |
 //! | records | `p` task | its origin: what its other keys consist of |
-//! | records | `sl` task | the same, while it is leased |
+//! | records | `sb` number | leases of one call; the records of their tasks are as they were before |
+//! | records | `sl` task | origin of a task whose lease is in its record, as a renewal writes it |
 //! | records | `k` time task | tasks that have ended, by the end of the first one's time to live |
 //! | records | `f` function | record of a version, and whether it is deleted |
 //! | records | `cd` function | state of a version that is not ready: compiling, or its failure |

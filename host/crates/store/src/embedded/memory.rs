@@ -3,13 +3,18 @@
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use fusebox_core::{id::FunctionId, name::TenantId, time::Millis};
+use fusebox_core::{
+    id::{FunctionId, TaskId},
+    name::TenantId,
+    time::Millis,
+};
 
 use super::{
     aging::Aging,
     leases::Leases,
     records::{Counters, FunctionRecord},
     retention::Retention,
+    running::Committed,
     starts::Starts,
 };
 
@@ -22,6 +27,10 @@ pub(super) struct Memory {
     pub(super) starts: Starts,
     /// Leases in force.
     pub(super) leases: Leases,
+    /// Leases of the committed state, for reads.
+    pub(super) running: Arc<Committed>,
+    /// Tasks whose leases the group has changed.
+    pub(super) leases_changed: Vec<TaskId>,
     /// Queues by the age of their first task.
     pub(super) aging: Aging,
     /// Ended tasks that are yet to be written.
@@ -40,10 +49,12 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Creates a memory without content.
-    pub(super) fn new(written_at: Millis) -> Self {
+    pub(super) fn new(written_at: Millis, running: Arc<Committed>) -> Self {
         Self {
             starts: Starts::default(),
             leases: Leases::default(),
+            running,
+            leases_changed: Vec::new(),
             aging: Aging::default(),
             retention: Retention::default(),
             is_loaded: false,
@@ -56,11 +67,15 @@ impl Memory {
 
     /// Forgets everything, after writes that did not take effect.
     pub(super) fn forget(&mut self) {
-        *self = Self::new(self.written_at);
+        *self = Self::new(self.written_at, self.running.clone());
     }
 
-    /// Forgets some if there is much.
-    pub(super) fn bound(&mut self) {
+    /// Shows reads what was committed, and forgets some if there is much.
+    pub(super) fn committed(&mut self) {
+        if !self.leases_changed.is_empty() {
+            let leases = &self.leases;
+            self.running.change(self.leases_changed.drain(..).map(|task| (task, leases.shared(task))));
+        }
         self.counters.bound();
         self.unfinished.bound();
         if self.functions.len() > REMEMBERED_MAX {

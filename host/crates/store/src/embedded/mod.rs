@@ -12,6 +12,7 @@
 //! | `steps` | the changes that each call makes |
 //! | `memory` | what the writer remembers from group to group |
 //! | `starts`, `aging`, `leases`, `retention` | parts of it: queues by their first ready task and by their oldest; leases; ended tasks |
+//! | `running` | leases that are committed, for reads |
 //! | `reads` | reads beside the writer |
 //! | `functions`, `compiles`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
 //! | `usage` | space of the file system |
@@ -23,7 +24,10 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use fusebox_core::time::Millis;
 
-use self::{announcements::Announcements, engine::Engine, reads::Reads, tanks::Tanks, writer::Writer};
+use self::{
+    announcements::Announcements, engine::Engine, memory::Memory, reads::Reads, running::Committed, tanks::Tanks,
+    writer::Writer,
+};
 use crate::{Migrated, Options, Result, Store, hints::Hints, layout::LAYOUT};
 use fusebox_system::clock::Clock;
 
@@ -45,6 +49,7 @@ mod queue;
 mod reads;
 mod records;
 mod retention;
+mod running;
 mod starts;
 mod steps;
 mod tanks;
@@ -100,10 +105,11 @@ impl EmbeddedStore {
     fn open_as(dir: &Path, clock: Clock, options: Options, layout: u32) -> Result<Self> {
         let engine: Arc<Engine> = Arc::new(open::engine(dir, layout)?);
         let hints = Hints::new();
-        let reads = Reads::new(engine.clone());
+        let running = Arc::new(Committed::read(&engine.snapshot()?)?);
+        let reads = Reads::new(engine.clone(), running.clone());
         let written_at = reads.written_at()?;
         let clock = clock.steady(written_at);
-        let writer = Writer::start(engine, hints.clone(), options, clock.clone(), written_at)?;
+        let writer = Writer::start(engine, Memory::new(written_at, running), hints.clone(), options, clock.clone())?;
         Ok(Self {
             writer,
             reads,

@@ -28,6 +28,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Time between two attempts to lock the directory.
 const LOCK_RETRY: Duration = Duration::from_millis(5);
 
+/// Layout since which leases share values. A process of the one before would not find them, so it is refused once a later
+/// one has opened the directory; the records of both are read, and need no rewriting.
+const OF_SHARED_LEASES: u32 = 6;
+
 /// Opens the directory's engine, creating it if needed. Other users have no access, since the files contain inputs and
 /// outputs. Changes nothing in a directory that it refuses.
 pub(super) fn engine(dir: &Path, own: u32) -> Result<Engine> {
@@ -40,7 +44,10 @@ pub(super) fn engine(dir: &Path, own: u32) -> Result<Engine> {
     let lock = lock(dir)?;
     match joined(dir, own).map_err(failed)? {
         Joined::As(None) => {}
-        Joined::As(Some(raised)) => write_marker(dir, &raised).map_err(failed)?,
+        Joined::As(Some(mut raised)) => {
+            raised.oldest = raised.oldest.max(OF_SHARED_LEASES);
+            write_marker(dir, &raised).map_err(failed)?;
+        }
         Joined::New => make(dir, own).map_err(failed)?,
     }
     Engine::open(&dir.join("db"), lock).map_err(failed)

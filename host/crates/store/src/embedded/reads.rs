@@ -19,6 +19,7 @@ use super::{
     keys::{self, Key, Origin, Place},
     open,
     records::{self, Carried, Counters, FunctionRecord, Named, Piece},
+    running::Committed,
 };
 use crate::{Backlog, Error, FunctionRef, Holdings, Page, PageRequest, Result, Room, TaskResult};
 
@@ -31,6 +32,7 @@ type Versions = Cache<(TenantId, FunctionRef), (u64, FunctionVersion)>;
 #[derive(Clone)]
 pub(super) struct Reads {
     engine: Arc<Engine>,
+    running: Arc<Committed>,
     /// Versions found, with the number of commits before: a sync invoke reads nothing else, and usually nothing has
     /// changed.
     versions: Arc<Versions>,
@@ -38,8 +40,8 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Creates a reader of an engine.
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, versions: Arc::new(Cache::new(VERSIONS_MAX)) }
+    pub(super) fn new(engine: Arc<Engine>, running: Arc<Committed>) -> Self {
+        Self { engine, running, versions: Arc::new(Cache::new(VERSIONS_MAX)) }
     }
 
     /// Performs a read that may take long on a thread for blocking work.
@@ -66,34 +68,41 @@ impl Reads {
 
     /// Returns a task.
     pub(super) fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
-        Ok(record_of(&self.engine.snapshot()?, tenant, task)?.map(|(task, _)| task))
+        Ok(self.found(tenant, task)?.map(|(_, task, _)| task))
+    }
+
+    /// Returns a task with what its record carries, and the state that it was read from.
+    fn found(&self, tenant: &TenantId, id: TaskId) -> Result<Option<(Snapshot, Task, Carried)>> {
+        let running = self.running.get(id);
+        let snapshot = self.engine.snapshot()?;
+        let Some((mut task, carried)) = record_of(&snapshot, tenant, id)? else { return Ok(None) };
+        running.inspect(|running| running.apply(&mut task));
+        Ok(Some((snapshot, task, carried)))
     }
 
     /// Returns a task and its output.
     pub(super) fn result(&self, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
-        let snapshot = self.engine.snapshot()?;
-        let Some((task, carried)) = record_of(&snapshot, tenant, task)? else { return Ok(None) };
+        let Some((snapshot, task, carried)) = self.found(tenant, task)? else { return Ok(None) };
         let output = whole(&snapshot, &keys::output(task.id), carried.output)?;
         Ok(Some(TaskResult { task, output }))
     }
 
     /// Returns a task's log.
     pub(super) fn log(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
-        let snapshot = self.engine.snapshot()?;
-        let Some((task, carried)) = record_of(&snapshot, tenant, task)? else { return Ok(None) };
+        let Some((snapshot, task, carried)) = self.found(tenant, task)? else { return Ok(None) };
         whole(&snapshot, &keys::log(task.id), carried.log).map(Some)
     }
 
     /// Returns a task's input.
     pub(super) fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
-        let snapshot = self.engine.snapshot()?;
-        let Some((task, carried)) = record_of(&snapshot, tenant, task)? else { return Ok(None) };
+        let Some((snapshot, task, carried)) = self.found(tenant, task)? else { return Ok(None) };
         whole(&snapshot, &keys::input(task.id), carried.input).map(Some)
     }
 
     /// Returns a tenant's tasks, newest first: those of all its places, merged by their time of acceptance.
     pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
         let Some(before) = moment(page) else { return Ok(empty()) };
+        let running = self.running.all();
         let snapshot = self.engine.snapshot()?;
         let mut places = Vec::new();
         for place in Place::READABLE {
@@ -120,7 +129,11 @@ impl Reads {
                     return Ok(None);
                 };
                 let named = Named { id, tenant: tenant.clone(), created_at };
-                readable(record.clone().and_then(|record| Ok(Some(records::decode_task(named, &record)?.0))))
+                readable(record.clone().and_then(|record| {
+                    let (mut task, _) = records::decode_task(named, &record)?;
+                    running.get(&id).inspect(|running| running.apply(&mut task));
+                    Ok(Some(task))
+                }))
             },
         )
     }

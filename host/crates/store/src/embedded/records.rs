@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Backlog, Error, Result};
 
 mod functions;
+mod leases;
 mod modules;
 mod task;
 
 pub(super) use self::{
     functions::{decode_function, encode_function},
+    leases::{LeaseEntry, Running, decode_leases},
     modules::{CompileRecord, ModuleRecord, decode_module, decode_state, encode_module, encode_state},
     task::{Carried, INLINE_BYTES_MAX, Named, Piece, decode_task, encode_task, is_queued},
 };
@@ -126,6 +128,13 @@ pub(super) fn encode_open<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// [`Error::Corrupt`] if the bytes are invalid.
 pub(super) fn decode_open<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| Error::Corrupt(format!("{what}: {error}")))
+}
+
+/// Takes the first bytes of a value of fixed columns; `None` if it is too short.
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (column, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*column)
 }
 
 /// Returns the error of an input, output or log that its record names.

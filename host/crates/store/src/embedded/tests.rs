@@ -23,6 +23,7 @@ use fusebox_system::{clock::Clock, random};
 mod cuts;
 mod deletion;
 mod full;
+mod layout;
 mod snapshot;
 mod tasks;
 

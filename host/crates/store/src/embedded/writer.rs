@@ -72,13 +72,13 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(
         engine: Arc<Engine>,
+        memory: Memory,
         hints: Arc<Hints>,
         options: Options,
         clock: Clock,
-        written_at: Millis,
     ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let body = move || run(waiting, &engine, &hints, options, &clock, written_at);
+        let body = move || run(waiting, &engine, memory, &hints, options, &clock);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(body);
         let thread = thread.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
@@ -130,12 +130,11 @@ impl Drop for Writer {
 fn run(
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     engine: &Arc<Engine>,
+    mut memory: Memory,
     hints: &Hints,
     options: Options,
     clock: &Clock,
-    written_at: Millis,
 ) {
-    let mut memory = Memory::new(written_at);
     let (mut compaction, mut said) = (Compaction::new(engine, Instant::now()), None);
     while let Some(first) = waiting.blocking_recv() {
         let environment = engine.reopen(Instant::now()).and_then(|()| engine.writable());
@@ -227,7 +226,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let engine = Arc::new(open::engine(home.path(), crate::layout::LAYOUT).unwrap());
         let clock = Clock::manual(Millis(1));
-        let writer = Writer::start(engine.clone(), Hints::new(), Options::default(), clock, Millis(0)).unwrap();
+        let memory = Memory::new(Millis(0), Arc::default());
+        let writer = Writer::start(engine.clone(), memory, Hints::new(), Options::default(), clock).unwrap();
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let put = |key: &'static str| {

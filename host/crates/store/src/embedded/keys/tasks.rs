@@ -137,12 +137,27 @@ pub(in crate::embedded) fn origin(task: TaskId) -> Key {
     join(&[b"p", task.as_bytes()])
 }
 
-/// `sl`: prefix of the leased tasks.
+/// `sb`: prefix of the leases that share values.
+pub(in crate::embedded) fn lease_entries() -> Key {
+    b"sb".to_vec()
+}
+
+/// `sb`: leases of one call.
+pub(in crate::embedded) fn lease_entry(number: u64) -> Key {
+    join(&[b"sb", &number.to_be_bytes()])
+}
+
+/// Returns the number of an `sb` key.
+pub(in crate::embedded) fn last_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk().copied().map(u64::from_be_bytes)
+}
+
+/// `sl`: prefix of the tasks with leases in their records.
 pub(in crate::embedded) fn leased_of_all() -> Key {
     b"sl".to_vec()
 }
 
-/// `sl`: a leased task.
+/// `sl`: a task with its lease in its record.
 pub(in crate::embedded) fn leased(task: TaskId) -> Key {
     join(&[b"sl", task.as_bytes()])
 }

@@ -49,7 +49,7 @@ const HAS_FINGERPRINT: u8 = 1;
 const HAS_RETRY_OF: u8 = 2;
 const HAS_TOKEN: u8 = 4;
 
-/// Largest input, output or log that is kept in its task's record, in bytes. A lease and an end write the record again;
+/// Largest input, output or log that is kept in its task's record, in bytes. An end writes the record again;
 /// larger ones have a key of their own, and the record only their size.
 pub(in crate::embedded) const INLINE_BYTES_MAX: usize = 1 << 10;
 /// Mark in a size of bytes that have a key of their own. Sizes are far below.

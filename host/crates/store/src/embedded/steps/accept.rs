@@ -16,7 +16,7 @@ use crate::{
     embedded::{
         engine::Space,
         keys::{self, Origin},
-        records::Carried,
+        records::{self, Carried},
     },
     new_task::REPLAYED_BYTES_MAX,
 };
@@ -24,7 +24,9 @@ use crate::{
 impl Steps<'_> {
     /// Accepts tasks independently of each other; returns the answers in their order.
     pub(in crate::embedded) fn accept(&mut self, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
-        tasks.iter().map(|task| self.accept_one(task, &task.input)).collect()
+        let answers = tasks.iter().map(|task| self.accept_one(task, &task.input)).collect();
+        self.write_accepted();
+        answers
     }
 
     /// Accepts replays of dead letters with the letters' inputs; returns the answers in their order. Handles only as
@@ -45,7 +47,16 @@ impl Steps<'_> {
                 None => Accepted::InputGone,
             });
         }
+        self.write_accepted();
         Ok(answers)
+    }
+
+    /// Writes the records of accepted tasks in the order of their keys, which fills pages one after the other.
+    fn write_accepted(&mut self) {
+        self.accepted.sort_unstable();
+        for (key, record) in std::mem::take(&mut self.accepted) {
+            self.group.put(Space::Records, key, record);
+        }
     }
 
     fn letter_input(&self, task: &NewTask) -> Result<Option<Bytes>> {
@@ -57,7 +68,10 @@ impl Steps<'_> {
     }
 
     fn accept_one(&mut self, new: &NewTask, input: &Bytes) -> Result<Accepted> {
-        if let Some(Found { task: known, .. }) = self.find(new.id)? {
+        if let Some(origin) = self.origin(new.id)? {
+            // It may be another one of this call.
+            self.write_accepted();
+            let Found { task: known, .. } = self.find_at(new.id, &origin)?;
             let same = known.tenant == new.tenant && known.fingerprint == new.fingerprint;
             return Ok(if same { Accepted::Duplicate } else { Accepted::Conflict });
         }
@@ -81,7 +95,7 @@ impl Steps<'_> {
         self.group.put(Space::Records, keys::origin(task.id), Origin::of(&task).encode());
         let place = self.enter(&task, &mut carried)?;
         self.recount(&task.tenant, 0, task.stored_bytes())?;
-        self.save(&task, &carried, place)?;
+        self.accepted.push((Origin::of(&task).record(place, task.id), records::encode_task(&task, &carried)?));
         Ok(Accepted::New { at: self.now })
     }
 

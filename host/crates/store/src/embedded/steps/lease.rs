@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use fusebox_core::{
     function::{FunctionVersion, Grants},
-    id::{FunctionId, LeaseToken, ModuleDigest},
+    id::{FunctionId, LeaseToken, ModuleDigest, WorkerId},
     invocation::Invocation,
     limits::LEASE_BATCH_MAX,
     name::{FunctionName, TenantId},
     setup::Setup,
     task::{Lease, Priority, Task},
+    time::Millis,
 };
 
 use super::{Found, Steps};
@@ -18,7 +19,8 @@ use crate::{
     embedded::{
         engine::{Entry, Space},
         keys::{self, Origin, Place},
-        records::{Carried, is_queued},
+        leases::{Held, Kept},
+        records::{Carried, LeaseEntry, Running, is_queued},
     },
 };
 
@@ -28,6 +30,15 @@ const LOOKED_AT_MAX: usize = 1_024;
 /// Smallest and largest number of a queue's records that one step reads: leased ones are passed on the way.
 const READ_MIN: usize = 16;
 const READ_MAX: usize = 16_384;
+
+/// Leases of one request.
+struct Leasing {
+    /// Number of their entry.
+    number: u64,
+    worker: WorkerId,
+    expires_at: Millis,
+    leases: LeaseEntry,
+}
 
 /// Data of a function that a lease needs.
 type Leased = (ModuleDigest, FunctionName, Grants, Setup);
@@ -46,6 +57,7 @@ impl Steps<'_> {
         let mut tokens = tokens.into_iter().peekable();
         let ready = self.counters(&request.tenant)?.ready;
         let mut looked_at = 0;
+        let mut entry = self.lease_entry(request);
         for priority in Priority::HIGHEST_FIRST {
             if ready[usize::from(keys::order(priority))] == 0 {
                 continue;
@@ -58,14 +70,23 @@ impl Steps<'_> {
                 looked_at += first.len();
                 for found in first {
                     let Some(token) = tokens.peek() else { break };
-                    if let Some(task) = self.lease_one(found, request, *token, &mut functions)? {
+                    if let Some(task) = self.lease_one(found, *token, &mut entry, &mut functions)? {
                         leased.push(task);
                         tokens.next();
                     }
                 }
             }
         }
+        if let Some(leases) = entry.leases.encode() {
+            self.group.put(Space::Records, keys::lease_entry(entry.number), leases);
+        }
         Ok(leased)
+    }
+
+    /// Returns the value for the leases of a request.
+    fn lease_entry(&mut self, LeaseRequest { tenant, worker, lease_ms, .. }: &LeaseRequest) -> Leasing {
+        let (number, expires_at) = (self.memory.leases.new_entry(), self.now.plus(*lease_ms));
+        Leasing { number, expires_at, worker: *worker, leases: LeaseEntry::new(tenant, *worker, self.now, expires_at) }
     }
 
     /// Returns the attempts that a request's tokens hold, each extended to the duration of a new lease.
@@ -127,6 +148,9 @@ impl Steps<'_> {
             let Some(moment) = keys::last_moment(&key) else { continue };
             let Some((created_at, id)) = keys::split_moment(&moment) else { continue };
             self.memory.starts.read(tenant, priority, &moment);
+            if self.memory.leases.get(id).is_some() {
+                continue;
+            }
             let origin = Origin { tenant: tenant.clone(), priority, created_at };
             match record
                 .and_then(|record| is_queued(&record).then(|| self.found(id, &origin, place, &record)).transpose())
@@ -146,27 +170,26 @@ impl Steps<'_> {
     fn lease_one(
         &mut self,
         before: Found,
-        request: &LeaseRequest,
         token: LeaseToken,
+        leasing: &mut Leasing,
         functions: &mut Functions,
     ) -> Result<Option<LeasedTask>> {
         let mut task = before.task.clone();
         let expired = task.expire(self.now).is_ok();
-        let lease = Lease {
-            worker: request.worker,
-            token,
-            started_at: self.now,
-            expires_at: self.now.plus(request.lease_ms),
-            renewed: false,
-        };
-        let leased = !expired && task.lease(lease).is_ok();
-        // A task that refuses the lease was promoted before the clock was set back; it is indexed again by its current
-        // state.
-        let carried = before.carried.clone();
-        self.change(before, &task)?;
-        if !leased {
+        let (worker, expires_at) = (leasing.worker, leasing.expires_at);
+        let lease = Lease { worker, token, started_at: self.now, expires_at, renewed: false };
+        if expired || task.lease(lease).is_err() {
+            // A task that refuses the lease was promoted before the clock was set back; it is indexed again by its
+            // current state.
+            self.change(before, &task)?;
             return Ok(None);
         }
+        let Found { task: queued, carried, place } = before;
+        self.leave(&queued, place)?;
+        self.count(&task.tenant, |counters| counters.running += 1)?;
+        let (origin, running) = (Origin::of(&task), Running::of(&task, lease));
+        leasing.leases.push(task.id, &origin, task.attempt, token);
+        self.hold(task.id, Held { origin, running, kept: Kept::Entry(leasing.number) });
         self.handed_over(task, &carried, functions)
     }
 

@@ -17,9 +17,9 @@ use super::{
     engine::{Engine, Space},
     group::Group,
     keys::{self, Key, Origin, Place, Timed},
-    leases::Held,
+    leases::{Held, Kept, Unused},
     memory::Memory,
-    records::{self, Carried, Counters, FunctionRecord, INLINE_BYTES_MAX, Piece},
+    records::{self, Carried, Counters, FunctionRecord, INLINE_BYTES_MAX, Piece, Running},
 };
 use crate::{Error, Options, Result, hints::Event};
 
@@ -57,6 +57,8 @@ pub(super) struct Steps<'a> {
     options: Options,
     now: Millis,
     events: Vec<Event>,
+    /// Records of the tasks that a step has accepted, until its end.
+    accepted: Vec<(Key, Vec<u8>)>,
     /// True once a step has failed after it had written.
     is_broken: bool,
 }
@@ -64,7 +66,15 @@ pub(super) struct Steps<'a> {
 impl<'a> Steps<'a> {
     /// Creates the steps of a group that is committed as a whole.
     pub(super) fn new(group: Group<'a>, memory: &'a mut Memory, options: Options) -> Self {
-        Self { group, memory, options, now: Millis::default(), events: Vec::new(), is_broken: false }
+        Self {
+            group,
+            memory,
+            options,
+            now: Millis::default(),
+            events: Vec::new(),
+            accepted: Vec::new(),
+            is_broken: false,
+        }
     }
 
     /// Performs one step at `now`. One that fails before it has written changes nothing; after another the steps are
@@ -98,6 +108,7 @@ impl<'a> Steps<'a> {
         self.group.restart();
         self.memory.forget();
         self.events.clear();
+        self.accepted.clear();
         self.is_broken = false;
     }
 
@@ -110,7 +121,7 @@ impl<'a> Steps<'a> {
         let written = self.write_remembered();
         let Self { group, memory, events, .. } = self;
         written.and_then(|()| group.commit(engine)).inspect_err(|_| memory.forget())?;
-        memory.bound();
+        memory.committed();
         Ok(events)
     }
 
@@ -145,7 +156,7 @@ impl<'a> Steps<'a> {
         let origin = Origin::of(&task);
         let new_place = match (&task.state, &after.state) {
             (TaskState::Running(_), TaskState::Running(lease)) => {
-                self.hold(task.id, origin.clone(), lease);
+                self.write_lease(after, origin.clone(), *lease);
                 place
             }
             _ => {
@@ -185,9 +196,7 @@ impl<'a> Steps<'a> {
                 Ok(Place::Delayed)
             }
             TaskState::Running(lease) => {
-                let origin = Origin::of(task);
-                self.group.put(Space::Records, keys::leased(task.id), origin.encode());
-                self.hold(task.id, origin, lease);
+                self.write_lease(task, Origin::of(task), *lease);
                 self.count(&task.tenant, |counters| counters.running += 1)?;
                 Ok(Place::Queue(task.priority))
             }
@@ -200,15 +209,37 @@ impl<'a> Steps<'a> {
 
     fn enter_ready(&mut self, task: &Task) -> Result<Place> {
         self.memory.starts.added(&task.tenant, task.priority, keys::moment(task.created_at, task.id));
-        self.events.push(Event::Ready(task.tenant.clone(), 1));
+        match self.events.last_mut() {
+            Some(Event::Ready(tenant, more)) if *tenant == task.tenant => *more += 1,
+            _ => self.events.push(Event::Ready(task.tenant.clone(), 1)),
+        }
         self.count(&task.tenant, |counters| counters.ready[usize::from(keys::order(task.priority))] += 1)?;
         Ok(Place::Queue(task.priority))
     }
 
+    /// Writes a lease that its task's record shows.
+    fn write_lease(&mut self, task: &Task, origin: Origin, lease: Lease) {
+        self.group.put(Space::Records, keys::leased(task.id), origin.encode());
+        self.hold(task.id, Held { origin, running: Running::of(task, lease), kept: Kept::Record });
+    }
+
     /// Remembers a lease.
-    fn hold(&mut self, task: TaskId, origin: Origin, lease: &Lease) {
-        self.memory.leases.insert(task, Held { origin, token: lease.token, expires_at: lease.expires_at });
+    fn hold(&mut self, task: TaskId, held: Held) {
+        if let Some(number) = self.memory.leases.insert(task, held) {
+            self.group.remove(Space::Records, keys::lease_entry(number));
+        }
+        self.memory.leases_changed.push(task);
         self.events.push(Event::Changed(task));
+    }
+
+    /// Forgets a lease, and removes its key unless other leases share it.
+    fn forget_lease(&mut self, task: TaskId) {
+        self.memory.leases_changed.push(task);
+        match self.memory.leases.remove(task) {
+            Some(Unused::Entry(number)) => self.group.remove(Space::Records, keys::lease_entry(number)),
+            Some(Unused::Own) => self.group.remove(Space::Records, keys::leased(task)),
+            None => {}
+        }
     }
 
     /// The one routine for every end of a task; called once per task.
@@ -240,8 +271,7 @@ impl<'a> Steps<'a> {
                 }
             }
             TaskState::Running(_) => {
-                self.group.remove(Space::Records, keys::leased(task.id));
-                self.memory.leases.remove(task.id);
+                self.forget_lease(task.id);
                 self.count(&task.tenant, |counters| counters.running = counters.running.saturating_sub(1))
             }
             TaskState::Completed(_) | TaskState::Failed(..) => Ok(()),

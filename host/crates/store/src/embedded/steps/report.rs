@@ -9,11 +9,7 @@ use fusebox_core::{
 };
 
 use super::{Found, Steps};
-use crate::{
-    Cancelled, Claim, Finish, Finished, Renewal, Result, Verdict,
-    embedded::{engine::Space, keys},
-    hints::Event,
-};
+use crate::{Cancelled, Claim, Finish, Finished, Renewal, Result, Verdict, embedded::keys, hints::Event};
 
 /// Largest number of leases released in one step.
 const RECLAIMED_MAX: usize = 1_000;
@@ -95,12 +91,6 @@ impl Steps<'_> {
             }
         }
         Ok(leased.len() as u64)
-    }
-
-    /// Removes the lease of a task that cannot be read or does not run.
-    pub(super) fn forget_lease(&mut self, id: TaskId) {
-        self.group.remove(Space::Records, keys::leased(id));
-        self.memory.leases.remove(id);
     }
 
     fn give_back(&mut self, before: Found) -> Result<()> {
