@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use fusebox_api::{problem::Problem, setup::StartParams, tasks::TaskView};
 use fusebox_client::{Client, ClientError, Ran};
-use fusebox_core::limits::INPUT_BYTES_MAX;
+use fusebox_core::{limits::INPUT_BYTES_MAX, outcome::Failure};
 use fusebox_ui::{self as ui, progress::Spinner, receipt};
 use serde_json::json;
 
@@ -62,7 +62,7 @@ pub struct InvokeArgs {
     /// Print the receipt to stderr
     #[arg(long)]
     pub receipt: bool,
-    /// Print the end of the log to stderr
+    /// Print the end of the log to stderr; that of a failed run is printed in any case
     #[arg(long)]
     pub logs: bool,
     /// Enter this exported function instead of the version's
@@ -105,16 +105,12 @@ pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     };
     spinner.end();
     if let Err(error) = &ran
+        && format == OutputFormat::Text
         && let Some(ClientError::Problem(problem)) = error.downcast_ref()
     {
-        if !problem.log.is_empty() {
-            ui::note(String::from_utf8_lossy(&problem.log).trim_end());
-        }
-        if format == OutputFormat::Text {
-            ui::raw(&output_of(problem))?;
-        }
+        ui::raw(&output_of(problem))?;
     }
-    let Ran { output, receipt, log } = ran?;
+    let Ran { output, receipt, log } = ran.map_err(|error| shown(error, format))?;
     if format == OutputFormat::Json {
         let log = args.logs.then(|| String::from_utf8_lossy(&log).into_owned());
         return ui::json(&json!({"output": STANDARD.encode(&output), "receipt": receipt, "log": log}));
@@ -142,6 +138,21 @@ fn output_of(problem: &Problem) -> Vec<u8> {
     if is_told { Vec::new() } else { output }
 }
 
+/// Prints the end of a failed run's log, and removes the lines of stderr that the error repeats.
+fn shown(error: anyhow::Error, format: OutputFormat) -> anyhow::Error {
+    match error.downcast() {
+        Ok(ClientError::Problem(mut problem)) if format == OutputFormat::Text && !problem.log.is_empty() => {
+            ui::note(problem.log.trim_end());
+            if let Some(at) = problem.detail.find(Failure::STDERR_FOLLOWS) {
+                problem.detail.truncate(at);
+            }
+            ClientError::Problem(problem).into()
+        }
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
+}
+
 async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<Ran> {
     Ok(client.invoke_with(&args.function, &args.start(), input, args.logs).await?)
 }
@@ -161,11 +172,18 @@ async fn as_task(
     let id = submit(client, args, input).await?.id;
     let mut waiting = Waiting::new(client, args.timeout, format, spinner.bar()).accepted([id.as_str()]);
     waiting.ended(&id).await?;
-    let log = if args.logs { waiting.ask(|| client.log(&id)).await? } else { Vec::new() };
-    match waiting.ask(|| client.result(&id)).await {
+    let result = waiting.ask(|| client.result(&id)).await;
+    let log = match args.logs || result.is_err() {
+        true => waiting.ask(|| client.log(&id)).await?,
+        false => Vec::new(),
+    };
+    match result {
         Ok(ran) => Ok(Ran { log, ..ran }),
         Err(error) => Err(match error.downcast()? {
-            ClientError::Problem(problem) => ClientError::Problem(Box::new(Problem { log, ..*problem })),
+            ClientError::Problem(problem) => {
+                let log = String::from_utf8_lossy(&log).into_owned();
+                ClientError::Problem(Box::new(Problem { log, ..*problem }))
+            }
             error => error,
         }
         .into()),

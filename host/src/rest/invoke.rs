@@ -36,7 +36,7 @@ pub const LOG: HeaderName = HeaderName::from_static("fusebox-log");
 const STATUS: HeaderName = HeaderName::from_static("fusebox-status");
 /// `Retry-After` in seconds if nothing runs tasks: a process has to be started first.
 const NOBODY_S: u32 = 5;
-/// Bytes of log that the header holds at most; servers and proxies limit the size of headers.
+/// Bytes of log that an answer holds at most; servers and proxies limit the size of headers.
 const LOG_TAIL_BYTES: usize = 4 << 10;
 
 /// True if the request wants the end of the log. An extractor, since `HeaderMap` as an argument would copy all headers.
@@ -65,8 +65,9 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
 /// The body is the input; the response's body is the output, and its header `fusebox-receipt` holds the resources used, as
 /// JSON. Nothing is kept: `fusebox up` stores nothing; with workers in other processes the run is a task, which is cancelled
 /// if the client disconnects, and deleted with the answer. An `Idempotency-Key` has no effect. With the request header
-/// `fusebox-log: tail`, the response carries the end of the run's log in that header, in base64. A function that fails
-/// answers 424 with its own code, never 500.
+/// `fusebox-log: tail`, the response carries the last 4 KiB of the run's log in that header, in base64. A function that
+/// fails answers 424 with its own code, never 500: `detail` ends with the last lines of stderr, `backtrace` names the
+/// functions in which the run ended, and `log` is the end of the log, as text.
 #[utoipa::path(post, path = "/v1/functions/{function}/invoke", tag = "functions",
     params(("function" = String, Path, description = "Version id or name"), StartParams),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
@@ -98,7 +99,13 @@ pub async fn invoke(
     let tail = wants_log.then(|| log_tail(&ended.log));
     let mut response = match ended.failure {
         None => answer(ended.output, is_http, &ended.receipt),
-        Some(failure) => failed(&failure, &ended.output, &ended.receipt).into_response(),
+        Some(failure) => {
+            let mut problem = failed(&failure, &ended.output, &ended.receipt);
+            if !ended.log.is_empty() {
+                problem = problem.with("log", String::from_utf8_lossy(end_of(&ended.log)));
+            }
+            problem.into_response()
+        }
     };
     if let Some(tail) = tail {
         response.headers_mut().insert(LOG, tail);
@@ -196,6 +203,9 @@ pub(super) fn receipt_header(receipt: &Receipt) -> HeaderValue {
 }
 
 pub(super) fn log_tail(log: &[u8]) -> HeaderValue {
-    let tail = &log[log.len().saturating_sub(LOG_TAIL_BYTES)..];
-    HeaderValue::try_from(to_base64(tail)).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::try_from(to_base64(end_of(log))).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn end_of(log: &[u8]) -> &[u8] {
+    &log[log.len().saturating_sub(LOG_TAIL_BYTES)..]
 }

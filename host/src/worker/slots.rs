@@ -17,7 +17,7 @@ use fusebox_core::{
     invocation::Invocation,
     limits::SLOT_STACK_BYTES,
     name::TenantId,
-    outcome::{Ended, Outcome, Receipt, StopReason},
+    outcome::{Ended, Outcome, Receipt, StopReason, Traces},
     wire::AttemptId,
 };
 use fusebox_sandbox::{Call, HostCalls, Run, StopFlag};
@@ -291,11 +291,11 @@ impl Shared {
         let queue_us = invocation.waited_ms.saturating_mul(1_000).saturating_add(waited_here);
         if let Some(reason) = stop.reason() {
             let receipt = Receipt { queue_us, attempt, ..Receipt::default() };
-            return Ok(Ended::new(Outcome::Stopped(reason), Bytes::new(), receipt));
+            return Ok(Ended::new(Outcome::Stopped(reason), Traces::default(), Bytes::new(), receipt));
         }
         let deadline = self.clock.now().plus(invocation.limits.wall_ms.into());
         let call = Call { invocation, task, attempt, deadline, stop, host_calls: Some(self.host_calls.clone()) };
-        let Run { outcome, receipt, log } = self.runner.run(call).map_err(|error| match error {
+        let Run { outcome, traces, receipt, log } = self.runner.run(call).map_err(|error| match error {
             NotRun::ModuleMissing(call) => {
                 let Call { invocation, task, attempt, stop, .. } = *call;
                 NotRun::ModuleMissing(Box::new(Job { invocation, task, attempt, stop, came_at }))
@@ -309,7 +309,7 @@ impl Shared {
         };
         let (log_bytes, worker) = (log.len() as u64, task.map(|_| self.worker));
         let receipt = Receipt { queue_us, output_bytes, log_bytes, attempt, worker, ..receipt };
-        Ok(Ended::new(outcome, log, receipt))
+        Ok(Ended::new(outcome, traces, log, receipt))
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Problem {
     /// Wasm frames of a trap, innermost first.
     #[serde(default)]
     pub backtrace: Vec<String>,
-    /// End of the run's log, from the response's header; empty unless requested.
-    #[serde(skip)]
-    pub log: Vec<u8>,
+    /// End of the run's log, if one ran.
+    #[serde(default)]
+    pub log: String,
 }

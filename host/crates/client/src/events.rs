@@ -107,8 +107,15 @@ impl Events<'_> {
             }
             let BrokeOff { code, detail } = self.parse(data)?;
             let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
-            let problem =
-                Problem { code, detail, status, receipt: None, output: None, backtrace: Vec::new(), log: Vec::new() };
+            let problem = Problem {
+                code,
+                detail,
+                status,
+                receipt: None,
+                output: None,
+                backtrace: Vec::new(),
+                log: String::new(),
+            };
             return Err(ClientError::Problem(Box::new(problem)));
         }
         Ok(Event { id: id.unwrap_or_default(), task: self.parse(data)? })

@@ -201,10 +201,9 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let log = log_tail(&answer);
         let body = self.body(answer).await?;
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ClientError::Problem(Box::new(Problem { log, ..problem }))),
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
             // While the host is unavailable, a proxy in front of it answers in its place.
             Err(_) if AWAY.contains(&status) => {
                 let reason = format!("a proxy in front of it answers HTTP {}", status.as_u16());

@@ -72,6 +72,12 @@ pub const LOG_BYTES_DEFAULT: u64 = 64 * KIB;
 pub const LOG_BYTES_MAX: u64 = MIB;
 /// Multiple of its log limit at which a guest is stopped: even discarded log lines cost host time.
 pub const LOG_FLOOD_FACTOR: u64 = 16;
+/// Frames of a failed run that are kept, innermost first: below a panic's own, some of the author's remain.
+pub const BACKTRACE_FRAMES_MAX: usize = 16;
+/// Last bytes of a run's stderr that explain its failure: the text of a panic, with some lines before it.
+pub const STDERR_TAIL_BYTES: usize = 2 << 10;
+/// Last lines of a run's stderr that explain its failure: a terminal's page, which holds most tracebacks.
+pub const STDERR_TAIL_LINES: usize = 24;
 /// Size of the wasm stack of a run; deeper recursion ends in a stack-overflow trap.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 /// Stack size of a slot's thread: the wasm stack plus at least 1 MiB for host calls. A stack smaller than the wasm

@@ -26,14 +26,9 @@ pub enum Outcome {
     Trapped {
         /// WebAssembly's name of the trap.
         kind: String,
-        /// Frames, innermost first, at most 16.
-        backtrace: Vec<String>,
     },
     /// Recursion beyond the wasm stack.
-    StackOverflow {
-        /// Frames, innermost first, at most 16.
-        backtrace: Vec<String>,
-    },
+    StackOverflow,
     /// The run reached its fuel limit.
     OutOfFuel {
         /// Limit in fuel units.
@@ -75,6 +70,16 @@ pub enum Outcome {
     Stopped(StopReason),
 }
 
+/// Traces that a failed run leaves for its author, beside its outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traces {
+    /// Last lines of stderr, at most [`crate::limits::STDERR_TAIL_BYTES`] and [`crate::limits::STDERR_TAIL_LINES`],
+    /// without control characters; empty if nothing was written there.
+    pub stderr: String,
+    /// Frames at the end of the run, innermost first, at most [`crate::limits::BACKTRACE_FRAMES_MAX`].
+    pub backtrace: Vec<String>,
+}
+
 /// Reason for stopping a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
@@ -89,17 +94,32 @@ pub enum StopReason {
 pub struct Failure {
     /// Stable code for programs.
     pub code: ErrorCode,
-    /// Sentence for people.
+    /// Sentence for people; of a run that wrote to stderr, followed by the last lines of it.
     pub message: String,
-    /// Wasm frames, innermost first; empty unless the run trapped.
+    /// Wasm frames, innermost first; empty unless the run ended within the guest's code.
     pub backtrace: Vec<String>,
 }
 
 impl Failure {
+    /// Part of a message between its sentence and the last lines of stderr.
+    pub const STDERR_FOLLOWS: &'static str = "; stderr ends with:\n";
+
     /// Returns a failure without a backtrace.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), backtrace: Vec::new() }
+    }
+
+    /// Adds the traces, unless the host stopped the run for reasons of its own.
+    #[must_use]
+    fn explained(mut self, traces: Traces) -> Self {
+        if matches!(self.code, ErrorCode::Cancelled | ErrorCode::Interrupted) {
+            return self;
+        }
+        if !traces.stderr.is_empty() {
+            self.message = [&self.message, Self::STDERR_FOLLOWS, &traces.stderr].concat();
+        }
+        Self { backtrace: traces.backtrace, ..self }
     }
 
     /// Returns the size of its texts, in bytes.
@@ -124,11 +144,11 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Returns the end of a run with this outcome.
+    /// Returns the end of a run with this outcome; a failure is explained by the traces.
     #[must_use]
-    pub fn new(outcome: Outcome, log: Bytes, receipt: Receipt) -> Self {
+    pub fn new(outcome: Outcome, traces: Traces, log: Bytes, receipt: Receipt) -> Self {
         let (failure, output) = outcome.into_parts();
-        Self { failure, output, log, receipt }
+        Self { failure: failure.map(|failure| failure.explained(traces)), output, log, receipt }
     }
 
     /// Returns the receipt with the sizes of this output and log, whatever its sender wrote there.
@@ -162,26 +182,41 @@ impl Outcome {
         let (code, message) = match self {
             Self::Returned(_) => return None,
             Self::GuestError { error, exit_code } => (ErrorCode::GuestError, guest_error_message(error, *exit_code)),
-            Self::Trapped { kind, .. } => (ErrorCode::Trap, format!("the function trapped: {kind}")),
-            Self::StackOverflow { .. } => {
-                (ErrorCode::StackOverflow, "the function recursed beyond its stack of 512 KiB".into())
+            Self::Trapped { kind } => (ErrorCode::Trap, format!("the function trapped: {kind}")),
+            Self::StackOverflow => {
+                let message = "the function recursed beyond its stack of 512 KiB, which no flag raises: recurse less \
+                               deeply, or keep large values on the heap";
+                (ErrorCode::StackOverflow, message.into())
             }
-            Self::OutOfFuel { limit } => {
-                (ErrorCode::OutOfFuel, format!("the function used up its fuel of {limit} units"))
-            }
-            Self::DeadlineExceeded { limit_ms } => {
-                (ErrorCode::DeadlineExceeded, format!("the function did not end within its wall time of {limit_ms} ms"))
-            }
-            Self::OutOfMemory { limit } => {
-                (ErrorCode::OutOfMemory, format!("the function needed more memory than its {limit} bytes"))
-            }
+            Self::OutOfFuel { limit } => (
+                ErrorCode::OutOfFuel,
+                format!("the function used up its fuel of {limit} units; --fuel (REST: fuel) raises it"),
+            ),
+            Self::DeadlineExceeded { limit_ms } => (
+                ErrorCode::DeadlineExceeded,
+                format!(
+                    "the function did not end within its wall time of {limit_ms} ms; --wall (REST: wall_ms) raises it"
+                ),
+            ),
+            Self::OutOfMemory { limit } => (
+                ErrorCode::OutOfMemory,
+                format!(
+                    "the function needed more memory than its {limit} bytes; --memory (REST: memory_bytes) raises them"
+                ),
+            ),
             Self::OutputTooLarge { bytes, limit } => (
                 ErrorCode::OutputTooLarge,
-                format!("the function's output of {bytes} bytes is above its limit of {limit} bytes"),
+                format!(
+                    "the function's output of {bytes} bytes is above its limit of {limit} bytes; --output-size (REST: \
+                     output_bytes) raises it"
+                ),
             ),
             Self::LogFlood { limit } => (
                 ErrorCode::LogFlood,
-                format!("the function logged far more than its log limit of {limit} bytes and was ended"),
+                format!(
+                    "the function logged far more than its log limit of {limit} bytes and was ended; --log-size (REST: \
+                     log_bytes) raises it"
+                ),
             ),
             Self::BadPointer { reason } => (ErrorCode::BadPointer, reason.clone()),
             Self::BadModule { reason } => (ErrorCode::BadModule, reason.clone()),
@@ -190,11 +225,7 @@ impl Outcome {
                 (ErrorCode::Interrupted, "the host stopped the run before it ended".into())
             }
         };
-        let backtrace = match self {
-            Self::Trapped { backtrace, .. } | Self::StackOverflow { backtrace } => backtrace.clone(),
-            _ => Vec::new(),
-        };
-        Some(Failure { code, message, backtrace })
+        Some(Failure::new(code, message))
     }
 }
 
@@ -267,6 +298,33 @@ mod tests {
         let error = Bytes::from_static(b"503\nretry-after: 7\n\nbusy");
         let failure = Outcome::GuestError { error, exit_code: None }.failure().unwrap();
         assert_eq!(failure.message, "the function answered with status 503");
+    }
+
+    #[test]
+    fn a_failure_ends_with_the_last_lines_of_stderr_and_has_the_frames() {
+        let traces = Traces { stderr: "panicked at a.rs:1:\nboom".into(), backtrace: alloc::vec!["f".into()] };
+        let ended = |outcome| Ended::new(outcome, traces.clone(), Bytes::new(), Receipt::default()).failure;
+        let exited = ended(Outcome::GuestError { error: Bytes::new(), exit_code: Some(101) }).unwrap();
+        let message = "the command exited with code 101; stderr ends with:\npanicked at a.rs:1:\nboom";
+        assert_eq!((exited.message.as_str(), &exited.backtrace), (message, &traces.backtrace));
+        let stopped = Outcome::Stopped(StopReason::Cancelled);
+        assert_eq!(ended(stopped.clone()), stopped.failure());
+        assert_eq!(ended(Outcome::Returned(Bytes::new())), None);
+    }
+
+    #[test]
+    fn each_fuse_names_the_flag_that_raises_it() {
+        for (outcome, flag) in [
+            (Outcome::OutOfFuel { limit: 1 }, "--fuel"),
+            (Outcome::DeadlineExceeded { limit_ms: 1 }, "--wall"),
+            (Outcome::OutOfMemory { limit: 1 }, "--memory"),
+            (Outcome::OutputTooLarge { bytes: 2, limit: 1 }, "--output-size"),
+            (Outcome::LogFlood { limit: 1 }, "--log-size"),
+            (Outcome::StackOverflow, "no flag"),
+        ] {
+            let message = outcome.failure().unwrap().message;
+            assert!(message.contains(flag), "{message}");
+        }
     }
 
     #[test]

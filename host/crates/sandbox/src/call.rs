@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fusebox_core::{
     id::{Attempt, TaskId},
     invocation::Invocation,
-    outcome::{Outcome, Receipt, StopReason},
+    outcome::{Outcome, Receipt, StopReason, Traces},
     time::Millis,
     wire::AttemptId,
 };
@@ -81,6 +81,8 @@ impl Call {
 pub struct Run {
     /// Outcome of the run.
     pub outcome: Outcome,
+    /// Traces of a run that failed.
+    pub traces: Traces,
     /// Resources used, as far as the sandbox knows them: fuel, times of the run itself, and memory.
     pub receipt: Receipt,
     /// Retained log as lines of text; ends with a note if it was truncated.

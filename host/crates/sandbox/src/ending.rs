@@ -1,15 +1,19 @@
-//! Outcome of a run, derived from error types and never from error texts.
+//! Outcome of a run, derived from error types and never from error texts, and the frames at its end.
+
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
-use fusebox_core::outcome::{Outcome, StopReason};
-use wasmtime::{Trap, WasmBacktrace};
+use fusebox_core::outcome::{Outcome, StopReason, Traces};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::{harmless, host::Host};
+use crate::{harmless, host::Host, log::Log};
 
 /// Maximum length of a frame's name. Names come from the module and may have 100,000 bytes; demangled names of generic
 /// code have a few hundred.
 const FRAME_NAME_CHARS_MAX: usize = 500;
+/// Longest name that is demangled; longer ones are shown as they are.
+const MANGLED_BYTES_MAX: usize = 4 << 10;
 
 /// Reason for which the host ended a run; passes through the engine as an error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,14 +47,13 @@ pub(crate) fn classify(error: &wasmtime::Error, host: &Host, is_made: bool, stdo
         };
         return (outcome, true);
     }
-    let frames = || error.downcast_ref::<WasmBacktrace>().map(backtrace).unwrap_or_default();
     let outcome = match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return (Outcome::OutOfFuel { limit: host.limits.fuel }, true),
-        Some(Trap::StackOverflow) => Outcome::StackOverflow { backtrace: frames() },
+        Some(Trap::StackOverflow) => Outcome::StackOverflow,
         _ if host.limiter.refused() => Outcome::OutOfMemory { limit: host.limits.memory_bytes },
-        Some(trap) => Outcome::Trapped { kind: trap.to_string(), backtrace: frames() },
+        Some(trap) => Outcome::Trapped { kind: trap.to_string() },
         // WASI errors without an error number, above all pointers outside the memory, "shall trap".
-        None if is_made => Outcome::Trapped { kind: refusal(error), backtrace: frames() },
+        None if is_made => Outcome::Trapped { kind: refusal(error) },
         None => Outcome::BadModule { reason: format!("the module cannot be run: {error:#}") },
     };
     (outcome, false)
@@ -76,20 +79,76 @@ fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
     }
 }
 
-/// Returns the frames as text, innermost first, with function names if the module contains them.
-fn backtrace(trace: &WasmBacktrace) -> Vec<String> {
-    trace
-        .frames()
-        .iter()
-        .map(|frame| {
-            let name = match frame.func_name() {
-                Some(name) => harmless(name, FRAME_NAME_CHARS_MAX),
-                None => format!("function {}", frame.func_index()),
-            };
-            match frame.func_offset() {
-                Some(offset) => format!("{name} +{offset:#x}"),
-                None => name,
-            }
-        })
-        .collect()
+/// Returns the traces of a run that ended like this.
+pub(crate) fn traces(ended: &wasmtime::Result<Option<Outcome>>, log: &Log) -> Traces {
+    match ended {
+        Ok(Some(Outcome::Returned(_)) | None) => Traces::default(),
+        Ok(Some(_)) => Traces { stderr: log.stderr_tail(), backtrace: Vec::new() },
+        Err(error) => Traces { stderr: log.stderr_tail(), backtrace: backtrace(error) },
+    }
+}
+
+/// Returns the frames at the end of a run as text, innermost first, with demangled function names if the module contains
+/// names. A command that exits has none: its code and stderr explain it.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    if error.is::<I32Exit>() {
+        return Vec::new();
+    }
+    let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
+    let text = |frame: &FrameInfo| {
+        let name = match frame.func_name() {
+            Some(name) => demangled(name),
+            None => format!("function {}", frame.func_index()),
+        };
+        match frame.func_offset() {
+            Some(offset) => format!("{name} +{offset:#x}"),
+            None => name,
+        }
+    };
+    frames.iter().map(text).collect()
+}
+
+/// Returns a function's name as its author wrote it, without the hash that Rust appends. A mangled name can stand for a
+/// text that is exponentially longer, so it is written only as far as it is shown.
+fn demangled(name: &str) -> String {
+    let Some(mangled) = (name.len() <= MANGLED_BYTES_MAX).then(|| rustc_demangle::try_demangle(name).ok()).flatten()
+    else {
+        return harmless(name, FRAME_NAME_CHARS_MAX);
+    };
+    let mut shown = Shown(String::new());
+    // The error says that the rest is not shown.
+    let _ = write!(shown, "{mangled:#}");
+    harmless(&shown.0, FRAME_NAME_CHARS_MAX)
+}
+
+/// Text that ends a write once it is long enough to be shown.
+struct Shown(String);
+
+impl fmt::Write for Shown {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.len() < FRAME_NAME_CHARS_MAX { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_demangled_without_their_hash_and_bounded() {
+        for (mangled, shown) in [
+            ("_ZN4core9panicking5panic17h0123456789abcdefE", "core::panicking::panic"),
+            ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+            ("plain_c", "plain_c"),
+            ("a\u{1b}[31m\nb", "a[31mb"),
+        ] {
+            assert_eq!(demangled(mangled), shown);
+        }
+        // Each back reference repeats the tuple before it, twice: 2^20 times the innermost type.
+        let pairs: String = (0..20).map(|_| "TB6_B6_E").collect();
+        for long in ["x".repeat(100_000), format!("_RINvC1a1b{pairs}E"), format!("_ZN{}E", "1a".repeat(50_000))] {
+            assert!(demangled(&long).chars().count() <= FRAME_NAME_CHARS_MAX, "{long:.40}");
+        }
+    }
 }

@@ -5,7 +5,10 @@ use std::num::NonZeroUsize;
 
 use fusebox_core::{
     function::RunLimits,
-    limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, STACKS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, WASM_STACK_BYTES},
+    limits::{
+        BACKTRACE_FRAMES_MAX, CORE_INSTANCES_MAX, MEMORIES_MAX, STACKS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
+        WASM_STACK_BYTES,
+    },
 };
 use wasmtime::{
     Collector, Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Strategy,
@@ -79,7 +82,7 @@ fn config() -> Config {
         .operator_cost(cost)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(16))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
         // Makes output bits independent of the machine.
         .cranelift_nan_canonicalization(true)
         .memory_init_cow(true)

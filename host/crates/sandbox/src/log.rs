@@ -1,10 +1,10 @@
 //! Log of a run: lines of text up to a limit, without control characters. Excess is dropped and noted; a multiple of
-//! the limit ends the run.
+//! the limit ends the run. The last lines of stderr are kept beside it, since they explain a failure.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fusebox_core::limits::LOG_FLOOD_FACTOR;
+use fusebox_core::limits::{LOG_FLOOD_FACTOR, STDERR_TAIL_BYTES, STDERR_TAIL_LINES};
 
 use crate::ending::Ending;
 
@@ -18,12 +18,14 @@ struct Lines {
     /// Number of bytes logged, including dropped ones.
     seen: u64,
     dropped: bool,
+    /// End of stderr, whether or not the log has room for it; at most twice [`STDERR_TAIL_BYTES`].
+    stderr: Vec<u8>,
 }
 
 impl Log {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        Self(Arc::new(Mutex::new(Lines { kept: Vec::new(), bytes_max, seen: 0, dropped: false })))
+        Self(Arc::new(Mutex::new(Lines { kept: Vec::new(), bytes_max, seen: 0, dropped: false, stderr: Vec::new() })))
     }
 
     /// Appends a line.
@@ -37,12 +39,28 @@ impl Log {
         Ok(())
     }
 
-    /// Appends text as written, such as a command's stderr.
-    pub(crate) fn text(&self, text: &[u8]) -> Result<(), Ending> {
+    /// Appends text of stderr as written.
+    pub(crate) fn stderr(&self, text: &[u8]) -> Result<(), Ending> {
         let mut lines = self.lock();
         lines.count(text.len())?;
         lines.keep_text(text);
+        lines.keep_end(text);
         Ok(())
+    }
+
+    /// Returns the last lines of stderr.
+    pub(crate) fn stderr_tail(&self) -> String {
+        let lines = self.lock();
+        let kept = &lines.stderr[lines.stderr.len().saturating_sub(STDERR_TAIL_BYTES)..];
+        let shown = |letter: &char| match letter {
+            '\n' | '\t' => true,
+            // Replaces bytes that are no text, and is longer than they are.
+            &char::REPLACEMENT_CHARACTER => false,
+            letter => !letter.is_control(),
+        };
+        let text: String = String::from_utf8_lossy(kept).chars().filter(shown).collect();
+        let skipped = text.trim_end().lines().count().saturating_sub(STDERR_TAIL_LINES);
+        text.trim_end().lines().skip(skipped).collect::<Vec<_>>().join("\n")
     }
 
     /// Removes and returns the retained log.
@@ -74,6 +92,14 @@ impl Lines {
         self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
+    /// Keeps the end of stderr.
+    fn keep_end(&mut self, text: &[u8]) {
+        self.stderr.extend_from_slice(&text[text.len().saturating_sub(STDERR_TAIL_BYTES)..]);
+        if self.stderr.len() > 2 * STDERR_TAIL_BYTES {
+            self.stderr.drain(..self.stderr.len() - STDERR_TAIL_BYTES);
+        }
+    }
+
     /// Appends text without control characters, which could forge lines or control a terminal.
     fn keep_text(&mut self, text: &[u8]) {
         let harmless = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\n' | b'\t');
@@ -103,14 +129,27 @@ mod tests {
     #[test]
     fn control_characters_are_left_out() {
         let log = Log::new(100);
-        log.text(b"a\x1b[31mb\r\x07\tc\n").unwrap();
+        log.stderr(b"a\x1b[31mb\r\x07\tc\n").unwrap();
         assert_eq!(&log.take()[..], b"a[31mb\tc\n");
+    }
+
+    #[test]
+    fn the_last_lines_of_stderr_are_kept_though_the_log_is_full() {
+        let log = Log::new(1_000);
+        (0..200).for_each(|line| log.stderr(format!("line {line}\n").as_bytes()).unwrap());
+        log.stderr(&[b'y'; 5_000]).unwrap();
+        let tail = log.stderr_tail();
+        assert!(tail.len() == STDERR_TAIL_BYTES && tail.bytes().all(|byte| byte == b'y'), "{tail}");
+        let few = Log::new(100_000);
+        (0..100).for_each(|line| few.stderr(format!("line {line}\x1b[0m\n").as_bytes()).unwrap());
+        let tail = few.stderr_tail();
+        assert!(tail.starts_with("line 76[0m\nline 77") && tail.ends_with("\nline 99[0m"), "{tail}");
     }
 
     #[test]
     fn a_flood_ends_the_run() {
         let log = Log::new(10);
-        let ended = (0..1_000).find_map(|_| log.text(b"").err());
+        let ended = (0..1_000).find_map(|_| log.stderr(b"").err());
         assert!(matches!(ended, Some(Ending::LogFlood)));
     }
 }

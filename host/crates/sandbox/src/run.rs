@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::Capability,
     function::RunLimits,
-    outcome::{Outcome, Receipt, StopReason},
+    outcome::{Outcome, Receipt, StopReason, Traces},
 };
 use wasmtime::{
     AsContext, AsContextMut, Engine, Extern, Instance, Memory, ModuleExport, Result, Store, TypedFunc, WasmParams,
@@ -22,7 +22,7 @@ use crate::{
     Call, LoadedModule, Run,
     cache::{Entry, LinkedModule, Program},
     component, cpu,
-    ending::{Ending, classify},
+    ending::{Ending, classify, traces},
     files::tree::Tree,
     host::Host,
     imports::checked,
@@ -41,14 +41,14 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, call:
     guarded.unwrap_or_else(|_| {
         tracing::error!("a run caused a panic in the host; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
-        Run { outcome, receipt: Receipt::default(), log: Bytes::new() }
+        Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() }
     })
 }
 
 /// Returns the run of a module that was not loaded.
 fn refused(reason: &str) -> Run {
     let outcome = Outcome::BadModule { reason: reason.to_owned() };
-    Run { outcome, receipt: Receipt::default(), log: Bytes::new() }
+    Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() }
 }
 
 fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut call: Call, ceiling: &RunLimits) -> Run {
@@ -77,6 +77,7 @@ fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut ca
         enter(&mut store, &instance?, &module.entry, &input)
     });
     let stdout = store.data_mut().wasi.as_mut().map(Wasi::take_output).unwrap_or_default();
+    let traces = traces(&ended, &log);
     let (outcome, fuel_is_known) = match ended {
         Ok(Some(outcome)) => (outcome, true),
         Ok(None) => (Outcome::Returned(stdout), true),
@@ -94,7 +95,7 @@ fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut ca
         memory_bytes,
         ..Receipt::default()
     };
-    Run { outcome, receipt, log: log.take() }
+    Run { outcome, traces, receipt, log: log.take() }
 }
 
 /// Returns the WASI state of a run. The input is stdin of a command, whose stdout is its output; of any other module stdout

@@ -117,7 +117,7 @@ impl Wasi {
 
     /// Appends bytes to stdout, or to the log.
     fn write_stdout(&mut self, bytes: &[u8]) -> Result<(), Ending> {
-        let Some(Output { buffer, bytes_max }) = &mut self.output else { return self.log.text(bytes) };
+        let Some(Output { buffer, bytes_max }) = &mut self.output else { return self.log.stderr(bytes) };
         let size = buffer.len() as u64 + bytes.len() as u64;
         if size > *bytes_max {
             return Err(Ending::OutputTooLarge { bytes: size });

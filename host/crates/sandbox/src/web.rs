@@ -8,7 +8,7 @@ use fusebox_core::{
         MessageError, Request, Response,
         cgi::{self, CgiRequest},
     },
-    outcome::{Outcome, Receipt},
+    outcome::{Outcome, Receipt, Traces},
 };
 
 use crate::{
@@ -59,7 +59,7 @@ pub(crate) fn run(module: &LoadedModule, mut call: Call, ceiling: &RunLimits, ru
     let output_bytes_max = call.invocation.limits.capped(ceiling).output_bytes;
     match enter(form, &mut call) {
         Ok(()) => leave(form, run(call), output_bytes_max),
-        Err(outcome) => Run { outcome, receipt: Receipt::default(), log: Bytes::new() },
+        Err(outcome) => Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() },
     }
 }
 

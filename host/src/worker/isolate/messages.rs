@@ -12,8 +12,8 @@ use fusebox_core::{
     function::RunLimits,
     id::{Attempt, FilesDigest, ModuleDigest, TaskId},
     invocation::Invocation,
-    limits::{ARTIFACT_BYTES_MAX, LOG_BYTES_MAX, OUTPUT_BYTES_MAX},
-    outcome::{Outcome, Receipt, StopReason},
+    limits::{ARTIFACT_BYTES_MAX, BACKTRACE_FRAMES_MAX, LOG_BYTES_MAX, OUTPUT_BYTES_MAX, STDERR_TAIL_BYTES},
+    outcome::{Outcome, Receipt, StopReason, Traces},
     time::Millis,
 };
 use fusebox_sandbox::{Call, HostCalls, Run, StopFlag};
@@ -53,7 +53,7 @@ pub(super) enum FromSlot {
     /// Host call of the run, which waits for the answer.
     Asks(HostCall),
     /// Result of the run.
-    Ended { outcome: Outcome, receipt: Receipt, log: Bytes },
+    Ended { outcome: Outcome, traces: Traces, receipt: Receipt, log: Bytes },
 }
 
 /// Stops one run. Sent on a socket of its own, since the slot's thread is busy.
@@ -87,18 +87,19 @@ impl ToSlot {
 }
 
 impl From<Run> for FromSlot {
-    fn from(Run { outcome, receipt, log }: Run) -> Self {
-        Self::Ended { outcome, receipt, log }
+    fn from(Run { outcome, traces, receipt, log }: Run) -> Self {
+        Self::Ended { outcome, traces, receipt, log }
     }
 }
 
 /// Returns true if a run under these limits can have this result; otherwise the slot is compromised.
-pub(super) fn is_possible(outcome: &Outcome, log: &Bytes, limits: &RunLimits) -> bool {
+pub(super) fn is_possible(outcome: &Outcome, traces: &Traces, log: &Bytes, limits: &RunLimits) -> bool {
     /// Space for the note that the log was cut off.
     const NOTE_BYTES: u64 = 4 << 10;
     let output = match outcome {
         Outcome::Returned(bytes) | Outcome::GuestError { error: bytes, .. } => bytes.len() as u64,
         _ => 0,
     };
-    output <= limits.output_bytes && log.len() as u64 <= limits.log_bytes + NOTE_BYTES
+    let explained = traces.stderr.len() <= STDERR_TAIL_BYTES && traces.backtrace.len() <= BACKTRACE_FRAMES_MAX;
+    explained && output <= limits.output_bytes && log.len() as u64 <= limits.log_bytes + NOTE_BYTES
 }

@@ -13,7 +13,7 @@ use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
     function::RunLimits,
     name::TenantId,
-    outcome::{Outcome, Receipt, StopReason},
+    outcome::{Outcome, Receipt, StopReason, Traces},
 };
 use fusebox_sandbox::{Call, Run, Sandbox, SandboxError, StopFlag, WaitLimit};
 
@@ -159,15 +159,17 @@ impl GuestProcess {
         load_us: u64,
     ) -> Result<Run, NotRun<()>> {
         match answer {
-            Some(FromSlot::Ended { outcome, receipt, log }) if messages::is_possible(&outcome, &log, limits) => {
-                Ok(Run { outcome, receipt: Receipt { load_us, ..receipt }, log })
+            Some(FromSlot::Ended { outcome, traces, receipt, log })
+                if messages::is_possible(&outcome, &traces, &log, limits) =>
+            {
+                Ok(Run { outcome, traces, receipt: Receipt { load_us, ..receipt }, log })
             }
             Some(_) => Err(NotRun::Lost("the process of the run violates its protocol".to_owned())),
             None => {
                 self.is_spent = true;
                 let outcome = Outcome::DeadlineExceeded { limit_ms: limits.wall_ms };
                 let receipt = Receipt { wall_us: micros(begun.elapsed()), ..Receipt::default() };
-                Ok(Run { outcome, receipt, log: Bytes::new() })
+                Ok(Run { outcome, traces: Traces::default(), receipt, log: Bytes::new() })
             }
         }
     }

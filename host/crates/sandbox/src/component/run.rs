@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fusebox_core::{
     function::RunLimits,
     limits::COMPONENT_HANDLES_MAX,
-    outcome::{Outcome, Receipt, StopReason},
+    outcome::{Outcome, Receipt, StopReason, Traces},
 };
 use tokio::runtime::Runtime;
 use wasmtime::{AsContextMut as _, Engine, Error, Result, Store, StoreContextMut};
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Call, Run, cpu,
-    ending::{Ending, classify},
+    ending::{Ending, classify, traces},
     host::Host,
     limiter::Limiter,
     log::Log,
@@ -42,7 +42,7 @@ pub(crate) fn run(engine: &Engine, program: &Program, call: Call, ceiling: &RunL
     ran.unwrap_or_else(|error| {
         tracing::error!(%error, "a slot's runtime cannot be made; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
-        Run { outcome, receipt: Receipt::default(), log: Bytes::new() }
+        Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() }
     })
 }
 
@@ -77,6 +77,7 @@ fn run_on(
         drive(runtime, slot::bounded(entered, deadline, &call.stop), &desk, &call, deadline)
     });
     let ended = ended.and_then(|outcome| overrun(stdout.as_ref()).map_or(Ok(outcome), |ending| Err(ending.into())));
+    let traces = traces(&ended, &log);
     let stdout = || stdout.as_ref().map(wasi::Output::take).unwrap_or_default();
     let (outcome, fuel_is_known) = match ended {
         Ok(Some(outcome)) => (outcome, true),
@@ -97,7 +98,7 @@ fn run_on(
         memory_bytes,
         ..Receipt::default()
     };
-    Run { outcome, receipt, log: log.take() }
+    Run { outcome, traces, receipt, log: log.take() }
 }
 
 /// Sets all limits. Called before instantiation, which runs start functions.

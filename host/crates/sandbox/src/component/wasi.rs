@@ -126,7 +126,7 @@ impl Sink for Output {
 
 impl Sink for Stderr {
     fn write(&self, bytes: &[u8]) -> Result<(), Ending> {
-        self.0.text(bytes)
+        self.0.stderr(bytes)
     }
 }
 

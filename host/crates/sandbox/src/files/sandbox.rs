@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fusebox_core::{
     id::FilesDigest,
-    outcome::{Outcome, Receipt, StopReason},
+    outcome::{Outcome, Receipt, StopReason, Traces},
 };
 
 use super::{
@@ -55,6 +55,6 @@ impl Sandbox {
         };
         tracing::error!(%files, missing, "the files of a run are gone; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
-        Err(Run { outcome, receipt: Receipt::default(), log: Bytes::new() })
+        Err(Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() })
     }
 }

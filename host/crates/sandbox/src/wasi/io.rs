@@ -82,7 +82,7 @@ pub(super) fn write(
         match descriptor.target {
             Target::Stdin => return Err(BADF.into()),
             Target::Stdout => wasi.write_stdout(bytes)?,
-            Target::Stderr => wasi.log.text(bytes)?,
+            Target::Stderr => wasi.log.stderr(bytes)?,
             Target::File(node) | Target::Directory(node) => {
                 wasi.files.write(node, position, bytes, time::unix_ns())?;
             }

@@ -2,6 +2,7 @@
 
 use fusebox_core::{
     error::ErrorCode,
+    function::RunLimits,
     outcome::{Outcome, StopReason},
 };
 
@@ -38,10 +39,26 @@ fn a_trap_tells_its_kind_and_where() {
         ("(drop (i32.trunc_f32_s (f32.const nan)))", "invalid conversion"),
     ] {
         let run = run(&core(body), b"", ample());
-        let Outcome::Trapped { kind: found, backtrace } = &run.outcome else { panic!("{:?}", run.outcome) };
+        let Outcome::Trapped { kind: found } = &run.outcome else { panic!("{:?}", run.outcome) };
         assert!(found.contains(kind), "{found}");
-        assert!(backtrace[0].starts_with("handle +0x"), "{backtrace:?}");
+        assert!(run.traces.backtrace[0].starts_with("handle +0x"), "{:?}", run.traces);
         assert_eq!(run.receipt.fuel, None, "the engine loses the count on a trap");
+    }
+}
+
+#[test]
+fn a_run_that_a_limit_or_the_guest_ends_tells_where_with_demangled_names() {
+    const NAME: &str = "$_ZN5guest4busy17h0123456789abcdefE";
+    let fail = r#"(import "fusebox" "fail" (func $fail (param i32 i32)))"#;
+    for (import, body, expected) in [
+        ("", "(loop (br 0))", ErrorCode::OutOfFuel),
+        (fail, "(call $fail (i32.const 0) (i32.const 0))", ErrorCode::GuestError),
+    ] {
+        let text = core_with(&format!("(call {NAME})"), &format!("{import} (func {NAME} {body})"));
+        let run = run(&text, b"", RunLimits { fuel: 10_000, ..ample() });
+        assert_eq!(code(&run), expected);
+        let [inner, outer, ..] = &run.traces.backtrace[..] else { panic!("{:?}", run.traces) };
+        assert!(inner.starts_with("guest::busy +0x") && outer.starts_with("handle +0x"), "{:?}", run.traces);
     }
 }
 
@@ -52,8 +69,7 @@ fn deep_recursion_is_a_stack_overflow_and_not_the_end_of_the_process() {
     for text in [thin, fat] {
         let run = run(&text, b"", ample());
         assert_eq!(code(&run), ErrorCode::StackOverflow, "{:?}", run.outcome);
-        let Outcome::StackOverflow { backtrace } = run.outcome else { unreachable!() };
-        assert_eq!(backtrace.len(), 16);
+        assert_eq!(run.traces.backtrace.len(), 16);
     }
 }
 

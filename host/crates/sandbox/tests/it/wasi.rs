@@ -65,6 +65,19 @@ fn stderr_is_the_log() {
 }
 
 #[test]
+fn a_failed_command_explains_itself_with_its_last_lines_of_stderr() {
+    const TEXT: &str = "panicked at src/main.rs:2:5:\nboom";
+    for (import, end, frames) in [("proc_exit", "(call $proc_exit (i32.const 101))", 0), ("fd_read", "unreachable", 1)]
+    {
+        let body = format!("{} {end}", write(2, 1_024, &format!("(i32.const {})", TEXT.len())));
+        let text = command(&["fd_write", import], &body);
+        let text = text.replace("(func (export", &format!("(data (i32.const 1024) {TEXT:?}) (func (export"));
+        let run = run(&text, b"", ample());
+        assert_eq!((run.traces.stderr.as_str(), run.traces.backtrace.len()), (TEXT, frames), "{:?}", run.outcome);
+    }
+}
+
+#[test]
 fn the_exit_code_decides() {
     let exit =
         |code: u32| run(&command(&["proc_exit"], &format!("(call $proc_exit (i32.const {code}))")), b"", ample());

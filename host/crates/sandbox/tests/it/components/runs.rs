@@ -58,8 +58,8 @@ fn every_limit_ends_a_run() {
     let recursive = handler("(drop (call $handle (local.get 0) (local.get 1)))");
     assert_eq!(code(&run(&recursive, b"", ample())), ErrorCode::StackOverflow);
     let trap = run(&handler("(unreachable)"), b"", ample());
-    let Outcome::Trapped { kind, backtrace } = &trap.outcome else { panic!("{trap:?}") };
-    assert!(kind.contains("unreachable") && !backtrace.is_empty(), "{trap:?}");
+    let Outcome::Trapped { kind } = &trap.outcome else { panic!("{trap:?}") };
+    assert!(kind.contains("unreachable") && !trap.traces.backtrace.is_empty(), "{trap:?}");
 }
 
 #[test]
