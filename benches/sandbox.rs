@@ -1,7 +1,7 @@
 //! One complete run compared with bare wasmtime in one process: a fresh instance with all limits, 128 bytes in and out,
 //! and the same module with the same pooling, copy-on-write and `InstancePre` but without fuel, epochs or a limiter.
 //! Rounds are interleaved, so that a noisy machine disturbs both alike. Also measures the delay with which limits end a
-//! loop and a wait.
+//! loop and a wait, and the CPU time of a unit of fuel in several loops, from which the default fuel was chosen.
 //!
 //! Run by `cargo bench --workspace --bench sandbox`; `-- --smoke` for a short run.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
@@ -17,7 +17,7 @@ use fusebox_core::{
     function::{Grants, RunLimits},
     id::ModuleDigest,
     invocation::Invocation,
-    limits::{ARTIFACTS_BYTES_MAX, SLOT_STACK_BYTES},
+    limits::{ARTIFACTS_BYTES_MAX, FUEL_DEFAULT, SLOT_STACK_BYTES},
     name::TenantId,
     outcome::Outcome,
 };
@@ -39,6 +39,22 @@ const SLEEP: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "_start") (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 3600000000000))
         (drop (call $poll (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 256)))))"#;
+/// Loops by which fuel is calibrated: name, and body with the locals `$x`, `$y` (i64), `$f` (f64) and a counter `$n`. The
+/// first are as fast for their fuel as a compiler can make them: independent operations, many of them in an iteration.
+const CALIBRATION: &[(&str, &str)] = &[
+    (
+        "16 multiply-adds, two chains",
+        "(local.set $x (i64.add (i64.mul (local.get $x) (i64.const 7)) (local.get $n)))
+         (local.set $y (i64.add (i64.mul (local.get $y) (i64.const 5)) (local.get $n)))",
+    ),
+    ("16 additions", "(local.set $x (i64.add (local.get $x) (local.get $n)))"),
+    (
+        "16 loads",
+        "(local.set $x (i64.add (local.get $x) (i64.load (i32.and (i32.wrap_i64 (local.get $n)) (i32.const 65528)))))",
+    ),
+    ("16 square roots", "(local.set $f (f64.sqrt (f64.add (local.get $f) (f64.const 2))))"),
+    ("16 divisions", "(local.set $x (i64.div_u (local.get $n) (i64.or (local.get $x) (i64.const 3))))"),
+];
 const INPUT: [u8; 128] = [7; 128];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -88,7 +104,46 @@ fn bench(rounds: usize, runs: u32, cut_offs: u32) -> Result<(), Box<dyn std::err
         }
         println!("{what} under a limit of 100 ms ended within {longest:.1?} (the longest of {cut_offs})");
     }
+    for (what, body) in CALIBRATION {
+        calibrate(&sandbox, what, &calibrating(&body.repeat(16)), cut_offs)?;
+    }
+    calibrate(&sandbox, "an empty loop", &calibrating(""), cut_offs)
+}
+
+/// Prints the least CPU time of a unit of fuel in a loop, and the time for which the default fuel lasts there.
+fn calibrate(
+    sandbox: &Sandbox,
+    what: &str,
+    text: &str,
+    rounds: u32,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let module = load(sandbox, text)?;
+    let limits = RunLimits { fuel: FUEL_DEFAULT / 20, ..RunLimits::CEILING };
+    let mut least_us = u64::MAX;
+    for _ in 0..rounds {
+        let run = run(sandbox, &module, limits);
+        if !matches!(run.outcome, Outcome::OutOfFuel { .. }) {
+            return Err(format!("{what} ended with {:?}", run.outcome).into());
+        }
+        least_us = least_us.min(run.receipt.cpu_us);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "both are far below 2^52")]
+    let ns = least_us as f64 * 1e3 / limits.fuel as f64;
+    #[expect(clippy::cast_precision_loss, reason = "it is far below 2^52")]
+    let lasts = ns * FUEL_DEFAULT as f64 / 1e9;
+    println!("fuel, {what}: {ns:.3} ns a unit, the default fuel lasts {lasts:.1} s");
     Ok(())
+}
+
+/// Returns a core function that repeats `body` without end.
+fn calibrating(body: &str) -> String {
+    format!(
+        r#"(module (memory (export "memory") 2)
+            (func (export "fusebox_alloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "fusebox_handle") (param i32 i32) (result i32)
+                (local $x i64) (local $y i64) (local $n i64) (local $f f64)
+                (loop {body} (local.set $n (i64.add (local.get $n) (i64.const 8))) (br 0)) (i32.const 0)))"#
+    )
 }
 
 fn load(sandbox: &Sandbox, text: &str) -> Result<LoadedModule, Box<dyn std::error::Error + Send + Sync>> {

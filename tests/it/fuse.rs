@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn hostile() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     vec![
         ("spin", "&fuel=1000000", guests::spin(), "out-of-fuel"),
+        ("spin-cpu", "&cpu_ms=50", guests::spin(), "out-of-cpu"),
         ("spin-long", "&fuel=300000000000&wall_ms=100", guests::spin(), "deadline-exceeded"),
         ("spin-at-start", "&fuel=300000000000&wall_ms=100", guests::spin_at_start(), "deadline-exceeded"),
         ("sleep", "&wall_ms=100", guests::sleep_an_hour(), "deadline-exceeded"),

@@ -52,8 +52,20 @@ pub async fn run(args: FunctionsArgs, format: OutputFormat) -> anyhow::Result<()
 }
 
 fn table(functions: &[FunctionView]) -> String {
-    let mut table =
-        Table::new(["NAME", "VERSION", "ID", "ABI", "SIZE", "FUEL", "WALL", "MEMORY", "GRANTS", "STATE", "REGISTERED"]);
+    let mut table = Table::new([
+        "NAME",
+        "VERSION",
+        "ID",
+        "ABI",
+        "SIZE",
+        "CPU",
+        "FUEL",
+        "WALL",
+        "MEMORY",
+        "GRANTS",
+        "STATE",
+        "REGISTERED",
+    ]);
     for function in functions {
         table.row([
             function.name.clone(),
@@ -61,6 +73,7 @@ fn table(functions: &[FunctionView]) -> String {
             function.id.clone(),
             function.abi.clone(),
             ByteSize(function.module_bytes).to_string(),
+            format!("{} ms", function.limits.cpu_ms),
             ui::count(function.limits.fuel),
             format!("{} ms", function.limits.wall_ms),
             ByteSize(function.limits.memory_bytes).to_string(),

@@ -26,7 +26,7 @@ key, which is an admin key of the tenant `default`, or the store itself.
 Examples:
   fusebox tenants create acme
   fusebox keys create --tenant acme --scope admin --name owner
-  fusebox tenants set acme --requests-per-second 100 --fuel-per-minute 60_000_000_000
+  fusebox tenants set acme --requests-per-second 100 --fuel-per-minute 1_200_000_000_000
   fusebox tenants delete acme                     asks first; with --yes it does not, for programs")]
 pub struct TenantsArgs {
     #[command(subcommand)]

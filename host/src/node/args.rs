@@ -18,7 +18,11 @@ use crate::secrets::{SecretsKey, SecretsKeyError};
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Limits of each run")]
 pub struct LimitArgs {
-    /// CPU budget in fuel units, about one per instruction; 1,000,000,000 last for 0.1 to 1 s
+    /// CPU time, such as 500ms or 10s; the fuel for it is set with it
+    #[arg(long, value_parser = wall, value_name = "TIME")]
+    pub cpu: Option<u32>,
+    /// CPU budget in fuel units, about one per instruction and the same on every machine; 20,000,000,000 last for 1 s of
+    /// the tightest loops
     #[arg(long, value_name = "UNITS")]
     pub fuel: Option<u64>,
     /// Wall time, such as 500ms or 10s
@@ -39,19 +43,14 @@ impl LimitArgs {
     /// Returns these limits as a request has them.
     #[must_use]
     pub fn params(self) -> LimitParams {
-        let Self { fuel, wall, memory, output_size, log_size } = self;
-        LimitParams { fuel, wall_ms: wall, memory_bytes: memory, output_bytes: output_size, log_bytes: log_size }
-    }
-
-    /// Returns these limits, with those of `other` where none is given.
-    #[must_use]
-    pub fn or(self, other: RunLimits) -> RunLimits {
-        RunLimits {
-            fuel: self.fuel.unwrap_or(other.fuel),
-            wall_ms: self.wall.unwrap_or(other.wall_ms),
-            memory_bytes: self.memory.unwrap_or(other.memory_bytes),
-            output_bytes: self.output_size.unwrap_or(other.output_bytes),
-            log_bytes: self.log_size.unwrap_or(other.log_bytes),
+        let Self { cpu, fuel, wall, memory, output_size, log_size } = self;
+        LimitParams {
+            fuel,
+            wall_ms: wall,
+            memory_bytes: memory,
+            output_bytes: output_size,
+            log_bytes: log_size,
+            cpu_ms: cpu,
         }
     }
 }
@@ -118,7 +117,10 @@ impl KeepArgs {
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Ceilings")]
 pub struct MaxArgs {
-    /// Largest fuel limit of a function [default: 300,000,000,000]
+    /// Longest CPU time of a function [default: 5m]
+    #[arg(long, value_parser = wall, value_name = "TIME")]
+    pub max_cpu: Option<u32>,
+    /// Largest fuel limit of a function [default: 6,000,000,000,000]
     #[arg(long, value_name = "UNITS")]
     pub max_fuel: Option<u64>,
     /// Longest wall time of a function [default: 5m]
@@ -149,6 +151,7 @@ impl MaxArgs {
         let asked = RunLimits {
             fuel: self.max_fuel.unwrap_or(most.fuel),
             wall_ms: self.max_wall.unwrap_or(most.wall_ms),
+            cpu_ms: self.max_cpu.unwrap_or(most.cpu_ms),
             memory_bytes: self.max_memory.unwrap_or(most.memory_bytes),
             ..most
         };

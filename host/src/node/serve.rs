@@ -77,7 +77,7 @@ pub struct ServeArgs {
 #[expect(clippy::too_many_lines, reason = "the wiring of a whole node, without a decision")]
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let ceiling = args.most.ceiling()?;
-    let limits = args.limits.or(RunLimits::default().capped(&ceiling));
+    let limits = args.limits.params().complete(RunLimits::default().capped(&ceiling), &ceiling);
     limits.check(&ceiling)?;
     parts::allow_open_files();
     let mut signals = Signals::listen()?;

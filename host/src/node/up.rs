@@ -105,7 +105,7 @@ impl UpArgs {
             egress: self.egress.clone(),
             slots: self.workers.unwrap_or_else(parts::cores),
             isolation: self.isolation,
-            limits: self.limits.or(RunLimits::default().capped(&ceiling)),
+            limits: self.limits.params().complete(RunLimits::default().capped(&ceiling), &ceiling),
             ceiling,
             modules: self.most.modules()?,
             attempts_max: self.attempts.attempts_max,

@@ -77,8 +77,8 @@ impl IdempotencyKey {
 
 impl RequestContent<'_> {
     fn fingerprint(&self, input: &[u8]) -> Fingerprint {
-        let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *self.limits;
-        let limits = [fuel, wall_ms.map(u64::from), memory_bytes, output_bytes, log_bytes];
+        let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = *self.limits;
+        let limits = [fuel, wall_ms.map(u64::from), memory_bytes, output_bytes, log_bytes, cpu_ms.map(u64::from)];
         // 0 is no valid limit, so it can stand for a missing one.
         let limits = limits.map(|limit| limit.unwrap_or_default().to_be_bytes());
         let retry_of = self.retry_of.as_ref().map_or(&[][..], |task| task.as_bytes());

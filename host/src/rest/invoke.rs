@@ -78,7 +78,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WantsLog {
         (status = 404, description = "function-not-found"),
         (status = 409, description = "function-compiling, function-failed"),
         (status = 413, description = "payload-too-large"),
-        (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, \
+        (status = 424, description = "The function failed: guest-error, trap, stack-overflow, out-of-fuel, out-of-cpu, \
             deadline-exceeded, out-of-memory, output-too-large, log-flood, bad-pointer or bad-module"),
         (status = 429, description = "running-quota, fuel-quota or storage-quota; see Retry-After"),
         (status = 503, description = "overloaded: every slot is busy; no-dispatcher: no worker; store-full; \

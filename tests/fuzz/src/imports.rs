@@ -29,8 +29,14 @@ const SCRIPT_BYTES_MAX: usize = 40 * STEP_BYTES;
 /// Address of the script in the guest's memory of 128 KiB.
 const SCRIPT_AT: usize = 4_096;
 /// Runs end early, which allows many of them; sleeping is among the calls.
-const LIMITS: RunLimits =
-    RunLimits { fuel: 3_000_000, wall_ms: 20, memory_bytes: 1 << 20, output_bytes: 4_096, log_bytes: 1_024 };
+const LIMITS: RunLimits = RunLimits {
+    fuel: 60_000_000,
+    wall_ms: 20,
+    memory_bytes: 1 << 20,
+    output_bytes: 4_096,
+    log_bytes: 1_024,
+    cpu_ms: 20,
+};
 
 static GUESTS: LazyLock<[LoadedModule; 2]> = LazyLock::new(|| {
     let core = guest(

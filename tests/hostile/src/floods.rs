@@ -105,7 +105,8 @@ fn randoms() -> Vec<Hostile> {
             "random bytes without end: each is charged",
             core(&random, "(loop (call $random (i32.const 1024) (i32.const 65536)) (br 0))"),
             Must::Fail("out-of-fuel"),
-        ),
+        )
+        .by_fuel(),
         Hostile::new(
             "random-above",
             "a byte more than one call gives",
@@ -117,7 +118,8 @@ fn randoms() -> Vec<Hostile> {
             "the same by WASI",
             command(&get, "(loop (drop (call $random_get (i32.const 1024) (i32.const 65536))) (br 0))"),
             Must::Fail("out-of-fuel"),
-        ),
+        )
+        .by_fuel(),
         Hostile::new(
             "random-wasi-few",
             "1 MiB of random bytes at a time, 1,000 times, on little fuel",

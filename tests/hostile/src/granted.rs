@@ -89,7 +89,7 @@ fn values() -> Vec<Hostile> {
             wall_ms: 30_000,
             ..made("kv-fill", "more values than a namespace may have", &filling, much, Must::Complete)
         },
-        made("kv-flood-fuel", "asks without end", spin, "&grants=kv&fuel=10000000", Must::Fail("out-of-fuel")),
+        made("kv-flood-fuel", "asks without end", spin, "&grants=kv&fuel=200000000", Must::Fail("out-of-fuel")),
         Hostile {
             wall_ms: 200,
             ..made(

@@ -86,7 +86,7 @@ impl Hostile {
 
     /// Sets little fuel.
     fn by_fuel(self) -> Self {
-        Self { limits: "&fuel=1000000", ..self }
+        Self { limits: "&fuel=20000000", ..self }
     }
 }
 

@@ -108,7 +108,8 @@ fn tables() -> Vec<Hostile> {
                 "(if (i32.eq (table.grow (ref.null func) (i32.const -2)) (i32.const -1)) (then (unreachable)))",
             ),
             Must::Fail("out-of-fuel"),
-        ),
+        )
+        .by_fuel(),
         Hostile::new(
             "table-externref",
             "references to the host's own objects, of which there are none",

@@ -24,6 +24,15 @@ fn places() -> Vec<Hostile> {
     vec![
         Hostile::new("spin-fuel", "a loop without end meets its fuel", core("", SPIN), Must::Fail("out-of-fuel"))
             .by_fuel(),
+        Hostile {
+            limits: "&cpu_ms=100",
+            ..Hostile::new(
+                "spin-cpu",
+                "a loop without end meets its CPU time",
+                core("", SPIN),
+                Must::Fail("out-of-cpu"),
+            )
+        },
         Hostile::new("spin", "a loop without end, with fuel for minutes", core("", SPIN), LATE).by_the_clock(),
         Hostile::new("spin-command", "the same in a command", command("", SPIN), LATE).by_the_clock(),
         Hostile::new("spin-start", "the start function runs before any call", core(&spin, ""), LATE).by_the_clock(),
@@ -78,7 +87,7 @@ fn loops() -> Vec<Hostile> {
         ),
         by_clock(
             "loop-host-calls",
-            "a host call costs 100 times an addition",
+            "a host call costs 2,000 times an addition",
             core(&clock, "(loop (drop (call $clock)) (br 0))"),
         ),
         by_clock(

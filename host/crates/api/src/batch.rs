@@ -51,6 +51,8 @@ pub struct BatchLimits {
     pub output_bytes: Option<u64>,
     /// Log kept, in bytes.
     pub log_bytes: Option<u64>,
+    /// CPU time in milliseconds.
+    pub cpu_ms: Option<u32>,
 }
 
 /// Result of one item.
@@ -106,8 +108,8 @@ impl Rows {
 
 impl From<BatchLimits> for LimitParams {
     fn from(limits: BatchLimits) -> Self {
-        let BatchLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
-        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
+        let BatchLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = limits;
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms }
     }
 }
 

@@ -43,7 +43,7 @@ impl GrantParams {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LimitParams {
-    /// CPU budget of a run in fuel units.
+    /// CPU budget of a run in fuel units. Given alone it sets the CPU time to its maximum.
     pub fuel: Option<u64>,
     /// Wall time of a run in milliseconds.
     pub wall_ms: Option<u32>,
@@ -53,6 +53,8 @@ pub struct LimitParams {
     pub output_bytes: Option<u64>,
     /// Log kept of a run, in bytes.
     pub log_bytes: Option<u64>,
+    /// CPU time of a run in milliseconds. Given alone it sets the fuel to what the tightest loops use in it.
+    pub cpu_ms: Option<u32>,
 }
 
 impl LimitParams {
@@ -61,14 +63,21 @@ impl LimitParams {
     /// # Errors
     /// Fails with the first limit that is zero or above `ceiling`.
     pub fn over(&self, other: RunLimits, ceiling: &RunLimits) -> Result<RunLimits, LimitError> {
+        let limits = self.complete(other, ceiling);
+        limits.check(ceiling).map(|()| limits)
+    }
+
+    /// Returns these limits, completed from `other`, without checking them. `ceiling` bounds those that others bring.
+    #[must_use]
+    pub fn complete(&self, other: RunLimits, ceiling: &RunLimits) -> RunLimits {
         let limits = RunLimits {
-            fuel: self.fuel.unwrap_or(other.fuel),
             wall_ms: self.wall_ms.unwrap_or(other.wall_ms),
             memory_bytes: self.memory_bytes.unwrap_or(other.memory_bytes),
             output_bytes: self.output_bytes.unwrap_or(other.output_bytes),
             log_bytes: self.log_bytes.unwrap_or(other.log_bytes),
+            ..other
         };
-        limits.check(ceiling).map(|()| limits)
+        limits.with_cpu(self.fuel, self.cpu_ms, ceiling)
     }
 }
 
@@ -159,6 +168,9 @@ pub struct LimitsView {
     pub output_bytes: u64,
     /// Log kept, in bytes.
     pub log_bytes: u64,
+    /// CPU time in milliseconds; 0 from a host that does not limit it.
+    #[serde(default)]
+    pub cpu_ms: u32,
 }
 
 /// Page of function versions.
@@ -203,8 +215,8 @@ impl From<&FunctionVersion> for FunctionView {
 
 impl From<RunLimits> for LimitsView {
     fn from(limits: RunLimits) -> Self {
-        let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
-        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
+        let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = limits;
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms }
     }
 }
 

@@ -38,13 +38,14 @@ impl Client {
     ) -> Result<FunctionView> {
         let mut url = self.url(&["v1", "functions"]);
         url.query_pairs_mut().append_pair("name", name);
-        let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
+        let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = limits;
         let limits = [
             ("fuel", fuel),
             ("wall_ms", wall_ms.map(u64::from)),
             ("memory_bytes", memory_bytes),
             ("output_bytes", output_bytes),
             ("log_bytes", log_bytes),
+            ("cpu_ms", cpu_ms.map(u64::from)),
         ];
         for (name, value) in limits {
             if let Some(value) = value {

@@ -177,6 +177,8 @@ codes! {
     StoreFull = "store-full", Host;
     /// The arguments, environment, export or files of a function or run are not valid.
     InvalidSetup = "invalid-setup", Client;
+    /// The run used up its CPU time.
+    OutOfCpu = "out-of-cpu", Guest;
 }
 
 impl core::fmt::Display for ErrorCode {

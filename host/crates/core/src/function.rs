@@ -53,7 +53,7 @@ impl Abi {
 /// Resource limits of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLimits {
-    /// CPU budget in fuel units.
+    /// CPU budget in fuel units, the same on every machine.
     pub fuel: u64,
     /// Wall time in milliseconds.
     pub wall_ms: u32,
@@ -63,6 +63,14 @@ pub struct RunLimits {
     pub output_bytes: u64,
     /// Size of the retained log in bytes.
     pub log_bytes: u64,
+    /// CPU time in milliseconds, read at each tick of 10 ms.
+    #[serde(default = "unlimited_cpu")]
+    pub cpu_ms: u32,
+}
+
+/// Returns the CPU time of records from before it was limited.
+const fn unlimited_cpu() -> u32 {
+    limits::CPU_MS_MAX
 }
 
 impl Default for RunLimits {
@@ -73,6 +81,7 @@ impl Default for RunLimits {
             memory_bytes: limits::MEMORY_BYTES_DEFAULT,
             output_bytes: limits::OUTPUT_BYTES_DEFAULT,
             log_bytes: limits::LOG_BYTES_DEFAULT,
+            cpu_ms: limits::CPU_MS_DEFAULT,
         }
     }
 }
@@ -97,6 +106,7 @@ impl RunLimits {
         memory_bytes: limits::MEMORY_BYTES_MAX,
         output_bytes: limits::OUTPUT_BYTES_MAX,
         log_bytes: limits::LOG_BYTES_MAX,
+        cpu_ms: limits::CPU_MS_MAX,
     };
 
     /// Checks that each limit is at least 1 and at most its ceiling.
@@ -110,6 +120,7 @@ impl RunLimits {
             ("memory_bytes", self.memory_bytes, ceiling.memory_bytes),
             ("output_bytes", self.output_bytes, ceiling.output_bytes),
             ("log_bytes", self.log_bytes, ceiling.log_bytes),
+            ("cpu_ms", self.cpu_ms.into(), ceiling.cpu_ms.into()),
         ];
         match pairs.into_iter().find(|(_, asked, max)| *asked == 0 || asked > max) {
             Some((name, asked, max)) => Err(LimitError { name, asked, max }),
@@ -126,7 +137,22 @@ impl RunLimits {
             memory_bytes: self.memory_bytes.min(ceiling.memory_bytes),
             output_bytes: self.output_bytes.min(ceiling.output_bytes),
             log_bytes: self.log_bytes.min(ceiling.log_bytes),
+            cpu_ms: self.cpu_ms.min(ceiling.cpu_ms),
         }
+    }
+
+    /// Returns these limits with the fuel and the CPU time that are chosen. Both bound the same resource, so a choice of
+    /// one alone sets the other such that it does not end a run first: CPU time brings the fuel that the tightest loops
+    /// use in it, and fuel as much CPU time as the ceiling allows.
+    #[must_use]
+    pub fn with_cpu(self, fuel: Option<u64>, cpu_ms: Option<u32>, ceiling: &Self) -> Self {
+        let (fuel, cpu_ms) = match (fuel, cpu_ms) {
+            (None, None) => (self.fuel, self.cpu_ms),
+            (Some(fuel), Some(cpu_ms)) => (fuel, cpu_ms),
+            (Some(fuel), None) => (fuel, ceiling.cpu_ms),
+            (None, Some(cpu_ms)) => ((u64::from(cpu_ms) * limits::FUEL_PER_CPU_MS).min(ceiling.fuel), cpu_ms),
+        };
+        Self { fuel, cpu_ms, ..self }
     }
 }
 
@@ -196,6 +222,20 @@ impl FunctionVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cpu_time_brings_its_fuel_and_fuel_its_cpu_time() {
+        let (own, ceiling) = (RunLimits::default(), RunLimits { cpu_ms: 60_000, ..RunLimits::CEILING });
+        let chosen = |fuel, cpu_ms| {
+            let RunLimits { fuel, cpu_ms, .. } = own.with_cpu(fuel, cpu_ms, &ceiling);
+            (fuel, cpu_ms)
+        };
+        assert_eq!(chosen(None, None), (own.fuel, own.cpu_ms));
+        assert_eq!(chosen(Some(7), None), (7, 60_000));
+        assert_eq!(chosen(None, Some(2_000)), (2 * own.fuel, 2_000));
+        assert_eq!(chosen(None, Some(u32::MAX)), (ceiling.fuel, u32::MAX));
+        assert_eq!(chosen(Some(7), Some(8)), (7, 8));
+    }
 
     #[test]
     fn the_first_limit_out_of_bounds_is_named() {

@@ -41,10 +41,18 @@ pub const UPLOADS_BYTES_MAX: u64 = 2_048 * MIB;
 /// [`CONNECTIONS_MAX`] bounds the number of small bodies.
 pub const SMALL_BODY_BYTES: u64 = 64 * KIB;
 
-/// Default fuel of a run: about 1 s of tight loops (0.9 to 1.2 ns a unit, measured on a 2-core machine).
-pub const FUEL_DEFAULT: u64 = 1_000_000_000;
-/// Default ceiling of a run's fuel: about 5 minutes of loops.
-pub const FUEL_MAX: u64 = 300_000_000_000;
+/// Fuel that lasts for a millisecond of CPU time in the tightest loops: 0.05 ns a unit. Multiply-adds take 0.057 ns a
+/// unit, an interpreter 0.13 ns, loops of dependent steps up to 1 ns (measured on a 2-core machine; `cargo bench
+/// --bench sandbox` prints these). So fuel alone ends nothing before its time, and [`CPU_MS_DEFAULT`] ends what is slow.
+pub const FUEL_PER_CPU_MS: u64 = 20_000_000;
+/// Default fuel of a run: 1 s of the tightest loops.
+pub const FUEL_DEFAULT: u64 = FUEL_PER_CPU_MS * CPU_MS_DEFAULT as u64;
+/// Default ceiling of a run's fuel: 5 minutes of the tightest loops.
+pub const FUEL_MAX: u64 = FUEL_PER_CPU_MS * CPU_MS_MAX as u64;
+/// Default CPU time of a run.
+pub const CPU_MS_DEFAULT: u32 = 1_000;
+/// Ceiling of CPU time: that of wall time, which a run on one thread cannot exceed.
+pub const CPU_MS_MAX: u32 = WALL_MS_MAX;
 /// Default wall time of a run. The Python platform's task time-out was also 5 s.
 pub const WALL_MS_DEFAULT: u32 = 5_000;
 /// Ceiling of wall time. Longer work should be split into several tasks: a lease renewed for hours hides a stuck guest.
@@ -160,8 +168,8 @@ pub const QUEUED_TASKS_PER_TENANT: u64 = 100_000;
 /// Default quota of leased attempts at one dispatcher, and of sync invokes at one REST node: enough to keep a hundred
 /// slots of prefetching workers busy, and less than one worker may hold.
 pub const RUNNING_TASKS_PER_TENANT: u64 = 1_024;
-/// Default quota of fuel per minute: about ten cores at full load. With the default run limit, which is reserved in
-/// full, 600 runs can be under way.
+/// Default quota of fuel per minute: ten cores at full load in the tightest loops. With the default run limit, which is
+/// reserved in full, 600 runs can be under way.
 pub const FUEL_PER_MINUTE: u64 = 600 * FUEL_DEFAULT;
 /// Default quota of requests per second to one REST node: a twentieth of the throughput of a node with two cores.
 pub const REQUESTS_PER_SECOND: u64 = 500;

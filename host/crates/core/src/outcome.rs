@@ -34,6 +34,11 @@ pub enum Outcome {
         /// Limit in fuel units.
         limit: u64,
     },
+    /// The run reached its CPU time limit.
+    OutOfCpu {
+        /// Limit in milliseconds.
+        limit_ms: u32,
+    },
     /// The run reached its wall time limit.
     DeadlineExceeded {
         /// Limit in milliseconds.
@@ -192,6 +197,10 @@ impl Outcome {
                 ErrorCode::OutOfFuel,
                 format!("the function used up its fuel of {limit} units; --fuel (REST: fuel) raises it"),
             ),
+            Self::OutOfCpu { limit_ms } => (
+                ErrorCode::OutOfCpu,
+                format!("the function used up its CPU time of {limit_ms} ms; --cpu (REST: cpu_ms) raises it"),
+            ),
             Self::DeadlineExceeded { limit_ms } => (
                 ErrorCode::DeadlineExceeded,
                 format!(
@@ -316,6 +325,7 @@ mod tests {
     fn each_fuse_names_the_flag_that_raises_it() {
         for (outcome, flag) in [
             (Outcome::OutOfFuel { limit: 1 }, "--fuel"),
+            (Outcome::OutOfCpu { limit_ms: 1 }, "--cpu"),
             (Outcome::DeadlineExceeded { limit_ms: 1 }, "--wall"),
             (Outcome::OutOfMemory { limit: 1 }, "--memory"),
             (Outcome::OutputTooLarge { bytes: 2, limit: 1 }, "--output-size"),

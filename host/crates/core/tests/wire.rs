@@ -12,6 +12,7 @@ use fusebox_core::{
     function::{Grants, RunLimits},
     id::{DispatcherId, FilesDigest, LeaseToken, ModuleDigest, TaskId, WorkerId},
     invocation::Invocation,
+    limits::CPU_MS_MAX,
     name::TenantId,
     outcome::{Ended, Failure, Receipt, StopReason},
     wire::{
@@ -71,7 +72,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         tenant: TenantId::default_tenant(),
         function: "hello".parse().unwrap(),
         module: MODULE,
-        limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
+        limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5, cpu_ms: CPU_MS_MAX },
         grants: Grants::parse_list("kv,http=*.example.com:8443").unwrap(),
         waited_ms: 10,
         input: Bytes::from_static(b"in"),
@@ -89,6 +90,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
     started.invocation.files = Some(FilesDigest([7; 32]));
     started.invocation.export = Some("run".to_owned());
     started.invocation.is_http = true;
+    started.invocation.limits.cpu_ms = 6;
     assert_eq!(PlainAssignment::try_from(started.clone()), Err(started.clone()));
     assert_eq!(Assignment::from(plain()), assignment);
     let answers = |answer| FromDispatcher::Answer { number: 7, answer };

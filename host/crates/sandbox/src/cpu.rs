@@ -47,6 +47,12 @@ pub(crate) fn charge(wall: Duration) -> Duration {
     charged
 }
 
+/// Returns the CPU time of the current run so far, with the excess that short runs before it may have been charged.
+pub(crate) fn used() -> Duration {
+    let charged = CHARGED.get().map_or(Duration::ZERO, |charged| charged.total);
+    read().saturating_sub(charged)
+}
+
 fn read() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())

@@ -20,6 +20,8 @@ const MANGLED_BYTES_MAX: usize = 4 << 10;
 pub(crate) enum Ending {
     #[error("the wall time has passed")]
     Deadline,
+    #[error("the CPU time is used up")]
+    Cpu,
     #[error("the run was stopped")]
     Stopped(StopReason),
     #[error("the guest reported an error")]
@@ -68,6 +70,7 @@ fn refusal(error: &wasmtime::Error) -> String {
 fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
     match ending {
         Ending::Deadline => (Outcome::DeadlineExceeded { limit_ms: host.limits.wall_ms }, false),
+        Ending::Cpu => (Outcome::OutOfCpu { limit_ms: host.limits.cpu_ms }, false),
         Ending::Stopped(reason) => (Outcome::Stopped(*reason), false),
         Ending::Failed(error) => (Outcome::GuestError { error: error.clone(), exit_code: None }, true),
         Ending::OutputTooLarge { bytes } => {

@@ -12,7 +12,7 @@ use fusebox_core::{
 };
 use wasmtime::{Result, UpdateDeadline};
 
-use crate::{Call, ending::Ending, epoch::TICK, host_calls::WaitLimit, limiter::Limiter, log::Log, wasi::Wasi};
+use crate::{Call, cpu, ending::Ending, epoch::TICK, host_calls::WaitLimit, limiter::Limiter, log::Log, wasi::Wasi};
 
 /// State of one run, accessible to its host functions.
 pub(crate) struct Host {
@@ -53,6 +53,9 @@ impl Host {
     /// Called at each tick while the guest runs.
     pub(crate) fn tick(&self) -> Result<UpdateDeadline> {
         self.check()?;
+        if cpu::used() >= Duration::from_millis(self.limits.cpu_ms.into()) {
+            return Err(Ending::Cpu.into());
+        }
         Ok(UpdateDeadline::Continue(1))
     }
 

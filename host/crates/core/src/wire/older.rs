@@ -1,5 +1,5 @@
 //! Assignments in the encoding of protocol version 3, whose invocations have neither arguments nor environment, files or
-//! an export.
+//! an export, and no limit of CPU time: workers of that version bound it by fuel and wall time only.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use crate::{
     function::RunLimits,
     id::ModuleDigest,
     invocation::Invocation,
+    limits::CPU_MS_MAX,
     name::{FunctionName, TenantId},
 };
 
@@ -20,10 +21,34 @@ pub struct PlainAssignment {
     tenant: TenantId,
     function: FunctionName,
     module: ModuleDigest,
-    limits: RunLimits,
+    limits: PlainLimits,
     grants: Grants,
     waited_ms: u64,
     input: Bytes,
+}
+
+/// Limits without CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PlainLimits {
+    fuel: u64,
+    wall_ms: u32,
+    memory_bytes: u64,
+    output_bytes: u64,
+    log_bytes: u64,
+}
+
+impl From<RunLimits> for PlainLimits {
+    fn from(limits: RunLimits) -> Self {
+        let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, .. } = limits;
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
+    }
+}
+
+impl From<PlainLimits> for RunLimits {
+    fn from(limits: PlainLimits) -> Self {
+        let PlainLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = limits;
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms: CPU_MS_MAX }
+    }
 }
 
 impl TryFrom<Assignment> for PlainAssignment {
@@ -36,14 +61,14 @@ impl TryFrom<Assignment> for PlainAssignment {
         }
         let Assignment { held, invocation } = assignment;
         let Invocation { tenant, function, module, limits, grants, waited_ms, input, .. } = invocation;
-        Ok(Self { held, tenant, function, module, limits, grants, waited_ms, input })
+        Ok(Self { held, tenant, function, module, limits: limits.into(), grants, waited_ms, input })
     }
 }
 
 impl From<PlainAssignment> for Assignment {
     fn from(plain: PlainAssignment) -> Self {
         let PlainAssignment { held, tenant, function, module, limits, grants, waited_ms, input } = plain;
-        let invocation = Invocation::plain(tenant, function, module, limits, grants, input);
+        let invocation = Invocation::plain(tenant, function, module, limits.into(), grants, input);
         Self { held, invocation: Invocation { waited_ms, ..invocation } }
     }
 }

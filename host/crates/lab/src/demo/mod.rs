@@ -55,7 +55,7 @@ fn examples() -> [(&'static str, LimitParams); 6] {
     [
         ("hello", none),
         ("word-count", none),
-        ("thumbnail", LimitParams { fuel: Some(20_000_000_000), wall_ms: Some(30_000), ..none }),
+        ("thumbnail", LimitParams { cpu_ms: Some(20_000), wall_ms: Some(30_000), ..none }),
         ("markdown", none),
         ("spin-forever", LimitParams { fuel: Some(RunLimits::CEILING.fuel), wall_ms: Some(250), ..none }),
         ("eat-memory", LimitParams { memory_bytes: Some(16 << 20), ..none }),

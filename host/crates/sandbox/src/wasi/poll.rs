@@ -57,7 +57,7 @@ pub(super) const fn cost(count: u32) -> u64 {
 }
 
 /// Fuel of one subscription, for which the clock is read.
-const SUBSCRIPTION: u64 = 200;
+const SUBSCRIPTION: u64 = 4_000;
 
 /// Waits for the first of `count` subscriptions.
 pub(super) fn poll_oneoff(

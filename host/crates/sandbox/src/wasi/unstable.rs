@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Fuel of any of these calls, as in preview 1.
-const WASI: u64 = 250;
+const WASI: u64 = 5_000;
 
 metered! {
     UNSTABLE;

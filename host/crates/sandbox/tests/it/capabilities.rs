@@ -227,12 +227,12 @@ fn calls_and_their_bytes_cost_fuel() {
         granted(&text, b"key", ample(), all_grants(), Some(Arc::new(planted))).receipt.fuel.unwrap()
     };
     let (small, large_value, large_answer) = (used(0, 0), used(64_000, 0), used(0, 64_000));
-    assert!(small >= 20_000, "{small}");
-    assert!(large_value - small >= 4_000 && large_answer - small >= 4_000, "{small} {large_value} {large_answer}");
+    assert!(small >= 400_000, "{small}");
+    assert!(large_value - small >= 80_000 && large_answer - small >= 80_000, "{small} {large_value} {large_answer}");
 
     let planted = Planted { answer: Err(Refusal::Absent), asked: Mutex::default() };
     let spin = core_with(&format!("(loop (drop {GET}) (br 0))"), IMPORTS);
-    let limits = RunLimits { fuel: 1_000_000, ..ample() };
+    let limits = RunLimits { fuel: 20_000_000, ..ample() };
     let planted = Arc::new(planted);
     let run = granted(&spin, b"key", limits, all_grants(), Some(planted.clone()));
     assert_eq!(code(&run), ErrorCode::OutOfFuel);

@@ -21,9 +21,9 @@ const READ: &str = r#""fd_read" (func $read (param i32 i32 i32 i32) (result i32)
 fn random_bytes_are_not_made_on_fuel_that_cannot_pay_for_them() {
     let body = "(loop (drop (call $random (i32.const 1024) (i32.const 1048576)))
         (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000))))";
-    let run = run(&command(RANDOM, 0, body), b"", RunLimits { fuel: 20_000, ..ample() });
+    let run = run(&command(RANDOM, 0, body), b"", RunLimits { fuel: 400_000, ..ample() });
     assert_eq!(code(&run), ErrorCode::OutOfFuel);
-    assert_eq!(run.receipt.fuel, Some(20_000));
+    assert_eq!(run.receipt.fuel, Some(400_000));
 }
 
 #[test]
@@ -39,31 +39,31 @@ fn each_byte_that_a_call_handles_is_charged() {
     let table = [
         (
             "random_get",
-            3 * 65_520,
+            60 * 65_520,
             wasi(RANDOM, &|bytes| format!("(drop (call $random (i32.const 1024) (i32.const {bytes})))")),
         ),
         (
             "fd_write",
-            65_520,
+            20 * 65_520,
             wasi(WRITE, &|_| {
                 "(drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))".to_owned()
             }),
         ),
         (
             "fd_read",
-            4_095,
+            81_900,
             wasi(READ, &|_| "(drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))".to_owned()),
         ),
         (
             "random",
-            3 * 65_520,
+            60 * 65_520,
             core(r#""random" (func $random (param i32 i32))"#, &|bytes| {
                 format!("(call $random (i32.const 1024) (i32.const {bytes}))")
             }),
         ),
         (
             "log",
-            65_520,
+            20 * 65_520,
             core(r#""log" (func $log (param i32 i32 i32))"#, &|bytes| {
                 format!("(call $log (i32.const 3) (i32.const 1024) (i32.const {bytes}))")
             }),
@@ -79,8 +79,8 @@ fn vectors_that_are_passed_over_are_charged_and_no_more_are_looked_at_than_paid_
     let write =
         |count: i32| format!("(drop (call $write (i32.const 1) (i32.const 8) (i32.const {count}) (i32.const 16)))");
     let used = |count| run(&command(WRITE, 0, &write(count)), b"", ample()).receipt.fuel.unwrap();
-    assert_eq!(used(10_000) - used(1), 4 * 9_999);
+    assert_eq!(used(10_000) - used(1), 80 * 9_999);
     // More vectors than its memory can hold, each of them empty.
-    let run = run(&command(WRITE, 0, &write(-1)), b"", RunLimits { fuel: 20_000, ..ample() });
+    let run = run(&command(WRITE, 0, &write(-1)), b"", RunLimits { fuel: 400_000, ..ample() });
     assert_eq!(code(&run), ErrorCode::OutOfFuel);
 }

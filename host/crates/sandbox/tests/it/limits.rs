@@ -8,7 +8,9 @@ use fusebox_core::{
     outcome::{Outcome, StopReason},
 };
 
-use crate::support::{ample, answer, call, code, core, core_with, echo, returned, run, run_call, sandbox, timed, wasm};
+use crate::support::{
+    self, ample, answer, call, code, core, core_with, echo, returned, run, run_call, sandbox, timed, wasm,
+};
 
 const SPIN: &str = "(loop (br 0))";
 /// Far more than the delays of a loaded machine, far less than the duration of an unbounded guest.
@@ -30,6 +32,25 @@ fn a_loop_ends_at_its_deadline() {
     let (run, took) = timed(|| run(&core(SPIN), b"", wall(100)));
     assert_eq!(run.outcome, Outcome::DeadlineExceeded { limit_ms: 100 });
     assert!(took >= Duration::from_millis(100) && took < SLACK, "{took:?}");
+}
+
+#[test]
+fn a_loop_ends_with_its_cpu_time_and_a_wait_does_not() {
+    let limits = RunLimits { cpu_ms: 50, ..ample() };
+    let run = run(&core(SPIN), b"", limits);
+    assert_eq!(run.outcome, Outcome::OutOfCpu { limit_ms: 50 });
+    assert!((50_000..1_000_000).contains(&run.receipt.cpu_us), "{:?}", run.receipt);
+    assert!(run.traces.backtrace[0].starts_with("handle +0x"), "{:?}", run.traces);
+    // Waits 300 ms on the monotonic clock, then returns.
+    let wait = r#"(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")
+            (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 300000000))
+            (drop (call $poll (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 256)))))"#;
+    let waited = support::run(wait, b"", limits);
+    assert!(waited.receipt.wall_us >= 300_000, "{:?}", waited.receipt);
+    returned(&waited);
 }
 
 #[test]

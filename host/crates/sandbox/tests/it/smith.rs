@@ -13,8 +13,14 @@ use crate::support::{call, run_call, sandbox, timed};
 
 /// Number of seeds, one module each; a failure reports its seed.
 const SEEDS: u64 = 300;
-const LIMITS: RunLimits =
-    RunLimits { fuel: 20_000_000, wall_ms: 200, memory_bytes: 16 << 20, output_bytes: 64 << 10, log_bytes: 4 << 10 };
+const LIMITS: RunLimits = RunLimits {
+    fuel: 20_000_000,
+    wall_ms: 200,
+    memory_bytes: 16 << 20,
+    output_bytes: 64 << 10,
+    log_bytes: 4 << 10,
+    cpu_ms: 200,
+};
 /// Far more than a loaded machine adds to 200 ms, far less than the duration of a run without limits.
 const WALL_MS_MAX: u128 = 5_000;
 

@@ -49,7 +49,8 @@ pub(crate) fn options(dir: &Path) -> Options {
 
 /// Returns limits that no test reaches by accident.
 pub(crate) fn ample() -> RunLimits {
-    RunLimits { wall_ms: 60_000, fuel: RunLimits::CEILING.fuel, ..RunLimits::default() }
+    let RunLimits { fuel, cpu_ms, .. } = RunLimits::CEILING;
+    RunLimits { wall_ms: 60_000, fuel, cpu_ms, ..RunLimits::default() }
 }
 
 pub(crate) fn call(input: &[u8], limits: RunLimits) -> Call {

@@ -176,7 +176,7 @@ fn kind(call: Call, kind: Kind<'_>) -> Call {
         .args(limits(kind))
         .arg(records::common(task))
         .arg(task.start.bytes())
-        .arg(records::start(&task.start))
+        .arg(records::later(task))
 }
 
 fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {

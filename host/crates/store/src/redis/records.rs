@@ -18,6 +18,7 @@
 //! | 12 to 16 | limits: fuel, wall time, memory, output, log |
 //! | 17, 18 | fingerprint, and the dead letter that it replays |
 //! | 19 | the start, as JSON in base64; absent if it is empty and nothing follows |
+//! | 20 | the limit of CPU time; absent if it is the largest |
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
@@ -26,10 +27,9 @@ use fusebox_core::{
     id::{Attempt, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     keep::Keep,
     lifecycle::Fence,
-    limits::KEEP_S_MAX,
+    limits::{CPU_MS_MAX, KEEP_S_MAX},
     name::FunctionName,
     outcome::{Failure, Receipt},
-    setup::Start,
     task::{Fingerprint, Lease, Priority, Task},
     time::Millis,
 };
@@ -93,7 +93,7 @@ pub(super) fn own(task: &NewTask) -> String {
 /// Encodes the words that a new task can share with others, from the version to the limits.
 pub(super) fn common(task: &NewTask) -> String {
     let NewTask { attempts_max, tenant, function_name, .. } = task;
-    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
+    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, .. } = task.limits;
     let (priority, version) = (priority(task.priority), version(task.function));
     let module = BASE64.encode(task.module.0);
     let [results_s, failed_s] = [task.keep.results_s, task.keep.failed_s].map(|kept_s| kept_s.min(KEEP_S_MAX));
@@ -103,12 +103,17 @@ pub(super) fn common(task: &NewTask) -> String {
     )
 }
 
-/// Encodes the word of a start behind a space; an empty one has no word.
-pub(super) fn start(start: &Start) -> String {
-    match start.is_empty() {
-        true => String::new(),
+/// Encodes the words of start and CPU time, each behind a space, up to the last that is needed.
+pub(super) fn later(task: &NewTask) -> String {
+    let start = match task.start.is_empty() {
+        true => NONE.to_owned(),
         // Every start can be encoded.
-        false => format!(" {}", BASE64.encode(serde_json::to_vec(start).unwrap_or_default())),
+        false => BASE64.encode(serde_json::to_vec(&task.start).unwrap_or_default()),
+    };
+    match task.limits.cpu_ms {
+        CPU_MS_MAX if task.start.is_empty() => String::new(),
+        CPU_MS_MAX => format!(" {start}"),
+        cpu_ms => format!(" {start} {cpu_ms}"),
     }
 }
 
@@ -202,6 +207,7 @@ fn of_state(
     let fingerprint = words.bytes("fingerprint")?.map(Fingerprint);
     let retry_of = words.bytes("retry_of")?.map(TaskId::from_bytes);
     let start = words.last("start")?.unwrap_or_default();
+    let limits = RunLimits { cpu_ms: words.added("CPU time")?.unwrap_or(CPU_MS_MAX), ..limits };
     let state = state(created_at);
     let State { attempt, releases, .. } = state;
     let task = Task {
@@ -253,161 +259,4 @@ pub(super) fn read_failure(text: &str) -> Option<Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use fusebox_core::{
-        name::TenantId,
-        task::{EndRecord, TaskState},
-    };
-
-    use super::*;
-    use crate::{Error, Expects};
-
-    const ID: &str = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
-    const SEVENS: &str = "BwcHBwcHBwcHBwcHBwcHBw";
-    const DIGEST: &str = "pqampqampqampqampqampqampqampqampqampqampqY";
-    const FENCE: Fence = Fence { attempt: 2, token: LeaseToken([7; 16]) };
-
-    fn new_task() -> NewTask {
-        NewTask {
-            id: ID.parse().unwrap(),
-            tenant: TenantId::default_tenant(),
-            function: FunctionId::from_bytes([7; 16]),
-            expects: Expects::Nothing,
-            function_name: "f".parse().unwrap(),
-            module: ModuleDigest([0xa6; 32]),
-            limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
-            priority: Priority::High,
-            attempts_max: 3,
-            delay_ms: 1,
-            expires_in_ms: 94,
-            fingerprint: None,
-            retry_of: None,
-            keep: Keep::DEFAULT,
-            queued_max: 9,
-            stored_max: 9,
-            start: Start::default(),
-            input: Bytes::new(),
-        }
-    }
-
-    /// The record of a new task, as the library writes it at time 6.
-    fn written(task: &NewTask) -> String {
-        format!("{:016} {:016} {:010} {}{}{}", 6, 100, task.start.bytes(), common(task), own(task), start(&task.start))
-    }
-
-    /// A state of two attempts, as the library writes it.
-    fn state(letter: &str, token: &str, since: u64, lease: &str, releases: u32) -> String {
-        format!("{letter}0000000002{token}{since:016}{releases:02}{lease}")
-    }
-
-    fn lease_part() -> String {
-        format!("{:016}{SEVENS}", 9)
-    }
-
-    const NO_ID: &str = "----------------------";
-    const NO_LEASE: &str = "";
-
-    fn read(state: &str, receipt: Option<&str>, error: Option<&str>) -> Result<TaskRecord> {
-        let new = new_task();
-        super::read(new.id, &written(&new), Some(state), receipt, error)
-    }
-
-    #[test]
-    fn a_task_is_read_as_it_is_written() {
-        let expected = new_task().accepted(Millis(6));
-        let record = written(&new_task());
-        assert_eq!(
-            (&record[..16], &record[17..33], &record[112..136]),
-            ("0000000000000006", "0000000000000100", "0086400 0604800 default ")
-        );
-        let TaskRecord { task, module, function_name } = super::read(expected.id, &record, None, None, None).unwrap();
-        // It is due at its acceptance until a step writes a state.
-        assert_eq!(task.state, TaskState::Queued { not_before: Millis(6) });
-        assert_eq!((Task { state: expected.state.clone(), ..task }, function_name.as_str()), (expected.clone(), "f"));
-        assert_eq!(module.0, [0xa6; 32]);
-        for letter in ["Q", "D"] {
-            let task = read(&state(letter, NO_ID, 7, NO_LEASE, 1), None, None).unwrap().task;
-            assert_eq!(task.state, expected.state);
-            assert_eq!((task.attempt, task.releases, task.attempts_max), (2, 1, 4));
-        }
-        let told = NewTask { fingerprint: Some(Fingerprint([0xa6; 32])), retry_of: Some(expected.id), ..new_task() };
-        assert!(own(&told).contains(DIGEST));
-        let text = written(&told);
-        let task = super::read(told.id, &text, None, None, None).unwrap().task;
-        assert_eq!(Task { state: expected.state, ..task }, told.accepted(Millis(6)));
-        assert_eq!(super::tenant(&text), Some("default"));
-        let start = Start { args: vec!["a b".to_owned()], export: None, is_http: false };
-        let started = NewTask { start, ..new_task() };
-        assert!(written(&started).ends_with(" - - eyJhcmdzIjpbImEgYiJdfQ"), "{}", written(&started));
-        let task = super::read(started.id, &written(&started), None, None, None).unwrap().task;
-        assert_eq!((task.start, task.input_bytes), (started.start, 4));
-        let bad = format!("{} !", written(&new_task()));
-        assert!(super::read(started.id, &bad, None, None, None).is_err());
-        let lease = Lease {
-            worker: WorkerId::from_bytes([7; 16]),
-            token: FENCE.token,
-            started_at: Millis(8),
-            expires_at: Millis(9),
-            renewed: false,
-        };
-        let running = read(&state("R", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
-        assert_eq!((running.attempt, running.state), (2, TaskState::Running(lease)));
-        let before = state("Q", NO_ID, 7, NO_LEASE, 1);
-        let started = leased(new_task().id, &written(&new_task()), Some(&before), &lease).unwrap().task;
-        assert_eq!((started.attempt, started.attempts_max, started.state), (3, 4, TaskState::Running(lease)));
-        let started = leased(new_task().id, &written(&new_task()), None, &lease).unwrap().task;
-        assert_eq!((started.attempt, started.state), (1, TaskState::Running(lease)));
-        let renewed = read(&state("B", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
-        assert_eq!(renewed.state, TaskState::Running(Lease { renewed: true, ..lease }));
-        assert_eq!((worker(&lease.worker), fence(&FENCE)), (SEVENS.to_owned(), format!("0000000002{SEVENS}")));
-        assert_eq!(read_worker(SEVENS), Some(lease.worker));
-    }
-
-    #[test]
-    fn an_end_is_read_as_it_is_written() {
-        let numbers = Receipt { fuel: Some(1), wall_us: 2, cpu_us: 3, queue_us: 4, load_us: 5, ..Receipt::default() };
-        let numbers = Receipt { instantiate_us: 6, memory_bytes: 7, output_bytes: 8, log_bytes: 9, ..numbers };
-        let whole = Receipt { attempt: 10, worker: Some(WorkerId::from_bytes([7; 16])), ..numbers };
-        let ended_as = |letter: &str| state(letter, SEVENS, 8, NO_LEASE, 0);
-        for receipt in [whole, Receipt::default()] {
-            let ended = EndRecord { at: Millis(8), token: Some(FENCE.token), receipt };
-            let text = super::receipt(&ended.receipt);
-            let completed = read(&ended_as("C"), Some(&text), None).unwrap().task.state;
-            assert_eq!(completed, TaskState::Completed(ended.clone()));
-            let failure = Failure::new(ErrorCode::Trap, "it trapped");
-            let (later, error) = (format!("{text} later"), super::failure(&failure));
-            let failed = read(&ended_as("F"), Some(&later), Some(&error)).unwrap();
-            assert_eq!(failed.task.state, TaskState::Failed(failure, ended));
-        }
-        let by_host = read(&state("C", NO_ID, 8, NO_LEASE, 0), None, None).unwrap().task.state;
-        let receipt = Receipt { attempt: 2, ..Receipt::default() };
-        assert_eq!(by_host, TaskState::Completed(EndRecord { at: Millis(8), token: None, receipt }));
-    }
-
-    #[test]
-    fn what_is_no_record_is_corrupt_and_names_the_word() {
-        let bad = |state: &str, receipt: Option<&str>| match read(state, receipt, None) {
-            Err(Error::Corrupt(reason)) => reason.strip_prefix(&format!("{ID}: ")).map(str::to_owned),
-            other => panic!("{state}: {:?}", other.map(|record| record.task)),
-        };
-        let (whole, running) = (state("C", SEVENS, 8, NO_LEASE, 0), state("R", SEVENS, 8, &lease_part(), 0));
-        let known = [
-            (state("S", NO_ID, 7, NO_LEASE, 0), None, "state"),
-            (whole.replacen("C0", "C-", 1), None, "attempt"),
-            (whole.replacen(SEVENS, &NO_ID.replacen('-', "x", 1), 1), None, "token"),
-            (running.replace(&lease_part(), &format!("{:016}{}", 9, SEVENS.replace('B', "-!"))), None, "worker"),
-            (state("R", SEVENS, 7, NO_LEASE, 0), None, "lease"),
-            (state("F", NO_ID, 7, NO_LEASE, 0), None, "error"),
-            (whole[..49].to_owned(), None, "releases"),
-            (running[..80].to_owned(), None, "worker"),
-            (whole.clone(), Some("1 2 x"), "receipt"),
-        ];
-        for (text, receipt, name) in known {
-            assert_eq!(bad(&text, receipt).as_deref(), Some(name), "{text}");
-        }
-        let short = super::read(ID.parse().unwrap(), "6 7 8", None, None, None);
-        assert!(matches!(short, Err(Error::Corrupt(reason)) if reason.ends_with("version")));
-        assert!(task(ID.parse().unwrap(), Vec::new()).is_err());
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use fusebox_core::{
     function::{Abi, FunctionVersion, Grants, RunLimits, VersionState},
+    limits::CPU_MS_MAX,
     setup::Setup,
     time::Millis,
 };
@@ -40,12 +41,19 @@ struct LimitsRecord {
     memory_bytes: u64,
     output_bytes: u64,
     log_bytes: u64,
+    /// Absent from versions from before it was added.
+    #[serde(default = "unlimited")]
+    cpu_ms: u32,
+}
+
+const fn unlimited() -> u32 {
+    CPU_MS_MAX
 }
 
 /// Encodes limits.
 pub(super) fn limits(limits: &RunLimits) -> String {
-    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = *limits;
-    let record = LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes };
+    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = *limits;
+    let record = LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms };
     // Numbers can always be encoded.
     serde_json::to_string(&record).unwrap_or_default()
 }
@@ -101,8 +109,8 @@ pub(super) fn read_setup(text: Option<&str>) -> Option<Setup> {
 }
 
 impl From<LimitsRecord> for RunLimits {
-    fn from(LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }: LimitsRecord) -> Self {
-        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes }
+    fn from(LimitsRecord { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms }: LimitsRecord) -> Self {
+        Self { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms }
     }
 }
 

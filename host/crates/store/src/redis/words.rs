@@ -4,7 +4,7 @@
 use std::str::{FromStr, Split};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use fusebox_core::{function::RunLimits, id::TaskId, task::Priority};
+use fusebox_core::{function::RunLimits, id::TaskId, limits::CPU_MS_MAX, task::Priority};
 
 use serde::de::DeserializeOwned;
 
@@ -69,6 +69,12 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Reads the next word, which older records lack.
+    pub(super) fn added<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
+        let word = self.words.next().map(str::parse).transpose();
+        word.map_err(|_| self.bad(name))
+    }
+
     /// Reads a priority.
     pub(super) fn priority(&mut self) -> Result<Priority> {
         let word = self.some("priority")?;
@@ -76,7 +82,7 @@ impl<'a> Words<'a> {
         known.ok_or_else(|| self.bad("priority"))
     }
 
-    /// Reads limits.
+    /// Reads limits, without that of CPU time, which is a later word.
     pub(super) fn limits(&mut self) -> Result<RunLimits> {
         Ok(RunLimits {
             fuel: self.parsed("limits")?,
@@ -84,6 +90,7 @@ impl<'a> Words<'a> {
             memory_bytes: self.parsed("limits")?,
             output_bytes: self.parsed("limits")?,
             log_bytes: self.parsed("limits")?,
+            cpu_ms: CPU_MS_MAX,
         })
     }
 }

@@ -14,6 +14,7 @@
 //! | 140 | 4 each | sizes of input, output, log; of the end's details |
 //! | 156 | | fingerprint, `retry_of`, the end's details, input, output, log |
 //! | | | the size of the start in 4 bytes, and the start as JSON; absent if it is empty and nothing follows |
+//! | | | the limit of CPU time in 4 bytes; absent if it is the largest and nothing follows |
 //! | | | whatever a later version adds |
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use fusebox_core::{
     function::RunLimits,
     id::{FunctionId, LeaseToken, TaskId, WorkerId},
     keep::Keep,
+    limits::CPU_MS_MAX,
     name::TenantId,
     outcome::{Failure, Receipt},
     setup::Start,
@@ -145,7 +147,7 @@ pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result
     let there = there.iter().filter(|(there, _)| *there).map(|(_, bit)| bit).sum();
     bytes.extend([LAYOUT, state, order(task.priority), there]);
     bytes.extend(task.function.as_bytes());
-    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes } = task.limits;
+    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = task.limits;
     for number in [task.expires_at.0, fuel, memory_bytes, output_bytes, log_bytes, task.input_bytes] {
         bytes.extend(number.to_be_bytes());
     }
@@ -163,10 +165,14 @@ pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result
     for part in [&end, input.inline(), output.inline(), log.inline()] {
         bytes.extend_from_slice(part);
     }
-    if !task.start.is_empty() || !later.is_empty() {
+    let has_cpu = cpu_ms != CPU_MS_MAX || !later.is_empty();
+    if !task.start.is_empty() || has_cpu {
         let start = if task.start.is_empty() { Vec::new() } else { super::encode_open(&task.start)? };
         bytes.extend(u32::try_from(start.len()).unwrap_or(0).to_be_bytes());
         bytes.extend(start);
+    }
+    if has_cpu {
+        bytes.extend(cpu_ms.to_be_bytes());
         bytes.extend_from_slice(later);
     }
     Ok(bytes)
@@ -253,7 +259,7 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         log: columns.piece(log)?,
         later: Bytes::new(),
     };
-    let start = columns.start()?;
+    let (start, cpu_ms) = (columns.start()?, columns.cpu_ms()?);
     let carried = Carried { later: record.slice_ref(columns.rest), ..carried };
     let priority = Priority::HIGHEST_FIRST.get(usize::from(order));
     let Named { id, tenant, created_at } = named;
@@ -261,7 +267,7 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         id,
         tenant,
         function,
-        limits: RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes },
+        limits: RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms },
         priority: *priority.ok_or_else(|| Error::Corrupt("a task: unknown priority".to_owned()))?,
         created_at,
         expires_at: Millis(expires_at),
@@ -330,6 +336,11 @@ impl<'a> Columns<'a> {
             *number = u32::from_be_bytes(self.take()?);
         }
         Ok(numbers)
+    }
+
+    /// Returns the limit of CPU time; the largest at the end of a record.
+    fn cpu_ms(&mut self) -> Result<u32> {
+        if self.rest.is_empty() { Ok(CPU_MS_MAX) } else { self.take().map(u32::from_be_bytes) }
     }
 
     /// Returns the start; an empty one at the end of a record.

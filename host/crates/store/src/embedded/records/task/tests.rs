@@ -12,7 +12,7 @@ fn task(state: TaskState) -> Task {
         id,
         tenant,
         function: FunctionId::from_bytes([2; 16]),
-        limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5 },
+        limits: RunLimits { fuel: 1, wall_ms: 2, memory_bytes: 3, output_bytes: 4, log_bytes: 5, cpu_ms: CPU_MS_MAX },
         priority: Priority::High,
         created_at,
         expires_at: Millis(7),
@@ -89,20 +89,24 @@ fn a_task_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_start_follows_the_log_and_is_absent_from_older_records() {
+fn what_was_added_follows_the_log_and_is_absent_from_older_records() {
     let plain = task(TaskState::Queued { not_before: Millis(0) });
     let start = Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()), is_http: true };
     let started = Task { start, ..plain.clone() };
     let json = r#"{"args":["-v"],"export":"run"}"#;
     let on_disk = [&encoded(&plain)[..], &30_u32.to_be_bytes(), json.as_bytes()].concat();
     assert_eq!(encoded(&started), on_disk);
+    let mut limited = plain.clone();
+    limited.limits.cpu_ms = 1_000;
+    assert_eq!(encoded(&limited), [&encoded(&plain)[..], &[0; 4], &1_000_u32.to_be_bytes()].concat());
+    assert_eq!(decode_task(named(), &encoded(&limited)).unwrap(), (limited, carried()));
     assert_eq!(decode_task(named(), &encoded(&started)).unwrap(), (started, carried()));
 }
 
 #[test]
 fn columns_of_a_later_version_are_kept() {
     let task = task(TaskState::Queued { not_before: Millis(0) });
-    let later = Bytes::from([&encoded(&task)[..], &[0; 4], b"later"].concat());
+    let later = Bytes::from([&encoded(&task)[..], &[0; 4], &CPU_MS_MAX.to_be_bytes(), b"later"].concat());
     let (read, carried) = decode_task(named(), &later).unwrap();
     assert_eq!(encode_task(&read, &carried).unwrap(), later);
 }
