@@ -10,6 +10,7 @@
 //! | `memory` | excessive memory and tables |
 //! | `pointers` | invalid pointers and lengths passed to the host |
 //! | `granted` | use of capabilities without a grant, in excess, or for forbidden targets |
+//! | `plugins` | addresses and lengths that plug-ins for Extism invent, and their floods |
 //! | `wasi` | invalid pointers and descriptors passed to WASI |
 //! | `floods` | endless writing, logging and calling; unusual exit codes |
 //! | `http` | responses that cannot be sent |
@@ -34,6 +35,7 @@ mod granted;
 mod http;
 mod malformed;
 mod memory;
+mod plugins;
 mod pointers;
 mod recursion;
 mod time;
@@ -96,7 +98,7 @@ type Family = (&'static str, fn() -> Vec<Hostile>);
 /// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
-    let families: [Family; 17] = [
+    let families: [Family; 18] = [
         ("time", time::modules),
         ("bulk", bulk::modules),
         ("recursion", recursion::modules),
@@ -104,6 +106,7 @@ pub fn corpus() -> Vec<Hostile> {
         ("memory", memory::modules),
         ("pointers", pointers::modules),
         ("granted", granted::modules),
+        ("plugins", plugins::modules),
         ("wasi", wasi::modules),
         ("floods", floods::modules),
         ("http", http::modules),

@@ -44,7 +44,8 @@ pub(crate) fn fusebox(name: &str, params: &str, result: &str) -> String {
     import("fusebox", name, params, result)
 }
 
-fn import(module: &str, name: &str, params: &str, result: &str) -> String {
+/// Returns the import of a function.
+pub(crate) fn import(module: &str, name: &str, params: &str, result: &str) -> String {
     let params: String = params.chars().map(|letter| if letter == 'I' { " i64" } else { " i32" }).collect();
     format!(r#"(import "{module}" "{name}" (func ${name} (param{params}) {result}))"#)
 }

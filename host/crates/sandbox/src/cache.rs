@@ -20,6 +20,7 @@ use crate::{
     code::Code,
     component,
     disk::Disk,
+    extism,
     files::store::Trees,
     host::Host,
     imports,
@@ -65,6 +66,11 @@ pub(crate) enum Entry {
     },
     Command {
         start: ModuleExport,
+    },
+    /// A plug-in or a reactor, entered by the name of an export.
+    Named {
+        module: Module,
+        is_plugin: bool,
     },
 }
 
@@ -120,6 +126,7 @@ impl Cache {
         let mut linker = Linker::new(engine);
         imports::add_to(&mut linker).map_err(|error| failed(&error))?;
         wasi::add_to(&mut linker).map_err(|error| failed(&error))?;
+        extism::add_to(&mut linker).map_err(|error| failed(&error))?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
@@ -278,6 +285,8 @@ impl Cache {
         let abi = match entry {
             Entry::Core { .. } => Abi::Core,
             Entry::Command { .. } => Abi::Command,
+            Entry::Named { is_plugin: true, .. } => Abi::Extism,
+            Entry::Named { is_plugin: false, .. } => Abi::Reactor,
         };
         // Names were checked by `inspect`; the remaining errors are functions that WASI lacks, and wrong types.
         let instance = self.linker.instantiate_pre(module).map_err(|error| ModuleError {
@@ -301,7 +310,11 @@ fn entry(module: &Module) -> Option<Entry> {
         let initialize = export("_initialize");
         return Some(Entry::Core { memory, alloc, handle, initialize, is_http });
     }
-    Some(Entry::Command { start: export("_start")? })
+    let is_plugin = module.imports().any(|import| import.module() == extism::MODULE);
+    match export("_start") {
+        Some(start) if !is_plugin => Some(Entry::Command { start }),
+        _ => Some(Entry::Named { module: module.clone(), is_plugin }),
+    }
 }
 
 fn unreadable(error: &std::io::Error) -> SandboxError {

@@ -34,6 +34,8 @@ pub(crate) enum Ending {
     BadPointer(String),
     #[error("{0}")]
     BadModule(&'static str),
+    #[error("{0}")]
+    BadExport(String),
 }
 
 /// Returns the outcome of a run that did not return, and whether the engine's fuel count is valid: it is lost on traps
@@ -79,6 +81,7 @@ fn host_ended(ending: &Ending, host: &Host) -> (Outcome, bool) {
         Ending::LogFlood => (Outcome::LogFlood { limit: host.limits.log_bytes }, true),
         Ending::BadPointer(reason) => (Outcome::BadPointer { reason: reason.clone() }, true),
         Ending::BadModule(reason) => (Outcome::BadModule { reason: (*reason).to_owned() }, true),
+        Ending::BadExport(reason) => (Outcome::BadModule { reason: reason.clone() }, true),
     }
 }
 

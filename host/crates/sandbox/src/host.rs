@@ -12,7 +12,10 @@ use fusebox_core::{
 };
 use wasmtime::{Result, UpdateDeadline};
 
-use crate::{Call, cpu, ending::Ending, epoch::TICK, host_calls::WaitLimit, limiter::Limiter, log::Log, wasi::Wasi};
+use crate::{
+    Call, cpu, ending::Ending, epoch::TICK, extism::Plugin, host_calls::WaitLimit, limiter::Limiter, log::Log,
+    wasi::Wasi,
+};
 
 /// State of one run, accessible to its host functions.
 pub(crate) struct Host {
@@ -24,6 +27,8 @@ pub(crate) struct Host {
     pub(crate) deadline: Instant,
     /// Result of the last host call, to be fetched by the guest.
     pub(crate) answer: Bytes,
+    /// Memory and state of a plug-in.
+    pub(crate) plugin: Plugin,
     /// Set for modules that import WASI, and for commands.
     pub(crate) wasi: Option<Wasi>,
 }

@@ -9,7 +9,7 @@ use fusebox_core::{
 };
 use wasmparser::{Error, ExternalKind, Parser, Payload, TypeRef, ValidPayload, Validator};
 
-use crate::{Inspected, ModuleError, ModuleLimits, component, imports, wasi};
+use crate::{Inspected, ModuleError, ModuleLimits, component, extism, imports, named, wasi};
 
 mod abi;
 pub(crate) mod body;

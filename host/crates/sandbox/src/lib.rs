@@ -21,6 +21,8 @@
 //! | `time` | clocks of guests |
 //! | `host_calls` | interface to services that require grants: configuration, secrets, key-value namespace, HTTP |
 //! | `web`, `wasi` | HTTP requests to functions, in the form of each ABI; WASI preview 1, for commands and for core functions that import it |
+//! | `extism` | functions and shared memory of plug-ins for Extism |
+//! | `named` | calls of exported functions by their name |
 //! | `run`, `ending`, `cpu` | one run: instantiation, call, outcome, and CPU time charged |
 //!
 //! # Example
@@ -91,6 +93,7 @@ mod disk;
 mod ending;
 mod engine;
 mod epoch;
+mod extism;
 mod files;
 mod host;
 mod host_calls;
@@ -100,6 +103,7 @@ mod key;
 mod limiter;
 mod log;
 mod metered;
+mod named;
 mod prepare;
 mod run;
 mod sections;

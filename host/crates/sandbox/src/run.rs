@@ -23,11 +23,13 @@ use crate::{
     cache::{Entry, LinkedModule, Program},
     component, cpu,
     ending::{Ending, classify, traces},
+    extism::Plugin,
     files::tree::Tree,
     host::Host,
     imports::checked,
     limiter::Limiter,
     log::Log,
+    named,
     wasi::{Parts, Wasi},
 };
 
@@ -67,6 +69,7 @@ fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut ca
         call,
         deadline: started + Duration::from_millis(limits.wall_ms.into()),
         answer: Bytes::new(),
+        plugin: Plugin::default(),
         wasi,
     };
     let mut store = Store::new(engine, host);
@@ -98,8 +101,8 @@ fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut ca
     Run { outcome, traces, receipt, log: log.take() }
 }
 
-/// Returns the WASI state of a run. The input is stdin of a command, whose stdout is its output; of any other module stdout
-/// is part of the log.
+/// Returns the WASI state of a run. The input is stdin of a command or reactor, whose stdout is its output; of any other
+/// module stdout is part of the log.
 fn wasi_state(
     module: &LinkedModule,
     call: &mut Call,
@@ -108,7 +111,7 @@ fn wasi_state(
     log: &Log,
     limiter: &Limiter,
 ) -> Wasi {
-    let is_command = matches!(module.entry, Entry::Command { .. });
+    let is_command = matches!(module.entry, Entry::Command { .. } | Entry::Named { is_plugin: false, .. });
     let invocation = &mut call.invocation;
     let mut args = vec![invocation.function.to_string()];
     args.append(&mut invocation.args);
@@ -144,13 +147,14 @@ fn arm(store: &mut Store<Host>) -> Result<()> {
     Ok(())
 }
 
-/// Calls the module; returns `None` if a command returned, whose output is its stdout.
+/// Calls the module; returns `None` if a command or reactor returned, whose output is its stdout.
 fn enter(store: &mut Store<Host>, instance: &Instance, entry: &Entry, input: &[u8]) -> Result<Option<Outcome>> {
     match entry {
         Entry::Command { start } => {
             function::<(), ()>(store, instance, start)?.call(&mut *store, ())?;
             Ok(None)
         }
+        Entry::Named { module, is_plugin } => named::enter(store, instance, module, *is_plugin, input),
         Entry::Core { memory, alloc, handle, initialize, .. } => {
             if let Some(initialize) = initialize {
                 function::<(), ()>(store, instance, initialize)?.call(&mut *store, ())?;

@@ -37,7 +37,7 @@ impl Form {
         match program {
             Program::Module(module) => match module.entry {
                 Entry::Core { is_http: true, .. } => Self::Message,
-                Entry::Core { .. } => Self::Body,
+                Entry::Core { .. } | Entry::Named { .. } => Self::Body,
                 Entry::Command { .. } => Self::Cgi,
             },
             Program::Component(program) => match program.abi() {

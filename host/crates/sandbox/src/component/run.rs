@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Call, Run, cpu,
     ending::{Ending, classify, traces},
+    extism::Plugin,
     host::Host,
     limiter::Limiter,
     log::Log,
@@ -67,6 +68,7 @@ fn run_on(
         call: call.clone(),
         deadline,
         answer: Bytes::new(),
+        plugin: Plugin::default(),
         wasi: None,
     };
     let desk = Desk::default();

@@ -13,6 +13,8 @@ const I32: wasmparser::ValType = wasmparser::ValType::I32;
 #[derive(Default)]
 pub(super) struct Surface {
     exports: Vec<(String, ExternalKind, u32)>,
+    uses_wasi: bool,
+    is_plugin: bool,
     needs: BTreeSet<Capability>,
 }
 
@@ -48,7 +50,19 @@ impl Surface {
             wasi::MODULE | wasi::UNSTABLE
                 if is_function && wasi::OFFERED.iter().any(|(offered, _)| *offered == name) =>
             {
+                self.uses_wasi = true;
                 Ok(())
+            }
+            extism::MODULE if is_function && extism::OFFERED.iter().any(|(offered, _)| *offered == name) => {
+                self.is_plugin = true;
+                Ok(())
+            }
+            extism::USER_MODULE => {
+                let message = format!(
+                    "the module imports {module}.{name}, a function that an embedder of Extism adds of its own: build \
+                     the plug-in without it"
+                );
+                Err(error(ErrorCode::UnknownImport, message))
             }
             _ => {
                 let offered = imports::names().collect::<Vec<_>>().join(", ");
@@ -78,8 +92,12 @@ impl Surface {
             self.core(types, "fusebox_handle").map(|()| Abi::Core)
         } else if has("fusebox_http") {
             self.core(types, "fusebox_http").map(|()| Abi::Http)
+        } else if self.is_plugin {
+            self.named(types, Abi::Extism)
         } else if has("_start") {
             self.command(types)
+        } else if self.uses_wasi || has("_initialize") {
+            self.named(types, Abi::Reactor)
         } else {
             let message = "the module follows neither ABI: a core function exports memory, fusebox_alloc and \
                            fusebox_handle or fusebox_http (the guest SDK does that), a command exports _start";
@@ -100,6 +118,25 @@ impl Surface {
     fn command(&self, types: &Types) -> Result<Abi, ModuleError> {
         self.needs_function(types, "_start", &[], &[])?;
         Ok(Abi::Command)
+    }
+
+    /// Checks a module whose runs name the function that they enter.
+    fn named(&self, types: &Types, abi: Abi) -> Result<Abi, ModuleError> {
+        let is_entry = |(name, kind, index): &(String, ExternalKind, u32)| {
+            *kind == ExternalKind::Func && {
+                let kind = types[types.as_ref().core_function_at(*index)].composite_type.unwrap_func();
+                let results: Vec<bool> = kind.results().iter().take(2).map(|kind| *kind == I32).collect();
+                named::is_entry(name, kind.params().len(), &results)
+            }
+        };
+        match self.exports.iter().any(is_entry) {
+            true => Ok(abi),
+            false => {
+                let message = "the module exports no function that a run can enter: one without parameters, with an \
+                               i32 or nothing as its result";
+                Err(error(ErrorCode::InvalidModule, message))
+            }
+        }
     }
 
     fn needs_memory(&self) -> Result<(), ModuleError> {

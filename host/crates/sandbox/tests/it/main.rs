@@ -12,6 +12,7 @@
 //! | `imports` | imports of core functions, and pointers outside their memory |
 //! | `capabilities` | imports that require a grant |
 //! | `proposals` | proposals of WebAssembly that modules may use, and those that they may not |
+//! | `extism` | plug-ins for Extism, and reactors |
 //! | `isolation` | canary: a run observes nothing of its predecessor |
 //! | `smith` | random modules through the whole pipeline |
 //! | `spec` | malformed and invalid modules of the specification's test suite |
@@ -21,6 +22,7 @@ mod capabilities;
 mod charges;
 mod compile;
 mod components;
+mod extism;
 mod files;
 mod imports;
 mod isolation;
