@@ -7,11 +7,9 @@ use std::{
     time::Duration,
 };
 
-use fusebox_core::{
-    capability::Capability, error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX,
-};
+use fusebox_core::{error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX};
 use quick_cache::{Weighter, sync::Cache as MemoryCache};
-use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport, Precompiled};
+use wasmtime::{Engine, Linker, Module, Precompiled};
 
 use crate::{
     ModuleError, SandboxError,
@@ -25,54 +23,9 @@ use crate::{
     host::Host,
     imports,
     key::key,
+    loaded::{Entry, LinkedModule, Loaded, LoadedModule, Program},
     wasi,
 };
-
-/// A compiled module in memory, linked and ready to be instantiated. Cheap to clone.
-#[derive(Clone)]
-pub struct LoadedModule(pub(crate) Arc<Loaded>);
-
-pub(crate) struct Loaded {
-    pub(crate) program: Program,
-    bytes: u64,
-}
-
-/// Linked code, of either kind.
-pub(crate) enum Program {
-    Module(LinkedModule),
-    Component(component::Program),
-    /// One that the operator does not allow, with the reason. Its code is not loaded.
-    Refused(String),
-}
-
-/// A core module, of any ABI.
-pub(crate) struct LinkedModule {
-    pub(crate) instance: InstancePre<Host>,
-    pub(crate) entry: Entry,
-    /// Capabilities that its function must be granted.
-    pub(crate) needs: Vec<Capability>,
-    /// True if its runs have WASI state.
-    pub(crate) uses_wasi: bool,
-}
-
-/// Exports through which a call enters the module, as indices that require no lookup by name.
-pub(crate) enum Entry {
-    Core {
-        memory: ModuleExport,
-        alloc: ModuleExport,
-        handle: ModuleExport,
-        initialize: Option<ModuleExport>,
-        is_http: bool,
-    },
-    Command {
-        start: ModuleExport,
-    },
-    /// A plug-in or a reactor, entered by the name of an export.
-    Named {
-        module: Module,
-        is_plugin: bool,
-    },
-}
 
 pub(crate) struct Cache {
     /// `None` if another process keeps the files and passes modules to this one.
@@ -281,7 +234,7 @@ impl Cache {
 
     fn link_module(&self, module: &Module) -> Result<(LinkedModule, Abi), ModuleError> {
         let failed = |reason: String| ModuleError { code: ErrorCode::Internal, message: reason };
-        let entry = entry(module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
+        let entry = Entry::of(module).ok_or_else(|| failed("a compiled module has no entry".to_owned()))?;
         let abi = match entry {
             Entry::Core { .. } => Abi::Core,
             Entry::Command { .. } => Abi::Command,
@@ -298,22 +251,6 @@ impl Cache {
         let uses_wasi =
             matches!(entry, Entry::Command { .. }) || module.imports().any(|import| wasi::is_wasi(import.module()));
         Ok((LinkedModule { instance, entry, needs, uses_wasi }, abi))
-    }
-}
-
-/// Returns the exports through which calls enter a module.
-fn entry(module: &Module) -> Option<Entry> {
-    let export = |name| module.get_export_index(name);
-    let handlers = [("fusebox_handle", false), ("fusebox_http", true)];
-    if let Some((handle, is_http)) = handlers.into_iter().find_map(|(name, is_http)| Some((export(name)?, is_http))) {
-        let (memory, alloc) = (export("memory")?, export("fusebox_alloc")?);
-        let initialize = export("_initialize");
-        return Some(Entry::Core { memory, alloc, handle, initialize, is_http });
-    }
-    let is_plugin = module.imports().any(|import| import.module() == extism::MODULE);
-    match export("_start") {
-        Some(start) if !is_plugin => Some(Entry::Command { start }),
-        _ => Some(Entry::Named { module: module.clone(), is_plugin }),
     }
 }
 

@@ -10,8 +10,8 @@
 //! | `component` | components: checks, imports, runs |
 //! | `compile` | compile child, both sides |
 //! | `prepare` | from a module to its artifact, without revealing that another tenant has it |
-//! | `abis` | calling conventions that the operator allows |
-//! | `artifact`, `code`, `key`, `disk`, `cache` | compiled modules: authenticated, mapped, on disk within a limit, and in memory |
+//! | `options`, `abis` | settings of a sandbox; calling conventions that the operator allows |
+//! | `artifact`, `code`, `key`, `disk`, `cache`, `loaded` | compiled modules: authenticated, mapped, on disk within a limit, and in memory |
 //! | `limiter` | memory and tables of a run |
 //! | `call` | calls of functions, their stop flags, and the resulting runs |
 //! | `host` | data of a run: limits, log, stop flag, deadline |
@@ -101,9 +101,11 @@ mod imports;
 mod inspect;
 mod key;
 mod limiter;
+mod loaded;
 mod log;
 mod metered;
 mod named;
+mod options;
 mod prepare;
 mod run;
 mod sections;
@@ -113,20 +115,18 @@ mod trim;
 mod wasi;
 mod web;
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fusebox_core::{
     capability::Capability,
     error::ErrorCode,
     function::{Abi, RunLimits},
     id::ModuleDigest,
-    limits,
 };
 use wasmtime::Engine;
 
 pub use abis::{AbiSet, AbiSetError};
 pub use artifact::ArtifactKey;
-pub use cache::LoadedModule;
 pub use call::{Call, Run, StopFlag};
 pub use compile::{compile_child, compile_time_max};
 pub use files::{
@@ -134,58 +134,11 @@ pub use files::{
     store::AddError,
 };
 pub use host_calls::{Guest, HostCalls, WaitLimit};
+pub use loaded::LoadedModule;
+pub use options::{CompileCommand, ModuleLimits, Options};
 pub use prepare::digest;
 
 use cache::Cache;
-
-/// Settings of a sandbox.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Number of concurrent runs; determines the size of the instance pool.
-    pub slots: u32,
-    /// Ceiling of the limits of every run.
-    pub ceiling: RunLimits,
-    /// Limits of modules.
-    pub modules: ModuleLimits,
-    /// Directory of compiled modules, created with mode 0700.
-    pub cache_dir: PathBuf,
-    /// Maximum size of compiled modules on disk in bytes; the oldest are removed first.
-    pub cache_bytes_max: u64,
-    /// Program that compiles one module in a separate process.
-    pub compile_command: CompileCommand,
-}
-
-/// Limits of modules that an operator may set; all others are in `fusebox_core::limits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModuleLimits {
-    /// Size of a module.
-    pub bytes: u64,
-    /// Size of its code, which determines the time of its compilation.
-    pub code_bytes: u64,
-    /// Calling conventions that are run; a component requires that of its world and [`Abi::Component`].
-    pub abis: AbiSet,
-}
-
-impl ModuleLimits {
-    /// Limits of a process that takes no uploads: other processes have accepted its modules, with limits of their own.
-    pub const CEILING: Self =
-        Self { bytes: limits::MODULE_BYTES_CEILING, code_bytes: limits::CODE_BYTES_CEILING, abis: AbiSet::ALL };
-}
-
-impl Default for ModuleLimits {
-    fn default() -> Self {
-        Self { bytes: limits::MODULE_BYTES_MAX, code_bytes: limits::CODE_BYTES_MAX, abis: AbiSet::ALL }
-    }
-}
-
-/// A program whose `main` calls [`compile_child`].
-#[derive(Clone, Debug)]
-pub struct CompileCommand {
-    /// Path of the program.
-    pub program: PathBuf,
-    /// Arguments of the program.
-    pub args: Vec<OsString>,
-}
 
 /// Compiles single modules, bounded and abortable, to native code for this crate's engine.
 pub trait Compiler: Send + Sync {

@@ -19,15 +19,14 @@ use wasmtime::{
 };
 
 use crate::{
-    Call, LoadedModule, Run,
-    cache::{Entry, LinkedModule, Program},
-    component, cpu,
+    Call, LoadedModule, Run, component, cpu,
     ending::{Ending, classify, traces},
     extism::Plugin,
     files::tree::Tree,
     host::Host,
     imports::checked,
     limiter::Limiter,
+    loaded::{Entry, LinkedModule, Program},
     log::Log,
     named,
     wasi::{Parts, Wasi},

@@ -13,7 +13,7 @@ use fusebox_core::{
 
 use crate::{
     Call, LoadedModule, Run,
-    cache::{Entry, Program},
+    loaded::{Entry, Program},
 };
 
 /// Form in which a function handles HTTP requests.
