@@ -67,10 +67,6 @@ codes! {
     PayloadTooLarge = "payload-too-large", Client;
     /// No such function exists for the caller's tenant.
     FunctionNotFound = "function-not-found", Client;
-    /// The version is still being compiled.
-    FunctionCompiling = "function-compiling", Client;
-    /// The version's compilation failed.
-    FunctionFailed = "function-failed", Client;
     /// No such task exists for the caller's tenant.
     TaskNotFound = "task-not-found", Client;
     /// The function has no configuration value or secret of this name.
@@ -115,8 +111,6 @@ codes! {
     QueueFull = "queue-full", Client;
     /// The tenant has reached its limit of functions.
     FunctionQuota = "function-quota", Client;
-    /// The tenant's deploys have used up its compile seconds of the hour.
-    CompileQuota = "compile-quota", Client;
     /// The function has reached its limit of configuration values or secrets.
     SettingQuota = "setting-quota", Client;
     /// The tenant exceeds its request rate.
@@ -175,6 +169,12 @@ codes! {
     StorageQuota = "storage-quota", Client;
     /// The store has no room for this, or not for this tenant; retry after `Retry-After` seconds.
     StoreFull = "store-full", Host;
+    /// The version is still being compiled.
+    FunctionCompiling = "function-compiling", Client;
+    /// The version's compilation failed.
+    FunctionFailed = "function-failed", Client;
+    /// The tenant's deploys have used up its compile seconds of the hour.
+    CompileQuota = "compile-quota", Client;
     /// The arguments, environment, export or files of a function or run are not valid.
     InvalidSetup = "invalid-setup", Client;
     /// The run used up its CPU time.
