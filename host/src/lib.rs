@@ -23,6 +23,7 @@
 #![recursion_limit = "256"]
 
 pub mod cli;
+pub mod compilations;
 pub mod dispatch;
 pub mod egress;
 pub mod frames;

@@ -20,12 +20,11 @@ use quick_cache::sync::Cache;
 
 use crate::telemetry::metrics::Metrics;
 
-pub mod compilations;
 mod place;
 mod turns;
 
-pub use place::Place;
-use place::{Queue, Turn};
+use place::Queue;
+pub use place::{Place, Turn};
 use turns::Bounds;
 
 const ROOM: Bounds = Bounds { at_once: COMPILES_MAX, all: COMPILE_WAITERS_MAX, of_one: COMPILE_WAITERS_PER_TENANT_MAX };
@@ -47,11 +46,11 @@ pub struct Modules {
 const UPLOADED_MAX: usize = 16_384;
 
 /// Outcome of a compilation, and the time that it took, also if it failed.
-struct Compiled {
+pub(crate) struct Compiled {
     /// The outcome.
-    result: Result<Prepared, ModuleError>,
+    pub(crate) result: Result<Prepared, ModuleError>,
     /// Time of the compilation, or of the wait in its place.
-    time: Duration,
+    pub(crate) time: Duration,
 }
 
 impl Modules {
@@ -101,7 +100,7 @@ impl Modules {
     }
 
     /// Takes a place for a version that was registered before, however many wait.
-    fn enter_accepted(&self, tenant: TenantId) -> Option<Place> {
+    pub(crate) fn enter_accepted(&self, tenant: TenantId) -> Option<Place> {
         self.compiles.enter_accepted(tenant)
     }
 
@@ -125,7 +124,7 @@ impl Modules {
     /// Like [`Modules::prepare`], in its turn, for a tenant's upload. Neither the result nor its timing reveals whether
     /// another tenant has uploaded the module before: on a tenant's first upload it waits for as long as the compilation
     /// took. `is_there` is the answer of [`Modules::is_there`].
-    async fn upload(&self, turn: Turn, tenant: TenantId, is_there: bool, wasm: Bytes) -> Compiled {
+    pub(crate) async fn upload(&self, turn: Turn, tenant: TenantId, is_there: bool, wasm: Bytes) -> Compiled {
         let uploaded = self.uploaded.clone();
         let compiled = self.aside(move |sandbox| {
             // Held during the wait as during a compilation, since other requests would otherwise reveal the difference.

@@ -11,8 +11,9 @@ use axum::{
 };
 use bytes::Bytes;
 use fusebox::{
+    compilations::Compilations,
     invoke::{InvokeError, Invoker},
-    modules::{Modules, compilations::Compilations},
+    modules::Modules,
     rest::{
         self, App, RestSettings,
         cors::Cors,

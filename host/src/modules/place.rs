@@ -39,7 +39,7 @@ pub struct Place {
 }
 
 /// Turn, which ends when it is dropped.
-pub(super) struct Turn {
+pub struct Turn {
     queue: Queue,
     ticket: Ticket,
 }
@@ -84,7 +84,7 @@ impl Place {
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`] if the host is shutting down.
-    pub(super) async fn turn(self) -> Result<Turn, ModuleError> {
+    pub(crate) async fn turn(self) -> Result<Turn, ModuleError> {
         self.told.await.map_err(|_| busy("the host is shutting down"))?;
         Ok(self.turn)
     }

@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compilations::Compilations,
     dispatch::{driver::Workers, missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
-    modules::{Modules, compilations::Compilations},
+    modules::Modules,
     node::{
         admin::{AdminArgs, OwnVitals},
         dispatching::{DispatchArgs, Dispatching, Parts},

@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compilations::Compilations,
     dispatch::{crew::CrewWatch, stored::StoredInvoker},
-    modules::{Modules, compilations::Compilations},
+    modules::Modules,
     node::args::{AttemptArgs, KeepArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},

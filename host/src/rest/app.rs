@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{cors::Cors, quota::Meter, room::Room};
 use crate::{
+    compilations::Compilations,
     invoke::Invoker,
-    modules::{Modules, compilations::Compilations},
+    modules::Modules,
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, audit::Denials},

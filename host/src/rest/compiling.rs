@@ -12,7 +12,7 @@ use fusebox_store::FunctionRef;
 use tokio::time::Instant;
 
 use super::{App, error::Problem, functions, quota::refused, wait::within};
-use crate::{modules::compilations::NoCompileTime, tenancy::Caller};
+use crate::{compilations::NoCompileTime, tenancy::Caller};
 
 /// Interval at which a waiter reads the version without news of this node; another one may compile it.
 const FALLBACK: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -94,9 +94,13 @@ async fn admit(app: &App, access: &Access, route: Option<&str>, request: &mut Re
 
 /// Returns the token of `Authorization: Bearer`; empty, which is never a valid key, for any other scheme.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?;
-    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
-    Some(token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim()))
+    headers.get(header::AUTHORIZATION).map(token)
+}
+
+/// Returns the token of a bearer's credentials, or an empty one for others.
+pub(super) fn token(credentials: &HeaderValue) -> &str {
+    let parts = credentials.to_str().ok().and_then(|text| text.split_once(' '));
+    parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim())
 }
 
 /// Refuses contradictory headers: a proxy or a retry may take the other of the two values.
@@ -144,7 +148,6 @@ fn is_local(authority: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
 
     use super::*;
 

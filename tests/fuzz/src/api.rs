@@ -13,8 +13,9 @@ use axum::{
 };
 use bytes::Bytes;
 use fusebox::{
+    compilations::Compilations,
     invoke::{InvokeError, Invoker},
-    modules::{Modules, compilations::Compilations},
+    modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},

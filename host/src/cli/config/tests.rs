@@ -71,12 +71,13 @@ fn a_setting_that_there_is_none_of_is_named() {
 }
 
 /// Sample values; each option accepts at least one of them. Tried in this order.
-const SAMPLES: [&str; 17] = [
+const SAMPLES: [&str; 18] = [
     "7",
     "1",
     "10m",
     "16MiB",
     "low",
+    "core",
     "admin",
     "127.0.0.1:8000",
     "127.0.0.1",

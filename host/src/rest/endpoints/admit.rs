@@ -12,7 +12,14 @@ use fusebox_store::Scope;
 
 use super::place::{self, Apart, Reached};
 use crate::{
-    rest::{app::App, compiling, error::Problem, functions, guard::bearer, server::connections::Connection},
+    rest::{
+        app::App,
+        compiling,
+        error::Problem,
+        functions,
+        guard::{bearer, token},
+        server::connections::Connection,
+    },
     tenancy::{ApiKey, Needs, Refusal},
 };
 
@@ -81,7 +88,7 @@ fn key(headers: &HeaderMap) -> Option<&str> {
     bearer(headers).filter(|_| is_ours(headers))
 }
 
-/// Returns true if the request carries credentials of this API.
+/// Returns true if the request carries credentials of this API, in any of its headers for them.
 pub(super) fn is_ours(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::AUTHORIZATION) && bearer(headers).is_some_and(ApiKey::looks_like)
+    headers.get_all(header::AUTHORIZATION).iter().any(|credentials| ApiKey::looks_like(token(credentials)))
 }

@@ -24,7 +24,7 @@ use fusebox_store::{Compile, Store};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Compiled, Modules, Place, place::Turn};
+use crate::modules::{Compiled, Modules, Place, Turn};
 use crate::tenancy::QuotaBook;
 
 /// Interval between searches for compilations that nobody holds.
