@@ -79,7 +79,7 @@ fn body_of(path: &str) -> Option<Bytes> {
         "/execute_function" => json(json!({"function_id": "0190d5a0-7b1a-7c3e-8f00-0123456789ab", "payload": "eA=="})),
         "/v1/functions" => Some(guests::echo().into()),
         "/v1/functions/{function}/tasks" | "/v1/functions/{function}/invoke" => Some(Bytes::from_static(b"x")),
-        "/fn/{function}" | "/fn/{function}/{*path}" => Some(Bytes::from_static(b"x")),
+        "/fn/{function}" | "/fn/{function}/" | "/fn/{function}/{*path}" => Some(Bytes::from_static(b"x")),
         "/v1/functions/{function}/config/{setting}" | "/v1/functions/{function}/secrets/{setting}" => {
             Some(Bytes::from_static(b"a value"))
         }

@@ -97,6 +97,23 @@ pub async fn serve_root(
     answer(&app, caller, reached, log, request).await
 }
 
+/// Send a request to the path `/` of a function
+///
+/// Same as for the function's other paths.
+#[utoipa::path(method(get, post, put, patch, delete, options), path = "/fn/{function}/", tag = "endpoints",
+    params(("function" = String, Path, description = "Version id or name")),
+    request_body(content = Vec<u8>, content_type = "*/*"),
+    responses((status = "default", description = "The function's own response")))]
+pub async fn serve_slash(
+    State(app): State<Shared>,
+    caller: Caller,
+    Extension(reached): Extension<Reached>,
+    log: WantsLog,
+    request: Request,
+) -> Result<Response, Problem> {
+    answer(&app, caller, reached, log, request).await
+}
+
 async fn answer(
     app: &App,
     caller: Caller,

@@ -125,6 +125,7 @@ pub fn routes() -> Routes {
         .add(INVOKE, routes!(invoke::invoke))
         .add(Needs::Endpoint, routes!(endpoints::serve))
         .add(Needs::Endpoint, routes!(endpoints::serve_root))
+        .add(Needs::Endpoint, routes!(endpoints::serve_slash))
         .add(INVOKE, routes!(tasks::submit))
         .add(INVOKE, routes!(tasks::list))
         .add(INVOKE, routes!(tasks::get, tasks::cancel))
