@@ -11,8 +11,8 @@ say := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit bench-smoke bench peers chaos fuzz api-fuzz audit \
-	fmt clean setup-build setup-test setup-bench setup-peers setup-fuzz setup-api
+.PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit compat compat-smoke bench-smoke bench peers chaos fuzz api-fuzz audit \
+	fmt clean setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ build: setup-build ## builds target/release/fusebox, with its debug information 
 guests: setup-build ## builds the example functions into target/guests
 	@scripts/guests.sh
 
-test: setup-test build guests check no-std unit bench-smoke ## runs every check and every test
+test: setup-test build guests check no-std unit compat-smoke bench-smoke ## runs every check and every test
 	@scripts/strip.sh target/release/fusebox
 	$(say) "All checks and tests passed"
 
@@ -62,6 +62,11 @@ test-redis: setup-test ## runs the tests of the Redis store on another server: R
 	$(say) "Running the tests of the Redis store on $(REDIS)"
 	FUSEBOX_TEST_REDIS=$(REDIS) cargo test --release --workspace --lib redis::
 
+compat-smoke:
+	$(say) "Checking the comparison with public modules, on an example"
+	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then python3 tests/compat/tests.py; \
+	else echo '!! NOT CHECKED: tests/compat, which requires Python 3.11'; fi
+
 bench-smoke:
 	$(say) "Running each benchmark briefly, to check that it works"
 	cargo bench --workspace --bench store --bench sandbox --bench host_calls -- --smoke
@@ -82,6 +87,10 @@ peers: setup-peers build guests ## measures Fusebox beside other queues and host
 	cargo bench --workspace --bench sandbox --no-run
 	$(say) "Measuring (requires an idle machine)"
 	@python3 benches/peers/peers.py $(PEERS)
+
+compat: setup-compat build guests ## runs some sixty public modules from PyPI, npm and crates.io (about 30 minutes; COMPAT='--only go')
+	$(say) "Running public modules (downloads about 600 MB the first time)"
+	@python3 tests/compat/compat.py $(COMPAT)
 
 chaos: setup-test build ## kills parts of real clusters 1,000 times, with 800 other faults (about 70 minutes)
 	$(say) "Killing (each mode prints a report; a history that breaks a guarantee is kept)"
@@ -107,5 +116,5 @@ fmt: ## formats all Rust code
 clean: ## removes all build products
 	cargo clean
 
-setup-build setup-test setup-bench setup-peers setup-fuzz setup-api:
+setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api:
 	@scripts/setup.sh $(@:setup-%=%)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs missing packages and prints their names first. Never prompts; quick if nothing is missing.
-# Usage: scripts/setup.sh build|test|bench|peers|fuzz|api        (WebAssembly targets: wasm-targets.sh)
+# Usage: scripts/setup.sh build|test|bench|peers|compat|fuzz|api        (WebAssembly targets: wasm-targets.sh)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -53,6 +53,13 @@ python() {
     python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
 }
 
+# Clients of the registries, for public modules. Node.js is large, but several modules are made with it.
+registries() {
+    python
+    command -v pip3 >/dev/null || apt_install python3-pip
+    command -v npm >/dev/null || apt_install npm
+}
+
 rust() {
     if ! command -v cargo >/dev/null; then
         warn "Rust is missing. Install Rust $rust_min or newer, then try again:"
@@ -82,7 +89,8 @@ build) c_compiler; cmake_; rust ;;
 test) c_compiler; cmake_; redis; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
 bench) c_compiler; cmake_; redis; rust; wrk_ ;;
 peers) c_compiler; cmake_; redis; rust; wrk_; python ;;
+compat) c_compiler; cmake_; rust; registries ;;
 fuzz) c_compiler; cxx; cmake_; rust ;;
 api) c_compiler; cmake_; rust; python; curl_ ;;
-*) warn "Usage: scripts/setup.sh build|test|bench|peers|fuzz|api"; exit 2 ;;
+*) warn "Usage: scripts/setup.sh build|test|bench|peers|compat|fuzz|api"; exit 2 ;;
 esac

@@ -1,0 +1,1 @@
+"""Runs public modules on Fusebox and compares each end with the one that modules.toml records."""
