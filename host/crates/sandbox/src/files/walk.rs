@@ -16,7 +16,7 @@ pub(super) struct Found {
     pub(super) directory: Node,
     /// `None` if the path leads to `directory` itself.
     pub(super) name: Option<String>,
-    /// What has that name.
+    /// Node of that name.
     pub(super) node: Option<Node>,
     /// True if the path ends in a separator, so that only a directory fits.
     pub(super) wants_directory: bool,
