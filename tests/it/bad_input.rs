@@ -71,7 +71,7 @@ async fn a_compile_bomb_is_refused_while_others_are_served() {
 
 #[tokio::test]
 async fn bad_requests_get_a_problem_and_leave_nothing_behind() {
-    let (server, _home) = server(&[]);
+    let (server, _home) = server(&["--max-module", "1MiB"]);
     let client = server.client();
     let unknown = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
     let cases = [
@@ -83,7 +83,7 @@ async fn bad_requests_get_a_problem_and_leave_nothing_behind() {
         (client.post_json("/execute_function", &json!({"function_id": unknown, "payload": ""})).await, 404),
         (client.post_json("/register_function", &json!({"name": "f", "payload": "***"})).await, 400),
         (client.post_json("/register_function", &json!({"name": "", "payload": "AGFzbQ=="})).await, 400),
-        (client.post("/v1/functions?name=f", vec![0; 17 << 20]).await, 413),
+        (client.post("/v1/functions?name=f", vec![0; 2 << 20]).await, 413),
         (client.get("/nowhere").await, 404),
     ];
     for (number, (answer, status)) in cases.into_iter().enumerate() {

@@ -261,9 +261,8 @@ impl Liar {
     async fn assigned(&mut self) -> HeldAttempt {
         loop {
             let bytes = self.0.receiver.recv().await.expect("the link stays");
-            match wire::decode(&bytes).unwrap() {
-                FromDispatcher::Run { attempts, .. } => return attempts[0].held,
-                _ => {}
+            if let FromDispatcher::Run { attempts, .. } = wire::decode(&bytes).unwrap() {
+                return attempts[0].held;
             }
         }
     }

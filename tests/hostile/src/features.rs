@@ -67,10 +67,11 @@ fn imports() -> Vec<Hostile> {
             "a capability with another type",
             r#"(import "fusebox" "log" (func (param i64)))"#,
         ),
-        unknown(
+        Hostile::new(
             "import-wasi-in-core",
-            "WASI from a core function",
-            r#"(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"#,
+            "WASI from a core function, which may use it",
+            core(r#"(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"#, ""),
+            Must::Complete,
         ),
         unknown("import-long-name", "a name of 90,000 letters, which the refusal would repeat", &long),
         unknown("import-controls", "a name that drives a terminal", r#"(import "fusebox" "\1b[2J\07\0aok" (func))"#),

@@ -135,7 +135,7 @@ fn randoms() -> Vec<Hostile> {
             "random-wasi-huge",
             "4 GiB of random bytes at once",
             command(&get, "(drop (call $random_get (i32.const 0) (i32.const -1)))"),
-            Must::Fail("trap"),
+            Must::Fail("bad-pointer"),
         ),
     ]
 }

@@ -38,7 +38,7 @@ impl<'a> Table<'a> {
                 Must::BeRefused(code) => format!("refused: {code}"),
                 Must::Fail(code) => code.to_owned(),
                 Must::Complete => "completed".to_owned(),
-                Must::CompleteOrTrap => "completed or trap".to_owned(),
+                Must::CompleteOrBadPointer => "completed or bad-pointer".to_owned(),
             };
             let _ = write!(text, "| {} | {} | {} | {must} |", hostile.family, hostile.name, hostile.trick);
             for fates in self.fates.chunks(self.corpus.len()) {

@@ -36,6 +36,16 @@ fn until(link: &mut Link, kind: u8, newest: u8) -> Vec<u8> {
     }
 }
 
+/// Returns the next attempt, which arrives against the credit of the request or for the extra slot, as it happens.
+fn assigned(link: &mut Link) -> Vec<u8> {
+    loop {
+        let message = link.receive().unwrap();
+        if let Some(held) = held_of(&message) {
+            return held;
+        }
+    }
+}
+
 fn until_the_end(link: &mut Link, newest: u8) {
     while let Some(message) = link.receive() {
         assert!(message[0] == 1 && message[1] <= newest, "not of version 3: {message:?}");
@@ -55,7 +65,7 @@ async fn a_worker_of_the_release_before_does_a_task_for_a_dispatcher_of_this_one
         until(&mut link, 0, NEWEST[0]);
         link.send(&golden(BEAT));
         link.send(&golden(ASK));
-        let held = held_of(&until(&mut link, 2, NEWEST[0]));
+        let held = assigned(&mut link);
         link.send(&about(RECEIVED, &held));
         link.send(&about(REPORTS, &held));
         let recorded = until(&mut link, 5, NEWEST[0]);

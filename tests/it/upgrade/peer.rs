@@ -36,9 +36,12 @@ pub(super) fn golden_held() -> Vec<u8> {
     golden(18)[3..3 + HELD].to_vec()
 }
 
-/// Returns the attempt in an assignment.
-pub(super) fn held_of(assign: &[u8]) -> Vec<u8> {
-    assign[3..3 + HELD].to_vec()
+/// Returns the attempt in an assignment; `None` for other messages.
+pub(super) fn held_of(message: &[u8]) -> Option<Vec<u8>> {
+    match message {
+        [1, 2, 1, held @ ..] | [1, 9, held @ ..] => held.get(..HELD).map(<[u8]>::to_vec),
+        _ => None,
+    }
 }
 
 /// Returns a line for another attempt than the recorded one.

@@ -58,7 +58,10 @@ impl Code {
             Self::Sealed(memory, _) => {
                 let mut memory = memory;
                 memory.rewind()?;
-                each_piece(&mut memory, |read| Ok(piece(read)))?;
+                each_piece(&mut memory, |read| {
+                    piece(read);
+                    Ok(())
+                })?;
             }
         }
         Ok(())
@@ -82,6 +85,7 @@ impl Code {
         // child, or its authentication code was verified over exactly these bytes, by this process or by the parent
         // that passes them. They do not change: they are in memory of this value, or sealed against every write.
         let load = |bytes: &[u8]| unsafe { Module::deserialize(engine, bytes) };
+        // SAFETY: the same.
         let map = |memory| unsafe { Module::deserialize_open_file(engine, memory) };
         match self {
             Self::Bytes(bytes) => load(bytes),
@@ -99,6 +103,7 @@ impl Code {
     pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the same as for modules.
         let load = |bytes: &[u8]| unsafe { Component::deserialize(engine, bytes) };
+        // SAFETY: the same.
         let map = |path: String| unsafe { Component::deserialize_file(engine, path) };
         match self {
             Self::Bytes(bytes) => load(bytes),

@@ -351,7 +351,7 @@ impl Sandbox {
     pub fn run(&self, module: &LoadedModule, call: Call) -> Run {
         web::run(module, call, &self.ceiling, |call| match self.tree_of(&call) {
             Ok(tree) => run::run(&self.engine, module, tree, call, &self.ceiling),
-            Err(interrupted) => interrupted,
+            Err(interrupted) => *interrupted,
         })
     }
 }

@@ -118,7 +118,7 @@ fn wasi_state(
         args,
         env: std::mem::take(&mut invocation.env),
         input: if is_command { input.clone() } else { Bytes::new() },
-        output_bytes_max: is_command.then(|| invocation.limits.output_bytes),
+        output_bytes_max: is_command.then_some(invocation.limits.output_bytes),
         log: log.clone(),
         tree,
         budget: limiter.budget(),

@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn the_monotonic_clock_never_reads_0() {
         let first = monotonic_ns();
-        assert!(first >= RESOLUTION_NS && first % RESOLUTION_NS == 0 && monotonic_ns() >= first);
+        assert!(first >= RESOLUTION_NS && first.is_multiple_of(RESOLUTION_NS) && monotonic_ns() >= first);
         assert_eq!(unix_ns() % RESOLUTION_NS, 0);
     }
 }

@@ -113,6 +113,7 @@ fn leaves(command: &Command, words: &[String], found: &mut Vec<Leaf>) {
 
 fn given(arg: &Arg, value: &str) -> Vec<String> {
     match (arg.get_long(), arg.get_action().takes_values()) {
+        (None, _) if arg.is_last_set() => vec!["--".to_owned(), value.to_owned()],
         (None, _) => vec![value.to_owned()],
         (Some(long), true) => vec![format!("--{long}={value}")],
         (Some(long), false) => vec![format!("--{long}")],

@@ -36,7 +36,7 @@ pub(super) enum ToSlot {
     /// Archive of the files of a run.
     AdmitFiles { files: FilesDigest, archive: Bytes },
     /// Call to run.
-    Run { number: u64, invocation: Invocation, task: Option<TaskId>, attempt: Attempt, deadline: Millis },
+    Run { number: u64, invocation: Box<Invocation>, task: Option<TaskId>, attempt: Attempt, deadline: Millis },
     /// Answer to a host call of the run.
     Answered(Result<HostAnswer, Refusal>),
 }
@@ -76,13 +76,19 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read, bytes_max: u64) ->
 impl ToSlot {
     pub(super) fn run(number: u64, call: &Call) -> Self {
         let Call { invocation, task, attempt, deadline, .. } = call;
-        Self::Run { number, invocation: invocation.clone(), task: *task, attempt: *attempt, deadline: *deadline }
+        Self::Run {
+            number,
+            invocation: Box::new(invocation.clone()),
+            task: *task,
+            attempt: *attempt,
+            deadline: *deadline,
+        }
     }
 
     /// Returns the number and call of a run.
     pub(super) fn into_call(self, stop: StopFlag, host_calls: Arc<dyn HostCalls>) -> Option<(u64, Call)> {
         let Self::Run { number, invocation, task, attempt, deadline } = self else { return None };
-        Some((number, Call { invocation, task, attempt, deadline, stop, host_calls: Some(host_calls) }))
+        Some((number, Call { invocation: *invocation, task, attempt, deadline, stop, host_calls: Some(host_calls) }))
     }
 }
 

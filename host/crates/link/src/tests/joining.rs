@@ -68,9 +68,6 @@ async fn once_it_is_closed_nobody_joins_without_a_token_and_is_told_how_to_make_
         assert!(matches!(error, ConnectError::Closed { .. }), "{error}");
         assert!(error.to_string().contains("openssl rand -hex 32"), "{error}");
     }
-    let older = connect_as(&url, None, &Direct, 1..=2, HANDSHAKE_TIME);
-    let error = refusal(&mut listener, older).await;
-    assert!(matches!(error, ConnectError::Refused { .. }), "the version before knows no other word: {error}");
 }
 
 #[tokio::test]

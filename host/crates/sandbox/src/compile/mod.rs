@@ -145,3 +145,27 @@ fn internal(message: &str) -> ModuleError {
 fn overloaded(what: &str) -> ModuleError {
     ModuleError { code: ErrorCode::Overloaded, message: format!("this host {what}: send it again later") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_of_a_child_has_its_own_code() {
+        let answer = || ChildOutput { code: Vec::new(), message: b"offset 7".to_vec() };
+        let cases = [
+            (Signal::XCPU.as_raw(), ErrorCode::CompileLimit, "more than 10 s of CPU time"),
+            (Signal::ABORT.as_raw(), ErrorCode::CompileLimit, "2048 MiB"),
+            (Signal::KILL.as_raw(), ErrorCode::Overloaded, "lack of memory"),
+            (Signal::SEGV.as_raw(), ErrorCode::InvalidModule, "the compiler fails"),
+            (PANICKED << 8, ErrorCode::InvalidModule, "the compiler fails"),
+            (1 << 8, ErrorCode::InvalidModule, "does not compile: offset 7"),
+            (3 << 8, ErrorCode::Internal, "ended with"),
+        ];
+        for (status, code, text) in cases {
+            let error = refused(ExitStatus::from_raw(status), &answer(), b"");
+            assert_eq!(error.code, code, "{status}: {error}");
+            assert!(error.message.contains(text), "{status}: {error}");
+        }
+    }
+}

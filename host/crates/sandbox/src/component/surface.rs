@@ -69,7 +69,7 @@ impl Surface {
                 return Err(error(ErrorCode::InvalidModule, message));
             }
             (Some((_, abi)), None) => abi,
-            (None, _) if found(RUN_3).or(found(RUN_2)).is_some() => Abi::Command,
+            (None, _) if found(RUN_3).or_else(|| found(RUN_2)).is_some() => Abi::Command,
             (None, _) => return Err(self.no_world()),
         };
         Ok((abi, self.needs.into_iter().collect()))

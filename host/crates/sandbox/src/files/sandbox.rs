@@ -46,7 +46,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// Returns an interrupted run if the files are gone: its caller has just seen them, so another run may succeed.
-    pub(crate) fn tree_of(&self, call: &Call) -> Result<Arc<Tree>, Run> {
+    pub(crate) fn tree_of(&self, call: &Call) -> Result<Arc<Tree>, Box<Run>> {
         let Some(files) = &call.invocation.files else { return Ok(Tree::empty().into()) };
         let missing = match self.cache.trees.load(self.cache.disk.as_ref(), files) {
             Ok(Some(tree)) => return Ok(tree),
@@ -55,6 +55,6 @@ impl Sandbox {
         };
         tracing::error!(%files, missing, "the files of a run are gone; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
-        Err(Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() })
+        Err(Box::new(Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() }))
     }
 }

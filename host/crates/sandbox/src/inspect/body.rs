@@ -39,7 +39,7 @@ impl Cost {
             branches.count(&operators.read().map_err(invalid)?)?;
             if branches.total > FUNCTION_BRANCHES_MAX {
                 let found = format!("a function with more than {FUNCTION_BRANCHES_MAX} branches at offset {at:#x}");
-                return Err(too_complex(&found, FUNCTION_BRANCHES_MAX.into()));
+                return Err(too_complex(&found, FUNCTION_BRANCHES_MAX));
             }
         }
         self.0 += branches.total * branches.total;

@@ -43,10 +43,17 @@ fn each_byte_that_a_call_handles_is_charged() {
             wasi(RANDOM, &|bytes| format!("(drop (call $random (i32.const 1024) (i32.const {bytes})))")),
         ),
         (
-            "fd_write",
-            20 * 65_520,
+            "fd_write to the output",
+            81_900,
             wasi(WRITE, &|_| {
                 "(drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))".to_owned()
+            }),
+        ),
+        (
+            "fd_write to the log",
+            20 * 65_520,
+            wasi(WRITE, &|_| {
+                "(drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 16)))".to_owned()
             }),
         ),
         (

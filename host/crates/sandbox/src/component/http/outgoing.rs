@@ -66,9 +66,8 @@ async fn send(desk: &Desk, request: Request<WasiBody>) -> Result<Response<WasiBo
     }
     desk.owe(copied(u32::try_from(message.len()).unwrap_or(u32::MAX)));
     let request = HttpRequest::try_from(message.freeze()).map_err(refused)?;
-    let answer = match desk.ask(request).await.map_err(refused)? {
-        HostAnswer::Http(answer) => answer,
-        _ => return Err(Error::InternalError(None)),
+    let HostAnswer::Http(answer) = desk.ask(request).await.map_err(refused)? else {
+        return Err(Error::InternalError(None));
     };
     desk.owe(copied(u32::try_from(answer.len()).unwrap_or(u32::MAX)));
     response(&answer).ok_or(Error::HttpProtocolError)

@@ -60,9 +60,15 @@ fn abort_bodies(table: &mut ResourceTable) {
     }
     let places = 0..u32::try_from(RESOURCES_MAX).unwrap_or(u32::MAX);
     // A stream is a child of its body, which cannot be removed before it.
-    places.clone().for_each(|place| drop(table.delete(Resource::<DynOutputStream>::new_own(place))));
-    let bodies = places.filter_map(|place| table.delete(Resource::<HostOutgoingBody>::new_own(place)).ok());
-    bodies.for_each(HostOutgoingBody::abort);
+    places.clone().for_each(|place| drop(removed::<DynOutputStream>(table, place)));
+    places.filter_map(|place| removed(table, place)).for_each(HostOutgoingBody::abort);
+}
+
+/// Removes the entry at a place if it has this type; `delete` alone would drop one of another type.
+fn removed<T: Send + 'static>(table: &mut ResourceTable, place: u32) -> Option<T> {
+    let entry = Resource::<T>::new_own(place);
+    table.get(&entry).ok()?;
+    table.delete(entry).ok()
 }
 
 /// Collects a body and its trailers; ends the run above the limit, without waiting for the rest.

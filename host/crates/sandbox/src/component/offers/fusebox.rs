@@ -25,7 +25,7 @@ struct Context {
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
-enum Refused {
+enum RefusalCase {
     #[component(name = "absent")]
     Absent,
     #[component(name = "conflict")]
@@ -44,7 +44,7 @@ enum Refused {
     Invalid,
 }
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for RefusalCase {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Absent => Self::Absent,
@@ -89,14 +89,14 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
     secrets.function(
         "get",
         |(name,): &(String,)| outside(name.len()),
-        |state, (name,)| Ok((state.setting(&name, HostCall::Secret)?.map_err(Refused::from),)),
+        |state, (name,)| Ok((state.setting(&name, HostCall::Secret)?.map_err(RefusalCase::from),)),
     )?;
 
     let mut kv = Interface(linker.instance("fusebox:function/kv@0.1.0")?);
     kv.function(
         "get",
         |(key,): &(Vec<u8>,)| outside(key.len()),
-        |state, (key,)| Ok((state.kv_get(key)?.map_err(Refused::from),)),
+        |state, (key,)| Ok((state.kv_get(key)?.map_err(RefusalCase::from),)),
     )?;
     kv.function(
         "set",
@@ -106,13 +106,13 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
                 Ok(ttl) => state.kv_set(key, value, ttl, expects.into())?,
                 Err(refusal) => Err(refusal),
             };
-            Ok((set.map_err(Refused::from),))
+            Ok((set.map_err(RefusalCase::from),))
         },
     )?;
     kv.function(
         "delete",
         |(key, _): &(Vec<u8>, Condition)| outside(key.len()),
-        |state, (key, expects)| Ok((state.kv_delete(key, expects.into())?.map_err(Refused::from),)),
+        |state, (key, expects)| Ok((state.kv_delete(key, expects.into())?.map_err(RefusalCase::from),)),
     )
 }
 

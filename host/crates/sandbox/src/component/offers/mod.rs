@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Reads an entry of the function's namespace: its revision and value.
-    fn kv_get(&mut self, key: Vec<u8>) -> Result<Result<Option<(u64, Vec<u8>)>, Refusal>> {
+    fn kv_get(&mut self, key: Vec<u8>) -> Result<Result<Option<Entry>, Refusal>> {
         let key = KvKey::try_from(Bytes::from(key)).map(HostCall::KvGet);
         Ok(match self.ask(key)? {
             Ok(HostAnswer::Value { revision, value }) => Ok(Some((revision, value.into()))),
@@ -199,6 +199,9 @@ impl State {
         })
     }
 }
+
+/// Revision and value of an entry.
+type Entry = (u64, Vec<u8>);
 
 /// Returns the refusal of an answer that is not the one expected.
 fn refusal(answer: Result<HostAnswer, Refusal>) -> Refusal {

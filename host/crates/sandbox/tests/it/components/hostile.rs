@@ -44,7 +44,7 @@ fn every_hostile_component_ends_as_it_must() {
             Must::BeRefused(code) => refused && word == Some(code),
             Must::Fail(code) => !refused && word == Some(code),
             Must::Complete => !refused && word.is_none(),
-            Must::CompleteOrTrap => !refused && matches!(word, None | Some("trap")),
+            Must::CompleteOrBadPointer => !refused && matches!(word, None | Some("bad-pointer")),
         };
         if !is_right || took > SLACK {
             faults.push(format!("{} ({}): {word:?} after {took:?}: {said}", hostile.name, hostile.trick));

@@ -199,7 +199,7 @@ mod tests {
         let with_setup = encode_function(&started).unwrap();
         assert_eq!(hex::encode(&with_setup), format!("03{plain}0000010103612e620f{json}"));
         assert_eq!(decode_function(&with_setup).unwrap(), started);
-        let mut limited = granted.clone();
+        let mut limited = granted;
         limited.version.limits.cpu_ms = 1_000;
         let (json, with_cpu) = (hex::encode(r#"{"cpu_ms":1000}"#), encode_function(&limited).unwrap());
         assert_eq!(hex::encode(&with_cpu), format!("03{plain}0000010103612e620f{json}"));

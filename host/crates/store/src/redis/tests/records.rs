@@ -98,7 +98,7 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     let (record, state, now) = (read("record"), read("state"), subject.now().0);
     let then = now - 100;
     assert!(record.starts_with(&format!("{then:016} {:016} ", then + 3_600_000)), "{record}");
-    assert!(record.contains(" acme f normal 3 ") && record.ends_with(" - -"), "{record}");
+    assert!(record.contains(" acme f normal 3 ") && record.ends_with(" - - - 1000"), "{record}");
     assert!(state.starts_with("C0000000001") && state[33..].starts_with(&format!("{now:016}")), "{state}");
     assert_eq!(read("receipt"), "42 0 0 0 0 0 0 3 3 0 -");
     assert_eq!(&state[51..67], "0000000000000518", "bytes that are counted");

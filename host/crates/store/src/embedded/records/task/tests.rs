@@ -93,8 +93,8 @@ fn what_was_added_follows_the_log_and_is_absent_from_older_records() {
     let plain = task(TaskState::Queued { not_before: Millis(0) });
     let start = Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()), is_http: true };
     let started = Task { start, ..plain.clone() };
-    let json = r#"{"args":["-v"],"export":"run"}"#;
-    let on_disk = [&encoded(&plain)[..], &30_u32.to_be_bytes(), json.as_bytes()].concat();
+    let json = r#"{"args":["-v"],"export":"run","is_http":true}"#;
+    let on_disk = [&encoded(&plain)[..], &45_u32.to_be_bytes(), json.as_bytes()].concat();
     assert_eq!(encoded(&started), on_disk);
     let mut limited = plain.clone();
     limited.limits.cpu_ms = 1_000;
