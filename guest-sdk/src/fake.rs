@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`config::get`](crate::config::get), [`secrets::get`](crate::secrets::get) | [`config`], [`secret`] |
 //! | [`kv`](crate::kv) | the same calls before and after; [`advance`] expires entries |
-//! | [`http`](crate::http) | [`http`] registers responses, [`requests`] returns the requests sent |
+//! | [`http`](mod@crate::http) | [`http`] registers responses, [`requests`] returns the requests sent |
 //! | any of them | [`refuse`] makes them fail |
 //!
 //! Test threads may be reused, so a test that requires an empty host begins with [`reset`].

@@ -21,7 +21,7 @@
 //! | [`log`] | writes to the run's log; [`log::set_max_level`] changes the level kept, by default `Debug` and above |
 //! | [`context()`] | task, attempt, tenant and deadline of the current call |
 //! | [`clock`], [`random`] | current time, and unpredictable bytes |
-//! | [`config`], [`secrets`], [`kv`], [`http`] | capabilities that require a grant: `fusebox deploy --grant kv` |
+//! | [`config`], [`secrets`], [`kv`], [`mod@http`] | capabilities that require a grant: `fusebox deploy --grant kv` |
 //! | [`Refusal`] | reason for which the host refused such a call |
 //!
 //! Every run has its own instance and handles a single call. Memory need not be freed for later calls, and statics are

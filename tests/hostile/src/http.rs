@@ -34,7 +34,11 @@ fn messages() -> Vec<Hostile> {
         ("http-status-upgrade", "a status that hands over the connection", "101\nx: a\n\n"),
         ("http-status-huge", "a status of many digits", "99999999999999999999\n\n"),
         ("http-status-line", "a whole status line of HTTP/1.1", "HTTP/1.1 200 OK\n\n"),
-        ("http-return-in-header", "a carriage return in a header, to split the response", "200\nx: a\rset-cookie: b=c\n\n"),
+        (
+            "http-return-in-header",
+            "a carriage return in a header, to split the response",
+            "200\nx: a\rset-cookie: b=c\n\n",
+        ),
         ("http-zero", "a zero byte in a header", "200\nx: a\0b\n\n"),
         ("http-name", "a space in a header's name", "200\nx y: a\n\n"),
         ("http-no-name", "a header without a name", "200\n: a\n\n"),
