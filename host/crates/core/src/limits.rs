@@ -210,17 +210,16 @@ pub const LOADED_FILES_BYTES_MAX: u64 = 256 * MIB;
 pub const CODE_BYTES_MAX: u64 = 12 * MIB;
 /// Ceiling of the operator's setting for it. Pandoc has 26 MiB.
 pub const CODE_BYTES_CEILING: u64 = 64 * MIB;
-/// Functions in a module. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has
+/// Functions in a module, with the default size of code; a larger setting allows for more. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has
 /// 1,500.
-pub const MODULE_FUNCTIONS_MAX: u32 = 40_000;
+pub const MODULE_FUNCTIONS_MAX: u64 = 40_000;
 /// Size of one function's body. Compilers split functions long before; the register allocator's cost is not linear in
 /// it.
 pub const FUNCTION_BODY_BYTES_MAX: u64 = MIB;
-/// Branches of one function: blocks, and edges from calls to handlers of exceptions. 10,000 blocks in sequence took 2.2
-/// s to compile, 20,000 took 7.7 s (measured). Nested blocks cost less, so depth has no limit of its own.
-pub const FUNCTION_BRANCHES_MAX: u64 = 10_000;
 /// Sum, over all functions of a module, of the square of the number of its branches, to which the register allocator's
-/// cost is proportional: 5 s (measured). CPython has a tenth of it.
+/// cost is proportional: 5 s (measured), with the default size of code; a larger setting allows for more. Branches are
+/// blocks, and edges from calls to handlers of exceptions: 10,000 blocks in sequence took 2.2 s to compile, 20,000 took
+/// 7.7 s. Nested blocks cost less, so depth has no limit of its own. CPython has a tenth of the sum.
 pub const BRANCHES_COST_MAX: u64 = 230_000_000;
 /// Handlers of one `try_table`. A throw that passes it looks at each of them; C++ has up to 2.
 pub const TRY_CATCHES_MAX: u64 = 8;

@@ -8,15 +8,17 @@ use std::{
 };
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use wasmtime::{Engine, Module, Precompiled, component::Component};
+use wasmtime::{Engine, Module, component::Component};
 
 /// Size from which code is mapped. Below it, a copy costs less than a mapping, and needs no descriptor for as long as
 /// the module is loaded.
 const MAPPED_BYTES_MIN: u64 = 1 << 20;
 /// Size of the pieces in which code is copied and read.
 const PIECE_BYTES: usize = 256 << 10;
-/// Size of the start of compiled code that tells its kind.
-const HEAD_BYTES: usize = 4 << 10;
+/// Place of the flags in the header of compiled code, an ELF file of 64 bits.
+const FLAGS_AT: usize = 48;
+/// Flag of a component. Wasmtime's own `detect_precompiled` reads the sections too, which are at the end of the code.
+const COMPONENT_FLAG: u8 = 1 << 1;
 
 /// Compiled code that does not change.
 pub(crate) enum Code {
@@ -116,15 +118,14 @@ impl Code {
 
     /// Returns whether it is the code of a component, according to its header.
     pub(crate) fn is_component(&self) -> bool {
-        let mut head = [0; HEAD_BYTES];
-        let head = match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Sealed(memory, _) => match memory.read_at(&mut head, 0) {
-                Ok(read) => head.get(..read).unwrap_or_default(),
-                Err(_) => return false,
-            },
-        };
-        matches!(Engine::detect_precompiled(head), Some(Precompiled::Component))
+        let mut flags = [0];
+        match self {
+            Self::Bytes(bytes) => flags = [bytes.get(FLAGS_AT).copied().unwrap_or_default()],
+            Self::Sealed(memory, _) => {
+                let _ = memory.read_exact_at(&mut flags, FLAGS_AT as u64);
+            }
+        }
+        flags[0] & COMPONENT_FLAG != 0
     }
 
     fn copied(&self) -> io::Result<Vec<u8>> {
@@ -151,5 +152,41 @@ fn each_piece(from: &mut impl Read, mut then: impl FnMut(&[u8]) -> io::Result<()
                 bytes += read as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine;
+
+    /// Returns a module or component whose code has at least 1 MiB.
+    fn compiled(is_component: bool) -> Vec<u8> {
+        let body = "(drop (i32.div_s (local.get 0) (i32.const 7)))".repeat(1_000);
+        let functions = format!("(func (param i32) {body})").repeat(60);
+        let engine = engine::compiling().unwrap();
+        let text = if is_component {
+            format!("(component (core module {functions}))")
+        } else {
+            format!("(module {functions})")
+        };
+        let wasm = wat::parse_str(text).unwrap();
+        if is_component { engine.precompile_component(&wasm) } else { engine.precompile_module(&wasm) }.unwrap()
+    }
+
+    #[test]
+    fn large_code_is_mapped_as_what_it_is() {
+        let engine = engine::compiling().unwrap();
+        for is_component in [false, true] {
+            let bytes = compiled(is_component);
+            let sealed = Code::copy(&mut &bytes[..], bytes.len() as u64).unwrap();
+            assert!(matches!(sealed, Code::Sealed(..)), "{} bytes", bytes.len());
+            for code in [sealed, Code::Bytes(bytes)] {
+                assert_eq!(code.is_component(), is_component);
+                assert_eq!(code.component(&engine).is_ok(), is_component);
+                assert_eq!(code.module(&engine).is_err(), is_component);
+            }
+        }
+        assert!(!Code::Bytes(Vec::new()).is_component());
     }
 }

@@ -5,15 +5,15 @@
 use fusebox_core::{
     error::ErrorCode,
     function::Abi,
-    limits::{MODULE_FUNCTIONS_MAX, MODULE_ITEMS_MAX, TABLES_MAX},
+    limits::{MODULE_ITEMS_MAX, TABLES_MAX},
 };
 use wasmparser::{Error, ExternalKind, Parser, Payload, TypeRef, ValidPayload, Validator};
 
 use crate::{Inspected, ModuleError, ModuleLimits, component, extism, imports, named, wasi};
 
 mod abi;
-pub(crate) mod body;
 pub(crate) mod constants;
+pub(crate) mod cost;
 pub(crate) mod proposals;
 mod shape;
 mod toolchain;
@@ -33,16 +33,12 @@ pub(crate) fn inspect(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) 
 fn examined(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) -> Result<Inspected, ModuleError> {
     let mut module = abi::Surface::default();
     let mut constants = constants::Constants::default();
-    let mut cost = body::Cost::default();
-    let mut code_bytes = 0;
+    let mut cost = cost::Cost::new(limits);
     let mut validator = Validator::new_with_features(proposals::ON);
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(invalid)?;
         check_counts(&payload)?;
-        if let Payload::CodeSectionStart { size, .. } = payload {
-            code_bytes = u64::from(size);
-            check_code(code_bytes, limits.code_bytes)?;
-        }
+        cost.count(&payload)?;
         constants.count(&payload, memory_bytes_max)?;
         module.note(&payload)?;
         match validator.payload(&payload).map_err(invalid)? {
@@ -53,7 +49,7 @@ fn examined(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) -> Result<
             ValidPayload::End(types) => {
                 let abi = module.abi(&types)?;
                 let digest = crate::digest(wasm);
-                return Ok(Inspected { digest, abi, needs: module.needs(), code_bytes });
+                return Ok(Inspected { digest, abi, needs: module.needs(), code_bytes: cost.code_bytes() });
             }
             ValidPayload::Ok | ValidPayload::Parser(_) => {}
         }
@@ -71,7 +67,6 @@ pub(crate) fn check_counts(payload: &Payload<'_>) -> Result<(), ModuleError> {
     let (what, found, most) = match payload {
         Payload::TypeSection(section) => ("types", section.count(), MODULE_ITEMS_MAX),
         Payload::ImportSection(section) => ("imports", section.count(), MODULE_ITEMS_MAX),
-        Payload::FunctionSection(section) => ("functions", section.count(), MODULE_FUNCTIONS_MAX),
         Payload::GlobalSection(section) => ("globals", section.count(), MODULE_ITEMS_MAX),
         Payload::TagSection(section) => ("tags", section.count(), MODULE_ITEMS_MAX),
         Payload::ExportSection(section) => ("exports", section.count(), MODULE_ITEMS_MAX),
@@ -81,17 +76,6 @@ pub(crate) fn check_counts(payload: &Payload<'_>) -> Result<(), ModuleError> {
         _ => return Ok(()),
     };
     if found > most { Err(too_complex(&format!("{found} {what}"), most.into())) } else { Ok(()) }
-}
-
-pub(crate) fn check_code(bytes: u64, most: u64) -> Result<(), ModuleError> {
-    if bytes <= most {
-        return Ok(());
-    }
-    let message = format!(
-        "the module has {bytes} bytes of code, and the maximum is {most}: build it with optimisation for size, or split \
-         it; data and debugging information do not count"
-    );
-    Err(error(ErrorCode::ModuleTooComplex, message))
 }
 
 pub(crate) fn error(code: ErrorCode, message: impl Into<String>) -> ModuleError {

@@ -38,6 +38,12 @@ impl ModuleLimits {
     /// Limits of a process that takes no uploads: other processes have accepted its modules, with limits of their own.
     pub const CEILING: Self =
         Self { bytes: limits::MODULE_BYTES_CEILING, code_bytes: limits::CODE_BYTES_CEILING, abis: AbiSet::ALL };
+
+    /// Returns another bound on the cost of compilation, which grows with the size of the code that is allowed: an
+    /// operator who allows for more code allows for as much more of everything.
+    pub(crate) fn scaled(&self, bound: u64) -> u64 {
+        bound * self.code_bytes.max(limits::CODE_BYTES_MAX) / limits::CODE_BYTES_MAX
+    }
 }
 
 impl Default for ModuleLimits {

@@ -2,12 +2,12 @@
 //! with imports that it provides.
 
 use fusebox_core::error::ErrorCode;
-use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
+use wasmparser::{Parser, ValidPayload, Validator, WasmFeatures};
 
 use super::{shape::Shape, surface::Surface};
 use crate::{
     Inspected, ModuleError, ModuleLimits,
-    inspect::{self, body::Cost, constants::Constants, error, invalid, proposals},
+    inspect::{self, constants::Constants, cost::Cost, error, invalid, proposals},
 };
 
 /// Inspects a component. `memory_bytes_max` is the ceiling of a run's memory.
@@ -16,16 +16,13 @@ pub(crate) fn inspect(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) 
     // The engine's own adapters use several memories; modules of an upload may not.
     let features = proposals::ON | WasmFeatures::COMPONENT_MODEL | WasmFeatures::CM_ASYNC | WasmFeatures::TAIL_CALL;
     let mut validator = Validator::new_with_features(features);
-    let (mut cost, mut code_bytes) = (Cost::default(), 0_u64);
+    let mut cost = Cost::new(limits);
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(invalid)?;
         shape.count(&payload)?;
         if shape.is_module() {
             inspect::check_counts(&payload)?;
-            if let Payload::CodeSectionStart { size, .. } = payload {
-                code_bytes = code_bytes.saturating_add(size.into());
-                inspect::check_code(code_bytes, limits.code_bytes)?;
-            }
+            cost.count(&payload)?;
             constants.count(&payload, memory_bytes_max)?;
         } else if shape.is_outermost() {
             surface.note(&payload)?;
@@ -42,5 +39,5 @@ pub(crate) fn inspect(wasm: &[u8], limits: ModuleLimits, memory_bytes_max: u64) 
         return Err(error(ErrorCode::InvalidModule, "the component is cut off before its end"));
     }
     let (abi, needs) = surface.verdict()?;
-    Ok(Inspected { digest: crate::digest(wasm), abi, needs, code_bytes })
+    Ok(Inspected { digest: crate::digest(wasm), abi, needs, code_bytes: cost.code_bytes() })
 }

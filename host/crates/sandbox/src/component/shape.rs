@@ -6,7 +6,7 @@ use fusebox_core::{
     error::ErrorCode,
     limits::{
         COMPONENT_CANONICALS_MAX, COMPONENT_COUNT_MAX, COMPONENT_INSTANCES_MAX, COMPONENT_ITEMS_MAX,
-        COMPONENT_NESTING_MAX, COMPONENT_TYPES_MAX, CORE_INSTANCES_MAX, MEMORIES_MAX, MODULE_FUNCTIONS_MAX, TABLES_MAX,
+        COMPONENT_NESTING_MAX, COMPONENT_TYPES_MAX, CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX,
     },
 };
 use wasmparser::{
@@ -74,7 +74,6 @@ pub(super) struct Shape {
     /// export of an instance.
     largest: (Parts, Parts),
     definitions: u64,
-    functions: u64,
     types: u64,
     items: u64,
 }
@@ -103,10 +102,6 @@ impl Shape {
             Payload::MemorySection(section) => self.top()?.parts.memories += u64::from(section.count()),
             Payload::TableSection(section) => self.top()?.parts.tables += u64::from(section.count()),
             Payload::ImportSection(section) => self.items += u64::from(section.count()),
-            Payload::FunctionSection(section) => {
-                self.functions += u64::from(section.count());
-                bounded(self.functions, MODULE_FUNCTIONS_MAX.into(), "functions in all its modules")?;
-            }
             Payload::CoreTypeSection(section) => self.types += u64::from(section.count()),
             Payload::ComponentTypeSection(section) => self.types += u64::from(section.count()),
             Payload::InstanceSection(section) => {
