@@ -2,16 +2,29 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fusebox_core::{function::FunctionVersion, outcome::Ended, setup::Start};
+use fusebox_core::{function::FunctionVersion, id::ModuleDigest, outcome::Ended, setup::Start};
+pub use fusebox_sandbox::Exchange;
 
 /// Executes synchronous invocations. Dropping the future stops the run.
 #[async_trait]
 pub trait Invoker: Send + Sync + 'static {
-    /// Runs `function` on `input`. A function that fails is an `Ok` with a `failure`.
+    /// Returns whether runs of a module read the body of an HTTP request as it arrives.
+    async fn streams(&self, _: ModuleDigest) -> bool {
+        false
+    }
+
+    /// Runs `function` on `input`. A function that fails is an `Ok` with a `failure`. A run may pass its response on in
+    /// pieces through the exchange with its client; its output is then empty.
     ///
     /// # Errors
     /// Fails if there was no run, or its result was lost.
-    async fn invoke(&self, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError>;
+    async fn invoke(
+        &self,
+        function: FunctionVersion,
+        start: Start,
+        input: Bytes,
+        exchange: Option<Exchange>,
+    ) -> Result<Ended, InvokeError>;
 }
 
 /// Reason why there is no result.

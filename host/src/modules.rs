@@ -178,6 +178,21 @@ impl Modules {
         self.aside(move |sandbox| Ok(sandbox.load(&module)?.is_some())).await
     }
 
+    /// Returns whether runs of a module read the body of an HTTP request as it arrives. A module that is not here, or
+    /// cannot be read, counts as one that does not.
+    pub async fn streams(&self, module: ModuleDigest) -> bool {
+        match self.sandbox.streams(&module) {
+            Some(streams) => streams,
+            None => {
+                let loaded = self.aside(move |sandbox| {
+                    sandbox.load(&module)?;
+                    Ok(sandbox.streams(&module))
+                });
+                loaded.await.ok().flatten().unwrap_or_default()
+            }
+        }
+    }
+
     /// Returns true if an archive of files is in the cache.
     ///
     /// # Errors

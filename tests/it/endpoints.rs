@@ -1,9 +1,13 @@
 //! Functions that answer HTTP, in every mode: core functions, commands by CGI, and functions of bytes; requests as
 //! tasks; hostile responses; strangers who read slowly.
 
-use std::io::{Read as _, Write as _};
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
 
 use fusebox_harness::{Client, Server, guests};
+use fusebox_hostile::component;
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
 
@@ -171,18 +175,26 @@ async fn hostile_responses_are_contained_behind_a_url_too() {
     let (server, _home) = server(&[]);
     let client = server.client();
     client.register("neighbour", "", &guests::echo()).await.unwrap();
-    for hostile in fusebox_hostile::corpus().into_iter().filter(|hostile| hostile.family == "http") {
+    for hostile in fusebox_hostile::corpus().into_iter().filter(|hostile| ["http", "streams"].contains(&hostile.family))
+    {
         let path = format!("/v1/functions?name={}{}", hostile.name, hostile.limits);
         if client.post(&path, hostile.wasm.clone()).await.unwrap().status != StatusCode::CREATED {
             continue;
         }
-        let answer = client.get(&format!("/fn/{}/", hostile.name)).await.unwrap();
-        let status = answer.status.as_u16();
-        assert!(
-            matches!((hostile.name.as_str(), status), ("http-odd", 200) | ("http-fault", 503) | (_, 502)),
-            "{answer}"
-        );
-        assert_eq!((answer.header("set-cookie"), answer.header("upgrade")), ("", ""), "{}", hostile.name);
+        match client.get(&format!("/fn/{}/", hostile.name)).await {
+            Ok(answer) => {
+                let status = answer.status.as_u16();
+                let is_right = match (hostile.name.as_str(), status) {
+                    ("http-odd", 200) | ("http-fault", 503) => true,
+                    (name, 201) => name == "stream-unread",
+                    (_, status) => status == 502,
+                };
+                assert!(is_right, "{}: {answer}", hostile.name);
+                assert_eq!((answer.header("set-cookie"), answer.header("upgrade")), ("", ""), "{}", hostile.name);
+            }
+            // A part of a response was passed on, and then cut off.
+            Err(_) => assert_eq!(hostile.family, "streams", "{}", hostile.name),
+        }
         let neighbour = client.post("/fn/neighbour/", "fine").await.unwrap();
         assert_eq!(neighbour.body, b"fine");
     }
@@ -209,4 +221,62 @@ async fn a_stranger_who_reads_nothing_holds_no_slot() {
     let mut start = [0; 12];
     connections[0].read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 200");
+}
+
+/// Reads from a connection until what has come ends with these bytes.
+fn read_until(stream: &mut std::net::TcpStream, end: &[u8]) -> Vec<u8> {
+    let (mut read, mut byte) = (Vec::new(), [0]);
+    while !read.ends_with(end) {
+        stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&read)));
+        read.push(byte[0]);
+    }
+    read
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_answers_while_its_client_still_sends() {
+    let (server, _home) = server(&[]);
+    let mirror = component::http("(call $mirror (local.get 0) (local.get 1))");
+    server.client().register("mirror", "", &guests::wasm(&mirror)).await.unwrap();
+    let mut stream = std::net::TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = "POST /fn/mirror/ HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n";
+    write!(stream, "{head}2\r\nab\r\n").unwrap();
+    let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("trailer: fusebox-receipt"), "{head}");
+    read_until(&mut stream, b"first\n\r\n");
+    read_until(&mut stream, b"ab\r\n");
+    write!(stream, "3\r\ncde\r\n0\r\n\r\n").unwrap();
+    read_until(&mut stream, b"cde\r\n0\r\n");
+    let trailers = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+    assert!(trailers.starts_with("fusebox-receipt: {"), "{trailers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_behind_the_head_shows_and_who_leaves_frees_the_slot() {
+    let (server, _home) = server(&["--slots", "1"]);
+    let client = server.client();
+    let write = "(call $write (local.get 2) (i32.const 0) (i32.const 4096) (i32.const 8192))";
+    let open = "(local.set 2 (call $open (call $head (local.get 1) (i32.const 200))))";
+    let limits = "&wall_ms=300000&output_bytes=1073741824&cpu_ms=300000";
+    let fails = component::http(&format!(
+        "{open} (loop {write} (local.set 3 (i32.add (local.get 3) (i32.const 1)))
+            (br_if 0 (i32.lt_u (local.get 3) (i32.const 9)))) (unreachable)"
+    ));
+    client.register("fails", "", &guests::wasm(&fails)).await.unwrap();
+    client
+        .register("endless", limits, &guests::wasm(&component::http(&format!("{open} (loop {write} (br 0))"))))
+        .await
+        .unwrap();
+    client.register("echo", "", &guests::echo()).await.unwrap();
+    client.get("/fn/fails/").await.unwrap_err();
+    for _ in 0..2 {
+        let mut stream = std::net::TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
+        write!(stream, "GET /fn/endless/ HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        read_until(&mut stream, b"\r\n\r\n");
+        drop(stream);
+        // The slot would be taken for five minutes.
+        let answer = client.post("/fn/echo/", "mine").await.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, b"mine".as_slice()), "{answer}");
+    }
 }

@@ -2,13 +2,16 @@
 //! is refused. The slots here answer with the request's body where it is a response, otherwise with the request.
 
 use axum::{
-    body::Body,
-    http::{Method, Request, StatusCode},
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version},
 };
-use fusebox_core::limits::INPUT_BYTES_MAX;
+use fusebox_core::limits::{INPUT_BYTES_MAX, STREAMED_BYTES_MAX};
 use fusebox_harness::guests;
 use fusebox_store::Scope;
-use http_body_util::BodyExt as _;
+use futures_util::{StreamExt as _, stream};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
 
 use crate::{
     hand::returned,
@@ -74,6 +77,79 @@ async fn trailers_follow_the_body_and_head_has_none() {
     assert_eq!(collected.to_bytes(), "body");
     let answer = rest.send(Method::HEAD, "/fn/open/", &[], own).await;
     assert_eq!((answer.status, answer.body.len(), answer.header("trailer")), (StatusCode::OK, 0, ""));
+}
+
+/// A host whose slots pass on what they read, and the sender of a request's frames to it.
+async fn live_host() -> (Rest, mpsc::Sender<Frame<Bytes>>, Body) {
+    let rest = Rest::new(Slots::Live);
+    functions(&rest, None).await;
+    let (sender, mut frames) = mpsc::channel(1);
+    let frames = stream::poll_fn(move |context| frames.poll_recv(context)).map(Ok::<_, std::io::Error>);
+    (rest, sender, Body::new(StreamBody::new(frames)))
+}
+
+/// Returns the next bytes of a body.
+async fn data(body: &mut Body) -> Bytes {
+    body.frame().await.unwrap().unwrap().into_data().unwrap()
+}
+
+#[tokio::test]
+async fn bodies_are_passed_on_in_both_directions_as_they_come() {
+    let (rest, sender, body) = live_host().await;
+    sender.send(Frame::data("a".into())).await.unwrap();
+    let response = rest.open(Request::post("/fn/open/").body(body).unwrap()).await;
+    assert_eq!((response.status(), &response.headers()["trailer"]), (StatusCode::OK, "fusebox-receipt"));
+    assert_eq!(response.headers()["content-security-policy"], "sandbox");
+    assert!(!response.headers().contains_key("fusebox-receipt"), "it follows");
+    let mut received = response.into_body();
+    assert_eq!((&data(&mut received).await[..], &data(&mut received).await[..]), (&b"first\n"[..], &b"a"[..]));
+    sender.send(Frame::data("b".into())).await.unwrap();
+    assert_eq!(data(&mut received).await, "b");
+    let trailers = [("x-sum", "7"), ("cookie", "a=1"), ("te", "x"), ("fusebox-receipt", "forged")];
+    let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+    sender.send(Frame::trailers(HeaderMap::from_iter(trailers))).await.unwrap();
+    drop(sender);
+    let trailers = received.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!((trailers.len(), &trailers["x-sum"]), (2, &HeaderValue::from_static("7")));
+    assert!(trailers["fusebox-receipt"].to_str().unwrap().starts_with('{'));
+    assert!(received.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_failure_behind_the_head_cuts_the_response_off() {
+    let (rest, sender, body) = live_host().await;
+    sender.send(Frame::data("a".into())).await.unwrap();
+    let mut received = rest.open(Request::post("/fn/open/").body(body).unwrap()).await.into_body();
+    assert_eq!(data(&mut received).await, "first\n");
+    sender.send(Frame::data("fail".into())).await.unwrap();
+    assert_eq!(data(&mut received).await, "a");
+    received.frame().await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn a_body_above_what_is_kept_whole_is_bounded_all_the_same() {
+    let (rest, ..) = live_host().await;
+    let large = vec![b'x'; usize::try_from(INPUT_BYTES_MAX).unwrap() + 1];
+    let answer = rest.send(Method::POST, "/fn/open/", &[], large.clone()).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, large.len() + 6));
+    let above = (STREAMED_BYTES_MAX + 1).to_string();
+    let headers = [("content-length", above.as_str())];
+    let answer = rest.send(Method::POST, "/fn/open/", &headers, Body::empty()).await;
+    assert_problem(&answer, StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large");
+    let later = [("prefer", "respond-async")];
+    let answer = rest.send(Method::POST, "/fn/open/", &later, large).await;
+    assert_problem(&answer, StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large");
+}
+
+#[tokio::test]
+async fn head_gets_the_head_and_old_clients_the_whole() {
+    let (rest, ..) = live_host().await;
+    let head = rest.send(Method::HEAD, "/fn/open/", &[], Body::empty()).await;
+    assert_eq!((head.status, head.header("content-type"), head.body.len()), (StatusCode::OK, "a/b", 0));
+    let old = Request::get("/fn/open/").version(Version::HTTP_10).body(Body::empty()).unwrap();
+    let old = rest.open(old).await;
+    assert!(old.headers().contains_key("fusebox-receipt"));
+    assert_eq!(old.into_body().collect().await.unwrap().to_bytes(), "whole");
 }
 
 #[tokio::test]

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, Method, Request, StatusCode},
-    response::Response,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode},
 };
 use bytes::Bytes;
 use fusebox::{
@@ -26,16 +25,19 @@ use fusebox::{
     tenancy::{Gate, Needs, QuotaBook, audit::Denials},
 };
 use fusebox_core::{
+    error::ErrorCode,
     function::{FunctionVersion, RunLimits},
+    http::{Header, Response},
+    id::ModuleDigest,
     keep::Keep,
     limits::{ARTIFACTS_BYTES_MAX, MODULE_BYTES_MAX},
-    outcome::{Ended, Receipt},
+    outcome::{Ended, Failure, Receipt},
     setup::Start,
 };
-use fusebox_sandbox::{CompileCommand, ModuleLimits, Options, Sandbox};
+use fusebox_sandbox::{CompileCommand, Exchange, ModuleLimits, Options, Piece, Sandbox};
 use fusebox_store::{Store, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -52,15 +54,29 @@ pub(crate) enum Slots {
     Broken,
     /// Never answers.
     Stuck,
+    /// Passes on a line and the request's body, as it arrives; fails at the word `fail`.
+    Live,
 }
 
 #[async_trait]
 impl Invoker for Slots {
-    async fn invoke(&self, _: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn streams(&self, _: ModuleDigest) -> bool {
+        matches!(self, Self::Live)
+    }
+
+    async fn invoke(
+        &self,
+        _: FunctionVersion,
+        start: Start,
+        input: Bytes,
+        exchange: Option<Exchange>,
+    ) -> Result<Ended, InvokeError> {
         match self {
+            Self::Live if let Some(exchange) = exchange => Ok(mirrored(exchange).await),
+            Self::Live => Ok(ended("200\n\nwhole".into())),
             Self::Echo => {
                 let output = if start.is_http { response_to(&input) } else { input };
-                Ok(Ended { failure: None, output, receipt: Receipt::default(), log: Bytes::new() })
+                Ok(ended(output))
             }
             Self::Stuck => std::future::pending().await,
             Self::Busy => Err(InvokeError::Overloaded),
@@ -68,6 +84,38 @@ impl Invoker for Slots {
             Self::Broken => Err(InvokeError::Internal("a secret reason".to_owned())),
         }
     }
+}
+
+fn ended(output: Bytes) -> Ended {
+    Ended { failure: None, output, receipt: Receipt::default(), log: Bytes::new() }
+}
+
+/// Passes on a line, and then the frames of the request's body.
+async fn mirrored(exchange: Exchange) -> Ended {
+    let head = Response { body: "first\n".into(), ..Response::of("a/b", Bytes::new()) };
+    let pieces = exchange.pieces();
+    let _ = pieces.send(Piece::Head(Box::new(head))).await;
+    let mut body = exchange.take_body().unwrap_or_else(|| Empty::new().map_err(|never| match never {}).boxed_unsync());
+    while let Some(frame) = body.frame().await {
+        let piece = match frame.unwrap().into_data() {
+            Ok(data) if data == "fail" => {
+                let failure = Some(Failure::new(ErrorCode::Trap, "it fails"));
+                return Ended { failure, ..ended(Bytes::new()) };
+            }
+            Ok(data) => Piece::Data(data),
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap();
+                let of = |(name, value): (&HeaderName, &HeaderValue)| {
+                    Header::new(name.as_str(), Bytes::copy_from_slice(value.as_bytes())).unwrap()
+                };
+                Piece::Trailers(trailers.iter().map(of).collect())
+            }
+        };
+        if pieces.send(piece).await.is_err() {
+            break;
+        }
+    }
+    ended(Bytes::new())
 }
 
 /// Returns the body of a request if it begins like a response, otherwise a response with the request as its body.
@@ -223,7 +271,7 @@ impl Rest {
     }
 
     /// Sends a request; returns the response before its body has arrived.
-    pub(crate) async fn open(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn open(&self, request: Request<Body>) -> axum::response::Response {
         self.router.clone().oneshot(request).await.unwrap()
     }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
     function::FunctionVersion,
+    id::ModuleDigest,
     invocation::Invocation,
     outcome::{Ended, StopReason},
     setup::Start,
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::missing::MissingModules;
 use crate::{
-    invoke::{InvokeError, Invoker},
+    invoke::{Exchange, InvokeError, Invoker},
     tenancy::{FuelMeter, NoFuel},
     worker::{
         queues::Full,
@@ -37,13 +38,23 @@ pub struct SlotInvoker {
 
 #[async_trait]
 impl Invoker for SlotInvoker {
-    async fn invoke(&self, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn streams(&self, module: ModuleDigest) -> bool {
+        self.slots.exchanges() && self.missing.modules.streams(module).await
+    }
+
+    async fn invoke(
+        &self,
+        function: FunctionVersion,
+        start: Start,
+        input: Bytes,
+        exchange: Option<Exchange>,
+    ) -> Result<Ended, InvokeError> {
         let (tenant, limit) = (function.tenant.clone(), function.limits.fuel);
         self.fuel.reserve(&tenant, limit).await.map_err(|refusal| match refusal {
             NoFuel::Spent { per_minute, wait_ms } => InvokeError::NoFuel { per_minute, wait_ms },
             NoFuel::Store(error) => InvokeError::Unavailable(error.to_string()),
         })?;
-        let ended = self.invoke_fuelled(Invocation::new(function, start, input)).await;
+        let ended = self.invoke_fuelled(Invocation::new(function, start, input), exchange).await;
         // A run that did not end normally has no fuel count; one that never began has used none.
         let left = match &ended {
             Ok(ended) => ended.receipt.fuel.map_or(0, |used| limit.saturating_sub(used)),
@@ -56,17 +67,21 @@ impl Invoker for SlotInvoker {
 }
 
 impl SlotInvoker {
-    async fn invoke_fuelled(&self, invocation: Invocation) -> Result<Ended, InvokeError> {
+    async fn invoke_fuelled(&self, invocation: Invocation, exchange: Option<Exchange>) -> Result<Ended, InvokeError> {
         let stop = StopFlag::default();
         // If the client goes away, this future is dropped and the run is stopped.
         let _stop_when_dropped = StopWhenDropped(stop.clone());
-        let ran = match self.run(Job::invoke(invocation, stop)).await? {
+        // Held to the end here, so that whoever receives the pieces is not woken by the end of the exchange before that of
+        // the run.
+        let held = exchange.clone();
+        let ran = match self.run(Job::invoke(invocation, stop, exchange)).await? {
             Err(NotRun::ModuleMissing(job)) => {
                 self.missing.provide(&job.invocation).await.map_err(InvokeError::Internal)?;
                 self.run(*job).await?
             }
             ran => ran,
         };
+        drop(held);
         ran.map_err(|error| match error {
             NotRun::ModuleMissing(_) => InvokeError::Internal("its compiled module or its files are missing".into()),
             NotRun::Lost(reason) => InvokeError::Lost(reason),

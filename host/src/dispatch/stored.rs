@@ -20,7 +20,7 @@ use super::{
     spent::{Spent, UNDELETED},
 };
 use crate::{
-    invoke::{InvokeError, Invoker},
+    invoke::{Exchange, InvokeError, Invoker},
     tenancy::QuotaBook,
     wait::Wait,
 };
@@ -60,7 +60,13 @@ impl StoredInvoker {
 
 #[async_trait]
 impl Invoker for StoredInvoker {
-    async fn invoke(&self, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(
+        &self,
+        function: FunctionVersion,
+        start: Start,
+        input: Bytes,
+        _: Option<Exchange>,
+    ) -> Result<Ended, InvokeError> {
         if let Some(missing) = self.crew.missing_now().await {
             return Err(missing.into());
         }

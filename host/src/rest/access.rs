@@ -147,7 +147,8 @@ fn parameters(operation: &Operation) -> Vec<String> {
     operation.parameters.iter().flatten().filter_map(in_query).collect()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+/// Returns the operations of a path, with their methods.
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let all = [
         (Method::GET, &mut item.get),
         (Method::PUT, &mut item.put),

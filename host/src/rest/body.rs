@@ -1,17 +1,20 @@
 //! Extractors of request bodies, bounded in size, pace and in memory used by all of them together. A body whose
 //! declared length exceeds its bound is refused before any of it is read.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, HttpBody as _},
     extract::{FromRequest, Request},
-    http::header,
+    http::{HeaderMap, header},
 };
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use bytes::Bytes;
-use fusebox_core::{error::ErrorCode, limits};
+use fusebox_core::{error::ErrorCode, id::ModuleDigest, limits};
+use fusebox_sandbox::RequestBody;
 use serde::de::DeserializeOwned;
 
 use self::arrival::{Arrival, PACE, Unread};
@@ -33,6 +36,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Pause of a sender after which a function reads what has come of a body of unstated length: far above the pauses of a
+/// client that sends as fast as it can.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Input of a function.
 pub struct InputBody(pub Bytes, pub Option<Share>);
@@ -147,9 +154,49 @@ async fn read(request: Request, app: &App, bytes_max: u64, what: &str) -> Result
     receive(request, app, bytes_max, what).await
 }
 
-/// Reads the body of a request to a function, whatever its encoding. Trailers are dropped.
-pub(super) async fn of_endpoint(request: Request, app: &App) -> Result<(Bytes, Option<Share>), Problem> {
-    receive(request, app, limits::INPUT_BYTES_MAX, "the body of a request to a function").await
+/// Body of a request to a function.
+pub(super) enum EndpointBody {
+    /// Bytes that are all here.
+    Whole(Bytes, Option<Share>),
+    /// Body that the function reads as it arrives.
+    Arriving(RequestBody),
+}
+
+/// Reads the body of a request to a function, whatever its encoding: whole, without trailers, or, if it is not small and
+/// runs of `module` read it as it arrives, its start, so that a sender of little holds no slot. Trailers are passed on as
+/// `passing` returns them.
+pub(super) async fn of_endpoint(
+    request: Request,
+    app: &App,
+    module: Option<ModuleDigest>,
+    passing: fn(HeaderMap) -> HeaderMap,
+) -> Result<EndpointBody, Problem> {
+    const WHAT: &str = "the body of a request to a function";
+    let is_small = declared(&request).is_some_and(|declared| declared <= limits::SMALL_BODY_BYTES);
+    let arrives = match module {
+        Some(module) if !is_small => app.invoker.streams(module).await,
+        _ => false,
+    };
+    if !arrives {
+        let (body, room) = receive(request, app, limits::INPUT_BYTES_MAX, WHAT).await?;
+        return Ok(EndpointBody::Whole(body, room));
+    }
+    let (caller, bytes_max) = (caller(&request)?, limits::STREAMED_BYTES_MAX);
+    let (declared, body) = announced(request, bytes_max, WHAT).await?;
+    let mut arrival = Arrival::new(body, bytes_max, PACE);
+    // A client that states no length may wait for an answer before it goes on.
+    let pause = if declared.is_some() { Duration::MAX } else { PAUSE };
+    match arrival.start(limits::SMALL_BODY_BYTES, pause).await {
+        Ok((start, is_whole)) => {
+            app.gate.confirm(&caller).await?;
+            // What is kept whole counts as small.
+            Ok(match is_whole && start.len() as u64 <= limits::SMALL_BODY_BYTES {
+                true => EndpointBody::Whole(start, None),
+                false => EndpointBody::Arriving(arrival.into_body(start, passing)),
+            })
+        }
+        Err(unread) => Err(refuse_unread(unread, &mut arrival.into_rest(), bytes_max, WHAT).await),
+    }
 }
 
 async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Result<(Bytes, Option<Share>), Problem> {
@@ -168,14 +215,19 @@ async fn receive(request: Request, app: &App, bytes_max: u64, what: &str) -> Res
     }
 }
 
+/// Returns the declared length of the body.
+fn declared(request: &Request) -> Option<u64> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.or_else(|| request.body().size_hint().exact())
+}
+
 /// Returns the body and its declared length.
 ///
 /// # Errors
 /// `PayloadTooLarge` if that is above the bound.
 async fn announced(request: Request, bytes_max: u64, what: &str) -> Result<(Option<u64>, Body), Problem> {
+    let declared = declared(&request);
     let (head, mut body) = request.into_parts();
-    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let declared: Option<u64> = length.or_else(|| body.size_hint().exact());
     if declared.is_some_and(|declared| declared > bytes_max) {
         // A client that sent `Expect: 100-continue` has not sent the body yet.
         if !head.headers.contains_key(header::EXPECT) {

@@ -8,6 +8,7 @@
 //! | `admit` | access: by key, or to a function that is public |
 //! | `request` | from a client's request to a function's |
 //! | `response` | from a function's response to a client's |
+//! | `tail` | responses that are passed on as their functions write them |
 
 use std::sync::Arc;
 
@@ -15,23 +16,28 @@ use axum::{
     Json,
     body::Body,
     extract::{Extension, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Version, header},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use fusebox_api::tasks::TaskView;
 use fusebox_core::{error::ErrorCode, http, limits::INPUT_BYTES_MAX, outcome::Ended, setup::Start};
 
+use self::tail::First;
 use super::{
     App, Shared, accept,
-    body::of_endpoint,
+    access::operations,
+    body::{EndpointBody, of_endpoint},
     error::Problem,
     idempotency::{self, IdempotencyKey, RequestContent},
     invoke::{self, WantsLog},
     prefer,
     tasks::PREFERENCE_APPLIED,
 };
-use crate::tenancy::Caller;
+use crate::{invoke::Exchange, tenancy::Caller};
 use fusebox_store::TaskRequest;
+use utoipa::openapi::{RefOr, path::Parameter};
+use utoipa_axum::{router::UtoipaMethodRouter, routes};
 
 pub(super) use self::admit::admit;
 pub(super) use self::place::Apart;
@@ -42,8 +48,12 @@ pub mod hosts;
 mod place;
 mod request;
 mod response;
+mod tail;
 
 pub(super) use self::response::{Served, protect};
+
+/// Path of a request to a function.
+const INNER: &str = "/fn/{function}/{*path}";
 
 /// Send a request to a function
 ///
@@ -74,80 +84,75 @@ pub async fn serve(
     State(app): State<Shared>,
     caller: Caller,
     Extension(reached): Extension<Reached>,
-    log: WantsLog,
-    request: Request,
-) -> Result<Response, Problem> {
-    answer(&app, caller, reached, log, request).await
-}
-
-/// Send a request to the root of a function
-///
-/// Same as the other path, with the function's path `/`.
-#[utoipa::path(method(get, post, put, patch, delete, options), path = "/fn/{function}", tag = "endpoints",
-    params(("function" = String, Path, description = "Version id or name")),
-    request_body(content = Vec<u8>, content_type = "*/*"),
-    responses((status = "default", description = "The function's own response")))]
-pub async fn serve_root(
-    State(app): State<Shared>,
-    caller: Caller,
-    Extension(reached): Extension<Reached>,
-    log: WantsLog,
-    request: Request,
-) -> Result<Response, Problem> {
-    answer(&app, caller, reached, log, request).await
-}
-
-/// Send a request to the path `/` of a function
-///
-/// Same as for the function's other paths.
-#[utoipa::path(method(get, post, put, patch, delete, options), path = "/fn/{function}/", tag = "endpoints",
-    params(("function" = String, Path, description = "Version id or name")),
-    request_body(content = Vec<u8>, content_type = "*/*"),
-    responses((status = "default", description = "The function's own response")))]
-pub async fn serve_slash(
-    State(app): State<Shared>,
-    caller: Caller,
-    Extension(reached): Extension<Reached>,
-    log: WantsLog,
-    request: Request,
-) -> Result<Response, Problem> {
-    answer(&app, caller, reached, log, request).await
-}
-
-async fn answer(
-    app: &App,
-    caller: Caller,
-    reached: Reached,
     WantsLog(wants_log): WantsLog,
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut head, body) = request.into_parts();
     let is_async = prefer::is_async(&head.headers);
     let key = IdempotencyKey::of(&head.headers)?.filter(|_| is_async);
-    let is_head = head.method == axum::http::Method::HEAD;
+    let is_head = head.method == Method::HEAD;
+    // A client of HTTP/1.0 could not tell a response that is cut off from one that has ended.
+    let may_stream = !is_async && head.version > Version::HTTP_10;
     let own = request::of_function(&mut head, &reached, app.settings.is_tls)?;
-    let (body, room) = of_endpoint(Request::from_parts(head, body), app).await?;
+    let module = may_stream.then_some(reached.version.module);
+    let body = of_endpoint(Request::from_parts(head, body), &app, module, request::passing_trailers).await?;
+    let (body, room, arriving) = match body {
+        EndpointBody::Whole(body, room) => (body, room, None),
+        EndpointBody::Arriving(arriving) => (Bytes::new(), None, Some(arriving)),
+    };
     let input = with_body(own, body)?;
     if is_async {
-        return later(app, &caller, reached, key, input).await;
+        return later(&app, &caller, reached, key, input).await;
     }
-    let start = Start { is_http: true, ..Start::default() };
-    let is_apart = reached.is_apart;
-    let ended = invoke::run(app, Arc::unwrap_or_clone(reached.version), start, input).await?;
-    drop(room);
-    let tail = (wants_log && !caller.is_public).then(|| invoke::log_tail(&ended.log));
-    let mut response = answered(ended, &caller, is_head, is_apart)?;
-    if let Some(tail) = tail {
-        response.headers_mut().insert(invoke::LOG, tail);
-    }
+    let Reached { version, is_apart, .. } = reached;
+    let function = version.id;
+    let (exchange, pieces) = may_stream.then(|| Exchange::new(arriving)).unzip();
+    let running = async move {
+        let start = Start { is_http: true, ..Start::default() };
+        let ended = invoke::run(&app, Arc::unwrap_or_clone(version), start, input, exchange).await;
+        drop(room);
+        ended
+    };
+    let mut response = match tail::first(function, Box::pin(running), pieces, is_head).await? {
+        First::Whole(ended, head) => {
+            let tail = (wants_log && !caller.is_public).then(|| invoke::log_tail(&ended.log));
+            let mut response = answered(ended, head, &caller, is_head)?;
+            if let Some(tail) = tail {
+                response.headers_mut().insert(invoke::LOG, tail);
+            }
+            response
+        }
+        First::Part(head, tail) => response::of_part(head, tail).map_err(|fault| invoke::unsendable(&fault))?,
+    };
+    response.extensions_mut().insert(Served { is_apart });
     Ok(response)
+}
+
+/// Returns the routes of functions: any path within one, and its root with and without a slash.
+pub(super) fn routes() -> UtoipaMethodRouter<Shared> {
+    let (schemas, mut paths, router) = routes!(serve);
+    let inner = paths.paths.get(INNER).cloned().unwrap_or_default();
+    for (path, id) in [("/fn/{function}", "serve_root"), ("/fn/{function}/", "serve_slash")] {
+        let mut item = inner.clone();
+        for (_, operation) in operations(&mut item) {
+            operation.operation_id = Some(id.to_owned());
+            operation.parameters.iter_mut().for_each(|all| all.retain(|one| !is_path(one)));
+        }
+        paths.paths.insert(path.to_owned(), item);
+    }
+    (schemas, paths, router)
+}
+
+/// Returns true for the parameter that the root of a function lacks.
+fn is_path(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.name == "path")
 }
 
 /// Joins head and body.
 ///
 /// # Errors
 /// `InvalidRequest` if the head is too large, `PayloadTooLarge` if both are, together.
-fn with_body(request: http::Request, body: bytes::Bytes) -> Result<bytes::Bytes, Problem> {
+fn with_body(request: http::Request, body: Bytes) -> Result<Bytes, Problem> {
     let message = http::Request { body, ..request }.to_bytes()?;
     if message.len() as u64 > INPUT_BYTES_MAX {
         let detail = format!("a request to a function has at most {INPUT_BYTES_MAX} bytes, headers and body together");
@@ -162,7 +167,7 @@ async fn later(
     caller: &Caller,
     Reached { version, .. }: Reached,
     key: Option<IdempotencyKey>,
-    input: bytes::Bytes,
+    input: Bytes,
 ) -> Result<Response, Problem> {
     let start = Start { is_http: true, ..Start::default() };
     let (function, limits) = (version.name.to_string(), Default::default());
@@ -193,11 +198,17 @@ async fn later(
     Ok(response)
 }
 
-/// Builds the response of a run that has ended.
-fn answered(ended: Ended, caller: &Caller, is_head: bool, is_apart: bool) -> Result<Response<Body>, Problem> {
+/// Builds the response of a run that has ended. `head` is the response if the run passed it on.
+fn answered(
+    ended: Ended,
+    head: Option<http::Response>,
+    caller: &Caller,
+    is_head: bool,
+) -> Result<Response<Body>, Problem> {
     let Ended { failure, output, receipt, .. } = ended;
     // A response of status 500 or above is an error of the function, and its answer all the same.
     let own = match &failure {
+        None if let Some(head) = head => head,
         None => http::Response::parse(&output).map_err(|fault| invoke::unreadable(&fault, &receipt))?,
         Some(failure) if failure.code == ErrorCode::GuestError => match http::Response::parse(&output) {
             Ok(own) if own.is_fault() => own,
@@ -207,7 +218,6 @@ fn answered(ended: Ended, caller: &Caller, is_head: bool, is_apart: bool) -> Res
     };
     let mut response = response::of_client(own, is_head).map_err(|fault| invoke::unreadable(&fault, &receipt))?;
     response.headers_mut().insert(invoke::RECEIPT, invoke::receipt_header(&receipt));
-    response.extensions_mut().insert(Served { is_apart });
     Ok(response)
 }
 

@@ -26,7 +26,10 @@ use super::{
     quota::{bytes_reached, refused},
     setup::StartQuery,
 };
-use crate::{invoke::InvokeError, tenancy::Caller};
+use crate::{
+    invoke::{Exchange, InvokeError},
+    tenancy::Caller,
+};
 
 /// Response header with the receipt as JSON.
 pub const RECEIPT: HeaderName = HeaderName::from_static("fusebox-receipt");
@@ -95,7 +98,7 @@ pub async fn invoke(
     let function = functions::find_ready(&app, &tenant, &function).await?;
     let (start, input) = start.entering(function.abi, content_type.as_deref(), input);
     let is_http = start.is_http;
-    let ended = run(&app, function, start, input).await?;
+    let ended = run(&app, function, start, input, None).await?;
     let tail = wants_log.then(|| log_tail(&ended.log));
     let mut response = match ended.failure {
         None => answer(ended.output, is_http, &ended.receipt),
@@ -114,10 +117,16 @@ pub async fn invoke(
 }
 
 /// Runs a function for a request, within its tenant's quotas, and counts the run.
-pub(super) async fn run(app: &App, function: FunctionVersion, start: Start, input: Bytes) -> Result<Ended, Problem> {
+pub(super) async fn run(
+    app: &App,
+    function: FunctionVersion,
+    start: Start,
+    input: Bytes,
+    exchange: Option<Exchange>,
+) -> Result<Ended, Problem> {
     let tenant = function.tenant.clone();
     let _counted = app.meter.invoke(&tenant)?;
-    let ended = app.invoker.invoke(function, start, input).await.map_err(|error| match error {
+    let ended = app.invoker.invoke(function, start, input, exchange).await.map_err(|error| match error {
         InvokeError::QueueFull { max } => {
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)
@@ -192,9 +201,12 @@ pub(super) fn failed_publicly(failure: &Failure, error: &[u8], receipt: &Receipt
 
 /// Builds the problem of a response that cannot be sent.
 pub(super) fn unreadable(fault: &dyn std::fmt::Display, receipt: &Receipt) -> Problem {
-    Problem::new(ErrorCode::GuestError, format!("the function's response cannot be sent: {fault}"))
-        .with_header(RECEIPT, receipt_header(receipt))
-        .of_gateway()
+    unsendable(fault).with_header(RECEIPT, receipt_header(receipt))
+}
+
+/// Builds the problem of a response that cannot be sent, while its run goes on.
+pub(super) fn unsendable(fault: &dyn std::fmt::Display) -> Problem {
+    Problem::new(ErrorCode::GuestError, format!("the function's response cannot be sent: {fault}")).of_gateway()
 }
 
 pub(super) fn receipt_header(receipt: &Receipt) -> HeaderValue {

@@ -20,7 +20,7 @@ use fusebox_core::{
     outcome::{Ended, Outcome, Receipt, StopReason, Traces},
     wire::AttemptId,
 };
-use fusebox_sandbox::{Call, HostCalls, Run, StopFlag};
+use fusebox_sandbox::{Call, Exchange, HostCalls, Run, StopFlag};
 
 use super::{
     queues::{Full, Queues},
@@ -42,19 +42,21 @@ pub struct Job {
     pub stop: StopFlag,
     /// Time of its arrival, from which the rest of the receipt's queue time is measured.
     pub came_at: Instant,
+    /// Exchange with the client that waits for the response of an HTTP request.
+    pub exchange: Option<Exchange>,
 }
 
 impl Job {
     /// Returns a job that arrives now, of an attempt of a task.
     #[must_use]
     pub fn attempt(AttemptId { task, attempt }: AttemptId, invocation: Invocation, stop: StopFlag) -> Self {
-        Self { invocation, task: Some(task), attempt, stop, came_at: Instant::now() }
+        Self { invocation, task: Some(task), attempt, stop, came_at: Instant::now(), exchange: None }
     }
 
     /// Returns a job that arrives now, of a synchronous invocation.
     #[must_use]
-    pub fn invoke(invocation: Invocation, stop: StopFlag) -> Self {
-        Self { invocation, task: None, attempt: 1, stop, came_at: Instant::now() }
+    pub fn invoke(invocation: Invocation, stop: StopFlag, exchange: Option<Exchange>) -> Self {
+        Self { invocation, task: None, attempt: 1, stop, came_at: Instant::now(), exchange }
     }
 }
 
@@ -185,6 +187,12 @@ impl Slots {
         self.shared.count
     }
 
+    /// Returns whether runs use the exchange with their client.
+    #[must_use]
+    pub fn exchanges(&self) -> bool {
+        self.shared.runner.exchanges()
+    }
+
     /// Returns the worker's id.
     #[must_use]
     pub fn worker(&self) -> WorkerId {
@@ -286,7 +294,7 @@ impl Shared {
     }
 
     fn run(&self, job: Job) -> Done {
-        let Job { invocation, task, attempt, stop, came_at } = job;
+        let Job { invocation, task, attempt, stop, came_at, exchange } = job;
         let waited_here = u64::try_from(came_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         let queue_us = invocation.waited_ms.saturating_mul(1_000).saturating_add(waited_here);
         if let Some(reason) = stop.reason() {
@@ -294,11 +302,12 @@ impl Shared {
             return Ok(Ended::new(Outcome::Stopped(reason), Traces::default(), Bytes::new(), receipt));
         }
         let deadline = self.clock.now().plus(invocation.limits.wall_ms.into());
-        let call = Call { invocation, task, attempt, deadline, stop, host_calls: Some(self.host_calls.clone()) };
+        let host_calls = Some(self.host_calls.clone());
+        let call = Call { invocation, task, attempt, deadline, stop, host_calls, exchange };
         let Run { outcome, traces, receipt, log } = self.runner.run(call).map_err(|error| match error {
             NotRun::ModuleMissing(call) => {
-                let Call { invocation, task, attempt, stop, .. } = *call;
-                NotRun::ModuleMissing(Box::new(Job { invocation, task, attempt, stop, came_at }))
+                let Call { invocation, task, attempt, stop, exchange, .. } = *call;
+                NotRun::ModuleMissing(Box::new(Job { invocation, task, attempt, stop, came_at, exchange }))
             }
             NotRun::Lost(reason) => NotRun::Lost(reason),
             NotRun::Broken(reason) => NotRun::Broken(reason),
@@ -307,6 +316,8 @@ impl Shared {
             Outcome::Returned(output) | Outcome::GuestError { error: output, .. } => output.len() as u64,
             _ => 0,
         };
+        // Of a response in pieces, the run knows the size.
+        let output_bytes = output_bytes.max(receipt.output_bytes);
         let (log_bytes, worker) = (log.len() as u64, task.map(|_| self.worker));
         let receipt = Receipt { queue_us, output_bytes, log_bytes, attempt, worker, ..receipt };
         Ok(Ended::new(outcome, traces, log, receipt))

@@ -14,7 +14,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox::{
     compilations::Compilations,
-    invoke::{InvokeError, Invoker},
+    invoke::{Exchange, InvokeError, Invoker},
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
     secrets::SecretsKey,
@@ -74,7 +74,13 @@ struct Echo;
 
 #[async_trait]
 impl Invoker for Echo {
-    async fn invoke(&self, _: FunctionVersion, _: Start, input: Bytes) -> Result<Ended, InvokeError> {
+    async fn invoke(
+        &self,
+        _: FunctionVersion,
+        _: Start,
+        input: Bytes,
+        _: Option<Exchange>,
+    ) -> Result<Ended, InvokeError> {
         Ok(Ended { failure: None, output: input, receipt: Receipt::default(), log: Bytes::new() })
     }
 }

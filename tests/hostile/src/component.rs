@@ -94,7 +94,8 @@ pub fn nested() -> String {
 
 /// Returns a component that handles HTTP requests of WASI 0.2: its `handle` executes `handle` with the request (local
 /// 0), the place of the response (local 1) and two more locals, and may call `$answer` with both, which answers 201 with
-/// the path, or `$head`, `$open`, `$write`, `$drop` and `$finish`.
+/// the path, `$mirror`, which answers 200 with a line and the request's body as it arrives, or `$head`, `$open`, `$write`,
+/// `$drop`, `$trail` and `$finish`.
 #[must_use]
 pub fn http(handle: &str) -> String {
     include_str!("component/http.wat").replace("HANDLE", handle)

@@ -14,6 +14,7 @@
 //! | `wasi` | invalid pointers and descriptors passed to WASI |
 //! | `floods` | endless writing, logging and calling; unusual exit codes |
 //! | `http` | responses that cannot be sent |
+//! | `streams` | bodies of HTTP that are not read, not written, or never end |
 //! | `waits` | sleeping and reading clocks |
 //! | `traps` | traps of every kind |
 //! | `caps` | one part just above or exactly at its structural limit |
@@ -38,6 +39,7 @@ mod memory;
 mod plugins;
 mod pointers;
 mod recursion;
+mod streams;
 mod time;
 mod traps;
 mod waits;
@@ -98,7 +100,7 @@ type Family = (&'static str, fn() -> Vec<Hostile>);
 /// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
-    let families: [Family; 18] = [
+    let families: [Family; 19] = [
         ("time", time::modules),
         ("bulk", bulk::modules),
         ("recursion", recursion::modules),
@@ -110,6 +112,7 @@ pub fn corpus() -> Vec<Hostile> {
         ("wasi", wasi::modules),
         ("floods", floods::modules),
         ("http", http::modules),
+        ("streams", streams::modules),
         ("waits", waits::modules),
         ("traps", traps::modules),
         ("caps", caps::modules),

@@ -59,7 +59,7 @@ pub struct RunLimits {
     pub wall_ms: u32,
     /// Linear memory in bytes.
     pub memory_bytes: u64,
-    /// Output size in bytes.
+    /// Output size in bytes; above [`limits::OUTPUT_BYTES_MAX`] only for a response that is passed on as it is written.
     pub output_bytes: u64,
     /// Size of the retained log in bytes.
     pub log_bytes: u64,
@@ -104,7 +104,7 @@ impl RunLimits {
         fuel: limits::FUEL_MAX,
         wall_ms: limits::WALL_MS_MAX,
         memory_bytes: limits::MEMORY_BYTES_MAX,
-        output_bytes: limits::OUTPUT_BYTES_MAX,
+        output_bytes: limits::STREAMED_BYTES_MAX,
         log_bytes: limits::LOG_BYTES_MAX,
         cpu_ms: limits::CPU_MS_MAX,
     };
@@ -139,6 +139,12 @@ impl RunLimits {
             log_bytes: self.log_bytes.min(ceiling.log_bytes),
             cpu_ms: self.cpu_ms.min(ceiling.cpu_ms),
         }
+    }
+
+    /// Returns these limits for a run whose output is kept whole.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self { output_bytes: self.output_bytes.min(limits::OUTPUT_BYTES_MAX), ..self }
     }
 
     /// Returns these limits with the fuel and the CPU time that are chosen. Both bound the same resource, so a choice of

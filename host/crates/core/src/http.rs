@@ -34,6 +34,8 @@ pub const CONNECTION_HEADERS: [&str; 11] = [
 /// Header of the form alone, which carries one trailer as `name: value`.
 pub const TRAILER: &str = "fusebox-trailer";
 
+/// Size of the first line of a response.
+const STATUS_BYTES: usize = 3;
 /// Statuses of a final response.
 const STATUSES: core::ops::RangeInclusive<u16> = 200..=599;
 
@@ -268,12 +270,24 @@ impl Response {
     /// # Errors
     /// Fails if the head, with the trailers, is above its bounds.
     pub fn to_bytes(&self) -> Result<Bytes, MessageError> {
+        written(&[&self.status.to_string()], &self.all_headers(), &self.body)
+    }
+
+    /// Checks a response whose body is not whole.
+    ///
+    /// # Errors
+    /// Fails if the head, with the trailers, is above its bounds.
+    pub fn check(&self) -> Result<(), MessageError> {
+        bounded(STATUS_BYTES, &self.all_headers()).map(drop)
+    }
+
+    /// Returns headers and trailers, the latter in the form of headers.
+    fn all_headers(&self) -> Vec<Header> {
         let trailers = self.trailers.iter().map(|Header { name, value }| Header {
             name: TRAILER.to_string(),
             value: [name.as_bytes(), b": ", value].concat().into(),
         });
-        let headers: Vec<_> = self.headers.iter().cloned().chain(trailers).collect();
-        written(&[&self.status.to_string()], &headers, &self.body)
+        self.headers.iter().cloned().chain(trailers).collect()
     }
 
     /// Returns the first header of this name, given in lower case.
@@ -289,17 +303,23 @@ impl Response {
     }
 }
 
-/// Joins a message, within the bounds of its head.
-fn written(first: &[&str], headers: &[Header], body: &Bytes) -> Result<Bytes, MessageError> {
+/// Returns the size of a head, given that of its first line.
+fn bounded(first: usize, headers: &[Header]) -> Result<usize, MessageError> {
     if headers.len() > HTTP_HEADERS_MAX {
         return Err(MessageError::TooManyHeaders);
     }
-    let first = first.concat();
-    let size = headers.iter().fold(first.len() + 1, |size, header| size + header.name.len() + header.value.len() + 3);
+    let size = headers.iter().fold(first + 1, |size, header| size + header.name.len() + header.value.len() + 3);
     // The last line's end is not part of what `Parts::parse` counts.
     if size > HTTP_HEADERS_BYTES_MAX + 1 {
         return Err(MessageError::HeadTooLarge);
     }
+    Ok(size)
+}
+
+/// Joins a message, within the bounds of its head.
+fn written(first: &[&str], headers: &[Header], body: &Bytes) -> Result<Bytes, MessageError> {
+    let first = first.concat();
+    let size = bounded(first.len(), headers)?;
     let mut message = Vec::with_capacity(size + 1 + body.len());
     message.extend_from_slice(first.as_bytes());
     message.push(b'\n');

@@ -72,8 +72,14 @@ pub const MEMORIES_MAX: u32 = 4;
 pub const CORE_INSTANCES_MAX: u32 = 64;
 /// Default output size of a run; larger results belong in an object store.
 pub const OUTPUT_BYTES_DEFAULT: u64 = MIB;
-/// Ceiling of the output size: equal to the largest input, so that functions can be chained.
+/// Size of an output that is kept whole: equal to the largest input, so that functions can be chained.
 pub const OUTPUT_BYTES_MAX: u64 = 6 * MIB;
+/// Size of a request's body that its function reads as it arrives, and ceiling of the output size, which only a response
+/// that is passed on as it is written can reach. Neither is kept in memory; 3.5 MiB/s for the longest run.
+pub const STREAMED_BYTES_MAX: u64 = 1_024 * MIB;
+/// Size of a piece of a response. A smaller response is kept whole unless it takes longer than a tick, so that it can
+/// still become an error, and carry the receipt; each slot holds a few pieces.
+pub const RESPONSE_PIECE_BYTES: usize = 16 << 10;
 /// Default size of the retained log of a run; excess is dropped and flagged.
 pub const LOG_BYTES_DEFAULT: u64 = 64 * KIB;
 /// Ceiling of the retained log of a run.

@@ -96,9 +96,14 @@ impl Cache {
         })
     }
 
+    /// Returns the module if it is in memory.
+    pub(crate) fn loaded(&self, digest: &ModuleDigest) -> Option<LoadedModule> {
+        self.memory.get(digest)
+    }
+
     /// Returns the module from memory or disk, or `None` if there is no authentic file.
     pub(crate) fn load(&self, digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
-        if let Some(module) = self.memory.get(digest) {
+        if let Some(module) = self.loaded(digest) {
             return Ok(Some(module));
         }
         let Some(disk) = &self.disk else { return Ok(None) };

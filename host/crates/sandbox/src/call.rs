@@ -7,6 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use fusebox_core::{
+    function::RunLimits,
     id::{Attempt, TaskId},
     invocation::Invocation,
     outcome::{Outcome, Receipt, StopReason, Traces},
@@ -14,7 +15,7 @@ use fusebox_core::{
     wire::AttemptId,
 };
 
-use crate::{Guest, HostCalls};
+use crate::{Guest, HostCalls, exchange::Exchange};
 
 /// Requests that one run stop. Cheap to clone; can be raised once.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,9 @@ pub struct Call {
     /// Answers the calls that require grants; without it they are refused as
     /// [`fusebox_core::capability::Refusal::Unavailable`].
     pub host_calls: Option<Arc<dyn HostCalls>>,
+    /// Exchange with the client that waits for the response, if the input is an HTTP request. Functions that can only
+    /// return a whole response leave it unused.
+    pub exchange: Option<Exchange>,
 }
 
 impl Call {
@@ -64,7 +68,13 @@ impl Call {
     #[must_use]
     pub fn new(invocation: Invocation) -> Self {
         let (deadline, stop) = (Millis::NEVER, StopFlag::default());
-        Self { invocation, task: None, attempt: 1, deadline, stop, host_calls: None }
+        Self { invocation, task: None, attempt: 1, deadline, stop, host_calls: None, exchange: None }
+    }
+
+    /// Returns the limits of the run.
+    pub(crate) fn limits(&self, ceiling: &RunLimits) -> RunLimits {
+        let limits = self.invocation.limits.capped(ceiling);
+        if self.exchange.is_some() { limits } else { limits.whole() }
     }
 
     /// Returns the guest, as its host calls show it.

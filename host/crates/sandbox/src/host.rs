@@ -56,8 +56,11 @@ impl Host {
     }
 
     /// Called at each tick while the guest runs.
-    pub(crate) fn tick(&self) -> Result<UpdateDeadline> {
+    pub(crate) fn tick(&mut self) -> Result<UpdateDeadline> {
         self.check()?;
+        if let Some(wasi) = &mut self.wasi {
+            wasi.tick()?;
+        }
         if cpu::used() >= Duration::from_millis(self.limits.cpu_ms.into()) {
             return Err(Ending::Cpu.into());
         }

@@ -20,6 +20,7 @@
 //! | `files` | files of runs: archives, read-only trees, a scratch for each run |
 //! | `time` | clocks of guests |
 //! | `host_calls` | interface to services that require grants: configuration, secrets, key-value namespace, HTTP |
+//! | `exchange`, `reply` | HTTP bodies that are passed on while a run reads or writes them |
 //! | `web`, `wasi` | HTTP requests to functions, in the form of each ABI; WASI preview 1, for commands and for core functions that import it |
 //! | `extism` | functions and shared memory of plug-ins for Extism |
 //! | `named` | calls of exported functions by their name |
@@ -93,6 +94,7 @@ mod disk;
 mod ending;
 mod engine;
 mod epoch;
+mod exchange;
 mod extism;
 mod files;
 mod host;
@@ -107,6 +109,7 @@ mod metered;
 mod named;
 mod options;
 mod prepare;
+mod reply;
 mod run;
 mod sections;
 mod segments;
@@ -129,6 +132,7 @@ pub use abis::{AbiSet, AbiSetError};
 pub use artifact::ArtifactKey;
 pub use call::{Call, Run, StopFlag};
 pub use compile::{compile_child, compile_time_max};
+pub use exchange::{BrokenBody, Exchange, Piece, Pieces, RequestBody};
 pub use files::{
     archive::{FilesArchive, FilesError},
     store::AddError,
@@ -319,6 +323,13 @@ impl Sandbox {
     /// Fails if the cache directory cannot be read.
     pub fn load(&self, digest: &ModuleDigest) -> Result<Option<LoadedModule>, SandboxError> {
         self.cache.load(digest)
+    }
+
+    /// Returns whether runs of a module read the body of an HTTP request as it arrives, and have their response passed
+    /// on as it is written; `None` if the module is not in memory.
+    #[must_use]
+    pub fn streams(&self, digest: &ModuleDigest) -> Option<bool> {
+        self.cache.loaded(digest).map(|module| web::streams(&module))
     }
 
     /// Returns the hash of the engine's version and settings, which compiled code must match. Hosts with equal hashes

@@ -146,6 +146,7 @@ pub(crate) mod tests {
             output_bytes_max: Some(100),
             log: log.clone(),
             tree: Tree::empty().into(),
+            streams: None,
             budget: limiter.budget(),
         };
         Host {

@@ -17,6 +17,7 @@ use wasmtime::{
     AsContext, AsContextMut, Engine, Extern, Instance, Memory, ModuleExport, Result, Store, TypedFunc, WasmParams,
     WasmResults,
 };
+use wasmtime_wasi::I32Exit;
 
 use crate::{
     Call, LoadedModule, Run, component, cpu,
@@ -24,12 +25,13 @@ use crate::{
     extism::Plugin,
     files::tree::Tree,
     host::Host,
+    host_calls::WaitLimit,
     imports::checked,
     limiter::Limiter,
     loaded::{Entry, LinkedModule, Program},
     log::Log,
     named,
-    wasi::{Parts, Wasi},
+    wasi::{Parts, Streams, Wasi},
 };
 
 /// Runs one call on the current thread.
@@ -55,18 +57,20 @@ fn refused(reason: &str) -> Run {
 fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
     cpu::start();
-    let limits = call.invocation.limits.capped(ceiling);
+    let limits = call.limits(ceiling);
     let input = std::mem::take(&mut call.invocation.input);
     let log = Log::new(limits.log_bytes);
     let limiter = Limiter::new(limits.memory_bytes);
     call.invocation.limits = limits;
-    let wasi = module.uses_wasi.then(|| wasi_state(module, &mut call, &input, tree, &log, &limiter));
+    let deadline = started + Duration::from_millis(limits.wall_ms.into());
+    let streams = call.exchange.clone().map(|own| Streams::new(own, WaitLimit::new(deadline, call.stop.clone())));
+    let wasi = module.uses_wasi.then(|| wasi_state(module, &mut call, &input, (tree, streams), &log, &limiter));
     let host = Host {
         limits,
         limiter,
         log: log.clone(),
         call,
-        deadline: started + Duration::from_millis(limits.wall_ms.into()),
+        deadline,
         answer: Bytes::new(),
         plugin: Plugin::default(),
         wasi,
@@ -78,6 +82,7 @@ fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut ca
         (instantiated, is_made) = (started.elapsed(), instance.is_ok());
         enter(&mut store, &instance?, &module.entry, &input)
     });
+    let ended = passed(store.data_mut(), ended);
     let stdout = store.data_mut().wasi.as_mut().map(Wasi::take_output).unwrap_or_default();
     let traces = traces(&ended, &log);
     let (outcome, fuel_is_known) = match ended {
@@ -100,13 +105,22 @@ fn run_unguarded(engine: &Engine, module: &LinkedModule, tree: Arc<Tree>, mut ca
     Run { outcome, traces, receipt, log: log.take() }
 }
 
+/// Passes on the rest of a response, unless the run failed.
+fn passed(host: &mut Host, ended: Result<Option<Outcome>>) -> Result<Option<Outcome>> {
+    let has_failed = ended.as_ref().is_err_and(|error| !matches!(error.downcast_ref(), Some(I32Exit(0))));
+    match &mut host.wasi {
+        Some(wasi) if !has_failed => wasi.end().map_err(Into::into).and(ended),
+        _ => ended,
+    }
+}
+
 /// Returns the WASI state of a run. The input is stdin of a command or reactor, whose stdout is its output; of any other
 /// module stdout is part of the log.
 fn wasi_state(
     module: &LinkedModule,
     call: &mut Call,
     input: &Bytes,
-    tree: Arc<Tree>,
+    (tree, streams): (Arc<Tree>, Option<Streams>),
     log: &Log,
     limiter: &Limiter,
 ) -> Wasi {
@@ -122,6 +136,7 @@ fn wasi_state(
         log: log.clone(),
         tree,
         budget: limiter.budget(),
+        streams,
     })
 }
 
@@ -142,7 +157,7 @@ fn arm(store: &mut Store<Host>) -> Result<()> {
     store.limiter(|host| &mut host.limiter);
     store.set_fuel(store.data().limits.fuel)?;
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|context| context.data().tick());
+    store.epoch_deadline_callback(|mut context| context.data_mut().tick());
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! | `errno`, `guest` | error numbers; access to the guest's memory |
 //! | `strings`, `clocks` | arguments and environment; time and random numbers |
 //! | `fds`, `io`, `stat`, `paths` | descriptors, reads and writes, facts about files, calls with paths |
+//! | `streams` | stdin and stdout of a command that answers a client that is there |
 //! | `poll` | waits, which end at the run's deadline or when it is stopped |
 
 use std::sync::Arc;
@@ -31,9 +32,11 @@ mod io;
 mod paths;
 mod poll;
 mod stat;
+mod streams;
 mod strings;
 mod unstable;
 
+use errno::{Answer, Fail, IO};
 use fds::Fds;
 use strings::List;
 
@@ -43,6 +46,7 @@ pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 pub(crate) const UNSTABLE: &str = "wasi_unstable";
 
 pub(crate) use calls::{OFFERED, add_to};
+pub(crate) use streams::Streams;
 
 /// Returns true if imports from a module are WASI's.
 pub(crate) fn is_wasi(module: &str) -> bool {
@@ -58,6 +62,8 @@ pub(crate) struct Wasi {
     stdin: Bytes,
     /// Stdout; `None` if it is part of the log.
     output: Option<Output>,
+    /// Streams of a run whose client is there, beside stdin and stdout.
+    streams: Option<Streams>,
     log: Log,
     fds: Fds,
     pub(crate) files: Files,
@@ -85,15 +91,17 @@ pub(crate) struct Parts {
     pub(crate) tree: Arc<Tree>,
     /// Memory of the run.
     pub(crate) budget: Budget,
+    /// Streams of a run whose client is there.
+    pub(crate) streams: Option<Streams>,
 }
 
 impl Wasi {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { args, env, input, output_bytes_max, log, tree, budget } = parts;
+        let Parts { args, env, input, output_bytes_max, log, tree, budget, streams } = parts;
         let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let output = output_bytes_max.map(|bytes_max| Output { buffer: BytesMut::new(), bytes_max });
         let files = Files::new(tree, budget, time::unix_ns());
-        Self { args, env, stdin: input, output, log, fds: Fds::new(), files }
+        Self { args, env, stdin: input, output, streams, log, fds: Fds::new(), files }
     }
 
     /// Removes and returns the bytes of stdout.
@@ -109,20 +117,52 @@ impl Wasi {
     }
 
     /// Moves bytes of stdin into a buffer; returns their number.
-    fn read_stdin(&mut self, buffer: &mut [u8]) -> usize {
+    fn read_stdin(&mut self, buffer: &mut [u8]) -> Answer<usize> {
+        if self.stdin.is_empty() && !buffer.is_empty() {
+            if self.streams.as_ref().is_some_and(Streams::awaits) {
+                self.flush()?;
+            }
+            if let Some(streams) = &mut self.streams {
+                self.stdin = streams.read()?.map_err(|_| Fail::Errno(IO))?;
+            }
+        }
         let read = self.stdin.split_to(buffer.len().min(self.stdin.len()));
         buffer.iter_mut().zip(&read).for_each(|(to, from)| *to = *from);
-        read.len()
+        Ok(read.len())
     }
 
     /// Appends bytes to stdout, or to the log.
     fn write_stdout(&mut self, bytes: &[u8]) -> Result<(), Ending> {
         let Some(Output { buffer, bytes_max }) = &mut self.output else { return self.log.stderr(bytes) };
+        if let Some(streams) = &mut self.streams {
+            return streams.write(buffer, bytes, *bytes_max);
+        }
         let size = buffer.len() as u64 + bytes.len() as u64;
         if size > *bytes_max {
             return Err(Ending::OutputTooLarge { bytes: size });
         }
         buffer.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Passes on what the client can have, unless that has to wait.
+    pub(crate) fn tick(&mut self) -> Result<(), Ending> {
+        match (&mut self.streams, &mut self.output) {
+            (Some(streams), Some(Output { buffer, bytes_max })) => streams.tick(buffer, *bytes_max),
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes on what the client can have, before the guest waits.
+    fn flush(&mut self) -> Result<(), Ending> {
+        match (&mut self.streams, &mut self.output) {
+            (Some(streams), Some(Output { buffer, bytes_max })) => streams.flush(buffer, *bytes_max),
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes on the end of a response that was passed on in part.
+    pub(crate) fn end(&mut self) -> Result<(), Ending> {
+        self.streams.as_mut().map_or(Ok(()), Streams::end)
     }
 }

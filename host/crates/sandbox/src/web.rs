@@ -12,7 +12,7 @@ use fusebox_core::{
 };
 
 use crate::{
-    Call, LoadedModule, Run,
+    Call, Exchange, LoadedModule, Run,
     loaded::{Entry, Program},
 };
 
@@ -32,6 +32,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Content type of its other results.
 const BYTES: &str = "application/octet-stream";
 
+/// Variable with the size of a request's body.
+const CONTENT_LENGTH: &str = "CONTENT_LENGTH";
+
 impl Form {
     fn of(program: &Program) -> Self {
         match program {
@@ -50,15 +53,33 @@ impl Form {
     }
 }
 
-/// Runs a call. If its input is an HTTP request, returns its response as the output.
+/// Returns whether runs of a module read requests as they arrive, and have their responses passed on as they are written.
+pub(crate) fn streams(module: &LoadedModule) -> bool {
+    match &module.0.program {
+        Program::Module(module) => matches!(module.entry, Entry::Command { .. }),
+        Program::Component(program) => program.abi() == Abi::Http,
+        Program::Refused(_) => false,
+    }
+}
+
+/// Runs a call. If its input is an HTTP request, returns its response as the output, or none if it was passed on in
+/// pieces.
 pub(crate) fn run(module: &LoadedModule, mut call: Call, ceiling: &RunLimits, run: impl FnOnce(Call) -> Run) -> Run {
+    let exchange = call.exchange.take().filter(|_| call.invocation.is_http && streams(module));
     if !call.invocation.is_http {
         return run(call);
     }
+    call.exchange.clone_from(&exchange);
     let form = Form::of(&module.0.program);
-    let output_bytes_max = call.invocation.limits.capped(ceiling).output_bytes;
+    let output_bytes_max = call.limits(ceiling).output_bytes;
     match enter(form, &mut call) {
-        Ok(()) => leave(form, run(call), output_bytes_max),
+        Ok(()) => {
+            let run = run(call);
+            match exchange.as_ref().and_then(Exchange::passed) {
+                Some(output_bytes) => Run { receipt: Receipt { output_bytes, ..run.receipt }, ..run },
+                None => leave(form, run, output_bytes_max),
+            }
+        }
         Err(outcome) => Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() },
     }
 }
@@ -76,7 +97,13 @@ fn enter(form: Form, call: &mut Call) -> Result<(), Outcome> {
         Form::Message => {}
         Form::Body => invocation.input = request.body,
         Form::Cgi => {
-            let CgiRequest { args, env, stdin } = request.into();
+            let stated = request.header("content-length").and_then(|length| String::from_utf8(length.to_vec()).ok());
+            let CgiRequest { args, mut env, stdin } = request.into();
+            if call.exchange.as_ref().is_some_and(Exchange::has_body) {
+                // The length of the body is what its sender says, if anything.
+                env.retain(|(name, _)| name != CONTENT_LENGTH);
+                env.extend(stated.map(|length| (CONTENT_LENGTH.to_owned(), length)));
+            }
             // A variable of the version does not pass for one of the request.
             invocation.env.retain(|(name, _)| env.iter().all(|(own, _)| own != name));
             invocation.env.extend(env);

@@ -65,7 +65,9 @@ impl World {
     async fn leased(&self) -> (JoinHandle<Result<Ended, InvokeError>>, LeasedTask) {
         let (invoker, function, ready) = (self.invoker.clone(), self.function.clone(), self.store.ready_hint());
         let invoke =
-            tokio::spawn(async move { invoker.invoke(function, Start::default(), Bytes::from_static(b"in")).await });
+            tokio::spawn(
+                async move { invoker.invoke(function, Start::default(), Bytes::from_static(b"in"), None).await },
+            );
         ready.await;
         let (worker, tokens) = (random::worker_id(Clock::System.now()), vec![random::lease_token()]);
         let tenant = TenantId::default_tenant();
@@ -135,7 +137,7 @@ async fn an_invoke_beyond_the_quota_of_stored_bytes_is_refused() {
     let tenant = TenantId::default_tenant();
     assert_eq!(world.store.set_quotas(Acting::Store, &tenant, settings).await.unwrap(), Ok(true));
     world.invoker.quotas.refresh().await.unwrap();
-    let refused = world.invoker.invoke(world.function.clone(), Start::default(), Bytes::new()).await;
+    let refused = world.invoker.invoke(world.function.clone(), Start::default(), Bytes::new(), None).await;
     assert_eq!(refused.unwrap_err(), InvokeError::BytesReached { max: 1 });
 }
 
@@ -143,7 +145,7 @@ async fn an_invoke_beyond_the_quota_of_stored_bytes_is_refused() {
 async fn an_invoke_that_nothing_will_run_is_refused_and_leaves_no_task() {
     let world = World::new(Some(Duration::ZERO)).await;
     let ready = world.store.ready_hint();
-    let waiting = world.invoker.invoke(world.function.clone(), Start::default(), Bytes::new());
+    let waiting = world.invoker.invoke(world.function.clone(), Start::default(), Bytes::new(), None);
     // The task is queued when the absence is noticed.
     let (waited, ()) = tokio::join!(waiting, async {
         ready.await;
@@ -151,7 +153,7 @@ async fn an_invoke_that_nothing_will_run_is_refused_and_leaves_no_task() {
     });
     assert_eq!(waited.unwrap_err(), InvokeError::NoDispatcher);
     world.is_empty().await;
-    let refused = world.invoker.invoke(world.function.clone(), Start::default(), Bytes::new()).await;
+    let refused = world.invoker.invoke(world.function.clone(), Start::default(), Bytes::new(), None).await;
     assert_eq!(refused.unwrap_err(), InvokeError::NoDispatcher);
     world.is_empty().await;
 }

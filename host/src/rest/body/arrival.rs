@@ -1,12 +1,17 @@
 //! Reads a body at a minimum pace: it may take as long as its size needs at that pace and no longer, so that a slow
 //! sender cannot hold its share of body memory without sending.
 
-use std::time::Duration;
+use std::{borrow::BorrowMut, time::Duration};
 
-use axum::body::{Body, HttpBody as _};
+use axum::{
+    body::{Body, HttpBody as _},
+    http::HeaderMap,
+};
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
+use fusebox_sandbox::{BrokenBody, RequestBody};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::rest::error::Problem;
@@ -53,8 +58,10 @@ impl Pace {
 }
 
 /// Body that is being read.
-pub(super) struct Arrival<'a> {
-    body: &'a mut Body,
+pub(super) struct Arrival<B> {
+    body: B,
+    /// Trailers, once they have come.
+    trailers: Option<HeaderMap>,
     bytes_max: u64,
     pace: Pace,
     bytes: u64,
@@ -62,9 +69,9 @@ pub(super) struct Arrival<'a> {
     began: Option<Instant>,
 }
 
-impl<'a> Arrival<'a> {
-    pub(super) const fn new(body: &'a mut Body, bytes_max: u64, pace: Pace) -> Self {
-        Self { body, bytes_max, pace, bytes: 0, began: None }
+impl<B: BorrowMut<Body>> Arrival<B> {
+    pub(super) const fn new(body: B, bytes_max: u64, pace: Pace) -> Self {
+        Self { body, trailers: None, bytes_max, pace, bytes: 0, began: None }
     }
 
     /// Returns the next bytes, `None` at the end.
@@ -73,16 +80,23 @@ impl<'a> Arrival<'a> {
     /// Fails if they are late, too many or malformed.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
         loop {
-            let frame = match self.body.frame().now_or_never() {
+            let body: &mut Body = self.body.borrow_mut();
+            let frame = match body.frame().now_or_never() {
                 Some(frame) => frame,
                 None => {
                     let now = Instant::now();
                     let due = self.pace.due(*self.began.get_or_insert(now), self.bytes, now);
-                    timeout_at(due, self.body.frame()).await.map_err(|_| Unread::TooSlow)?
+                    timeout_at(due, body.frame()).await.map_err(|_| Unread::TooSlow)?
                 }
             };
             let Some(frame) = frame else { return Ok(None) };
-            let Ok(bytes) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            let bytes = match frame.map_err(|_| Unread::Broken)?.into_data() {
+                Ok(bytes) => bytes,
+                Err(other) => {
+                    self.trailers = other.into_trailers().ok();
+                    continue;
+                }
+            };
             self.bytes = self.bytes.saturating_add(bytes.len() as u64);
             if self.bytes > self.bytes_max {
                 return Err(Unread::TooLarge);
@@ -103,7 +117,8 @@ impl<'a> Arrival<'a> {
     ) -> Result<Bytes, Unread> {
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
         claim(self.bytes).map_err(Unread::NoRoom)?;
-        if self.body.is_end_stream() {
+        let body: &Body = self.body.borrow();
+        if body.is_end_stream() {
             return Ok(first);
         }
         let Some(second) = self.next().await? else { return Ok(first) };
@@ -117,6 +132,51 @@ impl<'a> Arrival<'a> {
             whole.extend_from_slice(&bytes);
         }
         Ok(whole.freeze())
+    }
+}
+
+impl Arrival<Body> {
+    /// Returns the start of the body: its first bytes, until there are more than `bytes_max` or the sender pauses for
+    /// longer than `pause`. The flag is true if they are the whole body.
+    ///
+    /// # Errors
+    /// Fails if the body is late, too long or malformed.
+    pub(super) async fn start(&mut self, bytes_max: u64, pause: Duration) -> Result<(Bytes, bool), Unread> {
+        let mut start = BytesMut::new();
+        while start.len() as u64 <= bytes_max && !self.body.is_end_stream() {
+            let pause = if start.is_empty() { Duration::MAX } else { pause };
+            match timeout(pause, self.next()).await {
+                Ok(next) => match next? {
+                    Some(bytes) => start.extend_from_slice(&bytes),
+                    None => return Ok((start.freeze(), self.trailers.is_none())),
+                },
+                Err(_) => break,
+            }
+        }
+        Ok((start.freeze(), self.body.is_end_stream()))
+    }
+
+    /// Returns the body as it arrives, after the start that was read, and the trailers as `passing` returns them.
+    pub(super) fn into_body(self, start: Bytes, passing: fn(HeaderMap) -> HeaderMap) -> RequestBody {
+        let start = stream::iter((!start.is_empty()).then(|| Ok(Frame::data(start))));
+        let rest = stream::try_unfold(Some(self), move |arrival| async move {
+            let Some(mut arrival) = arrival else { return Ok(None) };
+            let next = arrival.next().await.map_err(|unread| match unread {
+                Unread::TooLarge | Unread::NoRoom(_) => BrokenBody::TooLarge,
+                Unread::TooSlow => BrokenBody::TooSlow,
+                Unread::Broken => BrokenBody::Incomplete,
+            })?;
+            Ok(match next {
+                Some(bytes) => Some((Frame::data(bytes), Some(arrival))),
+                None => arrival.trailers.take().map(|trailers| (Frame::trailers(passing(trailers)), None)),
+            })
+        });
+        StreamBody::new(start.chain(rest)).boxed_unsync()
+    }
+
+    /// Returns what is left of the body.
+    pub(super) fn into_rest(self) -> Body {
+        self.body
     }
 }
 
@@ -137,8 +197,6 @@ pub(super) async fn linger(body: &mut Body, bytes_max: u64) {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream::{self, StreamExt as _};
-
     use super::*;
 
     /// Returns true if a body of `pieces` chunks, each after a pause, arrives in time.

@@ -49,6 +49,21 @@ fn passed(headers: &HeaderMap, is_apart: bool) -> Result<Vec<Header>, Problem> {
     passing.map(|(name, value)| Ok(checked(name.as_str(), value.as_bytes())?)).collect()
 }
 
+/// Returns the trailers that pass, by the rules for headers.
+pub(super) fn passing_trailers(trailers: HeaderMap) -> HeaderMap {
+    const NOT_TRAILERS: [HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::CONTENT_LENGTH, header::HOST];
+    let passes = |name: &HeaderName| {
+        let text = name.as_str();
+        let is_ours = text.starts_with("fusebox-") || text.starts_with("spin-");
+        !is_ours && !NOT_TRAILERS.contains(name) && !CONNECTION_HEADERS.contains(&text)
+    };
+    let mut passing = HeaderMap::new();
+    for (name, value) in trailers.iter().filter(|(name, _)| passes(name)) {
+        passing.append(name, value.clone());
+    }
+    passing
+}
+
 /// Returns the headers that `Connection` names, in lower case: they are of the connection too (RFC 9110, 7.6.1).
 fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());

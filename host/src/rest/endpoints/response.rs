@@ -11,6 +11,9 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 
+use super::tail::Tail;
+use crate::rest::invoke::{LOG, RECEIPT};
+
 /// Mark of a response that a function has given.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::rest) struct Served {
@@ -65,10 +68,7 @@ pub(super) fn of_client(own: http::Response, is_head: bool) -> Result<Response, 
             return Err(Unsendable::Length);
         }
     }
-    // Nobody but this host says these.
-    for ours in ["fusebox-receipt", "fusebox-log"] {
-        map.remove(ours);
-    }
+    remove_ours(&mut map);
     let body = match trailers.is_empty() || is_head || !has_body {
         true => Body::from(body),
         false => with_trailers(&mut map, body, trailers)?,
@@ -79,7 +79,35 @@ pub(super) fn of_client(own: http::Response, is_head: bool) -> Result<Response, 
     Ok(response)
 }
 
-fn mapped(headers: Vec<Header>) -> Result<HeaderMap, Unsendable> {
+/// Builds the client's response of which the first part is there.
+///
+/// # Errors
+/// Fails if the head cannot be sent.
+pub(super) fn of_part(head: http::Response, tail: Tail) -> Result<Response, Unsendable> {
+    let http::Response { status, headers, trailers, .. } = head;
+    let status = StatusCode::from_u16(status).map_err(|_| http::MessageError::BadStatus)?;
+    let mut map = mapped(headers)?;
+    remove_ours(&mut map);
+    // HTTP/1 sends trailers only behind a body of unstated length, and only announced ones.
+    if !map.contains_key(header::CONTENT_LENGTH) {
+        let names = trailers.iter().map(|trailer| trailer.name.as_str()).collect::<Vec<_>>();
+        let names = [RECEIPT.as_str()].into_iter().chain(names).collect::<Vec<_>>().join(", ");
+        map.insert(header::TRAILER, HeaderValue::try_from(names).map_err(|_| http::MessageError::BadHeader)?);
+    }
+    let mut response = Response::new(Body::new(tail));
+    *response.status_mut() = status;
+    *response.headers_mut() = map;
+    Ok(response)
+}
+
+/// Removes headers that nobody but this host says.
+pub(super) fn remove_ours(map: &mut HeaderMap) {
+    for ours in [&RECEIPT, &LOG] {
+        map.remove(ours);
+    }
+}
+
+pub(super) fn mapped(headers: Vec<Header>) -> Result<HeaderMap, Unsendable> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for Header { name, value } in headers {
         let name: HeaderName = name.parse().map_err(|_| http::MessageError::BadHeader)?;

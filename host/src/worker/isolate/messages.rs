@@ -88,7 +88,8 @@ impl ToSlot {
     /// Returns the number and call of a run.
     pub(super) fn into_call(self, stop: StopFlag, host_calls: Arc<dyn HostCalls>) -> Option<(u64, Call)> {
         let Self::Run { number, invocation, task, attempt, deadline } = self else { return None };
-        Some((number, Call { invocation: *invocation, task, attempt, deadline, stop, host_calls: Some(host_calls) }))
+        let (invocation, host_calls) = (*invocation, Some(host_calls));
+        Some((number, Call { invocation, task, attempt, deadline, stop, host_calls, exchange: None }))
     }
 }
 

@@ -93,7 +93,7 @@ impl GuestProcess {
 
     fn try_run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, call: &Call) -> Result<Run, NotRun<()>> {
         let begun = Instant::now();
-        let limits = call.invocation.limits.capped(ceiling);
+        let limits = call.invocation.limits.capped(ceiling).whole();
         let (lacks_module, lacks_files) = match self.call(call, &limits)? {
             Some(FromSlot::Missing { module, files }) => (module, files),
             answer => return self.ended(answer, &limits, begun, 0),
@@ -162,7 +162,7 @@ impl GuestProcess {
             Some(FromSlot::Ended { outcome, traces, receipt, log })
                 if messages::is_possible(&outcome, &traces, &log, limits) =>
             {
-                Ok(Run { outcome, traces, receipt: Receipt { load_us, ..receipt }, log })
+                Ok(Run { outcome, traces, receipt: Receipt { load_us, output_bytes: 0, ..receipt }, log })
             }
             Some(_) => Err(NotRun::Lost("the process of the run violates its protocol".to_owned())),
             None => {

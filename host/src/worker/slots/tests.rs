@@ -59,7 +59,7 @@ pub(in crate::worker) fn job() -> Job {
         Grants::default(),
         Bytes::new(),
     );
-    Job::invoke(invocation, StopFlag::default())
+    Job::invoke(invocation, StopFlag::default(), None)
 }
 
 fn slots(count: u32, runner: Arc<dyn Runner>) -> Slots {

@@ -116,6 +116,15 @@ fn decoded(path: &str) -> String {
     text.unwrap_or_else(|| path.to_string())
 }
 
+/// Returns whether the start of a command's stdout is enough for [`response`] to find the head, or the fault of it.
+#[must_use]
+pub fn has_head(stdout: &[u8]) -> bool {
+    let mut lines = stdout.split(|byte| *byte == b'\n');
+    // What follows the last end of a line is not a line yet.
+    let _ = lines.next_back();
+    stdout.len() > HTTP_HEADERS_BYTES_MAX || lines.any(|line| line.is_empty() || line == b"\r")
+}
+
 /// Parses the stdout of a command: header lines, an empty line, the body. `Status` gives the status, and a `Location`
 /// without one is a redirect of status 302.
 ///
@@ -225,6 +234,22 @@ mod tests {
         assert_eq!(parsed("Status: 204\n\n").unwrap().status, 204);
         assert_eq!(parsed("Location: https://a.example/\n\n").unwrap().status, 302);
         assert_eq!(parsed("Location: /a\nStatus: 307\n\n").unwrap().status, 307);
+    }
+
+    #[test]
+    fn a_head_is_there_with_its_empty_line() {
+        for (start, is_there) in [
+            ("", false),
+            ("status: 200", false),
+            ("status: 200\n", false),
+            ("status: 200\r\n\r", false),
+            ("status: 200\r\n\r\n", true),
+            ("status: 200\n\nbody", true),
+            ("\n", true),
+        ] {
+            assert_eq!(has_head(start.as_bytes()), is_there, "{start:?}");
+        }
+        assert!(has_head(&[b'x'; HTTP_HEADERS_BYTES_MAX + 1]), "it is too large");
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod offers;
 mod program;
 mod run;
 mod shape;
-mod slot;
+pub(crate) mod slot;
 mod state;
 mod surface;
 mod wasi;

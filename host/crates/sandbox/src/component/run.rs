@@ -55,7 +55,7 @@ fn run_on(
     ceiling: &RunLimits,
     started: Instant,
 ) -> Run {
-    let limits = call.invocation.limits.capped(ceiling);
+    let limits = call.limits(ceiling);
     let input = std::mem::take(&mut call.invocation.input);
     let stdout = program.is_command().then(|| wasi::Output::new(limits.output_bytes));
     let stdin = if program.is_command() { input.clone() } else { Bytes::new() };
@@ -115,7 +115,7 @@ fn arm(store: &mut Store<State>) -> Result<()> {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store| {
         settle(&mut store)?;
-        store.data().run.tick()
+        store.data_mut().run.tick()
     });
     Ok(())
 }

@@ -22,7 +22,7 @@ const TURNS_MAX: u32 = 64;
 
 /// Applies `work` to the thread's runtime, which is its current one meanwhile. A runtime in which tasks are left is
 /// dropped with them.
-pub(super) fn with<T>(work: impl FnOnce(&Runtime) -> T) -> Result<T> {
+pub(crate) fn with<T>(work: impl FnOnce(&Runtime) -> T) -> Result<T> {
     let runtime = match RUNTIME.take() {
         Some(runtime) => runtime,
         None => Builder::new_current_thread().enable_time().build()?,
@@ -45,7 +45,7 @@ pub(super) fn with<T>(work: impl FnOnce(&Runtime) -> T) -> Result<T> {
 
 /// Waits for `work`, but no longer than until the deadline or a stop. A guest that computes does not get here: the
 /// ticker ends it.
-pub(super) async fn bounded<T>(work: impl Future<Output = Result<T>>, deadline: Instant, stop: &StopFlag) -> Result<T> {
+pub(crate) async fn bounded<T>(work: impl Future<Output = Result<T>>, deadline: Instant, stop: &StopFlag) -> Result<T> {
     tokio::select! {
         biased;
         ended = work => ended,

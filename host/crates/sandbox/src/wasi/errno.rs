@@ -12,6 +12,7 @@ pub(super) const BADF: Errno = 8;
 pub(super) const EXIST: Errno = 20;
 pub(super) const ILSEQ: Errno = 25;
 pub(super) const INVAL: Errno = 28;
+pub(super) const IO: Errno = 29;
 pub(super) const ISDIR: Errno = 31;
 pub(super) const LOOP: Errno = 32;
 pub(super) const MFILE: Errno = 33;

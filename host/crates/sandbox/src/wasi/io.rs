@@ -42,7 +42,7 @@ pub(super) fn read(
         let (start, len) = guest.vector(vectors, count)?;
         let (buffer, wasi) = guest.split(start, len)?;
         let many = match descriptor.target {
-            Target::Stdin => wasi.read_stdin(buffer),
+            Target::Stdin => wasi.read_stdin(buffer)?,
             Target::Stdout | Target::Stderr => return Err(BADF.into()),
             Target::File(node) | Target::Directory(node) => wasi.files.read(node, position, buffer)?,
         };

@@ -79,6 +79,7 @@ pub(super) fn poll_oneoff(
         let is_ready = subscriptions.iter().any(|one| matches!(one.source, Source::Ready { .. }));
         let earliest = subscriptions.iter().filter_map(|one| one.source.moment()).min();
         if let Some(earliest) = earliest.filter(|_| !is_ready) {
+            caller.data_mut().wasi()?.flush()?;
             caller.data().wait(earliest)?;
         }
         let now = Instant::now();

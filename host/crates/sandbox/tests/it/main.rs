@@ -32,6 +32,7 @@ mod proposals;
 mod refusals;
 mod smith;
 mod spec;
+mod streams;
 mod support;
 mod wasi;
 mod web;

@@ -2,10 +2,12 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Instant,
 };
 
@@ -63,6 +65,11 @@ impl Desk {
             }
             self.0.called.notified().await;
         }
+    }
+
+    /// Completes while a request waits. Never wakes its task, which the request has been made by.
+    pub(super) async fn is_asked(&self) {
+        poll_fn(|_| if self.asked().is_empty() { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
     /// Notes fuel to be charged.

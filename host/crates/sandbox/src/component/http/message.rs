@@ -4,7 +4,7 @@ use bytes::Bytes;
 use fusebox_core::http::{self, Header, MessageError};
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri,
-    header::{HOST, HeaderName, HeaderValue},
+    header::{HOST, HeaderName, HeaderValue, TRAILER},
 };
 
 /// Lowest and highest status of a final response.
@@ -24,21 +24,22 @@ pub(super) fn request(message: &Bytes) -> Result<Request<Bytes>, MessageError> {
     Ok(request)
 }
 
-/// Encodes a response. Headers of the connection are left out.
-pub(super) fn response(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: Bytes,
-    trailers: &HeaderMap,
-) -> Result<Bytes, MessageError> {
+/// Returns the head of a response. Headers of the connection are left out; the names of trailers that the function
+/// announces become trailers without values.
+pub(super) fn head(status: StatusCode, headers: &HeaderMap) -> Result<http::Response, MessageError> {
     let status = Some(status.as_u16()).filter(|status| STATUSES.contains(status)).ok_or(MessageError::BadStatus)?;
-    let list = |headers: &HeaderMap| -> Result<Vec<Header>, MessageError> {
-        let headers =
-            headers.iter().map(|(name, value)| Header::new(name.as_str(), Bytes::copy_from_slice(value.as_bytes())));
-        let headers: Vec<Header> = headers.collect::<Result<_, _>>()?;
-        Ok(headers.into_iter().filter(|header| !header.is_of_connection()).collect())
-    };
-    http::Response { status, headers: list(headers)?, body, trailers: list(trailers)? }.to_bytes()
+    let announced = headers.get_all(TRAILER).into_iter().filter_map(|names| names.to_str().ok());
+    let trailers = announced.flat_map(|names| names.split(',')).filter_map(|name| Header::new(name.trim(), "").ok());
+    let trailers = trailers.filter(|trailer| !trailer.is_of_connection()).collect();
+    Ok(http::Response { status, headers: list(headers)?, body: Bytes::new(), trailers })
+}
+
+/// Returns the headers of a message, without those of the connection.
+pub(super) fn list(headers: &HeaderMap) -> Result<Vec<Header>, MessageError> {
+    let headers =
+        headers.iter().map(|(name, value)| Header::new(name.as_str(), Bytes::copy_from_slice(value.as_bytes())));
+    let headers: Vec<Header> = headers.collect::<Result<_, _>>()?;
+    Ok(headers.into_iter().filter(|header| !header.is_of_connection()).collect())
 }
 
 /// Returns headers as the engine has them.
