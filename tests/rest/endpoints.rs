@@ -88,6 +88,8 @@ async fn live_host() -> (Rest, mpsc::Sender<Frame<Bytes>>, Body) {
     (rest, sender, Body::new(StreamBody::new(frames)))
 }
 
+const RECEIPT: HeaderValue = HeaderValue::from_static("fusebox-receipt");
+
 /// Returns the next bytes of a body.
 async fn data(body: &mut Body) -> Bytes {
     body.frame().await.unwrap().unwrap().into_data().unwrap()
@@ -98,7 +100,7 @@ async fn bodies_are_passed_on_in_both_directions_as_they_come() {
     let (rest, sender, body) = live_host().await;
     sender.send(Frame::data("a".into())).await.unwrap();
     let response = rest.open(Request::post("/fn/open/").body(body).unwrap()).await;
-    assert_eq!((response.status(), &response.headers()["trailer"]), (StatusCode::OK, "fusebox-receipt"));
+    assert_eq!((response.status(), &response.headers()["trailer"]), (StatusCode::OK, &RECEIPT));
     assert_eq!(response.headers()["content-security-policy"], "sandbox");
     assert!(!response.headers().contains_key("fusebox-receipt"), "it follows");
     let mut received = response.into_body();

@@ -189,7 +189,7 @@ pub(super) async fn of_endpoint(
     match arrival.start(limits::SMALL_BODY_BYTES, pause).await {
         Ok((start, is_whole)) => {
             app.gate.confirm(&caller).await?;
-            // What is kept whole counts as small.
+            // A body that is kept whole counts as small.
             Ok(match is_whole && start.len() as u64 <= limits::SMALL_BODY_BYTES {
                 true => EndpointBody::Whole(start, None),
                 false => EndpointBody::Arriving(arrival.into_body(start, passing)),

@@ -120,7 +120,7 @@ fn decoded(path: &str) -> String {
 #[must_use]
 pub fn has_head(stdout: &[u8]) -> bool {
     let mut lines = stdout.split(|byte| *byte == b'\n');
-    // What follows the last end of a line is not a line yet.
+    // The rest after the last end of a line is not a line yet.
     let _ = lines.next_back();
     stdout.len() > HTTP_HEADERS_BYTES_MAX || lines.any(|line| line.is_empty() || line == b"\r")
 }

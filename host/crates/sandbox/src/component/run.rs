@@ -13,7 +13,7 @@ use fusebox_core::{
     outcome::{Outcome, Receipt, StopReason, Traces},
 };
 use tokio::runtime::Runtime;
-use wasmtime::{AsContextMut as _, Engine, Error, Result, Store, StoreContextMut};
+use wasmtime::{AsContextMut as _, Engine, Error, Result, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use super::{
@@ -113,9 +113,12 @@ fn arm(store: &mut Store<State>) -> Result<()> {
     store.set_hostcall_fuel(output_bytes.saturating_add(HOSTCALL_MARGIN_BYTES));
     store.set_max_component_handles(COMPONENT_HANDLES_MAX);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut store| {
+    let has_client = store.data().run.call.exchange.is_some();
+    store.epoch_deadline_callback(move |mut store| {
         settle(&mut store)?;
-        store.data_mut().run.tick()
+        let goes_on = store.data_mut().run.tick()?;
+        // A client may wait for what a guest wrote before it began to compute.
+        Ok(if has_client { UpdateDeadline::Yield(1) } else { goes_on })
     });
     Ok(())
 }

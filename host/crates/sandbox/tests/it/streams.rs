@@ -161,6 +161,19 @@ fn a_failure_before_the_first_piece_has_no_part() {
 }
 
 #[test]
+fn a_client_gets_what_was_written_before_a_guest_computes() {
+    let [component, command] = endless(5).map(|text| text.replace("(br 0)", "(loop (br 0))"));
+    for text in [component, command] {
+        let limits = RunLimits { wall_ms: 500, ..ample() };
+        let (run, ()) = exchanged(&text, limits, None, |mut pieces| {
+            assert_eq!(head(&mut pieces).body.len(), 5);
+            assert!(rest(pieces).is_empty());
+        });
+        assert_eq!(run.outcome, Outcome::DeadlineExceeded { limit_ms: 500 });
+    }
+}
+
+#[test]
 fn the_whole_response_counts_toward_the_limit_of_the_output() {
     for text in endless(4_096) {
         let limits = RunLimits { output_bytes: 100_000, ..ample() };
