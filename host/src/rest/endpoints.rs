@@ -136,6 +136,8 @@ pub(super) fn routes() -> UtoipaMethodRouter<Shared> {
         let mut item = inner.clone();
         for (_, operation) in operations(&mut item) {
             operation.operation_id = Some(id.to_owned());
+            operation.description = Some("Same as at other paths of the function.".to_owned());
+            operation.responses.responses.retain(|status, _| status == "default");
             operation.parameters.iter_mut().for_each(|all| all.retain(|one| !is_path(one)));
         }
         paths.paths.insert(path.to_owned(), item);
