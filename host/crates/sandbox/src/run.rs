@@ -38,7 +38,7 @@ use crate::{
 pub(crate) fn run(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, call: Call, ceiling: &RunLimits) -> Run {
     let guarded = catch_unwind(AssertUnwindSafe(|| match &module.0.program {
         Program::Module(module) => run_unguarded(engine, module, tree, call, ceiling),
-        Program::Component(program) => component::run(engine, program, call, ceiling),
+        Program::Component(program) => component::run(engine, program, tree, call, ceiling),
         Program::Refused(reason) => refused(reason),
     }));
     guarded.unwrap_or_else(|_| {

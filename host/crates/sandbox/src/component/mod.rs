@@ -8,10 +8,12 @@
 //! | `link` | the linker, which knows all of them |
 //! | `program` | a compiled component, linked, with the export through which calls enter it |
 //! | `state` | data of a run, beside what a run of any ABI has |
+//! | `files` | files of a run, which its descriptors and streams share |
 //! | `http` | `wasi:http`: one request and its response, and the requests that a guest sends |
 //! | `slot` | the slot's runtime: waits end at the run's deadline or when it is stopped |
 //! | `run` | one run: instantiation, call, outcome |
 
+mod files;
 mod http;
 mod inspect;
 mod link;

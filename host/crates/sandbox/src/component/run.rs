@@ -3,6 +3,7 @@
 
 use std::{
     pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,7 @@ use crate::{
     Call, Run, cpu,
     ending::{Ending, classify, traces},
     extism::Plugin,
+    files::tree::Tree,
     host::Host,
     limiter::Limiter,
     log::Log,
@@ -36,10 +38,10 @@ use crate::{
 const HOSTCALL_MARGIN_BYTES: usize = 1 << 20;
 
 /// Runs one call on the current thread.
-pub(crate) fn run(engine: &Engine, program: &Program, call: Call, ceiling: &RunLimits) -> Run {
+pub(crate) fn run(engine: &Engine, program: &Program, tree: Arc<Tree>, call: Call, ceiling: &RunLimits) -> Run {
     let started = Instant::now();
     cpu::start();
-    let ran = slot::with(|runtime| run_on(runtime, engine, program, call, ceiling, started));
+    let ran = slot::with(|runtime| run_on(runtime, engine, program, tree, call, ceiling, started));
     ran.unwrap_or_else(|error| {
         tracing::error!(%error, "a slot's runtime cannot be made; the task may be retried");
         let outcome = Outcome::Stopped(StopReason::Interrupted);
@@ -51,6 +53,7 @@ fn run_on(
     runtime: &Runtime,
     engine: &Engine,
     program: &Program,
+    tree: Arc<Tree>,
     mut call: Call,
     ceiling: &RunLimits,
     started: Instant,
@@ -72,7 +75,7 @@ fn run_on(
         wasi: None,
     };
     let desk = Desk::default();
-    let mut store = Store::new(engine, State::new(host, desk.clone(), stdin, stdout.as_ref()));
+    let mut store = Store::new(engine, State::new(host, desk.clone(), tree, stdin, stdout.as_ref()));
     let mut instantiated = None;
     let ended = arm(&mut store).and_then(|()| granted(&program.needs, &store.data().run)).and_then(|()| {
         let entered = enter(&mut store, program, input, || instantiated = Some(started.elapsed()));

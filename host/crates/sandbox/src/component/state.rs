@@ -1,5 +1,7 @@
 //! Data of a component's run: what a run of any ABI has, and the resources and contexts of WASI.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fusebox_core::{
     capability::Capability,
@@ -9,8 +11,11 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::http::{Desk, Hooks};
-use crate::host::Host;
+use super::{
+    files::RunFiles,
+    http::{Desk, Hooks},
+};
+use crate::{files::tree::Tree, host::Host};
 
 /// State of one run, accessible to its host functions.
 pub(crate) struct State {
@@ -20,13 +25,21 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     hooks: Hooks,
     pub(super) desk: Desk,
+    pub(super) files: RunFiles,
     /// Fuel of the last host call's answer that has not been charged.
     pub(super) owed: u64,
 }
 
 impl State {
-    /// Returns the state of a run. `stdin` is empty unless the component is a command, and so is `stdout` then.
-    pub(super) fn new(run: Host, desk: Desk, stdin: Bytes, stdout: Option<&super::wasi::Output>) -> Self {
+    /// Returns the state of a run with these read-only files. `stdin` is empty unless the component is a command, and so
+    /// is `stdout` then.
+    pub(super) fn new(
+        run: Host,
+        desk: Desk,
+        tree: Arc<Tree>,
+        stdin: Bytes,
+        stdout: Option<&super::wasi::Output>,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let mut http = WasiHttpCtx::new();
@@ -34,7 +47,8 @@ impl State {
         let wasi = super::wasi::context(&run.call.invocation, stdin, stdout, &run.log);
         let is_granted = run.call.invocation.grants.has(Capability::Http);
         let hooks = Hooks { desk: desk.clone(), is_granted };
-        Self { run, table, wasi, http, hooks, desk, owed: 0 }
+        let files = RunFiles::new(tree, run.limiter.budget());
+        Self { run, table, wasi, http, hooks, desk, files, owed: 0 }
     }
 
     /// Returns the size in bytes that the answer of one host call may have.

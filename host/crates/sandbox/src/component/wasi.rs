@@ -1,5 +1,5 @@
-//! WASI context of a component's run: arguments, environment, stdin, stdout, stderr, clocks and random numbers. No files
-//! and no sockets.
+//! WASI context of a component's run: arguments, environment, stdin, stdout, stderr, clocks and random numbers. No
+//! sockets; files are in `offers::filesystem`.
 
 use std::{
     io,

@@ -147,14 +147,14 @@ pub(crate) fn add_to(linker: &mut Linker<Host>) -> Result<()> {
 }
 
 /// Fuel of any WASI call, which looks up a descriptor.
-const WASI: u64 = 5_000;
+pub(crate) const WASI: u64 = 5_000;
 /// Fuel of a call that closes a descriptor, with which a file without a name is freed.
 const CLOSE: u64 = 10_000;
 /// Fuel of a rename, which looks for the new place above the old one.
-const RENAME: u64 = 100_000;
+pub(crate) const RENAME: u64 = 100_000;
 
 /// Fuel of a path, which is validated as UTF-8 and copied. A length that no memory can hold costs nothing.
-fn path(len: u32) -> u64 {
+pub(crate) fn path(len: u32) -> u64 {
     2 * WASI + copied(len)
 }
 

@@ -20,7 +20,7 @@ pub(super) fn write_cost(caller: &mut Caller<'_, Host>, fd: u32, vectors_at: u32
 }
 
 /// Fuel of bytes by which a file grows: pages are made and cleared.
-pub(super) const fn grown(bytes: u64) -> u64 {
+pub(crate) const fn grown(bytes: u64) -> u64 {
     bytes / 4
 }
 

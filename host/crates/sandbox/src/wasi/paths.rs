@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Fuel of a name that a path follows: it is looked up in a directory.
-const NAME: u64 = 3_000;
+pub(crate) const NAME: u64 = 3_000;
 
 /// Path of the guest: an open directory, and a text in its memory.
 #[derive(Clone, Copy)]

@@ -73,7 +73,7 @@ impl Desk {
     }
 
     /// Notes fuel to be charged.
-    pub(super) fn owe(&self, fuel: u64) {
+    pub(in crate::component) fn owe(&self, fuel: u64) {
         self.0.owed.fetch_add(fuel, Ordering::Relaxed);
     }
 

@@ -1,5 +1,5 @@
 //! Interfaces that components may import, by the compatible part of their version, each with the capability that it
-//! requires. Those of WASI are the engine's; ours are linked here, each function with its cost in fuel.
+//! requires. Those of WASI are the engine's, but for files; ours are linked here, each function with its cost in fuel.
 
 use bytes::Bytes;
 use fusebox_core::capability::{Capability, HostAnswer, HostCall, KvKey, KvValue, Refusal, SettingName};
@@ -12,6 +12,7 @@ use super::State;
 use crate::metered::{OUTSIDE, copied};
 
 mod config;
+mod filesystem;
 mod fusebox;
 mod keyvalue;
 mod logging;
@@ -61,8 +62,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     OURS.iter().map(|offer| offer.name).chain(wasi::PACKAGES.iter().copied())
 }
 
-/// Links our interfaces.
+/// Links our interfaces, some of them in place of the engine's.
 pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
+    filesystem::add_to(linker)?;
     fusebox::add_to(linker)?;
     logging::add_to(linker)?;
     config::add_to(linker)?;
@@ -85,8 +87,22 @@ impl Interface<'_> {
         P: ComponentNamedList + Lift + 'static,
         R: ComponentNamedList + Lower + 'static,
     {
+        self.charged(name, move |_, params| cost(params), call)
+    }
+
+    /// Same as [`Interface::function`], for a function whose cost depends on the run.
+    fn charged<P, R>(
+        &mut self,
+        name: &str,
+        cost: impl Fn(&State, &P) -> u64 + Send + Sync + 'static,
+        call: impl Fn(&mut State, P) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
         self.0.func_wrap(name, move |mut store: StoreContextMut<'_, State>, params: P| {
-            let fuel = cost(&params);
+            let fuel = cost(store.data(), &params);
             metered(&mut store, fuel, |state| call(state, params))
         })
     }

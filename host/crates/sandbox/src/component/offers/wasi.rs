@@ -1,4 +1,4 @@
-//! Interfaces of WASI, which the engine implements: no files, no sockets.
+//! Interfaces of WASI. The engine implements them, except for files of 0.2; it has no sockets, and no files of 0.3.
 
 use super::Offer;
 

@@ -1,8 +1,10 @@
 //! Components: worlds, limits, refusals, and the interfaces that the host offers.
 
 mod commands;
+mod files;
 mod hostile;
 mod http;
 mod interfaces;
 mod refusals;
 mod runs;
+mod script;
