@@ -60,6 +60,11 @@ FUSEBOX_IMPORT("kv_set") int64_t fusebox_kv_set(const void *key, uint32_t key_le
 /* Deletes an entry; returns 1 if there was one, 0 otherwise. */
 FUSEBOX_IMPORT("kv_delete") int64_t fusebox_kv_delete(const void *key, uint32_t key_len, int64_t expects);
 
+/* Lists keys that start with a prefix, in no order; returns the length of the result: texts, each behind its length in 4
+ * bytes, little-endian. The first is the place where this page ends, empty if it is the last one, and the others are
+ * keys. For the next page, after is that place; for the first one it is empty. */
+FUSEBOX_IMPORT("kv_keys") int64_t fusebox_kv_keys(const void *prefix, uint32_t prefix_len, const void *after, uint32_t after_len);
+
 /* Appends a line to the log. */
 FUSEBOX_IMPORT("log") void fusebox_log(uint32_t level, const char *text, uint32_t text_len);
 

@@ -40,6 +40,8 @@ mod imports {
         ) -> i64;
         #[link_name = "kv_delete"]
         fn host_kv_delete(key: *const u8, key_len: usize, expects: i64) -> i64;
+        #[link_name = "kv_keys"]
+        fn host_kv_keys(prefix: *const u8, prefix_len: usize, after: *const u8, after_len: usize) -> i64;
         #[link_name = "http"]
         fn host_http(request: *const u8, request_len: usize) -> i64;
         #[link_name = "answer"]
@@ -69,6 +71,11 @@ mod imports {
     pub(crate) fn kv_delete(key: &[u8], expects: i64) -> i64 {
         // SAFETY: as above.
         unsafe { host_kv_delete(key.as_ptr(), key.len(), expects) }
+    }
+
+    pub(crate) fn kv_keys(prefix: &[u8], after: &[u8]) -> i64 {
+        // SAFETY: as above.
+        unsafe { host_kv_keys(prefix.as_ptr(), prefix.len(), after.as_ptr(), after.len()) }
     }
 
     pub(crate) fn http(request: &[u8]) -> i64 {

@@ -31,6 +31,20 @@ pub struct Entry {
     pub revision: Revision,
 }
 
+/// Page of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// Keys that are text, perhaps none though others follow.
+    pub keys: Vec<String>,
+    /// Place of the next page; `None` if this is the last one.
+    pub next: Option<Cursor>,
+}
+
+/// Place in a listing of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(Vec<u8>);
+
 /// Condition on the current entry for a change to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expects {
@@ -112,6 +126,48 @@ pub fn get(key: &str) -> Result<Option<Entry>, Refusal> {
     };
     bytes.drain(..size_of::<i64>());
     Ok(Some(Entry { value: bytes, revision: Revision(revision) }))
+}
+
+/// Returns a page of the keys that start with a prefix, in no order. A key that has an entry during the whole listing is
+/// in at least one page; it may be in two.
+///
+/// ```
+/// use fusebox_guest::kv;
+///
+/// kv::set("user/ada", "1815")?;
+/// let (mut users, mut place) = (Vec::new(), None);
+/// loop {
+///     let page = kv::keys("user/", place.as_ref())?;
+///     users.extend(page.keys);
+///     place = page.next;
+///     if place.is_none() {
+///         break;
+///     }
+/// }
+/// assert_eq!(users, ["user/ada"]);
+/// # Ok::<(), fusebox_guest::Refusal>(())
+/// ```
+///
+/// # Errors
+/// Returns the host's refusal; a host that does not list keys answers [`Refusal::Unavailable`].
+pub fn keys(prefix: &str, cursor: Option<&Cursor>) -> Result<Page, Refusal> {
+    let after = cursor.map(|cursor| cursor.0.as_slice()).unwrap_or_default();
+    let bytes = host::bytes(host::kv_keys(prefix.as_bytes(), after))?.ok_or(Refusal::Unavailable)?;
+    let mut texts = texts(&bytes);
+    let next = texts.next().ok_or(Refusal::Unavailable)?;
+    let next = (!next.is_empty()).then(|| Cursor(next.to_vec()));
+    let keys = texts.filter_map(|key| String::from_utf8(key.to_vec()).ok()).collect();
+    Ok(Page { keys, next })
+}
+
+/// Returns texts, each of which is behind its length in 4 bytes.
+fn texts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = bytes.split_first_chunk()?;
+        let (text, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+        bytes = rest;
+        Some(text)
+    })
 }
 
 /// Sets a value unconditionally and returns its revision.
@@ -236,6 +292,22 @@ mod tests {
             [old.unwrap().as_slice(), b"+"].concat()
         });
         assert_eq!((new, calls), (Ok(b"other+".to_vec()), 2));
+    }
+
+    #[test]
+    fn keys_are_listed_in_pages() {
+        fake::reset();
+        assert_eq!(keys("", None), Ok(Page::default()));
+        for n in 0..100 {
+            set(&format!("a/{n}"), "").unwrap();
+        }
+        set("b", "").unwrap();
+        let first = keys("a/", None).unwrap();
+        let second = keys("a/", first.next.as_ref()).unwrap();
+        assert_eq!((first.keys.len(), second.keys.len(), second.next), (64, 36, None));
+        assert!(first.keys.iter().chain(&second.keys).all(|key| key.starts_with("a/")));
+        assert_eq!(keys("b", None).unwrap().keys, ["b"]);
+        assert_eq!(keys(&"k".repeat(513), None), Err(Refusal::TooLarge));
     }
 
     #[test]

@@ -62,6 +62,9 @@ async fn a_value_is_kept_until_it_is_deleted(client: &Client) {
     assert!(revision >= 1);
     let kept = [&revision.to_le_bytes()[..], b"value"].concat();
     assert_eq!(ask(client, "keeper", "gk").await, (13, kept));
+    let listed = |key: &str| [&[0; 4], &u32::try_from(key.len()).unwrap().to_le_bytes()[..], key.as_bytes()].concat();
+    assert_eq!(ask(client, "keeper", "kk").await.1, listed("k"));
+    assert_eq!(ask(client, "keeper", "kother").await, (4, vec![0; 4]));
     for deleted in [1, 0] {
         assert_eq!(ask(client, "keeper", "dk").await.0, deleted);
     }

@@ -13,7 +13,7 @@ use fusebox_core::{
     time::Millis,
 };
 use fusebox_store::{
-    kv::{Granted, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
+    kv::{Granted, KeyPage, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
     *,
 };
 
@@ -222,6 +222,15 @@ impl Kv for NoStore {
         no()
     }
     async fn delete_value(&self, _: &Namespace, _: &KvKey, _: capability::Expects) -> Result<Granted<bool>> {
+        no()
+    }
+    async fn list_keys(
+        &self,
+        _: &Namespace,
+        _: &capability::KvPrefix,
+        _: &capability::KvCursor,
+        _: usize,
+    ) -> Result<Granted<KeyPage>> {
         no()
     }
     async fn setting(&self, _: &Namespace, _: SettingKind, _: &SettingName) -> Result<Option<Bytes>> {

@@ -51,6 +51,10 @@ pub(crate) fn kv_delete(key: &[u8], expects: i64) -> i64 {
     said(|host| host.kv.delete(key, expects).map(|deleted| Some(Said::Number(deleted.into()))))
 }
 
+pub(crate) fn kv_keys(prefix: &[u8], after: &[u8]) -> i64 {
+    said(|host| host.kv.keys(prefix, after).map(|page| Some(Said::Bytes(page))))
+}
+
 pub(crate) fn http(request: &[u8]) -> i64 {
     said(|host| host.web.send(request).map(|answer| Some(Said::Bytes(answer))))
 }

@@ -9,6 +9,7 @@ const KEY_BYTES_MAX: usize = 512;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 const NAMESPACE_BYTES_MAX: usize = 16 << 20;
 const ENTRIES_MAX: usize = 10_000;
+const PAGE_ENTRIES: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Namespace {
@@ -58,6 +59,21 @@ impl Namespace {
         check(key, &[])?;
         self.expect(key, expects)?;
         Ok(self.entries.remove(key).is_some())
+    }
+
+    /// Returns a page of keys in the host's form: the place where it ends, empty at the end, and the keys, each behind
+    /// its length.
+    pub(super) fn keys(&self, prefix: &[u8], after: &[u8]) -> Result<Vec<u8>, Refusal> {
+        if prefix.len().max(after.len()) > KEY_BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        let found = self.entries.keys().filter(|key| key.starts_with(prefix) && key.as_slice() > after);
+        let keys: Vec<&[u8]> = found.map(Vec::as_slice).take(PAGE_ENTRIES).collect();
+        let next = keys.get(PAGE_ENTRIES - 1).copied().unwrap_or_default();
+        let texts = [next].into_iter().chain(keys);
+        Ok(texts
+            .flat_map(|text| [&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes()[..], text].concat())
+            .collect())
     }
 
     fn expect(&self, key: &[u8], expects: i64) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use std::{
 
 use fusebox_core::{
     capability::{HostAnswer, HostCall, Refusal},
-    limits::CALL_MS_MAX,
+    limits::{CALL_MS_MAX, KV_PAGE_ENTRIES},
 };
 use fusebox_sandbox::{Guest, HostCalls, WaitLimit};
 use tokio::runtime::Handle;
@@ -71,6 +71,10 @@ impl StoreHostCalls {
             }
             HostCall::KvDelete { key, expects } => {
                 self.store.delete_value(of, &key, expects).await.map_err(unavailable)?.map(HostAnswer::Deleted)
+            }
+            HostCall::KvKeys { prefix, after } => {
+                let page = self.store.list_keys(of, &prefix, &after, KV_PAGE_ENTRIES).await.map_err(unavailable)??;
+                Ok(HostAnswer::Keys { keys: page.keys, next: page.next })
             }
             // HTTP requests are sent by the worker's host, not from the store.
             HostCall::Http(_) => Err(Refusal::Refused),

@@ -187,7 +187,7 @@ impl Agent {
                 }
                 Some(said) = self.from_slots.recv() => self.on_slots(&sender, said),
                 Some(pending) = self.options.calls.recv() => {
-                    let asked = self.open_calls.ask(pending, &self.held);
+                    let asked = self.open_calls.ask(pending, &self.held, sender.version());
                     self.say(&sender, asked);
                 }
                 ready = self.wasm.ready() => self.on_wasm(&sender, ready),

@@ -59,17 +59,24 @@ pub(super) struct OpenCalls {
 }
 
 impl OpenCalls {
-    /// Returns the message for a call; `None` if its run no longer waits.
-    pub(super) fn ask(&mut self, pending: PendingCall, held: &HeldAttempts) -> Option<FromWorker> {
+    /// Returns the message for a call on a link of this version; `None` if its run no longer waits, or if the dispatcher
+    /// does not know the call, which is then unavailable.
+    pub(super) fn ask(&mut self, pending: PendingCall, held: &HeldAttempts, version: u16) -> Option<FromWorker> {
         let PendingCall { tenant, attempt, call, until, tell } = pending;
         // An attempt that is no longer held was stopped.
         let held = held.open_attempt(attempt)?;
         if until <= Instant::now() {
             return None;
         }
+        let message = FromWorker::Call { number: self.last + 1, tenant, held, call };
+        if message.since() > version {
+            // Errors are ignored: the run may have timed out.
+            drop(tell.send(Err(Refusal::Unavailable)));
+            return None;
+        }
         self.last += 1;
         self.open.insert(self.last, tell);
-        Some(FromWorker::Call { number: self.last, tenant, held, call })
+        Some(message)
     }
 
     /// Passes an answer to the run that waits for it.
@@ -91,8 +98,9 @@ mod tests {
     use std::time::Duration;
 
     use fusebox_core::{
+        capability::{KvCursor, KvPrefix},
         id::{LeaseToken, TaskId},
-        wire::HeldAttempt,
+        wire::{HeldAttempt, LISTS_SINCE, PROTOCOL},
     };
 
     use super::*;
@@ -100,9 +108,14 @@ mod tests {
     const ID: AttemptId = AttemptId { task: TaskId::from_bytes([1; 16]), attempt: 1 };
     const HELD: HeldAttempt = HeldAttempt { id: ID, token: LeaseToken([2; 16]) };
 
-    fn pending(attempt: AttemptId, left: Duration) -> (PendingCall, mpsc::Receiver<Result<HostAnswer, Refusal>>) {
+    type Told = mpsc::Receiver<Result<HostAnswer, Refusal>>;
+
+    fn pending(attempt: AttemptId, left: Duration) -> (PendingCall, Told) {
+        pending_call(HostCall::Config("NAME".parse().unwrap()), attempt, left)
+    }
+
+    fn pending_call(call: HostCall, attempt: AttemptId, left: Duration) -> (PendingCall, Told) {
         let (tell, told) = mpsc::sync_channel(1);
-        let call = HostCall::Config("NAME".parse().unwrap());
         let until = Instant::now() + left;
         (PendingCall { tenant: TenantId::default_tenant(), attempt, call, until, tell }, told)
     }
@@ -112,7 +125,7 @@ mod tests {
         let (mut open, mut held) = (OpenCalls::default(), HeldAttempts::default());
         held.begin(HELD).unwrap();
         let (asked, told) = pending(ID, Duration::from_secs(60));
-        let Some(FromWorker::Call { number, held: shown, .. }) = open.ask(asked, &held) else { panic!("it is asked") };
+        let Some(FromWorker::Call { number, held: shown, .. }) = open.ask(asked, &held, PROTOCOL) else { panic!("it is asked") };
         assert_eq!(shown, HELD);
         open.answer(number + 1, Ok(HostAnswer::Set(1)));
         assert!(told.try_recv().is_err());
@@ -123,16 +136,28 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_the_dispatcher_does_not_know_is_unavailable() {
+        let (mut open, mut held) = (OpenCalls::default(), HeldAttempts::default());
+        held.begin(HELD).unwrap();
+        let keys = || HostCall::KvKeys { prefix: KvPrefix::default(), after: KvCursor::default() };
+        let (asked, told) = pending_call(keys(), ID, Duration::from_secs(60));
+        assert!(open.ask(asked, &held, LISTS_SINCE - 1).is_none());
+        assert_eq!(told.recv(), Ok(Err(Refusal::Unavailable)));
+        let (asked, _told) = pending_call(keys(), ID, Duration::from_secs(60));
+        assert!(open.ask(asked, &held, LISTS_SINCE).is_some());
+    }
+
+    #[test]
     fn what_nobody_waits_for_is_not_asked_and_a_broken_link_answers_all() {
         let (mut open, mut held) = (OpenCalls::default(), HeldAttempts::default());
         held.begin(HELD).unwrap();
         let (late, _told) = pending(ID, Duration::ZERO);
-        assert!(open.ask(late, &held).is_none());
+        assert!(open.ask(late, &held, PROTOCOL).is_none());
         let (stranger, told) = pending(AttemptId { attempt: 2, ..ID }, Duration::from_secs(60));
-        assert!(open.ask(stranger, &held).is_none());
+        assert!(open.ask(stranger, &held, PROTOCOL).is_none());
         assert!(told.recv().is_err(), "it is told at once");
         let (asked, told) = pending(ID, Duration::from_secs(60));
-        open.ask(asked, &held).unwrap();
+        open.ask(asked, &held, PROTOCOL).unwrap();
         open.forget();
         assert!(told.recv().is_err());
     }

@@ -108,6 +108,7 @@ impl HostCalls for Answers {
             HostCall::KvGet(_) => Ok(HostAnswer::Value { revision: u64::MAX, value }),
             HostCall::KvSet { .. } => Ok(HostAnswer::Set(u64::MAX)),
             HostCall::KvDelete { .. } => Ok(HostAnswer::Deleted(true)),
+            HostCall::KvKeys { after, .. } => Ok(HostAnswer::Keys { keys: Vec::new(), next: after }),
             HostCall::Http(_) => Ok(HostAnswer::Http(value)),
         }
     }

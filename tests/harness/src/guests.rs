@@ -182,6 +182,7 @@ pub fn keeper() -> Vec<u8> {
             (import "fusebox" "kv_get" (func $get (param i32 i32) (result i64)))
             (import "fusebox" "kv_set" (func $set (param i32 i32 i32 i32 i64 i64) (result i64)))
             (import "fusebox" "kv_delete" (func $delete (param i32 i32 i64) (result i64)))
+            (import "fusebox" "kv_keys" (func $keys (param i32 i32 i32 i32) (result i64)))
             (import "fusebox" "answer" (func $answer (param i32 i32) (result i32)))
             (memory (export "memory") 2)
             (data (i32.const 512) "n")
@@ -212,6 +213,8 @@ pub fn keeper() -> Vec<u8> {
                         (i32.sub (local.get $len) (i32.const 1)) (i64.const 0) (i64.const -1)))))
                 (if (i32.eq (local.get $op) (i32.const 100)) ;; d
                     (then (return (call $delete (local.get $ptr) (local.get $len) (i64.const -1)))))
+                (if (i32.eq (local.get $op) (i32.const 107)) ;; k
+                    (then (return (call $keys (local.get $ptr) (local.get $len) (i32.const 0) (i32.const 0)))))
                 (call $increment))
             (func (export "fusebox_handle") (param $ptr i32) (param $len i32) (result i32)
                 (i64.store (i32.const 8192)

@@ -49,6 +49,7 @@ fn values() -> Vec<Hostile> {
         fusebox("kv_get", "ii", "(result i64)"),
         fusebox("kv_set", "iiiiII", "(result i64)"),
         fusebox("kv_delete", "iiI", "(result i64)"),
+        fusebox("kv_keys", "iiii", "(result i64)"),
     ]
     .concat();
     let made = |name: &str, trick, body: &str, limits, must| Hostile {
@@ -71,6 +72,9 @@ fn values() -> Vec<Hostile> {
     let refused_at_last = format!("(if (i64.ne (local.get 4) (i64.const {QUOTA})) (then unreachable))");
     let filling = again(300, &fresh(65_536)) + &refused_at_last;
     let much = "&grants=kv&fuel=300000000000&wall_ms=30000";
+    let keys = |prefix: u32, after: u32| {
+        format!("(call $kv_keys (i32.const 0) (i32.const {prefix}) (i32.const 0) (i32.const {after}))")
+    };
     let spin = "(loop $ever (drop (call $kv_get (i32.const 0) (i32.const 8))) (br $ever))";
     vec![
         made("kv-key-empty", "a key of no bytes", &gives(&set(0, 1, 0, -1), INVALID), KV, Must::Complete),
@@ -85,6 +89,8 @@ fn values() -> Vec<Hostile> {
         made("kv-ttl-negative", "a time to live below 0", &gives(&set(8, 1, -1, -1), INVALID), KV, Must::Complete),
         made("kv-ttl-endless", "a time to live of ages", &gives(&set(8, 1, i64::MAX, -1), INVALID), KV, Must::Complete),
         made("kv-expects-odd", "a revision below -1", &gives(&set(8, 1, 0, i64::MIN), INVALID), KV, Must::Complete),
+        made("kv-prefix-large", "a prefix above its bound", &gives(&keys(513, 0), TOO_LARGE), KV, Must::Complete),
+        made("kv-place-large", "a place above its bound", &gives(&keys(0, 513), TOO_LARGE), KV, Must::Complete),
         Hostile {
             wall_ms: 30_000,
             ..made("kv-fill", "more values than a namespace may have", &filling, much, Must::Complete)

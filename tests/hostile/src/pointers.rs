@@ -21,6 +21,7 @@ pub(crate) const IMPORTS: &[Import] = &[
     ("kv_get", "ii", "(result i64)", &[0], "&grants=kv"),
     ("kv_set", "iiiiII", "(result i64)", &[0, 2], "&grants=kv"),
     ("kv_delete", "iiI", "(result i64)", &[0], "&grants=kv"),
+    ("kv_keys", "iiii", "(result i64)", &[0, 2], "&grants=kv"),
     ("log", "iii", "", &[1], ""),
     ("random", "ii", "", &[0], ""),
     ("secret", "ii", "(result i64)", &[0], "&grants=secrets"),

@@ -53,6 +53,13 @@ pub enum HostCall {
     },
     /// Sends an HTTP request to another host. Format: `METHOD URL\n`, header lines `name: value\n`, `\n`, body.
     Http(HttpRequest),
+    /// Lists keys of the namespace, a page at a time and in no order. Known since [`crate::wire::LISTS_SINCE`].
+    KvKeys {
+        /// Start of the keys that are wanted; empty for all.
+        prefix: KvPrefix,
+        /// Place where the page before ended; empty for the first page.
+        after: KvCursor,
+    },
 }
 
 impl HostCall {
@@ -62,7 +69,7 @@ impl HostCall {
         match self {
             Self::Config(_) => Capability::Config,
             Self::Secret(_) => Capability::Secrets,
-            Self::KvGet(_) | Self::KvSet { .. } | Self::KvDelete { .. } => Capability::Kv,
+            Self::KvGet(_) | Self::KvSet { .. } | Self::KvDelete { .. } | Self::KvKeys { .. } => Capability::Kv,
             Self::Http(_) => Capability::Http,
         }
     }
@@ -88,6 +95,28 @@ pub enum HostAnswer {
     Deleted(bool),
     /// The response to [`HostCall::Http`]. Format: `STATUS\n`, header lines, `\n`, body.
     Http(Bytes),
+    /// Page of keys, in answer to [`HostCall::KvKeys`]. It may be empty though others follow.
+    Keys {
+        /// The keys.
+        keys: Vec<KvKey>,
+        /// Place where the page ends; empty if it is the last one.
+        next: KvCursor,
+    },
+}
+
+impl HostAnswer {
+    /// Returns the size in bytes of what a guest receives.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Config(value) | Self::Http(value) | Self::Value { value, .. } => value.len(),
+            Self::Secret(secret) => secret.0.len(),
+            Self::Keys { keys, next } => {
+                keys.iter().map(|key| key.as_bytes().len()).sum::<usize>() + next.as_bytes().len()
+            }
+            Self::Set(_) | Self::Deleted(_) => 0,
+        }
+    }
 }
 
 /// Reason for refusing a call. The guest receives it as a number.
@@ -225,6 +254,14 @@ bounded_bytes!(
     KvKey, may_be_empty: false, KV_KEY_BYTES_MAX
 );
 bounded_bytes!(
+    /// Start of keys of a namespace; an empty one is that of all keys.
+    KvPrefix, may_be_empty: true, KV_KEY_BYTES_MAX
+);
+bounded_bytes!(
+    /// Place in a listing of keys, which only the store that made it understands.
+    KvCursor, may_be_empty: true, KV_KEY_BYTES_MAX
+);
+bounded_bytes!(
     /// Value of a namespace: arbitrary content, possibly empty.
     KvValue, may_be_empty: true, KV_VALUE_BYTES_MAX
 );
@@ -232,6 +269,26 @@ bounded_bytes!(
     /// Serialized HTTP request that has not been parsed yet.
     HttpRequest, may_be_empty: false, HTTP_REQUEST_BYTES_MAX
 );
+
+impl Default for KvPrefix {
+    fn default() -> Self {
+        Self(Bytes::new())
+    }
+}
+
+impl Default for KvCursor {
+    fn default() -> Self {
+        Self(Bytes::new())
+    }
+}
+
+impl KvCursor {
+    /// Returns true for the start of a listing, and for its end.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Time to live of an entry, from 1 to [`KV_TTL_MS_MAX`] milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -317,6 +317,9 @@ pub const KV_NAMESPACE_BYTES_MAX: u64 = 16 * MIB;
 /// Entries in a namespace: each costs about 100 bytes in addition to key and value, and the search for expired entries
 /// scans them.
 pub const KV_NAMESPACE_ENTRIES_MAX: u64 = 10_000;
+/// Entries of a namespace that one page of a listing looks at: with values of the largest size it reads 4 MiB, a few
+/// milliseconds of Redis.
+pub const KV_PAGE_ENTRIES: usize = 64;
 /// Longest time to live of an entry: one year. Entries meant to stay longer have none.
 pub const KV_TTL_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
 /// Length of the name of a configuration value or secret: enough for the name of an environment variable.

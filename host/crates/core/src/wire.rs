@@ -32,6 +32,8 @@ pub const PROTOCOL: u16 = 4;
 pub const PROTOCOL_OLDEST: u16 = PROTOCOL - 1;
 /// First version whose runs have arguments, an environment, files and an export.
 pub const SETUP_SINCE: u16 = 4;
+/// First version whose runs can list what belongs to their function.
+pub const LISTS_SINCE: u16 = 4;
 /// First byte of each message.
 const LAYOUT: u8 = 1;
 
@@ -91,6 +93,7 @@ impl FromWorker {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Fetch { form: Form::Files, .. } => SETUP_SINCE,
+            Self::Call { call: HostCall::KvKeys { .. }, .. } => LISTS_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }
@@ -160,6 +163,7 @@ impl FromDispatcher {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Run { .. } | Self::Piece { form: Form::Files, .. } => SETUP_SINCE,
+            Self::Answer { answer: Ok(HostAnswer::Keys { .. }), .. } => LISTS_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Expects, HostAnswer, HostCall, KvKey, KvValue, Redacted, Refusal, Ttl},
+    capability::{Expects, HostAnswer, HostCall, KvCursor, KvKey, KvPrefix, KvValue, Redacted, Refusal, Ttl},
     dispatch::Mode,
     error::ErrorCode,
     function::{Grants, RunLimits},
@@ -45,6 +45,7 @@ fn from_worker() -> Vec<FromWorker> {
     let report = |end| AttemptReport { held: HELD, cpu_us: 8, end };
     let key = || KvKey::try_from(Bytes::from_static(b"key")).unwrap();
     let value = KvValue::try_from(Bytes::from_static(b"value")).unwrap();
+    let cursor = || KvCursor::try_from(Bytes::from_static(b"key")).unwrap();
     let asks = |call| FromWorker::Call { number: 7, tenant: TenantId::default_tenant(), held: HELD, call };
     vec![
         FromWorker::Join(join),
@@ -64,6 +65,7 @@ fn from_worker() -> Vec<FromWorker> {
         asks(HostCall::KvDelete { key: key(), expects: Expects::Revision(300) }),
         FromWorker::Goodbye,
         FromWorker::Fetch { module: MODULE, form: Form::Files, offset: 0 },
+        asks(HostCall::KvKeys { prefix: KvPrefix::try_from(Bytes::from_static(b"pre")).unwrap(), after: cursor() }),
     ]
 }
 
@@ -114,6 +116,7 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         FromDispatcher::AssignExtra(plain()),
         FromDispatcher::Run { attempts: vec![assignment, started], extra: true },
         FromDispatcher::Piece { module: MODULE, form: Form::Files, offset: 0, total: 5, bytes: "files".into() },
+        answers(Ok(HostAnswer::Keys { keys: vec![Bytes::from_static(b"key").try_into().unwrap()], next: KvCursor::default() })),
     ]
 }
 

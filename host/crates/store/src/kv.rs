@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Expects, KvKey, KvValue, Refusal, Revision, SettingName, Ttl},
+    capability::{Expects, KvCursor, KvKey, KvPrefix, KvValue, Refusal, Revision, SettingName, Ttl},
     name::{FunctionName, TenantId},
 };
 
@@ -41,6 +41,15 @@ pub struct Value {
     pub revision: Revision,
     /// Bytes of the value.
     pub value: Bytes,
+}
+
+/// Page of a listing of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPage {
+    /// Keys, possibly none, though others follow.
+    pub keys: Vec<KvKey>,
+    /// Place where the page ends; empty if it is the last one.
+    pub next: KvCursor,
 }
 
 /// Kind of a setting that operators and tenants make for a function.
@@ -93,6 +102,19 @@ pub trait Kv: Send + Sync + 'static {
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error). The change may
     /// have been made all the same.
     async fn delete_value(&self, of: &Namespace, key: &KvKey, expects: Expects) -> Result<Granted<bool>>;
+    /// Returns keys that start with `prefix`, from the place on where a page before ended, in an order of the store's
+    /// own. A key that has a value during the whole listing is in at least one of its pages; it may be in two. A page is
+    /// what is live among about `seen_max` values. Answers [`Refusal::Invalid`] to a place that no page of this store has.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
+    async fn list_keys(
+        &self,
+        of: &Namespace,
+        prefix: &KvPrefix,
+        after: &KvCursor,
+        seen_max: usize,
+    ) -> Result<Granted<KeyPage>>;
 
     /// Returns a setting.
     ///

@@ -43,6 +43,9 @@ metered! {
         costs OUTSIDE + copied(len) + copied(value_len),
         does kv::set;
     "kv_delete" needs Kv (ptr: u32, len: u32, expects: i64) -> i64, costs OUTSIDE + copied(len), does kv::delete;
+    "kv_keys" needs Kv (ptr: u32, len: u32, after_ptr: u32, after_len: u32) -> i64,
+        costs OUTSIDE + copied(len) + copied(after_len),
+        does kv::keys;
     "log"(level: u32, ptr: u32, len: u32) -> (), costs 2 * CALL + logged(len), does log::log;
     // It makes a system call.
     "random"(ptr: u32, len: u32) -> (), costs 4 * CALL + drawn(len), does random::random;
@@ -74,6 +77,7 @@ fn ask(caller: &mut Caller<'_, Host>, call: Result<HostCall, Refusal>) -> Result
         Ok(HostAnswer::Config(value) | HostAnswer::Http(value)) => value,
         Ok(HostAnswer::Secret(secret)) => secret.0,
         Ok(HostAnswer::Value { revision, value }) => [&revision.to_le_bytes(), &value[..]].concat().into(),
+        Ok(HostAnswer::Keys { keys, next }) => kv::listed(&keys, &next),
     };
     charge(caller, copied(u32::try_from(kept.len()).unwrap_or(u32::MAX)))?;
     let len = i64::try_from(kept.len())?;

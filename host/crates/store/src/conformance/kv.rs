@@ -1,8 +1,10 @@
 //! Tests of values and settings of functions.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Expects, KvKey, Refusal, Revision, SettingName, Ttl},
+    capability::{Expects, KvCursor, KvKey, Refusal, Revision, SettingName, Ttl},
     limits::SETTINGS_MAX,
     quota::UNLIMITED,
 };
@@ -217,6 +219,66 @@ pub(crate) async fn settings_have_their_bound(subject: &dyn Subject) {
     assert_eq!(set(0).await.unwrap(), SettingAnswer::Set, "one that is there is set again");
     let secret = store.set_setting(of, SettingKind::Secret, &n_th(0), Bytes::new(), UNLIMITED).await;
     assert_eq!(secret.unwrap(), SettingAnswer::Set, "kinds are counted apart");
+}
+
+/// Number of values that a page looks at.
+const PAGE: usize = 4;
+
+/// Returns the keys with a prefix, and the number of pages.
+async fn listed(subject: &dyn Subject, of: &Namespace, prefix: &str) -> (BTreeSet<String>, usize) {
+    let prefix = Bytes::copy_from_slice(prefix.as_bytes()).try_into().unwrap();
+    let (mut keys, mut pages, mut after) = (BTreeSet::new(), 0, KvCursor::default());
+    loop {
+        let page = subject.store().list_keys(of, &prefix, &after, PAGE).await.unwrap().unwrap();
+        keys.extend(page.keys.iter().map(|key| String::from_utf8(key.as_bytes().to_vec()).unwrap()));
+        (pages, after) = (pages + 1, page.next);
+        if after.is_empty() {
+            return (keys, pages);
+        }
+        assert!(pages < 1_000, "a listing ends");
+    }
+}
+
+pub(crate) async fn keys_are_listed_in_pages(subject: &dyn Subject) {
+    let (of, others) = (of("acme", "f"), [of("acme", "g"), of("other", "f"), of("acme", "ff")]);
+    assert_eq!(listed(subject, &of, "").await, (BTreeSet::new(), 1));
+    for other in &others {
+        set(subject, other, new("a/another's", b"")).await.unwrap();
+    }
+    // Values of another size than the smallest, which Redis would keep in one piece and list at once.
+    let names = |start: &str| (0..2 * PAGE).map(|n| format!("{start}/{n}")).collect::<BTreeSet<_>>();
+    let all: BTreeSet<String> = names("a").into_iter().chain(names("b")).chain(["a".to_owned()]).collect();
+    for key in &all {
+        set(subject, &of, new(key, &[7; 100])).await.unwrap();
+    }
+    let (keys, pages) = listed(subject, &of, "").await;
+    assert!(keys == all && pages > 3, "{pages} pages of {keys:?}");
+    assert_eq!(listed(subject, &of, "a/").await.0, names("a"));
+    assert_eq!(
+        listed(subject, &of, "b/1").await.0,
+        names("b").into_iter().filter(|key| key.starts_with("b/1")).collect()
+    );
+    assert_eq!(listed(subject, &of, "c").await.0, BTreeSet::new());
+    // One that goes on while keys are deleted has the others.
+    let prefix = Bytes::from_static(b"a/").try_into().unwrap();
+    let page = subject.store().list_keys(&of, &prefix, &KvCursor::default(), PAGE).await.unwrap().unwrap();
+    let (mut left, mut after) = (names("a"), page.next);
+    left.retain(|left| page.keys.iter().all(|key| key.as_bytes() != left.as_bytes()));
+    for key in &page.keys {
+        subject.store().delete_value(&of, key, Expects::Anything).await.unwrap().unwrap();
+    }
+    while !after.is_empty() {
+        let page = subject.store().list_keys(&of, &prefix, &after, PAGE).await.unwrap().unwrap();
+        left.retain(|left| page.keys.iter().all(|key| key.as_bytes() != left.as_bytes()));
+        after = page.next;
+    }
+    assert_eq!(left, BTreeSet::new());
+    // What has expired is not there.
+    let short = NewValue { ttl: Some(Ttl::try_from(1_000).unwrap()), ..new("short", b"") };
+    set(subject, &others[0], short).await.unwrap();
+    assert_eq!(listed(subject, &others[0], "s").await.0.len(), 1);
+    subject.pass(1_000).await;
+    assert_eq!(listed(subject, &others[0], "").await.0, BTreeSet::from(["a/another's".to_owned()]));
 }
 
 fn n_th(n: usize) -> SettingName {

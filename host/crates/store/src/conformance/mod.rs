@@ -139,7 +139,7 @@ macro_rules! conformance {
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,
                 a_deleted_value_is_gone, no_increment_is_lost, settings_are_set_listed_and_unset,
                 settings_have_their_bound, what_is_forgotten_is_gone_but_its_revisions,
-                each_forgotten_namespace_is_continued;
+                each_forgotten_namespace_is_continued, keys_are_listed_in_pages;
             backlog: every_transition_is_counted, a_tenant_without_work_is_left_out;
         }
 

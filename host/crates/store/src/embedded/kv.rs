@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Expects, KvKey, Revision, SettingName},
+    capability::{Expects, KvCursor, KvKey, KvPrefix, Revision, SettingName},
     time::Millis,
 };
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    kv::{Granted, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
+    kv::{Granted, KeyPage, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
 };
 
 impl Reads {
@@ -24,6 +24,37 @@ impl Reads {
         let Some(bytes) = self.snapshot()?.get(Space::Blobs, &keys::value(of, key))? else { return Ok(None) };
         let record: ValueRecord = records::decode("a value", &bytes)?;
         Ok(record.is_live(now).then_some(Value { revision: record.revision, value: record.value }))
+    }
+
+    /// Returns the live keys among the next entries; the last key that was looked at is the place where they end.
+    fn list_keys(
+        &self,
+        of: &Namespace,
+        prefix: &KvPrefix,
+        after: &KvCursor,
+        seen_max: usize,
+        now: Millis,
+    ) -> Result<KeyPage> {
+        let (start, own) = (keys::value(of, prefix.as_bytes()), keys::values(of).len());
+        let from = match after.is_empty() {
+            true => start.clone(),
+            false => keys::next(&keys::value(of, after.as_bytes())).max(start.clone()),
+        };
+        let (mut page, mut seen) = (KeyPage::default(), 0);
+        for entry in self.snapshot()?.entries(Space::Blobs, &from, &keys::past(&start))?.take(seen_max) {
+            let (place, bytes) = entry?;
+            let record: ValueRecord = records::decode("a value", &bytes)?;
+            let key = Bytes::copy_from_slice(place.get(own..).unwrap_or_default());
+            let bad = |_| Error::Corrupt("the key of a value".to_owned());
+            seen += 1;
+            if seen == seen_max {
+                page.next = key.clone().try_into().map_err(bad)?;
+            }
+            if record.is_live(now) {
+                page.keys.push(key.try_into().map_err(bad)?);
+            }
+        }
+        Ok(page)
     }
 
     fn settings(&self, of: &Namespace, kind: SettingKind) -> Result<Vec<(SettingName, Bytes)>> {
@@ -52,6 +83,16 @@ impl Kv for EmbeddedStore {
     async fn delete_value(&self, of: &Namespace, key: &KvKey, expects: Expects) -> Result<Granted<bool>> {
         let (of, key) = (of.clone(), key.clone());
         self.writer.step(0, move |steps| steps.delete_value(&of, key.as_bytes(), expects)).await
+    }
+
+    async fn list_keys(
+        &self,
+        of: &Namespace,
+        prefix: &KvPrefix,
+        after: &KvCursor,
+        seen_max: usize,
+    ) -> Result<Granted<KeyPage>> {
+        self.reads.list_keys(of, prefix, after, seen_max, self.clock.now()).map(Ok)
     }
 
     async fn setting(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<Option<Bytes>> {

@@ -4,15 +4,15 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{Expects, KvKey, Refusal, Revision, SettingName},
+    capability::{Expects, KvCursor, KvKey, KvPrefix, Refusal, Revision, SettingName},
     limits::{SETTINGS_MAX, VALUE_BYTES},
 };
 use redis::Value as Answer;
 
 use super::{RedisStore, answers, caller::Call, keys::Place};
 use crate::{
-    Result,
-    kv::{Granted, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
+    Error, Result,
+    kv::{Granted, KeyPage, Kv, Namespace, NewValue, SettingAnswer, SettingKind, Value},
 };
 
 impl RedisStore {
@@ -83,6 +83,25 @@ impl Kv for RedisStore {
         }
     }
 
+    async fn list_keys(
+        &self,
+        of: &Namespace,
+        prefix: &KvPrefix,
+        after: &KvCursor,
+        seen_max: usize,
+    ) -> Result<Granted<KeyPage>> {
+        let Some(cursor) = cursor(after) else { return Ok(Err(Refusal::Invalid)) };
+        let call = self.start(of, "list_keys").arg(prefix.as_bytes()).arg(cursor).arg(seen_max);
+        let [next, found] = answers::tuple(self.caller.ask(call).await?)?;
+        let key = |found| answers::bytes(found).map(Option::unwrap_or_default)?.try_into().map_err(|_| bad_key());
+        let keys = answers::list(found)?.into_iter().map(key).collect::<Result<_>>()?;
+        let next = match answers::number(next)? {
+            0 => KvCursor::default(),
+            place => Bytes::from(place.to_string()).try_into().map_err(|_| bad_key())?,
+        };
+        Ok(Ok(KeyPage { keys, next }))
+    }
+
     async fn setting(&self, of: &Namespace, kind: SettingKind, name: &SettingName) -> Result<Option<Bytes>> {
         let mut command = redis::cmd("HGET");
         command.arg(self.key(of, kind)).arg(name.as_str());
@@ -131,6 +150,18 @@ impl Kv for RedisStore {
         let call = self.start(of, "forget").arg(self.key(of, SettingKind::Config));
         self.caller.ask(call.arg(self.key(of, SettingKind::Secret))).await.map(drop)
     }
+}
+
+/// Returns the cursor of a scan; `None` for a place that no page has.
+fn cursor(after: &KvCursor) -> Option<u64> {
+    match after.as_bytes() {
+        b"" => Some(0),
+        digits => str::from_utf8(digits).ok()?.parse().ok(),
+    }
+}
+
+fn bad_key() -> Error {
+    answers::unexpected("the key of a value")
 }
 
 /// Reads the names and values of a hash: a map, or alternating items in the older protocol.

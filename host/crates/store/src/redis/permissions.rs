@@ -3,7 +3,7 @@
 use super::address::{Address, Kind};
 
 /// Commands in the form of `ACL SETUSER`, needed with every kind of Redis.
-pub(super) const COMMANDS: [&str; 49] = [
+pub(super) const COMMANDS: [&str; 50] = [
     "info",
     "ping",
     "fcall",
@@ -30,6 +30,7 @@ pub(super) const COMMANDS: [&str; 49] = [
     "hincrby",
     "hlen",
     "hmget",
+    "hscan",
     "hvals",
     "lindex",
     "llen",

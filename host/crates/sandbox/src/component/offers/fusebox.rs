@@ -1,6 +1,6 @@
 //! Package `fusebox:function`: the call's context, the key-value namespace with revisions and times to live, secrets.
 
-use fusebox_core::capability::{Expects, HostCall, Refusal, Ttl};
+use fusebox_core::capability::{Expects, HostCall, KvCursor, KvKey, Refusal, Ttl};
 use wasmtime::{
     Result,
     component::{ComponentType, Lift, Linker, Lower},
@@ -71,6 +71,21 @@ enum Condition {
     Exactly(u64),
 }
 
+/// Page of keys, as record `kv.page`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Page {
+    keys: Vec<Vec<u8>>,
+    next: Option<Vec<u8>>,
+}
+
+impl Page {
+    fn new(keys: Vec<KvKey>, next: &KvCursor) -> Self {
+        let keys = keys.into_iter().map(|key| key.as_bytes().to_vec()).collect();
+        Self { keys, next: (!next.is_empty()).then(|| next.as_bytes().to_vec()) }
+    }
+}
+
 impl From<Condition> for Expects {
     fn from(condition: Condition) -> Self {
         match condition {
@@ -113,6 +128,14 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
         "delete",
         |(key, _): &(Vec<u8>, Condition)| outside(key.len()),
         |state, (key, expects)| Ok((state.kv_delete(key, expects.into())?.map_err(RefusalCase::from),)),
+    )?;
+    kv.function(
+        "keys",
+        |(prefix, after): &(Vec<u8>, Option<Vec<u8>>)| outside(prefix.len() + after.as_ref().map_or(0, Vec::len)),
+        |state, (prefix, after)| {
+            let page = state.kv_page(prefix, after.unwrap_or_default())?;
+            Ok((page.map(|(keys, next)| Page::new(keys, &next)).map_err(RefusalCase::from),))
+        },
     )
 }
 

@@ -50,7 +50,7 @@ enum CasFailure {
     Failed(Resource<Cas>),
 }
 
-/// A page of keys, as record `store.key-response`.
+/// A page of keys, as record `store.key-response`. The host's have all keys and no cursor.
 #[derive(ComponentType, Lower)]
 #[component(record)]
 struct Keys<C> {
@@ -125,7 +125,12 @@ fn store<C: ComponentTypeOf>(linker: &mut Linker<State>, version: &str) -> Resul
     store.function(
         "[method]bucket.list-keys",
         |_: &(Resource<Bucket>, Option<C>)| outside(0),
-        |_, _| Ok((Err::<Keys<C>, _>(Failure::Other(super::NO_LISTS.to_owned())),)),
+        |state, (_, cursor)| match cursor {
+            None => Ok((state.kv_keys()?.map(|keys| Keys { keys, cursor: None::<C> }).map_err(Failure::from),)),
+            Some(_) => {
+                Ok((Err(Failure::Other("the cursor is not from the host, whose pages have all keys".to_owned())),))
+            }
+        },
     )
 }
 

@@ -1,8 +1,12 @@
 //! Interfaces that components may import, by the compatible part of their version, each with the capability that it
 //! requires. Those of WASI are the engine's, but for files; ours are linked here, each function with its cost in fuel.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use fusebox_core::capability::{Capability, HostAnswer, HostCall, KvKey, KvValue, Refusal, SettingName};
+use fusebox_core::capability::{
+    Capability, HostAnswer, HostCall, KvCursor, KvKey, KvPrefix, KvValue, Refusal, SettingName,
+};
 use wasmtime::{
     AsContextMut as _, Result, StoreContextMut, Trap,
     component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType},
@@ -18,9 +22,6 @@ mod keyvalue;
 mod logging;
 mod spin;
 mod wasi;
-
-/// Answer of functions that would list keys.
-const NO_LISTS: &str = "the host does not list keys: keep a list in an entry of its own";
 
 /// An interface offered.
 pub(super) struct Offer {
@@ -158,12 +159,7 @@ impl State {
             Ok(call) => self.run.ask(call)?,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let bytes = match &answer {
-            Ok(HostAnswer::Config(value) | HostAnswer::Http(value) | HostAnswer::Value { value, .. }) => value.len(),
-            Ok(HostAnswer::Secret(secret)) => secret.0.len(),
-            _ => 0,
-        };
-        self.owed += size(bytes);
+        self.owed += size(answer.as_ref().map_or(0, HostAnswer::bytes));
         Ok(answer)
     }
 
@@ -202,6 +198,45 @@ impl State {
             Ok(HostAnswer::Deleted(was_there)) => Ok(was_there),
             other => Err(refusal(other)),
         })
+    }
+
+    /// Returns a page of the namespace's keys, and the place where it ends.
+    fn kv_page(&mut self, prefix: Vec<u8>, after: Vec<u8>) -> Result<Result<(Vec<KvKey>, KvCursor), Refusal>> {
+        let call = KvPrefix::try_from(Bytes::from(prefix)).and_then(|prefix| {
+            let after = KvCursor::try_from(Bytes::from(after))?;
+            Ok(HostCall::KvKeys { prefix, after })
+        });
+        Ok(match self.ask(call)? {
+            Ok(HostAnswer::Keys { keys, next }) => Ok((keys, next)),
+            other => Err(refusal(other)),
+        })
+    }
+
+    /// Returns all keys of the namespace that are text, sorted, and stops before they exceed what one host call may hold.
+    /// Each page but the first one costs as much as a call.
+    fn kv_keys(&mut self) -> Result<Result<Vec<String>, Refusal>> {
+        let (mut texts, mut bytes, mut after) = (BTreeSet::new(), 0, Vec::new());
+        loop {
+            let (keys, next) = match self.kv_page(Vec::new(), after)? {
+                Ok(page) => page,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            for key in keys {
+                let Ok(text) = str::from_utf8(key.as_bytes()) else { continue };
+                if !texts.contains(text) {
+                    bytes += text.len();
+                    texts.insert(text.to_owned());
+                }
+            }
+            if bytes > self.answer_bytes_max() {
+                return Ok(Err(Refusal::TooLarge));
+            }
+            if next.is_empty() {
+                return Ok(Ok(texts.into_iter().collect()));
+            }
+            after = next.as_bytes().to_vec();
+            self.owed += OUTSIDE;
+        }
     }
 
     /// Reads a configuration value, or a secret.

@@ -11,7 +11,7 @@ use wasmtime::{
     },
 };
 
-use super::{Interface, charge, outside};
+use super::{Interface, outside};
 use crate::component::State;
 
 /// A store that the guest opened.
@@ -74,7 +74,7 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
     stores.function(
         "[method]store.get-keys",
         |_: &(Resource<Store>,)| outside(0),
-        |_, _| Ok((Err::<Vec<String>, _>(no_lists()),)),
+        |state, (_,)| Ok((state.kv_keys()?.map_err(Failure::from),)),
     )?;
 
     let mut stores = Interface(linker.instance("spin:key-value/key-value@3.0.0")?);
@@ -88,9 +88,12 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
         Box::pin(async move {
             accessor.with(|mut access| {
                 let mut store = access.as_context_mut();
-                charge(&mut store, outside(0))?;
-                let keys = StreamReader::new(&mut store, Vec::<String>::new())?;
-                let ended = FutureReader::new(&mut store, async { wasmtime::error::Ok(Err::<(), _>(no_lists())) })?;
+                let (keys, ended) = match super::metered(&mut store, outside(0), State::kv_keys)? {
+                    Ok(keys) => (keys, Ok(())),
+                    Err(refusal) => (Vec::new(), Err(Failure::from(refusal))),
+                };
+                let keys = StreamReader::new(&mut store, keys)?;
+                let ended = FutureReader::new(&mut store, async { wasmtime::error::Ok(ended) })?;
                 Ok(((keys, ended),))
             })
         })
@@ -137,10 +140,6 @@ fn delete(state: &mut State, (_, key): Key) -> Result<(Result<(), Failure>,)> {
 
 fn exists(state: &mut State, (_, key): Key) -> Result<(Result<bool, Failure>,)> {
     Ok((state.kv_get(key.into())?.map(|found| found.is_some()).map_err(Failure::from),))
-}
-
-fn no_lists() -> Failure {
-    Failure::Other(super::NO_LISTS.to_owned())
 }
 
 impl Interface<'_> {

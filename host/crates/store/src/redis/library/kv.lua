@@ -3,13 +3,23 @@
 -- A value is written as `<revision> <until> <bytes>`; `until` is 0 if it does not expire. This entry is complete: the
 -- index of expiries only serves to find expired values. An expired value looks absent.
 
--- Largest number of expired values that one set removes, to bound its work.
-local REMOVED_MAX = 64
-
 local function names(c, tenant, name)
   local of = c.tag .. ':' .. tenant .. ':' .. name
   return { tenant = tenant, values = VALUES .. of, ends = VALUE_ENDS .. of, counts = VALUE_COUNTS .. of,
     former = VALUE_COUNTS .. c.tag .. ':' .. tenant, all = tenant_key(c, NAMESPACES, tenant) }
+end
+
+-- The other names are this block's own, since Lua allows 200 at a time.
+do
+
+-- Largest number of expired values that one set removes, to bound its work.
+local REMOVED_MAX = 64
+
+-- Returns the revision in an entry and the position of its bytes; nil if it has expired.
+local function parts(c, entry)
+  local revision, ends, from = string.match(entry, '^(%d+) (%d+) ()')
+  if ends ~= '0' and tonumber(ends) <= c.now then return nil, nil end
+  return revision, from
 end
 
 -- Returns the value's revision, the position of its bytes, and its entry. The first two are nil if it has expired, all
@@ -17,8 +27,7 @@ end
 local function live(c, n, key)
   local entry = redis.call('HGET', n.values, key)
   if not entry then return nil, nil, nil end
-  local revision, ends, from = string.match(entry, '^(%d+) (%d+) ()')
-  if ends ~= '0' and tonumber(ends) <= c.now then return nil, nil, entry end
+  local revision, from = parts(c, entry)
   return revision, from, entry
 end
 
@@ -58,6 +67,19 @@ define('value', { 'no-writes' }, function(args)
   local revision, from, entry = live(c, names(c, args[OWN], args[OWN + 1]), args[OWN + 2])
   if not revision then return false end
   return { revision, string.sub(entry, from) }
+end)
+
+-- list_keys: returns the place where this page ends, 0 if it is the last one, and its keys that start with a prefix.
+define('list_keys', { 'no-writes' }, function(args)
+  local c = begin(args)
+  local n, prefix = names(c, args[OWN], args[OWN + 1]), args[OWN + 2]
+  local page = redis.call('HSCAN', n.values, args[OWN + 3], 'COUNT', args[OWN + 4])
+  local keys = {}
+  for at = 1, #page[2], 2 do
+    local key = page[2][at]
+    if string.sub(key, 1, #prefix) == prefix and parts(c, page[2][at + 1]) then keys[#keys + 1] = key end
+  end
+  return { page[1], keys }
 end)
 
 -- set_value: sets a value if its precondition holds and the namespace has room.
@@ -148,3 +170,5 @@ define('forget', { 'allow-oom' }, function(args)
   redis.call('UNLINK', n.values, n.ends, n.counts, args[OWN + 2], args[OWN + 3])
   return 1
 end)
+
+end
