@@ -45,6 +45,7 @@ async fn functions_use_what_they_are_granted(client: &Client) {
     client.register("keeper", ALL, &guests::keeper()).await.unwrap();
     client.register("other", ALL, &guests::keeper()).await.unwrap();
     settings_are_read(client).await;
+    settings_are_environment_variables(client).await;
     a_value_is_kept_until_it_is_deleted(client).await;
     other_functions_see_nothing_of_it(client).await;
 }
@@ -55,6 +56,19 @@ async fn settings_are_read(client: &Client) {
     assert_eq!(ask(client, "keeper", "cCITY").await, (9, b"Trondheim".to_vec()));
     assert_eq!(ask(client, "keeper", "sKEY").await, (28, SECRET.as_bytes().to_vec()));
     assert_eq!(ask(client, "keeper", "cKEY").await, (-1, Vec::new()), "a secret is no configuration");
+}
+
+async fn settings_are_environment_variables(client: &Client) {
+    for (name, grants, expected) in
+        [("shown", "&grants=config", "LEVEL=3\0CITY=Trondheim\0"), ("hidden", "", "LEVEL=3\0")]
+    {
+        client.register(name, &format!("{grants}&env=LEVEL%3D3"), &guests::environment()).await.unwrap();
+        set(client, &format!("/v1/functions/{name}/config/CITY"), "Trondheim").await;
+        set(client, &format!("/v1/functions/{name}/config/LEVEL"), "9").await;
+        let task = client.submit(name, b"").await.unwrap();
+        let ended = client.ended(&task).await.unwrap();
+        assert_eq!(ended["result"], BASE64.encode(expected), "{name}: {ended}");
+    }
 }
 
 async fn a_value_is_kept_until_it_is_deleted(client: &Client) {

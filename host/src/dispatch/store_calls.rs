@@ -50,6 +50,9 @@ impl StoreHostCalls {
                 let value = self.store.setting(of, SettingKind::Config, &name).await.map_err(unavailable)?;
                 value.map(HostAnswer::Config).ok_or(Refusal::Absent)
             }
+            HostCall::Configs => {
+                self.store.settings(of, SettingKind::Config).await.map_err(unavailable).map(HostAnswer::Configs)
+            }
             HostCall::Secret(name) => {
                 let sealed = self.store.setting(of, SettingKind::Secret, &name).await.map_err(unavailable)?;
                 let sealed = sealed.ok_or(Refusal::Absent)?;

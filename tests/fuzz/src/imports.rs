@@ -109,6 +109,7 @@ impl HostCalls for Answers {
             HostCall::KvSet { .. } => Ok(HostAnswer::Set(u64::MAX)),
             HostCall::KvDelete { .. } => Ok(HostAnswer::Deleted(true)),
             HostCall::KvKeys { after, .. } => Ok(HostAnswer::Keys { keys: Vec::new(), next: after }),
+            HostCall::Configs => Ok(HostAnswer::Configs(Vec::new())),
             HostCall::Http(_) => Ok(HostAnswer::Http(value)),
         }
     }

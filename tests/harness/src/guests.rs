@@ -138,6 +138,23 @@ pub fn slow_echo() -> Vec<u8> {
     )
 }
 
+/// Returns a command that outputs its environment, of at most 60 KiB, each variable with a zero byte.
+#[must_use]
+pub fn environment() -> Vec<u8> {
+    wasm(
+        r#"(module
+            (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "environ_get" (func $get (param i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "_start")
+                (i32.store (i32.const 0) (i32.const 4096))
+                (drop (call $sizes (i32.const 8) (i32.const 4)))
+                (drop (call $get (i32.const 64) (i32.const 4096)))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))))"#,
+    )
+}
+
 /// Returns a command that sleeps for one hour.
 #[must_use]
 pub fn sleep_an_hour() -> Vec<u8> {

@@ -60,6 +60,8 @@ pub enum HostCall {
         /// Place where the page before ended; empty for the first page.
         after: KvCursor,
     },
+    /// Reads all configuration values of the function. Known since [`crate::wire::LISTS_SINCE`].
+    Configs,
 }
 
 impl HostCall {
@@ -67,7 +69,7 @@ impl HostCall {
     #[must_use]
     pub const fn capability(&self) -> Capability {
         match self {
-            Self::Config(_) => Capability::Config,
+            Self::Config(_) | Self::Configs => Capability::Config,
             Self::Secret(_) => Capability::Secrets,
             Self::KvGet(_) | Self::KvSet { .. } | Self::KvDelete { .. } | Self::KvKeys { .. } => Capability::Kv,
             Self::Http(_) => Capability::Http,
@@ -102,6 +104,8 @@ pub enum HostAnswer {
         /// Place where the page ends; empty if it is the last one.
         next: KvCursor,
     },
+    /// The values requested by [`HostCall::Configs`], by their names.
+    Configs(Vec<(SettingName, Bytes)>),
 }
 
 impl HostAnswer {
@@ -114,6 +118,7 @@ impl HostAnswer {
             Self::Keys { keys, next } => {
                 keys.iter().map(|key| key.as_bytes().len()).sum::<usize>() + next.as_bytes().len()
             }
+            Self::Configs(settings) => settings.iter().map(|(name, value)| name.as_str().len() + value.len()).sum(),
             Self::Set(_) | Self::Deleted(_) => 0,
         }
     }

@@ -93,7 +93,7 @@ impl FromWorker {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Fetch { form: Form::Files, .. } => SETUP_SINCE,
-            Self::Call { call: HostCall::KvKeys { .. }, .. } => LISTS_SINCE,
+            Self::Call { call: HostCall::KvKeys { .. } | HostCall::Configs, .. } => LISTS_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }
@@ -163,7 +163,7 @@ impl FromDispatcher {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Run { .. } | Self::Piece { form: Form::Files, .. } => SETUP_SINCE,
-            Self::Answer { answer: Ok(HostAnswer::Keys { .. }), .. } => LISTS_SINCE,
+            Self::Answer { answer: Ok(HostAnswer::Keys { .. } | HostAnswer::Configs(_)), .. } => LISTS_SINCE,
             _ => PROTOCOL_OLDEST,
         }
     }

@@ -66,6 +66,7 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Goodbye,
         FromWorker::Fetch { module: MODULE, form: Form::Files, offset: 0 },
         asks(HostCall::KvKeys { prefix: KvPrefix::try_from(Bytes::from_static(b"pre")).unwrap(), after: cursor() }),
+        asks(HostCall::Configs),
     ]
 }
 
@@ -116,7 +117,11 @@ fn from_dispatcher() -> Vec<FromDispatcher> {
         FromDispatcher::AssignExtra(plain()),
         FromDispatcher::Run { attempts: vec![assignment, started], extra: true },
         FromDispatcher::Piece { module: MODULE, form: Form::Files, offset: 0, total: 5, bytes: "files".into() },
-        answers(Ok(HostAnswer::Keys { keys: vec![Bytes::from_static(b"key").try_into().unwrap()], next: KvCursor::default() })),
+        answers(Ok(HostAnswer::Keys {
+            keys: vec![Bytes::from_static(b"key").try_into().unwrap()],
+            next: KvCursor::default(),
+        })),
+        answers(Ok(HostAnswer::Configs(vec![("NAME".parse().unwrap(), "value".into())]))),
     ]
 }
 

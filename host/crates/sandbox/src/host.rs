@@ -7,8 +7,9 @@ use std::{
 
 use bytes::Bytes;
 use fusebox_core::{
-    capability::{HostAnswer, HostCall, Refusal},
+    capability::{Capability, HostAnswer, HostCall, Refusal, SettingName},
     function::RunLimits,
+    outcome::StopReason,
 };
 use wasmtime::{Result, UpdateDeadline};
 
@@ -75,6 +76,25 @@ impl Host {
         let answer = host_calls.call(self.call.guest(), call, &limit);
         self.check()?;
         Ok(answer)
+    }
+
+    /// Reads the function's configuration as variables for the run's environment: values that are text, of names that
+    /// `has` does not find there. None without the grant.
+    ///
+    /// # Errors
+    /// Ends the run if the configuration cannot be read, so that it may be retried.
+    pub(crate) fn configuration(&self, has: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>, Ending> {
+        if !self.call.invocation.grants.has(Capability::Config) {
+            return Ok(Vec::new());
+        }
+        let Ok(HostAnswer::Configs(settings)) = self.ask(HostCall::Configs)? else {
+            return Err(Ending::Stopped(StopReason::Interrupted));
+        };
+        let variable = |(name, value): (SettingName, Bytes)| {
+            let value = String::from_utf8(value.into()).ok().filter(|value| !value.contains('\0'))?;
+            Some((name.into(), value))
+        };
+        Ok(settings.into_iter().filter(|(name, _)| !has(name.as_str())).filter_map(variable).collect())
     }
 
     /// Waits until `until`; ends the run at its deadline or when it is stopped.

@@ -60,6 +60,8 @@ pub(crate) struct Wasi {
     args: Vec<String>,
     /// Variables as `NAME=VALUE`.
     env: Vec<String>,
+    /// True once the function's configuration is among them.
+    has_configuration: bool,
     /// Input that is not read yet.
     stdin: Bytes,
     /// Stdout; `None` if it is part of the log.
@@ -103,7 +105,7 @@ impl Wasi {
         let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let output = output_bytes_max.map(|bytes_max| Output { buffer: BytesMut::new(), bytes_max });
         let files = Files::new(tree, budget, time::unix_ns());
-        Self { args, env, stdin: input, output, streams, log, fds: Fds::new(), files }
+        Self { args, env, has_configuration: false, stdin: input, output, streams, log, fds: Fds::new(), files }
     }
 
     /// Removes and returns the bytes of stdout.

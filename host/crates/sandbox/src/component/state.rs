@@ -26,6 +26,8 @@ pub(crate) struct State {
     hooks: Hooks,
     pub(super) desk: Desk,
     pub(super) files: RunFiles,
+    /// True once the function's configuration is in the environment.
+    pub(super) has_configuration: bool,
     /// Fuel of the last host call's answer that has not been charged.
     pub(super) owed: u64,
 }
@@ -48,7 +50,7 @@ impl State {
         let is_granted = run.call.invocation.grants.has(Capability::Http);
         let hooks = Hooks { desk: desk.clone(), is_granted };
         let files = RunFiles::new(tree, run.limiter.budget());
-        Self { run, table, wasi, http, hooks, desk, files, owed: 0 }
+        Self { run, table, wasi, http, hooks, desk, files, has_configuration: false, owed: 0 }
     }
 
     /// Returns the size in bytes that the answer of one host call may have.

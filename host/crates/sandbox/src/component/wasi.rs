@@ -1,5 +1,5 @@
-//! WASI context of a component's run: arguments, environment, stdin, stdout, stderr, clocks and random numbers. No
-//! sockets; files are in `offers::filesystem`.
+//! WASI context of a component's run: arguments, stdin, stdout, stderr, clocks and random numbers. No sockets; environment
+//! and files are in `offers`.
 
 use std::{
     io,
@@ -35,7 +35,6 @@ pub(super) fn context(call: &Invocation, stdin: Bytes, stdout: Option<&Output>, 
     builder
         .arg(call.function.as_str())
         .args(&call.args)
-        .envs(&call.env)
         .stdin(MemoryInputPipe::new(stdin))
         .stderr(Stderr(log.clone()))
         .wall_clock(Milliseconds)

@@ -78,6 +78,8 @@ fn ask(caller: &mut Caller<'_, Host>, call: Result<HostCall, Refusal>) -> Result
         Ok(HostAnswer::Secret(secret)) => secret.0,
         Ok(HostAnswer::Value { revision, value }) => [&revision.to_le_bytes(), &value[..]].concat().into(),
         Ok(HostAnswer::Keys { keys, next }) => kv::listed(&keys, &next),
+        // No import asks for them.
+        Ok(HostAnswer::Configs(_)) => return Ok(Refusal::Unavailable.code()),
     };
     charge(caller, copied(u32::try_from(kept.len()).unwrap_or(u32::MAX)))?;
     let len = i64::try_from(kept.len())?;

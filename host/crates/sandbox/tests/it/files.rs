@@ -1,13 +1,16 @@
 //! Files, arguments and environment of commands, through WASI: what each run sees, writes and leaves.
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use fusebox_core::{
+    capability::{HostAnswer, HostCall, Refusal},
     error::ErrorCode,
-    function::RunLimits,
+    function::{Grants, RunLimits},
     outcome::Outcome,
     setup::{Setup, Start},
 };
-use fusebox_sandbox::{Call, FilesArchive, Run};
+use fusebox_sandbox::{Call, FilesArchive, Guest, HostCalls, Run, WaitLimit};
 
 use crate::support::{ample, call, code, returned, run, run_call, sandbox, wasm};
 
@@ -97,6 +100,46 @@ fn arguments_and_environment_are_those_of_version_and_request() {
     let call = call_with(setup, &["in put", ""], ample());
     let ran = run_call(sandbox(), &wasm(&command(PREVIEW1, start)), call);
     assert_eq!(returned(&ran), b"tested\0-v\0in put\0\0LEVEL=3\0EMPTY=\0");
+}
+
+/// Answers one question for the configuration, with values of which one is no text and one is set by the version.
+struct Configured(Mutex<Vec<HostCall>>);
+
+impl HostCalls for Configured {
+    fn call(&self, _: Guest<'_>, call: HostCall, _: &WaitLimit) -> Result<HostAnswer, Refusal> {
+        let mut asked = self.0.lock().unwrap();
+        asked.push(call);
+        let setting = |name: &str, value: &'static [u8]| (name.parse().unwrap(), Bytes::from_static(value));
+        let settings = [("B.C", &b"2=3"[..]), ("LEVEL", b"9"), ("RAW", b"\xff"), ("ZERO", b"a\0b")];
+        match asked.len() {
+            1 => Ok(HostAnswer::Configs(settings.map(|(name, value)| setting(name, value)).into())),
+            _ => Err(Refusal::Unavailable),
+        }
+    }
+}
+
+#[test]
+fn the_configuration_is_read_once_as_environment_where_it_is_granted() {
+    let twice = "(drop (call $environ_sizes_get (i32.const 16) (i32.const 20)))
+        (drop (call $environ_get (i32.const 64) (i32.const 1024)))
+        (drop (call $write (i32.const 1) (i32.const 1024) (i32.load (i32.const 20))))";
+    let env = vec![("LEVEL".to_owned(), "3".to_owned())];
+    let with = |body: &str, grants: &str| {
+        let configured = Arc::new(Configured(Mutex::default()));
+        let mut call = call_with(Setup { env: env.clone(), ..Setup::default() }, &[], ample());
+        call.invocation.grants = Grants::parse_list(grants).unwrap();
+        let call = Call { host_calls: Some(configured.clone()), ..call };
+        let ran = run_call(sandbox(), &wasm(&command(PREVIEW1, body)), call);
+        let asked = configured.0.lock().unwrap().clone();
+        (ran, asked)
+    };
+    let (ran, asked) = with(twice, "config");
+    assert_eq!((returned(&ran), asked), (&b"LEVEL=3\0B.C=2=3\0"[..], vec![HostCall::Configs]));
+    let (plain, asked) = with(twice, "kv");
+    assert_eq!((returned(&plain), asked), (&b"LEVEL=3\0"[..], vec![]));
+    assert!(ran.receipt.fuel.unwrap() > plain.receipt.fuel.unwrap() + 400_000, "reading it costs a call");
+    let (ran, asked) = with("(drop (call $args_sizes_get (i32.const 16) (i32.const 20)))", "config");
+    assert_eq!((returned(&ran), asked), (&b""[..], vec![]), "nobody looked");
 }
 
 #[test]

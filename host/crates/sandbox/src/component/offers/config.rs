@@ -1,6 +1,7 @@
 //! `wasi:config/store` of both versions in use: configuration values as text.
 
-use fusebox_core::capability::{HostCall, Refusal};
+use bytes::Bytes;
+use fusebox_core::capability::{HostAnswer, HostCall, Refusal, SettingName};
 use wasmtime::{
     Result,
     component::{ComponentType, Linker, Lower},
@@ -24,16 +25,20 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
     for version in ["0.2.0-rc.1", "0.2.0-draft-2024-09-27"] {
         let mut store = Interface(linker.instance(&format!("wasi:config/store@{version}"))?);
         store.function("get", |(name,): &(String,)| outside(name.len()), |state, (name,)| Ok((get(state, &name)?,)))?;
-        store.function(
-            "get-all",
-            |(): &()| outside(0),
-            |_, ()| {
-                let message = "the names of configuration values cannot be listed: read them by name".to_owned();
-                Ok((Err::<Vec<(String, String)>, _>(Failure::Upstream(message)),))
-            },
-        )?;
+        store.function("get-all", |(): &()| outside(0), |state, ()| Ok((get_all(state)?,)))?;
     }
     Ok(())
+}
+
+/// Returns all values that are text.
+fn get_all(state: &mut State) -> Result<Result<Vec<(String, String)>, Failure>> {
+    Ok(match state.ask(Ok(HostCall::Configs))? {
+        Ok(HostAnswer::Configs(settings)) => {
+            let pair = |(name, value): (SettingName, Bytes)| Some((name.into(), String::from_utf8(value.into()).ok()?));
+            Ok(settings.into_iter().filter_map(pair).collect())
+        }
+        other => Err(Failure::Upstream(super::refusal(other).to_string())),
+    })
 }
 
 fn get(state: &mut State, name: &str) -> Result<Result<Option<String>, Failure>> {

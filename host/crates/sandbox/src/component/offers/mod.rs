@@ -16,6 +16,7 @@ use super::State;
 use crate::metered::{OUTSIDE, copied};
 
 mod config;
+mod environment;
 mod filesystem;
 mod fusebox;
 mod keyvalue;
@@ -65,6 +66,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Links our interfaces, some of them in place of the engine's.
 pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
+    environment::add_to(linker)?;
     filesystem::add_to(linker)?;
     fusebox::add_to(linker)?;
     logging::add_to(linker)?;

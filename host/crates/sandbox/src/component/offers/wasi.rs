@@ -1,4 +1,5 @@
-//! Interfaces of WASI. The engine implements them, except for files of 0.2; it has no sockets, and no files of 0.3.
+//! Interfaces of WASI. The engine implements them, except for the environment and files of 0.2; it has no sockets, and no
+//! files of 0.3.
 
 use super::Offer;
 

@@ -5,6 +5,7 @@ mod files;
 mod hostile;
 mod http;
 mod interfaces;
+mod lists;
 mod refusals;
 mod runs;
 mod script;
