@@ -61,21 +61,29 @@ impl Modules {
         Self { sandbox, metrics, compiles: Queue::new(ROOM), inspections: Queue::new(INSPECT_ROOM), uploaded }
     }
 
-    /// Ensures that a module's compiled artifact is in the cache. `tenant` is the one that waits for it; `None` for
-    /// other hosts, which do not name one.
+    /// Ensures that a registered module's compiled artifact is in the cache, and returns its digest. One of a kind that
+    /// this host does not run is remembered instead, and its runs fail with the reason. `tenant` is the one that waits for
+    /// it; `None` for other hosts, which do not name one.
     ///
     /// # Errors
     /// Fails if the module is not a valid function of this host, or with [`ErrorCode::Overloaded`] if too many wait.
-    pub async fn prepare(&self, tenant: Option<TenantId>, wasm: Bytes) -> Result<Prepared, ModuleError> {
+    pub async fn prepare(&self, tenant: Option<TenantId>, wasm: Bytes) -> Result<ModuleDigest, ModuleError> {
         let turn = self.compiles.enter(tenant)?.turn().await?;
         let prepared = self.aside(move |sandbox| {
             // Held by the compilation itself, since the caller may go away before it ends.
             let _turn = turn;
-            sandbox.prepare(&wasm)
+            let digest = fusebox_sandbox::digest(&wasm);
+            match sandbox.prepare(&wasm) {
+                Err(refused) if refused.code == ErrorCode::UnsupportedModule => {
+                    sandbox.bar(&digest, refused.message);
+                    Ok((digest, Duration::ZERO))
+                }
+                prepared => Ok((digest, prepared?.compile)),
+            }
         });
-        let prepared = prepared.await?;
-        self.metrics.compiled(prepared.compile);
-        Ok(prepared)
+        let (digest, compile) = prepared.await?;
+        self.metrics.compiled(compile);
+        Ok(digest)
     }
 
     /// Checks a tenant's module without compiling it.
@@ -121,7 +129,7 @@ impl Modules {
         self.aside(move |sandbox| Ok(sandbox.load(&module)?.is_some())).await
     }
 
-    /// Like [`Modules::prepare`], in its turn, for a tenant's upload. Neither the result nor its timing reveals whether
+    /// Compiles a tenant's upload in its turn. Neither the result nor its timing reveals whether
     /// another tenant has uploaded the module before: on a tenant's first upload it waits for as long as the compilation
     /// took. `is_there` is the answer of [`Modules::is_there`].
     pub(crate) async fn upload(&self, turn: Turn, tenant: TenantId, is_there: bool, wasm: Bytes) -> Compiled {

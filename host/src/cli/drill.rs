@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cli::report,
     node::admin::AdminArgs,
-    node::{confine, egress::EgressArgs, jail::JailArg, worker::WorkArgs},
+    node::{args::KindArgs, confine, egress::EgressArgs, jail::JailArg, worker::WorkArgs},
     worker::isolate::slot,
 };
 use fusebox_ui::OutputFormat;
@@ -94,6 +94,7 @@ fn tried(args: &DrillArgs) -> anyhow::Result<Drilled> {
                 data,
                 jail: args.jail,
                 user: User::NOBODY,
+                kinds: KindArgs::default(),
                 egress: EgressArgs::default(),
                 admin: AdminArgs::default(),
             };

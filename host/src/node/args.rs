@@ -135,10 +135,26 @@ pub struct MaxArgs {
     /// Largest code of a module, up to 64MiB; each MiB takes 2 s of CPU time to compile, or more [default: 12MiB]
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub max_code: Option<u64>,
+    /// Kinds of modules.
+    #[command(flatten)]
+    pub kinds: KindArgs,
+}
+
+/// Kinds of modules that a process runs.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct KindArgs {
     /// Kinds of modules that are run, of core, command, component, http, extism and reactor; a component needs its own
-    /// kind and `component` [default: all]
-    #[arg(long, env = "FUSEBOX_ABI", value_name = "KINDS")]
+    /// kind and `component`. Tasks of others fail [default: all]
+    #[arg(long, env = "FUSEBOX_ABI", help_heading = "Ceilings", value_name = "KINDS")]
     pub abi: Option<AbiSet>,
+}
+
+impl KindArgs {
+    /// Returns the limits of modules in a process that takes no uploads.
+    #[must_use]
+    pub fn modules(self) -> ModuleLimits {
+        ModuleLimits { abis: self.abi.unwrap_or(AbiSet::ALL), ..ModuleLimits::CEILING }
+    }
 }
 
 impl MaxArgs {
@@ -167,7 +183,7 @@ impl MaxArgs {
         let modules = ModuleLimits {
             bytes: self.max_module.unwrap_or(default.bytes),
             code_bytes: self.max_code.unwrap_or(default.code_bytes),
-            abis: self.abi.unwrap_or(default.abis),
+            abis: self.kinds.abi.unwrap_or(default.abis),
         };
         let limits =
             [("max_module", modules.bytes, MODULE_BYTES_CEILING), ("max_code", modules.code_bytes, CODE_BYTES_CEILING)];

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use fusebox_core::function::RunLimits;
 use fusebox_jail::{Inmate, Limit, Plan, Report, Setting};
-use fusebox_sandbox::{ModuleLimits, Unstarted};
+use fusebox_sandbox::Unstarted;
 use rustix::process::{Resource, geteuid};
 
 use crate::{
@@ -79,7 +79,7 @@ pub fn cache_dir(data: &Path) -> PathBuf {
 pub fn worker(args: &WorkArgs) -> anyhow::Result<Confined> {
     let setting = Setting::from(args.jail);
     let dir = cache_dir(&args.data);
-    let sandbox = parts::open_sandbox(dir.clone(), args.slots, RunLimits::CEILING, ModuleLimits::CEILING)?;
+    let sandbox = parts::open_sandbox(dir.clone(), args.slots, RunLimits::CEILING, args.kinds.modules())?;
     let listener = args.admin.bind()?;
     admin::tell(listener.as_ref().and_then(|listener| listener.local_addr().ok()));
     if setting == Setting::Off {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     dispatch::{driver::Workers, missing::MissingModules, store_calls::StoreHostCalls},
     modules::Modules,
-    node::args::SecretsArgs,
+    node::args::{KindArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},
         dispatching::{DispatchArgs, Dispatching, ModeArg, Parts},
@@ -62,6 +62,9 @@ pub struct DispatcherArgs {
     /// Listener for health and metrics.
     #[command(flatten)]
     pub admin: AdminArgs,
+    /// Kinds of modules that are run, in local mode; workers have their own.
+    #[command(flatten)]
+    pub kinds: KindArgs,
     /// Outgoing HTTP requests of functions, in local mode.
     #[command(flatten)]
     pub egress: EgressArgs,
@@ -96,7 +99,7 @@ pub async fn run(args: DispatcherArgs) -> anyhow::Result<()> {
         stop: stop.clone(),
     };
     let mut dispatching = if mode == Mode::Local {
-        let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING, ModuleLimits::CEILING)?;
+        let sandbox = parts::sandbox(&args.data, slots, RunLimits::CEILING, args.kinds.modules())?;
         let modules = Modules::new(sandbox.clone(), metrics.clone());
         let host_calls = parts::host_calls(host_calls, Arc::new(args.egress.start(&metrics)?));
         args.isolation.warn_where_shared(store.has_keys().await?);

@@ -15,6 +15,7 @@ use crate::{
     modules::Modules,
     node::{
         admin::{self, AdminArgs, OwnVitals},
+        args::KindArgs,
         confine::{self, Admin, Confined},
         egress::EgressArgs,
         jail::JailArg,
@@ -60,6 +61,9 @@ pub struct WorkArgs {
     /// Directory of compiled modules, used by workers only; created if missing
     #[arg(long, env = "FUSEBOX_DATA", default_value = "fusebox-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// Kinds of modules that are run.
+    #[command(flatten)]
+    pub kinds: KindArgs,
     /// Outgoing HTTP requests of functions.
     #[command(flatten)]
     pub egress: EgressArgs,

@@ -172,7 +172,7 @@ async fn prepare(
         return added.map_err(|error| error.to_string());
     }
     match modules.prepare(tenant, bytes.into()).await {
-        Ok(prepared) if prepared.inspected.digest == module => Ok(()),
+        Ok(digest) if digest == module => Ok(()),
         Ok(_) => Err("the dispatcher sent another module".to_owned()),
         Err(error) => Err(error.to_string()),
     }

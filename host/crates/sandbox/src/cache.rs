@@ -211,6 +211,12 @@ impl Cache {
         self.memory.insert(*digest, loaded.clone());
         Ok(loaded)
     }
+    /// Remembers a module as one that is not run, until it makes room for others.
+    pub(crate) fn bar(&self, digest: &ModuleDigest, reason: String) {
+        let bytes = reason.len() as u64;
+        self.memory.insert(*digest, LoadedModule(Arc::new(Loaded { program: Program::Refused(reason), bytes })));
+    }
+
 
     /// Loads and links compiled code, unless the operator does not allow its kind.
     fn program(&self, code: &Code) -> Result<Program, ModuleError> {

@@ -351,6 +351,22 @@ impl Sandbox {
     /// Adds the result of [`Sandbox::export`] on another host. Blocks for a disk write.
     ///
     /// # Errors
+    /// Remembers that a module is not run here: its runs fail with this reason.
+    pub fn bar(&self, digest: &ModuleDigest, reason: String) {
+        self.cache.bar(digest, reason);
+    }
+
+    /// Returns the run of a module that is not run here; `None` if it may be. Blocks as [`Sandbox::load`] does.
+    ///
+    /// # Errors
+    /// Fails if the cache directory cannot be read.
+    pub fn refusal(&self, digest: &ModuleDigest) -> Result<Option<Run>, SandboxError> {
+        Ok(self.cache.load(digest)?.and_then(|module| match &module.0.program {
+            loaded::Program::Refused(reason) => Some(run::refused(reason)),
+            loaded::Program::Module(_) | loaded::Program::Component(_) => None,
+        }))
+    }
+
     /// Fails if the artifact is not authentic for this key, module and engine, or cannot be stored.
     pub fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
         self.cache.import(digest, key, sealed)

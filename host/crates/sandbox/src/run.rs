@@ -49,7 +49,7 @@ pub(crate) fn run(engine: &Engine, module: &LoadedModule, tree: Arc<Tree>, call:
 }
 
 /// Returns the run of a module that was not loaded.
-fn refused(reason: &str) -> Run {
+pub(crate) fn refused(reason: &str) -> Run {
     let outcome = Outcome::BadModule { reason: reason.to_owned() };
     Run { outcome, traces: Traces::default(), receipt: Receipt::default(), log: Bytes::new() }
 }

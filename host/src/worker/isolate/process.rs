@@ -100,6 +100,10 @@ impl GuestProcess {
         };
         let (module, files) = (call.invocation.module, call.invocation.files.filter(|_| lacks_files));
         if lacks_module {
+            let refused = sandbox.refusal(&module).map_err(|error| NotRun::Broken(error.to_string()))?;
+            if let Some(run) = refused {
+                return Ok(run);
+            }
             let code = held(sandbox.code(&module))?;
             self.admit(&ToSlot::Admit { module, code: code.into() })?;
         }
