@@ -3,10 +3,7 @@
 //! Checks have a queue of their own, since they take milliseconds and decide whether a request waits for the compilation
 //! at all.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -15,7 +12,7 @@ use fusebox_core::{
     limits::{COMPILE_WAITERS_MAX, COMPILE_WAITERS_PER_TENANT_MAX, COMPILES_MAX, INSPECT_WAITERS_MAX},
     name::TenantId,
 };
-use fusebox_sandbox::{ArtifactKey, FilesArchive, Inspected, ModuleError, Prepared, Sandbox};
+use fusebox_sandbox::{ArtifactKey, CompileTime, FilesArchive, Inspected, ModuleError, Prepared, Sandbox};
 use quick_cache::sync::Cache;
 
 use crate::telemetry::metrics::Metrics;
@@ -49,7 +46,7 @@ const UPLOADED_MAX: usize = 16_384;
 pub(crate) struct Compiled {
     /// The outcome.
     pub(crate) result: Result<Prepared, ModuleError>,
-    /// Time of the compilation, or of the wait in its place.
+    /// Time of the compilation that its tenant is charged; the same if the artifact was there and it had to wait.
     pub(crate) time: Duration,
 }
 
@@ -137,15 +134,14 @@ impl Modules {
         let compiled = self.aside(move |sandbox| {
             // Held during the wait as during a compilation, since other requests would otherwise reveal the difference.
             let _turn = turn;
-            let started = Instant::now();
             let (result, time) = match is_there {
-                true => (sandbox.prepare(&wasm), Duration::ZERO),
-                false => (sandbox.prepare_as_new(&wasm), started.elapsed()),
+                true => (sandbox.prepare(&wasm), CompileTime::NONE),
+                false => sandbox.prepare_as_new(&wasm),
             };
             if result.is_ok() {
                 uploaded.insert((tenant, fusebox_sandbox::digest(&wasm)), ());
             }
-            Ok(Compiled { result, time })
+            Ok(Compiled { result, time: time.charged() })
         });
         let compiled = compiled.await.unwrap_or_else(|error| Compiled { result: Err(error), time: Duration::ZERO });
         if let Ok(prepared) = &compiled.result

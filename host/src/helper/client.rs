@@ -111,11 +111,13 @@ impl Helper {
 }
 
 impl Compiler for Helper {
-    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError> {
-        self.compiled(wasm).unwrap_or_else(|error| {
+    fn compile(&self, wasm: &[u8]) -> (Result<Vec<u8>, ModuleError>, Duration) {
+        let compiled = self.compiled(wasm).unwrap_or_else(|error| {
             let message = format!("this worker's helper failed to compile: {error}");
             Err(ModuleError { code: ErrorCode::Internal, message })
-        })
+        });
+        // No tenant is charged for what a worker compiles.
+        (compiled, Duration::ZERO)
     }
 }
 

@@ -83,7 +83,7 @@ fn grant(
     match request {
         HelperRequest::Compile => {
             let wasm = frames::read(&mut asker, MODULE_BYTES_CEILING)?;
-            match compiler.compile(&wasm) {
+            match compiler.compile(&wasm).0 {
                 Ok(code) => answer(&mut asker, DONE, &code),
                 Err(error) => {
                     let refusal = postcard::to_allocvec(&(error.code, error.message)).map_err(io::Error::other)?;

@@ -2,7 +2,7 @@
 //! blindly, so it is loaded only if its authentication code matches exactly these bytes, this module and this engine.
 //! The key is that of the cache directory, or one shared by both hosts.
 //!
-//! The code comes first, as it is mapped, then the tail: the time that its compilation took, and the authentication
+//! The code comes first, as it is mapped, then the tail: the times that its compilation took, and the authentication
 //! code over both.
 
 use std::{
@@ -17,7 +17,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::fs::fstat;
 use sha2::Sha256;
 
-use crate::code::Code;
+use crate::{CompileTime, code::Code};
 
 /// Last bytes of a file; a new layout gets a new number.
 const MAGIC: &[u8; 8] = b"FUSEBOX2";
@@ -47,8 +47,8 @@ impl fmt::Debug for ArtifactKey {
 
 impl ArtifactKey {
     /// Returns what follows code in its authenticated form.
-    pub(crate) fn tail(&self, identity: ArtifactIdentity<'_>, code: &[u8], took: Duration) -> [u8; TAIL_BYTES] {
-        let time = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).to_le_bytes();
+    pub(crate) fn tail(&self, identity: ArtifactIdentity<'_>, code: &[u8], took: CompileTime) -> [u8; TAIL_BYTES] {
+        let time = in_bytes(took);
         let mut mac = self.mac(identity);
         mac.update(code);
         mac.update(&time);
@@ -61,9 +61,9 @@ impl ArtifactKey {
         tail
     }
 
-    /// Returns the code of an authenticated form and the time that its compilation took, or `None` if it is not
+    /// Returns the code of an authenticated form and the times that its compilation took, or `None` if it is not
     /// authentic.
-    pub(crate) fn open<'a>(&self, identity: ArtifactIdentity<'_>, sealed: &'a [u8]) -> Option<(&'a [u8], Duration)> {
+    pub(crate) fn open<'a>(&self, identity: ArtifactIdentity<'_>, sealed: &'a [u8]) -> Option<(&'a [u8], CompileTime)> {
         let (code, tail) = sealed.split_at_checked(sealed.len().checked_sub(TAIL_BYTES)?)?;
         let mut mac = self.mac(identity);
         mac.update(code);
@@ -96,12 +96,22 @@ impl ArtifactKey {
     }
 }
 
-/// Returns the time in a tail, if it authenticates the code that a MAC covers so far.
-fn verified(mut mac: Hmac<Sha256>, tail: &[u8]) -> Option<Duration> {
+/// Returns the times of a compilation in a tail: wall and CPU time in microseconds, of 4 bytes each. The longest
+/// compilation takes a quarter of what that holds.
+fn in_bytes(CompileTime { wall, cpu }: CompileTime) -> [u8; TIME_BYTES] {
+    let micros = |time: Duration| u64::from(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+    (micros(wall) | micros(cpu) << 32).to_le_bytes()
+}
+
+/// Returns the times in a tail, if it authenticates the code that a MAC covers so far. Those of older releases have wall
+/// time alone.
+fn verified(mut mac: Hmac<Sha256>, tail: &[u8]) -> Option<CompileTime> {
     let (time, rest) = tail.split_first_chunk::<TIME_BYTES>()?;
     mac.update(time);
     mac.verify_slice(rest.strip_suffix(MAGIC)?).ok()?;
-    Some(Duration::from_micros(u64::from_le_bytes(*time)))
+    let both = u64::from_le_bytes(*time);
+    let micros = |micros: u64| Duration::from_micros(micros & u64::from(u32::MAX));
+    Some(CompileTime { wall: micros(both), cpu: micros(both >> 32) })
 }
 
 #[cfg(test)]
@@ -109,6 +119,8 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    const TOOK: CompileTime = CompileTime { wall: Duration::from_micros(5), cpu: Duration::from_secs(800) };
 
     /// Returns the code of an authentic file, read as a whole and as a file; both ways must agree.
     fn opened(key: &ArtifactKey, identity: ArtifactIdentity<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
@@ -132,8 +144,8 @@ mod tests {
         let digest = ModuleDigest([2; 32]);
         let identity = ArtifactIdentity { digest: &digest, engine: 3 };
         let code = b"native code".as_slice();
-        let file = [code, &key.tail(identity, code, Duration::from_micros(5))].concat();
-        assert_eq!(key.open(identity, &file), Some((code, Duration::from_micros(5))));
+        let file = [code, &key.tail(identity, code, TOOK)].concat();
+        assert_eq!(key.open(identity, &file), Some((code, TOOK)));
         assert_eq!(opened(&key, identity, &file).as_deref(), Some(code));
         for at in 0..file.len() {
             let mut changed = file.clone();
@@ -153,7 +165,7 @@ mod tests {
         let digest = ModuleDigest([2; 32]);
         let identity = ArtifactIdentity { digest: &digest, engine: 3 };
         let code = vec![7; 3 << 20];
-        let mut file = [code.as_slice(), &key.tail(identity, &code, Duration::ZERO)].concat();
+        let mut file = [code.as_slice(), &key.tail(identity, &code, CompileTime::NONE)].concat();
         assert_eq!(opened(&key, identity, &file).as_deref(), Some(code.as_slice()));
         file[1_500_000] ^= 1;
         assert_eq!(opened(&key, identity, &file), None);

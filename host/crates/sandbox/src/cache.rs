@@ -4,7 +4,6 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use fusebox_core::{error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX};
@@ -12,7 +11,7 @@ use quick_cache::{Weighter, sync::Cache as MemoryCache};
 use wasmtime::{Engine, Linker, Module, Precompiled};
 
 use crate::{
-    ModuleError, SandboxError,
+    CompileTime, ModuleError, SandboxError,
     abis::AbiSet,
     artifact::{ArtifactIdentity, ArtifactKey},
     code::Code,
@@ -42,7 +41,7 @@ pub(crate) struct Cache {
     memory: MemoryCache<ModuleDigest, LoadedModule, ByBytes>,
     /// Modules that met a limit of the compile child, with the time that it took: they get the same answer again, even if
     /// they would be within the limit another time.
-    refused: MemoryCache<ModuleDigest, (ModuleError, Duration)>,
+    refused: MemoryCache<ModuleDigest, (ModuleError, CompileTime)>,
 }
 
 /// Number of refusals that are remembered.
@@ -120,7 +119,7 @@ impl Cache {
 
     /// Returns the compiled code on disk and the time its compilation took, zero if another host compiled it; `None` if
     /// there is no authentic file.
-    pub(crate) fn recorded(&self, digest: &ModuleDigest) -> Result<Option<(Vec<u8>, Duration)>, SandboxError> {
+    pub(crate) fn recorded(&self, digest: &ModuleDigest) -> Result<Option<(Vec<u8>, CompileTime)>, SandboxError> {
         let Some(disk) = &self.disk else { return Ok(None) };
         let file = disk.read(&self.file_name(digest)).map_err(|error| unreadable(&error))?;
         let Some(mut file) = file else { return Ok(None) };
@@ -139,7 +138,7 @@ impl Cache {
         let code = self.code(digest)?;
         Ok(code.map(|mut code| {
             // The time that compilation took here means nothing to another host.
-            let tail = key.tail(self.identity(digest), &code, Duration::ZERO);
+            let tail = key.tail(self.identity(digest), &code, CompileTime::NONE);
             code.extend_from_slice(&tail);
             code
         }))
@@ -152,7 +151,7 @@ impl Cache {
             code: ErrorCode::Internal,
             message: "the artifact is not authentic: wrong module, engine or key, or modified".to_owned(),
         })?;
-        self.insert(digest, code, Duration::ZERO)
+        self.insert(digest, code, CompileTime::NONE)
     }
 
     /// Returns the compiled code on disk, or `None` if there is no authentic file.
@@ -166,7 +165,7 @@ impl Cache {
 
     /// Adds compiled code, which must be authentic or from this host's own compile child, and the time its compilation
     /// took. Stored only if it can be linked.
-    pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8], took: Duration) -> Result<(), ModuleError> {
+    pub(crate) fn insert(&self, digest: &ModuleDigest, code: &[u8], took: CompileTime) -> Result<(), ModuleError> {
         let mut copied = code;
         let copy = Code::copy(&mut copied, code.len() as u64).map_err(|error| ModuleError {
             code: ErrorCode::Internal,
@@ -182,12 +181,12 @@ impl Cache {
     }
 
     /// Remembers that a module met a limit of the compile child after this time.
-    pub(crate) fn refuse(&self, digest: &ModuleDigest, refusal: ModuleError, took: Duration) {
+    pub(crate) fn refuse(&self, digest: &ModuleDigest, refusal: ModuleError, took: CompileTime) {
         self.refused.insert(*digest, (refusal, took));
     }
 
     /// Returns the refusal of a module and the time that it took.
-    pub(crate) fn refused(&self, digest: &ModuleDigest) -> Option<(ModuleError, Duration)> {
+    pub(crate) fn refused(&self, digest: &ModuleDigest) -> Option<(ModuleError, CompileTime)> {
         self.refused.get(digest)
     }
 
@@ -211,12 +210,12 @@ impl Cache {
         self.memory.insert(*digest, loaded.clone());
         Ok(loaded)
     }
+
     /// Remembers a module as one that is not run, until it makes room for others.
     pub(crate) fn bar(&self, digest: &ModuleDigest, reason: String) {
         let bytes = reason.len() as u64;
         self.memory.insert(*digest, LoadedModule(Arc::new(Loaded { program: Program::Refused(reason), bytes })));
     }
-
 
     /// Loads and links compiled code, unless the operator does not allow its kind.
     fn program(&self, code: &Code) -> Result<Program, ModuleError> {
@@ -275,14 +274,15 @@ fn forged(digest: &ModuleDigest) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Duration};
 
     use super::*;
     use crate::engine;
     use fusebox_core::{function::RunLimits, id::ModuleDigest};
 
     const DIGEST: ModuleDigest = ModuleDigest([7; 32]);
-    const TOOK: Duration = Duration::from_micros(1_234_567);
+    const TOOK: CompileTime =
+        CompileTime { wall: Duration::from_micros(1_234_567), cpu: Duration::from_micros(2_345_678) };
     const LINK: ArtifactKey = ArtifactKey([1; 32]);
 
     fn cache(dir: &Path) -> Cache {
@@ -333,7 +333,7 @@ mod tests {
         assert!(cache(here.path()).load(&DIGEST).unwrap().is_some(), "it is sealed with the directory's own key");
         assert_eq!(
             taker.recorded(&DIGEST).unwrap(),
-            Some((code.clone(), Duration::ZERO)),
+            Some((code.clone(), CompileTime::NONE)),
             "another host's time is not known"
         );
         giver.engine_hash ^= 1;

@@ -146,11 +146,30 @@ use cache::Cache;
 
 /// Compiles single modules, bounded and abortable, to native code for this crate's engine.
 pub trait Compiler: Send + Sync {
-    /// Compiles a module that has been inspected. Blocks.
-    ///
-    /// # Errors
-    /// Returns an error if the module does not compile within its limits.
-    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, ModuleError>;
+    /// Compiles a module that has been inspected, and returns the CPU time that this took, also if it failed; zero if
+    /// that is unknown. Fails if the module does not compile within its limits. Blocks.
+    fn compile(&self, wasm: &[u8]) -> (Result<Vec<u8>, ModuleError>, Duration);
+}
+
+/// Time that a compilation took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileTime {
+    /// Wall time.
+    pub wall: Duration,
+    /// CPU time; zero if it is unknown or too short to be counted.
+    pub cpu: Duration,
+}
+
+impl CompileTime {
+    /// No time: the artifact came from elsewhere, or was there.
+    pub const NONE: Self = Self { wall: Duration::ZERO, cpu: Duration::ZERO };
+
+    /// Returns the time that a tenant is charged: that of the CPU, which does not depend on what else the machine does,
+    /// or wall time where it is unknown.
+    #[must_use]
+    pub const fn charged(self) -> Duration {
+        if self.cpu.is_zero() { self.wall } else { self.cpu }
+    }
 }
 
 /// Error of a module that this host cannot run, with a code for programs and a message for people.
@@ -228,9 +247,9 @@ pub struct Sandbox {
 struct NoCompiler;
 
 impl Compiler for NoCompiler {
-    fn compile(&self, _: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    fn compile(&self, _: &[u8]) -> (Result<Vec<u8>, ModuleError>, Duration) {
         let message = "this process does not compile modules".to_owned();
-        Err(ModuleError { code: ErrorCode::Internal, message })
+        (Err(ModuleError { code: ErrorCode::Internal, message }), Duration::ZERO)
     }
 }
 
@@ -293,7 +312,7 @@ impl Sandbox {
     /// # Errors
     /// Fails if the code belongs to another engine or cannot be linked.
     pub fn admit(&self, digest: &ModuleDigest, code: &[u8]) -> Result<(), ModuleError> {
-        self.cache.insert(digest, code, Duration::ZERO)
+        self.cache.insert(digest, code, CompileTime::NONE)
     }
 
     /// Returns the compiled code of a module, for a process started by this one; `None` if the cache directory contains
@@ -332,6 +351,22 @@ impl Sandbox {
         self.cache.loaded(digest).map(|module| web::streams(&module))
     }
 
+    /// Remembers that a module is not run here: its runs fail with this reason.
+    pub fn bar(&self, digest: &ModuleDigest, reason: String) {
+        self.cache.bar(digest, reason);
+    }
+
+    /// Returns the run of a module that is not run here; `None` if it may be. Blocks as [`Sandbox::load`] does.
+    ///
+    /// # Errors
+    /// Fails if the cache directory cannot be read.
+    pub fn refusal(&self, digest: &ModuleDigest) -> Result<Option<Run>, SandboxError> {
+        Ok(self.cache.load(digest)?.and_then(|module| match &module.0.program {
+            loaded::Program::Refused(reason) => Some(run::refused(reason)),
+            loaded::Program::Module(_) | loaded::Program::Component(_) => None,
+        }))
+    }
+
     /// Returns the hash of the engine's version and settings, which compiled code must match. Hosts with equal hashes
     /// can exchange artifacts.
     #[must_use]
@@ -351,22 +386,6 @@ impl Sandbox {
     /// Adds the result of [`Sandbox::export`] on another host. Blocks for a disk write.
     ///
     /// # Errors
-    /// Remembers that a module is not run here: its runs fail with this reason.
-    pub fn bar(&self, digest: &ModuleDigest, reason: String) {
-        self.cache.bar(digest, reason);
-    }
-
-    /// Returns the run of a module that is not run here; `None` if it may be. Blocks as [`Sandbox::load`] does.
-    ///
-    /// # Errors
-    /// Fails if the cache directory cannot be read.
-    pub fn refusal(&self, digest: &ModuleDigest) -> Result<Option<Run>, SandboxError> {
-        Ok(self.cache.load(digest)?.and_then(|module| match &module.0.program {
-            loaded::Program::Refused(reason) => Some(run::refused(reason)),
-            loaded::Program::Module(_) | loaded::Program::Component(_) => None,
-        }))
-    }
-
     /// Fails if the artifact is not authentic for this key, module and engine, or cannot be stored.
     pub fn import(&self, digest: &ModuleDigest, key: &ArtifactKey, sealed: &[u8]) -> Result<(), ModuleError> {
         self.cache.import(digest, key, sealed)

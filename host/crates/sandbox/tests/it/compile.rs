@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use fusebox_core::error::ErrorCode;
@@ -36,6 +37,16 @@ fn an_artifact_is_kept_and_used_by_the_next_process() {
     let next = open(home.path());
     assert!(next.prepare(&module).unwrap().compile.is_zero(), "it is there already");
     assert_eq!(returned(&run_call(&next, &module, call(b"again", ample()))), b"again");
+}
+
+#[test]
+fn a_compilation_takes_cpu_time_that_grows_with_the_code() {
+    let home = tempfile::tempdir().unwrap();
+    let step = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(500);
+    let code = format!("(func (param i32) (result i32) {step} (local.get 0))").repeat(60);
+    let (prepared, time) = open(home.path()).prepare_as_new(&wasm(&core_with("", &code)));
+    assert!(prepared.unwrap().is_compiled && time.cpu >= Duration::from_millis(50), "{time:?}");
+    assert_eq!(time.charged(), time.cpu);
 }
 
 #[test]
@@ -141,13 +152,16 @@ fn a_compile_child_ends_at_its_limit_of_cpu_time() {
     assert_eq!(child.wait().unwrap().signal(), Some(Signal::XCPU.as_raw()));
 }
 
+/// CPU time of a compilation that met its limit.
+const COSTLY: Duration = Duration::from_secs(13);
+
 /// Compiles no module: it met the limit, each time.
 struct Limited(AtomicU32);
 
 impl Compiler for Limited {
-    fn compile(&self, _: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    fn compile(&self, _: &[u8]) -> (Result<Vec<u8>, ModuleError>, Duration) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Err(ModuleError { code: ErrorCode::CompileLimit, message: "too costly".to_owned() })
+        (Err(ModuleError { code: ErrorCode::CompileLimit, message: "too costly".to_owned() }), COSTLY)
     }
 }
 
@@ -158,7 +172,8 @@ fn a_module_that_met_the_limit_once_is_refused_again_without_a_second_chance() {
     let sandbox = Sandbox::open(options(home.path())).unwrap().compile_with(limited.clone()).start().unwrap();
     for _ in 0..3 {
         assert_eq!(sandbox.prepare(&wasm(&echo())).unwrap_err().code, ErrorCode::CompileLimit);
-        assert_eq!(sandbox.prepare_as_new(&wasm(&echo())).unwrap_err().code, ErrorCode::CompileLimit);
+        let (refused, time) = sandbox.prepare_as_new(&wasm(&echo()));
+        assert_eq!((refused.unwrap_err().code, time.cpu), (ErrorCode::CompileLimit, COSTLY), "and charged again");
     }
     assert_eq!(limited.0.load(Ordering::Relaxed), 1);
 }
