@@ -4,22 +4,28 @@ use axum::http::{Method, StatusCode};
 use fusebox_harness::guests;
 use serde_json::json;
 
-use crate::support::{Rest, Slots, assert_problem};
+use crate::{
+    hand::returned,
+    support::{Rest, Slots, assert_problem},
+};
 
 #[tokio::test]
 async fn a_version_shows_the_setup_that_it_was_registered_with() {
     let rest = Rest::new(Slots::Echo);
-    let path = "/v1/functions?name=tool&arg=-v&arg=in%20put&arg=&env=LEVEL%3D3&env=PATH%3Da%3Db&export=run&public=true";
+    let path = "/v1/functions?name=tool&arg=-v&arg=in%20put&arg=&env=LEVEL%3D3&env=PATH%3Da%3Db&export=run&public=true&content_type=image/png";
     let made = rest.send(Method::POST, path, &[], guests::echo()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
     let shown = rest.get("/v1/functions/tool").await.json();
     for view in [made.json(), shown] {
         assert_eq!(view["args"], json!(["-v", "in put", ""]));
         assert_eq!((&view["env"], &view["export"]), (&json!(["LEVEL=3", "PATH=a=b"]), &json!("run")));
-        assert_eq!(view["public"], json!(true));
+        assert_eq!((&view["public"], &view["content_type"]), (&json!(true), &json!("image/png")));
     }
     let plain = rest.send(Method::POST, "/v1/functions?name=plain", &[], guests::echo()).await.json();
-    assert!(["args", "env", "files", "export", "public"].iter().all(|field| plain.get(field).is_none()), "{plain}");
+    assert!(
+        ["args", "env", "files", "export", "public", "content_type"].iter().all(|field| plain.get(field).is_none()),
+        "{plain}"
+    );
 }
 
 #[tokio::test]
@@ -33,6 +39,9 @@ async fn a_setup_that_cannot_be_is_refused_and_nothing_is_registered() {
         (&large, StatusCode::BAD_REQUEST, "invalid-setup"),
         ("export=", StatusCode::BAD_REQUEST, "invalid-setup"),
         ("export=a&export=b", StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request"),
+        ("content_type=png", StatusCode::BAD_REQUEST, "invalid-setup"),
+        ("content_type=a/b%0d%0aset-cookie:%20x", StatusCode::BAD_REQUEST, "invalid-setup"),
+        ("content_type=a/b&content_type=a/b", StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request"),
         ("public=yes", StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request"),
         ("args=a", StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request"),
     ] {
@@ -63,4 +72,22 @@ async fn a_task_keeps_its_arguments_and_its_key_covers_them() {
     assert_eq!(codes, [json!(null), json!("invalid-setup"), json!("unprocessable-request")]);
     let refused = rest.send(Method::POST, "/v1/functions/echo/invoke?arg=%00", &[], "x").await;
     assert_problem(&refused, StatusCode::BAD_REQUEST, "invalid-setup");
+}
+
+#[tokio::test]
+async fn an_answer_has_the_content_type_that_its_version_states() {
+    let rest = Rest::new(Slots::Echo);
+    for (query, expected) in [("", "application/octet-stream"), ("&content_type=image/svg%2Bxml", "image/svg+xml")] {
+        let made = rest.send(Method::POST, &format!("/v1/functions?name=f{query}"), &[], guests::echo()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+        let invoked = rest.post("/v1/functions/f/invoke", "<svg/>").await;
+        assert_eq!((invoked.status, invoked.header("content-type")), (StatusCode::OK, expected));
+        assert!(invoked.header("content-security-policy").contains("sandbox"));
+        let task = rest.post("/v1/functions/f/tasks", "<svg/>").await.json();
+        rest.run(returned("<svg/>")).await;
+        let path = format!("/v1/tasks/{}/result", task["id"].as_str().unwrap());
+        let result = rest.get(&path).await;
+        assert_eq!((result.status, result.header("content-type")), (StatusCode::OK, expected), "{query}");
+        assert_eq!(&result.body[..], b"<svg/>");
+    }
 }

@@ -60,6 +60,9 @@ pub struct DeployArgs {
     /// Enter this exported function, if the module leaves the choice
     #[arg(long, value_name = "NAME")]
     pub export: Option<String>,
+    /// Answer with this content type, such as image/png, instead of application/octet-stream
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
     /// Serve the function's HTTP requests without an API key
     #[arg(long)]
     pub public: bool,
@@ -94,7 +97,13 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
     let grants = Grants::of(args.grants)?;
     let client = args.host.client()?;
     let files = files::pack(&args.files)?;
-    let setup = SetupParams { arg: args.args, env: args.env, export: args.export, public: args.public.then_some(true) };
+    let setup = SetupParams {
+        arg: args.args,
+        env: args.env,
+        export: args.export,
+        public: args.public.then_some(true),
+        content_type: args.content_type,
+    };
     let all = size + files.as_ref().map_or(0, |files| files.len() as u64);
     let progress = Transfer::start(format!("sending {name}"), all, format!("checking {name}"));
     let sent = progress.clone();

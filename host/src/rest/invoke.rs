@@ -97,11 +97,11 @@ pub async fn invoke(
 ) -> Result<Response, Problem> {
     let function = functions::find_ready(&app, &tenant, &function).await?;
     let (start, input) = start.entering(function.abi, content_type.as_deref(), input);
-    let is_http = start.is_http;
+    let (is_http, content_type) = (start.is_http, function.setup.content_type.clone());
     let ended = run(&app, function, start, input, None).await?;
     let tail = wants_log.then(|| log_tail(&ended.log));
     let mut response = match ended.failure {
-        None => answer(ended.output, is_http, &ended.receipt),
+        None => answer(ended.output, is_http, content_type, &ended.receipt),
         Some(failure) => {
             let mut problem = failed(&failure, &ended.output, &ended.receipt);
             if !ended.log.is_empty() {
@@ -161,12 +161,14 @@ pub(super) async fn run(
     Ok(ended)
 }
 
-/// Builds the response of a successful run. Of an HTTP response it has the body and the content type, and the status in
-/// a header: the request of the API has succeeded, whatever the function answered.
-pub(super) fn answer(output: Bytes, is_http: bool, receipt: &Receipt) -> Response {
+/// Builds the response of a successful run, with the content type that its version states. Of an HTTP response it has the
+/// body and the content type, and the status in a header: the request of the API has succeeded, whatever the function answered.
+pub(super) fn answer(output: Bytes, is_http: bool, content_type: Option<String>, receipt: &Receipt) -> Response {
     let own = is_http.then(|| http::Response::parse(&output).ok()).flatten();
     let stated = own.as_ref().and_then(|own| HeaderValue::from_maybe_shared(own.header("content-type")?.clone()).ok());
-    let content_type = stated.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let of_version = || content_type.and_then(|kind| HeaderValue::try_from(kind).ok());
+    let content_type = stated.or_else(of_version);
+    let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let status = own.as_ref().map(|own| (STATUS, HeaderValue::from(own.status)));
     let body = own.map_or(output, |own| own.body);
     let headers = [(header::CONTENT_TYPE, content_type), (RECEIPT, receipt_header(receipt))];

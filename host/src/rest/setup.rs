@@ -47,6 +47,7 @@ fn add(params: &mut SetupParams, name: &str, value: String) -> Result<(), Proble
         "arg" => params.arg.push(value),
         "env" => params.env.push(value),
         "export" => once(&mut params.export, "export", value)?,
+        "content_type" => once(&mut params.content_type, "content_type", value)?,
         "public" => once(&mut params.public, "public", boolean("public", &value)?)?,
         _ => {}
     }

@@ -32,7 +32,7 @@ use super::{
     wait,
 };
 use crate::tenancy::Caller;
-use fusebox_store::{Cancelled, NewTask, Purged, TaskRequest, TaskResult};
+use fusebox_store::{Cancelled, FunctionRef, NewTask, Purged, TaskRequest, TaskResult};
 use fusebox_system::random;
 
 /// Response header that confirms a wait.
@@ -213,7 +213,7 @@ async fn purge(app: &App, tenant: TenantId, task: TaskId) -> Result<StatusCode, 
 
 /// Get a task's result
 ///
-/// The bytes of the output; with `Prefer: wait=N`, once the task has ended. A failed task is answered like a failed
+/// The bytes of the output, with the content type that the function's version states; with `Prefer: wait=N`, once the task has ended. A failed task is answered like a failed
 /// synchronous run.
 #[utoipa::path(get, path = "/v1/tasks/{task}/result", tag = "tasks",
     params(("task" = String, Path, description = "Task id"),
@@ -234,7 +234,12 @@ pub async fn result(
     let seconds = waits.unwrap_or_default();
     let TaskResult { task, output } = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
     match &task.state {
-        TaskState::Completed(ended) => Ok(invoke::answer(output, task.start.is_http, &ended.receipt)),
+        TaskState::Completed(ended) => {
+            // A version that was deleted meanwhile states nothing.
+            let version = app.store.function(&task.tenant, &FunctionRef::Id(task.function)).await?;
+            let content_type = version.and_then(|version| version.setup.content_type);
+            Ok(invoke::answer(output, task.start.is_http, content_type, &ended.receipt))
+        }
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
         TaskState::Queued { .. } | TaskState::Running(_) => {
             let detail = "the task has not ended: try again later, or wait for it with `Prefer: wait=20`";

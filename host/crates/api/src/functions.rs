@@ -116,6 +116,9 @@ pub struct FunctionView {
     /// True if HTTP requests of the function need no API key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub public: bool,
+    /// Content type of the answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
     /// Time of registration.
     pub created_at: String,
     /// State of the version: `ready`, `compiling`, or `failed`, with the reason in `error`.
@@ -184,7 +187,7 @@ pub struct FunctionPage {
 
 impl From<&FunctionVersion> for FunctionView {
     fn from(function: &FunctionVersion) -> Self {
-        let Setup { args, env, files, files_bytes, export, is_public } = function.setup.clone();
+        let Setup { args, env, files, files_bytes, export, is_public, content_type } = function.setup.clone();
         Self {
             id: function.id.to_string(),
             name: function.name.to_string(),
@@ -199,6 +202,7 @@ impl From<&FunctionVersion> for FunctionView {
             files: files.map(|digest| FilesView { digest: digest.to_string(), bytes: files_bytes }),
             export,
             public: is_public,
+            content_type,
             created_at: rfc3339(function.created_at),
             state: function.state.as_str().to_owned(),
             error: match &function.state {

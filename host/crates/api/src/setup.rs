@@ -20,6 +20,8 @@ pub struct SetupParams {
     pub export: Option<String>,
     /// `true` serves the function's HTTP requests without an API key.
     pub public: Option<bool>,
+    /// Content type of the answers, such as `image/png`, in place of `application/octet-stream`.
+    pub content_type: Option<String>,
 }
 
 /// Way to start one run.
@@ -51,7 +53,14 @@ impl SetupParams {
     pub fn read(self) -> Result<Setup, SetupError> {
         let env = self.env.iter().map(|text| Setup::variable(text)).collect::<Result<_, _>>()?;
         let is_public = self.public.unwrap_or_default();
-        let setup = Setup { args: self.arg, env, export: self.export, is_public, ..Setup::default() };
+        let setup = Setup {
+            args: self.arg,
+            env,
+            export: self.export,
+            is_public,
+            content_type: self.content_type,
+            ..Setup::default()
+        };
         setup.check().map(|()| setup)
     }
 
@@ -61,7 +70,8 @@ impl SetupParams {
         let env = self.env.iter().map(|variable| ("env", variable.as_str()));
         let export = self.export.iter().map(|export| ("export", export.as_str()));
         let public = self.public.iter().map(|public| ("public", if *public { "true" } else { "false" }));
-        args.chain(env).chain(export).chain(public)
+        let content_type = self.content_type.iter().map(|kind| ("content_type", kind.as_str()));
+        args.chain(env).chain(export).chain(public).chain(content_type)
     }
 }
 

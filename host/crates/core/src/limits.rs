@@ -203,6 +203,8 @@ pub const ENV_MAX: usize = 128;
 /// Total size of a version's environment, two bytes for each variable included. It crosses a worker's link with each
 /// attempt.
 pub const ENV_BYTES_MAX: usize = 32 << 10;
+/// Size of the content type of a version's answers: a type with a few parameters.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Size of the name of an exported function: names of Rust functions with their paths are shorter.
 pub const EXPORT_NAME_BYTES_MAX: usize = 256;
 /// Files, directories and links of a version: CPython's library has 2,400, and each is a record in memory.

@@ -9,7 +9,7 @@ use crate::{
     function::Abi,
     http::Request,
     id::FilesDigest,
-    limits::{ARGS_BYTES_MAX, ARGS_MAX, ENV_BYTES_MAX, ENV_MAX, EXPORT_NAME_BYTES_MAX},
+    limits::{ARGS_BYTES_MAX, ARGS_MAX, CONTENT_TYPE_BYTES_MAX, ENV_BYTES_MAX, ENV_MAX, EXPORT_NAME_BYTES_MAX},
 };
 
 /// Part of an immutable version that says how its module is started.
@@ -34,6 +34,9 @@ pub struct Setup {
     /// True if its HTTP requests need no API key.
     #[serde(skip_serializing_if = "is_false")]
     pub is_public: bool,
+    /// Content type of its outputs, if it states one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// Part of a request that says how one run starts.
@@ -81,6 +84,9 @@ pub enum SetupError {
     /// The name of an export is empty or too long.
     #[error("the name of an export has 1 to {EXPORT_NAME_BYTES_MAX} bytes, and this one has {0}")]
     Export(usize),
+    /// A content type is not one.
+    #[error("{0:?} is no content type of at most {CONTENT_TYPE_BYTES_MAX} bytes: write one such as image/png")]
+    ContentType(String),
 }
 
 impl Setup {
@@ -91,14 +97,16 @@ impl Setup {
     pub fn check(&self) -> Result<(), SetupError> {
         check_args(&self.args)?;
         check_env(&self.env)?;
-        check_export(self.export.as_deref())
+        check_export(self.export.as_deref())?;
+        check_content_type(self.content_type.as_deref())
     }
 
     /// Returns the bytes that count against the tenant's quota of stored bytes: those of the texts and of the files.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         let env = self.env.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let texts = args_bytes(&self.args) + env + self.export.as_ref().map_or(0, String::len);
+        let names = [&self.export, &self.content_type].into_iter().flatten().map(String::len).sum::<usize>();
+        let texts = args_bytes(&self.args) + env + names;
         self.files_bytes.saturating_add(texts as u64)
     }
 
@@ -196,6 +204,20 @@ fn check_export(export: Option<&str>) -> Result<(), SetupError> {
     }
 }
 
+fn check_content_type(content_type: Option<&str>) -> Result<(), SetupError> {
+    let Some(text) = content_type else { return Ok(()) };
+    let is_token = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+    };
+    let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let is_type = essence.trim_end().split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+    let is_text = parameters.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    match is_type && is_text && text.len() <= CONTENT_TYPE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(SetupError::ContentType(text.chars().take(SHOWN_CHARS_MAX).collect())),
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -209,7 +231,7 @@ const fn is_false(flag: &bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::{borrow::ToOwned as _, string::ToString as _, vec};
+    use alloc::{borrow::ToOwned as _, format, string::ToString as _, vec};
 
     fn args(args: Vec<String>) -> Result<(), SetupError> {
         Start { args, ..Start::default() }.check()
@@ -237,6 +259,18 @@ mod tests {
         assert_eq!((export("run"), export("")), (Ok(()), Err(SetupError::Export(0))));
         let long = export(&"x".repeat(EXPORT_NAME_BYTES_MAX + 1)).unwrap_err();
         assert!(long.to_string().contains("1 to 256 bytes"), "{long}");
+    }
+
+    #[test]
+    fn a_content_type_can_be_sent_as_a_header() {
+        let check = |text: &str| Setup { content_type: Some(text.to_owned()), ..Setup::default() }.check();
+        for good in ["image/png", "text/plain; charset=utf-8", "application/vnd.api+json;v=\"1\""] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        let long = format!("a/{}", "b".repeat(CONTENT_TYPE_BYTES_MAX));
+        for bad in ["", "png", "/", "a/", "a b/c", "a/b\r\nx: y", "a/b; \u{e9}", "a/b;\0", &long] {
+            assert!(matches!(check(bad), Err(SetupError::ContentType(_))), "{bad:?}");
+        }
     }
 
     #[test]

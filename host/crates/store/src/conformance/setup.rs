@@ -33,6 +33,7 @@ fn setup() -> Setup {
         files_bytes: archive.len() as u64,
         export: Some("run".to_owned()),
         is_public: true,
+        content_type: Some("image/png".to_owned()),
     }
 }
 
