@@ -47,6 +47,7 @@ pub(crate) const UNSTABLE: &str = "wasi_unstable";
 
 pub(crate) use streams::Streams;
 pub(crate) use calls::{OFFERED, RENAME, WASI, add_to, path};
+pub(crate) use fds::PREOPENS;
 pub(crate) use io::grown;
 pub(crate) use paths::NAME;
 

@@ -1,4 +1,5 @@
-//! Descriptors of a run: the three streams, and open files and directories. The root directory is open from the start.
+//! Descriptors of a run: the three streams, and open files and directories. The root directory is open from the start,
+//! by two names.
 
 use wasmtime::{Caller, Result};
 
@@ -30,8 +31,9 @@ const ALL: u64 = (1 << 28) - 1;
 /// Rights that only make sense for directories: making, linking, opening, listing, renaming and removing.
 const OF_DIRECTORIES: u64 = 0x071f_fe00;
 
-/// Path of the directory that is open from the start.
-const PREOPEN: &str = "/";
+/// Paths of the directories that are open from the start, both the root: programs look for one that begins a path, and
+/// older ones of relative paths for none but the second.
+pub(crate) const PREOPENS: [&str; 2] = ["/", "."];
 
 /// Target of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,8 @@ pub(super) struct Descriptor {
     pub(super) flags: u16,
     pub(super) can_read: bool,
     pub(super) can_write: bool,
-    pub(super) is_preopen: bool,
+    /// Path, if it is open from the start.
+    pub(super) preopen: Option<&'static str>,
 }
 
 /// Descriptors by their numbers.
@@ -60,7 +63,7 @@ pub(super) struct Fds(Vec<Option<Descriptor>>);
 
 impl Descriptor {
     pub(super) const fn new(target: Target, can_read: bool, can_write: bool) -> Self {
-        Self { target, position: 0, flags: 0, can_read, can_write, is_preopen: false }
+        Self { target, position: 0, flags: 0, can_read, can_write, preopen: None }
     }
 
     /// Returns the node; streams have none.
@@ -87,13 +90,10 @@ impl Descriptor {
 impl Fds {
     pub(super) fn new() -> Self {
         let stream = |target, can_read| Some(Descriptor::new(target, can_read, !can_read));
-        let root = Descriptor { is_preopen: true, ..Descriptor::new(Target::Directory(Files::ROOT), true, true) };
-        Self(vec![
-            stream(Target::Stdin, true),
-            stream(Target::Stdout, false),
-            stream(Target::Stderr, false),
-            Some(root),
-        ])
+        let root =
+            |path| Descriptor { preopen: Some(path), ..Descriptor::new(Target::Directory(Files::ROOT), true, true) };
+        let streams = [stream(Target::Stdin, true), stream(Target::Stdout, false), stream(Target::Stderr, false)];
+        Self(streams.into_iter().chain(PREOPENS.map(root).map(Some)).collect())
     }
 
     /// Returns a descriptor.
@@ -254,11 +254,9 @@ pub(super) fn no_socket(caller: &mut Caller<'_, Host>, fd: u32) -> Result<i32> {
 pub(super) fn preopen(caller: &mut Caller<'_, Host>, fd: u32, at: u32) -> Result<i32> {
     answer(|| {
         let mut guest = guest(caller)?;
-        if !guest.wasi.fds.get(fd)?.is_preopen {
-            return Err(BADF.into());
-        }
+        let path = guest.wasi.fds.get(fd)?.preopen.ok_or(Fail::Errno(BADF))?;
         guest.put_u32(at, 0)?;
-        guest.put_u32(at.saturating_add(4), u32::try_from(PREOPEN.len()).unwrap_or(0))
+        guest.put_u32(at.saturating_add(4), u32::try_from(path.len()).unwrap_or(0))
     })
 }
 
@@ -266,12 +264,10 @@ pub(super) fn preopen(caller: &mut Caller<'_, Host>, fd: u32, at: u32) -> Result
 pub(super) fn preopen_path(caller: &mut Caller<'_, Host>, fd: u32, at: u32, len: u32) -> Result<i32> {
     answer(|| {
         let mut guest = guest(caller)?;
-        if !guest.wasi.fds.get(fd)?.is_preopen {
-            return Err(BADF.into());
-        }
-        match PREOPEN.as_bytes().get(..place(len).min(PREOPEN.len())) {
-            Some(path) if path.len() == PREOPEN.len() => guest.put(at, path),
-            _ => Err(NAMETOOLONG.into()),
+        let path = guest.wasi.fds.get(fd)?.preopen.ok_or(Fail::Errno(BADF))?;
+        match place(len) < path.len() {
+            true => Err(NAMETOOLONG.into()),
+            false => guest.put(at, path.as_bytes()),
         }
     })
 }

@@ -160,6 +160,38 @@ fn deployed_files_are_read_and_cannot_be_changed() {
 }
 
 #[test]
+fn relative_paths_start_at_the_root_by_both_of_its_names() {
+    // "." without its last, and "./d/../d/./f", from the directories "/" and ".".
+    let start = |from: u32, at: u32, len: u32| {
+        format!(
+            "(call $check (call $path_open (i32.const {from}) (i32.const 1) (i32.const {at}) (i32.const {len})
+                (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 600)) (i32.const 0))
+            (call $check (call $read (i32.load (i32.const 600)) (i32.const 1024) (i32.const 4096)) (i32.const 0))
+            (drop (call $write (i32.const 1) (i32.const 1024) (i32.load (i32.const 8))))"
+        )
+    };
+    let text = |from, at, len| {
+        let data = r#"(data (i32.const 560) "./d/../d/./f")"#;
+        command(PREVIEW1, &start(from, at, len)).replacen("(func $check", &format!("{data} (func $check"), 1)
+    };
+    for from in [3, 4] {
+        assert_eq!(returned(&with_files(&text(from, 560, 12), ample())), b"content", "from {from}");
+        assert_eq!(errno(&with_files(&text(from, 560, 1), ample())), 31, "a directory, from {from}");
+    }
+    let names = r#"(module (import "wasi_snapshot_preview1" "fd_prestat_dir_name" (func $name (param i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")
+            (if (call $name (i32.const 3) (i32.const 64) (i32.const 1)) (then (unreachable)))
+            (if (call $name (i32.const 4) (i32.const 65) (i32.const 9)) (then (unreachable)))
+            (if (i32.ne (call $name (i32.const 4) (i32.const 66) (i32.const 0)) (i32.const 37)) (then (unreachable)))
+            (if (i32.ne (call $name (i32.const 5) (i32.const 66) (i32.const 1)) (i32.const 8)) (then (unreachable)))
+            (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 2))
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+    assert_eq!(returned(&run(names, b"", ample())), b"/.");
+}
+
+#[test]
 fn the_scratch_is_empty_at_each_run() {
     let start = "(call $check (call $open (i32.const 528) (i32.const 5) (i32.const 5) (i64.const 66)) (i32.const 0))
         (call $check (call $write (i32.load (i32.const 600)) (i32.const 512) (i32.const 3)) (i32.const 0))

@@ -106,7 +106,7 @@ fn one_directory_is_open_and_there_are_no_sockets() {
     let start = "(if (call $fd_prestat_get (i32.const 3) (i32.const 64)) (then (unreachable)))
          (if (i32.ne (i32.load (i32.const 68)) (i32.const 1)) (then (unreachable)))
          ;; EBADF (8)
-         (if (i32.ne (call $fd_prestat_get (i32.const 4) (i32.const 64)) (i32.const 8)) (then (unreachable)))
+         (if (i32.ne (call $fd_prestat_get (i32.const 5) (i32.const 64)) (i32.const 8)) (then (unreachable)))
          ;; ENOTSOCK (57)
          (if (i32.ne (call $sock_accept (i32.const 3) (i32.const 0) (i32.const 64)) (i32.const 57)) (then (unreachable)))";
     returned(&run(&command(&["fd_prestat_get", "sock_accept"], start), b"", ample()));

@@ -28,7 +28,7 @@ use crate::{
         fs::{Files, Stat},
     },
     time,
-    wasi::WASI,
+    wasi::{PREOPENS, WASI},
 };
 
 mod descriptor;
@@ -41,8 +41,6 @@ use listing::Listing;
 
 /// Version of the interfaces that the engine links, in whose place these are.
 const VERSION: &str = "0.2.12";
-/// Path of the directory that is open from the start.
-const PREOPEN: &str = "/";
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// Handle of an open file or directory.
@@ -75,10 +73,16 @@ fn add_types_to(linker: &mut Linker<State>) -> Result<()> {
 
 fn add_preopens_to(linker: &mut Linker<State>) -> Result<()> {
     let mut preopens = Interface(linker.instance(&format!("wasi:filesystem/preopens@{VERSION}"))?);
-    preopens.function("get-directories", |(): &()| WASI, |state, ()| {
-        let root = Descriptor::new(&state.files, Files::ROOT);
-        Ok((vec![(state.table.push(root)?, PREOPEN.to_owned())],))
-    })
+    preopens.function(
+        "get-directories",
+        |(): &()| WASI,
+        |state, ()| {
+            let mut root = |path: &str| -> Result<(Fd, String)> {
+                Ok((state.table.push(Descriptor::new(&state.files, Files::ROOT))?, path.to_owned()))
+            };
+            Ok((PREOPENS.map(&mut root).into_iter().collect::<Result<Vec<_>>>()?,))
+        },
+    )
 }
 
 /// Returns the error that says the same.
