@@ -1,6 +1,9 @@
 //! The modules of `examples/` return the results stated in their READMEs. `make guests` builds them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use fusebox_harness::{Client, Server, Web};
 use futures_util::future::join_all;
@@ -51,6 +54,25 @@ async fn word_count_is_a_plain_program() {
     let answer = client.post("/v1/functions/word-count/invoke", "the cat and the hat").await.unwrap();
     let text = String::from_utf8(answer.body).unwrap();
     assert!(text.contains("the"), "{text}");
+}
+
+#[tokio::test]
+async fn word_count_leaves_out_the_words_of_a_file() {
+    let (server, _home) = server(&[]);
+    let deploy = Command::new(env!("CARGO_BIN_EXE_fusebox"))
+        .args(["deploy", "target/guests/word-count.wasm", "--name", "word-count"])
+        .args(["--files", "examples/data/words:/words", "--url", server.client().base()])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(deploy.status.success(), "{deploy:?}");
+    let path = "/v1/functions/word-count/invoke?arg=/words/common.txt";
+    let answer = server.client().post(path, "the cat and the hat").await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK, "{answer}");
+    let expected = " count  word\n     1  cat\n     1  hat\n\n1 lines, 2 words, 2 different\n";
+    assert_eq!(String::from_utf8(answer.body).unwrap(), expected);
+    let missing = server.client().post("/v1/functions/word-count/invoke?arg=/none.txt", "").await.unwrap();
+    assert!(missing.code() == "guest-error" && missing.to_string().contains("/none.txt"), "{missing}");
 }
 
 #[tokio::test]

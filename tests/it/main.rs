@@ -13,6 +13,7 @@
 //! | `bench` | a small run of every measurement, and its report |
 //! | `chaos` | 40 kills under load by `fusebox chaos`, and a store that fails its check |
 //! | `faults` | SIGKILL under load, drain, two processes on one store |
+//! | `files` | files and scratch of runs in every mode; kinds of modules that a worker does not run |
 //! | `egress` | HTTP requests of functions, and forbidden targets |
 //! | `endpoints` | functions that answer HTTP, in every mode |
 //! | `examples` | results of the modules of `examples/` |
@@ -52,6 +53,7 @@ mod egress;
 mod endpoints;
 mod examples;
 mod faults;
+mod files;
 mod full;
 mod fuse;
 mod hostile;

@@ -138,6 +138,42 @@ pub fn slow_echo() -> Vec<u8> {
     )
 }
 
+/// Returns a command that outputs the file `words/greeting`, of at most 4 KiB, by way of a file in its scratch, which must
+/// not be there before.
+#[must_use]
+pub fn scribe() -> Vec<u8> {
+    wasm(
+        r#"(module
+            (import "wasi_snapshot_preview1" "path_open" (func $path_open
+                (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_seek" (func $fd_seek (param i32 i64 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 32) "words/greeting") (data (i32.const 64) "tmp/copy")
+            (func $check (param i32) (if (local.get 0) (then (unreachable))))
+            (func $open (param $at i32) (param $len i32) (param $how i32) (param $rights i64) (result i32)
+                (call $check (call $path_open (i32.const 3) (i32.const 1) (local.get $at) (local.get $len)
+                    (local.get $how) (local.get $rights) (i64.const 0) (i32.const 0) (i32.const 96)))
+                (i32.load (i32.const 96)))
+            ;; One vector at 0, whose bytes are at 4,096; the number of bytes comes to its length.
+            (func $read (param $fd i32)
+                (i64.store (i32.const 0) (i64.const 0x0000100000001000))
+                (call $check (call $fd_read (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 4))))
+            (func $write (param $fd i32)
+                (call $check (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8))))
+            (func (export "_start") (local $copy i32)
+                (call $read (call $open (i32.const 32) (i32.const 14) (i32.const 0) (i64.const 2)))
+                ;; creates it, and fails if it is there
+                (local.set $copy (call $open (i32.const 64) (i32.const 8) (i32.const 5) (i64.const 66)))
+                (call $write (local.get $copy))
+                (memory.fill (i32.const 4096) (i32.const 0) (i32.const 4096))
+                (call $check (call $fd_seek (local.get $copy) (i64.const 0) (i32.const 0) (i32.const 16)))
+                (call $read (local.get $copy))
+                (call $write (i32.const 1))))"#,
+    )
+}
+
 /// Returns a command that outputs its environment, of at most 60 KiB, each variable with a zero byte.
 #[must_use]
 pub fn environment() -> Vec<u8> {
