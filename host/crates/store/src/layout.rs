@@ -9,10 +9,21 @@ use std::{fmt, str::FromStr};
 
 pub(crate) mod migrate;
 
-/// Number of the layout that this version writes, in either store. A change of a layout increments it.
+/// Layouts of a kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layouts {
+    /// Number of the layout that this version writes. A change of the layout increments it.
+    pub(crate) own: u32,
+    /// First layout that later ones read: those before are refused, not migrated.
+    pub(crate) first: u32,
+}
+
+/// Layout that this version writes in a directory.
 pub(crate) const LAYOUT: u32 = 6;
-/// First layout that later ones read: those before are refused, not migrated.
-const FIRST: u32 = 5;
+/// Layouts of a directory.
+pub(crate) const DIRECTORY: Layouts = Layouts { own: LAYOUT, first: 5 };
+/// Layouts of a Redis.
+pub(crate) const REDIS: Layouts = Layouts { own: 7, first: 7 };
 
 /// Layouts of the records of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +56,12 @@ impl Marker {
         })
     }
 
-    /// Returns true if a process of layout `own` may use the store, and the marker to be written before it does, if
-    /// that differs.
+    /// Returns the marker to be written before a process of layout `own` uses the store, if that differs. Layouts before
+    /// `first` are refused.
     ///
     /// # Errors
     /// Returns the end of a sentence that starts with the store's address, and says what to do.
-    pub(crate) fn join(&self, own: u32) -> Result<Option<Self>, String> {
-        self.join_since(FIRST, own)
-    }
-
-    fn join_since(&self, first: u32, own: u32) -> Result<Option<Self>, String> {
+    pub(crate) fn join(&self, first: u32, own: u32) -> Result<Option<Self>, String> {
         let Self { newest, oldest, migrating } = self;
         if own < *oldest || (own < *newest && migrating.is_some()) {
             return Err(format!(
@@ -127,11 +134,11 @@ mod tests {
     use super::*;
 
     fn refusal(marker: &str, own: u32) -> String {
-        Marker::read(marker).and_then(|marker| marker.join_since(3, own)).unwrap_err()
+        Marker::read(marker).and_then(|marker| marker.join(3, own)).unwrap_err()
     }
 
     fn joined(marker: &str, own: u32) -> Option<String> {
-        Marker::read(marker).unwrap().join_since(3, own).unwrap().map(|marker| marker.to_string())
+        Marker::read(marker).unwrap().join(3, own).unwrap().map(|marker| marker.to_string())
     }
 
     #[test]

@@ -8,12 +8,12 @@ use fusebox_core::name::TenantId;
 use crate::{
     Acting, Error, Identity, Result,
     layout::{
-        LAYOUT, Marker,
+        LAYOUT, Layouts, Marker,
         migrate::{Migrated, Part, Step, migrate},
     },
 };
 
-/// Layout of this version.
+/// Layout of a directory of this version.
 pub(crate) const OLD: u32 = LAYOUT;
 /// Layout of a version that adds two fields to each tenant.
 pub(crate) const NEW: u32 = OLD + 1;
@@ -67,6 +67,10 @@ impl<P: Part> Part for Killed<'_, P> {
         self.part.shown()
     }
 
+    fn layouts(&self) -> Layouts {
+        self.part.layouts()
+    }
+
     async fn marker(&self) -> Result<Option<String>> {
         self.point()?;
         self.part.marker().await
@@ -102,12 +106,14 @@ pub(crate) async fn is_killed_at<P: Part>(part: &P, steps: [&dyn Step<P>; 2], ki
     let killed = Killed { part, left: AtomicUsize::new(kill_at) };
     let [first, second] = steps.map(KilledStep);
     let killed_steps: [&dyn Step<Killed<'_, P>>; 2] = [&first, &second];
-    let was_killed = migrate(&killed, NEW, &[(NEW, &killed_steps[..])]).await.is_err();
+    let Layouts { own: old, first } = part.layouts();
+    let new = old + 1;
+    let was_killed = migrate(&killed, new, &[(new, &killed_steps[..])]).await.is_err();
     let marker = Marker::read(&part.marker().await.unwrap().unwrap()).unwrap();
-    assert!(marker.oldest == OLD || marker == Marker::of(NEW), "{marker}");
-    assert!(marker.join(OLD).is_ok() == (marker.migrating.is_none() && marker.oldest == OLD), "{marker}");
-    let ended = migrate(part, NEW, &[(NEW, &steps[..])]).await.unwrap();
-    assert!(was_killed || ended == Migrated { from: NEW, to: NEW }, "{ended:?}");
-    assert_eq!(part.marker().await.unwrap().unwrap().trim_end(), Marker::of(NEW).to_string());
+    assert!(marker.oldest == old || marker == Marker::of(new), "{marker}");
+    assert!(marker.join(first, old).is_ok() == (marker.migrating.is_none() && marker.oldest == old), "{marker}");
+    let ended = migrate(part, new, &[(new, &steps[..])]).await.unwrap();
+    assert!(was_killed || ended == Migrated { from: new, to: new }, "{ended:?}");
+    assert_eq!(part.marker().await.unwrap().unwrap().trim_end(), Marker::of(new).to_string());
     was_killed
 }

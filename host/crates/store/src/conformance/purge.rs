@@ -3,8 +3,8 @@
 use fusebox_core::{id::TaskId, name::TenantId, task::Status};
 
 use super::{
-    FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, end, failure, finish, lease_one, listings::page, new_task,
-    one_task, register, status, tenant,
+    FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, end, failure, finish, lease_one, listings::page,
+    made_from_a_key, new_task, one_task, register, status, tenant,
 };
 use crate::{Accepted, Cancelled, Purged, Ticked, Verdict};
 
@@ -52,7 +52,8 @@ pub(crate) async fn an_unfinished_task_is_not_purged(subject: &dyn Subject) {
 pub(crate) async fn a_purged_id_is_accepted_again(subject: &dyn Subject) {
     let tenant = tenant("acme");
     let function = register(subject, &tenant, "f").await;
-    let new = new_task(subject, &function);
+    // Only an id of this kind comes again.
+    let new = made_from_a_key(new_task(subject, &function));
     let task = accept(subject, new.clone()).await;
     end_one(subject, &tenant, end("first")).await;
     assert_eq!(subject.store().accept(vec![new.clone()]).await.unwrap(), [Accepted::Duplicate]);

@@ -8,7 +8,7 @@ use super::{engine::Engine, open};
 use crate::{
     Error, Result,
     layout::{
-        LAYOUT, Marker,
+        DIRECTORY, LAYOUT, Layouts, Marker,
         migrate::{Migrated, Part, migrate},
     },
 };
@@ -43,6 +43,10 @@ pub(super) async fn run(dir: &Path) -> Result<Migrated> {
 impl Part for Directory {
     fn shown(&self) -> String {
         self.dir.display().to_string()
+    }
+
+    fn layouts(&self) -> Layouts {
+        DIRECTORY
     }
 
     async fn marker(&self) -> Result<Option<String>> {

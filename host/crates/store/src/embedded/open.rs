@@ -18,7 +18,7 @@ use std::{
 use super::engine::Engine;
 use crate::{
     Error, Result,
-    layout::{LAYOUT, Marker},
+    layout::{DIRECTORY, LAYOUT, Marker},
 };
 
 /// Wait for the lock before the directory is reported to be in use. A process that starts another one shares its lock
@@ -59,7 +59,7 @@ pub(super) fn existing(dir: &Path, own: u32) -> Result<Engine> {
     let Some(text) = marker(dir).map_err(failed)? else { return Err(failed("there is no store".to_owned())) };
     let known = Marker::read(&text).map_err(failed)?;
     if known.newest != own || known.migrating.is_none() {
-        known.join(own).map_err(failed)?;
+        known.join(DIRECTORY.first, own).map_err(failed)?;
     }
     let lock = lock(dir)?;
     Engine::open(&dir.join("db"), lock).map_err(failed)
@@ -119,7 +119,7 @@ enum Joined {
 
 fn joined(dir: &Path, own: u32) -> std::result::Result<Joined, String> {
     if let Some(text) = marker(dir)? {
-        return Marker::read(&text)?.join(own).map(Joined::As);
+        return Marker::read(&text)?.join(DIRECTORY.first, own).map(Joined::As);
     }
     let entries = match fs::read_dir(dir.join("db")) {
         Ok(entries) => entries,

@@ -9,7 +9,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::Marker;
+use super::{Layouts, Marker};
 use crate::{Error, Result};
 
 /// Part of a store that has a marker of its own.
@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub(crate) trait Part: Send + Sync {
     /// Returns the part's address, for errors.
     fn shown(&self) -> String;
+    /// Returns the layouts of this kind of store.
+    fn layouts(&self) -> Layouts;
     /// Returns the marker's text; `None` if the part has none.
     ///
     /// # Errors
@@ -80,7 +82,7 @@ pub(crate) async fn migrate<P: Part>(part: &P, own: u32, migrations: &[Migration
     let mut marker = match known {
         // Only the version that began a migration knows its steps.
         Marker { newest, migrating: Some(_), .. } if newest == own => known.clone(),
-        _ => known.join(own).map_err(|reason| refused(&reason))?.unwrap_or_else(|| known.clone()),
+        _ => known.join(part.layouts().first, own).map_err(|reason| refused(&reason))?.unwrap_or_else(|| known.clone()),
     };
     let Marker { newest, oldest: from, .. } = marker;
     if newest > own {

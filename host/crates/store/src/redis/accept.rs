@@ -7,7 +7,7 @@ use super::{
     answers, batches,
     caller::{Call, Caller},
     counted::{Amounts, Asked, Counted, Fit},
-    records,
+    kinds, records,
 };
 use crate::{Accepted, Expects, NewTask, Result};
 
@@ -103,9 +103,9 @@ async fn send(
             (task, fits[*item])
         };
         let tasks: Vec<_> = batch.items.iter().map(kind_of).collect();
-        let (kinds, numbers) = kinds(&tasks);
-        let call = caller.call(batch.place, function).arg(counts).arg(kinds.len());
-        let call = kinds.into_iter().fold(call, kind);
+        let (distinct, numbers) = distinct(&tasks);
+        let call = caller.call(batch.place, function).arg(counts).arg(distinct.len());
+        let call = distinct.into_iter().fold(call, kind);
         tasks.into_iter().zip(numbers).fold(call, |call, ((task, _), number)| row(call, task, number, source))
     };
     batches::perform(caller, sizes, call, read).await
@@ -130,7 +130,7 @@ const fn limits((task, fit): Kind<'_>) -> [u64; 2] {
 }
 
 /// Returns the distinct kinds, and the index of each task's kind, counted from 1.
-fn kinds<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
+fn distinct<'a>(tasks: &[Kind<'a>]) -> (Vec<Kind<'a>>, Vec<usize>) {
     let mut kinds: Vec<Kind<'_>> = Vec::new();
     let mut numbers = Vec::with_capacity(tasks.len());
     for task in tasks {
@@ -159,11 +159,13 @@ fn is_same_kind(one: Kind<'_>, other: Kind<'_>) -> bool {
         && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
         && one.keep == other.keep
         && one.start == other.start
+        && (one.delay_ms, one.expires_in_ms) == (other.delay_ms, other.expires_in_ms)
         && same_limits
 }
 
 fn kind(call: Call, kind: Kind<'_>) -> Call {
     let (task, _) = kind;
+    let words = kinds::words(task);
     call.arg(task.function.to_string())
         .arg(task.tenant.as_str())
         .arg(task.function_name.as_str())
@@ -174,14 +176,16 @@ fn kind(call: Call, kind: Kind<'_>) -> Call {
             Expects::Newest => "newest",
         })
         .args(limits(kind))
-        .arg(records::common(task))
+        .arg(kinds::name(&words))
+        .arg(words)
         .arg(task.start.bytes())
-        .arg(records::later(task))
+        .arg(records::start(task))
+        .arg(task.delay_ms)
+        .arg(task.expires_in_ms)
 }
 
 fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {
-    let call =
-        call.arg(task.id.to_string()).arg(kind).arg(task.delay_ms).arg(task.expires_in_ms).arg(records::own(task));
+    let call = call.arg(task.id.to_string()).arg(kind).arg(records::own(task));
     match source {
         Source::Own => call.arg(&task.input[..]),
         Source::Letter => call.arg(task.retry_of.map(|letter| letter.to_string()).unwrap_or_default()),

@@ -2,7 +2,10 @@
 //! Nothing is written before every place was found to be of a known layout, or empty.
 
 use super::{answers, caller::Caller, keys::Place};
-use crate::{Error, Result, layout::Marker};
+use crate::{
+    Error, Result,
+    layout::{Marker, REDIS},
+};
 
 /// Time for which a process counts as using the store after it was last seen, in milliseconds; every server checks the
 /// store each 5 s.
@@ -89,7 +92,7 @@ pub(super) async fn shown(caller: &Caller, own: u32) -> Result<String> {
 /// Returns the text of a place's marker, and the marker that must replace it, if any.
 async fn joined(caller: &Caller, place: Place, own: u32) -> Result<Option<(String, Marker)>> {
     let text = marker(caller, place).await?.unwrap_or_default();
-    let joined = Marker::read(&text).and_then(|marker| marker.join(own));
+    let joined = Marker::read(&text).and_then(|marker| marker.join(REDIS.first, own));
     let joined = joined.map_err(|reason| refused(caller.shown_at(place), &reason))?;
     Ok(joined.map(|raised| (text, raised)))
 }

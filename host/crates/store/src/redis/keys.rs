@@ -5,12 +5,13 @@
 //! |---|---|---|
 //! | `task:<id>` | hash | a task; its `record` and `state` are authoritative |
 //! | `function:<id>` | hash | a function version |
-//! | `fusebox:fresh:<tenant>:<priority>` | list | ready tasks that were never leased or delayed: padded time of acceptance, and id |
+//! | `fusebox:kind:<name>` | hash | `words` that many tasks have in common, and the number of tasks that `uses` them |
+//! | `fusebox:fresh:<tenant>:<priority>` | list | ready tasks that were never leased or delayed: record, id, and a small input |
 //! | `fusebox:ready:<tenant>:<priority>` | sorted set | ready tasks that came back, by their time of acceptance |
 //! | `fusebox:gone:<tenant>` | set | ids of fresh tasks that have ended, whose entries are still there |
 //! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
 //! | `fusebox:due` | sorted set | delayed tasks, by the time they are due or expire |
-//! | `fusebox:leased` | hash | the fence of each running task: attempt, token, time, releases, and number of its lease |
+//! | `fusebox:leased` | hash | the fence of each running task: attempt, token, time, releases, size of the input, kind, and number of its lease |
 //! | `fusebox:lease:<number>` | hash | what one call leased or renewed: end, worker, tenant, ids, and how many are left |
 //! | `fusebox:leases` | sorted set | numbers of leases, by their end |
 //! | `fusebox:unmarked` | list | times and numbers of the latest leases, whose tasks' `status` does not yet say RUNNING |
@@ -67,6 +68,7 @@ use crate::kv::SettingKind;
 
 const TASK: &str = "task";
 const FUNCTION: &str = "function";
+const KIND: &str = "fusebox:kind";
 const DUE: &str = "fusebox:due";
 const MODULE: &str = "fusebox:module";
 const NAMES: &str = "fusebox:names";
@@ -80,9 +82,10 @@ const MARKER: &str = "fusebox:layout";
 const SHARD: &str = "fusebox:shard";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 51] = [
+pub(super) const CONSTANTS: [(&str, &str); 52] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
+    ("KIND", KIND),
     ("FRESH", "fusebox:fresh"),
     ("READY", "fusebox:ready"),
     ("GONE", "fusebox:gone"),
@@ -196,6 +199,11 @@ impl Place {
     /// Returns the key of a task's record.
     pub(super) fn task(self, task: TaskId) -> String {
         format!("{}{TASK}{}:{task}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of a kind.
+    pub(super) fn kind(self, name: &str) -> String {
+        format!("{}{KIND}{}:{name}", self.prefix, self.tag)
     }
 
     /// Returns the key of the tenants' records.

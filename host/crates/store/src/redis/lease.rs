@@ -3,6 +3,7 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
+use bytes::Bytes;
 use fusebox_core::{
     function::Grants,
     id::{LeaseToken, TaskId},
@@ -19,6 +20,7 @@ use super::{
     caller::{Call, Caller},
     functions,
     keys::Place,
+    kinds::Kind,
     records::{self, TaskRecord},
     version_cache::VersionCache,
 };
@@ -30,6 +32,8 @@ const BYTES_MAX: u64 = 8 << 20;
 /// seldom needs more.
 const ROUNDS_MAX: usize = 16;
 
+/// Number of letters of an id.
+const ID: usize = 36;
 /// Largest number of entries of a line in one call; the library has a smaller one.
 const ENTRIES_MAX: usize = 1 << 20;
 
@@ -37,8 +41,8 @@ const ENTRIES_MAX: usize = 1 << 20;
 /// repeats it and receives the attempts that its tokens hold.
 pub(super) async fn lease(caller: &Caller, cache: &VersionCache, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     request.tokens.truncate(LEASE_BATCH_MAX as usize);
-    let mut leased = if request.again { held(caller, &mut request).await? } else { Vec::new() };
-    match fresh(caller, request).await {
+    let mut leased = if request.again { held(caller, cache, &mut request).await? } else { Vec::new() };
+    match fresh(caller, cache, request).await {
         Ok(more) => leased.extend(more),
         // The held attempts are returned now; the others are leased by a later request.
         Err(error) if !leased.is_empty() => tracing::warn!(%error, "the lease step returned only earlier leases"),
@@ -76,8 +80,8 @@ async fn given(caller: &Caller, cache: &VersionCache, leased: Vec<LeasedTask>) -
 }
 
 /// Returns the attempts that a request's tokens hold, in order, and removes those tokens from the request.
-async fn held(caller: &Caller, request: &mut LeaseRequest) -> Result<Vec<LeasedTask>> {
-    let calls = caller.layout().places().map(|place| held_at(caller, place, request));
+async fn held(caller: &Caller, cache: &VersionCache, request: &mut LeaseRequest) -> Result<Vec<LeasedTask>> {
+    let calls = caller.layout().places().map(|place| held_at(caller, cache, place, request));
     let mut held: Vec<_> = futures_util::future::try_join_all(calls).await?.into_iter().flatten().collect();
     let tokens: HashSet<_> = held.iter().filter_map(|leased| leased.task.token()).collect();
     request.tokens.retain(|token| !tokens.contains(token));
@@ -85,17 +89,25 @@ async fn held(caller: &Caller, request: &mut LeaseRequest) -> Result<Vec<LeasedT
     Ok(held)
 }
 
-async fn held_at(caller: &Caller, place: Place, request: &LeaseRequest) -> Result<Vec<LeasedTask>> {
+async fn held_at(
+    caller: &Caller,
+    cache: &VersionCache,
+    place: Place,
+    request: &LeaseRequest,
+) -> Result<Vec<LeasedTask>> {
     let (mut tokens, mut held) = (request.tokens.clone(), Vec::new());
     loop {
         let call = caller.call(place, "held").arg(request.lease_ms).arg(BYTES_MAX);
         let call = call.args(tokens.iter().map(records::token));
         let [more, tasks] = answers::tuple(caller.ask(call).await?)?;
-        let found = read_all(tasks, |id, record, state| records::read(id, record, state, None, None))?;
-        let before = tokens.len();
-        let known: HashSet<_> = found.iter().flatten().filter_map(|leased| leased.task.token()).collect();
-        tokens.retain(|token| !known.contains(token));
-        held.extend(found.into_iter().flatten());
+        let (before, mut values) = (tokens.len(), answers::list(tasks)?.into_iter());
+        while let Some(parts) = Parts::of_read(&mut values)? {
+            let decode = |kind: &Kind| records::read(parts.id, &parts.record, kind, parts.state(), None, None);
+            if let Some(leased) = leased(caller, cache, place, &parts, decode).await? {
+                tokens.retain(|token| leased.task.token() != Some(*token));
+                held.push(leased);
+            }
+        }
         // A task that cannot be read would be found again for ever.
         if answers::number(more)? == 0 || tokens.len() == before {
             return Ok(held);
@@ -104,15 +116,15 @@ async fn held_at(caller: &Caller, place: Place, request: &LeaseRequest) -> Resul
 }
 
 /// Leases new attempts.
-async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
+async fn fresh(caller: &Caller, cache: &VersionCache, mut request: LeaseRequest) -> Result<Vec<LeasedTask>> {
     let mut leased = Vec::new();
     for _ in 0..ROUNDS_MAX {
         if request.tokens.is_empty() {
             break;
         }
         let more = match caller.layout().is_partitioned() {
-            false => whole(caller, &mut request, &mut leased).await?,
-            true => partitioned(caller, &mut request, &mut leased).await?,
+            false => whole(caller, cache, &mut request, &mut leased).await?,
+            true => partitioned(caller, cache, &mut request, &mut leased).await?,
         };
         if !more {
             break;
@@ -122,16 +134,27 @@ async fn fresh(caller: &Caller, mut request: LeaseRequest) -> Result<Vec<LeasedT
 }
 
 /// Leases from the single queue. Returns true if there may be more.
-async fn whole(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
-    let call = start(caller, caller.layout().shared(), request, [ENTRIES_MAX; 3], &request.tokens);
-    let (more, tasks) = read(caller.ask(call).await?, request, &request.tokens)?;
+async fn whole(
+    caller: &Caller,
+    cache: &VersionCache,
+    request: &mut LeaseRequest,
+    leased: &mut Vec<LeasedTask>,
+) -> Result<bool> {
+    let place = caller.layout().shared();
+    let call = start(caller, place, request, [ENTRIES_MAX; 3], &request.tokens);
+    let (more, tasks) = read(caller, cache, place, caller.ask(call).await?, request, &request.tokens).await?;
     request.tokens.drain(..tasks.len().min(request.tokens.len()));
     leased.extend(tasks.into_iter().flatten());
     Ok(more)
 }
 
 /// Leases the first tasks of all partitions. Returns true if there may be more.
-async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut Vec<LeasedTask>) -> Result<bool> {
+async fn partitioned(
+    caller: &Caller,
+    cache: &VersionCache,
+    request: &mut LeaseRequest,
+    leased: &mut Vec<LeasedTask>,
+) -> Result<bool> {
     let heads = heads(caller, request).await?;
     if heads.is_empty() {
         return Ok(false);
@@ -150,11 +173,11 @@ async fn partitioned(caller: &Caller, request: &mut LeaseRequest, leased: &mut V
         let many: usize = entries.iter().sum();
         let tokens: Vec<_> = request.tokens.drain(..many.min(request.tokens.len())).collect();
         let call = start(caller, place, request, entries, &tokens);
-        calls.push(async move { caller.ask(call).await.map(|answer| (answer, tokens)) });
+        calls.push(async move { caller.ask(call).await.map(|answer| (place, answer, tokens)) });
     }
     let mut found = Vec::new();
-    for (answer, tokens) in futures_util::future::try_join_all(calls).await? {
-        let (_, tasks) = read(answer, request, &tokens)?;
+    for (place, answer, tokens) in futures_util::future::try_join_all(calls).await? {
+        let (_, tasks) = read(caller, cache, place, answer, request, &tokens).await?;
         request.tokens.extend(tokens.iter().skip(tasks.len()));
         found.extend(tasks.into_iter().flatten());
     }
@@ -217,60 +240,96 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, entries: [usize;
         .once()
 }
 
-/// Reads if there may be more, and the leased tasks; `None` for a task whose record cannot be read.
-fn read(answer: Value, request: &LeaseRequest, tokens: &[LeaseToken]) -> Result<(bool, Vec<Option<LeasedTask>>)> {
-    let [more, now, tasks] = answers::tuple(answer)?;
+/// Reads if there may be more, and the leased tasks; `None` for a task whose record cannot be read: its lease lapses until
+/// its attempts are used up.
+async fn read(
+    caller: &Caller,
+    cache: &VersionCache,
+    place: Place,
+    answer: Value,
+    request: &LeaseRequest,
+    tokens: &[LeaseToken],
+) -> Result<(bool, Vec<Option<LeasedTask>>)> {
+    let [more, now, entries, others] = answers::tuple(answer)?;
     let started_at = Millis(answers::number(now)?);
     let (worker, expires_at) = (request.worker, started_at.plus(request.lease_ms));
-    let mut tokens = tokens.iter();
-    let tasks = read_all(tasks, |id, record, state| {
+    let (mut tokens, mut others, mut tasks) = (tokens.iter(), answers::list(others)?.into_iter(), Vec::new());
+    for entry in answers::list(entries)? {
+        let entry = answers::bytes(entry)?.unwrap_or_default();
+        let parts = match entry.is_empty() {
+            false => Parts::of_entry(&entry)?,
+            true => Parts::of_read(&mut others)?.ok_or_else(|| answers::unexpected("a lease"))?,
+        };
         let token = *tokens.next().ok_or_else(|| answers::unexpected("a lease"))?;
         let lease = Lease { worker, token, started_at, expires_at, renewed: false };
-        records::leased(id, record, state, &lease)
-    });
-    Ok((answers::number(more)? > 0, tasks?))
-}
-
-/// Reads leased tasks, of four values each; `None` for a task whose record cannot be read: its lease lapses until its
-/// attempts are used up.
-fn read_all(
-    tasks: Value,
-    mut decode: impl FnMut(TaskId, &str, Option<&str>) -> Result<TaskRecord>,
-) -> Result<Vec<Option<LeasedTask>>> {
-    let (mut values, mut read) = (answers::list(tasks)?.into_iter(), Vec::new());
-    while let (Some(id), Some(record), Some(state), Some(input)) =
-        (values.next(), values.next(), values.next(), values.next())
-    {
-        let id = answers::text(id)?;
-        let task = leased(&id, record, state, input, &mut decode);
-        read.push(
-            task.inspect_err(|error| tracing::error!(task = id, %error, "task skipped: its record cannot be read"))
-                .ok(),
-        );
+        let decode = |kind: &Kind| records::leased(parts.id, &parts.record, kind, parts.state(), &lease);
+        tasks.push(leased(caller, cache, place, &parts, decode).await?);
     }
-    Ok(read)
+    Ok((answers::number(more)? > 0, tasks))
 }
 
-fn leased(
-    id: &str,
-    record: Value,
-    state: Value,
-    input: Value,
-    decode: impl FnOnce(TaskId, &str, Option<&str>) -> Result<TaskRecord>,
-) -> Result<LeasedTask> {
-    let input = answers::bytes(input)?.unwrap_or_default();
-    let id = id.parse().map_err(|_| answers::unexpected("a task's id"))?;
-    let (record, state) = (answers::text(record)?, answers::text(state)?);
-    let TaskRecord { task, module, function_name } =
-        decode(id, &record, Some(state.as_str()).filter(|state| !state.is_empty()))?;
-    match task.token() {
+/// Parts of a leased task in an answer.
+struct Parts {
+    id: TaskId,
+    record: String,
+    /// Empty if no step has changed the task since its acceptance.
+    state: String,
+    input: Bytes,
+}
+
+impl Parts {
+    /// Reads an entry of a line: record, id, a letter, and the input.
+    fn of_entry(entry: &Bytes) -> Result<Self> {
+        let text = |from: usize, to: usize| entry.get(from..to).and_then(|part| std::str::from_utf8(part).ok());
+        let bad = || answers::unexpected("an entry of a line");
+        let id = text(records::FIXED, records::FIXED + ID).and_then(|id| id.parse().ok()).ok_or_else(bad)?;
+        let record = text(0, records::FIXED).ok_or_else(bad)?.to_owned();
+        Ok(Self { id, record, state: String::new(), input: entry.slice((records::FIXED + ID + 1).min(entry.len())..) })
+    }
+
+    /// Reads the next four values: id, record, state and input.
+    fn of_read(values: &mut impl Iterator<Item = Value>) -> Result<Option<Self>> {
+        let (Some(id), Some(record), Some(state), Some(input)) =
+            (values.next(), values.next(), values.next(), values.next())
+        else {
+            return Ok(None);
+        };
+        let id = answers::text(id)?.parse().map_err(|_| answers::unexpected("a task's id"))?;
+        let input = answers::bytes(input)?.unwrap_or_default();
+        Ok(Some(Self { id, record: answers::text(record)?, state: answers::text(state)?, input }))
+    }
+
+    fn state(&self) -> Option<&str> {
+        Some(self.state.as_str()).filter(|state| !state.is_empty())
+    }
+}
+
+/// Returns a leased task; `None` if its record cannot be read.
+async fn leased(
+    caller: &Caller,
+    cache: &VersionCache,
+    place: Place,
+    parts: &Parts,
+    decode: impl FnOnce(&Kind) -> Result<TaskRecord>,
+) -> Result<Option<LeasedTask>> {
+    let read = match cache.kinds.of(caller, place, &parts.record).await {
+        Ok(Some(kind)) => decode(&kind),
+        Ok(None) => Err(Error::Corrupt("its kind is missing".to_owned())),
+        Err(error @ Error::Corrupt(_)) => Err(error),
+        Err(error) => return Err(error),
+    };
+    match read {
         // The task's record has neither grants nor a setup; [`lease`] adds them.
-        Some(_) => {
+        Ok(TaskRecord { task, module, function_name }) if task.token().is_some() => {
             let (tenant, limits, grants) = (task.tenant.clone(), task.limits, Grants::default());
-            let invocation = Invocation::plain(tenant, function_name, module, limits, grants, input);
+            let invocation = Invocation::plain(tenant, function_name, module, limits, grants, parts.input.clone());
             let invocation = Invocation { waited_ms: task.waited_ms(), ..invocation };
-            Ok(LeasedTask { task, invocation })
+            Ok(Some(LeasedTask { task, invocation }))
         }
-        None => Err(answers::unexpected("a leased task")),
+        other => {
+            let error = other.err().unwrap_or_else(|| answers::unexpected("a leased task"));
+            tracing::error!(task = %parts.id, %error, "task skipped: its record cannot be read");
+            Ok(None)
+        }
     }
 }

@@ -16,13 +16,14 @@ use fusebox_core::{
 };
 
 use super::{access::Prefix, keys, records, versions};
-use crate::layout::LAYOUT;
+use crate::layout::REDIS;
 
 /// Lua sources of the functions, in groups. All know the names of the first one; each of the others has its names to itself,
 /// since Lua allows 200 at a time.
 pub(super) const SOURCES: [&[&str]; 12] = [
     &[
         include_str!("library/common.lua"),
+        include_str!("library/kinds.lua"),
         include_str!("library/leases.lua"),
         include_str!("library/flush.lua"),
         include_str!("library/tasks.lua"),
@@ -60,7 +61,7 @@ impl Library {
         let own: String = groups.skip(1).map(|group| format!("do\n{group}end\n")).collect();
         let body = format!("{}{}{own}", constants(store), SOURCES[0].concat());
         let words = store.as_str().replace([':', '-'], "_");
-        let name = format!("{words}fusebox_{LAYOUT}_{:08x}", hash(body.as_bytes()));
+        let name = format!("{words}fusebox_{}_{:08x}", REDIS.own, hash(body.as_bytes()));
         let prefix = format!("{name}_");
         let code = format!("#!lua name={name}\nlocal PREFIX = '{prefix}'\n{body}");
         Self { prefix, code }
@@ -179,14 +180,14 @@ mod tests {
         assert_ne!(hash(b"a"), hash(b"b"));
         let library = Library::new(Prefix::default());
         let name = library.function("ping");
-        assert!(name.starts_with(&format!("fusebox_{LAYOUT}_")) && name.ends_with("_ping"), "{name}");
+        assert!(name.starts_with(&format!("fusebox_{}_", REDIS.own)) && name.ends_with("_ping"), "{name}");
         assert!(library.code().starts_with(&format!("#!lua name={}\n", name.strip_suffix("_ping").unwrap())));
     }
 
     #[test]
     fn another_prefix_has_another_library() {
         let names = ["a-b", "a_b"].map(|prefix| Library::new(prefix.parse().unwrap()).function("ping"));
-        let start = format!("a_b_fusebox_{LAYOUT}_");
+        let start = format!("a_b_fusebox_{}_", REDIS.own);
         assert!(names.iter().all(|name| name.starts_with(&start)) && names[0] != names[1], "{names:?}");
     }
 

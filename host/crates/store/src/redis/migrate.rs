@@ -6,7 +6,7 @@ use super::{caller::Caller, format, keys::Place};
 use crate::{
     Error, Result,
     layout::{
-        LAYOUT, Marker,
+        Layouts, Marker, REDIS,
         migrate::{Migrated, Part, migrate},
     },
 };
@@ -21,10 +21,10 @@ pub(super) struct Partition<'a> {
 
 /// Migrates every place to this version's layout.
 pub(super) async fn run(caller: &Caller) -> Result<Migrated> {
-    let mut migrated = Migrated { from: LAYOUT, to: LAYOUT };
+    let mut migrated = Migrated { from: REDIS.own, to: REDIS.own };
     for place in caller.layout().all() {
         // There are no migrations yet: this layout is the first that can be migrated.
-        let one = migrate(&Partition { caller, place }, LAYOUT, &[]).await?;
+        let one = migrate(&Partition { caller, place }, REDIS.own, &[]).await?;
         migrated.from = migrated.from.min(one.from);
     }
     Ok(migrated)
@@ -34,6 +34,10 @@ pub(super) async fn run(caller: &Caller) -> Result<Migrated> {
 impl Part for Partition<'_> {
     fn shown(&self) -> String {
         format!("Redis at {}", self.caller.shown_at(self.place))
+    }
+
+    fn layouts(&self) -> Layouts {
+        REDIS
     }
 
     async fn marker(&self) -> Result<Option<String>> {

@@ -10,7 +10,7 @@
 //! | `format`, `migrate` | the layout of the store: its marker, and the refusal of unknown ones; the migration to the next |
 //! | `shards` | the claims of several servers without a Cluster, which prove their order |
 //! | `server`, `permissions` | checks of the server and of its user's permissions |
-//! | `keys`, `records`, `states`, `words`, `versions` | every name in Redis, and the encoding of tasks and versions |
+//! | `keys`, `records`, `states`, `kinds`, `words`, `versions` | every name in Redis, and the encoding of tasks and versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
@@ -40,7 +40,7 @@ use self::{
     pubsub::PubSub,
     version_cache::VersionCache,
 };
-use crate::{Error, Migrated, Options, Result, Store, layout::LAYOUT};
+use crate::{Error, Migrated, Options, Result, Store, layout::REDIS};
 use fusebox_system::clock::Clock;
 
 mod accept;
@@ -60,6 +60,7 @@ mod fuel;
 mod functions;
 mod identity;
 mod keys;
+mod kinds;
 mod kv;
 mod lease;
 mod library;
@@ -139,7 +140,7 @@ impl RedisStore {
     pub async fn examine(url: &str, access: Access) -> Result<Examined> {
         let (_, caller) = reach(url, access, Options::default(), Patience::default(), None).await?;
         let mut examined = server::examine(&caller).await?;
-        examined.summary.push_str(&format::shown(&caller, LAYOUT).await?);
+        examined.summary.push_str(&format::shown(&caller, REDIS.own).await?);
         Ok(examined)
     }
 
@@ -162,7 +163,7 @@ impl RedisStore {
         patience: Patience,
         clock: Option<Clock>,
     ) -> Result<Self> {
-        Self::connect_as(url, access, options, patience, clock, LAYOUT).await
+        Self::connect_as(url, access, options, patience, clock, REDIS.own).await
     }
 
     /// Connects as a process of a layout.

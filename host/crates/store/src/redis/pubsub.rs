@@ -31,6 +31,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Interval at which waiters are woken while nothing can be received.
 const LOOK_DEAF: Duration = Duration::from_millis(250);
+/// Number of letters of an id; a message has several without a space.
+const ID: usize = 36;
+
 /// Listener for messages. Dropping it stops the listening.
 pub(super) struct PubSub {
     hints: Arc<Hints>,
@@ -155,7 +158,7 @@ async fn listener(address: &Address, at: usize, patience: Patience) -> Result<Cl
 /// Decodes a message into events; none if it is not one of this store.
 fn events(message: &Msg, prefix: &str, suffix: &str) -> Vec<Event> {
     let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
-    let ids = text.split(' ').filter_map(|id| id.parse::<TaskId>().ok());
+    let ids = text.as_bytes().chunks(ID).filter_map(|id| std::str::from_utf8(id).ok()?.parse::<TaskId>().ok());
     let channel = message.get_channel_name().strip_prefix(prefix);
     match channel.and_then(|channel| channel.strip_suffix(suffix)) {
         Some(READY_CHANNEL) => ready(text).collect(),

@@ -7,34 +7,51 @@ use fusebox_core::{id::TaskId, limits::PAGE_ROWS_MAX, name::TenantId, task::Task
 use futures_util::future;
 use redis::Value;
 
-use super::{answers, caller::Caller, keys::Place, records, states};
+use super::{answers, caller::Caller, keys::Place, records, states, version_cache::VersionCache};
 use crate::{Backlog, Page, PageRequest, Result, TaskResult};
 
 /// Number of digits of the time at the start of a row's cursor.
 const TIME_DIGITS: usize = 16;
 
 /// Returns a task.
-pub(super) async fn task(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<Task>> {
+pub(super) async fn task(
+    caller: &Caller,
+    cache: &VersionCache,
+    tenant: &TenantId,
+    task: TaskId,
+) -> Result<Option<Task>> {
     let fields = shown(caller, task, &records::FIELDS).await?;
-    read(tenant, task, fields)
+    read(caller, cache, tenant, task, fields).await
 }
 
 /// Returns a task and its output.
-pub(super) async fn result(caller: &Caller, tenant: &TenantId, task: TaskId) -> Result<Option<TaskResult>> {
+pub(super) async fn result(
+    caller: &Caller,
+    cache: &VersionCache,
+    tenant: &TenantId,
+    task: TaskId,
+) -> Result<Option<TaskResult>> {
     let names: Vec<_> = records::FIELDS.into_iter().chain(["result"]).collect();
     let mut fields = shown(caller, task, &names).await?;
     let output = fields.pop().map(answers::bytes).transpose()?.flatten();
-    let task = read(tenant, task, fields)?;
+    let task = read(caller, cache, tenant, task, fields).await?;
     Ok(task.map(|task| TaskResult { task, output: output.unwrap_or_default() }))
 }
 
 /// Returns the bytes of a task's field; empty if the task lacks the field.
-pub(super) async fn bytes(caller: &Caller, tenant: &TenantId, task: TaskId, name: &str) -> Result<Option<Bytes>> {
+pub(super) async fn bytes(
+    caller: &Caller,
+    cache: &VersionCache,
+    tenant: &TenantId,
+    task: TaskId,
+    name: &str,
+) -> Result<Option<Bytes>> {
     let mut fields = fields(caller, task, &["record", name]).await?;
     let bytes = fields.pop().map(answers::bytes).transpose()?.flatten();
     let record = fields.pop().map(answers::optional_text).transpose()?.flatten();
-    let owner = record.as_deref().and_then(records::tenant);
-    Ok((owner == Some(tenant.as_str())).then(|| bytes.unwrap_or_default()))
+    let Some(record) = record else { return Ok(None) };
+    let kind = cache.kinds.of(caller, caller.layout().of(task), &record).await?;
+    Ok(kind.filter(|kind| kind.tenant == *tenant).map(|_| bytes.unwrap_or_default()))
 }
 
 /// Returns fields of a task, the first of which decode it. Only the library can tell if a task runs that has not ended.
@@ -58,16 +75,31 @@ async fn fields(caller: &Caller, task: TaskId, names: &[&str]) -> Result<Vec<Val
 }
 
 /// Decodes a task; `None` if it does not exist or belongs to another tenant.
-fn read(tenant: &TenantId, task: TaskId, fields: Vec<Value>) -> Result<Option<Task>> {
-    if fields.first().is_none_or(|status| *status == Value::Nil) {
+async fn read(
+    caller: &Caller,
+    cache: &VersionCache,
+    tenant: &TenantId,
+    task: TaskId,
+    fields: Vec<Value>,
+) -> Result<Option<Task>> {
+    let Some(record) = fields.first().cloned().map(answers::optional_text).transpose()?.flatten() else {
         return Ok(None);
+    };
+    let kind = cache.kinds.of(caller, caller.layout().of(task), &record).await?;
+    match kind.filter(|kind| kind.tenant == *tenant) {
+        Some(kind) => records::task(task, fields, &kind).map(|record| Some(record.task)),
+        None => Ok(None),
     }
-    let task = records::task(task, fields)?.task;
-    Ok((task.tenant == *tenant).then_some(task))
 }
 
 /// Returns a page of an index of tasks, latest first.
-pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+pub(super) async fn page(
+    caller: &Caller,
+    cache: &VersionCache,
+    index: &str,
+    tenant: &TenantId,
+    page: &PageRequest,
+) -> Result<Page<Task>> {
     let cursor = match page.cursor.as_deref() {
         None => "",
         Some(cursor) if is_cursor(cursor) => cursor,
@@ -84,7 +116,7 @@ pub(super) async fn page(caller: &Caller, index: &str, tenant: &TenantId, page: 
     for (member, record) in found {
         let id = member.get(TIME_DIGITS..).and_then(|id| id.parse().ok());
         let id = id.ok_or_else(|| answers::unexpected("an index of tasks"))?;
-        items.extend(read(tenant, id, answers::list(record)?)?);
+        items.extend(read(caller, cache, tenant, id, answers::list(record)?).await?);
     }
     Ok(Page { items, next })
 }

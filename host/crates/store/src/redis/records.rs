@@ -3,47 +3,46 @@
 //!
 //! A task's `record` and `state` are authoritative; `status` and `function_id` repeat parts of them for other readers.
 //! The record is written once, when the task is accepted; later steps write only the state, which is absent until then;
-//! `states` explains it. The receipt is a field of its own: no step reads it.
+//! `states` explains it. The receipt is a field of its own: no step reads it. `kinds` has the words that many tasks share.
 //!
-//! The words of a record, with `-` for an absent value. The words before the tenant have a fixed size, so that a step
-//! finds them without a pattern.
+//! The parts of a record have fixed places, so that a step finds them without a pattern:
 //!
-//! | words | meaning |
+//! | letters | meaning |
 //! |---|---|
-//! | 1, 2 | time of acceptance and expiry, of 16 digits |
-//! | 3 | size of the input in bytes, of 10 digits |
-//! | 4, 5 | version and module |
-//! | 6, 7 | times for which a completed or cancelled task and a dead letter are kept, in seconds of 7 digits |
-//! | 8 to 11 | tenant, name of the function, priority, largest number of attempts without releases |
-//! | 12 to 16 | limits: fuel, wall time, memory, output, log |
-//! | 17, 18 | fingerprint, and the dead letter that it replays |
-//! | 19 | the start, as JSON in base64; absent if it is empty and nothing follows |
-//! | 20 | the limit of CPU time; absent if it is the largest |
+//! | 1 to 32 | time of acceptance and expiry, of 16 digits each |
+//! | 33 to 42 | size of the input in bytes |
+//! | 43 to 58 | name of the kind |
+//!
+//! Behind them, each behind a space and with `-` for an absent value: fingerprint, the dead letter that the task replays, and
+//! the start, as JSON in base64. All of them are absent if there is nothing to say, and the start if it is empty. So the
+//! hash of a small task is of the compact form that Redis has for values of up to 64 bytes.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
     error::ErrorCode,
-    function::RunLimits,
     id::{Attempt, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
-    keep::Keep,
     lifecycle::Fence,
-    limits::{CPU_MS_MAX, KEEP_S_MAX},
     name::FunctionName,
     outcome::{Failure, Receipt},
+    setup::Start,
     task::{Fingerprint, Lease, Priority, Task},
     time::Millis,
 };
 use redis::Value;
 use serde::{Deserialize, Serialize};
 
-use super::{answers, states::State, words::Words};
-use crate::{NewTask, Result};
+use super::{answers, kinds::Kind, states::State, words::Words};
+use crate::{Error, NewTask, Result};
 
 /// Fields from which a task is read.
 pub(super) const FIELDS: [&str; 4] = ["record", "state", "receipt", "error"];
 
-/// Index of the tenant among a record's words.
-const TENANT: usize = 7;
+/// Lengths of a record's parts.
+const TIME: usize = 16;
+const SIZE: usize = 10;
+const KIND: usize = 16;
+/// Length of all of them.
+pub(super) const FIXED: usize = 2 * TIME + SIZE + KIND;
 
 /// Word for an absent value.
 pub(super) const NONE: &str = "-";
@@ -83,37 +82,23 @@ pub(super) fn failure(failure: &Failure) -> String {
     serde_json::to_string(&FailureRecord { code: code.as_str().to_owned(), message, backtrace }).unwrap_or_default()
 }
 
-/// Encodes the words specific to one new task, fingerprint and `retry_of`, each behind a space.
+/// Encodes the words specific to one new task, fingerprint and `retry_of`, each behind a space. Empty without any, if
+/// nothing follows.
 pub(super) fn own(task: &NewTask) -> String {
+    if task.fingerprint.is_none() && task.retry_of.is_none() && task.start.is_empty() {
+        return String::new();
+    }
     let fingerprint = task.fingerprint.map(|fingerprint| BASE64.encode(fingerprint.0));
     let retry_of = task.retry_of.map(|task| BASE64.encode(task.as_bytes()));
     format!(" {} {}", or_none(fingerprint), or_none(retry_of))
 }
 
-/// Encodes the words that a new task can share with others, from the version to the limits.
-pub(super) fn common(task: &NewTask) -> String {
-    let NewTask { attempts_max, tenant, function_name, .. } = task;
-    let RunLimits { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, .. } = task.limits;
-    let (priority, version) = (priority(task.priority), version(task.function));
-    let module = BASE64.encode(task.module.0);
-    let [results_s, failed_s] = [task.keep.results_s, task.keep.failed_s].map(|kept_s| kept_s.min(KEEP_S_MAX));
-    format!(
-        "{version} {module} {results_s:07} {failed_s:07} {tenant} {function_name} {priority} {attempts_max} {fuel} {wall_ms} {memory_bytes} \
-         {output_bytes} {log_bytes}"
-    )
-}
-
-/// Encodes the words of start and CPU time, each behind a space, up to the last that is needed.
-pub(super) fn later(task: &NewTask) -> String {
-    let start = match task.start.is_empty() {
-        true => NONE.to_owned(),
+/// Encodes the start behind a space; empty if the start is.
+pub(super) fn start(task: &NewTask) -> String {
+    match task.start.is_empty() {
+        true => String::new(),
         // Every start can be encoded.
-        false => BASE64.encode(serde_json::to_vec(&task.start).unwrap_or_default()),
-    };
-    match task.limits.cpu_ms {
-        CPU_MS_MAX if task.start.is_empty() => String::new(),
-        CPU_MS_MAX => format!(" {start}"),
-        cpu_ms => format!(" {start} {cpu_ms}"),
+        false => format!(" {}", BASE64.encode(serde_json::to_vec(&task.start).unwrap_or_default())),
     }
 }
 
@@ -157,85 +142,90 @@ fn or_none(word: Option<impl ToString>) -> String {
     word.map_or_else(|| NONE.to_owned(), |word| word.to_string())
 }
 
-/// Returns the tenant in a record.
-pub(super) fn tenant(record: &str) -> Option<&str> {
-    record.split(' ').nth(TENANT)
+/// Returns the name of a record's kind.
+pub(super) fn kind_of(record: &str) -> Option<&str> {
+    record.get(FIXED - KIND..FIXED)
 }
 
-/// Decodes the task with this id from its fields.
-pub(super) fn task(id: TaskId, fields: Vec<Value>) -> Result<TaskRecord> {
+/// Decodes the task with this id from its fields and its kind.
+pub(super) fn task(id: TaskId, fields: Vec<Value>, kind: &Kind) -> Result<TaskRecord> {
     let [record, state, receipt, error] = fields.try_into().map_err(|_| answers::unexpected("a record"))?;
     let [state, receipt, error] = [state, receipt, error].map(answers::optional_text);
     let (state, receipt, error) = (state?, receipt?, error?);
-    read(id, &answers::text(record)?, state.as_deref(), receipt.as_deref(), error.as_deref())
+    read(id, &answers::text(record)?, kind, state.as_deref(), receipt.as_deref(), error.as_deref())
 }
 
-/// Decodes the task with this id from its record, its state, and from receipt and failure if it has them.
+/// Decodes the task with this id from its record, its kind and its state, and from receipt and failure if it has them.
 pub(super) fn read(
     id: TaskId,
     record: &str,
+    kind: &Kind,
     state: Option<&str>,
     receipt: Option<&str>,
     error: Option<&str>,
 ) -> Result<TaskRecord> {
     let state = state.map(|state| State::read(id, state)).transpose()?;
-    of_state(id, record, |created_at| state.unwrap_or_else(|| State::new(created_at)), receipt, error)
+    of_state(id, record, kind, |created_at| state.unwrap_or_else(|| State::new(created_at)), receipt, error)
 }
 
-/// Decodes a task that a lease was just given, from its record and the state that it had before; `None` if it had none.
-pub(super) fn leased(id: TaskId, record: &str, state: Option<&str>, lease: &Lease) -> Result<TaskRecord> {
+/// Decodes a task that a lease was just given, from its record, its kind, and the state that it had before; `None` if it
+/// had none.
+pub(super) fn leased(id: TaskId, record: &str, kind: &Kind, state: Option<&str>, lease: &Lease) -> Result<TaskRecord> {
     let state = state.map(|state| State::read(id, state)).transpose()?;
-    of_state(id, record, |created_at| state.unwrap_or_else(|| State::new(created_at)).leased(lease), None, None)
+    of_state(id, record, kind, |created_at| state.unwrap_or_else(|| State::new(created_at)).leased(lease), None, None)
 }
 
 fn of_state(
     id: TaskId,
     record: &str,
+    kind: &Kind,
     state: impl FnOnce(Millis) -> State,
     receipt: Option<&str>,
     error: Option<&str>,
 ) -> Result<TaskRecord> {
-    let mut words = Words::new(id, record);
-    let (created_at, expires_at) = (Millis(words.parsed("acceptance")?), Millis(words.parsed("expiry")?));
-    let input_bytes = words.parsed("input size")?;
-    let function = FunctionId::from_bytes(words.bytes("version")?.ok_or_else(|| words.bad("version"))?);
-    let module = ModuleDigest(words.bytes("module")?.ok_or_else(|| words.bad("module"))?);
-    let keep = Keep { results_s: words.parsed("retention")?, failed_s: words.parsed("retention")? };
-    let (tenant, function_name) = (words.parsed("tenant")?, words.parsed("function name")?);
-    let (priority, attempts_max) = (words.priority()?, words.parsed::<Attempt>("attempts_max")?);
-    let limits = words.limits()?;
-    let fingerprint = words.bytes("fingerprint")?.map(Fingerprint);
-    let retry_of = words.bytes("retry_of")?.map(TaskId::from_bytes);
-    let start = words.last("start")?.unwrap_or_default();
-    let limits = RunLimits { cpu_ms: words.added("CPU time")?.unwrap_or(CPU_MS_MAX), ..limits };
+    let (fixed, own) = record.split_at_checked(FIXED).unwrap_or((record, ""));
+    let bad = |name: &str| Error::Corrupt(format!("{id}: {name}"));
+    let number = |from: usize, letters: usize, name: &str| -> Result<u64> {
+        fixed.get(from..from + letters).and_then(|digits| digits.parse().ok()).ok_or_else(|| bad(name))
+    };
+    let created_at = Millis(number(0, TIME, "acceptance")?);
+    let expires_at = Millis(number(TIME, TIME, "expiry")?);
+    let input_bytes = number(2 * TIME, SIZE, "input size")?;
+    let (mut fingerprint, mut retry_of, mut start) = (None, None, Start::default());
+    if let Some(own) = own.strip_prefix(' ') {
+        let mut words = Words::new(&id, own);
+        fingerprint = words.bytes("fingerprint")?.map(Fingerprint);
+        retry_of = words.bytes("retry_of")?.map(TaskId::from_bytes);
+        start = words.last("start")?.unwrap_or_default();
+    }
     let state = state(created_at);
     let State { attempt, releases, .. } = state;
     let task = Task {
         id,
-        tenant,
-        function,
-        limits,
-        priority,
+        tenant: kind.tenant.clone(),
+        function: kind.function,
+        limits: kind.limits,
+        priority: kind.priority,
         created_at,
         expires_at,
         attempt,
-        attempts_max: attempts_max.saturating_add(releases),
+        attempts_max: kind.attempts_max.saturating_add(releases),
         releases,
         fingerprint,
         retry_of,
         input_bytes,
         start,
-        keep,
+        keep: kind.keep,
         state: state.decode(id, receipt, error)?,
     };
-    Ok(TaskRecord { task, module, function_name })
+    Ok(TaskRecord { task, module: kind.module, function_name: kind.function_name.clone() })
 }
 
 /// Decodes a receipt; if the host ended the task, returns an empty one. Words added by later versions follow it and are
 /// ignored.
 pub(super) fn read_receipt(id: TaskId, attempt: Attempt, text: Option<&str>) -> Result<Receipt> {
     let Some(text) = text else { return Ok(Receipt { attempt, ..Receipt::default() }) };
-    let (mut words, name) = (Words::new(id, text), "receipt");
+    let (mut words, name) = (Words::new(&id, text), "receipt");
     Ok(Receipt {
         fuel: words.optional(name)?,
         wall_us: words.parsed(name)?,

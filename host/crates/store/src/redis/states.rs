@@ -8,7 +8,9 @@
 //! | 2 to 33 | number of attempts so far, of 10 digits, and the token of the last: what a report must prove |
 //! | 34 to 49 | time at which it is due, then the time of its end |
 //! | 50, 51 | number of releases, each of which allows one more attempt |
-//! | 52 to 67 | bytes that are counted for an ended task |
+//! | 52 to 64 | bytes that are counted for an ended task |
+//!
+//! So it is no longer than what Redis keeps in the compact form of a hash.
 //!
 //! No state is written while a task runs. The library makes one of its fence and its lease: the letter is `R`, or `B` once
 //! the lease was renewed; the time is that of the lease; letters 52 to 89 are the end of the lease and its worker.

@@ -1,4 +1,4 @@
-//! Cache of function versions, and of what their runs get. A cached version may be stale: a task accepted for it states its
+//! Cache of function versions, of what their runs get, and of the kinds of their tasks. A cached version may be stale: a task accepted for it states its
 //! expectation, which Redis checks in the same step, so no invalidation is needed. Cached grants and setups are always
 //! valid, since a version that is ready never changes.
 
@@ -12,6 +12,7 @@ use fusebox_core::{
 };
 use quick_cache::sync::Cache;
 
+use super::kinds::Kinds;
 use crate::FunctionRef;
 
 /// Largest number of cached versions, about 300 bytes each.
@@ -20,15 +21,17 @@ const VERSIONS_MAX: usize = 10_000;
 /// Grants and setup of a version, which each of its runs gets.
 pub(super) type Given = Arc<(Grants, Setup)>;
 
-/// Cached versions, grants and setups.
+/// Cached versions, grants, setups and kinds.
 pub(super) struct VersionCache {
     versions: Cache<(TenantId, FunctionRef), FunctionVersion>,
     given: Cache<FunctionId, Given>,
+    /// Kinds of tasks.
+    pub(super) kinds: Kinds,
 }
 
 impl VersionCache {
     pub(super) fn new() -> Self {
-        Self { versions: Cache::new(VERSIONS_MAX), given: Cache::new(VERSIONS_MAX) }
+        Self { versions: Cache::new(VERSIONS_MAX), given: Cache::new(VERSIONS_MAX), kinds: Kinds::new() }
     }
 
     pub(super) fn get(&self, tenant: &TenantId, function: &FunctionRef) -> Option<FunctionVersion> {

@@ -1,31 +1,34 @@
 //! The words of a text in a task's hash, which spaces separate. Independent of their meaning, apart from the words that
 //! several texts have.
 
-use std::str::{FromStr, Split};
+use std::{
+    fmt::Display,
+    str::{FromStr, Split},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use fusebox_core::{function::RunLimits, id::TaskId, limits::CPU_MS_MAX, task::Priority};
+use fusebox_core::{function::RunLimits, limits::CPU_MS_MAX, task::Priority};
 
 use serde::de::DeserializeOwned;
 
 use super::records::{NONE, priority};
 use crate::{Error, Result};
 
-/// Words of one record, each read once.
+/// Words of one text, each read once.
 pub(super) struct Words<'a> {
-    id: TaskId,
+    of: &'a dyn Display,
     words: Split<'a, char>,
 }
 
 impl<'a> Words<'a> {
-    /// Starts at the first word.
-    pub(super) fn new(id: TaskId, text: &'a str) -> Self {
-        Self { id, words: text.split(' ') }
+    /// Starts at the first word of a text that belongs to `of`.
+    pub(super) fn new(of: &'a dyn Display, text: &'a str) -> Self {
+        Self { of, words: text.split(' ') }
     }
 
     /// Returns the error of a word that cannot be read.
     pub(super) fn bad(&self, name: &str) -> Error {
-        Error::Corrupt(format!("{}: {name}", self.id))
+        Error::Corrupt(format!("{}: {name}", self.of))
     }
 
     /// Returns the next word.
@@ -69,7 +72,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Reads the next word, which older records lack.
+    /// Reads the next word, which may be absent.
     pub(super) fn added<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
         let word = self.words.next().map(str::parse).transpose();
         word.map_err(|_| self.bad(name))

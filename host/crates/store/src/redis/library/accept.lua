@@ -1,8 +1,8 @@
 -- accept: accepts new tasks, independently of each other.
 
 -- Number of arguments per kind, which has the data shared by many tasks of a call, and per task.
-local KIND = 10
-local ROW = 6
+local KIND = 13
+local ROW = 4
 
 -- Returns true if a version that the caller has cached still exists, or is still the newest of its name.
 local function is_as_expected(c, kind)
@@ -18,15 +18,17 @@ end
 local function read_kinds(c, args, from, many)
   local kinds = {}
   for number = 1, many do
-    local version, tenant, name, priority, expects, most, stored_most, words, start_bytes, start =
+    local version, tenant, name, priority, expects, most, stored_most, of, words, start_bytes, start, delay, duration =
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most),
-      stored_most = tonumber(stored_most), words = ' ' .. words, start_bytes = tonumber(start_bytes), start = start,
-      needs = words:match('^%S+'), line = line_of(tenant, priority), expiries = {}, new = 0, ready = 0,
+      stored_most = tonumber(stored_most), start_bytes = tonumber(start_bytes), start = start, of = of,
+      delay = delay, expires_at = padded(c.now + duration), heads = {}, needs = sub(words, 1, 22),
+      line = line_of(tenant, priority), new = 0, ready = 0,
       fresh = entries(c.fresh, line_of(tenant, priority)), listed = entries(c.listed, tenant),
     }
     kind.as_expected = is_as_expected(c, kind)
+    c.kinds[of] = read_kind(of, words)
     kinds[text(number)] = kind
   end
   return kinds
@@ -38,38 +40,44 @@ local function someone_listens(c)
   return c.tag ~= '' or call('PUBSUB', 'NUMSUB', SEED_CHANNEL)[2] > 0 or call('PUBSUB', 'NUMPAT') > 0
 end
 
--- Returns the time at which a task of a kind expires.
-local function expiry_of(c, kind, duration)
-  local expires_at = padded(c.now + duration)
-  kind.expiries[duration] = expires_at
-  return expires_at
-end
-
 -- Queues a delayed task; returns its state.
-local function delayed_state(c, id, kind, delay, expires_at)
-  local since = padded(c.now + delay)
+local function delayed_state(c, id, kind)
+  local since = padded(c.now + kind.delay)
   count(c, kind.tenant, 'delayed', 1)
-  add(c, c.due, id, since < expires_at and since or expires_at)
+  add(c, c.due, id, since < kind.expires_at and since or kind.expires_at)
   return 'D' .. NEW .. since .. NO_RELEASES
 end
 
--- Queues a task as `enter_line` does, with a new record. Delay and expiry are durations, since Redis's own clock
+-- Largest input in an entry of a line, in bytes. A copy of a larger one costs more than to read it in the task's hash.
+local INSIDE_MAX = 128
+
+-- Returns the start of the record of a task with this size, which tasks of a call often share.
+local function head_of(c, kind, bytes)
+  local head = kind.heads[bytes]
+  if not head then
+    head = c.padded .. kind.expires_at .. string.format('%010d', bytes) .. kind.of
+    kind.heads[bytes] = head
+  end
+  return head
+end
+
+-- Queues a task as `enter_line` does, with a new record. Delay and expiry are given as durations, since Redis's own clock
 -- determines the times.
-local function write_new(c, key, id, kind, delay, duration, own, input)
-  local expires_at = kind.expiries[duration] or expiry_of(c, kind, duration)
+local function write_new(c, key, id, kind, own, input)
   local bytes = #input + kind.start_bytes
-  local record = c.padded .. ' ' .. expires_at .. ' ' .. size_text(c, '%010.0f', bytes) .. kind.words .. own .. kind.start
+  local head = head_of(c, kind, bytes)
+  local record = head
+  if own ~= '' then record = head .. own .. kind.start end
   kind.new = kind.new + 1
-  count_bytes(c, kind.tenant, RECORD_BYTES + bytes)
   kind.listed[#kind.listed + 1] = id
-  if delay ~= '0' then
+  if kind.delay ~= '0' then
     call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record, 'state',
-      delayed_state(c, id, kind, delay, expires_at))
+      delayed_state(c, id, kind))
   else
     call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record)
     kind.ready = kind.ready + 1
-    kind.fresh[#kind.fresh + 1] = c.padded .. id
-    if expires_at < (kind.expires_at or '~') then kind.expires_at = expires_at end
+    local inside = own == '' and #input <= INSIDE_MAX
+    kind.fresh[#kind.fresh + 1] = inside and head .. id .. '=' .. input or head .. id .. '-'
   end
 end
 
@@ -77,6 +85,7 @@ end
 local function count_new(c, kind)
   if kind.new == 0 then return end
   count(c, kind.tenant, kind.needs, kind.new)
+  use_kind(c, kind.of, kind.new)
   call('SADD', TENANTS .. c.tag, kind.tenant)
   if kind.ready > 0 then
     expires_in(c, kind.line, kind.expires_at)
@@ -87,13 +96,12 @@ end
 -- Reads what is known of the ids of a call: their keys, true if any may have a record or occurs twice, and the fences of
 -- ids made from keys. A task that is new has none, so such a fence is left over from a record that was removed.
 local function read_ids(c, args, from)
-  local keys, seen, made, known = {}, {}, {}, false
-  for at = from, #args, ROW do
-    local id = args[at]
+  local keys, seen, made, known, tasks = {}, {}, {}, false, c.tasks
+  for n = 1, (#args - from + 1) / ROW do
+    local id = args[from + (n - 1) * ROW]
     known = known or seen[id]
-    seen[id] = true
-    if is_made(id) then made[#made + 1] = id end
-    keys[#keys + 1] = c.tasks .. id
+    seen[id], keys[n] = true, tasks .. id
+    if id:byte(15) == MADE then made[#made + 1] = id end
   end
   for at = 1, #keys, CHUNK do
     known = known or call('EXISTS', unpack(keys, at, math.min(at + CHUNK - 1, #keys))) > 0
@@ -117,49 +125,63 @@ local function letter_input(c, tenant, id)
   return kept[2] or ''
 end
 
--- Returns true if a task's input is within its tenant's limit of stored bytes.
-local function fits(c, kind, counts, input)
-  if kind.stored_most == 0 then return false end
-  return not counts or stored_bytes(c, kind.tenant) + RECORD_BYTES + #input + kind.start_bytes <= kind.stored_most
+-- Returns what a tenant has in this place: `counts` is false if the caller has counted.
+local function amounts_of(c, tenants, tenant, counts)
+  local of = tenants[tenant]
+  if not of then
+    local queued, stored = 0, 0
+    if counts then queued, stored = depth(c, tenant), stored_bytes(c, tenant) end
+    of = { queued = queued, stored = stored, closed = is_closed(c, tenant), bytes = 0 }
+    tenants[tenant] = of
+  end
+  return of
+end
+
+-- Returns the word for a task that is not new.
+local function known_word(known, kind, own)
+  return known.tenant == kind.tenant and known.fingerprint == fingerprint_in(own) and 'DUPLICATE' or 'CONFLICT'
+end
+
+-- Returns the word for a task that is refused whatever its input; nil for others.
+local function refusal(kind, of)
+  return not kind.as_expected and 'CHANGED' or of.queued >= kind.most and 'FULL' or of.closed and 'NO_TENANT' or nil
 end
 
 -- Accepts tasks or replays. Answers with the time for a new task, otherwise with a word. Each kind has the tenant's
 -- limits of queued tasks and of stored bytes, 0 for no room; if the caller has counted, only 0 is significant. In a
 -- replay, each row has a dead letter instead of an input, which is copied only if the task is new.
 local function take(args, replays)
-  local c, copied = begin(args), 0
+  local c, copied, tenants = begin(args), 0, {}
   local counts, many = args[OWN] == '1', tonumber(args[OWN + 1])
   local kinds, rows = read_kinds(c, args, OWN + 2, many), OWN + 2 + many * KIND
   local keys, look, held = read_ids(c, args, rows)
+  for _, kind in pairs(kinds) do kind.amounts = amounts_of(c, tenants, kind.tenant, counts) end
   local answers, new = {}, {}
   for n = 1, #keys do
-    local id, number, delay, duration, own, input = unpack(args, rows + (n - 1) * ROW, rows + n * ROW - 1)
-    local kind, known = kinds[number], look and read_task(c, id)
-    local answer
-    if known then
-      local same = known.tenant == kind.tenant and known.fingerprint == own:match('^ (%S+)')
-      answer = same and 'DUPLICATE' or 'CONFLICT'
-    elseif not kind.as_expected then
-      answer = 'CHANGED'
-    elseif kind.most == 0 or counts and depth(c, kind.tenant) >= kind.most then
-      answer = 'FULL'
-    elseif is_closed(c, kind.tenant) then
-      answer = 'NO_TENANT'
-    elseif replays and copied >= COPIED_MAX then
-      answer = 'LATER'
-    else
-      if replays then input = letter_input(c, kind.tenant, input) end
-      answer = not input and 'GONE' or fits(c, kind, counts, input) and c.now or 'LARGE'
+    local at = rows + (n - 1) * ROW
+    local id, kind, own, input = args[at], kinds[args[at + 1]], args[at + 2], args[at + 3]
+    local of, known = kind.amounts, look and read_task(c, id)
+    local answer = known and known_word(known, kind, own) or refusal(kind, of)
+    if not answer and replays then
+      if copied >= COPIED_MAX then answer = 'LATER' else input = letter_input(c, kind.tenant, input) end
+      if not answer and not input then answer = 'GONE' end
     end
-    if answer == c.now then
-      copied = copied + #input
-      if held[id] then free_fence(c, id, held[id]) end
-      write_new(c, keys[n], id, kind, delay, duration, own, input)
-      if counts then c.depths[kind.tenant] = c.depths[kind.tenant] + 1 end
-      new[#new + 1] = id
+    if not answer then
+      local bytes = RECORD_BYTES + #input + kind.start_bytes
+      if of.stored + bytes > kind.stored_most then
+        answer = 'LARGE'
+      else
+        answer, copied = c.now, copied + #input
+        if counts then of.queued, of.stored = of.queued + 1, of.stored + bytes end
+        of.bytes = of.bytes + bytes
+        if held[id] then free_fence(c, id, held[id]) end
+        write_new(c, keys[n], id, kind, own, input)
+        new[#new + 1] = id
+      end
     end
     answers[n] = answer
   end
+  for tenant, of in pairs(tenants) do count_bytes(c, tenant, of.bytes) end
   for _, kind in pairs(kinds) do count_new(c, kind) end
   if #new > 0 and someone_listens(c) then
     for _, id in ipairs(new) do call('PUBLISH', SEED_CHANNEL, id) end

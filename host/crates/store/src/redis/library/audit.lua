@@ -4,7 +4,7 @@
 -- Puts a task into a lease of its own that is over.
 local function lease_over(c, t)
   write_lease(c, t.token, 'R', c.padded, NO_ID, t.tenant, { t.id, counted(t.attempt) .. t.token .. t.since
-    .. string.format('%02.0f', t.releases) .. t.token })
+    .. string.format('%02d', t.releases) .. for_end_in(t.record) .. t.token })
   c.left[t.lease] = (c.left[t.lease] or 0) + 1
 end
 

@@ -14,32 +14,38 @@
 -- Redis's functions and the most frequent one of Lua's, which are not available while the library is loaded.
 local call, try_call, sub
 
-local function now_ms()
-  local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
 -- Formats a number. Redis would write it with all its digits, which is slow.
-local function text(number) return string.format('%.0f', number) end
+local function text(number) return string.format('%d', number) end
 
 -- Formats a number so that texts sort like the numbers.
-local function padded(number) return string.format('%016.0f', tonumber(number)) end
+local function padded(number) return string.format('%016d', tonumber(number)) end
 
 -- Index of the first argument specific to a call. Common to all calls are the partition's hash tag, the time (empty
 -- except in tests), and the suffix of channels.
 local OWN = 4
 
+-- What a step has collected: tables that are made at their first use, since most steps need few of them.
+local COLLECTED = {
+  __index = function(c, name)
+    local made = {}
+    c[name] = made
+    return made
+  end,
+}
+
 local function begin(args)
   call, try_call, sub = redis.call, redis.pcall, string.sub
   -- Redis's own time, unless a test sets another.
-  local now = args[2] == '' and now_ms() or tonumber(args[2])
-  return {
+  local now = tonumber(args[2])
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return setmetatable({
     tag = args[1], now = now, at = text(now), padded = padded(now), channels = args[3],
     tasks = TASK .. args[1] .. ':',
     due = DUE .. args[1], leased = LEASED .. args[1],
-    added = {}, removed = {}, counts = {}, bytes = {}, stored = {}, depths = {}, closed = {}, changed = {}, cancelled = {}, ready = {}, lines = {},
-    fresh = {}, gone = {}, listed = {}, forgotten = {}, freed = {}, left = {}, ran = {}, texts = {}, leases = {}, tenants = {},
-  }
+  }, COLLECTED)
 end
 
 local function function_key(c, id) return FUNCTION .. c.tag .. ':' .. id end
@@ -131,17 +137,18 @@ local function ask_chunks(command, key, items)
   return all
 end
 
+-- Tells those who wait of these tasks; all ids have the same length.
 local function publish(c, channel, ids)
-  if #ids > 0 then call('PUBLISH', channel .. c.channels, table.concat(ids, ' ')) end
+  if #ids > 0 then call('PUBLISH', channel .. c.channels, table.concat(ids)) end
 end
 
 -- Size of an id, and largest numbers of ids in one member of an index: a member costs as much as its first id.
 local ID, ENDED_MAX, LISTED_MAX = 36, 200, 500
 
--- Letter of an id made from an idempotency key, at its place in the id. Only such an id comes again for another task,
--- once its record was removed by hand.
-local MADE, MADE_AT = 56, 15
-local function is_made(id) return id:byte(MADE_AT) == MADE end
+-- Letter 15 of an id made from an idempotency key, its version. Only such an id comes again for another task, once its
+-- record was removed by hand.
+local MADE = 56
+local function is_made(id) return id:byte(15) == MADE end
 
 -- Returns the ids in a text from a place on.
 local function ids_in(text, from)

@@ -7,33 +7,64 @@ local function pack_ids(key, score, letters, ids, most)
   end
 end
 
-local function flush(c)
-  shrink_leases(c)
-  for key, members in pairs(c.removed) do in_chunks('ZREM', key, members) end
-  for key, members in pairs(c.added) do in_chunks('ZADD', key, members) end
-  for line, fresh in pairs(c.fresh) do in_chunks('RPUSH', fresh_key(c, line), fresh) end
-  for tenant, ids in pairs(c.gone) do in_chunks('SADD', tenant_key(c, GONE, tenant), ids) end
-  for line, at in pairs(c.lines) do call('ZADD', LINES .. c.tag, 'LT', text(at), line) end
-  for tenant, ids in pairs(c.listed) do pack_ids(tenant_key(c, TASKS, tenant), '0', c.padded, ids, LISTED_MAX) end
-  -- A member of `ended` has what a purge needs: the time of the end, `D` for dead letters, the tenant, and ids. The first
-  -- letters of its key here are the seconds for which they are kept.
-  for of, ids in pairs(c.forgotten) do
-    local kept_until = text(c.now + 1000 * tonumber(sub(of, 1, 7)))
-    pack_ids(ENDED .. c.tag, kept_until, c.padded .. sub(of, 8) .. ' ', ids, ENDED_MAX)
-    publish(c, ENDED_CHANNEL, ids)
+local flush
+do
+
+-- Indexes the ended tasks of a kind. A member has what a purge needs: the time of the end, `D` for dead letters, the tenant,
+-- and behind a space the kind, the bytes that are counted for the tasks, of 16 digits, and their ids.
+local function write_ended(c, kind, dead, ended)
+  local ids, most = ended.ids, ENDED_MAX
+  count(c, kind.tenant, kind.version, -ended.many)
+  count_bytes(c, kind.tenant, ended.change)
+  local head = c.padded .. (dead and 'D' or '-') .. kind.tenant .. ' ' .. kind.name
+  local kept_until = text(c.now + 1000 * tonumber(dead and kind.kept_dead or kind.kept))
+  for from = 1, #ids, most do
+    local to, bytes = math.min(from + most - 1, #ids), 0
+    for n = from, to do bytes = bytes + ended.bytes[n] end
+    call('ZADD', ENDED .. c.tag, kept_until, head .. padded(bytes) .. table.concat(ids, '', from, to))
   end
-  for tenant, counts in pairs(c.counts) do
-    for what, change in pairs(counts) do
-      if change ~= 0 then call('HINCRBY', tenant_key(c, COUNTERS, tenant), what, change) end
+  publish(c, ENDED_CHANNEL, ids)
+end
+
+-- Takes what was collected under a name; empty if there is nothing.
+local NONE = {}
+local function take(c, name)
+  local collected = rawget(c, name)
+  if not collected then return NONE end
+  c[name] = nil
+  return collected
+end
+
+local function publish_ready(c)
+  local ready = {}
+  for tenant, more in pairs(take(c, 'ready')) do ready[#ready + 1] = tenant .. ' ' .. more end
+  call('PUBLISH', READY_CHANNEL .. c.channels, table.concat(ready, ' '))
+end
+
+function flush(c)
+  if rawget(c, 'left') or rawget(c, 'freed') then shrink_leases(c) end
+  for key, members in pairs(take(c, 'removed')) do in_chunks('ZREM', key, members) end
+  for key, members in pairs(take(c, 'added')) do in_chunks('ZADD', key, members) end
+  for line, fresh in pairs(take(c, 'fresh')) do in_chunks('RPUSH', fresh_key(c, line), fresh) end
+  for tenant, ids in pairs(take(c, 'gone')) do in_chunks('SADD', tenant_key(c, GONE, tenant), ids) end
+  for line, at in pairs(take(c, 'lines')) do call('ZADD', LINES .. c.tag, 'LT', text(at), line) end
+  for tenant, ids in pairs(take(c, 'listed')) do pack_ids(tenant_key(c, TASKS, tenant), '0', c.padded, ids, LISTED_MAX) end
+  for dead, ends in pairs(take(c, 'forgotten')) do
+    for kind, ended in pairs(ends) do
+      if ended.many > 0 then write_ended(c, kind, dead, ended) end
     end
   end
-  for tenant, change in pairs(c.bytes) do add_bytes(c, tenant, change) end
-  publish(c, CHANGED, c.changed)
-  publish(c, CANCELLED_CHANNEL, c.cancelled)
-  local ready = {}
-  for tenant, more in pairs(c.ready) do ready[#ready + 1] = tenant .. ' ' .. more end
-  publish(c, READY_CHANNEL, ready)
-  c.added, c.removed, c.counts, c.listed, c.forgotten, c.lines = {}, {}, {}, {}, {}, {}
-  c.fresh, c.gone, c.bytes, c.stored = {}, {}, {}, {}
-  c.changed, c.cancelled, c.ready, c.freed, c.left, c.ran = {}, {}, {}, {}, {}, {}
+  if rawget(c, 'uses') then write_uses(c) end
+  for tenant, counts in pairs(take(c, 'counts')) do
+    for what, change in pairs(counts) do
+      if change ~= 0 then call('HINCRBY', tenant_key(c, COUNTERS, tenant), what, text(change)) end
+    end
+  end
+  for tenant, change in pairs(take(c, 'bytes')) do add_bytes(c, tenant, change) end
+  c.stored = nil
+  publish(c, CHANGED, take(c, 'changed'))
+  publish(c, CANCELLED_CHANNEL, take(c, 'cancelled'))
+  if rawget(c, 'ready') then publish_ready(c) end
+end
+
 end

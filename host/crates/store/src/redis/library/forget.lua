@@ -3,13 +3,11 @@
 -- Number of members of the index of ended tasks that are read at a time.
 local ENDED_READ = 10
 
--- Collects the keys of a member's tasks, each once; returns their number, their tenant, and the time of their end.
-local function forget(c, member, keys)
-  local tenant, from = member:match('^(%S+) ()', 18)
-  local ended_at, ids, bytes = sub(member, 1, 16), ids_in(member, from), 0
-  local is_dead, dead = sub(member, 17, 17) == 'D', tenant_key(c, DEAD, tenant)
-  for _, id in ipairs(ids) do
-    local key = c.tasks .. id
+-- Collects those of some tasks that ended at a time and are still there; returns the bytes that are counted for them.
+local function forget_each(c, ids, of, ended_at, keys)
+  local bytes = 0
+  for at, id in ipairs(ids) do
+    local key = of[at]
     local state = try_call('HGET', key, 'state')
     -- A purged id can be used again; that task is not yet due.
     local is_due = type(state) == 'string' and ENDED_LETTERS[letter_in(state)] and since_in(state) == ended_at
@@ -17,9 +15,35 @@ local function forget(c, member, keys)
       keys[#keys + 1], keys[key] = key, true
       bytes = bytes + bytes_in(state)
     end
-    if is_dead then drop(c, dead, ended_at .. id) end
+  end
+  return bytes
+end
+
+-- Collects the keys of a member's tasks, each once; returns their number, their tenant, and the time of their end. Ids that
+-- never come again need no look at each task, if all are still there or none.
+local function forget(c, member, keys)
+  local tenant, from = member:match('^(%S+) ()', 18)
+  local ended_at, kind, bytes = sub(member, 1, 16), sub(member, from, from + 15), tonumber(sub(member, from + 16, from + 31))
+  local ids, of, some_made = ids_in(member, from + 32), {}, false
+  for at, id in ipairs(ids) do
+    of[at] = c.tasks .. id
+    some_made = some_made or is_made(id)
+  end
+  local there = call('EXISTS', unpack(of))
+  if some_made or there > 0 and there < #ids then
+    bytes = forget_each(c, ids, of, ended_at, keys)
+  elseif there == 0 then
+    bytes = 0
+  else
+    local many = #keys
+    for at = 1, there do keys[many + at] = of[at] end
+  end
+  if sub(member, 17, 17) == 'D' then
+    local dead = tenant_key(c, DEAD, tenant)
+    for _, id in ipairs(ids) do drop(c, dead, ended_at .. id) end
   end
   count_bytes(c, tenant, -bytes)
+  use_kind(c, kind, -#ids)
   return #ids, tenant, ended_at
 end
 

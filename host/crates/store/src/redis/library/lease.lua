@@ -3,14 +3,14 @@
 -- Largest number of tasks examined in one call: expired ones are ended on the way.
 local LOOKED_AT_MAX = 1024
 
--- Leases the task of a ready entry. Returns its fence without the lease's number, and its record, state (empty if it has
--- none) and input; or nil. Its status is not written: most tasks end before anyone could read it.
+-- Leases the task of an entry whose record must be read. Returns its fence without the lease's number, and its record, state
+-- (empty if it has none) and input; or nil. Its status is not written: most tasks end before anyone could read it.
 local function lease_one(c, id, is_fresh, token)
   local found = try_call('HMGET', c.tasks .. id, 'record', 'state', 'param_payload')
   local record, state = found[1], found[2]
   -- A fresh task has no state.
   if not record or state and (is_fresh or letter_in(state) ~= 'Q') then return nil end
-  if sub(record, 18, 33) <= c.padded then
+  if expiry_in(record) <= c.padded then
     local t = read_task(c, id)
     if t then
       t.fresh = false
@@ -18,7 +18,7 @@ local function lease_one(c, id, is_fresh, token)
     end
     return nil
   end
-  if (state and since_in(state) or sub(record, 1, 16)) > c.padded then
+  if (state and since_in(state) or created_in(record)) > c.padded then
     -- It became ready before the clock was set back.
     local t = read_task(c, id)
     if t then
@@ -27,74 +27,127 @@ local function lease_one(c, id, is_fresh, token)
     end
     return nil
   end
-  if not state then return FIRST .. token .. c.padded .. NO_RELEASES, record, '', found[3] or '' end
-  local fence = counted(tonumber(sub(state, 2, 11)) + 1) .. token .. c.padded .. releases_in(state)
-  return fence, record, state, found[3] or ''
+  local attempt, releases = FIRST, NO_RELEASES
+  if state then attempt, releases = counted(tonumber(sub(state, 2, 11)) + 1), releases_in(state) end
+  return attempt .. token .. c.padded .. releases .. for_end_in(record), record, state or '', found[3] or ''
 end
 
--- Leases tasks of a line with `try`, which answers with the number of tasks that are still wanted. Takes `most` entries at
--- most. `plain` says that the line has fresh tasks alone.
-local function lease_line(c, tenant, line, plain, wanted, most, try)
+-- Place of the letter between the id and the input of an entry, and the letter that says that the input follows.
+local INSIDE_AT, INSIDE = RECORD_LETTERS + ID + 1, 61
+
+-- Returns what a call of `lease` has leased so far: ids and fences in turn, the entries of the tasks, and the parts of those
+-- whose records were read.
+local function start_lease(c, args, at)
+  return {
+    args = args, tokens = at - 1, most = #args - at + 1, bytes = tonumber(args[OWN + 3]), number = args[OWN + 4],
+    looked_at = 0, many = 0, seen = {}, held = {}, entries = {}, others = {},
+  }
+end
+
+local function wanted(l)
+  return l.bytes > 0 and l.looked_at < LOOKED_AT_MAX and l.most - l.many or 0
+end
+
+-- Leases the task of an entry by its record, if it is queued; `id` is false if it is gone.
+local function try_one(c, l, id, is_fresh)
+  l.looked_at = l.looked_at + 1
+  if not id or l.seen[id] then return end
+  l.seen[id] = true
+  local n = l.many + 1
+  local fence, record, state, input = lease_one(c, id, is_fresh, l.args[l.tokens + n])
+  if not fence then return end
+  local others = l.others
+  local at = #others
+  others[at + 1], others[at + 2], others[at + 3], others[at + 4] = id, record, state, input
+  l.many, l.entries[n] = n, ''
+  l.held[2 * n - 1], l.held[2 * n] = id, fence .. l.number
+  l.bytes = l.bytes - #input
+end
+
+-- Leases tasks of entries that are all of fresh tasks, none of which is gone. A task's record is not read if its entry has
+-- all of it: it is there, it is certainly queued and was never leased. Only an id that may come again can have ended under
+-- a former entry. Returns the number of entries that are taken.
+local function lease_fresh(c, l, found)
+  local many, ids, keys, tasks, now = #found, {}, {}, c.tasks, c.padded
+  for n = 1, many do
+    local id = sub(found[n], 59, 94)
+    ids[n], keys[n] = id, tasks .. id
+  end
+  local there = call('EXISTS', unpack(keys)) == many
+  local behind, number, args = now .. NO_RELEASES, l.number, l.args
+  local held, leased, seen = l.held, l.entries, l.seen
+  for n = 1, many do
+    local entry, id = found[n], ids[n]
+    if there and not seen[id] and entry:byte(INSIDE_AT) == INSIDE and id:byte(15) ~= MADE and sub(entry, 17, 32) > now and sub(entry, 1, 16) <= now then
+      local at = l.many + 1
+      l.many, l.looked_at, l.bytes = at, l.looked_at + 1, l.bytes - #entry
+      held[2 * at - 1], held[2 * at] = id, FIRST .. args[l.tokens + at] .. behind .. sub(entry, 33, 58) .. number
+      leased[at], seen[id] = entry, true
+    else
+      try_one(c, l, id, true)
+    end
+    if wanted(l) == 0 then return n end
+  end
+  return many
+end
+
+-- Leases tasks of entries some of which are of tasks that came back or are gone; `met` has those that are gone. Returns the
+-- numbers of entries that are taken.
+local function lease_mixed(c, l, tenant, found, is_fresh, met)
+  local gone, ready, fresh = gone_among(c, tenant, found), 0, 0
+  for n, entry in ipairs(found) do
+    local id, fresh_one = id_of(entry), not is_fresh or is_fresh[n]
+    -- An id that came again has two entries, of which the first one is gone.
+    local is_gone = fresh_one and gone[id] and not met[id]
+    if is_gone then met[#met + 1], met[id] = id, true end
+    if fresh_one then fresh = fresh + 1 else ready = ready + 1 end
+    try_one(c, l, not is_gone and id, fresh_one)
+    if wanted(l) == 0 then break end
+  end
+  return ready, fresh
+end
+
+-- Leases tasks of a line, and takes `most` entries at most. `plain` says that the line has fresh tasks alone.
+local function lease_line(c, l, tenant, line, plain, most)
   local ready, fresh, met = 0, 0, {}
-  while wanted > 0 and ready + fresh < most do
-    local found, is_fresh = first_of(c, line, not plain and ready or nil, fresh, math.min(wanted, most - ready - fresh))
+  while wanted(l) > 0 and ready + fresh < most do
+    local many = math.min(wanted(l), most - ready - fresh, CHUNK)
+    local found, is_fresh = first_of(c, line, not plain and ready or nil, fresh, many)
     if #found == 0 then break end
-    local gone = plain and {} or gone_among(c, tenant, found)
-    for n, entry in ipairs(found) do
-      local id, fresh_one = sub(entry, 17), not is_fresh or is_fresh[n]
-      -- An id that came again has two entries, of which the first one is gone.
-      local is_gone = fresh_one and gone[id] and not met[id]
-      if wanted == 0 then break end
-      if is_gone then met[#met + 1], met[id] = id, true end
-      if fresh_one then fresh = fresh + 1 else ready = ready + 1 end
-      wanted = try(not is_gone and id, fresh_one)
+    if plain then
+      fresh = fresh + lease_fresh(c, l, found)
+    else
+      local more_ready, more_fresh = lease_mixed(c, l, tenant, found, is_fresh, met)
+      ready, fresh = ready + more_ready, fresh + more_fresh
     end
   end
   -- None of these entries stays: each task is leased, has ended, is delayed, or is not queued.
   take_first(c, tenant, line, ready, fresh, met)
 end
 
--- Returns 1 if the bytes or the tasks to examine ran out before the tokens, otherwise 0, the time, and of each leased task
--- its id, record, state and input. Each priority has its own bound of entries that are taken.
+-- Returns 1 if the bytes or the tasks to examine ran out before the tokens, otherwise 0; the time; of each leased task its
+-- entry, empty for one whose record was read; and of each of these its id, record, state and input. Each priority has its
+-- own bound of entries that are taken.
 define('lease', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local tenant, worker, bytes, number = args[OWN], args[OWN + 1], tonumber(args[OWN + 3]), args[OWN + 4]
+  local tenant, worker = args[OWN], args[OWN + 1]
   local lease_until = padded(c.now + tonumber(args[OWN + 2]))
-  local tokens = OWN + 4 + #PRIORITIES
-  local most = #args - tokens
-  local leased, held, seen, many, looked_at = {}, {}, {}, 0, 0
-  local function wanted()
-    return bytes > 0 and looked_at < LOOKED_AT_MAX and most - many or 0
-  end
-  local function try(id, is_fresh)
-    looked_at = looked_at + 1
-    if not id or seen[id] then return wanted() end
-    seen[id] = true
-    local fence, record, state, input = lease_one(c, id, is_fresh, args[tokens + many + 1])
-    if fence then
-      local at = 4 * many
-      leased[at + 1], leased[at + 2], leased[at + 3], leased[at + 4] = id, record, state, input
-      held[2 * many + 1], held[2 * many + 2] = id, fence .. number
-      many = many + 1
-      c.changed[many] = id
-      bytes = bytes - #input
-    end
-    return wanted()
-  end
-  local plain = are_fresh(c, tenant)
+  local l, plain = start_lease(c, args, OWN + 5 + #PRIORITIES), are_fresh(c, tenant)
   for n, priority in ipairs(PRIORITIES) do
-    lease_line(c, tenant, line_of(tenant, priority), plain, wanted(), tonumber(args[OWN + 4 + n]), try)
+    lease_line(c, l, tenant, line_of(tenant, priority), plain, tonumber(args[OWN + 4 + n]))
   end
-  if many == 1 then
-    number, held[2] = number .. ONE, held[2] .. ONE
+  if l.many == 1 then
+    l.number, l.held[2] = l.number .. ONE, l.held[2] .. ONE
   end
-  if many > 0 then
-    count(c, tenant, 'running', write_lease(c, number, 'R', lease_until, worker, tenant, held))
-    call('RPUSH', UNMARKED .. c.tag, c.padded .. number)
+  if l.many > 0 then
+    local new, ids = write_lease(c, l.number, 'R', lease_until, worker, tenant, l.held)
+    count(c, tenant, 'running', new)
+    call('RPUSH', UNMARKED .. c.tag, c.padded .. l.number)
+    call('PUBLISH', CHANGED .. c.channels, ids)
   end
-  local more = many < most and (bytes <= 0 or looked_at >= LOOKED_AT_MAX)
+  local more = l.many < l.most and (l.bytes <= 0 or l.looked_at >= LOOKED_AT_MAX)
   flush(c)
-  return { more and 1 or 0, c.at, leased }
+  return { more and 1 or 0, c.at, l.entries, l.others }
 end)
 
 -- Largest numbers of leases and of their tasks examined for a repeated request: the latest, so that Redis is busy for
@@ -152,7 +205,7 @@ define('heads', { 'no-writes' }, function(args)
     if left <= 0 then break end
     for _, entry in ipairs((first_of(c, line_of(tenant, priority), 0, 0, left))) do
       heads[#heads + 1] = priority
-      heads[#heads + 1] = sub(entry, 1, 16)
+      heads[#heads + 1] = created_in(entry)
       heads[#heads + 1] = id_of(entry)
     end
   end

@@ -14,19 +14,22 @@ local function is_of_one(number) return #number == 23 and sub(number, 23) == ONE
 
 -- Takes out of their leases what has left them.
 local function shrink_leases(c)
-  for tenant, many in pairs(c.ran) do count(c, tenant, 'running', -many) end
-  in_chunks('HDEL', c.leased, c.freed)
-  for number, many in pairs(c.left) do
-    local is_over = is_of_one(number) or call('HINCRBY', lease_key(c, number), 'left', -many) <= 0
+  local ran, left, freed = c.ran, c.left, c.freed
+  c.ran, c.left, c.freed = nil, nil, nil
+  for tenant, many in pairs(ran) do count(c, tenant, 'running', -many) end
+  in_chunks('HDEL', c.leased, freed)
+  for number, many in pairs(left) do
+    local is_over = is_of_one(number) or call('HINCRBY', lease_key(c, number), 'left', text(-many)) <= 0
     if is_over then end_lease(c, number) end
   end
 end
 
--- Places in a fence: attempt and token, time of the lease, releases, and number of the lease.
+-- Places in a fence: attempt and token, time of the lease, releases, what the end of the task needs of its record, and
+-- number of the lease.
 local function claim_of(fence) return sub(fence, 1, 32) end
 local function since_of(fence) return sub(fence, 33, 48) end
-local function releases_of(fence) return sub(fence, 49, 50) end
-local function lease_of(fence) return sub(fence, 51) end
+local function kind_in_fence(fence) return sub(fence, 61, 76) end
+local function lease_of(fence) return sub(fence, 77) end
 
 -- Returns the fixed text of a lease: `R`, or `B` if it was renewed, its end, the worker, and the tenant. Nil if there is
 -- no such lease.
@@ -41,18 +44,18 @@ end
 local function letter_of(lease) return sub(lease, 1, 1) end
 local function worker_of(lease) return sub(lease, 18, 39) end
 
--- Writes a lease of these tasks, given as ids and fences in turn. Returns the number of tasks that were in no lease.
+-- Writes a lease of these tasks, given as ids and fences in turn. Returns the number of tasks that were in no lease, and all
+-- ids as one text.
 local function write_lease(c, number, letter, lease_until, worker, tenant, held)
-  local ids = {}
-  for at = 1, #held, 2 do ids[#ids + 1] = held[at] end
-  local new = 0
+  local ids, new = {}, 0
+  for n = 1, #held / 2 do ids[n] = held[2 * n - 1] end
   for from = 1, #held, CHUNK do
     new = new + call('HSET', c.leased, unpack(held, from, math.min(from + CHUNK - 1, #held)))
   end
-  call('HSET', lease_key(c, number), 'of', letter .. lease_until .. worker .. tenant, 'left', text(#ids), 'ids',
-    table.concat(ids))
+  local all = table.concat(ids)
+  call('HSET', lease_key(c, number), 'of', letter .. lease_until .. worker .. tenant, 'left', text(#ids), 'ids', all)
   call('ZADD', LEASES .. c.tag, lease_until, number)
-  return new
+  return new, all
 end
 
 -- Returns the fences of a lease's tasks that it still holds, by their ids, and the ids in their order.

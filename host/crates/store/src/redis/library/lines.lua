@@ -1,8 +1,14 @@
--- Lines: the queues of ready tasks, of which a tenant has one for each priority. A line is a list of fresh tasks, whose
--- entries are the time of acceptance and the id, and a sorted set of those that came back. Of fresh tasks that ended while
--- they waited, and whose entries are still there, the tenant has a set.
+-- Lines: the queues of ready tasks, of which a tenant has one for each priority. A line is a list of fresh tasks and a
+-- sorted set of those that came back. The entry of a fresh task is its record up to the kind, its id, `=` and its input; `-`
+-- without the input if that is large or the record is longer. Of fresh tasks that ended while they waited, and whose
+-- entries are still there, the tenant has a set.
 
-local function id_of(entry) return sub(entry, 17) end
+-- Returns the id in the entry of a fresh task, or in one of a task that came back, which is its time of acceptance and its
+-- id.
+local function id_of(entry)
+  if #entry == 16 + ID then return sub(entry, 17) end
+  return sub(entry, RECORD_LETTERS + 1, RECORD_LETTERS + ID)
+end
 
 -- Returns true if a tenant's lines have fresh tasks alone, none of which is gone: so it is for most, in one look.
 local function are_fresh(c, tenant)
@@ -48,7 +54,7 @@ local function first_of(c, line, ready_from, fresh_from, most)
   while #found < most and (ready[r] or fresh[f]) do
     local back = ready[r] and padded(ready[r + 1]) .. ready[r]
     local n = #found + 1
-    is_fresh[n] = not back or fresh[f] ~= nil and fresh[f] < back
+    is_fresh[n] = not back or fresh[f] ~= nil and created_in(fresh[f]) .. id_of(fresh[f]) < back
     if is_fresh[n] then found[n], f = fresh[f], f + 1 else found[n], r = back, r + 2 end
   end
   return found, is_fresh

@@ -7,18 +7,10 @@ local ENDED_LETTERS = { C = true, F = true }
 -- Absent token or worker.
 local NO_ID = '----------------------'
 
-local function counted(number) return string.format('%010.0f', number) end
+local function counted(number) return string.format('%010d', number) end
 
--- Returns the text of a size, which tasks of a call often share.
-local function size_text(c, form, bytes)
-  local texts = entries(c.texts, form)
-  local known = texts[bytes]
-  if not known then
-    known = string.format(form, bytes)
-    texts[bytes] = known
-  end
-  return known
-end
+-- Formats the bytes that are counted for an ended task.
+local function stored_text(bytes) return string.format('%013d', bytes) end
 
 -- First letters of the states of a new task behind its letter, up to its due time, and those behind that time.
 local NEW, NO_RELEASES = '0000000000' .. NO_ID, '00'
@@ -27,30 +19,18 @@ local FIRST = '0000000001'
 
 local function state_text(t)
   local letter = t.delayed and 'D' or LETTER[t.status] or 'Q'
-  return letter .. counted(t.attempt) .. t.token .. t.since .. string.format('%02.0f', t.releases) .. (t.stored or '')
+  return letter .. counted(t.attempt) .. t.token .. t.since .. string.format('%02d', t.releases) .. (t.stored or '')
 end
 
--- Places in a record: time of acceptance, expiry, size of the input, version, time for which a completed or cancelled
--- task and a dead letter is kept, in seconds of 7 digits, and the start of the words behind them, of which the tenant is
--- the first.
+-- Places in a record: time of acceptance, expiry, size of the input, kind, and the words that few tasks have, of which the
+-- first one is the fingerprint. What the end of a task needs of it is also in the task's fence.
+local RECORD_LETTERS = 58
 local function created_in(record) return sub(record, 1, 16) end
-local function expiry_in(record) return sub(record, 18, 33) end
-local function input_bytes_in(record) return tonumber(sub(record, 35, 44)) or 0 end
-local function version_in(record) return sub(record, 46, 67) end
-local function kept_in(record, dead) return dead and sub(record, 121, 127) or sub(record, 113, 119) end
-local WORDS = 129
-local RECORD_WORDS = '^(%S+) %S+ (%a+) (%d+) %S+ %S+ %S+ %S+ %S+ (%S+)'
-
--- Returns the tenant of a record. Tasks of one version have the same.
-local function tenant_in(c, record)
-  local version = version_in(record)
-  local known = c.tenants[version]
-  if not known then
-    known = record:match('^%S+', WORDS)
-    c.tenants[version] = known
-  end
-  return known
-end
+local function expiry_in(record) return sub(record, 17, 32) end
+local function input_bytes_in(record) return tonumber(sub(record, 33, 42)) or 0 end
+local function kind_in(record) return sub(record, 43, 58) end
+local function for_end_in(record) return sub(record, 33, 58) end
+local function fingerprint_in(words) return words:match('^ (%S+)') or '-' end
 
 -- Places in a state.
 local function letter_in(state) return sub(state, 1, 1) end
@@ -58,7 +38,7 @@ local function claim_in(state) return sub(state, 2, 33) end
 local function since_in(state) return sub(state, 34, 49) end
 local function releases_in(state) return sub(state, 50, 51) end
 -- Bytes that are counted for an ended task.
-local function bytes_in(state) return tonumber(sub(state, 52, 67)) or 0 end
+local function bytes_in(state) return tonumber(sub(state, 52, 64)) or 0 end
 
 -- Returns the state of a task as others see it: that of a running one is made of its fence and its lease.
 local function shown_state(c, id, state)
@@ -76,14 +56,15 @@ local function read_task(c, id)
   local record = found[1]
   if not record then return nil end
   local state = found[2] or 'Q' .. NEW .. created_in(record) .. NO_RELEASES
-  local tenant, priority, attempts_max, fingerprint = record:match(RECORD_WORDS, WORDS)
-  local letter, attempt, releases = letter_in(state), tonumber(sub(state, 2, 11)), tonumber(releases_in(state))
-  if not tenant or not STATUS[letter] or not attempt or not releases then return nil end
+  local kind, letter = kind_of(c, kind_in(record)), letter_in(state)
+  local attempt, releases = tonumber(sub(state, 2, 11)), tonumber(releases_in(state))
+  if not kind or not STATUS[letter] or not attempt or not releases then return nil end
   local t = {
     id = id, key = key, record = record, created_at = created_in(record), expires_at = expiry_in(record),
-    tenant = tenant, priority = priority, fingerprint = fingerprint, status = STATUS[letter], delayed = letter == 'D', fresh = not found[2],
+    kind = kind, tenant = kind.tenant, priority = kind.priority, fingerprint = fingerprint_in(sub(record, RECORD_LETTERS + 1)),
+    status = STATUS[letter], delayed = letter == 'D', fresh = not found[2],
     attempt = attempt, token = sub(state, 12, 33), since = since_in(state), releases = releases,
-    attempts_max = attempts_max + releases, stored = sub(state, 52, 67),
+    attempts_max = kind.attempts_max + releases, stored = sub(state, 52, 64),
   }
   local fence = t.status == QUEUED and call('HGET', c.leased, id)
   if fence then
@@ -134,35 +115,45 @@ local function bytes_of_task(t)
   return RECORD_BYTES + input_bytes_in(t.record)
 end
 
--- Counts what is stored of a task from its end on: `kept` bytes, and the input of a dead letter. Returns the number of
--- bytes for its state.
-local function count_end(c, tenant, record, dead, kept)
-  local input = input_bytes_in(record)
-  if dead then kept = kept + input end
-  count_bytes(c, tenant, kept - input)
-  return size_text(c, '%016.0f', RECORD_BYTES + kept)
+-- Returns the bytes that are counted for an ended task, of which `kept` bytes and the input of a dead letter are left.
+local function bytes_at_end(dead, input, kept)
+  return RECORD_BYTES + kept + (dead and input or 0)
 end
 
--- The one routine for every end. `dead` marks a dead letter, which keeps its input; the further arguments are
--- additional fields.
-local function end_task(c, key, id, tenant, record, status, state, dead, ...)
-  count(c, tenant, version_in(record), -1)
-  if dead then
-    call('HSET', key, 'status', status, 'state', state, ...)
-    add(c, tenant_key(c, DEAD, tenant), c.padded .. id, 0)
-  else
-    call('HSET', key, 'status', status, 'state', state, 'param_payload', '', ...)
+-- Returns the ends of a call of tasks of a kind, or those that make dead letters. `change` is that of the stored bytes.
+local function ends_of(c, kind, dead)
+  local ends = entries(c.forgotten, dead)
+  local ended = ends[kind]
+  if not ended then
+    ended = { many = 0, ids = {}, bytes = {}, change = 0 }
+    ends[kind] = ended
   end
-  local forgotten = entries(c.forgotten, kept_in(record, dead) .. (dead and 'D' or '-') .. tenant)
-  forgotten[#forgotten + 1] = id
+  return ended
+end
+
+-- Counts an end that was written, of a task of a kind and with an input of `input` bytes, for which `bytes` are counted.
+-- `dead` marks a dead letter, which keeps its input.
+local function count_end(c, id, kind, input, dead, bytes)
+  local ended = ends_of(c, kind, dead)
+  local many = ended.many + 1
+  ended.many, ended.ids[many], ended.bytes[many] = many, id, bytes
+  ended.change = ended.change + bytes - RECORD_BYTES - input
+  if dead then add(c, tenant_key(c, DEAD, kind.tenant), c.padded .. id, 0) end
 end
 
 -- Fails a task without a report of an attempt.
 local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.lease, t.tenant) else leave_line(c, t) end
   t.status, t.delayed, t.since, t.token = FAILED, false, c.padded, NO_ID
-  t.stored = count_end(c, t.tenant, t.record, failure.dead, failure.bytes)
-  end_task(c, t.key, t.id, t.tenant, t.record, FAILED, state_text(t), failure.dead, 'error', failure.json)
+  local input = input_bytes_in(t.record)
+  local bytes = bytes_at_end(failure.dead, input, failure.bytes)
+  t.stored = stored_text(bytes)
+  if failure.dead then
+    call('HSET', t.key, 'status', FAILED, 'state', state_text(t), 'error', failure.json)
+  else
+    call('HSET', t.key, 'status', FAILED, 'state', state_text(t), 'error', failure.json, 'param_payload', '')
+  end
+  count_end(c, t.id, t.kind, input, failure.dead, bytes)
 end
 
 -- Allows the task one more attempt, in place of one that does not count. The record's number is not changed: each

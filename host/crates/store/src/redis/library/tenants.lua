@@ -19,8 +19,13 @@ end
 
 -- Deletes a task, and its entries beside that of the listing. Returns true if others wait for its end.
 local function clear_task(c, t)
-  if is_ended(t.status) then drop(c, tenant_key(c, DEAD, t.tenant), t.since .. t.id) else stop(c, t) end
-  return not is_ended(t.status)
+  if is_ended(t.status) then
+    drop(c, tenant_key(c, DEAD, t.tenant), t.since .. t.id)
+    return false
+  end
+  stop(c, t)
+  use_kind(c, t.kind.name, -1)
+  return true
 end
 
 -- Deletes the tasks of the first members of a tenant's listing, `most` tasks or those of one member. Returns the number of
@@ -52,7 +57,12 @@ local function clear_ended(c, tenant, counters)
   if from == 'all' then return true end
   local pattern = ('?'):rep(17) .. tenant .. ' *'
   local scanned = call('ZSCAN', ENDED .. c.tag, from, 'MATCH', pattern, 'COUNT', ENDED_LOOKED_AT)
-  for at = 1, #scanned[2], 2 do drop(c, ENDED .. c.tag, scanned[2][at]) end
+  for at = 1, #scanned[2], 2 do
+    local member = scanned[2][at]
+    local from = 19 + #tenant
+    use_kind(c, sub(member, from, from + 15), -#ids_in(member, from + 32))
+    drop(c, ENDED .. c.tag, member)
+  end
   flush(c)
   local is_last = scanned[1] == '0'
   call('HSET', counters, 'looked_at', is_last and 'all' or scanned[1])

@@ -18,7 +18,7 @@ end)
 define('workers', { 'allow-oom' }, function(args)
   local c = begin(args)
   local index, found = DISPATCHERS .. c.tag, {}
-  local now = string.format('%.0f', c.now)
+  local now = string.format('%d', c.now)
   call('ZREMRANGEBYSCORE', index, '-inf', now)
   for _, dispatcher in ipairs(call('ZRANGE', index, 0, -1)) do
     local workers = call('GET', DISPATCHER .. c.tag .. ':' .. dispatcher)

@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use fusebox_core::{
+    function::RunLimits,
+    keep::Keep,
+    limits::CPU_MS_MAX,
     name::TenantId,
     setup::Start,
     task::{EndRecord, TaskState},
 };
 
 use super::*;
-use crate::{Error, Expects};
+use crate::{Expects, redis::kinds};
 
 const ID: &str = "0190d5a0-7b1a-7c3e-8f00-0123456789ab";
 const SEVENS: &str = "BwcHBwcHBwcHBwcHBwcHBw";
@@ -40,7 +43,8 @@ fn new_task() -> NewTask {
 
 /// The record of a new task, as the library writes it at time 6.
 fn written(task: &NewTask) -> String {
-    format!("{:016} {:016} {:010} {}{}{}", 6, 100, task.start.bytes(), common(task), own(task), later(task))
+    let kind = kinds::name(&kinds::words(task));
+    format!("{:016}{:016}{:010}{kind}{}{}", 6, 100, task.start.bytes(), own(task), start(task))
 }
 
 /// A state of two attempts, as the library writes it.
@@ -55,20 +59,25 @@ fn lease_part() -> String {
 const NO_ID: &str = "----------------------";
 const NO_LEASE: &str = "";
 
+fn kind(task: &NewTask) -> Kind {
+    kinds::read("name", &kinds::words(task)).unwrap()
+}
+
 fn read(state: &str, receipt: Option<&str>, error: Option<&str>) -> Result<TaskRecord> {
     let new = new_task();
-    super::read(new.id, &written(&new), Some(state), receipt, error)
+    super::read(new.id, &written(&new), &kind(&new), Some(state), receipt, error)
 }
 
 #[test]
 fn a_task_is_read_as_it_is_written() {
     let expected = new_task().accepted(Millis(6));
     let record = written(&new_task());
-    assert_eq!(
-        (&record[..16], &record[17..33], &record[112..136]),
-        ("0000000000000006", "0000000000000100", "0086400 0604800 default ")
-    );
-    let TaskRecord { task, module, function_name } = super::read(expected.id, &record, None, None, None).unwrap();
+    assert_eq!((&record[..42], record.len()), ("000000000000000600000000000001000000000000", FIXED));
+    let words = kinds::words(&new_task());
+    assert_eq!(&words[67..91], "0086400 0604800 default ");
+    assert_eq!(kind_of(&record), Some(kinds::name(&words).as_str()));
+    let read_as = |task: &NewTask| super::read(task.id, &written(task), &kind(task), None, None, None);
+    let TaskRecord { task, module, function_name } = read_as(&new_task()).unwrap();
     // It is due at its acceptance until a step writes a state.
     assert_eq!(task.state, TaskState::Queued { not_before: Millis(6) });
     assert_eq!((Task { state: expected.state.clone(), ..task }, function_name.as_str()), (expected.clone(), "f"));
@@ -80,22 +89,22 @@ fn a_task_is_read_as_it_is_written() {
     }
     let told = NewTask { fingerprint: Some(Fingerprint([0xa6; 32])), retry_of: Some(expected.id), ..new_task() };
     assert!(own(&told).contains(DIGEST));
-    let text = written(&told);
-    let task = super::read(told.id, &text, None, None, None).unwrap().task;
+    let task = read_as(&told).unwrap().task;
     assert_eq!(Task { state: expected.state, ..task }, told.accepted(Millis(6)));
-    assert_eq!(super::tenant(&text), Some("default"));
     let start = Start { args: vec!["a b".to_owned()], export: None, is_http: false };
     let started = NewTask { start, ..new_task() };
     assert!(written(&started).ends_with(" - - eyJhcmdzIjpbImEgYiJdfQ"), "{}", written(&started));
-    let task = super::read(started.id, &written(&started), None, None, None).unwrap().task;
+    let task = read_as(&started).unwrap().task;
     assert_eq!((task.start, task.input_bytes), (started.start, 4));
     let mut limited = new_task();
     limited.limits.cpu_ms = 1_000;
-    assert!(written(&limited).ends_with(" - - - 1000"), "{}", written(&limited));
-    let task = super::read(limited.id, &written(&limited), None, None, None).unwrap().task;
+    assert!(kinds::words(&limited).ends_with(" 5 1000") && written(&limited).len() == FIXED);
+    let task = read_as(&limited).unwrap().task;
     assert_eq!((task.limits, task.start), (limited.limits, Start::default()));
-    let bad = format!("{} !", written(&new_task()));
-    assert!(super::read(started.id, &bad, None, None, None).is_err());
+    for bad in [" !", " - !", " - - !", " -"] {
+        let text = format!("{}{bad}", written(&new_task()));
+        assert!(super::read(new_task().id, &text, &kind(&new_task()), None, None, None).is_err(), "{bad}");
+    }
     let lease = Lease {
         worker: WorkerId::from_bytes([7; 16]),
         token: FENCE.token,
@@ -106,9 +115,9 @@ fn a_task_is_read_as_it_is_written() {
     let running = read(&state("R", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
     assert_eq!((running.attempt, running.state), (2, TaskState::Running(lease)));
     let before = state("Q", NO_ID, 7, NO_LEASE, 1);
-    let started = leased(new_task().id, &written(&new_task()), Some(&before), &lease).unwrap().task;
+    let started = leased(new_task().id, &written(&new_task()), &kind(&new_task()), Some(&before), &lease).unwrap().task;
     assert_eq!((started.attempt, started.attempts_max, started.state), (3, 4, TaskState::Running(lease)));
-    let started = leased(new_task().id, &written(&new_task()), None, &lease).unwrap().task;
+    let started = leased(new_task().id, &written(&new_task()), &kind(&new_task()), None, &lease).unwrap().task;
     assert_eq!((started.attempt, started.state), (1, TaskState::Running(lease)));
     let renewed = read(&state("B", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
     assert_eq!(renewed.state, TaskState::Running(Lease { renewed: true, ..lease }));
@@ -158,7 +167,11 @@ fn what_is_no_record_is_corrupt_and_names_the_word() {
     for (text, receipt, name) in known {
         assert_eq!(bad(&text, receipt).as_deref(), Some(name), "{text}");
     }
-    let short = super::read(ID.parse().unwrap(), "6 7 8", None, None, None);
-    assert!(matches!(short, Err(Error::Corrupt(reason)) if reason.ends_with("version")));
-    assert!(task(ID.parse().unwrap(), Vec::new()).is_err());
+    let short = super::read(ID.parse().unwrap(), &written(&new_task())[..20], &kind(&new_task()), None, None, None);
+    assert!(matches!(short, Err(Error::Corrupt(reason)) if reason.ends_with("expiry")));
+    assert!(task(ID.parse().unwrap(), Vec::new(), &kind(&new_task())).is_err());
+    for (words, name) in [("", "version"), ("BwcHBwcHBwcHBwcHBwcHBw x", "module")] {
+        let Err(Error::Corrupt(reason)) = kinds::read("k", words) else { panic!("{words}") };
+        assert_eq!(reason, format!("k: {name}"));
+    }
 }

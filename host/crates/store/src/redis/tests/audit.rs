@@ -101,7 +101,7 @@ async fn an_entry_that_is_missing_in_a_line_is_made_again() {
         subject.pass(1).await;
     }
     let entry = subject.server.command(&["LINDEX", "fusebox:fresh:acme:normal", "1"]).unwrap();
-    assert!(entry.ends_with(&tasks[1].to_string()), "{entry}");
+    assert!(entry.contains(&tasks[1].to_string()), "{entry}");
     subject.server.command(&["LREM", "fusebox:fresh:acme:normal", "1", &entry]).unwrap();
     assert_eq!(subject.store.audit().await.unwrap(), Audited::default());
     assert_eq!(lease(&subject, &tenant, 1).await[0].task.id, tasks[0]);

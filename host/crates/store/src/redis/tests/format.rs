@@ -3,7 +3,7 @@
 use fusebox_harness::redis::RedisServer;
 
 use super::{Access, Borrowed, OPTIONS, RedisStore, node};
-use crate::{Error, Store, layout::LAYOUT};
+use crate::{Error, Store, layout::REDIS};
 
 /// Returns the refusal of a server, which must leave its keys as they are.
 async fn refusal(server: &RedisServer, prefix: Option<&str>) -> String {
@@ -24,10 +24,11 @@ async fn refusal(server: &RedisServer, prefix: Option<&str>) -> String {
 async fn a_store_names_its_layout_and_each_process_looks_at_it() {
     let subject = node().await;
     let marker = || subject.server.command(&["GET", "fusebox:layout"]).unwrap();
-    assert_eq!(marker(), format!("fusebox layout {LAYOUT}"));
+    assert_eq!(marker(), format!("fusebox layout {}", REDIS.own));
     let examined = RedisStore::examine(&subject.server.url(), Access::default()).await.unwrap();
-    assert!(examined.summary.ends_with(&format!(", fusebox layout {LAYOUT}")), "{}", examined.summary);
+    assert!(examined.summary.ends_with(&format!(", fusebox layout {}", REDIS.own)), "{}", examined.summary);
     for (layout, words) in [
+        ("fusebox layout 6", "its layout is 6, and this version of Fusebox reads 7: use the version that made it"),
         ("fusebox layout 99", "its layout is 99, and this version of Fusebox reads"),
         ("fusebox layout 3 and 2, migrating, steps done: 0", "run `fusebox store migrate`"),
         ("the other program's", "use the version that made it, or another store"),
@@ -94,7 +95,7 @@ async fn each_partition_of_a_cluster_has_its_layout_named() {
     // A master that came back empty is a loss, which a new process accepts.
     node.command(&["FLUSHALL"]).unwrap();
     connect().await.unwrap();
-    assert_eq!(node.command(&["GET", key]).unwrap(), format!("fusebox layout {LAYOUT}"));
+    assert_eq!(node.command(&["GET", key]).unwrap(), format!("fusebox layout {}", REDIS.own));
 }
 
 #[tokio::test]

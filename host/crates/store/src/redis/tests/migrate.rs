@@ -7,11 +7,18 @@ use crate::{
     Error, Identity as _, Result, Store,
     conformance::{
         Subject,
-        migrate::{ADDED, AT_A_TIME, NEW, OLD, add_tenants, is_killed_at, with_field},
+        migrate::{ADDED, AT_A_TIME, add_tenants, is_killed_at, with_field},
     },
-    layout::migrate::{Step, migrate},
+    layout::{
+        REDIS,
+        migrate::{Step, migrate},
+    },
     redis::{answers, link::Patience, migrate::Partition},
 };
+
+/// Layout of this version, and of one that adds two fields to each tenant.
+const OLD: u32 = REDIS.own;
+const NEW: u32 = OLD + 1;
 
 /// Adds a field to every tenant.
 struct Grow(&'static str);

@@ -18,12 +18,12 @@ use crate::{
     Accepted, Finished, FunctionRef, Functions as _, NewFunction, NewTask, Queue as _, Registered, Tasks as _, Verdict,
     conformance::{
         FAILED_MS, RESULTS_MS, Subject, accept, cancel, claim, compiles::noise, counts, end, finish,
-        functions::collect, kv::each_forgotten_namespace_is_continued, lease, lease_one, listings::page, new_function,
-        new_task, one_task, register, status, tenant, usage::stored,
+        functions::collect, kv::each_forgotten_namespace_is_continued, lease, lease_one, listings::page,
+        made_from_a_key, new_function, new_task, one_task, register, status, tenant, usage::stored,
     },
     kv::{Kv as _, Namespace},
     packed::Packed,
-    redis::{RedisStore, link::Patience, modules},
+    redis::{RedisStore, kinds, link::Patience, modules},
 };
 use fusebox_system::clock::Clock;
 
@@ -97,11 +97,17 @@ async fn records_have_the_keys_and_fields_of_the_python_platform() {
     assert_eq!((read("status"), read("result"), read("log")), ("COMPLETED".into(), "out".into(), "log".into()));
     let (record, state, now) = (read("record"), read("state"), subject.now().0);
     let then = now - 100;
-    assert!(record.starts_with(&format!("{then:016} {:016} ", then + 3_600_000)), "{record}");
-    assert!(record.contains(" acme f normal 3 ") && record.ends_with(" - - - 1000"), "{record}");
+    let (fixed, kind) = record.split_at(42);
+    assert_eq!(fixed, format!("{then:016}{:016}{:010}", then + 3_600_000, 5));
+    let (words, uses) = (
+        field(server, &format!("fusebox:kind:{kind}"), "words"),
+        field(server, &format!("fusebox:kind:{kind}"), "uses"),
+    );
+    assert!(words.contains(" acme f normal 3 ") && words.ends_with(" 1000") && uses == "1", "{words}: {uses}");
+    assert_eq!(kind, kinds::name(&words));
     assert!(state.starts_with("C0000000001") && state[33..].starts_with(&format!("{now:016}")), "{state}");
     assert_eq!(read("receipt"), "42 0 0 0 0 0 0 3 3 0 -");
-    assert_eq!(&state[51..67], "0000000000000518", "bytes that are counted");
+    assert_eq!(&state[51..], "0000000000518", "bytes that are counted");
     assert_eq!(read("param_payload"), "");
 
     let failing = accept(&subject, new_task(&subject, &function)).await;
@@ -286,7 +292,7 @@ async fn an_id_that_comes_again_is_purged_in_its_own_time() {
     let subject = node().await;
     let tenant = tenant("acme");
     let function = register(&subject, &tenant, "f").await;
-    let new = new_task(&subject, &function);
+    let new = made_from_a_key(new_task(&subject, &function));
     accept(&subject, new.clone()).await;
     cancel(&subject, &tenant, new.id).await;
     // As if Redis had evicted the record just before a tick.
