@@ -218,7 +218,8 @@ pub const LOADED_FILES_BYTES_MAX: u64 = 256 * MIB;
 pub const CODE_BYTES_MAX: u64 = 12 * MIB;
 /// Ceiling of the operator's setting for it. Pandoc has 26 MiB.
 pub const CODE_BYTES_CEILING: u64 = 64 * MIB;
-/// Functions in a module, with the default size of code; a larger setting allows for more. 100,000 empty ones took 13.9 s and 618 MiB to compile (measured); the `image` crate has
+/// Functions in a module, with the default size of code; a larger setting allows for more. 100,000 empty ones took 13.9 s
+/// and 618 MiB to compile (measured); the `image` crate has
 /// 1,500.
 pub const MODULE_FUNCTIONS_MAX: u64 = 40_000;
 /// Size of one function's body. Compilers split functions long before; the register allocator's cost is not linear in

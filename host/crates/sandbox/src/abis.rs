@@ -3,9 +3,9 @@
 
 use std::{fmt, str::FromStr};
 
-use fusebox_core::{error::ErrorCode, function::Abi};
+use fusebox_core::{error::ErrorCode, function::Abi, id::ModuleDigest};
 
-use crate::ModuleError;
+use crate::{ModuleError, Run, Sandbox, SandboxError, loaded::Program, run};
 
 /// Set of calling conventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,24 @@ impl fmt::Display for AbiSet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words: Vec<&str> = Abi::ALL.into_iter().filter(|abi| self.has(*abi)).map(Abi::as_str).collect();
         formatter.write_str(&words.join(","))
+    }
+}
+
+impl Sandbox {
+    /// Remembers that a module is not run here: its runs fail with this reason.
+    pub fn bar(&self, digest: &ModuleDigest, reason: String) {
+        self.cache.bar(digest, reason);
+    }
+
+    /// Returns the run of a module that is not run here; `None` if it may be. Blocks as [`Sandbox::load`] does.
+    ///
+    /// # Errors
+    /// Fails if the cache directory cannot be read.
+    pub fn refusal(&self, digest: &ModuleDigest) -> Result<Option<Run>, SandboxError> {
+        Ok(self.cache.load(digest)?.and_then(|module| match &module.0.program {
+            Program::Refused(reason) => Some(run::refused(reason)),
+            Program::Module(_) | Program::Component(_) => None,
+        }))
     }
 }
 

@@ -351,22 +351,6 @@ impl Sandbox {
         self.cache.loaded(digest).map(|module| web::streams(&module))
     }
 
-    /// Remembers that a module is not run here: its runs fail with this reason.
-    pub fn bar(&self, digest: &ModuleDigest, reason: String) {
-        self.cache.bar(digest, reason);
-    }
-
-    /// Returns the run of a module that is not run here; `None` if it may be. Blocks as [`Sandbox::load`] does.
-    ///
-    /// # Errors
-    /// Fails if the cache directory cannot be read.
-    pub fn refusal(&self, digest: &ModuleDigest) -> Result<Option<Run>, SandboxError> {
-        Ok(self.cache.load(digest)?.and_then(|module| match &module.0.program {
-            loaded::Program::Refused(reason) => Some(run::refused(reason)),
-            loaded::Program::Module(_) | loaded::Program::Component(_) => None,
-        }))
-    }
-
     /// Returns the hash of the engine's version and settings, which compiled code must match. Hosts with equal hashes
     /// can exchange artifacts.
     #[must_use]
@@ -391,8 +375,8 @@ impl Sandbox {
         self.cache.import(digest, key, sealed)
     }
 
-    /// Runs one call, whose files must be here, on the current thread, which needs [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never
-    /// panics, whatever the guest does.
+    /// Runs one call, whose files must be here, on the current thread, which needs
+    /// [`fusebox_core::limits::SLOT_STACK_BYTES`] of stack. Never panics, whatever the guest does.
     #[must_use]
     pub fn run(&self, module: &LoadedModule, call: Call) -> Run {
         web::run(module, call, &self.ceiling, |call| match self.tree_of(&call) {

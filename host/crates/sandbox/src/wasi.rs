@@ -45,11 +45,11 @@ pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 /// Module name of the draft before.
 pub(crate) const UNSTABLE: &str = "wasi_unstable";
 
-pub(crate) use streams::Streams;
 pub(crate) use calls::{OFFERED, RENAME, WASI, add_to, path};
 pub(crate) use fds::PREOPENS;
 pub(crate) use io::grown;
 pub(crate) use paths::NAME;
+pub(crate) use streams::Streams;
 
 /// Returns true if imports from a module are WASI's.
 pub(crate) fn is_wasi(module: &str) -> bool {
