@@ -23,6 +23,8 @@ DEPLOY_SECONDS = 600.0
 RUN_SECONDS = 300.0
 # Settings of every module: real programs need more than the defaults for strangers' functions.
 LIMITS = ["--memory", "256MiB", "--wall", "60s"]
+# Ceilings of a host that an operator opens for large programs: GCC and yosys have 15 to 41 MiB of code.
+CEILINGS = ["--max-code", "48MiB", "--max-module", "128MiB"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def started(program: Path, home: Path) -> Iterator[Host]:
     """Starts `fusebox up` with an empty store on a free port of this machine, and ends it."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    command = [program, "up", "--listen", "127.0.0.1:0", "--store", home / "store", "--log", "warn"]
+    command = [program, "up", "--listen", "127.0.0.1:0", "--store", home / "store", "--log", "warn", *CEILINGS]
     log = home / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

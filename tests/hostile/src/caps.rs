@@ -42,9 +42,9 @@ fn code() -> Vec<Hostile> {
     let functions = |functions: u32| Parts { functions, ..Parts::default() }.finish();
     vec![
         Hostile::new("functions-above", "one function more than there may be", functions(40_001), COMPLEX),
-        Hostile::new("blocks-above", "20,000 blocks in a row took 7.7 s to compile", body(blocks(10_001)), COMPLEX),
-        Hostile::new("nesting-above", "50,000 nested blocks took 11 s to compile", nested(10_001), COMPLEX),
-        Hostile::new("nesting-at", "as deep as it may be", nested(9_990), Must::Complete),
+        Hostile::new("blocks-above", "20,000 blocks in a row took 7.7 s to compile", body(blocks(15_166)), COMPLEX),
+        Hostile::new("nesting-above", "50,000 nested blocks took 11 s to compile", nested(15_166), COMPLEX),
+        Hostile::new("nesting-at", "as deep as it may be", nested(15_160), Must::Complete),
         Hostile::new(
             "code-above",
             "more code than there may be, each function within its limit",

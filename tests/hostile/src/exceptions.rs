@@ -131,7 +131,7 @@ fn searches() -> Vec<Hostile> {
         let (open, close) = ("(try_table (catch $u $i) ".repeat(depth), ")".repeat(depth));
         core(&format!("{TAG} (tag $u)"), &caught("catch $t", &format!("(block $i {open} (throw $t) {close})"), ""))
     };
-    let calls = format!("(block $i (try_table {eight} {}))", "(call $g)".repeat(1_200));
+    let calls = format!("(block $i (try_table {eight} {}))", "(call $g)".repeat(1_700));
     vec![
         Hostile::new("throw-deep", "throws past 1,500 frames with 8 handlers each", core(&deep, &again(1_500)), SPENT)
             .by_fuel(),
@@ -146,7 +146,7 @@ fn searches() -> Vec<Hostile> {
         ),
         Hostile::new(
             "catches-by-calls",
-            "1,200 calls, each of which may continue at 8 handlers",
+            "1,700 calls, each of which may continue at 8 handlers",
             core("(tag $u) (func $g)", &calls),
             COMPLEX,
         ),
