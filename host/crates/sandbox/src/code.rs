@@ -162,8 +162,8 @@ mod tests {
 
     /// Returns a module or component whose code has at least 1 MiB.
     fn compiled(is_component: bool) -> Vec<u8> {
-        let body = "(drop (i32.div_s (local.get 0) (i32.const 7)))".repeat(1_000);
-        let functions = format!("(func (param i32) {body})").repeat(60);
+        let body = "(call $called (local.get 0))".repeat(1_000);
+        let functions = format!("(func $called (param i32)) {}", format!("(func (param i32) {body})").repeat(150));
         let engine = engine::compiling().unwrap();
         let text = if is_component {
             format!("(component (core module {functions}))")

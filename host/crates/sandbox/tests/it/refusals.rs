@@ -146,7 +146,7 @@ fn proposals_that_are_off_are_invalid() {
 fn bombs_are_refused_by_their_structure() {
     let add = "(local.set 0 (i32.add (i32.const 1) (local.get 0)))";
     let blocks = core(&format!("(block {add})").repeat(20_000));
-    let nested = core(&format!("{}{}", "(block ".repeat(10_001), ")".repeat(10_001)));
+    let nested = core(&format!("{}{}", "(block ".repeat(15_166), ")".repeat(15_166)));
     let table = core(&format!("(block (br_table {} (i32.const 0)))", "0 ".repeat(20_000)));
     let locals =
         core("(call $l)").replacen("(memory", &format!("(func $l (local {})) (memory", "i64 ".repeat(6_000)), 1);

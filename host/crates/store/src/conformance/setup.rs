@@ -108,7 +108,7 @@ pub(crate) async fn files_are_kept_and_counted_while_a_version_needs_them(subjec
     let (digest, archive) = files();
     assert_eq!(subject.store().files(&digest).await.unwrap(), None);
     let new = new_function(subject, &tenant, "four");
-    let bytes = RECORD_BYTES + 4 + archive.len() as u64 + 9 + 9 + 3;
+    let bytes = RECORD_BYTES + 4 + archive.len() as u64 + 9 + 9 + 3 + 9;
     let refused = NewFunction { setup: setup(), files: archive.clone(), stored_max: bytes - 1, ..new };
     let answer = subject.store().register(refused, module("four").1).await.unwrap();
     assert_eq!(answer, Registered::BytesReached { max: bytes - 1 });

@@ -179,7 +179,10 @@ fn growth(state: &State, fd: &Fd, size: u64) -> u64 {
     grown(state.run.in_memory(size.saturating_sub(before)))
 }
 
-fn read(state: &mut State, (fd, len, at): (Fd, u64, u64)) -> Result<(Answer<(Vec<u8>, bool)>,)> {
+/// Bytes of a file, and whether they are its last ones.
+type Piece = (Vec<u8>, bool);
+
+fn read(state: &mut State, (fd, len, at): (Fd, u64, u64)) -> Result<(Answer<Piece>,)> {
     let descriptor = state.table.get(&fd)?;
     Ok((descriptor.readable().and_then(|held| {
         let bytes = read_some(held, at, len)?;
