@@ -170,9 +170,11 @@ async fn functions_answer_http_through_a_node_of_a_cluster() {
     assert!(tasks["items"].as_array().unwrap().len() >= 2, "the requests that were tasks stay: {tasks}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_responses_are_contained_behind_a_url_too() {
-    let (server, _home) = server(&[]);
+/// Settings of a host whose runs are on its threads, and of one whose runs are in processes.
+const PLACES: [&[&str]; 2] = [&[], &["--isolate", "process"]];
+
+async fn hostile_responses_are_contained(place: &[&str]) {
+    let (server, _home) = server(place);
     let client = server.client();
     client.register("neighbour", "", &guests::echo()).await.unwrap();
     for hostile in fusebox_hostile::corpus().into_iter().filter(|hostile| ["http", "streams"].contains(&hostile.family))
@@ -198,6 +200,16 @@ async fn hostile_responses_are_contained_behind_a_url_too() {
         let neighbour = client.post("/fn/neighbour/", "fine").await.unwrap();
         assert_eq!(neighbour.body, b"fine");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_responses_are_contained_behind_a_url_too() {
+    hostile_responses_are_contained(PLACES[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_responses_of_processes_are_contained_behind_a_url_too() {
+    hostile_responses_are_contained(PLACES[1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,50 +245,81 @@ fn read_until(stream: &mut std::net::TcpStream, end: &[u8]) -> Vec<u8> {
     read
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_component_answers_while_its_client_still_sends() {
-    let (server, _home) = server(&[]);
-    let mirror = component::http("(call $mirror (local.get 0) (local.get 1))");
-    server.client().register("mirror", "", &guests::wasm(&mirror)).await.unwrap();
+/// Opens a connection and sends this.
+fn connect(server: &Server, said: &str) -> std::net::TcpStream {
     let mut stream = std::net::TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let head = "POST /fn/mirror/ HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n";
-    write!(stream, "{head}2\r\nab\r\n").unwrap();
-    let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
-    assert!(head.starts_with("HTTP/1.1 200") && head.contains("trailer: fusebox-receipt"), "{head}");
-    read_until(&mut stream, b"ab\r\n");
-    write!(stream, "3\r\ncde\r\n0\r\n\r\n").unwrap();
-    read_until(&mut stream, b"cde\r\n0\r\n");
-    let trailers = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
-    assert!(trailers.starts_with("fusebox-receipt: {"), "{trailers}");
+    write!(stream, "{said}").unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_answers_while_its_client_still_sends() {
+    for place in PLACES {
+        let (server, _home) = server(place);
+        let mirror = component::http("(call $mirror (local.get 0) (local.get 1))");
+        server.client().register("mirror", "", &guests::wasm(&mirror)).await.unwrap();
+        let head = "POST /fn/mirror/ HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut stream = connect(&server, &format!("{head}2\r\nab\r\n"));
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("trailer: fusebox-receipt"), "{head}");
+        read_until(&mut stream, b"ab\r\n");
+        write!(stream, "3\r\ncde\r\n0\r\n\r\n").unwrap();
+        read_until(&mut stream, b"cde\r\n0\r\n");
+        let trailers = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+        assert!(trailers.starts_with("fusebox-receipt: {") && trailers.contains(r#""output_bytes":11"#), "{trailers}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_larger_than_memory_pass_through_a_small_function() {
+    for place in PLACES {
+        let (server, _home) = server(place);
+        let mirror = component::http("(call $mirror (local.get 0) (local.get 1))");
+        let limits = "&memory_bytes=1048576&output_bytes=104857600&fuel=100000000000";
+        server.client().register("mirror", limits, &guests::wasm(&mirror)).await.unwrap();
+        let large = vec![b'x'; 16 << 20];
+        let answer = server.client().post("/fn/mirror/", large.clone()).await.unwrap();
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, large.len() + 6), "{place:?}");
+        assert!(answer.body.ends_with(&large));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_behind_the_head_shows_and_who_leaves_frees_the_slot() {
-    let (server, _home) = server(&["--slots", "1"]);
-    let client = server.client();
-    let write = "(call $write (local.get 2) (i32.const 0) (i32.const 4096) (i32.const 8192))";
-    let open = "(local.set 2 (call $open (call $head (local.get 1) (i32.const 200))))";
-    let limits = "&wall_ms=300000&output_bytes=1073741824&cpu_ms=300000";
-    // More than waits for a client, so that its client has the head.
-    let fails = component::http(&format!(
-        "{open} (loop {write} (local.set 3 (i32.add (local.get 3) (i32.const 1)))
-            (br_if 0 (i32.lt_u (local.get 3) (i32.const 99)))) (unreachable)"
-    ));
-    client.register("fails", "", &guests::wasm(&fails)).await.unwrap();
-    client
-        .register("endless", limits, &guests::wasm(&component::http(&format!("{open} (loop {write} (br 0))"))))
-        .await
-        .unwrap();
-    client.register("echo", "", &guests::echo()).await.unwrap();
-    client.get("/fn/fails/").await.unwrap_err();
-    for _ in 0..2 {
-        let mut stream = std::net::TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
-        write!(stream, "GET /fn/endless/ HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-        read_until(&mut stream, b"\r\n\r\n");
-        drop(stream);
-        // The slot would be taken for five minutes.
-        let answer = client.post("/fn/echo/", "mine").await.unwrap();
-        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, b"mine".as_slice()), "{answer}");
+    for place in PLACES {
+        let (server, _home) = server(&[&["--slots", "1"], place].concat());
+        let client = server.client();
+        let write = "(call $write (local.get 2) (i32.const 0) (i32.const 4096) (i32.const 8192))";
+        let open = "(local.set 2 (call $open (call $head (local.get 1) (i32.const 200))))";
+        let limits = "&wall_ms=300000&output_bytes=1073741824&cpu_ms=300000";
+        // More than waits for a client, so that its client has the head.
+        let fails = component::http(&format!(
+            "{open} (loop {write} (local.set 3 (i32.add (local.get 3) (i32.const 1)))
+                (br_if 0 (i32.lt_u (local.get 3) (i32.const 99)))) (unreachable)"
+        ));
+        client.register("fails", "", &guests::wasm(&fails)).await.unwrap();
+        client
+            .register("endless", limits, &guests::wasm(&component::http(&format!("{open} (loop {write} (br 0))"))))
+            .await
+            .unwrap();
+        client
+            .register("silent", limits, &guests::wasm(&component::http(&format!("{open} {write} (loop (br 0))"))))
+            .await
+            .unwrap();
+        client.register("echo", "", &guests::echo()).await.unwrap();
+        client.get("/fn/fails/").await.unwrap_err();
+        for (name, only_half) in [("endless", false), ("endless", true), ("silent", true)] {
+            let mut stream = connect(&server, &format!("GET /fn/{name}/ HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+            read_until(&mut stream, b"\r\n\r\n");
+            if only_half {
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            let kept = only_half.then_some(stream);
+            // The slot would be taken for five minutes.
+            let answer = client.post("/fn/echo/", "mine").await.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, b"mine".as_slice()), "{name}: {answer}");
+            drop(kept);
+        }
     }
 }

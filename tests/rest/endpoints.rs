@@ -129,6 +129,20 @@ async fn a_failure_behind_the_head_cuts_the_response_off() {
 }
 
 #[tokio::test]
+async fn a_response_whose_status_is_its_failure_is_complete() {
+    let (rest, sender, body) = live_host().await;
+    sender.send(Frame::data("a".into())).await.unwrap();
+    let mut received = rest.open(Request::post("/fn/open/").body(body).unwrap()).await.into_body();
+    assert_eq!((&data(&mut received).await[..], &data(&mut received).await[..]), (&b"first\n"[..], &b"a"[..]));
+    sender.send(Frame::data("fault".into())).await.unwrap();
+    let trailers = received.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert!(trailers.contains_key("fusebox-receipt"));
+    assert!(received.frame().await.is_none());
+    let metrics = rest.get("/metrics").await;
+    assert!(metrics.text().contains("guest-error"), "it counts as a failure: {}", metrics.text());
+}
+
+#[tokio::test]
 async fn a_body_above_what_is_kept_whole_is_bounded_all_the_same() {
     let (rest, ..) = live_host().await;
     let large = vec![b'x'; usize::try_from(INPUT_BYTES_MAX).unwrap() + 1];

@@ -54,7 +54,8 @@ pub(crate) enum Slots {
     Broken,
     /// Never answers.
     Stuck,
-    /// Passes on a line and the request's body, as it arrives; fails at the word `fail`.
+    /// Passes on a line and the request's body, as it arrives; fails at the word `fail`, and with its status alone at the
+    /// word `fault`.
     Live,
 }
 
@@ -101,6 +102,10 @@ async fn mirrored(exchange: Exchange) -> Ended {
             Ok(data) if data == "fail" => {
                 let failure = Some(Failure::new(ErrorCode::Trap, "it fails"));
                 return Ended { failure, ..ended(Bytes::new()) };
+            }
+            Ok(data) if data == "fault" => {
+                let failure = Some(Failure::new(ErrorCode::GuestError, "the function answered with status 503"));
+                return Ended { failure, ..ended("503\n\n".into()) };
             }
             Ok(data) => Piece::Data(data),
             Err(frame) => {

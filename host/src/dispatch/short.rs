@@ -39,7 +39,7 @@ pub struct SlotInvoker {
 #[async_trait]
 impl Invoker for SlotInvoker {
     async fn streams(&self, module: ModuleDigest) -> bool {
-        self.slots.exchanges() && self.missing.modules.streams(module).await
+        self.missing.modules.streams(module).await
     }
 
     async fn invoke(

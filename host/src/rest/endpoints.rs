@@ -210,13 +210,14 @@ fn answered(
     let Ended { failure, output, receipt, .. } = ended;
     // A response of status 500 or above is an error of the function, and its answer all the same.
     let own = match &failure {
-        None if let Some(head) = head => head,
-        None => http::Response::parse(&output).map_err(|fault| invoke::unreadable(&fault, &receipt))?,
-        Some(failure) if failure.code == ErrorCode::GuestError => match http::Response::parse(&output) {
-            Ok(own) if own.is_fault() => own,
-            _ => return Err(invoke::failed_publicly(failure, &output, &receipt, caller)),
+        None => match head {
+            Some(head) => head,
+            None => http::Response::parse(&output).map_err(|fault| invoke::unreadable(&fault, &receipt))?,
         },
-        Some(failure) => return Err(invoke::failed_publicly(failure, &output, &receipt, caller)),
+        Some(failure) => match response::fault(failure, &output) {
+            Some(own) => head.unwrap_or(own),
+            None => return Err(invoke::failed_publicly(failure, &output, &receipt, caller)),
+        },
     };
     let mut response = response::of_client(own, is_head).map_err(|fault| invoke::unreadable(&fault, &receipt))?;
     response.headers_mut().insert(invoke::RECEIPT, invoke::receipt_header(&receipt));

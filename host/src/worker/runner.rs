@@ -11,11 +11,6 @@ pub trait Runner: Send + Sync {
     /// # Errors
     /// Fails with the reason why there is no run.
     fn run(&self, call: Call) -> Result<Run, NotRun<Call>>;
-
-    /// Returns whether runs use the exchange with their client; otherwise requests and responses are whole.
-    fn exchanges(&self) -> bool {
-        false
-    }
 }
 
 /// Reason why a call has no run.
@@ -48,9 +43,5 @@ impl Runner for Sandbox {
             Ok(None) => Err(NotRun::ModuleMissing(Box::new(call))),
             Err(error) => Err(NotRun::Broken(error.to_string())),
         }
-    }
-
-    fn exchanges(&self) -> bool {
-        true
     }
 }

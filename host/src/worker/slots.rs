@@ -187,12 +187,6 @@ impl Slots {
         self.shared.count
     }
 
-    /// Returns whether runs use the exchange with their client.
-    #[must_use]
-    pub fn exchanges(&self) -> bool {
-        self.shared.runner.exchanges()
-    }
-
     /// Returns the worker's id.
     #[must_use]
     pub fn worker(&self) -> WorkerId {

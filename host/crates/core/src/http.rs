@@ -250,6 +250,12 @@ impl Response {
         Self { status: 200, headers, body, trailers: Vec::new() }
     }
 
+    /// Returns a response of nothing but trailers: the form of those whose body is sent apart.
+    #[must_use]
+    pub const fn of_trailers(trailers: Vec<Header>) -> Self {
+        Self { status: 200, headers: Vec::new(), body: Bytes::new(), trailers }
+    }
+
     /// Parses a response.
     ///
     /// # Errors

@@ -5,20 +5,25 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use fusebox_core::http::{Header, Response};
 use http_body_util::combinators::UnsyncBoxBody;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// Body of a request, to be polled by the run.
 pub type RequestBody = UnsyncBoxBody<Bytes, BrokenBody>;
 
+/// Time without progress after which a client is taken to read no more: it holds a slot.
+pub const CLIENT_STALL: Duration = Duration::from_secs(10);
+
 /// Reason why a request's body ends early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum BrokenBody {
     /// It is longer than a body may be.
     #[error("the request's body is too large")]
@@ -50,8 +55,8 @@ pub struct Exchange(Arc<Shared>);
 struct Shared {
     body: Mutex<Option<RequestBody>>,
     pieces: mpsc::Sender<Piece>,
-    /// True once a piece was passed on.
-    is_open: AtomicBool,
+    /// Status of the response once its head was passed on, 0 before.
+    status: AtomicU16,
     /// Bytes of the response's body that were passed on in pieces.
     passed: AtomicU64,
 }
@@ -64,18 +69,25 @@ impl Exchange {
     #[must_use]
     pub fn new(body: Option<RequestBody>) -> (Self, Pieces) {
         let (pieces, received) = mpsc::channel(1);
-        let (is_open, passed) = (AtomicBool::new(false), AtomicU64::new(0));
-        (Self(Arc::new(Shared { body: Mutex::new(body), pieces, is_open, passed })), received)
+        let (status, passed) = (AtomicU16::new(0), AtomicU64::new(0));
+        (Self(Arc::new(Shared { body: Mutex::new(body), pieces, status, passed })), received)
     }
 
     /// Returns the number of bytes of the response's body that were passed on in pieces; `None` if nothing was.
     #[must_use]
     pub fn passed(&self) -> Option<u64> {
-        self.0.is_open.load(Ordering::Relaxed).then(|| self.0.passed.load(Ordering::Relaxed))
+        self.status().map(|_| self.0.passed.load(Ordering::Relaxed))
+    }
+
+    /// Returns the status of the response; `None` if its head was not passed on.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        Some(self.0.status.load(Ordering::Relaxed)).filter(|status| *status != 0)
     }
 
     /// Returns true if the request's body is not part of the input, and not taken.
-    pub(crate) fn has_body(&self) -> bool {
+    #[must_use]
+    pub fn has_body(&self) -> bool {
         self.0.body.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
@@ -91,10 +103,17 @@ impl Exchange {
         &self.0.pieces
     }
 
-    /// Records bytes that are passed on.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.0.is_open.store(true, Ordering::Relaxed);
-        self.0.passed.fetch_add(bytes, Ordering::Relaxed);
+    /// Records a piece, which is passed on next.
+    pub fn record(&self, piece: &Piece) {
+        let bytes = match piece {
+            Piece::Head(head) => {
+                self.0.status.store(head.status, Ordering::Relaxed);
+                head.body.len()
+            }
+            Piece::Data(data) => data.len(),
+            Piece::Trailers(_) => 0,
+        };
+        self.0.passed.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 

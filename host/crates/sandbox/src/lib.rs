@@ -132,7 +132,7 @@ pub use abis::{AbiSet, AbiSetError};
 pub use artifact::ArtifactKey;
 pub use call::{Call, Run, StopFlag};
 pub use compile::{compile_child, compile_time_max};
-pub use exchange::{BrokenBody, Exchange, Piece, Pieces, RequestBody};
+pub use exchange::{BrokenBody, CLIENT_STALL, Exchange, Piece, Pieces, RequestBody};
 pub use files::{
     archive::{FilesArchive, FilesError},
     store::AddError,

@@ -1,11 +1,11 @@
 //! Response of a run as it is written. It is held until it fills a piece or a tick has passed, so that a small one stays
 //! whole, and a guest that writes single bytes costs its host no more than a hundred pieces a second.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use fusebox_core::{
-    http::{Header, Response},
+    http::{Header, MessageError, Response},
     limits::RESPONSE_PIECE_BYTES,
     outcome::StopReason,
 };
@@ -17,11 +17,8 @@ use tokio::{
 use crate::{
     ending::Ending,
     epoch::TICK,
-    exchange::{Exchange, Piece},
+    exchange::{CLIENT_STALL, Exchange, Piece},
 };
-
-/// Time without progress after which a client is taken to read no more: it holds a slot.
-const STALL: Duration = Duration::from_secs(10);
 
 /// End of a run whose client is gone or takes nothing.
 const GONE: Ending = Ending::Stopped(StopReason::Cancelled);
@@ -48,7 +45,7 @@ impl Reply {
     /// # Errors
     /// Ends the run if the head cannot be sent.
     pub(crate) fn new(exchange: Option<Exchange>, head: Response, bytes_max: u64) -> Result<Self, Ending> {
-        head.check().map_err(|fault| Ending::Failed(format!("the response cannot be sent: {fault}").into()))?;
+        head.check().map_err(unsendable)?;
         let stated = exchange.as_ref().and_then(|_| head.header("content-length"));
         let stated = stated.map(|length| str::from_utf8(length).ok().and_then(|length| length.parse().ok()));
         let stated = stated.map(|length| length.ok_or_else(wrong_length)).transpose()?;
@@ -114,7 +111,7 @@ impl Reply {
     /// Ends the response. Returns it if nothing of it was passed on.
     ///
     /// # Errors
-    /// Ends the run if the client is gone, or the body is shorter than its head states.
+    /// Ends the run if the client is gone, the body is shorter than its head states, or the trailers cannot be sent.
     pub(crate) async fn end(mut self, trailers: Vec<Header>) -> Result<Option<Response>, Ending> {
         if let Some(head) = self.head.take() {
             return Ok(Some(Response { body: self.held.freeze(), trailers, ..*head }));
@@ -122,9 +119,11 @@ impl Reply {
         if self.stated.is_some_and(|stated| self.bytes != stated) {
             return Err(wrong_length());
         }
+        let trailers = Response::of_trailers(trailers);
+        trailers.check().map_err(unsendable)?;
         self.pass().await?;
-        if let Some(exchange) = self.exchange.filter(|_| !trailers.is_empty()) {
-            reserved(&exchange).await?.send(Piece::Trailers(trailers));
+        if let Some(exchange) = self.exchange.filter(|_| !trailers.trailers.is_empty()) {
+            reserved(&exchange).await?.send(Piece::Trailers(trailers.trailers));
         }
         Ok(None)
     }
@@ -133,18 +132,23 @@ impl Reply {
     fn piece(&mut self, exchange: &Exchange) -> Piece {
         self.since = Instant::now();
         let data = self.held.split().freeze();
-        exchange.add(data.len() as u64);
-        match self.head.take() {
+        let piece = match self.head.take() {
             Some(head) => Piece::Head(Box::new(Response { body: data, ..*head })),
             None => Piece::Data(data),
-        }
+        };
+        exchange.record(&piece);
+        piece
     }
 }
 
 /// Waits for the client to take the last piece.
 async fn reserved(exchange: &Exchange) -> Result<mpsc::Permit<'_, Piece>, Ending> {
-    let reserved = timeout(STALL, exchange.pieces().reserve()).await;
+    let reserved = timeout(CLIENT_STALL, exchange.pieces().reserve()).await;
     reserved.ok().and_then(Result::ok).ok_or(GONE)
+}
+
+fn unsendable(fault: MessageError) -> Ending {
+    Ending::Failed(format!("the response cannot be sent: {fault}").into())
 }
 
 fn wrong_length() -> Ending {

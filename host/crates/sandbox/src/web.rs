@@ -75,8 +75,11 @@ pub(crate) fn run(module: &LoadedModule, mut call: Call, ceiling: &RunLimits, ru
     match enter(form, &mut call) {
         Ok(()) => {
             let run = run(call);
-            match exchange.as_ref().and_then(Exchange::passed) {
-                Some(output_bytes) => Run { receipt: Receipt { output_bytes, ..run.receipt }, ..run },
+            match exchange.as_ref().and_then(|exchange| exchange.status().zip(exchange.passed())) {
+                Some((status, output_bytes)) => {
+                    let receipt = Receipt { output_bytes, ..run.receipt };
+                    Run { outcome: passed_on(run.outcome, status), receipt, ..run }
+                }
                 None => leave(form, run, output_bytes_max),
             }
         }
@@ -135,6 +138,19 @@ fn leave(form: Form, run: Run, output_bytes_max: u64) -> Run {
         Ok((false, bytes)) => Outcome::Returned(bytes),
     };
     Run { outcome, ..run }
+}
+
+/// Returns the outcome of a run that has passed its response on. A status of 500 or above is an error of the function
+/// there too, whose response without headers and body stands for it.
+fn passed_on(outcome: Outcome, status: u16) -> Outcome {
+    let response = Response { status, ..Response::of_trailers(Vec::new()) };
+    match outcome {
+        Outcome::Returned(_) if response.is_fault() => match response.to_bytes() {
+            Ok(error) => Outcome::GuestError { error, exit_code: None },
+            Err(fault) => refused("the function's output is not an HTTP response", fault),
+        },
+        outcome => outcome,
+    }
 }
 
 fn refused(what: &str, fault: MessageError) -> Outcome {

@@ -6,7 +6,11 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use fusebox_core::http::{self, Header};
+use fusebox_core::{
+    error::ErrorCode,
+    http::{self, Header},
+    outcome::Failure,
+};
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
@@ -98,6 +102,13 @@ pub(super) fn of_part(head: http::Response, tail: Tail) -> Result<Response, Unse
     *response.status_mut() = status;
     *response.headers_mut() = map;
     Ok(response)
+}
+
+/// Returns the response of a run that failed with its status alone, which is 500 or above; `None` if it failed otherwise.
+/// Headers and body are empty if the response was passed on.
+pub(super) fn fault(failure: &Failure, output: &Bytes) -> Option<http::Response> {
+    let own = (failure.code == ErrorCode::GuestError).then(|| http::Response::parse(output).ok());
+    own.flatten().filter(http::Response::is_fault)
 }
 
 /// Removes headers that nobody but this host says.

@@ -16,7 +16,7 @@ use fusebox_core::{
 use fusebox_sandbox::{Piece, Pieces};
 use hyper::body::{Body, Frame};
 
-use super::response::{mapped, remove_ours};
+use super::response::{fault, mapped, remove_ours};
 use crate::rest::{
     error::Problem,
     invoke::{RECEIPT, receipt_header},
@@ -108,13 +108,15 @@ impl Tail {
     /// Returns the last frame: the trailers, of which one is the receipt.
     fn last(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         let (code, reason) = match self.ended.take()? {
-            Ok(Ended { failure: None, receipt, .. }) => {
+            Ok(Ended { failure: Some(failure), output, .. }) if fault(&failure, &output).is_none() => {
+                (failure.code, failure.message)
+            }
+            Ok(Ended { receipt, .. }) => {
                 let mut trailers = mapped(mem::take(&mut self.trailers)).unwrap_or_default();
                 remove_ours(&mut trailers);
                 trailers.insert(RECEIPT, receipt_header(&receipt));
                 return Some(Ok(Frame::trailers(trailers)));
             }
-            Ok(Ended { failure: Some(failure), .. }) => (failure.code, failure.message),
             Err(problem) => (problem.code(), "the run was lost".to_owned()),
         };
         tracing::warn!(function = %self.function, code = code.as_str(), reason, "{Cut}");

@@ -5,13 +5,17 @@
 //! |---|---|
 //! | `messages` | messages between parent and process |
 //! | `process` | the parent's side of one process |
+//! | `relay` | bodies of an exchange, passed between its client and the process |
 //! | [`slot`] | the process itself |
+//! | `bodies` | the exchange of a run in the process |
 //!
 //! A process starts for a tenant's first run, is kept for the next ones, and ends when another tenant needs its place.
 //! It never changes its tenant.
 
+mod bodies;
 mod messages;
 mod process;
+mod relay;
 pub mod slot;
 
 use std::{
@@ -115,3 +119,6 @@ impl Runner for ProcessPool {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

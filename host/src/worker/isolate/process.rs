@@ -15,27 +15,28 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Outcome, Receipt, StopReason, Traces},
 };
-use fusebox_sandbox::{Call, Run, Sandbox, SandboxError, StopFlag, WaitLimit};
+use fusebox_sandbox::{Call, Exchange, Run, Sandbox, SandboxError, StopFlag, WaitLimit};
 
 use super::{
     NotRun, Start,
-    messages::{self, FROM_SLOT_BYTES_MAX, FromSlot, Stop, ToSlot},
+    messages::{self, Aside, FROM_SLOT_BYTES_MAX, FromSlot, ToSlot, Word},
+    relay::{self, Lines},
 };
 
 /// Interval at which a waiting parent checks the stop flag and the clock.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Longest time for the start of a process, also on a busy machine.
 const START_TIME: Duration = Duration::from_secs(10);
 /// Longest time for loading compiled code.
-const LOAD_TIME: Duration = Duration::from_secs(10);
+pub(super) const LOAD_TIME: Duration = Duration::from_secs(10);
 /// Longest time after its wall time or its stop flag in which a run must end; one bulk operation takes up to 0.3 s.
-const MARGIN: Duration = Duration::from_secs(1);
+pub(super) const MARGIN: Duration = Duration::from_secs(1);
 
 /// Process of a slot. Dropping it kills the process.
 pub(super) struct GuestProcess {
     process: Child,
     calls: UnixStream,
-    stops: UnixStream,
+    asides: UnixStream,
     tenant: TenantId,
     runs: u64,
     report: (String, String),
@@ -47,17 +48,18 @@ impl GuestProcess {
     /// Starts a process and waits until it is locked up.
     pub(super) fn start(start: &Start, tenant: TenantId) -> io::Result<Self> {
         let (calls, their_calls) = UnixStream::pair()?;
-        let (stops, their_stops) = UnixStream::pair()?;
+        let (asides, their_asides) = UnixStream::pair()?;
         calls.set_read_timeout(Some(TICK))?;
         calls.set_write_timeout(Some(LOAD_TIME))?;
+        asides.set_write_timeout(Some(MARGIN))?;
         let mut command = Command::new(&start.program);
         command.args(&start.arguments).env_clear();
-        command.stdin(OwnedFd::from(their_calls)).stdout(OwnedFd::from(their_stops));
+        command.stdin(OwnedFd::from(their_calls)).stdout(OwnedFd::from(their_asides));
         let process = command.spawn()?;
         // The command holds copies of the child's ends; they must be closed here to detect the child's end.
         drop(command);
         let report = (String::new(), String::new());
-        let mut process = Self { process, calls, stops, tenant, runs: 0, report, is_spent: false };
+        let mut process = Self { process, calls, asides, tenant, runs: 0, report, is_spent: false };
         messages::write(&mut process.calls, &ToSlot::Begin { ceiling: start.ceiling })?;
         match process.answer(Instant::now() + START_TIME, None)? {
             Some(FromSlot::Begun { holds, lacks }) => {
@@ -93,10 +95,10 @@ impl GuestProcess {
 
     fn try_run(&mut self, sandbox: &Sandbox, ceiling: &RunLimits, call: &Call) -> Result<Run, NotRun<()>> {
         let begun = Instant::now();
-        let limits = call.invocation.limits.capped(ceiling).whole();
+        let limits = call.invocation.limits.capped(ceiling);
         let (lacks_module, lacks_files) = match self.call(call, &limits)? {
             Some(FromSlot::Missing { module, files }) => (module, files),
-            answer => return self.ended(answer, &limits, begun, 0),
+            answer => return self.ended(answer, call, &limits, begun, 0),
         };
         let (module, files) = (call.invocation.module, call.invocation.files.filter(|_| lacks_files));
         if lacks_module {
@@ -114,7 +116,7 @@ impl GuestProcess {
         let load_us = micros(begun.elapsed());
         let begun = Instant::now();
         let answer = self.call(call, &limits)?;
-        self.ended(answer, &limits, begun, load_us)
+        self.ended(answer, call, &limits, begun, load_us)
     }
 
     /// Sends a module or files, and waits until they are loaded.
@@ -132,6 +134,11 @@ impl GuestProcess {
         self.runs += 1;
         messages::write(&mut self.calls, &ToSlot::run(self.runs, call))?;
         let until = Instant::now() + Duration::from_millis(limits.wall_ms.into());
+        if let Some(exchange) = &call.exchange {
+            let lines = Lines { calls: &self.calls, asides: &self.asides, number: self.runs };
+            let ended = relay::run(&lines, (call, exchange), limits, until, |question| ask(call, question, until));
+            return ended.map_err(|error| self.why(error));
+        }
         loop {
             match self.answer(until + MARGIN, Some(&call.stop))? {
                 Some(FromSlot::Asks(question)) => {
@@ -158,21 +165,25 @@ impl GuestProcess {
     fn ended(
         &mut self,
         answer: Option<FromSlot>,
+        call: &Call,
         limits: &RunLimits,
         begun: Instant,
         load_us: u64,
     ) -> Result<Run, NotRun<()>> {
+        let passed = call.exchange.as_ref().and_then(Exchange::passed);
         match answer {
             Some(FromSlot::Ended { outcome, traces, receipt, log })
-                if messages::is_possible(&outcome, &traces, &log, limits) =>
+                if messages::is_possible(&outcome, &traces, &log, &limits.whole(), passed.is_some()) =>
             {
-                Ok(Run { outcome, traces, receipt: Receipt { load_us, output_bytes: 0, ..receipt }, log })
+                let receipt = Receipt { load_us, output_bytes: passed.unwrap_or_default(), ..receipt };
+                Ok(Run { outcome, traces, receipt, log })
             }
             Some(_) => Err(NotRun::Lost("the process of the run violates its protocol".to_owned())),
             None => {
                 self.is_spent = true;
                 let outcome = Outcome::DeadlineExceeded { limit_ms: limits.wall_ms };
-                let receipt = Receipt { wall_us: micros(begun.elapsed()), ..Receipt::default() };
+                let output_bytes = passed.unwrap_or_default();
+                let receipt = Receipt { wall_us: micros(begun.elapsed()), output_bytes, ..Receipt::default() };
                 Ok(Run { outcome, traces: Traces::default(), receipt, log: Bytes::new() })
             }
         }
@@ -234,7 +245,8 @@ impl Patient<'_> {
             self.told = self.stop.and_then(StopFlag::reason);
             if let Some(reason) = self.told {
                 self.until = self.until.min(Instant::now() + MARGIN);
-                messages::write(&mut self.process.stops, &Stop { number: self.process.runs, reason })?;
+                let stop = Aside { number: self.process.runs, word: Word::Stop(reason) };
+                messages::write(&mut self.process.asides, &stop)?;
             }
         }
         match Instant::now() >= self.until {

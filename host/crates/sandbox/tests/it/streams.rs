@@ -185,6 +185,24 @@ fn the_whole_response_counts_toward_the_limit_of_the_output() {
 }
 
 #[test]
+fn a_status_of_an_error_fails_the_run_however_much_was_passed_on() {
+    let component = http(
+        "(local.set 3 (call $head (local.get 1) (i32.const 503))) (local.set 2 (call $open (local.get 3)))
+        (loop (call $write (local.get 2) (i32.const 0) (i32.const 4096) (i32.const 8192))
+            (i32.store (i32.const 512) (i32.add (i32.load (i32.const 512)) (i32.const 1)))
+            (br_if 0 (i32.lt_u (i32.load (i32.const 512)) (i32.const 9))))
+        (call $drop (local.get 2)) (call $finish (local.get 3) (i32.const 0) (i32.const 0) (i32.const 48))",
+    );
+    let command = command(&format!("status: 503\n\n{}", "x".repeat(9 * 4_096)));
+    for text in [component, command] {
+        let (run, sizes) = exchanged(&text, ample(), None, rest);
+        assert_eq!(run.outcome, Outcome::GuestError { error: "503\n\n".into(), exit_code: None });
+        assert_eq!((sizes.iter().sum::<usize>(), run.receipt.output_bytes), (9 * 4_096, 9 * 4_096));
+        assert!(sizes.len() > 1, "it was passed on");
+    }
+}
+
+#[test]
 fn more_than_may_be_kept_whole_is_passed_on() {
     let bytes = 100 << 20;
     for text in endless(4_096) {
