@@ -32,7 +32,12 @@ pub(crate) struct Served {
 }
 
 pub(crate) async fn serve(bounds: Bounds, tls: Option<Arc<Tls>>) -> Served {
-    let rest = Rest::new(Slots::Echo).with_echo().await;
+    serve_with(Slots::Echo, bounds, tls).await
+}
+
+/// Serves a host with these slots, and the public function `echo`.
+pub(crate) async fn serve_with(slots: Slots, bounds: Bounds, tls: Option<Arc<Tls>>) -> Served {
+    let rest = Rest::new(slots).with_echo().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();

@@ -11,18 +11,26 @@ use axum::{
 use bytes::Bytes;
 use fusebox::rest::{server::Bounds, tls::Tls};
 use fusebox_core::limits::INPUT_BYTES_MAX;
-use http_body_util::BodyExt as _;
-use hyper::client::conn::http2::{SendRequest, handshake};
+use futures_util::{StreamExt as _, stream};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::{
+    HeaderMap,
+    body::{Frame, Incoming},
+    client::conn::http2::{SendRequest, handshake},
+    header::HeaderValue,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
+    sync::mpsc,
     time::timeout,
 };
 
 use crate::{
-    connections::{PATIENCE, SHORT, Served, certificate, secured_for, serve},
+    connections::{PATIENCE, SHORT, Served, certificate, secured_for, serve, serve_with},
     hand::returned,
+    support::Slots,
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -98,6 +106,71 @@ async fn it_is_spoken_over_tls_where_the_client_chooses_it() {
 async fn it_is_spoken_without_tls_to_whoever_begins_with_its_preface() {
     let served = serve(Bounds::default(), None).await;
     works(&served, client(served.connect().await).await).await;
+}
+
+/// Opens a request to a function that passes on a line and what it reads; returns the sender of its body, and the
+/// response.
+async fn exchange(client: &mut SendRequest<Body>) -> (mpsc::Sender<Frame<Bytes>>, Incoming) {
+    let (sender, mut frames) = mpsc::channel(1);
+    let frames = stream::poll_fn(move |context| frames.poll_recv(context)).map(Ok::<_, std::io::Error>);
+    let request = Request::post("http://localhost/fn/echo/").body(Body::new(StreamBody::new(frames))).unwrap();
+    sender.send(Frame::data("a".into())).await.unwrap();
+    let answer = timeout(PATIENCE, client.send_request(request)).await.unwrap().unwrap();
+    assert_eq!((answer.status(), &answer.headers()["trailer"]), (StatusCode::OK, "fusebox-receipt"));
+    let mut body = answer.into_body();
+    expect(&mut body, "first\na").await;
+    (sender, body)
+}
+
+/// Reads this text from a body, and no more of it.
+async fn expect(body: &mut Incoming, text: &str) {
+    let mut read = Vec::new();
+    while read.len() < text.len() {
+        let frame = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+        read.extend_from_slice(&frame.into_data().unwrap());
+    }
+    assert_eq!(String::from_utf8(read).unwrap(), text);
+}
+
+#[tokio::test]
+async fn bodies_of_functions_are_passed_on_in_both_directions() {
+    let served = serve_with(Slots::Live, Bounds::default(), None).await;
+    let mut client = client(served.connect().await).await;
+    let (sender, mut received) = exchange(&mut client).await;
+    sender.send(Frame::data("b".into())).await.unwrap();
+    expect(&mut received, "b").await;
+    // Many times the windows of the connection, while a second request has a stream of its own.
+    let (other, mut second) = exchange(&mut client).await;
+    let piece = "x".repeat(100_000);
+    for _ in 0..20 {
+        sender.send(Frame::data(piece.clone().into())).await.unwrap();
+        expect(&mut received, &piece).await;
+    }
+    other.send(Frame::data("c".into())).await.unwrap();
+    expect(&mut second, "c").await;
+    let trailers = [("x-sum", "7"), ("fusebox-receipt", "forged")];
+    let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+    sender.send(Frame::trailers(HeaderMap::from_iter(trailers))).await.unwrap();
+    drop(sender);
+    let trailers = timeout(PATIENCE, received.frame()).await.unwrap().unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!((trailers.len(), &trailers["x-sum"]), (2, &HeaderValue::from_static("7")));
+    assert!(trailers["fusebox-receipt"].to_str().unwrap().starts_with('{'));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_alone_at_either_end() {
+    let served = serve_with(Slots::Live, Bounds::default(), None).await;
+    let mut client = client(served.connect().await).await;
+    let (failing, mut cut) = exchange(&mut client).await;
+    let (left, received) = exchange(&mut client).await;
+    let (other, mut second) = exchange(&mut client).await;
+    failing.send(Frame::data("fail".into())).await.unwrap();
+    timeout(PATIENCE, cut.frame()).await.unwrap().unwrap().unwrap_err();
+    drop(received);
+    timeout(PATIENCE, left.closed()).await.expect("nobody reads the body of a client that has left");
+    other.send(Frame::data("b".into())).await.unwrap();
+    expect(&mut second, "b").await;
+    assert_eq!(ask(&mut client, get("/healthz")).await.0, StatusCode::OK, "the connection goes on");
 }
 
 /// Encodes a frame.

@@ -10,7 +10,10 @@ use tokio::{
 
 use fusebox::rest::server::Bounds;
 
-use crate::connections::{PATIENCE, SHORT, Served, serve};
+use crate::{
+    connections::{PATIENCE, SHORT, Served, serve, serve_with},
+    support::Slots,
+};
 
 /// State of a connection after its responses.
 #[derive(Clone, Copy)]
@@ -344,5 +347,16 @@ async fn a_head_that_ends_early_is_400_and_a_whole_request_is_answered_after_the
         peer.0.get_mut().shutdown().await.unwrap();
         assert_eq!(tokio::time::timeout(PATIENCE, peer.answer(false)).await.unwrap(), status, "{sent:?}");
         assert!(peer.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn who_has_closed_its_half_is_not_waited_for_while_nothing_comes() {
+    let served = serve_with(Slots::Stuck, bounds(4 * PATIENCE, 4 * PATIENCE), None).await;
+    for path in ["/v1/functions/echo/invoke", "/fn/echo/"] {
+        let mut peer = Peer::of(&served).await;
+        peer.say(format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi").as_bytes()).await;
+        peer.0.get_mut().shutdown().await.unwrap();
+        assert!(tokio::time::timeout(PATIENCE, peer.is_closed()).await.unwrap(), "{path}");
     }
 }

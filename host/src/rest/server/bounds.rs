@@ -13,8 +13,7 @@ pub struct Bounds {
     /// Networks of trusted proxies, whose addresses have no limit of their own.
     pub trusted: &'static [IpNet],
     /// Longest time for a TLS handshake, for the head of the first request from the connection's start, and for the
-    /// head of each later request from its first byte. Also the longest wait for a response after the client has closed
-    /// its half.
+    /// head of each later request from its first byte.
     pub headers: Duration,
     /// Longest time that a connection may stay idle, without a request in progress.
     pub keep_alive: Duration,

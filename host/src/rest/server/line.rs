@@ -13,13 +13,17 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use super::{bounds::Bounds, pace::Pace};
 
 /// First bytes of an HTTP/2 connection (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Time without a byte of the response after which a client that has closed its half is taken to have left: both look the
+/// same, and a run that nobody waits for holds a slot.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Stream that enforces a connection's bounds.
 pub(super) struct Line<S> {
@@ -29,7 +33,7 @@ pub(super) struct Line<S> {
     stall: Duration,
     /// Runs while a write is blocked.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Runs from the client's half-close until the owed response.
+    /// Runs from the client's half-close, and anew from each byte of the owed response.
     parting: Option<Pin<Box<Sleep>>>,
     /// Bytes that were read and are to be read again.
     again: Bytes,
@@ -59,6 +63,13 @@ impl<S> Line<S> {
     /// Returns true if bytes wait for the peer, so that others would arrive out of order.
     pub(super) const fn is_stuck(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Grants a client that has closed its half more time if it took bytes.
+    fn go_on(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Some(parting), Poll::Ready(Ok(1..))) = (&mut self.parting, written) {
+            parting.as_mut().reset(Instant::now() + PARTING);
+        }
     }
 
     /// Returns the stream's answer, or an error once it has been pending for too long.
@@ -99,13 +110,12 @@ impl<S: AsyncRead + Unpin> Line<S> {
     }
 
     /// Handles the client's half-close. The client may still read, as `nc -N` and old health checkers do, so a complete
-    /// request is served, if it ends soon.
+    /// request is served, if its response comes soon and goes on.
     fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.pace.owes_an_answer() {
             return Poll::Ready(Ok(()));
         }
-        let patience = self.pace.parting();
-        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(PARTING)));
         parting.as_mut().poll(context).map(Ok)
     }
 }
@@ -148,6 +158,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.go_on(&written);
         self.judge(context, written)
     }
 
@@ -157,6 +168,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.go_on(&written);
         self.judge(context, written)
     }
 

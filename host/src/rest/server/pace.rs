@@ -86,11 +86,6 @@ impl Pace {
         self.is_body_left.load(Ordering::Relaxed)
     }
 
-    /// Returns the longest wait for a response after the client's half-close.
-    pub(super) const fn parting(&self) -> Duration {
-        self.bounds.headers
-    }
-
     /// Sleeps until the deadline. A timer set to an earlier time is left alone until that has passed.
     fn poll_until(&self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         let mut sleep = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
