@@ -15,6 +15,7 @@
 //! | `floods` | endless writing, logging and calling; unusual exit codes |
 //! | `http` | responses that cannot be sent |
 //! | `streams` | bodies of HTTP that are not read, not written, or never end |
+//! | `files` | files of components: paths that lead out, sizes, names and handles without end |
 //! | `waits` | sleeping and reading clocks |
 //! | `traps` | traps of every kind |
 //! | `caps` | one part just above or exactly at its structural limit |
@@ -31,6 +32,7 @@ mod components;
 mod encode;
 mod exceptions;
 mod features;
+mod files;
 mod floods;
 mod granted;
 mod http;
@@ -100,7 +102,7 @@ type Family = (&'static str, fn() -> Vec<Hostile>);
 /// Returns all modules, grouped by family.
 #[must_use]
 pub fn corpus() -> Vec<Hostile> {
-    let families: [Family; 19] = [
+    let families: [Family; 20] = [
         ("time", time::modules),
         ("bulk", bulk::modules),
         ("recursion", recursion::modules),
@@ -113,6 +115,7 @@ pub fn corpus() -> Vec<Hostile> {
         ("floods", floods::modules),
         ("http", http::modules),
         ("streams", streams::modules),
+        ("files", files::modules),
         ("waits", waits::modules),
         ("traps", traps::modules),
         ("caps", caps::modules),

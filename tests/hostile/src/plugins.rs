@@ -151,6 +151,48 @@ fn floods() -> Vec<Hostile> {
             limits: "&export=stay",
             ..made("plugin-export", "enters a function that is not there", "", Must::Fail("bad-module"))
         },
+        made(
+            "plugin-alloc-nothing",
+            "blocks of no bytes, without end",
+            "(loop (drop (call $alloc (i64.const 0))) (br 0))",
+            Must::Fail("out-of-fuel"),
+        )
+        .by_fuel(),
+        made(
+            "plugin-input-loop",
+            "reads the same word of the input without end",
+            "(loop (drop (call $input_load_u64 (i64.const 0))) (br 0))",
+            Must::Fail("out-of-fuel"),
+        )
+        .by_fuel(),
+        made(
+            "plugin-error-flood",
+            "sets another error without end",
+            "(local.set 1 (call $alloc (i64.const 1000))) (loop (call $error_set (local.get 1)) (br 0))",
+            Must::Fail("out-of-fuel"),
+        )
+        .by_fuel(),
+        made(
+            "plugin-output-flood",
+            "sets a large output without end",
+            "(local.set 1 (call $alloc (i64.const 1000000)))
+                (loop (call $output_set (local.get 1) (i64.const 1000000)) (br 0))",
+            Must::Fail("out-of-fuel"),
+        )
+        .by_fuel(),
+        made(
+            "plugin-output-freed",
+            "an output in a block that was freed",
+            "(local.set 1 (call $alloc (i64.const 16))) (call $free (local.get 1))
+                (call $output_set (local.get 1) (i64.const 16))",
+            Must::Fail("bad-pointer"),
+        ),
+        made(
+            "plugin-request-huge",
+            "a request whose text is no JSON",
+            "(drop (call $http_request (call $alloc (i64.const 1000000)) (call $alloc (i64.const 1000000))))",
+            Must::Fail("trap"),
+        ),
         made("plugin-spin", "loops without end", "(loop (br 0))", Must::Fail("deadline-exceeded")).by_the_clock(),
     ]
 }

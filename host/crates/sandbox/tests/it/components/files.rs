@@ -2,8 +2,9 @@
 //! there. A component plays a script, and outputs a byte for each step: 0 for success, or the error.
 
 use fusebox_core::{error::ErrorCode, function::RunLimits};
+use fusebox_hostile::component::script::{CREATE, DIRECTORY, EXCLUSIVE, READ, Script, TRUNCATE, WRITE};
 
-use super::script::{CREATE, DIRECTORY, EXCLUSIVE, READ, Script, TRUNCATE, WRITE};
+use super::script::Played as _;
 use crate::support::{ample, code, returned};
 
 /// Errors, by their places in `error-code`, from 1 on.
