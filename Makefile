@@ -69,7 +69,7 @@ compat-smoke:
 
 bench-smoke:
 	$(say) "Running each benchmark briefly, to check that it works"
-	cargo bench --workspace --bench store --bench sandbox --bench host_calls -- --smoke
+	cargo bench --workspace --bench store --bench sandbox --bench kinds --bench host_calls -- --smoke
 	cargo bench --workspace --bench micro -- --test
 	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then python3 benches/peers/tests.py; \
 	else echo '!! NOT CHECKED: benches/peers, which requires Python 3.10'; fi
@@ -78,13 +78,13 @@ bench-smoke:
 bench: setup-bench build guests ## measures small steps, stores, sandbox, sync invokes and deployments
 	$(say) "Measuring (about 15 minutes; an idle machine gives steadier figures)"
 	cargo bench --workspace --bench micro
-	cargo bench --workspace --bench store --bench sandbox --bench host_calls --bench invoke
+	cargo bench --workspace --bench store --bench sandbox --bench kinds --bench host_calls --bench invoke
 	target/release/fusebox bench --out bench-output
 
 peers: setup-peers build guests ## measures Fusebox beside other queues and hosts (10 minutes; PEERS='--rounds 5')
 	$(say) "Building the reference programs"
 	cargo build --release --workspace --bin axum-echo
-	cargo bench --workspace --bench sandbox --no-run
+	cargo bench --workspace --bench sandbox --bench kinds --no-run
 	$(say) "Measuring (requires an idle machine)"
 	@python3 benches/peers/peers.py $(PEERS)
 

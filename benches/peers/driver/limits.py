@@ -25,13 +25,13 @@ def pipelined_redis(scale: float) -> float:
 
 
 @functools.cache
-def built_sandbox() -> Path:
+def built_bench(name: str) -> Path:
     """Returns the path of cargo's benchmark, which is quick if `make peers` has built it."""
-    words = ["bench", "--workspace", "--bench", "sandbox", "--no-run", "--message-format", "json"]
+    words = ["bench", "--workspace", "--bench", name, "--no-run", "--message-format", "json"]
     messages = output_of([tool("cargo", "rustup"), *words]).splitlines()
-    built = [json_of(line).get("executable") for line in messages if '"name":"sandbox"' in line]
+    built = [json_of(line).get("executable") for line in messages if f'"name":"{name}"' in line]
     if not any(built):
-        raise Failed("cargo built no bench `sandbox`: `make peers` builds it")
+        raise Failed(f"cargo built no bench `{name}`: `make peers` builds it")
     return Path(next(filter(None, built)))
 
 

@@ -72,7 +72,7 @@ def measures(programs: Programs, scale: float) -> list[Measure]:
             "benches/sandbox.rs: 128 B in and out; bare is pooling, copy-on-write, InstancePre, and no limits",
             "",
             lambda: sandbox(programs, scale < 1),
-            lambda: programs.sandbox or limits.built_sandbox(),
+            lambda: programs.sandbox or limits.built_bench("sandbox"),
         ),
     ]
 
@@ -94,6 +94,22 @@ def sync_measures(programs: Programs) -> list[Measure]:
             "",
             lambda: {"workerd": sync.workerd()},
             lambda: install.npm("workerd"),
+        ),
+        Measure(
+            {"http": "Fusebox, HTTP component"},
+            REQUESTS,
+            f"{wrk} to the function's URL; `fusebox up`, a fresh instance for each request, every limit on",
+            "",
+            lambda: {"http": sync.http_component(programs.fusebox)},
+            sync.component,
+        ),
+        Measure(
+            {"serve": "wasmtime serve"},
+            REQUESTS,
+            f"{wrk}; the same component, a fresh instance for each request, {' '.join(sync.WASMTIME_LIMITS)}",
+            "",
+            lambda: {"serve": sync.wasmtime_serve()},
+            lambda: (install.wasmtime(), sync.component()),
         ),
         Measure(
             {"echo": "axum echo"},
@@ -127,7 +143,7 @@ def of_queue(key: str, title: str, queue: queues.Queue, scale: float) -> Measure
 
 
 def sandbox(programs: Programs, smoke: bool) -> Mapping[str, float]:
-    figures = limits.sandbox(programs.sandbox or limits.built_sandbox(), smoke)
+    figures = limits.sandbox(programs.sandbox or limits.built_bench("sandbox"), smoke)
     return {"sandbox": figures["full"], "wasmtime": figures["bare"]}
 
 
@@ -135,6 +151,7 @@ COMPARISONS: Sequence[Comparison] = [
     Comparison("a sandboxed run, every limit on", "sandbox", "wasmtime", 1.3, is_at_most=True),
     Comparison("sync invoke of `hello`", "invoke", "workerd", 3),
     Comparison("sync invoke of `hello`", "invoke", "echo", 0.4),
+    Comparison("a component of wasi:http at its URL", "http", "serve", 1),
     Comparison("durable tasks, a request each, embedded", "burst.embedded", "bullmq.bulk", 3),
     Comparison("durable tasks, a request each, push", "burst.push", "bullmq.bulk", 2),
     Comparison("durable tasks, a request each, pull", "burst.pull", "bullmq.bulk", 1.5),
