@@ -13,22 +13,13 @@ use super::error::Problem;
 /// # Errors
 /// `GrantRequired` with the missing capabilities and, in `new`, those of them that `before` was not granted either.
 pub(super) fn check(needs: &[Capability], grants: &Grants, before: Option<&FunctionVersion>) -> Result<(), Problem> {
-    let missing = grants.missing(needs);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let asked: Vec<_> = missing.iter().map(|capability| capability.example()).collect();
-    let options: Vec<_> = asked.iter().map(|example| format!("--grant {example}")).collect();
-    let mut detail = format!(
-        "the module's imports require grants: register it with the parameter grants={}, or deploy it with {}",
-        asked.join(","),
-        options.join(" ")
-    );
+    let Err(lacks) = grants.check(needs) else { return Ok(()) };
+    let mut detail = lacks.to_string();
     let new = before.map(|before| words(&before.grants.missing(needs))).filter(|new| !new.is_empty());
     if let (Some(new), Some(before)) = (&new, before) {
         detail.push_str(&format!("; new since version {}: {}", before.version, new.join(", ")));
     }
-    let problem = Problem::new(ErrorCode::GrantRequired, detail).with("missing", words(&missing));
+    let problem = Problem::new(ErrorCode::GrantRequired, detail).with("missing", words(&lacks.0));
     Err(match new {
         Some(new) => problem.with("new", new),
         None => problem,

@@ -21,7 +21,7 @@ mod grants;
 mod host_pattern;
 pub mod ports;
 
-pub use grants::{Capability, Grant, GrantError, Grants, Hosts};
+pub use grants::{Capability, Grant, GrantError, Grants, Hosts, MissingGrants};
 pub use host_pattern::{HostPattern, HostPatternError};
 
 /// A call from a guest.

@@ -107,6 +107,21 @@ pub enum Grant {
     Http(HostPattern),
 }
 
+/// Error of a module whose imports require grants that it lacks. Its text says how to grant them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct MissingGrants(pub Vec<Capability>);
+
+impl fmt::Display for MissingGrants {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the module's imports require grants: register it with the parameter grants=")?;
+        for (at, capability) in self.0.iter().enumerate() {
+            write!(formatter, "{}{}", if at == 0 { "" } else { "," }, capability.example())?;
+        }
+        formatter.write_str(", or deploy it with")?;
+        self.0.iter().try_for_each(|capability| write!(formatter, " --grant {}", capability.example()))
+    }
+}
+
 /// Error of parsing grants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
@@ -224,6 +239,15 @@ impl Grants {
     #[must_use]
     pub fn missing(&self, needed: &[Capability]) -> Vec<Capability> {
         needed.iter().copied().filter(|capability| !self.has(*capability)).collect()
+    }
+
+    /// Checks that a module has a grant for each capability that it imports.
+    ///
+    /// # Errors
+    /// [`MissingGrants`] with those that it lacks.
+    pub fn check(&self, needed: &[Capability]) -> Result<(), MissingGrants> {
+        let missing = self.missing(needed);
+        if missing.is_empty() { Ok(()) } else { Err(MissingGrants(missing)) }
     }
 
     /// Returns the grants that are not contained in `before`.
