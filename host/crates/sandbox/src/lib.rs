@@ -141,6 +141,7 @@ pub use host_calls::{Guest, HostCalls, WaitLimit};
 pub use loaded::LoadedModule;
 pub use options::{CompileCommand, ModuleLimits, Options};
 pub use prepare::digest;
+pub use trim::stripped;
 
 use cache::Cache;
 

@@ -20,24 +20,31 @@ const NAMES: &str = "name";
 /// Returns a module or component without what its compilation does not need; bytes that are neither are returned
 /// unchanged, for the compiler to refuse.
 pub(crate) fn trimmed(wasm: &[u8]) -> Cow<'_, [u8]> {
-    rewritten(wasm, 0).map_or(Cow::Borrowed(wasm), Cow::Owned)
+    rewritten(wasm, true, 0).map_or(Cow::Borrowed(wasm), Cow::Owned)
 }
 
-fn rewritten(wasm: &[u8], depth: u32) -> Option<Vec<u8>> {
+/// Returns a module or component without custom sections except names, which is what runs of it need; bytes that are
+/// neither are returned unchanged.
+#[must_use]
+pub fn stripped(wasm: &[u8]) -> Cow<'_, [u8]> {
+    rewritten(wasm, false, 0).map_or(Cow::Borrowed(wasm), Cow::Owned)
+}
+
+fn rewritten(wasm: &[u8], merges: bool, depth: u32) -> Option<Vec<u8>> {
     let sections = Section::all(wasm).ok()?;
     let mut out = Vec::with_capacity(wasm.len());
     out.extend_from_slice(wasm.get(..HEAD_BYTES)?);
     if Parser::is_component(wasm) {
         for section in sections.iter().filter(|section| section.id != CUSTOM) {
             let nested = NESTED.contains(&section.id) && depth < DEPTH_MAX;
-            match nested.then(|| rewritten(section.content, depth + 1)).flatten() {
+            match nested.then(|| rewritten(section.content, merges, depth + 1)).flatten() {
                 Some(content) => put(&mut out, section.id, &content),
                 None => put(&mut out, section.id, section.content),
             }
         }
         return Some(out);
     }
-    let data = merged_data(&sections);
+    let data = if merges { merged_data(&sections) } else { None };
     for section in &sections {
         match (section.id, &data) {
             (CUSTOM, _) if !is_names(section) => {}
@@ -214,6 +221,14 @@ mod tests {
         let names = Section::all(&trimmed).unwrap().iter().filter(|section| section.id == CUSTOM).count();
         assert_eq!(names, 1);
         assert!(trimmed.len() < whole.len() && trimmed.windows(5).any(|bytes| bytes == b"named"));
+    }
+
+    #[test]
+    fn segments_of_a_stripped_module_stay_apart() {
+        let module = r#"(module (memory 1) (data (i32.const 0) "a") (data (i32.const 9) "b") (@custom "x" "y"))"#;
+        let (whole, plain) = (wasm(module), wasm(&module.replace(r#"(@custom "x" "y")"#, "")));
+        assert_eq!((stripped(&whole).as_ref(), stripped(&plain).as_ref()), (plain.as_slice(), plain.as_slice()));
+        assert_eq!(stripped(b"neither"), b"neither".as_slice());
     }
 
     #[test]
