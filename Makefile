@@ -11,7 +11,7 @@ say := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit compat compat-smoke bench-smoke bench peers chaos fuzz api-fuzz audit \
+.PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit sdks compat compat-smoke bench-smoke bench peers chaos fuzz api-fuzz audit \
 	fmt clean setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api
 
 help: ## lists these commands
@@ -29,7 +29,7 @@ build: setup-build ## builds target/release/fusebox, with its debug information 
 guests: setup-build ## builds the example functions into target/guests
 	@scripts/guests.sh
 
-test: setup-test build guests check no-std unit compat-smoke bench-smoke ## runs every check and every test
+test: setup-test build guests check no-std unit sdks compat-smoke bench-smoke ## runs every check and every test
 	@scripts/strip.sh target/release/fusebox
 	$(say) "All checks and tests passed"
 
@@ -57,6 +57,11 @@ no-std:
 unit:
 	$(say) "Running the tests (about 5 minutes the first time, mostly compiling)"
 	cargo test --release --workspace
+
+sdks:
+	$(say) "Running the tests of the SDKs of other languages"
+	@if command -v go >/dev/null; then cd guest-sdk/go && go vet . && go test .; \
+	else echo '!! NOT CHECKED: guest-sdk/go, which requires Go 1.21'; fi
 
 test-redis: setup-test ## runs the tests of the Redis store on another server: REDIS=/path/to/valkey-server
 	$(say) "Running the tests of the Redis store on $(REDIS)"

@@ -1,0 +1,3 @@
+module github.com/fusebox/fusebox/guest-sdk/go
+
+go 1.21
