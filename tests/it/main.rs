@@ -24,6 +24,7 @@
 //! | `modes` | push and pull: workers in separate processes |
 //! | `redis` | a Redis that starts late, refuses, or comes back empty |
 //! | `full` | a Redis at its `maxmemory`, and a full disk |
+//! | `project` | the author's loop: projects made, built, tested and deployed |
 //! | `quotas` | quotas of tenants, and fairness between them |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a custom certificate that is renewed at run time |
@@ -64,6 +65,7 @@ mod life;
 mod links;
 mod main_job;
 mod modes;
+mod project;
 mod quotas;
 mod redis;
 mod shards;

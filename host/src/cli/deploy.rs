@@ -1,14 +1,20 @@
 //! `fusebox deploy`: registers a function, or the next version of one.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::Args;
-use fusebox_api::{functions::FunctionView, setup::SetupParams};
-use fusebox_client::{Client, Module};
+use fusebox_api::{
+    functions::{FunctionView, LimitParams},
+    setup::SetupParams,
+};
+use fusebox_client::{Client, ClientError, Module};
 use fusebox_core::{
-    capability::{Grant, Grants},
+    capability::{Grant, Grants, SettingName},
     function::Abi,
     limits::{MODULE_BYTES_CEILING, WAIT_SECONDS_MAX},
 };
@@ -18,6 +24,7 @@ use crate::{
     cli::{
         args::HostArgs,
         files::{self, Mount},
+        project::{changes, deploy as of_project},
     },
     node::args::LimitArgs,
 };
@@ -32,7 +39,11 @@ and writes stdout, for wasm32-wasip1. Deploying a name again creates its next ve
 Its imports determine the grants that it needs: config, secrets, kv, and http=HOST for each host to which it may send
 requests, such as http=api.example.com, http=*.example.com or http=api.example.com:8443.
 
+Without a file, or with a folder, the project there is built and deployed as its fusebox.toml says; flags win over it. If
+the name has a version already, the differences from it are shown.
+
 Example:
+  fusebox deploy
   fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB
   fusebox deploy counter.wasm --grant kv --grant http=api.example.com
   fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3 --files fonts:/usr/share/fonts
@@ -40,8 +51,8 @@ Example:
 A module with more than 3 MiB of code is compiled after its registration: deploy waits for it and shows the progress,
 unless --no-wait is given. If that fails, the name still refers to the version before.")]
 pub struct DeployArgs {
-    /// The module, a .wasm file
-    pub file: PathBuf,
+    /// The module, a .wasm file, or a project's folder [default: the project in this folder]
+    pub file: Option<PathBuf>,
     /// The function's name [default: the file's name without .wasm]
     #[arg(long)]
     pub name: Option<String>,
@@ -76,44 +87,97 @@ pub struct DeployArgs {
     host: HostArgs,
 }
 
+/// What a deploy sends.
+#[derive(Clone)]
+pub(crate) struct Sending {
+    /// The function's name.
+    pub(crate) name: String,
+    /// Its module.
+    pub(crate) wasm: Vec<u8>,
+    /// Directories of files that its runs see.
+    pub(crate) mounts: Vec<Mount>,
+    /// Limits of each run.
+    pub(crate) limits: LimitParams,
+    /// Capabilities that it is granted.
+    pub(crate) grants: Vec<Grant>,
+    /// Way to start it.
+    pub(crate) setup: SetupParams,
+    /// Configuration values that are set once it is registered.
+    pub(crate) config: BTreeMap<SettingName, String>,
+    /// True if it is made to answer HTTP requests.
+    pub(crate) is_http: bool,
+}
+
+impl Sending {
+    /// Returns what a deploy of a module file sends.
+    fn of_file(file: &Path, args: DeployArgs) -> anyhow::Result<Self> {
+        let name = match args.name {
+            Some(name) => name,
+            None => file.file_stem().context("the file has no name: use --name")?.to_string_lossy().into_owned(),
+        };
+        let size = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
+        anyhow::ensure!(
+            size <= MODULE_BYTES_CEILING,
+            "{} has {}, and no host takes more than {}: strip debug information, or optimise it for size with wasm-opt -Oz",
+            file.display(),
+            ByteSize(size),
+            ByteSize(MODULE_BYTES_CEILING)
+        );
+        let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let setup = SetupParams {
+            arg: args.args,
+            env: args.env,
+            export: args.export,
+            public: args.public.then_some(true),
+            content_type: args.content_type,
+        };
+        let (limits, config) = (args.limits.params(), BTreeMap::new());
+        Ok(Self { name, wasm, mounts: args.files, limits, grants: args.grants, setup, config, is_http: false })
+    }
+}
+
 /// Registers the function.
 ///
 /// # Errors
-/// Fails if the file is not a valid function, or the host does not answer.
+/// Fails if the file is not a valid function, the project cannot be built, or the host does not answer.
 pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let name = match args.name {
-        Some(name) => name,
-        None => args.file.file_stem().context("the file has no name: use --name")?.to_string_lossy().into_owned(),
+    let (host, no_wait, file) = (args.host.clone(), args.no_wait, args.file.clone());
+    let sending = match (of_project::project(file.as_ref())?, file) {
+        (Some(project), _) => Sending::of(&project, args)?,
+        (None, Some(file)) => Sending::of_file(&file, args)?,
+        (None, None) => anyhow::bail!("name a module or a project's folder"),
     };
-    let size = std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?.len();
-    anyhow::ensure!(
-        size <= MODULE_BYTES_CEILING,
-        "{} has {}, and no host takes more than {}: strip debug information, or optimise it for size with wasm-opt -Oz",
-        args.file.display(),
-        ByteSize(size),
-        ByteSize(MODULE_BYTES_CEILING)
-    );
-    let wasm = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
-    let grants = Grants::of(args.grants)?;
-    let client = args.host.client()?;
-    let files = files::pack(&args.files)?;
-    let setup = SetupParams {
-        arg: args.args,
-        env: args.env,
-        export: args.export,
-        public: args.public.then_some(true),
-        content_type: args.content_type,
-    };
-    let all = size + files.as_ref().map_or(0, |files| files.len() as u64);
+    send(sending, &host, no_wait, format).await
+}
+
+/// Sends what is deployed, and prints the version and its differences from the one before.
+///
+/// # Errors
+/// Fails if the host refuses it or does not answer.
+pub(crate) async fn send(sending: Sending, host: &HostArgs, no_wait: bool, format: OutputFormat) -> anyhow::Result<()> {
+    let Sending { name, wasm, mounts, limits, grants, setup, config, is_http } = sending;
+    let grants = Grants::of(grants)?;
+    let client = host.client()?;
+    let files = files::pack(&mounts)?;
+    let before = if format == OutputFormat::Json { None } else { newest(&client, &name).await? };
+    let all = wasm.len() as u64 + files.as_ref().map_or(0, |files| files.len() as u64);
     let progress = Transfer::start(format!("sending {name}"), all, format!("checking {name}"));
     let sent = progress.clone();
     let module = Module::watched(wasm, move |bytes| sent.sent(bytes));
-    let registered = client.deploy(&name, args.limits.params(), &grants, &setup, module, files).await?;
-    let function = if args.no_wait { registered } else { compiled(&client, registered, &progress).await? };
+    let registered = client.deploy(&name, limits, &grants, &setup, module, files).await?;
+    let function = if no_wait { registered } else { compiled(&client, registered, &progress).await? };
     drop(progress);
+    for (setting, value) in &config {
+        client.set_setting(&name, "config", setting.as_str(), value.clone().into_bytes()).await?;
+    }
     if format == OutputFormat::Json {
         return ui::json(&function);
     }
+    say(&function, before.as_ref(), host, is_http)
+}
+
+/// Prints a registered version.
+fn say(function: &FunctionView, before: Option<&FunctionView>, host: &HostArgs, is_http: bool) -> anyhow::Result<()> {
     let compiled = match function.compile_ms {
         Some(0) => "already compiled".to_owned(),
         Some(ms) => format!("compiled in {ms} ms"),
@@ -134,13 +198,29 @@ pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
         None | Some([]) => {}
         Some(new) => ui::say(format!("New since the previous version: {}", new.join(", ")))?,
     }
+    if let Some(before) = before {
+        let lines = changes::between(before, function);
+        if !lines.is_empty() {
+            ui::say(format!("Differences from version {}:", before.version))?;
+        }
+        lines.iter().try_for_each(|line| ui::say(format!("  {line}")))?;
+    }
     if function.is_compiling() {
         return ui::say(format!("It can run once it is ready:  fusebox functions {}", function.name));
     }
-    if function.public || function.abi == Abi::Http.as_str() {
-        ui::say(format!("Open it:  {}", endpoint(&args.host.url, &function.name)))?;
+    if function.public || is_http || function.abi == Abi::Http.as_str() {
+        ui::say(format!("Open it:  {}", endpoint(&host.url, &function.name)))?;
     }
     ui::say(format!("Run it:  fusebox invoke {} --data TEXT", function.name))
+}
+
+/// Returns the newest version of a name; `None` if there is none, or the key may not see it.
+async fn newest(client: &Client, name: &str) -> anyhow::Result<Option<FunctionView>> {
+    match client.function(name).await {
+        Ok(function) => Ok(Some(function)),
+        Err(ClientError::Problem(problem)) if matches!(problem.status, 403 | 404) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits until a version is no longer being compiled. Returns it with what only its registration says.

@@ -34,6 +34,14 @@ impl FromStr for Mount {
     }
 }
 
+impl Mount {
+    /// Returns the mount with its directory taken from `folder`, unless it is absolute.
+    #[must_use]
+    pub fn below(&self, folder: &Path) -> Self {
+        Self { dir: folder.join(&self.dir), at: self.at.clone() }
+    }
+}
+
 /// Packs directories; `None` if there are none. Symbolic links are packed as links.
 ///
 /// # Errors

@@ -1,25 +1,17 @@
 //! `fusebox invoke`: runs a function, at once or as a task. Its output goes to stdout unchanged, everything else to
 //! stderr.
 
-use std::{
-    io::{IsTerminal as _, Read as _},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use fusebox_api::{problem::Problem, setup::StartParams, tasks::TaskView};
 use fusebox_client::{Client, ClientError, Ran};
-use fusebox_core::{limits::INPUT_BYTES_MAX, outcome::Failure};
+use fusebox_core::outcome::Failure;
 use fusebox_ui::{self as ui, progress::Spinner, receipt};
 use serde_json::json;
 
-use crate::{
-    cli::waiting::Waiting,
-    cli::{args::HostArgs, report::WrongUsage},
-};
+use crate::cli::{args::HostArgs, input, report::WrongUsage, waiting::Waiting};
 use fusebox_ui::OutputFormat;
 
 /// Function, input and options of an invocation.
@@ -87,7 +79,7 @@ impl InvokeArgs {
 /// Fails if the run failed, there is no such function, or the host does not answer.
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = args.host.client()?;
-    let input = input(args.data.as_deref(), args.file.as_deref())?;
+    let input = input::read(args.data.as_deref(), args.file.as_deref(), "--file")?;
     if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some()) {
         return Err(WrongUsage("--priority and --delay apply to tasks only: add --task or --detach").into());
     }
@@ -188,25 +180,4 @@ async fn as_task(
         }
         .into()),
     }
-}
-
-fn input(data: Option<&str>, file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
-    if let Some(text) = data {
-        return Ok(text.as_bytes().to_vec());
-    }
-    if let Some(path) = file.filter(|path| *path != Path::new("-")) {
-        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        return bounded(file).with_context(|| format!("cannot read {}", path.display()));
-    }
-    if std::io::stdin().is_terminal() {
-        ui::note("reading the input from the terminal: end it with Ctrl-D, or use --data or --file");
-    }
-    bounded(std::io::stdin().lock()).context("cannot read stdin")
-}
-
-fn bounded(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    anyhow::ensure!(bytes.len() as u64 <= INPUT_BYTES_MAX, "an input has at most {INPUT_BYTES_MAX} bytes");
-    Ok(bytes)
 }

@@ -7,6 +7,7 @@
 //! | `config`, `environment`, `reload` | the settings file, variables, and reading the file again at SIGHUP |
 //! | `run` | what each command runs on, and in which order |
 //! | `report` | errors and exit codes |
+//! | `project` | folders with `fusebox.toml`: made, built, tested and run without a host |
 //! | `waiting` | the wait of a command for the end of a task |
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use self::{
     invoke::InvokeArgs,
     keys::KeysArgs,
     logs::LogsArgs,
+    project::{build::BuildArgs, dev::DevArgs, new::NewArgs, once::RunArgs, schema::SchemaArgs, test::TestArgs},
     settings::{ConfigArgs, SecretArgs},
     store::StoreArgs,
     tasks::TasksArgs,
@@ -47,9 +49,11 @@ pub mod drill;
 pub mod environment;
 pub mod files;
 pub mod functions;
+mod input;
 pub mod invoke;
 pub mod keys;
 pub mod logs;
+pub mod project;
 pub mod quotas;
 pub mod reload;
 pub mod report;
@@ -64,6 +68,8 @@ pub mod workers;
 const EXAMPLES: &str = "\
 Examples:
   fusebox up                                      a host on http://127.0.0.1:8000, its store in ./fusebox-data
+  fusebox new hello --lang rust                   a project: a function, its samples and settings
+  fusebox test                                    build it and run its samples, without a host
   fusebox deploy hello.wasm --name hello          register a function
   fusebox invoke hello --data Ada                 run it now: its output on stdout
   fusebox invoke hello --data Ada --task          run it as a durable task, and wait for its end
@@ -125,6 +131,18 @@ pub enum Command {
     PushWorker(WorkArgs),
     /// Run tasks requested from a pull dispatcher
     PullWorker(WorkArgs),
+    /// Make a project: a folder with a function, its samples and settings
+    New(NewArgs),
+    /// Build a project, and check its module as a host does
+    Build(BuildArgs),
+    /// Run a project's samples in a sandbox of this process, and compare their ends with golden files
+    Test(TestArgs),
+    /// Build and test a project at each change, and deploy it to a host
+    Dev(DevArgs),
+    /// Run a file once in a sandbox of this process
+    Run(RunArgs),
+    /// Print the JSON Schema of fusebox.toml, for editors
+    Schema(SchemaArgs),
     /// Register a function, or the next version of one
     Deploy(DeployArgs),
     /// Run a function: input in, output out

@@ -8,8 +8,8 @@ use tokio::runtime::Builder;
 
 use crate::{
     cli::{
-        Command, batch, dead_letters, deploy, doctor, drill, functions, invoke, keys, logs, reload::Reload, report,
-        settings, store, tasks, tenants, workers,
+        Command, batch, dead_letters, deploy, doctor, drill, functions, invoke, keys, logs, project, reload::Reload,
+        report, settings, store, tasks, tenants, workers,
     },
     node::{compile_module, confine, dispatcher, egress_proxy, helper, init, serve, slot, up, worker},
 };
@@ -83,6 +83,12 @@ async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
         Command::Up(args) => up::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Dispatcher(args) => dispatcher::run(args).await,
+        Command::New(args) => project::new::run(&args),
+        Command::Build(args) => project::build::run(&args, format),
+        Command::Test(args) => project::test::run(&args, format),
+        Command::Dev(args) => project::dev::run(args).await,
+        Command::Run(args) => project::once::run(args, format).await,
+        Command::Schema(args) => project::schema::run(&args),
         Command::Deploy(args) => deploy::run(args, format).await,
         Command::Invoke(args) => invoke::run(args, format).await,
         Command::Batch(args) => batch::run(args, format).await,

@@ -195,12 +195,12 @@ impl MaxArgs {
 }
 
 /// Parses a size such as `16MiB` or `4096` into bytes.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "expected a size such as 16MiB".to_owned())
 }
 
 /// Parses a time such as `500ms` into milliseconds.
-fn wall(text: &str) -> Result<u32, String> {
+pub(crate) fn wall(text: &str) -> Result<u32, String> {
     let time: Duration = humantime::parse_duration(text).map_err(|_| "expected a time such as 500ms".to_owned())?;
     u32::try_from(time.as_millis()).map_err(|_| "the time exceeds the maximum".to_owned())
 }

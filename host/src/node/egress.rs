@@ -42,21 +42,29 @@ pub enum EgressArg {
 }
 
 impl EgressArgs {
+    /// Creates the sender of requests, whose counters go to `metrics`.
+    ///
+    /// # Errors
+    /// Same as [`EgressArgs::sender`].
+    pub fn start(&self, metrics: &Metrics) -> anyhow::Result<Egress> {
+        let egress = self.sender()?;
+        metrics.count_egress(egress.counters());
+        Ok(egress)
+    }
+
     /// Creates the sender of requests. Reads this machine's certificate authorities, since a process in its jail no
     /// longer can.
     ///
     /// # Errors
     /// Fails if TLS cannot be set up.
-    pub fn start(&self, metrics: &Metrics) -> anyhow::Result<Egress> {
-        let egress = match self.egress {
+    pub fn sender(&self) -> anyhow::Result<Egress> {
+        Ok(match self.egress {
             EgressArg::Off => Egress::off(),
             EgressArg::On => {
                 let reachable = Reachable::new(self.egress_allow_private.clone(), self.egress_deny.clone());
                 Egress::new(Arc::new(System), reachable, authorities())?
             }
-        };
-        metrics.count_egress(egress.counters());
-        Ok(egress)
+        })
     }
 }
 

@@ -76,6 +76,14 @@ impl Client {
         self.json(request.header("prefer", format!("wait={seconds}"))).await
     }
 
+    /// Returns a version by its id, or the newest version of a name.
+    ///
+    /// # Errors
+    /// Fails if there is no such function, or the host does not answer.
+    pub async fn function(&self, function: &str) -> Result<FunctionView> {
+        self.json(self.http.get(self.url(&["v1", "functions", function]))).await
+    }
+
     /// Lists the newest version of each function.
     ///
     /// # Errors
