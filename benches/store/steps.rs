@@ -13,6 +13,7 @@ use fusebox_core::{
     outcome::{Ended, Receipt},
     quota::UNLIMITED,
     setup::{Setup, Start},
+    tags::Tags,
     task::{Priority, TaskState},
 };
 use fusebox_store::{Accepted, Claim, Expects, Finish, LeaseRequest, NewFunction, NewTask, Registered, Store, Verdict};
@@ -74,6 +75,7 @@ impl Steps {
             queued_max: UNLIMITED,
             stored_max: UNLIMITED,
             start: Start::default(),
+            tags: Tags::default(),
             input: Bytes::from_static(&INPUT),
         };
         let answers = self.store.accept(std::iter::repeat_with(task).take(count).collect()).await?;
@@ -86,6 +88,7 @@ impl Steps {
         let request = LeaseRequest {
             tenant: self.function.tenant.clone(),
             worker: random::worker_id(Clock::System.now()),
+            dispatcher: random::dispatcher_id(Clock::System.now()),
             lease_ms: LEASE_MS,
             tokens: std::iter::repeat_with(random::lease_token).take(count).collect(),
             again: false,

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let Cli { log, command, output, .. } = cli;
     let started = log.start(command.log_filter());
     let ran = started.and_then(|log| run::run(command, output, Reload { settings, log }));
-    let code = ran.map_or_else(|error| report::report(&error, output), |()| ExitCode::SUCCESS);
+    let code = ran.map_or_else(|error| report::report(&error, output.format()), |()| ExitCode::SUCCESS);
     lines::flush();
     code
 }

@@ -106,3 +106,39 @@ async fn changes_are_told_until_the_end() {
     assert_eq!(run("tasks events 0190d5a0-7b1a-7c3e-8f00-0123456789ab").status.code(), Some(4));
     assert!(json_of(&run("workers --output json")).is_array());
 }
+
+#[tokio::test]
+async fn tasks_are_found_counted_and_retried_by_a_filter() {
+    let (server, home) = server(&[]);
+    for (name, module) in [("echo", guests::echo()), ("trap", guests::trap())] {
+        server.client().register(name, "", &module).await.unwrap();
+    }
+    let run = |line: &str| fusebox(server.url(), line);
+    let file = home.path().join("lines.txt");
+    std::fs::write(&file, "a\nb\nc\n").unwrap();
+    let failed = run(&format!("batch trap {} --tag env=prod --wait", file.display()));
+    assert_eq!(failed.status.code(), Some(3), "{}", stderr(&failed));
+    let task = stdout(&run("invoke echo --data x --detach --tag env=prod --tag order=7"));
+    stdout(&run(&format!("tasks {} --wait", task.trim())));
+    let ids = |line: &str| -> Vec<String> {
+        let listed = json_of(&run(&format!("tasks {line} -o json")));
+        listed.as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("--tag env=prod").len(), 4);
+    assert_eq!(ids("--tag order=7 --status completed --since 1h"), [task.trim()]);
+    assert_eq!(ids("--function trap --code trap --order oldest --limit 2").len(), 2);
+    let wide = stdout(&run("tasks --tag order=7 -o wide"));
+    assert!(wide.contains("env=prod,order=7") && wide.lines().count() == 2, "{wide}");
+    let counted = stdout(&run("tasks count --by function"));
+    assert!(counted.lines().any(|line| line.split_whitespace().eq(["trap", "3"])), "{counted}");
+    let retried = stdout(&run("tasks retry --function trap --wait"));
+    assert!(retried.starts_with("done: 3 retried, 0 left"), "{retried}");
+    let jobs = stdout(&run("tasks jobs"));
+    assert!(jobs.contains("function=trap"), "{jobs}");
+    let deleted = stdout(&run("tasks delete --tag order=7 --wait"));
+    assert!(deleted.starts_with("done: 1 deleted"), "{deleted}");
+    for (line, code) in [("tasks retry", 2), ("tasks --tag env", 2), ("tasks --since soon", 1), ("tasks jobs x", 1)] {
+        assert_eq!(run(line).status.code(), Some(code), "{line}");
+    }
+    assert_eq!(run(&format!("tasks {} --status failed", task.trim())).status.code(), Some(2));
+}

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::{Abi, Grants, RunLimits},
-    id::{ModuleDigest, TaskId},
+    id::{DispatcherId, ModuleDigest, TaskId},
     keep::Keep,
     lifecycle::Fence,
     name::TenantId,
     outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
     setup::{Setup, Start},
+    tags::Tags,
     task::Priority,
 };
 use fusebox_store::{
@@ -49,7 +50,14 @@ impl Rest {
     pub(crate) async fn lease_of(&self, tenant: &TenantId, count: usize) -> Vec<LeasedTask> {
         let tokens = (0..count).map(|_| random::lease_token()).collect();
         let worker = random::worker_id(Clock::System.now());
-        let request = LeaseRequest { tenant: tenant.clone(), worker, lease_ms: 60_000, tokens, again: false };
+        let request = LeaseRequest {
+            tenant: tenant.clone(),
+            worker,
+            dispatcher: DispatcherId::from_bytes([8; 16]),
+            lease_ms: 60_000,
+            tokens,
+            again: false,
+        };
         self.store.lease(request).await.unwrap()
     }
 
@@ -108,6 +116,7 @@ impl Rest {
             queued_max: UNLIMITED,
             stored_max: UNLIMITED,
             start: Start::default(),
+            tags: Tags::default(),
             input: Bytes::from_static(b"secret"),
         };
         let answers = self.store.accept(vec![task.clone()]).await.unwrap();

@@ -23,6 +23,9 @@
 //! | `retries` | retries of failed tasks, individually and as dead letters |
 //! | `endpoints` | functions that answer HTTP: access, what passes in either direction, hosts of their own |
 //! | `events` | changes of a task as a stream |
+//! | `find` | tags; filters of the listing and counts; the history of a task |
+//! | `jobs` | acts on many tasks |
+//! | `waiting` | why tasks are queued |
 //! | `settings` | grants, configuration and secrets |
 //! | `files` | files of versions, in forms |
 //! | `setup` | arguments, environment and export of versions and runs |
@@ -50,10 +53,12 @@ mod document;
 mod endpoints;
 mod events;
 mod files;
+mod find;
 mod full;
 mod hand;
 mod http2;
 mod idempotency;
+mod jobs;
 mod keys;
 mod matrix;
 mod no_store;
@@ -71,6 +76,7 @@ mod support;
 mod surfaces;
 mod tenants;
 mod uploads;
+mod waiting;
 mod waits;
 mod words;
 mod world;

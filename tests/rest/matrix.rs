@@ -59,6 +59,10 @@ fn tasks(world: &World) -> Vec<u8> {
     json!({"tasks": [world.task]}).to_string().into()
 }
 
+fn queued(_: &World) -> Vec<u8> {
+    br#"{"status":"QUEUED"}"#.to_vec()
+}
+
 fn batch(world: &World) -> Vec<u8> {
     json!([{"function": world.function}]).to_string().into()
 }
@@ -102,11 +106,18 @@ const ROWS: &[Row] = &[
     ("POST", "/v1/tasks/batch", batch, Other::Row("function-not-found"), 200),
     ("POST", "/v1/tasks/wait", tasks, Other::Row("\"missing\":[\""), 200),
     ("GET", "/v1/tasks", nothing, Other::Own, 200),
+    ("GET", "/v1/tasks/stats", nothing, Other::Own, 200),
     ("GET", "/v1/tasks/{task}", nothing, Other::Absent, 200),
     ("GET", "/v1/tasks/{task}/result", nothing, Other::Absent, 424),
     ("GET", "/v1/tasks/{task}/logs", nothing, Other::Absent, 200),
     ("GET", "/v1/tasks/{task}/events", nothing, Other::Absent, 200),
     ("POST", "/v1/tasks/{task}/retry", nothing, Other::Absent, 202),
+    ("POST", "/v1/tasks/cancel", queued, Other::Own, 202),
+    ("POST", "/v1/tasks/retry", queued, Other::Own, 202),
+    ("POST", "/v1/tasks/delete", queued, Other::Own, 202),
+    ("GET", "/v1/jobs", nothing, Other::Own, 200),
+    ("GET", "/v1/jobs/{job}", nothing, Other::Absent, 200),
+    ("DELETE", "/v1/jobs/{job}", nothing, Other::Absent, 200),
     ("GET", "/v1/dead-letters", nothing, Other::Own, 200),
     ("POST", "/v1/dead-letters/replay", tasks, Other::Row("task-not-found"), 200),
     ("POST", "/v1/keys", |_| br#"{"scope":"invoke"}"#.to_vec(), Other::Own, 201),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use fusebox_core::{
     capability::{self, KvKey, Revision, SettingName},
     function::FunctionVersion,
-    id::{DispatcherId, FunctionId, ModuleDigest, TaskId},
+    id::{DispatcherId, FunctionId, JobId, ModuleDigest, TaskId},
     name::{FunctionName, TenantId},
     outcome::Failure,
     quota::QuotaSettings,
@@ -64,6 +64,9 @@ impl Identity for NoStore {
 #[async_trait]
 impl Fuel for NoStore {
     async fn draw_fuel(&self, _: &TenantId, _: u64, _: u64) -> Result<u64> {
+        no()
+    }
+    async fn fuel_left(&self, _: &TenantId, _: u64) -> Result<u64> {
         no()
     }
     async fn give_back_fuel(&self, _: &TenantId, _: u64, _: u64) -> Result<()> {
@@ -154,6 +157,9 @@ impl Queue for NoStore {
     async fn backlog(&self) -> Result<Vec<Backlog>> {
         no()
     }
+    async fn unfinished(&self, _: &TenantId, _: FunctionId) -> Result<u64> {
+        no()
+    }
 }
 
 #[async_trait]
@@ -173,7 +179,29 @@ impl Tasks for NoStore {
     async fn dead_letters(&self, _: &TenantId, _: &PageRequest) -> Result<Page<Task>> {
         no()
     }
-    async fn tasks(&self, _: &TenantId, _: &PageRequest) -> Result<Page<Task>> {
+    async fn find(&self, _: &TenantId, _: &Find) -> Result<Page<Task>> {
+        no()
+    }
+}
+
+#[async_trait]
+impl Jobs for NoStore {
+    async fn add_job(&self, _: Job, _: usize) -> Result<JobAdded> {
+        no()
+    }
+    async fn job(&self, _: &TenantId, _: JobId) -> Result<Option<Job>> {
+        no()
+    }
+    async fn jobs(&self, _: &TenantId) -> Result<Vec<Job>> {
+        no()
+    }
+    async fn take_jobs(&self, _: usize, _: u64) -> Result<Vec<Job>> {
+        no()
+    }
+    async fn save_job(&self, _: Job, _: u64) -> Result<bool> {
+        no()
+    }
+    async fn stop_job(&self, _: &TenantId, _: JobId) -> Result<Option<Job>> {
         no()
     }
 }

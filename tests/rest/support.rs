@@ -17,8 +17,10 @@ use fusebox::{
         self, App, RestSettings,
         cors::Cors,
         endpoints::hosts,
+        jobs::Runner,
         quota::Meter,
         room::{Room, RoomBounds},
+        waiting::Outlook,
     },
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
@@ -140,6 +142,8 @@ pub(crate) struct Rest {
     pub(crate) quotas: Arc<QuotaBook>,
     pub(crate) modules: Modules,
     pub(crate) compilations: Compilations,
+    /// Performs jobs when a test lets it.
+    pub(crate) jobs: Arc<Runner>,
     /// Cancelled when the node stops accepting connections.
     pub(crate) closing: CancellationToken,
     pub(crate) home: TempDir,
@@ -222,6 +226,7 @@ impl Rest {
         readiness.ready();
         let modules = Modules::new(sandbox(home.path()), metrics.clone());
         let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
+        let jobs = Runner::new(store.clone(), quotas.clone(), 3, metrics.clone());
         let app = App {
             store: store.clone(),
             gate: Gate::new(store.clone()),
@@ -234,6 +239,8 @@ impl Rest {
             secrets: Some(SecretsKey::read_or_make(&home.path().join("secrets.key")).unwrap()),
             meter: Meter::new(quotas.clone()),
             denials: Denials::default(),
+            jobs: jobs.clone(),
+            outlook: Outlook::default(),
             room,
             closing: closing.clone(),
             settings: RestSettings {
@@ -246,7 +253,8 @@ impl Rest {
                 is_tls: false,
             },
         };
-        Self { router: rest::router(app), store, readiness, metrics, quotas, modules, compilations, closing, home }
+        let router = rest::router(app);
+        Self { router, store, readiness, metrics, quotas, modules, compilations, jobs, closing, home }
     }
 
     /// Serves functions on a domain, or on a listener of their own.
@@ -326,6 +334,7 @@ pub(crate) fn routes() -> Vec<(Method, String)> {
     for (method, path, _) in table() {
         let path = path.replace("{task}", "0190d5a0-7b1a-7c3e-8f00-0123456789ab").replace("{function}", "echo");
         let path = path.replace("{key}", "0123456789abcdef").replace("{tenant}", "acme");
+        let path = path.replace("{job}", "0190d5a0-7b1a-7c3e-8f00-0123456789ab");
         let path = path.replace("{setting}", "NAME").replace("{*path}", "a");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
         routes.push((method, path));

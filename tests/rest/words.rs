@@ -35,7 +35,7 @@ async fn a_parameter_that_a_route_does_not_know_is_refused_on_every_route() {
         assert_eq!(answer.json()["nearest"], nearest, "{path}");
         assert!(answer.json()["detail"].as_str().unwrap().contains(nearest));
     }
-    let status = rest.get("/v1/tasks?status=FAILED").await;
+    let status = rest.get("/v1/tasks?state=FAILED").await;
     assert_problem(&status, StatusCode::UNPROCESSABLE_ENTITY, "unprocessable-request");
     assert_eq!(rest.get("/v1/tasks").await.json()["items"], serde_json::json!([]), "nothing of it was run");
 }

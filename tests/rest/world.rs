@@ -9,6 +9,7 @@ use bytes::Bytes;
 use fusebox::tenancy::ApiKey;
 use fusebox_core::{
     error::ErrorCode,
+    id::DispatcherId,
     name::TenantId,
     outcome::{Ended, Failure, Receipt},
 };
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) function: String,
     /// Id of a failed task.
     pub(crate) task: String,
+    /// Id of a job that was stopped.
+    job: String,
     /// Id of a key.
     key: String,
     tenant: String,
@@ -59,6 +62,7 @@ impl World {
             expired: rest.key("acme", Scope::Admin, Some(0)).await,
             function: String::new(),
             task: String::new(),
+            job: String::new(),
             key: ApiKey::read(&target).unwrap().id().to_string(),
             tenant: "acme".to_owned(),
         };
@@ -69,6 +73,10 @@ impl World {
         let submitted = world.owner(&rest, Method::POST, &world.fill("/v1/functions/{function}/tasks"), CANARY).await;
         world.task = submitted.json()["id"].as_str().unwrap().to_owned();
         world.fail(&rest).await;
+        let filter = format!(r#"{{"function":"{CANARY}","status":"QUEUED"}}"#);
+        let job = world.owner(&rest, Method::POST, "/v1/tasks/cancel", filter).await;
+        world.job = job.json()["id"].as_str().unwrap().to_owned();
+        rest.jobs.work().await;
         (rest, world)
     }
 
@@ -76,8 +84,14 @@ impl World {
     async fn fail(&self, rest: &Rest) {
         let worker = random::worker_id(Clock::System.now());
         let tenant = "acme".parse().unwrap();
-        let request =
-            LeaseRequest { tenant, worker, lease_ms: 60_000, tokens: vec![random::lease_token()], again: false };
+        let request = LeaseRequest {
+            tenant,
+            worker,
+            dispatcher: DispatcherId::from_bytes([8; 16]),
+            lease_ms: 60_000,
+            tokens: vec![random::lease_token()],
+            again: false,
+        };
         let leased = rest.store.lease(request).await.unwrap();
         let failure = Some(Failure::new(ErrorCode::Trap, CANARY));
         let (output, log) = (Bytes::from_static(CANARY.as_bytes()), Bytes::from_static(CANARY.as_bytes()));
@@ -93,6 +107,7 @@ impl World {
     pub(crate) fn fill(&self, path: &str) -> String {
         let path = path.replace("{function}", &self.function).replace("{task}", &self.task);
         let path = path.replace("{key}", &self.key).replace("{tenant}", &self.tenant);
+        let path = path.replace("{job}", &self.job);
         let path = path.replace("{setting}", "NAME").replace("{*path}", "a");
         assert!(!path.contains('{'), "put in a value for the parameter of {path}");
         path
@@ -102,12 +117,20 @@ impl World {
     pub(crate) fn absent(&self) -> Self {
         let now = Clock::System.now();
         let (function, task) = (random::function_id(now).to_string(), random::task_id(now).to_string());
-        Self { function, task, key: hex::encode(random::bytes::<8>()), tenant: "nobody".to_owned(), ..self.clone() }
+        let job = random::task_id(now).to_string();
+        Self {
+            function,
+            task,
+            job,
+            key: hex::encode(random::bytes::<8>()),
+            tenant: "nobody".to_owned(),
+            ..self.clone()
+        }
     }
 
     /// Returns a response's body without the requested ids.
     pub(crate) fn blank(&self, answer: &Answer) -> String {
-        [&self.function, &self.task, &self.key]
+        [&self.function, &self.task, &self.job, &self.key]
             .iter()
             .fold(answer.text().to_owned(), |text, id| text.replace(*id, "ID"))
     }

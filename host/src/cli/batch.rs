@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use fusebox_api::tasks::TaskView;
 use fusebox_client::Client;
-use fusebox_core::limits::WAIT_TASKS_MAX;
+use fusebox_core::{limits::WAIT_TASKS_MAX, tags::Tag};
 use fusebox_ui::{self as ui, progress, table::Table};
 use serde::Serialize;
 use serde_json::json;
@@ -40,7 +40,7 @@ const TOLD_MAX: usize = 10;
 #[command(after_help = "\
 Each line of the file, in UTF-8, is the input of one task; blank lines are skipped. With --items each line is a JSON object:
 its input as \"text\", \"json\" or \"input\" (base64), its \"args\", and \"priority\", \"delay_ms\", \"limits\", \"function\",
-\"idempotency_key\". A refused line does not keep the others from running.
+\"tags\", \"idempotency_key\". A refused line does not keep the others from running.
 
 With --key the command can be run again on the same file after an interruption: tasks submitted before do not run twice.
 
@@ -71,6 +71,9 @@ pub struct BatchArgs {
     /// Idempotency key, with which the command can safely be run again: 1 to 200 visible ASCII characters
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+    /// Tag of every task, by which they are found; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub tags: Vec<Tag>,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -136,9 +139,10 @@ async fn submit(client: &Client, args: &BatchArgs) -> anyhow::Result<Vec<Line>> 
     let mut parts = Parts { source, items: args.items, number: 0 };
     let mut lines = Vec::new();
     let mut part_number = 0;
+    let tags: Vec<String> = args.tags.iter().map(Tag::to_string).collect();
     while let Some((numbers, body)) = parts.next().with_context(cannot_read)? {
         let key = args.key.as_ref().map(|key| format!("{key}.{part_number}"));
-        let rows = client.batch(&args.function, body, key.as_deref()).await.inspect_err(|_| {
+        let rows = client.batch_with(&args.function, &tags, body, key.as_deref()).await.inspect_err(|_| {
             let again = if args.key.is_some() { ": run the command again to continue" } else { "" };
             ui::note(format!("{} lines were submitted before this failed{again}", lines.len()));
         })?;

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use fusebox_api::{problem::Problem, setup::StartParams, tasks::TaskView};
 use fusebox_client::{Client, ClientError, Ran};
-use fusebox_core::outcome::Failure;
+use fusebox_core::{outcome::Failure, tags::Tag};
 use fusebox_ui::{self as ui, progress::Spinner, receipt};
 use serde_json::json;
 
@@ -51,6 +51,9 @@ pub struct InvokeArgs {
     /// Start the task only after this time, such as 10m
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     pub delay: Option<Duration>,
+    /// Tag of the task, by which it is found; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub tags: Vec<Tag>,
     /// Print the receipt to stderr
     #[arg(long)]
     pub receipt: bool,
@@ -80,8 +83,8 @@ impl InvokeArgs {
 pub async fn run(args: InvokeArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = args.host.client()?;
     let input = input::read(args.data.as_deref(), args.file.as_deref(), "--file")?;
-    if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some()) {
-        return Err(WrongUsage("--priority and --delay apply to tasks only: add --task or --detach").into());
+    if !args.task && !args.detach && (args.priority.is_some() || args.delay.is_some() || !args.tags.is_empty()) {
+        return Err(WrongUsage("--priority, --delay and --tag apply to tasks only: add --task or --detach").into());
     }
     if args.detach {
         let task = submit(&client, &args, input).await?;
@@ -151,7 +154,8 @@ async fn now(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Resu
 
 async fn submit(client: &Client, args: &InvokeArgs, input: Vec<u8>) -> anyhow::Result<TaskView> {
     let (priority, delay) = (args.priority.as_deref(), args.delay.unwrap_or_default());
-    Ok(client.submit_with(&args.function, &args.start(), priority, delay, input).await?)
+    let tags: Vec<String> = args.tags.iter().map(Tag::to_string).collect();
+    Ok(client.submit_with(&args.function, &args.start(), &tags, priority, delay, input).await?)
 }
 
 async fn as_task(

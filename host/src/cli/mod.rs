@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `args` | arguments that several commands have |
+//! | `args`, `filter` | arguments that several commands have; filters of tasks |
 //! | `config`, `environment`, `reload` | the settings file, variables, and reading the file again at SIGHUP |
 //! | `run` | what each command runs on, and in which order |
 //! | `report` | errors and exit codes |
@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use fusebox_ui::OutputFormat;
+use fusebox_ui::OutputChoice;
 
 use self::{
     args::{EVERYWHERE, LogArgs},
@@ -40,6 +40,7 @@ use crate::node::{
 
 pub mod args;
 pub mod batch;
+pub mod bulk;
 pub mod config;
 pub mod dead_letters;
 pub mod deletion;
@@ -48,6 +49,7 @@ pub mod doctor;
 pub mod drill;
 pub mod environment;
 pub mod files;
+pub mod filter;
 pub mod functions;
 mod input;
 pub mod invoke;
@@ -105,8 +107,8 @@ pub struct Cli {
     #[command(flatten)]
     pub log: LogArgs,
     /// Format of output
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE)]
-    pub output: OutputFormat,
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE)]
+    pub output: OutputChoice,
     /// Settings file for every command, in TOML; flags and the environment take precedence
     #[arg(long, global = true, env = "FUSEBOX_CONFIG", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
@@ -155,7 +157,7 @@ pub enum Command {
     Config(ConfigArgs),
     /// Set, list and unset a function's secrets, which only its runs can read
     Secrets(SecretArgs),
-    /// List tasks; show, watch, cancel, retry or purge one
+    /// Find tasks; show, watch, cancel, retry or delete one or many
     Tasks(TasksArgs),
     /// List failed tasks, and retry them
     DeadLetters(DeadLettersArgs),

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, thread::available_parallelism};
 
 use fusebox_core::dispatch::Mode;
-use fusebox_ui::{OutputFormat, lines};
+use fusebox_ui::{OutputChoice, OutputFormat, lines};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -40,7 +40,7 @@ pub fn first(command: &Command) -> Option<ExitCode> {
 ///
 /// # Errors
 /// Fails if the command failed; [`crate::cli::report`] prints the error and picks the exit code.
-pub fn run(command: Command, format: OutputFormat, reload: Reload) -> anyhow::Result<()> {
+pub fn run(command: Command, output: OutputChoice, reload: Reload) -> anyhow::Result<()> {
     // A worker confines itself before the runtime starts threads.
     let confined = match &command {
         Command::PushWorker(args) | Command::PullWorker(args) => Some(confine::worker(args)?),
@@ -55,7 +55,7 @@ pub fn run(command: Command, format: OutputFormat, reload: Reload) -> anyhow::Re
         match (command, confined) {
             (Command::PushWorker(args), Some(confined)) => worker::run(args, confined, Mode::Push).await,
             (Command::PullWorker(args), Some(confined)) => worker::run(args, confined, Mode::Pull).await,
-            (command, _) => others(command, format).await,
+            (command, _) => others(command, output).await,
         }
     });
     // Work on a blocking thread, such as a compilation, must not delay the end.
@@ -78,7 +78,8 @@ fn runtime(command: &Command) -> Builder {
     }
 }
 
-async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
+async fn others(command: Command, output: OutputChoice) -> anyhow::Result<()> {
+    let format = output.format();
     match command {
         Command::Up(args) => up::run(args).await,
         Command::Serve(args) => serve::run(args).await,
@@ -95,7 +96,7 @@ async fn others(command: Command, format: OutputFormat) -> anyhow::Result<()> {
         Command::Functions(args) => functions::run(args, format).await,
         Command::Config(args) => settings::config(args, format).await,
         Command::Secrets(args) => settings::secrets(args, format).await,
-        Command::Tasks(args) => tasks::run(args, format).await,
+        Command::Tasks(args) => tasks::run(args, output).await,
         Command::DeadLetters(args) => dead_letters::run(args, format).await,
         Command::Workers(args) => workers::run(args, format).await,
         Command::Logs(args) => logs::run(args, format).await,

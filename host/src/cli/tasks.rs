@@ -1,16 +1,26 @@
-//! `fusebox tasks`: lists tasks; shows, watches, cancels, retries or purges one.
+//! `fusebox tasks`: finds and counts tasks; shows, watches, cancels, retries or deletes one.
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
-use fusebox_api::tasks::TaskView;
+use fusebox_api::{filter::TaskFilter, tasks::TaskView};
 use fusebox_client::Client;
 use fusebox_ui::{self as ui, progress::Spinner, receipt, table::Table};
 use indicatif::ProgressBar;
 
-use crate::{cli::args::HostArgs, cli::waiting::Waiting};
-use fusebox_ui::OutputFormat;
+use super::{
+    args::HostArgs,
+    bulk::{self, BulkArgs, JobsArgs},
+    filter::FilterArgs,
+    waiting::Waiting,
+};
+use fusebox_ui::{OutputChoice, OutputFormat};
+
+/// Interval at which a listing is shown again.
+const LOOK: Duration = Duration::from_secs(2);
+/// Clears a terminal and moves to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Selection of tasks.
 #[derive(Debug, Args)]
@@ -19,11 +29,14 @@ use fusebox_ui::OutputFormat;
     after_help = "\
 Examples:
   fusebox tasks                                   the newest, with their states
+  fusebox tasks --status failed --since 1h        those that failed of the last hour
+  fusebox tasks --tag env=prod --watch -o wide    those with a tag, again and again, with more columns
   fusebox tasks ID --wait                         one, once it has ended
   fusebox tasks ID --result > out                 its output
   fusebox tasks events ID                         its changes as they happen, until it has ended
   fusebox tasks retry ID --wait                   a failed one, retried as a new task
-  fusebox tasks purge ID                          deletes an ended one with its input, output and log
+  fusebox tasks retry --function f --code trap    all that trapped, each once, in the background
+  fusebox tasks count --by code --status failed   numbers of failed ones by error code
 
 Waits continue across a restart of the host. Exit codes: 0 done, however the task ended; 3 it failed and its --result was
 requested; 4 there is no such task; 5 the host does not answer, or --timeout has passed."
@@ -45,17 +58,34 @@ pub struct TasksArgs {
     /// Cancel the task: it ends FAILED, and its run is stopped
     #[arg(long, requires = "task")]
     pub cancel: bool,
-    /// Number of rows, newest first
+    /// Number of rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub limit: u32,
+    /// Order of the rows by their acceptance
+    #[arg(long, value_parser = ["newest", "oldest"], default_value = "newest")]
+    pub order: String,
+    /// Show the listing again every two seconds
+    #[arg(long, conflicts_with = "task")]
+    pub watch: bool,
+    /// Filter of the listing.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     #[command(flatten)]
     host: HostArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Retry a failed task as a new one with the same function version, input, limits and priority
+    /// Cancel a task, or all of a filter in the background
+    Cancel(BulkArgs),
+    /// Retry a failed task as a new one with the same function version, input, limits and priority, or all of a filter
     Retry(RetryArgs),
+    /// Delete an ended task with its input, output and log, or all of a filter in the background
+    Delete(BulkArgs),
+    /// List jobs, which act on many tasks; show or stop one
+    Jobs(JobsArgs),
+    /// Count tasks by status, function or error code
+    Count(CountArgs),
     /// Print a task's changes as they happen, until it has ended
     Events(EventsArgs),
     /// Delete an ended task with its input, output and log; a resend with its idempotency key may then run again
@@ -64,14 +94,20 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct RetryArgs {
-    /// The failed task's id
-    task: String,
-    /// Print the new task's id to stderr, and wait until it has ended
-    #[arg(long)]
-    wait: bool,
-    /// With --wait: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
+    /// With a task: stop waiting after this time, such as 10m; the task goes on [default: wait for ever]
     #[arg(long, requires = "wait", value_parser = humantime::parse_duration, value_name = "TIME")]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    bulk: BulkArgs,
+}
+
+#[derive(Debug, Args)]
+struct CountArgs {
+    /// Property by which they are counted
+    #[arg(long, value_parser = ["status", "function", "code"], default_value = "status")]
+    by: String,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -95,28 +131,25 @@ struct PurgeArgs {
     host: HostArgs,
 }
 
-/// Lists, shows, awaits, cancels, retries, watches or purges tasks.
+/// Finds, shows, awaits, cancels, retries, watches, counts or deletes tasks.
 ///
 /// # Errors
 /// Fails if there is no such task, or the host does not answer.
-pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
+pub async fn run(args: TasksArgs, output: OutputChoice) -> anyhow::Result<()> {
+    let format = output.format();
     match args.action {
+        Some(Action::Cancel(args)) => return cancel(args, format).await,
         Some(Action::Retry(args)) => return retry(args, format).await,
+        Some(Action::Delete(args)) => return delete(args, format).await,
+        Some(Action::Jobs(args)) => return bulk::jobs(args, format).await,
+        Some(Action::Count(args)) => return count(args, format).await,
         Some(Action::Events(args)) => return events(args, format).await,
-        Some(Action::Purge(args)) => return purge(args, format).await,
+        Some(Action::Purge(PurgeArgs { task, host })) => return purge(&host.client()?, &task, format).await,
         None => {}
     }
     let client = args.host.client()?;
-    let Some(id) = &args.task else {
-        let tasks = client.tasks(args.limit).await?;
-        return match format {
-            OutputFormat::Json => ui::json(&tasks),
-            OutputFormat::Text if tasks.is_empty() => {
-                ui::say("There are no tasks yet:  fusebox invoke NAME --data TEXT --task")
-            }
-            OutputFormat::Text => ui::say(list(&tasks)),
-        };
-    };
+    let Some(id) = &args.task else { return find(&client, &args, output).await };
+    bulk::refuse_both(&args.filter.filter())?;
     let task = if args.cancel {
         client.cancel(id).await?
     } else {
@@ -128,30 +161,93 @@ pub async fn run(args: TasksArgs, format: OutputFormat) -> anyhow::Result<()> {
     if args.result {
         return ui::raw(&client.result(id).await?.output);
     }
-    match format {
-        OutputFormat::Json => ui::json(&task),
-        OutputFormat::Text => ui::say(detail(&task)),
+    show(&task, format)
+}
+
+/// Lists the tasks of a filter, once or again and again.
+async fn find(client: &Client, args: &TasksArgs, output: OutputChoice) -> anyhow::Result<()> {
+    let filter = args.filter.filter();
+    let listed = |tasks: &[TaskView]| if output == OutputChoice::Wide { wide(tasks) } else { list(tasks) };
+    loop {
+        let tasks = client.find(&filter, Some(&args.order), args.limit).await?;
+        let is_seen = args.watch && std::io::stdout().is_terminal();
+        match output.format() {
+            OutputFormat::Json if args.watch => ui::say(serde_json::to_string(&tasks)?)?,
+            OutputFormat::Json => ui::json(&tasks)?,
+            OutputFormat::Text if is_seen => ui::say([CLEAR, &listed(&tasks)].concat())?,
+            OutputFormat::Text if tasks.is_empty() && filter == TaskFilter::default() && !args.watch => {
+                ui::say("There are no tasks yet:  fusebox invoke NAME --data TEXT --task")?;
+            }
+            OutputFormat::Text => ui::say(listed(&tasks))?,
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn retry(args: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
+async fn cancel(args: BulkArgs, format: OutputFormat) -> anyhow::Result<()> {
     let client = args.host.client()?;
-    let mut task = client.retry(&args.task).await?;
-    if args.wait {
-        task = ended(&client, &task.id, args.timeout, format, true).await?;
-    }
-    match format {
-        OutputFormat::Json => ui::json(&task),
-        OutputFormat::Text if args.wait => ui::say(detail(&task)),
-        OutputFormat::Text => ui::say(&task.id),
+    match &args.task {
+        Some(id) => {
+            bulk::refuse_both(&args.filter.filter())?;
+            show(&client.cancel(id).await?, format)
+        }
+        None => bulk::act(&client, "cancel", &args.filter.filter(), args.wait, format).await,
     }
 }
 
-async fn purge(PurgeArgs { task, host }: PurgeArgs, format: OutputFormat) -> anyhow::Result<()> {
-    host.client()?.purge(&task).await?;
+async fn delete(args: BulkArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = args.host.client()?;
+    match &args.task {
+        Some(id) => {
+            bulk::refuse_both(&args.filter.filter())?;
+            purge(&client, id, format).await
+        }
+        None => bulk::act(&client, "delete", &args.filter.filter(), args.wait, format).await,
+    }
+}
+
+async fn retry(RetryArgs { timeout, bulk: args }: RetryArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let client = args.host.client()?;
+    let Some(id) = &args.task else {
+        return bulk::act(&client, "retry", &args.filter.filter(), args.wait, format).await;
+    };
+    bulk::refuse_both(&args.filter.filter())?;
+    let mut task = client.retry(id).await?;
+    if args.wait {
+        task = ended(&client, &task.id, timeout, format, true).await?;
+    }
+    match format {
+        OutputFormat::Text if !args.wait => ui::say(&task.id),
+        format => show(&task, format),
+    }
+}
+
+async fn purge(client: &Client, task: &str, format: OutputFormat) -> anyhow::Result<()> {
+    client.purge(task).await?;
     match format {
         OutputFormat::Json => ui::json(&serde_json::json!({"purged": task})),
         OutputFormat::Text => ui::say(format!("{task} is deleted")),
+    }
+}
+
+async fn count(args: CountArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let stats = args.host.client()?.stats(&args.filter.filter(), &args.by).await?;
+    if format == OutputFormat::Json {
+        return ui::json(&stats);
+    }
+    let mut table = Table::new([&*args.by.to_uppercase(), "TASKS"]);
+    stats.groups.into_iter().for_each(|group| table.row([group.key, ui::count(group.tasks)]));
+    table.row(["total".to_owned(), ui::count(stats.total)]);
+    ui::say(table.to_string())
+}
+
+fn show(task: &TaskView, format: OutputFormat) -> anyhow::Result<()> {
+    match format {
+        OutputFormat::Json => ui::json(task),
+        OutputFormat::Text => ui::say(detail(task)),
     }
 }
 
@@ -204,6 +300,34 @@ pub(super) fn list(tasks: &[TaskView]) -> String {
     table.to_string()
 }
 
+/// Formats a table of tasks with more columns.
+fn wide(tasks: &[TaskView]) -> String {
+    let mut table = Table::new([
+        "ID", "STATUS", "ATTEMPT", "ACCEPTED", "STARTED", "ENDED", "WALL", "FUEL", "FUNCTION", "WORKER", "TAGS",
+        "ERROR",
+    ]);
+    for task in tasks {
+        let used = task.receipt.as_ref();
+        let tags = task.tags.iter().map(|(key, value)| format!("{key}={value}"));
+        let waits = task.waiting_for.as_ref().map(|waiting| waiting.code.clone());
+        table.row([
+            task.id.clone(),
+            task.status.clone(),
+            format!("{}/{}", task.attempt, task.attempts_max),
+            task.created_at.clone(),
+            task.started_at.clone().unwrap_or_default(),
+            task.ended_at.clone().unwrap_or_default(),
+            used.map(|receipt| receipt::time(receipt.wall_us)).unwrap_or_default(),
+            used.and_then(|receipt| receipt.fuel).map(ui::count).unwrap_or_default(),
+            task.function_id.clone(),
+            task.worker.clone().unwrap_or_default(),
+            tags.collect::<Vec<_>>().join(","),
+            task.error.as_ref().map(|error| error.code.clone()).or(waits).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
 fn detail(task: &TaskView) -> String {
     let mut lines = vec![
         format!("task      {}", task.id),
@@ -213,6 +337,10 @@ fn detail(task: &TaskView) -> String {
         format!("accepted  {}", task.created_at),
     ];
     lines.extend(task.retry_of.iter().map(|old| format!("retry of  {old}")));
+    lines.extend(task.tags.iter().map(|(key, value)| format!("tag       {key}={value}")));
+    lines.extend(task.waiting_for.iter().map(|waits| format!("waits     {}: {}", waits.code, waits.message)));
+    lines.extend(task.worker.iter().map(|worker| format!("worker    {worker}")));
+    lines.extend(task.started_at.iter().map(|at| format!("started   {at}")));
     lines.extend(task.ended_at.iter().map(|at| format!("ended     {at}")));
     if let Some(error) = &task.error {
         lines.push(format!("error     {}: {}", error.code, error.message));

@@ -93,7 +93,8 @@ impl Driver {
     fn lease(&mut self, request: RequestId, tenant: TenantId, worker: WorkerId, count: u32) {
         let store = self.options.store.clone();
         let tokens = (0..count).map(|_| random::lease_token()).collect();
-        let lease = LeaseRequest { tenant, worker, lease_ms: LEASE_MS, tokens, again: false };
+        let dispatcher = self.options.dispatcher;
+        let lease = LeaseRequest { tenant, worker, dispatcher, lease_ms: LEASE_MS, tokens, again: false };
         self.io.spawn(async move {
             match lease_surely(&*store, lease).await {
                 Ok(leased) => FromStore::Leased { request, leased },

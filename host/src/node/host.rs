@@ -20,7 +20,7 @@ use crate::{
         store::ServerStoreArgs,
         web::{self, WebArgs},
     },
-    rest::{self, App, RestSettings, quota::Meter, room::Room},
+    rest::{self, App, RestSettings, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{FuelMeter, Gate, QuotaBook, audit::Denials},
@@ -131,6 +131,8 @@ impl Host {
         let fuel = FuelMeter::new(store.clone(), quotas.clone());
         let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
         tokio::spawn(compilations.clone().follow(stop.clone()));
+        let jobs = Runner::new(store.clone(), quotas.clone(), options.attempts_max, metrics.clone());
+        tokio::spawn(jobs.clone().follow(stop.clone()));
         let app = App {
             gate,
             store,
@@ -143,6 +145,8 @@ impl Host {
             readiness: readiness.clone(),
             secrets: Some(secrets),
             denials: Denials::default(),
+            jobs,
+            outlook: Outlook::default(),
             room: Room::default(),
             closing: stop.clone(),
             settings: RestSettings {

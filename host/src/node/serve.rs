@@ -21,7 +21,7 @@ use crate::{
         store::SharedStoreArgs,
         web::{self, WebArgs},
     },
-    rest::{self, App, RestSettings, quota::Meter, room::Room},
+    rest::{self, App, RestSettings, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, QuotaBook, audit::Denials},
 };
@@ -104,6 +104,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let crew = CrewWatch::new(store.clone());
     let modules = Modules::new(sandbox, metrics.clone());
     let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
+    let jobs = Runner::new(store.clone(), quotas.clone(), args.attempts.attempts_max, metrics.clone());
+    tokio::spawn(jobs.clone().follow(stop.clone()));
     let app = App {
         gate,
         store: store.clone(),
@@ -122,6 +124,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         readiness: readiness.clone(),
         secrets,
         denials: Denials::default(),
+        jobs,
+        outlook: Outlook::default(),
         room: Room::default(),
         closing: stop.clone(),
         settings: RestSettings {

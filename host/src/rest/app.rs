@@ -7,7 +7,7 @@ use fusebox_store::Store;
 use fusebox_system::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use super::{cors::Cors, quota::Meter, room::Room};
+use super::{cors::Cors, jobs::Runner, quota::Meter, room::Room, waiting::Outlook};
 use crate::{
     compilations::Compilations,
     invoke::Invoker,
@@ -41,6 +41,10 @@ pub struct App {
     pub meter: Meter,
     /// Refusals for lack of scope, for the audit log.
     pub denials: Denials,
+    /// Performs acts on many tasks.
+    pub jobs: Arc<Runner>,
+    /// Reasons for which tasks are queued.
+    pub outlook: Outlook,
     /// Bounds on what concurrent requests use together.
     pub room: Room,
     /// Cancelled when the node stops serving; pending waits and streams then end.

@@ -24,7 +24,7 @@ use super::{
     functions,
     idempotency::IdempotencyKey,
     items::{Batch, Item},
-    rows,
+    rows, tags,
 };
 use crate::tenancy::Caller;
 use fusebox_store::{NewTask, TaskRequest};
@@ -47,7 +47,8 @@ const NDJSON: &str = "application/x-ndjson";
 /// key. If nothing is known about any item, the response is 503.
 #[utoipa::path(post, path = "/v1/functions/{function}/tasks/batch", tag = "tasks",
     params(("function" = String, Path, description = "Version id or name, for items without `function`"),
-        ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+        ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("fusebox-tags" = Option<String>, Header, description = "Tags of every item: `k=v, k2=v2`, at most 16")),
     request_body(content((Vec<BatchItem> = "application/json"), (BatchItem = "application/x-ndjson"))),
     responses(
         (status = 200, description = "One row per item", content((Rows = "application/json"),
@@ -55,7 +56,7 @@ const NDJSON: &str = "application/x-ndjson";
         (status = 400, description = "invalid-request: the idempotency key"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large: too many bytes or items"),
-        (status = 422, description = "unprocessable-request: not an array"),
+        (status = 422, description = "unprocessable-request: not an array; invalid-tags"),
         (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
 pub async fn of_function(
     State(app): State<Shared>,
@@ -72,14 +73,15 @@ pub async fn of_function(
 ///
 /// Like a batch for one function, but each item has its own `function`.
 #[utoipa::path(post, path = "/v1/tasks/batch", tag = "tasks",
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("fusebox-tags" = Option<String>, Header, description = "Tags of every item: `k=v, k2=v2`, at most 16")),
     request_body(content((Vec<BatchItem> = "application/json"), (BatchItem = "application/x-ndjson"))),
     responses(
         (status = 200, description = "One row per item", content((Rows = "application/json"),
             (Row = "application/x-ndjson"))),
         (status = 400, description = "invalid-request: the idempotency key"),
         (status = 413, description = "payload-too-large: too many bytes or items"),
-        (status = 422, description = "unprocessable-request: not an array"),
+        (status = 422, description = "unprocessable-request: not an array; invalid-tags"),
         (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
 pub async fn of_any(
     State(app): State<Shared>,
@@ -100,7 +102,8 @@ async fn submit(
     let _room = app.room.batch(caller)?;
     let tenant = &caller.tenant;
     let lines = names(headers, &header::CONTENT_TYPE, &["ndjson", "jsonl"]);
-    let batch = Batch { tenant: tenant.clone(), function, key: IdempotencyKey::of(headers)?, lines };
+    let batch =
+        Batch { tenant: tenant.clone(), function, key: IdempotencyKey::of(headers)?, tags: tags::of(headers)?, lines };
     // Parsing and hashing megabytes on a runtime thread would delay every other request.
     let read = tokio::task::spawn_blocking(move || batch.read(&body)).await;
     let items = read.map_err(|error| {
@@ -133,8 +136,8 @@ async fn accept(
         let version = version.ok_or_else(|| functions::not_found(&item.function))?;
         compiling::check(version)?;
         let limits = item.limits.over(version.limits, &version.limits)?;
-        let Item { priority, delay_ms, start, identity, input, .. } = item;
-        let request = TaskRequest { limits, priority, delay_ms, start, ..TaskRequest::new(version, input) };
+        let Item { priority, delay_ms, start, identity, tags, input, .. } = item;
+        let request = TaskRequest { limits, priority, delay_ms, start, tags, ..TaskRequest::new(version, input) };
         Ok(match identity {
             Some(_) => accept::task(app, request, identity),
             None => accept::task_of_id(app, request, TaskId::in_batch(now, place, random::bytes())),

@@ -21,7 +21,7 @@ use axum::{
 };
 use bytes::Bytes;
 use fusebox_api::tasks::TaskView;
-use fusebox_core::{error::ErrorCode, http, limits::INPUT_BYTES_MAX, outcome::Ended, setup::Start};
+use fusebox_core::{error::ErrorCode, http, limits::INPUT_BYTES_MAX, outcome::Ended, setup::Start, tags::Tags};
 
 use self::tail::First;
 use super::{
@@ -31,7 +31,7 @@ use super::{
     error::Problem,
     idempotency::{self, IdempotencyKey, RequestContent},
     invoke::{self, WantsLog},
-    prefer,
+    prefer, tags,
     tasks::PREFERENCE_APPLIED,
 };
 use crate::{invoke::Exchange, tenancy::Caller};
@@ -68,7 +68,8 @@ const INNER: &str = "/fn/{function}/{*path}";
     params(("function" = String, Path, description = "Version id or name"),
         ("path" = String, Path, description = "Path within the function"),
         ("prefer" = Option<String>, Header, description = "`respond-async`: make a task of the request"),
-        ("idempotency-key" = Option<String>, Header, description = "Key of that task: 1 to 255 visible ASCII characters")),
+        ("idempotency-key" = Option<String>, Header, description = "Key of that task: 1 to 255 visible ASCII characters"),
+        ("fusebox-tags" = Option<String>, Header, description = "Tags of that task: `k=v, k2=v2`, at most 16")),
     request_body(content = Vec<u8>, content_type = "*/*"),
     responses(
         (status = "default", description = "The function's own response",
@@ -90,6 +91,7 @@ pub async fn serve(
     let (mut head, body) = request.into_parts();
     let is_async = prefer::is_async(&head.headers);
     let key = IdempotencyKey::of(&head.headers)?.filter(|_| is_async);
+    let tags = if is_async { tags::of(&head.headers)? } else { Tags::default() };
     let is_head = head.method == Method::HEAD;
     // A client of HTTP/1.0 could not tell a response that is cut off from one that has ended.
     let may_stream = !is_async && head.version > Version::HTTP_10;
@@ -102,7 +104,7 @@ pub async fn serve(
     };
     let input = with_body(own, body)?;
     if is_async {
-        return later(&app, &caller, reached, key, input).await;
+        return later(&app, &caller, reached, (key, tags), input).await;
     }
     let Reached { version, is_apart, .. } = reached;
     let function = version.id;
@@ -168,7 +170,7 @@ async fn later(
     app: &App,
     caller: &Caller,
     Reached { version, .. }: Reached,
-    key: Option<IdempotencyKey>,
+    (key, tags): (Option<IdempotencyKey>, Tags),
     input: Bytes,
 ) -> Result<Response, Problem> {
     let start = Start { is_http: true, ..Start::default() };
@@ -179,10 +181,11 @@ async fn later(
         delay_ms: 0,
         limits: &limits,
         start: &start,
+        tags: &tags,
         retry_of: None,
     };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &input));
-    let request = TaskRequest { start: start.clone(), ..TaskRequest::new(&version, input) };
+    let request = TaskRequest { start: start.clone(), tags: tags.clone(), ..TaskRequest::new(&version, input) };
     let task = accept::task(app, request, identity);
     let accepted = accept::one(app, task.clone()).await?;
     let at = accepted.new_at.unwrap_or_else(|| app.clock.now());

@@ -124,11 +124,11 @@ impl Problem {
 pub const fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as Code;
     match code {
-        Code::UnprocessableRequest | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::UnprocessableRequest | Code::IdempotencyConflict | Code::InvalidTags => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::FunctionNotFound | Code::TaskNotFound | Code::RouteNotFound => StatusCode::NOT_FOUND,
-        Code::KeyNotFound | Code::TenantNotFound | Code::SettingNotFound => StatusCode::NOT_FOUND,
+        Code::KeyNotFound | Code::TenantNotFound | Code::SettingNotFound | Code::JobNotFound => StatusCode::NOT_FOUND,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ForeignOrigin | Code::Forbidden => StatusCode::FORBIDDEN,
@@ -140,7 +140,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
             StatusCode::TOO_MANY_REQUESTS
         }
         Code::RateLimited | Code::RunningQuota | Code::FuelQuota => StatusCode::TOO_MANY_REQUESTS,
-        Code::KeyQuota | Code::TenantQuota | Code::StorageQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::KeyQuota | Code::TenantQuota | Code::StorageQuota | Code::JobQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ShuttingDown | Code::StoreUnavailable | Code::StoreFull | Code::NoDispatcher => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -34,7 +34,7 @@ use super::{
     quota::{DELETED_MS, bytes_reached, refused},
     setup::SetupQuery,
     tasks::PREFERENCE_APPLIED,
-    wait,
+    wait, waiting,
 };
 use crate::tenancy::{
     Caller, Refusal,
@@ -142,7 +142,8 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let Some(seconds) = prefer::wait(&headers) else {
         let found = find(&app, &caller.tenant, &function).await?;
-        return Ok(Json(FunctionView::from(&found)).into_response());
+        let waiting_for = waiting::of_function(&app, &found).await?;
+        return Ok(Json(FunctionView { waiting_for, ..FunctionView::from(&found) }).into_response());
     };
     let _room = app.room.wait(&caller, 1)?;
     let found = compiling::for_end(&app, &caller, &reference(&function)?, seconds).await?;

@@ -62,6 +62,8 @@ pub async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
     responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
     let backlog = app.store.backlog().await?;
+    let waiting = app.outlook.by_reason(&*app.store, app.meter.quotas(), app.store.now().await?).await?;
+    app.metrics.tasks_waiting(&waiting);
     let text = app
         .metrics
         .exposition(&backlog)

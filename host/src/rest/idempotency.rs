@@ -10,6 +10,7 @@ use fusebox_core::{
     limits::IDEMPOTENCY_KEY_CHARS_MAX,
     name::TenantId,
     setup::Start,
+    tags::Tags,
     task::{Fingerprint, Priority},
 };
 use sha2::{Digest as _, Sha256};
@@ -47,6 +48,8 @@ pub(super) struct RequestContent<'a> {
     pub limits: &'a LimitParams,
     /// Way in which the request starts the function.
     pub start: &'a Start,
+    /// Tags given in the request.
+    pub tags: &'a Tags,
     /// Failed task that is retried.
     pub retry_of: Option<TaskId>,
 }
@@ -84,18 +87,19 @@ impl RequestContent<'_> {
         let retry_of = self.retry_of.as_ref().map_or(&[][..], |task| task.as_bytes());
         let (priority, delay) = ([self.priority as u8], self.delay_ms.to_be_bytes());
         let own = [self.function.as_bytes(), &priority, &delay, limits.as_flattened(), retry_of, input];
-        // A request without a start hashes as before there were any.
+        // A request without a start or tags hashes as before there were any.
         let Start { args, export, is_http } = self.start;
         let args = args.iter().flat_map(|arg| [&b"arg"[..], arg.as_bytes()]);
         let export = export.iter().flat_map(|export| [&b"export"[..], export.as_bytes()]);
         let http = is_http.then_some(&b"http"[..]);
-        Fingerprint(digest(&own.into_iter().chain(args).chain(export).chain(http).collect::<Vec<_>>()))
+        let tags = self.tags.iter().flat_map(|(key, value)| [&b"tag"[..], key.as_bytes(), value.as_bytes()]);
+        Fingerprint(digest(&own.into_iter().chain(args).chain(export).chain(http).chain(tags).collect::<Vec<_>>()))
     }
 }
 
 /// Derives the id of the task that replays a dead letter. It is always the same, so that a replay can be repeated, and
 /// lies beside the letter's, so that the store can copy its input.
-pub(super) fn replay_id(tenant: &TenantId, letter: TaskId) -> TaskId {
+pub(in crate::rest) fn replay_id(tenant: &TenantId, letter: TaskId) -> TaskId {
     TaskId::from_digest(&digest(&[b"replay", tenant.as_str().as_bytes(), letter.as_bytes()])).beside(letter)
 }
 
@@ -129,13 +133,15 @@ mod tests {
         let key: IdempotencyKey = "k".parse().unwrap();
         let (tenant, other) = (TenantId::default_tenant(), "other".parse().unwrap());
         let none = LimitParams::default();
-        let start = Start::default();
+        let (start, untagged) = (Start::default(), Tags::default());
+        let tags = Tags::parse_list("a=1").unwrap();
         let asked = |function, priority, delay_ms, limits, retry_of| RequestContent {
             function,
             priority,
             delay_ms,
             limits,
             start: &start,
+            tags: &untagged,
             retry_of,
         };
         let base = || asked("f", Priority::Normal, 0, &none, None);
@@ -161,6 +167,7 @@ mod tests {
             key.identify(&tenant, None, &asked("f", Priority::Normal, 1, &none, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::Normal, 0, &limited, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::Normal, 0, &none, Some(first.id)), b"x"),
+            key.identify(&tenant, None, &RequestContent { tags: &tags, ..base() }, b"x"),
         ]) {
             assert_eq!(other.id, first.id);
             assert_ne!(other.fingerprint, first.fingerprint);

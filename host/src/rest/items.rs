@@ -10,6 +10,7 @@ use fusebox_core::{
     limits::{BATCH_ITEMS_MAX, INPUT_BYTES_MAX},
     name::TenantId,
     setup::Start,
+    tags::Tags,
     task::Priority,
 };
 use serde::{
@@ -23,6 +24,7 @@ use super::{
     body::{self, from_base64},
     error::Problem,
     idempotency::{IdempotencyKey, RequestContent, TaskIdentity},
+    tags,
 };
 
 /// Parsed item.
@@ -39,6 +41,8 @@ pub(super) struct Item {
     pub start: Start,
     /// Identity derived from the idempotency key; `None` without one.
     pub identity: Option<TaskIdentity>,
+    /// Tags of the request and of the item.
+    pub tags: Tags,
     /// Input of the function.
     pub input: Bytes,
 }
@@ -51,6 +55,8 @@ pub(super) struct Batch {
     pub function: Option<String>,
     /// Idempotency key of items without one of their own.
     pub key: Option<IdempotencyKey>,
+    /// Tags of every item.
+    pub tags: Tags,
     /// True if the batch is one JSON object per line.
     pub lines: bool,
 }
@@ -96,14 +102,22 @@ impl Batch {
         let limits = item.limits.map_or_else(LimitParams::default, Into::into);
         let start = Start { args: item.args, export: item.export, ..Start::default() };
         start.check()?;
-        let asked =
-            RequestContent { function: &function, priority, delay_ms, limits: &limits, start: &start, retry_of: None };
+        let tags = tags::joined(&self.tags, item.tags)?;
+        let asked = RequestContent {
+            function: &function,
+            priority,
+            delay_ms,
+            limits: &limits,
+            start: &start,
+            tags: &tags,
+            retry_of: None,
+        };
         let identity = match (item.idempotency_key, &self.key) {
             (Some(own), _) => Some(own.parse::<IdempotencyKey>()?.identify(&self.tenant, None, &asked, &input)),
             (None, Some(key)) => Some(key.identify(&self.tenant, Some(place), &asked, &input)),
             (None, None) => None,
         };
-        Ok(Item { function, priority, delay_ms, limits, start, identity, input })
+        Ok(Item { function, priority, delay_ms, limits, start, identity, tags, input })
     }
 }
 
@@ -156,7 +170,8 @@ mod tests {
     use super::*;
 
     fn read(body: &str, lines: bool) -> Vec<Result<Item, Problem>> {
-        let batch = Batch { tenant: TenantId::default_tenant(), function: Some("f".to_owned()), key: None, lines };
+        let (tenant, tags) = (TenantId::default_tenant(), Tags::parse_list("all=1").unwrap());
+        let batch = Batch { tenant, function: Some("f".to_owned()), key: None, tags, lines };
         batch.read(body.as_bytes()).unwrap()
     }
 
@@ -186,6 +201,9 @@ mod tests {
             (r#"{"delay_ms":604800001}"#, ErrorCode::InvalidRequest),
             (r#"{"idempotency_key":""}"#, ErrorCode::InvalidRequest),
             (r#"{"args":["a\u0000"]}"#, ErrorCode::InvalidSetup),
+            (r#"{"tags":{"a b":""}}"#, ErrorCode::InvalidTags),
+            (r#"{"tags":{"all":"2"}}"#, ErrorCode::InvalidTags),
+            (r#"{"tags":["a=1"]}"#, ErrorCode::UnprocessableRequest),
         ] {
             for (body, lines) in [(format!("[{item},{{}}]"), false), (format!("{item}\n{{}}"), true)] {
                 let read = read(&body, lines);

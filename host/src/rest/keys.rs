@@ -135,7 +135,7 @@ pub async fn rotate(
 }
 
 /// Returns the tenant that a request is about. Other tenants look absent to everyone but the operator.
-fn whose(caller: &Caller, named: Option<TenantId>) -> Result<TenantId, Problem> {
+pub(super) fn whose(caller: &Caller, named: Option<TenantId>) -> Result<TenantId, Problem> {
     match named {
         Some(named) if named != caller.tenant && !caller.is_operator() => Err(AdminError::NoTenant(named).into()),
         Some(named) => Ok(named),

@@ -10,9 +10,11 @@
 //! | [`invoke`] | run a function synchronously |
 //! | [`endpoints`] | functions that answer HTTP requests |
 //! | [`tasks`] | submit, get, list and cancel tasks; results and logs |
+//! | [`filter`], [`stats`], `tags` | filters of tasks; counts by group; tags in headers |
 //! | `accept`, [`idempotency`] | turns requests into durable tasks; idempotency keys |
 //! | [`batch`], `items` | submit many tasks: the routes, and the parser of a batch |
 //! | [`wait_many`] | wait for all or any of many tasks |
+//! | [`jobs`] | acts on many tasks |
 //! | [`retry`], [`dead_letters`] | retry a failed task; list and replay dead letters |
 //! | [`events`] | stream of a task's state changes |
 //! | [`workers`] | connected workers |
@@ -23,6 +25,7 @@
 //! | [`quota`], [`quotas`] | rates enforced in this node; routes that get and set quotas |
 //! | [`extract`] | extractors of paths, queries and the caller |
 //! | [`wait`], `prefer` | waits for the end of a task; the `Prefer` header |
+//! | [`waiting`] | reasons for which tasks are queued |
 //! | `compiling` | versions that are being compiled or have failed |
 //! | `app` | the state that handlers share |
 //! | `front` | the one layer that every request passes |
@@ -56,6 +59,7 @@ pub mod endpoints;
 pub mod error;
 pub mod events;
 pub mod extract;
+pub mod filter;
 mod front;
 pub mod functions;
 pub mod grants;
@@ -65,6 +69,7 @@ pub mod health;
 pub mod idempotency;
 pub mod invoke;
 mod items;
+pub mod jobs;
 pub mod keys;
 pub mod openapi;
 mod paging;
@@ -79,11 +84,14 @@ pub mod seed;
 pub mod server;
 pub mod settings;
 pub mod setup;
+pub mod stats;
+mod tags;
 pub mod tasks;
 pub mod tenants;
 pub mod tls;
 pub mod wait;
 pub mod wait_many;
+pub mod waiting;
 pub mod workers;
 
 /// Builds the router of all routes, with the layer that guards them.
@@ -126,6 +134,7 @@ pub fn routes() -> Routes {
         .add(Needs::Endpoint, endpoints::routes())
         .add(INVOKE, routes!(tasks::submit))
         .add(INVOKE, routes!(tasks::list))
+        .add(INVOKE, routes!(stats::stats))
         .add(INVOKE, routes!(tasks::get, tasks::cancel))
         .add(INVOKE, routes!(tasks::result))
         .add(INVOKE, routes!(tasks::logs))
@@ -134,6 +143,11 @@ pub fn routes() -> Routes {
         .add(INVOKE, routes!(wait_many::wait))
         .add(INVOKE, routes!(events::events))
         .add(INVOKE, routes!(retry::retry))
+        .add(INVOKE, routes!(jobs::cancel))
+        .add(INVOKE, routes!(jobs::retry))
+        .add(INVOKE, routes!(jobs::delete))
+        .add(INVOKE, routes!(jobs::list))
+        .add(INVOKE, routes!(jobs::get, jobs::stop))
         .add(INVOKE, routes!(dead_letters::list))
         .add(INVOKE, routes!(dead_letters::replay))
         .add(ADMIN, routes!(keys::create, keys::list))

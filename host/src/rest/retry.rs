@@ -3,7 +3,7 @@
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
 use fusebox_api::{functions::LimitParams, tasks::TaskView};
-use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, setup::Start, task::Task};
+use fusebox_core::{error::ErrorCode, function::FunctionVersion, id::TaskId, setup::Start, tags::Tags, task::Task};
 
 use super::{
     App, Shared,
@@ -19,7 +19,7 @@ use fusebox_system::random;
 
 /// Retry a failed task
 ///
-/// Creates a new task with the same function version, input, arguments, limits and priority; its `retry_of` is the failed task,
+/// Creates a new task with the same function version, input, arguments, limits, priority and tags; its `retry_of` is the failed task,
 /// which does not change. Each request creates another task, unless it repeats an `Idempotency-Key`. `Prefer: wait=N`
 /// waits for the end, as for a submission.
 #[utoipa::path(post, path = "/v1/tasks/{task}/retry", tag = "tasks",
@@ -46,10 +46,17 @@ pub async fn retry(
     check(&failed)?;
     let version = app.store.function(&caller.tenant, &FunctionRef::Id(failed.function)).await?;
     let version = version.ok_or_else(|| function_gone(&failed))?;
-    let (limits, start) = (LimitParams::default(), Start::default());
+    let (limits, start, tags) = (LimitParams::default(), Start::default(), Tags::default());
     let priority = failed.priority;
-    let asked =
-        RequestContent { function: "", priority, delay_ms: 0, limits: &limits, start: &start, retry_of: Some(id) };
+    let asked = RequestContent {
+        function: "",
+        priority,
+        delay_ms: 0,
+        limits: &limits,
+        start: &start,
+        tags: &tags,
+        retry_of: Some(id),
+    };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &[]));
     let new_id = identity.map_or_else(|| random::task_id(app.clock.now()).beside(id), |identity| identity.id);
     let fingerprint = identity.map(|identity| identity.fingerprint);
@@ -90,10 +97,10 @@ pub(super) fn check(task: &Task) -> Result<(), Problem> {
 }
 
 /// Builds the request for a retry.
-pub(super) fn again<'a>(failed: &Task, version: &'a FunctionVersion, input: Bytes) -> TaskRequest<'a> {
-    let (Task { limits, priority, id, .. }, start) = (failed, failed.start.clone());
+pub(in crate::rest) fn again<'a>(failed: &Task, version: &'a FunctionVersion, input: Bytes) -> TaskRequest<'a> {
+    let (Task { limits, priority, id, .. }, start, tags) = (failed, failed.start.clone(), failed.tags.clone());
     let (limits, priority, id) = (*limits, *priority, *id);
-    TaskRequest { limits, priority, start, retry_of: Some(id), ..TaskRequest::new(version, input) }
+    TaskRequest { limits, priority, start, tags, retry_of: Some(id), ..TaskRequest::new(version, input) }
 }
 
 /// Builds the problem for a task whose function version was deleted.

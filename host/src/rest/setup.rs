@@ -73,7 +73,7 @@ fn pairs(parts: &Parts) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
 }
 
-fn once<T>(param: &mut Option<T>, name: &str, value: T) -> Result<(), Problem> {
+pub(super) fn once<T>(param: &mut Option<T>, name: &str, value: T) -> Result<(), Problem> {
     match param.replace(value) {
         None => Ok(()),
         Some(_) => {

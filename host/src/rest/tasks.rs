@@ -8,6 +8,7 @@ use axum::{
 };
 use fusebox_api::{
     Paging,
+    filter::{Ordering, TaskFilter},
     functions::LimitParams,
     setup::StartParams,
     tasks::{Deletion, Submission, TaskPage, TaskView},
@@ -26,13 +27,14 @@ use super::{
     body::InputBody,
     error::Problem,
     extract::{Path, Query},
+    filter::{self, FilterQuery},
     idempotency::{self, IdempotencyKey},
     invoke, paging, prefer,
     setup::StartQuery,
-    wait,
+    tags, wait, waiting,
 };
 use crate::tenancy::Caller;
-use fusebox_store::{Cancelled, FunctionRef, NewTask, Purged, TaskRequest, TaskResult};
+use fusebox_store::{Cancelled, Find, FunctionRef, NewTask, Purged, TaskRequest, TaskResult};
 use fusebox_system::random;
 
 /// Response header that confirms a wait.
@@ -51,7 +53,8 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
     params(("function" = String, Path, description = "Version id or name"), Submission, LimitParams,
         StartParams,
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
-        ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+        ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("fusebox-tags" = Option<String>, Header, description = "Tags by which the task is found: `k=v, k2=v2`, at most 16")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 202, body = TaskView, headers(("location" = String, description = "Path of the task"))),
@@ -60,7 +63,7 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
             function's"),
         (status = 404, description = "function-not-found"),
         (status = 413, description = "payload-too-large"),
-        (status = 422, description = "idempotency-conflict: the key was used for another request"),
+        (status = 422, description = "idempotency-conflict: the key was used for another request; invalid-tags"),
         (status = 429, description = "queue-full or storage-quota; see Retry-After"),
         (status = 503, description = "store-full or store-unavailable; see Retry-After")))]
 pub async fn submit(
@@ -72,7 +75,7 @@ pub async fn submit(
     headers: HeaderMap,
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
-    let key = IdempotencyKey::of(&headers)?;
+    let (key, tags) = (IdempotencyKey::of(&headers)?, tags::of(&headers)?);
     let priority = submission.priority.unwrap_or_default();
     let delay_ms = accept::check_delay(submission.delay_ms)?;
     let asked = idempotency::RequestContent {
@@ -81,6 +84,7 @@ pub async fn submit(
         delay_ms,
         limits: &limits,
         start: &start,
+        tags: &tags,
         retry_of: None,
     };
     let identity = key.map(|key| key.identify(&caller.tenant, None, &asked, &input));
@@ -89,7 +93,8 @@ pub async fn submit(
         let limits = limits.over(version.limits, &version.limits)?;
         let stated = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let (start, input) = start.clone().entering(version.abi, stated, input.clone());
-        let request = TaskRequest { limits, priority, delay_ms, start, ..TaskRequest::new(version, input) };
+        let tags = tags.clone();
+        let request = TaskRequest { limits, priority, delay_ms, start, tags, ..TaskRequest::new(version, input) };
         let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
         Ok(NewTask { fingerprint, ..accept::task_of_id(&app, request, id) })
     };
@@ -129,15 +134,26 @@ pub(super) async fn accept_and_answer(
 
 /// List tasks
 ///
-/// Newest first.
-#[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(Paging), responses((status = 200, body = TaskPage)))]
+/// Those that have all properties of the filter, newest first. The tasks of a tag are found by an index, those that run by
+/// their leases, others by a search of which one request does a part: it looks at 10,000 tasks at most. So a page can have
+/// fewer rows than there are, or none, and a `next` all the same; there are no more tasks once `next` is null.
+#[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(TaskFilter, Ordering, Paging),
+    responses((status = 200, body = TaskPage),
+        (status = 404, description = "function-not-found; tenant-not-found"),
+        (status = 422, description = "unprocessable-request: a value of the filter is malformed, as its `parameter` says")))]
 pub async fn list(
     State(app): State<Shared>,
-    Caller { tenant, .. }: Caller,
-    Query(paging): Query<Paging>,
+    caller: Caller,
+    FilterQuery(filter): FilterQuery,
+    (Query(Ordering { order }), Query(paging)): (Query<Ordering>, Query<Paging>),
 ) -> Result<Json<TaskPage>, Problem> {
-    let page = app.store.tasks(&tenant, &paging::request(paging)).await?;
-    Ok(Json(TaskPage { items: page.items.iter().map(Into::into).collect(), next: page.next }))
+    let (tenant, selection) = filter::read(&app, &caller, &filter).await?;
+    let asked = Find { selection, order: filter::order(order.as_deref())?, page: paging::request(paging) };
+    let page = app.store.find(&tenant, &asked).await?;
+    let waiting = waiting::of_tasks(&app, &tenant, &page.items).await?;
+    let rows = page.items.iter().zip(waiting);
+    let items = rows.map(|(task, waiting_for)| TaskView { waiting_for, ..TaskView::from(task) }).collect();
+    Ok(Json(TaskPage { items, next: page.next }))
 }
 
 /// Get a task
@@ -157,12 +173,18 @@ pub async fn get(
     let task = parse_id(&task)?;
     let Some(seconds) = prefer::wait(&headers) else {
         let found = app.store.task(&caller.tenant, task).await?.ok_or_else(not_found)?;
-        return Ok(Json(TaskView::from(&found)).into_response());
+        let waiting_for = waiting::of_tasks(&app, &caller.tenant, std::slice::from_ref(&found)).await?.pop().flatten();
+        let view = TaskView { waiting_for, ..TaskView::from(&found).with_timeline(&found) };
+        return Ok(Json(view).into_response());
     };
     let _room = app.room.wait(&caller, 1)?;
     let found = wait::for_end(&app, &caller, task, seconds, None).await?.ok_or_else(not_found)?;
-    Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(TaskView::with_result(&found.task, &found.output)))
-        .into_response())
+    Ok(([(PREFERENCE_APPLIED, wait::applied(seconds))], Json(whole(&found))).into_response())
+}
+
+/// Returns a task with its result and what happened to it.
+fn whole(TaskResult { task, output }: &TaskResult) -> TaskView {
+    TaskView::with_result(task, output).with_timeline(task)
 }
 
 /// Cancel or purge a task
@@ -189,7 +211,7 @@ pub async fn cancel(
         Cancelled::Cancelled { .. } => {
             app.metrics.task_ended(Status::Failed, Some(ErrorCode::Cancelled));
             let found = app.store.task(&tenant, task).await?.ok_or_else(not_found)?;
-            Ok(Json(TaskView::from(&found)).into_response())
+            Ok(Json(TaskView::from(&found).with_timeline(&found)).into_response())
         }
         Cancelled::Ended(status) => {
             let detail = format!("the task has already ended: it is {}; purge=true deletes it", status.as_str());

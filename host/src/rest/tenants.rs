@@ -13,7 +13,7 @@ use super::{
     error::Problem,
     extract::{Path, Query},
     keys::outcome,
-    paging,
+    paging, waiting,
 };
 use crate::tenancy::{
     Caller,
@@ -64,7 +64,8 @@ pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Re
 pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Result<Json<TenantDetails>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
     let found = admin::details(&*app.store, &id).await.map_err(|error| problem(error, &tenant))?;
-    Ok(Json(details(&found)))
+    let waiting_for = waiting::of_queue(&app, &id, 1).await?;
+    Ok(Json(TenantDetails { waiting_for, ..details(&found) }))
 }
 
 /// Delete a tenant
@@ -98,7 +99,7 @@ pub async fn delete(
 pub fn details((tenant, [functions, keys, queued_tasks, running_tasks]): &(Tenant, [u64; 4])) -> TenantDetails {
     let [functions, keys, queued_tasks, running_tasks] = [*functions, *keys, *queued_tasks, *running_tasks];
     let TenantView { name, created_at, deleting } = view(tenant);
-    TenantDetails { name, created_at, deleting, functions, keys, queued_tasks, running_tasks }
+    TenantDetails { name, created_at, deleting, functions, keys, queued_tasks, running_tasks, waiting_for: None }
 }
 
 /// Returns the view of a deletion.

@@ -61,6 +61,7 @@ pub struct Metrics {
     store_full: Gauge,
     store_full_refusals: Counter,
     slots_busy: Gauge,
+    waiting: Family<ReasonLabels, Gauge<u64, AtomicU64>>,
     ready: Gauge<u64, AtomicU64>,
     delayed: Gauge<u64, AtomicU64>,
     running: Gauge<u64, AtomicU64>,
@@ -104,6 +105,7 @@ impl Metrics {
             store_full: Gauge::default(),
             store_full_refusals: Counter::default(),
             slots_busy: Gauge::default(),
+            waiting: Family::default(),
             ready: Gauge::default(),
             delayed: Gauge::default(),
             running: Gauge::default(),
@@ -162,6 +164,8 @@ impl Metrics {
         registry.register("slots_busy", "Runs in progress", self.slots_busy.clone());
         registry.register("tasks_ready", "Tasks ready to be leased", self.ready.clone());
         registry.register("tasks_delayed", "Delayed tasks", self.delayed.clone());
+        let waiting = "Queued tasks by the reason for which their tenant's queue waits";
+        registry.register("tasks_waiting", waiting, self.waiting.clone());
         registry.register("tasks_running", "Leased attempts", self.running.clone());
     }
 
@@ -263,6 +267,13 @@ impl Metrics {
     /// Counts a slot as free.
     pub fn slot_free(&self) {
         self.slots_busy.dec();
+    }
+
+    /// Sets the numbers of queued tasks by the reason for which they wait.
+    pub fn tasks_waiting(&self, by_reason: &[(&'static str, u64)]) {
+        for (reason, tasks) in by_reason {
+            self.waiting.get_or_create(&ReasonLabels { reason }).set(*tasks);
+        }
     }
 
     /// Returns all metrics in the OpenMetrics text format, with the store's current backlog.

@@ -16,7 +16,7 @@ use fusebox::{
     compilations::Compilations,
     invoke::{Exchange, InvokeError, Invoker},
     modules::Modules,
-    rest::{self, App, RestSettings, cors::Cors, quota::Meter, room::Room},
+    rest::{self, App, RestSettings, cors::Cors, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{
@@ -126,6 +126,7 @@ async fn service(home: &Path) -> (Router, String) {
     readiness.ready();
     let modules = Modules::new(sandbox().clone(), metrics.clone());
     let quotas = QuotaBook::open(store.clone(), Keep::DEFAULT).await;
+    let jobs = Runner::new(store.clone(), quotas.clone(), 1, metrics.clone());
     let app = App {
         store: store.clone(),
         gate: Gate::new(store.clone()),
@@ -138,6 +139,8 @@ async fn service(home: &Path) -> (Router, String) {
         secrets: Some(secrets.unwrap_or_else(|error| panic!("a key for secrets: {error}"))),
         meter: Meter::new(quotas),
         denials: Denials::default(),
+        jobs,
+        outlook: Outlook::default(),
         room: Room::default(),
         closing: Default::default(),
         settings: RestSettings {

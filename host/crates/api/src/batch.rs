@@ -1,6 +1,6 @@
 //! Many at once: items of a batch, and one row of the answer for each, in order.
 
-use fusebox_core::task::Priority;
+use fusebox_core::{tags::Tags, task::Priority};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -33,6 +33,10 @@ pub struct BatchItem {
     pub args: Vec<String>,
     /// Name of the exported function to enter instead of the version's.
     pub export: Option<String>,
+    /// Tags by which the task is found, beside those of the request; at most 16.
+    #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub tags: Tags,
     /// Idempotency key of this item.
     pub idempotency_key: Option<String>,
 }

@@ -9,7 +9,7 @@ use fusebox_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{rfc3339, setup::FilesView};
+use crate::{rfc3339, setup::FilesView, tasks::WaitingFor};
 
 /// Query of a registration.
 #[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
@@ -130,6 +130,9 @@ pub struct FunctionView {
     /// Time that the module took to compile, in milliseconds; only in the response to its registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compile_ms: Option<u64>,
+    /// Reason for which its tasks wait; only in responses about one version that has tasks which have not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
     /// Grants that the previous version did not have; only in the response to the registration of a later version with
     /// grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,6 +215,7 @@ impl From<&FunctionVersion> for FunctionView {
                 VersionState::Ready | VersionState::Compiling => None,
             },
             compile_ms: None,
+            waiting_for: None,
             new_grants: None,
         }
     }

@@ -1,7 +1,9 @@
 //! Types of the REST API: requests, answers and problems, as the server and its clients share them.
 
 pub mod batch;
+pub mod filter;
 pub mod functions;
+pub mod jobs;
 pub mod keys;
 pub mod problem;
 pub mod quotas;
@@ -9,6 +11,7 @@ pub mod settings;
 pub mod setup;
 pub mod tasks;
 pub mod tenants;
+pub mod timeline;
 pub mod workers;
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -3,12 +3,13 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fusebox_core::{
     outcome::{Failure, Receipt},
+    tags::Tags,
     task::{Priority, Task},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::rfc3339;
+use crate::{rfc3339, timeline::TimelineEvent};
 
 /// Query of a submission.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
@@ -46,8 +47,18 @@ pub struct TaskView {
     /// Name of the exported function that is entered instead of the version's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<String>,
+    /// Tags by which it is found.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub tags: Tags,
     /// Time of acceptance.
     pub created_at: String,
+    /// Worker that runs it or ran its last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Time at which its last attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
     /// Time of its end.
     pub ended_at: Option<String>,
     /// Reason of its failure.
@@ -57,6 +68,25 @@ pub struct TaskView {
     /// Output, or the guest's error bytes, in base64; only in responses to requests that waited for the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// Reason for which it is still queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
+    /// What happened to it, the earliest first; only in responses about one task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<TimelineEvent>,
+}
+
+/// Reason for which a task is queued, or the tasks of a function or tenant are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaitingFor {
+    /// Stable code: `delayed`, `no-worker`, `running-bound`, `fuel-tank-empty`, `fair-share`, or `starting` if nothing holds
+    /// it up.
+    pub code: String,
+    /// Sentence that explains it.
+    pub message: String,
+    /// Time until which it waits at least, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// Reason of a failure.
@@ -180,6 +210,12 @@ impl TaskView {
         Self { result, ..Self::from(task) }
     }
 
+    /// Adds what happened to the task.
+    #[must_use]
+    pub fn with_timeline(self, task: &Task) -> Self {
+        Self { timeline: TimelineEvent::of(task), ..self }
+    }
+
     /// Returns true if the task is `COMPLETED` or `FAILED`.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -199,11 +235,16 @@ impl From<&Task> for TaskView {
             retry_of: task.retry_of.map(|task| task.to_string()),
             args: task.start.args.clone(),
             export: task.start.export.clone(),
+            tags: task.tags.clone(),
             created_at: rfc3339(task.created_at),
+            worker: task.worker().map(|worker| worker.to_string()),
+            started_at: task.started_at().map(rfc3339),
             ended_at: task.ended().map(|ended| rfc3339(ended.at)),
             error: task.failure().map(Into::into),
             receipt: task.ended().map(|ended| (&ended.receipt).into()),
             result: None,
+            waiting_for: None,
+            timeline: Vec::new(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::tasks::WaitingFor;
+
 /// Request for a tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +45,9 @@ pub struct TenantDetails {
     pub queued_tasks: u64,
     /// Running tasks.
     pub running_tasks: u64,
+    /// Reason for which its queued tasks wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
 }
 
 /// Numbers of the records deleted with a tenant, by this request.

@@ -179,6 +179,12 @@ codes! {
     InvalidSetup = "invalid-setup", Client;
     /// The run used up its CPU time.
     OutOfCpu = "out-of-cpu", Guest;
+    /// A tag of a task is malformed, given twice, or one too many.
+    InvalidTags = "invalid-tags", Client;
+    /// No such job exists for the caller's tenant.
+    JobNotFound = "job-not-found", Client;
+    /// The tenant has reached its limit of running jobs.
+    JobQuota = "job-quota", Client;
 }
 
 impl core::fmt::Display for ErrorCode {

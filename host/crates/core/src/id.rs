@@ -84,6 +84,10 @@ uuid_id! {
     TaskId
 }
 uuid_id! {
+    /// Id of an act on many tasks.
+    JobId
+}
+uuid_id! {
     /// Id of one incarnation of a dispatcher process.
     DispatcherId
 }

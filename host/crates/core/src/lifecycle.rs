@@ -14,7 +14,7 @@ use crate::{
     id::{Attempt, LeaseToken},
     limits::RELEASES_MAX,
     outcome::{Failure, Receipt},
-    task::{EndRecord, Lease, Task, TaskState},
+    task::{EndRecord, Lease, Task, TaskState, Why},
     time::Millis,
 };
 
@@ -123,7 +123,7 @@ impl Task {
     /// Same as [`Task::end`].
     pub fn retry(&mut self, fence: Fence, not_before: Millis, now: Millis) -> Result<Next, Refused> {
         self.held(fence)?;
-        Ok(self.requeue_or_fail(not_before, now))
+        Ok(self.requeue_or_fail(Why::Lost, not_before, now))
     }
 
     /// Releases the lease in an orderly way. The attempt number is kept, since it is the fence; instead the maximum
@@ -134,7 +134,7 @@ impl Task {
     pub fn release(&mut self, fence: Fence, now: Millis) -> Result<Next, Refused> {
         self.held(fence)?;
         self.give_attempt_back();
-        Ok(self.requeue_or_fail(now, now))
+        Ok(self.requeue_or_fail(Why::Released, now, now))
     }
 
     /// Ends an expired lease: queues the task again, or fails it if no attempts are left. A lease that was never
@@ -148,7 +148,7 @@ impl Task {
                 if !lease.renewed {
                     self.give_attempt_back();
                 }
-                Ok(self.requeue_or_fail(not_before, now))
+                Ok(self.requeue_or_fail(Why::Lapsed, not_before, now))
             }
             TaskState::Running(_) | TaskState::Queued { .. } => Err(Refused::NotReady),
             TaskState::Completed(_) | TaskState::Failed(..) => Err(Refused::Ended),
@@ -178,6 +178,7 @@ impl Task {
     pub fn cancel(&mut self, now: Millis) -> Result<(), Refused> {
         match self.state {
             TaskState::Queued { .. } | TaskState::Running(_) => {
+                self.past(Why::Cancelled, now);
                 self.fail(ErrorCode::Cancelled, "the task was cancelled", now);
                 Ok(())
             }
@@ -204,7 +205,8 @@ impl Task {
         }
     }
 
-    fn requeue_or_fail(&mut self, not_before: Millis, now: Millis) -> Next {
+    fn requeue_or_fail(&mut self, why: Why, not_before: Millis, now: Millis) -> Next {
+        self.past(why, now);
         if self.attempt < self.attempts_max {
             self.state = TaskState::Queued { not_before };
             return Next::Queued;

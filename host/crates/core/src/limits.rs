@@ -163,6 +163,15 @@ pub const FUNCTIONS_PER_TENANT: u64 = 1_000;
 /// Bytes counted for each task and each function version beside what it stores: about the size of a record with its
 /// index entries, so that empty tasks are not free either.
 pub const RECORD_BYTES: u64 = 512;
+
+/// Tags of a task, each with an index entry in the store: enough for what systems put on what they start.
+pub const TAGS_MAX: usize = 16;
+/// Length of a tag's key: enough for a name with a prefix such as `example.com/team`.
+pub const TAG_KEY_BYTES_MAX: usize = 64;
+/// Length of a tag's value: enough for a few UUIDs, a digest or a path.
+pub const TAG_VALUE_BYTES_MAX: usize = 256;
+/// Bytes counted for each tag beside its text: about the size of its index entry.
+pub const TAG_BYTES: u64 = 128;
 /// Bytes counted for each value and each setting beside its name and content: about the size of their entry.
 pub const VALUE_BYTES: u64 = 128;
 /// Default quota of stored bytes, as the part of the store's room that a tenant may use: ten tenants fit.

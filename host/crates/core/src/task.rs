@@ -1,16 +1,19 @@
 //! Tasks and their states. Each state carries only the data that is valid in it.
 
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ErrorCode,
     function::RunLimits,
-    id::{Attempt, FunctionId, LeaseToken, TaskId, WorkerId},
+    id::{Attempt, DispatcherId, FunctionId, LeaseToken, TaskId, WorkerId},
     keep::Keep,
     limits::RECORD_BYTES,
     name::TenantId,
     outcome::{Failure, Receipt},
     setup::Start,
+    tags::Tags,
     time::Millis,
 };
 
@@ -65,8 +68,66 @@ pub struct Task {
     pub start: Start,
     /// Time for which the task is kept after its end.
     pub keep: Keep,
+    /// Tags by which the task is found.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Attempts that did not end the task by a report, the latest [`PAST_ATTEMPTS_MAX`], the earliest first.
+    #[serde(default)]
+    pub past: Vec<PastAttempt>,
     /// Current state.
     pub state: TaskState,
+}
+
+/// Attempts of a task that are kept beside the last one, the latest: as many as the default number of attempts and their
+/// releases allow, below 1 KiB in all.
+pub const PAST_ATTEMPTS_MAX: usize = 8;
+
+/// Attempt that is over without a report of its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// Number of the attempt.
+    pub attempt: Attempt,
+    /// Worker that held it.
+    pub worker: WorkerId,
+    /// Dispatcher that leased it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatcher: Option<DispatcherId>,
+    /// Time of its lease.
+    pub started_at: Millis,
+    /// Time of its end.
+    pub ended_at: Millis,
+    /// Reason of its end.
+    pub why: Why,
+}
+
+/// Reason for which an attempt was over without a report of its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// Its worker was lost, or could not run it.
+    Lost,
+    /// It was returned in order, as by a worker that drains.
+    Released,
+    /// Its lease was not renewed in time.
+    Lapsed,
+    /// The task was cancelled.
+    Cancelled,
+}
+
+impl Why {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::Lost, Self::Released, Self::Lapsed, Self::Cancelled];
+
+    /// Returns the word used on every surface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Released => "released",
+            Self::Lapsed => "lapsed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Hash of everything in a client's request. Detects an idempotency key that is reused with a different request.
@@ -94,6 +155,9 @@ pub enum TaskState {
 pub struct Lease {
     /// Worker that holds the lease.
     pub worker: WorkerId,
+    /// Dispatcher that leased the attempt, if the record names it.
+    #[serde(default)]
+    pub dispatcher: Option<DispatcherId>,
     /// Secret of the lease; a report that carries it comes from the holder.
     pub token: LeaseToken,
     /// Time of the lease.
@@ -172,6 +236,46 @@ impl Task {
         }
     }
 
+    /// Returns the worker that runs the task, or that ran its last attempt.
+    #[must_use]
+    pub fn worker(&self) -> Option<WorkerId> {
+        match &self.state {
+            TaskState::Queued { .. } => None,
+            TaskState::Running(lease) => Some(lease.worker),
+            TaskState::Completed(ended) | TaskState::Failed(_, ended) => {
+                ended.receipt.worker.or_else(|| self.last_past().map(|past| past.worker))
+            }
+        }
+    }
+
+    /// Returns the time at which the last attempt started: of one that has ended by a report, its run.
+    #[must_use]
+    pub fn started_at(&self) -> Option<Millis> {
+        match &self.state {
+            TaskState::Queued { .. } => None,
+            TaskState::Running(lease) => Some(lease.started_at),
+            TaskState::Completed(EndRecord { receipt, token, at })
+            | TaskState::Failed(_, EndRecord { receipt, token, at }) => match token {
+                Some(_) => Some(self.created_at.plus(receipt.queue_us / 1_000).min(*at)),
+                None => self.last_past().map(|past| past.started_at),
+            },
+        }
+    }
+
+    /// Returns the last attempt if it was over without a report.
+    fn last_past(&self) -> Option<&PastAttempt> {
+        self.past.last().filter(|past| past.attempt == self.attempt)
+    }
+
+    /// Records that the attempt of a running task is over without a report.
+    pub(crate) fn past(&mut self, why: Why, ended_at: Millis) {
+        let TaskState::Running(Lease { worker, dispatcher, started_at, .. }) = self.state else { return };
+        if self.past.len() >= PAST_ATTEMPTS_MAX {
+            self.past.remove(0);
+        }
+        self.past.push(PastAttempt { attempt: self.attempt, worker, dispatcher, started_at, ended_at, why });
+    }
+
     /// Returns the token of the current lease, if the task is running.
     #[must_use]
     pub const fn token(&self) -> Option<LeaseToken> {
@@ -197,14 +301,15 @@ impl Task {
     }
 
     /// Returns the bytes that count against its tenant's quota of stored bytes: the input while it is kept, output, log
-    /// and texts of the failure, and [`RECORD_BYTES`].
+    /// and texts of the failure, the tags, and [`RECORD_BYTES`].
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         let input = if self.ended().is_none() || self.is_dead_letter() { self.input_bytes } else { 0 };
         let kept =
             self.ended().map_or(0, |EndRecord { receipt, .. }| receipt.output_bytes.saturating_add(receipt.log_bytes));
         let texts = self.failure().map_or(0, Failure::text_bytes);
-        RECORD_BYTES.saturating_add(input).saturating_add(kept).saturating_add(texts)
+        let record = RECORD_BYTES.saturating_add(self.tags.stored_bytes());
+        record.saturating_add(input).saturating_add(kept).saturating_add(texts)
     }
 
     /// Returns the failure, if the task has failed.

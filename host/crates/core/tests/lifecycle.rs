@@ -11,6 +11,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Failure, Receipt},
     setup::Start,
+    tags::Tags,
     task::{EndRecord, Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
@@ -41,12 +42,21 @@ fn task(state: TaskState) -> Task {
         input_bytes: 10,
         start: Start::default(),
         keep: Keep::DEFAULT,
+        tags: Tags::default(),
+        past: Vec::new(),
         state,
     }
 }
 
 fn lease(token: LeaseToken, expires_at: Millis) -> Lease {
-    Lease { worker: WorkerId::from_bytes([5; 16]), token, started_at: NOW, expires_at, renewed: false }
+    Lease {
+        worker: WorkerId::from_bytes([5; 16]),
+        dispatcher: None,
+        token,
+        started_at: NOW,
+        expires_at,
+        renewed: false,
+    }
 }
 
 fn ended(token: Option<LeaseToken>) -> EndRecord {

@@ -14,6 +14,11 @@ pub trait Fuel: Send + Sync + 'static {
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
     async fn draw_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<u64>;
+    /// Returns the units in the tenant's tank, without drawing any.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`Error`](super::Error).
+    async fn fuel_left(&self, tenant: &TenantId, per_minute: u64) -> Result<u64>;
     /// Returns unused fuel to the tenant's tank.
     ///
     /// # Errors

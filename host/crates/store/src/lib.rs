@@ -1,6 +1,6 @@
 //! Storage of functions, modules and tasks, and the queue that leases attempts.
 //!
-//! A store has one small trait per capability: [`Functions`], [`Compiles`], [`Queue`], [`Tasks`], [`Kv`](kv::Kv), [`Identity`],
+//! A store has one small trait per capability: [`Functions`], [`Compiles`], [`Queue`], [`Tasks`], [`Jobs`], [`Kv`](kv::Kv), [`Identity`],
 //! [`Fuel`], [`Usage`], [`Presence`] and [`Wakeups`]; [`Store`] is all of them. Each back end is a folder with a file per
 //! trait, and one conformance suite holds them all to the same behaviour. The store owns the queue: it keeps ready indexes per tenant and
 //! priority, and every step is atomic. It has no access to HTTP, workers' sockets or wasm.
@@ -21,10 +21,12 @@ mod compiles;
 mod conformance;
 pub mod embedded;
 mod error;
+mod find;
 mod fuel;
 mod functions;
 mod hints;
 pub mod identity;
+mod jobs;
 pub mod kv;
 mod layout;
 mod new_task;
@@ -41,17 +43,20 @@ mod wakeups;
 pub use fusebox_core::{
     room::{Holdings, Room},
     scope::Scope,
+    selection::{Order, Runs, Selection},
 };
 
 pub use self::{
     compiles::{Compile, Compiles},
     error::Error,
+    find::{FIND_TASKS_MAX, Find},
     fuel::Fuel,
     functions::{FunctionRef, Functions, NewFunction, Registered},
     identity::{
         Acted, Acting, Cleared, Denied, Identity, Key, KeyAdded, KeyId, KnownKey, NewKey, Replaced, SecretDigest,
         Tenant, TenantAdded,
     },
+    jobs::{Act, JOBS_KEPT_MAX, JOBS_OPEN_MAX, Job, JobAdded, JobState, Jobs},
     layout::migrate::Migrated,
     new_task::{Accepted, Expects, NewTask, TaskRequest},
     options::Options,
@@ -70,7 +75,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Store with all its capabilities. See the crate's documentation for its guarantees.
 #[async_trait]
-pub trait Store: Functions + Compiles + Queue + Tasks + kv::Kv + Identity + Fuel + Usage + Presence + Wakeups {
+pub trait Store:
+    Functions + Compiles + Queue + Tasks + Jobs + kv::Kv + Identity + Fuel + Usage + Presence + Wakeups
+{
     /// Checks that the store answers.
     ///
     /// # Errors

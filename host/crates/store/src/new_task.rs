@@ -9,6 +9,7 @@ use fusebox_core::{
     name::{FunctionName, TenantId},
     quota::Quotas,
     setup::Start,
+    tags::Tags,
     task::{Fingerprint, Priority, Task, TaskState},
     time::Millis,
 };
@@ -42,6 +43,8 @@ pub struct TaskRequest<'a> {
     pub retry_of: Option<TaskId>,
     /// Way in which the request starts the function.
     pub start: Start,
+    /// Tags by which the task is found.
+    pub tags: Tags,
     /// Input of the function.
     pub input: Bytes,
 }
@@ -51,8 +54,8 @@ impl<'a> TaskRequest<'a> {
     #[must_use]
     pub fn new(function: &'a FunctionVersion, input: Bytes) -> Self {
         let (limits, priority, start) = (function.limits, Priority::Normal, Start::default());
-        let start_within_ms = TASK_AGE_MS_MAX;
-        Self { function, limits, priority, delay_ms: 0, start_within_ms, retry_of: None, start, input }
+        let (start_within_ms, tags) = (TASK_AGE_MS_MAX, Tags::default());
+        Self { function, limits, priority, delay_ms: 0, start_within_ms, retry_of: None, start, tags, input }
     }
 
     /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
@@ -77,6 +80,7 @@ impl<'a> TaskRequest<'a> {
             queued_max: quotas.queued_tasks,
             stored_max: quotas.stored_bytes,
             start,
+            tags: self.tags,
             input,
         }
     }
@@ -121,6 +125,8 @@ pub struct NewTask {
     pub stored_max: u64,
     /// Way in which the request starts the function.
     pub start: Start,
+    /// Tags by which the task is found.
+    pub tags: Tags,
     /// Input of the run.
     pub input: Bytes,
 }
@@ -151,6 +157,8 @@ impl NewTask {
             input_bytes: self.input_bytes(self.input.len()),
             start: self.start.clone(),
             keep: self.keep,
+            tags: self.tags.clone(),
+            past: Vec::new(),
             state: TaskState::Queued { not_before: at.plus(self.delay_ms) },
         }
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use fusebox_core::{
-    id::{LeaseToken, TaskId, WorkerId},
+    id::{DispatcherId, FunctionId, LeaseToken, TaskId, WorkerId},
     invocation::Invocation,
     lifecycle::{Fence, Next},
     name::TenantId,
@@ -75,6 +75,11 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
     async fn backlog(&self) -> Result<Vec<Backlog>>;
+    /// Returns the number of a version's tasks that have not ended.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
+    async fn unfinished(&self, tenant: &TenantId, function: FunctionId) -> Result<u64>;
 }
 
 /// Request to lease attempts of one tenant to one worker.
@@ -84,6 +89,8 @@ pub struct LeaseRequest {
     pub tenant: TenantId,
     /// Worker that will run them.
     pub worker: WorkerId,
+    /// Dispatcher that asks; for display.
+    pub dispatcher: DispatcherId,
     /// Duration of each lease, in milliseconds.
     pub lease_ms: u64,
     /// Fresh tokens, one per attempt; their number is the largest number of attempts leased.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{id::TaskId, name::TenantId, task::Task};
 
-use crate::{Page, PageRequest, Result};
+use crate::{Find, Page, PageRequest, Result};
 
 /// Reader of tasks.
 #[async_trait]
@@ -38,7 +38,15 @@ pub trait Tasks: Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
-    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>>;
+    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
+        self.find(tenant, &Find::all(page.clone())).await
+    }
+    /// Returns those of a tenant's tasks that are searched for. A task that was accepted or has changed between two
+    /// pages may be missing or belong to either.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached or a record cannot be read, see [`crate::Error`].
+    async fn find(&self, tenant: &TenantId, asked: &Find) -> Result<Page<Task>>;
 }
 
 /// Task with its output.

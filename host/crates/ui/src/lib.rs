@@ -16,6 +16,30 @@ pub mod progress;
 pub mod receipt;
 pub mod table;
 
+/// Choice of an output format on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputChoice {
+    /// Text for people.
+    #[default]
+    #[value(alias = "table")]
+    Text,
+    /// Text with more columns, where a listing has any.
+    Wide,
+    /// One JSON document, for programs.
+    Json,
+}
+
+impl OutputChoice {
+    /// Returns the format, which most commands know alone.
+    #[must_use]
+    pub const fn format(self) -> OutputFormat {
+        match self {
+            Self::Text | Self::Wide => OutputFormat::Text,
+            Self::Json => OutputFormat::Json,
+        }
+    }
+}
+
 /// Output format of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {

@@ -3,7 +3,7 @@
 use fusebox_core::{
     error::ErrorCode,
     function::{Abi, Grants, RunLimits},
-    id::ModuleDigest,
+    id::{DispatcherId, ModuleDigest},
     keep::Keep,
     lifecycle::Fence,
     outcome::{Failure, Receipt},
@@ -71,7 +71,14 @@ impl World {
         ready.await;
         let (worker, tokens) = (random::worker_id(Clock::System.now()), vec![random::lease_token()]);
         let tenant = TenantId::default_tenant();
-        let request = LeaseRequest { tenant, worker, lease_ms: 10_000, tokens, again: false };
+        let request = LeaseRequest {
+            tenant,
+            worker,
+            dispatcher: DispatcherId::from_bytes([8; 16]),
+            lease_ms: 10_000,
+            tokens,
+            again: false,
+        };
         (invoke, self.store.lease(request).await.unwrap().remove(0))
     }
 

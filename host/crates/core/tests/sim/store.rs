@@ -78,7 +78,14 @@ impl Store {
         for id in ready {
             let attempt = self.tasks[&id].attempt + 1;
             let token = fence(id, attempt).token;
-            let lease = Lease { worker, token, started_at: now, expires_at: now.plus(LEASE_MS), renewed: false };
+            let lease = Lease {
+                worker,
+                dispatcher: None,
+                token,
+                started_at: now,
+                expires_at: now.plus(LEASE_MS),
+                renewed: false,
+            };
             self.change(id, now, |task| task.lease(lease)).unwrap();
             self.leases.insert((id, attempt, worker));
             leased.push((id, attempt));

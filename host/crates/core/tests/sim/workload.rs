@@ -10,6 +10,7 @@ use fusebox_core::{
     name::TenantId,
     quota::UNLIMITED,
     setup::Start,
+    tags::Tags,
     task::{Priority, Task, TaskState},
     time::Millis,
 };
@@ -55,6 +56,8 @@ pub(crate) fn tasks(dice: &mut Dice) -> Vec<Task> {
             input_bytes: 0,
             start: Start::default(),
             keep: Keep::DEFAULT,
+            tags: Tags::default(),
+            past: Vec::new(),
             state: TaskState::Queued { not_before: created_at.plus(delay_ms) },
         });
     }

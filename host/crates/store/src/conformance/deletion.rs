@@ -10,6 +10,7 @@ use fusebox_core::{
     name::TenantId,
     outcome::Failure,
     quota::UNLIMITED,
+    tags::Tags,
 };
 
 use super::{
@@ -49,6 +50,7 @@ fn setting() -> SettingName {
 /// of its tasks.
 pub(crate) async fn fill(subject: &dyn Subject, tenant: &TenantId, tasks: usize) -> (Cleared, Vec<TaskId>) {
     let (store, mut ids) = (subject.store(), Vec::new());
+    let tags = Tags::parse_list("env=prod,order=7").unwrap();
     for at in 0..FUNCTIONS {
         let name = format!("f{at}");
         register(subject, tenant, &name).await;
@@ -59,10 +61,11 @@ pub(crate) async fn fill(subject: &dyn Subject, tenant: &TenantId, tasks: usize)
             let set = store.set_setting(&of, kind, &setting(), Bytes::from_static(b"set"), UNLIMITED).await.unwrap();
             assert_eq!(set, SettingAnswer::Set);
         }
-        let more = (0..tasks).map(|_| new_task(subject, &function)).collect::<Vec<_>>();
+        let more = || NewTask { tags: tags.clone(), ..new_task(subject, &function) };
+        let more = (0..tasks).map(|_| more()).collect::<Vec<_>>();
         ids.extend(more.iter().map(|task| task.id));
         store.accept(more).await.unwrap();
-        let delayed = NewTask { delay_ms: 60_000, ..new_task(subject, &function) };
+        let delayed = NewTask { delay_ms: 60_000, tags: tags.clone(), ..new_task(subject, &function) };
         ids.push(accept(subject, delayed).await);
     }
     // Of a function that is gone, and of one that never was.

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
     function::{Abi, FunctionVersion, Grants, RunLimits},
-    id::{ModuleDigest, TaskId, WorkerId},
+    id::{DispatcherId, ModuleDigest, TaskId, WorkerId},
     keep::Keep,
     lifecycle::Fence,
     name::TenantId,
     outcome::{Ended, Failure, Receipt},
     quota::UNLIMITED,
     setup::{Setup, Start},
+    tags::Tags,
     task::{Fingerprint, Lease, Priority, Status, TaskState},
     time::Millis,
 };
@@ -29,11 +30,13 @@ pub(super) mod accept;
 pub(super) mod backlog;
 pub(super) mod compiles;
 pub(super) mod deletion;
+pub(super) mod find;
 pub(super) mod fuel;
 pub(super) mod full;
 pub(super) mod functions;
 pub(super) mod hints;
 pub(super) mod identity;
+pub(super) mod jobs;
 pub(super) mod kv;
 pub(super) mod lease;
 pub(super) mod listings;
@@ -114,6 +117,10 @@ macro_rules! conformance {
             fuel: a_tank_gives_what_it_has_and_fills_with_time, a_tank_follows_another_rate;
             listings: tasks_are_paged_newest_first, functions_are_paged_by_name, versions_are_paged_newest_first, a_foreign_cursor_gives_no_rows,
                 a_page_has_its_bounds, dead_letters_are_paged_latest_first;
+            find: tasks_are_found_by_each_property, a_search_looks_at_a_bounded_number_of_tasks,
+                running_tasks_are_found_among_many, tags_are_kept_and_lead_to_their_tasks,
+                tags_are_counted_for_as_long_as_their_task_is_there, a_purged_task_leaves_no_tag,
+                attempts_without_a_report_are_recorded, the_latest_attempts_are_kept;
             tenants: reads_of_another_tenant_find_nothing, steps_of_another_tenant_change_nothing,
                 tenants_have_queues_of_their_own, tenants_have_names_of_their_own;
             hints: each_end_wakes_who_waits_for_it, becoming_ready_wakes, only_a_running_tasks_cancellation_is_told,
@@ -134,6 +141,8 @@ macro_rules! conformance {
             deletion: a_deleted_tenant_leaves_nothing_but_its_name, a_deletion_goes_on_after_a_crash_at_any_part,
                 nothing_new_of_a_deleted_tenant_is_accepted, a_deleted_tenants_runs_are_stopped,
                 a_deletion_takes_nothing_of_others;
+            jobs: a_job_is_held_by_one_and_taken_over, a_job_is_stopped, a_tenants_jobs_are_bounded,
+                a_deleted_tenant_has_no_jobs;
             workers: announced_workers_are_there_for_their_time;
             kv: a_value_is_kept_with_its_revision, what_is_expected_is_compared, a_value_is_gone_after_its_time,
                 a_namespace_has_its_bounds, what_is_over_makes_room, namespaces_are_their_functions_own,
@@ -222,6 +231,7 @@ pub(super) fn new_task(subject: &dyn Subject, function: &FunctionVersion) -> New
         queued_max: UNLIMITED,
         stored_max: UNLIMITED,
         start: Start::default(),
+        tags: Tags::default(),
         input: Bytes::from_static(b"input"),
     }
 }
@@ -254,6 +264,7 @@ pub(super) fn lease_request(tenant: &TenantId, most: usize) -> LeaseRequest {
     LeaseRequest {
         tenant: tenant.clone(),
         worker: WorkerId::from_bytes([7; 16]),
+        dispatcher: DispatcherId::from_bytes([8; 16]),
         lease_ms: LEASE_MS,
         tokens,
         again: false,

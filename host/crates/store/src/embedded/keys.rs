@@ -12,6 +12,8 @@
 //! | records | `w` tenant place created task | record of a task that waits or is leased; damaged ones have their own place |
 //! | records | `t` tenant created task | record of a task that has ended |
 //! | records | `p` task | its origin: what its other keys consist of |
+//! | records | `o` tenant job | a job |
+//! | records | `u` job | time until which an open job is held, and its tenant |
 //! | records | `sb` number | leases of one call; the records of their tasks are as they were before |
 //! | records | `sl` task | origin of a task whose lease is in its record, as a renewal writes it |
 //! | records | `k` time task | tasks that have ended, by the end of the first one's time to live |
@@ -40,6 +42,7 @@
 //! | blobs | `w` tenant name key | a value of a namespace |
 //! | index | `d` `e` time task | delayed tasks; queued ones that expire at another age than the greatest |
 //! | index | `b` tenant failed task | dead letters of a tenant |
+//! | index | `t` tenant tag created task | tasks of a tenant that have a tag |
 //! | index | `w` tenant name time key | values of a namespace that expire |
 
 use fusebox_core::{
@@ -53,9 +56,10 @@ use crate::{
     kv::{Namespace, SettingKind},
 };
 
+mod jobs;
 mod tasks;
 
-pub(super) use self::tasks::*;
+pub(super) use self::{jobs::*, tasks::*};
 
 /// Encoded key.
 pub(super) type Key = Vec<u8>;

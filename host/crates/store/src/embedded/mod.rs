@@ -13,8 +13,8 @@
 //! | `memory` | what the writer remembers from group to group |
 //! | `starts`, `aging`, `leases`, `retention` | parts of it: queues by their first ready task and by their oldest; leases; ended tasks |
 //! | `running` | leases that are committed, for reads |
-//! | `reads` | reads beside the writer |
-//! | `functions`, `compiles`, `queue`, `tasks`, `kv`, `identity`, `wakeups` | a trait of the store each |
+//! | `reads`, `find` | reads beside the writer; the search for tasks |
+//! | `functions`, `compiles`, `queue`, `tasks`, `jobs`, `kv`, `identity`, `wakeups` | a trait of the store each |
 //! | `usage` | space of the file system |
 //! | `tanks` | tenants' fuel and compile time; in memory |
 //! | `announcements` | announced dispatchers and workers; in memory, since they end with the process |
@@ -36,9 +36,11 @@ mod announcements;
 mod compaction;
 mod compiles;
 mod engine;
+mod find;
 mod functions;
 mod group;
 mod identity;
+mod jobs;
 mod keys;
 mod kv;
 mod leases;

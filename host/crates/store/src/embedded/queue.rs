@@ -1,7 +1,10 @@
 //! The queue in the embedded store: each step goes to the writer.
 
 use async_trait::async_trait;
-use fusebox_core::{id::TaskId, name::TenantId};
+use fusebox_core::{
+    id::{FunctionId, TaskId},
+    name::TenantId,
+};
 
 use super::EmbeddedStore;
 use crate::{
@@ -18,7 +21,7 @@ const REPORTED_BYTES_MAX: usize = 8 << 20;
 #[async_trait]
 impl Queue for EmbeddedStore {
     async fn accept(&self, tasks: Vec<NewTask>) -> Result<Vec<Accepted>> {
-        let bytes = tasks.iter().map(|task| TASK_BYTES + task.input.len()).sum();
+        let bytes = tasks.iter().map(|task| TASK_BYTES + task.input.len() + tag_bytes(task)).sum();
         self.writer.grow(bytes, move |steps| steps.accept(&tasks)).await
     }
 
@@ -74,6 +77,15 @@ impl Queue for EmbeddedStore {
     async fn backlog(&self) -> Result<Vec<Backlog>> {
         self.reads.backlog()
     }
+
+    async fn unfinished(&self, _: &TenantId, function: FunctionId) -> Result<u64> {
+        self.reads.unfinished(function)
+    }
+}
+
+/// Returns the size of a task's tags and their index entries, about.
+fn tag_bytes(task: &NewTask) -> usize {
+    usize::try_from(task.tags.stored_bytes()).unwrap_or(usize::MAX)
 }
 
 /// Returns the number of reports that one step records, at least one, and the bytes that it writes.

@@ -15,7 +15,7 @@ use fusebox_core::{
 use quick_cache::sync::Cache;
 
 use super::{
-    engine::{Engine, Entry, Snapshot, Space},
+    engine::{Engine, Snapshot, Space},
     keys::{self, Key, Origin, Place},
     open,
     records::{self, Carried, Counters, FunctionRecord, Named, Piece},
@@ -61,6 +61,11 @@ impl Reads {
         Ok(written_at.unwrap_or_default())
     }
 
+    /// Returns the leases that are committed.
+    pub(super) fn running(&self) -> &Committed {
+        &self.running
+    }
+
     /// Returns the current committed state.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
         self.engine.snapshot()
@@ -97,45 +102,6 @@ impl Reads {
     pub(super) fn input(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Bytes>> {
         let Some((snapshot, task, carried)) = self.found(tenant, task)? else { return Ok(None) };
         whole(&snapshot, &keys::input(task.id), carried.input).map(Some)
-    }
-
-    /// Returns a tenant's tasks, newest first: those of all its places, merged by their time of acceptance.
-    pub(super) fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        let Some(before) = moment(page) else { return Ok(empty()) };
-        let running = self.running.all();
-        let snapshot = self.engine.snapshot()?;
-        let mut places = Vec::new();
-        for place in Place::READABLE {
-            let prefix = keys::tasks_of(tenant, place);
-            let to = before.map_or_else(|| keys::past(&prefix), |before| [&prefix[..], &before].concat());
-            let mut entries = snapshot.entries_back(Space::Records, &prefix, &to)?;
-            places.push((entries.next(), entries));
-        }
-        let time = |entry: &Result<Entry>| match entry {
-            Ok((key, _)) => keys::last_moment(key),
-            Err(_) => Some([u8::MAX; keys::MOMENT_BYTES]),
-        };
-        let newest_first = std::iter::from_fn(|| {
-            let (first, rest) = places.iter_mut().max_by_key(|(first, _)| first.as_ref().map(time))?;
-            std::mem::replace(first, rest.next())
-        });
-        fill(
-            page,
-            |key| key.last_chunk::<{ keys::MOMENT_BYTES }>().map_or(&[], |moment| &moment[..]),
-            newest_first,
-            |(key, record)| {
-                let Some((created_at, id)) = keys::last_moment(key).and_then(|moment| keys::split_moment(&moment))
-                else {
-                    return Ok(None);
-                };
-                let named = Named { id, tenant: tenant.clone(), created_at };
-                readable(record.clone().and_then(|record| {
-                    let (mut task, _) = records::decode_task(named, &record)?;
-                    running.get(&id).inspect(|running| running.apply(&mut task));
-                    Ok(Some(task))
-                }))
-            },
-        )
     }
 
     /// Returns a tenant's dead letters, most recent failure first.
@@ -230,6 +196,12 @@ impl Reads {
         Ok(backlog)
     }
 
+    /// Returns the number of a version's tasks that have not ended.
+    pub(super) fn unfinished(&self, function: FunctionId) -> Result<u64> {
+        let tasks = self.engine.snapshot()?.get(Space::Records, &keys::unfinished(function))?;
+        tasks.map_or(Ok(0), |tasks| records::decode("a version's unfinished tasks", &tasks))
+    }
+
     /// Returns the bytes stored for a tenant.
     pub(super) fn stored_bytes(&self, tenant: &TenantId) -> Result<u64> {
         stored_bytes(&self.engine.snapshot()?, tenant)
@@ -266,7 +238,7 @@ impl Reads {
 }
 
 /// Returns a task with what its record carries.
-fn record_of(snapshot: &Snapshot, tenant: &TenantId, id: TaskId) -> Result<Option<(Task, Carried)>> {
+pub(super) fn record_of(snapshot: &Snapshot, tenant: &TenantId, id: TaskId) -> Result<Option<(Task, Carried)>> {
     let Some(origin) = snapshot.get(Space::Records, &keys::origin(id))? else { return Ok(None) };
     let origin = Origin::decode(&origin).ok_or_else(|| Error::Corrupt(format!("the origin of task {id}")))?;
     if origin.tenant != *tenant {
@@ -290,7 +262,7 @@ fn whole(snapshot: &Snapshot, key: &[u8], piece: Piece) -> Result<Bytes> {
 }
 
 /// Leaves out of a listing what cannot be read, since it would hide everything behind it.
-fn readable<T>(row: Result<Option<T>>) -> Result<Option<T>> {
+pub(super) fn readable<T>(row: Result<Option<T>>) -> Result<Option<T>> {
     match row {
         Err(Error::Corrupt(reason)) => {
             tracing::error!(reason, "a listing leaves out a task: its record cannot be read");
@@ -322,7 +294,7 @@ fn cursor(page: &PageRequest) -> Option<Option<Key>> {
 }
 
 /// Returns the moment before which a page of tasks ends: `None` if the cursor is invalid, `Some(None)` without one.
-fn moment(page: &PageRequest) -> Option<Option<[u8; keys::MOMENT_BYTES]>> {
+pub(super) fn moment(page: &PageRequest) -> Option<Option<[u8; keys::MOMENT_BYTES]>> {
     match cursor(page) {
         None => Some(None),
         Some(text) => text?.try_into().ok().map(Some),
@@ -362,12 +334,6 @@ trait AsKey {
 impl AsKey for Key {
     fn key(&self) -> &[u8] {
         self
-    }
-}
-
-impl AsKey for Entry {
-    fn key(&self) -> &[u8] {
-        &self.0
     }
 }
 

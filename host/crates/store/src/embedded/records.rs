@@ -11,13 +11,14 @@ use crate::{Backlog, Error, Result};
 mod functions;
 mod leases;
 mod modules;
+mod more;
 mod task;
 
 pub(super) use self::{
     functions::{decode_function, encode_function},
     leases::{LeaseEntry, Running, decode_leases},
     modules::{CompileRecord, ModuleRecord, decode_module, decode_state, encode_module, encode_state},
-    task::{Carried, INLINE_BYTES_MAX, Named, Piece, decode_task, encode_task, is_queued},
+    task::{Carried, INLINE_BYTES_MAX, Named, Piece, decode_task, encode_task, is_queued, may_be},
 };
 
 /// Layout of every record except functions, modules and tasks, which have their own. A change of any layout increments the number, and

@@ -60,6 +60,13 @@ impl Fuel for EmbeddedStore {
         Ok(self.tanks.with(tenant, per_minute, |tank, now| tank.draw(per_minute, fuel, now)))
     }
 
+    async fn fuel_left(&self, tenant: &TenantId, per_minute: u64) -> Result<u64> {
+        Ok(self.tanks.with(tenant, per_minute, |tank, now| {
+            tank.draw(per_minute, 0, now);
+            tank.fuel
+        }))
+    }
+
     async fn give_back_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<()> {
         self.tanks.with(tenant, per_minute, |tank, now| tank.give_back(per_minute, fuel, now));
         Ok(())

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use fusebox_core::{id::TaskId, name::TenantId, task::Task};
 
 use super::EmbeddedStore;
-use crate::{Page, PageRequest, Result, TaskResult, Tasks};
+use crate::{Find, Page, PageRequest, Result, TaskResult, Tasks};
 
 #[async_trait]
 impl Tasks for EmbeddedStore {
@@ -30,8 +30,8 @@ impl Tasks for EmbeddedStore {
         self.reads.aside(move |reads| reads.dead_letters(&tenant, &page)).await
     }
 
-    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        let (tenant, page) = (tenant.clone(), page.clone());
-        self.reads.aside(move |reads| reads.tasks(&tenant, &page)).await
+    async fn find(&self, tenant: &TenantId, asked: &Find) -> Result<Page<Task>> {
+        let (tenant, asked) = (tenant.clone(), asked.clone());
+        self.reads.aside(move |reads| reads.find(&tenant, &asked)).await
     }
 }

@@ -113,7 +113,8 @@ async fn send(
 
 /// Returns the amounts that a task adds. Those of a replay's input are found by the step.
 fn asked(task: &NewTask) -> Asked<'_> {
-    let more = Amounts { tasks: 1, bytes: RECORD_BYTES + task.input_bytes(task.input.len()) };
+    let bytes = RECORD_BYTES + task.tags.stored_bytes() + task.input_bytes(task.input.len());
+    let more = Amounts { tasks: 1, bytes };
     Asked { tenant: &task.tenant, more, max: Amounts { tasks: task.queued_max, bytes: task.stored_max } }
 }
 
@@ -159,6 +160,7 @@ fn is_same_kind(one: Kind<'_>, other: Kind<'_>) -> bool {
         && (one.priority, one.attempts_max, one.expects) == (other.priority, other.attempts_max, other.expects)
         && one.keep == other.keep
         && one.start == other.start
+        && one.tags == other.tags
         && (one.delay_ms, one.expires_in_ms) == (other.delay_ms, other.expires_in_ms)
         && same_limits
 }
@@ -182,6 +184,7 @@ fn kind(call: Call, kind: Kind<'_>) -> Call {
         .arg(records::start(task))
         .arg(task.delay_ms)
         .arg(task.expires_in_ms)
+        .arg(records::tags(task))
 }
 
 fn row(call: Call, task: &NewTask, kind: usize, source: Source) -> Call {

@@ -22,6 +22,11 @@ impl Fuel for RedisStore {
         self.draw(tenant, per_minute, fuel.min(QUOTA_MAX).to_string()).await
     }
 
+    async fn fuel_left(&self, tenant: &TenantId, per_minute: u64) -> Result<u64> {
+        let call = self.caller.call(self.caller.layout().shared(), "fuel_left");
+        answers::number(self.caller.ask(call.arg(tenant.as_str()).arg(per_minute.min(QUOTA_MAX))).await?)
+    }
+
     async fn give_back_fuel(&self, tenant: &TenantId, per_minute: u64, fuel: u64) -> Result<()> {
         self.draw(tenant, per_minute, format!("-{}", fuel.min(QUOTA_MAX))).await.map(drop)
     }

@@ -12,11 +12,12 @@
 //! | `fusebox:lines` | sorted set | lines (tenant and priority) with queued tasks, by the first expiry in them |
 //! | `fusebox:due` | sorted set | delayed tasks, by the time they are due or expire |
 //! | `fusebox:leased` | hash | the fence of each running task: attempt, token, time, releases, size of the input, kind, and number of its lease |
-//! | `fusebox:lease:<number>` | hash | what one call leased or renewed: end, worker, tenant, ids, and how many are left |
+//! | `fusebox:lease:<number>` | hash | what one call leased or renewed: end, worker, dispatcher, tenant, ids, and how many are left |
 //! | `fusebox:leases` | sorted set | numbers of leases, by their end |
 //! | `fusebox:unmarked` | list | times and numbers of the latest leases, whose tasks' `status` does not yet say RUNNING |
 //! | `fusebox:ended` | sorted set | ended tasks, up to 200 in a member, by the time for which they are kept |
 //! | `fusebox:tasks:<tenant>` | sorted set | tasks: padded time of acceptance, and up to 500 ids that were accepted then |
+//! | `fusebox:tagged:<tenant>:<tag>` | sorted set | tasks with a tag: padded time of acceptance, and id |
 //! | `fusebox:dead:<tenant>` | sorted set | dead letters: padded time of the end, and id |
 //! | `fusebox:counters:<tenant>` | hash | numbers of delayed tasks, leased attempts, and unfinished tasks of each version; the place up to which `tasks` was trimmed; `closed` while the tenant is being deleted, and for an hour after |
 //! | `fusebox:tenants` | set | tenants that may have work |
@@ -48,6 +49,8 @@
 //! | `fusebox:value_counts:<tenant>` | hash | highest revision of the namespaces that were forgotten |
 //! | `fusebox:namespaces:<tenant>` | set | names of functions that have values or settings |
 //! | `fusebox:config:<tenant>:<name>` `fusebox:secrets:<tenant>:<name>` | hashes | settings; secrets are sealed |
+//! | `fusebox:jobs:<tenant>` | hash | jobs of a tenant: whether each is open, how often it was taken, and its record |
+//! | `fusebox:jobs_open` | sorted set | tenants and ids of open jobs, by the time until which a node holds them |
 //! | `fusebox:dispatchers` | sorted set | announced dispatchers, by the end of their announcement |
 //! | `fusebox:dispatcher:<id>` | string | workers of a dispatcher |
 //!
@@ -77,12 +80,13 @@ const DELETING: &str = "fusebox:deleting";
 const CONFIG: &str = "fusebox:config";
 const SECRETS: &str = "fusebox:secrets";
 const KEYED: &str = "fusebox:keyed";
+const JOBS: &str = "fusebox:jobs";
 const STORE: &str = "fusebox:store";
 const MARKER: &str = "fusebox:layout";
 const SHARD: &str = "fusebox:shard";
 
 /// Names that the library receives as constants.
-pub(super) const CONSTANTS: [(&str, &str); 52] = [
+pub(super) const CONSTANTS: [(&str, &str); 55] = [
     ("TASK", TASK),
     ("FUNCTION", FUNCTION),
     ("KIND", KIND),
@@ -98,6 +102,9 @@ pub(super) const CONSTANTS: [(&str, &str); 52] = [
     ("ENDED", "fusebox:ended"),
     ("TASKS", TASKS),
     ("DEAD", DEAD),
+    ("TAGGED", TAGGED),
+    ("JOBS", JOBS),
+    ("JOBS_OPEN", "fusebox:jobs_open"),
     ("COUNTERS", "fusebox:counters"),
     ("TENANTS", "fusebox:tenants"),
     ("VERSIONS", "fusebox:versions"),
@@ -139,6 +146,8 @@ pub(super) const CONSTANTS: [(&str, &str); 52] = [
 
 /// Index of a tenant's tasks.
 pub(super) const TASKS: &str = "fusebox:tasks";
+/// Index of a tenant's tasks with a tag.
+pub(super) const TAGGED: &str = "fusebox:tagged";
 /// Index of a tenant's dead letters.
 pub(super) const DEAD: &str = "fusebox:dead";
 
@@ -214,6 +223,11 @@ impl Place {
     /// Returns the key that exists once an API key was ever made.
     pub(super) fn keyed(self) -> String {
         format!("{}{KEYED}{}", self.prefix, self.tag)
+    }
+
+    /// Returns the key of a tenant's jobs.
+    pub(super) fn jobs(self, tenant: &TenantId) -> String {
+        format!("{}{JOBS}{}:{tenant}", self.prefix, self.tag)
     }
 
     /// Returns the key of the store's id.

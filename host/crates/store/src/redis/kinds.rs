@@ -9,7 +9,8 @@
 //! | 3, 4 | times for which a completed or cancelled task and a dead letter are kept, in seconds of 7 digits |
 //! | 5 to 8 | tenant, name of the function, priority, largest number of attempts without releases |
 //! | 9 to 13 | limits: fuel, wall time, memory, output, log |
-//! | 14 | the limit of CPU time; absent if it is the largest |
+//! | 14 | the limit of CPU time; absent if it is the largest and nothing follows |
+//! | 15 | the bytes that are counted for the tags, and `t`; absent without tags |
 //!
 //! A name never gets other words, so a host keeps the kinds that it has read.
 
@@ -63,10 +64,12 @@ pub(super) fn words(task: &NewTask) -> String {
     let (priority, version) = (records::priority(task.priority), records::version(task.function));
     let module = BASE64.encode(task.module.0);
     let [results_s, failed_s] = [task.keep.results_s, task.keep.failed_s].map(|kept_s| kept_s.min(KEEP_S_MAX));
-    let cpu = if cpu_ms == CPU_MS_MAX { String::new() } else { format!(" {cpu_ms}") };
+    let tags = task.tags.stored_bytes();
+    let cpu = if cpu_ms == CPU_MS_MAX && tags == 0 { String::new() } else { format!(" {cpu_ms}") };
+    let tags = if tags == 0 { String::new() } else { format!(" {tags}t") };
     format!(
         "{version} {module} {results_s:07} {failed_s:07} {tenant} {function_name} {priority} {attempts_max} {fuel} {wall_ms} \
-         {memory_bytes} {output_bytes} {log_bytes}{cpu}"
+         {memory_bytes} {output_bytes} {log_bytes}{cpu}{tags}"
     )
 }
 

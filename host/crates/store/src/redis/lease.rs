@@ -230,6 +230,7 @@ fn start(caller: &Caller, place: Place, request: &LeaseRequest, entries: [usize;
         .call(place, "lease")
         .arg(request.tenant.as_str())
         .arg(records::worker(&request.worker))
+        .arg(records::dispatcher(&request.dispatcher))
         .arg(request.lease_ms)
         .arg(BYTES_MAX)
         .arg(records::token(&random::lease_token()))
@@ -253,6 +254,7 @@ async fn read(
     let [more, now, entries, others] = answers::tuple(answer)?;
     let started_at = Millis(answers::number(now)?);
     let (worker, expires_at) = (request.worker, started_at.plus(request.lease_ms));
+    let dispatcher = Some(request.dispatcher);
     let (mut tokens, mut others, mut tasks) = (tokens.iter(), answers::list(others)?.into_iter(), Vec::new());
     for entry in answers::list(entries)? {
         let entry = answers::bytes(entry)?.unwrap_or_default();
@@ -261,7 +263,7 @@ async fn read(
             true => Parts::of_read(&mut others)?.ok_or_else(|| answers::unexpected("a lease"))?,
         };
         let token = *tokens.next().ok_or_else(|| answers::unexpected("a lease"))?;
-        let lease = Lease { worker, token, started_at, expires_at, renewed: false };
+        let lease = Lease { worker, dispatcher, token, started_at, expires_at, renewed: false };
         let decode = |kind: &Kind| records::leased(parts.id, &parts.record, kind, parts.state(), &lease);
         tasks.push(leased(caller, cache, place, &parts, decode).await?);
     }

@@ -11,7 +11,8 @@ use fusebox_core::{
     name::TenantId,
     outcome::Failure,
     setup::Start,
-    task::{Lease, Priority, Status, Task, TaskState},
+    tags::Tags,
+    task::{Lease, PAST_ATTEMPTS_MAX, Priority, Status, Task, TaskState},
     time::Millis,
 };
 
@@ -20,7 +21,7 @@ use crate::layout::REDIS;
 
 /// Lua sources of the functions, in groups. All know the names of the first one; each of the others has its names to itself,
 /// since Lua allows 200 at a time.
-pub(super) const SOURCES: [&[&str]; 12] = [
+pub(super) const SOURCES: [&[&str]; 13] = [
     &[
         include_str!("library/common.lua"),
         include_str!("library/kinds.lua"),
@@ -42,6 +43,7 @@ pub(super) const SOURCES: [&[&str]; 12] = [
         include_str!("library/identity.lua"),
         include_str!("library/tenants.lua"),
     ],
+    &[include_str!("library/jobs.lua")],
     &[include_str!("library/fuel.lua")],
     &[include_str!("library/workers.lua")],
     &[include_str!("library/format.lua")],
@@ -95,6 +97,7 @@ fn constants(store: Prefix) -> String {
     add("STATE_COMPILING", text(versions::COMPILING));
     add("RELEASES_MAX", RELEASES_MAX.to_string());
     add("RECORD_BYTES", RECORD_BYTES.to_string());
+    add("PAST_ATTEMPTS_MAX", PAST_ATTEMPTS_MAX.to_string());
     add("VALUE_BYTES", VALUE_BYTES.to_string());
     for (name, task) in ends_by_host() {
         let json = task.failure().map(records::failure).unwrap_or_default();
@@ -123,6 +126,8 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
         input_bytes: 0,
         start: Start::default(),
         keep: Keep::DEFAULT,
+        tags: Tags::default(),
+        past: Vec::new(),
         state: TaskState::Queued { not_before: now },
     };
     let (mut expired, mut cancelled, mut exhausted) = (waiting.clone(), waiting.clone(), waiting);
@@ -130,7 +135,7 @@ fn ends_by_host() -> [(&'static str, Task); 3] {
     // None of these can be refused; a test checks that.
     let _ = expired.expire(now);
     let _ = cancelled.cancel(now);
-    let _ = exhausted.lease(Lease { worker, token, started_at: now, expires_at: now, renewed: true });
+    let _ = exhausted.lease(Lease { worker, dispatcher: None, token, started_at: now, expires_at: now, renewed: true });
     let _ = exhausted.lapse(now, now);
     [("EXPIRED", expired), ("CANCELLED", cancelled), ("EXHAUSTED", exhausted)]
 }

@@ -10,14 +10,14 @@
 //! | `format`, `migrate` | the layout of the store: its marker, and the refusal of unknown ones; the migration to the next |
 //! | `shards` | the claims of several servers without a Cluster, which prove their order |
 //! | `server`, `permissions` | checks of the server and of its user's permissions |
-//! | `keys`, `records`, `states`, `kinds`, `words`, `versions` | every name in Redis, and the encoding of tasks and versions |
+//! | `keys`, `records`, `states`, `past`, `kinds`, `words`, `versions` | every name in Redis, and the encoding of tasks and versions |
 //! | `library` | the functions that Redis performs, in Lua; start with `library/common.lua` |
 //! | `caller`, `batches`, `answers` | calls of those functions, split by size |
 //! | `batcher`, `version_cache` | savings of work: tasks of many callers in one call, and cached versions |
 //! | `modules` | modules, in compressed pieces |
-//! | `functions`, `compiles`, `queue`, `tasks`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
+//! | `functions`, `compiles`, `queue`, `tasks`, `jobs`, `kv`, `identity`, `fuel`, `usage`, `presence`, `wakeups` | a trait of the store each |
 //! | `counted` | limits of tenants whose data are in several places |
-//! | `accept`, `lease`, `report`, `purge`, `reads` | the calls of the queue and of the reads of tasks |
+//! | `accept`, `lease`, `report`, `purge`, `reads`, `find` | the calls of the queue, of the reads of tasks, and the search for them |
 //! | `tenants` | deletion of tenants |
 //! | `audit` | comparison of the records with the indexes |
 //! | `pubsub` | messages about changes, which become wake-ups |
@@ -55,10 +55,12 @@ mod client;
 mod compiles;
 mod counted;
 mod errors;
+mod find;
 mod format;
 mod fuel;
 mod functions;
 mod identity;
+mod jobs;
 mod keys;
 mod kinds;
 mod kv;
@@ -68,6 +70,7 @@ mod link;
 mod mark;
 mod migrate;
 mod modules;
+mod past;
 mod permissions;
 mod presence;
 mod pubsub;

@@ -1,7 +1,10 @@
 //! The queue in Redis: each step is a call of a function.
 
 use async_trait::async_trait;
-use fusebox_core::{id::TaskId, name::TenantId};
+use fusebox_core::{
+    id::{FunctionId, TaskId},
+    name::TenantId,
+};
 
 use super::{RedisStore, accept, functions, lease, purge, reads, report, tenants};
 use crate::{
@@ -56,6 +59,10 @@ impl Queue for RedisStore {
 
     async fn backlog(&self) -> Result<Vec<Backlog>> {
         reads::backlog(&self.caller).await
+    }
+
+    async fn unfinished(&self, tenant: &TenantId, function: FunctionId) -> Result<u64> {
+        reads::unfinished(&self.caller, tenant, function).await
     }
 }
 

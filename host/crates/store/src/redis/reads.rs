@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use fusebox_core::{id::TaskId, limits::PAGE_ROWS_MAX, name::TenantId, task::Task};
+use fusebox_core::{
+    id::{FunctionId, TaskId},
+    name::TenantId,
+    task::Task,
+};
 use futures_util::future;
 use redis::Value;
 
 use super::{answers, caller::Caller, keys::Place, records, states, version_cache::VersionCache};
-use crate::{Backlog, Page, PageRequest, Result, TaskResult};
-
-/// Number of digits of the time at the start of a row's cursor.
-const TIME_DIGITS: usize = 16;
+use crate::{Backlog, Result, TaskResult};
 
 /// Returns a task.
 pub(super) async fn task(
@@ -92,64 +93,6 @@ async fn read(
     }
 }
 
-/// Returns a page of an index of tasks, latest first.
-pub(super) async fn page(
-    caller: &Caller,
-    cache: &VersionCache,
-    index: &str,
-    tenant: &TenantId,
-    page: &PageRequest,
-) -> Result<Page<Task>> {
-    let cursor = match page.cursor.as_deref() {
-        None => "",
-        Some(cursor) if is_cursor(cursor) => cursor,
-        Some(_) => return Ok(Page { items: Vec::new(), next: None }),
-    };
-    let rows = page.rows.clamp(1, PAGE_ROWS_MAX) as usize;
-    let of = |place: Place| page_of(caller, place, (index, tenant), cursor, rows + 1);
-    let mut found = future::try_join_all(caller.layout().places().map(of)).await?.concat();
-    found.sort_by(|(one, _), (other, _)| other.cmp(one));
-    let more = found.len() > rows;
-    found.truncate(rows);
-    let next = found.last().filter(|_| more).map(|(member, _)| member.clone());
-    let mut items = Vec::new();
-    for (member, record) in found {
-        let id = member.get(TIME_DIGITS..).and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| answers::unexpected("an index of tasks"))?;
-        items.extend(read(caller, cache, tenant, id, answers::list(record)?).await?);
-    }
-    Ok(Page { items, next })
-}
-
-/// Returns the first rows of a place behind a cursor, each with its own cursor. A call reads some tasks at most, of which
-/// some may be gone.
-async fn page_of(
-    caller: &Caller,
-    place: Place,
-    (index, tenant): (&str, &TenantId),
-    cursor: &str,
-    rows: usize,
-) -> Result<Vec<(String, Value)>> {
-    let (mut found, mut cursor) = (Vec::new(), cursor.to_owned());
-    loop {
-        let call = caller.call(place, "page").arg(caller.layout().named(index)).arg(tenant.as_str());
-        let [next, more] = answers::tuple(caller.ask(call.arg(&cursor).arg(rows - found.len())).await?)?;
-        for row in answers::list(more)? {
-            let [member, record] = answers::tuple(row)?;
-            found.push((answers::text(member)?, record));
-        }
-        cursor = answers::text(next)?;
-        if cursor.is_empty() || found.len() >= rows {
-            return Ok(found);
-        }
-    }
-}
-
-fn is_cursor(text: &str) -> bool {
-    let (time, id) = text.split_at_checked(TIME_DIGITS).unwrap_or_default();
-    time.bytes().all(|byte| byte.is_ascii_digit()) && id.parse::<TaskId>().is_ok_and(|task| task.to_string() == id)
-}
-
 /// Returns the numbers of unfinished tasks, for each tenant that has any.
 pub(super) async fn backlog(caller: &Caller) -> Result<Vec<Backlog>> {
     let mut all: BTreeMap<TenantId, Backlog> = BTreeMap::new();
@@ -181,4 +124,15 @@ async fn backlog_of(caller: &Caller, place: Place) -> Result<Vec<Backlog>> {
             return Ok(found.into_values().collect());
         }
     }
+}
+
+/// Returns the number of a version's tasks that have not ended.
+pub(super) async fn unfinished(caller: &Caller, tenant: &TenantId, function: FunctionId) -> Result<u64> {
+    let call = |place| caller.call(place, "unfinished").arg(tenant.as_str()).arg(records::version(function));
+    let counts = caller.layout().places().map(|place| caller.ask(call(place)));
+    let mut sum = 0;
+    for count in future::try_join_all(counts).await? {
+        sum += answers::number(count)?;
+    }
+    Ok(sum)
 }

@@ -14,28 +14,30 @@
 //! | 43 to 58 | name of the kind |
 //!
 //! Behind them, each behind a space and with `-` for an absent value: fingerprint, the dead letter that the task replays, and
-//! the start, as JSON in base64. All of them are absent if there is nothing to say, and the start if it is empty. So the
+//! the start, as JSON in base64, and the tags, which commas separate. All of them are absent if there is nothing to say, and the start if it is empty and
+//! there are no tags. So the
 //! hash of a small task is of the compact form that Redis has for values of up to 64 bytes.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
     error::ErrorCode,
-    id::{Attempt, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
+    id::{Attempt, DispatcherId, FunctionId, LeaseToken, ModuleDigest, TaskId, WorkerId},
     lifecycle::Fence,
     name::FunctionName,
     outcome::{Failure, Receipt},
     setup::Start,
+    tags::Tags,
     task::{Fingerprint, Lease, Priority, Task},
     time::Millis,
 };
 use redis::Value;
 use serde::{Deserialize, Serialize};
 
-use super::{answers, kinds::Kind, states::State, words::Words};
+use super::{answers, kinds::Kind, past, states::State, words::Words};
 use crate::{Error, NewTask, Result};
 
 /// Fields from which a task is read.
-pub(super) const FIELDS: [&str; 4] = ["record", "state", "receipt", "error"];
+pub(super) const FIELDS: [&str; 5] = ["record", "state", "receipt", "error", "past"];
 
 /// Lengths of a record's parts.
 const TIME: usize = 16;
@@ -85,7 +87,7 @@ pub(super) fn failure(failure: &Failure) -> String {
 /// Encodes the words specific to one new task, fingerprint and `retry_of`, each behind a space. Empty without any, if
 /// nothing follows.
 pub(super) fn own(task: &NewTask) -> String {
-    if task.fingerprint.is_none() && task.retry_of.is_none() && task.start.is_empty() {
+    if task.fingerprint.is_none() && task.retry_of.is_none() && task.start.is_empty() && task.tags.is_empty() {
         return String::new();
     }
     let fingerprint = task.fingerprint.map(|fingerprint| BASE64.encode(fingerprint.0));
@@ -93,13 +95,21 @@ pub(super) fn own(task: &NewTask) -> String {
     format!(" {} {}", or_none(fingerprint), or_none(retry_of))
 }
 
-/// Encodes the start behind a space; empty if the start is.
+/// Encodes the start and the tags, each behind a space; empty if there is neither.
 pub(super) fn start(task: &NewTask) -> String {
-    match task.start.is_empty() {
-        true => String::new(),
-        // Every start can be encoded.
-        false => format!(" {}", BASE64.encode(serde_json::to_vec(&task.start).unwrap_or_default())),
+    // Every start can be encoded.
+    let start = || BASE64.encode(serde_json::to_vec(&task.start).unwrap_or_default());
+    match (task.start.is_empty(), task.tags.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!(" {}", start()),
+        (true, false) => format!(" {NONE} {}", tags(task)),
+        (false, false) => format!(" {} {}", start(), tags(task)),
     }
+}
+
+/// Encodes the tags, with commas between them.
+pub(super) fn tags(task: &NewTask) -> String {
+    task.tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// Encodes a version's id.
@@ -128,6 +138,11 @@ pub(super) fn worker(worker: &WorkerId) -> String {
     BASE64.encode(worker.as_bytes())
 }
 
+/// Encodes a dispatcher's id.
+pub(super) fn dispatcher(dispatcher: &DispatcherId) -> String {
+    BASE64.encode(dispatcher.as_bytes())
+}
+
 /// Decodes a worker's id.
 pub(super) fn read_worker(word: &str) -> Option<WorkerId> {
     Some(WorkerId::from_bytes(BASE64.decode(word).ok()?.try_into().ok()?))
@@ -149,10 +164,12 @@ pub(super) fn kind_of(record: &str) -> Option<&str> {
 
 /// Decodes the task with this id from its fields and its kind.
 pub(super) fn task(id: TaskId, fields: Vec<Value>, kind: &Kind) -> Result<TaskRecord> {
-    let [record, state, receipt, error] = fields.try_into().map_err(|_| answers::unexpected("a record"))?;
-    let [state, receipt, error] = [state, receipt, error].map(answers::optional_text);
-    let (state, receipt, error) = (state?, receipt?, error?);
-    read(id, &answers::text(record)?, kind, state.as_deref(), receipt.as_deref(), error.as_deref())
+    let [record, state, receipt, error, past] = fields.try_into().map_err(|_| answers::unexpected("a record"))?;
+    let [state, receipt, error, past] = [state, receipt, error, past].map(answers::optional_text);
+    let (state, receipt, error, past) = (state?, receipt?, error?, past?);
+    let mut read = read(id, &answers::text(record)?, kind, state.as_deref(), receipt.as_deref(), error.as_deref())?;
+    read.task.past = past.map(|past| past::read(id, &past)).transpose()?.unwrap_or_default();
+    Ok(read)
 }
 
 /// Decodes the task with this id from its record, its kind and its state, and from receipt and failure if it has them.
@@ -191,12 +208,14 @@ fn of_state(
     let created_at = Millis(number(0, TIME, "acceptance")?);
     let expires_at = Millis(number(TIME, TIME, "expiry")?);
     let input_bytes = number(2 * TIME, SIZE, "input size")?;
-    let (mut fingerprint, mut retry_of, mut start) = (None, None, Start::default());
+    let (mut fingerprint, mut retry_of, mut start, mut tags) = (None, None, Start::default(), Tags::default());
     if let Some(own) = own.strip_prefix(' ') {
         let mut words = Words::new(&id, own);
         fingerprint = words.bytes("fingerprint")?.map(Fingerprint);
         retry_of = words.bytes("retry_of")?.map(TaskId::from_bytes);
         start = words.last("start")?.unwrap_or_default();
+        let text = words.added::<String>("tags")?;
+        tags = Tags::parse_list(text.as_deref().unwrap_or_default()).map_err(|_| bad("tags"))?;
     }
     let state = state(created_at);
     let State { attempt, releases, .. } = state;
@@ -216,6 +235,8 @@ fn of_state(
         input_bytes,
         start,
         keep: kind.keep,
+        tags,
+        past: Vec::new(),
         state: state.decode(id, receipt, error)?,
     };
     Ok(TaskRecord { task, module: kind.module, function_name: kind.function_name.clone() })

@@ -13,11 +13,12 @@
 //! So it is no longer than what Redis keeps in the compact form of a hash.
 //!
 //! No state is written while a task runs. The library makes one of its fence and its lease: the letter is `R`, or `B` once
-//! the lease was renewed; the time is that of the lease; letters 52 to 89 are the end of the lease and its worker.
+//! the lease was renewed; the time is that of the lease; letters 52 to 111 are the end of the lease, its worker and its
+//! dispatcher.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use fusebox_core::{
-    id::{Attempt, LeaseToken, TaskId, WorkerId},
+    id::{Attempt, DispatcherId, LeaseToken, TaskId, WorkerId},
     task::{EndRecord, Lease, TaskState},
     time::Millis,
 };
@@ -37,7 +38,7 @@ pub(super) struct State {
     pub(super) attempt: Attempt,
     token: Option<LeaseToken>,
     since: Millis,
-    lease: Option<(Millis, WorkerId)>,
+    lease: Option<(Millis, WorkerId, Option<DispatcherId>)>,
     /// Number of releases.
     pub(super) releases: u32,
 }
@@ -66,7 +67,8 @@ impl State {
             Some(rest) if text.starts_with(['R', 'B']) && !rest.is_empty() => {
                 let (until, worker) = (part(51, 67, "lease end")?, part(67, 89, "worker")?);
                 let worker = bytes(worker, "worker")?.map_or(WorkerId::from_bytes([0; 16]), WorkerId::from_bytes);
-                Some((Millis(number(until, "lease end")?), worker))
+                let dispatcher = text.get(89..111).map(|by| bytes(by, "dispatcher")).transpose()?.flatten();
+                Some((Millis(number(until, "lease end")?), worker, dispatcher.map(DispatcherId::from_bytes)))
             }
             _ => None,
         };
@@ -87,7 +89,7 @@ impl State {
             attempt: self.attempt.saturating_add(1),
             token: Some(lease.token),
             since: lease.started_at,
-            lease: Some((lease.expires_at, lease.worker)),
+            lease: Some((lease.expires_at, lease.worker, lease.dispatcher)),
             releases: self.releases,
         }
     }
@@ -101,8 +103,9 @@ impl State {
         Ok(match letter {
             'Q' | 'D' => TaskState::Queued { not_before: since },
             'R' | 'B' => match (lease, token) {
-                (Some((expires_at, worker)), Some(token)) => {
-                    TaskState::Running(Lease { worker, token, started_at: since, expires_at, renewed: letter == 'B' })
+                (Some((expires_at, worker, dispatcher)), Some(token)) => {
+                    let (started_at, renewed) = (since, letter == 'B');
+                    TaskState::Running(Lease { worker, dispatcher, token, started_at, expires_at, renewed })
                 }
                 _ => return Err(bad("lease")),
             },

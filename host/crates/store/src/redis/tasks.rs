@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fusebox_core::{id::TaskId, name::TenantId, task::Task};
 
-use super::{RedisStore, keys, reads};
-use crate::{Page, PageRequest, Result, TaskResult, Tasks};
+use super::{RedisStore, find, reads};
+use crate::{Find, Page, PageRequest, Result, TaskResult, Tasks};
 
 #[async_trait]
 impl Tasks for RedisStore {
@@ -26,10 +26,10 @@ impl Tasks for RedisStore {
     }
 
     async fn dead_letters(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        reads::page(&self.caller, &self.cache, keys::DEAD, tenant, page).await
+        find::dead_letters(&self.caller, &self.cache, tenant, page).await
     }
 
-    async fn tasks(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Task>> {
-        reads::page(&self.caller, &self.cache, keys::TASKS, tenant, page).await
+    async fn find(&self, tenant: &TenantId, asked: &Find) -> Result<Page<Task>> {
+        find::find(&self.caller, &self.cache, tenant, asked).await
     }
 }

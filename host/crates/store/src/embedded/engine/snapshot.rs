@@ -61,6 +61,20 @@ impl Snapshot {
         Ok(entries.map(|entry| Ok(entry.map_err(failed)?.0.to_vec())))
     }
 
+    /// Returns the entries from `from` on, before `to`; the value of a damaged one is an error.
+    pub(in crate::embedded) fn each_entry<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Entry>> + use<'a>> {
+        let entries = space.table(&self.tables).range(&self.read, &range(from, to)).map_err(failed)?;
+        Ok(entries.map(move |entry| {
+            let (key, stored) = entry.map_err(failed)?;
+            Ok((key.to_vec(), checked(space, key, stored).map(Bytes::copy_from_slice)))
+        }))
+    }
+
     /// Returns the entries before `to`, last first, down to `from`; the value of a damaged one is an error.
     pub(in crate::embedded) fn entries_back<'a>(
         &'a self,

@@ -67,6 +67,9 @@ impl Place {
         Self::Queue(Priority::Low),
         Self::Delayed,
     ];
+    /// Places of tasks that have not ended.
+    pub(in crate::embedded) const UNFINISHED: [Self; 4] =
+        [Self::Queue(Priority::High), Self::Queue(Priority::Normal), Self::Queue(Priority::Low), Self::Delayed];
 }
 
 /// Parts of a task's keys besides its id.
@@ -192,6 +195,16 @@ pub(in crate::embedded) fn dead_letters_of(tenant: &TenantId) -> Key {
 /// `b`: one dead letter of its tenant.
 pub(in crate::embedded) fn dead_letter(task: &Task, failed_at: Millis) -> Key {
     join(&[&dead_letters_of(&task.tenant), &moment(failed_at, task.id)])
+}
+
+/// `t`: prefix of the tags of a tenant's tasks.
+pub(in crate::embedded) fn tags_of_all(tenant: &TenantId) -> Key {
+    super::of_tenant(b't', tenant)
+}
+
+/// `t`: prefix of a tenant's tasks with a tag.
+pub(in crate::embedded) fn tagged(tenant: &TenantId, key: &str, value: &str) -> Key {
+    join(&[&tags_of_all(tenant), key.as_bytes(), b"=", value.as_bytes(), &[0]])
 }
 
 /// Encodes a time and a task id, the order of a queue.

@@ -117,7 +117,8 @@ fn decode(mut bytes: &[u8]) -> Option<Vec<(TaskId, Origin, Running)>> {
         let [order] = take(rest)?;
         let created_at = Millis(u64::from_be_bytes(take(rest)?));
         let (id, attempt) = (TaskId::from_bytes(take(rest)?), Attempt::from_be_bytes(take(rest)?));
-        let lease = Lease { worker, token: LeaseToken(take(rest)?), started_at, expires_at, renewed: false };
+        let lease =
+            Lease { worker, dispatcher: None, token: LeaseToken(take(rest)?), started_at, expires_at, renewed: false };
         let priority = *Priority::HIGHEST_FIRST.get(usize::from(order))?;
         let origin = Origin { tenant: tenant.clone(), priority, created_at };
         leases.push((id, origin, Running { created_at, attempt, lease }));
@@ -143,7 +144,8 @@ mod tests {
         let row = row + &long(6) + &"04".repeat(16) + "00000007" + &"05".repeat(16);
         let head = "01".to_owned() + &"01".repeat(16) + &long(2) + &long(3) + "04" + &hex::encode("acme");
         assert_eq!(hex::encode(&bytes), head + &row);
-        let lease = Lease { worker, token, started_at: Millis(2), expires_at: Millis(3), renewed: false };
+        let lease =
+            Lease { worker, dispatcher: None, token, started_at: Millis(2), expires_at: Millis(3), renewed: false };
         assert_eq!(
             decode_leases(&bytes).unwrap(),
             [(id, origin, Running { created_at: Millis(6), attempt: 7, lease })]

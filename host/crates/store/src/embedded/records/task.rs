@@ -15,6 +15,7 @@
 //! | 156 | | fingerprint, `retry_of`, the end's details, input, output, log |
 //! | | | the size of the start in 4 bytes, and the start as JSON; absent if it is empty and nothing follows |
 //! | | | the limit of CPU time in 4 bytes; absent if it is the largest and nothing follows |
+//! | | | the size of what few tasks have in 4 bytes, and that as JSON; absent if there is none and nothing follows |
 //! | | | whatever a later version adds |
 
 use bytes::Bytes;
@@ -27,17 +28,20 @@ use fusebox_core::{
     name::TenantId,
     outcome::{Failure, Receipt},
     setup::Start,
-    task::{EndRecord, Fingerprint, Lease, Priority, Task, TaskState},
+    tags::Tags,
+    task::{EndRecord, Fingerprint, Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
 
+use super::more::More;
 use crate::{Error, Result, embedded::keys::order};
 
 /// Layout of the record; `decode` must still read older ones.
 const LAYOUT: u8 = 2;
 
 const STATE_AT: usize = 1;
+const FUNCTION_AT: usize = 4;
 const STATE_BYTES: usize = 48;
 const FIXED_BYTES: usize = 156;
 
@@ -128,6 +132,18 @@ impl Piece {
     }
 }
 
+/// Returns false if the record is not of a task of this version, or if it has ended with another status. Looks at a few
+/// bytes, since most records of a search are of other tasks.
+pub(in crate::embedded) fn may_be(record: &[u8], version: Option<FunctionId>, ended: Option<Status>) -> bool {
+    let ended = match ended {
+        Some(Status::Completed) => Some(COMPLETED),
+        Some(Status::Failed) => Some(FAILED),
+        Some(Status::Queued | Status::Running) | None => None,
+    };
+    ended.is_none_or(|ended| record.get(STATE_AT) == Some(&ended))
+        && version.is_none_or(|version| record.get(FUNCTION_AT..FUNCTION_AT + 16) == Some(version.as_bytes()))
+}
+
 /// Returns true if the record is of a queued task.
 pub(in crate::embedded) fn is_queued(record: &[u8]) -> bool {
     record.get(STATE_AT) == Some(&QUEUED)
@@ -165,7 +181,9 @@ pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result
     for part in [&end, input.inline(), output.inline(), log.inline()] {
         bytes.extend_from_slice(part);
     }
-    let has_cpu = cpu_ms != CPU_MS_MAX || !later.is_empty();
+    let more = More::of(task).encode()?;
+    let has_more = !more.is_empty() || !later.is_empty();
+    let has_cpu = cpu_ms != CPU_MS_MAX || has_more;
     if !task.start.is_empty() || has_cpu {
         let start = if task.start.is_empty() { Vec::new() } else { super::encode_open(&task.start)? };
         bytes.extend(u32::try_from(start.len()).unwrap_or(0).to_be_bytes());
@@ -173,6 +191,10 @@ pub(in crate::embedded) fn encode_task(task: &Task, carried: &Carried) -> Result
     }
     if has_cpu {
         bytes.extend(cpu_ms.to_be_bytes());
+    }
+    if has_more {
+        bytes.extend(u32::try_from(more.len()).unwrap_or(0).to_be_bytes());
+        bytes.extend(more);
         bytes.extend_from_slice(later);
     }
     Ok(bytes)
@@ -237,6 +259,7 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         QUEUED => TaskState::Queued { not_before: Millis(u64::from_be_bytes(of_state.take()?)) },
         RUNNING | RENEWED => TaskState::Running(Lease {
             worker: WorkerId::from_bytes(of_state.take()?),
+            dispatcher: None,
             token: LeaseToken(of_state.take()?),
             started_at: Millis(u64::from_be_bytes(of_state.take()?)),
             expires_at: Millis(u64::from_be_bytes(of_state.take()?)),
@@ -259,11 +282,11 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         log: columns.piece(log)?,
         later: Bytes::new(),
     };
-    let (start, cpu_ms) = (columns.start()?, columns.cpu_ms()?);
+    let (start, cpu_ms, more) = (columns.start()?, columns.cpu_ms()?, columns.more()?);
     let carried = Carried { later: record.slice_ref(columns.rest), ..carried };
     let priority = Priority::HIGHEST_FIRST.get(usize::from(order));
     let Named { id, tenant, created_at } = named;
-    let task = Task {
+    let mut task = Task {
         id,
         tenant,
         function,
@@ -279,8 +302,11 @@ pub(in crate::embedded) fn decode_task(named: Named, record: &Bytes) -> Result<(
         input_bytes,
         start,
         keep: Keep { results_s: results_s.into(), failed_s: failed_s.into() },
+        tags: Tags::default(),
+        past: Vec::new(),
         state,
     };
+    more.complete(&mut task);
     Ok((task, carried))
 }
 
@@ -353,6 +379,15 @@ impl<'a> Columns<'a> {
             [] => Ok(Start::default()),
             start => super::decode_open("a task's start", start),
         }
+    }
+
+    /// Returns what few tasks have; nothing at the end of a record.
+    fn more(&mut self) -> Result<More> {
+        if self.rest.is_empty() {
+            return Ok(More::default());
+        }
+        let size = u32::from_be_bytes(self.take()?);
+        More::decode(self.slice(size as usize)?)
     }
 
     fn piece(&mut self, size: u32) -> Result<Piece> {

@@ -10,7 +10,7 @@ use fusebox_core::{
 
 use bytes::Bytes;
 
-use super::{Found, Steps};
+use super::{Found, Steps, tags_of};
 use crate::{
     Accepted, NewTask, Result,
     embedded::{
@@ -93,6 +93,9 @@ impl Steps<'_> {
             false => self.fail_without_function(&mut task),
         }
         self.group.put(Space::Records, keys::origin(task.id), Origin::of(&task).encode());
+        for key in tags_of(&task) {
+            self.group.put(Space::Index, key, []);
+        }
         let place = self.enter(&task, &mut carried)?;
         self.recount(&task.tenant, 0, task.stored_bytes())?;
         self.accepted.push((Origin::of(&task).record(place, task.id), records::encode_task(&task, &carried)?));
@@ -105,7 +108,8 @@ impl Steps<'_> {
         task.input_bytes = 0;
         task.state = TaskState::Queued { not_before: self.now };
         let (worker, token) = (WorkerId::from_bytes([0; 16]), LeaseToken([0; 16]));
-        let lease = Lease { worker, token, started_at: self.now, expires_at: self.now, renewed: false };
+        let lease =
+            Lease { worker, dispatcher: None, token, started_at: self.now, expires_at: self.now, renewed: false };
         let failure =
             Failure::new(ErrorCode::FunctionNotFound, "the function was deleted before the task was accepted");
         if let Ok(attempt) = task.lease(lease) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fusebox_core::{
     function::{FunctionVersion, Grants},
-    id::{FunctionId, LeaseToken, ModuleDigest, WorkerId},
+    id::{DispatcherId, FunctionId, LeaseToken, ModuleDigest, WorkerId},
     invocation::Invocation,
     limits::LEASE_BATCH_MAX,
     name::{FunctionName, TenantId},
@@ -36,6 +36,7 @@ struct Leasing {
     /// Number of their entry.
     number: u64,
     worker: WorkerId,
+    dispatcher: DispatcherId,
     expires_at: Millis,
     leases: LeaseEntry,
 }
@@ -84,9 +85,10 @@ impl Steps<'_> {
     }
 
     /// Returns the value for the leases of a request.
-    fn lease_entry(&mut self, LeaseRequest { tenant, worker, lease_ms, .. }: &LeaseRequest) -> Leasing {
+    fn lease_entry(&mut self, LeaseRequest { tenant, worker, dispatcher, lease_ms, .. }: &LeaseRequest) -> Leasing {
         let (number, expires_at) = (self.memory.leases.new_entry(), self.now.plus(*lease_ms));
-        Leasing { number, expires_at, worker: *worker, leases: LeaseEntry::new(tenant, *worker, self.now, expires_at) }
+        let leases = LeaseEntry::new(tenant, *worker, self.now, expires_at);
+        Leasing { number, expires_at, worker: *worker, dispatcher: *dispatcher, leases }
     }
 
     /// Returns the attempts that a request's tokens hold, each extended to the duration of a new lease.
@@ -176,8 +178,9 @@ impl Steps<'_> {
     ) -> Result<Option<LeasedTask>> {
         let mut task = before.task.clone();
         let expired = task.expire(self.now).is_ok();
-        let (worker, expires_at) = (leasing.worker, leasing.expires_at);
-        let lease = Lease { worker, token, started_at: self.now, expires_at, renewed: false };
+        let Leasing { worker, dispatcher, expires_at, .. } = *leasing;
+        let dispatcher = Some(dispatcher);
+        let lease = Lease { worker, dispatcher, token, started_at: self.now, expires_at, renewed: false };
         if expired || task.lease(lease).is_err() {
             // A task that refuses the lease was promoted before the clock was set back; it is indexed again by its
             // current state.

@@ -28,6 +28,7 @@ mod compiles;
 mod find;
 mod functions;
 mod identity;
+mod jobs;
 mod kv;
 mod lease;
 mod modules;
@@ -48,6 +49,12 @@ struct Found {
 fn is_found_by_age(task: &Task) -> bool {
     let is_as_accepted = task.attempt == 0 && task.state == TaskState::Queued { not_before: task.created_at };
     is_as_accepted && task.expires_at == task.created_at.plus(TASK_AGE_MS_MAX)
+}
+
+/// Returns the index entries of a task's tags.
+fn tags_of(task: &Task) -> impl Iterator<Item = Key> {
+    let moment = keys::moment(task.created_at, task.id);
+    task.tags.iter().map(move |(key, value)| [&keys::tagged(&task.tenant, key, value)[..], &moment].concat())
 }
 
 /// Steps of one group.

@@ -2,7 +2,7 @@
 
 use fusebox_core::{id::TaskId, name::TenantId};
 
-use super::{Found, Steps};
+use super::{Found, Steps, tags_of};
 use crate::{
     Purged, Result,
     embedded::{
@@ -32,6 +32,9 @@ impl Steps<'_> {
     pub(super) fn remove_ended(&mut self, Found { task, carried, .. }: &Found) -> Result<()> {
         if let Some(ended) = task.ended().filter(|_| task.is_dead_letter()) {
             self.group.remove(Space::Index, keys::dead_letter(task, ended.at));
+        }
+        for key in tags_of(task) {
+            self.group.remove(Space::Index, key);
         }
         let pieces = [
             (keys::input(task.id), &carried.input),

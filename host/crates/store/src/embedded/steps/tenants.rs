@@ -122,6 +122,8 @@ impl Steps<'_> {
         cleared.settings += self.remove_all(Space::Records, &keys::settings_of_all(tenant), left)?;
         cleared.values += self.remove_all(Space::Blobs, &keys::values_of_all(tenant), left)?;
         self.remove_all(Space::Index, &keys::values_of_all(tenant), left)?;
+        self.remove_all(Space::Index, &keys::tags_of_all(tenant), left)?;
+        self.remove_all(Space::Records, &keys::jobs_of(tenant), left)?;
         self.remove_all(Space::Records, &keys::namespaces_of_all(tenant), left)?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 -- accept: accepts new tasks, independently of each other.
 
 -- Number of arguments per kind, which has the data shared by many tasks of a call, and per task.
-local KIND = 13
+local KIND = 14
 local ROW = 4
 
 -- Returns true if a version that the caller has cached still exists, or is still the newest of its name.
@@ -18,7 +18,7 @@ end
 local function read_kinds(c, args, from, many)
   local kinds = {}
   for number = 1, many do
-    local version, tenant, name, priority, expects, most, stored_most, of, words, start_bytes, start, delay, duration =
+    local version, tenant, name, priority, expects, most, stored_most, of, words, start_bytes, start, delay, duration, tag_list =
       unpack(args, from + (number - 1) * KIND, from + number * KIND - 1)
     local kind = {
       version = version, tenant = tenant, name = name, expects = expects, most = tonumber(most),
@@ -29,6 +29,8 @@ local function read_kinds(c, args, from, many)
     }
     kind.as_expected = is_as_expected(c, kind)
     c.kinds[of] = read_kind(of, words)
+    kind.record_bytes, kind.kept_dead = c.kinds[of].record_bytes, math.max(c.kinds[of].kept, c.kinds[of].kept_dead)
+    if tag_list ~= '' then kind.tags, kind.members = tag_list, {} end
     kinds[text(number)] = kind
   end
   return kinds
@@ -70,6 +72,7 @@ local function write_new(c, key, id, kind, own, input)
   if own ~= '' then record = head .. own .. kind.start end
   kind.new = kind.new + 1
   kind.listed[#kind.listed + 1] = id
+  if kind.tags then kind.members[#kind.members + 1] = c.padded .. id end
   if kind.delay ~= '0' then
     call('HSET', key, 'function_id', kind.version, 'param_payload', input, 'status', QUEUED, 'record', record, 'state',
       delayed_state(c, id, kind))
@@ -81,11 +84,27 @@ local function write_new(c, key, id, kind, own, input)
   end
 end
 
+-- Time in milliseconds for which the last attempt of a task may take beyond the task's expiry, and its purge after that.
+local LAST_MS = 86400000
+
+-- Indexes the tags of the new tasks of a kind. An index that has lost the record of a task, which somebody removed by hand,
+-- is gone with the last of its tasks.
+local function index_tags(c, kind)
+  local lasts = tonumber(kind.expires_at) - c.now + 1000 * kind.kept_dead + LAST_MS
+  local scored = {}
+  for at, member in ipairs(kind.members) do scored[2 * at - 1], scored[2 * at] = '0', member end
+  for _, key in ipairs(tags.keys(c, kind.tenant, kind.tags)) do
+    in_chunks('ZADD', key, scored)
+    if call('PTTL', key) < lasts then call('PEXPIRE', key, text(lasts)) end
+  end
+end
+
 -- Collects what the new tasks of a kind have in common.
 local function count_new(c, kind)
   if kind.new == 0 then return end
   count(c, kind.tenant, kind.needs, kind.new)
   use_kind(c, kind.of, kind.new)
+  if kind.tags then index_tags(c, kind) end
   call('SADD', TENANTS .. c.tag, kind.tenant)
   if kind.ready > 0 then
     expires_in(c, kind.line, kind.expires_at)
@@ -167,7 +186,7 @@ local function take(args, replays)
       if not answer and not input then answer = 'GONE' end
     end
     if not answer then
-      local bytes = RECORD_BYTES + #input + kind.start_bytes
+      local bytes = kind.record_bytes + #input + kind.start_bytes
       if of.stored + bytes > kind.stored_most then
         answer = 'LARGE'
       else

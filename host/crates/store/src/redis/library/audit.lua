@@ -40,6 +40,14 @@ local function mended(c, t)
   end
 end
 
+-- Restores the index entries of a task's tags.
+local function mend_tags(c, t)
+  local member = t.created_at .. t.id
+  for _, key in ipairs(tags.keys(c, t.tenant, tags.of(t.record))) do
+    if not call('ZSCORE', key, member) then add(c, key, member, 0) end
+  end
+end
+
 define('audit', { 'allow-oom' }, function(args)
   local c = begin(args)
   c.firsts = {}
@@ -49,6 +57,7 @@ define('audit', { 'allow-oom' }, function(args)
     local t = read_task(c, key:sub(#c.tasks + 1))
     if t and not is_ended(t.status) then
       local what = mended(c, t)
+      if t.kind.tagged then mend_tags(c, t) end
       if what then answer[what] = answer[what] + 1 end
       if call('SISMEMBER', TENANTS .. c.tag, t.tenant) == 0 then call('SADD', TENANTS .. c.tag, t.tenant) end
     end

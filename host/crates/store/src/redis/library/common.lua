@@ -142,13 +142,12 @@ local function publish(c, channel, ids)
   if #ids > 0 then call('PUBLISH', channel .. c.channels, table.concat(ids)) end
 end
 
--- Size of an id, and largest numbers of ids in one member of an index: a member costs as much as its first id.
-local ID, ENDED_MAX, LISTED_MAX = 36, 200, 500
+-- Size of an id, and largest number of ids in one member of a listing: a member costs as much as its first id.
+local ID, LISTED_MAX = 36, 500
 
 -- Letter 15 of an id made from an idempotency key, its version. Only such an id comes again for another task, once its
 -- record was removed by hand.
 local MADE = 56
-local function is_made(id) return id:byte(15) == MADE end
 
 -- Returns the ids in a text from a place on.
 local function ids_in(text, from)

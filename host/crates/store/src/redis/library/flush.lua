@@ -10,6 +10,9 @@ end
 local flush
 do
 
+-- Largest number of ids in one member of the index of ended tasks.
+local ENDED_MAX = 200
+
 -- Indexes the ended tasks of a kind. A member has what a purge needs: the time of the end, `D` for dead letters, the tenant,
 -- and behind a space the kind, the bytes that are counted for the tasks, of 16 digits, and their ids.
 local function write_ended(c, kind, dead, ended)

@@ -3,17 +3,20 @@
 -- Number of members of the index of ended tasks that are read at a time.
 local ENDED_READ = 10
 
--- Collects those of some tasks that ended at a time and are still there; returns the bytes that are counted for them.
-local function forget_each(c, ids, of, ended_at, keys)
+-- Collects those of some tasks that ended at a time and are still there; returns the bytes that are counted for them. Those
+-- of `tagged`, a tenant, have tags.
+local function forget_each(c, ids, of, ended_at, keys, tagged)
   local bytes = 0
   for at, id in ipairs(ids) do
     local key = of[at]
-    local state = try_call('HGET', key, 'state')
+    local found = try_call('HMGET', key, 'state', 'record')
+    local state, record = found[1], found[2]
     -- A purged id can be used again; that task is not yet due.
     local is_due = type(state) == 'string' and ENDED_LETTERS[letter_in(state)] and since_in(state) == ended_at
     if is_due and not keys[key] then
       keys[#keys + 1], keys[key] = key, true
       bytes = bytes + bytes_in(state)
+      if tagged and record then tags.drop(c, tagged, id, record) end
     end
   end
   return bytes
@@ -24,14 +27,15 @@ end
 local function forget(c, member, keys)
   local tenant, from = member:match('^(%S+) ()', 18)
   local ended_at, kind, bytes = sub(member, 1, 16), sub(member, from, from + 15), tonumber(sub(member, from + 16, from + 31))
-  local ids, of, some_made = ids_in(member, from + 32), {}, false
+  local read = kind_of(c, kind)
+  local ids, of, some_made, tagged = ids_in(member, from + 32), {}, false, read and read.tagged and tenant
   for at, id in ipairs(ids) do
     of[at] = c.tasks .. id
-    some_made = some_made or is_made(id)
+    some_made = some_made or id:byte(15) == MADE
   end
   local there = call('EXISTS', unpack(of))
-  if some_made or there > 0 and there < #ids then
-    bytes = forget_each(c, ids, of, ended_at, keys)
+  if some_made or tagged or there > 0 and there < #ids then
+    bytes = forget_each(c, ids, of, ended_at, keys, tagged)
   elseif there == 0 then
     bytes = 0
   else

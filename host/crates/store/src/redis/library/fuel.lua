@@ -23,15 +23,24 @@ define('compile_budget', { 'allow-oom' }, function(args)
   return text(math.floor(left))
 end)
 
+-- Returns what is in a tank that gets `most` units a minute.
+local function level(c, key, most)
+  local known = redis.call('HMGET', key, 'fuel', 'at')
+  if not known[1] then return most end
+  return math.min(most, tonumber(known[1]) + math.max(0, c.now - tonumber(known[2])) * most / MINUTE)
+end
+
+-- fuel_left: returns the units in a tank.
+define('fuel_left', { 'no-writes' }, function(args)
+  local c = begin(args)
+  return text(math.floor(level(c, tenant_key(c, FUEL, args[OWN]), tonumber(args[OWN + 1]))))
+end)
+
 -- draw: takes up to an amount of fuel from a tank; a negative amount returns fuel to it. Returns the amount taken.
 define('draw', { 'allow-oom' }, function(args)
   local c = begin(args)
   local key, most, want = tenant_key(c, FUEL, args[OWN]), tonumber(args[OWN + 1]), tonumber(args[OWN + 2])
-  local known = redis.call('HMGET', key, 'fuel', 'at')
-  local fuel = most
-  if known[1] then
-    fuel = math.min(most, tonumber(known[1]) + math.max(0, c.now - tonumber(known[2])) * most / MINUTE)
-  end
+  local fuel = level(c, key, most)
   local drawn = math.min(want, math.floor(fuel))
   redis.call('HSET', key, 'fuel', string.format('%.3f', math.min(most, fuel - drawn)), 'at', c.at)
   redis.call('PEXPIRE', key, MINUTE)

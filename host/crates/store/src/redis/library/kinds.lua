@@ -12,12 +12,16 @@ local function kind_key(c, name) return KIND .. c.tag .. ':' .. name end
 -- Places in a kind's words: version, times for which a completed or cancelled task and a dead letter is kept, in seconds
 -- of 7 digits, and the start of tenant, name, priority and number of attempts.
 local KIND_WORDS, KIND_PATTERN = 84, '^(%S+) %S+ (%a+) (%d+)'
+-- Last letter of the words of tasks with tags, behind the bytes that are counted for these.
+local TAGGED_LETTER = 116
 
 -- Returns the parts of a kind by its words.
 function read_kind(name, words)
   local tenant, priority, attempts_max = words:match(KIND_PATTERN, KIND_WORDS)
   if not tenant then return false end
+  local tagged = words:byte(-1) == TAGGED_LETTER
   return {
+    tagged = tagged, record_bytes = RECORD_BYTES + (tagged and tonumber(words:match('(%d+)t$')) or 0),
     name = name, words = words, version = sub(words, 1, 22), kept = sub(words, 68, 74), kept_dead = sub(words, 76, 82),
     tenant = tenant, priority = priority, attempts_max = tonumber(attempts_max),
   }

@@ -39,7 +39,7 @@ local INSIDE_AT, INSIDE = RECORD_LETTERS + ID + 1, 61
 -- whose records were read.
 local function start_lease(c, args, at)
   return {
-    args = args, tokens = at - 1, most = #args - at + 1, bytes = tonumber(args[OWN + 3]), number = args[OWN + 4],
+    args = args, tokens = at - 1, most = #args - at + 1, bytes = tonumber(args[OWN + 4]), number = args[OWN + 5],
     looked_at = 0, many = 0, seen = {}, held = {}, entries = {}, others = {},
   }
 end
@@ -130,17 +130,17 @@ end
 -- own bound of entries that are taken.
 define('lease', { 'allow-oom' }, function(args)
   local c = begin(args)
-  local tenant, worker = args[OWN], args[OWN + 1]
-  local lease_until = padded(c.now + tonumber(args[OWN + 2]))
-  local l, plain = start_lease(c, args, OWN + 5 + #PRIORITIES), are_fresh(c, tenant)
+  local tenant, worker, by = args[OWN], args[OWN + 1], args[OWN + 2]
+  local lease_until = padded(c.now + tonumber(args[OWN + 3]))
+  local l, plain = start_lease(c, args, OWN + 6 + #PRIORITIES), are_fresh(c, tenant)
   for n, priority in ipairs(PRIORITIES) do
-    lease_line(c, l, tenant, line_of(tenant, priority), plain, tonumber(args[OWN + 4 + n]))
+    lease_line(c, l, tenant, line_of(tenant, priority), plain, tonumber(args[OWN + 5 + n]))
   end
   if l.many == 1 then
     l.number, l.held[2] = l.number .. ONE, l.held[2] .. ONE
   end
   if l.many > 0 then
-    local new, ids = write_lease(c, l.number, 'R', lease_until, worker, tenant, l.held)
+    local new, ids = write_lease(c, l.number, 'R', lease_until, worker, tenant, l.held, by)
     count(c, tenant, 'running', new)
     call('RPUSH', UNMARKED .. c.tag, c.padded .. l.number)
     call('PUBLISH', CHANGED .. c.channels, ids)

@@ -10,7 +10,6 @@ end
 
 -- Letter behind the number of a lease that holds one task, so that nobody counts what is left of it.
 local ONE = '1'
-local function is_of_one(number) return #number == 23 and sub(number, 23) == ONE end
 
 -- Takes out of their leases what has left them.
 local function shrink_leases(c)
@@ -19,7 +18,8 @@ local function shrink_leases(c)
   for tenant, many in pairs(ran) do count(c, tenant, 'running', -many) end
   in_chunks('HDEL', c.leased, freed)
   for number, many in pairs(left) do
-    local is_over = is_of_one(number) or call('HINCRBY', lease_key(c, number), 'left', text(-many)) <= 0
+    local is_of_one = #number == 23 and sub(number, 23) == ONE
+    local is_over = is_of_one or call('HINCRBY', lease_key(c, number), 'left', text(-many)) <= 0
     if is_over then end_lease(c, number) end
   end
 end
@@ -28,7 +28,6 @@ end
 -- number of the lease.
 local function claim_of(fence) return sub(fence, 1, 32) end
 local function since_of(fence) return sub(fence, 33, 48) end
-local function kind_in_fence(fence) return sub(fence, 61, 76) end
 local function lease_of(fence) return sub(fence, 77) end
 
 -- Returns the fixed text of a lease: `R`, or `B` if it was renewed, its end, the worker, and the tenant. Nil if there is
@@ -44,16 +43,17 @@ end
 local function letter_of(lease) return sub(lease, 1, 1) end
 local function worker_of(lease) return sub(lease, 18, 39) end
 
--- Writes a lease of these tasks, given as ids and fences in turn. Returns the number of tasks that were in no lease, and all
+-- Writes a lease of these tasks, given as ids and fences in turn; `by` is the dispatcher, if known. Returns the number of tasks that were in no lease, and all
 -- ids as one text.
-local function write_lease(c, number, letter, lease_until, worker, tenant, held)
+local function write_lease(c, number, letter, lease_until, worker, tenant, held, by)
   local ids, new = {}, 0
   for n = 1, #held / 2 do ids[n] = held[2 * n - 1] end
   for from = 1, #held, CHUNK do
     new = new + call('HSET', c.leased, unpack(held, from, math.min(from + CHUNK - 1, #held)))
   end
   local all = table.concat(ids)
-  call('HSET', lease_key(c, number), 'of', letter .. lease_until .. worker .. tenant, 'left', text(#ids), 'ids', all)
+  call('HSET', lease_key(c, number), 'of', letter .. lease_until .. worker .. tenant, 'left', text(#ids), 'ids', all,
+    'by', by or '')
   call('ZADD', LEASES .. c.tag, lease_until, number)
   return new, all
 end

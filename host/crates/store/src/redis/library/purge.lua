@@ -8,6 +8,7 @@ local function purge_one(c, tenant, id)
   call('UNLINK', t.key)
   count_bytes(c, tenant, -bytes_of_task(t))
   drop(c, tenant_key(c, DEAD, tenant), t.since .. id)
+  if t.kind.tagged then tags.drop(c, tenant, id, t.record) end
   return 'PURGED'
 end
 

@@ -24,38 +24,84 @@ local function listed_record(c, dead, time, id)
   return fields
 end
 
--- Returns the ids that a listing has for a time, latest first, of those before `id` if that is not empty.
-local function listed_at(key, time, id)
+-- Returns the ids that a listing has for a time, in their order, of those behind `id` if that is not empty.
+local function listed_at(key, time, id, oldest)
   local ids = {}
   for _, member in ipairs(call('ZRANGE', key, '[' .. time, '[' .. time .. '~', 'BYLEX')) do
     for _, other in ipairs(ids_in(member, 17)) do
-      if id == '' or other < id then ids[#ids + 1] = other end
+      if id == '' or oldest and other > id or not oldest and other < id then ids[#ids + 1] = other end
     end
   end
-  table.sort(ids, function(one, other) return one > other end)
+  table.sort(ids, function(one, other) if oldest then return one < other end return one > other end)
   return ids
 end
 
--- page: returns the records of a listing, latest first, of `rows` tasks behind a cursor, which is a padded time and an id.
--- The first value is the cursor from which a further call continues, empty at the end of the listing.
+-- Returns true if the fields of a task have one of these letters as its state, and it is of this version; each may be empty
+-- for any.
+local function is_asked_for(c, fields, letters, version)
+  if letters ~= '' and not letters:find(fields[2] and letter_in(fields[2]) or 'Q', 1, true) then return false end
+  local kind = version == '' or kind_of(c, kind_in(fields[1]))
+  return kind == true or kind and kind.version == version
+end
+
+-- Returns the first member of a listing from a place on.
+local function member_from(key, from, oldest)
+  if oldest then return call('ZRANGE', key, from, '+', 'BYLEX', 'LIMIT', 0, 1)[1] end
+  return call('ZRANGE', key, from, '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+end
+
+-- Returns the place from which a listing is read: its end, the cursor, or the edge, a time.
+local function place_of(cursor, edge, oldest)
+  if cursor ~= '' then return '[' .. sub(cursor, 1, 16) .. (oldest and '' or '~') end
+  if edge ~= '' then return (oldest and '[' or '(') .. edge end
+  return oldest and '-' or '+'
+end
+
+-- Returns true if a listing is not read beyond this time.
+local function is_beyond(time, stop, oldest)
+  return stop ~= '' and (oldest and time >= stop or not oldest and time < stop)
+end
+
+-- page: returns records of a listing, in its order or against it (`oldest`), of `rows` tasks behind a cursor, which is a
+-- padded time and an id. Looks at `most` tasks at most, from the edge to the stop, which are times. The first values are the
+-- cursor from which a further call continues, empty at the end of the listing, and the number of tasks looked at.
 define('page', { 'no-writes' }, function(args)
   local c = begin(args)
-  local dead, key, cursor, rows = args[OWN] == DEAD, tenant_key(c, args[OWN], args[OWN + 1]), args[OWN + 2], tonumber(args[OWN + 3])
-  local found, looked_at = {}, 0
-  local last = cursor == '' and '+' or '[' .. sub(cursor, 1, 16) .. '~'
+  local dead, key, cursor, edge, stop = args[OWN] == DEAD, tenant_key(c, args[OWN], args[OWN + 1]), unpack(args, OWN + 2, OWN + 4)
+  local oldest, rows, most = args[OWN + 5] == 'oldest', tonumber(args[OWN + 6]), tonumber(args[OWN + 7])
+  local letters, version = args[OWN + 8], args[OWN + 9]
+  local found, looked_at, from = {}, 0, place_of(cursor, edge, oldest)
+  most = math.min(most, PAGE_READ_MAX)
   while true do
-    local member = call('ZRANGE', key, last, '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
-    if not member then return { '', found } end
-    local time = sub(member, 1, 16)
-    for _, id in ipairs(listed_at(key, time, time == sub(cursor, 1, 16) and sub(cursor, 17) or '')) do
-      if #found >= rows or looked_at >= PAGE_READ_MAX then return { cursor, found } end
+    local member = member_from(key, from, oldest)
+    local time = member and sub(member, 1, 16)
+    if not member or is_beyond(time, stop, oldest) then return { '', looked_at, found } end
+    for _, id in ipairs(listed_at(key, time, time == sub(cursor, 1, 16) and sub(cursor, 17) or '', oldest)) do
+      if #found >= rows or looked_at >= most then return { cursor, looked_at, found } end
       looked_at = looked_at + 1
       cursor = time .. id
       local fields = listed_record(c, dead, time, id)
-      if fields then found[#found + 1] = { cursor, fields } end
+      if fields and is_asked_for(c, fields, letters, version) then found[#found + 1] = { cursor, fields } end
     end
-    last = '(' .. time
+    from = '(' .. time .. (oldest and '~' or '')
   end
+end)
+
+-- running: returns records of a tenant's running tasks with their cursors, in no order; false if more than `most` of all
+-- tenants run.
+define('running', { 'no-writes' }, function(args)
+  local c = begin(args)
+  if call('HLEN', c.leased) > tonumber(args[OWN + 1]) then return false end
+  local found = {}
+  for _, id in ipairs(call('HKEYS', c.leased)) do
+    local fields = try_call('HMGET', c.tasks .. id, unpack(RECORD))
+    local kind = not fields.err and fields[1] and kind_of(c, kind_in(fields[1]))
+    if kind and kind.tenant == args[OWN] then
+      fields[2] = shown_state(c, id, fields[2])
+      found[#found + 1] = { created_in(fields[1]) .. id, fields }
+    end
+  end
+  return found
 end)
 
 -- backlog: returns a cursor for the next call, and the numbers of unfinished tasks by tenant. Drops tenants without
@@ -92,4 +138,10 @@ define('backlog', { 'allow-oom' }, function(args)
     end
   end
   return found
+end)
+
+-- unfinished: returns the number of a version's tasks that have not ended.
+define('unfinished', { 'no-writes' }, function(args)
+  local c = begin(args)
+  return math.max(0, tonumber(call('HGET', tenant_key(c, COUNTERS, args[OWN]), args[OWN + 1]) or 0))
 end)

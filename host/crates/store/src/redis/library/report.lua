@@ -2,12 +2,15 @@
 -- nothing.
 
 -- Returns the lease that a renewal makes for an old one: one for each worker and tenant.
-local function lease_for(c, leases, number, old)
+local function lease_for(c, leases, number, old_number, old)
   local holder = old:sub(18)
   local lease = leases[holder]
   if not lease then
     leases.many = leases.many + 1
-    lease = { number = number .. 'B' .. leases.many, worker = worker_of(old), tenant = sub(old, 40), held = {} }
+    lease = {
+      number = number .. 'B' .. leases.many, worker = worker_of(old), tenant = sub(old, 40), held = {},
+      by = by_of(c, old_number),
+    }
     leases[holder] = lease
     leases[leases.many] = lease
   end
@@ -27,14 +30,14 @@ define('beat', { 'allow-oom' }, function(args)
     answers[n] = old and 1 or 0
     if old and not moved[id] then
       moved[id] = true
-      local held = lease_for(c, leases, number, old).held
+      local held = lease_for(c, leases, number, lease_of(fence), old).held
       held[#held + 1], held[#held + 2] = id, fence:sub(1, 76)
       c.left[lease_of(fence)] = (c.left[lease_of(fence)] or 0) + 1
     end
   end
   for _, lease in ipairs(leases) do
     for at = 2, #lease.held, 2 do lease.held[at] = lease.held[at] .. lease.number end
-    write_lease(c, lease.number, 'B', lease_until, lease.worker, lease.tenant, lease.held)
+    write_lease(c, lease.number, 'B', lease_until, lease.worker, lease.tenant, lease.held, lease.by)
   end
   flush(c)
   return answers
@@ -48,7 +51,7 @@ local function give_back(c, id, fence, verdict, delay)
     return 'STALE'
   end
   if verdict == 'release' then give_attempt_back(t) end
-  return requeue_or_fail(c, t, c.now + tonumber(delay))
+  return requeue_or_fail(c, t, verdict == 'release' and 'R' or 'L', c.now + tonumber(delay))
 end
 
 -- Returns the answer to a report without the current lease.
@@ -122,7 +125,7 @@ local function finish_one(c, args, at, id, fence, kind)
   local claim, verdict, output, receipt, log, failure = unpack(args, at + 1, at + 6)
   local key, input, dead = c.tasks .. id, input_bytes_in_fence(fence), verdict == 'dead'
   local status = failure == '' and COMPLETED or FAILED
-  local bytes = bytes_at_end(dead, input, #output + #log + text_bytes(failure))
+  local bytes = bytes_at_end(kind, dead, input, #output + #log + text_bytes(failure))
   local state = LETTER[status] .. claim .. c.padded .. sub(fence, 49, 50) .. stored_text(bytes)
   local new, all = write_end(key, status, state, dead, output, receipt, log, failure)
   if new == all then call('UNLINK', key) end
@@ -143,10 +146,10 @@ local function finish_whole(c, args, reports)
     local kind, at = kinds[n], rows[n]
     if kind and args[at + 2] == WHOLE then
       local fence, output = fences[n], args[at + 3]
-      local bytes, before = #output, sub(fence, 51, 60)
+      local bytes, before = kind.record_bytes + #output, sub(fence, 51, 60)
       local size, input, ended = sizes[bytes], inputs[before], ends[kind]
       if not size then
-        size = stored_text(RECORD_BYTES + bytes)
+        size = stored_text(bytes)
         sizes[bytes] = size
       end
       if not input then
@@ -163,8 +166,8 @@ local function finish_whole(c, args, reports)
       leave_lease(c, id, sub(fence, 77), kind.tenant)
       if THERE[new] then
         local many = ended.many + 1
-        ended.many, ended.ids[many], ended.bytes[many] = many, id, RECORD_BYTES + bytes
-        ended.change = ended.change + bytes - input
+        ended.many, ended.ids[many], ended.bytes[many] = many, id, bytes
+        ended.change = ended.change + #output - input
         answers[n] = COMPLETED
       else
         if new == WHOLE_FIELDS then call('UNLINK', key) end
@@ -207,6 +210,7 @@ define('cancel', { 'allow-oom' }, function(args)
   if t.status == RUNNING then
     worker = (read_lease(c, t.lease) or 'R' .. c.padded .. NO_ID):sub(18, 39)
     c.cancelled[1] = t.id
+    note_attempt(c, t, 'C')
   end
   fail_task(c, t, CANCELLED)
   flush(c)

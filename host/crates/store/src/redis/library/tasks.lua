@@ -40,13 +40,25 @@ local function releases_in(state) return sub(state, 50, 51) end
 -- Bytes that are counted for an ended task.
 local function bytes_in(state) return tonumber(sub(state, 52, 64)) or 0 end
 
+-- Returns the dispatcher of a lease; dashes if it is not known.
+local function by_of(c, number)
+  local known = c.dispatchers[number]
+  if not known then
+    known = call('HGET', lease_key(c, number), 'by')
+    known = known and known ~= '' and known or NO_ID
+    c.dispatchers[number] = known
+  end
+  return known
+end
+
 -- Returns the state of a task as others see it: that of a running one is made of its fence and its lease.
 local function shown_state(c, id, state)
   if state and ENDED_LETTERS[letter_in(state)] then return state end
   local fence = call('HGET', c.leased, id)
   if not fence then return state end
-  local lease = read_lease(c, lease_of(fence)) or 'R' .. c.padded .. NO_ID
-  return letter_of(lease) .. fence:sub(1, 50) .. lease:sub(2, 39)
+  local number = lease_of(fence)
+  local lease = read_lease(c, number) or 'R' .. c.padded .. NO_ID
+  return letter_of(lease) .. fence:sub(1, 50) .. lease:sub(2, 39) .. by_of(c, number)
 end
 
 -- Returns the data that decide about a task; nil if it does not exist or cannot be read.
@@ -112,12 +124,12 @@ end
 -- Returns the bytes that are counted for a task.
 local function bytes_of_task(t)
   if is_ended(t.status) then return tonumber(t.stored) or 0 end
-  return RECORD_BYTES + input_bytes_in(t.record)
+  return t.kind.record_bytes + input_bytes_in(t.record)
 end
 
--- Returns the bytes that are counted for an ended task, of which `kept` bytes and the input of a dead letter are left.
-local function bytes_at_end(dead, input, kept)
-  return RECORD_BYTES + kept + (dead and input or 0)
+-- Returns the bytes that are counted for an ended task of a kind, of which `kept` bytes and the input of a dead letter are left.
+local function bytes_at_end(kind, dead, input, kept)
+  return kind.record_bytes + kept + (dead and input or 0)
 end
 
 -- Returns the ends of a call of tasks of a kind, or those that make dead letters. `change` is that of the stored bytes.
@@ -137,7 +149,7 @@ local function count_end(c, id, kind, input, dead, bytes)
   local ended = ends_of(c, kind, dead)
   local many = ended.many + 1
   ended.many, ended.ids[many], ended.bytes[many] = many, id, bytes
-  ended.change = ended.change + bytes - RECORD_BYTES - input
+  ended.change = ended.change + bytes - kind.record_bytes - input
   if dead then add(c, tenant_key(c, DEAD, kind.tenant), c.padded .. id, 0) end
 end
 
@@ -146,7 +158,7 @@ local function fail_task(c, t, failure)
   if t.status == RUNNING then leave_lease(c, t.id, t.lease, t.tenant) else leave_line(c, t) end
   t.status, t.delayed, t.since, t.token = FAILED, false, c.padded, NO_ID
   local input = input_bytes_in(t.record)
-  local bytes = bytes_at_end(failure.dead, input, failure.bytes)
+  local bytes = bytes_at_end(t.kind, failure.dead, input, failure.bytes)
   t.stored = stored_text(bytes)
   if failure.dead then
     call('HSET', t.key, 'status', FAILED, 'state', state_text(t), 'error', failure.json)
@@ -154,6 +166,35 @@ local function fail_task(c, t, failure)
     call('HSET', t.key, 'status', FAILED, 'state', state_text(t), 'error', failure.json, 'param_payload', '')
   end
   count_end(c, t.id, t.kind, input, failure.dead, bytes)
+end
+
+-- Records that the attempt of a running task is over: its number, worker and dispatcher, its start and end, and the reason:
+-- `L` for a lost worker, `R` for a return, `X` for a lease that has lapsed, `C` for a cancellation. Each takes 87 letters.
+local function note_attempt(c, t, why)
+  local lease = read_lease(c, t.lease)
+  local worker = lease and worker_of(lease) or NO_ID
+  local before = try_call('HGET', t.key, 'past')
+  local past = (type(before) == 'string' and before or '') .. counted(t.attempt) .. worker .. by_of(c, t.lease) .. t.since
+    .. c.padded .. why
+  call('HSET', t.key, 'past', sub(past, -87 * PAST_ATTEMPTS_MAX))
+end
+
+-- Tags of tasks. In one table, since Lua allows 200 names at a time.
+local tags = {}
+
+-- Returns the tags in a record, with commas between them.
+function tags.of(record) return record:match('^ %S+ %S+ %S+ (%S+)', RECORD_LETTERS + 1) or '' end
+
+-- Returns the indexes of some tags of a tenant.
+function tags.keys(c, tenant, text)
+  local keys = {}
+  for tag in text:gmatch('[^,]+') do keys[#keys + 1] = tenant_key(c, TAGGED, tenant) .. ':' .. tag end
+  return keys
+end
+
+-- Removes the index entries of a task's tags.
+function tags.drop(c, tenant, id, record)
+  for _, key in ipairs(tags.keys(c, tenant, tags.of(record))) do drop(c, key, created_in(record) .. id) end
 end
 
 -- Allows the task one more attempt, in place of one that does not count. The record's number is not changed: each
@@ -166,7 +207,8 @@ local function give_attempt_back(t)
 end
 
 -- Ends an attempt without a result: queues the task for another attempt, or fails it if none is left.
-local function requeue_or_fail(c, t, not_before)
+local function requeue_or_fail(c, t, why, not_before)
+  note_attempt(c, t, why)
   if tonumber(t.attempt) >= tonumber(t.attempts_max) then
     fail_task(c, t, EXHAUSTED)
     return FAILED

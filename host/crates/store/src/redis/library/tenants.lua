@@ -19,6 +19,7 @@ end
 
 -- Deletes a task, and its entries beside that of the listing. Returns true if others wait for its end.
 local function clear_task(c, t)
+  if t.kind.tagged then tags.drop(c, t.tenant, t.id, t.record) end
   if is_ended(t.status) then
     drop(c, tenant_key(c, DEAD, t.tenant), t.since .. t.id)
     return false
@@ -152,7 +153,8 @@ define('bury', { 'allow-oom' }, function(args)
   local ids = tenant_key(c, API_KEYS, tenant)
   local keys = call('SMEMBERS', ids)
   for _, id in ipairs(keys) do call('DEL', api_key(c, id)) end
-  call('UNLINK', ids, tenant_key(c, NUMBERS, tenant), tenant_key(c, FUEL, tenant), tenant_key(c, COMPILE_BUDGET, tenant))
+  call('UNLINK', ids, tenant_key(c, NUMBERS, tenant), tenant_key(c, FUEL, tenant), tenant_key(c, COMPILE_BUDGET, tenant),
+    tenant_key(c, JOBS, tenant))
   call('HDEL', VERSION_COUNTS .. c.tag, tenant)
   call('HDEL', STORED .. c.tag, tenant)
   call('APPEND', TOMBSTONES .. c.tag, digest)

@@ -33,7 +33,7 @@ local function lapse_one(c, id, fence, done)
   -- The worker may never have received a lease that was never renewed.
   if not lease or letter_of(lease) == 'R' then give_attempt_back(t) end
   done.lapsed[#done.lapsed + 1] = id
-  done.lapsed[#done.lapsed + 1] = requeue_or_fail(c, t, c.now)
+  done.lapsed[#done.lapsed + 1] = requeue_or_fail(c, t, 'X', c.now)
 end
 
 -- Ends the leases that are over. Returns 1 if more may be.

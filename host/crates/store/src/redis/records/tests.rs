@@ -37,6 +37,7 @@ fn new_task() -> NewTask {
         queued_max: 9,
         stored_max: 9,
         start: Start::default(),
+        tags: Tags::default(),
         input: Bytes::new(),
     }
 }
@@ -95,18 +96,26 @@ fn a_task_is_read_as_it_is_written() {
     let started = NewTask { start, ..new_task() };
     assert!(written(&started).ends_with(" - - eyJhcmdzIjpbImEgYiJdfQ"), "{}", written(&started));
     let task = read_as(&started).unwrap().task;
-    assert_eq!((task.start, task.input_bytes), (started.start, 4));
+    assert_eq!((&task.start, task.input_bytes), (&started.start, 4));
+    let tagged = NewTask { tags: Tags::parse_list("env=prod,order=7").unwrap(), ..new_task() };
+    assert!(written(&tagged).ends_with(" - - - env=prod,order=7") && kinds::words(&tagged).ends_with(" 300000 320t"));
+    for start in [Start::default(), started.start.clone()] {
+        let both = NewTask { start, ..tagged.clone() };
+        let task = read_as(&both).unwrap().task;
+        assert_eq!((task.tags, task.start), (tagged.tags.clone(), both.start));
+    }
     let mut limited = new_task();
     limited.limits.cpu_ms = 1_000;
     assert!(kinds::words(&limited).ends_with(" 5 1000") && written(&limited).len() == FIXED);
     let task = read_as(&limited).unwrap().task;
     assert_eq!((task.limits, task.start), (limited.limits, Start::default()));
-    for bad in [" !", " - !", " - - !", " -"] {
+    for bad in [" - - - x", " !", " - !", " - - !", " -"] {
         let text = format!("{}{bad}", written(&new_task()));
         assert!(super::read(new_task().id, &text, &kind(&new_task()), None, None, None).is_err(), "{bad}");
     }
     let lease = Lease {
         worker: WorkerId::from_bytes([7; 16]),
+        dispatcher: None,
         token: FENCE.token,
         started_at: Millis(8),
         expires_at: Millis(9),
@@ -114,6 +123,10 @@ fn a_task_is_read_as_it_is_written() {
     };
     let running = read(&state("R", SEVENS, 8, &lease_part(), 0), None, None).unwrap().task;
     assert_eq!((running.attempt, running.state), (2, TaskState::Running(lease)));
+    for (by, dispatcher) in [(SEVENS, Some(DispatcherId::from_bytes([7; 16]))), (NO_ID, None)] {
+        let running = read(&state("R", SEVENS, 8, &(lease_part() + by), 0), None, None).unwrap().task;
+        assert_eq!(running.state, TaskState::Running(Lease { dispatcher, ..lease }));
+    }
     let before = state("Q", NO_ID, 7, NO_LEASE, 1);
     let started = leased(new_task().id, &written(&new_task()), &kind(&new_task()), Some(&before), &lease).unwrap().task;
     assert_eq!((started.attempt, started.attempts_max, started.state), (3, 4, TaskState::Running(lease)));

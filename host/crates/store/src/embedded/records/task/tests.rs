@@ -2,6 +2,11 @@
 
 use super::*;
 
+use fusebox_core::{
+    id::DispatcherId,
+    task::{PastAttempt, Why},
+};
+
 fn named() -> Named {
     Named { id: TaskId::from_bytes([1; 16]), tenant: TenantId::default_tenant(), created_at: Millis(6) }
 }
@@ -24,13 +29,19 @@ fn task(state: TaskState) -> Task {
         input_bytes: 6,
         start: Start::default(),
         keep: Keep { results_s: 17, failed_s: 18 },
+        tags: Tags::default(),
+        past: Vec::new(),
         state,
     }
 }
 
-fn states() -> [TaskState; 6] {
+fn lease() -> Lease {
     let (worker, token) = (WorkerId::from_bytes([3; 16]), LeaseToken([4; 16]));
-    let lease = Lease { worker, token, started_at: Millis(11), expires_at: Millis(12), renewed: false };
+    Lease { worker, dispatcher: None, token, started_at: Millis(11), expires_at: Millis(12), renewed: false }
+}
+
+fn states() -> [TaskState; 6] {
+    let lease @ Lease { worker, token, .. } = lease();
     let receipt = Receipt { fuel: Some(13), wall_us: 14, attempt: 8, worker: Some(worker), ..Receipt::default() };
     let ended = EndRecord { at: Millis(15), token: Some(token), receipt };
     let failure = Failure { backtrace: vec!["b".to_owned()], ..Failure::new(ErrorCode::Trap, "m") };
@@ -104,9 +115,41 @@ fn what_was_added_follows_the_log_and_is_absent_from_older_records() {
 }
 
 #[test]
+fn what_few_tasks_have_is_an_object_behind_the_limits() {
+    let plain = task(TaskState::Queued { not_before: Millis(0) });
+    let (worker, dispatcher) = (WorkerId::from_bytes([3; 16]), Some(DispatcherId::from_bytes([4; 16])));
+    let past =
+        PastAttempt { attempt: 7, worker, dispatcher, started_at: Millis(1), ended_at: Millis(2), why: Why::Lapsed };
+    let tagged = Task { tags: Tags::parse_list("env=prod").unwrap(), past: vec![past], ..plain.clone() };
+    let json = format!(
+        r#"{{"tags":{{"env":"prod"}},"past":[{{"attempt":7,"worker":"{worker}","dispatcher":"{}","started_at":1,"ended_at":2,"why":"lapsed"}}]}}"#,
+        dispatcher.unwrap()
+    );
+    let size = u32::try_from(json.len()).unwrap().to_be_bytes();
+    let limits = [&[0; 4][..], &CPU_MS_MAX.to_be_bytes()].concat();
+    assert_eq!(encoded(&tagged), [&encoded(&plain)[..], &limits, &size, json.as_bytes()].concat());
+    let lease = Lease { dispatcher, ..lease() };
+    for task in [tagged, Task { state: TaskState::Running(lease), ..plain }] {
+        assert_eq!(decode_task(named(), &encoded(&task)).unwrap(), (task, carried()));
+    }
+}
+
+#[test]
+fn a_search_looks_at_a_few_bytes() {
+    let [queued, running, _, completed, _, failed] = states().map(|state| encoded(&task(state)));
+    let (own, other) = (Some(FunctionId::from_bytes([2; 16])), Some(FunctionId::from_bytes([9; 16])));
+    for record in [&queued, &running, &completed, &failed] {
+        assert!(may_be(record, None, None) && may_be(record, own, None) && !may_be(record, other, None));
+        assert_eq!(may_be(record, None, Some(Status::Completed)), record == &completed);
+        assert_eq!(may_be(record, None, Some(Status::Failed)), record == &failed);
+    }
+    assert!(!may_be(b"", own, None));
+}
+
+#[test]
 fn columns_of_a_later_version_are_kept() {
     let task = task(TaskState::Queued { not_before: Millis(0) });
-    let later = Bytes::from([&encoded(&task)[..], &[0; 4], &CPU_MS_MAX.to_be_bytes(), b"later"].concat());
+    let later = Bytes::from([&encoded(&task)[..], &[0; 4], &CPU_MS_MAX.to_be_bytes(), &[0; 4], b"later"].concat());
     let (read, carried) = decode_task(named(), &later).unwrap();
     assert_eq!(encode_task(&read, &carried).unwrap(), later);
 }
