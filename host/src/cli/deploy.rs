@@ -87,7 +87,7 @@ pub struct DeployArgs {
     host: HostArgs,
 }
 
-/// What a deploy sends.
+/// Content of a deploy.
 #[derive(Clone)]
 pub(crate) struct Sending {
     /// The function's name.

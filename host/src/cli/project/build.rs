@@ -25,7 +25,7 @@ use super::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Runs the command of [build] in fusebox.toml, and checks the module that it writes as a host with default settings does.
-What deploy sends is a copy without custom sections, except the names of functions, in .fusebox/module.wasm.
+The host gets a copy without custom sections, except the names of functions: .fusebox/module.wasm.
 
 Example:
   fusebox build
@@ -40,7 +40,7 @@ pub struct BuildArgs {
 pub(super) struct Built {
     /// The module without custom sections.
     pub(super) wasm: Vec<u8>,
-    /// What inspection found.
+    /// Properties that inspection found.
     pub(super) inspected: Inspected,
     /// Size of the module before custom sections were removed.
     pub(super) raw_bytes: u64,

@@ -1,4 +1,4 @@
-//! What a deploy of a project sends: its built module and the values of its file, unless flags state others.
+//! Content of a project's deploy: its built module and the values of its file, unless flags state others.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(crate) fn project(file: Option<&PathBuf>) -> anyhow::Result<Option<Project>>
 }
 
 impl Sending {
-    /// Builds a project and returns what a deploy of it sends. Flags win over the file; a flag that may be given several
+    /// Builds a project and returns the content of its deploy. Flags win over the file; a flag that may be given several
     /// times replaces all values of its key.
     ///
     /// # Errors
@@ -67,8 +67,8 @@ impl Sending {
     }
 }
 
-/// Returns the limits of flags, completed from those of the file. CPU time and fuel bound the same resource: a flag for one
-/// of them replaces both.
+/// Returns the limits of flags, completed from those of the file. CPU time and fuel bound the same resource: a flag for
+/// one of them replaces both.
 fn over(flags: LimitParams, file: LimitParams) -> LimitParams {
     let (fuel, cpu_ms) = match (flags.fuel, flags.cpu_ms) {
         (None, None) => (file.fuel, file.cpu_ms),

@@ -51,8 +51,8 @@ const IGNORED: [&str; 7] = [".git", OUT, "target", "build", "node_modules", "__p
 /// Arguments of `fusebox dev`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-At the start and after each change it builds the project and runs its samples; with --url it then deploys it, if all samples
-end as expected and something has changed. Errors are shown, and it goes on. Ctrl-C ends it.
+At the start and after each change it builds the project and runs its samples; with --url it then deploys it, if all
+samples end as expected and something has changed. Errors are shown, and it goes on. Ctrl-C ends it.
 
 Example:
   fusebox dev --url http://127.0.0.1:8000")]
@@ -203,8 +203,8 @@ impl Watch {
         Ok(self)
     }
 
-    /// Returns whether a change may alter what a round does. One of a folder that is not known is that of a full queue, of
-    /// which anything may have been lost.
+    /// Returns whether a change may alter what a round does. One without a folder is that of a full queue, from which
+    /// anything may be lost.
     fn matters(&self, Changed(number, name): &Changed) -> bool {
         match (self.watched.get(number), name) {
             (Some(dir), Some(name)) => !self.is_ignored(&dir.join(name)),

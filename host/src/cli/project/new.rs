@@ -33,8 +33,8 @@ const RUST_WORDS: &str = "as async await break const continue crate dyn else enu
 /// The project to make.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Makes a folder with fusebox.toml, a source file, samples with golden outputs, and settings for editors. It builds, tests and
-deploys as it is. Names are made of a-z, 0-9, - and _.
+Makes a folder with fusebox.toml, a source file, samples with golden outputs, and settings for editors. It builds, tests
+and deploys as it is. Names are made of a-z, 0-9, - and _.
 
 Examples:
   fusebox new hello --lang rust
@@ -142,7 +142,7 @@ fn from_repository(template: &str, scratch: &Path, to: &Path, blanks: &Blanks<'_
     copy(&from, to, blanks, &mut room)
 }
 
-/// What a template may still have.
+/// Rest of the bounds of a template.
 struct Room {
     files: usize,
     bytes: u64,

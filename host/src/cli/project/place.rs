@@ -37,7 +37,7 @@ impl Misplaced {
 
     /// Returns the error of a parser, with the nearest word that the place may have.
     pub(crate) fn of_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
-        // What the whole file lacks has no place in it.
+        // A key that the whole file lacks has no place in it.
         let is_whole = |span: &Range<usize>| span.start == 0 && error.message().starts_with("missing field");
         let span = error.span().filter(|span| !is_whole(span));
         Self::new(file, text, span, advised(error.message()))

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::cli::project::{manifest::Written, place::Misplaced};
 
-/// What a person supplies for runs.
+/// Values that a person supplies for runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Supplies {
     config: BTreeMap<SettingName, String>,
@@ -129,7 +129,7 @@ impl Calls {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What it holds is consistent wherever a holder could panic, so poisoning can be ignored.
+    // The content is consistent wherever a holder could panic, so poisoning can be ignored.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Function {
     pub(crate) name: FunctionName,
     /// Its module, compiled.
     pub(crate) module: LoadedModule,
-    /// What inspection found of the module.
+    /// Properties of the module that inspection found.
     pub(crate) inspected: Inspected,
     /// Limits of each run.
     pub(crate) limits: RunLimits,
