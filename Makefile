@@ -93,7 +93,7 @@ peers: setup-peers build guests ## measures Fusebox beside other queues and host
 	$(say) "Measuring (requires an idle machine)"
 	@python3 benches/peers/peers.py $(PEERS)
 
-compat: setup-compat build guests ## runs some sixty public modules from PyPI, npm and crates.io (about 30 minutes; COMPAT='--only go')
+compat: setup-compat build guests ## runs some sixty public modules from PyPI, npm and crates.io (about 30 minutes; COMPAT='--only go', COMPAT=--modes)
 	$(say) "Running public modules (downloads about 600 MB the first time)"
 	@python3 tests/compat/compat.py $(COMPAT)
 

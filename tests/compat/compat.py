@@ -15,7 +15,7 @@ if sys.version_info < (3, 11):
     sys.exit("Python 3.11 or newer is needed: it reads TOML.")
 sys.dont_write_bytecode = True
 
-from compat import host, registry, report, rows  # noqa: E402
+from compat import host, modes, registry, report, rows  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "target"
@@ -31,6 +31,11 @@ def main() -> int:
     if not chosen:
         print(f"--only {args.only} fits none of the rows in {args.rows}", file=sys.stderr)
         return 2
+    return by_mode(args, [each for each in chosen if each.modes]) if args.modes else compared(args, chosen)
+
+
+def compared(args: argparse.Namespace, chosen: list[rows.Row]) -> int:
+    """Runs modules and compares their ends with the recorded ones."""
     results = []
     with tempfile.TemporaryDirectory() as home, host.started(args.fusebox, Path(home) / "host") as running:
         for number, row in enumerate(chosen, 1):
@@ -50,10 +55,35 @@ def main() -> int:
     return 1 if worse else 0
 
 
+def by_mode(args: argparse.Namespace, chosen: list[rows.Row]) -> int:
+    """Measures modules in each mode."""
+    modules = []
+    for row in chosen:
+        print(f"{row.name} …", file=sys.stderr)
+        try:
+            modules.append(modes.Module(row, *had(row, args.cache)))
+        except registry.Missing as missing:
+            print(f"{row.name}: {missing}", file=sys.stderr)
+    tell = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
+    with tempfile.TemporaryDirectory() as home:
+        times = modes.measured(args.fusebox, Path(home), modules, tell)
+    text = modes.table(modules, times)
+    print(text)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.with_name("modes.md").write_text(text)
+    fails = any(each.failure for mode in times.values() for each in mode)
+    return 1 if fails or len(modules) < len(chosen) else 0
+
+
+def had(row: rows.Row, cache: Path) -> tuple[Path, dict[str, Path]]:
+    """Returns the paths of a row's module and of its further files."""
+    further = {name: registry.member(row.package, path, cache) for name, path in row.package_files.items()}
+    return registry.module(row, cache), further
+
+
 def result(running: host.Host, row: rows.Row, cache: Path, name: str) -> report.Result:
     try:
-        wasm = registry.module(row, cache)
-        further = {name: registry.member(row.package, path, cache) for name, path in row.package_files.items()}
+        wasm, further = had(row, cache)
     except registry.Missing as missing:
         return report.Result(row, 0, None, str(missing))
     return report.Result(row, wasm.stat().st_size, running.end_of(row, wasm, name, further))
@@ -62,6 +92,7 @@ def result(running: host.Host, row: rows.Row, cache: Path, name: str) -> report.
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs public modules on Fusebox and compares their ends.")
     parser.add_argument("--only", default="", metavar="TEXT", help="the rows whose name contains this")
+    parser.add_argument("--modes", action="store_true", help="measure the rows marked `modes` in each mode instead")
     parser.add_argument("--rows", type=Path, default=HERE / "modules.toml", metavar="FILE")
     parser.add_argument("--cache", type=Path, default=TARGET / "compat", metavar="DIR", help="downloaded packages")
     parser.add_argument("--output", type=Path, default=TARGET / "compat" / "compat.md", metavar="FILE")

@@ -14,7 +14,7 @@ if sys.version_info < (3, 11):
     sys.exit("Python 3.11 or newer is needed: it reads TOML.")
 sys.dont_write_bytecode = True
 
-from compat import host, registry, report, rows  # noqa: E402
+from compat import host, modes, registry, report, rows  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "target"
@@ -72,6 +72,27 @@ class Ends(unittest.TestCase):
         self.assertIn("fails: a reason", text)
 
 
+class Modes(unittest.TestCase):
+    def test_a_run_is_requested_as_its_row_says(self) -> None:
+        asked = modes.Module(row(args=["a b", "-c"], stdin="x"), Path("a.wasm"), {}).request
+        self.assertEqual(asked, ("invoke?arg=a+b&arg=-c", b"x"))
+        self.assertEqual(modes.Module(row(kind="http", args=["a/b"]), Path("a.wasm"), {}).request, ("a/b", b""))
+
+    def test_the_table_has_each_mode_and_what_fails(self) -> None:
+        with tempfile.TemporaryDirectory() as home:
+            wasm = Path(home) / "a.wasm"
+            wasm.write_bytes(bytes(1_500_000))
+            times = {"local": [modes.Times(1.25, 0.2, 0.0015)], "pull": [modes.Times(failure="424: a|b")]}
+            text = modes.table([modes.Module(row(title="One"), wasm, {})], times)
+        self.assertIn("| module | MB | local | pull |", text)
+        self.assertIn("| One | 1.5 | 1.2 s, 200 ms, 1.5 ms | 424: a\\|b |", text)
+
+    def test_rows_that_are_measured_work_and_end_with_0(self) -> None:
+        chosen = [each for each in rows.read(HERE / "modules.toml") if each.modes]
+        self.assertGreaterEqual(len(chosen), 10)
+        self.assertTrue(all(each.expect == "works" and each.exit == 0 for each in chosen))
+
+
 class Registry(unittest.TestCase):
     def test_other_bytes_than_the_recorded_ones_are_refused(self) -> None:
         with tempfile.TemporaryDirectory() as home:
@@ -112,6 +133,16 @@ class Whole(unittest.TestCase):
                     wasm = registry.module(row, home / "cache")
                     ended = running.end_of(row, wasm, "word-count", {})
                     self.assertEqual(report.Result(row, 1, ended).fell_back, falls_back, ended)
+
+    def test_a_packed_example_is_measured_on_a_worker_and_a_planted_fault_is_told(self) -> None:
+        program, guests = TARGET / "release" / "fusebox", TARGET / "guests"
+        run = {"kind": "command", "expect": "works", "stdin": "one two two"}
+        outputs = ("two", "three")
+        measured = [modes.Module(row(**run, output=output), guests / "word-count.wasm", {}) for output in outputs]
+        with tempfile.TemporaryDirectory() as home:
+            times = modes.measured(program, Path(home), measured, lambda _: None, ["push"])["push"]
+        self.assertGreater(min(times[0].deploy, times[0].cold, times[0].warm), 0.0, times)
+        self.assertTrue(times[1].failure.startswith("200: "), times)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -47,21 +46,25 @@ class Host:
 
     def end_of(self, row: Row, wasm: Path, name: str, further: dict[str, Path]) -> Ended:
         """Deploys a module, with further files, and runs it; returns its end."""
+        deployed = self.deployed(row, wasm, name, further)
+        if deployed.exit:
+            return Ended("refused", deployed.text, deploy_seconds=deployed.run_seconds)
+        if row.kind == "http":
+            run = self.requested(name, row)
+        else:
+            words = ["--", *row.args] if row.args else []
+            command = [self.program, "invoke", name, "--url", self.url, *words]
+            run = ran(command, row.stdin.encode(), RUN_SECONDS)
+        return Ended("ran", run.text, run.exit, deployed.run_seconds, run.run_seconds)
+
+    def deployed(self, row: Row, wasm: Path, name: str, further: dict[str, Path]) -> Ended:
+        """Deploys a module, with further files; its time is that of a run."""
         with tempfile.TemporaryDirectory() as home:
             command = [self.program, "deploy", wasm, "--name", name, "--url", self.url, *LIMITS, *row.flags]
             command += [word for name, value in row.env.items() for word in ("--env", f"{name}={value}")]
             command += ["--export", row.export] if row.export else []
             command += files(row, Path(home), further)
-            deployed = ran(command, b"", DEPLOY_SECONDS)
-            if deployed.exit:
-                return Ended("refused", deployed.text, deploy_seconds=deployed.run_seconds)
-            if row.kind == "http":
-                run = self.requested(name, row)
-            else:
-                words = ["--", *row.args] if row.args else []
-                command = [self.program, "invoke", name, "--url", self.url, *words]
-                run = ran(command, row.stdin.encode(), RUN_SECONDS)
-            return Ended("ran", run.text, run.exit, deployed.run_seconds, run.run_seconds)
+            return ran(command, b"", DEPLOY_SECONDS)
 
     def requested(self, name: str, row: Row) -> Ended:
         url = f"{self.url}/fn/{name}/{(row.args or [''])[0]}"
@@ -99,18 +102,24 @@ def exit_code(code: int, text: str) -> int:
 
 
 @contextlib.contextmanager
-def started(program: Path, home: Path) -> Iterator[Host]:
-    """Starts `fusebox up` with an empty store on a free port of this machine, and ends it."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    command = [program, "up", "--listen", "127.0.0.1:0", "--store", home / "store", "--log", "warn", *CEILINGS]
-    log = home / "up.log"
-    with log.open("wb") as output:
+def started(program: Path, home: Path, *more: str) -> Iterator[Host]:
+    """Starts `fusebox up` on a free port of this machine, with the store of `home`, and ends it."""
+    home.mkdir(parents=True, exist_ok=True)
+    command = [program, "up", "--listen", "127.0.0.1:0", "--store", home / "store", "--log", "warn", *CEILINGS, *more]
+    with running(command, home, "up.log", r"listening on (http://[0-9.:]+)") as url:
+        yield Host(program, url)
+
+
+@contextlib.contextmanager
+def running(command: list[str | Path], home: Path, log: str, ready: str) -> Iterator[str]:
+    """Starts a program, waits until its output matches `ready`, yields the group in it, and ends the program."""
+    path = home / log
+    with path.open("wb") as output:
         process = subprocess.Popen(
             [str(word) for word in command], stdout=output, stderr=output, cwd=home, start_new_session=True
         )
     try:
-        yield Host(program, address(process, log))
+        yield found(process, path, ready)
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -120,12 +129,12 @@ def started(program: Path, home: Path) -> Iterator[Host]:
         process.wait()
 
 
-def address(process: subprocess.Popen[bytes], log: Path) -> str:
+def found(process: subprocess.Popen[bytes], log: Path, ready: str) -> str:
     deadline = os.times().elapsed + READY_SECONDS
     while os.times().elapsed < deadline and process.poll() is None:
-        found = re.search(r"listening on (http://[0-9.:]+)", log.read_text(errors="replace"))
-        if found:
-            return found[1]
+        match = re.search(ready, log.read_text(errors="replace"))
+        if match:
+            return match[1]
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.05)
-    raise SystemExit(f"the host did not start: {log.read_text(errors='replace').strip()[-500:]}")
+    raise SystemExit(f"a process did not start: {log.read_text(errors='replace').strip()[-500:]}")

@@ -53,6 +53,8 @@ class Row:
     build: str = ""
     flags: list[str] = field(default_factory=list)
     exit: int = 0
+    # Whether it is among those that are measured in each mode.
+    modes: bool = False
     # Name in the table, where a file is run more than once or has a name that says little.
     title: str = ""
     because: str = ""
