@@ -8,13 +8,13 @@ use std::{
 
 use fusebox_core::{error::ErrorCode, function::Abi, id::ModuleDigest, limits::LOADED_BYTES_MAX};
 use quick_cache::{Weighter, sync::Cache as MemoryCache};
-use wasmtime::{Engine, Linker, Module, Precompiled};
+use wasmtime::{Engine, Linker, Module};
 
 use crate::{
     CompileTime, ModuleError, SandboxError,
     abis::AbiSet,
     artifact::{ArtifactIdentity, ArtifactKey},
-    code::Code,
+    code::{Code, is_component},
     component,
     disk::Disk,
     extism,
@@ -157,7 +157,7 @@ impl Cache {
     /// Returns the compiled code on disk, or `None` if there is no authentic file.
     pub(crate) fn code(&self, digest: &ModuleDigest) -> Result<Option<Vec<u8>>, SandboxError> {
         let Some((code, _)) = self.recorded(digest)? else { return Ok(None) };
-        if matches!(Engine::detect_precompiled(&code), Some(Precompiled::Component)) {
+        if is_component(&code) {
             self.abis.check(Abi::Component, true).map_err(|refused| SandboxError(refused.message))?;
         }
         Ok(Some(code))

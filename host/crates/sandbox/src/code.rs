@@ -118,14 +118,13 @@ impl Code {
 
     /// Returns whether it is the code of a component, according to its header.
     pub(crate) fn is_component(&self) -> bool {
-        let mut flags = [0];
         match self {
-            Self::Bytes(bytes) => flags = [bytes.get(FLAGS_AT).copied().unwrap_or_default()],
+            Self::Bytes(bytes) => is_component(bytes),
             Self::Sealed(memory, _) => {
-                let _ = memory.read_exact_at(&mut flags, FLAGS_AT as u64);
+                let mut header = [0; FLAGS_AT + 1];
+                memory.read_exact_at(&mut header, 0).is_ok() && is_component(&header)
             }
         }
-        flags[0] & COMPONENT_FLAG != 0
     }
 
     fn copied(&self) -> io::Result<Vec<u8>> {
@@ -133,6 +132,11 @@ impl Code {
         self.read(|piece| bytes.extend_from_slice(piece))?;
         Ok(bytes)
     }
+}
+
+/// Returns whether compiled code is a component's, according to its header.
+pub(crate) fn is_component(code: &[u8]) -> bool {
+    code.get(FLAGS_AT).is_some_and(|flags| flags & COMPONENT_FLAG != 0)
 }
 
 /// Returns memory that has a descriptor, unless the system refuses it.
