@@ -89,5 +89,13 @@ async fn an_answer_has_the_content_type_that_its_version_states() {
         let result = rest.get(&path).await;
         assert_eq!((result.status, result.header("content-type")), (StatusCode::OK, expected), "{query}");
         assert_eq!(&result.body[..], b"<svg/>");
+        // What such a function returns to an HTTP request is bytes, too, to which the host adds a content type.
+        let (own, expected) = ("200\ncontent-type: a/b\n\n<svg/>", if query.is_empty() { "a/b" } else { expected });
+        let served = rest.send(Method::POST, "/fn/f/", &[], own).await;
+        assert_eq!((served.status, served.header("content-type")), (StatusCode::OK, expected));
+        let later = rest.send(Method::POST, "/fn/f/", &[("prefer", "respond-async")], "x").await;
+        rest.run(returned(own)).await;
+        let result = rest.get(&format!("{}/result", later.header("location"))).await;
+        assert_eq!((result.status, result.header("content-type")), (StatusCode::OK, expected), "{query}");
     }
 }

@@ -107,7 +107,7 @@ pub async fn serve(
         return later(&app, &caller, reached, (key, tags), input).await;
     }
     let Reached { version, is_apart, .. } = reached;
-    let function = version.id;
+    let (function, kind) = (version.id, invoke::ContentKind::of(&version));
     let (exchange, pieces) = may_stream.then(|| Exchange::new(arriving)).unzip();
     let running = async move {
         let start = Start { is_http: true, ..Start::default() };
@@ -118,7 +118,7 @@ pub async fn serve(
     let mut response = match tail::first(function, Box::pin(running), pieces, is_head).await? {
         First::Whole(ended, head) => {
             let tail = (wants_log && !caller.is_public).then(|| invoke::log_tail(&ended.log));
-            let mut response = answered(ended, head, &caller, is_head)?;
+            let mut response = answered(ended, head, kind, &caller, is_head)?;
             if let Some(tail) = tail {
                 response.headers_mut().insert(invoke::LOG, tail);
             }
@@ -207,6 +207,7 @@ async fn later(
 fn answered(
     ended: Ended,
     head: Option<http::Response>,
+    kind: invoke::ContentKind,
     caller: &Caller,
     is_head: bool,
 ) -> Result<Response<Body>, Problem> {
@@ -223,7 +224,10 @@ fn answered(
         },
     };
     let mut response = response::of_client(own, is_head).map_err(|fault| invoke::unreadable(&fault, &receipt))?;
-    response.headers_mut().insert(invoke::RECEIPT, invoke::receipt_header(&receipt));
+    let headers = response.headers_mut();
+    let own = headers.remove(header::CONTENT_TYPE);
+    headers.extend(kind.of_response(own).map(|kind| (header::CONTENT_TYPE, kind)));
+    headers.insert(invoke::RECEIPT, invoke::receipt_header(&receipt));
     Ok(response)
 }
 

@@ -97,11 +97,11 @@ pub async fn invoke(
 ) -> Result<Response, Problem> {
     let function = functions::find_ready(&app, &tenant, &function).await?;
     let (start, input) = start.entering(function.abi, content_type.as_deref(), input);
-    let (is_http, content_type) = (start.is_http, function.setup.content_type.clone());
+    let (is_http, kind) = (start.is_http, ContentKind::of(&function));
     let ended = run(&app, function, start, input, None).await?;
     let tail = wants_log.then(|| log_tail(&ended.log));
     let mut response = match ended.failure {
-        None => answer(ended.output, is_http, content_type, &ended.receipt),
+        None => answer(ended.output, is_http, kind, &ended.receipt),
         Some(failure) => {
             let mut problem = failed(&failure, &ended.output, &ended.receipt);
             if !ended.log.is_empty() {
@@ -161,14 +161,32 @@ pub(super) async fn run(
     Ok(ended)
 }
 
+/// Content type that a version states for its answers.
+#[derive(Debug, Default)]
+pub(super) struct ContentKind {
+    stated: Option<HeaderValue>,
+    /// Whether an HTTP response of its runs has no content type of their own.
+    is_of_bytes: bool,
+}
+
+impl ContentKind {
+    pub(super) fn of(version: &FunctionVersion) -> Self {
+        let stated = version.setup.content_type.as_ref().and_then(|kind| HeaderValue::try_from(kind).ok());
+        Self { stated, is_of_bytes: version.abi.answers_bytes() }
+    }
+
+    /// Returns the content type of an HTTP response, of which its run states one.
+    pub(super) fn of_response(self, own: Option<HeaderValue>) -> Option<HeaderValue> {
+        if self.is_of_bytes { self.stated.or(own) } else { own.or(self.stated) }
+    }
+}
+
 /// Builds the response of a successful run, with the content type that its version states. Of an HTTP response it has the
 /// body and the content type, and the status in a header: the request of the API has succeeded, whatever the function answered.
-pub(super) fn answer(output: Bytes, is_http: bool, content_type: Option<String>, receipt: &Receipt) -> Response {
+pub(super) fn answer(output: Bytes, is_http: bool, kind: ContentKind, receipt: &Receipt) -> Response {
     let own = is_http.then(|| http::Response::parse(&output).ok()).flatten();
     let stated = own.as_ref().and_then(|own| HeaderValue::from_maybe_shared(own.header("content-type")?.clone()).ok());
-    let of_version = || content_type.and_then(|kind| HeaderValue::try_from(kind).ok());
-    let content_type = stated.or_else(of_version);
-    let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let content_type = kind.of_response(stated).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let status = own.as_ref().map(|own| (STATUS, HeaderValue::from(own.status)));
     let body = own.map_or(output, |own| own.body);
     let headers = [(header::CONTENT_TYPE, content_type), (RECEIPT, receipt_header(receipt))];

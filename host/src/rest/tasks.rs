@@ -259,8 +259,8 @@ pub async fn result(
         TaskState::Completed(ended) => {
             // A version that was deleted meanwhile states nothing.
             let version = app.store.function(&task.tenant, &FunctionRef::Id(task.function)).await?;
-            let content_type = version.and_then(|version| version.setup.content_type);
-            Ok(invoke::answer(output, task.start.is_http, content_type, &ended.receipt))
+            let kind = version.as_ref().map(invoke::ContentKind::of).unwrap_or_default();
+            Ok(invoke::answer(output, task.start.is_http, kind, &ended.receipt))
         }
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
         TaskState::Queued { .. } | TaskState::Running(_) => {

@@ -36,6 +36,15 @@ impl Abi {
     /// All calling conventions.
     pub const ALL: [Self; 6] = [Self::Core, Self::Command, Self::Component, Self::Http, Self::Extism, Self::Reactor];
 
+    /// Returns whether the answer to an HTTP request is the output alone, to which the host adds status and content type.
+    #[must_use]
+    pub const fn answers_bytes(self) -> bool {
+        match self {
+            Self::Core | Self::Component | Self::Extism | Self::Reactor => true,
+            Self::Command | Self::Http => false,
+        }
+    }
+
     /// Returns the word used on every surface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
