@@ -102,11 +102,12 @@ pub(crate) async fn a_stale_attempt_changes_nothing(subject: &dyn Subject) {
     }
     let second = lease_one(subject, &tenant).await;
     assert_eq!(second.task.attempt, 2);
+    let before = subject.store().task(&tenant, task).await.unwrap();
     let mixed = Claim { fence: Fence { attempt: 1, ..claim(&second).fence }, ..zombie };
     for claim in [zombie, mixed] {
         assert_eq!(finish(subject, claim, end("late")).await, Finished::Stale);
     }
-    assert_eq!(subject.store().task(&tenant, task).await.unwrap(), Some(second.task.clone()));
+    assert_eq!(subject.store().task(&tenant, task).await.unwrap(), before);
     assert_eq!(finish(subject, claim(&second), end("out")).await, Finished::Ended(Status::Completed));
     assert_eq!(finish(subject, zombie, end("late")).await, Finished::Stale);
     assert_eq!(&subject.store().result(&tenant, task).await.unwrap().unwrap().output[..], b"out");

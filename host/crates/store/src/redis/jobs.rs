@@ -5,7 +5,7 @@ use fusebox_core::{id::JobId, name::TenantId};
 use redis::Value;
 
 use super::{RedisStore, answers, caller::Call};
-use crate::{Error, JOBS_KEPT_MAX, Job, JobAdded, JobState, Jobs, Result, Store as _};
+use crate::{Error, JOBS_KEPT_MAX, Job, JobAdded, JobState, Jobs, Result, Store as _, identity::tombstone};
 
 /// Letters of a value in front of the record: whether the job is open, and the number of callers that have taken it.
 const HEAD: usize = 11;
@@ -27,7 +27,7 @@ impl RedisStore {
 impl Jobs for RedisStore {
     async fn add_job(&self, job: Job, open_max: usize) -> Result<JobAdded> {
         let call = self.job_call("add_job").arg(job.tenant.as_str()).arg(job.id.to_string());
-        let call = call.arg(encode(&job)?).arg(open_max).arg(JOBS_KEPT_MAX);
+        let call = call.arg(encode(&job)?).arg(open_max).arg(JOBS_KEPT_MAX).arg(&tombstone(&job.tenant)[..]);
         match answers::text(self.caller.ask(call).await?)?.as_str() {
             "ADDED" => Ok(JobAdded::Added),
             "MANY" => Ok(JobAdded::TooMany),

@@ -21,7 +21,7 @@ use crate::layout::REDIS;
 
 /// Lua sources of the functions, in groups. All know the names of the first one; each of the others has its names to itself,
 /// since Lua allows 200 at a time.
-pub(super) const SOURCES: [&[&str]; 13] = [
+pub(super) const SOURCES: [&[&str]; 12] = [
     &[
         include_str!("library/common.lua"),
         include_str!("library/kinds.lua"),
@@ -39,11 +39,11 @@ pub(super) const SOURCES: [&[&str]; 13] = [
     &[include_str!("library/audit.lua")],
     &[
         include_str!("library/functions.lua"),
+        include_str!("library/jobs.lua"),
         include_str!("library/kv.lua"),
         include_str!("library/identity.lua"),
         include_str!("library/tenants.lua"),
     ],
-    &[include_str!("library/jobs.lua")],
     &[include_str!("library/fuel.lua")],
     &[include_str!("library/workers.lua")],
     &[include_str!("library/format.lua")],

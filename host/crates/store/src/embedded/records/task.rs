@@ -27,15 +27,17 @@ use fusebox_core::{
     limits::CPU_MS_MAX,
     name::TenantId,
     outcome::{Failure, Receipt},
-    setup::Start,
     tags::Tags,
     task::{EndRecord, Fingerprint, Lease, Priority, Status, Task, TaskState},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
 
+use self::columns::Columns;
 use super::more::More;
 use crate::{Error, Result, embedded::keys::order};
+
+mod columns;
 
 /// Layout of the record; `decode` must still read older ones.
 const LAYOUT: u8 = 2;
@@ -327,79 +329,6 @@ impl FailureRecord {
         let code = *known.ok_or_else(|| Error::Corrupt(format!("a task: unknown error code {code:?}")))?;
         Ok(Failure { code, message, backtrace })
     }
-}
-
-/// Rest of a record that is being read.
-struct Columns<'a> {
-    record: &'a Bytes,
-    rest: &'a [u8],
-}
-
-impl<'a> Columns<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (column, rest) = self.rest.split_first_chunk().ok_or_else(short)?;
-        self.rest = rest;
-        Ok(*column)
-    }
-
-    fn slice(&mut self, bytes: usize) -> Result<&'a [u8]> {
-        let (column, rest) = self.rest.split_at_checked(bytes).ok_or_else(short)?;
-        self.rest = rest;
-        Ok(column)
-    }
-
-    fn long<const N: usize>(&mut self) -> Result<[u64; N]> {
-        let mut numbers = [0; N];
-        for number in &mut numbers {
-            *number = u64::from_be_bytes(self.take()?);
-        }
-        Ok(numbers)
-    }
-
-    fn short<const N: usize>(&mut self) -> Result<[u32; N]> {
-        let mut numbers = [0; N];
-        for number in &mut numbers {
-            *number = u32::from_be_bytes(self.take()?);
-        }
-        Ok(numbers)
-    }
-
-    /// Returns the limit of CPU time; the largest at the end of a record.
-    fn cpu_ms(&mut self) -> Result<u32> {
-        if self.rest.is_empty() { Ok(CPU_MS_MAX) } else { self.take().map(u32::from_be_bytes) }
-    }
-
-    /// Returns the start; an empty one at the end of a record.
-    fn start(&mut self) -> Result<Start> {
-        if self.rest.is_empty() {
-            return Ok(Start::default());
-        }
-        let size = u32::from_be_bytes(self.take()?);
-        match self.slice(size as usize)? {
-            [] => Ok(Start::default()),
-            start => super::decode_open("a task's start", start),
-        }
-    }
-
-    /// Returns what few tasks have; nothing at the end of a record.
-    fn more(&mut self) -> Result<More> {
-        if self.rest.is_empty() {
-            return Ok(More::default());
-        }
-        let size = u32::from_be_bytes(self.take()?);
-        More::decode(self.slice(size as usize)?)
-    }
-
-    fn piece(&mut self, size: u32) -> Result<Piece> {
-        match size & OUTSIDE {
-            0 => Ok(Piece::Inline(self.record.slice_ref(self.slice(size as usize)?))),
-            _ => Ok(Piece::Outside(size & !OUTSIDE)),
-        }
-    }
-}
-
-fn short() -> Error {
-    Error::Corrupt("a task: its record is too short".to_owned())
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 -- Jobs: acts on many tasks. The value of a job is a letter, `O` while it is open and `E` once it has ended, the number of
 -- callers that have taken it, of 10 digits, and its record.
 
+-- Lua allows 200 names at a time, so these are this block's own.
+do
+
 local OPEN = 'O'
 local function starts_of(value) return tonumber(sub(value, 2, 11)) end
 local function value_of(letter, starts, record) return letter .. counted(starts) .. record end
 local function jobs_key(c, tenant) return tenant_key(c, JOBS, tenant) end
 
--- add_job: adds a job unless its tenant has too many that are open. Removes the earliest ended ones beyond a number.
+-- add_job: adds a job unless its tenant is gone or has too many that are open. Removes the earliest ended ones beyond a number.
 define('add_job', {}, function(args)
   local c = begin(args)
-  local tenant, id, record, most, kept = unpack(args, OWN, OWN + 4)
+  local tenant, id, record, most, kept, digest = unpack(args, OWN, OWN + 5)
   local key, open, ended = jobs_key(c, tenant), 0, {}
-  if is_closed(c, tenant) then return 'NO_TENANT' end
+  if is_gone(c, tenant, digest) then return 'NO_TENANT' end
   if call('HEXISTS', key, id) == 1 then return 'ADDED' end
   local all = call('HGETALL', key)
   for at = 1, #all, 2 do
@@ -63,3 +66,5 @@ define('save_job', { 'allow-oom' }, function(args)
   end
   return 1
 end)
+
+end

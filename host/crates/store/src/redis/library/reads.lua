@@ -92,8 +92,9 @@ end)
 define('running', { 'no-writes' }, function(args)
   local c = begin(args)
   if call('HLEN', c.leased) > tonumber(args[OWN + 1]) then return false end
-  local found = {}
-  for _, id in ipairs(call('HKEYS', c.leased)) do
+  local found, leased = {}, call('HGETALL', c.leased)
+  for i = 1, #leased, 2 do
+    local id = leased[i]
     local fields = try_call('HMGET', c.tasks .. id, unpack(RECORD))
     local kind = not fields.err and fields[1] and kind_of(c, kind_in(fields[1]))
     if kind and kind.tenant == args[OWN] then

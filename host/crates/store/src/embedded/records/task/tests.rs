@@ -4,6 +4,7 @@ use super::*;
 
 use fusebox_core::{
     id::DispatcherId,
+    setup::Start,
     task::{PastAttempt, Why},
 };
 
