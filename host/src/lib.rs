@@ -35,6 +35,7 @@ mod mapped;
 pub mod modules;
 pub mod node;
 pub mod rest;
+pub mod scripts;
 pub mod secrets;
 pub mod skew;
 pub mod store_room;

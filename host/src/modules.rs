@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use fusebox_core::{
     error::ErrorCode,
+    function::Abi,
     id::{FilesDigest, ModuleDigest},
     limits::{COMPILE_WAITERS_MAX, COMPILE_WAITERS_PER_TENANT_MAX, COMPILES_MAX, INSPECT_WAITERS_MAX},
     name::TenantId,
@@ -233,6 +234,48 @@ impl Modules {
     #[must_use]
     pub fn holds_files(&self, files: Option<&FilesDigest>) -> bool {
         self.sandbox.has_files(files).unwrap_or_default()
+    }
+
+    /// Compiles a runtime unless its artifact is in the cache, where it then stays, and returns its digest.
+    ///
+    /// # Errors
+    /// Fails if it is no command, does not compile within the limits of modules, or with [`ErrorCode::Overloaded`] if too
+    /// many wait.
+    pub async fn prepare_runtime(&self, wasm: Bytes) -> Result<ModuleDigest, ModuleError> {
+        let turn = self.compiles.enter(None)?.turn().await?;
+        let prepared = self.aside(move |sandbox| {
+            let _turn = turn;
+            sandbox.pin(&fusebox_sandbox::digest(&wasm));
+            sandbox.prepare(&wasm)
+        });
+        let Prepared { inspected, compile, is_compiled } = prepared.await?;
+        if is_compiled {
+            self.metrics.compiled(compile);
+        }
+        match inspected.abi {
+            Abi::Command => Ok(inspected.digest),
+            other => {
+                let message = format!("it is of the kind {}, and a runtime is a command", other.as_str());
+                Err(ModuleError { code: ErrorCode::InvalidModule, message })
+            }
+        }
+    }
+
+    /// Packs a script, at `path`, beside a tar of files.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidSetup`] with what to change if they cannot be deployed.
+    pub async fn script_archive(
+        &self,
+        tar: Option<Bytes>,
+        path: String,
+        source: Bytes,
+    ) -> Result<FilesArchive, ModuleError> {
+        self.aside(move |_| {
+            let archive = FilesArchive::with(tar.as_ref(), &path, source);
+            archive.map_err(|error| ModuleError { code: ErrorCode::InvalidSetup, message: error.to_string() })
+        })
+        .await
     }
 
     /// Runs blocking work on a thread for it.

@@ -41,12 +41,17 @@ impl Cluster {
     }
 
     pub(crate) fn rest(&mut self) -> Client {
+        Client::new(self.rest_with(&[]))
+    }
+
+    /// Starts a REST node with further arguments; returns its URL.
+    pub(crate) fn rest_with(&mut self, more: &[&str]) -> String {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--store", &self.redis.url()], "rest");
-        command.env_remove("FUSEBOX_STORE");
+        command.env_remove("FUSEBOX_STORE").args(more);
         let node = Program::start(command, "http://").unwrap();
-        let client = Client::new(node.word("http://").unwrap());
+        let url = node.word("http://").unwrap();
         self.parts.push(node);
-        client
+        url
     }
 
     pub(crate) fn dispatcher(&self, mode: &str, port: &str) -> (Program, String) {

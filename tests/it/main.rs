@@ -26,6 +26,7 @@
 //! | `full` | a Redis at its `maxmemory`, and a full disk |
 //! | `project` | the author's loop: projects made, built, tested and deployed |
 //! | `quotas` | quotas of tenants, and fairness between them |
+//! | `scripts` | scripts in every mode, with a stand-in for the runtime of a language |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a custom certificate that is renewed at run time |
 //! | `upgrade` | mixed releases, changing tokens, the first key, goodbyes |
@@ -68,6 +69,7 @@ mod modes;
 mod project;
 mod quotas;
 mod redis;
+mod scripts;
 mod shards;
 mod sleepers;
 mod tls;

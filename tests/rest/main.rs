@@ -29,6 +29,7 @@
 //! | `settings` | grants, configuration and secrets |
 //! | `files` | files of versions, in forms |
 //! | `setup` | arguments, environment and export of versions and runs |
+//! | `scripts` | scripts are checked before their registration, and run with their content type and within their grants |
 //! | `uploads` | large modules arrive through files; an upload does not reveal that another tenant has the same module |
 //! | `compiling` | modules with much code are compiled after their registration, within the tenant's compile time |
 //! | `surfaces` | isolation of tenants' tasks; the Python platform's routes; the list of workers |
@@ -68,6 +69,7 @@ mod purge;
 mod quotas;
 mod raw;
 mod retries;
+mod scripts;
 mod settings;
 mod setup;
 mod shares;

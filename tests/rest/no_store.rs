@@ -92,6 +92,9 @@ impl Functions for NoStore {
     async fn register(&self, _: NewFunction, _: Bytes) -> Result<Registered> {
         no()
     }
+    async fn register_known(&self, _: NewFunction, _: u64) -> Result<Registered> {
+        no()
+    }
     async fn register_compiling(&self, _: NewFunction, _: Bytes, _: u64) -> Result<Registered> {
         no()
     }

@@ -11,6 +11,7 @@ use axum::{
 use bytes::Bytes;
 use fusebox::{
     compilations::Compilations,
+    dispatch::{missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
     invoke::{InvokeError, Invoker},
     modules::Modules,
     rest::{
@@ -22,9 +23,10 @@ use fusebox::{
         room::{Room, RoomBounds},
         waiting::Outlook,
     },
+    scripts::{Runtimes, Scripts, find::RuntimeArgs},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
-    tenancy::{Gate, Needs, QuotaBook, audit::Denials},
+    tenancy::{FuelMeter, Gate, Needs, QuotaBook, audit::Denials},
 };
 use fusebox_core::{
     error::ErrorCode,
@@ -216,11 +218,49 @@ impl Rest {
         Self::with_all(store, Slots::Echo, home, Cors::default(), node, Room::default())
     }
 
+    /// Has runtimes of these names, all of which are the stand-in, and slots that run guests.
+    pub(crate) async fn with_runtimes(names: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("runtimes");
+        std::fs::create_dir(&dir).unwrap();
+        let wasm = fusebox_harness::guests::runtime();
+        names.iter().for_each(|name| std::fs::write(dir.join(format!("{name}.wasm")), &wasm).unwrap());
+        let runtimes = RuntimeArgs { runtimes: Some(dir) }.find(home.path()).unwrap();
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&home.path().join("store"), Clock::System).unwrap());
+        let (metrics, quotas) = (Arc::new(Metrics::new(1)), QuotaBook::new(store.clone(), Keep::DEFAULT));
+        let sandbox = sandbox(home.path());
+        let modules = Modules::new(sandbox.clone(), metrics.clone());
+        let worker = fusebox_system::random::worker_id(Clock::System.now());
+        let calls = Arc::new(StoreHostCalls::new(store.clone(), None, quotas.clone()));
+        let slots = fusebox::worker::slots::Slots::start(1, Arc::new(sandbox), calls, worker, &Clock::System, &metrics);
+        let invoker = Arc::new(SlotInvoker {
+            slots: Arc::new(slots.unwrap()),
+            missing: MissingModules { store: store.clone(), modules: modules.clone() },
+            fuel: FuelMeter::new(store.clone(), quotas),
+        });
+        runtimes.clone().prepare(modules, CancellationToken::new()).await;
+        let scripts = Scripts { runtimes, checks: Some(invoker.clone()) };
+        Self::with_parts(store, invoker, scripts, home, Cors::default(), Clock::System, Room::default())
+    }
+
     fn with_store(store: Arc<dyn Store>, slots: Slots, home: TempDir) -> Self {
         Self::with_all(store, slots, home, Cors::default(), Clock::System, Room::default())
     }
 
     fn with_all(store: Arc<dyn Store>, slots: Slots, home: TempDir, cors: Cors, clock: Clock, room: Room) -> Self {
+        let scripts = Scripts { runtimes: Runtimes::default(), checks: None };
+        Self::with_parts(store, Arc::new(slots), scripts, home, cors, clock, room)
+    }
+
+    fn with_parts(
+        store: Arc<dyn Store>,
+        invoker: Arc<dyn Invoker>,
+        scripts: Scripts,
+        home: TempDir,
+        cors: Cors,
+        clock: Clock,
+        room: Room,
+    ) -> Self {
         let (metrics, quotas) = (Arc::new(Metrics::new(1)), QuotaBook::new(store.clone(), Keep::DEFAULT));
         let (readiness, closing) = (Readiness::new(), CancellationToken::new());
         readiness.ready();
@@ -232,7 +272,8 @@ impl Rest {
             gate: Gate::new(store.clone()),
             modules: modules.clone(),
             compilations: compilations.clone(),
-            invoker: Arc::new(slots),
+            scripts,
+            invoker,
             clock,
             metrics: metrics.clone(),
             readiness: readiness.clone(),

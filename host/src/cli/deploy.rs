@@ -19,12 +19,14 @@ use fusebox_core::{
     limits::{MODULE_BYTES_CEILING, WAIT_SECONDS_MAX},
 };
 use fusebox_ui::{self as ui, progress::Transfer};
+use tokio::task::spawn_blocking;
 
 use crate::{
     cli::{
         args::HostArgs,
         files::{self, Mount},
         project::{changes, deploy as of_project},
+        script::{self, Source},
     },
     node::args::LimitArgs,
 };
@@ -34,7 +36,9 @@ use fusebox_ui::OutputFormat;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A function is a core wasm module: built with the guest SDK for wasm32-unknown-unknown, or any program that reads stdin
-and writes stdout, for wasm32-wasip1. Deploying a name again creates its next version; the name then refers to the newest.
+and writes stdout, for wasm32-wasip1. Or it is a script with a function `handle(input)`, in Python or JavaScript,
+which a runtime of the host runs: no toolchain is needed. Packages of a requirements.txt or package.json beside it are sent
+with it. Deploying a name again creates its next version; the name then refers to the newest.
 
 Its imports determine the grants that it needs: config, secrets, kv, and http=HOST for each host to which it may send
 requests, such as http=api.example.com, http=*.example.com or http=api.example.com:8443.
@@ -47,15 +51,20 @@ Example:
   fusebox deploy target/wasm32-unknown-unknown/guest/hello.wasm --name hello --wall 500ms --memory 16MiB
   fusebox deploy counter.wasm --grant kv --grant http=api.example.com
   fusebox deploy tool.wasm --arg=--verbose --env LEVEL=3 --files fonts:/usr/share/fonts
+  fusebox deploy greeter/handler.py --wall 2s
 
 A module with more than 3 MiB of code is compiled after its registration: deploy waits for it and shows the progress,
 unless --no-wait is given. If that fails, the name still refers to the version before.")]
 pub struct DeployArgs {
-    /// The module, a .wasm file, or a project's folder [default: the project in this folder]
+    /// The module, a .wasm file, a script, a .py, .js or .mjs file, or a project's folder [default: the project in this
+    /// folder]
     pub file: Option<PathBuf>,
-    /// The function's name [default: the file's name without .wasm]
+    /// The function's name [default: the file's name without its ending, or its directory's for handler.py and the like]
     #[arg(long)]
     pub name: Option<String>,
+    /// Language of a script, or its runtime, such as python3.11 [default: by the file's ending]
+    #[arg(long, value_name = "NAME")]
+    pub language: Option<String>,
     /// Grant a capability: config, secrets, kv or http=HOST; may be given several times
     #[arg(long = "grant", value_name = "GRANT")]
     pub grants: Vec<Grant>,
@@ -124,13 +133,7 @@ impl Sending {
             ByteSize(MODULE_BYTES_CEILING)
         );
         let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let setup = SetupParams {
-            arg: args.args,
-            env: args.env,
-            export: args.export,
-            public: args.public.then_some(true),
-            content_type: args.content_type,
-        };
+        let setup = args.setup();
         let (limits, config) = (args.limits.params(), BTreeMap::new());
         Ok(Self { name, wasm, mounts: args.files, limits, grants: args.grants, setup, config, is_http: false })
     }
@@ -141,11 +144,16 @@ impl Sending {
 /// # Errors
 /// Fails if the file is not a valid function, the project cannot be built, or the host does not answer.
 pub async fn run(args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
+    if let Some(file) = args.file.clone()
+        && script::is_script(&file, args.language.as_deref())
+    {
+        return run_script(&file, args, format).await;
+    }
     let (host, no_wait, file) = (args.host.clone(), args.no_wait, args.file.clone());
     let sending = match (of_project::project(file.as_ref())?, file) {
         (Some(project), _) => Sending::of(&project, args)?,
         (None, Some(file)) => Sending::of_file(&file, args)?,
-        (None, None) => anyhow::bail!("name a module or a project's folder"),
+        (None, None) => anyhow::bail!("name a module, a script or a project's folder"),
     };
     send(sending, &host, no_wait, format).await
 }
@@ -170,15 +178,62 @@ pub(crate) async fn send(sending: Sending, host: &HostArgs, no_wait: bool, forma
     for (setting, value) in &config {
         client.set_setting(&name, "config", setting.as_str(), value.clone().into_bytes()).await?;
     }
-    if format == OutputFormat::Json {
-        return ui::json(&function);
+    told(&function, before.as_ref(), host, is_http, format)
+}
+
+/// Registers a script.
+async fn run_script(file: &Path, args: DeployArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => script::name(file)?,
+    };
+    let (path, language) = (file.to_owned(), args.language.clone());
+    let mut source = spawn_blocking(move || Source::read(&path, language.as_deref())).await??;
+    let files = files::joined(source.files.take(), files::pack(&args.files)?);
+    let grants = Grants::of(args.grants.clone())?;
+    let (client, setup) = (args.host.client()?, args.setup());
+    let before = if format == OutputFormat::Json { None } else { newest(&client, &name).await? };
+    let all = source.text.len() + files.as_ref().map_or(0, Vec::len);
+    let progress = Transfer::start(format!("sending {name}"), all as u64, format!("checking {name}"));
+    let sent = progress.clone();
+    let text = Module::watched(source.text.clone(), move |bytes| sent.sent(bytes));
+    let limits = args.limits.params();
+    let registered = client.deploy_script(&name, limits, &grants, &setup, &source.params, text, files).await;
+    drop(progress);
+    let function = registered.map_err(|error| script::explained(&source, error))?;
+    told(&function, before.as_ref(), &args.host, false, format)
+}
+
+impl DeployArgs {
+    fn setup(&self) -> SetupParams {
+        SetupParams {
+            arg: self.args.clone(),
+            env: self.env.clone(),
+            export: self.export.clone(),
+            public: self.public.then_some(true),
+            content_type: self.content_type.clone(),
+        }
     }
-    say(&function, before.as_ref(), host, is_http)
+}
+
+/// Says what was registered.
+fn told(
+    function: &FunctionView,
+    before: Option<&FunctionView>,
+    host: &HostArgs,
+    is_http: bool,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    if format == OutputFormat::Json {
+        return ui::json(function);
+    }
+    say(function, before, host, is_http)
 }
 
 /// Prints a registered version.
 fn say(function: &FunctionView, before: Option<&FunctionView>, host: &HostArgs, is_http: bool) -> anyhow::Result<()> {
     let compiled = match function.compile_ms {
+        _ if let Some(runtime) = &function.runtime => format!("runs on {runtime}"),
         Some(0) => "already compiled".to_owned(),
         Some(ms) => format!("compiled in {ms} ms"),
         None => function.state.clone(),

@@ -16,9 +16,12 @@ use fusebox_ui::{self as ui, table::Table};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-use crate::node::{
-    parts::{self, StoreAddress},
-    store::RedisArgs,
+use crate::{
+    node::{
+        parts::{self, StoreAddress},
+        store::RedisArgs,
+    },
+    scripts::{self, find::RuntimeArgs},
 };
 use fusebox_ui::OutputFormat;
 
@@ -38,6 +41,9 @@ pub struct DoctorArgs {
     /// Options of the store.
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// Runtimes of scripts.
+    #[command(flatten)]
+    pub scripts: RuntimeArgs,
     /// Show every attempt to break out of the jails, and its result
     #[arg(long)]
     pub drill: bool,
@@ -79,7 +85,7 @@ impl Finding {
 /// Fails if something that a host requires is missing.
 pub async fn run(args: DoctorArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut findings = vec![sandbox(), store::finding(&args.store, &args.redis).await, port(args.listen)];
-    findings.extend([memory(), open_files(), kernel(), rust()]);
+    findings.extend([memory(), open_files(), kernel(), scripts(&args), rust()]);
     findings.extend(["wasm32-unknown-unknown", "wasm32-wasip1"].map(target));
     let drills = walls::INMATES.map(|(inmate, what)| (inmate, what, walls::drill(inmate)));
     findings.push(walls::kernel());
@@ -197,6 +203,22 @@ fn kernel() -> Finding {
             format!("Linux {release}"),
             "6.7 or newer clears the memory between runs faster",
         ),
+    }
+}
+
+/// A host without runtimes runs modules alone.
+fn scripts(args: &DoctorArgs) -> Finding {
+    let data = match &args.store {
+        StoreAddress::Directory(dir) => dir.as_path(),
+        StoreAddress::Redis(_) => Path::new("fusebox-data"),
+    };
+    let what = "scripts";
+    match args.scripts.find(data) {
+        Ok(runtimes) if runtimes.is_empty() => {
+            Finding::bad(what, Verdict::Warning, "no runtime, so that scripts cannot be deployed", scripts::REMEDY)
+        }
+        Ok(runtimes) => Finding::ok(what, runtimes.names()),
+        Err(error) => Finding::bad(what, Verdict::Missing, format!("{error:#}"), scripts::REMEDY),
     }
 }
 

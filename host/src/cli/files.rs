@@ -65,6 +65,22 @@ pub fn pack(mounts: &[Mount]) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(tar.into_inner()?))
 }
 
+/// Size of the zeros at the end of a tar.
+const END_BYTES: usize = 1_024;
+
+/// Joins two tars; `None` if there is neither.
+#[must_use]
+pub fn joined(one: Option<Vec<u8>>, other: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    match (one, other) {
+        (Some(mut one), Some(other)) => {
+            one.truncate(one.len().saturating_sub(END_BYTES));
+            one.extend_from_slice(&other);
+            Some(one)
+        }
+        (one, other) => one.or(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +112,12 @@ mod tests {
         });
         let files: Vec<_> = entries.filter(|(_, size)| *size > 0).collect();
         assert_eq!(files, [("sub/file".to_owned(), 7), ("usr/share/sub/file".to_owned(), 7)]);
+        let two = joined(pack(&[at("a")]).unwrap(), pack(&[at("b")]).unwrap()).unwrap();
+        let mut tar = tar::Archive::new(&two[..]);
+        let paths = tar.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+        let paths: Vec<_> = paths.filter(|path| path.ends_with("file")).collect();
+        assert_eq!(paths, ["a/sub/file", "b/sub/file"]);
+        assert_eq!((joined(None, Some(vec![1])), joined(None, None)), (Some(vec![1]), None));
         let missing = Mount { dir: home.path().join("missing"), at: PathBuf::new() };
         assert!(pack(&[missing]).unwrap_err().to_string().contains("missing"));
     }

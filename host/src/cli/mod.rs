@@ -8,6 +8,7 @@
 //! | `run` | what each command runs on, and in which order |
 //! | `report` | errors and exit codes |
 //! | `project` | folders with `fusebox.toml`: made, built, tested and run without a host |
+//! | `script` | scripts: read, their packages packed, their faults shown |
 //! | `waiting` | the wait of a command for the end of a task |
 
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub mod quotas;
 pub mod reload;
 pub mod report;
 pub mod run;
+pub mod script;
 pub mod settings;
 pub mod store;
 pub mod tasks;

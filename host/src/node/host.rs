@@ -21,6 +21,7 @@ use crate::{
         web::{self, WebArgs},
     },
     rest::{self, App, RestSettings, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
+    scripts::{Scripts, find::RuntimeArgs},
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{FuelMeter, Gate, QuotaBook, audit::Denials},
@@ -43,6 +44,8 @@ pub struct HostOptions {
     pub reach: ServerStoreArgs,
     /// Directory of compiled modules.
     pub data: PathBuf,
+    /// Runtimes of scripts.
+    pub scripts: RuntimeArgs,
     /// File of the key of secrets; created if missing.
     pub secrets_key: PathBuf,
     /// How workers receive attempts.
@@ -74,6 +77,8 @@ pub struct Host {
     url: String,
     functions: Option<SocketAddr>,
     health: Option<SocketAddr>,
+    /// Names of the runtimes of scripts.
+    runtimes: String,
     stop: CancellationToken,
     readiness: Readiness,
     drain_delay: Duration,
@@ -97,6 +102,7 @@ impl Host {
         let listeners = options.web.bind(options.listen, &gate, &options.store).await?;
         let url = format!("{}://{}", web::scheme(tls.is_some()), listeners.address);
         let functions = listeners.functions_address;
+        let runtimes = options.scripts.find(&options.data)?;
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling, options.modules)?;
         let metrics = Arc::new(Metrics::new(options.slots));
         let modules = Modules::new(sandbox.clone(), metrics.clone());
@@ -133,12 +139,16 @@ impl Host {
         tokio::spawn(compilations.clone().follow(stop.clone()));
         let jobs = Runner::new(store.clone(), quotas.clone(), options.attempts_max, metrics.clone());
         tokio::spawn(jobs.clone().follow(stop.clone()));
+        tokio::spawn(runtimes.clone().prepare(modules.clone(), stop.clone()));
+        let names = runtimes.names();
+        let invoker = Arc::new(SlotInvoker { slots: slots.clone(), missing, fuel });
         let app = App {
             gate,
             store,
             modules,
             compilations,
-            invoker: Arc::new(SlotInvoker { slots: slots.clone(), missing, fuel }),
+            scripts: Scripts { runtimes, checks: Some(invoker.clone()) },
+            invoker,
             meter: Meter::new(quotas),
             clock,
             metrics,
@@ -165,6 +175,7 @@ impl Host {
             url,
             functions,
             health,
+            runtimes: names,
             stop,
             readiness,
             drain_delay: options.drain_delay,
@@ -190,6 +201,12 @@ impl Host {
     #[must_use]
     pub fn health_address(&self) -> Option<SocketAddr> {
         self.health
+    }
+
+    /// Returns the names of the runtimes of scripts, separated by commas.
+    #[must_use]
+    pub fn runtimes(&self) -> &str {
+        &self.runtimes
     }
 
     /// Where workers of other processes come in.

@@ -7,10 +7,11 @@
 //! | `init` | the first process of a container |
 //!
 //! The others are parts of several of these: `host` (REST, queue and slots in one process), `dispatching`, `parts`,
-//! `confine` and `jail`, `store`, `web` and `admin` (their ports), `egress`, `signals`.
+//! `checks` (of scripts), `confine` and `jail`, `store`, `web` and `admin` (their ports), `egress`, `signals`.
 
 pub mod admin;
 pub mod args;
+mod checks;
 pub mod compile_module;
 pub mod confine;
 pub mod dispatcher;

@@ -16,12 +16,13 @@ use crate::{
     node::args::{AttemptArgs, KeepArgs, LimitArgs, MaxArgs, SecretsArgs},
     node::{
         admin::{self, AdminArgs, OwnVitals},
-        parts,
+        checks, parts,
         signals::Signals,
         store::SharedStoreArgs,
         web::{self, WebArgs},
     },
     rest::{self, App, RestSettings, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
+    scripts::{Scripts, find::RuntimeArgs},
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, QuotaBook, audit::Denials},
 };
@@ -57,6 +58,9 @@ pub struct ServeArgs {
     /// Key of secrets.
     #[command(flatten)]
     pub secrets: SecretsArgs,
+    /// Runtimes of scripts.
+    #[command(flatten)]
+    pub scripts: RuntimeArgs,
     /// Limit of attempts per task.
     #[command(flatten)]
     pub attempts: AttemptArgs,
@@ -92,6 +96,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (address, functions) = (listeners.address, listeners.functions_address);
     let module_limits = args.most.modules()?;
     // Compiles registered modules but runs nothing: the smallest pool is enough.
+    let runtimes = args.scripts.find(&args.data)?;
     let sandbox = parts::sandbox(&args.data, 1, ceiling, module_limits)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
@@ -102,7 +107,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(gate.follow(stop.clone()));
     let quotas = QuotaBook::open(store.clone(), args.keep.keep()).await;
     let crew = CrewWatch::new(store.clone());
-    let modules = Modules::new(sandbox, metrics.clone());
+    let modules = Modules::new(sandbox.clone(), metrics.clone());
+    let checks = checks::start(&runtimes, sandbox, ceiling, &store, &modules, &quotas, &metrics);
+    tokio::spawn(runtimes.clone().prepare(modules.clone(), stop.clone()));
+    let names = runtimes.names();
     let compilations = Compilations::new(store.clone(), modules.clone(), quotas.clone());
     let jobs = Runner::new(store.clone(), quotas.clone(), args.attempts.attempts_max, metrics.clone());
     tokio::spawn(jobs.clone().follow(stop.clone()));
@@ -111,6 +119,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         store: store.clone(),
         modules,
         compilations: compilations.clone(),
+        scripts: Scripts { runtimes, checks },
         invoker: Arc::new(StoredInvoker::start(
             store,
             clock.clone(),
@@ -149,6 +158,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     ui::tell(format!("Fusebox is listening on {url}"));
     ui::tell(format!("  store  {}", args.shared.store));
     ui::tell(format!("  docs   {url}/docs"));
+    if !names.is_empty() {
+        ui::tell(format!("  scripts  {names}"));
+    }
     args.web.tell(functions, is_tls);
     admin::tell(health);
     until_drained(signals, rest, &readiness, &stop, args.drain_delay).await

@@ -22,6 +22,7 @@ use crate::{
         store::ServerStoreArgs,
         web::{self, WebArgs},
     },
+    scripts::find::RuntimeArgs,
 };
 
 /// Settings of the host.
@@ -65,6 +66,9 @@ pub struct UpArgs {
     /// Key of secrets; its file is created if missing, by default beside the compiled modules.
     #[command(flatten)]
     pub secrets: SecretsArgs,
+    /// Runtimes of scripts.
+    #[command(flatten)]
+    pub scripts: RuntimeArgs,
     /// Isolation of runs.
     #[command(flatten)]
     pub isolation: IsolateArgs,
@@ -98,6 +102,7 @@ impl UpArgs {
             admin: self.admin,
             store: self.store.clone(),
             reach: self.reach.clone(),
+            scripts: self.scripts.clone(),
             secrets_key: self.secrets.file().unwrap_or_else(|| data.join("secrets.key")),
             data,
             mode: Mode::from(self.mode),
@@ -130,6 +135,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     ui::tell(format!("  store  {}", options.store));
     ui::tell(format!("  slots  {}", options.slots));
     ui::tell(format!("  docs   {}/docs", host.url()));
+    if !host.runtimes().is_empty() {
+        ui::tell(format!("  scripts  {}", host.runtimes()));
+    }
     options.web.tell(host.functions_address(), host.url().starts_with("https:"));
     if let Some(address) = host.workers_address() {
         ui::tell(format!("  join   fusebox {}-worker 4 tcp://{address}", options.mode.as_str()));

@@ -12,6 +12,7 @@ use crate::{
     compilations::Compilations,
     invoke::Invoker,
     modules::Modules,
+    scripts::Scripts,
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{Gate, audit::Denials},
@@ -25,6 +26,8 @@ pub struct App {
     pub modules: Modules,
     /// Compiles versions after their registration, within tenants' compile time.
     pub compilations: Compilations,
+    /// Runtimes of scripts, and where scripts are checked.
+    pub scripts: Scripts,
     /// Runs synchronous invocations.
     pub invoker: Arc<dyn Invoker>,
     /// Authenticates and authorizes requests.

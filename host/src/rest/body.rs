@@ -29,7 +29,7 @@ mod registration;
 mod spool;
 
 use self::module::ModuleBody;
-pub use self::registration::RegistrationBody;
+pub use self::registration::{Registered, RegistrationBody};
 
 /// Accepts base64 without padding, which some encoders omit.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

@@ -31,6 +31,7 @@ use super::{
     error::Problem,
     idempotency::{self, IdempotencyKey, RequestContent},
     invoke::{self, WantsLog},
+    output::OutputType,
     prefer, tags,
     tasks::PREFERENCE_APPLIED,
 };
@@ -107,7 +108,7 @@ pub async fn serve(
         return later(&app, &caller, reached, (key, tags), input).await;
     }
     let Reached { version, is_apart, .. } = reached;
-    let (function, kind) = (version.id, invoke::ContentKind::of(&version));
+    let (function, kind) = (version.id, OutputType::of(&version));
     let (exchange, pieces) = may_stream.then(|| Exchange::new(arriving)).unzip();
     let running = async move {
         let start = Start { is_http: true, ..Start::default() };
@@ -207,7 +208,7 @@ async fn later(
 fn answered(
     ended: Ended,
     head: Option<http::Response>,
-    kind: invoke::ContentKind,
+    kind: OutputType,
     caller: &Caller,
     is_head: bool,
 ) -> Result<Response<Body>, Problem> {

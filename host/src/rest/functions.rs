@@ -3,13 +3,14 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use fusebox_api::{
     Paging,
     functions::{FunctionPage, FunctionView, GrantParams, LimitParams, Registration},
+    scripts::ScriptParams,
     setup::SetupParams,
 };
 use fusebox_core::{
@@ -24,7 +25,7 @@ use fusebox_core::{
 
 use super::{
     App, Shared,
-    body::RegistrationBody,
+    body::{self, RegistrationBody},
     compiling,
     error::Problem,
     extract::{Path, Query},
@@ -32,6 +33,7 @@ use super::{
     keys::outcome,
     paging, prefer,
     quota::{DELETED_MS, bytes_reached, refused},
+    scripts,
     setup::SetupQuery,
     tasks::PREFERENCE_APPLIED,
     wait, waiting,
@@ -50,20 +52,27 @@ use fusebox_system::random;
 /// the command ABI; it may be compressed as gzip or zstd. It is checked before the response, and compiled unless it has
 /// more than 3 MiB of code: then the answer is 202, and the version is `compiling` until it is `ready` or has `failed`.
 /// With `Prefer: wait=N` the response waits for that. The body may also be a form (`multipart/form-data`) with the module
-/// as part `module`, a tar of the files that runs see as part `files`, and the setup's parameters as further parts. Each
-/// registration creates a new immutable version with its own
+/// as part `module`, a tar of the files that runs see as part `files`, and the setup's parameters as further parts.
+///
+/// With `language`, or a body of type `text/javascript` or `text/x-python`, the body is instead a script of at most 1 MiB;
+/// in a form it is the part `source`. It is run by the host's runtime of its language, with up to 5 s of CPU time and 128
+/// MiB unless other limits are given, and lies in `/app` with the files of the form. It is loaded once before the response,
+/// without grants: a script that fails there is refused with `file`, `line` and `column`.
+///
+/// Each registration creates a new immutable version with its own
 /// id; a name resolves to its newest version that is ready. The module's imports determine the grants it needs.
 #[utoipa::path(post, path = "/v1/functions", tag = "functions", params(Registration, LimitParams, GrantParams,
-        SetupParams,
+        SetupParams, ScriptParams,
         ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the compilation")),
-    request_body(content((Vec<u8> = "application/wasm"), (Vec<u8> = "multipart/form-data"))),
+    request_body(content((Vec<u8> = "application/wasm"), (String = "text/javascript"), (String = "text/x-python"),
+        (Vec<u8> = "multipart/form-data"))),
     responses(
         (status = 201, body = FunctionView, headers(("location" = String, description = "The version's path"))),
         (status = 202, body = FunctionView, description = "The version is being compiled",
             headers(("location" = String, description = "The version's path"))),
         (status = 400, description = "Refused: invalid-module, unsupported-module, unknown-import, \
-            module-too-complex, compile-limit, invalid-name, invalid-limits or invalid-setup; or grant-required, with the \
-            missing grants. If a version that was waited for has failed, `version` is its id"),
+            module-too-complex, compile-limit, invalid-name, invalid-limits, invalid-setup, invalid-script or \
+            runtime-unavailable; or grant-required, with the missing grants. If a version that was waited for has failed, `version` is its id"),
         (status = 413, description = "payload-too-large"),
         (status = 429, description = "function-quota, storage-quota or compile-quota; see Retry-After"),
         (status = 503, description = "overloaded, store-full or store-unavailable; see Retry-After")))]
@@ -71,7 +80,8 @@ use fusebox_system::random;
 pub async fn register(
     State(app): State<Shared>,
     caller: Caller,
-    Query(asked): Query<Registration>,
+    Query(Registration { name: asked_name }): Query<Registration>,
+    Query(script): Query<ScriptParams>,
     Query(limits): Query<LimitParams>,
     Query(grants): Query<GrantParams>,
     setup: SetupQuery,
@@ -81,8 +91,19 @@ pub async fn register(
     let waits = prefer::wait(&headers);
     // Reserved before anything is registered, so that a refused request can be repeated safely.
     let _room = waits.map(|_| app.room.wait(&caller, 1)).transpose()?;
-    let RegistrationBody { module, files, setup: form, held: _held } = body;
+    let RegistrationBody { content, files, setup: form, held: _held } = body;
     let mut setup = setup.with(form)?;
+    let module = match content {
+        body::Registered::Module(module) if script == ScriptParams::default() => module,
+        body::Registered::Module(_) => return Err(scripts::no_script()),
+        body::Registered::Script(source, of_type) => {
+            let script = scripts::Script::of(&app, &script, of_type, source, files)?;
+            let limits = scripts::limits(&app, limits)?;
+            let asked = Asked { limits, grants: grants.read()?, setup, files: Bytes::new() };
+            let (function, added) = scripts::add(&app, &caller, &asked_name, script, asked).await?;
+            return Ok(created(&function, added, None));
+        }
+    };
     let files = match files {
         Some(tar) => Some(app.modules.archive(tar).await?),
         None => None,
@@ -93,23 +114,28 @@ pub async fn register(
     let files = files.map(|archive| archive.bytes).unwrap_or_default();
     let limits = limits.over(app.settings.limits, &app.settings.ceiling)?;
     let asked_for = Asked { limits, grants: grants.read()?, setup, files };
-    let (mut function, added) = add(&app, &caller, &asked.name, asked_for, module).await?;
+    let (mut function, added) = add(&app, &caller, &asked_name, asked_for, module).await?;
     let mut applied = None;
     if let Some(seconds) = waits
         && function.state == VersionState::Compiling
     {
         function = compiling::for_end(&app, &caller, &FunctionRef::Id(function.id), seconds).await?;
-        applied = Some([(PREFERENCE_APPLIED, wait::applied(seconds))]);
+        applied = Some(wait::applied(seconds));
     }
-    let status = match &function.state {
-        VersionState::Ready => StatusCode::CREATED,
-        VersionState::Compiling => StatusCode::ACCEPTED,
-        VersionState::Failed(failure) => return Err(compiling::failed(&function, failure)),
-    };
+    match &function.state {
+        VersionState::Failed(failure) => Err(compiling::failed(&function, failure)),
+        VersionState::Ready | VersionState::Compiling => Ok(created(&function, added, applied)),
+    }
+}
+
+/// Builds the answer about a new version. `applied` is the preference that was applied.
+fn created(function: &FunctionVersion, added: Added, applied: Option<HeaderValue>) -> Response {
+    let status = if function.state == VersionState::Compiling { StatusCode::ACCEPTED } else { StatusCode::CREATED };
     let location = format!("/v1/functions/{}", function.id);
     let new_grants = added.new_grants.map(|grants| grants.iter().map(ToString::to_string).collect());
-    let view = FunctionView { compile_ms: added.compile_ms, new_grants, ..FunctionView::from(&function) };
-    Ok((status, [(header::LOCATION, location)], applied, Json(view)).into_response())
+    let view = FunctionView { compile_ms: added.compile_ms, new_grants, ..FunctionView::from(function) };
+    let applied = applied.map(|applied| [(PREFERENCE_APPLIED, applied)]);
+    (status, [(header::LOCATION, location)], applied, Json(view)).into_response()
 }
 
 /// List functions
@@ -221,9 +247,9 @@ pub(super) struct Asked {
 /// Facts about a registration that the version's record does not hold.
 pub(super) struct Added {
     /// Time that the module took to compile, in milliseconds; `None` while it is being compiled.
-    compile_ms: Option<u64>,
+    pub(super) compile_ms: Option<u64>,
     /// Grants that the previous version did not have; `None` for the first version.
-    new_grants: Option<Vec<Grant>>,
+    pub(super) new_grants: Option<Vec<Grant>>,
 }
 
 /// Checks, compiles and registers a module, and writes the audit log.
@@ -236,10 +262,15 @@ pub(super) async fn add(
 ) -> Result<(FunctionVersion, Added), Problem> {
     let name: FunctionName = name.parse()?;
     let added = compile_and_register(app, caller, name.clone(), asked, wasm).await;
+    record(caller, &name, &added);
+    added
+}
+
+/// Writes a registration to the audit log.
+pub(super) fn record(caller: &Caller, name: &FunctionName, added: &Result<(FunctionVersion, Added), Problem>) {
     let id = added.as_ref().map(|(function, _)| function.id.to_string()).unwrap_or_default();
     let subject = format!("{} {id}", name.as_str().escape_debug());
-    audit::record(caller, Act::FunctionRegistered, &caller.tenant, &subject.trim_end(), outcome(&added));
-    added
+    audit::record(caller, Act::FunctionRegistered, &caller.tenant, &subject.trim_end(), outcome(added));
 }
 
 async fn compile_and_register(
@@ -293,12 +324,17 @@ async fn compile_and_register(
 ///
 /// # Errors
 /// Fails if the store has refused it.
-fn registered_version(app: &App, caller: &Caller, registered: Registered) -> Result<FunctionVersion, Problem> {
+pub(super) fn registered_version(
+    app: &App,
+    caller: &Caller,
+    registered: Registered,
+) -> Result<FunctionVersion, Problem> {
     match registered {
         Registered::Version(function) => {
             app.metrics.function_registered();
             Ok(function)
         }
+        Registered::NoModule => Err(Problem::new(ErrorCode::Overloaded, "the module was removed meanwhile: try again")),
         // Its key was valid when the request arrived.
         Registered::NoTenant => Err(Refusal::BadKey.into()),
         Registered::QuotaReached { max } => {

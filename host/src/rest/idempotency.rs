@@ -35,6 +35,17 @@ pub struct TaskIdentity {
     pub fingerprint: Fingerprint,
 }
 
+impl TaskIdentity {
+    /// Returns the fingerprint of the request with the content type of its input, if the function learns of that.
+    #[must_use]
+    pub fn of_input(&self, content_type: Option<&str>) -> Fingerprint {
+        match content_type {
+            None => self.fingerprint,
+            Some(stated) => Fingerprint(digest(&[&self.fingerprint.0, b"type", stated.as_bytes()])),
+        }
+    }
+}
+
 /// Content of a request as the client sent it, not as it was resolved: if the function gets a new version between two
 /// equal requests, they are still equal.
 pub(super) struct RequestContent<'a> {
@@ -88,12 +99,14 @@ impl RequestContent<'_> {
         let (priority, delay) = ([self.priority as u8], self.delay_ms.to_be_bytes());
         let own = [self.function.as_bytes(), &priority, &delay, limits.as_flattened(), retry_of, input];
         // A request without a start or tags hashes as before there were any.
-        let Start { args, export, is_http } = self.start;
+        let Start { args, export, is_http, content_type } = self.start;
         let args = args.iter().flat_map(|arg| [&b"arg"[..], arg.as_bytes()]);
         let export = export.iter().flat_map(|export| [&b"export"[..], export.as_bytes()]);
         let http = is_http.then_some(&b"http"[..]);
+        let content_type = content_type.iter().flat_map(|stated| [&b"type"[..], stated.as_bytes()]);
         let tags = self.tags.iter().flat_map(|(key, value)| [&b"tag"[..], key.as_bytes(), value.as_bytes()]);
-        Fingerprint(digest(&own.into_iter().chain(args).chain(export).chain(http).chain(tags).collect::<Vec<_>>()))
+        let start = args.chain(export).chain(http).chain(content_type);
+        Fingerprint(digest(&own.into_iter().chain(start).chain(tags).collect::<Vec<_>>()))
     }
 }
 
@@ -147,13 +160,13 @@ mod tests {
         let base = || asked("f", Priority::Normal, 0, &none, None);
         let first = key.identify(&tenant, None, &base(), b"x");
         let again = key.identify(&tenant, None, &base(), b"x");
-        assert_eq!((first.id, first.fingerprint), (again.id, again.fingerprint));
+        assert_eq!((first.id, first.of_input(None)), (again.id, again.fingerprint));
         let limited = serde_json::from_str(r#"{"fuel": 1}"#).unwrap();
         let starts = [(vec!["a"], None), (vec!["a", "b"], None), (vec!["ab"], None), (vec![], Some("a"))];
         let starts = starts.map(|(args, export)| Start {
             args: args.into_iter().map(str::to_owned).collect(),
             export: export.map(str::to_owned),
-            is_http: false,
+            ..Start::default()
         });
         let started = starts.each_ref().map(|start| {
             let asked = RequestContent { start, ..base() };
@@ -162,6 +175,8 @@ mod tests {
         assert!((1..4).all(|at| started[..at].iter().all(|other| other.fingerprint != started[at].fingerprint)));
         for other in started.into_iter().chain([
             key.identify(&tenant, None, &base(), b"y"),
+            TaskIdentity { id: first.id, fingerprint: first.of_input(Some("a/b")) },
+            TaskIdentity { id: first.id, fingerprint: first.of_input(Some("a/c")) },
             key.identify(&tenant, None, &asked("g", Priority::Normal, 0, &none, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::High, 0, &none, None), b"x"),
             key.identify(&tenant, None, &asked("f", Priority::Normal, 1, &none, None), b"x"),

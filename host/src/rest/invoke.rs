@@ -23,11 +23,12 @@ use super::{
     error::{Problem, STORE_FULL},
     extract::Path,
     functions,
+    output::OutputType,
     quota::{bytes_reached, refused},
     setup::StartQuery,
 };
 use crate::{
-    invoke::{Exchange, InvokeError},
+    invoke::{Exchange, InvokeError, Invoker},
     tenancy::Caller,
 };
 
@@ -96,12 +97,12 @@ pub async fn invoke(
     InputBody(input, _room): InputBody,
 ) -> Result<Response, Problem> {
     let function = functions::find_ready(&app, &tenant, &function).await?;
-    let (start, input) = start.entering(function.abi, content_type.as_deref(), input);
-    let (is_http, kind) = (start.is_http, ContentKind::of(&function));
+    let (start, input) = start.stating(function.abi, content_type.as_deref())?.entering(function.abi, input);
+    let (is_http, kind) = (start.is_http, OutputType::of(&function));
     let ended = run(&app, function, start, input, None).await?;
     let tail = wants_log.then(|| log_tail(&ended.log));
     let mut response = match ended.failure {
-        None => answer(ended.output, is_http, kind, &ended.receipt),
+        None => answer(ended.output, is_http, kind, &ended.receipt).await,
         Some(failure) => {
             let mut problem = failed(&failure, &ended.output, &ended.receipt);
             if !ended.log.is_empty() {
@@ -124,9 +125,23 @@ pub(super) async fn run(
     input: Bytes,
     exchange: Option<Exchange>,
 ) -> Result<Ended, Problem> {
+    let ended = run_in(app, &*app.invoker, function, start, input, exchange).await?;
+    app.metrics.invoked(ended.failure.as_ref().map(|failure| failure.code), &ended.receipt);
+    Ok(ended)
+}
+
+/// Runs a function in slots, within its tenant's quotas.
+pub(super) async fn run_in(
+    app: &App,
+    invoker: &dyn Invoker,
+    function: FunctionVersion,
+    start: Start,
+    input: Bytes,
+    exchange: Option<Exchange>,
+) -> Result<Ended, Problem> {
     let tenant = function.tenant.clone();
     let _counted = app.meter.invoke(&tenant)?;
-    let ended = app.invoker.invoke(function, start, input, exchange).await.map_err(|error| match error {
+    invoker.invoke(function, start, input, exchange).await.map_err(|error| match error {
         InvokeError::QueueFull { max } => {
             let detail = "the tenant's limit of queued tasks is reached: try again in a moment".to_owned();
             refused(ErrorCode::QueueFull, detail, max, 1_000)
@@ -156,37 +171,20 @@ pub(super) async fn run(
             tracing::error!(reason, "an invocation could not be run");
             Problem::new(ErrorCode::Internal, "the host could not run the function; its log has the reason")
         }
-    })?;
-    app.metrics.invoked(ended.failure.as_ref().map(|failure| failure.code), &ended.receipt);
-    Ok(ended)
+    })
 }
 
-/// Content type that a version states for its answers.
-#[derive(Debug, Default)]
-pub(super) struct ContentKind {
-    stated: Option<HeaderValue>,
-    /// Whether an HTTP response of its runs has no content type of their own.
-    is_of_bytes: bool,
-}
-
-impl ContentKind {
-    pub(super) fn of(version: &FunctionVersion) -> Self {
-        let stated = version.setup.content_type.as_ref().and_then(|kind| HeaderValue::try_from(kind).ok());
-        Self { stated, is_of_bytes: version.abi.answers_bytes() }
-    }
-
-    /// Returns the content type of an HTTP response, of which its run states one.
-    pub(super) fn of_response(self, own: Option<HeaderValue>) -> Option<HeaderValue> {
-        if self.is_of_bytes { self.stated.or(own) } else { own.or(self.stated) }
-    }
-}
-
-/// Builds the response of a successful run, with the content type that its version states. Of an HTTP response it has the
+/// Builds the response of a successful run, with the content type of its version's outputs. Of an HTTP response it has the
 /// body and the content type, and the status in a header: the request of the API has succeeded, whatever the function answered.
-pub(super) fn answer(output: Bytes, is_http: bool, kind: ContentKind, receipt: &Receipt) -> Response {
+pub(super) async fn answer(output: Bytes, is_http: bool, kind: OutputType, receipt: &Receipt) -> Response {
     let own = is_http.then(|| http::Response::parse(&output).ok()).flatten();
-    let stated = own.as_ref().and_then(|own| HeaderValue::from_maybe_shared(own.header("content-type")?.clone()).ok());
-    let content_type = kind.of_response(stated).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let content_type = match &own {
+        Some(own) => {
+            let own = own.header("content-type").and_then(|own| HeaderValue::from_maybe_shared(own.clone()).ok());
+            kind.of_response(own).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+        }
+        None => kind.header(&output).await,
+    };
     let status = own.as_ref().map(|own| (STATUS, HeaderValue::from(own.status)));
     let body = own.map_or(output, |own| own.body);
     let headers = [(header::CONTENT_TYPE, content_type), (RECEIPT, receipt_header(receipt))];

@@ -100,7 +100,7 @@ impl Batch {
         })?;
         let (priority, delay_ms) = (item.priority.unwrap_or_default(), accept::check_delay(item.delay_ms)?);
         let limits = item.limits.map_or_else(LimitParams::default, Into::into);
-        let start = Start { args: item.args, export: item.export, ..Start::default() };
+        let start = Start { args: item.args, export: item.export, content_type: item.content_type, ..Start::default() };
         start.check()?;
         let tags = tags::joined(&self.tags, item.tags)?;
         let asked = RequestContent {

@@ -5,9 +5,9 @@
 //! |---|---|
 //! | [`seed`] | the four routes of the Python platform, unchanged |
 //! | [`functions`], [`grants`] | register, list, get and delete functions; check their grants |
-//! | [`setup`] | ways to start a function, in queries |
+//! | [`setup`], `scripts` | ways to start a function, in queries; registration of scripts |
 //! | [`settings`] | configuration and secrets of functions |
-//! | [`invoke`] | run a function synchronously |
+//! | [`invoke`], `output` | run a function synchronously; the content type of outputs |
 //! | [`endpoints`] | functions that answer HTTP requests |
 //! | [`tasks`] | submit, get, list and cancel tasks; results and logs |
 //! | [`filter`], [`stats`], `tags` | filters of tasks; counts by group; tags in headers |
@@ -72,6 +72,7 @@ mod items;
 pub mod jobs;
 pub mod keys;
 pub mod openapi;
+mod output;
 mod paging;
 mod prefer;
 pub mod quota;
@@ -80,6 +81,7 @@ mod request_id;
 pub mod retry;
 pub mod room;
 pub mod rows;
+mod scripts;
 pub mod seed;
 pub mod server;
 pub mod settings;

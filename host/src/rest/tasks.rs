@@ -29,7 +29,9 @@ use super::{
     extract::{Path, Query},
     filter::{self, FilterQuery},
     idempotency::{self, IdempotencyKey},
-    invoke, paging, prefer,
+    invoke,
+    output::OutputType,
+    paging, prefer,
     setup::StartQuery,
     tags, wait, waiting,
 };
@@ -92,10 +94,11 @@ pub async fn submit(
     let make = |version: &FunctionVersion| {
         let limits = limits.over(version.limits, &version.limits)?;
         let stated = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let (start, input) = start.clone().entering(version.abi, stated, input.clone());
+        let start = start.clone().stating(version.abi, stated)?;
+        let fingerprint = identity.as_ref().map(|identity| identity.of_input(start.content_type.as_deref()));
+        let (start, input) = start.entering(version.abi, input.clone());
         let tags = tags.clone();
         let request = TaskRequest { limits, priority, delay_ms, start, tags, ..TaskRequest::new(version, input) };
-        let fingerprint = identity.as_ref().map(|identity| identity.fingerprint);
         Ok(NewTask { fingerprint, ..accept::task_of_id(&app, request, id) })
     };
     accept_and_answer(&app, &caller, id, &headers, accept::of(&app, &caller.tenant, &function, make)).await
@@ -259,8 +262,8 @@ pub async fn result(
         TaskState::Completed(ended) => {
             // A version that was deleted meanwhile states nothing.
             let version = app.store.function(&task.tenant, &FunctionRef::Id(task.function)).await?;
-            let kind = version.as_ref().map(invoke::ContentKind::of).unwrap_or_default();
-            Ok(invoke::answer(output, task.start.is_http, kind, &ended.receipt))
+            let kind = version.as_ref().map(OutputType::of).unwrap_or_default();
+            Ok(invoke::answer(output, task.start.is_http, kind, &ended.receipt).await)
         }
         TaskState::Failed(failure, ended) => Err(invoke::failed(failure, &output, &ended.receipt)),
         TaskState::Queued { .. } | TaskState::Running(_) => {

@@ -17,6 +17,7 @@ use fusebox::{
     invoke::{Exchange, InvokeError, Invoker},
     modules::Modules,
     rest::{self, App, RestSettings, cors::Cors, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
+    scripts::Scripts,
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
     tenancy::{
@@ -132,6 +133,7 @@ async fn service(home: &Path) -> (Router, String) {
         gate: Gate::new(store.clone()),
         compilations: Compilations::new(store, modules.clone(), quotas.clone()),
         modules,
+        scripts: Scripts { runtimes: Default::default(), checks: None },
         invoker: Arc::new(Echo),
         clock: Clock::System,
         metrics,

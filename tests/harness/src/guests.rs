@@ -10,6 +10,12 @@ pub fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the test's module is valid text")
 }
 
+/// Returns a stand-in for the runtime of a language; its text says what scripts can do.
+#[must_use]
+pub fn runtime() -> Vec<u8> {
+    wasm(include_str!("runtime.wat"))
+}
+
 /// Returns a function that outputs its input. Its memory grows with the input.
 #[must_use]
 pub fn echo() -> Vec<u8> {

@@ -15,6 +15,11 @@ use crate::eventually;
 /// Maximum time until a process is ready, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Variable that names the directory of the runtimes of scripts.
+const RUNTIMES: &str = "FUSEBOX_RUNTIMES";
+/// Directory without any.
+const NO_RUNTIMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+
 /// A running process. Dropping it kills it.
 pub struct Program {
     child: Child,
@@ -28,6 +33,10 @@ impl Program {
     /// # Errors
     /// Fails if it ends first or does not print such a line.
     pub fn start(mut command: Command, ready: &str) -> anyhow::Result<Self> {
+        // Compiling the runtimes beside the binary would take a machine's time from the tests.
+        if command.get_envs().all(|(name, _)| name != RUNTIMES) {
+            command.env(RUNTIMES, NO_RUNTIMES);
+        }
         let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("start {}", command.get_program().display()))?;
         let stdout = child.stdout.take().context("its stdout is piped")?;

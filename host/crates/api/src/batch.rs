@@ -37,6 +37,8 @@ pub struct BatchItem {
     #[serde(default)]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub tags: Tags,
+    /// Content type of the input, which commands and scripts read.
+    pub content_type: Option<String>,
     /// Idempotency key of this item.
     pub idempotency_key: Option<String>,
 }

@@ -119,6 +119,12 @@ pub struct FunctionView {
     /// Content type of the answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Language of the script: `javascript` or `python`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Runtime that runs the script, such as `python3.13`; `module` is its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
     /// Time of registration.
     pub created_at: String,
     /// State of the version: `ready`, `compiling`, or `failed`, with the reason in `error`.
@@ -190,7 +196,7 @@ pub struct FunctionPage {
 
 impl From<&FunctionVersion> for FunctionView {
     fn from(function: &FunctionVersion) -> Self {
-        let Setup { args, env, files, files_bytes, export, is_public, content_type } = function.setup.clone();
+        let Setup { args, env, files, files_bytes, export, is_public, content_type, runtime } = function.setup.clone();
         Self {
             id: function.id.to_string(),
             name: function.name.to_string(),
@@ -206,6 +212,8 @@ impl From<&FunctionVersion> for FunctionView {
             export,
             public: is_public,
             content_type,
+            language: runtime.as_ref().map(|runtime| runtime.language().to_string()),
+            runtime: runtime.map(Into::into),
             created_at: rfc3339(function.created_at),
             state: function.state.as_str().to_owned(),
             error: match &function.state {

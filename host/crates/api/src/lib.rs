@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod keys;
 pub mod problem;
 pub mod quotas;
+pub mod scripts;
 pub mod settings;
 pub mod setup;
 pub mod tasks;

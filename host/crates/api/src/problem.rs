@@ -20,6 +20,12 @@ pub struct Problem {
     /// Wasm frames of a trap, innermost first.
     #[serde(default)]
     pub backtrace: Vec<String>,
+    /// File of a script's fault.
+    pub file: Option<String>,
+    /// Line of the fault, from 1.
+    pub line: Option<u32>,
+    /// Column of the fault, from 1.
+    pub column: Option<u32>,
     /// End of the run's log, if one ran.
     #[serde(default)]
     pub log: String,

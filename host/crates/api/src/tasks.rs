@@ -51,6 +51,9 @@ pub struct TaskView {
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub tags: Tags,
+    /// Content type of its input, if its function is a command or a script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
     /// Time of acceptance.
     pub created_at: String,
     /// Worker that runs it or ran its last attempt.
@@ -236,6 +239,7 @@ impl From<&Task> for TaskView {
             args: task.start.args.clone(),
             export: task.start.export.clone(),
             tags: task.tags.clone(),
+            content_type: task.start.content_type.clone(),
             created_at: rfc3339(task.created_at),
             worker: task.worker().map(|worker| worker.to_string()),
             started_at: task.started_at().map(rfc3339),

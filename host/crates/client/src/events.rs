@@ -114,6 +114,9 @@ impl Events<'_> {
                 receipt: None,
                 output: None,
                 backtrace: Vec::new(),
+                file: None,
+                line: None,
+                column: None,
                 log: String::new(),
             };
             return Err(ClientError::Problem(Box::new(problem)));

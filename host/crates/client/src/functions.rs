@@ -2,9 +2,11 @@
 
 use fusebox_api::{
     functions::{FunctionPage, FunctionView, LimitParams},
+    scripts::ScriptParams,
     setup::{SetupParams, StartParams},
 };
 use fusebox_core::capability::Grants;
+use reqwest::Url;
 
 use super::{Client, Module, Ran, Result, form::Form};
 
@@ -36,6 +38,44 @@ impl Client {
         wasm: impl Into<Module>,
         files: Option<Vec<u8>>,
     ) -> Result<FunctionView> {
+        let url = self.registration(name, limits, grants, setup);
+        let module = wasm.into();
+        let (content_type, module) = match files {
+            None => ("application/wasm".to_owned(), module),
+            Some(files) => {
+                let Form { content_type, body } = Form::new("module", module.bytes(), Some(&files));
+                (content_type, module.within(body))
+            }
+        };
+        self.json(module.onto(self.http.post(url).header("content-type", content_type))).await
+    }
+
+    /// Registers a script; `files` is a tar of the files that its runs see beside it.
+    ///
+    /// # Errors
+    /// Fails if the name, the script, its language, a limit, a grant, the setup or a file is refused, or the host does not
+    /// answer.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the version")]
+    pub async fn deploy_script(
+        &self,
+        name: &str,
+        limits: LimitParams,
+        grants: &Grants,
+        setup: &SetupParams,
+        script: &ScriptParams,
+        source: impl Into<Module>,
+        files: Option<Vec<u8>>,
+    ) -> Result<FunctionView> {
+        let mut url = self.registration(name, limits, grants, setup);
+        url.query_pairs_mut().extend_pairs(script.pairs());
+        let source = source.into();
+        let Form { content_type, body } = Form::new("source", source.bytes(), files.as_deref());
+        let source = source.within(body);
+        self.json(source.onto(self.http.post(url).header("content-type", content_type))).await
+    }
+
+    /// Returns the URL of a registration.
+    fn registration(&self, name: &str, limits: LimitParams, grants: &Grants, setup: &SetupParams) -> Url {
         let mut url = self.url(&["v1", "functions"]);
         url.query_pairs_mut().append_pair("name", name);
         let LimitParams { fuel, wall_ms, memory_bytes, output_bytes, log_bytes, cpu_ms } = limits;
@@ -56,15 +96,7 @@ impl Client {
             url.query_pairs_mut().append_pair("grants", &grants.to_list());
         }
         url.query_pairs_mut().extend_pairs(setup.pairs());
-        let module = wasm.into();
-        let (content_type, module) = match files {
-            None => ("application/wasm".to_owned(), module),
-            Some(files) => {
-                let Form { content_type, body } = Form::new(module.wasm(), &files);
-                (content_type, module.within(body))
-            }
-        };
-        self.json(module.onto(self.http.post(url).header("content-type", content_type))).await
+        url
     }
 
     /// Waits up to `seconds` until a version is no longer being compiled, and returns it as it is then.

@@ -1,4 +1,4 @@
-//! Module that is sent to a host, with news of how much of it has been sent.
+//! Module or script that is sent to a host, with news of how much of it has been sent.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -7,7 +7,7 @@ use reqwest::{Body, RequestBuilder, header::CONTENT_LENGTH};
 /// Bytes that are handed to the connection at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Module that is sent.
+/// Module or script that is sent.
 pub struct Module {
     wasm: Bytes,
     sent: Option<Box<dyn Fn(u64) + Send + Sync>>,
@@ -20,8 +20,8 @@ impl Module {
         Self { wasm: wasm.into(), sent: Some(Box::new(sent)) }
     }
 
-    /// Returns the wasm bytes.
-    pub(crate) fn wasm(&self) -> &[u8] {
+    /// Returns its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.wasm
     }
 

@@ -185,6 +185,10 @@ codes! {
     JobNotFound = "job-not-found", Client;
     /// The tenant has reached its limit of running jobs.
     JobQuota = "job-quota", Client;
+    /// The script does not compile, fails at its top level, or defines no handler.
+    InvalidScript = "invalid-script", Client;
+    /// The host has no runtime for the script's language or version.
+    RuntimeUnavailable = "runtime-unavailable", Client;
 }
 
 impl core::fmt::Display for ErrorCode {

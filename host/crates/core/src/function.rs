@@ -226,11 +226,12 @@ impl VersionState {
 }
 
 impl FunctionVersion {
-    /// Returns the bytes that count against its tenant's quota of stored bytes: those of the module, of the setup with its
-    /// files, and [`limits::RECORD_BYTES`]. A store that keeps the module compressed counts less.
+    /// Returns the bytes that count against its tenant's quota of stored bytes: those of the module unless it is a
+    /// runtime, of the setup with its files, and [`limits::RECORD_BYTES`]. A store that keeps the module compressed counts less.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
-        limits::RECORD_BYTES.saturating_add(self.module_bytes).saturating_add(self.setup.stored_bytes())
+        let module_bytes = if self.setup.runtime.is_some() { 0 } else { self.module_bytes };
+        limits::RECORD_BYTES.saturating_add(module_bytes).saturating_add(self.setup.stored_bytes())
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{
     setup::{Setup, Start},
 };
 
+/// Environment variable of a command with the content type of its input.
+const CONTENT_TYPE: &str = "CONTENT_TYPE";
+
 /// Function to run, with its input, limits and grants. Each stage adds its own data beside it: the lease its token, the
 /// slot its stop flag, the run its deadline. Part of [`crate::wire::Assignment`]: a new
 /// field is a new version of the protocol, whose predecessor [`crate::wire::older`] encodes.
@@ -49,7 +52,7 @@ impl Invocation {
     #[must_use]
     pub fn new(function: FunctionVersion, start: Start, input: Bytes) -> Self {
         let FunctionVersion { tenant, name, module, abi, limits, grants, setup, .. } = function;
-        let (start, input) = start.entering(abi, None, input);
+        let (start, input) = start.entering(abi, input);
         Self::plain(tenant, name, module, limits, grants, input).started(setup, start)
     }
 
@@ -82,8 +85,12 @@ impl Invocation {
     /// Returns this invocation with the setup of its version and the start of its request.
     #[must_use]
     pub fn started(self, setup: Setup, start: Start) -> Self {
-        let Setup { mut args, env, files, export, .. } = setup;
+        let Setup { mut args, mut env, files, export, .. } = setup;
         args.extend(start.args);
+        if let Some(content_type) = start.content_type {
+            env.retain(|(name, _)| name != CONTENT_TYPE);
+            env.push((CONTENT_TYPE.into(), content_type));
+        }
         Self { args, env, files, export: start.export.or(export), is_http: start.is_http, ..self }
     }
 

@@ -20,6 +20,7 @@
 //! | [`outcome`] | the ways a run ends, and its receipt |
 //! | [`quota`] | tenant quotas, token buckets and fuel tanks |
 //! | [`room`] | the room of a store, and what a tenant may store when it is nearly full |
+//! | [`runtime`] | modules of the host that run scripts |
 //! | [`error`] | stable error codes |
 //! | [`dispatch`] | the dispatcher state machine: events and time go in, effects come out |
 //! | [`wire`] | messages between dispatchers and workers |
@@ -69,6 +70,7 @@ pub mod name;
 pub mod outcome;
 pub mod quota;
 pub mod room;
+pub mod runtime;
 pub mod scope;
 pub mod selection;
 pub mod setup;

@@ -216,6 +216,8 @@ pub const ENV_BYTES_MAX: usize = 32 << 10;
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Size of the name of an exported function: names of Rust functions with their paths are shorter.
 pub const EXPORT_NAME_BYTES_MAX: usize = 256;
+/// Size of a script; what is larger is data, which belongs in files.
+pub const SCRIPT_BYTES_MAX: u64 = MIB;
 /// Files, directories and links of a version: CPython's library has 2,400, and each is a record in memory.
 pub const FILES_MAX: usize = 16_384;
 /// Size of a version's archive of files, 512 bytes for each entry included: CPython's library has 40 MiB.

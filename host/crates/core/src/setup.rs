@@ -10,6 +10,7 @@ use crate::{
     http::Request,
     id::FilesDigest,
     limits::{ARGS_BYTES_MAX, ARGS_MAX, CONTENT_TYPE_BYTES_MAX, ENV_BYTES_MAX, ENV_MAX, EXPORT_NAME_BYTES_MAX},
+    runtime::RuntimeName,
 };
 
 /// Part of an immutable version that says how its module is started.
@@ -37,6 +38,9 @@ pub struct Setup {
     /// Content type of its outputs, if it states one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Runtime that its module is, if it is a script: a module of the host, which its tenant is not charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeName>,
 }
 
 /// Part of a request that says how one run starts.
@@ -52,6 +56,9 @@ pub struct Start {
     /// True if the input is an HTTP request and the output its response, in the form of [`crate::http`].
     #[serde(skip_serializing_if = "is_false")]
     pub is_http: bool,
+    /// Content type of the input, for commands: they read it from their environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// Error of a setup or start that no run can have.
@@ -129,29 +136,51 @@ impl Start {
     /// Returns the first bound that is exceeded.
     pub fn check(&self) -> Result<(), SetupError> {
         check_args(&self.args)?;
-        check_export(self.export.as_deref())
+        check_export(self.export.as_deref())?;
+        check_content_type(self.content_type.as_deref())
     }
 
     /// Returns the bytes that count as a task's input.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        (args_bytes(&self.args) + self.export.as_ref().map_or(0, String::len)) as u64
+        let texts = [&self.export, &self.content_type].into_iter().flatten().map(String::len).sum::<usize>();
+        (args_bytes(&self.args) + texts) as u64
     }
 
     /// Returns true if it adds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.args.is_empty() && self.export.is_none() && !self.is_http
+        self.args.is_empty() && self.export.is_none() && !self.is_http && self.content_type.is_none()
+    }
+
+    /// Returns this start with the content type that a request states of its input, if a module with this ABI learns of
+    /// it.
+    ///
+    /// # Errors
+    /// [`SetupError::ContentType`] if a command cannot be given it.
+    pub fn stating(self, abi: Abi, content_type: Option<&[u8]>) -> Result<Self, SetupError> {
+        let stated = content_type.map(|stated| String::from_utf8_lossy(stated).into_owned());
+        match abi {
+            Abi::Command => check_content_type(stated.as_deref())?,
+            Abi::Http => {}
+            _ => return Ok(self),
+        }
+        Ok(Self { content_type: stated, ..self })
     }
 
     /// Returns the start and the input of a run of a module with this ABI. One that knows HTTP requests alone gets
-    /// other inputs as `POST /`, with their content type.
+    /// other inputs as `POST /`, with their content type; only a command gets the content type beside its input.
     #[must_use]
-    pub fn entering(self, abi: Abi, content_type: Option<&[u8]>, input: Bytes) -> (Self, Bytes) {
-        if abi != Abi::Http || self.is_http {
-            return (self, input);
+    pub fn entering(self, abi: Abi, input: Bytes) -> (Self, Bytes) {
+        match abi {
+            Abi::Command => (self, input),
+            Abi::Http if !self.is_http => {
+                let content_type = self.content_type.as_ref().map_or(OCTETS, |stated| stated.as_bytes());
+                let request = Request::of_input(content_type, &input);
+                (Self { is_http: true, content_type: None, ..self }, request)
+            }
+            _ => (Self { content_type: None, ..self }, input),
         }
-        (Self { is_http: true, ..self }, Request::of_input(content_type.unwrap_or(OCTETS), &input))
     }
 }
 

@@ -101,8 +101,11 @@ impl Process {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FUSEBOX_")) {
             command.env_remove(name);
         }
+        // Compiling the runtimes beside the program would take time from what is measured.
+        let without = self.start.log.parent().unwrap_or(Path::new("."));
         let mut child = command
             .args(args)
+            .env("FUSEBOX_RUNTIMES", without)
             .envs(env.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

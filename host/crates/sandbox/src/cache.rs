@@ -211,6 +211,13 @@ impl Cache {
         Ok(loaded)
     }
 
+    /// Keeps the file of a module's compiled code, however old it gets.
+    pub(crate) fn pin(&self, digest: &ModuleDigest) {
+        if let Some(disk) = &self.disk {
+            disk.pin(self.file_name(digest));
+        }
+    }
+
     /// Remembers a module as one that is not run, until it makes room for others.
     pub(crate) fn bar(&self, digest: &ModuleDigest, reason: String) {
         let bytes = reason.len() as u64;

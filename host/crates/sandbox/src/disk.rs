@@ -5,6 +5,7 @@
 //! become a user who cannot resolve the path.
 
 use std::{
+    collections::BTreeSet,
     fs::{DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
@@ -29,6 +30,8 @@ pub(crate) struct Disk {
     bytes_max: u64,
     /// Total size of all files, so that the directory is read only when files must be removed.
     bytes: Mutex<u64>,
+    /// Names of files that stay, whatever the total.
+    pinned: Mutex<BTreeSet<String>>,
 }
 
 struct Artifact {
@@ -43,7 +46,7 @@ impl Disk {
     pub(crate) fn open(dir: &Path, bytes_max: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let dir = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let disk = Self { dir, bytes_max, bytes: Mutex::new(0) };
+        let disk = Self { dir, bytes_max, bytes: Mutex::new(0), pinned: Mutex::default() };
         let bytes = disk.artifacts()?.iter().map(|artifact| artifact.bytes).sum();
         Ok(Self { bytes: Mutex::new(bytes), ..disk })
     }
@@ -92,6 +95,11 @@ impl Disk {
         }
     }
 
+    /// Keeps a file, also one that is written later, however old it gets.
+    pub(crate) fn pin(&self, name: String) {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+    }
+
     /// Removes a file if it exists.
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         match unlinkat(&self.dir, name, AtFlags::empty()) {
@@ -122,7 +130,8 @@ impl Disk {
         artifacts.sort_by_key(|artifact| artifact.written);
         let mut left: u64 = artifacts.iter().map(|artifact| artifact.bytes).sum();
         let enough = self.bytes_max / 10 * 9;
-        for artifact in artifacts {
+        let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        for artifact in artifacts.into_iter().filter(|artifact| !pinned.contains(&artifact.name)) {
             if left <= enough {
                 break;
             }
@@ -168,6 +177,10 @@ mod tests {
         }
         assert_eq!(disk.read("00.cwasm").unwrap(), None);
         assert_eq!(disk.read("19.cwasm").unwrap(), Some(vec![19; 100]));
+        disk.pin("19.cwasm".to_owned());
+        (20..40).for_each(|n| disk.write(&format!("{n:02}.cwasm"), &[&[n; 100]]).unwrap());
+        assert_eq!(disk.read("20.cwasm").unwrap(), None);
+        assert_eq!(disk.read("19.cwasm").unwrap(), Some(vec![19; 100]), "it is pinned");
         let again = Disk::open(dir.path(), 1_000).unwrap();
         assert_eq!(*again.bytes.lock().unwrap(), *disk.bytes.lock().unwrap(), "the sum is kept true");
     }

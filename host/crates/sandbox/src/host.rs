@@ -68,9 +68,13 @@ impl Host {
         Ok(UpdateDeadline::Continue(1))
     }
 
-    /// Makes a host call, which may block until the run's deadline.
+    /// Makes a host call, which may block until the run's deadline. One without its grant is refused.
     pub(crate) fn ask(&self, call: HostCall) -> Result<Result<HostAnswer, Refusal>, Ending> {
         self.check()?;
+        if !self.call.invocation.grants.allow(&call) {
+            self.log.denied(call.capability())?;
+            return Ok(Err(Refusal::Refused));
+        }
         let Some(host_calls) = &self.call.host_calls else { return Ok(Err(Refusal::Unavailable)) };
         let limit = WaitLimit::new(self.deadline, self.call.stop.clone());
         let answer = host_calls.call(self.call.guest(), call, &limit);

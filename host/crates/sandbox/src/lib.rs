@@ -325,6 +325,11 @@ impl Sandbox {
         self.cache.code(digest)
     }
 
+    /// Keeps a module's compiled code in the cache directory while this process lives, however much is added.
+    pub fn pin(&self, digest: &ModuleDigest) {
+        self.cache.pin(digest);
+    }
+
     /// Checks a module's structure and determines its ABI without compiling it.
     ///
     /// # Errors

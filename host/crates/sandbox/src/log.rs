@@ -4,7 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fusebox_core::limits::{LOG_FLOOD_FACTOR, STDERR_TAIL_BYTES, STDERR_TAIL_LINES};
+use fusebox_core::{
+    capability::Capability,
+    limits::{LOG_FLOOD_FACTOR, STDERR_TAIL_BYTES, STDERR_TAIL_LINES},
+};
 
 use crate::ending::Ending;
 
@@ -18,6 +21,8 @@ struct Lines {
     /// Number of bytes logged, including dropped ones.
     seen: u64,
     dropped: bool,
+    /// True once a call without its grant was noted.
+    denied: bool,
     /// End of stderr, whether or not the log has room for it; at most twice [`STDERR_TAIL_BYTES`].
     stderr: Vec<u8>,
 }
@@ -25,7 +30,8 @@ struct Lines {
 impl Log {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        Self(Arc::new(Mutex::new(Lines { kept: Vec::new(), bytes_max, seen: 0, dropped: false, stderr: Vec::new() })))
+        let (kept, stderr) = (Vec::new(), Vec::new());
+        Self(Arc::new(Mutex::new(Lines { kept, bytes_max, seen: 0, dropped: false, denied: false, stderr })))
     }
 
     /// Appends a line.
@@ -37,6 +43,15 @@ impl Log {
         lines.keep_text(text);
         lines.keep(b"\n");
         Ok(())
+    }
+
+    /// Notes the first call without its grant: a runtime's script may make many.
+    pub(crate) fn denied(&self, capability: Capability) -> Result<(), Ending> {
+        if std::mem::replace(&mut self.lock().denied, true) {
+            return Ok(());
+        }
+        let value = if capability == Capability::Http { "=HOST" } else { "" };
+        self.line("WARN", format!("{capability} is not granted: deploy with --grant {capability}{value}").as_bytes())
     }
 
     /// Appends text of stderr as written.

@@ -21,6 +21,12 @@ pub trait Functions: Send + Sync + 'static {
     /// made all the same.
     /// [`crate::Error::Unavailable`] also if another tenant has registered the id.
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered>;
+    /// Stores a version of a module of this size without its bytes, as [`Self::register`] does; answers
+    /// [`Registered::NoModule`] if they are not here, since no version needs them.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    async fn register_known(&self, new: NewFunction, module_bytes: u64) -> Result<Registered>;
     /// Stores a version that is to be compiled, and its module, as [`Self::register`] does. The caller holds the
     /// compilation for `hold_ms`; [`crate::Compiles`] has what follows.
     ///
@@ -117,6 +123,8 @@ pub struct NewFunction {
 pub enum Registered {
     /// The version exists.
     Version(FunctionVersion),
+    /// The module is not here, and its bytes were not given.
+    NoModule,
     /// The tenant is being deleted, or was deleted.
     NoTenant,
     /// The tenant's limit of versions is reached.

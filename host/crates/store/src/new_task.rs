@@ -61,7 +61,7 @@ impl<'a> TaskRequest<'a> {
     /// Returns the task, without a fingerprint. `attempts_max` is the limit of attempts, and `quotas` are the tenant's.
     #[must_use]
     pub fn into_task(self, id: TaskId, attempts_max: Attempt, quotas: &Quotas) -> NewTask {
-        let (start, input) = self.start.entering(self.function.abi, None, self.input);
+        let (start, input) = self.start.entering(self.function.abi, self.input);
         NewTask {
             id,
             tenant: self.function.tenant.clone(),

@@ -18,7 +18,7 @@ const AT_ONCE_BYTES_MAX: usize = 16 << 10;
 /// Module as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
-    /// Pieces in their order; at least one.
+    /// Pieces in their order; none if the store is to have the module.
     pub(crate) pieces: Vec<Bytes>,
     /// True if each piece is a deflate stream of its own, false if it is a part of the module.
     pub(crate) is_deflated: bool,
@@ -54,6 +54,11 @@ impl Packed {
             pieces.push(Bytes::new());
         }
         Self { pieces, is_deflated: false, module_bytes: bytes.len() as u64 }
+    }
+
+    /// Returns a module of this size that the store is to have.
+    pub(crate) const fn known(module_bytes: u64) -> Self {
+        Self { pieces: Vec::new(), is_deflated: false, module_bytes }
     }
 
     /// Returns the size of all pieces in bytes.

@@ -92,8 +92,26 @@ impl FilesArchive {
     /// # Errors
     /// Returns the first problem found.
     pub fn of(tar: &Bytes) -> Result<Self, FilesError> {
-        let items = read(tar)?;
-        let bytes = write(&items).map_err(|error| FilesError::NotTar(error.to_string()))?;
+        Self::canonical(&read(tar)?)
+    }
+
+    /// Returns the archive of one more file beside those of a tar, if there are any.
+    ///
+    /// # Errors
+    /// As [`FilesArchive::of`]; also if the tar has the file with another content.
+    pub fn with(tar: Option<&Bytes>, path: &str, content: Bytes) -> Result<Self, FilesError> {
+        let mut items = tar.map_or_else(|| Ok(BTreeMap::new()), read)?;
+        let shown = shown(path.as_bytes());
+        let path = normal(path.as_bytes(), &shown)?.ok_or(FilesError::Name(shown))?;
+        let file = Item::File(content);
+        if items.get(&path) != Some(&file) {
+            add(&mut items, path, file)?;
+        }
+        Self::canonical(&items)
+    }
+
+    fn canonical(items: &BTreeMap<String, Item>) -> Result<Self, FilesError> {
+        let bytes = write(items).map_err(|error| FilesError::NotTar(error.to_string()))?;
         if bytes.len() as u64 > FILES_BYTES_MAX {
             return Err(FilesError::TooLarge);
         }

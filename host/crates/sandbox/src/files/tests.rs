@@ -97,6 +97,18 @@ fn the_same_files_have_the_same_digest() {
 }
 
 #[test]
+fn a_file_is_packed_beside_others_and_not_over_one() {
+    let beside = tar(&[(FILE, "app/b", "y"), (FILE, "app/a", "x")]);
+    let with = |tar: Option<&Bytes>, path: &str, content: &'static str| FilesArchive::with(tar, path, content.into());
+    let both = FilesArchive::of(&beside).unwrap();
+    assert_eq!(with(Some(&tar(&[(FILE, "app/b", "y")])), "app/a", "x"), Ok(both.clone()));
+    assert_eq!(with(Some(&beside), "app/a", "x"), Ok(both), "it is there already");
+    assert_eq!(with(Some(&beside), "app/a", "z"), Err(FilesError::Twice("app/a".to_owned())));
+    assert_eq!(with(None, "app/a", "x"), FilesArchive::of(&tar(&[(FILE, "app/a", "x")])));
+    assert_eq!(with(None, "../a", "x"), Err(FilesError::Escapes("../a".to_owned())));
+}
+
+#[test]
 fn what_leads_out_or_is_no_file_is_refused_with_one_sentence() {
     let refused = |entries: &[Entry<'_>]| FilesArchive::of(&tar(entries)).unwrap_err();
     let sentences: Vec<String> = [

@@ -34,6 +34,7 @@ fn setup() -> Setup {
         export: Some("run".to_owned()),
         is_public: true,
         content_type: Some("image/png".to_owned()),
+        runtime: None,
     }
 }
 
@@ -49,7 +50,12 @@ pub(crate) async fn an_attempt_starts_as_its_version_and_its_request_say(subject
     let function = register(subject, "f").await;
     let found = subject.store().function(&function.tenant, &FunctionRef::Id(function.id)).await.unwrap();
     assert_eq!(found.map(|found| found.setup), Some(setup()));
-    let start = Start { args: texts(&["in put", "é"]), export: Some("other".to_owned()), is_http: true };
+    let start = Start {
+        args: texts(&["in put", "é"]),
+        export: Some("other".to_owned()),
+        is_http: true,
+        content_type: Some("text/csv".to_owned()),
+    };
     let plain = accept(subject, new_task(subject, &function)).await;
     let leased = lease_one(subject, &function.tenant).await;
     assert_eq!(leased.task.id, plain);
@@ -64,6 +70,8 @@ pub(crate) async fn an_attempt_starts_as_its_version_and_its_request_say(subject
         assert_eq!((leased.task.id, &leased.task.start), (task, &start));
         assert_eq!(leased.invocation.args, texts(&["--quiet", "", "in put", "é"]));
         assert_eq!(leased.invocation.export.as_deref(), Some("other"));
+        let variable = ("CONTENT_TYPE".to_owned(), "text/csv".to_owned());
+        assert_eq!(leased.invocation.env, [setup().env, vec![variable]].concat());
         finish(subject, claim(&leased), Verdict::Retry { delay_ms: 0 }).await;
     }
     let found = subject.store().task(&function.tenant, task).await.unwrap().unwrap();
@@ -125,4 +133,41 @@ pub(crate) async fn files_are_kept_and_counted_while_a_version_needs_them(subjec
     collect(subject).await;
     assert_eq!(subject.store().files(&digest).await.unwrap(), None);
     assert_eq!(stored(subject, &tenant).await, 0);
+}
+
+pub(crate) async fn a_runtime_is_kept_like_a_module_and_counts_for_no_tenant(subject: &dyn Subject) {
+    let acme = tenant("acme");
+    let (digest, wasm) = module("python");
+    let module_bytes = wasm.len() as u64;
+    let runtime = Some("python3.13".parse().unwrap());
+    let script = || NewFunction {
+        module: digest,
+        setup: Setup { runtime: runtime.clone(), ..Setup::default() },
+        ..new_function(subject, &acme, "script")
+    };
+    let absent = subject.store().register_known(script(), module_bytes).await.unwrap();
+    assert_eq!((absent, stored(subject, &acme).await), (Registered::NoModule, 0));
+    let answers = [
+        subject.store().register(script(), wasm.clone()).await.unwrap(),
+        subject.store().register_known(script(), module_bytes).await.unwrap(),
+    ];
+    for (number, answer) in (1..).zip(answers) {
+        let Registered::Version(version) = answer else { panic!("{answer:?}") };
+        assert_eq!((version.version, version.module, version.module_bytes), (number, digest, module_bytes));
+        assert_eq!((&version.setup.runtime, version.stored_bytes()), (&runtime, RECORD_BYTES));
+        assert_eq!(subject.store().function(&acme, &FunctionRef::Id(version.id)).await.unwrap(), Some(version));
+    }
+    assert_eq!(stored(subject, &acme).await, 2 * RECORD_BYTES);
+    // Whoever uploads the same bytes is charged for them.
+    let other = tenant("other");
+    let upload = NewFunction { module: digest, ..new_function(subject, &other, "upload") };
+    let uploaded = subject.store().register(upload, wasm.clone()).await.unwrap();
+    assert!(matches!(uploaded, Registered::Version(_)), "{uploaded:?}");
+    assert_eq!(stored(subject, &other).await, RECORD_BYTES + module_bytes);
+    assert!(delete(subject, &acme, &by_name("script")).await);
+    collect(subject).await;
+    assert_eq!((stored(subject, &acme).await, subject.store().module(&digest).await.unwrap()), (0, Some(wasm)));
+    assert!(delete(subject, &other, &by_name("upload")).await);
+    collect(subject).await;
+    assert_eq!((stored(subject, &other).await, subject.store().module(&digest).await.unwrap()), (0, None));
 }

@@ -34,7 +34,10 @@ impl Reads {
 
 impl EmbeddedStore {
     async fn add(&self, new: NewFunction, module: Bytes, hold_ms: Option<u64>) -> Result<Registered> {
-        let packed = Packed::of(module).await?;
+        self.add_packed(new, Packed::of(module).await?, hold_ms).await
+    }
+
+    async fn add_packed(&self, new: NewFunction, packed: Packed, hold_ms: Option<u64>) -> Result<Registered> {
         let bytes = usize::try_from(packed.stored_bytes() + new.files.len() as u64).unwrap_or(usize::MAX);
         self.writer.grow(bytes, move |steps| steps.register(new.clone(), &packed, hold_ms)).await
     }
@@ -44,6 +47,10 @@ impl EmbeddedStore {
 impl Functions for EmbeddedStore {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
         self.add(new, module, None).await
+    }
+
+    async fn register_known(&self, new: NewFunction, module_bytes: u64) -> Result<Registered> {
+        self.add_packed(new, Packed::known(module_bytes), None).await
     }
 
     async fn register_compiling(&self, new: NewFunction, module: Bytes, hold_ms: u64) -> Result<Registered> {

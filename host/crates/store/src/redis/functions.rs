@@ -28,14 +28,24 @@ const VERSIONS_MAX: usize = 500;
 
 impl RedisStore {
     async fn add(&self, new: NewFunction, module: Bytes, hold_ms: Option<u64>) -> Result<Registered> {
-        let (caller, packed) = (&self.caller, Packed::of(module).await?);
-        let more = RECORD_BYTES + packed.stored_bytes() + new.setup.stored_bytes();
+        self.add_packed(new, Packed::of(module).await?, hold_ms).await
+    }
+
+    async fn add_packed(&self, new: NewFunction, packed: Packed, hold_ms: Option<u64>) -> Result<Registered> {
+        let caller = &self.caller;
+        let module_bytes = if new.setup.runtime.is_some() { 0 } else { packed.stored_bytes() };
+        let more = RECORD_BYTES + module_bytes + new.setup.stored_bytes();
         let stored_max = self.counted.stored_max(caller, &new.tenant, more, new.stored_max).await?;
-        let [piece] = &packed.pieces[..] else {
-            modules::stage(caller, &new, &packed).await?;
-            return self.put(&new, &Bytes::new(), &packed, stored_max, hold_ms).await;
+        let piece = match &packed.pieces[..] {
+            [piece] => piece.clone(),
+            pieces => {
+                if !pieces.is_empty() {
+                    modules::stage(caller, &new, &packed).await?;
+                }
+                Bytes::new()
+            }
         };
-        self.put(&new, piece, &packed, stored_max, hold_ms).await
+        self.put(&new, &piece, &packed, stored_max, hold_ms).await
     }
 
     /// Registers a version. Its module's only piece comes with it; several are staged.
@@ -69,13 +79,15 @@ impl RedisStore {
             .arg(packed.pieces.len())
             .arg(packed.stored_bytes())
             .arg(if packed.is_deflated { modules::DEFLATE } else { "" })
-            .arg(hold_ms.map(|ms| ms.to_string()).unwrap_or_default());
+            .arg(hold_ms.map(|ms| ms.to_string()).unwrap_or_default())
+            .arg(u8::from(new.setup.runtime.is_some()));
         let mut answer = answers::list(caller.ask(call).await?)?.into_iter();
         match (answers::text(answer.next().unwrap_or_default())?.as_str(), answer.next()) {
             ("VERSION", Some(version)) => Ok(Registered::Version(read(version)?)),
             ("FULL", _) => Ok(Registered::QuotaReached { max: new.versions_max }),
             ("LARGE", _) => Ok(Registered::BytesReached { max: new.stored_max }),
             ("NO_TENANT", _) => Ok(Registered::NoTenant),
+            ("NO_MODULE", _) => Ok(Registered::NoModule),
             ("TAKEN", _) => Err(Error::Unavailable("the id is in use: register under another one".to_owned())),
             ("STAGED", _) => Err(Error::Unavailable("the pieces of the module are gone: register it again".to_owned())),
             _ => Err(answers::unexpected("register")),
@@ -87,6 +99,10 @@ impl RedisStore {
 impl Functions for RedisStore {
     async fn register(&self, new: NewFunction, module: Bytes) -> Result<Registered> {
         self.add(new, module, None).await
+    }
+
+    async fn register_known(&self, new: NewFunction, module_bytes: u64) -> Result<Registered> {
+        self.add_packed(new, Packed::known(module_bytes), None).await
     }
 
     async fn register_compiling(&self, new: NewFunction, module: Bytes, hold_ms: u64) -> Result<Registered> {

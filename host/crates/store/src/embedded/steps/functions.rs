@@ -43,13 +43,15 @@ impl Steps<'_> {
         if self.is_gone(&new.tenant)? {
             return Ok(Registered::NoTenant);
         }
+        if module.pieces.is_empty() && !self.has_module(&new.module)? {
+            return Ok(Registered::NoModule);
+        }
         let counters = self.counters(&new.tenant)?;
         if counters.versions >= new.versions_max {
             return Ok(Registered::QuotaReached { max: new.versions_max });
         }
-        let bytes = RECORD_BYTES
-            .saturating_add(self.module_bytes(&new.module, module)?)
-            .saturating_add(new.setup.stored_bytes());
+        let module_bytes = if new.setup.runtime.is_some() { 0 } else { self.module_bytes(&new.module, module)? };
+        let bytes = RECORD_BYTES.saturating_add(module_bytes).saturating_add(new.setup.stored_bytes());
         if counters.stored_bytes.saturating_add(bytes) > new.stored_max {
             return Ok(Registered::BytesReached { max: new.stored_max });
         }

@@ -23,6 +23,8 @@ impl Steps<'_> {
         let setup_bytes = version.setup.stored_bytes();
         let module_bytes = match (&version.state, self.module_record(&version.module)?) {
             (VersionState::Failed(_), _) => 0,
+            // A runtime is the host's.
+            _ if version.setup.runtime.is_some() => 0,
             (_, ModuleRecord { pieces: Some(_), stored_bytes, .. }) => stored_bytes,
             // An older module is stored whole.
             (_, ModuleRecord { pieces: None, .. }) => version.module_bytes,
@@ -37,6 +39,11 @@ impl Steps<'_> {
             ModuleRecord { pieces: Some(_), stored_bytes, .. } => stored_bytes,
             ModuleRecord { pieces: None, .. } => packed.module_bytes,
         })
+    }
+
+    /// Returns true if a version needs the module, so that it is here.
+    pub(super) fn has_module(&self, digest: &ModuleDigest) -> Result<bool> {
+        Ok(self.module_record(digest)?.versions > 0)
     }
 
     /// Counts a version that needs a module, and stores the module for the first one.

@@ -83,14 +83,16 @@ local function hold(c, digest, bytes)
   if call('HINCRBY', used, 'versions', 1) == 1 then call('HSET', used, 'wasm', bytes) end
 end
 
--- register: creates a new version, which is to be compiled if it comes with the time for which the caller holds that. Not
--- `allow-oom`, since a module is large.
+-- register: creates a new version, which is to be compiled if it comes with the time for which the caller holds that. A
+-- module without pieces must be here. A runtime, which is the host's, does not count for the tenant. Not `allow-oom`,
+-- since a module is large.
 define('register', {}, function(args)
   local c = begin(args)
   local id, tenant, name, module, most = args[OWN], args[OWN + 1], args[OWN + 2], args[OWN + 3], tonumber(args[OWN + 6])
   local stored_most, module_bytes, hold_ms = tonumber(args[OWN + 9]), args[OWN + 15], args[OWN + 19]
   local setup, setup_bytes, files = args[OWN + 11], tonumber(args[OWN + 12]), args[OWN + 13]
   local m = { piece = args[OWN + 7], pieces = tonumber(args[OWN + 16]), bytes = tonumber(args[OWN + 17]), coding = args[OWN + 18] }
+  local is_runtime = args[OWN + 20] == '1'
   local key = function_key(c, id)
   local known = call('HMGET', key, 'deleted_at', unpack(FUNCTION_RECORD))
   if known[2] then
@@ -105,7 +107,9 @@ define('register', {}, function(args)
   if is_gone(c, tenant, args[OWN + 10]) then return refuse('NO_TENANT') end
   if tonumber(call('HGET', counts, tenant) or 0) >= most then return refuse('FULL') end
   local is_used = call('EXISTS', used) == 1
-  local bytes = RECORD_BYTES + setup_bytes + (is_used and stored_of(c, module, module_bytes) or m.bytes)
+  if m.pieces == 0 and not is_used then return refuse('NO_MODULE') end
+  local counted = is_runtime and 0 or is_used and stored_of(c, module, module_bytes) or m.bytes
+  local bytes = RECORD_BYTES + setup_bytes + counted
   if stored_bytes(c, tenant) + bytes > stored_most then return refuse('LARGE') end
   if m.pieces > 1 and not is_used and call('HLEN', staged) ~= m.pieces then return refuse('STAGED') end
   local numbers = tenant_key(c, NUMBERS, tenant)
@@ -123,6 +127,7 @@ define('register', {}, function(args)
     'created_at', c.now)
   if args[OWN + 8] ~= '' then call('HSET', key, 'grants', args[OWN + 8]) end
   if setup ~= '' then call('HSET', key, 'setup', setup, 'setup_bytes', setup_bytes, 'files', files) end
+  if is_runtime then call('HSET', key, 'runtime', 1) end
   if hold_ms ~= '' then
     call('HSET', key, 'state', STATE_COMPILING, 'starts', 1)
     call('ZADD', drafts_key(c, tenant, name), version, id)
@@ -243,11 +248,11 @@ end)
 -- more.
 local function remove_version(c, id)
   local v = call('HMGET', function_key(c, id), 'tenant', 'module', 'module_bytes', 'deleted_at', 'setup_bytes', 'files',
-    'failure')
+    'failure', 'runtime')
   call('ZREM', DELETED .. c.tag, id)
   if not v[4] then return end
   call('UNLINK', function_key(c, id))
-  local module_bytes = v[7] and 0 or stored_of(c, v[2], v[3])
+  local module_bytes = (v[7] or v[8]) and 0 or stored_of(c, v[2], v[3])
   add_bytes(c, v[1], -(RECORD_BYTES + module_bytes + tonumber(v[5] or 0)))
   if not v[7] then release(c, v[2]) end
   if v[6] and v[6] ~= '' then release(c, v[6]) end

@@ -92,7 +92,7 @@ fn a_task_is_read_as_it_is_written() {
     assert!(own(&told).contains(DIGEST));
     let task = read_as(&told).unwrap().task;
     assert_eq!(Task { state: expected.state, ..task }, told.accepted(Millis(6)));
-    let start = Start { args: vec!["a b".to_owned()], export: None, is_http: false };
+    let start = Start { args: vec!["a b".to_owned()], ..Start::default() };
     let started = NewTask { start, ..new_task() };
     assert!(written(&started).ends_with(" - - eyJhcmdzIjpbImEgYiJdfQ"), "{}", written(&started));
     let task = read_as(&started).unwrap().task;

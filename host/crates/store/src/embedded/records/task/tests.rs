@@ -103,7 +103,8 @@ fn a_task_is_read_as_it_was_written() {
 #[test]
 fn what_was_added_follows_the_log_and_is_absent_from_older_records() {
     let plain = task(TaskState::Queued { not_before: Millis(0) });
-    let start = Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()), is_http: true };
+    let start =
+        Start { args: vec!["-v".to_owned()], export: Some("run".to_owned()), is_http: true, content_type: None };
     let started = Task { start, ..plain.clone() };
     let json = r#"{"args":["-v"],"export":"run","is_http":true}"#;
     let on_disk = [&encoded(&plain)[..], &45_u32.to_be_bytes(), json.as_bytes()].concat();
