@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-targets=${*:-wire module api imports artifact}
+targets=${*:-wire module api imports artifact pickle}
 target_dir=${CARGO_TARGET_DIR:-$PWD/target}
 seconds=${FUZZ_SECONDS:-60}
 

@@ -8,11 +8,13 @@
 //! | [`api`] | request body | the answer is not an internal error |
 //! | [`imports`] | guest, as arguments of host calls | the run ends within its limits, and the host does not panic |
 //! | [`artifact`] | file in the cache, or from another host | only authentic artifacts are loaded |
+//! | [`pickle`] | client of the Python platform | there is an answer; a pickle whose structure is refused is not followed |
 
 pub mod api;
 pub mod artifact;
 pub mod imports;
 pub mod module;
+pub mod pickle;
 pub mod wire;
 
 use std::{
@@ -28,12 +30,13 @@ use tempfile::TempDir;
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("wire", wire::run, wire::seeds),
     ("module", module::run, module::seeds),
     ("api", api::run, api::seeds),
     ("imports", imports::run, imports::seeds),
     ("artifact", artifact::run, artifact::seeds),
+    ("pickle", pickle::run, pickle::seeds),
 ];
 
 /// Size limit of the sandbox's artifacts.

@@ -18,6 +18,7 @@
 //! | [`task`] | tasks and their states; each state carries only the data valid in it |
 //! | [`lifecycle`] | the legal transitions of a task, fenced by attempt number and lease token |
 //! | [`outcome`] | the ways a run ends, and its receipt |
+//! | [`pickle`] | pickled Python functions, read without executing anything |
 //! | [`quota`] | tenant quotas, token buckets and fuel tanks |
 //! | [`room`] | the room of a store, and what a tenant may store when it is nearly full |
 //! | [`runtime`] | modules of the host that run scripts |
@@ -68,6 +69,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod name;
 pub mod outcome;
+pub mod pickle;
 pub mod quota;
 pub mod room;
 pub mod runtime;

@@ -220,6 +220,12 @@ pub const EXPORT_NAME_BYTES_MAX: usize = 256;
 pub const SCRIPT_BYTES_MAX: u64 = MIB;
 /// Files, directories and links of a version: CPython's library has 2,400, and each is a record in memory.
 pub const FILES_MAX: usize = 16_384;
+/// Size of a pickled function of a Python client: 1,000 times that of usual ones. Data belongs in arguments.
+pub const PICKLE_BYTES_MAX: usize = 4 << 20;
+/// Values that the walk of a pickled function holds at once, in each of its four tables of at most 16 bytes each.
+pub const PICKLE_PARTS_MAX: usize = 1 << 18;
+/// Modules that a pickled function may name: usual ones name less than 20.
+pub const PICKLE_MODULES_MAX: usize = 256;
 /// Size of a version's archive of files, 512 bytes for each entry included: CPython's library has 40 MiB.
 pub const FILES_BYTES_MAX: u64 = 64 * MIB;
 /// Total size of archives of files kept in memory, at least the last one; others are read from disk again.
