@@ -34,6 +34,7 @@ pub mod loss;
 mod mapped;
 pub mod modules;
 pub mod node;
+pub mod pickles;
 pub mod rest;
 pub mod scripts;
 pub mod secrets;

@@ -28,6 +28,7 @@
 //! | `waiting` | why tasks are queued |
 //! | `settings` | grants, configuration and secrets |
 //! | `files` | files of versions, in forms |
+//! | `pickles` | pickled functions of the Python platform: registered with the Python that made them, and answered in pickles |
 //! | `setup` | arguments, environment and export of versions and runs |
 //! | `scripts` | scripts are checked before their registration, and run with their content type and within their grants |
 //! | `uploads` | large modules arrive through files; an upload does not reveal that another tenant has the same module |
@@ -64,6 +65,7 @@ mod keys;
 mod matrix;
 mod no_store;
 mod pages;
+mod pickles;
 mod problems;
 mod purge;
 mod quotas;

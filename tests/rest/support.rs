@@ -14,6 +14,7 @@ use fusebox::{
     dispatch::{missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
     invoke::{InvokeError, Invoker},
     modules::Modules,
+    pickles::PickleSettings,
     rest::{
         self, App, RestSettings,
         cors::Cors,
@@ -289,6 +290,7 @@ impl Rest {
                 ceiling: RunLimits::CEILING,
                 module_bytes_max: MODULE_BYTES_MAX,
                 upload_dir: home.path().to_owned(),
+                pickles: PickleSettings { path: vec![crate::pickles::path(&home)], default: None },
                 attempts_max: 3,
                 cors,
                 is_tls: false,

@@ -20,6 +20,7 @@ use crate::{
         store::ServerStoreArgs,
         web::{self, WebArgs},
     },
+    pickles::PickleArgs,
     rest::{self, App, RestSettings, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
     scripts::{Scripts, find::RuntimeArgs},
     secrets::SecretsKey,
@@ -46,6 +47,8 @@ pub struct HostOptions {
     pub data: PathBuf,
     /// Runtimes of scripts.
     pub scripts: RuntimeArgs,
+    /// Modules and the default version of pickled functions.
+    pub pickles: PickleArgs,
     /// File of the key of secrets; created if missing.
     pub secrets_key: PathBuf,
     /// How workers receive attempts.
@@ -103,6 +106,7 @@ impl Host {
         let url = format!("{}://{}", web::scheme(tls.is_some()), listeners.address);
         let functions = listeners.functions_address;
         let runtimes = options.scripts.find(&options.data)?;
+        let pickles = options.pickles.settings(&runtimes)?;
         let sandbox = parts::sandbox(&options.data, options.slots, options.ceiling, options.modules)?;
         let metrics = Arc::new(Metrics::new(options.slots));
         let modules = Modules::new(sandbox.clone(), metrics.clone());
@@ -164,6 +168,7 @@ impl Host {
                 ceiling: options.ceiling,
                 module_bytes_max: options.modules.bytes,
                 upload_dir: options.data,
+                pickles,
                 attempts_max: options.attempts_max,
                 cors: options.web.cors(),
                 is_tls: tls.is_some(),

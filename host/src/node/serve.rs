@@ -21,6 +21,7 @@ use crate::{
         store::SharedStoreArgs,
         web::{self, WebArgs},
     },
+    pickles::PickleArgs,
     rest::{self, App, RestSettings, jobs::Runner, quota::Meter, room::Room, waiting::Outlook},
     scripts::{Scripts, find::RuntimeArgs},
     telemetry::{health::Readiness, metrics::Metrics},
@@ -61,6 +62,9 @@ pub struct ServeArgs {
     /// Runtimes of scripts.
     #[command(flatten)]
     pub scripts: RuntimeArgs,
+    /// Pickled functions.
+    #[command(flatten)]
+    pub pickles: PickleArgs,
     /// Limit of attempts per task.
     #[command(flatten)]
     pub attempts: AttemptArgs,
@@ -97,6 +101,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let module_limits = args.most.modules()?;
     // Compiles registered modules but runs nothing: the smallest pool is enough.
     let runtimes = args.scripts.find(&args.data)?;
+    let pickles = args.pickles.settings(&runtimes)?;
     let sandbox = parts::sandbox(&args.data, 1, ceiling, module_limits)?;
     let metrics = Arc::new(Metrics::new(0));
     let readiness = Readiness::new();
@@ -142,6 +147,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             ceiling,
             module_bytes_max: module_limits.bytes,
             upload_dir: args.data.clone(),
+            pickles,
             attempts_max: args.attempts.attempts_max,
             cors: args.web.cors(),
             is_tls: tls.is_some(),

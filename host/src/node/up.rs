@@ -22,6 +22,7 @@ use crate::{
         store::ServerStoreArgs,
         web::{self, WebArgs},
     },
+    pickles::PickleArgs,
     scripts::find::RuntimeArgs,
 };
 
@@ -69,6 +70,9 @@ pub struct UpArgs {
     /// Runtimes of scripts.
     #[command(flatten)]
     pub scripts: RuntimeArgs,
+    /// Pickled functions.
+    #[command(flatten)]
+    pub pickles: PickleArgs,
     /// Isolation of runs.
     #[command(flatten)]
     pub isolation: IsolateArgs,
@@ -103,6 +107,7 @@ impl UpArgs {
             store: self.store.clone(),
             reach: self.reach.clone(),
             scripts: self.scripts.clone(),
+            pickles: self.pickles.clone(),
             secrets_key: self.secrets.file().unwrap_or_else(|| data.join("secrets.key")),
             data,
             mode: Mode::from(self.mode),

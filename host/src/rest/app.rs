@@ -12,6 +12,7 @@ use crate::{
     compilations::Compilations,
     invoke::Invoker,
     modules::Modules,
+    pickles::PickleSettings,
     scripts::Scripts,
     secrets::SecretsKey,
     telemetry::{health::Readiness, metrics::Metrics},
@@ -67,6 +68,8 @@ pub struct RestSettings {
     pub module_bytes_max: u64,
     /// Directory of large modules while they arrive, in files without a name.
     pub upload_dir: PathBuf,
+    /// Modules and the default version of pickled functions.
+    pub pickles: PickleSettings,
     /// Number of attempts of a task before it fails for good.
     pub attempts_max: Attempt,
     /// Origins whose web pages may read responses.

@@ -74,6 +74,7 @@ pub mod keys;
 pub mod openapi;
 mod output;
 mod paging;
+mod pickles;
 mod prefer;
 pub mod quota;
 pub mod quotas;

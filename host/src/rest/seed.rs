@@ -1,5 +1,6 @@
 //! The four routes of the Python platform, with their paths, field names and codes. Payloads are base64, in which line
-//! breaks are accepted; a function's payload is a wasm module, parameters and results are bytes.
+//! breaks are accepted; a function's payload is a pickled function or a wasm module, parameters and results are pickles
+//! or bytes accordingly.
 
 use axum::{Json, extract::State};
 use fusebox_core::{
@@ -17,7 +18,7 @@ use super::{
     compiling,
     error::Problem,
     extract::Path,
-    functions, tasks,
+    functions, pickles, tasks,
 };
 use crate::tenancy::Caller;
 use fusebox_store::{FunctionRef, TaskRequest};
@@ -27,7 +28,7 @@ use fusebox_store::{FunctionRef, TaskRequest};
 pub struct RegisterFunction {
     /// Name of the function.
     name: String,
-    /// Wasm module in base64.
+    /// Function pickled by dill or cloudpickle, or wasm module, in base64.
     payload: String,
 }
 
@@ -43,7 +44,7 @@ pub struct FunctionRegistered {
 pub struct ExecuteFunction {
     /// Id of the function version, a UUID.
     function_id: String,
-    /// Input in base64.
+    /// Input in base64: for a pickled function the pickled pair of its positional and its keyword arguments.
     payload: String,
 }
 
@@ -71,7 +72,7 @@ pub struct ResultReply {
     /// `QUEUED`, `RUNNING`, `COMPLETED` or `FAILED`.
     status: String,
     /// Empty until the task has ended; then, in base64, the output, the guest's error, or a sentence if the host ended
-    /// the task.
+    /// the task. Of a pickled function, each of these is a pickle: the result, or the exception.
     result: String,
     /// Reason of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +91,8 @@ pub struct SeedError {
 /// Register a function (Python platform)
 #[utoipa::path(post, path = "/register_function", tag = "Python platform", request_body = RegisterFunction,
     responses((status = 200, body = FunctionRegistered),
-        (status = 400, description = "The payload is not a valid function; the problem says why"),
+        (status = 400, description = "The payload is not a valid function, or a pickle of a Python that this host does \
+            not run; the problem says why"),
         (status = 422, description = "A field is missing or of the wrong type")))]
 pub async fn register_function(
     State(app): State<Shared>,
@@ -98,6 +100,10 @@ pub async fn register_function(
     SeedJson(RegisterFunction { name, payload }, _room): SeedJson<RegisterFunction>,
 ) -> Result<Json<FunctionRegistered>, Problem> {
     let wasm = from_base64("payload", &payload)?;
+    if pickles::is_pickle(&wasm) {
+        let function = pickles::register(&app, &caller, &name, wasm).await?;
+        return Ok(Json(FunctionRegistered { function_id: function.id.to_string() }));
+    }
     let asked = functions::Asked { limits: app.settings.limits, ..Default::default() };
     let (mut function, _) = functions::add(&app, &caller, &name, asked, wasm).await?;
     // The client of this route expects that the function can run. It is told if that takes longer still.
@@ -115,7 +121,7 @@ pub async fn register_function(
 /// Submit a task (Python platform)
 #[utoipa::path(post, path = "/execute_function", tag = "Python platform", request_body = ExecuteFunction,
     responses((status = 200, body = FunctionExecuted),
-        (status = 400, description = "The payload is not base64"),
+        (status = 400, description = "The payload is not base64, or not a pickle where the function is one"),
         (status = 404, description = "Unknown function"),
         (status = 422, description = "A malformed id, a missing field or a wrong type")))]
 pub async fn execute_function(
@@ -128,7 +134,10 @@ pub async fn execute_function(
         Problem::new(ErrorCode::UnprocessableRequest, detail)
     })?;
     let input = from_base64("payload", &payload)?;
-    let make = |function: &FunctionVersion| Ok(accept::task(&app, TaskRequest::new(function, input.clone()), None));
+    let make = |function: &FunctionVersion| {
+        pickles::check_parameters(function, &input)?;
+        Ok(accept::task(&app, TaskRequest::new(function, input.clone()), None))
+    };
     let (task, _) = accept::of(&app, &tenant, &id.to_string(), make).await.map_err(|problem| match problem.code() {
         ErrorCode::FunctionNotFound => Problem::new(ErrorCode::FunctionNotFound, "Function not found"),
         _ => problem,
@@ -164,9 +173,11 @@ pub async fn result(
     let id = tasks::parse_id(&task)?;
     let found = app.store.result(&tenant, id).await?.ok_or_else(tasks::not_found)?;
     let failure = found.task.failure();
-    let result = match failure {
-        Some(failure) if failure.code != ErrorCode::GuestError => to_base64(failure.message.as_bytes()),
-        _ => to_base64(&found.output),
+    let pickled = pickles::instead(&app, &found.task, &found.output).await?;
+    let result = match (pickled, failure) {
+        (Some(pickle), _) => to_base64(&pickle),
+        (None, Some(failure)) if failure.code != ErrorCode::GuestError => to_base64(failure.message.as_bytes()),
+        (None, _) => to_base64(&found.output),
     };
     let error = failure.map(|failure| SeedError { code: failure.code.to_string(), message: failure.message.clone() });
     let status = found.task.status().as_str().to_owned();

@@ -150,6 +150,7 @@ async fn service(home: &Path) -> (Router, String) {
             ceiling: RunLimits::CEILING,
             module_bytes_max: MODULE_BYTES_MAX,
             upload_dir: home.to_owned(),
+            pickles: Default::default(),
             attempts_max: 3,
             cors: Cors::default(),
             is_tls: false,

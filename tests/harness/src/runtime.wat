@@ -1,6 +1,7 @@
 ;; Stands for the runtime of a language: it follows the command line of runtimes, and the first letter of a script says
 ;; what the script does, so that tests need no interpreter.
-;; check: `!` is a syntax error, `x` traps, `h` has no handler; any other script is good.
+;; check: `!` is a syntax error, `x` traps, `h` has no handler; any other script is good. So is a pickle, but not one of
+;; protocol 3.
 ;; run: `t` outputs the environment, `k` the code with which a granted call is answered, `s` the script itself, `f` fails with a
 ;; traceback; any other one outputs its input.
 (module
@@ -91,5 +92,6 @@
       (then unreachable))
     (local.set $len (call $read (i32.load (i32.const 16)) (i32.const 65536)))
     (if (i32.eq (i32.load8_u (local.get $verb)) (i32.const 99))
-      (then (call $check (i32.load8_u (i32.const 65536))))
+      (then (call $check (select (i32.const 33) (i32.load8_u (i32.const 65536))
+        (i32.eq (i32.load16_u (i32.const 65536)) (i32.const 0x380)))))
       (else (call $run (i32.load8_u (i32.const 65536)) (local.get $len))))))
