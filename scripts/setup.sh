@@ -53,6 +53,17 @@ python() {
     python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
 }
 
+# Clients of the Python platform: Python 3.11, which the runtime that tests use is of, with dill and pytest.
+pickles() {
+    home=${CARGO_TARGET_DIR:-target}/python3.11
+    "$home/bin/python" -c 'import dill, pytest' 2>/dev/null && return
+    python311=$(command -v python3.11 || true)
+    [ -n "$python311" ] || { apt_install python3.11 python3.11-venv; python311=python3.11; }
+    "$python311" -c 'import ensurepip' 2>/dev/null || apt_install python3.11-venv
+    say "Installing dill and pytest into $home"
+    "$python311" -m venv "$home" && "$home/bin/python" -m pip install -q --disable-pip-version-check dill==0.4.1 pytest==8.4.2
+}
+
 # Clients of the registries, for public modules. Node.js is large, but several modules are made with it.
 registries() {
     python
@@ -86,7 +97,7 @@ rust_component() { # CARGO_SUBCOMMAND COMPONENT
 
 case ${1:-} in
 build) c_compiler; cmake_; rust ;;
-test) c_compiler; cmake_; redis; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
+test) c_compiler; cmake_; redis; pickles; rust; rust_component fmt rustfmt; rust_component clippy clippy ;;
 bench) c_compiler; cmake_; redis; rust; wrk_ ;;
 peers) c_compiler; cmake_; redis; rust; wrk_; python ;;
 compat) c_compiler; cmake_; rust; registries ;;

@@ -27,6 +27,7 @@
 //! | `project` | the author's loop: projects made, built, tested and deployed |
 //! | `quotas` | quotas of tenants, and fairness between them |
 //! | `scripts` | scripts in every mode, with a stand-in for the runtime of a language |
+//! | `pickles` | unmodified clients of the Python platform, around the real runtime of Python |
 //! | `sleepers` | long runs of one tenant beside short ones of another, in every mode |
 //! | `tls` | https with a custom certificate that is renewed at run time |
 //! | `upgrade` | mixed releases, changing tokens, the first key, goodbyes |
@@ -66,6 +67,7 @@ mod life;
 mod links;
 mod main_job;
 mod modes;
+mod pickles;
 mod project;
 mod quotas;
 mod redis;
